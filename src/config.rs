@@ -1,0 +1,89 @@
+//! Settings: built-in defaults < `ringback.toml` < `RINGBACK_*` variables < flags. Unknown keys are refused.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::domain::secret::Secret;
+
+/// The effective settings of `serve`.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// `sqlite://path` or `postgres://…`.
+    pub database_url: String,
+    /// The deployment's admin key; without one, organizations can't be managed.
+    pub admin_key: Option<Secret>,
+    /// 32 bytes in base64; encrypts secrets at rest.
+    pub master_key: Option<Secret>,
+    /// Loosens the rules for a developer's machine.
+    pub dev: bool,
+    /// Accept `http:` targets.
+    pub allow_http: bool,
+    /// Excepted from the SSRF rules.
+    pub allowed_networks: Vec<IpNet>,
+    /// Asked instead of the system's; empty = the system's.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Certificate authorities in PEM, trusted beside the built-in ones.
+    pub ca_file: Option<PathBuf>,
+    /// `tracing` filter, for example `info` or `ringback=debug`.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Where `/metrics` is served instead of on `listen`.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Of the document's signature headers.
+    pub signature_header_prefix: String,
+    /// Delivery.
+    pub delivery: DeliverySettings,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For a person.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Bounds and paces of the delivery engine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliverySettings {
+    /// Endpoint supervisors alive at once. Too small: endpoints wait for each other. Too large: a restart with
+    /// many pending endpoints costs memory.
+    pub max_active_endpoints: usize,
+    /// Event bodies held in memory for delivery; what does not fit stays in the database until its turn.
+    pub payload_memory_bytes: usize,
+    /// Events accepted but not yet committed; beyond it publishers get 503.
+    pub max_uncommitted_events: usize,
+    /// Bytes of the same.
+    pub max_uncommitted_bytes: usize,
+    /// Failed deliveries in a row that open an endpoint's breaker.
+    pub breaker_failure_threshold: u32,
+    /// How long a breaker stays open the first time; doubles every time after.
+    pub breaker_initial_pause: Duration,
+    /// The longest that a breaker stays open between two probes.
+    pub breaker_max_pause: Duration,
+    /// An endpoint without work keeps its supervisor for this long.
+    pub idle_linger: Duration,
+}
+
+impl Default for DeliverySettings {
+    fn default() -> Self {
+        Self {
+            max_active_endpoints: 10_000,
+            payload_memory_bytes: 128 * 1024 * 1024,
+            max_uncommitted_events: 10_000,
+            max_uncommitted_bytes: 64 * 1024 * 1024,
+            breaker_failure_threshold: 8,
+            breaker_initial_pause: Duration::from_secs(5),
+            breaker_max_pause: Duration::from_secs(600),
+            idle_linger: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! One HTTP request of a delivery: what came of it, and what that means (contract, "What an answer means").
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::ids::{DeliveryId, EndpointId, OrganizationId};
+use super::retry::parse_retry_after;
+use super::time::UnixMillis;
+
+/// Why no answer came. A receiver's failure is an outcome, not an error of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptError {
+    /// The whole attempt did not fit into the endpoint's timeout.
+    Timeout,
+    /// The name did not resolve.
+    DnsFailure,
+    /// Nothing listens there.
+    ConnectionRefused,
+    /// The connection was closed or reset before an answer came.
+    ConnectionReset,
+    /// Any other failure to connect: unreachable network or host.
+    ConnectionFailed,
+    /// The handshake failed: certificate expired, self-signed, of another host, or no common version.
+    TlsFailure,
+    /// What came back is no HTTP/1.1 answer that we accept.
+    InvalidResponse,
+    /// The address is not allowed as a target; no connection was made.
+    BlockedAddress,
+    /// The stored URL or headers can't be made into a request.
+    InvalidRequest,
+}
+
+impl AttemptError {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Timeout,
+        Self::DnsFailure,
+        Self::ConnectionRefused,
+        Self::ConnectionReset,
+        Self::ConnectionFailed,
+        Self::TlsFailure,
+        Self::InvalidResponse,
+        Self::BlockedAddress,
+        Self::InvalidRequest,
+    ];
+
+    /// The name in the API, the database and the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::DnsFailure => "dns_failure",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionReset => "connection_reset",
+            Self::ConnectionFailed => "connection_failed",
+            Self::TlsFailure => "tls_failure",
+            Self::InvalidResponse => "invalid_response",
+            Self::BlockedAddress => "blocked_address",
+            Self::InvalidRequest => "invalid_request",
+        }
+    }
+}
+
+/// The kept part of an answer; its parts are excerpts (see the transport's limits).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Names in lower case, values with invalid UTF-8 replaced; at most 8 KiB in all.
+    pub headers: Vec<(String, String)>,
+    /// The first 16 KiB of the body, as they came.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// The first value of a header; `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptResult {
+    /// An answer, or why there is none.
+    pub answer: Result<Response, AttemptError>,
+    /// From the start of the attempt to the answer's head, or to the failure.
+    pub duration: Duration,
+}
+
+/// Which final answers an endpoint wants retried all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RetryOn {
+    /// 4xx other than 410.
+    pub client_errors: bool,
+    /// 3xx.
+    pub redirects: bool,
+}
+
+/// What an attempt means for its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Delivered.
+    Success,
+    /// Failed, and worth another attempt; `not_before` is the receiver's `Retry-After`.
+    Retry {
+        /// Never earlier than this.
+        not_before: Option<UnixMillis>,
+    },
+    /// Failed for good.
+    Fail,
+    /// Failed for good, and the receiver is gone for good (410).
+    Gone,
+}
+
+/// Reads the contract's table of answers.
+pub fn judge(answer: &Result<Response, AttemptError>, retry_on: RetryOn, now: UnixMillis) -> Verdict {
+    let response = match answer {
+        Ok(response) => response,
+        Err(AttemptError::BlockedAddress | AttemptError::InvalidRequest) => return Verdict::Fail,
+        Err(_) => return Verdict::Retry { not_before: None },
+    };
+    let retry = || Verdict::Retry {
+        not_before: response.header("retry-after").and_then(|text| parse_retry_after(text, now)),
+    };
+    match response.status {
+        200..=299 => Verdict::Success,
+        410 => Verdict::Gone,
+        408 | 425 | 429 | 500..=599 => retry(),
+        400..=499 if retry_on.client_errors => retry(),
+        300..=399 if retry_on.redirects => retry(),
+        300..=499 => Verdict::Fail,
+        // 1xx as a final answer, or a code outside HTTP's range
+        _ => Verdict::Retry { not_before: None },
+    }
+}
+
+/// Whether the answer shows a receiver that works: it answered on purpose, be it with a refusal.
+pub fn shows_life(verdict: Verdict) -> bool {
+    !matches!(verdict, Verdict::Retry { .. })
+}
+
+/// What is written down of an attempt, and what becomes of its delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// The number of the attempt, from 1.
+    pub number: u32,
+    /// When the attempt began.
+    pub started_at: UnixMillis,
+    /// When it ended.
+    pub finished_at: UnixMillis,
+    /// Whether the endpoint is ordered: its retry then keeps the delivery's place in the queue.
+    pub ordered: bool,
+    /// The request's headers as sent, signatures included.
+    pub request_headers: Vec<(String, String)>,
+    /// What came of it.
+    pub result: AttemptResult,
+    /// What the delivery does next.
+    pub next: NextStep,
+}
+
+/// What a delivery does after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextStep {
+    /// Final: success.
+    Succeeded,
+    /// Final: failed.
+    Failed,
+    /// Stays pending; the next attempt is at this instant or later.
+    RetryAt(UnixMillis),
+}
+
+/// An attempt as it is read back from the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptRecord {
+    /// From 1.
+    pub number: u32,
+    /// When it began.
+    pub started_at: UnixMillis,
+    /// To the answer's head, or to the failure.
+    pub duration_ms: u64,
+    /// When it was answered.
+    pub response_code: Option<u16>,
+    /// When it was not: see [`AttemptError::as_str`].
+    pub error: Option<String>,
+    /// As sent.
+    pub request_headers: serde_json::Map<String, serde_json::Value>,
+    /// As received, an excerpt.
+    pub response_headers: Option<serde_json::Map<String, serde_json::Value>>,
+    /// As received, an excerpt; invalid UTF-8 is replaced.
+    pub response_body: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&str, &str)]) -> Result<Response, AttemptError> {
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Response { status, headers, body: Bytes::new() })
+    }
+
+    #[test]
+    fn every_answer_means_what_the_contract_says() {
+        let now = UnixMillis(1_000_000);
+        let strict = RetryOn::default();
+        let wide = RetryOn { client_errors: true, redirects: true };
+        let retry = Verdict::Retry { not_before: None };
+        for (status, by_default, widened) in [
+            (200, Verdict::Success, Verdict::Success),
+            (204, Verdict::Success, Verdict::Success),
+            (299, Verdict::Success, Verdict::Success),
+            (301, Verdict::Fail, retry),
+            (304, Verdict::Fail, retry),
+            (400, Verdict::Fail, retry),
+            (404, Verdict::Fail, retry),
+            (408, retry, retry),
+            (410, Verdict::Gone, Verdict::Gone),
+            (425, retry, retry),
+            (429, retry, retry),
+            (499, Verdict::Fail, retry),
+            (500, retry, retry),
+            (503, retry, retry),
+            (599, retry, retry),
+        ] {
+            assert_eq!(judge(&answer(status, &[]), strict, now), by_default, "{status}");
+            assert_eq!(judge(&answer(status, &[]), wide, now), widened, "{status} widened");
+        }
+    }
+
+    #[test]
+    fn a_missing_answer_is_retried_unless_the_target_is_forbidden_or_the_request_impossible() {
+        for error in AttemptError::ALL {
+            let verdict = judge(&Err(error), RetryOn::default(), UnixMillis(0));
+            let is_final = matches!(error, AttemptError::BlockedAddress | AttemptError::InvalidRequest);
+            assert_eq!(verdict == Verdict::Fail, is_final, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_counts_only_where_the_answer_is_retried() {
+        let now = UnixMillis(1_000_000);
+        let header = [("retry-after", "120")];
+        let expected = Verdict::Retry { not_before: Some(UnixMillis(1_120_000)) };
+        assert_eq!(judge(&answer(503, &header), RetryOn::default(), now), expected);
+        assert_eq!(judge(&answer(200, &header), RetryOn::default(), now), Verdict::Success);
+        assert_eq!(judge(&answer(400, &header), RetryOn::default(), now), Verdict::Fail);
+    }
+}

@@ -1,0 +1,117 @@
+//! Deliveries: one event on its way to one endpoint.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::event::Event;
+use super::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use super::time::UnixMillis;
+
+/// Where a delivery stands. Who moves it on, and what a crash does:
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStatus {
+    /// Waits for its (next) attempt. Its supervisor moves it on; after a crash it is still here.
+    Pending,
+    /// A receiver answered 2xx. Final.
+    Success,
+    /// Attempts are used up, or the answer was final. Final, until a person retries it.
+    Failed,
+    /// Its webhook was deleted first. Final.
+    Cancelled,
+}
+
+impl DeliveryStatus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Success, Self::Failed, Self::Cancelled];
+
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads the name in the API; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// The number in the database.
+    pub fn code(self) -> i16 {
+        match self {
+            Self::Pending => 0,
+            Self::Success => 1,
+            Self::Failed => 2,
+            Self::Cancelled => 3,
+        }
+    }
+
+    /// Reads the number in the database.
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.code() == code)
+    }
+}
+
+/// A pending delivery in a supervisor's window, ready to be attempted.
+#[derive(Debug, Clone)]
+pub struct QueuedDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Attempts that are recorded so far.
+    pub attempts_made: u32,
+    /// Not attempted before this instant.
+    pub due_at: UnixMillis,
+    /// What is delivered.
+    pub event: Arc<Event>,
+}
+
+/// A row of the delivery log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRecord {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// The event.
+    pub event_id: EventId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// The event's type.
+    pub event_type: String,
+    /// Where it stands.
+    pub status: DeliveryStatus,
+    /// Attempts made so far.
+    pub attempt_count: u32,
+    /// Of the last attempt, when it was answered.
+    pub response_code: Option<u16>,
+    /// Of the last attempt, when it was not answered: see [`super::attempt::AttemptError::as_str`].
+    pub error: Option<String>,
+    /// When the event was accepted.
+    pub created_at: UnixMillis,
+    /// When it reached a final status.
+    pub finished_at: Option<UnixMillis>,
+    /// When it is attempted next, while pending.
+    pub next_attempt_at: Option<UnixMillis>,
+}
+
+/// Which rows of the delivery log are asked for; absent fields ask for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Of this endpoint.
+    pub endpoint_id: Option<EndpointId>,
+    /// Of this event type.
+    pub event_type: Option<String>,
+    /// In this status.
+    pub status: Option<DeliveryStatus>,
+    /// Whose last answer had a code in this range, both ends included.
+    pub response_code: Option<(u16, u16)>,
+    /// Created at or after.
+    pub from: Option<UnixMillis>,
+    /// Created before.
+    pub to: Option<UnixMillis>,
+}

@@ -1,0 +1,111 @@
+//! Events: accepted once, their body built once and never changed.
+
+use bytes::Bytes;
+
+use super::ids::{EventId, OrganizationId};
+use super::time::UnixMillis;
+
+/// The most that a body may hold, in bytes: the document promises receivers 10 MB.
+pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+/// How deep `data` may nest. Deeper input is an attack on recursive parsers, ours and the receivers'.
+pub const MAX_JSON_DEPTH: usize = 128;
+
+/// An event with its id and its final body. Shared by all of its deliveries.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What receivers see as `webhook_id`.
+    pub id: EventId,
+    /// The tenant that it happened to.
+    pub organization_id: OrganizationId,
+    /// For example `call.completed`.
+    pub event_type: String,
+    /// When it happened, as the publisher says.
+    pub occurred_at: UnixMillis,
+    /// When it was accepted.
+    pub accepted_at: UnixMillis,
+    /// Exactly what is signed, sent and stored.
+    pub body: Bytes,
+}
+
+/// Builds the body that every receiver of the event gets: the four keys in the contract's order, `data`
+/// byte for byte as it was published.
+///
+/// `timestamp` must be RFC 3339 and `data` valid JSON; both are copied as they are.
+pub fn build_body(event_type: &str, timestamp: &str, event_id: EventId, data: &str) -> Bytes {
+    let mut body = String::with_capacity(data.len() + event_type.len() + timestamp.len() + 96);
+    body.push_str("{\"event_type\":");
+    push_json_string(&mut body, event_type);
+    body.push_str(",\"timestamp\":");
+    push_json_string(&mut body, timestamp);
+    body.push_str(",\"webhook_id\":\"");
+    body.push_str(&event_id.to_string());
+    body.push_str("\",\"data\":");
+    body.push_str(data);
+    body.push('}');
+    Bytes::from(body)
+}
+
+/// How many bytes [`build_body`] adds around `data` at most; lets a publisher's size be checked before the
+/// event has an id.
+pub fn body_overhead(event_type: &str, timestamp: &str) -> usize {
+    event_type.len() + timestamp.len() + 80
+}
+
+fn push_json_string(out: &mut String, text: &str) {
+    // a &str always serializes; the fallback keeps the body valid JSON all the same
+    out.push_str(&serde_json::to_string(text).unwrap_or_else(|_| String::from("\"\"")));
+}
+
+/// How deep arrays and objects nest in a valid JSON text.
+pub fn json_depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0usize);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn skip_string(bytes: &mut std::str::Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => {
+                bytes.next();
+            }
+            b'"' => return,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_has_the_contracts_keys_in_order_and_data_untouched() {
+        let data = r#"{"n":1e400, "big":1234567890123456789012345678901234567890,"é":"\u00e9\/"}"#;
+        let id = EventId(1 << 40);
+        let body = build_body("call.completed", "2024-12-16T10:30:45Z", id, data);
+        let expected = format!(
+            r#"{{"event_type":"call.completed","timestamp":"2024-12-16T10:30:45Z","webhook_id":"{id}","data":{data}}}"#
+        );
+        assert_eq!(std::str::from_utf8(&body), Ok(expected.as_str()));
+        assert!(body.len() <= data.len() + body_overhead("call.completed", "2024-12-16T10:30:45Z"));
+    }
+
+    #[test]
+    fn depth_counts_nesting_and_not_brackets_in_strings() {
+        assert_eq!(json_depth("1"), 0);
+        assert_eq!(json_depth(r#"{"a":[1,{"b":2}],"c":"[[[[\"[["}"#), 3);
+        assert_eq!(json_depth(&format!("{}{}", "[".repeat(500), "]".repeat(500))), 500);
+    }
+}

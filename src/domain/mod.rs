@@ -1,0 +1,24 @@
+//! The rules, without the world: plain functions of (state, input, now, random).
+//!
+//! Nothing here knows actix, Diesel, awc or tokio; time and randomness are parameters.
+
+pub mod attempt;
+pub mod breaker;
+pub mod concurrency;
+pub mod delivery;
+pub mod endpoint;
+pub mod event;
+pub mod event_types;
+pub mod filter;
+pub mod health;
+pub mod ids;
+pub mod limiter;
+pub mod machine;
+pub mod organization;
+pub mod patterns;
+pub mod retry;
+pub mod secret;
+pub mod signing;
+pub mod subscriptions;
+pub mod target;
+pub mod time;

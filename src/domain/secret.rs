@@ -1,0 +1,95 @@
+//! Signing secrets: shown to their owner, never to a log.
+
+use data_encoding::BASE64;
+use rand::Rng;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// What Standard Webhooks 1.0.0 puts before the base64 part.
+const PREFIX: &str = "whsec_";
+/// Of a secret made here: the size of a SHA-256 block's output, as Standard Webhooks recommends.
+const GENERATED_BYTES: usize = 32;
+/// Standard Webhooks 1.0.0 asks for 24 to 64 bytes.
+const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// A secret text. It has no `Debug` and no `Serialize`, so that it can't slip into a log line or an answer;
+/// [`Secret::expose`] is the one way to its text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+/// Why a text is no signing secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SecretError {
+    /// The prefix is missing.
+    #[error("a secret starts with whsec_")]
+    Prefix,
+    /// What follows the prefix is not standard base64.
+    #[error("after whsec_ a secret is standard base64 with padding")]
+    Base64,
+    /// Too short or too long.
+    #[error("a secret holds 24 to 64 bytes after base64 decoding, this one holds {0}")]
+    Length(usize),
+}
+
+impl Secret {
+    /// Wraps any secret text, for example an API key or a custom header's value.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// A new signing secret: `whsec_` and the base64 of 32 random bytes.
+    pub fn generate(rng: &mut impl Rng) -> Self {
+        let mut bytes = Zeroizing::new([0u8; GENERATED_BYTES]);
+        rng.fill_bytes(bytes.as_mut());
+        Self::new(format!("{PREFIX}{}", BASE64.encode(bytes.as_ref())))
+    }
+
+    /// Checks a signing secret that a customer brings.
+    pub fn parse_signing(text: String) -> Result<Self, SecretError> {
+        let secret = Self::new(text);
+        let encoded = secret.expose().strip_prefix(PREFIX).ok_or(SecretError::Prefix)?;
+        let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| SecretError::Base64)?;
+        if !BYTES.contains(&bytes.len()) {
+            return Err(SecretError::Length(bytes.len()));
+        }
+        Ok(secret)
+    }
+
+    /// The text itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The key bytes behind `whsec_`; empty when this is no signing secret.
+    pub fn signing_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let encoded = self.expose().strip_prefix(PREFIX).unwrap_or_default();
+        Zeroizing::new(BASE64.decode(encoded.as_bytes()).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    #[test]
+    fn a_generated_secret_is_accepted_as_a_customers_own() {
+        let secret = Secret::generate(&mut SmallRng::seed_from_u64(1));
+        assert!(Secret::parse_signing(secret.expose().to_owned()).is_ok());
+        assert_eq!(secret.signing_bytes().len(), GENERATED_BYTES);
+    }
+
+    #[test]
+    fn a_secret_of_the_wrong_form_or_length_is_refused_with_the_reason() {
+        let refused = |text: &str| Secret::parse_signing(text.to_owned()).err();
+        assert_eq!(refused("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), Some(SecretError::Prefix));
+        assert_eq!(refused("whsec_***"), Some(SecretError::Base64));
+        assert_eq!(refused("whsec_AAAA"), Some(SecretError::Length(3)));
+        let sized = |bytes: usize| format!("whsec_{}", BASE64.encode(&vec![7; bytes]));
+        assert_eq!(refused(&sized(23)), Some(SecretError::Length(23)));
+        assert_eq!(refused(&sized(24)), None);
+        assert_eq!(refused(&sized(64)), None);
+        assert_eq!(refused(&sized(65)), Some(SecretError::Length(65)));
+    }
+}

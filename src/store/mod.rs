@@ -1,0 +1,270 @@
+//! Where everything is kept: the [`Store`] trait at the seam, Diesel behind it.
+//!
+//! All methods block; callers run them on a blocking thread. Verbs come in batches. `now` is always a
+//! parameter, never the database's. Every read or write of tenant data takes the organization; the scans for
+//! the start of the engine ([`Store::scan_endpoints`], [`Store::scan_agenda`], [`Store::open_breakers`]) are
+//! the exception, and their rows carry it.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::domain::attempt::{AttemptRecord, Outcome};
+use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, QueuedDelivery};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event::Event;
+use crate::domain::health::EndpointHealth;
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::time::UnixMillis;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another process holds the database, or its schema is newer than this program.
+    #[error("{0}")]
+    Refused(String),
+    /// The database can't be reached or can't write now (disk full, server gone). Worth another try.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// A stored value can't be read: wrong master key, or damage.
+    #[error("a stored value can't be read: {0}")]
+    Corrupt(String),
+    /// The row was changed by someone else since it was read.
+    #[error("the row was changed meanwhile")]
+    Conflict,
+}
+
+/// What store methods return.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A page of a list, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Only ids smaller than this; `None` from the newest.
+    pub before_id: Option<i64>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// An event to be stored together with its deliveries, in one commit.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The event, its body final.
+    pub event: Arc<Event>,
+    /// Its deliveries. Their ids follow the event's id directly, so that an event's deliveries are one range
+    /// of the primary key.
+    pub deliveries: Vec<(DeliveryId, EndpointId)>,
+    /// When the publisher sent an idempotency key.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// An idempotency key and what came with it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey {
+    /// 1–255 characters.
+    pub key: String,
+    /// SHA-256 of the request's body.
+    pub request_hash: [u8; 32],
+}
+
+/// Everything that one group commit writes. All of it or nothing.
+#[derive(Debug, Clone, Default)]
+pub struct WriteBatch {
+    /// To be stored.
+    pub events: Vec<NewEvent>,
+    /// To be recorded. An outcome counts only for a delivery that is still pending.
+    pub outcomes: Vec<Outcome>,
+    /// To be remembered.
+    pub health: Vec<EndpointHealth>,
+    /// Endpoints whose receiver is gone (410): to be disabled with that reason, unless they are already.
+    pub gone: Vec<(OrganizationId, EndpointId)>,
+}
+
+impl WriteBatch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.outcomes.is_empty() && self.health.is_empty() && self.gone.is_empty()
+    }
+}
+
+/// What became of one event of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventCommit {
+    /// Stored.
+    Stored,
+    /// Not stored: its idempotency key was used within the last 24 h with the same request; this is the event
+    /// of the first time.
+    Replayed(AcceptedEvent),
+    /// Not stored: its idempotency key was used with another request.
+    KeyReused,
+}
+
+/// What the answer to a publisher is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedEvent {
+    /// The event.
+    pub id: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// When it happened.
+    pub occurred_at: UnixMillis,
+    /// How many deliveries it was given.
+    pub deliveries: usize,
+}
+
+/// What a commit did.
+#[derive(Default)]
+pub struct CommitReport {
+    /// One for each event of the batch, in order.
+    pub events: Vec<EventCommit>,
+    /// One for each outcome of the batch, in order: whether it was recorded (`false`: its delivery was no
+    /// longer pending).
+    pub outcomes_recorded: Vec<bool>,
+    /// The endpoints that this commit disabled, as they are now.
+    pub disabled: Vec<Endpoint>,
+}
+
+/// What a supervisor needs to begin.
+pub struct EndpointStart {
+    /// Its settings.
+    pub endpoint: Endpoint,
+    /// Its condition before.
+    pub health: EndpointHealth,
+}
+
+/// Which pending deliveries a supervisor asks for.
+#[derive(Debug, Clone)]
+pub struct DueRequest {
+    /// Whose turn in the queue is at this instant or before.
+    pub now: UnixMillis,
+    /// At most this many deliveries.
+    pub max_deliveries: usize,
+    /// Stop before the delivery that exceeds this many bytes of bodies, but return at least one.
+    pub max_bytes: usize,
+    /// Those the supervisor has already; skipped, and not counted.
+    pub known: Vec<DeliveryId>,
+}
+
+/// A page of an endpoint's pending deliveries in queue order.
+#[derive(Debug, Clone, Default)]
+pub struct DuePage {
+    /// The deliveries. Several of one event share its body.
+    pub deliveries: Vec<QueuedDelivery>,
+    /// Whether more of them are due now.
+    pub more: bool,
+    /// The earliest turn in the queue after `now`.
+    pub next_due_at: Option<UnixMillis>,
+}
+
+/// An endpoint with pending deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgendaRow {
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// The earliest turn in its queue.
+    pub due_at: UnixMillis,
+}
+
+/// A delivery of the log with its body and attempts.
+#[derive(Debug, Clone)]
+pub struct DeliveryDetail {
+    /// The row.
+    pub record: DeliveryRecord,
+    /// The event's body.
+    pub body: bytes::Bytes,
+    /// From the first to the last.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// The store. One implementation over Diesel for SQLite and PostgreSQL, one in memory as a reference.
+pub trait Store: Send + Sync + 'static {
+    // ---- organizations and keys
+
+    /// Adds an organization.
+    fn create_organization(&self, organization: &Organization) -> StoreResult<()>;
+    /// Lists organizations, newest first.
+    fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
+    /// Reads one.
+    fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;
+    /// Removes an organization and everything that it owns. Returns whether there was one, and the endpoints
+    /// that went with it.
+    fn delete_organization(&self, id: OrganizationId) -> StoreResult<Option<Vec<EndpointId>>>;
+    /// Adds a key.
+    fn create_key(&self, key: &ApiKey) -> StoreResult<()>;
+    /// Lists an organization's keys, newest first; revoked ones are gone.
+    fn keys(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<ApiKey>>;
+    /// Revokes a key. Returns the hash of the key that it was.
+    fn revoke_key(&self, organization_id: OrganizationId, id: KeyId) -> StoreResult<Option<[u8; 32]>>;
+    /// Finds the key with this hash: the one way from a caller to its organization.
+    fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>>;
+
+    // ---- endpoints
+
+    /// Adds an endpoint.
+    fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
+    /// Lists an organization's endpoints with their conditions, newest first.
+    fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>>;
+    /// Reads one with its condition.
+    fn endpoint(&self, organization_id: OrganizationId, id: EndpointId) -> StoreResult<Option<EndpointStart>>;
+    /// Writes an endpoint back; `endpoint.version` is one more than the version that was read, else
+    /// [`StoreError::Conflict`].
+    fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
+    /// Deletes an endpoint and cancels what is pending for it. Returns whether there was one.
+    fn delete_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        id: EndpointId,
+        now: UnixMillis,
+    ) -> StoreResult<bool>;
+
+    // ---- the path of an event
+
+    /// Writes everything in one durable transaction: when this returns `Ok`, it is on disk.
+    fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport>;
+    /// Reads a page of an endpoint's pending deliveries in queue order.
+    fn due_deliveries(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        request: &DueRequest,
+    ) -> StoreResult<DuePage>;
+    /// Cancels what is pending for an endpoint that no longer exists: an event can be accepted in the instant
+    /// in which its webhook is deleted. Returns how many.
+    fn cancel_pending(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        now: UnixMillis,
+    ) -> StoreResult<usize>;
+
+    // ---- the log
+
+    /// Lists an organization's deliveries, newest first.
+    fn deliveries(
+        &self,
+        organization_id: OrganizationId,
+        filter: &DeliveryFilter,
+        page: PageRequest,
+    ) -> StoreResult<Vec<DeliveryRecord>>;
+    /// Reads one with its attempts.
+    fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>>;
+
+    // ---- the start of the engine
+
+    /// The largest id of any table; 0 in an empty database.
+    fn largest_id(&self) -> StoreResult<i64>;
+    /// Endpoints of all organizations in the order of their ids, from after `after`.
+    fn scan_endpoints(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<Endpoint>>;
+    /// Endpoints with pending deliveries in the order of their ids, from after `after`: a skip scan over the
+    /// pending index that touches one row an endpoint.
+    fn scan_agenda(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<AgendaRow>>;
+    /// The conditions of the endpoints whose breaker is open.
+    fn open_breakers(&self) -> StoreResult<Vec<EndpointHealth>>;
+    /// How many deliveries are pending.
+    fn count_pending(&self) -> StoreResult<u64>;
+    /// Whether the database answers.
+    fn ping(&self) -> StoreResult<()>;
+}
