@@ -512,6 +512,11 @@ impl EndpointMachine {
         self.in_flight.len()
     }
 
+    /// The settings that it works by.
+    pub fn settings(&self) -> &MachineSettings {
+        &self.settings
+    }
+
     /// The condition that it is in.
     pub fn health(&self) -> EndpointHealth {
         self.breaker.remember(&self.health)
