@@ -174,7 +174,9 @@ impl Merge {
     }
 
     fn table(&mut self, path: &str, prefix: &str, table: &DeTable<'_>, line_of: &dyn Fn(usize) -> usize) {
-        for (key, value) in table {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in entries {
             let name = format!("{prefix}{}", key.get_ref());
             let origin = file_origin(path, line_of(key.span().start), &name);
             match value.get_ref() {
@@ -279,8 +281,9 @@ fn unknown(what: &str, name: &str, candidates: impl Iterator<Item = String>) -> 
     let last = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
     let nearest = candidates
         .map(|candidate| {
-            // the right key in the wrong table is as near as can be
-            let distance = if last(&candidate) == last(name) { 0 } else { edit_distance(&candidate, name) };
+            // the right key in the wrong table, or without its unit, is as near as can be
+            let is_near = last(&candidate) == last(name) || candidate.starts_with(&format!("{name}_"));
+            let distance = if is_near { 0 } else { edit_distance(&candidate, name) };
             (distance, candidate)
         })
         .min();

@@ -69,11 +69,11 @@ fn unknown_keys_and_variables_are_refused_with_a_suggestion() {
     assert_eq!(
         found,
         [
-            "r.toml, line 6, `colour`: unknown key",
-            "r.toml, line 5, `delivery.idle_linger`: unknown key",
             "r.toml, line 1, `lisen`: unknown key; did you mean `listen`?",
             "r.toml, line 2, `max_active_endpoints`: unknown key; did you mean `delivery.max_active_endpoints`?",
             "r.toml, line 3, `quux`: unknown key",
+            "r.toml, line 5, `delivery.idle_linger`: unknown key; did you mean `delivery.idle_linger_seconds`?",
+            "r.toml, line 6, `colour`: unknown key",
             "variable RINGBACK_DELIVERY_IDLE_LINGER: unknown variable; did you mean \
              `RINGBACK_DELIVERY_IDLE_LINGER_SECONDS`?",
             "variable RINGBACK_LISTN: unknown variable; did you mean `RINGBACK_LISTEN`?",

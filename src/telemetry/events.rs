@@ -35,16 +35,6 @@ impl EventAccepted<'_> {
     }
 }
 
-/// An attempt begins.
-pub struct AttemptStarted;
-
-impl AttemptStarted {
-    /// Counts it as in flight, until [`AttemptFinished`].
-    pub fn emit(&self) {
-        Level::AttemptsInFlight.add(1);
-    }
-}
-
 /// An attempt ended, one way or the other.
 pub struct AttemptFinished {
     /// The tenant.
@@ -86,11 +76,10 @@ impl AttemptFinished {
         }
     }
 
-    /// Counts it, no longer in flight, and writes a line at debug.
+    /// Counts it and writes a line at debug.
     pub fn emit(&self) {
         METRICS.attempts(self.outcome).increment(1);
         METRICS.attempt_duration.record(self.duration.as_secs_f64());
-        Level::AttemptsInFlight.subtract(1);
         debug!(
             organization = %self.organization_id, webhook = %self.endpoint_id, delivery = %self.delivery_id,
             number = self.number, outcome = self.outcome, duration_ms = self.duration.as_millis() as u64,

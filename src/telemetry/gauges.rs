@@ -1,4 +1,4 @@
-//! Things alive now. Whoever increments one also decrements it, on every path out.
+//! Things alive now. What can be dropped midway is counted by a guard ([`Level::hold`]).
 
 use metrics::Gauge;
 
@@ -35,6 +35,13 @@ impl Level {
         self.gauge().decrement(count as f64);
     }
 
+    /// One more for as long as the guard lives: right for what may end by being dropped, like a future.
+    #[must_use = "counts only while it is held"]
+    pub fn hold(self) -> Held {
+        self.add(1);
+        Held(self)
+    }
+
     fn gauge(self) -> &'static Gauge {
         match self {
             Self::DeliveriesPending => &METRICS.deliveries_pending,
@@ -42,5 +49,15 @@ impl Level {
             Self::EndpointsActive => &METRICS.endpoints_active,
             Self::BreakersOpen => &METRICS.breakers_open,
         }
+    }
+}
+
+/// Counts one until it is dropped.
+#[derive(Debug)]
+pub struct Held(Level);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.subtract(1);
     }
 }

@@ -31,16 +31,17 @@ pub enum LoggingError {
 /// `tracing` would take a misspelled level for the name of a target and then log next to nothing; here a word
 /// without `=` has to be a level.
 pub fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
-    for directive in filter.split(',').map(str::trim) {
+    let directives: Vec<&str> = filter.split(',').map(str::trim).collect();
+    for directive in &directives {
         let level = match directive.rsplit_once('=') {
             Some((_, level)) => level.trim(),
-            None => directive,
+            None => *directive,
         };
         if !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
-            return Err(LoggingError::Filter { directive: directive.to_owned() });
+            return Err(LoggingError::Filter { directive: (*directive).to_owned() });
         }
     }
-    EnvFilter::try_new(filter).map_err(|_| LoggingError::Filter { directive: filter.to_owned() })
+    EnvFilter::try_new(directives.join(",")).map_err(|_| LoggingError::Filter { directive: filter.to_owned() })
 }
 
 /// Starts logging for the whole process.
