@@ -1,12 +1,10 @@
 //! `ringback config check`.
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use ringback::config::keys::KEYS;
-use ringback::config::load;
 
 use super::say;
-use super::serve::SettingsArgs;
+use super::serve::{SettingsArgs, read};
 
 #[derive(Args)]
 pub struct ConfigArgs {
@@ -25,7 +23,7 @@ enum ConfigCommand {
 
 pub fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let ConfigCommand::Check { settings } = &args.command;
-    let loaded = load(&settings.flags()).context("the settings can't be used\n")?;
+    let loaded = read(settings)?;
     for key in KEYS {
         let value = key.show(&loaded.settings);
         let line = match &value {

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
-use ringback::config::{Flags, load};
+use ringback::config::{Flags, Loaded, load};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -36,7 +35,7 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    pub fn flags(&self) -> Flags {
+    fn flags(&self) -> Flags {
         Flags {
             config: self.config.clone(),
             listen: self.listen.clone(),
@@ -46,8 +45,16 @@ impl SettingsArgs {
     }
 }
 
+/// Reads the settings, or lists every mistake in them.
+pub fn read(args: &SettingsArgs) -> anyhow::Result<Loaded> {
+    load(&args.flags()).map_err(|error| {
+        let lines: String = error.problems.iter().map(|problem| format!("\n  {problem}")).collect();
+        anyhow::anyhow!("the settings can't be used:{lines}")
+    })
+}
+
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let settings = load(&args.settings.flags()).context("the settings can't be used\n")?.settings;
+    let settings = read(&args.settings)?.settings;
     settings.check_complete()?;
     ringback::engine::run(settings)?;
     Ok(())
