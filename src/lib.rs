@@ -9,5 +9,7 @@
 pub mod actors;
 pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod store;
+pub mod telemetry;
 pub mod transport;
