@@ -19,14 +19,14 @@ use super::persistence::Persistence;
 use super::post;
 use super::request::RequestTemplate;
 use super::router::{MailboxCredits, Router};
-use crate::domain::attempt::{AttemptResult, NextStep, Outcome};
+use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{EndpointId, OrganizationId};
-use crate::domain::machine::{Effect, EndpointMachine, Input, MachineSettings, Rest};
+use crate::domain::machine::{Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings, Rest};
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRequest, EndpointStart};
-use crate::telemetry;
+use crate::telemetry::{self, gauges::Level};
 
 /// What is due later than this leaves memory: the supervisor retires, and the agenda knows when it is needed.
 /// Smaller: supervisors come and go between two retries. Larger: endpoints that wait hold memory.
@@ -118,9 +118,6 @@ impl EndpointSupervisor {
         let breaker = self.parts.context.settings.breaker;
         let machine = EndpointMachine::new(settings, breaker, start.health);
         self.breaker_was_open = machine.is_breaker_open();
-        if self.breaker_was_open {
-            telemetry::breakers_open_add(1);
-        }
         let template = RequestTemplate::new(&start.endpoint, &self.parts.context.settings);
         self.running = Some(Running { machine, template });
         let early = std::mem::take(&mut self.early);
@@ -175,10 +172,10 @@ impl EndpointSupervisor {
         let request_headers = running.template.logged_headers(request.headers.clone());
         let me = ctx.address();
         let sending = self.parts.context.transport.attempt(request);
-        telemetry::attempts_in_flight_add(1);
+        let in_flight = Level::AttemptsInFlight.hold();
         actix::spawn(async move {
             let result = sending.await;
-            telemetry::attempts_in_flight_add(-1);
+            drop(in_flight);
             let (delivery_id, accepted_at) = (delivery.id, delivery.event.accepted_at);
             post(&me, AttemptEnded { delivery_id, accepted_at, started_at: now, request_headers, result });
         });
@@ -234,15 +231,21 @@ impl EndpointSupervisor {
             self.parts.context.account_payload(self.payload_bytes, bytes);
             self.payload_bytes = bytes;
         }
-        let is_open = running.machine.is_breaker_open();
-        if is_open != self.breaker_was_open {
-            self.breaker_was_open = is_open;
-            telemetry::breakers_open_add(if is_open { 1 } else { -1 });
-            let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
-            match running.machine.health().probe_at {
-                Some(probe_at) => telemetry::BreakerOpened { organization_id, endpoint_id, probe_at }.emit(),
-                None => telemetry::BreakerClosed { organization_id, endpoint_id }.emit(),
+        self.report_breaker();
+    }
+
+    fn report_breaker(&mut self) {
+        let Some(running) = &self.running else { return };
+        let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
+        let was_open = std::mem::replace(&mut self.breaker_was_open, running.machine.is_breaker_open());
+        match (was_open, running.machine.health().probe_at) {
+            (false, Some(probe_at)) => {
+                telemetry::BreakerOpened { organization_id, endpoint_id, probe_at, again: false }.emit();
             }
+            (true, None) => {
+                telemetry::BreakerClosed { organization_id, endpoint_id, reason: "recovered" }.emit();
+            }
+            _ => {}
         }
     }
 
@@ -314,22 +317,8 @@ impl EndpointSupervisor {
 type EndedAttempt = AttemptEnded;
 
 fn report_attempt(parts: &SupervisorParts, ended: &AttemptEnded, number: u32, next: NextStep, now: UnixMillis) {
-    let AttemptResult { answer, duration } = &ended.result;
-    let outcome = match next {
-        NextStep::Succeeded => "success",
-        _ if answer.is_ok() => "http_error",
-        _ => answer.as_ref().map_or_else(|error| error.as_str(), |_| "http_error"),
-    };
-    telemetry::AttemptFinished {
-        organization_id: parts.organization_id,
-        endpoint_id: parts.endpoint_id,
-        delivery_id: ended.delivery_id,
-        number,
-        outcome,
-        duration: *duration,
-        response_code: answer.as_ref().ok().map(|response| response.status),
-    }
-    .emit();
+    let SupervisorParts { organization_id, endpoint_id, .. } = *parts;
+    telemetry::AttemptFinished::new(organization_id, endpoint_id, ended.delivery_id, number, &ended.result).emit();
     if number == 1 && next == NextStep::Succeeded {
         telemetry::FirstAttemptAcknowledged { latency: now.since(ended.accepted_at) }.emit();
     }
@@ -347,9 +336,6 @@ impl Actor for EndpointSupervisor {
 impl Drop for EndpointSupervisor {
     fn drop(&mut self) {
         self.parts.context.account_payload(self.payload_bytes, 0);
-        if self.breaker_was_open {
-            telemetry::breakers_open_add(-1);
-        }
         let SupervisorParts { organization_id, endpoint_id, generation, .. } = self.parts;
         post(&self.parts.router, SupervisorStopped { organization_id, endpoint_id, generation });
     }
@@ -362,7 +348,8 @@ impl Handler<StartRead> for EndpointSupervisor {
             Ok(Some(start)) => self.begin(start, ctx),
             Ok(None) => ctx.stop(),
             Err(error) => {
-                telemetry::StoreUnavailable { during: "starting an endpoint", error: &error.to_string() }.emit();
+                let operation = "read a webhook";
+                telemetry::StoreUnavailable { operation, error: &error, retry_in: START_RETRY }.emit();
                 match self.is_draining {
                     true => ctx.stop(),
                     false => drop(ctx.run_later(START_RETRY, |actor, ctx| actor.read_endpoint(ctx))),
@@ -418,7 +405,8 @@ impl Handler<PageRead> for EndpointSupervisor {
                 self.apply(Input::Loaded { deliveries, more, next_due_at }, None, ctx);
             }
             Err(error) => {
-                telemetry::StoreUnavailable { during: "reading deliveries", error: &error.to_string() }.emit();
+                let operation = "read deliveries";
+                telemetry::StoreUnavailable { operation, error: &error, retry_in: LOAD_RETRY }.emit();
                 self.apply(Input::LoadFailed, None, ctx);
             }
         }

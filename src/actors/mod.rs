@@ -69,7 +69,7 @@ impl Actors {
         let scheduler = Scheduler::new(context.clone()).start();
         let router = Router::new(context.clone(), arbiters, persistence.clone(), scheduler.clone()).start();
         post(&persistence, Begin { router: router.clone(), scheduler: scheduler.clone() });
-        post(&scheduler, Begin { router: router.clone(), scheduler });
+        post(&scheduler, Begin { router: router.clone(), scheduler: scheduler.clone() });
         let handle = EngineHandle::new(context, subscriptions, ids, persistence.clone(), router.clone());
         Ok(Self { handle, router, persistence })
     }

@@ -10,15 +10,15 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Respons
 use tokio::sync::oneshot;
 
 use super::context::ActorContext;
+use super::endpoint_supervisor::EndpointSupervisor;
 use super::handle::{Publication, PublishError, Published};
 use super::messages::{
     Begin, CommittedEvent, DisableGone, Dispatch, EndpointChanged, Flush, Ingest, OutcomeRecorded, RecordOutcome,
     Rescan, SaveHealth,
 };
 use super::post;
-use super::router::Router;
-use super::scheduler::Scheduler;
 use crate::domain::attempt::NextStep;
+use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::{Event, build_body};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
@@ -44,8 +44,8 @@ pub struct Persistence {
     /// Waits for the write in flight. Bounded by the permits of its events and the in-flight limits.
     gathering: Gathering,
     is_writing: bool,
-    /// The last commit failed: what it held may be stored all the same.
-    is_in_doubt: bool,
+    /// Since when commits fail: what they held may be stored all the same.
+    failing_since: Option<UnixMillis>,
     flushers: Vec<oneshot::Sender<()>>,
 }
 
@@ -60,7 +60,7 @@ struct Gathering {
 /// A write that has ended.
 struct Written {
     ingests: Vec<Ingest>,
-    supervisors: Vec<Addr<super::endpoint_supervisor::EndpointSupervisor>>,
+    supervisors: Vec<Addr<EndpointSupervisor>>,
     batch: WriteBatch,
     result: StoreResult<CommitReport>,
     took: Duration,
@@ -80,7 +80,7 @@ impl Persistence {
             peers: None,
             gathering: Gathering::default(),
             is_writing: false,
-            is_in_doubt: false,
+            failing_since: None,
             flushers: Vec::new(),
         }
     }
@@ -111,8 +111,7 @@ impl Persistence {
     fn finish_write(&mut self, written: Option<Written>, ctx: &mut Context<Self>) {
         let Some(written) = written else {
             // the write panicked; its publishers see a closed channel, its outcomes are lost like in a crash
-            telemetry::CommitFailed { error: "the commit panicked" }.emit();
-            self.is_in_doubt = true;
+            self.commit_failed(&"the write panicked");
             self.is_writing = false;
             self.write_if_idle(ctx);
             return;
@@ -121,8 +120,7 @@ impl Persistence {
         match result {
             Ok(report) => self.finish_commit(ingests, supervisors, batch, report, took, ctx),
             Err(error) => {
-                telemetry::CommitFailed { error: &error.to_string() }.emit();
-                self.is_in_doubt = true;
+                self.commit_failed(&error);
                 for ingest in ingests {
                     answer(ingest.reply, Err(PublishError::Unavailable(error.to_string())));
                 }
@@ -135,10 +133,15 @@ impl Persistence {
         }
     }
 
+    fn commit_failed(&mut self, error: &dyn std::fmt::Display) {
+        self.failing_since.get_or_insert(self.context.now());
+        telemetry::StoreUnavailable { operation: "commit", error, retry_in: RETRY_DELAY }.emit();
+    }
+
     fn finish_commit(
         &mut self,
         ingests: Vec<Ingest>,
-        supervisors: Vec<Addr<super::endpoint_supervisor::EndpointSupervisor>>,
+        supervisors: Vec<Addr<EndpointSupervisor>>,
         batch: WriteBatch,
         report: CommitReport,
         took: Duration,
@@ -162,7 +165,8 @@ impl Persistence {
             let endpoint = Some(Box::new(endpoint));
             post(&peers.router, EndpointChanged { organization_id, endpoint_id, endpoint });
         }
-        if std::mem::take(&mut self.is_in_doubt) {
+        if let Some(since) = self.failing_since.take() {
+            telemetry::StoreRecovered { outage: self.context.now().since(since) }.emit();
             post(&peers.scheduler, Rescan);
         }
         if committed.is_empty() {
@@ -184,27 +188,25 @@ impl Persistence {
 }
 
 fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Duration) {
-    let stored = batch.events.iter().zip(&report.events).filter(|(_, commit)| **commit == EventCommit::Stored);
-    let mut rows = 0;
-    let mut pending = 0i64;
-    for (event, _) in stored {
-        rows += 1 + event.deliveries.len();
-        pending += event.deliveries.len() as i64;
-        telemetry::EventAccepted { event_type: &event.event.event_type }.emit();
+    let mut rows = batch.outcomes.len();
+    for (new, commit) in batch.events.iter().zip(&report.events) {
+        if *commit == EventCommit::Stored {
+            let deliveries = new.deliveries.len();
+            rows += 1 + deliveries;
+            let Event { id: event_id, organization_id, ref event_type, .. } = *new.event;
+            telemetry::EventAccepted { organization_id, event_id, event_type, deliveries }.emit();
+        }
     }
     for (outcome, recorded) in batch.outcomes.iter().zip(&report.outcomes_recorded) {
-        rows += 1;
-        let final_outcome = match outcome.next {
-            NextStep::Succeeded => "success",
-            NextStep::Failed => "failed",
+        let outcome = match outcome.next {
+            NextStep::Succeeded => DeliveryStatus::Success,
+            NextStep::Failed => DeliveryStatus::Failed,
             NextStep::RetryAt(_) => continue,
         };
         if *recorded {
-            pending -= 1;
-            telemetry::DeliveryFinished { outcome: final_outcome }.emit();
+            telemetry::DeliveryFinished { outcome: outcome.as_str(), count: 1 }.emit();
         }
     }
-    telemetry::deliveries_pending_add(pending);
     telemetry::CommitFinished { rows, duration: took }.emit();
 }
 
@@ -251,11 +253,7 @@ impl Gathering {
     }
 
     /// Takes back what a failed commit held, less its events: their publishers were told.
-    fn put_back(
-        &mut self,
-        batch: WriteBatch,
-        supervisors: Vec<Addr<super::endpoint_supervisor::EndpointSupervisor>>,
-    ) {
+    fn put_back(&mut self, batch: WriteBatch, supervisors: Vec<Addr<EndpointSupervisor>>) {
         let again = batch.outcomes.into_iter().zip(supervisors);
         let again = again.map(|(outcome, supervisor)| RecordOutcome { outcome, supervisor });
         self.outcomes.splice(0..0, again);

@@ -24,7 +24,7 @@ use crate::domain::delivery::QueuedDelivery;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::AgendaRow;
-use crate::telemetry;
+use crate::telemetry::{self, gauges::Level};
 
 /// Deliveries in one supervisor's mailbox. Smaller: more of them are read back from the database. Larger: a
 /// supervisor that is behind holds more memory than its window.
@@ -120,7 +120,7 @@ impl Router {
             let supervised = self.start_supervisor(router, organization_id, endpoint_id);
             match self.supervised.insert(endpoint_id, supervised) {
                 Some(_) => telemetry::SupervisorLost { organization_id, endpoint_id }.emit(),
-                None => telemetry::endpoints_active_add(1),
+                None => Level::EndpointsActive.add(1),
             }
         }
         self.supervised.get_mut(&endpoint_id)
@@ -183,7 +183,7 @@ impl Router {
         let is_this_one = self.supervised.get(&endpoint_id).is_some_and(|s| s.generation == generation);
         let removed = is_this_one.then(|| self.supervised.remove(&endpoint_id)).flatten();
         if removed.is_some() {
-            telemetry::endpoints_active_add(-1);
+            Level::EndpointsActive.subtract(1);
             post(&self.scheduler, CapacityFreed);
             self.answer_drain();
         }

@@ -15,7 +15,7 @@ use super::router::Router;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
-use crate::store::{AgendaRow, StoreResult};
+use crate::store::{AgendaRow, StoreError, StoreResult};
 use crate::telemetry;
 
 /// Endpoints handed to the router at once. Larger: the router is busy with them while new events wait.
@@ -133,7 +133,7 @@ impl Scheduler {
         let breakers = self.context.clone().read(|store| store.open_breakers());
         ctx.spawn(breakers.into_actor(self).map(|breakers, actor, ctx| match breakers {
             Ok(breakers) => actor.scan_page(None, Arc::new(probe_times(breakers)), ctx),
-            Err(error) => actor.scan_failed(&error.to_string(), ctx),
+            Err(error) => actor.scan_failed(&error, ctx),
         }));
     }
 
@@ -146,7 +146,7 @@ impl Scheduler {
         let page = self.context.clone().read(move |store| store.scan_agenda(after, SCAN_PAGE));
         ctx.spawn(page.into_actor(self).map(move |page: StoreResult<Vec<AgendaRow>>, actor, ctx| match page {
             Ok(rows) => actor.take_page(rows, probes, ctx),
-            Err(error) => actor.scan_failed(&error.to_string(), ctx),
+            Err(error) => actor.scan_failed(&error, ctx),
         }));
     }
 
@@ -174,8 +174,8 @@ impl Scheduler {
         }
     }
 
-    fn scan_failed(&mut self, error: &str, ctx: &mut Context<Self>) {
-        telemetry::StoreUnavailable { during: "reading the agenda", error }.emit();
+    fn scan_failed(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+        telemetry::StoreUnavailable { operation: "read the agenda", error, retry_in: SCAN_RETRY }.emit();
         self.is_scanning = false;
         ctx.run_later(SCAN_RETRY, |actor, ctx| actor.scan(ctx));
     }

@@ -36,7 +36,7 @@ use super::time::UnixMillis;
 use window::Window;
 
 /// After the database failed to answer, it is asked again so much later.
-const LOAD_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+pub const LOAD_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The part of an endpoint's settings that decides when it is sent what.
 #[derive(Debug, Clone, PartialEq)]
