@@ -232,6 +232,7 @@ fn a_rate_limit_holds_in_every_second_also_after_a_long_outage() {
         }
         life.eventually("drained", || count(&world, 1, DeliveryStatus::Pending) == 0).await;
     });
+    assert_eq!(count(&world, 1, DeliveryStatus::Success), 2_000);
     let seen = world.seen(1);
     for (index, first) in seen.iter().enumerate() {
         let within = seen[index..].iter().take_while(|seen| seen.second() < first.second() + 1.0).count();

@@ -230,9 +230,11 @@ impl Life {
     /// Waits until something holds; it must within a simulated hour.
     pub async fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
         let end = self.now() + Duration::from_secs(3600);
+        let mut step = Duration::from_millis(10);
         while !holds() {
             assert!(self.now() < end, "not within an hour: {what}");
-            pass(Duration::from_millis(10)).await;
+            pass(step).await;
+            step = (step * 2).min(Duration::from_secs(10));
         }
     }
 }
