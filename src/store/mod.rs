@@ -5,9 +5,21 @@
 //! the start of the engine ([`Store::scan_endpoints`], [`Store::scan_agenda`], [`Store::open_breakers`]) are
 //! the exception, and their rows carry it.
 
+pub mod cipher;
+mod connection;
+mod detail;
+mod diesel_store;
+pub mod memory;
+mod models;
+mod postgres;
+mod schema;
+mod sqlite;
+
 use std::sync::Arc;
 
 use thiserror::Error;
+
+use self::cipher::Cipher;
 
 use crate::domain::attempt::{AttemptRecord, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, QueuedDelivery};
@@ -267,4 +279,19 @@ pub trait Store: Send + Sync + 'static {
     fn count_pending(&self) -> StoreResult<u64>;
     /// Whether the database answers.
     fn ping(&self) -> StoreResult<()>;
+}
+
+/// Opens the database that a URL names, makes or upgrades its schema, and keeps other engines out.
+pub fn open(database_url: &str, cipher: Cipher) -> StoreResult<Arc<dyn Store>> {
+    if let Some(path) = database_url.strip_prefix("sqlite://") {
+        return Ok(Arc::new(sqlite::open(path, cipher)?));
+    }
+    if ["postgres://", "postgresql://"].iter().any(|scheme| database_url.starts_with(scheme)) {
+        return Ok(Arc::new(postgres::open(database_url, cipher)?));
+    }
+    // the URL itself is not repeated: it can hold a password
+    Err(StoreError::Refused(String::from(
+        "the database URL must begin with sqlite:// (a path follows: sqlite://ringback.db, \
+         sqlite:///var/lib/ringback/ringback.db) or with postgres:// (postgres://user:password@host/database)",
+    )))
 }

@@ -1,0 +1,120 @@
+-- Times are milliseconds since 1970. Ids grow with time, so that every table is appended to, and the primary
+-- key is the only index that most of them need.
+
+CREATE TABLE organizations (
+    id BIGINT PRIMARY KEY,
+    name TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE api_keys (
+    id BIGINT PRIMARY KEY,
+    organization_id BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    hash BYTEA NOT NULL UNIQUE,
+    prefix TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT
+);
+CREATE INDEX api_keys_organization ON api_keys (organization_id, id);
+
+CREATE TABLE endpoints (
+    id BIGINT PRIMARY KEY,
+    organization_id BIGINT NOT NULL,
+    url TEXT NOT NULL,
+    description TEXT,
+    active BOOLEAN NOT NULL,
+    disabled_reason TEXT,
+    disabled_at BIGINT,
+    events TEXT NOT NULL,
+    filters TEXT,
+    timeout_ms INTEGER NOT NULL,
+    retry TEXT NOT NULL,
+    retry_on TEXT NOT NULL,
+    headers BYTEA,
+    rate_limit TEXT,
+    max_in_flight INTEGER NOT NULL,
+    ordered BOOLEAN NOT NULL,
+    secret BYTEA NOT NULL,
+    previous_secret BYTEA,
+    previous_secret_expires_at BIGINT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    -- a deleted endpoint stays for the log of its deliveries
+    deleted_at BIGINT
+);
+CREATE INDEX endpoints_organization ON endpoints (organization_id, id);
+
+-- A row only while the endpoint is not healthy.
+CREATE TABLE endpoint_health (
+    endpoint_id BIGINT PRIMARY KEY,
+    organization_id BIGINT NOT NULL,
+    failing_since BIGINT,
+    probe_at BIGINT,
+    pauses INTEGER NOT NULL
+);
+
+CREATE TABLE events (
+    id BIGINT PRIMARY KEY,
+    organization_id BIGINT NOT NULL,
+    event_type TEXT NOT NULL,
+    occurred_at BIGINT NOT NULL,
+    accepted_at BIGINT NOT NULL,
+    -- the event's deliveries are the ids in (id, last_delivery_id]: no index by event exists
+    last_delivery_id BIGINT NOT NULL,
+    delivery_count INTEGER NOT NULL,
+    -- last, because it can be megabytes and most reads don't want it
+    body BYTEA NOT NULL
+);
+CREATE INDEX events_organization ON events (organization_id, id);
+
+CREATE TABLE deliveries (
+    id BIGINT PRIMARY KEY,
+    organization_id BIGINT NOT NULL,
+    endpoint_id BIGINT NOT NULL,
+    event_id BIGINT NOT NULL,
+    partition SMALLINT NOT NULL,
+    -- 0 pending, 1 success, 2 failed, 3 cancelled
+    status SMALLINT NOT NULL DEFAULT 0,
+    attempt_count INTEGER NOT NULL DEFAULT 0,
+    created_at BIGINT NOT NULL,
+    -- its place in the endpoint's queue
+    queued_at BIGINT NOT NULL,
+    -- when its next attempt may be made
+    due_at BIGINT NOT NULL,
+    finished_at BIGINT,
+    response_code INTEGER,
+    error TEXT,
+    -- a first attempt that ends the delivery lives here: one insert and one update are all that it costs
+    attempt_started_at BIGINT,
+    attempt_duration_ms BIGINT,
+    attempt_detail TEXT
+);
+CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, id);
+CREATE INDEX deliveries_pending ON deliveries (endpoint_id, queued_at, id) WHERE status = 0;
+-- what people look for in the log; costs nothing while deliveries succeed
+CREATE INDEX deliveries_failed ON deliveries (organization_id, id) WHERE status = 2;
+
+-- Every attempt that was not the first and last of its delivery.
+CREATE TABLE attempts (
+    delivery_id BIGINT NOT NULL,
+    number INTEGER NOT NULL,
+    organization_id BIGINT NOT NULL,
+    started_at BIGINT NOT NULL,
+    duration_ms BIGINT NOT NULL,
+    response_code INTEGER,
+    error TEXT,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (delivery_id, number)
+);
+
+CREATE TABLE idempotency_keys (
+    organization_id BIGINT NOT NULL,
+    key TEXT NOT NULL,
+    request_hash BYTEA NOT NULL,
+    event_id BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, key)
+);

@@ -1,0 +1,153 @@
+//! One connection type over both databases, the one writer, the pool of readers, and what a database's errors
+//! mean to us.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::r2d2::R2D2Connection;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::{PgConnection, SqliteConnection};
+
+use super::{StoreError, StoreResult};
+
+/// A connection to either database. Portable queries run on it; what one of the two does better is matched out.
+#[derive(diesel::MultiConnection)]
+pub(super) enum AnyConnection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// Diesel's name for both backends at once.
+pub(super) type AnyBackend = <AnyConnection as diesel::Connection>::Backend;
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        use DatabaseErrorKind::{CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation};
+        match error {
+            // an id or a hash that exists already
+            DieselError::DatabaseError(UniqueViolation, _) => Self::Conflict,
+            DieselError::DatabaseError(CheckViolation | ForeignKeyViolation | NotNullViolation, information) => {
+                Self::Corrupt(information.message().to_owned())
+            }
+            DieselError::DeserializationError(error) => Self::Corrupt(error.to_string()),
+            // disk full, read-only, server gone, time-out: what a database says when it can't work now
+            error => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// How connections to one database are made.
+pub(super) trait Opener: Send + Sync + 'static {
+    /// The connection that writes; there is one at a time.
+    fn open_writer(&self) -> StoreResult<AnyConnection>;
+    /// A connection that only reads.
+    fn open_reader(&self) -> StoreResult<AnyConnection>;
+}
+
+/// The one writer. A connection on which something went wrong is dropped, and made anew by the next call.
+pub(super) struct Writer {
+    opener: Arc<dyn Opener>,
+    connection: Mutex<Option<AnyConnection>>,
+}
+
+impl Writer {
+    /// A writer that has its connection already.
+    pub(super) fn new(opener: Arc<dyn Opener>, connection: AnyConnection) -> Self {
+        Self { opener, connection: Mutex::new(Some(connection)) }
+    }
+
+    /// Runs `work` in one transaction: all of it is durable, or nothing of it is there.
+    pub(super) fn write<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
+        let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        // taken out while it works: after a panic or an error it is gone, and its transaction with it
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => self.opener.open_writer()?,
+        };
+        let result = in_transaction(&mut connection, work);
+        if !matches!(result, Err(StoreError::Unavailable(_))) && !connection.is_broken() {
+            *slot = Some(connection);
+        }
+        result
+    }
+}
+
+fn in_transaction<T>(
+    connection: &mut AnyConnection,
+    work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>,
+) -> StoreResult<T> {
+    match connection {
+        // takes the write lock now instead of failing at the first write
+        AnyConnection::Sqlite(sqlite) => {
+            AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
+        }
+        AnyConnection::Postgres(postgres) => AnsiTransactionManager::begin_transaction(postgres)?,
+    }
+    let result = work(connection);
+    match (&result, connection) {
+        (Ok(_), AnyConnection::Sqlite(sqlite)) => AnsiTransactionManager::commit_transaction(sqlite)?,
+        (Ok(_), AnyConnection::Postgres(postgres)) => AnsiTransactionManager::commit_transaction(postgres)?,
+        // the first error is the one to tell
+        (Err(_), AnyConnection::Sqlite(sqlite)) => {
+            let _ = AnsiTransactionManager::rollback_transaction(sqlite);
+        }
+        (Err(_), AnyConnection::Postgres(postgres)) => {
+            let _ = AnsiTransactionManager::rollback_transaction(postgres);
+        }
+    }
+    result
+}
+
+/// How many readers there are, and how they are looked after.
+pub(super) struct ReaderOptions {
+    /// Connections at most.
+    pub(super) max_size: u32,
+    /// Whether a connection is tried before it is given out.
+    pub(super) test_on_check_out: bool,
+}
+
+/// How long a read waits for a connection: with the server gone the answer is "unavailable" after this.
+const READER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The pool of readers.
+pub(super) struct Readers(r2d2::Pool<ReaderManager>);
+
+impl Readers {
+    /// An empty pool; connections are made when they are asked for.
+    pub(super) fn new(opener: Arc<dyn Opener>, options: &ReaderOptions) -> Self {
+        Self(
+            r2d2::Pool::builder()
+                .max_size(options.max_size)
+                .min_idle(Some(0))
+                .test_on_check_out(options.test_on_check_out)
+                .connection_timeout(READER_TIMEOUT)
+                .build_unchecked(ReaderManager(opener)),
+        )
+    }
+
+    /// Runs `work` on one of them.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
+        let mut connection = self.0.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        work(&mut connection)
+    }
+}
+
+struct ReaderManager(Arc<dyn Opener>);
+
+impl r2d2::ManageConnection for ReaderManager {
+    type Connection = AnyConnection;
+    type Error = StoreError;
+
+    fn connect(&self) -> Result<AnyConnection, StoreError> {
+        self.0.open_reader()
+    }
+
+    fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+        Ok(connection.ping()?)
+    }
+
+    fn has_broken(&self, connection: &mut AnyConnection) -> bool {
+        std::thread::panicking() || connection.is_broken()
+    }
+}

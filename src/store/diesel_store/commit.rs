@@ -1,0 +1,125 @@
+//! The one transaction of the path of an event: new events, outcomes, health, endpoints that are gone.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use super::super::connection::AnyConnection;
+use super::super::models::hash_from;
+use super::super::schema::{events, idempotency_keys};
+use super::super::{
+    AcceptedEvent, Cipher, CommitReport, EventCommit, NewEvent, StoreResult, WriteBatch, postgres, sqlite,
+};
+use super::endpoints;
+use crate::domain::ids::{EventId, OrganizationId};
+use crate::domain::time::UnixMillis;
+
+/// How long an idempotency key is remembered.
+pub(in crate::store) const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// How many keys one query asks for: well below what either database takes as parameters.
+const KEYS_A_QUERY: usize = 500;
+
+pub(super) fn commit(
+    connection: &mut AnyConnection,
+    cipher: &Cipher,
+    batch: &WriteBatch,
+    now: UnixMillis,
+) -> StoreResult<CommitReport> {
+    let events = decide(&batch.events, used_keys(connection, &batch.events, now)?);
+    let stored: Vec<&NewEvent> = batch
+        .events
+        .iter()
+        .zip(&events)
+        .filter_map(|(new, commit)| (*commit == EventCommit::Stored).then_some(new))
+        .collect();
+    let outcomes_recorded = match connection {
+        AnyConnection::Sqlite(connection) => {
+            sqlite::insert_events(connection, &stored)?;
+            sqlite::save_keys(connection, &stored, now)?;
+            sqlite::record_outcomes(connection, &batch.outcomes)?
+        }
+        AnyConnection::Postgres(connection) => {
+            postgres::insert_events(connection, &stored)?;
+            postgres::save_keys(connection, &stored, now)?;
+            postgres::record_outcomes(connection, &batch.outcomes)?
+        }
+    };
+    endpoints::save_health(connection, &batch.health)?;
+    let disabled = endpoints::disable_gone(connection, cipher, &batch.gone, now)?;
+    Ok(CommitReport { events, outcomes_recorded, disabled })
+}
+
+/// What an idempotency key was used for.
+struct UsedKey {
+    request_hash: [u8; 32],
+    event: AcceptedEvent,
+}
+
+type UsedKeys = HashMap<(OrganizationId, String), UsedKey>;
+
+/// The keys of the batch that were used before and have not expired.
+fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis) -> StoreResult<UsedKeys> {
+    let mut by_organization: HashMap<OrganizationId, Vec<&str>> = HashMap::new();
+    for new in batch {
+        if let Some(idempotency) = &new.idempotency {
+            by_organization.entry(new.event.organization_id).or_default().push(&idempotency.key);
+        }
+    }
+    let mut used = UsedKeys::new();
+    for (organization_id, keys) in by_organization {
+        for keys in keys.chunks(KEYS_A_QUERY) {
+            let rows: Vec<(String, Vec<u8>, i64, String, i64, i32)> = idempotency_keys::table
+                .inner_join(events::table.on(events::id.eq(idempotency_keys::event_id)))
+                .filter(idempotency_keys::organization_id.eq(organization_id.0))
+                .filter(idempotency_keys::key.eq_any(keys))
+                .filter(idempotency_keys::created_at.gt((now - KEY_LIFETIME).0))
+                .select((
+                    idempotency_keys::key,
+                    idempotency_keys::request_hash,
+                    events::id,
+                    events::event_type,
+                    events::occurred_at,
+                    events::delivery_count,
+                ))
+                .load(connection)?;
+            for (key, request_hash, id, event_type, occurred_at, deliveries) in rows {
+                let event = AcceptedEvent {
+                    id: EventId(id),
+                    event_type,
+                    occurred_at: UnixMillis(occurred_at),
+                    deliveries: deliveries.max(0) as usize,
+                };
+                let request_hash = hash_from(&request_hash)?;
+                used.insert((organization_id, key), UsedKey { request_hash, event });
+            }
+        }
+    }
+    Ok(used)
+}
+
+/// Which events of a batch are stored; one with a key counts for those after it.
+fn decide(batch: &[NewEvent], mut used: UsedKeys) -> Vec<EventCommit> {
+    let mut decide_one = |new: &NewEvent| {
+        let Some(idempotency) = &new.idempotency else { return EventCommit::Stored };
+        let key = (new.event.organization_id, idempotency.key.clone());
+        match used.get(&key) {
+            Some(first) if first.request_hash == idempotency.request_hash => {
+                EventCommit::Replayed(first.event.clone())
+            }
+            Some(_) => EventCommit::KeyReused,
+            None => {
+                let event = AcceptedEvent {
+                    id: new.event.id,
+                    event_type: new.event.event_type.clone(),
+                    occurred_at: new.event.occurred_at,
+                    deliveries: new.deliveries.len(),
+                };
+                used.insert(key, UsedKey { request_hash: idempotency.request_hash, event });
+                EventCommit::Stored
+            }
+        }
+    };
+    batch.iter().map(&mut decide_one).collect()
+}

@@ -1,0 +1,173 @@
+//! Endpoints and their health.
+
+use diesel::prelude::*;
+
+use super::super::connection::AnyConnection;
+use super::super::models::{EndpointRow, HealthRow};
+use super::super::schema::{deliveries, endpoint_health, endpoints};
+use super::super::{EndpointStart, PageRequest, StoreError, StoreResult};
+use super::sql_limit;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::health::EndpointHealth;
+use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::time::UnixMillis;
+use crate::store::cipher::Cipher;
+
+pub(super) fn create(connection: &mut AnyConnection, cipher: &Cipher, endpoint: &Endpoint) -> StoreResult<()> {
+    let row = EndpointRow::seal(endpoint, cipher)?;
+    diesel::insert_into(endpoints::table).values(row).execute(connection)?;
+    Ok(())
+}
+
+pub(super) fn list(
+    connection: &mut AnyConnection,
+    cipher: &Cipher,
+    organization_id: OrganizationId,
+    page: PageRequest,
+) -> StoreResult<Vec<EndpointStart>> {
+    let rows: Vec<(EndpointRow, Option<HealthRow>)> = endpoints::table
+        .left_join(endpoint_health::table.on(endpoint_health::endpoint_id.eq(endpoints::id)))
+        .filter(endpoints::organization_id.eq(organization_id.0))
+        .filter(endpoints::deleted_at.is_null())
+        .filter(endpoints::id.lt(page.before_id.unwrap_or(i64::MAX)))
+        .order(endpoints::id.desc())
+        .limit(sql_limit(page.limit))
+        .select((EndpointRow::as_select(), Option::<HealthRow>::as_select()))
+        .load(connection)?;
+    rows.into_iter().map(|row| start(row, cipher)).collect()
+}
+
+pub(super) fn read(
+    connection: &mut AnyConnection,
+    cipher: &Cipher,
+    organization_id: OrganizationId,
+    id: EndpointId,
+) -> StoreResult<Option<EndpointStart>> {
+    let row: Option<(EndpointRow, Option<HealthRow>)> = endpoints::table
+        .left_join(endpoint_health::table.on(endpoint_health::endpoint_id.eq(endpoints::id)))
+        .filter(endpoints::id.eq(id.0))
+        .filter(endpoints::organization_id.eq(organization_id.0))
+        .filter(endpoints::deleted_at.is_null())
+        .select((EndpointRow::as_select(), Option::<HealthRow>::as_select()))
+        .first(connection)
+        .optional()?;
+    row.map(|row| start(row, cipher)).transpose()
+}
+
+fn start((row, health): (EndpointRow, Option<HealthRow>), cipher: &Cipher) -> StoreResult<EndpointStart> {
+    let endpoint = row.open(cipher)?;
+    let health = match health {
+        Some(health) => EndpointHealth::from(health),
+        None => EndpointHealth::healthy(endpoint.organization_id, endpoint.id),
+    };
+    Ok(EndpointStart { endpoint, health })
+}
+
+pub(super) fn update(connection: &mut AnyConnection, cipher: &Cipher, endpoint: &Endpoint) -> StoreResult<()> {
+    let row = EndpointRow::seal(endpoint, cipher)?;
+    let read = endpoints::table
+        .filter(endpoints::id.eq(endpoint.id.0))
+        .filter(endpoints::organization_id.eq(endpoint.organization_id.0))
+        .filter(endpoints::deleted_at.is_null())
+        .filter(endpoints::version.eq(endpoint.version - 1));
+    match diesel::update(read).set(row).execute(connection)? {
+        0 => Err(StoreError::Conflict),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn delete(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    now: UnixMillis,
+) -> StoreResult<bool> {
+    let live = endpoints::table
+        .filter(endpoints::id.eq(id.0))
+        .filter(endpoints::organization_id.eq(organization_id.0))
+        .filter(endpoints::deleted_at.is_null());
+    if diesel::update(live).set(endpoints::deleted_at.eq(now.0)).execute(connection)? == 0 {
+        return Ok(false);
+    }
+    diesel::delete(endpoint_health::table.find(id.0)).execute(connection)?;
+    cancel_pending(connection, organization_id, id, now)?;
+    Ok(true)
+}
+
+pub(super) fn cancel_pending(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    now: UnixMillis,
+) -> StoreResult<usize> {
+    let pending = deliveries::table
+        .filter(deliveries::endpoint_id.eq(endpoint_id.0))
+        .filter(deliveries::organization_id.eq(organization_id.0))
+        .filter(is_pending());
+    let cancelled = diesel::update(pending)
+        .set((deliveries::status.eq(DeliveryStatus::Cancelled.code()), deliveries::finished_at.eq(now.0)))
+        .execute(connection)?;
+    Ok(cancelled)
+}
+
+/// Written out and not bound: a partial index is only used where the query shows its condition.
+pub(super) fn is_pending() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql("deliveries.status = 0")
+}
+
+/// Remembers the condition of endpoints that still exist; of a healthy one there is nothing to remember.
+pub(super) fn save_health(connection: &mut AnyConnection, health: &[EndpointHealth]) -> StoreResult<()> {
+    for health in health {
+        let row = endpoint_health::table
+            .filter(endpoint_health::endpoint_id.eq(health.endpoint_id.0))
+            .filter(endpoint_health::organization_id.eq(health.organization_id.0));
+        diesel::delete(row).execute(connection)?;
+        if health.is_healthy() {
+            continue;
+        }
+        let live: Option<i64> = endpoints::table
+            .filter(endpoints::id.eq(health.endpoint_id.0))
+            .filter(endpoints::organization_id.eq(health.organization_id.0))
+            .filter(endpoints::deleted_at.is_null())
+            .select(endpoints::id)
+            .first(connection)
+            .optional()?;
+        if live.is_some() {
+            diesel::insert_into(endpoint_health::table).values(HealthRow::from(health)).execute(connection)?;
+        }
+    }
+    Ok(())
+}
+
+/// Disables endpoints whose receiver is gone; returns those that this call disabled, as they are now.
+pub(super) fn disable_gone(
+    connection: &mut AnyConnection,
+    cipher: &Cipher,
+    gone: &[(OrganizationId, EndpointId)],
+    now: UnixMillis,
+) -> StoreResult<Vec<Endpoint>> {
+    use crate::domain::endpoint::DisabledReason;
+    let mut disabled = Vec::new();
+    for &(organization_id, id) in gone {
+        let active = endpoints::table
+            .filter(endpoints::id.eq(id.0))
+            .filter(endpoints::organization_id.eq(organization_id.0))
+            .filter(endpoints::deleted_at.is_null())
+            .filter(endpoints::active.eq(true));
+        let changed = diesel::update(active)
+            .set((
+                endpoints::active.eq(false),
+                endpoints::disabled_reason.eq(DisabledReason::Gone.as_str()),
+                endpoints::disabled_at.eq(now.0),
+                endpoints::updated_at.eq(now.0),
+                endpoints::version.eq(endpoints::version + 1),
+            ))
+            .execute(connection)?;
+        if changed > 0 {
+            let start = read(connection, cipher, organization_id, id)?;
+            disabled.extend(start.map(|start| start.endpoint));
+        }
+    }
+    Ok(disabled)
+}

@@ -1,0 +1,361 @@
+//! Rows, and how they become what the domain knows.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use diesel::prelude::*;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::cipher::{Cipher, CipherError};
+use super::schema::{api_keys, deliveries, endpoint_health, endpoints, events, organizations};
+use super::{StoreError, StoreResult};
+use crate::domain::attempt::RetryOn;
+use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::domain::endpoint::{CustomHeader, DisabledReason, Endpoint, PreviousSecret};
+use crate::domain::event::Event;
+use crate::domain::filter::Filter;
+use crate::domain::health::EndpointHealth;
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::organization::{ApiKey, Organization, Role};
+use crate::domain::retry::{RetryPolicy, RetrySchedule};
+use crate::domain::secret::Secret;
+use crate::domain::time::UnixMillis;
+
+impl From<CipherError> for StoreError {
+    fn from(error: CipherError) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+/// A value that this program can't have written.
+pub(super) fn corrupt(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(what.to_string())
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = organizations)]
+pub(super) struct OrganizationRow {
+    id: i64,
+    name: String,
+    created_at: i64,
+}
+
+impl From<&Organization> for OrganizationRow {
+    fn from(organization: &Organization) -> Self {
+        Self { id: organization.id.0, name: organization.name.clone(), created_at: organization.created_at.0 }
+    }
+}
+
+impl From<OrganizationRow> for Organization {
+    fn from(row: OrganizationRow) -> Self {
+        Self { id: OrganizationId(row.id), name: row.name, created_at: UnixMillis(row.created_at) }
+    }
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = api_keys)]
+pub(super) struct ApiKeyRow {
+    id: i64,
+    organization_id: i64,
+    name: String,
+    role: String,
+    hash: Vec<u8>,
+    prefix: String,
+    created_at: i64,
+    expires_at: Option<i64>,
+}
+
+impl From<&ApiKey> for ApiKeyRow {
+    fn from(key: &ApiKey) -> Self {
+        Self {
+            id: key.id.0,
+            organization_id: key.organization_id.0,
+            name: key.name.clone(),
+            role: key.role.as_str().to_owned(),
+            hash: key.hash.to_vec(),
+            prefix: key.prefix.clone(),
+            created_at: key.created_at.0,
+            expires_at: key.expires_at.map(|at| at.0),
+        }
+    }
+}
+
+impl TryFrom<ApiKeyRow> for ApiKey {
+    type Error = StoreError;
+    fn try_from(row: ApiKeyRow) -> StoreResult<Self> {
+        Ok(Self {
+            id: KeyId(row.id),
+            organization_id: OrganizationId(row.organization_id),
+            name: row.name,
+            role: Role::parse(&row.role).ok_or_else(|| corrupt(format!("role {}", row.role)))?,
+            hash: hash_from(&row.hash)?,
+            prefix: row.prefix,
+            created_at: UnixMillis(row.created_at),
+            expires_at: row.expires_at.map(UnixMillis),
+        })
+    }
+}
+
+/// Reads a SHA-256.
+pub(super) fn hash_from(bytes: &[u8]) -> StoreResult<[u8; 32]> {
+    bytes.try_into().map_err(|_| corrupt("a hash that is not 32 bytes long"))
+}
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = endpoints)]
+#[diesel(treat_none_as_null = true)]
+pub(super) struct EndpointRow {
+    id: i64,
+    organization_id: i64,
+    url: String,
+    description: Option<String>,
+    active: bool,
+    disabled_reason: Option<String>,
+    disabled_at: Option<i64>,
+    events: String,
+    filters: Option<String>,
+    timeout_ms: i32,
+    retry: String,
+    retry_on: String,
+    headers: Option<Vec<u8>>,
+    rate_limit: Option<String>,
+    max_in_flight: i32,
+    ordered: bool,
+    secret: Vec<u8>,
+    previous_secret: Option<Vec<u8>>,
+    previous_secret_expires_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+    version: i64,
+}
+
+/// `retry` in the database.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredRetry {
+    Retries(u32),
+    Policy(RetryPolicy),
+}
+
+const CLIENT_ERRORS: &str = "4xx";
+const REDIRECTS: &str = "3xx";
+
+impl EndpointRow {
+    /// The row of an endpoint, its secrets encrypted.
+    pub(super) fn seal(endpoint: &Endpoint, cipher: &Cipher) -> StoreResult<Self> {
+        let encrypt = |bytes: &[u8]| cipher.encrypt(endpoint.organization_id, endpoint.id, bytes);
+        let headers: Vec<(&str, &str)> =
+            endpoint.headers.iter().map(|header| (header.name.as_str(), header.value.expose())).collect();
+        let headers = match headers.is_empty() {
+            true => None,
+            false => Some(encrypt(Zeroizing::new(json(&headers)?).as_bytes())?),
+        };
+        let retry = match endpoint.retry {
+            RetrySchedule::Retries(retries) => StoredRetry::Retries(retries),
+            RetrySchedule::Policy(policy) => StoredRetry::Policy(policy),
+        };
+        let retry_on: Vec<&str> =
+            [(endpoint.retry_on.client_errors, CLIENT_ERRORS), (endpoint.retry_on.redirects, REDIRECTS)]
+                .into_iter()
+                .filter_map(|(wanted, name)| wanted.then_some(name))
+                .collect();
+        let previous = endpoint.previous_secret.as_ref();
+        Ok(Self {
+            id: endpoint.id.0,
+            organization_id: endpoint.organization_id.0,
+            url: endpoint.url.clone(),
+            description: endpoint.description.clone(),
+            active: endpoint.active,
+            disabled_reason: endpoint.disabled_reason.map(|reason| reason.as_str().to_owned()),
+            disabled_at: endpoint.disabled_at.map(|at| at.0),
+            events: json(&endpoint.events)?,
+            filters: endpoint.filter.as_ref().map(|filter| filter.source().to_string()),
+            timeout_ms: i32::try_from(endpoint.timeout.as_millis()).unwrap_or(i32::MAX),
+            retry: json(&retry)?,
+            retry_on: json(&retry_on)?,
+            headers,
+            rate_limit: endpoint.rate_limit.as_ref().map(json).transpose()?,
+            max_in_flight: i32::try_from(endpoint.max_in_flight).unwrap_or(i32::MAX),
+            ordered: endpoint.ordered,
+            secret: encrypt(endpoint.secret.expose().as_bytes())?,
+            previous_secret: previous.map(|previous| encrypt(previous.secret.expose().as_bytes())).transpose()?,
+            previous_secret_expires_at: previous.map(|previous| previous.expires_at.0),
+            created_at: endpoint.created_at.0,
+            updated_at: endpoint.updated_at.0,
+            version: endpoint.version,
+        })
+    }
+
+    /// The endpoint of a row, its secrets decrypted.
+    pub(super) fn open(self, cipher: &Cipher) -> StoreResult<Endpoint> {
+        let (organization_id, id) = (OrganizationId(self.organization_id), EndpointId(self.id));
+        let decrypt = |bytes: &[u8]| {
+            let plain = cipher.decrypt(organization_id, id, bytes).map_err(|e| corrupt(format!("{id}: {e}")))?;
+            let text = std::str::from_utf8(&plain).map_err(corrupt)?;
+            Ok::<Secret, StoreError>(Secret::new(text.to_owned()))
+        };
+        let headers: Vec<(String, String)> = match &self.headers {
+            None => Vec::new(),
+            Some(sealed) => parse(decrypt(sealed)?.expose())?,
+        };
+        let retry_on: Vec<String> = parse(&self.retry_on)?;
+        let previous_secret = match (self.previous_secret, self.previous_secret_expires_at) {
+            (Some(sealed), Some(expires_at)) => {
+                Some(PreviousSecret { secret: decrypt(&sealed)?, expires_at: UnixMillis(expires_at) })
+            }
+            _ => None,
+        };
+        Ok(Endpoint {
+            id,
+            organization_id,
+            url: self.url,
+            description: self.description,
+            active: self.active,
+            disabled_reason: self.disabled_reason.as_deref().map(disabled_reason).transpose()?,
+            disabled_at: self.disabled_at.map(UnixMillis),
+            events: parse(&self.events)?,
+            filter: self.filters.as_deref().map(filter).transpose()?,
+            timeout: Duration::from_millis(self.timeout_ms.max(0) as u64),
+            retry: match parse(&self.retry)? {
+                StoredRetry::Retries(retries) => RetrySchedule::Retries(retries),
+                StoredRetry::Policy(policy) => RetrySchedule::Policy(policy),
+            },
+            retry_on: RetryOn {
+                client_errors: retry_on.iter().any(|name| name == CLIENT_ERRORS),
+                redirects: retry_on.iter().any(|name| name == REDIRECTS),
+            },
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| CustomHeader { name, value: Secret::new(value) })
+                .collect(),
+            rate_limit: self.rate_limit.as_deref().map(parse).transpose()?,
+            max_in_flight: self.max_in_flight.max(0) as u32,
+            ordered: self.ordered,
+            secret: decrypt(&self.secret)?,
+            previous_secret,
+            created_at: UnixMillis(self.created_at),
+            updated_at: UnixMillis(self.updated_at),
+            version: self.version,
+        })
+    }
+}
+
+fn json(value: &(impl Serialize + ?Sized)) -> StoreResult<String> {
+    serde_json::to_string(value).map_err(corrupt)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> StoreResult<T> {
+    serde_json::from_str(text).map_err(corrupt)
+}
+
+fn disabled_reason(text: &str) -> StoreResult<DisabledReason> {
+    DisabledReason::parse(text).ok_or_else(|| corrupt(format!("disabled_reason {text}")))
+}
+
+fn filter(text: &str) -> StoreResult<Filter> {
+    Filter::parse(&parse(text)?).map_err(|errors| corrupt(format!("filters: {errors:?}")))
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = endpoint_health)]
+pub(super) struct HealthRow {
+    endpoint_id: i64,
+    organization_id: i64,
+    failing_since: Option<i64>,
+    probe_at: Option<i64>,
+    pauses: i32,
+}
+
+impl From<&EndpointHealth> for HealthRow {
+    fn from(health: &EndpointHealth) -> Self {
+        Self {
+            endpoint_id: health.endpoint_id.0,
+            organization_id: health.organization_id.0,
+            failing_since: health.failing_since.map(|at| at.0),
+            probe_at: health.probe_at.map(|at| at.0),
+            pauses: i32::try_from(health.pauses).unwrap_or(i32::MAX),
+        }
+    }
+}
+
+impl From<HealthRow> for EndpointHealth {
+    fn from(row: HealthRow) -> Self {
+        Self {
+            endpoint_id: EndpointId(row.endpoint_id),
+            organization_id: OrganizationId(row.organization_id),
+            failing_since: row.failing_since.map(UnixMillis),
+            probe_at: row.probe_at.map(UnixMillis),
+            pauses: row.pauses.max(0) as u32,
+        }
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub(super) struct EventRow {
+    pub(super) id: i64,
+    organization_id: i64,
+    event_type: String,
+    occurred_at: i64,
+    accepted_at: i64,
+    body: Vec<u8>,
+}
+
+impl From<EventRow> for Event {
+    fn from(row: EventRow) -> Self {
+        Self {
+            id: EventId(row.id),
+            organization_id: OrganizationId(row.organization_id),
+            event_type: row.event_type,
+            occurred_at: UnixMillis(row.occurred_at),
+            accepted_at: UnixMillis(row.accepted_at),
+            body: Bytes::from(row.body),
+        }
+    }
+}
+
+/// A row of the log. By name as well, for the queries that are written by hand.
+#[derive(Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = deliveries)]
+pub(super) struct DeliveryRow {
+    pub(super) id: i64,
+    organization_id: i64,
+    endpoint_id: i64,
+    pub(super) event_id: i64,
+    status: i16,
+    attempt_count: i32,
+    created_at: i64,
+    due_at: i64,
+    finished_at: Option<i64>,
+    pub(super) response_code: Option<i32>,
+    pub(super) error: Option<String>,
+}
+
+impl DeliveryRow {
+    /// The row of the log; the type is the event's.
+    pub(super) fn into_record(self, event_type: String) -> StoreResult<DeliveryRecord> {
+        let status = DeliveryStatus::from_code(self.status)
+            .ok_or_else(|| corrupt(format!("delivery status {}", self.status)))?;
+        Ok(DeliveryRecord {
+            id: DeliveryId(self.id),
+            organization_id: OrganizationId(self.organization_id),
+            event_id: EventId(self.event_id),
+            endpoint_id: EndpointId(self.endpoint_id),
+            event_type,
+            status,
+            attempt_count: self.attempt_count.max(0) as u32,
+            response_code: self.response_code.map(response_code).transpose()?,
+            error: self.error,
+            created_at: UnixMillis(self.created_at),
+            finished_at: self.finished_at.map(UnixMillis),
+            next_attempt_at: (status == DeliveryStatus::Pending).then_some(UnixMillis(self.due_at)),
+        })
+    }
+}
+
+/// Reads a response code.
+pub(super) fn response_code(code: i32) -> StoreResult<u16> {
+    u16::try_from(code).map_err(|_| corrupt(format!("response code {code}")))
+}

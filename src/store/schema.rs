@@ -1,0 +1,128 @@
+//! The tables as Diesel sees them: one schema, only types that both databases have.
+
+diesel::table! {
+    organizations (id) {
+        id -> BigInt,
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> BigInt,
+        organization_id -> BigInt,
+        name -> Text,
+        role -> Text,
+        hash -> Binary,
+        prefix -> Text,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    endpoints (id) {
+        id -> BigInt,
+        organization_id -> BigInt,
+        url -> Text,
+        description -> Nullable<Text>,
+        active -> Bool,
+        disabled_reason -> Nullable<Text>,
+        disabled_at -> Nullable<BigInt>,
+        events -> Text,
+        filters -> Nullable<Text>,
+        timeout_ms -> Integer,
+        retry -> Text,
+        retry_on -> Text,
+        headers -> Nullable<Binary>,
+        rate_limit -> Nullable<Text>,
+        max_in_flight -> Integer,
+        ordered -> Bool,
+        secret -> Binary,
+        previous_secret -> Nullable<Binary>,
+        previous_secret_expires_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        version -> BigInt,
+        deleted_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    endpoint_health (endpoint_id) {
+        endpoint_id -> BigInt,
+        organization_id -> BigInt,
+        failing_since -> Nullable<BigInt>,
+        probe_at -> Nullable<BigInt>,
+        pauses -> Integer,
+    }
+}
+
+diesel::table! {
+    events (id) {
+        id -> BigInt,
+        organization_id -> BigInt,
+        event_type -> Text,
+        occurred_at -> BigInt,
+        accepted_at -> BigInt,
+        last_delivery_id -> BigInt,
+        delivery_count -> Integer,
+        body -> Binary,
+    }
+}
+
+diesel::table! {
+    deliveries (id) {
+        id -> BigInt,
+        organization_id -> BigInt,
+        endpoint_id -> BigInt,
+        event_id -> BigInt,
+        partition -> SmallInt,
+        status -> SmallInt,
+        attempt_count -> Integer,
+        created_at -> BigInt,
+        queued_at -> BigInt,
+        due_at -> BigInt,
+        finished_at -> Nullable<BigInt>,
+        response_code -> Nullable<Integer>,
+        error -> Nullable<Text>,
+        attempt_started_at -> Nullable<BigInt>,
+        attempt_duration_ms -> Nullable<BigInt>,
+        attempt_detail -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    attempts (delivery_id, number) {
+        delivery_id -> BigInt,
+        number -> Integer,
+        organization_id -> BigInt,
+        started_at -> BigInt,
+        duration_ms -> BigInt,
+        response_code -> Nullable<Integer>,
+        error -> Nullable<Text>,
+        detail -> Text,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (organization_id, key) {
+        organization_id -> BigInt,
+        key -> Text,
+        request_hash -> Binary,
+        event_id -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    organizations,
+    api_keys,
+    endpoints,
+    endpoint_health,
+    events,
+    deliveries,
+    attempts,
+    idempotency_keys,
+);
