@@ -85,7 +85,6 @@ mod tests {
             (32, "fff", 1),
             (32, "sf", 2),
             (32, "ssssssssf", 6),
-            (32, "ssssssssf", 6),
             (32, "sssst", 1),
             (32, "t", 1),
             (32, "ts", 2),
