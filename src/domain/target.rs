@@ -1,10 +1,56 @@
 //! Which URLs and addresses may be targets (SSRF rules).
+//!
+//! [`TargetPolicy::check_url`] gives a helpful error when a webhook is created; what protects is
+//! [`TargetPolicy::allows_socket`], asked by the transport for every address that it is about to connect to.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use thiserror::Error;
-use url::Url;
+use url::{Host, Url};
+
+/// Bytes of a target's URL, as written.
+pub const MAX_URL_BYTES: usize = 2048;
+
+/// IPv4 networks that are not globally reachable (IANA IPv4 Special-Purpose Address Registry, RFC 6890), plus
+/// multicast (RFC 5771), the withdrawn 6to4 relay (RFC 7526), and 168.63.129.16, where one cloud serves its
+/// machines' metadata.
+const REFUSED_V4: [(Ipv4Addr, u32); 16] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 0, 0, 0), 24),
+    (Ipv4Addr::new(192, 0, 2, 0), 24),
+    (Ipv4Addr::new(192, 88, 99, 0), 24),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(198, 18, 0, 0), 15),
+    (Ipv4Addr::new(198, 51, 100, 0), 24),
+    (Ipv4Addr::new(203, 0, 113, 0), 24),
+    (Ipv4Addr::new(224, 0, 0, 0), 4),
+    (Ipv4Addr::new(240, 0, 0, 0), 4),
+    (Ipv4Addr::new(168, 63, 129, 16), 32),
+];
+
+/// The only IPv6 network that IANA has allocated for global unicast (RFC 4291, IANA IPv6 Address Space).
+const ALLOWED_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
+/// What is special inside it (IANA IPv6 Special-Purpose Address Registry): protocol assignments with Teredo,
+/// documentation, 6to4, documentation (RFC 9637).
+const REFUSED_V6: [(Ipv6Addr, u32); 4] = [
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
+];
+
+/// The WHATWG bad ports (Fetch Standard, "port blocking") from 1024 on; below, only 80 and 443 are allowed.
+const BAD_PORTS: [u16; 19] = [
+    1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697,
+    10080,
+];
 
 /// The operator's rules.
 #[derive(Debug, Clone, Default)]
@@ -13,27 +59,174 @@ pub struct TargetPolicy {
     pub allow_http: bool,
     /// Networks that are allowed although the rules refuse them.
     pub allowed_networks: Vec<IpNet>,
+    /// Where the engine itself listens. Refused even inside `allowed_networks`: a target there would make the
+    /// engine call itself. An unspecified address (`0.0.0.0`, `::`) stands for every loopback address.
+    pub own_addresses: Vec<SocketAddr>,
 }
 
-/// Why a URL is refused when a webhook is created or changed.
+/// Why a URL is refused when a webhook is created or changed. The texts are for the tenant and say what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TargetError {
     /// `http:` where it is not allowed.
     #[error("the URL must begin with https://")]
     HttpsRequired,
+    /// Another scheme.
+    #[error("the URL must begin with https://, not {0}:")]
+    Scheme(String),
     /// Not a URL.
     #[error("not a URL: {0}")]
     Malformed(String),
+    /// Longer than [`MAX_URL_BYTES`].
+    #[error("the URL has {0} bytes; at most {MAX_URL_BYTES} are allowed")]
+    TooLong(usize),
+    /// A user name or a password.
+    #[error("the URL must not hold a user name or a password; use a custom header to authenticate")]
+    Credentials,
+    /// A port that is neither 80, 443 nor at least 1024, or one that browsers block.
+    #[error("port {0} is not allowed; use 80, 443 or another port from 1024 on that serves HTTP")]
+    Port(u16),
+    /// A host name that can't be looked up.
+    #[error("the host name is not valid: {0}")]
+    HostName(&'static str),
+    /// `localhost` or a name below it.
+    #[error("localhost is not reachable from here; use a public host name")]
+    Localhost,
+    /// An address that is not public.
+    #[error("this address is not allowed as a target; use a public host name")]
+    Address,
+}
+
+impl TargetError {
+    /// The error's code in the API: `https_required`, `blocked_address` or `invalid_url`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::HttpsRequired => "https_required",
+            Self::Localhost | Self::Address => "blocked_address",
+            Self::Scheme(_)
+            | Self::Malformed(_)
+            | Self::TooLong(_)
+            | Self::Credentials
+            | Self::Port(_)
+            | Self::HostName(_) => "invalid_url",
+        }
+    }
 }
 
 impl TargetPolicy {
-    /// Checks a URL; a name is not resolved.
-    pub fn check_url(&self, _text: &str) -> Result<Url, TargetError> {
-        Err(TargetError::HttpsRequired)
+    /// Checks a URL and gives its folded form without the fragment, which is never sent. A name is not
+    /// resolved: it may not exist yet, and the answer may change.
+    pub fn check_url(&self, text: &str) -> Result<Url, TargetError> {
+        if text.len() > MAX_URL_BYTES {
+            return Err(TargetError::TooLong(text.len()));
+        }
+        let mut url = Url::parse(text).map_err(|error| TargetError::Malformed(error.to_string()))?;
+        match url.scheme() {
+            "https" => {}
+            "http" if self.allow_http => {}
+            "http" => return Err(TargetError::HttpsRequired),
+            other => return Err(TargetError::Scheme(other.to_owned())),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(TargetError::Credentials);
+        }
+        let Some(port) = url.port_or_known_default() else {
+            return Err(TargetError::Malformed("no port".to_owned()));
+        };
+        if !allows_port(port) {
+            return Err(TargetError::Port(port));
+        }
+        match url.host() {
+            Some(Host::Domain(name)) => self.check_name(name, port)?,
+            Some(Host::Ipv4(address)) => self.check_literal(address.into(), port)?,
+            Some(Host::Ipv6(address)) => self.check_literal(address.into(), port)?,
+            None => return Err(TargetError::Malformed("no host".to_owned())),
+        }
+        url.set_fragment(None);
+        Ok(url)
     }
 
-    /// Whether a connection to this address is allowed.
-    pub fn allows_address(&self, _address: IpAddr) -> bool {
-        false
+    /// Whether a connection to this address is allowed, whatever the port.
+    pub fn allows_address(&self, address: IpAddr) -> bool {
+        self.is_excepted(address) || is_public(address)
     }
+
+    /// Whether a connection to this address and port is allowed: a public or excepted address where the engine
+    /// itself does not listen.
+    pub fn allows_socket(&self, address: SocketAddr) -> bool {
+        self.allows_address(address.ip()) && !self.is_own(address)
+    }
+
+    /// Whether the engine listens on this port; on which address is not asked.
+    pub fn is_own_port(&self, port: u16) -> bool {
+        self.own_addresses.iter().any(|own| own.port() == port)
+    }
+
+    /// Whether this is `localhost` or below it (RFC 6761, section 6.3); `name` in lower case.
+    pub fn is_localhost(name: &str) -> bool {
+        name == "localhost" || name.ends_with(".localhost")
+    }
+
+    fn check_name(&self, name: &str, port: u16) -> Result<(), TargetError> {
+        if name.ends_with('.') {
+            return Err(TargetError::HostName("remove the dot at its end"));
+        }
+        // RFC 1035, section 2.3.4
+        if name.len() > 253 || name.split('.').any(|label| label.is_empty() || label.len() > 63) {
+            return Err(TargetError::HostName(
+                "each of its parts has 1 to 63 characters, all of them at most 253",
+            ));
+        }
+        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let reachable = || loopback.iter().any(|&address| self.allows_socket(SocketAddr::new(address, port)));
+        if Self::is_localhost(name) && !reachable() {
+            return Err(TargetError::Localhost);
+        }
+        Ok(())
+    }
+
+    fn check_literal(&self, address: IpAddr, port: u16) -> Result<(), TargetError> {
+        match self.allows_socket(SocketAddr::new(address, port)) {
+            true => Ok(()),
+            false => Err(TargetError::Address),
+        }
+    }
+
+    /// An IPv4 address written as IPv6 (`::ffff:a.b.c.d`) is excepted when its IPv4 form is.
+    fn is_excepted(&self, address: IpAddr) -> bool {
+        let canonical = address.to_canonical();
+        self.allowed_networks.iter().any(|network| network.contains(&address) || network.contains(&canonical))
+    }
+
+    fn is_own(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        self.own_addresses.iter().any(|own| {
+            let own_ip = own.ip().to_canonical();
+            own.port() == address.port()
+                && (own_ip == ip || ip.is_unspecified() || own_ip.is_unspecified() && ip.is_loopback())
+        })
+    }
+}
+
+fn allows_port(port: u16) -> bool {
+    matches!(port, 80 | 443) || port >= 1024 && !BAD_PORTS.contains(&port)
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !REFUSED_V4.iter().any(|&(network, bits)| shares_v4(address, network, bits)),
+        IpAddr::V6(address) => {
+            shares_v6(address, ALLOWED_V6.0, ALLOWED_V6.1)
+                && !REFUSED_V6.iter().any(|&(network, bits)| shares_v6(address, network, bits))
+        }
+    }
+}
+
+/// Whether the first `bits` (1 to 32) are the same.
+fn shares_v4(address: Ipv4Addr, network: Ipv4Addr, bits: u32) -> bool {
+    (address.to_bits() ^ network.to_bits()) >> (32 - bits) == 0
+}
+
+/// Whether the first `bits` (1 to 128) are the same.
+fn shares_v6(address: Ipv6Addr, network: Ipv6Addr, bits: u32) -> bool {
+    (address.to_bits() ^ network.to_bits()) >> (128 - bits) == 0
 }
