@@ -4,6 +4,7 @@
 //! addresses only, `resolver` looks names up, `tls` shakes hands, `stream` and `head` stand between awc and the
 //! socket and hold the receiver to HTTP/1.1.
 
+mod chunks;
 mod client;
 mod excerpt;
 mod failure;

@@ -16,12 +16,12 @@ use bytes::{Buf, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::chunks::ChunkScanner;
 use super::head::{Framing, Head, begins_like_http, end_of_head, normalize};
 
 /// Bytes of heads that one answer may have, interim ones included.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 const READ_BYTES: usize = 4096;
-const LAST_CHUNK: [u8; 5] = *b"0\r\n\r\n";
 
 /// Why the stream gave up; travels inside an [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -68,8 +68,8 @@ pub(super) struct GuardedStream {
     /// Requests begun.
     requests: usize,
     reusable: bool,
-    /// The last bytes of a chunked body.
-    tail: [u8; 5],
+    /// Of a chunked body.
+    chunks: ChunkScanner,
 }
 
 impl GuardedStream {
@@ -82,19 +82,14 @@ impl GuardedStream {
             received: 0,
             requests: 0,
             reusable: true,
-            tail: [0; 5],
+            chunks: ChunkScanner::default(),
         }
     }
 
     /// Called before every write: the first one after an answer begins a new request.
     fn begin_request(&mut self) -> io::Result<()> {
         let Phase::Body(framing) = self.phase else { return Ok(()) };
-        let ended = match framing {
-            Framing::Length(left) => left == 0,
-            Framing::Chunked => self.tail == LAST_CHUNK,
-            Framing::UntilClose => false,
-        };
-        if !(ended && self.reusable && self.buffer.is_empty()) {
+        if !(framing == Framing::Length(0) && self.reusable && self.buffer.is_empty()) {
             return Err(StreamError::Stale.into());
         }
         self.phase = Phase::Head { searched: 0 };
@@ -124,7 +119,7 @@ impl GuardedStream {
                     Head::Final { framing, reusable } => {
                         self.head = head;
                         self.reusable = reusable;
-                        self.tail = [0; 5];
+                        self.chunks = ChunkScanner::default();
                         self.phase = Phase::Body(framing);
                         return Poll::Ready(Ok(()));
                     }
@@ -175,25 +170,33 @@ impl GuardedStream {
                 *left -= given as u64;
                 Poll::Ready(Ok(()))
             }
-            Phase::Body(_) => {
+            Phase::Body(framing) => {
+                let is_chunked = *framing == Framing::Chunked;
                 let before = out.filled().len();
                 if self.buffer.is_empty() {
                     ready!(self.io.poll_read(cx, out))?;
                 } else {
                     hand_over(&mut self.buffer, out, usize::MAX);
                 }
-                self.remember_tail(&out.filled()[before..]);
+                if is_chunked {
+                    self.cut_surplus(out, before);
+                }
                 Poll::Ready(Ok(()))
             }
             Phase::Head { .. } => Poll::Ready(Err(StreamError::Malformed.into())),
         }
     }
 
-    fn remember_tail(&mut self, given: &[u8]) {
-        let kept = given.len().min(self.tail.len());
-        self.tail.rotate_left(kept);
-        let at = self.tail.len() - kept;
-        self.tail[at..].copy_from_slice(&given[given.len() - kept..]);
+    /// Takes back what was given beyond the end of a chunked body.
+    fn cut_surplus(&mut self, out: &mut ReadBuf<'_>, before: usize) {
+        let end = before + self.chunks.scan(&out.filled()[before..]);
+        if self.chunks.has_ended() {
+            self.phase = Phase::Body(Framing::Length(0));
+            let rest = self.buffer.split();
+            self.buffer.extend_from_slice(&out.filled()[end..]);
+            self.buffer.unsplit(rest);
+            out.set_filled(end);
+        }
     }
 }
 
