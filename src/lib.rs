@@ -10,5 +10,7 @@ pub mod actors;
 pub mod api;
 pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod store;
+pub mod telemetry;
 pub mod transport;

@@ -1,1 +1,244 @@
-//! limiter
+//! The rate limit of one endpoint: `governor`'s token bucket on a clock that comes in as a parameter.
+
+use std::cell::Cell;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter as Bucket};
+
+use super::endpoint::RateLimit;
+use super::time::UnixMillis;
+
+const NANOS_PER_MS: u64 = 1_000_000;
+/// The rates of the contract; what lies outside (only a damaged row can) is brought inside.
+const RATES: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
+/// The latest instant that is told apart, in nanoseconds (year 2262), and the longest time that a burst may
+/// stand for. Larger: their sum overflows `governor`'s 64 bits.
+const MAX_NANOS: u64 = i64::MAX as u64;
+const MAX_BURST_NANOS: u64 = MAX_NANOS / 4;
+/// A clock that falls back by less stands still until it has caught up; further back, it is followed and the
+/// bucket stays as full as it was. Smaller: a clock that swings earns a permit with every swing. Larger: after a
+/// correction of the clock the endpoint waits that long.
+const MAX_STANDSTILL: Duration = Duration::from_secs(5);
+
+/// An instant of the bucket, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Instant(u64);
+
+impl std::ops::Add<Nanos> for Instant {
+    type Output = Self;
+    fn add(self, duration: Nanos) -> Self {
+        Self(self.0.saturating_add(duration.as_u64()))
+    }
+}
+
+impl Reference for Instant {
+    fn duration_since(&self, earlier: Self) -> Nanos {
+        self.0.saturating_sub(earlier.0).into()
+    }
+
+    fn saturating_sub(&self, duration: Nanos) -> Self {
+        Self(self.0.checked_sub(duration.as_u64()).unwrap_or(self.0))
+    }
+}
+
+/// Shows the instant that it was set to.
+#[derive(Debug, Default)]
+struct SetClock(Cell<u64>);
+
+impl Clock for SetClock {
+    type Instant = Instant;
+    fn now(&self) -> Instant {
+        Instant(self.0.get())
+    }
+}
+
+/// A token bucket: in any second at most the burst and a second's worth are granted.
+#[derive(Debug)]
+pub struct RateLimiter {
+    bucket: Bucket<NotKeyed, InMemoryState, SetClock, NoOpMiddleware<Instant>>,
+    /// The latest instant asked at, on the bucket's clock.
+    latest: Cell<u64>,
+    /// How far the bucket's clock is ahead of the caller's, after that one was set back.
+    ahead: Cell<u64>,
+}
+
+impl RateLimiter {
+    /// A full bucket.
+    pub fn new(limit: &RateLimit) -> Self {
+        let rate = if limit.per_second.is_nan() { *RATES.start() } else { limit.per_second };
+        let rate = rate.clamp(*RATES.start(), *RATES.end());
+        // rounded up: never faster than asked for
+        let period = (1e9 / rate).ceil() as u64;
+        let burst = u64::from(limit.effective_burst()).min(MAX_BURST_NANOS / period);
+        let burst = u32::try_from(burst).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+        // with_period is None for a period of zero only, and the shortest is 100 µs
+        let quota = Quota::with_period(Duration::from_nanos(period)).unwrap_or(Quota::per_second(NonZeroU32::MIN));
+        let bucket = Bucket::direct_with_clock(quota.allow_burst(burst), SetClock::default());
+        Self { bucket, latest: Cell::new(0), ahead: Cell::new(0) }
+    }
+
+    /// Takes a permit, or tells the earliest instant at which there is one.
+    pub fn try_acquire(&self, now: UnixMillis) -> Result<(), UnixMillis> {
+        let at = self.bucket_time(now);
+        let clock = self.bucket.clock();
+        // `now` stands for the whole millisecond up to it. A permit that fell due within it is taken at its own
+        // instant: otherwise each permit would lose up to a millisecond, and 1,000 a second be out of reach
+        clock.0.set(clock.0.get().max(at.saturating_sub(NANOS_PER_MS)));
+        let Err(refused) = self.bucket.check() else { return Ok(()) };
+        let due = refused.earliest_possible().0;
+        if due > at {
+            return Err(self.caller_time(due));
+        }
+        clock.0.set(due);
+        self.bucket.check().map_err(|refused| self.caller_time(refused.earliest_possible().0))
+    }
+
+    /// The instant on the bucket's clock, which never goes back.
+    fn bucket_time(&self, now: UnixMillis) -> u64 {
+        let nanos = u64::try_from(now.0).unwrap_or(0).saturating_mul(NANOS_PER_MS);
+        let mut at = nanos.saturating_add(self.ahead.get()).min(MAX_NANOS);
+        let behind = self.latest.get().saturating_sub(at);
+        if u128::from(behind) > MAX_STANDSTILL.as_nanos() {
+            self.ahead.set(self.ahead.get().saturating_add(behind));
+            at = self.latest.get();
+        }
+        self.latest.set(self.latest.get().max(at));
+        self.latest.get()
+    }
+
+    fn caller_time(&self, at: u64) -> UnixMillis {
+        let millis = at.saturating_sub(self.ahead.get()).div_ceil(NANOS_PER_MS);
+        UnixMillis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const START: UnixMillis = UnixMillis(1_734_345_045_000);
+
+    fn limiter(per_second: f64, burst: Option<u32>) -> RateLimiter {
+        RateLimiter::new(&RateLimit { per_second, burst })
+    }
+
+    /// Any rate of the contract, each order of magnitude equally often.
+    fn rates() -> impl Strategy<Value = f64> {
+        (-2.0f64..4.0).prop_map(|exponent| 10f64.powf(exponent))
+    }
+
+    fn grants(limiter: &RateLimiter, times: impl Iterator<Item = i64>) -> Vec<i64> {
+        times.filter(|&time| limiter.try_acquire(UnixMillis(time)).is_ok()).collect()
+    }
+
+    #[test]
+    fn one_permit_in_a_hundred_seconds_is_told_to_the_millisecond() {
+        let limiter = limiter(0.01, None);
+        assert_eq!(limiter.try_acquire(START), Ok(()));
+        let next = limiter.try_acquire(START).unwrap_err();
+        // up to one millisecond earlier, as an instant stands for the millisecond up to it
+        assert!((99_999..=100_000).contains(&(next.0 - START.0)), "{next:?}");
+        assert_eq!(limiter.try_acquire(UnixMillis(next.0 - 1)), Err(next));
+        assert_eq!(limiter.try_acquire(next), Ok(()));
+    }
+
+    #[test]
+    fn a_pause_fills_the_burst_and_no_more() {
+        let limiter = limiter(10.0, Some(3));
+        assert_eq!(grants(&limiter, [START.0; 10].into_iter()).len(), 3);
+        let later = START.0 + 3_600_000;
+        assert_eq!(grants(&limiter, [later; 10].into_iter()).len(), 3);
+    }
+
+    #[test]
+    fn without_a_burst_no_second_sees_more_than_a_tenth_above_the_rate() {
+        let limiter = limiter(100.0, None);
+        let granted = grants(&limiter, (0..1000).flat_map(|step| [START.0 + step; 3]));
+        assert!((100..=110).contains(&granted.len()), "{}", granted.len());
+    }
+
+    #[test]
+    fn a_clock_set_back_by_an_hour_delays_the_next_permit_by_no_more_than_its_period() {
+        let limiter = limiter(1.0, None);
+        assert_eq!(limiter.try_acquire(START), Ok(()));
+        let back = UnixMillis(START.0 - 3_600_000);
+        let next = limiter.try_acquire(back).unwrap_err();
+        assert!(next > back && next.0 <= back.0 + 1000, "{next:?}");
+        assert_eq!(limiter.try_acquire(next), Ok(()));
+    }
+
+    #[test]
+    fn extreme_limits_and_instants_do_not_panic() {
+        for per_second in [f64::NAN, f64::INFINITY, -1.0, 0.0, 0.01, 10_000.0] {
+            for burst in [None, Some(0), Some(1), Some(u32::MAX)] {
+                let limiter = limiter(per_second, burst);
+                for now in [i64::MAX, 0, i64::MIN, START.0, i64::MAX - 1, 1] {
+                    let _ = limiter.try_acquire(UnixMillis(now));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_second_sees_more_than_the_burst_and_a_seconds_worth(
+            rate in rates(),
+            burst in prop::option::of(1u32..50),
+            steps in prop::collection::vec((0i64..40, 1usize..40), 1..400),
+        ) {
+            let limiter = limiter(rate, burst);
+            let bound = RateLimit { per_second: rate, burst }.effective_burst() as usize + rate.ceil() as usize;
+            let mut now = START.0;
+            let asked = steps.into_iter().flat_map(move |(step, times)| {
+                now += step;
+                std::iter::repeat_n(now, times)
+            });
+            let granted = grants(&limiter, asked);
+            for (index, &first) in granted.iter().enumerate() {
+                let within = granted[index..].iter().take_while(|&&time| time < first + 1000).count();
+                prop_assert!(within <= bound, "{within} > {bound}");
+            }
+        }
+
+        #[test]
+        fn whoever_asks_at_the_told_time_gets_a_permit_and_the_whole_rate(
+            rate in rates(),
+            burst in prop::option::of(1u32..20),
+        ) {
+            let limiter = limiter(rate, burst);
+            let (mut now, mut first, mut granted) = (START, None, 0u32);
+            while granted < 3_000 {
+                match limiter.try_acquire(now) {
+                    Ok(()) => granted += u32::from(first.is_some()),
+                    Err(next) => {
+                        prop_assert!(next > now);
+                        now = next;
+                        // count once the initial burst is spent
+                        first = first.or(Some(now));
+                        prop_assert_eq!(limiter.try_acquire(now), Ok(()));
+                        granted += 1;
+                    }
+                }
+            }
+            let seconds = now.since(first.unwrap_or(now)).as_secs_f64();
+            prop_assert!(f64::from(granted) >= 0.99 * rate * seconds, "{granted} in {seconds} s");
+        }
+
+        #[test]
+        fn a_clock_that_swings_within_the_standstill_earns_nothing(
+            rate in rates(),
+            swings in prop::collection::vec(0i64..5_000, 1..500),
+        ) {
+            let limiter = limiter(rate, Some(1));
+            let granted = grants(&limiter, swings.iter().map(|swing| START.0 + swing));
+            let most = 1.0 + 5.0 * rate;
+            prop_assert!(granted.len() as f64 <= most.ceil(), "{} > {most}", granted.len());
+        }
+    }
+}

@@ -1,12 +1,21 @@
 //! Settings: built-in defaults < `ringback.toml` < `RINGBACK_*` variables < flags. Unknown keys are refused.
+//!
+//! [`keys::KEYS`] is the one list of what can be set; the file, the variables and `config check` are driven
+//! by it. [`load::load`] merges the sources and reports every mistake at once.
 
-use std::net::SocketAddr;
+pub mod keys;
+mod load;
+mod value;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::domain::secret::Secret;
+
+pub use load::{Flags, Loaded, Problem, SettingsError, load};
 
 /// The effective settings of `serve`.
 #[derive(Clone)]
@@ -39,6 +48,27 @@ pub struct Settings {
     pub signature_header_prefix: String,
     /// Delivery.
     pub delivery: DeliverySettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            database_url: String::from("sqlite://ringback.db"),
+            admin_key: None,
+            master_key: None,
+            dev: false,
+            allow_http: false,
+            allowed_networks: Vec::new(),
+            dns_servers: Vec::new(),
+            ca_file: None,
+            log: String::from("info"),
+            log_format: LogFormat::Text,
+            metrics_listen: None,
+            signature_header_prefix: String::from("x-callintel"),
+            delivery: DeliverySettings::default(),
+        }
+    }
 }
 
 /// How log lines look.

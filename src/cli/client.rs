@@ -1,0 +1,171 @@
+//! Talks to a running engine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use awc::error::{ConnectError, SendRequestError};
+use awc::http::{Method, header};
+use clap::Args;
+use ringback::domain::secret::Secret;
+use serde::Deserialize;
+
+/// Where `serve --dev` on the default database leaves the key of the organization `dev`.
+pub const DEV_KEY_FILE: &str = "ringback.db.dev-key";
+const ANSWER_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the engine is and who we are.
+#[derive(Args, Clone)]
+pub struct EngineArgs {
+    /// The engine's address
+    #[arg(long, env = "RINGBACK_ENGINE", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub engine: String,
+    /// An API key of an organization [default: what is in ./ringback.db.dev-key, where `serve --dev` leaves it]
+    #[arg(long, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true)]
+    pub key: Option<String>,
+}
+
+impl EngineArgs {
+    /// The key that was given, or the one that `serve --dev` left here.
+    pub fn key(&self) -> anyhow::Result<Option<Secret>> {
+        if let Some(key) = &self.key {
+            return Ok(Some(Secret::new(key.trim().to_owned())));
+        }
+        read_dev_key(Path::new(DEV_KEY_FILE))
+    }
+}
+
+fn read_dev_key(path: &Path) -> anyhow::Result<Option<Secret>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Secret::new(text.trim().to_owned())).filter(|key| !key.expose().is_empty())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} can't be read", path.display())),
+    }
+}
+
+/// A client of one engine.
+pub struct Engine {
+    base: String,
+    key: Secret,
+    http: awc::Client,
+}
+
+/// An answer, whatever its status.
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Engine {
+    pub fn new(address: &str, key: Secret) -> Self {
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        // a second installation changes nothing
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let connector = awc::Connector::new().rustls_0_23(Arc::new(tls));
+        let http = awc::Client::builder().connector(connector).timeout(TIMEOUT).disable_redirects().finish();
+        Self { base: address.trim_end_matches('/').to_owned(), key, http }
+    }
+
+    /// Asks once; an error means that no answer came.
+    pub async fn call(&self, method: Method, path: &str, body: Option<String>) -> anyhow::Result<Answer> {
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .insert_header((header::AUTHORIZATION, format!("Bearer {}", self.key.expose())))
+            .insert_header((header::ACCEPT, "application/json"));
+        let sent = match body {
+            Some(body) => request.insert_header((header::CONTENT_TYPE, "application/json")).send_body(body),
+            None => request.send(),
+        };
+        let mut response = sent.await.map_err(|error| self.explain(&error))?;
+        let body = response.body().limit(ANSWER_LIMIT_BYTES).await;
+        let body = body.map_err(|error| anyhow!("the answer of {} broke off: {error}", self.base))?;
+        Ok(Answer { status: response.status().as_u16(), body: String::from_utf8_lossy(&body).into_owned() })
+    }
+
+    fn explain(&self, error: &SendRequestError) -> anyhow::Error {
+        let base = &self.base;
+        match error {
+            SendRequestError::Connect(ConnectError::Io(io))
+                if io.kind() == std::io::ErrorKind::ConnectionRefused =>
+            {
+                anyhow!(
+                    "nothing listens at {base}: is `ringback serve --dev` running there? (--engine names another)"
+                )
+            }
+            SendRequestError::Url(url) => {
+                anyhow!("--engine {base} is no address like http://127.0.0.1:8080: {url}")
+            }
+            SendRequestError::Timeout => anyhow!("{base} did not answer within {} s", TIMEOUT.as_secs()),
+            other => anyhow!("{base} can't be asked: {other}"),
+        }
+    }
+}
+
+impl Answer {
+    /// The body of a 2xx, or the problem that the engine describes.
+    pub fn ok(self) -> anyhow::Result<String> {
+        if (200..300).contains(&self.status) {
+            return Ok(self.body);
+        }
+        let problem: Problem = serde_json::from_str(&self.body).unwrap_or_default();
+        let mut text = problem.detail.or(problem.title).unwrap_or_else(|| self.body.chars().take(500).collect());
+        for error in problem.errors {
+            text.push_str(&format!("\n  {}: {}", error.field, error.message));
+        }
+        let text = super::json::harmless(&text);
+        match self.status {
+            401 => bail!("the engine does not accept this key: {text}\n(--key or RINGBACK_KEY gives another)"),
+            403 => bail!("this key may not do that: {text}"),
+            status => bail!("the engine answered {status}: {text}"),
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+struct Problem {
+    title: Option<String>,
+    detail: Option<String>,
+    #[serde(default)]
+    errors: Vec<FieldProblem>,
+}
+
+#[derive(Deserialize)]
+struct FieldProblem {
+    field: String,
+    message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_problem_is_told_with_every_field() {
+        let body = r#"{"title":"Unprocessable","detail":"input is wrong","code":"x","errors":[{"field":"url","message":"is empty"}]}"#;
+        let error = Answer { status: 422, body: body.to_owned() }.ok().unwrap_err().to_string();
+        assert_eq!(error, "the engine answered 422: input is wrong\n  url: is empty");
+    }
+
+    #[test]
+    fn the_key_left_by_dev_is_found_and_a_missing_one_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(DEV_KEY_FILE);
+        assert!(read_dev_key(&path).unwrap().is_none());
+        std::fs::write(&path, "rb_secret\n").unwrap();
+        assert_eq!(read_dev_key(&path).unwrap().unwrap().expose(), "rb_secret");
+    }
+
+    #[actix_web::test]
+    async fn a_refused_connection_names_the_command_that_is_missing() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let engine = Engine::new(&address, Secret::new(String::from("k")));
+        let error = engine.call(Method::GET, "/v1/webhooks", None).await.err().unwrap().to_string();
+        assert!(error.contains("is `ringback serve --dev` running there?"), "{error}");
+    }
+}

@@ -1,0 +1,298 @@
+//! `ringback listen`: a receiver on this machine that verifies both signatures and prints what arrives.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use anyhow::{Context, bail};
+use awc::http::Method;
+use bytes::Bytes;
+use clap::Args;
+use ringback::domain::secret::Secret;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::{Engine, EngineArgs};
+use super::json::{harmless, pretty};
+use super::verify::Signed;
+use super::{now, say};
+
+/// Above what the engine sends, so that the receiver is never the one who refuses.
+const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
+#[derive(Args)]
+#[command(after_help = "\
+With a key (--key, RINGBACK_KEY, or ./ringback.db.dev-key of `serve --dev`) it registers a webhook for itself and deletes it
+at the end. With --secret it only receives.
+
+Examples:
+  ringback listen
+  ringback listen --events call.completed --events 'batch.*'
+  ringback listen --fail-first 2                      # see retries: two answers 503, then 200
+  ringback listen --status 410                        # a receiver that is gone
+  ringback listen --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
+pub struct ListenArgs {
+    /// Where to receive
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// Verify with this secret, and register nothing
+    #[arg(long, value_name = "WHSEC", conflicts_with_all = ["url", "events"])]
+    secret: Option<String>,
+    /// What to answer
+    #[arg(long, value_name = "CODE", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
+    status: u16,
+    /// Answer this many requests with --fail-with first
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    fail_first: u64,
+    /// What to answer to the first --fail-first requests
+    #[arg(long, value_name = "CODE", default_value_t = 503, value_parser = clap::value_parser!(u16).range(200..600))]
+    fail_with: u16,
+    /// Wait this long before answering
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    delay: u64,
+    /// Event types or patterns to register for; all when absent
+    #[arg(long, value_name = "PATTERN")]
+    events: Vec<String>,
+    /// The URL to register, for example a tunnel's [default: http://<listen>/]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// As the engine's setting of this name
+    #[arg(long, value_name = "PREFIX", default_value = "x-callintel")]
+    signature_header_prefix: String,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// What the handler needs.
+struct Receiver {
+    /// `None`: nothing to verify with. Set once, by `--secret` or by the registration.
+    secret: std::sync::OnceLock<Secret>,
+    prefix: String,
+    status: StatusCode,
+    fail_first: u64,
+    fail_with: StatusCode,
+    delay: Duration,
+    received: AtomicU64,
+}
+
+/// The part of the answer to a registration that is needed.
+#[derive(Deserialize)]
+struct Registered {
+    id: String,
+    secret: String,
+}
+
+pub async fn run(args: ListenArgs) -> anyhow::Result<()> {
+    let receiver = Arc::new(Receiver::new(&args)?);
+    let engine = match &args.secret {
+        Some(_) => None,
+        None => args.engine.key()?.map(|key| Engine::new(&args.engine.engine, key)),
+    };
+    let data = web::Data::from(Arc::clone(&receiver));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(data.clone())
+            .app_data(web::PayloadConfig::new(BODY_LIMIT_BYTES))
+            .default_service(web::to(receive))
+    });
+    let server = server.workers(1).disable_signals().shutdown_timeout(1).bind(args.listen);
+    let server = server.with_context(|| format!("can't listen on {}", args.listen))?;
+    let address = server.addrs().first().copied().unwrap_or(args.listen);
+    let server = server.run();
+    let handle = server.handle();
+    let running = actix_web::rt::spawn(server);
+
+    let registered = match &engine {
+        Some(engine) => Some(register(engine, &args, address, &receiver).await?),
+        None => None,
+    };
+    say(&format!("listening on http://{address} (Ctrl-C ends)"));
+    if receiver.secret.get().is_none() {
+        say("no secret: signatures are not verified (--secret, or --key to register with the engine)");
+    }
+    stopped().await?;
+    if let (Some(engine), Some(id)) = (&engine, registered) {
+        unregister(engine, &id).await;
+    }
+    handle.stop(true).await;
+    running.await??;
+    Ok(())
+}
+
+async fn register(
+    engine: &Engine,
+    args: &ListenArgs,
+    address: SocketAddr,
+    receiver: &Receiver,
+) -> anyhow::Result<String> {
+    let url = args.url.clone().unwrap_or_else(|| format!("http://{address}/"));
+    let request = json!({ "url": url, "events": args.events, "description": "ringback listen" });
+    let answer = engine.call(Method::POST, "/v1/webhooks", Some(request.to_string())).await?.ok()?;
+    let registered: Registered =
+        serde_json::from_str(&answer).context("the engine's answer holds no webhook; is --engine a Ringback?")?;
+    let _ = receiver.secret.set(Secret::new(registered.secret));
+    let wanted = if args.events.is_empty() { String::from("all events") } else { args.events.join(", ") };
+    say(&format!("registered {} for {wanted} at {}", registered.id, args.engine.engine));
+    Ok(registered.id)
+}
+
+async fn unregister(engine: &Engine, id: &str) {
+    let deleted = engine.call(Method::DELETE, &format!("/v1/webhooks/{id}"), None).await;
+    match deleted.and_then(super::client::Answer::ok) {
+        Ok(_) => say(&format!("deleted {id}")),
+        Err(error) => eprintln!("warning: {id} could not be deleted and stays registered: {error:#}"),
+    }
+}
+
+/// Ends at Ctrl-C or SIGTERM.
+async fn stopped() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("can't wait for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn receive(request: HttpRequest, body: Bytes, receiver: web::Data<Receiver>) -> HttpResponse {
+    let number = receiver.received.fetch_add(1, Ordering::Relaxed) + 1;
+    let status = if number <= receiver.fail_first { receiver.fail_with } else { receiver.status };
+    if !receiver.delay.is_zero() {
+        actix_web::rt::time::sleep(receiver.delay).await;
+    }
+    say(&receiver.describe(&request, &body, status));
+    HttpResponse::new(status)
+}
+
+impl Receiver {
+    fn new(args: &ListenArgs) -> anyhow::Result<Self> {
+        let secret = std::sync::OnceLock::new();
+        if let Some(text) = &args.secret {
+            match Secret::parse_signing(text.trim().to_owned()) {
+                Ok(parsed) => drop(secret.set(parsed)),
+                Err(error) => bail!("--secret: {error}"),
+            }
+        }
+        Ok(Self {
+            secret,
+            prefix: args.signature_header_prefix.to_ascii_lowercase(),
+            status: StatusCode::from_u16(args.status)?,
+            fail_first: args.fail_first,
+            fail_with: StatusCode::from_u16(args.fail_with)?,
+            delay: Duration::from_millis(args.delay),
+            received: AtomicU64::new(0),
+        })
+    }
+
+    fn describe(&self, request: &HttpRequest, body: &Bytes, status: StatusCode) -> String {
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let shown = |name: &str| harmless(header(name).unwrap_or("-"));
+        let text = String::from_utf8_lossy(body);
+        let event_type = serde_json::from_str::<EventTypeOnly>(&text).ok().map(|body| body.event_type);
+        let event_type = event_type.as_deref().map_or_else(|| String::from("(no event type)"), harmless);
+        let mut out = format!(
+            "\n{} {event_type}  {}  {}  attempt {}  -> {}\n",
+            now(),
+            shown("webhook-id"),
+            shown(&format!("{}-delivery", self.prefix)),
+            shown(&format!("{}-attempt", self.prefix)),
+            status.as_u16(),
+        );
+        if let Some(secret) = self.secret.get() {
+            let document = format!("{}-signature", self.prefix);
+            let signed = Signed {
+                body,
+                id: header("webhook-id"),
+                timestamp: header("webhook-timestamp"),
+                standard: header("webhook-signature"),
+                document: header(&document),
+            };
+            out.push_str(&line("webhook-signature", signed.verify_standard(secret, now())));
+            out.push_str(&line(&document, signed.verify_document(secret, &self.prefix)));
+        }
+        out.push_str(&pretty(&text).unwrap_or_else(|| harmless(&text)));
+        out
+    }
+}
+
+#[derive(Deserialize)]
+struct EventTypeOnly {
+    event_type: String,
+}
+
+fn line(what: &str, verified: Result<(), String>) -> String {
+    match verified {
+        Ok(()) => format!("  ✓ {what}\n"),
+        Err(reason) => format!("  ✗ {what}: {reason}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use ringback::domain::ids::EventId;
+    use ringback::domain::signing::SigningKey;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn receiver(fail_first: u64) -> Receiver {
+        let secret = std::sync::OnceLock::new();
+        let _ = secret.set(Secret::new(SECRET.to_owned()));
+        Receiver {
+            secret,
+            prefix: String::from("x-callintel"),
+            status: StatusCode::OK,
+            fail_first,
+            fail_with: StatusCode::SERVICE_UNAVAILABLE,
+            delay: Duration::ZERO,
+            received: AtomicU64::new(0),
+        }
+    }
+
+    #[test]
+    fn a_genuine_request_shows_its_parts_and_two_ticks() {
+        let body = Bytes::from_static(br#"{"event_type":"call.completed","data":{"n":1e400}}"#);
+        let key = SigningKey::new(&Secret::new(SECRET.to_owned()));
+        let (id, seconds) = (EventId(7), now().as_seconds());
+        let request = TestRequest::post()
+            .insert_header(("webhook-id", id.to_string()))
+            .insert_header(("webhook-timestamp", seconds.to_string()))
+            .insert_header(("webhook-signature", key.sign_standard(id, seconds, &body)))
+            .insert_header(("x-callintel-signature", key.sign_document(&body)))
+            .insert_header(("x-callintel-delivery", "dlv_1"))
+            .insert_header(("x-callintel-attempt", "2"))
+            .to_http_request();
+        let shown = receiver(0).describe(&request, &body, StatusCode::OK);
+        let head = format!("call.completed  {id}  dlv_1  attempt 2  -> 200");
+        for part in [head.as_str(), "✓ webhook-signature", "✓ x-callintel-signature", "\"n\": 1e400"] {
+            assert!(shown.contains(part), "{part} is missing in {shown}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_signatures_shows_what_is_missing() {
+        let shown = receiver(0).describe(
+            &TestRequest::post().to_http_request(),
+            &Bytes::from_static(b"<b>\x1b[2J"),
+            StatusCode::OK,
+        );
+        assert!(shown.contains("✗ webhook-signature: webhook-id is missing"), "{shown}");
+        assert!(shown.contains("✗ x-callintel-signature: x-callintel-signature is missing"), "{shown}");
+        assert!(!shown.contains('\x1b'));
+    }
+
+    #[actix_web::test]
+    async fn the_first_requests_fail_when_asked_to() {
+        let data = web::Data::new(receiver(2));
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            let request = TestRequest::post().to_http_request();
+            statuses.push(receive(request, Bytes::from_static(b"{}"), data.clone()).await.status().as_u16());
+        }
+        assert_eq!(statuses, [503, 503, 200]);
+    }
+}

@@ -1,0 +1,61 @@
+//! `ringback serve`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ringback::config::{Flags, Loaded, load};
+
+#[derive(Args)]
+#[command(after_help = "\
+Settings: built-in defaults < ringback.toml < RINGBACK_* variables < flags; see `ringback config check`.
+
+Examples:
+  ringback serve --dev
+  RINGBACK_MASTER_KEY=$(openssl rand -base64 32) ringback serve --database-url postgres://ringback@db/ringback")]
+pub struct ServeArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// The flags that stand for settings.
+#[derive(Args)]
+pub struct SettingsArgs {
+    /// Where the API listens [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// sqlite://path or postgres://user@host/database [default: sqlite://ringback.db]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Read this file instead of ./ringback.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// For a developer's machine: allow http and local targets, make the organization `dev` and its key
+    #[arg(long)]
+    dev: bool,
+}
+
+impl SettingsArgs {
+    fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            listen: self.listen.clone(),
+            database_url: self.database_url.clone(),
+            dev: self.dev,
+        }
+    }
+}
+
+/// Reads the settings, or lists every mistake in them.
+pub fn read(args: &SettingsArgs) -> anyhow::Result<Loaded> {
+    load(&args.flags()).map_err(|error| {
+        let lines: String = error.problems.iter().map(|problem| format!("\n  {problem}")).collect();
+        anyhow::anyhow!("the settings can't be used:{lines}")
+    })
+}
+
+pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let settings = read(&args.settings)?.settings;
+    settings.check_complete()?;
+    ringback::engine::run(settings)?;
+    Ok(())
+}

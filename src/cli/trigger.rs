@@ -1,0 +1,95 @@
+//! `ringback trigger`: publishes a sample event.
+
+use anyhow::{Context, bail};
+use awc::http::Method;
+use clap::Args;
+use ringback::domain::event_types::{BUILT_IN, built_in};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::client::{DEV_KEY_FILE, Engine, EngineArgs};
+use super::{json, say};
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ringback trigger call.completed
+  ringback trigger call.completed --data '{\"id\":\"call_1\",\"duration_seconds\":3}'
+  ringback trigger batch.completed --engine https://hooks.example.com --key \"$KEY\"")]
+pub struct TriggerArgs {
+    /// For example call.completed; without one, the types are listed
+    event_type: Option<String>,
+    /// The event's data as JSON instead of the sample; sent as it is written
+    #[arg(long, value_name = "JSON")]
+    data: Option<String>,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+#[derive(Serialize)]
+struct NewEvent<'a> {
+    event_type: &'a str,
+    data: &'a RawValue,
+}
+
+pub async fn run(args: TriggerArgs) -> anyhow::Result<()> {
+    let Some(event_type) = &args.event_type else {
+        say(&list());
+        return Ok(());
+    };
+    let body = body(event_type, args.data.as_deref())?;
+    let Some(key) = args.engine.key()? else {
+        bail!(
+            "no key: give --key or RINGBACK_KEY, or run this in the directory of `ringback serve --dev`, which leaves \
+             one in {DEV_KEY_FILE}"
+        );
+    };
+    let engine = Engine::new(&args.engine.engine, key);
+    let answer = engine.call(Method::POST, "/v1/events", Some(body)).await?.ok()?;
+    say(&json::pretty(&answer).unwrap_or_else(|| json::harmless(&answer)));
+    Ok(())
+}
+
+fn body(event_type: &str, data: Option<&str>) -> anyhow::Result<String> {
+    let data = match (data, built_in(event_type)) {
+        (Some(data), _) => data,
+        (None, Some(known)) => known.sample,
+        (None, None) => {
+            bail!("there is no sample of `{event_type}`: give --data '{{…}}', or one of these\n{}", list())
+        }
+    };
+    let data = serde_json::from_str::<&RawValue>(data).context("--data is not JSON")?;
+    Ok(serde_json::to_string(&NewEvent { event_type, data })?)
+}
+
+fn list() -> String {
+    let width = BUILT_IN.iter().map(|event_type| event_type.name.len()).max().unwrap_or_default();
+    let lines: Vec<String> =
+        BUILT_IN.iter().map(|known| format!("  {:width$}  {}", known.name, known.description)).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_sent_as_it_is_written() {
+        let body = body("acme.thing", Some("{\"n\": 1e400}")).unwrap();
+        assert_eq!(body, "{\"event_type\":\"acme.thing\",\"data\":{\"n\": 1e400}}");
+    }
+
+    #[test]
+    fn every_built_in_type_has_a_sample_to_send() {
+        for known in BUILT_IN {
+            assert!(body(known.name, None).is_ok(), "{}", known.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_type_without_data_lists_those_with_a_sample() {
+        let error = body("call.complete", None).unwrap_err().to_string();
+        assert!(BUILT_IN.iter().all(|known| error.contains(known.name)), "{error}");
+        assert!(body("call.complete", Some("nope")).is_err());
+    }
+}

@@ -1,0 +1,316 @@
+//! Merges the sources of settings and reports every mistake at once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use thiserror::Error;
+use toml::de::{DeTable, DeValue};
+
+use super::Settings;
+use super::keys::{KEYS, Key};
+use super::value::Given;
+
+/// Read when no `--config` is given and it exists.
+const DEFAULT_FILE: &str = "ringback.toml";
+const VARIABLE_PREFIX: &str = "RINGBACK_";
+/// Variables that are not settings of `serve`: of the client commands, and of scripts around the program.
+const OTHER_VARIABLES: &[&str] =
+    &["RINGBACK_BIN", "RINGBACK_KEY", "RINGBACK_ENGINE", "RINGBACK_REQUIRE_POSTGRES", "RINGBACK_VERSION"];
+/// What `--dev` allows as targets: this machine and private networks.
+const DEV_NETWORKS: &[&str] =
+    &["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
+/// At most this many edits between a mistyped key and the one that is suggested.
+const MAX_SUGGESTED_DISTANCE: usize = 3;
+
+/// What was given on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`: the file to read instead of `./ringback.toml`.
+    pub config: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--database-url`.
+    pub database_url: Option<String>,
+    /// `--dev`.
+    pub dev: bool,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A key of the file.
+    File {
+        /// As it was opened.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// As it was written.
+        key: String,
+    },
+    /// An environment variable.
+    Variable(String),
+    /// A flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line, key } if key.is_empty() => write!(f, "{path}, line {line}"),
+            Self::File { path, line, key } => write!(f, "{path}, line {line}, `{key}`"),
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it is; `None` when it is nowhere, like a setting that is missing.
+    pub origin: Option<Origin>,
+    /// What is wrong, without the value of a secret.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Some(origin) => write!(f, "{origin}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// The settings can't be used; every mistake is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct SettingsError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+/// Settings with where each of them came from.
+pub struct Loaded {
+    /// The effective settings.
+    pub settings: Settings,
+    /// By key; a key that is missing here has its default.
+    pub origins: BTreeMap<&'static str, Origin>,
+}
+
+/// Reads the file, the environment and the flags.
+pub fn load(flags: &Flags) -> Result<Loaded, SettingsError> {
+    let file = read_file(flags.config.as_deref())
+        .map_err(|message| SettingsError { problems: vec![Problem { origin: None, message }] })?;
+    let file = file.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
+    merge(file, environment(), flags)
+}
+
+/// What [`load`] does once everything is read. `variables` may hold any variables; only `RINGBACK_*` count.
+pub fn merge(
+    file: Option<(&str, &str)>,
+    variables: impl IntoIterator<Item = (String, String)>,
+    flags: &Flags,
+) -> Result<Loaded, SettingsError> {
+    let mut merge =
+        Merge { loaded: Loaded { settings: Settings::default(), origins: BTreeMap::new() }, problems: Vec::new() };
+    if let Some((path, text)) = file {
+        merge.file(path, text);
+    }
+    merge.variables(variables);
+    merge.flags(flags);
+    merge.cross_check();
+    if merge.problems.is_empty() { Ok(merge.loaded) } else { Err(SettingsError { problems: merge.problems }) }
+}
+
+impl Settings {
+    /// Whether `serve` can start with these settings; `config check` asks the same.
+    pub fn check_complete(&self) -> Result<(), SettingsError> {
+        if self.master_key.is_some() || self.dev {
+            return Ok(());
+        }
+        let message = String::from(
+            "master_key is missing: it encrypts secrets at rest. Make one with `openssl rand -base64 32`, keep it \
+             safe, and give it as RINGBACK_MASTER_KEY (with --dev one is made beside the database)",
+        );
+        Err(SettingsError { problems: vec![Problem { origin: None, message }] })
+    }
+}
+
+fn read_file(asked_for: Option<&Path>) -> Result<Option<(String, String)>, String> {
+    let path = asked_for.unwrap_or(Path::new(DEFAULT_FILE));
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some((path.display().to_string(), text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && asked_for.is_none() => Ok(None),
+        Err(error) => Err(format!("{}: can't be read: {error}", path.display())),
+    }
+}
+
+/// A variable that is not UTF-8 becomes one that no key accepts, rather than being passed over.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+}
+
+struct Merge {
+    loaded: Loaded,
+    problems: Vec<Problem>,
+}
+
+impl Merge {
+    fn file(&mut self, path: &str, text: &str) {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let line_of = |offset: usize| text.get(..offset).unwrap_or(text).matches('\n').count() + 1;
+        for error in &errors {
+            let line = error.span().map_or(1, |span| line_of(span.start));
+            // `message` alone: the whole error quotes the line, which may hold a secret
+            self.problem(file_origin(path, line, ""), error.message().to_owned());
+        }
+        if errors.is_empty() {
+            self.table(path, "", table.get_ref(), &line_of);
+        }
+    }
+
+    fn table(&mut self, path: &str, prefix: &str, table: &DeTable<'_>, line_of: &dyn Fn(usize) -> usize) {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in entries {
+            let name = format!("{prefix}{}", key.get_ref());
+            let origin = file_origin(path, line_of(key.span().start), &name);
+            match value.get_ref() {
+                DeValue::Table(inner) if is_table(&name) => {
+                    self.table(path, &format!("{name}."), inner, line_of);
+                }
+                _ if is_table(&name) => self.problem(origin, format!("is a table: write [{name}]")),
+                value => match find(&name) {
+                    Some(key) => self.set(key, &Given::from_toml(value), origin),
+                    None => {
+                        self.problem(origin, unknown("key", &name, KEYS.iter().map(|key| key.name.to_owned())))
+                    }
+                },
+            }
+        }
+    }
+
+    fn variables(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        let mut variables: Vec<(String, String)> =
+            variables.into_iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
+        variables.sort();
+        for (name, value) in variables {
+            if OTHER_VARIABLES.contains(&name.as_str()) || is_service_link(&name, &value) {
+                continue;
+            }
+            match KEYS.iter().find(|key| key.variable() == name) {
+                Some(key) => self.set(key, &Given::Untyped(value), Origin::Variable(name)),
+                None => {
+                    let message = unknown("variable", &name, KEYS.iter().map(Key::variable));
+                    self.problem(Origin::Variable(name), message);
+                }
+            }
+        }
+    }
+
+    fn flags(&mut self, flags: &Flags) {
+        let given =
+            [("listen", "--listen", &flags.listen), ("database_url", "--database-url", &flags.database_url)];
+        for (name, flag, value) in given {
+            if let (Some(key), Some(value)) = (find(name), value) {
+                self.set(key, &Given::Untyped(value.clone()), Origin::Flag(flag));
+            }
+        }
+        if flags.dev {
+            let settings = &mut self.loaded.settings;
+            settings.dev = true;
+            settings.allow_http = true;
+            let networks = DEV_NETWORKS.iter().filter_map(|text| text.parse::<IpNet>().ok());
+            let missing: Vec<IpNet> = networks.filter(|net| !settings.allowed_networks.contains(net)).collect();
+            settings.allowed_networks.extend(missing);
+            self.loaded.origins.insert("allow_http", Origin::Flag("--dev"));
+            self.loaded.origins.insert("allowed_networks", Origin::Flag("--dev"));
+        }
+    }
+
+    fn cross_check(&mut self) {
+        let delivery = &self.loaded.settings.delivery;
+        if delivery.breaker_max_pause < delivery.breaker_initial_pause {
+            let key = "delivery.breaker_max_pause_seconds";
+            let origins = &self.loaded.origins;
+            let origin =
+                origins.get(key).or_else(|| origins.get("delivery.breaker_initial_pause_seconds")).cloned();
+            let message = format!("{key} is less than delivery.breaker_initial_pause_seconds");
+            self.problems.push(Problem { origin, message });
+        }
+    }
+
+    fn set(&mut self, key: &'static Key, given: &Given, origin: Origin) {
+        match key.read(given, &mut self.loaded.settings) {
+            Ok(()) => {
+                self.loaded.origins.insert(key.name, origin);
+            }
+            Err(message) => self.problem(origin, message),
+        }
+    }
+
+    fn problem(&mut self, origin: Origin, message: String) {
+        self.problems.push(Problem { origin: Some(origin), message });
+    }
+}
+
+fn file_origin(path: &str, line: usize, key: &str) -> Origin {
+    Origin::File { path: path.to_owned(), line, key: key.to_owned() }
+}
+
+fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+fn is_table(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// Kubernetes gives every pod such variables for a service called `ringback`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    name.starts_with("RINGBACK_SERVICE_")
+        || name.starts_with("RINGBACK_PORT_")
+        || (name == "RINGBACK_PORT" && value.contains("://"))
+}
+
+fn unknown(what: &str, name: &str, candidates: impl Iterator<Item = String>) -> String {
+    let last = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
+    let nearest = candidates
+        .map(|candidate| {
+            // the right key in the wrong table, or without its unit, is as near as can be
+            let is_near = last(&candidate) == last(name) || candidate.starts_with(&format!("{name}_"));
+            let distance = if is_near { 0 } else { edit_distance(&candidate, name) };
+            (distance, candidate)
+        })
+        .min();
+    match nearest {
+        Some((distance, candidate)) if distance <= MAX_SUGGESTED_DISTANCE => {
+            format!("unknown {what}; did you mean `{candidate}`?")
+        }
+        _ => format!("unknown {what}"),
+    }
+}
+
+/// Levenshtein: insertions, deletions and replacements between two texts.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, from) in left.chars().enumerate() {
+        let mut diagonal = index;
+        row[0] = index + 1;
+        for (column, &to) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -1,0 +1,194 @@
+use std::time::Duration;
+
+use super::*;
+use crate::config::LogFormat;
+
+const MASTER_KEY: &str = "bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=";
+
+fn vars(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn file(text: &str) -> Result<Loaded, SettingsError> {
+    merge(Some(("ringback.toml", text)), vars(&[]), &Flags::default())
+}
+
+fn problems(result: Result<Loaded, SettingsError>) -> Vec<String> {
+    result.err().map(|error| error.problems.iter().map(ToString::to_string).collect()).unwrap_or_default()
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+    let text = "listen = \"127.0.0.1:1\"\nlog = \"debug\"\nlog_format = \"json\"";
+    let variables = vars(&[("RINGBACK_LISTEN", "127.0.0.1:2"), ("RINGBACK_LOG", "warn"), ("PATH", "/bin")]);
+    let flags = Flags { listen: Some(String::from("127.0.0.1:3")), ..Flags::default() };
+    let loaded = merge(Some(("f.toml", text)), variables, &flags).unwrap();
+    assert_eq!(loaded.settings.listen.port(), 3);
+    assert_eq!(loaded.origins["listen"], Origin::Flag("--listen"));
+    assert_eq!(loaded.settings.log, "warn");
+    assert_eq!(loaded.origins["log"].to_string(), "variable RINGBACK_LOG");
+    assert_eq!(loaded.settings.log_format, LogFormat::Json);
+    assert_eq!(loaded.origins["log_format"].to_string(), "f.toml, line 3, `log_format`");
+    assert_eq!(loaded.settings.database_url, "sqlite://ringback.db");
+    assert!(!loaded.origins.contains_key("database_url"));
+}
+
+#[test]
+fn every_key_has_a_variable_and_both_are_read() {
+    let variables = vars(&[
+        ("RINGBACK_DATABASE_URL", "postgres://u@h/d"),
+        ("RINGBACK_ADMIN_KEY", "0123456789abcdef"),
+        ("RINGBACK_MASTER_KEY", MASTER_KEY),
+        ("RINGBACK_ALLOW_HTTP", "true"),
+        ("RINGBACK_ALLOWED_NETWORKS", "127.0.0.0/8, ::1/128,10.1.2.3"),
+        ("RINGBACK_DNS_SERVERS", "127.0.0.1:53,[::1]:5353"),
+        ("RINGBACK_METRICS_LISTEN", "127.0.0.1:9"),
+        ("RINGBACK_SIGNATURE_HEADER_PREFIX", "X-Acme"),
+        ("RINGBACK_DELIVERY_IDLE_LINGER_SECONDS", "7"),
+    ]);
+    let settings = merge(None, variables, &Flags::default()).unwrap().settings;
+    assert_eq!(settings.database_url, "postgres://u@h/d");
+    assert_eq!(settings.admin_key.unwrap().expose(), "0123456789abcdef");
+    assert_eq!(settings.master_key.unwrap().expose(), MASTER_KEY);
+    assert!(settings.allow_http);
+    let networks: Vec<String> = settings.allowed_networks.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["127.0.0.0/8", "::1/128", "10.1.2.3/32"]);
+    assert_eq!(settings.dns_servers.len(), 2);
+    assert_eq!(settings.metrics_listen.unwrap().port(), 9);
+    assert_eq!(settings.signature_header_prefix, "x-acme");
+    assert_eq!(settings.delivery.idle_linger, Duration::from_secs(7));
+}
+
+#[test]
+fn unknown_keys_and_variables_are_refused_with_a_suggestion() {
+    let text =
+        "lisen = \"127.0.0.1:1\"\nmax_active_endpoints = 5\nquux = 1\n[delivery]\nidle_linger = 3\n[colour]\n";
+    let variables =
+        vars(&[("RINGBACK_LISTN", "x"), ("RINGBACK_DELIVERY_IDLE_LINGER", "1"), ("RINGBACK_BIN", "x")]);
+    let found = problems(merge(Some(("r.toml", text)), variables, &Flags::default()));
+    assert_eq!(
+        found,
+        [
+            "r.toml, line 1, `lisen`: unknown key; did you mean `listen`?",
+            "r.toml, line 2, `max_active_endpoints`: unknown key; did you mean `delivery.max_active_endpoints`?",
+            "r.toml, line 3, `quux`: unknown key",
+            "r.toml, line 5, `delivery.idle_linger`: unknown key; did you mean `delivery.idle_linger_seconds`?",
+            "r.toml, line 6, `colour`: unknown key",
+            "variable RINGBACK_DELIVERY_IDLE_LINGER: unknown variable; did you mean \
+             `RINGBACK_DELIVERY_IDLE_LINGER_SECONDS`?",
+            "variable RINGBACK_LISTN: unknown variable; did you mean `RINGBACK_LISTEN`?",
+        ]
+    );
+}
+
+#[test]
+fn every_mistake_is_reported_at_once_with_its_place() {
+    let text = "listen = 8080\nallow_http = \"yes\"\ndns_servers = [\"9.9.9.9\"]\ndelivery = 3";
+    let variables = vars(&[
+        ("RINGBACK_ADMIN_KEY", "short"),
+        ("RINGBACK_MASTER_KEY", "c2hvcnQ="),
+        ("RINGBACK_DELIVERY_BREAKER_FAILURE_THRESHOLD", "0"),
+        ("RINGBACK_SIGNATURE_HEADER_PREFIX", "x callintel"),
+        ("RINGBACK_DATABASE_URL", "mysql://x"),
+        ("RINGBACK_CA_FILE", "/nonexistent/ca.pem"),
+        ("RINGBACK_LOG", "ringback=loud"),
+    ]);
+    let flags = Flags { listen: Some(String::from("localhost")), ..Flags::default() };
+    let found = problems(merge(Some(("r.toml", text)), variables, &flags));
+    assert_eq!(found.len(), 12, "{found:#?}");
+    assert!(found.iter().any(|problem| problem.starts_with("flag --listen: expects an address and a port")));
+    assert!(found.iter().any(|problem| problem.contains("this one has 5")));
+    assert!(found.iter().any(|problem| problem.contains("holds 5 bytes")));
+    assert!(found.iter().any(|problem| problem.contains("write [delivery]")));
+}
+
+#[test]
+fn a_mistake_never_shows_a_secret() {
+    let text = "admin_key = \"hunter2\"\nmaster_key = \"hunter2hunter2\"";
+    let broken = "admin_key = \"hunter2\nlisten = 1";
+    for found in [problems(file(text)), problems(file(broken))] {
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|problem| !problem.contains("hunter2")), "{found:?}");
+    }
+}
+
+#[test]
+fn broken_toml_is_reported_with_its_line() {
+    let found = problems(file("listen = \"127.0.0.1:1\"\nlog = = 3\n"));
+    assert!(found[0].starts_with("ringback.toml, line 2: "), "{found:?}");
+}
+
+#[test]
+fn dev_allows_http_and_local_targets_beside_what_was_set() {
+    let flags = Flags { dev: true, ..Flags::default() };
+    let variables = vars(&[("RINGBACK_ALLOWED_NETWORKS", "203.0.113.0/24,127.0.0.0/8")]);
+    let settings = merge(None, variables, &flags).unwrap().settings;
+    assert!(settings.dev && settings.allow_http);
+    let allows = |address: &str| {
+        settings.allowed_networks.iter().any(|net| net.contains(&address.parse::<std::net::IpAddr>().unwrap()))
+    };
+    for address in ["127.0.0.1", "::1", "10.9.9.9", "192.168.1.1", "203.0.113.7"] {
+        assert!(allows(address), "{address}");
+    }
+    assert!(!allows("169.254.169.254"), "cloud metadata is no target, not even in dev");
+    assert_eq!(settings.allowed_networks.len(), DEV_NETWORKS.len() + 1);
+}
+
+#[test]
+fn serve_needs_a_master_key_unless_dev() {
+    assert!(Settings::default().check_complete().is_err());
+    assert!(Settings { dev: true, ..Settings::default() }.check_complete().is_ok());
+    let settings = merge(None, vars(&[("RINGBACK_MASTER_KEY", MASTER_KEY)]), &Flags::default()).unwrap().settings;
+    assert!(settings.check_complete().is_ok());
+}
+
+#[test]
+fn pauses_must_be_in_order() {
+    let found = problems(file("[delivery]\nbreaker_initial_pause_seconds = 1000\n"));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("line 2"), "{found:?}");
+}
+
+#[test]
+fn kubernetes_service_links_are_passed_over() {
+    let variables = vars(&[
+        ("RINGBACK_SERVICE_HOST", "10.0.0.1"),
+        ("RINGBACK_PORT", "tcp://10.0.0.1:80"),
+        ("RINGBACK_PORT_80_TCP", "tcp://10.0.0.1:80"),
+    ]);
+    assert!(merge(None, variables, &Flags::default()).is_ok());
+    assert!(merge(None, vars(&[("RINGBACK_PORT", "8080")]), &Flags::default()).is_err());
+}
+
+#[test]
+fn the_example_file_holds_the_defaults_and_names_every_key() {
+    let text = include_str!("../../ringback.toml");
+    let loaded = file(text).unwrap();
+    for key in KEYS {
+        assert_eq!(key.show(&loaded.settings), key.show(&Settings::default()), "{}", key.name);
+        let short = key.name.strip_prefix("delivery.").unwrap_or(key.name);
+        let line = text.lines().find(|line| line.trim_start_matches("# ").starts_with(&format!("{short} = ")));
+        let line = line.unwrap_or_else(|| panic!("{} is missing in ringback.toml", key.name));
+        assert_eq!(line.starts_with('#'), key.show(&Settings::default()).is_none(), "{line}");
+    }
+}
+
+#[test]
+fn a_shown_value_reads_back_as_itself() {
+    let loaded = file(include_str!("../../ringback.toml")).unwrap();
+    let mut text = String::new();
+    for key in KEYS {
+        if let Some(value) = key.show(&loaded.settings) {
+            text.push_str(&format!("{} = {value}\n", key.name));
+        }
+    }
+    let again = file(&text).unwrap();
+    assert!(KEYS.iter().all(|key| key.show(&again.settings) == key.show(&loaded.settings)));
+}
+
+#[test]
+fn a_password_in_the_database_url_is_not_shown() {
+    let loaded = file("database_url = \"postgres://ringback:hunter2@db/ringback\"").unwrap();
+    let shown = find("database_url").and_then(|key| key.show(&loaded.settings)).unwrap();
+    assert_eq!(shown, "\"postgres://ringback:hidden@db/ringback\"");
+}

@@ -1,0 +1,122 @@
+//! A value as it was given: typed in the file, plain text in a variable or a flag.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+/// What stands behind a key.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Given {
+    /// From a variable or a flag: its type is whatever the key asks for, a list is separated by commas.
+    Untyped(String),
+    /// A string of the file.
+    Text(String),
+    /// An integer of the file.
+    Integer(i64),
+    /// A boolean of the file.
+    Boolean(bool),
+    /// A list of the file.
+    List(Vec<Given>),
+    /// Anything else of the file; no key takes it.
+    Other(&'static str),
+}
+
+impl Given {
+    pub(super) fn from_toml(value: &DeValue<'_>) -> Self {
+        match value {
+            DeValue::String(text) => Self::Text(text.to_string()),
+            DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                Ok(number) => Self::Integer(number),
+                Err(_) => Self::Other("an integer beyond 64 bits"),
+            },
+            DeValue::Boolean(boolean) => Self::Boolean(*boolean),
+            DeValue::Array(items) => {
+                Self::List(items.iter().map(|item| Self::from_toml(item.get_ref())).collect())
+            }
+            DeValue::Float(_) => Self::Other("a fraction"),
+            DeValue::Datetime(_) => Self::Other("a date"),
+            DeValue::Table(_) => Self::Other("a table"),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Untyped(_) | Self::Text(_) => "a text",
+            Self::Integer(_) => "an integer",
+            Self::Boolean(_) => "a boolean",
+            Self::List(_) => "a list",
+            Self::Other(kind) => kind,
+        }
+    }
+
+    pub(super) fn text(&self) -> Result<&str, String> {
+        match self {
+            Self::Untyped(text) | Self::Text(text) => Ok(text.trim()),
+            other => Err(format!("expects a text in quotes, got {}", other.kind())),
+        }
+    }
+
+    pub(super) fn boolean(&self) -> Result<bool, String> {
+        match self {
+            Self::Boolean(boolean) => Ok(*boolean),
+            Self::Untyped(text) => match text.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Ok(true),
+                "false" | "0" | "no" | "off" => Ok(false),
+                other => Err(format!("expects true or false, got `{other}`")),
+            },
+            other => Err(format!("expects true or false, got {}", other.kind())),
+        }
+    }
+
+    pub(super) fn integer(&self, range: RangeInclusive<i64>) -> Result<i64, String> {
+        let number = match self {
+            Self::Integer(number) => *number,
+            Self::Untyped(text) => {
+                let text = text.trim();
+                text.parse().map_err(|_| format!("expects a whole number, got `{text}`"))?
+            }
+            other => return Err(format!("expects a whole number, got {}", other.kind())),
+        };
+        if !range.contains(&number) {
+            return Err(format!("expects a number from {} to {}, got {number}", range.start(), range.end()));
+        }
+        Ok(number)
+    }
+
+    pub(super) fn address(&self) -> Result<SocketAddr, String> {
+        parse_address(self.text()?)
+    }
+
+    pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        self.items()?.iter().map(|item| parse_address(item)).collect()
+    }
+
+    pub(super) fn networks(&self) -> Result<Vec<IpNet>, String> {
+        self.items()?.iter().map(|item| parse_network(item)).collect()
+    }
+
+    fn items(&self) -> Result<Vec<Cow<'_, str>>, String> {
+        match self {
+            Self::Untyped(text) => {
+                Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Cow::from).collect())
+            }
+            Self::List(items) => items.iter().map(|item| item.text().map(Cow::from)).collect(),
+            other => Err(format!("expects a list, for example [\"…\", \"…\"], got {}", other.kind())),
+        }
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("expects an address and a port like 127.0.0.1:8080 or [::1]:8080, got `{text}`"))
+}
+
+/// A network, or a single address as the network that holds only it.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network: Option<IpNet> = text.parse().ok();
+    let single = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
+    network.or_else(single).ok_or_else(|| format!("expects networks like 10.0.0.0/8 or fd00::/8, got `{text}`"))
+}

@@ -1,0 +1,63 @@
+//! Things alive now. What can be dropped midway is counted by a guard ([`Level::hold`]).
+
+use metrics::Gauge;
+
+use super::metrics::METRICS;
+
+/// One gauge of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Deliveries in status pending, in memory or in the database: set at start from the rows, then moved by what
+    /// is committed.
+    DeliveriesPending,
+    /// HTTP requests under way.
+    AttemptsInFlight,
+    /// Endpoint supervisors alive.
+    EndpointsActive,
+    /// Endpoints whose breaker is open; set at start from the rows, then moved by [`super::BreakerOpened`] and
+    /// [`super::BreakerClosed`].
+    BreakersOpen,
+}
+
+impl Level {
+    /// Sets it, for example at start from the database.
+    pub fn set(self, value: u64) {
+        self.gauge().set(value as f64);
+    }
+
+    /// `count` more.
+    pub fn add(self, count: u64) {
+        self.gauge().increment(count as f64);
+    }
+
+    /// `count` fewer.
+    pub fn subtract(self, count: u64) {
+        self.gauge().decrement(count as f64);
+    }
+
+    /// One more for as long as the guard lives: right for what may end by being dropped, like a future.
+    #[must_use = "counts only while it is held"]
+    pub fn hold(self) -> Held {
+        self.add(1);
+        Held(self)
+    }
+
+    fn gauge(self) -> &'static Gauge {
+        match self {
+            Self::DeliveriesPending => &METRICS.deliveries_pending,
+            Self::AttemptsInFlight => &METRICS.attempts_in_flight,
+            Self::EndpointsActive => &METRICS.endpoints_active,
+            Self::BreakersOpen => &METRICS.breakers_open,
+        }
+    }
+}
+
+/// Counts one until it is dropped.
+#[derive(Debug)]
+pub struct Held(Level);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.subtract(1);
+    }
+}

@@ -1,0 +1,77 @@
+//! Log lines go to standard error: standard output belongs to the readiness line and what `--dev` prints.
+
+use std::io::IsTerminal;
+
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Why logging can't be installed.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum LoggingError {
+    /// The filter is no list of levels and targets.
+    #[error(
+        "`{directive}` is no log filter: expects a level (error, warn, info, debug, trace, off) or a list like \
+         info,ringback::actors=debug"
+    )]
+    Filter {
+        /// The part that is wrong.
+        directive: String,
+    },
+    /// Someone was faster: a process has one logger.
+    #[error("logging is installed already")]
+    Installed,
+}
+
+/// Reads a filter: levels and `target=level` pairs, separated by commas.
+///
+/// `tracing` would take a misspelled level for the name of a target and then log next to nothing; here a word
+/// without `=` has to be a level.
+pub fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
+    let directives: Vec<&str> = filter.split(',').map(str::trim).collect();
+    for directive in &directives {
+        let level = match directive.rsplit_once('=') {
+            Some((_, level)) => level.trim(),
+            None => *directive,
+        };
+        if !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
+            return Err(LoggingError::Filter { directive: (*directive).to_owned() });
+        }
+    }
+    EnvFilter::try_new(directives.join(",")).map_err(|_| LoggingError::Filter { directive: filter.to_owned() })
+}
+
+/// Starts logging for the whole process.
+pub fn install_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
+    let filter = parse_filter(filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let installed = match format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    installed.map_err(|_| LoggingError::Installed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_targets_are_filters() {
+        for filter in ["info", "WARN", "off", "info,ringback=debug", "warn, ringback::actors=trace"] {
+            assert!(parse_filter(filter).is_ok(), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_misspelled_level_is_refused_and_named() {
+        for (filter, wrong) in
+            [("inof", "inof"), ("", ""), ("info,ringback=loud", "ringback=loud"), ("ringback", "ringback")]
+        {
+            assert_eq!(parse_filter(filter).err(), Some(LoggingError::Filter { directive: wrong.to_owned() }));
+        }
+    }
+}
