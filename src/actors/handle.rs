@@ -1,14 +1,22 @@
 //! What the API sees of the actors.
 
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
+use actix::Addr;
 use serde_json::value::RawValue;
 use thiserror::Error;
+use tokio::sync::{Semaphore, oneshot};
 
+use super::context::ActorContext;
+use super::messages::{EndpointChanged, Ingest};
+use super::persistence::Persistence;
+use super::post;
+use super::router::Router;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{EndpointId, IdGenerator, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
-use crate::domain::time::{Clock, UnixMillis};
+use crate::domain::time::UnixMillis;
 use crate::store::{AcceptedEvent, IdempotencyKey, Store};
 
 /// An event as a publisher sends it, validated.
@@ -54,56 +62,120 @@ pub enum PublishError {
     Stopping,
 }
 
+/// Bytes are counted in units of this many, so that their number fits a semaphore.
+const BYTES_UNIT: usize = 1024;
+
 /// The engine, as the API sees it. Cheap to clone.
 #[derive(Clone)]
-pub struct EngineHandle {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+pub struct EngineHandle(Arc<Shared>);
+
+struct Shared {
+    context: Arc<ActorContext>,
     subscriptions: Arc<RwLock<Subscriptions>>,
-    ids: Arc<std::sync::Mutex<IdGenerator>>,
+    ids: Arc<Mutex<IdGenerator>>,
+    persistence: Addr<Persistence>,
+    router: Addr<Router>,
+    /// Events that may still be taken in before a commit.
+    event_permits: Arc<Semaphore>,
+    /// Kilobytes of the same.
+    byte_permits: Arc<Semaphore>,
+    is_accepting: AtomicBool,
 }
 
 impl EngineHandle {
+    pub(super) fn new(
+        context: Arc<ActorContext>,
+        subscriptions: Arc<RwLock<Subscriptions>>,
+        ids: Arc<Mutex<IdGenerator>>,
+        persistence: Addr<Persistence>,
+        router: Addr<Router>,
+    ) -> Self {
+        let bytes = context.settings.max_uncommitted_bytes / BYTES_UNIT;
+        Self(Arc::new(Shared {
+            event_permits: Arc::new(Semaphore::new(context.settings.max_uncommitted_events)),
+            byte_permits: Arc::new(Semaphore::new(bytes)),
+            context,
+            subscriptions,
+            ids,
+            persistence,
+            router,
+            is_accepting: AtomicBool::new(true),
+        }))
+    }
+
     /// For reads and for the management of rows.
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+        &self.0.context.store
     }
 
     /// The current time.
     pub fn now(&self) -> UnixMillis {
-        self.clock.now()
+        self.0.context.now()
+    }
+
+    /// A seed for a generator of secrets or keys.
+    pub fn seed(&self) -> u64 {
+        self.0.context.entropy.seed()
     }
 
     /// A new raw id, for a row that the API creates.
     pub fn next_id(&self) -> i64 {
         let now = self.now();
-        self.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next(now)
+        self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now)
     }
 
     /// Accepts an event: returns after the commit that makes it durable.
-    pub async fn publish(&self, _publication: Publication) -> Result<Published, PublishError> {
-        Err(PublishError::Stopping)
+    pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
+        let shared = &self.0;
+        if !self.is_ready() {
+            return Err(PublishError::Stopping);
+        }
+        let units = publication.data.get().len() / BYTES_UNIT + 1;
+        let units = u32::try_from(units).map_err(|_| PublishError::Overloaded)?;
+        let event = shared.event_permits.clone().try_acquire_owned();
+        let bytes = shared.byte_permits.clone().try_acquire_many_owned(units);
+        let (Ok(event), Ok(bytes)) = (event, bytes) else { return Err(PublishError::Overloaded) };
+        let (reply, answer) = oneshot::channel();
+        post(&shared.persistence, Ingest { publication, reply, permits: [event, bytes] });
+        answer.await.unwrap_or(Err(PublishError::Stopping))
     }
 
     /// Tells the engine that an endpoint was created or changed and stored. Effective for every event accepted
     /// from now on.
     pub fn endpoint_changed(&self, endpoint: &Endpoint) {
-        self.subscriptions.write().unwrap_or_else(std::sync::PoisonError::into_inner).upsert(endpoint);
+        self.subscriptions().upsert(endpoint);
+        let change = EndpointChanged {
+            organization_id: endpoint.organization_id,
+            endpoint_id: endpoint.id,
+            endpoint: Some(Box::new(endpoint.clone())),
+        };
+        post(&self.0.router, change);
     }
 
     /// Tells the engine that an endpoint was deleted.
     pub fn endpoint_deleted(&self, organization_id: OrganizationId, endpoint_id: EndpointId) {
-        let mut subscriptions = self.subscriptions.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        subscriptions.remove(organization_id, endpoint_id);
+        self.subscriptions().remove(organization_id, endpoint_id);
+        post(&self.0.router, EndpointChanged { organization_id, endpoint_id, endpoint: None });
     }
 
     /// Tells the engine that an organization was deleted with its endpoints.
     pub fn organization_deleted(&self, organization_id: OrganizationId, endpoint_ids: &[EndpointId]) {
-        let _ = (organization_id, endpoint_ids);
+        self.subscriptions().remove_organization(organization_id);
+        for &endpoint_id in endpoint_ids {
+            post(&self.0.router, EndpointChanged { organization_id, endpoint_id, endpoint: None });
+        }
     }
 
     /// Whether the engine takes requests: false while it stops.
     pub fn is_ready(&self) -> bool {
-        true
+        self.0.is_accepting.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stop_accepting(&self) {
+        self.0.is_accepting.store(false, Ordering::Release);
+    }
+
+    fn subscriptions(&self) -> RwLockWriteGuard<'_, Subscriptions> {
+        self.0.subscriptions.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,1 +1,283 @@
-//! breaker
+//! The circuit breaker: stops sending to a receiver that only fails, and finds out with one request at a time
+//! whether it is back.
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use super::health::EndpointHealth;
+use super::ids::DeliveryId;
+use super::time::UnixMillis;
+
+/// A pause is lengthened by at most this share, so that endpoints that failed together are not probed together.
+const MAX_JITTER: f64 = 0.1;
+/// Doublings beyond this change nothing: every pause has reached any sane cap long before.
+const MAX_DOUBLINGS: u32 = 20;
+
+/// When the breaker opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// Failures in a row, of different deliveries, that open it. Too small: a hiccup pauses an endpoint. Too
+    /// large: a dead receiver gets a storm first.
+    pub failure_threshold: u32,
+    /// The first pause; each further one is twice as long.
+    pub initial_pause: Duration,
+    /// The longest pause. Too large: a receiver that is back waits for its events.
+    pub max_pause: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Attempts go out.
+    Closed,
+    /// Nothing goes out before this instant; then one probe.
+    Open { probe_at: UnixMillis },
+    /// The probe is out; its result decides.
+    HalfOpen,
+}
+
+/// What may be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// Attempts, as many as other limits allow.
+    Attempts,
+    /// One attempt, after [`Breaker::begin_probe`].
+    Probe,
+    /// Nothing before this instant.
+    NotBefore(UnixMillis),
+    /// Nothing until the probe's result is in.
+    AwaitProbe,
+}
+
+/// One endpoint's breaker.
+#[derive(Debug, Clone)]
+pub struct Breaker {
+    config: BreakerConfig,
+    state: State,
+    failures_in_a_row: u32,
+    /// A delivery that fails again on its own schedule is no storm: it counts once.
+    last_failed: Option<DeliveryId>,
+    pauses: u32,
+    failing_since: Option<UnixMillis>,
+}
+
+impl Breaker {
+    /// Continues where the endpoint's stored condition says. A probe that was out when the process ended is
+    /// made again.
+    pub fn restore(config: BreakerConfig, health: &EndpointHealth) -> Self {
+        let state = health.probe_at.map_or(State::Closed, |probe_at| State::Open { probe_at });
+        Self {
+            config,
+            state,
+            failures_in_a_row: 0,
+            last_failed: None,
+            pauses: health.pauses,
+            failing_since: health.failing_since,
+        }
+    }
+
+    /// What may be sent at `now`.
+    pub fn permission(&self, now: UnixMillis) -> Permission {
+        match self.state {
+            State::Closed => Permission::Attempts,
+            State::HalfOpen => Permission::AwaitProbe,
+            State::Open { probe_at } if probe_at <= now => Permission::Probe,
+            State::Open { probe_at } => Permission::NotBefore(probe_at),
+        }
+    }
+
+    /// The one probe goes out.
+    pub fn begin_probe(&mut self) {
+        self.state = State::HalfOpen;
+    }
+
+    /// The receiver answered on purpose. Returns whether that changed what must be remembered.
+    ///
+    /// While the breaker is not closed only the probe counts: an answer to an older attempt is late news.
+    pub fn on_life(&mut self, is_probe: bool) -> bool {
+        if self.state != State::Closed && !is_probe {
+            return false;
+        }
+        let changed = self.failing_since.is_some() || self.state != State::Closed;
+        self.state = State::Closed;
+        self.failures_in_a_row = 0;
+        self.last_failed = None;
+        self.pauses = 0;
+        self.failing_since = None;
+        changed
+    }
+
+    /// The receiver failed to answer. Returns whether that changed what must be remembered.
+    pub fn on_failure(
+        &mut self,
+        delivery_id: DeliveryId,
+        is_probe: bool,
+        now: UnixMillis,
+        rng: &mut dyn Rng,
+    ) -> bool {
+        if is_probe {
+            self.open(now, rng);
+            return true;
+        }
+        if self.state != State::Closed {
+            return false;
+        }
+        let newly_failing = self.failing_since.is_none();
+        self.failing_since.get_or_insert(now);
+        if self.last_failed != Some(delivery_id) {
+            self.failures_in_a_row += 1;
+            self.last_failed = Some(delivery_id);
+        }
+        if self.failures_in_a_row >= self.config.failure_threshold {
+            self.open(now, rng);
+            return true;
+        }
+        newly_failing
+    }
+
+    /// Whether it is not closed.
+    pub fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// What must be remembered across a restart.
+    pub fn remember(&self, health: &EndpointHealth) -> EndpointHealth {
+        let probe_at = match self.state {
+            State::Closed => None,
+            State::Open { probe_at } => Some(probe_at),
+            // a crash now means that the probe is made again at once
+            State::HalfOpen => Some(UnixMillis(0)),
+        };
+        EndpointHealth { failing_since: self.failing_since, probe_at, pauses: self.pauses, ..*health }
+    }
+
+    /// Forgets everything: the endpoint now points elsewhere. Returns whether there was anything.
+    pub fn reset(&mut self) -> bool {
+        self.on_life(true)
+    }
+
+    fn open(&mut self, now: UnixMillis, rng: &mut dyn Rng) {
+        let doubled = self.config.initial_pause.saturating_mul(1 << self.pauses.min(MAX_DOUBLINGS));
+        let pause = doubled.min(self.config.max_pause);
+        let stretched = pause.mul_f64(1.0 + MAX_JITTER * rng.random::<f64>());
+        self.state = State::Open { probe_at: now + stretched };
+        self.pauses = self.pauses.saturating_add(1);
+        self.failures_in_a_row = 0;
+        self.last_failed = None;
+        self.failing_since.get_or_insert(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{EndpointId, OrganizationId};
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    const CONFIG: BreakerConfig = BreakerConfig {
+        failure_threshold: 3,
+        initial_pause: Duration::from_secs(5),
+        max_pause: Duration::from_secs(60),
+    };
+    const START: UnixMillis = UnixMillis(1_000_000);
+
+    fn breaker() -> Breaker {
+        Breaker::restore(CONFIG, &EndpointHealth::healthy(OrganizationId(1), EndpointId(2)))
+    }
+
+    fn rng() -> SmallRng {
+        SmallRng::seed_from_u64(7)
+    }
+
+    fn opened() -> Breaker {
+        let mut breaker = breaker();
+        for id in 1..=3 {
+            breaker.on_failure(DeliveryId(id), false, START, &mut rng());
+        }
+        breaker
+    }
+
+    fn probe_at(breaker: &Breaker) -> UnixMillis {
+        match breaker.permission(START) {
+            Permission::NotBefore(at) => at,
+            other => panic!("expected an open breaker, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn failures_of_different_deliveries_open_it_and_a_success_between_starts_over() {
+        let mut breaker = breaker();
+        for id in [1, 2] {
+            breaker.on_failure(DeliveryId(id), false, START, &mut rng());
+        }
+        breaker.on_life(false);
+        for id in [3, 4] {
+            breaker.on_failure(DeliveryId(id), false, START, &mut rng());
+            assert_eq!(breaker.permission(START), Permission::Attempts);
+        }
+        breaker.on_failure(DeliveryId(5), false, START, &mut rng());
+        assert!(breaker.is_open());
+    }
+
+    #[test]
+    fn one_delivery_that_fails_on_its_own_schedule_does_not_open_it() {
+        let mut breaker = breaker();
+        for _ in 0..50 {
+            breaker.on_failure(DeliveryId(1), false, START, &mut rng());
+        }
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn an_open_breaker_lets_one_probe_out_and_nothing_beside_it() {
+        let mut breaker = opened();
+        let at = probe_at(&breaker);
+        assert_eq!(breaker.permission(UnixMillis(at.0 - 1)), Permission::NotBefore(at));
+        assert_eq!(breaker.permission(at), Permission::Probe);
+        breaker.begin_probe();
+        assert_eq!(breaker.permission(at), Permission::AwaitProbe);
+        breaker.on_life(true);
+        assert_eq!(breaker.permission(at), Permission::Attempts);
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_cap_and_start_over_after_a_success() {
+        let mut breaker = opened();
+        let mut now = START;
+        for expected in [5, 10, 20, 40, 60, 60] {
+            let Permission::NotBefore(at) = breaker.permission(now) else { panic!("not open") };
+            let pause = at.since(now).as_secs_f64();
+            assert!(pause >= f64::from(expected) && pause <= f64::from(expected) * 1.1, "{pause} for {expected}");
+            now = at;
+            breaker.begin_probe();
+            breaker.on_failure(DeliveryId(9), true, now, &mut rng());
+        }
+        breaker.begin_probe();
+        breaker.on_life(true);
+        assert_eq!(breaker.pauses, 0);
+    }
+
+    #[test]
+    fn a_late_answer_neither_closes_nor_lengthens_an_open_breaker() {
+        let mut breaker = opened();
+        let at = probe_at(&breaker);
+        assert!(!breaker.on_life(false));
+        assert!(!breaker.on_failure(DeliveryId(8), false, START, &mut rng()));
+        assert_eq!(probe_at(&breaker), at);
+    }
+
+    #[test]
+    fn its_state_survives_a_restart() {
+        let health = EndpointHealth::healthy(OrganizationId(1), EndpointId(2));
+        let before = opened();
+        let after = Breaker::restore(CONFIG, &before.remember(&health));
+        assert_eq!(after.permission(START), before.permission(START));
+        assert_eq!(after.remember(&health), before.remember(&health));
+
+        let mut probing = opened();
+        probing.begin_probe();
+        let restarted = Breaker::restore(CONFIG, &probing.remember(&health));
+        assert_eq!(restarted.permission(START), Permission::Probe);
+    }
+}

@@ -1,0 +1,153 @@
+//! What all actors share: the passed-in world, the bounds, and the counters that are global.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::domain::breaker::BreakerConfig;
+use crate::domain::time::{Clock, UnixMillis};
+use crate::store::{Store, StoreError, StoreResult};
+use crate::transport::Transport;
+
+/// Reads of the database by supervisors at once. Smaller: a restart with many pending endpoints is slow to
+/// begin. Larger: the reads keep the machine from delivering.
+const CONCURRENT_READS: usize = 4;
+
+/// Bounds and paces of the actors.
+#[derive(Debug, Clone)]
+pub struct ActorSettings {
+    /// Of this process, in its ids.
+    pub node: u8,
+    /// Supervisors alive at once.
+    pub max_active_endpoints: usize,
+    /// Event bodies held for delivery, in bytes.
+    pub payload_memory_bytes: usize,
+    /// Events accepted but not yet committed.
+    pub max_uncommitted_events: usize,
+    /// Bytes of the same.
+    pub max_uncommitted_bytes: usize,
+    /// Of every endpoint's breaker.
+    pub breaker: BreakerConfig,
+    /// How long a supervisor without work stays.
+    pub idle_linger: Duration,
+    /// Of the document's signature headers, for example `x-callintel`.
+    pub header_prefix: String,
+    /// Sent to receivers.
+    pub user_agent: String,
+}
+
+/// Where randomness comes from: the machine in production, a seed in tests.
+pub trait Entropy: Send + Sync + 'static {
+    /// A seed for a generator of one's own.
+    fn seed(&self) -> u64;
+}
+
+/// Shared by all actors of an engine.
+pub struct ActorContext {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The one way out.
+    pub transport: Arc<dyn Transport>,
+    /// The current time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Bounds and paces.
+    pub settings: ActorSettings,
+    payload_bytes: AtomicUsize,
+    /// Endpoints wait for a supervisor: those without work should not linger.
+    is_crowded: AtomicBool,
+    reads: Arc<Semaphore>,
+}
+
+impl ActorContext {
+    /// Puts the passed-in parts together.
+    pub fn new(
+        store: Arc<dyn Store>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        settings: ActorSettings,
+    ) -> Self {
+        Self {
+            store,
+            transport,
+            clock,
+            entropy,
+            settings,
+            payload_bytes: AtomicUsize::new(0),
+            is_crowded: AtomicBool::new(false),
+            reads: Arc::new(Semaphore::new(CONCURRENT_READS)),
+        }
+    }
+
+    /// The current time.
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// Runs a read of the database off this thread, a few at once over all actors.
+    pub async fn read<T, F>(self: Arc<Self>, read: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
+    {
+        let permit = self.reads.clone().acquire_owned().await;
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(store.as_ref())
+        });
+        done.await.unwrap_or_else(|lost| Err(StoreError::Unavailable(format!("a read was lost: {lost}"))))
+    }
+
+    /// Replaces a supervisor's share of the payload memory.
+    pub fn account_payload(&self, before: usize, after: usize) {
+        if after >= before {
+            self.payload_bytes.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.payload_bytes.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether more event bodies are held than the settings allow.
+    pub fn is_over_payload_budget(&self) -> bool {
+        self.payload_bytes.load(Ordering::Relaxed) >= self.settings.payload_memory_bytes
+    }
+
+    /// Whether endpoints wait for a supervisor.
+    pub fn is_crowded(&self) -> bool {
+        self.is_crowded.load(Ordering::Relaxed)
+    }
+
+    /// Says whether endpoints wait for a supervisor.
+    pub fn set_crowded(&self, is_crowded: bool) {
+        self.is_crowded.store(is_crowded, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Settings for tests of single parts.
+    pub fn settings() -> ActorSettings {
+        ActorSettings {
+            node: 0,
+            max_active_endpoints: 100,
+            payload_memory_bytes: 1024 * 1024,
+            max_uncommitted_events: 100,
+            max_uncommitted_bytes: 1024 * 1024,
+            breaker: BreakerConfig {
+                failure_threshold: 8,
+                initial_pause: Duration::from_secs(5),
+                max_pause: Duration::from_secs(600),
+            },
+            idle_linger: Duration::from_secs(5),
+            header_prefix: "x-callintel".to_owned(),
+            user_agent: "Ringback/test".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! The supervisor of one endpoint: turns what happens into steps of the state machine, and runs what it says.
+//!
+//! Owns the endpoint's state machine (window, breaker, limiter, concurrency), its attempts in flight and one
+//! wake timer. Never decides by itself when something is sent, never holds more than a window.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext as _, Addr, AsyncContext, Context, Handler, SpawnHandle};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::context::ActorContext;
+use super::messages::{
+    AttemptEnded, Deliver, DisableGone, MoreInStore, OutcomeRecorded, PageRead, Reconfigure, RecordOutcome,
+    Retire, RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
+};
+use super::persistence::Persistence;
+use super::post;
+use super::request::RequestTemplate;
+use super::router::{MailboxCredits, Router};
+use crate::domain::attempt::{NextStep, Outcome};
+use crate::domain::delivery::QueuedDelivery;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::machine::{Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings, Rest};
+use crate::domain::time::UnixMillis;
+use crate::store::{DueRequest, EndpointStart};
+use crate::telemetry::{self, gauges::Level};
+
+/// What is due later than this leaves memory: the supervisor retires, and the agenda knows when it is needed.
+/// Smaller: supervisors come and go between two retries. Larger: endpoints that wait hold memory.
+const STAY_FOR: Duration = Duration::from_secs(60);
+/// The same while endpoints wait for a supervisor.
+const STAY_FOR_WHEN_CROWDED: Duration = Duration::from_secs(1);
+/// When the endpoint can't be read, it is tried again after this.
+const START_RETRY: Duration = Duration::from_secs(1);
+
+/// What a supervisor is made with.
+pub struct SupervisorParts {
+    /// Shared by all actors.
+    pub context: Arc<ActorContext>,
+    /// Who started it.
+    pub router: Addr<Router>,
+    /// Who writes for it.
+    pub persistence: Addr<Persistence>,
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// Its endpoint.
+    pub endpoint_id: EndpointId,
+    /// Which supervisor of the endpoint this is.
+    pub generation: u64,
+    /// The bound of its mailbox.
+    pub credits: Arc<MailboxCredits>,
+}
+
+/// What it has once its endpoint is read.
+struct Running {
+    machine: EndpointMachine,
+    template: RequestTemplate,
+}
+
+/// The supervisor actor of one endpoint.
+pub struct EndpointSupervisor {
+    parts: SupervisorParts,
+    rng: SmallRng,
+    running: Option<Running>,
+    /// Arrived before the endpoint was read. Bounded by the mailbox credits.
+    early: Vec<QueuedDelivery>,
+    is_draining: bool,
+    /// Messages received from the router.
+    received: u64,
+    wake: Option<(UnixMillis, SpawnHandle)>,
+    linger: Option<SpawnHandle>,
+    retire_requested_at: Option<u64>,
+    payload_bytes: usize,
+    breaker_was_open: bool,
+}
+
+impl EndpointSupervisor {
+    /// One for an endpoint that has work.
+    pub fn new(parts: SupervisorParts) -> Self {
+        let rng = SmallRng::seed_from_u64(parts.context.entropy.seed());
+        Self {
+            parts,
+            rng,
+            running: None,
+            early: Vec::new(),
+            is_draining: false,
+            received: 0,
+            wake: None,
+            linger: None,
+            retire_requested_at: None,
+            payload_bytes: 0,
+            breaker_was_open: false,
+        }
+    }
+
+    // ---- beginning
+
+    fn read_endpoint(&mut self, ctx: &mut Context<Self>) {
+        let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
+        let now = self.parts.context.now();
+        let me = ctx.address();
+        let start = self.parts.context.clone().read(move |store| {
+            let start = store.endpoint(organization_id, endpoint_id)?;
+            if start.is_none() {
+                // accepted in the instant in which the webhook was deleted
+                store.cancel_pending(organization_id, endpoint_id, now)?;
+            }
+            Ok(start)
+        });
+        actix::spawn(async move { post(&me, StartRead(start.await)) });
+    }
+
+    fn begin(&mut self, start: EndpointStart, ctx: &mut Context<Self>) {
+        let settings = MachineSettings::of(&start.endpoint);
+        let breaker = self.parts.context.settings.breaker;
+        let machine = EndpointMachine::new(settings, breaker, start.health);
+        self.breaker_was_open = machine.is_breaker_open();
+        let template = RequestTemplate::new(&start.endpoint, &self.parts.context.settings);
+        self.running = Some(Running { machine, template });
+        let early = std::mem::take(&mut self.early);
+        self.apply(Input::Committed(early), None, ctx);
+        if self.is_draining {
+            self.apply(Input::Drain, None, ctx);
+        }
+    }
+
+    // ---- a step of the machine, and what it says
+
+    fn apply(&mut self, input: Input<'_>, mut ended: Option<EndedAttempt>, ctx: &mut Context<Self>) {
+        let now = self.parts.context.now();
+        let Some(running) = &mut self.running else { return };
+        let effects = running.machine.step(input, now, &mut self.rng);
+        for effect in effects {
+            self.perform(effect, &mut ended, now, ctx);
+        }
+        self.account();
+        self.set_wake(now, ctx);
+        self.consider_retiring(now, ctx);
+    }
+
+    fn perform(
+        &mut self,
+        effect: Effect,
+        ended: &mut Option<EndedAttempt>,
+        now: UnixMillis,
+        ctx: &mut Context<Self>,
+    ) {
+        match effect {
+            Effect::Attempt { delivery, number } => self.start_attempt(delivery, number, now, ctx),
+            Effect::Record { delivery_id, number, next } => {
+                // the machine records only the attempt that has just ended
+                if let Some(ended) = ended.take() {
+                    debug_assert_eq!(ended.delivery_id, delivery_id);
+                    self.record(ended, number, next, now, ctx);
+                }
+            }
+            Effect::Load { max_deliveries, max_bytes } => self.load(max_deliveries, max_bytes, now, ctx),
+            Effect::SaveHealth(health) => post(&self.parts.persistence, SaveHealth(health)),
+            Effect::DisableGone => {
+                let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
+                post(&self.parts.persistence, DisableGone { organization_id, endpoint_id });
+            }
+        }
+    }
+
+    fn start_attempt(&mut self, delivery: QueuedDelivery, number: u32, now: UnixMillis, ctx: &mut Context<Self>) {
+        let Some(running) = &mut self.running else { return };
+        let request = running.template.request(&delivery, number, now);
+        let request_headers = running.template.logged_headers(request.headers.clone());
+        let me = ctx.address();
+        let sending = self.parts.context.transport.attempt(request);
+        let in_flight = Level::AttemptsInFlight.hold();
+        actix::spawn(async move {
+            let result = sending.await;
+            drop(in_flight);
+            let (delivery_id, accepted_at) = (delivery.id, delivery.event.accepted_at);
+            post(&me, AttemptEnded { delivery_id, accepted_at, started_at: now, request_headers, result });
+        });
+    }
+
+    fn record(
+        &mut self,
+        ended: EndedAttempt,
+        number: u32,
+        next: NextStep,
+        now: UnixMillis,
+        ctx: &mut Context<Self>,
+    ) {
+        let parts = &self.parts;
+        let ordered = self.running.as_ref().is_some_and(|running| running.template.ordered);
+        report_attempt(parts, &ended, number, next, now);
+        let outcome = Outcome {
+            organization_id: parts.organization_id,
+            endpoint_id: parts.endpoint_id,
+            delivery_id: ended.delivery_id,
+            number,
+            started_at: ended.started_at,
+            finished_at: now,
+            ordered,
+            request_headers: ended.request_headers,
+            result: ended.result,
+            next,
+        };
+        post(&parts.persistence, RecordOutcome { outcome, supervisor: ctx.address() });
+    }
+
+    fn load(&mut self, max_deliveries: usize, max_bytes: usize, now: UnixMillis, ctx: &mut Context<Self>) {
+        let Some(running) = &self.running else { return };
+        let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
+        // over budget every endpoint goes on, one delivery at a time
+        let max_deliveries = if self.parts.context.is_over_payload_budget() { 1 } else { max_deliveries };
+        let request = DueRequest { now, max_deliveries, max_bytes, known: running.machine.known() };
+        let me = ctx.address();
+        let page = self
+            .parts
+            .context
+            .clone()
+            .read(move |store| store.due_deliveries(organization_id, endpoint_id, &request));
+        actix::spawn(async move { post(&me, PageRead(page.await)) });
+    }
+
+    // ---- time and rest
+
+    fn account(&mut self) {
+        let Some(running) = &self.running else { return };
+        let bytes = running.machine.payload_bytes();
+        if bytes != self.payload_bytes {
+            self.parts.context.account_payload(self.payload_bytes, bytes);
+            self.payload_bytes = bytes;
+        }
+        self.report_breaker();
+    }
+
+    fn report_breaker(&mut self) {
+        let Some(running) = &self.running else { return };
+        let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
+        let was_open = std::mem::replace(&mut self.breaker_was_open, running.machine.is_breaker_open());
+        match (was_open, running.machine.health().probe_at) {
+            (false, Some(probe_at)) => {
+                telemetry::BreakerOpened { organization_id, endpoint_id, probe_at, again: false }.emit();
+            }
+            (true, None) => {
+                telemetry::BreakerClosed { organization_id, endpoint_id, reason: "recovered" }.emit();
+            }
+            _ => {}
+        }
+    }
+
+    fn set_wake(&mut self, now: UnixMillis, ctx: &mut Context<Self>) {
+        let Some(running) = &self.running else { return };
+        let at = running.machine.wake_at(now);
+        if self.wake.as_ref().map(|(at, _)| *at) == at {
+            return;
+        }
+        if let Some((_, timer)) = self.wake.take() {
+            ctx.cancel_future(timer);
+        }
+        if let Some(at) = at {
+            let timer = ctx.run_later(at.since(now), |actor, ctx| {
+                actor.wake = None;
+                actor.apply(Input::Wake, None, ctx);
+            });
+            self.wake = Some((at, timer));
+        }
+    }
+
+    fn consider_retiring(&mut self, now: UnixMillis, ctx: &mut Context<Self>) {
+        if !self.may_retire(now) {
+            if let Some(linger) = self.linger.take() {
+                ctx.cancel_future(linger);
+            }
+            return;
+        }
+        if self.is_draining || self.parts.context.is_crowded() {
+            self.request_retirement(now);
+        } else if self.linger.is_none() {
+            let linger = ctx.run_later(self.parts.context.settings.idle_linger, |actor, _| {
+                actor.linger = None;
+                let now = actor.parts.context.now();
+                if actor.may_retire(now) {
+                    actor.request_retirement(now);
+                }
+            });
+            self.linger = Some(linger);
+        }
+    }
+
+    fn may_retire(&self, now: UnixMillis) -> bool {
+        let Some(running) = &self.running else { return false };
+        let stay_for = if self.parts.context.is_crowded() { STAY_FOR_WHEN_CROWDED } else { STAY_FOR };
+        match running.machine.rest(now) {
+            Rest::Busy => false,
+            Rest::Idle => true,
+            Rest::Until(at) => at.since(now) > stay_for,
+        }
+    }
+
+    /// Asks to end; the router agrees when it has sent nothing that was not received.
+    fn request_retirement(&mut self, now: UnixMillis) {
+        if self.retire_requested_at == Some(self.received) {
+            return;
+        }
+        self.retire_requested_at = Some(self.received);
+        let due_at = self.running.as_ref().and_then(|running| match running.machine.rest(now) {
+            Rest::Until(at) => Some(at),
+            _ => None,
+        });
+        let (endpoint_id, received) = (self.parts.endpoint_id, self.received);
+        post(&self.parts.router, RetireRequest { endpoint_id, received, due_at });
+    }
+}
+
+/// An attempt that ended and is about to be recorded.
+type EndedAttempt = AttemptEnded;
+
+fn report_attempt(parts: &SupervisorParts, ended: &AttemptEnded, number: u32, next: NextStep, now: UnixMillis) {
+    let SupervisorParts { organization_id, endpoint_id, .. } = *parts;
+    telemetry::AttemptFinished::new(organization_id, endpoint_id, ended.delivery_id, number, &ended.result).emit();
+    if number == 1 && next == NextStep::Succeeded {
+        telemetry::FirstAttemptAcknowledged { latency: now.since(ended.accepted_at) }.emit();
+    }
+}
+
+impl Actor for EndpointSupervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.read_endpoint(ctx);
+    }
+}
+
+/// Also when it panicked: the router must hear of it.
+impl Drop for EndpointSupervisor {
+    fn drop(&mut self) {
+        self.parts.context.account_payload(self.payload_bytes, 0);
+        let SupervisorParts { organization_id, endpoint_id, generation, .. } = self.parts;
+        post(&self.parts.router, SupervisorStopped { organization_id, endpoint_id, generation });
+    }
+}
+
+impl Handler<StartRead> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, StartRead(start): StartRead, ctx: &mut Self::Context) {
+        match start {
+            Ok(Some(start)) => self.begin(start, ctx),
+            Ok(None) => ctx.stop(),
+            Err(error) => {
+                let operation = "read a webhook";
+                telemetry::StoreUnavailable { operation, error: &error, retry_in: START_RETRY }.emit();
+                match self.is_draining {
+                    true => ctx.stop(),
+                    false => drop(ctx.run_later(START_RETRY, |actor, ctx| actor.read_endpoint(ctx))),
+                }
+            }
+        }
+    }
+}
+
+impl Handler<Deliver> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, Deliver(deliveries): Deliver, ctx: &mut Self::Context) {
+        self.received += 1;
+        self.parts.credits.give_back(deliveries.len());
+        match self.running {
+            Some(_) => self.apply(Input::Committed(deliveries), None, ctx),
+            None => self.early.extend(deliveries),
+        }
+    }
+}
+
+impl Handler<MoreInStore> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, _: MoreInStore, ctx: &mut Self::Context) {
+        self.received += 1;
+        self.parts.credits.overflow_seen();
+        // before the endpoint is read there is nothing to tell: the machine begins with a page
+        self.apply(Input::MoreInStore, None, ctx);
+    }
+}
+
+impl Handler<AttemptEnded> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, ended: AttemptEnded, ctx: &mut Self::Context) {
+        let (delivery_id, answer) = (ended.delivery_id, ended.result.answer.clone());
+        self.apply(Input::AttemptFinished { delivery_id, answer: &answer }, Some(ended), ctx);
+    }
+}
+
+impl Handler<OutcomeRecorded> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, OutcomeRecorded(delivery_id): OutcomeRecorded, ctx: &mut Self::Context) {
+        self.apply(Input::OutcomeRecorded(delivery_id), None, ctx);
+    }
+}
+
+impl Handler<PageRead> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, PageRead(page): PageRead, ctx: &mut Self::Context) {
+        match page {
+            Ok(page) => {
+                let (deliveries, more, next_due_at) = (page.deliveries, page.more, page.next_due_at);
+                self.apply(Input::Loaded { deliveries, more, next_due_at }, None, ctx);
+            }
+            Err(error) => {
+                let operation = "read deliveries";
+                telemetry::StoreUnavailable { operation, error: &error, retry_in: LOAD_RETRY }.emit();
+                self.apply(Input::LoadFailed, None, ctx);
+            }
+        }
+    }
+}
+
+impl Handler<Reconfigure> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, Reconfigure(endpoint): Reconfigure, ctx: &mut Self::Context) {
+        self.received += 1;
+        self.retemplate(endpoint, ctx);
+    }
+}
+
+impl EndpointSupervisor {
+    fn retemplate(&mut self, endpoint: Option<Box<Endpoint>>, ctx: &mut Context<Self>) {
+        let Some(running) = &mut self.running else {
+            // what is being read may be older
+            return self.read_endpoint(ctx);
+        };
+        let settings = match endpoint {
+            Some(endpoint) if endpoint.version < running.template.version => return,
+            Some(endpoint) => {
+                running.template = RequestTemplate::new(&endpoint, &self.parts.context.settings);
+                MachineSettings::of(&endpoint)
+            }
+            // deleted: its deliveries are cancelled; what is in flight ends
+            None => MachineSettings { active: false, ..running.machine.settings().clone() },
+        };
+        self.apply(Input::Reconfigured(settings), None, ctx);
+    }
+}
+
+impl Handler<SupervisorDrain> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, _: SupervisorDrain, ctx: &mut Self::Context) {
+        self.received += 1;
+        self.is_draining = true;
+        self.apply(Input::Drain, None, ctx);
+    }
+}
+
+impl Handler<Retire> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

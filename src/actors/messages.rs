@@ -1,0 +1,245 @@
+//! What the actors say to each other: commands imperative, facts in the past tense. Every message that is
+//! posted without waiting names what bounds it.
+
+use std::sync::Arc;
+
+use actix::{Addr, Message};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::endpoint_supervisor::EndpointSupervisor;
+use super::handle::{Publication, PublishError, Published};
+use super::router::Router;
+use super::scheduler::Scheduler;
+use crate::domain::attempt::{AttemptResult, Outcome};
+use crate::domain::delivery::QueuedDelivery;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event::Event;
+use crate::domain::health::EndpointHealth;
+use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use crate::domain::time::UnixMillis;
+use crate::store::{AgendaRow, DuePage, EndpointStart, StoreResult};
+
+/// A message that may be posted without waiting.
+pub trait Bounded {
+    /// What limits how many of its kind can be under way.
+    const BOUND: &'static str;
+}
+
+macro_rules! bounded {
+    ($($message:ty: $bound:literal;)*) => {
+        $(impl Bounded for $message { const BOUND: &'static str = $bound; })*
+    };
+}
+
+bounded! {
+    Begin: "two, at the start";
+    Ingest: "the permits that it carries";
+    RecordOutcome: "the machine's limit on unrecorded outcomes, over max_active_endpoints";
+    SaveHealth: "follows an attempt's end or a change of settings";
+    DisableGone: "follows an attempt's end";
+    Deliver: "mailbox credits of the supervisor";
+    MoreInStore: "one between two readings of the overflow flag, or one for each activation";
+    Reconfigure: "requests of the management API";
+    SupervisorDrain: "one for each supervisor";
+    Retire: "answers one RetireRequest";
+    RetireRequest: "one under way for each supervisor";
+    SupervisorStopped: "one for each supervisor";
+    AttemptEnded: "attempts in flight";
+    OutcomeRecorded: "unrecorded outcomes";
+    StartRead: "one for each supervisor";
+    PageRead: "one under way for each supervisor";
+    Schedule: "one for each supervisor that retires or is refused";
+    CapacityFreed: "one for each supervisor that retires";
+    Rescan: "one for each commit that failed";
+    EndpointChanged: "requests of the management API, and 410 answers";
+}
+
+/// Who the others are.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Begin {
+    /// The router.
+    pub router: Addr<Router>,
+    /// The scheduler.
+    pub scheduler: Addr<Scheduler>,
+}
+
+// ---- to Persistence
+
+/// Accept an event: store it with its deliveries, then answer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ingest {
+    /// What was published.
+    pub publication: Publication,
+    /// Answered after the commit.
+    pub reply: oneshot::Sender<Result<Published, PublishError>>,
+    /// Its share of what may be uncommitted; given back when this is dropped.
+    pub permits: [OwnedSemaphorePermit; 2],
+}
+
+/// Write down how an attempt ended, then tell its supervisor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RecordOutcome {
+    /// What is written.
+    pub outcome: Outcome,
+    /// Told when it is on disk.
+    pub supervisor: Addr<EndpointSupervisor>,
+}
+
+/// Write down an endpoint's condition.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SaveHealth(pub EndpointHealth);
+
+/// Disable an endpoint whose receiver answered 410.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DisableGone {
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+}
+
+/// Answer when everything received so far is on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Flush;
+
+// ---- to the Router
+
+/// Events that were just committed. Awaited: the next commit's events wait for these to be handed on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Dispatch(pub Vec<CommittedEvent>);
+
+/// One of them.
+pub struct CommittedEvent {
+    /// The event.
+    pub event: Arc<Event>,
+    /// Its deliveries.
+    pub deliveries: Vec<(DeliveryId, EndpointId)>,
+}
+
+/// Endpoints whose turn has come. Answers with those for which there is no room now.
+#[derive(Message)]
+#[rtype(result = "Vec<AgendaRow>")]
+pub struct Activate(pub Vec<AgendaRow>);
+
+/// An endpoint was created, changed or deleted (`None`), and that is stored.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct EndpointChanged {
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// As it is now.
+    pub endpoint: Option<Box<Endpoint>>,
+}
+
+/// A supervisor has nothing to do.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RetireRequest {
+    /// Whose.
+    pub endpoint_id: EndpointId,
+    /// Messages that it has received; when the router sent more, it stays.
+    pub received: u64,
+    /// When it has something to do again.
+    pub due_at: Option<UnixMillis>,
+}
+
+/// A supervisor is no more, retired or lost.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SupervisorStopped {
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// Whose.
+    pub endpoint_id: EndpointId,
+    /// Which of its supervisors.
+    pub generation: u64,
+}
+
+/// Start nothing new, and answer when every supervisor is done.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+// ---- to an EndpointSupervisor
+
+/// Deliveries of events that were just committed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Deliver(pub Vec<QueuedDelivery>);
+
+/// Deliveries are pending in the database that did not come by memory.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct MoreInStore;
+
+/// The endpoint's settings changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Reconfigure(pub Option<Box<Endpoint>>);
+
+/// Start nothing new.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SupervisorDrain;
+
+/// Nothing more will be sent to you: end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
+/// The endpoint was read; `None` when there is none.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StartRead(pub StoreResult<Option<EndpointStart>>);
+
+/// A page of pending deliveries was read.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PageRead(pub StoreResult<DuePage>);
+
+/// An attempt ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AttemptEnded {
+    /// Whose.
+    pub delivery_id: DeliveryId,
+    /// When its event was accepted.
+    pub accepted_at: UnixMillis,
+    /// When it began.
+    pub started_at: UnixMillis,
+    /// As sent.
+    pub request_headers: Vec<(String, String)>,
+    /// What came of it.
+    pub result: AttemptResult,
+}
+
+/// An outcome is on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct OutcomeRecorded(pub DeliveryId);
+
+// ---- to the Scheduler
+
+/// An endpoint has something to do at an instant, and no supervisor until then.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Schedule(pub AgendaRow);
+
+/// There is room for another supervisor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CapacityFreed;
+
+/// The database may hold pending deliveries that nobody knows of: a commit failed, and perhaps it did not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Rescan;

@@ -1,0 +1,383 @@
+//! The writer: gathers what is to be written while one commit runs, and writes it with the next.
+//!
+//! Owns the batch being gathered and the write in flight. Never parses, never decides when something is sent.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::context::ActorContext;
+use super::endpoint_supervisor::EndpointSupervisor;
+use super::handle::{Publication, PublishError, Published};
+use super::messages::{
+    Begin, CommittedEvent, DisableGone, Dispatch, EndpointChanged, Flush, Ingest, OutcomeRecorded, RecordOutcome,
+    Rescan, SaveHealth,
+};
+use super::post;
+use crate::domain::attempt::NextStep;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::event::{Event, build_body};
+use crate::domain::health::EndpointHealth;
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use crate::domain::subscriptions::Subscriptions;
+use crate::domain::time::UnixMillis;
+use crate::store::{AcceptedEvent, CommitReport, EventCommit, NewEvent, StoreResult, WriteBatch};
+use crate::telemetry;
+
+/// Events in one commit. Smaller: more fsyncs under load. Larger: a publisher waits longer for its own.
+const MAX_EVENTS: usize = 2_000;
+/// Outcomes in one commit.
+const MAX_OUTCOMES: usize = 8_000;
+/// After a commit failed, the next one is tried so much later. Smaller: a full disk is hammered. Larger: it
+/// takes longer to notice that it is no longer full.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+
+/// The persistence actor.
+pub struct Persistence {
+    context: Arc<ActorContext>,
+    subscriptions: Arc<RwLock<Subscriptions>>,
+    ids: Arc<Mutex<IdGenerator>>,
+    peers: Option<Begin>,
+    /// Waits for the write in flight. Bounded by the permits of its events and the in-flight limits.
+    gathering: Gathering,
+    is_writing: bool,
+    /// Since when commits fail: what they held may be stored all the same.
+    failing_since: Option<UnixMillis>,
+    flushers: Vec<oneshot::Sender<()>>,
+}
+
+#[derive(Default)]
+struct Gathering {
+    ingests: Vec<Ingest>,
+    outcomes: Vec<RecordOutcome>,
+    health: HashMap<EndpointId, EndpointHealth>,
+    gone: Vec<(OrganizationId, EndpointId)>,
+}
+
+/// A write that has ended.
+struct Written {
+    ingests: Vec<Ingest>,
+    supervisors: Vec<Addr<EndpointSupervisor>>,
+    batch: WriteBatch,
+    result: StoreResult<CommitReport>,
+    took: Duration,
+}
+
+impl Persistence {
+    /// One for the engine.
+    pub fn new(
+        context: Arc<ActorContext>,
+        subscriptions: Arc<RwLock<Subscriptions>>,
+        ids: Arc<Mutex<IdGenerator>>,
+    ) -> Self {
+        Self {
+            context,
+            subscriptions,
+            ids,
+            peers: None,
+            gathering: Gathering::default(),
+            is_writing: false,
+            failing_since: None,
+            flushers: Vec::new(),
+        }
+    }
+
+    fn write_if_idle(&mut self, ctx: &mut Context<Self>) {
+        if self.is_writing {
+            return;
+        }
+        if self.gathering.is_empty() {
+            // a receiver that went away no longer waits
+            self.flushers.drain(..).for_each(|flusher| drop(flusher.send(())));
+            return;
+        }
+        self.is_writing = true;
+        let gathered = self.gathering.take();
+        let writer = self.writer();
+        let written = async move {
+            let done = tokio::task::spawn_blocking(move || writer.write(gathered)).await;
+            done.ok()
+        };
+        ctx.spawn(written.into_actor(self).map(|written, actor, ctx| actor.finish_write(written, ctx)));
+    }
+
+    fn writer(&self) -> Writer {
+        Writer { context: self.context.clone(), subscriptions: self.subscriptions.clone(), ids: self.ids.clone() }
+    }
+
+    fn finish_write(&mut self, written: Option<Written>, ctx: &mut Context<Self>) {
+        let Some(written) = written else {
+            // the write panicked; its publishers see a closed channel, its outcomes are lost like in a crash
+            self.commit_failed(&"the write panicked");
+            self.is_writing = false;
+            self.write_if_idle(ctx);
+            return;
+        };
+        let Written { ingests, supervisors, batch, result, took } = written;
+        match result {
+            Ok(report) => self.finish_commit(ingests, supervisors, batch, report, took, ctx),
+            Err(error) => {
+                self.commit_failed(&error);
+                for ingest in ingests {
+                    answer(ingest.reply, Err(PublishError::Unavailable(error.to_string())));
+                }
+                self.gathering.put_back(batch, supervisors);
+                ctx.run_later(RETRY_DELAY, |actor, ctx| {
+                    actor.is_writing = false;
+                    actor.write_if_idle(ctx);
+                });
+            }
+        }
+    }
+
+    fn commit_failed(&mut self, error: &dyn std::fmt::Display) {
+        self.failing_since.get_or_insert(self.context.now());
+        telemetry::StoreUnavailable { operation: "commit", error, retry_in: RETRY_DELAY }.emit();
+    }
+
+    fn finish_commit(
+        &mut self,
+        ingests: Vec<Ingest>,
+        supervisors: Vec<Addr<EndpointSupervisor>>,
+        batch: WriteBatch,
+        report: CommitReport,
+        took: Duration,
+        ctx: &mut Context<Self>,
+    ) {
+        report_commit(&batch, &report, took);
+        let committed = answer_publishers(ingests, batch.events, &report);
+        for (outcome, supervisor) in batch.outcomes.iter().zip(&supervisors) {
+            post(supervisor, OutcomeRecorded(outcome.delivery_id));
+        }
+        let Some(peers) = &self.peers else { return };
+        for endpoint in report.disabled {
+            telemetry::EndpointDisabled {
+                organization_id: endpoint.organization_id,
+                endpoint_id: endpoint.id,
+                reason: "gone",
+            }
+            .emit();
+            self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).upsert(&endpoint);
+            let (organization_id, endpoint_id) = (endpoint.organization_id, endpoint.id);
+            let endpoint = Some(Box::new(endpoint));
+            post(&peers.router, EndpointChanged { organization_id, endpoint_id, endpoint });
+        }
+        if let Some(since) = self.failing_since.take() {
+            telemetry::StoreRecovered { outage: self.context.now().since(since) }.emit();
+            post(&peers.scheduler, Rescan);
+        }
+        if committed.is_empty() {
+            self.is_writing = false;
+            self.write_if_idle(ctx);
+            return;
+        }
+        // the router takes these before the next commit ends: it is never flooded
+        let handed_on = peers.router.send(Dispatch(committed));
+        self.is_writing = false;
+        self.write_if_idle(ctx);
+        let was_handed_on = handed_on.into_actor(self).map(|result, _, _| {
+            if result.is_err() {
+                tracing::debug!("the router is gone; committed deliveries wait in the database");
+            }
+        });
+        ctx.wait(was_handed_on);
+    }
+}
+
+fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Duration) {
+    let mut rows = batch.outcomes.len();
+    for (new, commit) in batch.events.iter().zip(&report.events) {
+        if *commit == EventCommit::Stored {
+            let deliveries = new.deliveries.len();
+            rows += 1 + deliveries;
+            let Event { id: event_id, organization_id, ref event_type, .. } = *new.event;
+            telemetry::EventAccepted { organization_id, event_id, event_type, deliveries }.emit();
+        }
+    }
+    for (outcome, recorded) in batch.outcomes.iter().zip(&report.outcomes_recorded) {
+        let outcome = match outcome.next {
+            NextStep::Succeeded => DeliveryStatus::Success,
+            NextStep::Failed => DeliveryStatus::Failed,
+            NextStep::RetryAt(_) => continue,
+        };
+        if *recorded {
+            telemetry::DeliveryFinished { outcome: outcome.as_str(), count: 1 }.emit();
+        }
+    }
+    telemetry::CommitFinished { rows, duration: took }.emit();
+}
+
+/// Answers every publisher, and returns what was stored.
+fn answer_publishers(ingests: Vec<Ingest>, events: Vec<NewEvent>, report: &CommitReport) -> Vec<CommittedEvent> {
+    let mut committed = Vec::with_capacity(events.len());
+    for ((ingest, new), commit) in ingests.into_iter().zip(events).zip(&report.events) {
+        let result = match commit {
+            EventCommit::Stored => {
+                let event = AcceptedEvent {
+                    id: new.event.id,
+                    event_type: new.event.event_type.clone(),
+                    occurred_at: new.event.occurred_at,
+                    deliveries: new.deliveries.len(),
+                };
+                Ok(Published { event, replayed: false })
+            }
+            EventCommit::Replayed(event) => Ok(Published { event: event.clone(), replayed: true }),
+            EventCommit::KeyReused => Err(PublishError::IdempotencyKeyReused),
+        };
+        answer(ingest.reply, result);
+        if *commit == EventCommit::Stored && !new.deliveries.is_empty() {
+            committed.push(CommittedEvent { event: new.event, deliveries: new.deliveries });
+        }
+    }
+    committed
+}
+
+fn answer(reply: oneshot::Sender<Result<Published, PublishError>>, result: Result<Published, PublishError>) {
+    // a publisher that hung up does not hear its answer; the event is stored all the same
+    drop(reply.send(result));
+}
+
+impl Gathering {
+    fn is_empty(&self) -> bool {
+        self.ingests.is_empty() && self.outcomes.is_empty() && self.health.is_empty() && self.gone.is_empty()
+    }
+
+    fn take(&mut self) -> Self {
+        let ingests = take_first(&mut self.ingests, MAX_EVENTS);
+        let outcomes = take_first(&mut self.outcomes, MAX_OUTCOMES);
+        let health = std::mem::take(&mut self.health);
+        Self { ingests, outcomes, health, gone: std::mem::take(&mut self.gone) }
+    }
+
+    /// Takes back what a failed commit held, less its events: their publishers were told.
+    fn put_back(&mut self, batch: WriteBatch, supervisors: Vec<Addr<EndpointSupervisor>>) {
+        let again = batch.outcomes.into_iter().zip(supervisors);
+        let again = again.map(|(outcome, supervisor)| RecordOutcome { outcome, supervisor });
+        self.outcomes.splice(0..0, again);
+        for health in batch.health {
+            // what came meanwhile is newer
+            self.health.entry(health.endpoint_id).or_insert(health);
+        }
+        self.gone.extend(batch.gone);
+    }
+}
+
+fn take_first<T>(items: &mut Vec<T>, count: usize) -> Vec<T> {
+    if items.len() <= count {
+        return std::mem::take(items);
+    }
+    let rest = items.split_off(count);
+    std::mem::replace(items, rest)
+}
+
+/// The part of the work that runs on a blocking thread.
+struct Writer {
+    context: Arc<ActorContext>,
+    subscriptions: Arc<RwLock<Subscriptions>>,
+    ids: Arc<Mutex<IdGenerator>>,
+}
+
+impl Writer {
+    fn write(&self, gathered: Gathering) -> Written {
+        let now = self.context.now();
+        let begin = tokio::time::Instant::now();
+        let (outcomes, supervisors) =
+            gathered.outcomes.into_iter().map(|record| (record.outcome, record.supervisor)).unzip();
+        let batch = WriteBatch {
+            events: self.assemble(&gathered.ingests, now),
+            outcomes,
+            health: gathered.health.into_values().collect(),
+            gone: gathered.gone,
+        };
+        let result = self.context.store.commit(&batch, now);
+        Written { ingests: gathered.ingests, supervisors, batch, result, took: begin.elapsed() }
+    }
+
+    /// Gives every event its id, its deliveries and its body. One lock for the whole batch, so that an event's
+    /// deliveries follow it directly.
+    fn assemble(&self, ingests: &[Ingest], now: UnixMillis) -> Vec<NewEvent> {
+        let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ingests.iter().map(|ingest| assemble_event(&ingest.publication, &subscriptions, &mut ids, now)).collect()
+    }
+}
+
+fn assemble_event(
+    publication: &Publication,
+    subscriptions: &Subscriptions,
+    ids: &mut IdGenerator,
+    now: UnixMillis,
+) -> NewEvent {
+    let Publication { organization_id, event_type, timestamp, occurred_at, data, idempotency } = publication;
+    let id = EventId(ids.next(now));
+    let endpoints = subscriptions.matching(*organization_id, event_type, data);
+    let deliveries = endpoints.into_iter().map(|endpoint| (DeliveryId(ids.next(now)), endpoint)).collect();
+    let event = Event {
+        id,
+        organization_id: *organization_id,
+        event_type: event_type.clone(),
+        occurred_at: *occurred_at,
+        accepted_at: now,
+        body: build_body(event_type, timestamp, id, data.get()),
+    };
+    NewEvent { event: Arc::new(event), deliveries, idempotency: idempotency.clone() }
+}
+
+impl Actor for Persistence {
+    type Context = Context<Self>;
+}
+
+impl Handler<Begin> for Persistence {
+    type Result = ();
+    fn handle(&mut self, peers: Begin, _: &mut Self::Context) {
+        self.peers = Some(peers);
+    }
+}
+
+impl Handler<Ingest> for Persistence {
+    type Result = ();
+    fn handle(&mut self, ingest: Ingest, ctx: &mut Self::Context) {
+        self.gathering.ingests.push(ingest);
+        self.write_if_idle(ctx);
+    }
+}
+
+impl Handler<RecordOutcome> for Persistence {
+    type Result = ();
+    fn handle(&mut self, record: RecordOutcome, ctx: &mut Self::Context) {
+        self.gathering.outcomes.push(record);
+        self.write_if_idle(ctx);
+    }
+}
+
+impl Handler<SaveHealth> for Persistence {
+    type Result = ();
+    fn handle(&mut self, SaveHealth(health): SaveHealth, ctx: &mut Self::Context) {
+        self.gathering.health.insert(health.endpoint_id, health);
+        self.write_if_idle(ctx);
+    }
+}
+
+impl Handler<DisableGone> for Persistence {
+    type Result = ();
+    fn handle(&mut self, gone: DisableGone, ctx: &mut Self::Context) {
+        self.gathering.gone.push((gone.organization_id, gone.endpoint_id));
+        self.write_if_idle(ctx);
+    }
+}
+
+impl Handler<Flush> for Persistence {
+    type Result = ResponseFuture<()>;
+    fn handle(&mut self, _: Flush, ctx: &mut Self::Context) -> Self::Result {
+        let (done, flushed) = oneshot::channel();
+        self.flushers.push(done);
+        self.write_if_idle(ctx);
+        Box::pin(async move {
+            // an error means that the actor ended, and with it whatever there was to flush
+            let _ = flushed.await;
+        })
+    }
+}

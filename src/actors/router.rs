@@ -1,0 +1,310 @@
+//! The router: hands committed deliveries to the supervisors of their endpoints, and starts those that are
+//! not there.
+//!
+//! Owns who is alive. Never holds a delivery: what it can't hand on stays in the database, and the supervisor
+//! or the scheduler is told that it is there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, MessageResult, ResponseFuture};
+use tokio::sync::oneshot;
+
+use super::context::ActorContext;
+use super::endpoint_supervisor::{EndpointSupervisor, SupervisorParts};
+use super::messages::{
+    Activate, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged, MoreInStore, Reconfigure, Retire,
+    RetireRequest, Schedule, SupervisorDrain, SupervisorStopped,
+};
+use super::persistence::Persistence;
+use super::post;
+use super::scheduler::Scheduler;
+use crate::domain::delivery::QueuedDelivery;
+use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::time::UnixMillis;
+use crate::store::AgendaRow;
+use crate::telemetry::{self, gauges::Level};
+
+/// Deliveries in one supervisor's mailbox. Smaller: more of them are read back from the database. Larger: a
+/// supervisor that is behind holds more memory than its window.
+const MAILBOX_CREDITS: usize = 1_024;
+
+/// How much of a supervisor's mailbox is used. actix mailboxes do not say when they are full.
+#[derive(Default)]
+pub struct MailboxCredits {
+    queued: AtomicUsize,
+    overflowed: AtomicBool,
+}
+
+impl MailboxCredits {
+    /// Takes room for so many deliveries; `false` when there is none.
+    fn take(&self, count: usize) -> bool {
+        if self.queued.load(Ordering::Relaxed) + count > MAILBOX_CREDITS {
+            return false;
+        }
+        self.queued.fetch_add(count, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives it back: the supervisor has read them.
+    pub fn give_back(&self, count: usize) {
+        self.queued.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Marks that deliveries were left in the database. Returns whether the supervisor must be told.
+    fn overflow(&self) -> bool {
+        !self.overflowed.swap(true, Ordering::AcqRel)
+    }
+
+    /// The supervisor was told.
+    pub fn overflow_seen(&self) {
+        self.overflowed.store(false, Ordering::Release);
+    }
+}
+
+struct Supervised {
+    organization_id: OrganizationId,
+    addr: Addr<EndpointSupervisor>,
+    generation: u64,
+    /// Messages sent to it: it may retire only when it has received them all.
+    sent: u64,
+    credits: Arc<MailboxCredits>,
+}
+
+/// The router actor.
+pub struct Router {
+    context: Arc<ActorContext>,
+    arbiters: Vec<ArbiterHandle>,
+    persistence: Addr<Persistence>,
+    scheduler: Addr<Scheduler>,
+    /// Bounded by `max_active_endpoints`.
+    supervised: HashMap<EndpointId, Supervised>,
+    next_generation: u64,
+    is_draining: bool,
+    drained: Vec<oneshot::Sender<()>>,
+}
+
+impl Router {
+    /// One for the engine. Supervisors live on `arbiters`; there must be at least one.
+    pub fn new(
+        context: Arc<ActorContext>,
+        arbiters: Vec<ArbiterHandle>,
+        persistence: Addr<Persistence>,
+        scheduler: Addr<Scheduler>,
+    ) -> Self {
+        Self {
+            context,
+            arbiters,
+            persistence,
+            scheduler,
+            supervised: HashMap::new(),
+            next_generation: 0,
+            is_draining: false,
+            drained: Vec::new(),
+        }
+    }
+
+    /// The supervisor of an endpoint, started when there is none; `None` when there is no room for one.
+    fn supervisor(
+        &mut self,
+        router: &Addr<Self>,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> Option<&mut Supervised> {
+        let is_alive = self.supervised.get(&endpoint_id).is_some_and(|supervised| supervised.addr.connected());
+        if !is_alive {
+            if self.is_draining || self.supervised.len() >= self.context.settings.max_active_endpoints {
+                return None;
+            }
+            let supervised = self.start_supervisor(router, organization_id, endpoint_id);
+            match self.supervised.insert(endpoint_id, supervised) {
+                Some(_) => telemetry::SupervisorLost { organization_id, endpoint_id }.emit(),
+                None => Level::EndpointsActive.add(1),
+            }
+        }
+        self.supervised.get_mut(&endpoint_id)
+    }
+
+    fn start_supervisor(
+        &mut self,
+        router: &Addr<Self>,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> Supervised {
+        self.next_generation += 1;
+        let generation = self.next_generation;
+        let credits = Arc::new(MailboxCredits::default());
+        let parts = SupervisorParts {
+            context: self.context.clone(),
+            router: router.clone(),
+            persistence: self.persistence.clone(),
+            organization_id,
+            endpoint_id,
+            generation,
+            credits: credits.clone(),
+        };
+        let arbiter = &self.arbiters[endpoint_id.partition() as usize % self.arbiters.len()];
+        let addr = EndpointSupervisor::start_in_arbiter(arbiter, move |_| EndpointSupervisor::new(parts));
+        Supervised { organization_id, addr, generation, sent: 0, credits }
+    }
+
+    /// What is due and has no supervisor goes on the agenda.
+    fn postpone(&self, organization_id: OrganizationId, endpoint_id: EndpointId, due_at: UnixMillis) {
+        if !self.is_draining {
+            self.context.set_crowded(true);
+            post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        router: &Addr<Self>,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        deliveries: Vec<QueuedDelivery>,
+    ) {
+        let is_over_budget = self.context.is_over_payload_budget();
+        let Some(supervised) = self.supervisor(router, organization_id, endpoint_id) else {
+            let now = self.context.now();
+            return self.postpone(organization_id, endpoint_id, now);
+        };
+        if !is_over_budget && supervised.credits.take(deliveries.len()) {
+            supervised.sent += 1;
+            post(&supervised.addr, Deliver(deliveries));
+        } else if supervised.credits.overflow() {
+            supervised.sent += 1;
+            post(&supervised.addr, MoreInStore);
+        }
+    }
+
+    /// Takes a supervisor off the list; `None` when it is another one by now.
+    fn remove(&mut self, endpoint_id: EndpointId, generation: u64) -> Option<Supervised> {
+        let is_this_one = self.supervised.get(&endpoint_id).is_some_and(|s| s.generation == generation);
+        let removed = is_this_one.then(|| self.supervised.remove(&endpoint_id)).flatten();
+        if removed.is_some() {
+            Level::EndpointsActive.subtract(1);
+            post(&self.scheduler, CapacityFreed);
+            self.answer_drain();
+        }
+        removed
+    }
+
+    fn answer_drain(&mut self) {
+        if self.is_draining && self.supervised.is_empty() {
+            // who asked may have given up waiting
+            self.drained.drain(..).for_each(|drained| drop(drained.send(())));
+        }
+    }
+}
+
+impl Actor for Router {
+    type Context = Context<Self>;
+}
+
+impl Handler<Dispatch> for Router {
+    type Result = ();
+    fn handle(&mut self, Dispatch(events): Dispatch, ctx: &mut Self::Context) {
+        let router = ctx.address();
+        let mut by_endpoint: HashMap<EndpointId, (OrganizationId, Vec<QueuedDelivery>)> = HashMap::new();
+        for committed in events {
+            for (id, endpoint_id) in committed.deliveries {
+                let event = committed.event.clone();
+                let (organization_id, due_at) = (event.organization_id, event.accepted_at);
+                let queued = by_endpoint.entry(endpoint_id).or_insert_with(|| (organization_id, Vec::new()));
+                queued.1.push(QueuedDelivery { id, attempts_made: 0, due_at, event });
+            }
+        }
+        for (endpoint_id, (organization_id, deliveries)) in by_endpoint {
+            self.deliver(&router, organization_id, endpoint_id, deliveries);
+        }
+    }
+}
+
+impl Handler<Activate> for Router {
+    type Result = MessageResult<Activate>;
+    fn handle(&mut self, Activate(rows): Activate, ctx: &mut Self::Context) -> Self::Result {
+        let router = ctx.address();
+        let mut refused = Vec::new();
+        for row in rows {
+            match self.supervisor(&router, row.organization_id, row.endpoint_id) {
+                Some(supervised) if supervised.credits.overflow() => {
+                    supervised.sent += 1;
+                    post(&supervised.addr, MoreInStore);
+                }
+                Some(_) => {}
+                None => refused.push(row),
+            }
+        }
+        self.context.set_crowded(!refused.is_empty());
+        MessageResult(refused)
+    }
+}
+
+impl Handler<EndpointChanged> for Router {
+    type Result = ();
+    fn handle(&mut self, change: EndpointChanged, _: &mut Self::Context) {
+        let EndpointChanged { organization_id, endpoint_id, endpoint } = change;
+        let is_active = endpoint.as_ref().is_some_and(|endpoint| endpoint.active);
+        match self.supervised.get_mut(&endpoint_id) {
+            Some(supervised) if supervised.addr.connected() => {
+                supervised.sent += 1;
+                post(&supervised.addr, Reconfigure(endpoint));
+            }
+            // it may have waited, switched off, with deliveries pending
+            _ if is_active && !self.is_draining => {
+                let due_at = self.context.now();
+                post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Handler<RetireRequest> for Router {
+    type Result = ();
+    fn handle(&mut self, request: RetireRequest, _: &mut Self::Context) {
+        let Some(supervised) = self.supervised.get(&request.endpoint_id) else { return };
+        if supervised.sent != request.received {
+            return;
+        }
+        let generation = supervised.generation;
+        let Some(supervised) = self.remove(request.endpoint_id, generation) else { return };
+        post(&supervised.addr, Retire);
+        if let Some(due_at) = request.due_at.filter(|_| !self.is_draining) {
+            let (endpoint_id, organization_id) = (request.endpoint_id, supervised.organization_id);
+            post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+        }
+    }
+}
+
+impl Handler<SupervisorStopped> for Router {
+    type Result = ();
+    fn handle(&mut self, stopped: SupervisorStopped, _: &mut Self::Context) {
+        let SupervisorStopped { organization_id, endpoint_id, generation } = stopped;
+        if self.remove(endpoint_id, generation).is_some() && !self.is_draining {
+            // it did not retire: a new one begins from the rows
+            telemetry::SupervisorLost { organization_id, endpoint_id }.emit();
+            let due_at = self.context.now();
+            post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+        }
+    }
+}
+
+impl Handler<Drain> for Router {
+    type Result = ResponseFuture<()>;
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
+        self.is_draining = true;
+        for supervised in self.supervised.values_mut() {
+            supervised.sent += 1;
+            post(&supervised.addr, SupervisorDrain);
+        }
+        let (done, drained) = oneshot::channel();
+        self.drained.push(done);
+        self.answer_drain();
+        Box::pin(async move {
+            // an error means that the router ended: nothing is left to drain
+            let _ = drained.await;
+        })
+    }
+}

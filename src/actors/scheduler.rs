@@ -1,0 +1,224 @@
+//! The scheduler: knows when each endpoint without a supervisor has something to do again.
+//!
+//! Owns the agenda, the earliest due time of each such endpoint. Never knows a delivery. A restart rebuilds it
+//! page by page from the pending index, and begins with the first page.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+
+use super::context::ActorContext;
+use super::messages::{Activate, Begin, CapacityFreed, Rescan, Schedule};
+use super::router::Router;
+use crate::domain::health::EndpointHealth;
+use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::time::UnixMillis;
+use crate::store::{AgendaRow, StoreError, StoreResult};
+use crate::telemetry;
+
+/// Endpoints handed to the router at once. Larger: the router is busy with them while new events wait.
+const CHUNK: usize = 256;
+/// Rows of the agenda read at once. Smaller: more round trips at the start. Larger: the first delivery after
+/// a restart waits for them.
+const SCAN_PAGE: usize = 2_000;
+/// The longest that the scheduler sleeps: a wall clock that is set forward is noticed after this.
+const MAX_SLEEP: Duration = Duration::from_secs(30);
+/// When the database does not answer, it is asked again after this.
+const SCAN_RETRY: Duration = Duration::from_secs(1);
+
+/// The scheduler actor.
+pub struct Scheduler {
+    context: Arc<ActorContext>,
+    router: Option<Addr<Router>>,
+    /// In the order in which they are due; one entry for each endpoint.
+    agenda: BTreeSet<(UnixMillis, EndpointId)>,
+    due: HashMap<EndpointId, (UnixMillis, OrganizationId)>,
+    timer: Option<SpawnHandle>,
+    /// A chunk is with the router.
+    is_activating: bool,
+    /// The router refused some: wait until a supervisor retires.
+    is_full: bool,
+    /// One retired while a chunk was with the router: its refusals are out of date.
+    was_freed: bool,
+    is_scanning: bool,
+    scan_again: bool,
+}
+
+impl Scheduler {
+    /// One for the engine.
+    pub fn new(context: Arc<ActorContext>) -> Self {
+        Self {
+            context,
+            router: None,
+            agenda: BTreeSet::new(),
+            due: HashMap::new(),
+            timer: None,
+            is_activating: false,
+            is_full: false,
+            was_freed: false,
+            is_scanning: false,
+            scan_again: false,
+        }
+    }
+
+    fn schedule(&mut self, row: AgendaRow) {
+        if let Some((known, _)) = self.due.get(&row.endpoint_id) {
+            if *known <= row.due_at {
+                return;
+            }
+            self.agenda.remove(&(*known, row.endpoint_id));
+        }
+        self.agenda.insert((row.due_at, row.endpoint_id));
+        self.due.insert(row.endpoint_id, (row.due_at, row.organization_id));
+    }
+
+    fn take_due(&mut self, now: UnixMillis) -> Vec<AgendaRow> {
+        let mut rows = Vec::new();
+        while rows.len() < CHUNK {
+            let Some(&(due_at, endpoint_id)) = self.agenda.first() else { break };
+            if due_at > now {
+                break;
+            }
+            self.agenda.pop_first();
+            if let Some((_, organization_id)) = self.due.remove(&endpoint_id) {
+                rows.push(AgendaRow { endpoint_id, organization_id, due_at });
+            }
+        }
+        rows
+    }
+
+    /// Hands over what is due, and sleeps until the next is.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if self.is_activating || self.is_full {
+            return;
+        }
+        let now = self.context.now();
+        let rows = self.take_due(now);
+        if rows.is_empty() {
+            if let Some(&(due_at, _)) = self.agenda.first() {
+                let sleep = due_at.since(now).min(MAX_SLEEP);
+                self.timer = Some(ctx.run_later(sleep, |actor, ctx| {
+                    actor.timer = None;
+                    actor.tick(ctx);
+                }));
+            }
+            return;
+        }
+        let Some(router) = self.router.clone() else { return };
+        self.is_activating = true;
+        self.was_freed = false;
+        let activated = async move { router.send(Activate(rows)).await };
+        ctx.spawn(activated.into_actor(self).map(|refused, actor, ctx| {
+            actor.is_activating = false;
+            // an error means that the engine has ended
+            let refused = refused.unwrap_or_default();
+            actor.is_full = !refused.is_empty() && !actor.was_freed;
+            refused.into_iter().for_each(|row| actor.schedule(row));
+            actor.tick(ctx);
+        }));
+    }
+
+    /// Reads the agenda from the database, page by page; the due ones start with the first page.
+    fn scan(&mut self, ctx: &mut Context<Self>) {
+        if self.is_scanning {
+            self.scan_again = true;
+            return;
+        }
+        self.is_scanning = true;
+        let breakers = self.context.clone().read(|store| store.open_breakers());
+        ctx.spawn(breakers.into_actor(self).map(|breakers, actor, ctx| match breakers {
+            Ok(breakers) => actor.scan_page(None, Arc::new(probe_times(breakers)), ctx),
+            Err(error) => actor.scan_failed(&error, ctx),
+        }));
+    }
+
+    fn scan_page(
+        &mut self,
+        after: Option<EndpointId>,
+        probes: Arc<HashMap<EndpointId, UnixMillis>>,
+        ctx: &mut Context<Self>,
+    ) {
+        let page = self.context.clone().read(move |store| store.scan_agenda(after, SCAN_PAGE));
+        ctx.spawn(page.into_actor(self).map(move |page: StoreResult<Vec<AgendaRow>>, actor, ctx| match page {
+            Ok(rows) => actor.take_page(rows, probes, ctx),
+            Err(error) => actor.scan_failed(&error, ctx),
+        }));
+    }
+
+    fn take_page(
+        &mut self,
+        rows: Vec<AgendaRow>,
+        probes: Arc<HashMap<EndpointId, UnixMillis>>,
+        ctx: &mut Context<Self>,
+    ) {
+        let last = rows.last().map(|row| row.endpoint_id).filter(|_| rows.len() == SCAN_PAGE);
+        for mut row in rows {
+            if let Some(probe_at) = probes.get(&row.endpoint_id) {
+                row.due_at = row.due_at.max(*probe_at);
+            }
+            self.schedule(row);
+        }
+        self.tick(ctx);
+        if last.is_some() {
+            self.scan_page(last, probes, ctx);
+            return;
+        }
+        self.is_scanning = false;
+        if std::mem::take(&mut self.scan_again) {
+            self.scan(ctx);
+        }
+    }
+
+    fn scan_failed(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+        telemetry::StoreUnavailable { operation: "read the agenda", error, retry_in: SCAN_RETRY }.emit();
+        self.is_scanning = false;
+        ctx.run_later(SCAN_RETRY, |actor, ctx| actor.scan(ctx));
+    }
+}
+
+fn probe_times(breakers: Vec<EndpointHealth>) -> HashMap<EndpointId, UnixMillis> {
+    let open = breakers.into_iter().filter_map(|health| Some((health.endpoint_id, health.probe_at?)));
+    open.collect()
+}
+
+impl Actor for Scheduler {
+    type Context = Context<Self>;
+}
+
+impl Handler<Begin> for Scheduler {
+    type Result = ();
+    fn handle(&mut self, peers: Begin, ctx: &mut Self::Context) {
+        self.router = Some(peers.router);
+        self.scan(ctx);
+    }
+}
+
+impl Handler<Schedule> for Scheduler {
+    type Result = ();
+    fn handle(&mut self, Schedule(row): Schedule, ctx: &mut Self::Context) {
+        self.schedule(row);
+        self.tick(ctx);
+    }
+}
+
+impl Handler<CapacityFreed> for Scheduler {
+    type Result = ();
+    fn handle(&mut self, _: CapacityFreed, ctx: &mut Self::Context) {
+        self.was_freed = true;
+        if std::mem::take(&mut self.is_full) {
+            self.tick(ctx);
+        }
+    }
+}
+
+impl Handler<Rescan> for Scheduler {
+    type Result = ();
+    fn handle(&mut self, _: Rescan, ctx: &mut Self::Context) {
+        self.scan(ctx);
+    }
+}

@@ -1,0 +1,560 @@
+//! The state machine of one endpoint: which delivery is attempted when, and what becomes of it.
+//!
+//! ```text
+//!            Committed            Loaded
+//!                │                   │
+//!                ▼                   ▼
+//!   database ─▶ window ── breaker, limiter, concurrency ──▶ in flight
+//!      ▲                                                        │ AttemptFinished
+//!      │                                                        ▼
+//!      └── retry: a later turn in the queue ◀── recorded ◀── unrecorded ──▶ success, failed
+//! ```
+//!
+//! A plain function of (state, input, now, random): [`EndpointMachine::step`] takes an [`Input`] and says with
+//! [`Effect`]s what is to be done. Everything that it holds can be rebuilt from the database, and a delivery
+//! that it lets go of is still pending there.
+
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use rand::Rng;
+
+use super::attempt::{AttemptError, NextStep, Response, RetryOn, Verdict, judge, shows_life};
+use super::breaker::{Breaker, BreakerConfig, Permission};
+use super::concurrency::AdaptiveConcurrency;
+use super::delivery::QueuedDelivery;
+use super::endpoint::{Endpoint, RateLimit};
+use super::health::EndpointHealth;
+use super::ids::DeliveryId;
+use super::limiter::RateLimiter;
+use super::retry::RetrySchedule;
+use super::time::UnixMillis;
+use window::Window;
+
+/// After the database failed to answer, it is asked again so much later.
+pub const LOAD_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The part of an endpoint's settings that decides when it is sent what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MachineSettings {
+    /// Nothing is sent while it is not.
+    pub active: bool,
+    /// Where it points; another place starts with a clean record.
+    pub url: String,
+    /// When failed deliveries are tried again.
+    pub retry: RetrySchedule,
+    /// Which final answers are.
+    pub retry_on: RetryOn,
+    /// None by default.
+    pub rate_limit: Option<RateLimit>,
+    /// The cap of the adaptive concurrency.
+    pub max_in_flight: u32,
+    /// One at a time, in event order.
+    pub ordered: bool,
+}
+
+impl MachineSettings {
+    /// Takes them out of an endpoint.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            active: endpoint.active,
+            url: endpoint.url.clone(),
+            retry: endpoint.retry,
+            retry_on: endpoint.retry_on,
+            rate_limit: endpoint.rate_limit,
+            max_in_flight: endpoint.max_in_flight,
+            ordered: endpoint.ordered,
+        }
+    }
+}
+
+/// What happens to an endpoint.
+pub enum Input<'a> {
+    /// Deliveries of events that were just committed, in the order of their ids.
+    Committed(Vec<QueuedDelivery>),
+    /// Deliveries were committed that did not come by memory.
+    MoreInStore,
+    /// The page that [`Effect::Load`] asked for.
+    Loaded {
+        /// In queue order.
+        deliveries: Vec<QueuedDelivery>,
+        /// Whether more of them are due.
+        more: bool,
+        /// The earliest later turn in the queue.
+        next_due_at: Option<UnixMillis>,
+    },
+    /// The database did not answer [`Effect::Load`].
+    LoadFailed,
+    /// An attempt ended.
+    AttemptFinished {
+        /// Whose it was.
+        delivery_id: DeliveryId,
+        /// What came of it.
+        answer: &'a Result<Response, AttemptError>,
+    },
+    /// What [`Effect::Record`] asked for is on disk.
+    OutcomeRecorded(DeliveryId),
+    /// The endpoint's settings changed.
+    Reconfigured(MachineSettings),
+    /// Nothing new is started from now on.
+    Drain,
+    /// Time has passed.
+    Wake,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send it.
+    Attempt {
+        /// What to send.
+        delivery: QueuedDelivery,
+        /// Which attempt of it this is, from 1.
+        number: u32,
+    },
+    /// Write down how an attempt ended.
+    Record {
+        /// Whose it was.
+        delivery_id: DeliveryId,
+        /// Which one.
+        number: u32,
+        /// What becomes of the delivery.
+        next: NextStep,
+    },
+    /// Read the next page of pending deliveries, less [`EndpointMachine::known`].
+    Load {
+        /// At most so many.
+        max_deliveries: usize,
+        /// At most so many bytes of bodies, but at least one delivery.
+        max_bytes: usize,
+    },
+    /// Write down the endpoint's condition.
+    SaveHealth(EndpointHealth),
+    /// The receiver is gone for good: disable the endpoint.
+    DisableGone,
+}
+
+/// Whether an endpoint has anything to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Something is in flight.
+    Busy,
+    /// Nothing before this instant.
+    Until(UnixMillis),
+    /// Nothing at all.
+    Idle,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    number: u32,
+    is_probe: bool,
+    bytes: usize,
+}
+
+/// One endpoint's state. Its supervisor owns it.
+pub struct EndpointMachine {
+    settings: MachineSettings,
+    health: EndpointHealth,
+    breaker: Breaker,
+    limiter: Option<RateLimiter>,
+    concurrency: AdaptiveConcurrency,
+    window: Window,
+    in_flight: HashMap<DeliveryId, InFlight>,
+    in_flight_bytes: usize,
+    /// Attempts whose outcome is not on disk yet, and when their deliveries are due again.
+    unrecorded: HashMap<DeliveryId, Option<UnixMillis>>,
+    /// A page is being read.
+    loading: bool,
+    /// Recorded while a page was being read: the page may still show them as due.
+    recorded_while_loading: HashSet<DeliveryId>,
+    /// Deliveries were left in the database while a page was being read: it may not show them.
+    left_while_loading: bool,
+    /// Deliveries are due that are not in memory.
+    more_in_store: bool,
+    /// The earliest known later turn of a delivery that is not in memory.
+    next_due_at: Option<UnixMillis>,
+    /// A committed delivery at or below this one may have been here before.
+    highest_seen: DeliveryId,
+    /// The first of an ordered queue waits for its retry, and everything behind it.
+    blocked_until: Option<UnixMillis>,
+    limited_until: Option<UnixMillis>,
+    load_not_before: Option<UnixMillis>,
+    draining: bool,
+}
+
+impl EndpointMachine {
+    /// An endpoint that begins: what it has to do, it asks the database for.
+    pub fn new(settings: MachineSettings, breaker: BreakerConfig, health: EndpointHealth) -> Self {
+        Self {
+            breaker: Breaker::restore(breaker, &health),
+            health,
+            limiter: settings.rate_limit.as_ref().map(RateLimiter::new),
+            concurrency: AdaptiveConcurrency::new(settings.max_in_flight),
+            settings,
+            window: Window::default(),
+            in_flight: HashMap::new(),
+            in_flight_bytes: 0,
+            unrecorded: HashMap::new(),
+            loading: false,
+            recorded_while_loading: HashSet::new(),
+            left_while_loading: false,
+            more_in_store: true,
+            next_due_at: None,
+            highest_seen: DeliveryId(0),
+            blocked_until: None,
+            limited_until: None,
+            load_not_before: None,
+            draining: false,
+        }
+    }
+
+    /// Takes an input and says what is to be done.
+    pub fn step(&mut self, input: Input<'_>, now: UnixMillis, rng: &mut dyn Rng) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Committed(deliveries) => self.admit(deliveries),
+            Input::MoreInStore => self.leave_in_store(),
+            Input::Loaded { deliveries, more, next_due_at } => self.take_page(deliveries, more, next_due_at, now),
+            Input::LoadFailed => self.load_failed(now),
+            Input::AttemptFinished { delivery_id, answer } => {
+                self.attempt_finished(delivery_id, answer, now, rng, &mut effects);
+            }
+            Input::OutcomeRecorded(delivery_id) => self.outcome_recorded(delivery_id),
+            Input::Reconfigured(settings) => self.reconfigure(settings, &mut effects),
+            Input::Drain => self.draining = true,
+            Input::Wake => {}
+        }
+        self.pass_time(now);
+        self.start_attempts(now, &mut effects);
+        self.ask_for_page(now, &mut effects);
+        effects
+    }
+
+    // ---- what comes in
+
+    fn admit(&mut self, deliveries: Vec<QueuedDelivery>) {
+        for delivery in deliveries {
+            let id = delivery.id;
+            let is_new = id > self.highest_seen;
+            if !is_new && self.knows(id) {
+                continue;
+            }
+            self.highest_seen = self.highest_seen.max(id);
+            // an ordered queue takes from memory only what comes directly behind all that is in memory
+            let in_order =
+                !self.settings.ordered || !(self.more_in_store || self.loading || self.blocked_until.is_some());
+            if !(is_new && in_order && self.settings.active && self.window.admit_fresh(delivery)) {
+                self.leave_in_store();
+            }
+        }
+    }
+
+    fn leave_in_store(&mut self) {
+        self.more_in_store = true;
+        self.left_while_loading |= self.loading;
+    }
+
+    fn take_page(
+        &mut self,
+        deliveries: Vec<QueuedDelivery>,
+        more: bool,
+        next_due_at: Option<UnixMillis>,
+        now: UnixMillis,
+    ) {
+        self.loading = false;
+        self.more_in_store = more || self.left_while_loading;
+        self.left_while_loading = false;
+        self.due_again_at(next_due_at);
+        let recorded = std::mem::take(&mut self.recorded_while_loading);
+        for (place, delivery) in deliveries.into_iter().enumerate() {
+            self.highest_seen = self.highest_seen.max(delivery.id);
+            if recorded.contains(&delivery.id) || self.knows(delivery.id) {
+                continue;
+            }
+            if delivery.due_at <= now {
+                self.window.push_loaded(delivery);
+            } else if self.settings.ordered {
+                // its turn comes when everything before it is settled
+                match place {
+                    0 => self.block_until(delivery.due_at),
+                    _ => self.more_in_store = true,
+                }
+                return;
+            } else {
+                self.due_again_at(Some(delivery.due_at));
+            }
+        }
+    }
+
+    fn load_failed(&mut self, now: UnixMillis) {
+        self.loading = false;
+        self.left_while_loading = false;
+        self.recorded_while_loading.clear();
+        self.more_in_store = true;
+        self.load_not_before = Some(now + LOAD_RETRY);
+    }
+
+    fn attempt_finished(
+        &mut self,
+        delivery_id: DeliveryId,
+        answer: &Result<Response, AttemptError>,
+        now: UnixMillis,
+        rng: &mut dyn Rng,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(attempt) = self.in_flight.remove(&delivery_id) else { return };
+        self.in_flight_bytes -= attempt.bytes;
+        let verdict = judge(answer, self.settings.retry_on, now);
+        self.learn(delivery_id, attempt, answer, verdict, now, rng, effects);
+
+        let retry_at = match verdict {
+            Verdict::Retry { not_before } => {
+                self.settings.retry.next_attempt_at(attempt.number, not_before, now, rng)
+            }
+            _ => None,
+        };
+        let next = match (verdict, retry_at) {
+            (Verdict::Success, _) => NextStep::Succeeded,
+            (_, Some(at)) => NextStep::RetryAt(at),
+            _ => NextStep::Failed,
+        };
+        self.unrecorded.insert(delivery_id, retry_at);
+        effects.push(Effect::Record { delivery_id, number: attempt.number, next });
+        if let (true, Some(at)) = (self.settings.ordered, retry_at) {
+            self.block_until(at);
+        }
+        if verdict == Verdict::Gone && self.settings.active {
+            self.settings.active = false;
+            self.let_go_of_window();
+            effects.push(Effect::DisableGone);
+        }
+    }
+
+    /// Tells the breaker and the concurrency what this attempt says about the receiver.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one attempt, used once")]
+    fn learn(
+        &mut self,
+        delivery_id: DeliveryId,
+        attempt: InFlight,
+        answer: &Result<Response, AttemptError>,
+        verdict: Verdict,
+        now: UnixMillis,
+        rng: &mut dyn Rng,
+        effects: &mut Vec<Effect>,
+    ) {
+        let changed = if shows_life(verdict) {
+            self.concurrency.on_success();
+            self.breaker.on_life(attempt.is_probe)
+        } else {
+            match answer {
+                Err(AttemptError::Timeout) => self.concurrency.on_timeout(),
+                _ => self.concurrency.on_failure(),
+            }
+            self.breaker.on_failure(delivery_id, attempt.is_probe, now, rng)
+        };
+        if changed {
+            self.save_health(effects);
+        }
+    }
+
+    fn outcome_recorded(&mut self, delivery_id: DeliveryId) {
+        let Some(retry_at) = self.unrecorded.remove(&delivery_id) else { return };
+        if self.loading {
+            self.recorded_while_loading.insert(delivery_id);
+        }
+        if self.settings.ordered && retry_at.is_some() {
+            // it kept its place at the head of the queue: the next page begins with it
+            self.leave_in_store();
+        } else {
+            self.due_again_at(retry_at);
+        }
+    }
+
+    fn reconfigure(&mut self, settings: MachineSettings, effects: &mut Vec<Effect>) {
+        let old = std::mem::replace(&mut self.settings, settings);
+        if old.rate_limit != self.settings.rate_limit {
+            self.limiter = self.settings.rate_limit.as_ref().map(RateLimiter::new);
+            self.limited_until = None;
+        }
+        self.concurrency.set_max(self.settings.max_in_flight);
+        if old.url != self.settings.url && self.breaker.reset() {
+            self.save_health(effects);
+        }
+        if old.ordered != self.settings.ordered || old.active != self.settings.active {
+            self.blocked_until = None;
+            self.let_go_of_window();
+        }
+    }
+
+    // ---- what goes out
+
+    fn pass_time(&mut self, now: UnixMillis) {
+        let passed = |at: &mut Option<UnixMillis>| at.take_if(|at| *at <= now).is_some();
+        if passed(&mut self.next_due_at) {
+            self.leave_in_store();
+        }
+        passed(&mut self.blocked_until);
+        passed(&mut self.limited_until);
+        passed(&mut self.load_not_before);
+    }
+
+    fn start_attempts(&mut self, now: UnixMillis, effects: &mut Vec<Effect>) {
+        while self.may_start() {
+            let permission = self.breaker.permission(now);
+            if !matches!(permission, Permission::Attempts | Permission::Probe) {
+                return;
+            }
+            let Some(delivery) = self.window.pop(self.settings.ordered) else { return };
+            if let Some(Err(at)) = self.limiter.as_ref().map(|limiter| limiter.try_acquire(now)) {
+                self.limited_until = Some(at);
+                self.window.put_back(delivery);
+                return;
+            }
+            let is_probe = permission == Permission::Probe;
+            if is_probe {
+                self.breaker.begin_probe();
+            }
+            let number = delivery.attempts_made + 1;
+            let bytes = delivery.event.body.len();
+            self.in_flight_bytes += bytes;
+            self.in_flight.insert(delivery.id, InFlight { number, is_probe, bytes });
+            effects.push(Effect::Attempt { delivery, number });
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        let limit = if self.settings.ordered { 1 } else { self.concurrency.limit() as usize };
+        // what is sent but not on disk is sent again after a crash: it is bounded like what is in flight
+        let max_unsettled = 2 * self.settings.max_in_flight as usize;
+        self.settings.active
+            && !self.draining
+            && self.limited_until.is_none()
+            && self.blocked_until.is_none()
+            && self.in_flight.len() < limit
+            && self.in_flight.len() + self.unrecorded.len() < max_unsettled
+    }
+
+    fn ask_for_page(&mut self, now: UnixMillis, effects: &mut Vec<Effect>) {
+        let may_send = matches!(self.breaker.permission(now), Permission::Attempts | Permission::Probe);
+        // an ordered queue is read again from its head, so everything of it must be settled before
+        let settled = self.window.is_empty() && self.in_flight.is_empty() && self.unrecorded.is_empty();
+        let ready = self.more_in_store
+            && !self.loading
+            && may_send
+            && self.settings.active
+            && !self.draining
+            && self.blocked_until.is_none()
+            && self.load_not_before.is_none()
+            && (settled || !self.settings.ordered);
+        if !ready {
+            return;
+        }
+        if let Some((max_deliveries, max_bytes)) = self.window.room_for_page() {
+            self.loading = true;
+            effects.push(Effect::Load { max_deliveries, max_bytes });
+        }
+    }
+
+    // ---- what others ask
+
+    /// When [`Input::Wake`] is needed: the next instant at which something can be done that nothing else
+    /// brings about.
+    pub fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+        if !self.settings.active || self.draining {
+            return None;
+        }
+        let gate = match self.breaker.permission(now) {
+            Permission::AwaitProbe => return None,
+            Permission::NotBefore(at) => Some(at),
+            Permission::Attempts | Permission::Probe => None,
+        };
+        let gate = gate.max(self.blocked_until).max(self.limited_until).max(self.load_not_before);
+        let now_or_later = match self.has_work() {
+            true => gate,
+            false => None,
+        };
+        let later = self.next_due_at.map(|at| gate.map_or(at, |gate| gate.max(at)));
+        match (now_or_later, later) {
+            (Some(first), Some(second)) => Some(first.min(second)),
+            (first, second) => first.or(second),
+        }
+    }
+
+    /// Whether there is anything to do, now or later.
+    pub fn rest(&self, now: UnixMillis) -> Rest {
+        if !self.in_flight.is_empty() || !self.unrecorded.is_empty() || self.loading {
+            return Rest::Busy;
+        }
+        match self.wake_at(now) {
+            Some(at) => Rest::Until(at),
+            None if self.has_work() && self.settings.active && !self.draining => Rest::Busy,
+            None => Rest::Idle,
+        }
+    }
+
+    /// The deliveries that are in memory: a page must not bring them again.
+    pub fn known(&self) -> Vec<DeliveryId> {
+        self.window.ids().chain(self.in_flight.keys().copied()).chain(self.unrecorded.keys().copied()).collect()
+    }
+
+    /// Bytes of bodies in memory.
+    pub fn payload_bytes(&self) -> usize {
+        self.window.bytes() + self.in_flight_bytes
+    }
+
+    /// Attempts in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// The settings that it works by.
+    pub fn settings(&self) -> &MachineSettings {
+        &self.settings
+    }
+
+    /// The condition that it is in.
+    pub fn health(&self) -> EndpointHealth {
+        self.breaker.remember(&self.health)
+    }
+
+    /// Whether its breaker is open.
+    pub fn is_breaker_open(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    // ---- helpers
+
+    fn has_work(&self) -> bool {
+        self.more_in_store || !self.window.is_empty()
+    }
+
+    fn knows(&self, id: DeliveryId) -> bool {
+        self.in_flight.contains_key(&id) || self.unrecorded.contains_key(&id) || self.window.contains(id)
+    }
+
+    fn due_again_at(&mut self, at: Option<UnixMillis>) {
+        if let Some(at) = at {
+            self.next_due_at = Some(self.next_due_at.map_or(at, |known| known.min(at)));
+        }
+    }
+
+    fn block_until(&mut self, at: UnixMillis) {
+        self.blocked_until = Some(at);
+        self.let_go_of_window();
+    }
+
+    fn let_go_of_window(&mut self) {
+        self.window.clear();
+        self.leave_in_store();
+    }
+
+    fn save_health(&mut self, effects: &mut Vec<Effect>) {
+        self.health = self.breaker.remember(&self.health);
+        effects.push(Effect::SaveHealth(self.health));
+    }
+}
