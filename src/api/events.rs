@@ -44,17 +44,11 @@ pub async fn publish(
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
     let now = api.engine.now();
+    let is_small = body.len() <= INLINE_BYTES;
     let read = move || read_publication(organization_id, &body, key, errors, now);
-    // Content-Length may be absent, but then chunks came and the switch does not matter
-    let publication = if is_small(&request) { read() } else { blocking(read).await? }?;
+    let publication = if is_small { read() } else { blocking(read).await? }?;
     let published = api.engine.publish(publication).await.map_err(refusal)?;
     Ok(answer(published))
-}
-
-fn is_small(request: &HttpRequest) -> bool {
-    let length = request.headers().get(actix_web::http::header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    length.is_some_and(|length| length <= INLINE_BYTES)
 }
 
 fn answer(published: Published) -> HttpResponse {

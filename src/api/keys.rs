@@ -9,7 +9,7 @@ use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, Fields};
 use super::pagination::Query;
 use super::problem::Problem;
-use super::{Api, auth, organizations, path_id};
+use super::{Api, auth, organizations, path_id, secure_random};
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Role};
 use crate::domain::time::UnixMillis;
@@ -54,7 +54,7 @@ pub async fn create(
     let now = api.engine.now();
     let NewKey { name, role, expires_at } = NewKey::read(&body, now)?;
     organizations::find(&api, organization_id).await?;
-    let (text, prefix) = auth::generate_key(&mut rand::rng());
+    let (text, prefix) = auth::generate_key(&mut secure_random());
     let key = ApiKey {
         id: KeyId(api.engine.next_id()),
         organization_id,
@@ -128,7 +128,11 @@ pub async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpRespo
 pub async fn revoke(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
     let id: KeyId = path_id(&request, "key_id", "key")?;
-    let hash = api.store(move |store| store.revoke_key(organization_id, id)).await?;
-    api.keys.forget(&hash.ok_or_else(|| Problem::no_such("key"))?);
+    let revoked = Api::change(&api, move |api, store| {
+        let hash = store.revoke_key(organization_id, id)?.ok_or_else(|| Problem::no_such("key"))?;
+        api.keys.forget(&hash);
+        Ok(())
+    });
+    revoked.await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -8,7 +8,7 @@ use super::auth::Tenant;
 use super::input::{Errors, NOT_AN_INSTANT};
 use super::pagination::{Page, Query};
 use super::problem::{ErrorCode, Problem};
-use super::{Api, path_id};
+use super::{Api, blocking, path_id};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId};
@@ -78,7 +78,7 @@ pub async fn read(
     let detail = api.store(move |store| store.delivery(organization_id, id)).await?;
     let detail = detail.ok_or_else(|| Problem::no_such("delivery"))?;
     // up to 10 MiB of body are read and copied
-    let body = super::blocking(move || {
+    let body = blocking(move || {
         let payload: &RawValue = serde_json::from_slice(&detail.body)?;
         serde_json::to_vec(&LogDetail { row: detail.record.into(), payload, attempts: detail.attempts })
     });

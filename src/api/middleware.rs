@@ -4,43 +4,26 @@ use std::panic::AssertUnwindSafe;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError};
 use futures_util::FutureExt;
 
 use super::problem::{ErrorCode, Problem};
+use crate::telemetry::HttpRequestServed;
 
-/// Counts answers by route, method and status. Labels are from closed sets: the table's patterns, the usual
-/// methods.
+/// Counts answers by route, method and status. The label of the route is the pattern of the table.
 pub async fn count_requests<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let method = method_label(request.method());
+    let method = request.method().clone();
     let answer = next.call(request).await;
     let (route, status) = match &answer {
         Ok(response) => (response.request().match_pattern(), response.status()),
         Err(error) => (None, error.as_response_error().status_code()),
     };
-    let route = route.unwrap_or_else(|| "other".to_owned());
-    let status = status.as_u16().to_string();
-    metrics::counter!("ringback_http_requests_total", "route" => route, "method" => method, "status" => status)
-        .increment(1);
+    HttpRequestServed { route: route.as_deref(), method: method.as_str(), status: status.as_u16() }.emit();
     answer
-}
-
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
 }
 
 /// Answers 500 when a handler panics: the worker thread and its other requests live on.

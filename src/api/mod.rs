@@ -23,9 +23,10 @@ pub mod webhook_view;
 pub mod webhooks;
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::{HttpRequest, web};
+use rand::Rng;
 
 use crate::actors::handle::EngineHandle;
 use crate::domain::secret::Secret;
@@ -56,18 +57,37 @@ pub struct Api {
     options: ApiOptions,
     admin_key_hash: Option<[u8; 32]>,
     keys: KeyCache,
+    /// Held while a change is written and the engine is told.
+    changes: Mutex<()>,
 }
 
 impl Api {
     /// Over this engine.
     pub fn new(engine: EngineHandle, options: ApiOptions) -> Self {
         let admin_key_hash = options.admin_key.as_ref().map(|key| auth::hash_key(key.expose()));
-        Self { engine, options, admin_key_hash, keys: KeyCache::default() }
+        Self { engine, options, admin_key_hash, keys: KeyCache::default(), changes: Mutex::new(()) }
     }
 
     /// The engine.
     pub fn engine(&self) -> &EngineHandle {
         &self.engine
+    }
+
+    /// Writes to the store and does what must follow (tell the engine, forget a key), on a blocking thread.
+    ///
+    /// Both happen even when the client goes away meanwhile: then the handler's future is dropped, the thread
+    /// goes on. And one change after the other, so that the engine hears of them in the order of their commits:
+    /// an update that is told after a deletion would bring the webhook back.
+    async fn change<T: Send + 'static>(
+        this: &web::Data<Self>,
+        change: impl FnOnce(&Self, &dyn Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let api = web::Data::clone(this).into_inner();
+        let work = move || {
+            let _in_order = api.changes.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&api, api.engine.store().as_ref())
+        };
+        blocking(work).await?
     }
 
     /// Runs a store call on a blocking thread.
@@ -86,6 +106,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         tracing::error!(%error, "blocking work of the api failed");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })
+}
+
+/// For keys and secrets.
+#[expect(clippy::disallowed_methods, reason = "they must be unpredictable; a seed that a test can repeat is not")]
+fn secure_random() -> impl Rng {
+    rand::rng()
 }
 
 /// Reads an id of the path. What is no id can't name anything, and is answered so.

@@ -56,10 +56,13 @@ pub async fn read(request: HttpRequest, api: web::Data<Api>) -> Result<HttpRespo
 /// `DELETE /v1/organizations/{id}`: with everything that it owns.
 pub async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let id: OrganizationId = path_id(&request, "organization_id", WHAT)?;
-    let endpoint_ids = api.store(move |store| store.delete_organization(id)).await?;
-    let endpoint_ids = endpoint_ids.ok_or_else(|| Problem::no_such(WHAT))?;
-    api.keys.forget_organization(id);
-    api.engine.organization_deleted(id, &endpoint_ids);
+    let deleted = Api::change(&api, move |api, store| {
+        let endpoint_ids = store.delete_organization(id)?.ok_or_else(|| Problem::no_such(WHAT))?;
+        api.keys.forget_organization(id);
+        api.engine.organization_deleted(id, &endpoint_ids);
+        Ok(())
+    });
+    deleted.await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

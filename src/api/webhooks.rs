@@ -13,7 +13,7 @@ use super::pagination::{List, Query};
 use super::problem::{ErrorCode, Problem};
 use super::webhook_input::{Rules, WebhookChanges, read_secret as read_secret_field};
 use super::webhook_view::WebhookView;
-use super::{Api, path_id};
+use super::{Api, path_id, secure_random};
 use crate::domain::attempt::RetryOn;
 use crate::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint, PreviousSecret};
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -65,7 +65,7 @@ fn blank(id: EndpointId, organization_id: OrganizationId, now: UnixMillis) -> En
         rate_limit: None,
         max_in_flight: DEFAULT_MAX_IN_FLIGHT,
         ordered: false,
-        secret: Secret::generate(&mut rand::rng()),
+        secret: Secret::generate(&mut secure_random()),
         previous_secret: None,
         created_at: now,
         updated_at: now,
@@ -87,9 +87,12 @@ pub async fn create(
     let id = EndpointId(api.engine.next_id());
     let endpoint = changes.create(blank(id, organization_id, api.engine.now()), &mut errors);
     errors.into_result()?;
-    let stored = endpoint.clone();
-    api.store(move |store| store.create_endpoint(&stored)).await?;
-    api.engine.endpoint_changed(&endpoint);
+    let created = Api::change(&api, move |api, store| {
+        store.create_endpoint(&endpoint)?;
+        api.engine.endpoint_changed(&endpoint);
+        Ok(endpoint)
+    });
+    let endpoint = created.await?;
     let location = format!("/v1/webhooks/{id}");
     let view = WebhookView::created(&endpoint);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
@@ -155,10 +158,14 @@ pub async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let now = api.engine.now();
-    if !api.store(move |store| store.delete_endpoint(organization_id, id, now)).await? {
-        return Err(Problem::no_such(WHAT));
-    }
-    api.engine.endpoint_deleted(organization_id, id);
+    let deleted = Api::change(&api, move |api, store| {
+        if !store.delete_endpoint(organization_id, id, now)? {
+            return Err(Problem::no_such(WHAT));
+        }
+        api.engine.endpoint_deleted(organization_id, id);
+        Ok(())
+    });
+    deleted.await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -203,7 +210,7 @@ pub async fn rotate_secret(
     let overlap = fields.read("overlap_seconds", &mut errors, overlap).into_option();
     fields.finish(&mut errors);
     errors.into_result()?;
-    let secret = secret.unwrap_or_else(|| Secret::generate(&mut rand::rng()));
+    let secret = secret.unwrap_or_else(|| Secret::generate(&mut secure_random()));
     let overlap = Duration::from_secs(overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS));
     let now = api.engine.now();
     let changed = change(&api, organization_id, id, now, move |endpoint| {
@@ -224,22 +231,24 @@ fn secret_answer(endpoint: &Endpoint, now: UnixMillis) -> HttpResponse {
     HttpResponse::Ok().insert_header(no_store).json(SecretView::new(endpoint, now))
 }
 
-/// Reads an endpoint, changes it, writes it back, and tells the engine. When others changed it meanwhile the
-/// change is applied to what they made of it.
+/// Reads an endpoint, changes it, writes it back, and tells the engine.
 async fn change(
-    api: &Api,
+    api: &web::Data<Api>,
     organization_id: OrganizationId,
     id: EndpointId,
     now: UnixMillis,
     apply: impl Fn(&mut Endpoint) -> Result<(), Problem> + Send + 'static,
 ) -> Result<EndpointStart, Problem> {
-    let store = std::sync::Arc::clone(api.engine.store());
-    let work = move || change_in_store(store.as_ref(), organization_id, id, now, &apply);
-    let changed = super::blocking(work).await??;
-    api.engine.endpoint_changed(&changed.endpoint);
-    Ok(changed)
+    let changed = Api::change(api, move |api, store| {
+        let changed = change_in_store(store, organization_id, id, now, &apply)?;
+        api.engine.endpoint_changed(&changed.endpoint);
+        Ok(changed)
+    });
+    changed.await
 }
 
+/// The engine changes endpoints too (410), and so do other nodes: then the change is applied to what they made
+/// of it.
 fn change_in_store(
     store: &dyn Store,
     organization_id: OrganizationId,
