@@ -1,4 +1,18 @@
 //! The one way out: every outbound request goes through a [`Transport`].
+//!
+//! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed
+//! addresses only, `resolver` looks names up, `tls` shakes hands, `stream` and `head` stand between awc and the
+//! socket and hold the receiver to HTTP/1.1.
+
+mod client;
+mod excerpt;
+mod failure;
+mod guarded;
+mod head;
+mod prepared;
+mod resolver;
+mod stream;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +22,16 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::domain::attempt::AttemptResult;
 
+pub use client::{AwcTransport, TransportConfig, TransportSetupError};
+pub use excerpt::{BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES};
+
 /// One HTTP request to a receiver.
 #[derive(Clone)]
 pub struct AttemptRequest {
     /// The endpoint's URL.
     pub url: Arc<str>,
-    /// In the order in which they are sent.
+    /// Sent with these values; several values of one name keep their order, different names do not (they have
+    /// none in HTTP, RFC 9110, section 5.3, and awc keeps them in a hash map).
     pub headers: Vec<(String, String)>,
     /// Sent as it is.
     pub body: Bytes,

@@ -1,0 +1,265 @@
+//! The transport over awc.
+//!
+//! awc's client belongs to one thread, so every thread that makes attempts gets its own pair: one client for
+//! `http:`, one for `https:` (TLS is spoken below awc, see `stream`). Attempts run inside a `LocalSet`, as every
+//! actix arbiter is one: awc spawns local tasks.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use awc::{Client, ClientResponse, Connector};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use hickory_resolver::net::NetError;
+use rustls::ClientConfig;
+use thiserror::Error;
+use tokio::runtime;
+use tokio::time::{Instant, timeout};
+
+use super::failure::{Failure, classify};
+use super::guarded::GuardedConnector;
+use super::prepared::{Target, header};
+use super::resolver::{Resolver, ResolverSettings};
+pub use super::tls::TlsSetupError;
+use super::{AttemptRequest, Transport, excerpt, tls};
+use crate::domain::attempt::{AttemptError, AttemptResult, Response};
+use crate::domain::target::TargetPolicy;
+
+/// An idle connection is used again for this long. Short, because common receivers close after 5 to 75 s, and
+/// each side closing at its own time is what makes requests meet a dead connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// No connection is used for longer, so that a receiver that moved is followed.
+const LIFETIME: Duration = Duration::from_secs(75);
+/// How often a thread lets go of idle connections: awc itself drops one only when its host is asked again. Every
+/// idle connection is closed within two of these.
+const SWEEP: Duration = Duration::from_secs(15);
+/// Set on what awc would time out itself; the attempt's own timeout is always shorter.
+const NEVER: Duration = Duration::from_secs(3600);
+/// Parsed URLs that a thread remembers.
+const MAX_TARGETS: usize = 4096;
+
+/// What a transport needs to know.
+#[derive(Debug, Clone, Default)]
+pub struct TransportConfig {
+    /// Which targets are allowed.
+    pub policy: TargetPolicy,
+    /// Asked instead of the system's servers and hosts file; empty = the system's.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Certificate authorities in PEM, trusted beside the built-in ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why a transport can't be made.
+#[derive(Debug, Error)]
+pub enum TransportSetupError {
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// The system's name servers are unknown.
+    #[error("the system's DNS configuration can't be read ({0}); set dns_servers")]
+    Dns(NetError),
+}
+
+/// Makes attempts with awc. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct AwcTransport {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Tells transports apart in a thread's clients.
+    id: u64,
+    policy: Arc<TargetPolicy>,
+    resolver: ResolverSettings,
+    tls: Arc<ClientConfig>,
+}
+
+/// What one thread has for one transport.
+struct ThreadClients {
+    runtime: runtime::Id,
+    policy: Arc<TargetPolicy>,
+    resolver: Resolver,
+    tls: Arc<ClientConfig>,
+    pair: RefCell<Rc<ClientPair>>,
+    targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
+    used: RefCell<bool>,
+}
+
+struct ClientPair {
+    plain: Client,
+    tls: Client,
+}
+
+thread_local! {
+    static CLIENTS: RefCell<HashMap<u64, Rc<ThreadClients>>> = RefCell::new(HashMap::new());
+}
+
+impl AwcTransport {
+    /// Reads the authorities and the name servers; connects to nothing.
+    pub fn new(config: TransportConfig) -> Result<Self, TransportSetupError> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let shared = Shared {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            policy: Arc::new(config.policy),
+            resolver: ResolverSettings::new(&config.dns_servers).map_err(TransportSetupError::Dns)?,
+            tls: Arc::new(tls::client_config(config.ca_file.as_deref())?),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+}
+
+impl Transport for AwcTransport {
+    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, AttemptResult> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let started = Instant::now();
+            let limit = request.timeout;
+            let outcome = timeout(limit, exchange(&shared, request)).await.unwrap_or(Err(AttemptError::Timeout));
+            let duration = started.elapsed();
+            let answer = match outcome {
+                Ok(response) => Ok(keep(response, limit.saturating_sub(duration)).await),
+                Err(error) => Err(error),
+            };
+            AttemptResult { answer, duration }
+        })
+    }
+}
+
+/// Sends the request and gives the answer's head.
+async fn exchange(shared: &Shared, request: AttemptRequest) -> Result<ClientResponse, AttemptError> {
+    let clients = ThreadClients::of_this_thread(shared)?;
+    let target = clients.target(&request.url)?;
+    let pair = Rc::clone(&clients.pair.borrow());
+    let (headers, body) = (request.headers, request.body);
+    match send(pair.for_target(&target), &target, headers.clone(), body.clone()).await {
+        Ok(response) => Ok(response),
+        Err(Failure::Final(error)) => Err(error),
+        // The receiver closed the idle connection just as it was used again. Sent once more, at once: no byte of
+        // an answer came, a receiver expects the same event twice, and a delay of a minute would be for nothing.
+        // A client with an empty pool makes sure that the connection is new, and so that this happens only once.
+        Err(Failure::Stale) => {
+            let fresh = clients.pair();
+            match send(fresh.for_target(&target), &target, headers, body).await {
+                Ok(response) => Ok(response),
+                Err(Failure::Final(error)) => Err(error),
+                Err(Failure::Stale) => Err(AttemptError::ConnectionReset),
+            }
+        }
+    }
+}
+
+async fn send(
+    client: &Client,
+    target: &Target,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+) -> Result<ClientResponse, Failure> {
+    let mut request = client.post(target.uri.clone());
+    let map = request.headers_mut();
+    map.insert(awc::http::header::HOST, target.host.clone());
+    for (name, value) in headers {
+        let (name, value) = header(&name, value).map_err(Failure::Final)?;
+        map.append(name, value);
+    }
+    request.send_body(body).await.map_err(|error| classify(&error))
+}
+
+async fn keep(response: ClientResponse, wait: Duration) -> Response {
+    let status = response.status();
+    let headers = excerpt::headers(&response);
+    let body = match excerpt::may_have_body(status) {
+        true => excerpt::body(response, wait).await,
+        false => Bytes::new(),
+    };
+    Response { status: status.as_u16(), headers, body }
+}
+
+impl ThreadClients {
+    fn of_this_thread(shared: &Shared) -> Result<Rc<Self>, AttemptError> {
+        let runtime = runtime::Handle::try_current().map_err(|_| AttemptError::InvalidRequest)?.id();
+        let known = CLIENTS.with_borrow(|clients| clients.get(&shared.id).cloned());
+        if let Some(clients) = known
+            && clients.runtime == runtime
+        {
+            clients.used.replace(true);
+            return Ok(clients);
+        }
+        let resolver = shared.resolver.build().map_err(|_| AttemptError::DnsFailure)?;
+        let pair = RefCell::new(Rc::new(ClientPair::new(&shared.policy, &resolver, &shared.tls)));
+        let clients = Rc::new(Self {
+            runtime,
+            policy: Arc::clone(&shared.policy),
+            resolver,
+            tls: Arc::clone(&shared.tls),
+            pair,
+            targets: RefCell::default(),
+            used: RefCell::new(true),
+        });
+        CLIENTS.with_borrow_mut(|all| all.insert(shared.id, Rc::clone(&clients)));
+        actix_rt::spawn(sweep(shared.id, Rc::clone(&clients)));
+        Ok(clients)
+    }
+
+    fn pair(&self) -> ClientPair {
+        ClientPair::new(&self.policy, &self.resolver, &self.tls)
+    }
+
+    fn target(&self, url: &Arc<str>) -> Result<Rc<Target>, AttemptError> {
+        if let Some(target) = self.targets.borrow().get(url) {
+            return Ok(Rc::clone(target));
+        }
+        let target = Rc::new(Target::new(&self.policy, url)?);
+        let mut targets = self.targets.borrow_mut();
+        if targets.len() >= MAX_TARGETS {
+            targets.clear();
+        }
+        targets.insert(Arc::clone(url), Rc::clone(&target));
+        Ok(target)
+    }
+}
+
+/// Lets go of idle connections, and of everything when the thread makes no attempts any more. Connections in use
+/// stay until their attempt is over.
+async fn sweep(id: u64, clients: Rc<ThreadClients>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        if !clients.used.replace(false) {
+            CLIENTS.with_borrow_mut(|all| {
+                if all.get(&id).is_some_and(|current| Rc::ptr_eq(current, &clients)) {
+                    all.remove(&id);
+                }
+            });
+            return;
+        }
+        let fresh = Rc::new(clients.pair());
+        clients.pair.replace(fresh);
+    }
+}
+
+impl ClientPair {
+    fn new(policy: &Arc<TargetPolicy>, resolver: &Resolver, tls: &Arc<ClientConfig>) -> Self {
+        let client = |tls| client(GuardedConnector::new(Arc::clone(policy), resolver.clone(), tls));
+        Self { plain: client(None), tls: client(Some(Arc::clone(tls))) }
+    }
+
+    fn for_target(&self, target: &Target) -> &Client {
+        if target.is_tls { &self.tls } else { &self.plain }
+    }
+}
+
+fn client(connector: GuardedConnector) -> Client {
+    let connector = Connector::new()
+        .connector(connector)
+        // the default of 100 counts all hosts together, and waiting counts into the timeout
+        .limit(0)
+        .timeout(NEVER)
+        .conn_keep_alive(KEEP_ALIVE)
+        .conn_lifetime(LIFETIME);
+    Client::builder().connector(connector).disable_redirects().disable_timeout().no_default_headers().finish()
+}

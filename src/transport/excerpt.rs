@@ -1,0 +1,62 @@
+//! The part of an answer that is kept.
+
+use std::time::Duration;
+
+use awc::ClientResponse;
+use awc::http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use awc::http::{StatusCode, Version};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use tokio::time::{Instant, timeout};
+
+use super::head::unmasked;
+
+/// Bytes of the names and values that are kept.
+pub const HEADERS_EXCERPT_BYTES: usize = 8 * 1024;
+/// Bytes of the body that are kept.
+pub const BODY_EXCERPT_BYTES: usize = 16 * 1024;
+
+/// A body that ends with the connection is waited for no longer than this after its last byte: receivers that
+/// mean "no body" forget to say so and keep the connection open.
+const UNFRAMED_WAIT: Duration = Duration::from_secs(1);
+
+/// The headers that fit, `retry-after` before all others because it has a meaning.
+pub(super) fn headers(response: &ClientResponse) -> Vec<(String, String)> {
+    let all = response.headers();
+    let first = all.get_all(RETRY_AFTER).map(|value| (&RETRY_AFTER, value));
+    let others = all.iter().filter(|(name, _)| **name != RETRY_AFTER);
+    let mut room = HEADERS_EXCERPT_BYTES;
+    let mut kept = Vec::with_capacity(all.len());
+    for (name, value) in first.chain(others) {
+        let name = unmasked(name.as_str());
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let Some(left) = room.checked_sub(name.len() + value.len()) else { continue };
+        room = left;
+        kept.push((name.to_owned(), value.into_owned()));
+    }
+    kept
+}
+
+/// The beginning of the body: up to the cap, and no longer than `wait`. However it is framed and whatever happens
+/// to it, it is no error: the head has decided. Reading it to its end keeps the connection; dropping it earlier
+/// closes the connection.
+pub(super) async fn body(mut response: ClientResponse, wait: Duration) -> Bytes {
+    let started = Instant::now();
+    let is_unframed = response.version() == Version::HTTP_10 && !response.headers().contains_key(CONTENT_LENGTH);
+    let mut kept = BytesMut::new();
+    while kept.len() < BODY_EXCERPT_BYTES {
+        let mut left = wait.saturating_sub(started.elapsed());
+        if is_unframed {
+            left = left.min(UNFRAMED_WAIT);
+        }
+        let Ok(Some(Ok(chunk))) = timeout(left, response.next()).await else { break };
+        let room = BODY_EXCERPT_BYTES - kept.len();
+        kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    kept.freeze()
+}
+
+/// Whether awc hands out a body at all; asking costs a timer.
+pub(super) fn may_have_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}

@@ -1,0 +1,69 @@
+//! From awc's errors to the contract's.
+
+use std::io;
+
+use actix_web::error::ParseError;
+use awc::error::{ConnectError, SendRequestError};
+use thiserror::Error;
+
+use super::stream::StreamError;
+use crate::domain::attempt::AttemptError;
+
+/// Why the guarded connector did not connect; travels through awc inside [`ConnectError::Resolver`], the only
+/// one of its errors that carries another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{}", .0.as_str())]
+pub(super) struct Unconnected(pub(super) AttemptError);
+
+/// Why an exchange brought no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// An idle connection had died; nothing of an answer came.
+    Stale,
+    /// The attempt failed.
+    Final(AttemptError),
+}
+
+/// Reads awc's error.
+pub(super) fn classify(error: &SendRequestError) -> Failure {
+    Failure::Final(match error {
+        SendRequestError::Connect(ConnectError::Resolver(source)) => {
+            source.downcast_ref::<Unconnected>().map_or(AttemptError::DnsFailure, |unconnected| unconnected.0)
+        }
+        SendRequestError::Connect(ConnectError::Timeout) | SendRequestError::Timeout => AttemptError::Timeout,
+        SendRequestError::Connect(ConnectError::Io(source)) => connect_error(source),
+        SendRequestError::Connect(ConnectError::Disconnected) => AttemptError::ConnectionReset,
+        SendRequestError::Connect(_) => AttemptError::ConnectionFailed,
+        SendRequestError::Send(source) | SendRequestError::Response(ParseError::Io(source)) => {
+            return stream_error(source);
+        }
+        SendRequestError::Response(_) => AttemptError::InvalidResponse,
+        SendRequestError::Url(_) | SendRequestError::Http(_) | SendRequestError::Body(_) => {
+            AttemptError::InvalidRequest
+        }
+        _ => AttemptError::ConnectionFailed,
+    })
+}
+
+/// Of the system's `connect`.
+pub(super) fn connect_error(error: &io::Error) -> AttemptError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => AttemptError::ConnectionRefused,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => AttemptError::ConnectionReset,
+        _ => AttemptError::ConnectionFailed,
+    }
+}
+
+/// Of an established connection.
+fn stream_error(error: &io::Error) -> Failure {
+    let inner = error.get_ref();
+    let known = inner.and_then(|inner| inner.downcast_ref::<StreamError>());
+    let is_tls = inner.is_some_and(|inner| inner.is::<rustls::Error>());
+    Failure::Final(match known {
+        Some(StreamError::Stale) => return Failure::Stale,
+        Some(StreamError::Closed) => AttemptError::ConnectionReset,
+        Some(StreamError::Malformed) => AttemptError::InvalidResponse,
+        None if is_tls => AttemptError::TlsFailure,
+        None => AttemptError::ConnectionReset,
+    })
+}

@@ -1,0 +1,149 @@
+//! Connecting to allowed addresses only.
+//!
+//! A custom resolver would not do: awc's connector skips it for literal addresses. So this replaces the whole
+//! connector, name lookup and TLS included.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::net::TcpStream;
+use actix_service::Service;
+use actix_tls::connect::rustls_0_23::TlsConnector;
+use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Host};
+use awc::http::Uri;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use rustls::ClientConfig;
+
+use super::failure::{Unconnected, connect_error};
+use super::resolver::Resolver;
+use super::stream::{GuardedStream, Io};
+use crate::domain::attempt::AttemptError;
+use crate::domain::target::TargetPolicy;
+
+/// How long one address may take before the next one is tried beside it (RFC 8305, section 8).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried at most.
+const MAX_ADDRESSES: usize = 8;
+
+/// Connects, plain or with TLS, after asking the policy about every address.
+#[derive(Clone)]
+pub(super) struct GuardedConnector {
+    policy: Arc<TargetPolicy>,
+    resolver: Resolver,
+    /// `None` connects without TLS.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// What the certificate must be for: a name, or an address without brackets.
+struct ServerName(String);
+
+impl Host for ServerName {
+    fn hostname(&self) -> &str {
+        &self.0
+    }
+}
+
+impl GuardedConnector {
+    pub(super) fn new(policy: Arc<TargetPolicy>, resolver: Resolver, tls: Option<Arc<ClientConfig>>) -> Self {
+        Self { policy, resolver, tls }
+    }
+
+    async fn connect(self, uri: &Uri) -> Result<GuardedStream, AttemptError> {
+        let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
+            return Err(AttemptError::InvalidRequest);
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let addresses = self.addresses(host, port).await?;
+        let tcp = connect_to_any(addresses).await?;
+        self.check_peer(&tcp)?;
+        // many small writes of one request would otherwise wait for each other's acknowledgement
+        tcp.set_nodelay(true).map_err(|error| connect_error(&error))?;
+        let Some(tls) = self.tls else { return Ok(GuardedStream::new(Io::Plain(tcp))) };
+        let connection = Connection::new(ServerName(host.to_owned()), tcp);
+        let secured = TlsConnector::service(tls).call(connection).await.map_err(|_| AttemptError::TlsFailure)?;
+        Ok(GuardedStream::new(Io::Tls(Box::new(secured.into_parts().0))))
+    }
+
+    /// The addresses to try; all of them are allowed, or none is given.
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, AttemptError> {
+        let on_port = |address: IpAddr| SocketAddr::new(address, port);
+        if let Ok(literal) = host.parse::<IpAddr>() {
+            return self.all_allowed(vec![on_port(literal)]);
+        }
+        if TargetPolicy::is_localhost(host) {
+            // never asked of DNS (RFC 6761, section 6.3), so an operator who excepts one loopback means that one
+            let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)].map(on_port);
+            let allowed = loopback.into_iter().filter(|&address| self.policy.allows_socket(address)).collect();
+            return self.all_allowed(allowed);
+        }
+        let found = self.resolver.lookup(host).await.map_err(|_| AttemptError::DnsFailure)?;
+        if found.is_empty() {
+            return Err(AttemptError::DnsFailure);
+        }
+        self.all_allowed(found.into_iter().map(on_port).collect())
+    }
+
+    fn all_allowed(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, AttemptError> {
+        match !addresses.is_empty() && addresses.iter().all(|&address| self.policy.allows_socket(address)) {
+            true => Ok(addresses),
+            false => Err(AttemptError::BlockedAddress),
+        }
+    }
+
+    /// Once more, for what the connection really reached. Both ends having one address means this machine: with
+    /// the engine listening on every address, its own port is refused on all of them.
+    fn check_peer(&self, tcp: &TcpStream) -> Result<(), AttemptError> {
+        let peer = tcp.peer_addr().map_err(|_| AttemptError::ConnectionReset)?;
+        let is_here = tcp.local_addr().is_ok_and(|local| local.ip() == peer.ip());
+        match self.policy.allows_socket(peer) && !(is_here && self.policy.is_own_port(peer.port())) {
+            true => Ok(()),
+            false => Err(AttemptError::BlockedAddress),
+        }
+    }
+}
+
+/// The first connection that succeeds; the next address is tried when one fails or is slow.
+async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, AttemptError> {
+    let mut rest = addresses.into_iter().take(MAX_ADDRESSES);
+    let mut running = FuturesUnordered::new();
+    let mut first_error = None;
+    loop {
+        if let Some(address) = rest.next() {
+            running.push(TcpStream::connect(address));
+        } else if running.is_empty() {
+            return Err(first_error.unwrap_or(AttemptError::ConnectionFailed));
+        }
+        let is_last = rest.len() == 0;
+        tokio::select! {
+            result = running.next(), if !running.is_empty() => match result {
+                Some(Ok(tcp)) => return Ok(tcp),
+                Some(Err(error)) => {
+                    first_error.get_or_insert(connect_error(&error));
+                }
+                None => {}
+            },
+            () = tokio::time::sleep(NEXT_ADDRESS_AFTER), if !is_last => {}
+        }
+    }
+}
+
+impl Service<ConnectInfo<Uri>> for GuardedConnector {
+    type Response = Connection<Uri, GuardedStream>;
+    type Error = ConnectError;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    actix_service::always_ready!();
+
+    fn call(&self, info: ConnectInfo<Uri>) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move {
+            let uri = info.request().clone();
+            match connector.connect(&uri).await {
+                Ok(stream) => Ok(Connection::new(uri, stream)),
+                Err(error) => Err(ConnectError::Resolver(Box::new(Unconnected(error)))),
+            }
+        })
+    }
+}

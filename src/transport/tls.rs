@@ -1,0 +1,69 @@
+//! TLS towards receivers: rustls with ring, the Mozilla roots, HTTP/1.1 only.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
+
+/// Why TLS could not be set up.
+#[derive(Debug, Error)]
+pub enum TlsSetupError {
+    /// The file of extra authorities can't be read, or is no PEM.
+    #[error("can't read the certificate authorities in {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// A certificate in it is not usable.
+    #[error("a certificate in {path} can't be an authority: {source}")]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// Nothing in it.
+    #[error("{0} holds no certificate; write certificates in PEM into it, or leave the setting out")]
+    Empty(PathBuf),
+    /// rustls refused its own defaults.
+    #[error("TLS can't be set up: {0}")]
+    Protocol(rustls::Error),
+}
+
+/// Builds the client's side of TLS; `ca_file` holds authorities in PEM that are trusted beside the built-in ones.
+pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsSetupError> {
+    let provider = rustls::crypto::ring::default_provider();
+    // awc and others ask for the process-wide one; an error means that it is already there
+    let _ = provider.clone().install_default();
+    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    if let Some(path) = ca_file {
+        add_authorities(&mut roots, path)?;
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsSetupError::Protocol)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsSetupError> {
+    let read_error = |source| TlsSetupError::Read { path: path.to_owned(), source };
+    let mut added = 0;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(read_error)? {
+        roots
+            .add(certificate.map_err(read_error)?)
+            .map_err(|source| TlsSetupError::Authority { path: path.to_owned(), source })?;
+        added += 1;
+    }
+    match added {
+        0 => Err(TlsSetupError::Empty(path.to_owned())),
+        _ => Ok(()),
+    }
+}
