@@ -1,0 +1,369 @@
+//! Who calls, and what they may do. The one place where roles and organizations are enforced: a middleware
+//! that every route of the table is wrapped with.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
+use data_encoding::BASE64URL_NOPAD;
+use rand::Rng;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::problem::{ErrorCode, Problem};
+use super::{Api, path_id};
+use crate::domain::ids::OrganizationId;
+use crate::domain::organization::{ApiKey, Role};
+use crate::domain::secret::Secret;
+use crate::domain::time::UnixMillis;
+
+/// Makes a key findable in leaked text.
+const KEY_PREFIX: &str = "rbk_";
+/// How much of a key is kept to recognize it by; of 43 random characters these are 8.
+const SHOWN_PREFIX_LENGTH: usize = 12;
+/// How long a key is believed without asking the store. A key that another node revoked works for so long:
+/// the contract gives 1 s.
+const CACHE_TTL: Duration = Duration::from_millis(900);
+/// Keys remembered at once; more cost a read of the store each.
+const CACHE_CAPACITY: usize = 10_000;
+
+/// What a route asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// Nothing.
+    Open,
+    /// The admin key.
+    Admin,
+    /// The admin key, or an owner of the organization in the path.
+    Keys,
+    /// Publishing events.
+    Publish,
+    /// Reading what the organization has.
+    Read,
+    /// Changing it.
+    Manage,
+}
+
+impl Permission {
+    /// The roles that have it.
+    pub fn roles(self) -> &'static [Role] {
+        match self {
+            Self::Open => &Role::ALL,
+            Self::Admin => &[],
+            Self::Keys => &[Role::Owner],
+            Self::Publish => &[Role::Publisher, Role::Owner],
+            Self::Read => &[Role::Viewer, Role::Manager, Role::Owner],
+            Self::Manage => &[Role::Manager, Role::Owner],
+        }
+    }
+
+    fn admin(self) -> bool {
+        matches!(self, Self::Open | Self::Admin | Self::Keys)
+    }
+
+    /// Lets the caller pass or says why not. `path_organization` is the one that the path names, if it names
+    /// one.
+    fn check(self, caller: &Caller, path_organization: Option<OrganizationId>) -> Result<(), Problem> {
+        let (organization_id, role) = match *caller {
+            Caller::Admin if self.admin() => return Ok(()),
+            Caller::Admin => {
+                let detail = "the admin key belongs to no organization; use a key of the organization, made with \
+                              POST /v1/organizations/{id}/keys";
+                return Err(Problem::new(ErrorCode::Forbidden, detail));
+            }
+            Caller::Key { organization_id, role } => (organization_id, role),
+        };
+        // before the role: nobody learns which other organizations exist
+        if self == Self::Keys && path_organization != Some(organization_id) {
+            return Err(Problem::no_such("organization"));
+        }
+        if self.roles().contains(&role) {
+            return Ok(());
+        }
+        let roles: Vec<&str> = self.roles().iter().map(|role| role.as_str()).collect();
+        let needed = match roles.as_slice() {
+            [] => "the admin key".to_owned(),
+            roles => format!("a key with the role {}", roles.join(" or ")),
+        };
+        let detail = format!("this key has the role {}; the call needs {needed}", role.as_str());
+        Err(Problem::new(ErrorCode::Forbidden, detail))
+    }
+}
+
+/// Whose key came with the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// The deployment's admin key.
+    Admin,
+    /// A key of an organization.
+    Key {
+        /// The organization.
+        organization_id: OrganizationId,
+        /// The key's role.
+        role: Role,
+    },
+}
+
+/// The caller's organization, for handlers of tenant routes.
+#[derive(Debug, Clone, Copy)]
+pub struct Tenant(pub OrganizationId);
+
+impl FromRequest for Tenant {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(match request.extensions().get::<Caller>() {
+            Some(&Caller::Key { organization_id, .. }) => Ok(Self(organization_id)),
+            // a tenant route that is not registered with a tenant permission
+            _ => Err(Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())),
+        })
+    }
+}
+
+/// The middleware around a route: finds the caller, checks the permission, and only then lets the request in.
+pub async fn authorize(
+    permission: Permission,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if permission == Permission::Open {
+        return next.call(request).await;
+    }
+    match admit(permission, request.request()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.call(request).await
+        }
+        Err(problem) => Ok(request.into_response(problem.error_response())),
+    }
+}
+
+async fn admit(permission: Permission, request: &HttpRequest) -> Result<Caller, Problem> {
+    let api = request
+        .app_data::<web::Data<Api>>()
+        .ok_or_else(|| Problem::new(ErrorCode::Internal, ErrorCode::Internal.help()))?;
+    let caller = find_caller(api, request).await?;
+    let path_organization = match permission {
+        Permission::Keys => Some(path_id(request, "organization_id", "organization")?),
+        _ => None,
+    };
+    permission.check(&caller, path_organization)?;
+    Ok(caller)
+}
+
+async fn find_caller(api: &Api, request: &HttpRequest) -> Result<Caller, Problem> {
+    let hash = bearer(request).map(hash_key).ok_or_else(|| {
+        Problem::new(ErrorCode::Unauthorized, "no API key; send the header Authorization: Bearer <key>")
+    })?;
+    if api.admin_key_hash.is_some_and(|admin| bool::from(admin.ct_eq(&hash))) {
+        return Ok(Caller::Admin);
+    }
+    let now = api.engine.now();
+    let key = match api.keys.get(&hash, now) {
+        Some(key) => Some(key),
+        None => {
+            let generation = api.keys.generation();
+            let key = api.store(move |store| store.key_by_hash(&hash)).await?;
+            if let Some(key) = &key {
+                api.keys.insert(key, generation, now);
+            }
+            key
+        }
+    };
+    match key {
+        Some(key) if !key.is_expired(now) => {
+            Ok(Caller::Key { organization_id: key.organization_id, role: key.role })
+        }
+        _ => Err(Problem::new(ErrorCode::Unauthorized, "this API key is unknown, expired or revoked")),
+    }
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// How a key is stored and found.
+pub fn hash_key(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+/// A new key: the text that is shown once, and the prefix that is kept of it.
+pub fn generate_key(rng: &mut impl Rng) -> (Secret, String) {
+    let mut bytes = Zeroizing::new([0u8; 32]);
+    rng.fill_bytes(bytes.as_mut());
+    let key = format!("{KEY_PREFIX}{}", BASE64URL_NOPAD.encode(bytes.as_ref()));
+    let prefix = key.chars().take(SHOWN_PREFIX_LENGTH).collect();
+    (Secret::new(key), prefix)
+}
+
+/// Keys that were found in the store a moment ago. Bounded; forgets a key at once when it is revoked here, and
+/// after [`CACHE_TTL`] when it was revoked elsewhere. Unknown keys are not remembered.
+#[derive(Default)]
+pub struct KeyCache {
+    state: Mutex<CacheState>,
+}
+
+#[derive(Default)]
+struct CacheState {
+    keys: HashMap<[u8; 32], CachedKey>,
+    /// Grows with every revocation: a key that was read before one must not be remembered after it.
+    generation: u64,
+}
+
+struct CachedKey {
+    key: ApiKey,
+    read_at: UnixMillis,
+}
+
+impl CachedKey {
+    fn is_fresh(&self, now: UnixMillis) -> bool {
+        // a clock that went back makes nothing fresh for longer
+        self.read_at <= now && now.since(self.read_at) < CACHE_TTL
+    }
+}
+
+impl KeyCache {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, hash: &[u8; 32], now: UnixMillis) -> Option<ApiKey> {
+        self.lock().keys.get(hash).filter(|cached| cached.is_fresh(now)).map(|cached| cached.key.clone())
+    }
+
+    fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// Remembers a key that was asked for at `read_at`, unless one was revoked since `generation`.
+    fn insert(&self, key: &ApiKey, generation: u64, read_at: UnixMillis) {
+        let mut state = self.lock();
+        if state.generation != generation {
+            return;
+        }
+        if state.keys.len() >= CACHE_CAPACITY {
+            state.keys.retain(|_, cached| cached.is_fresh(read_at));
+            if state.keys.len() >= CACHE_CAPACITY {
+                state.keys.clear();
+            }
+        }
+        state.keys.insert(key.hash, CachedKey { key: key.clone(), read_at });
+    }
+
+    /// Forgets a key that was revoked.
+    pub fn forget(&self, hash: &[u8; 32]) {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.keys.remove(hash);
+    }
+
+    /// Forgets the keys of an organization that was deleted.
+    pub fn forget_organization(&self, organization_id: OrganizationId) {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.keys.retain(|_, cached| cached.key.organization_id != organization_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::KeyId;
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+
+    fn key(seed: u8) -> ApiKey {
+        ApiKey {
+            id: KeyId(i64::from(seed)),
+            organization_id: OrganizationId(1),
+            name: "k".to_owned(),
+            role: Role::Owner,
+            hash: [seed; 32],
+            prefix: "rbk_".to_owned(),
+            created_at: NOW,
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn every_role_may_do_exactly_what_the_contract_says() {
+        use Permission::{Admin, Keys, Manage, Publish, Read};
+        let may = |role| {
+            let caller = Caller::Key { organization_id: OrganizationId(1), role };
+            let own = Some(OrganizationId(1));
+            [Admin, Keys, Publish, Read, Manage].map(|permission| permission.check(&caller, own).is_ok())
+        };
+        assert_eq!(may(Role::Publisher), [false, false, true, false, false]);
+        assert_eq!(may(Role::Viewer), [false, false, false, true, false]);
+        assert_eq!(may(Role::Manager), [false, false, false, true, true]);
+        assert_eq!(may(Role::Owner), [false, true, true, true, true]);
+        let admin = [Admin, Keys, Publish, Read, Manage].map(|p| p.check(&Caller::Admin, None).is_ok());
+        assert_eq!(admin, [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn another_organizations_keys_are_not_found_for_any_role() {
+        for role in Role::ALL {
+            let caller = Caller::Key { organization_id: OrganizationId(1), role };
+            let problem = Permission::Keys.check(&caller, Some(OrganizationId(2))).unwrap_err();
+            assert_eq!(problem.code(), ErrorCode::NotFound, "{role:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_key_holds_256_random_bits_behind_its_prefix() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let (first, prefix) = generate_key(&mut rng);
+        let (second, _) = generate_key(&mut rng);
+        assert_eq!(first.expose().len(), 4 + 43);
+        assert!(first.expose().starts_with(&prefix) && prefix.len() == 12 && prefix.starts_with("rbk_"));
+        assert!(first.expose() != second.expose());
+    }
+
+    #[test]
+    fn a_key_is_forgotten_when_it_is_revoked_or_a_second_old() {
+        let cache = KeyCache::default();
+        cache.insert(&key(1), cache.generation(), NOW);
+        cache.insert(&key(2), cache.generation(), NOW);
+        assert!(cache.get(&[1; 32], NOW).is_some());
+        assert!(cache.get(&[1; 32], NOW + Duration::from_secs(1)).is_none());
+        assert!(cache.get(&[1; 32], NOW - Duration::from_millis(1)).is_none());
+        cache.forget(&[1; 32]);
+        assert!(cache.get(&[1; 32], NOW).is_none());
+        assert!(cache.get(&[2; 32], NOW).is_some());
+        cache.forget_organization(OrganizationId(1));
+        assert!(cache.get(&[2; 32], NOW).is_none());
+    }
+
+    #[test]
+    fn a_key_read_before_a_revocation_is_not_remembered_after_it() {
+        let cache = KeyCache::default();
+        let before = cache.generation();
+        cache.forget(&[1; 32]);
+        cache.insert(&key(1), before, NOW);
+        assert!(cache.get(&[1; 32], NOW).is_none());
+    }
+
+    #[test]
+    fn the_cache_stays_within_its_capacity() {
+        let cache = KeyCache::default();
+        for number in 0..(CACHE_CAPACITY as u64 + 500) {
+            let mut key = key(0);
+            key.hash[..8].copy_from_slice(&number.to_be_bytes());
+            cache.insert(&key, 0, NOW);
+        }
+        assert!(cache.lock().keys.len() <= CACHE_CAPACITY);
+    }
+}

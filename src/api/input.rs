@@ -1,0 +1,360 @@
+//! Reads the fields of a JSON object and collects everything that is wrong with them, instead of stopping at
+//! the first. Values stay raw text until a reader asks for their type.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::problem::{ErrorCode, InputError, Problem};
+use crate::domain::event::{MAX_JSON_DEPTH, json_depth};
+use crate::domain::filter::FieldError;
+
+/// What is wrong with an input so far.
+#[derive(Debug, Default)]
+pub struct Errors(Vec<InputError>);
+
+impl Errors {
+    /// Nothing wrong yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes a bad field.
+    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.add_with_code(ErrorCode::ValidationFailed, field, message);
+    }
+
+    /// Notes a bad field whose rule has a code of its own.
+    pub fn add_with_code(&mut self, code: ErrorCode, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(InputError { code, error: FieldError { field: field.into(), message: message.into() } });
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The answer, when something is wrong.
+    pub fn into_result(self) -> Result<(), Problem> {
+        if self.0.is_empty() { Ok(()) } else { Err(Problem::input(self.0)) }
+    }
+}
+
+/// A field of a change: not there, `null`, or with a value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given<T> {
+    /// Not there, or unreadable (then it is among the errors).
+    Absent,
+    /// `null`: back to the default.
+    Null,
+    /// This value.
+    Value(T),
+}
+
+impl<T> Given<T> {
+    /// The value; `None` for absent and `null` alike.
+    pub fn into_option(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+
+    /// Sets `target` to the value, or to `default` for `null`; absent leaves it.
+    pub fn apply(self, target: &mut T, default: T) {
+        match self {
+            Self::Absent => {}
+            Self::Null => *target = default,
+            Self::Value(value) => *target = value,
+        }
+    }
+}
+
+/// An object's fields in the order in which they were written, duplicates included.
+struct RawFields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for RawFields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = RawFields<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    fields.push((name, map.next_value::<&RawValue>()?));
+                }
+                Ok(RawFields(fields))
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+/// The fields of an object. Readers take them out one by one; [`Fields::finish`] complains about the rest.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    /// What comes before a field's name in errors: empty, or a path that ends in a dot.
+    prefix: String,
+    entries: Vec<(String, &'a RawValue)>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a request's body whose top level must be an object.
+    pub fn parse(body: &'a [u8], errors: &mut Errors) -> Result<Self, Problem> {
+        let text = std::str::from_utf8(body).map_err(|error| {
+            let detail = format!("the body is not UTF-8: byte {} is wrong", error.valid_up_to());
+            Problem::new(ErrorCode::InvalidJson, detail)
+        })?;
+        // before anything recursive sees it
+        if json_depth(text) > MAX_JSON_DEPTH {
+            let detail = format!("arrays and objects nest deeper than {MAX_JSON_DEPTH}; flatten the body");
+            return Err(Problem::new(ErrorCode::JsonTooDeep, detail));
+        }
+        if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+            let value: &RawValue = serde_json::from_str(text).map_err(|error| invalid_json(&error))?;
+            errors.add("", format!("the body must be an object, not {}", kind(value)));
+            return Ok(Self { prefix: String::new(), entries: Vec::new(), known: Vec::new() });
+        }
+        let RawFields(entries) = serde_json::from_str(text).map_err(|error| invalid_json(&error))?;
+        Ok(Self::new(String::new(), entries, errors))
+    }
+
+    /// Reads an object within another; `path` is its own name.
+    pub fn nested(value: &'a RawValue, path: &str, errors: &mut Errors) -> Option<Self> {
+        if !value.get().starts_with('{') {
+            errors.add(path, format!("expected an object, got {}", kind(value)));
+            return None;
+        }
+        match serde_json::from_str(value.get()) {
+            Ok(RawFields(entries)) => Some(Self::new(format!("{path}."), entries, errors)),
+            Err(error) => {
+                errors.add(path, format!("can't be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn new(prefix: String, entries: Vec<(String, &'a RawValue)>, errors: &mut Errors) -> Self {
+        let mut names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        let mut twice: Vec<&str> =
+            names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        twice.dedup();
+        for name in twice {
+            errors.add(format!("{prefix}{name}"), "given more than once");
+        }
+        Self { prefix, entries, known: Vec::new() }
+    }
+
+    /// Takes a field out as it is; `null` counts as a value.
+    pub fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
+        self.known.push(name);
+        let position = self.entries.iter().position(|(entry, _)| entry == name)?;
+        let value = self.entries.remove(position).1;
+        // a second one of the same name is among the errors already
+        self.entries.retain(|(entry, _)| entry != name);
+        Some(value)
+    }
+
+    /// Reads a field with `read`, which notes what is wrong and then gives `None`.
+    pub fn read<T>(
+        &mut self,
+        name: &'static str,
+        errors: &mut Errors,
+        read: impl FnOnce(&'a RawValue, &str, &mut Errors) -> Option<T>,
+    ) -> Given<T> {
+        match self.take(name) {
+            None => Given::Absent,
+            Some(value) if value.get() == "null" => Given::Null,
+            Some(value) => {
+                let path = format!("{}{name}", self.prefix);
+                read(value, &path, errors).map_or(Given::Absent, Given::Value)
+            }
+        }
+    }
+
+    /// Reads a field that must be there and not `null`.
+    pub fn require<T>(
+        &mut self,
+        name: &'static str,
+        errors: &mut Errors,
+        read: impl FnOnce(&'a RawValue, &str, &mut Errors) -> Option<T>,
+    ) -> Option<T> {
+        match self.take(name) {
+            Some(value) => read(value, &format!("{}{name}", self.prefix), errors),
+            None => {
+                errors.add(format!("{}{name}", self.prefix), "required");
+                None
+            }
+        }
+    }
+
+    /// Notes a field that exists but can't be given here.
+    pub fn refuse(&mut self, name: &'static str, message: &str, errors: &mut Errors) {
+        if self.take(name).is_some() {
+            errors.add(format!("{}{name}", self.prefix), message);
+        }
+        self.known.pop();
+    }
+
+    /// All fields that are left, for objects whose names are the client's.
+    pub fn into_entries(self) -> Vec<(String, &'a RawValue)> {
+        self.entries
+    }
+
+    /// Notes every field that no reader asked for.
+    pub fn finish(self, errors: &mut Errors) {
+        let known = self.known.join(", ");
+        for (name, _) in &self.entries {
+            errors.add(format!("{}{name}", self.prefix), format!("unknown field; known are {known}"));
+        }
+    }
+}
+
+fn invalid_json(error: &serde_json::Error) -> Problem {
+    // its text ends in "at line 1 column 7"
+    Problem::new(ErrorCode::InvalidJson, format!("the body is not valid JSON: {error}"))
+}
+
+/// What a value is, for a sentence.
+pub fn kind(value: &RawValue) -> &'static str {
+    match value.get().as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// A string; NUL is refused, because PostgreSQL can't store it.
+pub fn string(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
+    if !value.get().starts_with('"') {
+        errors.add(path, format!("expected a string, got {}", kind(value)));
+        return None;
+    }
+    match serde_json::from_str::<String>(value.get()) {
+        Ok(text) if text.contains('\0') => {
+            errors.add(path, "must not hold a NUL character");
+            None
+        }
+        Ok(text) => Some(text),
+        // half of a surrogate pair
+        Err(_) => {
+            errors.add(path, "holds an escape that is no character");
+            None
+        }
+    }
+}
+
+/// A string with this many characters.
+pub fn string_of_length(
+    length: RangeInclusive<usize>,
+) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<String> {
+    move |value, path, errors| {
+        let text = string(value, path, errors)?;
+        let characters = text.chars().count();
+        if !length.contains(&characters) {
+            let (least, most) = (length.start(), length.end());
+            errors.add(path, format!("must have {least} to {most} characters, this has {characters}"));
+            return None;
+        }
+        Some(text)
+    }
+}
+
+/// A name that an operator chose: something to see, on one line.
+pub fn name(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
+    let text = string_of_length(1..=200)(value, path, errors)?;
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        errors.add(path, "must not be blank and must not hold control characters");
+        return None;
+    }
+    Some(text)
+}
+
+/// `true` or `false`.
+pub fn boolean(value: &RawValue, path: &str, errors: &mut Errors) -> Option<bool> {
+    match value.get() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => {
+            errors.add(path, format!("expected true or false, got {}", kind(value)));
+            None
+        }
+    }
+}
+
+/// A whole number within bounds.
+pub fn whole_number(range: RangeInclusive<u64>) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<u64> {
+    move |value, path, errors| {
+        let (least, most) = (*range.start() as f64, *range.end() as f64);
+        let number = number(least..=most)(value, path, errors)?;
+        if number.fract() != 0.0 {
+            errors.add(path, format!("must be a whole number, got {}", value.get()));
+            return None;
+        }
+        Some(number as u64)
+    }
+}
+
+/// A number within bounds.
+pub fn number(range: RangeInclusive<f64>) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<f64> {
+    move |value, path, errors| {
+        if kind(value) != "a number" {
+            errors.add(path, format!("expected a number, got {}", kind(value)));
+            return None;
+        }
+        // a number beyond f64 is beyond every range as well
+        match value.get().parse::<f64>() {
+            Ok(number) if range.contains(&number) => Some(number),
+            _ => {
+                errors.add(path, format!("must be from {} to {}", range.start(), range.end()));
+                None
+            }
+        }
+    }
+}
+
+/// An array with at most this many items.
+pub fn array(most: usize) -> impl for<'a> FnOnce(&'a RawValue, &str, &mut Errors) -> Option<Vec<&'a RawValue>> {
+    move |value, path, errors| read_array(value, most, path, errors)
+}
+
+fn read_array<'a>(value: &'a RawValue, most: usize, path: &str, errors: &mut Errors) -> Option<Vec<&'a RawValue>> {
+    if !value.get().starts_with('[') {
+        errors.add(path, format!("expected an array, got {}", kind(value)));
+        return None;
+    }
+    match serde_json::from_str::<Vec<&RawValue>>(value.get()) {
+        Ok(items) if items.len() > most => {
+            errors.add(path, format!("may hold at most {most} items, this has {}", items.len()));
+            None
+        }
+        Ok(items) => Some(items),
+        Err(error) => {
+            errors.add(path, format!("can't be read: {error}"));
+            None
+        }
+    }
+}
+
+/// An instant in RFC 3339.
+pub fn instant(value: &RawValue, path: &str, errors: &mut Errors) -> Option<crate::domain::time::UnixMillis> {
+    let text = string(value, path, errors)?;
+    let instant = crate::domain::time::UnixMillis::parse_rfc3339(&text);
+    if instant.is_none() {
+        errors.add(path, NOT_AN_INSTANT);
+    }
+    instant
+}
+
+/// Said of every text that should be an instant.
+pub const NOT_AN_INSTANT: &str = "must be an instant in RFC 3339, for example 2024-12-16T10:30:45Z";

@@ -1,0 +1,138 @@
+//! `/v1/organizations/{id}/keys`: an organization's API keys, managed with the admin key or by an owner.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
+use super::input::{self, Errors, Fields};
+use super::pagination::Query;
+use super::problem::Problem;
+use super::{Api, auth, organizations, path_id, secure_random};
+use crate::domain::ids::{KeyId, OrganizationId};
+use crate::domain::organization::{ApiKey, Role};
+use crate::domain::time::UnixMillis;
+
+#[derive(Serialize)]
+struct KeyView {
+    id: KeyId,
+    /// The key itself: only in the answer to its creation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    organization_id: OrganizationId,
+    name: String,
+    role: Role,
+    prefix: String,
+    created_at: UnixMillis,
+    expires_at: Option<UnixMillis>,
+}
+
+impl KeyView {
+    fn new(key: ApiKey, text: Option<String>) -> Self {
+        Self {
+            id: key.id,
+            key: text,
+            organization_id: key.organization_id,
+            name: key.name,
+            role: key.role,
+            prefix: key.prefix,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+        }
+    }
+}
+
+/// `POST …/keys {name, role, expires_at?}`: the one answer that holds the key.
+pub async fn create(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let now = api.engine.now();
+    let NewKey { name, role, expires_at } = NewKey::read(&body, now)?;
+    organizations::find(&api, organization_id).await?;
+    let (text, prefix) = auth::generate_key(&mut secure_random());
+    let key = ApiKey {
+        id: KeyId(api.engine.next_id()),
+        organization_id,
+        name,
+        role,
+        hash: auth::hash_key(text.expose()),
+        prefix,
+        created_at: now,
+        expires_at,
+    };
+    let stored = key.clone();
+    api.store(move |store| store.create_key(&stored)).await?;
+    let location = format!("/v1/organizations/{organization_id}/keys/{}", key.id);
+    let view = KeyView::new(key, Some(text.expose().to_owned()));
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
+}
+
+struct NewKey {
+    name: String,
+    role: Role,
+    expires_at: Option<UnixMillis>,
+}
+
+impl NewKey {
+    fn read(body: &[u8], now: UnixMillis) -> Result<Self, Problem> {
+        let mut errors = Errors::new();
+        let mut fields = Fields::parse(body, &mut errors)?;
+        let name = fields.require("name", &mut errors, input::name);
+        let role = fields.require("role", &mut errors, read_role);
+        let expires_at = fields.read("expires_at", &mut errors, |value, path, errors| {
+            let instant = input::instant(value, path, errors)?;
+            if instant <= now {
+                errors.add(path, "must be in the future");
+                return None;
+            }
+            Some(instant)
+        });
+        fields.finish(&mut errors);
+        errors.into_result()?;
+        let (Some(name), Some(role)) = (name, role) else {
+            // a required field that is missing is among the errors
+            return Err(Problem::input(Vec::new()));
+        };
+        Ok(Self { name, role, expires_at: expires_at.into_option() })
+    }
+}
+
+fn read_role(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Role> {
+    let text = input::string(value, path, errors)?;
+    let role = Role::parse(&text);
+    if role.is_none() {
+        errors.add(path, "must be one of publisher, viewer, manager, owner");
+    }
+    role
+}
+
+/// `GET …/keys`: without the keys themselves; revoked ones are gone.
+pub async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+    let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
+    let mut errors = Errors::new();
+    let mut query = Query::parse(request.query_string(), &mut errors);
+    let page = query.page(&mut errors);
+    query.finish(&mut errors);
+    errors.into_result()?;
+    organizations::find(&api, organization_id).await?;
+    let rows = api.store(move |store| store.keys(organization_id, page.request())).await?;
+    Ok(HttpResponse::Ok().json(page.answer(rows, |key| key.id.0, |key| KeyView::new(key, None))))
+}
+
+/// `DELETE …/keys/{key_id}`: the key stops working at once.
+pub async fn revoke(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+    let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
+    let id: KeyId = path_id(&request, "key_id", "key")?;
+    let revoked = Api::change(&api, move |api, store| {
+        let hash = store.revoke_key(organization_id, id)?.ok_or_else(|| Problem::no_such("key"))?;
+        api.keys.forget(&hash);
+        Ok(())
+    });
+    revoked.await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,167 @@
+//! `/v1/webhooks/logs`: what became of every delivery.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::auth::Tenant;
+use super::input::{Errors, NOT_AN_INSTANT};
+use super::pagination::{Page, Query};
+use super::problem::{ErrorCode, Problem};
+use super::{Api, blocking, path_id};
+use crate::domain::attempt::AttemptRecord;
+use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId};
+use crate::domain::patterns::is_event_type;
+use crate::domain::time::UnixMillis;
+
+#[derive(Serialize)]
+struct LogRow {
+    id: DeliveryId,
+    event_id: EventId,
+    webhook_id: EndpointId,
+    event_type: String,
+    status: DeliveryStatus,
+    attempt_count: u32,
+    response_code: Option<u16>,
+    error: Option<String>,
+    created_at: UnixMillis,
+    finished_at: Option<UnixMillis>,
+    next_attempt_at: Option<UnixMillis>,
+}
+
+impl From<DeliveryRecord> for LogRow {
+    fn from(record: DeliveryRecord) -> Self {
+        Self {
+            id: record.id,
+            event_id: record.event_id,
+            webhook_id: record.endpoint_id,
+            event_type: record.event_type,
+            status: record.status,
+            attempt_count: record.attempt_count,
+            response_code: record.response_code,
+            error: record.error,
+            created_at: record.created_at,
+            finished_at: record.finished_at,
+            next_attempt_at: record.next_attempt_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LogDetail<'a> {
+    #[serde(flatten)]
+    row: LogRow,
+    /// The body as it is sent; embedded, not printed again.
+    payload: &'a RawValue,
+    attempts: Vec<AttemptRecord>,
+}
+
+/// `GET /v1/webhooks/logs`.
+pub async fn list(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let (filter, page) = read_query(request.query_string())?;
+    let rows = api.store(move |store| store.deliveries(organization_id, &filter, page.request())).await?;
+    Ok(HttpResponse::Ok().json(page.answer(rows, |row| row.id.0, LogRow::from)))
+}
+
+/// `GET /v1/webhooks/logs/{id}`: the row with the body and every attempt.
+pub async fn read(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: DeliveryId = path_id(&request, "delivery_id", "delivery")?;
+    let detail = api.store(move |store| store.delivery(organization_id, id)).await?;
+    let detail = detail.ok_or_else(|| Problem::no_such("delivery"))?;
+    // up to 10 MiB of body are read and copied
+    let body = blocking(move || {
+        let payload: &RawValue = serde_json::from_slice(&detail.body)?;
+        serde_json::to_vec(&LogDetail { row: detail.record.into(), payload, attempts: detail.attempts })
+    });
+    let body = body.await?.map_err(|error| {
+        tracing::error!(delivery = %id, %error, "a stored body is not JSON");
+        Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
+    })?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+}
+
+fn read_query(query: &str) -> Result<(DeliveryFilter, Page), Problem> {
+    let mut errors = Errors::new();
+    let mut query = Query::parse(query, &mut errors);
+    let page = query.page(&mut errors);
+    let instant = |text: &str| UnixMillis::parse_rfc3339(text).ok_or_else(|| NOT_AN_INSTANT.to_owned());
+    let filter = DeliveryFilter {
+        endpoint_id: query.read("webhook_id", &mut errors, |text| {
+            text.parse().map_err(|error: crate::domain::ids::ParseIdError| error.to_string())
+        }),
+        event_type: query.read("event_type", &mut errors, |text| match is_event_type(text) {
+            true => Ok(text.to_owned()),
+            false => Err("must be an event type, for example call.completed".to_owned()),
+        }),
+        status: query.read("status", &mut errors, |text| {
+            DeliveryStatus::parse(text)
+                .ok_or_else(|| "must be one of pending, success, failed, cancelled".to_owned())
+        }),
+        response_code: query.read("response_code", &mut errors, |text| {
+            response_codes(text).ok_or_else(|| "must be a code such as 503 or a class such as 5xx".to_owned())
+        }),
+        from: query.read("from", &mut errors, instant),
+        to: query.read("to", &mut errors, instant),
+    };
+    if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
+        errors.add("from", "must not be after to");
+    }
+    query.finish(&mut errors);
+    errors.into_result()?;
+    Ok((filter, page))
+}
+
+/// `503` or `5xx` as a range, both ends included.
+fn response_codes(text: &str) -> Option<(u16, u16)> {
+    let &[class @ b'1'..=b'5', tens, ones] = text.as_bytes() else { return None };
+    let hundreds = u16::from(class - b'0') * 100;
+    if tens.eq_ignore_ascii_case(&b'x') && ones.eq_ignore_ascii_case(&b'x') {
+        return Some((hundreds, hundreds + 99));
+    }
+    let code = text.parse().ok()?;
+    Some((code, code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_or_a_class_of_codes_is_a_range() {
+        assert_eq!(response_codes("503"), Some((503, 503)));
+        assert_eq!(response_codes("5xx"), Some((500, 599)));
+        assert_eq!(response_codes("2XX"), Some((200, 299)));
+        for bad in ["", "5x", "5x3", "600", "099", "6xx", "+50", "5xxx", "50é"] {
+            assert_eq!(response_codes(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn all_bad_parameters_are_named_at_once() {
+        let query =
+            "webhook_id=msg_1&event_type=A&status=done&response_code=9xx&from=x&to=y&limit=0&cursor=!&colour=red";
+        let problem = read_query(query).unwrap_err();
+        let mut fields: Vec<&str> = problem.errors().iter().map(|error| error.field.as_str()).collect();
+        fields.sort_unstable();
+        let expected =
+            ["colour", "cursor", "event_type", "from", "limit", "response_code", "status", "to", "webhook_id"];
+        assert_eq!(fields, expected);
+        assert!(read_query("from=2024-12-16T10:30:45Z&to=2024-12-16T10:30:44Z").is_err());
+    }
+
+    #[test]
+    fn an_instant_with_an_offset_is_read() {
+        let (filter, _) = read_query("from=2024-12-16T12:30:45%2B02:00&status=failed").unwrap();
+        assert_eq!(filter.from, Some(UnixMillis(1_734_345_045_000)));
+        assert_eq!(filter.status, Some(DeliveryStatus::Failed));
+    }
+}

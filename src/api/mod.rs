@@ -1,0 +1,120 @@
+//! The HTTP API: actix-web handlers over the engine's handle and the store.
+//!
+//! Every route stands in one table ([`routes::ROUTES`]) together with what a key must be allowed to do; the
+//! table is the registration, so that no route exists without a permission. Handlers read their input with
+//! [`input`], which names every bad field at once, and every error is a [`problem::Problem`].
+
+pub mod auth;
+pub mod body;
+pub mod event_types;
+pub mod events;
+pub mod health;
+pub mod input;
+pub mod keys;
+pub mod logs;
+pub mod middleware;
+pub mod organizations;
+pub mod pagination;
+pub mod problem;
+pub mod routes;
+pub mod server;
+pub mod webhook_input;
+pub mod webhook_view;
+pub mod webhooks;
+
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix_web::{HttpRequest, web};
+use rand::Rng;
+
+use crate::actors::handle::EngineHandle;
+use crate::domain::secret::Secret;
+use crate::domain::target::TargetPolicy;
+use crate::store::{Store, StoreResult};
+use auth::KeyCache;
+use problem::{ErrorCode, Problem};
+
+/// Gives the text of `/metrics`.
+pub type MetricsRenderer = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the API needs beside the engine.
+#[derive(Clone)]
+pub struct ApiOptions {
+    /// The deployment's admin key; without one, organizations can't be managed.
+    pub admin_key: Option<Secret>,
+    /// Which URLs may be targets.
+    pub target_policy: TargetPolicy,
+    /// Of the document's signature headers; customers can't set headers that begin so.
+    pub signature_header_prefix: String,
+    /// What `/metrics` answers; `None` when it is served elsewhere, and then it is not found here.
+    pub metrics: Option<MetricsRenderer>,
+}
+
+/// What handlers share. One for all workers.
+pub struct Api {
+    engine: EngineHandle,
+    options: ApiOptions,
+    admin_key_hash: Option<[u8; 32]>,
+    keys: KeyCache,
+    /// Held while a change is written and the engine is told.
+    changes: Mutex<()>,
+}
+
+impl Api {
+    /// Over this engine.
+    pub fn new(engine: EngineHandle, options: ApiOptions) -> Self {
+        let admin_key_hash = options.admin_key.as_ref().map(|key| auth::hash_key(key.expose()));
+        Self { engine, options, admin_key_hash, keys: KeyCache::default(), changes: Mutex::new(()) }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.engine
+    }
+
+    /// Writes to the store and does what must follow (tell the engine, forget a key), on a blocking thread.
+    ///
+    /// Both happen even when the client goes away meanwhile: then the handler's future is dropped, the thread
+    /// goes on. And one change after the other, so that the engine hears of them in the order of their commits:
+    /// an update that is told after a deletion would bring the webhook back.
+    async fn change<T: Send + 'static>(
+        this: &web::Data<Self>,
+        change: impl FnOnce(&Self, &dyn Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let api = web::Data::clone(this).into_inner();
+        let work = move || {
+            let _in_order = api.changes.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&api, api.engine.store().as_ref())
+        };
+        blocking(work).await?
+    }
+
+    /// Runs a store call on a blocking thread.
+    async fn store<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let store = Arc::clone(self.engine.store());
+        blocking(move || call(store.as_ref())).await?.map_err(Problem::from)
+    }
+}
+
+/// Runs `work` on a blocking thread: workers must never wait for a disk nor chew on megabytes.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    web::block(work).await.map_err(|error| {
+        tracing::error!(%error, "blocking work of the api failed");
+        Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
+    })
+}
+
+/// For keys and secrets.
+#[expect(clippy::disallowed_methods, reason = "they must be unpredictable; a seed that a test can repeat is not")]
+fn secure_random() -> impl Rng {
+    rand::rng()
+}
+
+/// Reads an id of the path. What is no id can't name anything, and is answered so.
+fn path_id<Id: FromStr>(request: &HttpRequest, name: &str, what: &str) -> Result<Id, Problem> {
+    request.match_info().get(name).and_then(|text| text.parse().ok()).ok_or_else(|| Problem::no_such(what))
+}

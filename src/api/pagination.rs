@@ -1,0 +1,179 @@
+//! Query strings, and lists in pages: `?limit=` and `?cursor=`, newest first.
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::Serialize;
+
+use super::input::Errors;
+use super::problem::ErrorCode;
+use crate::store::PageRequest;
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
+/// First byte of a cursor; another one when its meaning changes.
+const CURSOR_VERSION: u8 = 1;
+
+/// A query string's parameters. Readers take them out; [`Query::finish`] complains about the rest.
+pub struct Query {
+    entries: Vec<(String, String)>,
+    known: Vec<&'static str>,
+}
+
+impl Query {
+    /// Reads a query string; a parameter given twice is an error.
+    pub fn parse(query: &str, errors: &mut Errors) -> Self {
+        let mut entries: Vec<(String, String)> = Vec::new();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if entries.iter().any(|(entry, _)| *entry == name) {
+                errors.add(name, "given more than once");
+                continue;
+            }
+            entries.push((name.into_owned(), value.into_owned()));
+        }
+        Self { entries, known: Vec::new() }
+    }
+
+    /// Takes a parameter out; an empty one counts as absent, as forms send it.
+    pub fn take(&mut self, name: &'static str) -> Option<String> {
+        self.known.push(name);
+        let position = self.entries.iter().position(|(entry, _)| entry == name)?;
+        Some(self.entries.remove(position).1).filter(|value| !value.is_empty())
+    }
+
+    /// Reads a parameter; `read` gives what to do about a bad one.
+    pub fn read<T>(
+        &mut self,
+        name: &'static str,
+        errors: &mut Errors,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.take(name)?;
+        read(&value).map_err(|message| errors.add(name, message)).ok()
+    }
+
+    /// Reads `limit` and `cursor`.
+    pub fn page(&mut self, errors: &mut Errors) -> Page {
+        let limit = self.read("limit", errors, |text| {
+            let limit = text.parse::<usize>().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+            limit.ok_or_else(|| format!("must be a whole number from 1 to {MAX_LIMIT}"))
+        });
+        let before_id = self.take("cursor").and_then(|text| {
+            let id = decode_cursor(&text);
+            if id.is_none() {
+                let message = "not a cursor of this list; use next_cursor of the page before as it is";
+                errors.add_with_code(ErrorCode::InvalidCursor, "cursor", message);
+            }
+            id
+        });
+        Page { before_id, limit: limit.unwrap_or(DEFAULT_LIMIT) }
+    }
+
+    /// Notes every parameter that no reader asked for.
+    pub fn finish(self, errors: &mut Errors) {
+        let known = match self.known.as_slice() {
+            [] => "this call has none".to_owned(),
+            known => format!("known are {}", known.join(", ")),
+        };
+        for (name, _) in self.entries {
+            errors.add(name, format!("unknown parameter; {known}"));
+        }
+    }
+}
+
+/// Which page is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    before_id: Option<i64>,
+    limit: usize,
+}
+
+impl Page {
+    /// What the store is asked: one row more, to know whether there is a next page.
+    pub fn request(self) -> PageRequest {
+        PageRequest { before_id: self.before_id, limit: self.limit + 1 }
+    }
+
+    /// Makes the answer of the rows that [`Page::request`] gave.
+    pub fn answer<Row, View>(
+        self,
+        mut rows: Vec<Row>,
+        id: impl FnOnce(&Row) -> i64,
+        view: impl FnMut(Row) -> View,
+    ) -> List<View> {
+        let more = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        let next_cursor = if more { rows.last().map(|row| encode_cursor(id(row))) } else { None };
+        List { data: rows.into_iter().map(view).collect(), next_cursor }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub struct List<T> {
+    /// Newest first.
+    pub data: Vec<T>,
+    /// For the page after this one; `null` on the last.
+    pub next_cursor: Option<String>,
+}
+
+fn encode_cursor(last_id: i64) -> String {
+    let mut bytes = vec![CURSOR_VERSION];
+    bytes.extend_from_slice(&last_id.to_be_bytes());
+    BASE64URL_NOPAD.encode(&bytes)
+}
+
+fn decode_cursor(text: &str) -> Option<i64> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+    let (&version, id) = bytes.split_first()?;
+    let id = i64::from_be_bytes(id.try_into().ok()?);
+    (version == CURSOR_VERSION && id > 0).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn page(query: &str) -> Result<Page, crate::api::problem::Problem> {
+        let mut errors = Errors::new();
+        let mut query = Query::parse(query, &mut errors);
+        let page = query.page(&mut errors);
+        query.finish(&mut errors);
+        errors.into_result().map(|()| page)
+    }
+
+    proptest! {
+        #[test]
+        fn every_cursor_leads_back_to_its_id(id in 1..i64::MAX) {
+            prop_assert_eq!(decode_cursor(&encode_cursor(id)), Some(id));
+        }
+
+        #[test]
+        fn no_text_makes_the_query_reader_panic(text: String) {
+            let _ = page(&text);
+        }
+    }
+
+    #[test]
+    fn a_limit_out_of_bounds_a_bad_cursor_and_an_unknown_parameter_are_named_at_once() {
+        let problem = page("limit=0&cursor=abc&page=2&limit=3").unwrap_err();
+        let mut fields: Vec<&str> = problem.errors().iter().map(|error| error.field.as_str()).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, ["cursor", "limit", "limit", "page"]);
+        assert_eq!(page("cursor=abc").unwrap_err().code(), ErrorCode::InvalidCursor);
+        for bad in ["limit=201", "limit=-1", "limit=x", "limit=1.5"] {
+            assert!(page(bad).is_err(), "{bad}");
+        }
+        assert_eq!(page("limit=").unwrap().limit, DEFAULT_LIMIT);
+        assert_eq!(page("limit=200").unwrap().limit, 200);
+    }
+
+    #[test]
+    fn the_last_page_has_no_next_cursor() {
+        let page = Page { before_id: None, limit: 2 };
+        assert_eq!(page.request().limit, 3);
+        let full = page.answer(vec![9, 8, 7], |id| *id, |id| id);
+        assert_eq!(full.data, [9, 8]);
+        assert_eq!(full.next_cursor.as_deref().and_then(decode_cursor), Some(8));
+        assert_eq!(page.answer(vec![9, 8], |id| *id, |id| id).next_cursor, None);
+    }
+}

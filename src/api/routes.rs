@@ -1,0 +1,102 @@
+//! The table of routes. It is the registration too: a route can't exist without its permission.
+
+use actix_web::body::BoxBody;
+use actix_web::dev::ServiceRequest;
+use actix_web::http::Method;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{HttpResponse, Resource, ResponseError, Route, guard, web};
+
+use super::auth::{Permission, authorize};
+use super::middleware::catch_panic;
+use super::problem::{ErrorCode, Problem};
+use super::{event_types, events, health, keys, logs, organizations, webhooks};
+
+/// One call of the API.
+pub struct RouteSpec {
+    /// Its method; `GET` answers `HEAD` as well.
+    pub method: Method,
+    /// Its pattern, as in the metrics.
+    pub path: &'static str,
+    /// What its caller must be allowed to do.
+    pub permission: Permission,
+    handler: fn() -> Route,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $permission:ident $handler:path;)*) => {
+        /// All calls. Of two patterns that match one path the first counts.
+        pub static ROUTES: &[RouteSpec] = &[$(RouteSpec {
+            method: Method::$method,
+            path: $path,
+            permission: Permission::$permission,
+            handler: || web::to($handler),
+        }),*];
+    };
+}
+
+routes! {
+    POST   "/v1/organizations" Admin organizations::create;
+    GET    "/v1/organizations" Admin organizations::list;
+    GET    "/v1/organizations/{organization_id}" Admin organizations::read;
+    DELETE "/v1/organizations/{organization_id}" Admin organizations::delete;
+    POST   "/v1/organizations/{organization_id}/keys" Keys keys::create;
+    GET    "/v1/organizations/{organization_id}/keys" Keys keys::list;
+    DELETE "/v1/organizations/{organization_id}/keys/{key_id}" Keys keys::revoke;
+
+    GET    "/v1/webhooks/logs" Read logs::list;
+    GET    "/v1/webhooks/logs/{delivery_id}" Read logs::read;
+
+    POST   "/v1/webhooks" Manage webhooks::create;
+    GET    "/v1/webhooks" Read webhooks::list;
+    GET    "/v1/webhooks/{webhook_id}" Read webhooks::read;
+    PUT    "/v1/webhooks/{webhook_id}" Manage webhooks::update;
+    PATCH  "/v1/webhooks/{webhook_id}" Manage webhooks::update;
+    DELETE "/v1/webhooks/{webhook_id}" Manage webhooks::delete;
+    GET    "/v1/webhooks/{webhook_id}/secret" Manage webhooks::read_secret;
+    POST   "/v1/webhooks/{webhook_id}/secret/rotate" Manage webhooks::rotate_secret;
+
+    POST   "/v1/events" Publish events::publish;
+    GET    "/v1/event-types" Read event_types::list;
+
+    GET    "/health/live" Open health::live;
+    GET    "/health/ready" Open health::ready;
+    GET    "/metrics" Open health::metrics;
+}
+
+/// Registers every route of the table, and what answers everything else.
+pub fn configure(config: &mut web::ServiceConfig) {
+    let mut registered: Vec<&str> = Vec::new();
+    for spec in ROUTES {
+        if !registered.contains(&spec.path) {
+            registered.push(spec.path);
+            config.service(resource(spec.path));
+        }
+    }
+    config.default_service(web::to(unknown_route));
+}
+
+fn resource(path: &'static str) -> Resource {
+    let mut methods = Vec::new();
+    let mut resource = web::resource(path);
+    for spec in ROUTES.iter().filter(|spec| spec.path == path) {
+        let permission = spec.permission;
+        let method = spec.method.clone();
+        methods.push(method.to_string());
+        let route = (spec.handler)();
+        let route = match method {
+            Method::GET => route.guard(guard::Any(guard::Get()).or(guard::Head())),
+            method => route.method(method),
+        };
+        let authorize = move |request: ServiceRequest, next: Next<BoxBody>| authorize(permission, request, next);
+        resource = resource.route(route.wrap(from_fn(authorize)).wrap(from_fn(catch_panic)));
+    }
+    let allow = methods.join(", ");
+    resource.default_service(web::to(move || {
+        let problem = Problem::method_not_allowed(allow.clone());
+        async move { problem.error_response() }
+    }))
+}
+
+pub(super) async fn unknown_route() -> HttpResponse {
+    Problem::new(ErrorCode::NotFound, "there is no such route; the documentation lists them").error_response()
+}

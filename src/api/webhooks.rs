@@ -1,0 +1,275 @@
+//! `/v1/webhooks`: an organization's webhooks and their secrets.
+
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::auth::Tenant;
+use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
+use super::input::{self, Errors, Fields};
+use super::pagination::{List, Query};
+use super::problem::{ErrorCode, Problem};
+use super::webhook_input::{Rules, WebhookChanges, read_secret as read_secret_field};
+use super::webhook_view::WebhookView;
+use super::{Api, path_id, secure_random};
+use crate::domain::attempt::RetryOn;
+use crate::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint, PreviousSecret};
+use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::retry::RetrySchedule;
+use crate::domain::secret::Secret;
+use crate::domain::time::UnixMillis;
+use crate::store::{EndpointStart, Store, StoreError};
+
+const WHAT: &str = "webhook";
+/// How often a change is applied anew when others change the webhook at the same time.
+const UPDATE_TRIES: usize = 5;
+/// `overlap_seconds` of a rotation when none is given: a day.
+const DEFAULT_OVERLAP_SECONDS: u64 = 86_400;
+/// A rotated secret signs along for at most a month.
+const MAX_OVERLAP_SECONDS: u64 = 30 * 86_400;
+
+impl Api {
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            target_policy: &self.options.target_policy,
+            signature_header_prefix: &self.options.signature_header_prefix,
+        }
+    }
+
+    async fn find_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        id: EndpointId,
+    ) -> Result<EndpointStart, Problem> {
+        self.store(move |store| store.endpoint(organization_id, id)).await?.ok_or_else(|| Problem::no_such(WHAT))
+    }
+}
+
+fn blank(id: EndpointId, organization_id: OrganizationId, now: UnixMillis) -> Endpoint {
+    Endpoint {
+        id,
+        organization_id,
+        url: String::new(),
+        description: None,
+        active: true,
+        disabled_reason: None,
+        disabled_at: None,
+        events: Vec::new(),
+        filter: None,
+        timeout: DEFAULT_TIMEOUT,
+        retry: RetrySchedule::default(),
+        retry_on: RetryOn::default(),
+        headers: Vec::new(),
+        rate_limit: None,
+        max_in_flight: DEFAULT_MAX_IN_FLIGHT,
+        ordered: false,
+        secret: Secret::generate(&mut secure_random()),
+        previous_secret: None,
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    }
+}
+
+/// `POST /v1/webhooks`: the one answer with the secret, beside the secret's own route.
+pub async fn create(
+    request: HttpRequest,
+    payload: web::Payload,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let mut errors = Errors::new();
+    let fields = Fields::parse(&body, &mut errors)?;
+    let changes = WebhookChanges::read_new(fields, &api.rules(), &mut errors);
+    let id = EndpointId(api.engine.next_id());
+    let endpoint = changes.create(blank(id, organization_id, api.engine.now()), &mut errors);
+    errors.into_result()?;
+    let created = Api::change(&api, move |api, store| {
+        store.create_endpoint(&endpoint)?;
+        api.engine.endpoint_changed(&endpoint);
+        Ok(endpoint)
+    });
+    let endpoint = created.await?;
+    let location = format!("/v1/webhooks/{id}");
+    let view = WebhookView::created(&endpoint);
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
+}
+
+/// `GET /v1/webhooks`.
+pub async fn list(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let mut errors = Errors::new();
+    let mut query = Query::parse(request.query_string(), &mut errors);
+    let page = query.page(&mut errors);
+    query.finish(&mut errors);
+    errors.into_result()?;
+    let rows = api.store(move |store| store.endpoints(organization_id, page.request())).await?;
+    let rows = page.answer(rows, |row| row.endpoint.id.0, |row| row);
+    let data: Vec<WebhookView<'_>> =
+        rows.data.iter().map(|row| WebhookView::new(&row.endpoint, Some(&row.health))).collect();
+    Ok(HttpResponse::Ok().json(List { data, next_cursor: rows.next_cursor }))
+}
+
+/// `GET /v1/webhooks/{id}`.
+pub async fn read(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    let found = api.find_endpoint(organization_id, id).await?;
+    Ok(HttpResponse::Ok().json(WebhookView::new(&found.endpoint, Some(&found.health))))
+}
+
+/// `PUT` and `PATCH /v1/webhooks/{id}`: change the fields that are given.
+pub async fn update(
+    request: HttpRequest,
+    payload: web::Payload,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let mut errors = Errors::new();
+    let fields = Fields::parse(&body, &mut errors)?;
+    let changes = WebhookChanges::read_change(fields, &api.rules(), &mut errors);
+    errors.into_result()?;
+    let now = api.engine.now();
+    let changed = change(&api, organization_id, id, now, move |endpoint| {
+        let mut errors = Errors::new();
+        changes.clone().apply(endpoint, now, &mut errors);
+        errors.into_result()
+    });
+    let changed = changed.await?;
+    Ok(HttpResponse::Ok().json(WebhookView::new(&changed.endpoint, Some(&changed.health))))
+}
+
+/// `DELETE /v1/webhooks/{id}`: what is pending for it is cancelled.
+pub async fn delete(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    let now = api.engine.now();
+    let deleted = Api::change(&api, move |api, store| {
+        if !store.delete_endpoint(organization_id, id, now)? {
+            return Err(Problem::no_such(WHAT));
+        }
+        api.engine.endpoint_deleted(organization_id, id);
+        Ok(())
+    });
+    deleted.await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Serialize)]
+struct SecretView<'a> {
+    secret: &'a str,
+    /// Until then events are signed with the secret before this one as well.
+    previous_secret_expires_at: Option<UnixMillis>,
+}
+
+impl<'a> SecretView<'a> {
+    fn new(endpoint: &'a Endpoint, now: UnixMillis) -> Self {
+        let previous = endpoint.previous_secret.as_ref().map(|previous| previous.expires_at);
+        Self { secret: endpoint.secret.expose(), previous_secret_expires_at: previous.filter(|at| *at > now) }
+    }
+}
+
+/// `GET /v1/webhooks/{id}/secret`.
+pub async fn read_secret(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    let found = api.find_endpoint(organization_id, id).await?;
+    Ok(secret_answer(&found.endpoint, api.engine.now()))
+}
+
+/// `POST /v1/webhooks/{id}/secret/rotate {secret?, overlap_seconds?}`; no body is as good as an empty object.
+pub async fn rotate_secret(
+    request: HttpRequest,
+    payload: web::Payload,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let mut errors = Errors::new();
+    let mut fields = Fields::parse(if body.is_empty() { b"{}" } else { &body }, &mut errors)?;
+    let secret = fields.read("secret", &mut errors, read_secret_field).into_option();
+    let overlap = input::whole_number(0..=MAX_OVERLAP_SECONDS);
+    let overlap = fields.read("overlap_seconds", &mut errors, overlap).into_option();
+    fields.finish(&mut errors);
+    errors.into_result()?;
+    let secret = secret.unwrap_or_else(|| Secret::generate(&mut secure_random()));
+    let overlap = Duration::from_secs(overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS));
+    let now = api.engine.now();
+    let changed = change(&api, organization_id, id, now, move |endpoint| {
+        // the same secret again is a repeated request: its predecessor stays
+        if endpoint.secret == secret {
+            return Ok(());
+        }
+        let old = std::mem::replace(&mut endpoint.secret, secret.clone());
+        let previous = PreviousSecret { secret: old, expires_at: now + overlap };
+        endpoint.previous_secret = (!overlap.is_zero()).then_some(previous);
+        Ok(())
+    });
+    Ok(secret_answer(&changed.await?.endpoint, now))
+}
+
+fn secret_answer(endpoint: &Endpoint, now: UnixMillis) -> HttpResponse {
+    let no_store = (header::CACHE_CONTROL, "no-store");
+    HttpResponse::Ok().insert_header(no_store).json(SecretView::new(endpoint, now))
+}
+
+/// Reads an endpoint, changes it, writes it back, and tells the engine.
+async fn change(
+    api: &web::Data<Api>,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    now: UnixMillis,
+    apply: impl Fn(&mut Endpoint) -> Result<(), Problem> + Send + 'static,
+) -> Result<EndpointStart, Problem> {
+    let changed = Api::change(api, move |api, store| {
+        let changed = change_in_store(store, organization_id, id, now, &apply)?;
+        api.engine.endpoint_changed(&changed.endpoint);
+        Ok(changed)
+    });
+    changed.await
+}
+
+/// The engine changes endpoints too (410), and so do other nodes: then the change is applied to what they made
+/// of it.
+fn change_in_store(
+    store: &dyn Store,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    now: UnixMillis,
+    apply: &dyn Fn(&mut Endpoint) -> Result<(), Problem>,
+) -> Result<EndpointStart, Problem> {
+    for _ in 0..UPDATE_TRIES {
+        let mut found = store.endpoint(organization_id, id)?.ok_or_else(|| Problem::no_such(WHAT))?;
+        let before = found.endpoint.clone();
+        apply(&mut found.endpoint)?;
+        if found.endpoint == before {
+            return Ok(found);
+        }
+        found.endpoint.version += 1;
+        found.endpoint.updated_at = now.max(before.updated_at);
+        match store.update_endpoint(&found.endpoint) {
+            Ok(()) => return Ok(found),
+            Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Problem::new(ErrorCode::Conflict, ErrorCode::Conflict.help()))
+}
