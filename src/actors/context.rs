@@ -40,8 +40,8 @@ pub struct ActorSettings {
 
 /// Where randomness comes from: the machine in production, a seed in tests.
 pub trait Entropy: Send + Sync + 'static {
-    /// A seed for a generator of one's own.
-    fn seed(&self) -> u64;
+    /// A seed for a generator of one's own, secrets included: all of its bits are unpredictable in production.
+    fn seed(&self) -> [u8; 32];
 }
 
 /// Shared by all actors of an engine.

@@ -80,7 +80,7 @@ pub struct EndpointSupervisor {
 impl EndpointSupervisor {
     /// One for an endpoint that has work.
     pub fn new(parts: SupervisorParts) -> Self {
-        let rng = SmallRng::seed_from_u64(parts.context.entropy.seed());
+        let rng = SmallRng::from_seed(parts.context.entropy.seed());
         Self {
             parts,
             rng,

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
 use actix::Addr;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde_json::value::RawValue;
 use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
@@ -113,9 +115,9 @@ impl EngineHandle {
         self.0.context.now()
     }
 
-    /// A seed for a generator of secrets or keys.
-    pub fn seed(&self) -> u64 {
-        self.0.context.entropy.seed()
+    /// A generator for secrets and keys.
+    pub fn rng(&self) -> StdRng {
+        StdRng::from_seed(self.0.context.entropy.seed())
     }
 
     /// A new raw id, for a row that the API creates.

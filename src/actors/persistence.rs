@@ -91,7 +91,9 @@ impl Persistence {
         }
         if self.gathering.is_empty() {
             // a receiver that went away no longer waits
-            self.flushers.drain(..).for_each(|flusher| drop(flusher.send(())));
+            for flusher in self.flushers.drain(..) {
+                let _ = flusher.send(());
+            }
             return;
         }
         self.is_writing = true;

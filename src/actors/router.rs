@@ -193,7 +193,9 @@ impl Router {
     fn answer_drain(&mut self) {
         if self.is_draining && self.supervised.is_empty() {
             // who asked may have given up waiting
-            self.drained.drain(..).for_each(|drained| drop(drained.send(())));
+            for drained in self.drained.drain(..) {
+                let _ = drained.send(());
+            }
         }
     }
 }

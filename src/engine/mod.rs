@@ -1,0 +1,225 @@
+//! Start-up, wiring, ordered shutdown: the only place that names concrete stores and transports.
+
+mod dev;
+mod system;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Arbiter;
+use actix_web::web;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::actors::Actors;
+use crate::actors::context::{ActorContext, ActorSettings};
+use crate::api::server::{BoundServer, ServerOptions, bind_api, bind_metrics};
+use crate::api::{Api, ApiOptions, MetricsRenderer};
+use crate::config::Settings;
+use crate::domain::breaker::BreakerConfig;
+use crate::domain::target::TargetPolicy;
+use crate::store::cipher::{Cipher, CipherError};
+use crate::store::{self, Store, StoreError};
+use crate::telemetry::{self, LoggingError};
+use crate::transport::client::{AwcTransport, TransportConfig, TransportSetupError};
+use system::{SystemClock, SystemEntropy};
+
+/// Requests of the API that are under way when the engine stops may take so long to end.
+const API_SHUTDOWN: Duration = Duration::from_secs(10);
+/// Attempts may take up to their timeout (60 s at most), and their outcomes must reach the disk.
+const DRAIN_LIMIT: Duration = Duration::from_secs(75);
+
+/// Why the engine can't run.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The log settings are wrong.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// The master key is wrong or missing.
+    #[error(transparent)]
+    Cipher(#[from] CipherError),
+    /// Secrets can't be kept without one.
+    #[error(
+        "no master key: secrets are encrypted at rest. Make one with `openssl rand -base64 32`, keep it safe, and \
+         set it as RINGBACK_MASTER_KEY (or master_key in ringback.toml). For a trial, `serve --dev` makes one itself"
+    )]
+    NoMasterKey,
+    /// The database can't be used.
+    #[error("the database can't be used: {0}")]
+    Store(#[from] StoreError),
+    /// The outbound side can't be set up.
+    #[error(transparent)]
+    Transport(#[from] TransportSetupError),
+    /// The address can't be listened on.
+    #[error("can't listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A file of `--dev` can't be read or written.
+    #[error("can't use {path}: {error}")]
+    DevFile {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The system refused something else.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the engine until SIGTERM or SIGINT, then ends it in order.
+pub fn run(settings: Settings) -> Result<(), EngineError> {
+    telemetry::install_logging(&settings.log, settings.log_format)?;
+    let metrics: MetricsRenderer = Arc::new(telemetry::install_metrics());
+    // a wrong key, database or certificate file is refused before anything else happens
+    let cipher = cipher(&settings)?;
+    let store = store::open(&settings.database_url, cipher)?;
+    let transport = transport(&settings)?;
+    actix::System::new().block_on(serve(settings, store, Arc::new(transport), metrics))
+}
+
+async fn serve(
+    settings: Settings,
+    store: Arc<dyn Store>,
+    transport: Arc<AwcTransport>,
+    metrics: MetricsRenderer,
+) -> Result<(), EngineError> {
+    let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
+    let arbiters: Vec<Arbiter> = (0..parallelism).map(|_| Arbiter::new()).collect();
+    let handles = arbiters.iter().map(Arbiter::handle).collect();
+    let (pending, breakers_open) = (store.count_pending()?, store.open_breakers()?.len() as u64);
+    let context = ActorContext::new(
+        store,
+        transport,
+        Arc::new(SystemClock),
+        Arc::new(SystemEntropy),
+        actor_settings(&settings),
+    );
+    let actors = Actors::start(Arc::new(context), handles)?;
+
+    let own_metrics = settings.metrics_listen.is_some();
+    let options = ApiOptions {
+        admin_key: settings.admin_key.clone(),
+        target_policy: target_policy(&settings),
+        signature_header_prefix: settings.signature_header_prefix.clone(),
+        metrics: (!own_metrics).then(|| metrics.clone()),
+    };
+    let api = web::Data::new(Api::new(actors.handle.clone(), options));
+    let mut servers = vec![listen(settings.listen, parallelism, |options| bind_api(api.clone(), options))?];
+    if let Some(address) = settings.metrics_listen {
+        servers.push(listen(address, 1, |options| bind_metrics(metrics.clone(), options))?);
+    }
+    let address = servers[0].address;
+    let database = if settings.database_url.starts_with("sqlite:") { "sqlite" } else { "postgres" };
+    telemetry::EngineStarted { listen: address, database, pending, breakers_open, dev: settings.dev }.emit();
+    if settings.dev {
+        dev::greet(&settings, &actors.handle, address)?;
+    }
+    announce(address)?;
+    run_until_stopped(servers, &actors).await;
+    arbiters.iter().for_each(|arbiter| drop(arbiter.stop()));
+    Ok(())
+}
+
+/// The one line that programs wait for.
+fn announce(address: SocketAddr) -> Result<(), EngineError> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ringback listening on http://{address}")?;
+    Ok(out.flush()?)
+}
+
+async fn run_until_stopped(servers: Vec<BoundServer>, actors: &Actors) {
+    let handles: Vec<_> = servers.iter().map(|bound| bound.server.handle()).collect();
+    for bound in servers {
+        actix::spawn(bound.server);
+    }
+    let reason = stop_signal().await;
+    let begin = tokio::time::Instant::now();
+    telemetry::EngineStopping { reason }.emit();
+    for handle in handles {
+        handle.stop(true).await;
+    }
+    let drained = async {
+        tokio::select! {
+            () = actors.stop() => true,
+            () = tokio::time::sleep(DRAIN_LIMIT) => false,
+            _ = stop_signal() => false,
+        }
+    };
+    let abandoned_attempts = if drained.await { 0 } else { telemetry::gauges::Level::AttemptsInFlight.held() };
+    telemetry::EngineStopped { duration: begin.elapsed(), abandoned_attempts }.emit();
+}
+
+/// Waits for SIGTERM or SIGINT and says which it was.
+async fn stop_signal() -> &'static str {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        // without signals the process can only be killed, and that is safe
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+fn listen(
+    address: SocketAddr,
+    workers: usize,
+    bind: impl FnOnce(&ServerOptions) -> std::io::Result<BoundServer>,
+) -> Result<BoundServer, EngineError> {
+    let options = ServerOptions { listen: address, workers, shutdown_timeout: API_SHUTDOWN };
+    bind(&options).map_err(|error| EngineError::Listen { address, error })
+}
+
+fn cipher(settings: &Settings) -> Result<Cipher, EngineError> {
+    let key = match &settings.master_key {
+        Some(key) => key.clone(),
+        None if settings.dev => dev::master_key(&settings.database_url)?,
+        None => return Err(EngineError::NoMasterKey),
+    };
+    Ok(Cipher::from_master_key(&key)?)
+}
+
+fn transport(settings: &Settings) -> Result<AwcTransport, EngineError> {
+    let config = TransportConfig {
+        policy: target_policy(settings),
+        dns_servers: settings.dns_servers.clone(),
+        ca_file: settings.ca_file.clone(),
+    };
+    Ok(AwcTransport::new(config)?)
+}
+
+fn target_policy(settings: &Settings) -> TargetPolicy {
+    TargetPolicy {
+        allow_http: settings.allow_http,
+        allowed_networks: settings.allowed_networks.clone(),
+        own_addresses: std::iter::once(settings.listen).chain(settings.metrics_listen).collect(),
+    }
+}
+
+fn actor_settings(settings: &Settings) -> ActorSettings {
+    let delivery = &settings.delivery;
+    ActorSettings {
+        node: 0,
+        max_active_endpoints: delivery.max_active_endpoints,
+        payload_memory_bytes: delivery.payload_memory_bytes,
+        max_uncommitted_events: delivery.max_uncommitted_events,
+        max_uncommitted_bytes: delivery.max_uncommitted_bytes,
+        breaker: BreakerConfig {
+            failure_threshold: delivery.breaker_failure_threshold,
+            initial_pause: delivery.breaker_initial_pause,
+            max_pause: delivery.breaker_max_pause,
+        },
+        idle_linger: delivery.idle_linger,
+        header_prefix: settings.signature_header_prefix.clone(),
+        user_agent: concat!("Ringback/", env!("CARGO_PKG_VERSION")).to_owned(),
+    }
+}

@@ -1,0 +1,32 @@
+//! The machine's clock and its randomness: the only places that ask for them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::Rng;
+
+use crate::actors::context::Entropy;
+use crate::domain::time::{Clock, UnixMillis};
+
+/// The wall clock.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixMillis {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock that is passed to everything else")]
+        let now = SystemTime::now();
+        // before 1970 there are no webhooks
+        UnixMillis(0) + now.duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
+/// The system's source of randomness, through a generator that is fit for keys.
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn seed(&self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        #[expect(clippy::disallowed_methods, reason = "this is the randomness that is passed to everything else")]
+        rand::rng().fill_bytes(&mut seed);
+        seed
+    }
+}

@@ -1,0 +1,301 @@
+//! A world in which time jumps: the real actors in one thread, on a store in memory, with receivers that
+//! follow a script. A life ends like a process that is killed; the next one begins from the rows.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::Arbiter;
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use ringback::actors::Actors;
+use ringback::actors::context::{ActorContext, ActorSettings, Entropy};
+use ringback::actors::handle::{EngineHandle, Publication};
+use ringback::domain::attempt::{AttemptError, AttemptResult, Response};
+use ringback::domain::breaker::BreakerConfig;
+use ringback::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint};
+use ringback::domain::ids::{EndpointId, EventId, OrganizationId};
+use ringback::domain::retry::RetrySchedule;
+use ringback::domain::secret::Secret;
+use ringback::domain::time::{Clock, UnixMillis};
+use ringback::store::Store;
+use ringback::store::memory::MemoryStore;
+use ringback::transport::{AttemptRequest, Transport};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+/// When the world begins: 2025-06-15T15:06:40Z.
+pub const BEGIN: UnixMillis = UnixMillis(1_750_000_000_000);
+pub const ORGANIZATION: OrganizationId = OrganizationId(1);
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// How a receiver answers an attempt: after a delay, with a status or not at all.
+pub type Answer = (Duration, Result<u16, AttemptError>);
+type Script = Box<dyn Fn(UnixMillis) -> Answer + Send + Sync>;
+
+/// An attempt as its receiver saw it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub url: String,
+    pub at: UnixMillis,
+    pub event_id: String,
+    pub number: u32,
+    pub body: Bytes,
+}
+
+impl Seen {
+    /// Seconds since the world began.
+    pub fn second(&self) -> f64 {
+        self.at.since(BEGIN).as_secs_f64()
+    }
+}
+
+struct SimulatedClock {
+    begin: UnixMillis,
+    begin_instant: Instant,
+}
+
+impl Clock for SimulatedClock {
+    fn now(&self) -> UnixMillis {
+        self.begin + self.begin_instant.elapsed()
+    }
+}
+
+struct SeededEntropy(AtomicU64);
+
+impl Entropy for SeededEntropy {
+    fn seed(&self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        seed
+    }
+}
+
+/// Receivers that follow a script, and remember what they saw.
+pub struct ScriptedTransport {
+    scripts: Mutex<HashMap<String, Arc<Script>>>,
+    seen: Mutex<Vec<Seen>>,
+    clock: Mutex<Option<Arc<SimulatedClock>>>,
+}
+
+impl ScriptedTransport {
+    fn now(&self) -> UnixMillis {
+        self.clock.lock().unwrap().as_ref().expect("a life has begun").now()
+    }
+}
+
+impl Transport for ScriptedTransport {
+    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, AttemptResult> {
+        let now = self.now();
+        let header = |name: &str| {
+            let found = request.headers.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.clone()).expect("every request has it")
+        };
+        self.seen.lock().unwrap().push(Seen {
+            url: request.url.to_string(),
+            at: now,
+            event_id: header("webhook-id"),
+            number: header("x-callintel-attempt").parse().expect("a number"),
+            body: request.body.clone(),
+        });
+        let script = self.scripts.lock().unwrap()[request.url.as_ref()].clone();
+        let (latency, answer) = script(now);
+        Box::pin(async move {
+            let begin = Instant::now();
+            let answer = match latency > request.timeout {
+                true => Err(AttemptError::Timeout),
+                false => answer,
+            };
+            pass(latency.min(request.timeout)).await;
+            let answer = answer.map(|status| Response { status, headers: Vec::new(), body: Bytes::new() });
+            AttemptResult { answer, duration: begin.elapsed() }
+        })
+    }
+}
+
+/// Lets simulated time pass: everything that is due by then happens first.
+pub async fn pass(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// What outlives the process.
+pub struct World {
+    pub store: Arc<MemoryStore>,
+    transport: Arc<ScriptedTransport>,
+    now: Mutex<UnixMillis>,
+    seeds: AtomicU64,
+    pub settings: ActorSettings,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let transport = ScriptedTransport {
+            scripts: Mutex::default(),
+            seen: Mutex::default(),
+            clock: Mutex::default(),
+        };
+        Self {
+            store: Arc::new(MemoryStore::default()),
+            transport: Arc::new(transport),
+            now: Mutex::new(BEGIN),
+            seeds: AtomicU64::new(1),
+            settings: settings(),
+        }
+    }
+
+    /// Adds a receiver that follows a script, and an endpoint that points to it.
+    pub fn endpoint(&self, id: i64, script: impl Fn(UnixMillis) -> Answer + Send + Sync + 'static) -> Endpoint {
+        let endpoint = endpoint(id);
+        self.script(id, script);
+        self.store.create_endpoint(&endpoint).unwrap();
+        endpoint
+    }
+
+    /// Replaces a receiver's script.
+    pub fn script(&self, id: i64, script: impl Fn(UnixMillis) -> Answer + Send + Sync + 'static) {
+        let script: Arc<Script> = Arc::new(Box::new(script));
+        self.transport.scripts.lock().unwrap().insert(url(id), script);
+    }
+
+    /// One life of the process; when `live` ends, so does the process, at once and without a word.
+    pub fn live<F>(&self, live: F)
+    where
+        F: AsyncFnOnce(Life),
+    {
+        let begin = *self.now.lock().unwrap();
+        let system = actix::System::with_tokio_rt(|| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().start_paused(true).build().unwrap()
+        });
+        let end = system.block_on(async {
+            let clock = Arc::new(SimulatedClock { begin, begin_instant: Instant::now() });
+            *self.transport.clock.lock().unwrap() = Some(clock.clone());
+            let seed = self.seeds.fetch_add(1_000_000, Ordering::Relaxed);
+            let context = ActorContext::new(
+                self.store.clone(),
+                self.transport.clone(),
+                clock.clone(),
+                Arc::new(SeededEntropy(AtomicU64::new(seed))),
+                self.settings.clone(),
+            );
+            let actors = Actors::start(Arc::new(context), vec![Arbiter::current()]).unwrap();
+            live(Life { actors, clock: clock.clone() }).await;
+            clock.now()
+        });
+        *self.now.lock().unwrap() = end;
+    }
+
+    /// What the receiver of an endpoint saw so far.
+    pub fn seen(&self, id: i64) -> Vec<Seen> {
+        let url = url(id);
+        self.transport.seen.lock().unwrap().iter().filter(|seen| seen.url == url).cloned().collect()
+    }
+}
+
+/// A running engine.
+pub struct Life {
+    pub actors: Actors,
+    clock: Arc<SimulatedClock>,
+}
+
+impl Life {
+    pub fn engine(&self) -> &EngineHandle {
+        &self.actors.handle
+    }
+
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// Publishes an event and returns its id.
+    pub async fn publish(&self, event_type: &str, data: &str) -> EventId {
+        let now = self.now();
+        let publication = Publication {
+            organization_id: ORGANIZATION,
+            event_type: event_type.to_owned(),
+            timestamp: now.to_string(),
+            occurred_at: now,
+            data: RawValue::from_string(data.to_owned()).unwrap(),
+            idempotency: None,
+        };
+        self.engine().publish(publication).await.unwrap().event.id
+    }
+
+    /// Lets time pass until an instant of the world.
+    pub async fn until(&self, at: UnixMillis) {
+        pass(at.since(self.now())).await;
+    }
+
+    /// Waits until something holds; it must within a simulated hour.
+    pub async fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
+        let end = self.now() + Duration::from_secs(3600);
+        while !holds() {
+            assert!(self.now() < end, "not within an hour: {what}");
+            pass(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+pub fn url(id: i64) -> String {
+    format!("https://receiver-{id}.example/hook")
+}
+
+/// An endpoint with the contract's defaults.
+pub fn endpoint(id: i64) -> Endpoint {
+    Endpoint {
+        id: EndpointId(id),
+        organization_id: ORGANIZATION,
+        url: url(id),
+        description: None,
+        active: true,
+        disabled_reason: None,
+        disabled_at: None,
+        events: Vec::new(),
+        filter: None,
+        timeout: DEFAULT_TIMEOUT,
+        retry: RetrySchedule::default(),
+        retry_on: Default::default(),
+        headers: Vec::new(),
+        rate_limit: None,
+        max_in_flight: DEFAULT_MAX_IN_FLIGHT,
+        ordered: false,
+        secret: Secret::new(SECRET.to_owned()),
+        previous_secret: None,
+        created_at: BEGIN,
+        updated_at: BEGIN,
+        version: 1,
+    }
+}
+
+pub fn settings() -> ActorSettings {
+    ActorSettings {
+        node: 0,
+        max_active_endpoints: 1_000,
+        payload_memory_bytes: 64 * 1024 * 1024,
+        max_uncommitted_events: 1_000,
+        max_uncommitted_bytes: 16 * 1024 * 1024,
+        breaker: BreakerConfig {
+            failure_threshold: 8,
+            initial_pause: Duration::from_secs(5),
+            max_pause: Duration::from_secs(600),
+        },
+        idle_linger: Duration::from_secs(5),
+        header_prefix: "x-callintel".to_owned(),
+        user_agent: "Ringback/simulated".to_owned(),
+    }
+}
+
+/// Answers at once.
+pub fn always(status: u16) -> impl Fn(UnixMillis) -> Answer + Send + Sync {
+    move |_| (Duration::from_millis(3), Ok(status))
+}
+
+/// Refuses connections until an instant, and works from then on.
+pub fn down_until(at: UnixMillis) -> impl Fn(UnixMillis) -> Answer + Send + Sync {
+    move |now| match now < at {
+        true => (Duration::from_millis(3), Err(AttemptError::ConnectionRefused)),
+        false => (Duration::from_millis(3), Ok(200)),
+    }
+}
+
