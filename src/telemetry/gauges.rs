@@ -1,8 +1,13 @@
 //! Things alive now. What can be dropped midway is counted by a guard ([`Level::hold`]).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use metrics::Gauge;
 
 use super::metrics::METRICS;
+
+/// Guards alive, by the place of the gauge in [`Level`]: a gauge itself can't be read back.
+static HELD: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
 
 /// One gauge of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +44,13 @@ impl Level {
     #[must_use = "counts only while it is held"]
     pub fn hold(self) -> Held {
         self.add(1);
+        HELD[self as usize].fetch_add(1, Ordering::Relaxed);
         Held(self)
+    }
+
+    /// How many guards are alive.
+    pub fn held(self) -> usize {
+        HELD[self as usize].load(Ordering::Relaxed)
     }
 
     fn gauge(self) -> &'static Gauge {
@@ -58,6 +69,20 @@ pub struct Held(Level);
 
 impl Drop for Held {
     fn drop(&mut self) {
+        HELD[self.0 as usize].fetch_sub(1, Ordering::Relaxed);
         self.0.subtract(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_counts_for_as_long_as_it_lives() {
+        let guard = Level::EndpointsActive.hold();
+        let with = Level::EndpointsActive.held();
+        drop(guard);
+        assert_eq!(Level::EndpointsActive.held() + 1, with);
     }
 }

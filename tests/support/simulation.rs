@@ -130,11 +130,8 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let transport = ScriptedTransport {
-            scripts: Mutex::default(),
-            seen: Mutex::default(),
-            clock: Mutex::default(),
-        };
+        let transport =
+            ScriptedTransport { scripts: Mutex::default(), seen: Mutex::default(), clock: Mutex::default() };
         Self {
             store: Arc::new(MemoryStore::default()),
             transport: Arc::new(transport),
@@ -300,4 +297,3 @@ pub fn down_until(at: UnixMillis) -> impl Fn(UnixMillis) -> Answer + Send + Sync
         false => (Duration::from_millis(3), Ok(200)),
     }
 }
-

@@ -1,0 +1,219 @@
+//! The real binary, against an engine that is played here.
+
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringback::domain::ids::EventId;
+use ringback::domain::secret::Secret;
+use ringback::domain::signing::SigningKey;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn ringback(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
+    command.args(args).current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An engine that answers every request the same, and tells what it was asked.
+fn play_engine(status: &'static str, answer: String) -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, requests) = channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let request = read_request(&mut stream);
+            let length = answer.len();
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all(format!("{head}{answer}").as_bytes());
+            let _ = asked.send(request);
+        }
+    });
+    (address, requests)
+}
+
+fn read_request(stream: &mut TcpStream) -> String {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    let _ = reader.read_exact(&mut body);
+    head + &text(&body)
+}
+
+/// Ends the process when the test does.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads lines until one holds `wanted`; returns all of them.
+fn read_until(lines: &mut BufReader<ChildStdout>, wanted: &str) -> String {
+    let mut read = String::new();
+    while !read.contains(wanted) {
+        let mut line = String::new();
+        let count = lines.read_line(&mut line).unwrap();
+        assert!(count > 0, "`{wanted}` did not come in: {read}");
+        read.push_str(&line);
+    }
+    read
+}
+
+fn address_in(line: &str) -> SocketAddr {
+    let rest = line.split("listening on http://").nth(1).unwrap();
+    rest.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Posts to a receiver as the engine would.
+fn deliver(to: SocketAddr, body: &str, signed_with: &str) -> String {
+    let key = SigningKey::new(&Secret::new(signed_with.to_owned()));
+    let bytes = Bytes::copy_from_slice(body.as_bytes());
+    #[expect(clippy::disallowed_methods, reason = "a receiver checks the timestamp against the machine's clock")]
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let id = EventId(99);
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\ncontent-length: {}\r\nwebhook-id: {id}\r\n\
+         webhook-timestamp: {seconds}\r\nwebhook-signature: {}\r\nx-callintel-signature: {}\r\n\
+         x-callintel-delivery: dlv_1\r\nx-callintel-attempt: 3\r\n\r\n{body}",
+        body.len(),
+        key.sign_standard(id, seconds, &bytes),
+        key.sign_document(&bytes),
+    );
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn listen_registers_itself_verifies_what_arrives_and_deletes_its_webhook_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ringback.db.dev-key"), "rbk_dev\n").unwrap();
+    let (engine, requests) =
+        play_engine("201 Created", format!("{{\"id\":\"wh_1\",\"secret\":\"{SECRET}\",\"more\":true}}"));
+    let args =
+        ["listen", "--listen", "127.0.0.1:0", "--engine", &engine, "--events", "call.*", "--fail-first", "1"];
+    let child = ringback(folder.path(), &args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Running(child);
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap());
+    let started = read_until(&mut lines, "listening on");
+    let address = address_in(&started);
+    assert!(started.contains("registered wh_1 for call.*"), "{started}");
+    let registration = requests.recv_timeout(PATIENCE).unwrap();
+    assert!(registration.starts_with("POST /v1/webhooks HTTP/1.1\r\n"), "{registration}");
+    assert!(registration.to_ascii_lowercase().contains("authorization: bearer rbk_dev\r\n"), "{registration}");
+    assert!(registration.contains(&format!("\"url\":\"http://{address}/\"")), "{registration}");
+
+    let body = "{\"event_type\":\"call.completed\",\"data\":{\"n\":1e400}}";
+    assert!(deliver(address, body, SECRET).starts_with("HTTP/1.1 503"));
+    let shown = read_until(&mut lines, "\n}\n");
+    for part in ["call.completed", "dlv_1", "attempt 3", "✓ webhook-signature", "✓ x-callintel-signature", "1e400"]
+    {
+        assert!(shown.contains(part), "{part} is missing in {shown}");
+    }
+    assert!(deliver(address, body, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").starts_with("HTTP/1.1 200"));
+    let shown = read_until(&mut lines, "\n}\n");
+    assert!(shown.contains("✗ webhook-signature") && shown.contains("✗ x-callintel-signature"), "{shown}");
+
+    Command::new("kill").args(["-INT", &child.0.id().to_string()]).status().unwrap();
+    let deletion = requests.recv_timeout(PATIENCE).unwrap();
+    assert!(deletion.starts_with("DELETE /v1/webhooks/wh_1 HTTP/1.1\r\n"), "{deletion}");
+    assert!(child.0.wait().unwrap().success());
+}
+
+#[test]
+fn trigger_publishes_the_sample_and_prints_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, requests) = play_engine("202 Accepted", String::from("{\"id\":\"msg_1\",\"deliveries\":1}"));
+    let args = ["trigger", "call.completed", "--engine", &engine, "--key", "rbk_k"];
+    let output = ringback(folder.path(), &args).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "{\n  \"id\": \"msg_1\",\n  \"deliveries\": 1\n}\n");
+    let request = requests.recv_timeout(PATIENCE).unwrap();
+    assert!(request.starts_with("POST /v1/events HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("{\"event_type\":\"call.completed\",\"data\":{"), "{request}");
+}
+
+#[test]
+fn trigger_tells_what_the_engine_found_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _requests) =
+        play_engine("401 Unauthorized", String::from("{\"code\":\"unauthorized\",\"detail\":\"unknown key\"}"));
+    let args = ["trigger", "call.completed", "--engine", &engine, "--key", "rbk_k"];
+    let output = ringback(folder.path(), &args).output().unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("does not accept this key: unknown key"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn trigger_without_a_key_says_where_keys_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = ringback(folder.path(), &["trigger", "call.completed"]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("ringback serve --dev"), "{}", text(&output.stderr));
+}
+
+fn serve_with(variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    ringback(folder.path(), &["serve"]).envs(variables.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn serve_refuses_wrong_settings_and_names_every_mistake() {
+    let output = serve_with(&[("RINGBACK_LISTN", "x"), ("RINGBACK_ADMIN_KEY", "short"), ("RINGBACK_LOG", "inof")]);
+    assert!(!output.status.success());
+    let told = text(&output.stderr);
+    for part in ["RINGBACK_LISTN", "did you mean `RINGBACK_LISTEN`", "RINGBACK_ADMIN_KEY", "RINGBACK_LOG"] {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+    assert!(output.stdout.is_empty(), "standard output belongs to the readiness line");
+}
+
+#[test]
+fn serve_refuses_to_start_without_a_master_key() {
+    let output = serve_with(&[]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("master_key is missing"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn config_check_prints_what_is_in_effect_and_where_it_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ringback.toml"), "log = \"warn\"\n").unwrap();
+    let output = ringback(folder.path(), &["config", "check", "--dev"])
+        .env("RINGBACK_ADMIN_KEY", "a-secret-that-is-long-enough")
+        .output()
+        .unwrap();
+    let told = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(told.lines().any(|line| line.starts_with("log = \"warn\"") && line.contains("ringback.toml, line 1")));
+    assert!(told.lines().any(|line| line.starts_with("admin_key") && line.ends_with("RINGBACK_ADMIN_KEY")));
+    assert!(!told.contains("a-secret"), "{told}");
+}
