@@ -7,7 +7,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
-use rand::Rng;
 
 use super::EngineError;
 use super::system::SystemEntropy;

@@ -23,7 +23,7 @@ use crate::domain::target::TargetPolicy;
 use crate::store::cipher::{Cipher, CipherError};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::{self, LoggingError};
-use crate::transport::client::{AwcTransport, TransportConfig, TransportSetupError};
+use crate::transport::{AwcTransport, TransportConfig, TransportSetupError};
 use system::{SystemClock, SystemEntropy};
 
 /// Requests of the API that are under way when the engine stops may take so long to end.
@@ -76,7 +76,7 @@ pub enum EngineError {
 /// Runs the engine until SIGTERM or SIGINT, then ends it in order.
 pub fn run(settings: Settings) -> Result<(), EngineError> {
     telemetry::install_logging(&settings.log, settings.log_format)?;
-    let metrics: MetricsRenderer = Arc::new(telemetry::install_metrics());
+    let metrics: MetricsRenderer = telemetry::install_metrics();
     // a wrong key, database or certificate file is refused before anything else happens
     let cipher = cipher(&settings)?;
     let store = store::open(&settings.database_url, cipher)?;
@@ -123,7 +123,9 @@ async fn serve(
     }
     announce(address)?;
     run_until_stopped(servers, &actors).await;
-    arbiters.iter().for_each(|arbiter| drop(arbiter.stop()));
+    for arbiter in &arbiters {
+        arbiter.stop();
+    }
     Ok(())
 }
 
