@@ -167,6 +167,42 @@ async fn a_name_is_looked_up_fully_qualified_at_the_configured_servers() {
 }
 
 #[actix_rt::test]
+async fn where_one_address_of_a_name_refuses_the_next_one_is_tried() {
+    let receiver = Receiver::answering(OK);
+    for addresses in [[2, 1], [1, 2]] {
+        let names =
+            NameServer::start(move |_| Some(addresses.map(|last| IpAddr::from([127, 0, 0, last])).to_vec()));
+        let transport = transport(TransportConfig {
+            policy: loopback_policy(),
+            dns_servers: vec![names.address],
+            ..TransportConfig::default()
+        });
+        let url = format!("http://two.example:{}/", receiver.address.port());
+        assert_eq!(status(&attempt(&transport, &url).await), 200);
+    }
+}
+
+#[test]
+fn every_thread_can_make_attempts_with_clones_of_one_transport() {
+    let receiver = Receiver::answering(OK);
+    let transport = open_transport();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let (transport, url) = (transport.clone(), receiver.url());
+            scope.spawn(move || {
+                // two runtimes after one another on one thread share nothing
+                for _ in 0..2 {
+                    actix_rt::System::new().block_on(async {
+                        assert_eq!(status(&attempt(&transport, &url).await), 200);
+                    });
+                }
+            });
+        }
+    });
+    assert_eq!(receiver.connections(), 6);
+}
+
+#[actix_rt::test]
 async fn a_name_server_that_never_answers_is_a_dns_failure_or_a_timeout_whichever_is_first() {
     let silent = NameServer::start(|_| None);
     let transport = transport(TransportConfig {
