@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -42,6 +44,9 @@ const READER_PRAGMAS: &str = "
     PRAGMA cache_size = -8192;
     PRAGMA temp_store = MEMORY;
 ";
+/// How long a start waits for another process to let go of the file.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(50);
 const READERS: ReaderOptions = ReaderOptions { max_size: 4, test_on_check_out: false };
 
 /// Opens the database file, and makes it when it is new.
@@ -109,18 +114,25 @@ fn check_path(path: &str) -> StoreResult<PathBuf> {
     }
 }
 
-/// Takes the lock that keeps a second process away; held as long as the file is open.
+/// Takes the lock that keeps a second process away; held as long as the file is open. One that is about to stop
+/// is waited for.
 fn lock(path: &Path) -> StoreResult<File> {
     let lock_path = PathBuf::from(format!("{}.lock", path.display()));
     let in_the_way = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", lock_path.display()));
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(in_the_way)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Refused(format!(
-            "another process uses the database {}; stop it first, or give this one another file",
-            path.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(in_the_way(error)),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Refused(format!(
+                    "another process uses the database {}; stop it first, or give this one another file",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(in_the_way(error)),
+        }
     }
 }
 

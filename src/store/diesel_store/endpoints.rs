@@ -6,7 +6,7 @@ use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
 use super::super::{EndpointStart, PageRequest, StoreError, StoreResult};
-use super::sql_limit;
+use super::{sql_limit, without_time_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::health::EndpointHealth;
@@ -101,6 +101,7 @@ pub(super) fn cancel_pending(
     endpoint_id: EndpointId,
     now: UnixMillis,
 ) -> StoreResult<usize> {
+    without_time_limit(connection)?;
     let pending = deliveries::table
         .filter(deliveries::endpoint_id.eq(endpoint_id.0))
         .filter(deliveries::organization_id.eq(organization_id.0))
