@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{Integer, Text};
 use diesel::upsert::excluded;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
@@ -49,6 +49,20 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 const READERS: ReaderOptions = ReaderOptions { max_size: 4, test_on_check_out: false };
 
+const SYNCHRONOUS_FULL: i32 = 2;
+
+#[derive(QueryableByName)]
+struct JournalMode {
+    #[diesel(sql_type = Text)]
+    journal_mode: String,
+}
+
+#[derive(QueryableByName)]
+struct Synchronous {
+    #[diesel(sql_type = Integer)]
+    synchronous: i32,
+}
+
 /// Opens the database file, and makes it when it is new.
 pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let path = check_path(path)?;
@@ -58,6 +72,7 @@ pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let mut connection = opener.open_writer()?;
     if let AnyConnection::Sqlite(sqlite) = &mut connection {
         check_version(sqlite)?;
+        check_durability(sqlite)?;
         migrate(sqlite, MIGRATIONS)?;
     }
     let readers = Readers::new(Arc::clone(&opener), &READERS);
@@ -159,6 +174,19 @@ fn check_version(sqlite: &mut SqliteConnection) -> StoreResult<()> {
         )));
     }
     Ok(())
+}
+
+/// A pragma that is not obeyed is no error to SQLite: a file system without shared memory keeps the old journal.
+fn check_durability(sqlite: &mut SqliteConnection) -> StoreResult<()> {
+    let JournalMode { journal_mode } = diesel::sql_query("PRAGMA journal_mode").get_result(sqlite)?;
+    let Synchronous { synchronous } = diesel::sql_query("PRAGMA synchronous").get_result(sqlite)?;
+    if journal_mode == "wal" && synchronous == SYNCHRONOUS_FULL {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "SQLite can't keep a write-ahead log here (journal mode {journal_mode}); put the database on a local file \
+         system"
+    )))
 }
 
 /// Inserts events with their deliveries. A loop of single inserts: the statements stay prepared, and several

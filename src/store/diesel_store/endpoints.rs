@@ -8,7 +8,7 @@ use super::super::schema::{deliveries, endpoint_health, endpoints};
 use super::super::{EndpointStart, PageRequest, StoreError, StoreResult};
 use super::{sql_limit, without_time_limit};
 use crate::domain::delivery::DeliveryStatus;
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -148,7 +148,6 @@ pub(super) fn disable_gone(
     gone: &[(OrganizationId, EndpointId)],
     now: UnixMillis,
 ) -> StoreResult<Vec<Endpoint>> {
-    use crate::domain::endpoint::DisabledReason;
     let mut disabled = Vec::new();
     for &(organization_id, id) in gone {
         let active = endpoints::table
