@@ -206,7 +206,7 @@ fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Duration) {
             NextStep::RetryAt(_) => continue,
         };
         if *recorded {
-            telemetry::DeliveryFinished { outcome: outcome.as_str(), count: 1 }.emit();
+            telemetry::DeliveryFinished { outcome, count: 1 }.emit();
         }
     }
     telemetry::CommitFinished { rows, duration: took }.emit();

@@ -1,4 +1,7 @@
 //! One struct for each thing that happens. `emit` is all that its place needs to call.
+//!
+//! The targets of the log lines are [`INGEST`], [`DELIVERY`], [`STORE`] and [`ENGINE`], whatever module emits
+//! them: `RINGBACK_LOG=info,ringback::delivery=debug` shows every attempt.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,8 +11,18 @@ use tracing::{debug, error, info, warn};
 use super::gauges::Level;
 use super::metrics::{METRICS, count_http_request};
 use crate::domain::attempt::AttemptResult;
+use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
+
+/// Target of what happens to events before they are deliveries.
+pub const INGEST: &str = "ringback::ingest";
+/// Target of attempts, breakers and supervisors.
+pub const DELIVERY: &str = "ringback::delivery";
+/// Target of commits and the database.
+pub const STORE: &str = "ringback::store";
+/// Target of start and stop.
+pub const ENGINE: &str = "ringback::engine";
 
 /// An event and its deliveries are committed.
 pub struct EventAccepted<'a> {
@@ -29,6 +42,7 @@ impl EventAccepted<'_> {
         METRICS.accepted(self.event_type).increment(1);
         Level::DeliveriesPending.add(self.deliveries as u64);
         debug!(
+            target: INGEST,
             organization = %self.organization_id, event = %self.event_id, event_type = self.event_type,
             deliveries = self.deliveries, "event accepted"
         );
@@ -81,6 +95,7 @@ impl AttemptFinished {
         METRICS.attempts(self.outcome).increment(1);
         METRICS.attempt_duration.record(self.duration.as_secs_f64());
         debug!(
+            target: DELIVERY,
             organization = %self.organization_id, webhook = %self.endpoint_id, delivery = %self.delivery_id,
             number = self.number, outcome = self.outcome, duration_ms = self.duration.as_millis() as u64,
             response_code = self.response_code, error = self.error, "attempt finished"
@@ -105,8 +120,8 @@ pub fn attempt_outcome(result: &AttemptResult) -> &'static str {
 
 /// A delivery reached its end, committed.
 pub struct DeliveryFinished {
-    /// `success`, `failed` or `cancelled`: [`crate::domain::delivery::DeliveryStatus::as_str`].
-    pub outcome: &'static str,
+    /// Which end: pending is none, and counts nothing.
+    pub outcome: DeliveryStatus,
     /// How many ended so; a deleted webhook cancels many at once.
     pub count: u64,
 }
@@ -114,7 +129,13 @@ pub struct DeliveryFinished {
 impl DeliveryFinished {
     /// Counts it; pending deliveries shrink. The attempt before it has written the line.
     pub fn emit(&self) {
-        METRICS.deliveries(self.outcome).increment(self.count);
+        let counter = match self.outcome {
+            DeliveryStatus::Success => &METRICS.delivered,
+            DeliveryStatus::Failed => &METRICS.failed,
+            DeliveryStatus::Cancelled => &METRICS.cancelled,
+            DeliveryStatus::Pending => return,
+        };
+        counter.increment(self.count);
         Level::DeliveriesPending.subtract(self.count);
     }
 }
@@ -146,7 +167,7 @@ impl CommitFinished {
         METRICS.batch_rows.record(self.rows as f64);
         METRICS.commit.record(self.duration.as_secs_f64());
         if self.duration >= Duration::from_secs(2) {
-            warn!(rows = self.rows, duration_ms = self.duration.as_millis() as u64, "slow commit");
+            warn!(target: STORE, rows = self.rows, duration_ms = self.duration.as_millis() as u64, "slow commit");
         }
     }
 }
@@ -185,10 +206,10 @@ impl BreakerOpened {
     pub fn emit(&self) {
         let (organization, webhook, probe_at) = (self.organization_id, self.endpoint_id, self.probe_at);
         if self.again {
-            debug!(%organization, %webhook, %probe_at, "probe failed, breaker stays open");
+            debug!(target: DELIVERY, %organization, %webhook, %probe_at, "probe failed, breaker stays open");
         } else {
             Level::BreakersOpen.add(1);
-            warn!(%organization, %webhook, %probe_at, "breaker opened, deliveries wait");
+            warn!(target: DELIVERY, %organization, %webhook, %probe_at, "breaker opened, deliveries wait");
         }
     }
 }
@@ -208,6 +229,7 @@ impl BreakerClosed {
     pub fn emit(&self) {
         Level::BreakersOpen.subtract(1);
         info!(
+            target: DELIVERY,
             organization = %self.organization_id, webhook = %self.endpoint_id, reason = self.reason,
             "breaker closed"
         );
@@ -228,6 +250,7 @@ impl EndpointDisabled<'_> {
     /// Writes a warning.
     pub fn emit(&self) {
         warn!(
+            target: DELIVERY,
             organization = %self.organization_id, webhook = %self.endpoint_id, reason = self.reason,
             "webhook disabled"
         );
@@ -246,6 +269,7 @@ impl SupervisorLost {
     /// Writes an error: it is a defect of ours.
     pub fn emit(&self) {
         error!(
+            target: DELIVERY,
             organization = %self.organization_id, webhook = %self.endpoint_id,
             "supervisor lost, starting another from the database"
         );
@@ -266,6 +290,7 @@ impl StoreUnavailable<'_> {
     /// Writes an error.
     pub fn emit(&self) {
         error!(
+            target: STORE,
             operation = self.operation, error = %self.error, retry_in_ms = self.retry_in.as_millis() as u64,
             "database not available"
         );
@@ -281,7 +306,7 @@ pub struct StoreRecovered {
 impl StoreRecovered {
     /// Writes a line.
     pub fn emit(&self) {
-        info!(outage_ms = self.outage.as_millis() as u64, "database available again");
+        info!(target: STORE, outage_ms = self.outage.as_millis() as u64, "database available again");
     }
 }
 
@@ -297,6 +322,7 @@ impl IngestOverloaded {
     /// Writes a warning; call it when the condition begins, not for each refusal.
     pub fn emit(&self) {
         warn!(
+            target: INGEST,
             uncommitted_events = self.uncommitted_events,
             uncommitted_bytes = self.uncommitted_bytes,
             "publishers are refused until commits catch up"
@@ -325,11 +351,12 @@ impl EngineStarted<'_> {
         Level::BreakersOpen.set(self.breakers_open);
         let version = env!("CARGO_PKG_VERSION");
         info!(
+            target: ENGINE,
             version, listen = %self.listen, database = self.database, pending = self.pending,
             breakers_open = self.breakers_open, "engine started"
         );
         if self.dev {
-            warn!("--dev: http and private targets are allowed; not for production");
+            warn!(target: ENGINE, "--dev: http and private targets are allowed; not for production");
         }
     }
 }
@@ -343,7 +370,7 @@ pub struct EngineStopping<'a> {
 impl EngineStopping<'_> {
     /// Writes a line.
     pub fn emit(&self) {
-        info!(reason = self.reason, "stopping: no new events, attempts in flight end first");
+        info!(target: ENGINE, reason = self.reason, "stopping: no new events, attempts in flight end first");
     }
 }
 
@@ -359,7 +386,7 @@ impl EngineStopped {
     /// Writes a line.
     pub fn emit(&self) {
         let duration_ms = self.duration.as_millis() as u64;
-        info!(duration_ms, abandoned_attempts = self.abandoned_attempts, "engine stopped");
+        info!(target: ENGINE, duration_ms, abandoned_attempts = self.abandoned_attempts, "engine stopped");
     }
 }
 

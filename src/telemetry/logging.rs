@@ -15,7 +15,7 @@ pub enum LoggingError {
     /// The filter is no list of levels and targets.
     #[error(
         "`{directive}` is no log filter: expects a level (error, warn, info, debug, trace, off) or a list like \
-         info,ringback::actors=debug"
+         info,ringback::delivery=debug"
     )]
     Filter {
         /// The part that is wrong.
@@ -41,7 +41,14 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
             return Err(LoggingError::Filter { directive: (*directive).to_owned() });
         }
     }
-    EnvFilter::try_new(directives.join(",")).map_err(|_| LoggingError::Filter { directive: filter.to_owned() })
+    let mut filter = directives.join(",");
+    // actix tells of each worker that starts: five lines that say nothing beside ours
+    if directives.iter().any(|directive| directive.eq_ignore_ascii_case("info"))
+        && !filter.contains("actix_server")
+    {
+        filter.push_str(",actix_server=warn");
+    }
+    EnvFilter::try_new(&filter).map_err(|_| LoggingError::Filter { directive: filter })
 }
 
 /// Starts logging for the whole process.
@@ -61,7 +68,7 @@ mod tests {
 
     #[test]
     fn levels_and_targets_are_filters() {
-        for filter in ["info", "WARN", "off", "info,ringback=debug", "warn, ringback::actors=trace"] {
+        for filter in ["info", "WARN", "off", "info,ringback=debug", "warn, ringback::delivery=trace"] {
             assert!(parse_filter(filter).is_ok(), "{filter}");
         }
     }

@@ -44,7 +44,9 @@ pub(super) struct Metrics {
     /// `None` in tests that could not build a recorder.
     handle: Option<PrometheusHandle>,
     accepted: Labelled,
-    deliveries: Labelled,
+    pub delivered: Counter,
+    pub failed: Counter,
+    pub cancelled: Counter,
     attempts: Labelled,
     pub attempt_duration: Histogram,
     pub delivery_latency: Histogram,
@@ -59,6 +61,7 @@ pub(super) struct Metrics {
 /// A counter for each known value of its one label.
 struct Labelled {
     known: HashMap<&'static str, Counter>,
+    /// Counts what is not known.
     other: Counter,
 }
 
@@ -98,7 +101,9 @@ impl Metrics {
         Self {
             handle,
             accepted: Labelled::register(ACCEPTED, "event_type", event_types.map(|event_type| event_type.name)),
-            deliveries: Labelled::register(DELIVERIES, "outcome", ["success", "failed", "cancelled"].into_iter()),
+            delivered: metrics::counter!(DELIVERIES, "outcome" => "success"),
+            failed: metrics::counter!(DELIVERIES, "outcome" => "failed"),
+            cancelled: metrics::counter!(DELIVERIES, "outcome" => "cancelled"),
             attempts: Labelled::register(
                 ATTEMPTS,
                 "outcome",
@@ -117,10 +122,6 @@ impl Metrics {
 
     pub(super) fn accepted(&self, event_type: &str) -> &Counter {
         self.accepted.get(event_type)
-    }
-
-    pub(super) fn deliveries(&self, outcome: &str) -> &Counter {
-        self.deliveries.get(outcome)
     }
 
     pub(super) fn attempts(&self, outcome: &str) -> &Counter {

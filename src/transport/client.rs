@@ -4,7 +4,7 @@
 //! `http:`, one for `https:` (TLS is spoken below awc, see `stream`). Attempts run inside a `LocalSet`, as every
 //! actix arbiter is one: awc spawns local tasks.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use awc::http::header::HOST;
 use awc::{Client, ClientResponse, Connector};
-use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use hickory_resolver::net::NetError;
 use rustls::ClientConfig;
@@ -31,14 +31,14 @@ use super::{AttemptRequest, Transport, excerpt, tls};
 use crate::domain::attempt::{AttemptError, AttemptResult, Response};
 use crate::domain::target::TargetPolicy;
 
-/// An idle connection is used again for this long. Short, because common receivers close after 5 to 75 s, and
-/// each side closing at its own time is what makes requests meet a dead connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// An idle connection is used again for this long. Receivers close theirs after 2 to 75 s; one that does so just
+/// as a request is sent costs a second connection, see [`exchange`].
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// No connection is used for longer, so that a receiver that moved is followed.
 const LIFETIME: Duration = Duration::from_secs(75);
 /// How often a thread lets go of idle connections: awc itself drops one only when its host is asked again. Every
 /// idle connection is closed within two of these.
-const SWEEP: Duration = Duration::from_secs(15);
+const SWEEP: Duration = Duration::from_secs(30);
 /// Set on what awc would time out itself; the attempt's own timeout is always shorter.
 const NEVER: Duration = Duration::from_secs(3600);
 /// Parsed URLs that a thread remembers.
@@ -88,7 +88,7 @@ struct ThreadClients {
     tls: Arc<ClientConfig>,
     pair: RefCell<Rc<ClientPair>>,
     targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
-    used: RefCell<bool>,
+    used: Cell<bool>,
 }
 
 struct ClientPair {
@@ -120,7 +120,7 @@ impl Transport for AwcTransport {
         Box::pin(async move {
             let started = Instant::now();
             let limit = request.timeout;
-            let outcome = timeout(limit, exchange(&shared, request)).await.unwrap_or(Err(AttemptError::Timeout));
+            let outcome = timeout(limit, exchange(&shared, &request)).await.unwrap_or(Err(AttemptError::Timeout));
             let duration = started.elapsed();
             let answer = match outcome {
                 Ok(response) => Ok(keep(response, limit.saturating_sub(duration)).await),
@@ -132,12 +132,11 @@ impl Transport for AwcTransport {
 }
 
 /// Sends the request and gives the answer's head.
-async fn exchange(shared: &Shared, request: AttemptRequest) -> Result<ClientResponse, AttemptError> {
+async fn exchange(shared: &Shared, request: &AttemptRequest) -> Result<ClientResponse, AttemptError> {
     let clients = ThreadClients::of_this_thread(shared)?;
     let target = clients.target(&request.url)?;
     let pair = Rc::clone(&clients.pair.borrow());
-    let (headers, body) = (request.headers, request.body);
-    match send(pair.for_target(&target), &target, headers.clone(), body.clone()).await {
+    match send(pair.for_target(&target), &target, request).await {
         Ok(response) => Ok(response),
         Err(Failure::Final(error)) => Err(error),
         // The receiver closed the idle connection just as it was used again. Sent once more, at once: no byte of
@@ -145,7 +144,7 @@ async fn exchange(shared: &Shared, request: AttemptRequest) -> Result<ClientResp
         // A client with an empty pool makes sure that the connection is new, and so that this happens only once.
         Err(Failure::Stale) => {
             let fresh = clients.pair();
-            match send(fresh.for_target(&target), &target, headers, body).await {
+            match send(fresh.for_target(&target), &target, request).await {
                 Ok(response) => Ok(response),
                 Err(Failure::Final(error)) => Err(error),
                 Err(Failure::Stale) => Err(AttemptError::ConnectionReset),
@@ -154,30 +153,22 @@ async fn exchange(shared: &Shared, request: AttemptRequest) -> Result<ClientResp
     }
 }
 
-async fn send(
-    client: &Client,
-    target: &Target,
-    headers: Vec<(String, String)>,
-    body: Bytes,
-) -> Result<ClientResponse, Failure> {
-    let mut request = client.post(target.uri.clone());
-    let map = request.headers_mut();
-    map.insert(awc::http::header::HOST, target.host.clone());
-    for (name, value) in headers {
-        let (name, value) = header(&name, value).map_err(Failure::Final)?;
+async fn send(client: &Client, target: &Target, request: &AttemptRequest) -> Result<ClientResponse, Failure> {
+    // without `no_decompress` awc adds an accept-encoding of its own
+    let mut post = client.post(target.uri.clone()).no_decompress();
+    let map = post.headers_mut();
+    map.insert(HOST, target.host.clone());
+    for (name, value) in &request.headers {
+        let (name, value) = header(name, value).map_err(Failure::Final)?;
         map.append(name, value);
     }
-    request.send_body(body).await.map_err(|error| classify(&error))
+    post.send_body(request.body.clone()).await.map_err(|error| classify(&error))
 }
 
 async fn keep(response: ClientResponse, wait: Duration) -> Response {
-    let status = response.status();
+    let status = response.status().as_u16();
     let headers = excerpt::headers(&response);
-    let body = match excerpt::may_have_body(status) {
-        true => excerpt::body(response, wait).await,
-        false => Bytes::new(),
-    };
-    Response { status: status.as_u16(), headers, body }
+    Response { status, headers, body: excerpt::body(response, wait).await }
 }
 
 impl ThreadClients {
@@ -187,7 +178,7 @@ impl ThreadClients {
         if let Some(clients) = known
             && clients.runtime == runtime
         {
-            clients.used.replace(true);
+            clients.used.set(true);
             return Ok(clients);
         }
         let resolver = shared.resolver.build().map_err(|_| AttemptError::DnsFailure)?;
@@ -199,7 +190,7 @@ impl ThreadClients {
             tls: Arc::clone(&shared.tls),
             pair,
             targets: RefCell::default(),
-            used: RefCell::new(true),
+            used: Cell::new(true),
         });
         CLIENTS.with_borrow_mut(|all| all.insert(shared.id, Rc::clone(&clients)));
         actix_rt::spawn(sweep(shared.id, Rc::clone(&clients)));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use awc::ClientResponse;
+use awc::http::Version;
 use awc::http::header::{CONTENT_LENGTH, RETRY_AFTER};
-use awc::http::{StatusCode, Version};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout};
@@ -54,9 +54,4 @@ pub(super) async fn body(mut response: ClientResponse, wait: Duration) -> Bytes 
         kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     kept.freeze()
-}
-
-/// Whether awc hands out a body at all; asking costs a timer.
-pub(super) fn may_have_body(status: StatusCode) -> bool {
-    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

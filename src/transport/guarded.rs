@@ -97,7 +97,7 @@ impl GuardedConnector {
     fn check_peer(&self, tcp: &TcpStream) -> Result<(), AttemptError> {
         let peer = tcp.peer_addr().map_err(|_| AttemptError::ConnectionReset)?;
         let is_here = tcp.local_addr().is_ok_and(|local| local.ip() == peer.ip());
-        match self.policy.allows_socket(peer) && !(is_here && self.policy.is_own_port(peer.port())) {
+        match self.policy.allows_socket(peer) && !(is_here && self.policy.listens_everywhere_on(peer.port())) {
             true => Ok(()),
             false => Err(AttemptError::BlockedAddress),
         }

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use actix_rt::net::{ActixStream, Ready, TcpStream};
 use actix_tls::connect::rustls_0_23::reexports::AsyncTlsStream;
 use bytes::{Buf, BytesMut};
+use socket2::SockRef;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -89,7 +90,8 @@ impl GuardedStream {
     /// Called before every write: the first one after an answer begins a new request.
     fn begin_request(&mut self) -> io::Result<()> {
         let Phase::Body(framing) = self.phase else { return Ok(()) };
-        if !(framing == Framing::Length(0) && self.reusable && self.buffer.is_empty()) {
+        let is_clean = framing == Framing::Length(0) && self.reusable && self.buffer.is_empty();
+        if !is_clean || self.requests > 0 && !self.io.is_quiet() {
             return Err(StreamError::Stale.into());
         }
         self.phase = Phase::Head { searched: 0 };
@@ -268,6 +270,15 @@ impl Io {
             Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
             Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
         }
+    }
+
+    /// Whether the receiver has neither sent anything nor closed. Asks the system: awc's pool asks too, but tokio
+    /// answers it from what it learned at its last poll, and an extra answer that has come since would be taken
+    /// for that of the next request.
+    fn is_quiet(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = SockRef::from(self.socket()).peek(&mut byte);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     fn socket(&self) -> &TcpStream {

@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
+
+/// Receivers whose TLS session can be taken up again without a full handshake.
+const RESUMABLE_SESSIONS: usize = 4096;
 
 /// Why TLS could not be set up.
 #[derive(Debug, Error)]
@@ -50,6 +54,7 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsS
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::in_memory_sessions(RESUMABLE_SESSIONS);
     Ok(config)
 }
 

@@ -1,6 +1,8 @@
 //! The transport against real sockets: what it sends, whom it refuses to reach, and what it makes of receivers
 //! that misbehave.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod blocked;
 mod exchange;
 mod misbehaving;

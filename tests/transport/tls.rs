@@ -37,6 +37,39 @@ async fn a_certificate_of_a_trusted_authority_is_accepted_and_the_connection_use
 }
 
 #[actix_rt::test]
+async fn a_tls_connection_that_the_receiver_closes_as_it_is_used_again_is_replaced_at_once() {
+    let authority = Authority::new();
+    let receiver = Receiver::start_tls(authority.server("127.0.0.1", |_| {}), |mut connection| {
+        connection.read_request();
+        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        // reads the second request, so that the close can't be seen before it is sent
+        connection.read_request();
+    });
+    let transport = trusting(&authority);
+    for connections in 1..=3 {
+        assert_eq!(status(&attempt(&transport, &receiver.https_url()).await), 200);
+        assert_eq!(receiver.connections(), connections);
+    }
+}
+
+#[actix_rt::test]
+async fn bytes_after_an_answer_are_never_taken_for_the_answer_of_a_later_request_under_tls() {
+    let authority = Authority::new();
+    let receiver = Receiver::start_tls(authority.server("127.0.0.1", |_| {}), |mut connection| {
+        while connection.read_request().is_some() {
+            connection.send(
+                "HTTP/1.1 100 x\r\n\r\nHTTP/1.1 500 x\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            );
+        }
+    });
+    let transport = trusting(&authority);
+    for connections in 1..=3 {
+        assert_eq!(status(&attempt(&transport, &receiver.https_url()).await), 500);
+        assert_eq!(receiver.connections(), connections);
+    }
+}
+
+#[actix_rt::test]
 async fn a_certificate_is_checked_against_the_name_in_the_url() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.server("receiver.example", |_| {}), answer_all);

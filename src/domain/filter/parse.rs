@@ -70,10 +70,13 @@ fn entry(name: &str, wanted: &Value) -> Result<Entry, Vec<FieldError>> {
     Ok(Entry { path: Path { name: name.into(), fallback: None }, tests })
 }
 
+/// Makes a test from the number of a `min_x` or `max_x`.
+type Bound = fn(Number) -> Test;
+
 /// The field that `min_x` or `max_x` bounds, and how.
-fn bound(name: &str) -> Option<(&str, fn(Number) -> Test)> {
-    let least = name.strip_prefix("min_").map(|field| (field, Test::AtLeast as fn(Number) -> Test));
-    let most = || name.strip_prefix("max_").map(|field| (field, Test::AtMost as fn(Number) -> Test));
+fn bound(name: &str) -> Option<(&str, Bound)> {
+    let least = name.strip_prefix("min_").map(|field| (field, Test::AtLeast as Bound));
+    let most = || name.strip_prefix("max_").map(|field| (field, Test::AtMost as Bound));
     least.or_else(most).filter(|(field, _)| !field.is_empty())
 }
 

@@ -392,3 +392,10 @@ proptest! {
         prop_assert_eq!(number::compare(&text, &right.to_string()), expected, "{} {}", text, right);
     }
 }
+
+#[test]
+fn a_text_is_the_same_however_it_is_escaped() {
+    assert!(passes(json!({"s": "a/\u{1f600}"}), r#"{"\u0073":"\u0061\/\ud83d\ude00"}"#));
+    assert!(passes(json!({"s": "ab"}), r#"{"s":"\u0061\u0062"}"#));
+    assert!(passes(json!({"s": {"prefix": "\u{1f600}"}}), r#"{"s":"\ud83d\ude00\ud83d\ude00"}"#));
+}

@@ -1,0 +1,186 @@
+//! Rows a second of the store's group commit: `cargo bench --bench store_commit [-- postgres://…]`.
+//!
+//! Not a criterion bench: what matters is a database that grows while it is measured, not one commit repeated.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use ringback::domain::attempt::{AttemptResult, NextStep, Outcome, Response, RetryOn};
+use ringback::domain::delivery::DeliveryFilter;
+use ringback::domain::endpoint::Endpoint;
+use ringback::domain::event::Event;
+use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use ringback::domain::retry::RetrySchedule;
+use ringback::domain::secret::Secret;
+use ringback::domain::time::UnixMillis;
+use ringback::store::cipher::Cipher;
+use ringback::store::{DueRequest, NewEvent, PageRequest, Store, WriteBatch, open};
+
+const ORGANIZATIONS: usize = 10;
+const ENDPOINTS: usize = 1_000;
+const EVENTS_A_COMMIT: usize = 200;
+const FAN_OUT: usize = 10;
+const COMMITS: usize = 100;
+const BODY_BYTES: usize = 1_024;
+
+fn main() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let url = std::env::args().find(|argument| argument.contains("://"));
+    let url = url.unwrap_or_else(|| format!("sqlite://{}", folder.path().join("bench.db").display()));
+    let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
+    let store = open(&url, Cipher::from_master_key(&key)?)?;
+    let mut ids = IdGenerator::new(0, store.largest_id()?);
+    let mut now = UnixMillis(1_767_225_600_000);
+    let organizations: Vec<OrganizationId> = (0..ORGANIZATIONS).map(|_| OrganizationId(ids.next(now))).collect();
+    let endpoints: Vec<EndpointId> = (0..ENDPOINTS).map(|_| EndpointId(ids.next(now))).collect();
+    for (index, &id) in endpoints.iter().enumerate() {
+        store.create_endpoint(&endpoint(id, organizations[index % ORGANIZATIONS], now))?;
+    }
+    let (mut insert, mut update) = (0.0, 0.0);
+    for commit in 0..COMMITS {
+        now.0 += 100;
+        let events: Vec<NewEvent> = (0..EVENTS_A_COMMIT)
+            .map(|n| {
+                let organization = (commit * EVENTS_A_COMMIT + n) % ORGANIZATIONS;
+                let targets = (0..FAN_OUT)
+                    .map(|k| endpoints[(n * 70 + k * 10 * 7 + organization) / 10 % 100 * 10 + organization]);
+                new_event(&mut ids, organizations[organization], targets, now)
+            })
+            .collect();
+        let outcomes: Vec<Outcome> = events.iter().flat_map(outcomes).collect();
+        let started = Instant::now();
+        store.commit(&WriteBatch { events, ..WriteBatch::default() }, now)?;
+        insert += started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        store.commit(&WriteBatch { outcomes, ..WriteBatch::default() }, now)?;
+        update += started.elapsed().as_secs_f64();
+    }
+    let deliveries = (COMMITS * EVENTS_A_COMMIT * FAN_OUT) as f64;
+    println!(
+        "accepting: {:>8.0} deliveries/s ({EVENTS_A_COMMIT} events x {FAN_OUT} a commit)",
+        deliveries / insert
+    );
+    println!("outcomes:  {:>8.0} deliveries/s ({} a commit)", deliveries / update, EVENTS_A_COMMIT * FAN_OUT);
+    println!("both:      {:>8.0} deliveries/s", deliveries / (insert + update));
+    reads(store.as_ref(), &organizations, &endpoints, &mut ids, now)
+}
+
+/// Times what is read while the engine runs, on the database that the writes left.
+fn reads(
+    store: &dyn Store,
+    organizations: &[OrganizationId],
+    endpoints: &[EndpointId],
+    ids: &mut IdGenerator,
+    now: UnixMillis,
+) -> anyhow::Result<()> {
+    for _ in 0..20 {
+        let events: Vec<NewEvent> = (0..ENDPOINTS)
+            .map(|n| new_event(ids, organizations[n % ORGANIZATIONS], [endpoints[n]; FAN_OUT].into_iter(), now))
+            .collect();
+        store.commit(&WriteBatch { events, ..WriteBatch::default() }, now)?;
+    }
+    let timed = |name: &str, work: &dyn Fn() -> anyhow::Result<usize>| -> anyhow::Result<()> {
+        let started = Instant::now();
+        let rows = work()?;
+        println!("{name}: {rows} rows in {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+        Ok(())
+    };
+    let page = PageRequest { before_id: None, limit: 50 };
+    let old = PageRequest { before_id: Some(ids.next(UnixMillis(now.0 - 5_000))), limit: 50 };
+    let all = DeliveryFilter::default();
+    let of_endpoint = DeliveryFilter { endpoint_id: Some(endpoints[3]), ..all.clone() };
+    let failed =
+        DeliveryFilter { status: Some(ringback::domain::delivery::DeliveryStatus::Failed), ..all.clone() };
+    let nothing = DeliveryFilter { response_code: Some((599, 599)), ..all.clone() };
+    let request = DueRequest { now, max_deliveries: 100, max_bytes: 1 << 20, known: Vec::new() };
+    let organization_id = organizations[0];
+    timed("agenda", &|| Ok(store.scan_agenda(None, 100_000)?.len()))?;
+    timed("due", &|| Ok(store.due_deliveries(organization_id, endpoints[0], &request)?.deliveries.len()))?;
+    timed("count pending", &|| Ok(store.count_pending()? as usize))?;
+    for (name, filter, page) in [
+        ("log", &all, page),
+        ("log, older", &all, old),
+        ("log of an endpoint", &of_endpoint, page),
+        ("log of failures", &failed, page),
+        ("log of what never was (whole organization)", &nothing, page),
+    ] {
+        timed(name, &|| Ok(store.deliveries(organization_id, filter, page)?.len()))?;
+    }
+    Ok(())
+}
+
+fn new_event(
+    ids: &mut IdGenerator,
+    organization_id: OrganizationId,
+    targets: impl Iterator<Item = EndpointId>,
+    now: UnixMillis,
+) -> NewEvent {
+    let event = Event {
+        id: EventId(ids.next(now)),
+        organization_id,
+        event_type: String::from("call.completed"),
+        occurred_at: now,
+        accepted_at: now,
+        body: Bytes::from(vec![b'x'; BODY_BYTES]),
+    };
+    let deliveries = targets.map(|endpoint_id| (DeliveryId(ids.next(now)), endpoint_id)).collect();
+    NewEvent { event: Arc::new(event), deliveries, idempotency: None }
+}
+
+fn outcomes(new: &NewEvent) -> Vec<Outcome> {
+    let header = |name: &str, length: usize| (name.to_owned(), "v".repeat(length));
+    let response = Response {
+        status: 200,
+        headers: vec![header("content-length", 1), header("date", 29)],
+        body: Bytes::new(),
+    };
+    let of = |&(delivery_id, endpoint_id): &(DeliveryId, EndpointId)| Outcome {
+        organization_id: new.event.organization_id,
+        endpoint_id,
+        delivery_id,
+        number: 1,
+        started_at: new.event.accepted_at,
+        finished_at: new.event.accepted_at,
+        ordered: false,
+        request_headers: vec![
+            header("content-type", 16),
+            header("user-agent", 14),
+            header("x-callintel-signature", 64),
+            header("x-callintel-delivery", 17),
+            header("x-callintel-attempt", 1),
+            header("webhook-id", 17),
+            header("webhook-timestamp", 10),
+            header("webhook-signature", 47),
+        ],
+        result: AttemptResult { answer: Ok(response.clone()), duration: std::time::Duration::from_millis(3) },
+        next: NextStep::Succeeded,
+    };
+    new.deliveries.iter().map(of).collect()
+}
+
+fn endpoint(id: EndpointId, organization_id: OrganizationId, now: UnixMillis) -> Endpoint {
+    Endpoint {
+        id,
+        organization_id,
+        url: String::from("https://example.com/hook"),
+        description: None,
+        active: true,
+        disabled_reason: None,
+        disabled_at: None,
+        events: Vec::new(),
+        filter: None,
+        timeout: std::time::Duration::from_secs(10),
+        retry: RetrySchedule::default(),
+        retry_on: RetryOn::default(),
+        headers: Vec::new(),
+        rate_limit: None,
+        max_in_flight: 32,
+        ordered: false,
+        secret: Secret::new(String::from("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")),
+        previous_secret: None,
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    }
+}

@@ -1,0 +1,250 @@
+//! Who wants an event: organization → endpoints by event type.
+
+mod interner;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::endpoint::Endpoint;
+use super::event_types::is_operational;
+use super::filter::{Document, Filter};
+use super::ids::{EndpointId, OrganizationId};
+use super::patterns::EventPattern;
+use interner::Interner;
+
+/// How many removed ids are remembered. An update that was read before a removal and arrives after it is only
+/// milliseconds late; smaller, and a burst of removals lets one such update bring an endpoint back. Larger only
+/// costs memory.
+const REMEMBERED_REMOVALS: usize = 4_096;
+
+/// The index that every event is matched against. Lists active endpoints only.
+///
+/// Flat on purpose: most organizations have one endpoint or two, and a map for each would cost more than its
+/// content. Lists are sorted by id: loading endpoints in ascending order appends.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    members: HashMap<EndpointId, Member>,
+    lists: HashMap<ListKey, Vec<Posting>>,
+    types: Interner<str>,
+    filters: Interner<Filter>,
+    removed_endpoints: Removed<EndpointId>,
+    removed_organizations: Removed<OrganizationId>,
+    active: usize,
+}
+
+/// What is known of an endpoint. An inactive one is kept for its version.
+#[derive(Debug)]
+struct Member {
+    organization_id: OrganizationId,
+    version: i64,
+    active: bool,
+    patterns: Box<[Pattern]>,
+    filter: Option<u32>,
+}
+
+/// A pattern over interned event types; a prefix without its final dot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Pattern {
+    All,
+    Prefix(u32),
+    Exact(u32),
+}
+
+type ListKey = (OrganizationId, Pattern);
+
+/// One endpoint in a list, with the number of its filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Posting {
+    id: EndpointId,
+    filter: Option<u32>,
+}
+
+impl Subscriptions {
+    /// Adds or replaces an endpoint; an older version than the one that is known is ignored, an inactive one is
+    /// taken out.
+    pub fn upsert(&mut self, endpoint: &Endpoint) {
+        let known = self.members.get(&endpoint.id);
+        if known.is_some_and(|known| known.version > endpoint.version)
+            || self.removed_endpoints.contains(endpoint.id)
+            || self.removed_organizations.contains(endpoint.organization_id)
+        {
+            return;
+        }
+        self.take_out(endpoint.id);
+        let mut member = Member {
+            organization_id: endpoint.organization_id,
+            version: endpoint.version,
+            active: endpoint.active,
+            patterns: Box::default(),
+            filter: None,
+        };
+        if endpoint.active {
+            self.active += 1;
+            member.patterns = self.intern(&endpoint.events);
+            let filter = endpoint.filter.as_ref();
+            member.filter = filter.map(|filter| self.filters.acquire(filter, || Arc::new(filter.clone())));
+            for &pattern in &member.patterns {
+                let list = self.lists.entry((endpoint.organization_id, pattern)).or_default();
+                if let Err(place) = list.binary_search_by_key(&endpoint.id, |posting| posting.id) {
+                    list.insert(place, Posting { id: endpoint.id, filter: member.filter });
+                }
+            }
+        }
+        self.members.insert(endpoint.id, member);
+    }
+
+    /// Takes an endpoint out. Its id is not used again, so a late update of it is ignored.
+    pub fn remove(&mut self, organization_id: OrganizationId, endpoint_id: EndpointId) {
+        let known = self.members.get(&endpoint_id);
+        if known.is_some_and(|known| known.organization_id != organization_id) {
+            return;
+        }
+        self.take_out(endpoint_id);
+        self.removed_endpoints.insert(endpoint_id);
+    }
+
+    /// Takes an organization out.
+    pub fn remove_organization(&mut self, organization_id: OrganizationId) {
+        // walks all endpoints: rare, and cheaper than keeping a list per organization
+        let of_organization = self.members.iter().filter(|(_, member)| member.organization_id == organization_id);
+        let ids: Vec<EndpointId> = of_organization.map(|(&id, _)| id).collect();
+        for id in ids {
+            self.take_out(id);
+        }
+        self.removed_organizations.insert(organization_id);
+    }
+
+    /// Whether this endpoint exists and is active.
+    pub fn is_active(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> bool {
+        let member = self.members.get(&endpoint_id);
+        member.is_some_and(|member| member.active && member.organization_id == organization_id)
+    }
+
+    /// How many endpoints are active.
+    pub fn len(&self) -> usize {
+        self.active
+    }
+
+    /// Whether no endpoint is active.
+    pub fn is_empty(&self) -> bool {
+        self.active == 0
+    }
+
+    /// The endpoints that want this event, in the order of their ids. `data` is parsed at most once, and only
+    /// when a filter asks; a filter that several endpoints share is evaluated once.
+    pub fn matching(&self, organization_id: OrganizationId, event_type: &str, data: &RawValue) -> Vec<EndpointId> {
+        let candidates = self.candidates(organization_id, event_type);
+        let document = Document::new(data);
+        let mut verdicts: HashMap<u32, bool> = HashMap::new();
+        let mut passes = |id: u32| {
+            *verdicts
+                .entry(id)
+                .or_insert_with(|| self.filters.get(id).is_some_and(|filter| filter.matches_document(&document)))
+        };
+        let wanted = candidates.into_iter().filter(|posting| posting.filter.is_none_or(&mut passes));
+        wanted.map(|posting| posting.id).collect()
+    }
+
+    /// By event type alone; ascending, each once.
+    fn candidates(&self, organization_id: OrganizationId, event_type: &str) -> Vec<Posting> {
+        let mut found: Vec<Posting> = Vec::new();
+        let mut lists = 0;
+        let mut add = |pattern| {
+            if let Some(list) = self.lists.get(&(organization_id, pattern)) {
+                found.extend_from_slice(list);
+                lists += 1;
+            }
+        };
+        if let Some(id) = self.types.find(event_type) {
+            add(Pattern::Exact(id));
+        }
+        if !is_operational(event_type) {
+            add(Pattern::All);
+            for (dot, _) in event_type.match_indices('.') {
+                if let Some(id) = self.types.find(&event_type[..dot]) {
+                    add(Pattern::Prefix(id));
+                }
+            }
+        }
+        if lists > 1 {
+            // the stable sort merges runs that are sorted already
+            found.sort();
+            found.dedup();
+        }
+        found
+    }
+
+    fn intern(&mut self, events: &[EventPattern]) -> Box<[Pattern]> {
+        if events.is_empty() {
+            return [Pattern::All].into();
+        }
+        let mut number = |text: &str| self.types.acquire(text, || Arc::from(text));
+        let patterns = events.iter().map(|pattern| match pattern {
+            EventPattern::All => Pattern::All,
+            EventPattern::Prefix(prefix) => Pattern::Prefix(number(prefix.trim_end_matches('.'))),
+            EventPattern::Exact(event_type) => Pattern::Exact(number(event_type)),
+        });
+        // repeated ones stay: each has been counted, and is given back on its own
+        patterns.collect()
+    }
+
+    /// Forgets an endpoint and gives back what it shares.
+    fn take_out(&mut self, id: EndpointId) {
+        let Some(member) = self.members.remove(&id) else { return };
+        self.active -= usize::from(member.active);
+        for &pattern in &member.patterns {
+            let key = (member.organization_id, pattern);
+            if let Some(list) = self.lists.get_mut(&key) {
+                if let Ok(place) = list.binary_search_by_key(&id, |posting| posting.id) {
+                    list.remove(place);
+                }
+                if list.is_empty() {
+                    self.lists.remove(&key);
+                }
+            }
+        }
+        for pattern in member.patterns {
+            if let Pattern::Prefix(text) | Pattern::Exact(text) = pattern {
+                self.types.release(text);
+            }
+        }
+        if let Some(filter) = member.filter {
+            self.filters.release(filter);
+        }
+    }
+}
+
+/// The latest removals.
+#[derive(Debug)]
+struct Removed<Id> {
+    ids: HashSet<Id>,
+    order: VecDeque<Id>,
+}
+
+impl<Id> Default for Removed<Id> {
+    fn default() -> Self {
+        Self { ids: HashSet::new(), order: VecDeque::new() }
+    }
+}
+
+impl<Id: Copy + Eq + std::hash::Hash> Removed<Id> {
+    fn contains(&self, id: Id) -> bool {
+        self.ids.contains(&id)
+    }
+
+    fn insert(&mut self, id: Id) {
+        if !self.ids.insert(id) {
+            return;
+        }
+        self.order.push_back(id);
+        if self.order.len() > REMEMBERED_REMOVALS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+use super::*;
+use crate::domain::attempt::RetryOn;
+use crate::domain::retry::RetrySchedule;
+use crate::domain::secret::Secret;
+use crate::domain::time::UnixMillis;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const ORG: OrganizationId = OrganizationId(1);
+
+fn endpoint(id: i64, events: &[&str], filter: Option<Value>) -> Endpoint {
+    Endpoint {
+        id: EndpointId(id),
+        organization_id: ORG,
+        url: String::new(),
+        description: None,
+        active: true,
+        disabled_reason: None,
+        disabled_at: None,
+        events: events.iter().map(|text| EventPattern::parse(text).unwrap()).collect(),
+        filter: filter.map(|source| Filter::parse(&source).unwrap()),
+        timeout: std::time::Duration::from_secs(10),
+        retry: RetrySchedule::default(),
+        retry_on: RetryOn::default(),
+        headers: Vec::new(),
+        rate_limit: None,
+        max_in_flight: 32,
+        ordered: false,
+        secret: Secret::new(String::new()),
+        previous_secret: None,
+        created_at: UnixMillis(0),
+        updated_at: UnixMillis(0),
+        version: 1,
+    }
+}
+
+fn matching(subscriptions: &Subscriptions, event_type: &str, data: &str) -> Vec<i64> {
+    let data = RawValue::from_string(data.to_owned()).unwrap();
+    subscriptions.matching(ORG, event_type, &data).into_iter().map(|id| id.0).collect()
+}
+
+#[test]
+fn an_event_finds_those_that_ask_for_it_in_order_and_once() {
+    let mut subscriptions = Subscriptions::default();
+    subscriptions.upsert(&endpoint(5, &["*", "call.*", "call.completed", "call.completed"], None));
+    subscriptions.upsert(&endpoint(3, &["call.completed"], None));
+    subscriptions.upsert(&endpoint(4, &[], None));
+    subscriptions.upsert(&endpoint(1, &["call.*"], None));
+    subscriptions.upsert(&endpoint(2, &["batch.*"], None));
+    assert_eq!(matching(&subscriptions, "call.completed", "{}"), [1, 3, 4, 5]);
+    assert_eq!(matching(&subscriptions, "callback.done", "{}"), [4, 5]);
+    assert_eq!(matching(&subscriptions, "call", "{}"), [4, 5]);
+    assert_eq!(subscriptions.len(), 5);
+}
+
+#[test]
+fn operational_events_reach_only_those_that_name_them() {
+    let mut subscriptions = Subscriptions::default();
+    subscriptions.upsert(&endpoint(1, &["*"], None));
+    subscriptions.upsert(&endpoint(2, &["webhook.*"], None));
+    subscriptions.upsert(&endpoint(3, &["webhook.disabled"], None));
+    assert_eq!(matching(&subscriptions, "webhook.disabled", "{}"), [3]);
+}
+
+#[test]
+fn filters_decide_among_the_candidates() {
+    let mut subscriptions = Subscriptions::default();
+    for id in 0..4 {
+        subscriptions.upsert(&endpoint(id, &[], Some(json!({"n": id % 2}))));
+    }
+    assert_eq!(matching(&subscriptions, "a", r#"{"n":1}"#), [1, 3]);
+    assert_eq!(subscriptions.filters.len(), 2);
+}
+
+#[test]
+fn an_older_version_and_a_late_update_of_a_removed_endpoint_are_ignored() {
+    let mut subscriptions = Subscriptions::default();
+    let old = endpoint(1, &["a"], None);
+    let disabled = Endpoint { active: false, version: 3, ..old.clone() };
+    subscriptions.upsert(&disabled);
+    subscriptions.upsert(&Endpoint { version: 2, ..old.clone() });
+    assert!(!subscriptions.is_active(ORG, EndpointId(1)));
+    subscriptions.upsert(&Endpoint { version: 4, ..old.clone() });
+    assert!(subscriptions.is_active(ORG, EndpointId(1)));
+    assert!(!subscriptions.is_active(OrganizationId(2), EndpointId(1)));
+    subscriptions.remove(OrganizationId(2), EndpointId(1));
+    assert!(subscriptions.is_active(ORG, EndpointId(1)));
+    subscriptions.remove(ORG, EndpointId(1));
+    subscriptions.upsert(&Endpoint { version: 5, ..old });
+    assert!(matching(&subscriptions, "a", "{}").is_empty());
+    subscriptions.remove_organization(ORG);
+    subscriptions.upsert(&endpoint(2, &["a"], None));
+    assert!(subscriptions.is_empty());
+}
+
+#[test]
+fn what_nobody_uses_any_more_is_freed_and_removals_are_bounded() {
+    let mut subscriptions = Subscriptions::default();
+    for id in 0..5_000 {
+        subscriptions.upsert(&endpoint(id, &["a.b", "a.*", "a.b"], Some(json!({"n": id}))));
+        subscriptions.remove(ORG, EndpointId(id));
+    }
+    assert!(subscriptions.lists.is_empty() && subscriptions.members.is_empty());
+    assert_eq!(subscriptions.types.len() + subscriptions.filters.len(), 0);
+    assert_eq!(subscriptions.removed_endpoints.ids.len(), REMEMBERED_REMOVALS);
+}
+
+proptest! {
+    #[test]
+    fn the_index_agrees_with_asking_every_endpoint(
+        steps in prop::collection::vec(
+            (1i64..12, prop::collection::vec("\\*|a\\.\\*|a\\.b\\.\\*|a\\.b|a\\.b\\.c|b|webhook\\.failing", 0..4),
+             prop::option::of(0i64..3), any::<bool>(), 0i64..4, 0u8..10, 1i64..3),
+            1..60,
+        ),
+    ) {
+        let mut subscriptions = Subscriptions::default();
+        let mut model: BTreeMap<i64, Endpoint> = BTreeMap::new();
+        let mut gone = HashSet::new();
+        for (id, events, filter, active, version, action, organization) in steps {
+            // an id belongs to one organization for good
+            let organization_id = OrganizationId(id % 2 + 1);
+            if action == 0 {
+                subscriptions.remove(OrganizationId(organization), EndpointId(id));
+                let known = model.get(&id).map(|known| known.organization_id.0);
+                if known.is_none_or(|known| known == organization) {
+                    model.remove(&id);
+                    gone.insert(id);
+                }
+            } else if !gone.contains(&id) {
+                let events: Vec<&str> = events.iter().map(String::as_str).collect();
+                let filter = filter.map(|n| json!({"n": n}));
+                let new = Endpoint { organization_id, active, version, ..endpoint(id, &events, filter) };
+                subscriptions.upsert(&new);
+                if model.get(&id).is_none_or(|known| known.version <= version) {
+                    model.insert(id, new);
+                }
+            }
+            for event_type in ["a", "a.b", "a.b.c", "a.x", "b", "webhook.failing"] {
+                let data = RawValue::from_string(r#"{"n":1}"#.to_owned()).unwrap();
+                let expected: Vec<EndpointId> = model.values().filter(|endpoint| {
+                    endpoint.organization_id == ORG && endpoint.active
+                        && (endpoint.events.iter().any(|pattern| pattern.matches(event_type))
+                            || endpoint.events.is_empty() && EventPattern::All.matches(event_type))
+                        && endpoint.filter.as_ref().is_none_or(|filter| filter.matches(&data))
+                }).map(|endpoint| endpoint.id).collect();
+                prop_assert_eq!(subscriptions.matching(ORG, event_type, &data), expected);
+            }
+            prop_assert_eq!(subscriptions.len(), model.values().filter(|endpoint| endpoint.active).count());
+        }
+    }
+}

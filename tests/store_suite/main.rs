@@ -1,0 +1,31 @@
+//! What every store must do, run on the store in memory, on SQLite and on PostgreSQL; and what only a database
+//! can do: survive, keep others out, hide secrets.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Makes each function a test on each store.
+macro_rules! on_every_store {
+    ($($test:ident),+ $(,)?) => {
+        mod memory {
+            $(#[test] fn $test() { super::$test(&crate::fixture::Fixture::memory()); })+
+        }
+        mod sqlite {
+            $(#[test] fn $test() { super::$test(&crate::fixture::Fixture::sqlite()); })+
+        }
+        mod postgres {
+            $(#[test] fn $test() {
+                if let Some(fixture) = crate::fixture::Fixture::postgres() {
+                    super::$test(&fixture);
+                }
+            })+
+        }
+    };
+}
+
+mod databases;
+mod delivering;
+mod fixture;
+mod managing;
+mod publishing;
+mod reading_the_log;

@@ -1,0 +1,184 @@
+//! Accepting events: what a commit stores, and idempotency keys.
+
+use ringback::domain::endpoint::{DisabledReason, Endpoint};
+use ringback::store::{AcceptedEvent, EventCommit, NewEvent, StoreError, WriteBatch};
+
+use crate::fixture::{Fixture, at, keyed, outcome, plain_endpoint};
+
+on_every_store!(
+    an_event_is_stored_with_a_pending_delivery_for_each_endpoint,
+    an_event_without_deliveries_is_stored,
+    a_key_used_before_gives_the_first_event_again,
+    a_key_used_with_another_request_is_refused,
+    a_key_is_used_once_within_one_batch,
+    a_key_is_forgotten_after_a_day,
+    a_key_belongs_to_its_organization,
+    a_batch_is_stored_whole_or_not_at_all,
+    an_event_and_the_outcome_of_its_delivery_can_be_in_one_batch,
+    an_endpoint_that_is_gone_is_disabled_once,
+    a_large_batch_is_stored_whole,
+);
+
+fn accepted(new: &NewEvent) -> AcceptedEvent {
+    AcceptedEvent {
+        id: new.event.id,
+        event_type: new.event.event_type.clone(),
+        occurred_at: new.event.occurred_at,
+        deliveries: new.deliveries.len(),
+    }
+}
+
+fn an_event_is_stored_with_a_pending_delivery_for_each_endpoint(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoints = [f.endpoint(organization_id), f.endpoint(organization_id)];
+    let new = f.new_event(organization_id, &endpoints, at(1));
+    assert_eq!(f.commit_events(vec![new.clone()], at(1)).events, [EventCommit::Stored]);
+    for (delivery_id, endpoint_id) in &new.deliveries {
+        let detail = f.store.delivery(organization_id, *delivery_id).unwrap().unwrap();
+        assert_eq!(detail.body, new.event.body);
+        assert!(detail.attempts.is_empty());
+        let record = detail.record;
+        assert_eq!((record.id, record.endpoint_id), (*delivery_id, *endpoint_id));
+        assert_eq!((record.event_id, record.organization_id), (new.event.id, organization_id));
+        assert_eq!((record.event_type.as_str(), record.status.as_str()), ("call.completed", "pending"));
+        assert_eq!((record.attempt_count, record.response_code, record.error), (0, None, None));
+        assert_eq!((record.created_at, record.finished_at), (at(1), None));
+        assert_eq!(record.next_attempt_at, Some(at(1)));
+        assert_eq!(f.due(organization_id, *endpoint_id, at(1)), [*delivery_id]);
+    }
+    assert_eq!(f.store.count_pending().unwrap(), 2);
+}
+
+fn an_event_without_deliveries_is_stored(f: &Fixture) {
+    let organization_id = f.organization();
+    let new = keyed(f.new_event(organization_id, &[], at(1)), "nobody", 1);
+    assert_eq!(f.commit_events(vec![new.clone()], at(1)).events, [EventCommit::Stored]);
+    let again = keyed(f.new_event(organization_id, &[], at(2)), "nobody", 1);
+    assert_eq!(f.commit_events(vec![again], at(2)).events, [EventCommit::Replayed(accepted(&new))]);
+    assert!(f.log(organization_id, &Default::default()).is_empty());
+}
+
+fn a_key_used_before_gives_the_first_event_again(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let first = keyed(f.new_event(organization_id, &[endpoint_id], at(0)), "order-7", 1);
+    let plain = f.new_event(organization_id, &[endpoint_id], at(0));
+    f.commit_events(vec![plain, first.clone()], at(0));
+    let before = f.log(organization_id, &Default::default());
+    let again = keyed(f.new_event(organization_id, &[endpoint_id], at(10)), "order-7", 1);
+    let other = keyed(f.new_event(organization_id, &[endpoint_id], at(10)), "order-8", 1);
+    let report = f.commit_events(vec![again, other.clone()], at(10));
+    assert_eq!(report.events, [EventCommit::Replayed(accepted(&first)), EventCommit::Stored]);
+    let mut expected = vec![other.deliveries[0].0];
+    expected.extend(before);
+    assert_eq!(f.log(organization_id, &Default::default()), expected);
+}
+
+fn a_key_used_with_another_request_is_refused(f: &Fixture) {
+    let organization_id = f.organization();
+    f.commit_events(vec![keyed(f.new_event(organization_id, &[], at(0)), "k", 1)], at(0));
+    let other = keyed(f.new_event(organization_id, &[], at(1)), "k", 2);
+    assert_eq!(f.commit_events(vec![other], at(1)).events, [EventCommit::KeyReused]);
+}
+
+fn a_key_is_used_once_within_one_batch(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let make = |request| keyed(f.new_event(organization_id, &[endpoint_id], at(0)), "k", request);
+    let (first, second, third) = (make(1), make(1), make(2));
+    let report = f.commit_events(vec![first.clone(), second, third], at(0));
+    assert_eq!(
+        report.events,
+        [EventCommit::Stored, EventCommit::Replayed(accepted(&first)), EventCommit::KeyReused]
+    );
+    assert_eq!(f.due(organization_id, endpoint_id, at(0)), [first.deliveries[0].0]);
+}
+
+fn a_key_is_forgotten_after_a_day(f: &Fixture) {
+    const DAY: i64 = 24 * 3600;
+    let organization_id = f.organization();
+    let commit = |request, seconds| {
+        let new = keyed(f.new_event(organization_id, &[], at(seconds)), "k", request);
+        let report = f.commit_events(vec![new.clone()], at(seconds));
+        (new, report.events.into_iter().next().unwrap())
+    };
+    let (first, _) = commit(1, 0);
+    assert_eq!(commit(1, DAY - 1).1, EventCommit::Replayed(accepted(&first)));
+    let (second, stored) = commit(2, DAY);
+    assert_eq!(stored, EventCommit::Stored);
+    assert_eq!(commit(2, DAY + 1).1, EventCommit::Replayed(accepted(&second)));
+    assert_eq!(commit(1, 2 * DAY - 1).1, EventCommit::KeyReused);
+}
+
+fn a_key_belongs_to_its_organization(f: &Fixture) {
+    let (first, second) = (f.organization(), f.organization());
+    let make = |organization_id, request| keyed(f.new_event(organization_id, &[], at(0)), "k", request);
+    let report = f.commit_events(vec![make(first, 1), make(second, 2)], at(0));
+    assert_eq!(report.events, [EventCommit::Stored, EventCommit::Stored]);
+    let report = f.commit_events(vec![make(second, 1), make(first, 2)], at(0));
+    assert_eq!(report.events, [EventCommit::KeyReused, EventCommit::KeyReused]);
+}
+
+fn a_batch_is_stored_whole_or_not_at_all(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let known = f.new_event(organization_id, &[endpoint_id], at(0));
+    f.commit_events(vec![known.clone()], at(0));
+    let fresh = keyed(f.new_event(organization_id, &[endpoint_id], at(1)), "k", 1);
+    let batch = WriteBatch { events: vec![fresh.clone(), known.clone()], ..WriteBatch::default() };
+    assert!(matches!(f.store.commit(&batch, at(1)), Err(StoreError::Conflict)));
+    assert_eq!(f.due(organization_id, endpoint_id, at(9)), [known.deliveries[0].0]);
+    // and the store goes on: nothing of the failed batch is in the way
+    assert_eq!(f.commit_events(vec![fresh], at(1)).events, [EventCommit::Stored]);
+}
+
+fn an_event_and_the_outcome_of_its_delivery_can_be_in_one_batch(f: &Fixture) {
+    use ringback::domain::attempt::NextStep;
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let new = f.new_event(organization_id, &[endpoint_id], at(0));
+    let delivery_id = new.deliveries[0].0;
+    let outcomes = vec![outcome(organization_id, endpoint_id, delivery_id, 1, 200, NextStep::Succeeded)];
+    let batch = WriteBatch { events: vec![new], outcomes, ..WriteBatch::default() };
+    assert_eq!(f.store.commit(&batch, at(0)).unwrap().outcomes_recorded, [true]);
+    assert_eq!(f.store.count_pending().unwrap(), 0);
+}
+
+fn an_endpoint_that_is_gone_is_disabled_once(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let id = f.endpoint(organization_id);
+    let deleted = f.endpoint(organization_id);
+    f.store.delete_endpoint(organization_id, deleted, at(0)).unwrap();
+    let gone = vec![(other, id), (organization_id, deleted), (organization_id, id), (organization_id, id)];
+    let batch = WriteBatch { gone, ..WriteBatch::default() };
+    let disabled = f.store.commit(&batch, at(5)).unwrap().disabled;
+    let expected = Endpoint {
+        active: false,
+        disabled_reason: Some(DisabledReason::Gone),
+        disabled_at: Some(at(5)),
+        updated_at: at(5),
+        version: 2,
+        ..plain_endpoint(id, organization_id)
+    };
+    assert!(disabled.len() == 1 && disabled[0] == expected);
+    assert!(f.store.endpoint(organization_id, id).unwrap().unwrap().endpoint == expected);
+    assert!(f.store.commit(&batch, at(6)).unwrap().disabled.is_empty());
+}
+
+fn a_large_batch_is_stored_whole(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoints: Vec<_> = (0..10).map(|_| f.endpoint(organization_id)).collect();
+    let events: Vec<NewEvent> =
+        (0..700).map(|n| keyed(f.new_event(organization_id, &endpoints, at(0)), &format!("key-{n}"), 1)).collect();
+    let report = f.commit_events(events.clone(), at(0));
+    assert!(report.events.iter().all(|commit| *commit == EventCommit::Stored));
+    assert_eq!(f.store.count_pending().unwrap(), 7_000);
+    let again = events
+        .iter()
+        .map(|new| NewEvent { idempotency: new.idempotency.clone(), ..f.new_event(organization_id, &[], at(1)) })
+        .collect();
+    let report = f.commit_events(again, at(1));
+    for (commit, new) in report.events.iter().zip(&events) {
+        assert_eq!(*commit, EventCommit::Replayed(accepted(new)));
+    }
+}
