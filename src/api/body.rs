@@ -39,7 +39,8 @@ async fn collect(mut payload: web::Payload, limit: usize) -> Result<Bytes, Probl
             return Ok(body.freeze());
         };
         let chunk = chunk.map_err(|error| {
-            Problem::new(ErrorCode::BadRequest, format!("the body did not arrive whole: {error}"))
+            tracing::debug!(%error, "body of a request not read");
+            Problem::new(ErrorCode::BadRequest, "the body did not arrive whole; send the request again")
         })?;
         if body.len() + chunk.len() > limit {
             return Err(too_large(limit));
