@@ -29,7 +29,7 @@ const MAX_HEADER_NAME_BYTES: usize = 128;
 const MAX_HEADERS_BYTES: usize = 4_096;
 
 /// Headers that the engine or HTTP itself sets; a star stands for any ending.
-const RESERVED_HEADERS: [&str; 14] = [
+const RESERVED_HEADERS: [&str; 13] = [
     "host",
     "connection",
     "content-*",
@@ -43,7 +43,6 @@ const RESERVED_HEADERS: [&str; 14] = [
     "user-agent",
     "webhook-*",
     "x-callintel-*",
-    "accept-encoding",
 ];
 
 /// Fields that are read, never written.
