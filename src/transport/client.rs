@@ -173,7 +173,7 @@ async fn keep(response: ClientResponse, wait: Duration) -> Response {
 
 impl ThreadClients {
     fn of_this_thread(shared: &Shared) -> Result<Rc<Self>, AttemptError> {
-        let runtime = runtime::Handle::try_current().map_err(|_| AttemptError::InvalidRequest)?.id();
+        let runtime = runtime::Handle::try_current().map_err(|_| AttemptError::ConnectionFailed)?.id();
         let known = CLIENTS.with_borrow(|clients| clients.get(&shared.id).cloned());
         if let Some(clients) = known
             && clients.runtime == runtime
