@@ -125,6 +125,9 @@ async fn once_the_head_has_arrived_nothing_in_the_body_changes_the_outcome() {
             assert_eq!(status(&result), expected, "{answer}");
         }
     }
+    let response = outcome(sending_and_closing("HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nx")).await;
+    let response = response.answer.unwrap();
+    assert_eq!((response.header("content-length"), &response.body[..]), (Some("abc"), &b"x"[..]), "as they came");
     for fields in [terabyte, "content-length: 100", "transfer-encoding: chunked", "x: no length"] {
         let result = outcome(sending(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"))).await;
         assert_eq!(status(&result), 200, "{fields}");
