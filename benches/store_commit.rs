@@ -9,6 +9,7 @@ use bytes::Bytes;
 use ringback::domain::attempt::{AttemptResult, NextStep, Outcome, Response, RetryOn};
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
+use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use ringback::domain::retry::RetrySchedule;
@@ -29,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     let url = std::env::args().find(|argument| argument.contains("://"));
     let url = url.unwrap_or_else(|| format!("sqlite://{}", folder.path().join("bench.db").display()));
     let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
-    let store = open(&url, Cipher::from_master_key(&key)?)?;
+    let store = open(&url, Cipher::from_master_key(&key, Arc::new(CountingEntropy::default()))?)?;
     let mut ids = IdGenerator::new(0, store.largest_id()?);
     let mut now = UnixMillis(1_767_225_600_000);
     let organizations: Vec<OrganizationId> = (0..ORGANIZATIONS).map(|_| OrganizationId(ids.next(now))).collect();

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -135,11 +135,11 @@ fn lock(path: &Path) -> StoreResult<File> {
     let lock_path = PathBuf::from(format!("{}.lock", path.display()));
     let in_the_way = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", lock_path.display()));
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(in_the_way)?;
-    let deadline = Instant::now() + LOCK_PATIENCE;
+    let mut polls_left = LOCK_PATIENCE.as_millis() / LOCK_POLL.as_millis();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) if polls_left > 0 => thread::sleep(LOCK_POLL),
             Err(TryLockError::WouldBlock) => {
                 return Err(StoreError::Refused(format!(
                     "another process uses the database {}; stop it first, or give this one another file",
@@ -148,6 +148,7 @@ fn lock(path: &Path) -> StoreResult<File> {
             }
             Err(TryLockError::Error(error)) => return Err(in_the_way(error)),
         }
+        polls_left -= 1;
     }
 }
 

@@ -1,10 +1,12 @@
 //! What only a database can do.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use ringback::domain::attempt::NextStep;
+use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::EndpointId;
 use ringback::domain::secret::Secret;
@@ -248,7 +250,8 @@ fn with_another_master_key_endpoints_are_refused_as_such() {
     f.endpoint(organization_id);
     drop(f);
     let other = Secret::new(String::from("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU="));
-    let other = Cipher::from_master_key(&other).unwrap_or_else(|error| panic!("{error}"));
+    let other = Cipher::from_master_key(&other, Arc::new(CountingEntropy::default()))
+        .unwrap_or_else(|error| panic!("{error}"));
     let store = open(&sqlite_url(&path), other).unwrap_or_else(|error| panic!("{error}"));
     match store.endpoints(organization_id, first_page(1)) {
         Err(StoreError::Corrupt(message)) => assert!(message.contains("master key whose id is"), "{message}"),
