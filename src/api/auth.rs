@@ -204,7 +204,7 @@ pub fn generate_key(rng: &mut impl Rng) -> (Secret, String) {
 }
 
 /// Keys that were found in the store a moment ago. Bounded; forgets a key at once when it is revoked here, and
-/// after [`CACHE_TTL`] when it was revoked elsewhere. Unknown keys are not remembered.
+/// after `CACHE_TTL` when it was revoked elsewhere. Unknown keys are not remembered.
 #[derive(Default)]
 pub struct KeyCache {
     state: Mutex<CacheState>,
