@@ -89,7 +89,7 @@ fn reads(
     let page = PageRequest { before_id: None, limit: 50 };
     let old = PageRequest { before_id: Some(ids.next(UnixMillis(now.0 - 5_000))), limit: 50 };
     let all = DeliveryFilter::default();
-    let of_endpoint = DeliveryFilter { endpoint_id: Some(endpoints[3]), ..all.clone() };
+    let of_endpoint = DeliveryFilter { endpoint_id: Some(endpoints[0]), ..all.clone() };
     let failed =
         DeliveryFilter { status: Some(ringback::domain::delivery::DeliveryStatus::Failed), ..all.clone() };
     let nothing = DeliveryFilter { response_code: Some((599, 599)), ..all.clone() };

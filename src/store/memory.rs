@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::detail::StoredAttempt;
+use super::models::id_bound;
 use super::{
     AcceptedEvent, AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventCommit,
     NewEvent, PageRequest, Store, StoreError, StoreResult, WriteBatch,
@@ -15,7 +16,7 @@ use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus, Qu
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::time::UnixMillis;
 
@@ -227,8 +228,8 @@ fn passes(filter: &DeliveryFilter, record: &DeliveryRecord) -> bool {
         && filter
             .response_code
             .is_none_or(|(low, high)| record.response_code.is_some_and(|code| low <= code && code <= high))
-        && filter.from.is_none_or(|from| record.id.0 >= first_id_at(from))
-        && filter.to.is_none_or(|to| record.id.0 < first_id_at(to))
+        && filter.from.is_none_or(|from| record.id.0 >= id_bound(from))
+        && filter.to.is_none_or(|to| record.id.0 < id_bound(to))
 }
 
 impl Store for MemoryStore {

@@ -23,6 +23,7 @@ macro_rules! on_every_store {
     };
 }
 
+mod alike;
 mod databases;
 mod delivering;
 mod fixture;
