@@ -8,5 +8,6 @@ mod faulty_store;
 mod logs;
 mod organizations;
 mod roles;
+mod server;
 mod support;
 mod webhooks;

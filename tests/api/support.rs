@@ -113,6 +113,7 @@ pub struct World {
     pub store: Arc<FaultyStore>,
     pub clock: Arc<TestClock>,
     pub actors: Actors,
+    pub api: web::Data<Api>,
 }
 
 impl World {
@@ -134,7 +135,7 @@ impl World {
         };
         configure(&mut options);
         let api = web::Data::new(Api::new(actors.handle.clone(), options));
-        let app = App::new().app_data(api).wrap(from_fn(count_requests)).configure(routes::configure);
+        let app = App::new().app_data(api.clone()).wrap(from_fn(count_requests)).configure(routes::configure);
         let service = Rc::new(test::init_service(app).await);
         let call: Call = Rc::new(move |request| {
             let service = service.clone();
@@ -145,7 +146,7 @@ impl World {
                 Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
             })
         });
-        Self { call, store, clock, actors }
+        Self { call, store, clock, actors, api }
     }
 
     pub async fn send(&self, request: test::TestRequest) -> Answer {
