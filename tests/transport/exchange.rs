@@ -1,11 +1,13 @@
 //! What is sent, what is kept of the answer, and how connections are used again.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ringback::domain::attempt::AttemptError;
 use ringback::transport::{AttemptRequest, BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES, Transport, TransportConfig};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::support::{
     NameServer, Receiver, attempt, attempt_within, loopback_policy, open_transport, request, status, transport,
@@ -195,6 +197,31 @@ async fn where_one_address_of_a_name_refuses_the_next_one_is_tried() {
         let url = format!("http://two.example:{}/", receiver.address.port());
         assert_eq!(status(&attempt(&transport, &url).await), 200);
     }
+}
+
+#[actix_rt::test]
+async fn where_one_address_of_a_name_does_not_answer_the_next_one_is_tried_beside_it() {
+    let receiver = Receiver::answering(OK);
+    let full = SocketAddr::from(([127, 0, 0, 2], receiver.address.port()));
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&full.into()).unwrap();
+    listener.listen(0).unwrap();
+    // the system lets nobody in beyond the queue: once one connect hangs, all do
+    let mut queued = Vec::new();
+    while let Ok(connection) = TcpStream::connect_timeout(&full, Duration::from_millis(500)) {
+        queued.push(connection);
+        assert!(queued.len() < 100, "the queue is never full");
+    }
+    let names = NameServer::start(|_| Some(vec![[127, 0, 0, 2].into(), [127, 0, 0, 1].into()]));
+    let transport = transport(TransportConfig {
+        policy: loopback_policy(),
+        dns_servers: vec![names.address],
+        ..TransportConfig::default()
+    });
+    let result = attempt(&transport, &format!("http://two.example:{}/", receiver.address.port())).await;
+    assert_eq!(status(&result), 200);
+    assert!(result.duration >= Duration::from_millis(200), "the first address hangs: {:?}", result.duration);
+    drop((listener, queued));
 }
 
 #[test]

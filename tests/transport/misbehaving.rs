@@ -135,6 +135,14 @@ async fn once_the_head_has_arrived_nothing_in_the_body_changes_the_outcome() {
 }
 
 #[actix_rt::test]
+async fn a_receiver_that_means_no_body_and_forgets_to_say_so_does_not_hold_the_attempt_to_its_timeout() {
+    let receiver = Receiver::start(sending("HTTP/1.1 200 OK\r\n\r\n"));
+    let started = Instant::now();
+    assert_eq!(status(&attempt(&open_transport(), &receiver.url()).await), 200);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[actix_rt::test]
 async fn an_endless_body_after_200_is_a_success_and_is_read_up_to_the_cap_only() {
     for fields in ["transfer-encoding: chunked\r\n\r\n", "content-length: 1099511627776\r\n\r\n", "x: y\r\n\r\n"] {
         let (sender, written) = std::sync::mpsc::channel();
