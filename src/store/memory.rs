@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::detail::StoredAttempt;
 use super::models::id_bound;
 use super::{
     AcceptedEvent, AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventCommit,
-    NewEvent, PageRequest, Store, StoreError, StoreResult, WriteBatch,
+    IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, Store, StoreError, StoreResult, WriteBatch,
 };
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus, QueuedDelivery};
@@ -19,8 +18,6 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::time::UnixMillis;
-
-const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// [`Store`] in memory.
 #[derive(Default)]
@@ -106,7 +103,7 @@ impl State {
         let organization_id = new.event.organization_id;
         if let Some(idempotency) = &new.idempotency {
             let key = (organization_id, idempotency.key.clone());
-            let used = self.idempotency.get(&key).filter(|used| used.created_at > now - KEY_LIFETIME);
+            let used = self.idempotency.get(&key).filter(|used| used.created_at > now - IDEMPOTENCY_KEY_LIFETIME);
             if let Some(used) = used {
                 let first = self.events.get(&used.event_id);
                 return match first {

@@ -79,6 +79,16 @@ pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     Ok(DieselStore::new(Writer::new(opener, connection), readers, cipher, Some(lock)))
 }
 
+/// The writing connection of a database that a test looks into.
+#[cfg(test)]
+pub(super) fn open_for_plans(path: PathBuf) -> StoreResult<AnyConnection> {
+    let mut connection = SqliteOpener { path }.open_writer()?;
+    if let AnyConnection::Sqlite(sqlite) = &mut connection {
+        migrate(sqlite, MIGRATIONS)?;
+    }
+    Ok(connection)
+}
+
 struct SqliteOpener {
     path: PathBuf,
 }

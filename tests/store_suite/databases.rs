@@ -299,8 +299,6 @@ fn the_queries_of_the_queue_search_the_pending_index() {
     for sql in [
         "SELECT id FROM deliveries WHERE deliveries.status = 0 AND endpoint_id = ? AND organization_id = ? \
          AND queued_at <= ? ORDER BY queued_at, id LIMIT ?",
-        "SELECT min(endpoint_id) FROM deliveries WHERE status = 0 AND endpoint_id > ?",
-        "SELECT queued_at FROM deliveries WHERE status = 0 AND endpoint_id = ? ORDER BY queued_at, id LIMIT 1",
         "SELECT count(*) FROM deliveries WHERE deliveries.status = 0",
     ] {
         let plan: Vec<PlanStep> =

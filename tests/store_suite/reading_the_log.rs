@@ -40,6 +40,7 @@ fn the_log_is_newest_first_and_paged_by_its_last_id(f: &Fixture) {
                 break;
             }
             read.extend(rows.iter().map(|row| row.id));
+            assert!(read.len() <= ids.len(), "no row comes twice: {read:?}");
         }
         assert_eq!(read, ids, "{filter:?}");
     }

@@ -40,8 +40,8 @@ enum Value {
 }
 
 /// A query that is put together by what is asked for; only texts of this file become SQL, values are bound.
-struct LogQuery {
-    sql: String,
+pub(super) struct LogQuery {
+    pub(super) sql: String,
     values: Vec<Value>,
 }
 
@@ -60,6 +60,25 @@ pub(super) fn list(
     filter: &DeliveryFilter,
     page: PageRequest,
 ) -> StoreResult<Vec<DeliveryRecord>> {
+    let query = build(connection, organization_id, filter, page);
+    let mut statement = diesel::sql_query(query.sql).into_boxed::<AnyBackend>();
+    for value in query.values {
+        statement = match value {
+            Value::Number(number) => statement.bind::<BigInt, _>(number),
+            Value::Text(text) => statement.bind::<Text, _>(text),
+        };
+    }
+    let rows: Vec<LogRow> = statement.load(connection)?;
+    rows.into_iter().map(|row| row.delivery.into_record(row.event_type)).collect()
+}
+
+/// The query for a page.
+pub(super) fn build(
+    connection: &AnyConnection,
+    organization_id: OrganizationId,
+    filter: &DeliveryFilter,
+    page: PageRequest,
+) -> LogQuery {
     let before = filter.to.map_or(i64::MAX, id_bound).min(page.before_id.unwrap_or(i64::MAX));
     let from = filter.from.map_or(0, id_bound);
     let mut query = source(connection, organization_id, filter, before, from);
@@ -77,16 +96,7 @@ pub(super) fn list(
     query.sql.push_str(if by_event { " ORDER BY e.id DESC, d.id DESC" } else { " ORDER BY d.id DESC" });
     query.values.push(Value::Number(sql_limit(page.limit)));
     query.sql.push_str(&format!(" LIMIT ${}", query.values.len()));
-
-    let mut statement = diesel::sql_query(query.sql).into_boxed::<AnyBackend>();
-    for value in query.values {
-        statement = match value {
-            Value::Number(number) => statement.bind::<BigInt, _>(number),
-            Value::Text(text) => statement.bind::<Text, _>(text),
-        };
-    }
-    let rows: Vec<LogRow> = statement.load(connection)?;
-    rows.into_iter().map(|row| row.delivery.into_record(row.event_type)).collect()
+    query
 }
 
 /// Where the rows come from: the endpoint's index, the index of what failed, or the organization's events and

@@ -6,6 +6,8 @@ mod due;
 mod endpoints;
 mod log;
 mod organizations;
+#[cfg(test)]
+mod plans;
 mod startup;
 
 use std::collections::HashSet;
