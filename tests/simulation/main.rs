@@ -323,8 +323,9 @@ fn a_deleted_endpoints_pending_deliveries_are_cancelled_and_never_sent() {
     world.live(async |life| {
         life.publish("call.completed", DATA).await;
         pass(Duration::from_secs(10)).await;
-        assert!(world.store.delete_endpoint(ORGANIZATION, EndpointId(1), life.now()).unwrap());
-        life.engine().endpoint_deleted(ORGANIZATION, EndpointId(1));
+        let cancelled = world.store.delete_endpoint(ORGANIZATION, EndpointId(1), life.now()).unwrap();
+        assert_eq!(cancelled, Some(1));
+        life.engine().endpoint_deleted(ORGANIZATION, EndpointId(1), 1);
         pass(DAY).await;
     });
     assert_eq!(world.seen(1).len(), 1);
