@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::domain::breaker::BreakerConfig;
 use crate::domain::entropy::Entropy;
+use crate::domain::machine::MachineLimits;
 use crate::domain::time::{Clock, UnixMillis};
 use crate::store::{Store, StoreError, StoreResult};
 use crate::telemetry::gauges::Level;
@@ -30,8 +30,8 @@ pub struct ActorSettings {
     pub max_uncommitted_events: usize,
     /// Bytes of the same.
     pub max_uncommitted_bytes: usize,
-    /// Of every endpoint's breaker.
-    pub breaker: BreakerConfig,
+    /// Of every endpoint's state machine.
+    pub limits: MachineLimits,
     /// How long a supervisor without work stays.
     pub idle_linger: Duration,
     /// Of the document's signature headers, for example `x-callintel`.
@@ -102,6 +102,17 @@ impl ActorContext {
         done.await.unwrap_or_else(|lost| Err(StoreError::Unavailable(format!("a read was lost: {lost}"))))
     }
 
+    /// Runs a write of the database off this thread. The store has one writer: it waits for its turn.
+    pub async fn write<T, F>(self: Arc<Self>, write: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
+    {
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || write(store.as_ref()));
+        done.await.unwrap_or_else(|lost| Err(StoreError::Unavailable(format!("a write was lost: {lost}"))))
+    }
+
     /// Replaces a supervisor's share of the payload memory.
     pub fn account_payload(&self, before: usize, after: usize) {
         if after >= before {
@@ -151,6 +162,7 @@ impl ActorContext {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::domain::breaker::BreakerConfig;
 
     /// Settings for tests of single parts.
     pub fn settings() -> ActorSettings {
@@ -160,10 +172,13 @@ pub(super) mod tests {
             payload_memory_bytes: 1024 * 1024,
             max_uncommitted_events: 100,
             max_uncommitted_bytes: 1024 * 1024,
-            breaker: BreakerConfig {
-                failure_threshold: 8,
-                initial_pause: Duration::from_secs(5),
-                max_pause: Duration::from_secs(600),
+            limits: MachineLimits {
+                breaker: BreakerConfig {
+                    failure_threshold: 8,
+                    initial_pause: Duration::from_secs(5),
+                    max_pause: Duration::from_secs(600),
+                },
+                disable_after: Duration::from_secs(5 * 86_400),
             },
             idle_linger: Duration::from_secs(5),
             header_prefix: "x-callintel".to_owned(),

@@ -12,18 +12,22 @@ use rand::rngs::SmallRng;
 
 use super::context::ActorContext;
 use super::messages::{
-    AttemptEnded, Deliver, DisableGone, MoreInStore, OutcomeRecorded, PageRead, Reconfigure, RecordOutcome,
+    AttemptEnded, Deliver, MoreInStore, OutcomeRecorded, PageRead, Reconfigure, RecordOutcome,
     Retire, RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
 };
+use super::operational::{OperationalEvent, operational_event};
 use super::persistence::Persistence;
 use super::post;
 use super::request::RequestTemplate;
 use super::router::{MailboxCredits, Router};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::QueuedDelivery;
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{DisabledReason, Endpoint};
+use crate::domain::event::Event;
+use crate::domain::event_types::is_operational;
+use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
-use crate::domain::machine::{Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings, Rest};
+use crate::domain::machine::{Announcement, Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings, Rest};
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRequest, EndpointStart};
 use crate::telemetry::{self, gauges::Level};
@@ -118,8 +122,7 @@ impl EndpointSupervisor {
 
     fn begin(&mut self, start: EndpointStart, ctx: &mut Context<Self>) {
         let settings = MachineSettings::of(&start.endpoint);
-        let breaker = self.parts.context.settings.breaker;
-        let machine = EndpointMachine::new(settings, breaker, start.health);
+        let machine = EndpointMachine::new(settings, self.parts.context.settings.limits, start.health);
         self.breaker_was_open = machine.is_breaker_open();
         let template = RequestTemplate::new(&start.endpoint, &self.parts.context.settings);
         self.running = Some(Running { machine, template });
@@ -132,7 +135,7 @@ impl EndpointSupervisor {
 
     // ---- a step of the machine, and what it says
 
-    fn apply(&mut self, input: Input<'_>, mut ended: Option<EndedAttempt>, ctx: &mut Context<Self>) {
+    fn apply(&mut self, input: Input<'_>, mut ended: Option<AttemptEnded>, ctx: &mut Context<Self>) {
         let now = self.parts.context.now();
         let Some(running) = &mut self.running else { return };
         let effects = running.machine.step(input, now, &mut self.rng);
@@ -147,25 +150,22 @@ impl EndpointSupervisor {
     fn perform(
         &mut self,
         effect: Effect,
-        ended: &mut Option<EndedAttempt>,
+        ended: &mut Option<AttemptEnded>,
         now: UnixMillis,
         ctx: &mut Context<Self>,
     ) {
         match effect {
             Effect::Attempt { delivery, number } => self.start_attempt(delivery, number, now, ctx),
-            Effect::Record { delivery_id, number, next } => {
+            Effect::Record { delivery_id, number, next, health, disable, announcements } => {
                 // the machine records only the attempt that has just ended
                 if let Some(ended) = ended.take() {
                     debug_assert_eq!(ended.delivery_id, delivery_id);
-                    self.record(ended, number, next, now, ctx);
+                    let settled = Settled { number, next, health, disable, announcements };
+                    self.record(ended, settled, now, ctx);
                 }
             }
             Effect::Load { max_deliveries, max_bytes } => self.load(max_deliveries, max_bytes, now, ctx),
             Effect::SaveHealth(health) => post(&self.parts.persistence, SaveHealth(health)),
-            Effect::DisableGone => {
-                let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
-                post(&self.parts.persistence, DisableGone { organization_id, endpoint_id });
-            }
         }
     }
 
@@ -179,35 +179,30 @@ impl EndpointSupervisor {
         actix::spawn(async move {
             let result = sending.await;
             drop(in_flight);
-            let (delivery_id, accepted_at) = (delivery.id, delivery.event.accepted_at);
-            post(&me, AttemptEnded { delivery_id, accepted_at, started_at: now, request_headers, result });
+            let QueuedDelivery { id: delivery_id, event, .. } = delivery;
+            post(&me, AttemptEnded { delivery_id, event, started_at: now, request_headers, result });
         });
     }
 
-    fn record(
-        &mut self,
-        ended: EndedAttempt,
-        number: u32,
-        next: NextStep,
-        now: UnixMillis,
-        ctx: &mut Context<Self>,
-    ) {
-        let parts = &self.parts;
-        let ordered = self.running.as_ref().is_some_and(|running| running.template.ordered);
-        report_attempt(parts, &ended, number, next, now);
+    fn record(&mut self, ended: AttemptEnded, settled: Settled, now: UnixMillis, ctx: &mut Context<Self>) {
+        let (parts, Some(running)) = (&self.parts, &self.running) else { return };
+        report_attempt(parts, &ended, settled.number, settled.next, now);
         let outcome = Outcome {
             organization_id: parts.organization_id,
             endpoint_id: parts.endpoint_id,
             delivery_id: ended.delivery_id,
-            number,
+            number: settled.number,
             started_at: ended.started_at,
             finished_at: now,
-            ordered,
+            ordered: running.template.ordered,
             request_headers: ended.request_headers,
             result: ended.result,
-            next,
+            next: settled.next,
         };
-        post(&parts.persistence, RecordOutcome { outcome, supervisor: ctx.address() });
+        let announcements = announce(settled.announcements, &outcome, &ended.event, running.template.url());
+        let Settled { health, disable, .. } = settled;
+        let supervisor = ctx.address();
+        post(&parts.persistence, RecordOutcome { outcome, health, disable, announcements, supervisor });
     }
 
     fn load(&mut self, max_deliveries: usize, max_bytes: usize, now: UnixMillis, ctx: &mut Context<Self>) {
@@ -316,14 +311,37 @@ impl EndpointSupervisor {
     }
 }
 
-/// An attempt that ended and is about to be recorded.
-type EndedAttempt = AttemptEnded;
+/// What the machine made of an attempt.
+struct Settled {
+    number: u32,
+    next: NextStep,
+    health: Option<EndpointHealth>,
+    disable: Option<DisabledReason>,
+    announcements: Vec<Announcement>,
+}
+
+fn announce(
+    announcements: Vec<Announcement>,
+    outcome: &Outcome,
+    event: &Event,
+    url: &str,
+) -> Vec<OperationalEvent> {
+    let event_id = event.id.to_string();
+    let is_operational = is_operational(&event.event_type);
+    let announcements = announcements.into_iter().filter(|announcement| {
+        // the failing of a report is not reported
+        !(is_operational && *announcement == Announcement::Exhausted)
+    });
+    announcements
+        .filter_map(|announcement| operational_event(announcement, outcome, &event.event_type, &event_id, url))
+        .collect()
+}
 
 fn report_attempt(parts: &SupervisorParts, ended: &AttemptEnded, number: u32, next: NextStep, now: UnixMillis) {
     let SupervisorParts { organization_id, endpoint_id, .. } = *parts;
     telemetry::AttemptFinished::new(organization_id, endpoint_id, ended.delivery_id, number, &ended.result).emit();
     if number == 1 && next == NextStep::Succeeded {
-        telemetry::FirstAttemptAcknowledged { latency: now.since(ended.accepted_at) }.emit();
+        telemetry::FirstAttemptAcknowledged { latency: now.since(ended.event.accepted_at) }.emit();
     }
 }
 

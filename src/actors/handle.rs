@@ -11,16 +11,19 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::context::ActorContext;
-use super::messages::{EndpointChanged, Ingest};
+use super::messages::{EndpointChanged, Ingest, WorkAdded};
 use super::persistence::Persistence;
 use super::post;
+use super::request::RequestTemplate;
 use super::router::Router;
-use crate::domain::delivery::DeliveryStatus;
+use crate::domain::attempt::{AttemptResult, NextStep, Outcome, Verdict, judge};
+use crate::domain::delivery::{DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::ids::{EndpointId, IdGenerator, OrganizationId};
+use crate::domain::event::{Event, build_body};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, IdempotencyKey, Store};
+use crate::store::{AcceptedEvent, IdempotencyKey, NewEvent, Store, StoreResult, WriteBatch};
 use crate::telemetry;
 
 /// An event as a publisher sends it, validated.
@@ -38,6 +41,31 @@ pub struct Publication {
     pub data: Box<RawValue>,
     /// When the publisher sent one.
     pub idempotency: Option<IdempotencyKey>,
+}
+
+impl Publication {
+    /// The event that it becomes.
+    pub(super) fn event(&self, id: EventId, now: UnixMillis) -> Event {
+        Event {
+            id,
+            organization_id: self.organization_id,
+            event_type: self.event_type.clone(),
+            occurred_at: self.occurred_at,
+            accepted_at: now,
+            body: build_body(&self.event_type, &self.timestamp, id, self.data.get()),
+        }
+    }
+}
+
+/// What came of a test.
+#[derive(Debug, Clone)]
+pub struct TestResult {
+    /// Its place in the log.
+    pub delivery_id: DeliveryId,
+    /// Whether the receiver answered 2xx.
+    pub is_success: bool,
+    /// The answer, or why there is none.
+    pub result: AttemptResult,
 }
 
 /// An accepted event; durable.
@@ -130,18 +158,79 @@ impl EngineHandle {
 
     /// Accepts an event: returns after the commit that makes it durable.
     pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
+        let mut answers = self.publish_all(vec![publication]).await?;
+        answers.pop().unwrap_or(Err(PublishError::Stopping))
+    }
+
+    /// Accepts events, all in one commit, and answers for each in order. An error of the whole means that none
+    /// is stored.
+    pub async fn publish_all(
+        &self,
+        publications: Vec<Publication>,
+    ) -> Result<Vec<Result<Published, PublishError>>, PublishError> {
         let shared = &self.0;
         if !self.is_ready() {
             return Err(PublishError::Stopping);
         }
-        let units = publication.data.get().len() / BYTES_UNIT + 1;
-        let units = u32::try_from(units).map_err(|_| PublishError::Overloaded)?;
-        let event = shared.event_permits.clone().try_acquire_owned();
+        let units: usize = publications.iter().map(|one| one.data.get().len() / BYTES_UNIT + 1).sum();
+        let (Ok(count), Ok(units)) = (u32::try_from(publications.len()), u32::try_from(units)) else {
+            return Err(PublishError::Overloaded);
+        };
+        let events = shared.event_permits.clone().try_acquire_many_owned(count);
         let bytes = shared.byte_permits.clone().try_acquire_many_owned(units);
-        let (Ok(event), Ok(bytes)) = (event, bytes) else { return Err(PublishError::Overloaded) };
+        let (Ok(events), Ok(bytes)) = (events, bytes) else { return Err(PublishError::Overloaded) };
         let (reply, answer) = oneshot::channel();
-        post(&shared.persistence, Ingest { publication, reply, permits: [event, bytes] });
-        answer.await.unwrap_or(Err(PublishError::Stopping))
+        post(&shared.persistence, Ingest { publications, reply, permits: [events, bytes] });
+        answer.await.map_err(|_| PublishError::Stopping)
+    }
+
+    /// Sends one real, signed request to an endpoint, now and once, whether it is active, paused or limited,
+    /// and writes it into the log. An error when it could not be written down; then it may have been sent.
+    pub async fn send_test(&self, endpoint: &Endpoint, publication: &Publication) -> StoreResult<TestResult> {
+        let shared = &self.0;
+        let now = self.now();
+        let (event_id, delivery_id) = {
+            let mut ids = shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            (EventId(ids.next(now)), DeliveryId(ids.next(now)))
+        };
+        let event = Arc::new(publication.event(event_id, now));
+        let template = RequestTemplate::new(endpoint, &shared.context.settings);
+        let delivery = QueuedDelivery {
+            id: delivery_id,
+            attempts_made: 0,
+            attempts_in_earlier_rounds: 0,
+            due_at: now,
+            event: event.clone(),
+        };
+        let request = template.request(&delivery, 1, now);
+        let request_headers = template.logged_headers(request.headers.clone());
+        let result = shared.context.transport.attempt(request).await;
+        let finished_at = self.now();
+        let is_success = judge(&result.answer, endpoint.retry_on, finished_at) == Verdict::Success;
+        let outcome = Outcome {
+            organization_id: endpoint.organization_id,
+            endpoint_id: endpoint.id,
+            delivery_id,
+            number: 1,
+            started_at: now,
+            finished_at,
+            ordered: endpoint.ordered,
+            request_headers,
+            result: result.clone(),
+            next: if is_success { NextStep::Succeeded } else { NextStep::Failed },
+        };
+        let new = NewEvent { event, deliveries: vec![(delivery_id, endpoint.id)], idempotency: None };
+        let batch = WriteBatch { events: vec![new], outcomes: vec![outcome], ..WriteBatch::default() };
+        // event, delivery and outcome in one commit: nobody else ever sees it pending
+        let write = shared.context.clone().write(move |store| store.commit(&batch, finished_at));
+        write.await?;
+        Ok(TestResult { delivery_id, is_success, result })
+    }
+
+    /// Tells the engine that deliveries of these endpoints became pending in the database.
+    pub fn work_added(&self, organization_id: OrganizationId, endpoint_ids: Vec<EndpointId>) {
+        self.0.context.mark_counts_stale();
+        post(&self.0.router, WorkAdded { organization_id, endpoint_ids });
     }
 
     /// Tells the engine that an endpoint was created or changed and stored. Effective for every event accepted

@@ -8,11 +8,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::endpoint_supervisor::EndpointSupervisor;
 use super::handle::{Publication, PublishError, Published};
+use super::operational::OperationalEvent;
 use super::router::Router;
 use super::scheduler::Scheduler;
 use crate::domain::attempt::{AttemptResult, Outcome};
 use crate::domain::delivery::QueuedDelivery;
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
@@ -35,11 +36,11 @@ bounded! {
     Begin: "two, at the start";
     Ingest: "the permits that it carries";
     RecordOutcome: "the machine's limit on unrecorded outcomes, over max_active_endpoints";
-    SaveHealth: "follows an attempt's end or a change of settings";
-    DisableGone: "follows an attempt's end";
+    SaveHealth: "follows a change of settings";
     Deliver: "mailbox credits of the supervisor";
     MoreInStore: "one between two readings of the overflow flag, or one for each activation";
     Reconfigure: "requests of the management API";
+    WorkAdded: "requests of the management API";
     SupervisorDrain: "one for each supervisor";
     Retire: "answers one RetireRequest";
     RetireRequest: "one under way for each supervisor";
@@ -66,24 +67,30 @@ pub struct Begin {
 
 // ---- to Persistence
 
-/// Accept an event: store it with its deliveries, then answer.
+/// Accept events, all in one commit: store them with their deliveries, then answer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Ingest {
     /// What was published.
-    pub publication: Publication,
-    /// Answered after the commit.
-    pub reply: oneshot::Sender<Result<Published, PublishError>>,
-    /// Its share of what may be uncommitted; given back when this is dropped.
+    pub publications: Vec<Publication>,
+    /// Answered after the commit, for each in order.
+    pub reply: oneshot::Sender<Vec<Result<Published, PublishError>>>,
+    /// Their share of what may be uncommitted; given back when this is dropped.
     pub permits: [OwnedSemaphorePermit; 2],
 }
 
-/// Write down how an attempt ended, then tell its supervisor.
+/// Write down how an attempt ended and what it changed, in one commit; then tell its supervisor.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct RecordOutcome {
     /// What is written.
     pub outcome: Outcome,
+    /// The endpoint's condition, when it changed.
+    pub health: Option<EndpointHealth>,
+    /// The endpoint is to be disabled.
+    pub disable: Option<DisabledReason>,
+    /// What the organization is told.
+    pub announcements: Vec<OperationalEvent>,
     /// Told when it is on disk.
     pub supervisor: Addr<EndpointSupervisor>,
 }
@@ -92,16 +99,6 @@ pub struct RecordOutcome {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct SaveHealth(pub EndpointHealth);
-
-/// Disable an endpoint whose receiver answered 410.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct DisableGone {
-    /// The tenant.
-    pub organization_id: OrganizationId,
-    /// The endpoint.
-    pub endpoint_id: EndpointId,
-}
 
 /// Answer when everything received so far is on disk.
 #[derive(Message)]
@@ -138,6 +135,16 @@ pub struct EndpointChanged {
     pub endpoint_id: EndpointId,
     /// As it is now.
     pub endpoint: Option<Box<Endpoint>>,
+}
+
+/// Deliveries of these endpoints became pending in the database: a person sends them again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct WorkAdded {
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// The endpoints.
+    pub endpoint_ids: Vec<EndpointId>,
 }
 
 /// A supervisor has nothing to do.
@@ -212,8 +219,8 @@ pub struct PageRead(pub StoreResult<DuePage>);
 pub struct AttemptEnded {
     /// Whose.
     pub delivery_id: DeliveryId,
-    /// When its event was accepted.
-    pub accepted_at: UnixMillis,
+    /// What was sent.
+    pub event: Arc<Event>,
     /// When it began.
     pub started_at: UnixMillis,
     /// As sent.

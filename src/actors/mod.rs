@@ -14,6 +14,7 @@ pub mod endpoint_supervisor;
 pub mod handle;
 pub mod messages;
 pub mod persistence;
+mod operational;
 mod request;
 pub mod router;
 pub mod scheduler;

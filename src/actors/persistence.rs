@@ -6,25 +6,27 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::context::ActorContext;
-use super::endpoint_supervisor::EndpointSupervisor;
 use super::handle::{Publication, PublishError, Published};
 use super::messages::{
-    Begin, CommittedEvent, DisableGone, Dispatch, EndpointChanged, Flush, Ingest, OutcomeRecorded, RecordOutcome,
+    Begin, CommittedEvent, Dispatch, Flush, Ingest, OutcomeRecorded, RecordOutcome,
     Rescan, SaveHealth,
 };
 use super::post;
-use crate::domain::attempt::NextStep;
+use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
-use crate::domain::event::{Event, build_body};
+use crate::domain::endpoint::DisabledReason;
+use crate::domain::event::Event;
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, CommitReport, EventCommit, NewEvent, StoreResult, WriteBatch};
+use crate::store::{
+    AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, StoreResult, WriteBatch,
+};
 use crate::telemetry;
 
 /// Events in one commit. Smaller: more fsyncs under load. Larger: a publisher waits longer for its own.
@@ -53,14 +55,13 @@ pub struct Persistence {
 struct Gathering {
     ingests: Vec<Ingest>,
     outcomes: Vec<RecordOutcome>,
+    /// Changed without an attempt.
     health: HashMap<EndpointId, EndpointHealth>,
-    gone: Vec<(OrganizationId, EndpointId)>,
 }
 
 /// A write that has ended.
 struct Written {
-    ingests: Vec<Ingest>,
-    supervisors: Vec<Addr<EndpointSupervisor>>,
+    gathered: Gathering,
     batch: WriteBatch,
     result: StoreResult<CommitReport>,
     took: Duration,
@@ -118,15 +119,12 @@ impl Persistence {
             self.write_if_idle(ctx);
             return;
         };
-        let Written { ingests, supervisors, batch, result, took } = written;
+        let Written { gathered, batch, result, took } = written;
         match result {
-            Ok(report) => self.finish_commit(ingests, supervisors, batch, report, took, ctx),
+            Ok(report) => self.finish_commit(gathered, batch, report, took, ctx),
             Err(error) => {
                 self.commit_failed(&error);
-                for ingest in ingests {
-                    answer(ingest.reply, Err(PublishError::Unavailable(error.to_string())));
-                }
-                self.gathering.put_back(batch, supervisors);
+                self.gathering.put_back(gathered, &PublishError::Unavailable(error.to_string()));
                 ctx.run_later(RETRY_DELAY, |actor, ctx| {
                     actor.is_writing = false;
                     actor.write_if_idle(ctx);
@@ -142,30 +140,28 @@ impl Persistence {
 
     fn finish_commit(
         &mut self,
-        ingests: Vec<Ingest>,
-        supervisors: Vec<Addr<EndpointSupervisor>>,
+        gathered: Gathering,
         batch: WriteBatch,
         report: CommitReport,
         took: Duration,
         ctx: &mut Context<Self>,
     ) {
         report_commit(&batch, &report, took);
-        let committed = answer_publishers(ingests, batch.events, &report);
-        for (outcome, supervisor) in batch.outcomes.iter().zip(&supervisors) {
-            post(supervisor, OutcomeRecorded(outcome.delivery_id));
+        answer_publishers(gathered.ingests, &batch.events, &report);
+        for record in gathered.outcomes {
+            post(&record.supervisor, OutcomeRecorded(record.outcome.delivery_id));
         }
+        let committed = to_dispatch(batch.events, &report);
         let Some(peers) = &self.peers else { return };
         for endpoint in report.disabled {
             telemetry::EndpointDisabled {
                 organization_id: endpoint.organization_id,
                 endpoint_id: endpoint.id,
-                reason: "gone",
+                reason: endpoint.disabled_reason.map_or("unknown", DisabledReason::as_str),
             }
             .emit();
+            // its supervisor knows: it asked for this
             self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).upsert(&endpoint);
-            let (organization_id, endpoint_id) = (endpoint.organization_id, endpoint.id);
-            let endpoint = Some(Box::new(endpoint));
-            post(&peers.router, EndpointChanged { organization_id, endpoint_id, endpoint });
         }
         if let Some(since) = self.failing_since.take() {
             telemetry::StoreRecovered { outage: self.context.now().since(since) }.emit();
@@ -212,59 +208,72 @@ fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Duration) {
     telemetry::CommitFinished { rows, duration: took }.emit();
 }
 
-/// Answers every publisher, and returns what was stored.
-fn answer_publishers(ingests: Vec<Ingest>, events: Vec<NewEvent>, report: &CommitReport) -> Vec<CommittedEvent> {
-    let mut committed = Vec::with_capacity(events.len());
-    for ((ingest, new), commit) in ingests.into_iter().zip(events).zip(&report.events) {
-        let result = match commit {
-            EventCommit::Stored => {
-                let event = AcceptedEvent {
-                    id: new.event.id,
-                    event_type: new.event.event_type.clone(),
-                    occurred_at: new.event.occurred_at,
-                    deliveries: new.deliveries.len(),
-                };
-                Ok(Published { event, replayed: false })
-            }
+/// Answers every publisher. Their events come first in the batch, in their order.
+fn answer_publishers(ingests: Vec<Ingest>, events: &[NewEvent], report: &CommitReport) {
+    let mut commits = events.iter().zip(&report.events);
+    for ingest in ingests {
+        let answers = commits.by_ref().take(ingest.publications.len()).map(|(new, commit)| match commit {
+            EventCommit::Stored => Ok(Published { event: accepted(new), replayed: false }),
             EventCommit::Replayed(event) => Ok(Published { event: event.clone(), replayed: true }),
             EventCommit::KeyReused => Err(PublishError::IdempotencyKeyReused),
-        };
-        answer(ingest.reply, result);
-        if *commit == EventCommit::Stored && !new.deliveries.is_empty() {
-            committed.push(CommittedEvent { event: new.event, deliveries: new.deliveries });
-        }
+        });
+        // a publisher that hung up does not hear its answer; the events are stored all the same
+        drop(ingest.reply.send(answers.collect()));
     }
-    committed
 }
 
-fn answer(reply: oneshot::Sender<Result<Published, PublishError>>, result: Result<Published, PublishError>) {
-    // a publisher that hung up does not hear its answer; the event is stored all the same
-    drop(reply.send(result));
+fn accepted(new: &NewEvent) -> AcceptedEvent {
+    AcceptedEvent {
+        id: new.event.id,
+        event_type: new.event.event_type.clone(),
+        occurred_at: new.event.occurred_at,
+        deliveries: new.deliveries.len(),
+    }
+}
+
+fn to_dispatch(events: Vec<NewEvent>, report: &CommitReport) -> Vec<CommittedEvent> {
+    let stored = events.into_iter().zip(&report.events).filter(|(_, commit)| **commit == EventCommit::Stored);
+    let wanted = stored.filter(|(new, _)| !new.deliveries.is_empty());
+    wanted.map(|(new, _)| CommittedEvent { event: new.event, deliveries: new.deliveries }).collect()
 }
 
 impl Gathering {
     fn is_empty(&self) -> bool {
-        self.ingests.is_empty() && self.outcomes.is_empty() && self.health.is_empty() && self.gone.is_empty()
+        self.ingests.is_empty() && self.outcomes.is_empty() && self.health.is_empty()
     }
 
     fn take(&mut self) -> Self {
-        let ingests = take_first(&mut self.ingests, MAX_EVENTS);
-        let outcomes = take_first(&mut self.outcomes, MAX_OUTCOMES);
-        let health = std::mem::take(&mut self.health);
-        Self { ingests, outcomes, health, gone: std::mem::take(&mut self.gone) }
+        Self {
+            ingests: take_ingests(&mut self.ingests),
+            outcomes: take_first(&mut self.outcomes, MAX_OUTCOMES),
+            health: std::mem::take(&mut self.health),
+        }
     }
 
-    /// Takes back what a failed commit held, less its events: their publishers were told.
-    fn put_back(&mut self, batch: WriteBatch, supervisors: Vec<Addr<EndpointSupervisor>>) {
-        let again = batch.outcomes.into_iter().zip(supervisors);
-        let again = again.map(|(outcome, supervisor)| RecordOutcome { outcome, supervisor });
-        self.outcomes.splice(0..0, again);
-        for health in batch.health {
-            // what came meanwhile is newer
-            self.health.entry(health.endpoint_id).or_insert(health);
+    /// Takes back what a failed commit held, less its events: their publishers are told.
+    fn put_back(&mut self, failed: Self, error: &PublishError) {
+        for ingest in failed.ingests {
+            let answers = ingest.publications.iter().map(|_| Err(error.clone())).collect();
+            drop(ingest.reply.send(answers));
         }
-        self.gone.extend(batch.gone);
+        self.outcomes.splice(0..0, failed.outcomes);
+        for (endpoint_id, health) in failed.health {
+            // what came meanwhile is newer
+            self.health.entry(endpoint_id).or_insert(health);
+        }
     }
+}
+
+/// As many as make up a commit, the events of one request never parted.
+fn take_ingests(ingests: &mut Vec<Ingest>) -> Vec<Ingest> {
+    let mut events = 0;
+    let count = ingests.iter().take_while(|ingest| {
+        let fits = events < MAX_EVENTS;
+        events += ingest.publications.len();
+        fits
+    });
+    let count = count.count();
+    take_first(ingests, count)
 }
 
 fn take_first<T>(items: &mut Vec<T>, count: usize) -> Vec<T> {
@@ -286,46 +295,64 @@ impl Writer {
     fn write(&self, gathered: Gathering) -> Written {
         let now = self.context.now();
         let begin = tokio::time::Instant::now();
-        let (outcomes, supervisors) =
-            gathered.outcomes.into_iter().map(|record| (record.outcome, record.supervisor)).unzip();
+        // a condition that changed with an attempt is newer than one that changed without
+        let mut health = gathered.health.clone();
+        for record in &gathered.outcomes {
+            health.extend(record.health.map(|changed| (changed.endpoint_id, changed)));
+        }
         let batch = WriteBatch {
-            events: self.assemble(&gathered.ingests, now),
-            outcomes,
-            health: gathered.health.into_values().collect(),
-            gone: gathered.gone,
+            events: self.assemble(&gathered, now),
+            outcomes: gathered.outcomes.iter().map(|record| record.outcome.clone()).collect(),
+            health: health.into_values().collect(),
+            disable: gathered.outcomes.iter().filter_map(to_disable).collect(),
         };
         let result = self.context.store.commit(&batch, now);
-        Written { ingests: gathered.ingests, supervisors, batch, result, took: begin.elapsed() }
+        Written { gathered, batch, result, took: begin.elapsed() }
     }
 
     /// Gives every event its id, its deliveries and its body. One lock for the whole batch, so that an event's
     /// deliveries follow it directly.
-    fn assemble(&self, ingests: &[Ingest], now: UnixMillis) -> Vec<NewEvent> {
+    fn assemble(&self, gathered: &Gathering, now: UnixMillis) -> Vec<NewEvent> {
         let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ingests.iter().map(|ingest| assemble_event(&ingest.publication, &subscriptions, &mut ids, now)).collect()
+        let publications = gathered.ingests.iter().flat_map(|ingest| &ingest.publications);
+        let mut events: Vec<NewEvent> = publications
+            .map(|publication| {
+                let endpoints = wanted_by(publication, &subscriptions);
+                assemble_event(publication, endpoints, &mut ids, now)
+            })
+            .collect();
+        for operational in gathered.outcomes.iter().flat_map(|record| &record.announcements) {
+            let mut endpoints = wanted_by(&operational.publication, &subscriptions);
+            endpoints.retain(|endpoint_id| *endpoint_id != operational.about);
+            // nobody asked: there is nobody to tell
+            if !endpoints.is_empty() {
+                events.push(assemble_event(&operational.publication, endpoints, &mut ids, now));
+            }
+        }
+        events
     }
+}
+
+fn to_disable(record: &RecordOutcome) -> Option<DisableEndpoint> {
+    let Outcome { organization_id, endpoint_id, .. } = record.outcome;
+    record.disable.map(|reason| DisableEndpoint { organization_id, endpoint_id, reason })
+}
+
+fn wanted_by(publication: &Publication, subscriptions: &Subscriptions) -> Vec<EndpointId> {
+    subscriptions.matching(publication.organization_id, &publication.event_type, &publication.data)
 }
 
 fn assemble_event(
     publication: &Publication,
-    subscriptions: &Subscriptions,
+    endpoints: Vec<EndpointId>,
     ids: &mut IdGenerator,
     now: UnixMillis,
 ) -> NewEvent {
-    let Publication { organization_id, event_type, timestamp, occurred_at, data, idempotency } = publication;
     let id = EventId(ids.next(now));
-    let endpoints = subscriptions.matching(*organization_id, event_type, data);
     let deliveries = endpoints.into_iter().map(|endpoint| (DeliveryId(ids.next(now)), endpoint)).collect();
-    let event = Event {
-        id,
-        organization_id: *organization_id,
-        event_type: event_type.clone(),
-        occurred_at: *occurred_at,
-        accepted_at: now,
-        body: build_body(event_type, timestamp, id, data.get()),
-    };
-    NewEvent { event: Arc::new(event), deliveries, idempotency: idempotency.clone() }
+    let event = Arc::new(publication.event(id, now));
+    NewEvent { event, deliveries, idempotency: publication.idempotency.clone() }
 }
 
 impl Actor for Persistence {
@@ -359,14 +386,6 @@ impl Handler<SaveHealth> for Persistence {
     type Result = ();
     fn handle(&mut self, SaveHealth(health): SaveHealth, ctx: &mut Self::Context) {
         self.gathering.health.insert(health.endpoint_id, health);
-        self.write_if_idle(ctx);
-    }
-}
-
-impl Handler<DisableGone> for Persistence {
-    type Result = ();
-    fn handle(&mut self, gone: DisableGone, ctx: &mut Self::Context) {
-        self.gathering.gone.push((gone.organization_id, gone.endpoint_id));
         self.write_if_idle(ctx);
     }
 }

@@ -49,6 +49,11 @@ impl RequestTemplate {
         }
     }
 
+    /// Where they go.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The request of attempt `number` of a delivery at `now`.
     pub fn request(&self, delivery: &QueuedDelivery, number: u32, now: UnixMillis) -> AttemptRequest {
         let body = &delivery.event.body;
@@ -138,7 +143,13 @@ mod tests {
             accepted_at: NOW,
             body: Bytes::from_static(b"{\"a\":1}"),
         };
-        QueuedDelivery { id: DeliveryId(6), attempts_made: 1, due_at: NOW, event: Arc::new(event) }
+        QueuedDelivery {
+            id: DeliveryId(6),
+            attempts_made: 1,
+            attempts_in_earlier_rounds: 0,
+            due_at: NOW,
+            event: Arc::new(event),
+        }
     }
 
     fn header<'a>(request: &'a AttemptRequest, name: &str) -> Option<&'a str> {

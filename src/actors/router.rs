@@ -15,7 +15,7 @@ use super::context::ActorContext;
 use super::endpoint_supervisor::{EndpointSupervisor, SupervisorParts};
 use super::messages::{
     Activate, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged, MoreInStore, Reconfigure, Retire,
-    RetireRequest, Schedule, SupervisorDrain, SupervisorStopped,
+    RetireRequest, Schedule, SupervisorDrain, SupervisorStopped, WorkAdded,
 };
 use super::persistence::Persistence;
 use super::post;
@@ -259,6 +259,28 @@ impl Handler<EndpointChanged> for Router {
                 post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
             }
             _ => {}
+        }
+    }
+}
+
+impl Handler<WorkAdded> for Router {
+    type Result = ();
+    fn handle(&mut self, added: WorkAdded, _: &mut Self::Context) {
+        let due_at = self.context.now();
+        for endpoint_id in added.endpoint_ids {
+            match self.supervised.get_mut(&endpoint_id) {
+                Some(supervised) if supervised.addr.connected() => {
+                    if supervised.credits.overflow() {
+                        supervised.sent += 1;
+                        post(&supervised.addr, MoreInStore);
+                    }
+                }
+                _ if !self.is_draining => {
+                    let organization_id = added.organization_id;
+                    post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+                }
+                _ => {}
+            }
         }
     }
 }

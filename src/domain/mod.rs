@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod entropy;
 pub mod event;
+pub mod event_type_registry;
 pub mod event_types;
 pub mod filter;
 pub mod health;

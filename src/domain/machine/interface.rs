@@ -1,8 +1,11 @@
 //! What the state machine is told, and what it says.
 
+use std::time::Duration;
+
 use crate::domain::attempt::{AttemptError, NextStep, Response, RetryOn};
+use crate::domain::breaker::BreakerConfig;
 use crate::domain::delivery::QueuedDelivery;
-use crate::domain::endpoint::{Endpoint, RateLimit};
+use crate::domain::endpoint::{DisabledReason, Endpoint, RateLimit};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::DeliveryId;
 use crate::domain::retry::RetrySchedule;
@@ -40,6 +43,15 @@ impl MachineSettings {
             ordered: endpoint.ordered,
         }
     }
+}
+
+/// What the operator decides for every endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MachineLimits {
+    /// When its breaker opens, and for how long.
+    pub breaker: BreakerConfig,
+    /// An endpoint that fails for so long without one success is disabled.
+    pub disable_after: Duration,
 }
 
 /// What happens to an endpoint.
@@ -86,7 +98,7 @@ pub enum Effect {
         /// Which attempt of it this is, from 1.
         number: u32,
     },
-    /// Write down how an attempt ended.
+    /// Write down how an attempt ended, together with everything that it changed.
     Record {
         /// Whose it was.
         delivery_id: DeliveryId,
@@ -94,6 +106,12 @@ pub enum Effect {
         number: u32,
         /// What becomes of the delivery.
         next: NextStep,
+        /// The endpoint's condition, when it changed.
+        health: Option<EndpointHealth>,
+        /// The endpoint is to be disabled.
+        disable: Option<DisabledReason>,
+        /// What the organization is told, when it asked for it.
+        announcements: Vec<Announcement>,
     },
     /// Read the next page of pending deliveries, less [`super::EndpointMachine::known`].
     Load {
@@ -104,8 +122,25 @@ pub enum Effect {
     },
     /// Write down the endpoint's condition.
     SaveHealth(EndpointHealth),
-    /// The receiver is gone for good: disable the endpoint.
-    DisableGone,
+}
+
+/// What an organization is told about its own endpoint, as an operational event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announcement {
+    /// `webhook.failing`: its breaker opened, or a delivery used up its attempts.
+    Failing {
+        /// Since when.
+        since: UnixMillis,
+    },
+    /// `webhook.recovered`: it works again after it was announced as failing.
+    Recovered {
+        /// Since when it had failed.
+        failing_since: UnixMillis,
+    },
+    /// `webhook.disabled`.
+    Disabled(DisabledReason),
+    /// `delivery.exhausted`: a delivery failed for good.
+    Exhausted,
 }
 
 /// Whether an endpoint has anything to do.

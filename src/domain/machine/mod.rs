@@ -21,26 +21,30 @@ mod window;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use rand::Rng;
 
 use super::attempt::{AttemptError, NextStep, Response, Verdict, judge, shows_life};
-use super::breaker::{Breaker, BreakerConfig, Permission};
+use super::breaker::{Breaker, Permission};
 use super::concurrency::AdaptiveConcurrency;
 use super::delivery::QueuedDelivery;
+use super::endpoint::DisabledReason;
 use super::health::EndpointHealth;
 use super::ids::DeliveryId;
 use super::limiter::RateLimiter;
 use super::time::UnixMillis;
-pub use interface::{Effect, Input, MachineSettings, Rest};
+pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest};
 use window::Window;
 
 /// After the database failed to answer, it is asked again so much later.
-pub const LOAD_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+pub const LOAD_RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
     number: u32,
+    /// Attempts before a person sent the delivery again: its schedule begins after them.
+    earlier_rounds: u32,
     is_probe: bool,
     bytes: usize,
 }
@@ -50,6 +54,7 @@ pub struct EndpointMachine {
     settings: MachineSettings,
     health: EndpointHealth,
     breaker: Breaker,
+    disable_after: Duration,
     limiter: Option<RateLimiter>,
     concurrency: AdaptiveConcurrency,
     window: Window,
@@ -78,9 +83,10 @@ pub struct EndpointMachine {
 
 impl EndpointMachine {
     /// An endpoint that begins: what it has to do, it asks the database for.
-    pub fn new(settings: MachineSettings, breaker: BreakerConfig, health: EndpointHealth) -> Self {
+    pub fn new(settings: MachineSettings, limits: MachineLimits, health: EndpointHealth) -> Self {
         Self {
-            breaker: Breaker::restore(breaker, &health),
+            breaker: Breaker::restore(limits.breaker, &health),
+            disable_after: limits.disable_after,
             health,
             limiter: settings.rate_limit.as_ref().map(RateLimiter::new),
             concurrency: AdaptiveConcurrency::new(settings.max_in_flight),
@@ -199,11 +205,10 @@ impl EndpointMachine {
         let Some(attempt) = self.in_flight.remove(&delivery_id) else { return };
         self.in_flight_bytes -= attempt.bytes;
         let verdict = judge(answer, self.settings.retry_on, now);
-        self.learn(delivery_id, attempt, answer, verdict, now, rng, effects);
-
         let retry_at = match verdict {
             Verdict::Retry { not_before } => {
-                self.settings.retry.next_attempt_at(attempt.number, not_before, now, rng)
+                let number = attempt.number - attempt.earlier_rounds;
+                self.settings.retry.next_attempt_at(number, not_before, now, rng)
             }
             _ => None,
         };
@@ -213,41 +218,83 @@ impl EndpointMachine {
             _ => NextStep::Failed,
         };
         self.unrecorded.insert(delivery_id, retry_at);
-        effects.push(Effect::Record { delivery_id, number: attempt.number, next });
+
+        let mut changed = self.learn(delivery_id, attempt.is_probe, answer, verdict, now, rng);
+        let mut announcements = self.announce(next, &mut changed);
+        let disable = self.reason_to_disable(verdict, now);
+        announcements.extend(disable.map(Announcement::Disabled));
+        let health = changed.then_some(self.health);
+        let number = attempt.number;
+        effects.push(Effect::Record { delivery_id, number, next, health, disable, announcements });
+
         if let (true, Some(at)) = (self.settings.ordered, retry_at) {
             self.block_until(at);
         }
-        if verdict == Verdict::Gone && self.settings.active {
+        if disable.is_some() {
             self.settings.active = false;
             self.let_go_of_window();
-            effects.push(Effect::DisableGone);
         }
     }
 
-    /// Tells the breaker and the concurrency what this attempt says about the receiver.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one attempt, used once")]
+    /// Tells the breaker and the concurrency what this attempt says about the receiver. Returns whether that
+    /// changed what must be remembered.
     fn learn(
         &mut self,
         delivery_id: DeliveryId,
-        attempt: InFlight,
+        is_probe: bool,
         answer: &Result<Response, AttemptError>,
         verdict: Verdict,
         now: UnixMillis,
         rng: &mut dyn Rng,
-        effects: &mut Vec<Effect>,
-    ) {
-        let changed = if shows_life(verdict) {
+    ) -> bool {
+        if matches!(answer, Err(AttemptError::BlockedAddress | AttemptError::InvalidRequest)) && !is_probe {
+            // nothing was sent: this says nothing about the receiver
+            return false;
+        }
+        if answer.is_ok() && shows_life(verdict) {
             self.concurrency.on_success();
-            self.breaker.on_life(attempt.is_probe)
-        } else {
-            match answer {
-                Err(AttemptError::Timeout) => self.concurrency.on_timeout(),
-                _ => self.concurrency.on_failure(),
+            return self.breaker.on_life(is_probe);
+        }
+        match answer {
+            Err(AttemptError::Timeout) => self.concurrency.on_timeout(),
+            _ => self.concurrency.on_failure(),
+        }
+        self.breaker.on_failure(delivery_id, is_probe, now, rng)
+    }
+
+    /// What the organization is told after an attempt. Failing is told once, and recovery only after that.
+    fn announce(&mut self, next: NextStep, changed: &mut bool) -> Vec<Announcement> {
+        let before = self.health;
+        self.health = self.breaker.remember(&before);
+        let mut announcements = Vec::new();
+        if next == NextStep::Failed {
+            announcements.push(Announcement::Exhausted);
+        }
+        match self.health.failing_since {
+            Some(since) if !before.notified && (self.breaker.is_open() || next == NextStep::Failed) => {
+                self.health.notified = true;
+                *changed = true;
+                announcements.push(Announcement::Failing { since });
             }
-            self.breaker.on_failure(delivery_id, attempt.is_probe, now, rng)
-        };
-        if changed {
-            self.save_health(effects);
+            None if before.notified => {
+                self.health.notified = false;
+                *changed = true;
+                let failing_since = before.failing_since.unwrap_or_default();
+                announcements.push(Announcement::Recovered { failing_since });
+            }
+            _ => {}
+        }
+        announcements
+    }
+
+    fn reason_to_disable(&self, verdict: Verdict, now: UnixMillis) -> Option<DisabledReason> {
+        let failing_since = self.health.failing_since;
+        let gave_up = failing_since.is_some_and(|since| now.since(since) >= self.disable_after);
+        match verdict {
+            _ if !self.settings.active => None,
+            Verdict::Gone => Some(DisabledReason::Gone),
+            _ if gave_up => Some(DisabledReason::Failing),
+            _ => None,
         }
     }
 
@@ -313,7 +360,8 @@ impl EndpointMachine {
             let number = delivery.attempts_made + 1;
             let bytes = delivery.event.body.len();
             self.in_flight_bytes += bytes;
-            self.in_flight.insert(delivery.id, InFlight { number, is_probe, bytes });
+            let earlier_rounds = delivery.attempts_in_earlier_rounds;
+            self.in_flight.insert(delivery.id, InFlight { number, earlier_rounds, is_probe, bytes });
             effects.push(Effect::Attempt { delivery, number });
         }
     }

@@ -11,15 +11,19 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 use crate::domain::attempt::RetryOn;
+use crate::domain::breaker::BreakerConfig;
 use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 
 const START: UnixMillis = UnixMillis(1_750_000_000_000);
-const BREAKER: BreakerConfig = BreakerConfig {
-    failure_threshold: 4,
-    initial_pause: Duration::from_secs(5),
-    max_pause: Duration::from_secs(300),
+const LIMITS: MachineLimits = MachineLimits {
+    breaker: BreakerConfig {
+        failure_threshold: 4,
+        initial_pause: Duration::from_secs(5),
+        max_pause: Duration::from_secs(300),
+    },
+    disable_after: Duration::from_secs(1_000 * 86_400),
 };
 
 #[derive(Debug, Clone)]
@@ -72,6 +76,7 @@ struct World {
     max_latency_ms: i64,
     scheduled_wake: Option<UnixMillis>,
     was_gone: bool,
+    announcements: Vec<(UnixMillis, Announcement)>,
 }
 
 fn settings() -> MachineSettings {
@@ -90,7 +95,7 @@ impl World {
     fn new(settings: MachineSettings, seed: u64, receiver: Receiver) -> Self {
         let health = EndpointHealth::healthy(OrganizationId(1), EndpointId(2));
         let mut world = Self {
-            machine: EndpointMachine::new(settings.clone(), BREAKER, health),
+            machine: EndpointMachine::new(settings.clone(), LIMITS, health),
             settings,
             health,
             rows: BTreeMap::new(),
@@ -107,6 +112,7 @@ impl World {
             max_latency_ms: 50,
             scheduled_wake: None,
             was_gone: false,
+            announcements: Vec::new(),
         };
         world.feed(Input::Wake);
         world
@@ -130,7 +136,13 @@ impl World {
             accepted_at: START,
             body: Bytes::from_static(b"{}"),
         };
-        QueuedDelivery { id, attempts_made: row.attempts, due_at: row.due_at, event: Arc::new(event) }
+        QueuedDelivery {
+            id,
+            attempts_made: row.attempts,
+            attempts_in_earlier_rounds: 0,
+            due_at: row.due_at,
+            event: Arc::new(event),
+        }
     }
 
     fn publish(&mut self, count: usize, by_memory: bool) {
@@ -197,7 +209,10 @@ impl World {
                 let at = self.soon();
                 self.at(at, Happening::Answer { id: delivery.id, generation });
             }
-            Effect::Record { delivery_id, number: _, next } => {
+            Effect::Record { delivery_id, next, health, disable, announcements, .. } => {
+                self.health = health.unwrap_or(self.health);
+                self.was_gone |= disable == Some(DisabledReason::Gone);
+                self.announcements.extend(announcements.into_iter().map(|announcement| (self.now, announcement)));
                 let at = self.soon();
                 let next = match next {
                     NextStep::Succeeded => RecordedNext::Succeeded,
@@ -212,7 +227,6 @@ impl World {
                 self.at(at, Happening::Page { generation });
             }
             Effect::SaveHealth(health) => self.health = health,
-            Effect::DisableGone => self.was_gone = true,
         }
     }
 
@@ -286,7 +300,7 @@ impl World {
         self.in_flight.clear();
         self.snapshot = None;
         self.scheduled_wake = None;
-        self.machine = EndpointMachine::new(self.settings.clone(), BREAKER, self.health);
+        self.machine = EndpointMachine::new(self.settings.clone(), LIMITS, self.health);
         self.feed(Input::Wake);
     }
 
@@ -383,6 +397,53 @@ fn a_retry_blocks_the_next_on_an_ordered_endpoint() {
     let order: Vec<i64> = world.sent.iter().map(|(id, ..)| id.0).collect();
     assert_eq!(order, [1, 1, 1, 2, 2, 2, 3, 3, 3]);
     assert_eq!(world.pending(), 0);
+}
+
+#[test]
+fn failing_is_announced_once_and_recovery_once_after_it() {
+    let back_at = START + Duration::from_secs(3600);
+    let receiver: Receiver = Box::new(move |now, _| Ok(if now < back_at { 500 } else { 200 }));
+    let mut world = World::new(settings(), 8, receiver);
+    world.publish(20, true);
+    world.run_until(START + DAY);
+    let told = |wanted: fn(&Announcement) -> bool| {
+        world.announcements.iter().filter(|(_, announcement)| wanted(announcement)).count()
+    };
+    assert_eq!(told(|announcement| matches!(announcement, Announcement::Failing { .. })), 1);
+    assert_eq!(told(|announcement| matches!(announcement, Announcement::Recovered { .. })), 1);
+    assert_eq!(told(|announcement| matches!(announcement, Announcement::Disabled(_))), 0);
+    let failed = world.rows.values().filter(|row| row.is_final == Some(NextStep::Failed)).count();
+    assert_eq!(told(|announcement| *announcement == Announcement::Exhausted), failed);
+}
+
+#[test]
+fn an_endpoint_that_fails_for_too_long_without_a_success_is_disabled_with_that_reason() {
+    let mut world = World::new(settings(), 9, always(500));
+    world.machine.disable_after = 5 * DAY;
+    world.publish(4_000, false);
+    world.run_until(START + 5 * DAY - Duration::from_secs(600));
+    assert!(world.machine.settings.active);
+    world.run_until(START + 6 * DAY);
+    assert!(!world.machine.settings.active);
+    let (at, _) = world
+        .announcements
+        .iter()
+        .find(|(_, announcement)| *announcement == Announcement::Disabled(DisabledReason::Failing))
+        .expect("it is told");
+    assert!(at.since(START) >= 5 * DAY);
+    let sent = world.sent.len();
+    world.run_until(START + 20 * DAY);
+    assert_eq!(world.sent.len(), sent);
+}
+
+#[test]
+fn a_blocked_address_says_nothing_about_the_receiver() {
+    let mut world = World::new(settings(), 10, Box::new(|_, _| Err(AttemptError::BlockedAddress)));
+    world.publish(50, true);
+    world.run_until(START + DAY);
+    assert_eq!(world.sent.len(), 50);
+    assert!(!world.machine.is_breaker_open());
+    assert!(world.machine.health().is_healthy());
 }
 
 #[test]

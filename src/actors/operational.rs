@@ -1,0 +1,125 @@
+//! Operational events: what an organization is told about its own webhooks, as events like the others.
+//!
+//! They are stored in the commit of the outcome that caused them, and only when a webhook asks for them. One
+//! about a webhook never goes to that webhook, and none is made about the delivery of another, so that two
+//! failing webhooks don't report each other for ever.
+
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::handle::Publication;
+use crate::domain::attempt::Outcome;
+use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::machine::Announcement;
+use crate::domain::time::UnixMillis;
+
+/// An operational event to be published with the outcome that caused it.
+#[derive(Debug)]
+pub struct OperationalEvent {
+    /// What is published.
+    pub publication: Publication,
+    /// The webhook that it is about, and that does not get it.
+    pub about: EndpointId,
+}
+
+/// Words an announcement. `event_type` is the type of the event whose attempt caused it.
+pub fn operational_event(
+    announcement: Announcement,
+    outcome: &Outcome,
+    event_type: &str,
+    event_id: &str,
+    url: &str,
+) -> Option<OperationalEvent> {
+    let webhook_id = outcome.endpoint_id;
+    let now = outcome.finished_at;
+    let (name, data) = match announcement {
+        Announcement::Failing { since } => {
+            ("webhook.failing", json!({ "webhook_id": webhook_id, "url": url, "failing_since": since }))
+        }
+        Announcement::Recovered { failing_since } => (
+            "webhook.recovered",
+            json!({
+                "webhook_id": webhook_id, "url": url, "failing_since": failing_since, "recovered_at": now
+            }),
+        ),
+        Announcement::Disabled(reason) => (
+            "webhook.disabled",
+            json!({
+                "webhook_id": webhook_id, "url": url, "disabled_reason": reason.as_str(), "disabled_at": now
+            }),
+        ),
+        Announcement::Exhausted => (
+            "delivery.exhausted",
+            json!({
+                "delivery_id": outcome.delivery_id, "event_id": event_id, "webhook_id": webhook_id,
+                "event_type": event_type, "attempt_count": outcome.number,
+                "response_code": outcome.result.answer.as_ref().ok().map(|response| response.status),
+                "error": outcome.result.answer.as_ref().err().map(|error| error.as_str()),
+            }),
+        ),
+    };
+    let publication = publication(outcome.organization_id, name, now, &data)?;
+    Some(OperationalEvent { publication, about: webhook_id })
+}
+
+fn publication(
+    organization_id: OrganizationId,
+    event_type: &str,
+    now: UnixMillis,
+    data: &serde_json::Value,
+) -> Option<Publication> {
+    Some(Publication {
+        organization_id,
+        event_type: event_type.to_owned(),
+        timestamp: now.to_string(),
+        occurred_at: now,
+        // an object of strings and numbers always serializes
+        data: RawValue::from_string(data.to_string()).ok()?,
+        idempotency: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::attempt::{AttemptError, AttemptResult, NextStep};
+    use crate::domain::endpoint::DisabledReason;
+    use crate::domain::event_types::OPERATIONAL;
+    use crate::domain::ids::DeliveryId;
+    use serde_json::Value;
+    use std::time::Duration;
+
+    fn outcome() -> Outcome {
+        Outcome {
+            organization_id: OrganizationId(1),
+            endpoint_id: EndpointId(2),
+            delivery_id: DeliveryId(3),
+            number: 4,
+            started_at: UnixMillis(1),
+            finished_at: UnixMillis(2),
+            ordered: false,
+            request_headers: Vec::new(),
+            result: AttemptResult { answer: Err(AttemptError::Timeout), duration: Duration::ZERO },
+            next: NextStep::Failed,
+        }
+    }
+
+    #[test]
+    fn every_operational_event_has_the_fields_of_its_documented_sample() {
+        let announcements = [
+            Announcement::Failing { since: UnixMillis(1) },
+            Announcement::Recovered { failing_since: UnixMillis(1) },
+            Announcement::Disabled(DisabledReason::Gone),
+            Announcement::Exhausted,
+        ];
+        for announcement in announcements {
+            let made = operational_event(announcement, &outcome(), "call.completed", "msg_1", "https://a.example");
+            let publication = made.unwrap().publication;
+            let documented = OPERATIONAL.iter().find(|known| known.name == publication.event_type).unwrap();
+            let sample: Value = serde_json::from_str(documented.sample).unwrap();
+            let data: Value = serde_json::from_str(publication.data.get()).unwrap();
+            let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+            assert_eq!(keys(&data), keys(&sample), "{}", documented.name);
+        }
+    }
+}

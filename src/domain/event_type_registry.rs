@@ -1,0 +1,171 @@
+//! The event types that organizations define for themselves, with compiled schemas: asked on the publish path.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jsonschema::Validator;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::event_types::{OwnEventType, built_in, is_operational};
+use super::filter::FieldError;
+use super::ids::OrganizationId;
+
+/// Violations that one answer names at most.
+const MAX_VIOLATIONS: usize = 20;
+
+/// Why a schema can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// It is not JSON.
+    #[error("not JSON: {0}")]
+    Json(String),
+    /// It is not a JSON Schema, or refers to something outside itself.
+    #[error("not a JSON Schema that stands alone: {0}")]
+    Schema(String),
+}
+
+/// A compiled schema.
+pub type Schema = Arc<Validator>;
+
+/// Compiles a JSON Schema. References to other documents are refused: nothing is ever fetched.
+pub fn compile_schema(text: &str) -> Result<Schema, SchemaError> {
+    let schema: Value = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
+    let validator =
+        jsonschema::validator_for(&schema).map_err(|error| SchemaError::Schema(error.to_string()))?;
+    Ok(Arc::new(validator))
+}
+
+/// Whether an organization may publish a type.
+#[derive(Clone)]
+pub enum Registered {
+    /// It may.
+    Yes,
+    /// It may, with `data` that the schema allows.
+    WithSchema(Schema),
+    /// The type is the engine's own.
+    Operational,
+    /// There is no such type.
+    No,
+}
+
+/// All organizations' own event types.
+#[derive(Default)]
+pub struct EventTypeRegistry {
+    own: HashMap<OrganizationId, HashMap<String, Option<Schema>>>,
+}
+
+impl EventTypeRegistry {
+    /// Adds or replaces a type. One whose stored schema no longer compiles counts as without: what was accepted
+    /// once must not stop publishers after an update of ours.
+    pub fn insert(&mut self, event_type: &OwnEventType) {
+        let schema = event_type.schema.as_deref().and_then(|text| compile_schema(text).ok());
+        let types = self.own.entry(event_type.organization_id).or_default();
+        types.insert(event_type.name.clone(), schema);
+    }
+
+    /// Takes a type out.
+    pub fn remove(&mut self, organization_id: OrganizationId, name: &str) {
+        if let Some(types) = self.own.get_mut(&organization_id) {
+            types.remove(name);
+        }
+    }
+
+    /// Takes an organization out.
+    pub fn remove_organization(&mut self, organization_id: OrganizationId) {
+        self.own.remove(&organization_id);
+    }
+
+    /// Looks a type up.
+    pub fn lookup(&self, organization_id: OrganizationId, name: &str) -> Registered {
+        if built_in(name).is_some() {
+            return Registered::Yes;
+        }
+        if is_operational(name) {
+            return Registered::Operational;
+        }
+        match self.own.get(&organization_id).and_then(|types| types.get(name)) {
+            Some(Some(schema)) => Registered::WithSchema(schema.clone()),
+            Some(None) => Registered::Yes,
+            None => Registered::No,
+        }
+    }
+
+    /// The names of an organization's own types, sorted.
+    pub fn names(&self, organization_id: OrganizationId) -> Vec<String> {
+        let types = self.own.get(&organization_id);
+        let mut names: Vec<String> = types.into_iter().flat_map(HashMap::keys).cloned().collect();
+        names.sort();
+        names
+    }
+}
+
+/// Checks `data` against a schema; every violation names its field, up to a bound.
+pub fn check_data(schema: &Schema, data: &RawValue) -> Vec<FieldError> {
+    let value: Value = match serde_json::from_str(data.get()) {
+        Ok(value) => value,
+        Err(error) => {
+            let message = format!("can't be checked against the schema of this type: {error}");
+            return vec![FieldError { field: String::from("data"), message }];
+        }
+    };
+    let errors = schema.iter_errors(&value).take(MAX_VIOLATIONS);
+    errors
+        .map(|error| FieldError {
+            field: format!("data{}", error.instance_path().to_string().replace('/', ".")),
+            message: error.masked().to_string(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::UnixMillis;
+
+    const SCHEMA: &str = r#"{"type":"object","required":["id"],"properties":{"id":{"type":"string"},"n":{"maximum":5}}}"#;
+
+    fn own(name: &str, schema: Option<&str>) -> OwnEventType {
+        OwnEventType {
+            organization_id: OrganizationId(1),
+            name: name.to_owned(),
+            description: String::new(),
+            schema: schema.map(str::to_owned),
+            created_at: UnixMillis(0),
+        }
+    }
+
+    #[test]
+    fn an_organizations_types_are_its_own() {
+        let mut registry = EventTypeRegistry::default();
+        registry.insert(&own("invoice.paid", None));
+        assert!(matches!(registry.lookup(OrganizationId(1), "invoice.paid"), Registered::Yes));
+        assert!(matches!(registry.lookup(OrganizationId(2), "invoice.paid"), Registered::No));
+        assert!(matches!(registry.lookup(OrganizationId(2), "call.completed"), Registered::Yes));
+        assert!(matches!(registry.lookup(OrganizationId(1), "webhook.failing"), Registered::Operational));
+        registry.remove(OrganizationId(1), "invoice.paid");
+        assert!(matches!(registry.lookup(OrganizationId(1), "invoice.paid"), Registered::No));
+    }
+
+    #[test]
+    fn every_violation_of_a_schema_names_its_field() {
+        let schema = compile_schema(SCHEMA).unwrap();
+        let check = |json: &str| check_data(&schema, &RawValue::from_string(json.to_owned()).unwrap());
+        assert_eq!(check(r#"{"id":"a"}"#), []);
+        let errors = check(r#"{"id":5,"n":9}"#);
+        let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, ["data.id", "data.n"]);
+        assert_eq!(check("{}")[0].field, "data");
+        assert_eq!(check(r#"{"id":"a","n":1e400}"#)[0].field, "data");
+    }
+
+    #[test]
+    fn a_schema_that_is_none_or_that_refers_elsewhere_is_refused() {
+        assert!(matches!(compile_schema("nope"), Err(SchemaError::Json(_))));
+        assert!(matches!(compile_schema(r#"{"type":"banana"}"#), Err(SchemaError::Schema(_))));
+        let remote = r#"{"$ref":"https://example.com/schema.json"}"#;
+        assert!(matches!(compile_schema(remote), Err(SchemaError::Schema(_))));
+        let local = r#"{"$ref":"file:///etc/passwd"}"#;
+        assert!(matches!(compile_schema(local), Err(SchemaError::Schema(_))));
+    }
+}
