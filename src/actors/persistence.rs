@@ -19,12 +19,13 @@ use super::messages::{
 use super::post;
 use crate::domain::attempt::NextStep;
 use crate::domain::delivery::DeliveryStatus;
+use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::{Event, build_body};
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, CommitReport, EventCommit, NewEvent, StoreResult, WriteBatch};
+use crate::store::{AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, StoreResult, WriteBatch};
 use crate::telemetry;
 
 /// Events in one commit. Smaller: more fsyncs under load. Larger: a publisher waits longer for its own.
@@ -54,7 +55,7 @@ struct Gathering {
     ingests: Vec<Ingest>,
     outcomes: Vec<RecordOutcome>,
     health: HashMap<EndpointId, EndpointHealth>,
-    gone: Vec<(OrganizationId, EndpointId)>,
+    disable: Vec<DisableEndpoint>,
 }
 
 /// A write that has ended.
@@ -159,7 +160,7 @@ impl Persistence {
             telemetry::EndpointDisabled {
                 organization_id: endpoint.organization_id,
                 endpoint_id: endpoint.id,
-                reason: "gone",
+                reason: endpoint.disabled_reason.map_or("", DisabledReason::as_str),
             }
             .emit();
             self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).upsert(&endpoint);
@@ -244,14 +245,14 @@ fn answer(reply: oneshot::Sender<Result<Published, PublishError>>, result: Resul
 
 impl Gathering {
     fn is_empty(&self) -> bool {
-        self.ingests.is_empty() && self.outcomes.is_empty() && self.health.is_empty() && self.gone.is_empty()
+        self.ingests.is_empty() && self.outcomes.is_empty() && self.health.is_empty() && self.disable.is_empty()
     }
 
     fn take(&mut self) -> Self {
         let ingests = take_first(&mut self.ingests, MAX_EVENTS);
         let outcomes = take_first(&mut self.outcomes, MAX_OUTCOMES);
         let health = std::mem::take(&mut self.health);
-        Self { ingests, outcomes, health, gone: std::mem::take(&mut self.gone) }
+        Self { ingests, outcomes, health, disable: std::mem::take(&mut self.disable) }
     }
 
     /// Takes back what a failed commit held, less its events: their publishers were told.
@@ -263,7 +264,7 @@ impl Gathering {
             // what came meanwhile is newer
             self.health.entry(health.endpoint_id).or_insert(health);
         }
-        self.gone.extend(batch.gone);
+        self.disable.extend(batch.disable);
     }
 }
 
@@ -292,7 +293,7 @@ impl Writer {
             events: self.assemble(&gathered.ingests, now),
             outcomes,
             health: gathered.health.into_values().collect(),
-            gone: gathered.gone,
+            disable: gathered.disable,
         };
         let result = self.context.store.commit(&batch, now);
         Written { ingests: gathered.ingests, supervisors, batch, result, took: begin.elapsed() }
@@ -366,7 +367,11 @@ impl Handler<SaveHealth> for Persistence {
 impl Handler<DisableGone> for Persistence {
     type Result = ();
     fn handle(&mut self, gone: DisableGone, ctx: &mut Self::Context) {
-        self.gathering.gone.push((gone.organization_id, gone.endpoint_id));
+        self.gathering.disable.push(DisableEndpoint {
+            organization_id: gone.organization_id,
+            endpoint_id: gone.endpoint_id,
+            reason: DisabledReason::Gone,
+        });
         self.write_if_idle(ctx);
     }
 }

@@ -138,7 +138,13 @@ mod tests {
             accepted_at: NOW,
             body: Bytes::from_static(b"{\"a\":1}"),
         };
-        QueuedDelivery { id: DeliveryId(6), attempts_made: 1, due_at: NOW, event: Arc::new(event) }
+        QueuedDelivery {
+            id: DeliveryId(6),
+            attempts_made: 1,
+            attempts_in_earlier_rounds: 0,
+            due_at: NOW,
+            event: Arc::new(event),
+        }
     }
 
     fn header<'a>(request: &'a AttemptRequest, name: &str) -> Option<&'a str> {

@@ -41,6 +41,8 @@ pub const LOAD_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
     number: u32,
+    /// The number within its round: what the retry schedule counts.
+    round_number: u32,
     is_probe: bool,
     bytes: usize,
 }
@@ -203,7 +205,7 @@ impl EndpointMachine {
 
         let retry_at = match verdict {
             Verdict::Retry { not_before } => {
-                self.settings.retry.next_attempt_at(attempt.number, not_before, now, rng)
+                self.settings.retry.next_attempt_at(attempt.round_number, not_before, now, rng)
             }
             _ => None,
         };
@@ -311,9 +313,10 @@ impl EndpointMachine {
                 self.breaker.begin_probe();
             }
             let number = delivery.attempts_made + 1;
+            let round_number = number.saturating_sub(delivery.attempts_in_earlier_rounds).max(1);
             let bytes = delivery.event.body.len();
             self.in_flight_bytes += bytes;
-            self.in_flight.insert(delivery.id, InFlight { number, is_probe, bytes });
+            self.in_flight.insert(delivery.id, InFlight { number, round_number, is_probe, bytes });
             effects.push(Effect::Attempt { delivery, number });
         }
     }

@@ -27,6 +27,7 @@ struct Row {
     queued_at: UnixMillis,
     due_at: UnixMillis,
     attempts: u32,
+    earlier: u32,
     is_final: Option<NextStep>,
     finals: u32,
 }
@@ -130,7 +131,13 @@ impl World {
             accepted_at: START,
             body: Bytes::from_static(b"{}"),
         };
-        QueuedDelivery { id, attempts_made: row.attempts, due_at: row.due_at, event: Arc::new(event) }
+        QueuedDelivery {
+            id,
+            attempts_made: row.attempts,
+            attempts_in_earlier_rounds: row.earlier,
+            due_at: row.due_at,
+            event: Arc::new(event),
+        }
     }
 
     fn publish(&mut self, count: usize, by_memory: bool) {
@@ -138,7 +145,8 @@ impl World {
         for _ in 0..count {
             let id = DeliveryId(self.next_id);
             self.next_id += 1;
-            let row = Row { queued_at: self.now, due_at: self.now, attempts: 0, is_final: None, finals: 0 };
+            let row =
+                Row { queued_at: self.now, due_at: self.now, attempts: 0, earlier: 0, is_final: None, finals: 0 };
             committed.push(self.queued(id, &row));
             self.rows.insert(id, row);
         }
@@ -185,7 +193,7 @@ impl World {
                 let row = &self.rows[&delivery.id];
                 assert!(row.is_final.is_none(), "{} was attempted after its end", delivery.id);
                 assert!(row.due_at <= self.now, "{} was attempted before it was due", delivery.id);
-                assert!(number <= self.settings.retry.max_attempts());
+                assert!(number - row.earlier <= self.settings.retry.max_attempts());
                 if self.settings.ordered {
                     let earlier = self.rows.range(..delivery.id).find(|(_, row)| row.is_final.is_none());
                     let overtaken = earlier.filter(|(id, _)| !self.machine.unrecorded.contains_key(*id));
