@@ -34,6 +34,8 @@ pub struct ActorSettings {
     pub limits: MachineLimits,
     /// How long a supervisor without work stays.
     pub idle_linger: Duration,
+    /// Events older than this are removed with their deliveries.
+    pub retention: Duration,
     /// Of the document's signature headers, for example `x-callintel`.
     pub header_prefix: String,
     /// Sent to receivers.
@@ -181,6 +183,7 @@ pub(super) mod tests {
                 disable_after: Duration::from_secs(5 * 86_400),
             },
             idle_linger: Duration::from_secs(5),
+            retention: Duration::from_secs(30 * 86_400),
             header_prefix: "x-callintel".to_owned(),
             user_agent: "Ringback/test".to_owned(),
         }

@@ -12,8 +12,8 @@ use rand::rngs::SmallRng;
 
 use super::context::ActorContext;
 use super::messages::{
-    AttemptEnded, Deliver, MoreInStore, OutcomeRecorded, PageRead, Reconfigure, RecordOutcome,
-    Retire, RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
+    AttemptEnded, Change, Deliver, MoreInStore, OutcomeRecorded, PageRead, Reconfigure, RecordOutcome, Retire,
+    RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
 };
 use super::operational::{OperationalEvent, operational_event};
 use super::persistence::Persistence;
@@ -201,8 +201,8 @@ impl EndpointSupervisor {
         };
         let announcements = announce(settled.announcements, &outcome, &ended.event, running.template.url());
         let Settled { health, disable, .. } = settled;
-        let supervisor = ctx.address();
-        post(&parts.persistence, RecordOutcome { outcome, health, disable, announcements, supervisor });
+        let change = Change { health, disable, announcements, supervisor: ctx.address() };
+        post(&parts.persistence, RecordOutcome { outcome, change });
     }
 
     fn load(&mut self, max_deliveries: usize, max_bytes: usize, now: UnixMillis, ctx: &mut Context<Self>) {

@@ -1,7 +1,7 @@
 //! What the API sees of the actors.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use actix::Addr;
 use rand::SeedableRng;
@@ -20,6 +20,8 @@ use crate::domain::attempt::{AttemptResult, NextStep, Outcome, Verdict, judge};
 use crate::domain::delivery::{DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{Event, build_body};
+use crate::domain::event_type_registry::{EventTypeRegistry, Registered};
+use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
@@ -104,6 +106,7 @@ pub struct EngineHandle(Arc<Shared>);
 struct Shared {
     context: Arc<ActorContext>,
     subscriptions: Arc<RwLock<Subscriptions>>,
+    event_types: Arc<RwLock<EventTypeRegistry>>,
     ids: Arc<Mutex<IdGenerator>>,
     persistence: Addr<Persistence>,
     router: Addr<Router>,
@@ -118,6 +121,7 @@ impl EngineHandle {
     pub(super) fn new(
         context: Arc<ActorContext>,
         subscriptions: Arc<RwLock<Subscriptions>>,
+        event_types: Arc<RwLock<EventTypeRegistry>>,
         ids: Arc<Mutex<IdGenerator>>,
         persistence: Addr<Persistence>,
         router: Addr<Router>,
@@ -128,6 +132,7 @@ impl EngineHandle {
             byte_permits: Arc::new(Semaphore::new(bytes)),
             context,
             subscriptions,
+            event_types,
             ids,
             persistence,
             router,
@@ -154,6 +159,30 @@ impl EngineHandle {
     pub fn next_id(&self) -> i64 {
         let now = self.now();
         self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now)
+    }
+
+    /// Whether an organization may publish events of this type, and with what `data`.
+    pub fn registered_type(&self, organization_id: OrganizationId, name: &str) -> Registered {
+        self.event_types().lookup(organization_id, name)
+    }
+
+    /// The names of an organization's own event types.
+    pub fn own_type_names(&self, organization_id: OrganizationId) -> Vec<String> {
+        self.event_types().names(organization_id)
+    }
+
+    /// Tells the engine that an event type was created and stored.
+    pub fn event_type_created(&self, event_type: &OwnEventType) {
+        self.0.event_types.write().unwrap_or_else(PoisonError::into_inner).insert(event_type);
+    }
+
+    /// Tells the engine that an event type was deleted.
+    pub fn event_type_deleted(&self, organization_id: OrganizationId, name: &str) {
+        self.0.event_types.write().unwrap_or_else(PoisonError::into_inner).remove(organization_id, name);
+    }
+
+    fn event_types(&self) -> RwLockReadGuard<'_, EventTypeRegistry> {
+        self.0.event_types.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Accepts an event: returns after the commit that makes it durable.
@@ -257,6 +286,9 @@ impl EngineHandle {
     /// Tells the engine that an organization was deleted with its endpoints.
     pub fn organization_deleted(&self, organization_id: OrganizationId, endpoint_ids: &[EndpointId]) {
         self.subscriptions().remove_organization(organization_id);
+        let mut event_types = self.0.event_types.write().unwrap_or_else(PoisonError::into_inner);
+        event_types.remove_organization(organization_id);
+        drop(event_types);
         self.0.context.mark_counts_stale();
         for &endpoint_id in endpoint_ids {
             post(&self.0.router, EndpointChanged { organization_id, endpoint_id, endpoint: None });

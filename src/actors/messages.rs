@@ -85,6 +85,12 @@ pub struct Ingest {
 pub struct RecordOutcome {
     /// What is written.
     pub outcome: Outcome,
+    /// What it changed.
+    pub change: Change,
+}
+
+/// What an attempt changed beside its delivery.
+pub struct Change {
     /// The endpoint's condition, when it changed.
     pub health: Option<EndpointHealth>,
     /// The endpoint is to be disabled.

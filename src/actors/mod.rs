@@ -13,9 +13,10 @@ pub mod context;
 pub mod endpoint_supervisor;
 pub mod handle;
 pub mod messages;
-pub mod persistence;
 mod operational;
+pub mod persistence;
 mod request;
+pub mod retention;
 pub mod router;
 pub mod scheduler;
 
@@ -23,6 +24,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use actix::{Actor, Addr, ArbiterHandle};
 
+use crate::domain::event_type_registry::EventTypeRegistry;
+use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{EndpointId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::store::{Store, StoreResult};
@@ -30,6 +33,7 @@ use context::ActorContext;
 use handle::EngineHandle;
 use messages::{Begin, Bounded, Drain, Flush};
 use persistence::Persistence;
+use retention::Retention;
 use router::Router;
 use scheduler::Scheduler;
 
@@ -71,7 +75,10 @@ impl Actors {
         let router = Router::new(context.clone(), arbiters, persistence.clone(), scheduler.clone()).start();
         post(&persistence, Begin { router: router.clone(), scheduler: scheduler.clone() });
         post(&scheduler, Begin { router: router.clone(), scheduler: scheduler.clone() });
-        let handle = EngineHandle::new(context, subscriptions, ids, persistence.clone(), router.clone());
+        Retention::new(context.clone()).start();
+        let event_types = Arc::new(RwLock::new(read_event_types(context.store.as_ref())?));
+        let handle =
+            EngineHandle::new(context, subscriptions, event_types, ids, persistence.clone(), router.clone());
         Ok(Self { handle, router, persistence })
     }
 
@@ -82,6 +89,21 @@ impl Actors {
         let _ = self.persistence.send(Flush).await;
         let _ = self.router.send(Drain).await;
         let _ = self.persistence.send(Flush).await;
+    }
+}
+
+fn read_event_types(store: &dyn Store) -> StoreResult<EventTypeRegistry> {
+    let mut registry = EventTypeRegistry::default();
+    let mut last: Option<OwnEventType> = None;
+    loop {
+        let after = last.as_ref().map(|last| (last.organization_id, last.name.as_str()));
+        let page = store.scan_event_types(after, SCAN_PAGE)?;
+        page.iter().for_each(|event_type| registry.insert(event_type));
+        let is_last = page.len() < SCAN_PAGE;
+        last = page.into_iter().last();
+        if is_last {
+            return Ok(registry);
+        }
     }
 }
 

@@ -12,8 +12,7 @@ use tokio::sync::oneshot;
 use super::context::ActorContext;
 use super::handle::{Publication, PublishError, Published};
 use super::messages::{
-    Begin, CommittedEvent, Dispatch, Flush, Ingest, OutcomeRecorded, RecordOutcome,
-    Rescan, SaveHealth,
+    Begin, Change, CommittedEvent, Dispatch, Flush, Ingest, OutcomeRecorded, RecordOutcome, Rescan, SaveHealth,
 };
 use super::post;
 use crate::domain::attempt::{NextStep, Outcome};
@@ -24,9 +23,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{
-    AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, StoreResult, WriteBatch,
-};
+use crate::store::{AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, StoreResult, WriteBatch};
 use crate::telemetry;
 
 /// Events in one commit. Smaller: more fsyncs under load. Larger: a publisher waits longer for its own.
@@ -61,9 +58,20 @@ struct Gathering {
 
 /// A write that has ended.
 struct Written {
-    gathered: Gathering,
+    ingests: Vec<Ingest>,
+    /// In the order of the batch's outcomes.
+    changes: Vec<Change>,
     batch: WriteBatch,
     result: StoreResult<CommitReport>,
+    took: Duration,
+}
+
+/// A write that is on disk.
+struct Committed {
+    ingests: Vec<Ingest>,
+    changes: Vec<Change>,
+    batch: WriteBatch,
+    report: CommitReport,
     took: Duration,
 }
 
@@ -119,12 +127,13 @@ impl Persistence {
             self.write_if_idle(ctx);
             return;
         };
-        let Written { gathered, batch, result, took } = written;
+        let Written { ingests, changes, batch, result, took } = written;
         match result {
-            Ok(report) => self.finish_commit(gathered, batch, report, took, ctx),
+            Ok(report) => self.finish_commit(Committed { ingests, changes, batch, report, took }, ctx),
             Err(error) => {
                 self.commit_failed(&error);
-                self.gathering.put_back(gathered, &PublishError::Unavailable(error.to_string()));
+                let refusal = PublishError::Unavailable(error.to_string());
+                self.gathering.put_back(ingests, batch, changes, &refusal);
                 ctx.run_later(RETRY_DELAY, |actor, ctx| {
                     actor.is_writing = false;
                     actor.write_if_idle(ctx);
@@ -138,18 +147,12 @@ impl Persistence {
         telemetry::StoreUnavailable { operation: "commit", error, retry_in: RETRY_DELAY }.emit();
     }
 
-    fn finish_commit(
-        &mut self,
-        gathered: Gathering,
-        batch: WriteBatch,
-        report: CommitReport,
-        took: Duration,
-        ctx: &mut Context<Self>,
-    ) {
+    fn finish_commit(&mut self, committed: Committed, ctx: &mut Context<Self>) {
+        let Committed { ingests, changes, batch, report, took } = committed;
         report_commit(&batch, &report, took);
-        answer_publishers(gathered.ingests, &batch.events, &report);
-        for record in gathered.outcomes {
-            post(&record.supervisor, OutcomeRecorded(record.outcome.delivery_id));
+        answer_publishers(ingests, &batch.events, &report);
+        for (outcome, change) in batch.outcomes.iter().zip(&changes) {
+            post(&change.supervisor, OutcomeRecorded(outcome.delivery_id));
         }
         let committed = to_dispatch(batch.events, &report);
         let Some(peers) = &self.peers else { return };
@@ -251,15 +254,17 @@ impl Gathering {
     }
 
     /// Takes back what a failed commit held, less its events: their publishers are told.
-    fn put_back(&mut self, failed: Self, error: &PublishError) {
-        for ingest in failed.ingests {
+    fn put_back(&mut self, ingests: Vec<Ingest>, batch: WriteBatch, changes: Vec<Change>, error: &PublishError) {
+        for ingest in ingests {
             let answers = ingest.publications.iter().map(|_| Err(error.clone())).collect();
             drop(ingest.reply.send(answers));
         }
-        self.outcomes.splice(0..0, failed.outcomes);
-        for (endpoint_id, health) in failed.health {
+        let outcomes = batch.outcomes.into_iter().zip(changes);
+        let again = outcomes.map(|(outcome, change)| RecordOutcome { outcome, change });
+        self.outcomes.splice(0..0, again);
+        for health in batch.health {
             // what came meanwhile is newer
-            self.health.entry(endpoint_id).or_insert(health);
+            self.health.entry(health.endpoint_id).or_insert(health);
         }
     }
 }
@@ -295,19 +300,17 @@ impl Writer {
     fn write(&self, gathered: Gathering) -> Written {
         let now = self.context.now();
         let begin = tokio::time::Instant::now();
+        let events = self.assemble(&gathered, now);
+        let Gathering { ingests, outcomes, mut health } = gathered;
         // a condition that changed with an attempt is newer than one that changed without
-        let mut health = gathered.health.clone();
-        for record in &gathered.outcomes {
-            health.extend(record.health.map(|changed| (changed.endpoint_id, changed)));
+        for record in &outcomes {
+            health.extend(record.change.health.map(|changed| (changed.endpoint_id, changed)));
         }
-        let batch = WriteBatch {
-            events: self.assemble(&gathered, now),
-            outcomes: gathered.outcomes.iter().map(|record| record.outcome.clone()).collect(),
-            health: health.into_values().collect(),
-            disable: gathered.outcomes.iter().filter_map(to_disable).collect(),
-        };
+        let disable = outcomes.iter().filter_map(to_disable).collect();
+        let (outcomes, changes) = outcomes.into_iter().map(|record| (record.outcome, record.change)).unzip();
+        let batch = WriteBatch { events, outcomes, health: health.into_values().collect(), disable };
         let result = self.context.store.commit(&batch, now);
-        Written { gathered, batch, result, took: begin.elapsed() }
+        Written { ingests, changes, batch, result, took: begin.elapsed() }
     }
 
     /// Gives every event its id, its deliveries and its body. One lock for the whole batch, so that an event's
@@ -322,7 +325,7 @@ impl Writer {
                 assemble_event(publication, endpoints, &mut ids, now)
             })
             .collect();
-        for operational in gathered.outcomes.iter().flat_map(|record| &record.announcements) {
+        for operational in gathered.outcomes.iter().flat_map(|record| &record.change.announcements) {
             let mut endpoints = wanted_by(&operational.publication, &subscriptions);
             endpoints.retain(|endpoint_id| *endpoint_id != operational.about);
             // nobody asked: there is nobody to tell
@@ -336,7 +339,7 @@ impl Writer {
 
 fn to_disable(record: &RecordOutcome) -> Option<DisableEndpoint> {
     let Outcome { organization_id, endpoint_id, .. } = record.outcome;
-    record.disable.map(|reason| DisableEndpoint { organization_id, endpoint_id, reason })
+    record.change.disable.map(|reason| DisableEndpoint { organization_id, endpoint_id, reason })
 }
 
 fn wanted_by(publication: &Publication, subscriptions: &Subscriptions) -> Vec<EndpointId> {

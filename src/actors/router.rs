@@ -214,7 +214,13 @@ impl Handler<Dispatch> for Router {
                 let event = committed.event.clone();
                 let (organization_id, due_at) = (event.organization_id, event.accepted_at);
                 let queued = by_endpoint.entry(endpoint_id).or_insert_with(|| (organization_id, Vec::new()));
-                queued.1.push(QueuedDelivery { id, attempts_made: 0, due_at, event });
+                queued.1.push(QueuedDelivery {
+                    id,
+                    attempts_made: 0,
+                    attempts_in_earlier_rounds: 0,
+                    due_at,
+                    event,
+                });
             }
         }
         for (endpoint_id, (organization_id, deliveries)) in by_endpoint {

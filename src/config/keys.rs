@@ -18,6 +18,8 @@ const MASTER_KEY_BYTES: usize = 32;
 const MIN_MEMORY_BYTES: i64 = 16 * 1024 * 1024;
 const MAX_MEMORY_BYTES: i64 = 1 << 40;
 const DAY_SECONDS: i64 = 86_400;
+/// Longer means "for ever".
+const DECADE_SECONDS: i64 = 10 * 365 * DAY_SECONDS;
 
 /// Something that can be set.
 pub struct Key {
@@ -149,6 +151,8 @@ pub static KEYS: &[Key] = &[
     seconds!("delivery.breaker_initial_pause_seconds", breaker_initial_pause, 1..=DAY_SECONDS),
     seconds!("delivery.breaker_max_pause_seconds", breaker_max_pause, 1..=DAY_SECONDS),
     seconds!("delivery.idle_linger_seconds", idle_linger, 0..=DAY_SECONDS),
+    seconds!("delivery.disable_after_seconds", disable_after, 1..=DECADE_SECONDS),
+    seconds!("delivery.retention_seconds", retention, 1..=DECADE_SECONDS),
 ];
 
 fn quoted(value: impl std::fmt::Display) -> String {

@@ -101,6 +101,10 @@ pub struct DeliverySettings {
     pub breaker_max_pause: Duration,
     /// An endpoint without work keeps its supervisor for this long.
     pub idle_linger: Duration,
+    /// An endpoint that fails for so long without one success is disabled.
+    pub disable_after: Duration,
+    /// Events are kept so long, with their deliveries; pending ones for ever.
+    pub retention: Duration,
 }
 
 impl Default for DeliverySettings {
@@ -114,6 +118,8 @@ impl Default for DeliverySettings {
             breaker_initial_pause: Duration::from_secs(5),
             breaker_max_pause: Duration::from_secs(600),
             idle_linger: Duration::from_secs(5),
+            disable_after: Duration::from_secs(5 * 86_400),
+            retention: Duration::from_secs(30 * 86_400),
         }
     }
 }

@@ -148,7 +148,8 @@ impl Breaker {
             // a crash now means that the probe is made again at once
             State::HalfOpen => Some(UnixMillis(0)),
         };
-        EndpointHealth { failing_since: self.failing_since, probe_at, pauses: self.pauses, ..*health }
+        let notified = health.notified && self.failing_since.is_some();
+        EndpointHealth { failing_since: self.failing_since, probe_at, pauses: self.pauses, notified, ..*health }
     }
 
     /// Forgets everything: the endpoint now points elsewhere. Returns whether there was anything.

@@ -64,6 +64,8 @@ pub struct QueuedDelivery {
     pub id: DeliveryId,
     /// Attempts that are recorded so far.
     pub attempts_made: u32,
+    /// How many of them were made before a person last sent it again: the schedule counts without them.
+    pub attempts_in_earlier_rounds: u32,
     /// Not attempted before this instant.
     pub due_at: UnixMillis,
     /// What is delivered.
@@ -91,7 +93,7 @@ pub struct DeliveryRecord {
     pub response_code: Option<u16>,
     /// Of the last attempt, when it was not answered: see [`super::attempt::AttemptError::as_str`].
     pub error: Option<String>,
-    /// When the event was accepted.
+    /// When the event was accepted; when it was replayed, for a delivery that only a replay made.
     pub created_at: UnixMillis,
     /// When it reached a final status.
     pub finished_at: Option<UnixMillis>,

@@ -27,6 +27,32 @@ pub struct Event {
     pub body: Bytes,
 }
 
+/// A row of the list of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRecord {
+    /// Its id.
+    pub id: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// When it happened.
+    pub occurred_at: UnixMillis,
+    /// When it was accepted.
+    pub accepted_at: UnixMillis,
+    /// How many deliveries it has, those that a replay made included.
+    pub deliveries: usize,
+}
+
+/// Which events are asked for; absent fields ask for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Of this type.
+    pub event_type: Option<String>,
+    /// Accepted at or after.
+    pub from: Option<UnixMillis>,
+    /// Accepted before.
+    pub to: Option<UnixMillis>,
+}
+
 /// Builds the body that every receiver of the event gets: the four keys in the contract's order, `data`
 /// byte for byte as it was published.
 ///

@@ -31,8 +31,7 @@ pub type Schema = Arc<Validator>;
 /// Compiles a JSON Schema. References to other documents are refused: nothing is ever fetched.
 pub fn compile_schema(text: &str) -> Result<Schema, SchemaError> {
     let schema: Value = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
-    let validator =
-        jsonschema::validator_for(&schema).map_err(|error| SchemaError::Schema(error.to_string()))?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| SchemaError::Schema(error.to_string()))?;
     Ok(Arc::new(validator))
 }
 
@@ -123,7 +122,8 @@ mod tests {
     use super::*;
     use crate::domain::time::UnixMillis;
 
-    const SCHEMA: &str = r#"{"type":"object","required":["id"],"properties":{"id":{"type":"string"},"n":{"maximum":5}}}"#;
+    const SCHEMA: &str =
+        r#"{"type":"object","required":["id"],"properties":{"id":{"type":"string"},"n":{"maximum":5}}}"#;
 
     fn own(name: &str, schema: Option<&str>) -> OwnEventType {
         OwnEventType {

@@ -1,4 +1,7 @@
-//! The event types that every organization has.
+//! The event types that every organization has, and those that it adds.
+
+use super::ids::OrganizationId;
+use super::time::UnixMillis;
 
 /// An event type with what a person needs to know of it.
 #[derive(Debug, Clone, Copy)]
@@ -9,6 +12,21 @@ pub struct EventType {
     pub description: &'static str,
     /// A realistic `data`, as JSON text.
     pub sample: &'static str,
+}
+
+/// An event type that an organization added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnEventType {
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// Unique within the organization.
+    pub name: String,
+    /// When it happens.
+    pub description: String,
+    /// A JSON Schema of its `data`, as JSON text.
+    pub schema: Option<String>,
+    /// When it was added.
+    pub created_at: UnixMillis,
 }
 
 /// The 14 of the document, in its order. Where it shows a payload, the sample is that `data`.

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::delivery::DeliveryStatus;
 use super::endpoint::Endpoint;
 use super::ids::{EndpointId, OrganizationId};
 use super::time::UnixMillis;
@@ -20,12 +21,14 @@ pub struct EndpointHealth {
     pub probe_at: Option<UnixMillis>,
     /// How often the breaker opened in a row; sets the length of the next pause.
     pub pauses: u32,
+    /// Whether its owner was told that it fails (`webhook.failing`).
+    pub notified: bool,
 }
 
 impl EndpointHealth {
     /// Nothing known against it.
     pub fn healthy(organization_id: OrganizationId, endpoint_id: EndpointId) -> Self {
-        Self { endpoint_id, organization_id, failing_since: None, probe_at: None, pauses: 0 }
+        Self { endpoint_id, organization_id, failing_since: None, probe_at: None, pauses: 0, notified: false }
     }
 
     /// Whether there is anything to remember.
@@ -58,4 +61,49 @@ impl EndpointState {
             _ => Self::Healthy,
         }
     }
+}
+
+/// How many endpoints of an organization are in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndpointStates {
+    /// [`EndpointState::Healthy`].
+    pub healthy: u64,
+    /// [`EndpointState::Failing`].
+    pub failing: u64,
+    /// [`EndpointState::Paused`].
+    pub paused: u64,
+    /// [`EndpointState::Disabled`].
+    pub disabled: u64,
+}
+
+impl EndpointStates {
+    /// Counts one more.
+    pub fn count(&mut self, state: EndpointState) {
+        match state {
+            EndpointState::Healthy => self.healthy += 1,
+            EndpointState::Failing => self.failing += 1,
+            EndpointState::Paused => self.paused += 1,
+            EndpointState::Disabled => self.disabled += 1,
+        }
+    }
+}
+
+/// What waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PendingStats {
+    /// Pending deliveries.
+    pub pending: u64,
+    /// When the oldest of them was created.
+    pub oldest_pending_at: Option<UnixMillis>,
+}
+
+/// A delivery that succeeded or failed, as far as rates and latencies are made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FinishedDelivery {
+    /// [`DeliveryStatus::Success`] or [`DeliveryStatus::Failed`].
+    pub status: DeliveryStatus,
+    /// When it ended.
+    pub finished_at: UnixMillis,
+    /// How long its last attempt took.
+    pub last_duration_ms: u64,
 }

@@ -19,6 +19,7 @@ use crate::api::server::{BoundServer, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
 use crate::config::Settings;
 use crate::domain::breaker::BreakerConfig;
+use crate::domain::machine::MachineLimits;
 use crate::domain::target::TargetPolicy;
 use crate::store::cipher::{Cipher, CipherError};
 use crate::store::{self, Store, StoreError};
@@ -225,12 +226,16 @@ fn actor_settings(settings: &Settings) -> ActorSettings {
         payload_memory_bytes: delivery.payload_memory_bytes,
         max_uncommitted_events: delivery.max_uncommitted_events,
         max_uncommitted_bytes: delivery.max_uncommitted_bytes,
-        breaker: BreakerConfig {
-            failure_threshold: delivery.breaker_failure_threshold,
-            initial_pause: delivery.breaker_initial_pause,
-            max_pause: delivery.breaker_max_pause,
+        limits: MachineLimits {
+            breaker: BreakerConfig {
+                failure_threshold: delivery.breaker_failure_threshold,
+                initial_pause: delivery.breaker_initial_pause,
+                max_pause: delivery.breaker_max_pause,
+            },
+            disable_after: delivery.disable_after,
         },
         idle_linger: delivery.idle_linger,
+        retention: delivery.retention,
         header_prefix: settings.signature_header_prefix.clone(),
         user_agent: concat!("Ringback/", env!("CARGO_PKG_VERSION")).to_owned(),
     }

@@ -1,9 +1,9 @@
 //! Where everything is kept: the [`Store`] trait at the seam, Diesel behind it.
 //!
 //! All methods block; callers run them on a blocking thread. Verbs come in batches. `now` is always a
-//! parameter, never the database's. Every read or write of tenant data takes the organization; the scans for
-//! the start of the engine ([`Store::scan_endpoints`], [`Store::scan_agenda`], [`Store::open_breakers`]) are
-//! the exception, and their rows carry it.
+//! parameter, never the database's. Every read or write of tenant data takes the organization; what the engine
+//! does for all of them at its start and in the background (the last two groups of [`Store`]'s methods) is the
+//! exception, and its rows carry it.
 
 pub mod cipher;
 mod connection;
@@ -14,6 +14,7 @@ mod models;
 mod postgres;
 mod schema;
 mod sqlite;
+mod verbs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +22,16 @@ use std::time::Duration;
 use thiserror::Error;
 
 use self::cipher::Cipher;
+pub use self::verbs::{
+    DisableEndpoint, EventDetail, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage,
+};
 
 use crate::domain::attempt::{AttemptRecord, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event::Event;
-use crate::domain::health::EndpointHealth;
+use crate::domain::event::{Event, EventFilter, EventRecord};
+use crate::domain::event_types::OwnEventType;
+use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::time::UnixMillis;
@@ -93,14 +98,14 @@ pub struct WriteBatch {
     pub outcomes: Vec<Outcome>,
     /// To be remembered.
     pub health: Vec<EndpointHealth>,
-    /// Endpoints whose receiver is gone (410): to be disabled with that reason, unless they are already.
-    pub gone: Vec<(OrganizationId, EndpointId)>,
+    /// To be disabled, unless they are already.
+    pub disable: Vec<DisableEndpoint>,
 }
 
 impl WriteBatch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.outcomes.is_empty() && self.health.is_empty() && self.gone.is_empty()
+        self.events.is_empty() && self.outcomes.is_empty() && self.health.is_empty() && self.disable.is_empty()
     }
 }
 
@@ -270,12 +275,108 @@ pub trait Store: Send + Sync + 'static {
     /// Reads one with its attempts.
     fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>>;
 
+    // ---- sending again
+
+    /// Makes a delivery in a final status pending again, from `now`, with its whole schedule anew; its attempts
+    /// stay in the log and the numbers go on.
+    fn requeue_delivery(
+        &self,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> StoreResult<Requeued>;
+    /// The same for deliveries of an endpoint, oldest first: looks at those of the range with an id above `after`,
+    /// and requeues at most `limit` in one short transaction.
+    fn requeue_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+        after: Option<DeliveryId>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> StoreResult<RequeuedPage>;
+    /// How many deliveries of an endpoint are in a range; 0 for an endpoint that does not exist.
+    fn count_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+    ) -> StoreResult<usize>;
+    /// Sends an event again: a delivery in a final status is requeued, a pending one is left, and an endpoint that
+    /// has none gets a new one with an id from `next_id`. Returns the endpoints for which something of the event is
+    /// pending now; `None` when there is no such event.
+    fn replay_event(
+        &self,
+        organization_id: OrganizationId,
+        id: EventId,
+        targets: &ReplayTargets,
+        next_id: &mut dyn FnMut() -> i64,
+        now: UnixMillis,
+    ) -> StoreResult<Option<Vec<EndpointId>>>;
+
+    // ---- events and their types
+
+    /// Lists an organization's events, newest first.
+    fn events(
+        &self,
+        organization_id: OrganizationId,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> StoreResult<Vec<EventRecord>>;
+    /// Reads one with its body and deliveries.
+    fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>>;
+    /// Adds an event type; [`StoreError::Conflict`] when the organization has one of that name.
+    fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()>;
+    /// Lists an organization's own event types by their names.
+    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
+    /// Removes one. Returns whether there was one.
+    fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool>;
+
+    // ---- conditions
+
+    /// What is pending for an endpoint, or for all of an organization's.
+    fn pending(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+    ) -> StoreResult<PendingStats>;
+    /// The deliveries of an endpoint, or of the organization, that were created since then and have succeeded or
+    /// failed: the newest `limit` of them, newest first.
+    fn recent_deliveries(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+        since: UnixMillis,
+        limit: usize,
+    ) -> StoreResult<Vec<FinishedDelivery>>;
+    /// How many endpoints of an organization are in each state.
+    fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates>;
+
+    // ---- housekeeping
+
+    /// Looks at events of all organizations that were accepted before `before`, oldest first, from after `after`, at
+    /// most `limit`; removes those that have no pending delivery, with their deliveries and attempts, in one short
+    /// transaction.
+    fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;
+    /// Forgets idempotency keys that were used before `before`, oldest first, at most `limit`. Returns how many.
+    fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize>;
+    /// The conditions of active endpoints of all organizations that have been failing since `instant` or longer,
+    /// longest first.
+    fn failing_before(&self, instant: UnixMillis, limit: usize) -> StoreResult<Vec<EndpointHealth>>;
+
     // ---- the start of the engine
 
     /// The largest id of any table; 0 in an empty database.
     fn largest_id(&self) -> StoreResult<i64>;
     /// Endpoints of all organizations in the order of their ids, from after `after`.
     fn scan_endpoints(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<Endpoint>>;
+    /// Own event types of all organizations in the order of organization and name, from after `after`.
+    fn scan_event_types(
+        &self,
+        after: Option<(OrganizationId, &str)>,
+        limit: usize,
+    ) -> StoreResult<Vec<OwnEventType>>;
     /// Endpoints with pending deliveries in the order of their ids, from after `after`: a skip scan over the
     /// pending index that touches one row an endpoint.
     fn scan_agenda(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<AgendaRow>>;

@@ -273,6 +273,7 @@ pub(super) struct HealthRow {
     failing_since: Option<i64>,
     probe_at: Option<i64>,
     pauses: i32,
+    failing_notified: bool,
 }
 
 impl From<&EndpointHealth> for HealthRow {
@@ -283,6 +284,7 @@ impl From<&EndpointHealth> for HealthRow {
             failing_since: health.failing_since.map(|at| at.0),
             probe_at: health.probe_at.map(|at| at.0),
             pauses: i32::try_from(health.pauses).unwrap_or(i32::MAX),
+            failing_notified: health.notified,
         }
     }
 }
@@ -295,6 +297,7 @@ impl From<HealthRow> for EndpointHealth {
             failing_since: row.failing_since.map(UnixMillis),
             probe_at: row.probe_at.map(UnixMillis),
             pauses: row.pauses.max(0) as u32,
+            notified: row.failing_notified,
         }
     }
 }

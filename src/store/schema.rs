@@ -56,6 +56,7 @@ diesel::table! {
         failing_since -> Nullable<BigInt>,
         probe_at -> Nullable<BigInt>,
         pauses -> Integer,
+        failing_notified -> Bool,
     }
 }
 
@@ -87,6 +88,8 @@ diesel::table! {
         finished_at -> Nullable<BigInt>,
         response_code -> Nullable<Integer>,
         error -> Nullable<Text>,
+        attempts_before_round -> Integer,
+        replayed -> Bool,
         attempt_started_at -> Nullable<BigInt>,
         attempt_duration_ms -> Nullable<BigInt>,
         attempt_detail -> Nullable<Text>,
@@ -116,6 +119,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    event_types (organization_id, name) {
+        organization_id -> BigInt,
+        name -> Text,
+        description -> Text,
+        schema -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     organizations,
     api_keys,
@@ -125,4 +138,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     deliveries,
     attempts,
     idempotency_keys,
+    event_types,
 );

@@ -330,6 +330,21 @@ impl IngestOverloaded {
     }
 }
 
+/// Events that were older than they are kept were removed.
+pub struct Pruned {
+    /// How many.
+    pub events: usize,
+    /// Deliveries that went with them.
+    pub deliveries: usize,
+}
+
+impl Pruned {
+    /// Writes a line.
+    pub fn emit(&self) {
+        info!(target: STORE, events = self.events, deliveries = self.deliveries, "old events removed");
+    }
+}
+
 /// The engine knows its endpoints and the agenda of what is pending.
 pub struct EngineStarted<'a> {
     /// Where the API listens.

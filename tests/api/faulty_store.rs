@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ringback::domain::delivery::{DeliveryFilter, DeliveryRecord};
 use ringback::domain::endpoint::Endpoint;
-use ringback::domain::health::EndpointHealth;
-use ringback::domain::ids::{DeliveryId, EndpointId, KeyId, OrganizationId};
+use ringback::domain::event::{EventFilter, EventRecord};
+use ringback::domain::event_types::OwnEventType;
+use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
+use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, Organization};
 use ringback::domain::time::UnixMillis;
 use ringback::store::memory::MemoryStore;
@@ -130,6 +132,114 @@ impl Store for FaultyStore {
     fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>> {
         self.open()?;
         self.inner.delivery(organization_id, id)
+    }
+    fn requeue_delivery(
+        &self,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> StoreResult<Requeued> {
+        self.open()?;
+        self.inner.requeue_delivery(organization_id, id, now)
+    }
+    fn requeue_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+        after: Option<DeliveryId>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> StoreResult<RequeuedPage> {
+        self.open()?;
+        self.inner.requeue_endpoint(organization_id, endpoint_id, range, after, limit, now)
+    }
+    fn count_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+    ) -> StoreResult<usize> {
+        self.open()?;
+        self.inner.count_endpoint(organization_id, endpoint_id, range)
+    }
+    fn replay_event(
+        &self,
+        organization_id: OrganizationId,
+        id: EventId,
+        targets: &ReplayTargets,
+        next_id: &mut dyn FnMut() -> i64,
+        now: UnixMillis,
+    ) -> StoreResult<Option<Vec<EndpointId>>> {
+        self.open()?;
+        self.inner.replay_event(organization_id, id, targets, next_id, now)
+    }
+    fn events(
+        &self,
+        organization_id: OrganizationId,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> StoreResult<Vec<EventRecord>> {
+        self.open()?;
+        self.inner.events(organization_id, filter, page)
+    }
+    fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>> {
+        self.open()?;
+        self.inner.event(organization_id, id)
+    }
+    fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()> {
+        self.open()?;
+        self.inner.create_event_type(event_type)
+    }
+    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+        self.open()?;
+        self.inner.own_event_types(organization_id)
+    }
+    fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool> {
+        self.open()?;
+        self.inner.delete_event_type(organization_id, name)
+    }
+    fn pending(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+    ) -> StoreResult<PendingStats> {
+        self.open()?;
+        self.inner.pending(organization_id, endpoint_id)
+    }
+    fn recent_deliveries(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+        since: UnixMillis,
+        limit: usize,
+    ) -> StoreResult<Vec<FinishedDelivery>> {
+        self.open()?;
+        self.inner.recent_deliveries(organization_id, endpoint_id, since, limit)
+    }
+    fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
+        self.open()?;
+        self.inner.endpoint_states(organization_id)
+    }
+    fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
+        self.open()?;
+        self.inner.prune(before, after, limit)
+    }
+    fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
+        self.open()?;
+        self.inner.prune_idempotency_keys(before, limit)
+    }
+    fn failing_before(&self, instant: UnixMillis, limit: usize) -> StoreResult<Vec<EndpointHealth>> {
+        self.open()?;
+        self.inner.failing_before(instant, limit)
+    }
+    fn scan_event_types(
+        &self,
+        after: Option<(OrganizationId, &str)>,
+        limit: usize,
+    ) -> StoreResult<Vec<OwnEventType>> {
+        self.open()?;
+        self.inner.scan_event_types(after, limit)
     }
     fn largest_id(&self) -> StoreResult<i64> {
         self.open()?;

@@ -20,6 +20,7 @@ use ringback::api::{Api, ApiOptions, routes};
 use ringback::domain::attempt::{AttemptResult, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::entropy::Entropy;
+use ringback::domain::machine::MachineLimits;
 use ringback::domain::secret::Secret;
 use ringback::domain::target::TargetPolicy;
 use ringback::domain::time::{Clock, UnixMillis};
@@ -208,12 +209,16 @@ fn settings() -> ActorSettings {
         payload_memory_bytes: 16 * 1024 * 1024,
         max_uncommitted_events: 100,
         max_uncommitted_bytes: 32 * 1024 * 1024,
-        breaker: BreakerConfig {
-            failure_threshold: 8,
-            initial_pause: Duration::from_secs(5),
-            max_pause: Duration::from_secs(600),
+        limits: MachineLimits {
+            breaker: BreakerConfig {
+                failure_threshold: 8,
+                initial_pause: Duration::from_secs(5),
+                max_pause: Duration::from_secs(600),
+            },
+            disable_after: Duration::from_secs(5 * 86_400),
         },
         idle_linger: Duration::from_secs(5),
+        retention: Duration::from_secs(30 * 86_400),
         header_prefix: "x-acme".to_owned(),
         user_agent: "Ringback/test".to_owned(),
     }

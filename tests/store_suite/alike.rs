@@ -7,13 +7,14 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use ringback::domain::attempt::{AttemptError, NextStep, Outcome};
 use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
+use ringback::domain::endpoint::DisabledReason;
 use ringback::domain::event::Event;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use ringback::domain::organization::Organization;
 use ringback::domain::time::UnixMillis;
 use ringback::store::memory::MemoryStore;
-use ringback::store::{DueRequest, IdempotencyKey, NewEvent, PageRequest, Store, WriteBatch};
+use ringback::store::{DisableEndpoint, DueRequest, IdempotencyKey, NewEvent, PageRequest, Store, WriteBatch};
 
 use crate::fixture::{Fixture, START, first_page, outcome, plain_endpoint, unanswered};
 
@@ -176,13 +177,18 @@ impl<'a> History<'a> {
                     .map(|store| store.delete_endpoint(owner, self.endpoints[endpoint], self.now).unwrap());
                 prop_assert_eq!(one, other);
             }
-            Step::Gone { endpoint } => batch.gone.push((self.owner(endpoint), self.endpoints[endpoint])),
+            Step::Gone { endpoint } => batch.disable.push(DisableEndpoint {
+                organization_id: self.owner(endpoint),
+                endpoint_id: self.endpoints[endpoint],
+                reason: DisabledReason::Gone,
+            }),
             Step::Health { endpoint, failing, open } => batch.health.push(EndpointHealth {
                 endpoint_id: self.endpoints[endpoint],
                 organization_id: self.owner(endpoint),
                 failing_since: failing.then_some(self.now),
                 probe_at: open.then_some(self.now),
                 pauses: 1,
+                notified: failing,
             }),
         }
         let [one, other] = self.stores.map(|store| {

@@ -68,6 +68,7 @@ fn failing(organization_id: OrganizationId, endpoint_id: EndpointId, probe: bool
         failing_since: Some(at(1)),
         probe_at: probe.then_some(at(30)),
         pauses: 2,
+        notified: true,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Accepting events: what a commit stores, and idempotency keys.
 
 use ringback::domain::endpoint::{DisabledReason, Endpoint};
-use ringback::store::{AcceptedEvent, EventCommit, NewEvent, StoreError, WriteBatch};
+use ringback::store::{AcceptedEvent, DisableEndpoint, EventCommit, NewEvent, StoreError, WriteBatch};
 
 use crate::fixture::{Fixture, at, keyed, outcome, plain_endpoint};
 
@@ -150,7 +150,15 @@ fn an_endpoint_that_is_gone_is_disabled_once(f: &Fixture) {
     let deleted = f.endpoint(organization_id);
     f.store.delete_endpoint(organization_id, deleted, at(0)).unwrap();
     let gone = vec![(other, id), (organization_id, deleted), (organization_id, id), (organization_id, id)];
-    let batch = WriteBatch { gone, ..WriteBatch::default() };
+    let disable = gone
+        .into_iter()
+        .map(|(organization_id, endpoint_id)| DisableEndpoint {
+            organization_id,
+            endpoint_id,
+            reason: DisabledReason::Gone,
+        })
+        .collect();
+    let batch = WriteBatch { disable, ..WriteBatch::default() };
     let disabled = f.store.commit(&batch, at(5)).unwrap().disabled;
     let expected = Endpoint {
         active: false,

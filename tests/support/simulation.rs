@@ -17,6 +17,7 @@ use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint};
 use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::ids::{EndpointId, EventId, OrganizationId};
+use ringback::domain::machine::MachineLimits;
 use ringback::domain::retry::RetrySchedule;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::{Clock, UnixMillis};
@@ -265,12 +266,16 @@ pub fn settings() -> ActorSettings {
         payload_memory_bytes: 64 * 1024 * 1024,
         max_uncommitted_events: 1_000,
         max_uncommitted_bytes: 16 * 1024 * 1024,
-        breaker: BreakerConfig {
-            failure_threshold: 8,
-            initial_pause: Duration::from_secs(5),
-            max_pause: Duration::from_secs(600),
+        limits: MachineLimits {
+            breaker: BreakerConfig {
+                failure_threshold: 8,
+                initial_pause: Duration::from_secs(5),
+                max_pause: Duration::from_secs(600),
+            },
+            disable_after: Duration::from_secs(5 * 86_400),
         },
         idle_linger: Duration::from_secs(5),
+        retention: Duration::from_secs(30 * 86_400),
         header_prefix: "x-callintel".to_owned(),
         user_agent: "Ringback/simulated".to_owned(),
     }

@@ -53,7 +53,9 @@ CREATE TABLE endpoint_health (
     organization_id BIGINT NOT NULL,
     failing_since BIGINT,
     probe_at BIGINT,
-    pauses INTEGER NOT NULL
+    pauses INTEGER NOT NULL,
+    -- whether its owner was told
+    failing_notified BOOLEAN NOT NULL
 );
 
 CREATE TABLE events (
@@ -87,6 +89,10 @@ CREATE TABLE deliveries (
     finished_at BIGINT,
     response_code INTEGER,
     error TEXT,
+    -- how many attempts were made before it was last sent again
+    attempts_before_round INTEGER NOT NULL DEFAULT 0,
+    -- made by a replay: its id is not in its event's range
+    replayed BOOLEAN NOT NULL DEFAULT FALSE,
     -- a first attempt that ends the delivery lives here: one insert and one update are all that it costs
     attempt_started_at BIGINT,
     attempt_duration_ms BIGINT,
@@ -94,8 +100,12 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, id);
 CREATE INDEX deliveries_pending ON deliveries (endpoint_id, queued_at, id) WHERE status = 0;
--- what people look for in the log; costs nothing while deliveries succeed
+-- what people look for in the log, and send again; costs nothing while deliveries succeed
 CREATE INDEX deliveries_failed ON deliveries (organization_id, id) WHERE status = 2;
+CREATE INDEX deliveries_failed_endpoint ON deliveries (endpoint_id, id) WHERE status = 2;
+-- how a replayed delivery is found from its event and from its organization
+CREATE INDEX deliveries_replayed ON deliveries (organization_id, id) WHERE replayed;
+CREATE INDEX deliveries_replayed_event ON deliveries (event_id, id) WHERE replayed;
 
 -- Every attempt that was not the first and last of its delivery.
 CREATE TABLE attempts (
@@ -117,4 +127,16 @@ CREATE TABLE idempotency_keys (
     event_id BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (organization_id, key)
+) WITHOUT ROWID;
+-- appended to, like the table's rows are not: what is old is found without reading what is not
+CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
+
+-- What an organization has beside the built-in ones.
+CREATE TABLE event_types (
+    organization_id BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    schema TEXT,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, name)
 ) WITHOUT ROWID;

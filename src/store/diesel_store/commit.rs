@@ -44,7 +44,7 @@ pub(super) fn commit(
         }
     };
     endpoints::save_health(connection, &batch.health)?;
-    let disabled = endpoints::disable_gone(connection, cipher, &batch.gone, now)?;
+    let disabled = endpoints::disable(connection, cipher, &batch.disable, now)?;
     Ok(CommitReport { events, outcomes_recorded, disabled })
 }
 

@@ -30,6 +30,7 @@ struct Candidate {
     id: i64,
     event_id: i64,
     attempt_count: i32,
+    attempts_before_round: i32,
     due_at: i64,
     body_bytes: i32,
 }
@@ -54,6 +55,7 @@ pub(super) fn page(
             deliveries::id,
             deliveries::event_id,
             deliveries::attempt_count,
+            deliveries::attempts_before_round,
             deliveries::due_at,
             octet_length(events::body),
         ))
@@ -76,6 +78,7 @@ pub(super) fn page(
             bodies.get(&candidate.event_id).map(|event| QueuedDelivery {
                 id: DeliveryId(candidate.id),
                 attempts_made: candidate.attempt_count.max(0) as u32,
+                attempts_in_earlier_rounds: candidate.attempts_before_round.max(0) as u32,
                 due_at: UnixMillis(candidate.due_at),
                 event: Arc::clone(event),
             })

@@ -5,10 +5,10 @@ use diesel::prelude::*;
 use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
-use super::super::{EndpointStart, PageRequest, StoreError, StoreResult};
+use super::super::{DisableEndpoint, EndpointStart, PageRequest, StoreError, StoreResult};
 use super::{sql_limit, without_time_limit};
 use crate::domain::delivery::DeliveryStatus;
-use crate::domain::endpoint::{DisabledReason, Endpoint};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -146,15 +146,15 @@ pub(super) fn save_health(connection: &mut AnyConnection, health: &[EndpointHeal
     Ok(())
 }
 
-/// Disables endpoints whose receiver is gone; returns those that this call disabled, as they are now.
-pub(super) fn disable_gone(
+/// Disables endpoints; returns those that this call disabled, as they are now.
+pub(super) fn disable(
     connection: &mut AnyConnection,
     cipher: &Cipher,
-    gone: &[(OrganizationId, EndpointId)],
+    disable: &[DisableEndpoint],
     now: UnixMillis,
 ) -> StoreResult<Vec<Endpoint>> {
     let mut disabled = Vec::new();
-    for &(organization_id, id) in gone {
+    for &DisableEndpoint { organization_id, endpoint_id: id, reason } in disable {
         let active = endpoints::table
             .filter(endpoints::id.eq(id.0))
             .filter(endpoints::organization_id.eq(organization_id.0))
@@ -163,7 +163,7 @@ pub(super) fn disable_gone(
         let changed = diesel::update(active)
             .set((
                 endpoints::active.eq(false),
-                endpoints::disabled_reason.eq(DisabledReason::Gone.as_str()),
+                endpoints::disabled_reason.eq(reason.as_str()),
                 endpoints::disabled_at.eq(now.0),
                 endpoints::updated_at.eq(now.0),
                 endpoints::version.eq(endpoints::version + 1),

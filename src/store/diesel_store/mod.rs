@@ -21,13 +21,15 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use super::cipher::Cipher;
 use super::connection::{AnyConnection, Readers, Writer};
 use super::{
-    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, PageRequest, Store, StoreError,
-    StoreResult, WriteBatch,
+    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, PageRequest,
+    PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
 };
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{DeliveryId, EndpointId, KeyId, OrganizationId};
+use crate::domain::event::{EventFilter, EventRecord};
+use crate::domain::event_types::OwnEventType;
+use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::time::UnixMillis;
 
@@ -174,6 +176,114 @@ impl Store for DieselStore {
 
     fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>> {
         self.readers.read(|connection| log::read(connection, organization_id, id))
+    }
+
+    fn requeue_delivery(
+        &self,
+        _organization_id: OrganizationId,
+        _id: DeliveryId,
+        _now: UnixMillis,
+    ) -> StoreResult<Requeued> {
+        Err(StoreError::Unavailable(String::from("requeue_delivery")))
+    }
+
+    fn requeue_endpoint(
+        &self,
+        _organization_id: OrganizationId,
+        _endpoint_id: EndpointId,
+        _range: &RequeueRange,
+        _after: Option<DeliveryId>,
+        _limit: usize,
+        _now: UnixMillis,
+    ) -> StoreResult<RequeuedPage> {
+        Err(StoreError::Unavailable(String::from("requeue_endpoint")))
+    }
+
+    fn count_endpoint(
+        &self,
+        _organization_id: OrganizationId,
+        _endpoint_id: EndpointId,
+        _range: &RequeueRange,
+    ) -> StoreResult<usize> {
+        Err(StoreError::Unavailable(String::from("count_endpoint")))
+    }
+
+    fn replay_event(
+        &self,
+        _organization_id: OrganizationId,
+        _id: EventId,
+        _targets: &ReplayTargets,
+        _next_id: &mut dyn FnMut() -> i64,
+        _now: UnixMillis,
+    ) -> StoreResult<Option<Vec<EndpointId>>> {
+        Err(StoreError::Unavailable(String::from("replay_event")))
+    }
+
+    fn events(
+        &self,
+        _organization_id: OrganizationId,
+        _filter: &EventFilter,
+        _page: PageRequest,
+    ) -> StoreResult<Vec<EventRecord>> {
+        Err(StoreError::Unavailable(String::from("events")))
+    }
+
+    fn event(&self, _organization_id: OrganizationId, _id: EventId) -> StoreResult<Option<EventDetail>> {
+        Err(StoreError::Unavailable(String::from("event")))
+    }
+
+    fn create_event_type(&self, _event_type: &OwnEventType) -> StoreResult<()> {
+        Err(StoreError::Unavailable(String::from("create_event_type")))
+    }
+
+    fn own_event_types(&self, _organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+        Err(StoreError::Unavailable(String::from("own_event_types")))
+    }
+
+    fn delete_event_type(&self, _organization_id: OrganizationId, _name: &str) -> StoreResult<bool> {
+        Err(StoreError::Unavailable(String::from("delete_event_type")))
+    }
+
+    fn pending(
+        &self,
+        _organization_id: OrganizationId,
+        _endpoint_id: Option<EndpointId>,
+    ) -> StoreResult<PendingStats> {
+        Err(StoreError::Unavailable(String::from("pending")))
+    }
+
+    fn recent_deliveries(
+        &self,
+        _organization_id: OrganizationId,
+        _endpoint_id: Option<EndpointId>,
+        _since: UnixMillis,
+        _limit: usize,
+    ) -> StoreResult<Vec<FinishedDelivery>> {
+        Err(StoreError::Unavailable(String::from("recent_deliveries")))
+    }
+
+    fn endpoint_states(&self, _organization_id: OrganizationId) -> StoreResult<EndpointStates> {
+        Err(StoreError::Unavailable(String::from("endpoint_states")))
+    }
+
+    fn prune(&self, _before: UnixMillis, _after: Option<EventId>, _limit: usize) -> StoreResult<PruneReport> {
+        Err(StoreError::Unavailable(String::from("prune")))
+    }
+
+    fn prune_idempotency_keys(&self, _before: UnixMillis, _limit: usize) -> StoreResult<usize> {
+        Err(StoreError::Unavailable(String::from("prune_idempotency_keys")))
+    }
+
+    fn failing_before(&self, _instant: UnixMillis, _limit: usize) -> StoreResult<Vec<EndpointHealth>> {
+        Err(StoreError::Unavailable(String::from("failing_before")))
+    }
+
+    fn scan_event_types(
+        &self,
+        _after: Option<(OrganizationId, &str)>,
+        _limit: usize,
+    ) -> StoreResult<Vec<OwnEventType>> {
+        Err(StoreError::Unavailable(String::from("scan_event_types")))
     }
 
     fn largest_id(&self) -> StoreResult<i64> {

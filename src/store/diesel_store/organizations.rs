@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use super::super::connection::AnyConnection;
 use super::super::models::{ApiKeyRow, OrganizationRow, hash_from};
 use super::super::schema::{
-    api_keys, attempts, deliveries, endpoint_health, endpoints, events, idempotency_keys, organizations,
+    api_keys, attempts, deliveries, endpoint_health, endpoints, event_types, events, idempotency_keys,
+    organizations,
 };
 use super::super::{PageRequest, StoreResult};
 use super::{sql_limit, without_time_limit};
@@ -54,6 +55,7 @@ pub(super) fn delete(connection: &mut AnyConnection, id: OrganizationId) -> Stor
     diesel::delete(events::table.filter(events::organization_id.eq(id.0))).execute(connection)?;
     diesel::delete(idempotency_keys::table.filter(idempotency_keys::organization_id.eq(id.0)))
         .execute(connection)?;
+    diesel::delete(event_types::table.filter(event_types::organization_id.eq(id.0))).execute(connection)?;
     diesel::delete(endpoint_health::table.filter(endpoint_health::endpoint_id.eq_any(owned())))
         .execute(connection)?;
     diesel::delete(endpoints::table.filter(endpoints::organization_id.eq(id.0))).execute(connection)?;

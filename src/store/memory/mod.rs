@@ -1,20 +1,22 @@
 //! The reference: the same store in memory, as plain as it can be. Nothing is indexed and nothing survives;
 //! the conformance suite holds the databases to what this one does, and tests of other parts run on it.
 
-use std::collections::{BTreeMap, HashMap};
+mod state;
+mod verbs;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::detail::StoredAttempt;
-use super::models::id_bound;
+use self::state::{State, page_of, passes};
 use super::{
-    AcceptedEvent, AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventCommit,
-    IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, Store, StoreError, StoreResult, WriteBatch,
+    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, PageRequest,
+    PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
 };
-use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus, QueuedDelivery};
-use crate::domain::endpoint::{DisabledReason, Endpoint};
-use crate::domain::event::Event;
-use crate::domain::health::EndpointHealth;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event::{EventFilter, EventRecord};
+use crate::domain::event_types::OwnEventType;
+use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::time::UnixMillis;
@@ -23,32 +25,6 @@ use crate::domain::time::UnixMillis;
 #[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    organizations: BTreeMap<OrganizationId, Organization>,
-    keys: BTreeMap<KeyId, ApiKey>,
-    endpoints: BTreeMap<EndpointId, Endpoint>,
-    health: BTreeMap<EndpointId, EndpointHealth>,
-    events: BTreeMap<EventId, (Arc<Event>, usize)>,
-    deliveries: BTreeMap<DeliveryId, Delivery>,
-    idempotency: HashMap<(OrganizationId, String), UsedKey>,
-    /// Ids of what was deleted count for [`Store::largest_id`].
-    largest_deleted: i64,
-}
-
-struct Delivery {
-    record: DeliveryRecord,
-    queued_at: UnixMillis,
-    due_at: UnixMillis,
-    attempts: Vec<AttemptRecord>,
-}
-
-struct UsedKey {
-    request_hash: [u8; 32],
-    event_id: EventId,
-    created_at: UnixMillis,
 }
 
 impl MemoryStore {
@@ -60,173 +36,6 @@ impl MemoryStore {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The newest first, from before `before_id`, at most `limit`.
-fn page_of<'a, T: 'a>(
-    items: impl DoubleEndedIterator<Item = &'a T>,
-    id: impl Fn(&T) -> i64,
-    page: PageRequest,
-) -> Vec<&'a T> {
-    items.rev().filter(|item| page.before_id.is_none_or(|before| id(item) < before)).take(page.limit).collect()
-}
-
-impl State {
-    fn endpoint(&self, organization_id: OrganizationId, id: EndpointId) -> Option<&Endpoint> {
-        self.endpoints.get(&id).filter(|endpoint| endpoint.organization_id == organization_id)
-    }
-
-    fn start(&self, endpoint: &Endpoint) -> EndpointStart {
-        let healthy = EndpointHealth::healthy(endpoint.organization_id, endpoint.id);
-        let health = self.health.get(&endpoint.id).copied().unwrap_or(healthy);
-        EndpointStart { endpoint: endpoint.clone(), health }
-    }
-
-    fn cancel(&mut self, organization_id: OrganizationId, endpoint_id: EndpointId, now: UnixMillis) -> usize {
-        let mut cancelled = 0;
-        for delivery in self.deliveries.values_mut() {
-            let record = &mut delivery.record;
-            if record.organization_id == organization_id
-                && record.endpoint_id == endpoint_id
-                && record.status == DeliveryStatus::Pending
-            {
-                record.status = DeliveryStatus::Cancelled;
-                record.finished_at = Some(now);
-                record.next_attempt_at = None;
-                cancelled += 1;
-            }
-        }
-        cancelled
-    }
-
-    fn store_event(&mut self, new: &NewEvent, now: UnixMillis) -> EventCommit {
-        let organization_id = new.event.organization_id;
-        if let Some(idempotency) = &new.idempotency {
-            let key = (organization_id, idempotency.key.clone());
-            let used = self.idempotency.get(&key).filter(|used| used.created_at > now - IDEMPOTENCY_KEY_LIFETIME);
-            if let Some(used) = used {
-                let first = self.events.get(&used.event_id);
-                return match first {
-                    Some((event, deliveries)) if used.request_hash == idempotency.request_hash => {
-                        EventCommit::Replayed(AcceptedEvent {
-                            id: event.id,
-                            event_type: event.event_type.clone(),
-                            occurred_at: event.occurred_at,
-                            deliveries: *deliveries,
-                        })
-                    }
-                    _ => EventCommit::KeyReused,
-                };
-            }
-            let used = UsedKey { request_hash: idempotency.request_hash, event_id: new.event.id, created_at: now };
-            self.idempotency.insert(key, used);
-        }
-        self.events.insert(new.event.id, (Arc::clone(&new.event), new.deliveries.len()));
-        for &(id, endpoint_id) in &new.deliveries {
-            let accepted_at = new.event.accepted_at;
-            let record = DeliveryRecord {
-                id,
-                organization_id,
-                event_id: new.event.id,
-                endpoint_id,
-                event_type: new.event.event_type.clone(),
-                status: DeliveryStatus::Pending,
-                attempt_count: 0,
-                response_code: None,
-                error: None,
-                created_at: accepted_at,
-                finished_at: None,
-                next_attempt_at: Some(accepted_at),
-            };
-            let delivery = Delivery { record, queued_at: accepted_at, due_at: accepted_at, attempts: Vec::new() };
-            self.deliveries.insert(id, delivery);
-        }
-        EventCommit::Stored
-    }
-
-    fn record(&mut self, outcome: &Outcome) -> StoreResult<bool> {
-        let Some(delivery) = self.deliveries.get_mut(&outcome.delivery_id) else { return Ok(false) };
-        let record = &mut delivery.record;
-        if record.organization_id != outcome.organization_id
-            || record.status != DeliveryStatus::Pending
-            || record.attempt_count >= outcome.number
-        {
-            return Ok(false);
-        }
-        let attempt = StoredAttempt::of(outcome);
-        record.attempt_count = outcome.number;
-        record.response_code = attempt.response_code;
-        record.error = attempt.error.clone();
-        match outcome.next {
-            NextStep::RetryAt(at) => {
-                delivery.due_at = at;
-                if !outcome.ordered {
-                    delivery.queued_at = at;
-                }
-                record.next_attempt_at = Some(at);
-            }
-            NextStep::Succeeded | NextStep::Failed => {
-                let succeeded = outcome.next == NextStep::Succeeded;
-                record.status = if succeeded { DeliveryStatus::Success } else { DeliveryStatus::Failed };
-                record.finished_at = Some(outcome.finished_at);
-                record.next_attempt_at = None;
-            }
-        }
-        let attempt = attempt.into_record().map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        delivery.attempts.push(attempt);
-        Ok(true)
-    }
-
-    fn save_health(&mut self, health: &EndpointHealth) {
-        if self.endpoint(health.organization_id, health.endpoint_id).is_none() {
-            return;
-        }
-        if health.is_healthy() {
-            self.health.remove(&health.endpoint_id);
-        } else {
-            self.health.insert(health.endpoint_id, *health);
-        }
-    }
-
-    fn disable_gone(&mut self, gone: (OrganizationId, EndpointId), now: UnixMillis) -> Option<Endpoint> {
-        let endpoint = self
-            .endpoints
-            .get_mut(&gone.1)
-            .filter(|endpoint| endpoint.organization_id == gone.0 && endpoint.active)?;
-        endpoint.active = false;
-        endpoint.disabled_reason = Some(DisabledReason::Gone);
-        endpoint.disabled_at = Some(now);
-        endpoint.updated_at = now;
-        endpoint.version += 1;
-        Some(endpoint.clone())
-    }
-
-    /// An endpoint's pending deliveries in queue order.
-    fn queue(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> Vec<&Delivery> {
-        let mut queue: Vec<&Delivery> = self
-            .deliveries
-            .values()
-            .filter(|delivery| {
-                let record = &delivery.record;
-                record.organization_id == organization_id
-                    && record.endpoint_id == endpoint_id
-                    && record.status == DeliveryStatus::Pending
-            })
-            .collect();
-        queue.sort_by_key(|delivery| (delivery.queued_at, delivery.record.id));
-        queue
-    }
-}
-
-fn passes(filter: &DeliveryFilter, record: &DeliveryRecord) -> bool {
-    filter.endpoint_id.is_none_or(|id| record.endpoint_id == id)
-        && filter.event_type.as_ref().is_none_or(|event_type| record.event_type == *event_type)
-        && filter.status.is_none_or(|status| record.status == status)
-        && filter
-            .response_code
-            .is_none_or(|(low, high)| record.response_code.is_some_and(|code| low <= code && code <= high))
-        && filter.from.is_none_or(|from| record.id.0 >= id_bound(from))
-        && filter.to.is_none_or(|to| record.id.0 < id_bound(to))
 }
 
 impl Store for MemoryStore {
@@ -260,6 +69,7 @@ impl Store for MemoryStore {
         state.health.retain(|_, health| health.organization_id != id);
         state.events.retain(|_, (event, _)| event.organization_id != id);
         state.deliveries.retain(|_, delivery| delivery.record.organization_id != id);
+        state.event_types.retain(|(organization_id, _), _| *organization_id != id);
         state.idempotency.retain(|(organization_id, _), _| *organization_id != id);
         Ok(Some(endpoints))
     }
@@ -350,7 +160,7 @@ impl Store for MemoryStore {
         let outcomes_recorded =
             batch.outcomes.iter().map(|outcome| state.record(outcome)).collect::<StoreResult<_>>()?;
         batch.health.iter().for_each(|health| state.save_health(health));
-        let disabled = batch.gone.iter().filter_map(|&gone| state.disable_gone(gone, now)).collect();
+        let disabled = batch.disable.iter().filter_map(|disable| state.disable(disable, now)).collect();
         Ok(CommitReport { events, outcomes_recorded, disabled })
     }
 
@@ -383,6 +193,7 @@ impl Store for MemoryStore {
             page.deliveries.push(QueuedDelivery {
                 id: delivery.record.id,
                 attempts_made: delivery.record.attempt_count,
+                attempts_in_earlier_rounds: delivery.attempts_before_round,
                 due_at: delivery.due_at,
                 event: Arc::clone(event),
             });
@@ -425,6 +236,132 @@ impl Store for MemoryStore {
                 attempts: delivery.attempts.clone(),
             })
         }))
+    }
+
+    fn requeue_delivery(
+        &self,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> StoreResult<Requeued> {
+        Ok(self.state().requeue_delivery(organization_id, id, now))
+    }
+
+    fn requeue_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+        after: Option<DeliveryId>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> StoreResult<RequeuedPage> {
+        let mut state = self.state();
+        let mut found = state.in_range(organization_id, endpoint_id, range, after);
+        found.truncate(limit);
+        found.iter().for_each(|id| state.requeue(*id, now));
+        let next = found.last().copied().filter(|_| found.len() == limit);
+        Ok(RequeuedPage { deliveries: found.len(), next })
+    }
+
+    fn count_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+    ) -> StoreResult<usize> {
+        Ok(self.state().in_range(organization_id, endpoint_id, range, None).len())
+    }
+
+    fn replay_event(
+        &self,
+        organization_id: OrganizationId,
+        id: EventId,
+        targets: &ReplayTargets,
+        next_id: &mut dyn FnMut() -> i64,
+        now: UnixMillis,
+    ) -> StoreResult<Option<Vec<EndpointId>>> {
+        Ok(self.state().replay_event(organization_id, id, targets, next_id, now))
+    }
+
+    fn events(
+        &self,
+        organization_id: OrganizationId,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> StoreResult<Vec<EventRecord>> {
+        Ok(self.state().list_events(organization_id, filter, page))
+    }
+
+    fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>> {
+        Ok(self.state().event_detail(organization_id, id))
+    }
+
+    fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()> {
+        let mut state = self.state();
+        let key = (event_type.organization_id, event_type.name.clone());
+        if state.event_types.contains_key(&key) {
+            return Err(StoreError::Conflict);
+        }
+        state.event_types.insert(key, event_type.clone());
+        Ok(())
+    }
+
+    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+        let state = self.state();
+        let own = state.event_types.values().filter(|own| own.organization_id == organization_id);
+        Ok(own.cloned().collect())
+    }
+
+    fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool> {
+        Ok(self.state().event_types.remove(&(organization_id, name.to_owned())).is_some())
+    }
+
+    fn pending(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+    ) -> StoreResult<PendingStats> {
+        Ok(self.state().pending(organization_id, endpoint_id))
+    }
+
+    fn recent_deliveries(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+        since: UnixMillis,
+        limit: usize,
+    ) -> StoreResult<Vec<FinishedDelivery>> {
+        Ok(self.state().recent(organization_id, endpoint_id, since, limit))
+    }
+
+    fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
+        Ok(self.state().endpoint_states(organization_id))
+    }
+
+    fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
+        Ok(self.state().prune(before, after, limit))
+    }
+
+    fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
+        Ok(self.state().prune_idempotency_keys(before, limit))
+    }
+
+    fn failing_before(&self, instant: UnixMillis, limit: usize) -> StoreResult<Vec<EndpointHealth>> {
+        Ok(self.state().failing_before(instant, limit))
+    }
+
+    fn scan_event_types(
+        &self,
+        after: Option<(OrganizationId, &str)>,
+        limit: usize,
+    ) -> StoreResult<Vec<OwnEventType>> {
+        let state = self.state();
+        let following = state
+            .event_types
+            .values()
+            .filter(|own| after.is_none_or(|a| (own.organization_id, own.name.as_str()) > a));
+        Ok(following.take(limit).cloned().collect())
     }
 
     fn largest_id(&self) -> StoreResult<i64> {

@@ -1,0 +1,234 @@
+//! What the store in memory holds, and what the path of an event does to it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::super::detail::StoredAttempt;
+use super::super::models::id_bound;
+use super::super::{
+    AcceptedEvent, DisableEndpoint, EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest,
+    StoreError, StoreResult,
+};
+use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
+use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event::Event;
+use crate::domain::event_types::OwnEventType;
+use crate::domain::health::EndpointHealth;
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::time::UnixMillis;
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) organizations: BTreeMap<OrganizationId, Organization>,
+    pub(super) keys: BTreeMap<KeyId, ApiKey>,
+    pub(super) endpoints: BTreeMap<EndpointId, Endpoint>,
+    pub(super) health: BTreeMap<EndpointId, EndpointHealth>,
+    pub(super) events: BTreeMap<EventId, (Arc<Event>, usize)>,
+    pub(super) deliveries: BTreeMap<DeliveryId, Delivery>,
+    pub(super) event_types: BTreeMap<(OrganizationId, String), OwnEventType>,
+    pub(super) idempotency: HashMap<(OrganizationId, String), UsedKey>,
+    /// Ids of what was deleted count for [`Store::largest_id`].
+    pub(super) largest_deleted: i64,
+}
+
+pub(super) struct Delivery {
+    pub(super) record: DeliveryRecord,
+    pub(super) queued_at: UnixMillis,
+    pub(super) due_at: UnixMillis,
+    pub(super) attempts: Vec<AttemptRecord>,
+    /// How many of them were made before it was last sent again.
+    pub(super) attempts_before_round: u32,
+    /// Made by a replay.
+    pub(super) replayed: bool,
+}
+
+pub(super) struct UsedKey {
+    pub(super) request_hash: [u8; 32],
+    pub(super) event_id: EventId,
+    pub(super) created_at: UnixMillis,
+}
+
+impl Delivery {
+    /// A delivery that begins.
+    pub(super) fn new(event: &Event, id: DeliveryId, endpoint_id: EndpointId, now: UnixMillis) -> Self {
+        let record = DeliveryRecord {
+            id,
+            organization_id: event.organization_id,
+            event_id: event.id,
+            endpoint_id,
+            event_type: event.event_type.clone(),
+            status: DeliveryStatus::Pending,
+            attempt_count: 0,
+            response_code: None,
+            error: None,
+            created_at: now,
+            finished_at: None,
+            next_attempt_at: Some(now),
+        };
+        Self {
+            record,
+            queued_at: now,
+            due_at: now,
+            attempts: Vec::new(),
+            attempts_before_round: 0,
+            replayed: false,
+        }
+    }
+}
+
+/// The newest first, from before `before_id`, at most `limit`.
+pub(super) fn page_of<'a, T: 'a>(
+    items: impl DoubleEndedIterator<Item = &'a T>,
+    id: impl Fn(&T) -> i64,
+    page: PageRequest,
+) -> Vec<&'a T> {
+    items.rev().filter(|item| page.before_id.is_none_or(|before| id(item) < before)).take(page.limit).collect()
+}
+
+impl State {
+    pub(super) fn endpoint(&self, organization_id: OrganizationId, id: EndpointId) -> Option<&Endpoint> {
+        self.endpoints.get(&id).filter(|endpoint| endpoint.organization_id == organization_id)
+    }
+
+    pub(super) fn start(&self, endpoint: &Endpoint) -> EndpointStart {
+        let healthy = EndpointHealth::healthy(endpoint.organization_id, endpoint.id);
+        let health = self.health.get(&endpoint.id).copied().unwrap_or(healthy);
+        EndpointStart { endpoint: endpoint.clone(), health }
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        now: UnixMillis,
+    ) -> usize {
+        let mut cancelled = 0;
+        for delivery in self.deliveries.values_mut() {
+            let record = &mut delivery.record;
+            if record.organization_id == organization_id
+                && record.endpoint_id == endpoint_id
+                && record.status == DeliveryStatus::Pending
+            {
+                record.status = DeliveryStatus::Cancelled;
+                record.finished_at = Some(now);
+                record.next_attempt_at = None;
+                cancelled += 1;
+            }
+        }
+        cancelled
+    }
+
+    pub(super) fn store_event(&mut self, new: &NewEvent, now: UnixMillis) -> EventCommit {
+        let organization_id = new.event.organization_id;
+        if let Some(idempotency) = &new.idempotency {
+            let key = (organization_id, idempotency.key.clone());
+            let used = self.idempotency.get(&key).filter(|used| used.created_at > now - IDEMPOTENCY_KEY_LIFETIME);
+            // a pruned event has no answer to give again: its key counts as never used
+            let first = used.and_then(|used| Some((used, self.events.get(&used.event_id)?)));
+            if let Some((used, (event, deliveries))) = first {
+                if used.request_hash != idempotency.request_hash {
+                    return EventCommit::KeyReused;
+                }
+                return EventCommit::Replayed(AcceptedEvent {
+                    id: event.id,
+                    event_type: event.event_type.clone(),
+                    occurred_at: event.occurred_at,
+                    deliveries: *deliveries,
+                });
+            }
+            let used = UsedKey { request_hash: idempotency.request_hash, event_id: new.event.id, created_at: now };
+            self.idempotency.insert(key, used);
+        }
+        self.events.insert(new.event.id, (Arc::clone(&new.event), new.deliveries.len()));
+        for &(id, endpoint_id) in &new.deliveries {
+            self.deliveries.insert(id, Delivery::new(&new.event, id, endpoint_id, new.event.accepted_at));
+        }
+        EventCommit::Stored
+    }
+
+    pub(super) fn record(&mut self, outcome: &Outcome) -> StoreResult<bool> {
+        let Some(delivery) = self.deliveries.get_mut(&outcome.delivery_id) else { return Ok(false) };
+        let record = &mut delivery.record;
+        if record.organization_id != outcome.organization_id
+            || record.status != DeliveryStatus::Pending
+            || record.attempt_count >= outcome.number
+        {
+            return Ok(false);
+        }
+        let attempt = StoredAttempt::of(outcome);
+        record.attempt_count = outcome.number;
+        record.response_code = attempt.response_code;
+        record.error = attempt.error.clone();
+        match outcome.next {
+            NextStep::RetryAt(at) => {
+                delivery.due_at = at;
+                if !outcome.ordered {
+                    delivery.queued_at = at;
+                }
+                record.next_attempt_at = Some(at);
+            }
+            NextStep::Succeeded | NextStep::Failed => {
+                let succeeded = outcome.next == NextStep::Succeeded;
+                record.status = if succeeded { DeliveryStatus::Success } else { DeliveryStatus::Failed };
+                record.finished_at = Some(outcome.finished_at);
+                record.next_attempt_at = None;
+            }
+        }
+        let attempt = attempt.into_record().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        delivery.attempts.push(attempt);
+        Ok(true)
+    }
+
+    pub(super) fn save_health(&mut self, health: &EndpointHealth) {
+        if self.endpoint(health.organization_id, health.endpoint_id).is_none() {
+            return;
+        }
+        if health.is_healthy() {
+            self.health.remove(&health.endpoint_id);
+        } else {
+            self.health.insert(health.endpoint_id, *health);
+        }
+    }
+
+    pub(super) fn disable(&mut self, disable: &DisableEndpoint, now: UnixMillis) -> Option<Endpoint> {
+        let endpoint = self
+            .endpoints
+            .get_mut(&disable.endpoint_id)
+            .filter(|endpoint| endpoint.organization_id == disable.organization_id && endpoint.active)?;
+        endpoint.active = false;
+        endpoint.disabled_reason = Some(disable.reason);
+        endpoint.disabled_at = Some(now);
+        endpoint.updated_at = now;
+        endpoint.version += 1;
+        Some(endpoint.clone())
+    }
+
+    /// An endpoint's pending deliveries in queue order.
+    pub(super) fn queue(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> Vec<&Delivery> {
+        let mut queue: Vec<&Delivery> = self
+            .deliveries
+            .values()
+            .filter(|delivery| {
+                let record = &delivery.record;
+                record.organization_id == organization_id
+                    && record.endpoint_id == endpoint_id
+                    && record.status == DeliveryStatus::Pending
+            })
+            .collect();
+        queue.sort_by_key(|delivery| (delivery.queued_at, delivery.record.id));
+        queue
+    }
+}
+
+pub(super) fn passes(filter: &DeliveryFilter, record: &DeliveryRecord) -> bool {
+    filter.endpoint_id.is_none_or(|id| record.endpoint_id == id)
+        && filter.event_type.as_ref().is_none_or(|event_type| record.event_type == *event_type)
+        && filter.status.is_none_or(|status| record.status == status)
+        && filter
+            .response_code
+            .is_none_or(|(low, high)| record.response_code.is_some_and(|code| low <= code && code <= high))
+        && filter.from.is_none_or(|from| record.id.0 >= id_bound(from))
+        && filter.to.is_none_or(|to| record.id.0 < id_bound(to))
+}

@@ -1,0 +1,102 @@
+//! What the verbs around sending again, reading events and pruning take and give.
+
+use bytes::Bytes;
+
+use super::models::id_bound;
+use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::domain::endpoint::DisabledReason;
+use crate::domain::event::EventRecord;
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::time::UnixMillis;
+
+/// An endpoint that is to be disabled, unless it is already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DisableEndpoint {
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// What its owner is told.
+    pub reason: DisabledReason,
+}
+
+/// What became of the wish to send a delivery again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeued {
+    /// There is no such delivery.
+    NotFound,
+    /// It waits for an attempt as it is.
+    StillPending,
+    /// Its endpoint was deleted.
+    WebhookGone,
+    /// It is pending again.
+    Requeued {
+        /// Whose it is.
+        endpoint_id: EndpointId,
+    },
+}
+
+/// Which deliveries of an endpoint are sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequeueRange {
+    /// Created at or after.
+    pub since: UnixMillis,
+    /// Created before.
+    pub until: UnixMillis,
+    /// In this final status: success or failed. Of any other there are none.
+    pub status: DeliveryStatus,
+}
+
+/// What one step of sending a range again did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequeuedPage {
+    /// So many are pending again.
+    pub deliveries: usize,
+    /// After which delivery the next step goes on; `None` when the range is through. One that was requeued can
+    /// fail again before the next step: only going on behind it keeps it from being sent twice.
+    pub next: Option<DeliveryId>,
+}
+
+/// Where an event is sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplayTargets {
+    /// To every endpoint that it has a delivery for and that still exists.
+    Delivered,
+    /// To these; one that does not exist is left out.
+    Endpoints(Vec<EndpointId>),
+}
+
+/// An event with its body and deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventDetail {
+    /// The row.
+    pub record: EventRecord,
+    /// What receivers get.
+    pub body: Bytes,
+    /// From the oldest to the newest.
+    pub deliveries: Vec<DeliveryRecord>,
+}
+
+/// What one step of pruning did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PruneReport {
+    /// Events that were removed.
+    pub events: usize,
+    /// Deliveries that went with them.
+    pub deliveries: usize,
+    /// After which event the next step goes on; `None` when all that is old enough was looked at.
+    pub next: Option<EventId>,
+}
+
+impl RequeueRange {
+    /// The ids of its deliveries that are above `after`: from the first of these to before the second.
+    pub(super) fn ids(&self, after: Option<DeliveryId>) -> (i64, i64) {
+        let first = after.map_or(0, |id| id.0.saturating_add(1));
+        (id_bound(self.since).max(first), id_bound(self.until))
+    }
+
+    /// Whether deliveries in its status can be sent again.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.status, DeliveryStatus::Success | DeliveryStatus::Failed)
+    }
+}
