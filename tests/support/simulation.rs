@@ -199,16 +199,20 @@ impl Life {
 
     /// Publishes an event and returns its id.
     pub async fn publish(&self, event_type: &str, data: &str) -> EventId {
+        self.engine().publish(self.publication(event_type, data)).await.unwrap().event.id
+    }
+
+    /// What a publisher sends.
+    pub fn publication(&self, event_type: &str, data: &str) -> Publication {
         let now = self.now();
-        let publication = Publication {
+        Publication {
             organization_id: ORGANIZATION,
             event_type: event_type.to_owned(),
             timestamp: now.to_string(),
             occurred_at: now,
             data: RawValue::from_string(data.to_owned()).unwrap(),
             idempotency: None,
-        };
-        self.engine().publish(publication).await.unwrap().event.id
+        }
     }
 
     /// Lets time pass until an instant of the world.

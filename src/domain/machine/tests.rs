@@ -472,6 +472,22 @@ fn a_stale_page_brings_no_delivery_a_second_time() {
     assert_eq!(world.sent.len(), 1);
 }
 
+#[test]
+fn a_committed_delivery_whose_message_comes_late_is_not_sent_a_second_time() {
+    let mut world = World::new(settings(), 11, always(200));
+    world.run_until(START + Duration::from_secs(1));
+    // read back from the database, sent and recorded before its message arrives
+    let late = world.rows.len();
+    world.publish(1, false);
+    assert_eq!(world.rows.len(), late + 1);
+    let committed = world.queued(DeliveryId(1), &world.rows[&DeliveryId(1)].clone());
+    world.run_until(START + Duration::from_secs(10));
+    assert_eq!(world.sent.len(), 1);
+    world.feed(Input::Committed(vec![committed]));
+    world.run_until(START + DAY);
+    assert_eq!(world.sent.len(), 1);
+}
+
 #[derive(Debug, Clone)]
 struct Plan {
     seed: u64,
