@@ -62,7 +62,8 @@ fn filter(bound: i64) -> Option<Value> {
 
 fn matching(c: &mut Criterion) {
     let data = RawValue::from_string(built_in("call.completed").unwrap().sample.to_owned()).unwrap();
-    let cases: [(&str, fn(i64) -> Endpoint); 5] = [
+    type MakeEndpoint = fn(i64) -> Endpoint;
+    let cases: [(&str, MakeEndpoint); 5] = [
         ("all events", |id| endpoint(id, &[], None)),
         ("two lists", |id| endpoint(id, if id % 2 == 0 { &["call.*"] } else { &["call.completed"] }, None)),
         ("another event", |id| endpoint(id, &["batch.completed"], None)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::domain::breaker::BreakerConfig;
+use crate::domain::entropy::Entropy;
 use crate::domain::time::{Clock, UnixMillis};
 use crate::store::{Store, StoreError, StoreResult};
 use crate::transport::Transport;
@@ -36,12 +37,6 @@ pub struct ActorSettings {
     pub header_prefix: String,
     /// Sent to receivers.
     pub user_agent: String,
-}
-
-/// Where randomness comes from: the machine in production, a seed in tests.
-pub trait Entropy: Send + Sync + 'static {
-    /// A seed for a generator of one's own, secrets included: all of its bits are unpredictable in production.
-    fn seed(&self) -> [u8; 32];
 }
 
 /// Shared by all actors of an engine.

@@ -166,20 +166,17 @@ async fn find_caller(api: &Api, request: &HttpRequest) -> Result<Caller, Problem
         return Ok(Caller::Admin);
     }
     let now = api.engine.now();
-    let key = match api.keys.get(&hash, now) {
-        Some(key) => Some(key),
+    let known = match api.keys.get(&hash, now) {
+        Some(known) => Some(known),
         None => {
             let generation = api.keys.generation();
             let key = api.store(move |store| store.key_by_hash(&hash)).await?;
-            if let Some(key) = &key {
-                api.keys.insert(key, generation, now);
-            }
-            key
+            key.map(|key| api.keys.insert(&key, generation, now))
         }
     };
-    match key {
-        Some(key) if !key.is_expired(now) => {
-            Ok(Caller::Key { organization_id: key.organization_id, role: key.role })
+    match known {
+        Some(KnownKey { organization_id, role, expires_at }) if expires_at.is_none_or(|at| now < at) => {
+            Ok(Caller::Key { organization_id, role })
         }
         _ => Err(Problem::new(ErrorCode::Unauthorized, "this API key is unknown, expired or revoked")),
     }
@@ -207,7 +204,7 @@ pub fn generate_key(rng: &mut impl Rng) -> (Secret, String) {
 }
 
 /// Keys that were found in the store a moment ago. Bounded; forgets a key at once when it is revoked here, and
-/// after [`CACHE_TTL`] when it was revoked elsewhere. Unknown keys are not remembered.
+/// after `CACHE_TTL` when it was revoked elsewhere. Unknown keys are not remembered.
 #[derive(Default)]
 pub struct KeyCache {
     state: Mutex<CacheState>,
@@ -220,8 +217,16 @@ struct CacheState {
     generation: u64,
 }
 
+/// What must be known of a key on every request.
+#[derive(Debug, Clone, Copy)]
+struct KnownKey {
+    organization_id: OrganizationId,
+    role: Role,
+    expires_at: Option<UnixMillis>,
+}
+
 struct CachedKey {
-    key: ApiKey,
+    key: KnownKey,
     read_at: UnixMillis,
 }
 
@@ -237,8 +242,8 @@ impl KeyCache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, hash: &[u8; 32], now: UnixMillis) -> Option<ApiKey> {
-        self.lock().keys.get(hash).filter(|cached| cached.is_fresh(now)).map(|cached| cached.key.clone())
+    fn get(&self, hash: &[u8; 32], now: UnixMillis) -> Option<KnownKey> {
+        self.lock().keys.get(hash).filter(|cached| cached.is_fresh(now)).map(|cached| cached.key)
     }
 
     fn generation(&self) -> u64 {
@@ -246,10 +251,11 @@ impl KeyCache {
     }
 
     /// Remembers a key that was asked for at `read_at`, unless one was revoked since `generation`.
-    fn insert(&self, key: &ApiKey, generation: u64, read_at: UnixMillis) {
+    fn insert(&self, key: &ApiKey, generation: u64, read_at: UnixMillis) -> KnownKey {
+        let known = KnownKey { organization_id: key.organization_id, role: key.role, expires_at: key.expires_at };
         let mut state = self.lock();
         if state.generation != generation {
-            return;
+            return known;
         }
         if state.keys.len() >= CACHE_CAPACITY {
             state.keys.retain(|_, cached| cached.is_fresh(read_at));
@@ -257,7 +263,8 @@ impl KeyCache {
                 state.keys.clear();
             }
         }
-        state.keys.insert(key.hash, CachedKey { key: key.clone(), read_at });
+        state.keys.insert(key.hash, CachedKey { key: known, read_at });
+        known
     }
 
     /// Forgets a key that was revoked.

@@ -1,11 +1,13 @@
-//! Reads request bodies within limits of size and time, whatever their `Content-Type` says.
+//! Reads request bodies within limits of size, time and memory, whatever their `Content-Type` says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{ErrorCode, Problem};
 
@@ -16,8 +18,51 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole body. 10 MiB in a minute is 1.4 Mbit/s; slower publishers should send smaller events.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Reads the whole body.
+/// What bodies that are being read may hold together, beside the first [`FREE_BYTES`] of each. Smaller: large
+/// events are refused sooner. Larger: ten megabytes from each of many connections fill the memory.
+const BUDGET_BYTES: usize = 256 * 1024 * 1024;
+/// Of a body, not counted: most are smaller, and those are bounded by the number of connections.
+const FREE_BYTES: usize = 64 * 1024;
+/// The budget is counted in units of this many bytes.
+const UNIT_BYTES: usize = 64 * 1024;
+
+/// The memory for large bodies. Taken as bytes arrive, so that a slow client holds only what it has sent.
+#[derive(Clone)]
+pub struct BodyBudget(Arc<Semaphore>);
+
+impl Default for BodyBudget {
+    fn default() -> Self {
+        Self::of(BUDGET_BYTES)
+    }
+}
+
+impl BodyBudget {
+    fn of(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / UNIT_BYTES)))
+    }
+}
+
+/// A body, and its share of the budget: given back when this goes.
+pub struct Body {
+    /// The bytes.
+    pub bytes: Bytes,
+    _share: Vec<OwnedSemaphorePermit>,
+}
+
+/// Reads the whole body of a call that manages something; such bodies are small.
 pub async fn read_body(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Bytes, Problem> {
+    // never asked: the limit is near the free part, and connections are bounded
+    let budget = BodyBudget::of(limit);
+    Ok(read_large_body(request, payload, limit, &budget).await?.bytes)
+}
+
+/// Reads the whole body.
+pub async fn read_large_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: usize,
+    budget: &BodyBudget,
+) -> Result<Body, Problem> {
     let headers = request.headers();
     let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
     if encoded {
@@ -27,28 +72,73 @@ pub async fn read_body(request: &HttpRequest, payload: web::Payload, limit: usiz
     if announced.is_some_and(|length: u64| length > limit as u64) {
         return Err(too_large(limit));
     }
-    let timeout = |_| Problem::new(ErrorCode::RequestTimeout, ErrorCode::RequestTimeout.help());
-    tokio::time::timeout(TOTAL_TIMEOUT, collect(payload, limit)).await.map_err(timeout)?
+    tokio::time::timeout(TOTAL_TIMEOUT, collect(payload, limit, budget)).await.map_err(|_| too_slow())?
 }
 
-async fn collect(mut payload: web::Payload, limit: usize) -> Result<Bytes, Problem> {
+async fn collect(mut payload: web::Payload, limit: usize, budget: &BodyBudget) -> Result<Body, Problem> {
     let mut body = BytesMut::new();
+    let mut share = Vec::new();
     loop {
-        let timeout = |_| Problem::new(ErrorCode::RequestTimeout, ErrorCode::RequestTimeout.help());
-        let Some(chunk) = tokio::time::timeout(IDLE_TIMEOUT, payload.next()).await.map_err(timeout)? else {
-            return Ok(body.freeze());
+        let chunk = tokio::time::timeout(IDLE_TIMEOUT, payload.next()).await.map_err(|_| too_slow())?;
+        let Some(chunk) = chunk else {
+            return Ok(Body { bytes: body.freeze(), _share: share });
         };
         let chunk = chunk.map_err(|error| {
-            Problem::new(ErrorCode::BadRequest, format!("the body did not arrive whole: {error}"))
+            tracing::debug!(%error, "body of a request not read");
+            Problem::new(ErrorCode::BadRequest, "the body did not arrive whole; send the request again")
         })?;
-        if body.len() + chunk.len() > limit {
+        let length = body.len() + chunk.len();
+        if length > limit {
             return Err(too_large(limit));
+        }
+        while length > FREE_BYTES + share.len() * UNIT_BYTES {
+            let permit = Arc::clone(&budget.0).try_acquire_owned().map_err(|_| {
+                Problem::new(ErrorCode::Overloaded, "too many large bodies arrive at once; nothing was stored")
+            })?;
+            share.push(permit);
         }
         body.extend_from_slice(&chunk);
     }
 }
 
+fn too_slow() -> Problem {
+    Problem::new(ErrorCode::RequestTimeout, ErrorCode::RequestTimeout.help())
+}
+
 /// The answer to a body over the limit.
 pub fn too_large(limit: usize) -> Problem {
     Problem::new(ErrorCode::PayloadTooLarge, format!("the limit is {limit} bytes; nothing was stored"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::FromRequest;
+    use actix_web::test::TestRequest;
+
+    async fn read(length: usize, budget: &BodyBudget) -> Result<Body, Problem> {
+        let (request, mut payload) = TestRequest::post().set_payload(vec![b'x'; length]).to_http_parts();
+        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+        read_large_body(&request, payload, 1024 * 1024, budget).await
+    }
+
+    #[actix_web::test]
+    async fn large_bodies_share_a_budget_and_give_it_back() {
+        let budget = BodyBudget::of(4 * UNIT_BYTES);
+        let first = read(FREE_BYTES + 3 * UNIT_BYTES, &budget).await.map_err(|problem| problem.code()).unwrap();
+        let refused = read(FREE_BYTES + 2 * UNIT_BYTES, &budget).await;
+        assert_eq!(refused.map(|_| ()).unwrap_err().code(), ErrorCode::Overloaded);
+        assert!(read(FREE_BYTES, &budget).await.is_ok(), "small bodies need no share");
+        drop(first);
+        assert!(read(FREE_BYTES + 4 * UNIT_BYTES, &budget).await.is_ok());
+        assert_eq!(budget.0.available_permits(), 4);
+    }
+
+    #[actix_web::test]
+    async fn a_body_over_the_limit_is_refused_without_content_length_too() {
+        let budget = BodyBudget::default();
+        assert!(read(1024 * 1024, &budget).await.is_ok());
+        let refused = read(1024 * 1024 + 1, &budget).await;
+        assert_eq!(refused.map(|_| ()).unwrap_err().code(), ErrorCode::PayloadTooLarge);
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::auth::Tenant;
-use super::body::{read_body, too_large};
+use super::body::{read_large_body, too_large};
 use super::event_types::{can_be_published, known_names};
 use super::input::{self, Errors, Fields};
 use super::problem::{ErrorCode, Problem};
@@ -40,12 +40,14 @@ pub async fn publish(
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let body = read_body(&request, payload, MAX_BODY_BYTES).await?;
+    // its share of the memory is held until the event is stored
+    let body = read_large_body(&request, payload, MAX_BODY_BYTES, &api.bodies).await?;
+    let bytes = body.bytes.clone();
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
     let now = api.engine.now();
-    let is_small = body.len() <= INLINE_BYTES;
-    let read = move || read_publication(organization_id, &body, key, errors, now);
+    let is_small = bytes.len() <= INLINE_BYTES;
+    let read = move || read_publication(organization_id, &bytes, key, errors, now);
     let publication = if is_small { read() } else { blocking(read).await? }?;
     let published = api.engine.publish(publication).await.map_err(refusal)?;
     Ok(answer(published))

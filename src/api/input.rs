@@ -358,3 +358,76 @@ pub fn instant(value: &RawValue, path: &str, errors: &mut Errors) -> Option<crat
 
 /// Said of every text that should be an instant.
 pub const NOT_AN_INSTANT: &str = "must be an instant in RFC 3339, for example 2024-12-16T10:30:45Z";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    /// Reads one value; its reader must note a fault exactly when it gives nothing.
+    fn read<T>(text: &str, reader: impl FnOnce(&RawValue, &str, &mut Errors) -> Option<T>) -> Result<T, String> {
+        let mut errors = Errors::new();
+        let value = reader(&raw(text), "field", &mut errors);
+        match (value, errors.into_result()) {
+            (Some(value), Ok(())) => Ok(value),
+            (None, Err(problem)) => Err(problem.errors()[0].message.clone()),
+            _ => panic!("a value and a fault, or neither: {text}"),
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_read_however_they_are_written() {
+        for (text, expected) in [("10", 10), ("1e1", 10), ("10.0", 10), ("0", 0), ("-0", 0), ("60", 60)] {
+            assert_eq!(read(text, whole_number(0..=60)), Ok(expected), "{text}");
+        }
+        for text in ["61", "-1", "1.5", "1e400", "-1e400", "9999999999999999999999", "\"10\"", "true", "[]"] {
+            assert!(read(text, whole_number(0..=60)).is_err(), "{text}");
+        }
+        assert_eq!(read("null", boolean).unwrap_err(), "expected true or false, got null");
+        assert_eq!(read("7", string).unwrap_err(), "expected a string, got a number");
+        assert_eq!(read("0", number(0.01..=10_000.0)).unwrap_err(), "must be from 0.01 to 10000");
+    }
+
+    #[test]
+    fn strings_that_no_database_can_hold_are_refused() {
+        assert_eq!(read(r#""\u00e9\/""#, string).as_deref(), Ok("é/"));
+        assert!(read(r#""a\u0000b""#, string).is_err());
+        assert!(read(r#""\ud800""#, string).is_err());
+        // characters, not bytes
+        assert!(read("\"éé\"", string_of_length(0..=2)).is_ok());
+    }
+
+    #[test]
+    fn unknown_and_repeated_fields_are_named_with_their_path() {
+        let mut errors = Errors::new();
+        let outer = raw(r#"{"a":1,"a":2,"b":{"x":1,"y":2,"y":3},"c":null}"#);
+        let mut fields = Fields::parse(outer.get().as_bytes(), &mut errors).unwrap();
+        fields.take("a");
+        let nested = fields.take("b").unwrap();
+        let mut nested = Fields::nested(nested, "b", &mut errors).unwrap();
+        nested.take("y");
+        nested.finish(&mut errors);
+        fields.finish(&mut errors);
+        let problem = errors.into_result().unwrap_err();
+        let named: Vec<&str> = problem.errors().iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(named, ["a", "b.y", "b.x", "c"]);
+        assert_eq!(problem.errors()[3].message, "unknown field; known are a, b");
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_reader_panic(body: Vec<u8>, text in r#"[\[\]{}":,0-9a-z\\ ]{0,60}"#) {
+            for body in [body.as_slice(), text.as_bytes()] {
+                let mut errors = Errors::new();
+                if let Ok(mut fields) = Fields::parse(body, &mut errors) {
+                    fields.read("a", &mut errors, string);
+                    fields.finish(&mut errors);
+                }
+            }
+        }
+    }
+}

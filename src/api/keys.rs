@@ -9,7 +9,7 @@ use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, Fields};
 use super::pagination::Query;
 use super::problem::Problem;
-use super::{Api, auth, organizations, path_id, secure_random};
+use super::{Api, NO_STORE, auth, organizations, path_id, secure_random};
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Role};
 use crate::domain::time::UnixMillis;
@@ -69,7 +69,7 @@ pub async fn create(
     api.store(move |store| store.create_key(&stored)).await?;
     let location = format!("/v1/organizations/{organization_id}/keys/{}", key.id);
     let view = KeyView::new(key, Some(text.expose().to_owned()));
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
 }
 
 struct NewKey {

@@ -38,3 +38,27 @@ pub async fn catch_panic(request: ServiceRequest, next: Next<BoxBody>) -> Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::middleware::from_fn;
+    use actix_web::{App, HttpResponse, test, web};
+
+    async fn panics() -> HttpResponse {
+        panic!("as a test of what catches it");
+    }
+
+    #[actix_web::test]
+    async fn a_handler_that_panics_is_answered_with_500_and_the_next_request_is_served() {
+        let route = web::get().to(panics).wrap(from_fn(catch_panic));
+        let app = App::new().route("/panics", route).route("/works", web::get().to(HttpResponse::Ok));
+        let service = test::init_service(app.wrap(from_fn(count_requests))).await;
+        let request = test::TestRequest::get().uri("/panics").to_request();
+        let answer = test::call_service(&service, request).await;
+        assert_eq!(answer.status().as_u16(), 500);
+        assert_eq!(answer.headers().get("content-type").unwrap(), "application/problem+json");
+        let request = test::TestRequest::get().uri("/works").to_request();
+        assert_eq!(test::call_service(&service, request).await.status().as_u16(), 200);
+    }
+}

@@ -25,6 +25,7 @@ pub mod webhooks;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, web};
 use rand::Rng;
 
@@ -33,6 +34,7 @@ use crate::domain::secret::Secret;
 use crate::domain::target::TargetPolicy;
 use crate::store::{Store, StoreResult};
 use auth::KeyCache;
+use body::BodyBudget;
 use problem::{ErrorCode, Problem};
 
 /// Gives the text of `/metrics`.
@@ -57,6 +59,7 @@ pub struct Api {
     options: ApiOptions,
     admin_key_hash: Option<[u8; 32]>,
     keys: KeyCache,
+    bodies: BodyBudget,
     /// Held while a change is written and the engine is told.
     changes: Mutex<()>,
 }
@@ -65,7 +68,14 @@ impl Api {
     /// Over this engine.
     pub fn new(engine: EngineHandle, options: ApiOptions) -> Self {
         let admin_key_hash = options.admin_key.as_ref().map(|key| auth::hash_key(key.expose()));
-        Self { engine, options, admin_key_hash, keys: KeyCache::default(), changes: Mutex::new(()) }
+        Self {
+            engine,
+            options,
+            admin_key_hash,
+            keys: KeyCache::default(),
+            bodies: BodyBudget::default(),
+            changes: Mutex::new(()),
+        }
     }
 
     /// The engine.
@@ -107,6 +117,9 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })
 }
+
+/// For answers that hold a key or a secret: nobody on the way may keep them.
+const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
 /// For keys and secrets.
 #[expect(clippy::disallowed_methods, reason = "they must be unpredictable; a seed that a test can repeat is not")]

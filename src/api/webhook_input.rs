@@ -20,7 +20,6 @@ use crate::domain::secret::Secret;
 use crate::domain::target::{TargetError, TargetPolicy};
 use crate::domain::time::UnixMillis;
 
-const MAX_URL_BYTES: usize = 2_048;
 const MAX_PATTERNS: usize = 100;
 const MAX_FILTER_CONDITIONS: usize = 50;
 const MAX_DESCRIPTION_CHARACTERS: usize = 500;
@@ -30,7 +29,7 @@ const MAX_HEADER_NAME_BYTES: usize = 128;
 const MAX_HEADERS_BYTES: usize = 4_096;
 
 /// Headers that the engine or HTTP itself sets; a star stands for any ending.
-const RESERVED_HEADERS: [&str; 14] = [
+const RESERVED_HEADERS: [&str; 13] = [
     "host",
     "connection",
     "content-*",
@@ -44,7 +43,6 @@ const RESERVED_HEADERS: [&str; 14] = [
     "user-agent",
     "webhook-*",
     "x-callintel-*",
-    "accept-encoding",
 ];
 
 /// Fields that are read, never written.
@@ -207,10 +205,6 @@ fn unmask(headers: Vec<CustomHeader>, known: &[CustomHeader], errors: &mut Error
 
 fn read_url(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Errors) -> Option<String> {
     let text = input::string(value, path, errors)?;
-    if text.len() > MAX_URL_BYTES {
-        errors.add(path, format!("may have at most {MAX_URL_BYTES} bytes, this has {}", text.len()));
-        return None;
-    }
     // a URL parser drops some of these silently; what is stored should be what was meant
     if text.chars().any(|character| character.is_control() || character.is_whitespace()) {
         errors.add(path, "must not hold white space or control characters");
@@ -221,9 +215,14 @@ fn read_url(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Errors
         Err(error) => {
             let code = match error {
                 TargetError::HttpsRequired => ErrorCode::HttpsRequired,
-                TargetError::Malformed(_) => ErrorCode::ValidationFailed,
-                #[allow(unreachable_patterns, reason = "the policy's rules grow")]
-                _ => ErrorCode::UrlForbidden,
+                TargetError::Malformed(_) | TargetError::TooLong(_) | TargetError::HostName(_) => {
+                    ErrorCode::ValidationFailed
+                }
+                TargetError::Scheme(_)
+                | TargetError::Credentials
+                | TargetError::Port(_)
+                | TargetError::Localhost
+                | TargetError::Address => ErrorCode::UrlForbidden,
             };
             errors.add_with_code(code, path, error.to_string());
             None

@@ -13,7 +13,7 @@ use super::pagination::{List, Query};
 use super::problem::{ErrorCode, Problem};
 use super::webhook_input::{Rules, WebhookChanges, read_secret as read_secret_field};
 use super::webhook_view::WebhookView;
-use super::{Api, path_id, secure_random};
+use super::{Api, NO_STORE, path_id, secure_random};
 use crate::domain::attempt::RetryOn;
 use crate::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint, PreviousSecret};
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -95,7 +95,7 @@ pub async fn create(
     let endpoint = created.await?;
     let location = format!("/v1/webhooks/{id}");
     let view = WebhookView::created(&endpoint);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
 }
 
 /// `GET /v1/webhooks`.
@@ -227,8 +227,7 @@ pub async fn rotate_secret(
 }
 
 fn secret_answer(endpoint: &Endpoint, now: UnixMillis) -> HttpResponse {
-    let no_store = (header::CACHE_CONTROL, "no-store");
-    HttpResponse::Ok().insert_header(no_store).json(SecretView::new(endpoint, now))
+    HttpResponse::Ok().insert_header(NO_STORE).json(SecretView::new(endpoint, now))
 }
 
 /// Reads an endpoint, changes it, writes it back, and tells the engine.

@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod concurrency;
 pub mod delivery;
 pub mod endpoint;
+pub mod entropy;
 pub mod event;
 pub mod event_types;
 pub mod filter;

@@ -10,10 +10,10 @@ use data_encoding::BASE64;
 
 use super::EngineError;
 use super::system::SystemEntropy;
-use crate::actors::context::Entropy;
 use crate::actors::handle::EngineHandle;
 use crate::api::auth;
 use crate::config::Settings;
+use crate::domain::entropy::Entropy;
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization, Role};
 use crate::domain::secret::Secret;

@@ -187,7 +187,7 @@ fn cipher(settings: &Settings) -> Result<Cipher, EngineError> {
         None if settings.dev => dev::master_key(&settings.database_url)?,
         None => return Err(EngineError::NoMasterKey),
     };
-    Ok(Cipher::from_master_key(&key)?)
+    Ok(Cipher::from_master_key(&key, Arc::new(SystemEntropy))?)
 }
 
 fn transport(settings: &Settings) -> Result<AwcTransport, EngineError> {

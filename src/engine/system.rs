@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::Rng;
 
-use crate::actors::context::Entropy;
+use crate::domain::entropy::Entropy;
 use crate::domain::time::{Clock, UnixMillis};
 
 /// The wall clock.

@@ -5,14 +5,18 @@
 //! damage. The organization and the endpoint are authenticated with it: a value copied to another row does not
 //! open there.
 
+use std::sync::Arc;
+
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use data_encoding::{BASE64, HEXLOWER};
-use rand::Rng;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::domain::entropy::Entropy;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::secret::Secret;
 
@@ -54,11 +58,13 @@ pub enum CipherError {
 pub struct Cipher {
     cipher: XChaCha20Poly1305,
     key_id: [u8; KEY_ID_BYTES],
+    /// Of the nonces.
+    entropy: Arc<dyn Entropy>,
 }
 
 impl Cipher {
     /// Reads the master key: 32 bytes in standard base64.
-    pub fn from_master_key(base64: &Secret) -> Result<Self, CipherError> {
+    pub fn from_master_key(base64: &Secret, entropy: Arc<dyn Entropy>) -> Result<Self, CipherError> {
         let decoded = BASE64.decode(base64.expose().trim().as_bytes()).map_err(|_| CipherError::MasterKey)?;
         let key = Zeroizing::new(decoded);
         if key.len() != KEY_BYTES {
@@ -68,7 +74,7 @@ impl Cipher {
         let digest = Sha256::digest(key.as_slice());
         let mut key_id = [0; KEY_ID_BYTES];
         key_id.copy_from_slice(&digest[..KEY_ID_BYTES]);
-        Ok(Self { cipher, key_id })
+        Ok(Self { cipher, key_id, entropy })
     }
 
     /// Encrypts a value for a row. The nonce is random: 24 bytes leave no chance of a second one alike.
@@ -79,7 +85,7 @@ impl Cipher {
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CipherError> {
         let mut nonce = [0; NONCE_BYTES];
-        rand::rng().fill_bytes(&mut nonce);
+        StdRng::from_seed(self.entropy.seed()).fill_bytes(&mut nonce);
         let aad = associated_data(organization_id, endpoint_id);
         let ciphertext = self
             .cipher
@@ -128,12 +134,13 @@ fn associated_data(organization_id: OrganizationId, endpoint_id: EndpointId) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::entropy::CountingEntropy;
 
     const HERE: (OrganizationId, EndpointId) = (OrganizationId(1), EndpointId(2));
 
     fn cipher(byte: u8) -> Cipher {
         let key = Secret::new(BASE64.encode(&[byte; KEY_BYTES]));
-        Cipher::from_master_key(&key).ok().unwrap()
+        Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).ok().unwrap()
     }
 
     #[test]
@@ -177,7 +184,9 @@ mod tests {
     #[test]
     fn a_master_key_of_the_wrong_size_is_refused_with_what_to_do() {
         for text in ["", "abc", "AAAA", &BASE64.encode(&[1; 31]), &BASE64.encode(&[1; 33])] {
-            let error = Cipher::from_master_key(&Secret::new((*text).to_owned())).err();
+            let error =
+                Cipher::from_master_key(&Secret::new((*text).to_owned()), Arc::new(CountingEntropy::default()))
+                    .err();
             assert!(error.unwrap().to_string().contains("openssl rand -base64 32"));
         }
     }

@@ -63,13 +63,22 @@ impl Writer {
         // taken out while it works: after a panic or an error it is gone, and its transaction with it
         let mut connection = match slot.take() {
             Some(connection) => connection,
-            None => self.opener.open_writer()?,
+            None => self.opener.open_writer().map_err(passing)?,
         };
         let result = in_transaction(&mut connection, work);
         if !matches!(result, Err(StoreError::Unavailable(_))) && !connection.is_broken() {
             *slot = Some(connection);
         }
         result
+    }
+}
+
+/// While running, a lock that someone holds is an outage and not a refusal: it can be our own last session, which
+/// the server has not given up yet.
+fn passing(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Refused(message) => StoreError::Unavailable(message),
+        error => error,
     }
 }
 

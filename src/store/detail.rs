@@ -1,6 +1,8 @@
 //! What is kept of an attempt beside its numbers: headers and the excerpt of the answer, as one compact JSON
 //! text. Lists of pairs, because a name can occur twice and order matters to whoever debugs a receiver.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -10,17 +12,25 @@ use crate::domain::time::UnixMillis;
 type Headers = Vec<(String, String)>;
 
 /// The JSON of a stored attempt. Its keys are short because every delivery has one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct AttemptDetail {
-    /// Request headers.
     #[serde(rename = "q")]
     request_headers: Headers,
-    /// Response headers.
-    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "h", default)]
     response_headers: Option<Headers>,
-    /// Response body.
-    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "b", default)]
     response_body: Option<String>,
+}
+
+/// The same while it is written.
+#[derive(Serialize)]
+struct AttemptDetailRef<'a> {
+    #[serde(rename = "q")]
+    request_headers: &'a Headers,
+    #[serde(rename = "h", skip_serializing_if = "Option::is_none")]
+    response_headers: Option<&'a Headers>,
+    #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
+    response_body: Option<Cow<'a, str>>,
 }
 
 /// An attempt in the form in which it is stored.
@@ -37,21 +47,18 @@ pub(super) struct StoredAttempt {
 impl StoredAttempt {
     /// What is stored of an outcome.
     pub(super) fn of(outcome: &Outcome) -> Self {
-        let answer = &outcome.result.answer;
-        let detail = AttemptDetail {
-            request_headers: outcome.request_headers.clone(),
-            response_headers: answer.as_ref().ok().map(|response| response.headers.clone()),
-            response_body: answer
-                .as_ref()
-                .ok()
-                .map(|response| String::from_utf8_lossy(&response.body).into_owned()),
+        let answer = outcome.result.answer.as_ref();
+        let detail = AttemptDetailRef {
+            request_headers: &outcome.request_headers,
+            response_headers: answer.ok().map(|response| &response.headers),
+            response_body: answer.ok().map(|response| String::from_utf8_lossy(&response.body)),
         };
         Self {
             number: outcome.number,
             started_at: outcome.started_at,
             duration_ms: i64::try_from(outcome.result.duration.as_millis()).unwrap_or(i64::MAX),
-            response_code: answer.as_ref().ok().map(|response| response.status),
-            error: answer.as_ref().err().map(|error| error.as_str().to_owned()),
+            response_code: answer.ok().map(|response| response.status),
+            error: answer.err().map(|error| error.as_str().to_owned()),
             // strings and lists always serialize
             detail: serde_json::to_string(&detail).unwrap_or_else(|_| String::from(r#"{"q":[]}"#)),
         }

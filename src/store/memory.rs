@@ -3,23 +3,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::detail::StoredAttempt;
+use super::models::id_bound;
 use super::{
     AcceptedEvent, AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventCommit,
-    NewEvent, PageRequest, Store, StoreError, StoreResult, WriteBatch,
+    IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, Store, StoreError, StoreResult, WriteBatch,
 };
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::time::UnixMillis;
-
-const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// [`Store`] in memory.
 #[derive(Default)]
@@ -105,7 +103,7 @@ impl State {
         let organization_id = new.event.organization_id;
         if let Some(idempotency) = &new.idempotency {
             let key = (organization_id, idempotency.key.clone());
-            let used = self.idempotency.get(&key).filter(|used| used.created_at > now - KEY_LIFETIME);
+            let used = self.idempotency.get(&key).filter(|used| used.created_at > now - IDEMPOTENCY_KEY_LIFETIME);
             if let Some(used) = used {
                 let first = self.events.get(&used.event_id);
                 return match first {
@@ -227,8 +225,8 @@ fn passes(filter: &DeliveryFilter, record: &DeliveryRecord) -> bool {
         && filter
             .response_code
             .is_none_or(|(low, high)| record.response_code.is_some_and(|code| low <= code && code <= high))
-        && filter.from.is_none_or(|from| record.id.0 >= first_id_at(from))
-        && filter.to.is_none_or(|to| record.id.0 < first_id_at(to))
+        && filter.from.is_none_or(|from| record.id.0 >= id_bound(from))
+        && filter.to.is_none_or(|to| record.id.0 < id_bound(to))
 }
 
 impl Store for MemoryStore {

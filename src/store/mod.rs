@@ -16,6 +16,7 @@ mod schema;
 mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -46,6 +47,9 @@ pub enum StoreError {
     #[error("the row was changed meanwhile")]
     Conflict,
 }
+
+/// How long an idempotency key is remembered; an older one counts as never used.
+pub const IDEMPOTENCY_KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What store methods return.
 pub type StoreResult<T> = Result<T, StoreError>;

@@ -17,7 +17,7 @@ use crate::domain::endpoint::{CustomHeader, DisabledReason, Endpoint, PreviousSe
 use crate::domain::event::Event;
 use crate::domain::filter::Filter;
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
 use crate::domain::organization::{ApiKey, Organization, Role};
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 use crate::domain::secret::Secret;
@@ -27,6 +27,13 @@ impl From<CipherError> for StoreError {
     fn from(error: CipherError) -> Self {
         Self::Corrupt(error.to_string())
     }
+}
+
+/// The smallest id of an instant. What lies before the first id or after the last one that can be made (2093) is
+/// brought back to it, so that any period can be asked for.
+pub(super) fn id_bound(at: UnixMillis) -> i64 {
+    const LAST: i64 = 3_900_000_000_000;
+    first_id_at(UnixMillis(at.0.clamp(0, LAST)))
 }
 
 /// A value that this program can't have written.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -73,13 +73,14 @@ fn with_defaults(url: &str) -> String {
 }
 
 fn open_patiently(opener: &dyn Opener) -> StoreResult<AnyConnection> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
+    let mut polls_left = LOCK_PATIENCE.as_millis() / LOCK_POLL.as_millis();
     loop {
         match opener.open_writer() {
-            Err(StoreError::Refused(_)) if Instant::now() < deadline => thread::sleep(LOCK_POLL),
+            Err(StoreError::Refused(_)) if polls_left > 0 => thread::sleep(LOCK_POLL),
             // the lock is taken by someone who keeps it
             result => return result,
         }
+        polls_left -= 1;
     }
 }
 

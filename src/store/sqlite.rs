@@ -3,10 +3,12 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{Integer, Text};
 use diesel::upsert::excluded;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
@@ -42,7 +44,24 @@ const READER_PRAGMAS: &str = "
     PRAGMA cache_size = -8192;
     PRAGMA temp_store = MEMORY;
 ";
+/// How long a start waits for another process to let go of the file.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(50);
 const READERS: ReaderOptions = ReaderOptions { max_size: 4, test_on_check_out: false };
+
+const SYNCHRONOUS_FULL: i32 = 2;
+
+#[derive(QueryableByName)]
+struct JournalMode {
+    #[diesel(sql_type = Text)]
+    journal_mode: String,
+}
+
+#[derive(QueryableByName)]
+struct Synchronous {
+    #[diesel(sql_type = Integer)]
+    synchronous: i32,
+}
 
 /// Opens the database file, and makes it when it is new.
 pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
@@ -53,10 +72,21 @@ pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let mut connection = opener.open_writer()?;
     if let AnyConnection::Sqlite(sqlite) = &mut connection {
         check_version(sqlite)?;
+        check_durability(sqlite)?;
         migrate(sqlite, MIGRATIONS)?;
     }
     let readers = Readers::new(Arc::clone(&opener), &READERS);
     Ok(DieselStore::new(Writer::new(opener, connection), readers, cipher, Some(lock)))
+}
+
+/// The writing connection of a database that a test looks into.
+#[cfg(test)]
+pub(super) fn open_for_plans(path: PathBuf) -> StoreResult<AnyConnection> {
+    let mut connection = SqliteOpener { path }.open_writer()?;
+    if let AnyConnection::Sqlite(sqlite) = &mut connection {
+        migrate(sqlite, MIGRATIONS)?;
+    }
+    Ok(connection)
 }
 
 struct SqliteOpener {
@@ -109,18 +139,26 @@ fn check_path(path: &str) -> StoreResult<PathBuf> {
     }
 }
 
-/// Takes the lock that keeps a second process away; held as long as the file is open.
+/// Takes the lock that keeps a second process away; held as long as the file is open. One that is about to stop
+/// is waited for.
 fn lock(path: &Path) -> StoreResult<File> {
     let lock_path = PathBuf::from(format!("{}.lock", path.display()));
     let in_the_way = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", lock_path.display()));
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(in_the_way)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Refused(format!(
-            "another process uses the database {}; stop it first, or give this one another file",
-            path.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(in_the_way(error)),
+    let mut polls_left = LOCK_PATIENCE.as_millis() / LOCK_POLL.as_millis();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if polls_left > 0 => thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Refused(format!(
+                    "another process uses the database {}; stop it first, or give this one another file",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(in_the_way(error)),
+        }
+        polls_left -= 1;
     }
 }
 
@@ -147,6 +185,19 @@ fn check_version(sqlite: &mut SqliteConnection) -> StoreResult<()> {
         )));
     }
     Ok(())
+}
+
+/// A pragma that is not obeyed is no error to SQLite: a file system without shared memory keeps the old journal.
+fn check_durability(sqlite: &mut SqliteConnection) -> StoreResult<()> {
+    let JournalMode { journal_mode } = diesel::sql_query("PRAGMA journal_mode").get_result(sqlite)?;
+    let Synchronous { synchronous } = diesel::sql_query("PRAGMA synchronous").get_result(sqlite)?;
+    if journal_mode == "wal" && synchronous == SYNCHRONOUS_FULL {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "SQLite can't keep a write-ahead log here (journal mode {journal_mode}); put the database on a local file \
+         system"
+    )))
 }
 
 /// Inserts events with their deliveries. A loop of single inserts: the statements stay prepared, and several

@@ -16,7 +16,6 @@ use std::time::Duration;
 use awc::http::header::HOST;
 use awc::{Client, ClientResponse, Connector};
 use futures_util::future::LocalBoxFuture;
-use hickory_resolver::net::NetError;
 use rustls::ClientConfig;
 use thiserror::Error;
 use tokio::runtime;
@@ -61,9 +60,6 @@ pub enum TransportSetupError {
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
-    /// The system's name servers are unknown.
-    #[error("the system's DNS configuration can't be read ({0}); set dns_servers")]
-    Dns(NetError),
 }
 
 /// Makes attempts with awc. Cheap to clone; clones share their connections.
@@ -101,13 +97,13 @@ thread_local! {
 }
 
 impl AwcTransport {
-    /// Reads the authorities and the name servers; connects to nothing.
+    /// Reads the authorities and the system's name servers; connects to nothing.
     pub fn new(config: TransportConfig) -> Result<Self, TransportSetupError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let shared = Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             policy: Arc::new(config.policy),
-            resolver: ResolverSettings::new(&config.dns_servers).map_err(TransportSetupError::Dns)?,
+            resolver: ResolverSettings::new(&config.dns_servers),
             tls: Arc::new(tls::client_config(config.ca_file.as_deref())?),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -173,7 +169,7 @@ async fn keep(response: ClientResponse, wait: Duration) -> Response {
 
 impl ThreadClients {
     fn of_this_thread(shared: &Shared) -> Result<Rc<Self>, AttemptError> {
-        let runtime = runtime::Handle::try_current().map_err(|_| AttemptError::InvalidRequest)?.id();
+        let runtime = runtime::Handle::try_current().map_err(|_| AttemptError::ConnectionFailed)?.id();
         let known = CLIENTS.with_borrow(|clients| clients.get(&shared.id).cloned());
         if let Some(clients) = known
             && clients.runtime == runtime

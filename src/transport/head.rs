@@ -211,6 +211,8 @@ impl Fields {
             mask(head, &self.codings);
         } else if let (Some(length), false) = (self.length, self.bad_length) {
             mask(head, &self.lengths[1..]);
+            // awc waits for the end of the connection when HTTP/1.0 says that there is no body
+            head[7] = b'1';
             return Head::Final { framing: Framing::Length(length), reusable: persistent };
         }
         mask(head, &self.lengths);

@@ -1,6 +1,6 @@
 //! Looking names up: fully qualified, A and AAAA, no search list.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::config::{
@@ -32,10 +32,10 @@ pub(super) struct Resolver(TokioResolver);
 impl ResolverSettings {
     /// With `servers`, only these are asked; without, those of the system, after its hosts file (so that a
     /// container's own name works).
-    pub(super) fn new(servers: &[SocketAddr]) -> Result<Self, NetError> {
+    pub(super) fn new(servers: &[SocketAddr]) -> Self {
         let (config, mut options) = if servers.is_empty() {
-            let (system, options) = system_conf::read_system_conf()?;
-            (ResolverConfig::from_name_servers(system.name_servers().to_vec()), options)
+            let (servers, options) = system_servers();
+            (ResolverConfig::from_name_servers(servers), options)
         } else {
             let mut options = ResolverOpts::default();
             options.use_hosts_file = ResolveHosts::Never;
@@ -46,7 +46,7 @@ impl ResolverSettings {
         options.attempts = 1;
         options.positive_max_ttl = Some(MAX_POSITIVE_TTL);
         options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
-        Ok(Self { config, options })
+        Self { config, options }
     }
 
     /// Must be called in the runtime that will do the lookups.
@@ -64,6 +64,18 @@ impl Resolver {
         // the dot makes it fully qualified: no search list is tried
         let answer = self.0.lookup_ip(format!("{name}.")).await?;
         Ok(answer.iter().collect())
+    }
+}
+
+/// Without a usable configuration the system's resolver asks this machine (resolv.conf(5)); so does this one:
+/// a machine without names can still deliver to addresses.
+fn system_servers() -> (Vec<NameServerConfig>, ResolverOpts) {
+    match system_conf::read_system_conf() {
+        Ok((config, options)) => (config.name_servers().to_vec(), options),
+        Err(error) => {
+            tracing::warn!(%error, "no name server is configured on this system; asking 127.0.0.1");
+            (vec![NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into())], ResolverOpts::default())
+        }
     }
 }
 

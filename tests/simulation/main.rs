@@ -1,5 +1,7 @@
 //! The real actors over days of simulated time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects by unwrapping it")]
+
 #[path = "../support/simulation.rs"]
 mod simulation;
 

@@ -1,10 +1,13 @@
 //! What only a database can do.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use ringback::domain::attempt::NextStep;
+use ringback::domain::entropy::CountingEntropy;
+use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::EndpointId;
 use ringback::domain::secret::Secret;
 use ringback::store::cipher::Cipher;
@@ -61,8 +64,39 @@ fn a_first_attempt_that_succeeds_writes_no_row_of_its_own() {
         2,
         "and lives in the delivery's row instead"
     );
-    f.save_health(ringback::domain::health::EndpointHealth::healthy(organization_id, endpoint_id));
+    f.save_health(EndpointHealth::healthy(organization_id, endpoint_id));
     assert_eq!(count(&path, "SELECT count(*) AS n FROM endpoint_health"), 0);
+}
+
+#[test]
+fn a_deleted_organization_leaves_no_row_in_any_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let (live, deleted) = (f.endpoint(organization_id), f.endpoint(organization_id));
+    f.key(organization_id, 1);
+    let new = keyed(f.new_event(organization_id, &[live, deleted], at(0)), "k", 1);
+    f.commit_events(vec![new.clone()], at(0));
+    for (delivery_id, endpoint_id) in new.deliveries {
+        f.record(vec![outcome(organization_id, endpoint_id, delivery_id, 1, 500, NextStep::RetryAt(at(60)))]);
+    }
+    f.save_health(EndpointHealth { probe_at: Some(at(5)), ..EndpointHealth::healthy(organization_id, live) });
+    f.store.delete_endpoint(organization_id, deleted, at(1)).unwrap();
+    let tables = [
+        "organizations",
+        "api_keys",
+        "endpoints",
+        "endpoint_health",
+        "events",
+        "deliveries",
+        "attempts",
+        "idempotency_keys",
+    ];
+    let rows = |table: &str| count(&path, &format!("SELECT count(*) AS n FROM {table}"));
+    assert!(tables.iter().all(|table| rows(table) > 0));
+    f.store.delete_organization(organization_id).unwrap();
+    assert_eq!(tables.map(rows), [0; 8]);
 }
 
 #[test]
@@ -216,7 +250,8 @@ fn with_another_master_key_endpoints_are_refused_as_such() {
     f.endpoint(organization_id);
     drop(f);
     let other = Secret::new(String::from("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU="));
-    let other = Cipher::from_master_key(&other).unwrap_or_else(|error| panic!("{error}"));
+    let other = Cipher::from_master_key(&other, Arc::new(CountingEntropy::default()))
+        .unwrap_or_else(|error| panic!("{error}"));
     let store = open(&sqlite_url(&path), other).unwrap_or_else(|error| panic!("{error}"));
     match store.endpoints(organization_id, first_page(1)) {
         Err(StoreError::Corrupt(message)) => assert!(message.contains("master key whose id is"), "{message}"),
@@ -264,8 +299,6 @@ fn the_queries_of_the_queue_search_the_pending_index() {
     for sql in [
         "SELECT id FROM deliveries WHERE deliveries.status = 0 AND endpoint_id = ? AND organization_id = ? \
          AND queued_at <= ? ORDER BY queued_at, id LIMIT ?",
-        "SELECT min(endpoint_id) FROM deliveries WHERE status = 0 AND endpoint_id > ?",
-        "SELECT queued_at FROM deliveries WHERE status = 0 AND endpoint_id = ? ORDER BY queued_at, id LIMIT 1",
         "SELECT count(*) FROM deliveries WHERE deliveries.status = 0",
     ] {
         let plan: Vec<PlanStep> =

@@ -271,6 +271,7 @@ fn the_agenda_is_paged_by_endpoint(f: &Fixture) {
         assert!(page.len() <= 3);
         seen.extend(page.iter().map(|row| row.endpoint_id));
         pages += 1;
+        assert!(pages <= 3, "no endpoint comes twice: {seen:?}");
     }
     assert_eq!((seen, pages), (ids, 3));
     assert!(f.store.scan_agenda(None, 0).unwrap().is_empty());

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ringback::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome, Response, RetryOn};
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::{CustomHeader, Endpoint, PreviousSecret, RateLimit};
+use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::event::Event;
 use ringback::domain::filter::Filter;
 use ringback::domain::health::EndpointHealth;
@@ -33,8 +34,8 @@ pub const HEADER_VALUE: &str = "Bearer customers-own-token";
 
 /// A key for tests.
 pub fn cipher() -> Cipher {
-    Cipher::from_master_key(&Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")))
-        .unwrap_or_else(|error| panic!("{error}"))
+    let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
+    Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A number of seconds after the beginning.

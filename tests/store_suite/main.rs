@@ -1,6 +1,8 @@
 //! What every store must do, run on the store in memory, on SQLite and on PostgreSQL; and what only a database
 //! can do: survive, keep others out, hide secrets.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects by unwrapping it")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -23,6 +25,7 @@ macro_rules! on_every_store {
     };
 }
 
+mod alike;
 mod databases;
 mod delivering;
 mod fixture;

@@ -10,11 +10,12 @@ use actix::Arbiter;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use ringback::actors::Actors;
-use ringback::actors::context::{ActorContext, ActorSettings, Entropy};
+use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::actors::handle::{EngineHandle, Publication};
 use ringback::domain::attempt::{AttemptError, AttemptResult, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint};
+use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::ids::{EndpointId, EventId, OrganizationId};
 use ringback::domain::retry::RetrySchedule;
 use ringback::domain::secret::Secret;
@@ -59,16 +60,6 @@ struct SimulatedClock {
 impl Clock for SimulatedClock {
     fn now(&self) -> UnixMillis {
         self.begin + self.begin_instant.elapsed()
-    }
-}
-
-struct SeededEntropy(AtomicU64);
-
-impl Entropy for SeededEntropy {
-    fn seed(&self) -> [u8; 32] {
-        let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-        seed
     }
 }
 
@@ -173,7 +164,7 @@ impl World {
                 self.store.clone(),
                 self.transport.clone(),
                 clock.clone(),
-                Arc::new(SeededEntropy(AtomicU64::new(seed))),
+                Arc::new(CountingEntropy::starting_at(seed)),
                 self.settings.clone(),
             );
             let actors = Actors::start(Arc::new(context), vec![Arbiter::current()]).unwrap();

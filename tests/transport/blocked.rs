@@ -1,6 +1,7 @@
 //! Addresses that are refused are not even connected to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use ringback::domain::attempt::AttemptError;
 use ringback::domain::target::TargetPolicy;
@@ -97,6 +98,32 @@ async fn the_engines_own_address_is_not_connected_to_and_its_neighbour_is() {
     }
     assert_eq!(own.connections(), 0);
     assert_eq!(status(&attempt(&transport, &other.url()).await), 200);
+}
+
+#[actix_rt::test]
+async fn an_engine_that_listens_everywhere_sends_nothing_to_itself_by_any_address_of_its_machine() {
+    // no packet is sent: this only asks which address would be used
+    let probe = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let outside = probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr());
+    let Some(address) = outside.ok().map(|address| address.ip()).filter(|address| !address.is_loopback()) else {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    };
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let policy = TargetPolicy {
+        allowed_networks: vec![address.into()],
+        own_addresses: vec![SocketAddr::from(([0, 0, 0, 0], port))],
+        ..strict()
+    };
+    let transport = transport(TransportConfig { policy, ..TransportConfig::default() });
+    let result = attempt(&transport, &format!("http://{address}:{port}/")).await;
+    assert_eq!(result.answer, Err(AttemptError::BlockedAddress));
+    listener.set_nonblocking(true).unwrap();
+    if let Ok((mut connection, _)) = listener.accept() {
+        connection.set_nonblocking(false).unwrap();
+        assert_eq!(connection.read(&mut [0; 10]).unwrap(), 0, "connected, but nothing was sent");
+    }
 }
 
 #[actix_rt::test]

@@ -1,11 +1,13 @@
 //! What is sent, what is kept of the answer, and how connections are used again.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ringback::domain::attempt::AttemptError;
 use ringback::transport::{AttemptRequest, BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES, Transport, TransportConfig};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::support::{
     NameServer, Receiver, attempt, attempt_within, loopback_policy, open_transport, request, status, transport,
@@ -77,7 +79,7 @@ async fn a_request_that_can_not_be_made_is_an_invalid_request() {
 }
 
 #[actix_rt::test]
-async fn of_the_answer_the_beginning_is_kept_and_retry_after_always() {
+async fn of_the_answer_the_beginning_is_kept() {
     let many: String = (0..60).map(|number| format!("x-{number}: {}\r\n", "y".repeat(400))).collect();
     let body = "z".repeat(BODY_EXCERPT_BYTES * 3);
     let receiver = Receiver::answering(format!(
@@ -90,6 +92,19 @@ async fn of_the_answer_the_beginning_is_kept_and_retry_after_always() {
     let bytes: usize = response.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     assert!(bytes <= HEADERS_EXCERPT_BYTES && bytes > HEADERS_EXCERPT_BYTES / 2, "{bytes}");
     assert_eq!(response.body, body.as_bytes()[..BODY_EXCERPT_BYTES]);
+}
+
+#[actix_rt::test]
+async fn retry_after_is_kept_beside_any_number_of_other_headers() {
+    // 32 of these fill the excerpt to the last byte, and awc hands them out in any order
+    let many: String = (10..90).map(|number| format!("x-{number}: {}\r\n", "y".repeat(252))).collect();
+    let receiver = Receiver::answering(format!("HTTP/1.1 304 x\r\n{many}Retry-After: 120\r\n\r\n"));
+    let transport = open_transport();
+    for _ in 0..20 {
+        let response = attempt(&transport, &receiver.url()).await.answer.unwrap();
+        assert_eq!(response.header("retry-after"), Some("120"));
+        assert!(response.headers.len() >= 31);
+    }
 }
 
 #[actix_rt::test]
@@ -109,6 +124,8 @@ async fn a_connection_is_used_again_whatever_the_framing_of_the_answer() {
     for answer in [
         OK,
         "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok",
         "HTTP/1.1 204 No Content\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
@@ -180,6 +197,31 @@ async fn where_one_address_of_a_name_refuses_the_next_one_is_tried() {
         let url = format!("http://two.example:{}/", receiver.address.port());
         assert_eq!(status(&attempt(&transport, &url).await), 200);
     }
+}
+
+#[actix_rt::test]
+async fn where_one_address_of_a_name_does_not_answer_the_next_one_is_tried_beside_it() {
+    let receiver = Receiver::answering(OK);
+    let full = SocketAddr::from(([127, 0, 0, 2], receiver.address.port()));
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&full.into()).unwrap();
+    listener.listen(0).unwrap();
+    // the system lets nobody in beyond the queue: once one connect hangs, all do
+    let mut queued = Vec::new();
+    while let Ok(connection) = TcpStream::connect_timeout(&full, Duration::from_millis(500)) {
+        queued.push(connection);
+        assert!(queued.len() < 100, "the queue is never full");
+    }
+    let names = NameServer::start(|_| Some(vec![[127, 0, 0, 2].into(), [127, 0, 0, 1].into()]));
+    let transport = transport(TransportConfig {
+        policy: loopback_policy(),
+        dns_servers: vec![names.address],
+        ..TransportConfig::default()
+    });
+    let result = attempt(&transport, &format!("http://two.example:{}/", receiver.address.port())).await;
+    assert_eq!(status(&result), 200);
+    assert!(result.duration >= Duration::from_millis(200), "the first address hangs: {:?}", result.duration);
+    drop((listener, queued));
 }
 
 #[test]

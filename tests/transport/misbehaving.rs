@@ -125,10 +125,21 @@ async fn once_the_head_has_arrived_nothing_in_the_body_changes_the_outcome() {
             assert_eq!(status(&result), expected, "{answer}");
         }
     }
+    let response = outcome(sending_and_closing("HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nx")).await;
+    let response = response.answer.unwrap();
+    assert_eq!((response.header("content-length"), &response.body[..]), (Some("abc"), &b"x"[..]), "as they came");
     for fields in [terabyte, "content-length: 100", "transfer-encoding: chunked", "x: no length"] {
         let result = outcome(sending(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"))).await;
         assert_eq!(status(&result), 200, "{fields}");
     }
+}
+
+#[actix_rt::test]
+async fn a_receiver_that_means_no_body_and_forgets_to_say_so_does_not_hold_the_attempt_to_its_timeout() {
+    let receiver = Receiver::start(sending("HTTP/1.1 200 OK\r\n\r\n"));
+    let started = Instant::now();
+    assert_eq!(status(&attempt(&open_transport(), &receiver.url()).await), 200);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
 #[actix_rt::test]
@@ -262,19 +273,23 @@ async fn bytes_after_an_answer_are_never_taken_for_the_answer_of_a_later_request
 
 #[actix_rt::test]
 async fn an_extra_answer_that_comes_late_is_found_before_the_connection_is_used_again() {
+    let (answered, was_answered) = std::sync::mpsc::channel();
     let (sender, extra_sent) = std::sync::mpsc::channel();
+    let was_answered = std::sync::Mutex::new(was_answered);
     let receiver = Receiver::start(move |mut connection| {
         while connection.read_request().is_some() {
             connection.send(ERROR);
-            // not before the answer was read
             if connection.number == 0 {
+                was_answered.lock().unwrap().recv_timeout(crate::support::PATIENCE).unwrap();
                 connection.send(OK);
-                let _ = sender.send(());
+                sender.send(()).unwrap();
             }
         }
     });
     let transport = open_transport();
     assert_eq!(status(&attempt(&transport, &receiver.url()).await), 500);
+    answered.send(()).unwrap();
+    // blocks the thread: tokio has not heard of the extra answer when the connection is taken from the pool
     extra_sent.recv_timeout(crate::support::PATIENCE).unwrap();
     assert_eq!(status(&attempt(&transport, &receiver.url()).await), 500);
     assert_eq!(receiver.connections(), 2);

@@ -97,6 +97,9 @@ CREATE INDEX deliveries_pending ON deliveries (endpoint_id, queued_at, id) WHERE
 -- what people look for in the log; costs nothing while deliveries succeed
 CREATE INDEX deliveries_failed ON deliveries (organization_id, id) WHERE status = 2;
 
+-- every delivery is updated at least once: clean up before dead entries pile up at the head of the queues
+ALTER TABLE deliveries SET (autovacuum_vacuum_scale_factor = 0.05);
+
 -- Every attempt that was not the first and last of its delivery.
 CREATE TABLE attempts (
     delivery_id BIGINT NOT NULL,

@@ -14,6 +14,7 @@
 //! [`Effect`]s what is to be done. Everything that it holds can be rebuilt from the database, and a delivery
 //! that it lets go of is still pending there.
 
+mod interface;
 mod window;
 
 #[cfg(test)]
@@ -23,131 +24,19 @@ use std::collections::{HashMap, HashSet};
 
 use rand::Rng;
 
-use super::attempt::{AttemptError, NextStep, Response, RetryOn, Verdict, judge, shows_life};
+use super::attempt::{AttemptError, NextStep, Response, Verdict, judge, shows_life};
 use super::breaker::{Breaker, BreakerConfig, Permission};
 use super::concurrency::AdaptiveConcurrency;
 use super::delivery::QueuedDelivery;
-use super::endpoint::{Endpoint, RateLimit};
 use super::health::EndpointHealth;
 use super::ids::DeliveryId;
 use super::limiter::RateLimiter;
-use super::retry::RetrySchedule;
 use super::time::UnixMillis;
+pub use interface::{Effect, Input, MachineSettings, Rest};
 use window::Window;
 
 /// After the database failed to answer, it is asked again so much later.
 pub const LOAD_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// The part of an endpoint's settings that decides when it is sent what.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MachineSettings {
-    /// Nothing is sent while it is not.
-    pub active: bool,
-    /// Where it points; another place starts with a clean record.
-    pub url: String,
-    /// When failed deliveries are tried again.
-    pub retry: RetrySchedule,
-    /// Which final answers are.
-    pub retry_on: RetryOn,
-    /// None by default.
-    pub rate_limit: Option<RateLimit>,
-    /// The cap of the adaptive concurrency.
-    pub max_in_flight: u32,
-    /// One at a time, in event order.
-    pub ordered: bool,
-}
-
-impl MachineSettings {
-    /// Takes them out of an endpoint.
-    pub fn of(endpoint: &Endpoint) -> Self {
-        Self {
-            active: endpoint.active,
-            url: endpoint.url.clone(),
-            retry: endpoint.retry,
-            retry_on: endpoint.retry_on,
-            rate_limit: endpoint.rate_limit,
-            max_in_flight: endpoint.max_in_flight,
-            ordered: endpoint.ordered,
-        }
-    }
-}
-
-/// What happens to an endpoint.
-pub enum Input<'a> {
-    /// Deliveries of events that were just committed, in the order of their ids.
-    Committed(Vec<QueuedDelivery>),
-    /// Deliveries were committed that did not come by memory.
-    MoreInStore,
-    /// The page that [`Effect::Load`] asked for.
-    Loaded {
-        /// In queue order.
-        deliveries: Vec<QueuedDelivery>,
-        /// Whether more of them are due.
-        more: bool,
-        /// The earliest later turn in the queue.
-        next_due_at: Option<UnixMillis>,
-    },
-    /// The database did not answer [`Effect::Load`].
-    LoadFailed,
-    /// An attempt ended.
-    AttemptFinished {
-        /// Whose it was.
-        delivery_id: DeliveryId,
-        /// What came of it.
-        answer: &'a Result<Response, AttemptError>,
-    },
-    /// What [`Effect::Record`] asked for is on disk.
-    OutcomeRecorded(DeliveryId),
-    /// The endpoint's settings changed.
-    Reconfigured(MachineSettings),
-    /// Nothing new is started from now on.
-    Drain,
-    /// Time has passed.
-    Wake,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Effect {
-    /// Send it.
-    Attempt {
-        /// What to send.
-        delivery: QueuedDelivery,
-        /// Which attempt of it this is, from 1.
-        number: u32,
-    },
-    /// Write down how an attempt ended.
-    Record {
-        /// Whose it was.
-        delivery_id: DeliveryId,
-        /// Which one.
-        number: u32,
-        /// What becomes of the delivery.
-        next: NextStep,
-    },
-    /// Read the next page of pending deliveries, less [`EndpointMachine::known`].
-    Load {
-        /// At most so many.
-        max_deliveries: usize,
-        /// At most so many bytes of bodies, but at least one delivery.
-        max_bytes: usize,
-    },
-    /// Write down the endpoint's condition.
-    SaveHealth(EndpointHealth),
-    /// The receiver is gone for good: disable the endpoint.
-    DisableGone,
-}
-
-/// Whether an endpoint has anything to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
-    /// Something is in flight.
-    Busy,
-    /// Nothing before this instant.
-    Until(UnixMillis),
-    /// Nothing at all.
-    Idle,
-}
 
 #[derive(Debug, Clone, Copy)]
 struct InFlight {

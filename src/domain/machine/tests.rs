@@ -10,9 +10,10 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::domain::attempt::RetryOn;
 use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
-use crate::domain::retry::RetryPolicy;
+use crate::domain::retry::{RetryPolicy, RetrySchedule};
 
 const START: UnixMillis = UnixMillis(1_750_000_000_000);
 const BREAKER: BreakerConfig = BreakerConfig {

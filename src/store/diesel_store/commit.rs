@@ -1,7 +1,6 @@
 //! The one transaction of the path of an event: new events, outcomes, health, endpoints that are gone.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use diesel::prelude::*;
 
@@ -9,14 +8,12 @@ use super::super::connection::AnyConnection;
 use super::super::models::hash_from;
 use super::super::schema::{events, idempotency_keys};
 use super::super::{
-    AcceptedEvent, Cipher, CommitReport, EventCommit, NewEvent, StoreResult, WriteBatch, postgres, sqlite,
+    AcceptedEvent, Cipher, CommitReport, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreResult, WriteBatch,
+    postgres, sqlite,
 };
 use super::endpoints;
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
-
-/// How long an idempotency key is remembered.
-pub(in crate::store) const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// How many keys one query asks for: well below what either database takes as parameters.
 const KEYS_A_QUERY: usize = 500;
@@ -74,7 +71,7 @@ fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis
                 .inner_join(events::table.on(events::id.eq(idempotency_keys::event_id)))
                 .filter(idempotency_keys::organization_id.eq(organization_id.0))
                 .filter(idempotency_keys::key.eq_any(keys))
-                .filter(idempotency_keys::created_at.gt((now - KEY_LIFETIME).0))
+                .filter(idempotency_keys::created_at.gt((now - IDEMPOTENCY_KEY_LIFETIME).0))
                 .select((
                     idempotency_keys::key,
                     idempotency_keys::request_hash,

@@ -6,9 +6,9 @@ use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
 use super::super::{EndpointStart, PageRequest, StoreError, StoreResult};
-use super::sql_limit;
+use super::{sql_limit, without_time_limit};
 use crate::domain::delivery::DeliveryStatus;
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -101,6 +101,7 @@ pub(super) fn cancel_pending(
     endpoint_id: EndpointId,
     now: UnixMillis,
 ) -> StoreResult<usize> {
+    without_time_limit(connection)?;
     let pending = deliveries::table
         .filter(deliveries::endpoint_id.eq(endpoint_id.0))
         .filter(deliveries::organization_id.eq(organization_id.0))
@@ -147,7 +148,6 @@ pub(super) fn disable_gone(
     gone: &[(OrganizationId, EndpointId)],
     now: UnixMillis,
 ) -> StoreResult<Vec<Endpoint>> {
-    use crate::domain::endpoint::DisabledReason;
     let mut disabled = Vec::new();
     for &(organization_id, id) in gone {
         let active = endpoints::table

@@ -1,18 +1,20 @@
 //! The delivery log.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::super::connection::{AnyBackend, AnyConnection};
 use super::super::detail::StoredAttempt;
-use super::super::models::{DeliveryRow, corrupt, response_code};
+use super::super::models::{DeliveryRow, corrupt, id_bound, response_code};
 use super::super::schema::{attempts, deliveries, events};
 use super::super::{DeliveryDetail, PageRequest, StoreResult};
 use super::sql_limit;
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
-use crate::domain::ids::{DeliveryId, OrganizationId, first_id_at};
+use crate::domain::ids::{DeliveryId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// A row of the log with its event's type. The type is read from the event instead of being stored with every
@@ -29,7 +31,7 @@ const COLUMNS: &str = "SELECT d.id, d.organization_id, d.endpoint_id, d.event_id
                        d.created_at, d.due_at, d.finished_at, d.response_code, d.error, e.event_type";
 
 /// How far an event's id can be older than a delivery's: more ids than any event has deliveries.
-const EVENT_SLACK_MS: i64 = 1_000;
+const EVENT_SLACK: Duration = Duration::from_secs(1);
 
 /// A condition's value.
 enum Value {
@@ -38,8 +40,8 @@ enum Value {
 }
 
 /// A query that is put together by what is asked for; only texts of this file become SQL, values are bound.
-struct LogQuery {
-    sql: String,
+pub(super) struct LogQuery {
+    pub(super) sql: String,
     values: Vec<Value>,
 }
 
@@ -58,8 +60,27 @@ pub(super) fn list(
     filter: &DeliveryFilter,
     page: PageRequest,
 ) -> StoreResult<Vec<DeliveryRecord>> {
-    let before = filter.to.map_or(i64::MAX, first_id_at).min(page.before_id.unwrap_or(i64::MAX));
-    let from = filter.from.map_or(0, first_id_at);
+    let query = build(connection, organization_id, filter, page);
+    let mut statement = diesel::sql_query(query.sql).into_boxed::<AnyBackend>();
+    for value in query.values {
+        statement = match value {
+            Value::Number(number) => statement.bind::<BigInt, _>(number),
+            Value::Text(text) => statement.bind::<Text, _>(text),
+        };
+    }
+    let rows: Vec<LogRow> = statement.load(connection)?;
+    rows.into_iter().map(|row| row.delivery.into_record(row.event_type)).collect()
+}
+
+/// The query for a page.
+pub(super) fn build(
+    connection: &AnyConnection,
+    organization_id: OrganizationId,
+    filter: &DeliveryFilter,
+    page: PageRequest,
+) -> LogQuery {
+    let before = filter.to.map_or(i64::MAX, id_bound).min(page.before_id.unwrap_or(i64::MAX));
+    let from = filter.from.map_or(0, id_bound);
     let mut query = source(connection, organization_id, filter, before, from);
     if let Some(event_type) = &filter.event_type {
         query.and("e.event_type = {}", Value::Text(event_type.clone()));
@@ -75,16 +96,7 @@ pub(super) fn list(
     query.sql.push_str(if by_event { " ORDER BY e.id DESC, d.id DESC" } else { " ORDER BY d.id DESC" });
     query.values.push(Value::Number(sql_limit(page.limit)));
     query.sql.push_str(&format!(" LIMIT ${}", query.values.len()));
-
-    let mut statement = diesel::sql_query(query.sql).into_boxed::<AnyBackend>();
-    for value in query.values {
-        statement = match value {
-            Value::Number(number) => statement.bind::<BigInt, _>(number),
-            Value::Text(text) => statement.bind::<Text, _>(text),
-        };
-    }
-    let rows: Vec<LogRow> = statement.load(connection)?;
-    rows.into_iter().map(|row| row.delivery.into_record(row.event_type)).collect()
+    query
 }
 
 /// Where the rows come from: the endpoint's index, the index of what failed, or the organization's events and
@@ -124,7 +136,7 @@ fn source(
     });
     query.and("e.organization_id = {}", organization());
     query.and("e.id < {}", Value::Number(before));
-    let oldest_event = filter.from.map_or(0, |from| first_id_at(UnixMillis(from.0 - EVENT_SLACK_MS)));
+    let oldest_event = filter.from.map_or(0, |from| id_bound(from - EVENT_SLACK));
     query.and("e.id >= {}", Value::Number(oldest_event));
     query.and("+d.organization_id = {}", organization());
     query.and("+d.id < {}", Value::Number(before));

@@ -6,17 +6,20 @@ mod due;
 mod endpoints;
 mod log;
 mod organizations;
+#[cfg(test)]
+mod plans;
 mod startup;
 
 use std::collections::HashSet;
 use std::fs::File;
 
 use diesel::backend::Backend;
+use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
 use super::cipher::Cipher;
-use super::connection::{Readers, Writer};
+use super::connection::{AnyConnection, Readers, Writer};
 use super::{
     AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, PageRequest, Store, StoreError,
     StoreResult, WriteBatch,
@@ -60,6 +63,15 @@ pub(super) fn migrate<DB: Backend>(
         )));
     }
     connection.run_pending_migrations(migrations).map_err(failed)?;
+    Ok(())
+}
+
+/// Lifts PostgreSQL's time limit for the rest of the transaction: a change of everything that an organization or
+/// an endpoint has is as long as that is much.
+fn without_time_limit(connection: &mut AnyConnection) -> StoreResult<()> {
+    if let AnyConnection::Postgres(postgres) = connection {
+        postgres.batch_execute("SET LOCAL statement_timeout = 0")?;
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::super::schema::{
     api_keys, attempts, deliveries, endpoint_health, endpoints, events, idempotency_keys, organizations,
 };
 use super::super::{PageRequest, StoreResult};
-use super::sql_limit;
+use super::{sql_limit, without_time_limit};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
 
@@ -39,6 +39,7 @@ pub(super) fn delete(connection: &mut AnyConnection, id: OrganizationId) -> Stor
     if deleted == 0 {
         return Ok(None);
     }
+    without_time_limit(connection)?;
     // the deliveries are found by their endpoints: there is an index by endpoint and none by organization
     let owned = || endpoints::table.filter(endpoints::organization_id.eq(id.0)).select(endpoints::id);
     let live: Vec<i64> = owned().filter(endpoints::deleted_at.is_null()).order(endpoints::id).load(connection)?;

@@ -54,7 +54,7 @@ struct AgendaEntry {
 
 /// A skip scan: each step seeks the next endpoint in the pending index instead of reading through what is
 /// pending for this one. The step counter ends it, because PostgreSQL takes no LIMIT inside a recursion.
-const AGENDA: &str = "
+pub(super) const AGENDA: &str = "
     WITH RECURSIVE pending (endpoint_id, step) AS (
         SELECT min(endpoint_id), 1 FROM deliveries WHERE status = 0 AND endpoint_id > $1
         UNION ALL

@@ -1,0 +1,187 @@
+//! Publishing.
+
+use serde_json::json;
+
+use crate::support::{Answer, World};
+
+async fn publish(world: &World, key: &str, idempotency_key: &str, body: &str) -> Answer {
+    let request = actix_web::test::TestRequest::post().uri("/v1/events");
+    let request = request.insert_header(("authorization", format!("bearer {key}")));
+    let request = request.insert_header(("idempotency-key", idempotency_key));
+    world.send(request.set_payload(body.to_owned())).await
+}
+
+#[actix_web::test]
+async fn an_event_is_accepted_with_the_number_of_its_deliveries() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    world.webhook(&owner, json!({"url": "https://example.com/", "events": ["call.*"]})).await;
+    world.webhook(&owner, json!({"url": "https://example.com/", "active": false})).await;
+    world
+        .webhook(
+            &owner,
+            json!({"url": "https://example.com/", "events": ["call.completed"], "filters": {"min_duration": 60}}),
+        )
+        .await;
+    for (duration, deliveries) in [(345, 2), (5, 1)] {
+        let body = json!({"event_type": "call.completed", "data": {"duration_seconds": duration}});
+        let answer = world.post(&owner, "/v1/events", body).await;
+        let published = answer.ok(202);
+        assert!(published["id"].as_str().unwrap().starts_with("msg_"));
+        assert_eq!(published["timestamp"], "2024-12-16T10:30:45.007Z");
+        assert_eq!(published["event_type"], "call.completed");
+        assert_eq!(published["deliveries"], deliveries, "{duration}");
+        assert_eq!(answer.header("idempotent-replay"), None);
+    }
+}
+
+#[actix_web::test]
+async fn the_same_key_and_body_give_the_first_answer_again_and_another_body_is_refused() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let body = r#"{"event_type":"call.missed","data":{"n":1}}"#;
+    let first = publish(&world, &owner, "order-1", body).await;
+    let again = publish(&world, &owner, "order-1", body).await;
+    assert_eq!((first.status, again.status), (202, 202));
+    assert_eq!(first.text, again.text);
+    assert_eq!(first.header("idempotent-replay"), None);
+    assert_eq!(again.header("idempotent-replay"), Some("true"));
+    let other = publish(&world, &owner, "order-1", r#"{"event_type":"call.missed","data":{"n":2}}"#).await;
+    other.problem(422, "idempotency_key_reused");
+    // a key belongs to its organization
+    let stranger = world.owner().await;
+    let theirs = publish(&world, &stranger, "order-1", body).await;
+    assert_ne!(theirs.ok(202)["id"], first.json()["id"]);
+    let long = "x".repeat(256);
+    let fields = publish(&world, &owner, &long, "{}").await.problem(422, "validation_failed");
+    assert_eq!(fields, ["Idempotency-Key", "data", "event_type"]);
+}
+
+#[actix_web::test]
+async fn what_is_no_json_object_is_refused_with_the_position() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let post = |body: &[u8]| world.call(&owner, "POST", "/v1/events", body.to_vec());
+    for bad in [
+        &b""[..],
+        b"{",
+        b"{\"event_type\":}",
+        b"not json",
+        b"{\"event_type\":\"call.completed\",\"data\":{}} x",
+        b"{'a':1}",
+        b"[1,]",
+    ] {
+        let answer = post(bad).await;
+        answer.problem(400, "invalid_json");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("line 1 column"), "{}", answer.text);
+    }
+    let answer = post(b"{\"event_type\":\"\xff\"}").await;
+    answer.problem(400, "invalid_json");
+    assert!(answer.json()["detail"].as_str().unwrap().contains("byte 15"), "{}", answer.text);
+    for scalar in ["1", "null", "\"x\"", "[]", " [{}] "] {
+        post(scalar.as_bytes()).await.problem(422, "validation_failed");
+    }
+}
+
+#[actix_web::test]
+async fn deep_json_is_refused_before_anything_recursive_reads_it() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let nested = |depth: usize| {
+        let data = format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        format!(r#"{{"event_type":"call.completed","data":{data}}}"#)
+    };
+    assert_eq!(world.call(&owner, "POST", "/v1/events", nested(127)).await.status, 202);
+    world.call(&owner, "POST", "/v1/events", nested(128)).await.problem(422, "json_too_deep");
+    world.call(&owner, "POST", "/v1/events", nested(200_000)).await.problem(422, "json_too_deep");
+    let open = "[".repeat(100_000);
+    world.call(&owner, "POST", "/v1/webhooks", open).await.problem(422, "json_too_deep");
+}
+
+#[actix_web::test]
+async fn every_bad_field_is_named_at_once() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let publish = async |body: &str| world.call(&owner, "POST", "/v1/events", body).await;
+    let all = r#"{"event_type": 7, "data": [1], "timestamp": "2024-12-16", "webhook": 1}"#;
+    let fields = publish(all).await.problem(422, "validation_failed");
+    assert_eq!(fields, ["data", "event_type", "timestamp", "webhook"]);
+    assert_eq!(publish("{}").await.problem(422, "validation_failed"), ["data", "event_type"]);
+    let twice = r#"{"event_type":"call.missed","data":{},"data":{}}"#;
+    assert_eq!(publish(twice).await.problem(422, "validation_failed"), ["data"]);
+    for data in ["null", "1", "\"x\"", "[]", "false"] {
+        let body = format!(r#"{{"event_type":"call.missed","data":{data}}}"#);
+        assert_eq!(publish(&body).await.problem(422, "validation_failed"), ["data"], "{data}");
+    }
+    let unknown = publish(r#"{"event_type":"call.vanished","data":{}}"#).await;
+    assert_eq!(unknown.problem(422, "unknown_event_type"), ["event_type"]);
+    assert!(unknown.text.contains("call.completed"));
+    let operational = publish(r#"{"event_type":"webhook.disabled","data":{}}"#).await;
+    assert_eq!(operational.problem(422, "reserved_event_type"), ["event_type"]);
+    for timestamp in
+        ["yesterday", "2024-12-16 10:30:45Z", "0000-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"]
+    {
+        let body = json!({"event_type": "call.missed", "data": {}, "timestamp": timestamp});
+        let answer = world.post(&owner, "/v1/events", body).await;
+        assert_eq!(answer.problem(422, "validation_failed"), ["timestamp"], "{timestamp}");
+    }
+}
+
+#[actix_web::test]
+async fn a_body_over_the_limit_is_refused_and_nothing_is_stored() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+    let sized = |total: usize| {
+        let frame = r#"{"event_type":"call.completed","data":{"x":""}}"#.len();
+        format!(r#"{{"event_type":"call.completed","data":{{"x":"{}"}}}}"#, "y".repeat(total - frame))
+    };
+    const LIMIT: usize = 10 * 1024 * 1024;
+    world.call(&owner, "POST", "/v1/events", sized(LIMIT + 1)).await.problem(413, "payload_too_large");
+    // the request fits, but the body that would be sent does not
+    world.call(&owner, "POST", "/v1/events", sized(LIMIT)).await.problem(413, "payload_too_large");
+    assert_eq!(world.get(&owner, "/v1/webhooks/logs").await.ok(200)["data"], json!([]));
+    assert_eq!(world.call(&owner, "POST", "/v1/events", sized(LIMIT - 200)).await.status, 202);
+    let big = format!(r#"{{"url":"https://example.com/","description":"{}"}}"#, "x".repeat(256 * 1024));
+    world.call(&owner, "POST", "/v1/webhooks", big).await.problem(413, "payload_too_large");
+}
+
+#[actix_web::test]
+async fn a_body_is_json_whatever_its_content_type_says_unless_it_is_compressed() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let send = async |name: &'static str, value: &'static str| {
+        let request = actix_web::test::TestRequest::post().uri("/v1/events");
+        let request = request.insert_header(("authorization", format!("Bearer {owner}")));
+        let request = request.insert_header((name, value));
+        world.send(request.set_payload(r#"{"event_type":"call.missed","data":{}}"#)).await
+    };
+    for content_type in ["application/x-www-form-urlencoded", "text/plain", "nonsense"] {
+        assert_eq!(send("content-type", content_type).await.status, 202, "{content_type}");
+    }
+    send("content-encoding", "gzip").await.problem(415, "unsupported_encoding");
+}
+
+#[actix_web::test]
+async fn a_stopping_engine_takes_nothing_in() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    world.actors.stop().await;
+    let answer = world.post(&owner, "/v1/events", json!({"event_type": "call.missed", "data": {}})).await;
+    answer.problem(503, "unavailable");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[actix_web::test]
+async fn the_event_types_are_listed_with_samples_that_can_be_published() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let types = world.get(&owner, "/v1/event-types").await.ok(200);
+    let types = types["data"].as_array().unwrap();
+    assert_eq!(types.len(), 14);
+    for event_type in types {
+        assert!(!event_type["description"].as_str().unwrap().is_empty());
+        let body = json!({"event_type": event_type["name"], "data": event_type["sample"]});
+        world.post(&owner, "/v1/events", body).await.ok(202);
+    }
+}

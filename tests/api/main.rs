@@ -1,0 +1,13 @@
+//! The API from the outside: requests in, answers out, over the real handlers and actors and a store in
+//! memory.
+
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+
+mod events;
+mod faulty_store;
+mod logs;
+mod organizations;
+mod roles;
+mod server;
+mod support;
+mod webhooks;

@@ -1,0 +1,219 @@
+//! An API to call: the real handlers, actors and clock-less world of one test.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix::Arbiter;
+use actix_web::dev::Service;
+use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
+use actix_web::middleware::from_fn;
+use actix_web::{App, test, web};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use ringback::actors::Actors;
+use ringback::actors::context::{ActorContext, ActorSettings, Entropy};
+use ringback::api::middleware::count_requests;
+use ringback::api::{Api, ApiOptions, routes};
+use ringback::domain::attempt::{AttemptResult, Response};
+use ringback::domain::breaker::BreakerConfig;
+use ringback::domain::secret::Secret;
+use ringback::domain::target::TargetPolicy;
+use ringback::domain::time::{Clock, UnixMillis};
+use ringback::transport::{AttemptRequest, Transport};
+use serde_json::{Value, json};
+
+use crate::faulty_store::FaultyStore;
+
+pub const ADMIN: &str = "admin-kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+/// 2024-12-16T10:30:45.007Z.
+const BEGIN_MS: i64 = 1_734_345_045_007;
+
+/// Stands still unless a test moves it.
+pub struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct CountingEntropy(AtomicU64);
+
+impl Entropy for CountingEntropy {
+    fn seed(&self) -> [u8; 32] {
+        [self.0.fetch_add(1, Ordering::SeqCst) as u8; 32]
+    }
+}
+
+/// Every receiver says 200.
+struct Agreeable;
+
+impl Transport for Agreeable {
+    fn attempt(&self, _request: AttemptRequest) -> LocalBoxFuture<'static, AttemptResult> {
+        let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::from_static(b"ok") });
+        Box::pin(std::future::ready(AttemptResult { answer, duration: Duration::from_millis(3) }))
+    }
+}
+
+/// What the API answered.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Checks that this is a problem with this status and code, and gives its bad fields, sorted.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> Vec<String> {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text);
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        for name in ["type", "title", "detail"] {
+            assert!(problem[name].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+        }
+        let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+        let mut fields: Vec<String> =
+            errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect();
+        fields.sort_unstable();
+        fields
+    }
+
+    #[track_caller]
+    pub fn ok(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        if self.text.is_empty() { Value::Null } else { self.json() }
+    }
+}
+
+type Call = Rc<dyn Fn(test::TestRequest) -> LocalBoxFuture<'static, Answer>>;
+
+/// An API over an engine of its own.
+pub struct World {
+    call: Call,
+    pub store: Arc<FaultyStore>,
+    pub clock: Arc<TestClock>,
+    pub actors: Actors,
+    pub api: web::Data<Api>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(configure: impl FnOnce(&mut ApiOptions)) -> Self {
+        let store = Arc::new(FaultyStore::default());
+        let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
+        let entropy = Arc::new(CountingEntropy(AtomicU64::new(1)));
+        let context = ActorContext::new(store.clone(), Arc::new(Agreeable), clock.clone(), entropy, settings());
+        let actors = Actors::start(Arc::new(context), vec![Arbiter::current()]).unwrap();
+        let mut options = ApiOptions {
+            admin_key: Some(Secret::new(ADMIN.to_owned())),
+            target_policy: TargetPolicy::default(),
+            signature_header_prefix: "x-acme".to_owned(),
+            metrics: Some(Arc::new(|| "ringback_up 1\n".to_owned())),
+        };
+        configure(&mut options);
+        let api = web::Data::new(Api::new(actors.handle.clone(), options));
+        let app = App::new().app_data(api.clone()).wrap(from_fn(count_requests)).configure(routes::configure);
+        let service = Rc::new(test::init_service(app).await);
+        let call: Call = Rc::new(move |request| {
+            let service = service.clone();
+            Box::pin(async move {
+                let response = service.call(request.to_request()).await.unwrap();
+                let (status, headers) = (response.status().as_u16(), response.headers().clone());
+                let body = test::read_body(response).await;
+                Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
+            })
+        });
+        Self { call, store, clock, actors, api }
+    }
+
+    pub async fn send(&self, request: test::TestRequest) -> Answer {
+        (self.call)(request).await
+    }
+
+    pub async fn call(&self, key: &str, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let request =
+            test::TestRequest::default().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
+        let request = if key.is_empty() {
+            request
+        } else {
+            request.insert_header(("authorization", format!("Bearer {key}")))
+        };
+        self.send(request.set_payload(body.into())).await
+    }
+
+    pub async fn get(&self, key: &str, path: &str) -> Answer {
+        self.call(key, "GET", path, "").await
+    }
+
+    pub async fn post(&self, key: &str, path: &str, body: Value) -> Answer {
+        self.call(key, "POST", path, body.to_string()).await
+    }
+
+    pub async fn patch(&self, key: &str, path: &str, body: Value) -> Answer {
+        self.call(key, "PATCH", path, body.to_string()).await
+    }
+
+    pub async fn organization(&self, name: &str) -> String {
+        let answer = self.post(ADMIN, "/v1/organizations", json!({"name": name})).await;
+        answer.ok(201)["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn key(&self, organization: &str, role: &str) -> String {
+        let path = format!("/v1/organizations/{organization}/keys");
+        let answer = self.post(ADMIN, &path, json!({"name": role, "role": role})).await;
+        answer.ok(201)["key"].as_str().unwrap().to_owned()
+    }
+
+    /// A new organization's owner key.
+    pub async fn owner(&self) -> String {
+        let organization = self.organization("acme").await;
+        self.key(&organization, "owner").await
+    }
+
+    /// A new webhook's path.
+    pub async fn webhook(&self, key: &str, body: Value) -> String {
+        let created = self.post(key, "/v1/webhooks", body).await.ok(201);
+        format!("/v1/webhooks/{}", created["id"].as_str().unwrap())
+    }
+}
+
+fn settings() -> ActorSettings {
+    ActorSettings {
+        node: 0,
+        max_active_endpoints: 100,
+        payload_memory_bytes: 16 * 1024 * 1024,
+        max_uncommitted_events: 100,
+        max_uncommitted_bytes: 32 * 1024 * 1024,
+        breaker: BreakerConfig {
+            failure_threshold: 8,
+            initial_pause: Duration::from_secs(5),
+            max_pause: Duration::from_secs(600),
+        },
+        idle_linger: Duration::from_secs(5),
+        header_prefix: "x-acme".to_owned(),
+        user_agent: "Ringback/test".to_owned(),
+    }
+}

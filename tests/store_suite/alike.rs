@@ -1,0 +1,316 @@
+//! Random histories: after every step a database answers what the store in memory answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use ringback::domain::attempt::{AttemptError, NextStep, Outcome};
+use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
+use ringback::domain::event::Event;
+use ringback::domain::health::EndpointHealth;
+use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use ringback::domain::organization::Organization;
+use ringback::domain::time::UnixMillis;
+use ringback::store::memory::MemoryStore;
+use ringback::store::{DueRequest, IdempotencyKey, NewEvent, PageRequest, Store, WriteBatch};
+
+use crate::fixture::{Fixture, START, first_page, outcome, plain_endpoint, unanswered};
+
+/// Endpoints of a history: the first two are of one organization, the others of another.
+const ENDPOINTS: usize = 4;
+const TYPES: [&str; 2] = ["call.completed", "user.created"];
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// To the endpoints of the mask that are of the organization.
+    Publish {
+        second: bool,
+        mask: u8,
+        event_type: usize,
+        key: Option<u8>,
+        request: u8,
+        bytes: usize,
+    },
+    /// Of one of the deliveries so far.
+    Attempt {
+        delivery: prop::sample::Index,
+        number: u32,
+        answer: u8,
+        delay: i64,
+        ordered: bool,
+    },
+    Cancel {
+        endpoint: usize,
+    },
+    Delete {
+        endpoint: usize,
+    },
+    Gone {
+        endpoint: usize,
+    },
+    Health {
+        endpoint: usize,
+        failing: bool,
+        open: bool,
+    },
+    Wait {
+        seconds: i64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let publish =
+        (any::<bool>(), 0..16u8, 0..TYPES.len(), prop::option::weighted(0.4, 0..3u8), 0..2u8, 1..500usize);
+    let attempt = (any::<prop::sample::Index>(), 1..5u32, 0..5u8, 0..200i64, any::<bool>());
+    let endpoint = 0..ENDPOINTS;
+    prop_oneof![
+        8 => publish.prop_map(|(second, mask, event_type, key, request, bytes)| {
+            Step::Publish { second, mask, event_type, key, request, bytes }
+        }),
+        12 => attempt.prop_map(|(delivery, number, answer, delay, ordered)| {
+            Step::Attempt { delivery, number, answer, delay, ordered }
+        }),
+        1 => endpoint.clone().prop_map(|endpoint| Step::Cancel { endpoint }),
+        1 => endpoint.clone().prop_map(|endpoint| Step::Delete { endpoint }),
+        1 => endpoint.clone().prop_map(|endpoint| Step::Gone { endpoint }),
+        2 => (endpoint, any::<bool>(), any::<bool>())
+            .prop_map(|(endpoint, failing, open)| Step::Health { endpoint, failing, open }),
+        4 => prop_oneof![0..100i64, Just(24 * 3600)].prop_map(|seconds| Step::Wait { seconds }),
+    ]
+}
+
+/// What is asked after every step.
+#[derive(Debug, Clone)]
+struct Question {
+    max_deliveries: usize,
+    max_bytes: usize,
+    known: usize,
+    limit: usize,
+    page: usize,
+    filter: DeliveryFilter,
+    by_endpoint: Option<usize>,
+}
+
+fn question() -> impl Strategy<Value = Question> {
+    let filter = (
+        prop::option::weighted(0.3, 0..TYPES.len()),
+        prop::option::weighted(0.4, prop::sample::select(&DeliveryStatus::ALL[..])),
+        prop::option::weighted(0.2, Just((500, 599))),
+        prop::option::weighted(0.3, 0..300i64),
+        prop::option::weighted(0.3, 0..300i64),
+    );
+    let numbers = (0..6usize, 0..1_500usize, 0..4usize, 1..6usize, 0..4usize);
+    (numbers, filter, prop::option::weighted(0.4, 0..ENDPOINTS)).prop_map(|(numbers, filter, by_endpoint)| {
+        let (max_deliveries, max_bytes, known, limit, page) = numbers;
+        let (event_type, status, response_code, from, to) = filter;
+        let at = |seconds: i64| UnixMillis(START.0 + seconds * 1_000);
+        let filter = DeliveryFilter {
+            endpoint_id: None,
+            event_type: event_type.map(|index| TYPES[index].to_owned()),
+            status,
+            response_code,
+            from: from.map(at),
+            to: to.map(at),
+        };
+        Question { max_deliveries, max_bytes, known, limit, page, filter, by_endpoint }
+    })
+}
+
+/// One history on both stores.
+struct History<'a> {
+    stores: [&'a dyn Store; 2],
+    ids: &'a mut IdGenerator,
+    now: UnixMillis,
+    organizations: [OrganizationId; 2],
+    endpoints: Vec<EndpointId>,
+    /// With their organization and endpoint.
+    deliveries: Vec<(DeliveryId, OrganizationId, EndpointId)>,
+}
+
+impl<'a> History<'a> {
+    fn begin(stores: [&'a dyn Store; 2], ids: &'a mut IdGenerator) -> Self {
+        let now = START;
+        let organizations = [OrganizationId(ids.next(now)), OrganizationId(ids.next(now))];
+        let endpoints: Vec<EndpointId> = (0..ENDPOINTS).map(|_| EndpointId(ids.next(now))).collect();
+        let history = Self { stores, ids, now, organizations, endpoints, deliveries: Vec::new() };
+        for store in stores {
+            for id in organizations {
+                let organization = Organization { id, name: String::from("Acme"), created_at: now };
+                store.create_organization(&organization).unwrap();
+            }
+            for (index, &id) in history.endpoints.iter().enumerate() {
+                store.create_endpoint(&plain_endpoint(id, history.owner(index))).unwrap();
+            }
+        }
+        history
+    }
+
+    fn owner(&self, endpoint: usize) -> OrganizationId {
+        self.organizations[usize::from(endpoint >= 2)]
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let mut batch = WriteBatch::default();
+        match *step {
+            Step::Wait { seconds } => self.now.0 += seconds * 1_000,
+            Step::Publish { second, mask, event_type, key, request, bytes } => {
+                batch.events.push(self.event(second, mask, event_type, key, request, bytes));
+            }
+            Step::Attempt { ref delivery, number, answer, delay, ordered } => {
+                if !self.deliveries.is_empty() {
+                    batch.outcomes.push(self.attempt(delivery, number, answer, delay, ordered));
+                }
+            }
+            Step::Cancel { endpoint } => {
+                let owner = self.owner(endpoint);
+                let [one, other] = self
+                    .stores
+                    .map(|store| store.cancel_pending(owner, self.endpoints[endpoint], self.now).unwrap());
+                prop_assert_eq!(one, other);
+            }
+            Step::Delete { endpoint } => {
+                let owner = self.owner(endpoint);
+                let [one, other] = self
+                    .stores
+                    .map(|store| store.delete_endpoint(owner, self.endpoints[endpoint], self.now).unwrap());
+                prop_assert_eq!(one, other);
+            }
+            Step::Gone { endpoint } => batch.gone.push((self.owner(endpoint), self.endpoints[endpoint])),
+            Step::Health { endpoint, failing, open } => batch.health.push(EndpointHealth {
+                endpoint_id: self.endpoints[endpoint],
+                organization_id: self.owner(endpoint),
+                failing_since: failing.then_some(self.now),
+                probe_at: open.then_some(self.now),
+                pauses: 1,
+            }),
+        }
+        let [one, other] = self.stores.map(|store| {
+            let report = store.commit(&batch, self.now).unwrap();
+            let disabled: Vec<_> =
+                report.disabled.iter().map(|endpoint| (endpoint.id, endpoint.version)).collect();
+            format!("{:?} {:?} {disabled:?}", report.events, report.outcomes_recorded)
+        });
+        prop_assert_eq!(one, other);
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        second: bool,
+        mask: u8,
+        event_type: usize,
+        key: Option<u8>,
+        request: u8,
+        bytes: usize,
+    ) -> NewEvent {
+        let organization_id = self.organizations[usize::from(second)];
+        let event = Event {
+            id: EventId(self.ids.next(self.now)),
+            organization_id,
+            event_type: TYPES[event_type].to_owned(),
+            occurred_at: self.now,
+            accepted_at: self.now,
+            body: Bytes::from(vec![b'x'; bytes]),
+        };
+        let mut deliveries = Vec::new();
+        for endpoint in 0..ENDPOINTS {
+            if mask & (1 << endpoint) != 0 && self.owner(endpoint) == organization_id {
+                let id = DeliveryId(self.ids.next(self.now));
+                deliveries.push((id, self.endpoints[endpoint]));
+                self.deliveries.push((id, organization_id, self.endpoints[endpoint]));
+            }
+        }
+        let idempotency = key.map(|key| IdempotencyKey { key: key.to_string(), request_hash: [request; 32] });
+        NewEvent { event: Arc::new(event), deliveries, idempotency }
+    }
+
+    fn attempt(
+        &self,
+        delivery: &prop::sample::Index,
+        number: u32,
+        answer: u8,
+        delay: i64,
+        ordered: bool,
+    ) -> Outcome {
+        let &(id, organization_id, endpoint_id) = delivery.get(&self.deliveries);
+        let later = NextStep::RetryAt(UnixMillis(self.now.0 + delay * 1_000));
+        let of = |status, next| outcome(organization_id, endpoint_id, id, number, status, next);
+        let outcome = match answer {
+            0 => of(200, NextStep::Succeeded),
+            1 => of(503, NextStep::Failed),
+            2 => unanswered(of(0, NextStep::Failed), AttemptError::Timeout),
+            3 => unanswered(of(0, later), AttemptError::DnsFailure),
+            _ => of(500, later),
+        };
+        Outcome { ordered, ..outcome }
+    }
+
+    fn ask(&self, question: &Question) -> Result<(), TestCaseError> {
+        let [one, other] = self.stores.map(|store| self.answer(store, question));
+        prop_assert_eq!(one, other);
+        Ok(())
+    }
+
+    fn answer(&self, store: &dyn Store, question: &Question) -> Vec<String> {
+        let mut answers = Vec::new();
+        for (index, &endpoint_id) in self.endpoints.iter().enumerate() {
+            let known = self.deliveries.iter().filter(|(_, _, endpoint)| *endpoint == endpoint_id);
+            let request = DueRequest {
+                now: self.now,
+                max_deliveries: question.max_deliveries,
+                max_bytes: question.max_bytes,
+                known: known.map(|(id, ..)| *id).take(question.known).collect(),
+            };
+            let page = store.due_deliveries(self.owner(index), endpoint_id, &request).unwrap();
+            let start = store.endpoint(self.owner(index), endpoint_id).unwrap();
+            let start = start.map(|start| (start.endpoint.active, start.endpoint.version, start.health));
+            answers.push(format!("{page:?} {start:?}"));
+        }
+        let before = self.deliveries.iter().rev().nth(question.page * question.limit);
+        let page = PageRequest { before_id: before.map(|(id, ..)| id.0), limit: question.limit };
+        let endpoint_id = question.by_endpoint.map(|index| self.endpoints[index]);
+        let filter = DeliveryFilter { endpoint_id, ..question.filter.clone() };
+        for organization_id in self.organizations {
+            let rows = store.deliveries(organization_id, &filter, page).unwrap();
+            answers.push(format!("{rows:?}"));
+            let endpoints = store.endpoints(organization_id, first_page(question.limit)).unwrap();
+            answers.push(format!("{:?}", endpoints.iter().map(|start| start.endpoint.id).collect::<Vec<_>>()));
+        }
+        let detail = before.map(|&(id, organization_id, _)| store.delivery(organization_id, id).unwrap());
+        answers.push(format!("{detail:?}"));
+        answers.push(format!("{:?}", store.scan_agenda(Some(EndpointId(self.organizations[0].0)), 9).unwrap()));
+        answers.push(format!("{:?} {:?}", store.open_breakers().unwrap(), store.count_pending().unwrap()));
+        answers
+    }
+}
+
+fn answers_alike(tested: &Fixture, cases: u32) {
+    let reference = MemoryStore::new();
+    // one generator for all histories: they share the two stores
+    let ids = std::cell::RefCell::new(IdGenerator::new(0, 0));
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    let steps = prop::collection::vec((step(), question()), 1..40);
+    let result = TestRunner::new(config).run(&steps, |steps| {
+        let mut ids = ids.borrow_mut();
+        let mut history = History::begin([&reference, tested.store.as_ref()], &mut ids);
+        for (step, question) in &steps {
+            history.take(step)?;
+            history.ask(question)?;
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn sqlite_answers_what_memory_answers_whatever_happened() {
+    answers_alike(&Fixture::sqlite(), 40);
+}
+
+#[test]
+fn postgres_answers_what_memory_answers_whatever_happened() {
+    if let Some(fixture) = Fixture::postgres() {
+        answers_alike(&fixture, 20);
+    }
+}
