@@ -20,8 +20,7 @@ fn when_postgres_crashes_under_load_publishers_are_told_to_come_back_and_nothing
     publishers.eventually_more(100);
     for _ in 0..2 {
         server.stop().unwrap();
-        let refused = publishers.refused();
-        eventually("publishers are refused", || (publishers.refused() >= refused + 20).then_some(()));
+        publishers.eventually_more_refused(20);
         server.start_again().unwrap();
         publishers.eventually_more(100);
     }

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::engine::{ADMIN_KEY, Answer, Api, Engine, Serve, eventually, text};
+use crate::engine::{ADMIN_KEY, Answer, Api, Engine, PATIENCE, Serve, eventually, text};
 use crate::postgres_server;
 use crate::receiver::Receiver;
 
@@ -120,27 +120,28 @@ pub struct Heard {
 
 /// Publishers that post as fast as they get answers, whatever these are, until they are stopped.
 pub struct Publishers {
-    heard: Arc<Mutex<Heard>>,
+    heard: Arc<(Mutex<Heard>, Condvar)>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Publishers {
     pub fn start(count: usize, api: &Api) -> Self {
-        let (heard, stop) = (Arc::new(Mutex::new(Heard::default())), Arc::new(AtomicBool::new(false)));
+        let (heard, stop) = (Arc::<(Mutex<Heard>, Condvar)>::default(), Arc::new(AtomicBool::new(false)));
         let publisher = |_| {
             let (heard, stop, api) = (heard.clone(), stop.clone(), api.clone());
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     // without an answer the event may be stored or not: nothing was promised
                     let Ok(answer) = publish(&api, 0) else { continue };
-                    let mut heard = heard.lock().unwrap();
+                    let mut all = heard.0.lock().unwrap();
                     if answer.status == 202 {
-                        heard.acknowledged.push(text(&answer.json(), "id").to_owned());
+                        all.acknowledged.push(text(&answer.json(), "id").to_owned());
                     } else {
                         let kind = (answer.status, answer.header("retry-after").to_owned());
-                        *heard.refused.entry(kind).or_default() += 1;
+                        *all.refused.entry(kind).or_default() += 1;
                     }
+                    heard.1.notify_all();
                 }
             })
         };
@@ -148,18 +149,22 @@ impl Publishers {
         Self { heard, stop, threads }
     }
 
-    pub fn acknowledged(&self) -> usize {
-        self.heard.lock().unwrap().acknowledged.len()
-    }
-
-    pub fn refused(&self) -> usize {
-        self.heard.lock().unwrap().refused.values().sum()
-    }
-
-    /// Waits until so many more were acknowledged.
+    /// Waits until so many more were acknowledged; returns in the instant of the last acknowledgement.
     pub fn eventually_more(&self, count: usize) {
-        let before = self.acknowledged();
-        eventually("publishers are answered", || (self.acknowledged() >= before + count).then_some(()));
+        self.eventually_heard("acknowledged", count, |heard| heard.acknowledged.len());
+    }
+
+    /// Waits until so many more were refused.
+    pub fn eventually_more_refused(&self, count: usize) {
+        self.eventually_heard("refused", count, |heard| heard.refused.values().sum());
+    }
+
+    fn eventually_heard(&self, what: &str, count: usize, number: impl Fn(&Heard) -> usize) {
+        let heard = self.heard.0.lock().unwrap();
+        let wanted = number(&heard) + count;
+        let waited = self.heard.1.wait_timeout_while(heard, PATIENCE, |heard| number(heard) < wanted);
+        let (heard, timeout) = waited.unwrap();
+        assert!(!timeout.timed_out(), "not within {PATIENCE:?}: {} of {wanted} {what}", number(&heard));
     }
 
     pub fn stop(self) -> Heard {
@@ -167,6 +172,6 @@ impl Publishers {
         for thread in self.threads {
             thread.join().unwrap();
         }
-        std::mem::take(&mut self.heard.lock().unwrap())
+        std::mem::take(&mut self.heard.0.lock().unwrap())
     }
 }
