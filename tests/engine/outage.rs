@@ -21,6 +21,11 @@ fn when_postgres_crashes_under_load_publishers_are_told_to_come_back_and_nothing
     for _ in 0..2 {
         server.stop().unwrap();
         publishers.eventually_more_refused(20);
+        assert_eq!(world.api.get("/health/live").status, 200, "the process is well");
+        for path in ["/health/ready", "/v1/webhooks"] {
+            let answer = world.api.get(path).expect(503);
+            assert_eq!((answer.json()["code"].as_str(), answer.header("retry-after")), (Some("unavailable"), "1"));
+        }
         server.start_again().unwrap();
         publishers.eventually_more(100);
     }
