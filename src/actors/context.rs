@@ -10,6 +10,7 @@ use crate::domain::breaker::BreakerConfig;
 use crate::domain::entropy::Entropy;
 use crate::domain::time::{Clock, UnixMillis};
 use crate::store::{Store, StoreError, StoreResult};
+use crate::telemetry::gauges::Level;
 use crate::transport::Transport;
 
 /// Reads of the database by supervisors at once. Smaller: a restart with many pending endpoints is slow to
@@ -55,6 +56,8 @@ pub struct ActorContext {
     /// Endpoints wait for a supervisor: those without work should not linger.
     is_crowded: AtomicBool,
     reads: Arc<Semaphore>,
+    /// Rows changed by which gauges count, and not by the actors.
+    counts_are_stale: AtomicBool,
 }
 
 impl ActorContext {
@@ -75,6 +78,7 @@ impl ActorContext {
             payload_bytes: AtomicUsize::new(0),
             is_crowded: AtomicBool::new(false),
             reads: Arc::new(Semaphore::new(CONCURRENT_READS)),
+            counts_are_stale: AtomicBool::new(true),
         }
     }
 
@@ -110,6 +114,27 @@ impl ActorContext {
     /// Whether more event bodies are held than the settings allow.
     pub fn is_over_payload_budget(&self) -> bool {
         self.payload_bytes.load(Ordering::Relaxed) >= self.settings.payload_memory_bytes
+    }
+
+    /// Says that a change of settings changed what is pending or paused.
+    pub fn mark_counts_stale(&self) {
+        self.counts_are_stale.store(true, Ordering::Release);
+    }
+
+    /// Counts again what is pending and paused, when that is needed. Between two counts the gauges follow the
+    /// commits; what is committed while this counts may be off by a moment's worth.
+    pub async fn refresh_gauges(self: &Arc<Self>) {
+        if !self.counts_are_stale.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let counts = self.clone().read(|store| Ok((store.count_pending()?, store.open_breakers()?.len())));
+        match counts.await {
+            Ok((pending, open)) => {
+                Level::DeliveriesPending.set(pending);
+                Level::BreakersOpen.set(open as u64);
+            }
+            Err(_) => self.mark_counts_stale(),
+        }
     }
 
     /// Whether endpoints wait for a supervisor.

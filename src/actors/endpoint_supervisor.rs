@@ -67,6 +67,8 @@ pub struct EndpointSupervisor {
     running: Option<Running>,
     /// Arrived before the endpoint was read. Bounded by the mailbox credits.
     early: Vec<QueuedDelivery>,
+    /// The endpoint changed while it was being read: what comes may be older.
+    start_is_stale: bool,
     is_draining: bool,
     /// Messages received from the router.
     received: u64,
@@ -86,6 +88,7 @@ impl EndpointSupervisor {
             rng,
             running: None,
             early: Vec::new(),
+            start_is_stale: false,
             is_draining: false,
             received: 0,
             wake: None,
@@ -345,6 +348,7 @@ impl Handler<StartRead> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, StartRead(start): StartRead, ctx: &mut Self::Context) {
         match start {
+            _ if std::mem::take(&mut self.start_is_stale) => self.read_endpoint(ctx),
             Ok(Some(start)) => self.begin(start, ctx),
             Ok(None) => ctx.stop(),
             Err(error) => {
@@ -424,8 +428,8 @@ impl Handler<Reconfigure> for EndpointSupervisor {
 impl EndpointSupervisor {
     fn retemplate(&mut self, endpoint: Option<Box<Endpoint>>, ctx: &mut Context<Self>) {
         let Some(running) = &mut self.running else {
-            // what is being read may be older
-            return self.read_endpoint(ctx);
+            self.start_is_stale = true;
+            return;
         };
         let settings = match endpoint {
             Some(endpoint) if endpoint.version < running.template.version => return,

@@ -15,11 +15,13 @@ use super::messages::{EndpointChanged, Ingest};
 use super::persistence::Persistence;
 use super::post;
 use super::router::Router;
+use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{EndpointId, IdGenerator, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
 use crate::store::{AcceptedEvent, IdempotencyKey, Store};
+use crate::telemetry;
 
 /// An event as a publisher sends it, validated.
 #[derive(Debug)]
@@ -146,6 +148,7 @@ impl EngineHandle {
     /// from now on.
     pub fn endpoint_changed(&self, endpoint: &Endpoint) {
         self.subscriptions().upsert(endpoint);
+        self.0.context.mark_counts_stale();
         let change = EndpointChanged {
             organization_id: endpoint.organization_id,
             endpoint_id: endpoint.id,
@@ -154,15 +157,18 @@ impl EngineHandle {
         post(&self.0.router, change);
     }
 
-    /// Tells the engine that an endpoint was deleted.
-    pub fn endpoint_deleted(&self, organization_id: OrganizationId, endpoint_id: EndpointId) {
+    /// Tells the engine that an endpoint was deleted, and how many deliveries were cancelled with it.
+    pub fn endpoint_deleted(&self, organization_id: OrganizationId, endpoint_id: EndpointId, cancelled: usize) {
         self.subscriptions().remove(organization_id, endpoint_id);
+        telemetry::DeliveryFinished { outcome: DeliveryStatus::Cancelled, count: cancelled as u64 }.emit();
+        self.0.context.mark_counts_stale();
         post(&self.0.router, EndpointChanged { organization_id, endpoint_id, endpoint: None });
     }
 
     /// Tells the engine that an organization was deleted with its endpoints.
     pub fn organization_deleted(&self, organization_id: OrganizationId, endpoint_ids: &[EndpointId]) {
         self.subscriptions().remove_organization(organization_id);
+        self.0.context.mark_counts_stale();
         for &endpoint_id in endpoint_ids {
             post(&self.0.router, EndpointChanged { organization_id, endpoint_id, endpoint: None });
         }

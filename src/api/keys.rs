@@ -9,7 +9,7 @@ use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, Fields};
 use super::pagination::Query;
 use super::problem::Problem;
-use super::{Api, NO_STORE, auth, organizations, path_id, secure_random};
+use super::{Api, NO_STORE, auth, organizations, path_id};
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Role};
 use crate::domain::time::UnixMillis;
@@ -54,7 +54,7 @@ pub async fn create(
     let now = api.engine.now();
     let NewKey { name, role, expires_at } = NewKey::read(&body, now)?;
     organizations::find(&api, organization_id).await?;
-    let (text, prefix) = auth::generate_key(&mut secure_random());
+    let (text, prefix) = auth::generate_key(&mut api.engine.rng());
     let key = ApiKey {
         id: KeyId(api.engine.next_id()),
         organization_id,

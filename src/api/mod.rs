@@ -27,7 +27,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, web};
-use rand::Rng;
 
 use crate::actors::handle::EngineHandle;
 use crate::domain::secret::Secret;
@@ -120,12 +119,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// For answers that hold a key or a secret: nobody on the way may keep them.
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
-
-/// For keys and secrets.
-#[expect(clippy::disallowed_methods, reason = "they must be unpredictable; a seed that a test can repeat is not")]
-fn secure_random() -> impl Rng {
-    rand::rng()
-}
 
 /// Reads an id of the path. What is no id can't name anything, and is answered so.
 fn path_id<Id: FromStr>(request: &HttpRequest, name: &str, what: &str) -> Result<Id, Problem> {

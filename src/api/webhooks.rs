@@ -13,7 +13,7 @@ use super::pagination::{List, Query};
 use super::problem::{ErrorCode, Problem};
 use super::webhook_input::{Rules, WebhookChanges, read_secret as read_secret_field};
 use super::webhook_view::WebhookView;
-use super::{Api, NO_STORE, path_id, secure_random};
+use super::{Api, NO_STORE, path_id};
 use crate::domain::attempt::RetryOn;
 use crate::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint, PreviousSecret};
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -47,7 +47,7 @@ impl Api {
     }
 }
 
-fn blank(id: EndpointId, organization_id: OrganizationId, now: UnixMillis) -> Endpoint {
+fn blank(id: EndpointId, organization_id: OrganizationId, secret: Secret, now: UnixMillis) -> Endpoint {
     Endpoint {
         id,
         organization_id,
@@ -65,7 +65,7 @@ fn blank(id: EndpointId, organization_id: OrganizationId, now: UnixMillis) -> En
         rate_limit: None,
         max_in_flight: DEFAULT_MAX_IN_FLIGHT,
         ordered: false,
-        secret: Secret::generate(&mut secure_random()),
+        secret,
         previous_secret: None,
         created_at: now,
         updated_at: now,
@@ -85,7 +85,8 @@ pub async fn create(
     let fields = Fields::parse(&body, &mut errors)?;
     let changes = WebhookChanges::read_new(fields, &api.rules(), &mut errors);
     let id = EndpointId(api.engine.next_id());
-    let endpoint = changes.create(blank(id, organization_id, api.engine.now()), &mut errors);
+    let secret = Secret::generate(&mut api.engine.rng());
+    let endpoint = changes.create(blank(id, organization_id, secret, api.engine.now()), &mut errors);
     errors.into_result()?;
     let created = Api::change(&api, move |api, store| {
         store.create_endpoint(&endpoint)?;
@@ -159,10 +160,8 @@ pub async fn delete(
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let now = api.engine.now();
     let deleted = Api::change(&api, move |api, store| {
-        if !store.delete_endpoint(organization_id, id, now)? {
-            return Err(Problem::no_such(WHAT));
-        }
-        api.engine.endpoint_deleted(organization_id, id);
+        let cancelled = store.delete_endpoint(organization_id, id, now)?.ok_or_else(|| Problem::no_such(WHAT))?;
+        api.engine.endpoint_deleted(organization_id, id, cancelled);
         Ok(())
     });
     deleted.await?;
@@ -210,7 +209,7 @@ pub async fn rotate_secret(
     let overlap = fields.read("overlap_seconds", &mut errors, overlap).into_option();
     fields.finish(&mut errors);
     errors.into_result()?;
-    let secret = secret.unwrap_or_else(|| Secret::generate(&mut secure_random()));
+    let secret = secret.unwrap_or_else(|| Secret::generate(&mut api.engine.rng()));
     let overlap = Duration::from_secs(overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS));
     let now = api.engine.now();
     let changed = change(&api, organization_id, id, now, move |endpoint| {

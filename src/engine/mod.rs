@@ -31,6 +31,9 @@ const API_SHUTDOWN: Duration = Duration::from_secs(10);
 /// Attempts may take up to their timeout (60 s at most), and their outcomes must reach the disk.
 const DRAIN_LIMIT: Duration = Duration::from_secs(75);
 
+/// Gauges that a deletion or another change of settings made wrong are right again after this.
+const GAUGE_REFRESH: Duration = Duration::from_secs(15);
+
 /// Why the engine can't run.
 #[derive(Debug, Error)]
 pub enum EngineError {
@@ -101,7 +104,14 @@ async fn serve(
         Arc::new(SystemEntropy),
         actor_settings(&settings),
     );
-    let actors = Actors::start(Arc::new(context), handles)?;
+    let context = Arc::new(context);
+    let actors = Actors::start(context.clone(), handles)?;
+    actix::spawn(async move {
+        loop {
+            tokio::time::sleep(GAUGE_REFRESH).await;
+            context.refresh_gauges().await;
+        }
+    });
 
     let own_metrics = settings.metrics_listen.is_some();
     let options = ApiOptions {

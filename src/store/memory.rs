@@ -315,8 +315,11 @@ impl Store for MemoryStore {
     fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
         let mut state = self.state();
         let read = state.endpoint(endpoint.organization_id, endpoint.id);
-        if read.is_none_or(|read| read.version != endpoint.version - 1) {
+        let Some(read) = read.filter(|read| read.version == endpoint.version - 1) else {
             return Err(StoreError::Conflict);
+        };
+        if read.url != endpoint.url || (endpoint.active && !read.active) {
+            state.health.remove(&endpoint.id);
         }
         state.endpoints.insert(endpoint.id, endpoint.clone());
         Ok(())
@@ -327,16 +330,15 @@ impl Store for MemoryStore {
         organization_id: OrganizationId,
         id: EndpointId,
         now: UnixMillis,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Option<usize>> {
         let mut state = self.state();
         if state.endpoint(organization_id, id).is_none() {
-            return Ok(false);
+            return Ok(None);
         }
         state.endpoints.remove(&id);
         state.health.remove(&id);
         state.largest_deleted = state.largest_deleted.max(id.0);
-        state.cancel(organization_id, id, now);
-        Ok(true)
+        Ok(Some(state.cancel(organization_id, id, now)))
     }
 
     fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport> {

@@ -226,15 +226,17 @@ pub trait Store: Send + Sync + 'static {
     /// Reads one with its condition.
     fn endpoint(&self, organization_id: OrganizationId, id: EndpointId) -> StoreResult<Option<EndpointStart>>;
     /// Writes an endpoint back; `endpoint.version` is one more than the version that was read, else
-    /// [`StoreError::Conflict`].
+    /// [`StoreError::Conflict`]. One that now points elsewhere, or was switched on, begins with a clean record:
+    /// its condition is forgotten.
     fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
-    /// Deletes an endpoint and cancels what is pending for it. Returns whether there was one.
+    /// Deletes an endpoint and cancels what is pending for it. Returns how many deliveries that were; `None` when
+    /// there is no such endpoint.
     fn delete_endpoint(
         &self,
         organization_id: OrganizationId,
         id: EndpointId,
         now: UnixMillis,
-    ) -> StoreResult<bool>;
+    ) -> StoreResult<Option<usize>>;
 
     // ---- the path of an event
 

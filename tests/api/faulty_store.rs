@@ -92,7 +92,7 @@ impl Store for FaultyStore {
         organization_id: OrganizationId,
         id: EndpointId,
         now: UnixMillis,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Option<usize>> {
         self.open()?;
         self.inner.delete_endpoint(organization_id, id, now)
     }

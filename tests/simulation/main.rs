@@ -317,14 +317,34 @@ fn deactivating_pauses_what_is_pending_and_activating_goes_on_with_it() {
 }
 
 #[test]
+fn an_endpoint_that_changes_while_its_supervisor_begins_gets_each_event_once() {
+    let world = World::new();
+    let mut endpoint = world.endpoint(1, always(200));
+    world.live(async |life| {
+        for round in 1..=50 {
+            life.publish("call.completed", DATA).await;
+            for _ in 0..3 {
+                endpoint.version += 1;
+                world.store.update_endpoint(&endpoint).unwrap();
+                life.engine().endpoint_changed(&endpoint);
+            }
+            // until the supervisor has retired
+            pass(Duration::from_secs(20)).await;
+            assert_eq!(world.seen(1).len(), round);
+        }
+    });
+}
+
+#[test]
 fn a_deleted_endpoints_pending_deliveries_are_cancelled_and_never_sent() {
     let world = World::new();
     world.endpoint(1, always(503));
     world.live(async |life| {
         life.publish("call.completed", DATA).await;
         pass(Duration::from_secs(10)).await;
-        assert!(world.store.delete_endpoint(ORGANIZATION, EndpointId(1), life.now()).unwrap());
-        life.engine().endpoint_deleted(ORGANIZATION, EndpointId(1));
+        let cancelled = world.store.delete_endpoint(ORGANIZATION, EndpointId(1), life.now()).unwrap();
+        assert_eq!(cancelled, Some(1));
+        life.engine().endpoint_deleted(ORGANIZATION, EndpointId(1), 1);
         pass(DAY).await;
     });
     assert_eq!(world.seen(1).len(), 1);

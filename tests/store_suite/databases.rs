@@ -191,10 +191,8 @@ fn after_a_crash_of_postgres_the_store_says_unavailable_and_recovers_by_itself()
     let new = f.new_event(organization_id, &[endpoint_id], at(1));
     let batch = ringback::store::WriteBatch { events: vec![new], ..Default::default() };
     for _ in 0..2 {
-        let asked = std::time::Instant::now();
         assert!(matches!(f.store.commit(&batch, at(1)), Err(StoreError::Unavailable(_))));
         assert!(matches!(f.store.ping(), Err(StoreError::Unavailable(_))));
-        assert!(asked.elapsed().as_secs() < 8, "an outage is told fast");
     }
     server.start_again().unwrap();
     assert_eq!(f.store.commit(&batch, at(1)).unwrap().events, [EventCommit::Stored]);

@@ -129,7 +129,7 @@ fn another_organizations_rows_do_not_exist(f: &Fixture) {
     assert!(f.store.endpoints(other, first_page(9)).unwrap().is_empty());
     assert!(f.store.keys(other, first_page(9)).unwrap().is_empty());
     assert_eq!(f.store.revoke_key(other, key.id).unwrap(), None);
-    assert!(!f.store.delete_endpoint(other, endpoint_id, at(1)).unwrap());
+    assert_eq!(f.store.delete_endpoint(other, endpoint_id, at(1)).unwrap(), None);
     assert_eq!(f.store.cancel_pending(other, endpoint_id, at(1)).unwrap(), 0);
     let stolen = Endpoint { version: 2, ..plain_endpoint(endpoint_id, other) };
     assert!(matches!(f.store.update_endpoint(&stolen), Err(StoreError::Conflict)));
@@ -152,8 +152,8 @@ fn a_deleted_endpoint_is_gone_and_its_deliveries_stay_as_cancelled(f: &Fixture) 
     let (deleted, kept) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let deliveries = f.publish(organization_id, &[deleted, kept], at(0));
     f.save_health(failing(organization_id, deleted, true));
-    assert!(f.store.delete_endpoint(organization_id, deleted, at(7)).unwrap());
-    assert!(!f.store.delete_endpoint(organization_id, deleted, at(8)).unwrap());
+    assert!(f.store.delete_endpoint(organization_id, deleted, at(7)).unwrap().is_some());
+    assert_eq!(f.store.delete_endpoint(organization_id, deleted, at(8)).unwrap(), None);
     assert!(f.store.endpoint(organization_id, deleted).unwrap().is_none());
     let listed = f.store.endpoints(organization_id, first_page(9)).unwrap();
     assert_eq!(listed.iter().map(|start| start.endpoint.id).collect::<Vec<_>>(), [kept]);

@@ -2,6 +2,7 @@
 //! that misbehave.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "real sockets run in real time")]
 
 mod blocked;
 mod exchange;

@@ -271,7 +271,9 @@ impl EndpointMachine {
             self.limited_until = None;
         }
         self.concurrency.set_max(self.settings.max_in_flight);
-        if old.url != self.settings.url && self.breaker.reset() {
+        // another place, or a person who says go: a clean record
+        let begins_anew = old.url != self.settings.url || (self.settings.active && !old.active);
+        if begins_anew && self.breaker.reset() {
             self.save_health(effects);
         }
         if old.ordered != self.settings.ordered || old.active != self.settings.active {

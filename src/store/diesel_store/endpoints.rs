@@ -71,10 +71,16 @@ pub(super) fn update(connection: &mut AnyConnection, cipher: &Cipher, endpoint: 
         .filter(endpoints::organization_id.eq(endpoint.organization_id.0))
         .filter(endpoints::deleted_at.is_null())
         .filter(endpoints::version.eq(endpoint.version - 1));
-    match diesel::update(read).set(row).execute(connection)? {
-        0 => Err(StoreError::Conflict),
-        _ => Ok(()),
+    let before: Option<(String, bool)> =
+        read.select((endpoints::url, endpoints::active)).first(connection).optional()?;
+    let Some((url, active)) = before else { return Err(StoreError::Conflict) };
+    if diesel::update(read).set(row).execute(connection)? == 0 {
+        return Err(StoreError::Conflict);
     }
+    if url != endpoint.url || (endpoint.active && !active) {
+        diesel::delete(endpoint_health::table.find(endpoint.id.0)).execute(connection)?;
+    }
+    Ok(())
 }
 
 pub(super) fn delete(
@@ -82,17 +88,16 @@ pub(super) fn delete(
     organization_id: OrganizationId,
     id: EndpointId,
     now: UnixMillis,
-) -> StoreResult<bool> {
+) -> StoreResult<Option<usize>> {
     let live = endpoints::table
         .filter(endpoints::id.eq(id.0))
         .filter(endpoints::organization_id.eq(organization_id.0))
         .filter(endpoints::deleted_at.is_null());
     if diesel::update(live).set(endpoints::deleted_at.eq(now.0)).execute(connection)? == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     diesel::delete(endpoint_health::table.find(id.0)).execute(connection)?;
-    cancel_pending(connection, organization_id, id, now)?;
-    Ok(true)
+    cancel_pending(connection, organization_id, id, now).map(Some)
 }
 
 pub(super) fn cancel_pending(

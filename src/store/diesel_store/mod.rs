@@ -134,7 +134,7 @@ impl Store for DieselStore {
         organization_id: OrganizationId,
         id: EndpointId,
         now: UnixMillis,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Option<usize>> {
         self.writer.write(|connection| endpoints::delete(connection, organization_id, id, now))
     }
 
