@@ -217,7 +217,7 @@ impl Engine {
 
     /// Publishes an event, and says how long it took to arrive.
     fn publish(&self, received: &Received) -> anyhow::Result<Duration> {
-        let body = r#"{"event_type":"bench.fresh","data":{}}"#;
+        let body = r#"{"event_type":"call.completed","data":{}}"#;
         let begin = Instant::now();
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -390,7 +390,7 @@ fn publisher(options: &Options, store: &dyn Store, ids: &mut IdGenerator, now: U
     let organization_id = OrganizationId(ids.next(now));
     store.create_organization(&Organization { id: organization_id, name: "fresh".to_owned(), created_at: now })?;
     let url = format!("http://127.0.0.1:{}/fresh", options.port);
-    store.create_endpoint(&endpoint(EndpointId(ids.next(now)), organization_id, url, &["bench.fresh"], now))?;
+    store.create_endpoint(&endpoint(EndpointId(ids.next(now)), organization_id, url, &["call.*"], now))?;
     store.create_key(&ApiKey {
         id: KeyId(ids.next(now)),
         organization_id,
