@@ -111,13 +111,14 @@ impl Router {
         router: &Addr<Self>,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
+        is_urgent: bool,
     ) -> Option<&mut Supervised> {
         let is_alive = self.supervised.get(&endpoint_id).is_some_and(|supervised| supervised.addr.connected());
         if !is_alive {
             if self.is_draining || self.supervised.len() >= self.context.settings.max_active_endpoints {
                 return None;
             }
-            let supervised = self.start_supervisor(router, organization_id, endpoint_id);
+            let supervised = self.start_supervisor(router, organization_id, endpoint_id, is_urgent);
             match self.supervised.insert(endpoint_id, supervised) {
                 Some(_) => telemetry::SupervisorLost { organization_id, endpoint_id }.emit(),
                 None => Level::EndpointsActive.add(1),
@@ -131,6 +132,7 @@ impl Router {
         router: &Addr<Self>,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
+        is_urgent: bool,
     ) -> Supervised {
         self.next_generation += 1;
         let generation = self.next_generation;
@@ -142,6 +144,7 @@ impl Router {
             organization_id,
             endpoint_id,
             generation,
+            is_urgent,
             credits: credits.clone(),
         };
         let arbiter = &self.arbiters[endpoint_id.partition() as usize % self.arbiters.len()];
@@ -165,7 +168,7 @@ impl Router {
         deliveries: Vec<QueuedDelivery>,
     ) {
         let is_over_budget = self.context.is_over_payload_budget();
-        let Some(supervised) = self.supervisor(router, organization_id, endpoint_id) else {
+        let Some(supervised) = self.supervisor(router, organization_id, endpoint_id, true) else {
             let now = self.context.now();
             return self.postpone(organization_id, endpoint_id, now);
         };
@@ -229,7 +232,7 @@ impl Handler<Activate> for Router {
         let router = ctx.address();
         let mut refused = Vec::new();
         for row in rows {
-            match self.supervisor(&router, row.organization_id, row.endpoint_id) {
+            match self.supervisor(&router, row.organization_id, row.endpoint_id, false) {
                 Some(supervised) if supervised.credits.overflow() => {
                     supervised.sent += 1;
                     post(&supervised.addr, MoreInStore);
