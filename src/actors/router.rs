@@ -30,6 +30,10 @@ use crate::telemetry::{self, gauges::Level};
 /// supervisor that is behind holds more memory than its window.
 const MAILBOX_CREDITS: usize = 1_024;
 
+/// One place of so many is kept for endpoints that were just sent an event. Without it a new event would wait
+/// behind the backlog of all other endpoints. Smaller: fewer of these are worked on at once.
+const URGENT_SHARE: usize = 8;
+
 /// How much of a supervisor's mailbox is used. actix mailboxes do not say when they are full.
 #[derive(Default)]
 pub struct MailboxCredits {
@@ -105,7 +109,8 @@ impl Router {
         }
     }
 
-    /// The supervisor of an endpoint, started when there is none; `None` when there is no room for one.
+    /// The supervisor of an endpoint, started when there is none; `None` when there is no room for one. Urgent is
+    /// an event that was just accepted.
     fn supervisor(
         &mut self,
         router: &Addr<Self>,
@@ -115,7 +120,9 @@ impl Router {
     ) -> Option<&mut Supervised> {
         let is_alive = self.supervised.get(&endpoint_id).is_some_and(|supervised| supervised.addr.connected());
         if !is_alive {
-            if self.is_draining || self.supervised.len() >= self.context.settings.max_active_endpoints {
+            let max = self.context.settings.max_active_endpoints;
+            let max = if is_urgent { max } else { max - max / URGENT_SHARE };
+            if self.is_draining || self.supervised.len() >= max {
                 return None;
             }
             let supervised = self.start_supervisor(router, organization_id, endpoint_id, is_urgent);
