@@ -20,6 +20,7 @@ use bytes::Bytes;
 use clap::Parser;
 use ringback::domain::attempt::RetryOn;
 use ringback::domain::endpoint::Endpoint;
+use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, Organization, Role};
@@ -356,7 +357,8 @@ fn fill(options: &Options, file: &Path, delay: Duration) -> anyhow::Result<()> {
         false => tempfile::tempdir()?,
     };
     let path = folder.path().join("fill.db");
-    let cipher = Cipher::from_master_key(&Secret::new(MASTER_KEY.to_owned()))?;
+    let cipher =
+        Cipher::from_master_key(&Secret::new(MASTER_KEY.to_owned()), Arc::new(CountingEntropy::default()))?;
     let store = open(&format!("sqlite://{}", path.display()), cipher)?;
     let mut ids = IdGenerator::new(0, 0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
