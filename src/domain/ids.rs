@@ -17,6 +17,8 @@ const EPOCH_MS: i64 = 1_704_067_200_000;
 const NODE_BITS: u32 = 8;
 /// 16,384 ids in one millisecond; when they run out the generator borrows from the next millisecond.
 const COUNTER_BITS: u32 = 14;
+/// The distance between the first ids of two milliseconds that follow each other.
+pub const IDS_A_MILLISECOND: i64 = 1 << (NODE_BITS + COUNTER_BITS);
 const COUNTER_MASK: i64 = (1 << COUNTER_BITS) - 1;
 const TEXT_LENGTH: usize = 13;
 /// Crockford's base 32, lower case: no i, l, o, u.

@@ -77,6 +77,16 @@ impl Cipher {
         Ok(Self { cipher, key_id, entropy })
     }
 
+    /// Whether a value was encrypted with this key, as its envelope says; only opening it proves that.
+    pub fn sealed(&self, envelope: &[u8]) -> bool {
+        envelope.first() == Some(&VERSION) && envelope.get(1..=KEY_ID_BYTES) == Some(self.key_id.as_slice())
+    }
+
+    /// The id of its key, as error messages name it.
+    pub fn key_id(&self) -> String {
+        HEXLOWER.encode(&self.key_id)
+    }
+
     /// Encrypts a value for a row. The nonce is random: 24 bytes leave no chance of a second one alike.
     pub fn encrypt(
         &self,
@@ -112,7 +122,7 @@ impl Cipher {
         }
         let (key_id, rest) = rest.split_at_checked(KEY_ID_BYTES).ok_or(CipherError::Damaged)?;
         if key_id != self.key_id {
-            let (expected, configured) = (HEXLOWER.encode(key_id), HEXLOWER.encode(&self.key_id));
+            let (expected, configured) = (HEXLOWER.encode(key_id), self.key_id());
             return Err(CipherError::OtherKey { expected, configured });
         }
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(CipherError::Damaged)?;
@@ -179,6 +189,14 @@ mod tests {
         let error = cipher(8).decrypt(HERE.0, HERE.1, &sealed).unwrap_err();
         let expected = HEXLOWER.encode(&Sha256::digest([7; KEY_BYTES])[..KEY_ID_BYTES]);
         assert!(error.to_string().contains(&expected), "{error}");
+    }
+
+    #[test]
+    fn an_envelope_says_whose_it_is() {
+        let sealed = cipher(7).encrypt(HERE.0, HERE.1, b"x").unwrap();
+        assert!(cipher(7).sealed(&sealed) && !cipher(8).sealed(&sealed));
+        assert!(!cipher(7).sealed(&sealed[..KEY_ID_BYTES]) && !cipher(7).sealed(b""));
+        assert_ne!(cipher(7).key_id(), cipher(8).key_id());
     }
 
     #[test]

@@ -16,12 +16,14 @@ mod schema;
 mod sqlite;
 mod verbs;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use self::cipher::Cipher;
+use self::diesel_store::DieselStore;
 pub use self::verbs::{
     DisableEndpoint, EventDetail, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage,
 };
@@ -390,11 +392,33 @@ pub trait Store: Send + Sync + 'static {
 
 /// Opens the database that a URL names, makes or upgrades its schema, and keeps other engines out.
 pub fn open(database_url: &str, cipher: Cipher) -> StoreResult<Arc<dyn Store>> {
-    if let Some(path) = database_url.strip_prefix("sqlite://") {
-        return Ok(Arc::new(sqlite::open(path, cipher)?));
+    Ok(Arc::new(open_diesel(database_url, cipher)?))
+}
+
+/// Encrypts all secrets and header values of a database anew, from the key of `old` to the key of `new`. Refused
+/// while an engine runs. One that was interrupted is finished by the next: what is under the new key is left as it
+/// is. Tells `progress` how many endpoints were changed so far; returns how many in all.
+pub fn reencrypt(
+    database_url: &str,
+    old: Cipher,
+    new: &Cipher,
+    progress: &mut dyn FnMut(usize),
+) -> StoreResult<usize> {
+    if let Some(path) = database_url.strip_prefix(SQLITE).filter(|path| !Path::new(path).exists()) {
+        return Err(StoreError::Refused(format!("the database file {path} does not exist")));
     }
-    if ["postgres://", "postgresql://"].iter().any(|scheme| database_url.starts_with(scheme)) {
-        return Ok(Arc::new(postgres::open(database_url, cipher)?));
+    open_diesel(database_url, old)?.reencrypt(new, progress)
+}
+
+const SQLITE: &str = "sqlite://";
+const POSTGRES: [&str; 2] = ["postgres://", "postgresql://"];
+
+fn open_diesel(database_url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
+    if let Some(path) = database_url.strip_prefix(SQLITE) {
+        return sqlite::open(path, cipher);
+    }
+    if POSTGRES.iter().any(|scheme| database_url.starts_with(scheme)) {
+        return postgres::open(database_url, cipher);
     }
     // the URL itself is not repeated: it can hold a password
     Err(StoreError::Refused(String::from(

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::cipher::{Cipher, CipherError};
-use super::schema::{api_keys, deliveries, endpoint_health, endpoints, events, organizations};
+use super::schema::{api_keys, deliveries, endpoint_health, endpoints, event_types, events, organizations};
 use super::{StoreError, StoreResult};
 use crate::domain::attempt::RetryOn;
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::endpoint::{CustomHeader, DisabledReason, Endpoint, PreviousSecret};
 use crate::domain::event::Event;
+use crate::domain::event_types::OwnEventType;
 use crate::domain::filter::Filter;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
@@ -298,6 +299,40 @@ impl From<HealthRow> for EndpointHealth {
             probe_at: row.probe_at.map(UnixMillis),
             pauses: row.pauses.max(0) as u32,
             notified: row.failing_notified,
+        }
+    }
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = event_types)]
+pub(super) struct EventTypeRow {
+    organization_id: i64,
+    name: String,
+    description: String,
+    schema: Option<String>,
+    created_at: i64,
+}
+
+impl From<&OwnEventType> for EventTypeRow {
+    fn from(own: &OwnEventType) -> Self {
+        Self {
+            organization_id: own.organization_id.0,
+            name: own.name.clone(),
+            description: own.description.clone(),
+            schema: own.schema.clone(),
+            created_at: own.created_at.0,
+        }
+    }
+}
+
+impl From<EventTypeRow> for OwnEventType {
+    fn from(row: EventTypeRow) -> Self {
+        Self {
+            organization_id: OrganizationId(row.organization_id),
+            name: row.name,
+            description: row.description,
+            schema: row.schema,
+            created_at: UnixMillis(row.created_at),
         }
     }
 }

@@ -26,9 +26,14 @@ macro_rules! on_every_store {
 }
 
 mod alike;
+mod conditions;
 mod databases;
 mod delivering;
+mod events;
 mod fixture;
 mod managing;
+mod master_key;
+mod pruning;
 mod publishing;
 mod reading_the_log;
+mod sending_again;

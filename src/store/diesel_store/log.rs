@@ -1,20 +1,19 @@
 //! The delivery log.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::Text;
 
-use super::super::connection::{AnyBackend, AnyConnection};
+use super::super::connection::AnyConnection;
 use super::super::detail::StoredAttempt;
 use super::super::models::{DeliveryRow, corrupt, id_bound, response_code};
 use super::super::schema::{attempts, deliveries, events};
 use super::super::{DeliveryDetail, PageRequest, StoreResult};
+use super::query::{Query, Value};
 use super::sql_limit;
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
-use crate::domain::ids::{DeliveryId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, IDS_A_MILLISECOND, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// A row of the log with its event's type. The type is read from the event instead of being stored with every
@@ -30,27 +29,39 @@ struct LogRow {
 const COLUMNS: &str = "SELECT d.id, d.organization_id, d.endpoint_id, d.event_id, d.status, d.attempt_count, \
                        d.created_at, d.due_at, d.finished_at, d.response_code, d.error, e.event_type";
 
-/// How far an event's id can be older than a delivery's: more ids than any event has deliveries.
-const EVENT_SLACK: Duration = Duration::from_secs(1);
+/// How far an event's id can be older than a delivery's: a second of ids, more than any event has deliveries.
+const EVENT_SLACK: i64 = 1_000 * IDS_A_MILLISECOND;
 
-/// A condition's value.
-enum Value {
-    Number(i64),
-    Text(String),
+/// Where rows of the log come from. There is no index of deliveries by organization: it would be a third one to
+/// write for every delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The endpoint's index.
+    Endpoint,
+    /// The index of what failed.
+    Failed,
+    /// The organization's events, and from each its range of the primary key.
+    Events,
+    /// The index of what replays made: their ids are in no event's range.
+    Replays,
 }
 
-/// A query that is put together by what is asked for; only texts of this file become SQL, values are bound.
-pub(super) struct LogQuery {
-    pub(super) sql: String,
-    values: Vec<Value>,
+/// Which rows.
+pub(super) struct Scope {
+    pub(super) organization_id: OrganizationId,
+    pub(super) endpoint_id: Option<EndpointId>,
+    /// Ids smaller than this.
+    pub(super) before: i64,
+    /// Ids from this.
+    pub(super) from: i64,
 }
 
-impl LogQuery {
-    /// Adds a condition; `{}` stands for its value.
-    fn and(&mut self, condition: &str, value: Value) {
-        self.values.push(value);
-        self.sql.push_str(" AND ");
-        self.sql.push_str(&condition.replace("{}", &format!("${}", self.values.len())));
+/// The sources that together have all that is asked for, each row once.
+pub(super) fn sources(filter: &DeliveryFilter) -> &'static [Source] {
+    match (filter.endpoint_id, filter.status) {
+        (Some(_), _) => &[Source::Endpoint],
+        (None, Some(DeliveryStatus::Failed)) => &[Source::Failed],
+        (None, _) => &[Source::Events, Source::Replays],
     }
 }
 
@@ -60,70 +71,79 @@ pub(super) fn list(
     filter: &DeliveryFilter,
     page: PageRequest,
 ) -> StoreResult<Vec<DeliveryRecord>> {
-    let query = build(connection, organization_id, filter, page);
-    let mut statement = diesel::sql_query(query.sql).into_boxed::<AnyBackend>();
-    for value in query.values {
-        statement = match value {
-            Value::Number(number) => statement.bind::<BigInt, _>(number),
-            Value::Text(text) => statement.bind::<Text, _>(text),
-        };
+    let mut rows: Vec<LogRow> = Vec::new();
+    for source in sources(filter) {
+        rows.extend(build(connection, *source, organization_id, filter, page).load::<LogRow>(connection)?);
     }
-    let rows: Vec<LogRow> = statement.load(connection)?;
+    rows.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
+    rows.truncate(page.limit);
     rows.into_iter().map(|row| row.delivery.into_record(row.event_type)).collect()
 }
 
-/// The query for a page.
+/// The query for a page from one source.
 pub(super) fn build(
     connection: &AnyConnection,
+    source: Source,
     organization_id: OrganizationId,
     filter: &DeliveryFilter,
     page: PageRequest,
-) -> LogQuery {
+) -> Query {
     let before = filter.to.map_or(i64::MAX, id_bound).min(page.before_id.unwrap_or(i64::MAX));
-    let from = filter.from.map_or(0, id_bound);
-    let mut query = source(connection, organization_id, filter, before, from);
+    let scope =
+        Scope { organization_id, endpoint_id: filter.endpoint_id, before, from: filter.from.map_or(0, id_bound) };
+    let mut query = from(connection, COLUMNS, source, &scope);
     if let Some(event_type) = &filter.event_type {
         query.and("e.event_type = {}", Value::Text(event_type.clone()));
     }
-    if let Some(status) = filter.status {
-        query.and("d.status = {}", Value::Number(i64::from(status.code())));
+    match filter.status {
+        // written out, so that a partial index is seen to fit
+        Some(DeliveryStatus::Failed) => query.sql.push_str(" AND d.status = 2"),
+        Some(status) => query.and("d.status = {}", Value::Number(i64::from(status.code()))),
+        None => {}
     }
     if let Some((low, high)) = filter.response_code {
         query.and("d.response_code >= {}", Value::Number(i64::from(low)));
         query.and("d.response_code <= {}", Value::Number(i64::from(high)));
     }
-    let by_event = filter.endpoint_id.is_none() && filter.status != Some(DeliveryStatus::Failed);
-    query.sql.push_str(if by_event { " ORDER BY e.id DESC, d.id DESC" } else { " ORDER BY d.id DESC" });
-    query.values.push(Value::Number(sql_limit(page.limit)));
-    query.sql.push_str(&format!(" LIMIT ${}", query.values.len()));
+    newest(&mut query, source, page.limit);
     query
 }
 
-/// Where the rows come from: the endpoint's index, the index of what failed, or the organization's events and
-/// from each its range of the primary key. There is no index of deliveries by organization: it would be a third
-/// one to write for every delivery. `CROSS JOIN` fixes the order of the loops in SQLite, `LATERAL` with
-/// `OFFSET 0` in PostgreSQL; a plus before a column keeps its condition out of the choice of an index.
-fn source(
-    connection: &AnyConnection,
-    organization_id: OrganizationId,
-    filter: &DeliveryFilter,
-    before: i64,
-    from: i64,
-) -> LogQuery {
-    let mut query = LogQuery { sql: String::from(COLUMNS), values: Vec::new() };
-    let organization = || Value::Number(organization_id.0);
-    if filter.endpoint_id.is_some() || filter.status == Some(DeliveryStatus::Failed) {
-        query.sql.push_str(" FROM deliveries d CROSS JOIN events e WHERE e.id = d.event_id");
-        query.and("d.organization_id = {}", organization());
-        query.and("d.id < {}", Value::Number(before));
-        query.and("d.id >= {}", Value::Number(from));
-        match filter.endpoint_id {
-            Some(endpoint_id) => query.and("d.endpoint_id = {}", Value::Number(endpoint_id.0)),
-            // written out, so that the partial index is seen to fit
-            None => query.sql.push_str(" AND d.status = 2"),
-        }
-        return query;
+/// The newest rows first, at most so many.
+pub(super) fn newest(query: &mut Query, source: Source, limit: usize) {
+    query.sql.push_str(match source {
+        Source::Events => " ORDER BY e.id DESC, d.id DESC",
+        Source::Endpoint | Source::Failed | Source::Replays => " ORDER BY d.id DESC",
+    });
+    query.push(" LIMIT {}", Value::Number(sql_limit(limit)));
+}
+
+/// Columns from a source: deliveries `d` with their events `e`. `CROSS JOIN` fixes the order of the loops in
+/// SQLite, `LATERAL` with `OFFSET 0` in PostgreSQL; a plus before a column keeps its condition out of the choice
+/// of an index.
+pub(super) fn from(connection: &AnyConnection, columns: &str, source: Source, scope: &Scope) -> Query {
+    if source == Source::Events {
+        return from_events(connection, columns, scope);
     }
+    let mut query = Query::new(columns);
+    query.sql.push_str(" FROM deliveries d CROSS JOIN events e WHERE e.id = d.event_id");
+    match scope.endpoint_id {
+        Some(endpoint_id) => {
+            query.and("d.endpoint_id = {}", Value::Number(endpoint_id.0));
+            query.and("+d.organization_id = {}", Value::Number(scope.organization_id.0));
+        }
+        None => query.and("d.organization_id = {}", Value::Number(scope.organization_id.0)),
+    }
+    query.and("d.id < {}", Value::Number(scope.before));
+    query.and("d.id >= {}", Value::Number(scope.from));
+    if source == Source::Replays {
+        query.sql.push_str(" AND d.replayed");
+    }
+    query
+}
+
+fn from_events(connection: &AnyConnection, columns: &str, scope: &Scope) -> Query {
+    let mut query = Query::new(columns);
     query.sql.push_str(match connection {
         AnyConnection::Sqlite(_) => {
             " FROM events e CROSS JOIN deliveries d \
@@ -134,13 +154,12 @@ fn source(
              AND deliveries.id <= e.last_delivery_id AND deliveries.event_id = e.id OFFSET 0) d WHERE true"
         }
     });
-    query.and("e.organization_id = {}", organization());
-    query.and("e.id < {}", Value::Number(before));
-    let oldest_event = filter.from.map_or(0, |from| id_bound(from - EVENT_SLACK));
-    query.and("e.id >= {}", Value::Number(oldest_event));
-    query.and("+d.organization_id = {}", organization());
-    query.and("+d.id < {}", Value::Number(before));
-    query.and("+d.id >= {}", Value::Number(from));
+    query.and("e.organization_id = {}", Value::Number(scope.organization_id.0));
+    query.and("e.id < {}", Value::Number(scope.before));
+    query.and("e.id >= {}", Value::Number((scope.from - EVENT_SLACK).max(0)));
+    query.and("+d.organization_id = {}", Value::Number(scope.organization_id.0));
+    query.and("+d.id < {}", Value::Number(scope.before));
+    query.and("+d.id >= {}", Value::Number(scope.from));
     query
 }
 

@@ -1,13 +1,20 @@
 //! The store over Diesel. Each file holds the queries of one subject; what SQLite and PostgreSQL do differently
 //! is in `sqlite.rs` and `postgres.rs` beside this folder.
 
+mod again;
 mod commit;
+mod conditions;
 mod due;
 mod endpoints;
+mod event_types;
+mod events;
 mod log;
 mod organizations;
 #[cfg(test)]
 mod plans;
+mod pruning;
+mod query;
+mod reencryption;
 mod startup;
 
 use std::collections::HashSet;
@@ -180,110 +187,112 @@ impl Store for DieselStore {
 
     fn requeue_delivery(
         &self,
-        _organization_id: OrganizationId,
-        _id: DeliveryId,
-        _now: UnixMillis,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
     ) -> StoreResult<Requeued> {
-        Err(StoreError::Unavailable(String::from("requeue_delivery")))
+        self.writer.write(|connection| again::requeue_delivery(connection, organization_id, id, now))
     }
 
     fn requeue_endpoint(
         &self,
-        _organization_id: OrganizationId,
-        _endpoint_id: EndpointId,
-        _range: &RequeueRange,
-        _after: Option<DeliveryId>,
-        _limit: usize,
-        _now: UnixMillis,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+        after: Option<DeliveryId>,
+        limit: usize,
+        now: UnixMillis,
     ) -> StoreResult<RequeuedPage> {
-        Err(StoreError::Unavailable(String::from("requeue_endpoint")))
+        self.writer.write(|connection| {
+            again::requeue_endpoint(connection, organization_id, endpoint_id, range, after, limit, now)
+        })
     }
 
     fn count_endpoint(
         &self,
-        _organization_id: OrganizationId,
-        _endpoint_id: EndpointId,
-        _range: &RequeueRange,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
     ) -> StoreResult<usize> {
-        Err(StoreError::Unavailable(String::from("count_endpoint")))
+        self.readers.read(|connection| again::count_endpoint(connection, organization_id, endpoint_id, range))
     }
 
     fn replay_event(
         &self,
-        _organization_id: OrganizationId,
-        _id: EventId,
-        _targets: &ReplayTargets,
-        _next_id: &mut dyn FnMut() -> i64,
-        _now: UnixMillis,
+        organization_id: OrganizationId,
+        id: EventId,
+        targets: &ReplayTargets,
+        next_id: &mut dyn FnMut() -> i64,
+        now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
-        Err(StoreError::Unavailable(String::from("replay_event")))
+        self.writer.write(|connection| again::replay_event(connection, organization_id, id, targets, next_id, now))
     }
 
     fn events(
         &self,
-        _organization_id: OrganizationId,
-        _filter: &EventFilter,
-        _page: PageRequest,
+        organization_id: OrganizationId,
+        filter: &EventFilter,
+        page: PageRequest,
     ) -> StoreResult<Vec<EventRecord>> {
-        Err(StoreError::Unavailable(String::from("events")))
+        self.readers.read(|connection| events::list(connection, organization_id, filter, page))
     }
 
-    fn event(&self, _organization_id: OrganizationId, _id: EventId) -> StoreResult<Option<EventDetail>> {
-        Err(StoreError::Unavailable(String::from("event")))
+    fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>> {
+        self.readers.read(|connection| events::read(connection, organization_id, id))
     }
 
-    fn create_event_type(&self, _event_type: &OwnEventType) -> StoreResult<()> {
-        Err(StoreError::Unavailable(String::from("create_event_type")))
+    fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()> {
+        self.writer.write(|connection| event_types::create(connection, event_type))
     }
 
-    fn own_event_types(&self, _organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
-        Err(StoreError::Unavailable(String::from("own_event_types")))
+    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+        self.readers.read(|connection| event_types::list(connection, organization_id))
     }
 
-    fn delete_event_type(&self, _organization_id: OrganizationId, _name: &str) -> StoreResult<bool> {
-        Err(StoreError::Unavailable(String::from("delete_event_type")))
+    fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool> {
+        self.writer.write(|connection| event_types::delete(connection, organization_id, name))
     }
 
     fn pending(
         &self,
-        _organization_id: OrganizationId,
-        _endpoint_id: Option<EndpointId>,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
     ) -> StoreResult<PendingStats> {
-        Err(StoreError::Unavailable(String::from("pending")))
+        self.readers.read(|connection| conditions::pending(connection, organization_id, endpoint_id))
     }
 
     fn recent_deliveries(
         &self,
-        _organization_id: OrganizationId,
-        _endpoint_id: Option<EndpointId>,
-        _since: UnixMillis,
-        _limit: usize,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+        since: UnixMillis,
+        limit: usize,
     ) -> StoreResult<Vec<FinishedDelivery>> {
-        Err(StoreError::Unavailable(String::from("recent_deliveries")))
+        self.readers.read(|connection| conditions::recent(connection, organization_id, endpoint_id, since, limit))
     }
 
-    fn endpoint_states(&self, _organization_id: OrganizationId) -> StoreResult<EndpointStates> {
-        Err(StoreError::Unavailable(String::from("endpoint_states")))
+    fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
+        self.readers.read(|connection| conditions::endpoint_states(connection, organization_id))
     }
 
-    fn prune(&self, _before: UnixMillis, _after: Option<EventId>, _limit: usize) -> StoreResult<PruneReport> {
-        Err(StoreError::Unavailable(String::from("prune")))
+    fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
+        self.writer.write(|connection| pruning::prune(connection, before, after, limit))
     }
 
-    fn prune_idempotency_keys(&self, _before: UnixMillis, _limit: usize) -> StoreResult<usize> {
-        Err(StoreError::Unavailable(String::from("prune_idempotency_keys")))
+    fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
+        self.writer.write(|connection| pruning::prune_idempotency_keys(connection, before, limit))
     }
 
-    fn failing_before(&self, _instant: UnixMillis, _limit: usize) -> StoreResult<Vec<EndpointHealth>> {
-        Err(StoreError::Unavailable(String::from("failing_before")))
+    fn failing_before(&self, instant: UnixMillis, limit: usize) -> StoreResult<Vec<EndpointHealth>> {
+        self.readers.read(|connection| conditions::failing_before(connection, instant, limit))
     }
 
     fn scan_event_types(
         &self,
-        _after: Option<(OrganizationId, &str)>,
-        _limit: usize,
+        after: Option<(OrganizationId, &str)>,
+        limit: usize,
     ) -> StoreResult<Vec<OwnEventType>> {
-        Err(StoreError::Unavailable(String::from("scan_event_types")))
+        self.readers.read(|connection| event_types::scan(connection, after, limit))
     }
 
     fn largest_id(&self) -> StoreResult<i64> {

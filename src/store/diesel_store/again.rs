@@ -1,0 +1,261 @@
+//! Sending again: one delivery, a range of an endpoint's, an event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::prelude::*;
+
+use super::super::connection::AnyConnection;
+use super::super::schema::{deliveries, endpoints, events};
+use super::super::{ReplayTargets, RequeueRange, Requeued, RequeuedPage, StoreResult};
+use super::query::{Number, Query, Value};
+use super::sql_limit;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::time::UnixMillis;
+
+/// How many ids one statement takes: well below what either database takes as parameters.
+const IDS_A_STATEMENT: usize = 500;
+
+pub(super) fn requeue_delivery(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    id: DeliveryId,
+    now: UnixMillis,
+) -> StoreResult<Requeued> {
+    let found: Option<(i64, i16)> = deliveries::table
+        .filter(deliveries::id.eq(id.0))
+        .filter(deliveries::organization_id.eq(organization_id.0))
+        .select((deliveries::endpoint_id, deliveries::status))
+        .first(connection)
+        .optional()?;
+    let Some((endpoint_id, status)) = found else { return Ok(Requeued::NotFound) };
+    let endpoint_id = EndpointId(endpoint_id);
+    if live(connection, organization_id, &[endpoint_id])?.is_empty() {
+        return Ok(Requeued::WebhookGone);
+    }
+    if status == DeliveryStatus::Pending.code() {
+        return Ok(Requeued::StillPending);
+    }
+    begin_rounds(connection, organization_id, &[id.0], now)?;
+    Ok(Requeued::Requeued { endpoint_id })
+}
+
+pub(super) fn requeue_endpoint(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    range: &RequeueRange,
+    after: Option<DeliveryId>,
+    limit: usize,
+    now: UnixMillis,
+) -> StoreResult<RequeuedPage> {
+    if !range.is_final() || live(connection, organization_id, &[endpoint_id])?.is_empty() {
+        return Ok(RequeuedPage { deliveries: 0, next: None });
+    }
+    let query = page(organization_id, endpoint_id, range, after, limit);
+    let ids: Vec<i64> = query.load::<Number>(connection)?.into_iter().map(|row| row.n).collect();
+    begin_rounds(connection, organization_id, &ids, now)?;
+    let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
+    Ok(RequeuedPage { deliveries: ids.len(), next })
+}
+
+pub(super) fn count_endpoint(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    range: &RequeueRange,
+) -> StoreResult<usize> {
+    if !range.is_final() || live(connection, organization_id, &[endpoint_id])?.is_empty() {
+        return Ok(0);
+    }
+    let counted: Vec<Number> = count(organization_id, endpoint_id, range).load(connection)?;
+    Ok(counted.first().map_or(0, |row| row.n.max(0) as usize))
+}
+
+/// The query for the ids of a page.
+pub(super) fn page(
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    range: &RequeueRange,
+    after: Option<DeliveryId>,
+    limit: usize,
+) -> Query {
+    let mut query = in_range("SELECT d.id AS n", organization_id, endpoint_id, range, after);
+    query.push(" ORDER BY d.id LIMIT {}", Value::Number(sql_limit(limit)));
+    query
+}
+
+/// The query for the number of them.
+pub(super) fn count(organization_id: OrganizationId, endpoint_id: EndpointId, range: &RequeueRange) -> Query {
+    in_range("SELECT count(*) AS n", organization_id, endpoint_id, range, None)
+}
+
+/// The status is written out, so that the partial index of what failed is seen to fit; a plus before a column
+/// keeps its condition out of the choice of an index.
+fn in_range(
+    select: &str,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    range: &RequeueRange,
+    after: Option<DeliveryId>,
+) -> Query {
+    let (first, end) = range.ids(after);
+    let mut query = Query::new(select);
+    query.push(" FROM deliveries d WHERE d.endpoint_id = {}", Value::Number(endpoint_id.0));
+    query.sql.push_str(&format!(" AND d.status = {}", range.status.code()));
+    query.and("+d.organization_id = {}", Value::Number(organization_id.0));
+    query.and("d.id >= {}", Value::Number(first));
+    query.and("d.id < {}", Value::Number(end));
+    query
+}
+
+/// Those of the endpoints that exist.
+fn live(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    ids: &[EndpointId],
+) -> StoreResult<BTreeSet<EndpointId>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let mut found = BTreeSet::new();
+    for ids in ids.chunks(IDS_A_STATEMENT) {
+        let rows: Vec<i64> = endpoints::table
+            .filter(endpoints::id.eq_any(ids))
+            .filter(endpoints::organization_id.eq(organization_id.0))
+            .filter(endpoints::deleted_at.is_null())
+            .select(endpoints::id)
+            .load(connection)?;
+        found.extend(rows.into_iter().map(EndpointId));
+    }
+    Ok(found)
+}
+
+/// A new round for deliveries in a final status. A first attempt that lives in its delivery's row moves out of
+/// the way of the next one.
+fn begin_rounds(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    ids: &[i64],
+    now: UnixMillis,
+) -> StoreResult<()> {
+    for ids in ids.chunks(IDS_A_STATEMENT) {
+        let mut moved = Query::new(
+            "INSERT INTO attempts (delivery_id, number, organization_id, started_at, duration_ms, response_code, \
+             error, detail) SELECT id, 1, organization_id, attempt_started_at, attempt_duration_ms, response_code, \
+             error, attempt_detail FROM deliveries WHERE attempt_started_at IS NOT NULL",
+        );
+        moved.and("organization_id = {}", Value::Number(organization_id.0));
+        moved.and_one_of("id", ids);
+        moved.execute(connection)?;
+        let finished = deliveries::table
+            .filter(deliveries::id.eq_any(ids))
+            .filter(deliveries::organization_id.eq(organization_id.0));
+        diesel::update(finished)
+            .set((
+                deliveries::status.eq(DeliveryStatus::Pending.code()),
+                deliveries::queued_at.eq(now.0),
+                deliveries::due_at.eq(now.0),
+                deliveries::finished_at.eq(None::<i64>),
+                deliveries::attempts_before_round.eq(deliveries::attempt_count),
+                deliveries::attempt_started_at.eq(None::<i64>),
+                deliveries::attempt_duration_ms.eq(None::<i64>),
+                deliveries::attempt_detail.eq(None::<String>),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+pub(super) fn replay_event(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    id: EventId,
+    targets: &ReplayTargets,
+    next_id: &mut dyn FnMut() -> i64,
+    now: UnixMillis,
+) -> StoreResult<Option<Vec<EndpointId>>> {
+    let Some(existing) = deliveries_by_endpoint(connection, organization_id, id)? else { return Ok(None) };
+    let wanted: Vec<EndpointId> = match targets {
+        ReplayTargets::Delivered => existing.keys().copied().collect(),
+        ReplayTargets::Endpoints(endpoints) => endpoints.clone(),
+    };
+    let endpoints = live(connection, organization_id, &wanted)?;
+    let mut again = Vec::new();
+    for &endpoint_id in &endpoints {
+        match existing.get(&endpoint_id).map(Vec::as_slice) {
+            None | Some([]) => {
+                insert_replayed(connection, organization_id, id, endpoint_id, next_id(), now)?;
+            }
+            Some(rows) if rows.iter().any(|(_, status)| *status == DeliveryStatus::Pending.code()) => {}
+            Some([(oldest, _), ..]) => again.push(*oldest),
+        }
+    }
+    begin_rounds(connection, organization_id, &again, now)?;
+    Ok(Some(endpoints.into_iter().collect()))
+}
+
+type DeliveriesByEndpoint = BTreeMap<EndpointId, Vec<(i64, i16)>>;
+
+/// Ids and statuses of an event's deliveries, oldest first; `None` when there is no such event.
+fn deliveries_by_endpoint(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    id: EventId,
+) -> StoreResult<Option<DeliveriesByEndpoint>> {
+    let last: Option<i64> = events::table
+        .filter(events::id.eq(id.0))
+        .filter(events::organization_id.eq(organization_id.0))
+        .select(events::last_delivery_id)
+        .first(connection)
+        .optional()?;
+    let Some(last) = last else { return Ok(None) };
+    let columns = (deliveries::endpoint_id, deliveries::id, deliveries::status);
+    let mut rows: Vec<(i64, i64, i16)> = deliveries::table
+        .filter(deliveries::id.gt(id.0))
+        .filter(deliveries::id.le(last))
+        .filter(deliveries::organization_id.eq(organization_id.0))
+        .order(deliveries::id)
+        .select(columns)
+        .load(connection)?;
+    let replayed: Vec<(i64, i64, i16)> = deliveries::table
+        .filter(deliveries::event_id.eq(id.0))
+        .filter(is_replayed())
+        .filter(deliveries::organization_id.eq(organization_id.0))
+        .order(deliveries::id)
+        .select(columns)
+        .load(connection)?;
+    rows.extend(replayed);
+    let mut found = DeliveriesByEndpoint::new();
+    for (endpoint_id, id, status) in rows {
+        found.entry(EndpointId(endpoint_id)).or_default().push((id, status));
+    }
+    Ok(Some(found))
+}
+
+/// Written out, like [`super::endpoints::is_pending`].
+pub(super) fn is_replayed() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql("deliveries.replayed")
+}
+
+fn insert_replayed(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    event_id: EventId,
+    endpoint_id: EndpointId,
+    id: i64,
+    now: UnixMillis,
+) -> StoreResult<()> {
+    diesel::insert_into(deliveries::table)
+        .values((
+            deliveries::id.eq(id),
+            deliveries::organization_id.eq(organization_id.0),
+            deliveries::endpoint_id.eq(endpoint_id.0),
+            deliveries::event_id.eq(event_id.0),
+            deliveries::partition.eq(endpoint_id.partition()),
+            deliveries::created_at.eq(now.0),
+            deliveries::queued_at.eq(now.0),
+            deliveries::due_at.eq(now.0),
+            deliveries::replayed.eq(true),
+        ))
+        .execute(connection)?;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Forgetting what is old.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::super::connection::AnyConnection;
+use super::super::models::id_bound;
+use super::super::schema::{attempts, deliveries, events};
+use super::super::{PruneReport, StoreResult};
+use super::again::is_replayed;
+use super::sql_limit;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::ids::EventId;
+use crate::domain::time::UnixMillis;
+
+/// A step stops behind the event that brings it to so many deliveries. Smaller: a wide fan-out is pruned in many
+/// steps. Larger: the path of an event waits longer for the writer.
+const DELIVERIES_A_STEP: usize = 10_000;
+/// How many ids one statement takes.
+const IDS_A_STATEMENT: usize = 1_000;
+
+/// An event's id, the last of its range, and how many deliveries are in it.
+type EventRange = (i64, i64, i32);
+/// A delivery's id, its event and its status.
+type DeliveryOfEvent = (i64, i64, i16);
+
+pub(super) fn prune(
+    connection: &mut AnyConnection,
+    before: UnixMillis,
+    after: Option<EventId>,
+    limit: usize,
+) -> StoreResult<PruneReport> {
+    let mut page: Vec<EventRange> = events::table
+        .filter(events::id.gt(after.map_or(i64::MIN, |id| id.0)))
+        .filter(events::id.lt(id_bound(before)))
+        .order(events::id)
+        .limit(sql_limit(limit))
+        .select((events::id, events::last_delivery_id, events::delivery_count))
+        .load(connection)?;
+    let may_have_more = cut(&mut page) || page.len() == limit;
+    let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(PruneReport::default()) };
+    let found = deliveries_of(connection, *first, *last)?;
+    let next = may_have_more.then_some(EventId(last.0));
+
+    let is_pending = |(_, _, status): &&DeliveryOfEvent| *status == DeliveryStatus::Pending.code();
+    let kept: HashSet<i64> = found.iter().filter(is_pending).map(|(_, event_id, _)| *event_id).collect();
+    let removed: Vec<i64> = page.iter().map(|(id, ..)| *id).filter(|id| !kept.contains(id)).collect();
+    let in_removed: HashSet<i64> = removed.iter().copied().collect();
+    let removed_deliveries: Vec<i64> =
+        found.iter().filter(|(_, event_id, _)| in_removed.contains(event_id)).map(|(id, ..)| *id).collect();
+    remove(connection, &removed, &removed_deliveries)?;
+    Ok(PruneReport { events: removed.len(), deliveries: removed_deliveries.len(), next })
+}
+
+/// Cuts a page to a bounded number of deliveries, but to one event at least; whether there was anything to cut.
+fn cut(page: &mut Vec<EventRange>) -> bool {
+    let mut total = 0usize;
+    let enough = page.iter().position(|(_, _, count)| {
+        total = total.saturating_add((*count).max(0) as usize);
+        total >= DELIVERIES_A_STEP
+    });
+    let length = page.len();
+    page.truncate(enough.map_or(length, |place| place + 1));
+    page.len() < length
+}
+
+/// The deliveries of events that follow each other: their ranges of the primary key, and those of replays.
+fn deliveries_of(
+    connection: &mut AnyConnection,
+    first: EventRange,
+    last: EventRange,
+) -> StoreResult<Vec<DeliveryOfEvent>> {
+    let columns = (deliveries::id, deliveries::event_id, deliveries::status);
+    // replays of other events can lie between them
+    let mut found: Vec<DeliveryOfEvent> = deliveries::table
+        .filter(deliveries::id.gt(first.0))
+        .filter(deliveries::id.le(last.1))
+        .filter(diesel::dsl::not(is_replayed()))
+        .select(columns)
+        .load(connection)?;
+    let replayed: Vec<DeliveryOfEvent> = deliveries::table
+        .filter(deliveries::event_id.ge(first.0))
+        .filter(deliveries::event_id.le(last.0))
+        .filter(is_replayed())
+        .select(columns)
+        .load(connection)?;
+    found.extend(replayed);
+    Ok(found)
+}
+
+fn remove(connection: &mut AnyConnection, event_ids: &[i64], delivery_ids: &[i64]) -> StoreResult<()> {
+    for ids in delivery_ids.chunks(IDS_A_STATEMENT) {
+        diesel::delete(attempts::table.filter(attempts::delivery_id.eq_any(ids))).execute(connection)?;
+        diesel::delete(deliveries::table.filter(deliveries::id.eq_any(ids))).execute(connection)?;
+    }
+    for ids in event_ids.chunks(IDS_A_STATEMENT) {
+        diesel::delete(events::table.filter(events::id.eq_any(ids))).execute(connection)?;
+    }
+    Ok(())
+}
+
+pub(super) const OLD_KEYS: &str = "
+    DELETE FROM idempotency_keys WHERE (organization_id, key) IN (
+        SELECT organization_id, key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2
+    )";
+
+pub(super) fn prune_idempotency_keys(
+    connection: &mut AnyConnection,
+    before: UnixMillis,
+    limit: usize,
+) -> StoreResult<usize> {
+    let old = diesel::sql_query(OLD_KEYS).bind::<BigInt, _>(before.0).bind::<BigInt, _>(sql_limit(limit));
+    Ok(old.execute(connection)?)
+}

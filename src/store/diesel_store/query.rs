@@ -1,0 +1,80 @@
+//! Queries that are put together by what is asked for; only texts of this program become SQL, values are bound.
+
+use diesel::deserialize::QueryableByName;
+use diesel::prelude::*;
+use diesel::query_builder::BoxedSqlQuery;
+use diesel::sql_types::{BigInt, Text};
+
+use super::super::StoreResult;
+use super::super::connection::{AnyBackend, AnyConnection};
+
+/// A condition's value.
+pub(super) enum Value {
+    Number(i64),
+    Text(String),
+}
+
+/// A query with its values.
+pub(super) struct Query {
+    pub(super) sql: String,
+    values: Vec<Value>,
+}
+
+impl Query {
+    /// Begins one.
+    pub(super) fn new(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), values: Vec::new() }
+    }
+
+    /// Adds a piece; `{}` stands for its value.
+    pub(super) fn push(&mut self, sql: &str, value: Value) {
+        self.values.push(value);
+        self.sql.push_str(&sql.replace("{}", &format!("${}", self.values.len())));
+    }
+
+    /// Adds a condition; `{}` stands for its value.
+    pub(super) fn and(&mut self, condition: &str, value: Value) {
+        self.sql.push_str(" AND ");
+        self.push(condition, value);
+    }
+
+    /// Adds a condition on a column that has to be one of `ids`.
+    pub(super) fn and_one_of(&mut self, column: &str, ids: &[i64]) {
+        self.sql.push_str(&format!(" AND {column} IN ("));
+        for (place, id) in ids.iter().enumerate() {
+            self.push(if place == 0 { "{}" } else { ", {}" }, Value::Number(*id));
+        }
+        self.sql.push(')');
+    }
+
+    fn bound(self) -> BoxedSqlQuery<'static, AnyBackend, diesel::query_builder::SqlQuery> {
+        let mut statement = diesel::sql_query(self.sql).into_boxed::<AnyBackend>();
+        for value in self.values {
+            statement = match value {
+                Value::Number(number) => statement.bind::<BigInt, _>(number),
+                Value::Text(text) => statement.bind::<Text, _>(text),
+            };
+        }
+        statement
+    }
+
+    /// Reads its rows.
+    pub(super) fn load<T: QueryableByName<AnyBackend> + 'static>(
+        self,
+        connection: &mut AnyConnection,
+    ) -> StoreResult<Vec<T>> {
+        Ok(self.bound().load(connection)?)
+    }
+
+    /// Runs it; returns how many rows it changed.
+    pub(super) fn execute(self, connection: &mut AnyConnection) -> StoreResult<usize> {
+        Ok(self.bound().execute(connection)?)
+    }
+}
+
+/// A row of one number.
+#[derive(QueryableByName)]
+pub(super) struct Number {
+    #[diesel(sql_type = BigInt)]
+    pub(super) n: i64,
+}

@@ -1,0 +1,215 @@
+//! How endpoints and organizations are doing.
+
+use ringback::domain::attempt::{AttemptError, NextStep};
+use ringback::domain::delivery::DeliveryStatus;
+use ringback::domain::endpoint::{DisabledReason, Endpoint};
+use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
+use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use ringback::domain::time::UnixMillis;
+use ringback::store::{DisableEndpoint, ReplayTargets, WriteBatch};
+
+use crate::fixture::{Fixture, at, outcome, plain_endpoint, unanswered};
+
+on_every_store!(
+    what_is_pending_is_counted_for_an_endpoint_and_for_an_organization,
+    the_oldest_pending_delivery_is_the_one_created_first,
+    recent_deliveries_are_those_that_ended_newest_first,
+    recent_deliveries_have_the_duration_of_their_last_attempt,
+    recent_deliveries_of_an_organization_include_replayed_ones_and_nobody_elses,
+    endpoints_are_counted_by_their_states,
+    those_that_fail_for_long_are_listed_while_they_are_active,
+    it_is_remembered_that_the_owner_of_a_failing_endpoint_was_told,
+    an_endpoint_is_disabled_with_the_reason_that_is_given,
+);
+
+fn what_is_pending_is_counted_for_an_endpoint_and_for_an_organization(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let (first, second, foreign) = (f.endpoint(organization_id), f.endpoint(organization_id), f.endpoint(other));
+    let none = PendingStats::default();
+    assert_eq!(f.store.pending(organization_id, None).unwrap(), none);
+    let ids = f.publish(organization_id, &[first, second], at(1));
+    f.publish(organization_id, &[second], at(2));
+    f.publish(other, &[foreign], at(0));
+    let stats = |pending, seconds| PendingStats { pending, oldest_pending_at: Some(at(seconds)) };
+    assert_eq!(f.store.pending(organization_id, Some(first)).unwrap(), stats(1, 1));
+    assert_eq!(f.store.pending(organization_id, Some(second)).unwrap(), stats(2, 1));
+    assert_eq!(f.store.pending(organization_id, None).unwrap(), stats(3, 1));
+    assert_eq!(f.store.pending(organization_id, Some(foreign)).unwrap(), none);
+    assert_eq!(f.store.pending(other, Some(first)).unwrap(), none);
+    f.record(vec![
+        outcome(organization_id, first, ids[0], 1, 200, NextStep::Succeeded),
+        outcome(organization_id, second, ids[1], 1, 500, NextStep::Failed),
+    ]);
+    assert_eq!(f.store.pending(organization_id, Some(first)).unwrap(), none);
+    assert_eq!(f.store.pending(organization_id, None).unwrap(), stats(1, 2));
+}
+
+fn the_oldest_pending_delivery_is_the_one_created_first(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let first = f.publish(organization_id, &[endpoint_id], at(1))[0];
+    f.publish(organization_id, &[endpoint_id], at(2));
+    f.record(vec![outcome(organization_id, endpoint_id, first, 1, 500, NextStep::RetryAt(at(999)))]);
+    let stats = f.store.pending(organization_id, Some(endpoint_id)).unwrap();
+    assert_eq!(stats, PendingStats { pending: 2, oldest_pending_at: Some(at(1)) }, "whatever its turn is");
+}
+
+fn ended(status: DeliveryStatus, number: i64, last_duration_ms: u64) -> FinishedDelivery {
+    FinishedDelivery { status, finished_at: UnixMillis(at(number * 10).0 + 40), last_duration_ms }
+}
+
+fn recent_deliveries_are_those_that_ended_newest_first(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let ids: Vec<DeliveryId> =
+        (0..6).map(|second| f.publish(organization_id, &[endpoint_id], at(second))[0]).collect();
+    let of = |id, status, next| outcome(organization_id, endpoint_id, id, 1, status, next);
+    f.record(vec![
+        of(ids[0], 200, NextStep::Succeeded),
+        of(ids[1], 200, NextStep::Succeeded),
+        of(ids[2], 404, NextStep::Failed),
+        of(ids[3], 500, NextStep::RetryAt(at(60))),
+        of(ids[4], 200, NextStep::Succeeded),
+    ]);
+    let (success, failed) = (ended(DeliveryStatus::Success, 1, 37), ended(DeliveryStatus::Failed, 1, 37));
+    for endpoint_id in [None, Some(endpoint_id)] {
+        let recent =
+            |since, limit| f.store.recent_deliveries(organization_id, endpoint_id, at(since), limit).unwrap();
+        assert_eq!(recent(1, 99), [success, failed, success]);
+        assert_eq!(recent(1, 2), [success, failed]);
+        assert_eq!(recent(0, 99).len(), 4);
+        assert_eq!(recent(5, 99), []);
+    }
+    f.store.delete_endpoint(organization_id, endpoint_id, at(7)).unwrap();
+    let cancelled = f.store.recent_deliveries(organization_id, None, at(3), 99).unwrap();
+    assert_eq!(cancelled, [success], "what was cancelled had no outcome");
+}
+
+fn recent_deliveries_have_the_duration_of_their_last_attempt(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let ids = f.publish(organization_id, &[endpoint_id, endpoint_id], at(0));
+    let of = |id, number, next| outcome(organization_id, endpoint_id, id, number, 500, next);
+    f.record(vec![
+        of(ids[0], 1, NextStep::RetryAt(at(60))),
+        unanswered(of(ids[0], 2, NextStep::Failed), AttemptError::Timeout),
+        unanswered(of(ids[1], 1, NextStep::Failed), AttemptError::Timeout),
+    ]);
+    f.store.requeue_delivery(organization_id, ids[1], at(9)).unwrap();
+    let fast = of(ids[1], 2, NextStep::Succeeded);
+    f.record(vec![fast]);
+    let recent = f.store.recent_deliveries(organization_id, Some(endpoint_id), at(0), 9).unwrap();
+    assert_eq!(recent, [ended(DeliveryStatus::Success, 2, 37), ended(DeliveryStatus::Failed, 2, 10_000)]);
+}
+
+fn recent_deliveries_of_an_organization_include_replayed_ones_and_nobody_elses(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let (first, second, foreign) = (f.endpoint(organization_id), f.endpoint(organization_id), f.endpoint(other));
+    let new = f.new_event(organization_id, &[first], at(1));
+    let old = (first, new.deliveries[0].0);
+    let event_id = new.event.id;
+    f.commit_events(vec![new], at(1));
+    let to_second = ReplayTargets::Endpoints(vec![second]);
+    f.store.replay_event(organization_id, event_id, &to_second, &mut || f.id_at(at(2)), at(2)).unwrap();
+    let replayed = (second, f.due(organization_id, second, at(2))[0]);
+    let newest = (first, f.publish(organization_id, &[first], at(3))[0]);
+    let theirs = f.publish(other, &[foreign], at(4))[0];
+    let of = |(endpoint_id, id), status, next| outcome(organization_id, endpoint_id, id, 1, status, next);
+    f.record(vec![
+        of(old, 200, NextStep::Succeeded),
+        of(replayed, 500, NextStep::Failed),
+        of(newest, 200, NextStep::Succeeded),
+        outcome(other, foreign, theirs, 1, 200, NextStep::Succeeded),
+    ]);
+    let statuses = |endpoint_id, limit| -> Vec<DeliveryStatus> {
+        let recent = f.store.recent_deliveries(organization_id, endpoint_id, at(0), limit).unwrap();
+        recent.iter().map(|delivery| delivery.status).collect()
+    };
+    let (success, failed) = (DeliveryStatus::Success, DeliveryStatus::Failed);
+    assert_eq!(statuses(None, 9), [success, failed, success]);
+    assert_eq!(statuses(None, 2), [success, failed]);
+    assert_eq!(statuses(Some(second), 9), [failed]);
+    assert_eq!(statuses(Some(foreign), 9), []);
+}
+
+fn failing(organization_id: OrganizationId, endpoint_id: EndpointId, seconds: i64) -> EndpointHealth {
+    EndpointHealth { failing_since: Some(at(seconds)), ..EndpointHealth::healthy(organization_id, endpoint_id) }
+}
+
+fn endpoints_are_counted_by_their_states(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    assert_eq!(f.store.endpoint_states(organization_id).unwrap(), EndpointStates::default());
+    let ids: Vec<EndpointId> = (0..7).map(|_| f.endpoint(organization_id)).collect();
+    f.endpoint(other);
+    f.save_health(failing(organization_id, ids[1], 1));
+    f.save_health(failing(organization_id, ids[2], 1));
+    f.save_health(EndpointHealth { probe_at: Some(at(9)), ..failing(organization_id, ids[3], 1) });
+    f.save_health(EndpointHealth { probe_at: Some(at(9)), ..failing(organization_id, ids[4], 1) });
+    f.store.delete_endpoint(organization_id, ids[2], at(2)).unwrap();
+    disable(f, organization_id, ids[4], DisabledReason::Failing);
+    let expected = EndpointStates { healthy: 3, failing: 1, paused: 1, disabled: 1 };
+    assert_eq!(f.store.endpoint_states(organization_id).unwrap(), expected);
+}
+
+fn disable(
+    f: &Fixture,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    reason: DisabledReason,
+) -> Vec<Endpoint> {
+    let disable = vec![DisableEndpoint { organization_id, endpoint_id, reason }];
+    f.store.commit(&WriteBatch { disable, ..WriteBatch::default() }, at(5)).unwrap().disabled
+}
+
+fn those_that_fail_for_long_are_listed_while_they_are_active(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let ids: Vec<EndpointId> = (0..4).map(|_| f.endpoint(organization_id)).collect();
+    let foreign = f.endpoint(other);
+    for (id, seconds) in [(ids[0], 30), (ids[1], 10), (ids[2], 20), (ids[3], 10)] {
+        f.save_health(failing(organization_id, id, seconds));
+    }
+    f.save_health(failing(other, foreign, 20));
+    disable(f, organization_id, ids[3], DisabledReason::Manual);
+    let listed = |seconds, limit| -> Vec<EndpointId> {
+        let failing = f.store.failing_before(at(seconds), limit).unwrap();
+        failing.iter().map(|health| health.endpoint_id).collect()
+    };
+    assert_eq!(listed(9, 99), []);
+    assert_eq!(listed(10, 99), [ids[1]]);
+    assert_eq!(listed(20, 99), [ids[1], ids[2], foreign], "the longest first, of all organizations");
+    assert_eq!(listed(99, 2), [ids[1], ids[2]]);
+    let rows = f.store.failing_before(at(20), 99).unwrap();
+    assert_eq!(rows[2], failing(other, foreign, 20));
+}
+
+fn it_is_remembered_that_the_owner_of_a_failing_endpoint_was_told(f: &Fixture) {
+    let organization_id = f.organization();
+    let id = f.endpoint(organization_id);
+    let health = |f: &Fixture| f.store.endpoint(organization_id, id).unwrap().unwrap().health;
+    f.save_health(failing(organization_id, id, 1));
+    assert!(!health(f).notified);
+    f.save_health(EndpointHealth { notified: true, ..failing(organization_id, id, 1) });
+    assert!(health(f).notified);
+    assert!(f.store.failing_before(at(1), 1).unwrap()[0].notified);
+    f.save_health(EndpointHealth::healthy(organization_id, id));
+    assert!(!health(f).notified);
+}
+
+fn an_endpoint_is_disabled_with_the_reason_that_is_given(f: &Fixture) {
+    let organization_id = f.organization();
+    for reason in [DisabledReason::Gone, DisabledReason::Manual, DisabledReason::Failing] {
+        let id = f.endpoint(organization_id);
+        let expected = Endpoint {
+            active: false,
+            disabled_reason: Some(reason),
+            disabled_at: Some(at(5)),
+            updated_at: at(5),
+            version: 2,
+            ..plain_endpoint(id, organization_id)
+        };
+        let disabled = disable(f, organization_id, id, reason);
+        assert!(disabled.len() == 1 && disabled[0] == expected);
+        assert!(disable(f, organization_id, id, DisabledReason::Gone).is_empty(), "the first reason stays");
+        assert!(f.store.endpoint(organization_id, id).unwrap().unwrap().endpoint == expected);
+    }
+}

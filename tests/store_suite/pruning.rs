@@ -1,0 +1,152 @@
+//! Forgetting what is old.
+
+use ringback::domain::attempt::NextStep;
+use ringback::domain::delivery::DeliveryFilter;
+use ringback::domain::event::EventFilter;
+use ringback::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use ringback::store::{EventCommit, NewEvent, PruneReport, ReplayTargets};
+
+use crate::fixture::{Fixture, at, first_page, keyed, outcome};
+
+on_every_store!(
+    old_events_go_with_their_deliveries_and_attempts,
+    an_event_stays_while_one_of_its_deliveries_is_pending,
+    an_event_stays_while_a_replay_of_it_is_pending,
+    pruning_goes_on_behind_what_it_looked_at,
+    pruning_takes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours,
+    the_key_of_a_pruned_event_counts_as_never_used,
+    old_keys_are_forgotten_oldest_first,
+);
+
+/// Stores an event for endpoints at an instant.
+fn publish(f: &Fixture, owner: OrganizationId, endpoints: &[EndpointId], seconds: i64) -> NewEvent {
+    let new = f.new_event(owner, endpoints, at(seconds));
+    f.commit_events(vec![new.clone()], at(seconds));
+    new
+}
+
+fn succeed(f: &Fixture, owner: OrganizationId, endpoint_id: EndpointId, id: DeliveryId) {
+    assert_eq!(f.record(vec![outcome(owner, endpoint_id, id, 1, 200, NextStep::Succeeded)]), [true]);
+}
+
+fn events(f: &Fixture, owner: OrganizationId) -> Vec<EventId> {
+    let listed = f.store.events(owner, &EventFilter::default(), first_page(99)).unwrap();
+    listed.iter().map(|event| event.id).collect()
+}
+
+fn old_events_go_with_their_deliveries_and_attempts(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let (mine, theirs) = (f.endpoint(organization_id), f.endpoint(other));
+    let old = publish(f, organization_id, &[mine, mine], 1);
+    let empty = publish(f, organization_id, &[], 2);
+    let foreign = publish(f, other, &[theirs], 3);
+    let young = publish(f, organization_id, &[mine], 4);
+    let ids: Vec<DeliveryId> = old.deliveries.iter().map(|(id, _)| *id).collect();
+    f.record(vec![outcome(organization_id, mine, ids[0], 1, 500, NextStep::RetryAt(at(60)))]);
+    f.record(vec![outcome(organization_id, mine, ids[0], 2, 200, NextStep::Succeeded)]);
+    succeed(f, organization_id, mine, ids[1]);
+    succeed(f, other, theirs, foreign.deliveries[0].0);
+    succeed(f, organization_id, mine, young.deliveries[0].0);
+    assert_eq!(f.store.prune(at(1), None, 99).unwrap(), PruneReport::default());
+    assert_eq!(events(f, organization_id).len(), 3);
+    let report = f.store.prune(at(4), None, 99).unwrap();
+    assert_eq!(report, PruneReport { events: 3, deliveries: 3, next: None }, "of all organizations");
+    assert_eq!(events(f, organization_id), [young.event.id]);
+    assert_eq!(events(f, other), []);
+    assert_eq!(f.log(organization_id, &DeliveryFilter::default()), [young.deliveries[0].0]);
+    assert!(f.store.delivery(organization_id, ids[0]).unwrap().is_none());
+    assert!(f.store.event(organization_id, empty.event.id).unwrap().is_none());
+}
+
+fn an_event_stays_while_one_of_its_deliveries_is_pending(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let half = publish(f, organization_id, &[endpoint_id, endpoint_id], 1);
+    let (first, second) = (half.deliveries[0].0, half.deliveries[1].0);
+    succeed(f, organization_id, endpoint_id, first);
+    assert_eq!(f.store.prune(at(9), None, 99).unwrap(), PruneReport::default());
+    assert_eq!(f.log(organization_id, &DeliveryFilter::default()), [second, first]);
+    assert_eq!(f.due(organization_id, endpoint_id, at(9)), [second]);
+    succeed(f, organization_id, endpoint_id, second);
+    let report = f.store.prune(at(9), None, 99).unwrap();
+    assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None });
+}
+
+fn an_event_stays_while_a_replay_of_it_is_pending(f: &Fixture) {
+    let organization_id = f.organization();
+    let (first, second) = (f.endpoint(organization_id), f.endpoint(organization_id));
+    let new = publish(f, organization_id, &[first], 1);
+    succeed(f, organization_id, first, new.deliveries[0].0);
+    let to_second = ReplayTargets::Endpoints(vec![second]);
+    f.store.replay_event(organization_id, new.event.id, &to_second, &mut || f.id_at(at(50)), at(50)).unwrap();
+    assert_eq!(f.store.prune(at(99), None, 99).unwrap(), PruneReport::default());
+    let replayed = f.due(organization_id, second, at(50))[0];
+    succeed(f, organization_id, second, replayed);
+    let report = f.store.prune(at(9), None, 99).unwrap();
+    assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None }, "old is what was accepted long ago");
+    assert!(f.store.delivery(organization_id, replayed).unwrap().is_none());
+}
+
+fn pruning_goes_on_behind_what_it_looked_at(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let stored: Vec<NewEvent> = (0..5).map(|second| publish(f, organization_id, &[endpoint_id], second)).collect();
+    for done in [1, 2, 4] {
+        succeed(f, organization_id, endpoint_id, stored[done].deliveries[0].0);
+    }
+    let id = |index: usize| Some(stored[index].event.id);
+    let step = |after| f.store.prune(at(99), after, 2).unwrap();
+    assert_eq!(step(None), PruneReport { events: 1, deliveries: 1, next: id(1) });
+    assert_eq!(step(id(1)), PruneReport { events: 1, deliveries: 1, next: id(3) });
+    assert_eq!(step(id(3)), PruneReport { events: 1, deliveries: 1, next: None });
+    assert_eq!(events(f, organization_id), [stored[3].event.id, stored[0].event.id]);
+}
+
+fn pruning_takes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours(f: &Fixture) {
+    let organization_id = f.organization();
+    let (first, second) = (f.endpoint(organization_id), f.endpoint(organization_id));
+    let kept = publish(f, organization_id, &[first], 1);
+    let before = publish(f, organization_id, &[], 2);
+    let to_second = ReplayTargets::Endpoints(vec![second]);
+    f.store.replay_event(organization_id, kept.event.id, &to_second, &mut || f.id_at(at(3)), at(3)).unwrap();
+    let replayed = f.due(organization_id, second, at(3))[0];
+    succeed(f, organization_id, second, replayed);
+    let after = publish(f, organization_id, &[], 4);
+    assert!(before.event.id.0 < replayed.0 && replayed.0 < after.event.id.0);
+    // its neighbours go; it stays as long as its event
+    let report = f.store.prune(at(9), None, 99).unwrap();
+    assert_eq!(report, PruneReport { events: 2, deliveries: 0, next: None });
+    assert_eq!(f.store.event(organization_id, kept.event.id).unwrap().unwrap().deliveries.len(), 2);
+    succeed(f, organization_id, first, kept.deliveries[0].0);
+    let report = f.store.prune(at(9), None, 99).unwrap();
+    assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None });
+}
+
+fn the_key_of_a_pruned_event_counts_as_never_used(f: &Fixture) {
+    let organization_id = f.organization();
+    f.commit_events(vec![keyed(f.new_event(organization_id, &[], at(0)), "k", 1)], at(0));
+    f.store.prune(at(1), None, 9).unwrap();
+    for (request, expected) in [(2, EventCommit::Stored), (1, EventCommit::KeyReused)] {
+        let again = keyed(f.new_event(organization_id, &[], at(2)), "k", request);
+        assert_eq!(f.commit_events(vec![again], at(2)).events, [expected]);
+    }
+}
+
+fn old_keys_are_forgotten_oldest_first(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    for (seconds, owner, key) in
+        [(0, organization_id, "a"), (1, other, "b"), (2, organization_id, "c"), (3, organization_id, "d")]
+    {
+        f.commit_events(vec![keyed(f.new_event(owner, &[], at(seconds)), key, 1)], at(seconds));
+    }
+    assert_eq!(f.store.prune_idempotency_keys(at(0), 9).unwrap(), 0);
+    assert_eq!(f.store.prune_idempotency_keys(at(3), 2).unwrap(), 2);
+    let is_known = |owner, key| {
+        let again = keyed(f.new_event(owner, &[], at(4)), key, 2);
+        f.commit_events(vec![again], at(4)).events[0] == EventCommit::KeyReused
+    };
+    assert!(!is_known(organization_id, "a") && !is_known(other, "b"));
+    assert!(is_known(organization_id, "c") && is_known(organization_id, "d"));
+    assert_eq!(f.store.prune_idempotency_keys(at(4), 9).unwrap(), 2);
+    assert!(!is_known(organization_id, "c"));
+}
