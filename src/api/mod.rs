@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod docs;
 pub mod event_types;
 pub mod events;
 pub mod health;
@@ -13,6 +14,7 @@ pub mod input;
 pub mod keys;
 pub mod logs;
 pub mod middleware;
+pub mod openapi;
 pub mod organizations;
 pub mod pagination;
 pub mod problem;

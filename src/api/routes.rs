@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, Resource, ResponseError, Route, guard, web};
 use super::auth::{Permission, authorize};
 use super::middleware::catch_panic;
 use super::problem::{ErrorCode, Problem};
-use super::{event_types, events, health, keys, logs, organizations, webhooks};
+use super::{docs, event_types, events, health, keys, logs, openapi, organizations, webhooks};
 
 /// One call of the API.
 pub struct RouteSpec {
@@ -61,6 +61,8 @@ routes! {
     GET    "/health/live" Open health::live;
     GET    "/health/ready" Open health::ready;
     GET    "/metrics" Open health::metrics;
+    GET    "/openapi.json" Open openapi::read;
+    GET    "/docs" Open docs::read;
 }
 
 /// Registers every route of the table, and what answers everything else.
