@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 use super::problem::{ErrorCode, InputError, Problem};
 use crate::domain::event::{MAX_JSON_DEPTH, json_depth};
 use crate::domain::filter::FieldError;
+use crate::domain::ids::ParseIdError;
 
 /// What is wrong with an input so far.
 #[derive(Debug, Default)]
@@ -344,6 +346,17 @@ fn read_array<'a>(value: &'a RawValue, most: usize, path: &str, errors: &mut Err
             None
         }
     }
+}
+
+/// An id of one kind.
+pub fn id<Id: FromStr<Err = ParseIdError>>(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Id> {
+    let text = string(value, path, errors)?;
+    text.parse().map_err(|error: ParseIdError| errors.add(path, error.to_string())).ok()
+}
+
+/// For calls whose fields are all optional: no body is as good as an empty object.
+pub fn or_empty_object(body: &[u8]) -> &[u8] {
+    if body.is_empty() { b"{}" } else { body }
 }
 
 /// An instant in RFC 3339.

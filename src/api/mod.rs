@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod event_input;
 pub mod event_types;
 pub mod events;
 pub mod health;
@@ -115,6 +116,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         tracing::error!(%error, "blocking work of the api failed");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })
+}
+
+/// The answer to everything that sends again.
+#[derive(serde::Serialize)]
+struct Queued {
+    /// So many deliveries are pending now.
+    deliveries: usize,
 }
 
 /// For answers that hold a key or a secret: nobody on the way may keep them.

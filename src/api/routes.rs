@@ -45,6 +45,7 @@ routes! {
 
     GET    "/v1/webhooks/logs" Read logs::list;
     GET    "/v1/webhooks/logs/{delivery_id}" Read logs::read;
+    POST   "/v1/webhooks/logs/{delivery_id}/retry" Manage logs::retry;
 
     POST   "/v1/webhooks" Manage webhooks::create;
     GET    "/v1/webhooks" Read webhooks::list;
@@ -56,7 +57,12 @@ routes! {
     POST   "/v1/webhooks/{webhook_id}/secret/rotate" Manage webhooks::rotate_secret;
 
     POST   "/v1/events" Publish events::publish;
+    GET    "/v1/events" Read events::list;
+    GET    "/v1/events/{event_id}" Read events::read;
+    POST   "/v1/events/{event_id}/replay" Manage events::replay;
     GET    "/v1/event-types" Read event_types::list;
+    POST   "/v1/event-types" Manage event_types::create;
+    DELETE "/v1/event-types/{event_type}" Manage event_types::delete;
 
     GET    "/health/live" Open health::live;
     GET    "/health/ready" Open health::ready;
