@@ -109,10 +109,7 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads a request's body whose top level must be an object.
     pub fn parse(body: &'a [u8], errors: &mut Errors) -> Result<Self, Problem> {
-        let text = std::str::from_utf8(body).map_err(|error| {
-            let detail = format!("the body is not UTF-8: byte {} is wrong", error.valid_up_to());
-            Problem::new(ErrorCode::InvalidJson, detail)
-        })?;
+        let text = utf8(body)?;
         // before anything recursive sees it
         if json_depth(text) > MAX_JSON_DEPTH {
             let detail = format!("arrays and objects nest deeper than {MAX_JSON_DEPTH}; flatten the body");
@@ -219,7 +216,16 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn invalid_json(error: &serde_json::Error) -> Problem {
+/// The text of a body.
+pub fn utf8(body: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(body).map_err(|error| {
+        let detail = format!("the body is not UTF-8: byte {} is wrong", error.valid_up_to());
+        Problem::new(ErrorCode::InvalidJson, detail)
+    })
+}
+
+/// The answer to a text that is not JSON.
+pub fn invalid_json(error: &serde_json::Error) -> Problem {
     // its text ends in "at line 1 column 7"
     Problem::new(ErrorCode::InvalidJson, format!("the body is not valid JSON: {error}"))
 }

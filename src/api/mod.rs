@@ -6,6 +6,8 @@
 
 pub mod auth;
 pub mod body;
+pub mod condition;
+pub mod event_batch;
 pub mod event_input;
 pub mod event_types;
 pub mod events;
@@ -19,6 +21,7 @@ pub mod pagination;
 pub mod problem;
 pub mod routes;
 pub mod server;
+pub mod webhook_actions;
 pub mod webhook_input;
 pub mod webhook_view;
 pub mod webhooks;
