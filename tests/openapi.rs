@@ -146,7 +146,10 @@ fn references_name_something_and_objects_that_are_sent_are_closed() {
     for operation in openapi::operations() {
         for (_, schema, _) in operation.body.into_iter().flat_map(|body| body.content) {
             let Some(reference) = schema["$ref"].as_str() else { continue };
-            let schema = openapi::document().pointer(&reference[1..]).unwrap();
+            let mut schema = openapi::document().pointer(&reference[1..]).unwrap();
+            while let Some(reference) = schema["items"]["$ref"].as_str() {
+                schema = openapi::document().pointer(&reference[1..]).unwrap();
+            }
             assert_eq!(schema["additionalProperties"], false, "{reference}");
         }
     }

@@ -82,6 +82,11 @@ impl Actors {
         Ok(Self { handle, router, persistence })
     }
 
+    /// The router, for those who speak to it themselves.
+    pub fn router(&self) -> &Addr<Router> {
+        &self.router
+    }
+
     /// Ends in order: no new attempts, attempts in flight finish, their outcomes are on disk.
     pub async fn stop(&self) {
         self.handle.stop_accepting();

@@ -1,60 +1,327 @@
-//! `/v1/event-types`: what can be published and asked for.
+//! `/v1/event-types`: what can be published and asked for, and an organization's own.
 
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::input::Errors;
-use super::pagination::{List, Query};
-use super::problem::Problem;
-use crate::api::Api;
-use crate::domain::event_types::{BUILT_IN, EventType, built_in, is_operational};
-use crate::domain::patterns::EventPattern;
+use super::auth::Tenant;
+use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
+use super::input::{self, Errors, Fields};
+use super::pagination::Query;
+use super::problem::{ErrorCode, Problem};
+use super::{Api, blocking};
+use crate::actors::handle::EngineHandle;
+use crate::domain::event_type_registry::{Registered, compile_schema};
+use crate::domain::event_types::{BUILT_IN, EventType, OPERATIONAL, OwnEventType, built_in, is_operational};
+use crate::domain::ids::OrganizationId;
+use crate::domain::patterns::{EventPattern, PatternError, is_event_type};
+use crate::domain::time::UnixMillis;
+use crate::store::StoreError;
 
-#[derive(Serialize)]
-struct EventTypeView {
-    name: &'static str,
-    description: &'static str,
-    /// A realistic `data`.
-    sample: Option<&'static RawValue>,
-    built_in: bool,
+/// Of each organization. They are held in memory with their schemas.
+const MAX_OWN_TYPES: usize = 200;
+const MAX_DESCRIPTION_CHARACTERS: usize = 500;
+
+/// The event types that one organization knows.
+#[derive(Clone)]
+pub struct KnownTypes {
+    engine: EngineHandle,
+    organization_id: OrganizationId,
 }
 
-impl EventTypeView {
-    fn new(event_type: &'static EventType) -> Self {
+impl KnownTypes {
+    /// Those of this organization.
+    pub fn new(engine: &EngineHandle, organization_id: OrganizationId) -> Self {
+        Self { engine: engine.clone(), organization_id }
+    }
+
+    /// Whether an event of this type can be published, and with what `data`.
+    pub fn lookup(&self, name: &str) -> Registered {
+        self.engine.registered_type(self.organization_id, name)
+    }
+
+    /// Whether the organization has types of its own.
+    pub fn has_own(&self) -> bool {
+        !self.own_names().is_empty()
+    }
+
+    /// Whether a webhook can ask for this; what nothing will ever match is a slip of the pen.
+    pub fn can_be_asked_for(&self, pattern: &EventPattern) -> bool {
+        match pattern {
+            EventPattern::All => true,
+            EventPattern::Exact(name) => !matches!(self.lookup(name), Registered::No),
+            EventPattern::Prefix(_) => {
+                BUILT_IN.iter().any(|event_type| pattern.matches(event_type.name))
+                    || self.own_names().iter().any(|name| pattern.matches(name))
+            }
+        }
+    }
+
+    /// The names of all types that can be published, for messages.
+    pub fn names(&self) -> String {
+        let own = self.own_names();
+        let built_in = BUILT_IN.iter().map(|event_type| event_type.name);
+        built_in.chain(own.iter().map(String::as_str)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn own_names(&self) -> Vec<String> {
+        self.engine.own_type_names(self.organization_id)
+    }
+}
+
+/// Where a type comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    BuiltIn,
+    Operational,
+    Own,
+}
+
+#[derive(Serialize)]
+struct EventTypeView<'a> {
+    name: &'a str,
+    kind: Kind,
+    description: &'a str,
+    /// A realistic `data`.
+    sample: Option<Box<RawValue>>,
+    /// A JSON Schema of `data`; own types can have one.
+    schema: Option<&'a RawValue>,
+    /// Of own types.
+    created_at: Option<UnixMillis>,
+}
+
+impl<'a> EventTypeView<'a> {
+    fn ours(event_type: &'static EventType, kind: Kind) -> Self {
         Self {
             name: event_type.name,
+            kind,
             description: event_type.description,
             sample: serde_json::from_str(event_type.sample).ok(),
-            built_in: true,
+            schema: None,
+            created_at: None,
+        }
+    }
+
+    fn own(event_type: &'a OwnEventType) -> Self {
+        Self {
+            name: &event_type.name,
+            kind: Kind::Own,
+            description: &event_type.description,
+            sample: Some(sample_of(event_type)),
+            schema: event_type.schema.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            created_at: Some(event_type.created_at),
         }
     }
 }
 
+/// What can be published on one page, and beside it what the engine itself publishes.
+#[derive(Serialize)]
+struct EventTypesView<'a> {
+    data: Vec<EventTypeView<'a>>,
+    operational: Vec<EventTypeView<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// The first example of its schema that is an object; without one, an empty object.
+fn sample_of(event_type: &OwnEventType) -> Box<RawValue> {
+    #[derive(serde::Deserialize)]
+    struct Examples {
+        #[serde(default)]
+        examples: Vec<Box<RawValue>>,
+    }
+    let schema = event_type.schema.as_deref().and_then(|text| serde_json::from_str::<Examples>(text).ok());
+    let mut examples = schema.into_iter().flat_map(|schema| schema.examples);
+    examples.find(|example| example.get().starts_with('{')).unwrap_or_else(empty_object)
+}
+
+fn empty_object() -> Box<RawValue> {
+    RawValue::from_string(String::from("{}")).unwrap_or_default()
+}
+
+/// A realistic `data` of any type that a webhook can ask for; `None` for an unknown type.
+pub(super) async fn sample(
+    api: &Api,
+    organization_id: OrganizationId,
+    name: &str,
+) -> Result<Option<Box<RawValue>>, Problem> {
+    let operational = || OPERATIONAL.iter().find(|event_type| event_type.name == name);
+    if let Some(event_type) = built_in(name).or_else(operational) {
+        return Ok(serde_json::from_str(event_type.sample).ok());
+    }
+    let own = api.store(move |store| store.own_event_types(organization_id)).await?;
+    Ok(own.iter().find(|event_type| event_type.name == name).map(sample_of))
+}
+
 /// `GET /v1/event-types`: all of them on one page.
-pub async fn list(request: HttpRequest, _api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn list(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
     let mut errors = Errors::new();
     Query::parse(request.query_string(), &mut errors).finish(&mut errors);
     errors.into_result()?;
-    let data: Vec<EventTypeView> = BUILT_IN.iter().map(EventTypeView::new).collect();
-    Ok(HttpResponse::Ok().json(List { data, next_cursor: None }))
+    let own = api.store(move |store| store.own_event_types(organization_id)).await?;
+    let built_in = BUILT_IN.iter().map(|event_type| EventTypeView::ours(event_type, Kind::BuiltIn));
+    let operational = OPERATIONAL.iter().map(|event_type| EventTypeView::ours(event_type, Kind::Operational));
+    let view = EventTypesView {
+        data: built_in.chain(own.iter().map(EventTypeView::own)).collect(),
+        operational: operational.collect(),
+        next_cursor: None,
+    };
+    Ok(HttpResponse::Ok().json(view))
 }
 
-/// Whether an event of this type can be published.
-pub(super) fn can_be_published(name: &str) -> bool {
-    built_in(name).is_some()
+/// `POST /v1/event-types {name, description?, schema?}`.
+pub async fn create(
+    request: HttpRequest,
+    payload: web::Payload,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let now = api.engine.now();
+    // a schema is compiled: not on a worker
+    let event_type = blocking(move || read_event_type(&body, organization_id, now)).await??;
+    let created = Api::change(&api, move |api, store| {
+        if store.own_event_types(organization_id)?.len() >= MAX_OWN_TYPES {
+            let detail =
+                format!("an organization can have {MAX_OWN_TYPES} event types of its own; delete one first");
+            return Err(Problem::new(ErrorCode::Conflict, detail));
+        }
+        store.create_event_type(&event_type).map_err(|error| match error {
+            StoreError::Conflict => already_there(&event_type.name),
+            error => error.into(),
+        })?;
+        api.engine.event_type_created(&event_type);
+        Ok(event_type)
+    });
+    let event_type = created.await?;
+    let location = format!("/v1/event-types/{}", event_type.name);
+    let view = EventTypeView::own(&event_type);
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
 }
 
-/// Whether a webhook can ask for this; what nothing will ever match is a slip of the pen.
-pub(super) fn can_be_asked_for(pattern: &EventPattern) -> bool {
-    match pattern {
-        EventPattern::All => true,
-        EventPattern::Exact(name) => built_in(name).is_some() || is_operational(name),
-        EventPattern::Prefix(_) => BUILT_IN.iter().any(|event_type| pattern.matches(event_type.name)),
+/// `DELETE /v1/event-types/{name}`: webhooks that ask for it by name keep that wish.
+pub async fn delete(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let name = request.match_info().get("event_type").unwrap_or_default().to_owned();
+    if built_in(&name).is_some() || is_operational(&name) {
+        let detail = format!("{name} is built in; only an organization's own event types can be deleted");
+        return Err(Problem::new(ErrorCode::Conflict, detail));
+    }
+    let deleted = Api::change(&api, move |api, store| {
+        if !store.delete_event_type(organization_id, &name)? {
+            return Err(Problem::new(ErrorCode::NotFound, "there is no such event type; check the name"));
+        }
+        api.engine.event_type_deleted(organization_id, &name);
+        Ok(())
+    });
+    deleted.await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn already_there(name: &str) -> Problem {
+    Problem::new(
+        ErrorCode::Conflict,
+        format!("there is an event type {name} already; delete it first to change it"),
+    )
+}
+
+fn read_event_type(
+    body: &[u8],
+    organization_id: OrganizationId,
+    now: UnixMillis,
+) -> Result<OwnEventType, Problem> {
+    let mut errors = Errors::new();
+    let mut fields = Fields::parse(body, &mut errors)?;
+    let name = fields.require("name", &mut errors, read_name);
+    let description = input::string_of_length(0..=MAX_DESCRIPTION_CHARACTERS);
+    let description = fields.read("description", &mut errors, description).into_option().unwrap_or_default();
+    let schema = fields.read("schema", &mut errors, read_schema).into_option();
+    fields.finish(&mut errors);
+    errors.into_result()?;
+    // a name that is missing is among the errors
+    let name = name.ok_or_else(|| Problem::input(Vec::new()))?;
+    if built_in(&name).is_some() {
+        return Err(Problem::new(ErrorCode::Conflict, format!("{name} is built in; choose another name")));
+    }
+    Ok(OwnEventType { organization_id, name, description, schema, created_at: now })
+}
+
+fn read_name(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
+    let name = input::string(value, path, errors)?;
+    if !is_event_type(&name) {
+        errors.add(path, PatternError::Malformed.to_string());
+        return None;
+    }
+    if is_operational(&name) {
+        let message = "is the name of an operational event, which the engine alone makes; choose another";
+        errors.add_with_code(ErrorCode::ReservedEventType, path, message);
+        return None;
+    }
+    Some(name)
+}
+
+fn read_schema(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
+    let text = value.get();
+    if !text.starts_with('{') {
+        errors.add(path, format!("expected a JSON Schema, which is an object, got {}", input::kind(value)));
+        return None;
+    }
+    match compile_schema(text) {
+        Ok(_) => Some(text.to_owned()),
+        Err(error) => {
+            errors.add(path, error.to_string());
+            None
+        }
     }
 }
 
-/// The names of all types that can be published, for messages.
-pub(super) fn known_names() -> String {
-    BUILT_IN.iter().map(|event_type| event_type.name).collect::<Vec<_>>().join(", ")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(schema: Option<&str>) -> OwnEventType {
+        OwnEventType {
+            organization_id: OrganizationId(1),
+            name: String::from("invoice.paid"),
+            description: String::new(),
+            schema: schema.map(str::to_owned),
+            created_at: UnixMillis(0),
+        }
+    }
+
+    #[test]
+    fn the_sample_of_an_own_type_is_the_first_object_among_its_schemas_examples() {
+        for (schema, expected) in [
+            (None, "{}"),
+            (Some("{}"), "{}"),
+            (Some(r#"{"examples":7}"#), "{}"),
+            (Some(r#"{"examples":[]}"#), "{}"),
+            (Some(r#"{"examples":[1,{"amount":1e400},{"amount":2}]}"#), r#"{"amount":1e400}"#),
+        ] {
+            assert_eq!(sample_of(&own(schema)).get(), expected, "{schema:?}");
+        }
+    }
+
+    #[test]
+    fn every_bad_field_of_a_new_type_is_named_at_once() {
+        let read = |body: &str| read_event_type(body.as_bytes(), OrganizationId(1), UnixMillis(0));
+        let problem = read(r#"{"name":"No","description":7,"schema":[],"kind":"own"}"#).unwrap_err();
+        let fields: Vec<&str> = problem.errors().iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, ["name", "description", "schema", "kind"]);
+        assert_eq!(read(r#"{"name":"call.completed"}"#).unwrap_err().code(), ErrorCode::Conflict);
+        assert_eq!(read(r#"{"name":"webhook.failing"}"#).unwrap_err().code(), ErrorCode::ReservedEventType);
+        for schema in [r#"{"type":"banana"}"#, r#"{"$ref":"https://example.com/s.json"}"#] {
+            let problem = read(&format!(r#"{{"name":"a.b","schema":{schema}}}"#)).unwrap_err();
+            assert_eq!(problem.errors()[0].field, "schema", "{schema}");
+        }
+        assert_eq!(read(r#"{"name":"a.b","schema":null}"#).unwrap().schema, None);
+    }
 }

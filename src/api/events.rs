@@ -1,36 +1,56 @@
-//! `/v1/events`: publishing.
+//! `/v1/events`: publishing, reading back, sending again.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::auth::Tenant;
-use super::body::{read_large_body, too_large};
-use super::event_types::{can_be_published, known_names};
+use super::body::{MANAGEMENT_LIMIT_BYTES, read_body, read_large_body};
+use super::event_input::EventReader;
+use super::event_types::KnownTypes;
 use super::input::{self, Errors, Fields};
+use super::logs::{self, LogRow};
+use super::pagination::{Query, read_instant};
 use super::problem::{ErrorCode, Problem};
-use super::{Api, blocking};
-use crate::actors::handle::{Publication, PublishError, Published};
-use crate::domain::event::{MAX_BODY_BYTES, body_overhead};
-use crate::domain::event_types::is_operational;
-use crate::domain::ids::{EventId, OrganizationId};
-use crate::domain::time::{UnixMillis, normalize_rfc3339};
-use crate::store::IdempotencyKey;
+use super::{Api, blocking, path_id};
+use crate::actors::handle::{PublishError, Published};
+use crate::domain::event::{EventFilter, EventRecord, MAX_BODY_BYTES};
+use crate::domain::ids::{EndpointId, EventId, OrganizationId};
+use crate::domain::time::UnixMillis;
+use crate::store::{IdempotencyKey, ReplayTargets};
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Its name in lower case.
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
-/// Larger bodies are read on a blocking thread; below, the switch of threads costs more than the reading.
-const INLINE_BYTES: usize = 64 * 1024;
+const WHAT: &str = "event";
 
+/// An accepted event, alone or in a batch.
 #[derive(Serialize)]
-struct PublishedView {
+pub(super) struct PublishedView {
     id: EventId,
     event_type: String,
     timestamp: UnixMillis,
     deliveries: usize,
+}
+
+impl From<Published> for PublishedView {
+    fn from(Published { event, .. }: Published) -> Self {
+        Self {
+            id: event.id,
+            event_type: event.event_type,
+            timestamp: event.occurred_at,
+            deliveries: event.deliveries,
+        }
+    }
+}
+
+impl Api {
+    pub(super) fn event_reader(&self, organization_id: OrganizationId) -> EventReader {
+        let types = KnownTypes::new(&self.engine, organization_id);
+        EventReader { organization_id, types, now: self.engine.now() }
+    }
 }
 
 /// `POST /v1/events {event_type, data, timestamp?}`: answered after the commit.
@@ -45,30 +65,29 @@ pub async fn publish(
     let bytes = body.bytes.clone();
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
-    let now = api.engine.now();
-    let is_small = bytes.len() <= INLINE_BYTES;
-    let read = move || read_publication(organization_id, &bytes, key, errors, now);
-    let publication = if is_small { read() } else { blocking(read).await? }?;
+    let reader = api.event_reader(organization_id);
+    let inline = reader.may_read_inline(bytes.len());
+    let read = move || {
+        let mut publication = reader.read(&bytes, errors)?;
+        publication.idempotency =
+            key.map(|key| IdempotencyKey { key, request_hash: Sha256::digest(&bytes).into() });
+        Ok::<_, Problem>(publication)
+    };
+    let publication = if inline { read() } else { blocking(read).await? }?;
     let published = api.engine.publish(publication).await.map_err(refusal)?;
     Ok(answer(published))
 }
 
 fn answer(published: Published) -> HttpResponse {
-    let Published { event, replayed } = published;
-    let view = PublishedView {
-        id: event.id,
-        event_type: event.event_type,
-        timestamp: event.occurred_at,
-        deliveries: event.deliveries,
-    };
     let mut response = HttpResponse::Accepted();
-    if replayed {
+    if published.replayed {
         response.insert_header((IDEMPOTENT_REPLAY, HeaderValue::from_static("true")));
     }
-    response.json(view)
+    response.json(PublishedView::from(published))
 }
 
-fn refusal(error: PublishError) -> Problem {
+/// The answer to an event that was not accepted.
+pub(super) fn refusal(error: PublishError) -> Problem {
     let unavailable = |detail: &str| Problem::new(ErrorCode::Unavailable, detail);
     match error {
         PublishError::Overloaded => Problem::new(ErrorCode::Overloaded, ErrorCode::Overloaded.help()),
@@ -94,102 +113,118 @@ fn read_idempotency_key(headers: &HeaderMap, errors: &mut Errors) -> Option<Stri
     std::str::from_utf8(value).ok().map(str::to_owned)
 }
 
-fn read_publication(
-    organization_id: OrganizationId,
-    body: &Bytes,
-    idempotency_key: Option<String>,
-    mut errors: Errors,
-    now: UnixMillis,
-) -> Result<Publication, Problem> {
-    let mut fields = Fields::parse(body, &mut errors)?;
-    let event_type = fields.require("event_type", &mut errors, read_event_type);
-    let data = fields.require("data", &mut errors, read_data);
-    let timestamp = fields.read("timestamp", &mut errors, read_timestamp).into_option();
+#[derive(Serialize)]
+struct EventRow {
+    id: EventId,
+    event_type: String,
+    timestamp: UnixMillis,
+    created_at: UnixMillis,
+    /// Those that a replay made included.
+    delivery_count: usize,
+}
+
+impl From<EventRecord> for EventRow {
+    fn from(record: EventRecord) -> Self {
+        Self {
+            id: record.id,
+            event_type: record.event_type,
+            timestamp: record.occurred_at,
+            created_at: record.accepted_at,
+            delivery_count: record.deliveries,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct EventDetailView<'a> {
+    #[serde(flatten)]
+    row: EventRow,
+    /// The body as it is sent; embedded, not printed again.
+    payload: &'a RawValue,
+    deliveries: Vec<LogRow>,
+}
+
+/// `GET /v1/events`.
+pub async fn list(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let mut errors = Errors::new();
+    let mut query = Query::parse(request.query_string(), &mut errors);
+    let page = query.page(&mut errors);
+    let filter = EventFilter {
+        event_type: query.read("event_type", &mut errors, logs::read_event_type),
+        from: query.read("from", &mut errors, read_instant),
+        to: query.read("to", &mut errors, read_instant),
+    };
+    logs::check_order(filter.from, filter.to, &mut errors);
+    query.finish(&mut errors);
+    errors.into_result()?;
+    let rows = api.store(move |store| store.events(organization_id, &filter, page.request())).await?;
+    Ok(HttpResponse::Ok().json(page.answer(rows, |row| row.id.0, EventRow::from)))
+}
+
+/// `GET /v1/events/{id}`: the row with the body and its deliveries.
+pub async fn read(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EventId = path_id(&request, "event_id", WHAT)?;
+    let detail = api.store(move |store| store.event(organization_id, id)).await?;
+    let detail = detail.ok_or_else(|| Problem::no_such(WHAT))?;
+    // up to 10 MiB of body are read and copied
+    let body = blocking(move || {
+        let payload: &RawValue = serde_json::from_slice(&detail.body)?;
+        let deliveries = detail.deliveries.into_iter().map(LogRow::from).collect();
+        serde_json::to_vec(&EventDetailView { row: detail.record.into(), payload, deliveries })
+    });
+    let body = body.await?.map_err(|error| {
+        tracing::error!(event = %id, %error, "a stored body is not JSON");
+        Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
+    })?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+}
+
+/// `POST /v1/events/{id}/replay {webhook_id?}`: to that webhook, or to each that has a delivery of it; no body
+/// is as good as an empty object.
+pub async fn replay(
+    request: HttpRequest,
+    payload: web::Payload,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EventId = path_id(&request, "event_id", WHAT)?;
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let mut errors = Errors::new();
+    let mut fields = Fields::parse(input::or_empty_object(&body), &mut errors)?;
+    let webhook_id = fields.read("webhook_id", &mut errors, input::id::<EndpointId>).into_option();
     fields.finish(&mut errors);
     errors.into_result()?;
-    let (Some(event_type), Some(data)) = (event_type, data) else {
-        // a required field that is missing is among the errors
-        return Err(Problem::input(Vec::new()));
-    };
-    let (timestamp, occurred_at) = timestamp.unwrap_or_else(|| (now.to_string(), now));
-    if data.get().len() + body_overhead(&event_type, &timestamp) > MAX_BODY_BYTES {
-        return Err(too_large(MAX_BODY_BYTES));
+    let targets = webhook_id.map_or(ReplayTargets::Delivered, |id| ReplayTargets::Endpoints(vec![id]));
+    let now = api.engine.now();
+    let engine = api.engine.clone();
+    // both happen even when the client goes away meanwhile
+    let replayed = api.store(move |store| {
+        let replayed =
+            store.replay_event(organization_id, id, &targets, &mut || engine.next_id(), now)?.inspect(|ids| {
+                engine.work_added(organization_id, ids.clone());
+            });
+        Ok(replayed)
+    });
+    let endpoints = replayed.await?.ok_or_else(|| Problem::no_such(WHAT))?;
+    if webhook_id.is_some() && endpoints.is_empty() {
+        let mut errors = Errors::new();
+        errors.add("webhook_id", "there is no such webhook; check the id");
+        errors.into_result()?;
     }
-    let idempotency = idempotency_key.map(|key| IdempotencyKey { key, request_hash: Sha256::digest(body).into() });
-    let data = data.to_owned();
-    Ok(Publication { organization_id, event_type, timestamp, occurred_at, data, idempotency })
-}
-
-fn read_event_type(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
-    let name = input::string(value, path, errors)?;
-    if can_be_published(&name) {
-        return Some(name);
-    }
-    if is_operational(&name) {
-        let message = "is made by the engine alone; it can be asked for, but not published";
-        errors.add_with_code(ErrorCode::ReservedEventType, path, message);
-    } else {
-        let message = format!("no such event type; known are {}", known_names());
-        errors.add_with_code(ErrorCode::UnknownEventType, path, message);
-    }
-    None
-}
-
-/// Receivers are promised an object.
-fn read_data<'a>(value: &'a RawValue, path: &str, errors: &mut Errors) -> Option<&'a RawValue> {
-    if !value.get().starts_with('{') {
-        errors.add(path, format!("expected an object, got {}", input::kind(value)));
-        return None;
-    }
-    Some(value)
-}
-
-fn read_timestamp(value: &RawValue, path: &str, errors: &mut Errors) -> Option<(String, UnixMillis)> {
-    let text = input::string(value, path, errors)?;
-    // an offset can push the first hours of year 0 before it, where RFC 3339 has no form
-    let normalized = normalize_rfc3339(&text).filter(|text| text.starts_with(|c: char| c.is_ascii_digit()));
-    let pair = normalized.zip(UnixMillis::parse_rfc3339(&text));
-    if pair.is_none() {
-        errors.add(path, input::NOT_AN_INSTANT);
-    }
-    pair
+    Ok(HttpResponse::Accepted().json(super::Queued { deliveries: endpoints.len() }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NOW: UnixMillis = UnixMillis(1_734_345_045_007);
-
-    fn read(body: &str) -> Result<Publication, Problem> {
-        read_publication(OrganizationId(1), &Bytes::copy_from_slice(body.as_bytes()), None, Errors::new(), NOW)
-    }
-
-    fn fields(problem: &Problem) -> Vec<&str> {
-        problem.errors().iter().map(|error| error.field.as_str()).collect()
-    }
-
-    #[test]
-    fn every_bad_field_is_named_at_once() {
-        let problem = read(r#"{"event_type": 7, "data": [1], "timestamp": "yesterday", "extra": 1}"#).unwrap_err();
-        assert_eq!(fields(&problem), ["event_type", "data", "timestamp", "extra"]);
-        assert_eq!(problem.code(), ErrorCode::ValidationFailed);
-    }
-
-    #[test]
-    fn data_must_be_there_and_an_object() {
-        for data in ["null", "1", "\"x\"", "[]", "true"] {
-            let problem = read(&format!(r#"{{"event_type":"x","data":{data}}}"#)).unwrap_err();
-            assert!(fields(&problem).contains(&"data"), "{data}");
-        }
-        assert!(fields(&read("{}").unwrap_err()).contains(&"data"));
-    }
-
-    #[test]
-    fn an_unknown_type_has_its_own_code() {
-        let problem = read(r#"{"event_type":"no.such_type","data":{}}"#).unwrap_err();
-        assert_eq!(problem.code(), ErrorCode::UnknownEventType);
-    }
 
     #[test]
     fn the_idempotency_key_is_one_visible_text_of_1_to_255_characters() {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 use super::problem::{ErrorCode, InputError, Problem};
 use crate::domain::event::{MAX_JSON_DEPTH, json_depth};
 use crate::domain::filter::FieldError;
+use crate::domain::ids::ParseIdError;
 
 /// What is wrong with an input so far.
 #[derive(Debug, Default)]
@@ -107,10 +109,7 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads a request's body whose top level must be an object.
     pub fn parse(body: &'a [u8], errors: &mut Errors) -> Result<Self, Problem> {
-        let text = std::str::from_utf8(body).map_err(|error| {
-            let detail = format!("the body is not UTF-8: byte {} is wrong", error.valid_up_to());
-            Problem::new(ErrorCode::InvalidJson, detail)
-        })?;
+        let text = utf8(body)?;
         // before anything recursive sees it
         if json_depth(text) > MAX_JSON_DEPTH {
             let detail = format!("arrays and objects nest deeper than {MAX_JSON_DEPTH}; flatten the body");
@@ -217,7 +216,16 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn invalid_json(error: &serde_json::Error) -> Problem {
+/// The text of a body.
+pub fn utf8(body: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(body).map_err(|error| {
+        let detail = format!("the body is not UTF-8: byte {} is wrong", error.valid_up_to());
+        Problem::new(ErrorCode::InvalidJson, detail)
+    })
+}
+
+/// The answer to a text that is not JSON.
+pub fn invalid_json(error: &serde_json::Error) -> Problem {
     // its text ends in "at line 1 column 7"
     Problem::new(ErrorCode::InvalidJson, format!("the body is not valid JSON: {error}"))
 }
@@ -344,6 +352,17 @@ fn read_array<'a>(value: &'a RawValue, most: usize, path: &str, errors: &mut Err
             None
         }
     }
+}
+
+/// An id of one kind.
+pub fn id<Id: FromStr<Err = ParseIdError>>(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Id> {
+    let text = string(value, path, errors)?;
+    text.parse().map_err(|error: ParseIdError| errors.add(path, error.to_string())).ok()
+}
+
+/// For calls whose fields are all optional: no body is as good as an empty object.
+pub fn or_empty_object(body: &[u8]) -> &[u8] {
+    if body.is_empty() { b"{}" } else { body }
 }
 
 /// An instant in RFC 3339.

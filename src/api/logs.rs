@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::auth::Tenant;
-use super::input::{Errors, NOT_AN_INSTANT};
-use super::pagination::{Page, Query};
+use super::input::Errors;
+use super::pagination::{Page, Query, read_instant};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, blocking, path_id};
 use crate::domain::attempt::AttemptRecord;
@@ -14,9 +14,11 @@ use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId};
 use crate::domain::patterns::is_event_type;
 use crate::domain::time::UnixMillis;
+use crate::store::{PageRequest, Requeued};
 
+/// A row of the log.
 #[derive(Serialize)]
-struct LogRow {
+pub(super) struct LogRow {
     id: DeliveryId,
     event_id: EventId,
     webhook_id: EndpointId,
@@ -48,6 +50,8 @@ impl From<DeliveryRecord> for LogRow {
     }
 }
 
+const WHAT: &str = "delivery";
+
 #[derive(Serialize)]
 struct LogDetail<'a> {
     #[serde(flatten)]
@@ -74,9 +78,9 @@ pub async fn read(
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let id: DeliveryId = path_id(&request, "delivery_id", "delivery")?;
+    let id: DeliveryId = path_id(&request, "delivery_id", WHAT)?;
     let detail = api.store(move |store| store.delivery(organization_id, id)).await?;
-    let detail = detail.ok_or_else(|| Problem::no_such("delivery"))?;
+    let detail = detail.ok_or_else(|| Problem::no_such(WHAT))?;
     // up to 10 MiB of body are read and copied
     let body = blocking(move || {
         let payload: &RawValue = serde_json::from_slice(&detail.body)?;
@@ -89,19 +93,46 @@ pub async fn read(
     Ok(HttpResponse::Ok().content_type("application/json").body(body))
 }
 
+/// `POST /v1/webhooks/logs/{id}/retry`: pending again, with its whole schedule anew.
+pub async fn retry(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: DeliveryId = path_id(&request, "delivery_id", WHAT)?;
+    let now = api.engine.now();
+    let engine = api.engine.clone();
+    // all of it happens even when the client goes away meanwhile
+    let requeued = api.store(move |store| {
+        let requeued = store.requeue_delivery(organization_id, id, now)?;
+        let Requeued::Requeued { endpoint_id } = requeued else { return Ok((requeued, None)) };
+        // before the engine knows of it: so the row is as this call left it
+        let page = PageRequest { before_id: Some(id.0.saturating_add(1)), limit: 1 };
+        let rows = store.deliveries(organization_id, &DeliveryFilter::default(), page);
+        engine.work_added(organization_id, vec![endpoint_id]);
+        Ok((requeued, rows?.pop().filter(|row| row.id == id)))
+    });
+    let conflict = |detail: &str| Err(Problem::new(ErrorCode::Conflict, detail));
+    match requeued.await? {
+        (Requeued::StillPending, _) => conflict("the delivery is pending: next_attempt_at says when it is tried"),
+        (Requeued::WebhookGone, _) => {
+            conflict("the delivery's webhook was deleted; replay the event to another one")
+        }
+        (Requeued::Requeued { .. }, Some(row)) => Ok(HttpResponse::Accepted().json(LogRow::from(row))),
+        // deleted in this instant
+        (Requeued::NotFound | Requeued::Requeued { .. }, _) => Err(Problem::no_such(WHAT)),
+    }
+}
+
 fn read_query(query: &str) -> Result<(DeliveryFilter, Page), Problem> {
     let mut errors = Errors::new();
     let mut query = Query::parse(query, &mut errors);
     let page = query.page(&mut errors);
-    let instant = |text: &str| UnixMillis::parse_rfc3339(text).ok_or_else(|| NOT_AN_INSTANT.to_owned());
     let filter = DeliveryFilter {
         endpoint_id: query.read("webhook_id", &mut errors, |text| {
             text.parse().map_err(|error: crate::domain::ids::ParseIdError| error.to_string())
         }),
-        event_type: query.read("event_type", &mut errors, |text| match is_event_type(text) {
-            true => Ok(text.to_owned()),
-            false => Err("must be an event type, for example call.completed".to_owned()),
-        }),
+        event_type: query.read("event_type", &mut errors, read_event_type),
         status: query.read("status", &mut errors, |text| {
             DeliveryStatus::parse(text)
                 .ok_or_else(|| "must be one of pending, success, failed, cancelled".to_owned())
@@ -109,15 +140,28 @@ fn read_query(query: &str) -> Result<(DeliveryFilter, Page), Problem> {
         response_code: query.read("response_code", &mut errors, |text| {
             response_codes(text).ok_or_else(|| "must be a code such as 503 or a class such as 5xx".to_owned())
         }),
-        from: query.read("from", &mut errors, instant),
-        to: query.read("to", &mut errors, instant),
+        from: query.read("from", &mut errors, read_instant),
+        to: query.read("to", &mut errors, read_instant),
     };
-    if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
-        errors.add("from", "must not be after to");
-    }
+    check_order(filter.from, filter.to, &mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
     Ok((filter, page))
+}
+
+/// The parameter `event_type`.
+pub(super) fn read_event_type(text: &str) -> Result<String, String> {
+    match is_event_type(text) {
+        true => Ok(text.to_owned()),
+        false => Err("must be an event type, for example call.completed".to_owned()),
+    }
+}
+
+/// Notes a range that ends before it begins.
+pub(super) fn check_order(from: Option<UnixMillis>, to: Option<UnixMillis>, errors: &mut Errors) {
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        errors.add("from", "must not be after to");
+    }
 }
 
 /// `503` or `5xx` as a range, both ends included.

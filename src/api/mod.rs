@@ -6,7 +6,10 @@
 
 pub mod auth;
 pub mod body;
+pub mod condition;
 pub mod docs;
+pub mod event_batch;
+pub mod event_input;
 pub mod event_types;
 pub mod events;
 pub mod health;
@@ -20,6 +23,7 @@ pub mod pagination;
 pub mod problem;
 pub mod routes;
 pub mod server;
+pub mod webhook_actions;
 pub mod webhook_input;
 pub mod webhook_view;
 pub mod webhooks;
@@ -117,6 +121,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         tracing::error!(%error, "blocking work of the api failed");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })
+}
+
+/// The answer to everything that sends again.
+#[derive(serde::Serialize)]
+struct Queued {
+    /// So many deliveries are pending now.
+    deliveries: usize,
 }
 
 /// For answers that hold a key or a secret: nobody on the way may keep them.

@@ -3,8 +3,9 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 
-use super::input::Errors;
+use super::input::{Errors, NOT_AN_INSTANT};
 use super::problem::ErrorCode;
+use crate::domain::time::UnixMillis;
 use crate::store::PageRequest;
 
 const DEFAULT_LIMIT: usize = 50;
@@ -77,6 +78,11 @@ impl Query {
             errors.add(name, format!("unknown parameter; {known}"));
         }
     }
+}
+
+/// A parameter that is an instant.
+pub fn read_instant(text: &str) -> Result<UnixMillis, String> {
+    UnixMillis::parse_rfc3339(text).ok_or_else(|| NOT_AN_INSTANT.to_owned())
 }
 
 /// Which page is asked for.

@@ -63,8 +63,9 @@ error_codes! {
         "The route exists, but not with this method; the `Allow` header lists those that it has.";
     RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The body came too slowly",
         "The body did not arrive in time. Send it again over a faster connection.";
-    Conflict, "conflict", CONFLICT, "Changed at the same time",
-        "Others changed the same object again and again meanwhile. Read it and try once more.";
+    Conflict, "conflict", CONFLICT, "Not in this state",
+        "The object is not in a state that allows this, it exists already, or others changed it meanwhile; `detail` \
+         says which.";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The body exceeds the limit that `detail` names. Nothing was stored.";
     UnsupportedEncoding, "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not read",
@@ -81,6 +82,8 @@ error_codes! {
         "The event type is not registered; GET /v1/event-types lists those that are.";
     ReservedEventType, "reserved_event_type", UNPROCESSABLE_ENTITY, "The event type can't be published",
         "Operational events are made by the engine alone.";
+    SchemaViolation, "schema_violation", UNPROCESSABLE_ENTITY, "The data does not fit its type's schema",
+        "`data` does not fit the JSON Schema of the event type; `errors` names each place.";
     IdempotencyKeyReused, "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used before",
         "The Idempotency-Key was used with another request within 24 hours. Use a new key for a new event.";
     InvalidCursor, "invalid_cursor", UNPROCESSABLE_ENTITY, "The cursor can't be read",
@@ -145,6 +148,7 @@ impl Problem {
         let same = errors.iter().all(|error| error.code == first);
         let code = if same { first } else { ErrorCode::ValidationFailed };
         let detail = match errors.as_slice() {
+            [only] if only.error.field.is_empty() => only.error.message.clone(),
             [only] => format!("{}: {}", only.error.field, only.error.message),
             _ => format!("{} fields are wrong; see errors", errors.len()),
         };
@@ -154,6 +158,11 @@ impl Problem {
     /// Its code.
     pub fn code(&self) -> ErrorCode {
         self.code
+    }
+
+    /// What happened this time.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Its bad fields.

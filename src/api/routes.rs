@@ -9,7 +9,10 @@ use actix_web::{HttpResponse, Resource, ResponseError, Route, guard, web};
 use super::auth::{Permission, authorize};
 use super::middleware::catch_panic;
 use super::problem::{ErrorCode, Problem};
-use super::{docs, event_types, events, health, keys, logs, openapi, organizations, webhooks};
+use super::{
+    condition, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations,
+    webhook_actions, webhooks,
+};
 
 /// One call of the API.
 pub struct RouteSpec {
@@ -45,6 +48,7 @@ routes! {
 
     GET    "/v1/webhooks/logs" Read logs::list;
     GET    "/v1/webhooks/logs/{delivery_id}" Read logs::read;
+    POST   "/v1/webhooks/logs/{delivery_id}/retry" Manage logs::retry;
 
     POST   "/v1/webhooks" Manage webhooks::create;
     GET    "/v1/webhooks" Read webhooks::list;
@@ -54,9 +58,20 @@ routes! {
     DELETE "/v1/webhooks/{webhook_id}" Manage webhooks::delete;
     GET    "/v1/webhooks/{webhook_id}/secret" Manage webhooks::read_secret;
     POST   "/v1/webhooks/{webhook_id}/secret/rotate" Manage webhooks::rotate_secret;
+    POST   "/v1/webhooks/{webhook_id}/test" Manage webhook_actions::test;
+    POST   "/v1/webhooks/{webhook_id}/recover" Manage webhook_actions::recover;
+    GET    "/v1/webhooks/{webhook_id}/health" Read condition::webhook;
 
     POST   "/v1/events" Publish events::publish;
+    POST   "/v1/events/batch" Publish event_batch::publish;
+    GET    "/v1/events" Read events::list;
+    GET    "/v1/events/{event_id}" Read events::read;
+    POST   "/v1/events/{event_id}/replay" Manage events::replay;
     GET    "/v1/event-types" Read event_types::list;
+    POST   "/v1/event-types" Manage event_types::create;
+    DELETE "/v1/event-types/{event_type}" Manage event_types::delete;
+
+    GET    "/v1/health" Read condition::organization;
 
     GET    "/health/live" Open health::live;
     GET    "/health/ready" Open health::ready;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::event_types::{can_be_asked_for, known_names};
+use super::event_types::KnownTypes;
 use super::input::{self, Errors, Fields, Given};
 use super::problem::ErrorCode;
 use super::webhook_view::MASK;
@@ -50,6 +50,8 @@ const READ_ONLY: [&str; 6] = ["id", "state", "created_at", "updated_at", "disabl
 
 /// What the rules of the deployment are.
 pub struct Rules<'a> {
+    /// Which event types can be asked for.
+    pub types: KnownTypes,
     /// Which URLs may be targets.
     pub target_policy: &'a TargetPolicy,
     /// Of the signature headers.
@@ -105,7 +107,8 @@ impl WebhookChanges {
         let changes = Self {
             url: None,
             secret: None,
-            events: fields.read("events", errors, read_events),
+            events: fields
+                .read("events", errors, |value, path, errors| read_events(value, path, &rules.types, errors)),
             active: fields.read("active", errors, input::boolean),
             filters: fields
                 .read("filters", errors, |value, path, errors| read_filters(value, path, errors).map(Some)),
@@ -236,7 +239,12 @@ pub(super) fn read_secret(value: &RawValue, path: &str, errors: &mut Errors) -> 
     Secret::parse_signing(text).map_err(|error| errors.add(path, error.to_string())).ok()
 }
 
-fn read_events(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Vec<EventPattern>> {
+fn read_events(
+    value: &RawValue,
+    path: &str,
+    types: &KnownTypes,
+    errors: &mut Errors,
+) -> Option<Vec<EventPattern>> {
     let items = input::array(MAX_PATTERNS)(value, path, errors)?;
     let mut patterns = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
@@ -244,8 +252,8 @@ fn read_events(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Vec<
         let Some(text) = input::string(item, &path, errors) else { continue };
         match EventPattern::parse(&text) {
             Err(error) => errors.add(path, error.to_string()),
-            Ok(pattern) if !can_be_asked_for(&pattern) => {
-                let message = format!("matches no event type; known are {}", known_names());
+            Ok(pattern) if !types.can_be_asked_for(&pattern) => {
+                let message = format!("matches no event type; known are {}", types.names());
                 errors.add_with_code(ErrorCode::UnknownEventType, path, message);
             }
             Ok(pattern) if patterns.contains(&pattern) => {}

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
+use super::event_types::KnownTypes;
 use super::input::{self, Errors, Fields};
 use super::pagination::{List, Query};
 use super::problem::{ErrorCode, Problem};
@@ -22,7 +23,7 @@ use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
 use crate::store::{EndpointStart, Store, StoreError};
 
-const WHAT: &str = "webhook";
+pub(super) const WHAT: &str = "webhook";
 /// How often a change is applied anew when others change the webhook at the same time.
 const UPDATE_TRIES: usize = 5;
 /// `overlap_seconds` of a rotation when none is given: a day.
@@ -31,14 +32,15 @@ const DEFAULT_OVERLAP_SECONDS: u64 = 86_400;
 const MAX_OVERLAP_SECONDS: u64 = 30 * 86_400;
 
 impl Api {
-    fn rules(&self) -> Rules<'_> {
+    fn rules(&self, organization_id: OrganizationId) -> Rules<'_> {
         Rules {
+            types: KnownTypes::new(&self.engine, organization_id),
             target_policy: &self.options.target_policy,
             signature_header_prefix: &self.options.signature_header_prefix,
         }
     }
 
-    async fn find_endpoint(
+    pub(super) async fn find_endpoint(
         &self,
         organization_id: OrganizationId,
         id: EndpointId,
@@ -83,7 +85,7 @@ pub async fn create(
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let mut errors = Errors::new();
     let fields = Fields::parse(&body, &mut errors)?;
-    let changes = WebhookChanges::read_new(fields, &api.rules(), &mut errors);
+    let changes = WebhookChanges::read_new(fields, &api.rules(organization_id), &mut errors);
     let id = EndpointId(api.engine.next_id());
     let secret = Secret::generate(&mut api.engine.rng());
     let endpoint = changes.create(blank(id, organization_id, secret, api.engine.now()), &mut errors);
@@ -139,7 +141,7 @@ pub async fn update(
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let mut errors = Errors::new();
     let fields = Fields::parse(&body, &mut errors)?;
-    let changes = WebhookChanges::read_change(fields, &api.rules(), &mut errors);
+    let changes = WebhookChanges::read_change(fields, &api.rules(organization_id), &mut errors);
     errors.into_result()?;
     let now = api.engine.now();
     let changed = change(&api, organization_id, id, now, move |endpoint| {
@@ -203,7 +205,7 @@ pub async fn rotate_secret(
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let mut errors = Errors::new();
-    let mut fields = Fields::parse(if body.is_empty() { b"{}" } else { &body }, &mut errors)?;
+    let mut fields = Fields::parse(input::or_empty_object(&body), &mut errors)?;
     let secret = fields.read("secret", &mut errors, read_secret_field).into_option();
     let overlap = input::whole_number(0..=MAX_OVERLAP_SECONDS);
     let overlap = fields.read("overlap_seconds", &mut errors, overlap).into_option();
@@ -269,5 +271,8 @@ fn change_in_store(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Problem::new(ErrorCode::Conflict, ErrorCode::Conflict.help()))
+    Err(Problem::new(
+        ErrorCode::Conflict,
+        "others changed it again and again meanwhile; read it and try once more",
+    ))
 }

@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("DELETE", "/v1/organizations/{organization_id}/keys/{key_id}", &["admin", "owner"]),
     ("GET", "/v1/webhooks/logs", &["viewer", "manager", "owner"]),
     ("GET", "/v1/webhooks/logs/{delivery_id}", &["viewer", "manager", "owner"]),
+    ("POST", "/v1/webhooks/logs/{delivery_id}/retry", &["manager", "owner"]),
     ("POST", "/v1/webhooks", &["manager", "owner"]),
     ("GET", "/v1/webhooks", &["viewer", "manager", "owner"]),
     ("GET", "/v1/webhooks/{webhook_id}", &["viewer", "manager", "owner"]),
@@ -26,8 +27,18 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("DELETE", "/v1/webhooks/{webhook_id}", &["manager", "owner"]),
     ("GET", "/v1/webhooks/{webhook_id}/secret", &["manager", "owner"]),
     ("POST", "/v1/webhooks/{webhook_id}/secret/rotate", &["manager", "owner"]),
+    ("POST", "/v1/webhooks/{webhook_id}/test", &["manager", "owner"]),
+    ("POST", "/v1/webhooks/{webhook_id}/recover", &["manager", "owner"]),
+    ("GET", "/v1/webhooks/{webhook_id}/health", &["viewer", "manager", "owner"]),
     ("POST", "/v1/events", &["publisher", "owner"]),
+    ("POST", "/v1/events/batch", &["publisher", "owner"]),
+    ("GET", "/v1/events", &["viewer", "manager", "owner"]),
+    ("GET", "/v1/events/{event_id}", &["viewer", "manager", "owner"]),
+    ("POST", "/v1/events/{event_id}/replay", &["manager", "owner"]),
     ("GET", "/v1/event-types", &["viewer", "manager", "owner"]),
+    ("POST", "/v1/event-types", &["manager", "owner"]),
+    ("DELETE", "/v1/event-types/{event_type}", &["manager", "owner"]),
+    ("GET", "/v1/health", &["viewer", "manager", "owner"]),
     ("GET", "/health/live", &["open"]),
     ("GET", "/health/ready", &["open"]),
     ("GET", "/metrics", &["open"]),
@@ -42,6 +53,7 @@ fn allowed(route: &RouteSpec) -> &'static [&'static str] {
 struct Tenant {
     organization: String,
     webhook: String,
+    event: String,
     delivery: String,
     spare_key_id: String,
     keys: Vec<(Role, String)>,
@@ -56,16 +68,18 @@ impl Tenant {
         }
         let owner = &keys[3].1;
         let webhook = world.webhook(owner, json!({"url": "https://example.com/hook"})).await;
+        world.post(owner, "/v1/event-types", json!({"name": own_type(&organization)})).await.ok(201);
         let event = json!({"event_type": "call.completed", "data": {}});
-        assert_eq!(world.post(owner, "/v1/events", event).await.ok(202)["deliveries"], 1);
-        let logs = world.get(owner, "/v1/webhooks/logs").await.ok(200);
-        let delivery = logs["data"][0]["id"].as_str().unwrap().to_owned();
+        let event = world.post(owner, "/v1/events", event).await.ok(202);
+        assert_eq!(event["deliveries"], 1);
+        let delivery = world.delivered(owner).await;
         let spare = json!({"name": "spare", "role": "viewer"});
         let spare = world.post(ADMIN, &format!("/v1/organizations/{organization}/keys"), spare).await.ok(201);
         let spare_key_id = spare["id"].as_str().unwrap().to_owned();
         Self {
             organization,
             webhook: webhook.rsplit_once('/').unwrap().1.to_owned(),
+            event: event["id"].as_str().unwrap().to_owned(),
             delivery,
             spare_key_id,
             keys,
@@ -76,6 +90,8 @@ impl Tenant {
         pattern
             .replace("{organization_id}", &self.organization)
             .replace("{webhook_id}", &self.webhook)
+            .replace("{event_id}", &self.event)
+            .replace("{event_type}", &own_type(&self.organization))
             .replace("{delivery_id}", &self.delivery)
             .replace("{key_id}", &self.spare_key_id)
     }
@@ -85,12 +101,20 @@ impl Tenant {
     }
 }
 
+/// An event type's name that no other organization has.
+fn own_type(organization: &str) -> String {
+    format!("invoice.{organization}")
+}
+
 fn body_for(route: &RouteSpec) -> &'static str {
     match (route.method.as_str(), route.path) {
         ("POST", "/v1/organizations") => r#"{"name":"another"}"#,
         ("POST", "/v1/organizations/{organization_id}/keys") => r#"{"name":"k","role":"viewer"}"#,
         ("POST", "/v1/webhooks") => r#"{"url":"https://example.com/"}"#,
         ("POST", "/v1/events") => r#"{"event_type":"call.completed","data":{}}"#,
+        ("POST", "/v1/events/batch") => r#"[{"event_type":"call.completed","data":{}}]"#,
+        ("POST", "/v1/event-types") => r#"{"name":"invoice.sent"}"#,
+        ("POST", "/v1/webhooks/{webhook_id}/recover") => r#"{"since":"2024-12-16T10:00:00Z"}"#,
         ("PUT" | "PATCH", _) => r#"{"timeout":7}"#,
         _ => "",
     }
@@ -174,6 +198,8 @@ async fn what_belongs_to_another_organization_is_answered_as_if_it_did_not_exist
             .path
             .replace("{organization_id}", "org_0000000000001")
             .replace("{webhook_id}", "wh_0000000000001")
+            .replace("{event_id}", "msg_0000000000001")
+            .replace("{event_type}", "no.such_type")
             .replace("{delivery_id}", "dlv_0000000000001")
             .replace("{key_id}", "key_0000000000001");
         let of_missing = world.call(stranger.owner(), method, &missing, body_for(route)).await;

@@ -195,6 +195,19 @@ impl World {
         self.key(&organization, "owner").await
     }
 
+    /// The id of the newest delivery, once it is no longer pending.
+    pub async fn delivered(&self, key: &str) -> String {
+        for _ in 0..400 {
+            let logs = self.get(key, "/v1/webhooks/logs?limit=1").await.ok(200);
+            let row = &logs["data"][0];
+            if row["status"] != "pending" {
+                return row["id"].as_str().unwrap().to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("still pending")
+    }
+
     /// A new webhook's path.
     pub async fn webhook(&self, key: &str, body: Value) -> String {
         let created = self.post(key, "/v1/webhooks", body).await.ok(201);

@@ -7,6 +7,7 @@ mod simulation;
 
 use std::time::Duration;
 
+use ringback::actors::messages::RetireRequest;
 use ringback::domain::attempt::AttemptError;
 use ringback::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use ringback::domain::endpoint::RateLimit;
@@ -538,4 +539,20 @@ fn events_older_than_they_are_kept_are_removed_and_pending_ones_stay() {
     let kept = deliveries(&world, 1).len();
     assert_eq!(kept, pending, "an event is kept as long as one of its deliveries is pending");
     assert!(kept < 1_200);
+}
+
+#[test]
+fn a_supervisor_that_asks_to_retire_stays_when_more_was_sent_to_it_meanwhile() {
+    let world = World::new();
+    world.endpoint(1, |_| (Duration::from_secs(2), Ok(200)));
+    world.live(async |life| {
+        life.publish("call.completed", DATA).await;
+        pass(Duration::from_secs(1)).await;
+        // as if it had asked before the delivery reached it, and was heard after
+        let stale = RetireRequest { endpoint_id: EndpointId(1), received: 0, due_at: None };
+        life.actors.router().send(stale).await.unwrap();
+        pass(Duration::from_secs(10)).await;
+        assert_eq!(count(&world, 1, DeliveryStatus::Success), 1);
+    });
+    assert_eq!(world.seen(1).len(), 1);
 }

@@ -10,6 +10,7 @@ mod operation;
 mod organizations;
 mod schemas;
 mod schemas_events;
+mod schemas_health;
 mod schemas_webhooks;
 mod system;
 mod webhooks;

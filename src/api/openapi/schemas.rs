@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operation::schema_ref;
-use super::{schemas_events, schemas_webhooks};
+use super::{schemas_events, schemas_health, schemas_webhooks};
 use crate::api::problem::ErrorCode;
 use crate::domain::organization::Role;
 
@@ -23,6 +23,7 @@ pub const EVENT_ID: &str = "msg_01jf7k2m3n4p7";
 /// All of them.
 pub fn all() -> Map<String, Value> {
     let lists = [
+        schemas_health::schemas(),
         schemas_webhooks::schemas(),
         schemas_events::schemas(),
         vec![
@@ -34,6 +35,12 @@ pub fn all() -> Map<String, Value> {
             ("CreatedApiKey", api_key(true)),
             ("NewApiKey", new_api_key()),
             ("ApiKeyList", list_of("ApiKey")),
+            (
+                "Queued",
+                output(
+                    json!({"deliveries": {"type": "integer", "minimum": 0, "description": "So many are pending now"}}),
+                ),
+            ),
             ("Status", output(json!({"status": {"const": "ok"}}))),
         ],
     ];
@@ -53,6 +60,8 @@ pub fn parameters() -> Value {
         "webhook_id": path("webhook_id", "wh", WEBHOOK_ID, "The webhook's id"),
         "delivery_id": path("delivery_id", "dlv", DELIVERY_ID, "The delivery's id"),
         "event_id": path("event_id", "msg", EVENT_ID, "The event's id"),
+        "event_type": {"name": "event_type", "in": "path", "required": true, "description": "The event type's name",
+            "schema": event_type(), "example": "invoice.paid"},
         "limit": query("limit", "How many rows at most", json!({"type": "integer", "minimum": 1, "maximum": 200, "default": 50})),
         "cursor": query("cursor", "`next_cursor` of the page before, as it is; only with the same list", json!({"type": "string", "maxLength": 64})),
     })
@@ -125,7 +134,8 @@ fn name() -> Value {
     })
 }
 
-fn problem() -> Value {
+/// What every error is answered with.
+pub fn problem() -> Value {
     let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     let error = json!({
         "type": "object",

@@ -21,7 +21,21 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("LogDetail", detail()),
         ("Attempt", attempt()),
         ("EventType", event_type_view()),
-        ("EventTypeList", list_of("EventType")),
+        ("EventTypes", event_types()),
+        ("NewEventType", new_event_type()),
+        ("EventRow", output(event_row())),
+        ("EventList", list_of("EventRow")),
+        ("EventDetail", event_detail()),
+        ("Replay", input(json!({"webhook_id": webhook_id_or_null()}), &[])),
+        ("Batch", json!({"type": "array", "maxItems": 1_000, "items": schema_ref("NewEvent")})),
+        (
+            "BatchAnswer",
+            output(
+                json!({"data": {"type": "array", "items": schema_ref("BatchItem"), "description": "In the order sent"}}),
+            ),
+        ),
+        ("BatchItem", json!({"anyOf": [schema_ref("PublishedEvent"), schema_ref("BatchRefusal")]})),
+        ("BatchRefusal", batch_refusal()),
     ]
 }
 
@@ -58,7 +72,7 @@ fn delivered() -> Value {
 }
 
 /// The names of an attempt's errors.
-fn error() -> Value {
+pub fn error() -> Value {
     let mut names: Vec<Value> = AttemptError::ALL.iter().map(|error| json!(error.as_str())).collect();
     names.push(Value::Null);
     json!({"type": ["string", "null"], "enum": names, "description": "Why there was no answer"})
@@ -69,7 +83,8 @@ pub fn status() -> Value {
     json!({"type": "string", "enum": DeliveryStatus::ALL.map(DeliveryStatus::as_str)})
 }
 
-fn response_code() -> Value {
+/// What a receiver answered.
+pub fn response_code() -> Value {
     json!({"type": ["integer", "null"], "minimum": 100, "maximum": 999, "description": "What the receiver answered"})
 }
 
@@ -113,10 +128,76 @@ fn attempt() -> Value {
 fn event_type_view() -> Value {
     output(json!({
         "name": event_type(),
+        "kind": {"type": "string", "enum": ["built_in", "operational", "own"], "description": "`built_in`: every organization has it; \
+            `operational`: made by the engine, can be asked for by name; `own`: of this organization"},
         "description": {"type": "string", "description": "When it happens"},
         "sample": {"type": ["object", "null"], "description": "A realistic `data`"},
-        "built_in": {"type": "boolean", "description": "Whether every organization has it"},
+        "schema": {"type": ["object", "null"], "description": "A JSON Schema that `data` must fit; own types can have one"},
+        "created_at": instant_or_null("Of own types"),
     }))
+}
+
+fn event_types() -> Value {
+    let mut list = list_of("EventType");
+    list["properties"]["data"]["description"] = json!("What can be published");
+    list["properties"]["operational"] = json!({"type": "array", "items": schema_ref("EventType"), "description": "What the engine itself publishes"});
+    list["required"] = json!(["data", "next_cursor", "operational"]);
+    list
+}
+
+fn new_event_type() -> Value {
+    let description = json!({"type": ["string", "null"], "maxLength": 500, "description": "When it happens"});
+    let schema = json!({
+        "type": ["object", "null"],
+        "description": "A JSON Schema that `data` must fit; it must stand alone. Its first example that is an object is the sample",
+    });
+    input(json!({"name": event_type(), "description": description, "schema": schema}), &["name"])
+}
+
+fn event_row() -> Value {
+    json!({
+        "id": id("msg"),
+        "event_type": event_type(),
+        "timestamp": instant("When it happened"),
+        "created_at": instant("When it was accepted"),
+        "delivery_count": {"type": "integer", "minimum": 0, "description": "How many webhooks it goes to, by replays as well"},
+    })
+}
+
+fn event_detail() -> Value {
+    let mut fields = event_row();
+    fields["payload"] = schema_ref("DeliveredEvent");
+    fields["deliveries"] = json!({"type": "array", "items": schema_ref("LogRow")});
+    output(fields)
+}
+
+fn webhook_id_or_null() -> Value {
+    let mut schema = id("wh");
+    schema["type"] = json!(["string", "null"]);
+    schema["description"] = json!("To this webhook. Absent: to each that has a delivery of it");
+    schema
+}
+
+fn batch_refusal() -> Value {
+    let problem = super::schemas::problem();
+    let error = json!({
+        "code": problem["properties"]["code"], "detail": problem["properties"]["detail"],
+        "errors": problem["properties"]["errors"],
+    });
+    output(json!({"error": output(error)}))
+}
+
+/// A row of the list of events, as an example.
+pub fn event_row_example() -> Value {
+    json!({"id": EVENT_ID, "event_type": "call.completed", "timestamp": AT, "created_at": AT, "delivery_count": 1})
+}
+
+/// An event with its deliveries, as an example.
+pub fn event_detail_example() -> Value {
+    let mut event = event_row_example();
+    event["payload"] = delivered_example();
+    event["deliveries"] = json!([row_example()]);
+    event
 }
 
 /// An answer to a published event, as an example.
@@ -147,7 +228,7 @@ pub fn detail_example() -> Value {
 /// An event type, as an example.
 pub fn event_type_example() -> Value {
     json!({
-        "name": "call.recording_ready", "description": "Call recording is available for download",
-        "sample": {"id": "call_123456789", "call_id": "call_123456789", "format": "mp3"}, "built_in": true,
+        "name": "invoice.paid", "kind": "own", "description": "An invoice was paid", "sample": {"amount": 45.2},
+        "schema": {"type": "object", "required": ["amount"], "examples": [{"amount": 45.2}]}, "created_at": AT,
     })
 }

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::operation::{Answer, Operation};
-use crate::api::problem::ErrorCode::{Internal, NotFound, Unavailable};
+use super::schemas_health;
+use crate::api::problem::ErrorCode::{Internal, NotFound, Unavailable, ValidationFailed};
 
 const TAG: &str = "System";
 
@@ -14,7 +15,14 @@ pub fn operations() -> Vec<Operation> {
     let mut document = Answer::text("application/json", "An OpenAPI 3.1 document", "");
     document.content = Some(("application/json", json!({"type": "object"}), json!({"openapi": "3.1.0"})));
     let page = Answer::text("text/html", "A page to read", "<!DOCTYPE html>");
+    let health = Answer::json(200, "How it fares", "OrganizationHealth", schemas_health::organization_example());
     vec![
+        Operation::new(("GET", "/v1/health"), "readHealth", "Webhooks", health)
+            .about(
+                "See how the organization fares",
+                "Its webhooks by state, what waits, and success rate and latencies over an hour and a day.",
+            )
+            .errors(&[ValidationFailed]),
         Operation::new(("GET", "/health/live"), "live", TAG, ok("The process answers"))
             .about("Is it alive?", "For a liveness probe: says nothing about the database.")
             .errors(&[Internal]),

@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 
 use super::operation::{Answer, Operation, location};
-use super::schemas::page;
+use super::schemas::{AT, DELIVERY_ID, page};
+use super::schemas_health;
 use super::schemas_webhooks::{SECRET, example};
-use crate::api::problem::ErrorCode::{Conflict, HttpsRequired, UnknownEventType, UrlForbidden};
+use crate::api::problem::ErrorCode::{
+    Conflict, HttpsRequired, Overloaded, UnknownEventType, UrlForbidden, ValidationFailed,
+};
 
 const TAG: &str = "Webhooks";
 const ALL: &str = "/v1/webhooks";
@@ -13,7 +16,7 @@ const ONE: &str = "/v1/webhooks/{webhook_id}";
 
 /// What is written down about them.
 pub fn operations() -> Vec<Operation> {
-    [resource(), secrets()].concat()
+    [resource(), secrets(), actions()].concat()
 }
 
 fn new_examples() -> Vec<(&'static str, Value)> {
@@ -119,5 +122,33 @@ fn secrets() -> Vec<Operation> {
             ],
         )
         .errors(&[Conflict]),
+    ]
+}
+
+fn actions() -> Vec<Operation> {
+    let tested = json!({
+        "status": "success", "response_code": 200, "duration_ms": 48, "response_body": "ok", "error": null, "delivery_id": DELIVERY_ID,
+    });
+    let health = Answer::json(200, "How it fares", "WebhookHealth", schemas_health::webhook_example());
+    vec![
+        Operation::new(("POST", "/v1/webhooks/{webhook_id}/test"), "testWebhook", TAG, Answer::json(200, "What came of it", "TestResult", tested))
+            .about("Send a test", "A real signed sample, now and once, whether or not the webhook is active, paused or limited in its rate. It is in \
+                the logs. A receiver that refuses is no error of this call: see `status`. No body is as good as an empty object.")
+            .optional_body("Test", vec![("A completed call", json!({})), ("Another type", json!({"event_type": "call.missed"}))])
+            .errors(&[Overloaded, UnknownEventType]),
+        Operation::new(
+            ("POST", "/v1/webhooks/{webhook_id}/recover"),
+            "recoverWebhook",
+            TAG,
+            Answer::json(202, "Queued again", "Queued", json!({"deliveries": 17})),
+        )
+        .about("Send again what failed", "Queues every failed delivery that was created in a range of time, for example after the receiver was down.")
+        .body("Recovery", vec![
+            ("Since an instant", json!({"since": "2024-12-16T08:00:00Z"})),
+            ("A range", json!({"since": "2024-12-16T08:00:00Z", "until": AT, "status": "failed"})),
+        ]),
+        Operation::new(("GET", "/v1/webhooks/{webhook_id}/health"), "readWebhookHealth", TAG, health)
+            .about("See how a webhook fares", "Its state, what waits for it, and its success rate and latencies over an hour and a day.")
+            .errors(&[ValidationFailed]),
     ]
 }

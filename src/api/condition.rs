@@ -1,0 +1,223 @@
+//! How a webhook, and how an organization fares: `/v1/webhooks/{id}/health`, `/v1/health`.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::auth::Tenant;
+use super::input::Errors;
+use super::pagination::Query;
+use super::problem::Problem;
+use super::webhooks::WHAT;
+use super::{Api, path_id};
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
+use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::time::UnixMillis;
+use crate::store::{Store, StoreError, StoreResult};
+
+/// Finished deliveries that rates and latencies are made of: the newest of a period. Larger: the call reads
+/// longer for figures that hardly change.
+const MAX_SAMPLES: usize = 10_000;
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[derive(Serialize)]
+struct WebhookHealthView {
+    state: EndpointState,
+    breaker: BreakerView,
+    /// Since when it fails without one success.
+    failing_since: Option<UnixMillis>,
+    pending: u64,
+    oldest_pending_at: Option<UnixMillis>,
+    last_1h: PeriodView,
+    last_24h: PeriodView,
+}
+
+#[derive(Serialize)]
+struct BreakerView {
+    /// `closed` or `open`.
+    state: &'static str,
+    /// While it is open: when its single probe is due.
+    probe_at: Option<UnixMillis>,
+}
+
+#[derive(Serialize)]
+struct OrganizationHealthView {
+    /// How many are in each state.
+    webhooks: StatesView,
+    backlog: BacklogView,
+    last_1h: PeriodView,
+    last_24h: PeriodView,
+}
+
+#[derive(Serialize)]
+struct StatesView {
+    healthy: u64,
+    failing: u64,
+    paused: u64,
+    disabled: u64,
+}
+
+impl From<EndpointStates> for StatesView {
+    fn from(states: EndpointStates) -> Self {
+        let EndpointStates { healthy, failing, paused, disabled } = states;
+        Self { healthy, failing, paused, disabled }
+    }
+}
+
+#[derive(Serialize)]
+struct BacklogView {
+    pending: u64,
+    oldest_pending_at: Option<UnixMillis>,
+}
+
+impl From<PendingStats> for BacklogView {
+    fn from(stats: PendingStats) -> Self {
+        let PendingStats { pending, oldest_pending_at } = stats;
+        Self { pending, oldest_pending_at }
+    }
+}
+
+/// The deliveries that were created in a period and have succeeded or failed, [`MAX_SAMPLES`] at most.
+#[derive(Debug, PartialEq, Serialize)]
+struct PeriodView {
+    deliveries: usize,
+    /// From 0 to 1; `null` when there are none.
+    success_rate: Option<f64>,
+    /// How long their last attempts took, those included that were not answered.
+    latency_ms: LatencyView,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct LatencyView {
+    p50: Option<u64>,
+    p95: Option<u64>,
+    p99: Option<u64>,
+}
+
+impl PeriodView {
+    fn new(finished: &[FinishedDelivery]) -> Self {
+        let deliveries = finished.len();
+        let succeeded = finished.iter().filter(|delivery| delivery.status == DeliveryStatus::Success).count();
+        let mut durations: Vec<u64> = finished.iter().map(|delivery| delivery.last_duration_ms).collect();
+        durations.sort_unstable();
+        Self {
+            deliveries,
+            success_rate: (deliveries > 0).then(|| succeeded as f64 / deliveries as f64),
+            latency_ms: LatencyView {
+                p50: percentile(&durations, 50),
+                p95: percentile(&durations, 95),
+                p99: percentile(&durations, 99),
+            },
+        }
+    }
+}
+
+/// The smallest value that so many percent do not exceed (nearest rank).
+fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+/// The last hour and the last day of a webhook, or of the organization.
+fn periods(
+    store: &dyn Store,
+    organization_id: OrganizationId,
+    endpoint_id: Option<EndpointId>,
+    now: UnixMillis,
+) -> StoreResult<[PeriodView; 2]> {
+    let period = |length: Duration| {
+        let finished = store.recent_deliveries(organization_id, endpoint_id, now - length, MAX_SAMPLES)?;
+        Ok::<_, StoreError>(PeriodView::new(&finished))
+    };
+    Ok([period(HOUR)?, period(DAY)?])
+}
+
+fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
+    let mut errors = Errors::new();
+    Query::parse(request.query_string(), &mut errors).finish(&mut errors);
+    errors.into_result()
+}
+
+/// `GET /v1/webhooks/{id}/health`.
+pub async fn webhook(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    no_parameters(&request)?;
+    let now = api.engine.now();
+    let view = api.store(move |store| {
+        let Some(found) = store.endpoint(organization_id, id)? else { return Ok(None) };
+        let pending = store.pending(organization_id, Some(id))?;
+        let [last_1h, last_24h] = periods(store, organization_id, Some(id), now)?;
+        let probe_at = found.health.probe_at;
+        Ok(Some(WebhookHealthView {
+            state: EndpointState::of(&found.endpoint, Some(&found.health)),
+            breaker: BreakerView { state: if probe_at.is_some() { "open" } else { "closed" }, probe_at },
+            failing_since: found.health.failing_since,
+            pending: pending.pending,
+            oldest_pending_at: pending.oldest_pending_at,
+            last_1h,
+            last_24h,
+        }))
+    });
+    let view = view.await?.ok_or_else(|| Problem::no_such(WHAT))?;
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// `GET /v1/health`.
+pub async fn organization(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    no_parameters(&request)?;
+    let now = api.engine.now();
+    let view = api.store(move |store| {
+        let [last_1h, last_24h] = periods(store, organization_id, None, now)?;
+        Ok(OrganizationHealthView {
+            webhooks: store.endpoint_states(organization_id)?.into(),
+            backlog: store.pending(organization_id, None)?.into(),
+            last_1h,
+            last_24h,
+        })
+    });
+    Ok(HttpResponse::Ok().json(view.await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finished(status: DeliveryStatus, last_duration_ms: u64) -> FinishedDelivery {
+        FinishedDelivery { status, finished_at: UnixMillis(0), last_duration_ms }
+    }
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let hundred: Vec<u64> = (1..=100).collect();
+        assert_eq!([50, 95, 99].map(|percent| percentile(&hundred, percent)), [Some(50), Some(95), Some(99)]);
+        assert_eq!([50, 95, 99].map(|percent| percentile(&[7], percent)), [Some(7); 3]);
+        assert_eq!([50, 95, 99].map(|percent| percentile(&[1, 9], percent)), [Some(1), Some(9), Some(9)]);
+        assert_eq!(percentile(&[], 50), None);
+    }
+
+    #[test]
+    fn nothing_delivered_has_no_rate_and_no_latency() {
+        let view = PeriodView::new(&[]);
+        assert_eq!((view.deliveries, view.success_rate), (0, None));
+        assert_eq!(view.latency_ms, LatencyView { p50: None, p95: None, p99: None });
+    }
+
+    #[test]
+    fn the_rate_counts_successes_among_all_that_ended() {
+        let failed = finished(DeliveryStatus::Failed, 10_000);
+        let view = PeriodView::new(&[finished(DeliveryStatus::Success, 5), failed, failed, failed]);
+        assert_eq!((view.deliveries, view.success_rate), (4, Some(0.25)));
+        assert_eq!(view.latency_ms.p50, Some(10_000));
+    }
+}

@@ -1,0 +1,156 @@
+//! `POST /v1/events/batch`: many events in one request and one commit.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::auth::Tenant;
+use super::body::read_large_body;
+use super::event_input::EventReader;
+use super::events::{IDEMPOTENCY_KEY, PublishedView, refusal};
+use super::input::{self, Errors};
+use super::problem::{ErrorCode, Problem};
+use super::{Api, blocking};
+use crate::actors::handle::{Publication, PublishError};
+use crate::domain::event::MAX_BODY_BYTES;
+use crate::domain::filter::FieldError;
+
+/// Events in one request. More: one commit holds up all others for longer.
+const MAX_EVENTS: usize = 1_000;
+/// Of the request as a whole: no more than one event may have.
+const MAX_BATCH_BYTES: usize = MAX_BODY_BYTES;
+const NDJSON: &str = "application/x-ndjson";
+
+/// One for each item of the request, in its order.
+#[derive(Serialize)]
+struct BatchView {
+    data: Vec<ItemView>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ItemView {
+    Accepted(PublishedView),
+    Refused { error: ItemError },
+}
+
+#[derive(Serialize)]
+struct ItemError {
+    code: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+}
+
+impl From<&Problem> for ItemView {
+    fn from(problem: &Problem) -> Self {
+        let error = ItemError {
+            code: problem.code().as_str(),
+            detail: problem.detail().to_owned(),
+            errors: problem.errors().to_vec(),
+        };
+        Self::Refused { error }
+    }
+}
+
+/// `POST /v1/events/batch`: an array, or one event a line. Answered after the commit; what is wrong with one
+/// item is said in its place, and the others are stored.
+pub async fn publish(
+    request: HttpRequest,
+    payload: web::Payload,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    // its share of the memory is held until the events are stored
+    let body = read_large_body(&request, payload, MAX_BATCH_BYTES, &api.bodies).await?;
+    let bytes = body.bytes.clone();
+    let is_ndjson = is_ndjson(&request);
+    let mut errors = Errors::new();
+    if request.headers().contains_key(IDEMPOTENCY_KEY) {
+        // to pass over it in silence would let a repeated batch be stored twice
+        errors.add("Idempotency-Key", "a batch can't have one; send the events one by one to POST /v1/events");
+    }
+    let reader = api.event_reader(organization_id);
+    let inline = reader.may_read_inline(bytes.len());
+    let read = move || read_batch(&bytes, is_ndjson, errors, &reader);
+    let items = if inline { read() } else { blocking(read).await? }?;
+    let mut refused = Vec::with_capacity(items.len());
+    let mut publications = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Ok(publication) => {
+                publications.push(publication);
+                refused.push(None);
+            }
+            Err(problem) => refused.push(Some(problem)),
+        }
+    }
+    let mut accepted = publish_all(&api, publications).await?.into_iter();
+    let mut data = Vec::with_capacity(refused.len());
+    for refused in refused {
+        // there are as many answers as events
+        let lost = || Problem::new(ErrorCode::Internal, ErrorCode::Internal.help());
+        data.push(match refused {
+            Some(problem) => ItemView::from(&problem),
+            None => accepted.next().ok_or_else(lost)?,
+        });
+    }
+    Ok(HttpResponse::Accepted().json(BatchView { data }))
+}
+
+/// All of them in one commit: what keeps one of them out of the database keeps out all, and is the answer.
+async fn publish_all(api: &Api, publications: Vec<Publication>) -> Result<Vec<ItemView>, Problem> {
+    if publications.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers = api.engine.publish_all(publications).await.map_err(refusal)?;
+    let views = answers.into_iter().map(|answer| match answer {
+        Ok(published) => Ok(ItemView::Accepted(PublishedView::from(published))),
+        Err(error @ PublishError::IdempotencyKeyReused) => Ok(ItemView::from(&refusal(error))),
+        Err(error) => Err(refusal(error)),
+    });
+    views.collect()
+}
+
+fn is_ndjson(request: &HttpRequest) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|text| text.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(NDJSON))
+}
+
+/// The events of a request, or what is wrong with each; an error when the whole can't be taken.
+fn read_batch(
+    body: &Bytes,
+    is_ndjson: bool,
+    mut errors: Errors,
+    reader: &EventReader,
+) -> Result<Vec<Result<Publication, Problem>>, Problem> {
+    let items: Vec<&[u8]> = match is_ndjson {
+        true => body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect(),
+        false => array_items(body, &mut errors)?,
+    };
+    if !(1..=MAX_EVENTS).contains(&items.len()) && errors.is_empty() {
+        errors.add("", format!("a batch holds 1 to {MAX_EVENTS} events, this has {}", items.len()));
+    }
+    errors.into_result()?;
+    Ok(items.into_iter().map(|item| reader.read(item, Errors::new())).collect())
+}
+
+/// Items stay raw text: how deep one nests is looked at when it is read, and is its own fault alone.
+fn array_items<'a>(body: &'a [u8], errors: &mut Errors) -> Result<Vec<&'a [u8]>, Problem> {
+    let text = input::utf8(body)?;
+    if text.trim_ascii_start().starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| input::invalid_json(&error))?;
+        return Ok(items.into_iter().map(|item| item.get().as_bytes()).collect());
+    }
+    let hint = format!("for one event a line, send the header Content-Type: {NDJSON}");
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(value) => errors.add("", format!("the body must be an array, not {}; {hint}", input::kind(value))),
+        Err(error) if error.is_eof() || !text.trim_ascii_start().starts_with('{') => {
+            return Err(input::invalid_json(&error));
+        }
+        Err(_) => errors.add("", format!("the body must be one JSON array; {hint}")),
+    }
+    Ok(Vec::new())
+}

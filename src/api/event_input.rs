@@ -1,0 +1,105 @@
+//! Reads one event, alone in a request or one of a batch.
+
+use serde_json::value::RawValue;
+
+use super::body::too_large;
+use super::event_types::KnownTypes;
+use super::input::{self, Errors, Fields};
+use super::problem::{ErrorCode, Problem};
+use crate::actors::handle::Publication;
+use crate::domain::event::{MAX_BODY_BYTES, body_overhead};
+use crate::domain::event_type_registry::{Registered, check_data};
+use crate::domain::ids::OrganizationId;
+use crate::domain::time::{UnixMillis, normalize_rfc3339};
+
+/// Larger bodies are read on a blocking thread; below, the switch of threads costs more than the reading.
+const INLINE_BYTES: usize = 64 * 1024;
+
+/// Reads the events that one request brings.
+#[derive(Clone)]
+pub struct EventReader {
+    /// The publisher's organization.
+    pub organization_id: OrganizationId,
+    /// What it may publish.
+    pub types: KnownTypes,
+    /// The time of events that bring none.
+    pub now: UnixMillis,
+}
+
+impl EventReader {
+    /// Whether so many bytes may be read on a worker. Not where a schema may have to be checked: how long that
+    /// takes is up to its author.
+    pub fn may_read_inline(&self, bytes: usize) -> bool {
+        bytes <= INLINE_BYTES && !self.types.has_own()
+    }
+
+    /// Reads `{event_type, data, timestamp?}`; `errors` are those of the request around it.
+    pub fn read(&self, text: &[u8], mut errors: Errors) -> Result<Publication, Problem> {
+        let mut fields = Fields::parse(text, &mut errors)?;
+        let event_type = fields.require("event_type", &mut errors, |value, path, errors| {
+            let name = input::string(value, path, errors)?;
+            self.lookup(&name, path, errors).map(|registered| (name, registered))
+        });
+        let data = fields.require("data", &mut errors, read_data);
+        let timestamp = fields.read("timestamp", &mut errors, read_timestamp).into_option();
+        fields.finish(&mut errors);
+        if let (Some((_, Registered::WithSchema(schema))), Some(data)) = (&event_type, data) {
+            for error in check_data(schema, data) {
+                errors.add_with_code(ErrorCode::SchemaViolation, error.field, error.message);
+            }
+        }
+        errors.into_result()?;
+        let (Some((event_type, _)), Some(data)) = (event_type, data) else {
+            // a required field that is missing is among the errors
+            return Err(Problem::input(Vec::new()));
+        };
+        let (timestamp, occurred_at) = timestamp.unwrap_or_else(|| (self.now.to_string(), self.now));
+        if data.get().len() + body_overhead(&event_type, &timestamp) > MAX_BODY_BYTES {
+            return Err(too_large(MAX_BODY_BYTES));
+        }
+        Ok(Publication {
+            organization_id: self.organization_id,
+            event_type,
+            timestamp,
+            occurred_at,
+            data: data.to_owned(),
+            idempotency: None,
+        })
+    }
+
+    fn lookup(&self, name: &str, path: &str, errors: &mut Errors) -> Option<Registered> {
+        match self.types.lookup(name) {
+            Registered::Operational => {
+                let message = "is made by the engine alone; it can be asked for, but not published";
+                errors.add_with_code(ErrorCode::ReservedEventType, path, message);
+                None
+            }
+            Registered::No => {
+                let message = format!("no such event type; known are {}", self.types.names());
+                errors.add_with_code(ErrorCode::UnknownEventType, path, message);
+                None
+            }
+            registered => Some(registered),
+        }
+    }
+}
+
+/// Receivers are promised an object.
+fn read_data<'a>(value: &'a RawValue, path: &str, errors: &mut Errors) -> Option<&'a RawValue> {
+    if !value.get().starts_with('{') {
+        errors.add(path, format!("expected an object, got {}", input::kind(value)));
+        return None;
+    }
+    Some(value)
+}
+
+fn read_timestamp(value: &RawValue, path: &str, errors: &mut Errors) -> Option<(String, UnixMillis)> {
+    let text = input::string(value, path, errors)?;
+    // an offset can push the first hours of year 0 before it, where RFC 3339 has no form
+    let normalized = normalize_rfc3339(&text).filter(|text| text.starts_with(|c: char| c.is_ascii_digit()));
+    let pair = normalized.zip(UnixMillis::parse_rfc3339(&text));
+    if pair.is_none() {
+        errors.add(path, input::NOT_AN_INSTANT);
+    }
+    pair
+}

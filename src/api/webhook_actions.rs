@@ -1,0 +1,216 @@
+//! What can be done with a webhook beside changing it: a test, and the recovery of a range of deliveries.
+
+use actix_web::rt;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::auth::Tenant;
+use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
+use super::event_types::{KnownTypes, sample};
+use super::input::{self, Errors, Fields};
+use super::problem::{ErrorCode, Problem};
+use super::webhooks::WHAT;
+use super::{Api, Queued, path_id};
+use crate::actors::handle::{EngineHandle, Publication, TestResult};
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use crate::domain::time::UnixMillis;
+use crate::store::{RequeueRange, Store, StoreResult};
+
+/// What a test sends unless it names another type.
+const DEFAULT_EVENT_TYPE: &str = "call.completed";
+/// Deliveries that one transaction queues again. Larger: publishers wait longer for their commits meanwhile.
+const RECOVERY_STEP: usize = 1_000;
+
+/// What came of a test.
+#[derive(Serialize)]
+struct TestView {
+    /// `success` or `failed`: there is no second attempt.
+    status: DeliveryStatus,
+    response_code: Option<u16>,
+    duration_ms: u64,
+    /// An excerpt.
+    response_body: Option<String>,
+    /// Why there was no answer.
+    error: Option<&'static str>,
+    delivery_id: DeliveryId,
+}
+
+impl From<TestResult> for TestView {
+    fn from(test: TestResult) -> Self {
+        let TestResult { delivery_id, is_success, result } = test;
+        let answer = result.answer.as_ref();
+        Self {
+            status: if is_success { DeliveryStatus::Success } else { DeliveryStatus::Failed },
+            response_code: answer.ok().map(|response| response.status),
+            duration_ms: result.duration.as_millis() as u64,
+            response_body: answer.ok().map(|response| String::from_utf8_lossy(&response.body).into_owned()),
+            error: answer.err().map(|error| error.as_str()),
+            delivery_id,
+        }
+    }
+}
+
+/// `POST /v1/webhooks/{id}/test {event_type?}`: a real signed sample, now and once; no body is as good as an
+/// empty object.
+pub async fn test(
+    request: HttpRequest,
+    payload: web::Payload,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let mut errors = Errors::new();
+    let mut fields = Fields::parse(input::or_empty_object(&body), &mut errors)?;
+    let event_type = fields.read("event_type", &mut errors, input::string).into_option();
+    let event_type = event_type.unwrap_or_else(|| DEFAULT_EVENT_TYPE.to_owned());
+    fields.finish(&mut errors);
+    let sample = sample(&api, organization_id, &event_type).await?;
+    if sample.is_none() {
+        let known = KnownTypes::new(&api.engine, organization_id).names();
+        let message = format!("no such event type; known are {known}");
+        errors.add_with_code(ErrorCode::UnknownEventType, "event_type", message);
+    }
+    errors.into_result()?;
+    let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
+    let now = api.engine.now();
+    let publication = Publication {
+        organization_id,
+        event_type,
+        timestamp: now.to_string(),
+        occurred_at: now,
+        data: sample.unwrap_or_default(),
+        idempotency: None,
+    };
+    let engine = api.engine.clone();
+    // a task of its own: what was sent is written down even when the client goes away meanwhile
+    let sent = rt::spawn(async move { engine.send_test(&endpoint, &publication).await });
+    let result = sent.await.map_err(|error| {
+        tracing::error!(webhook = %id, %error, "a test ended without a result");
+        Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
+    })?;
+    Ok(HttpResponse::Ok().json(TestView::from(result?)))
+}
+
+/// `POST /v1/webhooks/{id}/recover {since, until?, status?}`: answered when the last of them is queued again.
+pub async fn recover(
+    request: HttpRequest,
+    payload: web::Payload,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let now = api.engine.now();
+    let range = read_range(&body, now)?;
+    api.find_endpoint(organization_id, id).await?;
+    let engine = api.engine.clone();
+    // goes on when the client goes away meanwhile: half a recovery is worse than a whole one
+    let recovered = api.store(move |store| Ok(recover_range(store, &engine, organization_id, id, &range, now)));
+    Ok(HttpResponse::Accepted().json(Queued { deliveries: recovered.await?? }))
+}
+
+fn read_range(body: &[u8], now: UnixMillis) -> Result<RequeueRange, Problem> {
+    let mut errors = Errors::new();
+    let mut fields = Fields::parse(body, &mut errors)?;
+    let since = fields.require("since", &mut errors, input::instant);
+    let until = fields.read("until", &mut errors, input::instant).into_option().unwrap_or(now);
+    let status = fields.read("status", &mut errors, read_status).into_option();
+    fields.finish(&mut errors);
+    if since.is_some_and(|since| since >= until) {
+        errors.add("since", format!("must be before until, which is {until}"));
+    }
+    errors.into_result()?;
+    // an instant that is missing is among the errors
+    let since = since.ok_or_else(|| Problem::input(Vec::new()))?;
+    Ok(RequeueRange { since, until, status: status.unwrap_or(DeliveryStatus::Failed) })
+}
+
+fn read_status(value: &RawValue, path: &str, errors: &mut Errors) -> Option<DeliveryStatus> {
+    let text = input::string(value, path, errors)?;
+    let status = DeliveryStatus::parse(&text);
+    let status = status.filter(|status| matches!(status, DeliveryStatus::Failed | DeliveryStatus::Success));
+    if status.is_none() {
+        errors.add(path, "must be failed or success");
+    }
+    status
+}
+
+/// Step by step, so that other writes come in between. The engine hears of what was queued, also when the
+/// database fails halfway.
+fn recover_range(
+    store: &dyn Store,
+    engine: &EngineHandle,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    range: &RequeueRange,
+    now: UnixMillis,
+) -> Result<usize, Problem> {
+    let mut deliveries = 0;
+    let ended = requeue(store, organization_id, id, range, now, &mut deliveries);
+    if deliveries > 0 {
+        engine.work_added(organization_id, vec![id]);
+    }
+    match ended {
+        Err(error) if deliveries > 0 => {
+            tracing::warn!(webhook = %id, %error, deliveries, "a recovery ended halfway");
+            let detail = format!(
+                "the database is not available; {deliveries} deliveries are queued again, ask once more for the rest"
+            );
+            Err(Problem::new(ErrorCode::Unavailable, detail))
+        }
+        ended => Ok(ended.map(|()| deliveries)?),
+    }
+}
+
+fn requeue(
+    store: &dyn Store,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    range: &RequeueRange,
+    now: UnixMillis,
+    deliveries: &mut usize,
+) -> StoreResult<()> {
+    let mut after = None;
+    loop {
+        let page = store.requeue_endpoint(organization_id, id, range, after, RECOVERY_STEP, now)?;
+        *deliveries += page.deliveries;
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_734_345_045_007);
+
+    #[test]
+    fn a_range_reaches_until_now_and_holds_what_failed_unless_it_says_otherwise() {
+        let range = read_range(br#"{"since":"2024-12-16T10:00:00Z"}"#, NOW).unwrap();
+        assert_eq!((range.until, range.status), (NOW, DeliveryStatus::Failed));
+        let body = br#"{"since":"2024-12-16T10:00:00Z","until":"2024-12-16T10:30:00Z","status":"success"}"#;
+        let range = read_range(body, NOW).unwrap();
+        assert_eq!((range.until, range.status), (UnixMillis(1_734_345_000_000), DeliveryStatus::Success));
+    }
+
+    #[test]
+    fn every_bad_field_of_a_range_is_named_at_once() {
+        let problem =
+            read_range(br#"{"since":1,"until":"x","status":"pending","dry_run":true}"#, NOW).unwrap_err();
+        let fields: Vec<&str> = problem.errors().iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, ["since", "until", "status", "dry_run"]);
+        for body in [
+            r#"{"since":"2024-12-16T10:30:46Z"}"#,
+            r#"{"since":"2024-12-16T10:00:00Z","until":"2024-12-16T10:00:00Z"}"#,
+            "{}",
+        ] {
+            assert_eq!(read_range(body.as_bytes(), NOW).unwrap_err().errors()[0].field, "since", "{body}");
+        }
+    }
+}
