@@ -47,6 +47,7 @@ fi
 DNS=127.0.0.1:9
 ADMIN="admin-of-the-schemathesis-run"
 cd "$WORK"
+: >out
 RINGBACK_LISTEN=127.0.0.1:0 RINGBACK_DATABASE_URL="sqlite://$WORK/ringback.db" RINGBACK_ADMIN_KEY="$ADMIN" \
     RINGBACK_MASTER_KEY="$("$BIN" keys generate --quiet)" RINGBACK_LOG=warn RINGBACK_DNS_SERVERS="$DNS" \
     "$BIN" serve >out 2>log &

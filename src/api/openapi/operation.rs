@@ -30,13 +30,16 @@ pub struct Operation {
     pub errors: &'static [ErrorCode],
 }
 
+/// Examples by what they show.
+pub type Examples = Vec<(&'static str, Value)>;
+
 /// A request's body.
 #[derive(Clone)]
 pub struct Body {
     /// Whether it must be there.
     pub required: bool,
     /// Media type, schema, examples by name.
-    pub content: Vec<(&'static str, Value, Vec<(&'static str, Value)>)>,
+    pub content: Vec<(&'static str, Value, Examples)>,
 }
 
 /// A good answer.
@@ -87,13 +90,13 @@ impl Operation {
     }
 
     /// With a JSON body of a named schema.
-    pub fn body(self, schema: &str, examples: Vec<(&'static str, Value)>) -> Self {
+    pub fn body(self, schema: &str, examples: Examples) -> Self {
         let content = vec![("application/json", schema_ref(schema), examples)];
         Self { body: Some(Body { required: true, content }), ..self }
     }
 
     /// A body that need not be there.
-    pub fn optional_body(self, schema: &str, examples: Vec<(&'static str, Value)>) -> Self {
+    pub fn optional_body(self, schema: &str, examples: Examples) -> Self {
         let mut operation = self.body(schema, examples);
         if let Some(body) = &mut operation.body {
             body.required = false;
