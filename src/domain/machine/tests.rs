@@ -541,3 +541,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_delivery_that_is_sent_again_gets_its_whole_schedule_anew_while_its_numbers_go_on() {
+    let mut world = World::new(settings(), 7, Box::new(|_, _| Ok(503)));
+    let id = DeliveryId(1);
+    let (queued_at, due_at) = (START, START);
+    world.rows.insert(id, Row { queued_at, due_at, attempts: 4, earlier: 4, is_final: None, finals: 0 });
+    world.feed(Input::MoreInStore);
+    world.run_until(START + Duration::from_secs(2 * 3600));
+    let numbers: Vec<u32> = world.sent.iter().map(|(_, number, _)| *number).collect();
+    assert_eq!(numbers, [5, 6, 7, 8]);
+    assert_eq!(world.rows[&id].is_final, Some(NextStep::Failed));
+    for (pair, seconds) in world.sent.windows(2).zip([60, 300, 900]) {
+        let waited = pair[1].2.since(pair[0].2);
+        assert!(waited >= Duration::from_secs(seconds), "{waited:?}");
+        assert!(waited <= Duration::from_secs(seconds + seconds / 10 + 1), "{waited:?}");
+    }
+}
