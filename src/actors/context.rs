@@ -16,6 +16,8 @@ use crate::transport::Transport;
 /// Reads of the database by supervisors at once. Smaller: a restart with many pending endpoints is slow to
 /// begin. Larger: the reads keep the machine from delivering.
 const CONCURRENT_READS: usize = 4;
+/// The same for endpoints that were just sent an event: they don't queue behind the backlog of all others.
+const CONCURRENT_URGENT_READS: usize = 2;
 
 /// Bounds and paces of the actors.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct ActorSettings {
     pub node: u8,
     /// Supervisors alive at once.
     pub max_active_endpoints: usize,
+    /// With so many attempts in flight over all endpoints, each is held to one at a time.
+    pub crowded_attempts: usize,
     /// Event bodies held for delivery, in bytes.
     pub payload_memory_bytes: usize,
     /// Events accepted but not yet committed.
@@ -53,11 +57,22 @@ pub struct ActorContext {
     /// Bounds and paces.
     pub settings: ActorSettings,
     payload_bytes: AtomicUsize,
+    attempts: AtomicUsize,
     /// Endpoints wait for a supervisor: those without work should not linger.
     is_crowded: AtomicBool,
     reads: Arc<Semaphore>,
     /// Rows changed by which gauges count, and not by the actors.
     counts_are_stale: AtomicBool,
+    urgent_reads: Arc<Semaphore>,
+}
+
+/// Counts an attempt until it is dropped.
+pub struct AttemptUnderWay(Arc<ActorContext>);
+
+impl Drop for AttemptUnderWay {
+    fn drop(&mut self) {
+        self.0.attempts.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl ActorContext {
@@ -76,9 +91,11 @@ impl ActorContext {
             entropy,
             settings,
             payload_bytes: AtomicUsize::new(0),
+            attempts: AtomicUsize::new(0),
             is_crowded: AtomicBool::new(false),
             reads: Arc::new(Semaphore::new(CONCURRENT_READS)),
             counts_are_stale: AtomicBool::new(true),
+            urgent_reads: Arc::new(Semaphore::new(CONCURRENT_URGENT_READS)),
         }
     }
 
@@ -93,13 +110,44 @@ impl ActorContext {
         T: Send + 'static,
         F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
     {
-        let permit = self.reads.clone().acquire_owned().await;
+        let reads = self.reads.clone();
+        self.read_within(reads, read).await
+    }
+
+    /// The same for an endpoint that was just sent an event.
+    pub async fn read_urgently<T, F>(self: Arc<Self>, read: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
+    {
+        let reads = self.urgent_reads.clone();
+        self.read_within(reads, read).await
+    }
+
+    async fn read_within<T, F>(&self, reads: Arc<Semaphore>, read: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
+    {
+        let permit = reads.acquire_owned().await;
         let store = self.store.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             read(store.as_ref())
         });
         done.await.unwrap_or_else(|lost| Err(StoreError::Unavailable(format!("a read was lost: {lost}"))))
+    }
+
+    /// Counts an attempt for as long as the guard lives.
+    #[must_use = "counts only while it is held"]
+    pub fn begin_attempt(self: &Arc<Self>) -> AttemptUnderWay {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        AttemptUnderWay(self.clone())
+    }
+
+    /// Whether so many attempts are in flight that each endpoint should do with one.
+    pub fn has_crowded_attempts(&self) -> bool {
+        self.attempts.load(Ordering::Relaxed) >= self.settings.crowded_attempts
     }
 
     /// Replaces a supervisor's share of the payload memory.
@@ -157,6 +205,7 @@ pub(super) mod tests {
         ActorSettings {
             node: 0,
             max_active_endpoints: 100,
+            crowded_attempts: 100,
             payload_memory_bytes: 1024 * 1024,
             max_uncommitted_events: 100,
             max_uncommitted_bytes: 1024 * 1024,

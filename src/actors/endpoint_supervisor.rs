@@ -25,7 +25,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::machine::{Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings, Rest};
 use crate::domain::time::UnixMillis;
-use crate::store::{DueRequest, EndpointStart};
+use crate::store::{DueRequest, EndpointStart, Store};
 use crate::telemetry::{self, gauges::Level};
 
 /// What is due later than this leaves memory: the supervisor retires, and the agenda knows when it is needed.
@@ -50,6 +50,8 @@ pub struct SupervisorParts {
     pub endpoint_id: EndpointId,
     /// Which supervisor of the endpoint this is.
     pub generation: u64,
+    /// An event was just accepted for it: it need not wait until all others with a backlog are read.
+    pub is_urgent: bool,
     /// The bound of its mailbox.
     pub credits: Arc<MailboxCredits>,
 }
@@ -105,15 +107,19 @@ impl EndpointSupervisor {
         let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
         let now = self.parts.context.now();
         let me = ctx.address();
-        let start = self.parts.context.clone().read(move |store| {
+        let read = move |store: &dyn Store| {
             let start = store.endpoint(organization_id, endpoint_id)?;
             if start.is_none() {
                 // accepted in the instant in which the webhook was deleted
                 store.cancel_pending(organization_id, endpoint_id, now)?;
             }
             Ok(start)
+        };
+        let (context, is_urgent) = (self.parts.context.clone(), self.parts.is_urgent);
+        actix::spawn(async move {
+            let start = if is_urgent { context.read_urgently(read).await } else { context.read(read).await };
+            post(&me, StartRead(start));
         });
-        actix::spawn(async move { post(&me, StartRead(start.await)) });
     }
 
     fn begin(&mut self, start: EndpointStart, ctx: &mut Context<Self>) {
@@ -135,6 +141,7 @@ impl EndpointSupervisor {
     fn apply(&mut self, input: Input<'_>, mut ended: Option<EndedAttempt>, ctx: &mut Context<Self>) {
         let now = self.parts.context.now();
         let Some(running) = &mut self.running else { return };
+        running.machine.hold_to_one(self.parts.context.has_crowded_attempts());
         let effects = running.machine.step(input, now, &mut self.rng);
         for effect in effects {
             self.perform(effect, &mut ended, now, ctx);
@@ -175,7 +182,7 @@ impl EndpointSupervisor {
         let request_headers = running.template.logged_headers(request.headers.clone());
         let me = ctx.address();
         let sending = self.parts.context.transport.attempt(request);
-        let in_flight = Level::AttemptsInFlight.hold();
+        let in_flight = (Level::AttemptsInFlight.hold(), self.parts.context.begin_attempt());
         actix::spawn(async move {
             let result = sending.await;
             drop(in_flight);

@@ -30,6 +30,10 @@ use crate::telemetry::{self, gauges::Level};
 /// supervisor that is behind holds more memory than its window.
 const MAILBOX_CREDITS: usize = 1_024;
 
+/// One place of so many is kept for endpoints that were just sent an event. Without it a new event would wait
+/// behind the backlog of all other endpoints. Smaller: fewer of these are worked on at once.
+const URGENT_SHARE: usize = 8;
+
 /// How much of a supervisor's mailbox is used. actix mailboxes do not say when they are full.
 #[derive(Default)]
 pub struct MailboxCredits {
@@ -105,19 +109,23 @@ impl Router {
         }
     }
 
-    /// The supervisor of an endpoint, started when there is none; `None` when there is no room for one.
+    /// The supervisor of an endpoint, started when there is none; `None` when there is no room for one. Urgent is
+    /// an event that was just accepted.
     fn supervisor(
         &mut self,
         router: &Addr<Self>,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
+        is_urgent: bool,
     ) -> Option<&mut Supervised> {
         let is_alive = self.supervised.get(&endpoint_id).is_some_and(|supervised| supervised.addr.connected());
         if !is_alive {
-            if self.is_draining || self.supervised.len() >= self.context.settings.max_active_endpoints {
+            let max = self.context.settings.max_active_endpoints;
+            let max = if is_urgent { max } else { max - max / URGENT_SHARE };
+            if self.is_draining || self.supervised.len() >= max {
                 return None;
             }
-            let supervised = self.start_supervisor(router, organization_id, endpoint_id);
+            let supervised = self.start_supervisor(router, organization_id, endpoint_id, is_urgent);
             match self.supervised.insert(endpoint_id, supervised) {
                 Some(_) => telemetry::SupervisorLost { organization_id, endpoint_id }.emit(),
                 None => Level::EndpointsActive.add(1),
@@ -131,6 +139,7 @@ impl Router {
         router: &Addr<Self>,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
+        is_urgent: bool,
     ) -> Supervised {
         self.next_generation += 1;
         let generation = self.next_generation;
@@ -142,6 +151,7 @@ impl Router {
             organization_id,
             endpoint_id,
             generation,
+            is_urgent,
             credits: credits.clone(),
         };
         let arbiter = &self.arbiters[endpoint_id.partition() as usize % self.arbiters.len()];
@@ -165,7 +175,7 @@ impl Router {
         deliveries: Vec<QueuedDelivery>,
     ) {
         let is_over_budget = self.context.is_over_payload_budget();
-        let Some(supervised) = self.supervisor(router, organization_id, endpoint_id) else {
+        let Some(supervised) = self.supervisor(router, organization_id, endpoint_id, true) else {
             let now = self.context.now();
             return self.postpone(organization_id, endpoint_id, now);
         };
@@ -235,7 +245,7 @@ impl Handler<Activate> for Router {
         let router = ctx.address();
         let mut refused = Vec::new();
         for row in rows {
-            match self.supervisor(&router, row.organization_id, row.endpoint_id) {
+            match self.supervisor(&router, row.organization_id, row.endpoint_id, false) {
                 Some(supervised) if supervised.credits.overflow() => {
                     supervised.sent += 1;
                     post(&supervised.addr, MoreInStore);

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use awc::http::Method;
 use clap::Args;
 use ringback::domain::event_types::{BUILT_IN, built_in};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::client::{DEV_KEY_FILE, Engine, EngineArgs};
@@ -47,7 +47,18 @@ pub async fn run(args: TriggerArgs) -> anyhow::Result<()> {
     let engine = Engine::new(&args.engine.engine, key);
     let answer = engine.call(Method::POST, "/v1/events", Some(body)).await?.ok()?;
     say(&json::pretty(&answer).unwrap_or_else(|| json::harmless(&answer)));
+    if wanted_by_nobody(&answer) {
+        eprintln!("no webhook asked for it: nothing is sent. `ringback listen` registers one");
+    }
     Ok(())
+}
+
+fn wanted_by_nobody(answer: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Accepted {
+        deliveries: usize,
+    }
+    serde_json::from_str::<Accepted>(answer).is_ok_and(|accepted| accepted.deliveries == 0)
 }
 
 fn body(event_type: &str, data: Option<&str>) -> anyhow::Result<String> {
@@ -72,6 +83,12 @@ fn list() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_that_nobody_asked_for_is_noticed() {
+        assert!(wanted_by_nobody("{\"id\":\"msg_1\",\"deliveries\":0}"));
+        assert!(!wanted_by_nobody("{\"id\":\"msg_1\",\"deliveries\":2}"));
+    }
 
     #[test]
     fn data_is_sent_as_it_is_written() {

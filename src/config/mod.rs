@@ -106,7 +106,7 @@ pub struct DeliverySettings {
 impl Default for DeliverySettings {
     fn default() -> Self {
         Self {
-            max_active_endpoints: 10_000,
+            max_active_endpoints: 4_000,
             payload_memory_bytes: 128 * 1024 * 1024,
             max_uncommitted_events: 10_000,
             max_uncommitted_bytes: 64 * 1024 * 1024,

@@ -33,6 +33,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(75);
 
 /// Gauges that a deletion or another change of settings made wrong are right again after this.
 const GAUGE_REFRESH: Duration = Duration::from_secs(15);
+/// With so many attempts in flight each endpoint is held to one at a time. Smaller: a few fast endpoints are
+/// slowed for nothing. Larger: a start with thousands of slow receivers costs memory, 24 KB an attempt.
+const CROWDED_ATTEMPTS: usize = 2_048;
 
 /// Why the engine can't run.
 #[derive(Debug, Error)]
@@ -102,7 +105,7 @@ async fn serve(
         transport,
         Arc::new(SystemClock),
         Arc::new(SystemEntropy),
-        actor_settings(&settings),
+        actor_settings(&settings, open_files()),
     );
     let context = Arc::new(context);
     let actors = Actors::start(context.clone(), handles)?;
@@ -217,11 +220,19 @@ fn target_policy(settings: &Settings) -> TargetPolicy {
     }
 }
 
-fn actor_settings(settings: &Settings) -> ActorSettings {
+/// Asks the system for as many open files as it allows, and says how many that are: attempts are connections.
+fn open_files() -> usize {
+    let allowed = rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::Resource::NOFILE.get_soft());
+    allowed.ok().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+fn actor_settings(settings: &Settings, open_files: usize) -> ActorSettings {
     let delivery = &settings.delivery;
     ActorSettings {
         node: 0,
-        max_active_endpoints: delivery.max_active_endpoints,
+        // every endpoint may have one connection, and all together the crowded ones: the rest is for the API
+        max_active_endpoints: delivery.max_active_endpoints.min((open_files / 2).max(1)),
+        crowded_attempts: CROWDED_ATTEMPTS.min(open_files / 4),
         payload_memory_bytes: delivery.payload_memory_bytes,
         max_uncommitted_events: delivery.max_uncommitted_events,
         max_uncommitted_bytes: delivery.max_uncommitted_bytes,

@@ -1,6 +1,7 @@
 //! One connection type over both databases, the one writer, the pool of readers, and what a database's errors
 //! mean to us.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -119,26 +120,37 @@ pub(super) struct ReaderOptions {
 /// How long a read waits for a connection: with the server gone the answer is "unavailable" after this.
 const READER_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The same once a read has waited in vain. The pool goes on trying to connect; who asks meanwhile must not hold
+/// a thread for long, or a crowd of publishers waits behind each other to hear that they should come back.
+const READER_TIMEOUT_WHILE_GONE: Duration = Duration::from_millis(200);
+
 /// The pool of readers.
-pub(super) struct Readers(r2d2::Pool<ReaderManager>);
+pub(super) struct Readers {
+    pool: r2d2::Pool<ReaderManager>,
+    is_server_gone: AtomicBool,
+}
 
 impl Readers {
     /// An empty pool; connections are made when they are asked for.
     pub(super) fn new(opener: Arc<dyn Opener>, options: &ReaderOptions) -> Self {
-        Self(
-            r2d2::Pool::builder()
-                .max_size(options.max_size)
-                .min_idle(Some(0))
-                .test_on_check_out(options.test_on_check_out)
-                .connection_timeout(READER_TIMEOUT)
-                .build_unchecked(ReaderManager(opener)),
-        )
+        let pool = r2d2::Pool::builder()
+            .max_size(options.max_size)
+            .min_idle(Some(0))
+            .test_on_check_out(options.test_on_check_out)
+            .connection_timeout(READER_TIMEOUT)
+            .build_unchecked(ReaderManager(opener));
+        Self { pool, is_server_gone: AtomicBool::new(false) }
     }
 
     /// Runs `work` on one of them.
     pub(super) fn read<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
-        let mut connection = self.0.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        work(&mut connection)
+        let is_gone = self.is_server_gone.load(Ordering::Relaxed);
+        let timeout = if is_gone { READER_TIMEOUT_WHILE_GONE } else { READER_TIMEOUT };
+        let connection = self.pool.get_timeout(timeout);
+        // with connections that are all busy the server is there, and waiting for one is worth it
+        let is_gone = connection.is_err() && self.pool.state().connections == 0;
+        self.is_server_gone.store(is_gone, Ordering::Relaxed);
+        work(&mut *connection.map_err(|error| StoreError::Unavailable(error.to_string()))?)
     }
 }
 

@@ -204,6 +204,7 @@ impl World {
 fn settings() -> ActorSettings {
     ActorSettings {
         node: 0,
+        crowded_attempts: 2_048,
         max_active_endpoints: 100,
         payload_memory_bytes: 16 * 1024 * 1024,
         max_uncommitted_events: 100,

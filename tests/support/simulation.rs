@@ -262,6 +262,7 @@ pub fn settings() -> ActorSettings {
     ActorSettings {
         node: 0,
         max_active_endpoints: 1_000,
+        crowded_attempts: 2_048,
         payload_memory_bytes: 64 * 1024 * 1024,
         max_uncommitted_events: 1_000,
         max_uncommitted_bytes: 16 * 1024 * 1024,

@@ -76,6 +76,8 @@ pub struct EndpointMachine {
     limited_until: Option<UnixMillis>,
     load_not_before: Option<UnixMillis>,
     draining: bool,
+    /// All endpoints together have too much in flight.
+    held_to_one: bool,
 }
 
 impl EndpointMachine {
@@ -101,7 +103,14 @@ impl EndpointMachine {
             limited_until: None,
             load_not_before: None,
             draining: false,
+            held_to_one: false,
         }
+    }
+
+    /// Whether to do with one attempt at a time, whatever the receiver could take. Never with none: an endpoint
+    /// does not wait for the others.
+    pub fn hold_to_one(&mut self, held_to_one: bool) {
+        self.held_to_one = held_to_one;
     }
 
     /// Takes an input and says what is to be done.
@@ -322,7 +331,8 @@ impl EndpointMachine {
     }
 
     fn may_start(&self) -> bool {
-        let limit = if self.settings.ordered { 1 } else { self.concurrency.limit() as usize };
+        let one = self.settings.ordered || self.held_to_one;
+        let limit = if one { 1 } else { self.concurrency.limit() as usize };
         // what is sent but not on disk is sent again after a crash: it is bounded like what is in flight
         let max_unsettled = 2 * self.settings.max_in_flight as usize;
         self.settings.active

@@ -406,6 +406,17 @@ fn a_drained_machine_starts_nothing_and_rests() {
 }
 
 #[test]
+fn an_endpoint_held_to_one_attempt_still_has_that_one_and_its_own_limit_again_afterwards() {
+    let mut world = World::new(settings(), 1, always(200));
+    world.machine.hold_to_one(true);
+    world.publish(6, true);
+    assert_eq!(world.machine.in_flight(), 1);
+    world.machine.hold_to_one(false);
+    world.feed(Input::Wake);
+    assert_eq!(world.machine.in_flight(), 4);
+}
+
+#[test]
 fn a_stale_page_brings_no_delivery_a_second_time() {
     let mut world = World::new(settings(), 7, always(200));
     world.run_until(START + Duration::from_secs(1));

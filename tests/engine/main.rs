@@ -1,0 +1,35 @@
+//! The engine from outside: the real binary, real sockets, real databases, `kill -9`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "these tests run in the machine's time")]
+
+/// Makes each function a test on each database.
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $test() { super::$test(crate::world::Database::sqlite()); })+
+        }
+        mod postgres {
+            $(#[test] fn $test() {
+                if let Some(database) = crate::world::Database::postgres() {
+                    super::$test(database);
+                }
+            })+
+        }
+    };
+}
+
+mod bad_input;
+mod delivering;
+mod dying;
+#[path = "../support/engine.rs"]
+mod engine;
+mod outage;
+#[path = "../support/postgres.rs"]
+mod postgres_server;
+#[path = "../support/receiver.rs"]
+mod receiver;
+mod retrying;
+mod starting;
+mod stopping;
+mod world;

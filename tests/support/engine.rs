@@ -1,0 +1,266 @@
+//! The real binary as a process: started on a free port, talked to over HTTP, stopped or killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use ureq::http;
+
+pub const ADMIN_KEY: &str = "admin-key-of-the-engine-tests";
+pub const MASTER_KEY: &str = "bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=";
+/// Bounds every wait of the tests.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Asks again and again until there is an answer; fails when there is none in a time that is never needed.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(POLL);
+    }
+}
+
+/// `ringback serve` that is about to be started, with nothing in its environment but what is said here.
+pub struct Serve {
+    folder: PathBuf,
+    variables: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl Serve {
+    /// Without any setting but a free port.
+    pub fn bare(folder: &Path) -> Self {
+        let serve = Self { folder: folder.to_owned(), variables: Vec::new(), arguments: Vec::new() };
+        serve.set("RINGBACK_LISTEN", "127.0.0.1:0")
+    }
+
+    /// With what the tests need: keys, and receivers on this machine.
+    pub fn new(folder: &Path, database_url: &str) -> Self {
+        Self::bare(folder)
+            .set("RINGBACK_DATABASE_URL", database_url)
+            .set("RINGBACK_ADMIN_KEY", ADMIN_KEY)
+            .set("RINGBACK_MASTER_KEY", MASTER_KEY)
+            .set("RINGBACK_ALLOW_HTTP", "true")
+            .set("RINGBACK_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128")
+            .set("RINGBACK_LOG", "warn")
+    }
+
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
+        command.arg("serve").args(&self.arguments).current_dir(&self.folder);
+        command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it and waits for the line that says that it takes requests.
+    pub fn start(&self) -> Engine {
+        let mut engine = self.spawn();
+        engine.await_ready();
+        engine
+    }
+
+    fn spawn(&self) -> Engine {
+        let log = self.folder.join("stderr.log");
+        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let mut child = self.command().stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let address = Arc::new(Mutex::new(SocketAddr::from(([127, 0, 0, 1], 0))));
+        Engine { child, lines, log, greeting: Vec::new(), address }
+    }
+
+    /// Starts it where it must not start: waits for its end and returns what it said.
+    pub fn refusal(&self) -> String {
+        let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let status = eventually("serve refuses to start", || child.try_wait().unwrap());
+        let said = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(!status.success(), "serve ended well instead of refusing to start: {said}");
+        said
+    }
+}
+
+/// A running engine; killed when it is dropped.
+pub struct Engine {
+    child: Child,
+    lines: Receiver<String>,
+    log: PathBuf,
+    /// Standard output up to the line that says that it takes requests.
+    pub greeting: Vec<String>,
+    address: Arc<Mutex<SocketAddr>>,
+}
+
+impl Engine {
+    fn await_ready(&mut self) {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+                panic!("no readiness line ({error}); printed: {:?}; standard error:\n{log}", self.greeting)
+            });
+            let address = line.strip_prefix("ringback listening on http://").map(|it| it.parse().unwrap());
+            self.greeting.push(line);
+            if let Some(address) = address {
+                *self.address.lock().unwrap() = address;
+                return;
+            }
+        }
+    }
+
+    /// A client with this key.
+    pub fn api(&self, key: &str) -> Api {
+        Api::new(self.address.clone(), key)
+    }
+
+    /// `kill -9`, and waits for the end.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Kills it and starts it again; the clients that it gave out go on with the new process.
+    pub fn kill_and_restart(&mut self, serve: &Serve) {
+        self.kill();
+        let address = self.address.clone();
+        let mut next = serve.spawn();
+        next.address = address;
+        next.await_ready();
+        *self = next;
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for it to end by itself.
+    pub fn end(&mut self) -> ExitStatus {
+        eventually("the engine ends", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // it may have ended already
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("the engine's standard error:\n{log}");
+        }
+    }
+}
+
+/// A client of the API.
+#[derive(Clone)]
+pub struct Api {
+    address: Arc<Mutex<SocketAddr>>,
+    key: String,
+    agent: ureq::Agent,
+}
+
+impl Api {
+    fn new(address: Arc<Mutex<SocketAddr>>, key: &str) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        Self { address, key: key.to_owned(), agent: config.build().new_agent() }
+    }
+
+    /// The same, with another key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// One call; an error when no answer came.
+    pub fn try_call(&self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Answer, ureq::Error> {
+        let url = format!("http://{}{path}", self.address.lock().unwrap());
+        let request = http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header("authorization", format!("Bearer {}", self.key));
+        let response = match body {
+            Some(body) => self.agent.run(request.body(body).unwrap())?,
+            None => self.agent.run(request.body(()).unwrap())?,
+        };
+        let (head, body) = response.into_parts();
+        let text = body.into_with_config().limit(64 << 20).read_to_string()?;
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.try_call("GET", path, None).unwrap()
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.try_call("POST", path, Some(body.to_string().as_bytes())).unwrap()
+    }
+
+    /// The sum of a metric's samples whose labels hold `label`; 0 when there are none.
+    pub fn metric(&self, name: &str, label: &str) -> f64 {
+        let metrics = self.get("/metrics").expect(200).text;
+        let samples = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        samples
+            .filter(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
+            .map(|rest| rest.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    }
+}
+
+/// What the API answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// Fails when the status is another one.
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// A text of a JSON object.
+pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no text `{field}` in {value}"))
+}
