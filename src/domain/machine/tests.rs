@@ -5,6 +5,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -262,4 +263,23 @@ fn a_delivery_that_is_sent_again_gets_its_whole_schedule_anew_while_its_numbers_
         assert!(waited >= Duration::from_secs(seconds), "{waited:?}");
         assert!(waited <= Duration::from_secs(seconds + seconds / 10 + 1), "{waited:?}");
     }
+}
+
+#[test]
+fn a_delivery_that_is_sent_again_before_its_end_was_heard_of_is_not_forgotten() {
+    let mut world = World::new(settings(), 7, always(200));
+    let id = DeliveryId(1);
+    let queued = world
+        .queued(id, &Row { queued_at: START, due_at: START, attempts: 0, earlier: 0, is_final: None, finals: 0 });
+    let mut step = |input| world.machine.step(input, START, &mut world.rng);
+    let empty = || Input::Loaded { deliveries: Vec::new(), more: false, next_due_at: None };
+    step(empty());
+    step(Input::Committed(vec![queued]));
+    let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::new() });
+    step(Input::AttemptFinished { delivery_id: id, answer: &answer });
+    let asked = |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::Load { .. }));
+    // recorded in the database, sent again there, and only then heard of
+    assert!(asked(step(Input::MoreInStore)));
+    assert!(!asked(step(empty())), "the page left out what is in memory");
+    assert!(asked(step(Input::OutcomeRecorded(id))));
 }
