@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::super::*;
 use crate::domain::attempt::RetryOn;
+use crate::domain::breaker::BreakerConfig;
 use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::retry::RetrySchedule;
