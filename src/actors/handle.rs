@@ -166,6 +166,11 @@ impl EngineHandle {
         self.event_types().lookup(organization_id, name)
     }
 
+    /// Whether an organization has event types of its own.
+    pub fn has_own_types(&self, organization_id: OrganizationId) -> bool {
+        self.event_types().has_own(organization_id)
+    }
+
     /// The names of an organization's own event types.
     pub fn own_type_names(&self, organization_id: OrganizationId) -> Vec<String> {
         self.event_types().names(organization_id)

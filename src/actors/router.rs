@@ -286,7 +286,8 @@ impl Handler<WorkAdded> for Router {
         for endpoint_id in added.endpoint_ids {
             match self.supervised.get_mut(&endpoint_id) {
                 Some(supervised) if supervised.addr.connected() => {
-                    if supervised.credits.overflow() {
+                    let must_be_told = supervised.credits.overflow();
+                    if must_be_told {
                         supervised.sent += 1;
                         post(&supervised.addr, MoreInStore);
                     }

@@ -1,9 +1,11 @@
 //! `POST /v1/events/batch`: many events in one request and one commit.
 
+use std::fmt;
+
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
 use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::auth::Tenant;
@@ -119,38 +121,100 @@ fn is_ndjson(request: &HttpRequest) -> bool {
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(NDJSON))
 }
 
+/// The items of a batch as raw text: how deep one nests is looked at when it is read, and is its own fault alone.
+#[derive(Default)]
+struct Items<'a> {
+    /// The first [`MAX_EVENTS`].
+    kept: Vec<&'a [u8]>,
+    /// All of them. Those that are too many are not kept: ten megabytes of commas would become a hundred.
+    count: usize,
+}
+
+impl<'a> Items<'a> {
+    fn push(&mut self, item: &'a [u8]) {
+        self.count += 1;
+        if self.kept.len() < MAX_EVENTS {
+            self.kept.push(item);
+        }
+    }
+
+    fn of_lines(body: &'a [u8]) -> Self {
+        let mut items = Self::default();
+        for line in body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            items.push(line);
+        }
+        items
+    }
+
+    fn of_array(body: &'a [u8], errors: &mut Errors) -> Result<Self, Problem> {
+        let text = input::utf8(body)?;
+        if text.trim_ascii_start().starts_with('[') {
+            return serde_json::from_str(text).map_err(|error| input::invalid_json(&error));
+        }
+        let hint = format!("for one event a line, send the header Content-Type: {NDJSON}");
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(value) => errors.add("", format!("the body must be an array, not {}; {hint}", input::kind(value))),
+            Err(error) if error.is_eof() || !text.trim_ascii_start().starts_with('{') => {
+                return Err(input::invalid_json(&error));
+            }
+            Err(_) => errors.add("", format!("the body must be one JSON array; {hint}")),
+        }
+        Ok(Self::default())
+    }
+}
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ItemsVisitor;
+        impl<'de> Visitor<'de> for ItemsVisitor {
+            type Value = Items<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut read = Items::default();
+                while let Some(item) = items.next_element::<&RawValue>()? {
+                    read.push(item.get().as_bytes());
+                }
+                Ok(read)
+            }
+        }
+        deserializer.deserialize_seq(ItemsVisitor)
+    }
+}
+
 /// The events of a request, or what is wrong with each; an error when the whole can't be taken.
 fn read_batch(
-    body: &Bytes,
+    body: &[u8],
     is_ndjson: bool,
     mut errors: Errors,
     reader: &EventReader,
 ) -> Result<Vec<Result<Publication, Problem>>, Problem> {
-    let items: Vec<&[u8]> = match is_ndjson {
-        true => body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect(),
-        false => array_items(body, &mut errors)?,
-    };
-    if !(1..=MAX_EVENTS).contains(&items.len()) && errors.is_empty() {
-        errors.add("", format!("a batch holds 1 to {MAX_EVENTS} events, this has {}", items.len()));
+    let items = if is_ndjson { Items::of_lines(body) } else { Items::of_array(body, &mut errors)? };
+    if !(1..=MAX_EVENTS).contains(&items.count) && errors.is_empty() {
+        errors.add("", format!("a batch holds 1 to {MAX_EVENTS} events, this has {}", items.count));
     }
     errors.into_result()?;
-    Ok(items.into_iter().map(|item| reader.read(item, Errors::new())).collect())
+    Ok(items.kept.into_iter().map(|item| reader.read(item, Errors::new())).collect())
 }
 
-/// Items stay raw text: how deep one nests is looked at when it is read, and is its own fault alone.
-fn array_items<'a>(body: &'a [u8], errors: &mut Errors) -> Result<Vec<&'a [u8]>, Problem> {
-    let text = input::utf8(body)?;
-    if text.trim_ascii_start().starts_with('[') {
-        let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| input::invalid_json(&error))?;
-        return Ok(items.into_iter().map(|item| item.get().as_bytes()).collect());
-    }
-    let hint = format!("for one event a line, send the header Content-Type: {NDJSON}");
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(value) => errors.add("", format!("the body must be an array, not {}; {hint}", input::kind(value))),
-        Err(error) if error.is_eof() || !text.trim_ascii_start().starts_with('{') => {
-            return Err(input::invalid_json(&error));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_is_counted_and_not_kept() {
+        let array = format!("[{}1]", "1,".repeat(99_999));
+        let lines = "1\n".repeat(100_000);
+        let read = Items::of_array(array.as_bytes(), &mut Errors::new()).map_err(|problem| problem.code());
+        for items in [read.unwrap_or_default(), Items::of_lines(lines.as_bytes())] {
+            assert_eq!((items.count, items.kept.len()), (100_000, MAX_EVENTS));
         }
-        Err(_) => errors.add("", format!("the body must be one JSON array; {hint}")),
     }
-    Ok(Vec::new())
+
+    #[test]
+    fn nesting_of_an_item_does_not_reach_a_recursive_parser() {
+        let text = format!("[{}{}]", "[".repeat(200_000), "]".repeat(200_000));
+        assert!(Items::of_array(text.as_bytes(), &mut Errors::new()).is_ok_and(|items| items.count == 1));
+    }
 }

@@ -21,6 +21,8 @@ use crate::store::StoreError;
 
 /// Of each organization. They are held in memory with their schemas.
 const MAX_OWN_TYPES: usize = 200;
+/// Own types that a message names. Larger: a batch with a thousand slips is answered with megabytes.
+const MAX_NAMED: usize = 20;
 const MAX_DESCRIPTION_CHARACTERS: usize = 500;
 
 /// The event types that one organization knows.
@@ -43,7 +45,7 @@ impl KnownTypes {
 
     /// Whether the organization has types of its own.
     pub fn has_own(&self) -> bool {
-        !self.own_names().is_empty()
+        self.engine.has_own_types(self.organization_id)
     }
 
     /// Whether a webhook can ask for this; what nothing will ever match is a slip of the pen.
@@ -58,11 +60,15 @@ impl KnownTypes {
         }
     }
 
-    /// The names of all types that can be published, for messages.
+    /// The names of the types that can be published, for messages.
     pub fn names(&self) -> String {
         let own = self.own_names();
         let built_in = BUILT_IN.iter().map(|event_type| event_type.name);
-        built_in.chain(own.iter().map(String::as_str)).collect::<Vec<_>>().join(", ")
+        let named = built_in.chain(own.iter().map(String::as_str).take(MAX_NAMED)).collect::<Vec<_>>().join(", ");
+        match own.len().saturating_sub(MAX_NAMED) {
+            0 => named,
+            more => format!("{named} and {more} more; GET /v1/event-types lists them"),
+        }
     }
 
     fn own_names(&self) -> Vec<String> {

@@ -281,4 +281,17 @@ mod tests {
         let restarted = Breaker::restore(CONFIG, &probing.remember(&health));
         assert_eq!(restarted.permission(START), Permission::Probe);
     }
+
+    #[test]
+    fn that_its_owner_was_told_is_forgotten_with_the_failures() {
+        let told = EndpointHealth {
+            failing_since: Some(START),
+            notified: true,
+            ..EndpointHealth::healthy(OrganizationId(1), EndpointId(2))
+        };
+        let mut breaker = Breaker::restore(CONFIG, &told);
+        assert!(breaker.remember(&told).notified);
+        breaker.on_life(false);
+        assert!(!breaker.remember(&told).notified);
+    }
 }

@@ -90,6 +90,11 @@ impl EventTypeRegistry {
         }
     }
 
+    /// Whether an organization has types of its own.
+    pub fn has_own(&self, organization_id: OrganizationId) -> bool {
+        self.own.get(&organization_id).is_some_and(|types| !types.is_empty())
+    }
+
     /// The names of an organization's own types, sorted.
     pub fn names(&self, organization_id: OrganizationId) -> Vec<String> {
         let types = self.own.get(&organization_id);
@@ -143,7 +148,9 @@ mod tests {
         assert!(matches!(registry.lookup(OrganizationId(2), "invoice.paid"), Registered::No));
         assert!(matches!(registry.lookup(OrganizationId(2), "call.completed"), Registered::Yes));
         assert!(matches!(registry.lookup(OrganizationId(1), "webhook.failing"), Registered::Operational));
+        assert!(registry.has_own(OrganizationId(1)) && !registry.has_own(OrganizationId(2)));
         registry.remove(OrganizationId(1), "invoice.paid");
+        assert!(!registry.has_own(OrganizationId(1)));
         assert!(matches!(registry.lookup(OrganizationId(1), "invoice.paid"), Registered::No));
     }
 

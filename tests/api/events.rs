@@ -173,15 +173,76 @@ async fn a_stopping_engine_takes_nothing_in() {
 }
 
 #[actix_web::test]
-async fn the_event_types_are_listed_with_samples_that_can_be_published() {
+async fn a_hundred_requests_at_once_with_one_key_make_one_event() {
     let world = World::new().await;
     let owner = world.owner().await;
-    let types = world.get(&owner, "/v1/event-types").await.ok(200);
-    let types = types["data"].as_array().unwrap();
-    assert_eq!(types.len(), 14);
-    for event_type in types {
-        assert!(!event_type["description"].as_str().unwrap().is_empty());
-        let body = json!({"event_type": event_type["name"], "data": event_type["sample"]});
-        world.post(&owner, "/v1/events", body).await.ok(202);
+    world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+    let body = r#"{"event_type":"call.missed","data":{"n":1}}"#;
+    let requests = (0..100).map(|_| publish(&world, &owner, "order-1", body));
+    let answers = futures_util::future::join_all(requests).await;
+    assert!(answers.iter().all(|answer| answer.status == 202 && answer.text == answers[0].text));
+    let first = answers.iter().filter(|answer| answer.header("idempotent-replay").is_none());
+    assert_eq!(first.count(), 1);
+    let events = world.get(&owner, "/v1/events").await.ok(200);
+    assert_eq!(events["data"].as_array().unwrap().len(), 1);
+    assert_eq!(world.get(&owner, "/v1/webhooks/logs").await.ok(200)["data"].as_array().unwrap().len(), 1);
+}
+
+#[actix_web::test]
+async fn events_are_listed_newest_first_and_found_by_type_and_time() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+    let mut ids = Vec::new();
+    for event_type in ["call.missed", "call.failed", "call.missed"] {
+        let body = json!({"event_type": event_type, "data": {}, "timestamp": "2024-12-01T00:00:00Z"});
+        ids.push(world.post(&owner, "/v1/events", body).await.ok(202)["id"].clone());
+        world.clock.advance(std::time::Duration::from_secs(60));
     }
+    let list = async |query: &str| {
+        let page = world.get(&owner, &format!("/v1/events{query}")).await.ok(200);
+        page["data"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(list("").await, [ids[2].clone(), ids[1].clone(), ids[0].clone()]);
+    assert_eq!(list("?event_type=call.failed").await, [ids[1].clone()]);
+    assert_eq!(list("?from=2024-12-16T10:31:00Z&to=2024-12-16T10:32:00Z").await, [ids[1].clone()]);
+    let page = world.get(&owner, "/v1/events?limit=2").await.ok(200);
+    let next = format!("?limit=2&cursor={}", page["next_cursor"].as_str().unwrap());
+    assert_eq!(list(&next).await, [ids[0].clone()]);
+    let expected = json!({
+        "id": ids[2], "event_type": "call.missed", "timestamp": "2024-12-01T00:00:00.000Z",
+        "created_at": "2024-12-16T10:32:45.007Z", "delivery_count": 1
+    });
+    assert_eq!(page["data"][0], expected);
+    let bad = "/v1/events?event_type=A&from=x&to=y&limit=0&status=failed";
+    let fields = world.get(&owner, bad).await.problem(422, "validation_failed");
+    assert_eq!(fields, ["event_type", "from", "limit", "status", "to"]);
+    let backwards = "/v1/events?from=2024-12-16T10:32:00Z&to=2024-12-16T10:31:00Z";
+    assert_eq!(world.get(&owner, backwards).await.problem(422, "validation_failed"), ["from"]);
+}
+
+#[actix_web::test]
+async fn an_event_is_shown_with_its_body_as_it_is_sent_and_its_deliveries() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+    world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+    let data = r#"{"z":1e400,  "s":"\u00e9\/"}"#;
+    let body = format!(r#"{{"event_type":"call.completed","timestamp":"2024-12-16T10:30:45Z","data": {data} }}"#);
+    let published = world.call(&owner, "POST", "/v1/events", body).await.ok(202);
+    let answer = world.get(&owner, &format!("/v1/events/{}", published["id"].as_str().unwrap())).await;
+    let expected = format!(
+        r#""payload":{{"event_type":"call.completed","timestamp":"2024-12-16T10:30:45Z","webhook_id":{},"data":{data}}}"#,
+        published["id"]
+    );
+    assert_eq!(answer.status, 200);
+    assert!(answer.text.contains(&expected), "{}", answer.text);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    // the payload holds what no f64 does
+    let detail: serde_json::Value = serde_json::from_str(&answer.text.replace("1e400", "1")).unwrap();
+    assert_eq!(detail["delivery_count"], 2);
+    let deliveries = detail["deliveries"].as_array().unwrap();
+    assert_eq!(deliveries.len(), 2);
+    assert_eq!(format!("/v1/webhooks/{}", deliveries[0]["webhook_id"].as_str().unwrap()), webhook);
+    assert!(deliveries.iter().all(|row| row["event_id"] == published["id"]));
 }

@@ -3,12 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
+mod batches;
+mod conditions;
 mod docs;
+mod event_types;
 mod events;
 mod faulty_store;
 mod logs;
 mod organizations;
 mod roles;
+mod sending_again;
 mod server;
 mod support;
 mod webhooks;

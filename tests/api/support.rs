@@ -1,8 +1,8 @@
 //! An API to call: the real handlers, actors and clock-less world of one test.
 
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::Arbiter;
@@ -17,7 +17,7 @@ use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::api::middleware::count_requests;
 use ringback::api::{Api, ApiOptions, routes};
-use ringback::domain::attempt::{AttemptResult, Response};
+use ringback::domain::attempt::{AttemptError, AttemptResult, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::entropy::Entropy;
 use ringback::domain::machine::MachineLimits;
@@ -56,12 +56,21 @@ impl Entropy for CountingEntropy {
     }
 }
 
-/// Every receiver says 200.
-struct Agreeable;
+/// Every receiver says 200, unless a test wants another answer.
+pub struct Receivers {
+    /// Status of the answer; 0 for none.
+    pub status: AtomicU16,
+    /// Bodies as they came.
+    pub received: Mutex<Vec<Bytes>>,
+}
 
-impl Transport for Agreeable {
-    fn attempt(&self, _request: AttemptRequest) -> LocalBoxFuture<'static, AttemptResult> {
-        let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::from_static(b"ok") });
+impl Transport for Receivers {
+    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, AttemptResult> {
+        self.received.lock().unwrap().push(request.body);
+        let answer = match self.status.load(Ordering::SeqCst) {
+            0 => Err(AttemptError::Timeout),
+            status => Ok(Response { status, headers: Vec::new(), body: Bytes::from_static(b"ok") }),
+        };
         Box::pin(std::future::ready(AttemptResult { answer, duration: Duration::from_millis(3) }))
     }
 }
@@ -114,6 +123,7 @@ pub struct World {
     call: Call,
     pub store: Arc<FaultyStore>,
     pub clock: Arc<TestClock>,
+    pub receivers: Arc<Receivers>,
     pub actors: Actors,
     pub api: web::Data<Api>,
 }
@@ -127,7 +137,8 @@ impl World {
         let store = Arc::new(FaultyStore::default());
         let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
         let entropy = Arc::new(CountingEntropy(AtomicU64::new(1)));
-        let context = ActorContext::new(store.clone(), Arc::new(Agreeable), clock.clone(), entropy, settings());
+        let receivers = Arc::new(Receivers { status: AtomicU16::new(200), received: Mutex::default() });
+        let context = ActorContext::new(store.clone(), receivers.clone(), clock.clone(), entropy, settings());
         let actors = Actors::start(Arc::new(context), vec![Arbiter::current()]).unwrap();
         let mut options = ApiOptions {
             admin_key: Some(Secret::new(ADMIN.to_owned())),
@@ -148,7 +159,7 @@ impl World {
                 Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
             })
         });
-        Self { call, store, clock, actors, api }
+        Self { call, store, clock, receivers, actors, api }
     }
 
     pub async fn send(&self, request: test::TestRequest) -> Answer {
@@ -221,7 +232,7 @@ fn settings() -> ActorSettings {
         crowded_attempts: 2_048,
         max_active_endpoints: 100,
         payload_memory_bytes: 16 * 1024 * 1024,
-        max_uncommitted_events: 100,
+        max_uncommitted_events: 1_000,
         max_uncommitted_bytes: 32 * 1024 * 1024,
         limits: MachineLimits {
             breaker: BreakerConfig {

@@ -8,13 +8,16 @@ use proptest::test_runner::{Config, TestRunner};
 use ringback::domain::attempt::{AttemptError, NextStep, Outcome};
 use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use ringback::domain::endpoint::DisabledReason;
-use ringback::domain::event::Event;
+use ringback::domain::event::{Event, EventFilter};
 use ringback::domain::health::EndpointHealth;
-use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IDS_A_MILLISECOND, IdGenerator, OrganizationId};
 use ringback::domain::organization::Organization;
 use ringback::domain::time::UnixMillis;
 use ringback::store::memory::MemoryStore;
-use ringback::store::{DisableEndpoint, DueRequest, IdempotencyKey, NewEvent, PageRequest, Store, WriteBatch};
+use ringback::store::{
+    DisableEndpoint, DueRequest, IdempotencyKey, NewEvent, PageRequest, ReplayTargets, RequeueRange, Store,
+    WriteBatch,
+};
 
 use crate::fixture::{Fixture, START, first_page, outcome, plain_endpoint, unanswered};
 
@@ -50,6 +53,31 @@ enum Step {
     Gone {
         endpoint: usize,
     },
+    Again {
+        delivery: prop::sample::Index,
+    },
+    Recover {
+        endpoint: usize,
+        success: bool,
+        since: prop::sample::Index,
+        until: prop::sample::Index,
+        after: Option<prop::sample::Index>,
+        limit: usize,
+    },
+    /// To the endpoints of the mask, or to those that it was delivered to.
+    Replay {
+        event: prop::sample::Index,
+        mask: Option<u8>,
+        by_owner: bool,
+    },
+    Prune {
+        before: prop::sample::Index,
+        after: Option<prop::sample::Index>,
+        limit: usize,
+    },
+    PruneKeys {
+        age: i64,
+    },
     Health {
         endpoint: usize,
         failing: bool,
@@ -63,8 +91,12 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let publish =
         (any::<bool>(), 0..16u8, 0..TYPES.len(), prop::option::weighted(0.4, 0..3u8), 0..2u8, 1..500usize);
-    let attempt = (any::<prop::sample::Index>(), 1..5u32, 0..5u8, 0..200i64, any::<bool>());
+    let attempt = (any::<prop::sample::Index>(), 1..7u32, 0..5u8, 0..200i64, any::<bool>());
     let endpoint = 0..ENDPOINTS;
+    let index = || any::<prop::sample::Index>();
+    let recover = (0..ENDPOINTS, any::<bool>(), index(), index(), prop::option::weighted(0.3, index()), 1..4usize);
+    let replay = (index(), prop::option::weighted(0.7, 0..16u8), prop::bool::weighted(0.9));
+    let prune = (index(), prop::option::weighted(0.5, index()), 1..4usize);
     prop_oneof![
         8 => publish.prop_map(|(second, mask, event_type, key, request, bytes)| {
             Step::Publish { second, mask, event_type, key, request, bytes }
@@ -75,6 +107,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => endpoint.clone().prop_map(|endpoint| Step::Cancel { endpoint }),
         1 => endpoint.clone().prop_map(|endpoint| Step::Delete { endpoint }),
         1 => endpoint.clone().prop_map(|endpoint| Step::Gone { endpoint }),
+        4 => index().prop_map(|delivery| Step::Again { delivery }),
+        3 => recover.prop_map(|(endpoint, success, since, until, after, limit)| {
+            Step::Recover { endpoint, success, since, until, after, limit }
+        }),
+        4 => replay.prop_map(|(event, mask, by_owner)| Step::Replay { event, mask, by_owner }),
+        2 => prune.prop_map(|(before, after, limit)| Step::Prune { before, after, limit }),
+        1 => (0..200i64).prop_map(|age| Step::PruneKeys { age }),
         2 => (endpoint, any::<bool>(), any::<bool>())
             .prop_map(|(endpoint, failing, open)| Step::Health { endpoint, failing, open }),
         4 => prop_oneof![0..100i64, Just(24 * 3600)].prop_map(|seconds| Step::Wait { seconds }),
@@ -91,6 +130,7 @@ struct Question {
     page: usize,
     filter: DeliveryFilter,
     by_endpoint: Option<usize>,
+    since: prop::sample::Index,
 }
 
 fn question() -> impl Strategy<Value = Question> {
@@ -102,20 +142,23 @@ fn question() -> impl Strategy<Value = Question> {
         prop::option::weighted(0.3, 0..300i64),
     );
     let numbers = (0..6usize, 0..1_500usize, 0..4usize, 1..6usize, 0..4usize);
-    (numbers, filter, prop::option::weighted(0.4, 0..ENDPOINTS)).prop_map(|(numbers, filter, by_endpoint)| {
-        let (max_deliveries, max_bytes, known, limit, page) = numbers;
-        let (event_type, status, response_code, from, to) = filter;
-        let at = |seconds: i64| UnixMillis(START.0 + seconds * 1_000);
-        let filter = DeliveryFilter {
-            endpoint_id: None,
-            event_type: event_type.map(|index| TYPES[index].to_owned()),
-            status,
-            response_code,
-            from: from.map(at),
-            to: to.map(at),
-        };
-        Question { max_deliveries, max_bytes, known, limit, page, filter, by_endpoint }
-    })
+    let since = any::<prop::sample::Index>();
+    (numbers, filter, prop::option::weighted(0.4, 0..ENDPOINTS), since).prop_map(
+        |(numbers, filter, by_endpoint, since)| {
+            let (max_deliveries, max_bytes, known, limit, page) = numbers;
+            let (event_type, status, response_code, from, to) = filter;
+            let at = |seconds: i64| UnixMillis(START.0 + seconds * 1_000);
+            let filter = DeliveryFilter {
+                endpoint_id: None,
+                event_type: event_type.map(|index| TYPES[index].to_owned()),
+                status,
+                response_code,
+                from: from.map(at),
+                to: to.map(at),
+            };
+            Question { max_deliveries, max_bytes, known, limit, page, filter, by_endpoint, since }
+        },
+    )
 }
 
 /// One history on both stores.
@@ -127,6 +170,14 @@ struct History<'a> {
     endpoints: Vec<EndpointId>,
     /// With their organization and endpoint.
     deliveries: Vec<(DeliveryId, OrganizationId, EndpointId)>,
+    /// With their organization.
+    events: Vec<(EventId, OrganizationId)>,
+}
+
+/// When an id was made: ids of a later history are ahead of its clock.
+fn instant_of(id: i64) -> UnixMillis {
+    const EPOCH_MS: i64 = 1_704_067_200_000;
+    UnixMillis(EPOCH_MS + id / IDS_A_MILLISECOND)
 }
 
 impl<'a> History<'a> {
@@ -134,7 +185,8 @@ impl<'a> History<'a> {
         let now = START;
         let organizations = [OrganizationId(ids.next(now)), OrganizationId(ids.next(now))];
         let endpoints: Vec<EndpointId> = (0..ENDPOINTS).map(|_| EndpointId(ids.next(now))).collect();
-        let history = Self { stores, ids, now, organizations, endpoints, deliveries: Vec::new() };
+        let history =
+            Self { stores, ids, now, organizations, endpoints, deliveries: Vec::new(), events: Vec::new() };
         for store in stores {
             for id in organizations {
                 let organization = Organization { id, name: String::from("Acme"), created_at: now };
@@ -155,6 +207,10 @@ impl<'a> History<'a> {
         let mut batch = WriteBatch::default();
         match *step {
             Step::Wait { seconds } => self.now.0 += seconds * 1_000,
+            Step::Again { ref delivery } => self.again(delivery)?,
+            Step::Recover { .. } => self.recover(step)?,
+            Step::Replay { ref event, mask, by_owner } => self.replay(event, mask, by_owner)?,
+            Step::Prune { .. } | Step::PruneKeys { .. } => self.prune(step)?,
             Step::Publish { second, mask, event_type, key, request, bytes } => {
                 batch.events.push(self.event(second, mask, event_type, key, request, bytes));
             }
@@ -201,6 +257,83 @@ impl<'a> History<'a> {
         Ok(())
     }
 
+    fn again(&self, delivery: &prop::sample::Index) -> Result<(), TestCaseError> {
+        if self.deliveries.is_empty() {
+            return Ok(());
+        }
+        let &(id, owner, _) = delivery.get(&self.deliveries);
+        let [one, other] = self.stores.map(|store| store.requeue_delivery(owner, id, self.now).unwrap());
+        prop_assert_eq!(one, other);
+        Ok(())
+    }
+
+    fn recover(&self, step: &Step) -> Result<(), TestCaseError> {
+        let Step::Recover { endpoint, success, since, until, after, limit } = step else { return Ok(()) };
+        if self.deliveries.is_empty() {
+            return Ok(());
+        }
+        let instant = |index: &prop::sample::Index| instant_of(index.get(&self.deliveries).0.0);
+        let status = if *success { DeliveryStatus::Success } else { DeliveryStatus::Failed };
+        let range = RequeueRange { since: instant(since), until: instant(until), status };
+        let after = after.map(|index| index.get(&self.deliveries).0);
+        let (owner, endpoint_id) = (self.owner(*endpoint), self.endpoints[*endpoint]);
+        let [one, other] = self.stores.map(|store| {
+            let count = store.count_endpoint(owner, endpoint_id, &range).unwrap();
+            (count, store.requeue_endpoint(owner, endpoint_id, &range, after, *limit, self.now).unwrap())
+        });
+        prop_assert_eq!(one, other);
+        Ok(())
+    }
+
+    fn replay(
+        &mut self,
+        event: &prop::sample::Index,
+        mask: Option<u8>,
+        by_owner: bool,
+    ) -> Result<(), TestCaseError> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let &(id, owner) = event.get(&self.events);
+        let caller =
+            if by_owner { owner } else { self.organizations[usize::from(owner == self.organizations[0])] };
+        let targets = mask.map_or(ReplayTargets::Delivered, |mask| {
+            let chosen = (0..ENDPOINTS).filter(|endpoint| mask & (1 << endpoint) != 0);
+            ReplayTargets::Endpoints(chosen.map(|endpoint| self.endpoints[endpoint]).collect())
+        });
+        let spare: Vec<i64> = (0..ENDPOINTS).map(|_| self.ids.next(self.now)).collect();
+        let [one, other] = self.stores.map(|store| {
+            let mut ids = spare.iter().copied();
+            store.replay_event(caller, id, &targets, &mut || ids.next().unwrap(), self.now).unwrap()
+        });
+        prop_assert_eq!(one, other);
+        if let Some(detail) = self.stores[0].event(owner, id).unwrap() {
+            let added = detail.deliveries.iter().filter(|delivery| spare.contains(&delivery.id.0));
+            self.deliveries.extend(added.map(|delivery| (delivery.id, owner, delivery.endpoint_id)));
+        }
+        Ok(())
+    }
+
+    fn prune(&self, step: &Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Prune { before, after, limit } if !self.events.is_empty() => {
+                let before = instant_of(before.get(&self.events).0.0);
+                let after = after.map(|index| index.get(&self.events).0);
+                let [one, other] = self.stores.map(|store| store.prune(before, after, *limit).unwrap());
+                prop_assert_eq!(one, other);
+            }
+            Step::PruneKeys { age } => {
+                let before = UnixMillis(self.now.0 - age * 1_000);
+                // all of them: keys that were used at the same instant have no order
+                let [one, other] =
+                    self.stores.map(|store| store.prune_idempotency_keys(before, usize::MAX).unwrap());
+                prop_assert_eq!(one, other);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn event(
         &mut self,
         second: bool,
@@ -219,6 +352,7 @@ impl<'a> History<'a> {
             accepted_at: self.now,
             body: Bytes::from(vec![b'x'; bytes]),
         };
+        self.events.push((event.id, organization_id));
         let mut deliveries = Vec::new();
         for endpoint in 0..ENDPOINTS {
             if mask & (1 << endpoint) != 0 && self.owner(endpoint) == organization_id {
@@ -282,7 +416,22 @@ impl<'a> History<'a> {
             answers.push(format!("{rows:?}"));
             let endpoints = store.endpoints(organization_id, first_page(question.limit)).unwrap();
             answers.push(format!("{:?}", endpoints.iter().map(|start| start.endpoint.id).collect::<Vec<_>>()));
+            let filter = EventFilter { event_type: filter.event_type.clone(), from: filter.from, to: filter.to };
+            answers.push(format!("{:?}", store.events(organization_id, &filter, page).unwrap()));
+            let pending = store.pending(organization_id, endpoint_id).unwrap();
+            answers.push(format!("{pending:?} {:?}", store.endpoint_states(organization_id).unwrap()));
+            let since = match self.deliveries.is_empty() {
+                true => self.now,
+                false => instant_of(question.since.get(&self.deliveries).0.0),
+            };
+            let recent = store.recent_deliveries(organization_id, endpoint_id, since, question.limit).unwrap();
+            answers.push(format!("{recent:?}"));
         }
+        if !self.events.is_empty() {
+            let &(id, owner) = question.since.get(&self.events);
+            answers.push(format!("{:?}", store.event(owner, id).unwrap()));
+        }
+        answers.push(format!("{:?}", store.failing_before(self.now, question.limit).unwrap()));
         let detail = before.map(|&(id, organization_id, _)| store.delivery(organization_id, id).unwrap());
         answers.push(format!("{detail:?}"));
         answers.push(format!("{:?}", store.scan_agenda(Some(EndpointId(self.organizations[0].0)), 9).unwrap()));

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use ringback::domain::attempt::NextStep;
 use ringback::domain::entropy::CountingEntropy;
+use ringback::domain::event_types::OwnEventType;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::EndpointId;
 use ringback::domain::secret::Secret;
@@ -83,6 +84,14 @@ fn a_deleted_organization_leaves_no_row_in_any_table() {
     }
     f.save_health(EndpointHealth { probe_at: Some(at(5)), ..EndpointHealth::healthy(organization_id, live) });
     f.store.delete_endpoint(organization_id, deleted, at(1)).unwrap();
+    let event_type = OwnEventType {
+        organization_id,
+        name: String::from("order.paid"),
+        description: String::new(),
+        schema: None,
+        created_at: at(0),
+    };
+    f.store.create_event_type(&event_type).unwrap();
     let tables = [
         "organizations",
         "api_keys",
@@ -92,11 +101,32 @@ fn a_deleted_organization_leaves_no_row_in_any_table() {
         "deliveries",
         "attempts",
         "idempotency_keys",
+        "event_types",
     ];
     let rows = |table: &str| count(&path, &format!("SELECT count(*) AS n FROM {table}"));
     assert!(tables.iter().all(|table| rows(table) > 0));
     f.store.delete_organization(organization_id).unwrap();
-    assert_eq!(tables.map(rows), [0; 8]);
+    assert_eq!(tables.map(rows), [0; 9]);
+}
+
+#[test]
+fn pruning_leaves_no_attempt_without_its_delivery() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    for number in 0..2 {
+        let id = f.publish(organization_id, &[endpoint_id], at(number))[0];
+        f.record(vec![
+            outcome(organization_id, endpoint_id, id, 1, 500, NextStep::RetryAt(at(60))),
+            outcome(organization_id, endpoint_id, id, 2, 200, NextStep::Succeeded),
+        ]);
+    }
+    f.store.prune(at(1), None, 9).unwrap();
+    for (table, left) in [("events", 1), ("deliveries", 1), ("attempts", 2)] {
+        assert_eq!(count(&path, &format!("SELECT count(*) AS n FROM {table}")), left, "{table}");
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("EventList", list_of("EventRow")),
         ("EventDetail", event_detail()),
         ("Replay", input(json!({"webhook_id": webhook_id_or_null()}), &[])),
-        ("Batch", json!({"type": "array", "maxItems": 1_000, "items": schema_ref("NewEvent")})),
+        ("Batch", json!({"type": "array", "minItems": 1, "maxItems": 1_000, "items": schema_ref("NewEvent")})),
         (
             "BatchAnswer",
             output(

@@ -62,6 +62,9 @@ pub struct EndpointMachine {
     in_flight_bytes: usize,
     /// Attempts whose outcome is not on disk yet, and when their deliveries are due again.
     unrecorded: HashMap<DeliveryId, Option<UnixMillis>>,
+    /// Unrecorded when deliveries were left in the database: one that was recorded there, and sent again by a person
+    /// before this machine heard of it, can be among those.
+    maybe_sent_again: HashSet<DeliveryId>,
     /// A page is being read.
     loading: bool,
     /// Recorded while a page was being read: the page may still show them as due.
@@ -97,6 +100,7 @@ impl EndpointMachine {
             in_flight: HashMap::new(),
             in_flight_bytes: 0,
             unrecorded: HashMap::new(),
+            maybe_sent_again: HashSet::new(),
             loading: false,
             recorded_while_loading: HashSet::new(),
             left_while_loading: false,
@@ -122,7 +126,10 @@ impl EndpointMachine {
         let mut effects = Vec::new();
         match input {
             Input::Committed(deliveries) => self.admit(deliveries),
-            Input::MoreInStore => self.leave_in_store(),
+            Input::MoreInStore => {
+                self.maybe_sent_again.extend(self.unrecorded.keys().copied());
+                self.leave_in_store();
+            }
             Input::Loaded { deliveries, more, next_due_at } => self.take_page(deliveries, more, next_due_at, now),
             Input::LoadFailed => self.load_failed(now),
             Input::AttemptFinished { delivery_id, answer } => {
@@ -309,11 +316,12 @@ impl EndpointMachine {
 
     fn outcome_recorded(&mut self, delivery_id: DeliveryId) {
         let Some(retry_at) = self.unrecorded.remove(&delivery_id) else { return };
+        let maybe_sent_again = self.maybe_sent_again.remove(&delivery_id) && retry_at.is_none();
         if self.loading {
             self.recorded_while_loading.insert(delivery_id);
         }
-        if self.settings.ordered && retry_at.is_some() {
-            // it kept its place at the head of the queue: the next page begins with it
+        if maybe_sent_again || (self.settings.ordered && retry_at.is_some()) {
+            // the next page has it: a retry kept its place at the head of the queue, what was sent again has a new one
             self.leave_in_store();
         } else {
             self.due_again_at(retry_at);

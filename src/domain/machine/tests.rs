@@ -1,7 +1,8 @@
-//! The machine in a small world: a model of the database, answers and delays from a seed, restarts.
+//! The machine in a small world.
 
-use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::Arc;
+mod world;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,322 +10,9 @@ use proptest::prelude::*;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use self::world::*;
 use super::*;
-use crate::domain::attempt::RetryOn;
-use crate::domain::breaker::BreakerConfig;
-use crate::domain::event::Event;
-use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
-
-const START: UnixMillis = UnixMillis(1_750_000_000_000);
-const LIMITS: MachineLimits = MachineLimits {
-    breaker: BreakerConfig {
-        failure_threshold: 4,
-        initial_pause: Duration::from_secs(5),
-        max_pause: Duration::from_secs(300),
-    },
-    disable_after: Duration::from_secs(1_000 * 86_400),
-};
-
-#[derive(Debug, Clone)]
-struct Row {
-    queued_at: UnixMillis,
-    due_at: UnixMillis,
-    attempts: u32,
-    is_final: Option<NextStep>,
-    finals: u32,
-}
-
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
-    Publish { count: usize, by_memory: bool },
-    Answer { id: DeliveryId, generation: u32 },
-    Recorded { id: DeliveryId, next: RecordedNext, generation: u32 },
-    Page { generation: u32 },
-    Wake { generation: u32 },
-    Crash,
-    Toggle { max_in_flight: u32 },
-}
-
-/// `NextStep` with an order, for the agenda.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum RecordedNext {
-    Succeeded,
-    Failed,
-    RetryAt(UnixMillis),
-}
-
-/// How the receiver answers at an instant.
-type Receiver = Box<dyn Fn(UnixMillis, u32) -> Result<u16, AttemptError>>;
-
-struct World {
-    settings: MachineSettings,
-    machine: EndpointMachine,
-    health: EndpointHealth,
-    rows: BTreeMap<DeliveryId, Row>,
-    agenda: BinaryHeap<std::cmp::Reverse<(UnixMillis, u64, Happening)>>,
-    sequence: u64,
-    generation: u32,
-    now: UnixMillis,
-    rng: SmallRng,
-    receiver: Receiver,
-    /// (delivery, number, instant) of every attempt.
-    sent: Vec<(DeliveryId, u32, UnixMillis)>,
-    in_flight: BTreeMap<DeliveryId, bool>,
-    next_id: i64,
-    snapshot: Option<(Vec<QueuedDelivery>, bool, Option<UnixMillis>)>,
-    max_latency_ms: i64,
-    scheduled_wake: Option<UnixMillis>,
-    was_gone: bool,
-    announcements: Vec<(UnixMillis, Announcement)>,
-}
-
-fn settings() -> MachineSettings {
-    MachineSettings {
-        active: true,
-        url: "https://receiver.example/hook".to_owned(),
-        retry: RetrySchedule::default(),
-        retry_on: RetryOn::default(),
-        rate_limit: None,
-        max_in_flight: 8,
-        ordered: false,
-    }
-}
-
-impl World {
-    fn new(settings: MachineSettings, seed: u64, receiver: Receiver) -> Self {
-        let health = EndpointHealth::healthy(OrganizationId(1), EndpointId(2));
-        let mut world = Self {
-            machine: EndpointMachine::new(settings.clone(), LIMITS, health),
-            settings,
-            health,
-            rows: BTreeMap::new(),
-            agenda: BinaryHeap::new(),
-            sequence: 0,
-            generation: 0,
-            now: START,
-            rng: SmallRng::seed_from_u64(seed),
-            receiver,
-            sent: Vec::new(),
-            in_flight: BTreeMap::new(),
-            next_id: 1,
-            snapshot: None,
-            max_latency_ms: 50,
-            scheduled_wake: None,
-            was_gone: false,
-            announcements: Vec::new(),
-        };
-        world.feed(Input::Wake);
-        world
-    }
-
-    fn at(&mut self, at: UnixMillis, happening: Happening) {
-        self.sequence += 1;
-        self.agenda.push(std::cmp::Reverse((at, self.sequence, happening)));
-    }
-
-    fn soon(&mut self) -> UnixMillis {
-        UnixMillis(self.now.0 + self.rng.random_range(0..=self.max_latency_ms))
-    }
-
-    fn queued(&self, id: DeliveryId, row: &Row) -> QueuedDelivery {
-        let event = Event {
-            id: EventId(id.0),
-            organization_id: OrganizationId(1),
-            event_type: "call.completed".to_owned(),
-            occurred_at: START,
-            accepted_at: START,
-            body: Bytes::from_static(b"{}"),
-        };
-        QueuedDelivery {
-            id,
-            attempts_made: row.attempts,
-            attempts_in_earlier_rounds: 0,
-            due_at: row.due_at,
-            event: Arc::new(event),
-        }
-    }
-
-    fn publish(&mut self, count: usize, by_memory: bool) {
-        let mut committed = Vec::new();
-        for _ in 0..count {
-            let id = DeliveryId(self.next_id);
-            self.next_id += 1;
-            let row = Row { queued_at: self.now, due_at: self.now, attempts: 0, is_final: None, finals: 0 };
-            committed.push(self.queued(id, &row));
-            self.rows.insert(id, row);
-        }
-        match by_memory {
-            true => self.feed(Input::Committed(committed)),
-            false => self.feed(Input::MoreInStore),
-        }
-    }
-
-    fn read_page(&mut self, max_deliveries: usize) {
-        let known = self.machine.known();
-        let now = self.now;
-        let mut pending: Vec<_> = self.rows.iter().filter(|(_, row)| row.is_final.is_none()).collect();
-        pending.sort_by_key(|(id, row)| (row.queued_at, **id));
-        let next_due_at = pending.iter().map(|(_, row)| row.queued_at).find(|at| *at > now);
-        let due: Vec<_> =
-            pending.into_iter().filter(|(id, row)| row.queued_at <= now && !known.contains(id)).collect();
-        let more = due.len() > max_deliveries;
-        let deliveries = due.into_iter().take(max_deliveries).map(|(id, row)| self.queued(*id, row)).collect();
-        self.snapshot = Some((deliveries, more, next_due_at));
-    }
-
-    fn feed(&mut self, input: Input<'_>) {
-        let effects = self.machine.step(input, self.now, &mut self.rng);
-        for effect in effects {
-            self.perform(effect);
-        }
-        self.check_in_flight();
-        let wake = self.machine.wake_at(self.now);
-        if let Some(at) =
-            wake.filter(|at| self.scheduled_wake.is_none_or(|known| *at < known || known <= self.now))
-        {
-            assert!(at > self.now, "a wake-up in the past would spin");
-            self.scheduled_wake = Some(at);
-            let generation = self.generation;
-            self.at(at, Happening::Wake { generation });
-        }
-    }
-
-    fn perform(&mut self, effect: Effect) {
-        let generation = self.generation;
-        match effect {
-            Effect::Attempt { delivery, number } => {
-                let row = &self.rows[&delivery.id];
-                assert!(row.is_final.is_none(), "{} was attempted after its end", delivery.id);
-                assert!(row.due_at <= self.now, "{} was attempted before it was due", delivery.id);
-                assert!(number <= self.settings.retry.max_attempts());
-                if self.settings.ordered {
-                    let earlier = self.rows.range(..delivery.id).find(|(_, row)| row.is_final.is_none());
-                    let overtaken = earlier.filter(|(id, _)| !self.machine.unrecorded.contains_key(*id));
-                    assert!(overtaken.is_none(), "{} overtook {overtaken:?}", delivery.id);
-                }
-                self.sent.push((delivery.id, number, self.now));
-                let doubled = self.in_flight.insert(delivery.id, self.machine.is_breaker_open());
-                assert!(doubled.is_none(), "{} was in flight twice", delivery.id);
-                let at = self.soon();
-                self.at(at, Happening::Answer { id: delivery.id, generation });
-            }
-            Effect::Record { delivery_id, next, health, disable, announcements, .. } => {
-                self.health = health.unwrap_or(self.health);
-                self.was_gone |= disable == Some(DisabledReason::Gone);
-                self.announcements.extend(announcements.into_iter().map(|announcement| (self.now, announcement)));
-                let at = self.soon();
-                let next = match next {
-                    NextStep::Succeeded => RecordedNext::Succeeded,
-                    NextStep::Failed => RecordedNext::Failed,
-                    NextStep::RetryAt(at) => RecordedNext::RetryAt(at),
-                };
-                self.at(at, Happening::Recorded { id: delivery_id, next, generation });
-            }
-            Effect::Load { max_deliveries, .. } => {
-                self.read_page(max_deliveries);
-                let at = self.soon();
-                self.at(at, Happening::Page { generation });
-            }
-            Effect::SaveHealth(health) => self.health = health,
-        }
-    }
-
-    fn check_in_flight(&self) {
-        let limit = if self.settings.ordered { 1 } else { self.settings.max_in_flight as usize };
-        assert!(self.machine.in_flight() <= limit.max(8));
-        let probes = self.machine.in_flight.values().filter(|attempt| attempt.is_probe).count();
-        assert!(probes <= 1, "two probes at once");
-        assert!(self.machine.unrecorded.len() <= 2 * 8);
-    }
-
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Publish { count, by_memory } => self.publish(count, by_memory),
-            Happening::Answer { id, generation } if generation == self.generation => {
-                self.in_flight.remove(&id);
-                let number = self.sent.iter().filter(|(sent, ..)| *sent == id).count() as u32;
-                let answer = (self.receiver)(self.now, number).map(|status| Response {
-                    status,
-                    headers: Vec::new(),
-                    body: Bytes::new(),
-                });
-                self.feed(Input::AttemptFinished { delivery_id: id, answer: &answer });
-            }
-            Happening::Recorded { id, next, generation } if generation == self.generation => {
-                self.record(id, next);
-                self.feed(Input::OutcomeRecorded(id));
-            }
-            Happening::Page { generation } if generation == self.generation => {
-                let (deliveries, more, next_due_at) = self.snapshot.take().expect("a page was read");
-                if self.rng.random_ratio(1, 10) {
-                    self.feed(Input::LoadFailed);
-                } else {
-                    self.feed(Input::Loaded { deliveries, more, next_due_at });
-                }
-            }
-            Happening::Wake { generation } if generation == self.generation => {
-                if self.scheduled_wake == Some(self.now) {
-                    self.scheduled_wake = None;
-                }
-                self.feed(Input::Wake);
-            }
-            Happening::Crash => self.crash(),
-            Happening::Toggle { max_in_flight } => {
-                self.settings.max_in_flight = max_in_flight;
-                self.feed(Input::Reconfigured(self.settings.clone()));
-            }
-            _ => {}
-        }
-    }
-
-    fn record(&mut self, id: DeliveryId, next: RecordedNext) {
-        let ordered = self.settings.ordered;
-        let row = self.rows.get_mut(&id).expect("only known deliveries are recorded");
-        row.attempts += 1;
-        match next {
-            RecordedNext::Succeeded => row.is_final = Some(NextStep::Succeeded),
-            RecordedNext::Failed => row.is_final = Some(NextStep::Failed),
-            RecordedNext::RetryAt(at) => {
-                row.due_at = at;
-                if !ordered {
-                    row.queued_at = at;
-                }
-            }
-        }
-        row.finals += u32::from(row.is_final.is_some());
-    }
-
-    fn crash(&mut self) {
-        self.generation += 1;
-        self.in_flight.clear();
-        self.snapshot = None;
-        self.scheduled_wake = None;
-        self.machine = EndpointMachine::new(self.settings.clone(), LIMITS, self.health);
-        self.feed(Input::Wake);
-    }
-
-    /// Runs until nothing is left to happen, or the instant is reached.
-    fn run_until(&mut self, end: UnixMillis) {
-        while let Some(std::cmp::Reverse((at, _, _))) = self.agenda.peek() {
-            if *at > end {
-                break;
-            }
-            let Some(std::cmp::Reverse((at, _, happening))) = self.agenda.pop() else { break };
-            self.now = at;
-            self.happen(happening);
-        }
-        self.now = self.now.max(end);
-    }
-
-    fn pending(&self) -> usize {
-        self.rows.values().filter(|row| row.is_final.is_none()).count()
-    }
-
-    fn times_of(&self, id: i64) -> Vec<u64> {
-        self.sent.iter().filter(|(sent, ..)| sent.0 == id).map(|(_, _, at)| at.since(START).as_secs()).collect()
-    }
-}
 
 fn always(status: u16) -> Receiver {
     Box::new(move |_, _| Ok(status))
@@ -447,6 +135,22 @@ fn a_blocked_address_says_nothing_about_the_receiver() {
 }
 
 #[test]
+fn a_committed_delivery_whose_message_comes_late_is_not_sent_a_second_time() {
+    let mut world = World::new(settings(), 11, always(200));
+    world.run_until(START + Duration::from_secs(1));
+    // read back from the database, sent and recorded before its message arrives
+    let late = world.rows.len();
+    world.publish(1, false);
+    assert_eq!(world.rows.len(), late + 1);
+    let committed = world.queued(DeliveryId(1), &world.rows[&DeliveryId(1)].clone());
+    world.run_until(START + Duration::from_secs(10));
+    assert_eq!(world.sent.len(), 1);
+    world.feed(Input::Committed(vec![committed]));
+    world.run_until(START + DAY);
+    assert_eq!(world.sent.len(), 1);
+}
+
+#[test]
 fn a_drained_machine_starts_nothing_and_rests() {
     let mut world = World::new(settings(), 6, always(200));
     world.publish(3, true);
@@ -479,22 +183,6 @@ fn a_stale_page_brings_no_delivery_a_second_time() {
     world.machine.loading = true;
     world.run_until(world.now + Duration::from_secs(1));
     world.feed(Input::Loaded { deliveries: vec![stale], more: false, next_due_at: None });
-    world.run_until(START + DAY);
-    assert_eq!(world.sent.len(), 1);
-}
-
-#[test]
-fn a_committed_delivery_whose_message_comes_late_is_not_sent_a_second_time() {
-    let mut world = World::new(settings(), 11, always(200));
-    world.run_until(START + Duration::from_secs(1));
-    // read back from the database, sent and recorded before its message arrives
-    let late = world.rows.len();
-    world.publish(1, false);
-    assert_eq!(world.rows.len(), late + 1);
-    let committed = world.queued(DeliveryId(1), &world.rows[&DeliveryId(1)].clone());
-    world.run_until(START + Duration::from_secs(10));
-    assert_eq!(world.sent.len(), 1);
-    world.feed(Input::Committed(vec![committed]));
     world.run_until(START + DAY);
     assert_eq!(world.sent.len(), 1);
 }
@@ -620,4 +308,41 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_delivery_that_is_sent_again_gets_its_whole_schedule_anew_while_its_numbers_go_on() {
+    let mut world = World::new(settings(), 7, Box::new(|_, _| Ok(503)));
+    let id = DeliveryId(1);
+    let (queued_at, due_at) = (START, START);
+    world.rows.insert(id, Row { queued_at, due_at, attempts: 4, earlier: 4, is_final: None, finals: 0 });
+    world.feed(Input::MoreInStore);
+    world.run_until(START + Duration::from_secs(2 * 3600));
+    let numbers: Vec<u32> = world.sent.iter().map(|(_, number, _)| *number).collect();
+    assert_eq!(numbers, [5, 6, 7, 8]);
+    assert_eq!(world.rows[&id].is_final, Some(NextStep::Failed));
+    for (pair, seconds) in world.sent.windows(2).zip([60, 300, 900]) {
+        let waited = pair[1].2.since(pair[0].2);
+        assert!(waited >= Duration::from_secs(seconds), "{waited:?}");
+        assert!(waited <= Duration::from_secs(seconds + seconds / 10 + 1), "{waited:?}");
+    }
+}
+
+#[test]
+fn a_delivery_that_is_sent_again_before_its_end_was_heard_of_is_not_forgotten() {
+    let mut world = World::new(settings(), 7, always(200));
+    let id = DeliveryId(1);
+    let queued = world
+        .queued(id, &Row { queued_at: START, due_at: START, attempts: 0, earlier: 0, is_final: None, finals: 0 });
+    let mut step = |input| world.machine.step(input, START, &mut world.rng);
+    let empty = || Input::Loaded { deliveries: Vec::new(), more: false, next_due_at: None };
+    step(empty());
+    step(Input::Committed(vec![queued]));
+    let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::new() });
+    step(Input::AttemptFinished { delivery_id: id, answer: &answer });
+    let asked = |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::Load { .. }));
+    // recorded in the database, sent again there, and only then heard of
+    assert!(asked(step(Input::MoreInStore)));
+    assert!(!asked(step(empty())), "the page left out what is in memory");
+    assert!(asked(step(Input::OutcomeRecorded(id))));
 }

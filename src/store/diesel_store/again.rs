@@ -212,6 +212,7 @@ fn deliveries_by_endpoint(
     let mut rows: Vec<(i64, i64, i16)> = deliveries::table
         .filter(deliveries::id.gt(id.0))
         .filter(deliveries::id.le(last))
+        .filter(deliveries::event_id.eq(id.0))
         .filter(deliveries::organization_id.eq(organization_id.0))
         .order(deliveries::id)
         .select(columns)

@@ -89,6 +89,7 @@ pub(super) fn read(
     let mut rows: Vec<DeliveryRow> = deliveries::table
         .filter(deliveries::id.gt(id.0))
         .filter(deliveries::id.le(last))
+        .filter(deliveries::event_id.eq(id.0))
         .filter(deliveries::organization_id.eq(organization_id.0))
         .order(deliveries::id)
         .select(DeliveryRow::as_select())

@@ -143,6 +143,23 @@ fn conditions_are_read_from_indexes() {
 }
 
 #[test]
+fn the_deliveries_of_an_event_are_a_range_and_what_replays_made() {
+    let (_folder, mut connection) = database();
+    for (sql, expected) in [
+        (
+            "SELECT id FROM deliveries WHERE id > ? AND id <= ? AND event_id = ? AND organization_id = ? ORDER BY id",
+            "PRIMARY KEY (rowid>? AND rowid<?)",
+        ),
+        (
+            "SELECT id FROM deliveries WHERE event_id = ? AND deliveries.replayed AND organization_id = ? ORDER BY id",
+            "deliveries_replayed_event (event_id=?)",
+        ),
+    ] {
+        assert_steps(&mut connection, sql, &[expected]);
+    }
+}
+
+#[test]
 fn pruning_reads_only_what_is_old() {
     let (_folder, mut connection) = database();
     for (sql, expected) in [

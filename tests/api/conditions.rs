@@ -1,0 +1,95 @@
+//! How webhooks and organizations fare.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+fn period(deliveries: u64, success_rate: Value, latency: Value) -> Value {
+    let latency_ms = json!({"p50": latency, "p95": latency, "p99": latency});
+    json!({"deliveries": deliveries, "success_rate": success_rate, "latency_ms": latency_ms})
+}
+
+#[actix_web::test]
+async fn where_nothing_happened_there_are_no_figures() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+    let nothing = period(0, Value::Null, Value::Null);
+    let expected = json!({
+        "state": "healthy", "breaker": {"state": "closed", "probe_at": null}, "failing_since": null,
+        "pending": 0, "oldest_pending_at": null, "last_1h": nothing, "last_24h": nothing
+    });
+    assert_eq!(world.get(&owner, &format!("{webhook}/health")).await.ok(200), expected);
+    let expected = json!({
+        "webhooks": {"healthy": 1, "failing": 0, "paused": 0, "disabled": 0},
+        "backlog": {"pending": 0, "oldest_pending_at": null}, "last_1h": nothing, "last_24h": nothing
+    });
+    assert_eq!(world.get(&owner, "/v1/health").await.ok(200), expected);
+    for path in [format!("{webhook}/health?hours=2"), "/v1/health?hours=2".to_owned()] {
+        assert_eq!(world.get(&owner, &path).await.problem(422, "validation_failed"), ["hours"]);
+    }
+}
+
+#[actix_web::test]
+async fn the_last_hour_and_the_last_day_are_told_apart() {
+    let world = World::new().await;
+    let (owner, stranger) = (world.owner().await, world.owner().await);
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/", "timeout": 1})).await;
+    let disabled = world.webhook(&owner, json!({"url": "https://example.com/", "active": false})).await;
+    let event = json!({"event_type": "call.completed", "data": {}});
+    for status in [200, 404] {
+        world.receivers.status.store(status, Ordering::SeqCst);
+        world.post(&owner, "/v1/events", event.clone()).await.ok(202);
+        world.delivered(&owner).await;
+        world.clock.advance(Duration::from_secs(2 * 3_600));
+    }
+    world.receivers.status.store(200, Ordering::SeqCst);
+    world.post(&owner, "/v1/events", event).await.ok(202);
+    world.delivered(&owner).await;
+    for path in [format!("{webhook}/health"), "/v1/health".to_owned()] {
+        let health = world.get(&owner, &path).await.ok(200);
+        assert_eq!(health["last_1h"], period(1, json!(1.0), json!(3)), "{path}");
+        assert_eq!(health["last_24h"]["deliveries"], 3, "{path}");
+        let rate = health["last_24h"]["success_rate"].as_f64().unwrap();
+        assert!((rate - 2.0 / 3.0).abs() < 1e-9, "{health}");
+    }
+    let health = world.get(&owner, &format!("{disabled}/health")).await.ok(200);
+    assert_eq!((&health["state"], &health["last_24h"]["deliveries"]), (&json!("disabled"), &json!(0)));
+    let states = world.get(&owner, "/v1/health").await.ok(200)["webhooks"].clone();
+    assert_eq!(states["disabled"], 1);
+    let theirs = world.get(&stranger, "/v1/health").await.ok(200);
+    assert_eq!((&theirs["webhooks"]["healthy"], &theirs["last_24h"]["deliveries"]), (&json!(0), &json!(0)));
+}
+
+#[actix_web::test]
+async fn a_receiver_that_fails_shows_with_its_backlog_and_its_breaker() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/", "max_in_flight": 1})).await;
+    world.receivers.status.store(503, Ordering::SeqCst);
+    let event = json!({"event_type": "call.completed", "data": {}});
+    for _ in 0..9 {
+        world.post(&owner, "/v1/events", event.clone()).await.ok(202);
+    }
+    let path = format!("{webhook}/health");
+    let mut health = Value::Null;
+    for _ in 0..400 {
+        health = world.get(&owner, &path).await.ok(200);
+        if health["breaker"]["state"] == "open" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((&health["state"], &health["breaker"]["state"]), (&json!("paused"), &json!("open")), "{health}");
+    assert!(health["breaker"]["probe_at"].is_string());
+    assert_eq!(health["failing_since"], "2024-12-16T10:30:45.007Z");
+    assert_eq!(
+        (&health["pending"], &health["oldest_pending_at"]),
+        (&json!(9), &json!("2024-12-16T10:30:45.007Z"))
+    );
+    let organization = world.get(&owner, "/v1/health").await.ok(200);
+    assert_eq!((&organization["webhooks"]["paused"], &organization["backlog"]["pending"]), (&json!(1), &json!(9)));
+}
