@@ -217,3 +217,61 @@ fn config_check_prints_what_is_in_effect_and_where_it_came_from() {
     assert!(told.lines().any(|line| line.starts_with("admin_key") && line.ends_with("RINGBACK_ADMIN_KEY")));
     assert!(!told.contains("a-secret"), "{told}");
 }
+
+#[test]
+fn config_check_names_every_mistake_and_the_missing_master_key_beside_what_is_in_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ringback.toml"), "log = \"warn\"\ncolour = 1\n").unwrap();
+    let variables = [("RINGBACK_LISTEN", "nowhere"), ("RINGBACK_DELIVERY_RETENTION_SECONDS", "0")];
+    let output = ringback(folder.path(), &["config", "check"]).envs(variables).output().unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output.stdout).contains("log = \"warn\""), "{}", text(&output.stdout));
+    let told = text(&output.stderr);
+    for part in ["colour", "RINGBACK_LISTEN", "RINGBACK_DELIVERY_RETENTION_SECONDS", "master_key is missing"] {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+    let output = ringback(folder.path(), &["config", "check"]).env("RINGBACK_MASTER_KEY", "x").output().unwrap();
+    assert!(!text(&output.stderr).contains("master_key is missing"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn keys_generate_prints_a_key_that_serve_takes_and_says_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = ringback(folder.path(), &["keys", "generate"]).output().unwrap();
+    let key = text(&output.stdout);
+    assert_eq!(data_encoding::BASE64.decode(key.trim().as_bytes()).unwrap().len(), 32);
+    assert!(text(&output.stderr).contains("RINGBACK_MASTER_KEY"));
+    let quiet = ringback(folder.path(), &["keys", "generate", "--quiet"]).output().unwrap();
+    assert!(quiet.stderr.is_empty() && quiet.stdout != output.stdout);
+    let checked =
+        ringback(folder.path(), &["config", "check"]).env("RINGBACK_MASTER_KEY", key.trim()).output().unwrap();
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    assert!(!text(&checked.stdout).contains(key.trim()));
+}
+
+#[test]
+fn keys_rotate_says_which_key_is_missing_or_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.key"), format!("{}\n", data_encoding::BASE64.encode(&[1; 32]))).unwrap();
+    for (args, expected) in [
+        (vec!["--new-file", "a.key"], "no old key"),
+        (vec!["--old-file", "a.key"], "--new"),
+        (vec!["--old-file", "a.key", "--new-file", "a.key"], "the new key is the old one"),
+        (vec!["--old-file", "a.key", "--new", "short"], "the new key can't be used"),
+        (vec!["--old-file", "none.key", "--new", "x"], "none.key can't be read"),
+    ] {
+        let output = ringback(folder.path(), &[&["keys", "rotate"], args.as_slice()].concat()).output().unwrap();
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains(expected), "{expected}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = ringback(folder.path(), &["completions", shell]).output().unwrap();
+        assert!(output.status.success());
+        assert!(text(&output.stdout).contains("trigger"), "{shell}");
+    }
+}

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod body;
 pub mod condition;
+pub mod docs;
 pub mod event_batch;
 pub mod event_input;
 pub mod event_types;
@@ -16,6 +17,7 @@ pub mod input;
 pub mod keys;
 pub mod logs;
 pub mod middleware;
+pub mod openapi;
 pub mod organizations;
 pub mod pagination;
 pub mod problem;

@@ -10,7 +10,8 @@ use super::auth::{Permission, authorize};
 use super::middleware::catch_panic;
 use super::problem::{ErrorCode, Problem};
 use super::{
-    condition, event_batch, event_types, events, health, keys, logs, organizations, webhook_actions, webhooks,
+    condition, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations,
+    webhook_actions, webhooks,
 };
 
 /// One call of the API.
@@ -75,6 +76,8 @@ routes! {
     GET    "/health/live" Open health::live;
     GET    "/health/ready" Open health::ready;
     GET    "/metrics" Open health::metrics;
+    GET    "/openapi.json" Open openapi::read;
+    GET    "/docs" Open docs::read;
 }
 
 /// Registers every route of the table, and what answers everything else.

@@ -2,11 +2,21 @@
 
 use clap::{Args, Subcommand};
 use ringback::config::keys::KEYS;
+use ringback::config::{Problem, inspect};
 
 use super::say;
-use super::serve::{SettingsArgs, read};
+use super::serve::{SettingsArgs, unusable};
+
+const EXAMPLES: &str = "\
+Secrets are not shown. Ends with an error when `serve` could not start so.
+
+Examples:
+  ringback config check
+  ringback config check --config /etc/ringback.toml
+  RINGBACK_LISTEN=0.0.0.0:80 ringback config check";
 
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,
@@ -14,7 +24,8 @@ pub struct ConfigArgs {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Print the settings that `serve` would use and where each came from, or every mistake in them
+    /// Print the settings that `serve` would use and where each came from, and every mistake in them
+    #[command(after_help = EXAMPLES)]
     Check {
         #[command(flatten)]
         settings: SettingsArgs,
@@ -23,7 +34,7 @@ enum ConfigCommand {
 
 pub fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let ConfigCommand::Check { settings } = &args.command;
-    let loaded = read(settings)?;
+    let (loaded, mut problems) = inspect(&settings.flags());
     for key in KEYS {
         let value = key.show(&loaded.settings);
         let line = match &value {
@@ -36,6 +47,15 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<()> {
             None => say(&line),
         }
     }
-    loaded.settings.check_complete()?;
-    Ok(())
+    if let Err(error) = loaded.settings.check_complete() {
+        // a master key that can't be read is not a missing one
+        let is_given = problems.iter().any(|problem| names_master_key(problem));
+        problems.extend(error.problems.into_iter().filter(|_| !is_given));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(unusable(&problems)) }
+}
+
+fn names_master_key(problem: &Problem) -> bool {
+    let origin = problem.origin.as_ref().map(ToString::to_string).unwrap_or_default();
+    origin.to_ascii_lowercase().contains("master_key")
 }

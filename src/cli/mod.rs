@@ -1,8 +1,10 @@
 //! What can be typed, one file for each command.
 
 mod client;
+mod completions;
 mod config;
 mod json;
+mod keys;
 mod listen;
 mod serve;
 mod trigger;
@@ -35,6 +37,10 @@ enum Command {
     Trigger(trigger::TriggerArgs),
     /// Look at the settings
     Config(config::ConfigArgs),
+    /// Make a master key, or change the one that a database is encrypted with
+    Keys(keys::KeysArgs),
+    /// Print what makes a shell complete commands and flags
+    Completions(completions::CompletionsArgs),
 }
 
 impl Cli {
@@ -45,6 +51,8 @@ impl Cli {
             Command::Listen(args) => actix_web::rt::System::new().block_on(listen::run(args)),
             Command::Trigger(args) => actix_web::rt::System::new().block_on(trigger::run(args)),
             Command::Config(args) => config::run(&args),
+            Command::Keys(args) => keys::run(&args),
+            Command::Completions(args) => completions::run(&args),
         }
     }
 }
@@ -71,6 +79,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    fn without_example(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path} {}", command.get_name());
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        if !help.contains("ringback ") {
+            found.push(path.clone());
+        }
+        for subcommand in command.get_subcommands() {
+            without_example(subcommand, &path, found);
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_an_example() {
+        let mut found = Vec::new();
+        without_example(&Cli::command(), "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
     }
 
     #[test]

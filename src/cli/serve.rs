@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ringback::config::{Flags, Loaded, load};
+use ringback::config::{Flags, Loaded, Problem, load};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -35,7 +35,8 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    fn flags(&self) -> Flags {
+    /// As the settings know them.
+    pub fn flags(&self) -> Flags {
         Flags {
             config: self.config.clone(),
             listen: self.listen.clone(),
@@ -47,10 +48,13 @@ impl SettingsArgs {
 
 /// Reads the settings, or lists every mistake in them.
 pub fn read(args: &SettingsArgs) -> anyhow::Result<Loaded> {
-    load(&args.flags()).map_err(|error| {
-        let lines: String = error.problems.iter().map(|problem| format!("\n  {problem}")).collect();
-        anyhow::anyhow!("the settings can't be used:{lines}")
-    })
+    load(&args.flags()).map_err(|error| unusable(&error.problems))
+}
+
+/// Every mistake in the settings as one error.
+pub fn unusable(problems: &[Problem]) -> anyhow::Error {
+    let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+    anyhow::anyhow!("the settings can't be used:{lines}")
 }
 
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {

@@ -16,8 +16,15 @@ use super::value::Given;
 const DEFAULT_FILE: &str = "ringback.toml";
 const VARIABLE_PREFIX: &str = "RINGBACK_";
 /// Variables that are not settings of `serve`: of the client commands, and of scripts around the program.
-const OTHER_VARIABLES: &[&str] =
-    &["RINGBACK_BIN", "RINGBACK_KEY", "RINGBACK_ENGINE", "RINGBACK_REQUIRE_POSTGRES", "RINGBACK_VERSION"];
+const OTHER_VARIABLES: &[&str] = &[
+    "RINGBACK_BIN",
+    "RINGBACK_KEY",
+    "RINGBACK_ENGINE",
+    "RINGBACK_NEW_MASTER_KEY",
+    "RINGBACK_REQUIRE_POSTGRES",
+    "RINGBACK_UPDATE_OPENAPI",
+    "RINGBACK_VERSION",
+];
 /// What `--dev` allows as targets: this machine and private networks.
 const DEV_NETWORKS: &[&str] =
     &["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
@@ -102,18 +109,38 @@ pub struct Loaded {
 
 /// Reads the file, the environment and the flags.
 pub fn load(flags: &Flags) -> Result<Loaded, SettingsError> {
-    let file = read_file(flags.config.as_deref())
-        .map_err(|message| SettingsError { problems: vec![Problem { origin: None, message }] })?;
+    let (loaded, problems) = inspect(flags);
+    if problems.is_empty() { Ok(loaded) } else { Err(SettingsError { problems }) }
+}
+
+/// Reads the same, and gives what could be read beside what is wrong.
+pub fn inspect(flags: &Flags) -> (Loaded, Vec<Problem>) {
+    let (file, unreadable) = match read_file(flags.config.as_deref()) {
+        Ok(file) => (file, None),
+        Err(message) => (None, Some(Problem { origin: None, message })),
+    };
     let file = file.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
-    merge(file, environment(), flags)
+    let (loaded, mut problems) = merge_all(file, environment(), flags);
+    problems.splice(0..0, unreadable);
+    (loaded, problems)
 }
 
 /// What [`load`] does once everything is read. `variables` may hold any variables; only `RINGBACK_*` count.
+#[cfg(test)]
 pub fn merge(
     file: Option<(&str, &str)>,
     variables: impl IntoIterator<Item = (String, String)>,
     flags: &Flags,
 ) -> Result<Loaded, SettingsError> {
+    let (loaded, problems) = merge_all(file, variables, flags);
+    if problems.is_empty() { Ok(loaded) } else { Err(SettingsError { problems }) }
+}
+
+fn merge_all(
+    file: Option<(&str, &str)>,
+    variables: impl IntoIterator<Item = (String, String)>,
+    flags: &Flags,
+) -> (Loaded, Vec<Problem>) {
     let mut merge =
         Merge { loaded: Loaded { settings: Settings::default(), origins: BTreeMap::new() }, problems: Vec::new() };
     if let Some((path, text)) = file {
@@ -122,7 +149,7 @@ pub fn merge(
     merge.variables(variables);
     merge.flags(flags);
     merge.cross_check();
-    if merge.problems.is_empty() { Ok(merge.loaded) } else { Err(SettingsError { problems: merge.problems }) }
+    (merge.loaded, merge.problems)
 }
 
 impl Settings {
@@ -132,7 +159,7 @@ impl Settings {
             return Ok(());
         }
         let message = String::from(
-            "master_key is missing: it encrypts secrets at rest. Make one with `openssl rand -base64 32`, keep it \
+            "master_key is missing: it encrypts secrets at rest. Make one with `ringback keys generate`, keep it \
              safe, and give it as RINGBACK_MASTER_KEY (with --dev one is made beside the database)",
         );
         Err(SettingsError { problems: vec![Problem { origin: None, message }] })

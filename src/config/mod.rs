@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use crate::domain::secret::Secret;
 
-pub use load::{Flags, Loaded, Problem, SettingsError, load};
+pub use load::{Flags, Loaded, Problem, SettingsError, inspect, load};
 
 /// The effective settings of `serve`.
 #[derive(Clone)]

@@ -25,7 +25,8 @@ use crate::store::cipher::{Cipher, CipherError};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::{self, LoggingError};
 use crate::transport::{AwcTransport, TransportConfig, TransportSetupError};
-use system::{SystemClock, SystemEntropy};
+use system::SystemClock;
+pub use system::SystemEntropy;
 
 /// Requests of the API that are under way when the engine stops may take so long to end.
 const API_SHUTDOWN: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@
 
 mod batches;
 mod conditions;
+mod docs;
 mod event_types;
 mod events;
 mod faulty_store;

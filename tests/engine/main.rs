@@ -24,6 +24,7 @@ mod delivering;
 mod dying;
 #[path = "../support/engine.rs"]
 mod engine;
+mod master_key;
 mod outage;
 #[path = "../support/postgres.rs"]
 mod postgres_server;

@@ -1,0 +1,35 @@
+//! `/docs`: the description of the API as one page, made on the server. It brings its style along and nothing
+//! else: no script, nothing from another host.
+
+mod fields;
+mod page;
+
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use data_encoding::BASE64;
+use sha2::{Digest, Sha256};
+
+use super::openapi;
+
+const STYLE: &str = include_str!("docs.css");
+
+static PAGE: LazyLock<String> = LazyLock::new(|| page::render(openapi::document(), STYLE).into_string());
+/// Allows this very style sheet, by its hash, and nothing else.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = BASE64.encode(&Sha256::digest(STYLE.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+});
+
+/// `GET /docs`.
+pub async fn read() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY.as_str()))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .body(PAGE.as_str())
+}

@@ -1,0 +1,267 @@
+//! Puts the document together.
+
+use serde_json::{Map, Value, json};
+
+use super::operation::{Answer, Body, Operation, reference};
+use super::{ERROR_TYPE_PREFIX, schemas};
+use crate::api::auth::Permission;
+use crate::api::problem::ErrorCode;
+use crate::api::routes::{ROUTES, RouteSpec};
+use crate::domain::event_types::{BUILT_IN, EventType, OPERATIONAL};
+
+const ABOUT: &str = "\
+Post an event once; Ringback stores it, fans it out to every webhook of the organization that wants it, signs it, \
+delivers it over HTTPS, retries with growing delays, and keeps a log of every attempt.\n\n\
+Every call but the health checks needs a key: `Authorization: Bearer <key>`. Keys of an organization have a role: \
+`publisher` (events), `viewer` (read), `manager` (webhooks, logs, replays, and read) or `owner` (all of these, and keys). \
+The deployment's admin key manages organizations and their keys.\n\n\
+Bodies are read as JSON whatever their Content-Type says; unknown fields are refused. Errors are `application/problem+json` \
+with a `code` of a closed list and, for input errors, every bad field at once in `errors`. Lists come in pages, newest \
+first. An id of another organization is answered like one that does not exist.";
+
+/// The sections, in the order in which they are shown.
+const TAGS: &[(&str, &str)] = &[
+    ("Events", "Publish what happened; each event goes to every webhook that wants it."),
+    ("Webhooks", "The destinations of an organization, and their signing secrets."),
+    ("Logs", "What became of every delivery, attempt by attempt."),
+    ("Event types", "What can be published and asked for."),
+    ("Organizations", "Tenants. Nothing crosses between two of them."),
+    ("Keys", "The API keys of an organization."),
+    ("System", "For the machinery around the engine; open to all."),
+];
+
+/// The whole document.
+pub fn document(operations: &[Operation]) -> Value {
+    let mut paths = Map::new();
+    for spec in ROUTES {
+        let found = operations.iter().find(|operation| is_of(operation, spec));
+        // a route without one is missing in the document, and a test says so
+        let Some(operation) = found else { continue };
+        let item = paths.entry(spec.path).or_insert_with(|| json!({}));
+        item[operation.method.to_ascii_lowercase()] = describe(operation, spec);
+    }
+    let tags: Vec<Value> = TAGS.iter().map(|(name, text)| json!({"name": name, "description": text})).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ringback",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Webhook delivery engine",
+            "description": ABOUT,
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "tags": tags,
+        "paths": paths,
+        "webhooks": {"event": delivered()},
+        "components": components(),
+        "x-error-codes": ErrorCode::ALL.iter().map(|code| error_code(*code)).collect::<Vec<_>>(),
+        "x-event-types": BUILT_IN.iter().map(|it| event_type(it, false))
+            .chain(OPERATIONAL.iter().map(|it| event_type(it, true))).collect::<Vec<_>>(),
+    })
+}
+
+fn is_of(operation: &Operation, spec: &RouteSpec) -> bool {
+    operation.method == spec.method.as_str() && operation.path == spec.path
+}
+
+fn describe(operation: &Operation, spec: &RouteSpec) -> Value {
+    let mut described = json!({
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": format!("{}\n\n{}", operation.description, who(spec.permission)),
+        "responses": responses(operation, spec),
+    });
+    let parameters: Vec<Value> = path_parameters(spec.path).chain(operation.parameters.iter().cloned()).collect();
+    if !parameters.is_empty() {
+        described["parameters"] = Value::from(parameters);
+    }
+    if let Some(body) = &operation.body {
+        described["requestBody"] = request_body(body);
+    }
+    if spec.permission == Permission::Open {
+        described["security"] = json!([]);
+    }
+    described
+}
+
+fn who(permission: Permission) -> String {
+    let roles: Vec<String> = permission.roles().iter().map(|role| format!("`{}`", role.as_str())).collect();
+    match permission {
+        Permission::Open => String::from("Open to all: no key is needed."),
+        Permission::Admin => String::from("Needs the admin key."),
+        Permission::Keys => {
+            format!("Needs the admin key or a key of this organization with the role {}.", roles.join(" or "))
+        }
+        _ => format!("Needs a key with the role {}.", roles.join(" or ")),
+    }
+}
+
+/// The parameters that a path names; their schemas are components.
+fn path_parameters(path: &'static str) -> impl Iterator<Item = Value> {
+    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.map(|name| reference("parameters", name))
+}
+
+fn request_body(body: &Body) -> Value {
+    let mut content = Map::new();
+    for (media_type, schema, examples) in &body.content {
+        content.insert((*media_type).to_owned(), json!({"schema": schema, "examples": named(examples)}));
+    }
+    json!({"required": body.required, "content": content})
+}
+
+fn named(examples: &[(&'static str, Value)]) -> Map<String, Value> {
+    let key =
+        |summary: &str| summary.replace(|symbol: char| !symbol.is_ascii_alphanumeric(), "_").to_ascii_lowercase();
+    examples.iter().map(|(name, value)| (key(name), json!({"summary": name, "value": value}))).collect()
+}
+
+fn responses(operation: &Operation, spec: &RouteSpec) -> Map<String, Value> {
+    let mut responses = Map::new();
+    responses.insert(operation.answer.status.to_string(), good(&operation.answer));
+    let codes = codes(operation, spec);
+    let mut statuses: Vec<u16> = codes.iter().map(|code| code.status().as_u16()).collect();
+    statuses.dedup();
+    for status in statuses {
+        let same: Vec<ErrorCode> = codes.iter().copied().filter(|code| code.status().as_u16() == status).collect();
+        responses.insert(status.to_string(), bad(status, &same));
+    }
+    responses
+}
+
+fn good(answer: &Answer) -> Value {
+    let mut response = json!({"description": answer.description});
+    if let Some((media_type, schema, example)) = &answer.content {
+        response["content"] = json!({*media_type: {"schema": schema, "example": example}});
+    }
+    if answer.headers.as_object().is_some_and(|headers| !headers.is_empty()) {
+        response["headers"] = answer.headers.clone();
+    }
+    response
+}
+
+/// What can go wrong: named by the operation, or following from what the route asks for. Sorted by status.
+fn codes(operation: &Operation, spec: &RouteSpec) -> Vec<ErrorCode> {
+    use ErrorCode as E;
+    let mut codes = operation.errors.to_vec();
+    if spec.permission != Permission::Open {
+        // who calls is read from the store
+        codes.extend([E::Unauthorized, E::Forbidden, E::Unavailable, E::Internal]);
+    }
+    if spec.path.contains('{') {
+        codes.push(E::NotFound);
+    }
+    if operation.body.is_some() {
+        codes.extend([E::BadRequest, E::InvalidJson, E::RequestTimeout, E::PayloadTooLarge]);
+        codes.extend([E::UnsupportedEncoding, E::ValidationFailed, E::JsonTooDeep]);
+    }
+    if operation.parameters.iter().any(|it| it["in"] == "query" || it.get("$ref").is_some()) {
+        codes.push(E::ValidationFailed);
+    }
+    if operation.parameters.contains(&reference("parameters", "cursor")) {
+        codes.push(E::InvalidCursor);
+    }
+    let order = |code: &E| (code.status().as_u16(), E::ALL.iter().position(|it| it == code));
+    codes.sort_by_key(order);
+    codes.dedup();
+    codes
+}
+
+fn bad(status: u16, codes: &[ErrorCode]) -> Value {
+    let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+    let lines: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.help())).collect();
+    let examples: Map<String, Value> =
+        names.iter().map(|name| ((*name).to_owned(), reference("examples", name))).collect();
+    let schema = json!({
+        "allOf": [reference("schemas", "Problem")],
+        "properties": {"status": {"const": status}, "code": {"enum": names}},
+    });
+    let mut response = json!({
+        "description": lines.join("\n\n"),
+        "content": {"application/problem+json": {"schema": schema, "examples": examples}},
+    });
+    let header =
+        |text: &str, example: &str| json!({"description": text, "schema": {"type": "string"}, "example": example});
+    match status {
+        401 => response["headers"] = json!({"WWW-Authenticate": header("How to authenticate", "Bearer")}),
+        503 => response["headers"] = json!({"Retry-After": header("Seconds to wait before the next try", "1")}),
+        _ => {}
+    }
+    response
+}
+
+fn error_code(code: ErrorCode) -> Value {
+    json!({"code": code.as_str(), "status": code.status().as_u16(), "title": code.title(), "help": code.help()})
+}
+
+fn event_type(event_type: &EventType, operational: bool) -> Value {
+    // samples are checked by a test
+    let sample: Value = serde_json::from_str(event_type.sample).unwrap_or_default();
+    json!({"name": event_type.name, "description": event_type.description, "sample": sample, "operational": operational})
+}
+
+fn components() -> Value {
+    let examples: Map<String, Value> =
+        ErrorCode::ALL.iter().map(|code| (code.as_str().to_owned(), example(*code))).collect();
+    let bearer = json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of an organization (`rbk_…`), or the deployment's admin key",
+    });
+    json!({
+        "schemas": schemas::all(),
+        "parameters": schemas::parameters(),
+        "examples": examples,
+        "securitySchemes": {"bearer": bearer},
+    })
+}
+
+fn example(code: ErrorCode) -> Value {
+    let mut problem = json!({
+        "type": format!("{ERROR_TYPE_PREFIX}{}", code.as_str()),
+        "title": code.title(),
+        "status": code.status().as_u16(),
+        "detail": code.help(),
+        "code": code.as_str(),
+    });
+    if code == ErrorCode::ValidationFailed {
+        problem["detail"] = json!("timeout: must be from 1 to 60");
+        problem["errors"] = json!([{"field": "timeout", "message": "must be from 1 to 60"}]);
+    }
+    json!({"summary": code.title(), "value": problem})
+}
+
+/// The request that receivers get.
+fn delivered() -> Value {
+    let header = |name: &str, text: &str, example: &str| {
+        let schema = json!({"type": "string"});
+        json!({"name": name, "in": "header", "required": true, "description": text, "schema": schema, "example": example})
+    };
+    let hex = "0f6d3b1d9c2e4a5b8f7061524334f5e6d7c8b9aa0b1c2d3e4f5061728394a5b6";
+    json!({"post": {
+        "operationId": "receiveEvent",
+        "tags": ["Events"],
+        "summary": "What your receiver gets",
+        "description": "Answer with any 2xx within the webhook's timeout. 408, 425, 429, 5xx and no answer are retried; 410 disables \
+            the webhook; any other answer is final. The same event can arrive more than once: drop a `webhook-id` that \
+            you have seen. The bytes of the body are what is signed.",
+        "security": [],
+        "parameters": [
+            header("webhook-id", "The event's id, the same on every retry", "msg_01jf7k2m3n4p7"),
+            header("webhook-timestamp", "Unix seconds of this attempt", "1734345045"),
+            header("webhook-signature", "Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256 over \
+                `id.timestamp.body`, keyed with the decoded secret; several, separated by spaces, while a rotated \
+                secret is valid", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
+            header("x-callintel-signature", "Hex of HMAC-SHA256 over the body, keyed with the secret's text", hex),
+            header("x-callintel-delivery", "The delivery's id, as in the logs", "dlv_01jf7k2m3n4p6"),
+            header("x-callintel-attempt", "Counted from 1", "1"),
+        ],
+        "requestBody": {"required": true, "content": {"application/json": {
+            "schema": reference("schemas", "DeliveredEvent"), "example": schemas::delivered_example(),
+        }}},
+        "responses": {"2XX": {"description": "Delivered"}},
+    }})
+}

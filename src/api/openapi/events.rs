@@ -1,0 +1,210 @@
+//! `/v1/events`, `/v1/event-types` and the log.
+
+use serde_json::{Value, json};
+
+use super::operation::{Answer, Body, Operation, location, query, schema_ref};
+use super::schemas::{self, AT, WEBHOOK_ID, page};
+use super::schemas_events::{
+    detail_example, event_detail_example, event_row_example, event_type_example, published_example, row_example,
+    status,
+};
+use crate::api::problem::ErrorCode::{
+    Conflict, IdempotencyKeyReused, NotFound, Overloaded, ReservedEventType, SchemaViolation, UnknownEventType,
+    ValidationFailed,
+};
+
+/// What is written down about them.
+pub fn operations() -> Vec<Operation> {
+    [events(), batches(), past_events(), event_types(), logs()].concat()
+}
+
+fn events() -> Vec<Operation> {
+    let replay = json!({"Idempotent-Replay": {
+        "description": "There, and `true`, when this is the first answer to the same request again",
+        "schema": {"type": "string", "const": "true"},
+    }});
+    let key = json!({
+        "name": "Idempotency-Key", "in": "header", "required": false, "example": "order-17",
+        "description": "The same key with the same body within 24 hours is answered like the first time and publishes nothing",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    });
+    vec![
+        Operation::new(
+            ("POST", "/v1/events"),
+            "publishEvent",
+            "Events",
+            Answer::json(202, "Stored, and on its way", "PublishedEvent", published_example()).headers(replay),
+        )
+        .about("Publish an event", "Answered only after the event and its deliveries are stored for good. A body may have 10 MiB.")
+        .with([key])
+        .body("NewEvent", vec![
+            ("A completed call", json!({
+                "event_type": "call.completed", "timestamp": "2024-12-16T10:30:45Z",
+                "data": {"id": "call_123456789", "status": "completed", "direction": "outbound", "duration_seconds": 345},
+            })),
+            ("As little as there must be", json!({"event_type": "call.missed", "data": {}})),
+        ])
+        .errors(&[UnknownEventType, ReservedEventType, SchemaViolation, IdempotencyKeyReused, Overloaded]),
+    ]
+}
+
+fn batches() -> Vec<Operation> {
+    let refused = json!({"error": {
+        "code": "unknown_event_type", "detail": "event_type: no such event type", "errors": [{"field": "event_type", "message": "no such event type"}],
+    }});
+    let answer = json!({"data": [published_example(), refused]});
+    let event = json!({"event_type": "call.completed", "data": {"id": "call_123456789"}});
+    let lines = format!("{event}\n{event}\n");
+    let body = Body {
+        required: true,
+        content: vec![
+            ("application/json", schema_ref("Batch"), vec![("An array", json!([event, event]))]),
+            (
+                "application/x-ndjson",
+                json!({"type": "string", "description": "One event a line"}),
+                vec![("Lines", json!(lines))],
+            ),
+        ],
+    };
+    let mut batch = Operation::new(
+        ("POST", "/v1/events/batch"),
+        "publishEvents",
+        "Events",
+        Answer::json(202, "The good ones are stored, and on their way", "BatchAnswer", answer),
+    )
+    .about("Publish many events", "Up to 1,000 in one commit: an array, or with `Content-Type: application/x-ndjson` one event a line. Bad items \
+        are refused in their place and do not spoil good ones. The body may have 10 MiB. A batch can't have an `Idempotency-Key`.")
+    .errors(&[Overloaded]);
+    batch.body = Some(body);
+    vec![batch]
+}
+
+fn at() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
+
+fn past_events() -> Vec<Operation> {
+    vec![
+        Operation::new(
+            ("GET", "/v1/events"),
+            "listEvents",
+            "Events",
+            Answer::json(200, "A page of events", "EventList", page(event_row_example())),
+        )
+        .about("List events", "Newest first; parameters narrow it down, and all of them must hold.")
+        .paged()
+        .with([
+            query("event_type", "Of this type", schemas::event_type(), json!("call.completed")),
+            query("from", "Accepted at or after this instant", at(), json!("2024-12-16T00:00:00Z")),
+            query("to", "Accepted before this instant", at(), json!(AT)),
+        ]),
+        Operation::new(
+            ("GET", "/v1/events/{event_id}"),
+            "readEvent",
+            "Events",
+            Answer::json(200, "The event", "EventDetail", event_detail_example()),
+        )
+        .about("Read an event", "With the body as it is sent and its deliveries."),
+        Operation::new(
+            ("POST", "/v1/events/{event_id}/replay"),
+            "replayEvent",
+            "Events",
+            Answer::json(202, "Queued again", "Queued", json!({"deliveries": 1})),
+        )
+        .about("Send an event again", "To one webhook, or to each that has a delivery of it. The event keeps its id, so that receivers can tell. No body \
+            is as good as an empty object.")
+        .optional_body("Replay", vec![("To all as before", json!({})), ("To one webhook", json!({"webhook_id": WEBHOOK_ID}))]),
+    ]
+}
+
+fn event_types() -> Vec<Operation> {
+    const TAG: &str = "Event types";
+    let mut all = page(event_type_example());
+    all["operational"] = json!([]);
+    let schema = json!({"type": "object", "required": ["amount"], "examples": [{"amount": 45.2}]});
+    vec![
+        Operation::new(
+            ("GET", "/v1/event-types"),
+            "listEventTypes",
+            TAG,
+            Answer::json(200, "All of them on one page", "EventTypes", all),
+        )
+        .about("List event types", "Each with a description and a sample of its `data`.")
+        .errors(&[ValidationFailed]),
+        Operation::new(
+            ("POST", "/v1/event-types"),
+            "createEventType",
+            TAG,
+            Answer::json(201, "Made", "EventType", event_type_example()).headers(location()),
+        )
+        .about(
+            "Add an event type",
+            "Of the organization's own, up to 200. With a schema, events whose `data` does not fit are refused.",
+        )
+        .body(
+            "NewEventType",
+            vec![
+                ("A name", json!({"name": "invoice.paid"})),
+                (
+                    "With a schema",
+                    json!({"name": "invoice.paid", "description": "An invoice was paid", "schema": schema}),
+                ),
+            ],
+        )
+        .errors(&[Conflict, ReservedEventType]),
+        Operation::new(
+            ("DELETE", "/v1/event-types/{event_type}"),
+            "deleteEventType",
+            TAG,
+            Answer::empty(204, "Gone"),
+        )
+        .about("Delete an event type", "Only the organization's own; events of this type stay.")
+        .errors(&[Conflict, NotFound]),
+    ]
+}
+
+fn logs() -> Vec<Operation> {
+    let code = json!({"type": "string", "pattern": "^[1-5]([0-9]{2}|[xX]{2})$"});
+    vec![
+        Operation::new(
+            ("GET", "/v1/webhooks/logs"),
+            "listDeliveries",
+            "Logs",
+            Answer::json(200, "A page of deliveries", "LogList", page(row_example())),
+        )
+        .about("List deliveries", "Newest first; parameters narrow it down, and all of them must hold.")
+        .paged()
+        .with([
+            query("webhook_id", "Of this webhook", schemas::id("wh"), json!(WEBHOOK_ID)),
+            query("event_type", "Of this type", schemas::event_type(), json!("call.completed")),
+            query("status", "In this status", status(), json!("failed")),
+            query("response_code", "Whose last answer was this code, or of this class", code, json!("5xx")),
+            query("from", "Accepted at or after this instant", at(), json!("2024-12-16T00:00:00Z")),
+            query("to", "Accepted before this instant", at(), json!(AT)),
+        ]),
+        Operation::new(
+            ("GET", "/v1/webhooks/logs/{delivery_id}"),
+            "readDelivery",
+            "Logs",
+            Answer::json(200, "The delivery", "LogDetail", detail_example()),
+        )
+        .about("Read a delivery", "With the body as it was sent and every attempt."),
+        Operation::new(
+            ("POST", "/v1/webhooks/logs/{delivery_id}/retry"),
+            "retryDelivery",
+            "Logs",
+            Answer::json(202, "Pending again", "LogRow", pending_example()),
+        )
+        .about("Send a delivery again", "With its whole schedule of retries anew, whatever became of it. One that is pending is refused, and so is one \
+            whose webhook was deleted.")
+        .errors(&[Conflict]),
+    ]
+}
+
+fn pending_example() -> Value {
+    let mut row = row_example();
+    row["status"] = json!("pending");
+    row["finished_at"] = Value::Null;
+    row["next_attempt_at"] = json!(AT);
+    row
+}

@@ -1,0 +1,159 @@
+//! What is written down about one route.
+
+use serde_json::{Value, json};
+
+use crate::api::problem::ErrorCode;
+
+/// One call as its users read of it. Parameters of the path, the key, and the errors that follow from the route's
+/// permission and its body need not be named.
+#[derive(Clone)]
+pub struct Operation {
+    /// As in the table of routes.
+    pub method: &'static str,
+    /// As in the table of routes.
+    pub path: &'static str,
+    /// The name that generated clients use.
+    pub id: &'static str,
+    /// The section of the documentation.
+    pub tag: &'static str,
+    /// A few words.
+    pub summary: &'static str,
+    /// What it does, in Markdown without markup other than `code`.
+    pub description: &'static str,
+    /// Parameters of the query and headers, as OpenAPI has them.
+    pub parameters: Vec<Value>,
+    /// What it is sent.
+    pub body: Option<Body>,
+    /// What it answers when all is well.
+    pub answer: Answer,
+    /// Errors beside those that follow.
+    pub errors: &'static [ErrorCode],
+}
+
+/// Examples by what they show.
+pub type Examples = Vec<(&'static str, Value)>;
+
+/// A request's body.
+#[derive(Clone)]
+pub struct Body {
+    /// Whether it must be there.
+    pub required: bool,
+    /// Media type, schema, examples by name.
+    pub content: Vec<(&'static str, Value, Examples)>,
+}
+
+/// A good answer.
+#[derive(Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// What it means.
+    pub description: &'static str,
+    /// Media type, schema, example; `None` for an empty one.
+    pub content: Option<(&'static str, Value, Value)>,
+    /// Headers as OpenAPI has them, an object by name.
+    pub headers: Value,
+}
+
+impl Operation {
+    /// An operation without parameters or body.
+    pub fn new(call: (&'static str, &'static str), id: &'static str, tag: &'static str, answer: Answer) -> Self {
+        let (method, path) = call;
+        Self {
+            method,
+            path,
+            id,
+            tag,
+            summary: "",
+            description: "",
+            parameters: Vec::new(),
+            body: None,
+            answer,
+            errors: &[],
+        }
+    }
+
+    /// Its words.
+    pub fn about(self, summary: &'static str, description: &'static str) -> Self {
+        Self { summary, description, ..self }
+    }
+
+    /// With these parameters beside those of the path.
+    pub fn with(mut self, parameters: impl IntoIterator<Item = Value>) -> Self {
+        self.parameters.extend(parameters);
+        self
+    }
+
+    /// With `limit` and `cursor`.
+    pub fn paged(self) -> Self {
+        self.with([reference("parameters", "limit"), reference("parameters", "cursor")])
+    }
+
+    /// With a JSON body of a named schema.
+    pub fn body(self, schema: &str, examples: Examples) -> Self {
+        let content = vec![("application/json", schema_ref(schema), examples)];
+        Self { body: Some(Body { required: true, content }), ..self }
+    }
+
+    /// A body that need not be there.
+    pub fn optional_body(self, schema: &str, examples: Examples) -> Self {
+        let mut operation = self.body(schema, examples);
+        if let Some(body) = &mut operation.body {
+            body.required = false;
+        }
+        operation
+    }
+
+    /// Errors beside those that follow.
+    pub fn errors(self, errors: &'static [ErrorCode]) -> Self {
+        Self { errors, ..self }
+    }
+}
+
+impl Answer {
+    /// JSON of a named schema.
+    pub fn json(status: u16, description: &'static str, schema: &str, example: Value) -> Self {
+        Self {
+            status,
+            description,
+            content: Some(("application/json", schema_ref(schema), example)),
+            headers: json!({}),
+        }
+    }
+
+    /// Nothing but the status.
+    pub fn empty(status: u16, description: &'static str) -> Self {
+        Self { status, description, content: None, headers: json!({}) }
+    }
+
+    /// A text.
+    pub fn text(media_type: &'static str, description: &'static str, example: &str) -> Self {
+        let content = Some((media_type, json!({"type": "string"}), json!(example)));
+        Self { status: 200, description, content, headers: json!({}) }
+    }
+
+    /// With these headers.
+    pub fn headers(self, headers: Value) -> Self {
+        Self { headers, ..self }
+    }
+}
+
+/// Refers to a component.
+pub fn reference(kind: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{kind}/{name}")})
+}
+
+/// Refers to a schema.
+pub fn schema_ref(name: &str) -> Value {
+    reference("schemas", name)
+}
+
+/// A parameter of the query.
+pub fn query(name: &str, description: &str, schema: Value, example: Value) -> Value {
+    json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema, "example": example})
+}
+
+/// The header that a created thing's address is in.
+pub fn location() -> Value {
+    json!({"Location": {"description": "The path of what was made", "required": true, "schema": {"type": "string"}}})
+}

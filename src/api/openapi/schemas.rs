@@ -1,0 +1,218 @@
+//! The schemas that operations refer to, and how their parts are written.
+
+use serde_json::{Map, Value, json};
+
+use super::operation::schema_ref;
+use super::{schemas_events, schemas_health, schemas_webhooks};
+use crate::api::problem::ErrorCode;
+use crate::domain::organization::Role;
+
+/// Of every time in an example.
+pub const AT: &str = "2024-12-16T10:30:45.007Z";
+/// Ids of examples.
+pub const ORGANIZATION_ID: &str = "org_01jf7k2m3n4p1";
+/// A key.
+pub const KEY_ID: &str = "key_01jf7k2m3n4p2";
+/// A webhook.
+pub const WEBHOOK_ID: &str = "wh_01jf7k2m3n4p5";
+/// A delivery.
+pub const DELIVERY_ID: &str = "dlv_01jf7k2m3n4p6";
+/// An event.
+pub const EVENT_ID: &str = "msg_01jf7k2m3n4p7";
+
+/// All of them.
+pub fn all() -> Map<String, Value> {
+    let lists = [
+        schemas_health::schemas(),
+        schemas_webhooks::schemas(),
+        schemas_events::schemas(),
+        vec![
+            ("Problem", problem()),
+            ("Organization", organization()),
+            ("NewOrganization", input(json!({"name": name()}), &["name"])),
+            ("OrganizationList", list_of("Organization")),
+            ("ApiKey", api_key(false)),
+            ("CreatedApiKey", api_key(true)),
+            ("NewApiKey", new_api_key()),
+            ("ApiKeyList", list_of("ApiKey")),
+            (
+                "Queued",
+                output(
+                    json!({"deliveries": {"type": "integer", "minimum": 0, "description": "So many are pending now"}}),
+                ),
+            ),
+            ("Status", output(json!({"status": {"const": "ok"}}))),
+        ],
+    ];
+    lists.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+/// Parameters by name.
+pub fn parameters() -> Value {
+    let path = |name: &str, prefix: &str, example: &str, what: &str| {
+        let schema = id(prefix);
+        json!({"name": name, "in": "path", "required": true, "description": what, "schema": schema, "example": example})
+    };
+    let query = |name: &str, text: &str, schema: Value| json!({"name": name, "in": "query", "description": text, "schema": schema});
+    json!({
+        "organization_id": path("organization_id", "org", ORGANIZATION_ID, "The organization's id"),
+        "key_id": path("key_id", "key", KEY_ID, "The key's id"),
+        "webhook_id": path("webhook_id", "wh", WEBHOOK_ID, "The webhook's id"),
+        "delivery_id": path("delivery_id", "dlv", DELIVERY_ID, "The delivery's id"),
+        "event_id": path("event_id", "msg", EVENT_ID, "The event's id"),
+        "event_type": {"name": "event_type", "in": "path", "required": true, "description": "The event type's name",
+            "schema": event_type(), "example": "invoice.paid"},
+        "limit": query("limit", "How many rows at most", json!({"type": "integer", "minimum": 1, "maximum": 200, "default": 50})),
+        "cursor": query("cursor", "`next_cursor` of the page before, as it is; only with the same list", json!({"type": "string", "maxLength": 64})),
+    })
+}
+
+/// An object that a caller sends: all its fields are known.
+pub fn input(properties: Value, required: &[&str]) -> Value {
+    let mut schema = json!({"type": "object", "additionalProperties": false, "properties": properties});
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
+/// An object that is answered: all its fields are always there. Later versions may add some.
+pub fn output(properties: Value) -> Value {
+    let required: Vec<String> =
+        properties.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default();
+    json!({"type": "object", "properties": properties, "required": required})
+}
+
+/// A page of a list.
+pub fn list_of(schema: &str) -> Value {
+    output(json!({
+        "data": {"type": "array", "description": "Newest first", "items": schema_ref(schema)},
+        "next_cursor": {"type": ["string", "null"], "description": "For the page after this one; `null` on the last"},
+    }))
+}
+
+/// A page as an example.
+pub fn page(row: Value) -> Value {
+    json!({"data": [row], "next_cursor": null})
+}
+
+/// An id with this prefix.
+pub fn id(prefix: &str) -> Value {
+    json!({"type": "string", "pattern": format!("^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{12}}$")})
+}
+
+/// A time in an answer.
+pub fn instant(description: &str) -> Value {
+    json!({"type": "string", "format": "date-time", "description": description})
+}
+
+/// The same, or `null`.
+pub fn instant_or_null(description: &str) -> Value {
+    json!({"type": ["string", "null"], "format": "date-time", "description": description})
+}
+
+/// A schema with its words.
+pub fn described(mut schema: Value, description: &str) -> Value {
+    schema["description"] = json!(description);
+    schema
+}
+
+/// A type of event.
+pub fn event_type() -> Value {
+    json!({
+        "type": "string",
+        "maxLength": 128,
+        "pattern": r"^[a-z0-9_\-]+(\.[a-z0-9_\-]+)*$",
+        "description": "For example `call.completed`",
+    })
+}
+
+fn name() -> Value {
+    json!({
+        "type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        "description": "For people: not blank, without control characters",
+    })
+}
+
+/// What every error is answered with.
+pub fn problem() -> Value {
+    let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+    let error = json!({
+        "type": "object",
+        "required": ["field", "message"],
+        "properties": {
+            "field": {"type": "string", "description": "The path of the bad field, for example `retry_policy.max_attempts`"},
+            "message": {"type": "string", "description": "What is wrong and what it should be"},
+        },
+    });
+    json!({
+        "type": "object",
+        "description": "RFC 9457",
+        "required": ["type", "title", "status", "detail", "code"],
+        "properties": {
+            "type": {"type": "string", "format": "uri", "description": "A name made of the code"},
+            "title": {"type": "string", "description": "The same for every occurrence"},
+            "status": {"type": "integer", "description": "The HTTP status"},
+            "detail": {"type": "string", "description": "What happened this time"},
+            "code": {"type": "string", "enum": codes, "description": "What programs should look at"},
+            "errors": {"type": "array", "items": error, "description": "Every bad field at once, for input errors"},
+        },
+    })
+}
+
+fn organization() -> Value {
+    output(json!({"id": id("org"), "name": {"type": "string"}, "created_at": instant("When it was made")}))
+}
+
+fn role() -> Value {
+    let roles = Role::ALL.map(Role::as_str);
+    json!({
+        "type": "string", "enum": roles,
+        "description": "`publisher`: events; `viewer`: read; `manager`: webhooks, logs, replays, and read; `owner`: all of these, and keys",
+    })
+}
+
+fn api_key(created: bool) -> Value {
+    let mut properties = json!({
+        "id": id("key"),
+        "organization_id": id("org"),
+        "name": {"type": "string"},
+        "role": role(),
+        "prefix": {"type": "string", "description": "The beginning of the key, to recognize it by"},
+        "created_at": instant("When it was made"),
+        "expires_at": instant_or_null("From then on it is refused"),
+    });
+    if created {
+        properties["key"] = json!({"type": "string", "description": "The key itself: shown only here. Keep it"});
+    }
+    output(properties)
+}
+
+fn new_api_key() -> Value {
+    let expires_at =
+        instant_or_null("From then on the key is refused; must be in the future. Absent: it does not expire");
+    input(json!({"name": name(), "role": role(), "expires_at": expires_at}), &["name", "role"])
+}
+
+/// An organization as an example.
+pub fn organization_example() -> Value {
+    json!({"id": ORGANIZATION_ID, "name": "Acme", "created_at": AT})
+}
+
+/// A key as an example.
+pub fn api_key_example() -> Value {
+    json!({
+        "id": KEY_ID, "organization_id": ORGANIZATION_ID, "name": "billing service", "role": "publisher",
+        "prefix": "rbk_Zm9vYmFy", "created_at": AT, "expires_at": null,
+    })
+}
+
+/// What a receiver gets, as an example.
+pub fn delivered_example() -> Value {
+    json!({
+        "event_type": "call.completed",
+        "timestamp": AT,
+        "webhook_id": EVENT_ID,
+        "data": {"id": "call_123456789", "status": "completed", "duration_seconds": 345},
+    })
+}

@@ -1,0 +1,234 @@
+//! Schemas and examples of events, event types and logs.
+
+use serde_json::{Value, json};
+
+use super::operation::schema_ref;
+use super::schemas::{
+    AT, DELIVERY_ID, EVENT_ID, WEBHOOK_ID, delivered_example, event_type, id, input, instant, instant_or_null,
+    list_of, output,
+};
+use crate::domain::attempt::AttemptError;
+use crate::domain::delivery::DeliveryStatus;
+
+/// All of them.
+pub fn schemas() -> Vec<(&'static str, Value)> {
+    vec![
+        ("NewEvent", new_event()),
+        ("PublishedEvent", published()),
+        ("DeliveredEvent", delivered()),
+        ("LogRow", output(row())),
+        ("LogList", list_of("LogRow")),
+        ("LogDetail", detail()),
+        ("Attempt", attempt()),
+        ("EventType", event_type_view()),
+        ("EventTypes", event_types()),
+        ("NewEventType", new_event_type()),
+        ("EventRow", output(event_row())),
+        ("EventList", list_of("EventRow")),
+        ("EventDetail", event_detail()),
+        ("Replay", input(json!({"webhook_id": webhook_id_or_null()}), &[])),
+        ("Batch", json!({"type": "array", "minItems": 1, "maxItems": 1_000, "items": schema_ref("NewEvent")})),
+        (
+            "BatchAnswer",
+            output(
+                json!({"data": {"type": "array", "items": schema_ref("BatchItem"), "description": "In the order sent"}}),
+            ),
+        ),
+        ("BatchItem", json!({"anyOf": [schema_ref("PublishedEvent"), schema_ref("BatchRefusal")]})),
+        ("BatchRefusal", batch_refusal()),
+    ]
+}
+
+fn new_event() -> Value {
+    input(
+        json!({
+            "event_type": event_type(),
+            "data": {"type": "object", "description": "What receivers get, untouched: numbers, order of keys and escapes stay as they are"},
+            "timestamp": instant_or_null("When it happened, RFC 3339. Absent: now"),
+        }),
+        &["event_type", "data"],
+    )
+}
+
+fn published() -> Value {
+    output(json!({
+        "id": id("msg"),
+        "event_type": event_type(),
+        "timestamp": instant("When it happened"),
+        "deliveries": {"type": "integer", "minimum": 0, "description": "How many webhooks it goes to"},
+    }))
+}
+
+fn delivered() -> Value {
+    let mut schema = output(json!({
+        "event_type": event_type(),
+        "timestamp": instant("When it happened"),
+        "webhook_id": id("msg"),
+        "data": {"type": "object", "description": "What was published, untouched"},
+    }));
+    schema["properties"]["webhook_id"]["description"] =
+        json!("The event's id: the same on every retry and at every receiver. Drop what you have seen before");
+    schema
+}
+
+/// The names of an attempt's errors.
+pub fn error() -> Value {
+    let mut names: Vec<Value> = AttemptError::ALL.iter().map(|error| json!(error.as_str())).collect();
+    names.push(Value::Null);
+    json!({"type": ["string", "null"], "enum": names, "description": "Why there was no answer"})
+}
+
+/// The names of a delivery's status.
+pub fn status() -> Value {
+    json!({"type": "string", "enum": DeliveryStatus::ALL.map(DeliveryStatus::as_str)})
+}
+
+/// What a receiver answered.
+pub fn response_code() -> Value {
+    json!({"type": ["integer", "null"], "minimum": 100, "maximum": 999, "description": "What the receiver answered"})
+}
+
+/// The fields of a row of the log.
+pub fn row() -> Value {
+    json!({
+        "id": id("dlv"),
+        "event_id": id("msg"),
+        "webhook_id": id("wh"),
+        "event_type": event_type(),
+        "status": status(),
+        "attempt_count": {"type": "integer", "minimum": 0},
+        "response_code": response_code(),
+        "error": error(),
+        "created_at": instant("When the event was accepted"),
+        "finished_at": instant_or_null("When it succeeded, failed for good or was cancelled"),
+        "next_attempt_at": instant_or_null("While pending"),
+    })
+}
+
+fn detail() -> Value {
+    let mut fields = row();
+    fields["payload"] = schema_ref("DeliveredEvent");
+    fields["attempts"] = json!({"type": "array", "items": schema_ref("Attempt"), "description": "In their order"});
+    output(fields)
+}
+
+fn attempt() -> Value {
+    output(json!({
+        "number": {"type": "integer", "minimum": 1},
+        "started_at": instant("When it began"),
+        "duration_ms": {"type": "integer", "minimum": 0, "description": "To the answer, or to the failure"},
+        "response_code": response_code(),
+        "error": error(),
+        "request_headers": {"type": "object", "description": "As they were sent"},
+        "response_headers": {"type": ["object", "null"], "description": "The first 8 KiB"},
+        "response_body": {"type": ["string", "null"], "description": "The first 16 KiB"},
+    }))
+}
+
+fn event_type_view() -> Value {
+    output(json!({
+        "name": event_type(),
+        "kind": {"type": "string", "enum": ["built_in", "operational", "own"], "description": "`built_in`: every organization has it; \
+            `operational`: made by the engine, can be asked for by name; `own`: of this organization"},
+        "description": {"type": "string", "description": "When it happens"},
+        "sample": {"type": ["object", "null"], "description": "A realistic `data`"},
+        "schema": {"type": ["object", "null"], "description": "A JSON Schema that `data` must fit; own types can have one"},
+        "created_at": instant_or_null("Of own types"),
+    }))
+}
+
+fn event_types() -> Value {
+    let mut list = list_of("EventType");
+    list["properties"]["data"]["description"] = json!("What can be published");
+    list["properties"]["operational"] = json!({"type": "array", "items": schema_ref("EventType"), "description": "What the engine itself publishes"});
+    list["required"] = json!(["data", "next_cursor", "operational"]);
+    list
+}
+
+fn new_event_type() -> Value {
+    let description = json!({"type": ["string", "null"], "maxLength": 500, "description": "When it happens"});
+    let schema = json!({
+        "type": ["object", "null"],
+        "description": "A JSON Schema that `data` must fit; it must stand alone. Its first example that is an object is the sample",
+    });
+    input(json!({"name": event_type(), "description": description, "schema": schema}), &["name"])
+}
+
+fn event_row() -> Value {
+    json!({
+        "id": id("msg"),
+        "event_type": event_type(),
+        "timestamp": instant("When it happened"),
+        "created_at": instant("When it was accepted"),
+        "delivery_count": {"type": "integer", "minimum": 0, "description": "How many webhooks it goes to, by replays as well"},
+    })
+}
+
+fn event_detail() -> Value {
+    let mut fields = event_row();
+    fields["payload"] = schema_ref("DeliveredEvent");
+    fields["deliveries"] = json!({"type": "array", "items": schema_ref("LogRow")});
+    output(fields)
+}
+
+fn webhook_id_or_null() -> Value {
+    let mut schema = id("wh");
+    schema["type"] = json!(["string", "null"]);
+    schema["description"] = json!("To this webhook. Absent: to each that has a delivery of it");
+    schema
+}
+
+fn batch_refusal() -> Value {
+    let problem = super::schemas::problem();
+    let error = json!({
+        "code": problem["properties"]["code"], "detail": problem["properties"]["detail"],
+        "errors": problem["properties"]["errors"],
+    });
+    output(json!({"error": output(error)}))
+}
+
+/// A row of the list of events, as an example.
+pub fn event_row_example() -> Value {
+    json!({"id": EVENT_ID, "event_type": "call.completed", "timestamp": AT, "created_at": AT, "delivery_count": 1})
+}
+
+/// An event with its deliveries, as an example.
+pub fn event_detail_example() -> Value {
+    let mut event = event_row_example();
+    event["payload"] = delivered_example();
+    event["deliveries"] = json!([row_example()]);
+    event
+}
+
+/// An answer to a published event, as an example.
+pub fn published_example() -> Value {
+    json!({"id": EVENT_ID, "event_type": "call.completed", "timestamp": AT, "deliveries": 2})
+}
+
+/// A row of the log, as an example.
+pub fn row_example() -> Value {
+    json!({
+        "id": DELIVERY_ID, "event_id": EVENT_ID, "webhook_id": WEBHOOK_ID, "event_type": "call.completed", "status": "success",
+        "attempt_count": 1, "response_code": 200, "error": null, "created_at": AT, "finished_at": AT, "next_attempt_at": null,
+    })
+}
+
+/// A delivery with its attempts, as an example.
+pub fn detail_example() -> Value {
+    let mut detail = row_example();
+    detail["payload"] = delivered_example();
+    detail["attempts"] = json!([{
+        "number": 1, "started_at": AT, "duration_ms": 48, "response_code": 200, "error": null,
+        "request_headers": {"content-type": "application/json", "webhook-id": EVENT_ID},
+        "response_headers": {"content-length": "2"}, "response_body": "ok",
+    }]);
+    detail
+}
+
+/// An event type, as an example.
+pub fn event_type_example() -> Value {
+    json!({
+        "name": "invoice.paid", "kind": "own", "description": "An invoice was paid", "sample": {"amount": 45.2},
+        "schema": {"type": "object", "required": ["amount"], "examples": [{"amount": 45.2}]}, "created_at": AT,
+    })
+}

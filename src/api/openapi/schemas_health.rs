@@ -1,0 +1,114 @@
+//! Schemas and examples of tests, recoveries and health.
+
+use serde_json::{Value, json};
+
+use super::operation::schema_ref;
+use super::schemas::{described, event_type, id, input, instant, instant_or_null, output};
+use super::schemas_events::{error, response_code};
+
+/// All of them.
+pub fn schemas() -> Vec<(&'static str, Value)> {
+    let mut asked_for = event_type();
+    asked_for["type"] = json!(["string", "null"]);
+    asked_for["default"] = json!("call.completed");
+    vec![
+        ("Test", input(json!({"event_type": asked_for}), &[])),
+        ("TestResult", test_result()),
+        ("Recovery", recovery()),
+        ("WebhookHealth", webhook_health()),
+        ("OrganizationHealth", organization_health()),
+        ("Period", period()),
+        ("Backlog", output(pending())),
+    ]
+}
+
+fn test_result() -> Value {
+    output(json!({
+        "status": {"type": "string", "enum": ["success", "failed"], "description": "There is no second attempt"},
+        "response_code": response_code(),
+        "duration_ms": {"type": "integer", "minimum": 0},
+        "response_body": {"type": ["string", "null"], "description": "The first 16 KiB"},
+        "error": error(),
+        "delivery_id": id("dlv"),
+    }))
+}
+
+fn recovery() -> Value {
+    let status = json!({
+        "type": ["string", "null"], "enum": ["failed", "success", null], "default": "failed",
+        "description": "`success` sends again what arrived",
+    });
+    input(
+        json!({
+            "since": instant("Created at or after"),
+            "until": instant_or_null("Created before; after `since`. Absent: now"),
+            "status": status,
+        }),
+        &["since"],
+    )
+}
+
+fn pending() -> Value {
+    json!({
+        "pending": {"type": "integer", "minimum": 0, "description": "Deliveries that wait for an attempt"},
+        "oldest_pending_at": instant_or_null("When the oldest of them was created"),
+    })
+}
+
+fn webhook_health() -> Value {
+    let breaker = output(json!({
+        "state": {"type": "string", "enum": ["closed", "open"]},
+        "probe_at": instant_or_null("While it is open: when one delivery tries again"),
+    }));
+    let mut fields = pending();
+    fields["state"] = json!({"type": "string", "enum": ["healthy", "failing", "paused", "disabled"]});
+    fields["breaker"] = described(breaker, "Open: deliveries wait, as so many failed in a row");
+    fields["failing_since"] = instant_or_null("Since when it fails without one success");
+    fields["last_1h"] = schema_ref("Period");
+    fields["last_24h"] = schema_ref("Period");
+    output(fields)
+}
+
+fn organization_health() -> Value {
+    let count = || json!({"type": "integer", "minimum": 0});
+    let states = output(json!({"healthy": count(), "failing": count(), "paused": count(), "disabled": count()}));
+    output(json!({
+        "webhooks": described(states, "How many are in each state"),
+        "backlog": schema_ref("Backlog"),
+        "last_1h": schema_ref("Period"),
+        "last_24h": schema_ref("Period"),
+    }))
+}
+
+fn period() -> Value {
+    let milliseconds = || json!({"type": ["integer", "null"], "minimum": 0});
+    let latency = output(json!({"p50": milliseconds(), "p95": milliseconds(), "p99": milliseconds()}));
+    let mut schema = output(json!({
+        "deliveries": {"type": "integer", "minimum": 0, "description": "That were created in it and have succeeded or failed; the newest 10,000"},
+        "success_rate": {"type": ["number", "null"], "minimum": 0, "maximum": 1, "description": "`null` when there are none"},
+        "latency_ms": described(latency, "How long their last attempts took"),
+    }));
+    schema["description"] = json!("A period that ends now");
+    schema
+}
+
+fn period_example() -> Value {
+    json!({"deliveries": 1200, "success_rate": 0.995, "latency_ms": {"p50": 48, "p95": 210, "p99": 900}})
+}
+
+/// A webhook's health as an example.
+pub fn webhook_example() -> Value {
+    json!({
+        "state": "healthy", "breaker": {"state": "closed", "probe_at": null}, "failing_since": null, "pending": 0,
+        "oldest_pending_at": null, "last_1h": period_example(), "last_24h": period_example(),
+    })
+}
+
+/// An organization's health as an example.
+pub fn organization_example() -> Value {
+    json!({
+        "webhooks": {"healthy": 4, "failing": 1, "paused": 0, "disabled": 1},
+        "backlog": {"pending": 3, "oldest_pending_at": super::schemas::AT},
+        "last_1h": period_example(), "last_24h": period_example(),
+    })
+}

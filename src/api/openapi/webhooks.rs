@@ -1,0 +1,154 @@
+//! `/v1/webhooks`.
+
+use serde_json::{Value, json};
+
+use super::operation::{Answer, Operation, location};
+use super::schemas::{AT, DELIVERY_ID, page};
+use super::schemas_health;
+use super::schemas_webhooks::{SECRET, example};
+use crate::api::problem::ErrorCode::{
+    Conflict, HttpsRequired, Overloaded, UnknownEventType, UrlForbidden, ValidationFailed,
+};
+
+const TAG: &str = "Webhooks";
+const ALL: &str = "/v1/webhooks";
+const ONE: &str = "/v1/webhooks/{webhook_id}";
+
+/// What is written down about them.
+pub fn operations() -> Vec<Operation> {
+    [resource(), secrets(), actions()].concat()
+}
+
+fn new_examples() -> Vec<(&'static str, Value)> {
+    vec![
+        ("Everything to one URL", json!({"url": "https://example.com/webhooks"})),
+        (
+            "Some calls only",
+            json!({
+                "url": "https://example.com/webhooks", "events": ["call.completed", "batch.*"],
+                "filters": {"direction": "outbound", "min_duration": 30, "custom_metadata.campaign_id": {"in": ["camp_001", "camp_002"]}},
+                "headers": {"x-token": "t0ken"}, "timeout": 5,
+            }),
+        ),
+        (
+            "Patient and in order",
+            json!({
+                "url": "https://example.com/webhooks", "ordered": true, "retry_on": ["4xx"],
+                "retry_policy": {"max_attempts": 10, "backoff_multiplier": 2, "initial_delay_seconds": 30, "max_delay_seconds": 3600},
+                "rate_limit": {"per_second": 20, "burst": 5},
+            }),
+        ),
+    ]
+}
+
+fn change_examples() -> Vec<(&'static str, Value)> {
+    vec![
+        ("Switch it off", json!({"active": false})),
+        (
+            "A retry policy",
+            json!({"retry_policy": {"max_attempts": 5, "backoff_multiplier": 2, "initial_delay_seconds": 60, "max_delay_seconds": 3600}}),
+        ),
+        ("Back to the default", json!({"timeout": null})),
+    ]
+}
+
+fn resource() -> Vec<Operation> {
+    let mut created = example();
+    created["secret"] = json!(SECRET);
+    let webhook = |text| Answer::json(200, text, "Webhook", example());
+    let change = |method, id| {
+        Operation::new((method, ONE), id, TAG, webhook("The webhook as it is now"))
+            .about("Change a webhook", "`PUT` and `PATCH` both change only the fields that are given; `null` brings a field's default back. \
+                Of `retry` and `retry_policy` the one that is given replaces the other. Setting `active` to true switches a \
+                disabled webhook on again.")
+            .body("WebhookChange", change_examples())
+            .errors(&[Conflict, HttpsRequired, UnknownEventType, UrlForbidden])
+    };
+    vec![
+        Operation::new(
+            ("POST", ALL),
+            "createWebhook",
+            TAG,
+            Answer::json(201, "Made", "CreatedWebhook", created).headers(location()),
+        )
+        .about("Make a webhook", "The answer holds the signing secret, which receivers verify with.")
+        .body("NewWebhook", new_examples())
+        .errors(&[HttpsRequired, UnknownEventType, UrlForbidden]),
+        Operation::new(
+            ("GET", ALL),
+            "listWebhooks",
+            TAG,
+            Answer::json(200, "A page of webhooks", "WebhookList", page(example())),
+        )
+        .about("List webhooks", "Newest first, with the state of each.")
+        .paged(),
+        Operation::new(("GET", ONE), "readWebhook", TAG, webhook("The webhook"))
+            .about("Read a webhook", "Its settings and its state; values of headers are hidden."),
+        change("PUT", "updateWebhook"),
+        change("PATCH", "patchWebhook"),
+        Operation::new(("DELETE", ONE), "deleteWebhook", TAG, Answer::empty(204, "Gone"))
+            .about("Delete a webhook", "What is pending for it is cancelled; its log stays."),
+    ]
+}
+
+fn secrets() -> Vec<Operation> {
+    let answer = |expires_at: Value| {
+        Answer::json(
+            200,
+            "The secret",
+            "WebhookSecret",
+            json!({"secret": SECRET, "previous_secret_expires_at": expires_at}),
+        )
+    };
+    vec![
+        Operation::new(("GET", "/v1/webhooks/{webhook_id}/secret"), "readWebhookSecret", TAG, answer(Value::Null))
+            .about("Read the signing secret", "What signatures are verified with."),
+        Operation::new(
+            ("POST", "/v1/webhooks/{webhook_id}/secret/rotate"),
+            "rotateWebhookSecret",
+            TAG,
+            answer(json!("2024-12-17T10:30:45.007Z")),
+        )
+        .about(
+            "Change the signing secret",
+            "Events are signed with the old secret as well until `overlap_seconds` have passed, so that \
+                receivers can change over. No body is as good as an empty object.",
+        )
+        .optional_body(
+            "SecretRotation",
+            vec![
+                ("A new secret, a day of overlap", json!({})),
+                ("At once, with your own", json!({"secret": SECRET, "overlap_seconds": 0})),
+            ],
+        )
+        .errors(&[Conflict]),
+    ]
+}
+
+fn actions() -> Vec<Operation> {
+    let tested = json!({
+        "status": "success", "response_code": 200, "duration_ms": 48, "response_body": "ok", "error": null, "delivery_id": DELIVERY_ID,
+    });
+    let health = Answer::json(200, "How it fares", "WebhookHealth", schemas_health::webhook_example());
+    vec![
+        Operation::new(("POST", "/v1/webhooks/{webhook_id}/test"), "testWebhook", TAG, Answer::json(200, "What came of it", "TestResult", tested))
+            .about("Send a test", "A real signed sample, now and once, whether or not the webhook is active, paused or limited in its rate. It is in \
+                the logs. A receiver that refuses is no error of this call: see `status`. No body is as good as an empty object.")
+            .optional_body("Test", vec![("A completed call", json!({})), ("Another type", json!({"event_type": "call.missed"}))])
+            .errors(&[Overloaded, UnknownEventType]),
+        Operation::new(
+            ("POST", "/v1/webhooks/{webhook_id}/recover"),
+            "recoverWebhook",
+            TAG,
+            Answer::json(202, "Queued again", "Queued", json!({"deliveries": 17})),
+        )
+        .about("Send again what failed", "Queues every failed delivery that was created in a range of time, for example after the receiver was down.")
+        .body("Recovery", vec![
+            ("Since an instant", json!({"since": "2024-12-16T08:00:00Z"})),
+            ("A range", json!({"since": "2024-12-16T08:00:00Z", "until": AT, "status": "failed"})),
+        ]),
+        Operation::new(("GET", "/v1/webhooks/{webhook_id}/health"), "readWebhookHealth", TAG, health)
+            .about("See how a webhook fares", "Its state, what waits for it, and its success rate and latencies over an hour and a day.")
+            .errors(&[ValidationFailed]),
+    ]
+}

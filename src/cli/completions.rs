@@ -1,0 +1,25 @@
+//! `ringback completions`.
+
+use std::io::Write;
+
+use clap::{Args, CommandFactory};
+use clap_complete::{Shell, generate};
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ringback completions bash > ~/.local/share/bash-completion/completions/ringback
+  ringback completions zsh > ~/.zfunc/_ringback          # with ~/.zfunc in fpath
+  ringback completions fish > ~/.config/fish/completions/ringback.fish")]
+pub struct CompletionsArgs {
+    /// Whose language to print
+    shell: Shell,
+}
+
+pub fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    generate(args.shell, &mut super::Cli::command(), "ringback", &mut script);
+    // a closed pipe is no reason to fail
+    let _ = std::io::stdout().lock().write_all(&script);
+    Ok(())
+}
