@@ -102,6 +102,8 @@ impl<'de> Deserialize<'de> for RawFields<'de> {
 pub struct Fields<'a> {
     /// What comes before a field's name in errors: empty, or a path that ends in a dot.
     prefix: String,
+    /// Without one, what it lacks is not worth a word.
+    is_object: bool,
     entries: Vec<(String, &'a RawValue)>,
     known: Vec<&'static str>,
 }
@@ -118,7 +120,8 @@ impl<'a> Fields<'a> {
         if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
             let value: &RawValue = serde_json::from_str(text).map_err(|error| invalid_json(&error))?;
             errors.add("", format!("the body must be an object, not {}", kind(value)));
-            return Ok(Self { prefix: String::new(), entries: Vec::new(), known: Vec::new() });
+            let (entries, known) = (Vec::new(), Vec::new());
+            return Ok(Self { prefix: String::new(), is_object: false, entries, known });
         }
         let RawFields(entries) = serde_json::from_str(text).map_err(|error| invalid_json(&error))?;
         Ok(Self::new(String::new(), entries, errors))
@@ -148,7 +151,7 @@ impl<'a> Fields<'a> {
         for name in twice {
             errors.add(format!("{prefix}{name}"), "given more than once");
         }
-        Self { prefix, entries, known: Vec::new() }
+        Self { prefix, is_object: true, entries, known: Vec::new() }
     }
 
     /// Takes a field out as it is; `null` counts as a value.
@@ -188,7 +191,9 @@ impl<'a> Fields<'a> {
         match self.take(name) {
             Some(value) => read(value, &format!("{}{name}", self.prefix), errors),
             None => {
-                errors.add(format!("{}{name}", self.prefix), "required");
+                if self.is_object {
+                    errors.add(format!("{}{name}", self.prefix), "required");
+                }
                 None
             }
         }

@@ -159,8 +159,8 @@ impl Settings {
             return Ok(());
         }
         let message = String::from(
-            "master_key is missing: it encrypts secrets at rest. Make one with `ringback keys generate`, keep it \
-             safe, and give it as RINGBACK_MASTER_KEY (with --dev one is made beside the database)",
+            "master_key is missing: it encrypts secrets at rest. Make one with `ringback keys generate` or \
+             `openssl rand -base64 32`, keep it safe, and give it as RINGBACK_MASTER_KEY (with --dev one is made beside the database)",
         );
         Err(SettingsError { problems: vec![Problem { origin: None, message }] })
     }

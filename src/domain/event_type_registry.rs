@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jsonschema::Validator;
+use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::event_types::{OwnEventType, built_in, is_operational};
 use super::filter::FieldError;
 use super::ids::OrganizationId;
+use super::schema_bounds::check_bounds;
 
 /// Violations that one answer names at most.
 const MAX_VIOLATIONS: usize = 20;
@@ -28,10 +29,13 @@ pub enum SchemaError {
 /// A compiled schema.
 pub type Schema = Arc<Validator>;
 
-/// Compiles a JSON Schema. References to other documents are refused: nothing is ever fetched.
+/// Compiles a JSON Schema. References to other documents are refused: nothing is ever fetched. So is what could
+/// take for ever to check; patterns are of the kind that takes time in proportion to the text.
 pub fn compile_schema(text: &str) -> Result<Schema, SchemaError> {
     let schema: Value = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
-    let validator = jsonschema::validator_for(&schema).map_err(|error| SchemaError::Schema(error.to_string()))?;
+    check_bounds(&schema).map_err(SchemaError::Schema)?;
+    let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+    let validator = options.build(&schema).map_err(|error| SchemaError::Schema(error.to_string()))?;
     Ok(Arc::new(validator))
 }
 

@@ -19,6 +19,7 @@ pub mod machine;
 pub mod organization;
 pub mod patterns;
 pub mod retry;
+pub mod schema_bounds;
 pub mod secret;
 pub mod signing;
 pub mod subscriptions;

@@ -55,7 +55,7 @@ async fn bad_items_do_not_spoil_good_ones_and_the_order_stays() {
         let fields: Vec<&str> = fields.map(|error| error["field"].as_str().unwrap()).collect();
         assert_eq!(fields, ["event_type", "data", "colour"]);
         assert_eq!(data[3]["error"]["errors"], json!([]));
-        assert_eq!(data[2]["error"]["errors"][0]["message"], "the body must be an object, not a number");
+        assert_eq!(data[2]["error"]["detail"], "the body must be an object, not a number");
         let id = data[0]["id"].as_str().unwrap();
         let stored = world.get(&owner, &format!("/v1/events/{id}")).await.ok(200);
         assert_eq!(stored["payload"]["data"], json!({"n": 0}));
@@ -150,4 +150,18 @@ async fn schemas_hold_in_batches_too() {
     let answer = post(&world, &owner, "application/json", items.to_string()).await.ok(202);
     assert_eq!(answer["data"][0]["error"]["code"], "schema_violation");
     assert_eq!(answer["data"][1]["event_type"], "invoice.paid");
+}
+
+#[actix_web::test]
+async fn a_batch_that_is_too_much_at_once_is_refused_as_a_whole() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    count_events(&world, &owner).await;
+    let batch = json!((0..1_000).map(event).collect::<Vec<_>>()).to_string();
+    // the first holds all that may be uncommitted
+    let both = [post(&world, &owner, "", batch.clone()), post(&world, &owner, "", batch)];
+    let [first, second] = <[Answer; 2]>::try_from(futures_util::future::join_all(both).await).ok().unwrap();
+    first.ok(202);
+    second.problem(503, "overloaded");
+    assert_eq!(second.header("retry-after"), Some("1"));
 }

@@ -100,7 +100,12 @@ async fn a_type_that_can_not_be_one_is_refused() {
         assert_eq!(create(json!({"name": name})).await.problem(422, "validation_failed"), ["name"], "{name}");
     }
     assert_eq!(create(json!({})).await.problem(422, "validation_failed"), ["name"]);
-    for schema in [json!({"type": "banana"}), json!({"$ref": "https://example.com/s"}), json!([])] {
+    for schema in [
+        json!({"type": "banana"}),
+        json!({"$ref": "https://example.com/s"}),
+        json!({"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}),
+        json!([]),
+    ] {
         let fields = create(json!({"name": "a.b", "schema": schema})).await.problem(422, "validation_failed");
         assert_eq!(fields, ["schema"]);
     }

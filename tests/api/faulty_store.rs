@@ -20,6 +20,8 @@ pub struct FaultyStore {
     pub is_unavailable: AtomicBool,
     /// So many updates find that the row was changed meanwhile.
     pub conflicts: AtomicUsize,
+    /// The step of a recovery, from 1, that fails; 0 for none.
+    pub failing_step: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -152,6 +154,10 @@ impl Store for FaultyStore {
         now: UnixMillis,
     ) -> StoreResult<RequeuedPage> {
         self.open()?;
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.failing_step.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) == Ok(1) {
+            return Err(StoreError::Unavailable("switched off".to_owned()));
+        }
         self.inner.requeue_endpoint(organization_id, endpoint_id, range, after, limit, now)
     }
     fn count_endpoint(

@@ -163,21 +163,32 @@ async fn a_recovery_names_everything_that_is_wrong_with_it() {
 }
 
 #[actix_web::test]
-async fn more_deliveries_than_one_transaction_takes_are_recovered() {
+async fn a_recovery_takes_more_than_one_transaction_and_what_it_did_counts_when_one_fails() {
     let world = World::new().await;
     let owner = world.owner().await;
-    let webhook = world.webhook(&owner, json!({"url": "https://example.com/", "ordered": false})).await;
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/"})).await;
     let events: Vec<Value> = (0..700).map(|n| json!({"event_type": "call.missed", "data": {"n": n}})).collect();
     for _ in 0..3 {
         world.post(&owner, "/v1/events/batch", json!(events)).await.ok(202);
     }
-    let pending = async || world.get(&owner, &format!("{webhook}/health")).await.ok(200)["pending"].clone();
-    while pending().await != 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let idle = async || {
+        let path = format!("{webhook}/health");
+        while world.get(&owner, &path).await.ok(200)["pending"] != 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        world.receivers.received.lock().unwrap().len()
+    };
+    assert_eq!(idle().await, 2_100);
     world.clock.advance(Duration::from_secs(1));
+    let recover = format!("{webhook}/recover");
     let body = json!({"since": "2024-12-16T10:00:00Z", "status": "success"});
-    assert_eq!(world.post(&owner, &format!("{webhook}/recover"), body).await.ok(202)["deliveries"], 2_100);
+    world.store.failing_step.store(2, Ordering::SeqCst);
+    let broken = world.post(&owner, &recover, body.clone()).await;
+    broken.problem(503, "unavailable");
+    assert!(broken.json()["detail"].as_str().unwrap().contains("1000 deliveries"), "{}", broken.text);
+    assert_eq!(idle().await, 3_100);
+    assert_eq!(world.post(&owner, &recover, body).await.ok(202)["deliveries"], 2_100);
+    assert_eq!(idle().await, 5_200);
 }
 
 #[actix_web::test]

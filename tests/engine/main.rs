@@ -31,6 +31,7 @@ mod postgres_server;
 #[path = "../support/receiver.rs"]
 mod receiver;
 mod retrying;
+mod sending_again;
 mod starting;
 mod stopping;
 mod world;
