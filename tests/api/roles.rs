@@ -42,6 +42,8 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("GET", "/health/live", &["open"]),
     ("GET", "/health/ready", &["open"]),
     ("GET", "/metrics", &["open"]),
+    ("GET", "/openapi.json", &["open"]),
+    ("GET", "/docs", &["open"]),
 ];
 
 fn allowed(route: &RouteSpec) -> &'static [&'static str] {
