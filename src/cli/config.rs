@@ -49,7 +49,7 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     }
     if let Err(error) = loaded.settings.check_complete() {
         // a master key that can't be read is not a missing one
-        let is_given = problems.iter().any(|problem| names_master_key(problem));
+        let is_given = problems.iter().any(names_master_key);
         problems.extend(error.problems.into_iter().filter(|_| !is_given));
     }
     if problems.is_empty() { Ok(()) } else { Err(unusable(&problems)) }
