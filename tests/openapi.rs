@@ -199,3 +199,12 @@ fn examples_follow_their_schemas() {
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
+
+#[test]
+fn the_pattern_of_a_secret_takes_what_the_engine_takes() {
+    let schema = &openapi::document()["components"]["schemas"]["WebhookSecret"]["properties"]["secret"];
+    for length in 20..=70 {
+        let secret = format!("whsec_{}", data_encoding::BASE64.encode(&vec![0xa5; length]));
+        assert_eq!(faults(schema, &json!(secret)).is_empty(), (24..=64).contains(&length), "{length}");
+    }
+}

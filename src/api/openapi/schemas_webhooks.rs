@@ -9,6 +9,10 @@ use crate::api::webhook_view::MASK;
 /// A signing secret of examples; the one that Standard Webhooks documents.
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+/// `whsec_` and the base64 of 24 to 64 bytes: whole groups, then one byte more, or two.
+const SECRET_PATTERN: &str = "^whsec_(([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/][AQgw]==)?\
+    |([A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)$";
+
 /// All of them.
 pub fn schemas() -> Vec<(&'static str, Value)> {
     let mut change = fields();
@@ -16,8 +20,8 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     let mut new = change.clone();
     new["secret"] = nullable_secret();
     vec![
-        ("NewWebhook", input(new, &["url"])),
-        ("WebhookChange", input(change, &[])),
+        ("NewWebhook", one_way_to_retry(input(new, &["url"]))),
+        ("WebhookChange", one_way_to_retry(input(change, &[]))),
         ("Webhook", webhook(false)),
         ("CreatedWebhook", webhook(true)),
         ("WebhookList", list_of("Webhook")),
@@ -56,6 +60,15 @@ fn or_null(mut schema: Value, default: Value, description: &str) -> Value {
 
 fn integer(least: u32, most: u32) -> Value {
     json!({"type": "integer", "minimum": least, "maximum": most})
+}
+
+/// `retry` and `retry_policy` can't both have a value.
+fn one_way_to_retry(mut schema: Value) -> Value {
+    schema["not"] = json!({
+        "required": ["retry", "retry_policy"],
+        "properties": {"retry": {"type": "integer"}, "retry_policy": {"type": "object"}},
+    });
+    schema
 }
 
 fn retry_on() -> Value {
@@ -175,12 +188,12 @@ fn webhook(created: bool) -> Value {
 }
 
 fn secret() -> Value {
-    json!({"type": "string", "pattern": "^whsec_[A-Za-z0-9+/]{30,88}={0,2}$"})
+    json!({"type": "string", "pattern": SECRET_PATTERN})
 }
 
 fn nullable_secret() -> Value {
     json!({
-        "type": ["string", "null"], "pattern": "^whsec_[A-Za-z0-9+/]{30,88}={0,2}$",
+        "type": ["string", "null"], "pattern": SECRET_PATTERN,
         "description": "Your own: `whsec_` and the base64 of 24 to 64 bytes. Absent: one is made",
     })
 }
