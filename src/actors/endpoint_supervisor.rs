@@ -82,6 +82,7 @@ pub struct EndpointSupervisor {
     linger: Option<SpawnHandle>,
     retire_requested_at: Option<u64>,
     payload_bytes: usize,
+    ends_on_purpose: bool,
     breaker_was_open: bool,
 }
 
@@ -101,8 +102,14 @@ impl EndpointSupervisor {
             linger: None,
             retire_requested_at: None,
             payload_bytes: 0,
+            ends_on_purpose: false,
             breaker_was_open: false,
         }
+    }
+
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        self.ends_on_purpose = true;
+        ctx.stop();
     }
 
     // ---- beginning
@@ -365,7 +372,8 @@ impl Drop for EndpointSupervisor {
     fn drop(&mut self) {
         self.parts.context.account_payload(self.payload_bytes, 0);
         let SupervisorParts { organization_id, endpoint_id, generation, .. } = self.parts;
-        post(&self.parts.router, SupervisorStopped { organization_id, endpoint_id, generation });
+        let is_lost = !self.ends_on_purpose;
+        post(&self.parts.router, SupervisorStopped { organization_id, endpoint_id, generation, is_lost });
     }
 }
 
@@ -375,12 +383,13 @@ impl Handler<StartRead> for EndpointSupervisor {
         match start {
             _ if std::mem::take(&mut self.start_is_stale) => self.read_endpoint(ctx),
             Ok(Some(start)) => self.begin(start, ctx),
-            Ok(None) => ctx.stop(),
+            // there is no such endpoint: nothing will ever be due for it
+            Ok(None) => self.end(ctx),
             Err(error) => {
                 let operation = "read a webhook";
                 telemetry::StoreUnavailable { operation, error: &error, retry_in: START_RETRY }.emit();
                 match self.is_draining {
-                    true => ctx.stop(),
+                    true => self.end(ctx),
                     false => drop(ctx.run_later(START_RETRY, |actor, ctx| actor.read_endpoint(ctx))),
                 }
             }
@@ -481,6 +490,6 @@ impl Handler<SupervisorDrain> for EndpointSupervisor {
 impl Handler<Retire> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
-        ctx.stop();
+        self.end(ctx);
     }
 }

@@ -175,6 +175,8 @@ pub struct SupervisorStopped {
     pub endpoint_id: EndpointId,
     /// Which of its supervisors.
     pub generation: u64,
+    /// It did not end on purpose: a new one is needed.
+    pub is_lost: bool,
 }
 
 /// Start nothing new, and answer when every supervisor is done.

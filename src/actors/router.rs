@@ -322,9 +322,9 @@ impl Handler<RetireRequest> for Router {
 impl Handler<SupervisorStopped> for Router {
     type Result = ();
     fn handle(&mut self, stopped: SupervisorStopped, _: &mut Self::Context) {
-        let SupervisorStopped { organization_id, endpoint_id, generation } = stopped;
-        if self.remove(endpoint_id, generation).is_some() && !self.is_draining {
-            // it did not retire: a new one begins from the rows
+        let SupervisorStopped { organization_id, endpoint_id, generation, is_lost } = stopped;
+        if self.remove(endpoint_id, generation).is_some() && is_lost && !self.is_draining {
+            // a new one begins from the rows
             telemetry::SupervisorLost { organization_id, endpoint_id }.emit();
             let due_at = self.context.now();
             post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));

@@ -21,6 +21,7 @@ macro_rules! on_both_databases {
 
 mod bad_input;
 mod delivering;
+mod document;
 mod dying;
 #[path = "../support/engine.rs"]
 mod engine;

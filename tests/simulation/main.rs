@@ -403,3 +403,18 @@ fn a_supervisor_that_asks_to_retire_stays_when_more_was_sent_to_it_meanwhile() {
     });
     assert_eq!(world.seen(1).len(), 1);
 }
+
+#[test]
+fn a_webhook_that_is_deleted_as_soon_as_it_is_created_leaves_nobody_looking_for_it() {
+    let world = World::new();
+    world.live(async |life| {
+        for id in 1..=20 {
+            let endpoint = world.endpoint(id, always(200));
+            life.engine().endpoint_changed(&endpoint);
+            assert_eq!(world.store.delete_endpoint(ORGANIZATION, endpoint.id, life.now()).unwrap(), Some(0));
+            life.engine().endpoint_deleted(ORGANIZATION, endpoint.id, 0);
+        }
+        // never returns while a supervisor is started over and over: time stands still while there is work
+        pass(DAY).await;
+    });
+}

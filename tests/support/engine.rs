@@ -212,9 +212,18 @@ impl Api {
             Some(body) => self.agent.run(request.body(body).unwrap())?,
             None => self.agent.run(request.body(()).unwrap())?,
         };
-        let (head, body) = response.into_parts();
-        let text = body.into_with_config().limit(64 << 20).read_to_string()?;
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
+        read(response)
+    }
+
+    /// One call with a body that says of itself what it is.
+    pub fn call_with_type(&self, method: &str, path: &str, body: &str, content_type: &str) -> Answer {
+        let url = format!("http://{}{path}", self.address.lock().unwrap());
+        let request = http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", content_type);
+        read(self.agent.run(request.body(body.as_bytes()).unwrap()).unwrap()).unwrap()
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -263,4 +272,10 @@ impl Answer {
 /// A text of a JSON object.
 pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("no text `{field}` in {value}"))
+}
+
+fn read(response: http::Response<ureq::Body>) -> Result<Answer, ureq::Error> {
+    let (head, body) = response.into_parts();
+    let text = body.into_with_config().limit(64 << 20).read_to_string()?;
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
 }
