@@ -1,5 +1,6 @@
-//! The store in memory, with faults on demand.
+//! A store with faults on demand.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ringback::domain::delivery::{DeliveryFilter, DeliveryRecord};
@@ -10,12 +11,10 @@ use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery,
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, Organization};
 use ringback::domain::time::UnixMillis;
-use ringback::store::memory::MemoryStore;
 use ringback::store::*;
 
-#[derive(Default)]
 pub struct FaultyStore {
-    inner: MemoryStore,
+    inner: Arc<dyn Store>,
     /// While it is set, nothing works.
     pub is_unavailable: AtomicBool,
     /// So many updates find that the row was changed meanwhile.
@@ -25,6 +24,11 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
+    pub fn over(inner: Arc<dyn Store>) -> Self {
+        let (is_unavailable, conflicts) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Self { inner, is_unavailable, conflicts, failing_step: AtomicUsize::new(0) }
+    }
+
     fn open(&self) -> StoreResult<()> {
         match self.is_unavailable.load(Ordering::SeqCst) {
             true => Err(StoreError::Unavailable("switched off".to_owned())),

@@ -134,7 +134,7 @@ impl World {
     }
 
     pub async fn with(configure: impl FnOnce(&mut ApiOptions)) -> Self {
-        let store = Arc::new(FaultyStore::default());
+        let store = Arc::new(FaultyStore::over(crate::database::open()));
         let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
         let entropy = Arc::new(CountingEntropy(AtomicU64::new(1)));
         let receivers = Arc::new(Receivers { status: AtomicU16::new(200), received: Mutex::default() });

@@ -49,7 +49,7 @@ const CURLS_OWN_TYPE: &str = "application/x-www-form-urlencoded";
 fn the_documents_own_commands_work_word_for_word(database: Database) {
     let world = World::new(database);
     let call = |method: &str, path: &str, body: &str, content_type: &str| {
-        world.api.call_with_type(method, path, body, content_type)
+        world.api.call_with_header(method, path, body, ("content-type", content_type))
     };
     let created = call("POST", "/v1/webhooks", WITH_EVENTS, "application/json").expect(201).json();
     assert_eq!(created["events"].as_array().map(Vec::len), Some(3));

@@ -25,6 +25,7 @@ mod document;
 mod dying;
 #[path = "../support/engine.rs"]
 mod engine;
+mod idempotency;
 mod master_key;
 mod outage;
 #[path = "../support/postgres.rs"]

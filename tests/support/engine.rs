@@ -215,14 +215,14 @@ impl Api {
         read(response)
     }
 
-    /// One call with a body that says of itself what it is.
-    pub fn call_with_type(&self, method: &str, path: &str, body: &str, content_type: &str) -> Answer {
+    /// One call with a further header.
+    pub fn call_with_header(&self, method: &str, path: &str, body: &str, (name, value): (&str, &str)) -> Answer {
         let url = format!("http://{}{path}", self.address.lock().unwrap());
         let request = http::Request::builder()
             .method(method)
             .uri(url)
             .header("authorization", format!("Bearer {}", self.key))
-            .header("content-type", content_type);
+            .header(name, value);
         read(self.agent.run(request.body(body.as_bytes()).unwrap()).unwrap()).unwrap()
     }
 

@@ -110,7 +110,7 @@ impl PostgresServer {
     /// Starts the server, at first or after [`PostgresServer::stop`]; returns when it takes connections.
     pub fn start_again(&self) -> io::Result<()> {
         let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200 -c fsync=on",
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=800 -c fsync=on",
             self.port
         );
         let mut start = self.command("pg_ctl");

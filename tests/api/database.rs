@@ -1,0 +1,10 @@
+//! The store in memory.
+
+use std::sync::Arc;
+
+use ringback::store::Store;
+use ringback::store::memory::MemoryStore;
+
+pub fn open() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::default())
+}
