@@ -140,19 +140,34 @@ impl EndpointSupervisor {
         let template = RequestTemplate::new(&start.endpoint, &self.parts.context.settings);
         self.running = Some(Running { machine, template });
         let early = std::mem::take(&mut self.early);
-        self.apply(Input::Committed(early), None, ctx);
+        self.apply(Input::Committed(early), ctx);
         if self.is_draining {
-            self.apply(Input::Drain, None, ctx);
+            self.apply(Input::Drain, ctx);
         }
     }
 
     // ---- a step of the machine, and what it says
 
-    fn apply(&mut self, input: Input<'_>, mut ended: Option<AttemptEnded>, ctx: &mut Context<Self>) {
+    fn apply(&mut self, input: Input<'_>, ctx: &mut Context<Self>) {
+        if let Some((effects, now)) = self.step(input) {
+            self.carry_out(effects, None, now, ctx);
+        }
+    }
+
+    fn step(&mut self, input: Input<'_>) -> Option<(Vec<Effect>, UnixMillis)> {
         let now = self.parts.context.now();
-        let Some(running) = &mut self.running else { return };
+        let running = self.running.as_mut()?;
         running.machine.hold_to_one(self.parts.context.has_crowded_attempts());
-        let effects = running.machine.step(input, now, &mut self.rng);
+        Some((running.machine.step(input, now, &mut self.rng), now))
+    }
+
+    fn carry_out(
+        &mut self,
+        effects: Vec<Effect>,
+        mut ended: Option<AttemptEnded>,
+        now: UnixMillis,
+        ctx: &mut Context<Self>,
+    ) {
         for effect in effects {
             self.perform(effect, &mut ended, now, ctx);
         }
@@ -273,7 +288,7 @@ impl EndpointSupervisor {
         if let Some(at) = at {
             let timer = ctx.run_later(at.since(now), |actor, ctx| {
                 actor.wake = None;
-                actor.apply(Input::Wake, None, ctx);
+                actor.apply(Input::Wake, ctx);
             });
             self.wake = Some((at, timer));
         }
@@ -403,7 +418,7 @@ impl Handler<Deliver> for EndpointSupervisor {
         self.received += 1;
         self.parts.credits.give_back(deliveries.len());
         match self.running {
-            Some(_) => self.apply(Input::Committed(deliveries), None, ctx),
+            Some(_) => self.apply(Input::Committed(deliveries), ctx),
             None => self.early.extend(deliveries),
         }
     }
@@ -415,22 +430,24 @@ impl Handler<MoreInStore> for EndpointSupervisor {
         self.received += 1;
         self.parts.credits.overflow_seen();
         // before the endpoint is read there is nothing to tell: the machine begins with a page
-        self.apply(Input::MoreInStore, None, ctx);
+        self.apply(Input::MoreInStore, ctx);
     }
 }
 
 impl Handler<AttemptEnded> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, ended: AttemptEnded, ctx: &mut Self::Context) {
-        let (delivery_id, answer) = (ended.delivery_id, ended.result.answer.clone());
-        self.apply(Input::AttemptFinished { delivery_id, answer: &answer }, Some(ended), ctx);
+        let input = Input::AttemptFinished { delivery_id: ended.delivery_id, answer: &ended.result.answer };
+        if let Some((effects, now)) = self.step(input) {
+            self.carry_out(effects, Some(ended), now, ctx);
+        }
     }
 }
 
 impl Handler<OutcomeRecorded> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, OutcomeRecorded(delivery_id): OutcomeRecorded, ctx: &mut Self::Context) {
-        self.apply(Input::OutcomeRecorded(delivery_id), None, ctx);
+        self.apply(Input::OutcomeRecorded(delivery_id), ctx);
     }
 }
 
@@ -440,12 +457,12 @@ impl Handler<PageRead> for EndpointSupervisor {
         match page {
             Ok(page) => {
                 let (deliveries, more, next_due_at) = (page.deliveries, page.more, page.next_due_at);
-                self.apply(Input::Loaded { deliveries, more, next_due_at }, None, ctx);
+                self.apply(Input::Loaded { deliveries, more, next_due_at }, ctx);
             }
             Err(error) => {
                 let operation = "read deliveries";
                 telemetry::StoreUnavailable { operation, error: &error, retry_in: LOAD_RETRY }.emit();
-                self.apply(Input::LoadFailed, None, ctx);
+                self.apply(Input::LoadFailed, ctx);
             }
         }
     }
@@ -474,7 +491,7 @@ impl EndpointSupervisor {
             // deleted: its deliveries are cancelled; what is in flight ends
             None => MachineSettings { active: false, ..running.machine.settings().clone() },
         };
-        self.apply(Input::Reconfigured(settings), None, ctx);
+        self.apply(Input::Reconfigured(settings), ctx);
     }
 }
 
@@ -483,7 +500,7 @@ impl Handler<SupervisorDrain> for EndpointSupervisor {
     fn handle(&mut self, _: SupervisorDrain, ctx: &mut Self::Context) {
         self.received += 1;
         self.is_draining = true;
-        self.apply(Input::Drain, None, ctx);
+        self.apply(Input::Drain, ctx);
     }
 }
 

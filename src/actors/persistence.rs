@@ -3,6 +3,7 @@
 //! Owns the batch being gathered and the write in flight. Never parses, never decides when something is sent.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,7 +24,9 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, StoreResult, WriteBatch};
+use crate::store::{
+    AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, StoreError, StoreResult, WriteBatch,
+};
 use crate::telemetry;
 
 /// Events in one commit. Smaller: more fsyncs under load. Larger: a publisher waits longer for its own.
@@ -309,8 +312,14 @@ impl Writer {
         let disable = outcomes.iter().filter_map(to_disable).collect();
         let (outcomes, changes) = outcomes.into_iter().map(|record| (record.outcome, record.change)).unzip();
         let batch = WriteBatch { events, outcomes, health: health.into_values().collect(), disable };
-        let result = self.context.store.commit(&batch, now);
+        let result = self.commit(&batch, now);
         Written { ingests, changes, batch, result, took: begin.elapsed() }
+    }
+
+    /// A commit that panics failed like any other: what it held is kept, and tried again.
+    fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport> {
+        let commit = AssertUnwindSafe(|| self.context.store.commit(batch, now));
+        catch_unwind(commit).unwrap_or_else(|_| Err(StoreError::Unavailable("the commit panicked".to_owned())))
     }
 
     /// Gives every event its id, its deliveries and its body. One lock for the whole batch, so that an event's

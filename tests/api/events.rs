@@ -1,5 +1,7 @@
 //! Publishing.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 
 use crate::support::{Answer, World};
@@ -245,4 +247,19 @@ async fn an_event_is_shown_with_its_body_as_it_is_sent_and_its_deliveries() {
     assert_eq!(deliveries.len(), 2);
     assert_eq!(format!("/v1/webhooks/{}", deliveries[0]["webhook_id"].as_str().unwrap()), webhook);
     assert!(deliveries.iter().all(|row| row["event_id"] == published["id"]));
+}
+
+#[actix_web::test]
+async fn an_outcome_whose_commit_panics_is_written_with_a_later_one_and_its_webhook_goes_on() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+    let event = json!({"event_type": "call.completed", "data": {}});
+    world.store.outcome_panics.store(true, Ordering::SeqCst);
+    let first = world.post(&owner, "/v1/events", event.clone()).await.ok(202);
+    let delivered = world.delivered(&owner).await;
+    let row = world.get(&owner, &format!("/v1/webhooks/logs/{delivered}")).await.ok(200);
+    assert_eq!((&row["event_id"], &row["status"]), (&first["id"], &json!("success")));
+    assert_eq!(world.receivers.received.lock().unwrap().len(), 1, "it is not sent again");
+    assert!(!world.store.outcome_panics.load(Ordering::SeqCst));
 }

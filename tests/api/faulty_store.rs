@@ -19,6 +19,8 @@ pub struct FaultyStore {
     pub is_unavailable: AtomicBool,
     /// So many updates find that the row was changed meanwhile.
     pub conflicts: AtomicUsize,
+    /// The next commit with an outcome panics.
+    pub outcome_panics: AtomicBool,
     /// The step of a recovery, from 1, that fails; 0 for none.
     pub failing_step: AtomicUsize,
 }
@@ -26,7 +28,8 @@ pub struct FaultyStore {
 impl FaultyStore {
     pub fn over(inner: Arc<dyn Store>) -> Self {
         let (is_unavailable, conflicts) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Self { inner, is_unavailable, conflicts, failing_step: AtomicUsize::new(0) }
+        let outcome_panics = AtomicBool::new(false);
+        Self { inner, is_unavailable, conflicts, outcome_panics, failing_step: AtomicUsize::new(0) }
     }
 
     fn open(&self) -> StoreResult<()> {
@@ -106,6 +109,8 @@ impl Store for FaultyStore {
     }
     fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport> {
         self.open()?;
+        let panics = !batch.outcomes.is_empty() && self.outcome_panics.swap(false, Ordering::SeqCst);
+        assert!(!panics, "a panic on demand");
         self.inner.commit(batch, now)
     }
     fn due_deliveries(
