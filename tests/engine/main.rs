@@ -36,4 +36,5 @@ mod retrying;
 mod sending_again;
 mod starting;
 mod stopping;
+#[path = "../support/world.rs"]
 mod world;

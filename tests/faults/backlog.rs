@@ -1,0 +1,1 @@
+//! A dead endpoint, its breaker, and its backlog.

@@ -1,0 +1,1 @@
+//! Without faults nothing arrives twice.

@@ -1,0 +1,1 @@
+//! A 202 is on disk: system calls in the order that the promise needs.

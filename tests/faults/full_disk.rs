@@ -1,0 +1,1 @@
+//! A file system without room: nothing is acknowledged that is not stored.

@@ -1,0 +1,1 @@
+//! One endpoint can not hurt another.

@@ -1,0 +1,1 @@
+//! No file descriptors left.

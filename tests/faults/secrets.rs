@@ -1,0 +1,1 @@
+//! Seeded secrets are found nowhere.

@@ -1,0 +1,1 @@
+//! Forbidden targets, through the API and the engine.
