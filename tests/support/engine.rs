@@ -104,7 +104,7 @@ impl Serve {
             }
         });
         let address = Arc::new(Mutex::new(SocketAddr::from(([127, 0, 0, 1], 0))));
-        Engine { child, lines, log, greeting: Vec::new(), address }
+        Engine { child, lines, log, greeting: Vec::new(), address, was_ready: false }
     }
 
     /// Starts it where it must not start: waits for its end and returns what it said.
@@ -126,12 +126,16 @@ pub struct Engine {
     /// Standard output up to the line that says that it takes requests.
     pub greeting: Vec<String>,
     address: Arc<Mutex<SocketAddr>>,
+    was_ready: bool,
 }
 
 impl Engine {
     /// Waits for the line that says that it takes requests, but no longer than this; whether it came.
     pub fn is_ready_within(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
+        if self.was_ready {
+            return true;
+        }
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
@@ -145,25 +149,25 @@ impl Engine {
         }
     }
 
-    /// Keeps a line of its output; whether it is the one that says that it takes requests.
+    /// Keeps a line of its output; whether it has said by now that it takes requests.
     fn take(&mut self, line: String) -> bool {
         let address = line.strip_prefix("ringback listening on http://").map(|it| it.parse().unwrap());
         self.greeting.push(line);
         if let Some(address) = address {
             *self.address.lock().unwrap() = address;
         }
-        address.is_some()
+        self.was_ready |= address.is_some();
+        self.was_ready
     }
 
-    fn await_ready(&mut self) {
-        loop {
+    /// Waits for the same, as long as it takes.
+    pub fn await_ready(&mut self) {
+        while !self.was_ready {
             let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
                 let log = std::fs::read_to_string(&self.log).unwrap_or_default();
                 panic!("no readiness line ({error}); printed: {:?}; standard error:\n{log}", self.greeting)
             });
-            if self.take(line) {
-                return;
-            }
+            self.take(line);
         }
     }
 
