@@ -35,6 +35,8 @@ mod receiver;
 mod requirements;
 mod secrets;
 mod slow_clients;
+#[path = "../support/system_calls.rs"]
+mod system_calls;
 #[path = "../support/tally.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod tally;
