@@ -40,8 +40,7 @@ fn of_50_000_deliveries_without_a_fault_each_arrives_once() {
     let world = world(Database::sqlite(), &receiver, 32);
     let begin = Instant::now();
     let published: HashSet<String> = publish(&world, EVENTS).into_iter().collect();
-    receiver.eventually_successes(EVENTS * WEBHOOKS);
-    world.eventually_idle();
+    receiver.eventually_drained(&world);
     let took = begin.elapsed();
 
     let arrivals = receiver.arrivals();
@@ -67,8 +66,7 @@ fn a_stop_under_load_neither_loses_nor_repeats_a_delivery() {
     }
     let (heard, unanswered) = publishers.stop();
     acknowledged.extend(heard.acknowledged);
-    receiver.eventually_successes(acknowledged.len() * WEBHOOKS);
-    world.eventually_idle();
+    receiver.eventually_drained(&world);
 
     let arrivals = receiver.arrivals();
     assert_eq!(missing(&acknowledged, &arrivals), []);
@@ -93,8 +91,7 @@ fn a_kill_repeats_at_most_twice_max_in_flight_deliveries_of_a_webhook() {
         world.engine.kill();
         world.engine.restart(&life(world.database.serve(), kill));
     }
-    receiver.eventually_successes(acknowledged.len() * WEBHOOKS);
-    world.eventually_idle();
+    receiver.eventually_drained(&world);
 
     let arrivals = receiver.arrivals();
     let repeats = Repeats::of(&arrivals);

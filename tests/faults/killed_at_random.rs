@@ -71,8 +71,7 @@ fn kill_at_random(name: &'static str, database: Database, short: u64) {
     }
     world.engine.await_ready();
     let (heard, unanswered) = publishers.stop();
-    receiver.eventually_successes(heard.acknowledged.len() * WEBHOOKS);
-    world.eventually_idle();
+    receiver.eventually_drained(&world);
 
     let arrivals = receiver.arrivals();
     let repeats = Repeats::of(&arrivals);

@@ -50,11 +50,12 @@ pub struct Call {
 impl Trace {
     /// Every call, in the order in which they began, once the engine has ended.
     pub fn of_ended(self, engine: &mut Engine) -> Vec<Call> {
-        let pid = engine.pid();
+        let pid = engine.pid().to_string();
         engine.end();
         let read = || {
             let log = String::from_utf8_lossy(&std::fs::read(&self.0).unwrap()).into_owned();
-            let is_over = log.lines().rev().take(50).any(|line| line.starts_with(&format!("{pid} +++ ")));
+            let is_end = |line: &str| line.split_whitespace().take(2).eq([pid.as_str(), "+++"]);
+            let is_over = log.lines().rev().take(50).any(is_end);
             is_over.then_some(log)
         };
         parse(&eventually("strace has written down the engine's end", read))

@@ -11,6 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
 use crate::engine::{Serve, eventually};
+use crate::world::World;
 
 /// One life of the engine: its requests say so in the names of their headers.
 pub fn life(serve: Serve, number: usize) -> Serve {
@@ -98,6 +99,20 @@ impl Tally {
         while self.successes() < count {
             let before = self.successes();
             eventually("more deliveries succeed", || (self.successes() > before).then_some(()));
+        }
+    }
+
+    /// Waits until nothing is pending, for as long as more and more deliveries succeed.
+    pub fn eventually_drained(&self, world: &World) {
+        loop {
+            let before = self.successes();
+            let is_idle = eventually("nothing is pending, or more deliveries succeed", || match world.is_idle() {
+                true => Some(true),
+                false => (self.successes() > before).then_some(false),
+            });
+            if is_idle {
+                return;
+            }
         }
     }
 

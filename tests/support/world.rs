@@ -107,10 +107,13 @@ impl World {
 
     /// Waits until nothing is pending.
     pub fn eventually_idle(&self) {
-        eventually("nothing is pending", || {
-            let pending = self.api.get("/v1/webhooks/logs?limit=1&status=pending").expect(200).json();
-            pending["data"].as_array().unwrap().is_empty().then_some(())
-        });
+        eventually("nothing is pending", || self.is_idle().then_some(()));
+    }
+
+    /// Whether nothing is pending.
+    pub fn is_idle(&self) -> bool {
+        let pending = self.api.get("/v1/webhooks/logs?limit=1&status=pending").expect(200).json();
+        pending["data"].as_array().unwrap().is_empty()
     }
 }
 
