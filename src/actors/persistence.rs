@@ -249,6 +249,8 @@ impl Gathering {
     }
 
     fn take(&mut self) -> Self {
+        // whoever asked has gone, or was told that the database does not answer: nothing was promised
+        self.ingests.retain(|ingest| !ingest.reply.is_closed());
         Self {
             ingests: take_ingests(&mut self.ingests),
             outcomes: take_first(&mut self.outcomes, MAX_OUTCOMES),

@@ -23,6 +23,8 @@ mod open_files;
 #[path = "../support/paced.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod paced;
+#[path = "../support/pausing_proxy.rs"]
+mod pausing_proxy;
 mod postgres_gone;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
