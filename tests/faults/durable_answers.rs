@@ -2,12 +2,13 @@
 //!
 //! Every event has a mark of its own in its data, and so is found in what the engine writes to its database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::engine::{Api, text};
+use crate::engine::{Api, eventually, text};
+use crate::postgres_server;
 use crate::system_calls::{Call, can_trace, traced};
 use crate::tally::Tally;
 use crate::world::{Database, EVENT_TYPE, World};
@@ -80,6 +81,32 @@ fn postgres_has_confirmed_the_commit_of_an_event_before_its_202_is_sent() {
         violations.len()
     );
     assert!(violations.is_empty(), "{} of {EVENTS}: {:?}", violations.len(), violations[0]);
+}
+
+#[test]
+fn a_postgres_database_that_is_set_to_commit_later_keeps_what_was_acknowledged_through_a_crash_all_the_same() {
+    // left to itself, this server writes what it committed seconds later
+    let Some(server) = postgres_server::private_with("fsync=on wal_writer_delay=10000ms") else { return };
+    let url = server.create_database();
+    let name = url.rsplit('/').next().unwrap();
+    server.execute(&format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+    let world = World::new(Database { folder: tempfile::tempdir().unwrap(), url });
+    let acknowledged: HashSet<String> = (0..20).map(|number| world.publish(number)).collect();
+    server.stop().unwrap();
+    server.start_again().unwrap();
+    eventually("it is ready again", || (world.api.get("/health/ready").status == 200).then_some(()));
+    let stored = world.api.get("/v1/events?limit=200").expect(200).json();
+    let stored = stored["data"].as_array().unwrap().iter().map(|event| text(event, "id").to_owned()).collect();
+    let lost: Vec<_> = acknowledged.difference(&stored).collect();
+    assert!(lost.is_empty(), "{} of {} are lost", lost.len(), acknowledged.len());
+}
+
+#[test]
+fn a_postgres_server_that_does_not_sync_is_refused() {
+    let Some(server) = postgres_server::private_with("fsync=off") else { return };
+    let database = Database { folder: tempfile::tempdir().unwrap(), url: server.create_database() };
+    let said = database.serve().refusal();
+    assert!(said.contains("fsync = off") && said.contains("switch it on"), "not helpful: {said}");
 }
 
 /// Publishes to an engine whose system calls are written down. Returns the mark of each acknowledged event by its id,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::engine::eventually;
+use crate::long_run::LongRun;
 use crate::pausing_proxy::PausingProxy;
 use crate::postgres_server::{self, PostgresServer};
 use crate::receiver::{Receiver, reply};
@@ -31,10 +32,11 @@ fn when_postgres_crashes_under_load_publishers_are_told_to_come_back_and_nothing
     world.webhook(&receiver, json!({"retry_policy": policy}));
     let publishers = Publishers::start(4, &world.api);
     publishers.eventually_more(100);
+    let run = LongRun::new("crashes of PostgreSQL", "RINGBACK_POSTGRES_CRASHES", 1);
     let mut recoveries = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..run.rounds() {
         server.stop().unwrap();
-        publishers.eventually_more_refused(20);
+        publishers.eventually_more_refused(8);
         assert_eq!(world.api.get("/health/live").status, 200, "the process is well");
         for path in ["/health/ready", "/v1/webhooks"] {
             let answer = world.api.get(path).expect(503);
@@ -46,18 +48,18 @@ fn when_postgres_crashes_under_load_publishers_are_told_to_come_back_and_nothing
         publishers.eventually_more(1);
         recoveries.push(begin.elapsed());
         publishers.eventually_more(100);
+        run.step();
     }
     let heard = publishers.stop();
     world.eventually_idle();
 
     assert!(recoveries.iter().all(|took| *took < RECOVERY), "{recoveries:?}");
     check(&world, &receiver, &heard);
-    println!(
-        "measured: 2 crashes of PostgreSQL, {} acknowledged, 0 missing; refused: {:?}; accepting again {recoveries:?} \
-         after the server's return",
+    run.finish(&format!(
+        "{} acknowledged, 0 missing; refused: {:?}; accepting again {recoveries:?} after the server's return",
         heard.acknowledged.len(),
         heard.refused
-    );
+    ));
 }
 
 #[test]

@@ -151,9 +151,14 @@ impl PostgresServer {
     /// Makes a database and returns its URL.
     pub fn create_database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut admin = PgConnection::establish(&self.url("postgres")).expect("the test server answers");
-        diesel::sql_query(format!("CREATE DATABASE {name}")).execute(&mut admin).expect("a database is made");
+        self.execute(&format!("CREATE DATABASE {name}"));
         self.url(&name)
+    }
+
+    /// Runs a statement as the server's administrator.
+    pub fn execute(&self, statement: &str) {
+        let mut admin = PgConnection::establish(&self.url("postgres")).expect("the test server answers");
+        diesel::sql_query(statement).execute(&mut admin).expect("the statement is right");
     }
 
     /// Where it listens.
