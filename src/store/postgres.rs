@@ -67,7 +67,8 @@ pub(super) fn open(url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
 
 /// A server without fsync confirms what a power failure takes away, and no session can ask for more.
 fn check_durability(postgres: &mut PgConnection) -> StoreResult<()> {
-    let fsync: String = diesel::select(diesel::dsl::sql::<Text>("current_setting('fsync')")).get_result(postgres)?;
+    let fsync: String =
+        diesel::select(diesel::dsl::sql::<Text>("current_setting('fsync')")).get_result(postgres)?;
     if fsync == "on" {
         return Ok(());
     }

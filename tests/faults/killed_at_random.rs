@@ -28,6 +28,8 @@ const LAST_ATTEMPT: u32 = 3;
 /// The longest life, and the longest that a start is waited for before it is killed.
 const LONGEST_LIFE: Duration = Duration::from_millis(400);
 const LONGEST_START: Duration = Duration::from_millis(80);
+/// Kills before there is anything to lose.
+const FIRST_STARTS: usize = 5;
 const ROUNDS: &str = "RINGBACK_KILL_ROUNDS";
 const SEED: &str = "RINGBACK_SEED";
 
@@ -50,6 +52,12 @@ fn kill_at_random(name: &'static str, database: Database, short: u64) {
     let mut moments = StdRng::seed_from_u64(seed);
     let receiver = Tally::answering(move |pair, attempt| answer(seed, pair, attempt));
     let serve = of_life(&database, 0);
+    for _ in 0..FIRST_STARTS {
+        // while it makes its tables
+        let mut engine = serve.spawn();
+        engine.is_ready_within(LONGEST_START.mul_f64(moments.random()));
+        engine.kill();
+    }
     let mut world = World::start(database, serve);
     let webhooks = world.webhooks(|number| receiver.url(number), WEBHOOKS, &settings());
     let publishers = PacedPublishers::start(EVENTS_PER_SECOND, &world.api);
