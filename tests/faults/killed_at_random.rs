@@ -26,7 +26,7 @@ const EVENTS_PER_SECOND: u32 = 200;
 /// From this attempt on every delivery succeeds.
 const LAST_ATTEMPT: u32 = 3;
 /// The longest life, and the longest that a start is waited for before it is killed.
-const LONGEST_LIFE: Duration = Duration::from_millis(400);
+const LONGEST_LIFE: Duration = Duration::from_millis(600);
 const LONGEST_START: Duration = Duration::from_millis(80);
 /// Kills before there is anything to lose.
 const FIRST_STARTS: usize = 5;

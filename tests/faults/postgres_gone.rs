@@ -64,8 +64,8 @@ fn when_postgres_crashes_under_load_publishers_are_told_to_come_back_and_nothing
 
 #[test]
 fn when_postgres_says_nothing_any_more_publishers_hear_so_in_bounded_time_and_nothing_acknowledged_is_lost() {
-    let Some(server) = postgres_server::private() else { return };
-    let mut database = database(&server);
+    let Some(server) = postgres_server::shared() else { return };
+    let mut database = database(server);
     let proxy = PausingProxy::to(server.address());
     database.url = database.url.replace(&server.address().to_string(), &proxy.address.to_string());
     let world = World::new(database);
