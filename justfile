@@ -12,6 +12,14 @@ check:
 ci:
     .ci/run
 
+# `kill -9` at 500 random moments on each database, about ten minutes; RINGBACK_SEED repeats a run
+kills rounds="500":
+    RINGBACK_KILL_ROUNDS={{rounds}} cargo test --test faults killed_at_random -- --nocapture
+
+# PostgreSQL crashes under load, several times
+postgres-crashes rounds="10":
+    RINGBACK_POSTGRES_CRASHES={{rounds}} cargo test --test faults postgres_gone -- --nocapture
+
 # The engine for a developer's machine
 dev:
     cargo run -- serve --dev

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use actix::Addr;
 use rand::SeedableRng;
@@ -79,13 +80,13 @@ pub struct Published {
     pub replayed: bool,
 }
 
-/// Why an event was not accepted. Nothing of it is stored.
+/// Why an event was not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PublishError {
     /// More events wait for their commit than the settings allow; the publisher should come back in a second.
     #[error("too many events wait to be stored")]
     Overloaded,
-    /// The database can't write now.
+    /// The database can't write now, or its answer did not come: the event may be stored all the same.
     #[error("the database is not available: {0}")]
     Unavailable(String),
     /// The idempotency key was used with another request.
@@ -95,6 +96,10 @@ pub enum PublishError {
     #[error("the engine is stopping")]
     Stopping,
 }
+
+/// How long a publisher waits for its commit. Smaller: a disk that is only slow is taken for a dead one. Larger: a
+/// database that accepts and never answers holds its publishers.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes are counted in units of this many, so that their number fits a semaphore.
 const BYTES_UNIT: usize = 1024;
@@ -196,8 +201,8 @@ impl EngineHandle {
         answers.pop().unwrap_or(Err(PublishError::Stopping))
     }
 
-    /// Accepts events, all in one commit, and answers for each in order. An error of the whole means that none
-    /// is stored.
+    /// Accepts events, all in one commit, and answers for each in order, within 10 s. An error of the whole is
+    /// one of each.
     pub async fn publish_all(
         &self,
         publications: Vec<Publication>,
@@ -215,7 +220,11 @@ impl EngineHandle {
         let (Ok(events), Ok(bytes)) = (events, bytes) else { return Err(PublishError::Overloaded) };
         let (reply, answer) = oneshot::channel();
         post(&shared.persistence, Ingest { publications, reply, permits: [events, bytes] });
-        answer.await.map_err(|_| PublishError::Stopping)
+        match tokio::time::timeout(COMMIT_PATIENCE, answer).await {
+            Ok(answer) => answer.map_err(|_| PublishError::Stopping),
+            // not begun, it is left out of every commit from now on; begun, it is in doubt like one that failed
+            Err(_) => Err(PublishError::Unavailable(format!("no commit within {COMMIT_PATIENCE:?}"))),
+        }
     }
 
     /// Sends one real, signed request to an endpoint, now and once, whether it is active, paused or limited,

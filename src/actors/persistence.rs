@@ -249,6 +249,8 @@ impl Gathering {
     }
 
     fn take(&mut self) -> Self {
+        // whoever asked has gone, or was told that the database does not answer: nothing was promised
+        self.ingests.retain(|ingest| !ingest.reply.is_closed());
         Self {
             ingests: take_ingests(&mut self.ingests),
             outcomes: take_first(&mut self.outcomes, MAX_OUTCOMES),
@@ -412,5 +414,30 @@ impl Handler<Flush> for Persistence {
             // an error means that the actor ended, and with it whatever there was to flush
             let _ = flushed.await;
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn events_whose_publisher_no_longer_waits_are_left_out_of_the_commit() {
+        let permits = Arc::new(Semaphore::new(4));
+        let mut gathering = Gathering::default();
+        let mut publish = || {
+            let permit = || permits.clone().try_acquire_owned().unwrap();
+            let (reply, answer) = oneshot::channel();
+            gathering.ingests.push(Ingest { publications: Vec::new(), reply, permits: [permit(), permit()] });
+            answer
+        };
+        let (gave_up, waits) = (publish(), publish());
+        drop(gave_up);
+        let taken = gathering.take();
+        assert_eq!(taken.ingests.len(), 1);
+        assert_eq!(permits.available_permits(), 2, "its share is free again");
+        drop(waits);
     }
 }

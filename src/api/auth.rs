@@ -30,6 +30,9 @@ const SHOWN_PREFIX_LENGTH: usize = 12;
 /// How long a key is believed without asking the store. A key that another node revoked works for so long:
 /// the contract gives 1 s.
 const CACHE_TTL: Duration = Duration::from_millis(900);
+/// How long the store is asked for a key. It is one row by an index: smaller would refuse callers of a busy machine,
+/// larger hold all of them when the database does not answer.
+const KEY_PATIENCE: Duration = Duration::from_secs(5);
 /// Keys remembered at once; more cost a read of the store each.
 const CACHE_CAPACITY: usize = 10_000;
 
@@ -170,7 +173,8 @@ async fn find_caller(api: &Api, request: &HttpRequest) -> Result<Caller, Problem
         Some(known) => Some(known),
         None => {
             let generation = api.keys.generation();
-            let key = api.store(move |store| store.key_by_hash(&hash)).await?;
+            let key = api.store(move |store| store.key_by_hash(&hash));
+            let key = super::within(KEY_PATIENCE, key).await??;
             key.map(|key| api.keys.insert(&key, generation, now))
         }
     };

@@ -93,7 +93,11 @@ pub(super) fn refusal(error: PublishError) -> Problem {
         PublishError::Overloaded => Problem::new(ErrorCode::Overloaded, ErrorCode::Overloaded.help()),
         PublishError::Unavailable(reason) => {
             tracing::warn!(%reason, "event not stored");
-            unavailable("the database is not available; nothing was stored, try again in a moment")
+            // a commit that failed is in doubt
+            unavailable(
+                "the database is not available, and the event not acknowledged: try again in a moment, and with an \
+                 Idempotency-Key it is never stored twice",
+            )
         }
         PublishError::Stopping => unavailable("the engine is stopping; nothing was stored, try again in a moment"),
         PublishError::IdempotencyKeyReused => {

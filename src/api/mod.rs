@@ -30,6 +30,7 @@ pub mod webhooks;
 
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, web};
@@ -41,6 +42,13 @@ use crate::store::{Store, StoreResult};
 use auth::KeyCache;
 use body::BodyBudget;
 use problem::{ErrorCode, Problem};
+
+/// How long a read is waited for. The store has its own limits, which end what is only slow: a read that exceeds
+/// this hangs on a connection that is dead without saying so. Smaller than these limits: what is slow is taken for
+/// dead. Larger: clients are held in vain.
+const READ_PATIENCE: Duration = Duration::from_secs(35);
+/// The same for a change, which may wait for others before it.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(65);
 
 /// Gives the text of `/metrics`.
 pub type MetricsRenderer = Arc<dyn Fn() -> String + Send + Sync>;
@@ -102,7 +110,7 @@ impl Api {
             let _in_order = api.changes.lock().unwrap_or_else(PoisonError::into_inner);
             change(&api, api.engine.store().as_ref())
         };
-        blocking(work).await?
+        within(CHANGE_PATIENCE, blocking(work)).await??
     }
 
     /// Runs a store call on a blocking thread.
@@ -111,8 +119,17 @@ impl Api {
         call: impl FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
     ) -> Result<T, Problem> {
         let store = Arc::clone(self.engine.store());
-        blocking(move || call(store.as_ref())).await?.map_err(Problem::from)
+        within(READ_PATIENCE, blocking(move || call(store.as_ref()))).await??.map_err(Problem::from)
     }
+}
+
+/// Waits for the database, but not for ever. Its thread goes on; what it does may happen all the same.
+async fn within<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, Problem> {
+    let answer = tokio::time::timeout(patience, answer).await;
+    answer.map_err(|_| {
+        tracing::warn!(?patience, "the database does not answer the api");
+        Problem::new(ErrorCode::Unavailable, "the database does not answer; try again in a moment")
+    })
 }
 
 /// Runs `work` on a blocking thread: workers must never wait for a disk nor chew on megabytes.

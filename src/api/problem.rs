@@ -91,7 +91,7 @@ error_codes! {
     Internal, "internal_error", INTERNAL_SERVER_ERROR, "Something went wrong on our side",
         "An error of the engine. It is in the engine's log; what the request asked for may not have happened.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Not available now",
-        "The database can't be reached or the engine is stopping. Nothing was stored. Try again after `Retry-After`.";
+        "The database does not answer or the engine is stopping. Nothing was promised, though it may have happened. Try again after `Retry-After`.";
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too many events at once",
         "More events wait to be stored than the engine allows. Nothing was stored. Try again after `Retry-After`.";
 }

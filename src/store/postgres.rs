@@ -27,12 +27,17 @@ const WRITER_LOCK: i64 = 0x7269_6e67_6261_636b;
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(250);
 
-/// Said explicitly, because a server can be set otherwise, and a 202 means durable.
+/// Said explicitly, because a server can be set otherwise, and a 202 means durable. The rest of it is for the server:
+/// an engine that vanished from the network must not keep the writer's lock for hours.
 const SESSION: &str = "
     SET synchronous_commit = on;
     SET statement_timeout = '60s';
     SET idle_in_transaction_session_timeout = '60s';
     SET client_min_messages = warning;
+    SET tcp_keepalives_idle = 10;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 20000;
 ";
 /// Without these a server that vanished from the network is waited for by the quarter hour.
 const CONNECTION_DEFAULTS: [(&str, &str); 6] = [
@@ -51,12 +56,25 @@ pub(super) fn open(url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let mut connection = open_patiently(opener.as_ref())?;
     if let AnyConnection::Postgres(postgres) = &mut connection {
         // a migration may take its time
+        check_durability(postgres)?;
         postgres.batch_execute("SET statement_timeout = 0")?;
         migrate(postgres, MIGRATIONS)?;
         postgres.batch_execute(SESSION)?;
     }
     let readers = Readers::new(Arc::clone(&opener), &READERS);
     Ok(DieselStore::new(Writer::new(opener, connection), readers, cipher, None))
+}
+
+/// A server without fsync confirms what a power failure takes away, and no session can ask for more.
+fn check_durability(postgres: &mut PgConnection) -> StoreResult<()> {
+    let fsync: String =
+        diesel::select(diesel::dsl::sql::<Text>("current_setting('fsync')")).get_result(postgres)?;
+    if fsync == "on" {
+        return Ok(());
+    }
+    Err(StoreError::Refused(String::from(
+        "this PostgreSQL server runs with fsync = off: it would lose events that were acknowledged; switch it on",
+    )))
 }
 
 fn with_defaults(url: &str) -> String {

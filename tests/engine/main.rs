@@ -24,10 +24,10 @@ mod delivering;
 mod document;
 mod dying;
 #[path = "../support/engine.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
 mod engine;
 mod idempotency;
 mod master_key;
-mod outage;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 #[path = "../support/receiver.rs"]
@@ -37,4 +37,5 @@ mod sending_again;
 mod starting;
 mod stopping;
 #[path = "../support/world.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
 mod world;

@@ -20,6 +20,11 @@ mod killed_at_random;
 mod long_run;
 mod memory;
 mod open_files;
+#[path = "../support/paced.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod paced;
+#[path = "../support/pausing_proxy.rs"]
+mod pausing_proxy;
 mod postgres_gone;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
@@ -27,8 +32,16 @@ mod postgres_server;
 #[path = "../support/receiver.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod receiver;
+#[path = "../support/requirements.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod requirements;
 mod secrets;
 mod slow_clients;
+#[path = "../support/system_calls.rs"]
+mod system_calls;
+#[path = "../support/tally.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod tally;
 mod targets;
 #[path = "../support/world.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]

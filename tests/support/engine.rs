@@ -34,12 +34,14 @@ pub struct Serve {
     folder: PathBuf,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
+    wrapper: Vec<String>,
 }
 
 impl Serve {
     /// Without any setting but a free port.
     pub fn bare(folder: &Path) -> Self {
-        let serve = Self { folder: folder.to_owned(), variables: Vec::new(), arguments: Vec::new() };
+        let (folder, variables, arguments, wrapper) = (folder.to_owned(), Vec::new(), Vec::new(), Vec::new());
+        let serve = Self { folder, variables, arguments, wrapper };
         serve.set("RINGBACK_LISTEN", "127.0.0.1:0")
     }
 
@@ -64,9 +66,17 @@ impl Serve {
         self
     }
 
+    /// Under another program, which is given the engine's command line behind its own and replaces itself by it.
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&argument| argument.to_owned()).collect();
+        self
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
-        command.arg("serve").args(&self.arguments).current_dir(&self.folder);
+        let words = self.wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_ringback")]);
+        let words: Vec<&str> = words.collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("serve").args(&self.arguments).current_dir(&self.folder);
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
@@ -79,7 +89,8 @@ impl Serve {
         engine
     }
 
-    fn spawn(&self) -> Engine {
+    /// Starts it and waits for nothing.
+    pub fn spawn(&self) -> Engine {
         let log = self.folder.join("stderr.log");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = self.command().stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
@@ -93,7 +104,7 @@ impl Serve {
             }
         });
         let address = Arc::new(Mutex::new(SocketAddr::from(([127, 0, 0, 1], 0))));
-        Engine { child, lines, log, greeting: Vec::new(), address }
+        Engine { child, lines, log, greeting: Vec::new(), address, was_ready: false }
     }
 
     /// Starts it where it must not start: waits for its end and returns what it said.
@@ -115,21 +126,48 @@ pub struct Engine {
     /// Standard output up to the line that says that it takes requests.
     pub greeting: Vec<String>,
     address: Arc<Mutex<SocketAddr>>,
+    was_ready: bool,
 }
 
 impl Engine {
-    fn await_ready(&mut self) {
+    /// Waits for the line that says that it takes requests, but no longer than this; whether it came.
+    pub fn is_ready_within(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        if self.was_ready {
+            return true;
+        }
         loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    if self.take(line) {
+                        return true;
+                    }
+                }
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Keeps a line of its output; whether it has said by now that it takes requests.
+    fn take(&mut self, line: String) -> bool {
+        let address = line.strip_prefix("ringback listening on http://").map(|it| it.parse().unwrap());
+        self.greeting.push(line);
+        if let Some(address) = address {
+            *self.address.lock().unwrap() = address;
+        }
+        self.was_ready |= address.is_some();
+        self.was_ready
+    }
+
+    /// Waits for the same, as long as it takes.
+    pub fn await_ready(&mut self) {
+        while !self.was_ready {
             let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
                 let log = std::fs::read_to_string(&self.log).unwrap_or_default();
                 panic!("no readiness line ({error}); printed: {:?}; standard error:\n{log}", self.greeting)
             });
-            let address = line.strip_prefix("ringback listening on http://").map(|it| it.parse().unwrap());
-            self.greeting.push(line);
-            if let Some(address) = address {
-                *self.address.lock().unwrap() = address;
-                return;
-            }
+            self.take(line);
         }
     }
 
@@ -147,11 +185,25 @@ impl Engine {
     /// Kills it and starts it again; the clients that it gave out go on with the new process.
     pub fn kill_and_restart(&mut self, serve: &Serve) {
         self.kill();
-        let address = self.address.clone();
+        self.restart(serve);
+    }
+
+    /// Starts the next one in the place of one that has ended, and waits until it takes requests; the clients go on
+    /// with it.
+    pub fn restart(&mut self, serve: &Serve) {
+        self.replace(serve);
+        self.await_ready();
+    }
+
+    /// The same without waiting.
+    pub fn replace(&mut self, serve: &Serve) {
         let mut next = serve.spawn();
-        next.address = address;
-        next.await_ready();
+        next.address = self.address.clone();
         *self = next;
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGTERM.

@@ -20,6 +20,8 @@ pub struct PostgresServer {
     folder: PathBuf,
     port: u16,
     owner: Option<(u32, u32)>,
+    /// Settings of `postgres -c`.
+    settings: String,
     databases: AtomicU32,
     /// Ends the server when its standard input closes: at the latest when this process ends.
     watchdog: Option<Child>,
@@ -28,16 +30,22 @@ pub struct PostgresServer {
 /// The server of this test process; `None`, said loudly, when PostgreSQL is not installed.
 pub fn shared() -> Option<&'static PostgresServer> {
     static SERVER: OnceLock<Option<PostgresServer>> = OnceLock::new();
-    SERVER.get_or_init(start_or_skip).as_ref()
+    SERVER.get_or_init(|| start_or_skip("fsync=on")).as_ref()
 }
 
 /// A server of its own, for a test that stops it.
 #[allow(dead_code, reason = "not every test crate stops its server")]
 pub fn private() -> Option<PostgresServer> {
-    start_or_skip()
+    start_or_skip("fsync=on")
 }
 
-fn start_or_skip() -> Option<PostgresServer> {
+/// The same with these settings, separated by spaces.
+#[allow(dead_code, reason = "not every test crate sets up its server")]
+pub fn private_with(settings: &str) -> Option<PostgresServer> {
+    start_or_skip(settings)
+}
+
+fn start_or_skip(settings: &str) -> Option<PostgresServer> {
     let Some(bindir) = find_bindir() else {
         let message = "PostgreSQL is not installed: the store on PostgreSQL is NOT tested";
         assert!(std::env::var(REQUIRE).as_deref() != Ok("1"), "{message}, and {REQUIRE}=1 requires it");
@@ -45,7 +53,7 @@ fn start_or_skip() -> Option<PostgresServer> {
         let _ = writeln!(io::stderr(), "\n*** {message} ***\n");
         return None;
     };
-    Some(PostgresServer::start(bindir).expect("a private PostgreSQL server starts"))
+    Some(PostgresServer::start(bindir, settings).expect("a private PostgreSQL server starts"))
 }
 
 /// The newest of the distribution's folders, what `pg_config` names, or the `PATH`.
@@ -69,14 +77,16 @@ fn find_bindir() -> Option<PathBuf> {
 }
 
 impl PostgresServer {
-    fn start(bindir: PathBuf) -> io::Result<Self> {
+    fn start(bindir: PathBuf, settings: &str) -> io::Result<Self> {
         // kept: the watchdog removes it
         let folder = tempfile::Builder::new().prefix("ringback-postgres-").tempdir()?.keep();
         let owner = unprivileged_owner()?;
         if let Some((uid, gid)) = owner {
             std::os::unix::fs::chown(&folder, Some(uid), Some(gid))?;
         }
-        let mut server = Self { bindir, folder, port: 0, owner, databases: AtomicU32::new(0), watchdog: None };
+        let settings = settings.split(' ').map(|setting| format!(" -c {setting}")).collect();
+        let databases = AtomicU32::new(0);
+        let mut server = Self { bindir, folder, port: 0, owner, settings, databases, watchdog: None };
         let data = server.data();
         let mut initdb = server.command("initdb");
         initdb.args(["--username=ringback", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]);
@@ -110,8 +120,8 @@ impl PostgresServer {
     /// Starts the server, at first or after [`PostgresServer::stop`]; returns when it takes connections.
     pub fn start_again(&self) -> io::Result<()> {
         let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=800 -c fsync=on",
-            self.port
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=800{}",
+            self.port, self.settings
         );
         let mut start = self.command("pg_ctl");
         start.args(["start", "-w", "-t", "60", "-o", &options]);
@@ -141,9 +151,20 @@ impl PostgresServer {
     /// Makes a database and returns its URL.
     pub fn create_database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut admin = PgConnection::establish(&self.url("postgres")).expect("the test server answers");
-        diesel::sql_query(format!("CREATE DATABASE {name}")).execute(&mut admin).expect("a database is made");
+        self.execute(&format!("CREATE DATABASE {name}"));
         self.url(&name)
+    }
+
+    /// Runs a statement as the server's administrator.
+    pub fn execute(&self, statement: &str) {
+        let mut admin = PgConnection::establish(&self.url("postgres")).expect("the test server answers");
+        diesel::sql_query(statement).execute(&mut admin).expect("the statement is right");
+    }
+
+    /// Where it listens.
+    #[allow(dead_code, reason = "not every test crate goes another way")]
+    pub fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
     }
 
     fn url(&self, database: &str) -> String {

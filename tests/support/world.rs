@@ -74,6 +74,16 @@ impl World {
         self.api.post("/v1/webhooks", &webhook).expect(201).json()
     }
 
+    /// So many webhooks to one receiver, each with a path of its own.
+    pub fn webhooks(&self, urls: impl Fn(usize) -> String, count: usize, fields: &Value) -> Vec<Value> {
+        let create = |number| {
+            let mut webhook = json!({"url": urls(number)});
+            webhook.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            self.api.post("/v1/webhooks", &webhook).expect(201).json()
+        };
+        (0..count).map(create).collect()
+    }
+
     /// Reads a webhook again.
     pub fn read_webhook(&self, webhook: &Value) -> Value {
         self.api.get(&format!("/v1/webhooks/{}", text(webhook, "id"))).expect(200).json()
@@ -97,10 +107,13 @@ impl World {
 
     /// Waits until nothing is pending.
     pub fn eventually_idle(&self) {
-        eventually("nothing is pending", || {
-            let pending = self.api.get("/v1/webhooks/logs?limit=1&status=pending").expect(200).json();
-            pending["data"].as_array().unwrap().is_empty().then_some(())
-        });
+        eventually("nothing is pending", || self.is_idle().then_some(()));
+    }
+
+    /// Whether nothing is pending.
+    pub fn is_idle(&self) -> bool {
+        let pending = self.api.get("/v1/webhooks/logs?limit=1&status=pending").expect(200).json();
+        pending["data"].as_array().unwrap().is_empty()
     }
 }
 
