@@ -109,6 +109,11 @@ pub static KEYS: &[Key] = &[
         show: |settings| Some(list(&settings.allowed_networks)),
     },
     Key {
+        name: "allowed_ports",
+        read: |given, settings| given.ports().map(|ports| settings.allowed_ports = ports),
+        show: |settings| Some(list(&settings.allowed_ports)),
+    },
+    Key {
         name: "dns_servers",
         read: |given, settings| given.addresses().map(|servers| settings.dns_servers = servers),
         show: |settings| Some(list(&settings.dns_servers)),

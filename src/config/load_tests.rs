@@ -41,6 +41,7 @@ fn every_key_has_a_variable_and_both_are_read() {
         ("RINGBACK_MASTER_KEY", MASTER_KEY),
         ("RINGBACK_ALLOW_HTTP", "true"),
         ("RINGBACK_ALLOWED_NETWORKS", "127.0.0.0/8, ::1/128,10.1.2.3"),
+        ("RINGBACK_ALLOWED_PORTS", "443, 8000-8999"),
         ("RINGBACK_DNS_SERVERS", "127.0.0.1:53,[::1]:5353"),
         ("RINGBACK_METRICS_LISTEN", "127.0.0.1:9"),
         ("RINGBACK_SIGNATURE_HEADER_PREFIX", "X-Acme"),
@@ -53,10 +54,22 @@ fn every_key_has_a_variable_and_both_are_read() {
     assert!(settings.allow_http);
     let networks: Vec<String> = settings.allowed_networks.iter().map(ToString::to_string).collect();
     assert_eq!(networks, ["127.0.0.0/8", "::1/128", "10.1.2.3/32"]);
+    let ports: Vec<String> = settings.allowed_ports.iter().map(ToString::to_string).collect();
+    assert_eq!(ports, ["443", "8000-8999"]);
     assert_eq!(settings.dns_servers.len(), 2);
     assert_eq!(settings.metrics_listen.unwrap().port(), 9);
     assert_eq!(settings.signature_header_prefix, "x-acme");
     assert_eq!(settings.delivery.idle_linger, Duration::from_secs(7));
+}
+
+#[test]
+fn ports_are_numbers_or_ranges_in_quotes() {
+    let loaded = file("allowed_ports = [443, \"8443\", \"9000-9100\"]").unwrap();
+    let shown = super::find("allowed_ports").and_then(|key| key.show(&loaded.settings));
+    assert_eq!(shown.as_deref(), Some(r#"["443", "8443", "9000-9100"]"#));
+    for wrong in ["[0]", "[70000]", "[-1]", "[\"9-1\"]", "[true]", "443"] {
+        assert_eq!(problems(file(&format!("allowed_ports = {wrong}"))).len(), 1, "{wrong}");
+    }
 }
 
 #[test]

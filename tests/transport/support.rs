@@ -136,7 +136,7 @@ pub fn loopback_policy() -> TargetPolicy {
     TargetPolicy {
         allow_http: true,
         allowed_networks: vec!["127.0.0.0/8".parse().unwrap()],
-        own_addresses: Vec::new(),
+        ..TargetPolicy::default()
     }
 }
 

@@ -1,4 +1,6 @@
 use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use super::*;
 
@@ -8,7 +10,7 @@ fn strict() -> TargetPolicy {
 
 fn excepting(networks: &[&str]) -> TargetPolicy {
     let allowed_networks = networks.iter().map(|text| text.parse().unwrap()).collect();
-    TargetPolicy { allow_http: true, allowed_networks, own_addresses: Vec::new() }
+    TargetPolicy { allow_http: true, allowed_networks, ..TargetPolicy::default() }
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -227,6 +229,36 @@ fn oracle(address: IpAddr) -> bool {
                 && !["20010db8", "2002", "3fff0"].iter().any(|prefix| hex.starts_with(prefix))
         }
     }
+}
+
+#[test]
+fn a_hundred_thousand_addresses_are_judged_as_the_registries_say() {
+    let mut rng = StdRng::seed_from_u64(0x5eed);
+    let near_v4 = |rng: &mut StdRng| {
+        let (network, length) = REFUSED_V4[rng.random_range(0..REFUSED_V4.len())];
+        let edge = i64::from(network.to_bits()) + if rng.random() { 0 } else { 1i64 << (32 - length) };
+        (edge + rng.random_range(-2..=2)) as u32
+    };
+    let near_v6 = |rng: &mut StdRng| {
+        let (network, length) = REFUSED_V6.iter().chain([&ALLOWED_V6]).nth(rng.random_range(0..5)).unwrap();
+        let edge = network.to_bits() + if rng.random() { 0 } else { 1u128 << (128 - length) };
+        edge.wrapping_add(rng.random_range(0..5)).wrapping_sub(2)
+    };
+    let mut refused = 0;
+    for number in 0..100_000 {
+        let address: IpAddr = match number % 4 {
+            0 => Ipv4Addr::from_bits(rng.random()).into(),
+            1 => Ipv4Addr::from_bits(near_v4(&mut rng)).into(),
+            // mostly inside 2000::/3 or near it
+            2 => Ipv6Addr::from_bits(rng.random::<u128>() >> 2 | 1 << 125).into(),
+            _ => Ipv6Addr::from_bits(near_v6(&mut rng)).into(),
+        };
+        let allowed = strict().allows_address(address);
+        assert_eq!(allowed, oracle(address), "{address}");
+        refused += usize::from(!allowed);
+    }
+    println!("measured: 100,000 addresses, {refused} of them refused, all as the oracle says");
+    assert!((20_000..80_000).contains(&refused), "the addresses must try both sides: {refused}");
 }
 
 proptest! {
