@@ -101,9 +101,8 @@ struct OwnAddresses {
 
 impl OwnAddresses {
     fn reserve(settings: &Settings) -> Result<Self, EngineError> {
-        let reserve = |address| {
-            ReservedAddress::new(address).map_err(|error| EngineError::Listen { address, error })
-        };
+        let reserve =
+            |address| ReservedAddress::new(address).map_err(|error| EngineError::Listen { address, error });
         Ok(Self { api: reserve(settings.listen)?, metrics: settings.metrics_listen.map(reserve).transpose()? })
     }
 

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn what_is_no_port_is_refused() {
-        for text in ["", "0", "65536", "-1", "+80", "80-", "-80", "90-80", "a", "8 0", "0-9", "80-81-82", "８０"] {
+        for text in ["", "0", "65536", "-1", "+80", "80-", "-80", "90-80", "a", "8 0", "0-9", "80-81-82", "８０"]
+        {
             assert_eq!(text.parse::<PortRange>(), Err(PortRangeError), "{text}");
         }
     }
