@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::LogFormat;
 
@@ -204,4 +206,42 @@ fn a_password_in_the_database_url_is_not_shown() {
     let loaded = file("database_url = \"postgres://ringback:hunter2@db/ringback\"").unwrap();
     let shown = find("database_url").and_then(|key| key.show(&loaded.settings)).unwrap();
     assert_eq!(shown, "\"postgres://ringback:hidden@db/ringback\"");
+}
+
+/// Lines of a file that are nearly settings.
+fn line() -> impl Strategy<Value = String> {
+    let name = (0..KEYS.len()).prop_map(|key| KEYS[key].name.rsplit('.').next().unwrap_or_default());
+    let value = r#"-?[0-9]{1,20}|"[a-z0-9:./,-]{0,20}"|true|false|\[("[0-9.:/-]{0,12}",?|[0-9]{1,6},?){0,3}\]|"#;
+    prop_oneof![
+        6 => (name, value).prop_map(|(name, value)| format!("{name} = {value}")),
+        1 => Just(String::from("[delivery]")),
+        1 => "\\PC{0,30}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_file_and_no_variable_panic_and_every_problem_has_a_place(
+        lines in proptest::collection::vec(line(), 0..8),
+        key in 0..KEYS.len(),
+        value in "\\PC{0,40}|[0-9.,:/-]{0,30}",
+    ) {
+        let variables = vec![(KEYS[key].variable(), value)];
+        for problem in merge(Some(("f.toml", &lines.join("\n"))), variables, &Flags::default()).err().iter().flat_map(|error| &error.problems) {
+            prop_assert!(problem.origin.is_some() && !problem.message.is_empty(), "{}", problem);
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_reads_back_from_what_is_shown(lines in proptest::collection::vec(line(), 0..4)) {
+        let Ok(loaded) = file(&lines.join("\n")) else { return Ok(()) };
+        for key in KEYS {
+            let Some(shown) = key.show(&loaded.settings).filter(|shown| !shown.contains("(hidden)")) else { continue };
+            let (table, name) = key.name.split_once('.').map_or((String::new(), key.name), |(table, name)| (format!("[{table}]\n"), name));
+            // alone, two settings can contradict each other's default
+            if name.starts_with("breaker_") { continue }
+            let again = file(&format!("{table}{name} = {shown}"));
+            prop_assert_eq!(again.ok().and_then(|again| key.show(&again.settings)), Some(shown), "{}", name);
+        }
+    }
 }

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use crate::domain::secret::Secret;
 use crate::domain::target::PortRange;
 
-pub use load::{Flags, Loaded, Problem, SettingsError, inspect, load};
+pub use load::{Flags, Loaded, Problem, SettingsError, inspect, load, merge};
 
 /// The effective settings of `serve`.
 #[derive(Clone)]

@@ -154,6 +154,29 @@ impl Engine {
         *self = next;
     }
 
+    /// What it has open, as the system names it: paths, and `socket:[…]`.
+    pub fn open_files(&self) -> Vec<String> {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        let files = std::fs::read_dir(folder).unwrap().flatten();
+        // one may be closed meanwhile
+        files
+            .filter_map(|file| std::fs::read_link(file.path()).ok())
+            .map(|link| link.display().to_string())
+            .collect()
+    }
+
+    /// How many sockets it has open.
+    pub fn open_sockets(&self) -> usize {
+        self.open_files().iter().filter(|file| file.starts_with("socket:")).count()
+    }
+
+    /// Its memory, as the system counts it.
+    pub fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    }
+
     /// SIGTERM.
     pub fn terminate(&self) {
         let pid = self.child.id().to_string();

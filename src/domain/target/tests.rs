@@ -295,4 +295,15 @@ proptest! {
         let accepted = strict().check_url(&format!("https://{bits}/")).is_ok();
         prop_assert_eq!(accepted, strict().allows_address(address.into()));
     }
+
+    #[test]
+    fn an_accepted_url_is_accepted_again_as_it_is_folded(
+        host in "[a-zA-Z0-9.é%-]{1,20}|\\[[0-9a-f:]{2,20}\\]|0x[0-9a-f]{1,8}",
+        rest in "(:[0-9]{1,5})?(/[\\PC]{0,20})?",
+    ) {
+        let policy = excepting(&["127.0.0.0/8"]);
+        if let Ok(url) = policy.check_url(&format!("http://{host}{rest}")) {
+            prop_assert_eq!(policy.check_url(url.as_str()), Ok(url));
+        }
+    }
 }
