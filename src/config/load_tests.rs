@@ -203,9 +203,20 @@ fn a_shown_value_reads_back_as_itself() {
 
 #[test]
 fn a_password_in_the_database_url_is_not_shown() {
-    let loaded = file("database_url = \"postgres://ringback:hunter2@db/ringback\"").unwrap();
-    let shown = find("database_url").and_then(|key| key.show(&loaded.settings)).unwrap();
-    assert_eq!(shown, "\"postgres://ringback:hidden@db/ringback\"");
+    for (url, shown) in [
+        ("postgres://ringback:hunter2@db/ringback", "postgres://ringback:hidden@db/ringback"),
+        ("postgres://ringback@db/ringback", "postgres://ringback@db/ringback"),
+        ("postgres://ringback@db/ringback?password=hunter2", "(hidden)"),
+        ("postgres://ringback@db/ringback?pass%77ord=hunter2", "(hidden)"),
+        ("postgres://ringback:hunter2@one:1,two:2/ringback", "(hidden)"),
+        ("postgres://ringback:1/hunter2@db/ringback", "(hidden)"),
+        ("postgres://ringback:hunter2/x@db/ringback", "(hidden)"),
+        ("sqlite://some@where:else/ringback.db", "sqlite://some@where:else/ringback.db"),
+    ] {
+        let loaded = file(&format!("database_url = \"{url}\"")).unwrap();
+        let found = find("database_url").and_then(|key| key.show(&loaded.settings));
+        assert_eq!(found, Some(format!("\"{shown}\"")), "{url}");
+    }
 }
 
 /// Lines of a file that are nearly settings.

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -70,6 +70,14 @@ impl Serve {
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
+    }
+
+    /// Runs another command with the same environment, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
+        command.args(arguments).current_dir(&self.folder);
+        command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).output().unwrap()
     }
 
     /// Starts it and waits for the line that says that it takes requests.

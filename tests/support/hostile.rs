@@ -38,7 +38,6 @@ pub enum Then {
 }
 
 /// How it is reached.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Over {
     /// With TLS and without.
     Both,
