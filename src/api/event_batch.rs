@@ -233,8 +233,11 @@ mod tests {
         EventReader { organization_id: ORGANIZATION, types, now: UnixMillis(1_700_000_000_000) }
     }
 
+    /// The timestamp and data of an event, or what is wrong with it.
+    type Read = Result<(String, String), String>;
+
     /// What came of each item, in a form that can be compared.
-    fn read(body: &str, is_ndjson: bool) -> Result<Vec<Result<(String, String), String>>, String> {
+    fn read(body: &str, is_ndjson: bool) -> Result<Vec<Read>, String> {
         let items = read_batch(body.as_bytes(), is_ndjson, Errors::new(), &reader());
         let items = items.map_err(|problem| problem.detail().to_owned())?;
         let data = |event: Publication| (event.timestamp, event.data.get().to_owned());

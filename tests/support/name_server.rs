@@ -9,8 +9,6 @@ use std::thread;
 pub struct Question {
     /// In lower case, with the dot at its end.
     pub name: String,
-    /// Whether it asks for A records, otherwise for AAAA.
-    pub wants_v4: bool,
     /// How many were asked before.
     pub number: usize,
 }
@@ -48,7 +46,7 @@ impl NameServer {
             while let Ok((length, client)) = socket.recv_from(&mut packet) {
                 let (name, end) = question(&packet[..length]);
                 let number = all.lock().unwrap().len();
-                let question = Question { name: name.to_lowercase(), wants_v4: packet[end - 3] == 1, number };
+                let question = Question { name: name.to_lowercase(), number };
                 all.lock().unwrap().push(question.clone());
                 let answer = match reply(&question) {
                     Reply::Silence => continue,

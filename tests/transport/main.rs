@@ -9,6 +9,7 @@ mod authority;
 mod blocked;
 mod exchange;
 #[path = "../support/forbidden.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
 mod forbidden;
 #[path = "../support/hostile.rs"]
 mod hostile;

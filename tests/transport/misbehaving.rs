@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use ringback::domain::attempt::AttemptError::{ConnectionRefused, ConnectionReset, InvalidResponse, Timeout};
 use ringback::domain::attempt::{AttemptError, AttemptResult};
-use ringback::transport::{AttemptRequest, BODY_EXCERPT_BYTES, Transport};
+use ringback::transport::BODY_EXCERPT_BYTES;
 
-use crate::support::{Connection, Receiver, attempt, attempt_within, open_transport, request, status};
+use crate::support::{Connection, Receiver, attempt, attempt_within, open_transport, status};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
