@@ -31,3 +31,15 @@ listen:
 # The documentation of the code
 doc:
     cargo doc --no-deps --open
+
+# Fuzzes the parsers, each for so long; needs a nightly toolchain and `cargo install cargo-fuzz`
+fuzz seconds="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for target in $(cargo +nightly fuzz list); do
+        cargo +nightly fuzz run "$target" -- -max_total_time={{ seconds }} -max_len=4096
+    done
+
+# The property tests with many more cases than in `cargo test`
+properties cases="100000":
+    PROPTEST_CASES={{ cases }} cargo test --lib

@@ -21,7 +21,7 @@ use crate::domain::attempt::{AttemptResult, NextStep, Outcome, Verdict, judge};
 use crate::domain::delivery::{DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{Event, build_body};
-use crate::domain::event_type_registry::{EventTypeRegistry, Registered};
+use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
@@ -166,19 +166,9 @@ impl EngineHandle {
         self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now)
     }
 
-    /// Whether an organization may publish events of this type, and with what `data`.
-    pub fn registered_type(&self, organization_id: OrganizationId, name: &str) -> Registered {
-        self.event_types().lookup(organization_id, name)
-    }
-
-    /// Whether an organization has event types of its own.
-    pub fn has_own_types(&self, organization_id: OrganizationId) -> bool {
-        self.event_types().has_own(organization_id)
-    }
-
-    /// The names of an organization's own event types.
-    pub fn own_type_names(&self, organization_id: OrganizationId) -> Vec<String> {
-        self.event_types().names(organization_id)
+    /// Every organization's own event types.
+    pub fn event_types(&self) -> Arc<RwLock<EventTypeRegistry>> {
+        Arc::clone(&self.0.event_types)
     }
 
     /// Tells the engine that an event type was created and stored.
@@ -189,10 +179,6 @@ impl EngineHandle {
     /// Tells the engine that an event type was deleted.
     pub fn event_type_deleted(&self, organization_id: OrganizationId, name: &str) {
         self.0.event_types.write().unwrap_or_else(PoisonError::into_inner).remove(organization_id, name);
-    }
-
-    fn event_types(&self) -> RwLockReadGuard<'_, EventTypeRegistry> {
-        self.0.event_types.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Accepts an event: returns after the commit that makes it durable.

@@ -184,7 +184,7 @@ impl<'de> Deserialize<'de> for Items<'de> {
 }
 
 /// The events of a request, or what is wrong with each; an error when the whole can't be taken.
-fn read_batch(
+pub fn read_batch(
     body: &[u8],
     is_ndjson: bool,
     mut errors: Errors,
@@ -200,7 +200,15 @@ fn read_batch(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use proptest::collection;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::api::event_types::KnownTypes;
+    use crate::domain::ids::OrganizationId;
+    use crate::domain::time::UnixMillis;
 
     #[test]
     fn what_is_too_much_is_counted_and_not_kept() {
@@ -216,5 +224,63 @@ mod tests {
     fn nesting_of_an_item_does_not_reach_a_recursive_parser() {
         let text = format!("[{}{}]", "[".repeat(200_000), "]".repeat(200_000));
         assert!(Items::of_array(text.as_bytes(), &mut Errors::new()).is_ok_and(|items| items.count == 1));
+    }
+
+    const ORGANIZATION: OrganizationId = OrganizationId(1);
+
+    fn reader() -> EventReader {
+        let types = KnownTypes::new(Arc::default(), ORGANIZATION);
+        EventReader { organization_id: ORGANIZATION, types, now: UnixMillis(1_700_000_000_000) }
+    }
+
+    /// The timestamp and data of an event, or what is wrong with it.
+    type Read = Result<(String, String), String>;
+
+    /// What came of each item, in a form that can be compared.
+    fn read(body: &str, is_ndjson: bool) -> Result<Vec<Read>, String> {
+        let items = read_batch(body.as_bytes(), is_ndjson, Errors::new(), &reader());
+        let items = items.map_err(|problem| problem.detail().to_owned())?;
+        let data = |event: Publication| (event.timestamp, event.data.get().to_owned());
+        Ok(items.into_iter().map(|item| item.map(data).map_err(|problem| problem.detail().to_owned())).collect())
+    }
+
+    /// Mostly events, good ones and bad ones.
+    fn item() -> impl Strategy<Value = String> {
+        let data = prop_oneof![
+            Just(String::from(r#"{"n":1e400, "big":123456789012345678901234567890}"#)),
+            Just(String::from("[]")),
+            r#"\{"[a-z]{0,5}": ?(-?[1-9][0-9]{0,30}|"[^"\\\\\pC]{0,9}"|true|null)\}"#,
+        ];
+        let timestamp = prop_oneof![
+            Just(String::new()),
+            r#","timestamp":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|\+[0-9]{2}:[0-9]{2})""#,
+        ];
+        let event = (data, timestamp).prop_map(|(data, timestamp)| {
+            format!(r#"{{"event_type":"call.completed","data":{data}{timestamp}}}"#)
+        });
+        prop_oneof![4 => event, 1 => r#""[a-z]{0,9}"|-?[1-9]{1,5}|\{"x":\[\]\}"#]
+    }
+
+    proptest! {
+        #[test]
+        fn an_array_and_the_same_items_line_by_line_are_read_alike(items in collection::vec(item(), 1..8)) {
+            let array = read(&format!("[{}]", items.join(" ,")), false);
+            prop_assert_eq!(&array, &read(&items.join("\n"), true));
+            for (text, read) in items.iter().zip(array.unwrap_or_default()) {
+                // what a publisher sends as data is kept to the letter
+                prop_assert!(read.is_err() || read.is_ok_and(|(_, data)| text.contains(&data)), "{}", text);
+            }
+        }
+
+        #[test]
+        fn no_body_makes_the_reader_panic(
+            bytes in collection::vec(any::<u8>(), 0..200),
+            text in r#"[\[\]{}",:\\ \n0-9a-eut.-]{0,120}"#,
+            is_ndjson: bool,
+        ) {
+            let _ = read_batch(&bytes, is_ndjson, Errors::new(), &reader());
+            let _ = read(&text, is_ndjson);
+            let _ = reader().read(text.as_bytes(), Errors::new()).map(|_| ());
+        }
     }
 }

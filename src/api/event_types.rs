@@ -1,5 +1,7 @@
 //! `/v1/event-types`: what can be published and asked for, and an organization's own.
 
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -11,8 +13,7 @@ use super::input::{self, Errors, Fields};
 use super::pagination::Query;
 use super::problem::{ErrorCode, Problem};
 use super::{Api, blocking};
-use crate::actors::handle::EngineHandle;
-use crate::domain::event_type_registry::{Registered, compile_schema};
+use crate::domain::event_type_registry::{EventTypeRegistry, Registered, compile_schema};
 use crate::domain::event_types::{BUILT_IN, EventType, OPERATIONAL, OwnEventType, built_in, is_operational};
 use crate::domain::ids::OrganizationId;
 use crate::domain::patterns::{EventPattern, PatternError, is_event_type};
@@ -28,24 +29,24 @@ const MAX_DESCRIPTION_CHARACTERS: usize = 500;
 /// The event types that one organization knows.
 #[derive(Clone)]
 pub struct KnownTypes {
-    engine: EngineHandle,
+    registry: Arc<RwLock<EventTypeRegistry>>,
     organization_id: OrganizationId,
 }
 
 impl KnownTypes {
     /// Those of this organization.
-    pub fn new(engine: &EngineHandle, organization_id: OrganizationId) -> Self {
-        Self { engine: engine.clone(), organization_id }
+    pub fn new(registry: Arc<RwLock<EventTypeRegistry>>, organization_id: OrganizationId) -> Self {
+        Self { registry, organization_id }
     }
 
     /// Whether an event of this type can be published, and with what `data`.
     pub fn lookup(&self, name: &str) -> Registered {
-        self.engine.registered_type(self.organization_id, name)
+        self.registry().lookup(self.organization_id, name)
     }
 
     /// Whether the organization has types of its own.
     pub fn has_own(&self) -> bool {
-        self.engine.has_own_types(self.organization_id)
+        self.registry().has_own(self.organization_id)
     }
 
     /// Whether a webhook can ask for this; what nothing will ever match is a slip of the pen.
@@ -72,7 +73,11 @@ impl KnownTypes {
     }
 
     fn own_names(&self) -> Vec<String> {
-        self.engine.own_type_names(self.organization_id)
+        self.registry().names(self.organization_id)
+    }
+
+    fn registry(&self) -> RwLockReadGuard<'_, EventTypeRegistry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

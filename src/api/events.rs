@@ -48,7 +48,7 @@ impl From<Published> for PublishedView {
 
 impl Api {
     pub(super) fn event_reader(&self, organization_id: OrganizationId) -> EventReader {
-        let types = KnownTypes::new(&self.engine, organization_id);
+        let types = KnownTypes::new(self.engine.event_types(), organization_id);
         EventReader { organization_id, types, now: self.engine.now() }
     }
 }

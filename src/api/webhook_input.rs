@@ -223,7 +223,7 @@ fn read_url(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Errors
                 }
                 TargetError::Scheme(_)
                 | TargetError::Credentials
-                | TargetError::Port(_)
+                | TargetError::Port { .. }
                 | TargetError::Localhost
                 | TargetError::Address => ErrorCode::UrlForbidden,
             };

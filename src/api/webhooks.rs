@@ -34,7 +34,7 @@ const MAX_OVERLAP_SECONDS: u64 = 30 * 86_400;
 impl Api {
     fn rules(&self, organization_id: OrganizationId) -> Rules<'_> {
         Rules {
-            types: KnownTypes::new(&self.engine, organization_id),
+            types: KnownTypes::new(self.engine.event_types(), organization_id),
             target_policy: &self.options.target_policy,
             signature_header_prefix: &self.options.signature_header_prefix,
         }

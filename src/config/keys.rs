@@ -109,6 +109,11 @@ pub static KEYS: &[Key] = &[
         show: |settings| Some(list(&settings.allowed_networks)),
     },
     Key {
+        name: "allowed_ports",
+        read: |given, settings| given.ports().map(|ports| settings.allowed_ports = ports),
+        show: |settings| Some(list(&settings.allowed_ports)),
+    },
+    Key {
         name: "dns_servers",
         read: |given, settings| given.addresses().map(|servers| settings.dns_servers = servers),
         show: |settings| Some(list(&settings.dns_servers)),
@@ -177,15 +182,25 @@ fn database_url(given: &Given) -> Result<String, String> {
     Ok(url.to_owned())
 }
 
-/// The URL without the password of `user:password@`, for people's eyes.
+/// The URL without the password of `user:password@`, for people's eyes. One that can't be read is not shown at all:
+/// who can tell where its password ends.
 pub fn without_password(database_url: &str) -> String {
-    match url::Url::parse(database_url) {
-        Ok(mut url) if url.password().is_some() => match url.set_password(Some("hidden")) {
-            Ok(()) => url.to_string(),
-            Err(()) => String::from("(hidden)"),
-        },
-        _ if database_url.contains("password=") => String::from("(hidden)"),
-        _ => database_url.to_owned(),
+    let hidden = || String::from("(hidden)");
+    if database_url.starts_with("sqlite:") {
+        return database_url.to_owned();
+    }
+    let Ok(mut url) = url::Url::parse(database_url) else { return hidden() };
+    let names_password = |(name, _): (std::borrow::Cow<'_, str>, _)| name.ends_with("password");
+    // a `/`, `#` or `?` in a password that is not percent-encoded ends the host before the `@`
+    let is_cut_short = [url.path(), url.query().unwrap_or_default(), url.fragment().unwrap_or_default()]
+        .iter()
+        .any(|part| part.contains('@'));
+    if is_cut_short || url.query_pairs().any(names_password) {
+        return hidden();
+    }
+    match url.password() {
+        None => database_url.to_owned(),
+        Some(_) => url.set_password(Some("hidden")).map_or_else(|()| hidden(), |()| url.to_string()),
     }
 }
 

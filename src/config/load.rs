@@ -126,7 +126,6 @@ pub fn inspect(flags: &Flags) -> (Loaded, Vec<Problem>) {
 }
 
 /// What [`load`] does once everything is read. `variables` may hold any variables; only `RINGBACK_*` count.
-#[cfg(test)]
 pub fn merge(
     file: Option<(&str, &str)>,
     variables: impl IntoIterator<Item = (String, String)>,

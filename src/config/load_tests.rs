@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::LogFormat;
 
@@ -41,6 +43,7 @@ fn every_key_has_a_variable_and_both_are_read() {
         ("RINGBACK_MASTER_KEY", MASTER_KEY),
         ("RINGBACK_ALLOW_HTTP", "true"),
         ("RINGBACK_ALLOWED_NETWORKS", "127.0.0.0/8, ::1/128,10.1.2.3"),
+        ("RINGBACK_ALLOWED_PORTS", "443, 8000-8999"),
         ("RINGBACK_DNS_SERVERS", "127.0.0.1:53,[::1]:5353"),
         ("RINGBACK_METRICS_LISTEN", "127.0.0.1:9"),
         ("RINGBACK_SIGNATURE_HEADER_PREFIX", "X-Acme"),
@@ -53,10 +56,22 @@ fn every_key_has_a_variable_and_both_are_read() {
     assert!(settings.allow_http);
     let networks: Vec<String> = settings.allowed_networks.iter().map(ToString::to_string).collect();
     assert_eq!(networks, ["127.0.0.0/8", "::1/128", "10.1.2.3/32"]);
+    let ports: Vec<String> = settings.allowed_ports.iter().map(ToString::to_string).collect();
+    assert_eq!(ports, ["443", "8000-8999"]);
     assert_eq!(settings.dns_servers.len(), 2);
     assert_eq!(settings.metrics_listen.unwrap().port(), 9);
     assert_eq!(settings.signature_header_prefix, "x-acme");
     assert_eq!(settings.delivery.idle_linger, Duration::from_secs(7));
+}
+
+#[test]
+fn ports_are_numbers_or_ranges_in_quotes() {
+    let loaded = file("allowed_ports = [443, \"8443\", \"9000-9100\"]").unwrap();
+    let shown = super::find("allowed_ports").and_then(|key| key.show(&loaded.settings));
+    assert_eq!(shown.as_deref(), Some(r#"["443", "8443", "9000-9100"]"#));
+    for wrong in ["[0]", "[70000]", "[-1]", "[\"9-1\"]", "[true]", "443"] {
+        assert_eq!(problems(file(&format!("allowed_ports = {wrong}"))).len(), 1, "{wrong}");
+    }
 }
 
 #[test]
@@ -188,7 +203,56 @@ fn a_shown_value_reads_back_as_itself() {
 
 #[test]
 fn a_password_in_the_database_url_is_not_shown() {
-    let loaded = file("database_url = \"postgres://ringback:hunter2@db/ringback\"").unwrap();
-    let shown = find("database_url").and_then(|key| key.show(&loaded.settings)).unwrap();
-    assert_eq!(shown, "\"postgres://ringback:hidden@db/ringback\"");
+    for (url, shown) in [
+        ("postgres://ringback:hunter2@db/ringback", "postgres://ringback:hidden@db/ringback"),
+        ("postgres://ringback@db/ringback", "postgres://ringback@db/ringback"),
+        ("postgres://ringback@db/ringback?password=hunter2", "(hidden)"),
+        ("postgres://ringback@db/ringback?pass%77ord=hunter2", "(hidden)"),
+        ("postgres://ringback:hunter2@one:1,two:2/ringback", "(hidden)"),
+        ("postgres://ringback:1/hunter2@db/ringback", "(hidden)"),
+        ("postgres://ringback:hunter2/x@db/ringback", "(hidden)"),
+        ("sqlite://some@where:else/ringback.db", "sqlite://some@where:else/ringback.db"),
+    ] {
+        let loaded = file(&format!("database_url = \"{url}\"")).unwrap();
+        let found = find("database_url").and_then(|key| key.show(&loaded.settings));
+        assert_eq!(found, Some(format!("\"{shown}\"")), "{url}");
+    }
+}
+
+/// Lines of a file that are nearly settings.
+fn line() -> impl Strategy<Value = String> {
+    let name = (0..KEYS.len()).prop_map(|key| KEYS[key].name.rsplit('.').next().unwrap_or_default());
+    let value = r#"-?[0-9]{1,20}|"[a-z0-9:./,-]{0,20}"|true|false|\[("[0-9.:/-]{0,12}",?|[0-9]{1,6},?){0,3}\]|"#;
+    prop_oneof![
+        6 => (name, value).prop_map(|(name, value)| format!("{name} = {value}")),
+        1 => Just(String::from("[delivery]")),
+        1 => "\\PC{0,30}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_file_and_no_variable_panic_and_every_problem_has_a_place(
+        lines in proptest::collection::vec(line(), 0..8),
+        key in 0..KEYS.len(),
+        value in "\\PC{0,40}|[0-9.,:/-]{0,30}",
+    ) {
+        let variables = vec![(KEYS[key].variable(), value)];
+        for problem in merge(Some(("f.toml", &lines.join("\n"))), variables, &Flags::default()).err().iter().flat_map(|error| &error.problems) {
+            prop_assert!(problem.origin.is_some() && !problem.message.is_empty(), "{}", problem);
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_reads_back_from_what_is_shown(lines in proptest::collection::vec(line(), 0..4)) {
+        let Ok(loaded) = file(&lines.join("\n")) else { return Ok(()) };
+        for key in KEYS {
+            let Some(shown) = key.show(&loaded.settings).filter(|shown| !shown.contains("(hidden)")) else { continue };
+            let (table, name) = key.name.split_once('.').map_or((String::new(), key.name), |(table, name)| (format!("[{table}]\n"), name));
+            // alone, two settings can contradict each other's default
+            if name.starts_with("breaker_") { continue }
+            let again = file(&format!("{table}{name} = {shown}"));
+            prop_assert_eq!(again.ok().and_then(|again| key.show(&again.settings)), Some(shown), "{}", name);
+        }
+    }
 }

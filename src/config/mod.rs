@@ -14,8 +14,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::domain::secret::Secret;
+use crate::domain::target::PortRange;
 
-pub use load::{Flags, Loaded, Problem, SettingsError, inspect, load};
+pub use load::{Flags, Loaded, Problem, SettingsError, inspect, load, merge};
 
 /// The effective settings of `serve`.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub struct Settings {
     pub allow_http: bool,
     /// Excepted from the SSRF rules.
     pub allowed_networks: Vec<IpNet>,
+    /// Ports that webhooks may have; empty = 80, 443 and those from 1024 on that browsers don't block.
+    pub allowed_ports: Vec<PortRange>,
     /// Asked instead of the system's; empty = the system's.
     pub dns_servers: Vec<SocketAddr>,
     /// Certificate authorities in PEM, trusted beside the built-in ones.
@@ -60,6 +63,7 @@ impl Default for Settings {
             dev: false,
             allow_http: false,
             allowed_networks: Vec::new(),
+            allowed_ports: Vec::new(),
             dns_servers: Vec::new(),
             ca_file: None,
             log: String::from("info"),

@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::domain::target::{PortRange, PortRangeError};
+
 /// What stands behind a key.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Given {
@@ -96,6 +98,21 @@ impl Given {
 
     pub(super) fn networks(&self) -> Result<Vec<IpNet>, String> {
         self.items()?.iter().map(|item| parse_network(item)).collect()
+    }
+
+    /// Ports may also be written as integers of the file.
+    pub(super) fn ports(&self) -> Result<Vec<PortRange>, String> {
+        let read = |text: &str| text.parse().map_err(|error: PortRangeError| format!("{error}, got `{text}`"));
+        match self {
+            Self::List(items) => {
+                let item = |item: &Self| match item {
+                    Self::Integer(port) => read(&port.to_string()),
+                    other => read(other.text()?),
+                };
+                items.iter().map(item).collect()
+            }
+            other => other.items()?.iter().map(|item| read(item)).collect(),
+        }
     }
 
     fn items(&self) -> Result<Vec<Cow<'_, str>>, String> {

@@ -6,8 +6,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
+use ports::{allowed_in_words, allows_port};
 use thiserror::Error;
 use url::{Host, Url};
+
+mod ports;
+
+pub use ports::{PortRange, PortRangeError};
 
 /// Bytes of a target's URL, as written.
 pub const MAX_URL_BYTES: usize = 2048;
@@ -46,12 +51,6 @@ const REFUSED_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
-/// The WHATWG bad ports (Fetch Standard, "port blocking") from 1024 on; below, only 80 and 443 are allowed.
-const BAD_PORTS: [u16; 19] = [
-    1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697,
-    10080,
-];
-
 /// The operator's rules.
 #[derive(Debug, Clone, Default)]
 pub struct TargetPolicy {
@@ -59,6 +58,8 @@ pub struct TargetPolicy {
     pub allow_http: bool,
     /// Networks that are allowed although the rules refuse them.
     pub allowed_networks: Vec<IpNet>,
+    /// Ports that a target may have; empty = 80, 443 and those from 1024 on that browsers don't block.
+    pub allowed_ports: Vec<PortRange>,
     /// Where the engine itself listens. Refused even inside `allowed_networks`: a target there would make the
     /// engine call itself. An unspecified address (`0.0.0.0`, `::`) stands for every loopback address.
     pub own_addresses: Vec<SocketAddr>,
@@ -82,9 +83,14 @@ pub enum TargetError {
     /// A user name or a password.
     #[error("the URL must not hold a user name or a password; use a custom header to authenticate")]
     Credentials,
-    /// A port that is neither 80, 443 nor at least 1024, or one that browsers block.
-    #[error("port {0} is not allowed; use 80, 443 or another port from 1024 on that serves HTTP")]
-    Port(u16),
+    /// A port that the operator does not allow.
+    #[error("port {port} is not allowed; {allowed}")]
+    Port {
+        /// The URL's.
+        port: u16,
+        /// Which ones are.
+        allowed: String,
+    },
     /// A host name that can't be looked up.
     #[error("the host name is not valid: {0}")]
     HostName(&'static str),
@@ -106,7 +112,7 @@ impl TargetError {
             | Self::Malformed(_)
             | Self::TooLong(_)
             | Self::Credentials
-            | Self::Port(_)
+            | Self::Port { .. }
             | Self::HostName(_) => "invalid_url",
         }
     }
@@ -132,8 +138,8 @@ impl TargetPolicy {
         let Some(port) = url.port_or_known_default() else {
             return Err(TargetError::Malformed("no port".to_owned()));
         };
-        if !allows_port(port) {
-            return Err(TargetError::Port(port));
+        if !allows_port(&self.allowed_ports, port) {
+            return Err(TargetError::Port { port, allowed: allowed_in_words(&self.allowed_ports) });
         }
         match url.host() {
             Some(Host::Domain(name)) => self.check_name(name, port)?,
@@ -206,10 +212,6 @@ impl TargetPolicy {
                 && (own_ip == ip || ip.is_unspecified() || own_ip.is_unspecified() && ip.is_loopback())
         })
     }
-}
-
-fn allows_port(port: u16) -> bool {
-    matches!(port, 80 | 443) || port >= 1024 && !BAD_PORTS.contains(&port)
 }
 
 fn is_public(address: IpAddr) -> bool {

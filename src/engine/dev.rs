@@ -39,14 +39,19 @@ pub fn master_key(database_url: &str) -> Result<Secret, EngineError> {
 }
 
 /// Makes the organization and its key when there is none, and prints what to do next.
-pub fn greet(settings: &Settings, engine: &EngineHandle, address: SocketAddr) -> Result<(), EngineError> {
+pub fn greet(
+    settings: &Settings,
+    engine: &EngineHandle,
+    address: SocketAddr,
+    metrics: SocketAddr,
+) -> Result<(), EngineError> {
     let key = owner_key(engine, &beside(&settings.database_url, "dev-key"))?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "development mode: http and private targets are allowed, never run this in public")?;
     writeln!(out, "  organization  {ORGANIZATION}")?;
     writeln!(out, "  owner key     {}", key.expose())?;
     writeln!(out, "  API           http://{address}/v1/webhooks")?;
-    writeln!(out, "  metrics       http://{}/metrics", settings.metrics_listen.unwrap_or(address))?;
+    writeln!(out, "  metrics       http://{metrics}/metrics")?;
     writeln!(out, "next, in a second terminal: ringback listen, and in a third: ringback trigger call.completed")?;
     Ok(())
 }

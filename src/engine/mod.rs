@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::actors::Actors;
 use crate::actors::context::{ActorContext, ActorSettings};
-use crate::api::server::{BoundServer, ServerOptions, bind_api, bind_metrics};
+use crate::api::server::{BoundServer, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
 use crate::config::Settings;
 use crate::domain::breaker::BreakerConfig;
@@ -88,14 +88,34 @@ pub fn run(settings: Settings) -> Result<(), EngineError> {
     // a wrong key, database or certificate file is refused before anything else happens
     let cipher = cipher(&settings)?;
     let store = store::open(&settings.database_url, cipher)?;
-    let transport = transport(&settings)?;
-    actix::System::new().block_on(serve(settings, store, Arc::new(transport), metrics))
+    let addresses = OwnAddresses::reserve(&settings)?;
+    let transport = transport(&settings, &addresses)?;
+    actix::System::new().block_on(serve(settings, store, Arc::new(transport), addresses, metrics))
+}
+
+/// Taken before anything is sent, so that what must not be a target is known by its real port.
+struct OwnAddresses {
+    api: ReservedAddress,
+    metrics: Option<ReservedAddress>,
+}
+
+impl OwnAddresses {
+    fn reserve(settings: &Settings) -> Result<Self, EngineError> {
+        let reserve =
+            |address| ReservedAddress::new(address).map_err(|error| EngineError::Listen { address, error });
+        Ok(Self { api: reserve(settings.listen)?, metrics: settings.metrics_listen.map(reserve).transpose()? })
+    }
+
+    fn all(&self) -> Vec<SocketAddr> {
+        std::iter::once(&self.api).chain(&self.metrics).map(ReservedAddress::address).collect()
+    }
 }
 
 async fn serve(
     settings: Settings,
     store: Arc<dyn Store>,
     transport: Arc<AwcTransport>,
+    addresses: OwnAddresses,
     metrics: MetricsRenderer,
 ) -> Result<(), EngineError> {
     let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
@@ -121,20 +141,21 @@ async fn serve(
     let own_metrics = settings.metrics_listen.is_some();
     let options = ApiOptions {
         admin_key: settings.admin_key.clone(),
-        target_policy: target_policy(&settings),
+        target_policy: target_policy(&settings, &addresses),
         signature_header_prefix: settings.signature_header_prefix.clone(),
         metrics: (!own_metrics).then(|| metrics.clone()),
     };
     let api = web::Data::new(Api::new(actors.handle.clone(), options));
-    let mut servers = vec![listen(settings.listen, parallelism, |options| bind_api(api.clone(), options))?];
-    if let Some(address) = settings.metrics_listen {
+    let mut servers = vec![listen(addresses.api, parallelism, |options| bind_api(api.clone(), options))?];
+    if let Some(address) = addresses.metrics {
         servers.push(listen(address, 1, |options| bind_metrics(metrics.clone(), options))?);
     }
     let address = servers[0].address;
+    let metrics_address = servers.last().map_or(address, |server| server.address);
     let database = if settings.database_url.starts_with("sqlite:") { "sqlite" } else { "postgres" };
     telemetry::EngineStarted { listen: address, database, pending, breakers_open, dev: settings.dev }.emit();
     if settings.dev {
-        dev::greet(&settings, &actors.handle, address)?;
+        dev::greet(&settings, &actors.handle, address, metrics_address)?;
     }
     announce(address)?;
     run_until_stopped(servers, &actors).await;
@@ -188,12 +209,13 @@ async fn stop_signal() -> &'static str {
 }
 
 fn listen(
-    address: SocketAddr,
+    reserved: ReservedAddress,
     workers: usize,
-    bind: impl FnOnce(&ServerOptions) -> std::io::Result<BoundServer>,
+    bind: impl FnOnce(ServerOptions) -> std::io::Result<BoundServer>,
 ) -> Result<BoundServer, EngineError> {
-    let options = ServerOptions { listen: address, workers, shutdown_timeout: API_SHUTDOWN };
-    bind(&options).map_err(|error| EngineError::Listen { address, error })
+    let address = reserved.address();
+    let options = ServerOptions { address: reserved, workers, shutdown_timeout: API_SHUTDOWN };
+    bind(options).map_err(|error| EngineError::Listen { address, error })
 }
 
 fn cipher(settings: &Settings) -> Result<Cipher, EngineError> {
@@ -205,20 +227,21 @@ fn cipher(settings: &Settings) -> Result<Cipher, EngineError> {
     Ok(Cipher::from_master_key(&key, Arc::new(SystemEntropy))?)
 }
 
-fn transport(settings: &Settings) -> Result<AwcTransport, EngineError> {
+fn transport(settings: &Settings, addresses: &OwnAddresses) -> Result<AwcTransport, EngineError> {
     let config = TransportConfig {
-        policy: target_policy(settings),
+        policy: target_policy(settings, addresses),
         dns_servers: settings.dns_servers.clone(),
         ca_file: settings.ca_file.clone(),
     };
     Ok(AwcTransport::new(config)?)
 }
 
-fn target_policy(settings: &Settings) -> TargetPolicy {
+fn target_policy(settings: &Settings, addresses: &OwnAddresses) -> TargetPolicy {
     TargetPolicy {
         allow_http: settings.allow_http,
         allowed_networks: settings.allowed_networks.clone(),
-        own_addresses: std::iter::once(settings.listen).chain(settings.metrics_listen).collect(),
+        allowed_ports: settings.allowed_ports.clone(),
+        own_addresses: addresses.all(),
     }
 }
 

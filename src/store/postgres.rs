@@ -106,10 +106,28 @@ struct PostgresOpener {
     url: String,
 }
 
+/// How libpq begins when it could read the URL. Whatever else it says may quote the part that it can't read, be it a
+/// password.
+const READABLE: [&str; 3] = ["connection to server", "could not translate host name", "timeout expired"];
+
 impl PostgresOpener {
+    /// What may be said of an error: never a part of the password. One that holds an `@` or `/` as it is makes libpq
+    /// take a part of it for the host.
+    fn told(&self, error: &ConnectionError) -> String {
+        let text = error.to_string();
+        let is_plain = self.url.matches('@').count() <= 1;
+        match is_plain && READABLE.iter().any(|beginning| text.trim_start().starts_with(beginning)) {
+            true => text,
+            false => String::from(
+                "its URL can't be read, or leads nowhere; special characters in a user name or password have to be \
+                 percent-encoded (an `@` as %40, a `/` as %2F, a `%` as %25)",
+            ),
+        }
+    }
+
     fn connect(&self) -> StoreResult<PgConnection> {
         let mut postgres =
-            PgConnection::establish(&self.url).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            PgConnection::establish(&self.url).map_err(|error| StoreError::Unavailable(self.told(&error)))?;
         postgres.batch_execute(SESSION)?;
         Ok(postgres)
     }

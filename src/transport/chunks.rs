@@ -3,7 +3,7 @@
 
 /// Counts along.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ChunkScanner {
+pub struct ChunkScanner {
     state: State,
 }
 
@@ -34,7 +34,7 @@ impl Default for State {
 
 impl ChunkScanner {
     /// How many of these bytes belong to the body: all, unless it ends among them.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> usize {
+    pub fn scan(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Ended {
             if let State::Data(left) = self.state {
@@ -51,7 +51,7 @@ impl ChunkScanner {
     }
 
     /// Whether the whole body was seen.
-    pub(super) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.state == State::Ended
     }
 }
@@ -117,6 +117,26 @@ mod tests {
             let mut scanner = ChunkScanner::default();
             prop_assert_eq!(scanner.scan(format!("{body}{surplus}").as_bytes()), body.len());
             prop_assert!(scanner.has_ended());
+        }
+
+        #[test]
+        fn any_bytes_are_read_alike_however_they_are_cut(
+            bytes in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..80),
+                "([0-4]|00|f{15,18}|a;x)?\r?\n?[a\r\n0]{0,12}".prop_map(String::into_bytes),
+            ],
+            cut in 0usize..80,
+        ) {
+            let mut whole = ChunkScanner::default();
+            let expected = (whole.scan(&bytes), whole.has_ended());
+            let (first, second) = bytes.split_at(cut.min(bytes.len()));
+            let mut parts = ChunkScanner::default();
+            let mut seen = parts.scan(first);
+            if !parts.has_ended() {
+                prop_assert_eq!(seen, first.len());
+                seen += parts.scan(second);
+            }
+            prop_assert_eq!((seen, parts.has_ended()), expected);
         }
     }
 }

@@ -17,7 +17,7 @@ const MASK: u8 = b'~';
 
 /// How the body ends (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub enum Framing {
     /// After so many bytes.
     Length(u64),
     /// With the last chunk.
@@ -28,7 +28,7 @@ pub(super) enum Framing {
 
 /// What a complete head is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Head {
+pub enum Head {
     /// 1xx: another head follows.
     Interim,
     /// The answer.
@@ -43,7 +43,7 @@ pub(super) enum Head {
 }
 
 /// Where the head that begins at 0 ends, if it is complete. Everything before `from` was searched before.
-pub(super) fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
+pub fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(2);
     while let Some(offset) = buffer.get(at..)?.iter().position(|&byte| byte == b'\n') {
         at += offset + 1;
@@ -57,14 +57,14 @@ pub(super) fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Whether these first bytes can become a status line; false ends an HTTP/0.9 answer at once.
-pub(super) fn begins_like_http(buffer: &[u8]) -> bool {
+pub fn begins_like_http(buffer: &[u8]) -> bool {
     let start = b"HTTP/1.";
     let seen = buffer.len().min(start.len());
     buffer[..seen] == start[..seen]
 }
 
 /// Reads a complete head and rewrites it for awc.
-pub(super) fn normalize(head: &mut BytesMut) -> Head {
+pub fn normalize(head: &mut BytesMut) -> Head {
     let Some(status) = status_code(head) else { return Head::Refused };
     match status {
         101 => return Head::Refused,
@@ -81,7 +81,7 @@ pub(super) fn normalize(head: &mut BytesMut) -> Head {
 }
 
 /// The name as the receiver sent it, if it was masked.
-pub(super) fn unmasked(name: &str) -> &str {
+pub fn unmasked(name: &str) -> &str {
     match name {
         "~ontent-length" => "content-length",
         "~ransfer-encoding" => "transfer-encoding",
@@ -259,6 +259,8 @@ fn drop_excess(head: &mut BytesMut, lines: &[(usize, usize)]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn normalized(text: &str) -> (Head, String) {
@@ -351,15 +353,57 @@ mod tests {
         assert!(head.ends_with("retry-after: 7\r\ncontent-length: 3\r\n\r\n"));
     }
 
-    proptest::proptest! {
+    /// Header lines that look like those that matter, and others.
+    fn lines() -> impl Strategy<Value = Vec<u8>> {
+        let name = prop_oneof![
+            Just("content-length"),
+            Just("Transfer-Encoding"),
+            Just("connection"),
+            Just("retry-after"),
+            Just("x"),
+            Just(" content-length")
+        ];
+        let value = "[0-9]{1,20}|chunked|gzip, chunked|close|keep-alive|[\\x00-\\x7f]{0,20}";
+        let end = prop_oneof![8 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\r\n "), 1 => Just("\r")];
+        let line = (name, value, end).prop_map(|(name, value, end)| format!("{name}: {value}{end}").into_bytes());
+        let noise = proptest::collection::vec(proptest::num::u8::ANY, 0..40);
+        proptest::collection::vec(prop_oneof![5 => line, 1 => noise], 0..120).prop_map(|lines| lines.concat())
+    }
+
+    proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-            let mut head = BytesMut::from(&b"HTTP/1.1 200 OK\r\n"[..]);
-            head.extend_from_slice(&bytes);
+        fn a_rewritten_head_is_one_head_and_means_what_it_meant(
+            version in "HTTP/1\\.[01]", status in 100u16..=599, lines in lines(),
+        ) {
+            let mut head = BytesMut::from(format!("{version} {status} x\r\n").as_bytes());
+            head.extend_from_slice(&lines);
             head.extend_from_slice(b"\r\n\r\n");
             let end = end_of_head(&head, 0).unwrap();
             head.truncate(end);
-            normalize(&mut head);
+            let (framing, reusable) = match normalize(&mut head) {
+                Head::Final { framing, reusable } => (framing, reusable),
+                other => {
+                    prop_assert!(status < 200, "{:?}", other);
+                    return Ok(());
+                }
+            };
+            prop_assert_eq!(end_of_head(&head, 0), Some(head.len()), "one head");
+            prop_assert!(head.iter().all(|&byte| !byte.is_ascii_control() || b"\r\n\t".contains(&byte)));
+            prop_assert!(header_lines(&head).len() <= MAX_PARSED_HEADERS);
+            prop_assert!(!reusable || framing != Framing::UntilClose);
+            let mut again = head.clone();
+            let repeated = normalize(&mut again);
+            prop_assert!(matches!(repeated, Head::Final { framing: same, .. } if same == framing), "{:?}", repeated);
+        }
+
+        #[test]
+        fn a_head_ends_at_one_place_whatever_was_searched_before(bytes in "[\r\na]{0,12}", from in 0usize..12) {
+            let bytes = bytes.as_bytes();
+            let end = end_of_head(bytes, 0);
+            // what was searched holds no end
+            if end.is_none_or(|end| end > from) {
+                prop_assert_eq!(end_of_head(bytes, from.min(bytes.len())), end);
+            }
         }
     }
 }

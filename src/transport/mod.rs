@@ -4,12 +4,12 @@
 //! addresses only, `resolver` looks names up, `tls` shakes hands, `stream` and `head` stand between awc and the
 //! socket and hold the receiver to HTTP/1.1.
 
-mod chunks;
+pub mod chunks;
 mod client;
 mod excerpt;
 mod failure;
 mod guarded;
-mod head;
+pub mod head;
 mod prepared;
 mod resolver;
 mod stream;

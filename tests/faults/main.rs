@@ -6,19 +6,32 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "these tests run in the machine's time")]
 
+#[path = "../support/authority.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod authority;
 mod backlog;
 mod duplicates;
 mod durable_answers;
 #[path = "../support/engine.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod engine;
+#[path = "../support/forbidden.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod forbidden;
 mod full_disk;
+#[path = "../support/hostile.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod hostile;
+mod hostile_receivers;
 mod isolation;
 mod killed_at_random;
 #[path = "../support/long_run.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod long_run;
 mod memory;
+#[path = "../support/name_server.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod name_server;
 mod open_files;
 #[path = "../support/paced.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
@@ -29,6 +42,9 @@ mod postgres_gone;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod postgres_server;
+#[path = "../support/raw_receiver.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod raw_receiver;
 #[path = "../support/receiver.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod receiver;

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -102,6 +102,22 @@ impl PostgresServer {
             }
         }
         Ok(server)
+    }
+
+    /// With the data and the server's log.
+    #[allow(dead_code, reason = "not every test crate looks into it")]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A database as `pg_dump` writes it.
+    #[allow(dead_code, reason = "not every test crate looks into it")]
+    pub fn dump(&self, url: &str) -> io::Result<Vec<u8>> {
+        let output = self.command("pg_dump").arg(url).output()?;
+        match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
+        }
     }
 
     fn data(&self) -> PathBuf {

@@ -4,8 +4,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "real sockets run in real time")]
 
+#[path = "../support/authority.rs"]
+mod authority;
 mod blocked;
 mod exchange;
+#[path = "../support/forbidden.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod forbidden;
+#[path = "../support/hostile.rs"]
+mod hostile;
+mod hostile_receivers;
 mod misbehaving;
+#[path = "../support/name_server.rs"]
+mod name_server;
+#[path = "../support/raw_receiver.rs"]
+mod raw_receiver;
 mod support;
 mod tls;

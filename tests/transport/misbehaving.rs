@@ -1,13 +1,14 @@
-//! Receivers that misbehave: each gets the right outcome, in time, and none spoils what comes after it.
+//! Receivers that misbehave, in more variants than the list in `hostile` has: each gets the right outcome, in time, and
+//! none spoils what comes after it.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
 
 use ringback::domain::attempt::AttemptError::{ConnectionRefused, ConnectionReset, InvalidResponse, Timeout};
 use ringback::domain::attempt::{AttemptError, AttemptResult};
-use ringback::transport::{AttemptRequest, BODY_EXCERPT_BYTES, Transport};
+use ringback::transport::BODY_EXCERPT_BYTES;
 
-use crate::support::{Connection, Receiver, attempt, attempt_within, open_transport, request, status};
+use crate::support::{Connection, Receiver, attempt, attempt_within, open_transport, status};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -43,41 +44,6 @@ fn sending_and_closing(
 
 fn error(result: AttemptResult) -> AttemptError {
     result.answer.expect_err("no answer")
-}
-
-#[actix_rt::test]
-async fn a_receiver_that_never_answers_is_a_timeout() {
-    assert_eq!(error(outcome(|mut connection| connection.hold()).await), Timeout);
-}
-
-#[actix_rt::test]
-async fn a_receiver_that_sends_its_head_a_byte_at_a_time_is_a_timeout() {
-    let result = outcome(|mut connection| {
-        let mut head = OK.bytes().cycle();
-        // never woken: its timeout is the pace
-        let (_awake, pace) = std::sync::mpsc::channel::<()>();
-        while head.next().is_some_and(|byte| connection.send([byte])) {
-            let _ = pace.recv_timeout(Duration::from_millis(200));
-        }
-    })
-    .await;
-    assert_eq!(error(result), Timeout);
-}
-
-#[actix_rt::test]
-async fn a_receiver_that_never_reads_the_body_is_a_timeout() {
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
-    let receiver = Receiver::start(move |_connection| {
-        let _ = held.lock().unwrap().recv();
-    });
-    let large =
-        AttemptRequest { body: vec![b'x'; 32 * 1024 * 1024].into(), timeout: TIMEOUT, ..request(&receiver.url()) };
-    let started = Instant::now();
-    let result = open_transport().attempt(large).await;
-    assert!(started.elapsed() < TIMEOUT + Duration::from_secs(1));
-    assert_eq!(error(result), Timeout);
-    drop(release);
 }
 
 #[actix_rt::test]
@@ -163,29 +129,6 @@ async fn an_endless_body_after_200_is_a_success_and_is_read_up_to_the_cap_only()
         let total = written.recv_timeout(crate::support::PATIENCE).expect("the connection is closed");
         assert!(total < 64 * 1024 * 1024, "{total}");
     }
-}
-
-#[actix_rt::test]
-async fn a_reset_in_the_middle_of_the_body_leaves_the_answer_as_it_is() {
-    let receiver = Receiver::start(|mut connection| {
-        let _ = connection.channel.read(&mut [0; 10]);
-        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf");
-    });
-    // the receiver leaves most of the request unread, so its close is a reset; it may overtake the answer
-    let result = attempt_within(&open_transport(), &receiver.url(), TIMEOUT).await;
-    match result.answer {
-        Ok(response) => assert_eq!(response.status, 200),
-        Err(error) => assert_eq!(error, ConnectionReset),
-    }
-}
-
-#[actix_rt::test]
-async fn a_compressed_answer_is_kept_as_it_came() {
-    let body = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03";
-    let mut answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 10\r\n\r\n".to_vec();
-    answer.extend_from_slice(body);
-    let response = outcome(sending(answer)).await.answer.unwrap();
-    assert_eq!(&response.body[..], body);
 }
 
 #[actix_rt::test]
@@ -296,26 +239,6 @@ async fn an_extra_answer_that_comes_late_is_found_before_the_connection_is_used_
 }
 
 #[actix_rt::test]
-async fn a_connection_that_the_receiver_closes_as_it_is_used_again_is_replaced_at_once() {
-    // reads the second request, so that the close can't be seen before it is sent
-    let receiver = Receiver::start(|mut connection| {
-        connection.read_request();
-        connection.send(OK);
-        if connection.number == 0 {
-            connection.read_request();
-        } else {
-            connection.read_request();
-            connection.send(OK);
-            connection.hold();
-        }
-    });
-    let transport = open_transport();
-    assert_eq!(status(&attempt(&transport, &receiver.url()).await), 200);
-    assert_eq!(status(&attempt(&transport, &receiver.url()).await), 200);
-    assert_eq!(receiver.connections(), 2);
-}
-
-#[actix_rt::test]
 async fn a_receiver_that_never_answers_a_second_request_is_asked_once_more_and_not_for_ever() {
     let receiver = Receiver::start(|mut connection| {
         connection.read_request();
@@ -342,13 +265,4 @@ async fn a_broken_answer_on_a_used_connection_is_not_asked_for_again() {
     assert_eq!(status(&attempt(&transport, &receiver.url()).await), 200);
     assert_eq!(error(attempt(&transport, &receiver.url()).await), ConnectionReset);
     assert_eq!(receiver.connections(), 1);
-}
-
-#[actix_rt::test]
-async fn a_stall_in_the_tls_handshake_is_a_timeout() {
-    let receiver = Receiver::start(|mut connection| connection.hold());
-    let started = Instant::now();
-    let result = attempt_within(&open_transport(), &receiver.https_url(), TIMEOUT).await;
-    assert_eq!(error(result), Timeout);
-    assert!(started.elapsed() < TIMEOUT + Duration::from_secs(1));
 }
