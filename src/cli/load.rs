@@ -92,10 +92,10 @@ struct EngineChoice {
     #[arg(long, value_name = "URL")]
     target: Option<String>,
     /// An owner's key of one of its organizations
-    #[arg(long, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true, requires = "target")]
+    #[arg(long, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true)]
     key: Option<String>,
     /// Its admin key: needed for several organizations
-    #[arg(long, env = "RINGBACK_ADMIN_KEY", value_name = "KEY", hide_env_values = true, requires = "target")]
+    #[arg(long, env = "RINGBACK_ADMIN_KEY", value_name = "KEY", hide_env_values = true)]
     admin_key: Option<String>,
     /// An engine of our own on a temporary SQLite database in this folder [default: the current one]
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = ".", conflicts_with_all = ["target", "postgres"])]

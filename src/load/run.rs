@@ -91,8 +91,7 @@ pub async fn run(mut options: Options) -> Result<Report, LoadError> {
         Against::Running { base, access } => (Engine::running(&base, access), None, None),
         Against::Own(own) => {
             let process = own.start()?;
-            let engine = Engine::running(&process.base, Access::Admin(own.admin_key.clone()));
-            (engine, Some(process), Some(own))
+            (Engine::own(&process, &own), Some(process), Some(own))
         }
     };
     Run { options, bench, engine, process, own }.make(clock).await
@@ -253,10 +252,13 @@ impl Run {
         process.kill()?;
         let delivered = self.bench.tally(&underway).await?.delivered;
         let begin = self.bench.clock.now_micros();
+        let restarted = own.clone();
         // starting blocks, and the publishers must go on meanwhile
         let started = actix_rt::task::spawn_blocking(move || own.start()).await;
         let started = started.map_err(|error| LoadError::NotStarted(error.to_string()))?;
-        self.process = Some(started?);
+        let process = started?;
+        self.engine = Engine::own(&process, &restarted);
+        self.process = Some(process);
         let ready_seconds = self.bench.clock.since(begin).as_secs_f64();
         while self.bench.tally(&underway).await?.delivered == delivered {
             tokio::time::sleep(FIRST_DELIVERY_LOOK).await;

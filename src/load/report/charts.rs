@@ -61,7 +61,13 @@ pub fn histogram(buckets: &Buckets) -> Result<String, LoadError> {
             .y_label_area_size(64)
             .build_cartesian_2d(least..most, 0.0..top * 1.05)?;
         let as_time = |value: &f64| super::table::duration(10_f64.powf(*value) as u64);
-        chart.configure_mesh().x_labels(8).x_label_formatter(&as_time).y_desc("deliveries").draw()?;
+        chart
+            .configure_mesh()
+            .x_labels(8)
+            .x_label_formatter(&as_time)
+            .y_desc("deliveries")
+            .max_light_lines(1)
+            .draw()?;
         chart.draw_series(bars.iter().enumerate().map(|(index, count)| {
             let from = least + width * index as f64;
             Rectangle::new([(from, 0.0), (from + width, *count as f64)], FIRST.filled())
@@ -83,7 +89,7 @@ fn lines(unit: &str, lines: &[Line<'_>]) -> Result<String, LoadError> {
             .x_label_area_size(36)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..last as f64, 0.0..top * 1.05)?;
-        chart.configure_mesh().x_desc("seconds").y_desc(unit).draw()?;
+        chart.configure_mesh().x_desc("seconds").y_desc(unit).max_light_lines(1).draw()?;
         for line in lines {
             let points = line.values.iter().enumerate().map(|(second, value)| (second as f64, *value));
             let color = line.color;

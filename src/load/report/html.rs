@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::table::{circumstances, text};
+use super::table::{circumstances, figures};
 use super::{Figures, Report, charts};
 use crate::domain::time::UnixMillis;
 use crate::load::error::LoadError;
@@ -36,7 +36,7 @@ pub fn page(report: &Report) -> Result<String, LoadError> {
                     (circumstances(report)) br;
                     "ringback " (report.version) ", " (UnixMillis(report.started_at as i64).to_string())
                 }
-                pre { (text(report)) }
+                pre { (figures(report)) }
                 @for (name, section) in &sections {
                     @if sections.len() > 1 { h2 { (name) } }
                     (section)

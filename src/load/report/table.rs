@@ -8,7 +8,13 @@ use crate::load::latency::Quantiles;
 
 /// The whole report.
 pub fn text(report: &Report) -> String {
-    let mut text = format!("{}: {}\n{}\n", report.name, report.scenario.summary, circumstances(report));
+    let (name, summary) = (&report.name, &report.scenario.summary);
+    format!("{name}: {summary}\n{}\n{}", circumstances(report), figures(report))
+}
+
+/// Its tables.
+pub fn figures(report: &Report) -> String {
+    let mut text = String::new();
     let mut columns = vec![("measured", &report.measured)];
     if let Some(alone) = &report.alone {
         columns.insert(0, ("alone", alone));
