@@ -11,6 +11,7 @@ pub mod api;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod load;
 pub mod store;
 pub mod telemetry;
 pub mod transport;

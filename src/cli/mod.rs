@@ -6,6 +6,7 @@ mod config;
 mod json;
 mod keys;
 mod listen;
+mod load;
 mod serve;
 mod trigger;
 mod verify;
@@ -35,6 +36,8 @@ enum Command {
     Listen(listen::ListenArgs),
     /// Publish a sample event
     Trigger(trigger::TriggerArgs),
+    /// Measure an engine under load, beside what this machine can do without one
+    Load(Box<load::LoadArgs>),
     /// Look at the settings
     Config(config::ConfigArgs),
     /// Make a master key, or change the one that a database is encrypted with
@@ -50,6 +53,7 @@ impl Cli {
             Command::Serve(args) => serve::run(&args),
             Command::Listen(args) => actix_web::rt::System::new().block_on(listen::run(args)),
             Command::Trigger(args) => actix_web::rt::System::new().block_on(trigger::run(args)),
+            Command::Load(args) => load::run(*args),
             Command::Config(args) => config::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Completions(args) => completions::run(&args),

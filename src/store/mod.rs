@@ -13,6 +13,7 @@ pub mod memory;
 mod models;
 mod postgres;
 mod schema;
+pub mod scratch;
 mod sqlite;
 mod verbs;
 

@@ -179,6 +179,12 @@ impl Engine {
         }
     }
 
+    /// Where it listens: `http://address`.
+    #[allow(dead_code, reason = "not every test crate needs it")]
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address.lock().unwrap())
+    }
+
     /// A client with this key.
     pub fn api(&self, key: &str) -> Api {
         Api::new(self.address.clone(), key)

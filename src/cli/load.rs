@@ -1,0 +1,334 @@
+//! `ringback load`: measures an engine, or plays the receivers of such a measurement on another machine.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
+use data_encoding::{BASE64, HEXLOWER};
+use indicatif::{ProgressBar, ProgressStyle};
+use ringback::domain::entropy::Entropy;
+use ringback::engine::SystemEntropy;
+use ringback::load::engine::{Access, OwnEngine};
+use ringback::load::measure::Snapshot;
+use ringback::load::receiver;
+use ringback::load::report::{Report, page, text};
+use ringback::load::run::{Against, Options, run as make_run};
+use ringback::load::scenario::{BUILT_IN, Scenario};
+use ringback::store::scratch::ScratchDatabase;
+
+use super::say;
+
+#[derive(Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Without --target it starts an engine of its own on a temporary SQLite database in the current folder. Every run measures the
+bare reference too: the same signed posts from a plain client to the same receivers, with no engine between.
+
+Examples:
+  ringback load                                     # lists the scenarios
+  ringback load fanout
+  ringback load throughput --postgres postgres://postgres@127.0.0.1/postgres --html report.html
+  ringback load latency --rate 2000 --events 60000 --json report.json
+  ringback load throughput --target https://hooks.example.com --key \"$KEY\" --receivers http://10.0.0.7:9100
+  ringback load receive --listen 0.0.0.0:9100       # on that other machine"
+)]
+pub struct LoadArgs {
+    #[command(subcommand)]
+    command: Option<LoadCommand>,
+    /// A built-in scenario, or a .toml file of the same form; without one, the scenarios are listed
+    scenario: Option<String>,
+    #[command(flatten)]
+    engine: EngineChoice,
+    #[command(flatten)]
+    changes: Changes,
+    /// Where `ringback load receive` runs, as the engine reaches it [default: receivers in this program]
+    #[arg(long, value_name = "URL")]
+    receivers: Option<String>,
+    /// Threads of the receivers in this program
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    receiver_threads: u16,
+    /// Skip the bare reference
+    #[arg(long)]
+    no_bare: bool,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as one HTML page with charts
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// End with an error when a bound of the scenario is not kept, or something is lost
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Subcommand)]
+enum LoadCommand {
+    /// Play receivers for a run that is made on another machine
+    Receive(ReceiveArgs),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+It believes whoever asks: for test networks only. Latencies are right when both machines' clocks are.
+
+Example:
+  ringback load receive --listen 0.0.0.0:9100")]
+struct ReceiveArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9100")]
+    listen: SocketAddr,
+    /// Threads
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+}
+
+/// Against whom.
+#[derive(Args)]
+struct EngineChoice {
+    /// A running engine instead of one of our own
+    #[arg(long, value_name = "URL")]
+    target: Option<String>,
+    /// An owner's key of one of its organizations
+    #[arg(long, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// Its admin key: needed for several organizations
+    #[arg(long, env = "RINGBACK_ADMIN_KEY", value_name = "KEY", hide_env_values = true)]
+    admin_key: Option<String>,
+    /// An engine of our own on a temporary SQLite database in this folder [default: the current one]
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = ".", conflicts_with_all = ["target", "postgres"])]
+    sqlite: Option<PathBuf>,
+    /// An engine of our own on a temporary database of this PostgreSQL server
+    #[arg(long, value_name = "URL", conflicts_with = "target")]
+    postgres: Option<String>,
+}
+
+/// What of the scenario is changed.
+#[derive(Args)]
+struct Changes {
+    /// Measured events
+    #[arg(long, value_name = "N")]
+    events: Option<u64>,
+    /// Events before them, which are not measured
+    #[arg(long, value_name = "N")]
+    warm_up_events: Option<u64>,
+    /// As many events as the rate makes in this time
+    #[arg(long, value_name = "SECONDS", conflicts_with = "events")]
+    seconds: Option<f64>,
+    /// Events a second at a constant pace; 0: as fast as it goes
+    #[arg(long, value_name = "PER_SECOND")]
+    rate: Option<f64>,
+    /// Events in one request
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Requests of publishers at once
+    #[arg(long, value_name = "N")]
+    connections: Option<usize>,
+    /// Organizations
+    #[arg(long, value_name = "N")]
+    organizations: Option<usize>,
+    /// Webhooks of each organization; every event of it goes to all of them
+    #[arg(long, value_name = "N")]
+    webhooks: Option<usize>,
+    /// Of an event's data
+    #[arg(long, value_name = "BYTES")]
+    payload_bytes: Option<usize>,
+}
+
+pub fn run(args: LoadArgs) -> anyhow::Result<()> {
+    match args.command {
+        Some(LoadCommand::Receive(args)) => actix_web::rt::System::new().block_on(receive(args)),
+        None if args.scenario.is_none() => {
+            say(&list());
+            Ok(())
+        }
+        None => actix_web::rt::System::new().block_on(measure(args)),
+    }
+}
+
+fn list() -> String {
+    let width = BUILT_IN.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let summary = |name| Scenario::built_in(name).map(|scenario| scenario.summary).unwrap_or_default();
+    let lines: Vec<String> =
+        BUILT_IN.iter().map(|(name, _)| format!("  {name:width$}  {}", summary(name))).collect();
+    format!("ringback load <SCENARIO>:\n{}", lines.join("\n"))
+}
+
+async fn receive(args: ReceiveArgs) -> anyhow::Result<()> {
+    let bound = receiver::bind(args.listen, args.threads.into())
+        .with_context(|| format!("can't listen on {}", args.listen))?;
+    say(&format!("receiving on http://{} (Ctrl-C ends)", bound.address));
+    let handle = bound.server.handle();
+    actix_web::rt::spawn(bound.server);
+    tokio::signal::ctrl_c().await?;
+    handle.stop(false).await;
+    Ok(())
+}
+
+async fn measure(args: LoadArgs) -> anyhow::Result<()> {
+    let scenario = scenario(&args)?;
+    let name = args.scenario.clone().unwrap_or_default();
+    let receivers = match &args.receivers {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => own_receivers(args.receiver_threads.into())?,
+    };
+    let temporary = Temporary::new(&args.engine)?;
+    let (engine, database) = against(&args.engine, &temporary, &receivers)?;
+    let bar = bar();
+    let shown = bar.clone();
+    let disk = temporary.database.clone();
+    let options = Options {
+        name,
+        scenario,
+        engine,
+        receivers,
+        bare: !args.no_bare,
+        database,
+        folder: temporary.folder.path().to_owned(),
+        disk: Arc::new(move || disk.as_ref().and_then(|database| database.size_bytes())),
+        on_progress: Arc::new(move |snapshot| show(&shown, snapshot)),
+    };
+    let report = make_run(options).await;
+    bar.finish_and_clear();
+    publish(&args, &report?)
+}
+
+fn publish(args: &LoadArgs, report: &Report) -> anyhow::Result<()> {
+    say(&text(report));
+    if let Some(path) = &args.json {
+        write(path, &serde_json::to_string_pretty(report)?)?;
+    }
+    if let Some(path) = &args.html {
+        write(path, &page(report)?)?;
+    }
+    let broken = report.broken();
+    if args.check && !broken.is_empty() {
+        bail!("not kept:\n  {}", broken.join("\n  "));
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("{} can't be written", path.display()))
+}
+
+fn scenario(args: &LoadArgs) -> anyhow::Result<Scenario> {
+    let name = args.scenario.as_deref().unwrap_or_default();
+    let mut scenario = match name.ends_with(".toml") {
+        true => {
+            let text = std::fs::read_to_string(name).with_context(|| format!("{name} can't be read"))?;
+            Scenario::parse(name, &text)?
+        }
+        false => Scenario::built_in(name)?,
+    };
+    args.changes.apply(&mut scenario)?;
+    scenario.check()?;
+    Ok(scenario)
+}
+
+impl Changes {
+    fn apply(&self, scenario: &mut Scenario) -> anyhow::Result<()> {
+        let publish = &mut scenario.publish;
+        if let Some(rate) = self.rate {
+            publish.rate = (rate != 0.0).then_some(rate);
+        }
+        publish.events = self.events.unwrap_or(publish.events);
+        publish.warm_up_events = self.warm_up_events.unwrap_or(publish.warm_up_events);
+        publish.batch = self.batch.unwrap_or(publish.batch);
+        publish.connections = self.connections.unwrap_or(publish.connections);
+        if let Some(seconds) = self.seconds {
+            let Some(rate) = publish.rate else { bail!("--seconds needs a --rate; without one, give --events") };
+            ensure!(seconds > 0.0 && seconds.is_finite(), "--seconds must be above 0");
+            publish.events = ((seconds * rate) as u64).max(1);
+        }
+        scenario.organizations = self.organizations.unwrap_or(scenario.organizations);
+        scenario.webhooks = self.webhooks.unwrap_or(scenario.webhooks);
+        scenario.payload_bytes = self.payload_bytes.unwrap_or(scenario.payload_bytes);
+        Ok(())
+    }
+}
+
+/// What is removed again in the end.
+struct Temporary {
+    folder: tempfile::TempDir,
+    database: Option<Arc<ScratchDatabase>>,
+}
+
+impl Temporary {
+    fn new(choice: &EngineChoice) -> anyhow::Result<Self> {
+        let parent = choice.sqlite.as_deref().unwrap_or(Path::new("."));
+        let folder = tempfile::Builder::new().prefix("ringback-load-").tempdir_in(parent);
+        let folder = folder.with_context(|| format!("no folder can be made in {}", parent.display()))?;
+        let database = match (&choice.target, &choice.postgres) {
+            (Some(_), _) => None,
+            (None, Some(url)) => Some(ScratchDatabase::postgres(url, &name(8))?),
+            (None, None) => Some(ScratchDatabase::sqlite(&folder.path().join("load.db"))),
+        };
+        Ok(Self { folder, database: database.map(Arc::new) })
+    }
+}
+
+fn against(choice: &EngineChoice, temporary: &Temporary, receivers: &str) -> anyhow::Result<(Against, String)> {
+    let Some(database) = &temporary.database else {
+        let base = choice.target.clone().unwrap_or_default();
+        let access = match (&choice.admin_key, &choice.key) {
+            (Some(key), _) => Access::Admin(key.clone()),
+            (None, Some(key)) => Access::Organization(key.clone()),
+            (None, None) => bail!("--target needs --key (of one organization) or --admin-key"),
+        };
+        return Ok((Against::Running { base, access }, "unknown".to_owned()));
+    };
+    let receivers = receivers.strip_prefix("http://").and_then(|address| address.parse::<SocketAddr>().ok());
+    let Some(receivers) = receivers else {
+        bail!("--receivers of an engine of our own must be http://<ip>:<port>");
+    };
+    let own = OwnEngine {
+        program: std::env::current_exe()?,
+        folder: temporary.folder.path().to_owned(),
+        database_url: database.url().to_owned(),
+        listen: free_address()?,
+        master_key: BASE64.encode(&SystemEntropy.seed()),
+        admin_key: name(32),
+        receivers: receivers.ip(),
+    };
+    Ok((Against::Own(own), database.kind().to_owned()))
+}
+
+/// Hexadecimal digits that nobody guesses; `bytes` up to 32.
+fn name(bytes: usize) -> String {
+    HEXLOWER.encode(&SystemEntropy.seed()[..bytes])
+}
+
+/// One that is free now.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn own_receivers(threads: usize) -> anyhow::Result<String> {
+    let bound = receiver::bind(SocketAddr::from(([127, 0, 0, 1], 0)), threads).context("no receivers")?;
+    actix_web::rt::spawn(bound.server);
+    Ok(format!("http://{}", bound.address))
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{prefix:16} {bar:24} {elapsed:>4}  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn show(bar: &ProgressBar, snapshot: &Snapshot<'_>) {
+    bar.set_prefix(snapshot.stretch.to_owned());
+    bar.set_length(snapshot.events + snapshot.expected);
+    bar.set_position(snapshot.accepted + snapshot.delivered.min(snapshot.expected));
+    bar.set_message(format!(
+        "{} accepted, {} delivered, {} behind, p99 {:.1} ms",
+        snapshot.accepted,
+        snapshot.delivered,
+        snapshot.expected.saturating_sub(snapshot.delivered),
+        snapshot.recent_p99 as f64 / 1e3
+    ));
+}

@@ -1,0 +1,82 @@
+//! The client of a run: publishes, and asks engines and receivers.
+
+use std::time::Duration;
+
+use awc::http::{Method, header};
+use awc::{Client, Connector};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::LoadError;
+
+/// Of an answer. A report of a million events at a thousand webhooks has a few MiB.
+const ANSWER_LIMIT_BYTES: usize = 256 * 1024 * 1024;
+/// Creating a webhook waits for a commit; a busy engine takes its time.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Of an error's body.
+const EXCERPT_CHARACTERS: usize = 500;
+
+/// Makes requests on one thread.
+#[derive(Clone)]
+pub struct Http {
+    client: Client,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        // the default limit of 100 connections counts all hosts together
+        let connector = Connector::new().limit(0).timeout(TIMEOUT);
+        let client = Client::builder().connector(connector).timeout(TIMEOUT).disable_redirects();
+        Self { client: client.no_default_headers().finish() }
+    }
+}
+
+impl Http {
+    /// For requests that are made by hand.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Asks, and reads the JSON of a 2xx.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: &str,
+        key: Option<&str>,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, LoadError> {
+        let text = self.text(method, url, key, body).await?;
+        serde_json::from_slice(&text).map_err(|error| LoadError::Unreachable {
+            url: url.to_owned(),
+            reason: format!("its answer is not what was expected: {error}"),
+        })
+    }
+
+    /// Asks, and reads the body of a 2xx.
+    pub async fn text(
+        &self,
+        method: Method,
+        url: &str,
+        key: Option<&str>,
+        body: Option<&impl Serialize>,
+    ) -> Result<Vec<u8>, LoadError> {
+        let unreachable = |reason: String| LoadError::Unreachable { url: url.to_owned(), reason };
+        let mut request = self.client.request(method, url);
+        if let Some(key) = key {
+            request = request.insert_header((header::AUTHORIZATION, format!("Bearer {key}")));
+        }
+        let sent = match body {
+            Some(body) => request.send_json(body),
+            None => request.send(),
+        };
+        let mut response = sent.await.map_err(|error| unreachable(error.to_string()))?;
+        let body = response.body().limit(ANSWER_LIMIT_BYTES).await;
+        let body = body.map_err(|error| unreachable(error.to_string()))?;
+        let status = response.status().as_u16();
+        if (200..300).contains(&status) {
+            return Ok(body.to_vec());
+        }
+        let body = String::from_utf8_lossy(&body).chars().take(EXCERPT_CHARACTERS).collect();
+        Err(LoadError::Refused { url: url.to_owned(), status, body })
+    }
+}

@@ -1,0 +1,93 @@
+//! A set of small numbers, dense from 0.
+
+use serde::{Deserialize, Serialize};
+
+/// One bit for each number up to the largest.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Numbers {
+    words: Vec<u64>,
+    len: u64,
+}
+
+/// The same as it travels: first and last number of each unbroken stretch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ranges(pub Vec<(u64, u64)>);
+
+impl Numbers {
+    /// Whether it is new.
+    pub fn insert(&mut self, number: u64) -> bool {
+        let (word, bit) = ((number / 64) as usize, 1 << (number % 64));
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        let is_new = self.words[word] & bit == 0;
+        self.words[word] |= bit;
+        self.len += u64::from(is_new);
+        is_new
+    }
+
+    /// How many.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// How many of these are not in `other`.
+    pub fn missing_from(&self, other: &Self) -> u64 {
+        let others = other.words.iter().copied().chain(std::iter::repeat(0));
+        self.words.iter().zip(others).map(|(word, other)| u64::from((word & !other).count_ones())).sum()
+    }
+
+    /// As unbroken stretches.
+    pub fn ranges(&self) -> Ranges {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for (index, word) in self.words.iter().enumerate() {
+            for bit in (0..64).filter(|bit| word & (1 << bit) != 0) {
+                let number = index as u64 * 64 + bit;
+                match ranges.last_mut() {
+                    Some((_, last)) if *last + 1 == number => *last = number,
+                    _ => ranges.push((number, number)),
+                }
+            }
+        }
+        Ranges(ranges)
+    }
+}
+
+impl From<&Ranges> for Numbers {
+    fn from(ranges: &Ranges) -> Self {
+        let mut numbers = Self::default();
+        for &(first, last) in &ranges.0 {
+            (first..=last).for_each(|number| {
+                numbers.insert(number);
+            });
+        }
+        numbers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_is_a_set_and_survives_its_journey(given in prop::collection::vec(0_u64..400, 0..200), other in prop::collection::vec(0_u64..300, 0..200)) {
+            use std::collections::BTreeSet;
+            let fill = |given: &[u64]| {
+                let mut numbers = Numbers::default();
+                let mut known = BTreeSet::new();
+                for &number in given {
+                    assert_eq!(numbers.insert(number), known.insert(number));
+                }
+                (numbers, known)
+            };
+            let ((numbers, known), (others, known_others)) = (fill(&given), fill(&other));
+            prop_assert_eq!(numbers.len(), known.len() as u64);
+            prop_assert_eq!(numbers.missing_from(&others), known.difference(&known_others).count() as u64);
+            let travelled = Numbers::from(&numbers.ranges());
+            prop_assert_eq!(travelled.missing_from(&numbers) + numbers.missing_from(&travelled), 0);
+            prop_assert_eq!(travelled.len(), numbers.len());
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Databases that live for one run of the load-testing harness.
+
+use std::path::Path;
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel::{PgConnection, SqliteConnection, sql_query};
+
+use super::{StoreError, StoreResult};
+
+/// A database that is gone with this handle.
+pub struct ScratchDatabase {
+    url: String,
+    /// Of the PostgreSQL server, and the database's name there.
+    server: Option<(String, String)>,
+}
+
+#[derive(QueryableByName)]
+struct Size {
+    #[diesel(sql_type = BigInt)]
+    bytes: i64,
+}
+
+impl ScratchDatabase {
+    /// A file; whoever owns its folder removes it.
+    pub fn sqlite(path: &Path) -> Self {
+        Self { url: format!("sqlite://{}", path.display()), server: None }
+    }
+
+    /// A database of its own on the server of `url`, as `url`'s user, who must be allowed to make one. `name`
+    /// makes it different from others: lower case letters and digits.
+    pub fn postgres(url: &str, name: &str) -> StoreResult<Self> {
+        let unusable = |reason: String| StoreError::Unavailable(reason);
+        let name = format!("ringback_load_{name}");
+        let mut own = url::Url::parse(url).map_err(|error| unusable(format!("not a database's URL: {error}")))?;
+        own.set_path(&name);
+        let mut connection = PgConnection::establish(url).map_err(|error| unusable(error.to_string()))?;
+        sql_query(format!("CREATE DATABASE \"{name}\"")).execute(&mut connection)?;
+        Ok(Self { url: own.to_string(), server: Some((url.to_owned(), name)) })
+    }
+
+    /// For `serve`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn kind(&self) -> &'static str {
+        if self.server.is_some() { "postgres" } else { "sqlite" }
+    }
+
+    /// What it takes on disk, the write-ahead log not counted; `None` when it can't be asked.
+    pub fn size_bytes(&self) -> Option<u64> {
+        let size: Size = match (&self.server, self.url.strip_prefix("sqlite://")) {
+            (Some(_), _) | (None, None) => sql_query("SELECT pg_database_size(current_database()) AS bytes")
+                .get_result(&mut PgConnection::establish(&self.url).ok()?)
+                .ok()?,
+            (None, Some(path)) => {
+                sql_query("SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()")
+                    .get_result(&mut SqliteConnection::establish(path).ok()?)
+                    .ok()?
+            }
+        };
+        u64::try_from(size.bytes).ok()
+    }
+}
+
+impl Drop for ScratchDatabase {
+    fn drop(&mut self) {
+        let Some((server, name)) = &self.server else { return };
+        // the run is over: a database that stays is told of, and harms nobody
+        let dropped =
+            PgConnection::establish(server).map_err(|error| error.to_string()).and_then(|mut connection| {
+                sql_query(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
+                    .execute(&mut connection)
+                    .map_err(|error| error.to_string())
+            });
+        if let Err(error) = dropped {
+            eprintln!("the database {name} could not be dropped: {error}");
+        }
+    }
+}
