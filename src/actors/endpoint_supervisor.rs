@@ -12,8 +12,8 @@ use rand::rngs::SmallRng;
 
 use super::context::ActorContext;
 use super::messages::{
-    AttemptEnded, Change, Deliver, MoreInStore, OutcomeRecorded, PageRead, Reconfigure, RecordOutcome, Retire,
-    RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
+    AttemptEnded, AttemptNotMade, Change, Deliver, MoreInStore, OutcomeRecorded, PageRead, Reconfigure,
+    RecordOutcome, Retire, RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
 };
 use super::operational::{OperationalEvent, operational_event};
 use super::persistence::Persistence;
@@ -208,6 +208,10 @@ impl EndpointSupervisor {
         actix::spawn(async move {
             let result = sending.await;
             drop(in_flight);
+            let result = match result {
+                Ok(result) => result,
+                Err(fault) => return post(&me, AttemptNotMade { delivery, fault }),
+            };
             let QueuedDelivery { id: delivery_id, event, .. } = delivery;
             post(&me, AttemptEnded { delivery_id, event, started_at: now, request_headers, result });
         });
@@ -441,6 +445,14 @@ impl Handler<AttemptEnded> for EndpointSupervisor {
         if let Some((effects, now)) = self.step(input) {
             self.carry_out(effects, Some(ended), now, ctx);
         }
+    }
+}
+
+impl Handler<AttemptNotMade> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, AttemptNotMade { delivery, fault }: AttemptNotMade, ctx: &mut Self::Context) {
+        telemetry::AttemptNotMade { fault, now: self.parts.context.now() }.emit();
+        self.apply(Input::AttemptNotMade(delivery), ctx);
     }
 }
 

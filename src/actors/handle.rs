@@ -16,7 +16,7 @@ use super::persistence::Persistence;
 use super::post;
 use super::request::RequestTemplate;
 use super::router::Router;
-use crate::domain::attempt::{AttemptResult, NextStep, Outcome, Verdict, judge};
+use crate::domain::attempt::{AttemptResult, LocalFault, NextStep, Outcome, Verdict, judge};
 use crate::domain::delivery::{DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{Event, build_body};
@@ -25,7 +25,7 @@ use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, IdempotencyKey, NewEvent, Store, StoreResult, WriteBatch};
+use crate::store::{AcceptedEvent, IdempotencyKey, NewEvent, Store, StoreError, WriteBatch};
 use crate::telemetry;
 
 /// An event as a publisher sends it, validated.
@@ -94,6 +94,17 @@ pub enum PublishError {
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
+}
+
+/// Why a test brought no result.
+#[derive(Debug, Error)]
+pub enum TestError {
+    /// It was not sent: this machine lacks something.
+    #[error("not sent for want of {}", .0.as_str())]
+    NotMade(LocalFault),
+    /// It was sent, and could not be written down.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Bytes are counted in units of this many, so that their number fits a semaphore.
@@ -219,8 +230,12 @@ impl EngineHandle {
     }
 
     /// Sends one real, signed request to an endpoint, now and once, whether it is active, paused or limited,
-    /// and writes it into the log. An error when it could not be written down; then it may have been sent.
-    pub async fn send_test(&self, endpoint: &Endpoint, publication: &Publication) -> StoreResult<TestResult> {
+    /// and writes it into the log. An error when it could not be sent, or was sent and not written down.
+    pub async fn send_test(
+        &self,
+        endpoint: &Endpoint,
+        publication: &Publication,
+    ) -> Result<TestResult, TestError> {
         let shared = &self.0;
         let now = self.now();
         let (event_id, delivery_id) = {
@@ -240,6 +255,10 @@ impl EngineHandle {
         let request_headers = template.logged_headers(request.headers.clone());
         let result = shared.context.transport.attempt(request).await;
         let finished_at = self.now();
+        let result = result.map_err(|fault| {
+            telemetry::AttemptNotMade { fault, now: finished_at }.emit();
+            TestError::NotMade(fault)
+        })?;
         let is_success = judge(&result.answer, endpoint.retry_on, finished_at) == Verdict::Success;
         let outcome = Outcome {
             organization_id: endpoint.organization_id,

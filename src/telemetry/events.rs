@@ -10,7 +10,8 @@ use tracing::{debug, error, info, warn};
 
 use super::gauges::Level;
 use super::metrics::{METRICS, count_http_request};
-use crate::domain::attempt::AttemptResult;
+use super::rarely::Rarely;
+use crate::domain::attempt::{AttemptResult, LocalFault};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -100,6 +101,29 @@ impl AttemptFinished {
             number = self.number, outcome = self.outcome, duration_ms = self.duration.as_millis() as u64,
             response_code = self.response_code, error = self.error, "attempt finished"
         );
+    }
+}
+
+/// An attempt was not made: this machine lacked something.
+pub struct AttemptNotMade {
+    /// What.
+    pub fault: LocalFault,
+    /// When.
+    pub now: UnixMillis,
+}
+
+impl AttemptNotMade {
+    /// Counts it, and warns of it now and then.
+    pub fn emit(&self) {
+        static GATE: Rarely = Rarely::new();
+        METRICS.local_faults(self.fault.as_str()).increment(1);
+        if let Some(left_out) = GATE.opens(self.now) {
+            let lacking = self.fault.as_str();
+            warn!(
+                target: DELIVERY, lacking, left_out,
+                "attempts can't be made on this machine; deliveries wait and none is counted as failed"
+            );
+        }
     }
 }
 
