@@ -27,6 +27,9 @@ mod postgres_server;
 #[path = "../support/receiver.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod receiver;
+#[path = "../support/requirements.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod requirements;
 mod secrets;
 mod slow_clients;
 mod targets;

@@ -34,12 +34,14 @@ pub struct Serve {
     folder: PathBuf,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
+    wrapper: Vec<String>,
 }
 
 impl Serve {
     /// Without any setting but a free port.
     pub fn bare(folder: &Path) -> Self {
-        let serve = Self { folder: folder.to_owned(), variables: Vec::new(), arguments: Vec::new() };
+        let (folder, variables, arguments, wrapper) = (folder.to_owned(), Vec::new(), Vec::new(), Vec::new());
+        let serve = Self { folder, variables, arguments, wrapper };
         serve.set("RINGBACK_LISTEN", "127.0.0.1:0")
     }
 
@@ -64,9 +66,17 @@ impl Serve {
         self
     }
 
+    /// Under another program, which is given the engine's command line behind its own and replaces itself by it.
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&argument| argument.to_owned()).collect();
+        self
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
-        command.arg("serve").args(&self.arguments).current_dir(&self.folder);
+        let words = self.wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_ringback")]);
+        let words: Vec<&str> = words.collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("serve").args(&self.arguments).current_dir(&self.folder);
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
@@ -158,6 +168,21 @@ impl Engine {
     pub fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        *self.address.lock().unwrap()
+    }
+
+    /// Of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub fn is_running(&mut self) -> bool {

@@ -7,5 +7,6 @@
 mod blocked;
 mod exchange;
 mod misbehaving;
+mod starved;
 mod support;
 mod tls;
