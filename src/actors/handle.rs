@@ -324,6 +324,11 @@ impl EngineHandle {
         self.0.is_accepting.load(Ordering::Acquire)
     }
 
+    /// Whether an event could be stored now, as far as is known.
+    pub fn can_commit(&self) -> bool {
+        self.0.context.can_commit()
+    }
+
     pub(super) fn stop_accepting(&self) {
         self.0.is_accepting.store(false, Ordering::Release);
     }

@@ -147,6 +147,7 @@ impl Persistence {
 
     fn commit_failed(&mut self, error: &dyn std::fmt::Display) {
         self.failing_since.get_or_insert(self.context.now());
+        self.context.note_commit(false);
         telemetry::StoreUnavailable { operation: "commit", error, retry_in: RETRY_DELAY }.emit();
     }
 
@@ -170,6 +171,7 @@ impl Persistence {
             self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).upsert(&endpoint);
         }
         if let Some(since) = self.failing_since.take() {
+            self.context.note_commit(true);
             telemetry::StoreRecovered { outage: self.context.now().since(since) }.emit();
             post(&peers.scheduler, Rescan);
         }

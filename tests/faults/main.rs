@@ -32,6 +32,8 @@ mod receiver;
 mod requirements;
 mod secrets;
 mod slow_clients;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 mod targets;
 #[path = "../support/world.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]

@@ -109,7 +109,17 @@ impl Serve {
     /// Starts it where it must not start: waits for its end and returns what it said.
     pub fn refusal(&self) -> String {
         let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let status = eventually("serve refuses to start", || child.try_wait().unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() < deadline => std::thread::sleep(POLL),
+                None => {
+                    child.kill().unwrap();
+                    panic!("serve runs instead of refusing to start");
+                }
+            }
+        };
         let said = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(!status.success(), "serve ended well instead of refusing to start: {said}");
