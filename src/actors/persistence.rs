@@ -27,7 +27,7 @@ use crate::domain::time::UnixMillis;
 use crate::store::{
     AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, StoreError, StoreResult, WriteBatch,
 };
-use crate::telemetry;
+use crate::telemetry::{self, StoreOperation};
 
 /// Events in one commit. Smaller: more fsyncs under load. Larger: a publisher waits longer for its own.
 const MAX_EVENTS: usize = 2_000;
@@ -148,7 +148,8 @@ impl Persistence {
     fn commit_failed(&mut self, error: &dyn std::fmt::Display) {
         self.failing_since.get_or_insert(self.context.now());
         self.context.note_commit(false);
-        telemetry::StoreUnavailable { operation: "commit", error, retry_in: RETRY_DELAY }.emit();
+        let (operation, now) = (StoreOperation::Commit, self.context.now());
+        telemetry::StoreUnavailable { operation, now, error, retry_in: RETRY_DELAY }.emit();
     }
 
     fn finish_commit(&mut self, committed: Committed, ctx: &mut Context<Self>) {

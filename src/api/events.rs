@@ -92,7 +92,8 @@ pub(super) fn refusal(error: PublishError) -> Problem {
     match error {
         PublishError::Overloaded => Problem::new(ErrorCode::Overloaded, ErrorCode::Overloaded.help()),
         PublishError::Unavailable(reason) => {
-            tracing::warn!(%reason, "event not stored");
+            // the commit that failed has its own line
+            tracing::debug!(%reason, "event not stored");
             unavailable("the database is not available; nothing was stored, try again in a moment")
         }
         PublishError::Stopping => unavailable("the engine is stopping; nothing was stored, try again in a moment"),

@@ -14,7 +14,8 @@ use crate::small_disk::SmallDisk;
 use crate::world::{Database, EVENT_TYPE, Publishers, World};
 
 const DISK: usize = 12 << 20;
-const PUBLISHERS: usize = 4;
+/// Each hears of a refusal four times a second.
+const PUBLISHERS: usize = 16;
 const MAX_IN_FLIGHT: usize = 4;
 
 fn database_on(folder: &Path) -> Database {
@@ -58,7 +59,7 @@ fn on_a_full_disk_nothing_is_acknowledged_or_sent_again_and_with_room_it_goes_on
     eventually("attempts are in flight", || (slow.count() >= MAX_IN_FLIGHT).then_some(()));
 
     let filler = disk.fill();
-    publishers.eventually_more_refused(50);
+    publishers.eventually_more_refused(32);
     slow.release();
     eventually("readiness says that nothing can be stored", || {
         (world.api.get("/health/ready").status == 503).then_some(())
@@ -66,13 +67,13 @@ fn on_a_full_disk_nothing_is_acknowledged_or_sent_again_and_with_room_it_goes_on
     world.api.get("/health/live").expect(200);
     world.api.get("/v1/webhooks").expect(200);
     world.api.get("/v1/webhooks/logs?limit=10").expect(200);
-    publishers.eventually_more_refused(50);
+    publishers.eventually_more_refused(32);
     // what can't be written down is not sent on: two rounds of what may be in flight, and then nothing more
     eventually("attempts have ended", || {
         (world.api.metric("ringback_attempts_in_flight", "") == 0.0).then_some(())
     });
     let sent = (quick.count(), slow.count());
-    publishers.eventually_more_refused(200);
+    publishers.eventually_more_refused(128);
     assert_eq!((quick.count(), slow.count()), sent, "sent on, though no outcome can be stored");
     assert!(slow.count() <= 2 * MAX_IN_FLIGHT, "{} requests that are not on disk", slow.count());
     assert!(world.engine.is_running());
@@ -95,10 +96,11 @@ fn on_a_full_disk_nothing_is_acknowledged_or_sent_again_and_with_room_it_goes_on
         let again: Vec<_> = times.iter().filter(|(_, count)| **count > 1).collect();
         assert!(again.is_empty(), "sent again: {again:?}");
     }
-    let lines = world.engine.log().matches("database not available").count();
+    let lines = world.engine.log().lines().count();
+    assert!(lines < 20, "{lines} lines in the log, on a disk that may be full as well");
     println!(
         "measured: {} acknowledged, {:?} refused; accepted again {recovered:?} after there was room; {lines} lines \
-         about it in the log",
+         in the log",
         heard.acknowledged.len(),
         heard.refused
     );
