@@ -54,7 +54,10 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
 /// Starts logging for the whole process.
 pub fn install_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
     let filter = parse_filter(filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // a line that can't be written is lost: reporting that to standard error, which is what can't be written to, would
+    // panic in whatever part of the engine had something to say (the log's disk is full)
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let installed = match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
