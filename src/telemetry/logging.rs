@@ -48,6 +48,10 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
     {
         filter.push_str(",actix_server=warn");
     }
+    // actix writes an error for every malformed request: anybody could fill the log (and the disk) with them
+    if !filter.contains("actix_http") {
+        filter.push_str(",actix_http=off");
+    }
     EnvFilter::try_new(&filter).map_err(|_| LoggingError::Filter { directive: filter })
 }
 
@@ -74,6 +78,14 @@ mod tests {
         for filter in ["info", "WARN", "off", "info,ringback=debug", "warn, ringback::delivery=trace"] {
             assert!(parse_filter(filter).is_ok(), "{filter}");
         }
+    }
+
+    #[test]
+    fn what_actix_says_about_malformed_requests_is_heard_only_by_who_asks_for_it() {
+        for filter in ["info", "trace", "warn,ringback=debug"] {
+            assert!(parse_filter(filter).unwrap().to_string().contains("actix_http=off"), "{filter}");
+        }
+        assert!(!parse_filter("info,actix_http=debug").unwrap().to_string().contains("actix_http=off"));
     }
 
     #[test]

@@ -231,6 +231,11 @@ impl Api {
         Self { address, key: key.to_owned(), agent: config.build().new_agent() }
     }
 
+    /// What it says who it is with.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The same, with another key.
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
