@@ -23,3 +23,7 @@ listen:
 # The documentation of the code
 doc:
     cargo doc --no-deps --open
+
+# More idle connections than the API takes at once; needs `ulimit -Hn` above it
+idle-connections COUNT="10000":
+    RINGBACK_IDLE_CONNECTIONS={{COUNT}} cargo test --test faults slow_clients::thousands -- --nocapture

@@ -231,6 +231,7 @@ mod tests {
             "ringback_attempts_in_flight ",
             "ringback_endpoints_active ",
             "ringback_breakers_open ",
+            "ringback_local_faults_total{kind=\"open_files\"} ",
             "ringback_persistence_batch_rows_bucket{le=\"2000\"}",
             "ringback_persistence_commit_seconds_count ",
             "ringback_http_requests_total{route=\"/v1/events\",method=\"POST\",status=\"202\"}",

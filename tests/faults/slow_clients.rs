@@ -1,7 +1,8 @@
 //! Clients of the API that mean harm: slow ones, silent ones, many, large and malformed ones. Others are served on.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -158,6 +159,7 @@ fn what_is_too_large_or_malformed_is_refused_and_fills_no_log() {
         let mut client = connect(address);
         // the server may close while this is still being sent
         let _ = client.write_all(request.as_bytes());
+        let _ = client.shutdown(Shutdown::Write);
         read_to_end(&mut client)
     };
     let post = format!("POST /v1/events HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\n");
@@ -198,9 +200,7 @@ fn large_bodies_that_never_end_share_a_budget_and_leave_small_events_unharmed() 
     world.publish(0);
     let before = resident(&world);
     let (address, key) = (world.engine.address(), world.api.key());
-    let (holding, refused) = (std::sync::Barrier::new(2), std::sync::atomic::AtomicUsize::new(0));
-    let done = std::sync::atomic::AtomicUsize::new(0);
-    let _ = &holding;
+    let (refused, let_go) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let most = std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
@@ -217,25 +217,23 @@ fn large_bodies_that_never_end_share_a_budget_and_leave_small_events_unharmed() 
                     sent += part.len();
                 }
                 let said = read_to_end(&mut client);
-                let kind = if said.starts_with("HTTP/1.1 408 ") { &done } else { &refused };
+                let kind = if said.starts_with("HTTP/1.1 408 ") { &let_go } else { &refused };
                 assert!(said.is_empty() || said.starts_with("HTTP/1.1 503 ") || said.starts_with("HTTP/1.1 408 "));
                 assert!(!said.starts_with("HTTP/1.1 503 ") || said.to_lowercase().contains("\r\nretry-after: "));
-                kind.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                kind.fetch_add(1, Ordering::Relaxed);
             });
         }
         let mut most = 0;
-        while refused.load(std::sync::atomic::Ordering::Relaxed) + done.load(std::sync::atomic::Ordering::Relaxed)
-            < CLIENTS
-        {
+        while refused.load(Ordering::Relaxed) + let_go.load(Ordering::Relaxed) < CLIENTS {
             world.publish(1);
             most = most.max(resident(&world));
         }
         most
     });
     let grown = most.saturating_sub(before) / MIB;
-    let (refused, done) = (refused.into_inner(), done.into_inner());
+    let (refused, let_go) = (refused.into_inner(), let_go.into_inner());
     println!(
-        "measured: {CLIENTS} clients with 10 MiB each: {refused} refused, {done} let go for not going on, memory grew \
+        "measured: {CLIENTS} clients with 10 MiB each: {refused} refused, {let_go} let go for not going on, memory grew \
          by {grown} MiB"
     );
     assert!(refused > 0, "all of them were taken");
