@@ -110,7 +110,7 @@ fn an_engine_that_may_open_few_files_serves_and_delivers_all_the_same() {
     let crowd: Vec<_> =
         (0..64).filter_map(|_| std::net::TcpStream::connect(world.engine.address()).ok()).collect();
     let publishers = Publishers::start(4, &world.api);
-    publishers.eventually_more(40);
+    publishers.eventually_more(10);
     let most = descriptors(&world);
     drop(crowd);
     let heard = publishers.stop();
