@@ -227,7 +227,7 @@ impl AsyncWrite for PatientStream {
                 self.wait(deadline, cx)
             }
             Poll::Ready(written) => {
-                // actix may not read again before something happens: this sees to it that something does
+                // after a request that took long no timer runs any more: the next look would be actix's own timer's
                 let deadline = self.watch.read_deadline();
                 let _ = self.wait::<()>(deadline, cx);
                 Poll::Ready(written)
