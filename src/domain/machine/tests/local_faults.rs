@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::endpoint::RateLimit;
 
 /// Lacks everything until this instant.
-fn starved_until(end: UnixMillis) -> Box<dyn Fn(UnixMillis, &mut SmallRng) -> bool> {
+fn starved_until(end: UnixMillis) -> Starved {
     Box::new(move |now, _| now < end)
 }
 

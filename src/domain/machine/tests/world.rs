@@ -57,6 +57,9 @@ pub(super) enum RecordedNext {
 /// How the receiver answers at an instant.
 pub(super) type Receiver = Box<dyn Fn(UnixMillis, u32) -> Result<u16, AttemptError>>;
 
+/// Whether this machine lacks what an attempt needs at an instant.
+pub(super) type Starved = Box<dyn Fn(UnixMillis, &mut SmallRng) -> bool>;
+
 pub(super) struct World {
     pub(super) settings: MachineSettings,
     pub(super) machine: EndpointMachine,
@@ -78,7 +81,7 @@ pub(super) struct World {
     pub(super) was_gone: bool,
     pub(super) announcements: Vec<(UnixMillis, Announcement)>,
     /// Whether this machine lacks what an attempt needs.
-    pub(super) is_starved: Box<dyn Fn(UnixMillis, &mut SmallRng) -> bool>,
+    pub(super) is_starved: Starved,
     /// Attempts that were not made.
     pub(super) not_made: Vec<UnixMillis>,
 }
