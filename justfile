@@ -43,3 +43,7 @@ fuzz seconds="60":
 # The property tests with many more cases than in `cargo test`
 properties cases="100000":
     PROPTEST_CASES={{ cases }} cargo test --lib
+
+# More idle connections than the API takes at once; needs `ulimit -Hn` above it
+idle-connections COUNT="10000":
+    RINGBACK_IDLE_CONNECTIONS={{COUNT}} cargo test --test faults slow_clients::thousands -- --nocapture

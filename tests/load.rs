@@ -123,7 +123,7 @@ fn a_running_engine_is_measured_with_its_organizations_key_and_keeps_no_webhook_
     let organization = admin.post("/v1/organizations", &json!({"name": "acme"})).expect(201).json();
     let keys = format!("/v1/organizations/{}/keys", text(&organization, "id"));
     let key = admin.post(&keys, &json!({"name": "load", "role": "owner"})).expect(201).json();
-    let (base, key) = (engine.base(), text(&key, "key"));
+    let (base, key) = (format!("http://{}", engine.address()), text(&key, "key"));
     let small = ["throughput", "--events", "200", "--warm-up-events", "10", "--target", &base, "--key", key];
     let report = report(folder.path(), &small);
     assert_eq!((&report["measured"]["deliveries"], &report["database"]), (&json!(200), &json!("unknown")));

@@ -1,7 +1,7 @@
 //! What all actors share: the passed-in world, the bounds, and the counters that are global.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -18,6 +18,12 @@ use crate::transport::Transport;
 const CONCURRENT_READS: usize = 4;
 /// The same for endpoints that were just sent an event: they don't queue behind the backlog of all others.
 const CONCURRENT_URGENT_READS: usize = 2;
+
+/// Smaller: readiness comes and goes between two tries of an outage. Larger: an engine that gets no requests because
+/// it is not ready learns later that it could take them.
+const COMMIT_FAILURE_COUNTS_FOR: Duration = Duration::from_secs(5);
+/// No instant: the last commit did not fail.
+const NEVER: i64 = i64::MIN;
 
 /// Bounds and paces of the actors.
 #[derive(Debug, Clone)]
@@ -66,6 +72,8 @@ pub struct ActorContext {
     /// Rows changed by which gauges count, and not by the actors.
     counts_are_stale: AtomicBool,
     urgent_reads: Arc<Semaphore>,
+    /// When the last commit failed, in Unix milliseconds; [`NEVER`] when the last one did not.
+    commit_failed_at: AtomicI64,
 }
 
 /// Counts an attempt until it is dropped.
@@ -98,6 +106,7 @@ impl ActorContext {
             reads: Arc::new(Semaphore::new(CONCURRENT_READS)),
             counts_are_stale: AtomicBool::new(true),
             urgent_reads: Arc::new(Semaphore::new(CONCURRENT_URGENT_READS)),
+            commit_failed_at: AtomicI64::new(NEVER),
         }
     }
 
@@ -196,6 +205,19 @@ impl ActorContext {
             }
             Err(_) => self.mark_counts_stale(),
         }
+    }
+
+    /// Notes how the last commit ended.
+    pub fn note_commit(&self, is_stored: bool) {
+        let failed_at = if is_stored { NEVER } else { self.now().0 };
+        self.commit_failed_at.store(failed_at, Ordering::Relaxed);
+    }
+
+    /// Whether what is sent now could be stored, as far as is known: a failure is forgotten when nothing was written
+    /// for a while, because then only the next write can tell.
+    pub fn can_commit(&self) -> bool {
+        let failed_at = self.commit_failed_at.load(Ordering::Relaxed);
+        failed_at == NEVER || self.now().since(UnixMillis(failed_at)) > COMMIT_FAILURE_COUNTS_FOR
     }
 
     /// Whether endpoints wait for a supervisor.

@@ -12,8 +12,8 @@ use rand::rngs::SmallRng;
 
 use super::context::ActorContext;
 use super::messages::{
-    AttemptEnded, Change, Deliver, MoreInStore, OutcomeRecorded, PageRead, Reconfigure, RecordOutcome, Retire,
-    RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
+    AttemptEnded, AttemptNotMade, Change, Deliver, MoreInStore, OutcomeRecorded, PageRead, Reconfigure,
+    RecordOutcome, Retire, RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
 };
 use super::operational::{OperationalEvent, operational_event};
 use super::persistence::Persistence;
@@ -30,7 +30,7 @@ use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::machine::{Announcement, Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings, Rest};
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRequest, EndpointStart, Store};
-use crate::telemetry::{self, gauges::Level};
+use crate::telemetry::{self, StoreOperation, gauges::Level};
 
 /// What is due later than this leaves memory: the supervisor retires, and the agenda knows when it is needed.
 /// Smaller: supervisors come and go between two retries. Larger: endpoints that wait hold memory.
@@ -208,6 +208,10 @@ impl EndpointSupervisor {
         actix::spawn(async move {
             let result = sending.await;
             drop(in_flight);
+            let result = match result {
+                Ok(result) => result,
+                Err(fault) => return post(&me, AttemptNotMade { delivery, fault }),
+            };
             let QueuedDelivery { id: delivery_id, event, .. } = delivery;
             post(&me, AttemptEnded { delivery_id, event, started_at: now, request_headers, result });
         });
@@ -401,8 +405,8 @@ impl Handler<StartRead> for EndpointSupervisor {
             // there is no such endpoint: nothing will ever be due for it
             Ok(None) => self.end(ctx),
             Err(error) => {
-                let operation = "read a webhook";
-                telemetry::StoreUnavailable { operation, error: &error, retry_in: START_RETRY }.emit();
+                let (operation, now) = (StoreOperation::ReadWebhook, self.parts.context.now());
+                telemetry::StoreUnavailable { operation, now, error: &error, retry_in: START_RETRY }.emit();
                 match self.is_draining {
                     true => self.end(ctx),
                     false => drop(ctx.run_later(START_RETRY, |actor, ctx| actor.read_endpoint(ctx))),
@@ -444,6 +448,14 @@ impl Handler<AttemptEnded> for EndpointSupervisor {
     }
 }
 
+impl Handler<AttemptNotMade> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, AttemptNotMade { delivery, fault }: AttemptNotMade, ctx: &mut Self::Context) {
+        telemetry::AttemptNotMade { fault, now: self.parts.context.now() }.emit();
+        self.apply(Input::AttemptNotMade(delivery), ctx);
+    }
+}
+
 impl Handler<OutcomeRecorded> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, OutcomeRecorded(delivery_id): OutcomeRecorded, ctx: &mut Self::Context) {
@@ -460,8 +472,8 @@ impl Handler<PageRead> for EndpointSupervisor {
                 self.apply(Input::Loaded { deliveries, more, next_due_at }, ctx);
             }
             Err(error) => {
-                let operation = "read deliveries";
-                telemetry::StoreUnavailable { operation, error: &error, retry_in: LOAD_RETRY }.emit();
+                let (operation, now) = (StoreOperation::ReadDeliveries, self.parts.context.now());
+                telemetry::StoreUnavailable { operation, now, error: &error, retry_in: LOAD_RETRY }.emit();
                 self.apply(Input::LoadFailed, ctx);
             }
         }

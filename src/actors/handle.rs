@@ -1,7 +1,7 @@
 //! What the API sees of the actors.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use actix::Addr;
@@ -17,7 +17,7 @@ use super::persistence::Persistence;
 use super::post;
 use super::request::RequestTemplate;
 use super::router::Router;
-use crate::domain::attempt::{AttemptResult, NextStep, Outcome, Verdict, judge};
+use crate::domain::attempt::{AttemptResult, LocalFault, NextStep, Outcome, Verdict, judge};
 use crate::domain::delivery::{DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{Event, build_body};
@@ -26,7 +26,7 @@ use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, IdempotencyKey, NewEvent, Store, StoreResult, WriteBatch};
+use crate::store::{AcceptedEvent, IdempotencyKey, NewEvent, Store, StoreError, WriteBatch};
 use crate::telemetry;
 
 /// An event as a publisher sends it, validated.
@@ -100,6 +100,17 @@ pub enum PublishError {
 /// How long a publisher waits for its commit. Smaller: a disk that is only slow is taken for a dead one. Larger: a
 /// database that accepts and never answers holds its publishers.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a test brought no result.
+#[derive(Debug, Error)]
+pub enum TestError {
+    /// It was not sent: this machine lacks something.
+    #[error("not sent for want of {}", .0.as_str())]
+    NotMade(LocalFault),
+    /// It was sent, and could not be written down.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// Bytes are counted in units of this many, so that their number fits a semaphore.
 const BYTES_UNIT: usize = 1024;
@@ -214,8 +225,12 @@ impl EngineHandle {
     }
 
     /// Sends one real, signed request to an endpoint, now and once, whether it is active, paused or limited,
-    /// and writes it into the log. An error when it could not be written down; then it may have been sent.
-    pub async fn send_test(&self, endpoint: &Endpoint, publication: &Publication) -> StoreResult<TestResult> {
+    /// and writes it into the log. An error when it could not be sent, or was sent and not written down.
+    pub async fn send_test(
+        &self,
+        endpoint: &Endpoint,
+        publication: &Publication,
+    ) -> Result<TestResult, TestError> {
         let shared = &self.0;
         let now = self.now();
         let (event_id, delivery_id) = {
@@ -235,6 +250,10 @@ impl EngineHandle {
         let request_headers = template.logged_headers(request.headers.clone());
         let result = shared.context.transport.attempt(request).await;
         let finished_at = self.now();
+        let result = result.map_err(|fault| {
+            telemetry::AttemptNotMade { fault, now: finished_at }.emit();
+            TestError::NotMade(fault)
+        })?;
         let is_success = judge(&result.answer, endpoint.retry_on, finished_at) == Verdict::Success;
         let outcome = Outcome {
             organization_id: endpoint.organization_id,
@@ -298,6 +317,11 @@ impl EngineHandle {
     /// Whether the engine takes requests: false while it stops.
     pub fn is_ready(&self) -> bool {
         self.0.is_accepting.load(Ordering::Acquire)
+    }
+
+    /// Whether an event could be stored now, as far as is known.
+    pub fn can_commit(&self) -> bool {
+        self.0.context.can_commit()
     }
 
     pub(super) fn stop_accepting(&self) {

@@ -11,7 +11,7 @@ use super::handle::{Publication, PublishError, Published};
 use super::operational::OperationalEvent;
 use super::router::Router;
 use super::scheduler::Scheduler;
-use crate::domain::attempt::{AttemptResult, Outcome};
+use crate::domain::attempt::{AttemptResult, LocalFault, Outcome};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
@@ -46,6 +46,7 @@ bounded! {
     RetireRequest: "one under way for each supervisor";
     SupervisorStopped: "one for each supervisor";
     AttemptEnded: "attempts in flight";
+    AttemptNotMade: "attempts in flight";
     OutcomeRecorded: "unrecorded outcomes";
     StartRead: "one for each supervisor";
     PageRead: "one under way for each supervisor";
@@ -235,6 +236,16 @@ pub struct AttemptEnded {
     pub request_headers: Vec<(String, String)>,
     /// What came of it.
     pub result: AttemptResult,
+}
+
+/// An attempt could not be made.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AttemptNotMade {
+    /// What was to be sent.
+    pub delivery: QueuedDelivery,
+    /// What this machine lacked.
+    pub fault: LocalFault,
 }
 
 /// An outcome is on disk.

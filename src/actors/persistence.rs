@@ -27,7 +27,7 @@ use crate::domain::time::UnixMillis;
 use crate::store::{
     AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, StoreError, StoreResult, WriteBatch,
 };
-use crate::telemetry;
+use crate::telemetry::{self, StoreOperation};
 
 /// Events in one commit. Smaller: more fsyncs under load. Larger: a publisher waits longer for its own.
 const MAX_EVENTS: usize = 2_000;
@@ -147,7 +147,9 @@ impl Persistence {
 
     fn commit_failed(&mut self, error: &dyn std::fmt::Display) {
         self.failing_since.get_or_insert(self.context.now());
-        telemetry::StoreUnavailable { operation: "commit", error, retry_in: RETRY_DELAY }.emit();
+        self.context.note_commit(false);
+        let (operation, now) = (StoreOperation::Commit, self.context.now());
+        telemetry::StoreUnavailable { operation, now, error, retry_in: RETRY_DELAY }.emit();
     }
 
     fn finish_commit(&mut self, committed: Committed, ctx: &mut Context<Self>) {
@@ -170,6 +172,7 @@ impl Persistence {
             self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).upsert(&endpoint);
         }
         if let Some(since) = self.failing_since.take() {
+            self.context.note_commit(true);
             telemetry::StoreRecovered { outage: self.context.now().since(since) }.emit();
             post(&peers.scheduler, Rescan);
         }

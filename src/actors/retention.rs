@@ -11,7 +11,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use super::context::ActorContext;
 use crate::domain::ids::EventId;
 use crate::store::{PruneReport, StoreResult};
-use crate::telemetry;
+use crate::telemetry::{self, StoreOperation};
 
 /// Between two runs. Larger: more is kept beyond its time.
 const RUN_EVERY: Duration = Duration::from_secs(3600);
@@ -56,8 +56,8 @@ impl Retention {
                 report.next
             }
             Err(error) => {
-                let operation = "remove what is old";
-                telemetry::StoreUnavailable { operation, error: &error, retry_in: RUN_EVERY }.emit();
+                let (operation, now) = (StoreOperation::RemoveOld, self.context.now());
+                telemetry::StoreUnavailable { operation, now, error: &error, retry_in: RUN_EVERY }.emit();
                 None
             }
         };

@@ -16,7 +16,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::{AgendaRow, StoreError, StoreResult};
-use crate::telemetry;
+use crate::telemetry::{self, StoreOperation};
 
 /// Endpoints handed to the router at once. Larger: the router is busy with them while new events wait.
 const CHUNK: usize = 256;
@@ -175,7 +175,8 @@ impl Scheduler {
     }
 
     fn scan_failed(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
-        telemetry::StoreUnavailable { operation: "read the agenda", error, retry_in: SCAN_RETRY }.emit();
+        let (operation, now) = (StoreOperation::ReadAgenda, self.context.now());
+        telemetry::StoreUnavailable { operation, now, error, retry_in: SCAN_RETRY }.emit();
         self.is_scanning = false;
         ctx.run_later(SCAN_RETRY, |actor, ctx| actor.scan(ctx));
     }

@@ -113,7 +113,9 @@ pub fn too_large(limit: usize) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_http::BoxedPayloadStream;
     use actix_web::FromRequest;
+    use actix_web::error::PayloadError;
     use actix_web::test::TestRequest;
 
     async fn read(length: usize, budget: &BodyBudget) -> Result<Body, Problem> {
@@ -132,6 +134,32 @@ mod tests {
         drop(first);
         assert!(read(FREE_BYTES + 4 * UNIT_BYTES, &budget).await.is_ok());
         assert_eq!(budget.0.available_permits(), 4);
+    }
+
+    /// A client that sends so many bytes in each part, and pauses before each, for ever.
+    async fn time_of_a_client_that_sends(bytes: usize, pause: Duration) -> (Result<Body, Problem>, Duration) {
+        let parts = futures_util::stream::unfold((), move |()| async move {
+            tokio::time::sleep(pause).await;
+            Some((Ok::<_, PayloadError>(Bytes::from(vec![b'x'; bytes])), ()))
+        });
+        let parts: BoxedPayloadStream = Box::pin(parts);
+        let mut payload = actix_web::dev::Payload::from(parts);
+        let request = TestRequest::post().to_http_request();
+        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+        tokio::time::pause();
+        let begin = tokio::time::Instant::now();
+        let read = read_large_body(&request, payload, 10 * 1024 * 1024, &BodyBudget::default()).await;
+        (read, begin.elapsed())
+    }
+
+    #[actix_web::test]
+    async fn who_drips_a_body_is_let_go_after_a_minute_and_who_stops_after_ten_seconds() {
+        for (bytes, pause, limit) in [(1, 1, TOTAL_TIMEOUT), (1024, 9, TOTAL_TIMEOUT), (1, 3600, IDLE_TIMEOUT)] {
+            let (read, took) = time_of_a_client_that_sends(bytes, Duration::from_secs(pause)).await;
+            assert_eq!(read.map(|_| ()).unwrap_err().code(), ErrorCode::RequestTimeout);
+            assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?} for a pause of {pause} s");
+            tokio::time::resume();
+        }
     }
 
     #[actix_web::test]

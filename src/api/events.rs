@@ -92,8 +92,8 @@ pub(super) fn refusal(error: PublishError) -> Problem {
     match error {
         PublishError::Overloaded => Problem::new(ErrorCode::Overloaded, ErrorCode::Overloaded.help()),
         PublishError::Unavailable(reason) => {
-            tracing::warn!(%reason, "event not stored");
-            // a commit that failed is in doubt
+            // the commit that failed has its own line, and is in doubt
+            tracing::debug!(%reason, "event not acknowledged");
             unavailable(
                 "the database is not available, and the event not acknowledged: try again in a moment, and with an \
                  Idempotency-Key it is never stored twice",

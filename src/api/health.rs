@@ -21,6 +21,9 @@ pub async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     if !api.engine.is_ready() {
         return Err(Problem::new(ErrorCode::Unavailable, "the engine is stopping"));
     }
+    if !api.engine.can_commit() {
+        return Err(Problem::new(ErrorCode::Unavailable, "the database can't be written to"));
+    }
     let ping = api.store(|store| store.ping());
     match tokio::time::timeout(PING_TIMEOUT, ping).await {
         Ok(result) => result?,

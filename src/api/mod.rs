@@ -20,6 +20,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod organizations;
 pub mod pagination;
+mod patience;
 pub mod problem;
 pub mod routes;
 pub mod server;

@@ -1,24 +1,26 @@
 //! The HTTP servers: the API, and the metrics alone when they have an address of their own.
 
+use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_rt::net::TcpStream;
+use actix_server::ServerBuilder;
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server};
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
-use socket2::{Domain, Protocol, Socket, Type};
+use actix_web::{App, web};
+use socket2::{Domain, Socket, Type};
 
 use super::middleware::count_requests;
+pub use super::patience::ConnectionLimits;
+use super::patience::{Crowd, PatientStream, watch_requests};
 use super::{Api, MetricsRenderer, health, routes};
 
-/// A request's head must be here by then: a slow client holds a socket, nothing else.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// An idle connection is closed after this.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// For a client to read the end of an answer.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections at once, over all workers; further ones wait in the system's queue.
-const MAX_CONNECTIONS: usize = 8_192;
 /// Waiting in the system's queue.
 const BACKLOG: i32 = 2_048;
 /// Threads for store calls, for each worker. More wait for the store's own connections anyway.
@@ -34,7 +36,7 @@ pub struct ReservedAddress {
 impl ReservedAddress {
     /// Takes an address; port 0 for any.
     pub fn new(address: SocketAddr) -> std::io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
         // as actix does: a restart need not wait for the connections of the process before
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
@@ -62,6 +64,8 @@ pub struct ServerOptions {
     pub workers: usize,
     /// How long requests in flight may take to end after a stop.
     pub shutdown_timeout: Duration,
+    /// What clients may take.
+    pub connections: ConnectionLimits,
 }
 
 /// A server that listens. It serves while [`BoundServer::server`] is polled; `server.handle().stop(true)` ends
@@ -73,29 +77,63 @@ pub struct BoundServer {
     pub address: SocketAddr,
 }
 
-/// The type of an actix server carries its services' types, which have no names: hence no function.
+/// The type of an actix service carries those of its handlers, which have no names: hence no function.
 macro_rules! bind {
     ($app:expr, $options:expr) => {{
         let options: ServerOptions = $options;
-        let address = options.address.address();
-        let workers = options.workers.max(1);
-        let server = HttpServer::new($app)
-            .workers(workers)
-            .max_connections(MAX_CONNECTIONS.div_ceil(workers))
-            .worker_max_blocking_threads(BLOCKING_THREADS)
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(HEAD_TIMEOUT)
-            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .shutdown_timeout(options.shutdown_timeout.as_secs())
-            .disable_signals()
-            .listen(options.address.listen()?)?;
-        Ok(BoundServer { server: server.run(), address })
+        let (app, limits, address) = ($app, options.connections, options.address.address());
+        let builder = server_builder(&options);
+        let listener = options.address.listen()?;
+        let (stopping, crowd) = (builder.graceful_shutdown_signal(), Crowd::new(limits));
+        let builder = builder.listen("http", listener, move || {
+            let (stopping, crowd) = (stopping.clone(), crowd.clone());
+            let stopping = move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            };
+            let http = HttpService::build()
+                .graceful_shutdown_signal(stopping)
+                .keep_alive(limits.keep_alive)
+                .client_request_timeout(limits.head)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                .local_addr(address)
+                .on_connect_ext(|stream: &PatientStream, data| {
+                    data.insert(stream.watch());
+                })
+                .finish(map_config(app(), |()| AppConfig::default()));
+            let accept = move |socket: TcpStream| {
+                let peer = socket.peer_addr().ok();
+                // an answer is written in few pieces; the last one must not wait for an acknowledgement. A socket that
+                // refuses is closed already, and that shows when it is read
+                let _ = socket.set_nodelay(true);
+                let stream = PatientStream::new(socket, crowd.clone());
+                ready(Ok::<_, DispatchError>((stream, Protocol::Http1, peer)))
+            };
+            fn_service(accept).and_then(http)
+        })?;
+        Ok(BoundServer { server: builder.run(), address })
     }};
+}
+
+fn server_builder(options: &ServerOptions) -> ServerBuilder {
+    let workers = options.workers.max(1);
+    Server::build()
+        .workers(workers)
+        .max_concurrent_connections(options.connections.max_connections.div_ceil(workers))
+        .worker_max_blocking_threads(BLOCKING_THREADS)
+        .shutdown_timeout(options.shutdown_timeout.as_secs())
+        .disable_signals()
 }
 
 /// Binds the API.
 pub fn bind_api(api: web::Data<Api>, options: ServerOptions) -> std::io::Result<BoundServer> {
-    let app = move || App::new().app_data(api.clone()).wrap(from_fn(count_requests)).configure(routes::configure);
+    let app = move || {
+        App::new()
+            .app_data(api.clone())
+            .wrap(from_fn(count_requests))
+            .wrap(from_fn(watch_requests))
+            .configure(routes::configure)
+    };
     bind!(app, options)
 }
 
@@ -104,7 +142,10 @@ pub fn bind_metrics(renderer: MetricsRenderer, options: ServerOptions) -> std::i
     let app = move || {
         let renderer = renderer.clone();
         let metrics = web::get().to(move || health::render(renderer.clone()));
-        App::new().route("/metrics", metrics).default_service(web::to(routes::unknown_route))
+        App::new()
+            .wrap(from_fn(watch_requests))
+            .route("/metrics", metrics)
+            .default_service(web::to(routes::unknown_route))
     };
     bind!(app, options)
 }

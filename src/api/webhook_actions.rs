@@ -12,7 +12,7 @@ use super::input::{self, Errors, Fields};
 use super::problem::{ErrorCode, Problem};
 use super::webhooks::WHAT;
 use super::{Api, Queued, path_id};
-use crate::actors::handle::{EngineHandle, Publication, TestResult};
+use crate::actors::handle::{EngineHandle, Publication, TestError, TestResult};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -91,7 +91,13 @@ pub async fn test(
         tracing::error!(webhook = %id, %error, "a test ended without a result");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })?;
-    Ok(HttpResponse::Ok().json(TestView::from(result?)))
+    let result = result.map_err(|error| match error {
+        TestError::NotMade(_) => {
+            Problem::new(ErrorCode::Overloaded, "nothing was sent: the engine lacks open files, memory or ports")
+        }
+        TestError::Store(error) => Problem::from(error),
+    })?;
+    Ok(HttpResponse::Ok().json(TestView::from(result)))
 }
 
 /// `POST /v1/webhooks/{id}/recover {since, until?, status?}`: answered when the last of them is queued again.

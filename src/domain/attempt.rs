@@ -63,6 +63,32 @@ impl AttemptError {
     }
 }
 
+/// Why an attempt was not made: this machine lacked something that it needs. It says nothing about the receiver, so
+/// it is no outcome: the delivery is due as before, and has one attempt fewer than it would seem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LocalFault {
+    /// No file descriptor, of the process or of the machine.
+    OpenFiles,
+    /// No memory for a socket.
+    Memory,
+    /// No local port towards this receiver.
+    Ports,
+}
+
+impl LocalFault {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::OpenFiles, Self::Memory, Self::Ports];
+
+    /// The name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenFiles => "open_files",
+            Self::Memory => "memory",
+            Self::Ports => "ports",
+        }
+    }
+}
+
 /// The kept part of an answer; its parts are excerpts (see the transport's limits).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {

@@ -91,6 +91,13 @@ impl Breaker {
         self.state = State::HalfOpen;
     }
 
+    /// The probe did not go out: it is due still.
+    pub fn probe_not_made(&mut self, now: UnixMillis) {
+        if self.state == State::HalfOpen {
+            self.state = State::Open { probe_at: now };
+        }
+    }
+
     /// The receiver answered on purpose. Returns whether that changed what must be remembered.
     ///
     /// While the breaker is not closed only the probe counts: an answer to an older attempt is late news.

@@ -65,6 +65,8 @@ pub struct RateLimiter {
     latest: Cell<u64>,
     /// How far the bucket's clock is ahead of the caller's, after that one was set back.
     ahead: Cell<u64>,
+    /// A permit that was taken and not used.
+    unused: Cell<bool>,
 }
 
 impl RateLimiter {
@@ -79,11 +81,24 @@ impl RateLimiter {
         // with_period is None for a period of zero only, and the shortest is 100 µs
         let quota = Quota::with_period(Duration::from_nanos(period)).unwrap_or(Quota::per_second(NonZeroU32::MIN));
         let bucket = Bucket::direct_with_clock(quota.allow_burst(burst), SetClock::default());
-        Self { bucket, latest: Cell::new(0), ahead: Cell::new(0) }
+        Self { bucket, latest: Cell::new(0), ahead: Cell::new(0), unused: Cell::new(false) }
     }
 
     /// Takes a permit, or tells the earliest instant at which there is one.
     pub fn try_acquire(&self, now: UnixMillis) -> Result<(), UnixMillis> {
+        if self.unused.take() {
+            return Ok(());
+        }
+        self.try_acquire_new(now)
+    }
+
+    /// The last permit was not used. One is kept for whoever asks next, whatever was given back: more could come
+    /// on top of a burst. With one permit in a hundred seconds an attempt that was not made would wait that long.
+    pub fn give_back(&self) {
+        self.unused.set(true);
+    }
+
+    fn try_acquire_new(&self, now: UnixMillis) -> Result<(), UnixMillis> {
         let at = self.bucket_time(now);
         let clock = self.bucket.clock();
         // `now` stands for the whole millisecond up to it. A permit that fell due within it is taken at its own
@@ -135,6 +150,15 @@ mod tests {
 
     fn grants(limiter: &RateLimiter, times: impl Iterator<Item = i64>) -> Vec<i64> {
         times.filter(|&time| limiter.try_acquire(UnixMillis(time)).is_ok()).collect()
+    }
+
+    #[test]
+    fn of_the_permits_that_were_given_back_one_is_granted_again() {
+        let limiter = limiter(0.01, Some(2));
+        assert_eq!(grants(&limiter, [START.0; 3].into_iter()).len(), 2);
+        limiter.give_back();
+        limiter.give_back();
+        assert_eq!(grants(&limiter, [START.0; 3].into_iter()).len(), 1);
     }
 
     #[test]

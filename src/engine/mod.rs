@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::actors::Actors;
 use crate::actors::context::{ActorContext, ActorSettings};
-use crate::api::server::{BoundServer, ReservedAddress, ServerOptions, bind_api, bind_metrics};
+use crate::api::server::{BoundServer, ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
 use crate::config::Settings;
 use crate::domain::breaker::BreakerConfig;
@@ -214,7 +214,11 @@ fn listen(
     bind: impl FnOnce(ServerOptions) -> std::io::Result<BoundServer>,
 ) -> Result<BoundServer, EngineError> {
     let address = reserved.address();
-    let options = ServerOptions { address: reserved, workers, shutdown_timeout: API_SHUTDOWN };
+    let limits = ConnectionLimits::default();
+    // the other half is for the database, and for receivers
+    let max_connections = limits.max_connections.min((open_files() / 2).max(1));
+    let connections = ConnectionLimits { max_connections, ..limits };
+    let options = ServerOptions { address: reserved, workers, shutdown_timeout: API_SHUTDOWN, connections };
     bind(options).map_err(|error| EngineError::Listen { address, error })
 }
 

@@ -1,6 +1,7 @@
 //! What only SQLite does: one file, one process, its pragmas, and single inserts with cached statements.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -68,15 +69,51 @@ pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let path = check_path(path)?;
     let lock = lock(&path)?;
     create_private(&path)?;
-    let opener: Arc<dyn Opener> = Arc::new(SqliteOpener { path });
+    let opener: Arc<dyn Opener> = Arc::new(SqliteOpener { path: path.clone() });
+    let connection = open_checked(opener.as_ref()).map_err(|error| explain(error, &path))?;
+    let readers = Readers::new(Arc::clone(&opener), &READERS);
+    Ok(DieselStore::new(Writer::new(opener, connection), readers, cipher, Some(lock)))
+}
+
+fn open_checked(opener: &dyn Opener) -> StoreResult<AnyConnection> {
     let mut connection = opener.open_writer()?;
     if let AnyConnection::Sqlite(sqlite) = &mut connection {
         check_version(sqlite)?;
         check_durability(sqlite)?;
         migrate(sqlite, MIGRATIONS)?;
     }
-    let readers = Readers::new(Arc::clone(&opener), &READERS);
-    Ok(DieselStore::new(Writer::new(opener, connection), readers, cipher, Some(lock)))
+    Ok(connection)
+}
+
+/// SQLite says `disk I/O error` for most of what can be wrong with a file or its folder; the system says what it is.
+fn explain(error: StoreError, path: &Path) -> StoreError {
+    let StoreError::Unavailable(said) = &error else { return error };
+    let folder = path.parent().unwrap_or(path);
+    let cause = match (OpenOptions::new().read(true).write(true).open(path), try_to_write(folder)) {
+        (Err(denied), _) => format!("{} can't be opened for writing: {denied}", path.display()),
+        (Ok(_), Err(full)) if full.kind() == ErrorKind::StorageFull => {
+            format!(
+                "the disk is full: make room on the file system of {} for {}",
+                folder.display(),
+                path.display()
+            )
+        }
+        (Ok(_), Err(denied)) => {
+            format!("{}: SQLite needs to make files beside it, and can't: {denied}", path.display())
+        }
+        (Ok(_), Ok(())) => return error,
+    };
+    StoreError::Unavailable(format!("{cause} ({said})"))
+}
+
+/// As much as SQLite needs beside the database at once.
+fn try_to_write(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join(format!(".ringback-{}.probe", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let written = file.write_all(&[0; 64 * 1024]);
+    drop(file);
+    std::fs::remove_file(&path)?;
+    written
 }
 
 /// The writing connection of a database that a test looks into.

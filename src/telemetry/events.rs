@@ -10,7 +10,8 @@ use tracing::{debug, error, info, warn};
 
 use super::gauges::Level;
 use super::metrics::{METRICS, count_http_request};
-use crate::domain::attempt::AttemptResult;
+use super::rarely::Rarely;
+use crate::domain::attempt::{AttemptResult, LocalFault};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -100,6 +101,29 @@ impl AttemptFinished {
             number = self.number, outcome = self.outcome, duration_ms = self.duration.as_millis() as u64,
             response_code = self.response_code, error = self.error, "attempt finished"
         );
+    }
+}
+
+/// An attempt was not made: this machine lacked something.
+pub struct AttemptNotMade {
+    /// What.
+    pub fault: LocalFault,
+    /// When.
+    pub now: UnixMillis,
+}
+
+impl AttemptNotMade {
+    /// Counts it, and warns of it now and then.
+    pub fn emit(&self) {
+        static GATE: Rarely = Rarely::new();
+        METRICS.local_faults(self.fault.as_str()).increment(1);
+        if let Some(left_out) = GATE.opens(self.now) {
+            let lacking = self.fault.as_str();
+            warn!(
+                target: DELIVERY, lacking, left_out,
+                "attempts can't be made on this machine; deliveries wait and none is counted as failed"
+            );
+        }
     }
 }
 
@@ -276,10 +300,39 @@ impl SupervisorLost {
     }
 }
 
+/// What the engine wants of the database by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreOperation {
+    /// Events, outcomes and conditions.
+    Commit,
+    /// For its supervisor.
+    ReadWebhook,
+    /// The next page.
+    ReadDeliveries,
+    /// At the start, and after commits failed.
+    ReadAgenda,
+    /// Retention.
+    RemoveOld,
+}
+
+impl StoreOperation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::ReadWebhook => "read a webhook",
+            Self::ReadDeliveries => "read deliveries",
+            Self::ReadAgenda => "read the agenda",
+            Self::RemoveOld => "remove what is old",
+        }
+    }
+}
+
 /// The database can't be reached or can't write.
 pub struct StoreUnavailable<'a> {
-    /// What was tried, for example `commit`.
-    pub operation: &'static str,
+    /// What was tried.
+    pub operation: StoreOperation,
+    /// When.
+    pub now: UnixMillis,
     /// What the database said.
     pub error: &'a dyn std::fmt::Display,
     /// When it is tried again.
@@ -287,12 +340,15 @@ pub struct StoreUnavailable<'a> {
 }
 
 impl StoreUnavailable<'_> {
-    /// Writes an error.
+    /// Writes an error now and then: it is tried again several times a second, perhaps for hours, and the disk that is
+    /// full may be the log's as well.
     pub fn emit(&self) {
+        static GATES: [Rarely; 5] = [const { Rarely::new() }; 5];
+        let Some(left_out) = GATES[self.operation as usize].opens(self.now) else { return };
         error!(
             target: STORE,
-            operation = self.operation, error = %self.error, retry_in_ms = self.retry_in.as_millis() as u64,
-            "database not available"
+            operation = self.operation.as_str(), error = %self.error,
+            retry_in_ms = self.retry_in.as_millis() as u64, left_out, "database not available"
         );
     }
 }

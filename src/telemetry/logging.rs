@@ -48,13 +48,20 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
     {
         filter.push_str(",actix_server=warn");
     }
+    // actix writes an error for every malformed request: anybody could fill the log (and the disk) with them
+    if !filter.contains("actix_http") {
+        filter.push_str(",actix_http=off");
+    }
     EnvFilter::try_new(&filter).map_err(|_| LoggingError::Filter { directive: filter })
 }
 
 /// Starts logging for the whole process.
 pub fn install_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
     let filter = parse_filter(filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // a line that can't be written is lost: reporting that to standard error, which is what can't be written to, would
+    // panic in whatever part of the engine had something to say (the log's disk is full)
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let installed = match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -71,6 +78,14 @@ mod tests {
         for filter in ["info", "WARN", "off", "info,ringback=debug", "warn, ringback::delivery=trace"] {
             assert!(parse_filter(filter).is_ok(), "{filter}");
         }
+    }
+
+    #[test]
+    fn what_actix_says_about_malformed_requests_is_heard_only_by_who_asks_for_it() {
+        for filter in ["info", "trace", "warn,ringback=debug"] {
+            assert!(parse_filter(filter).unwrap().to_string().contains("actix_http=off"), "{filter}");
+        }
+        assert!(!parse_filter("info,actix_http=debug").unwrap().to_string().contains("actix_http=off"));
     }
 
     #[test]

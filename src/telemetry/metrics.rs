@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::domain::attempt::AttemptError;
+use crate::domain::attempt::{AttemptError, LocalFault};
 use crate::domain::event_types;
 
 /// What counts as the value of a label that is not one of the known ones.
@@ -24,6 +24,7 @@ const PENDING: &str = "ringback_deliveries_pending";
 const IN_FLIGHT: &str = "ringback_attempts_in_flight";
 const ACTIVE: &str = "ringback_endpoints_active";
 const BREAKERS: &str = "ringback_breakers_open";
+const LOCAL_FAULTS: &str = "ringback_local_faults_total";
 const BATCH_ROWS: &str = "ringback_persistence_batch_rows";
 const COMMIT: &str = "ringback_persistence_commit_seconds";
 const HTTP_REQUESTS: &str = "ringback_http_requests_total";
@@ -54,6 +55,7 @@ pub(super) struct Metrics {
     pub attempts_in_flight: Gauge,
     pub endpoints_active: Gauge,
     pub breakers_open: Gauge,
+    local_faults: Labelled,
     pub batch_rows: Histogram,
     pub commit: Histogram,
 }
@@ -115,6 +117,11 @@ impl Metrics {
             attempts_in_flight: metrics::gauge!(IN_FLIGHT),
             endpoints_active: metrics::gauge!(ACTIVE),
             breakers_open: metrics::gauge!(BREAKERS),
+            local_faults: Labelled::register(
+                LOCAL_FAULTS,
+                "kind",
+                LocalFault::ALL.iter().map(|fault| fault.as_str()),
+            ),
             batch_rows: metrics::histogram!(BATCH_ROWS),
             commit: metrics::histogram!(COMMIT),
         }
@@ -126,6 +133,10 @@ impl Metrics {
 
     pub(super) fn attempts(&self, outcome: &str) -> &Counter {
         self.attempts.get(outcome)
+    }
+
+    pub(super) fn local_faults(&self, kind: &str) -> &Counter {
+        self.local_faults.get(kind)
     }
 }
 
@@ -171,6 +182,7 @@ fn describe() {
     describe_gauge!(IN_FLIGHT, "HTTP requests to receivers under way");
     describe_gauge!(ACTIVE, "Endpoint supervisors alive");
     describe_gauge!(BREAKERS, "Endpoints whose circuit breaker is open");
+    describe_counter!(LOCAL_FAULTS, "Attempts that were not made for want of files, memory or ports, by kind");
     describe_histogram!(BATCH_ROWS, "Events, deliveries and outcomes written by one commit");
     describe_histogram!(COMMIT, Unit::Seconds, "Duration of a commit");
     describe_counter!(HTTP_REQUESTS, "Requests answered by the API, by route pattern, method and status");
@@ -219,6 +231,7 @@ mod tests {
             "ringback_attempts_in_flight ",
             "ringback_endpoints_active ",
             "ringback_breakers_open ",
+            "ringback_local_faults_total{kind=\"open_files\"} ",
             "ringback_persistence_batch_rows_bucket{le=\"2000\"}",
             "ringback_persistence_commit_seconds_count ",
             "ringback_http_requests_total{route=\"/v1/events\",method=\"POST\",status=\"202\"}",

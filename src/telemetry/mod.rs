@@ -9,6 +9,7 @@ pub mod events;
 pub mod gauges;
 pub mod logging;
 pub mod metrics;
+mod rarely;
 
 pub use events::*;
 pub use logging::{LoggingError, install_logging};

@@ -21,13 +21,13 @@ use thiserror::Error;
 use tokio::runtime;
 use tokio::time::{Instant, timeout};
 
-use super::failure::{Failure, classify};
+use super::failure::{Failure, Unanswered, classify};
 use super::guarded::GuardedConnector;
 use super::prepared::{Target, header};
 use super::resolver::{Resolver, ResolverSettings};
 pub use super::tls::TlsSetupError;
 use super::{AttemptRequest, Transport, excerpt, tls};
-use crate::domain::attempt::{AttemptError, AttemptResult, Response};
+use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use crate::domain::target::TargetPolicy;
 
 /// An idle connection is used again for this long. Receivers close theirs after 2 to 75 s; one that does so just
@@ -38,6 +38,8 @@ const LIFETIME: Duration = Duration::from_secs(75);
 /// How often a thread lets go of idle connections: awc itself drops one only when its host is asked again. Every
 /// idle connection is closed within two of these.
 const SWEEP: Duration = Duration::from_secs(30);
+/// See [`make_room`].
+const MAKE_ROOM_EVERY: Duration = Duration::from_secs(1);
 /// Set on what awc would time out itself; the attempt's own timeout is always shorter.
 const NEVER: Duration = Duration::from_secs(3600);
 /// Parsed URLs that a thread remembers.
@@ -85,6 +87,7 @@ struct ThreadClients {
     pair: RefCell<Rc<ClientPair>>,
     targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
     used: Cell<bool>,
+    room_made_at: Cell<Option<Instant>>,
 }
 
 struct ClientPair {
@@ -111,30 +114,47 @@ impl AwcTransport {
 }
 
 impl Transport for AwcTransport {
-    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, AttemptResult> {
+    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let started = Instant::now();
             let limit = request.timeout;
-            let outcome = timeout(limit, exchange(&shared, &request)).await.unwrap_or(Err(AttemptError::Timeout));
+            let timed_out = Err(Unanswered::Failed(AttemptError::Timeout));
+            let outcome = timeout(limit, exchange(&shared, &request)).await.unwrap_or(timed_out);
             let duration = started.elapsed();
             let answer = match outcome {
                 Ok(response) => Ok(keep(response, limit.saturating_sub(duration)).await),
-                Err(error) => Err(error),
+                Err(Unanswered::Failed(error)) => Err(error),
+                Err(Unanswered::NotMade(fault)) => {
+                    make_room(&shared);
+                    return Err(fault);
+                }
             };
-            AttemptResult { answer, duration }
+            Ok(AttemptResult { answer, duration })
         })
     }
 }
 
+/// Lets go of this thread's idle connections: another attempt can have what they hold. Not again within a second:
+/// under lasting pressure connections would never be used twice, and more of them be needed.
+fn make_room(shared: &Shared) {
+    let Some(clients) = CLIENTS.with_borrow(|all| all.get(&shared.id).cloned()) else { return };
+    let now = Instant::now();
+    if clients.room_made_at.get().is_none_or(|at| now.duration_since(at) >= MAKE_ROOM_EVERY) {
+        clients.room_made_at.set(Some(now));
+        let fresh = Rc::new(clients.pair());
+        clients.pair.replace(fresh);
+    }
+}
+
 /// Sends the request and gives the answer's head.
-async fn exchange(shared: &Shared, request: &AttemptRequest) -> Result<ClientResponse, AttemptError> {
+async fn exchange(shared: &Shared, request: &AttemptRequest) -> Result<ClientResponse, Unanswered> {
     let clients = ThreadClients::of_this_thread(shared)?;
     let target = clients.target(&request.url)?;
     let pair = Rc::clone(&clients.pair.borrow());
     match send(pair.for_target(&target), &target, request).await {
         Ok(response) => Ok(response),
-        Err(Failure::Final(error)) => Err(error),
+        Err(Failure::Final(unanswered)) => Err(unanswered),
         // The receiver closed the idle connection just as it was used again. Sent once more, at once: no byte of
         // an answer came, a receiver expects the same event twice, and a delay of a minute would be for nothing.
         // A client with an empty pool makes sure that the connection is new, and so that this happens only once.
@@ -142,8 +162,8 @@ async fn exchange(shared: &Shared, request: &AttemptRequest) -> Result<ClientRes
             let fresh = clients.pair();
             match send(fresh.for_target(&target), &target, request).await {
                 Ok(response) => Ok(response),
-                Err(Failure::Final(error)) => Err(error),
-                Err(Failure::Stale) => Err(AttemptError::ConnectionReset),
+                Err(Failure::Final(unanswered)) => Err(unanswered),
+                Err(Failure::Stale) => Err(AttemptError::ConnectionReset.into()),
             }
         }
     }
@@ -155,7 +175,7 @@ async fn send(client: &Client, target: &Target, request: &AttemptRequest) -> Res
     let map = post.headers_mut();
     map.insert(HOST, target.host.clone());
     for (name, value) in &request.headers {
-        let (name, value) = header(name, value).map_err(Failure::Final)?;
+        let (name, value) = header(name, value).map_err(|error| Failure::Final(error.into()))?;
         map.append(name, value);
     }
     post.send_body(request.body.clone()).await.map_err(|error| classify(&error))
@@ -187,6 +207,7 @@ impl ThreadClients {
             pair,
             targets: RefCell::default(),
             used: Cell::new(true),
+            room_made_at: Cell::new(None),
         });
         CLIENTS.with_borrow_mut(|all| all.insert(shared.id, Rc::clone(&clients)));
         actix_rt::spawn(sweep(shared.id, Rc::clone(&clients)));

@@ -7,28 +7,41 @@ use awc::error::{ConnectError, SendRequestError};
 use thiserror::Error;
 
 use super::stream::StreamError;
-use crate::domain::attempt::AttemptError;
+use crate::domain::attempt::{AttemptError, LocalFault};
 
-/// Why the guarded connector did not connect; travels through awc inside [`ConnectError::Resolver`], the only
+/// Why there is no answer. The guarded connector's travels through awc inside [`ConnectError::Resolver`], the only
 /// one of its errors that carries another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("{}", .0.as_str())]
-pub(super) struct Unconnected(pub(super) AttemptError);
+pub(super) enum Unanswered {
+    /// The attempt failed.
+    #[error("{}", .0.as_str())]
+    Failed(AttemptError),
+    /// It was not made.
+    #[error("{}", .0.as_str())]
+    NotMade(LocalFault),
+}
+
+impl From<AttemptError> for Unanswered {
+    fn from(error: AttemptError) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// Why an exchange brought no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     /// An idle connection had died; nothing of an answer came.
     Stale,
-    /// The attempt failed.
-    Final(AttemptError),
+    /// Trying again at once is for nothing.
+    Final(Unanswered),
 }
 
 /// Reads awc's error.
 pub(super) fn classify(error: &SendRequestError) -> Failure {
-    Failure::Final(match error {
+    let failed = match error {
         SendRequestError::Connect(ConnectError::Resolver(source)) => {
-            source.downcast_ref::<Unconnected>().map_or(AttemptError::DnsFailure, |unconnected| unconnected.0)
+            let unanswered = source.downcast_ref::<Unanswered>().copied();
+            return Failure::Final(unanswered.unwrap_or(AttemptError::DnsFailure.into()));
         }
         SendRequestError::Connect(ConnectError::Timeout) | SendRequestError::Timeout => AttemptError::Timeout,
         SendRequestError::Connect(ConnectError::Io(source)) => connect_error(source),
@@ -42,7 +55,8 @@ pub(super) fn classify(error: &SendRequestError) -> Failure {
             AttemptError::InvalidRequest
         }
         _ => AttemptError::ConnectionFailed,
-    })
+    };
+    Failure::Final(failed.into())
 }
 
 /// Of the system's `connect`.
@@ -59,11 +73,12 @@ fn stream_error(error: &io::Error) -> Failure {
     let inner = error.get_ref();
     let known = inner.and_then(|inner| inner.downcast_ref::<StreamError>());
     let is_tls = inner.is_some_and(|inner| inner.is::<rustls::Error>());
-    Failure::Final(match known {
+    let failed = match known {
         Some(StreamError::Stale) => return Failure::Stale,
         Some(StreamError::Closed) => AttemptError::ConnectionReset,
         Some(StreamError::Malformed) => AttemptError::InvalidResponse,
         None if is_tls => AttemptError::TlsFailure,
         None => AttemptError::ConnectionReset,
-    })
+    };
+    Failure::Final(failed.into())
 }

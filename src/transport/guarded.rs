@@ -16,7 +16,8 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls::ClientConfig;
 
-use super::failure::{Unconnected, connect_error};
+use super::failure::{Unanswered, connect_error};
+use super::local::local_fault;
 use super::resolver::Resolver;
 use super::stream::{GuardedStream, Io};
 use crate::domain::attempt::AttemptError;
@@ -50,9 +51,9 @@ impl GuardedConnector {
         Self { policy, resolver, tls }
     }
 
-    async fn connect(self, uri: &Uri) -> Result<GuardedStream, AttemptError> {
+    async fn connect(self, uri: &Uri) -> Result<GuardedStream, Unanswered> {
         let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
-            return Err(AttemptError::InvalidRequest);
+            return Err(AttemptError::InvalidRequest.into());
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let addresses = self.addresses(host, port).await?;
@@ -67,22 +68,22 @@ impl GuardedConnector {
     }
 
     /// The addresses to try; all of them are allowed, or none is given.
-    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, AttemptError> {
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unanswered> {
         let on_port = |address: IpAddr| SocketAddr::new(address, port);
         if let Ok(literal) = host.parse::<IpAddr>() {
-            return self.all_allowed(vec![on_port(literal)]);
+            return Ok(self.all_allowed(vec![on_port(literal)])?);
         }
         if TargetPolicy::is_localhost(host) {
             // never asked of DNS (RFC 6761, section 6.3), so an operator who excepts one loopback means that one
             let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)].map(on_port);
             let allowed = loopback.into_iter().filter(|&address| self.policy.allows_socket(address)).collect();
-            return self.all_allowed(allowed);
+            return Ok(self.all_allowed(allowed)?);
         }
-        let found = self.resolver.lookup(host).await.map_err(|_| AttemptError::DnsFailure)?;
+        let found = self.resolver.lookup(host).await?;
         if found.is_empty() {
-            return Err(AttemptError::DnsFailure);
+            return Err(AttemptError::DnsFailure.into());
         }
-        self.all_allowed(found.into_iter().map(on_port).collect())
+        Ok(self.all_allowed(found.into_iter().map(on_port).collect())?)
     }
 
     fn all_allowed(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, AttemptError> {
@@ -104,24 +105,27 @@ impl GuardedConnector {
     }
 }
 
-/// The first connection that succeeds; the next address is tried when one fails or is slow.
-async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, AttemptError> {
+/// The first connection that succeeds; the next address is tried when one fails or is slow. An address that this
+/// machine could not try might have been the one that works: then the attempt was not made.
+async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, Unanswered> {
     let mut rest = addresses.into_iter().take(MAX_ADDRESSES);
     let mut running = FuturesUnordered::new();
-    let mut first_error = None;
+    let (mut first_error, mut first_fault) = (None, None);
     loop {
         if let Some(address) = rest.next() {
-            running.push(TcpStream::connect(address));
+            running.push(async move { TcpStream::connect(address).await.map_err(|error| (error, address)) });
         } else if running.is_empty() {
-            return Err(first_error.unwrap_or(AttemptError::ConnectionFailed));
+            let failed = Unanswered::Failed(first_error.unwrap_or(AttemptError::ConnectionFailed));
+            return Err(first_fault.map_or(failed, Unanswered::NotMade));
         }
         let is_last = rest.len() == 0;
         tokio::select! {
             result = running.next(), if !running.is_empty() => match result {
                 Some(Ok(tcp)) => return Ok(tcp),
-                Some(Err(error)) => {
-                    first_error.get_or_insert(connect_error(&error));
-                }
+                Some(Err((error, address))) => match local_fault(&error, address) {
+                    Some(fault) => first_fault = first_fault.or(Some(fault)),
+                    None => first_error = first_error.or(Some(connect_error(&error))),
+                },
                 None => {}
             },
             () = tokio::time::sleep(NEXT_ADDRESS_AFTER), if !is_last => {}
@@ -142,7 +146,7 @@ impl Service<ConnectInfo<Uri>> for GuardedConnector {
             let uri = info.request().clone();
             match connector.connect(&uri).await {
                 Ok(stream) => Ok(Connection::new(uri, stream)),
-                Err(error) => Err(ConnectError::Resolver(Box::new(Unconnected(error)))),
+                Err(unanswered) => Err(ConnectError::Resolver(Box::new(unanswered))),
             }
         })
     }

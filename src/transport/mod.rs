@@ -1,7 +1,7 @@
 //! The one way out: every outbound request goes through a [`Transport`].
 //!
 //! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed
-//! addresses only, `resolver` looks names up, `tls` shakes hands, `stream` and `head` stand between awc and the
+//! addresses only, `resolver` looks names up, `local` knows what this machine lacked, `tls` shakes hands, `stream` and `head` stand between awc and the
 //! socket and hold the receiver to HTTP/1.1.
 
 pub mod chunks;
@@ -10,6 +10,7 @@ mod excerpt;
 mod failure;
 mod guarded;
 pub mod head;
+mod local;
 mod prepared;
 mod resolver;
 mod stream;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
-use crate::domain::attempt::AttemptResult;
+use crate::domain::attempt::{AttemptResult, LocalFault};
 
 pub use client::{AwcTransport, TransportConfig, TransportSetupError};
 pub use excerpt::{BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES};
@@ -42,6 +43,7 @@ pub struct AttemptRequest {
 
 /// Sends attempts. The handle is shared by all threads; the future stays on the thread that asked.
 pub trait Transport: Send + Sync + 'static {
-    /// Makes one attempt. It always ends, within the request's timeout plus the time to let go of it.
-    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, AttemptResult>;
+    /// Makes one attempt, or says why this machine could not. It always ends, within the request's timeout plus
+    /// the time to let go of it.
+    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>>;
 }

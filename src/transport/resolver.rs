@@ -1,14 +1,22 @@
 //! Looking names up: fully qualified, A and AAAA, no search list.
 
+use std::future::Future;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::config::{
     ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::{TokioResolver, system_conf};
+use hickory_resolver::net::runtime::{RuntimeProvider, TokioRuntimeProvider};
+use hickory_resolver::{Resolver as HickoryResolver, system_conf};
+
+use super::failure::Unanswered;
+use super::local::local_fault;
+use crate::domain::attempt::{AttemptError, LocalFault};
 
 /// Per question to a server. Asked again once, so a dead DNS ends as a DNS failure within the default timeout of
 /// an attempt (10 s); a shorter attempt cuts it off.
@@ -27,7 +35,64 @@ pub(super) struct ResolverSettings {
 
 /// Looks names up. Belongs to one thread, because its background tasks live in that thread's runtime.
 #[derive(Clone)]
-pub(super) struct Resolver(TokioResolver);
+pub(super) struct Resolver {
+    hickory: HickoryResolver<WatchedSockets>,
+    faults: Faults,
+}
+
+/// Faults of this machine that kept questions from being asked: how many so far, and the last one.
+#[derive(Clone, Default)]
+struct Faults(Arc<Mutex<(u64, Option<LocalFault>)>>);
+
+impl Faults {
+    fn seen(&self) -> (u64, Option<LocalFault>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch<T>(&self, server: SocketAddr, opened: io::Result<T>) -> io::Result<T> {
+        if let Some(fault) = opened.as_ref().err().and_then(|error| local_fault(error, server)) {
+            let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *seen = (seen.0 + 1, Some(fault));
+        }
+        opened
+    }
+}
+
+/// Opens the sockets for questions, and remembers what this machine lacked: of the reasons why no server answered
+/// hickory gives only the last.
+#[derive(Clone, Default)]
+struct WatchedSockets {
+    tokio: TokioRuntimeProvider,
+    faults: Faults,
+}
+
+type Opening<T> = Pin<Box<dyn Send + Future<Output = io::Result<T>>>>;
+
+impl RuntimeProvider for WatchedSockets {
+    type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
+    type Timer = <TokioRuntimeProvider as RuntimeProvider>::Timer;
+    type Udp = <TokioRuntimeProvider as RuntimeProvider>::Udp;
+    type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
+
+    fn create_handle(&self) -> Self::Handle {
+        self.tokio.create_handle()
+    }
+
+    fn connect_tcp(
+        &self,
+        server: SocketAddr,
+        bind: Option<SocketAddr>,
+        timeout: Option<Duration>,
+    ) -> Opening<Self::Tcp> {
+        let (opening, faults) = (self.tokio.connect_tcp(server, bind, timeout), self.faults.clone());
+        Box::pin(async move { faults.watch(server, opening.await) })
+    }
+
+    fn bind_udp(&self, local: SocketAddr, server: SocketAddr) -> Opening<Self::Udp> {
+        let (opening, faults) = (self.tokio.bind_udp(local, server), self.faults.clone());
+        Box::pin(async move { faults.watch(server, opening.await) })
+    }
+}
 
 impl ResolverSettings {
     /// With `servers`, only these are asked; without, those of the system, after its hosts file (so that a
@@ -51,19 +116,30 @@ impl ResolverSettings {
 
     /// Must be called in the runtime that will do the lookups.
     pub(super) fn build(&self) -> Result<Resolver, NetError> {
-        TokioResolver::builder_with_config(self.config.clone(), TokioRuntimeProvider::default())
+        let sockets = WatchedSockets::default();
+        let faults = sockets.faults.clone();
+        HickoryResolver::builder_with_config(self.config.clone(), sockets)
             .with_options(self.options.clone())
             .build()
-            .map(Resolver)
+            .map(|hickory| Resolver { hickory, faults })
     }
 }
 
 impl Resolver {
     /// All addresses of a name, IPv4 first. `name` has no dot at its end.
-    pub(super) async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
+    pub(super) async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Unanswered> {
+        let (faults_before, _) = self.faults.seen();
         // the dot makes it fully qualified: no search list is tried
-        let answer = self.0.lookup_ip(format!("{name}.")).await?;
-        Ok(answer.iter().collect())
+        match self.hickory.lookup_ip(format!("{name}.")).await {
+            Ok(answer) => Ok(answer.iter().collect()),
+            // a server said so
+            Err(error) if error.is_no_records_found() => Err(AttemptError::DnsFailure.into()),
+            Err(_) => Err(match self.faults.seen() {
+                // of this lookup, or of one beside it: then this one is only asked again soon
+                (faults, Some(fault)) if faults > faults_before => Unanswered::NotMade(fault),
+                _ => AttemptError::DnsFailure.into(),
+            }),
+        }
     }
 }
 

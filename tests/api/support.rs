@@ -17,7 +17,7 @@ use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::api::middleware::count_requests;
 use ringback::api::{Api, ApiOptions, routes};
-use ringback::domain::attempt::{AttemptError, AttemptResult, Response};
+use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::entropy::Entropy;
 use ringback::domain::machine::MachineLimits;
@@ -65,13 +65,13 @@ pub struct Receivers {
 }
 
 impl Transport for Receivers {
-    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, AttemptResult> {
+    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
         self.received.lock().unwrap().push(request.body);
         let answer = match self.status.load(Ordering::SeqCst) {
             0 => Err(AttemptError::Timeout),
             status => Ok(Response { status, headers: Vec::new(), body: Bytes::from_static(b"ok") }),
         };
-        Box::pin(std::future::ready(AttemptResult { answer, duration: Duration::from_millis(3) }))
+        Box::pin(std::future::ready(Ok(AttemptResult { answer, duration: Duration::from_millis(3) })))
     }
 }
 

@@ -53,6 +53,8 @@ mod receiver;
 mod requirements;
 mod secrets;
 mod slow_clients;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 #[path = "../support/system_calls.rs"]
 mod system_calls;
 #[path = "../support/tally.rs"]

@@ -118,7 +118,17 @@ impl Serve {
     /// Starts it where it must not start: waits for its end and returns what it said.
     pub fn refusal(&self) -> String {
         let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let status = eventually("serve refuses to start", || child.try_wait().unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() < deadline => std::thread::sleep(POLL),
+                None => {
+                    child.kill().unwrap();
+                    panic!("serve runs instead of refusing to start");
+                }
+            }
+        };
         let said = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(!status.success(), "serve ended well instead of refusing to start: {said}");
@@ -177,12 +187,6 @@ impl Engine {
             });
             self.take(line);
         }
-    }
-
-    /// Where it listens: `http://address`.
-    #[allow(dead_code, reason = "not every test crate needs it")]
-    pub fn base(&self) -> String {
-        format!("http://{}", self.address.lock().unwrap())
     }
 
     /// A client with this key.
@@ -249,6 +253,16 @@ impl Engine {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        *self.address.lock().unwrap()
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -283,6 +297,11 @@ impl Api {
     fn new(address: Arc<Mutex<SocketAddr>>, key: &str) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
         Self { address, key: key.to_owned(), agent: config.build().new_agent() }
+    }
+
+    /// What it says who it is with.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The same, with another key.

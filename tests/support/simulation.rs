@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::actors::handle::{EngineHandle, Publication};
-use ringback::domain::attempt::{AttemptError, AttemptResult, Response};
+use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint};
 use ringback::domain::entropy::CountingEntropy;
@@ -78,7 +78,7 @@ impl ScriptedTransport {
 }
 
 impl Transport for ScriptedTransport {
-    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, AttemptResult> {
+    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
         let now = self.now();
         let header = |name: &str| {
             let found = request.headers.iter().find(|(key, _)| key == name);
@@ -101,7 +101,7 @@ impl Transport for ScriptedTransport {
             };
             pass(latency.min(request.timeout)).await;
             let answer = answer.map(|status| Response { status, headers: Vec::new(), body: Bytes::new() });
-            AttemptResult { answer, duration: begin.elapsed() }
+            Ok(AttemptResult { answer, duration: begin.elapsed() })
         })
     }
 }

@@ -58,7 +58,7 @@ async fn two_attempts(transport: &AwcTransport, hostile: &Hostile) {
     }
     for number in 1..=2 {
         let started = Instant::now();
-        let result = transport.attempt(request.clone()).await;
+        let result = transport.attempt(request.clone()).await.unwrap();
         let took = started.elapsed();
         let meant = hostile.behaviour.means;
         assert!(meant.contains(&meaning(&result)), "{}, attempt {number}: {:?}", hostile.name, meaning(&result));

@@ -19,5 +19,6 @@ mod misbehaving;
 mod name_server;
 #[path = "../support/raw_receiver.rs"]
 mod raw_receiver;
+mod starved;
 mod support;
 mod tls;

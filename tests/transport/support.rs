@@ -38,11 +38,11 @@ pub fn request(url: &str) -> AttemptRequest {
 }
 
 pub async fn attempt(transport: &AwcTransport, url: &str) -> AttemptResult {
-    transport.attempt(request(url)).await
+    transport.attempt(request(url)).await.expect("this machine lacks nothing")
 }
 
 pub async fn attempt_within(transport: &AwcTransport, url: &str, timeout: Duration) -> AttemptResult {
-    transport.attempt(AttemptRequest { timeout, ..request(url) }).await
+    transport.attempt(AttemptRequest { timeout, ..request(url) }).await.expect("this machine lacks nothing")
 }
 
 pub fn status(result: &AttemptResult) -> u16 {

@@ -78,6 +78,9 @@ pub enum Input<'a> {
         /// What came of it.
         answer: &'a Result<Response, AttemptError>,
     },
+    /// An attempt was not made: this machine lacked something (see [`crate::domain::attempt::LocalFault`]). Nothing
+    /// is learned of the receiver, and the delivery is due as before.
+    AttemptNotMade(QueuedDelivery),
     /// What [`Effect::Record`] asked for is on disk.
     OutcomeRecorded(DeliveryId),
     /// The endpoint's settings changed.

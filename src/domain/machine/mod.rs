@@ -15,6 +15,7 @@
 //! that it lets go of is still pending there.
 
 mod interface;
+mod local_fault;
 mod window;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ use super::ids::DeliveryId;
 use super::limiter::RateLimiter;
 use super::time::UnixMillis;
 pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest};
+use local_fault::LocalPause;
 use window::Window;
 
 /// After the database failed to answer, it is asked again so much later.
@@ -81,6 +83,7 @@ pub struct EndpointMachine {
     blocked_until: Option<UnixMillis>,
     limited_until: Option<UnixMillis>,
     load_not_before: Option<UnixMillis>,
+    local_pause: LocalPause,
     draining: bool,
     /// All endpoints together have too much in flight.
     held_to_one: bool,
@@ -110,6 +113,7 @@ impl EndpointMachine {
             blocked_until: None,
             limited_until: None,
             load_not_before: None,
+            local_pause: LocalPause::default(),
             draining: false,
             held_to_one: false,
         }
@@ -135,6 +139,7 @@ impl EndpointMachine {
             Input::AttemptFinished { delivery_id, answer } => {
                 self.attempt_finished(delivery_id, answer, now, rng, &mut effects);
             }
+            Input::AttemptNotMade(delivery) => self.attempt_not_made(delivery, now),
             Input::OutcomeRecorded(delivery_id) => self.outcome_recorded(delivery_id),
             Input::Reconfigured(settings) => self.reconfigure(settings, &mut effects),
             Input::Drain => self.draining = true,
@@ -220,6 +225,7 @@ impl EndpointMachine {
     ) {
         let Some(attempt) = self.in_flight.remove(&delivery_id) else { return };
         self.in_flight_bytes -= attempt.bytes;
+        self.local_pause.over();
         let verdict = judge(answer, self.settings.retry_on, now);
         let retry_at = match verdict {
             Verdict::Retry { not_before } => {
@@ -356,6 +362,7 @@ impl EndpointMachine {
         passed(&mut self.blocked_until);
         passed(&mut self.limited_until);
         passed(&mut self.load_not_before);
+        self.local_pause.pass_time(now);
     }
 
     fn start_attempts(&mut self, now: UnixMillis, effects: &mut Vec<Effect>) {
@@ -392,6 +399,7 @@ impl EndpointMachine {
             && !self.draining
             && self.limited_until.is_none()
             && self.blocked_until.is_none()
+            && self.local_pause.until().is_none()
             && self.in_flight.len() < limit
             && self.in_flight.len() + self.unrecorded.len() < max_unsettled
     }
@@ -431,6 +439,7 @@ impl EndpointMachine {
             Permission::Attempts | Permission::Probe => None,
         };
         let gate = gate.max(self.blocked_until).max(self.limited_until).max(self.load_not_before);
+        let gate = gate.max(self.local_pause.until());
         let now_or_later = match self.has_work() {
             true => gate,
             false => None,

@@ -1,5 +1,6 @@
 //! The machine in a small world.
 
+mod local_faults;
 mod world;
 
 use std::collections::BTreeMap;
@@ -195,6 +196,7 @@ struct Plan {
     max_in_flight: u32,
     outages: Vec<(u64, u64)>,
     flakiness: u32,
+    starvation: u32,
     publishes: Vec<(u64, usize, bool)>,
     crashes: Vec<u64>,
     toggles: Vec<(u64, u32)>,
@@ -212,7 +214,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     );
     let hours = 3600u64;
     (
-        (any::<u64>(), any::<bool>(), policy, 1u32..=8, 0u32..=6),
+        (any::<u64>(), any::<bool>(), policy, 1u32..=8, 0u32..=6, 0u32..=4),
         prop::collection::vec((0..4 * hours, 1..hours), 0..3),
         prop::collection::vec((0..4 * hours, 1usize..400, any::<bool>()), 1..8),
         prop::collection::vec(0..6 * hours, 0..4),
@@ -221,7 +223,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     )
         .prop_map(
             |(
-                (seed, ordered, policy, max_in_flight, flakiness),
+                (seed, ordered, policy, max_in_flight, flakiness, starvation),
                 outages,
                 publishes,
                 crashes,
@@ -235,6 +237,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                     max_in_flight,
                     outages,
                     flakiness,
+                    starvation,
                     publishes,
                     crashes,
                     toggles,
@@ -266,6 +269,8 @@ fn play(plan: &Plan) -> World {
     });
     let mut world = World::new(config, plan.seed, receiver);
     world.max_latency_ms = plan.max_latency_ms;
+    let starvation = plan.starvation;
+    world.is_starved = Box::new(move |_, rng| rng.random_ratio(starvation, 10));
     let at = |second: u64| START + Duration::from_secs(second);
     for &(second, count, by_memory) in &plan.publishes {
         world.at(at(second), Happening::Publish { count, by_memory });

@@ -99,7 +99,7 @@ impl Window {
         let left = self.backlog.deliveries.len();
         let bytes_left = MAX_BYTES.saturating_sub(self.backlog.bytes);
         (left == 0 || (left < LOW_WATER && bytes_left > MAX_BYTES / 2))
-            .then_some((MAX_DELIVERIES - left, bytes_left))
+            .then(|| (MAX_DELIVERIES - left, bytes_left))
     }
 
     /// Whether this delivery is here.

@@ -57,6 +57,9 @@ pub(super) enum RecordedNext {
 /// How the receiver answers at an instant.
 pub(super) type Receiver = Box<dyn Fn(UnixMillis, u32) -> Result<u16, AttemptError>>;
 
+/// Whether this machine lacks what an attempt needs at an instant.
+pub(super) type Starved = Box<dyn Fn(UnixMillis, &mut SmallRng) -> bool>;
+
 pub(super) struct World {
     pub(super) settings: MachineSettings,
     pub(super) machine: EndpointMachine,
@@ -77,6 +80,10 @@ pub(super) struct World {
     pub(super) scheduled_wake: Option<UnixMillis>,
     pub(super) was_gone: bool,
     pub(super) announcements: Vec<(UnixMillis, Announcement)>,
+    /// Whether this machine lacks what an attempt needs.
+    pub(super) is_starved: Starved,
+    /// Attempts that were not made.
+    pub(super) not_made: Vec<UnixMillis>,
 }
 
 pub(super) fn settings() -> MachineSettings {
@@ -113,6 +120,8 @@ impl World {
             scheduled_wake: None,
             was_gone: false,
             announcements: Vec::new(),
+            is_starved: Box::new(|_, _| false),
+            not_made: Vec::new(),
         };
         world.feed(Input::Wake);
         world
@@ -244,6 +253,10 @@ impl World {
             Happening::Publish { count, by_memory } => self.publish(count, by_memory),
             Happening::Answer { id, generation } if generation == self.generation => {
                 self.in_flight.remove(&id);
+                if (self.is_starved)(self.now, &mut self.rng) {
+                    self.not_make(id);
+                    return;
+                }
                 let number = self.sent.iter().filter(|(sent, ..)| *sent == id).count() as u32;
                 let answer = (self.receiver)(self.now, number).map(|status| Response {
                     status,
@@ -277,6 +290,14 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    fn not_make(&mut self, id: DeliveryId) {
+        let place = self.sent.iter().rposition(|(sent, ..)| *sent == id).expect("it was about to be sent");
+        self.sent.remove(place);
+        self.not_made.push(self.now);
+        let delivery = self.queued(id, &self.rows[&id]);
+        self.feed(Input::AttemptNotMade(delivery));
     }
 
     pub(super) fn record(&mut self, id: DeliveryId, next: RecordedNext) {
