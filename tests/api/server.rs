@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringback::api::server::{ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
+use tokio::time::Instant;
 
 use crate::support::World;
 
