@@ -337,8 +337,14 @@ fn escaped(value: &Value) -> String {
     }
 }
 
+/// More than by default, as there is much to combine; `PROPTEST_CASES` raises it further.
+fn more_cases() -> ProptestConfig {
+    let given = ProptestConfig::default();
+    ProptestConfig { cases: given.cases.max(2_000), ..given }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(more_cases())]
 
     #[test]
     fn the_compiled_filter_agrees_with_the_naive_one_however_the_data_is_written(
