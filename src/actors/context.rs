@@ -1,13 +1,16 @@
 //! What all actors share: the passed-in world, the bounds, and the counters that are global.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use crate::domain::entropy::Entropy;
-use crate::domain::machine::MachineLimits;
+use crate::domain::ids::EndpointId;
+use crate::domain::limiter::LimiterMemory;
+use crate::domain::machine::{MachineLimits, SentBefore};
 use crate::domain::time::{Clock, UnixMillis};
 use crate::store::{Store, StoreError, StoreResult};
 use crate::telemetry::gauges::Level;
@@ -18,6 +21,10 @@ use crate::transport::Transport;
 const CONCURRENT_READS: usize = 4;
 /// The same for endpoints that were just sent an event: they don't queue behind the backlog of all others.
 const CONCURRENT_URGENT_READS: usize = 2;
+
+/// So many rate limits of endpoints that left memory are kept without looking whether they are still needed. One
+/// takes less than 100 bytes.
+const LIMITERS_KEPT: usize = 1_024;
 
 /// Bounds and paces of the actors.
 #[derive(Debug, Clone)]
@@ -58,6 +65,10 @@ pub struct ActorContext {
     pub entropy: Arc<dyn Entropy>,
     /// Bounds and paces.
     pub settings: ActorSettings,
+    /// When this process began: what was sent before, nobody remembers.
+    began_at: UnixMillis,
+    /// Of endpoints that left memory with a rate limit that is not full again.
+    limiters: Mutex<HashMap<EndpointId, LimiterMemory>>,
     payload_bytes: AtomicUsize,
     attempts: AtomicUsize,
     /// Endpoints wait for a supervisor: those without work should not linger.
@@ -87,6 +98,8 @@ impl ActorContext {
         settings: ActorSettings,
     ) -> Self {
         Self {
+            began_at: clock.now(),
+            limiters: Mutex::default(),
             store,
             transport,
             clock,
@@ -104,6 +117,23 @@ impl ActorContext {
     /// The current time.
     pub fn now(&self) -> UnixMillis {
         self.clock.now()
+    }
+
+    /// Remembers what an endpoint's rate limit has to know when it begins again.
+    pub fn remember_sent(&self, endpoint_id: EndpointId, memory: LimiterMemory) {
+        let now = self.now();
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        limiters.insert(endpoint_id, memory);
+        // what is full is forgotten, when there may be enough of it to be worth the walk
+        if limiters.len() > LIMITERS_KEPT && limiters.len() == limiters.capacity() {
+            limiters.retain(|_, memory| memory.full_at > now);
+        }
+    }
+
+    /// What may have been sent to an endpoint that begins.
+    pub fn sent_before(&self, endpoint_id: EndpointId) -> SentBefore {
+        let remembered = self.limiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&endpoint_id);
+        remembered.map_or(SentBefore::UnknownUntil(self.began_at), SentBefore::Remembered)
     }
 
     /// Runs a read of the database off this thread, a few at once over all actors.

@@ -135,7 +135,9 @@ impl EndpointSupervisor {
 
     fn begin(&mut self, start: EndpointStart, ctx: &mut Context<Self>) {
         let settings = MachineSettings::of(&start.endpoint);
-        let machine = EndpointMachine::new(settings, self.parts.context.settings.limits, start.health);
+        let SupervisorParts { context, endpoint_id, .. } = &self.parts;
+        let sent_before = context.sent_before(*endpoint_id);
+        let machine = EndpointMachine::new(settings, context.settings.limits, start.health, sent_before);
         self.breaker_was_open = machine.is_breaker_open();
         let template = RequestTemplate::new(&start.endpoint, &self.parts.context.settings);
         self.running = Some(Running { machine, template });
@@ -325,6 +327,14 @@ impl EndpointSupervisor {
         }
     }
 
+    /// For its successor, which may begin as soon as the router has agreed.
+    fn remember_sent(&self, now: UnixMillis) {
+        let memory = self.running.as_ref().and_then(|running| running.machine.sent(now));
+        if let Some(memory) = memory {
+            self.parts.context.remember_sent(self.parts.endpoint_id, memory);
+        }
+    }
+
     /// Asks to end; the router agrees when it has sent nothing that was not received.
     fn request_retirement(&mut self, now: UnixMillis) {
         if self.retire_requested_at == Some(self.received) {
@@ -336,6 +346,7 @@ impl EndpointSupervisor {
             _ => None,
         });
         let (endpoint_id, received) = (self.parts.endpoint_id, self.received);
+        self.remember_sent(now);
         post(&self.parts.router, RetireRequest { endpoint_id, received, due_at });
     }
 }
@@ -388,6 +399,9 @@ impl Drop for EndpointSupervisor {
         self.parts.context.account_payload(self.payload_bytes, 0);
         let SupervisorParts { organization_id, endpoint_id, generation, .. } = self.parts;
         let is_lost = !self.ends_on_purpose;
+        if is_lost {
+            self.remember_sent(self.parts.context.now());
+        }
         post(&self.parts.router, SupervisorStopped { organization_id, endpoint_id, generation, is_lost });
     }
 }

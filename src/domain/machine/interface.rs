@@ -8,6 +8,7 @@ use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{DisabledReason, Endpoint, RateLimit};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::DeliveryId;
+use crate::domain::limiter::LimiterMemory;
 use crate::domain::retry::RetrySchedule;
 use crate::domain::time::UnixMillis;
 
@@ -52,6 +53,15 @@ pub struct MachineLimits {
     pub breaker: BreakerConfig,
     /// An endpoint that fails for so long without one success is disabled.
     pub disable_after: Duration,
+}
+
+/// What may have been sent to an endpoint before its machine began.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SentBefore {
+    /// By its last supervisor.
+    Remembered(LimiterMemory),
+    /// Up to this instant, by who knows whom: a process that was killed. Nothing since.
+    UnknownUntil(UnixMillis),
 }
 
 /// What happens to an endpoint.

@@ -32,9 +32,9 @@ use super::delivery::QueuedDelivery;
 use super::endpoint::DisabledReason;
 use super::health::EndpointHealth;
 use super::ids::DeliveryId;
-use super::limiter::RateLimiter;
+use super::limiter::{LimiterMemory, RateLimiter};
 use super::time::UnixMillis;
-pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest};
+pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest, SentBefore};
 use window::Window;
 
 /// After the database failed to answer, it is asked again so much later.
@@ -88,12 +88,23 @@ pub struct EndpointMachine {
 
 impl EndpointMachine {
     /// An endpoint that begins: what it has to do, it asks the database for.
-    pub fn new(settings: MachineSettings, limits: MachineLimits, health: EndpointHealth) -> Self {
+    ///
+    /// Its rate limit goes on where `sent_before` says.
+    pub fn new(
+        settings: MachineSettings,
+        limits: MachineLimits,
+        health: EndpointHealth,
+        sent_before: SentBefore,
+    ) -> Self {
+        let limiter = settings.rate_limit.as_ref().map(|limit| match &sent_before {
+            SentBefore::Remembered(memory) => RateLimiter::restore(limit, memory),
+            SentBefore::UnknownUntil(at) => RateLimiter::empty_since(limit, *at),
+        });
         Self {
             breaker: Breaker::restore(limits.breaker, &health),
             disable_after: limits.disable_after,
             health,
-            limiter: settings.rate_limit.as_ref().map(RateLimiter::new),
+            limiter,
             concurrency: AdaptiveConcurrency::new(settings.max_in_flight),
             settings,
             window: Window::default(),
@@ -136,7 +147,7 @@ impl EndpointMachine {
                 self.attempt_finished(delivery_id, answer, now, rng, &mut effects);
             }
             Input::OutcomeRecorded(delivery_id) => self.outcome_recorded(delivery_id),
-            Input::Reconfigured(settings) => self.reconfigure(settings, &mut effects),
+            Input::Reconfigured(settings) => self.reconfigure(settings, now, &mut effects),
             Input::Drain => self.draining = true,
             Input::Wake => {}
         }
@@ -328,10 +339,11 @@ impl EndpointMachine {
         }
     }
 
-    fn reconfigure(&mut self, settings: MachineSettings, effects: &mut Vec<Effect>) {
+    fn reconfigure(&mut self, settings: MachineSettings, now: UnixMillis, effects: &mut Vec<Effect>) {
         let old = std::mem::replace(&mut self.settings, settings);
         if old.rate_limit != self.settings.rate_limit {
-            self.limiter = self.settings.rate_limit.as_ref().map(RateLimiter::new);
+            // empty: who changes it again and again gets no burst each time
+            self.limiter = self.settings.rate_limit.as_ref().map(|limit| RateLimiter::empty_since(limit, now));
             self.limited_until = None;
         }
         self.concurrency.set_max(self.settings.max_in_flight);
@@ -364,12 +376,14 @@ impl EndpointMachine {
             if !matches!(permission, Permission::Attempts | Permission::Probe) {
                 return;
             }
-            let Some(delivery) = self.window.pop(self.settings.ordered) else { return };
-            if let Some(Err(at)) = self.limiter.as_ref().map(|limiter| limiter.try_acquire(now)) {
-                self.limited_until = Some(at);
-                self.window.put_back(delivery);
+            if self.window.is_empty() {
                 return;
             }
+            if let Some(Err(at)) = self.limiter.as_ref().map(|limiter| limiter.try_acquire(now)) {
+                self.limited_until = Some(at);
+                return;
+            }
+            let Some(delivery) = self.window.pop(self.settings.ordered) else { return };
             let is_probe = permission == Permission::Probe;
             if is_probe {
                 self.breaker.begin_probe();
@@ -467,6 +481,11 @@ impl EndpointMachine {
     /// Attempts in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// What its next supervisor has to know about what was sent; `None` when nothing.
+    pub fn sent(&self, now: UnixMillis) -> Option<LimiterMemory> {
+        self.limiter.as_ref()?.remember(now)
     }
 
     /// The settings that it works by.
