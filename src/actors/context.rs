@@ -1,12 +1,13 @@
 //! What all actors share: the passed-in world, the bounds, and the counters that are global.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::payload::PayloadMemory;
 use crate::domain::entropy::Entropy;
 use crate::domain::ids::EndpointId;
 use crate::domain::limiter::LimiterMemory;
@@ -69,7 +70,8 @@ pub struct ActorContext {
     began_at: UnixMillis,
     /// Of endpoints that left memory with a rate limit that is not full again.
     limiters: Mutex<HashMap<EndpointId, LimiterMemory>>,
-    payload_bytes: AtomicUsize,
+    /// Event bodies in memory.
+    pub payload: Arc<PayloadMemory>,
     attempts: AtomicUsize,
     /// Endpoints wait for a supervisor: those without work should not linger.
     is_crowded: AtomicBool,
@@ -100,12 +102,12 @@ impl ActorContext {
         Self {
             began_at: clock.now(),
             limiters: Mutex::default(),
+            payload: PayloadMemory::new(settings.payload_memory_bytes),
             store,
             transport,
             clock,
             entropy,
             settings,
-            payload_bytes: AtomicUsize::new(0),
             attempts: AtomicUsize::new(0),
             is_crowded: AtomicBool::new(false),
             reads: Arc::new(Semaphore::new(CONCURRENT_READS)),
@@ -188,23 +190,9 @@ impl ActorContext {
         AttemptUnderWay(self.clone())
     }
 
-    /// Whether so many attempts are in flight that each endpoint should do with one.
+    /// Whether so many attempts, or so many bytes, are in flight that each endpoint should do with one attempt.
     pub fn has_crowded_attempts(&self) -> bool {
-        self.attempts.load(Ordering::Relaxed) >= self.settings.crowded_attempts
-    }
-
-    /// Replaces a supervisor's share of the payload memory.
-    pub fn account_payload(&self, before: usize, after: usize) {
-        if after >= before {
-            self.payload_bytes.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.payload_bytes.fetch_sub(before - after, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether more event bodies are held than the settings allow.
-    pub fn is_over_payload_budget(&self) -> bool {
-        self.payload_bytes.load(Ordering::Relaxed) >= self.settings.payload_memory_bytes
+        self.attempts.load(Ordering::Relaxed) >= self.settings.crowded_attempts || self.payload.is_crowded()
     }
 
     /// Says that a change of settings changed what is pending or paused.

@@ -79,7 +79,7 @@ pub enum Input<'a> {
         /// The earliest later turn in the queue.
         next_due_at: Option<UnixMillis>,
     },
-    /// The database did not answer [`Effect::Load`].
+    /// The database did not answer [`Effect::Load`], or there was no memory for the answer.
     LoadFailed,
     /// An attempt ended.
     AttemptFinished {

@@ -37,6 +37,9 @@ use super::time::UnixMillis;
 pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest, SentBefore};
 use window::Window;
 
+/// With so many bytes of bodies in flight an endpoint starts nothing more. Smaller: large bodies go one by one.
+/// Larger: one hanging receiver takes up more of the memory that all share.
+const MAX_IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
 /// After the database failed to answer, it is asked again so much later.
 pub const LOAD_RETRY: Duration = Duration::from_secs(1);
 
@@ -168,9 +171,13 @@ impl EndpointMachine {
             }
             self.highest_seen = self.highest_seen.max(id);
             // an ordered queue takes from memory only what comes directly behind all that is in memory
-            let in_order =
-                !self.settings.ordered || !(self.more_in_store || self.loading || self.blocked_until.is_some());
-            if !(is_new && in_order && self.settings.active && self.window.admit_fresh(delivery)) {
+            let in_order = !self.settings.ordered
+                || !(self.more_in_store || self.loading || self.blocked_until.is_some())
+                    && self.window.has_room_for_fresh(&delivery);
+            // what comes while the receiver is down is backlog: it neither holds memory meanwhile, nor stands before
+            // what comes when it is back
+            let may_come = is_new && in_order && self.settings.active && !self.breaker.is_open();
+            if !may_come || self.window.admit_fresh(delivery) {
                 self.leave_in_store();
             }
         }
@@ -259,6 +266,8 @@ impl EndpointMachine {
         }
         if disable.is_some() {
             self.settings.active = false;
+        }
+        if disable.is_some() || (self.breaker.is_open() && !self.window.is_empty()) {
             self.let_go_of_window();
         }
     }
@@ -383,7 +392,11 @@ impl EndpointMachine {
                 self.limited_until = Some(at);
                 return;
             }
-            let Some(delivery) = self.window.pop(self.settings.ordered) else { return };
+            let next = match self.settings.ordered {
+                true => self.window.pop_oldest(),
+                false => self.window.pop(),
+            };
+            let Some(delivery) = next else { return };
             let is_probe = permission == Permission::Probe;
             if is_probe {
                 self.breaker.begin_probe();
@@ -407,11 +420,13 @@ impl EndpointMachine {
             && self.limited_until.is_none()
             && self.blocked_until.is_none()
             && self.in_flight.len() < limit
+            && self.in_flight_bytes < MAX_IN_FLIGHT_BYTES
             && self.in_flight.len() + self.unrecorded.len() < max_unsettled
     }
 
     fn ask_for_page(&mut self, now: UnixMillis, effects: &mut Vec<Effect>) {
-        let may_send = matches!(self.breaker.permission(now), Permission::Attempts | Permission::Probe);
+        let permission = self.breaker.permission(now);
+        let may_send = matches!(permission, Permission::Attempts | Permission::Probe);
         // an ordered queue is read again from its head, so everything of it must be settled before
         let settled = self.window.is_empty() && self.in_flight.is_empty() && self.unrecorded.is_empty();
         let ready = self.more_in_store
@@ -425,8 +440,10 @@ impl EndpointMachine {
         if !ready {
             return;
         }
-        if let Some((max_deliveries, max_bytes)) = self.window.room_for_page() {
+        if let Some((room, max_bytes)) = self.window.room_for_page() {
             self.loading = true;
+            // the others would only wait in memory for what the probe finds
+            let max_deliveries = if permission == Permission::Probe { 1 } else { room };
             effects.push(Effect::Load { max_deliveries, max_bytes });
         }
     }

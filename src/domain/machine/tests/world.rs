@@ -301,7 +301,8 @@ impl World {
         self.in_flight.clear();
         self.snapshot = None;
         self.scheduled_wake = None;
-        self.machine = EndpointMachine::new(self.settings.clone(), LIMITS, self.health, SentBefore::UnknownUntil(self.now));
+        self.machine =
+            EndpointMachine::new(self.settings.clone(), LIMITS, self.health, SentBefore::UnknownUntil(self.now));
         self.feed(Input::Wake);
     }
 
