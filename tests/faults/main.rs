@@ -13,6 +13,9 @@ mod durable_answers;
 #[allow(dead_code, reason = "shared with other test crates")]
 mod engine;
 mod full_disk;
+#[path = "../support/hostile.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod hostile;
 mod isolation;
 mod killed_at_random;
 #[path = "../support/long_run.rs"]
@@ -24,6 +27,9 @@ mod postgres_gone;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod postgres_server;
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod process;
 #[path = "../support/receiver.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod receiver;
