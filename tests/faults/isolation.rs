@@ -102,12 +102,15 @@ impl Pressure {
         let (stop, organizations) = (Arc::new(AtomicBool::new(false)), organizations.to_vec());
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            for api in organizations.iter().cycle() {
+            for (number, api) in organizations.iter().cycle().enumerate() {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
                 api.post("/v1/events", &json!({"event_type": "call.missed", "data": {}})).expect(202);
-                std::thread::sleep(pause);
+                // the first of each at once
+                if number >= organizations.len() {
+                    std::thread::sleep(pause);
+                }
             }
         });
         Self { stop, thread }
@@ -195,5 +198,5 @@ fn five_hundred_hanging_webhooks_do_not_delay_a_healthy_one() {
     run.finish(&measured);
     let path = format!("/v1/webhooks/{}/health", text(&healthy.webhook, "id"));
     let health = world.api.get(&path).expect(200).json();
-    assert_eq!(health["last_hour"]["success_rate"].as_f64(), Some(1.0), "none timed out, none failed: {health}");
+    assert_eq!(health["last_1h"]["success_rate"].as_f64(), Some(1.0), "none timed out, none failed: {health}");
 }
