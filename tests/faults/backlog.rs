@@ -36,7 +36,11 @@ fn a_dead_webhook_with_a_thousand_queued_is_left_in_peace_and_later_served_witho
     let is_back = Arc::new(AtomicBool::new(false));
     let answers = is_back.clone();
     let receiver = Receiver::answering(move |_| reply(if answers.load(Ordering::Relaxed) { 200 } else { 503 }));
-    world.webhook(&receiver, json!({"rate_limit": {"per_second": PER_SECOND}, "max_in_flight": 256, "retry": 20}));
+    world.webhook(
+        &receiver,
+        json!({"rate_limit": {"per_second": PER_SECOND}, "max_in_flight": 256,
+        "retry_policy": {"max_attempts": 50, "initial_delay_seconds": 1, "backoff_multiplier": 1}}),
+    );
     let events: Vec<Value> =
         (0..BACKLOG).map(|number| json!({"event_type": EVENT_TYPE, "data": {"number": number}})).collect();
     world.api.post("/v1/events/batch", &Value::from(events)).expect(202);

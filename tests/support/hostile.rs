@@ -45,6 +45,7 @@ struct Shared {
     behaviour: Behaviour,
     counts: Mutex<Counts>,
     released: watch::Sender<bool>,
+    hang_ups: watch::Sender<usize>,
 }
 
 /// It runs until it is dropped.
@@ -59,7 +60,12 @@ impl Hostile {
         let listener = TcpListener::bind("0.0.0.0:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared { behaviour, counts: Mutex::default(), released: watch::Sender::new(false) });
+        let shared = Arc::new(Shared {
+            behaviour,
+            counts: Mutex::default(),
+            released: watch::Sender::new(false),
+            hang_ups: watch::Sender::new(0),
+        });
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let all = shared.clone();
         std::thread::spawn(move || {
@@ -94,6 +100,11 @@ impl Hostile {
         self.shared.counts.lock().unwrap().requests.get(&format!("/{number}")).cloned().unwrap_or_default()
     }
 
+    /// Closes every connection that is open now.
+    pub fn hang_up(&self) {
+        self.shared.hang_ups.send_modify(|times| *times += 1);
+    }
+
     /// Holds back again.
     pub fn hold(&self) {
         self.shared.released.send_replace(false);
@@ -120,7 +131,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         shared.counts.lock().unwrap().connections += 1;
         let shared = shared.clone();
         // an error means that the other side has had enough
-        tokio::spawn(async move { drop(converse(stream, &shared).await) });
+        let mut hang_up = shared.hang_ups.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = converse(stream, &shared) => drop(ended),
+                _ = hang_up.changed() => {}
+            }
+        });
     }
 }
 
