@@ -24,6 +24,7 @@ mod delivering;
 mod document;
 mod dying;
 #[path = "../support/engine.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
 mod engine;
 mod idempotency;
 mod master_key;
