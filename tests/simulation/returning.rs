@@ -53,6 +53,7 @@ fn twenty_thousand_that_wait_for_a_receiver_come_within_its_rate_limit_across_ki
     world.live(async |life| {
         life.publish_many(20_000, "call.completed", DATA).await;
         life.until(back_at).await;
+        life.eventually("it is found back", || count(&world, 1, DeliveryStatus::Success) > 100).await;
     });
     let mut limits = vec![(BEGIN, 200.0)];
     // killed soon after it began to drain, in the middle of seconds, and after pauses shorter than one
