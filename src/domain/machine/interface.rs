@@ -8,7 +8,7 @@ use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{DisabledReason, Endpoint, RateLimit};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::DeliveryId;
-use crate::domain::limiter::LimiterMemory;
+use crate::domain::limiter::{LimiterMemory, RateLimiter};
 use crate::domain::retry::RetrySchedule;
 use crate::domain::time::UnixMillis;
 
@@ -62,6 +62,15 @@ pub enum SentBefore {
     Remembered(LimiterMemory),
     /// Up to this instant, by who knows whom: a process that was killed. Nothing since.
     UnknownUntil(UnixMillis),
+}
+
+impl SentBefore {
+    pub(super) fn limiter(&self, limit: &RateLimit) -> RateLimiter {
+        match self {
+            Self::Remembered(memory) => RateLimiter::restore(limit, memory),
+            Self::UnknownUntil(at) => RateLimiter::empty_since(limit, *at),
+        }
+    }
 }
 
 /// What happens to an endpoint.

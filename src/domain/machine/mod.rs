@@ -99,15 +99,11 @@ impl EndpointMachine {
         health: EndpointHealth,
         sent_before: SentBefore,
     ) -> Self {
-        let limiter = settings.rate_limit.as_ref().map(|limit| match &sent_before {
-            SentBefore::Remembered(memory) => RateLimiter::restore(limit, memory),
-            SentBefore::UnknownUntil(at) => RateLimiter::empty_since(limit, *at),
-        });
         Self {
             breaker: Breaker::restore(limits.breaker, &health),
             disable_after: limits.disable_after,
             health,
-            limiter,
+            limiter: settings.rate_limit.as_ref().map(|limit| sent_before.limiter(limit)),
             concurrency: AdaptiveConcurrency::new(settings.max_in_flight),
             settings,
             window: Window::default(),
