@@ -47,3 +47,8 @@ properties cases="100000":
 # More idle connections than the API takes at once; needs `ulimit -Hn` above it
 idle-connections COUNT="10000":
     RINGBACK_IDLE_CONNECTIONS={{COUNT}} cargo test --test faults slow_clients::thousands -- --nocapture
+
+# One healthy webhook beside 500 that hang, and hostile answers by the thousand; about ten minutes
+isolation rounds="20":
+    RINGBACK_ISOLATION_ROUNDS={{rounds}} cargo test --test faults isolation:: -- --nocapture
+    RINGBACK_HOSTILE_ROUNDS=200 cargo test --test faults memory::hostile -- --nocapture

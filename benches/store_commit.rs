@@ -93,7 +93,13 @@ fn reads(
     let failed =
         DeliveryFilter { status: Some(ringback::domain::delivery::DeliveryStatus::Failed), ..all.clone() };
     let nothing = DeliveryFilter { response_code: Some((599, 599)), ..all.clone() };
-    let request = DueRequest { now, max_deliveries: 100, max_bytes: 1 << 20, known: Vec::new() };
+    let request = DueRequest {
+        now,
+        max_deliveries: 100,
+        max_bytes: 1 << 20,
+        max_first_bytes: usize::MAX,
+        known: Vec::new(),
+    };
     let organization_id = organizations[0];
     timed("agenda", &|| Ok(store.scan_agenda(None, 100_000)?.len()))?;
     timed("due", &|| Ok(store.due_deliveries(organization_id, endpoints[0], &request)?.deliveries.len()))?;

@@ -6,6 +6,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// glibc's allocator keeps freed megabytes in the arena of each thread: with events of 10 MiB the process grew to four
+/// times of what it held. This one gives large blocks back as soon as they are freed, and small ones after a while.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,17 @@
 //! What all actors share: the passed-in world, the bounds, and the counters that are global.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::payload::PayloadMemory;
 use crate::domain::entropy::Entropy;
-use crate::domain::machine::MachineLimits;
+use crate::domain::ids::EndpointId;
+use crate::domain::limiter::LimiterMemory;
+use crate::domain::machine::{MachineLimits, SentBefore};
 use crate::domain::time::{Clock, UnixMillis};
 use crate::store::{Store, StoreError, StoreResult};
 use crate::telemetry::gauges::Level;
@@ -24,6 +28,10 @@ const CONCURRENT_URGENT_READS: usize = 2;
 const COMMIT_FAILURE_COUNTS_FOR: Duration = Duration::from_secs(5);
 /// No instant: the last commit did not fail.
 const NEVER: i64 = i64::MIN;
+
+/// So many rate limits of endpoints that left memory are kept without looking whether they are still needed. One
+/// takes less than 100 bytes.
+const LIMITERS_KEPT: usize = 1_024;
 
 /// Bounds and paces of the actors.
 #[derive(Debug, Clone)]
@@ -64,7 +72,12 @@ pub struct ActorContext {
     pub entropy: Arc<dyn Entropy>,
     /// Bounds and paces.
     pub settings: ActorSettings,
-    payload_bytes: AtomicUsize,
+    /// When this process began: what was sent before, nobody remembers.
+    began_at: UnixMillis,
+    /// Of endpoints that left memory with a rate limit that is not full again.
+    limiters: Mutex<HashMap<EndpointId, LimiterMemory>>,
+    /// Event bodies in memory.
+    pub payload: Arc<PayloadMemory>,
     attempts: AtomicUsize,
     /// Endpoints wait for a supervisor: those without work should not linger.
     is_crowded: AtomicBool,
@@ -95,12 +108,14 @@ impl ActorContext {
         settings: ActorSettings,
     ) -> Self {
         Self {
+            began_at: clock.now(),
+            limiters: Mutex::default(),
+            payload: PayloadMemory::new(settings.payload_memory_bytes),
             store,
             transport,
             clock,
             entropy,
             settings,
-            payload_bytes: AtomicUsize::new(0),
             attempts: AtomicUsize::new(0),
             is_crowded: AtomicBool::new(false),
             reads: Arc::new(Semaphore::new(CONCURRENT_READS)),
@@ -113,6 +128,23 @@ impl ActorContext {
     /// The current time.
     pub fn now(&self) -> UnixMillis {
         self.clock.now()
+    }
+
+    /// Remembers what an endpoint's rate limit has to know when it begins again.
+    pub fn remember_sent(&self, endpoint_id: EndpointId, memory: LimiterMemory) {
+        let now = self.now();
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        limiters.insert(endpoint_id, memory);
+        // what is full is forgotten, when there may be enough of it to be worth the walk
+        if limiters.len() > LIMITERS_KEPT && limiters.len() == limiters.capacity() {
+            limiters.retain(|_, memory| memory.full_at > now);
+        }
+    }
+
+    /// What may have been sent to an endpoint that begins.
+    pub fn sent_before(&self, endpoint_id: EndpointId) -> SentBefore {
+        let remembered = self.limiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&endpoint_id);
+        remembered.map_or(SentBefore::UnknownUntil(self.began_at), SentBefore::Remembered)
     }
 
     /// Runs a read of the database off this thread, a few at once over all actors.
@@ -167,23 +199,9 @@ impl ActorContext {
         AttemptUnderWay(self.clone())
     }
 
-    /// Whether so many attempts are in flight that each endpoint should do with one.
+    /// Whether so many attempts, or so many bytes, are in flight that each endpoint should do with one attempt.
     pub fn has_crowded_attempts(&self) -> bool {
-        self.attempts.load(Ordering::Relaxed) >= self.settings.crowded_attempts
-    }
-
-    /// Replaces a supervisor's share of the payload memory.
-    pub fn account_payload(&self, before: usize, after: usize) {
-        if after >= before {
-            self.payload_bytes.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.payload_bytes.fetch_sub(before - after, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether more event bodies are held than the settings allow.
-    pub fn is_over_payload_budget(&self) -> bool {
-        self.payload_bytes.load(Ordering::Relaxed) >= self.settings.payload_memory_bytes
+        self.attempts.load(Ordering::Relaxed) >= self.settings.crowded_attempts || self.payload.is_crowded()
     }
 
     /// Says that a change of settings changed what is pending or paused.

@@ -16,6 +16,7 @@ use super::messages::{
     RecordOutcome, Retire, RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
 };
 use super::operational::{OperationalEvent, operational_event};
+use super::payload::PayloadShare;
 use super::persistence::Persistence;
 use super::post;
 use super::request::RequestTemplate;
@@ -73,6 +74,7 @@ pub struct EndpointSupervisor {
     running: Option<Running>,
     /// Arrived before the endpoint was read. Bounded by the mailbox credits.
     early: Vec<QueuedDelivery>,
+    early_shares: Vec<PayloadShare>,
     /// The endpoint changed while it was being read: what comes may be older.
     start_is_stale: bool,
     is_draining: bool,
@@ -81,7 +83,7 @@ pub struct EndpointSupervisor {
     wake: Option<(UnixMillis, SpawnHandle)>,
     linger: Option<SpawnHandle>,
     retire_requested_at: Option<u64>,
-    payload_bytes: usize,
+    payload: PayloadShare,
     ends_on_purpose: bool,
     breaker_was_open: bool,
 }
@@ -90,18 +92,20 @@ impl EndpointSupervisor {
     /// One for an endpoint that has work.
     pub fn new(parts: SupervisorParts) -> Self {
         let rng = SmallRng::from_seed(parts.context.entropy.seed());
+        let payload = parts.context.payload.hold(0);
         Self {
             parts,
             rng,
             running: None,
             early: Vec::new(),
+            early_shares: Vec::new(),
             start_is_stale: false,
             is_draining: false,
             received: 0,
             wake: None,
             linger: None,
             retire_requested_at: None,
-            payload_bytes: 0,
+            payload,
             ends_on_purpose: false,
             breaker_was_open: false,
         }
@@ -135,12 +139,15 @@ impl EndpointSupervisor {
 
     fn begin(&mut self, start: EndpointStart, ctx: &mut Context<Self>) {
         let settings = MachineSettings::of(&start.endpoint);
-        let machine = EndpointMachine::new(settings, self.parts.context.settings.limits, start.health);
+        let SupervisorParts { context, endpoint_id, .. } = &self.parts;
+        let sent_before = context.sent_before(*endpoint_id);
+        let machine = EndpointMachine::new(settings, context.settings.limits, start.health, sent_before);
         self.breaker_was_open = machine.is_breaker_open();
         let template = RequestTemplate::new(&start.endpoint, &self.parts.context.settings);
         self.running = Some(Running { machine, template });
-        let early = std::mem::take(&mut self.early);
+        let (early, shares) = (std::mem::take(&mut self.early), std::mem::take(&mut self.early_shares));
         self.apply(Input::Committed(early), ctx);
+        drop(shares);
         if self.is_draining {
             self.apply(Input::Drain, ctx);
         }
@@ -241,15 +248,16 @@ impl EndpointSupervisor {
     fn load(&mut self, max_deliveries: usize, max_bytes: usize, now: UnixMillis, ctx: &mut Context<Self>) {
         let Some(running) = &self.running else { return };
         let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
-        // over budget every endpoint goes on, one delivery at a time
-        let max_deliveries = if self.parts.context.is_over_payload_budget() { 1 } else { max_deliveries };
-        let request = DueRequest { now, max_deliveries, max_bytes, known: running.machine.known() };
+        let known = running.machine.known();
+        let mut request = DueRequest { now, max_deliveries, max_bytes, max_first_bytes: usize::MAX, known };
         let me = ctx.address();
-        let page = self
-            .parts
-            .context
-            .clone()
-            .read(move |store| store.due_deliveries(organization_id, endpoint_id, &request));
+        let payload = self.parts.context.payload.clone();
+        let page = self.parts.context.clone().read(move |store| {
+            let mut share = payload.hold_page(&mut request);
+            let page = store.due_deliveries(organization_id, endpoint_id, &request)?;
+            share.resize(page.deliveries.iter().map(|delivery| delivery.event.body.len()).sum());
+            Ok((page, share))
+        });
         actix::spawn(async move { post(&me, PageRead(page.await)) });
     }
 
@@ -257,11 +265,7 @@ impl EndpointSupervisor {
 
     fn account(&mut self) {
         let Some(running) = &self.running else { return };
-        let bytes = running.machine.payload_bytes();
-        if bytes != self.payload_bytes {
-            self.parts.context.account_payload(self.payload_bytes, bytes);
-            self.payload_bytes = bytes;
-        }
+        self.payload.resize(running.machine.payload_bytes());
         self.report_breaker();
     }
 
@@ -329,6 +333,14 @@ impl EndpointSupervisor {
         }
     }
 
+    /// For its successor, which may begin as soon as the router has agreed.
+    fn remember_sent(&self, now: UnixMillis) {
+        let memory = self.running.as_ref().and_then(|running| running.machine.sent(now));
+        if let Some(memory) = memory {
+            self.parts.context.remember_sent(self.parts.endpoint_id, memory);
+        }
+    }
+
     /// Asks to end; the router agrees when it has sent nothing that was not received.
     fn request_retirement(&mut self, now: UnixMillis) {
         if self.retire_requested_at == Some(self.received) {
@@ -340,6 +352,7 @@ impl EndpointSupervisor {
             _ => None,
         });
         let (endpoint_id, received) = (self.parts.endpoint_id, self.received);
+        self.remember_sent(now);
         post(&self.parts.router, RetireRequest { endpoint_id, received, due_at });
     }
 }
@@ -389,9 +402,11 @@ impl Actor for EndpointSupervisor {
 /// Also when it panicked: the router must hear of it.
 impl Drop for EndpointSupervisor {
     fn drop(&mut self) {
-        self.parts.context.account_payload(self.payload_bytes, 0);
         let SupervisorParts { organization_id, endpoint_id, generation, .. } = self.parts;
         let is_lost = !self.ends_on_purpose;
+        if is_lost {
+            self.remember_sent(self.parts.context.now());
+        }
         post(&self.parts.router, SupervisorStopped { organization_id, endpoint_id, generation, is_lost });
     }
 }
@@ -418,12 +433,15 @@ impl Handler<StartRead> for EndpointSupervisor {
 
 impl Handler<Deliver> for EndpointSupervisor {
     type Result = ();
-    fn handle(&mut self, Deliver(deliveries): Deliver, ctx: &mut Self::Context) {
+    fn handle(&mut self, Deliver(deliveries, share): Deliver, ctx: &mut Self::Context) {
         self.received += 1;
         self.parts.credits.give_back(deliveries.len());
         match self.running {
             Some(_) => self.apply(Input::Committed(deliveries), ctx),
-            None => self.early.extend(deliveries),
+            None => {
+                self.early.extend(deliveries);
+                self.early_shares.push(share);
+            }
         }
     }
 }
@@ -467,7 +485,10 @@ impl Handler<PageRead> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, PageRead(page): PageRead, ctx: &mut Self::Context) {
         match page {
-            Ok(page) => {
+            // the first does not fit into the memory that is left now
+            Ok((page, _)) if page.deliveries.is_empty() && page.more => self.apply(Input::LoadFailed, ctx),
+            // its share is given back when the machine's is counted
+            Ok((page, _share)) => {
                 let (deliveries, more, next_due_at) = (page.deliveries, page.more, page.next_due_at);
                 self.apply(Input::Loaded { deliveries, more, next_due_at }, ctx);
             }

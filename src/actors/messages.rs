@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::endpoint_supervisor::EndpointSupervisor;
 use super::handle::{Publication, PublishError, Published};
 use super::operational::OperationalEvent;
+use super::payload::PayloadShare;
 use super::router::Router;
 use super::scheduler::Scheduler;
 use crate::domain::attempt::{AttemptResult, LocalFault, Outcome};
@@ -187,10 +188,10 @@ pub struct Drain;
 
 // ---- to an EndpointSupervisor
 
-/// Deliveries of events that were just committed.
+/// Deliveries of events that were just committed, and their share of the payload memory.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Deliver(pub Vec<QueuedDelivery>);
+pub struct Deliver(pub Vec<QueuedDelivery>, pub PayloadShare);
 
 /// Deliveries are pending in the database that did not come by memory.
 #[derive(Message)]
@@ -220,7 +221,7 @@ pub struct StartRead(pub StoreResult<Option<EndpointStart>>);
 /// A page of pending deliveries was read.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct PageRead(pub StoreResult<DuePage>);
+pub struct PageRead(pub StoreResult<(DuePage, PayloadShare)>);
 
 /// An attempt ended.
 #[derive(Message)]

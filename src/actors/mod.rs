@@ -14,6 +14,7 @@ pub mod endpoint_supervisor;
 pub mod handle;
 pub mod messages;
 mod operational;
+pub mod payload;
 pub mod persistence;
 mod request;
 pub mod retention;

@@ -308,7 +308,8 @@ impl Writer {
     fn write(&self, gathered: Gathering) -> Written {
         let now = self.context.now();
         let begin = tokio::time::Instant::now();
-        let events = self.assemble(&gathered, now);
+        let mut gathered = gathered;
+        let events = self.assemble(&mut gathered, now);
         let Gathering { ingests, outcomes, mut health } = gathered;
         // a condition that changed with an attempt is newer than one that changed without
         for record in &outcomes {
@@ -329,14 +330,17 @@ impl Writer {
 
     /// Gives every event its id, its deliveries and its body. One lock for the whole batch, so that an event's
     /// deliveries follow it directly.
-    fn assemble(&self, gathered: &Gathering, now: UnixMillis) -> Vec<NewEvent> {
+    fn assemble(&self, gathered: &mut Gathering, now: UnixMillis) -> Vec<NewEvent> {
         let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        let publications = gathered.ingests.iter().flat_map(|ingest| &ingest.publications);
+        let publications = gathered.ingests.iter_mut().flat_map(|ingest| &mut ingest.publications);
         let mut events: Vec<NewEvent> = publications
             .map(|publication| {
                 let endpoints = wanted_by(publication, &subscriptions);
-                assemble_event(publication, endpoints, &mut ids, now)
+                let event = assemble_event(publication, endpoints, &mut ids, now);
+                // the body holds it from now on
+                publication.data = Box::default();
+                event
             })
             .collect();
         for operational in gathered.outcomes.iter().flat_map(|record| &record.change.announcements) {

@@ -174,14 +174,16 @@ impl Router {
         endpoint_id: EndpointId,
         deliveries: Vec<QueuedDelivery>,
     ) {
-        let is_over_budget = self.context.is_over_payload_budget();
+        let payload = self.context.payload.clone();
         let Some(supervised) = self.supervisor(router, organization_id, endpoint_id, true) else {
             let now = self.context.now();
             return self.postpone(organization_id, endpoint_id, now);
         };
-        if !is_over_budget && supervised.credits.take(deliveries.len()) {
+        let sizes = || deliveries.iter().map(|delivery| delivery.event.body.len());
+        let share = payload.try_hold(sizes().sum(), sizes().max().unwrap_or(0));
+        if let Some(share) = share.filter(|_| supervised.credits.take(deliveries.len())) {
             supervised.sent += 1;
-            post(&supervised.addr, Deliver(deliveries));
+            post(&supervised.addr, Deliver(deliveries, share));
         } else if supervised.credits.overflow() {
             supervised.sent += 1;
             post(&supervised.addr, MoreInStore);

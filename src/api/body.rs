@@ -18,9 +18,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole body. 10 MiB in a minute is 1.4 Mbit/s; slower publishers should send smaller events.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What bodies that are being read may hold together, beside the first [`FREE_BYTES`] of each. Smaller: large
-/// events are refused sooner. Larger: ten megabytes from each of many connections fill the memory.
-const BUDGET_BYTES: usize = 256 * 1024 * 1024;
 /// Of a body, not counted: most are smaller, and those are bounded by the number of connections.
 const FREE_BYTES: usize = 64 * 1024;
 /// The budget is counted in units of this many bytes.
@@ -30,24 +27,25 @@ const UNIT_BYTES: usize = 64 * 1024;
 #[derive(Clone)]
 pub struct BodyBudget(Arc<Semaphore>);
 
-impl Default for BodyBudget {
-    fn default() -> Self {
-        Self::of(BUDGET_BYTES)
-    }
-}
-
 impl BodyBudget {
-    fn of(bytes: usize) -> Self {
+    /// What bodies may hold together, beside the first [`FREE_BYTES`] of each, from their first byte until their
+    /// events are stored. Smaller: large events are refused sooner. Larger: ten megabytes from each of many
+    /// connections fill the memory.
+    pub fn of(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes / UNIT_BYTES)))
     }
 }
 
-/// A body, and its share of the budget: given back when this goes.
+/// A body, and its share of the budget.
 pub struct Body {
     /// The bytes.
     pub bytes: Bytes,
-    _share: Vec<OwnedSemaphorePermit>,
+    /// Given back when this goes.
+    pub share: BodyShare,
 }
+
+/// A share of the budget for as long as it is held.
+pub struct BodyShare(#[expect(dead_code, reason = "it counts by being there")] Vec<OwnedSemaphorePermit>);
 
 /// Reads the whole body of a call that manages something; such bodies are small.
 pub async fn read_body(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Bytes, Problem> {
@@ -81,7 +79,7 @@ async fn collect(mut payload: web::Payload, limit: usize, budget: &BodyBudget) -
     loop {
         let chunk = tokio::time::timeout(IDLE_TIMEOUT, payload.next()).await.map_err(|_| too_slow())?;
         let Some(chunk) = chunk else {
-            return Ok(Body { bytes: body.freeze(), _share: share });
+            return Ok(Body { bytes: body.freeze(), share: BodyShare(share) });
         };
         let chunk = chunk.map_err(|error| {
             tracing::debug!(%error, "body of a request not read");
@@ -148,7 +146,7 @@ mod tests {
         let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
         tokio::time::pause();
         let begin = tokio::time::Instant::now();
-        let read = read_large_body(&request, payload, 10 * 1024 * 1024, &BodyBudget::default()).await;
+        let read = read_large_body(&request, payload, 10 * 1024 * 1024, &BodyBudget::of(10 * 1024 * 1024)).await;
         (read, begin.elapsed())
     }
 
@@ -164,7 +162,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_body_over_the_limit_is_refused_without_content_length_too() {
-        let budget = BodyBudget::default();
+        let budget = BodyBudget::of(64 * UNIT_BYTES);
         assert!(read(1024 * 1024, &budget).await.is_ok());
         let refused = read(1024 * 1024 + 1, &budget).await;
         assert_eq!(refused.map(|_| ()).unwrap_err().code(), ErrorCode::PayloadTooLarge);

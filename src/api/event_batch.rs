@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::auth::Tenant;
-use super::body::read_large_body;
+use super::body::{Body, read_large_body};
 use super::event_input::EventReader;
 use super::events::{IDEMPOTENCY_KEY, PublishedView, refusal};
 use super::input::{self, Errors};
@@ -64,9 +64,8 @@ pub async fn publish(
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    // its share of the memory is held until the events are stored
-    let body = read_large_body(&request, payload, MAX_BATCH_BYTES, &api.bodies).await?;
-    let bytes = body.bytes.clone();
+    // its share of the memory is held until the events are stored, itself only until it is read
+    let Body { bytes, share: _share } = read_large_body(&request, payload, MAX_BATCH_BYTES, &api.bodies).await?;
     let is_ndjson = is_ndjson(&request);
     let mut errors = Errors::new();
     if request.headers().contains_key(IDEMPOTENCY_KEY) {

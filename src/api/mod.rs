@@ -63,6 +63,9 @@ pub struct ApiOptions {
     pub target_policy: TargetPolicy,
     /// Of the document's signature headers; customers can't set headers that begin so.
     pub signature_header_prefix: String,
+    /// What the bodies of events may hold together until they are stored; 10 MiB at least, or the largest are
+    /// always refused.
+    pub body_memory_bytes: usize,
     /// What `/metrics` answers; `None` when it is served elsewhere, and then it is not found here.
     pub metrics: Option<MetricsRenderer>,
 }
@@ -83,11 +86,11 @@ impl Api {
     pub fn new(engine: EngineHandle, options: ApiOptions) -> Self {
         let admin_key_hash = options.admin_key.as_ref().map(|key| auth::hash_key(key.expose()));
         Self {
+            bodies: BodyBudget::of(options.body_memory_bytes),
             engine,
             options,
             admin_key_hash,
             keys: KeyCache::default(),
-            bodies: BodyBudget::default(),
             changes: Mutex::new(()),
         }
     }

@@ -1,5 +1,8 @@
 //! Randomness comes in as a parameter, like time.
 
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
 /// Where randomness comes from: the machine in production, a seed in tests.
 pub trait Entropy: Send + Sync + 'static {
     /// A seed for a generator of one's own, secrets included: all of its bits are unpredictable in production.
@@ -21,7 +24,8 @@ impl Entropy for CountingEntropy {
     fn seed(&self) -> [u8; 32] {
         let mut seed = [0; 32];
         let number = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        seed[..8].copy_from_slice(&number.to_le_bytes());
+        // spread: generators that are seeded with a small number begin alike
+        SmallRng::seed_from_u64(number).fill_bytes(&mut seed);
         seed
     }
 }

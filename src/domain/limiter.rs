@@ -57,9 +57,24 @@ impl Clock for SetClock {
     }
 }
 
+/// What a limiter leaves behind when its endpoint leaves memory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LimiterMemory {
+    limit: RateLimit,
+    left_at: UnixMillis,
+    /// Nothing needs to be remembered from then on.
+    pub full_at: UnixMillis,
+}
+
 /// A token bucket: in any second at most the burst and a second's worth are granted.
 #[derive(Debug)]
 pub struct RateLimiter {
+    limit: RateLimit,
+    /// In nanoseconds, between two permits.
+    period: u64,
+    burst: NonZeroU32,
+    /// When the bucket is full if nothing more is taken, on the bucket's clock.
+    full_at: Cell<u64>,
     bucket: Bucket<NotKeyed, InMemoryState, SetClock, NoOpMiddleware<Instant>>,
     /// The latest instant asked at, on the bucket's clock.
     latest: Cell<u64>,
@@ -81,7 +96,48 @@ impl RateLimiter {
         // with_period is None for a period of zero only, and the shortest is 100 µs
         let quota = Quota::with_period(Duration::from_nanos(period)).unwrap_or(Quota::per_second(NonZeroU32::MIN));
         let bucket = Bucket::direct_with_clock(quota.allow_burst(burst), SetClock::default());
-        Self { bucket, latest: Cell::new(0), ahead: Cell::new(0), unused: Cell::new(false) }
+        let (latest, ahead, full_at) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        let unused = Cell::new(false);
+        Self { limit: *limit, period, burst, full_at, bucket, latest, ahead, unused }
+    }
+
+    /// An empty bucket at `since`: as if the whole burst had just been taken. For an endpoint of which nobody
+    /// knows what was sent to it before, and for a limit that was just changed: a second around that instant sees
+    /// no more than any other.
+    pub fn empty_since(limit: &RateLimit, since: UnixMillis) -> Self {
+        let limiter = Self::new(limit);
+        let at = limiter.bucket_time(since);
+        limiter.bucket.clock().0.set(at);
+        // a full bucket grants its burst, so this can't be refused
+        let _ = limiter.bucket.check_n(limiter.burst);
+        limiter.full_at.set(at.saturating_add(limiter.full_after()));
+        limiter
+    }
+
+    /// As it was left, less what has come in since.
+    pub fn restore(limit: &RateLimit, memory: &LimiterMemory) -> Self {
+        if memory.limit != *limit {
+            return Self::empty_since(limit, memory.left_at);
+        }
+        let limiter = Self::new(limit);
+        let full_after = i64::try_from(limiter.full_after() / NANOS_PER_MS).unwrap_or(i64::MAX);
+        Self::empty_since(limit, UnixMillis(memory.full_at.0.saturating_sub(full_after)))
+    }
+
+    /// What the next one has to know; `None` when the bucket is full.
+    pub fn remember(&self, now: UnixMillis) -> Option<LimiterMemory> {
+        let full_at = self.caller_time(self.full_at.get());
+        (full_at > now).then_some(LimiterMemory { limit: self.limit, left_at: now, full_at })
+    }
+
+    /// Nanoseconds from empty to full; bounded by [`MAX_BURST_NANOS`].
+    fn full_after(&self) -> u64 {
+        u64::from(self.burst.get()).saturating_mul(self.period)
+    }
+
+    fn count_grant(&self) {
+        let at = self.bucket.clock().0.get();
+        self.full_at.set(self.full_at.get().max(at).saturating_add(self.period));
     }
 
     /// Takes a permit, or tells the earliest instant at which there is one.
@@ -104,13 +160,16 @@ impl RateLimiter {
         // `now` stands for the whole millisecond up to it. A permit that fell due within it is taken at its own
         // instant: otherwise each permit would lose up to a millisecond, and 1,000 a second be out of reach
         clock.0.set(clock.0.get().max(at.saturating_sub(NANOS_PER_MS)));
-        let Err(refused) = self.bucket.check() else { return Ok(()) };
-        let due = refused.earliest_possible().0;
-        if due > at {
-            return Err(self.caller_time(due));
+        let mut checked = self.bucket.check();
+        if let Err(refused) = &checked
+            && refused.earliest_possible().0 <= at
+        {
+            clock.0.set(refused.earliest_possible().0);
+            checked = self.bucket.check();
         }
-        clock.0.set(due);
-        self.bucket.check().map_err(|refused| self.caller_time(refused.earliest_possible().0))
+        checked.map_err(|refused| self.caller_time(refused.earliest_possible().0))?;
+        self.count_grant();
+        Ok(())
     }
 
     /// The instant on the bucket's clock, which never goes back.
@@ -198,12 +257,39 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_bucket_grants_its_first_permit_after_a_period_and_its_burst_when_it_is_full() {
+        for (per_second, burst, first) in [(10.0, Some(3), 100), (10.0, Some(100), 100), (0.01, None, 100_000)] {
+            let limit = RateLimit { per_second, burst };
+            let next = RateLimiter::empty_since(&limit, START).try_acquire(START).unwrap_err();
+            assert!((first - 1..=first).contains(&(next.0 - START.0)), "{next:?}");
+            let limiter = RateLimiter::empty_since(&limit, START);
+            let full = START.0 + first * i64::from(limit.effective_burst());
+            let granted = grants(&limiter, [full; 200].into_iter()).len();
+            assert_eq!(granted, limit.effective_burst() as usize);
+        }
+    }
+
+    #[test]
+    fn another_limit_than_the_remembered_one_begins_empty_when_the_endpoint_was_left() {
+        let slow = limiter(0.01, None);
+        assert_eq!(slow.try_acquire(START), Ok(()));
+        let memory = slow.remember(START).unwrap();
+        let fast = RateLimiter::restore(&RateLimit { per_second: 10.0, burst: None }, &memory);
+        let next = fast.try_acquire(START).unwrap_err();
+        assert!(next.0 <= START.0 + 100, "{next:?}");
+    }
+
+    #[test]
     fn extreme_limits_and_instants_do_not_panic() {
         for per_second in [f64::NAN, f64::INFINITY, -1.0, 0.0, 0.01, 10_000.0] {
             for burst in [None, Some(0), Some(1), Some(u32::MAX)] {
                 let limiter = limiter(per_second, burst);
-                for now in [i64::MAX, 0, i64::MIN, START.0, i64::MAX - 1, 1] {
-                    let _ = limiter.try_acquire(UnixMillis(now));
+                for now in [i64::MAX, 0, i64::MIN, START.0, i64::MAX - 1, 1].map(UnixMillis) {
+                    let _ = limiter.try_acquire(now);
+                    let limit = RateLimit { per_second, burst };
+                    let left = limiter.remember(now).map(|memory| RateLimiter::restore(&limit, &memory));
+                    let other = left.unwrap_or_else(|| RateLimiter::empty_since(&limit, now));
+                    let _ = other.try_acquire(now);
                 }
             }
         }
@@ -252,6 +338,34 @@ mod tests {
             }
             let seconds = now.since(first.unwrap_or(now)).as_secs_f64();
             prop_assert!(f64::from(granted) >= 0.99 * rate * seconds, "{granted} in {seconds} s");
+        }
+
+        #[test]
+        fn a_limiter_that_is_left_and_restored_again_and_again_grants_what_it_would_have_granted(
+            rate in rates(),
+            burst in prop::option::of(1u32..50),
+            steps in prop::collection::vec((0i64..400, 1usize..20, any::<bool>()), 1..200),
+        ) {
+            let limit = RateLimit { per_second: rate, burst };
+            let stays = RateLimiter::new(&limit);
+            let mut leaves = RateLimiter::new(&limit);
+            let (mut now, mut granted, mut by_the_other) = (START, 0usize, 0usize);
+            for (step, times, is_left) in steps {
+                now = UnixMillis(now.0 + step);
+                for _ in 0..times {
+                    granted += usize::from(stays.try_acquire(now).is_ok());
+                    by_the_other += usize::from(leaves.try_acquire(now).is_ok());
+                }
+                if is_left {
+                    let memory = leaves.remember(now);
+                    leaves = memory.map_or_else(
+                        || RateLimiter::new(&limit),
+                        |memory| RateLimiter::restore(&limit, &memory),
+                    );
+                }
+            }
+            // one more at most: `now` stands for a whole millisecond, of which the two may be at different ends
+            prop_assert!(by_the_other <= granted + 1, "{by_the_other} > {granted}");
         }
 
         #[test]

@@ -143,6 +143,7 @@ async fn serve(
         admin_key: settings.admin_key.clone(),
         target_policy: target_policy(&settings, &addresses),
         signature_header_prefix: settings.signature_header_prefix.clone(),
+        body_memory_bytes: settings.delivery.max_uncommitted_bytes,
         metrics: (!own_metrics).then(|| metrics.clone()),
     };
     let api = web::Data::new(Api::new(actors.handle.clone(), options));

@@ -164,10 +164,20 @@ pub struct DueRequest {
     pub now: UnixMillis,
     /// At most this many deliveries.
     pub max_deliveries: usize,
-    /// Stop before the delivery that exceeds this many bytes of bodies, but return at least one.
+    /// Stop before the delivery that exceeds this many bytes of bodies.
     pub max_bytes: usize,
+    /// The first one may exceed that, up to this many bytes. When it is larger, the page is empty, and says that
+    /// there is more.
+    pub max_first_bytes: usize,
     /// Those the supervisor has already; skipped, and not counted.
     pub known: Vec<DeliveryId>,
+}
+
+impl DueRequest {
+    /// Whether a body of `added` bytes fits, behind so many deliveries with so many bytes.
+    fn has_room_for(&self, deliveries: usize, bytes: usize, added: usize) -> bool {
+        bytes.saturating_add(added) <= self.max_bytes || (deliveries == 0 && added <= self.max_first_bytes)
+    }
 }
 
 /// A page of an endpoint's pending deliveries in queue order.

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -13,9 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use awc::body::SizedStream;
 use awc::http::header::HOST;
 use awc::{Client, ClientResponse, Connector};
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{self, Stream};
 use rustls::ClientConfig;
 use thiserror::Error;
 use tokio::runtime;
@@ -42,6 +46,9 @@ const SWEEP: Duration = Duration::from_secs(30);
 const MAKE_ROOM_EVERY: Duration = Duration::from_secs(1);
 /// Set on what awc would time out itself; the attempt's own timeout is always shorter.
 const NEVER: Duration = Duration::from_secs(3600);
+/// Larger bodies are sent in pieces of this size. Smaller: more of the work is in the pieces. Larger: an attempt at
+/// a receiver that does not read holds that much beside the body.
+const PIECE_BYTES: usize = 32 * 1024;
 /// Parsed URLs that a thread remembers.
 const MAX_TARGETS: usize = 4096;
 
@@ -178,7 +185,19 @@ async fn send(client: &Client, target: &Target, request: &AttemptRequest) -> Res
         let (name, value) = header(name, value).map_err(|error| Failure::Final(error.into()))?;
         map.append(name, value);
     }
-    post.send_body(request.body.clone()).await.map_err(|error| classify(&error))
+    let body = &request.body;
+    let sent = match body.len() <= PIECE_BYTES {
+        true => post.send_body(body.clone()).await,
+        false => post.send_body(SizedStream::new(body.len() as u64, pieces(body.clone()))).await,
+    };
+    sent.map_err(|error| classify(&error))
+}
+
+/// A body piece by piece: what is given to awc in one piece it copies in one piece, and keeps until it is sent.
+fn pieces(mut body: Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::iter(std::iter::from_fn(move || {
+        (!body.is_empty()).then(|| Ok(body.split_to(PIECE_BYTES.min(body.len()))))
+    }))
 }
 
 async fn keep(response: ClientResponse, wait: Duration) -> Response {

@@ -144,6 +144,7 @@ impl World {
             admin_key: Some(Secret::new(ADMIN.to_owned())),
             target_policy: TargetPolicy::default(),
             signature_header_prefix: "x-acme".to_owned(),
+            body_memory_bytes: 64 * 1024 * 1024,
             metrics: Some(Arc::new(|| "ringback_up 1\n".to_owned())),
         };
         configure(&mut options);

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::authority::Authority;
 use crate::engine::{eventually, text};
 use crate::hostile::{Hostile, Means};
+use crate::process::resident_bytes;
 use crate::receiver::Receiver;
 use crate::world::{Database, World};
 
@@ -67,7 +68,7 @@ fn all_hostile_receivers_at_once_get_their_outcomes_and_leave_neither_a_socket_n
     // the first delivery opens what stays open: files of the database, threads
     world.publish(0);
     world.eventually_idle();
-    let before = (world.engine.open_sockets(), world.engine.resident_bytes());
+    let before = (world.engine.open_sockets(), resident_bytes(world.engine.pid()));
 
     let webhooks: Vec<Value> = hostile
         .iter()
@@ -114,6 +115,6 @@ fn all_hostile_receivers_at_once_get_their_outcomes_and_leave_neither_a_socket_n
         before.0,
         world.engine.open_sockets(),
         before.1 / 1024,
-        world.engine.resident_bytes() / 1024,
+        resident_bytes(world.engine.pid()) / 1024,
     );
 }

@@ -22,6 +22,9 @@ mod full_disk;
 #[path = "../support/hostile.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod hostile;
+#[path = "../support/hostile_crowd.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod hostile_crowd;
 mod hostile_receivers;
 mod isolation;
 mod killed_at_random;
@@ -42,6 +45,9 @@ mod postgres_gone;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod postgres_server;
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod process;
 #[path = "../support/raw_receiver.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod raw_receiver;

@@ -400,6 +400,7 @@ impl<'a> History<'a> {
                 now: self.now,
                 max_deliveries: question.max_deliveries,
                 max_bytes: question.max_bytes,
+                max_first_bytes: question.max_bytes.saturating_mul(question.known),
                 known: known.map(|(id, ..)| *id).take(question.known).collect(),
             };
             let page = store.due_deliveries(self.owner(index), endpoint_id, &request).unwrap();

@@ -39,7 +39,13 @@ fn retry(
 }
 
 fn request(seconds: i64) -> DueRequest {
-    DueRequest { now: at(seconds), max_deliveries: 100, max_bytes: usize::MAX, known: Vec::new() }
+    DueRequest {
+        now: at(seconds),
+        max_deliveries: 100,
+        max_bytes: usize::MAX,
+        max_first_bytes: usize::MAX,
+        known: Vec::new(),
+    }
 }
 
 fn deliveries_are_due_in_the_order_in_which_they_were_accepted(f: &Fixture) {
@@ -201,7 +207,15 @@ fn a_page_stops_before_too_many_bytes_but_holds_one(f: &Fixture) {
     assert_eq!(page(&[], 0), (ids[..1].to_vec(), true));
     assert_eq!(page(&ids[..2], 800), (vec![ids[2]], true));
     assert_eq!(page(&ids[..3], 800), (vec![ids[3]], false));
-    assert_eq!(page(&[], 4_810), (ids, false));
+    assert_eq!(page(&[], 4_810), (ids.clone(), false));
+    let first = |known: &[DeliveryId], max_first_bytes| {
+        let request = DueRequest { max_bytes: 100, max_first_bytes, known: known.to_vec(), ..request(5) };
+        let page = f.store.due_deliveries(organization_id, endpoint_id, &request).unwrap();
+        (page.deliveries.iter().map(|queued| queued.id).collect::<Vec<_>>(), page.more)
+    };
+    assert_eq!(first(&[], 400), (ids[..1].to_vec(), true));
+    assert_eq!(first(&[], 399), (Vec::new(), true), "what does not fit is not passed over");
+    assert_eq!(first(&ids[..3], 0), (vec![ids[3]], false));
 }
 
 fn deliveries_of_one_event_share_its_body(f: &Fixture) {

@@ -184,7 +184,13 @@ impl Fixture {
         endpoint_id: EndpointId,
         now: UnixMillis,
     ) -> Vec<DeliveryId> {
-        let request = DueRequest { now, max_deliveries: 1_000, max_bytes: usize::MAX, known: Vec::new() };
+        let request = DueRequest {
+            now,
+            max_deliveries: 1_000,
+            max_bytes: usize::MAX,
+            max_first_bytes: usize::MAX,
+            known: Vec::new(),
+        };
         let page = self.store.due_deliveries(organization_id, endpoint_id, &request).unwrap();
         assert!(!page.more);
         page.deliveries.iter().map(|queued| queued.id).collect()

@@ -38,7 +38,13 @@ fn queued(
     endpoint_id: EndpointId,
     seconds: i64,
 ) -> Vec<(u32, u32, UnixMillis)> {
-    let request = DueRequest { now: at(seconds), max_deliveries: 9, max_bytes: usize::MAX, known: Vec::new() };
+    let request = DueRequest {
+        now: at(seconds),
+        max_deliveries: 9,
+        max_bytes: usize::MAX,
+        max_first_bytes: usize::MAX,
+        known: Vec::new(),
+    };
     let page = f.store.due_deliveries(organization_id, endpoint_id, &request).unwrap();
     let rows = page.deliveries.iter();
     rows.map(|queued| (queued.attempts_made, queued.attempts_in_earlier_rounds, queued.due_at)).collect()

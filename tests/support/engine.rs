@@ -220,6 +220,7 @@ impl Engine {
         *self = next;
     }
 
+    /// Of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -238,13 +239,6 @@ impl Engine {
     /// How many sockets it has open.
     pub fn open_sockets(&self) -> usize {
         self.open_files().iter().filter(|file| file.starts_with("socket:")).count()
-    }
-
-    /// Its memory, as the system counts it.
-    pub fn resident_bytes(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
     }
 
     /// SIGTERM.

@@ -168,8 +168,9 @@ impl World {
                 Arc::new(CountingEntropy::starting_at(seed)),
                 self.settings.clone(),
             );
-            let actors = Actors::start(Arc::new(context), vec![Arbiter::current()]).unwrap();
-            live(Life { actors, clock: clock.clone() }).await;
+            let context = Arc::new(context);
+            let actors = Actors::start(context.clone(), vec![Arbiter::current()]).unwrap();
+            live(Life { actors, context, clock: clock.clone() }).await;
             clock.now()
         });
         *self.now.lock().unwrap() = end;
@@ -185,6 +186,8 @@ impl World {
 /// A running engine.
 pub struct Life {
     pub actors: Actors,
+    /// Held by every actor, every attempt and every read of the database.
+    pub context: Arc<ActorContext>,
     clock: Arc<SimulatedClock>,
 }
 
@@ -200,6 +203,25 @@ impl Life {
     /// Publishes an event and returns its id.
     pub async fn publish(&self, event_type: &str, data: &str) -> EventId {
         self.engine().publish(self.publication(event_type, data)).await.unwrap().event.id
+    }
+
+    /// Publishes many, in commits of a thousand.
+    pub async fn publish_many(&self, count: usize, event_type: &str, data: &str) {
+        let mut left = count;
+        while left > 0 {
+            let batch = left.min(1_000);
+            let batch = (0..batch).map(|_| self.publication(event_type, data)).collect::<Vec<_>>();
+            left -= batch.len();
+            self.engine().publish_all(batch).await.unwrap();
+        }
+    }
+
+    /// Writes a changed endpoint down and tells the engine.
+    pub fn change(&self, world: &World, endpoint: &mut Endpoint, change: impl FnOnce(&mut Endpoint)) {
+        change(endpoint);
+        endpoint.version += 1;
+        world.store.update_endpoint(endpoint).unwrap();
+        self.engine().endpoint_changed(endpoint);
     }
 
     /// What a publisher sends.

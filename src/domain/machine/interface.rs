@@ -8,6 +8,7 @@ use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{DisabledReason, Endpoint, RateLimit};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::DeliveryId;
+use crate::domain::limiter::{LimiterMemory, RateLimiter};
 use crate::domain::retry::RetrySchedule;
 use crate::domain::time::UnixMillis;
 
@@ -54,6 +55,24 @@ pub struct MachineLimits {
     pub disable_after: Duration,
 }
 
+/// What may have been sent to an endpoint before its machine began.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SentBefore {
+    /// By its last supervisor.
+    Remembered(LimiterMemory),
+    /// Up to this instant, by who knows whom: a process that was killed. Nothing since.
+    UnknownUntil(UnixMillis),
+}
+
+impl SentBefore {
+    pub(super) fn limiter(&self, limit: &RateLimit) -> RateLimiter {
+        match self {
+            Self::Remembered(memory) => RateLimiter::restore(limit, memory),
+            Self::UnknownUntil(at) => RateLimiter::empty_since(limit, *at),
+        }
+    }
+}
+
 /// What happens to an endpoint.
 pub enum Input<'a> {
     /// Deliveries of events that were just committed, in the order of their ids.
@@ -69,7 +88,7 @@ pub enum Input<'a> {
         /// The earliest later turn in the queue.
         next_due_at: Option<UnixMillis>,
     },
-    /// The database did not answer [`Effect::Load`].
+    /// The database did not answer [`Effect::Load`], or there was no memory for the answer.
     LoadFailed,
     /// An attempt ended.
     AttemptFinished {

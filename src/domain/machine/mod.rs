@@ -33,12 +33,15 @@ use super::delivery::QueuedDelivery;
 use super::endpoint::DisabledReason;
 use super::health::EndpointHealth;
 use super::ids::DeliveryId;
-use super::limiter::RateLimiter;
+use super::limiter::{LimiterMemory, RateLimiter};
 use super::time::UnixMillis;
-pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest};
+pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest, SentBefore};
 use local_fault::LocalPause;
 use window::Window;
 
+/// With so many bytes of bodies in flight an endpoint starts nothing more. Smaller: large bodies go one by one.
+/// Larger: one hanging receiver takes up more of the memory that all share.
+const MAX_IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
 /// After the database failed to answer, it is asked again so much later.
 pub const LOAD_RETRY: Duration = Duration::from_secs(1);
 
@@ -91,12 +94,19 @@ pub struct EndpointMachine {
 
 impl EndpointMachine {
     /// An endpoint that begins: what it has to do, it asks the database for.
-    pub fn new(settings: MachineSettings, limits: MachineLimits, health: EndpointHealth) -> Self {
+    ///
+    /// Its rate limit goes on where `sent_before` says.
+    pub fn new(
+        settings: MachineSettings,
+        limits: MachineLimits,
+        health: EndpointHealth,
+        sent_before: SentBefore,
+    ) -> Self {
         Self {
             breaker: Breaker::restore(limits.breaker, &health),
             disable_after: limits.disable_after,
             health,
-            limiter: settings.rate_limit.as_ref().map(RateLimiter::new),
+            limiter: settings.rate_limit.as_ref().map(|limit| sent_before.limiter(limit)),
             concurrency: AdaptiveConcurrency::new(settings.max_in_flight),
             settings,
             window: Window::default(),
@@ -141,7 +151,7 @@ impl EndpointMachine {
             }
             Input::AttemptNotMade(delivery) => self.attempt_not_made(delivery, now),
             Input::OutcomeRecorded(delivery_id) => self.outcome_recorded(delivery_id),
-            Input::Reconfigured(settings) => self.reconfigure(settings, &mut effects),
+            Input::Reconfigured(settings) => self.reconfigure(settings, now, &mut effects),
             Input::Drain => self.draining = true,
             Input::Wake => {}
         }
@@ -162,9 +172,13 @@ impl EndpointMachine {
             }
             self.highest_seen = self.highest_seen.max(id);
             // an ordered queue takes from memory only what comes directly behind all that is in memory
-            let in_order =
-                !self.settings.ordered || !(self.more_in_store || self.loading || self.blocked_until.is_some());
-            if !(is_new && in_order && self.settings.active && self.window.admit_fresh(delivery)) {
+            let in_order = !self.settings.ordered
+                || !(self.more_in_store || self.loading || self.blocked_until.is_some())
+                    && self.window.has_room_for_fresh(&delivery);
+            // what comes while the receiver is down is backlog: it neither holds memory meanwhile, nor stands before
+            // what comes when it is back
+            let may_come = is_new && in_order && self.settings.active && !self.breaker.is_open();
+            if !may_come || self.window.admit_fresh(delivery) {
                 self.leave_in_store();
             }
         }
@@ -254,6 +268,8 @@ impl EndpointMachine {
         }
         if disable.is_some() {
             self.settings.active = false;
+        }
+        if disable.is_some() || (self.breaker.is_open() && !self.window.is_empty()) {
             self.let_go_of_window();
         }
     }
@@ -334,10 +350,11 @@ impl EndpointMachine {
         }
     }
 
-    fn reconfigure(&mut self, settings: MachineSettings, effects: &mut Vec<Effect>) {
+    fn reconfigure(&mut self, settings: MachineSettings, now: UnixMillis, effects: &mut Vec<Effect>) {
         let old = std::mem::replace(&mut self.settings, settings);
         if old.rate_limit != self.settings.rate_limit {
-            self.limiter = self.settings.rate_limit.as_ref().map(RateLimiter::new);
+            // empty: who changes it again and again gets no burst each time
+            self.limiter = self.settings.rate_limit.as_ref().map(|limit| RateLimiter::empty_since(limit, now));
             self.limited_until = None;
         }
         self.concurrency.set_max(self.settings.max_in_flight);
@@ -371,12 +388,18 @@ impl EndpointMachine {
             if !matches!(permission, Permission::Attempts | Permission::Probe) {
                 return;
             }
-            let Some(delivery) = self.window.pop(self.settings.ordered) else { return };
-            if let Some(Err(at)) = self.limiter.as_ref().map(|limiter| limiter.try_acquire(now)) {
-                self.limited_until = Some(at);
-                self.window.put_back(delivery);
+            if self.window.is_empty() {
                 return;
             }
+            if let Some(Err(at)) = self.limiter.as_ref().map(|limiter| limiter.try_acquire(now)) {
+                self.limited_until = Some(at);
+                return;
+            }
+            let next = match self.settings.ordered {
+                true => self.window.pop_oldest(),
+                false => self.window.pop(),
+            };
+            let Some(delivery) = next else { return };
             let is_probe = permission == Permission::Probe;
             if is_probe {
                 self.breaker.begin_probe();
@@ -401,11 +424,13 @@ impl EndpointMachine {
             && self.blocked_until.is_none()
             && self.local_pause.until().is_none()
             && self.in_flight.len() < limit
+            && self.in_flight_bytes < MAX_IN_FLIGHT_BYTES
             && self.in_flight.len() + self.unrecorded.len() < max_unsettled
     }
 
     fn ask_for_page(&mut self, now: UnixMillis, effects: &mut Vec<Effect>) {
-        let may_send = matches!(self.breaker.permission(now), Permission::Attempts | Permission::Probe);
+        let permission = self.breaker.permission(now);
+        let may_send = matches!(permission, Permission::Attempts | Permission::Probe);
         // an ordered queue is read again from its head, so everything of it must be settled before
         let settled = self.window.is_empty() && self.in_flight.is_empty() && self.unrecorded.is_empty();
         let ready = self.more_in_store
@@ -419,8 +444,10 @@ impl EndpointMachine {
         if !ready {
             return;
         }
-        if let Some((max_deliveries, max_bytes)) = self.window.room_for_page() {
+        if let Some((room, max_bytes)) = self.window.room_for_page() {
             self.loading = true;
+            // the others would only wait in memory for what the probe finds
+            let max_deliveries = if permission == Permission::Probe { 1 } else { room };
             effects.push(Effect::Load { max_deliveries, max_bytes });
         }
     }
@@ -476,6 +503,11 @@ impl EndpointMachine {
     /// Attempts in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// What its next supervisor has to know about what was sent; `None` when nothing.
+    pub fn sent(&self, now: UnixMillis) -> Option<LimiterMemory> {
+        self.limiter.as_ref()?.remember(now)
     }
 
     /// The settings that it works by.

@@ -36,10 +36,20 @@ impl Queue {
         self.bytes -= delivery.event.body.len();
         Some(delivery)
     }
+
+    fn pop_newest(&mut self) -> Option<QueuedDelivery> {
+        let delivery = self.deliveries.pop_back()?;
+        self.bytes -= delivery.event.body.len();
+        Some(delivery)
+    }
 }
 
 /// Two queues, taken from in turn: what was just accepted, and what was read back from the database. So new
 /// events are not starved behind a backlog, nor the backlog behind new events.
+///
+/// While there is a backlog, the newest of the just accepted goes first, and the oldest of them makes room
+/// for it (in the database it becomes part of the backlog, which is taken from its oldest end). So a new event
+/// waits for a few others, however many there are.
 #[derive(Default)]
 pub struct Window {
     fresh: Queue,
@@ -48,13 +58,19 @@ pub struct Window {
 }
 
 impl Window {
-    /// Takes a just accepted delivery; `false` when there is no room.
+    /// Whether there is room for a just accepted delivery.
+    pub fn has_room_for_fresh(&self, delivery: &QueuedDelivery) -> bool {
+        self.fresh.has_room_for(delivery)
+    }
+
+    /// Takes a just accepted delivery. Returns whether older ones had to make room for it.
     pub fn admit_fresh(&mut self, delivery: QueuedDelivery) -> bool {
-        let admitted = self.fresh.has_room_for(&delivery);
-        if admitted {
-            self.fresh.push(delivery);
+        let mut made_room = false;
+        while !self.fresh.has_room_for(&delivery) {
+            made_room = self.fresh.pop().is_some();
         }
-        admitted
+        self.fresh.push(delivery);
+        made_room
     }
 
     /// Takes a delivery of the page that was asked for.
@@ -62,15 +78,22 @@ impl Window {
         self.backlog.push(delivery);
     }
 
-    /// The next one: from both queues in turn; `oldest_first` empties the backlog before.
-    pub fn pop(&mut self, oldest_first: bool) -> Option<QueuedDelivery> {
-        let backlog_first = oldest_first || !self.backlog_had_its_turn;
-        let (first, second) = match backlog_first {
-            true => (&mut self.backlog, &mut self.fresh),
-            false => (&mut self.fresh, &mut self.backlog),
-        };
+    /// The next one of an ordered queue.
+    pub fn pop_oldest(&mut self) -> Option<QueuedDelivery> {
+        self.backlog.pop().or_else(|| self.fresh.pop())
+    }
+
+    /// The next one: from both queues in turn.
+    pub fn pop(&mut self) -> Option<QueuedDelivery> {
+        let newest_first = !self.backlog.deliveries.is_empty();
+        let backlog_first = !self.backlog_had_its_turn;
         self.backlog_had_its_turn = backlog_first;
-        first.pop().or_else(|| second.pop())
+        let Self { fresh, backlog, .. } = self;
+        let mut pop_fresh = || if newest_first { fresh.pop_newest() } else { fresh.pop() };
+        match backlog_first {
+            true => backlog.pop().or_else(pop_fresh),
+            false => pop_fresh().or_else(|| backlog.pop()),
+        }
     }
 
     /// Puts back what was popped and could not go out.

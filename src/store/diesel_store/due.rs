@@ -95,7 +95,7 @@ fn choose(candidates: Vec<Candidate>, request: &DueRequest) -> (Vec<Candidate>, 
     let mut bytes = 0usize;
     for candidate in candidates.into_iter().filter(|candidate| !known.contains(&candidate.id)) {
         let added = if held.contains(&candidate.event_id) { 0 } else { candidate.body_bytes.max(0) as usize };
-        let too_large = !chosen.is_empty() && bytes.saturating_add(added) > request.max_bytes;
+        let too_large = !request.has_room_for(chosen.len(), bytes, added);
         if chosen.len() >= request.max_deliveries || too_large {
             return (chosen, true);
         }

@@ -184,7 +184,7 @@ impl Store for MemoryStore {
             let Some((event, _)) = state.events.get(&delivery.record.event_id) else { continue };
             let shared = page.deliveries.iter().any(|queued| queued.event.id == event.id);
             let added = if shared { 0 } else { event.body.len() };
-            let too_large = !page.deliveries.is_empty() && bytes.saturating_add(added) > request.max_bytes;
+            let too_large = !request.has_room_for(page.deliveries.len(), bytes, added);
             if page.deliveries.len() >= request.max_deliveries || too_large {
                 page.more = true;
                 continue;

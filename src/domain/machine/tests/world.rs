@@ -102,7 +102,7 @@ impl World {
     pub(super) fn new(settings: MachineSettings, seed: u64, receiver: Receiver) -> Self {
         let health = EndpointHealth::healthy(OrganizationId(1), EndpointId(2));
         let mut world = Self {
-            machine: EndpointMachine::new(settings.clone(), LIMITS, health),
+            machine: EndpointMachine::new(settings.clone(), LIMITS, health, SentBefore::UnknownUntil(START)),
             settings,
             health,
             rows: BTreeMap::new(),
@@ -322,7 +322,8 @@ impl World {
         self.in_flight.clear();
         self.snapshot = None;
         self.scheduled_wake = None;
-        self.machine = EndpointMachine::new(self.settings.clone(), LIMITS, self.health);
+        self.machine =
+            EndpointMachine::new(self.settings.clone(), LIMITS, self.health, SentBefore::UnknownUntil(self.now));
         self.feed(Input::Wake);
     }
 
