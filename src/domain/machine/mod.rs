@@ -16,6 +16,7 @@
 
 mod interface;
 mod local_fault;
+mod outlook;
 mod window;
 
 #[cfg(test)]
@@ -33,7 +34,7 @@ use super::delivery::QueuedDelivery;
 use super::endpoint::DisabledReason;
 use super::health::EndpointHealth;
 use super::ids::DeliveryId;
-use super::limiter::{LimiterMemory, RateLimiter};
+use super::limiter::RateLimiter;
 use super::time::UnixMillis;
 pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest, SentBefore};
 use local_fault::LocalPause;
@@ -450,79 +451,6 @@ impl EndpointMachine {
             let max_deliveries = if permission == Permission::Probe { 1 } else { room };
             effects.push(Effect::Load { max_deliveries, max_bytes });
         }
-    }
-
-    // ---- what others ask
-
-    /// When [`Input::Wake`] is needed: the next instant at which something can be done that nothing else
-    /// brings about.
-    pub fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
-        if !self.settings.active || self.draining {
-            return None;
-        }
-        let gate = match self.breaker.permission(now) {
-            Permission::AwaitProbe => return None,
-            Permission::NotBefore(at) => Some(at),
-            Permission::Attempts | Permission::Probe => None,
-        };
-        let gate = gate.max(self.blocked_until).max(self.limited_until).max(self.load_not_before);
-        let gate = gate.max(self.local_pause.until());
-        let now_or_later = match self.has_work() {
-            true => gate,
-            false => None,
-        };
-        let later = self.next_due_at.map(|at| gate.map_or(at, |gate| gate.max(at)));
-        match (now_or_later, later) {
-            (Some(first), Some(second)) => Some(first.min(second)),
-            (first, second) => first.or(second),
-        }
-    }
-
-    /// Whether there is anything to do, now or later.
-    pub fn rest(&self, now: UnixMillis) -> Rest {
-        if !self.in_flight.is_empty() || !self.unrecorded.is_empty() || self.loading {
-            return Rest::Busy;
-        }
-        match self.wake_at(now) {
-            Some(at) => Rest::Until(at),
-            None if self.has_work() && self.settings.active && !self.draining => Rest::Busy,
-            None => Rest::Idle,
-        }
-    }
-
-    /// The deliveries that are in memory: a page must not bring them again.
-    pub fn known(&self) -> Vec<DeliveryId> {
-        self.window.ids().chain(self.in_flight.keys().copied()).chain(self.unrecorded.keys().copied()).collect()
-    }
-
-    /// Bytes of bodies in memory.
-    pub fn payload_bytes(&self) -> usize {
-        self.window.bytes() + self.in_flight_bytes
-    }
-
-    /// Attempts in flight.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
-    /// What its next supervisor has to know about what was sent; `None` when nothing.
-    pub fn sent(&self, now: UnixMillis) -> Option<LimiterMemory> {
-        self.limiter.as_ref()?.remember(now)
-    }
-
-    /// The settings that it works by.
-    pub fn settings(&self) -> &MachineSettings {
-        &self.settings
-    }
-
-    /// The condition that it is in.
-    pub fn health(&self) -> EndpointHealth {
-        self.breaker.remember(&self.health)
-    }
-
-    /// Whether its breaker is open.
-    pub fn is_breaker_open(&self) -> bool {
-        self.breaker.is_open()
     }
 
     // ---- helpers

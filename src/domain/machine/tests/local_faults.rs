@@ -73,9 +73,11 @@ fn a_probe_that_was_not_made_leaves_the_breaker_as_it_was_and_goes_out_when_it_c
 fn a_rate_limited_delivery_does_not_wait_for_another_permit_when_its_attempt_was_not_made() {
     let rate_limit = Some(RateLimit { per_second: 0.01, burst: Some(1) });
     let mut world = World::new(MachineSettings { rate_limit, ..settings() }, 4, always(200));
-    world.is_starved = starved_until(START + seconds(2));
+    // the first permit since the start comes after 100 s
+    world.is_starved = starved_until(START + seconds(102));
     world.publish(1, true);
-    world.run_until(START + seconds(10));
+    world.run_until(START + seconds(110));
+    assert!(!world.not_made.is_empty(), "the permit was taken");
     assert_eq!(world.pending(), 0);
 }
 
