@@ -35,6 +35,8 @@ pub enum Access {
     Organization(String),
 }
 
+/// Settings in the environment that an engine of our own gets too: what they change is to be measured.
+const HANDED_ON: [&str; 2] = ["DELIVERY_", "LOG"];
 /// The kernel counts processor time in hundredths of a second (`USER_HZ`, proc(5)).
 const TICKS_A_SECOND: f64 = 100.0;
 
@@ -235,6 +237,12 @@ impl OwnEngine {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&stderr);
         let mut command = Command::new(&self.program);
         command.arg("serve").current_dir(&self.folder);
+        for (name, _) in std::env::vars_os() {
+            let settings = name.to_str().and_then(|name| name.strip_prefix("RINGBACK_"));
+            if settings.is_some_and(|setting| !HANDED_ON.iter().any(|begin| setting.starts_with(begin))) {
+                command.env_remove(name);
+            }
+        }
         command.env("RINGBACK_LISTEN", self.listen.to_string()).env("RINGBACK_DATABASE_URL", &self.database_url);
         command.env("RINGBACK_MASTER_KEY", &self.master_key).env("RINGBACK_ADMIN_KEY", &self.admin_key);
         command.env("RINGBACK_ALLOW_HTTP", "true");

@@ -303,7 +303,7 @@ fn no_secret_slips_out(database: &Database, log_format: &str) -> Secrets {
     .map(secret_path);
     let serve = database
         .serve()
-        .set("RINGBACK_LOG", "trace")
+        .set("RINGBACK_LOG", "trace,actix_http=trace")
         .set("RINGBACK_LOG_FORMAT", log_format)
         .set("RINGBACK_CA_FILE", authority.file.to_str().unwrap())
         .set("RINGBACK_DNS_SERVERS", &names.address.to_string());
