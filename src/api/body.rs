@@ -28,7 +28,7 @@ const UNIT_BYTES: usize = 64 * 1024;
 pub struct BodyBudget(Arc<Semaphore>);
 
 impl BodyBudget {
-    /// What bodies may hold together, beside the first [`FREE_BYTES`] of each, from their first byte until their
+    /// What bodies may hold together, beside the first 64 KiB of each, from their first byte until their
     /// events are stored. Smaller: large events are refused sooner. Larger: ten megabytes from each of many
     /// connections fill the memory.
     pub fn of(bytes: usize) -> Self {

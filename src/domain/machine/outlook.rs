@@ -8,7 +8,7 @@ use crate::domain::limiter::LimiterMemory;
 use crate::domain::time::UnixMillis;
 
 impl EndpointMachine {
-    /// When [`Input::Wake`] is needed: the next instant at which something can be done that nothing else
+    /// When [`Input::Wake`](super::Input::Wake) is needed: the next instant at which something can be done that nothing else
     /// brings about.
     pub fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         if !self.settings.active || self.draining {

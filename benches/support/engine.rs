@@ -1,0 +1,149 @@
+//! The engine without a network: real actors, a real database, receivers that answer at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Arbiter, System};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use ringback::actors::Actors;
+use ringback::actors::context::{ActorContext, ActorSettings};
+use ringback::actors::handle::Publication;
+use ringback::domain::attempt::{AttemptResult, LocalFault, Response, RetryOn};
+use ringback::domain::breaker::BreakerConfig;
+use ringback::domain::endpoint::Endpoint;
+use ringback::domain::entropy::CountingEntropy;
+use ringback::domain::ids::{EndpointId, OrganizationId};
+use ringback::domain::machine::MachineLimits;
+use ringback::domain::retry::RetrySchedule;
+use ringback::domain::secret::Secret;
+use ringback::domain::time::{Clock, UnixMillis};
+use ringback::engine::SystemEntropy;
+use ringback::store::Store;
+use ringback::store::cipher::Cipher;
+use ringback::store::open;
+use ringback::transport::{AttemptRequest, Transport};
+use serde_json::value::RawValue;
+
+pub const ORGANIZATION: OrganizationId = OrganizationId(1);
+const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+struct MachineClock;
+
+impl Clock for MachineClock {
+    #[expect(clippy::disallowed_methods, reason = "what is measured runs by the real clock")]
+    fn now(&self) -> UnixMillis {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        UnixMillis(0) + since_epoch.unwrap_or_default()
+    }
+}
+
+struct AnswersAtOnce;
+
+impl Transport for AnswersAtOnce {
+    fn attempt(&self, _: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
+        Box::pin(async {
+            let response = Response { status: 200, headers: Vec::new(), body: Bytes::new() };
+            Ok(AttemptResult { answer: Ok(response), duration: Duration::ZERO })
+        })
+    }
+}
+
+fn endpoint(id: i64) -> Endpoint {
+    Endpoint {
+        id: EndpointId(id),
+        organization_id: ORGANIZATION,
+        url: "https://receiver.example/hook".to_owned(),
+        description: None,
+        active: true,
+        disabled_reason: None,
+        disabled_at: None,
+        events: Vec::new(),
+        filter: None,
+        timeout: Duration::from_secs(10),
+        retry: RetrySchedule::default(),
+        retry_on: RetryOn::default(),
+        headers: Vec::new(),
+        rate_limit: None,
+        max_in_flight: 32,
+        ordered: false,
+        secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        previous_secret: None,
+        created_at: UnixMillis(0),
+        updated_at: UnixMillis(0),
+        version: 1,
+    }
+}
+
+fn settings(endpoints: usize) -> ActorSettings {
+    ActorSettings {
+        node: 0,
+        max_active_endpoints: endpoints.max(1),
+        crowded_attempts: 2_048,
+        payload_memory_bytes: 128 * 1024 * 1024,
+        max_uncommitted_events: 10_000,
+        max_uncommitted_bytes: 64 * 1024 * 1024,
+        limits: MachineLimits {
+            breaker: BreakerConfig {
+                failure_threshold: 8,
+                initial_pause: Duration::from_secs(5),
+                max_pause: Duration::from_secs(600),
+            },
+            disable_after: Duration::from_secs(5 * 86_400),
+        },
+        idle_linger: Duration::from_secs(3_600),
+        retention: Duration::from_secs(30 * 86_400),
+        header_prefix: "x-callintel".to_owned(),
+        user_agent: "Ringback/bench".to_owned(),
+    }
+}
+
+/// Runs something beside actors for so many endpoints of one organization, all of which want every event.
+pub fn with_actors<T>(endpoints: usize, run: impl AsyncFnOnce(&Actors) -> T) -> anyhow::Result<T> {
+    // a file system in memory where there is one: the disk is not what is measured
+    let memory = std::path::PathBuf::from("/dev/shm");
+    let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    let folder = tempfile::tempdir_in(parent)?;
+    let cipher = Cipher::from_master_key(&Secret::new(MASTER_KEY.to_owned()), Arc::new(SystemEntropy))?;
+    let store = open(&format!("sqlite://{}", folder.path().join("bench.db").display()), cipher)?;
+    for id in 1..=endpoints as i64 {
+        store.create_endpoint(&endpoint(id))?;
+    }
+    System::new().block_on(async {
+        let arbiter = Arbiter::new();
+        let entropy = Arc::new(CountingEntropy::default());
+        let context = ActorContext::new(
+            store,
+            Arc::new(AnswersAtOnce),
+            Arc::new(MachineClock),
+            entropy,
+            settings(endpoints),
+        );
+        let actors = Actors::start(Arc::new(context), vec![arbiter.handle()])?;
+        let result = run(&actors).await;
+        actors.stop().await;
+        arbiter.stop();
+        Ok(result)
+    })
+}
+
+/// An event of 1 KiB.
+pub fn publication() -> Publication {
+    let data = format!("{{\"pad\":\"{}\"}}", "x".repeat(900));
+    Publication {
+        organization_id: ORGANIZATION,
+        event_type: "call.completed".to_owned(),
+        timestamp: "2026-01-01T00:00:00.000Z".to_owned(),
+        occurred_at: UnixMillis(1_767_225_600_000),
+        data: RawValue::from_string(data).unwrap_or_default(),
+        idempotency: None,
+    }
+}
+
+/// Waits until no delivery is pending.
+pub async fn delivered(store: &dyn Store) -> anyhow::Result<()> {
+    while store.count_pending()? > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}
