@@ -132,6 +132,9 @@ struct Changes {
     /// Webhooks of each organization; every event of it goes to all of them
     #[arg(long, value_name = "N")]
     webhooks: Option<usize>,
+    /// Requests that a webhook may be sent at once, 1 to 256
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<u32>,
     /// Of an event's data
     #[arg(long, value_name = "BYTES")]
     payload_bytes: Option<usize>,
@@ -245,6 +248,7 @@ impl Changes {
         }
         scenario.organizations = self.organizations.unwrap_or(scenario.organizations);
         scenario.webhooks = self.webhooks.unwrap_or(scenario.webhooks);
+        scenario.max_in_flight = self.max_in_flight.or(scenario.max_in_flight);
         scenario.payload_bytes = self.payload_bytes.unwrap_or(scenario.payload_bytes);
         Ok(())
     }

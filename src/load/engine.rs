@@ -58,6 +58,21 @@ pub struct Tenant {
     webhooks: Vec<String>,
 }
 
+/// What a run needs of an engine.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// How many.
+    pub organizations: usize,
+    /// Of each organization.
+    pub webhooks: usize,
+    /// Where receivers are.
+    pub receivers: &'a str,
+    /// Of each webhook; `None`: the engine's default.
+    pub max_in_flight: Option<u32>,
+    /// Next to nothing is delivered until they are released.
+    pub held_back: bool,
+}
+
 /// What the engine says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
@@ -98,19 +113,17 @@ impl Engine {
     }
 
     /// Makes the organizations of a run, with their webhooks at these receivers.
-    pub async fn make_tenants(
-        &self,
-        organizations: usize,
-        webhooks: usize,
-        receivers: &str,
-        held_back: bool,
-    ) -> Result<Vec<Tenant>, LoadError> {
+    pub async fn make_tenants(&self, wanted: &Wanted<'_>) -> Result<Vec<Tenant>, LoadError> {
+        let Wanted { organizations, webhooks, receivers, max_in_flight, held_back } = *wanted;
         let mut tenants = Vec::with_capacity(organizations);
         for organization in 0..organizations {
             let mut tenant = self.make_tenant(organization, organizations).await?;
             for webhook in 0..webhooks {
                 let url = format!("{receivers}{HOOKS}/{}", organization * webhooks + webhook);
                 let mut body = json!({"url": url, "events": [EVENT_TYPE], "timeout": WEBHOOK_TIMEOUT_SECONDS});
+                if let Some(max_in_flight) = max_in_flight {
+                    body["max_in_flight"] = json!(max_in_flight);
+                }
                 if held_back {
                     body["rate_limit"] = json!({"per_second": HELD_BACK_PER_SECOND, "burst": 1});
                 }

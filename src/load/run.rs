@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::bare::{Bare, BareJob, post, sync_times};
 use super::behaviour::Behaviour;
 use super::clock::Clock;
-use super::engine::{Access, Engine, OwnEngine, Process, Tenant};
+use super::engine::{Access, Engine, OwnEngine, Process, Tenant, Wanted};
 use super::error::LoadError;
 use super::http::Http;
 use super::latency::Quantiles;
@@ -154,8 +154,9 @@ impl Run {
     }
 
     async fn tenants(&self, webhooks: usize, held_back: bool) -> Result<Vec<Tenant>, LoadError> {
-        let organizations = self.options.scenario.organizations;
-        self.engine.make_tenants(organizations, webhooks, &self.options.receivers, held_back).await
+        let Scenario { organizations, max_in_flight, .. } = self.options.scenario;
+        let receivers = &self.options.receivers;
+        self.engine.make_tenants(&Wanted { organizations, webhooks, receivers, max_in_flight, held_back }).await
     }
 
     fn stretch<'a>(

@@ -40,6 +40,9 @@ pub struct Scenario {
     /// Of each organization; every event of the organization goes to all of them.
     #[serde(default = "one")]
     pub webhooks: usize,
+    /// Of each webhook; absent: the engine's default.
+    #[serde(default)]
+    pub max_in_flight: Option<u32>,
     /// Of the event's `data`.
     #[serde(default = "kibibyte")]
     pub payload_bytes: usize,
@@ -169,6 +172,7 @@ impl Scenario {
                 !(MIN_PAYLOAD_BYTES..=MAX_PAYLOAD_BYTES).contains(&self.payload_bytes),
                 "payload_bytes must be 64 to 10,484,736",
             ),
+            (self.max_in_flight.is_some_and(|limit| !(1..=256).contains(&limit)), "max_in_flight is 1 to 256"),
             (publish.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())), "rate must be above 0"),
             (!self.receivers.is_empty() && (share - 1.0).abs() > 0.001, "the receivers' shares must add up to 1"),
             (
