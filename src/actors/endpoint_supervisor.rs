@@ -202,10 +202,7 @@ impl EndpointSupervisor {
             }
             Effect::Load { max_deliveries, max_bytes } => self.load(max_deliveries, max_bytes, now, ctx),
             Effect::SaveHealth(health) => {
-                let put = self.parts.context.inbox.put(|waiting| {
-                    waiting.health.insert(health.endpoint_id, health);
-                });
-                put.ask(&self.parts.persistence);
+                self.parts.context.inbox.put(|waiting| waiting.save(health)).ask(&self.parts.persistence);
             }
         }
     }

@@ -39,6 +39,11 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// Adds an endpoint's condition; an earlier one is out of date.
+    pub fn save(&mut self, health: EndpointHealth) {
+        self.health.insert(health.endpoint_id, health);
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.ingests.is_empty() && self.outcomes.is_empty() && self.health.is_empty()
@@ -102,11 +107,7 @@ mod tests {
     #[test]
     fn persistence_is_told_once_when_it_rests_and_never_while_it_will_look_by_itself() {
         let inbox = Inbox::default();
-        let put = |health: EndpointHealth| {
-            inbox.put(|waiting| {
-                waiting.health.insert(health.endpoint_id, health);
-            })
-        };
+        let put = |health| inbox.put(|waiting| waiting.save(health));
         assert_eq!(put(health(1, 1)), Collection::MustBeAskedFor);
         assert_eq!(put(health(2, 1)), Collection::WillBeMade, "it was told already");
         assert_eq!(put(health(2, 2)), Collection::WillBeMade);
