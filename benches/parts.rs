@@ -13,6 +13,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use ringback::actors::request::RequestTemplate;
 use ringback::domain::attempt::Response;
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::delivery::QueuedDelivery;
@@ -25,7 +26,7 @@ use ringback::domain::secret::Secret;
 use ringback::domain::signing::SigningKey;
 use ringback::domain::time::UnixMillis;
 
-use engine::{ORGANIZATION, delivered, publication, with_actors};
+use engine::{ORGANIZATION, delivered, endpoint, publication, settings, with_actors};
 
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 
@@ -82,8 +83,26 @@ fn machine(c: &mut Criterion) {
             };
             machine.step(Input::Committed(vec![delivery]), NOW, &mut rng);
             machine.step(Input::AttemptFinished { delivery_id, answer: &answer }, NOW, &mut rng);
-            black_box(machine.step(Input::OutcomeRecorded(delivery_id), NOW, &mut rng));
+            black_box(machine.step(Input::OutcomesRecorded(&[delivery_id]), NOW, &mut rng));
         });
+    });
+}
+
+fn request(c: &mut Criterion) {
+    let template = RequestTemplate::new(&endpoint(1), &settings(1));
+    let event = Event {
+        id: EventId(1),
+        organization_id: ORGANIZATION,
+        event_type: "call.completed".to_owned(),
+        occurred_at: NOW,
+        accepted_at: NOW,
+        body: Bytes::from(vec![b'x'; 1_024]),
+    };
+    let event = Arc::new(event);
+    let delivery =
+        QueuedDelivery { id: DeliveryId(2), attempts_made: 0, attempts_in_earlier_rounds: 0, due_at: NOW, event };
+    c.bench_function("the request of an attempt, signatures included", |b| {
+        b.iter(|| template.request(black_box(&delivery), 1, NOW));
     });
 }
 
@@ -111,5 +130,5 @@ fn fan_out(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, signing, machine, fan_out);
+criterion_group!(benches, signing, machine, request, fan_out);
 criterion_main!(benches);

@@ -49,7 +49,7 @@ impl Transport for AnswersAtOnce {
     }
 }
 
-fn endpoint(id: i64) -> Endpoint {
+pub fn endpoint(id: i64) -> Endpoint {
     Endpoint {
         id: EndpointId(id),
         organization_id: ORGANIZATION,
@@ -75,7 +75,7 @@ fn endpoint(id: i64) -> Endpoint {
     }
 }
 
-fn settings(endpoints: usize) -> ActorSettings {
+pub fn settings(endpoints: usize) -> ActorSettings {
     ActorSettings {
         node: 0,
         max_active_endpoints: endpoints.max(1),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::inbox::Inbox;
 use super::payload::PayloadMemory;
 use crate::domain::entropy::Entropy;
 use crate::domain::ids::EndpointId;
@@ -76,6 +77,8 @@ pub struct ActorContext {
     began_at: UnixMillis,
     /// Of endpoints that left memory with a rate limit that is not full again.
     limiters: Mutex<HashMap<EndpointId, LimiterMemory>>,
+    /// What waits for persistence.
+    pub(super) inbox: Inbox,
     /// Event bodies in memory.
     pub payload: Arc<PayloadMemory>,
     attempts: AtomicUsize,
@@ -110,6 +113,7 @@ impl ActorContext {
         Self {
             began_at: clock.now(),
             limiters: Mutex::default(),
+            inbox: Inbox::default(),
             payload: PayloadMemory::new(settings.payload_memory_bytes),
             store,
             transport,

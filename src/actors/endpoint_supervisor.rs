@@ -12,8 +12,8 @@ use rand::rngs::SmallRng;
 
 use super::context::ActorContext;
 use super::messages::{
-    AttemptEnded, AttemptNotMade, Change, Deliver, MoreInStore, OutcomeRecorded, PageRead, Reconfigure,
-    RecordOutcome, Retire, RetireRequest, SaveHealth, StartRead, SupervisorDrain, SupervisorStopped,
+    AttemptEnded, AttemptNotMade, Change, Deliver, MoreInStore, OutcomesRecorded, PageRead, Reconfigure,
+    RecordOutcome, Retire, RetireRequest, StartRead, SupervisorDrain, SupervisorStopped,
 };
 use super::operational::{OperationalEvent, operational_event};
 use super::payload::PayloadShare;
@@ -201,14 +201,16 @@ impl EndpointSupervisor {
                 }
             }
             Effect::Load { max_deliveries, max_bytes } => self.load(max_deliveries, max_bytes, now, ctx),
-            Effect::SaveHealth(health) => post(&self.parts.persistence, SaveHealth(health)),
+            Effect::SaveHealth(health) => {
+                self.parts.context.inbox.put(|waiting| waiting.save(health)).ask(&self.parts.persistence);
+            }
         }
     }
 
     fn start_attempt(&mut self, delivery: QueuedDelivery, number: u32, now: UnixMillis, ctx: &mut Context<Self>) {
         let Some(running) = &mut self.running else { return };
         let request = running.template.request(&delivery, number, now);
-        let request_headers = running.template.logged_headers(request.headers.clone());
+        let (headers, mask) = (request.headers.clone(), running.template.mask());
         let me = ctx.address();
         let sending = self.parts.context.transport.attempt(request);
         let in_flight = (Level::AttemptsInFlight.hold(), self.parts.context.begin_attempt());
@@ -220,6 +222,7 @@ impl EndpointSupervisor {
                 Err(fault) => return post(&me, AttemptNotMade { delivery, fault }),
             };
             let QueuedDelivery { id: delivery_id, event, .. } = delivery;
+            let request_headers = mask.apply(headers);
             post(&me, AttemptEnded { delivery_id, event, started_at: now, request_headers, result });
         });
     }
@@ -242,7 +245,8 @@ impl EndpointSupervisor {
         let announcements = announce(settled.announcements, &outcome, &ended.event, running.template.url());
         let Settled { health, disable, .. } = settled;
         let change = Change { health, disable, announcements, supervisor: ctx.address() };
-        post(&parts.persistence, RecordOutcome { outcome, change });
+        let record = RecordOutcome { outcome, change };
+        parts.context.inbox.put(|waiting| waiting.outcomes.push(record)).ask(&parts.persistence);
     }
 
     fn load(&mut self, max_deliveries: usize, max_bytes: usize, now: UnixMillis, ctx: &mut Context<Self>) {
@@ -474,10 +478,10 @@ impl Handler<AttemptNotMade> for EndpointSupervisor {
     }
 }
 
-impl Handler<OutcomeRecorded> for EndpointSupervisor {
+impl Handler<OutcomesRecorded> for EndpointSupervisor {
     type Result = ();
-    fn handle(&mut self, OutcomeRecorded(delivery_id): OutcomeRecorded, ctx: &mut Self::Context) {
-        self.apply(Input::OutcomeRecorded(delivery_id), ctx);
+    fn handle(&mut self, OutcomesRecorded(recorded): OutcomesRecorded, ctx: &mut Self::Context) {
+        self.apply(Input::OutcomesRecorded(&recorded), ctx);
     }
 }
 

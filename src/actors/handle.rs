@@ -216,7 +216,8 @@ impl EngineHandle {
         let bytes = shared.byte_permits.clone().try_acquire_many_owned(units);
         let (Ok(events), Ok(bytes)) = (events, bytes) else { return Err(PublishError::Overloaded) };
         let (reply, answer) = oneshot::channel();
-        post(&shared.persistence, Ingest { publications, reply, permits: [events, bytes] });
+        let ingest = Ingest { publications, reply, permits: [events, bytes] };
+        shared.context.inbox.put(|waiting| waiting.ingests.push(ingest)).ask(&shared.persistence);
         match tokio::time::timeout(COMMIT_PATIENCE, answer).await {
             Ok(answer) => answer.map_err(|_| PublishError::Stopping),
             // not begun, it is left out of every commit from now on; begun, it is in doubt like one that failed
@@ -247,7 +248,7 @@ impl EngineHandle {
             event: event.clone(),
         };
         let request = template.request(&delivery, 1, now);
-        let request_headers = template.logged_headers(request.headers.clone());
+        let headers = request.headers.clone();
         let result = shared.context.transport.attempt(request).await;
         let finished_at = self.now();
         let result = result.map_err(|fault| {
@@ -263,7 +264,7 @@ impl EngineHandle {
             started_at: now,
             finished_at,
             ordered: endpoint.ordered,
-            request_headers,
+            request_headers: template.mask().apply(headers),
             result: result.clone(),
             next: if is_success { NextStep::Succeeded } else { NextStep::Failed },
         };

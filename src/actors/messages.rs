@@ -35,9 +35,7 @@ macro_rules! bounded {
 
 bounded! {
     Begin: "two, at the start";
-    Ingest: "the permits that it carries";
-    RecordOutcome: "the machine's limit on unrecorded outcomes, over max_active_endpoints";
-    SaveHealth: "follows a change of settings";
+    CollectInbox: "one between two rests of persistence";
     Deliver: "mailbox credits of the supervisor";
     MoreInStore: "one between two readings of the overflow flag, or one for each activation";
     Reconfigure: "requests of the management API";
@@ -48,7 +46,7 @@ bounded! {
     SupervisorStopped: "one for each supervisor";
     AttemptEnded: "attempts in flight";
     AttemptNotMade: "attempts in flight";
-    OutcomeRecorded: "unrecorded outcomes";
+    OutcomesRecorded: "unrecorded outcomes";
     StartRead: "one for each supervisor";
     PageRead: "one under way for each supervisor";
     Schedule: "one for each supervisor that retires or is refused";
@@ -69,9 +67,7 @@ pub struct Begin {
 
 // ---- to Persistence
 
-/// Accept events, all in one commit: store them with their deliveries, then answer.
-#[derive(Message)]
-#[rtype(result = "()")]
+/// Events to be accepted, all in one commit: stored with their deliveries, then answered. Go through the inbox.
 pub struct Ingest {
     /// What was published.
     pub publications: Vec<Publication>,
@@ -81,9 +77,13 @@ pub struct Ingest {
     pub permits: [OwnedSemaphorePermit; 2],
 }
 
-/// Write down how an attempt ended and what it changed, in one commit; then tell its supervisor.
+/// Something was put into the inbox while persistence rested.
 #[derive(Message)]
 #[rtype(result = "()")]
+pub struct CollectInbox;
+
+/// How an attempt ended and what it changed, to be written down in one commit; then its supervisor is told. Goes
+/// through the inbox.
 pub struct RecordOutcome {
     /// What is written.
     pub outcome: Outcome,
@@ -102,11 +102,6 @@ pub struct Change {
     /// Told when it is on disk.
     pub supervisor: Addr<EndpointSupervisor>,
 }
-
-/// Write down an endpoint's condition.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct SaveHealth(pub EndpointHealth);
 
 /// Answer when everything received so far is on disk.
 #[derive(Message)]
@@ -249,10 +244,10 @@ pub struct AttemptNotMade {
     pub fault: LocalFault,
 }
 
-/// An outcome is on disk.
+/// The outcomes of these are on disk.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct OutcomeRecorded(pub DeliveryId);
+pub struct OutcomesRecorded(pub Vec<DeliveryId>);
 
 // ---- to the Scheduler
 

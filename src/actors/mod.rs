@@ -2,9 +2,9 @@
 //! the database; each holds a bounded window, never a backlog.
 //!
 //! ```text
-//!  API ──Ingest──▶ Persistence ──Dispatch──▶ Router ──Deliver──▶ EndpointSupervisor (one per endpoint)
+//!  API ──inbox───▶ Persistence ──Dispatch──▶ Router ──Deliver──▶ EndpointSupervisor (one per endpoint)
 //!                      ▲                      ▲  │                   │
-//!                      └──── RecordOutcome ───│──│───────────────────┤
+//!                      └────── inbox ────────│──│───────────────────┤
 //!                                             │  └─Schedule─▶ Scheduler (agenda)
 //!                                             └──────Activate─────┘
 //! ```
@@ -12,11 +12,12 @@
 pub mod context;
 pub mod endpoint_supervisor;
 pub mod handle;
+mod inbox;
 pub mod messages;
 mod operational;
 pub mod payload;
 pub mod persistence;
-mod request;
+pub mod request;
 pub mod retention;
 pub mod router;
 pub mod scheduler;

@@ -7,20 +7,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::context::ActorContext;
+use super::endpoint_supervisor::EndpointSupervisor;
 use super::handle::{Publication, PublishError, Published};
+use super::inbox::Waiting;
 use super::messages::{
-    Begin, Change, CommittedEvent, Dispatch, Flush, Ingest, OutcomeRecorded, RecordOutcome, Rescan, SaveHealth,
+    Begin, Change, CollectInbox, CommittedEvent, Dispatch, Flush, Ingest, OutcomesRecorded, RecordOutcome, Rescan,
 };
 use super::post;
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::Event;
-use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
@@ -44,19 +45,11 @@ pub struct Persistence {
     ids: Arc<Mutex<IdGenerator>>,
     peers: Option<Begin>,
     /// Waits for the write in flight. Bounded by the permits of its events and the in-flight limits.
-    gathering: Gathering,
+    gathering: Waiting,
     is_writing: bool,
     /// Since when commits fail: what they held may be stored all the same.
     failing_since: Option<UnixMillis>,
     flushers: Vec<oneshot::Sender<()>>,
-}
-
-#[derive(Default)]
-struct Gathering {
-    ingests: Vec<Ingest>,
-    outcomes: Vec<RecordOutcome>,
-    /// Changed without an attempt.
-    health: HashMap<EndpointId, EndpointHealth>,
 }
 
 /// A write that has ended.
@@ -90,7 +83,7 @@ impl Persistence {
             subscriptions,
             ids,
             peers: None,
-            gathering: Gathering::default(),
+            gathering: Waiting::default(),
             is_writing: false,
             failing_since: None,
             flushers: Vec::new(),
@@ -101,6 +94,7 @@ impl Persistence {
         if self.is_writing {
             return;
         }
+        self.gathering.add(self.context.inbox.collect(!self.gathering.is_empty()));
         if self.gathering.is_empty() {
             // a receiver that went away no longer waits
             for flusher in self.flushers.drain(..) {
@@ -156,9 +150,7 @@ impl Persistence {
         let Committed { ingests, changes, batch, report, took } = committed;
         report_commit(&batch, &report, took);
         answer_publishers(ingests, &batch.events, &report);
-        for (outcome, change) in batch.outcomes.iter().zip(&changes) {
-            post(&change.supervisor, OutcomeRecorded(outcome.delivery_id));
-        }
+        tell_supervisors(&batch, changes);
         let committed = to_dispatch(batch.events, &report);
         let Some(peers) = &self.peers else { return };
         for endpoint in report.disabled {
@@ -217,6 +209,17 @@ fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Duration) {
     telemetry::CommitFinished { rows, duration: took }.emit();
 }
 
+/// One message to each, whatever it has in this commit: each message may wake a thread.
+fn tell_supervisors(batch: &WriteBatch, changes: Vec<Change>) {
+    let mut told: HashMap<Addr<EndpointSupervisor>, Vec<DeliveryId>> = HashMap::new();
+    for (outcome, change) in batch.outcomes.iter().zip(changes) {
+        told.entry(change.supervisor).or_default().push(outcome.delivery_id);
+    }
+    for (supervisor, recorded) in told {
+        post(&supervisor, OutcomesRecorded(recorded));
+    }
+}
+
 /// Answers every publisher. Their events come first in the batch, in their order.
 fn answer_publishers(ingests: Vec<Ingest>, events: &[NewEvent], report: &CommitReport) {
     let mut commits = events.iter().zip(&report.events);
@@ -246,9 +249,11 @@ fn to_dispatch(events: Vec<NewEvent>, report: &CommitReport) -> Vec<CommittedEve
     wanted.map(|(new, _)| CommittedEvent { event: new.event, deliveries: new.deliveries }).collect()
 }
 
-impl Gathering {
-    fn is_empty(&self) -> bool {
-        self.ingests.is_empty() && self.outcomes.is_empty() && self.health.is_empty()
+impl Waiting {
+    fn add(&mut self, later: Self) {
+        self.ingests.extend(later.ingests);
+        self.outcomes.extend(later.outcomes);
+        self.health.extend(later.health);
     }
 
     fn take(&mut self) -> Self {
@@ -305,12 +310,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(&self, gathered: Gathering) -> Written {
+    fn write(&self, gathered: Waiting) -> Written {
         let now = self.context.now();
         let begin = tokio::time::Instant::now();
         let mut gathered = gathered;
         let events = self.assemble(&mut gathered, now);
-        let Gathering { ingests, outcomes, mut health } = gathered;
+        let Waiting { ingests, outcomes, mut health } = gathered;
         // a condition that changed with an attempt is newer than one that changed without
         for record in &outcomes {
             health.extend(record.change.health.map(|changed| (changed.endpoint_id, changed)));
@@ -330,7 +335,7 @@ impl Writer {
 
     /// Gives every event its id, its deliveries and its body. One lock for the whole batch, so that an event's
     /// deliveries follow it directly.
-    fn assemble(&self, gathered: &mut Gathering, now: UnixMillis) -> Vec<NewEvent> {
+    fn assemble(&self, gathered: &mut Waiting, now: UnixMillis) -> Vec<NewEvent> {
         let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let publications = gathered.ingests.iter_mut().flat_map(|ingest| &mut ingest.publications);
@@ -387,26 +392,9 @@ impl Handler<Begin> for Persistence {
     }
 }
 
-impl Handler<Ingest> for Persistence {
+impl Handler<CollectInbox> for Persistence {
     type Result = ();
-    fn handle(&mut self, ingest: Ingest, ctx: &mut Self::Context) {
-        self.gathering.ingests.push(ingest);
-        self.write_if_idle(ctx);
-    }
-}
-
-impl Handler<RecordOutcome> for Persistence {
-    type Result = ();
-    fn handle(&mut self, record: RecordOutcome, ctx: &mut Self::Context) {
-        self.gathering.outcomes.push(record);
-        self.write_if_idle(ctx);
-    }
-}
-
-impl Handler<SaveHealth> for Persistence {
-    type Result = ();
-    fn handle(&mut self, SaveHealth(health): SaveHealth, ctx: &mut Self::Context) {
-        self.gathering.health.insert(health.endpoint_id, health);
+    fn handle(&mut self, _: CollectInbox, ctx: &mut Self::Context) {
         self.write_if_idle(ctx);
     }
 }
@@ -433,7 +421,7 @@ mod tests {
     #[test]
     fn events_whose_publisher_no_longer_waits_are_left_out_of_the_commit() {
         let permits = Arc::new(Semaphore::new(4));
-        let mut gathering = Gathering::default();
+        let mut gathering = Waiting::default();
         let mut publish = || {
             let permit = || permits.clone().try_acquire_owned().unwrap();
             let (reply, answer) = oneshot::channel();

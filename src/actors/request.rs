@@ -57,9 +57,9 @@ impl RequestTemplate {
     /// The request of attempt `number` of a delivery at `now`.
     pub fn request(&self, delivery: &QueuedDelivery, number: u32, now: UnixMillis) -> AttemptRequest {
         let body = &delivery.event.body;
-        let (event_id, timestamp) = (delivery.event.id, now.as_seconds());
+        let (event_id, timestamp) = (delivery.event.id.to_string(), now.as_seconds().to_string());
         let previous_key = self.previous_key.as_ref().filter(|(_, expires_at)| *expires_at > now);
-        let mut standard = self.key.sign_standard(event_id, timestamp, body);
+        let mut standard = self.key.sign_standard_text(&event_id, &timestamp, body);
         let mut headers = Vec::with_capacity(9 + self.custom_headers.len());
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
         headers.push(("user-agent".to_owned(), self.user_agent.clone()));
@@ -67,22 +67,38 @@ impl RequestTemplate {
         if let Some((key, _)) = previous_key {
             headers.push((self.previous_signature_header.clone(), key.sign_document(body)));
             standard.push(' ');
-            standard.push_str(&key.sign_standard(event_id, timestamp, body));
+            standard.push_str(&key.sign_standard_text(&event_id, &timestamp, body));
         }
         headers.push((self.delivery_header.clone(), delivery.id.to_string()));
         headers.push((self.attempt_header.clone(), number.to_string()));
-        headers.push(("webhook-id".to_owned(), event_id.to_string()));
-        headers.push(("webhook-timestamp".to_owned(), timestamp.to_string()));
+        headers.push(("webhook-id".to_owned(), event_id));
+        headers.push(("webhook-timestamp".to_owned(), timestamp));
         headers.push(("webhook-signature".to_owned(), standard));
         for CustomHeader { name, value } in &self.custom_headers {
             headers.push((name.clone(), value.expose().to_owned()));
         }
+        let headers = Arc::new(headers);
         AttemptRequest { url: self.url.clone(), headers, body: body.clone(), timeout: self.timeout }
     }
 
-    /// What the log keeps of a request's headers: a customer's own values are secrets.
-    pub fn logged_headers(&self, mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
-        let own = headers.len().saturating_sub(self.custom_headers.len());
+    /// What hides a customer's own values in the log: they are secrets.
+    pub fn mask(&self) -> HeaderMask {
+        HeaderMask { custom: self.custom_headers.len() }
+    }
+}
+
+/// Of a request's headers, as many as the endpoint had when it was made.
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderMask {
+    /// The last ones.
+    custom: usize,
+}
+
+impl HeaderMask {
+    /// What the log keeps of a request's headers. Nothing is copied once the transport has let go of them.
+    pub fn apply(self, headers: Arc<Vec<(String, String)>>) -> Vec<(String, String)> {
+        let mut headers = Arc::unwrap_or_clone(headers);
+        let own = headers.len().saturating_sub(self.custom);
         for (_, value) in &mut headers[own..] {
             *value = "********".to_owned();
         }
@@ -198,7 +214,7 @@ mod tests {
     fn the_log_does_not_keep_a_customers_header_values() {
         let template = RequestTemplate::new(&endpoint(), &settings());
         let request = template.request(&delivery(), 1, NOW);
-        let logged = template.logged_headers(request.headers);
+        let logged = template.mask().apply(request.headers);
         assert!(logged.iter().all(|(_, value)| value != "t0p"));
         assert!(logged.contains(&("X-Token".to_owned(), "********".to_owned())));
     }

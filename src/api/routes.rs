@@ -27,7 +27,7 @@ pub struct RouteSpec {
 
 macro_rules! routes {
     ($($method:ident $path:literal $permission:ident $handler:path;)*) => {
-        /// All calls. Of two patterns that match one path the first counts.
+        /// All calls. Of two patterns that match one path one without names counts, then the first.
         pub static ROUTES: &[RouteSpec] = &[$(RouteSpec {
             method: Method::$method,
             path: $path,
@@ -82,12 +82,16 @@ routes! {
 
 /// Registers every route of the table, and what answers everything else.
 pub fn configure(config: &mut web::ServiceConfig) {
-    let mut registered: Vec<&str> = Vec::new();
+    let mut paths: Vec<&str> = Vec::new();
     for spec in ROUTES {
-        if !registered.contains(&spec.path) {
-            registered.push(spec.path);
-            config.service(resource(spec.path));
+        if !paths.contains(&spec.path) {
+            paths.push(spec.path);
         }
+    }
+    // they are tried one after the other: those with names in them, which are slow to compare, only after all others
+    paths.sort_by_key(|path| path.contains('{'));
+    for path in paths {
+        config.service(resource(path));
     }
     config.default_service(web::to(unknown_route));
 }

@@ -181,7 +181,7 @@ async fn send(client: &Client, target: &Target, request: &AttemptRequest) -> Res
     let mut post = client.post(target.uri.clone()).no_decompress();
     let map = post.headers_mut();
     map.insert(HOST, target.host.clone());
-    for (name, value) in &request.headers {
+    for (name, value) in request.headers.iter() {
         let (name, value) = header(name, value).map_err(|error| Failure::Final(error.into()))?;
         map.append(name, value);
     }

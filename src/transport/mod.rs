@@ -33,8 +33,9 @@ pub struct AttemptRequest {
     /// The endpoint's URL.
     pub url: Arc<str>,
     /// Sent with these values; several values of one name keep their order, different names do not (they have
-    /// none in HTTP, RFC 9110, section 5.3, and awc keeps them in a hash map).
-    pub headers: Vec<(String, String)>,
+    /// none in HTTP, RFC 9110, section 5.3, and awc keeps them in a hash map). Shared with who asks: the log keeps
+    /// them too.
+    pub headers: Arc<Vec<(String, String)>>,
     /// Sent as it is.
     pub body: Bytes,
     /// For the whole attempt: resolve, connect, TLS, send, head.

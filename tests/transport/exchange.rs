@@ -28,7 +28,7 @@ async fn the_body_and_the_headers_arrive_exactly_as_they_were_given() {
     ];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let url = format!("http://{}/a%20b/c?d=e&f#fragment", receiver.address);
-    let sent = AttemptRequest { body: body.clone(), headers, ..request(&url) };
+    let sent = AttemptRequest { body: body.clone(), headers: headers.into(), ..request(&url) };
     let result = open_transport().attempt(sent).await.unwrap();
 
     assert_eq!(status(&result), 200);
@@ -71,8 +71,10 @@ async fn a_request_that_can_not_be_made_is_an_invalid_request() {
     let receiver = Receiver::answering(OK);
     for (name, value) in [("x y", "z"), ("x", "a\r\nb: c"), ("Host", "other"), ("content-length", "1")] {
         let headers = vec![(name.to_owned(), value.to_owned())];
-        let result =
-            open_transport().attempt(AttemptRequest { headers, ..request(&receiver.url()) }).await.unwrap();
+        let result = open_transport()
+            .attempt(AttemptRequest { headers: headers.into(), ..request(&receiver.url()) })
+            .await
+            .unwrap();
         assert_eq!(result.answer, Err(AttemptError::InvalidRequest), "{name}: {value}");
     }
     for url in ["", "receiver", "http://", "ftp://127.0.0.1/", "http://user@127.0.0.1:8080/"] {

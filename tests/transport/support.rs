@@ -31,7 +31,7 @@ pub fn open_transport() -> AwcTransport {
 pub fn request(url: &str) -> AttemptRequest {
     AttemptRequest {
         url: url.into(),
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())].into(),
         body: Bytes::from_static(b"{\"a\":1}"),
         timeout: Duration::from_secs(5),
     }

@@ -100,8 +100,8 @@ pub enum Input<'a> {
     /// An attempt was not made: this machine lacked something (see [`crate::domain::attempt::LocalFault`]). Nothing
     /// is learned of the receiver, and the delivery is due as before.
     AttemptNotMade(QueuedDelivery),
-    /// What [`Effect::Record`] asked for is on disk.
-    OutcomeRecorded(DeliveryId),
+    /// What [`Effect::Record`] asked for of these is on disk.
+    OutcomesRecorded(&'a [DeliveryId]),
     /// The endpoint's settings changed.
     Reconfigured(MachineSettings),
     /// Nothing new is started from now on.

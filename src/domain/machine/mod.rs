@@ -151,7 +151,7 @@ impl EndpointMachine {
                 self.attempt_finished(delivery_id, answer, now, rng, &mut effects);
             }
             Input::AttemptNotMade(delivery) => self.attempt_not_made(delivery, now),
-            Input::OutcomeRecorded(delivery_id) => self.outcome_recorded(delivery_id),
+            Input::OutcomesRecorded(recorded) => recorded.iter().for_each(|id| self.outcome_recorded(*id)),
             Input::Reconfigured(settings) => self.reconfigure(settings, now, &mut effects),
             Input::Drain => self.draining = true,
             Input::Wake => {}

@@ -349,5 +349,5 @@ fn a_delivery_that_is_sent_again_before_its_end_was_heard_of_is_not_forgotten() 
     // recorded in the database, sent again there, and only then heard of
     assert!(asked(step(Input::MoreInStore)));
     assert!(!asked(step(empty())), "the page left out what is in memory");
-    assert!(asked(step(Input::OutcomeRecorded(id))));
+    assert!(asked(step(Input::OutcomesRecorded(&[id]))));
 }

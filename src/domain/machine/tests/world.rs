@@ -267,7 +267,7 @@ impl World {
             }
             Happening::Recorded { id, next, generation } if generation == self.generation => {
                 self.record(id, next);
-                self.feed(Input::OutcomeRecorded(id));
+                self.feed(Input::OutcomesRecorded(&[id]));
             }
             Happening::Page { generation } if generation == self.generation => {
                 let (deliveries, more, next_due_at) = self.snapshot.take().expect("a page was read");
