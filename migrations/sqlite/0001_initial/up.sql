@@ -96,6 +96,7 @@ CREATE TABLE deliveries (
     -- a first attempt that ends the delivery lives here: one insert and one update are all that it costs
     attempt_started_at BIGINT,
     attempt_duration_ms BIGINT,
+    -- headers and answer, packed
     attempt_detail BLOB
 );
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, id);
@@ -116,6 +117,7 @@ CREATE TABLE attempts (
     duration_ms BIGINT NOT NULL,
     response_code INTEGER,
     error TEXT,
+    -- headers and answer, packed
     detail BLOB NOT NULL,
     PRIMARY KEY (delivery_id, number)
 ) WITHOUT ROWID;

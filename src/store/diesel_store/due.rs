@@ -119,8 +119,8 @@ impl Page<'_> {
         recent: &Events,
     ) -> StoreResult<(Vec<Candidate>, bool)> {
         let unread = candidates.iter().map(|candidate| candidate.event_id);
-        let lengths =
-            body_lengths(connection, &distinct(unread.filter(|id| !recent.contains_key(&EventId(*id)))))?;
+        let unread = distinct(unread.filter(|id| !recent.contains_key(&EventId(*id))));
+        let lengths = body_lengths(connection, self.organization_id, &unread)?;
         let mut chosen = Vec::new();
         let mut held = HashSet::new();
         let mut bytes = 0usize;
@@ -163,20 +163,24 @@ fn distinct(ids: impl Iterator<Item = i64>) -> Vec<i64> {
 
 /// How long bodies are. SQLite is asked for each by itself: a statement for a list of ids would be compiled anew for
 /// every length of the list, which takes longer than to find an event.
-fn body_lengths(connection: &mut AnyConnection, ids: &[i64]) -> StoreResult<HashMap<i64, usize>> {
+fn body_lengths(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    ids: &[i64],
+) -> StoreResult<HashMap<i64, usize>> {
     let mut lengths = HashMap::with_capacity(ids.len());
+    let owned = events::table.filter(events::organization_id.eq(organization_id.0));
     let mut add = |(id, length): (i64, i32)| lengths.insert(id, length.max(0) as usize);
     match connection {
         AnyConnection::Sqlite(sqlite) => {
             for id in ids {
-                let one =
-                    events::table.filter(events::id.eq(*id)).select((events::id, octet_length(events::body)));
-                one.first(sqlite).optional()?.map(&mut add);
+                let one = owned.filter(events::id.eq(*id)).select((events::id, octet_length(events::body)));
+                one.get_result(sqlite).optional()?.map(&mut add);
             }
         }
         AnyConnection::Postgres(postgres) => {
             for ids in ids.chunks(EVENTS_A_QUERY) {
-                let some = events::table.filter(events::id.eq_any(ids));
+                let some = owned.filter(events::id.eq_any(ids));
                 let rows: Vec<(i64, i32)> =
                     some.select((events::id, octet_length(events::body))).load(postgres)?;
                 rows.into_iter().for_each(|row| _ = add(row));
@@ -197,7 +201,7 @@ fn read_events(
         AnyConnection::Sqlite(sqlite) => {
             for id in ids {
                 let one = owned.filter(events::id.eq(*id)).select(EventRow::as_select());
-                rows.extend(one.first(sqlite).optional()?);
+                rows.extend(one.get_result(sqlite).optional()?);
             }
         }
         AnyConnection::Postgres(postgres) => {

@@ -2,6 +2,8 @@
 //! is in `sqlite.rs` and `postgres.rs` beside this folder.
 
 mod again;
+#[cfg(test)]
+mod cached;
 mod commit;
 mod conditions;
 mod due;
