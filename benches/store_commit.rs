@@ -13,6 +13,7 @@ use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use ringback::domain::retry::RetrySchedule;
 use ringback::domain::secret::Secret;
+use ringback::domain::signing::SigningKey;
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
 use ringback::store::{DueRequest, NewEvent, PageRequest, Store, WriteBatch, open};
@@ -23,6 +24,7 @@ const EVENTS_A_COMMIT: usize = 200;
 const FAN_OUT: usize = 10;
 const COMMITS: usize = 100;
 const BODY_BYTES: usize = 1_024;
+const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 
 fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -134,30 +136,36 @@ fn new_event(
     NewEvent { event: Arc::new(event), deliveries, idempotency: None }
 }
 
+/// Attempts as the engine writes them down: what a delivery costs depends on what can be told from its row.
 fn outcomes(new: &NewEvent) -> Vec<Outcome> {
-    let header = |name: &str, length: usize| (name.to_owned(), "v".repeat(length));
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let response = Response {
         status: 200,
-        headers: vec![header("content-length", 1), header("date", 29)],
+        headers: vec![header("content-length", "0"), header("date", "Thu, 01 Jan 2026 00:00:00 GMT")],
         body: Bytes::new(),
     };
+    let event = &new.event;
+    let key = SigningKey::new(&Secret::new(String::from(SECRET)));
+    let timestamp = event.accepted_at.as_seconds();
+    let (document, standard) =
+        (key.sign_document(&event.body), key.sign_standard(event.id, timestamp, &event.body));
     let of = |&(delivery_id, endpoint_id): &(DeliveryId, EndpointId)| Outcome {
-        organization_id: new.event.organization_id,
+        organization_id: event.organization_id,
         endpoint_id,
         delivery_id,
         number: 1,
-        started_at: new.event.accepted_at,
-        finished_at: new.event.accepted_at,
+        started_at: event.accepted_at,
+        finished_at: event.accepted_at,
         ordered: false,
         request_headers: vec![
-            header("content-type", 16),
-            header("user-agent", 14),
-            header("x-callintel-signature", 64),
-            header("x-callintel-delivery", 17),
-            header("x-callintel-attempt", 1),
-            header("webhook-id", 17),
-            header("webhook-timestamp", 10),
-            header("webhook-signature", 47),
+            header("content-type", "application/json"),
+            header("user-agent", "Ringback/0.1.0"),
+            header("x-callintel-signature", &document),
+            header("x-callintel-delivery", &delivery_id.to_string()),
+            header("x-callintel-attempt", "1"),
+            header("webhook-id", &event.id.to_string()),
+            header("webhook-timestamp", &timestamp.to_string()),
+            header("webhook-signature", &standard),
         ],
         result: AttemptResult { answer: Ok(response.clone()), duration: std::time::Duration::from_millis(3) },
         next: NextStep::Succeeded,
@@ -183,7 +191,7 @@ fn endpoint(id: EndpointId, organization_id: OrganizationId, now: UnixMillis) ->
         rate_limit: None,
         max_in_flight: 32,
         ordered: false,
-        secret: Secret::new(String::from("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")),
+        secret: Secret::new(String::from(SECRET)),
         previous_secret: None,
         created_at: now,
         updated_at: now,

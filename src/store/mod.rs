@@ -12,6 +12,7 @@ mod diesel_store;
 pub mod memory;
 mod models;
 mod postgres;
+mod recent;
 mod schema;
 pub mod scratch;
 mod sqlite;

@@ -333,8 +333,8 @@ fn update_deliveries(postgres: &mut PgConnection, attempts: &[Attempt<'_>]) -> Q
     .bind::<Array<Nullable<BigInt>>, _>(column(attempts, |attempt| {
         attempt.in_delivery.then_some(attempt.stored.duration_ms)
     }))
-    .bind::<Array<Nullable<Text>>, _>(column(attempts, |attempt| {
-        attempt.in_delivery.then_some(attempt.stored.detail.as_str())
+    .bind::<Array<Nullable<Binary>>, _>(column(attempts, |attempt| {
+        attempt.in_delivery.then_some(attempt.stored.detail.as_slice())
     }))
     .get_results(postgres)?;
     Ok(updated.into_iter().map(|row| row.id).collect())
@@ -361,7 +361,7 @@ fn insert_attempts(postgres: &mut PgConnection, attempts: &[&Attempt<'_>]) -> Qu
     .bind::<Array<Nullable<Text>>, _>(
         attempts.iter().map(|attempt| attempt.stored.error.as_deref()).collect::<Vec<_>>(),
     )
-    .bind::<Array<Text>, _>(attempts.iter().map(|attempt| attempt.stored.detail.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Binary>, _>(attempts.iter().map(|attempt| attempt.stored.detail.as_slice()).collect::<Vec<_>>())
     .execute(postgres)?;
     Ok(())
 }

@@ -92,7 +92,7 @@ diesel::table! {
         replayed -> Bool,
         attempt_started_at -> Nullable<BigInt>,
         attempt_duration_ms -> Nullable<BigInt>,
-        attempt_detail -> Nullable<Text>,
+        attempt_detail -> Nullable<Binary>,
     }
 }
 
@@ -105,7 +105,7 @@ diesel::table! {
         duration_ms -> BigInt,
         response_code -> Nullable<Integer>,
         error -> Nullable<Text>,
-        detail -> Text,
+        detail -> Binary,
     }
 }
 

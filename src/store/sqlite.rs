@@ -1,5 +1,7 @@
 //! What only SQLite does: one file, one process, its pragmas, and single inserts with cached statements.
 
+mod statements;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -13,10 +15,11 @@ use diesel::sql_types::{Integer, Text};
 use diesel::upsert::excluded;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
+use self::statements::{End, EndAtOnce, InsertDelivery, Retry};
 use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
 use super::detail::StoredAttempt;
 use super::diesel_store::{DieselStore, migrate};
-use super::schema::{attempts, deliveries, events, idempotency_keys};
+use super::schema::{attempts, events, idempotency_keys};
 use super::{Cipher, NewEvent, StoreError, StoreResult};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
@@ -256,18 +259,17 @@ pub(super) fn insert_events(sqlite: &mut SqliteConnection, stored: &[&NewEvent])
             ))
             .execute(sqlite)?;
         for &(id, endpoint_id) in &new.deliveries {
-            diesel::insert_into(deliveries::table)
-                .values((
-                    deliveries::id.eq(id.0),
-                    deliveries::organization_id.eq(event.organization_id.0),
-                    deliveries::endpoint_id.eq(endpoint_id.0),
-                    deliveries::event_id.eq(event.id.0),
-                    deliveries::partition.eq(endpoint_id.partition()),
-                    deliveries::created_at.eq(event.accepted_at.0),
-                    deliveries::queued_at.eq(event.accepted_at.0),
-                    deliveries::due_at.eq(event.accepted_at.0),
-                ))
-                .execute(sqlite)?;
+            let delivery = InsertDelivery {
+                id: &id.0,
+                organization_id: &event.organization_id.0,
+                endpoint_id: &endpoint_id.0,
+                event_id: &event.id.0,
+                partition: endpoint_id.partition(),
+                created_at: &event.accepted_at.0,
+                queued_at: &event.accepted_at.0,
+                due_at: &event.accepted_at.0,
+            };
+            delivery.execute(sqlite)?;
         }
     }
     Ok(())
@@ -299,45 +301,51 @@ pub(super) fn save_keys(sqlite: &mut SqliteConnection, stored: &[&NewEvent], now
 }
 
 /// Records outcomes; `true` for each whose delivery was still pending and did not have this attempt yet.
+///
+/// In the order of their ids, so that the rows of a page are written one after the other; two of the same delivery
+/// stay in their order.
 pub(super) fn record_outcomes(sqlite: &mut SqliteConnection, outcomes: &[Outcome]) -> QueryResult<Vec<bool>> {
-    outcomes.iter().map(|outcome| record_outcome(sqlite, outcome)).collect()
+    let mut order: Vec<usize> = (0..outcomes.len()).collect();
+    order.sort_by_key(|&place| outcomes[place].delivery_id);
+    let mut recorded = vec![false; outcomes.len()];
+    for place in order {
+        recorded[place] = record_outcome(sqlite, &outcomes[place])?;
+    }
+    Ok(recorded)
 }
 
 fn record_outcome(sqlite: &mut SqliteConnection, outcome: &Outcome) -> QueryResult<bool> {
     let attempt = StoredAttempt::of(outcome);
     let number = i32::try_from(attempt.number).unwrap_or(i32::MAX);
-    let row = deliveries::table
-        .filter(deliveries::id.eq(outcome.delivery_id.0))
-        .filter(deliveries::organization_id.eq(outcome.organization_id.0))
-        .filter(deliveries::status.eq(DeliveryStatus::Pending.code()))
-        .filter(deliveries::attempt_count.lt(number));
-    let answer = (
-        deliveries::attempt_count.eq(number),
-        deliveries::response_code.eq(attempt.response_code.map(i32::from)),
-        deliveries::error.eq(attempt.error.as_deref()),
-    );
+    let response_code = attempt.response_code.map(i32::from);
+    let error = attempt.error.as_deref();
+    let (id, organization_id) = (outcome.delivery_id.0, outcome.organization_id.0);
+    let (more_than, finished_at) = (number, outcome.finished_at.0);
     let status = match outcome.next {
-        NextStep::Succeeded => DeliveryStatus::Success,
-        NextStep::Failed => DeliveryStatus::Failed,
-        NextStep::RetryAt(_) => DeliveryStatus::Pending,
+        NextStep::Succeeded => DeliveryStatus::Success.code(),
+        NextStep::Failed => DeliveryStatus::Failed.code(),
+        NextStep::RetryAt(_) => DeliveryStatus::Pending.code(),
     };
-    let end = (deliveries::status.eq(status.code()), deliveries::finished_at.eq(outcome.finished_at.0));
     let updated = match outcome.next {
         NextStep::Succeeded | NextStep::Failed if number == 1 => {
-            let own_row = (
-                deliveries::attempt_started_at.eq(attempt.started_at.0),
-                deliveries::attempt_duration_ms.eq(attempt.duration_ms),
-                deliveries::attempt_detail.eq(&attempt.detail),
-            );
-            return Ok(diesel::update(row).set((answer, end, own_row)).execute(sqlite)? > 0);
+            let (started_at, duration_ms) = (attempt.started_at.0, attempt.duration_ms);
+            let detail = attempt.detail.as_slice();
+            #[rustfmt::skip]
+            let end = EndAtOnce {
+                number, response_code, error, status, finished_at, started_at, duration_ms, detail,
+                id, organization_id, more_than,
+            };
+            return Ok(end.execute(sqlite)? > 0);
         }
-        NextStep::Succeeded | NextStep::Failed => diesel::update(row).set((answer, end)).execute(sqlite)?,
-        NextStep::RetryAt(at) if outcome.ordered => {
-            diesel::update(row).set((answer, deliveries::due_at.eq(at.0))).execute(sqlite)?
+        NextStep::Succeeded | NextStep::Failed => {
+            let end = End { number, response_code, error, status, finished_at, id, organization_id, more_than };
+            end.execute(sqlite)?
         }
-        NextStep::RetryAt(at) => diesel::update(row)
-            .set((answer, deliveries::due_at.eq(at.0), deliveries::queued_at.eq(at.0)))
-            .execute(sqlite)?,
+        NextStep::RetryAt(UnixMillis(due_at)) => {
+            let queued_at = (!outcome.ordered).then_some(due_at);
+            let retry = Retry { number, response_code, error, due_at, queued_at, id, organization_id, more_than };
+            retry.execute(sqlite)?
+        }
     };
     if updated == 0 {
         return Ok(false);

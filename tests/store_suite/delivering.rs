@@ -23,6 +23,7 @@ on_every_store!(
     a_page_skips_what_is_known_and_says_whether_there_is_more,
     a_page_stops_before_too_many_bytes_but_holds_one,
     deliveries_of_one_event_share_its_body,
+    endpoints_that_are_behind_share_the_bodies_that_were_read,
     the_next_turn_is_the_earliest_after_now,
     the_agenda_has_the_earliest_turn_of_every_endpoint_with_pending_work,
     the_agenda_is_paged_by_endpoint,
@@ -216,6 +217,29 @@ fn a_page_stops_before_too_many_bytes_but_holds_one(f: &Fixture) {
     assert_eq!(first(&[], 400), (ids[..1].to_vec(), true));
     assert_eq!(first(&[], 399), (Vec::new(), true), "what does not fit is not passed over");
     assert_eq!(first(&ids[..3], 0), (vec![ids[3]], false));
+}
+
+fn endpoints_that_are_behind_share_the_bodies_that_were_read(f: &Fixture) {
+    let organization_id = f.organization();
+    let (one, other) = (f.endpoint(organization_id), f.endpoint(organization_id));
+    let deliveries =
+        [f.publish(organization_id, &[one, other], at(1)), f.publish(organization_id, &[other], at(2))];
+    let read = |endpoint_id| f.store.due_deliveries(organization_id, endpoint_id, &request(9)).unwrap().deliveries;
+    let (first, second) = (read(one), read(other));
+    assert_eq!(first.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [deliveries[0][0]]);
+    assert_eq!(
+        second.iter().map(|delivery| delivery.id).collect::<Vec<_>>(),
+        [deliveries[0][1], deliveries[1][0]]
+    );
+    assert!(Arc::ptr_eq(&first[0].event, &second[0].event), "one body in memory, read once");
+
+    // what is in memory counts like what is read
+    let small = DueRequest { max_bytes: second[0].event.body.len(), ..request(9) };
+    let page = f.store.due_deliveries(organization_id, other, &small).unwrap();
+    assert_eq!((page.deliveries.len(), page.more), (1, true));
+    let none = DueRequest { max_bytes: 0, max_first_bytes: 0, ..request(9) };
+    let page = f.store.due_deliveries(organization_id, other, &none).unwrap();
+    assert_eq!((page.deliveries.len(), page.more), (0, true));
 }
 
 fn deliveries_of_one_event_share_its_body(f: &Fixture) {

@@ -96,7 +96,8 @@ CREATE TABLE deliveries (
     -- a first attempt that ends the delivery lives here: one insert and one update are all that it costs
     attempt_started_at BIGINT,
     attempt_duration_ms BIGINT,
-    attempt_detail TEXT
+    -- headers and answer, packed
+    attempt_detail BLOB
 );
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, id);
 CREATE INDEX deliveries_pending ON deliveries (endpoint_id, queued_at, id) WHERE status = 0;
@@ -116,7 +117,8 @@ CREATE TABLE attempts (
     duration_ms BIGINT NOT NULL,
     response_code INTEGER,
     error TEXT,
-    detail TEXT NOT NULL,
+    -- headers and answer, packed
+    detail BLOB NOT NULL,
     PRIMARY KEY (delivery_id, number)
 ) WITHOUT ROWID;
 

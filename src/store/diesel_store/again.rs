@@ -158,7 +158,7 @@ fn begin_rounds(
                 deliveries::attempts_before_round.eq(deliveries::attempt_count),
                 deliveries::attempt_started_at.eq(None::<i64>),
                 deliveries::attempt_duration_ms.eq(None::<i64>),
-                deliveries::attempt_detail.eq(None::<String>),
+                deliveries::attempt_detail.eq(None::<Vec<u8>>),
             ))
             .execute(connection)?;
     }

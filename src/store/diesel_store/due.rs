@@ -7,13 +7,14 @@ use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
 use super::super::models::EventRow;
+use super::super::recent::RecentEvents;
 use super::super::schema::{deliveries, events};
 use super::super::{DuePage, DueRequest, StoreResult};
 use super::endpoints::is_pending;
 use super::sql_limit;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::event::Event;
-use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 diesel::define_sql_function! {
@@ -21,10 +22,10 @@ diesel::define_sql_function! {
     fn octet_length(bytes: diesel::sql_types::Binary) -> diesel::sql_types::Integer;
 }
 
-/// How many events one query reads: below what either database takes as parameters.
+/// How many events one query reads: below what the database takes as parameters.
 const EVENTS_A_QUERY: usize = 1_000;
 
-/// A pending delivery without its body.
+/// A pending delivery without its event.
 #[derive(Queryable)]
 struct Candidate {
     id: i64,
@@ -32,95 +33,183 @@ struct Candidate {
     attempt_count: i32,
     attempts_before_round: i32,
     due_at: i64,
-    body_bytes: i32,
 }
 
-pub(super) fn page(
+type Events = HashMap<EventId, Arc<Event>>;
+
+/// Whose deliveries, and what is asked for.
+pub(super) struct Page<'a> {
+    pub(super) organization_id: OrganizationId,
+    pub(super) endpoint_id: EndpointId,
+    pub(super) request: &'a DueRequest,
+    pub(super) recent: &'a RecentEvents,
+}
+
+impl Page<'_> {
+    pub(super) fn read(&self, connection: &mut AnyConnection) -> StoreResult<DuePage> {
+        match connection {
+            // one look at the file for all its statements: what one has read, the next finds in memory
+            AnyConnection::Sqlite(_) => connection.transaction(|connection| self.read_parts(connection)),
+            // where a transaction is two more round trips
+            AnyConnection::Postgres(_) => self.read_parts(connection),
+        }
+    }
+
+    fn read_parts(&self, connection: &mut AnyConnection) -> StoreResult<DuePage> {
+        let candidates = self.candidates(connection)?;
+        let next_due_at: Option<i64> = deliveries::table
+            .filter(deliveries::endpoint_id.eq(self.endpoint_id.0))
+            .filter(deliveries::organization_id.eq(self.organization_id.0))
+            .filter(is_pending())
+            .filter(deliveries::queued_at.gt(self.request.now.0))
+            .order(deliveries::queued_at)
+            .select(deliveries::queued_at)
+            .first(connection)
+            .optional()?;
+        let ids = candidates.iter().map(|candidate| EventId(candidate.event_id));
+        let recent = self.recent.find(self.organization_id, ids);
+        let (chosen, more) = self.choose(connection, candidates, &recent)?;
+        let events = self.events(connection, &chosen, recent)?;
+        let deliveries = chosen
+            .into_iter()
+            .filter_map(|candidate| {
+                // an event is only missing when its organization was deleted between the two reads
+                events.get(&EventId(candidate.event_id)).map(|event| QueuedDelivery {
+                    id: DeliveryId(candidate.id),
+                    attempts_made: candidate.attempt_count.max(0) as u32,
+                    attempts_in_earlier_rounds: candidate.attempts_before_round.max(0) as u32,
+                    due_at: UnixMillis(candidate.due_at),
+                    event: Arc::clone(event),
+                })
+            })
+            .collect();
+        Ok(DuePage { deliveries, more, next_due_at: next_due_at.map(UnixMillis) })
+    }
+
+    /// What is due and not known, in queue order, one more than may be chosen: that tells whether there are more.
+    fn candidates(&self, connection: &mut AnyConnection) -> StoreResult<Vec<Candidate>> {
+        let request = self.request;
+        let limit = request.max_deliveries.saturating_add(request.known.len()).saturating_add(1);
+        let mut candidates: Vec<Candidate> = deliveries::table
+            .filter(deliveries::endpoint_id.eq(self.endpoint_id.0))
+            .filter(deliveries::organization_id.eq(self.organization_id.0))
+            .filter(is_pending())
+            .filter(deliveries::queued_at.le(request.now.0))
+            .order((deliveries::queued_at, deliveries::id))
+            .limit(sql_limit(limit))
+            .select((
+                deliveries::id,
+                deliveries::event_id,
+                deliveries::attempt_count,
+                deliveries::attempts_before_round,
+                deliveries::due_at,
+            ))
+            .load(connection)?;
+        let known: HashSet<i64> = request.known.iter().map(|id| id.0).collect();
+        candidates.retain(|candidate| !known.contains(&candidate.id));
+        candidates.truncate(request.max_deliveries.saturating_add(1));
+        Ok(candidates)
+    }
+
+    /// Cuts the page by number and by bytes; a body that several deliveries share counts once.
+    fn choose(
+        &self,
+        connection: &mut AnyConnection,
+        candidates: Vec<Candidate>,
+        recent: &Events,
+    ) -> StoreResult<(Vec<Candidate>, bool)> {
+        let unread = candidates.iter().map(|candidate| candidate.event_id);
+        let unread = distinct(unread.filter(|id| !recent.contains_key(&EventId(*id))));
+        let lengths = body_lengths(connection, self.organization_id, &unread)?;
+        let mut chosen = Vec::new();
+        let mut held = HashSet::new();
+        let mut bytes = 0usize;
+        for candidate in candidates {
+            let id = candidate.event_id;
+            let recent = recent.get(&EventId(id)).map(|event| event.body.len());
+            // one that is missing is left out when its event is not found
+            let length = recent.or_else(|| lengths.get(&id).copied()).unwrap_or(0);
+            let added = if held.contains(&id) { 0 } else { length };
+            let too_large = !self.request.has_room_for(chosen.len(), bytes, added);
+            if chosen.len() >= self.request.max_deliveries || too_large {
+                return Ok((chosen, true));
+            }
+            bytes = bytes.saturating_add(added);
+            held.insert(id);
+            chosen.push(candidate);
+        }
+        Ok((chosen, false))
+    }
+
+    /// The events of what was chosen: those that are not here yet are read, and kept for other endpoints.
+    fn events(&self, connection: &mut AnyConnection, chosen: &[Candidate], recent: Events) -> StoreResult<Events> {
+        let unread = chosen.iter().map(|candidate| candidate.event_id);
+        let unread = distinct(unread.filter(|id| !recent.contains_key(&EventId(*id))));
+        let read: Vec<Arc<Event>> = read_events(connection, self.organization_id, &unread)?
+            .into_iter()
+            .map(|row| Arc::new(Event::from(row)))
+            .collect();
+        self.recent.keep(&read);
+        let mut events = recent;
+        events.extend(read.into_iter().map(|event| (event.id, event)));
+        Ok(events)
+    }
+}
+
+fn distinct(ids: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut seen = HashSet::new();
+    ids.filter(|id| seen.insert(*id)).collect()
+}
+
+/// How long bodies are. SQLite is asked for each by itself: a statement for a list of ids would be compiled anew for
+/// every length of the list, which takes longer than to find an event.
+fn body_lengths(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
-    endpoint_id: EndpointId,
-    request: &DueRequest,
-) -> StoreResult<DuePage> {
-    // one more than fits tells whether there are more
-    let limit = request.max_deliveries.saturating_add(request.known.len()).saturating_add(1);
-    let candidates: Vec<Candidate> = deliveries::table
-        .inner_join(events::table.on(events::id.eq(deliveries::event_id)))
-        .filter(deliveries::endpoint_id.eq(endpoint_id.0))
-        .filter(deliveries::organization_id.eq(organization_id.0))
-        .filter(is_pending())
-        .filter(deliveries::queued_at.le(request.now.0))
-        .order((deliveries::queued_at, deliveries::id))
-        .limit(sql_limit(limit))
-        .select((
-            deliveries::id,
-            deliveries::event_id,
-            deliveries::attempt_count,
-            deliveries::attempts_before_round,
-            deliveries::due_at,
-            octet_length(events::body),
-        ))
-        .load(connection)?;
-    let next_due_at: Option<i64> = deliveries::table
-        .filter(deliveries::endpoint_id.eq(endpoint_id.0))
-        .filter(deliveries::organization_id.eq(organization_id.0))
-        .filter(is_pending())
-        .filter(deliveries::queued_at.gt(request.now.0))
-        .order(deliveries::queued_at)
-        .select(deliveries::queued_at)
-        .first(connection)
-        .optional()?;
-    let (chosen, more) = choose(candidates, request);
-    let bodies = read_events(connection, organization_id, &chosen)?;
-    let deliveries = chosen
-        .into_iter()
-        .filter_map(|candidate| {
-            // an event is only missing when its organization was deleted between the two reads
-            bodies.get(&candidate.event_id).map(|event| QueuedDelivery {
-                id: DeliveryId(candidate.id),
-                attempts_made: candidate.attempt_count.max(0) as u32,
-                attempts_in_earlier_rounds: candidate.attempts_before_round.max(0) as u32,
-                due_at: UnixMillis(candidate.due_at),
-                event: Arc::clone(event),
-            })
-        })
-        .collect();
-    Ok(DuePage { deliveries, more, next_due_at: next_due_at.map(UnixMillis) })
-}
-
-/// Cuts the page by number and by bytes; a body that several deliveries share counts once.
-fn choose(candidates: Vec<Candidate>, request: &DueRequest) -> (Vec<Candidate>, bool) {
-    let known: HashSet<i64> = request.known.iter().map(|id| id.0).collect();
-    let mut chosen = Vec::new();
-    let mut held = HashSet::new();
-    let mut bytes = 0usize;
-    for candidate in candidates.into_iter().filter(|candidate| !known.contains(&candidate.id)) {
-        let added = if held.contains(&candidate.event_id) { 0 } else { candidate.body_bytes.max(0) as usize };
-        let too_large = !request.has_room_for(chosen.len(), bytes, added);
-        if chosen.len() >= request.max_deliveries || too_large {
-            return (chosen, true);
+    ids: &[i64],
+) -> StoreResult<HashMap<i64, usize>> {
+    let mut lengths = HashMap::with_capacity(ids.len());
+    let owned = events::table.filter(events::organization_id.eq(organization_id.0));
+    let mut add = |(id, length): (i64, i32)| lengths.insert(id, length.max(0) as usize);
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            for id in ids {
+                let one = owned.filter(events::id.eq(*id)).select((events::id, octet_length(events::body)));
+                one.get_result(sqlite).optional()?.map(&mut add);
+            }
         }
-        bytes = bytes.saturating_add(added);
-        held.insert(candidate.event_id);
-        chosen.push(candidate);
+        AnyConnection::Postgres(postgres) => {
+            for ids in ids.chunks(EVENTS_A_QUERY) {
+                let some = owned.filter(events::id.eq_any(ids));
+                let rows: Vec<(i64, i32)> =
+                    some.select((events::id, octet_length(events::body))).load(postgres)?;
+                rows.into_iter().for_each(|row| _ = add(row));
+            }
+        }
     }
-    (chosen, false)
+    Ok(lengths)
 }
 
 fn read_events(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
-    chosen: &[Candidate],
-) -> StoreResult<HashMap<i64, Arc<Event>>> {
-    let distinct: HashSet<i64> = chosen.iter().map(|candidate| candidate.event_id).collect();
-    let distinct: Vec<i64> = distinct.into_iter().collect();
-    let mut found = HashMap::with_capacity(distinct.len());
-    for ids in distinct.chunks(EVENTS_A_QUERY) {
-        let rows: Vec<EventRow> = events::table
-            .filter(events::id.eq_any(ids))
-            .filter(events::organization_id.eq(organization_id.0))
-            .select(EventRow::as_select())
-            .load(connection)?;
-        found.extend(rows.into_iter().map(|row| (row.id, Arc::new(Event::from(row)))));
+    ids: &[i64],
+) -> StoreResult<Vec<EventRow>> {
+    let mut rows = Vec::with_capacity(ids.len());
+    let owned = events::table.filter(events::organization_id.eq(organization_id.0));
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            for id in ids {
+                let one = owned.filter(events::id.eq(*id)).select(EventRow::as_select());
+                rows.extend(one.get_result(sqlite).optional()?);
+            }
+        }
+        AnyConnection::Postgres(postgres) => {
+            for ids in ids.chunks(EVENTS_A_QUERY) {
+                let some = owned.filter(events::id.eq_any(ids)).select(EventRow::as_select());
+                rows.append(&mut some.load(postgres)?);
+            }
+        }
     }
-    Ok(found)
+    Ok(rows)
 }

@@ -164,7 +164,7 @@ fn from_events(connection: &AnyConnection, columns: &str, scope: &Scope) -> Quer
 }
 
 /// The columns of a first attempt in its delivery's own row.
-type OwnAttempt = (Option<i64>, Option<i64>, Option<String>);
+type OwnAttempt = (Option<i64>, Option<i64>, Option<Vec<u8>>);
 
 pub(super) fn read(
     connection: &mut AnyConnection,
@@ -186,7 +186,8 @@ pub(super) fn read(
     let Some((delivery, own_attempt, event_type, body)) = row else { return Ok(None) };
     let mut found: Vec<AttemptRecord> = Vec::new();
     if let (Some(started_at), Some(duration_ms), Some(detail)) = own_attempt {
-        found.push(record((1, started_at, duration_ms, delivery.response_code, delivery.error.clone(), detail))?);
+        let columns = (1, started_at, duration_ms, delivery.response_code, delivery.error.clone(), detail);
+        found.push(record(id, columns)?);
     }
     let rows: Vec<AttemptColumns> = attempts::table
         .filter(attempts::delivery_id.eq(id.0))
@@ -202,16 +203,17 @@ pub(super) fn read(
         ))
         .load(connection)?;
     for row in rows {
-        found.push(record(row)?);
+        found.push(record(id, row)?);
     }
     let record = delivery.into_record(event_type)?;
     Ok(Some(DeliveryDetail { record, body: Bytes::from(body), attempts: found }))
 }
 
 /// Number, start, duration, response code, error, detail.
-type AttemptColumns = (i32, i64, i64, Option<i32>, Option<String>, String);
+type AttemptColumns = (i32, i64, i64, Option<i32>, Option<String>, Vec<u8>);
 
-fn record((number, started_at, duration_ms, code, error, detail): AttemptColumns) -> StoreResult<AttemptRecord> {
+fn record(id: DeliveryId, columns: AttemptColumns) -> StoreResult<AttemptRecord> {
+    let (number, started_at, duration_ms, code, error, detail) = columns;
     let stored = StoredAttempt {
         number: number.max(0) as u32,
         started_at: UnixMillis(started_at),
@@ -220,5 +222,5 @@ fn record((number, started_at, duration_ms, code, error, detail): AttemptColumns
         error,
         detail,
     };
-    stored.into_record().map_err(corrupt)
+    stored.into_record(id).map_err(corrupt)
 }

@@ -2,6 +2,8 @@
 //! is in `sqlite.rs` and `postgres.rs` beside this folder.
 
 mod again;
+#[cfg(test)]
+mod cached;
 mod commit;
 mod conditions;
 mod due;
@@ -27,6 +29,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
 use super::cipher::Cipher;
 use super::connection::{AnyConnection, Readers, Writer};
+use super::recent::RecentEvents;
 use super::{
     AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, PageRequest,
     PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
@@ -45,13 +48,14 @@ pub(super) struct DieselStore {
     writer: Writer,
     readers: Readers,
     cipher: Cipher,
+    recent: RecentEvents,
     /// Keeps other processes away from a database file for as long as this store lives.
     _lock: Option<File>,
 }
 
 impl DieselStore {
     pub(super) fn new(writer: Writer, readers: Readers, cipher: Cipher, lock: Option<File>) -> Self {
-        Self { writer, readers, cipher, _lock: lock }
+        Self { writer, readers, cipher, recent: RecentEvents::default(), _lock: lock }
     }
 }
 
@@ -103,7 +107,9 @@ impl Store for DieselStore {
     }
 
     fn delete_organization(&self, id: OrganizationId) -> StoreResult<Option<Vec<EndpointId>>> {
-        self.writer.write(|connection| organizations::delete(connection, id))
+        let deleted = self.writer.write(|connection| organizations::delete(connection, id));
+        self.recent.clear();
+        deleted
     }
 
     fn create_key(&self, key: &ApiKey) -> StoreResult<()> {
@@ -160,7 +166,8 @@ impl Store for DieselStore {
         endpoint_id: EndpointId,
         request: &DueRequest,
     ) -> StoreResult<DuePage> {
-        self.readers.read(|connection| due::page(connection, organization_id, endpoint_id, request))
+        let page = due::Page { organization_id, endpoint_id, request, recent: &self.recent };
+        self.readers.read(|connection| page.read(connection))
     }
 
     fn cancel_pending(

@@ -176,7 +176,8 @@ impl State {
                 record.next_attempt_at = None;
             }
         }
-        let attempt = attempt.into_record().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let attempt =
+            attempt.into_record(outcome.delivery_id).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         delivery.attempts.push(attempt);
         Ok(true)
     }

@@ -1,0 +1,132 @@
+//! Events that were just read, so that an event with ten endpoints behind is not read ten times.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::event::Event;
+use crate::domain::ids::{EventId, OrganizationId};
+
+/// Smaller: endpoints that are behind by different amounts read the same bodies again. Larger: so much more memory
+/// that no event is in.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Larger events are not kept: a few of them would push out all others.
+const MAX_EVENT_BYTES: usize = 16 * 1024;
+/// What an event takes beside its body, its type, and its places in here; about, and rather too much.
+const OVERHEAD: usize = 256;
+
+/// At most [`MAX_BYTES`] of events, the last ones that were read. They never change, so none is out of date.
+#[derive(Default)]
+pub(super) struct RecentEvents {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    events: HashMap<EventId, Arc<Event>>,
+    /// The oldest first.
+    order: VecDeque<EventId>,
+    bytes: usize,
+}
+
+fn size(event: &Event) -> usize {
+    event.body.len() + event.event_type.len() + OVERHEAD
+}
+
+impl RecentEvents {
+    /// Those of the ids that are here and the organization's.
+    pub(super) fn find(
+        &self,
+        organization_id: OrganizationId,
+        ids: impl Iterator<Item = EventId>,
+    ) -> HashMap<EventId, Arc<Event>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.filter_map(|id| kept.events.get(&id))
+            .filter(|event| event.organization_id == organization_id)
+            .map(|event| (event.id, Arc::clone(event)))
+            .collect()
+    }
+
+    /// Keeps events that were just read from the database.
+    pub(super) fn keep(&self, events: &[Arc<Event>]) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in events.iter().filter(|event| event.body.len() <= MAX_EVENT_BYTES) {
+            kept.add(event);
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+    }
+}
+
+impl Kept {
+    fn add(&mut self, event: &Arc<Event>) {
+        if self.events.contains_key(&event.id) {
+            return;
+        }
+        self.bytes += size(event);
+        self.order.push_back(event.id);
+        self.events.insert(event.id, Arc::clone(event));
+        while self.bytes > MAX_BYTES {
+            let Some(oldest) = self.order.pop_front() else { return };
+            if let Some(event) = self.events.remove(&oldest) {
+                self.bytes -= size(&event);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::time::UnixMillis;
+
+    const ORGANIZATION: OrganizationId = OrganizationId(1);
+
+    fn event(id: i64, bytes: usize) -> Arc<Event> {
+        Arc::new(Event {
+            id: EventId(id),
+            organization_id: ORGANIZATION,
+            event_type: String::from("call.completed"),
+            occurred_at: UnixMillis(0),
+            accepted_at: UnixMillis(0),
+            body: Bytes::from(vec![b'x'; bytes]),
+        })
+    }
+
+    fn ids(recent: &RecentEvents, organization_id: OrganizationId, up_to: i64) -> Vec<i64> {
+        let mut ids: Vec<i64> =
+            recent.find(organization_id, (0..up_to).map(EventId)).into_keys().map(|id| id.0).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn what_was_read_is_found_by_its_own_organization_only() {
+        let recent = RecentEvents::default();
+        recent.keep(&[event(1, 10), event(2, 10), event(1, 10)]);
+        assert_eq!(ids(&recent, ORGANIZATION, 9), [1, 2]);
+        assert!(ids(&recent, OrganizationId(2), 9).is_empty());
+        recent.clear();
+        assert!(ids(&recent, ORGANIZATION, 9).is_empty());
+    }
+
+    #[test]
+    fn never_more_than_the_bound_is_kept_and_the_oldest_goes_first() {
+        let recent = RecentEvents::default();
+        let live = event(0, MAX_EVENT_BYTES);
+        for id in 1..=1_000 {
+            recent.keep(&[event(id, MAX_EVENT_BYTES), event(1_000_000 + id, MAX_EVENT_BYTES + 1)]);
+        }
+        let found = ids(&recent, ORGANIZATION, 2_000_000);
+        assert_eq!(found.last(), Some(&1_000), "and none that is too large");
+        assert_eq!(found.len() as i64, 1_001 - found[0], "the last ones");
+        assert!((240..=256).contains(&found.len()), "{}", found.len());
+        let kept = recent.kept.lock().unwrap();
+        assert!(kept.bytes <= MAX_BYTES && kept.bytes == found.len() * size(&live));
+        assert_eq!((kept.order.len(), kept.events.len()), (found.len(), found.len()));
+    }
+}
