@@ -211,6 +211,7 @@ fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Duration) {
 
 /// One message to each, whatever it has in this commit: each message may wake a thread.
 fn tell_supervisors(batch: &WriteBatch, changes: Vec<Change>) {
+    #[expect(clippy::mutable_key_type, reason = "an address is compared by its pointer, which does not change")]
     let mut told: HashMap<Addr<EndpointSupervisor>, Vec<DeliveryId>> = HashMap::new();
     for (outcome, change) in batch.outcomes.iter().zip(changes) {
         told.entry(change.supervisor).or_default().push(outcome.delivery_id);
