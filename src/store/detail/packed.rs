@@ -67,6 +67,9 @@ pub(super) struct AttemptDetail {
     pub(super) response: Option<(Headers, Vec<u8>)>,
 }
 
+/// Headers and body of an answer that is to be packed.
+type Answer<'a> = (&'a [(String, String)], &'a [u8]);
+
 /// Bytes that this program can't have written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(in super::super) enum DetailError {
@@ -79,11 +82,7 @@ pub(in super::super) enum DetailError {
 }
 
 /// Packs an attempt.
-pub(super) fn pack(
-    known: Known,
-    request_headers: &[(String, String)],
-    response: Option<(&[(String, String)], &[u8])>,
-) -> Vec<u8> {
+pub(super) fn pack(known: Known, request_headers: &[(String, String)], response: Option<Answer<'_>>) -> Vec<u8> {
     let body = response.map_or(0, |(_, body)| body.len());
     let mut packer = Packer { bytes: Vec::with_capacity(192 + body), prefix: USUAL_PREFIX, known };
     packer.bytes.push(VERSION);

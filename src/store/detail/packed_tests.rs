@@ -1,6 +1,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::Headers;
 use super::packed::{AttemptDetail, DetailError, Known, pack, unpack};
 use super::words::{NAMES, SUFFIXES, VALUES};
 use crate::domain::ids::{DeliveryId, EventId};
@@ -13,7 +14,7 @@ fn pairs(headers: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// The headers of an ordinary delivery, and of the answer of an ordinary receiver.
-fn ordinary() -> (Vec<(String, String)>, Vec<(String, String)>) {
+fn ordinary() -> (Headers, Headers) {
     let (event_id, delivery_id) = (EventId(1_000_000).to_string(), KNOWN.delivery_id.to_string());
     let request = [
         ("content-type", "application/json"),

@@ -232,7 +232,7 @@ fn deliveries_by_endpoint(
     Ok(Some(found))
 }
 
-/// Written out, like [`super::endpoints::is_pending`].
+/// Written out, like [`super::endpoints::IsPending`].
 pub(super) fn is_replayed() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
     diesel::dsl::sql("deliveries.replayed")
 }

@@ -10,7 +10,7 @@ use super::super::models::EventRow;
 use super::super::recent::RecentEvents;
 use super::super::schema::{deliveries, events};
 use super::super::{DuePage, DueRequest, StoreResult};
-use super::endpoints::is_pending;
+use super::endpoints::IsPending;
 use super::sql_limit;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::event::Event;
@@ -60,7 +60,7 @@ impl Page<'_> {
         let next_due_at: Option<i64> = deliveries::table
             .filter(deliveries::endpoint_id.eq(self.endpoint_id.0))
             .filter(deliveries::organization_id.eq(self.organization_id.0))
-            .filter(is_pending())
+            .filter(IsPending)
             .filter(deliveries::queued_at.gt(self.request.now.0))
             .order(deliveries::queued_at)
             .select(deliveries::queued_at)
@@ -93,7 +93,7 @@ impl Page<'_> {
         let mut candidates: Vec<Candidate> = deliveries::table
             .filter(deliveries::endpoint_id.eq(self.endpoint_id.0))
             .filter(deliveries::organization_id.eq(self.organization_id.0))
-            .filter(is_pending())
+            .filter(IsPending)
             .filter(deliveries::queued_at.le(request.now.0))
             .order((deliveries::queued_at, deliveries::id))
             .limit(sql_limit(limit))

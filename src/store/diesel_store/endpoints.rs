@@ -1,6 +1,10 @@
 //! Endpoints and their health.
 
+use diesel::backend::Backend;
+use diesel::expression::ValidGrouping;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::Bool;
 
 use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
@@ -110,16 +114,30 @@ pub(super) fn cancel_pending(
     let pending = deliveries::table
         .filter(deliveries::endpoint_id.eq(endpoint_id.0))
         .filter(deliveries::organization_id.eq(organization_id.0))
-        .filter(is_pending());
+        .filter(IsPending);
     let cancelled = diesel::update(pending)
         .set((deliveries::status.eq(DeliveryStatus::Cancelled.code()), deliveries::finished_at.eq(now.0)))
         .execute(connection)?;
     Ok(cancelled)
 }
 
-/// Written out and not bound: a partial index is only used where the query shows its condition.
-pub(super) fn is_pending() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
-    diesel::dsl::sql("deliveries.status = 0")
+/// Written out and not bound: a partial index is only used where the query shows its condition. And an expression of its
+/// own, not a text (`diesel::dsl::sql`), for which Diesel has the whole query compiled again whenever it runs.
+#[derive(Debug, Clone, Copy, QueryId, ValidGrouping)]
+pub(super) struct IsPending;
+
+impl Expression for IsPending {
+    type SqlType = Bool;
+}
+
+impl<Source> AppearsOnTable<Source> for IsPending {}
+impl<Source> SelectableExpression<Source> for IsPending {}
+
+impl<DB: Backend> QueryFragment<DB> for IsPending {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("deliveries.status = 0");
+        Ok(())
+    }
 }
 
 /// Remembers the condition of endpoints that still exist; of a healthy one there is nothing to remember.

@@ -8,7 +8,7 @@ use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
 use super::super::schema::{api_keys, deliveries, endpoint_health, endpoints, events, organizations};
 use super::super::{AgendaRow, Cipher, StoreResult};
-use super::endpoints::is_pending;
+use super::endpoints::IsPending;
 use super::sql_limit;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::health::EndpointHealth;
@@ -103,7 +103,7 @@ pub(super) fn open_breakers(connection: &mut AnyConnection) -> StoreResult<Vec<E
 }
 
 pub(super) fn count_pending(connection: &mut AnyConnection) -> StoreResult<u64> {
-    let count: i64 = deliveries::table.filter(is_pending()).count().get_result(connection)?;
+    let count: i64 = deliveries::table.filter(IsPending).count().get_result(connection)?;
     Ok(count.max(0) as u64)
 }
 
