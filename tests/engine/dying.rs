@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use diesel::prelude::*;
-use diesel::sql_types::Text;
 use serde_json::json;
 
 use crate::engine::eventually;
@@ -45,21 +43,7 @@ fn nothing_acknowledged_to_eight_publishers_is_missing_after_several_kills(datab
     assert!(heard.refused.is_empty(), "{:?}", heard.refused);
 
     world.engine.kill();
-    check_integrity(&world.database);
-}
-
-#[derive(QueryableByName)]
-struct Verdict {
-    #[diesel(sql_type = Text)]
-    integrity_check: String,
-}
-
-fn check_integrity(database: &Database) {
-    let Some(path) = database.url.strip_prefix("sqlite://") else { return };
-    let mut sqlite = SqliteConnection::establish(path).unwrap();
-    let verdicts: Vec<Verdict> = diesel::sql_query("PRAGMA integrity_check").load(&mut sqlite).unwrap();
-    let verdicts: Vec<_> = verdicts.iter().map(|verdict| verdict.integrity_check.as_str()).collect();
-    assert_eq!(verdicts, ["ok"]);
+    world.database.check_integrity();
 }
 
 fn a_due_retry_goes_on_after_a_kill_at_its_time_and_with_its_number(database: Database) {

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 
-use diesel::prelude::*;
-use diesel::sql_types::Text;
 use serde_json::json;
 
 use crate::engine::{Serve, eventually};
@@ -21,20 +19,6 @@ const MAX_IN_FLIGHT: usize = 4;
 fn database_on(folder: &Path) -> Database {
     let url = format!("sqlite://{}", folder.join("ringback.db").display());
     Database { folder: tempfile::tempdir().unwrap(), url }
-}
-
-#[derive(QueryableByName)]
-struct Verdict {
-    #[diesel(sql_type = Text)]
-    integrity_check: String,
-}
-
-fn check_integrity(database: &Database) {
-    let path = database.url.strip_prefix("sqlite://").unwrap();
-    let mut sqlite = SqliteConnection::establish(path).unwrap();
-    let verdicts: Vec<Verdict> = diesel::sql_query("PRAGMA integrity_check").load(&mut sqlite).unwrap();
-    let verdicts: Vec<_> = verdicts.iter().map(|verdict| verdict.integrity_check.as_str()).collect();
-    assert_eq!(verdicts, ["ok"]);
 }
 
 /// How often each event came.
@@ -112,7 +96,7 @@ fn on_a_full_disk_nothing_is_acknowledged_or_sent_again_and_with_room_it_goes_on
     let last = heard.acknowledged.last().unwrap();
     world.api.get(&format!("/v1/events/{last}")).expect(200);
     world.engine.kill();
-    check_integrity(&world.database);
+    world.database.check_integrity();
 }
 
 #[test]

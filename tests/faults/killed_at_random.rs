@@ -8,8 +8,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use diesel::prelude::*;
-use diesel::sql_types::Text;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -87,7 +85,7 @@ fn kill_at_random(name: &'static str, database: Database, short: u64) {
     assert!(heard.refused.is_empty(), "{:?}", heard.refused);
     check_log(&world.api, &webhooks, &arrivals);
     world.engine.kill();
-    check_integrity(&world.database);
+    world.database.check_integrity();
     let attempts: usize = arrivals.values().map(Vec::len).sum();
     run.finish(&format!(
         "{killed_while_starting} of them before it took requests; {} events acknowledged, {unanswered} posts without \
@@ -171,18 +169,4 @@ fn read_log(api: &Api, number: usize, webhook_id: &str) -> Vec<(Pair, (String, u
             None => return rows,
         }
     }
-}
-
-#[derive(QueryableByName)]
-struct Verdict {
-    #[diesel(sql_type = Text)]
-    integrity_check: String,
-}
-
-fn check_integrity(database: &Database) {
-    let Some(path) = database.url.strip_prefix("sqlite://") else { return };
-    let mut sqlite = SqliteConnection::establish(path).unwrap();
-    let verdicts: Vec<Verdict> = diesel::sql_query("PRAGMA integrity_check").load(&mut sqlite).unwrap();
-    let verdicts: Vec<_> = verdicts.iter().map(|verdict| verdict.integrity_check.as_str()).collect();
-    assert_eq!(verdicts, ["ok"]);
 }

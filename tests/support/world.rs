@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -33,9 +35,24 @@ impl Database {
         Some(Self { folder: tempfile::tempdir().unwrap(), url: server.create_database() })
     }
 
+    /// Fails unless SQLite finds nothing wrong with its file; no engine may use it.
+    pub fn check_integrity(&self) {
+        let Some(path) = self.url.strip_prefix("sqlite://") else { return };
+        let mut sqlite = SqliteConnection::establish(path).unwrap();
+        let verdicts: Vec<Verdict> = diesel::sql_query("PRAGMA integrity_check").load(&mut sqlite).unwrap();
+        let verdicts: Vec<_> = verdicts.iter().map(|verdict| verdict.integrity_check.as_str()).collect();
+        assert_eq!(verdicts, ["ok"]);
+    }
+
     pub fn serve(&self) -> Serve {
         Serve::new(self.folder.path(), &self.url)
     }
+}
+
+#[derive(QueryableByName)]
+struct Verdict {
+    #[diesel(sql_type = Text)]
+    integrity_check: String,
 }
 
 /// A running engine and its one organization.
