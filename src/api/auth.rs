@@ -72,7 +72,7 @@ impl Permission {
 
     /// Lets the caller pass or says why not. `path_organization` is the one that the path names, if it names
     /// one.
-    fn check(self, caller: &Caller, path_organization: Option<OrganizationId>) -> Result<(), Problem> {
+    pub fn check(self, caller: &Caller, path_organization: Option<OrganizationId>) -> Result<(), Problem> {
         let (organization_id, role) = match *caller {
             Caller::Admin if self.admin() => return Ok(()),
             Caller::Admin => {
@@ -165,6 +165,11 @@ async fn find_caller(api: &Api, request: &HttpRequest) -> Result<Caller, Problem
     let hash = bearer(request).map(hash_key).ok_or_else(|| {
         Problem::new(ErrorCode::Unauthorized, "no API key; send the header Authorization: Bearer <key>")
     })?;
+    caller_of(api, hash).await
+}
+
+/// Whose key has this hash.
+pub async fn caller_of(api: &Api, hash: [u8; 32]) -> Result<Caller, Problem> {
     if api.admin_key_hash.is_some_and(|admin| bool::from(admin.ct_eq(&hash))) {
         return Ok(Caller::Admin);
     }

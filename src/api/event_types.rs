@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -151,8 +152,13 @@ fn empty_object() -> Box<RawValue> {
     RawValue::from_string(String::from("{}")).unwrap_or_default()
 }
 
+/// The organization's own types, by their names.
+pub async fn own_types(api: &Api, organization_id: OrganizationId) -> Result<Vec<OwnEventType>, Problem> {
+    api.store(move |store| store.own_event_types(organization_id)).await
+}
+
 /// A realistic `data` of any type that a webhook can ask for; `None` for an unknown type.
-pub(super) async fn sample(
+pub async fn sample(
     api: &Api,
     organization_id: OrganizationId,
     name: &str,
@@ -161,7 +167,7 @@ pub(super) async fn sample(
     if let Some(event_type) = built_in(name).or_else(operational) {
         return Ok(serde_json::from_str(event_type.sample).ok());
     }
-    let own = api.store(move |store| store.own_event_types(organization_id)).await?;
+    let own = own_types(api, organization_id).await?;
     Ok(own.iter().find(|event_type| event_type.name == name).map(sample_of))
 }
 
@@ -174,7 +180,7 @@ pub async fn list(
     let mut errors = Errors::new();
     Query::parse(request.query_string(), &mut errors).finish(&mut errors);
     errors.into_result()?;
-    let own = api.store(move |store| store.own_event_types(organization_id)).await?;
+    let own = own_types(&api, organization_id).await?;
     let built_in = BUILT_IN.iter().map(|event_type| EventTypeView::ours(event_type, Kind::BuiltIn));
     let operational = OPERATIONAL.iter().map(|event_type| EventTypeView::ours(event_type, Kind::Operational));
     let view = EventTypesView {
@@ -193,10 +199,22 @@ pub async fn create(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let event_type = create_from(&api, organization_id, body).await?;
+    let location = format!("/v1/event-types/{}", event_type.name);
+    let view = EventTypeView::own(&event_type);
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
+}
+
+/// Adds a type as the body of such a call says.
+pub async fn create_from(
+    api: &web::Data<Api>,
+    organization_id: OrganizationId,
+    body: Bytes,
+) -> Result<OwnEventType, Problem> {
     let now = api.engine.now();
     // a schema is compiled: not on a worker
     let event_type = blocking(move || read_event_type(&body, organization_id, now)).await??;
-    let created = Api::change(&api, move |api, store| {
+    let created = Api::change(api, move |api, store| {
         if store.own_event_types(organization_id)?.len() >= MAX_OWN_TYPES {
             let detail =
                 format!("an organization can have {MAX_OWN_TYPES} event types of its own; delete one first");
@@ -209,10 +227,7 @@ pub async fn create(
         api.engine.event_type_created(&event_type);
         Ok(event_type)
     });
-    let event_type = created.await?;
-    let location = format!("/v1/event-types/{}", event_type.name);
-    let view = EventTypeView::own(&event_type);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
+    created.await
 }
 
 /// `DELETE /v1/event-types/{name}`: webhooks that ask for it by name keep that wish.
@@ -222,19 +237,24 @@ pub async fn delete(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let name = request.match_info().get("event_type").unwrap_or_default().to_owned();
+    remove(&api, organization_id, name).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Removes one of the organization's own types.
+pub async fn remove(api: &web::Data<Api>, organization_id: OrganizationId, name: String) -> Result<(), Problem> {
     if built_in(&name).is_some() || is_operational(&name) {
         let detail = format!("{name} is built in; only an organization's own event types can be deleted");
         return Err(Problem::new(ErrorCode::Conflict, detail));
     }
-    let deleted = Api::change(&api, move |api, store| {
+    let deleted = Api::change(api, move |api, store| {
         if !store.delete_event_type(organization_id, &name)? {
             return Err(Problem::new(ErrorCode::NotFound, "there is no such event type; check the name"));
         }
         api.engine.event_type_deleted(organization_id, &name);
         Ok(())
     });
-    deleted.await?;
-    Ok(HttpResponse::NoContent().finish())
+    deleted.await
 }
 
 fn already_there(name: &str) -> Problem {

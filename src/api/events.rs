@@ -12,14 +12,14 @@ use super::event_input::EventReader;
 use super::event_types::KnownTypes;
 use super::input::{self, Errors, Fields};
 use super::logs::{self, LogRow};
-use super::pagination::{Query, read_instant};
+use super::pagination::{List, Query, read_instant};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, blocking, path_id};
 use crate::actors::handle::{PublishError, Published};
 use crate::domain::event::{EventFilter, EventRecord, MAX_BODY_BYTES};
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
-use crate::store::{IdempotencyKey, ReplayTargets};
+use crate::store::{EventDetail, IdempotencyKey, ReplayTargets};
 
 /// Its name in lower case.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -153,8 +153,15 @@ pub async fn list(
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
+    let List { data, next_cursor } = page(&api, organization_id, request.query_string()).await?;
+    let data: Vec<EventRow> = data.into_iter().map(EventRow::from).collect();
+    Ok(HttpResponse::Ok().json(List { data, next_cursor }))
+}
+
+/// The page of the organization's events that a query string asks for.
+pub async fn page(api: &Api, organization_id: OrganizationId, query: &str) -> Result<List<EventRecord>, Problem> {
     let mut errors = Errors::new();
-    let mut query = Query::parse(request.query_string(), &mut errors);
+    let mut query = Query::parse(query, &mut errors);
     let page = query.page(&mut errors);
     let filter = EventFilter {
         event_type: query.read("event_type", &mut errors, logs::read_event_type),
@@ -165,7 +172,13 @@ pub async fn list(
     query.finish(&mut errors);
     errors.into_result()?;
     let rows = api.store(move |store| store.events(organization_id, &filter, page.request())).await?;
-    Ok(HttpResponse::Ok().json(page.answer(rows, |row| row.id.0, EventRow::from)))
+    Ok(page.answer(rows, |row| row.id.0, |row| row))
+}
+
+/// An event of the organization with its body and deliveries.
+pub async fn detail(api: &Api, organization_id: OrganizationId, id: EventId) -> Result<EventDetail, Problem> {
+    let detail = api.store(move |store| store.event(organization_id, id)).await?;
+    detail.ok_or_else(|| Problem::no_such(WHAT))
 }
 
 /// `GET /v1/events/{id}`: the row with the body and its deliveries.
@@ -175,8 +188,7 @@ pub async fn read(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: EventId = path_id(&request, "event_id", WHAT)?;
-    let detail = api.store(move |store| store.event(organization_id, id)).await?;
-    let detail = detail.ok_or_else(|| Problem::no_such(WHAT))?;
+    let detail = detail(&api, organization_id, id).await?;
     // up to 10 MiB of body are read and copied
     let body = blocking(move || {
         let payload: &RawValue = serde_json::from_slice(&detail.body)?;
@@ -205,6 +217,18 @@ pub async fn replay(
     let webhook_id = fields.read("webhook_id", &mut errors, input::id::<EndpointId>).into_option();
     fields.finish(&mut errors);
     errors.into_result()?;
+    let deliveries = send_again(&api, organization_id, id, webhook_id).await?;
+    Ok(HttpResponse::Accepted().json(super::Queued { deliveries }))
+}
+
+/// Sends an event again, to this webhook or to each that has a delivery of it. Says how many deliveries are pending
+/// now.
+pub async fn send_again(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: EventId,
+    webhook_id: Option<EndpointId>,
+) -> Result<usize, Problem> {
     let targets = webhook_id.map_or(ReplayTargets::Delivered, |id| ReplayTargets::Endpoints(vec![id]));
     let now = api.engine.now();
     let engine = api.engine.clone();
@@ -222,7 +246,7 @@ pub async fn replay(
         errors.add("webhook_id", "there is no such webhook; check the id");
         errors.into_result()?;
     }
-    Ok(HttpResponse::Accepted().json(super::Queued { deliveries: endpoints.len() }))
+    Ok(endpoints.len())
 }
 
 #[cfg(test)]

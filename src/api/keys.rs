@@ -7,11 +7,12 @@ use serde_json::value::RawValue;
 
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, Fields};
-use super::pagination::Query;
+use super::pagination::{List, Query};
 use super::problem::Problem;
 use super::{Api, NO_STORE, auth, organizations, path_id};
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Role};
+use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
 
 #[derive(Serialize)]
@@ -51,9 +52,21 @@ pub async fn create(
 ) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let (key, text) = create_from(&api, organization_id, &body).await?;
+    let location = format!("/v1/organizations/{organization_id}/keys/{}", key.id);
+    let view = KeyView::new(key, Some(text.expose().to_owned()));
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
+}
+
+/// Makes a key as the body of such a call says: how it is stored, and the key itself.
+pub async fn create_from(
+    api: &Api,
+    organization_id: OrganizationId,
+    body: &[u8],
+) -> Result<(ApiKey, Secret), Problem> {
     let now = api.engine.now();
-    let NewKey { name, role, expires_at } = NewKey::read(&body, now)?;
-    organizations::find(&api, organization_id).await?;
+    let NewKey { name, role, expires_at } = NewKey::read(body, now)?;
+    organizations::find(api, organization_id).await?;
     let (text, prefix) = auth::generate_key(&mut api.engine.rng());
     let key = ApiKey {
         id: KeyId(api.engine.next_id()),
@@ -67,9 +80,7 @@ pub async fn create(
     };
     let stored = key.clone();
     api.store(move |store| store.create_key(&stored)).await?;
-    let location = format!("/v1/organizations/{organization_id}/keys/{}", key.id);
-    let view = KeyView::new(key, Some(text.expose().to_owned()));
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
+    Ok((key, text))
 }
 
 struct NewKey {
@@ -114,25 +125,37 @@ fn read_role(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Role> 
 /// `GET …/keys`: without the keys themselves; revoked ones are gone.
 pub async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
+    let List { data, next_cursor } = page(&api, organization_id, request.query_string()).await?;
+    let data: Vec<KeyView> = data.into_iter().map(|key| KeyView::new(key, None)).collect();
+    Ok(HttpResponse::Ok().json(List { data, next_cursor }))
+}
+
+/// The page of an organization's keys that a query string asks for.
+pub async fn page(api: &Api, organization_id: OrganizationId, query: &str) -> Result<List<ApiKey>, Problem> {
     let mut errors = Errors::new();
-    let mut query = Query::parse(request.query_string(), &mut errors);
+    let mut query = Query::parse(query, &mut errors);
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
-    organizations::find(&api, organization_id).await?;
+    organizations::find(api, organization_id).await?;
     let rows = api.store(move |store| store.keys(organization_id, page.request())).await?;
-    Ok(HttpResponse::Ok().json(page.answer(rows, |key| key.id.0, |key| KeyView::new(key, None))))
+    Ok(page.answer(rows, |key| key.id.0, |key| key))
 }
 
 /// `DELETE …/keys/{key_id}`: the key stops working at once.
 pub async fn revoke(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
     let id: KeyId = path_id(&request, "key_id", "key")?;
-    let revoked = Api::change(&api, move |api, store| {
+    revoke_key(&api, organization_id, id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Revokes a key.
+pub async fn revoke_key(api: &web::Data<Api>, organization_id: OrganizationId, id: KeyId) -> Result<(), Problem> {
+    let revoked = Api::change(api, move |api, store| {
         let hash = store.revoke_key(organization_id, id)?.ok_or_else(|| Problem::no_such("key"))?;
         api.keys.forget(&hash);
         Ok(())
     });
-    revoked.await?;
-    Ok(HttpResponse::NoContent().finish())
+    revoked.await
 }

@@ -6,15 +6,15 @@ use serde_json::value::RawValue;
 
 use super::auth::Tenant;
 use super::input::Errors;
-use super::pagination::{Page, Query, read_instant};
+use super::pagination::{List, Page, Query, read_instant};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, blocking, path_id};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
-use crate::domain::ids::{DeliveryId, EndpointId, EventId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::patterns::is_event_type;
 use crate::domain::time::UnixMillis;
-use crate::store::{PageRequest, Requeued};
+use crate::store::{DeliveryDetail, PageRequest, Requeued};
 
 /// A row of the log.
 #[derive(Serialize)]
@@ -67,9 +67,30 @@ pub async fn list(
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let (filter, page) = read_query(request.query_string())?;
+    let List { data, next_cursor } = page(&api, organization_id, request.query_string()).await?;
+    let data: Vec<LogRow> = data.into_iter().map(LogRow::from).collect();
+    Ok(HttpResponse::Ok().json(List { data, next_cursor }))
+}
+
+/// The page of the organization's log that a query string asks for.
+pub async fn page(
+    api: &Api,
+    organization_id: OrganizationId,
+    query: &str,
+) -> Result<List<DeliveryRecord>, Problem> {
+    let (filter, page) = read_query(query)?;
     let rows = api.store(move |store| store.deliveries(organization_id, &filter, page.request())).await?;
-    Ok(HttpResponse::Ok().json(page.answer(rows, |row| row.id.0, LogRow::from)))
+    Ok(page.answer(rows, |row| row.id.0, |row| row))
+}
+
+/// A delivery of the organization with its body and attempts.
+pub async fn detail(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: DeliveryId,
+) -> Result<DeliveryDetail, Problem> {
+    let detail = api.store(move |store| store.delivery(organization_id, id)).await?;
+    detail.ok_or_else(|| Problem::no_such(WHAT))
 }
 
 /// `GET /v1/webhooks/logs/{id}`: the row with the body and every attempt.
@@ -79,8 +100,7 @@ pub async fn read(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: DeliveryId = path_id(&request, "delivery_id", WHAT)?;
-    let detail = api.store(move |store| store.delivery(organization_id, id)).await?;
-    let detail = detail.ok_or_else(|| Problem::no_such(WHAT))?;
+    let detail = detail(&api, organization_id, id).await?;
     // up to 10 MiB of body are read and copied
     let body = blocking(move || {
         let payload: &RawValue = serde_json::from_slice(&detail.body)?;
@@ -100,6 +120,16 @@ pub async fn retry(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: DeliveryId = path_id(&request, "delivery_id", WHAT)?;
+    let row = retry_delivery(&api, organization_id, id).await?;
+    Ok(HttpResponse::Accepted().json(LogRow::from(row)))
+}
+
+/// Makes a delivery pending again. Says how its row is now.
+pub async fn retry_delivery(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: DeliveryId,
+) -> Result<DeliveryRecord, Problem> {
     let now = api.engine.now();
     let engine = api.engine.clone();
     // all of it happens even when the client goes away meanwhile
@@ -118,7 +148,7 @@ pub async fn retry(
         (Requeued::WebhookGone, _) => {
             conflict("the delivery's webhook was deleted; replay the event to another one")
         }
-        (Requeued::Requeued { .. }, Some(row)) => Ok(HttpResponse::Accepted().json(LogRow::from(row))),
+        (Requeued::Requeued { .. }, Some(row)) => Ok(row),
         // deleted in this instant
         (Requeued::NotFound | Requeued::Requeued { .. }, _) => Err(Problem::no_such(WHAT)),
     }

@@ -118,7 +118,7 @@ impl Api {
     }
 
     /// Runs a store call on a blocking thread.
-    async fn store<T: Send + 'static>(
+    pub async fn store<T: Send + 'static>(
         &self,
         call: impl FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
     ) -> Result<T, Problem> {
@@ -137,7 +137,7 @@ async fn within<T>(patience: Duration, answer: impl Future<Output = T>) -> Resul
 }
 
 /// Runs `work` on a blocking thread: workers must never wait for a disk nor chew on megabytes.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     web::block(work).await.map_err(|error| {
         tracing::error!(%error, "blocking work of the api failed");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
@@ -155,6 +155,6 @@ struct Queued {
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
 /// Reads an id of the path. What is no id can't name anything, and is answered so.
-fn path_id<Id: FromStr>(request: &HttpRequest, name: &str, what: &str) -> Result<Id, Problem> {
+pub fn path_id<Id: FromStr>(request: &HttpRequest, name: &str, what: &str) -> Result<Id, Problem> {
     request.match_info().get(name).and_then(|text| text.parse().ok()).ok_or_else(|| Problem::no_such(what))
 }

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, Fields};
-use super::pagination::Query;
+use super::pagination::{List, Query};
 use super::problem::Problem;
 use super::{Api, path_id};
 use crate::domain::ids::OrganizationId;
@@ -20,8 +20,15 @@ pub async fn create(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let organization = create_from(&api, &body).await?;
+    let location = format!("/v1/organizations/{}", organization.id);
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(organization))
+}
+
+/// Makes an organization as the body of such a call says.
+pub async fn create_from(api: &Api, body: &[u8]) -> Result<Organization, Problem> {
     let mut errors = Errors::new();
-    let mut fields = Fields::parse(&body, &mut errors)?;
+    let mut fields = Fields::parse(body, &mut errors)?;
     let name = fields.require("name", &mut errors, input::name);
     fields.finish(&mut errors);
     errors.into_result()?;
@@ -32,19 +39,23 @@ pub async fn create(
     };
     let stored = organization.clone();
     api.store(move |store| store.create_organization(&stored)).await?;
-    let location = format!("/v1/organizations/{}", organization.id);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(organization))
+    Ok(organization)
 }
 
 /// `GET /v1/organizations`.
 pub async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(page(&api, request.query_string()).await?))
+}
+
+/// The page of organizations that a query string asks for.
+pub async fn page(api: &Api, query: &str) -> Result<List<Organization>, Problem> {
     let mut errors = Errors::new();
-    let mut query = Query::parse(request.query_string(), &mut errors);
+    let mut query = Query::parse(query, &mut errors);
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
     let rows = api.store(move |store| store.organizations(page.request())).await?;
-    Ok(HttpResponse::Ok().json(page.answer(rows, |row| row.id.0, |row| row)))
+    Ok(page.answer(rows, |row| row.id.0, |row| row))
 }
 
 /// `GET /v1/organizations/{id}`.
@@ -56,17 +67,22 @@ pub async fn read(request: HttpRequest, api: web::Data<Api>) -> Result<HttpRespo
 /// `DELETE /v1/organizations/{id}`: with everything that it owns.
 pub async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let id: OrganizationId = path_id(&request, "organization_id", WHAT)?;
-    let deleted = Api::change(&api, move |api, store| {
+    remove(&api, id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Deletes an organization with everything that it owns.
+pub async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(), Problem> {
+    let deleted = Api::change(api, move |api, store| {
         let endpoint_ids = store.delete_organization(id)?.ok_or_else(|| Problem::no_such(WHAT))?;
         api.keys.forget_organization(id);
         api.engine.organization_deleted(id, &endpoint_ids);
         Ok(())
     });
-    deleted.await?;
-    Ok(HttpResponse::NoContent().finish())
+    deleted.await
 }
 
 /// Reads an organization that a path names.
-pub(super) async fn find(api: &Api, id: OrganizationId) -> Result<Organization, Problem> {
+pub async fn find(api: &Api, id: OrganizationId) -> Result<Organization, Problem> {
     api.store(move |store| store.organization(id)).await?.ok_or_else(|| Problem::no_such(WHAT))
 }

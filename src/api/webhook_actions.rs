@@ -74,6 +74,18 @@ pub async fn test(
         errors.add_with_code(ErrorCode::UnknownEventType, "event_type", message);
     }
     errors.into_result()?;
+    let result = send_test(&api, organization_id, id, event_type, sample.unwrap_or_default()).await?;
+    Ok(HttpResponse::Ok().json(TestView::from(result)))
+}
+
+/// Sends this `data` to a webhook as an event of this type, now and once.
+pub async fn send_test(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    event_type: String,
+    data: Box<RawValue>,
+) -> Result<TestResult, Problem> {
     let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
     let now = api.engine.now();
     let publication = Publication {
@@ -81,7 +93,7 @@ pub async fn test(
         event_type,
         timestamp: now.to_string(),
         occurred_at: now,
-        data: sample.unwrap_or_default(),
+        data,
         idempotency: None,
     };
     let engine = api.engine.clone();
@@ -91,13 +103,12 @@ pub async fn test(
         tracing::error!(webhook = %id, %error, "a test ended without a result");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })?;
-    let result = result.map_err(|error| match error {
+    result.map_err(|error| match error {
         TestError::NotMade(_) => {
             Problem::new(ErrorCode::Overloaded, "nothing was sent: the engine lacks open files, memory or ports")
         }
         TestError::Store(error) => Problem::from(error),
-    })?;
-    Ok(HttpResponse::Ok().json(TestView::from(result)))
+    })
 }
 
 /// `POST /v1/webhooks/{id}/recover {since, until?, status?}`: answered when the last of them is queued again.
@@ -109,13 +120,36 @@ pub async fn recover(
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let deliveries = recover_from(&api, organization_id, id, &body).await?;
+    Ok(HttpResponse::Accepted().json(Queued { deliveries }))
+}
+
+/// How many deliveries [`recover_from`] would queue again.
+pub async fn count_recoverable(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    body: &[u8],
+) -> Result<usize, Problem> {
+    let range = read_range(body, api.engine.now())?;
+    api.find_endpoint(organization_id, id).await?;
+    api.store(move |store| store.count_endpoint(organization_id, id, &range)).await
+}
+
+/// Queues again what the body of such a call asks for. Says how many deliveries that are.
+pub async fn recover_from(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    body: &[u8],
+) -> Result<usize, Problem> {
     let now = api.engine.now();
-    let range = read_range(&body, now)?;
+    let range = read_range(body, now)?;
     api.find_endpoint(organization_id, id).await?;
     let engine = api.engine.clone();
     // goes on when the client goes away meanwhile: half a recovery is worse than a whole one
     let recovered = api.store(move |store| Ok(recover_range(store, &engine, organization_id, id, &range, now)));
-    Ok(HttpResponse::Accepted().json(Queued { deliveries: recovered.await?? }))
+    recovered.await?
 }
 
 fn read_range(body: &[u8], now: UnixMillis) -> Result<RequeueRange, Problem> {

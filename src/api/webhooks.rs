@@ -40,7 +40,8 @@ impl Api {
         }
     }
 
-    pub(super) async fn find_endpoint(
+    /// A webhook of the organization with its condition.
+    pub async fn find_endpoint(
         &self,
         organization_id: OrganizationId,
         id: EndpointId,
@@ -83,22 +84,31 @@ pub async fn create(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let endpoint = create_from(&api, organization_id, &body).await?;
+    let location = format!("/v1/webhooks/{}", endpoint.id);
+    let view = WebhookView::created(&endpoint);
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
+}
+
+/// Makes a webhook of the body of such a call.
+pub async fn create_from(
+    api: &web::Data<Api>,
+    organization_id: OrganizationId,
+    body: &[u8],
+) -> Result<Endpoint, Problem> {
     let mut errors = Errors::new();
-    let fields = Fields::parse(&body, &mut errors)?;
+    let fields = Fields::parse(body, &mut errors)?;
     let changes = WebhookChanges::read_new(fields, &api.rules(organization_id), &mut errors);
     let id = EndpointId(api.engine.next_id());
     let secret = Secret::generate(&mut api.engine.rng());
     let endpoint = changes.create(blank(id, organization_id, secret, api.engine.now()), &mut errors);
     errors.into_result()?;
-    let created = Api::change(&api, move |api, store| {
+    let created = Api::change(api, move |api, store| {
         store.create_endpoint(&endpoint)?;
         api.engine.endpoint_changed(&endpoint);
         Ok(endpoint)
     });
-    let endpoint = created.await?;
-    let location = format!("/v1/webhooks/{id}");
-    let view = WebhookView::created(&endpoint);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
+    created.await
 }
 
 /// `GET /v1/webhooks`.
@@ -107,16 +117,25 @@ pub async fn list(
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
+    let rows = page(&api, organization_id, request.query_string()).await?;
+    let data: Vec<WebhookView<'_>> =
+        rows.data.iter().map(|row| WebhookView::new(&row.endpoint, Some(&row.health))).collect();
+    Ok(HttpResponse::Ok().json(List { data, next_cursor: rows.next_cursor }))
+}
+
+/// The page of the organization's webhooks that a query string asks for.
+pub async fn page(
+    api: &Api,
+    organization_id: OrganizationId,
+    query: &str,
+) -> Result<List<EndpointStart>, Problem> {
     let mut errors = Errors::new();
-    let mut query = Query::parse(request.query_string(), &mut errors);
+    let mut query = Query::parse(query, &mut errors);
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
     let rows = api.store(move |store| store.endpoints(organization_id, page.request())).await?;
-    let rows = page.answer(rows, |row| row.endpoint.id.0, |row| row);
-    let data: Vec<WebhookView<'_>> =
-        rows.data.iter().map(|row| WebhookView::new(&row.endpoint, Some(&row.health))).collect();
-    Ok(HttpResponse::Ok().json(List { data, next_cursor: rows.next_cursor }))
+    Ok(page.answer(rows, |row| row.endpoint.id.0, |row| row))
 }
 
 /// `GET /v1/webhooks/{id}`.
@@ -139,18 +158,28 @@ pub async fn update(
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let changed = update_from(&api, organization_id, id, &body).await?;
+    Ok(HttpResponse::Ok().json(WebhookView::new(&changed.endpoint, Some(&changed.health))))
+}
+
+/// Changes a webhook as the body of such a call says.
+pub async fn update_from(
+    api: &web::Data<Api>,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    body: &[u8],
+) -> Result<EndpointStart, Problem> {
     let mut errors = Errors::new();
-    let fields = Fields::parse(&body, &mut errors)?;
+    let fields = Fields::parse(body, &mut errors)?;
     let changes = WebhookChanges::read_change(fields, &api.rules(organization_id), &mut errors);
     errors.into_result()?;
     let now = api.engine.now();
-    let changed = change(&api, organization_id, id, now, move |endpoint| {
+    let changed = change(api, organization_id, id, now, move |endpoint| {
         let mut errors = Errors::new();
         changes.clone().apply(endpoint, now, &mut errors);
         errors.into_result()
     });
-    let changed = changed.await?;
-    Ok(HttpResponse::Ok().json(WebhookView::new(&changed.endpoint, Some(&changed.health))))
+    changed.await
 }
 
 /// `DELETE /v1/webhooks/{id}`: what is pending for it is cancelled.
@@ -160,14 +189,23 @@ pub async fn delete(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    remove(&api, organization_id, id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Deletes a webhook. Says how many deliveries that cancelled.
+pub async fn remove(
+    api: &web::Data<Api>,
+    organization_id: OrganizationId,
+    id: EndpointId,
+) -> Result<usize, Problem> {
     let now = api.engine.now();
-    let deleted = Api::change(&api, move |api, store| {
+    let deleted = Api::change(api, move |api, store| {
         let cancelled = store.delete_endpoint(organization_id, id, now)?.ok_or_else(|| Problem::no_such(WHAT))?;
         api.engine.endpoint_deleted(organization_id, id, cancelled);
-        Ok(())
+        Ok(cancelled)
     });
-    deleted.await?;
-    Ok(HttpResponse::NoContent().finish())
+    deleted.await
 }
 
 #[derive(Serialize)]
@@ -204,8 +242,19 @@ pub async fn rotate_secret(
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let endpoint = rotate_from(&api, organization_id, id, &body).await?;
+    Ok(secret_answer(&endpoint, api.engine.now()))
+}
+
+/// Gives a webhook another secret as the body of such a call says.
+pub async fn rotate_from(
+    api: &web::Data<Api>,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    body: &[u8],
+) -> Result<Endpoint, Problem> {
     let mut errors = Errors::new();
-    let mut fields = Fields::parse(input::or_empty_object(&body), &mut errors)?;
+    let mut fields = Fields::parse(input::or_empty_object(body), &mut errors)?;
     let secret = fields.read("secret", &mut errors, read_secret_field).into_option();
     let overlap = input::whole_number(0..=MAX_OVERLAP_SECONDS);
     let overlap = fields.read("overlap_seconds", &mut errors, overlap).into_option();
@@ -214,7 +263,7 @@ pub async fn rotate_secret(
     let secret = secret.unwrap_or_else(|| Secret::generate(&mut api.engine.rng()));
     let overlap = Duration::from_secs(overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS));
     let now = api.engine.now();
-    let changed = change(&api, organization_id, id, now, move |endpoint| {
+    let changed = change(api, organization_id, id, now, move |endpoint| {
         // the same secret again is a repeated request: its predecessor stays
         if endpoint.secret == secret {
             return Ok(());
@@ -224,7 +273,7 @@ pub async fn rotate_secret(
         endpoint.previous_secret = (!overlap.is_zero()).then_some(previous);
         Ok(())
     });
-    Ok(secret_answer(&changed.await?.endpoint, now))
+    Ok(changed.await?.endpoint)
 }
 
 fn secret_answer(endpoint: &Endpoint, now: UnixMillis) -> HttpResponse {
