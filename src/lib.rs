@@ -9,6 +9,7 @@
 pub mod actors;
 pub mod api;
 pub mod config;
+pub mod dashboard;
 pub mod domain;
 pub mod engine;
 pub mod load;

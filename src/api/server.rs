@@ -125,14 +125,19 @@ fn server_builder(options: &ServerOptions) -> ServerBuilder {
         .disable_signals()
 }
 
-/// Binds the API.
-pub fn bind_api(api: web::Data<Api>, options: ServerOptions) -> std::io::Result<BoundServer> {
+/// Binds the API, and on the same address what `pages` adds to it.
+pub fn bind_api(
+    api: web::Data<Api>,
+    pages: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    options: ServerOptions,
+) -> std::io::Result<BoundServer> {
     let app = move || {
         App::new()
             .app_data(api.clone())
             .wrap(from_fn(count_requests))
             .wrap(from_fn(watch_requests))
             .configure(routes::configure)
+            .configure(pages.clone())
     };
     bind!(app, options)
 }

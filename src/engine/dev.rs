@@ -13,6 +13,7 @@ use super::system::SystemEntropy;
 use crate::actors::handle::EngineHandle;
 use crate::api::auth;
 use crate::config::Settings;
+use crate::dashboard::Dashboard;
 use crate::domain::entropy::Entropy;
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization, Role};
@@ -42,6 +43,7 @@ pub fn master_key(database_url: &str) -> Result<Secret, EngineError> {
 pub fn greet(
     settings: &Settings,
     engine: &EngineHandle,
+    dashboard: &Dashboard,
     address: SocketAddr,
     metrics: SocketAddr,
 ) -> Result<(), EngineError> {
@@ -50,6 +52,8 @@ pub fn greet(
     writeln!(out, "development mode: http and private targets are allowed, never run this in public")?;
     writeln!(out, "  organization  {ORGANIZATION}")?;
     writeln!(out, "  owner key     {}", key.expose())?;
+    let sign_in = dashboard.sign_in_once(auth::hash_key(key.expose()), &mut engine.rng(), engine.now());
+    writeln!(out, "  dashboard     http://{address}{sign_in}  (signs in once)")?;
     writeln!(out, "  API           http://{address}/v1/webhooks")?;
     writeln!(out, "  metrics       http://{metrics}/metrics")?;
     writeln!(out, "next, in a second terminal: ringback listen, and in a third: ringback trigger call.completed")?;

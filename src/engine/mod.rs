@@ -18,6 +18,7 @@ use crate::actors::context::{ActorContext, ActorSettings};
 use crate::api::server::{BoundServer, ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
 use crate::config::Settings;
+use crate::dashboard::{self, Dashboard};
 use crate::domain::breaker::BreakerConfig;
 use crate::domain::machine::MachineLimits;
 use crate::domain::target::TargetPolicy;
@@ -147,7 +148,12 @@ async fn serve(
         metrics: (!own_metrics).then(|| metrics.clone()),
     };
     let api = web::Data::new(Api::new(actors.handle.clone(), options));
-    let mut servers = vec![listen(addresses.api, parallelism, |options| bind_api(api.clone(), options))?];
+    let dashboard = web::Data::new(Dashboard::new(!settings.dev));
+    let pages = {
+        let dashboard = dashboard.clone();
+        move |config: &mut web::ServiceConfig| dashboard::configure(dashboard.clone(), config)
+    };
+    let mut servers = vec![listen(addresses.api, parallelism, |options| bind_api(api.clone(), pages, options))?];
     if let Some(address) = addresses.metrics {
         servers.push(listen(address, 1, |options| bind_metrics(metrics.clone(), options))?);
     }
@@ -156,7 +162,7 @@ async fn serve(
     let database = if settings.database_url.starts_with("sqlite:") { "sqlite" } else { "postgres" };
     telemetry::EngineStarted { listen: address, database, pending, breakers_open, dev: settings.dev }.emit();
     if settings.dev {
-        dev::greet(&settings, &actors.handle, address, metrics_address)?;
+        dev::greet(&settings, &actors.handle, &dashboard, address, metrics_address)?;
     }
     announce(address)?;
     run_until_stopped(servers, &actors).await;

@@ -1,0 +1,109 @@
+"use strict";
+// What HTML can't do by itself. Every page works without: it is then just not live.
+(() => {
+  const root = document.documentElement;
+  const remember = (name, value) => {
+    const secure = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; Max-Age=31536000; SameSite=Strict${secure}`;
+  };
+
+  // the server writes times in the reader's zone; it learns the zone here
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  if (root.dataset.zone !== zone) {
+    remember("ringback_zone", zone);
+    const kept = document.cookie.includes(`ringback_zone=${encodeURIComponent(zone)}`);
+    if (kept && root.dataset.zone !== undefined && !sessionStorage.getItem("ringback_zone_asked")) {
+      sessionStorage.setItem("ringback_zone_asked", zone);
+      location.reload();
+    }
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    // live parts ask again while somebody looks, and never while somebody writes in them
+    setInterval(() => {
+      if (document.hidden) return;
+      for (const part of document.querySelectorAll("[data-live]")) {
+        const active = document.activeElement;
+        const busy = active && part.contains(active) && active.matches("input, select, textarea");
+        if (!busy) htmx.trigger(part, "refresh");
+      }
+    }, 4000);
+  });
+
+  const stale = (is) => { document.body.toggleAttribute("data-stale", is); };
+  document.addEventListener("htmx:sendError", () => stale(true));
+  document.addEventListener("htmx:responseError", (event) => stale(event.detail.xhr.status >= 500));
+  document.addEventListener("htmx:afterOnLoad", (event) => { if (event.detail.xhr.status < 500) stale(false); });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-theme-choice]")) {
+      const theme = event.target.value;
+      remember("ringback_theme", theme);
+      if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
+    }
+    if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+    // one box chooses all of a list
+    const all = event.target.closest("[data-all]");
+    if (all) for (const box of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked;
+    if (event.target.matches("input[type=checkbox], input[type=radio]")) count();
+  });
+
+  const count = () => {
+    for (const place of document.querySelectorAll("[data-counts]")) {
+      const chosen = document.querySelectorAll(`input[name="${place.dataset.counts}"]:checked`).length;
+      place.textContent = String(chosen);
+      const button = place.closest("button");
+      if (button) button.disabled = chosen === 0;
+    }
+  };
+  document.addEventListener("DOMContentLoaded", count);
+  document.addEventListener("htmx:afterSettle", count);
+
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      const text = document.querySelector(copy.dataset.copy).textContent;
+      try {
+        await navigator.clipboard.writeText(text);
+        say(copy, "Copied");
+      } catch {
+        const range = document.createRange();
+        range.selectNodeContents(document.querySelector(copy.dataset.copy));
+        getSelection().removeAllRanges();
+        getSelection().addRange(range);
+        say(copy, "Selected: press Ctrl+C");
+      }
+    }
+    const opens = event.target.closest("[data-opens]");
+    if (opens) document.querySelector(opens.dataset.opens).showModal();
+    const closes = event.target.closest("[data-closes]");
+    if (closes) closes.closest("dialog").close();
+    // a line of a list that grows: the template's copy gets the next number
+    const adds = event.target.closest("[data-adds]");
+    if (adds) {
+      const template = document.querySelector(adds.dataset.adds);
+      const line = template.content.cloneNode(true);
+      const list = document.querySelector(template.dataset.into);
+      list.append(line);
+      const added = list.lastElementChild;
+      if (window.htmx) htmx.process(added);
+      const first = added.querySelector("input, select");
+      if (first) first.focus();
+    }
+    const removes = event.target.closest("[data-removes]");
+    if (removes) {
+      const form = removes.form || removes.closest("form");
+      removes.closest(removes.dataset.removes).remove();
+      if (form) form.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+  });
+
+  const say = (button, text) => {
+    const before = button.dataset.says || button.textContent;
+    button.dataset.says = before;
+    button.textContent = text;
+    setTimeout(() => { button.textContent = before; }, 1500);
+    const spoken = document.getElementById("spoken");
+    if (spoken) spoken.textContent = text;
+  };
+})();

@@ -1,0 +1,215 @@
+//! Charts as SVG, drawn on the server: they follow the theme, need no script, and say what they show to those who
+//! can't see them.
+
+use maud::{Markup, html};
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 190.0;
+const LEFT: f64 = 46.0;
+const BOTTOM: f64 = 22.0;
+const TOP: f64 = 8.0;
+/// Labels below a chart; more would touch each other.
+const LABELS: usize = 6;
+
+/// One step of the time axis.
+pub struct Step {
+    /// What stands below it.
+    pub label: String,
+    /// What hovering shows.
+    pub title: String,
+}
+
+/// A kind of bar or line.
+pub struct Series {
+    /// In the legend.
+    pub name: &'static str,
+    /// Its class in the style sheet.
+    pub class: &'static str,
+    /// One for each step; none where there is nothing to show.
+    pub values: Vec<Option<f64>>,
+}
+
+/// Bars, stacked.
+pub fn bars(summary: &str, steps: &[Step], series: &[Series]) -> Markup {
+    let sums = (0..steps.len()).map(|at| series.iter().filter_map(|it| it.values[at]).sum::<f64>());
+    let scale = Scale::up_to(sums.fold(0.0, f64::max), short);
+    let width = (WIDTH - LEFT) / steps.len().max(1) as f64;
+    let columns: Vec<Vec<(f64, f64, &str)>> = (0..steps.len())
+        .map(|at| {
+            let mut below = 0.0;
+            let parts =
+                series.iter().filter_map(|it| it.values[at].filter(|value| *value > 0.0).map(|v| (v, it.class)));
+            parts
+                .map(|(value, class)| {
+                    below += value;
+                    // what there is can be seen, however little it is
+                    (scale.y(below), (scale.y(0.0) - scale.y(value)).max(1.0), class)
+                })
+                .collect()
+        })
+        .collect();
+    let drawn = html! {
+        @for (at, column) in columns.iter().enumerate() {
+            @for (y, height, class) in column {
+                rect class=(class) x=(round(LEFT + at as f64 * width + width * 0.12)) y=(round(*y)) width=(round(width * 0.76)) height=(round(*height)) {}
+            }
+        }
+    };
+    frame(summary, steps, series, &scale, &drawn)
+}
+
+/// Lines; a step without a value interrupts them. `unit` writes a value of the axis.
+pub fn lines(summary: &str, steps: &[Step], series: &[Series], unit: fn(f64) -> String) -> Markup {
+    let values = series.iter().flat_map(|it| it.values.iter().flatten());
+    let scale = Scale::up_to(values.fold(0.0, |most, value| most.max(*value)), unit);
+    let width = (WIDTH - LEFT) / steps.len().max(1) as f64;
+    let x = |at: usize| LEFT + (at as f64 + 0.5) * width;
+    let drawn = html! {
+        @for it in series {
+            @for points in runs(&it.values) {
+                @let path: String = points.iter().map(|(at, value)| format!("{},{} ", round(x(*at)), round(scale.y(*value)))).collect();
+                @if let [(at, value)] = points.as_slice() {
+                    // a line of one point can't be seen
+                    polyline class=(it.class) points={ (round(x(*at) - 1.5)) "," (round(scale.y(*value))) " " (round(x(*at) + 1.5)) "," (round(scale.y(*value))) } {}
+                } @else { polyline class=(it.class) points=(path.trim_end()) {} }
+            }
+        }
+    };
+    frame(summary, steps, series, &scale, &drawn)
+}
+
+/// Stretches of steps that have values.
+fn runs(values: &[Option<f64>]) -> Vec<Vec<(usize, f64)>> {
+    let mut runs: Vec<Vec<(usize, f64)>> = Vec::new();
+    let mut is_open = false;
+    for (at, value) in values.iter().enumerate() {
+        match (value, is_open) {
+            (Some(value), true) => runs.last_mut().into_iter().for_each(|run| run.push((at, *value))),
+            (Some(value), false) => runs.push(vec![(at, *value)]),
+            (None, _) => {}
+        }
+        is_open = value.is_some();
+    }
+    runs
+}
+
+fn frame(summary: &str, steps: &[Step], series: &[Series], scale: &Scale, drawn: &Markup) -> Markup {
+    let width = (WIDTH - LEFT) / steps.len().max(1) as f64;
+    let every = steps.len().div_ceil(LABELS).max(1);
+    html! {
+        ul.legend { @for it in series { li { i.(it.class) {} (it.name) } } }
+        svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(summary) {
+            @for (value, name) in &scale.marks {
+                line.grid x1=(LEFT) x2=(WIDTH) y1=(round(scale.y(*value))) y2=(round(scale.y(*value))) {}
+                text x=(LEFT - 6.0) y=(round(scale.y(*value) + 4.0)) text-anchor="end" { (name) }
+            }
+            (drawn)
+            @for (at, step) in steps.iter().enumerate() {
+                @if at % every == 0 {
+                    text x=(round(LEFT + (at as f64 + 0.5) * width)) y=(HEIGHT - 5.0) text-anchor=(if at == 0 { "start" } else { "middle" }) { (step.label) }
+                }
+                rect.hit x=(round(LEFT + at as f64 * width)) y=(TOP) width=(round(width)) height=(HEIGHT - TOP - BOTTOM) { title { (step.title) } }
+            }
+        }
+    }
+}
+
+/// What a webhook did lately, as wide as a word: successes and failures of each step, as tall as they are many.
+pub fn spark(summary: &str, steps: &[(u64, u64)]) -> Markup {
+    let most = steps.iter().map(|(good, bad)| good + bad).max().unwrap_or(0).max(1) as f64;
+    let width = 120.0 / steps.len().max(1) as f64;
+    html! {
+        svg.spark viewBox="0 0 120 27" preserveAspectRatio="none" role="img" aria-label=(summary) {
+            title { (summary) }
+            @for (at, (good, bad)) in steps.iter().enumerate() {
+                @let (x, breadth) = (round(at as f64 * width), round(width * 0.75));
+                @let (good, bad) = (*good as f64 / most * 25.0, *bad as f64 / most * 25.0);
+                @if good + bad == 0.0 { rect.none x=(x) y="26" width=(breadth) height="1" {} }
+                @if good > 0.0 { rect.ok x=(x) y=(round(27.0 - good.max(1.0))) width=(breadth) height=(round(good.max(1.0))) {} }
+                @if bad > 0.0 { rect.bad x=(x) y=(round(27.0 - good - bad.max(1.5))) width=(breadth) height=(round(bad.max(1.5))) {} }
+            }
+        }
+    }
+}
+
+/// From 0 to a round number that holds all values.
+struct Scale {
+    most: f64,
+    marks: Vec<(f64, String)>,
+}
+
+impl Scale {
+    fn up_to(most: f64, unit: fn(f64) -> String) -> Self {
+        let step = round_step(most.max(4.0) / 4.0);
+        let count = (most.max(1.0) / step).ceil().max(1.0) as u32;
+        let marks = (0..=count).map(|at| f64::from(at) * step);
+        Self { most: f64::from(count) * step, marks: marks.map(|value| (value, unit(value))).collect() }
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value / self.most).min(1.0)
+    }
+}
+
+/// 1, 2 or 5 times a power of ten.
+fn round_step(least: f64) -> f64 {
+    let power = 10f64.powf(least.max(1.0).log10().floor());
+    [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= least).unwrap_or(least)
+}
+
+/// A number in few characters.
+pub fn short(value: f64) -> String {
+    match value {
+        value if value >= 1e6 => format!("{} M", round(value / 1e6)),
+        value if value >= 1e4 => format!("{} k", round(value / 1e3)),
+        value => format!("{}", round(value)),
+    }
+}
+
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(count: usize) -> Vec<Step> {
+        (0..count).map(|at| Step { label: format!("l{at}"), title: format!("t{at}") }).collect()
+    }
+
+    #[test]
+    fn an_axis_ends_at_a_round_number_that_holds_everything() {
+        for (most, end) in
+            [(0.0, 1.0), (1.0, 1.0), (3.0, 3.0), (7.0, 8.0), (99.0, 100.0), (1_234.0, 1_500.0), (2e6, 2e6)]
+        {
+            let scale = Scale::up_to(most, short);
+            assert_eq!(scale.most, end, "{most}");
+            assert!(scale.marks.len() <= 6, "{:?}", scale.marks);
+        }
+    }
+
+    #[test]
+    fn a_chart_of_nothing_is_a_chart() {
+        let series = [Series { name: "ok", class: "ok", values: vec![None, Some(0.0)] }];
+        assert!(bars("nothing", &steps(2), &series).into_string().contains("aria-label=\"nothing\""));
+        assert!(lines("nothing", &[], &[], short).into_string().contains("</svg>"));
+        assert!(!spark("none", &[]).into_string().contains("NaN"));
+    }
+
+    #[test]
+    fn a_line_is_interrupted_where_there_is_nothing() {
+        let values = [Some(1.0), Some(2.0), None, Some(3.0)];
+        assert_eq!(runs(&values), [vec![(0, 1.0), (1, 2.0)], vec![(3, 3.0)]]);
+    }
+
+    #[test]
+    fn a_single_failure_among_thousands_can_be_seen() {
+        let series = [
+            Series { name: "ok", class: "ok", values: vec![Some(100_000.0)] },
+            Series { name: "bad", class: "bad", values: vec![Some(1.0)] },
+        ];
+        let drawn = bars("x", &steps(1), &series).into_string();
+        assert!(drawn.contains("class=\"bad\"") && drawn.contains("height=\"1\""), "{drawn}");
+    }
+}

@@ -1,0 +1,145 @@
+//! The frame around every page.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use maud::{DOCTYPE, Markup, html};
+
+use super::assets::{HTMX, ICON, MORPH, SCRIPT, STYLE};
+use super::viewer::{Look, Viewer};
+use crate::api::auth::{Caller, Permission};
+
+/// htmx without what our policy forbids: no code from texts, no style of its own, nothing from elsewhere. An answer
+/// that complains about an input is shown like a good one.
+const HTMX_SETTINGS: &str = r#"{"allowEval":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,"historyCacheSize":0,"responseHandling":[{"code":"204","swap":false},{"code":"[23]..","swap":true},{"code":"422","swap":true},{"code":"[45]..","swap":false,"error":true}]}"#;
+
+/// What a page is about: its place in the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Health at a glance.
+    Overview,
+    /// Webhooks.
+    Webhooks,
+    /// Deliveries.
+    Logs,
+    /// Events.
+    Events,
+    /// Their types.
+    EventTypes,
+    /// An organization's API keys.
+    Keys,
+    /// The deployment's organizations.
+    Organizations,
+}
+
+const SECTIONS: [(Section, &str, &str, Permission); 7] = [
+    (Section::Overview, "Overview", "/", Permission::Read),
+    (Section::Webhooks, "Webhooks", "/webhooks", Permission::Read),
+    (Section::Logs, "Logs", "/logs", Permission::Read),
+    (Section::Events, "Events", "/events", Permission::Read),
+    (Section::EventTypes, "Event types", "/event-types", Permission::Read),
+    (Section::Keys, "API keys", "/keys", Permission::Keys),
+    (Section::Organizations, "Organizations", "/organizations", Permission::Admin),
+];
+
+/// A page for someone who signed in.
+pub fn page(viewer: &Viewer, section: Section, title: &str, content: &Markup) -> HttpResponse {
+    with_status(StatusCode::OK, viewer, section, title, content)
+}
+
+/// The same with another status, as for a form that has to be corrected.
+pub fn with_status(
+    status: StatusCode,
+    viewer: &Viewer,
+    section: Section,
+    title: &str,
+    content: &Markup,
+) -> HttpResponse {
+    let body = html! {
+        a.skip href="#content" { "To the content" }
+        div.frame {
+            (side(viewer, section))
+            main.main #content tabindex="-1" {
+                p.note-box.warn.stale role="status" { "Not up to date: the engine does not answer. Trying again…" }
+                (content)
+            }
+        }
+        div.sr #spoken aria-live="polite" {}
+    };
+    answer(status, &document(Some(&viewer.look), title, &body))
+}
+
+/// A page without navigation, in the middle of the window.
+pub fn door(look: &Look, title: &str, content: &Markup) -> HttpResponse {
+    answer(StatusCode::OK, &document(Some(look), title, &html! { main.door { (content) } }))
+}
+
+/// The same for whoever it may be.
+pub fn plain(status: StatusCode, title: &str, content: &Markup) -> HttpResponse {
+    answer(status, &document(None, title, &html! { main.door { (content) } }))
+}
+
+fn answer(status: StatusCode, document: &Markup) -> HttpResponse {
+    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(document.0.clone())
+}
+
+fn document(look: Option<&Look>, title: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" data-theme=[look.and_then(|look| look.theme)] data-zone=[look.map(|look| &look.zone_name)] {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="htmx-config" content=(HTMX_SETTINGS);
+                title { (title) " · Ringback" }
+                link rel="icon" type="image/svg+xml" href=(*ICON.path);
+                link rel="stylesheet" href=(*STYLE.path);
+                script src=(*SCRIPT.path) {}
+                script src=(*HTMX.path) defer {}
+                script src=(*MORPH.path) defer {}
+            }
+            body hx-ext="morph" { (body) }
+        }
+    }
+}
+
+fn side(viewer: &Viewer, current: Section) -> Markup {
+    html! {
+        header.side {
+            a.brand href="/" { (logo()) "Ringback" }
+            div.who {
+                strong { (viewer.organization.as_deref().unwrap_or("This deployment")) }
+                span.dim { "signed in as " (viewer.role()) }
+            }
+            nav aria-label="Main" { ul.nav {
+                @for (section, name, address, permission) in SECTIONS {
+                    @if viewer.may(permission) && (viewer.caller == Caller::Admin) == (section == Section::Organizations) {
+                        li { a href=(address) aria-current=[(section == current).then_some("page")] { (name) } }
+                    }
+                }
+                li { a href="/docs" { "API reference" } }
+            } }
+            footer {
+                div.field {
+                    label.sr for="theme" { "Colours" }
+                    select #theme data-theme-choice autocomplete="off" {
+                        @for (value, name) in [("system", "As the system"), ("light", "Light"), ("dark", "Dark")] {
+                            option value=(value) selected[viewer.look.theme.unwrap_or("system") == value] { (name) }
+                        }
+                    }
+                }
+                form method="post" action="/sign-out" { button.small { "Sign out" } }
+            }
+        }
+    }
+}
+
+/// The sign of the product.
+pub fn logo() -> Markup {
+    html! {
+        svg viewBox="0 0 32 32" aria-hidden="true" {
+            path d="M7 21a10 10 0 1 0 2.6-11" {}
+            path d="M9 4v6.5h6.5" {}
+            circle cx="16" cy="17" r="2" {}
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The deployment's organizations, for its admin.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::error::PageError;
+use super::form::Form;
+use super::guard::see_other;
+use super::layout::{self, Section};
+use super::parts::{self, Complaints};
+use super::time;
+use super::viewer::Viewer;
+use crate::api::problem::Problem;
+use crate::api::{Api, organizations};
+
+/// `GET /organizations`.
+pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let content = content(&viewer, &api, request.query_string(), None, "").await?;
+    Ok(layout::page(&viewer, Section::Organizations, "Organizations", &content))
+}
+
+/// `POST /organizations`.
+pub async fn create(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let form = Form::read(&request, payload).await?;
+    let body = json!({ "name": form.text("name") }).to_string();
+    match organizations::create_from(&api, body.as_bytes()).await {
+        Ok(created) => Ok(see_other(&format!("/organizations/{}", created.id))),
+        Err(problem) => {
+            let content = content(&viewer, &api, "", Some(&problem), form.text("name")).await?;
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(layout::with_status(status, &viewer, Section::Organizations, "Organizations", &content))
+        }
+    }
+}
+
+async fn content(
+    viewer: &Viewer,
+    api: &Api,
+    query: &str,
+    problem: Option<&Problem>,
+    name: &str,
+) -> Result<Markup, PageError> {
+    let list = organizations::page(api, query).await?;
+    let complaints = Complaints::of(problem);
+    Ok(html! {
+        div.head { h1 { "Organizations" } }
+        (complaints.summary(&["name"]))
+        section.card {
+            h2 { "Add an organization" }
+            form.filters method="post" action="/organizations" {
+                (parts::text_field("name", "Name", "", name, "text", &complaints))
+                div.actions { button.primary { "Add" } }
+            }
+        }
+        section.card.flush {
+            @if list.data.is_empty() {
+                (parts::empty("No organizations yet", &html! { p { "Each is a tenant with its own webhooks, events, logs and keys. Add the \
+                    first one above, then make a key for it." } }))
+            } @else {
+                div.wide { table.stack {
+                    thead { tr { th scope="col" { "Name" } th scope="col" { "Id" } th scope="col" { "Added" } } }
+                    tbody { @for row in &list.data { tr {
+                        td data-label="Name" { a href={ "/organizations/" (row.id) } { (row.name) } }
+                        td data-label="Id" { code { (row.id) } }
+                        td data-label="Added" { (time::instant(row.created_at, viewer.zone())) }
+                    } } }
+                } }
+                (parts::pager(&list, "/organizations", query.is_empty()))
+            }
+        }
+    })
+}

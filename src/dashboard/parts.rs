@@ -1,0 +1,236 @@
+//! Pieces that pages are made of.
+
+use maud::{Markup, html};
+
+use crate::api::pagination::List;
+use crate::api::problem::Problem;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::filter::FieldError;
+use crate::domain::health::EndpointState;
+
+/// Where a delivery stands.
+pub fn status(status: DeliveryStatus) -> Markup {
+    let class = match status {
+        DeliveryStatus::Success => "ok",
+        DeliveryStatus::Failed => "bad",
+        DeliveryStatus::Pending => "info",
+        DeliveryStatus::Cancelled => "off",
+    };
+    html! { span.badge.(class) { (status.as_str()) } }
+}
+
+/// How a webhook does.
+pub fn state(state: EndpointState) -> Markup {
+    let (class, name, meaning) = match state {
+        EndpointState::Healthy => ("ok", "healthy", "Its last attempts succeeded, or it had none."),
+        EndpointState::Failing => ("warn", "failing", "Its last attempt failed; it is tried again on schedule."),
+        EndpointState::Paused => (
+            "bad",
+            "breaker open",
+            "It failed so often that it is left alone for a while; one probe decides how it goes on.",
+        ),
+        EndpointState::Disabled => ("off", "disabled", "Nothing is sent to it; its deliveries wait."),
+    };
+    html! { span.badge.(class) title=(meaning) { (name) } }
+}
+
+/// What a receiver answered: its code, or why there was none.
+pub fn answer(code: Option<u16>, error: Option<&str>) -> Markup {
+    html! {
+        @match (code, error) {
+            (Some(code), _) => { code { (code) } }
+            (None, Some(error)) => { span.break { (in_words(error)) } }
+            (None, None) => { span.dim { "–" } }
+        }
+    }
+}
+
+/// The API's name of an error as a person says it.
+pub fn in_words(error: &str) -> String {
+    error.replace('_', " ")
+}
+
+/// A share in percent; one that is not whole never reads as 100.
+pub fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "–".to_owned();
+    }
+    let tenths = (part as f64 / whole as f64 * 1_000.0).floor() / 10.0;
+    if part == whole { "100 %".to_owned() } else { format!("{tenths:.1} %") }
+}
+
+/// A number with its thousands apart.
+pub fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// One and many.
+pub fn count(value: u64, one: &str, many: &str) -> String {
+    if value == 1 { format!("1 {one}") } else { format!("{} {many}", number(value)) }
+}
+
+/// What a page says when there is nothing yet, and what to do about it.
+pub fn empty(title: &str, help: &Markup) -> Markup {
+    html! { div.empty { h2 { (title) } (help) } }
+}
+
+/// Something that just happened; read out.
+pub fn done(text: &str) -> Markup {
+    html! { p.note-box.ok role="status" #done { (text) } }
+}
+
+/// A text that can be copied.
+pub fn copyable(id: &str, text: &str) -> Markup {
+    html! {
+        span.copy { code id=(id) { (text) } button.small type="button" data-copy={"#" (id)} aria-label={"Copy " (text)} { "Copy" } }
+    }
+}
+
+/// To older rows and back to the newest. `address` is the page with its filters and without a cursor.
+pub fn pager<T>(list: &List<T>, address: &str, is_first: bool) -> Markup {
+    let with_cursor = |cursor: &str| {
+        let separator = if address.contains('?') { '&' } else { '?' };
+        format!("{address}{separator}cursor={cursor}")
+    };
+    html! {
+        @if !is_first || list.next_cursor.is_some() {
+            nav.pager aria-label="Pages" {
+                @if is_first { span {} } @else { a href=(address) { "← Newest" } }
+                @if let Some(cursor) = &list.next_cursor { a rel="next" href=(with_cursor(cursor)) { "Older →" } }
+            }
+        }
+    }
+}
+
+/// What the API says about a form: at their fields what is about one, and above the form what is about none.
+pub struct Complaints<'a> {
+    errors: &'a [FieldError],
+    detail: Option<&'a str>,
+}
+
+impl<'a> Complaints<'a> {
+    /// Of an answer; none of none.
+    pub fn of(problem: Option<&'a Problem>) -> Self {
+        let errors = problem.map_or(&[][..], Problem::errors);
+        Self { errors, detail: problem.map(Problem::detail) }
+    }
+
+    /// Those about a field: about itself, a part of it (`headers.x-a`), or one of its items (`events[2]`).
+    pub fn about(&self, field: &str) -> impl Iterator<Item = &'a FieldError> {
+        let is_about = move |error: &&FieldError| {
+            let rest = error.field.strip_prefix(field);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.errors.iter().filter(is_about)
+    }
+
+    /// Whether there are any about a field.
+    pub fn is_wrong(&self, field: &str) -> bool {
+        self.about(field).next().is_some()
+    }
+
+    /// What stands under a field.
+    pub fn at(&self, field: &str) -> Markup {
+        html! {
+            @if self.is_wrong(field) {
+                div id={ (field) "-error" } {
+                    @for error in self.about(field) {
+                        p.error { @if error.field != field { code { (error.field) } ": " } (error.message) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What stands above the form; `known` are the fields that show their own.
+    pub fn summary(&self, known: &[&str]) -> Markup {
+        let others: Vec<&FieldError> = self
+            .errors
+            .iter()
+            .filter(|error| !known.iter().any(|field| self.about(field).any(|it| it == *error)))
+            .collect();
+        html! {
+            @if let Some(detail) = self.detail {
+                div.note-box.bad role="alert" #complaint {
+                    @if self.errors.is_empty() { (detail) }
+                    @else { "Nothing was saved: " (count(self.errors.len() as u64, "field needs", "fields need")) " a correction." }
+                    @if !others.is_empty() { ul { @for error in others { li { code { (error.field) } ": " (error.message) } } } }
+                }
+            }
+        }
+    }
+}
+
+/// A field with its label, help and complaints; `control` has the field's name as its id.
+pub fn field(name: &str, label: &str, help: &str, complaints: &Complaints<'_>, control: &Markup) -> Markup {
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            (control)
+            @if !help.is_empty() { p.help id={ (name) "-help" } { (help) } }
+            (complaints.at(name))
+        }
+    }
+}
+
+/// A field of one line.
+pub fn text_field(
+    name: &str,
+    label: &str,
+    help: &str,
+    value: &str,
+    kind: &str,
+    complaints: &Complaints<'_>,
+) -> Markup {
+    let described = format!("{name}-help {name}-error");
+    let control = html! {
+        input id=(name) name=(name) type=(kind) value=(value) step=[(kind == "number").then_some("any")]
+            aria-describedby=(described) aria-invalid=[complaints.is_wrong(name).then_some("true")];
+    };
+    field(name, label, help, complaints, &control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_is_not_whole_never_reads_as_all() {
+        assert_eq!(percent(1, 1), "100 %");
+        assert_eq!(percent(99_999, 100_000), "99.9 %");
+        assert_eq!(percent(0, 7), "0.0 %");
+        assert_eq!(percent(0, 0), "–");
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!([7, 999, 1_000, 1_234_567].map(number), ["7", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn complaints_stand_at_their_fields_and_the_rest_above_the_form() {
+        let errors = [("url", "a"), ("events[3]", "b"), ("headers.x-a", "c"), ("eventsx", "d")];
+        let errors =
+            errors.map(|(field, message)| FieldError { field: field.to_owned(), message: message.to_owned() });
+        let complaints = Complaints { errors: &errors, detail: Some("wrong") };
+        assert_eq!(complaints.about("events").count(), 1);
+        assert!(complaints.at("events").into_string().contains("events[3]"));
+        assert!(complaints.at("url").into_string().contains("url-error"));
+        let summary = complaints.summary(&["url", "events", "headers"]).into_string();
+        assert!(summary.contains("eventsx") && !summary.contains("x-a"), "{summary}");
+    }
+
+    #[test]
+    fn what_others_wrote_is_text_and_nothing_else() {
+        let shown = copyable("x", "<script>alert(1)</script>").into_string();
+        assert!(!shown.contains("<script>"), "{shown}");
+    }
+}

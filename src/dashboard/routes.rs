@@ -1,0 +1,78 @@
+//! The table of pages: the registration, and what the reader of each must be allowed to do.
+
+use actix_web::body::BoxBody;
+use actix_web::dev::ServiceRequest;
+use actix_web::http::Method;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Route, guard as method_guard, web};
+
+use super::guard::guard;
+use super::{assets, organizations, overview, sign_in};
+use crate::api::auth::Permission;
+use crate::api::middleware::catch_panic;
+
+/// Who may see a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everyone.
+    Open,
+    /// Whoever signed in.
+    SignedIn,
+    /// Whoever signed in with a key that may do this.
+    Needs(Permission),
+}
+
+/// One page, or what one of its forms does.
+pub struct PageSpec {
+    /// Its method; `GET` answers `HEAD` as well.
+    pub method: Method,
+    /// Its pattern, as in the metrics.
+    pub path: &'static str,
+    /// Who may see it.
+    pub access: Access,
+    handler: fn() -> Route,
+}
+
+macro_rules! pages {
+    ($($method:ident $path:literal ($access:expr) $handler:path;)*) => {
+        /// All pages.
+        pub static PAGES: &[PageSpec] = &[$(PageSpec {
+            method: Method::$method,
+            path: $path,
+            access: $access,
+            handler: || web::to($handler),
+        }),*];
+    };
+}
+
+const OPEN: Access = Access::Open;
+const SIGNED_IN: Access = Access::SignedIn;
+const READ: Access = Access::Needs(Permission::Read);
+const MANAGE: Access = Access::Needs(Permission::Manage);
+const KEYS: Access = Access::Needs(Permission::Keys);
+const ADMIN: Access = Access::Needs(Permission::Admin);
+
+pages! {
+    GET  "/" (SIGNED_IN) overview::read;
+    GET  "/sign-in" (OPEN) sign_in::read;
+    POST "/sign-in" (OPEN) sign_in::enter;
+    POST "/sign-out" (OPEN) sign_in::leave;
+    GET  "/assets/{hash}/{name}" (OPEN) assets::read;
+
+    GET  "/organizations" (ADMIN) organizations::list;
+    POST "/organizations" (ADMIN) organizations::create;
+}
+
+/// Registers every page of the table.
+pub fn configure(config: &mut web::ServiceConfig) {
+    for spec in PAGES {
+        let access = spec.access;
+        let route = (spec.handler)();
+        let route = match spec.method.clone() {
+            Method::GET => route.guard(method_guard::Any(method_guard::Get()).or(method_guard::Head())),
+            method => route.method(method),
+        };
+        let guard = move |request: ServiceRequest, next: Next<BoxBody>| guard(access, request, next);
+        config.route(spec.path, route.wrap(from_fn(guard)).wrap(from_fn(catch_panic)));
+    }
+}

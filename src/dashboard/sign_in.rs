@@ -1,0 +1,140 @@
+//! Signing in with an API key, and out again.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+
+use super::Dashboard;
+use super::error::PageError;
+use super::form::Form;
+use super::guard::{caller, may_enter, see_other, session_cookie, token};
+use super::layout;
+use super::viewer::Look;
+use crate::api::Api;
+use crate::api::auth::{caller_of, hash_key};
+use crate::api::problem::{ErrorCode, Problem};
+
+const ONLY_PUBLISHES: &str = "This key can only publish events. The dashboard needs one with the role viewer, manager \
+                              or owner, or the admin key.";
+
+/// `GET /sign-in?next=&ticket=`.
+pub async fn read(
+    request: HttpRequest,
+    api: web::Data<Api>,
+    dashboard: web::Data<Dashboard>,
+) -> Result<HttpResponse, PageError> {
+    let query = Form::parse(request.query_string().as_bytes());
+    let next = inner_address(query.text("next"));
+    if let Some(ticket) = query.given("ticket") {
+        let now = api.engine().now();
+        let Some(key_hash) = dashboard.sessions.take_ticket(ticket, now) else {
+            let used = "This link was used before, or the engine was restarted since. Start it again for a new one, or \
+                        sign in with a key.";
+            return Ok(page(&request, &next, Some(used)));
+        };
+        return Ok(enter_with(&api, &dashboard, key_hash, &next));
+    }
+    if query.is_ticked("began") && caller(&api, &dashboard, &request).await?.is_none() {
+        let lost = "The browser did not keep the session. Cookies must be allowed, and the dashboard opened over HTTPS \
+                    (or on localhost).";
+        return Ok(page(&request, &next, Some(lost)));
+    }
+    match caller(&api, &dashboard, &request).await? {
+        Some(_) => Ok(see_other(&next)),
+        None => Ok(page(&request, &next, None)),
+    }
+}
+
+/// `POST /sign-in`.
+pub async fn enter(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+    dashboard: web::Data<Dashboard>,
+) -> Result<HttpResponse, PageError> {
+    let form = Form::read(&request, payload).await?;
+    let next = inner_address(form.text("next"));
+    let key_hash = hash_key(form.text("key"));
+    match caller_of(&api, key_hash).await {
+        Ok(caller) if may_enter(&caller) => Ok(enter_with(&api, &dashboard, key_hash, &next)),
+        Ok(_) => Ok(page(&request, &next, Some(ONLY_PUBLISHES))),
+        Err(problem) if problem.code() == ErrorCode::Unauthorized => {
+            Ok(page(&request, &next, Some("This key is unknown, expired or revoked.")))
+        }
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+fn enter_with(api: &Api, dashboard: &Dashboard, key_hash: [u8; 32], next: &str) -> HttpResponse {
+    let token = dashboard.sessions.begin(key_hash, &mut api.engine().rng(), api.engine().now());
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("began", "1")
+        .append_pair("next", next)
+        .finish();
+    let mut response = see_other(&format!("/sign-in?{query}"));
+    // a cookie of ours is always a header's value
+    let kept = response.add_cookie(&session_cookie(dashboard, Some(token)));
+    if let Err(error) = kept {
+        tracing::error!(%error, "a session's cookie was not set");
+    }
+    response
+}
+
+/// `POST /sign-out`.
+pub async fn leave(request: HttpRequest, dashboard: web::Data<Dashboard>) -> Result<HttpResponse, PageError> {
+    if let Some(token) = token(&dashboard, &request) {
+        dashboard.sessions.end(&token);
+    }
+    let mut response = see_other("/sign-in");
+    response
+        .add_cookie(&session_cookie(&dashboard, None))
+        .map_err(|_| Problem::new(ErrorCode::Internal, ErrorCode::Internal.help()))?;
+    Ok(response)
+}
+
+/// Where to go on: only to a page of ours, or a link could lead anywhere after a sign-in.
+fn inner_address(next: &str) -> String {
+    let is_inner = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains(['\\', '\n', '\r'])
+        && !next.starts_with("/sign-in");
+    if is_inner { next.to_owned() } else { "/".to_owned() }
+}
+
+fn page(request: &HttpRequest, next: &str, complaint: Option<&str>) -> HttpResponse {
+    let content = form(next, complaint);
+    layout::door(&Look::of(request), "Sign in", &content)
+}
+
+fn form(next: &str, complaint: Option<&str>) -> Markup {
+    html! {
+        div.card {
+            a.brand href="/" { (layout::logo()) "Ringback" }
+            h1 { "Sign in" }
+            @if let Some(complaint) = complaint { p.note-box.bad role="alert" id="complaint" { (complaint) } }
+            form.form method="post" action="/sign-in" {
+                input type="hidden" name="next" value=(next);
+                div.field {
+                    label for="key" { "API key" }
+                    input #key type="password" name="key" required autofocus autocomplete="current-password"
+                        placeholder="rbk_…" aria-describedby="key-help";
+                    p.help #key-help { "A key of your organization with the role viewer, manager or owner, or the deployment's \
+                        admin key." }
+                }
+                button.primary { "Sign in" }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_sign_in_only_pages_of_our_own_are_gone_on_to() {
+        assert_eq!(inner_address("/logs?status=failed"), "/logs?status=failed");
+        for foreign in ["", "https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nb", "/sign-in?x"] {
+            assert_eq!(inner_address(foreign), "/", "{foreign:?}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Instants as people read them: in their own zone, with the exact UTC beside.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+use crate::domain::time::UnixMillis;
+
+/// A point in time in the reader's zone; hovering shows it in UTC, to the millisecond.
+pub fn instant(at: UnixMillis, zone: &TimeZone) -> Markup {
+    html! { time.nowrap datetime=(at) title=(utc(at)) { (local(at, zone, "%b %-d, %H:%M:%S")) } }
+}
+
+/// The same with what is between it and now: for what a person waits for, or has just seen.
+pub fn relative(at: UnixMillis, now: UnixMillis, zone: &TimeZone) -> Markup {
+    let title = format!("{} · {}", local(at, zone, "%b %-d, %H:%M:%S %Z"), utc(at));
+    html! { time.nowrap datetime=(at) title=(title) { (distance(at, now)) } }
+}
+
+/// `at` in UTC, as it is written down.
+pub fn utc(at: UnixMillis) -> String {
+    local(at, &TimeZone::UTC, "%Y-%m-%d %H:%M:%S%.3f UTC")
+}
+
+/// An instant in a zone, in a format of `strftime`.
+pub fn local(at: UnixMillis, zone: &TimeZone, format: &str) -> String {
+    match Timestamp::from_millisecond(at.0) {
+        Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime(format).to_string(),
+        Err(_) => at.to_string(),
+    }
+}
+
+/// What `<input type="datetime-local">` holds for an instant.
+pub fn input_value(at: UnixMillis, zone: &TimeZone) -> String {
+    local(at, zone, "%Y-%m-%dT%H:%M:%S")
+}
+
+/// Reads what such an input sends, in the reader's zone.
+pub fn parse_input(text: &str, zone: &TimeZone) -> Option<UnixMillis> {
+    let civil: jiff::civil::DateTime = text.parse().ok()?;
+    let zoned = civil.to_zoned_datetime(zone.clone()).ok()?;
+    Some(UnixMillis(zoned.timestamp().as_millisecond()))
+}
+
+fn distance(at: UnixMillis, now: UnixMillis) -> String {
+    if at > now {
+        return format!("in {}", span(at.since(now)));
+    }
+    match now.since(at) {
+        short if short < Duration::from_secs(2) => "just now".to_owned(),
+        past => format!("{} ago", span(past)),
+    }
+}
+
+/// A length of time in its one or two largest units.
+pub fn span(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let (large, small) = match seconds {
+        0..60 => return format!("{seconds} s"),
+        60..3_600 => ((seconds / 60, "min"), (seconds % 60, "s")),
+        3_600..86_400 => ((seconds / 3_600, "h"), (seconds % 3_600 / 60, "min")),
+        _ => ((seconds / 86_400, "d"), (seconds % 86_400 / 3_600, "h")),
+    };
+    match small {
+        (0, _) => format!("{} {}", large.0, large.1),
+        (count, unit) if large.0 < 10 => format!("{} {} {count} {unit}", large.0, large.1),
+        _ => format!("{} {}", large.0, large.1),
+    }
+}
+
+/// How long something took.
+pub fn milliseconds(length: u64) -> String {
+    match length {
+        0..1_000 => format!("{length} ms"),
+        1_000..60_000 => format!("{:.2} s", length as f64 / 1_000.0),
+        _ => span(Duration::from_millis(length)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: UnixMillis = UnixMillis(1_734_345_045_007);
+
+    fn zone(name: &str) -> TimeZone {
+        TimeZone::get(name).unwrap()
+    }
+
+    #[test]
+    fn a_time_is_shown_in_the_readers_zone_with_the_exact_utc_beside() {
+        let shown = instant(AT, &zone("Asia/Tokyo")).into_string();
+        assert!(shown.contains(">Dec 16, 19:30:45<"), "{shown}");
+        assert!(shown.contains("title=\"2024-12-16 10:30:45.007 UTC\""), "{shown}");
+        assert!(shown.contains("datetime=\"2024-12-16T10:30:45.007Z\""), "{shown}");
+    }
+
+    #[test]
+    fn what_an_input_sends_is_read_in_the_readers_zone_and_shown_again_as_it_was() {
+        let zone = zone("America/New_York");
+        for text in ["2024-12-16T05:30", "2024-07-01T23:59:59"] {
+            let read = parse_input(text, &zone).unwrap();
+            assert!(input_value(read, &zone).starts_with(text), "{text}");
+        }
+        assert_eq!(parse_input("2024-12-16T05:30:45", &zone), Some(UnixMillis(1_734_345_045_000)));
+        for nonsense in ["", "x", "2024-13-01T00:00", "99999-01-01T00:00"] {
+            assert_eq!(parse_input(nonsense, &zone), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_are_said_in_their_largest_units() {
+        for (seconds, expected) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (90, "1 min 30 s"),
+            (900, "15 min"),
+            (3_600, "1 h"),
+            (5_400, "1 h 30 min"),
+            (21_600, "6 h"),
+            (90_000, "1 d 1 h"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), expected);
+        }
+    }
+}
