@@ -24,6 +24,7 @@ use crate::domain::event::{Event, build_body};
 use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use crate::domain::statistics::StatisticsDelta;
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
 use crate::store::{AcceptedEvent, IdempotencyKey, NewEvent, Store, StoreError, WriteBatch};
@@ -269,7 +270,8 @@ impl EngineHandle {
             next: if is_success { NextStep::Succeeded } else { NextStep::Failed },
         };
         let new = NewEvent { event, deliveries: vec![(delivery_id, endpoint.id)], idempotency: None };
-        let batch = WriteBatch { events: vec![new], outcomes: vec![outcome], ..WriteBatch::default() };
+        let statistics = vec![StatisticsDelta::of(&outcome)];
+        let batch = WriteBatch { events: vec![new], outcomes: vec![outcome], statistics, ..WriteBatch::default() };
         // event, delivery and outcome in one commit: nobody else ever sees it pending
         let write = shared.context.clone().write(move |store| store.commit(&batch, finished_at));
         write.await?;

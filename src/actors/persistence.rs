@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::context::ActorContext;
 use super::endpoint_supervisor::EndpointSupervisor;
@@ -18,11 +19,13 @@ use super::messages::{
     Begin, Change, CollectInbox, CommittedEvent, Dispatch, Flush, Ingest, OutcomesRecorded, RecordOutcome, Rescan,
 };
 use super::post;
+use super::statistics::Counting;
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
+use crate::domain::statistics::StatisticsDelta;
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
 use crate::store::{
@@ -50,6 +53,9 @@ pub struct Persistence {
     /// Since when commits fail: what they held may be stored all the same.
     failing_since: Option<UnixMillis>,
     flushers: Vec<oneshot::Sender<()>>,
+    counting: Counting,
+    /// Wakes it up for counts that nothing else is written with.
+    counts_are_timed: bool,
 }
 
 /// A write that has ended.
@@ -87,6 +93,8 @@ impl Persistence {
             is_writing: false,
             failing_since: None,
             flushers: Vec::new(),
+            counting: Counting::default(),
+            counts_are_timed: false,
         }
     }
 
@@ -94,22 +102,36 @@ impl Persistence {
         if self.is_writing {
             return;
         }
-        self.gathering.add(self.context.inbox.collect(!self.gathering.is_empty()));
-        if self.gathering.is_empty() {
-            // a receiver that went away no longer waits
-            for flusher in self.flushers.drain(..) {
-                let _ = flusher.send(());
-            }
+        let statistics = self.counting.take(!self.flushers.is_empty(), Instant::now());
+        let will_write = !self.gathering.is_empty() || !statistics.is_empty();
+        self.gathering.add(self.context.inbox.collect(will_write));
+        if self.gathering.is_empty() && statistics.is_empty() {
+            self.rest(ctx);
             return;
         }
         self.is_writing = true;
         let gathered = self.gathering.take();
         let writer = self.writer();
         let written = async move {
-            let done = tokio::task::spawn_blocking(move || writer.write(gathered)).await;
+            let done = tokio::task::spawn_blocking(move || writer.write(gathered, statistics)).await;
             done.ok()
         };
         ctx.spawn(written.into_actor(self).map(|written, actor, ctx| actor.finish_write(written, ctx)));
+    }
+
+    /// There is nothing to write now.
+    fn rest(&mut self, ctx: &mut Context<Self>) {
+        // a receiver that went away no longer waits
+        for flusher in self.flushers.drain(..) {
+            let _ = flusher.send(());
+        }
+        let now = Instant::now();
+        let Some(due_at) = self.counting.due_at(now).filter(|_| !self.counts_are_timed) else { return };
+        self.counts_are_timed = true;
+        ctx.run_later(due_at - now, |actor, ctx| {
+            actor.counts_are_timed = false;
+            actor.write_if_idle(ctx);
+        });
     }
 
     fn writer(&self) -> Writer {
@@ -124,11 +146,12 @@ impl Persistence {
             self.write_if_idle(ctx);
             return;
         };
-        let Written { ingests, changes, batch, result, took } = written;
+        let Written { ingests, changes, mut batch, result, took } = written;
         match result {
             Ok(report) => self.finish_commit(Committed { ingests, changes, batch, report, took }, ctx),
             Err(error) => {
                 self.commit_failed(&error);
+                self.counting.put_back(std::mem::take(&mut batch.statistics));
                 let refusal = PublishError::Unavailable(error.to_string());
                 self.gathering.put_back(ingests, batch, changes, &refusal);
                 ctx.run_later(RETRY_DELAY, |actor, ctx| {
@@ -149,6 +172,7 @@ impl Persistence {
     fn finish_commit(&mut self, committed: Committed, ctx: &mut Context<Self>) {
         let Committed { ingests, changes, batch, report, took } = committed;
         report_commit(&batch, &report, took);
+        self.counting.count(&batch.outcomes, &report.outcomes_recorded, Instant::now());
         answer_publishers(ingests, &batch.events, &report);
         tell_supervisors(&batch, changes);
         let committed = to_dispatch(batch.events, &report);
@@ -311,9 +335,9 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(&self, gathered: Waiting) -> Written {
+    fn write(&self, gathered: Waiting, statistics: Vec<StatisticsDelta>) -> Written {
         let now = self.context.now();
-        let begin = tokio::time::Instant::now();
+        let begin = Instant::now();
         let mut gathered = gathered;
         let events = self.assemble(&mut gathered, now);
         let Waiting { ingests, outcomes, mut health } = gathered;
@@ -323,7 +347,7 @@ impl Writer {
         }
         let disable = outcomes.iter().filter_map(to_disable).collect();
         let (outcomes, changes) = outcomes.into_iter().map(|record| (record.outcome, record.change)).unzip();
-        let batch = WriteBatch { events, outcomes, health: health.into_values().collect(), disable };
+        let batch = WriteBatch { events, outcomes, health: health.into_values().collect(), disable, statistics };
         let result = self.commit(&batch, now);
         Written { ingests, changes, batch, result, took: begin.elapsed() }
     }

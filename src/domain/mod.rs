@@ -22,6 +22,7 @@ pub mod retry;
 pub mod schema_bounds;
 pub mod secret;
 pub mod signing;
+pub mod statistics;
 pub mod subscriptions;
 pub mod target;
 pub mod time;

@@ -38,6 +38,7 @@ use crate::domain::event_types::OwnEventType;
 use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::statistics::{PeriodStatistics, StatisticsDelta};
 use crate::domain::time::UnixMillis;
 
 /// Why the store did not do what it was asked.
@@ -104,12 +105,18 @@ pub struct WriteBatch {
     pub health: Vec<EndpointHealth>,
     /// To be disabled, unless they are already.
     pub disable: Vec<DisableEndpoint>,
+    /// To be added to what was counted before.
+    pub statistics: Vec<StatisticsDelta>,
 }
 
 impl WriteBatch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.outcomes.is_empty() && self.health.is_empty() && self.disable.is_empty()
+        self.events.is_empty()
+            && self.outcomes.is_empty()
+            && self.health.is_empty()
+            && self.disable.is_empty()
+            && self.statistics.is_empty()
     }
 }
 
@@ -366,6 +373,20 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreResult<Vec<FinishedDelivery>>;
     /// How many endpoints of an organization are in each state.
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates>;
+    /// What was counted of all of an organization's endpoints, deleted ones included, from the period of `since` on:
+    /// one for each period in which something happened, oldest first.
+    fn organization_statistics(
+        &self,
+        organization_id: OrganizationId,
+        since: UnixMillis,
+    ) -> StoreResult<Vec<PeriodStatistics>>;
+    /// The same of single endpoints, in the order of periods and endpoints.
+    fn endpoint_statistics(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_ids: &[EndpointId],
+        since: UnixMillis,
+    ) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>>;
 
     // ---- housekeeping
 
@@ -375,6 +396,9 @@ pub trait Store: Send + Sync + 'static {
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;
     /// Forgets idempotency keys that were used before `before`, oldest first, at most `limit`. Returns how many.
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize>;
+    /// Forgets what was counted in periods that began before `before`, of all organizations, oldest first, about `limit`
+    /// rows. Returns whether there may be more.
+    fn prune_statistics(&self, before: UnixMillis, limit: usize) -> StoreResult<bool>;
     /// The conditions of active endpoints of all organizations that have been failing since `instant` or longer,
     /// longest first.
     fn failing_before(&self, instant: UnixMillis, limit: usize) -> StoreResult<Vec<EndpointHealth>>;

@@ -129,6 +129,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    delivery_statistics (period_start, organization_id, endpoint_id) {
+        period_start -> BigInt,
+        organization_id -> BigInt,
+        endpoint_id -> BigInt,
+        succeeded -> BigInt,
+        failed -> BigInt,
+        retried -> BigInt,
+        latency -> Binary,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     organizations,
     api_keys,

@@ -10,6 +10,7 @@ use ringback::domain::event_types::OwnEventType;
 use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, Organization};
+use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::time::UnixMillis;
 use ringback::store::*;
 
@@ -239,6 +240,27 @@ impl Store for FaultyStore {
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
         self.open()?;
         self.inner.prune(before, after, limit)
+    }
+    fn organization_statistics(
+        &self,
+        organization_id: OrganizationId,
+        since: UnixMillis,
+    ) -> StoreResult<Vec<PeriodStatistics>> {
+        self.open()?;
+        self.inner.organization_statistics(organization_id, since)
+    }
+    fn endpoint_statistics(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_ids: &[EndpointId],
+        since: UnixMillis,
+    ) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
+        self.open()?;
+        self.inner.endpoint_statistics(organization_id, endpoint_ids, since)
+    }
+    fn prune_statistics(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {
+        self.open()?;
+        self.inner.prune_statistics(before, limit)
     }
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
         self.open()?;

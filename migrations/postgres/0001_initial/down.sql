@@ -1,3 +1,4 @@
+DROP TABLE delivery_statistics;
 DROP TABLE event_types;
 DROP TABLE idempotency_keys;
 DROP TABLE attempts;

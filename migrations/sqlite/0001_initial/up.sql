@@ -142,3 +142,17 @@ CREATE TABLE event_types (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (organization_id, name)
 ) WITHOUT ROWID;
+
+-- Results of deliveries, counted in periods of 5 minutes; endpoint 0 is the sum of its organization. By period first: what
+-- is written at a time lies together, and what is old lies at the beginning.
+CREATE TABLE delivery_statistics (
+    period_start BIGINT NOT NULL,
+    organization_id BIGINT NOT NULL,
+    endpoint_id BIGINT NOT NULL,
+    succeeded BIGINT NOT NULL,
+    failed BIGINT NOT NULL,
+    retried BIGINT NOT NULL,
+    -- how long attempts took, packed
+    latency BLOB NOT NULL,
+    PRIMARY KEY (period_start, organization_id, endpoint_id)
+) WITHOUT ROWID;

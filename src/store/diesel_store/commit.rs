@@ -11,7 +11,7 @@ use super::super::{
     AcceptedEvent, Cipher, CommitReport, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreResult, WriteBatch,
     postgres, sqlite,
 };
-use super::endpoints;
+use super::{endpoints, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -44,6 +44,7 @@ pub(super) fn commit(
         }
     };
     endpoints::save_health(connection, &batch.health)?;
+    statistics::add(connection, &batch.statistics)?;
     let disabled = endpoints::disable(connection, cipher, &batch.disable, now)?;
     Ok(CommitReport { events, outcomes_recorded, disabled })
 }

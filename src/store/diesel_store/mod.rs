@@ -18,6 +18,7 @@ mod pruning;
 mod query;
 mod reencryption;
 mod startup;
+mod statistics;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -41,6 +42,7 @@ use crate::domain::event_types::OwnEventType;
 use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
 /// [`Store`] over SQLite or PostgreSQL.
@@ -282,12 +284,33 @@ impl Store for DieselStore {
         self.readers.read(|connection| conditions::endpoint_states(connection, organization_id))
     }
 
+    fn organization_statistics(
+        &self,
+        organization_id: OrganizationId,
+        since: UnixMillis,
+    ) -> StoreResult<Vec<PeriodStatistics>> {
+        self.readers.read(|connection| statistics::of_organization(connection, organization_id, since))
+    }
+
+    fn endpoint_statistics(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_ids: &[EndpointId],
+        since: UnixMillis,
+    ) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
+        self.readers.read(|connection| statistics::of_endpoints(connection, organization_id, endpoint_ids, since))
+    }
+
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
         self.writer.write(|connection| pruning::prune(connection, before, after, limit))
     }
 
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
         self.writer.write(|connection| pruning::prune_idempotency_keys(connection, before, limit))
+    }
+
+    fn prune_statistics(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {
+        self.writer.write(|connection| statistics::prune(connection, before, limit))
     }
 
     fn failing_before(&self, instant: UnixMillis, limit: usize) -> StoreResult<Vec<EndpointHealth>> {

@@ -9,7 +9,7 @@ use super::super::schema::{
     organizations,
 };
 use super::super::{PageRequest, StoreResult};
-use super::{sql_limit, without_time_limit};
+use super::{sql_limit, statistics, without_time_limit};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
 
@@ -56,6 +56,7 @@ pub(super) fn delete(connection: &mut AnyConnection, id: OrganizationId) -> Stor
     diesel::delete(idempotency_keys::table.filter(idempotency_keys::organization_id.eq(id.0)))
         .execute(connection)?;
     diesel::delete(event_types::table.filter(event_types::organization_id.eq(id.0))).execute(connection)?;
+    statistics::delete(connection, id)?;
     diesel::delete(endpoint_health::table.filter(endpoint_health::endpoint_id.eq_any(owned())))
         .execute(connection)?;
     diesel::delete(endpoints::table.filter(endpoints::organization_id.eq(id.0))).execute(connection)?;

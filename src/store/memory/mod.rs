@@ -2,6 +2,7 @@
 //! the conformance suite holds the databases to what this one does, and tests of other parts run on it.
 
 mod state;
+mod statistics;
 mod verbs;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::domain::event_types::OwnEventType;
 use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
 /// [`Store`] in memory.
@@ -71,6 +73,7 @@ impl Store for MemoryStore {
         state.deliveries.retain(|_, delivery| delivery.record.organization_id != id);
         state.event_types.retain(|(organization_id, _), _| *organization_id != id);
         state.idempotency.retain(|(organization_id, _), _| *organization_id != id);
+        state.statistics.retain(|(_, organization_id, _), _| *organization_id != id);
         Ok(Some(endpoints))
     }
 
@@ -160,6 +163,7 @@ impl Store for MemoryStore {
         let outcomes_recorded =
             batch.outcomes.iter().map(|outcome| state.record(outcome)).collect::<StoreResult<_>>()?;
         batch.health.iter().for_each(|health| state.save_health(health));
+        batch.statistics.iter().for_each(|delta| state.add_statistics(delta));
         let disabled = batch.disable.iter().filter_map(|disable| state.disable(disable, now)).collect();
         Ok(CommitReport { events, outcomes_recorded, disabled })
     }
@@ -339,12 +343,33 @@ impl Store for MemoryStore {
         Ok(self.state().endpoint_states(organization_id))
     }
 
+    fn organization_statistics(
+        &self,
+        organization_id: OrganizationId,
+        since: UnixMillis,
+    ) -> StoreResult<Vec<PeriodStatistics>> {
+        Ok(self.state().organization_statistics(organization_id, since))
+    }
+
+    fn endpoint_statistics(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_ids: &[EndpointId],
+        since: UnixMillis,
+    ) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
+        Ok(self.state().endpoint_statistics(organization_id, endpoint_ids, since))
+    }
+
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
         Ok(self.state().prune(before, after, limit))
     }
 
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
         Ok(self.state().prune_idempotency_keys(before, limit))
+    }
+
+    fn prune_statistics(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {
+        Ok(self.state().prune_statistics(before, limit))
     }
 
     fn failing_before(&self, instant: UnixMillis, limit: usize) -> StoreResult<Vec<EndpointHealth>> {

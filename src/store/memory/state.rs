@@ -17,6 +17,7 @@ use crate::domain::event_types::OwnEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::statistics::PeriodCounts;
 use crate::domain::time::UnixMillis;
 
 #[derive(Default)]
@@ -29,6 +30,7 @@ pub(super) struct State {
     pub(super) deliveries: BTreeMap<DeliveryId, Delivery>,
     pub(super) event_types: BTreeMap<(OrganizationId, String), OwnEventType>,
     pub(super) idempotency: HashMap<(OrganizationId, String), UsedKey>,
+    pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
     /// Ids of what was deleted count for [`Store::largest_id`].
     pub(super) largest_deleted: i64,
 }

@@ -1,0 +1,230 @@
+//! Counts of results by period. Read, added to and written back in the transaction of a commit: the engine is the only
+//! one who writes.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Binary};
+
+use super::super::StoreResult;
+use super::super::connection::AnyConnection;
+use super::super::models::corrupt;
+use super::super::schema::delivery_statistics;
+use super::query::{Query, Value};
+use super::sql_limit;
+use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::statistics::{LatencyCounts, PeriodCounts, PeriodStatistics, StatisticsDelta, period_start};
+use crate::domain::time::UnixMillis;
+
+/// Whose row is the sum of its organization; no endpoint has this id.
+const SUM: i64 = 0;
+
+/// Period, organization, endpoint: the order of the table.
+type Key = (i64, i64, i64);
+
+#[derive(QueryableByName, Queryable, Selectable)]
+#[diesel(table_name = delivery_statistics)]
+struct Row {
+    #[diesel(sql_type = BigInt)]
+    period_start: i64,
+    #[diesel(sql_type = BigInt)]
+    organization_id: i64,
+    #[diesel(sql_type = BigInt)]
+    endpoint_id: i64,
+    #[diesel(sql_type = BigInt)]
+    succeeded: i64,
+    #[diesel(sql_type = BigInt)]
+    failed: i64,
+    #[diesel(sql_type = BigInt)]
+    retried: i64,
+    #[diesel(sql_type = Binary)]
+    latency: Vec<u8>,
+}
+
+impl Row {
+    fn key(&self) -> Key {
+        (self.period_start, self.organization_id, self.endpoint_id)
+    }
+
+    fn counts(&self, latency: LatencyCounts) -> PeriodCounts {
+        let [succeeded, failed, retried] =
+            [self.succeeded, self.failed, self.retried].map(|count| count.max(0) as u64);
+        PeriodCounts { succeeded, failed, retried, latency }
+    }
+
+    fn into_statistics(self) -> StoreResult<(EndpointId, PeriodStatistics)> {
+        let latency = LatencyCounts::decode(&self.latency).map_err(corrupt)?;
+        let statistics =
+            PeriodStatistics { period_start: UnixMillis(self.period_start), counts: self.counts(latency) };
+        Ok((EndpointId(self.endpoint_id), statistics))
+    }
+
+    /// What is stored with what is new. A damaged row must not fail the commit of everything else, again and again:
+    /// its durations are lost.
+    fn and(&self, delta: &PeriodCounts) -> PeriodCounts {
+        let mut counts = self.counts(LatencyCounts::decode(&self.latency).unwrap_or_default());
+        counts.merge(delta);
+        counts
+    }
+}
+
+/// A count as the databases take it.
+fn sql_count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Adds counts to what is stored of endpoints, and to the sums of their organizations.
+pub(super) fn add(connection: &mut AnyConnection, deltas: &[StatisticsDelta]) -> StoreResult<()> {
+    let mut rows: BTreeMap<Key, PeriodCounts> = BTreeMap::new();
+    for delta in deltas {
+        for endpoint_id in [SUM, delta.endpoint_id.0] {
+            let key = (delta.period_start.0, delta.organization_id.0, endpoint_id);
+            rows.entry(key).or_default().merge(&delta.counts);
+        }
+    }
+    match connection {
+        _ if rows.is_empty() => {}
+        AnyConnection::Sqlite(sqlite) => add_one_by_one(sqlite, rows)?,
+        AnyConnection::Postgres(postgres) => add_together(postgres, rows)?,
+    }
+    Ok(())
+}
+
+/// Both statements stay compiled.
+fn add_one_by_one(sqlite: &mut SqliteConnection, rows: BTreeMap<Key, PeriodCounts>) -> QueryResult<()> {
+    use delivery_statistics::columns::{
+        endpoint_id, failed, latency, organization_id, period_start, retried, succeeded,
+    };
+    for (key, mut counts) in rows {
+        let stored: Option<Row> =
+            delivery_statistics::table.find(key).select(Row::as_select()).first(sqlite).optional()?;
+        if let Some(stored) = stored {
+            counts = stored.and(&counts);
+        }
+        diesel::replace_into(delivery_statistics::table)
+            .values((
+                period_start.eq(key.0),
+                organization_id.eq(key.1),
+                endpoint_id.eq(key.2),
+                succeeded.eq(sql_count(counts.succeeded)),
+                failed.eq(sql_count(counts.failed)),
+                retried.eq(sql_count(counts.retried)),
+                latency.eq(counts.latency.encode()),
+            ))
+            .execute(sqlite)?;
+    }
+    Ok(())
+}
+
+/// Two statements, however many rows.
+fn add_together(postgres: &mut PgConnection, mut rows: BTreeMap<Key, PeriodCounts>) -> QueryResult<()> {
+    let column = |rows: &BTreeMap<Key, PeriodCounts>, value: fn(&Key) -> i64| rows.keys().map(value).collect();
+    let keys: [Vec<i64>; 3] =
+        [|key: &Key| key.0, |key: &Key| key.1, |key: &Key| key.2].map(|of| column(&rows, of));
+    let stored: Vec<Row> = diesel::sql_query(
+        "SELECT s.* FROM UNNEST($1, $2, $3) AS key (period_start, organization_id, endpoint_id) \
+         JOIN delivery_statistics s USING (period_start, organization_id, endpoint_id)",
+    )
+    .bind::<Array<BigInt>, _>(&keys[0])
+    .bind::<Array<BigInt>, _>(&keys[1])
+    .bind::<Array<BigInt>, _>(&keys[2])
+    .get_results(postgres)?;
+    for stored in stored {
+        rows.entry(stored.key()).and_modify(|counts| *counts = stored.and(counts));
+    }
+    let counts =
+        |of: fn(&PeriodCounts) -> u64| rows.values().map(|counts| sql_count(of(counts))).collect::<Vec<_>>();
+    diesel::sql_query(
+        "INSERT INTO delivery_statistics (period_start, organization_id, endpoint_id, succeeded, failed, retried, \
+         latency) SELECT * FROM UNNEST($1, $2, $3, $4, $5, $6, $7) \
+         ON CONFLICT (period_start, organization_id, endpoint_id) DO UPDATE SET succeeded = excluded.succeeded, \
+         failed = excluded.failed, retried = excluded.retried, latency = excluded.latency",
+    )
+    .bind::<Array<BigInt>, _>(&keys[0])
+    .bind::<Array<BigInt>, _>(&keys[1])
+    .bind::<Array<BigInt>, _>(&keys[2])
+    .bind::<Array<BigInt>, _>(counts(|counts| counts.succeeded))
+    .bind::<Array<BigInt>, _>(counts(|counts| counts.failed))
+    .bind::<Array<BigInt>, _>(counts(|counts| counts.retried))
+    .bind::<Array<Binary>, _>(rows.values().map(|counts| counts.latency.encode()).collect::<Vec<_>>())
+    .execute(postgres)?;
+    Ok(())
+}
+
+/// The periods of which anything is stored, from one on: one seek for each, as in [`super::startup::AGENDA`].
+const PERIODS: &str = "WITH RECURSIVE periods (begins) AS ( \
+                       SELECT min(period_start) FROM delivery_statistics WHERE period_start >= {} \
+                       UNION ALL \
+                       SELECT (SELECT min(period_start) FROM delivery_statistics WHERE period_start > periods.begins) \
+                       FROM periods WHERE periods.begins IS NOT NULL)";
+
+/// The query for an organization's sums, or for some of its endpoints: in each period a seek for each.
+pub(super) fn build(
+    organization_id: OrganizationId,
+    endpoint_ids: Option<&[EndpointId]>,
+    since: UnixMillis,
+) -> Query {
+    let mut query = Query::new("");
+    query.push(PERIODS, Value::Number(period_start(since).0));
+    query.sql.push_str(
+        " SELECT s.period_start, s.organization_id, s.endpoint_id, s.succeeded, s.failed, s.retried, s.latency \
+         FROM periods CROSS JOIN delivery_statistics s WHERE s.period_start = periods.begins",
+    );
+    query.and("s.organization_id = {}", Value::Number(organization_id.0));
+    match endpoint_ids {
+        None => query.and("s.endpoint_id = {}", Value::Number(SUM)),
+        Some(ids) => query.and_one_of("s.endpoint_id", &ids.iter().map(|id| id.0).collect::<Vec<_>>()),
+    }
+    query
+}
+
+fn read(connection: &mut AnyConnection, query: Query) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
+    let mut rows: Vec<Row> = query.load(connection)?;
+    rows.sort_by_key(Row::key);
+    rows.into_iter().map(Row::into_statistics).collect()
+}
+
+pub(super) fn of_organization(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    since: UnixMillis,
+) -> StoreResult<Vec<PeriodStatistics>> {
+    let found = read(connection, build(organization_id, None, since))?;
+    Ok(found.into_iter().map(|(_, statistics)| statistics).collect())
+}
+
+pub(super) fn of_endpoints(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    endpoint_ids: &[EndpointId],
+    since: UnixMillis,
+) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
+    if endpoint_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    read(connection, build(organization_id, Some(endpoint_ids), since))
+}
+
+/// The query that deletes an organization's rows.
+pub(super) fn build_deletion(organization_id: OrganizationId) -> Query {
+    let mut query = Query::new("DELETE FROM delivery_statistics WHERE period_start IN (");
+    query.push(PERIODS, Value::Number(i64::MIN));
+    query.sql.push_str(" SELECT begins FROM periods WHERE begins IS NOT NULL)");
+    query.and("organization_id = {}", Value::Number(organization_id.0));
+    query
+}
+
+pub(super) fn delete(connection: &mut AnyConnection, organization_id: OrganizationId) -> StoreResult<usize> {
+    build_deletion(organization_id).execute(connection)
+}
+
+pub(super) const OLD_ROWS: &str = "
+    DELETE FROM delivery_statistics WHERE (period_start, organization_id, endpoint_id) IN (
+        SELECT period_start, organization_id, endpoint_id FROM delivery_statistics WHERE period_start < $1
+        ORDER BY period_start, organization_id, endpoint_id LIMIT $2
+    )";
+
+pub(super) fn prune(connection: &mut AnyConnection, before: UnixMillis, limit: usize) -> StoreResult<bool> {
+    let old = diesel::sql_query(OLD_ROWS).bind::<BigInt, _>(before.0).bind::<BigInt, _>(sql_limit(limit));
+    Ok(old.execute(connection)? >= limit)
+}
