@@ -61,7 +61,10 @@ pub fn bars(summary: &str, steps: &[Step], series: &[Series]) -> Markup {
 /// Lines; a step without a value interrupts them. `unit` writes a value of the axis.
 pub fn lines(summary: &str, steps: &[Step], series: &[Series], unit: fn(f64) -> String) -> Markup {
     let values = series.iter().flat_map(|it| it.values.iter().flatten());
-    let scale = Scale::up_to(values.fold(0.0, |most, value| most.max(*value)), unit);
+    draw_lines(summary, steps, series, &Scale::up_to(values.fold(0.0, |most, value| most.max(*value)), unit))
+}
+
+fn draw_lines(summary: &str, steps: &[Step], series: &[Series], scale: &Scale) -> Markup {
     let width = (WIDTH - LEFT) / steps.len().max(1) as f64;
     let x = |at: usize| LEFT + (at as f64 + 0.5) * width;
     let drawn = html! {
@@ -75,7 +78,12 @@ pub fn lines(summary: &str, steps: &[Step], series: &[Series], unit: fn(f64) -> 
             }
         }
     };
-    frame(summary, steps, series, &scale, &drawn)
+    frame(summary, steps, series, scale, &drawn)
+}
+
+/// Lines of shares in percent: the axis ends at 100, and begins where it shows what is lost.
+pub fn percentages(summary: &str, steps: &[Step], series: &[Series]) -> Markup {
+    draw_lines(summary, steps, series, &Scale::of_percent(series.iter().flat_map(|it| it.values.iter().flatten())))
 }
 
 /// Stretches of steps that have values.
@@ -132,8 +140,9 @@ pub fn spark(summary: &str, steps: &[(u64, u64)]) -> Markup {
     }
 }
 
-/// From 0 to a round number that holds all values.
+/// From 0, or another round number, to a round number; all values are within.
 struct Scale {
+    least: f64,
     most: f64,
     marks: Vec<(f64, String)>,
 }
@@ -143,11 +152,25 @@ impl Scale {
         let step = round_step(most.max(4.0) / 4.0);
         let count = (most.max(1.0) / step).ceil().max(1.0) as u32;
         let marks = (0..=count).map(|at| f64::from(at) * step);
-        Self { most: f64::from(count) * step, marks: marks.map(|value| (value, unit(value))).collect() }
+        Self {
+            least: 0.0,
+            most: f64::from(count) * step,
+            marks: marks.map(|value| (value, unit(value))).collect(),
+        }
+    }
+
+    fn of_percent<'a>(values: impl Iterator<Item = &'a f64>) -> Self {
+        let smallest = values.fold(100.0, |least: f64, value| least.min(*value));
+        // four steps of 25, 5 or 1 percent
+        let step = [1.0, 5.0, 25.0].into_iter().find(|step| 100.0 - step * 4.0 <= smallest).unwrap_or(25.0);
+        let least = 100.0 - step * 4.0;
+        let marks = (0..=4).map(|at| least + f64::from(at) * step);
+        Self { least, most: 100.0, marks: marks.map(|value| (value, format!("{value} %"))).collect() }
     }
 
     fn y(&self, value: f64) -> f64 {
-        HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value / self.most).min(1.0)
+        let share = (value - self.least) / (self.most - self.least);
+        HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share.clamp(0.0, 1.0)
     }
 }
 
@@ -186,6 +209,14 @@ mod tests {
             let scale = Scale::up_to(most, short);
             assert_eq!(scale.most, end, "{most}");
             assert!(scale.marks.len() <= 6, "{:?}", scale.marks);
+        }
+    }
+
+    #[test]
+    fn an_axis_of_shares_ends_at_100_and_shows_what_is_lost() {
+        for (values, least) in [(&[99.5, 100.0][..], 96.0), (&[83.0], 80.0), (&[12.0, 99.0], 0.0), (&[], 96.0)] {
+            let scale = Scale::of_percent(values.iter());
+            assert_eq!((scale.least, scale.most), (least, 100.0), "{values:?}");
         }
     }
 

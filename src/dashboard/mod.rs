@@ -5,6 +5,7 @@
 //! are answered by [`crate::api`], so that a rule is written once and an error names the field that it is about.
 //! Parts that are live ask for their own page again, and what changed is exchanged (htmx and idiomorph, vendored).
 
+mod activity;
 mod assets;
 mod charts;
 mod error;

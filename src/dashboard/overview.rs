@@ -1,26 +1,168 @@
 //! `/`: an organization's health at a glance.
 
-use actix_web::{HttpResponse, web};
-use maud::html;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
 
+use super::activity::{Activity, Range};
 use super::error::PageError;
+use super::form::Form;
 use super::guard::see_other;
 use super::layout::{self, Section};
-use super::parts;
 use super::viewer::Viewer;
+use super::{parts, time};
 use crate::api::Api;
-use crate::api::auth::Caller;
+use crate::api::auth::{Caller, Permission};
+use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
+use crate::domain::health::{EndpointStates, PendingStats};
+use crate::domain::ids::OrganizationId;
+use crate::domain::time::UnixMillis;
+use crate::store::{PageRequest, Store, StoreResult};
 
-/// `GET /`.
-pub async fn read(viewer: Viewer, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+/// Failures that are shown; the log has all.
+const NEWEST_FAILURES: usize = 8;
+
+/// `GET /?range=`.
+pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
     if viewer.caller == Caller::Admin {
         return Ok(see_other("/organizations"));
     }
     let organization_id = viewer.organization_id()?;
-    let states = api.store(move |store| store.endpoint_states(organization_id)).await?;
+    let range = Range::parse(Form::parse(request.query_string().as_bytes()).text("range"));
+    let now = viewer.now;
+    let health = api.store(move |store| Health::read(store, organization_id, range, now)).await?;
     let content = html! {
-        div.head { h1 { "Overview" } }
-        p { (parts::number(states.healthy)) " healthy" }
+        div.head {
+            h1 { "Overview" }
+            nav.tabs aria-label="Range" {
+                @for choice in Range::ALL {
+                    a href={ "/?range=" (choice.as_str()) } aria-current=[(choice == range).then_some("true")] { (choice.name()) }
+                }
+            }
+        }
+        @if health.states == EndpointStates::default() { (first_steps(&viewer)) }
+        div.stack-live #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
+            (health.tiles(&viewer, range))
+            (health.charts(&viewer, range))
+            (health.failures(&viewer))
+        }
     };
     Ok(layout::page(&viewer, Section::Overview, "Overview", &content))
+}
+
+fn first_steps(viewer: &Viewer) -> Markup {
+    let help = html! {
+        p { "Nothing is delivered until a webhook says where to. Add one, send it a test event, and then publish events with a key \
+             of the role publisher." }
+        @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Add a webhook" } }
+    };
+    html! { section.card { (parts::empty("No webhooks yet", &help)) } }
+}
+
+/// What the page shows.
+struct Health {
+    states: EndpointStates,
+    backlog: PendingStats,
+    activity: Activity,
+    failures: Vec<DeliveryRecord>,
+}
+
+impl Health {
+    fn read(
+        store: &dyn Store,
+        organization_id: OrganizationId,
+        range: Range,
+        now: UnixMillis,
+    ) -> StoreResult<Self> {
+        let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
+        let page = PageRequest { before_id: None, limit: NEWEST_FAILURES };
+        let statistics = store.organization_statistics(organization_id, range.since(now))?;
+        Ok(Self {
+            states: store.endpoint_states(organization_id)?,
+            backlog: store.pending(organization_id, None)?,
+            activity: Activity::of(range, &statistics, now),
+            failures: store.deliveries(organization_id, &failed, page)?,
+        })
+    }
+
+    fn tiles(&self, viewer: &Viewer, range: Range) -> Markup {
+        let total = &self.activity.total;
+        let latency = |percent| total.latency.percentile(percent).map_or("–".to_owned(), time::milliseconds);
+        let tile = |id: &str, label: &str, value: &str, note: &Markup| {
+            html! { div.tile id=(id) { div.label { (label) } div.value { (value) } div.note { (note) } } }
+        };
+        let oldest = html! {
+            @match self.backlog.oldest_pending_at {
+                Some(at) => { "the oldest is from " (time::relative(at, viewer.now, viewer.zone())) }
+                None => { "nothing waits" }
+            }
+        };
+        html! {
+            div.tiles {
+                (tile("tile-delivered", "Delivered", &parts::number(total.succeeded), &html! { (range.name().to_lowercase()) }))
+                (tile("tile-rate", "Success rate", &self.activity.rate(), &html! { (parts::count(total.failed, "delivery", "deliveries")) " failed for good" }))
+                (tile("tile-latency", "Time of an attempt", &latency(50), &html! { "p95 " (latency(95)) ", p99 " (latency(99)) }))
+                a.tile #tile-backlog href="/logs?status=pending" {
+                    div.label { "Backlog" }
+                    div.value { (parts::number(self.backlog.pending)) }
+                    div.note { (oldest) }
+                }
+                a.tile #tile-webhooks href="/webhooks" {
+                    div.label { "Webhooks" }
+                    (self.webhooks())
+                }
+            }
+        }
+    }
+
+    fn webhooks(&self) -> Markup {
+        let EndpointStates { healthy, failing, paused, disabled } = self.states;
+        html! {
+            div.value { (parts::number(healthy + failing + paused + disabled)) }
+            div.note.states {
+                @for (count, class, name) in
+                    [(healthy, "ok", "healthy"), (failing, "warn", "failing"), (paused, "bad", "breaker open"), (disabled, "off", "disabled")] {
+                    @if count > 0 { span.badge.(class) { (parts::number(count)) " " (name) } " " }
+                }
+            }
+        }
+    }
+
+    fn charts(&self, viewer: &Viewer, range: Range) -> Markup {
+        let zone = viewer.zone();
+        html! {
+            section.card {
+                header { h2 { "Deliveries" } span.dim.small { (range.name()) } }
+                (self.activity.deliveries(zone))
+            }
+            div.cols {
+                section.card { header { h2 { "Success rate" } } (self.activity.success_rate(zone)) }
+                section.card { header { h2 { "Time of an attempt" } } (self.activity.latency(zone)) }
+            }
+        }
+    }
+
+    fn failures(&self, viewer: &Viewer) -> Markup {
+        html! {
+            section.card.flush {
+                header { h2 { "Newest failures" } a href="/logs?status=failed" { "All failures" } }
+                @if self.failures.is_empty() {
+                    (parts::empty("No failures", &html! { p { "Deliveries that failed for good stand here, with what was answered." } }))
+                } @else {
+                    div.wide { table.stack {
+                        thead { tr {
+                            th scope="col" { "Event type" } th scope="col" { "Answer" } th scope="col" { "Attempts" }
+                            th scope="col" { "Webhook" } th scope="col" { "Failed" }
+                        } }
+                        tbody { @for row in &self.failures { tr {
+                            td data-label="Event type" { a href={ "/logs/" (row.id) } { (row.event_type) } }
+                            td data-label="Answer" { (parts::answer(row.response_code, row.error.as_deref())) }
+                            td data-label="Attempts" { (row.attempt_count) }
+                            td data-label="Webhook" { a href={ "/webhooks/" (row.endpoint_id) } { code { (row.endpoint_id) } } }
+                            td data-label="Failed" { (time::relative(row.finished_at.unwrap_or(row.created_at), viewer.now, viewer.zone())) }
+                        } } }
+                    } }
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,244 @@
+//! What was delivered over time, in steps that a chart can show.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use maud::Markup;
+
+use super::charts::{self, Series, Step};
+use super::{parts, time};
+use crate::domain::statistics::{PERIOD, PeriodCounts, PeriodStatistics, period_start};
+use crate::domain::time::UnixMillis;
+
+/// How far back a page looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// The last hour.
+    Hour,
+    /// The last day.
+    Day,
+    /// The last week.
+    Week,
+}
+
+impl Range {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
+
+    /// In an address; the day when it says nothing that is known.
+    pub fn parse(text: &str) -> Self {
+        Self::ALL.into_iter().find(|range| range.as_str() == text).unwrap_or(Self::Day)
+    }
+
+    /// The name in an address.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "1h",
+            Self::Day => "24h",
+            Self::Week => "7d",
+        }
+    }
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "Last hour",
+            Self::Day => "Last 24 hours",
+            Self::Week => "Last 7 days",
+        }
+    }
+
+    fn steps(self) -> u32 {
+        match self {
+            Self::Hour => 12,
+            Self::Day => 48,
+            Self::Week => 84,
+        }
+    }
+
+    /// How long a step is, in periods of the statistics.
+    fn step(self) -> Duration {
+        match self {
+            Self::Hour => PERIOD,
+            Self::Day => PERIOD * 6,
+            Self::Week => PERIOD * 24,
+        }
+    }
+
+    /// From where on the statistics are needed.
+    pub fn since(self, now: UnixMillis) -> UnixMillis {
+        period_start(now) + PERIOD - self.step() * self.steps()
+    }
+}
+
+/// What happened in each step of a range, and in all of it.
+pub struct Activity {
+    range: Range,
+    steps: Vec<(UnixMillis, PeriodCounts)>,
+    /// In all of it.
+    pub total: PeriodCounts,
+}
+
+impl Activity {
+    /// Sorts what was counted into steps; the last one ends with the current period.
+    pub fn of<'a>(
+        range: Range,
+        statistics: impl IntoIterator<Item = &'a PeriodStatistics>,
+        now: UnixMillis,
+    ) -> Self {
+        let (since, length) = (range.since(now), range.step());
+        let mut steps: Vec<(UnixMillis, PeriodCounts)> =
+            (0..range.steps()).map(|at| (since + length * at, PeriodCounts::default())).collect();
+        let mut total = PeriodCounts::default();
+        for period in statistics {
+            let offset = period.period_start.0 - since.0;
+            let at = usize::try_from(offset.div_euclid(length.as_millis() as i64)).ok();
+            if let Some((_, counts)) = at.and_then(|at| steps.get_mut(at)) {
+                counts.merge(&period.counts);
+                total.merge(&period.counts);
+            }
+        }
+        Self { range, steps, total }
+    }
+
+    fn labels(&self, zone: &TimeZone) -> Vec<Step> {
+        let format = if self.range == Range::Week { "%b %-d" } else { "%H:%M" };
+        let step = |(start, counts): &(UnixMillis, PeriodCounts)| {
+            let end = *start + self.range.step();
+            let latency = |percent| counts.latency.percentile(percent).map_or("–".to_owned(), time::milliseconds);
+            let title = format!(
+                "{} – {}\n{} delivered\n{} failed\n{} attempts to be repeated\np50 {}, p95 {}, p99 {}",
+                time::local(*start, zone, "%b %-d, %H:%M"),
+                time::local(end, zone, "%H:%M"),
+                parts::number(counts.succeeded),
+                parts::number(counts.failed),
+                parts::number(counts.retried),
+                latency(50),
+                latency(95),
+                latency(99),
+            );
+            Step { label: time::local(*start, zone, format), title }
+        };
+        self.steps.iter().map(step).collect()
+    }
+
+    fn series(&self, value: impl Fn(&PeriodCounts) -> Option<f64>) -> Vec<Option<f64>> {
+        self.steps.iter().map(|(_, counts)| value(counts)).collect()
+    }
+
+    /// Deliveries, one bar for each step.
+    pub fn deliveries(&self, zone: &TimeZone) -> Markup {
+        let series = [
+            Series { name: "Delivered", class: "ok", values: self.series(|it| Some(it.succeeded as f64)) },
+            Series {
+                name: "Attempt failed, tried again",
+                class: "retry",
+                values: self.series(|it| Some(it.retried as f64)),
+            },
+            Series { name: "Failed for good", class: "bad", values: self.series(|it| Some(it.failed as f64)) },
+        ];
+        let summary = format!(
+            "Deliveries, {}: {} delivered, {} failed for good, {} attempts failed and tried again",
+            self.range.name().to_lowercase(),
+            parts::number(self.total.succeeded),
+            parts::number(self.total.failed),
+            parts::number(self.total.retried),
+        );
+        charts::bars(&summary, &self.labels(zone), &series)
+    }
+
+    /// The share of deliveries that succeeded.
+    pub fn success_rate(&self, zone: &TimeZone) -> Markup {
+        let share = |it: &PeriodCounts| {
+            let ended = it.succeeded + it.failed;
+            (ended > 0).then(|| it.succeeded as f64 / ended as f64 * 100.0)
+        };
+        let series = [Series { name: "Delivered, of those that ended", class: "l1", values: self.series(share) }];
+        let summary = format!("Success rate, {}: {}", self.range.name().to_lowercase(), self.rate());
+        charts::percentages(&summary, &self.labels(zone), &series)
+    }
+
+    /// How long attempts took.
+    pub fn latency(&self, zone: &TimeZone) -> Markup {
+        let percentile = |percent| self.series(|it| it.latency.percentile(percent).map(|value| value as f64));
+        let series = [
+            Series { name: "p50", class: "l1", values: percentile(50) },
+            Series { name: "p95", class: "l2", values: percentile(95) },
+            Series { name: "p99", class: "l3", values: percentile(99) },
+        ];
+        let total = |percent| self.total.latency.percentile(percent).map_or("–".to_owned(), time::milliseconds);
+        let summary = format!(
+            "Time of an attempt, {}: p50 {}, p95 {}, p99 {}",
+            self.range.name().to_lowercase(),
+            total(50),
+            total(95),
+            total(99)
+        );
+        charts::lines(&summary, &self.labels(zone), &series, |value| time::milliseconds(value as u64))
+    }
+
+    /// The success rate in words.
+    pub fn rate(&self) -> String {
+        parts::percent(self.total.succeeded, self.total.succeeded + self.total.failed)
+    }
+
+    /// All of it as wide as a word.
+    pub fn spark(&self) -> Markup {
+        let steps: Vec<(u64, u64)> =
+            self.steps.iter().map(|(_, counts)| (counts.succeeded, counts.failed + counts.retried)).collect();
+        let summary = format!(
+            "{}: {} delivered, {} failed, {} attempts to be repeated",
+            self.range.name(),
+            parts::number(self.total.succeeded),
+            parts::number(self.total.failed),
+            parts::number(self.total.retried)
+        );
+        charts::spark(&summary, &steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_734_345_045_007);
+
+    fn period(at: UnixMillis, succeeded: u64, failed: u64) -> PeriodStatistics {
+        let counts = PeriodCounts { succeeded, failed, ..PeriodCounts::default() };
+        PeriodStatistics { period_start: period_start(at), counts }
+    }
+
+    #[test]
+    fn every_period_of_a_range_falls_into_one_of_its_steps_and_no_other_does() {
+        for range in Range::ALL {
+            let length = range.step() * range.steps();
+            let periods = (length.as_millis() / PERIOD.as_millis()) as u32;
+            let within: Vec<PeriodStatistics> =
+                (0..periods).map(|at| period(range.since(NOW) + PERIOD * at, 1, 0)).collect();
+            let activity = Activity::of(range, &within, NOW);
+            assert_eq!(activity.total.succeeded, u64::from(periods), "{range:?}");
+            let each = u64::from(periods / range.steps());
+            assert!(activity.steps.iter().all(|(_, counts)| counts.succeeded == each), "{range:?}");
+            let before = period(range.since(NOW) - PERIOD, 1, 1);
+            assert_eq!(Activity::of(range, [&before], NOW).total, PeriodCounts::default());
+        }
+    }
+
+    #[test]
+    fn what_happens_now_is_in_the_last_step() {
+        for range in Range::ALL {
+            let activity = Activity::of(range, [&period(NOW, 3, 1)], NOW);
+            let (start, counts) = activity.steps.last().unwrap();
+            assert_eq!((counts.succeeded, activity.rate().as_str()), (3, "75.0 %"), "{range:?}");
+            assert!(*start <= NOW && NOW < *start + range.step());
+        }
+    }
+
+    #[test]
+    fn an_address_that_says_nothing_known_means_a_day() {
+        assert_eq!(
+            ["1h", "24h", "7d", "", "9y"].map(Range::parse),
+            [Range::Hour, Range::Day, Range::Week, Range::Day, Range::Day]
+        );
+    }
+}
