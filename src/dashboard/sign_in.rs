@@ -113,6 +113,8 @@ fn form(next: &str, complaint: Option<&str>) -> Markup {
             @if let Some(complaint) = complaint { p.note-box.bad role="alert" id="complaint" { (complaint) } }
             form.form method="post" action="/sign-in" {
                 input type="hidden" name="next" value=(next);
+                // a password manager wants a name to keep the key under
+                input.sr type="text" name="account" value="Ringback" autocomplete="username" readonly tabindex="-1" aria-hidden="true";
                 div.field {
                     label for="key" { "API key" }
                     input #key type="password" name="key" required autofocus autocomplete="current-password"
