@@ -8,9 +8,12 @@
 mod assets;
 mod charts;
 mod error;
+mod event_types;
 mod form;
 mod guard;
+mod keys;
 mod layout;
+mod organization;
 mod organizations;
 mod overview;
 mod parts;
