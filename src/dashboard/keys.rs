@@ -310,7 +310,7 @@ pub fn add_card(viewer: &Viewer, ring: &Ring, said: &Said<'_>) -> Markup {
                             input #expires_on type="date" name="expires_on" value=(form.text("expires_on"))
                                 aria-describedby="expires_on-help expires_at-error"
                                 aria-invalid=[complaints.is_wrong("expires_at").then_some("true")];
-                            p.help #expires_on-help { "In your time zone, " (viewer.look.zone_name) ". A day that is given counts." }
+                            p.help #expires_on-help { "In your time zone, " (viewer.look.zone_name) ". Takes precedence." }
                         }
                     }
                     (complaints.at("expires_at"))

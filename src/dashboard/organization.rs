@@ -132,7 +132,7 @@ async fn content(
 fn delete_card(organization: &Organization, complaints: &Complaints<'_>) -> Markup {
     let confirm = html! {
         input id=(CONFIRM) name=(CONFIRM) required autocomplete="off" spellcheck="false"
-            aria-describedby={ (CONFIRM) "-help " (CONFIRM) "-error" }
+            aria-describedby={ (CONFIRM) "-error" }
             aria-invalid=[complaints.is_wrong(CONFIRM).then_some("true")];
     };
     html! {
@@ -142,7 +142,7 @@ fn delete_card(organization: &Organization, complaints: &Complaints<'_>) -> Mark
                 form.form method="post" action={ "/organizations/" (organization.id) "/delete" } {
                     p { "Its webhooks, events, logs and keys are deleted with it, and what is pending is not sent. This can't be \
                         undone." }
-                    (parts::field(CONFIRM, "Type its name to confirm", &organization.name, complaints, &confirm))
+                    (parts::field(CONFIRM, &format!("Type “{}” to confirm", organization.name), "", complaints, &confirm))
                     div.actions { button.danger { "Delete the organization and all it has" } }
                 }
             }
