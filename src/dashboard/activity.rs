@@ -7,7 +7,7 @@ use maud::Markup;
 
 use super::charts::{self, Series, Step};
 use super::{parts, time};
-use crate::domain::statistics::{PERIOD, PeriodCounts, PeriodStatistics, period_start};
+use crate::domain::statistics::{PERIOD, PeriodCounts, PeriodStatistics};
 use crate::domain::time::UnixMillis;
 
 /// How far back a page looks.
@@ -65,9 +65,11 @@ impl Range {
         }
     }
 
-    /// From where on the statistics are needed.
+    /// From where on the statistics are needed: steps begin at round times.
     pub fn since(self, now: UnixMillis) -> UnixMillis {
-        period_start(now) + PERIOD - self.step() * self.steps()
+        let length = self.step().as_millis() as i64;
+        let last = UnixMillis(now.0.div_euclid(length) * length);
+        last - self.step() * (self.steps() - 1)
     }
 }
 
@@ -80,7 +82,7 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// Sorts what was counted into steps; the last one ends with the current period.
+    /// Sorts what was counted into steps; the last one holds the current period.
     pub fn of<'a>(
         range: Range,
         statistics: impl IntoIterator<Item = &'a PeriodStatistics>,
@@ -200,6 +202,7 @@ impl Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::statistics::period_start;
 
     const NOW: UnixMillis = UnixMillis(1_734_345_045_007);
 

@@ -3,11 +3,9 @@
 
 use maud::{Markup, html};
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 190.0;
-const LEFT: f64 = 46.0;
-const BOTTOM: f64 = 22.0;
-const TOP: f64 = 8.0;
+/// The drawing's own units; it is stretched to the place that it is given, and its words stand beside it.
+const WIDTH: f64 = 1000.0;
+const HEIGHT: f64 = 200.0;
 /// Labels below a chart; more would touch each other.
 const LABELS: usize = 6;
 
@@ -20,70 +18,69 @@ pub struct Step {
 }
 
 /// A kind of bar or line.
-pub struct Series {
+pub struct Series<'a> {
     /// In the legend.
     pub name: &'static str,
     /// Its class in the style sheet.
-    pub class: &'static str,
+    pub class: &'a str,
     /// One for each step; none where there is nothing to show.
     pub values: Vec<Option<f64>>,
 }
 
 /// Bars, stacked.
-pub fn bars(summary: &str, steps: &[Step], series: &[Series]) -> Markup {
+pub fn bars(summary: &str, steps: &[Step], series: &[Series<'_>]) -> Markup {
     let sums = (0..steps.len()).map(|at| series.iter().filter_map(|it| it.values[at]).sum::<f64>());
     let scale = Scale::up_to(sums.fold(0.0, f64::max), short);
-    let width = (WIDTH - LEFT) / steps.len().max(1) as f64;
-    let columns: Vec<Vec<(f64, f64, &str)>> = (0..steps.len())
-        .map(|at| {
-            let mut below = 0.0;
-            let parts =
-                series.iter().filter_map(|it| it.values[at].filter(|value| *value > 0.0).map(|v| (v, it.class)));
-            parts
-                .map(|(value, class)| {
-                    below += value;
-                    // what there is can be seen, however little it is
-                    (scale.y(below), (scale.y(0.0) - scale.y(value)).max(1.0), class)
-                })
-                .collect()
-        })
-        .collect();
+    let width = WIDTH / steps.len().max(1) as f64;
+    let columns: Vec<Vec<(f64, f64, &str)>> = (0..steps.len()).map(|at| stack(&scale, series, at)).collect();
     let drawn = html! {
         @for (at, column) in columns.iter().enumerate() {
             @for (y, height, class) in column {
-                rect class=(class) x=(round(LEFT + at as f64 * width + width * 0.12)) y=(round(*y)) width=(round(width * 0.76)) height=(round(*height)) {}
+                rect class=(class) x=(round(at as f64 * width + width * 0.12)) y=(round(*y)) width=(round(width * 0.76)) height=(round(*height)) {}
             }
         }
     };
     frame(summary, steps, series, &scale, &drawn)
 }
 
+/// The parts of a bar from below: where each begins, how high and what it is.
+fn stack<'a>(scale: &Scale, series: &[Series<'a>], at: usize) -> Vec<(f64, f64, &'a str)> {
+    let mut below = 0.0;
+    let parts = series.iter().filter_map(|it| Some((it.values[at].filter(|value| *value > 0.0)?, it.class)));
+    let part = |(value, class)| {
+        below += value;
+        // what there is can be seen, however little it is
+        (scale.y(below), (scale.y(0.0) - scale.y(value)).max(1.5), class)
+    };
+    parts.map(part).collect()
+}
+
 /// Lines; a step without a value interrupts them. `unit` writes a value of the axis.
-pub fn lines(summary: &str, steps: &[Step], series: &[Series], unit: fn(f64) -> String) -> Markup {
+pub fn lines(summary: &str, steps: &[Step], series: &[Series<'_>], unit: fn(f64) -> String) -> Markup {
     let values = series.iter().flat_map(|it| it.values.iter().flatten());
     draw_lines(summary, steps, series, &Scale::up_to(values.fold(0.0, |most, value| most.max(*value)), unit))
 }
 
-fn draw_lines(summary: &str, steps: &[Step], series: &[Series], scale: &Scale) -> Markup {
-    let width = (WIDTH - LEFT) / steps.len().max(1) as f64;
-    let x = |at: usize| LEFT + (at as f64 + 0.5) * width;
+/// Lines of shares in percent: the axis ends at 100, and begins where it shows what is lost.
+pub fn percentages(summary: &str, steps: &[Step], series: &[Series<'_>]) -> Markup {
+    draw_lines(summary, steps, series, &Scale::of_percent(series.iter().flat_map(|it| it.values.iter().flatten())))
+}
+
+fn draw_lines(summary: &str, steps: &[Step], series: &[Series<'_>], scale: &Scale) -> Markup {
+    let width = WIDTH / steps.len().max(1) as f64;
+    let point =
+        |(at, value): &(usize, f64)| format!("{},{}", round((*at as f64 + 0.5) * width), round(scale.y(*value)));
     let drawn = html! {
         @for it in series {
-            @for points in runs(&it.values) {
-                @let path: String = points.iter().map(|(at, value)| format!("{},{} ", round(x(*at)), round(scale.y(*value)))).collect();
-                @if let [(at, value)] = points.as_slice() {
-                    // a line of one point can't be seen
-                    polyline class=(it.class) points={ (round(x(*at) - 1.5)) "," (round(scale.y(*value))) " " (round(x(*at) + 1.5)) "," (round(scale.y(*value))) } {}
-                } @else { polyline class=(it.class) points=(path.trim_end()) {} }
+            @for run in runs(&it.values) {
+                @let points: Vec<String> = run.iter().map(point).collect();
+                // a line of one point is a dot
+                @if let [only] = points.as_slice() { polyline.dot.(it.class) points={ (only) " " (only) } {} }
+                @else { polyline.(it.class) points=(points.join(" ")) {} }
             }
         }
     };
     frame(summary, steps, series, scale, &drawn)
-}
-
-/// Lines of shares in percent: the axis ends at 100, and begins where it shows what is lost.
-pub fn percentages(summary: &str, steps: &[Step], series: &[Series]) -> Markup {
-    draw_lines(summary, steps, series, &Scale::of_percent(series.iter().flat_map(|it| it.values.iter().flatten())))
 }
 
 /// Stretches of steps that have values.
@@ -101,23 +98,24 @@ fn runs(values: &[Option<f64>]) -> Vec<Vec<(usize, f64)>> {
     runs
 }
 
-fn frame(summary: &str, steps: &[Step], series: &[Series], scale: &Scale, drawn: &Markup) -> Markup {
-    let width = (WIDTH - LEFT) / steps.len().max(1) as f64;
+/// A drawing with its legend and axes. Labels are text beside it, as large as other text whatever its size.
+fn frame(summary: &str, steps: &[Step], series: &[Series<'_>], scale: &Scale, drawn: &Markup) -> Markup {
+    let width = WIDTH / steps.len().max(1) as f64;
     let every = steps.len().div_ceil(LABELS).max(1);
     html! {
         ul.legend { @for it in series { li { i.(it.class) {} (it.name) } } }
-        svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(summary) {
-            @for (value, name) in &scale.marks {
-                line.grid x1=(LEFT) x2=(WIDTH) y1=(round(scale.y(*value))) y2=(round(scale.y(*value))) {}
-                text x=(LEFT - 6.0) y=(round(scale.y(*value) + 4.0)) text-anchor="end" { (name) }
-            }
-            (drawn)
-            @for (at, step) in steps.iter().enumerate() {
-                @if at % every == 0 {
-                    text x=(round(LEFT + (at as f64 + 0.5) * width)) y=(HEIGHT - 5.0) text-anchor=(if at == 0 { "start" } else { "middle" }) { (step.label) }
+        div.plot {
+            div.axis-y aria-hidden="true" { @for (_, name) in scale.marks.iter().rev() { span { (name) } } }
+            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(summary) {
+                @for (value, _) in &scale.marks {
+                    line.grid x1="0" x2=(WIDTH) y1=(round(scale.y(*value))) y2=(round(scale.y(*value))) {}
                 }
-                rect.hit x=(round(LEFT + at as f64 * width)) y=(TOP) width=(round(width)) height=(HEIGHT - TOP - BOTTOM) { title { (step.title) } }
+                (drawn)
+                @for (at, step) in steps.iter().enumerate() {
+                    rect.hit x=(round(at as f64 * width)) y="0" width=(round(width)) height=(HEIGHT) { title { (step.title) } }
+                }
             }
+            div.axis-x aria-hidden="true" { @for step in steps.iter().step_by(every) { span { (step.label) } } }
         }
     }
 }
@@ -170,7 +168,7 @@ impl Scale {
 
     fn y(&self, value: f64) -> f64 {
         let share = (value - self.least) / (self.most - self.least);
-        HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share.clamp(0.0, 1.0)
+        HEIGHT * (1.0 - share.clamp(0.0, 1.0))
     }
 }
 
@@ -241,6 +239,6 @@ mod tests {
             Series { name: "bad", class: "bad", values: vec![Some(1.0)] },
         ];
         let drawn = bars("x", &steps(1), &series).into_string();
-        assert!(drawn.contains("class=\"bad\"") && drawn.contains("height=\"1\""), "{drawn}");
+        assert!(drawn.contains("class=\"bad\"") && drawn.contains("height=\"1.5\""), "{drawn}");
     }
 }
