@@ -75,8 +75,8 @@ pub fn field(label: &str) -> By {
 pub struct Browser {
     session: Session,
     address: String,
-    /// Statuses of answers that are meant to be errors; the browser writes them into its log.
-    expected: Mutex<Vec<u16>>,
+    /// What it may write into its log, as of answers that are meant to be errors.
+    expected: Mutex<Vec<String>>,
     _profile: TempDir,
     _turn: Turn,
 }
@@ -101,6 +101,7 @@ impl Browser {
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",
+            "--force-prefers-reduced-motion",
             "--no-first-run",
             "--no-proxy-server",
             "--disable-background-networking",
@@ -111,7 +112,7 @@ impl Browser {
         let browser = Self {
             session,
             address: site.address(),
-            expected: Mutex::new(vec![422]),
+            expected: Mutex::new(vec!["status of 422".to_owned()]),
             _profile: profile,
             _turn: turn,
         };
@@ -129,9 +130,9 @@ impl Browser {
         self.session.devtools(command, parameters)
     }
 
-    /// Says that an answer of this status is meant to come.
-    pub fn expect(&self, status: u16) {
-        self.expected.lock().unwrap().push(status);
+    /// Says that a complaint with this in it is meant to come.
+    pub fn expect(&self, complaint: &str) {
+        self.expected.lock().unwrap().push(complaint.to_owned());
     }
 
     /// Goes to a page and waits until it is there.
@@ -254,10 +255,13 @@ impl Browser {
     /// Waits until its text has this.
     pub fn reads(&self, by: &By, text: &str) {
         self.eventually(&format!("{text:?} in {by:?}"), || {
-            let shown = self.displayed(by)?.map(|it| {
-                self.session.script("return arguments[0].innerText", &json!([it.reference()]))
-            });
-            Ok(shown.transpose()?.filter(|shown| shown.as_str().is_some_and(|shown| shown.contains(text))).map(drop))
+            let shown = self
+                .displayed(by)?
+                .map(|it| self.session.script("return arguments[0].innerText", &json!([it.reference()])));
+            Ok(shown
+                .transpose()?
+                .filter(|shown| shown.as_str().is_some_and(|shown| shown.contains(text)))
+                .map(drop))
         });
     }
 
@@ -287,7 +291,8 @@ impl Browser {
     pub fn does_not_scroll_sideways(&self) {
         let wide = "[...document.querySelectorAll('body *')].filter(it => it.getBoundingClientRect().right > innerWidth \
                     && !it.closest('.wide, pre, .nav, .sr, .skip')).slice(0, 5).map(it => it.outerHTML.slice(0, 160))";
-        let [width, inner] = ["document.documentElement.scrollWidth", "innerWidth"].map(|it| self.value(it).as_u64());
+        let [width, inner] =
+            ["document.documentElement.scrollWidth", "innerWidth"].map(|it| self.value(it).as_u64());
         assert!(width <= inner, "{} is {width:?} px wide in {inner:?}: {:#}", self.path(), self.value(wide));
     }
 
@@ -295,7 +300,7 @@ impl Browser {
     pub fn has_no_complaints(&self) {
         let log = self.session.call("POST", "/se/log", &json!({"type": "browser"})).unwrap();
         let expected = self.expected.lock().unwrap();
-        let is_expected = |message: &str| expected.iter().any(|it| message.contains(&format!("status of {it} ")));
+        let is_expected = |message: &str| expected.iter().any(|it| message.contains(it));
         let is_serious = |it: &&Value| matches!(it["level"].as_str(), Some("SEVERE" | "WARNING"));
         let log = log.as_array().unwrap().iter().filter(is_serious);
         let messages = log.map(|it| it["message"].as_str().unwrap());

@@ -12,13 +12,18 @@ mod browser;
 #[path = "../support/engine.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod engine;
+mod event_types;
 mod every_page;
+mod keys;
+mod organizations;
+mod overview;
 #[path = "../support/receiver.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod receiver;
 #[path = "../support/requirements.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod requirements;
+mod screenshots;
 mod seed;
 mod signing_in;
 mod site;

@@ -43,16 +43,24 @@ impl Seed {
             settings["url"] = json!(receivers[at].url());
             site.webhook(&settings)
         };
-        let healthy = add(0, json!({"description": "CRM: every call becomes an activity", "headers": {"x-tenant": "42"}}));
+        let healthy =
+            add(0, json!({"description": "CRM: every call becomes an activity", "headers": {"x-tenant": "42"}}));
         let failing = add(1, json!({"description": "Data warehouse", "events": ["batch.*"], "retry": 6}));
         let filters = json!({"direction": "outbound", "min_duration": 1});
-        let broken =
-            add(2, json!({"description": "Billing", "events": ["call.completed"], "filters": filters, "retry": 8}));
+        let broken = add(
+            2,
+            json!({"description": "Billing", "events": ["call.completed"], "filters": filters, "retry": 8}),
+        );
         let disabled = add(3, json!({"description": "Old CRM", "events": ["call.missed"]}));
         let removed = add(4, json!({"description": "Trial", "events": ["call.summary_ready"]}));
         publish(site);
-        site.publish("call.summary_ready", &json!({"summary": "Asked for an invoice.", "action_items": ["send it"]}));
-        eventually("the receiver of the one that is removed is asked", || (receivers[4].count() > 0).then_some(()));
+        site.publish(
+            "call.summary_ready",
+            &json!({"summary": "Asked for an invoice.", "action_items": ["send it"]}),
+        );
+        eventually("the receiver of the one that is removed is asked", || {
+            (receivers[4].count() > 0).then_some(())
+        });
         let id = |list: &str| {
             eventually(list, || {
                 let page = site.owner.get(&format!("/v1/webhooks/logs?limit=1&{list}")).expect(200).json();
@@ -77,7 +85,18 @@ impl Seed {
         let pending = id(&format!("webhook_id={failing}&status=pending"));
         let events = site.owner.get("/v1/events?limit=1").expect(200).json();
         let event = text(&events["data"][0], "id").to_owned();
-        Self { healthy, failing, broken, disabled, success, failed, pending, cancelled, event, _receivers: receivers }
+        Self {
+            healthy,
+            failing,
+            broken,
+            disabled,
+            success,
+            failed,
+            pending,
+            cancelled,
+            event,
+            _receivers: receivers,
+        }
     }
 }
 
@@ -114,7 +133,9 @@ fn publish(site: &Site) {
     let event = |number: usize| {
         let (kind, data) = match number {
             _ if number % 10 == 3 => ("call.missed", json!({"call_from": "+4930123456", "reason": "busy"})),
-            _ if number % 80 == 5 => ("batch.completed", json!({"batch_id": format!("batch_{number}"), "total": 1000})),
+            _ if number % 80 == 5 => {
+                ("batch.completed", json!({"batch_id": format!("batch_{number}"), "total": 1000}))
+            }
             _ if number % 12 == 1 => ("invoice.paid", json!({"number": format!("2026-{number:04}"), "total": 99})),
             _ => ("call.completed", call(number)),
         };

@@ -1,8 +1,7 @@
 //! Who gets in, and out again.
 
-use crate::browser::{Browser, button, css, field, link};
+use crate::browser::{Browser, button, css, field};
 use crate::browser_on;
-use crate::engine::ADMIN_KEY;
 use crate::site::Site;
 
 const TAB: &str = "\u{e004}";
@@ -79,23 +78,6 @@ fn outside_of_development_a_session_is_for_https_and_this_machine() {
     browser.sign_in(site.owner.key());
     browser.reads(&css("h1"), "Overview");
     assert_eq!(browser.value("document.cookie.includes('session')"), false, "a script can read the session");
-}
-
-#[test]
-fn the_admin_sees_the_organizations_and_adds_one() {
-    let site = Site::new();
-    let browser = browser_on!(site);
-    browser.sign_in(ADMIN_KEY);
-    browser.reads(&css("h1"), "Organizations");
-    browser.has(&link("dev"));
-    assert_eq!(browser.count(&css("nav a[href='/webhooks']")), 0, "the admin has no webhooks");
-    browser.click(&button("Add"));
-    browser.has(&css("#name-error"));
-    browser.fill(&field("Name"), "Hooli");
-    browser.click(&button("Add"));
-    browser.arrive("/organizations/org_");
-    browser.open("/organizations");
-    browser.has(&link("Hooli"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::engine::{ADMIN_KEY, Api, Engine, Serve, text};
 
 /// `ringback serve --dev` on a fresh database.
 pub struct Site {
+    serve: Serve,
     engine: Engine,
     /// With the key of the organization's owner.
     pub owner: Api,
@@ -23,7 +24,8 @@ impl Site {
     pub fn with(settings: impl FnOnce(Serve) -> Serve) -> Self {
         let folder = tempfile::Builder::new().prefix("ringback-site-").tempdir().unwrap();
         let database = format!("sqlite://{}/ringback.db", folder.path().display());
-        let engine = settings(Serve::new(folder.path(), &database)).start();
+        let serve = settings(Serve::new(folder.path(), &database));
+        let engine = serve.start();
         let key = match greeted(&engine, "owner key") {
             Some(key) => key,
             None => {
@@ -32,7 +34,7 @@ impl Site {
                 make_key(&admin, text(&made, "id"), "owner")
             }
         };
-        Self { owner: engine.api(&key), engine, folder }
+        Self { owner: engine.api(&key), serve, engine, folder }
     }
 
     pub fn address(&self) -> String {
@@ -74,9 +76,21 @@ impl Site {
         text(&taken, "id").to_owned()
     }
 
+    /// Stops the engine.
+    pub fn stop(&mut self) {
+        self.engine.kill();
+    }
+
+    /// Starts it again where it was.
+    pub fn start_again(&mut self) {
+        let address = self.engine.address().to_string();
+        let serve = self.serve.clone().set("RINGBACK_LISTEN", &address);
+        self.engine.restart(&serve);
+    }
+
     /// Where the database is.
-    pub fn database(&self) -> std::path::PathBuf {
-        self.folder.path().join("ringback.db")
+    pub fn database(&self) -> String {
+        self.folder.path().join("ringback.db").display().to_string()
     }
 }
 

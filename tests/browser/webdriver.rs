@@ -50,8 +50,7 @@ fn start() -> Option<Driver> {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new("sh");
     command.args(["-c", GUARD]).process_group(0);
-    let mut guard =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut guard = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(guard.stdout.take().unwrap()).lines();
     let port = loop {
         let line = lines.next().expect("the driver ended before it said its port").unwrap();
