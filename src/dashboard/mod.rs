@@ -7,10 +7,16 @@
 
 mod assets;
 mod charts;
+mod choices;
 mod error;
+mod events;
+mod exchange;
+mod filters;
 mod form;
 mod guard;
+mod json;
 mod layout;
+mod logs;
 mod organizations;
 mod overview;
 mod parts;
@@ -19,6 +25,7 @@ mod session;
 mod sign_in;
 mod time;
 mod viewer;
+mod visible;
 
 use actix_web::web;
 
