@@ -60,11 +60,11 @@ impl Webhooks {
         self.urls.contains_key(&id)
     }
 
-    /// A webhook by its URL; one that was deleted by its id.
+    /// A webhook by its URL, whose https goes without saying; one that was deleted has none any more.
     pub fn link(&self, id: EndpointId) -> Markup {
         html! {
             @match self.urls.get(&id) {
-                Some(url) => { a.url href={ "/webhooks/" (id) } title=(url) { (url) } }
+                Some(url) => { a.url href={ "/webhooks/" (id) } title=(url) { (url.strip_prefix("https://").unwrap_or(url)) } }
                 None => { span.dim title=(id) { "deleted webhook" } }
             }
         }

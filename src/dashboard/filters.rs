@@ -118,7 +118,7 @@ pub fn form(viewer: &Viewer, path: &str, filters: &Filters, problem: Option<&Pro
         section.card {
             (ranges(viewer, path, filters))
             (misunderstood(problem))
-            form.filters method="get" action=(path) {
+            form.filters.even method="get" action=(path) {
                 (own)
                 (instant(viewer, "from", "From", filters, &complaints))
                 (instant(viewer, "to", "To", filters, &complaints))
@@ -144,7 +144,7 @@ fn ranges(viewer: &Viewer, path: &str, filters: &Filters) -> Markup {
                 @let is_current = from.is_some_and(|from| filters.get("from") == from.to_string()) && filters.get("to").is_empty();
                 a href=(filters.since(path, from)) aria-current=[is_current.then_some("true")] { (name) }
             }
-            span.dim.small { "Times are those of " (viewer.look.zone_name) "." }
+            span.dim.small.end { "Times are those of " (viewer.look.zone_name) "." }
         }
     }
 }

@@ -3,9 +3,9 @@
 
 use maud::{Markup, html};
 
-/// Text of any origin. Control characters become their pictures (␀), what turns or hides text becomes `U+202E`.
+/// Text of any origin. Control characters become `\x00`, what turns or hides text becomes `U+202E`.
 pub fn text(text: &str) -> Markup {
-    marked(text, picture)
+    marked(text, name)
 }
 
 /// JSON text: such characters can stand in its strings alone, and there they have an escape that means the same.
@@ -63,17 +63,10 @@ fn signs(run: &str, sign: fn(char, &mut String)) -> String {
     out
 }
 
-fn picture(c: char, out: &mut String) {
+fn name(c: char, out: &mut String) {
     let code = u32::from(c);
-    let picture = match code {
-        0..0x20 => char::from_u32(0x2400 + code),
-        0x7f => Some('␡'),
-        _ => None,
-    };
-    match picture {
-        Some(picture) => out.push(picture),
-        None => out.push_str(&format!("U+{code:04X}")),
-    }
+    let name = if code < 0x100 { format!("\\x{code:02x}") } else { format!("U+{code:04X}") };
+    out.push_str(&name);
 }
 
 fn escape(c: char, out: &mut String) {
@@ -93,10 +86,10 @@ mod tests {
 
     #[test]
     fn control_characters_are_seen_and_the_ends_of_lines_are_not() {
-        assert_eq!(shown("a\0\u{1b}b\u{7f}"), "a<i>␀␛</i>b<i>␡</i>");
+        assert_eq!(shown("a\0\u{1b}b\u{7f}"), r"a<i>\x00\x1b</i>b<i>\x7f</i>");
         assert_eq!(shown("one\r\ntwo\n\tthree"), "one\r\ntwo\n\tthree");
-        assert_eq!(shown("over\rwritten"), "over<i>␍</i>written");
-        assert_eq!(shown("x\r\r\n"), "x<i>␍</i>\r\n");
+        assert_eq!(shown("over\rwritten"), r"over<i>\x0d</i>written");
+        assert_eq!(shown("x\r\r\n"), "x<i>\\x0d</i>\r\n");
     }
 
     #[test]

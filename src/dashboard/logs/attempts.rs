@@ -27,41 +27,49 @@ pub fn timeline(viewer: &Viewer, delivery: &DeliveryRecord, attempts: &[AttemptR
         ol.timeline {
             @for (index, attempt) in attempts.iter().enumerate() {
                 @let is_last = index + 1 == attempts.len();
-                (item(viewer, attempt, is_last && delivery.status == DeliveryStatus::Failed, index >= in_short))
+                @let is_end = is_last && delivery.status == DeliveryStatus::Failed;
+                li.(class(attempt, is_end)) id={ "attempt-" (attempt.number) } {
+                    (outcome(viewer, attempt, is_end))
+                    @if index >= in_short { (exchanged(attempt, is_last)) }
+                }
             }
             @if delivery.status == DeliveryStatus::Pending { (upcoming(viewer, delivery)) }
         }
     }
 }
 
-fn item(viewer: &Viewer, attempt: &AttemptRecord, is_end: bool, in_full: bool) -> Markup {
-    let is_success = attempt.response_code.is_some_and(|code| (200..300).contains(&code));
-    let class = match (is_success, is_end) {
-        (true, _) => "ok",
-        (false, true) => "bad",
-        (false, false) => "warn",
-    };
-    let Meaning { what, help } = match (attempt.response_code, attempt.error.as_deref()) {
+fn class(attempt: &AttemptRecord, is_end: bool) -> &'static str {
+    match attempt.response_code {
+        Some(200..=299) => "ok",
+        _ if is_end => "bad",
+        _ => "warn",
+    }
+}
+
+fn outcome(viewer: &Viewer, attempt: &AttemptRecord, is_end: bool) -> Markup {
+    let Meaning { what, help, is_retried } = match (attempt.response_code, attempt.error.as_deref()) {
         (Some(code), _) => of_code(code),
         (None, error) => of_error(error.unwrap_or_default()),
     };
     html! {
-        li.(class) id={ "attempt-" (attempt.number) } {
-            h3 { "Attempt " (attempt.number) ": " (parts::answer(attempt.response_code, attempt.error.as_deref())) }
-            p.dim.small { (time::instant(attempt.started_at, viewer.zone())) " · took " (time::milliseconds(attempt.duration_ms)) }
-            p { (what) @if !help.is_empty() { " " (help) } }
-            @if in_full { (exchanged(attempt)) }
+        h3 { "Attempt " (attempt.number) ": " (parts::answer(attempt.response_code, attempt.error.as_deref())) }
+        p.dim.small { (time::instant(attempt.started_at, viewer.zone())) " · took " (time::milliseconds(attempt.duration_ms)) }
+        p {
+            (what)
+            @if is_end && is_retried { " It was the last attempt of the webhook's schedule." }
+            @if !help.is_empty() { " " (help) }
         }
     }
 }
 
-fn exchanged(attempt: &AttemptRecord) -> Markup {
+/// What was sent and answered; the newest body is open.
+fn exchanged(attempt: &AttemptRecord, is_last: bool) -> Markup {
     let id = |what: &str| format!("{what}-{}", attempt.number);
     html! {
         (exchange::headers(&id("request"), "Request headers", &attempt.request_headers))
         @if let Some(headers) = &attempt.response_headers { (exchange::headers(&id("response"), "Response headers", headers)) }
         @if let Some(body) = &attempt.response_body {
-            details.more id=(id("body")) open[!body.is_empty()] {
+            details.more id=(id("body")) open[is_last && !body.is_empty()] {
                 summary { "Response body" }
                 (exchange::body(body))
             }
@@ -74,7 +82,7 @@ fn upcoming(viewer: &Viewer, delivery: &DeliveryRecord) -> Markup {
         li.next #attempt-next {
             h3 { "Attempt " (delivery.attempt_count.saturating_add(1)) }
             @match delivery.next_attempt_at {
-                Some(at) if at > viewer.now => {
+                Some(at) if !time::is_due(at, viewer.now) => {
                     p.dim { (time::relative(at, viewer.now, viewer.zone())) ", at " (time::instant(at, viewer.zone())) }
                 }
                 _ => { p.dim { "Due now." } }

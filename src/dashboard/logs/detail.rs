@@ -100,7 +100,7 @@ fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<&EndpointStar
             @if let Some(at) = record.next_attempt_at {
                 dt { "Next attempt" }
                 dd {
-                    @if at > viewer.now { (time::relative(at, viewer.now, zone)) ", at " (time::instant(at, zone)) } @else { "Due now" }
+                    @if !time::is_due(at, viewer.now) { (time::relative(at, viewer.now, zone)) ", at " (time::instant(at, zone)) } @else { "Due now" }
                     @match state {
                         Some(EndpointState::Disabled) => { p.dim { "It waits: the webhook is disabled. Once it is enabled, this is sent." } }
                         Some(EndpointState::Paused) => { p.dim { "It waits until the webhook's breaker closes: one probe at a time is sent until one succeeds." } }

@@ -19,6 +19,7 @@ use crate::dashboard::layout::{self, Section};
 use crate::dashboard::parts::{self, Complaints};
 use crate::dashboard::viewer::Viewer;
 use crate::domain::delivery::DeliveryRecord;
+use crate::domain::ids::EndpointId;
 
 const PATH: &str = "/logs";
 
@@ -72,7 +73,8 @@ fn filter_form(viewer: &Viewer, choices: &Choices, filters: &Filters, problem: O
 /// The rows; the newest page follows what happens.
 fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<DeliveryRecord>) -> Markup {
     let form = viewer.may(Permission::Manage).then_some(FORM);
-    let webhook = Some(filters.get("webhook_id")).filter(|id| !id.is_empty() && form.is_some());
+    let chosen = filters.get("webhook_id").parse().ok();
+    let webhook: Option<EndpointId> = chosen.filter(|id| form.is_some() && choices.webhooks.exists(*id));
     let content = html! {
         @if rows.data.is_empty() { (nothing(viewer, filters)) } @else {
             (table(viewer, &rows.data, &choices.webhooks, form))

@@ -7,6 +7,8 @@ pub struct Meaning {
     pub what: &'static str,
     /// What helps; empty when nothing is needed.
     pub help: &'static str,
+    /// Whether it is worth another attempt, unless the webhook says otherwise.
+    pub is_retried: bool,
 }
 
 /// Of an attempt that was answered with a code.
@@ -26,7 +28,7 @@ pub fn of_code(code: u16) -> Meaning {
         405 => {
             ("The URL does not take POST.", "Check the path of the webhook's URL, and the route of the receiver.")
         }
-        408 => ("The receiver did not get the request in time. It is tried again.", ""),
+        408 => ("The receiver did not get the request in time.", ""),
         410 => (
             "The receiver is gone for good. Nothing is tried again, and the webhook was disabled.",
             "When that was a mistake, mend the receiver, then enable the webhook and recover what it missed.",
@@ -35,9 +37,9 @@ pub fn of_code(code: u16) -> Meaning {
             "The payload is too large for the receiver.",
             "Let the receiver, and the proxy before it, take larger bodies.",
         ),
-        425 => ("Too early for the receiver. It is tried again.", ""),
+        425 => ("Too early for the receiver.", ""),
         429 => (
-            "Too much for the receiver. It is tried again, not before its retry-after.",
+            "Too much for the receiver. The next attempt is not before its retry-after.",
             "A rate limit for the webhook keeps it from getting there.",
         ),
         400..=499 => (
@@ -45,15 +47,14 @@ pub fn of_code(code: u16) -> Meaning {
             "The response body often says why; once the receiver is mended, send it again.",
         ),
         502..=504 => (
-            "A proxy before the receiver can't reach it. It is tried again on schedule.",
+            "A proxy before the receiver can't reach it.",
             "Check that the receiver runs, and that the proxy waits long enough for it.",
         ),
-        500..=599 => {
-            ("The receiver failed. It is tried again on schedule.", "Look for the error in the receiver's log.")
-        }
-        _ => ("No code that HTTP gives a meaning as an answer. It is tried again.", "Answer with 200."),
+        500..=599 => ("The receiver failed.", "Look for the error in the receiver's log."),
+        _ => ("No code that HTTP gives a meaning as an answer.", "Answer with 200."),
     };
-    Meaning { what, help }
+    let is_retried = matches!(code, 408 | 425 | 429) || !(200..500).contains(&code);
+    Meaning { what, help, is_retried }
 }
 
 /// Of an attempt that was not answered, by the API's name of its error.
@@ -96,7 +97,7 @@ pub fn of_error(error: &str) -> Meaning {
         ),
         _ => ("No answer came.", "Send a test event to the webhook to see what happens now."),
     };
-    Meaning { what, help }
+    Meaning { what, help, is_retried: !matches!(error, "blocked_address" | "invalid_request") }
 }
 
 #[cfg(test)]
@@ -112,17 +113,18 @@ mod tests {
             assert_ne!(meaning, of_error("?"), "{error:?}");
             assert!(!meaning.help.is_empty(), "{error:?}");
             let is_final = judge(&Err(error), RetryOn::default(), UnixMillis(0)) == Verdict::Fail;
+            assert_eq!(meaning.is_retried, !is_final, "{error:?}");
             assert_eq!(meaning.what.contains("not tried again"), is_final, "{error:?}");
         }
     }
 
     #[test]
-    fn a_code_is_said_to_be_tried_again_when_it_is() {
+    fn a_code_is_worth_another_attempt_when_the_engine_makes_one() {
         for code in 100..700 {
             let answer = Ok(Response { status: code, headers: Vec::new(), body: bytes::Bytes::new() });
             let is_retried = matches!(judge(&answer, RetryOn::default(), UnixMillis(0)), Verdict::Retry { .. });
-            let says = of_code(code).what.contains("It is tried again");
-            assert_eq!(says, is_retried, "{code}");
+            assert_eq!(of_code(code).is_retried, is_retried, "{code}");
+            assert_eq!(of_code(code).help.is_empty(), matches!(code, 200..=299 | 408 | 425), "{code}");
         }
     }
 }

@@ -35,9 +35,9 @@ fn line(viewer: &Viewer, row: &DeliveryRecord, webhooks: &Webhooks, form: Option
             }
             td data-label="Status" { (parts::status(row.status)) }
             td data-label="Event type" { a href={ "/logs/" (row.id) } title={ "Delivery " (row.id) } { (row.event_type) } }
-            td data-label="Webhook" { (webhooks.link(row.endpoint_id)) }
+            td.fill data-label="Webhook" { (webhooks.link(row.endpoint_id)) }
             td.num data-label="Attempts" { (row.attempt_count) }
-            td data-label="Response" { (parts::answer(row.response_code, row.error.as_deref())) }
+            td.nowrap data-label="Response" { (parts::answer(row.response_code, row.error.as_deref())) }
             td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
             td data-label="Next / finished" { (when(viewer, row)) }
         }
@@ -48,9 +48,9 @@ fn line(viewer: &Viewer, row: &DeliveryRecord, webhooks: &Webhooks, form: Option
 fn when(viewer: &Viewer, row: &DeliveryRecord) -> Markup {
     html! {
         @match (row.next_attempt_at, row.finished_at) {
-            (Some(next), _) if next <= viewer.now => { span title=(time::utc(next)) { "due now" } }
+            (Some(next), _) if time::is_due(next, viewer.now) => { span title=(time::utc(next)) { "due now" } }
             (Some(next), _) => { (time::relative(next, viewer.now, viewer.zone())) }
-            (None, Some(finished)) => { (time::instant(finished, viewer.zone())) }
+            (None, Some(finished)) => { (time::relative(finished, viewer.now, viewer.zone())) }
             (None, None) => { span.dim { "–" } }
         }
     }
