@@ -19,6 +19,9 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
+    // what the reader opened or ticked stays so when a part is exchanged
+    const kept = new Set(["open", "checked"]);
+    if (window.Idiomorph) Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => !kept.has(name);
     // live parts ask again while somebody looks, and never while somebody writes in them
     setInterval(() => {
       if (document.hidden) return;
