@@ -118,6 +118,8 @@ async fn content(
         }
         @if let Some(done) = done { (parts::done(done)) }
         (Complaints::of(problem).summary(FIELDS))
+        // what has to be corrected stands first
+        @if problem.is_some() { (add_card(&Complaints::of(problem), form)) }
         (own_card(viewer, &own, &asking))
         @for group in Group::ALL {
             section.card.flush {
@@ -136,7 +138,7 @@ async fn content(
             }
             ul.items { @for event_type in OPERATIONAL { (ours(event_type, asking(event_type.name))) } }
         }
-        @if may_manage { (add_card(&Complaints::of(problem), form)) }
+        @if may_manage && problem.is_none() { (add_card(&Complaints::of(problem), form)) }
     })
 }
 

@@ -111,8 +111,9 @@ async fn own_content(
         }
         (done(&query))
         (Complaints::of(said.problem).summary(FIELDS))
+        @if said.problem.is_some() { (add_card(viewer, &ring, said)) }
         (table(viewer, &ring, &keys, &query, signed_in_with))
-        (add_card(viewer, &ring, said))
+        @if said.problem.is_none() { (add_card(viewer, &ring, said)) }
     })
 }
 
@@ -238,10 +239,10 @@ pub fn table(
 fn row(viewer: &Viewer, ring: &Ring, key: &ApiKey, is_own: bool) -> Markup {
     html! {
         tr {
-            td data-label="Name" {
-                span.break { (key.name) }
-                @if is_own { " " span.badge.info { "you are signed in with it" } }
-            }
+            td data-label="Name" { span.break {
+                (key.name)
+                @if is_own { div { span.badge.info { "you are signed in with it" } } }
+            } }
             td data-label="Role" { span { (role_badge(key.role)) div.dim.small { (may(key.role)) } } }
             td data-label="Begins with" { code.nowrap { (key.prefix) "…" } }
             td data-label="Created" { (time::dated(key.created_at, viewer.zone())) }

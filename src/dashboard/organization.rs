@@ -105,6 +105,8 @@ async fn content(
     let ring = ring(organization.id);
     let keys = keys::page(api, &ring, &query).await?;
     let complaints = Complaints::of(said.problem);
+    // what has to be corrected stands first
+    let is_deletion_wrong = complaints.is_wrong(CONFIRM);
     let known: Vec<&str> = keys::FIELDS.iter().copied().chain([CONFIRM]).collect();
     Ok(html! {
         div.head {
@@ -116,6 +118,8 @@ async fn content(
         }
         (keys::done(&query))
         (complaints.summary(&known))
+        @if is_deletion_wrong { (delete_card(organization, &complaints)) }
+        @else if said.problem.is_some() { (keys::add_card(viewer, &ring, said)) }
         section.card {
             dl.facts {
                 dt { "Id" } dd { (parts::copyable("organization-id", &organization.id.to_string())) }
@@ -124,8 +128,8 @@ async fn content(
             p.dim { "Its webhooks, events and logs are seen with one of its own keys. The admin key only makes and revokes them." }
         }
         (keys::table(viewer, &ring, &keys, &query, None))
-        (keys::add_card(viewer, &ring, said))
-        (delete_card(organization, &complaints))
+        @if said.problem.is_none() || is_deletion_wrong { (keys::add_card(viewer, &ring, said)) }
+        @if !is_deletion_wrong { (delete_card(organization, &complaints)) }
     })
 }
 

@@ -90,6 +90,9 @@ async fn everything_that_is_wrong_is_said_at_its_field() {
         let text = complaint("invoice.paid", schema).await;
         assert!(text.contains("id=\"schema-error\"") && !text.contains("id=\"name-error\""), "{schema}: {text}");
     }
+    let (form, list) = (both.find("id=\"add\"").unwrap(), both.find("<h2>Your own</h2>").unwrap());
+    assert!(form < list, "what has to be corrected stands first");
+    assert_eq!(both.matches("id=\"add\"").count(), 1);
     let built_in = complaint("call.completed", "").await;
     assert!(built_in.contains("call.completed is built in"), "{built_in}");
     let reserved = complaint("webhook.failing", "").await;

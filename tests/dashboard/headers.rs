@@ -29,6 +29,11 @@ fn check(answer: &Answer, case: &str) {
     if answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
         let tags = tags(&answer.text);
         assert!(tags.len() > 10, "{case}: {}", answer.text);
+        let mut ids: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "{case}: an id stands twice in {}", answer.text);
         tags.iter().for_each(|tag| check_tag(tag, case));
     }
 }
