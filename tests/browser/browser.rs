@@ -17,6 +17,7 @@ const POLL: Duration = Duration::from_millis(20);
 const AT_ONCE: u32 = 2;
 /// Of a desk and of a phone.
 pub const WIDTHS: [u32; 2] = [1280, 390];
+const HEIGHT: u32 = 900;
 /// As the cookie and the chooser call them.
 pub const THEMES: [&str; 2] = ["light", "dark"];
 
@@ -122,7 +123,11 @@ impl Browser {
 
     /// Makes the window this wide.
     pub fn resize(&self, width: u32) {
-        let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        self.resize_to(width, HEIGHT);
+    }
+
+    fn resize_to(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", size);
     }
 
@@ -311,10 +316,9 @@ impl Browser {
     /// A picture of the page as PNG: its whole height, but no more than this.
     pub fn picture(&self, width: u32, at_most: u32) -> Vec<u8> {
         let height = self.value("document.documentElement.scrollHeight").as_u64().unwrap();
-        let height = height.min(u64::from(at_most));
-        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
-        let wanted = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
-        let picture = self.devtools("Page.captureScreenshot", wanted);
+        self.resize_to(width, u32::try_from(height).unwrap().clamp(HEIGHT, at_most));
+        let picture = self.devtools("Page.captureScreenshot", json!({"format": "png"}));
+        self.resize(width);
         data_encoding::BASE64.decode(picture["data"].as_str().unwrap().as_bytes()).unwrap()
     }
 }

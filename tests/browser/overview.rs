@@ -29,9 +29,9 @@ fn an_organizations_health_is_seen_at_a_glance() {
     browser.click(&css("table a[href^='/logs/']"));
     browser.arrive("/logs/dlv_");
     browser.open("/");
-    browser.click(&link("7 days"));
+    browser.click(&link("Last 7 days"));
     browser.arrive("/?range=7d");
-    browser.reads(&css("#tile-delivered"), "7 days");
+    browser.reads(&css("#tile-delivered"), "last 7 days");
     assert!(!seed.healthy.is_empty());
 }
 

@@ -27,9 +27,10 @@ fn screenshots() {
     let folder = PathBuf::from(folder);
     let mut site = Site::with(|serve| serve.set("RINGBACK_DELIVERY_BREAKER_INITIAL_PAUSE_SECONDS", "500"));
     let browser = browser_on!(site);
+    browser.devtools("Emulation.setScrollbarsHidden", serde_json::json!({"hidden": true}));
     picture(&browser, &folder, ("sign-in", "/sign-in".to_owned()), "light", WIDTHS[0]);
     let seed = Seed::plant(&site);
-    site.stop();
+    site.end();
     remember_a_week(&site.database());
     site.start_again();
     browser.sign_in(site.owner.key());
@@ -42,8 +43,31 @@ fn screenshots() {
     }
 }
 
-fn pages(_seed: &Seed) -> Vec<Page<'static>> {
-    vec![("overview", "/".to_owned()), ("event-types", "/event-types".to_owned()), ("keys", "/keys".to_owned())]
+fn pages(seed: &Seed) -> Vec<Page<'static>> {
+    let mut pages = vec![
+        ("overview", "/".to_owned()),
+        ("webhooks", "/webhooks".to_owned()),
+        ("webhook", format!("/webhooks/{}", seed.healthy)),
+        ("webhook-breaker", format!("/webhooks/{}", seed.broken)),
+        ("webhook-new", "/webhooks/new".to_owned()),
+        ("webhook-edit", format!("/webhooks/{}/edit", seed.broken)),
+        ("webhook-test", format!("/webhooks/{}/test", seed.healthy)),
+        ("webhook-recover", format!("/webhooks/{}/recover", seed.healthy)),
+        ("logs", "/logs".to_owned()),
+        ("delivery", format!("/logs/{}", seed.pending)),
+        ("delivery-hostile", format!("/logs/{}", seed.failed)),
+        ("delivery-success", format!("/logs/{}", seed.success)),
+        ("delivery-cancelled", format!("/logs/{}", seed.cancelled)),
+        ("events", "/events".to_owned()),
+        ("event", format!("/events/{}", seed.event)),
+        ("event-new", "/events/new".to_owned()),
+        ("event-types", "/event-types".to_owned()),
+        ("keys", "/keys".to_owned()),
+    ];
+    if let Some(only) = std::env::var_os("RINGBACK_SCREENSHOTS_OF") {
+        pages.retain(|(name, _)| only.to_string_lossy().split(',').any(|it| it == *name));
+    }
+    pages
 }
 
 fn picture(browser: &Browser, folder: &Path, (name, path): Page<'_>, theme: &str, width: u32) {
@@ -57,6 +81,7 @@ fn picture(browser: &Browser, folder: &Path, (name, path): Page<'_>, theme: &str
         _ => format!("{name}-{theme}.png"),
     };
     std::fs::write(folder.join(name), browser.picture(width, TALLEST)).unwrap();
+    browser.has_no_complaints();
 }
 
 /// Gives an organization that is minutes old a week of statistics, with busy days and one bad hour, and its webhooks

@@ -81,6 +81,12 @@ impl Site {
         self.engine.kill();
     }
 
+    /// Lets it come to its end by itself: what it was about to write is written.
+    pub fn end(&mut self) {
+        self.engine.terminate();
+        self.engine.end();
+    }
+
     /// Starts it again where it was.
     pub fn start_again(&mut self) {
         let address = self.engine.address().to_string();
