@@ -6,6 +6,7 @@ mod operating;
 mod returning;
 #[path = "../support/simulation.rs"]
 mod simulation;
+mod statistics;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ use ringback::domain::event::{Event, EventFilter};
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IDS_A_MILLISECOND, IdGenerator, OrganizationId};
 use ringback::domain::organization::Organization;
+use ringback::domain::statistics::StatisticsDelta;
 use ringback::domain::time::UnixMillis;
 use ringback::store::memory::MemoryStore;
 use ringback::store::{
@@ -216,7 +217,9 @@ impl<'a> History<'a> {
             }
             Step::Attempt { ref delivery, number, answer, delay, ordered } => {
                 if !self.deliveries.is_empty() {
-                    batch.outcomes.push(self.attempt(delivery, number, answer, delay, ordered));
+                    let outcome = self.attempt(delivery, number, answer, delay, ordered);
+                    batch.statistics.push(StatisticsDelta::of(&outcome));
+                    batch.outcomes.push(outcome);
                 }
             }
             Step::Cancel { endpoint } => {
@@ -328,6 +331,8 @@ impl<'a> History<'a> {
                 let [one, other] =
                     self.stores.map(|store| store.prune_idempotency_keys(before, usize::MAX).unwrap());
                 prop_assert_eq!(one, other);
+                let [one, other] = self.stores.map(|store| store.prune_statistics(before, usize::MAX).unwrap());
+                prop_assert_eq!(one, other);
             }
             _ => {}
         }
@@ -383,7 +388,7 @@ impl<'a> History<'a> {
             3 => unanswered(of(0, later), AttemptError::DnsFailure),
             _ => of(500, later),
         };
-        Outcome { ordered, ..outcome }
+        Outcome { ordered, finished_at: self.now, ..outcome }
     }
 
     fn ask(&self, question: &Question) -> Result<(), TestCaseError> {
@@ -427,6 +432,10 @@ impl<'a> History<'a> {
             };
             let recent = store.recent_deliveries(organization_id, endpoint_id, since, question.limit).unwrap();
             answers.push(format!("{recent:?}"));
+            let counted = store.organization_statistics(organization_id, since).unwrap();
+            answers.push(format!("{counted:?}"));
+            let some = &self.endpoints[..question.page];
+            answers.push(format!("{:?}", store.endpoint_statistics(organization_id, some, since).unwrap()));
         }
         if !self.events.is_empty() {
             let &(id, owner) = question.since.get(&self.events);

@@ -16,6 +16,7 @@ use crate::domain::entropy::CountingEntropy;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::secret::Secret;
+use crate::domain::statistics::StatisticsDelta;
 use crate::domain::time::UnixMillis;
 
 const ORGANIZATION: OrganizationId = OrganizationId(1);
@@ -80,7 +81,8 @@ fn every_statement_of_a_delivery_is_compiled_once() {
         outcome(103, 1, true, retry),
     ];
     let recorded = outcomes.len();
-    let batch = WriteBatch { events, outcomes, ..WriteBatch::default() };
+    let statistics = outcomes.iter().map(StatisticsDelta::of).collect();
+    let batch = WriteBatch { events, outcomes, statistics, ..WriteBatch::default() };
     let report = commit::commit(&mut connection, &cipher, &batch, NOW).unwrap();
     assert_eq!(report.outcomes_recorded, vec![true; recorded]);
 

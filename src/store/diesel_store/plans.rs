@@ -6,7 +6,7 @@ use diesel::sql_types::Text;
 use super::super::connection::AnyConnection;
 use super::super::{PageRequest, RequeueRange, sqlite};
 use super::log::{self, Source};
-use super::{again, conditions, events, pruning, startup};
+use super::{again, conditions, events, pruning, startup, statistics};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -178,5 +178,27 @@ fn pruning_reads_only_what_is_old() {
     }
     let plan = plan(&mut connection, pruning::OLD_KEYS);
     assert!(plan.iter().any(|step| step.contains("idempotency_keys_created (created_at<?)")), "{plan:#?}");
+    assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");
+}
+
+#[test]
+fn counts_are_sought_in_each_period_and_nothing_else_is_read() {
+    let (_folder, mut connection) = database();
+    let organization_id = OrganizationId(1);
+    let ids = [EndpointId(7), EndpointId(8)];
+    let reads = [None, Some(&ids[..])].map(|ids| statistics::build(organization_id, ids, UnixMillis(1)));
+    let row = "SEARCH s USING PRIMARY KEY (period_start=? AND organization_id=? AND endpoint_id=?)";
+    let of_organization = "SEARCH delivery_statistics USING PRIMARY KEY (period_start=? AND organization_id=?)";
+    let deletion = statistics::build_deletion(organization_id);
+    for (query, target) in reads.iter().map(|query| (query, row)).chain([(&deletion, of_organization)]) {
+        let plan = plan(&mut connection, &query.sql);
+        assert_eq!(plan.iter().filter(|step| step.contains(target)).count(), 1, "{plan:#?}");
+        let period = "SEARCH delivery_statistics USING PRIMARY KEY (period_start>?)";
+        assert_eq!(plan.iter().filter(|step| step.contains(period)).count(), 2, "{plan:#?}");
+        let reads_more = |step: &String| step.contains("SCAN delivery") || step.contains("B-TREE");
+        assert!(!plan.iter().any(reads_more), "{plan:#?}");
+    }
+    let plan = plan(&mut connection, statistics::OLD_ROWS);
+    assert!(plan.iter().any(|step| step.contains("PRIMARY KEY (period_start<?)")), "{plan:#?}");
     assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");
 }
