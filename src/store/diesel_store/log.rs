@@ -9,7 +9,7 @@ use super::super::detail::StoredAttempt;
 use super::super::models::{DeliveryRow, corrupt, id_bound, response_code};
 use super::super::schema::{attempts, deliveries, events};
 use super::super::{DeliveryDetail, LogPage, PageRequest, StoreResult};
-use super::query::{Query, Value};
+use super::query::{Query, Value, indexed_by};
 use super::sources::{self, Choice, NOT_SUCCESS, Source};
 use super::sql_limit;
 use crate::domain::attempt::AttemptRecord;
@@ -33,9 +33,9 @@ const COLUMNS: &str = "SELECT d.id, d.organization_id, d.endpoint_id, d.event_id
 /// How far an event's id can be older than a delivery's: a second of ids, more than any event has deliveries.
 const EVENT_SLACK: i64 = 1_000 * IDS_A_MILLISECOND;
 
-/// How many rows a page may look at that it does not show. Larger: the rarest filters are answered in fewer pages, and each
-/// takes longer.
-const ROWS_LOOKED_AT: usize = 8_000;
+/// About how many rows a page may look at that it does not show: first few, which is enough for most, then many. Larger: what
+/// is rare and has no index is found in fewer pages, and each takes longer.
+const ROWS_LOOKED_AT: [usize; 2] = [1_000, 10_000];
 
 /// Which rows.
 #[derive(Debug, Clone, Copy)]
@@ -77,29 +77,36 @@ pub(super) fn list(
     filter: &DeliveryFilter,
     page: PageRequest,
 ) -> StoreResult<LogPage> {
-    list_within(connection, organization_id, filter, page, ROWS_LOOKED_AT)
+    list_within(connection, organization_id, filter, page, &ROWS_LOOKED_AT)
 }
 
-/// A page that looks at about `bound` rows that it does not show.
+/// A page that looks at about so many rows in each of its steps.
 pub(super) fn list_within(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     filter: &DeliveryFilter,
     page: PageRequest,
-    bound: usize,
+    bounds: &[usize],
 ) -> StoreResult<LogPage> {
-    let scope = Scope::of(organization_id, filter, page);
-    let Choice { sources, floor } = sources::choose(connection, filter, &scope, bound)?;
-    let scope = floor.map_or(scope, |floor| scope.above(floor));
-    let mut rows: Vec<LogRow> = Vec::new();
-    for source in sources {
-        rows.extend(build(connection, source, filter, &scope, page.limit).load::<LogRow>(connection)?);
+    let mut scope = Scope::of(organization_id, filter, page);
+    let mut log = LogPage::default();
+    for &bound in bounds {
+        let Choice { sources, floor } = sources::choose(connection, filter, &scope, bound)?;
+        let part = floor.map_or(scope, |floor| scope.above(floor));
+        let wanted = page.limit - log.rows.len();
+        let mut rows: Vec<LogRow> = Vec::new();
+        for source in sources {
+            rows.extend(build(connection, source, filter, &part, wanted).load::<LogRow>(connection)?);
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
+        for row in rows.into_iter().take(wanted) {
+            log.rows.push(row.delivery.into_record(row.event_type)?);
+        }
+        log.next_before = floor.filter(|_| log.rows.len() < page.limit);
+        let Some(floor) = log.next_before else { break };
+        scope.before = floor;
     }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
-    rows.truncate(page.limit);
-    let next_before = floor.filter(|_| rows.len() < page.limit);
-    let rows = rows.into_iter().map(|row| row.delivery.into_record(row.event_type)).collect::<StoreResult<_>>()?;
-    Ok(LogPage { rows, next_before })
+    Ok(log)
 }
 
 /// The query for a page from one source.
@@ -111,7 +118,8 @@ pub(super) fn build(
     limit: usize,
 ) -> Query {
     let mut query = match source {
-        Source::Pending => from_pending(filter, scope, limit),
+        Source::Pending => from_pending(connection, filter, scope, limit),
+        Source::Events => from_events(connection, COLUMNS, scope, filter.event_type.is_some()),
         source => from(connection, COLUMNS, source, scope, true),
     };
     if let Some(event_type) = &filter.event_type {
@@ -148,18 +156,20 @@ pub(super) fn from(
     with_events: bool,
 ) -> Query {
     if source == Source::Events {
-        return from_events(connection, columns, scope);
+        return from_events(connection, columns, scope, false);
     }
     let mut query = Query::new(columns);
     let events = if with_events { " CROSS JOIN events e" } else { "" };
     match scope.endpoint_id.filter(|_| source.is_by_endpoint()) {
         Some(endpoint_id) => {
-            query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{events}"));
+            let index = indexed_by(connection, source.index(true));
+            query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}{events}"));
             query.push(" WHERE o.id = {} AND d.endpoint_id = o.id", Value::Number(endpoint_id.0));
             query.and("o.organization_id = {}", Value::Number(scope.organization_id.0));
         }
         None => {
-            query.sql.push_str(&format!(" FROM deliveries d{events}"));
+            let index = indexed_by(connection, source.index(false));
+            query.sql.push_str(&format!(" FROM deliveries d{index}{events}"));
             query.push(" WHERE d.organization_id = {}", Value::Number(scope.organization_id.0));
             of_endpoint(&mut query, scope);
         }
@@ -187,15 +197,17 @@ fn of_endpoint(query: &mut Query, scope: &Scope) {
     }
 }
 
-fn from_events(connection: &AnyConnection, columns: &str, scope: &Scope) -> Query {
+fn from_events(connection: &AnyConnection, columns: &str, scope: &Scope, by_type: bool) -> Query {
     let mut query = Query::new(columns);
+    let index = indexed_by(connection, Source::index_of_events(by_type));
+    query.sql.push_str(&format!(" FROM events e{index}"));
     query.sql.push_str(match connection {
         AnyConnection::Sqlite(_) => {
-            " FROM events e CROSS JOIN deliveries d \
+            " CROSS JOIN deliveries d \
              WHERE d.id > e.id AND d.id <= e.last_delivery_id AND d.event_id = e.id"
         }
         AnyConnection::Postgres(_) => {
-            " FROM events e CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE deliveries.id > e.id \
+            " CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE deliveries.id > e.id \
              AND deliveries.id <= e.last_delivery_id AND deliveries.event_id = e.id OFFSET 0) d WHERE true"
         }
     });
@@ -211,9 +223,11 @@ fn from_events(connection: &AnyConnection, columns: &str, scope: &Scope) -> Quer
 
 /// Something of what is pending, from the queues' index alone: its order is another one, so the ids are no reason to
 /// take the index that has theirs.
-pub(super) fn pending_ids(columns: &str, scope: &Scope) -> Query {
+pub(super) fn pending_ids(connection: &AnyConnection, columns: &str, scope: &Scope) -> Query {
     let mut query = Query::new(columns);
-    query.sql.push_str(" FROM endpoints o CROSS JOIN deliveries d WHERE d.endpoint_id = o.id AND d.status = 0");
+    let index = indexed_by(connection, Source::Pending.index(true));
+    query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}"));
+    query.sql.push_str(" WHERE d.endpoint_id = o.id AND d.status = 0");
     query.and("o.organization_id = {}", Value::Number(scope.organization_id.0));
     if let Some(endpoint_id) = scope.endpoint_id {
         query.and("o.id = {}", Value::Number(endpoint_id.0));
@@ -223,8 +237,8 @@ pub(super) fn pending_ids(columns: &str, scope: &Scope) -> Query {
     query
 }
 
-fn from_pending(filter: &DeliveryFilter, scope: &Scope, limit: usize) -> Query {
-    let mut query = pending_ids(&format!("{COLUMNS} FROM (SELECT d.id"), scope);
+fn from_pending(connection: &AnyConnection, filter: &DeliveryFilter, scope: &Scope, limit: usize) -> Query {
+    let mut query = pending_ids(connection, &format!("{COLUMNS} FROM (SELECT d.id"), scope);
     if Source::Pending.fits(filter) {
         query.push(" ORDER BY d.id DESC LIMIT {}", Value::Number(sql_limit(limit)));
     }

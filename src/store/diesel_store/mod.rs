@@ -3,6 +3,8 @@
 
 mod again;
 #[cfg(test)]
+mod bounded;
+#[cfg(test)]
 mod cached;
 mod commit;
 mod conditions;

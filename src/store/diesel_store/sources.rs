@@ -10,7 +10,7 @@ use diesel::sql_types::{BigInt, Integer};
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
 use super::log::{self, Scope};
-use super::query::{Number, Query, Value};
+use super::query::{Number, Query, Value, indexed_by};
 use super::sql_limit;
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 
@@ -41,6 +41,25 @@ impl Source {
     /// Whether it has one endpoint's rows only, when one is asked for.
     pub(super) fn is_by_endpoint(self) -> bool {
         matches!(self, Self::Endpoint | Self::Failed | Self::Code(_) | Self::Pending)
+    }
+
+    /// Which index events are read from.
+    pub(super) fn index_of_events(by_type: bool) -> &'static str {
+        if by_type { "events_type" } else { "events_organization" }
+    }
+
+    /// The name of its index of deliveries.
+    pub(super) fn index(self, by_endpoint: bool) -> &'static str {
+        match self {
+            Self::Endpoint => "deliveries_endpoint",
+            Self::Failed if by_endpoint => "deliveries_failed_endpoint",
+            Self::Failed => "deliveries_failed",
+            Self::Cancelled => "deliveries_cancelled",
+            Self::Pending => "deliveries_pending",
+            Self::Code(_) if by_endpoint => "deliveries_code_endpoint",
+            Self::Code(_) => "deliveries_code",
+            Self::Events | Self::Replays => "deliveries_replayed",
+        }
     }
 
     /// The status that all of its rows have.
@@ -139,8 +158,8 @@ impl Way {
                 };
                 let codes: Vec<Number> = diesel::sql_query(codes(column))
                     .bind::<BigInt, _>(owner)
-                    .bind::<Integer, _>(i32::from(low))
                     .bind::<Integer, _>(i32::from(high))
+                    .bind::<Integer, _>(i32::from(low))
                     .load(connection)?;
                 Ok(codes.into_iter().map(|code| Source::Code(code.n)).collect())
             }
@@ -150,14 +169,14 @@ impl Way {
     }
 }
 
-/// A skip scan: which codes of a range there are. Each step seeks the next one.
+/// A skip scan: which codes of a range there are. Each step seeks the next one. SQLite numbers parameters as they come.
 pub(super) fn codes(column: &str) -> String {
     let next = format!(
         "SELECT min(d.response_code) FROM deliveries d WHERE d.{column} = $1 AND {NOT_SUCCESS} \
-         AND d.response_code <= $3 AND d.response_code"
+         AND d.response_code <= $2 AND d.response_code"
     );
     format!(
-        "WITH RECURSIVE codes (code) AS ({next} >= $2 UNION ALL SELECT ({next} > codes.code) FROM codes \
+        "WITH RECURSIVE codes (code) AS ({next} >= $3 UNION ALL SELECT ({next} > codes.code) FROM codes \
          WHERE codes.code IS NOT NULL) SELECT CAST(code AS BIGINT) AS n FROM codes WHERE code IS NOT NULL"
     )
 }
@@ -170,7 +189,8 @@ fn floor(
     scope: &Scope,
     bound: usize,
 ) -> StoreResult<Option<i64>> {
-    let each = bound / sources.len().max(1);
+    let codes = sources.iter().filter(|source| matches!(source, Source::Code(_))).count();
+    let each = bound / codes.max(1);
     let mut floor = None;
     for source in sources {
         let own = match source {
@@ -185,7 +205,7 @@ fn floor(
 /// The id that has so many before it, read from the index alone.
 pub(super) fn nth(connection: &AnyConnection, source: Source, scope: &Scope, before: usize) -> Query {
     let mut query = match source {
-        Source::Pending => log::pending_ids("SELECT d.id AS n", scope),
+        Source::Pending => log::pending_ids(connection, "SELECT d.id AS n", scope),
         source => log::from(connection, "SELECT d.id AS n", source, scope, false),
     };
     query.push(" ORDER BY d.id DESC LIMIT 1 OFFSET {}", Value::Number(sql_limit(before)));
@@ -194,37 +214,59 @@ pub(super) fn nth(connection: &AnyConnection, source: Source, scope: &Scope, bef
 
 #[derive(QueryableByName)]
 struct Fan {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
     #[diesel(sql_type = Integer)]
     delivery_count: i32,
 }
 
-/// An event's row is read for it, and then its deliveries': so it counts as one more.
+/// Rows of an organization lie side by side: so many are looked at in the time of one that an endpoint's index finds.
+const SIDE_BY_SIDE: usize = 3;
+/// How many events tell how many deliveries an event has.
+const SAMPLE: usize = 200;
+
 fn floor_of_events(
     connection: &mut AnyConnection,
     filter: &DeliveryFilter,
     scope: &Scope,
     bound: usize,
 ) -> StoreResult<Option<i64>> {
-    let events: Vec<Fan> = fans(filter, scope, bound).load(connection)?;
-    let mut rows = 0usize;
-    let last = events.iter().find(|event| {
-        rows = rows.saturating_add(1 + event.delivery_count.max(0) as usize);
-        rows > bound
-    });
-    Ok(last.map(|event| event.id))
+    let bound = bound.saturating_mul(SIDE_BY_SIDE);
+    let sample: Vec<Fan> = fans(connection, filter, scope, SAMPLE).load(connection)?;
+    // an event's row is read as well
+    let rows: usize = sample.iter().map(|event| 1 + event.delivery_count.max(0) as usize).sum();
+    if sample.len() < SAMPLE && rows <= bound {
+        return Ok(None);
+    }
+    let events = bound.saturating_mul(sample.len()) / rows.max(1);
+    Ok(nth_event(connection, filter, scope, events.max(1)).load::<Number>(connection)?.pop().map(|row| row.n))
 }
 
-/// The newest events with the number of their deliveries.
-pub(super) fn fans(filter: &DeliveryFilter, scope: &Scope, limit: usize) -> Query {
-    let mut query = Query::new("SELECT e.id, e.delivery_count FROM events e");
+/// The event that has so many before it.
+pub(super) fn nth_event(
+    connection: &AnyConnection,
+    filter: &DeliveryFilter,
+    scope: &Scope,
+    before: usize,
+) -> Query {
+    let mut query = events(connection, "SELECT e.id AS n", filter, scope);
+    query.push(" ORDER BY e.id DESC LIMIT 1 OFFSET {}", Value::Number(sql_limit(before)));
+    query
+}
+
+/// How many deliveries the newest events have.
+pub(super) fn fans(connection: &AnyConnection, filter: &DeliveryFilter, scope: &Scope, limit: usize) -> Query {
+    let mut query = events(connection, "SELECT e.delivery_count", filter, scope);
+    query.push(" ORDER BY e.id DESC LIMIT {}", Value::Number(sql_limit(limit)));
+    query
+}
+
+fn events(connection: &AnyConnection, columns: &str, filter: &DeliveryFilter, scope: &Scope) -> Query {
+    let index = indexed_by(connection, Source::index_of_events(filter.event_type.is_some()));
+    let mut query = Query::new(&format!("{columns} FROM events e{index}"));
     query.push(" WHERE e.organization_id = {}", Value::Number(scope.organization_id.0));
     if let Some(event_type) = &filter.event_type {
         query.and("e.event_type = {}", Value::Text(event_type.clone()));
     }
     query.and("e.id < {}", Value::Number(scope.before));
     query.and("e.id >= {}", Value::Number(scope.events_from));
-    query.push(" ORDER BY e.id DESC LIMIT {}", Value::Number(sql_limit(limit)));
     query
 }
