@@ -35,7 +35,7 @@ const EVENT_SLACK: i64 = 1_000 * IDS_A_MILLISECOND;
 
 /// About how many rows a page may look at that it does not show: first few, which is enough for most, then many. Larger: what
 /// is rare and has no index is found in fewer pages, and each takes longer.
-const ROWS_LOOKED_AT: [usize; 2] = [1_000, 10_000];
+const ROWS_LOOKED_AT: [usize; 2] = [1_000, 4_000];
 
 /// Which rows.
 #[derive(Debug, Clone, Copy)]
