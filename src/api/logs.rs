@@ -68,8 +68,10 @@ pub async fn list(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let (filter, page) = read_query(request.query_string())?;
-    let rows = api.store(move |store| store.deliveries(organization_id, &filter, page.request())).await?;
-    Ok(HttpResponse::Ok().json(page.answer(rows, |row| row.id.0, LogRow::from)))
+    let log = api.store(move |store| store.deliveries(organization_id, &filter, page.request())).await?;
+    let next_before = log.next_before;
+    let list = page.answer(log.rows, |row| row.id.0, LogRow::from);
+    Ok(HttpResponse::Ok().json(list.going_on_before(next_before)))
 }
 
 /// `GET /v1/webhooks/logs/{id}`: the row with the body and every attempt.
@@ -110,7 +112,7 @@ pub async fn retry(
         let page = PageRequest { before_id: Some(id.0.saturating_add(1)), limit: 1 };
         let rows = store.deliveries(organization_id, &DeliveryFilter::default(), page);
         engine.work_added(organization_id, vec![endpoint_id]);
-        Ok((requeued, rows?.pop().filter(|row| row.id == id)))
+        Ok((requeued, rows?.rows.pop().filter(|row| row.id == id)))
     });
     let conflict = |detail: &str| Err(Problem::new(ErrorCode::Conflict, detail));
     match requeued.await? {
