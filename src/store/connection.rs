@@ -10,6 +10,7 @@ use diesel::r2d2::R2D2Connection;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::{PgConnection, SqliteConnection};
 
+use super::postgres::BEGIN_AS_USUAL;
 use super::{StoreError, StoreResult};
 
 /// A connection to either database. Portable queries run on it; what one of the two does better is matched out.
@@ -60,13 +61,18 @@ impl Writer {
 
     /// Runs `work` in one transaction: all of it is durable, or nothing of it is there.
     pub(super) fn write<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
+        self.run(|connection| in_transaction(connection, work))
+    }
+
+    /// Runs `work`, which makes a transaction of its own.
+    pub(super) fn run<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
         let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         // taken out while it works: after a panic or an error it is gone, and its transaction with it
         let mut connection = match slot.take() {
             Some(connection) => connection,
             None => self.opener.open_writer().map_err(passing)?,
         };
-        let result = in_transaction(&mut connection, work);
+        let result = work(&mut connection);
         if !matches!(result, Err(StoreError::Unavailable(_))) && !connection.is_broken() {
             *slot = Some(connection);
         }
@@ -83,7 +89,7 @@ fn passing(error: StoreError) -> StoreError {
     }
 }
 
-fn in_transaction<T>(
+pub(super) fn in_transaction<T>(
     connection: &mut AnyConnection,
     work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>,
 ) -> StoreResult<T> {
@@ -92,7 +98,9 @@ fn in_transaction<T>(
         AnyConnection::Sqlite(sqlite) => {
             AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
         }
-        AnyConnection::Postgres(postgres) => AnsiTransactionManager::begin_transaction(postgres)?,
+        AnyConnection::Postgres(postgres) => {
+            AnsiTransactionManager::begin_transaction_sql(postgres, BEGIN_AS_USUAL)?;
+        }
     }
     let result = work(connection);
     match (&result, connection) {
