@@ -281,7 +281,7 @@ impl<'a> Attempts<'a> {
     ///
     /// `ANY (ARRAY[..])` and `<= 0` leave the server one way to find the rows, by their keys. With `=` it could also go
     /// through the whole index of what is pending, or through the primary key: right while there are few rows, which is
-    /// when it makes the plan that it keeps.
+    /// when it makes the first plan.
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "updated AS (UPDATE deliveries SET status = new.status, attempt_count = new.number, \
