@@ -161,7 +161,7 @@ impl Store for DieselStore {
         if batch.is_empty() {
             return Ok(CommitReport::default());
         }
-        self.writer.write(|connection| commit::commit(connection, &self.cipher, batch, now))
+        self.writer.run(|connection| commit::commit(connection, &self.cipher, batch, now))
     }
 
     fn due_deliveries(
