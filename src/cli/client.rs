@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::{Method, header};
 use clap::Args;
+use ringback::domain::json_text;
 use ringback::domain::secret::Secret;
 use serde::Deserialize;
 
@@ -116,7 +117,7 @@ impl Answer {
         for error in problem.errors {
             text.push_str(&format!("\n  {}: {}", error.field, error.message));
         }
-        let text = super::json::harmless(&text);
+        let text = json_text::harmless(&text);
         match self.status {
             401 => bail!("the engine does not accept this key: {text}\n(--key or RINGBACK_KEY gives another)"),
             403 => bail!("this key may not do that: {text}"),

@@ -11,12 +11,13 @@ use anyhow::{Context, bail};
 use awc::http::Method;
 use bytes::Bytes;
 use clap::Args;
+use ringback::domain::json_text::{harmless, pretty};
 use ringback::domain::secret::Secret;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{Engine, EngineArgs};
-use super::json::{harmless, pretty};
+
 use super::verify::Signed;
 use super::{now, say};
 

@@ -3,7 +3,6 @@
 mod client;
 mod completions;
 mod config;
-mod json;
 mod keys;
 mod listen;
 mod load;

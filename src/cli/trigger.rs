@@ -4,11 +4,12 @@ use anyhow::{Context, bail};
 use awc::http::Method;
 use clap::Args;
 use ringback::domain::event_types::{BUILT_IN, built_in};
+use ringback::domain::json_text;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::client::{DEV_KEY_FILE, Engine, EngineArgs};
-use super::{json, say};
+use super::say;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -46,7 +47,7 @@ pub async fn run(args: TriggerArgs) -> anyhow::Result<()> {
     };
     let engine = Engine::new(&args.engine.engine, key);
     let answer = engine.call(Method::POST, "/v1/events", Some(body)).await?.ok()?;
-    say(&json::pretty(&answer).unwrap_or_else(|| json::harmless(&answer)));
+    say(&json_text::pretty(&answer).unwrap_or_else(|| json_text::harmless(&answer)));
     if wanted_by_nobody(&answer) {
         eprintln!("no webhook asked for it: nothing is sent. `ringback listen` registers one");
     }

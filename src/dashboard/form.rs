@@ -1,5 +1,6 @@
 //! Reads what a page's form sends.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 
 use crate::api::body::{MANAGEMENT_LIMIT_BYTES, read_body};
@@ -40,4 +41,19 @@ impl Form {
     pub fn is_ticked(&self, name: &str) -> bool {
         self.0.iter().any(|(field, _)| field == name)
     }
+}
+
+/// The query string with which the API gives the page after this cursor.
+pub fn cursor_query(cursor: Option<&str>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    cursor.map(|cursor| query.append_pair("cursor", cursor));
+    query.finish()
+}
+
+/// Whether it is about what was typed in: then the page is shown again with its complaints, and nothing is lost.
+pub fn can_be_corrected(problem: &Problem) -> bool {
+    matches!(
+        problem.code().status(),
+        StatusCode::BAD_REQUEST | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY
+    )
 }

@@ -99,16 +99,20 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
 
 /// Who signed in with this browser; `None` when nobody did, or the key was revoked since.
 pub async fn caller(api: &Api, dashboard: &Dashboard, request: &HttpRequest) -> Result<Option<Caller>, Problem> {
-    let Some(token) = token(dashboard, request) else { return Ok(None) };
-    let Some(key_hash) = dashboard.sessions.key_hash(&token, api.engine().now()) else { return Ok(None) };
+    let Some(key_hash) = key_hash(api, dashboard, request) else { return Ok(None) };
     match caller_of(api, key_hash).await {
         Ok(caller) => Ok(Some(caller)),
         Err(problem) if problem.code() == ErrorCode::Unauthorized => {
-            dashboard.sessions.end(&token);
+            token(dashboard, request).inspect(|token| dashboard.sessions.end(token));
             Ok(None)
         }
         Err(problem) => Err(problem),
     }
+}
+
+/// The hash of the key that this browser signed in with.
+pub fn key_hash(api: &Api, dashboard: &Dashboard, request: &HttpRequest) -> Option<[u8; 32]> {
+    dashboard.sessions.key_hash(&token(dashboard, request)?, api.engine().now())
 }
 
 /// Whether a key opens any page at all: one that only publishes does not.

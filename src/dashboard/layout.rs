@@ -69,8 +69,8 @@ pub fn with_status(
 }
 
 /// A page without navigation, in the middle of the window.
-pub fn door(look: &Look, title: &str, content: &Markup) -> HttpResponse {
-    answer(StatusCode::OK, &document(Some(look), title, &html! { main.door { (content) } }))
+pub fn door(status: StatusCode, look: &Look, title: &str, content: &Markup) -> HttpResponse {
+    answer(status, &document(Some(look), title, &html! { main.door { (content) } }))
 }
 
 /// The same for whoever it may be.

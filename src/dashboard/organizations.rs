@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::error::PageError;
-use super::form::Form;
+use super::form::{Form, can_be_corrected, cursor_query};
 use super::guard::see_other;
 use super::layout::{self, Section};
 use super::parts::{self, Complaints};
@@ -17,7 +17,8 @@ use crate::api::{Api, organizations};
 
 /// `GET /organizations`.
 pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
-    let content = content(&viewer, &api, request.query_string(), None, "").await?;
+    let query = Form::parse(request.query_string().as_bytes());
+    let content = content(&viewer, &api, &query, None, "").await?;
     Ok(layout::page(&viewer, Section::Organizations, "Organizations", &content))
 }
 
@@ -32,25 +33,28 @@ pub async fn create(
     let body = json!({ "name": form.text("name") }).to_string();
     match organizations::create_from(&api, body.as_bytes()).await {
         Ok(created) => Ok(see_other(&format!("/organizations/{}", created.id))),
-        Err(problem) => {
-            let content = content(&viewer, &api, "", Some(&problem), form.text("name")).await?;
+        Err(problem) if can_be_corrected(&problem) => {
+            let content = content(&viewer, &api, &Form::default(), Some(&problem), form.text("name")).await?;
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Ok(layout::with_status(status, &viewer, Section::Organizations, "Organizations", &content))
         }
+        Err(problem) => Err(problem.into()),
     }
 }
 
 async fn content(
     viewer: &Viewer,
     api: &Api,
-    query: &str,
+    query: &Form,
     problem: Option<&Problem>,
     name: &str,
 ) -> Result<Markup, PageError> {
-    let list = organizations::page(api, query).await?;
+    let cursor = query.given("cursor");
+    let list = organizations::page(api, &cursor_query(cursor)).await?;
     let complaints = Complaints::of(problem);
     Ok(html! {
         div.head { h1 { "Organizations" } }
+        @if query.text("done") == "deleted" { (parts::done("The organization was deleted with everything that it had.")) }
         (complaints.summary(&["name"]))
         section.card {
             h2 { "Add an organization" }
@@ -72,7 +76,7 @@ async fn content(
                         td data-label="Added" { (time::instant(row.created_at, viewer.zone())) }
                     } } }
                 } }
-                (parts::pager(&list, "/organizations", query.is_empty()))
+                (parts::pager(&list, "/organizations", cursor.is_none()))
             }
         }
     })

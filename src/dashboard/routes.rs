@@ -7,7 +7,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{Route, guard as method_guard, web};
 
 use super::guard::guard;
-use super::{assets, organizations, overview, sign_in};
+use super::{assets, event_types, keys, organization, organizations, overview, sign_in};
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
 
@@ -59,8 +59,20 @@ pages! {
     POST "/sign-out" (OPEN) sign_in::leave;
     GET  "/assets/{hash}/{name}" (OPEN) assets::read;
 
+    GET  "/event-types" (READ) event_types::list;
+    POST "/event-types" (MANAGE) event_types::create;
+    POST "/event-types/{event_type}/delete" (MANAGE) event_types::delete;
+
+    GET  "/keys" (KEYS) keys::list;
+    POST "/keys" (KEYS) keys::create;
+    POST "/keys/{key_id}/revoke" (KEYS) keys::revoke;
+
     GET  "/organizations" (ADMIN) organizations::list;
     POST "/organizations" (ADMIN) organizations::create;
+    GET  "/organizations/{organization_id}" (ADMIN) organization::read;
+    POST "/organizations/{organization_id}/keys" (ADMIN) organization::create_key;
+    POST "/organizations/{organization_id}/keys/{key_id}/revoke" (ADMIN) organization::revoke_key;
+    POST "/organizations/{organization_id}/delete" (ADMIN) organization::delete;
 }
 
 /// Registers every page of the table.

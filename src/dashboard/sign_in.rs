@@ -1,5 +1,6 @@
 //! Signing in with an API key, and out again.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
@@ -16,6 +17,9 @@ use crate::api::problem::{ErrorCode, Problem};
 const ONLY_PUBLISHES: &str = "This key can only publish events. The dashboard needs one with the role viewer, manager \
                               or owner, or the admin key.";
 
+const UNKNOWN: &str =
+    "This key is unknown, expired or revoked. Check that it was copied as a whole, or ask for a new one.";
+
 /// `GET /sign-in?next=&ticket=`.
 pub async fn read(
     request: HttpRequest,
@@ -29,18 +33,18 @@ pub async fn read(
         let Some(key_hash) = dashboard.sessions.take_ticket(ticket, now) else {
             let used = "This link was used before, or the engine was restarted since. Start it again for a new one, or \
                         sign in with a key.";
-            return Ok(page(&request, &next, Some(used)));
+            return Ok(page(&request, &dashboard, &next, Some(used)));
         };
         return Ok(enter_with(&api, &dashboard, key_hash, &next));
     }
     if query.is_ticked("began") && caller(&api, &dashboard, &request).await?.is_none() {
         let lost = "The browser did not keep the session. Cookies must be allowed, and the dashboard opened over HTTPS \
                     (or on localhost).";
-        return Ok(page(&request, &next, Some(lost)));
+        return Ok(page(&request, &dashboard, &next, Some(lost)));
     }
     match caller(&api, &dashboard, &request).await? {
         Some(_) => Ok(see_other(&next)),
-        None => Ok(page(&request, &next, None)),
+        None => Ok(page(&request, &dashboard, &next, None)),
     }
 }
 
@@ -56,9 +60,9 @@ pub async fn enter(
     let key_hash = hash_key(form.text("key"));
     match caller_of(&api, key_hash).await {
         Ok(caller) if may_enter(&caller) => Ok(enter_with(&api, &dashboard, key_hash, &next)),
-        Ok(_) => Ok(page(&request, &next, Some(ONLY_PUBLISHES))),
+        Ok(_) => Ok(page(&request, &dashboard, &next, Some(ONLY_PUBLISHES))),
         Err(problem) if problem.code() == ErrorCode::Unauthorized => {
-            Ok(page(&request, &next, Some("This key is unknown, expired or revoked.")))
+            Ok(page(&request, &dashboard, &next, Some(UNKNOWN)))
         }
         Err(problem) => Err(problem.into()),
     }
@@ -100,15 +104,19 @@ fn inner_address(next: &str) -> String {
     if is_inner { next.to_owned() } else { "/".to_owned() }
 }
 
-fn page(request: &HttpRequest, next: &str, complaint: Option<&str>) -> HttpResponse {
-    let content = form(next, complaint);
-    layout::door(&Look::of(request), "Sign in", &content)
+fn page(request: &HttpRequest, dashboard: &Dashboard, next: &str, complaint: Option<&str>) -> HttpResponse {
+    let content = form(next, complaint, !dashboard.secure);
+    let status = if complaint.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    layout::door(status, &Look::of(request), "Sign in", &content)
 }
 
-fn form(next: &str, complaint: Option<&str>) -> Markup {
+fn form(next: &str, complaint: Option<&str>, is_dev: bool) -> Markup {
     html! {
         div.card {
-            a.brand href="/" { (layout::logo()) "Ringback" }
+            header {
+                span.brand { (layout::logo()) "Ringback" }
+                p.dim { "Webhooks that arrive: signed, retried and logged." }
+            }
             h1 { "Sign in" }
             @if let Some(complaint) = complaint { p.note-box.bad role="alert" id="complaint" { (complaint) } }
             form.form method="post" action="/sign-in" {
@@ -118,11 +126,16 @@ fn form(next: &str, complaint: Option<&str>) -> Markup {
                 div.field {
                     label for="key" { "API key" }
                     input #key type="password" name="key" required autofocus autocomplete="current-password"
-                        placeholder="rbk_…" aria-describedby="key-help";
+                        spellcheck="false" placeholder="rbk_…" aria-invalid=[complaint.map(|_| "true")]
+                        aria-describedby={ "key-help" @if complaint.is_some() { " complaint" } };
                     p.help #key-help { "A key of your organization with the role viewer, manager or owner, or the deployment's \
                         admin key." }
                 }
                 button.primary { "Sign in" }
+            }
+            @if is_dev {
+                p.note-box.info { "The engine runs with " code { "--dev" } ": the link that it printed when it started signs in \
+                    once, without a key. The owner key stands beside it." }
             }
         }
     }

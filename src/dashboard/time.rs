@@ -13,6 +13,11 @@ pub fn instant(at: UnixMillis, zone: &TimeZone) -> Markup {
     html! { time.nowrap datetime=(at) title=(utc(at)) { (local(at, zone, "%b %-d, %H:%M:%S")) } }
 }
 
+/// The same with its year and without seconds: for what lasts for months.
+pub fn dated(at: UnixMillis, zone: &TimeZone) -> Markup {
+    html! { time.nowrap datetime=(at) title=(utc(at)) { (local(at, zone, "%b %-d, %Y, %H:%M")) } }
+}
+
 /// The same with what is between it and now: for what a person waits for, or has just seen.
 pub fn relative(at: UnixMillis, now: UnixMillis, zone: &TimeZone) -> Markup {
     let title = format!("{} · {}", local(at, zone, "%b %-d, %H:%M:%S %Z"), utc(at));
@@ -95,6 +100,7 @@ mod tests {
         assert!(shown.contains(">Dec 16, 19:30:45<"), "{shown}");
         assert!(shown.contains("title=\"2024-12-16 10:30:45.007 UTC\""), "{shown}");
         assert!(shown.contains("datetime=\"2024-12-16T10:30:45.007Z\""), "{shown}");
+        assert!(dated(AT, &zone("Asia/Tokyo")).into_string().contains(">Dec 16, 2024, 19:30<"));
     }
 
     #[test]

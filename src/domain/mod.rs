@@ -14,6 +14,7 @@ pub mod event_types;
 pub mod filter;
 pub mod health;
 pub mod ids;
+pub mod json_text;
 pub mod limiter;
 pub mod machine;
 pub mod organization;

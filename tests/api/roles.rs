@@ -221,7 +221,7 @@ async fn what_belongs_to_another_organization_is_answered_as_if_it_did_not_exist
 async fn an_unknown_route_and_a_wrong_method_are_problems_too() {
     let world = World::new().await;
     world.get("", "/v1/nothing").await.problem(404, "not_found");
-    world.get("", "/").await.problem(404, "not_found");
+    world.get("", "/nothing").await.problem(404, "not_found");
     let answer = world.call("", "PUT", "/v1/webhooks", "{}").await;
     answer.problem(405, "method_not_allowed");
     assert_eq!(answer.header("allow"), Some("POST, GET"));

@@ -17,6 +17,7 @@ use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::api::middleware::count_requests;
 use ringback::api::{Api, ApiOptions, routes};
+use ringback::dashboard::{self, Dashboard};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::entropy::Entropy;
@@ -126,6 +127,7 @@ pub struct World {
     pub receivers: Arc<Receivers>,
     pub actors: Actors,
     pub api: web::Data<Api>,
+    pub dashboard: web::Data<Dashboard>,
 }
 
 impl World {
@@ -134,6 +136,11 @@ impl World {
     }
 
     pub async fn with(configure: impl FnOnce(&mut ApiOptions)) -> Self {
+        Self::beside(Dashboard::new(true), configure).await
+    }
+
+    /// With this dashboard on the same address.
+    pub async fn beside(dashboard: Dashboard, configure: impl FnOnce(&mut ApiOptions)) -> Self {
         let store = Arc::new(FaultyStore::over(crate::database::open()));
         let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
         let entropy = Arc::new(CountingEntropy(AtomicU64::new(1)));
@@ -149,7 +156,13 @@ impl World {
         };
         configure(&mut options);
         let api = web::Data::new(Api::new(actors.handle.clone(), options));
-        let app = App::new().app_data(api.clone()).wrap(from_fn(count_requests)).configure(routes::configure);
+        let dashboard = web::Data::new(dashboard);
+        let pages = dashboard.clone();
+        let app = App::new()
+            .app_data(api.clone())
+            .wrap(from_fn(count_requests))
+            .configure(routes::configure)
+            .configure(|config| dashboard::configure(pages, config));
         let service = Rc::new(test::init_service(app).await);
         let call: Call = Rc::new(move |request| {
             let service = service.clone();
@@ -160,7 +173,7 @@ impl World {
                 Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
             })
         });
-        Self { call, store, clock, receivers, actors, api }
+        Self { call, store, clock, receivers, actors, api, dashboard }
     }
 
     pub async fn send(&self, request: test::TestRequest) -> Answer {

@@ -1,0 +1,332 @@
+//! What can be published and asked for: the document's event types, the engine's own, and the organization's.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::error::PageError;
+use super::form::{Form, can_be_corrected};
+use super::guard::see_other;
+use super::layout::{self, Section};
+use super::parts::{self, Complaints};
+use super::time;
+use super::viewer::Viewer;
+use crate::api::auth::Permission;
+use crate::api::problem::{InputError, Problem};
+use crate::api::{Api, event_types, webhooks};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event_types::{BUILT_IN, EventType, OPERATIONAL, OwnEventType};
+use crate::domain::filter::FieldError;
+use crate::domain::ids::OrganizationId;
+use crate::domain::json_text::pretty;
+use crate::domain::patterns::EventPattern;
+
+const TITLE: &str = "Event types";
+const FIELDS: &[&str] = &["name", "description", "schema"];
+const SCHEMA_HELP: &str = "Optional. A JSON Schema that the data of every event of this type must fit; events that do not \
+                           are refused. The first of its examples becomes the sample of test events.";
+const SCHEMA_EXAMPLE: &str = "{\n  \"type\": \"object\",\n  \"required\": [\"invoice_id\"],\n  \"properties\": { \
+                              \"invoice_id\": { \"type\": \"string\" } },\n  \"examples\": [{ \"invoice_id\": \
+                              \"inv_1\" }]\n}";
+/// Webhooks that are looked at to say how many ask for a type, and how many of them one read gives. With more
+/// webhooks the page says nothing about it.
+const MAX_COUNTED: usize = 1_000;
+const COUNTED_AT_ONCE: usize = 200;
+
+/// `GET /event-types`.
+pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let query = Form::parse(request.query_string().as_bytes());
+    let done = match query.text("done") {
+        "added" => {
+            Some("The event type was added. Events of it can be published now, and webhooks can ask for it.")
+        }
+        "deleted" => Some("The event type was deleted."),
+        _ => None,
+    };
+    let content = content(&viewer, &api, done, None, &Form::default()).await?;
+    Ok(layout::page(&viewer, Section::EventTypes, TITLE, &content))
+}
+
+/// `POST /event-types`.
+pub async fn create(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let form = Form::read(&request, payload).await?;
+    let (body, not_json) = body_of(&form);
+    match event_types::create_from(&api, viewer.organization_id()?, body.into()).await {
+        Ok(_) => Ok(see_other("/event-types?done=added")),
+        Err(problem) if can_be_corrected(&problem) => {
+            let problem = with_position(problem, not_json.as_ref());
+            let content = content(&viewer, &api, None, Some(&problem), &form).await?;
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(layout::with_status(status, &viewer, Section::EventTypes, TITLE, &content))
+        }
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+/// `POST /event-types/{event_type}/delete`.
+pub async fn delete(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let name = request.match_info().get("event_type").unwrap_or_default().to_owned();
+    event_types::remove(&api, viewer.organization_id()?, name).await?;
+    Ok(see_other("/event-types?done=deleted"))
+}
+
+/// The body of the API's call. A schema that is not JSON goes as a text, about which the API complains together
+/// with the other fields; where it stops being JSON comes beside.
+fn body_of(form: &Form) -> (String, Option<serde_json::Error>) {
+    let (schema, not_json) = match form.given("schema").map(|text| (text, serde_json::from_str::<&RawValue>(text)))
+    {
+        None => ("null".to_owned(), None),
+        Some((_, Ok(schema))) => (schema.get().to_owned(), None),
+        Some((text, Err(error))) => (json!(text).to_string(), Some(error)),
+    };
+    let (name, description) = (json!(form.text("name")), json!(form.text("description")));
+    (format!("{{\"name\":{name},\"description\":{description},\"schema\":{schema}}}"), not_json)
+}
+
+fn with_position(problem: Problem, not_json: Option<&serde_json::Error>) -> Problem {
+    let Some(error) = not_json else { return problem };
+    let reworded = problem.errors().iter().map(|it| {
+        let message = if it.field == "schema" { format!("is not JSON: {error}") } else { it.message.clone() };
+        InputError { code: problem.code(), error: FieldError { field: it.field.clone(), message } }
+    });
+    Problem::input(reworded.collect())
+}
+
+async fn content(
+    viewer: &Viewer,
+    api: &Api,
+    done: Option<&str>,
+    problem: Option<&Problem>,
+    form: &Form,
+) -> Result<Markup, PageError> {
+    let organization_id = viewer.organization_id()?;
+    let own = event_types::own_types(api, organization_id).await?;
+    let endpoints = endpoints(api, organization_id).await?;
+    let asking = |name: &str| endpoints.as_deref().map(|all| all.iter().filter(|it| asks(it, name)).count());
+    let may_manage = viewer.may(Permission::Manage);
+    Ok(html! {
+        div.head {
+            h1 { (TITLE) }
+            @if may_manage { a.button.primary href="#add" { "Add an event type" } }
+        }
+        @if let Some(done) = done { (parts::done(done)) }
+        (Complaints::of(problem).summary(FIELDS))
+        // what has to be corrected stands first
+        @if problem.is_some() { (add_card(&Complaints::of(problem), form)) }
+        (own_card(viewer, &own, &asking))
+        @for group in Group::ALL {
+            section.card.flush {
+                header { h2 { (group.title()) } }
+                ul.items {
+                    @for event_type in BUILT_IN.iter().filter(|it| Group::of(it.name) == group) {
+                        (ours(event_type, asking(event_type.name)))
+                    }
+                }
+            }
+        }
+        section.card.flush {
+            header {
+                h2 { "Operational events" }
+                p.dim.small { "Made by Ringback itself. A webhook gets them only when it asks for them by name." }
+            }
+            ul.items { @for event_type in OPERATIONAL { (ours(event_type, asking(event_type.name))) } }
+        }
+        @if may_manage && problem.is_none() { (add_card(&Complaints::of(problem), form)) }
+    })
+}
+
+/// All webhooks of an organization; `None` when there are too many to look at.
+async fn endpoints(api: &Api, organization_id: OrganizationId) -> Result<Option<Vec<Endpoint>>, Problem> {
+    let mut endpoints = Vec::new();
+    let mut query = format!("limit={COUNTED_AT_ONCE}");
+    while endpoints.len() < MAX_COUNTED {
+        let page = webhooks::page(api, organization_id, &query).await?;
+        endpoints.extend(page.data.into_iter().map(|row| row.endpoint));
+        let Some(cursor) = page.next_cursor else { return Ok(Some(endpoints)) };
+        query = format!("limit={COUNTED_AT_ONCE}&cursor={cursor}");
+    }
+    Ok(None)
+}
+
+fn asks(endpoint: &Endpoint, event_type: &str) -> bool {
+    match endpoint.events.as_slice() {
+        [] => EventPattern::All.matches(event_type),
+        patterns => patterns.iter().any(|pattern| pattern.matches(event_type)),
+    }
+}
+
+/// The headings of the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Call,
+    Data,
+    Batch,
+}
+
+impl Group {
+    const ALL: [Self; 3] = [Self::Call, Self::Data, Self::Batch];
+
+    fn of(name: &str) -> Self {
+        match name {
+            name if name.starts_with("batch.") => Self::Batch,
+            name if name.ends_with("_ready") || name.ends_with("_complete") => Self::Data,
+            _ => Self::Call,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Call => "Call events",
+            Self::Data => "Data events",
+            Self::Batch => "Batch events",
+        }
+    }
+}
+
+fn ours(event_type: &EventType, asking: Option<usize>) -> Markup {
+    html! {
+        li {
+            (headline(event_type.name, asking, &html! {}))
+            p { (event_type.description) }
+            (json_details("Sample data", event_type.sample))
+        }
+    }
+}
+
+fn headline(name: &str, asking: Option<usize>, actions: &Markup) -> Markup {
+    html! {
+        div.head {
+            h3 { code { (name) } }
+            div.actions {
+                @match asking {
+                    Some(0) => { span.dim.small { "no webhook asks for it" } }
+                    Some(count) => { span.dim.small { (parts::count(count as u64, "webhook asks", "webhooks ask")) " for it" } }
+                    None => {}
+                }
+                (actions)
+            }
+        }
+    }
+}
+
+fn json_details(title: &str, text: &str) -> Markup {
+    html! { details.more { summary.small { (title) } pre { (pretty(text).as_deref().unwrap_or(text)) } } }
+}
+
+fn own_card(viewer: &Viewer, own: &[OwnEventType], asking: &impl Fn(&str) -> Option<usize>) -> Markup {
+    let may_manage = viewer.may(Permission::Manage);
+    html! {
+        section.card.flush {
+            header { h2 { "Your own" } }
+            @if own.is_empty() {
+                (parts::empty("No event types of your own yet", &html! {
+                    p {
+                        "The types below can be published as they are. "
+                        @if may_manage { "What else happens in your product can get a type of its own: " a href="#add" { "add one" } "." }
+                        @else { "A manager or an owner can add others." }
+                    }
+                }))
+            }
+            ul.items {
+                @for event_type in own {
+                    li {
+                        (headline(&event_type.name, asking(&event_type.name), &delete_button(event_type, may_manage)))
+                        @if !event_type.description.is_empty() { p { (event_type.description) } }
+                        p.dim.small { "Added " (time::dated(event_type.created_at, viewer.zone())) }
+                        @match &event_type.schema {
+                            Some(schema) => { (json_details("Schema of its data", schema)) }
+                            None => { p.dim.small { "Any data is taken: it has no schema." } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn delete_button(event_type: &OwnEventType, may_manage: bool) -> Markup {
+    let id = format!("delete-{}", event_type.name);
+    html! {
+        @if may_manage {
+            button.small.danger type="button" data-opens={ "[id='" (id) "']" } aria-label={ "Delete " (event_type.name) } { "Delete" }
+            dialog id=(id) aria-labelledby={ (id) "-title" } {
+                form.form method="post" action={ "/event-types/" (event_type.name) "/delete" } {
+                    h2 id={ (id) "-title" } { "Delete " code { (event_type.name) } "?" }
+                    p { "Events of this type can't be published any more. Those that were stay, and webhooks that ask \
+                        for it by name keep that wish." }
+                    div.actions {
+                        button.danger { "Delete the event type" }
+                        button type="button" data-closes autofocus { "Keep it" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn add_card(complaints: &Complaints<'_>, form: &Form) -> Markup {
+    let name_help = "Groups of lower case letters, digits, _ and -, separated by dots, for example invoice.paid.";
+    let schema = html! {
+        textarea #schema name="schema" rows="10" spellcheck="false" placeholder=(SCHEMA_EXAMPLE)
+            aria-describedby="schema-help schema-error" aria-invalid=[complaints.is_wrong("schema").then_some("true")] {
+            (form.text("schema"))
+        }
+    };
+    html! {
+        section.card #add {
+            h2 { "Add an event type" }
+            form.form method="post" action="/event-types" {
+                (parts::text_field("name", "Name", name_help, form.text("name"), "text", complaints))
+                (parts::text_field("description", "Description", "Optional: when it happens.", form.text("description"), "text", complaints))
+                (parts::field("schema", "Schema", SCHEMA_HELP, complaints, &schema))
+                div.actions { button.primary { "Add the event type" } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::problem::ErrorCode;
+
+    #[test]
+    fn the_built_in_types_stand_under_the_headings_of_the_document() {
+        let count = |group| BUILT_IN.iter().filter(|event_type| Group::of(event_type.name) == group).count();
+        assert_eq!(Group::ALL.map(count), [6, 4, 4]);
+        assert_eq!(Group::of("call.analysis_complete"), Group::Data);
+        assert_eq!(Group::of("call.completed"), Group::Call);
+    }
+
+    #[test]
+    fn a_schema_goes_to_the_api_as_it_was_written_and_what_is_not_json_as_a_text() {
+        let body = |form: &str| body_of(&Form::parse(form.as_bytes()));
+        let (text, not_json) = body("name=a.b&schema=%7B%22n%22%3A1e400%7D");
+        assert!(text.contains(r#""schema":{"n":1e400}"#) && not_json.is_none(), "{text}");
+        let (text, not_json) = body("name=a.b&schema=%7B%22n%22%3A");
+        assert!(text.contains(r#""schema":"{\"n\":""#) && not_json.is_some(), "{text}");
+        assert!(body("name=a.b&schema=").0.contains(r#""schema":null"#));
+        let quoted = body("name=a%22%2C%22x%22%3A%22b&schema=").0;
+        let parsed: serde_json::Value = serde_json::from_str(&quoted).unwrap();
+        assert_eq!(parsed["name"], "a\",\"x\":\"b");
+    }
+
+    #[test]
+    fn what_is_not_json_is_complained_about_with_its_position_and_beside_the_other_fields() {
+        let error = |field: &str| InputError {
+            code: ErrorCode::ValidationFailed,
+            error: FieldError { field: field.to_owned(), message: "is wrong".to_owned() },
+        };
+        let (_, not_json) = body_of(&Form::parse(b"schema=%7B%0A%0Ax"));
+        let problem = with_position(Problem::input(vec![error("name"), error("schema")]), not_json.as_ref());
+        assert_eq!(problem.errors()[0].message, "is wrong");
+        assert!(problem.errors()[1].message.contains("line 3"), "{}", problem.errors()[1].message);
+    }
+}

@@ -1,0 +1,356 @@
+//! An organization's API keys: for its owners, and on an organization's page for the admin.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::Dashboard;
+use super::error::PageError;
+use super::form::{Form, can_be_corrected, cursor_query};
+use super::guard::{key_hash, see_other};
+use super::layout::{self, Section};
+use super::parts::{self, Complaints};
+use super::time;
+use super::viewer::Viewer;
+use crate::api::pagination::List;
+use crate::api::problem::Problem;
+use crate::api::{Api, keys, path_id};
+use crate::domain::ids::{KeyId, OrganizationId};
+use crate::domain::organization::{ApiKey, Role};
+use crate::domain::time::UnixMillis;
+
+const TITLE: &str = "API keys";
+const REVOKED: &str = "The key was revoked. It stopped working.";
+/// What shows its own complaints.
+pub const FIELDS: &[&str] = &["name", "role", "expires_at"];
+/// Lifetimes that are offered, in days.
+const LIFETIMES: [(&str, &str); 4] =
+    [("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In 365 days")];
+const DAY_MS: i64 = 86_400_000;
+
+/// Whose keys a page shows.
+pub struct Ring {
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// The page that shows them.
+    pub page: String,
+    /// Where a new one is asked for; each key's own address is below.
+    pub address: String,
+}
+
+impl Ring {
+    fn own(viewer: &Viewer) -> Result<Self, Problem> {
+        let address = "/keys".to_owned();
+        Ok(Self { organization_id: viewer.organization_id()?, page: address.clone(), address })
+    }
+}
+
+/// What a page says beside the keys: about what was done, or about a form.
+#[derive(Default)]
+pub struct Said<'a> {
+    /// What is wrong with the form.
+    pub problem: Option<&'a Problem>,
+    /// What was typed in.
+    pub form: Form,
+}
+
+/// `GET /keys`.
+pub async fn list(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+    dashboard: web::Data<Dashboard>,
+) -> Result<HttpResponse, PageError> {
+    let content = own_content(&viewer, &request, &api, &dashboard, &Said::default()).await?;
+    Ok(layout::page(&viewer, Section::Keys, TITLE, &content))
+}
+
+/// `POST /keys`: the one answer that shows the key, and therefore no redirect.
+pub async fn create(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+    dashboard: web::Data<Dashboard>,
+) -> Result<HttpResponse, PageError> {
+    let ring = Ring::own(&viewer)?;
+    let form = Form::read(&request, payload).await?;
+    match create_from(&viewer, &api, &ring, &form).await {
+        Ok(content) => Ok(layout::page(&viewer, Section::Keys, "A new API key", &content)),
+        Err(problem) if can_be_corrected(&problem) => {
+            let said = Said { problem: Some(&problem), form };
+            let content = own_content(&viewer, &request, &api, &dashboard, &said).await?;
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(layout::with_status(status, &viewer, Section::Keys, TITLE, &content))
+        }
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+/// `POST /keys/{key_id}/revoke`.
+pub async fn revoke(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    revoke_in(&Ring::own(&viewer)?, &request, &api).await
+}
+
+async fn own_content(
+    viewer: &Viewer,
+    request: &HttpRequest,
+    api: &Api,
+    dashboard: &Dashboard,
+    said: &Said<'_>,
+) -> Result<Markup, PageError> {
+    let query = Form::parse(request.query_string().as_bytes());
+    let ring = Ring::own(viewer)?;
+    let signed_in_with = key_hash(api, dashboard, request);
+    let keys = page(api, &ring, &query).await?;
+    Ok(html! {
+        div.head {
+            h1 { (TITLE) }
+            a.button.primary href="#add" { "Create a key" }
+        }
+        (done(&query))
+        (Complaints::of(said.problem).summary(FIELDS))
+        @if said.problem.is_some() { (add_card(viewer, &ring, said)) }
+        (table(viewer, &ring, &keys, &query, signed_in_with))
+        @if said.problem.is_none() { (add_card(viewer, &ring, said)) }
+    })
+}
+
+/// The keys that a page shows.
+pub async fn page(api: &Api, ring: &Ring, query: &Form) -> Result<List<ApiKey>, Problem> {
+    keys::page(api, ring.organization_id, &cursor_query(query.given("cursor"))).await
+}
+
+/// Says that a key was revoked, when one was.
+pub fn done(query: &Form) -> Markup {
+    html! { @if query.text("done") == "revoked" { (parts::done(REVOKED)) } }
+}
+
+/// Makes a key and shows it.
+pub async fn create_from(viewer: &Viewer, api: &Api, ring: &Ring, form: &Form) -> Result<Markup, Problem> {
+    let expires_at = expiry(form, viewer);
+    let body = json!({ "name": form.text("name"), "role": form.text("role"), "expires_at": expires_at });
+    let (key, text) = keys::create_from(api, ring.organization_id, body.to_string().as_bytes()).await?;
+    Ok(html! {
+        div.head { h1 { "A new API key" } }
+        section.card {
+            div.note-box.warn role="status" {
+                strong { "Copy the key now: it is shown this once. " }
+                "Ringback keeps only a fingerprint of it, and nobody can read it again."
+            }
+            (parts::copyable("new-key", text.expose()))
+            dl.facts {
+                dt { "Name" } dd { (key.name) }
+                dt { "Role" } dd { (role_badge(key.role)) " " (may(key.role)) }
+                dt { "Expires" } dd { (expires(&key, viewer)) }
+            }
+            p.dim { "Programs send it with every call to the API, in the header "
+                code { "Authorization: Bearer " (key.prefix) "…" } "." }
+            div.actions { a.button.primary href=(ring.page) { "I have copied it" } }
+        }
+    })
+}
+
+/// Revokes the key that the path names and shows the others again.
+pub async fn revoke_in(
+    ring: &Ring,
+    request: &HttpRequest,
+    api: &web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let id: KeyId = path_id(request, "key_id", "key")?;
+    keys::revoke_key(api, ring.organization_id, id).await?;
+    Ok(see_other(&format!("{}?done=revoked", ring.page)))
+}
+
+/// What is sent as `expires_at`: a day, or a lifetime. What can't be read goes on as it is, and the API complains.
+fn expiry(form: &Form, viewer: &Viewer) -> Option<String> {
+    if let Some(day) = form.given("expires_on") {
+        // the whole day is meant
+        let end = time::parse_input(&format!("{day}T23:59:59"), viewer.zone());
+        return Some(end.map_or_else(|| day.to_owned(), |end| end.to_string()));
+    }
+    let lifetime = form.given("expires_in")?;
+    let is_offered = LIFETIMES.iter().any(|(days, _)| *days == lifetime);
+    let days = lifetime.parse::<i64>().ok().filter(|_| is_offered);
+    Some(days.map_or_else(|| lifetime.to_owned(), |days| UnixMillis(viewer.now.0 + days * DAY_MS).to_string()))
+}
+
+/// What a role may do, in words.
+fn may(role: Role) -> &'static str {
+    match role {
+        Role::Publisher => "Publishes events. Can't open the dashboard.",
+        Role::Viewer => "Sees webhooks, logs and events. Changes nothing.",
+        Role::Manager => "Sees everything, changes webhooks and event types, sends again.",
+        Role::Owner => "Does what all others may, and makes and revokes API keys.",
+    }
+}
+
+fn role_badge(role: Role) -> Markup {
+    let class = match role {
+        Role::Owner => "warn",
+        Role::Manager => "info",
+        Role::Viewer | Role::Publisher => "off",
+    };
+    html! { span.badge.plain.(class) { (role.as_str()) } }
+}
+
+fn expires(key: &ApiKey, viewer: &Viewer) -> Markup {
+    html! {
+        @match key.expires_at {
+            None => { "never" }
+            Some(at) => {
+                @if key.is_expired(viewer.now) { span.badge.bad { "expired" } " " }
+                (time::dated(at, viewer.zone()))
+            }
+        }
+    }
+}
+
+/// The keys, each with what can be done with it.
+pub fn table(
+    viewer: &Viewer,
+    ring: &Ring,
+    keys: &List<ApiKey>,
+    query: &Form,
+    signed_in_with: Option<[u8; 32]>,
+) -> Markup {
+    html! {
+        section.card.flush {
+            @if keys.data.is_empty() {
+                (parts::empty("No API keys yet", &html! { p { "Programs that publish events and people who open this \
+                    dashboard need one. Create the first one below: an owner's, with which all others can be made." } }))
+            } @else {
+                div.wide { table.stack {
+                    thead { tr {
+                        @for heading in ["Name", "Role", "Begins with", "Created", "Expires"] { th scope="col" { (heading) } }
+                        th scope="col" { span.sr { "Actions" } }
+                    } }
+                    tbody { @for key in &keys.data {
+                        (row(viewer, ring, key, signed_in_with == Some(key.hash)))
+                    } }
+                } }
+                (parts::pager(keys, &ring.page, query.given("cursor").is_none()))
+            }
+        }
+    }
+}
+
+fn row(viewer: &Viewer, ring: &Ring, key: &ApiKey, is_own: bool) -> Markup {
+    html! {
+        tr {
+            td data-label="Name" { span.break {
+                (key.name)
+                @if is_own { div { span.badge.info { "you are signed in with it" } } }
+            } }
+            td data-label="Role" { span { (role_badge(key.role)) div.dim.small { (may(key.role)) } } }
+            td data-label="Begins with" { code.nowrap { (key.prefix) "…" } }
+            td data-label="Created" { (time::dated(key.created_at, viewer.zone())) }
+            td data-label="Expires" { span { (expires(key, viewer)) } }
+            td.right { (revoke_button(ring, key, is_own)) }
+        }
+    }
+}
+
+fn revoke_button(ring: &Ring, key: &ApiKey, is_own: bool) -> Markup {
+    let id = format!("revoke-{}", key.id);
+    html! {
+        button.small.danger type="button" data-opens={ "#" (id) } aria-label={ "Revoke " (key.name) } { "Revoke" }
+        dialog id=(id) aria-labelledby={ (id) "-title" } {
+            form.form method="post" action={ (ring.address) "/" (key.id) "/revoke" } {
+                h2 id={ (id) "-title" } { "Revoke the key “" (key.name) "”?" }
+                p { "Whatever uses it is refused from then on, and who signed in with it is signed out. This can't be \
+                    undone." }
+                @if is_own {
+                    p.note-box.warn { "You are signed in with this very key. You will be signed out and need another one to \
+                        come back." }
+                }
+                div.actions {
+                    button.danger { "Revoke the key" }
+                    button type="button" data-closes autofocus { "Keep it" }
+                }
+            }
+        }
+    }
+}
+
+/// The form for a new key.
+pub fn add_card(viewer: &Viewer, ring: &Ring, said: &Said<'_>) -> Markup {
+    let (complaints, form) = (Complaints::of(said.problem), &said.form);
+    html! {
+        section.card #add {
+            h2 { "Create a key" }
+            form.form method="post" action=(ring.address) {
+                (parts::text_field("name", "Name", "Who or what will use it, for example “billing service”.",
+                    form.text("name"), "text", &complaints))
+                fieldset.field aria-describedby="role-error" {
+                    legend { "Role" }
+                    div.row {
+                        @for role in Role::ALL {
+                            label.check {
+                                input type="radio" name="role" value=(role.as_str()) required
+                                    checked[form.text("role") == role.as_str()];
+                                span { (role.as_str()) small { (may(role)) } }
+                            }
+                        }
+                    }
+                    (complaints.at("role"))
+                }
+                div.field {
+                    div.row {
+                        div.field {
+                            label for="expires_in" { "Expires" }
+                            select #expires_in name="expires_in" aria-describedby="expires_at-error" {
+                                @for (days, name) in LIFETIMES {
+                                    option value=(days) selected[form.text("expires_in") == days] { (name) }
+                                }
+                            }
+                        }
+                        div.field {
+                            label for="expires_on" { "or at the end of a day" }
+                            input #expires_on type="date" name="expires_on" value=(form.text("expires_on"))
+                                aria-describedby="expires_on-help expires_at-error"
+                                aria-invalid=[complaints.is_wrong("expires_at").then_some("true")];
+                            p.help #expires_on-help { "In your time zone, " (viewer.look.zone_name) ". Takes precedence." }
+                        }
+                    }
+                    (complaints.at("expires_at"))
+                }
+                div.actions { button.primary { "Create the key" } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::auth::Caller;
+    use crate::dashboard::viewer::Look;
+    use jiff::tz::TimeZone;
+
+    fn sent(form: &str) -> Option<String> {
+        let zone_name = "America/New_York".to_owned();
+        let look = Look { zone: TimeZone::get(&zone_name).unwrap(), zone_name, theme: None };
+        // 2024-12-16T10:30:45.007Z
+        let now = UnixMillis(1_734_345_045_007);
+        let viewer = Viewer { caller: Caller::Admin, organization: None, look, address: String::new(), now };
+        expiry(&Form::parse(form.as_bytes()), &viewer)
+    }
+
+    #[test]
+    fn a_key_expires_after_its_days_or_at_the_end_of_a_day_of_its_maker_or_never() {
+        assert_eq!(sent("expires_in=&expires_on="), None);
+        assert_eq!(sent("expires_in=30&expires_on=").as_deref(), Some("2025-01-15T10:30:45.007Z"));
+        let day = sent("expires_in=30&expires_on=2024-12-31");
+        assert_eq!(day.as_deref(), Some("2025-01-01T04:59:59.000Z"), "the day that was typed in counts");
+    }
+
+    #[test]
+    fn an_expiry_that_cannot_be_read_never_becomes_a_key_that_lasts_for_ever() {
+        for nonsense in ["expires_in=7", "expires_in=x", "expires_on=soon", "expires_on=2024-02-31"] {
+            let sent = sent(nonsense).unwrap();
+            assert!(UnixMillis::parse_rfc3339(&sent).is_none(), "{nonsense}: {sent}");
+        }
+    }
+}

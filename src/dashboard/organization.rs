@@ -1,0 +1,155 @@
+//! One organization, for the deployment's admin: its keys, and its end.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+
+use super::error::PageError;
+use super::form::{Form, can_be_corrected};
+use super::guard::see_other;
+use super::keys::{self, Ring, Said};
+use super::layout::{self, Section};
+use super::parts::{self, Complaints};
+use super::time;
+use super::viewer::Viewer;
+use crate::api::problem::{ErrorCode, InputError, Problem};
+use crate::api::{Api, organizations, path_id};
+use crate::domain::filter::FieldError;
+use crate::domain::ids::OrganizationId;
+use crate::domain::organization::Organization;
+
+/// The field in which the name is typed before an organization is deleted.
+const CONFIRM: &str = "confirm";
+
+/// `GET /organizations/{organization_id}`.
+pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let organization = named(&request, &api).await?;
+    let content = content(&viewer, &request, &api, &organization, &Said::default()).await?;
+    Ok(layout::page(&viewer, Section::Organizations, &organization.name, &content))
+}
+
+/// `POST /organizations/{organization_id}/keys`: the one answer that shows the key.
+pub async fn create_key(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let organization = named(&request, &api).await?;
+    let form = Form::read(&request, payload).await?;
+    match keys::create_from(&viewer, &api, &ring(organization.id), &form).await {
+        Ok(content) => Ok(layout::page(&viewer, Section::Organizations, "A new API key", &content)),
+        Err(problem) => correct(&viewer, &request, &api, &organization, problem, form).await,
+    }
+}
+
+/// `POST /organizations/{organization_id}/keys/{key_id}/revoke`.
+pub async fn revoke_key(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
+    keys::revoke_in(&ring(organization_id), &request, &api).await
+}
+
+/// `POST /organizations/{organization_id}/delete`, with its name typed in.
+pub async fn delete(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let organization = named(&request, &api).await?;
+    let form = Form::read(&request, payload).await?;
+    if form.text(CONFIRM) != organization.name.trim() {
+        let message = "is not the organization's name; nothing was deleted";
+        let error = FieldError { field: CONFIRM.to_owned(), message: message.to_owned() };
+        let problem = Problem::input(vec![InputError { code: ErrorCode::ValidationFailed, error }]);
+        return correct(&viewer, &request, &api, &organization, problem, form).await;
+    }
+    organizations::remove(&api, organization.id).await?;
+    Ok(see_other("/organizations?done=deleted"))
+}
+
+async fn named(request: &HttpRequest, api: &Api) -> Result<Organization, Problem> {
+    organizations::find(api, path_id(request, "organization_id", "organization")?).await
+}
+
+fn ring(organization_id: OrganizationId) -> Ring {
+    let page = format!("/organizations/{organization_id}");
+    Ring { organization_id, address: format!("{page}/keys"), page }
+}
+
+async fn correct(
+    viewer: &Viewer,
+    request: &HttpRequest,
+    api: &Api,
+    organization: &Organization,
+    problem: Problem,
+    form: Form,
+) -> Result<HttpResponse, PageError> {
+    if !can_be_corrected(&problem) {
+        return Err(problem.into());
+    }
+    let said = Said { problem: Some(&problem), form };
+    let content = content(viewer, request, api, organization, &said).await?;
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    Ok(layout::with_status(status, viewer, Section::Organizations, &organization.name, &content))
+}
+
+async fn content(
+    viewer: &Viewer,
+    request: &HttpRequest,
+    api: &Api,
+    organization: &Organization,
+    said: &Said<'_>,
+) -> Result<Markup, PageError> {
+    let query = Form::parse(request.query_string().as_bytes());
+    let ring = ring(organization.id);
+    let keys = keys::page(api, &ring, &query).await?;
+    let complaints = Complaints::of(said.problem);
+    // what has to be corrected stands first
+    let is_deletion_wrong = complaints.is_wrong(CONFIRM);
+    let known: Vec<&str> = keys::FIELDS.iter().copied().chain([CONFIRM]).collect();
+    Ok(html! {
+        div.head {
+            div {
+                p.crumbs { a href="/organizations" { "Organizations" } }
+                h1 { (organization.name) }
+            }
+            a.button.primary href="#add" { "Create a key" }
+        }
+        (keys::done(&query))
+        (complaints.summary(&known))
+        @if is_deletion_wrong { (delete_card(organization, &complaints)) }
+        @else if said.problem.is_some() { (keys::add_card(viewer, &ring, said)) }
+        section.card {
+            dl.facts {
+                dt { "Id" } dd { (parts::copyable("organization-id", &organization.id.to_string())) }
+                dt { "Added" } dd { (time::dated(organization.created_at, viewer.zone())) }
+            }
+            p.dim { "Its webhooks, events and logs are seen with one of its own keys. The admin key only makes and revokes them." }
+        }
+        (keys::table(viewer, &ring, &keys, &query, None))
+        @if said.problem.is_none() || is_deletion_wrong { (keys::add_card(viewer, &ring, said)) }
+        @if !is_deletion_wrong { (delete_card(organization, &complaints)) }
+    })
+}
+
+fn delete_card(organization: &Organization, complaints: &Complaints<'_>) -> Markup {
+    let confirm = html! {
+        input id=(CONFIRM) name=(CONFIRM) required autocomplete="off" spellcheck="false"
+            aria-describedby={ (CONFIRM) "-error" }
+            aria-invalid=[complaints.is_wrong(CONFIRM).then_some("true")];
+    };
+    html! {
+        section.card {
+            details.more open[complaints.is_wrong(CONFIRM)] {
+                summary { "Delete this organization" }
+                form.form method="post" action={ "/organizations/" (organization.id) "/delete" } {
+                    p { "Its webhooks, events, logs and keys are deleted with it, and what is pending is not sent. This can't be \
+                        undone." }
+                    (parts::field(CONFIRM, &format!("Type “{}” to confirm", organization.name), "", complaints, &confirm))
+                    div.actions { button.danger { "Delete the organization and all it has" } }
+                }
+            }
+        }
+    }
+}
