@@ -23,24 +23,32 @@ const MAX_SAMPLES: usize = 10_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// How one webhook fares.
 #[derive(Serialize)]
-struct WebhookHealthView {
-    state: EndpointState,
-    breaker: BreakerView,
+pub struct WebhookHealthView {
+    /// In one word.
+    pub state: EndpointState,
+    /// Whether it is left alone for a while.
+    pub breaker: BreakerView,
     /// Since when it fails without one success.
-    failing_since: Option<UnixMillis>,
-    pending: u64,
-    oldest_pending_at: Option<UnixMillis>,
-    last_1h: PeriodView,
-    last_24h: PeriodView,
+    pub failing_since: Option<UnixMillis>,
+    /// Deliveries that wait.
+    pub pending: u64,
+    /// When the oldest of them was created.
+    pub oldest_pending_at: Option<UnixMillis>,
+    /// The last hour.
+    pub last_1h: PeriodView,
+    /// The last day.
+    pub last_24h: PeriodView,
 }
 
+/// The breaker of a webhook.
 #[derive(Serialize)]
-struct BreakerView {
+pub struct BreakerView {
     /// `closed` or `open`.
-    state: &'static str,
+    pub state: &'static str,
     /// While it is open: when its single probe is due.
-    probe_at: Option<UnixMillis>,
+    pub probe_at: Option<UnixMillis>,
 }
 
 #[derive(Serialize)]
@@ -82,19 +90,24 @@ impl From<PendingStats> for BacklogView {
 
 /// The deliveries that were created in a period and have succeeded or failed, [`MAX_SAMPLES`] at most.
 #[derive(Debug, PartialEq, Serialize)]
-struct PeriodView {
-    deliveries: usize,
+pub struct PeriodView {
+    /// How many.
+    pub deliveries: usize,
     /// From 0 to 1; `null` when there are none.
-    success_rate: Option<f64>,
+    pub success_rate: Option<f64>,
     /// How long their last attempts took, those included that were not answered.
-    latency_ms: LatencyView,
+    pub latency_ms: LatencyView,
 }
 
+/// Latencies that so many percent of the deliveries do not exceed.
 #[derive(Debug, PartialEq, Serialize)]
-struct LatencyView {
-    p50: Option<u64>,
-    p95: Option<u64>,
-    p99: Option<u64>,
+pub struct LatencyView {
+    /// Half of them.
+    pub p50: Option<u64>,
+    /// 95 %.
+    pub p95: Option<u64>,
+    /// 99 %.
+    pub p99: Option<u64>,
 }
 
 impl PeriodView {
@@ -149,6 +162,15 @@ pub async fn webhook(
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     no_parameters(&request)?;
+    Ok(HttpResponse::Ok().json(of_webhook(&api, organization_id, id).await?))
+}
+
+/// How a webhook of the organization fares.
+pub async fn of_webhook(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: EndpointId,
+) -> Result<WebhookHealthView, Problem> {
     let now = api.engine.now();
     let view = api.store(move |store| {
         let Some(found) = store.endpoint(organization_id, id)? else { return Ok(None) };
@@ -165,8 +187,7 @@ pub async fn webhook(
             last_24h,
         }))
     });
-    let view = view.await?.ok_or_else(|| Problem::no_such(WHAT))?;
-    Ok(HttpResponse::Ok().json(view))
+    view.await?.ok_or_else(|| Problem::no_such(WHAT))
 }
 
 /// `GET /v1/health`.

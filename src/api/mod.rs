@@ -100,6 +100,11 @@ impl Api {
         &self.engine
     }
 
+    /// What the document's signature headers begin with.
+    pub fn signature_header_prefix(&self) -> &str {
+        &self.options.signature_header_prefix
+    }
+
     /// Writes to the store and does what must follow (tell the engine, forget a key), on a blocking thread.
     ///
     /// Both happen even when the client goes away meanwhile: then the handler's future is dropped, the thread

@@ -23,6 +23,7 @@ mod session;
 mod sign_in;
 mod time;
 mod viewer;
+mod webhooks;
 
 use actix_web::web;
 

@@ -7,7 +7,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{Route, guard as method_guard, web};
 
 use super::guard::guard;
-use super::{assets, event_types, keys, organization, organizations, overview, sign_in};
+use super::{assets, event_types, keys, organization, organizations, overview, sign_in, webhooks};
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
 
@@ -66,6 +66,25 @@ pages! {
     GET  "/keys" (KEYS) keys::list;
     POST "/keys" (KEYS) keys::create;
     POST "/keys/{key_id}/revoke" (KEYS) keys::revoke;
+
+    GET  "/webhooks" (READ) webhooks::list;
+    POST "/webhooks" (MANAGE) webhooks::create;
+    GET  "/webhooks/new" (MANAGE) webhooks::new;
+    GET  "/webhooks/preview/sample" (MANAGE) webhooks::preview_sample;
+    POST "/webhooks/preview/filter" (MANAGE) webhooks::preview_filter;
+    POST "/webhooks/preview/retry" (MANAGE) webhooks::preview_retry;
+    GET  "/webhooks/{webhook_id}" (READ) webhooks::read;
+    GET  "/webhooks/{webhook_id}/edit" (MANAGE) webhooks::edit;
+    POST "/webhooks/{webhook_id}/edit" (MANAGE) webhooks::update;
+    POST "/webhooks/{webhook_id}/active" (MANAGE) webhooks::set_active;
+    POST "/webhooks/{webhook_id}/delete" (MANAGE) webhooks::delete;
+    POST "/webhooks/{webhook_id}/secret" (MANAGE) webhooks::reveal;
+    POST "/webhooks/{webhook_id}/rotate" (MANAGE) webhooks::rotate;
+    GET  "/webhooks/{webhook_id}/test" (MANAGE) webhooks::trial_read;
+    POST "/webhooks/{webhook_id}/test" (MANAGE) webhooks::trial_send;
+    GET  "/webhooks/{webhook_id}/test/sample" (MANAGE) webhooks::trial_sample;
+    GET  "/webhooks/{webhook_id}/recover" (MANAGE) webhooks::recover_preview;
+    POST "/webhooks/{webhook_id}/recover" (MANAGE) webhooks::recover_send;
 
     GET  "/organizations" (ADMIN) organizations::list;
     POST "/organizations" (ADMIN) organizations::create;

@@ -92,9 +92,10 @@
     }
     const removes = event.target.closest("[data-removes]");
     if (removes) {
-      const form = removes.form || removes.closest("form");
-      removes.closest(removes.dataset.removes).remove();
-      if (form) form.dispatchEvent(new Event("input", { bubbles: true }));
+      const line = removes.closest(removes.dataset.removes);
+      const list = line.parentElement;
+      line.remove();
+      list.dispatchEvent(new Event("input", { bubbles: true }));
     }
   });
 

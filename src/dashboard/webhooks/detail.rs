@@ -1,0 +1,242 @@
+//! One webhook: how it fares, what it is set to, and everything that can be done to it.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+
+use super::list::switch;
+use super::recover::{self, Range};
+use super::{crumbs, secret, settings, snippets, webhook_id, words};
+use crate::api::auth::Permission;
+use crate::api::condition::{self, PeriodView, WebhookHealthView};
+use crate::api::{Api, logs};
+use crate::dashboard::error::PageError;
+use crate::dashboard::form::Form;
+use crate::dashboard::layout::{self, Section};
+use crate::dashboard::parts::{self, Complaints, count, number};
+use crate::dashboard::time;
+use crate::dashboard::viewer::Viewer;
+use crate::domain::delivery::DeliveryRecord;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::health::EndpointState;
+use crate::domain::ids::EndpointId;
+
+/// Deliveries that the page shows.
+const NEWEST: usize = 10;
+
+/// `GET /webhooks/{webhook_id}`.
+pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let query = Form::parse(request.query_string().as_bytes());
+    page(&viewer, &api, webhook_id(&request)?, &query, false).await
+}
+
+/// The page, with the secret openly or not.
+pub async fn page(
+    viewer: &Viewer,
+    api: &Api,
+    id: EndpointId,
+    query: &Form,
+    is_revealed: bool,
+) -> Result<HttpResponse, PageError> {
+    let organization_id = viewer.organization_id()?;
+    let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
+    let health = condition::of_webhook(api, organization_id, id).await?;
+    let newest = logs::page(api, organization_id, &format!("webhook_id={id}&limit={NEWEST}")).await?.data;
+    let may_manage = viewer.may(Permission::Manage);
+    let is_new = matches!(query.text("done"), "created" | "rotated") && secret::is_fresh(&endpoint, viewer.now);
+    let address = format!("/webhooks/{id}");
+    let content = html! {
+        (head(&endpoint, may_manage, &address))
+        (done(query, &address))
+        div.part #live data-live hx-get=(address) hx-trigger="refresh" hx-select="#live" hx-select-oob="#switch,#doomed"
+            hx-swap="morph:outerHTML" hx-target="this" {
+            (condition(viewer, &endpoint, &health))
+            (deliveries(viewer, &newest, &address, id, may_manage))
+        }
+        div.cols {
+            section.card { header { h2 { "Settings" } @if may_manage { a href={ (address) "/edit" } { "Edit" } } } (settings::facts(&endpoint)) (about(viewer, &endpoint)) }
+            @if may_manage { (secret::card(viewer, &endpoint, is_revealed || is_new)) }
+        }
+        @if may_manage {
+            section.card #recover {
+                h2 { "Send failed deliveries again" }
+                p.dim { "After an outage of the receiver: choose the time of it, see how many deliveries that are, then send them again." }
+                (recover::form(id, viewer, &Range::usual(viewer), &Complaints::of(None)))
+            }
+        }
+        (snippets::card(&endpoint, api.signature_header_prefix(), query.text("snippet")))
+        @if may_manage { (deletion(&endpoint, health.pending, &address)) }
+    };
+    Ok(layout::page(viewer, Section::Webhooks, &endpoint.url, &content))
+}
+
+fn head(endpoint: &Endpoint, may_manage: bool, address: &str) -> Markup {
+    html! {
+        div.head {
+            div {
+                (crumbs(None))
+                h1 { (endpoint.url) }
+                @if let Some(description) = &endpoint.description { p.dim.break { (description) } }
+            }
+            @if may_manage {
+                div.actions {
+                    a.button.primary href={ (address) "/test" } { "Send test event" }
+                    a.button href={ (address) "/edit" } { "Edit" }
+                    span #switch { (switch(address, endpoint.active, &endpoint.url, "page")) }
+                    button.danger type="button" data-opens="#delete" { "Delete…" }
+                }
+            }
+        }
+    }
+}
+
+fn done(query: &Form, address: &str) -> Markup {
+    let recovered = query.text("count").parse().unwrap_or(0);
+    html! {
+        @match query.text("done") {
+            "created" => {
+                div.note-box.ok role="status" #done {
+                    strong { "The webhook is added." } " What to do next:"
+                    ol {
+                        li { "Give its " a href="#secret" { "signing secret" } " to the receiver." }
+                        li { "Let the receiver " a href="#verify" { "verify what arrives" } "." }
+                        li { a href={ (address) "/test" } { "Send a test event" } " and see how it is answered." }
+                    }
+                }
+            }
+            "saved" => { (parts::done("The changes are saved. They hold for every attempt from now on.")) }
+            "enabled" => { (parts::done("The webhook is enabled. What waited for it is sent now.")) }
+            "disabled" => { (parts::done("The webhook is disabled. Its events are collected and wait.")) }
+            "rotated" => { (parts::done("The secret is exchanged. Give the new one, below, to every receiver before the old one stops signing along.")) }
+            "recovered" => { (parts::done(&format!("{} queued to be sent again.", count(recovered, "delivery is", "deliveries are")))) }
+            _ => {}
+        }
+    }
+}
+
+/// What the state means, in a sentence, and what to do.
+fn meaning(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> Markup {
+    let ago = |at| time::relative(at, viewer.now, viewer.zone());
+    html! {
+        @match health.state {
+            EndpointState::Healthy => { p { "Its last attempts succeeded, or it had none." } }
+            EndpointState::Failing => {
+                p { "Its last attempt failed." @if let Some(since) = health.failing_since { " No success since " (ago(since)) "." }
+                    " Deliveries are tried again on schedule; after more failures it is left alone for a while." }
+            }
+            EndpointState::Paused => {
+                p { "It failed so often that nothing is sent to it for a while" @if let Some(since) = health.failing_since { " (no success since " (ago(since)) ")" } "."
+                    @if let Some(at) = health.breaker.probe_at { " One delivery is sent as a probe " (ago(at)) "; if it succeeds, all the others follow." } }
+                p { "Look at the newest failures below, repair the receiver, and send a test event." }
+            }
+            EndpointState::Disabled => {
+                @let (why, what) = words::disabled(endpoint.disabled_reason);
+                p { (why) @if let Some(at) = endpoint.disabled_at { " That was " (ago(at)) "." } " " (what) }
+            }
+        }
+    }
+}
+
+fn condition(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> Markup {
+    html! {
+        section.card {
+            header { h2 { "Condition" } (parts::state(health.state)) }
+            (meaning(viewer, endpoint, health))
+        }
+        dl.tiles {
+            div.tile {
+                dt { "Waiting" } dd.value { (number(health.pending)) }
+                dd.note { @match health.oldest_pending_at {
+                    Some(at) => { "the oldest since " (time::relative(at, viewer.now, viewer.zone())) }
+                    None => { "nothing waits" }
+                } }
+            }
+            (period("Last hour", &health.last_1h))
+            (period("Last 24 hours", &health.last_24h))
+            (latency("Answer time, 1 h", &health.last_1h))
+            (latency("Answer time, 24 h", &health.last_24h))
+        }
+    }
+}
+
+fn period(name: &str, period: &PeriodView) -> Markup {
+    let rate = period.success_rate.map_or("–".to_owned(), |rate| {
+        let good = (rate * period.deliveries as f64).round() as u64;
+        parts::percent(good, period.deliveries as u64)
+    });
+    html! {
+        div.tile {
+            dt { (name) } dd.value { (rate) }
+            dd.note { @if period.deliveries == 0 { "no deliveries ended" } @else { "of " (count(period.deliveries as u64, "delivery", "deliveries")) " succeeded" } }
+        }
+    }
+}
+
+fn latency(name: &str, period: &PeriodView) -> Markup {
+    let shown = |value: Option<u64>| value.map_or("–".to_owned(), time::milliseconds);
+    let latency = &period.latency_ms;
+    html! {
+        div.tile {
+            dt { (name) } dd.value { (shown(latency.p50)) }
+            dd.note { "half of them; 95 % " (shown(latency.p95)) ", 99 % " (shown(latency.p99)) }
+        }
+    }
+}
+
+fn deliveries(
+    viewer: &Viewer,
+    newest: &[DeliveryRecord],
+    address: &str,
+    id: EndpointId,
+    may_manage: bool,
+) -> Markup {
+    let all = format!("/logs?webhook_id={id}");
+    html! {
+        section.card.flush {
+            header { h2 { "Newest deliveries" } @if !newest.is_empty() { a href=(all) { "All of them" } } }
+            @if newest.is_empty() {
+                (parts::empty("Nothing was sent yet", &html! {
+                    p { "An event that this webhook asks for is sent to it as soon as it is published." }
+                    @if may_manage { a.button href={ (address) "/test" } { "Send test event" } }
+                }))
+            } @else {
+                div.wide { table.stack {
+                    thead { tr { th scope="col" { "Event" } th scope="col" { "Status" } th scope="col" { "Answer" } th.num scope="col" { "Attempts" } th scope="col" { "Created" } } }
+                    tbody { @for row in newest { tr {
+                        td data-label="Event" { a href={ "/logs/" (row.id) } { (row.event_type) } }
+                        td data-label="Status" { (parts::status(row.status)) }
+                        td data-label="Answer" { (parts::answer(row.response_code, row.error.as_deref())) }
+                        td.num data-label="Attempts" { (row.attempt_count) }
+                        td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
+                    } } }
+                } }
+            }
+        }
+    }
+}
+
+fn about(viewer: &Viewer, endpoint: &Endpoint) -> Markup {
+    html! {
+        dl.facts {
+            dt { "Id" } dd { (parts::copyable("webhook-id", &endpoint.id.to_string())) }
+            dt { "Added" } dd { (time::instant(endpoint.created_at, viewer.zone())) }
+            dt { "Changed" } dd { (time::instant(endpoint.updated_at, viewer.zone())) }
+        }
+    }
+}
+
+fn deletion(endpoint: &Endpoint, pending: u64, address: &str) -> Markup {
+    html! {
+        dialog #delete aria-labelledby="delete-title" {
+            form.lines method="post" action={ (address) "/delete" } {
+                h2 #delete-title { "Delete this webhook?" }
+                p.break { (endpoint.url) }
+                p #doomed {
+                    @if pending == 0 { "Nothing waits for it." }
+                    @else { strong { (count(pending, "pending delivery", "pending deliveries")) } " will be cancelled and never sent." }
+                    " Its log stays. To stop it for a while, disable it instead."
+                }
+                div.actions { button.danger { "Delete the webhook" } button type="button" data-closes autofocus { "Cancel" } }
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A webhook's settings as its form holds them: as texts, so that what a person typed stays as it is, and the JSON
+//! body of the API's calls made of them.
+
+use serde_json::{Map, Value, json};
+
+use super::lines::{self, Line, Operator};
+use crate::api::problem::{ErrorCode, InputError, Problem};
+use crate::api::webhook_view::MASK;
+use crate::dashboard::form::Form;
+use crate::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint};
+use crate::domain::filter::FieldError;
+use crate::domain::retry::{RetryPolicy, RetrySchedule};
+
+/// The fields of `retry_policy`, in the form's order.
+pub const POLICY: [&str; 4] = ["max_attempts", "initial_delay_seconds", "backoff_multiplier", "max_delay_seconds"];
+
+/// The form's fields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    pub url: String,
+    pub description: String,
+    pub active: bool,
+    /// All events; else those below.
+    pub all_events: bool,
+    /// Ticked.
+    pub events: Vec<String>,
+    /// Typed.
+    pub patterns: String,
+    /// Whether the filter is what stands in the text field and not in the lines.
+    pub filter_is_json: bool,
+    pub lines: Vec<Line>,
+    pub filter_json: String,
+    /// Whether the policy below is in force and not `retry`.
+    pub own_policy: bool,
+    pub retry: String,
+    pub policy: [String; 4],
+    pub client_errors: bool,
+    pub redirects: bool,
+    pub timeout: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    pub per_second: String,
+    pub burst: String,
+    pub max_in_flight: String,
+    pub ordered: bool,
+    /// Only of a new webhook.
+    pub secret: String,
+}
+
+fn policy_texts(policy: &RetryPolicy) -> [String; 4] {
+    [
+        policy.max_attempts.to_string(),
+        policy.initial_delay_seconds.to_string(),
+        policy.backoff_multiplier.to_string(),
+        policy.max_delay_seconds.to_string(),
+    ]
+}
+
+impl Draft {
+    /// A new webhook with the defaults.
+    pub fn blank() -> Self {
+        Self {
+            url: String::new(),
+            description: String::new(),
+            active: true,
+            all_events: true,
+            events: Vec::new(),
+            patterns: String::new(),
+            filter_is_json: false,
+            lines: Vec::new(),
+            filter_json: String::new(),
+            own_policy: false,
+            retry: (RetrySchedule::default().max_attempts() - 1).to_string(),
+            policy: policy_texts(&RetryPolicy::default()),
+            client_errors: false,
+            redirects: false,
+            timeout: DEFAULT_TIMEOUT.as_secs().to_string(),
+            headers: Vec::new(),
+            per_second: String::new(),
+            burst: String::new(),
+            max_in_flight: DEFAULT_MAX_IN_FLIGHT.to_string(),
+            ordered: false,
+            secret: String::new(),
+        }
+    }
+
+    /// The settings of a webhook; `known` are the event types that can be ticked.
+    pub fn of(endpoint: &Endpoint, known: &[&str]) -> Self {
+        let mut draft = Self {
+            url: endpoint.url.clone(),
+            description: plain(endpoint.description.as_deref().unwrap_or_default()),
+            active: endpoint.active,
+            all_events: endpoint.events.is_empty(),
+            client_errors: endpoint.retry_on.client_errors,
+            redirects: endpoint.retry_on.redirects,
+            timeout: endpoint.timeout.as_secs().to_string(),
+            max_in_flight: endpoint.max_in_flight.to_string(),
+            ordered: endpoint.ordered,
+            ..Self::blank()
+        };
+        let events = endpoint.events.iter().map(ToString::to_string);
+        let (ticked, typed): (Vec<String>, Vec<String>) =
+            events.partition(|pattern| known.contains(&pattern.as_str()));
+        (draft.events, draft.patterns) = (ticked, typed.join(" "));
+        if let Some(filter) = &endpoint.filter {
+            let source = filter.source();
+            draft.filter_json = serde_json::to_string_pretty(source).unwrap_or_default();
+            match lines::of_filter(source) {
+                // an empty filter and none pass the same events, but they are not the same
+                Some(lines) if !lines.is_empty() => draft.lines = lines,
+                _ => draft.filter_is_json = true,
+            }
+        }
+        match endpoint.retry {
+            RetrySchedule::Retries(retries) => draft.retry = retries.to_string(),
+            RetrySchedule::Policy(policy) => (draft.own_policy, draft.policy) = (true, policy_texts(&policy)),
+        }
+        draft.headers = endpoint.headers.iter().map(|header| (header.name.clone(), MASK.to_owned())).collect();
+        if let Some(limit) = endpoint.rate_limit {
+            draft.per_second = limit.per_second.to_string();
+            draft.burst = limit.burst.map(|burst| burst.to_string()).unwrap_or_default();
+        }
+        draft
+    }
+
+    /// What was sent.
+    pub fn read(form: &Form) -> Self {
+        let text = |name: &str| form.text(name).to_owned();
+        let headers = form.values("header_name").zip(form.values("header_value"));
+        Self {
+            url: text("url"),
+            description: plain(form.text("description")),
+            active: form.is_ticked("active"),
+            all_events: form.text("events_as") != "some",
+            events: form.values("event").map(str::to_owned).collect(),
+            patterns: text("patterns"),
+            filter_is_json: form.text("filter_as") == "json",
+            lines: read_lines(form),
+            filter_json: text("filter_json"),
+            own_policy: form.text("retry_as") == "policy",
+            retry: text("retry"),
+            policy: POLICY.map(|name| text(&format!("retry_policy.{name}"))),
+            client_errors: form.values("retry_on").any(|class| class == "4xx"),
+            redirects: form.values("retry_on").any(|class| class == "3xx"),
+            timeout: text("timeout"),
+            headers: headers
+                .filter(|(name, value)| !name.is_empty() || !value.is_empty())
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            per_second: text("rate_limit.per_second"),
+            burst: text("rate_limit.burst"),
+            max_in_flight: text("max_in_flight"),
+            ordered: form.is_ticked("ordered"),
+            secret: text("secret"),
+        }
+    }
+
+    /// The event types and patterns that are asked for, in the order of the body.
+    pub fn asked(&self) -> Vec<&str> {
+        if self.all_events {
+            return Vec::new();
+        }
+        let typed = self.patterns.split([' ', ',', ';', '\n', '\r', '\t']).filter(|pattern| !pattern.is_empty());
+        self.events.iter().map(String::as_str).chain(typed).collect()
+    }
+
+    /// The filter; none when there are no conditions.
+    pub fn filter(&self) -> Result<Option<Value>, Vec<FieldError>> {
+        let error = |message: String| vec![FieldError { field: "filters".to_owned(), message }];
+        if !self.filter_is_json {
+            if let Some(line) = self.lines.iter().find(|line| line.field.is_empty()) {
+                return Err(error(format!("the line with the value “{}” lacks its field", line.value)));
+            }
+            let filter = lines::to_filter(&self.lines)?;
+            return Ok(Some(Value::Object(filter)).filter(|_| !self.lines.is_empty()));
+        }
+        if self.filter_json.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_str(&self.filter_json).map(Some).map_err(|fault| error(format!("is not JSON: {fault}")))
+    }
+
+    /// The whole body of a call that makes this webhook, or why there is none.
+    pub fn body(&self) -> Result<Map<String, Value>, Problem> {
+        let mut errors = Vec::new();
+        if !self.all_events && self.asked().is_empty() {
+            let message = "choose at least one, or “All events”".to_owned();
+            errors.push(FieldError { field: "events".to_owned(), message });
+        }
+        let filter = self.filter().unwrap_or_else(|found| {
+            errors.extend(found);
+            None
+        });
+        let headers = self.header_map(&mut errors);
+        if !errors.is_empty() {
+            let error = |error| InputError { code: ErrorCode::ValidationFailed, error };
+            return Err(Problem::input(errors.into_iter().map(error).collect()));
+        }
+        let classes = [(self.client_errors, "4xx"), (self.redirects, "3xx")];
+        let classes: Vec<&str> = classes.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect();
+        let mut body = Map::new();
+        let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
+        set("url", json!(self.url));
+        set("description", if self.description.is_empty() { Value::Null } else { json!(self.description) });
+        set("active", json!(self.active));
+        set("events", json!(self.asked()));
+        set("filters", filter.unwrap_or(Value::Null));
+        if self.own_policy {
+            let fields = POLICY.iter().zip(&self.policy).map(|(name, text)| ((*name).to_owned(), number(text)));
+            set("retry_policy", Value::Object(fields.collect()));
+        } else {
+            set("retry", number(&self.retry));
+        }
+        set("retry_on", json!(classes));
+        set("timeout", number(&self.timeout));
+        set("headers", Value::Object(headers));
+        let limit = json!({ "per_second": number(&self.per_second), "burst": number(&self.burst) });
+        let is_limited = !self.per_second.is_empty() || !self.burst.is_empty();
+        set("rate_limit", if is_limited { limit } else { Value::Null });
+        set("max_in_flight", number(&self.max_in_flight));
+        set("ordered", json!(self.ordered));
+        if !self.secret.is_empty() {
+            set("secret", json!(self.secret));
+        }
+        Ok(body)
+    }
+
+    /// The body of a call that changes a webhook with the settings `before` into this: only what differs, so that
+    /// what the form can say in one way alone stays as it is.
+    pub fn changes(&self, before: &Self) -> Result<Map<String, Value>, Problem> {
+        let mut body = self.body()?;
+        if let Ok(before) = before.body() {
+            body.retain(|name, value| before.get(name) != Some(value));
+        }
+        Ok(body)
+    }
+
+    fn header_map(&self, errors: &mut Vec<FieldError>) -> Map<String, Value> {
+        let mut headers = Map::new();
+        for (name, value) in &self.headers {
+            if name.is_empty() {
+                let message = "a value stands without a name; fill in its name or empty the line".to_owned();
+                errors.push(FieldError { field: "headers".to_owned(), message });
+            } else if headers.insert(name.clone(), json!(value)).is_some() {
+                let message = "given more than once".to_owned();
+                errors.push(FieldError { field: format!("headers.{name}"), message });
+            }
+        }
+        headers
+    }
+}
+
+/// As a form gives a text back: a browser ends lines in its own way.
+fn plain(text: &str) -> String {
+    text.trim().replace("\r\n", "\n")
+}
+
+/// A number where the text is one; else the text, about which the API then complains.
+fn number(text: &str) -> Value {
+    if text.is_empty() {
+        return Value::Null;
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Number(number)) => Value::Number(number),
+        _ => json!(text),
+    }
+}
+
+/// The lines that are filled in.
+pub fn read_lines(form: &Form) -> Vec<Line> {
+    let values = form.values("filter_field").zip(form.values("filter_operator")).zip(form.values("filter_value"));
+    let lines = values.map(|((field, operator), value)| Line {
+        field: field.to_owned(),
+        operator: Operator::parse(operator).unwrap_or(Operator::Is),
+        value: value.to_owned(),
+    });
+    lines.filter(|line| !line.field.is_empty() || !line.value.is_empty()).collect()
+}
+
+/// The schedule that a form asks for; none while its numbers are no numbers.
+pub fn schedule(form: &Form) -> Option<RetrySchedule> {
+    let whole = |name: &str, most: u64| form.text(name).parse().ok().filter(|value: &u64| *value <= most);
+    if form.text("retry_as") != "policy" {
+        return Some(RetrySchedule::Retries(whole("retry", 20)? as u32));
+    }
+    let multiplier: f64 = form.text("retry_policy.backoff_multiplier").parse().ok()?;
+    Some(RetrySchedule::Policy(RetryPolicy {
+        max_attempts: whole("retry_policy.max_attempts", 50).filter(|attempts| *attempts > 0)? as u32,
+        backoff_multiplier: Some(multiplier).filter(|value| (1.0..=10.0).contains(value))?,
+        initial_delay_seconds: whole("retry_policy.initial_delay_seconds", 86_400)?,
+        max_delay_seconds: whole("retry_policy.max_delay_seconds", 604_800)?,
+    }))
+}

@@ -1,0 +1,353 @@
+//! The one form for all settings of a webhook, new or not. It works without script: what scripts add are previews and
+//! more lines.
+
+use maud::{Markup, html};
+
+use super::draft::{Draft, POLICY};
+use super::lines::{Line, Operator};
+use super::types::Types;
+use super::words;
+use crate::api::webhook_view::MASK;
+use crate::dashboard::parts::{self, Complaints};
+
+/// Fields that show what is wrong with them themselves.
+const KNOWN: [&str; 15] = [
+    "url",
+    "description",
+    "active",
+    "events",
+    "filters",
+    "retry",
+    "retry_policy",
+    "retry_on",
+    "timeout",
+    "headers",
+    "rate_limit",
+    "max_in_flight",
+    "ordered",
+    "secret",
+    "version",
+];
+
+/// What the form is made of.
+pub struct Content<'a> {
+    pub draft: &'a Draft,
+    pub types: &'a Types,
+    pub complaints: Complaints<'a>,
+    /// Where it is sent.
+    pub action: &'a str,
+    /// Where it is left without saving.
+    pub back: &'a str,
+    /// Of the webhook that is changed; none of a new one.
+    pub version: Option<i64>,
+    /// The event type that the filter is tried with, and its sample.
+    pub sample: (&'a str, &'a str),
+}
+
+/// The form.
+pub fn form(content: &Content<'_>) -> Markup {
+    html! {
+        (content.complaints.summary(&KNOWN))
+        form.form #webhook-form method="post" action=(content.action) autocomplete="off" {
+            @if let Some(version) = content.version { input type="hidden" name="version" value=(version); }
+            (target(content))
+            (events(content))
+            (filter(content))
+            (retries(content))
+            (pace(content))
+            (headers(content))
+            @if content.version.is_none() { (secret(content)) }
+            div.actions {
+                button.primary { @if content.version.is_none() { "Add webhook" } @else { "Save changes" } }
+                a.button href=(content.back) { "Cancel" }
+            }
+        }
+    }
+}
+
+fn target(content: &Content<'_>) -> Markup {
+    let Content { draft, complaints, .. } = content;
+    let description = html! {
+        textarea.short id="description" name="description" rows="2" maxlength="500" aria-describedby="description-help" { (draft.description) }
+    };
+    html! {
+        section.card {
+            h2 { "Where to" }
+            (parts::text_field("url", "URL", "Events are sent there with POST. A receiver answers with 2xx within the timeout.", &draft.url, "url", complaints))
+            (parts::field("description", "Description", "For people; at most 500 characters.", complaints, &description))
+            label.check {
+                input type="checkbox" name="active" value="on" checked[draft.active];
+                span { "Active" small { "While it is not, events are collected for it and wait." } }
+            }
+            (complaints.at("active"))
+        }
+    }
+}
+
+/// One of several ways to say something, chosen by a radio button; the fields of the others are hidden by the style
+/// sheet.
+fn way(name: &str, value: &str, is_chosen: bool, label: &str, help: &str, fields: &Markup) -> Markup {
+    html! {
+        div.option {
+            label.check {
+                input type="radio" name=(name) value=(value) checked[is_chosen];
+                span { (label) @if !help.is_empty() { small { (help) } } }
+            }
+            @if !fields.0.is_empty() { div.way { (fields) } }
+        }
+    }
+}
+
+fn events(content: &Content<'_>) -> Markup {
+    let Content { draft, complaints, .. } = content;
+    let some = html! {
+        @for (title, types) in content.types.groups() {
+            fieldset.group {
+                legend { (title) }
+                div.checks { @for it in types {
+                    label.check {
+                        input type="checkbox" name="event" value=(it.name) checked[draft.events.iter().any(|event| event == it.name)];
+                        span { code { (it.name) } small { (it.description) } }
+                    }
+                } }
+            }
+        }
+        (parts::field("patterns", "Patterns", "For types to come as well: call.* is every type that begins with call. and * is all. Several with spaces between. \
+            Those about webhooks themselves are only sent when ticked.", complaints, &html! {
+            input id="patterns" name="patterns" type="text" value=(draft.patterns) aria-describedby="patterns-help" spellcheck="false";
+        }))
+    };
+    html! {
+        section.card {
+            h2 #events { "Which events" }
+            fieldset.ways {
+                legend.sr { "Which events" }
+                (way("events_as", "all", draft.all_events, "All events", "Also those of types that are added later; not those about webhooks themselves.", &html! {}))
+                (way("events_as", "some", !draft.all_events, "Only these", "", &some))
+            }
+            (event_complaints(draft, complaints))
+        }
+    }
+}
+
+/// The API names the place in its list; a person wants to know which one it is.
+fn event_complaints(draft: &Draft, complaints: &Complaints<'_>) -> Markup {
+    let asked = draft.asked();
+    let subject = |field: &str| {
+        let index = field.strip_prefix("events[")?.strip_suffix(']')?;
+        asked.get(index.parse::<usize>().ok()?).copied()
+    };
+    html! {
+        @for error in complaints.about("events") {
+            p.error { @if let Some(subject) = subject(&error.field) { code { (subject) } ": " } (error.message) }
+        }
+    }
+}
+
+fn filter(content: &Content<'_>) -> Markup {
+    let Content { draft, complaints, types, sample, .. } = content;
+    // without script there must be room for more
+    let spare = if draft.lines.is_empty() { 2 } else { 1 };
+    let lines = html! {
+        div.lines #filter-lines {
+            @for line in &draft.lines { (filter_line(Some(line))) }
+            @for _ in 0..spare { (filter_line(None)) }
+        }
+        div.actions { button.small type="button" data-adds="#filter-line" { "Add a condition" } }
+        p.help { "Dots lead into objects (" code { "custom_metadata.vip" } "). Several values have commas between. " code { "5" } " is a number and "
+            code { "\"5\"" } " a text. “At least” and “at most” on " code { "duration" } " also find " code { "duration_seconds" } "." }
+    };
+    let json = html! {
+        label.sr for="filter_json" { "The filter as JSON" }
+        textarea id="filter_json" name="filter_json" spellcheck="false" placeholder=r#"{"min_duration": 60, "agent_id": ["agent_1", "agent_2"]}"# { (draft.filter_json) }
+    };
+    html! {
+        section.card #filter {
+            h2 { "Only if the data is like this" }
+            p.dim { "Without conditions every event of the chosen types is sent. All conditions must hold." }
+            fieldset.ways {
+                legend.sr { "How the filter is given" }
+                (way("filter_as", "lines", !draft.filter_is_json, "Conditions", "", &lines))
+                (way("filter_as", "json", draft.filter_is_json, "As JSON", "As the API takes it; a condition can be an object of operators: eq ne in nin gt gte lt lte exists prefix.", &json))
+            }
+            (complaints.at("filters"))
+            details.more {
+                summary { "Try it with a sample" }
+                div.cols {
+                    div.field {
+                        label for="sample_type" { "Sample of" }
+                        (type_choice("sample_type", types, sample.0, "/webhooks/preview/sample", "#sample-box"))
+                        div #sample-box { (sample_box(sample.1)) }
+                    }
+                    div #filter-preview aria-live="polite" hx-post="/webhooks/preview/filter" hx-include="#filter"
+                        hx-trigger="load, input delay:400ms from:#filter, sample from:#filter" { p.dim { "The answer appears here." } }
+                }
+            }
+            template #filter-line data-into="#filter-lines" { (filter_line(None)) }
+        }
+    }
+}
+
+/// A choice of event types that loads the sample of the chosen one.
+pub fn type_choice(name: &str, types: &Types, chosen: &str, address: &str, target: &str) -> Markup {
+    html! {
+        select id=(name) name=(name) hx-get=(address) hx-target=(target) hx-trigger="change" {
+            @for (title, types) in types.groups() {
+                optgroup label=(title) { @for it in types {
+                    option value=(it.name) selected[it.name == chosen] { (it.name) }
+                } }
+            }
+        }
+    }
+}
+
+/// The sample that a filter is tried with.
+pub fn sample_box(sample: &str) -> Markup {
+    html! {
+        label.sr for="sample" { "Sample data" }
+        textarea id="sample" name="sample" spellcheck="false" rows="12" { (sample) }
+    }
+}
+
+fn filter_line(line: Option<&Line>) -> Markup {
+    let operator = line.map_or(Operator::Is, |line| line.operator);
+    let kept = (!Operator::OFFERED.contains(&operator)).then_some(operator);
+    html! {
+        div.line {
+            input type="text" name="filter_field" aria-label="Field" placeholder="duration" spellcheck="false" value=[line.map(|line| &line.field)];
+            select name="filter_operator" aria-label="Comparison" {
+                @for it in Operator::OFFERED.into_iter().chain(kept) {
+                    option value=(it.name()) selected[it == operator] { (it.in_words()) }
+                }
+            }
+            input type="text" name="filter_value" aria-label="Value" placeholder="60" spellcheck="false" value=[line.map(|line| &line.value)];
+            button.small type="button" data-removes=".line" aria-label="Remove this condition" { "Remove" }
+        }
+    }
+}
+
+fn retries(content: &Content<'_>) -> Markup {
+    let Content { draft, complaints, .. } = content;
+    let number = |name: &str, label: &str, help: &str, value: &str| {
+        parts::text_field(name, label, help, value, "number", complaints)
+    };
+    let labels = [
+        ("Attempts", "The first included; 1 to 50."),
+        ("First delay, seconds", "1 to 86,400."),
+        ("Grows by a factor of", "1 to 10."),
+        ("Longest delay, seconds", "At most 604,800, a week."),
+    ];
+    let policy = html! { div.row { @for ((name, (label, help)), value) in POLICY.iter().zip(labels).zip(&draft.policy) {
+        (number(&format!("retry_policy.{name}"), label, help, value))
+    } } };
+    let usual = html! { div.row { (number("retry", "Retries", "0 to 20; after 15 min each delay is three times the last, up to 6 h.", &draft.retry)) } };
+    html! {
+        section.card #retries {
+            h2 { "When it fails" }
+            fieldset.ways {
+                legend.sr { "Schedule of the retries" }
+                (way("retry_as", "retries", !draft.own_policy, "The usual schedule", "1 min, 5 min, 15 min and longer.", &usual))
+                (way("retry_as", "policy", draft.own_policy, "A schedule of its own", "", &policy))
+            }
+            @if !complaints.about("retry_policy").any(|error| error.field.contains('.')) { (complaints.at("retry_policy")) }
+            div #retry-preview.note-box.info aria-live="polite" hx-post="/webhooks/preview/retry" hx-include="#retries"
+                hx-trigger="input delay:300ms from:#retries" { (schedule(draft)) }
+            fieldset.group {
+                legend { "Retried as well" }
+                p.help { "5xx, 408, 425, 429 and no answer always are." }
+                label.check {
+                    input type="checkbox" name="retry_on" value="4xx" checked[draft.client_errors];
+                    span { "Other 4xx" small { "Answers that refuse the request: not found, forbidden … (410 never)." } }
+                }
+                label.check {
+                    input type="checkbox" name="retry_on" value="3xx" checked[draft.redirects];
+                    span { "3xx" small { "Redirects are never followed." } }
+                }
+                (complaints.at("retry_on"))
+            }
+            div.row { (number("timeout", "Timeout, seconds", "For the whole attempt; 1 to 60.", &draft.timeout)) }
+        }
+    }
+}
+
+fn schedule(draft: &Draft) -> Markup {
+    let mut encoded = url::form_urlencoded::Serializer::new(String::new());
+    encoded.append_pair("retry_as", if draft.own_policy { "policy" } else { "retries" });
+    encoded.append_pair("retry", &draft.retry);
+    for (name, value) in POLICY.iter().zip(&draft.policy) {
+        encoded.append_pair(&format!("retry_policy.{name}"), value);
+    }
+    schedule_of(&crate::dashboard::form::Form::parse(encoded.finish().as_bytes()))
+}
+
+/// The schedule that a form asks for, in words.
+pub fn schedule_of(form: &crate::dashboard::form::Form) -> Markup {
+    html! {
+        @match super::draft::schedule(form) {
+            Some(schedule) => { (words::schedule(&schedule)) "." }
+            None => { "Not a schedule yet: a number is missing or out of its bounds." }
+        }
+    }
+}
+
+fn pace(content: &Content<'_>) -> Markup {
+    let Content { draft, complaints, .. } = content;
+    let number = |name: &str, label: &str, help: &str, value: &str| {
+        parts::text_field(name, label, help, value, "number", complaints)
+    };
+    html! {
+        section.card {
+            h2 { "How fast" }
+            div.row {
+                (number("rate_limit.per_second", "Most per second", "Empty: no limit. From 0.01 to 10,000.", &draft.per_second))
+                (number("rate_limit.burst", "At once after a pause", "Empty: a tenth of a second’s worth, at least 1.", &draft.burst))
+                (number("max_in_flight", "Most at the same time", "Unanswered requests; 1 to 256.", &draft.max_in_flight))
+            }
+            @if !complaints.about("rate_limit").any(|error| error.field.contains('.')) { (complaints.at("rate_limit")) }
+            label.check {
+                input type="checkbox" name="ordered" value="on" checked[draft.ordered];
+                span { "In order" small { "One at a time, in the order of the events. A failing event holds up those behind it until it succeeds or is given up." } }
+            }
+            (complaints.at("ordered"))
+        }
+    }
+}
+
+fn headers(content: &Content<'_>) -> Markup {
+    let Content { draft, complaints, .. } = content;
+    let spare = if draft.headers.is_empty() { 2 } else { 1 };
+    html! {
+        section.card {
+            h2 { "Headers of your own" }
+            p.dim { "Sent with every request, for example an " code { "Authorization" } " that your receiver asks for. Values can be set and never read: "
+                code { (MASK) } " leaves one as it is." }
+            div.lines #header-lines {
+                @for (name, value) in &draft.headers { (header_line(name, value)) }
+                @for _ in 0..spare { (header_line("", "")) }
+            }
+            div.actions { button.small type="button" data-adds="#header-line" { "Add a header" } }
+            (complaints.at("headers"))
+            template #header-line data-into="#header-lines" { (header_line("", "")) }
+        }
+    }
+}
+
+fn header_line(name: &str, value: &str) -> Markup {
+    html! {
+        div.line.two {
+            input type="text" name="header_name" aria-label="Header name" placeholder="Authorization" spellcheck="false" value=(name);
+            input type="text" name="header_value" aria-label="Header value" placeholder="Bearer …" spellcheck="false" value=(value);
+            button.small type="button" data-removes=".line" aria-label="Remove this header" { "Remove" }
+        }
+    }
+}
+
+fn secret(content: &Content<'_>) -> Markup {
+    let Content { draft, complaints, .. } = content;
+    html! {
+        section.card {
+            h2 { "Signing secret" }
+            (parts::text_field("secret", "A secret of your own", "Leave it empty and a strong one is made. Else whsec_ and the base64 of 24 to 64 bytes.", &draft.secret, "text", complaints))
+        }
+    }
+}

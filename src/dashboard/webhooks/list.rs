@@ -1,0 +1,99 @@
+//! The organization's webhooks.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+
+use super::activity::{Activity, activity};
+use super::settings;
+use crate::api::auth::Permission;
+use crate::api::{Api, webhooks};
+use crate::dashboard::error::PageError;
+use crate::dashboard::form::Form;
+use crate::dashboard::layout::{self, Section};
+use crate::dashboard::parts;
+use crate::dashboard::viewer::Viewer;
+use crate::domain::health::EndpointState;
+use crate::store::EndpointStart;
+
+/// Event types that a row names.
+const MAX_CHIPS: usize = 3;
+
+/// `GET /webhooks`.
+pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let organization_id = viewer.organization_id()?;
+    let query = Form::parse(request.query_string().as_bytes());
+    let cursor = query.given("cursor");
+    let asked = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(cursor.map(|it| ("cursor", it)))
+        .finish();
+    let rows = webhooks::page(&api, organization_id, &asked).await?;
+    let ids = rows.data.iter().map(|row| row.endpoint.id).collect();
+    let activities = activity(&api, organization_id, ids, viewer.now).await?;
+    let may_manage = viewer.may(Permission::Manage);
+    let content = html! {
+        div.head {
+            h1 { "Webhooks" }
+            @if may_manage && !rows.data.is_empty() { a.button.primary href="/webhooks/new" { "Add webhook" } }
+        }
+        @match query.text("done") {
+            "deleted" => { (parts::done("The webhook is deleted, and what was pending for it is cancelled.")) }
+            "enabled" => { (parts::done("The webhook is enabled. What waited for it is sent now.")) }
+            "disabled" => { (parts::done("The webhook is disabled. Its events are collected and wait.")) }
+            _ => {}
+        }
+        section.card.flush #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
+            @if rows.data.is_empty() { (nothing(may_manage)) } @else {
+                div.wide { table.stack {
+                    thead { tr {
+                        th scope="col" { "Webhook" } th scope="col" { "Events" } th scope="col" { "State" }
+                        th scope="col" { "Success, 24 h" }
+                        @if may_manage { th scope="col" { span.sr { "Switch" } } }
+                    } }
+                    tbody { @for (found, activity) in rows.data.iter().zip(&activities) { (row(found, activity, may_manage)) } }
+                } }
+                (parts::pager(&rows, "/webhooks", cursor.is_none()))
+            }
+        }
+    };
+    Ok(layout::page(&viewer, Section::Webhooks, "Webhooks", &content))
+}
+
+fn nothing(may_manage: bool) -> Markup {
+    parts::empty(
+        "No webhooks yet",
+        &html! {
+            p { "A webhook is a URL of yours that events are sent to, signed, and again until it takes them." }
+            @if may_manage { a.button.primary href="/webhooks/new" { "Add webhook" } }
+            @else { p { "Ask someone whose key is a manager’s or an owner’s to add one." } }
+        },
+    )
+}
+
+fn row(found: &EndpointStart, activity: &Activity, may_manage: bool) -> Markup {
+    let EndpointStart { endpoint, health } = found;
+    let address = format!("/webhooks/{}", endpoint.id);
+    html! {
+        tr {
+            td data-label="Webhook" { div.about {
+                a.url href=(address) { (endpoint.url) }
+                @if let Some(description) = &endpoint.description { span.dim.small.break { (description) } }
+            } }
+            td data-label="Events" { (settings::events(&endpoint.events, MAX_CHIPS)) }
+            td data-label="State" { (parts::state(EndpointState::of(endpoint, Some(health)))) }
+            td data-label="Success, 24 h" { (activity.show()) }
+            @if may_manage { td.right data-label="" { (switch(&address, endpoint.active, &endpoint.url, "list")) } }
+        }
+    }
+}
+
+/// Switches a webhook on or off; `from` is where it leads back to.
+pub fn switch(address: &str, is_active: bool, url: &str, from: &str) -> Markup {
+    let (verb, active) = if is_active { ("Disable", "false") } else { ("Enable", "true") };
+    html! {
+        form method="post" action={ (address) "/active" } {
+            input type="hidden" name="active" value=(active);
+            input type="hidden" name="from" value=(from);
+            @if from == "list" { button.small aria-label={ (verb) " " (url) } { (verb) } } @else { button { (verb) } }
+        }
+    }
+}

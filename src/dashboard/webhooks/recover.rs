@@ -1,0 +1,155 @@
+//! Sends a range of a webhook's deliveries again, after it was said how many they are.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::save::complaint;
+use super::{crumbs, webhook_id};
+use crate::api::problem::Problem;
+use crate::api::{Api, webhook_actions};
+use crate::dashboard::error::PageError;
+use crate::dashboard::form::Form;
+use crate::dashboard::guard::see_other;
+use crate::dashboard::layout::{self, Section};
+use crate::dashboard::parts::{self, Complaints, count};
+use crate::dashboard::time;
+use crate::dashboard::viewer::Viewer;
+use crate::domain::ids::EndpointId;
+use crate::domain::time::UnixMillis;
+
+const TITLE: &str = "Send deliveries again";
+const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+/// A range as a form has it, in the reader's zone.
+pub struct Range {
+    since: String,
+    until: String,
+    status: String,
+}
+
+impl Range {
+    /// What failed in the last hour.
+    pub fn usual(viewer: &Viewer) -> Self {
+        let since = time::input_value(viewer.now - HOUR, viewer.zone());
+        Self { since, until: String::new(), status: "failed".to_owned() }
+    }
+
+    fn read(form: &Form) -> Self {
+        let text = |name: &str| form.text(name).to_owned();
+        let status = form.given("status").unwrap_or("failed").to_owned();
+        Self { since: text("since"), until: text("until"), status }
+    }
+
+    /// As instants; without an end, up to now.
+    fn instants(&self, viewer: &Viewer) -> Result<(UnixMillis, UnixMillis), Problem> {
+        let read = |name: &str, text: &str| {
+            let unreadable = || complaint(name, "give a date and a time, for example 2024-12-16 10:30".to_owned());
+            time::parse_input(text, viewer.zone()).ok_or_else(unreadable)
+        };
+        let until = if self.until.is_empty() { viewer.now } else { read("until", &self.until)? };
+        Ok((read("since", &self.since)?, until))
+    }
+}
+
+/// The fields of a range.
+pub fn form(id: EndpointId, viewer: &Viewer, range: &Range, complaints: &Complaints<'_>) -> Markup {
+    let zone = &viewer.look.zone_name;
+    let moment = |name: &str, label: &str, help: &str, value: &str| {
+        parts::field(
+            name,
+            label,
+            help,
+            complaints,
+            &html! {
+                input id=(name) name=(name) type="datetime-local" step="1" value=(value) aria-describedby={ (name) "-help" } aria-invalid=[complaints.is_wrong(name).then_some("true")];
+            },
+        )
+    };
+    html! {
+        form.filters method="get" action={ "/webhooks/" (id) "/recover" } hx-get={ "/webhooks/" (id) "/recover" } hx-target="#recover" hx-select="#recover" hx-swap="outerHTML" {
+            (moment("since", "Since", &format!("In {zone}."), &range.since))
+            (moment("until", "Until", "Empty: up to now.", &range.until))
+            (parts::field("status", "Which", "By how they ended.", complaints, &html! {
+                select id="status" name="status" aria-describedby="status-help" {
+                    option value="failed" selected[range.status == "failed"] { "those that failed" }
+                    option value="success" selected[range.status == "success"] { "those that succeeded" }
+                }
+            }))
+            div.actions { button { "Count them" } }
+        }
+    }
+}
+
+/// `GET /webhooks/{webhook_id}/recover`: how many there are.
+pub async fn preview(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let organization_id = viewer.organization_id()?;
+    let id = webhook_id(&request)?;
+    let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
+    let range = Range::read(&Form::parse(request.query_string().as_bytes()));
+    let counted = match range.instants(&viewer) {
+        Ok((since, until)) => {
+            let body = json!({ "since": since, "until": until, "status": range.status }).to_string();
+            let counted = webhook_actions::count_recoverable(&api, organization_id, id, body.as_bytes()).await;
+            counted.map(|many| (many as u64, since, until))
+        }
+        Err(problem) => Err(problem),
+    };
+    let complaints = Complaints::of(counted.as_ref().err());
+    let content = html! {
+        div.head { div { (crumbs(Some(&endpoint))) h1 { (TITLE) } p.dim.break { (endpoint.url) } } }
+        section.card #recover {
+            h2 { "Send failed deliveries again" }
+            (complaints.summary(&["since", "until", "status"]))
+            (form(id, &viewer, &range, &complaints))
+            @if let Ok((many, since, until)) = &counted { div role="status" { (answer(id, &viewer, &range, *many, *since, *until)) } }
+        }
+    };
+    let status = if counted.is_ok() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok(layout::with_status(status, &viewer, Section::Webhooks, TITLE, &content))
+}
+
+fn answer(
+    id: EndpointId,
+    viewer: &Viewer,
+    range: &Range,
+    many: u64,
+    since: UnixMillis,
+    until: UnixMillis,
+) -> Markup {
+    let which = if range.status == "failed" { "failed" } else { "succeeded" };
+    html! {
+        @if many == 0 {
+            p.note-box.info { "No deliveries of this range " (which) ". Nothing to send." }
+        } @else {
+            form.lines method="post" action={ "/webhooks/" (id) "/recover" } {
+                @for (name, value) in [("since", since.to_string()), ("until", until.to_string()), ("status", range.status.clone())] {
+                    input type="hidden" name=(name) value=(value);
+                }
+                p { (count(many, "delivery", "deliveries")) " between " (time::instant(since, viewer.zone())) " and " (time::instant(until, viewer.zone()))
+                    " " (which) ". Each is sent again with its whole schedule; receivers know them by their event’s id." }
+                div.actions { button.primary { "Send " (parts::number(many)) " again" } }
+            }
+        }
+    }
+}
+
+/// `POST /webhooks/{webhook_id}/recover`.
+pub async fn send(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let id = webhook_id(&request)?;
+    let form = Form::read(&request, payload).await?;
+    let body = json!({ "since": form.text("since"), "until": form.text("until"), "status": form.text("status") });
+    let body = body.to_string();
+    let many = webhook_actions::recover_from(&api, viewer.organization_id()?, id, body.as_bytes()).await?;
+    Ok(see_other(&format!("/webhooks/{id}?done=recovered&count={many}")))
+}

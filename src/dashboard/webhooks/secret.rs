@@ -1,0 +1,99 @@
+//! A webhook's signing secret: hidden until somebody asks for it, and exchanged without a gap.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::snippets::VARIABLE;
+use super::{detail, part, webhook_id};
+use crate::api::{Api, webhooks};
+use crate::dashboard::error::PageError;
+use crate::dashboard::form::Form;
+use crate::dashboard::guard::{is_part, see_other};
+use crate::dashboard::parts;
+use crate::dashboard::time;
+use crate::dashboard::viewer::Viewer;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::time::UnixMillis;
+
+/// How long a new secret is shown openly to whoever opens the page that making it led to. Larger: a bookmark of
+/// that page shows it later, too.
+const SHOWN_FOR: Duration = Duration::from_secs(600);
+/// For how long the old secret may sign along, in seconds.
+const OVERLAPS: [(&str, &str); 4] = [
+    ("86400", "24 hours"),
+    ("3600", "1 hour"),
+    ("604800", "7 days"),
+    ("0", "not at all: from now on only the new one"),
+];
+
+/// Whether the page that a creation or a rotation led to shows the secret openly.
+pub fn is_fresh(endpoint: &Endpoint, now: UnixMillis) -> bool {
+    now.since(endpoint.updated_at) < SHOWN_FOR
+}
+
+/// `POST /webhooks/{webhook_id}/secret`: shows it.
+pub async fn reveal(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let id = webhook_id(&request)?;
+    if is_part(&request) {
+        let endpoint = api.find_endpoint(viewer.organization_id()?, id).await?.endpoint;
+        return Ok(part(&card(&viewer, &endpoint, true)));
+    }
+    detail::page(&viewer, &api, id, &Form::default(), true).await
+}
+
+/// `POST /webhooks/{webhook_id}/rotate`.
+pub async fn rotate(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let id = webhook_id(&request)?;
+    let form = Form::read(&request, payload).await?;
+    let overlap = form.given("overlap").unwrap_or(OVERLAPS[0].0).parse::<u64>().unwrap_or_default();
+    let body = json!({ "overlap_seconds": overlap }).to_string();
+    webhooks::rotate_from(&api, viewer.organization_id()?, id, body.as_bytes()).await?;
+    Ok(see_other(&format!("/webhooks/{id}?done=rotated")))
+}
+
+/// The part of the webhook's page about it, for those who may see it.
+pub fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> Markup {
+    let previous = endpoint.previous_secret.as_ref().map(|previous| previous.expires_at);
+    let address = format!("/webhooks/{}", endpoint.id);
+    html! {
+        section.card #secret {
+            h2 { "Signing secret" }
+            @if is_revealed {
+                (parts::copyable("secret-text", endpoint.secret.expose()))
+                p.small.dim { "Keep it where your receiver keeps its other secrets, for example as the environment variable " code { (VARIABLE) } "." }
+            } @else {
+                form.copy method="post" action={ (address) "/secret" } hx-post={ (address) "/secret" } hx-target="#secret" hx-swap="outerHTML" {
+                    code { "whsec_••••••••••••••••" }
+                    button.small { "Reveal" }
+                }
+            }
+            @if let Some(until) = previous.filter(|until| *until > viewer.now) {
+                p.note-box.warn { "The secret before this one still signs along, until " (time::instant(until, viewer.zone()))
+                    " (" (time::relative(until, viewer.now, viewer.zone())) "). By then every receiver must know the new one." }
+            }
+            div.actions { button.small type="button" data-opens="#rotate" { "Rotate…" } }
+            dialog #rotate aria-labelledby="rotate-title" {
+                form.lines method="post" action={ (address) "/rotate" } {
+                    h2 #rotate-title { "Rotate the signing secret" }
+                    p { "A new secret is made and shown. While the old one signs along, every request bears the signatures of both, so that a receiver may \
+                        know either: exchange the secret there within that time." }
+                    div.field {
+                        label for="overlap" { "The old secret signs along for" }
+                        select id="overlap" name="overlap" { @for (seconds, name) in OVERLAPS { option value=(seconds) { (name) } } }
+                    }
+                    p.small.dim { "If the secret got into wrong hands, choose “not at all”: receivers refuse every event until they know the new one, and \
+                        what they refuse is tried again on schedule only if they answer with 5xx, or the webhook retries 4xx." }
+                    div.actions { button.primary { "Rotate the secret" } button type="button" data-closes { "Cancel" } }
+                }
+            }
+        }
+    }
+}

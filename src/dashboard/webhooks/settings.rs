@@ -1,0 +1,71 @@
+//! A webhook's settings in words.
+
+use maud::{Markup, html};
+
+use super::lines;
+use super::words;
+use crate::dashboard::parts::count;
+use crate::dashboard::time;
+use crate::domain::endpoint::{Endpoint, RateLimit};
+use crate::domain::patterns::EventPattern;
+
+/// Which events are asked for, as chips; of many the first.
+pub fn events(patterns: &[EventPattern], most: usize) -> Markup {
+    let more = patterns.len().saturating_sub(most);
+    html! {
+        @if patterns.is_empty() || patterns == [EventPattern::All] { "all events" } @else {
+            span.chips {
+                @for pattern in patterns.iter().take(most) { code.chip { (pattern) } }
+                @if more > 0 { span.dim.small { "and " (more) " more" } }
+            }
+        }
+    }
+}
+
+/// All of them.
+pub fn facts(endpoint: &Endpoint) -> Markup {
+    html! {
+        dl.facts {
+            dt { "Events" } dd { (events(&endpoint.events, usize::MAX)) }
+            dt { "Filter" } dd { (filter(endpoint)) }
+            dt { "Retries" } dd { (words::schedule(&endpoint.retry)) "." @if let Some(more) = retried(endpoint) { " " (more) } }
+            dt { "Timeout" } dd { (time::span(endpoint.timeout)) }
+            dt { "Rate limit" } dd { (endpoint.rate_limit.as_ref().map_or("none".to_owned(), rate)) }
+            dt { "At the same time" } dd {
+                @if endpoint.ordered { "one, in the order of the events" }
+                @else { "up to " (count(endpoint.max_in_flight.into(), "request", "requests")) }
+            }
+            dt { "Headers" } dd {
+                @if endpoint.headers.is_empty() { "none of its own" } @else {
+                    span.chips { @for header in &endpoint.headers { code.chip { (header.name) } } }
+                }
+            }
+        }
+    }
+}
+
+fn filter(endpoint: &Endpoint) -> Markup {
+    let source = endpoint.filter.as_ref().map(|filter| filter.source());
+    let lines = source.and_then(lines::of_filter);
+    html! {
+        @match (source, lines) {
+            (None, _) => { "none: whatever the data is" }
+            (_, Some(lines)) if lines.is_empty() => { "none: whatever the data is" }
+            (_, Some(lines)) => { ul.plain { @for line in &lines { li { (line.in_words()) } } } }
+            (Some(source), None) => { pre.wrap { (serde_json::to_string_pretty(source).unwrap_or_default()) } }
+        }
+    }
+}
+
+fn retried(endpoint: &Endpoint) -> Option<&'static str> {
+    match (endpoint.retry_on.client_errors, endpoint.retry_on.redirects) {
+        (true, true) => Some("Also after other 4xx and 3xx answers."),
+        (true, false) => Some("Also after other 4xx answers."),
+        (false, true) => Some("Also after 3xx answers."),
+        (false, false) => None,
+    }
+}
+
+fn rate(limit: &RateLimit) -> String {
+    format!("{} per second, up to {} at once after a pause", limit.per_second, limit.effective_burst())
+}

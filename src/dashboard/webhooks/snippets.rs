@@ -1,0 +1,91 @@
+//! Code for a webhook's receiver: how it verifies signatures, and how it is tried without the engine.
+
+use maud::{Markup, html};
+
+use crate::domain::endpoint::Endpoint;
+
+/// Where the code looks for the secret.
+pub const VARIABLE: &str = "WEBHOOK_SECRET";
+/// In the files; exchanged for the deployment's own.
+const PREFIX: &str = "x-callintel";
+const URL: &str = "'https://receiver.example/'";
+
+struct Snippet {
+    name: &'static str,
+    title: &'static str,
+    text: &'static str,
+}
+
+static SNIPPETS: [Snippet; 4] = [
+    Snippet { name: "python", title: "Python", text: include_str!("snippets/verify.py") },
+    Snippet { name: "node", title: "Node", text: include_str!("snippets/verify.mjs") },
+    Snippet { name: "rust", title: "Rust", text: include_str!("snippets/verify.rs") },
+    Snippet { name: "curl", title: "curl (send a sample)", text: include_str!("snippets/send.sh") },
+];
+
+fn filled(snippet: &Snippet, prefix: &str, url: &str) -> String {
+    // a quote ends a text of the shell, an escaped one stands outside, and the next begins another
+    let quoted = format!("'{}'", url.replace('\'', r"'\''"));
+    // header names are found in lower case
+    snippet.text.replace(PREFIX, &prefix.to_ascii_lowercase()).replace(URL, &quoted)
+}
+
+/// The part of a webhook's page with the code; `chosen` is a name in the address.
+pub fn card(endpoint: &Endpoint, prefix: &str, chosen: &str) -> Markup {
+    let current = SNIPPETS.iter().find(|snippet| snippet.name == chosen).unwrap_or(&SNIPPETS[0]);
+    html! {
+        section.card #verify {
+            h2 { "Verify what arrives" }
+            p.dim { "Everybody can send to a URL. That an event is from here shows its signature in " code { (prefix) "-signature" }
+                ", made with this webhook’s secret; refuse what has none. The code expects the secret in " code { (VARIABLE) } ". Libraries for Standard Webhooks work as \
+                well, with the same secret: they read " code { "webhook-signature" } ", which covers the time of sending, too." }
+            nav.tabs aria-label="Languages" { @for snippet in &SNIPPETS {
+                @let address = format!("/webhooks/{}?snippet={}", endpoint.id, snippet.name);
+                a href={ (address) "#verify" } hx-get=(address) hx-select="#verify" hx-target="#verify" hx-swap="outerHTML"
+                    aria-current=[(snippet.name == current.name).then_some("true")] { (snippet.title) }
+            } }
+            pre #snippet tabindex="0" { code { (filled(current, prefix, &endpoint.url)) } }
+            div.actions { button.small type="button" data-copy="#snippet" { "Copy" } }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "snippets/verify.rs"]
+mod verify;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::secret::Secret;
+    use crate::domain::signing::SigningKey;
+
+    #[test]
+    fn the_code_names_the_deployments_headers_and_the_webhooks_url() {
+        for snippet in &SNIPPETS {
+            assert!(snippet.text.contains(PREFIX), "{}", snippet.name);
+            let filled = filled(snippet, "X-Acme", "https://a.example/'$(id)'");
+            assert!(!filled.contains(PREFIX) && filled.contains("x-acme-signature"), "{}", snippet.name);
+        }
+        let shell = filled(&SNIPPETS[3], "x", "https://a.example/'$(id)'");
+        assert!(shell.contains(r"url='https://a.example/'\''$(id)'\'''"), "{shell}");
+    }
+
+    #[test]
+    fn the_rust_code_accepts_what_is_signed_here_and_nothing_else() {
+        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
+        let body = Bytes::from_static(b"{\"a\":1}");
+        let signature = SigningKey::new(&secret).sign_document(&body);
+        let is_genuine = |header: &str, value: &str| {
+            verify::is_genuine(secret.expose(), &body, |name| (name == header).then_some(value))
+        };
+        assert!(is_genuine("x-callintel-signature", &signature));
+        assert!(is_genuine("x-callintel-signature-previous", &signature));
+        assert!(!is_genuine("x-other", &signature));
+        for wrong in ["", "é", &signature[2..], &signature.replace(|c: char| c.is_ascii_digit(), "a")] {
+            assert!(!is_genuine("x-callintel-signature", wrong), "{wrong}");
+        }
+    }
+}

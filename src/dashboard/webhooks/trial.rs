@@ -1,0 +1,229 @@
+//! Sends a test event to a webhook and shows at once what came of it.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+use serde_json::value::RawValue;
+
+use super::form::type_choice;
+use super::save::complaint;
+use super::types::Types;
+use super::{crumbs, is_too_deep, part, pretty, pretty_sample, webhook_id, words};
+use crate::actors::handle::TestResult;
+use crate::api::problem::Problem;
+use crate::api::{Api, event_types, webhook_actions};
+use crate::dashboard::error::PageError;
+use crate::dashboard::form::Form;
+use crate::dashboard::guard::is_part;
+use crate::dashboard::layout::{self, Section};
+use crate::dashboard::parts::{self, Complaints};
+use crate::dashboard::time;
+use crate::dashboard::viewer::Viewer;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event_types::BUILT_IN;
+
+const TITLE: &str = "Send a test event";
+const USUAL: &str = "call.completed";
+/// Of a receiver's answer, in characters. Larger: one that answers with a book makes a page of it.
+const MAX_SHOWN: usize = 4_000;
+
+/// `GET /webhooks/{webhook_id}/test`.
+pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let organization_id = viewer.organization_id()?;
+    let endpoint = api.find_endpoint(organization_id, webhook_id(&request)?).await?.endpoint;
+    let types = Types::of(&api, organization_id).await?;
+    let query = Form::parse(request.query_string().as_bytes());
+    let event_type = query.given("event_type").filter(|name| types.names().contains(name));
+    let event_type = event_type.unwrap_or_else(|| first_asked(&endpoint, &types));
+    let data = pretty_sample(&api, organization_id, event_type).await?.unwrap_or_default();
+    let content = content(&endpoint, &types, event_type, &data, &Complaints::of(None), &html! {});
+    Ok(layout::page(&viewer, Section::Webhooks, TITLE, &content))
+}
+
+/// `GET /webhooks/{webhook_id}/test/sample`: the data of the chosen type.
+pub async fn sample(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let query = Form::parse(request.query_string().as_bytes());
+    let sample = pretty_sample(&api, viewer.organization_id()?, query.text("event_type")).await?;
+    Ok(part(&data_field(&sample.unwrap_or_default(), &Complaints::of(None))))
+}
+
+/// `POST /webhooks/{webhook_id}/test`.
+pub async fn send(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let organization_id = viewer.organization_id()?;
+    let endpoint = api.find_endpoint(organization_id, webhook_id(&request)?).await?.endpoint;
+    let form = Form::read(&request, payload).await?;
+    let (event_type, data) = (form.text("event_type"), form.text("data"));
+    let sent = match check(&api, &endpoint, event_type, data).await {
+        Ok(data) => {
+            webhook_actions::send_test(&api, organization_id, endpoint.id, event_type.to_owned(), data).await
+        }
+        Err(problem) => Err(problem),
+    };
+    let complaints = Complaints::of(sent.as_ref().err());
+    let result = sent.as_ref().map_or_else(|_| html! {}, |sent| result(sent, &endpoint));
+    let status = match &sent {
+        Ok(_) => StatusCode::OK,
+        Err(problem) if problem.code().status().is_server_error() => problem.code().status(),
+        Err(_) => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let types = Types::of(&api, organization_id).await?;
+    if is_part(&request) {
+        // what a person typed stays theirs: only its complaints and the result are exchanged
+        let markup = trial(&endpoint, &types, event_type, data, &complaints, &result);
+        return Ok(HttpResponse::build(StatusCode::OK).content_type("text/html; charset=utf-8").body(markup.0));
+    }
+    let content = content(&endpoint, &types, event_type, data, &complaints, &result);
+    Ok(layout::with_status(status, &viewer, Section::Webhooks, TITLE, &content))
+}
+
+/// The first type that the webhook would get.
+fn first_asked<'a>(endpoint: &Endpoint, types: &'a Types) -> &'a str {
+    let is_asked = |name: &str| endpoint.events.iter().any(|pattern| pattern.matches(name));
+    let names = types.names();
+    let first = names.iter().copied().find(|name| is_asked(name));
+    let usual =
+        names.iter().copied().find(|name| *name == USUAL && (endpoint.events.is_empty() || is_asked(USUAL)));
+    usual.or(first).unwrap_or(BUILT_IN[0].name)
+}
+
+async fn check(api: &Api, endpoint: &Endpoint, event_type: &str, data: &str) -> Result<Box<RawValue>, Problem> {
+    if event_types::sample(api, endpoint.organization_id, event_type).await?.is_none() {
+        return Err(complaint("event_type", "there is no such event type any more; choose another".to_owned()));
+    }
+    read_data(data).map_err(|message| complaint("data", message))
+}
+
+/// Receivers are promised an object.
+fn read_data(text: &str) -> Result<Box<RawValue>, String> {
+    if is_too_deep(text) {
+        return Err("nests too deep".to_owned());
+    }
+    let data: Box<RawValue> = serde_json::from_str(text).map_err(|fault| format!("is not JSON: {fault}"))?;
+    if data.get().starts_with('{') { Ok(data) } else { Err("must be an object: { … }".to_owned()) }
+}
+
+fn content(
+    endpoint: &Endpoint,
+    types: &Types,
+    event_type: &str,
+    data: &str,
+    complaints: &Complaints<'_>,
+    result: &Markup,
+) -> Markup {
+    html! {
+        div.head { div { (crumbs(Some(endpoint))) h1 { (TITLE) } p.dim.break { "to " (endpoint.url) } } }
+        (trial(endpoint, types, event_type, data, complaints, result))
+    }
+}
+
+fn trial(
+    endpoint: &Endpoint,
+    types: &Types,
+    event_type: &str,
+    data: &str,
+    complaints: &Complaints<'_>,
+    result: &Markup,
+) -> Markup {
+    let address = format!("/webhooks/{}/test", endpoint.id);
+    let choice = type_choice("event_type", types, event_type, &format!("{address}/sample"), "#data-box");
+    html! {
+        div.cols #trial {
+            section.card {
+                (complaints.summary(&["event_type", "data"]))
+                p.dim { "A real, signed event, sent now and once, whatever the webhook asks for and filters; also while it is disabled." }
+                form.lines method="post" action=(address) hx-post=(address) hx-target="#trial" hx-swap="outerHTML" hx-disabled-elt="find button" {
+                    (parts::field("event_type", "Event type", "", complaints, &choice))
+                    div.actions.noscript { a.button.small href=(address) { "Start again" } }
+                    div #data-box { (data_field(data, complaints)) }
+                    div.actions { button.primary { span.when-idle { "Send test event" } span.when-busy { "Sending…" } } }
+                }
+            }
+            div #result aria-live="polite" { (result) }
+        }
+    }
+}
+
+fn data_field(data: &str, complaints: &Complaints<'_>) -> Markup {
+    parts::field(
+        "data",
+        "Data",
+        "JSON; a sample of the type that you can change.",
+        complaints,
+        &html! {
+            textarea id="data" name="data" rows="18" spellcheck="false" aria-describedby="data-help" aria-invalid=[complaints.is_wrong("data").then_some("true")] { (data) }
+        },
+    )
+}
+
+/// What came of it, and what to do about it.
+fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
+    let TestResult { delivery_id, is_success, result } = sent;
+    let status = if *is_success { DeliveryStatus::Success } else { DeliveryStatus::Failed };
+    let class = if *is_success { "ok" } else { "bad" };
+    html! {
+        section.card {
+            header { h2 { "What came of it" } (parts::status(status)) }
+            @match &result.answer {
+                Ok(response) => {
+                    p.note-box.(class) role="status" { strong { "Answered " (response.status) "." } " " (words::answer(response.status)) }
+                }
+                Err(error) => {
+                    @let (meaning, advice) = words::fault(*error);
+                    p.note-box.bad role="status" { strong { (meaning) } " " (advice) }
+                }
+            }
+            dl.facts {
+                dt { "Took" } dd { (time::milliseconds(result.duration.as_millis() as u64)) " of at most " (time::span(endpoint.timeout)) }
+                @if let Err(error) = &result.answer { dt { "Error" } dd { code { (error.as_str()) } } }
+                dt { "In the log" } dd { a href={ "/logs/" (delivery_id) } { (delivery_id) } }
+            }
+            @if let Ok(response) = &result.answer {
+                @if !response.headers.is_empty() {
+                    h3 { "Response headers" }
+                    pre.wrap tabindex="0" { @for (name, value) in &response.headers { (name) ": " (value) "\n" } }
+                }
+                h3 { "Response body" }
+                @if response.body.is_empty() { p.dim { "empty" } } @else { pre.wrap tabindex="0" { (shown(&response.body)) } }
+            }
+        }
+    }
+}
+
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let excerpt: String = text.chars().take(MAX_SHOWN).collect();
+    if excerpt.len() < text.len() {
+        return format!("{excerpt}\n… {} more bytes; the log has more of them", text.len() - excerpt.len());
+    }
+    match serde_json::from_str::<&RawValue>(&excerpt) {
+        Ok(json) => pretty(json.get()),
+        Err(_) => excerpt,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_must_be_an_object_and_the_complaint_says_where_it_is_not_json() {
+        assert!(read_data(r#"{"n":1e400}"#).is_ok());
+        assert!(read_data("{\n\"a\": }").unwrap_err().contains("line 2"));
+        assert!(read_data("[]").unwrap_err().contains("object"));
+        assert!(read_data(&"[".repeat(5_000)).unwrap_err().contains("deep"));
+    }
+
+    #[test]
+    fn what_a_receiver_answered_is_shown_as_text_and_not_all_of_it() {
+        assert_eq!(shown(b"{\"ok\":true}"), "{\n  \"ok\": true\n}");
+        assert_eq!(shown(b"\xff<b>"), "\u{fffd}<b>");
+        let long = shown(&[b'x'; 5_000]);
+        assert!(long.ends_with("… 1000 more bytes; the log has more of them"), "{long}");
+    }
+}

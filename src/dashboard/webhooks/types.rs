@@ -1,0 +1,59 @@
+//! The event types that a webhook can ask for, as forms offer them.
+
+use crate::api::Api;
+use crate::api::event_types::own_types;
+use crate::api::problem::Problem;
+use crate::domain::event_types::{BUILT_IN, OPERATIONAL, OwnEventType};
+use crate::domain::ids::OrganizationId;
+
+/// The organization's and everybody's.
+pub struct Types {
+    own: Vec<OwnEventType>,
+}
+
+/// One that can be chosen.
+pub struct Choice<'a> {
+    pub name: &'a str,
+    pub description: &'a str,
+}
+
+impl Types {
+    /// Those of an organization.
+    pub async fn of(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
+        Ok(Self { own: own_types(api, organization_id).await? })
+    }
+
+    /// In the groups that people think in; none of them empty.
+    pub fn groups(&self) -> Vec<(&'static str, Vec<Choice<'_>>)> {
+        let built_in = |prefix: &str| {
+            let types = BUILT_IN.iter().filter(|event_type| event_type.name.starts_with(prefix));
+            types.map(|it| Choice { name: it.name, description: it.description }).collect()
+        };
+        let own = self.own.iter().map(|it| Choice { name: &it.name, description: &it.description });
+        let operational = OPERATIONAL.iter().map(|it| Choice { name: it.name, description: it.description });
+        let groups: [(&str, Vec<Choice<'_>>); 4] = [
+            ("Calls", built_in("call.")),
+            ("Batches", built_in("batch.")),
+            ("Your own", own.collect()),
+            ("About webhooks themselves", operational.collect()),
+        ];
+        groups.into_iter().filter(|(_, types)| !types.is_empty()).collect()
+    }
+
+    /// All names.
+    pub fn names(&self) -> Vec<&str> {
+        self.groups().into_iter().flat_map(|(_, types)| types).map(|it| it.name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_that_the_engine_knows_can_be_chosen() {
+        let types = Types { own: Vec::new() };
+        assert_eq!(types.names().len(), BUILT_IN.len() + OPERATIONAL.len());
+        assert_eq!(types.groups().len(), 3);
+    }
+}

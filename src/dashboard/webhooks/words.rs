@@ -1,0 +1,170 @@
+//! What a person is told: schedules, reasons and faults in plain words.
+
+use std::time::Duration;
+
+use crate::dashboard::parts::count;
+use crate::dashboard::time::span;
+use crate::domain::attempt::AttemptError;
+use crate::domain::endpoint::DisabledReason;
+use crate::domain::retry::RetrySchedule;
+
+/// Delays that are named one by one; of a longer schedule, so many of the first.
+const MAX_NAMED: u32 = 8;
+const NAMED_OF_MORE: u32 = 5;
+
+/// When a delivery that keeps failing is attempted.
+pub fn schedule(schedule: &RetrySchedule) -> String {
+    let retries = schedule.max_attempts() - 1;
+    if retries == 0 {
+        return "1 attempt, at once; what fails is given up".to_owned();
+    }
+    let delay = |retry: u32| span(schedule.base_delay(retry));
+    let named: Vec<String> = (1..=retries)
+        .take(if retries > MAX_NAMED { NAMED_OF_MORE } else { retries } as usize)
+        .map(delay)
+        .collect();
+    let named = if retries > MAX_NAMED {
+        format!("{} and so on, the last {}", named.join(", "), delay(retries))
+    } else {
+        match named.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, before)) => format!("{} and {last}", before.join(", ")),
+            None => String::new(),
+        }
+    };
+    let whole = (1..=retries).fold(Duration::ZERO, |sum, retry| sum.saturating_add(schedule.base_delay(retry)));
+    let attempts = count(u64::from(retries) + 1, "attempt", "attempts");
+    format!("{attempts}: at once, then {named} later; given up after {}", span(whole))
+}
+
+/// Why a webhook is off, and what to do about it.
+pub fn disabled(reason: Option<DisabledReason>) -> (&'static str, &'static str) {
+    match reason {
+        Some(DisabledReason::Gone) => (
+            "Its receiver answered 410 Gone, which means: send me nothing more.",
+            "Correct the URL or bring the receiver back, then enable the webhook. What waits is sent then.",
+        ),
+        Some(DisabledReason::Failing) => (
+            "It failed for too long without one success, so it was switched off.",
+            "Repair the receiver, send a test event, then enable the webhook. What waits is sent then.",
+        ),
+        Some(DisabledReason::Manual) | None => (
+            "It was switched off by hand.",
+            "Events go on being collected for it; enable it and what waits is sent.",
+        ),
+    }
+}
+
+/// What an attempt without an answer means, and what to do about it.
+pub fn fault(error: AttemptError) -> (&'static str, &'static str) {
+    match error {
+        AttemptError::Timeout => (
+            "No answer in time.",
+            "Answer with 2xx at once and do the work afterwards, or give the webhook a longer timeout.",
+        ),
+        AttemptError::DnsFailure => (
+            "The host name does not resolve.",
+            "Check the URL for a slip, and that its name is in the public DNS.",
+        ),
+        AttemptError::ConnectionRefused => (
+            "Nothing listens at that address and port.",
+            "Check that the receiver runs, the port in the URL, and the firewall before it.",
+        ),
+        AttemptError::ConnectionReset => (
+            "The connection was closed before an answer came.",
+            "Look into the log of the receiver and of the proxy before it: one of them broke off.",
+        ),
+        AttemptError::ConnectionFailed => (
+            "The address can't be reached.",
+            "Check that the receiver is reachable from the internet, and the routes and firewalls on the way.",
+        ),
+        AttemptError::TlsFailure => (
+            "The TLS handshake failed.",
+            "Check the certificate: not expired, for this very host name, with its whole chain, from a public \
+             authority.",
+        ),
+        AttemptError::InvalidResponse => (
+            "What came back is not an HTTP/1.1 answer.",
+            "Check that the URL's port speaks HTTP, and that no answer has malformed or huge headers.",
+        ),
+        AttemptError::BlockedAddress => (
+            "The address is not allowed as a target: it is private, local or reserved. Nothing was sent.",
+            "Give a URL with a public address. Whoever runs this deployment can allow others.",
+        ),
+        AttemptError::InvalidRequest => (
+            "The stored URL or headers can't be made into a request.",
+            "Edit the webhook: check its URL and its headers.",
+        ),
+    }
+}
+
+/// What an answer that is no success means, and what to do about it.
+pub fn answer(code: u16) -> &'static str {
+    match code {
+        200..=299 => "The receiver took it.",
+        300..=399 => "Redirects are not followed: put the final URL into the webhook.",
+        401 | 403 => "The receiver refused it: check the headers it wants, and how it verifies signatures.",
+        404 | 405 => "The receiver has nothing there for a POST: check the URL's path.",
+        410 => "The receiver says that it is gone. A delivery with this answer switches the webhook off.",
+        413 => "The receiver does not take bodies of this size.",
+        429 => "The receiver asks for fewer requests: set a rate limit.",
+        400..=499 => "The receiver refused it: look into what it answered, and into its log.",
+        500..=599 => "The receiver failed: look into its log. Deliveries with this answer are tried again.",
+        _ => "No code that means success; only 2xx does.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::retry::RetryPolicy;
+
+    fn policy(max_attempts: u32, backoff_multiplier: f64, initial: u64, most: u64) -> RetrySchedule {
+        let (initial_delay_seconds, max_delay_seconds) = (initial, most);
+        RetrySchedule::Policy(RetryPolicy {
+            max_attempts,
+            backoff_multiplier,
+            initial_delay_seconds,
+            max_delay_seconds,
+        })
+    }
+
+    #[test]
+    fn a_schedule_is_said_with_every_delay_and_its_end() {
+        assert_eq!(
+            schedule(&RetrySchedule::Retries(3)),
+            "4 attempts: at once, then 1 min, 5 min and 15 min later; given up after 21 min"
+        );
+        assert_eq!(
+            schedule(&RetrySchedule::Retries(1)),
+            "2 attempts: at once, then 1 min later; given up after 1 min"
+        );
+        assert_eq!(schedule(&RetrySchedule::Retries(0)), "1 attempt, at once; what fails is given up");
+        assert_eq!(
+            schedule(&policy(3, 2.0, 30, 45)).split(';').next(),
+            Some("3 attempts: at once, then 30 s and 45 s later")
+        );
+    }
+
+    #[test]
+    fn a_long_schedule_is_said_by_its_beginning_and_its_last_delay() {
+        let said = schedule(&RetrySchedule::Retries(20));
+        assert!(
+            said.starts_with("21 attempts: at once, then 1 min, 5 min, 15 min, 45 min, 2 h 15 min and so on"),
+            "{said}"
+        );
+        assert!(said.contains("the last 6 h"), "{said}");
+        assert!(schedule(&policy(50, 10.0, 86_400, 604_800)).contains("given up after"));
+    }
+
+    #[test]
+    fn every_fault_and_every_code_says_what_to_do() {
+        for error in AttemptError::ALL {
+            let (meaning, advice) = fault(error);
+            assert!(meaning.ends_with('.') && advice.ends_with('.'), "{error:?}");
+        }
+        for code in [100, 200, 301, 401, 404, 410, 413, 429, 418, 503, 999] {
+            assert!(answer(code).ends_with('.'), "{code}");
+        }
+    }
+}
