@@ -102,6 +102,7 @@ async fn an_event_that_no_webhook_wanted_says_so_and_offers_no_replay_to_all() {
     let dialogs = |page: &str| tags(page).iter().filter(|tag| tag.name == "dialog").count();
     let page = browser.get(&address).await.text;
     assert!(page.contains("No webhook wanted it"), "{page}");
+    assert!(!tags(&page).iter().any(|tag| tag.attribute("data-live").is_some()), "nothing is on its way");
     assert_eq!(dialogs(&page), 0, "there is no webhook that it could be sent to");
     world.webhook(&owner, json!({"url": "https://example.com/late"})).await;
     let page = browser.get(&address).await.text;
