@@ -99,7 +99,7 @@ pub fn payload(json: &[u8], whole: &str) -> Markup {
                     a.button.small href=(whole) { "Download" }
                 }
             }
-            pre.wrap.raw #payload tabindex="0" { (visible::json(&text)) }
+            pre.wrap.raw #payload tabindex="0" role="group" aria-label="Payload" { (visible::json(&text)) }
             @if is_cut {
                 p.dim { "This is the beginning. " a href=(whole) { "Download it" } " to see all of it." }
             }
