@@ -2,6 +2,7 @@
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -64,17 +65,32 @@ pub async fn publish(
     let Body { bytes, share: _share } = read_large_body(&request, payload, MAX_BODY_BYTES, &api.bodies).await?;
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
+    Ok(answer(accept(&api, organization_id, bytes, key, errors).await?))
+}
+
+/// Publishes the event that the body of such a call holds.
+pub async fn publish_from(api: &Api, organization_id: OrganizationId, body: Bytes) -> Result<Published, Problem> {
+    accept(api, organization_id, body, None, Errors::new()).await
+}
+
+/// `errors` are those of the request around the body.
+async fn accept(
+    api: &Api,
+    organization_id: OrganizationId,
+    body: Bytes,
+    key: Option<String>,
+    errors: Errors,
+) -> Result<Published, Problem> {
     let reader = api.event_reader(organization_id);
-    let inline = reader.may_read_inline(bytes.len());
+    let inline = reader.may_read_inline(body.len());
     let read = move || {
-        let mut publication = reader.read(&bytes, errors)?;
+        let mut publication = reader.read(&body, errors)?;
         publication.idempotency =
-            key.map(|key| IdempotencyKey { key, request_hash: Sha256::digest(&bytes).into() });
+            key.map(|key| IdempotencyKey { key, request_hash: Sha256::digest(&body).into() });
         Ok::<_, Problem>(publication)
     };
     let publication = if inline { read() } else { blocking(read).await? }?;
-    let published = api.engine.publish(publication).await.map_err(refusal)?;
-    Ok(answer(published))
+    api.engine.publish(publication).await.map_err(refusal)
 }
 
 fn answer(published: Published) -> HttpResponse {

@@ -125,12 +125,40 @@ pub async fn retry(
     Ok(HttpResponse::Accepted().json(LogRow::from(row)))
 }
 
+/// Why a delivery was not made pending again.
+#[derive(Debug)]
+pub enum NotRetried {
+    /// It is pending already.
+    StillPending,
+    /// Its webhook was deleted.
+    WebhookGone,
+    /// There is none, or the database did not do it.
+    Problem(Problem),
+}
+
+impl From<Problem> for NotRetried {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<NotRetried> for Problem {
+    fn from(reason: NotRetried) -> Self {
+        let detail = match reason {
+            NotRetried::StillPending => "the delivery is pending: next_attempt_at says when it is tried",
+            NotRetried::WebhookGone => "the delivery's webhook was deleted; replay the event to another one",
+            NotRetried::Problem(problem) => return problem,
+        };
+        Self::new(ErrorCode::Conflict, detail)
+    }
+}
+
 /// Makes a delivery pending again. Says how its row is now.
 pub async fn retry_delivery(
     api: &Api,
     organization_id: OrganizationId,
     id: DeliveryId,
-) -> Result<DeliveryRecord, Problem> {
+) -> Result<DeliveryRecord, NotRetried> {
     let now = api.engine.now();
     let engine = api.engine.clone();
     // all of it happens even when the client goes away meanwhile
@@ -143,15 +171,12 @@ pub async fn retry_delivery(
         engine.work_added(organization_id, vec![endpoint_id]);
         Ok((requeued, rows?.rows.pop().filter(|row| row.id == id)))
     });
-    let conflict = |detail: &str| Err(Problem::new(ErrorCode::Conflict, detail));
     match requeued.await? {
-        (Requeued::StillPending, _) => conflict("the delivery is pending: next_attempt_at says when it is tried"),
-        (Requeued::WebhookGone, _) => {
-            conflict("the delivery's webhook was deleted; replay the event to another one")
-        }
+        (Requeued::StillPending, _) => Err(NotRetried::StillPending),
+        (Requeued::WebhookGone, _) => Err(NotRetried::WebhookGone),
         (Requeued::Requeued { .. }, Some(row)) => Ok(row),
         // deleted in this instant
-        (Requeued::NotFound | Requeued::Requeued { .. }, _) => Err(Problem::no_such(WHAT)),
+        (Requeued::NotFound | Requeued::Requeued { .. }, _) => Err(Problem::no_such(WHAT).into()),
     }
 }
 

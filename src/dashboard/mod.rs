@@ -8,12 +8,18 @@
 mod activity;
 mod assets;
 mod charts;
+mod choices;
 mod error;
 mod event_types;
+mod events;
+mod exchange;
+mod filters;
 mod form;
 mod guard;
+mod json;
 mod keys;
 mod layout;
+mod logs;
 mod organization;
 mod organizations;
 mod overview;
@@ -23,6 +29,7 @@ mod session;
 mod sign_in;
 mod time;
 mod viewer;
+mod visible;
 mod webhooks;
 
 use actix_web::web;

@@ -7,7 +7,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{Route, guard as method_guard, web};
 
 use super::guard::guard;
-use super::{assets, event_types, keys, organization, organizations, overview, sign_in, webhooks};
+use super::{assets, event_types, events, keys, logs, organization, organizations, overview, sign_in, webhooks};
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
 
@@ -48,6 +48,7 @@ macro_rules! pages {
 const OPEN: Access = Access::Open;
 const SIGNED_IN: Access = Access::SignedIn;
 const READ: Access = Access::Needs(Permission::Read);
+const PUBLISH: Access = Access::Needs(Permission::Publish);
 const MANAGE: Access = Access::Needs(Permission::Manage);
 const KEYS: Access = Access::Needs(Permission::Keys);
 const ADMIN: Access = Access::Needs(Permission::Admin);
@@ -85,6 +86,19 @@ pages! {
     GET  "/webhooks/{webhook_id}/test/sample" (MANAGE) webhooks::trial_sample;
     GET  "/webhooks/{webhook_id}/recover" (MANAGE) webhooks::recover_preview;
     POST "/webhooks/{webhook_id}/recover" (MANAGE) webhooks::recover_send;
+
+    GET  "/logs" (READ) logs::list;
+    POST "/logs/retry" (MANAGE) logs::retry_chosen;
+    GET  "/logs/{delivery_id}" (READ) logs::read;
+    GET  "/logs/{delivery_id}/payload" (READ) logs::payload;
+    POST "/logs/{delivery_id}/retry" (MANAGE) logs::retry;
+
+    GET  "/events" (READ) events::list;
+    POST "/events" (PUBLISH) events::publish;
+    GET  "/events/new" (PUBLISH) events::compose;
+    GET  "/events/{event_id}" (READ) events::read;
+    GET  "/events/{event_id}/payload" (READ) events::payload;
+    POST "/events/{event_id}/replay" (MANAGE) events::replay;
 
     GET  "/organizations" (ADMIN) organizations::list;
     POST "/organizations" (ADMIN) organizations::create;

@@ -49,6 +49,11 @@ pub fn parse_input(text: &str, zone: &TimeZone) -> Option<UnixMillis> {
     Some(UnixMillis(zoned.timestamp().as_millisecond()))
 }
 
+/// Whether there is nothing left to wait for, to the second in which people are told.
+pub fn is_due(at: UnixMillis, now: UnixMillis) -> bool {
+    at.since(now) < Duration::from_secs(1)
+}
+
 fn distance(at: UnixMillis, now: UnixMillis) -> String {
     if at > now {
         return format!("in {}", span(at.since(now)));

@@ -19,12 +19,15 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
+    // what the reader opened or ticked stays so when a part is exchanged
+    const kept = new Set(["open", "checked"]);
+    if (window.Idiomorph) Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => !kept.has(name);
     // live parts ask again while somebody looks, and never while somebody writes in them
     setInterval(() => {
       if (document.hidden) return;
       for (const part of document.querySelectorAll("[data-live]")) {
         const active = document.activeElement;
-        const busy = active && part.contains(active) && active.matches("input, select, textarea");
+        const busy = active && part.contains(active) && active.matches("input:not([type=checkbox]), select, textarea");
         if (!busy) htmx.trigger(part, "refresh");
       }
     }, 4000);

@@ -1,0 +1,129 @@
+//! What a reader can choose from: the organization's webhooks and event types, by the names that people know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maud::{Markup, html};
+
+use crate::api::problem::Problem;
+use crate::api::{Api, event_types, webhooks};
+use crate::domain::event_types::{BUILT_IN, OPERATIONAL};
+use crate::domain::ids::{EndpointId, OrganizationId};
+
+/// Webhooks in one choice; more are found by their ids.
+const MOST_WEBHOOKS: &str = "limit=200";
+
+/// The URLs of webhooks.
+#[derive(Default)]
+pub struct Webhooks {
+    urls: BTreeMap<EndpointId, String>,
+    /// Newest first; not all of them when there are too many for a choice.
+    listed: Vec<EndpointId>,
+    /// Whether all are listed.
+    is_whole: bool,
+}
+
+impl Webhooks {
+    /// Reads those that can be chosen from.
+    pub async fn read(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
+        let page = webhooks::page(api, organization_id, MOST_WEBHOOKS).await?;
+        let listed = page.data.iter().map(|row| row.endpoint.id).collect();
+        let urls = page.data.into_iter().map(|row| (row.endpoint.id, row.endpoint.url)).collect();
+        Ok(Self { urls, listed, is_whole: page.next_cursor.is_none() })
+    }
+
+    /// Reads those that are shown and not known yet.
+    pub async fn add(
+        &mut self,
+        api: &Api,
+        organization_id: OrganizationId,
+        shown: impl Iterator<Item = EndpointId>,
+    ) -> Result<(), Problem> {
+        let unknown: BTreeSet<EndpointId> = shown.filter(|id| !self.urls.contains_key(id)).collect();
+        if unknown.is_empty() || self.is_whole {
+            return Ok(());
+        }
+        let found = api.store(move |store| {
+            let rows = unknown.into_iter().map(|id| store.endpoint(organization_id, id));
+            rows.collect::<Result<Vec<_>, _>>()
+        });
+        self.urls.extend(found.await?.into_iter().flatten().map(|row| (row.endpoint.id, row.endpoint.url)));
+        Ok(())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
+
+    /// Whether a webhook exists; only for those that were read.
+    pub fn exists(&self, id: EndpointId) -> bool {
+        self.urls.contains_key(&id)
+    }
+
+    /// A webhook by its URL, whose https goes without saying; one that was deleted has none any more.
+    pub fn link(&self, id: EndpointId) -> Markup {
+        html! {
+            @match self.urls.get(&id) {
+                Some(url) => { a.url href={ "/webhooks/" (id) } title=(url) { (url.strip_prefix("https://").unwrap_or(url)) } }
+                None => { span.dim title=(id) { "deleted webhook" } }
+            }
+        }
+    }
+
+    /// A control to choose one by its URL; a text field for its id when there are too many. `any` is what stands for
+    /// none in particular.
+    pub fn control(&self, name: &str, chosen: &str, any: Option<&str>) -> Markup {
+        let is_listed = |id: &EndpointId| id.to_string() == chosen;
+        html! {
+            @if self.is_whole {
+                select id=(name) name=(name) aria-describedby={ (name) "-error" } {
+                    @if let Some(any) = any { option value="" { (any) } }
+                    @for id in &self.listed {
+                        option value=(id) selected[is_listed(id)] { (self.urls.get(id).map_or("", String::as_str)) }
+                    }
+                    @if !chosen.is_empty() && !self.listed.iter().any(is_listed) {
+                        option value=(chosen) selected { (chosen) }
+                    }
+                }
+            } @else {
+                input id=(name) name=(name) value=(chosen) placeholder="wh_…" aria-describedby={ (name) "-error" };
+            }
+        }
+    }
+}
+
+/// What can be chosen.
+pub struct Choices {
+    /// The webhooks.
+    pub webhooks: Webhooks,
+    own_types: Vec<String>,
+}
+
+impl Choices {
+    /// Reads them.
+    pub async fn read(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
+        let webhooks = Webhooks::read(api, organization_id).await?;
+        let own_types = event_types::own_types(api, organization_id).await?;
+        Ok(Self { webhooks, own_types: own_types.into_iter().map(|own| own.name).collect() })
+    }
+
+    /// The names of event types in groups; no group is empty.
+    pub fn event_types(&self) -> Vec<(&'static str, Vec<&str>)> {
+        let mut groups = self.publishable();
+        groups.push(("Operational", OPERATIONAL.iter().map(|event_type| event_type.name).collect()));
+        groups
+    }
+
+    /// Those that can be published.
+    pub fn publishable(&self) -> Vec<(&'static str, Vec<&str>)> {
+        let own: Vec<&str> = self.own_types.iter().map(String::as_str).collect();
+        let built_in = BUILT_IN.iter().map(|event_type| event_type.name).collect();
+        let groups = [("Your own", own), ("Built in", built_in)];
+        groups.into_iter().filter(|(_, names)| !names.is_empty()).collect()
+    }
+
+    /// Whether there is such a type.
+    pub fn has_event_type(&self, name: &str) -> bool {
+        self.event_types().iter().any(|(_, names)| names.contains(&name))
+    }
+}

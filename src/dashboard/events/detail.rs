@@ -1,0 +1,179 @@
+//! `/events/{event_id}`: one event, where it went, and sending it again.
+
+use std::collections::BTreeSet;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+
+use crate::api::auth::Permission;
+use crate::api::problem::{ErrorCode, InputError, Problem};
+use crate::api::{Api, events, path_id};
+use crate::dashboard::choices::Webhooks;
+use crate::dashboard::error::PageError;
+use crate::dashboard::form::Form;
+use crate::dashboard::guard::see_other;
+use crate::dashboard::layout::{self, Section};
+use crate::dashboard::logs::{download, table::table};
+use crate::dashboard::parts::{self, Complaints};
+use crate::dashboard::viewer::Viewer;
+use crate::dashboard::{json, time};
+use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::domain::event::EventRecord;
+use crate::domain::filter::FieldError;
+use crate::domain::ids::{EndpointId, EventId};
+use crate::store::EventDetail;
+
+/// `GET /events/{event_id}`.
+pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let query = Form::parse(request.query_string().as_bytes());
+    let said = match query.text("done") {
+        "published" => parts::done("Published: it is stored, and on its way to every webhook that wants it."),
+        _ => match query.text("queued").parse::<u64>() {
+            Ok(count) => {
+                parts::done(&format!("{} pending now.", parts::count(count, "delivery is", "deliveries are")))
+            }
+            Err(_) => html! {},
+        },
+    };
+    let content = content(&viewer, &api, id(&request)?, &said, None).await?;
+    Ok(layout::page(&viewer, Section::Events, "Event", &content))
+}
+
+fn id(request: &HttpRequest) -> Result<EventId, Problem> {
+    path_id(request, "event_id", "event")
+}
+
+async fn content(
+    viewer: &Viewer,
+    api: &Api,
+    id: EventId,
+    said: &Markup,
+    problem: Option<&Problem>,
+) -> Result<Markup, PageError> {
+    let organization_id = viewer.organization_id()?;
+    let EventDetail { record, body, deliveries } = events::detail(api, organization_id, id).await?;
+    let mut webhooks = Webhooks::read(api, organization_id).await?;
+    webhooks.add(api, organization_id, deliveries.iter().map(|row| row.endpoint_id)).await?;
+    let may_replay = viewer.may(Permission::Manage) && !webhooks.is_empty();
+    Ok(html! {
+        div.head {
+            div {
+                p.crumbs { a href="/events" { "Events" } " / " code { (record.id) } }
+                h1 { (record.event_type) }
+            }
+            @if may_replay { div.actions { button.primary type="button" data-opens="#replay" { "Send again…" } } }
+        }
+        (said)
+        @if let Some(problem) = problem {
+            div.note-box.bad role="alert" {
+                "Nothing was sent again. "
+                @if problem.errors().is_empty() { (problem.detail()) }
+                @for error in problem.errors() { (error.message) }
+            }
+        }
+        (facts(viewer, &record))
+        (sent(viewer, &deliveries, &webhooks))
+        (json::payload(&body, &format!("/events/{id}/payload")))
+        @if may_replay { (dialog(&record, &deliveries, &webhooks, problem)) }
+    })
+}
+
+fn facts(viewer: &Viewer, record: &EventRecord) -> Markup {
+    let zone = viewer.zone();
+    html! {
+        section.card aria-label="About this event" { dl.facts {
+            dt { "Id" }
+            dd { (parts::copyable("event-id", &record.id.to_string())) p.dim.small { "Receivers see it as " code { "webhook_id" } ", the same at every webhook and with every attempt." } }
+            dt { "Happened" }
+            dd { (time::instant(record.occurred_at, zone)) " (" (time::relative(record.occurred_at, viewer.now, zone)) ")" }
+            dt { "Accepted" }
+            dd { (time::instant(record.accepted_at, zone)) " (" (time::relative(record.accepted_at, viewer.now, zone)) ")" }
+        } }
+    }
+}
+
+/// Live while something of it is on its way.
+fn sent(viewer: &Viewer, deliveries: &[DeliveryRecord], webhooks: &Webhooks) -> Markup {
+    let is_pending = deliveries.iter().any(|row| row.status == DeliveryStatus::Pending);
+    html! {
+        section.card.flush #live data-live[is_pending] hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live"
+            hx-swap="morph:outerHTML" hx-target="this" aria-labelledby="deliveries-title" {
+            header { h2 #deliveries-title { "Deliveries " span.dim { "(" (parts::number(deliveries.len() as u64)) ")" } } }
+            @if deliveries.is_empty() {
+                (parts::empty("No webhook wanted it", &html! { p { "When it was accepted, no active webhook asked for this type \
+                    with filters that fit. It can still be sent to a webhook that you choose." } }))
+            } @else { (table(viewer, deliveries, webhooks, None)) }
+        }
+    }
+}
+
+/// Asks to whom, and says how many that are.
+fn dialog(
+    record: &EventRecord,
+    deliveries: &[DeliveryRecord],
+    webhooks: &Webhooks,
+    problem: Option<&Problem>,
+) -> Markup {
+    let live: BTreeSet<EndpointId> =
+        deliveries.iter().map(|row| row.endpoint_id).filter(|id| webhooks.exists(*id)).collect();
+    let complaints = Complaints::of(problem);
+    let any = match live.len() as u64 {
+        0 => None,
+        1 => Some("The one webhook that it went to".to_owned()),
+        count => Some(format!("All {} webhooks that it went to", parts::number(count))),
+    };
+    html! {
+        dialog #replay aria-labelledby="replay-title" {
+            form.form method="post" action={ "/events/" (record.id) "/replay" } {
+                h2 #replay-title { "Send this event again" }
+                p { "Receivers get it with the same " code { "webhook_id" } ", so that one that remembers what it had drops it. \
+                    A delivery that is still pending is left as it is." }
+                (parts::field("webhook_id", "To", "", &complaints, &webhooks.control("webhook_id", "", any.as_deref())))
+                div.actions {
+                    button.primary { "Send again" }
+                    button type="button" data-closes { "Cancel" }
+                }
+            }
+        }
+    }
+}
+
+/// `POST /events/{event_id}/replay`.
+pub async fn replay(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let id = id(&request)?;
+    let form = Form::read(&request, payload).await?;
+    let result = match form.given("webhook_id").map(str::parse::<EndpointId>).transpose() {
+        Ok(webhook_id) => events::send_again(&api, viewer.organization_id()?, id, webhook_id).await,
+        Err(error) => Err(no_webhook(error.to_string())),
+    };
+    match result {
+        Ok(deliveries) => Ok(see_other(&format!("/events/{id}?queued={deliveries}"))),
+        Err(problem) if problem.code() == ErrorCode::ValidationFailed => {
+            let viewer = Viewer { address: format!("/events/{id}"), ..viewer };
+            let content = content(&viewer, &api, id, &html! {}, Some(&problem)).await?;
+            Ok(layout::with_status(StatusCode::UNPROCESSABLE_ENTITY, &viewer, Section::Events, "Event", &content))
+        }
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+fn no_webhook(message: String) -> Problem {
+    let error = FieldError { field: "webhook_id".to_owned(), message };
+    Problem::input(vec![InputError { code: ErrorCode::ValidationFailed, error }])
+}
+
+/// `GET /events/{event_id}/payload`: what receivers get, byte for byte.
+pub async fn payload(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let detail = events::detail(&api, viewer.organization_id()?, id(&request)?).await?;
+    Ok(download(&detail.record.id.to_string(), detail.body))
+}

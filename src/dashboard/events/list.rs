@@ -1,0 +1,101 @@
+//! `/events`: the list with its filters.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+
+use crate::api::auth::Permission;
+use crate::api::pagination::List;
+use crate::api::{Api, events};
+use crate::dashboard::choices::Choices;
+use crate::dashboard::error::PageError;
+use crate::dashboard::filters::{self, Filters, Read};
+use crate::dashboard::guard::see_other;
+use crate::dashboard::layout::{self, Section};
+use crate::dashboard::parts::{self, Complaints};
+use crate::dashboard::time;
+use crate::dashboard::viewer::Viewer;
+use crate::domain::event::EventRecord;
+
+const PATH: &str = "/events";
+
+/// `GET /events`.
+pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let filters = match Filters::read(request.query_string(), viewer.zone()) {
+        Read::Canonical(filters) => filters,
+        Read::Rewritten(filters) => return Ok(see_other(&filters::join(PATH, &filters.query()))),
+    };
+    let organization_id = viewer.organization_id()?;
+    let choices = Choices::read(&api, organization_id).await?;
+    let (status, problem, rows) = match events::page(&api, organization_id, &filters.query()).await {
+        Ok(list) => (StatusCode::OK, None, Some(list)),
+        Err(problem) if !problem.errors().is_empty() => (StatusCode::UNPROCESSABLE_ENTITY, Some(problem), None),
+        Err(problem) => return Err(problem.into()),
+    };
+    let own = filters::event_type(&choices, &filters, &Complaints::of(problem.as_ref()));
+    let content = html! {
+        div.head {
+            h1 { "Events" }
+            @if viewer.may(Permission::Publish) { div.actions { a.button href="/events/new" { "Publish a sample" } } }
+        }
+        (filters::form(&viewer, PATH, &filters, problem.as_ref(), &own))
+        @if let Some(rows) = &rows { (live(&viewer, &choices, &filters, rows)) }
+    };
+    Ok(layout::with_status(status, &viewer, Section::Events, "Events", &content))
+}
+
+fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<EventRecord>) -> Markup {
+    let content = html! {
+        @if rows.data.is_empty() { (nothing(viewer, choices, filters)) } @else {
+            (table(viewer, &rows.data))
+            (parts::pager(rows, &filters.first_page(PATH), filters.is_first_page()))
+        }
+    };
+    html! {
+        @if filters.is_first_page() {
+            section.card.flush #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live"
+                hx-swap="morph:outerHTML" hx-target="this" aria-label="Events" { (content) }
+        } @else {
+            section.card.flush aria-label="Events" { (content) }
+        }
+    }
+}
+
+fn table(viewer: &Viewer, rows: &[EventRecord]) -> Markup {
+    html! {
+        div.wide { table.stack {
+            thead { tr {
+                @for name in ["Event type", "Id", "Happened", "Accepted"] { th scope="col" { (name) } }
+                th.num scope="col" { "Deliveries" }
+            } }
+            tbody { @for row in rows { tr id={ "row-" (row.id) } {
+                td data-label="Event type" { (row.event_type) }
+                td data-label="Id" { a href={ "/events/" (row.id) } { code { (row.id) } } }
+                td data-label="Happened" { (time::instant(row.occurred_at, viewer.zone())) }
+                td data-label="Accepted" { (time::instant(row.accepted_at, viewer.zone())) }
+                td.num data-label="Deliveries" { (parts::number(row.deliveries as u64)) }
+            } } }
+        } }
+    }
+}
+
+fn nothing(viewer: &Viewer, choices: &Choices, filters: &Filters) -> Markup {
+    if filters.is_filtered() {
+        let help = html! { p { "Widen the range of time, or take a filter away." } a.button href=(PATH) { "Clear the filters" } };
+        return parts::empty("No event fits these filters", &help);
+    }
+    if !filters.is_first_page() {
+        return parts::empty("No older events", &html! { a.button href=(PATH) { "To the newest" } });
+    }
+    let help = html! {
+        p { "Publish with " code { "POST /v1/events" } " and a key that may publish; the " a href="/docs" { "API reference" }
+            " shows how. From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
+        div.actions {
+            @if viewer.may(Permission::Publish) { a.button.primary href="/events/new" { "Publish a sample" } }
+            @if viewer.may(Permission::Manage) && choices.webhooks.is_empty() {
+                a.button href="/webhooks/new" { "Create a webhook first" }
+            }
+        }
+    };
+    parts::empty("Nothing has been published yet", &help)
+}

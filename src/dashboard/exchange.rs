@@ -1,0 +1,57 @@
+//! What went to a receiver and came back from it: headers and the excerpt of a body.
+
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::visible;
+
+/// What the log keeps of a body.
+const KEPT_BYTES: usize = 16 * 1024;
+
+/// Headers behind a line that opens them; `id` is the page's name for them.
+pub fn headers(id: &str, title: &str, headers: &Map<String, Value>) -> Markup {
+    html! {
+        details.more id=(id) {
+            summary { (title) " " span.dim { "(" (headers.len()) ")" } }
+            @if headers.is_empty() { p.dim { "None." } } @else {
+                table.pairs { tbody { @for (name, value) in headers { tr {
+                    th scope="row" { (visible::text(name)) }
+                    td { @match value { Value::String(text) => (visible::text(text)), other => (other) } }
+                } } } }
+            }
+        }
+    }
+}
+
+/// The body of an answer as text, whatever it is.
+pub fn body(body: &str) -> Markup {
+    html! {
+        @if body.is_empty() { p.dim { "The body was empty." } } @else {
+            pre.wrap.raw tabindex="0" role="group" aria-label="Response body" { (visible::text(body)) }
+            @if body.len() >= KEPT_BYTES { p.dim.small { "The log keeps the first 16 KiB of a body." } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_receiver_sent_is_shown_inert() {
+        let sent = "</pre><script>alert(1)</script>\0\u{fffd}";
+        let mut map = Map::new();
+        map.insert("x-<b>".to_owned(), Value::from(sent));
+        for shown in [headers("h", "Headers", &map).into_string(), body(sent).into_string()] {
+            assert!(!shown.contains("<script") && !shown.contains("<b>") && !shown.contains('\0'), "{shown}");
+            assert!(shown.contains("<i>\\x00</i>\u{fffd}"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_may_have_been_cut_says_so_and_an_empty_one_is_no_gap() {
+        assert!(body(&"x".repeat(KEPT_BYTES)).into_string().contains("first 16 KiB"));
+        assert!(!body("ok").into_string().contains("KiB"));
+        assert!(body("").into_string().contains("empty"));
+    }
+}

@@ -1,0 +1,152 @@
+//! Deliveries that are sent again: one, or those that were chosen from the list.
+
+use std::collections::BTreeSet;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+
+use crate::api::logs::{NotRetried, retry_delivery};
+use crate::api::{Api, path_id};
+use crate::dashboard::error::PageError;
+use crate::dashboard::filters::{Filters, join};
+use crate::dashboard::form::Form;
+use crate::dashboard::guard::see_other;
+use crate::dashboard::parts;
+use crate::dashboard::viewer::Viewer;
+use crate::domain::ids::DeliveryId;
+
+/// The id of the form that boxes in the list belong to.
+pub const FORM: &str = "again";
+/// More rows are on no page.
+const MOST_AT_ONCE: usize = 200;
+
+/// What became of the chosen ones. In the address as numbers, whose words are ours.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    queued: u64,
+    pending: u64,
+    gone: u64,
+    failed: u64,
+}
+
+impl Tally {
+    fn of(form: &Form) -> Self {
+        let number = |name: &str| form.text(name).parse().unwrap_or(0);
+        let [queued, pending, gone, failed] = ["queued", "pending", "gone", "failed"].map(number);
+        Self { queued, pending, gone, failed }
+    }
+
+    fn query(&self) -> String {
+        let parts =
+            [("queued", self.queued), ("pending", self.pending), ("gone", self.gone), ("failed", self.failed)];
+        let given: Vec<String> =
+            parts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}={count}")).collect();
+        given.join("&")
+    }
+
+    fn sentences(&self) -> Vec<String> {
+        let sentence = |count: u64, one: &str, many: &str| {
+            (count > 0).then(|| {
+                format!(
+                    "{} {}.",
+                    parts::count(count, "delivery", "deliveries"),
+                    if count == 1 { one } else { many }
+                )
+            })
+        };
+        let all = [
+            sentence(self.queued, "is queued again", "are queued again"),
+            sentence(self.pending, "was pending already", "were pending already"),
+            sentence(
+                self.gone,
+                "can't be sent again because its webhook was deleted",
+                "can't be sent again because their webhook was deleted",
+            ),
+            sentence(
+                self.failed,
+                "could not be queued; try it once more",
+                "could not be queued; try them once more",
+            ),
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
+/// The button for what is chosen in the list; it leads back to the list as it is.
+pub fn form(filters: &Filters) -> Markup {
+    html! {
+        form.actions id=(FORM) method="post" action="/logs/retry" {
+            input type="hidden" name="query" value=(filters.query());
+            button { "Send " span data-counts="id" { "the selected" } " again" }
+        }
+    }
+}
+
+/// What the page says after [`retry_chosen`].
+pub fn report(form: &Form) -> Markup {
+    let tally = Tally::of(form);
+    let sentences = tally.sentences();
+    html! {
+        @if tally.queued > 0 { (parts::done(&sentences.join(" "))) }
+        @else if !sentences.is_empty() { p.note-box.warn role="status" #done { (sentences.join(" ")) } }
+    }
+}
+
+/// `POST /logs/retry`.
+pub async fn retry_chosen(
+    viewer: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let form = Form::read(&request, payload).await?;
+    let organization_id = viewer.organization_id()?;
+    let ids: BTreeSet<DeliveryId> =
+        form.values("id").filter_map(|id| id.parse().ok()).take(MOST_AT_ONCE).collect();
+    let mut tally = Tally::default();
+    for id in ids {
+        match retry_delivery(&api, organization_id, id).await {
+            Ok(_) => tally.queued += 1,
+            Err(NotRetried::StillPending) => tally.pending += 1,
+            Err(NotRetried::WebhookGone) => tally.gone += 1,
+            Err(NotRetried::Problem(_)) => tally.failed += 1,
+        }
+    }
+    let filters = Filters::of_query(form.text("query")).query();
+    let parts = [filters, tally.query()];
+    let query: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    Ok(see_other(&join("/logs", &query.join("&"))))
+}
+
+/// `POST /logs/{delivery_id}/retry`.
+pub async fn retry(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let id: DeliveryId = path_id(&request, "delivery_id", "delivery")?;
+    match retry_delivery(&api, viewer.organization_id()?, id).await {
+        Ok(_) => Ok(see_other(&format!("/logs/{id}?done=queued"))),
+        // the page says why, and what can be done instead
+        Err(NotRetried::StillPending | NotRetried::WebhookGone) => {
+            Ok(see_other(&format!("/logs/{id}?done=refused")))
+        }
+        Err(NotRetried::Problem(problem)) => Err(problem.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_of_a_retry_is_made_of_numbers_and_our_words() {
+        let tally = Tally { queued: 3, pending: 1, gone: 2, failed: 0 };
+        assert_eq!(tally.query(), "queued=3&pending=1&gone=2");
+        assert_eq!(Tally::of(&Form::parse(tally.query().as_bytes())), tally);
+        let shown = report(&Form::parse(tally.query().as_bytes())).into_string();
+        assert!(
+            shown.contains("3 deliveries are queued again. 1 delivery was pending already. 2 deliveries can"),
+            "{shown}"
+        );
+        let forged =
+            report(&Form::parse(b"queued=<script>&gone=-1&pending=1e3&failed=your+account")).into_string();
+        assert_eq!(forged, "");
+    }
+}

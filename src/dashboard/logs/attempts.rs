@@ -1,0 +1,174 @@
+//! The attempts of a delivery, one after the other.
+
+use maud::{Markup, html};
+
+use super::meaning::{Meaning, of_code, of_error};
+use crate::dashboard::viewer::Viewer;
+use crate::dashboard::{exchange, parts, time};
+use crate::domain::attempt::AttemptRecord;
+use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
+
+/// Attempts whose headers and bodies are shown at once. Each can have 24 KiB of them, and there can be hundreds.
+const MOST_IN_FULL: usize = 10;
+/// The parameter that asks for all of them.
+pub const ALL: &str = "attempts";
+
+/// The attempts, and the next one while there is one. `all` shows every one in full.
+pub fn timeline(viewer: &Viewer, delivery: &DeliveryRecord, attempts: &[AttemptRecord], all: bool) -> Markup {
+    let in_short = if all { 0 } else { attempts.len().saturating_sub(MOST_IN_FULL) };
+    html! {
+        @if attempts.is_empty() && delivery.status != DeliveryStatus::Pending {
+            p.dim { "Nothing was sent." }
+        }
+        @if in_short > 0 {
+            p { a href={ "/logs/" (delivery.id) "?" (ALL) "=all" } { "Show headers and bodies of the first "
+                (parts::count(in_short as u64, "attempt", "attempts")) " too" } }
+        }
+        ol.timeline {
+            @for (index, attempt) in attempts.iter().enumerate() {
+                @let is_last = index + 1 == attempts.len();
+                @let is_end = is_last && delivery.status == DeliveryStatus::Failed;
+                li.(class(attempt, is_end)) id={ "attempt-" (attempt.number) } {
+                    (outcome(viewer, attempt, is_end))
+                    @if index >= in_short { (exchanged(attempt, is_last)) }
+                }
+            }
+            @if delivery.status == DeliveryStatus::Pending { (upcoming(viewer, delivery)) }
+        }
+    }
+}
+
+fn class(attempt: &AttemptRecord, is_end: bool) -> &'static str {
+    match attempt.response_code {
+        Some(200..=299) => "ok",
+        _ if is_end => "bad",
+        _ => "warn",
+    }
+}
+
+fn outcome(viewer: &Viewer, attempt: &AttemptRecord, is_end: bool) -> Markup {
+    let Meaning { what, help, is_retried } = match (attempt.response_code, attempt.error.as_deref()) {
+        (Some(code), _) => of_code(code),
+        (None, error) => of_error(error.unwrap_or_default()),
+    };
+    html! {
+        h3 { "Attempt " (attempt.number) ": " (parts::answer(attempt.response_code, attempt.error.as_deref())) }
+        p.dim.small { (time::instant(attempt.started_at, viewer.zone())) " · took " (time::milliseconds(attempt.duration_ms)) }
+        p {
+            (what)
+            @if is_end && is_retried { " It was the last attempt of the webhook's schedule." }
+            @if !help.is_empty() { " " (help) }
+        }
+    }
+}
+
+/// What was sent and answered; the newest body is open.
+fn exchanged(attempt: &AttemptRecord, is_last: bool) -> Markup {
+    let id = |what: &str| format!("{what}-{}", attempt.number);
+    html! {
+        (exchange::headers(&id("request"), "Request headers", &attempt.request_headers))
+        @if let Some(headers) = &attempt.response_headers { (exchange::headers(&id("response"), "Response headers", headers)) }
+        @if let Some(body) = &attempt.response_body {
+            details.more id=(id("body")) open[is_last && !body.is_empty()] {
+                summary { "Response body" }
+                (exchange::body(body))
+            }
+        }
+    }
+}
+
+fn upcoming(viewer: &Viewer, delivery: &DeliveryRecord) -> Markup {
+    html! {
+        li.next #attempt-next {
+            h3 { "Attempt " (delivery.attempt_count.saturating_add(1)) }
+            @match delivery.next_attempt_at {
+                Some(at) if !time::is_due(at, viewer.now) => {
+                    p.dim { (time::relative(at, viewer.now, viewer.zone())) ", at " (time::instant(at, viewer.zone())) }
+                }
+                _ => { p.dim { "Due now." } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::auth::Caller;
+    use crate::dashboard::viewer::Look;
+    use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+    use crate::domain::time::UnixMillis;
+    use jiff::tz::TimeZone;
+    use serde_json::{Map, Value};
+
+    const SENT: &str = "</pre><script>alert(1)</script>\0\u{fffd}";
+
+    fn viewer() -> Viewer {
+        let look = Look { zone: TimeZone::UTC, zone_name: "UTC".to_owned(), theme: None };
+        Viewer { caller: Caller::Admin, organization: None, look, address: "/".to_owned(), now: UnixMillis(1_000) }
+    }
+
+    fn delivery(status: DeliveryStatus, next_attempt_at: Option<UnixMillis>) -> DeliveryRecord {
+        DeliveryRecord {
+            id: DeliveryId(3),
+            organization_id: OrganizationId(1),
+            event_id: EventId(2),
+            endpoint_id: EndpointId(1),
+            event_type: "call.completed".to_owned(),
+            status,
+            attempt_count: 12,
+            response_code: Some(500),
+            error: None,
+            created_at: UnixMillis(0),
+            finished_at: None,
+            next_attempt_at,
+        }
+    }
+
+    fn attempts(count: u32) -> Vec<AttemptRecord> {
+        let headers: Map<String, Value> = [(SENT.to_owned(), Value::from(SENT))].into_iter().collect();
+        let attempt = |number| AttemptRecord {
+            number,
+            started_at: UnixMillis(0),
+            duration_ms: 3,
+            response_code: Some(500),
+            error: None,
+            request_headers: headers.clone(),
+            response_headers: Some(headers.clone()),
+            response_body: Some(SENT.to_owned()),
+        };
+        (1..=count).map(attempt).collect()
+    }
+
+    #[test]
+    fn what_receivers_answered_is_shown_inert_and_old_attempts_in_short() {
+        let failed = delivery(DeliveryStatus::Failed, None);
+        let shown = timeline(&viewer(), &failed, &attempts(12), false).into_string();
+        assert!(!shown.contains("<script") && !shown.contains('\0'));
+        let count = |shown: &str, what: &str| shown.matches(what).count();
+        assert_eq!(count(&shown, "&lt;script&gt;"), MOST_IN_FULL * 5);
+        assert_eq!(count(&shown, "<li"), 12);
+        assert!(
+            shown.contains("?attempts=all") && !shown.contains("request-2\"") && shown.contains("request-3\"")
+        );
+        let all = timeline(&viewer(), &failed, &attempts(12), true).into_string();
+        assert!(count(&all, "&lt;script&gt;") == 12 * 5 && !all.contains("?attempts=all"));
+    }
+
+    #[test]
+    fn only_the_newest_failure_of_a_failed_delivery_is_its_end() {
+        let failed =
+            timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), &attempts(3), false).into_string();
+        assert_eq!(failed.matches("<li class=\"warn\"").count(), 2);
+        assert_eq!(failed.matches("<li class=\"bad\"").count(), 1);
+        assert_eq!(failed.matches("the last attempt").count(), 1);
+        let pending = delivery(DeliveryStatus::Pending, Some(UnixMillis(61_000)));
+        let pending = timeline(&viewer(), &pending, &attempts(3), false).into_string();
+        assert_eq!(pending.matches("<li class=\"warn\"").count(), 3);
+        assert!(
+            pending.contains("Attempt 13")
+                && pending.contains("in 1 min")
+                && !pending.contains("the last attempt")
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! `/logs/{delivery_id}`: one delivery, with what was sent and what was answered.
+
+use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use maud::{Markup, html};
+
+use super::attempts;
+use crate::api::auth::Permission;
+use crate::api::problem::{ErrorCode, Problem};
+use crate::api::{Api, logs, path_id};
+use crate::dashboard::error::PageError;
+use crate::dashboard::form::Form;
+use crate::dashboard::layout::{self, Section};
+use crate::dashboard::viewer::Viewer;
+use crate::dashboard::{json, parts, time};
+use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::domain::health::EndpointState;
+use crate::domain::ids::DeliveryId;
+use crate::store::{DeliveryDetail, EndpointStart};
+
+/// `GET /logs/{delivery_id}`.
+pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let organization_id = viewer.organization_id()?;
+    let DeliveryDetail { record, body, attempts } = logs::detail(&api, organization_id, id(&request)?).await?;
+    let webhook = match api.find_endpoint(organization_id, record.endpoint_id).await {
+        Ok(found) => Some(found),
+        Err(problem) if problem.code() == ErrorCode::NotFound => None,
+        Err(problem) => return Err(problem.into()),
+    };
+    let query = Form::parse(request.query_string().as_bytes());
+    let all = query.text(attempts::ALL) == "all";
+    let content = html! {
+        @match query.text("done") {
+            "queued" => (parts::done("It is queued again, with its whole schedule anew.")),
+            "refused" => { p.note-box.warn role="status" #done { "It was not queued again: it was pending already, or its webhook is gone." } }
+            _ => {}
+        }
+        div.stack-live #live data-live[record.status == DeliveryStatus::Pending] hx-get=(viewer.address) hx-trigger="refresh"
+            hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
+            (head(&viewer, &record, webhook.is_some()))
+            (facts(&viewer, &record, webhook.as_ref()))
+            section.card aria-labelledby="attempts-title" {
+                h2 #attempts-title { "Attempts" }
+                (attempts::timeline(&viewer, &record, &attempts, all))
+            }
+        }
+        (json::payload(&body, &format!("/logs/{}/payload", record.id)))
+    };
+    let title = format!("{} · Delivery", record.event_type);
+    Ok(layout::page(&viewer, Section::Logs, &title, &content))
+}
+
+fn id(request: &HttpRequest) -> Result<DeliveryId, Problem> {
+    path_id(request, "delivery_id", "delivery")
+}
+
+fn head(viewer: &Viewer, record: &DeliveryRecord, has_webhook: bool) -> Markup {
+    let reason = match (record.status, has_webhook) {
+        (DeliveryStatus::Pending, _) => Some("It is pending: it is tried by itself."),
+        (_, false) => Some("Its webhook was deleted. Its event can be sent to another one."),
+        _ => None,
+    };
+    html! {
+        div.head {
+            div {
+                p.crumbs { a href="/logs" { "Logs" } " / " code { (record.id) } }
+                h1 { (record.event_type) " " (parts::status(record.status)) }
+            }
+            @if viewer.may(Permission::Manage) {
+                div.actions {
+                    @if let Some(reason) = reason { span.dim.small #again-reason { (reason) } }
+                    form method="post" action={ "/logs/" (record.id) "/retry" } {
+                        button.primary disabled[reason.is_some()] aria-describedby=[reason.map(|_| "again-reason")] { "Send again" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<&EndpointStart>) -> Markup {
+    let zone = viewer.zone();
+    let state = webhook.map(|it| EndpointState::of(&it.endpoint, Some(&it.health)));
+    html! {
+        section.card aria-label="About this delivery" { dl.facts {
+            dt { "Webhook" }
+            dd { @match webhook {
+                Some(it) => { a href={ "/webhooks/" (it.endpoint.id) } { (it.endpoint.url) } @if let Some(state) = state { " " (parts::state(state)) } }
+                None => { span.dim { "deleted (" (record.endpoint_id) ")" } }
+            } }
+            dt { "Event" }
+            dd { a href={ "/events/" (record.event_id) } { code { (record.event_id) } } }
+            dt { "Created" }
+            dd { (time::instant(record.created_at, zone)) " (" (time::relative(record.created_at, viewer.now, zone)) ")" }
+            @if let Some(at) = record.finished_at {
+                dt { "Finished" }
+                dd { (time::instant(at, zone)) " (" (time::relative(at, viewer.now, zone)) ")" }
+            }
+            @if let Some(at) = record.next_attempt_at {
+                dt { "Next attempt" }
+                dd {
+                    @if !time::is_due(at, viewer.now) { (time::relative(at, viewer.now, zone)) ", at " (time::instant(at, zone)) } @else { "Due now" }
+                    @match state {
+                        Some(EndpointState::Disabled) => { p.dim { "It waits: the webhook is disabled. Once it is enabled, this is sent." } }
+                        Some(EndpointState::Paused) => { p.dim { "It waits until the webhook's breaker closes: one probe at a time is sent until one succeeds." } }
+                        _ => {}
+                    }
+                }
+            }
+            dt { "Attempts" }
+            dd { (parts::number(u64::from(record.attempt_count))) }
+        } }
+    }
+}
+
+/// `GET /logs/{delivery_id}/payload`: what the receiver gets, byte for byte.
+pub async fn payload(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
+    let detail = logs::detail(&api, viewer.organization_id()?, id(&request)?).await?;
+    Ok(download(&detail.record.id.to_string(), detail.body))
+}
+
+/// A payload as a file; a browser never shows it as a page of ours.
+pub fn download(name: &str, body: Bytes) -> HttpResponse {
+    let disposition = ContentDisposition {
+        disposition: DispositionType::Attachment,
+        parameters: vec![DispositionParam::Filename(format!("{name}.json"))],
+    };
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((header::CONTENT_DISPOSITION, disposition))
+        .body(body)
+}

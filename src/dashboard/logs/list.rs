@@ -1,0 +1,115 @@
+//! `/logs`: the list with its filters.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::{Markup, html};
+
+use super::again::{self, FORM};
+use super::table::table;
+use crate::api::auth::Permission;
+use crate::api::pagination::List;
+use crate::api::problem::Problem;
+use crate::api::{Api, logs};
+use crate::dashboard::choices::Choices;
+use crate::dashboard::error::PageError;
+use crate::dashboard::filters::{self, Filters, Read};
+use crate::dashboard::form::Form;
+use crate::dashboard::guard::see_other;
+use crate::dashboard::layout::{self, Section};
+use crate::dashboard::parts::{self, Complaints};
+use crate::dashboard::viewer::Viewer;
+use crate::domain::delivery::DeliveryRecord;
+use crate::domain::ids::EndpointId;
+
+const PATH: &str = "/logs";
+
+/// `GET /logs`.
+pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let query = request.query_string();
+    let filters = match Filters::read(query, viewer.zone()) {
+        Read::Canonical(filters) => filters,
+        Read::Rewritten(filters) => return Ok(see_other(&filters::join(PATH, &filters.query()))),
+    };
+    let organization_id = viewer.organization_id()?;
+    let mut choices = Choices::read(&api, organization_id).await?;
+    let (status, problem, rows) = match logs::page(&api, organization_id, &filters.query()).await {
+        Ok(list) => {
+            let shown = list.data.iter().map(|row| row.endpoint_id);
+            choices.webhooks.add(&api, organization_id, shown).await?;
+            (StatusCode::OK, None, Some(list))
+        }
+        Err(problem) if !problem.errors().is_empty() => (StatusCode::UNPROCESSABLE_ENTITY, Some(problem), None),
+        Err(problem) => return Err(problem.into()),
+    };
+    let content = html! {
+        div.head.stuck {
+            div { h1 { "Logs" } }
+            @if viewer.may(Permission::Manage) { (again::form(&filters)) }
+        }
+        (again::report(&Form::parse(query.as_bytes())))
+        (filter_form(&viewer, &choices, &filters, problem.as_ref()))
+        @if let Some(rows) = &rows { (live(&viewer, &choices, &filters, rows)) }
+    };
+    Ok(layout::with_status(status, &viewer, Section::Logs, "Logs", &content))
+}
+
+fn filter_form(viewer: &Viewer, choices: &Choices, filters: &Filters, problem: Option<&Problem>) -> Markup {
+    let complaints = Complaints::of(problem);
+    let webhook = choices.webhooks.control("webhook_id", filters.get("webhook_id"), Some("All"));
+    let code = html! {
+        input #response_code name="response_code" value=(filters.get("response_code")) placeholder="503 or 5xx"
+            maxlength="3" autocomplete="off" aria-describedby="response_code-error"
+            aria-invalid=[complaints.is_wrong("response_code").then_some("true")];
+    };
+    let own = html! {
+        (filters::status(filters, &complaints))
+        (filters::event_type(choices, filters, &complaints))
+        (parts::field("webhook_id", "Webhook", "", &complaints, &webhook))
+        (parts::field("response_code", "Response code", "", &complaints, &code))
+    };
+    filters::form(viewer, PATH, filters, problem, &own)
+}
+
+/// The rows; the newest page follows what happens.
+fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<DeliveryRecord>) -> Markup {
+    let form = viewer.may(Permission::Manage).then_some(FORM);
+    let chosen = filters.get("webhook_id").parse().ok();
+    let webhook: Option<EndpointId> = chosen.filter(|id| form.is_some() && choices.webhooks.exists(*id));
+    let content = html! {
+        @if rows.data.is_empty() { (nothing(viewer, filters)) } @else {
+            (table(viewer, &rows.data, &choices.webhooks, form))
+            (parts::pager(rows, &filters.first_page(PATH), filters.is_first_page()))
+        }
+    };
+    html! {
+        @if let Some(webhook) = webhook {
+            p.dim { "To send everything again that failed at this webhook within some time, "
+                a href={ "/webhooks/" (webhook) "#recover" } { "recover it" } "." }
+        }
+        @if filters.is_first_page() {
+            section.card.flush #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live"
+                hx-swap="morph:outerHTML" hx-target="this" aria-label="Deliveries" { (content) }
+        } @else {
+            section.card.flush aria-label="Deliveries" { (content) }
+        }
+    }
+}
+
+fn nothing(viewer: &Viewer, filters: &Filters) -> Markup {
+    if filters.is_filtered() {
+        let help = html! { p { "Widen the range of time, or take a filter away." } a.button href=(PATH) { "Clear the filters" } };
+        return parts::empty("No delivery fits these filters", &help);
+    }
+    if !filters.is_first_page() {
+        return parts::empty("No older deliveries", &html! { a.button href=(PATH) { "To the newest" } });
+    }
+    let help = html! {
+        p { "A delivery is one event on its way to one webhook. Create a webhook, publish an event, and this list shows \
+            what became of it. From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
+        div.actions {
+            @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Create a webhook" } }
+            @if viewer.may(Permission::Publish) { a.button href="/events/new" { "Publish a sample" } }
+        }
+    };
+    parts::empty("Nothing has been delivered yet", &help)
+}

@@ -1,0 +1,57 @@
+//! Deliveries as rows; on every page that lists some.
+
+use maud::{Markup, html};
+
+use crate::dashboard::choices::Webhooks;
+use crate::dashboard::viewer::Viewer;
+use crate::dashboard::{parts, time};
+use crate::domain::delivery::DeliveryRecord;
+
+/// The rows. With a form's id each has a box that is part of that form, named `id`.
+pub fn table(viewer: &Viewer, rows: &[DeliveryRecord], webhooks: &Webhooks, form: Option<&str>) -> Markup {
+    html! {
+        div.wide { table.stack {
+            thead { tr {
+                @if form.is_some() {
+                    th scope="col" { input type="checkbox" data-all="id" aria-label="Select all that are shown" autocomplete="off"; }
+                }
+                @for name in ["Status", "Event type", "Webhook"] { th scope="col" { (name) } }
+                th.num scope="col" { "Attempts" }
+                @for name in ["Response", "Created", "Next / finished"] { th scope="col" { (name) } }
+            } }
+            tbody { @for row in rows { (line(viewer, row, webhooks, form)) } }
+        } }
+    }
+}
+
+fn line(viewer: &Viewer, row: &DeliveryRecord, webhooks: &Webhooks, form: Option<&str>) -> Markup {
+    html! {
+        tr id={ "row-" (row.id) } {
+            @if let Some(form) = form {
+                td data-label="Select" {
+                    input id={ "box-" (row.id) } type="checkbox" name="id" value=(row.id) form=(form)
+                        aria-label={ "Select " (row.event_type) " " (row.id) } autocomplete="off";
+                }
+            }
+            td data-label="Status" { (parts::status(row.status)) }
+            td data-label="Event type" { a href={ "/logs/" (row.id) } title={ "Delivery " (row.id) } { (row.event_type) } }
+            td.fill data-label="Webhook" { (webhooks.link(row.endpoint_id)) }
+            td.num data-label="Attempts" { (row.attempt_count) }
+            td.nowrap data-label="Response" { (parts::answer(row.response_code, row.error.as_deref())) }
+            td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
+            td data-label="Next / finished" { (when(viewer, row)) }
+        }
+    }
+}
+
+/// When a pending delivery is tried next, or when another one was finished.
+fn when(viewer: &Viewer, row: &DeliveryRecord) -> Markup {
+    html! {
+        @match (row.next_attempt_at, row.finished_at) {
+            (Some(next), _) if time::is_due(next, viewer.now) => { span title=(time::utc(next)) { "due now" } }
+            (Some(next), _) => { (time::relative(next, viewer.now, viewer.zone())) }
+            (None, Some(finished)) => { (time::relative(finished, viewer.now, viewer.zone())) }
+            (None, None) => { span.dim { "–" } }
+        }
+    }
+}
