@@ -13,9 +13,9 @@ use super::webhooks::WHAT;
 use super::{Api, path_id};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
-use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::ids::{EndpointId, OrganizationId, first_id_at};
 use crate::domain::time::UnixMillis;
-use crate::store::{Store, StoreError, StoreResult};
+use crate::store::{Store, StoreResult};
 
 /// Finished deliveries that rates and latencies are made of: the newest of a period. Larger: the call reads
 /// longer for figures that hardly change.
@@ -134,18 +134,18 @@ fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     sorted.get(rank.checked_sub(1)?).copied()
 }
 
-/// The last hour and the last day of a webhook, or of the organization.
+/// The last hour and the last day of a webhook, or of the organization. The newest of the day that are of the last hour are
+/// the newest of the hour: they are read once.
 fn periods(
     store: &dyn Store,
     organization_id: OrganizationId,
     endpoint_id: Option<EndpointId>,
     now: UnixMillis,
 ) -> StoreResult<[PeriodView; 2]> {
-    let period = |length: Duration| {
-        let finished = store.recent_deliveries(organization_id, endpoint_id, now - length, MAX_SAMPLES)?;
-        Ok::<_, StoreError>(PeriodView::new(&finished))
-    };
-    Ok([period(HOUR)?, period(DAY)?])
+    let day = store.recent_deliveries(organization_id, endpoint_id, now - DAY, MAX_SAMPLES)?;
+    let hour_ago = first_id_at(now - HOUR);
+    let hour = day.partition_point(|delivery| delivery.id.0 >= hour_ago);
+    Ok([PeriodView::new(&day[..hour]), PeriodView::new(&day)])
 }
 
 fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
@@ -213,9 +213,10 @@ pub async fn organization(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::DeliveryId;
 
     fn finished(status: DeliveryStatus, last_duration_ms: u64) -> FinishedDelivery {
-        FinishedDelivery { status, finished_at: UnixMillis(0), last_duration_ms }
+        FinishedDelivery { id: DeliveryId(1), status, finished_at: UnixMillis(0), last_duration_ms }
     }
 
     #[test]

@@ -79,8 +79,9 @@ pub async fn page(
     query: &str,
 ) -> Result<List<DeliveryRecord>, Problem> {
     let (filter, page) = read_query(query)?;
-    let rows = api.store(move |store| store.deliveries(organization_id, &filter, page.request())).await?;
-    Ok(page.answer(rows, |row| row.id.0, |row| row))
+    let log = api.store(move |store| store.deliveries(organization_id, &filter, page.request())).await?;
+    let next_before = log.next_before;
+    Ok(page.answer(log.rows, |row| row.id.0, |row| row).going_on_before(next_before))
 }
 
 /// A delivery of the organization with its body and attempts.
@@ -168,7 +169,7 @@ pub async fn retry_delivery(
         let page = PageRequest { before_id: Some(id.0.saturating_add(1)), limit: 1 };
         let rows = store.deliveries(organization_id, &DeliveryFilter::default(), page);
         engine.work_added(organization_id, vec![endpoint_id]);
-        Ok((requeued, rows?.pop().filter(|row| row.id == id)))
+        Ok((requeued, rows?.rows.pop().filter(|row| row.id == id)))
     });
     match requeued.await? {
         (Requeued::StillPending, _) => Err(NotRetried::StillPending),

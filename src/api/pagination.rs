@@ -121,6 +121,14 @@ pub struct List<T> {
     pub next_cursor: Option<String>,
 }
 
+impl<T> List<T> {
+    /// A page that is not the last for other reasons than its length goes on before this id.
+    pub fn going_on_before(mut self, id: Option<i64>) -> Self {
+        self.next_cursor = self.next_cursor.or_else(|| id.map(encode_cursor));
+        self
+    }
+}
+
 fn encode_cursor(last_id: i64) -> String {
     let mut bytes = vec![CURSOR_VERSION];
     bytes.extend_from_slice(&last_id.to_be_bytes());

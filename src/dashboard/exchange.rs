@@ -27,7 +27,7 @@ pub fn headers(id: &str, title: &str, headers: &Map<String, Value>) -> Markup {
 pub fn body(body: &str) -> Markup {
     html! {
         @if body.is_empty() { p.dim { "The body was empty." } } @else {
-            pre.wrap.raw tabindex="0" { (visible::text(body)) }
+            pre.wrap.raw tabindex="0" role="group" aria-label="Response body" { (visible::text(body)) }
             @if body.len() >= KEPT_BYTES { p.dim.small { "The log keeps the first 16 KiB of a body." } }
         }
     }

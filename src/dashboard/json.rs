@@ -39,7 +39,7 @@ pub fn pretty(json: &str, most: usize) -> Pretty {
         match token {
             ":" => text.push_str(": "),
             // one value can be ten megabytes; a character more than fits shows that there is more
-            token => text.push_str(&token[..token.floor_char_boundary(most.saturating_add(4))]),
+            token => text.push_str(beginning(token, most.saturating_add(4))),
         }
         if matches!(token, "{" | "[") {
             depth += 1;
@@ -47,8 +47,17 @@ pub fn pretty(json: &str, most: usize) -> Pretty {
         before = token;
     }
     let is_cut = text.len() > most;
-    text.truncate(text.floor_char_boundary(most));
+    text.truncate(beginning(&text, most).len());
     Pretty { text, is_cut }
+}
+
+/// As much of a text as fits into so many bytes.
+fn beginning(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// The length of the token with which a text begins; of a text that is no JSON, of some piece of it.
@@ -90,7 +99,7 @@ pub fn payload(json: &[u8], whole: &str) -> Markup {
                     a.button.small href=(whole) { "Download" }
                 }
             }
-            pre.wrap.raw #payload tabindex="0" { (visible::json(&text)) }
+            pre.wrap.raw #payload tabindex="0" role="group" aria-label="Payload" { (visible::json(&text)) }
             @if is_cut {
                 p.dim { "This is the beginning. " a href=(whole) { "Download it" } " to see all of it." }
             }
@@ -192,7 +201,11 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_lost_or_makes_it_panic(text: String, most in 0usize..200) {
+        fn no_text_is_lost_or_makes_it_panic(
+            pieces in prop::collection::vec("[\\[\\]{}:,\"\\\\ \n]|[a-z0-9é]{1,3}|\\PC", 0..40),
+            most in 0usize..200,
+        ) {
+            let text = pieces.concat();
             let shown = whole(&text);
             let kept = |text: &str| text.chars().filter(|c| !SPACE.contains(c)).collect::<String>();
             prop_assert_eq!(kept(&shown), kept(&text));

@@ -80,7 +80,7 @@ impl Health {
             states: store.endpoint_states(organization_id)?,
             backlog: store.pending(organization_id, None)?,
             activity: Activity::of(range, &statistics, now),
-            failures: store.deliveries(organization_id, &failed, page)?,
+            failures: store.deliveries(organization_id, &failed, page)?.rows,
         })
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::delivery::DeliveryStatus;
 use super::endpoint::Endpoint;
-use super::ids::{EndpointId, OrganizationId};
+use super::ids::{DeliveryId, EndpointId, OrganizationId};
 use super::time::UnixMillis;
 
 /// Written when it changes, not on every attempt.
@@ -100,6 +100,8 @@ pub struct PendingStats {
 /// A delivery that succeeded or failed, as far as rates and latencies are made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FinishedDelivery {
+    /// Its id; says when it was created.
+    pub id: DeliveryId,
     /// [`DeliveryStatus::Success`] or [`DeliveryStatus::Failed`].
     pub status: DeliveryStatus,
     /// When it ended.

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::r2d2::R2D2Connection;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::{PgConnection, SqliteConnection};
 
+use super::postgres::BEGIN_AS_USUAL;
 use super::{StoreError, StoreResult};
 
 /// A connection to either database. Portable queries run on it; what one of the two does better is matched out.
@@ -49,28 +50,57 @@ pub(super) trait Opener: Send + Sync + 'static {
 /// The one writer. A connection on which something went wrong is dropped, and made anew by the next call.
 pub(super) struct Writer {
     opener: Arc<dyn Opener>,
-    connection: Mutex<Option<AnyConnection>>,
+    connection: Mutex<Option<Used>>,
+}
+
+/// A connection, and how often it was used.
+struct Used {
+    connection: AnyConnection,
+    times: u64,
+}
+
+impl Used {
+    fn new(connection: AnyConnection) -> Self {
+        Self { connection, times: 0 }
+    }
 }
 
 impl Writer {
     /// A writer that has its connection already.
     pub(super) fn new(opener: Arc<dyn Opener>, connection: AnyConnection) -> Self {
-        Self { opener, connection: Mutex::new(Some(connection)) }
+        Self { opener, connection: Mutex::new(Some(Used::new(connection))) }
     }
 
     /// Runs `work` in one transaction: all of it is durable, or nothing of it is there.
     pub(super) fn write<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
+        self.run(|connection| in_transaction(connection, work))
+    }
+
+    /// Runs `work`, which makes a transaction of its own.
+    pub(super) fn run<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
         let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         // taken out while it works: after a panic or an error it is gone, and its transaction with it
-        let mut connection = match slot.take() {
-            Some(connection) => connection,
-            None => self.opener.open_writer().map_err(passing)?,
+        let mut used = match slot.take() {
+            Some(used) => used,
+            None => Used::new(self.opener.open_writer().map_err(passing)?),
         };
-        let result = in_transaction(&mut connection, work);
-        if !matches!(result, Err(StoreError::Unavailable(_))) && !connection.is_broken() {
-            *slot = Some(connection);
+        used.times += 1;
+        let result = forget_old_plans(&mut used).and_then(|()| work(&mut used.connection));
+        if !matches!(result, Err(StoreError::Unavailable(_))) && !used.connection.is_broken() {
+            *slot = Some(used);
         }
         result
+    }
+}
+
+/// PostgreSQL keeps a plan until it happens to look at the tables again, which can be a long time in which they grow from
+/// nothing. So it makes its plans anew whenever there were twice as many changes.
+fn forget_old_plans(used: &mut Used) -> StoreResult<()> {
+    match &mut used.connection {
+        AnyConnection::Postgres(postgres) if used.times.is_power_of_two() => {
+            Ok(postgres.batch_execute("DISCARD PLANS")?)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -83,7 +113,7 @@ fn passing(error: StoreError) -> StoreError {
     }
 }
 
-fn in_transaction<T>(
+pub(super) fn in_transaction<T>(
     connection: &mut AnyConnection,
     work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>,
 ) -> StoreResult<T> {
@@ -92,7 +122,9 @@ fn in_transaction<T>(
         AnyConnection::Sqlite(sqlite) => {
             AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
         }
-        AnyConnection::Postgres(postgres) => AnsiTransactionManager::begin_transaction(postgres)?,
+        AnyConnection::Postgres(postgres) => {
+            AnsiTransactionManager::begin_transaction_sql(postgres, BEGIN_AS_USUAL)?;
+        }
     }
     let result = work(connection);
     match (&result, connection) {

@@ -27,7 +27,7 @@ use thiserror::Error;
 use self::cipher::Cipher;
 use self::diesel_store::DieselStore;
 pub use self::verbs::{
-    DisableEndpoint, EventDetail, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage,
+    DisableEndpoint, EventDetail, LogPage, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage,
 };
 
 use crate::domain::attempt::{AttemptRecord, Outcome};
@@ -286,13 +286,13 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- the log
 
-    /// Lists an organization's deliveries, newest first.
+    /// Lists an organization's deliveries, newest first. What is rare, and has no index, can take several pages to find.
     fn deliveries(
         &self,
         organization_id: OrganizationId,
         filter: &DeliveryFilter,
         page: PageRequest,
-    ) -> StoreResult<Vec<DeliveryRecord>>;
+    ) -> StoreResult<LogPage>;
     /// Reads one with its attempts.
     fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>>;
 

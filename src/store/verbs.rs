@@ -66,6 +66,16 @@ pub enum ReplayTargets {
     Endpoints(Vec<EndpointId>),
 }
 
+/// A page of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogPage {
+    /// Newest first.
+    pub rows: Vec<DeliveryRecord>,
+    /// There are fewer rows than were asked for, and yet there may be more before this id: the page looked at all that
+    /// one page may look at.
+    pub next_before: Option<i64>,
+}
+
 /// An event with its body and deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventDetail {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use ringback::domain::delivery::{DeliveryFilter, DeliveryRecord};
+use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::{EventFilter, EventRecord};
 use ringback::domain::event_types::OwnEventType;
@@ -137,7 +137,7 @@ impl Store for FaultyStore {
         organization_id: OrganizationId,
         filter: &DeliveryFilter,
         page: PageRequest,
-    ) -> StoreResult<Vec<DeliveryRecord>> {
+    ) -> StoreResult<LogPage> {
         self.open()?;
         self.inner.deliveries(organization_id, filter, page)
     }

@@ -283,6 +283,12 @@ impl Browser {
         self.has(&button("Sign out"));
     }
 
+    /// Lets the page's scripts write to the clipboard, and the tests read it.
+    pub fn allow_the_clipboard(&self) {
+        let permissions = json!(["clipboardReadWrite", "clipboardSanitizedWrite"]);
+        self.devtools("Browser.grantPermissions", json!({"permissions": permissions, "origin": self.address}));
+    }
+
     /// Chooses a theme as its reader does.
     pub fn choose_theme(&self, theme: &str) {
         self.script(

@@ -28,7 +28,8 @@ fn check(answer: &Answer, case: &str) {
     }
     if answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
         let tags = tags(&answer.text);
-        assert!(tags.len() > 10, "{case}: {}", answer.text);
+        // a part of a page may be a text alone
+        assert!(tags.len() > 10 || !answer.text.starts_with("<!DOCTYPE"), "{case}: {}", answer.text);
         let mut ids: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         let count = ids.len();
         ids.sort_unstable();

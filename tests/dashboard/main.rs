@@ -6,10 +6,12 @@
 mod access;
 mod browser;
 mod event_types;
+mod events;
 mod forms;
 mod headers;
 mod html;
 mod keys;
+mod logs;
 mod sessions;
 mod tenant;
 

@@ -94,7 +94,11 @@ pub fn body_for(path: &str) -> &'static [(&'static str, &'static str)] {
         "/organizations/{organization_id}/delete" => &[("confirm", "acme")],
         "/event-types" => &[("name", "invoice.sent")],
         "/sign-in" => &[("key", "rbk_unknown")],
-        "/webhooks" | "/webhooks/preview" => &[("url", "https://example.com/")],
+        "/events" => &[("event_type", "call.completed"), ("data", "{}")],
+        "/webhooks" | "/webhooks/{webhook_id}/edit" => &[("url", "https://example.com/")],
+        "/webhooks/{webhook_id}/recover" => {
+            &[("since", "2024-12-16T10:00:00Z"), ("until", "2024-12-16T11:00:00Z"), ("status", "failed")]
+        }
         _ => &[],
     }
 }

@@ -35,6 +35,7 @@ mod receiver;
 mod retrying;
 mod sending_again;
 mod starting;
+mod statistics;
 mod stopping;
 #[path = "../support/world.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]

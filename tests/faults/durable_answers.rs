@@ -67,8 +67,12 @@ fn postgres_has_confirmed_the_commit_of_an_event_before_its_202_is_sent() {
     };
     let sends: Vec<&Call> = calls.iter().filter(|call| call.name == "sendto" && !is_answer(call)).collect();
     let stored = first_with_each(&sends, MARK, MARK_DIGITS);
-    let confirmations: Vec<&Call> =
-        calls.iter().filter(|call| call.name == "recvfrom" && call.text.contains(r"COMMIT\0")).collect();
+    // done, and no transaction is open any more: only `ReadyForQuery` says that it is on disk
+    let is_confirmation = |call: &&Call| {
+        let says = [r#"COMMIT\0Z\0\0\0\5I""#, r#"SELECT 1\0Z\0\0\0\5I""#];
+        call.name == "recvfrom" && says.iter().any(|says| call.text.contains(says))
+    };
+    let confirmations: Vec<&Call> = calls.iter().filter(is_confirmation).collect();
     let durable_at = |mark: &str| {
         let send = stored.get(mark)?;
         let later = &confirmations[confirmations.partition_point(|read| read.ended <= send.ended)..];

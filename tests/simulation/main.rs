@@ -6,6 +6,7 @@ mod operating;
 mod returning;
 #[path = "../support/simulation.rs"]
 mod simulation;
+mod statistics;
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const DATA: &str = r#"{"id":"call_1","direction":"outbound"}"#;
 fn deliveries(world: &World, id: i64) -> Vec<DeliveryRecord> {
     let filter = DeliveryFilter { endpoint_id: Some(EndpointId(id)), ..DeliveryFilter::default() };
     let page = PageRequest { before_id: None, limit: 100_000 };
-    world.store.deliveries(ORGANIZATION, &filter, page).unwrap()
+    world.store.deliveries(ORGANIZATION, &filter, page).unwrap().rows
 }
 
 fn count(world: &World, id: i64, status: DeliveryStatus) -> usize {

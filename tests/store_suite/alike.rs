@@ -12,6 +12,7 @@ use ringback::domain::event::{Event, EventFilter};
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IDS_A_MILLISECOND, IdGenerator, OrganizationId};
 use ringback::domain::organization::Organization;
+use ringback::domain::statistics::StatisticsDelta;
 use ringback::domain::time::UnixMillis;
 use ringback::store::memory::MemoryStore;
 use ringback::store::{
@@ -24,6 +25,8 @@ use crate::fixture::{Fixture, START, first_page, outcome, plain_endpoint, unansw
 /// Endpoints of a history: the first two are of one organization, the others of another.
 const ENDPOINTS: usize = 4;
 const TYPES: [&str; 2] = ["call.completed", "user.created"];
+/// What is asked for: codes and classes, with an index and without one.
+const CODES: [(u16, u16); 5] = [(500, 599), (400, 499), (503, 503), (200, 200), (200, 299)];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -91,7 +94,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let publish =
         (any::<bool>(), 0..16u8, 0..TYPES.len(), prop::option::weighted(0.4, 0..3u8), 0..2u8, 1..500usize);
-    let attempt = (any::<prop::sample::Index>(), 1..7u32, 0..5u8, 0..200i64, any::<bool>());
+    let attempt = (any::<prop::sample::Index>(), 1..7u32, 0..6u8, 0..200i64, any::<bool>());
     let endpoint = 0..ENDPOINTS;
     let index = || any::<prop::sample::Index>();
     let recover = (0..ENDPOINTS, any::<bool>(), index(), index(), prop::option::weighted(0.3, index()), 1..4usize);
@@ -137,7 +140,7 @@ fn question() -> impl Strategy<Value = Question> {
     let filter = (
         prop::option::weighted(0.3, 0..TYPES.len()),
         prop::option::weighted(0.4, prop::sample::select(&DeliveryStatus::ALL[..])),
-        prop::option::weighted(0.2, Just((500, 599))),
+        prop::option::weighted(0.3, prop::sample::select(&CODES[..])),
         prop::option::weighted(0.3, 0..300i64),
         prop::option::weighted(0.3, 0..300i64),
     );
@@ -216,7 +219,9 @@ impl<'a> History<'a> {
             }
             Step::Attempt { ref delivery, number, answer, delay, ordered } => {
                 if !self.deliveries.is_empty() {
-                    batch.outcomes.push(self.attempt(delivery, number, answer, delay, ordered));
+                    let outcome = self.attempt(delivery, number, answer, delay, ordered);
+                    batch.statistics.push(StatisticsDelta::of(&outcome));
+                    batch.outcomes.push(outcome);
                 }
             }
             Step::Cancel { endpoint } => {
@@ -328,6 +333,8 @@ impl<'a> History<'a> {
                 let [one, other] =
                     self.stores.map(|store| store.prune_idempotency_keys(before, usize::MAX).unwrap());
                 prop_assert_eq!(one, other);
+                let [one, other] = self.stores.map(|store| store.prune_statistics(before, usize::MAX).unwrap());
+                prop_assert_eq!(one, other);
             }
             _ => {}
         }
@@ -379,11 +386,12 @@ impl<'a> History<'a> {
         let outcome = match answer {
             0 => of(200, NextStep::Succeeded),
             1 => of(503, NextStep::Failed),
+            5 => of(404, NextStep::Failed),
             2 => unanswered(of(0, NextStep::Failed), AttemptError::Timeout),
             3 => unanswered(of(0, later), AttemptError::DnsFailure),
             _ => of(500, later),
         };
-        Outcome { ordered, ..outcome }
+        Outcome { ordered, finished_at: self.now, ..outcome }
     }
 
     fn ask(&self, question: &Question) -> Result<(), TestCaseError> {
@@ -427,6 +435,10 @@ impl<'a> History<'a> {
             };
             let recent = store.recent_deliveries(organization_id, endpoint_id, since, question.limit).unwrap();
             answers.push(format!("{recent:?}"));
+            let counted = store.organization_statistics(organization_id, since).unwrap();
+            answers.push(format!("{counted:?}"));
+            let some = &self.endpoints[..question.page];
+            answers.push(format!("{:?}", store.endpoint_statistics(organization_id, some, since).unwrap()));
         }
         if !self.events.is_empty() {
             let &(id, owner) = question.since.get(&self.events);

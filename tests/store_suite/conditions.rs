@@ -54,8 +54,8 @@ fn the_oldest_pending_delivery_is_the_one_created_first(f: &Fixture) {
     assert_eq!(stats, PendingStats { pending: 2, oldest_pending_at: Some(at(1)) }, "whatever its turn is");
 }
 
-fn ended(status: DeliveryStatus, number: i64, last_duration_ms: u64) -> FinishedDelivery {
-    FinishedDelivery { status, finished_at: UnixMillis(at(number * 10).0 + 40), last_duration_ms }
+fn ended(id: DeliveryId, status: DeliveryStatus, number: i64, last_duration_ms: u64) -> FinishedDelivery {
+    FinishedDelivery { id, status, finished_at: UnixMillis(at(number * 10).0 + 40), last_duration_ms }
 }
 
 fn recent_deliveries_are_those_that_ended_newest_first(f: &Fixture) {
@@ -71,18 +71,19 @@ fn recent_deliveries_are_those_that_ended_newest_first(f: &Fixture) {
         of(ids[3], 500, NextStep::RetryAt(at(60))),
         of(ids[4], 200, NextStep::Succeeded),
     ]);
-    let (success, failed) = (ended(DeliveryStatus::Success, 1, 37), ended(DeliveryStatus::Failed, 1, 37));
+    let success = |place: usize| ended(ids[place], DeliveryStatus::Success, 1, 37);
+    let failed = ended(ids[2], DeliveryStatus::Failed, 1, 37);
     for endpoint_id in [None, Some(endpoint_id)] {
         let recent =
             |since, limit| f.store.recent_deliveries(organization_id, endpoint_id, at(since), limit).unwrap();
-        assert_eq!(recent(1, 99), [success, failed, success]);
-        assert_eq!(recent(1, 2), [success, failed]);
+        assert_eq!(recent(1, 99), [success(4), failed, success(1)]);
+        assert_eq!(recent(1, 2), [success(4), failed]);
         assert_eq!(recent(0, 99).len(), 4);
         assert_eq!(recent(5, 99), []);
     }
     f.store.delete_endpoint(organization_id, endpoint_id, at(7)).unwrap();
     let cancelled = f.store.recent_deliveries(organization_id, None, at(3), 99).unwrap();
-    assert_eq!(cancelled, [success], "what was cancelled had no outcome");
+    assert_eq!(cancelled, [success(4)], "what was cancelled had no outcome");
 }
 
 fn recent_deliveries_have_the_duration_of_their_last_attempt(f: &Fixture) {
@@ -99,7 +100,8 @@ fn recent_deliveries_have_the_duration_of_their_last_attempt(f: &Fixture) {
     let fast = of(ids[1], 2, NextStep::Succeeded);
     f.record(vec![fast]);
     let recent = f.store.recent_deliveries(organization_id, Some(endpoint_id), at(0), 9).unwrap();
-    assert_eq!(recent, [ended(DeliveryStatus::Success, 2, 37), ended(DeliveryStatus::Failed, 2, 10_000)]);
+    let fast = ended(ids[1], DeliveryStatus::Success, 2, 37);
+    assert_eq!(recent, [fast, ended(ids[0], DeliveryStatus::Failed, 2, 10_000)]);
 }
 
 fn recent_deliveries_of_an_organization_include_replayed_ones_and_nobody_elses(f: &Fixture) {

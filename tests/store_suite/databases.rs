@@ -247,6 +247,43 @@ fn a_schema_from_the_future_is_refused() {
     assert!(refusal(open(&url, cipher())).contains("newer version"));
 }
 
+fn server_analyzes(url: &str) {
+    let mut connection = PgConnection::establish(url).unwrap();
+    diesel::sql_query("ANALYZE deliveries").execute(&mut connection).unwrap();
+}
+
+#[test]
+fn postgres_finds_a_delivery_by_its_key_however_small_the_table_was_when_it_made_the_plan() {
+    let Some(server) = postgres::shared() else { return };
+    let url = server.create_database();
+    let f = Fixture::over(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")));
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let done = |id| outcome(organization_id, endpoint_id, id, 1, 200, NextStep::Succeeded);
+    // planned while there is one row
+    let first = f.publish(organization_id, &[endpoint_id], at(0));
+    assert_eq!(f.record(vec![done(first[0])]), [true]);
+    server_analyzes(&url);
+    assert_eq!(f.record(vec![done(f.publish(organization_id, &[endpoint_id], at(0))[0])]), [true]);
+    let ids = f.publish(organization_id, &[endpoint_id; 2_000], at(0));
+    for id in &ids[..100] {
+        assert_eq!(f.record(vec![done(*id)]), [true]);
+    }
+    drop(f);
+
+    // what a session has read is counted for certain when it has ended
+    let mut connection = PgConnection::establish(&url).unwrap();
+    let mut number = |sql: &str| diesel::sql_query(sql).get_result::<Number>(&mut connection).unwrap().n;
+    let is_alone =
+        |_| number("SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()") == 1;
+    assert!((0..100_000).any(is_alone), "the store's sessions go on");
+    let read = number(
+        "SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'deliveries')::BIGINT \
+         + (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'deliveries') AS n",
+    );
+    assert!((102..5_000).contains(&read), "{read} entries for 102 outcomes");
+}
+
 #[test]
 fn a_database_url_that_cannot_work_is_refused_with_what_to_do() {
     for (url, hint) in [

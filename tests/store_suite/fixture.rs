@@ -198,7 +198,7 @@ impl Fixture {
 
     /// Ids of the log.
     pub fn log(&self, organization_id: OrganizationId, filter: &DeliveryFilter) -> Vec<DeliveryId> {
-        let rows = self.store.deliveries(organization_id, filter, first_page(1_000)).unwrap();
+        let rows = self.store.deliveries(organization_id, filter, first_page(1_000)).unwrap().rows;
         rows.iter().map(|row| row.id).collect()
     }
 }

@@ -37,3 +37,4 @@ mod pruning;
 mod publishing;
 mod reading_the_log;
 mod sending_again;
+mod statistics;

@@ -35,7 +35,7 @@ fn the_log_is_newest_first_and_paged_by_its_last_id(f: &Fixture) {
         let mut read: Vec<DeliveryId> = Vec::new();
         loop {
             let page = PageRequest { before_id: read.last().map(|id| id.0), limit: 3 };
-            let rows = f.store.deliveries(organization_id, &filter, page).unwrap();
+            let rows = f.store.deliveries(organization_id, &filter, page).unwrap().rows;
             if rows.is_empty() {
                 break;
             }
@@ -46,7 +46,7 @@ fn the_log_is_newest_first_and_paged_by_its_last_id(f: &Fixture) {
     }
     let by_endpoint = DeliveryFilter { endpoint_id: Some(endpoints[1]), ..Default::default() };
     let page = PageRequest { before_id: Some(ids[4].0), limit: 2 };
-    let rows = f.store.deliveries(organization_id, &by_endpoint, page).unwrap();
+    let rows = f.store.deliveries(organization_id, &by_endpoint, page).unwrap().rows;
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[6], ids[8]]);
 }
 

@@ -268,7 +268,7 @@ fn a_replayed_delivery_is_in_every_list_in_the_order_of_its_id(f: &Fixture) {
     assert_eq!(f.log(organization_id, &everything), [new[0], replayed, middle[0], old[0]]);
     let page = |before: DeliveryId, limit| {
         let page = PageRequest { before_id: Some(before.0), limit };
-        let rows = f.store.deliveries(organization_id, &everything, page).unwrap();
+        let rows = f.store.deliveries(organization_id, &everything, page).unwrap().rows;
         rows.iter().map(|row| row.id).collect::<Vec<_>>()
     };
     assert_eq!(page(new[0], 2), [replayed, middle[0]]);
@@ -285,7 +285,7 @@ fn a_replayed_delivery_is_in_every_list_in_the_order_of_its_id(f: &Fixture) {
     let unavailable = DeliveryFilter { response_code: Some((500, 599)), ..everything };
     assert_eq!(f.log(organization_id, &unavailable), [replayed]);
     let stranger = f.organization();
-    assert!(f.store.deliveries(stranger, &failed, first_page(9)).unwrap().is_empty());
+    assert!(f.store.deliveries(stranger, &failed, first_page(9)).unwrap().rows.is_empty());
 }
 
 fn an_event_of_another_organization_is_not_replayed(f: &Fixture) {

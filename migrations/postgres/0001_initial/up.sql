@@ -71,6 +71,8 @@ CREATE TABLE events (
     body BYTEA NOT NULL
 );
 CREATE INDEX events_organization ON events (organization_id, id);
+-- the log and the list of events by type: what is rare is not looked for among everything
+CREATE INDEX events_type ON events (organization_id, event_type, id);
 
 CREATE TABLE deliveries (
     id BIGINT PRIMARY KEY,
@@ -104,6 +106,11 @@ CREATE INDEX deliveries_pending ON deliveries (endpoint_id, queued_at, id) WHERE
 -- what people look for in the log, and send again; costs nothing while deliveries succeed
 CREATE INDEX deliveries_failed ON deliveries (organization_id, id) WHERE status = 2;
 CREATE INDEX deliveries_failed_endpoint ON deliveries (endpoint_id, id) WHERE status = 2;
+CREATE INDEX deliveries_cancelled ON deliveries (organization_id, id) WHERE status = 3;
+CREATE INDEX deliveries_code ON deliveries (organization_id, response_code, id)
+    WHERE response_code < 200 OR response_code > 299;
+CREATE INDEX deliveries_code_endpoint ON deliveries (endpoint_id, response_code, id)
+    WHERE response_code < 200 OR response_code > 299;
 -- how a replayed delivery is found from its event and from its organization
 CREATE INDEX deliveries_replayed ON deliveries (organization_id, id) WHERE replayed;
 CREATE INDEX deliveries_replayed_event ON deliveries (event_id, id) WHERE replayed;

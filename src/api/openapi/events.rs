@@ -91,7 +91,8 @@ fn past_events() -> Vec<Operation> {
             "Events",
             Answer::json(200, "A page of events", "EventList", page(event_row_example())),
         )
-        .about("List events", "Newest first; parameters narrow it down, and all of them must hold.")
+        .about("List events", "Newest first; parameters narrow it down, and all of them must hold. What is rare among millions can take several \
+             pages to find: such a page has fewer rows than `limit`, or none, and a `next_cursor`. Only a `null` is the end.")
         .paged()
         .with([
             query("event_type", "Of this type", schemas::event_type(), json!("call.completed")),
@@ -172,7 +173,8 @@ fn logs() -> Vec<Operation> {
             "Logs",
             Answer::json(200, "A page of deliveries", "LogList", page(row_example())),
         )
-        .about("List deliveries", "Newest first; parameters narrow it down, and all of them must hold.")
+        .about("List deliveries", "Newest first; parameters narrow it down, and all of them must hold. What is rare among millions can take several \
+             pages to find: such a page has fewer rows than `limit`, or none, and a `next_cursor`. Only a `null` is the end.")
         .paged()
         .with([
             query("webhook_id", "Of this webhook", schemas::id("wh"), json!(WEBHOOK_ID)),

@@ -27,7 +27,7 @@
       if (document.hidden) return;
       for (const part of document.querySelectorAll("[data-live]")) {
         const active = document.activeElement;
-        const busy = active && part.contains(active) && active.matches("input, select, textarea");
+        const busy = active && part.contains(active) && active.matches("input:not([type=checkbox]), select, textarea");
         if (!busy) htmx.trigger(part, "refresh");
       }
     }, 4000);

@@ -90,3 +90,85 @@ fn upcoming(viewer: &Viewer, delivery: &DeliveryRecord) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::auth::Caller;
+    use crate::dashboard::viewer::Look;
+    use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+    use crate::domain::time::UnixMillis;
+    use jiff::tz::TimeZone;
+    use serde_json::{Map, Value};
+
+    const SENT: &str = "</pre><script>alert(1)</script>\0\u{fffd}";
+
+    fn viewer() -> Viewer {
+        let look = Look { zone: TimeZone::UTC, zone_name: "UTC".to_owned(), theme: None };
+        Viewer { caller: Caller::Admin, organization: None, look, address: "/".to_owned(), now: UnixMillis(1_000) }
+    }
+
+    fn delivery(status: DeliveryStatus, next_attempt_at: Option<UnixMillis>) -> DeliveryRecord {
+        DeliveryRecord {
+            id: DeliveryId(3),
+            organization_id: OrganizationId(1),
+            event_id: EventId(2),
+            endpoint_id: EndpointId(1),
+            event_type: "call.completed".to_owned(),
+            status,
+            attempt_count: 12,
+            response_code: Some(500),
+            error: None,
+            created_at: UnixMillis(0),
+            finished_at: None,
+            next_attempt_at,
+        }
+    }
+
+    fn attempts(count: u32) -> Vec<AttemptRecord> {
+        let headers: Map<String, Value> = [(SENT.to_owned(), Value::from(SENT))].into_iter().collect();
+        let attempt = |number| AttemptRecord {
+            number,
+            started_at: UnixMillis(0),
+            duration_ms: 3,
+            response_code: Some(500),
+            error: None,
+            request_headers: headers.clone(),
+            response_headers: Some(headers.clone()),
+            response_body: Some(SENT.to_owned()),
+        };
+        (1..=count).map(attempt).collect()
+    }
+
+    #[test]
+    fn what_receivers_answered_is_shown_inert_and_old_attempts_in_short() {
+        let failed = delivery(DeliveryStatus::Failed, None);
+        let shown = timeline(&viewer(), &failed, &attempts(12), false).into_string();
+        assert!(!shown.contains("<script") && !shown.contains('\0'));
+        let count = |shown: &str, what: &str| shown.matches(what).count();
+        assert_eq!(count(&shown, "&lt;script&gt;"), MOST_IN_FULL * 5);
+        assert_eq!(count(&shown, "<li"), 12);
+        assert!(
+            shown.contains("?attempts=all") && !shown.contains("request-2\"") && shown.contains("request-3\"")
+        );
+        let all = timeline(&viewer(), &failed, &attempts(12), true).into_string();
+        assert!(count(&all, "&lt;script&gt;") == 12 * 5 && !all.contains("?attempts=all"));
+    }
+
+    #[test]
+    fn only_the_newest_failure_of_a_failed_delivery_is_its_end() {
+        let failed =
+            timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), &attempts(3), false).into_string();
+        assert_eq!(failed.matches("<li class=\"warn\"").count(), 2);
+        assert_eq!(failed.matches("<li class=\"bad\"").count(), 1);
+        assert_eq!(failed.matches("the last attempt").count(), 1);
+        let pending = delivery(DeliveryStatus::Pending, Some(UnixMillis(61_000)));
+        let pending = timeline(&viewer(), &pending, &attempts(3), false).into_string();
+        assert_eq!(pending.matches("<li class=\"warn\"").count(), 3);
+        assert!(
+            pending.contains("Attempt 13")
+                && pending.contains("in 1 min")
+                && !pending.contains("the last attempt")
+        );
+    }
+}

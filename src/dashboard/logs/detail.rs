@@ -36,7 +36,7 @@ pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
             "refused" => { p.note-box.warn role="status" #done { "It was not queued again: it was pending already, or its webhook is gone." } }
             _ => {}
         }
-        div.live #live data-live[record.status == DeliveryStatus::Pending] hx-get=(viewer.address) hx-trigger="refresh"
+        div.stack-live #live data-live[record.status == DeliveryStatus::Pending] hx-get=(viewer.address) hx-trigger="refresh"
             hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
             (head(&viewer, &record, webhook.is_some()))
             (facts(&viewer, &record, webhook.as_ref()))

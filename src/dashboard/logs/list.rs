@@ -42,7 +42,7 @@ pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
         Err(problem) => return Err(problem.into()),
     };
     let content = html! {
-        div.head {
+        div.head.stuck {
             div { h1 { "Logs" } }
             @if viewer.may(Permission::Manage) { (again::form(&filters)) }
         }

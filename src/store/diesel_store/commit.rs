@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::super::connection::AnyConnection;
+use super::super::connection::{AnyConnection, in_transaction};
 use super::super::models::hash_from;
 use super::super::schema::{events, idempotency_keys};
 use super::super::{
@@ -24,6 +24,19 @@ pub(super) fn commit(
     batch: &WriteBatch,
     now: UnixMillis,
 ) -> StoreResult<CommitReport> {
+    match connection {
+        // which keys were used may be read before: nobody else writes
+        AnyConnection::Postgres(_) if postgres::is_one_statement(batch) => write(connection, cipher, batch, now),
+        _ => in_transaction(connection, |connection| write(connection, cipher, batch, now)),
+    }
+}
+
+fn write(
+    connection: &mut AnyConnection,
+    cipher: &Cipher,
+    batch: &WriteBatch,
+    now: UnixMillis,
+) -> StoreResult<CommitReport> {
     let events = decide(&batch.events, used_keys(connection, &batch.events, now)?);
     let stored: Vec<&NewEvent> = batch
         .events
@@ -37,11 +50,7 @@ pub(super) fn commit(
             sqlite::save_keys(connection, &stored, now)?;
             sqlite::record_outcomes(connection, &batch.outcomes)?
         }
-        AnyConnection::Postgres(connection) => {
-            postgres::insert_events(connection, &stored)?;
-            postgres::save_keys(connection, &stored, now)?;
-            postgres::record_outcomes(connection, &batch.outcomes)?
-        }
+        AnyConnection::Postgres(connection) => postgres::write(connection, &stored, &batch.outcomes, now)?,
     };
     endpoints::save_health(connection, &batch.health)?;
     statistics::add(connection, &batch.statistics)?;

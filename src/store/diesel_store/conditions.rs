@@ -7,12 +7,13 @@ use super::super::StoreResult;
 use super::super::connection::AnyConnection;
 use super::super::models::{HealthRow, corrupt, id_bound};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
-use super::log::{self, Scope, Source};
+use super::log::{self, Scope};
 use super::query::{Query, Value};
+use super::sources::Source;
 use super::sql_limit;
-use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
+use crate::domain::delivery::DeliveryStatus;
 use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
-use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 #[derive(QueryableByName)]
@@ -81,7 +82,11 @@ pub(super) fn recent(
     limit: usize,
 ) -> StoreResult<Vec<FinishedDelivery>> {
     let mut rows: Vec<Finished> = Vec::new();
-    for source in log::sources(&DeliveryFilter { endpoint_id, ..DeliveryFilter::default() }) {
+    let sources = match endpoint_id {
+        Some(_) => &[Source::Endpoint][..],
+        None => &[Source::Events, Source::Replays],
+    };
+    for source in sources {
         let query = build(connection, organization_id, *source, endpoint_id, since, limit);
         rows.extend(query.load::<Finished>(connection)?);
     }
@@ -90,6 +95,7 @@ pub(super) fn recent(
     let delivery = |row: Finished| {
         let status = DeliveryStatus::from_code(row.status);
         Ok(FinishedDelivery {
+            id: DeliveryId(row.id),
             status: status.ok_or_else(|| corrupt(format!("delivery status {}", row.status)))?,
             finished_at: UnixMillis(row.finished_at),
             last_duration_ms: row.duration_ms.max(0) as u64,
@@ -107,8 +113,8 @@ pub(super) fn build(
     since: UnixMillis,
     limit: usize,
 ) -> Query {
-    let scope = Scope { organization_id, endpoint_id, before: i64::MAX, from: id_bound(since) };
-    let mut query = log::from(connection, FINISHED, source, &scope);
+    let scope = Scope::new(organization_id, endpoint_id, id_bound(since), i64::MAX);
+    let mut query = log::from(connection, FINISHED, source, &scope, false);
     query.sql.push_str(" AND d.status IN (1, 2)");
     log::newest(&mut query, source, limit);
     query

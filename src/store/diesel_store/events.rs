@@ -9,7 +9,8 @@ use super::super::models::{DeliveryRow, id_bound};
 use super::super::schema::{deliveries, events};
 use super::super::{EventDetail, PageRequest, StoreResult};
 use super::again::is_replayed;
-use super::query::{Query, Value};
+use super::query::{Query, Value, indexed_by};
+use super::sources::Source;
 use super::sql_limit;
 use crate::domain::delivery::DeliveryRecord;
 use crate::domain::event::{EventFilter, EventRecord};
@@ -36,7 +37,7 @@ pub(super) fn list(
     filter: &EventFilter,
     page: PageRequest,
 ) -> StoreResult<Vec<EventRecord>> {
-    let rows: Vec<ListedEvent> = build(organization_id, filter, page).load(connection)?;
+    let rows: Vec<ListedEvent> = build(connection, organization_id, filter, page).load(connection)?;
     let record = |row: ListedEvent| EventRecord {
         id: EventId(row.id),
         event_type: row.event_type,
@@ -48,12 +49,19 @@ pub(super) fn list(
 }
 
 /// The query for a page.
-pub(super) fn build(organization_id: OrganizationId, filter: &EventFilter, page: PageRequest) -> Query {
+pub(super) fn build(
+    connection: &AnyConnection,
+    organization_id: OrganizationId,
+    filter: &EventFilter,
+    page: PageRequest,
+) -> Query {
     let before = filter.to.map_or(i64::MAX, id_bound).min(page.before_id.unwrap_or(i64::MAX));
+    let index = indexed_by(connection, Source::index_of_events(filter.event_type.is_some()));
     let mut query = Query::new(
         "SELECT e.id, e.event_type, e.occurred_at, e.accepted_at, e.delivery_count + \
          (SELECT count(*) FROM deliveries d WHERE d.event_id = e.id AND d.replayed) AS deliveries FROM events e",
     );
+    query.sql.push_str(&index);
     query.push(" WHERE e.organization_id = {}", Value::Number(organization_id.0));
     query.and("e.id < {}", Value::Number(before));
     query.and("e.id >= {}", Value::Number(filter.from.map_or(0, id_bound)));

@@ -8,11 +8,12 @@ use super::super::connection::AnyConnection;
 use super::super::detail::StoredAttempt;
 use super::super::models::{DeliveryRow, corrupt, id_bound, response_code};
 use super::super::schema::{attempts, deliveries, events};
-use super::super::{DeliveryDetail, PageRequest, StoreResult};
-use super::query::{Query, Value};
+use super::super::{DeliveryDetail, LogPage, PageRequest, StoreResult};
+use super::query::{Query, Value, indexed_by};
+use super::sources::{self, Choice, NOT_SUCCESS, Source};
 use super::sql_limit;
 use crate::domain::attempt::AttemptRecord;
-use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
+use crate::domain::delivery::DeliveryFilter;
 use crate::domain::ids::{DeliveryId, EndpointId, IDS_A_MILLISECOND, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -32,21 +33,12 @@ const COLUMNS: &str = "SELECT d.id, d.organization_id, d.endpoint_id, d.event_id
 /// How far an event's id can be older than a delivery's: a second of ids, more than any event has deliveries.
 const EVENT_SLACK: i64 = 1_000 * IDS_A_MILLISECOND;
 
-/// Where rows of the log come from. There is no index of deliveries by organization: it would be a third one to
-/// write for every delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    /// The endpoint's index.
-    Endpoint,
-    /// The index of what failed.
-    Failed,
-    /// The organization's events, and from each its range of the primary key.
-    Events,
-    /// The index of what replays made: their ids are in no event's range.
-    Replays,
-}
+/// About how many rows a page may look at that it does not show: first few, which is enough for most, then many. Larger: what
+/// is rare and has no index is found in fewer pages, and each takes longer.
+const ROWS_LOOKED_AT: [usize; 2] = [1_000, 4_000];
 
 /// Which rows.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Scope {
     pub(super) organization_id: OrganizationId,
     pub(super) endpoint_id: Option<EndpointId>,
@@ -54,14 +46,28 @@ pub(super) struct Scope {
     pub(super) before: i64,
     /// Ids from this.
     pub(super) from: i64,
+    /// Ids of events from this.
+    pub(super) events_from: i64,
 }
 
-/// The sources that together have all that is asked for, each row once.
-pub(super) fn sources(filter: &DeliveryFilter) -> &'static [Source] {
-    match (filter.endpoint_id, filter.status) {
-        (Some(_), _) => &[Source::Endpoint],
-        (None, Some(DeliveryStatus::Failed)) => &[Source::Failed],
-        (None, _) => &[Source::Events, Source::Replays],
+impl Scope {
+    pub(super) fn new(
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+        from: i64,
+        before: i64,
+    ) -> Self {
+        Self { organization_id, endpoint_id, before, from, events_from: (from - EVENT_SLACK).max(0) }
+    }
+
+    fn of(organization_id: OrganizationId, filter: &DeliveryFilter, page: PageRequest) -> Self {
+        let before = filter.to.map_or(i64::MAX, id_bound).min(page.before_id.unwrap_or(i64::MAX));
+        Self::new(organization_id, filter.endpoint_id, filter.from.map_or(0, id_bound), before)
+    }
+
+    /// The part of it from an id that is an event's, or none of an event's.
+    fn above(self, floor: i64) -> Self {
+        Self { from: self.from.max(floor), events_from: self.events_from.max(floor), ..self }
     }
 }
 
@@ -70,42 +76,63 @@ pub(super) fn list(
     organization_id: OrganizationId,
     filter: &DeliveryFilter,
     page: PageRequest,
-) -> StoreResult<Vec<DeliveryRecord>> {
-    let mut rows: Vec<LogRow> = Vec::new();
-    for source in sources(filter) {
-        rows.extend(build(connection, *source, organization_id, filter, page).load::<LogRow>(connection)?);
+) -> StoreResult<LogPage> {
+    list_within(connection, organization_id, filter, page, &ROWS_LOOKED_AT)
+}
+
+/// A page that looks at about so many rows in each of its steps.
+pub(super) fn list_within(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    filter: &DeliveryFilter,
+    page: PageRequest,
+    bounds: &[usize],
+) -> StoreResult<LogPage> {
+    let mut scope = Scope::of(organization_id, filter, page);
+    let mut log = LogPage::default();
+    for &bound in bounds {
+        let Choice { sources, floor } = sources::choose(connection, filter, &scope, bound)?;
+        let part = floor.map_or(scope, |floor| scope.above(floor));
+        let wanted = page.limit - log.rows.len();
+        let mut rows: Vec<LogRow> = Vec::new();
+        for source in sources {
+            rows.extend(build(connection, source, filter, &part, wanted).load::<LogRow>(connection)?);
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
+        for row in rows.into_iter().take(wanted) {
+            log.rows.push(row.delivery.into_record(row.event_type)?);
+        }
+        log.next_before = floor.filter(|_| log.rows.len() < page.limit);
+        let Some(floor) = log.next_before else { break };
+        scope.before = floor;
     }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
-    rows.truncate(page.limit);
-    rows.into_iter().map(|row| row.delivery.into_record(row.event_type)).collect()
+    Ok(log)
 }
 
 /// The query for a page from one source.
 pub(super) fn build(
     connection: &AnyConnection,
     source: Source,
-    organization_id: OrganizationId,
     filter: &DeliveryFilter,
-    page: PageRequest,
+    scope: &Scope,
+    limit: usize,
 ) -> Query {
-    let before = filter.to.map_or(i64::MAX, id_bound).min(page.before_id.unwrap_or(i64::MAX));
-    let scope =
-        Scope { organization_id, endpoint_id: filter.endpoint_id, before, from: filter.from.map_or(0, id_bound) };
-    let mut query = from(connection, COLUMNS, source, &scope);
+    let mut query = match source {
+        Source::Pending => from_pending(connection, filter, scope, limit),
+        Source::Events => from_events(connection, COLUMNS, scope, filter.event_type.is_some()),
+        source => from(connection, COLUMNS, source, scope, true),
+    };
     if let Some(event_type) = &filter.event_type {
         query.and("e.event_type = {}", Value::Text(event_type.clone()));
     }
-    match filter.status {
-        // written out, so that a partial index is seen to fit
-        Some(DeliveryStatus::Failed) => query.sql.push_str(" AND d.status = 2"),
-        Some(status) => query.and("d.status = {}", Value::Number(i64::from(status.code()))),
-        None => {}
+    if let Some(status) = filter.status.filter(|_| source.status().is_none()) {
+        query.and("+d.status = {}", Value::Number(i64::from(status.code())));
     }
-    if let Some((low, high)) = filter.response_code {
-        query.and("d.response_code >= {}", Value::Number(i64::from(low)));
-        query.and("d.response_code <= {}", Value::Number(i64::from(high)));
+    if let Some((low, high)) = filter.response_code.filter(|_| !matches!(source, Source::Code(_))) {
+        query.and("+d.response_code >= {}", Value::Number(i64::from(low)));
+        query.and("+d.response_code <= {}", Value::Number(i64::from(high)));
     }
-    newest(&mut query, source, page.limit);
+    newest(&mut query, source, limit);
     query
 }
 
@@ -113,53 +140,110 @@ pub(super) fn build(
 pub(super) fn newest(query: &mut Query, source: Source, limit: usize) {
     query.sql.push_str(match source {
         Source::Events => " ORDER BY e.id DESC, d.id DESC",
-        Source::Endpoint | Source::Failed | Source::Replays => " ORDER BY d.id DESC",
+        _ => " ORDER BY d.id DESC",
     });
     query.push(" LIMIT {}", Value::Number(sql_limit(limit)));
 }
 
-/// Columns from a source: deliveries `d` with their events `e`. `CROSS JOIN` fixes the order of the loops in
-/// SQLite, `LATERAL` with `OFFSET 0` in PostgreSQL; a plus before a column keeps its condition out of the choice
-/// of an index.
-pub(super) fn from(connection: &AnyConnection, columns: &str, source: Source, scope: &Scope) -> Query {
+/// Columns from a source: deliveries `d`, with their events `e` when columns of these are wanted. `CROSS JOIN` fixes the
+/// order of the loops in SQLite, `LATERAL` with `OFFSET 0` in PostgreSQL; a plus before a column keeps its condition
+/// out of the choice of an index. An endpoint's rows are found through the endpoint `o`, which says whose it is.
+pub(super) fn from(
+    connection: &AnyConnection,
+    columns: &str,
+    source: Source,
+    scope: &Scope,
+    with_events: bool,
+) -> Query {
     if source == Source::Events {
-        return from_events(connection, columns, scope);
+        return from_events(connection, columns, scope, false);
     }
     let mut query = Query::new(columns);
-    query.sql.push_str(" FROM deliveries d CROSS JOIN events e WHERE e.id = d.event_id");
-    match scope.endpoint_id {
+    let events = if with_events { " CROSS JOIN events e" } else { "" };
+    match scope.endpoint_id.filter(|_| source.is_by_endpoint()) {
         Some(endpoint_id) => {
-            query.and("d.endpoint_id = {}", Value::Number(endpoint_id.0));
-            query.and("+d.organization_id = {}", Value::Number(scope.organization_id.0));
+            let index = indexed_by(connection, source.index(true));
+            query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}{events}"));
+            query.push(" WHERE o.id = {} AND d.endpoint_id = o.id", Value::Number(endpoint_id.0));
+            query.and("o.organization_id = {}", Value::Number(scope.organization_id.0));
         }
-        None => query.and("d.organization_id = {}", Value::Number(scope.organization_id.0)),
+        None => {
+            let index = indexed_by(connection, source.index(false));
+            query.sql.push_str(&format!(" FROM deliveries d{index}{events}"));
+            query.push(" WHERE d.organization_id = {}", Value::Number(scope.organization_id.0));
+            of_endpoint(&mut query, scope);
+        }
+    }
+    if with_events {
+        query.sql.push_str(" AND e.id = d.event_id");
     }
     query.and("d.id < {}", Value::Number(scope.before));
     query.and("d.id >= {}", Value::Number(scope.from));
-    if source == Source::Replays {
-        query.sql.push_str(" AND d.replayed");
+    // written out, so that a partial index is seen to fit
+    match source {
+        Source::Failed => query.sql.push_str(" AND d.status = 2"),
+        Source::Cancelled => query.sql.push_str(" AND d.status = 3"),
+        Source::Replays => query.sql.push_str(" AND d.replayed"),
+        Source::Code(code) => query.and(&format!("{NOT_SUCCESS} AND d.response_code = {{}}"), Value::Number(code)),
+        Source::Endpoint | Source::Pending | Source::Events => {}
     }
     query
 }
 
-fn from_events(connection: &AnyConnection, columns: &str, scope: &Scope) -> Query {
+/// The endpoint as a condition on what another index found.
+fn of_endpoint(query: &mut Query, scope: &Scope) {
+    if let Some(endpoint_id) = scope.endpoint_id {
+        query.and("+d.endpoint_id = {}", Value::Number(endpoint_id.0));
+    }
+}
+
+fn from_events(connection: &AnyConnection, columns: &str, scope: &Scope, by_type: bool) -> Query {
     let mut query = Query::new(columns);
+    let index = indexed_by(connection, Source::index_of_events(by_type));
+    query.sql.push_str(&format!(" FROM events e{index}"));
     query.sql.push_str(match connection {
         AnyConnection::Sqlite(_) => {
-            " FROM events e CROSS JOIN deliveries d \
+            " CROSS JOIN deliveries d \
              WHERE d.id > e.id AND d.id <= e.last_delivery_id AND d.event_id = e.id"
         }
         AnyConnection::Postgres(_) => {
-            " FROM events e CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE deliveries.id > e.id \
+            " CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE deliveries.id > e.id \
              AND deliveries.id <= e.last_delivery_id AND deliveries.event_id = e.id OFFSET 0) d WHERE true"
         }
     });
     query.and("e.organization_id = {}", Value::Number(scope.organization_id.0));
     query.and("e.id < {}", Value::Number(scope.before));
-    query.and("e.id >= {}", Value::Number((scope.from - EVENT_SLACK).max(0)));
+    query.and("e.id >= {}", Value::Number(scope.events_from));
     query.and("+d.organization_id = {}", Value::Number(scope.organization_id.0));
     query.and("+d.id < {}", Value::Number(scope.before));
     query.and("+d.id >= {}", Value::Number(scope.from));
+    of_endpoint(&mut query, scope);
+    query
+}
+
+/// Something of what is pending, from the queues' index alone: its order is another one, so the ids are no reason to
+/// take the index that has theirs.
+pub(super) fn pending_ids(connection: &AnyConnection, columns: &str, scope: &Scope) -> Query {
+    let mut query = Query::new(columns);
+    let index = indexed_by(connection, Source::Pending.index(true));
+    query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}"));
+    query.sql.push_str(" WHERE d.endpoint_id = o.id AND d.status = 0");
+    query.and("o.organization_id = {}", Value::Number(scope.organization_id.0));
+    if let Some(endpoint_id) = scope.endpoint_id {
+        query.and("o.id = {}", Value::Number(endpoint_id.0));
+    }
+    query.and("+d.id < {}", Value::Number(scope.before));
+    query.and("+d.id >= {}", Value::Number(scope.from));
+    query
+}
+
+fn from_pending(connection: &AnyConnection, filter: &DeliveryFilter, scope: &Scope, limit: usize) -> Query {
+    let mut query = pending_ids(connection, &format!("{COLUMNS} FROM (SELECT d.id"), scope);
+    if Source::Pending.fits(filter) {
+        query.push(" ORDER BY d.id DESC LIMIT {}", Value::Number(sql_limit(limit)));
+    }
+    query.sql.push_str(") p CROSS JOIN deliveries d CROSS JOIN events e WHERE d.id = p.id AND e.id = d.event_id");
+    query.and("d.organization_id = {}", Value::Number(scope.organization_id.0));
     query
 }
 

@@ -3,6 +3,8 @@
 
 mod again;
 #[cfg(test)]
+mod bounded;
+#[cfg(test)]
 mod cached;
 mod commit;
 mod conditions;
@@ -17,6 +19,7 @@ mod plans;
 mod pruning;
 mod query;
 mod reencryption;
+mod sources;
 mod startup;
 mod statistics;
 
@@ -32,10 +35,11 @@ use super::cipher::Cipher;
 use super::connection::{AnyConnection, Readers, Writer};
 use super::recent::RecentEvents;
 use super::{
-    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, PageRequest,
-    PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
+    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, LogPage,
+    PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
+    WriteBatch,
 };
-use crate::domain::delivery::{DeliveryFilter, DeliveryRecord};
+use crate::domain::delivery::DeliveryFilter;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{EventFilter, EventRecord};
 use crate::domain::event_types::OwnEventType;
@@ -159,7 +163,7 @@ impl Store for DieselStore {
         if batch.is_empty() {
             return Ok(CommitReport::default());
         }
-        self.writer.write(|connection| commit::commit(connection, &self.cipher, batch, now))
+        self.writer.run(|connection| commit::commit(connection, &self.cipher, batch, now))
     }
 
     fn due_deliveries(
@@ -186,7 +190,7 @@ impl Store for DieselStore {
         organization_id: OrganizationId,
         filter: &DeliveryFilter,
         page: PageRequest,
-    ) -> StoreResult<Vec<DeliveryRecord>> {
+    ) -> StoreResult<LogPage> {
         self.readers.read(|connection| log::list(connection, organization_id, filter, page))
     }
 

@@ -5,8 +5,9 @@ use diesel::sql_types::Text;
 
 use super::super::connection::AnyConnection;
 use super::super::{PageRequest, RequeueRange, sqlite};
-use super::log::{self, Source};
-use super::{again, conditions, events, pruning, startup};
+use super::log::{self, Scope};
+use super::sources::{self, Source};
+use super::{again, conditions, events, pruning, startup, statistics};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -47,6 +48,13 @@ const ALL_EVENTS: &str = "events_organization (organization_id=? AND id>? AND id
 const REPLAYS: &str = "deliveries_replayed (organization_id=? AND id>? AND id<?)";
 const OF_ENDPOINT: &str = "deliveries_endpoint (endpoint_id=? AND id>? AND id<?)";
 const FAILED_OF_ENDPOINT: &str = "deliveries_failed_endpoint (endpoint_id=? AND id>? AND id<?)";
+const EVENTS_OF_TYPE: &str = "events_type (organization_id=? AND event_type=? AND id>? AND id<?)";
+const CANCELLED: &str = "deliveries_cancelled (organization_id=? AND id>? AND id<?)";
+const CODE: &str = "deliveries_code (organization_id=? AND response_code=? AND id>? AND id<?)";
+const CODE_OF_ENDPOINT: &str = "deliveries_code_endpoint (endpoint_id=? AND response_code=? AND id>? AND id<?)";
+const OWNER: &str =
+    "SEARCH o USING COVERING INDEX endpoints_organization (organization_id=? AND id=? AND rowid=?)";
+const OWNED: &str = "COVERING INDEX endpoints_organization (organization_id=?)";
 const PRIMARY_KEY: &str = "USING INTEGER PRIMARY KEY (rowid";
 
 /// The plan has these steps, in this order, and no others.
@@ -56,41 +64,103 @@ fn assert_steps(connection: &mut AnyConnection, sql: &str, expected: &[&str]) {
     assert!(fits, "{sql}: {plan:#?}, and not {expected:#?}");
 }
 
+fn scope(endpoint_id: Option<EndpointId>) -> Scope {
+    Scope::new(OrganizationId(1), endpoint_id, 3, 9)
+}
+
 #[test]
 fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
     let (_folder, mut connection) = database();
-    let all = DeliveryFilter::default();
-    let page = PageRequest { before_id: Some(9), limit: 50 };
-    for (filter, indexes) in [
-        (all.clone(), &[ALL_EVENTS, REPLAYS][..]),
-        (
-            DeliveryFilter { event_type: Some(String::from("call.completed")), ..all.clone() },
-            &[ALL_EVENTS, REPLAYS],
-        ),
-        (
-            DeliveryFilter { status: Some(DeliveryStatus::Pending), from: Some(UnixMillis(1)), ..all.clone() },
-            &[ALL_EVENTS, REPLAYS],
-        ),
-        (
-            DeliveryFilter { status: Some(DeliveryStatus::Failed), ..all.clone() },
-            &["deliveries_failed (organization_id=? AND id>? AND id<?)"],
-        ),
-        (
-            DeliveryFilter {
-                endpoint_id: Some(EndpointId(7)),
-                status: Some(DeliveryStatus::Failed),
-                ..all.clone()
-            },
-            &[FAILED_OF_ENDPOINT],
-        ),
-        (DeliveryFilter { endpoint_id: Some(EndpointId(7)), ..all }, &[OF_ENDPOINT]),
+    let of_type = Some(String::from("call.completed"));
+    let all = DeliveryFilter {
+        event_type: of_type,
+        status: Some(DeliveryStatus::Success),
+        response_code: Some((200, 299)),
+        ..DeliveryFilter::default()
+    };
+    let endpoint = Some(EndpointId(7));
+    for (source, endpoint_id, index) in [
+        (Source::Events, None, EVENTS_OF_TYPE),
+        (Source::Events, endpoint, EVENTS_OF_TYPE),
+        (Source::Replays, None, REPLAYS),
+        (Source::Replays, endpoint, REPLAYS),
+        (Source::Failed, None, "deliveries_failed (organization_id=? AND id>? AND id<?)"),
+        (Source::Failed, endpoint, FAILED_OF_ENDPOINT),
+        (Source::Cancelled, None, CANCELLED),
+        (Source::Cancelled, endpoint, CANCELLED),
+        (Source::Code(503), None, CODE),
+        (Source::Code(503), endpoint, CODE_OF_ENDPOINT),
+        (Source::Endpoint, endpoint, OF_ENDPOINT),
     ] {
-        let sources = log::sources(&filter);
-        assert_eq!(sources.len(), indexes.len());
-        for (source, index) in sources.iter().zip(indexes) {
-            let query = log::build(&connection, *source, OrganizationId(1), &filter, page);
-            assert_steps(&mut connection, &query.sql, &[index, PRIMARY_KEY]);
+        for filter in [all.clone(), DeliveryFilter { status: Some(DeliveryStatus::Failed), ..all.clone() }] {
+            let query = log::build(&connection, source, &filter, &scope(endpoint_id), 50);
+            let expected = match endpoint_id.filter(|_| source.is_by_endpoint()) {
+                Some(_) => &[OWNER, index, PRIMARY_KEY][..],
+                None => &[index, PRIMARY_KEY],
+            };
+            assert_steps(&mut connection, &query.sql, expected);
         }
+    }
+    let all = DeliveryFilter::default();
+    let query = log::build(&connection, Source::Events, &all, &scope(None), 50);
+    assert_steps(&mut connection, &query.sql, &[ALL_EVENTS, PRIMARY_KEY]);
+}
+
+#[test]
+fn what_is_pending_is_sorted_by_its_ids_alone() {
+    let (_folder, mut connection) = database();
+    let pending = DeliveryFilter { status: Some(DeliveryStatus::Pending), ..DeliveryFilter::default() };
+    let queue = "COVERING INDEX deliveries_pending (endpoint_id=?)";
+    for (endpoint_id, owner) in [(None, OWNED), (Some(EndpointId(7)), OWNER)] {
+        let query = log::build(&connection, Source::Pending, &pending, &scope(endpoint_id), 50);
+        let sort = "USE TEMP B-TREE FOR ORDER BY";
+        let expected = ["CO-ROUTINE p", owner, queue, sort, "SCAN p", PRIMARY_KEY, PRIMARY_KEY, sort];
+        assert_steps(&mut connection, &query.sql, &expected);
+        let query = sources::nth(&connection, Source::Pending, &scope(endpoint_id), 50);
+        assert_steps(&mut connection, &query.sql, &[owner, queue, sort]);
+    }
+}
+
+#[test]
+fn how_far_a_page_may_read_is_told_by_indexes_alone() {
+    let (_folder, mut connection) = database();
+    let endpoint = Some(EndpointId(7));
+    for (source, endpoint_id, index) in [
+        (Source::Failed, None, "COVERING INDEX deliveries_failed (organization_id=? AND id>? AND id<?)"),
+        (Source::Failed, endpoint, FAILED_OF_ENDPOINT),
+        (Source::Cancelled, None, CANCELLED),
+        (Source::Code(503), None, CODE),
+        (Source::Code(503), endpoint, CODE_OF_ENDPOINT),
+        (Source::Endpoint, endpoint, OF_ENDPOINT),
+    ] {
+        let query = sources::nth(&connection, source, &scope(endpoint_id), 50);
+        let index = format!("COVERING INDEX {}", index.trim_start_matches("COVERING INDEX "));
+        let expected = match endpoint_id {
+            Some(_) => &[OWNER, index.as_str()][..],
+            None => &[index.as_str()],
+        };
+        assert_steps(&mut connection, &query.sql, expected);
+    }
+    let of_type = DeliveryFilter { event_type: Some(String::from("call.completed")), ..DeliveryFilter::default() };
+    for (filter, index) in [(DeliveryFilter::default(), ALL_EVENTS), (of_type, EVENTS_OF_TYPE)] {
+        let query = sources::fans(&connection, &filter, &scope(None), 50);
+        assert_steps(&mut connection, &query.sql, &[index]);
+        let query = sources::nth_event(&connection, &filter, &scope(None), 50);
+        assert_steps(&mut connection, &query.sql, &[&format!("COVERING INDEX {index}")]);
+    }
+}
+
+#[test]
+fn the_codes_that_there_are_are_found_by_seeking_from_one_to_the_next() {
+    let (_folder, mut connection) = database();
+    for (column, index) in [("organization_id", "deliveries_code"), ("endpoint_id", "deliveries_code_endpoint")] {
+        let plan = plan(&mut connection, &sources::codes(column));
+        let seek = |bounds: &str| {
+            format!("SEARCH d USING COVERING INDEX {index} ({column}=? AND response_code>? {bounds}")
+        };
+        let seeks = plan.iter().filter(|step| step.contains(&seek("AND response_code<?)")));
+        assert_eq!(seeks.count(), 2, "{plan:#?}");
+        assert!(!plan.iter().any(|step| step.contains("SCAN d") || step.contains("B-TREE")), "{plan:#?}");
     }
 }
 
@@ -98,11 +168,11 @@ fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
 fn the_list_of_events_searches_its_organizations_and_sorts_nothing() {
     let (_folder, mut connection) = database();
     let page = PageRequest { before_id: None, limit: 50 };
-    for event_type in [None, Some(String::from("call.completed"))] {
+    for (event_type, index) in [(None, ALL_EVENTS), (Some(String::from("call.completed")), EVENTS_OF_TYPE)] {
         let filter = EventFilter { event_type, ..EventFilter::default() };
-        let query = events::build(OrganizationId(1), &filter, page);
+        let query = events::build(&connection, OrganizationId(1), &filter, page);
         let replays = "deliveries_replayed_event (event_id=?)";
-        assert_steps(&mut connection, &query.sql, &[ALL_EVENTS, "CORRELATED SCALAR SUBQUERY", replays]);
+        assert_steps(&mut connection, &query.sql, &[index, "CORRELATED SCALAR SUBQUERY", replays]);
     }
 }
 
@@ -123,20 +193,20 @@ fn conditions_are_read_from_indexes() {
     let (_folder, mut connection) = database();
     let pending = "COVERING INDEX deliveries_pending (endpoint_id=?)";
     let of_organization = conditions::count_pending(OrganizationId(1), None);
-    let owned = "COVERING INDEX endpoints_organization (organization_id=?)";
-    assert_steps(&mut connection, &of_organization.sql, &[owned, pending]);
+    assert_steps(&mut connection, &of_organization.sql, &[OWNED, pending]);
     let of_endpoint = conditions::count_pending(OrganizationId(1), Some(EndpointId(7)));
     assert_steps(&mut connection, &of_endpoint.sql, &["endpoints", pending]);
 
     let attempt = "PRIMARY KEY (delivery_id=? AND number=?)";
-    for (endpoint_id, source, index) in [
-        (None, Source::Events, ALL_EVENTS),
-        (None, Source::Replays, REPLAYS),
-        (Some(EndpointId(7)), Source::Endpoint, OF_ENDPOINT),
+    let attempt = ["CORRELATED SCALAR SUBQUERY", attempt];
+    let of_endpoint = [OWNER, OF_ENDPOINT];
+    for (endpoint_id, source, found) in [
+        (None, Source::Events, &[ALL_EVENTS, PRIMARY_KEY][..]),
+        (None, Source::Replays, &[REPLAYS]),
+        (Some(EndpointId(7)), Source::Endpoint, &of_endpoint),
     ] {
         let query = conditions::build(&connection, OrganizationId(1), source, endpoint_id, UnixMillis(1), 10_000);
-        let expected = [index, PRIMARY_KEY, "CORRELATED SCALAR SUBQUERY", attempt];
-        assert_steps(&mut connection, &query.sql, &expected);
+        assert_steps(&mut connection, &query.sql, &[found, &attempt[..]].concat());
     }
     let by_organization = "endpoints_organization (organization_id=?)";
     assert_steps(&mut connection, conditions::STATES, &[by_organization, PRIMARY_KEY]);
@@ -178,5 +248,27 @@ fn pruning_reads_only_what_is_old() {
     }
     let plan = plan(&mut connection, pruning::OLD_KEYS);
     assert!(plan.iter().any(|step| step.contains("idempotency_keys_created (created_at<?)")), "{plan:#?}");
+    assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");
+}
+
+#[test]
+fn counts_are_sought_in_each_period_and_nothing_else_is_read() {
+    let (_folder, mut connection) = database();
+    let organization_id = OrganizationId(1);
+    let ids = [EndpointId(7), EndpointId(8)];
+    let reads = [None, Some(&ids[..])].map(|ids| statistics::build(organization_id, ids, UnixMillis(1)));
+    let row = "SEARCH s USING PRIMARY KEY (period_start=? AND organization_id=? AND endpoint_id=?)";
+    let of_organization = "SEARCH delivery_statistics USING PRIMARY KEY (period_start=? AND organization_id=?)";
+    let deletion = statistics::build_deletion(organization_id);
+    for (query, target) in reads.iter().map(|query| (query, row)).chain([(&deletion, of_organization)]) {
+        let plan = plan(&mut connection, &query.sql);
+        assert_eq!(plan.iter().filter(|step| step.contains(target)).count(), 1, "{plan:#?}");
+        let period = "SEARCH delivery_statistics USING PRIMARY KEY (period_start>?)";
+        assert_eq!(plan.iter().filter(|step| step.contains(period)).count(), 2, "{plan:#?}");
+        let reads_more = |step: &String| step.contains("SCAN delivery") || step.contains("B-TREE");
+        assert!(!plan.iter().any(reads_more), "{plan:#?}");
+    }
+    let plan = plan(&mut connection, statistics::OLD_ROWS);
+    assert!(plan.iter().any(|step| step.contains("PRIMARY KEY (period_start<?)")), "{plan:#?}");
     assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");
 }

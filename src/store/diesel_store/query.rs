@@ -72,6 +72,15 @@ impl Query {
     }
 }
 
+/// Which index SQLite is to take: it knows nothing of how many rows there are, and takes the one that sorts. PostgreSQL
+/// counts, and takes no orders.
+pub(super) fn indexed_by(connection: &AnyConnection, index: &str) -> String {
+    match connection {
+        AnyConnection::Sqlite(_) => format!(" INDEXED BY {index}"),
+        AnyConnection::Postgres(_) => String::new(),
+    }
+}
+
 /// A row of one number.
 #[derive(QueryableByName)]
 pub(super) struct Number {

@@ -228,3 +228,25 @@ pub(super) fn prune(connection: &mut AnyConnection, before: UnixMillis, limit: u
     let old = diesel::sql_query(OLD_ROWS).bind::<BigInt, _>(before.0).bind::<BigInt, _>(sql_limit(limit));
     Ok(old.execute(connection)? >= limit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{StoreError, sqlite};
+    use super::*;
+
+    #[test]
+    fn a_damaged_row_is_told_to_who_reads_it_and_never_fails_a_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = sqlite::open_for_plans(folder.path().join("damaged.db")).unwrap();
+        let (organization_id, endpoint_id) = (OrganizationId(1), EndpointId(2));
+        let counts = PeriodCounts { succeeded: 2, ..PeriodCounts::default() };
+        let delta = StatisticsDelta { period_start: UnixMillis(0), organization_id, endpoint_id, counts };
+        add(&mut connection, std::slice::from_ref(&delta)).unwrap();
+        let damage = delivery_statistics::latency.eq(vec![255u8]);
+        diesel::update(delivery_statistics::table).set(damage).execute(&mut connection).unwrap();
+        let read = |connection: &mut AnyConnection| of_organization(connection, organization_id, UnixMillis(0));
+        assert!(matches!(read(&mut connection), Err(StoreError::Corrupt(_))));
+        add(&mut connection, &[delta]).unwrap();
+        assert_eq!(read(&mut connection).unwrap()[0].counts.succeeded, 4);
+    }
+}

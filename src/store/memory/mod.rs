@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::state::{State, page_of, passes};
 use super::{
-    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, PageRequest,
-    PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
+    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, LogPage,
+    PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
+    WriteBatch,
 };
-use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus, QueuedDelivery};
+use crate::domain::delivery::{DeliveryFilter, DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{EventFilter, EventRecord};
 use crate::domain::event_types::OwnEventType;
@@ -219,14 +220,15 @@ impl Store for MemoryStore {
         organization_id: OrganizationId,
         filter: &DeliveryFilter,
         page: PageRequest,
-    ) -> StoreResult<Vec<DeliveryRecord>> {
+    ) -> StoreResult<LogPage> {
         let state = self.state();
         let own = state
             .deliveries
             .values()
             .map(|delivery| &delivery.record)
             .filter(|record| record.organization_id == organization_id && passes(filter, record));
-        Ok(page_of(own, |record| record.id.0, page).into_iter().cloned().collect())
+        let rows = page_of(own, |record| record.id.0, page).into_iter().cloned().collect();
+        Ok(LogPage { rows, next_before: None })
     }
 
     fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>> {

@@ -198,6 +198,7 @@ impl State {
             let record = &delivery.record;
             let counts = matches!(record.status, DeliveryStatus::Success | DeliveryStatus::Failed);
             Some(FinishedDelivery {
+                id: record.id,
                 status: record.status,
                 finished_at: record.finished_at.filter(|_| counts)?,
                 last_duration_ms: delivery.attempts.last().map_or(0, |attempt| attempt.duration_ms),

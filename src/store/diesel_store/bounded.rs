@@ -1,0 +1,171 @@
+//! Pages of the log that may look at little: followed to the end they have every row that is asked for, each once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use diesel::connection::SimpleConnection;
+
+use super::super::cipher::Cipher;
+use super::super::connection::AnyConnection;
+use super::super::{NewEvent, PageRequest, WriteBatch, sqlite};
+use super::{commit, endpoints, log};
+use crate::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome, Response};
+use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
+use crate::domain::entropy::CountingEntropy;
+use crate::domain::event::Event;
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, IDS_A_MILLISECOND, OrganizationId, first_id_at};
+use crate::domain::secret::Secret;
+use crate::domain::time::UnixMillis;
+
+const BEGIN: UnixMillis = UnixMillis(1_767_225_600_000);
+const ORGANIZATION: OrganizationId = OrganizationId(1);
+const STRANGER: OrganizationId = OrganizationId(2);
+const ENDPOINTS: [EndpointId; 3] = [EndpointId(11), EndpointId(12), EndpointId(13)];
+const TYPES: [&str; 2] = ["call.completed", "user.created"];
+const EVENTS: i64 = 60;
+
+fn event(number: i64) -> NewEvent {
+    // several seconds: deliveries are looked for a second before and after their event
+    let first = first_id_at(BEGIN) + number * 100 * IDS_A_MILLISECOND;
+    let at = UnixMillis(BEGIN.0 + number * 100);
+    let event = Event {
+        id: EventId(first),
+        organization_id: ORGANIZATION,
+        event_type: TYPES[usize::from(number % 7 == 3)].to_owned(),
+        occurred_at: at,
+        accepted_at: at,
+        body: Bytes::from_static(b"{}"),
+    };
+    let targets = ENDPOINTS.iter().enumerate().filter(|(place, _)| (number >> place) & 1 == 0 || *place == 0);
+    let deliveries =
+        targets.map(|(place, &endpoint_id)| (DeliveryId(first + 1 + place as i64), endpoint_id)).collect();
+    NewEvent { event: Arc::new(event), deliveries, idempotency: None }
+}
+
+/// Answers of all kinds, in no order that the indexes know; nothing for some.
+fn outcome(new: &NewEvent, place: usize, number: i64) -> Option<Outcome> {
+    let (delivery_id, endpoint_id) = new.deliveries[place];
+    let at = new.event.accepted_at;
+    let (answer, next) = match (number * 5 + place as i64 * 3) % 11 {
+        0 => (Ok(503), NextStep::Failed),
+        1 => (Ok(500), NextStep::RetryAt(at)),
+        2 => (Ok(404), NextStep::Failed),
+        3 => (Err(AttemptError::Timeout), NextStep::Failed),
+        4 => (Err(AttemptError::Timeout), NextStep::RetryAt(at)),
+        5 => return None,
+        6 => (Ok(204), NextStep::Succeeded),
+        _ => (Ok(200), NextStep::Succeeded),
+    };
+    let response = |status| Response { status, headers: Vec::new(), body: Bytes::new() };
+    Some(Outcome {
+        organization_id: ORGANIZATION,
+        endpoint_id,
+        delivery_id,
+        number: 1,
+        started_at: at,
+        finished_at: at,
+        ordered: false,
+        request_headers: Vec::new(),
+        result: AttemptResult { answer: answer.map(response), duration: Duration::ZERO },
+        next,
+    })
+}
+
+fn filled(connection: &mut AnyConnection) {
+    let AnyConnection::Sqlite(sqlite) = &mut *connection else { unreachable!() };
+    for EndpointId(id) in ENDPOINTS {
+        let row = format!("({id}, 1, '', 1, '[]', 1, '', '[]', 1, 0, x'00', 0, 0, 1)");
+        let columns = "id, organization_id, url, active, events, timeout_ms, retry, retry_on, max_in_flight, ordered, \
+                       secret, created_at, updated_at, version";
+        sqlite.batch_execute(&format!("INSERT INTO endpoints ({columns}) VALUES {row}")).unwrap();
+    }
+    let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
+    let cipher = Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap();
+    for number in 0..EVENTS {
+        let new = event(number);
+        let outcomes = (0..new.deliveries.len()).filter_map(|place| outcome(&new, place, number)).collect();
+        let batch = WriteBatch { events: vec![new], outcomes, ..WriteBatch::default() };
+        commit::commit(connection, &cipher, &batch, BEGIN).unwrap();
+        if number == EVENTS / 2 {
+            endpoints::cancel_pending(connection, ORGANIZATION, ENDPOINTS[1], BEGIN).unwrap();
+        }
+    }
+    let AnyConnection::Sqlite(sqlite) = connection else { unreachable!() };
+    // as replays are: in no event's range
+    sqlite
+        .batch_execute("UPDATE deliveries SET replayed = 1, id = id + 50 WHERE id % 5 = 0 AND endpoint_id = 13")
+        .unwrap();
+}
+
+fn filters() -> Vec<DeliveryFilter> {
+    let mut filters = Vec::new();
+    for endpoint_id in [None, Some(ENDPOINTS[0]), Some(ENDPOINTS[1]), Some(ENDPOINTS[2])] {
+        for event_type in [None, Some(TYPES[0]), Some(TYPES[1])] {
+            for status in DeliveryStatus::ALL.into_iter().map(Some).chain([None]) {
+                for response_code in [None, Some((503, 503)), Some((204, 204)), Some((200, 299)), Some((400, 599))]
+                {
+                    for from in [None, Some(UnixMillis(BEGIN.0 + 2_550))] {
+                        let event_type = event_type.map(str::to_owned);
+                        let to = from.map(|from| UnixMillis(from.0 + 2_000));
+                        filters.push(DeliveryFilter { endpoint_id, event_type, status, response_code, from, to });
+                    }
+                }
+            }
+        }
+    }
+    filters
+}
+
+/// All pages one after the other, and how many were not full for another reason than the end.
+fn follow(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    filter: &DeliveryFilter,
+    bounds: &[usize],
+) -> (Vec<DeliveryRecord>, usize) {
+    let (mut rows, mut cut) = (Vec::new(), 0);
+    let mut page = PageRequest { before_id: None, limit: 4 };
+    loop {
+        let found = log::list_within(connection, organization_id, filter, page, bounds).unwrap();
+        let full = found.rows.len() == page.limit;
+        assert!(found.next_before.is_none() || !full, "a full page goes on from its last row");
+        cut += usize::from(found.next_before.is_some());
+        let next = found.next_before.or_else(|| found.rows.last().filter(|_| full).map(|row| row.id.0));
+        rows.extend(found.rows);
+        let Some(next) = next else { return (rows, cut) };
+        assert!(page.before_id.is_none_or(|before| next < before), "it goes on");
+        page.before_id = Some(next);
+    }
+}
+
+fn asked_for(filter: &DeliveryFilter, row: &DeliveryRecord) -> bool {
+    let id = row.id.0;
+    filter.endpoint_id.is_none_or(|wanted| row.endpoint_id == wanted)
+        && filter.event_type.as_ref().is_none_or(|wanted| row.event_type == *wanted)
+        && filter.status.is_none_or(|wanted| row.status == wanted)
+        && filter.response_code.is_none_or(|(low, high)| row.response_code.is_some_and(|c| c >= low && c <= high))
+        && filter.from.is_none_or(|from| id >= first_id_at(from))
+        && filter.to.is_none_or(|to| id < first_id_at(to))
+}
+
+#[test]
+fn pages_that_look_at_little_have_every_row_once_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = sqlite::open_for_plans(folder.path().join("bounded.db")).unwrap();
+    filled(&mut connection);
+    let (all, _) = follow(&mut connection, ORGANIZATION, &DeliveryFilter::default(), &[usize::MAX]);
+    assert!(all.len() > 100 && all.is_sorted_by(|newer, older| newer.id > older.id));
+    let mut cut_pages = 0;
+    for filter in filters() {
+        let expected: Vec<&DeliveryRecord> = all.iter().filter(|row| asked_for(&filter, row)).collect();
+        for bounds in [&[3][..], &[2, 17], &[100_000]] {
+            let (rows, cut) = follow(&mut connection, ORGANIZATION, &filter, bounds);
+            assert_eq!(rows.iter().collect::<Vec<_>>(), expected, "{filter:?}, {bounds:?}");
+            cut_pages += if bounds == [3] { cut } else { 0 };
+        }
+        let of_stranger = follow(&mut connection, STRANGER, &filter, &[3]);
+        assert_eq!(of_stranger, (Vec::new(), 0), "nor is a stranger told where there is something: {filter:?}");
+    }
+    assert!(cut_pages > 500, "{cut_pages}");
+}

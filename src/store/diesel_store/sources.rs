@@ -1,0 +1,272 @@
+//! Where rows of the log come from: which index, and how much of it one page may read.
+//!
+//! Every index of deliveries that successes would have to write costs each delivery; there is none by organization, by
+//! status or by type. What fails, waits or was cancelled has partial ones. A filter can ask for what no index has
+//! by itself: then the page reads a bounded part of the index that fits best, and says where the next one goes on.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer};
+
+use super::super::StoreResult;
+use super::super::connection::AnyConnection;
+use super::log::{self, Scope};
+use super::query::{Number, Query, Value, indexed_by};
+use super::sql_limit;
+use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
+
+/// Answers for which [`Source::Code`] has entries; written as the partial indexes have it.
+pub(super) const NOT_SUCCESS: &str = "(d.response_code < 200 OR d.response_code > 299)";
+
+/// An index, or what stands for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The endpoint's index.
+    Endpoint,
+    /// What failed; of the endpoint, when one is asked for.
+    Failed,
+    /// What was cancelled.
+    Cancelled,
+    /// What is pending, from endpoint to endpoint: their queues are in another order than the log, so all ids of them
+    /// are read.
+    Pending,
+    /// What was last answered with this code, not a 2xx; of the endpoint, when one is asked for.
+    Code(i64),
+    /// The organization's events, or those of the type that is asked for, and from each its range of the primary key.
+    Events,
+    /// The index of what replays made: their ids are in no event's range.
+    Replays,
+}
+
+impl Source {
+    /// Whether it has one endpoint's rows only, when one is asked for.
+    pub(super) fn is_by_endpoint(self) -> bool {
+        matches!(self, Self::Endpoint | Self::Failed | Self::Code(_) | Self::Pending)
+    }
+
+    /// Which index events are read from.
+    pub(super) fn index_of_events(by_type: bool) -> &'static str {
+        if by_type { "events_type" } else { "events_organization" }
+    }
+
+    /// The name of its index of deliveries.
+    pub(super) fn index(self, by_endpoint: bool) -> &'static str {
+        match self {
+            Self::Endpoint => "deliveries_endpoint",
+            Self::Failed if by_endpoint => "deliveries_failed_endpoint",
+            Self::Failed => "deliveries_failed",
+            Self::Cancelled => "deliveries_cancelled",
+            Self::Pending => "deliveries_pending",
+            Self::Code(_) if by_endpoint => "deliveries_code_endpoint",
+            Self::Code(_) => "deliveries_code",
+            Self::Events | Self::Replays => "deliveries_replayed",
+        }
+    }
+
+    /// The status that all of its rows have.
+    pub(super) fn status(self) -> Option<DeliveryStatus> {
+        match self {
+            Self::Failed => Some(DeliveryStatus::Failed),
+            Self::Cancelled => Some(DeliveryStatus::Cancelled),
+            Self::Pending => Some(DeliveryStatus::Pending),
+            Self::Endpoint | Self::Code(_) | Self::Events | Self::Replays => None,
+        }
+    }
+
+    /// Whether it has no rows but those that are asked for.
+    pub(super) fn fits(self, filter: &DeliveryFilter) -> bool {
+        let by_type = self == Self::Events;
+        let by_code = matches!(self, Self::Code(_));
+        (filter.endpoint_id.is_none() || self.is_by_endpoint())
+            && (filter.event_type.is_none() || by_type)
+            && (filter.status.is_none() || self.status().is_some())
+            && (filter.response_code.is_none() || by_code)
+    }
+}
+
+/// What a page is read from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// Together they have all that is asked for, each row once.
+    pub(super) sources: Vec<Source>,
+    /// This page reads no ids below it; `None` when it may read all.
+    pub(super) floor: Option<i64>,
+}
+
+/// Chooses for a page that may read about `bound` rows that it does not show.
+pub(super) fn choose(
+    connection: &mut AnyConnection,
+    filter: &DeliveryFilter,
+    scope: &Scope,
+    bound: usize,
+) -> StoreResult<Choice> {
+    let mut best: Option<Choice> = None;
+    for way in ways(filter) {
+        let sources = way.sources(connection, filter, scope)?;
+        if sources.iter().all(|source| source.fits(filter)) {
+            return Ok(Choice { sources, floor: None });
+        }
+        match floor(connection, &sources, filter, scope, bound)? {
+            None => return Ok(Choice { sources, floor: None }),
+            floor => best = best.or(Some(Choice { sources, floor })),
+        }
+    }
+    Ok(best.unwrap_or(Choice { sources: vec![Source::Events, Source::Replays], floor: None }))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Codes { low: u16, high: u16 },
+    One(Source),
+    Organization,
+}
+
+/// All ways to what is asked for, the one first that has most of it among its newest entries.
+fn ways(filter: &DeliveryFilter) -> Vec<Way> {
+    let mut ways = Vec::new();
+    if let Some((low, high)) = filter.response_code.filter(|(low, high)| *high < 200 || *low > 299) {
+        ways.push(Way::Codes { low, high });
+    }
+    match filter.status {
+        Some(DeliveryStatus::Pending) => ways.push(Way::One(Source::Pending)),
+        Some(DeliveryStatus::Failed) => ways.push(Way::One(Source::Failed)),
+        Some(DeliveryStatus::Cancelled) => ways.push(Way::One(Source::Cancelled)),
+        Some(DeliveryStatus::Success) | None => {}
+    }
+    let by_endpoint = |way: &Way| !matches!(way, Way::One(Source::Cancelled));
+    if filter.endpoint_id.is_some() && !ways.iter().any(by_endpoint) {
+        ways.push(Way::One(Source::Endpoint));
+    }
+    if filter.event_type.is_some() || ways.is_empty() {
+        ways.push(Way::Organization);
+    }
+    ways
+}
+
+impl Way {
+    fn sources(
+        self,
+        connection: &mut AnyConnection,
+        filter: &DeliveryFilter,
+        scope: &Scope,
+    ) -> StoreResult<Vec<Source>> {
+        match self {
+            Self::Codes { low, high } if low == high => Ok(vec![Source::Code(i64::from(low))]),
+            Self::Codes { low, high } => {
+                let (column, owner) = match filter.endpoint_id {
+                    Some(endpoint_id) => ("endpoint_id", endpoint_id.0),
+                    None => ("organization_id", scope.organization_id.0),
+                };
+                let codes: Vec<Number> = diesel::sql_query(codes(column))
+                    .bind::<BigInt, _>(owner)
+                    .bind::<Integer, _>(i32::from(high))
+                    .bind::<Integer, _>(i32::from(low))
+                    .load(connection)?;
+                Ok(codes.into_iter().map(|code| Source::Code(code.n)).collect())
+            }
+            Self::One(source) => Ok(vec![source]),
+            Self::Organization => Ok(vec![Source::Events, Source::Replays]),
+        }
+    }
+}
+
+/// A skip scan: which codes of a range there are. Each step seeks the next one. SQLite numbers parameters as they come.
+pub(super) fn codes(column: &str) -> String {
+    let next = format!(
+        "SELECT min(d.response_code) FROM deliveries d WHERE d.{column} = $1 AND {NOT_SUCCESS} \
+         AND d.response_code <= $2 AND d.response_code"
+    );
+    format!(
+        "WITH RECURSIVE codes (code) AS ({next} >= $3 UNION ALL SELECT ({next} > codes.code) FROM codes \
+         WHERE codes.code IS NOT NULL) SELECT CAST(code AS BIGINT) AS n FROM codes WHERE code IS NOT NULL"
+    )
+}
+
+/// From where on the sources have about `bound` rows; `None` when they don't have more.
+fn floor(
+    connection: &mut AnyConnection,
+    sources: &[Source],
+    filter: &DeliveryFilter,
+    scope: &Scope,
+    bound: usize,
+) -> StoreResult<Option<i64>> {
+    let codes = sources.iter().filter(|source| matches!(source, Source::Code(_))).count();
+    let each = bound / codes.max(1);
+    let mut floor = None;
+    for source in sources {
+        let own = match source {
+            Source::Events => floor_of_events(connection, filter, scope, each)?,
+            source => nth(connection, *source, scope, each).load::<Number>(connection)?.pop().map(|row| row.n),
+        };
+        floor = floor.max(own);
+    }
+    Ok(floor)
+}
+
+/// The id that has so many before it, read from the index alone.
+pub(super) fn nth(connection: &AnyConnection, source: Source, scope: &Scope, before: usize) -> Query {
+    let mut query = match source {
+        Source::Pending => log::pending_ids(connection, "SELECT d.id AS n", scope),
+        source => log::from(connection, "SELECT d.id AS n", source, scope, false),
+    };
+    query.push(" ORDER BY d.id DESC LIMIT 1 OFFSET {}", Value::Number(sql_limit(before)));
+    query
+}
+
+#[derive(QueryableByName)]
+struct Fan {
+    #[diesel(sql_type = Integer)]
+    delivery_count: i32,
+}
+
+/// All of an organization's rows lie side by side: so many are looked at in the time of one that an index finds.
+const SIDE_BY_SIDE: usize = 8;
+/// How many events tell how many deliveries an event has.
+const SAMPLE: usize = 200;
+
+fn floor_of_events(
+    connection: &mut AnyConnection,
+    filter: &DeliveryFilter,
+    scope: &Scope,
+    bound: usize,
+) -> StoreResult<Option<i64>> {
+    let bound = if filter.event_type.is_none() { bound.saturating_mul(SIDE_BY_SIDE) } else { bound };
+    let sample: Vec<Fan> = fans(connection, filter, scope, SAMPLE).load(connection)?;
+    // an event's row is read as well
+    let rows: usize = sample.iter().map(|event| 1 + event.delivery_count.max(0) as usize).sum();
+    if sample.len() < SAMPLE && rows <= bound {
+        return Ok(None);
+    }
+    let events = bound.saturating_mul(sample.len()) / rows.max(1);
+    Ok(nth_event(connection, filter, scope, events.max(1)).load::<Number>(connection)?.pop().map(|row| row.n))
+}
+
+/// The event that has so many before it.
+pub(super) fn nth_event(
+    connection: &AnyConnection,
+    filter: &DeliveryFilter,
+    scope: &Scope,
+    before: usize,
+) -> Query {
+    let mut query = events(connection, "SELECT e.id AS n", filter, scope);
+    query.push(" ORDER BY e.id DESC LIMIT 1 OFFSET {}", Value::Number(sql_limit(before)));
+    query
+}
+
+/// How many deliveries the newest events have.
+pub(super) fn fans(connection: &AnyConnection, filter: &DeliveryFilter, scope: &Scope, limit: usize) -> Query {
+    let mut query = events(connection, "SELECT e.delivery_count", filter, scope);
+    query.push(" ORDER BY e.id DESC LIMIT {}", Value::Number(sql_limit(limit)));
+    query
+}
+
+fn events(connection: &AnyConnection, columns: &str, filter: &DeliveryFilter, scope: &Scope) -> Query {
+    let index = indexed_by(connection, Source::index_of_events(filter.event_type.is_some()));
+    let mut query = Query::new(&format!("{columns} FROM events e{index}"));
+    query.push(" WHERE e.organization_id = {}", Value::Number(scope.organization_id.0));
+    if let Some(event_type) = &filter.event_type {
+        query.and("e.event_type = {}", Value::Text(event_type.clone()));
+    }
+    query.and("e.id < {}", Value::Number(scope.before));
+    query.and("e.id >= {}", Value::Number(scope.events_from));
+    query
+}
