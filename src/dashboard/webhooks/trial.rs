@@ -137,7 +137,7 @@ fn trial(
             section.card {
                 (complaints.summary(&["event_type", "data"]))
                 p.dim { "A real, signed event, sent now and once, whatever the webhook asks for and filters; also while it is disabled." }
-                form.lines method="post" action=(address) hx-post=(address) hx-target="#trial" hx-swap="outerHTML" hx-disabled-elt="find button" {
+                form.lines method="post" action=(address) hx-post=(address) hx-target="#trial" hx-swap="outerHTML" hx-disabled-elt="find button" hx-disinherit="*" {
                     (parts::field("event_type", "Event type", "", complaints, &choice))
                     div.actions.noscript { a.button.small href=(address) { "Start again" } }
                     div #data-box { (data_field(data, complaints)) }
