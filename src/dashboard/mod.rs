@@ -16,7 +16,7 @@ mod exchange;
 mod filters;
 mod form;
 mod guard;
-mod json;
+
 mod keys;
 mod layout;
 mod logs;
@@ -24,6 +24,7 @@ mod organization;
 mod organizations;
 mod overview;
 mod parts;
+mod payload;
 mod routes;
 mod session;
 mod sign_in;
