@@ -16,7 +16,6 @@ mod exchange;
 mod filters;
 mod form;
 mod guard;
-
 mod keys;
 mod layout;
 mod logs;

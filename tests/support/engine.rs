@@ -30,6 +30,7 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// `ringback serve` that is about to be started, with nothing in its environment but what is said here.
+#[derive(Clone)]
 pub struct Serve {
     folder: PathBuf,
     variables: Vec<(String, String)>,

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
@@ -40,9 +40,20 @@ impl Seen {
 pub struct Reply {
     status: u16,
     headers: Vec<(&'static str, &'static str)>,
+    body: &'static str,
+    after: Duration,
 }
 
 impl Reply {
+    pub fn body(self, body: &'static str) -> Self {
+        Self { body, ..self }
+    }
+
+    /// As from a receiver that takes its time.
+    pub fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
+    }
+
     pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
         self
@@ -50,7 +61,7 @@ impl Reply {
 }
 
 pub fn reply(status: u16) -> Reply {
-    Reply { status, headers: Vec::new() }
+    Reply { status, ..Reply::default() }
 }
 
 /// Answers by the number of the request, from 1.
@@ -151,9 +162,12 @@ async fn receive(request: HttpRequest, body: web::Bytes, shared: web::Data<Share
     // an error means that the receiver is gone
     let _ = shared.gate.subscribe().wait_for(|is_open| *is_open).await;
     let reply = (shared.script)(number);
+    if !reply.after.is_zero() {
+        actix_web::rt::time::sleep(reply.after).await;
+    }
     let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).unwrap());
     for header in reply.headers {
         response.insert_header(header);
     }
-    response.finish()
+    response.body(reply.body)
 }

@@ -1,0 +1,332 @@
+//! What a person does with a page: opens it, reads it, clicks and types. Everything waits for what it needs.
+
+use std::sync::{Condvar, Mutex};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::site::Site;
+use crate::webdriver::{Element, Failure, Session};
+
+/// Bounds every wait.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
+/// Browsers at a time.
+const AT_ONCE: u32 = 2;
+/// Of a desk and of a phone.
+pub const WIDTHS: [u32; 2] = [1280, 390];
+const HEIGHT: u32 = 900;
+/// As the cookie and the chooser call them.
+pub const THEMES: [&str; 2] = ["light", "dark"];
+
+static RUNNING: Mutex<u32> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+/// A permit for one more browser.
+struct Turn;
+
+impl Turn {
+    fn take() -> Self {
+        let mut running = RUNNING.lock().unwrap();
+        while *running == AT_ONCE {
+            running = ENDED.wait(running).unwrap();
+        }
+        *running += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap() -= 1;
+        ENDED.notify_one();
+    }
+}
+
+/// How to find a part of a page.
+#[derive(Debug, Clone)]
+pub struct By(&'static str, String);
+
+pub fn css(selector: impl Into<String>) -> By {
+    By("css selector", selector.into())
+}
+
+fn xpath(path: String) -> By {
+    By("xpath", path)
+}
+
+/// By what stands on it.
+pub fn button(name: &str) -> By {
+    xpath(format!("//button[normalize-space()='{name}' or @aria-label='{name}']"))
+}
+
+pub fn link(name: &str) -> By {
+    xpath(format!("//a[normalize-space()='{name}']"))
+}
+
+/// The control whose label begins with this.
+pub fn field(label: &str) -> By {
+    let label = format!("//label[starts-with(normalize-space(),'{label}')]");
+    xpath(format!("//*[@id={label}/@for] | {label}//*[self::input or self::select or self::textarea]"))
+}
+
+/// A browser with a profile of its own.
+pub struct Browser {
+    session: Session,
+    address: String,
+    /// What it may write into its log, as of answers that are meant to be errors.
+    expected: Mutex<Vec<String>>,
+    _profile: TempDir,
+    _turn: Turn,
+}
+
+impl Browser {
+    /// On a site, not signed in; `None` where there is no browser.
+    pub fn on(site: &Site) -> Option<Self> {
+        Self::with(site, &json!({}))
+    }
+
+    /// One that runs no scripts.
+    pub fn without_scripts(site: &Site) -> Option<Self> {
+        Self::with(site, &json!({"profile.managed_default_content_settings.javascript": 2}))
+    }
+
+    fn with(site: &Site, preferences: &Value) -> Option<Self> {
+        let turn = Turn::take();
+        let profile = tempfile::Builder::new().prefix("ringback-browser-").tempdir().unwrap();
+        let profile_argument = format!("--user-data-dir={}", profile.path().display());
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--force-prefers-reduced-motion",
+            "--no-first-run",
+            "--no-proxy-server",
+            "--disable-background-networking",
+            "--disable-component-update",
+            &profile_argument,
+        ];
+        let session = Session::start(&json!({"args": arguments, "prefs": preferences}))?;
+        let browser = Self {
+            session,
+            address: site.address(),
+            expected: Mutex::new(vec!["status of 422".to_owned()]),
+            _profile: profile,
+            _turn: turn,
+        };
+        browser.resize(WIDTHS[0]);
+        Some(browser)
+    }
+
+    /// Makes the window this wide.
+    pub fn resize(&self, width: u32) {
+        self.resize_to(width, HEIGHT);
+    }
+
+    fn resize_to(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", size);
+    }
+
+    pub fn devtools(&self, command: &str, parameters: Value) -> Value {
+        self.session.devtools(command, parameters)
+    }
+
+    /// Says that a complaint with this in it is meant to come.
+    pub fn expect(&self, complaint: &str) {
+        self.expected.lock().unwrap().push(complaint.to_owned());
+    }
+
+    /// Goes to a page and waits until it is there.
+    pub fn open(&self, path: &str) {
+        let url = if path.starts_with('/') { format!("{}{path}", self.address) } else { path.to_owned() };
+        self.session.call("POST", "/url", &json!({"url": url})).unwrap();
+    }
+
+    /// The path and query of the page that is open.
+    pub fn path(&self) -> String {
+        let url = self.session.call("GET", "/url", &Value::Null).unwrap();
+        let url = url.as_str().unwrap();
+        url.strip_prefix(&self.address).unwrap_or(url).to_owned()
+    }
+
+    /// Waits until the page's path begins with this.
+    pub fn arrive(&self, path: &str) {
+        self.eventually(&format!("the page {path}"), || Ok(self.path().starts_with(path).then_some(())));
+    }
+
+    /// Asks again and again; fails with what the page shows when there is no answer in a time that is never needed.
+    pub fn eventually<T>(&self, what: &str, mut ask: impl FnMut() -> Result<Option<T>, Failure>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = ask();
+            if let Ok(Some(answer)) = answer {
+                return answer;
+            }
+            if Instant::now() > deadline {
+                let why = answer.err().map(|failure| format!(" ({}: {})", failure.error, failure.message));
+                let why = why.unwrap_or_default();
+                panic!("not within {PATIENCE:?}: {what}{why}; {} shows:\n{}", self.path(), self.text_now());
+            }
+            sleep(POLL);
+        }
+    }
+
+    /// Runs a script in the page.
+    pub fn script(&self, source: &str, arguments: &Value) -> Value {
+        match self.session.script(source, arguments) {
+            Ok(value) => value,
+            Err(failure) => panic!("{}: {}", failure.error, failure.message),
+        }
+    }
+
+    /// What a script's expression is.
+    pub fn value(&self, expression: &str) -> Value {
+        self.script(&format!("return {expression}"), &json!([]))
+    }
+
+    fn text_now(&self) -> String {
+        let text = self.session.script("return document.body.innerText", &json!([]));
+        text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// Waits until the page shows this.
+    pub fn sees(&self, text: &str) {
+        self.eventually(&format!("the text {text:?}"), || Ok(self.text_now().contains(text).then_some(())));
+    }
+
+    /// Waits until the page shows it no more.
+    pub fn sees_no(&self, text: &str) {
+        self.eventually(&format!("no {text:?}"), || Ok((!self.text_now().contains(text)).then_some(())));
+    }
+
+    fn displayed(&self, by: &By) -> Result<Option<Element<'_>>, Failure> {
+        for element in self.session.find(by.0, &by.1)? {
+            if element.is_displayed()? {
+                return Ok(Some(element));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does something with the first displayed one, again while the page changes under it.
+    fn with_element<T>(&self, by: &By, act: impl Fn(&Element<'_>) -> Result<T, Failure>) -> T {
+        self.eventually(&format!("{by:?}"), || match self.displayed(by)? {
+            Some(element) => act(&element).map(Some),
+            None => Ok(None),
+        })
+    }
+
+    pub fn click(&self, by: &By) {
+        self.with_element(by, |element| element.click());
+    }
+
+    /// Types into a field what is to stand there.
+    pub fn fill(&self, by: &By, text: &str) {
+        self.with_element(by, |element| element.fill(text));
+    }
+
+    /// Types without clearing: chooses in a select too.
+    pub fn type_in(&self, by: &By, text: &str) {
+        self.with_element(by, |element| element.type_in(text));
+    }
+
+    /// Presses a key where the focus is.
+    pub fn press(&self, key: &str) {
+        let presses = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
+        let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": presses}]});
+        self.session.call("POST", "/actions", &actions).unwrap();
+    }
+
+    /// Waits for it, and gives what a script says about it: `it` is the element.
+    pub fn ask(&self, by: &By, expression: &str) -> Value {
+        let script = format!("const it = arguments[0]; return {expression}");
+        self.with_element(by, |element| self.session.script(&script, &json!([element.reference()])))
+    }
+
+    /// Its text.
+    pub fn text(&self, by: &By) -> String {
+        self.ask(by, "it.innerText").as_str().unwrap().trim().to_owned()
+    }
+
+    /// Waits until there is one that is displayed.
+    pub fn has(&self, by: &By) {
+        self.with_element(by, |_| Ok(()));
+    }
+
+    /// Waits until its text has this.
+    pub fn reads(&self, by: &By, text: &str) {
+        self.eventually(&format!("{text:?} in {by:?}"), || {
+            let shown = self
+                .displayed(by)?
+                .map(|it| self.session.script("return arguments[0].innerText", &json!([it.reference()])));
+            Ok(shown
+                .transpose()?
+                .filter(|shown| shown.as_str().is_some_and(|shown| shown.contains(text)))
+                .map(drop))
+        });
+    }
+
+    /// How many there are.
+    pub fn count(&self, by: &By) -> usize {
+        self.session.find(by.0, &by.1).unwrap().len()
+    }
+
+    /// Signs in with a key.
+    pub fn sign_in(&self, key: &str) {
+        self.open("/sign-in");
+        self.fill(&field("API key"), key);
+        self.click(&button("Sign in"));
+        self.has(&button("Sign out"));
+    }
+
+    /// Chooses a theme as its reader does.
+    pub fn choose_theme(&self, theme: &str) {
+        self.script(
+            "const it = document.getElementById('theme'); it.value = arguments[0]; \
+             it.dispatchEvent(new Event('change', { bubbles: true }))",
+            &json!([theme]),
+        );
+    }
+
+    /// Fails when the page is wider than its window.
+    pub fn does_not_scroll_sideways(&self) {
+        let wide = "[...document.querySelectorAll('body *')].filter(it => it.getBoundingClientRect().right > innerWidth \
+                    && !it.closest('.wide, pre, .nav, .sr, .skip')).slice(0, 5).map(it => it.outerHTML.slice(0, 160))";
+        let [width, inner] =
+            ["document.documentElement.scrollWidth", "innerWidth"].map(|it| self.value(it).as_u64());
+        assert!(width <= inner, "{} is {width:?} px wide in {inner:?}: {:#}", self.path(), self.value(wide));
+    }
+
+    /// Fails when the browser complained since the last time: of a script, of the policy, of a file that is missing.
+    pub fn has_no_complaints(&self) {
+        let log = self.session.call("POST", "/se/log", &json!({"type": "browser"})).unwrap();
+        let expected = self.expected.lock().unwrap();
+        let is_expected = |message: &str| expected.iter().any(|it| message.contains(it));
+        let is_serious = |it: &&Value| matches!(it["level"].as_str(), Some("SEVERE" | "WARNING"));
+        let log = log.as_array().unwrap().iter().filter(is_serious);
+        let messages = log.map(|it| it["message"].as_str().unwrap());
+        let complaints: Vec<&str> = messages.filter(|message| !is_expected(message)).collect();
+        assert!(complaints.is_empty(), "the browser's log: {complaints:#?}");
+    }
+
+    /// A picture of the page as PNG: its whole height, but no more than this.
+    pub fn picture(&self, width: u32, at_most: u32) -> Vec<u8> {
+        let height = self.value("document.documentElement.scrollHeight").as_u64().unwrap();
+        self.resize_to(width, u32::try_from(height).unwrap().clamp(HEIGHT, at_most));
+        let picture = self.devtools("Page.captureScreenshot", json!({"format": "png"}));
+        self.resize(width);
+        data_encoding::BASE64.decode(picture["data"].as_str().unwrap().as_bytes()).unwrap()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.has_no_complaints();
+        }
+    }
+}

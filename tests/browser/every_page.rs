@@ -1,0 +1,58 @@
+//! What holds on every page, with data and without.
+
+use crate::accessibility;
+use crate::browser::{Browser, THEMES, WIDTHS};
+use crate::browser_on;
+use crate::engine::ADMIN_KEY;
+use crate::seed::{Seed, settings};
+use crate::site::Site;
+
+/// Opens each page in both themes and at both widths.
+fn check(browser: &Browser, pages: &[String]) {
+    for page in pages {
+        browser.open(page);
+        for theme in THEMES {
+            for width in WIDTHS {
+                browser.resize(width);
+                if browser.count(&crate::browser::css("#theme")) > 0 {
+                    browser.choose_theme(theme);
+                }
+                browser.does_not_scroll_sideways();
+                accessibility::check(browser, &format!("{page}, {theme}, {width} px"));
+            }
+        }
+        browser.has_no_complaints();
+    }
+}
+
+#[test]
+fn without_data_every_page_is_readable_for_all_and_fits() {
+    let site = Site::new();
+    let browser = browser_on!(site);
+    check(&browser, &["/sign-in".to_owned(), "/sign-in?ticket=used".to_owned()]);
+    browser.sign_in(site.owner.key());
+    check(&browser, &OF_AN_ORGANIZATION.map(str::to_owned));
+}
+
+#[test]
+fn with_data_every_page_is_readable_for_all_and_fits() {
+    let site = Site::with(settings);
+    let browser = browser_on!(site);
+    let seed = Seed::plant(&site);
+    browser.sign_in(site.owner.key());
+    check(&browser, &with_data(&seed));
+}
+
+#[test]
+fn every_page_of_the_admin_is_readable_for_all_and_fits() {
+    let site = Site::new();
+    let browser = browser_on!(site);
+    browser.sign_in(ADMIN_KEY);
+    check(&browser, &["/organizations".to_owned()]);
+}
+
+fn with_data(_seed: &Seed) -> Vec<String> {
+    OF_AN_ORGANIZATION.map(str::to_owned).to_vec()
+}
+
+const OF_AN_ORGANIZATION: [&str; 1] = ["/"];

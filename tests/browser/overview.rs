@@ -1,0 +1,67 @@
+//! The first page: an organization's health, which keeps itself up to date.
+
+use serde_json::json;
+
+use crate::browser::{css, link};
+use crate::browser_on;
+use crate::receiver::Receiver;
+use crate::seed::{Seed, settings};
+use crate::site::Site;
+
+#[test]
+fn an_organizations_health_is_seen_at_a_glance() {
+    let site = Site::with(settings);
+    let browser = browser_on!(site);
+    let seed = Seed::plant(&site);
+    browser.sign_in(site.owner.key());
+    for state in ["1 healthy", "1 failing", "1 breaker open", "1 disabled"] {
+        browser.reads(&css("#tile-webhooks"), state);
+    }
+    browser.reads(&css("#tile-latency"), "p99");
+    let number = |tile: &str| {
+        let text = browser.text(&css(format!("{tile} .value"))).replace(',', "");
+        text.parse::<u64>().unwrap_or_else(|_| panic!("{tile} reads {text:?}"))
+    };
+    // counted a little after they are delivered
+    browser.eventually("the sum of deliveries", || Ok((number("#tile-delivered") > 200).then_some(())));
+    assert!(number("#tile-backlog") > 20);
+    assert!(browser.count(&css("svg.chart")) >= 3, "charts are missing");
+    browser.click(&css("table a[href^='/logs/']"));
+    browser.arrive("/logs/dlv_");
+    browser.open("/");
+    browser.click(&link("Last 7 days"));
+    browser.arrive("/?range=7d");
+    browser.reads(&css("#tile-delivered"), "last 7 days");
+    assert!(!seed.healthy.is_empty());
+}
+
+#[test]
+fn the_numbers_change_while_one_looks_and_the_page_stays() {
+    let site = Site::new();
+    let receiver = Receiver::ok();
+    site.webhook(&json!({"url": receiver.url()}));
+    let browser = browser_on!(site);
+    browser.sign_in(site.owner.key());
+    browser.reads(&css("#tile-delivered .value"), "0");
+    browser.value("window.marker = 'not loaded again'");
+    site.publish("call.completed", &json!({"id": "call_1"}));
+    browser.reads(&css("#tile-delivered .value"), "1");
+    browser.reads(&css("#tile-rate .value"), "100 %");
+    assert_eq!(browser.value("window.marker"), "not loaded again");
+}
+
+#[test]
+fn a_page_says_that_it_is_not_up_to_date_while_the_engine_is_away() {
+    let mut site = Site::new();
+    let browser = browser_on!(site);
+    browser.sign_in(site.owner.key());
+    browser.reads(&css("#tile-delivered .value"), "0");
+    browser.expect("ERR_CONNECTION_REFUSED");
+    // which htmx repeats
+    browser.expect("htmx.min.js");
+    site.stop();
+    browser.sees("Not up to date");
+    site.start_again();
+    // sessions end with the engine
+    browser.arrive("/sign-in");
+}

@@ -1,0 +1,92 @@
+//! Who gets in, and out again.
+
+use crate::browser::{Browser, button, css, field};
+use crate::browser_on;
+use crate::site::Site;
+
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+
+#[test]
+fn a_key_signs_in_and_a_wrong_one_does_not() {
+    let site = Site::new();
+    let browser = browser_on!(site);
+    browser.open("/");
+    browser.arrive("/sign-in");
+    browser.fill(&field("API key"), "rbk_not_a_key");
+    browser.click(&button("Sign in"));
+    browser.reads(&css("[role=alert]"), "This key is unknown, expired or revoked.");
+    browser.fill(&field("API key"), site.owner.key());
+    browser.click(&button("Sign in"));
+    browser.reads(&css("h1"), "Overview");
+    browser.reads(&css(".who"), "signed in as owner");
+    browser.click(&button("Sign out"));
+    browser.reads(&css("h1"), "Sign in");
+    browser.open("/");
+    browser.arrive("/sign-in");
+}
+
+#[test]
+fn the_link_that_a_developer_is_given_signs_in_once() {
+    let site = Site::new();
+    let browser = browser_on!(site);
+    browser.open(&site.link());
+    browser.reads(&css("h1"), "Overview");
+    browser.click(&button("Sign out"));
+    browser.reads(&css("h1"), "Sign in");
+    browser.open(&site.link());
+    browser.reads(&css("[role=alert]"), "This link was used before");
+}
+
+#[test]
+fn whoever_wanted_another_page_gets_there_by_keyboard_alone() {
+    let site = Site::new();
+    let browser = browser_on!(site);
+    browser.open("/?range=7d");
+    browser.arrive("/sign-in?next=");
+    // the cursor is in the field
+    for letter in site.owner.key().chars() {
+        browser.press(&letter.to_string());
+    }
+    browser.press(TAB);
+    assert_eq!(browser.value("document.activeElement.innerText"), "Sign in");
+    browser.press(ENTER);
+    browser.arrive("/?range=7d");
+    // the first stop of a page leads past the navigation
+    browser.press(TAB);
+    assert_eq!(browser.value("document.activeElement.innerText"), "To the content");
+    browser.press(ENTER);
+    browser.eventually("the focus in the content", || {
+        Ok((browser.value("document.activeElement.id") == "content").then_some(()))
+    });
+}
+
+#[test]
+fn a_key_that_only_publishes_is_told_why_it_does_not_get_in() {
+    let site = Site::new();
+    let browser = browser_on!(site);
+    browser.open("/sign-in");
+    browser.fill(&field("API key"), &site.key("publisher"));
+    browser.click(&button("Sign in"));
+    browser.reads(&css("[role=alert]"), "This key can only publish events.");
+}
+
+#[test]
+fn outside_of_development_a_session_is_for_https_and_this_machine() {
+    let site = Site::with(|serve| serve);
+    let browser = browser_on!(site);
+    browser.sign_in(site.owner.key());
+    browser.reads(&css("h1"), "Overview");
+    assert_eq!(browser.value("document.cookie.includes('session')"), false, "a script can read the session");
+}
+
+#[test]
+fn without_scripts_one_signs_in_and_out_too() {
+    let site = Site::new();
+    let Some(browser) = Browser::without_scripts(&site) else { return };
+    browser.sign_in(site.owner.key());
+    browser.reads(&css("h1"), "Overview");
+    assert_eq!(browser.value("typeof htmx"), "undefined", "scripts ran");
+    browser.click(&button("Sign out"));
+    browser.reads(&css("h1"), "Sign in");
+}
