@@ -1,49 +1,91 @@
-//! JSON for people: re-indented, never re-written, so that a number or an escape shows as it was sent.
+//! JSON for people: indented, and else exactly as it was written. Numbers are never read, so that `1e400` and an
+//! integer of forty digits stay what they are.
 
 use serde_json::value::RawValue;
 
-/// Indents a JSON text; `None` when it is not JSON.
+const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+const INDENT: &str = "  ";
+
+/// An indented text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Pretty {
+    /// At most so many bytes of it as were asked for.
+    pub text: String,
+    /// Whether there is more.
+    pub is_cut: bool,
+}
+
+/// Indents a JSON text; only white space between tokens changes.
+pub fn indent(json: &str, most: usize) -> Pretty {
+    let mut text = String::with_capacity(most.min(json.len() * 2));
+    let (mut depth, mut before) = (0usize, "");
+    let mut rest = json.trim_start_matches(SPACE);
+    while !rest.is_empty() && text.len() <= most {
+        let (token, after) = rest.split_at(token_length(rest));
+        rest = after.trim_start_matches(SPACE);
+        let closes = matches!(token, "}" | "]");
+        let follows_opening = matches!(before, "{" | "[");
+        if closes {
+            depth = depth.saturating_sub(1);
+        }
+        if before == "," || follows_opening != closes {
+            text.push('\n');
+            (0..depth).for_each(|_| text.push_str(INDENT));
+        }
+        match token {
+            ":" => text.push_str(": "),
+            // one value can be ten megabytes; a character more than fits shows that there is more
+            token => text.push_str(beginning(token, most.saturating_add(4))),
+        }
+        if matches!(token, "{" | "[") {
+            depth += 1;
+        }
+        before = token;
+    }
+    let is_cut = text.len() > most;
+    text.truncate(beginning(&text, most).len());
+    Pretty { text, is_cut }
+}
+
+/// As much of a text as fits into so many bytes.
+fn beginning(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// The length of the token with which a text begins; of a text that is no JSON, of some piece of it.
+fn token_length(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    match bytes.first() {
+        Some(b'{' | b'}' | b'[' | b']' | b',' | b':') => 1,
+        Some(b'"') => {
+            let mut is_escaped = false;
+            let end = bytes.iter().skip(1).position(|byte| match byte {
+                _ if is_escaped => {
+                    is_escaped = false;
+                    false
+                }
+                b'\\' => {
+                    is_escaped = true;
+                    false
+                }
+                byte => *byte == b'"',
+            });
+            end.map_or(bytes.len(), |end| end + 2)
+        }
+        _ => text
+            .find(|c| matches!(c, '{' | '}' | '[' | ']' | ',' | ':' | '"') || SPACE.contains(&c))
+            .unwrap_or(text.len()),
+    }
+}
+
+/// Indents a JSON text for a terminal; `None` when it is not JSON.
 pub fn pretty(text: &str) -> Option<String> {
     serde_json::from_str::<&RawValue>(text).ok()?;
-    let mut out = String::with_capacity(text.len() * 2);
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    let mut rest = text.chars().peekable();
-    while let Some(symbol) = rest.next() {
-        if in_string {
-            in_string = escaped || symbol != '"';
-            escaped = !escaped && symbol == '\\';
-            push_harmless(&mut out, symbol);
-            continue;
-        }
-        match symbol {
-            '{' | '[' => {
-                out.push(symbol);
-                while rest.next_if(|next| next.is_ascii_whitespace()).is_some() {}
-                if let Some(close) = rest.next_if(|next| matches!(next, '}' | ']')) {
-                    out.push(close);
-                } else {
-                    depth += 1;
-                    new_line(&mut out, depth);
-                }
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                new_line(&mut out, depth);
-                out.push(symbol);
-            }
-            ',' => {
-                out.push(',');
-                new_line(&mut out, depth);
-            }
-            ':' => out.push_str(": "),
-            symbol if symbol.is_ascii_whitespace() => {}
-            symbol => {
-                in_string = symbol == '"';
-                out.push(symbol);
-            }
-        }
-    }
-    Some(out)
+    Some(harmless(&indent(text, usize::MAX).text))
 }
 
 /// A text from outside, with what a terminal could obey replaced.
@@ -61,31 +103,80 @@ fn push_harmless(out: &mut String, symbol: char) {
     }
 }
 
-fn new_line(out: &mut String, depth: usize) {
-    out.push('\n');
-    (0..depth).for_each(|_| out.push_str("  "));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn whole(json: &str) -> String {
+        let shown = indent(json, usize::MAX);
+        assert!(!shown.is_cut);
+        shown.text
+    }
+
+    /// Takes away the white space outside of strings, by itself.
+    fn squeezed(json: &str) -> String {
+        let (mut out, mut in_string, mut is_escaped) = (String::new(), false, false);
+        for c in json.chars() {
+            if in_string || !SPACE.contains(&c) {
+                out.push(c);
+            }
+            match c {
+                _ if is_escaped => is_escaped = false,
+                '\\' if in_string => is_escaped = true,
+                '"' => in_string = !in_string,
+                _ => {}
+            }
+        }
+        out
+    }
+
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
 
     #[test]
-    fn json_is_indented_and_no_value_changes() {
-        let text = r#"{"n":1e400,"big":1234567890123456789012345678901234567890,"s":"a:{,\"\u00e9","e":[ ],"l":[1, {"x":null}]}"#;
+    fn a_payload_is_indented_and_its_numbers_escapes_and_order_stay_as_written() {
+        let json = r#"{"b":1e400,"a":[1234567890123456789012345678901234567890,-0.0,"\u00e9\/ , : {\"}"],"e":{},"f":[ ],"b":[{"x":null}]}"#;
         let expected = r#"{
-  "n": 1e400,
-  "big": 1234567890123456789012345678901234567890,
-  "s": "a:{,\"\u00e9",
-  "e": [],
-  "l": [
-    1,
+  "b": 1e400,
+  "a": [
+    1234567890123456789012345678901234567890,
+    -0.0,
+    "\u00e9\/ , : {\"}"
+  ],
+  "e": {},
+  "f": [],
+  "b": [
     {
       "x": null
     }
   ]
 }"#;
-        assert_eq!(pretty(text).as_deref(), Some(expected));
+        assert_eq!(whole(json), expected);
+        assert_eq!(whole(expected), expected);
+    }
+
+    #[test]
+    fn a_large_text_is_cut_and_says_so() {
+        let json = format!("{{\"a\":\"{}\"}}", "é".repeat(100_000));
+        let Pretty { text, is_cut } = indent(&json, 1_000);
+        assert!(is_cut && text.len() <= 1_000 && text.len() > 990, "{}", text.len());
+        let Pretty { text, is_cut } = indent(&"[".repeat(1_000_000), 1_000);
+        assert!(is_cut && text.len() <= 1_000);
     }
 
     #[test]
@@ -98,5 +189,29 @@ mod tests {
     fn a_terminal_obeys_nothing_of_it() {
         assert_eq!(harmless("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
         assert_eq!(pretty("\"\u{9b}2J\"").as_deref(), Some("\"\\u{9b}2J\""));
+    }
+
+    proptest! {
+        #[test]
+        fn without_the_white_space_that_was_added_a_document_is_what_it_was(document in document()) {
+            let compact = document.to_string();
+            let shown = whole(&compact);
+            prop_assert_eq!(squeezed(&shown), compact);
+            prop_assert_eq!(&whole(&serde_json::to_string_pretty(&document).unwrap()), &shown);
+        }
+
+        #[test]
+        fn no_text_is_lost_or_makes_it_panic(
+            pieces in prop::collection::vec("[\\[\\]{}:,\"\\\\ \n]|[a-z0-9é]{1,3}|\\PC", 0..40),
+            most in 0usize..200,
+        ) {
+            let text = pieces.concat();
+            let shown = whole(&text);
+            let kept = |text: &str| text.chars().filter(|c| !SPACE.contains(c)).collect::<String>();
+            prop_assert_eq!(kept(&shown), kept(&text));
+            let cut = indent(&text, most);
+            prop_assert!(cut.text.len() <= most && shown.starts_with(&cut.text));
+            prop_assert_eq!(cut.is_cut, shown.len() > most);
+        }
     }
 }

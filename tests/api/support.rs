@@ -127,6 +127,7 @@ pub struct World {
     pub receivers: Arc<Receivers>,
     pub actors: Actors,
     pub api: web::Data<Api>,
+    #[allow(dead_code, reason = "of two targets with this file only the pages use it")]
     pub dashboard: web::Data<Dashboard>,
 }
 

@@ -16,8 +16,9 @@ use crate::dashboard::guard::see_other;
 use crate::dashboard::layout::{self, Section};
 use crate::dashboard::logs::{download, table::table};
 use crate::dashboard::parts::{self, Complaints};
+use crate::dashboard::payload;
+use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
-use crate::dashboard::{json, time};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::event::EventRecord;
 use crate::domain::filter::FieldError;
@@ -74,7 +75,7 @@ async fn content(
         }
         (facts(viewer, &record))
         (sent(viewer, &deliveries, &webhooks))
-        (json::payload(&body, &format!("/events/{id}/payload")))
+        (payload::card(&body, &format!("/events/{id}/payload")))
         @if may_replay { (dialog(&record, &deliveries, &webhooks, problem)) }
     })
 }

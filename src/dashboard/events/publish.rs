@@ -14,11 +14,12 @@ use crate::dashboard::choices::Choices;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::guard::see_other;
-use crate::dashboard::json::pretty;
+
 use crate::dashboard::layout::{self, Section};
 use crate::dashboard::parts::{self, Complaints};
 use crate::dashboard::viewer::Viewer;
 use crate::domain::filter::FieldError;
+use crate::domain::json_text::indent;
 
 const DEFAULT_TYPE: &str = "call.completed";
 
@@ -31,7 +32,7 @@ pub async fn compose(
     let query = Form::parse(request.query_string().as_bytes());
     let event_type = query.given("event_type").unwrap_or(DEFAULT_TYPE);
     let sample = sample(&api, viewer.organization_id()?, event_type).await?;
-    let data = sample.map(|sample| pretty(sample.get(), usize::MAX).text);
+    let data = sample.map(|sample| indent(sample.get(), usize::MAX).text);
     let content = content(&viewer, &api, event_type, data.as_deref().unwrap_or("{}"), None).await?;
     Ok(layout::page(&viewer, Section::Events, "Publish a sample", &content))
 }

@@ -12,8 +12,9 @@ use crate::api::{Api, logs, path_id};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
+use crate::dashboard::payload;
 use crate::dashboard::viewer::Viewer;
-use crate::dashboard::{json, parts, time};
+use crate::dashboard::{parts, time};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::health::EndpointState;
 use crate::domain::ids::DeliveryId;
@@ -45,7 +46,7 @@ pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
                 (attempts::timeline(&viewer, &record, &attempts, all))
             }
         }
-        (json::payload(&body, &format!("/logs/{}/payload", record.id)))
+        (payload::card(&body, &format!("/logs/{}/payload", record.id)))
     };
     let title = format!("{} · Delivery", record.event_type);
     Ok(layout::page(&viewer, Section::Logs, &title, &content))

@@ -47,14 +47,15 @@ pub async fn page(
     let content = html! {
         (head(&endpoint, may_manage, &address))
         (done(query, &address))
+        @if is_new && may_manage { (secret::card(viewer, &endpoint, true)) }
         div.part #live data-live hx-get=(address) hx-trigger="refresh" hx-select="#live" hx-select-oob="#switch,#doomed"
             hx-swap="morph:outerHTML" hx-target="this" {
             (condition(viewer, &endpoint, &health))
             (deliveries(viewer, &newest, &address, id, may_manage))
         }
         div.cols {
-            section.card { header { h2 { "Settings" } @if may_manage { a href={ (address) "/edit" } { "Edit" } } } (settings::facts(&endpoint)) (about(viewer, &endpoint)) }
-            @if may_manage { (secret::card(viewer, &endpoint, is_revealed || is_new)) }
+            section.card { header { h2 { "Settings" } @if may_manage { a href={ (address) "/edit" } { "Edit" } } } (settings::facts(&endpoint, &about(viewer, &endpoint))) }
+            @if may_manage && !is_new { (secret::card(viewer, &endpoint, is_revealed)) }
         }
         @if may_manage {
             section.card #recover {
@@ -216,11 +217,9 @@ fn deliveries(
 
 fn about(viewer: &Viewer, endpoint: &Endpoint) -> Markup {
     html! {
-        dl.facts {
             dt { "Id" } dd { (parts::copyable("webhook-id", &endpoint.id.to_string())) }
             dt { "Added" } dd { (time::instant(endpoint.created_at, viewer.zone())) }
             dt { "Changed" } dd { (time::instant(endpoint.updated_at, viewer.zone())) }
-        }
     }
 }
 

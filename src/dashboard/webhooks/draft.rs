@@ -98,10 +98,12 @@ impl Draft {
             ordered: endpoint.ordered,
             ..Self::blank()
         };
-        let events = endpoint.events.iter().map(ToString::to_string);
-        let (ticked, typed): (Vec<String>, Vec<String>) =
-            events.partition(|pattern| known.contains(&pattern.as_str()));
-        (draft.events, draft.patterns) = (ticked, typed.join(" "));
+        let mut events: Vec<String> = endpoint.events.iter().map(ToString::to_string).collect();
+        // in the order in which the form sends them
+        let ticked = known.iter().filter(|name| events.iter().any(|event| event == *name));
+        draft.events = ticked.map(|name| (*name).to_owned()).collect();
+        events.retain(|event| !draft.events.contains(event));
+        draft.patterns = events.join(" ");
         if let Some(filter) = &endpoint.filter {
             let source = filter.source();
             draft.filter_json = serde_json::to_string_pretty(source).unwrap_or_default();
@@ -136,7 +138,7 @@ impl Draft {
             patterns: text("patterns"),
             filter_is_json: form.text("filter_as") == "json",
             lines: read_lines(form),
-            filter_json: text("filter_json"),
+            filter_json: plain(form.text("filter_json")),
             own_policy: form.text("retry_as") == "policy",
             retry: text("retry"),
             policy: POLICY.map(|name| text(&format!("retry_policy.{name}"))),
@@ -291,3 +293,7 @@ pub fn schedule(form: &Form) -> Option<RetrySchedule> {
         max_delay_seconds: whole("retry_policy.max_delay_seconds", 604_800)?,
     }))
 }
+
+#[cfg(test)]
+#[path = "draft_tests.rs"]
+mod tests;

@@ -240,7 +240,7 @@ fn retries(content: &Content<'_>) -> Markup {
     let policy = html! { div.row { @for ((name, (label, help)), value) in POLICY.iter().zip(labels).zip(&draft.policy) {
         (number(&format!("retry_policy.{name}"), label, help, value))
     } } };
-    let usual = html! { div.row { (number("retry", "Retries", "0 to 20; after 15 min each delay is three times the last, up to 6 h.", &draft.retry)) } };
+    let usual = html! { div.narrow { (number("retry", "Retries", "0 to 20; after 15 min each delay is three times the last, up to 6 h.", &draft.retry)) } };
     html! {
         section.card #retries {
             h2 { "When it fails" }
@@ -265,7 +265,7 @@ fn retries(content: &Content<'_>) -> Markup {
                 }
                 (complaints.at("retry_on"))
             }
-            div.row { (number("timeout", "Timeout, seconds", "For the whole attempt; 1 to 60.", &draft.timeout)) }
+            div.narrow { (number("timeout", "Timeout, seconds", "For the whole attempt; 1 to 60.", &draft.timeout)) }
         }
     }
 }

@@ -3,10 +3,11 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
-use super::activity::{Activity, activity};
+use super::activity::{activity, show};
 use super::settings;
 use crate::api::auth::Permission;
 use crate::api::{Api, webhooks};
+use crate::dashboard::activity::Activity;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
@@ -80,7 +81,7 @@ fn row(found: &EndpointStart, activity: &Activity, may_manage: bool) -> Markup {
             } }
             td data-label="Events" { (settings::events(&endpoint.events, MAX_CHIPS)) }
             td data-label="State" { (parts::state(EndpointState::of(endpoint, Some(health)))) }
-            td data-label="Success, 24 h" { (activity.show()) }
+            td data-label="Success, 24 h" { (show(activity)) }
             @if may_manage { td.right data-label="" { (switch(&address, endpoint.active, &endpoint.url, "list")) } }
         }
     }

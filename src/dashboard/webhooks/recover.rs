@@ -19,6 +19,7 @@ use crate::dashboard::viewer::Viewer;
 use crate::domain::ids::EndpointId;
 use crate::domain::time::UnixMillis;
 
+const FIELDS: [&str; 3] = ["since", "until", "status"];
 const TITLE: &str = "Send deliveries again";
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
 
@@ -68,7 +69,8 @@ pub fn form(id: EndpointId, viewer: &Viewer, range: &Range, complaints: &Complai
         )
     };
     html! {
-        form.filters method="get" action={ "/webhooks/" (id) "/recover" } hx-get={ "/webhooks/" (id) "/recover" } hx-target="#recover" hx-select="#recover" hx-swap="outerHTML" {
+        form.lines method="get" action={ "/webhooks/" (id) "/recover" } hx-get={ "/webhooks/" (id) "/recover" } hx-target="#recover" hx-select="#recover" hx-swap="outerHTML" {
+            div.row {
             (moment("since", "Since", &format!("In {zone}."), &range.since))
             (moment("until", "Until", "Empty: up to now.", &range.until))
             (parts::field("status", "Which", "By how they ended.", complaints, &html! {
@@ -77,6 +79,7 @@ pub fn form(id: EndpointId, viewer: &Viewer, range: &Range, complaints: &Complai
                     option value="success" selected[range.status == "success"] { "those that succeeded" }
                 }
             }))
+            }
             div.actions { button { "Count them" } }
         }
     }
@@ -105,7 +108,7 @@ pub async fn preview(
         div.head { div { (crumbs(Some(&endpoint))) h1 { (TITLE) } p.dim.break { (endpoint.url) } } }
         section.card #recover {
             h2 { "Send failed deliveries again" }
-            (complaints.summary(&["since", "until", "status"]))
+            @if !FIELDS.iter().any(|field| complaints.is_wrong(field)) { (complaints.summary(&FIELDS)) }
             (form(id, &viewer, &range, &complaints))
             @if let Ok((many, since, until)) = &counted { div role="status" { (answer(id, &viewer, &range, *many, *since, *until)) } }
         }

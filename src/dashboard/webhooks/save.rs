@@ -114,13 +114,16 @@ async fn page(
     };
     let address = endpoint.map(|endpoint| format!("/webhooks/{}", endpoint.id));
     let title = if endpoint.is_some() { "Edit webhook" } else { "Add a webhook" };
+    // who has other faults to correct first has still not seen what others changed
+    let is_conflict = problem.is_some_and(|problem| problem.code() == ErrorCode::Conflict);
+    let seen = sent.text("version").parse().ok().filter(|_| !is_conflict);
     let content = Content {
         draft,
         types: &types,
         complaints: Complaints::of(problem),
         action: &address.as_ref().map_or("/webhooks".to_owned(), |address| format!("{address}/edit")),
         back: address.as_deref().unwrap_or("/webhooks"),
-        version: endpoint.map(|endpoint| endpoint.version),
+        version: endpoint.map(|endpoint| seen.unwrap_or(endpoint.version)),
         sample: (sample_type, &sample),
     };
     let markup = html! {

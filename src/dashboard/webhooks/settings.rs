@@ -22,8 +22,8 @@ pub fn events(patterns: &[EventPattern], most: usize) -> Markup {
     }
 }
 
-/// All of them.
-pub fn facts(endpoint: &Endpoint) -> Markup {
+/// All of them, and `more` terms.
+pub fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
     html! {
         dl.facts {
             dt { "Events" } dd { (events(&endpoint.events, usize::MAX)) }
@@ -40,6 +40,7 @@ pub fn facts(endpoint: &Endpoint) -> Markup {
                     span.chips { @for header in &endpoint.headers { code.chip { (header.name) } } }
                 }
             }
+            (more)
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::BUILT_IN;
 
+const FIELDS: [&str; 2] = ["event_type", "data"];
 const TITLE: &str = "Send a test event";
 const USUAL: &str = "call.completed";
 /// Of a receiver's answer, in characters. Larger: one that answers with a book makes a page of it.
@@ -135,11 +136,11 @@ fn trial(
     html! {
         div.cols #trial {
             section.card {
-                (complaints.summary(&["event_type", "data"]))
+                @if !FIELDS.iter().any(|field| complaints.is_wrong(field)) { (complaints.summary(&FIELDS)) }
                 p.dim { "A real, signed event, sent now and once, whatever the webhook asks for and filters; also while it is disabled." }
                 form.lines method="post" action=(address) hx-post=(address) hx-target="#trial" hx-swap="outerHTML" hx-disabled-elt="find button" hx-disinherit="*" {
                     (parts::field("event_type", "Event type", "", complaints, &choice))
-                    div.actions.noscript { a.button.small href=(address) { "Start again" } }
+                    div.actions.noscript { button.small formmethod="get" formaction=(address) { "Load its sample" } }
                     div #data-box { (data_field(data, complaints)) }
                     div.actions { button.primary { span.when-idle { "Send test event" } span.when-busy { "Sending…" } } }
                 }

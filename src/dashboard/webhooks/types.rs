@@ -6,7 +6,8 @@ use crate::api::problem::Problem;
 use crate::domain::event_types::{BUILT_IN, OPERATIONAL, OwnEventType};
 use crate::domain::ids::OrganizationId;
 
-/// The organization's and everybody's.
+/// The organization’s and everybody’s.
+#[derive(Default)]
 pub struct Types {
     own: Vec<OwnEventType>,
 }

@@ -1,0 +1,48 @@
+//! Payloads on a page.
+
+use maud::{Markup, html};
+
+use super::{parts, visible};
+use crate::domain::json_text::{Pretty, indent};
+
+/// What a page shows of a payload. Larger: a page of ten megabytes, which no browser scrolls well.
+const MOST_SHOWN_BYTES: usize = 64 * 1024;
+
+/// A payload that can be copied; `whole` is where all of it can be downloaded as it was sent.
+pub fn card(json: &[u8], whole: &str) -> Markup {
+    let Pretty { text, is_cut } = indent(&String::from_utf8_lossy(json), MOST_SHOWN_BYTES);
+    html! {
+        section.card aria-labelledby="payload-title" {
+            header {
+                h2 #payload-title { "Payload" }
+                div.actions {
+                    span.dim.small { (parts::count(json.len() as u64, "byte", "bytes")) }
+                    button.small type="button" data-copy="#payload" { @if is_cut { "Copy what is shown" } @else { "Copy" } }
+                    a.button.small href=(whole) { "Download" }
+                }
+            }
+            pre.wrap.raw #payload tabindex="0" role="group" aria-label="Payload" { (visible::json(&text)) }
+            @if is_cut {
+                p.dim { "This is the beginning. " a href=(whole) { "Download it" } " to see all of it." }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_payload_is_cut_and_says_so() {
+        let json = format!("{{\"a\":\"{}\"}}", "é".repeat(100_000));
+        let shown = card(json.as_bytes(), "/whole").into_string();
+        assert!(shown.len() < MOST_SHOWN_BYTES + 2_000 && shown.contains("This is the beginning"));
+    }
+
+    #[test]
+    fn a_payload_is_shown_inert() {
+        let shown = card(br#"{"a":"</pre><script>alert(1)</script>"}"#, "/whole").into_string();
+        assert!(!shown.contains("<script") && shown.contains("&lt;script&gt;"), "{shown}");
+    }
+}
