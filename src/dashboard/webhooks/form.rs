@@ -191,7 +191,7 @@ fn filter(content: &Content<'_>) -> Markup {
 /// A choice of event types that loads the sample of the chosen one.
 pub fn type_choice(name: &str, types: &Types, chosen: &str, address: &str, target: &str) -> Markup {
     html! {
-        select id=(name) name=(name) hx-get=(address) hx-target=(target) hx-trigger="change" {
+        select id=(name) name=(name) hx-get=(address) hx-target=(target) hx-swap="innerHTML" hx-trigger="change" {
             @for (title, types) in types.groups() {
                 optgroup label=(title) { @for it in types {
                     option value=(it.name) selected[it.name == chosen] { (it.name) }
