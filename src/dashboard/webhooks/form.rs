@@ -154,7 +154,7 @@ fn filter(content: &Content<'_>) -> Markup {
             @for _ in 0..spare { (filter_line(None)) }
         }
         div.actions { button.small type="button" data-adds="#filter-line" { "Add a condition" } }
-        p.help { "Dots lead into objects (" code { "custom_metadata.vip" } "). Several values have commas between. " code { "5" } " is a number and "
+        p.dim.small { "Dots lead into objects (" code { "custom_metadata.vip" } "). Several values have commas between. " code { "5" } " is a number and "
             code { "\"5\"" } " a text. “At least” and “at most” on " code { "duration" } " also find " code { "duration_seconds" } "." }
     };
     let json = html! {
@@ -254,7 +254,7 @@ fn retries(content: &Content<'_>) -> Markup {
                 hx-trigger="input delay:300ms from:#retries" { (schedule(draft)) }
             fieldset.group {
                 legend { "Retried as well" }
-                p.help { "5xx, 408, 425, 429 and no answer always are." }
+                p.dim.small { "5xx, 408, 425, 429 and no answer always are." }
                 label.check {
                     input type="checkbox" name="retry_on" value="4xx" checked[draft.client_errors];
                     span { "Other 4xx" small { "Answers that refuse the request: not found, forbidden … (410 never)." } }

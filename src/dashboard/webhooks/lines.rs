@@ -281,12 +281,12 @@ fn written(value: &Value, is_list: bool) -> String {
 }
 
 fn written_text(text: &str, is_list: bool) -> String {
-    let is_plain = !text.is_empty()
-        && text.trim() == text
-        && !text.starts_with('"')
-        && !text.contains(char::is_control)
-        && !(is_list && text.contains(','));
-    if is_plain { text.to_owned() } else { Value::from(text).to_string() }
+    let needs_quotes = text.is_empty()
+        || text.trim() != text
+        || text.starts_with('"')
+        || text.contains(char::is_control)
+        || (is_list && text.contains(','));
+    if needs_quotes { Value::from(text).to_string() } else { text.to_owned() }
 }
 
 /// What JSON takes for a single value.
