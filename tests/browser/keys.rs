@@ -1,7 +1,5 @@
 //! An organization's API keys.
 
-use serde_json::json;
-
 use crate::browser::{button, css, field, link};
 use crate::browser_on;
 use crate::site::Site;
