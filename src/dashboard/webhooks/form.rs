@@ -154,7 +154,7 @@ fn filter(content: &Content<'_>) -> Markup {
             @for _ in 0..spare { (filter_line(None)) }
         }
         div.actions { button.small type="button" data-adds="#filter-line" { "Add a condition" } }
-        p.help { "Dots lead into objects (" code { "custom_metadata.vip" } "). Several values have commas between. " code { "5" } " is a number and "
+        p.dim.small { "Dots lead into objects (" code { "custom_metadata.vip" } "). Several values have commas between. " code { "5" } " is a number and "
             code { "\"5\"" } " a text. “At least” and “at most” on " code { "duration" } " also find " code { "duration_seconds" } "." }
     };
     let json = html! {
@@ -191,7 +191,7 @@ fn filter(content: &Content<'_>) -> Markup {
 /// A choice of event types that loads the sample of the chosen one.
 pub fn type_choice(name: &str, types: &Types, chosen: &str, address: &str, target: &str) -> Markup {
     html! {
-        select id=(name) name=(name) hx-get=(address) hx-target=(target) hx-trigger="change" {
+        select id=(name) name=(name) hx-get=(address) hx-target=(target) hx-swap="innerHTML" hx-trigger="change" {
             @for (title, types) in types.groups() {
                 optgroup label=(title) { @for it in types {
                     option value=(it.name) selected[it.name == chosen] { (it.name) }
@@ -254,7 +254,7 @@ fn retries(content: &Content<'_>) -> Markup {
                 hx-trigger="input delay:300ms from:#retries" { (schedule(draft)) }
             fieldset.group {
                 legend { "Retried as well" }
-                p.help { "5xx, 408, 425, 429 and no answer always are." }
+                p.dim.small { "5xx, 408, 425, 429 and no answer always are." }
                 label.check {
                     input type="checkbox" name="retry_on" value="4xx" checked[draft.client_errors];
                     span { "Other 4xx" small { "Answers that refuse the request: not found, forbidden … (410 never)." } }

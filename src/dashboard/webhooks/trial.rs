@@ -138,11 +138,11 @@ fn trial(
             section.card {
                 @if !FIELDS.iter().any(|field| complaints.is_wrong(field)) { (complaints.summary(&FIELDS)) }
                 p.dim { "A real, signed event, sent now and once, whatever the webhook asks for and filters; also while it is disabled." }
-                form.lines method="post" action=(address) hx-post=(address) hx-target="#trial" hx-swap="outerHTML" hx-disabled-elt="find button" {
+                form.lines method="post" action=(address) hx-post=(address) hx-target="#trial" hx-swap="outerHTML" hx-disabled-elt="#send-test" {
                     (parts::field("event_type", "Event type", "", complaints, &choice))
                     div.actions.noscript { button.small formmethod="get" formaction=(address) { "Load its sample" } }
                     div #data-box { (data_field(data, complaints)) }
-                    div.actions { button.primary { span.when-idle { "Send test event" } span.when-busy { "Sending…" } } }
+                    div.actions { button.primary #send-test { span.when-idle { "Send test event" } span.when-busy { "Sending…" } } }
                 }
             }
             div #result aria-live="polite" { (result) }
