@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
+use crate::browser::{Browser, THEMES};
 
 const AXE: &str = include_str!("axe.min.js");
 const RUN: &str = "return axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations.map(it => ({ \
@@ -17,4 +17,12 @@ pub fn check(browser: &Browser, where_: &str) {
     let serious = |it: &&Value| matches!(it["impact"].as_str(), Some("serious" | "critical"));
     let violations: Vec<&Value> = found.as_array().unwrap().iter().filter(serious).collect();
     assert!(violations.is_empty(), "{where_}: {violations:#?}");
+}
+
+/// Checks what is open now, in each theme.
+pub fn check_in_both_themes(browser: &Browser, where_: &str) {
+    for theme in THEMES {
+        browser.choose_theme(theme);
+        check(browser, &format!("{where_}, {theme}"));
+    }
 }

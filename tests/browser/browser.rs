@@ -59,7 +59,9 @@ fn xpath(path: String) -> By {
 
 /// By what stands on it.
 pub fn button(name: &str) -> By {
-    xpath(format!("//button[normalize-space()='{name}' or @aria-label='{name}']"))
+    xpath(format!(
+        "//button[normalize-space()='{name}' or @aria-label='{name}' or span[normalize-space()='{name}']]"
+    ))
 }
 
 pub fn link(name: &str) -> By {
@@ -169,7 +171,8 @@ impl Browser {
             if Instant::now() > deadline {
                 let why = answer.err().map(|failure| format!(" ({}: {})", failure.error, failure.message));
                 let why = why.unwrap_or_default();
-                panic!("not within {PATIENCE:?}: {what}{why}; {} shows:\n{}", self.path(), self.text_now());
+                let (page, text, log) = (self.path(), self.text_now(), self.complaints());
+                panic!("not within {PATIENCE:?}: {what}{why}; the browser's log: {log:#?}; {page} shows:\n{text}");
             }
             sleep(POLL);
         }
@@ -283,6 +286,12 @@ impl Browser {
         self.has(&button("Sign out"));
     }
 
+    /// Lets the page's scripts write to the clipboard, and the tests read it.
+    pub fn allow_the_clipboard(&self) {
+        let permissions = json!(["clipboardReadWrite", "clipboardSanitizedWrite"]);
+        self.devtools("Browser.grantPermissions", json!({"permissions": permissions, "origin": self.address}));
+    }
+
     /// Chooses a theme as its reader does.
     pub fn choose_theme(&self, theme: &str) {
         self.script(
@@ -303,14 +312,18 @@ impl Browser {
 
     /// Fails when the browser complained since the last time: of a script, of the policy, of a file that is missing.
     pub fn has_no_complaints(&self) {
+        let complaints = self.complaints();
+        assert!(complaints.is_empty(), "the browser's log: {complaints:#?}");
+    }
+
+    fn complaints(&self) -> Vec<String> {
         let log = self.session.call("POST", "/se/log", &json!({"type": "browser"})).unwrap();
         let expected = self.expected.lock().unwrap();
         let is_expected = |message: &str| expected.iter().any(|it| message.contains(it));
         let is_serious = |it: &&Value| matches!(it["level"].as_str(), Some("SEVERE" | "WARNING"));
         let log = log.as_array().unwrap().iter().filter(is_serious);
         let messages = log.map(|it| it["message"].as_str().unwrap());
-        let complaints: Vec<&str> = messages.filter(|message| !is_expected(message)).collect();
-        assert!(complaints.is_empty(), "the browser's log: {complaints:#?}");
+        messages.filter(|message| !is_expected(message)).map(str::to_owned).collect()
     }
 
     /// A picture of the page as PNG: its whole height, but no more than this.

@@ -48,11 +48,23 @@ fn every_page_of_the_admin_is_readable_for_all_and_fits() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.sign_in(ADMIN_KEY);
-    check(&browser, &["/organizations".to_owned()]);
+    check(&browser, &["/organizations".to_owned(), format!("/organizations/{}", site.organization())]);
 }
 
-fn with_data(_seed: &Seed) -> Vec<String> {
-    OF_AN_ORGANIZATION.map(str::to_owned).to_vec()
-}
+const OF_AN_ORGANIZATION: [&str; 8] =
+    ["/", "/webhooks", "/webhooks/new", "/logs", "/events", "/events/new", "/event-types", "/keys"];
 
-const OF_AN_ORGANIZATION: [&str; 1] = ["/"];
+fn with_data(seed: &Seed) -> Vec<String> {
+    let mut pages: Vec<String> = OF_AN_ORGANIZATION.map(str::to_owned).to_vec();
+    for webhook in [&seed.healthy, &seed.failing, &seed.broken, &seed.disabled] {
+        pages.push(format!("/webhooks/{webhook}"));
+    }
+    for action in ["edit", "test", "recover"] {
+        pages.push(format!("/webhooks/{}/{action}", seed.broken));
+    }
+    for delivery in [&seed.success, &seed.failed, &seed.pending, &seed.cancelled] {
+        pages.push(format!("/logs/{delivery}"));
+    }
+    pages.extend([format!("/events/{}", seed.event), "/logs?response_code=wrong".to_owned()]);
+    pages
+}

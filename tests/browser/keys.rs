@@ -1,7 +1,5 @@
 //! An organization's API keys.
 
-use serde_json::json;
-
 use crate::browser::{button, css, field, link};
 use crate::browser_on;
 use crate::site::Site;
@@ -18,9 +16,7 @@ fn a_key_is_shown_once_works_and_ends_its_sessions_when_it_is_revoked() {
     let shown = browser.text(&css("#new-key"));
     let theirs = site.owner.with_key(&shown);
     theirs.get("/v1/webhooks").expect(200);
-    let origin =
-        json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": site.address()});
-    browser.devtools("Browser.grantPermissions", origin);
+    browser.allow_the_clipboard();
     browser.click(&button(&format!("Copy {shown}")));
     browser.has(&button("Copied"));
     assert_eq!(browser.value("navigator.clipboard.readText()"), shown);

@@ -15,6 +15,7 @@ mod engine;
 mod event_types;
 mod every_page;
 mod keys;
+mod logs;
 mod organizations;
 mod overview;
 #[path = "../support/receiver.rs"]
@@ -28,6 +29,8 @@ mod seed;
 mod signing_in;
 mod site;
 mod webdriver;
+mod webhooks;
+mod without_scripts;
 
 /// A browser on a site, or the end of the test where there is none.
 macro_rules! browser_on {

@@ -34,40 +34,30 @@ fn screenshots() {
     remember_a_week(&site.database());
     site.start_again();
     browser.sign_in(site.owner.key());
-    for page in pages(&seed) {
-        for (theme, width) in
-            [("light", WIDTHS[0]), ("dark", WIDTHS[0]), ("light", WIDTHS[1]), ("dark", WIDTHS[1])]
-        {
-            picture(&browser, &folder, page.clone(), theme, width);
-        }
+    for (page, theme, width) in pages(&seed) {
+        picture(&browser, &folder, page, theme, width);
     }
 }
 
-fn pages(seed: &Seed) -> Vec<Page<'static>> {
-    let mut pages = vec![
-        ("overview", "/".to_owned()),
-        ("webhooks", "/webhooks".to_owned()),
-        ("webhook", format!("/webhooks/{}", seed.healthy)),
-        ("webhook-breaker", format!("/webhooks/{}", seed.broken)),
-        ("webhook-new", "/webhooks/new".to_owned()),
-        ("webhook-edit", format!("/webhooks/{}/edit", seed.broken)),
-        ("webhook-test", format!("/webhooks/{}/test", seed.healthy)),
-        ("webhook-recover", format!("/webhooks/{}/recover", seed.healthy)),
-        ("logs", "/logs".to_owned()),
-        ("delivery", format!("/logs/{}", seed.pending)),
-        ("delivery-hostile", format!("/logs/{}", seed.failed)),
-        ("delivery-success", format!("/logs/{}", seed.success)),
-        ("delivery-cancelled", format!("/logs/{}", seed.cancelled)),
-        ("events", "/events".to_owned()),
-        ("event", format!("/events/{}", seed.event)),
-        ("event-new", "/events/new".to_owned()),
-        ("event-types", "/event-types".to_owned()),
-        ("keys", "/keys".to_owned()),
-    ];
-    if let Some(only) = std::env::var_os("RINGBACK_SCREENSHOTS_OF") {
-        pages.retain(|(name, _)| only.to_string_lossy().split(',').any(|it| it == *name));
-    }
-    pages
+/// What the documentation shows, each with its theme and width.
+fn pages(seed: &Seed) -> Vec<(Page<'static>, &'static str, u32)> {
+    let [desk, phone] = WIDTHS;
+    let page = |name, path: String| (name, path);
+    vec![
+        (page("overview", "/".to_owned()), "light", desk),
+        (page("overview", "/".to_owned()), "dark", desk),
+        (page("overview", "/".to_owned()), "light", phone),
+        (page("webhooks", "/webhooks".to_owned()), "light", desk),
+        (page("webhook", format!("/webhooks/{}", seed.broken)), "light", desk),
+        (page("webhook-form", "/webhooks/new".to_owned()), "light", desk),
+        (page("test-event", format!("/webhooks/{}/test", seed.healthy)), "light", desk),
+        (page("logs", "/logs".to_owned()), "light", desk),
+        (page("logs", "/logs".to_owned()), "dark", phone),
+        (page("delivery", format!("/logs/{}", seed.pending)), "dark", desk),
+        (page("event", format!("/events/{}", seed.event)), "light", desk),
+        (page("event-types", "/event-types".to_owned()), "dark", desk),
+        (page("keys", "/keys".to_owned()), "light", desk),
+    ]
 }
 
 fn picture(browser: &Browser, folder: &Path, (name, path): Page<'_>, theme: &str, width: u32) {

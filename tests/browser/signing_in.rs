@@ -1,6 +1,6 @@
 //! Who gets in, and out again.
 
-use crate::browser::{Browser, button, css, field};
+use crate::browser::{button, css, field};
 use crate::browser_on;
 use crate::site::Site;
 
@@ -78,15 +78,4 @@ fn outside_of_development_a_session_is_for_https_and_this_machine() {
     browser.sign_in(site.owner.key());
     browser.reads(&css("h1"), "Overview");
     assert_eq!(browser.value("document.cookie.includes('session')"), false, "a script can read the session");
-}
-
-#[test]
-fn without_scripts_one_signs_in_and_out_too() {
-    let site = Site::new();
-    let Some(browser) = Browser::without_scripts(&site) else { return };
-    browser.sign_in(site.owner.key());
-    browser.reads(&css("h1"), "Overview");
-    assert_eq!(browser.value("typeof htmx"), "undefined", "scripts ran");
-    browser.click(&button("Sign out"));
-    browser.reads(&css("h1"), "Sign in");
 }

@@ -16,7 +16,7 @@ use crate::requirements::missing_for;
 const REQUIRE: &str = "RINGBACK_REQUIRE_BROWSER";
 /// Starts the driver and ends it, with the browsers that it started, when standard input is closed: however the
 /// tests end, that happens.
-const GUARD: &str = "trap '' TERM; chromedriver --port=0 </dev/null & read -r _; kill -TERM 0; wait";
+const GUARD: &str = "chromedriver --port=0 </dev/null & read -r _; kill $!; wait; kill -KILL 0";
 /// How the protocol names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
