@@ -42,16 +42,16 @@ fn a_key_is_revoked_only_after_a_question() {
     let browser = browser_on!(site);
     browser.sign_in(site.owner.key());
     browser.click(&link("API keys"));
-    browser.click(&button("Revoke a viewer"));
+    browser.click(&button("Revoke the viewer"));
     browser.has(&css("dialog[open]"));
     browser.click(&button("Keep it"));
     browser.eventually("the dialog closes", || Ok((browser.count(&css("dialog[open]")) == 0).then_some(())));
     site.owner.with_key(&key).get("/v1/webhooks").expect(200);
-    browser.click(&button("Revoke a viewer"));
+    browser.click(&button("Revoke the viewer"));
     browser.click(&button("Revoke the key"));
     browser.reads(&css("[role=status]#done"), "The key was revoked.");
     site.owner.with_key(&key).get("/v1/webhooks").expect(401);
-    browser.sees_no("a viewer");
+    browser.sees_no("the viewer");
 }
 
 #[test]

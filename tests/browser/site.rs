@@ -106,7 +106,7 @@ fn greeted(engine: &Engine, name: &str) -> Option<String> {
 }
 
 fn make_key(api: &Api, organization: &str, role: &str) -> String {
-    let wanted = json!({"name": format!("a {role}"), "role": role});
+    let wanted = json!({"name": format!("the {role}"), "role": role});
     let made = api.post(&format!("/v1/organizations/{organization}/keys"), &wanted).expect(201).json();
     text(&made, "key").to_owned()
 }

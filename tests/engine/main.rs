@@ -31,6 +31,7 @@ mod master_key;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 #[path = "../support/receiver.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
 mod receiver;
 mod retrying;
 mod sending_again;
