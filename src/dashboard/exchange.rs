@@ -8,10 +8,10 @@ use super::visible;
 /// What the log keeps of a body.
 const KEPT_BYTES: usize = 16 * 1024;
 
-/// Headers behind a line that opens them; `id` is the page's name for them.
-pub fn headers(id: &str, title: &str, headers: &Map<String, Value>) -> Markup {
+/// Headers behind a line that opens and closes them; `id` is the page's name for them.
+pub fn headers(id: &str, title: &str, headers: &Map<String, Value>, is_open: bool) -> Markup {
     html! {
-        details.more id=(id) {
+        details.more id=(id) open[is_open] {
             summary { (title) " " span.dim { "(" (headers.len()) ")" } }
             @if headers.is_empty() { p.dim { "None." } } @else {
                 table.pairs { tbody { @for (name, value) in headers { tr {
@@ -42,7 +42,7 @@ mod tests {
         let sent = "</pre><script>alert(1)</script>\0\u{fffd}";
         let mut map = Map::new();
         map.insert("x-<b>".to_owned(), Value::from(sent));
-        for shown in [headers("h", "Headers", &map).into_string(), body(sent).into_string()] {
+        for shown in [headers("h", "Headers", &map, false).into_string(), body(sent).into_string()] {
             assert!(!shown.contains("<script") && !shown.contains("<b>") && !shown.contains('\0'), "{shown}");
             assert!(shown.contains("<i>\\x00</i>\u{fffd}"), "{shown}");
         }

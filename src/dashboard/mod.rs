@@ -19,6 +19,7 @@ mod guard;
 mod keys;
 mod layout;
 mod logs;
+mod meaning;
 mod organization;
 mod organizations;
 mod overview;

@@ -118,6 +118,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
             method => route.method(method),
         };
         let guard = move |request: ServiceRequest, next: Next<BoxBody>| guard(access, request, next);
-        config.route(spec.path, route.wrap(from_fn(guard)).wrap(from_fn(catch_panic)));
+        // the inner net gives the guard an answer to put its headers on
+        config.route(spec.path, route.wrap(from_fn(catch_panic)).wrap(from_fn(guard)).wrap(from_fn(catch_panic)));
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::meaning::{Meaning, of_code, of_error};
+use crate::dashboard::meaning::{Meaning, of_code, of_error};
 use crate::dashboard::viewer::Viewer;
 use crate::dashboard::{exchange, parts, time};
 use crate::domain::attempt::AttemptRecord;
@@ -66,8 +66,8 @@ fn outcome(viewer: &Viewer, attempt: &AttemptRecord, is_end: bool) -> Markup {
 fn exchanged(attempt: &AttemptRecord, is_last: bool) -> Markup {
     let id = |what: &str| format!("{what}-{}", attempt.number);
     html! {
-        (exchange::headers(&id("request"), "Request headers", &attempt.request_headers))
-        @if let Some(headers) = &attempt.response_headers { (exchange::headers(&id("response"), "Response headers", headers)) }
+        (exchange::headers(&id("request"), "Request headers", &attempt.request_headers, false))
+        @if let Some(headers) = &attempt.response_headers { (exchange::headers(&id("response"), "Response headers", headers, false)) }
         @if let Some(body) = &attempt.response_body {
             details.more id=(id("body")) open[is_last && !body.is_empty()] {
                 summary { "Response body" }

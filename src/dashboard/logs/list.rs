@@ -76,8 +76,10 @@ fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<Deliv
     let chosen = filters.get("webhook_id").parse().ok();
     let webhook: Option<EndpointId> = chosen.filter(|id| form.is_some() && choices.webhooks.exists(*id));
     let content = html! {
-        @if rows.data.is_empty() { (nothing(viewer, filters)) } @else {
-            (table(viewer, &rows.data, &choices.webhooks, form))
+        @if rows.data.is_empty() && rows.next_cursor.is_none() { (nothing(viewer, filters)) } @else {
+            @if rows.data.is_empty() {
+                (parts::empty("None found so far", &html! { p { "A page looks at a part of the log only. “Older” looks further back." } }))
+            } @else { (table(viewer, &rows.data, &choices.webhooks, form)) }
             (parts::pager(rows, &filters.first_page(PATH), filters.is_first_page()))
         }
     };

@@ -4,7 +4,6 @@ mod again;
 mod attempts;
 mod detail;
 mod list;
-mod meaning;
 pub mod table;
 
 pub use again::{retry, retry_chosen};

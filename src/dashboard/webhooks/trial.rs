@@ -3,19 +3,22 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::form::type_choice;
 use super::save::complaint;
 use super::types::Types;
-use super::{crumbs, is_too_deep, part, pretty, pretty_sample, webhook_id, words};
+use super::{crumbs, is_too_deep, part, pretty_sample, webhook_id};
 use crate::actors::handle::TestResult;
 use crate::api::problem::Problem;
 use crate::api::{Api, event_types, webhook_actions};
 use crate::dashboard::error::PageError;
+use crate::dashboard::exchange;
 use crate::dashboard::form::Form;
 use crate::dashboard::guard::is_part;
 use crate::dashboard::layout::{self, Section};
+use crate::dashboard::meaning::{of_code, of_error};
 use crate::dashboard::parts::{self, Complaints};
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
@@ -26,8 +29,6 @@ use crate::domain::event_types::BUILT_IN;
 const FIELDS: [&str; 2] = ["event_type", "data"];
 const TITLE: &str = "Send a test event";
 const USUAL: &str = "call.completed";
-/// Of a receiver's answer, in characters. Larger: one that answers with a book makes a page of it.
-const MAX_SHOWN: usize = 4_000;
 
 /// `GET /webhooks/{webhook_id}/test`.
 pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
@@ -172,11 +173,11 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
             header { h2 { "What came of it" } (parts::status(status)) }
             @match &result.answer {
                 Ok(response) => {
-                    p.note-box.(class) role="status" { strong { "Answered " (response.status) "." } " " (words::answer(response.status)) }
+                    p.note-box.(class) role="status" { strong { "Answered " (response.status) "." } " " (of_code(response.status).what) " " (of_code(response.status).help) }
                 }
                 Err(error) => {
-                    @let (meaning, advice) = words::fault(*error);
-                    p.note-box.bad role="status" { strong { (meaning) } " " (advice) }
+                    @let meaning = of_error(error.as_str());
+                    p.note-box.bad role="status" { strong { (meaning.what) } " " (meaning.help) }
                 }
             }
             dl.facts {
@@ -185,26 +186,12 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
                 dt { "In the log" } dd { a href={ "/logs/" (delivery_id) } { (delivery_id) } }
             }
             @if let Ok(response) = &result.answer {
-                @if !response.headers.is_empty() {
-                    h3 { "Response headers" }
-                    pre.wrap tabindex="0" { @for (name, value) in &response.headers { (name) ": " (value) "\n" } }
-                }
+                @let headers = response.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+                (exchange::headers("response-headers", "Response headers", &headers, true))
                 h3 { "Response body" }
-                @if response.body.is_empty() { p.dim { "empty" } } @else { pre.wrap tabindex="0" { (shown(&response.body)) } }
+                (exchange::body(&String::from_utf8_lossy(&response.body)))
             }
         }
-    }
-}
-
-fn shown(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let excerpt: String = text.chars().take(MAX_SHOWN).collect();
-    if excerpt.len() < text.len() {
-        return format!("{excerpt}\n… {} more bytes; the log has more of them", text.len() - excerpt.len());
-    }
-    match serde_json::from_str::<&RawValue>(&excerpt) {
-        Ok(json) => pretty(json.get()),
-        Err(_) => excerpt,
     }
 }
 
@@ -218,13 +205,5 @@ mod tests {
         assert!(read_data("{\n\"a\": }").unwrap_err().contains("line 2"));
         assert!(read_data("[]").unwrap_err().contains("object"));
         assert!(read_data(&"[".repeat(5_000)).unwrap_err().contains("deep"));
-    }
-
-    #[test]
-    fn what_a_receiver_answered_is_shown_as_text_and_not_all_of_it() {
-        assert_eq!(shown(b"{\"ok\":true}"), "{\n  \"ok\": true\n}");
-        assert_eq!(shown(b"\xff<b>"), "\u{fffd}<b>");
-        let long = shown(&[b'x'; 5_000]);
-        assert!(long.ends_with("… 1000 more bytes; the log has more of them"), "{long}");
     }
 }

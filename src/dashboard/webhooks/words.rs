@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::dashboard::parts::count;
 use crate::dashboard::time::span;
-use crate::domain::attempt::AttemptError;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::retry::RetrySchedule;
 
@@ -55,65 +54,6 @@ pub fn disabled(reason: Option<DisabledReason>) -> (&'static str, &'static str) 
     }
 }
 
-/// What an attempt without an answer means, and what to do about it.
-pub fn fault(error: AttemptError) -> (&'static str, &'static str) {
-    match error {
-        AttemptError::Timeout => (
-            "No answer in time.",
-            "Answer with 2xx at once and do the work afterwards, or give the webhook a longer timeout.",
-        ),
-        AttemptError::DnsFailure => (
-            "The host name does not resolve.",
-            "Check the URL for a slip, and that its name is in the public DNS.",
-        ),
-        AttemptError::ConnectionRefused => (
-            "Nothing listens at that address and port.",
-            "Check that the receiver runs, the port in the URL, and the firewall before it.",
-        ),
-        AttemptError::ConnectionReset => (
-            "The connection was closed before an answer came.",
-            "Look into the log of the receiver and of the proxy before it: one of them broke off.",
-        ),
-        AttemptError::ConnectionFailed => (
-            "The address can't be reached.",
-            "Check that the receiver is reachable from the internet, and the routes and firewalls on the way.",
-        ),
-        AttemptError::TlsFailure => (
-            "The TLS handshake failed.",
-            "Check the certificate: not expired, for this very host name, with its whole chain, from a public \
-             authority.",
-        ),
-        AttemptError::InvalidResponse => (
-            "What came back is not an HTTP/1.1 answer.",
-            "Check that the URL's port speaks HTTP, and that no answer has malformed or huge headers.",
-        ),
-        AttemptError::BlockedAddress => (
-            "The address is not allowed as a target: it is private, local or reserved. Nothing was sent.",
-            "Give a URL with a public address. Whoever runs this deployment can allow others.",
-        ),
-        AttemptError::InvalidRequest => (
-            "The stored URL or headers can't be made into a request.",
-            "Edit the webhook: check its URL and its headers.",
-        ),
-    }
-}
-
-/// What an answer that is no success means, and what to do about it.
-pub fn answer(code: u16) -> &'static str {
-    match code {
-        200..=299 => "The receiver took it.",
-        300..=399 => "Redirects are not followed: put the final URL into the webhook.",
-        401 | 403 => "The receiver refused it: check the headers it wants, and how it verifies signatures.",
-        404 | 405 => "The receiver has nothing there for a POST: check the URL's path.",
-        410 => "The receiver says that it is gone. A delivery with this answer switches the webhook off.",
-        413 => "The receiver does not take bodies of this size.",
-        429 => "The receiver asks for fewer requests: set a rate limit.",
-        400..=499 => "The receiver refused it: look into what it answered, and into its log.",
-        500..=599 => "The receiver failed: look into its log. Deliveries with this answer are tried again.",
-        _ => "No code that means success; only 2xx does.",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,16 +95,5 @@ mod tests {
         );
         assert!(said.contains("the last 6 h"), "{said}");
         assert!(schedule(&policy(50, 10.0, 86_400, 604_800)).contains("given up after"));
-    }
-
-    #[test]
-    fn every_fault_and_every_code_says_what_to_do() {
-        for error in AttemptError::ALL {
-            let (meaning, advice) = fault(error);
-            assert!(meaning.ends_with('.') && advice.ends_with('.'), "{error:?}");
-        }
-        for code in [100, 200, 301, 401, 404, 410, 413, 429, 418, 503, 999] {
-            assert!(answer(code).ends_with('.'), "{code}");
-        }
     }
 }
