@@ -292,11 +292,12 @@ impl Browser {
         self.devtools("Browser.grantPermissions", json!({"permissions": permissions, "origin": self.address}));
     }
 
-    /// Chooses a theme as its reader does.
+    /// Chooses a theme as its reader does; where there is no choice, as before a sign-in, by what it leads to.
     pub fn choose_theme(&self, theme: &str) {
         self.script(
-            "const it = document.getElementById('theme'); it.value = arguments[0]; \
-             it.dispatchEvent(new Event('change', { bubbles: true }))",
+            "const [theme] = arguments, it = document.getElementById('theme'); \
+             if (!it) { document.documentElement.dataset.theme = theme; return } \
+             it.value = theme; it.dispatchEvent(new Event('change', { bubbles: true }))",
             &json!([theme]),
         );
     }

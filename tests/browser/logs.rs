@@ -107,7 +107,7 @@ fn a_delivery_shows_its_payload_and_attempts_and_what_a_receiver_sent_does_nothi
     }
     assert_eq!(browser.value("typeof window.hacked"), "undefined");
     browser.reads(&css("main"), "\"event_type\"");
-    accessibility::check_in_both_themes(&browser, "a delivery that is open in full");
+    accessibility::check(&browser, "a delivery that is open in full");
     browser.open(&format!("/logs/{}", seed.pending));
     browser.reads(&css("#attempt-1"), "503");
     browser.reads(&css(".facts"), "Next attempt");
@@ -164,7 +164,7 @@ fn an_event_is_published_by_hand_shows_where_it_went_and_is_sent_again() {
     browser.reads(&css("tbody .badge"), "success");
     browser.sees("\"hand\"");
     browser.click(&button("Send again…"));
-    accessibility::check_in_both_themes(&browser, "the question to whom an event is sent again");
+    accessibility::check(&browser, "the question to whom an event is sent again");
     browser.click(&button("Send again"));
     browser.reads(&css("#done"), "1 delivery is pending now.");
     browser.eventually("the second request", || Ok((receiver.count() == 2).then_some(())));
