@@ -1,15 +1,21 @@
-//! The WebDriver protocol, as far as these tests need it: a driver's process and the calls of one session.
+//! A driver's process, and the calls of one session with it: `fantoccini`, waited for.
 //!
-//! Our own and not a crate's: those that there are bring a second HTTP client, and one switches on a feature of
-//! `serde_json` for the whole build, so that the engine under test would not be the one that is shipped.
+//! Not `thirtyfour`: it switches on a feature of `serde_json` for the whole build, so that the engine under test would not
+//! be the one that is shipped.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use fantoccini::error::CmdError;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder};
+use http::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use ureq::http;
+use tokio::runtime::Runtime;
+use url::{ParseError, Url};
 
 use crate::requirements::missing_for;
 
@@ -17,6 +23,8 @@ const REQUIRE: &str = "RINGBACK_REQUIRE_BROWSER";
 /// Starts the driver and ends it, with the browsers that it started, when standard input is closed: however the
 /// tests end, that happens.
 const GUARD: &str = "chromedriver --port=0 </dev/null & read -r _; kill $!; wait; kill -KILL 0";
+/// What a call may take. The slowest starts a browser, on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How the protocol names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -63,45 +71,60 @@ fn start() -> Option<Driver> {
     Some(Driver { address: format!("http://127.0.0.1:{port}"), _guard: guard })
 }
 
+/// A call by its path below the session, for what `fantoccini` has no function for.
+#[derive(Debug)]
+struct Call {
+    path: String,
+    /// Of a POST; without one it is a GET.
+    body: Option<String>,
+}
+
+impl WebDriverCompatibleCommand for Call {
+    fn endpoint(&self, base_url: &Url, session_id: Option<&str>) -> Result<Url, ParseError> {
+        base_url.join(&format!("session/{}{}", session_id.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        let method = if self.body.is_some() { Method::POST } else { Method::GET };
+        (method, self.body.clone())
+    }
+}
+
 /// One browser. It is ended when this is dropped.
 pub struct Session {
-    agent: ureq::Agent,
-    address: String,
+    runtime: Runtime,
+    /// Taken when it ends.
+    client: Option<Client>,
 }
 
 impl Session {
     /// Starts a browser with these options of Chromium's; `None` where there is none.
     pub fn start(options: &Value) -> Option<Self> {
         let driver = driver()?;
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let agent = config.timeout_global(Some(Duration::from_secs(60))).build().new_agent();
-        let mut session = Self { agent, address: format!("{}/session", driver.address) };
         let capabilities = json!({
             "browserName": "chrome",
             "goog:chromeOptions": options,
             "goog:loggingPrefs": {"browser": "ALL"},
         });
-        let started = session.call("POST", "", &json!({"capabilities": {"alwaysMatch": capabilities}})).unwrap();
-        session.address = format!("{}/{}", session.address, started["sessionId"].as_str().unwrap());
-        Some(session)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(capabilities.as_object().unwrap().clone());
+        let client = runtime.block_on(builder.connect(&driver.address)).unwrap();
+        Some(Self { runtime, client: Some(client) })
     }
 
     /// One call of the protocol.
     pub fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
-        let request = http::Request::builder().method(method).uri(format!("{}{path}", self.address));
-        let answer = match method {
-            "POST" => self.agent.run(request.body(body.to_string()).unwrap()),
-            _ => self.agent.run(request.body(()).unwrap()),
-        };
-        let mut answer = answer.unwrap();
-        let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().unwrap();
-        let mut said: Value = serde_json::from_str(&text).unwrap();
-        let value = said["value"].take();
-        if answer.status().is_success() {
-            return Ok(value);
-        }
-        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-        Err(Failure { error: text("error"), message: text("message") })
+        let client = self.client.as_ref().unwrap();
+        let body = (method == "POST").then(|| body.to_string());
+        let call = client.issue_cmd(Call { path: path.to_owned(), body });
+        let answer = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, call).await });
+        answer.expect("the driver does not answer").map_err(|error| match error {
+            CmdError::Standard(said) => {
+                Failure { error: said.error.to_string(), message: said.message.into_owned() }
+            }
+            other => panic!("{other}"),
+        })
     }
 
     /// A command of the DevTools protocol.
@@ -125,7 +148,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // it may be gone already; its guard ends it then
-        let _ = self.call("DELETE", "", &Value::Null);
+        if let Some(client) = self.client.take() {
+            drop(self.runtime.block_on(async { tokio::time::timeout(PATIENCE, client.close()).await }));
+        }
     }
 }
 
