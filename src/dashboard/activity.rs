@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use maud::Markup;
+use maud::{Markup, html};
 
 use super::charts::{self, Series, Step};
 use super::{parts, time};
@@ -103,6 +103,12 @@ impl Activity {
         Self { range, steps, total }
     }
 
+    /// Instead of a chart.
+    fn nothing(&self) -> Option<Markup> {
+        let help = || html! { p.dim { "Nothing was sent in this time." } };
+        (self.total == PeriodCounts::default()).then(help)
+    }
+
     fn labels(&self, zone: &TimeZone) -> Vec<Step> {
         let format = if self.range == Range::Week { "%b %-d" } else { "%H:%M" };
         let step = |(start, counts): &(UnixMillis, PeriodCounts)| {
@@ -130,6 +136,9 @@ impl Activity {
 
     /// Deliveries, one bar for each step.
     pub fn deliveries(&self, zone: &TimeZone) -> Markup {
+        if let Some(nothing) = self.nothing() {
+            return nothing;
+        }
         let series = [
             Series { name: "Delivered", class: "ok", values: self.series(|it| Some(it.succeeded as f64)) },
             Series {
@@ -151,6 +160,9 @@ impl Activity {
 
     /// The share of deliveries that succeeded.
     pub fn success_rate(&self, zone: &TimeZone) -> Markup {
+        if let Some(nothing) = self.nothing() {
+            return nothing;
+        }
         let share = |it: &PeriodCounts| {
             let ended = it.succeeded + it.failed;
             (ended > 0).then(|| it.succeeded as f64 / ended as f64 * 100.0)
@@ -162,6 +174,9 @@ impl Activity {
 
     /// How long attempts took.
     pub fn latency(&self, zone: &TimeZone) -> Markup {
+        if let Some(nothing) = self.nothing() {
+            return nothing;
+        }
         let percentile = |percent| self.series(|it| it.latency.percentile(percent).map(|value| value as f64));
         let series = [
             Series { name: "p50", class: "l1", values: percentile(50) },

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use maud::html;
 
-use super::layout;
+use super::{layout, parts};
 use crate::api::problem::{ErrorCode, Problem};
 
 /// Why a page could not be shown.
@@ -41,7 +41,7 @@ impl ResponseError for PageError {
         let content = html! {
             div.card {
                 h1 { (title) }
-                p { (problem.detail()) }
+                p { (parts::sentence(problem.detail())) }
                 @if !problem.errors().is_empty() {
                     ul { @for error in problem.errors() { li { code { (error.field) } ": " (error.message) } } }
                 }

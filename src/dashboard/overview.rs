@@ -1,5 +1,7 @@
 //! `/`: an organization's health at a glance.
 
+use std::collections::HashMap;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
@@ -14,7 +16,7 @@ use crate::api::Api;
 use crate::api::auth::{Caller, Permission};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::health::{EndpointStates, PendingStats};
-use crate::domain::ids::OrganizationId;
+use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::{PageRequest, Store, StoreResult};
 
@@ -53,7 +55,7 @@ fn first_steps(viewer: &Viewer) -> Markup {
     let help = html! {
         p { "Nothing is delivered until a webhook says where to. Add one, send it a test event, and then publish events with a key \
              of the role publisher." }
-        @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Add a webhook" } }
+        @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Add webhook" } }
     };
     html! { section.card { (parts::empty("No webhooks yet", &help)) } }
 }
@@ -64,6 +66,8 @@ struct Health {
     backlog: PendingStats,
     activity: Activity,
     failures: Vec<DeliveryRecord>,
+    /// Of the webhooks that the failures name; without those that were deleted since.
+    urls: HashMap<EndpointId, String>,
 }
 
 impl Health {
@@ -75,12 +79,22 @@ impl Health {
     ) -> StoreResult<Self> {
         let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
         let page = PageRequest { before_id: None, limit: NEWEST_FAILURES };
+        let failures = store.deliveries(organization_id, &failed, page)?.rows;
+        let mut urls = HashMap::new();
+        for id in failures.iter().map(|row| row.endpoint_id) {
+            if !urls.contains_key(&id)
+                && let Some(found) = store.endpoint(organization_id, id)?
+            {
+                urls.insert(id, found.endpoint.url);
+            }
+        }
         let statistics = store.organization_statistics(organization_id, range.since(now))?;
         Ok(Self {
             states: store.endpoint_states(organization_id)?,
             backlog: store.pending(organization_id, None)?,
             activity: Activity::of(range, &statistics, now),
-            failures: store.deliveries(organization_id, &failed, page)?.rows,
+            failures,
+            urls,
         })
     }
 
@@ -141,6 +155,15 @@ impl Health {
         }
     }
 
+    fn webhook(&self, id: EndpointId) -> Markup {
+        html! {
+            @match self.urls.get(&id) {
+                Some(url) => { a href={ "/webhooks/" (id) } { (url) } }
+                None => { code { (id) } " " span.dim { "deleted" } }
+            }
+        }
+    }
+
     fn failures(&self, viewer: &Viewer) -> Markup {
         html! {
             section.card.flush {
@@ -157,7 +180,7 @@ impl Health {
                             td data-label="Event type" { a href={ "/logs/" (row.id) } { (row.event_type) } }
                             td data-label="Answer" { (parts::answer(row.response_code, row.error.as_deref())) }
                             td data-label="Attempts" { (row.attempt_count) }
-                            td data-label="Webhook" { a href={ "/webhooks/" (row.endpoint_id) } { code { (row.endpoint_id) } } }
+                            td.break data-label="Webhook" { (self.webhook(row.endpoint_id)) }
                             td data-label="Failed" { (time::relative(row.finished_at.unwrap_or(row.created_at), viewer.now, viewer.zone())) }
                         } } }
                     } }

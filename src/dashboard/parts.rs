@@ -77,6 +77,14 @@ pub fn count(value: u64, one: &str, many: &str) -> String {
     if value == 1 { format!("1 {one}") } else { format!("{} {many}", number(value)) }
 }
 
+/// What the API says, as a sentence of a page.
+pub fn sentence(detail: &str) -> String {
+    let mut characters = detail.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string());
+    let end = if detail.ends_with(['.', '!', '?']) { "" } else { "." };
+    first.map_or_else(String::new, |first| format!("{first}{}{end}", characters.as_str()))
+}
+
 /// What a page says when there is nothing yet, and what to do about it.
 pub fn empty(title: &str, help: &Markup) -> Markup {
     html! { div.empty { h2 { (title) } (help) } }
@@ -160,7 +168,7 @@ impl<'a> Complaints<'a> {
         html! {
             @if let Some(detail) = self.detail {
                 div.note-box.bad role="alert" #complaint {
-                    @if self.errors.is_empty() { (detail) }
+                    @if self.errors.is_empty() { (sentence(detail)) }
                     @else { "Nothing was saved: " (count(self.errors.len() as u64, "field needs", "fields need")) " a correction." }
                     @if !others.is_empty() { ul { @for error in others { li { code { (error.field) } ": " (error.message) } } } }
                 }
@@ -213,6 +221,12 @@ mod tests {
     #[test]
     fn thousands_stand_apart() {
         assert_eq!([7, 999, 1_000, 1_234_567].map(number), ["7", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn what_the_api_says_is_a_sentence_on_a_page() {
+        assert_eq!(sentence("there is no such webhook; check the id"), "There is no such webhook; check the id.");
+        assert_eq!(["", "élan.", "X!"].map(sentence), ["", "Élan.", "X!"]);
     }
 
     #[test]

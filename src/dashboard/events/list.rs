@@ -93,7 +93,7 @@ fn nothing(viewer: &Viewer, choices: &Choices, filters: &Filters) -> Markup {
         div.actions {
             @if viewer.may(Permission::Publish) { a.button.primary href="/events/new" { "Publish a sample" } }
             @if viewer.may(Permission::Manage) && choices.webhooks.is_empty() {
-                a.button href="/webhooks/new" { "Create a webhook first" }
+                a.button href="/webhooks/new" { "Add a webhook first" }
             }
         }
     };

@@ -106,10 +106,10 @@ fn nothing(viewer: &Viewer, filters: &Filters) -> Markup {
         return parts::empty("No older deliveries", &html! { a.button href=(PATH) { "To the newest" } });
     }
     let help = html! {
-        p { "A delivery is one event on its way to one webhook. Create a webhook, publish an event, and this list shows \
+        p { "A delivery is one event on its way to one webhook. Add a webhook, publish an event, and this list shows \
             what became of it. From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
         div.actions {
-            @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Create a webhook" } }
+            @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Add webhook" } }
             @if viewer.may(Permission::Publish) { a.button href="/events/new" { "Publish a sample" } }
         }
     };

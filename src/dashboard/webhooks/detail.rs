@@ -178,7 +178,10 @@ fn latency(name: &str, period: &PeriodView) -> Markup {
     html! {
         div.tile {
             dt { (name) } dd.value { (shown(latency.p50)) }
-            dd.note { "half of them; 95 % " (shown(latency.p95)) ", 99 % " (shown(latency.p99)) }
+            dd.note {
+                @if latency.p50.is_none() { "no attempts" }
+                @else { "half of them; 95 % " (shown(latency.p95)) ", 99 % " (shown(latency.p99)) }
+            }
         }
     }
 }

@@ -45,8 +45,10 @@ pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
 
 /// `GET /webhooks/{webhook_id}/test/sample`: the data of the chosen type.
 pub async fn sample(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let organization_id = viewer.organization_id()?;
+    api.find_endpoint(organization_id, webhook_id(&request)?).await?;
     let query = Form::parse(request.query_string().as_bytes());
-    let sample = pretty_sample(&api, viewer.organization_id()?, query.text("event_type")).await?;
+    let sample = pretty_sample(&api, organization_id, query.text("event_type")).await?;
     Ok(part(&data_field(&sample.unwrap_or_default(), &Complaints::of(None))))
 }
 
