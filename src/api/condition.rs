@@ -88,7 +88,7 @@ impl From<PendingStats> for BacklogView {
     }
 }
 
-/// The deliveries that were created in a period and have succeeded or failed, [`MAX_SAMPLES`] at most.
+/// The deliveries that were created in a period and have succeeded or failed, the newest 10,000 at most.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct PeriodView {
     /// How many.

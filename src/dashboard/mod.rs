@@ -1,7 +1,7 @@
 //! The dashboard: pages for people, rendered on the server, over the same calls that the HTTP API makes.
 //!
 //! A page is a function of what the store says: nothing that a page shows is kept here, only who is signed in
-//! ([`session`]). Every route stands in one table ([`routes`]) with what its reader must be allowed to do; forms
+//! (`session`). Every route stands in one table (`routes`) with what its reader must be allowed to do; forms
 //! are answered by [`crate::api`], so that a rule is written once and an error names the field that it is about.
 //! Parts that are live ask for their own page again, and what changed is exchanged (htmx and idiomorph, vendored).
 

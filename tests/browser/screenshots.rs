@@ -11,6 +11,7 @@ use ringback::domain::statistics::{LatencyCounts, PeriodCounts};
 
 use crate::browser::{Browser, WIDTHS, button, css};
 use crate::browser_on;
+use crate::engine::ADMIN_KEY;
 use crate::seed::Seed;
 use crate::site::Site;
 
@@ -46,6 +47,11 @@ fn screenshots() {
     for (page, theme, width) in pages(&seed) {
         picture(&browser, &folder, page, theme, width);
     }
+    browser.click(&button("Sign out"));
+    browser.reads(&css("h1"), "Sign in");
+    browser.sign_in(ADMIN_KEY);
+    let organizations = ("organizations", "/organizations".to_owned());
+    picture(&browser, &folder, organizations, "light", WIDTHS[0]);
 }
 
 /// What the documentation shows, each with its theme and width.
@@ -62,6 +68,8 @@ fn pages(seed: &Seed) -> Vec<(Page<'static>, &'static str, u32)> {
         (page("logs", "/logs".to_owned()), "light", desk),
         (page("logs", "/logs".to_owned()), "dark", phone),
         (page("delivery", format!("/logs/{}", seed.pending)), "dark", desk),
+        (page("events", "/events".to_owned()), "light", desk),
+        (page("publish", "/events/new".to_owned()), "light", desk),
         (page("event", format!("/events/{}", seed.event)), "light", desk),
         (page("event-types", "/event-types".to_owned()), "dark", desk),
         (page("keys", "/keys".to_owned()), "light", desk),
