@@ -77,10 +77,14 @@ pub fn count(value: u64, one: &str, many: &str) -> String {
     if value == 1 { format!("1 {one}") } else { format!("{} {many}", number(value)) }
 }
 
-/// What the API says, as a sentence of a page.
+/// What the API says, as a sentence of a page; one that begins with the name of something leaves it as it is.
 pub fn sentence(detail: &str) -> String {
+    let is_name = detail.split(' ').next().is_some_and(|word| word.contains(['.', '_', '/']));
     let mut characters = detail.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string());
+    let first = characters.next().map(|first| match is_name {
+        true => first.to_string(),
+        false => first.to_uppercase().to_string(),
+    });
     let end = if detail.ends_with(['.', '!', '?']) { "" } else { "." };
     first.map_or_else(String::new, |first| format!("{first}{}{end}", characters.as_str()))
 }
@@ -168,7 +172,7 @@ impl<'a> Complaints<'a> {
         html! {
             @if let Some(detail) = self.detail {
                 div.note-box.bad role="alert" #complaint {
-                    @if self.errors.is_empty() { (sentence(detail)) }
+                    @if self.errors.is_empty() { (detail) }
                     @else { "Nothing was saved: " (count(self.errors.len() as u64, "field needs", "fields need")) " a correction." }
                     @if !others.is_empty() { ul { @for error in others { li { code { (error.field) } ": " (error.message) } } } }
                 }
@@ -227,6 +231,7 @@ mod tests {
     fn what_the_api_says_is_a_sentence_on_a_page() {
         assert_eq!(sentence("there is no such webhook; check the id"), "There is no such webhook; check the id.");
         assert_eq!(["", "élan.", "X!"].map(sentence), ["", "Élan.", "X!"]);
+        assert_eq!(sentence("call.completed is built in"), "call.completed is built in.");
     }
 
     #[test]
