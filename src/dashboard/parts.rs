@@ -79,7 +79,8 @@ pub fn count(value: u64, one: &str, many: &str) -> String {
 
 /// What the API says, as a sentence of a page; one that begins with the name of something leaves it as it is.
 pub fn sentence(detail: &str) -> String {
-    let is_name = detail.split(' ').next().is_some_and(|word| word.contains(['.', '_', '/']));
+    let is_name =
+        detail.split(' ').next().is_some_and(|word| word.trim_end_matches('.').contains(['.', '_', '/']));
     let mut characters = detail.chars();
     let first = characters.next().map(|first| match is_name {
         true => first.to_string(),
