@@ -40,6 +40,9 @@ const MAX_OUTCOMES: usize = 8_000;
 /// After a commit failed, the next one is tried so much later. Smaller: a full disk is hammered. Larger: it
 /// takes longer to notice that it is no longer full.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// So often the store may make a checkpoint. Smaller: asking it costs more than it brings. Larger: its log is longer,
+/// by that many of the largest commits.
+const COMMITS_A_CHECKPOINT: u32 = 8;
 
 /// The persistence actor.
 pub struct Persistence {
@@ -53,6 +56,8 @@ pub struct Persistence {
     /// Since when commits fail: what they held may be stored all the same.
     failing_since: Option<UnixMillis>,
     flushers: Vec<oneshot::Sender<()>>,
+    commits_since_checkpoint: u32,
+    is_checkpointing: bool,
     counting: Counting,
     /// Wakes it up for counts that nothing else is written with.
     counts_are_timed: bool,
@@ -93,6 +98,8 @@ impl Persistence {
             is_writing: false,
             failing_since: None,
             flushers: Vec::new(),
+            commits_since_checkpoint: 0,
+            is_checkpointing: false,
             counting: Counting::default(),
             counts_are_timed: false,
         }
@@ -169,8 +176,32 @@ impl Persistence {
         telemetry::StoreUnavailable { operation, now, error, retry_in: RETRY_DELAY }.emit();
     }
 
+    /// Beside the next commits: nobody waits for it.
+    fn checkpoint_now_and_then(&mut self, ctx: &mut Context<Self>) {
+        self.commits_since_checkpoint += 1;
+        if self.is_checkpointing || self.commits_since_checkpoint < COMMITS_A_CHECKPOINT {
+            return;
+        }
+        self.commits_since_checkpoint = 0;
+        self.is_checkpointing = true;
+        let store = self.context.store.clone();
+        let made = async move {
+            let made = tokio::task::spawn_blocking(move || store.checkpoint()).await;
+            made.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.to_string())))
+        };
+        ctx.spawn(made.into_actor(self).map(|made, actor, ctx| match made {
+            Ok(()) => actor.is_checkpointing = false,
+            Err(error) => {
+                let (operation, now) = (StoreOperation::Checkpoint, actor.context.now());
+                telemetry::StoreUnavailable { operation, now, error: &error, retry_in: RETRY_DELAY }.emit();
+                ctx.run_later(RETRY_DELAY, |actor, _| actor.is_checkpointing = false);
+            }
+        }));
+    }
+
     fn finish_commit(&mut self, committed: Committed, ctx: &mut Context<Self>) {
         let Committed { ingests, changes, batch, report, took } = committed;
+        self.checkpoint_now_and_then(ctx);
         report_commit(&batch, &report, took);
         self.counting.count(&batch.outcomes, &report.outcomes_recorded, Instant::now());
         answer_publishers(ingests, &batch.events, &report);

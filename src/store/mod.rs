@@ -268,6 +268,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes everything in one durable transaction: when this returns `Ok`, it is on disk.
     fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport>;
+    /// Does what has to be done now and then because of commits, and can be done beside them. Cheap when there is
+    /// nothing to do; call it every few commits, not twice at once.
+    fn checkpoint(&self) -> StoreResult<()>;
     /// Reads a page of an endpoint's pending deliveries in queue order.
     fn due_deliveries(
         &self,

@@ -13,7 +13,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
-use super::diesel_store::{DieselStore, migrate};
+use super::diesel_store::{Database, DieselStore, migrate};
 use super::{Cipher, StoreError, StoreResult};
 
 pub(super) use self::commit::{is_one_statement, write};
@@ -74,7 +74,7 @@ pub(super) fn open(url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
         postgres.batch_execute(SESSION)?;
     }
     let readers = Readers::new(Arc::clone(&opener), &READERS);
-    Ok(DieselStore::new(Writer::new(opener, connection), readers, cipher, None))
+    Ok(DieselStore::new(Writer::new(opener, connection), readers, cipher, Database::Postgres))
 }
 
 /// A server without fsync confirms what a power failure takes away, and no session can ask for more.

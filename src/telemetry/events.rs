@@ -305,6 +305,8 @@ impl SupervisorLost {
 pub enum StoreOperation {
     /// Events, outcomes and conditions.
     Commit,
+    /// Beside commits.
+    Checkpoint,
     /// For its supervisor.
     ReadWebhook,
     /// The next page.
@@ -319,6 +321,7 @@ impl StoreOperation {
     fn as_str(self) -> &'static str {
         match self {
             Self::Commit => "commit",
+            Self::Checkpoint => "make a checkpoint",
             Self::ReadWebhook => "read a webhook",
             Self::ReadDeliveries => "read deliveries",
             Self::ReadAgenda => "read the agenda",
@@ -343,7 +346,7 @@ impl StoreUnavailable<'_> {
     /// Writes an error now and then: it is tried again several times a second, perhaps for hours, and the disk that is
     /// full may be the log's as well.
     pub fn emit(&self) {
-        static GATES: [Rarely; 5] = [const { Rarely::new() }; 5];
+        static GATES: [Rarely; 6] = [const { Rarely::new() }; 6];
         let Some(left_out) = GATES[self.operation as usize].opens(self.now) else { return };
         error!(
             target: STORE,

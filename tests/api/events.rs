@@ -263,3 +263,20 @@ async fn an_outcome_whose_commit_panics_is_written_with_a_later_one_and_its_webh
     assert_eq!(world.receivers.received.lock().unwrap().len(), 1, "it is not sent again");
     assert!(!world.store.outcome_panics.load(Ordering::SeqCst));
 }
+
+#[actix_web::test]
+async fn the_store_may_make_a_checkpoint_after_some_commits_also_when_one_has_failed() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    world.store.checkpoint_panics.store(true, Ordering::SeqCst);
+    let event = json!({"event_type": "call.completed", "data": {}});
+    let checkpoints = || world.store.checkpoints.load(Ordering::SeqCst);
+    // each is a commit of its own; after a failure it is left alone for a moment, in which many are made
+    for commits in 1.. {
+        world.post(&owner, "/v1/events", event.clone()).await.ok(202);
+        if checkpoints() == 2 {
+            assert!(commits >= 16, "{commits} commits: not after every one");
+            break;
+        }
+    }
+}

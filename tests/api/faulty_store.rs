@@ -24,13 +24,18 @@ pub struct FaultyStore {
     pub outcome_panics: AtomicBool,
     /// The step of a recovery, from 1, that fails; 0 for none.
     pub failing_step: AtomicUsize,
+    /// How many checkpoints may have been made.
+    pub checkpoints: AtomicUsize,
+    /// The next checkpoint panics.
+    pub checkpoint_panics: AtomicBool,
 }
 
 impl FaultyStore {
     pub fn over(inner: Arc<dyn Store>) -> Self {
         let (is_unavailable, conflicts) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let outcome_panics = AtomicBool::new(false);
-        Self { inner, is_unavailable, conflicts, outcome_panics, failing_step: AtomicUsize::new(0) }
+        let (outcome_panics, checkpoint_panics) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (failing_step, checkpoints) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { inner, is_unavailable, conflicts, outcome_panics, failing_step, checkpoints, checkpoint_panics }
     }
 
     fn open(&self) -> StoreResult<()> {
@@ -113,6 +118,12 @@ impl Store for FaultyStore {
         let panics = !batch.outcomes.is_empty() && self.outcome_panics.swap(false, Ordering::SeqCst);
         assert!(!panics, "a panic on demand");
         self.inner.commit(batch, now)
+    }
+    fn checkpoint(&self) -> StoreResult<()> {
+        self.open()?;
+        self.checkpoints.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.checkpoint_panics.swap(false, Ordering::SeqCst), "a panic on demand");
+        self.inner.checkpoint()
     }
     fn due_deliveries(
         &self,

@@ -37,7 +37,7 @@ use super::recent::RecentEvents;
 use super::{
     AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, LogPage,
     PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
-    WriteBatch,
+    WriteBatch, sqlite,
 };
 use crate::domain::delivery::DeliveryFilter;
 use crate::domain::endpoint::Endpoint;
@@ -55,13 +55,23 @@ pub(super) struct DieselStore {
     readers: Readers,
     cipher: Cipher,
     recent: RecentEvents,
-    /// Keeps other processes away from a database file for as long as this store lives.
-    _lock: Option<File>,
+    database: Database,
+}
+
+/// Which of the two, and what comes with it.
+pub(super) enum Database {
+    /// A file.
+    Sqlite {
+        /// Keeps other processes away from it for as long as this store lives.
+        _lock: File,
+    },
+    /// A server.
+    Postgres,
 }
 
 impl DieselStore {
-    pub(super) fn new(writer: Writer, readers: Readers, cipher: Cipher, lock: Option<File>) -> Self {
-        Self { writer, readers, cipher, recent: RecentEvents::default(), _lock: lock }
+    pub(super) fn new(writer: Writer, readers: Readers, cipher: Cipher, database: Database) -> Self {
+        Self { writer, readers, cipher, recent: RecentEvents::default(), database }
     }
 }
 
@@ -164,6 +174,13 @@ impl Store for DieselStore {
             return Ok(CommitReport::default());
         }
         self.writer.run(|connection| commit::commit(connection, &self.cipher, batch, now))
+    }
+
+    fn checkpoint(&self) -> StoreResult<()> {
+        match self.database {
+            Database::Sqlite { .. } => sqlite::checkpoint::run(&self.readers, &self.writer),
+            Database::Postgres => Ok(()),
+        }
     }
 
     fn due_deliveries(

@@ -169,6 +169,10 @@ impl Store for MemoryStore {
         Ok(CommitReport { events, outcomes_recorded, disabled })
     }
 
+    fn checkpoint(&self) -> StoreResult<()> {
+        Ok(())
+    }
+
     fn due_deliveries(
         &self,
         organization_id: OrganizationId,
