@@ -32,16 +32,19 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
 /// `busy_timeout` comes first: switching to WAL can meet a lock. FULL: a commit that returned is on disk.
+/// Pages of 8 KiB, in a new file: with 4 a delivery took as much processor time where webhooks are many, and a seventh
+/// more in `ringback load fanout` (`docs/performance.md`); with 16 a commit to many webhooks writes more.
 /// Checkpoints are made beside the commits (`checkpoint`); should they not keep up, SQLite makes one inside of a commit
 /// before the log has 240 MB.
 /// A cache of 16 MiB: with 64 a delivery took as much processor time, to 10 webhooks and to 3,000, and the engine 60 MiB
 /// more; SQLite looks through all of it at each commit.
 const WRITER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
+    PRAGMA page_size = 8192;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = OFF;
-    PRAGMA wal_autocheckpoint = 60000;
+    PRAGMA wal_autocheckpoint = 30000;
     PRAGMA cache_size = -16384;
     PRAGMA temp_store = MEMORY;
 ";

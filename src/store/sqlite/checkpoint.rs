@@ -9,12 +9,12 @@ use diesel::{QueryableByName, RunQueryDsl};
 use super::super::StoreResult;
 use super::super::connection::{AnyConnection, Readers, Writer};
 
-/// Pages (4 KiB) in the log that are worth a checkpoint: 80 MB. Smaller: pages that are written again and again (the
+/// Pages (8 KiB) in the log that are worth a checkpoint: 80 MB. Smaller: pages that are written again and again (the
 /// indexes) go into the database file more often. Larger: the disk is busy for longer at a time, and commits wait for
 /// it (both in `docs/performance.md`).
-const WORTH_PAGES: i32 = 20_000;
+const WORTH_PAGES: i32 = 10_000;
 /// Pages that a commit may have to wait for. Smaller: more rounds beside it. Larger: it waits longer.
-const LEFT_PAGES: i32 = 500;
+const LEFT_PAGES: i32 = 250;
 /// Beside the commits. More: when commits write faster than this copies, the log grows all the same.
 const ROUNDS: usize = 3;
 
@@ -75,11 +75,11 @@ mod tests {
     use crate::domain::time::UnixMillis;
     use crate::store::{Cipher, NewEvent, PageRequest, Store, WriteBatch};
 
-    const BODY_PAGES: i32 = 2_500;
+    const BODY_PAGES: i32 = 1_250;
     const NOW: UnixMillis = UnixMillis(1_000);
 
     fn commit(store: &impl Store, id: i64) {
-        let body = Bytes::from(vec![b'x'; BODY_PAGES as usize * 4_096]);
+        let body = Bytes::from(vec![b'x'; BODY_PAGES as usize * 8_192]);
         let (event_type, organization_id) = (String::from("call.completed"), OrganizationId(1));
         let event =
             Event { id: EventId(id), organization_id, event_type, occurred_at: NOW, accepted_at: NOW, body };
