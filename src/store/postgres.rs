@@ -45,6 +45,13 @@ const WRITER_SESSION: &str = "
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
 ";
+/// How what is read is planned: with the values at hand. A plan for any value takes a rare code, a newest page and a page
+/// long ago for the same, and read a whole index for each (`docs/performance.md`).
+const READER_SESSION: &str = "
+    SET plan_cache_mode = force_custom_plan;
+    SET default_transaction_read_only = on;
+    SET statement_timeout = '30s';
+";
 /// Begins a transaction whose statements are planned as in any other session.
 pub(super) const BEGIN_AS_USUAL: &str = "
     BEGIN;
@@ -165,7 +172,7 @@ impl Opener for PostgresOpener {
 
     fn open_reader(&self) -> StoreResult<AnyConnection> {
         let mut postgres = self.connect()?;
-        postgres.batch_execute("SET default_transaction_read_only = on; SET statement_timeout = '30s'")?;
+        postgres.batch_execute(READER_SESSION)?;
         Ok(AnyConnection::Postgres(postgres))
     }
 }
