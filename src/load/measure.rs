@@ -10,6 +10,7 @@ use awc::http::Method;
 use super::arrivals::{ArrivalReport, RunSpec, Tally};
 use super::behaviour::Behaviour;
 use super::clock::Clock;
+use super::counted::Counted;
 use super::engine::{Engine, Tenant, Usage};
 use super::error::LoadError;
 use super::http::Http;
@@ -17,7 +18,7 @@ use super::latency::Latencies;
 use super::numbers::Numbers;
 use super::publisher::{Job, Progress, Published, publish};
 use super::receiver::RUNS;
-use super::report::{Figures, Resident, Second};
+use super::report::{Resident, Second};
 use super::scenario::Publish;
 
 /// Between two looks at what has arrived.
@@ -183,55 +184,49 @@ impl Bench {
     }
 
     /// What was measured.
-    pub async fn figures(
+    pub async fn counted(
         &self,
         engine: &Engine,
         stretch: &Stretch<'_>,
         underway: Underway,
-    ) -> Result<Figures, LoadError> {
+    ) -> Result<Counted, LoadError> {
         let url = format!("{}{RUNS}/{}", self.receivers, underway.run);
         let arrived: ArrivalReport = self.http.json(Method::GET, &url, None, None::<&()>).await?;
         let after = engine.usage().await;
         let disk_after = (self.disk)();
         let published = underway.task.await.map_err(|error| LoadError::Drawing(error.to_string()))?;
-        let deliveries = arrived.tally.delivered;
-        let each = |total: f64| total / deliveries.max(1) as f64;
         // a restarted engine has forgotten what it used before
         let usage = underway.before.zip(after).filter(|(before, after)| after.cpu_seconds >= before.cpu_seconds);
-        let latency = Latencies::from(&arrived.latency);
-        let accepted: u64 = published.acknowledged.iter().map(Numbers::len).sum();
-        Ok(Figures {
-            accepted,
-            accepted_per_second: per_second(accepted, published.begun_at, published.ended_at),
-            deliveries,
-            deliveries_per_second: per_second(deliveries, published.begun_at, arrived.last_at),
-            publish_latency: published.latencies.quantiles(),
-            end_to_end: latency.quantiles(),
+        let since_begin = |micros: u64| Duration::from_micros(micros.saturating_sub(published.begun_at));
+        Ok(Counted {
+            accepted: published.acknowledged.iter().map(Numbers::len).sum(),
+            accepted_in: since_begin(published.ended_at),
+            deliveries: arrived.tally.delivered,
+            delivered_in: since_begin(arrived.last_at),
+            arrived: Latencies::from(&arrived.latency),
             lost: lost(&published.acknowledged, &arrived, &stretch.behaviours),
             duplicated: arrived.tally.duplicated,
             refused: published.refused,
-            cpu_micros_per_delivery: usage
-                .map(|(before, after)| each((after.cpu_seconds - before.cpu_seconds) * 1e6)),
-            disk_bytes_per_delivery: underway
-                .disk_before
-                .zip(disk_after)
-                .map(|(before, after)| each(after as f64 - before as f64)),
-            resident: usage.map(|(before, after)| Resident {
-                before: before.resident_bytes as u64,
-                peak: underway.peak.max(after.resident_bytes as u64),
-                after: after.resident_bytes as u64,
+            used: usage.map(|(before, after)| {
+                let resident = Resident {
+                    before: before.resident_bytes as u64,
+                    peak: underway.peak.max(after.resident_bytes as u64),
+                    after: after.resident_bytes as u64,
+                };
+                (after.cpu_seconds - before.cpu_seconds, resident)
             }),
+            disk: underway.disk_before.zip(disk_after).map(|(before, after)| after as f64 - before as f64),
             seconds: seconds(&published, &arrived),
-            histogram: latency.buckets(),
+            published: published.latencies,
             errors: published.errors,
         })
     }
 
     /// Publishes, waits, and gives what was measured.
-    pub async fn measure(&self, engine: &Engine, stretch: &Stretch<'_>) -> Result<Figures, LoadError> {
+    pub async fn measure(&self, engine: &Engine, stretch: &Stretch<'_>) -> Result<Counted, LoadError> {
         let mut underway = self.start(engine, stretch).await?;
         self.arrived(engine, stretch, &mut underway).await?;
-        self.figures(engine, stretch, underway).await
+        self.counted(engine, stretch, underway).await
     }
 }
 
@@ -245,10 +240,6 @@ impl Underway {
 /// Webhooks of an organization at which everything arrives.
 fn well(behaviours: &[Behaviour]) -> usize {
     behaviours.iter().filter(|behaviour| behaviour.gets_everything()).count()
-}
-
-fn per_second(count: u64, from: u64, to: u64) -> f64 {
-    count as f64 / (to.saturating_sub(from).max(1) as f64 / 1e6)
 }
 
 /// Acknowledged, but not arrived where everything arrives.

@@ -2,12 +2,14 @@
 //! this machine can do with no engine between.
 //!
 //! `scenario` says what a run does; `publisher` and `pace` make its requests, `receiver` and `arrivals` take what
-//! comes, `bare` makes the reference, `measure` a stretch and `run` the whole; `report` shows it.
+//! comes, `bare` makes the reference, `measure` a stretch, `counted` adds several up, and `run` makes the whole; `report`
+//! shows it.
 
 mod arrivals;
 mod bare;
 pub mod behaviour;
 pub mod clock;
+mod counted;
 pub mod engine;
 pub mod error;
 mod http;

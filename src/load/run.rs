@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::bare::{Bare, BareJob, post, sync_times};
 use super::behaviour::Behaviour;
 use super::clock::Clock;
+use super::counted::Counted;
 use super::engine::{Access, Engine, OwnEngine, Process, Tenant, Wanted};
 use super::error::LoadError;
 use super::http::Http;
@@ -178,7 +179,12 @@ impl Run {
     }
 
     /// Warms up and measures receivers of these behaviours; its webhooks are deleted afterwards.
-    async fn measure(&self, name: &'static str, behaviours: &[Behaviour]) -> Result<Figures, LoadError> {
+    async fn measure(
+        &self,
+        name: &'static str,
+        behaviours: &[Behaviour],
+        events: u64,
+    ) -> Result<Counted, LoadError> {
         let publish = &self.options.scenario.publish;
         let tenants = self.tenants(behaviours.len(), false).await?;
         let measured = async {
@@ -186,27 +192,34 @@ impl Run {
                 let warm_up = self.stretch("warm-up", &tenants, behaviours, publish.warm_up_events);
                 self.bench.measure(&self.engine, &warm_up).await?;
             }
-            let stretch = self.stretch(name, &tenants, behaviours, publish.events);
+            let stretch = self.stretch(name, &tenants, behaviours, events);
             self.bench.measure(&self.engine, &stretch).await
         };
-        let figures = measured.await;
+        let counted = measured.await;
         let removed = self.engine.remove(&tenants).await;
-        let figures = figures?;
+        let counted = counted?;
         removed?;
-        Ok(figures)
+        Ok(counted)
     }
 
     async fn steady(&self) -> Result<Measured, LoadError> {
-        let figures = self.measure("measuring", &self.options.scenario.behaviours()).await?;
-        Ok(Measured { figures, ..Measured::default() })
+        let scenario = &self.options.scenario;
+        let counted = self.measure("measuring", &scenario.behaviours(), scenario.publish.events).await?;
+        Ok(Measured { figures: counted.figures(), ..Measured::default() })
     }
 
+    /// Alone, twice beside the others, and alone again: a machine that gets slower meanwhile, and a database that grows, do
+    /// the same to both.
     async fn isolation(&self) -> Result<Measured, LoadError> {
         let behaviours = self.options.scenario.behaviours();
         let healthy: Vec<Behaviour> = behaviours.iter().copied().filter(|it| *it == Behaviour::Ok).collect();
-        let alone = self.measure("alone", &healthy).await?;
-        let figures = self.measure("beside the others", &behaviours).await?;
-        Ok(Measured { figures, alone: Some(alone), ..Measured::default() })
+        let events = self.options.scenario.publish.events;
+        let (first, second) = (events.div_ceil(2), events / 2);
+        let mut alone = self.measure("alone", &healthy, first).await?;
+        let mut beside = self.measure("beside the others", &behaviours, first).await?;
+        beside.add(self.measure("beside the others again", &behaviours, second).await?);
+        alone.add(self.measure("alone again", &healthy, second).await?);
+        Ok(Measured { figures: beside.figures(), alone: Some(alone.figures()), ..Measured::default() })
     }
 
     async fn backlog(&self) -> Result<Measured, LoadError> {
@@ -223,7 +236,7 @@ impl Run {
         self.engine.release(&tenants).await?;
         let stretch = Stretch { name: "draining", ..stretch };
         self.bench.arrived(&self.engine, &stretch, &mut underway).await?;
-        let figures = self.bench.figures(&self.engine, &stretch, underway).await?;
+        let figures = self.bench.counted(&self.engine, &stretch, underway).await?.figures();
         let drain_seconds = self.bench.clock.since(begin).as_secs_f64();
         self.engine.remove(&tenants).await?;
         let pending = usage.map_or(expected - delivered_before, |usage| usage.pending as u64);
@@ -266,7 +279,7 @@ impl Run {
         }
         let first_delivery_seconds = self.bench.clock.since(begin).as_secs_f64();
         self.bench.arrived(&self.engine, &stretch, &mut underway).await?;
-        let figures = self.bench.figures(&self.engine, &stretch, underway).await?;
+        let figures = self.bench.counted(&self.engine, &stretch, underway).await?.figures();
         let recovery = RecoveryFigures { ready_seconds, first_delivery_seconds };
         Ok(Measured { figures, recovery: Some(recovery), ..Measured::default() })
     }

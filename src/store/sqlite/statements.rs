@@ -1,13 +1,16 @@
-//! The statements that are run for every delivery, each a text that never changes.
+//! The statements that are run for every delivery.
 //!
 //! Diesel takes the text of an update for something that can be another one each time, and has SQLite compile it
-//! again for every row: that took as long as the update itself. These say that they are always the same, so they
-//! are compiled once for each connection, and not even put together again.
+//! again for every row: that took as long as the update itself. The updates here say that they are always the same, so
+//! they are compiled once for each connection, and not even put together again.
 
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Integer, Nullable, SmallInt, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
+
+use crate::domain::event::Event;
+use crate::domain::ids::{DeliveryId, EndpointId};
 
 /// A statement: pieces of its text, and behind each one the value that goes there.
 macro_rules! statement {
@@ -38,21 +41,6 @@ macro_rules! statement {
 
         impl RunQueryDsl<SqliteConnection> for $name<'_> {}
     };
-}
-
-statement! {
-    /// A delivery of an event that was just accepted.
-    InsertDelivery<'a>;
-    "INSERT INTO deliveries (id, organization_id, endpoint_id, event_id, partition, created_at, queued_at, due_at) \
-     VALUES (" id: &'a i64 => BigInt,
-    ", " organization_id: &'a i64 => BigInt,
-    ", " endpoint_id: &'a i64 => BigInt,
-    ", " event_id: &'a i64 => BigInt,
-    ", " partition: i16 => SmallInt,
-    ", " created_at: &'a i64 => BigInt,
-    ", " queued_at: &'a i64 => BigInt,
-    ", " due_at: &'a i64 => BigInt;
-    ")"
 }
 
 statement! {
@@ -100,3 +88,56 @@ statement! {
     " AND status = 0 AND attempt_count < " more_than: i32 => Integer;
     ""
 }
+
+/// Deliveries of one event that was just accepted.
+///
+/// `OR FAIL`: SQLite would otherwise copy every page that it changes, so that it can take back the first rows when a later
+/// one is refused, and that makes several rows dearer than one at a time. The transaction takes all of them back.
+pub(super) struct InsertDeliveries<'a> {
+    pub(super) event: &'a Event,
+    /// At least one.
+    pub(super) rows: &'a [NewDelivery],
+}
+
+pub(super) struct NewDelivery {
+    pub(super) id: DeliveryId,
+    pub(super) endpoint_id: EndpointId,
+    pub(super) partition: i16,
+}
+
+impl QueryFragment<Sqlite> for InsertDeliveries<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let Event { organization_id, id, accepted_at, .. } = self.event;
+        out.push_sql(
+            "INSERT OR FAIL INTO deliveries \
+             (organization_id, event_id, created_at, queued_at, due_at, id, endpoint_id, partition) VALUES (",
+        );
+        for (place, row) in self.rows.iter().enumerate() {
+            if place == 0 {
+                out.push_bind_param::<BigInt, _>(&organization_id.0)?;
+                out.push_sql(", ");
+                out.push_bind_param::<BigInt, _>(&id.0)?;
+                out.push_sql(", ");
+                out.push_bind_param::<BigInt, _>(&accepted_at.0)?;
+            } else {
+                out.push_sql("), (?1, ?2, ?3");
+            }
+            out.push_sql(", ?3, ?3, ");
+            out.push_bind_param::<BigInt, _>(&row.id.0)?;
+            out.push_sql(", ");
+            out.push_bind_param::<BigInt, _>(&row.endpoint_id.0)?;
+            out.push_sql(", ");
+            out.push_bind_param::<SmallInt, _>(&row.partition)?;
+        }
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl QueryId for InsertDeliveries<'_> {
+    type QueryId = ();
+    // one text for each number of rows
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl RunQueryDsl<SqliteConnection> for InsertDeliveries<'_> {}

@@ -1,0 +1,133 @@
+//! What was counted in a stretch, or in several of a kind together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::latency::Latencies;
+use super::report::{Figures, Resident, Second};
+
+/// Sums; [`Figures`] are made of them.
+#[derive(Debug, Clone, Default)]
+pub struct Counted {
+    /// Events acknowledged.
+    pub accepted: u64,
+    /// From the first request to the last acknowledgement.
+    pub accepted_in: Duration,
+    /// Deliveries that arrived, each of them once.
+    pub deliveries: u64,
+    /// From the first request to the last arrival.
+    pub delivered_in: Duration,
+    /// Of requests.
+    pub published: Latencies,
+    /// End to end.
+    pub arrived: Latencies,
+    /// Acknowledged, but not arrived.
+    pub lost: u64,
+    /// Arrived once more after a 200.
+    pub duplicated: u64,
+    /// Requests answered with 503.
+    pub refused: u64,
+    /// Requests that were not acknowledged.
+    pub errors: BTreeMap<String, u64>,
+    /// Processor time of the engine in seconds, and its memory; `None` when it shows no metrics.
+    pub used: Option<(f64, Resident)>,
+    /// Bytes by which the database grew.
+    pub disk: Option<f64>,
+    /// By second.
+    pub seconds: Vec<Second>,
+}
+
+impl Counted {
+    /// Counts what comes after it as well.
+    pub fn add(&mut self, later: Self) {
+        self.accepted += later.accepted;
+        self.accepted_in += later.accepted_in;
+        self.deliveries += later.deliveries;
+        self.delivered_in += later.delivered_in;
+        self.published.add(&later.published);
+        self.arrived.add(&later.arrived);
+        self.lost += later.lost;
+        self.duplicated += later.duplicated;
+        self.refused += later.refused;
+        for (reason, count) in later.errors {
+            *self.errors.entry(reason).or_default() += count;
+        }
+        self.used = self.used.zip(later.used).map(|((seconds, memory), (more, then))| {
+            (seconds + more, Resident { peak: memory.peak.max(then.peak), after: then.after, ..memory })
+        });
+        self.disk = self.disk.zip(later.disk).map(|(bytes, more)| bytes + more);
+        self.seconds.extend(later.seconds);
+    }
+
+    /// What a report says of it.
+    pub fn figures(self) -> Figures {
+        let each = |total: f64| total / self.deliveries.max(1) as f64;
+        Figures {
+            accepted: self.accepted,
+            accepted_per_second: per_second(self.accepted, self.accepted_in),
+            deliveries: self.deliveries,
+            deliveries_per_second: per_second(self.deliveries, self.delivered_in),
+            publish_latency: self.published.quantiles(),
+            end_to_end: self.arrived.quantiles(),
+            lost: self.lost,
+            duplicated: self.duplicated,
+            refused: self.refused,
+            cpu_micros_per_delivery: self.used.map(|(seconds, _)| each(seconds * 1e6)),
+            disk_bytes_per_delivery: self.disk.map(each),
+            resident: self.used.map(|(_, resident)| resident),
+            histogram: self.arrived.buckets(),
+            seconds: self.seconds,
+            errors: self.errors,
+        }
+    }
+}
+
+fn per_second(count: u64, time: Duration) -> f64 {
+    count as f64 / time.max(Duration::from_micros(1)).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(deliveries: u64, seconds: u64, peak: u64) -> Counted {
+        let mut arrived = Latencies::default();
+        (0..deliveries).for_each(|_| arrived.record(Duration::from_millis(seconds)));
+        Counted {
+            accepted: deliveries / 2,
+            accepted_in: Duration::from_secs(1),
+            deliveries,
+            delivered_in: Duration::from_secs(seconds),
+            arrived,
+            lost: 1,
+            errors: BTreeMap::from([(String::from("timeout"), 2)]),
+            used: Some((0.001, Resident { before: peak / 2, peak, after: peak - 1 })),
+            disk: Some(500.0),
+            seconds: vec![Second { deliveries, ..Second::default() }],
+            ..Counted::default()
+        }
+    }
+
+    #[test]
+    fn two_stretches_together_have_the_rate_of_all_that_arrived_in_all_the_time() {
+        let mut both = counted(100, 1, 80);
+        both.add(counted(200, 5, 60));
+        let figures = both.figures();
+        assert_eq!((figures.accepted, figures.accepted_per_second), (150, 75.0));
+        assert_eq!((figures.deliveries, figures.deliveries_per_second), (300, 50.0));
+        assert_eq!((figures.end_to_end.count, figures.lost, figures.seconds.len()), (300, 2, 2));
+        assert_eq!(figures.errors["timeout"], 4);
+        assert!((figures.cpu_micros_per_delivery.unwrap() - 2_000.0 / 300.0).abs() < 1e-9);
+        assert!((figures.disk_bytes_per_delivery.unwrap() - 1_000.0 / 300.0).abs() < 1e-9);
+        assert_eq!(figures.resident, Some(Resident { before: 40, peak: 80, after: 59 }));
+    }
+
+    #[test]
+    fn what_one_stretch_does_not_know_is_not_known_of_both() {
+        let mut both = counted(100, 1, 80);
+        both.add(Counted { used: None, disk: None, ..counted(100, 1, 80) });
+        let figures = both.figures();
+        assert_eq!((figures.cpu_micros_per_delivery, figures.disk_bytes_per_delivery), (None, None));
+        assert_eq!(figures.resident, None);
+    }
+}
