@@ -44,14 +44,14 @@ fn the_agenda_seeks_from_endpoint_to_endpoint() {
     );
 }
 
-const ALL_EVENTS: &str = "events_organization (organization_id=? AND id>? AND id<?)";
-const REPLAYS: &str = "deliveries_replayed (organization_id=? AND id>? AND id<?)";
-const OF_ENDPOINT: &str = "deliveries_endpoint (endpoint_id=? AND id>? AND id<?)";
-const FAILED_OF_ENDPOINT: &str = "deliveries_failed_endpoint (endpoint_id=? AND id>? AND id<?)";
-const EVENTS_OF_TYPE: &str = "events_type (organization_id=? AND event_type=? AND id>? AND id<?)";
-const CANCELLED: &str = "deliveries_cancelled (organization_id=? AND id>? AND id<?)";
-const CODE: &str = "deliveries_code (organization_id=? AND response_code=? AND id>? AND id<?)";
-const CODE_OF_ENDPOINT: &str = "deliveries_code_endpoint (endpoint_id=? AND response_code=? AND id>? AND id<?)";
+const ALL_EVENTS: &str = "events_organization (organization_id=? AND rowid>? AND rowid<?)";
+const REPLAYS: &str = "deliveries_replayed (organization_id=? AND rowid>? AND rowid<?)";
+const OF_ENDPOINT: &str = "deliveries_endpoint (endpoint_id=? AND rowid>? AND rowid<?)";
+const FAILED_OF_ENDPOINT: &str = "deliveries_failed_endpoint (endpoint_id=? AND rowid>? AND rowid<?)";
+const EVENTS_OF_TYPE: &str = "events_type (organization_id=? AND event_type=? AND rowid>? AND rowid<?)";
+const CANCELLED: &str = "deliveries_cancelled (organization_id=? AND rowid>? AND rowid<?)";
+const CODE: &str = "deliveries_code (organization_id=? AND response_code=? AND rowid>? AND rowid<?)";
+const CODE_OF_ENDPOINT: &str = "deliveries_code_endpoint (endpoint_id=? AND response_code=? AND rowid>? AND rowid<?)";
 const OWNER: &str =
     "SEARCH o USING COVERING INDEX endpoints_organization (organization_id=? AND id=? AND rowid=?)";
 const OWNED: &str = "COVERING INDEX endpoints_organization (organization_id=?)";
@@ -84,7 +84,7 @@ fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
         (Source::Events, endpoint, EVENTS_OF_TYPE),
         (Source::Replays, None, REPLAYS),
         (Source::Replays, endpoint, REPLAYS),
-        (Source::Failed, None, "deliveries_failed (organization_id=? AND id>? AND id<?)"),
+        (Source::Failed, None, "deliveries_failed (organization_id=? AND rowid>? AND rowid<?)"),
         (Source::Failed, endpoint, FAILED_OF_ENDPOINT),
         (Source::Cancelled, None, CANCELLED),
         (Source::Cancelled, endpoint, CANCELLED),
@@ -126,7 +126,7 @@ fn how_far_a_page_may_read_is_told_by_indexes_alone() {
     let (_folder, mut connection) = database();
     let endpoint = Some(EndpointId(7));
     for (source, endpoint_id, index) in [
-        (Source::Failed, None, "COVERING INDEX deliveries_failed (organization_id=? AND id>? AND id<?)"),
+        (Source::Failed, None, "COVERING INDEX deliveries_failed (organization_id=? AND rowid>? AND rowid<?)"),
         (Source::Failed, endpoint, FAILED_OF_ENDPOINT),
         (Source::Cancelled, None, CANCELLED),
         (Source::Code(503), None, CODE),
