@@ -24,6 +24,7 @@ use super::schema::{attempts, events, idempotency_keys};
 use super::{Cipher, NewEvent, StoreError, StoreResult};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
+use crate::domain::event::Event;
 use crate::domain::time::UnixMillis;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -60,10 +61,6 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 const READERS: ReaderOptions = ReaderOptions { max_size: 4, test_on_check_out: false };
 
 const SYNCHRONOUS_FULL: i32 = 2;
-
-/// How many deliveries one statement inserts. Each number of rows is a statement of its own that stays compiled (about
-/// 20 KB with this many rows); with fewer an event to many webhooks takes more of them.
-const ROWS_A_STATEMENT: usize = 32;
 
 #[derive(QueryableByName)]
 struct JournalMode {
@@ -252,7 +249,7 @@ fn check_durability(sqlite: &mut SqliteConnection) -> StoreResult<()> {
 
 /// Inserts events with their deliveries.
 pub(super) fn insert_events(sqlite: &mut SqliteConnection, stored: &[&NewEvent]) -> QueryResult<()> {
-    let mut rows = Vec::with_capacity(ROWS_A_STATEMENT);
+    let mut rows = Vec::new();
     for new in stored {
         let event = &new.event;
         let last_delivery_id = new.deliveries.last().map_or(event.id.0, |(id, _)| id.0);
@@ -268,16 +265,36 @@ pub(super) fn insert_events(sqlite: &mut SqliteConnection, stored: &[&NewEvent])
                 events::body.eq(event.body.as_ref()),
             ))
             .execute(sqlite)?;
-        for deliveries in new.deliveries.chunks(ROWS_A_STATEMENT) {
-            rows.clear();
-            rows.extend(deliveries.iter().map(|&(id, endpoint_id)| NewDelivery {
-                id,
-                endpoint_id,
-                partition: endpoint_id.partition(),
-            }));
-            InsertDeliveries { event, rows: &rows }.execute(sqlite)?;
-        }
+        rows.clear();
+        rows.extend(new.deliveries.iter().map(|&(id, endpoint_id)| NewDelivery {
+            id,
+            endpoint_id,
+            partition: endpoint_id.partition(),
+        }));
+        insert_deliveries(sqlite, event, &rows)?;
     }
+    Ok(())
+}
+
+/// Several rows with one statement where there are several: a compiled statement for each of a few numbers of rows.
+fn insert_deliveries(sqlite: &mut SqliteConnection, event: &Event, mut rows: &[NewDelivery]) -> QueryResult<()> {
+    fn by<'a, const N: usize>(
+        sqlite: &mut SqliteConnection,
+        event: &Event,
+        mut rows: &'a [NewDelivery],
+    ) -> QueryResult<&'a [NewDelivery]> {
+        while let Some((some, others)) = rows.split_first_chunk::<N>() {
+            InsertDeliveries { event, rows: some }.execute(sqlite)?;
+            rows = others;
+        }
+        Ok(rows)
+    }
+    rows = by::<32>(sqlite, event, rows)?;
+    rows = by::<16>(sqlite, event, rows)?;
+    rows = by::<8>(sqlite, event, rows)?;
+    rows = by::<4>(sqlite, event, rows)?;
+    rows = by::<2>(sqlite, event, rows)?;
+    by::<1>(sqlite, event, rows)?;
     Ok(())
 }
 

@@ -12,6 +12,8 @@
 //!
 //! Numbers are LEB128, signed ones in zigzag. A name or a value begins with one byte that says what it is.
 
+use std::sync::LazyLock;
+
 use data_encoding::{BASE64, HEXLOWER};
 use thiserror::Error;
 
@@ -130,7 +132,7 @@ impl<'a> Packer<'a> {
     }
 
     fn name(&mut self, name: &'a str) {
-        if let Some(word) = word(NAMES, name) {
+        if let Some(word) = NAME_LOOKUP.find(name) {
             self.bytes.push(word);
             return;
         }
@@ -150,7 +152,7 @@ impl<'a> Packer<'a> {
     }
 
     fn value(&mut self, value: &str) {
-        if let Some(word) = word(VALUES, value) {
+        if let Some(word) = VALUE_LOOKUP.find(value) {
             self.bytes.push(word);
         } else if !self.token(value) {
             self.literal(value);
@@ -273,8 +275,26 @@ impl<'a> Packer<'a> {
     }
 }
 
-fn word(words: &[&str], text: &str) -> Option<u8> {
-    words.iter().position(|word| *word == text).map(|place| WORDS + place as u8)
+/// A list of words, looked up by their lengths: of most lengths there are two or three, and a signature's has none.
+struct Lookup(Vec<Vec<(&'static str, u8)>>);
+
+static NAME_LOOKUP: LazyLock<Lookup> = LazyLock::new(|| Lookup::of(NAMES));
+static VALUE_LOOKUP: LazyLock<Lookup> = LazyLock::new(|| Lookup::of(VALUES));
+
+impl Lookup {
+    fn of(words: &[&'static str]) -> Self {
+        let longest = words.iter().map(|word| word.len()).max().unwrap_or(0);
+        let mut by_length = vec![Vec::new(); longest + 1];
+        for (place, word) in words.iter().enumerate() {
+            by_length[word.len()].push((*word, WORDS + place as u8));
+        }
+        Self(by_length)
+    }
+
+    fn find(&self, text: &str) -> Option<u8> {
+        let words = self.0.get(text.len())?;
+        words.iter().find(|(word, _)| *word == text).map(|(_, byte)| *byte)
+    }
 }
 
 struct Unpacker<'a> {

@@ -51,7 +51,8 @@ const FAILED_OF_ENDPOINT: &str = "deliveries_failed_endpoint (endpoint_id=? AND 
 const EVENTS_OF_TYPE: &str = "events_type (organization_id=? AND event_type=? AND rowid>? AND rowid<?)";
 const CANCELLED: &str = "deliveries_cancelled (organization_id=? AND rowid>? AND rowid<?)";
 const CODE: &str = "deliveries_code (organization_id=? AND response_code=? AND rowid>? AND rowid<?)";
-const CODE_OF_ENDPOINT: &str = "deliveries_code_endpoint (endpoint_id=? AND response_code=? AND rowid>? AND rowid<?)";
+const CODE_OF_ENDPOINT: &str =
+    "deliveries_code_endpoint (endpoint_id=? AND response_code=? AND rowid>? AND rowid<?)";
 const OWNER: &str =
     "SEARCH o USING COVERING INDEX endpoints_organization (organization_id=? AND id=? AND rowid=?)";
 const OWNED: &str = "COVERING INDEX endpoints_organization (organization_id=?)";

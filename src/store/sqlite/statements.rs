@@ -1,8 +1,8 @@
-//! The statements that are run for every delivery.
+//! The statements that are run for every delivery, each a text that never changes.
 //!
 //! Diesel takes the text of an update for something that can be another one each time, and has SQLite compile it
-//! again for every row: that took as long as the update itself. The updates here say that they are always the same, so
-//! they are compiled once for each connection, and not even put together again.
+//! again for every row: that took as long as the update itself. These say that they are always the same, so they
+//! are compiled once for each connection, and not even put together again.
 
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Integer, Nullable, SmallInt, Text};
@@ -89,14 +89,13 @@ statement! {
     ""
 }
 
-/// Deliveries of one event that was just accepted.
+/// `N` deliveries of one event that was just accepted, at least one.
 ///
 /// `OR FAIL`: SQLite would otherwise copy every page that it changes, so that it can take back the first rows when a later
 /// one is refused, and that makes several rows dearer than one at a time. The transaction takes all of them back.
-pub(super) struct InsertDeliveries<'a> {
+pub(super) struct InsertDeliveries<'a, const N: usize> {
     pub(super) event: &'a Event,
-    /// At least one.
-    pub(super) rows: &'a [NewDelivery],
+    pub(super) rows: &'a [NewDelivery; N],
 }
 
 pub(super) struct NewDelivery {
@@ -105,7 +104,7 @@ pub(super) struct NewDelivery {
     pub(super) partition: i16,
 }
 
-impl QueryFragment<Sqlite> for InsertDeliveries<'_> {
+impl<const N: usize> QueryFragment<Sqlite> for InsertDeliveries<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         let Event { organization_id, id, accepted_at, .. } = self.event;
         out.push_sql(
@@ -134,10 +133,9 @@ impl QueryFragment<Sqlite> for InsertDeliveries<'_> {
     }
 }
 
-impl QueryId for InsertDeliveries<'_> {
-    type QueryId = ();
-    // one text for each number of rows
-    const HAS_STATIC_QUERY_ID: bool = false;
+impl<const N: usize> QueryId for InsertDeliveries<'_, N> {
+    type QueryId = InsertDeliveries<'static, N>;
+    const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl RunQueryDsl<SqliteConnection> for InsertDeliveries<'_> {}
+impl<const N: usize> RunQueryDsl<SqliteConnection> for InsertDeliveries<'_, N> {}
