@@ -24,6 +24,10 @@ const FIRST_DELIVERY_LOOK: Duration = Duration::from_millis(10);
 /// For an engine to settle after a backlog has piled up, before its memory is looked at.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// Of an isolation run: four alone and four beside the others. Fewer: what else a shared machine does falls to one side.
+/// More: they end before anything hangs for long.
+const ISOLATION_TURNS: u64 = 8;
+
 /// What a run needs to know.
 pub struct Options {
     /// Of the scenario.
@@ -208,18 +212,27 @@ impl Run {
         Ok(Measured { figures: counted.figures(), ..Measured::default() })
     }
 
-    /// Alone, twice beside the others, and alone again: a machine that gets slower meanwhile, and a database that grows, do
-    /// the same to both.
+    /// Alone and beside the others by turns, in an order in which a machine that gets slower meanwhile, and a database that
+    /// grows, do the same to both.
     async fn isolation(&self) -> Result<Measured, LoadError> {
+        let Scenario { publish, .. } = &self.options.scenario;
         let behaviours = self.options.scenario.behaviours();
         let healthy: Vec<Behaviour> = behaviours.iter().copied().filter(|it| *it == Behaviour::Ok).collect();
-        let events = self.options.scenario.publish.events;
-        let (first, second) = (events.div_ceil(2), events / 2);
-        let mut alone = self.measure("alone", &healthy, first).await?;
-        let mut beside = self.measure("beside the others", &behaviours, first).await?;
-        beside.add(self.measure("beside the others again", &behaviours, second).await?);
-        alone.add(self.measure("alone again", &healthy, second).await?);
-        Ok(Measured { figures: beside.figures(), alone: Some(alone.figures()), ..Measured::default() })
+        let (mut alone, mut beside) = (None, None);
+        for turn in 0..ISOLATION_TURNS {
+            let events = share(publish.events, turn / 2, ISOLATION_TURNS / 2);
+            let (name, behaviours, sum) = match turn % 4 {
+                0 | 3 => ("alone", &healthy, &mut alone),
+                _ => ("beside the others", &behaviours, &mut beside),
+            };
+            let counted = self.measure(name, behaviours, events).await?;
+            match sum {
+                None => *sum = Some(counted),
+                Some(sum) => sum.add(counted),
+            }
+        }
+        let figures = beside.unwrap_or_default().figures();
+        Ok(Measured { figures, alone: alone.map(Counted::figures), ..Measured::default() })
     }
 
     async fn backlog(&self) -> Result<Measured, LoadError> {
@@ -285,6 +298,11 @@ impl Run {
     }
 }
 
+/// How many of `total` fall to one of several parts; together they are all of it.
+fn share(total: u64, part: u64, parts: u64) -> u64 {
+    total / parts + u64::from(part < total % parts)
+}
+
 fn ratios(scenario: &Scenario, database: &str, bare: Option<&BareFigures>, measured: &Measured) -> Vec<Ratio> {
     let expect = scenario.expect;
     let mut ratios = Vec::new();
@@ -327,4 +345,18 @@ fn ratios(scenario: &Scenario, database: &str, bare: Option<&BareFigures>, measu
         });
     }
     ratios
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_turns_differ_by_one_at_most_and_are_everything_together() {
+        for total in [0, 1, 3, 4, 200, 40_001] {
+            let shares: Vec<u64> = (0..4).map(|part| share(total, part, 4)).collect();
+            assert_eq!(shares.iter().sum::<u64>(), total);
+            assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1, "{shares:?}");
+        }
+    }
 }

@@ -14,6 +14,8 @@ on_every_store!(
     a_key_is_forgotten_after_a_day,
     a_key_belongs_to_its_organization,
     a_batch_is_stored_whole_or_not_at_all,
+    an_event_with_a_delivery_that_is_refused_leaves_none_of_its_others,
+    an_event_is_stored_with_all_its_deliveries_however_many_they_are,
     an_event_and_the_outcome_of_its_delivery_can_be_in_one_batch,
     an_endpoint_that_is_gone_is_disabled_once,
     a_large_batch_is_stored_whole,
@@ -130,6 +132,33 @@ fn a_batch_is_stored_whole_or_not_at_all(f: &Fixture) {
     assert_eq!(f.due(organization_id, endpoint_id, at(9)), [known.deliveries[0].0]);
     // and the store goes on: nothing of the failed batch is in the way
     assert_eq!(f.commit_events(vec![fresh], at(1)).events, [EventCommit::Stored]);
+}
+
+fn an_event_with_a_delivery_that_is_refused_leaves_none_of_its_others(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoints: Vec<_> = (0..7).map(|_| f.endpoint(organization_id)).collect();
+    let known = f.new_event(organization_id, &endpoints[6..], at(0));
+    f.commit_events(vec![known.clone()], at(0));
+    let fresh = f.new_event(organization_id, &endpoints, at(1));
+    let mut refused = fresh.clone();
+    refused.deliveries[6].0 = known.deliveries[0].0;
+    let batch = WriteBatch { events: vec![refused], ..WriteBatch::default() };
+    assert!(matches!(f.store.commit(&batch, at(1)), Err(StoreError::Conflict)));
+    assert_eq!(f.store.count_pending().unwrap(), 1);
+    f.commit_events(vec![fresh], at(1));
+    assert_eq!(f.store.count_pending().unwrap(), 8);
+}
+
+fn an_event_is_stored_with_all_its_deliveries_however_many_they_are(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoints: Vec<_> = (0..100).map(|_| f.endpoint(organization_id)).collect();
+    for count in [0, 1, 2, 3, 15, 31, 32, 33, 63, 64, 100] {
+        let new = f.new_event(organization_id, &endpoints[..count], at(0));
+        f.commit_events(vec![new.clone()], at(0));
+        for (delivery_id, endpoint_id) in new.deliveries {
+            assert_eq!(f.due(organization_id, endpoint_id, at(9)).last(), Some(&delivery_id), "of {count}");
+        }
+    }
 }
 
 fn an_event_and_the_outcome_of_its_delivery_can_be_in_one_batch(f: &Fixture) {

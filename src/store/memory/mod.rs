@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::state::{State, page_of, passes};
 use super::{
-    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, LogPage,
+    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, LogPage, NewEvent,
     PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
     WriteBatch,
 };
@@ -157,7 +157,11 @@ impl Store for MemoryStore {
 
     fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport> {
         let mut state = self.state();
-        if batch.events.iter().any(|new| state.events.contains_key(&new.event.id)) {
+        let is_known = |new: &NewEvent| {
+            state.events.contains_key(&new.event.id)
+                || new.deliveries.iter().any(|(id, _)| state.deliveries.contains_key(id))
+        };
+        if batch.events.iter().any(is_known) {
             return Err(StoreError::Conflict);
         }
         let events = batch.events.iter().map(|new| state.store_event(new, now)).collect();
