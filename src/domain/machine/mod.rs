@@ -41,7 +41,7 @@ use local_fault::LocalPause;
 use window::Window;
 
 /// How many attempts may be in flight or wait for the disk, to `max_in_flight`. Smaller: fast receivers wait for commits
-/// (with 2, `ringback load fanout` left a sixth of the processors idle). Larger: more is sent again after a kill.
+/// (with 2, a sixth of the processors' time was idle in `ringback load isolation`). Larger: more is sent again after a kill.
 const UNSETTLED_TO_IN_FLIGHT: usize = 4;
 
 /// With so many bytes of bodies in flight an endpoint starts nothing more. Smaller: large bodies go one by one.
