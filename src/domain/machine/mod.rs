@@ -40,10 +40,6 @@ pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings,
 use local_fault::LocalPause;
 use window::Window;
 
-/// How many attempts may be in flight or wait for the disk, to `max_in_flight`. Smaller: fast receivers wait for commits
-/// (with 2, a sixth of the processors' time was idle in `ringback load isolation`). Larger: more is sent again after a kill.
-const UNSETTLED_TO_IN_FLIGHT: usize = 4;
-
 /// With so many bytes of bodies in flight an endpoint starts nothing more. Smaller: large bodies go one by one.
 /// Larger: one hanging receiver takes up more of the memory that all share.
 const MAX_IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
@@ -421,7 +417,8 @@ impl EndpointMachine {
     fn may_start(&self) -> bool {
         let one = self.settings.ordered || self.held_to_one;
         let limit = if one { 1 } else { self.concurrency.limit() as usize };
-        let max_unsettled = UNSETTLED_TO_IN_FLIGHT * self.settings.max_in_flight as usize;
+        // what is sent but not on disk is sent again after a crash: it is bounded like what is in flight
+        let max_unsettled = 2 * self.settings.max_in_flight as usize;
         self.settings.active
             && !self.draining
             && self.limited_until.is_none()

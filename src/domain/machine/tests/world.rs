@@ -245,7 +245,7 @@ impl World {
         assert!(self.machine.in_flight() <= limit.max(8));
         let probes = self.machine.in_flight.values().filter(|attempt| attempt.is_probe).count();
         assert!(probes <= 1, "two probes at once");
-        assert!(self.machine.unrecorded.len() <= UNSETTLED_TO_IN_FLIGHT * 8);
+        assert!(self.machine.unrecorded.len() <= 2 * 8);
     }
 
     pub(super) fn happen(&mut self, happening: Happening) {
