@@ -50,5 +50,5 @@ idle-connections COUNT="10000":
 
 # One healthy webhook beside 500 that hang, and hostile answers by the thousand; about ten minutes
 isolation rounds="20":
-    RINGBACK_ISOLATION_ROUNDS={{rounds}} cargo test --test faults isolation:: -- --nocapture
+    RINGBACK_ISOLATION_ROUNDS={{rounds}} cargo test --test isolation -- --nocapture
     RINGBACK_HOSTILE_ROUNDS=200 cargo test --test faults memory::hostile -- --nocapture

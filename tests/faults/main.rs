@@ -26,7 +26,6 @@ mod hostile;
 #[allow(dead_code, reason = "shared with other test crates")]
 mod hostile_crowd;
 mod hostile_receivers;
-mod isolation;
 mod killed_at_random;
 #[path = "../support/long_run.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
