@@ -126,7 +126,7 @@ impl EndpointSupervisor {
             let start = store.endpoint(organization_id, endpoint_id)?;
             if start.is_none() {
                 // accepted in the instant in which the webhook was deleted
-                store.cancel_pending(organization_id, endpoint_id, now)?;
+                store.cancel_all_pending(organization_id, endpoint_id, now)?;
             }
             Ok(start)
         };

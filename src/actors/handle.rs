@@ -12,10 +12,11 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::context::ActorContext;
-use super::messages::{EndpointChanged, Ingest, WorkAdded};
+use super::messages::{EndpointChanged, Ingest, OrganizationDeleted, WorkAdded};
 use super::persistence::Persistence;
 use super::post;
 use super::request::RequestTemplate;
+use super::retention::Retention;
 use super::router::Router;
 use crate::domain::attempt::{AttemptResult, LocalFault, NextStep, Outcome, Verdict, judge};
 use crate::domain::delivery::{DeliveryStatus, QueuedDelivery};
@@ -127,6 +128,7 @@ struct Shared {
     ids: Arc<Mutex<IdGenerator>>,
     persistence: Addr<Persistence>,
     router: Addr<Router>,
+    retention: Addr<Retention>,
     /// Events that may still be taken in before a commit.
     event_permits: Arc<Semaphore>,
     /// Kilobytes of the same.
@@ -142,6 +144,7 @@ impl EngineHandle {
         ids: Arc<Mutex<IdGenerator>>,
         persistence: Addr<Persistence>,
         router: Addr<Router>,
+        retention: Addr<Retention>,
     ) -> Self {
         let bytes = context.settings.max_uncommitted_bytes / BYTES_UNIT;
         Self(Arc::new(Shared {
@@ -153,6 +156,7 @@ impl EngineHandle {
             ids,
             persistence,
             router,
+            retention,
             is_accepting: AtomicBool::new(true),
         }))
     }
@@ -297,12 +301,17 @@ impl EngineHandle {
         post(&self.0.router, change);
     }
 
-    /// Tells the engine that an endpoint was deleted, and how many deliveries were cancelled with it.
-    pub fn endpoint_deleted(&self, organization_id: OrganizationId, endpoint_id: EndpointId, cancelled: usize) {
+    /// Tells the engine that an endpoint was deleted.
+    pub fn endpoint_deleted(&self, organization_id: OrganizationId, endpoint_id: EndpointId) {
         self.subscriptions().remove(organization_id, endpoint_id);
-        telemetry::DeliveryFinished { outcome: DeliveryStatus::Cancelled, count: cancelled as u64 }.emit();
         self.0.context.mark_counts_stale();
         post(&self.0.router, EndpointChanged { organization_id, endpoint_id, endpoint: None });
+    }
+
+    /// Tells the engine that deliveries of an endpoint that was deleted are cancelled.
+    pub fn deliveries_cancelled(&self, count: usize) {
+        telemetry::DeliveryFinished { outcome: DeliveryStatus::Cancelled, count: count as u64 }.emit();
+        self.0.context.mark_counts_stale();
     }
 
     /// Tells the engine that an organization was deleted with its endpoints.
@@ -315,6 +324,7 @@ impl EngineHandle {
         for &endpoint_id in endpoint_ids {
             post(&self.0.router, EndpointChanged { organization_id, endpoint_id, endpoint: None });
         }
+        post(&self.0.retention, OrganizationDeleted);
     }
 
     /// Whether the engine takes requests: false while it stops.

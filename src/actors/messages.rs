@@ -53,6 +53,7 @@ bounded! {
     CapacityFreed: "one for each supervisor that retires";
     Rescan: "one for each commit that failed";
     EndpointChanged: "requests of the management API, and 410 answers";
+    OrganizationDeleted: "requests of the management API";
 }
 
 /// Who the others are.
@@ -64,6 +65,13 @@ pub struct Begin {
     /// The scheduler.
     pub scheduler: Addr<Scheduler>,
 }
+
+// ---- to Retention
+
+/// An organization was deleted: what it published can be removed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct OrganizationDeleted;
 
 // ---- to Persistence
 

@@ -78,10 +78,17 @@ impl Actors {
         let router = Router::new(context.clone(), arbiters, persistence.clone(), scheduler.clone()).start();
         post(&persistence, Begin { router: router.clone(), scheduler: scheduler.clone() });
         post(&scheduler, Begin { router: router.clone(), scheduler: scheduler.clone() });
-        Retention::new(context.clone()).start();
+        let retention = Retention::new(context.clone()).start();
         let event_types = Arc::new(RwLock::new(read_event_types(context.store.as_ref())?));
-        let handle =
-            EngineHandle::new(context, subscriptions, event_types, ids, persistence.clone(), router.clone());
+        let handle = EngineHandle::new(
+            context,
+            subscriptions,
+            event_types,
+            ids,
+            persistence.clone(),
+            router.clone(),
+            retention,
+        );
         Ok(Self { handle, router, persistence })
     }
 

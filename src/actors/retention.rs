@@ -1,14 +1,15 @@
-//! Retention: removes what is older than the settings keep, in small batches with a pause between, so that
-//! delivery does not wait for it.
+//! Retention: removes what is older than the settings keep, and what deleted organizations left, in small batches with
+//! a pause between, so that delivery does not wait for it.
 //!
-//! Owns the place it has come to. Never touches what is pending.
+//! Owns the place it has come to. Of an organization that exists it never touches what is pending.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 
 use super::context::ActorContext;
+use super::messages::OrganizationDeleted;
 use crate::domain::ids::EventId;
 use crate::domain::time::UnixMillis;
 use crate::store::{PruneReport, Store, StoreResult};
@@ -20,6 +21,9 @@ const RUN_EVERY: Duration = Duration::from_secs(3600);
 const FIRST_RUN_AFTER: Duration = Duration::from_secs(60);
 /// Events of one step. Larger: publishers wait longer for the writer.
 const EVENTS_A_STEP: usize = 500;
+/// An event that was being accepted when its organization was deleted is stored by then. Smaller: it would stay for
+/// ever. Larger: another look at an organization of which nothing is left.
+const SETTLED_AFTER: Duration = Duration::from_secs(1800);
 /// Small rows of one step, of each kind.
 const ROWS_A_STEP: usize = 2_000;
 /// Between two steps: the writer is free for at least so long.
@@ -36,6 +40,7 @@ struct Rest {
     events: Option<Option<EventId>>,
     keys: bool,
     statistics: bool,
+    deleted: bool,
 }
 
 /// Removed before these instants.
@@ -44,6 +49,7 @@ struct Limits {
     events: UnixMillis,
     keys: UnixMillis,
     statistics: UnixMillis,
+    deleted: UnixMillis,
 }
 
 /// The retention actor.
@@ -51,13 +57,17 @@ pub struct Retention {
     context: Arc<ActorContext>,
     /// Removed since the run began.
     removed: PruneReport,
+    /// The next run; `None` during one.
+    timer: Option<SpawnHandle>,
+    /// An organization was deleted since the step under way began.
+    has_new_deletions: bool,
 }
 
 impl Rest {
-    const ALL: Self = Self { events: Some(None), keys: true, statistics: true };
+    const ALL: Self = Self { events: Some(None), keys: true, statistics: true, deleted: true };
 
     fn is_empty(&self) -> bool {
-        self.events.is_none() && !self.keys && !self.statistics
+        self.events.is_none() && !self.keys && !self.statistics && !self.deleted
     }
 
     /// One step of each kind; what it removed, and what is left.
@@ -67,6 +77,9 @@ impl Rest {
         }
         if self.statistics {
             self.statistics = store.prune_statistics(before.statistics, ROWS_A_STEP)?;
+        }
+        if self.deleted {
+            self.deleted = store.purge_organizations(before.deleted, EVENTS_A_STEP)?;
         }
         let Some(after) = self.events else { return Ok((PruneReport::default(), self)) };
         let report = store.prune(before.events, after, EVENTS_A_STEP)?;
@@ -78,7 +91,7 @@ impl Rest {
 impl Retention {
     /// One for the engine.
     pub fn new(context: Arc<ActorContext>) -> Self {
-        Self { context, removed: PruneReport::default() }
+        Self { context, removed: PruneReport::default(), timer: None, has_new_deletions: false }
     }
 
     fn step(&mut self, rest: Rest, ctx: &mut Context<Self>) {
@@ -88,6 +101,7 @@ impl Retention {
             keys: now - KEY_LIFETIME,
             // no chart shows what the log has forgotten
             statistics: now - retention.min(STATISTICS_KEPT),
+            deleted: now - SETTLED_AFTER,
         };
         let step = self.context.clone().write(move |store| rest.step(store, before));
         ctx.spawn(step.into_actor(self).map(|step, actor, ctx| actor.step_done(step, ctx)));
@@ -95,7 +109,8 @@ impl Retention {
 
     fn step_done(&mut self, step: StoreResult<(PruneReport, Rest)>, ctx: &mut Context<Self>) {
         match step {
-            Ok((report, rest)) => {
+            Ok((report, mut rest)) => {
+                rest.deleted |= std::mem::take(&mut self.has_new_deletions);
                 self.removed.events += report.events;
                 self.removed.deliveries += report.deliveries;
                 if !rest.is_empty() {
@@ -112,7 +127,16 @@ impl Retention {
         if removed.events > 0 {
             telemetry::Pruned { events: removed.events, deliveries: removed.deliveries }.emit();
         }
-        ctx.run_later(RUN_EVERY, |actor, ctx| actor.step(Rest::ALL, ctx));
+        self.begin_after(RUN_EVERY, ctx);
+    }
+
+    fn begin_after(&mut self, pause: Duration, ctx: &mut Context<Self>) {
+        self.timer = Some(ctx.run_later(pause, |actor, ctx| actor.begin(ctx)));
+    }
+
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        self.timer = None;
+        self.step(Rest::ALL, ctx);
     }
 }
 
@@ -120,6 +144,20 @@ impl Actor for Retention {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_later(FIRST_RUN_AFTER, |actor, ctx| actor.step(Rest::ALL, ctx));
+        self.begin_after(FIRST_RUN_AFTER, ctx);
+    }
+}
+
+impl Handler<OrganizationDeleted> for Retention {
+    type Result = ();
+
+    fn handle(&mut self, _: OrganizationDeleted, ctx: &mut Self::Context) {
+        match self.timer.take() {
+            Some(timer) => {
+                ctx.cancel_future(timer);
+                self.begin(ctx);
+            }
+            None => self.has_new_deletions = true,
+        }
     }
 }

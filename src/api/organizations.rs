@@ -71,10 +71,12 @@ pub async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<HttpRes
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Deletes an organization with everything that it owns.
+/// Deletes an organization with everything that it owns. What it published is gone for everyone at once, and removed from
+/// the database in the background.
 pub async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(), Problem> {
+    let now = api.engine.now();
     let deleted = Api::change(api, move |api, store| {
-        let endpoint_ids = store.delete_organization(id)?.ok_or_else(|| Problem::no_such(WHAT))?;
+        let endpoint_ids = store.delete_organization(id, now)?.ok_or_else(|| Problem::no_such(WHAT))?;
         api.keys.forget_organization(id);
         api.engine.organization_deleted(id, &endpoint_ids);
         Ok(())

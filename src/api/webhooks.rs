@@ -21,7 +21,7 @@ use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::retry::RetrySchedule;
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
-use crate::store::{EndpointStart, Store, StoreError};
+use crate::store::{CANCELLED_AT_ONCE, EndpointStart, Store, StoreError};
 
 pub(super) const WHAT: &str = "webhook";
 /// How often a change is applied anew when others change the webhook at the same time.
@@ -193,19 +193,33 @@ pub async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Deletes a webhook. Says how many deliveries that cancelled.
-pub async fn remove(
-    api: &web::Data<Api>,
-    organization_id: OrganizationId,
-    id: EndpointId,
-) -> Result<usize, Problem> {
+/// Deletes a webhook and cancels what is pending for it.
+pub async fn remove(api: &web::Data<Api>, organization_id: OrganizationId, id: EndpointId) -> Result<(), Problem> {
     let now = api.engine.now();
     let deleted = Api::change(api, move |api, store| {
         let cancelled = store.delete_endpoint(organization_id, id, now)?.ok_or_else(|| Problem::no_such(WHAT))?;
-        api.engine.endpoint_deleted(organization_id, id, cancelled);
+        api.engine.endpoint_deleted(organization_id, id);
+        api.engine.deliveries_cancelled(cancelled);
         Ok(cancelled)
     });
-    deleted.await
+    if deleted.await? == CANCELLED_AT_ONCE {
+        cancel_the_rest(api, organization_id, id, now).await;
+    }
+    Ok(())
+}
+
+/// A long queue is cancelled in many transactions, in which other changes and publishers have their turns. The webhook is
+/// gone by now: when the database fails, the engine comes back to what is pending for it by itself.
+async fn cancel_the_rest(api: &web::Data<Api>, organization_id: OrganizationId, id: EndpointId, now: UnixMillis) {
+    let engine = api.engine.clone();
+    let cancelled = api.store(move |store| {
+        let cancelled = store.cancel_all_pending(organization_id, id, now)?;
+        engine.deliveries_cancelled(cancelled);
+        Ok(())
+    });
+    if let Err(problem) = cancelled.await {
+        tracing::warn!(webhook = %id, %problem, "what is pending for a deleted webhook is cancelled later");
+    }
 }
 
 #[derive(Serialize)]

@@ -1,14 +1,15 @@
 //! One connection type over both databases, the one writer, the pool of readers, and what a database's errors
 //! mean to us.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::r2d2::R2D2Connection;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::{PgConnection, SqliteConnection};
+use parking_lot::FairMutex;
 
 use super::postgres::BEGIN_AS_USUAL;
 use super::{StoreError, StoreResult};
@@ -50,7 +51,8 @@ pub(super) trait Opener: Send + Sync + 'static {
 /// The one writer. A connection on which something went wrong is dropped, and made anew by the next call.
 pub(super) struct Writer {
     opener: Arc<dyn Opener>,
-    connection: Mutex<Option<Used>>,
+    /// Fair: who writes step by step would otherwise take it again before the one who waits for it has woken up.
+    connection: FairMutex<Option<Used>>,
 }
 
 /// A connection, and how often it was used.
@@ -68,7 +70,7 @@ impl Used {
 impl Writer {
     /// A writer that has its connection already.
     pub(super) fn new(opener: Arc<dyn Opener>, connection: AnyConnection) -> Self {
-        Self { opener, connection: Mutex::new(Some(Used::new(connection))) }
+        Self { opener, connection: FairMutex::new(Some(Used::new(connection))) }
     }
 
     /// Runs `work` in one transaction: all of it is durable, or nothing of it is there.
@@ -78,7 +80,7 @@ impl Writer {
 
     /// Runs `work`, which makes a transaction of its own.
     pub(super) fn run<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
-        let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.connection.lock();
         // taken out while it works: after a panic or an error it is gone, and its transaction with it
         let mut used = match slot.take() {
             Some(used) => used,

@@ -41,6 +41,10 @@ use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::statistics::{PeriodStatistics, StatisticsDelta};
 use crate::domain::time::UnixMillis;
 
+/// How many deliveries one transaction cancels. Smaller: a long queue takes more syncs of the disk. Larger: publishers
+/// wait longer for their commits meanwhile.
+pub const CANCELLED_AT_ONCE: usize = 1_000;
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -231,9 +235,10 @@ pub trait Store: Send + Sync + 'static {
     fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
     /// Reads one.
     fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;
-    /// Removes an organization and everything that it owns. Returns whether there was one, and the endpoints
-    /// that went with it.
-    fn delete_organization(&self, id: OrganizationId) -> StoreResult<Option<Vec<EndpointId>>>;
+    /// Removes an organization with its keys, endpoints and event types, after which nobody sees anything of it. Its
+    /// events and what belongs to them are left to [`Store::purge_organizations`], and not to be asked for until then.
+    /// Returns whether there was one, and the endpoints that went with it.
+    fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>>;
     /// Adds a key.
     fn create_key(&self, key: &ApiKey) -> StoreResult<()>;
     /// Lists an organization's keys, newest first; revoked ones are gone.
@@ -255,8 +260,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Conflict`]. One that now points elsewhere, or was switched on, begins with a clean record:
     /// its condition is forgotten.
     fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
-    /// Deletes an endpoint and cancels what is pending for it. Returns how many deliveries that were; `None` when
-    /// there is no such endpoint.
+    /// Deletes an endpoint and cancels what is pending for it: the first [`CANCELLED_AT_ONCE`] of it, the rest is left
+    /// to [`Store::cancel_all_pending`]. Returns how many deliveries that were; `None` when there is no such endpoint.
     fn delete_endpoint(
         &self,
         organization_id: OrganizationId,
@@ -278,14 +283,30 @@ pub trait Store: Send + Sync + 'static {
         endpoint_id: EndpointId,
         request: &DueRequest,
     ) -> StoreResult<DuePage>;
-    /// Cancels what is pending for an endpoint that no longer exists: an event can be accepted in the instant
-    /// in which its webhook is deleted. Returns how many.
+    /// Cancels what is pending for an endpoint that no longer exists, the first [`CANCELLED_AT_ONCE`] of its queue in
+    /// one short transaction. Returns how many.
     fn cancel_pending(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         now: UnixMillis,
     ) -> StoreResult<usize>;
+    /// Cancels all of it, in as many transactions as it takes. Returns how many.
+    fn cancel_all_pending(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        now: UnixMillis,
+    ) -> StoreResult<usize> {
+        let mut cancelled = 0;
+        loop {
+            let step = self.cancel_pending(organization_id, endpoint_id, now)?;
+            cancelled += step;
+            if step < CANCELLED_AT_ONCE {
+                return Ok(cancelled);
+            }
+        }
+    }
 
     // ---- the log
 
@@ -397,6 +418,10 @@ pub trait Store: Send + Sync + 'static {
     /// most `limit`; removes those that have no pending delivery, with their deliveries and attempts, in one short
     /// transaction.
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;
+    /// Removes about `limit` rows of each kind of what deleted organizations have published, in one short transaction;
+    /// pending deliveries too. An organization of which nothing is left is forgotten when it was deleted before
+    /// `settled_before`: until then something of it can still be on its way. Returns whether there may be more to do now.
+    fn purge_organizations(&self, settled_before: UnixMillis, limit: usize) -> StoreResult<bool>;
     /// Forgets idempotency keys that were used before `before`, oldest first, at most `limit`. Returns how many.
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize>;
     /// Forgets what was counted in periods that began before `before`, of all organizations, oldest first, about `limit`

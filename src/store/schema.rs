@@ -9,6 +9,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    deleted_organizations (id) {
+        id -> BigInt,
+        deleted_at -> BigInt,
+    }
+}
+
+diesel::table! {
     api_keys (id) {
         id -> BigInt,
         organization_id -> BigInt,

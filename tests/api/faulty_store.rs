@@ -67,9 +67,9 @@ impl Store for FaultyStore {
         self.open()?;
         self.inner.organization(id)
     }
-    fn delete_organization(&self, id: OrganizationId) -> StoreResult<Option<Vec<EndpointId>>> {
+    fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>> {
         self.open()?;
-        self.inner.delete_organization(id)
+        self.inner.delete_organization(id, now)
     }
     fn create_key(&self, key: &ApiKey) -> StoreResult<()> {
         self.open()?;
@@ -276,6 +276,10 @@ impl Store for FaultyStore {
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
         self.open()?;
         self.inner.prune_idempotency_keys(before, limit)
+    }
+    fn purge_organizations(&self, settled_before: UnixMillis, limit: usize) -> StoreResult<bool> {
+        self.open()?;
+        self.inner.purge_organizations(settled_before, limit)
     }
     fn failing_before(&self, instant: UnixMillis, limit: usize) -> StoreResult<Vec<EndpointHealth>> {
         self.open()?;

@@ -20,6 +20,7 @@ macro_rules! on_both_databases {
 }
 
 mod bad_input;
+mod deleting;
 mod delivering;
 mod document;
 mod dying;

@@ -353,7 +353,7 @@ fn a_deleted_endpoints_pending_deliveries_are_cancelled_and_never_sent() {
         pass(Duration::from_secs(10)).await;
         let cancelled = world.store.delete_endpoint(ORGANIZATION, EndpointId(1), life.now()).unwrap();
         assert_eq!(cancelled, Some(1));
-        life.engine().endpoint_deleted(ORGANIZATION, EndpointId(1), 1);
+        life.engine().endpoint_deleted(ORGANIZATION, EndpointId(1));
         pass(DAY).await;
     });
     assert_eq!(world.seen(1).len(), 1);
@@ -419,7 +419,7 @@ fn a_webhook_that_is_deleted_as_soon_as_it_is_created_leaves_nobody_looking_for_
             let endpoint = world.endpoint(id, always(200));
             life.engine().endpoint_changed(&endpoint);
             assert_eq!(world.store.delete_endpoint(ORGANIZATION, endpoint.id, life.now()).unwrap(), Some(0));
-            life.engine().endpoint_deleted(ORGANIZATION, endpoint.id, 0);
+            life.engine().endpoint_deleted(ORGANIZATION, endpoint.id);
         }
         // never returns while a supervisor is started over and over: time stands still while there is work
         pass(DAY).await;

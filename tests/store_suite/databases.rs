@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -12,7 +13,7 @@ use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::EndpointId;
 use ringback::domain::secret::Secret;
 use ringback::store::cipher::Cipher;
-use ringback::store::{EventCommit, StoreError, StoreResult, open};
+use ringback::store::{CANCELLED_AT_ONCE, EventCommit, StoreError, StoreResult, open};
 
 use crate::fixture::{
     Fixture, HEADER_VALUE, SECRET, at, cipher, first_page, full_endpoint, keyed, open_sqlite, outcome,
@@ -105,8 +106,45 @@ fn a_deleted_organization_leaves_no_row_in_any_table() {
     ];
     let rows = |table: &str| count(&path, &format!("SELECT count(*) AS n FROM {table}"));
     assert!(tables.iter().all(|table| rows(table) > 0));
-    f.store.delete_organization(organization_id).unwrap();
+    f.store.delete_organization(organization_id, at(2)).unwrap();
+    assert!(f.purge(at(2), 99) > 0);
     assert_eq!(tables.map(rows), [0; 9]);
+    // something of it may still be on its way
+    assert_eq!(rows("deleted_organizations"), 1);
+    f.commit_events(vec![f.new_event(organization_id, &[live], at(2))], at(2));
+    assert!(f.purge(at(3), 99) > 0);
+    assert_eq!(tables.map(rows), [0; 9]);
+    assert_eq!(rows("deleted_organizations"), 0);
+}
+
+#[test]
+fn a_publisher_has_its_turn_between_the_steps_of_a_long_cancellation() {
+    let f = Fixture::sqlite();
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    for _ in 0..40 {
+        f.publish(organization_id, &vec![endpoint_id; CANCELLED_AT_ONCE], at(0));
+    }
+    let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let cancel = || {
+        begun.fetch_add(1, Ordering::AcqRel);
+        let cancelled = f.store.cancel_pending(organization_id, endpoint_id, at(1)).unwrap();
+        ended.fetch_add(1, Ordering::AcqRel);
+        cancelled == CANCELLED_AT_ONCE
+    };
+    let waited = std::thread::scope(|scope| {
+        let steps = scope.spawn(|| while cancel() {});
+        let mut waited = 0;
+        while !steps.is_finished() {
+            let under_way = begun.load(Ordering::Acquire);
+            f.publish(organization_id, &[], at(1));
+            waited = waited.max(ended.load(Ordering::Acquire).saturating_sub(under_way));
+        }
+        waited
+    });
+    assert_eq!(begun.into_inner(), 41);
+    // some can end while the publisher is on its way to the lock
+    assert!(waited <= 5, "a commit waited for {waited} steps beside the one under way");
 }
 
 #[test]

@@ -145,6 +145,6 @@ fn event_types_go_with_their_organization(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     f.store.create_event_type(&own(organization_id, "a")).unwrap();
     f.store.create_event_type(&own(other, "a")).unwrap();
-    f.store.delete_organization(organization_id).unwrap();
+    f.store.delete_organization(organization_id, at(0)).unwrap();
     assert_eq!(f.store.scan_event_types(None, 9).unwrap(), [own(other, "a")]);
 }

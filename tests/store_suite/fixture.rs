@@ -172,6 +172,13 @@ impl Fixture {
         self.store.commit(&batch, at(0)).unwrap().outcomes_recorded
     }
 
+    /// Removes what deleted organizations left, in steps of so many rows; how many steps found something.
+    pub fn purge(&self, settled_before: UnixMillis, limit: usize) -> usize {
+        let steps =
+            std::iter::from_fn(|| self.store.purge_organizations(settled_before, limit).unwrap().then_some(()));
+        steps.count()
+    }
+
     pub fn save_health(&self, health: EndpointHealth) {
         let batch = WriteBatch { health: vec![health], ..WriteBatch::default() };
         self.store.commit(&batch, at(0)).unwrap();

@@ -189,8 +189,9 @@ fn a_deleted_organization_takes_all_of_its_rows_and_nobody_elses(f: &Fixture) {
     f.save_health(failing(deleted, gone, true));
     f.save_health(failing(kept, stays, true));
     f.store.delete_endpoint(deleted, soft, at(2)).unwrap();
-    assert_eq!(f.store.delete_organization(deleted).unwrap(), Some(vec![gone]));
-    assert_eq!(f.store.delete_organization(deleted).unwrap(), None);
+    assert_eq!(f.store.delete_organization(deleted, at(3)).unwrap(), Some(vec![gone]));
+    assert_eq!(f.store.delete_organization(deleted, at(3)).unwrap(), None);
+    f.purge(at(3), 99);
     assert_eq!(f.store.organization(deleted).unwrap(), None);
     assert_eq!(f.store.key_by_hash(&key.hash).unwrap(), None);
     assert!(f.store.delivery(deleted, deliveries[0]).unwrap().is_none());

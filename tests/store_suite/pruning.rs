@@ -16,6 +16,7 @@ on_every_store!(
     pruning_takes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours,
     the_key_of_a_pruned_event_counts_as_never_used,
     old_keys_are_forgotten_oldest_first,
+    what_a_deleted_organization_published_goes_in_steps_and_nobody_elses_does,
 );
 
 /// Stores an event for endpoints at an instant.
@@ -130,6 +131,33 @@ fn the_key_of_a_pruned_event_counts_as_never_used(f: &Fixture) {
         let again = keyed(f.new_event(organization_id, &[], at(2)), "k", request);
         assert_eq!(f.commit_events(vec![again], at(2)).events, [expected]);
     }
+}
+
+fn what_a_deleted_organization_published_goes_in_steps_and_nobody_elses_does(f: &Fixture) {
+    let (deleted, kept) = (f.organization(), f.organization());
+    let (theirs, stays) = (f.endpoint(deleted), f.endpoint(kept));
+    let mut expected = Vec::new();
+    for second in 0..5 {
+        let new = keyed(f.new_event(deleted, &[theirs, theirs], at(second)), &format!("key {second}"), 1);
+        f.commit_events(vec![new.clone()], at(second));
+        expected.push(publish(f, kept, &[stays], second).deliveries[0].0);
+        if second == 1 {
+            let again = ReplayTargets::Endpoints(vec![f.endpoint(deleted)]);
+            f.store.replay_event(deleted, new.event.id, &again, &mut || f.id_at(at(9)), at(9)).unwrap();
+            succeed(f, deleted, theirs, new.deliveries[0].0);
+        }
+    }
+    let of_kept = f.store.events(kept, &EventFilter::default(), first_page(99)).unwrap();
+    expected.reverse();
+    f.store.delete_organization(deleted, at(10)).unwrap();
+    let steps = f.purge(at(11), 2);
+    // the store in memory takes it all at once
+    assert!(steps == 0 || steps >= 3, "five events went in {steps} steps of two");
+    assert!(f.log(deleted, &DeliveryFilter::default()).is_empty());
+    assert!(events(f, deleted).is_empty());
+    assert_eq!(f.store.events(kept, &EventFilter::default(), first_page(99)).unwrap(), of_kept);
+    assert_eq!(f.log(kept, &DeliveryFilter::default()), expected);
+    assert_eq!(f.due(kept, stays, at(9)).len(), 5);
 }
 
 fn old_keys_are_forgotten_oldest_first(f: &Fixture) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -44,6 +44,17 @@ impl Database {
         assert_eq!(verdicts, ["ok"]);
     }
 
+    /// How many rows a table has now.
+    pub fn rows(&self, table: &str) -> i64 {
+        let query = diesel::sql_query(format!("SELECT count(*) AS n FROM {table}"));
+        let number: Number = match self.url.strip_prefix("sqlite://") {
+            Some(path) => query.get_result(&mut SqliteConnection::establish(path).unwrap()),
+            None => query.get_result(&mut PgConnection::establish(&self.url).unwrap()),
+        }
+        .unwrap();
+        number.n
+    }
+
     pub fn serve(&self) -> Serve {
         Serve::new(self.folder.path(), &self.url)
     }
@@ -53,6 +64,12 @@ impl Database {
 struct Verdict {
     #[diesel(sql_type = Text)]
     integrity_check: String,
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
 }
 
 /// A running engine and its one organization.

@@ -9,8 +9,8 @@ use diesel::sql_types::Bool;
 use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
-use super::super::{DisableEndpoint, EndpointStart, PageRequest, StoreError, StoreResult};
-use super::{sql_limit, without_time_limit};
+use super::super::{CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, PageRequest, StoreError, StoreResult};
+use super::sql_limit;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::health::EndpointHealth;
@@ -110,12 +110,15 @@ pub(super) fn cancel_pending(
     endpoint_id: EndpointId,
     now: UnixMillis,
 ) -> StoreResult<usize> {
-    without_time_limit(connection)?;
-    let pending = deliveries::table
+    let pending: Vec<i64> = deliveries::table
         .filter(deliveries::endpoint_id.eq(endpoint_id.0))
         .filter(deliveries::organization_id.eq(organization_id.0))
-        .filter(IsPending);
-    let cancelled = diesel::update(pending)
+        .filter(IsPending)
+        .order((deliveries::queued_at, deliveries::id))
+        .limit(sql_limit(CANCELLED_AT_ONCE))
+        .select(deliveries::id)
+        .load(connection)?;
+    let cancelled = diesel::update(deliveries::table.filter(deliveries::id.eq_any(pending)))
         .set((deliveries::status.eq(DeliveryStatus::Cancelled.code()), deliveries::finished_at.eq(now.0)))
         .execute(connection)?;
     Ok(cancelled)

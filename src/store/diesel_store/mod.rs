@@ -27,12 +27,11 @@ use std::collections::HashSet;
 use std::fs::File;
 
 use diesel::backend::Backend;
-use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
 use super::cipher::Cipher;
-use super::connection::{AnyConnection, Readers, Writer};
+use super::connection::{Readers, Writer};
 use super::recent::RecentEvents;
 use super::{
     AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, LogPage,
@@ -95,15 +94,6 @@ pub(super) fn migrate<DB: Backend>(
     Ok(())
 }
 
-/// Lifts PostgreSQL's time limit for the rest of the transaction: a change of everything that an organization or
-/// an endpoint has is as long as that is much.
-fn without_time_limit(connection: &mut AnyConnection) -> StoreResult<()> {
-    if let AnyConnection::Postgres(postgres) = connection {
-        postgres.batch_execute("SET LOCAL statement_timeout = 0")?;
-    }
-    Ok(())
-}
-
 /// A limit as the database takes it.
 fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
@@ -122,8 +112,8 @@ impl Store for DieselStore {
         self.readers.read(|connection| organizations::read(connection, id))
     }
 
-    fn delete_organization(&self, id: OrganizationId) -> StoreResult<Option<Vec<EndpointId>>> {
-        let deleted = self.writer.write(|connection| organizations::delete(connection, id));
+    fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>> {
+        let deleted = self.writer.write(|connection| organizations::delete(connection, id, now));
         self.recent.clear();
         deleted
     }
@@ -324,6 +314,10 @@ impl Store for DieselStore {
 
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
         self.writer.write(|connection| pruning::prune(connection, before, after, limit))
+    }
+
+    fn purge_organizations(&self, settled_before: UnixMillis, limit: usize) -> StoreResult<bool> {
+        self.writer.write(|connection| pruning::purge_organizations(connection, settled_before, limit))
     }
 
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {

@@ -5,13 +5,13 @@ use diesel::prelude::*;
 use super::super::connection::AnyConnection;
 use super::super::models::{ApiKeyRow, OrganizationRow, hash_from};
 use super::super::schema::{
-    api_keys, attempts, deliveries, endpoint_health, endpoints, event_types, events, idempotency_keys,
-    organizations,
+    api_keys, deleted_organizations, endpoint_health, endpoints, event_types, organizations,
 };
 use super::super::{PageRequest, StoreResult};
-use super::{sql_limit, statistics, without_time_limit};
+use super::sql_limit;
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::time::UnixMillis;
 
 pub(super) fn create(connection: &mut AnyConnection, organization: &Organization) -> StoreResult<()> {
     let row = OrganizationRow::from(organization);
@@ -35,31 +35,23 @@ pub(super) fn read(connection: &mut AnyConnection, id: OrganizationId) -> StoreR
     Ok(row.map(Organization::from))
 }
 
-pub(super) fn delete(connection: &mut AnyConnection, id: OrganizationId) -> StoreResult<Option<Vec<EndpointId>>> {
-    let deleted = diesel::delete(organizations::table.find(id.0)).execute(connection)?;
-    if deleted == 0 {
+/// What it published is removed later and in steps (`super::pruning`): nobody has a key to see it any more.
+pub(super) fn delete(
+    connection: &mut AnyConnection,
+    id: OrganizationId,
+    now: UnixMillis,
+) -> StoreResult<Option<Vec<EndpointId>>> {
+    if diesel::delete(organizations::table.find(id.0)).execute(connection)? == 0 {
         return Ok(None);
     }
-    without_time_limit(connection)?;
-    // the deliveries are found by their endpoints: there is an index by endpoint and none by organization
+    let deleted = (deleted_organizations::id.eq(id.0), deleted_organizations::deleted_at.eq(now.0));
+    diesel::insert_into(deleted_organizations::table).values(deleted).execute(connection)?;
     let owned = || endpoints::table.filter(endpoints::organization_id.eq(id.0)).select(endpoints::id);
     let live: Vec<i64> = owned().filter(endpoints::deleted_at.is_null()).order(endpoints::id).load(connection)?;
-    diesel::delete(
-        attempts::table.filter(
-            attempts::delivery_id
-                .eq_any(deliveries::table.filter(deliveries::endpoint_id.eq_any(owned())).select(deliveries::id)),
-        ),
-    )
-    .execute(connection)?;
-    diesel::delete(deliveries::table.filter(deliveries::endpoint_id.eq_any(owned()))).execute(connection)?;
-    diesel::delete(events::table.filter(events::organization_id.eq(id.0))).execute(connection)?;
-    diesel::delete(idempotency_keys::table.filter(idempotency_keys::organization_id.eq(id.0)))
-        .execute(connection)?;
-    diesel::delete(event_types::table.filter(event_types::organization_id.eq(id.0))).execute(connection)?;
-    statistics::delete(connection, id)?;
     diesel::delete(endpoint_health::table.filter(endpoint_health::endpoint_id.eq_any(owned())))
         .execute(connection)?;
     diesel::delete(endpoints::table.filter(endpoints::organization_id.eq(id.0))).execute(connection)?;
+    diesel::delete(event_types::table.filter(event_types::organization_id.eq(id.0))).execute(connection)?;
     diesel::delete(api_keys::table.filter(api_keys::organization_id.eq(id.0))).execute(connection)?;
     Ok(Some(live.into_iter().map(EndpointId).collect()))
 }

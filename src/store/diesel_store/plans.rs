@@ -253,14 +253,43 @@ fn pruning_reads_only_what_is_old() {
 }
 
 #[test]
+fn what_a_deleted_organization_left_is_found_without_looking_at_anybody_elses() {
+    let (_folder, mut connection) = database();
+    for (sql, expected) in [
+        (
+            "SELECT id FROM events WHERE organization_id = ? ORDER BY id LIMIT ?",
+            &["events_organization (organization_id=?)"][..],
+        ),
+        (
+            pruning::DELIVERIES_OF_EVENTS,
+            &["events_organization (organization_id=? AND rowid<?)", "PRIMARY KEY (rowid>? AND rowid<?)"],
+        ),
+        (
+            "SELECT id FROM deliveries WHERE organization_id = ? AND deliveries.replayed LIMIT ?",
+            &["deliveries_replayed (organization_id=?)"],
+        ),
+        (
+            pruning::KEYS_OF_ORGANIZATION,
+            &["PRIMARY KEY (organization_id=? AND key=?)", "PRIMARY KEY (organization_id=?)"],
+        ),
+    ] {
+        let plan = plan(&mut connection, sql);
+        for step in expected {
+            assert!(plan.iter().any(|found| found.contains(step)), "{plan:#?}");
+        }
+        assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("TEMP B-TREE")), "{plan:#?}");
+    }
+}
+
+#[test]
 fn counts_are_sought_in_each_period_and_nothing_else_is_read() {
     let (_folder, mut connection) = database();
     let organization_id = OrganizationId(1);
     let ids = [EndpointId(7), EndpointId(8)];
     let reads = [None, Some(&ids[..])].map(|ids| statistics::build(organization_id, ids, UnixMillis(1)));
     let row = "SEARCH s USING PRIMARY KEY (period_start=? AND organization_id=? AND endpoint_id=?)";
-    let of_organization = "SEARCH delivery_statistics USING PRIMARY KEY (period_start=? AND organization_id=?)";
-    let deletion = statistics::build_deletion(organization_id);
+    let of_organization = "SEARCH s USING PRIMARY KEY (period_start=? AND organization_id=?)";
+    let deletion = statistics::build_deletion(organization_id, 500);
     for (query, target) in reads.iter().map(|query| (query, row)).chain([(&deletion, of_organization)]) {
         let plan = plan(&mut connection, &query.sql);
         assert_eq!(plan.iter().filter(|step| step.contains(target)).count(), 1, "{plan:#?}");

@@ -1,4 +1,5 @@
-//! Forgetting what is old.
+//! Forgetting what is old, and what organizations left that were deleted. In steps: one transaction for all of it would
+//! keep every publisher waiting.
 
 use std::collections::HashSet;
 
@@ -7,12 +8,12 @@ use diesel::sql_types::BigInt;
 
 use super::super::connection::AnyConnection;
 use super::super::models::id_bound;
-use super::super::schema::{attempts, deliveries, events};
+use super::super::schema::{attempts, deleted_organizations, deliveries, events};
 use super::super::{PruneReport, StoreResult};
 use super::again::is_replayed;
-use super::sql_limit;
+use super::{sql_limit, statistics};
 use crate::domain::delivery::DeliveryStatus;
-use crate::domain::ids::EventId;
+use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// A step stops behind the event that brings it to so many deliveries. Smaller: a wide fan-out is pruned in many
@@ -100,6 +101,69 @@ fn remove(connection: &mut AnyConnection, event_ids: &[i64], delivery_ids: &[i64
     }
     Ok(())
 }
+
+pub(super) fn purge_organizations(
+    connection: &mut AnyConnection,
+    settled_before: UnixMillis,
+    limit: usize,
+) -> StoreResult<bool> {
+    let deleted: Vec<(i64, i64)> =
+        deleted_organizations::table.order(deleted_organizations::id).load(connection)?;
+    for (id, deleted_at) in deleted {
+        if purge(connection, OrganizationId(id), limit)? {
+            return Ok(true);
+        }
+        if deleted_at < settled_before.0 {
+            diesel::delete(deleted_organizations::table.find(id)).execute(connection)?;
+        }
+    }
+    Ok(false)
+}
+
+/// One step of one organization; whether there was anything to remove.
+fn purge(connection: &mut AnyConnection, id: OrganizationId, limit: usize) -> StoreResult<bool> {
+    let mut page: Vec<EventRange> = events::table
+        .filter(events::organization_id.eq(id.0))
+        .order(events::id)
+        .limit(sql_limit(limit))
+        .select((events::id, events::last_delivery_id, events::delivery_count))
+        .load(connection)?;
+    cut(&mut page);
+    let mut found: Vec<i64> = deliveries::table
+        .filter(deliveries::organization_id.eq(id.0))
+        .filter(is_replayed())
+        .limit(sql_limit(limit))
+        .select(deliveries::id)
+        .load(connection)?;
+    if let Some((last, ..)) = page.last() {
+        let of_events = diesel::sql_query(DELIVERIES_OF_EVENTS).bind::<BigInt, _>(id.0).bind::<BigInt, _>(last);
+        found.extend(of_events.load::<Id>(connection)?.into_iter().map(|row| row.id));
+    }
+    let event_ids: Vec<i64> = page.into_iter().map(|(id, ..)| id).collect();
+    remove(connection, &event_ids, &found)?;
+    let keys = diesel::sql_query(KEYS_OF_ORGANIZATION).bind::<BigInt, _>(id.0).bind::<BigInt, _>(sql_limit(limit));
+    let keys = keys.execute(connection)?;
+    let statistics = statistics::delete(connection, id, limit)?;
+    Ok(!event_ids.is_empty() || !found.is_empty() || keys + statistics > 0)
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// The ranges of an organization's first events; an event's own is as long as it has deliveries, whatever lies between
+/// two of them.
+pub(super) const DELIVERIES_OF_EVENTS: &str = "
+    SELECT d.id FROM events e CROSS JOIN deliveries d
+    WHERE e.organization_id = $1 AND e.id <= $2
+      AND d.id > e.id AND d.id <= e.last_delivery_id AND d.organization_id = $1";
+
+pub(super) const KEYS_OF_ORGANIZATION: &str = "
+    DELETE FROM idempotency_keys WHERE organization_id = $1 AND key IN (
+        SELECT key FROM idempotency_keys WHERE organization_id = $1 ORDER BY key LIMIT $2
+    )";
 
 pub(super) const OLD_KEYS: &str = "
     DELETE FROM idempotency_keys WHERE (organization_id, key) IN (

@@ -205,17 +205,27 @@ pub(super) fn of_endpoints(
     read(connection, build(organization_id, Some(endpoint_ids), since))
 }
 
-/// The query that deletes an organization's rows.
-pub(super) fn build_deletion(organization_id: OrganizationId) -> Query {
-    let mut query = Query::new("DELETE FROM delivery_statistics WHERE period_start IN (");
+/// The query that deletes some of an organization's rows.
+pub(super) fn build_deletion(organization_id: OrganizationId, limit: usize) -> Query {
+    let key = "period_start, organization_id, endpoint_id";
+    let mut query = Query::new(&format!("DELETE FROM delivery_statistics WHERE ({key}) IN ("));
     query.push(PERIODS, Value::Number(i64::MIN));
-    query.sql.push_str(" SELECT begins FROM periods WHERE begins IS NOT NULL)");
-    query.and("organization_id = {}", Value::Number(organization_id.0));
+    query.sql.push_str(
+        " SELECT s.period_start, s.organization_id, s.endpoint_id \
+         FROM periods CROSS JOIN delivery_statistics s WHERE s.period_start = periods.begins",
+    );
+    query.and("s.organization_id = {}", Value::Number(organization_id.0));
+    query.push(" LIMIT {})", Value::Number(sql_limit(limit)));
     query
 }
 
-pub(super) fn delete(connection: &mut AnyConnection, organization_id: OrganizationId) -> StoreResult<usize> {
-    build_deletion(organization_id).execute(connection)
+/// Deletes at most `limit` of them. Returns how many.
+pub(super) fn delete(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    limit: usize,
+) -> StoreResult<usize> {
+    build_deletion(organization_id, limit).execute(connection)
 }
 
 pub(super) const OLD_ROWS: &str = "

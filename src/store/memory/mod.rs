@@ -60,7 +60,7 @@ impl Store for MemoryStore {
         Ok(self.state().organizations.get(&id).cloned())
     }
 
-    fn delete_organization(&self, id: OrganizationId) -> StoreResult<Option<Vec<EndpointId>>> {
+    fn delete_organization(&self, id: OrganizationId, _now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>> {
         let mut state = self.state();
         if state.organizations.remove(&id).is_none() {
             return Ok(None);
@@ -372,6 +372,11 @@ impl Store for MemoryStore {
 
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
         Ok(self.state().prune(before, after, limit))
+    }
+
+    fn purge_organizations(&self, _settled_before: UnixMillis, _limit: usize) -> StoreResult<bool> {
+        // here a deletion costs nobody anything, and takes everything with it
+        Ok(false)
     }
 
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {

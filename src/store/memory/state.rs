@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::super::detail::StoredAttempt;
 use super::super::models::id_bound;
 use super::super::{
-    AcceptedEvent, DisableEndpoint, EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest,
-    StoreError, StoreResult,
+    AcceptedEvent, CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME,
+    NewEvent, PageRequest, StoreError, StoreResult,
 };
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
@@ -106,20 +106,21 @@ impl State {
         endpoint_id: EndpointId,
         now: UnixMillis,
     ) -> usize {
-        let mut cancelled = 0;
-        for delivery in self.deliveries.values_mut() {
-            let record = &mut delivery.record;
-            if record.organization_id == organization_id
+        let is_pending = |delivery: &&mut Delivery| {
+            let record = &delivery.record;
+            record.organization_id == organization_id
                 && record.endpoint_id == endpoint_id
                 && record.status == DeliveryStatus::Pending
-            {
-                record.status = DeliveryStatus::Cancelled;
-                record.finished_at = Some(now);
-                record.next_attempt_at = None;
-                cancelled += 1;
-            }
+        };
+        let mut queue: Vec<&mut Delivery> = self.deliveries.values_mut().filter(is_pending).collect();
+        queue.sort_by_key(|delivery| (delivery.queued_at, delivery.record.id));
+        queue.truncate(CANCELLED_AT_ONCE);
+        for delivery in &mut queue {
+            delivery.record.status = DeliveryStatus::Cancelled;
+            delivery.record.finished_at = Some(now);
+            delivery.record.next_attempt_at = None;
         }
-        cancelled
+        queue.len()
     }
 
     pub(super) fn store_event(&mut self, new: &NewEvent, now: UnixMillis) -> EventCommit {
