@@ -122,12 +122,12 @@ fn follow(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     filter: &DeliveryFilter,
-    bounds: &[usize],
+    bound: usize,
 ) -> (Vec<DeliveryRecord>, usize) {
     let (mut rows, mut cut) = (Vec::new(), 0);
     let mut page = PageRequest { before_id: None, limit: 4 };
     loop {
-        let found = log::list_within(connection, organization_id, filter, page, bounds).unwrap();
+        let found = log::list_within(connection, organization_id, filter, page, bound).unwrap();
         let full = found.rows.len() == page.limit;
         assert!(found.next_before.is_none() || !full, "a full page goes on from its last row");
         cut += usize::from(found.next_before.is_some());
@@ -154,17 +154,17 @@ fn pages_that_look_at_little_have_every_row_once_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let mut connection = sqlite::open_for_plans(folder.path().join("bounded.db")).unwrap();
     filled(&mut connection);
-    let (all, _) = follow(&mut connection, ORGANIZATION, &DeliveryFilter::default(), &[usize::MAX]);
+    let (all, _) = follow(&mut connection, ORGANIZATION, &DeliveryFilter::default(), usize::MAX);
     assert!(all.len() > 100 && all.is_sorted_by(|newer, older| newer.id > older.id));
     let mut cut_pages = 0;
     for filter in filters() {
         let expected: Vec<&DeliveryRecord> = all.iter().filter(|row| asked_for(&filter, row)).collect();
-        for bounds in [&[3][..], &[2, 17], &[100_000]] {
-            let (rows, cut) = follow(&mut connection, ORGANIZATION, &filter, bounds);
-            assert_eq!(rows.iter().collect::<Vec<_>>(), expected, "{filter:?}, {bounds:?}");
-            cut_pages += if bounds == [3] { cut } else { 0 };
+        for bound in [3, 17, 100_000] {
+            let (rows, cut) = follow(&mut connection, ORGANIZATION, &filter, bound);
+            assert_eq!(rows.iter().collect::<Vec<_>>(), expected, "{filter:?}, {bound}");
+            cut_pages += if bound == 3 { cut } else { 0 };
         }
-        let of_stranger = follow(&mut connection, STRANGER, &filter, &[3]);
+        let of_stranger = follow(&mut connection, STRANGER, &filter, 3);
         assert_eq!(of_stranger, (Vec::new(), 0), "nor is a stranger told where there is something: {filter:?}");
     }
     assert!(cut_pages > 500, "{cut_pages}");

@@ -33,9 +33,9 @@ const COLUMNS: &str = "SELECT d.id, d.organization_id, d.endpoint_id, d.event_id
 /// How far an event's id can be older than a delivery's: a second of ids, more than any event has deliveries.
 const EVENT_SLACK: i64 = 1_000 * IDS_A_MILLISECOND;
 
-/// About how many rows a page may look at that it does not show: first few, which is enough for most, then many. Larger: what
-/// is rare and has no index is found in fewer pages, and each takes longer.
-const ROWS_LOOKED_AT: [usize; 2] = [1_000, 4_000];
+/// About how many rows a page may look at that it does not show. Smaller: choosing the index costs more than the rows. Larger:
+/// the shortest page that has to look for something takes longer.
+const ROWS_LOOKED_AT: usize = 1_000;
 
 /// Which rows.
 #[derive(Debug, Clone, Copy)]
@@ -77,36 +77,29 @@ pub(super) fn list(
     filter: &DeliveryFilter,
     page: PageRequest,
 ) -> StoreResult<LogPage> {
-    list_within(connection, organization_id, filter, page, &ROWS_LOOKED_AT)
+    list_within(connection, organization_id, filter, page, ROWS_LOOKED_AT)
 }
 
-/// A page that looks at about so many rows in each of its steps.
+/// A page that looks at about so many rows.
 pub(super) fn list_within(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     filter: &DeliveryFilter,
     page: PageRequest,
-    bounds: &[usize],
+    bound: usize,
 ) -> StoreResult<LogPage> {
-    let mut scope = Scope::of(organization_id, filter, page);
-    let mut log = LogPage::default();
-    for &bound in bounds {
-        let Choice { sources, floor } = sources::choose(connection, filter, &scope, bound)?;
-        let part = floor.map_or(scope, |floor| scope.above(floor));
-        let wanted = page.limit - log.rows.len();
-        let mut rows: Vec<LogRow> = Vec::new();
-        for source in sources {
-            rows.extend(build(connection, source, filter, &part, wanted).load::<LogRow>(connection)?);
-        }
-        rows.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
-        for row in rows.into_iter().take(wanted) {
-            log.rows.push(row.delivery.into_record(row.event_type)?);
-        }
-        log.next_before = floor.filter(|_| log.rows.len() < page.limit);
-        let Some(floor) = log.next_before else { break };
-        scope.before = floor;
+    let scope = Scope::of(organization_id, filter, page);
+    let Choice { sources, floor } = sources::choose(connection, filter, &scope, bound)?;
+    let part = floor.map_or(scope, |floor| scope.above(floor));
+    let mut found: Vec<LogRow> = Vec::new();
+    for source in sources {
+        found.extend(build(connection, source, filter, &part, page.limit).load::<LogRow>(connection)?);
     }
-    Ok(log)
+    found.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
+    let newest = found.into_iter().take(page.limit);
+    let rows = newest.map(|row| row.delivery.into_record(row.event_type)).collect::<StoreResult<Vec<_>>>()?;
+    let next_before = floor.filter(|_| rows.len() < page.limit);
+    Ok(LogPage { rows, next_before })
 }
 
 /// The query for a page from one source.
