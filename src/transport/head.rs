@@ -112,18 +112,26 @@ fn status_code(head: &[u8]) -> Option<u16> {
     }
 }
 
-/// Replaces control characters by spaces, and so a folded line too (RFC 9110, section 5.5; RFC 9112, section 5.2).
+/// Replaces control characters by spaces (RFC 9110, section 5.5), and then the ends of folded lines (RFC 9112, section 5.2): a
+/// line that began with a control character is one of these.
 fn blank_controls(head: &mut BytesMut) {
     for at in 0..head.len() {
-        let next = head.get(at + 1).copied();
         let blank = match head[at] {
-            b'\t' => false,
-            b'\n' => matches!(next, Some(b' ' | b'\t')),
-            b'\r' => next != Some(b'\n') || matches!(head.get(at + 2), Some(b' ' | b'\t')),
+            b'\t' | b'\n' => false,
+            b'\r' => head.get(at + 1) != Some(&b'\n'),
             byte => byte.is_ascii_control(),
         };
         if blank {
             head[at] = b' ';
+        }
+    }
+    for at in 0..head.len() {
+        if head[at] != b'\n' || !matches!(head.get(at + 1), Some(b' ' | b'\t')) {
+            continue;
+        }
+        head[at] = b' ';
+        if at > 0 && head[at - 1] == b'\r' {
+            head[at - 1] = b' ';
         }
     }
 }
@@ -341,6 +349,11 @@ mod tests {
     fn control_characters_and_folded_lines_become_spaces() {
         let (_, head) = normalized("HTTP/1.1 200 OK\r\na: b\0c\x1b\td\r\n e\r\n\r\n");
         assert_eq!(head, "HTTP/1.0 200 OK\r\na: b c \td   e\r\n\r\n");
+        let (_, head) = normalized("HTTP/1.1 200 OK\r\na: b\n\0c\r\n\rd: e\r\n\r\n");
+        assert_eq!(
+            head, "HTTP/1.0 200 OK\r\na: b  c   d: e\r\n\r\n",
+            "awc takes no line that begins with a space"
+        );
     }
 
     #[test]
