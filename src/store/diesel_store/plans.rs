@@ -255,14 +255,18 @@ fn pruning_reads_only_what_is_old() {
 #[test]
 fn what_a_deleted_organization_left_is_found_without_looking_at_anybody_elses() {
     let (_folder, mut connection) = database();
+    let of_events = pruning::deliveries_of_events(&connection, OrganizationId(1), 7).sql;
     for (sql, expected) in [
         (
             "SELECT id FROM events WHERE organization_id = ? ORDER BY id LIMIT ?",
             &["events_organization (organization_id=?)"][..],
         ),
         (
-            pruning::DELIVERIES_OF_EVENTS,
-            &["events_organization (organization_id=? AND rowid<?)", "PRIMARY KEY (rowid>? AND rowid<?)"],
+            of_events.as_str(),
+            &[
+                "events_organization (organization_id=? AND rowid>? AND rowid<?)",
+                "PRIMARY KEY (rowid>? AND rowid<?)",
+            ],
         ),
         (
             "SELECT id FROM deliveries WHERE organization_id = ? AND deliveries.replayed LIMIT ?",

@@ -11,6 +11,9 @@ use super::super::models::id_bound;
 use super::super::schema::{attempts, deleted_organizations, deliveries, events};
 use super::super::{PruneReport, StoreResult};
 use super::again::is_replayed;
+use super::log::{self, Scope};
+use super::query::{Number, Query};
+use super::sources::Source;
 use super::{sql_limit, statistics};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{EventId, OrganizationId};
@@ -135,9 +138,9 @@ fn purge(connection: &mut AnyConnection, id: OrganizationId, limit: usize) -> St
         .limit(sql_limit(limit))
         .select(deliveries::id)
         .load(connection)?;
-    if let Some((last, ..)) = page.last() {
-        let of_events = diesel::sql_query(DELIVERIES_OF_EVENTS).bind::<BigInt, _>(id.0).bind::<BigInt, _>(last);
-        found.extend(of_events.load::<Id>(connection)?.into_iter().map(|row| row.id));
+    if let Some(&(_, last_delivery_id, _)) = page.last() {
+        let of_events = deliveries_of_events(connection, id, last_delivery_id);
+        found.extend(of_events.load::<Number>(connection)?.into_iter().map(|row| row.n));
     }
     let event_ids: Vec<i64> = page.into_iter().map(|(id, ..)| id).collect();
     remove(connection, &event_ids, &found)?;
@@ -147,18 +150,16 @@ fn purge(connection: &mut AnyConnection, id: OrganizationId, limit: usize) -> St
     Ok(!event_ids.is_empty() || !found.is_empty() || keys + statistics > 0)
 }
 
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
+/// An organization's deliveries from its first event's to this one, but for replays. Found from event to event: between them are
+/// those of all other organizations.
+pub(super) fn deliveries_of_events(
+    connection: &AnyConnection,
+    organization_id: OrganizationId,
+    last_delivery_id: i64,
+) -> Query {
+    let scope = Scope::new(organization_id, None, 0, last_delivery_id + 1);
+    log::from(connection, "SELECT d.id AS n", Source::Events, &scope, false)
 }
-
-/// The ranges of an organization's first events; an event's own is as long as it has deliveries, whatever lies between
-/// two of them.
-pub(super) const DELIVERIES_OF_EVENTS: &str = "
-    SELECT d.id FROM events e CROSS JOIN deliveries d
-    WHERE e.organization_id = $1 AND e.id <= $2
-      AND d.id > e.id AND d.id <= e.last_delivery_id AND d.organization_id = $1";
 
 pub(super) const KEYS_OF_ORGANIZATION: &str = "
     DELETE FROM idempotency_keys WHERE organization_id = $1 AND key IN (
