@@ -55,8 +55,8 @@ impl From<DeliveryRecord> for LogRow {
 
 const WHAT: &str = "delivery";
 /// How long a page that is not full goes on looking for rows; it takes one step of the store's longer than this. Smaller: what
-/// is rare and has no index takes more pages. Larger: a page takes longer than a person notices, and a reader of the database
-/// with it; with less than 20 ms in 99 of 100 as the goal there has to be room for a slow step.
+/// is rare and has no index takes more pages. Larger: a page takes more than the 20 ms (99 of 100) that are the goal, which
+/// have to have room for a slow step.
 const LOOKS_ON_FOR: Duration = Duration::from_millis(6);
 
 #[derive(Serialize)]

@@ -418,8 +418,8 @@ pub trait Store: Send + Sync + 'static {
     /// most `limit`; removes those that have no pending delivery, with their deliveries and attempts, in one short
     /// transaction.
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;
-    /// Removes about `limit` rows of each kind of what deleted organizations have published, in one short transaction;
-    /// pending deliveries too. An organization of which nothing is left is forgotten when it was deleted before
+    /// Removes what a deleted organization has published: at most `limit` events with all their deliveries, pending ones
+    /// too, and at most `limit` rows of each other kind, in one short transaction. An organization of which nothing is left is forgotten when it was deleted before
     /// `settled_before`: until then something of it can still be on its way. Returns whether there may be more to do now.
     fn purge_organizations(&self, settled_before: UnixMillis, limit: usize) -> StoreResult<bool>;
     /// Forgets idempotency keys that were used before `before`, oldest first, at most `limit`. Returns how many.
