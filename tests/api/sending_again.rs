@@ -173,7 +173,10 @@ async fn a_recovery_takes_more_than_one_transaction_and_what_it_did_counts_when_
     }
     let idle = async || {
         let path = format!("{webhook}/health");
+        let mut looks = 0;
         while world.get(&owner, &path).await.ok(200)["pending"] != 0 {
+            looks += 1;
+            assert!(looks < 3_000, "something stays pending");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         world.receivers.received.lock().unwrap().len()
