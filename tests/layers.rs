@@ -33,7 +33,7 @@ const LAYERS: &[Layer] = &[
             "diesel_migrations",
             "r2d2",
             "tokio",
-            "hickory_resolver",
+            "hickory_proto",
             "rustls",
             "tracing",
             "metrics",
@@ -48,7 +48,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "store",
         modules: &["domain"],
-        not: &["actix", "actix_rt", "actix_web", "awc", "tokio", "hickory_resolver", "metrics", "clap", "anyhow"],
+        not: &["actix", "actix_rt", "actix_web", "awc", "tokio", "hickory_proto", "metrics", "clap", "anyhow"],
     },
     Layer {
         name: "transport",

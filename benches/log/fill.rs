@@ -234,7 +234,7 @@ impl Filling<'_> {
         } else if one_in(&mut self.random, self.deliveries / 200) {
             (2, Ok(503), retry)
         } else if one_in(&mut self.random, self.deliveries / 50) {
-            (1, Err(AttemptError::DnsFailure), retry)
+            (1, Err(AttemptError::DnsFailure(ringback::domain::attempt::DnsFault::Silence)), retry)
         } else {
             match ending {
                 0..9 => (4, Ok(503), NextStep::Failed),

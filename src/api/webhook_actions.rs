@@ -34,6 +34,8 @@ struct TestView {
     response_body: Option<String>,
     /// Why there was no answer.
     error: Option<&'static str>,
+    /// What exactly, in words that say what to do.
+    error_detail: Option<String>,
     delivery_id: DeliveryId,
 }
 
@@ -47,6 +49,7 @@ impl From<TestResult> for TestView {
             duration_ms: result.duration.as_millis() as u64,
             response_body: answer.ok().map(|response| String::from_utf8_lossy(&response.body).into_owned()),
             error: answer.err().map(|error| error.as_str()),
+            error_detail: answer.err().and_then(|error| error.detail()),
             delivery_id,
         }
     }

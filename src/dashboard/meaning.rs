@@ -80,7 +80,7 @@ pub fn of_error(error: &str) -> Meaning {
             "Check the receiver's firewall and that its address is public.",
         ),
         "tls_failure" => (
-            "The TLS handshake failed: the certificate is expired, self-signed or for another host, or there is no common version.",
+            "The TLS handshake failed.",
             "Renew the certificate, and serve it with its chain for the host in the URL, over TLS 1.2 or 1.3.",
         ),
         "invalid_response" => (

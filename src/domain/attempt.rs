@@ -9,22 +9,25 @@ use super::ids::{DeliveryId, EndpointId, OrganizationId};
 use super::retry::parse_retry_after;
 use super::time::UnixMillis;
 
+mod fault;
+
+pub use fault::{DnsFault, TlsFault, in_words};
+
 /// Why no answer came. A receiver's failure is an outcome, not an error of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AttemptError {
     /// The whole attempt did not fit into the endpoint's timeout.
     Timeout,
     /// The name did not resolve.
-    DnsFailure,
+    DnsFailure(DnsFault),
     /// Nothing listens there.
     ConnectionRefused,
     /// The connection was closed or reset before an answer came.
     ConnectionReset,
     /// Any other failure to connect: unreachable network or host.
     ConnectionFailed,
-    /// The handshake failed: certificate expired, self-signed, of another host, or no common version.
-    TlsFailure,
+    /// The handshake failed.
+    TlsFailure(TlsFault),
     /// What came back is no HTTP/1.1 answer that we accept.
     InvalidResponse,
     /// The address is not allowed as a target; no connection was made.
@@ -34,14 +37,14 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
-    /// All of them.
+    /// All of them; of those with a detail, one.
     pub const ALL: [Self; 9] = [
         Self::Timeout,
-        Self::DnsFailure,
+        Self::DnsFailure(DnsFault::NoSuchName),
         Self::ConnectionRefused,
         Self::ConnectionReset,
         Self::ConnectionFailed,
-        Self::TlsFailure,
+        Self::TlsFailure(TlsFault::Broken),
         Self::InvalidResponse,
         Self::BlockedAddress,
         Self::InvalidRequest,
@@ -51,14 +54,33 @@ impl AttemptError {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
-            Self::DnsFailure => "dns_failure",
+            Self::DnsFailure(_) => "dns_failure",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionReset => "connection_reset",
             Self::ConnectionFailed => "connection_failed",
-            Self::TlsFailure => "tls_failure",
+            Self::TlsFailure(_) => "tls_failure",
             Self::InvalidResponse => "invalid_response",
             Self::BlockedAddress => "blocked_address",
             Self::InvalidRequest => "invalid_request",
+        }
+    }
+
+    /// What exactly went wrong and what to do, in a sentence; `None` where the error itself says all. Never of a
+    /// forbidden address: nobody may learn what stands there.
+    pub fn detail(self) -> Option<String> {
+        match self {
+            Self::DnsFailure(fault) => Some(fault.to_string()),
+            Self::TlsFailure(fault) => Some(fault.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The same as it is stored; [`in_words`] reads it.
+    pub fn detail_code(self) -> Option<String> {
+        match self {
+            Self::DnsFailure(fault) => Some(fault.stored()),
+            Self::TlsFailure(fault) => Some(fault.stored()),
+            _ => None,
         }
     }
 }
@@ -217,6 +239,8 @@ pub struct AttemptRecord {
     pub response_code: Option<u16>,
     /// When it was not: see [`AttemptError::as_str`].
     pub error: Option<String>,
+    /// What exactly: see [`AttemptError::detail`].
+    pub error_detail: Option<String>,
     /// As sent.
     pub request_headers: serde_json::Map<String, serde_json::Value>,
     /// As received, an excerpt.

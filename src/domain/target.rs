@@ -6,12 +6,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
+use host_name::check_host_name;
 use ports::{allowed_in_words, allows_port};
 use thiserror::Error;
 use url::{Host, Url};
 
+mod host_name;
 mod ports;
 
+pub use host_name::HostNameError;
 pub use ports::{PortRange, PortRangeError};
 
 /// Bytes of a target's URL, as written.
@@ -93,7 +96,7 @@ pub enum TargetError {
     },
     /// A host name that can't be looked up.
     #[error("the host name is not valid: {0}")]
-    HostName(&'static str),
+    HostName(HostNameError),
     /// `localhost` or a name below it.
     #[error("localhost is not reachable from here; use a public host name")]
     Localhost,
@@ -174,15 +177,7 @@ impl TargetPolicy {
     }
 
     fn check_name(&self, name: &str, port: u16) -> Result<(), TargetError> {
-        if name.ends_with('.') {
-            return Err(TargetError::HostName("remove the dot at its end"));
-        }
-        // RFC 1035, section 2.3.4
-        if name.len() > 253 || name.split('.').any(|label| label.is_empty() || label.len() > 63) {
-            return Err(TargetError::HostName(
-                "each of its parts has 1 to 63 characters, all of them at most 253",
-            ));
-        }
+        check_host_name(name).map_err(TargetError::HostName)?;
         let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
         let reachable = || loopback.iter().any(|&address| self.allows_socket(SocketAddr::new(address, port)));
         if Self::is_localhost(name) && !reachable() {

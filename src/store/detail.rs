@@ -9,13 +9,18 @@ mod words;
 use serde_json::{Map, Value};
 
 use self::packed::{AttemptDetail, Known};
-use crate::domain::attempt::{AttemptRecord, Outcome};
+use crate::domain::attempt::{AttemptRecord, Outcome, in_words};
 use crate::domain::ids::DeliveryId;
 use crate::domain::time::UnixMillis;
 
 pub(super) use self::packed::DetailError;
 
 type Headers = Vec<(String, String)>;
+
+/// Where no answer came, the stored answer has at most one header, of this name, with the code of the error's detail.
+/// No real header has an empty name, so programs that don't know this show it as a header that looks odd, and
+/// can read the row.
+const EXPLAINED: &str = "";
 
 /// An attempt in the form in which it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +38,12 @@ impl StoredAttempt {
     pub(super) fn of(outcome: &Outcome) -> Self {
         let answer = outcome.result.answer.as_ref();
         let known = Known { delivery_id: outcome.delivery_id, started_at: outcome.started_at };
-        let response = answer.ok().map(|response| (response.headers.as_slice(), response.body.as_ref()));
+        let explained = answer.err().and_then(|error| error.detail_code()).map(|code| [(EXPLAINED.to_owned(), code)]);
+        let response = match (answer, &explained) {
+            (Ok(response), _) => Some((response.headers.as_slice(), response.body.as_ref())),
+            (Err(_), Some(explained)) => Some((explained.as_slice(), &[][..])),
+            (Err(_), None) => None,
+        };
         Self {
             number: outcome.number,
             started_at: outcome.started_at,
@@ -48,6 +58,10 @@ impl StoredAttempt {
     pub(super) fn into_record(self, delivery_id: DeliveryId) -> Result<AttemptRecord, DetailError> {
         let known = Known { delivery_id, started_at: self.started_at };
         let AttemptDetail { request_headers, response } = packed::unpack(known, &self.detail)?;
+        let (response, error_detail) = match response {
+            Some((headers, _)) if self.response_code.is_none() => (None, explanation(&headers)),
+            response => (response, None),
+        };
         let (response_headers, response_body) = response.unzip();
         Ok(AttemptRecord {
             number: self.number,
@@ -55,11 +69,17 @@ impl StoredAttempt {
             duration_ms: self.duration_ms.max(0) as u64,
             response_code: self.response_code,
             error: self.error,
+            error_detail,
             request_headers: header_map(request_headers),
             response_headers: response_headers.map(header_map),
             response_body: response_body.map(|body| String::from_utf8_lossy(&body).into_owned()),
         })
     }
+}
+
+/// In words; `None` when a newer program wrote it.
+fn explanation(headers: &Headers) -> Option<String> {
+    headers.iter().find(|(name, _)| name == EXPLAINED).and_then(|(_, code)| in_words(code))
 }
 
 /// A name that occurs twice has its values joined with a comma, as HTTP allows for lists.
@@ -77,4 +97,67 @@ fn header_map(headers: Headers) -> Map<String, Value> {
         }
     }
     map
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::attempt::{AttemptError, AttemptResult, DnsFault, NextStep, Response, TlsFault};
+    use crate::domain::ids::{EndpointId, OrganizationId};
+
+    fn outcome(answer: Result<Response, AttemptError>) -> Outcome {
+        Outcome {
+            organization_id: OrganizationId(1),
+            endpoint_id: EndpointId(2),
+            delivery_id: DeliveryId(3),
+            number: 1,
+            started_at: UnixMillis(5),
+            finished_at: UnixMillis(6),
+            ordered: false,
+            request_headers: vec![("a".to_owned(), "b".to_owned())],
+            result: AttemptResult { answer, duration: Duration::from_millis(1) },
+            next: NextStep::Failed,
+        }
+    }
+
+    #[test]
+    fn the_detail_of_an_error_comes_back_in_words_and_is_no_answer() {
+        let expired = TlsFault::Expired(UnixMillis(1_714_521_600_000));
+        for error in [
+            AttemptError::TlsFailure(expired),
+            AttemptError::TlsFailure(TlsFault::WrongName),
+            AttemptError::DnsFailure(DnsFault::Silence),
+            AttemptError::Timeout,
+            AttemptError::BlockedAddress,
+        ] {
+            let record = StoredAttempt::of(&outcome(Err(error))).into_record(DeliveryId(3)).unwrap();
+            assert_eq!(record.error.as_deref(), Some(error.as_str()));
+            assert_eq!(record.error_detail, error.detail(), "{error:?}");
+            assert_eq!((record.response_headers, record.response_body), (None, None), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_older_programs_stored_is_read_and_what_newer_ones_explain_is_passed_over() {
+        let stored = StoredAttempt::of(&outcome(Err(AttemptError::TlsFailure(TlsFault::Closed))));
+        let known = Known { delivery_id: DeliveryId(3), started_at: UnixMillis(5) };
+        let without = packed::pack(known, &[], None);
+        let newer = packed::pack(known, &[], Some((&[(String::new(), "of_tomorrow".to_owned())], b"")));
+        for detail in [without, newer] {
+            let record = StoredAttempt { detail, ..stored.clone() }.into_record(DeliveryId(3)).unwrap();
+            assert_eq!((record.error.as_deref(), record.error_detail), (Some("tls_failure"), None));
+            assert_eq!(record.response_headers, None);
+        }
+    }
+
+    #[test]
+    fn an_answer_has_no_detail_and_keeps_its_headers() {
+        let response = Response { status: 500, headers: vec![("x".into(), "y".into())], body: "z".into() };
+        let record = StoredAttempt::of(&outcome(Ok(response))).into_record(DeliveryId(3)).unwrap();
+        assert_eq!((record.error, record.error_detail), (None, None));
+        assert_eq!(record.response_headers.unwrap()["x"], "y");
+        assert_eq!(record.response_body.as_deref(), Some("z"));
+    }
 }

@@ -216,7 +216,7 @@ impl ThreadClients {
             clients.used.set(true);
             return Ok(clients);
         }
-        let resolver = shared.resolver.build().map_err(|_| AttemptError::DnsFailure)?;
+        let resolver = shared.resolver.build();
         let pair = RefCell::new(Rc::new(ClientPair::new(&shared.policy, &resolver, &shared.tls)));
         let clients = Rc::new(Self {
             runtime,

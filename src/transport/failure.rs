@@ -6,6 +6,7 @@ use actix_web::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use thiserror::Error;
 
+use super::handshake;
 use super::stream::StreamError;
 use crate::domain::attempt::{AttemptError, LocalFault};
 
@@ -41,7 +42,8 @@ pub(super) fn classify(error: &SendRequestError) -> Failure {
     let failed = match error {
         SendRequestError::Connect(ConnectError::Resolver(source)) => {
             let unanswered = source.downcast_ref::<Unanswered>().copied();
-            return Failure::Final(unanswered.unwrap_or(AttemptError::DnsFailure.into()));
+            // only the guarded connector makes this error
+            return Failure::Final(unanswered.unwrap_or(AttemptError::ConnectionFailed.into()));
         }
         SendRequestError::Connect(ConnectError::Timeout) | SendRequestError::Timeout => AttemptError::Timeout,
         SendRequestError::Connect(ConnectError::Io(source)) => connect_error(source),
@@ -72,13 +74,12 @@ pub(super) fn connect_error(error: &io::Error) -> AttemptError {
 fn stream_error(error: &io::Error) -> Failure {
     let inner = error.get_ref();
     let known = inner.and_then(|inner| inner.downcast_ref::<StreamError>());
-    let is_tls = inner.is_some_and(|inner| inner.is::<rustls::Error>());
+    let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let failed = match known {
         Some(StreamError::Stale) => return Failure::Stale,
         Some(StreamError::Closed) => AttemptError::ConnectionReset,
         Some(StreamError::Malformed) => AttemptError::InvalidResponse,
-        None if is_tls => AttemptError::TlsFailure,
-        None => AttemptError::ConnectionReset,
+        None => tls.map_or(AttemptError::ConnectionReset, |error| AttemptError::TlsFailure(handshake::fault(error))),
     };
     Failure::Final(failed.into())
 }

@@ -15,18 +15,24 @@ use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::time::timeout;
 
 use super::failure::{Unanswered, connect_error};
+use super::handshake::io_fault;
 use super::local::local_fault;
-use super::resolver::Resolver;
+use super::resolver::{Found, Late, Resolver};
 use super::stream::{GuardedStream, Io};
-use crate::domain::attempt::AttemptError;
+use crate::domain::attempt::{AttemptError, TlsFault};
 use crate::domain::target::TargetPolicy;
 
 /// How long one address may take before the next one is tried beside it (RFC 8305, section 8).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// Addresses of one name that are tried at most.
 const MAX_ADDRESSES: usize = 8;
+/// How long the family that was not there in time is waited for where the other one leads nowhere. Larger: a receiver
+/// that can't be reached is known later.
+const LATE_FAMILY: Duration = Duration::from_secs(1);
 
 /// Connects, plain or with TLS, after asking the policy about every address.
 #[derive(Clone)]
@@ -38,9 +44,9 @@ pub(super) struct GuardedConnector {
 }
 
 /// What the certificate must be for: a name, or an address without brackets.
-struct ServerName(String);
+struct SecuredHost(String);
 
-impl Host for ServerName {
+impl Host for SecuredHost {
     fn hostname(&self) -> &str {
         &self.0
     }
@@ -56,34 +62,53 @@ impl GuardedConnector {
             return Err(AttemptError::InvalidRequest.into());
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses = self.addresses(host, port).await?;
-        let tcp = connect_to_any(addresses).await?;
+        let tcp = self.connect_to(host, port).await?;
         self.check_peer(&tcp)?;
         // many small writes of one request would otherwise wait for each other's acknowledgement
         tcp.set_nodelay(true).map_err(|error| connect_error(&error))?;
         let Some(tls) = self.tls else { return Ok(GuardedStream::new(Io::Plain(tcp))) };
-        let connection = Connection::new(ServerName(host.to_owned()), tcp);
-        let secured = TlsConnector::service(tls).call(connection).await.map_err(|_| AttemptError::TlsFailure)?;
+        if ServerName::try_from(host).is_err() {
+            return Err(AttemptError::TlsFailure(TlsFault::HostName).into());
+        }
+        let connection = Connection::new(SecuredHost(host.to_owned()), tcp);
+        let secured = TlsConnector::service(tls).call(connection).await;
+        let secured = secured.map_err(|error| AttemptError::TlsFailure(io_fault(&error)))?;
         Ok(GuardedStream::new(Io::Tls(Box::new(secured.into_parts().0))))
     }
 
-    /// The addresses to try; all of them are allowed, or none is given.
-    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unanswered> {
-        let on_port = |address: IpAddr| SocketAddr::new(address, port);
+    async fn connect_to(&self, host: &str, port: u16) -> Result<TcpStream, Unanswered> {
+        let (addresses, late) = self.addresses(host, port).await?;
+        let failed = match connect_to_any(addresses).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(failed) => failed,
+        };
+        // this machine has no way to addresses of that kind: those of the other kind are worth waiting for
+        match late.filter(|_| failed == AttemptError::ConnectionFailed.into()) {
+            Some(late) => {
+                let late = timeout(LATE_FAMILY, late.addresses()).await.unwrap_or_default();
+                if late.is_empty() {
+                    return Err(failed);
+                }
+                connect_to_any(self.all_allowed(on_port(late, port))?).await
+            }
+            None => Err(failed),
+        }
+    }
+
+    /// The addresses to try; all of them are allowed, or none is given. Those that come late are not checked yet.
+    async fn addresses(&self, host: &str, port: u16) -> Result<(Vec<SocketAddr>, Option<Late>), Unanswered> {
         if let Ok(literal) = host.parse::<IpAddr>() {
-            return Ok(self.all_allowed(vec![on_port(literal)])?);
+            return Ok((self.all_allowed(on_port(vec![literal], port))?, None));
         }
         if TargetPolicy::is_localhost(host) {
             // never asked of DNS (RFC 6761, section 6.3), so an operator who excepts one loopback means that one
-            let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)].map(on_port);
-            let allowed = loopback.into_iter().filter(|&address| self.policy.allows_socket(address)).collect();
-            return Ok(self.all_allowed(allowed)?);
+            let loopback = vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+            let mut allowed = on_port(loopback, port);
+            allowed.retain(|&address| self.policy.allows_socket(address));
+            return Ok((self.all_allowed(allowed)?, None));
         }
-        let found = self.resolver.lookup(host).await?;
-        if found.is_empty() {
-            return Err(AttemptError::DnsFailure.into());
-        }
-        Ok(self.all_allowed(found.into_iter().map(on_port).collect())?)
+        let Found { addresses, late } = self.resolver.lookup(host).await?;
+        Ok((self.all_allowed(on_port(addresses, port))?, late))
     }
 
     fn all_allowed(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, AttemptError> {
@@ -103,6 +128,10 @@ impl GuardedConnector {
             false => Err(AttemptError::BlockedAddress),
         }
     }
+}
+
+fn on_port(addresses: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
+    addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
 }
 
 /// The first connection that succeeds; the next address is tried when one fails or is slow. An address that this

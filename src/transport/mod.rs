@@ -1,7 +1,8 @@
 //! The one way out: every outbound request goes through a [`Transport`].
 //!
 //! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed
-//! addresses only, `resolver` looks names up, `local` knows what this machine lacked, `tls` shakes hands, `stream` and `head` stand between awc and the
+//! addresses only, `resolver` looks names up, `local` knows what this machine lacked, `tls` sets TLS up, `handshake`
+//! says why it failed, `stream` and `head` stand between awc and the
 //! socket and hold the receiver to HTTP/1.1.
 
 pub mod chunks;
@@ -9,6 +10,7 @@ mod client;
 mod excerpt;
 mod failure;
 mod guarded;
+mod handshake;
 pub mod head;
 mod local;
 mod prepared;

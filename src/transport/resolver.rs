@@ -1,165 +1,226 @@
-//! Looking names up: fully qualified, A and AAAA, no search list.
+//! Looking names up: fully qualified, A and AAAA at the same time, no search list.
+//!
+//! `servers` asks the name servers, `question` one of them, `answer` reads what it says, `system` knows the system's
+//! files. hickory reads and writes the messages; its own pool of servers takes a refusal for the last word and asks
+//! out of order.
 
-use std::future::Future;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+mod answer;
+mod cache;
+mod question;
+mod servers;
+mod system;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
-use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::{RuntimeProvider, TokioRuntimeProvider};
-use hickory_resolver::{Resolver as HickoryResolver, system_conf};
+use futures_util::FutureExt;
+use futures_util::future::{Either, LocalBoxFuture, Shared, WeakShared, ready, select};
+use hickory_proto::op::Query;
+use hickory_proto::rr::{Name, RecordType};
+use tokio::time::{Instant, timeout};
 
+use self::answer::Answer;
+use self::cache::{Cache, Family, Known};
+use self::servers::{Miss, Servers};
+use self::system::Hosts;
 use super::failure::Unanswered;
-use super::local::local_fault;
-use crate::domain::attempt::{AttemptError, LocalFault};
+use crate::domain::attempt::{AttemptError, DnsFault};
 
-/// Per question to a server. Asked again once, so a dead DNS ends as a DNS failure within the default timeout of
-/// an attempt (10 s); a shorter attempt cuts it off.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the second family is waited for when the first one has an address (RFC 8305, section 3).
+const SECOND_FAMILY: Duration = Duration::from_millis(50);
+/// For one family of a name with all its aliases. Larger: with the default timeout of an attempt (10 s) a dead DNS
+/// would be told as a timeout.
+const LOOKUP: Duration = Duration::from_secs(8);
 /// Longer than this an answer is not believed, whatever its TTL: a receiver that moved is found again.
 const MAX_POSITIVE_TTL: Duration = Duration::from_secs(300);
 /// A name that was just created must not wait for a negative answer to grow old.
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(5);
+/// Aliases that are asked for one after the other. Every recursive server follows them by itself.
+const MAX_STEPS: usize = 8;
+/// Names that are never asked of DNS (RFC 6761, section 6.4; RFC 7686, section 2).
+const NEVER_ASKED: [&str; 2] = ["invalid", "onion"];
 
 /// How names are looked up; one [`Resolver`] is built from it for each thread.
 #[derive(Debug, Clone)]
 pub(super) struct ResolverSettings {
-    config: ResolverConfig,
-    options: ResolverOpts,
-}
-
-/// Looks names up. Belongs to one thread, because its background tasks live in that thread's runtime.
-#[derive(Clone)]
-pub(super) struct Resolver {
-    hickory: HickoryResolver<WatchedSockets>,
-    faults: Faults,
-}
-
-/// Faults of this machine that kept questions from being asked: how many so far, and the last one.
-#[derive(Clone, Default)]
-struct Faults(Arc<Mutex<(u64, Option<LocalFault>)>>);
-
-impl Faults {
-    fn seen(&self) -> (u64, Option<LocalFault>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn watch<T>(&self, server: SocketAddr, opened: io::Result<T>) -> io::Result<T> {
-        if let Some(fault) = opened.as_ref().err().and_then(|error| local_fault(error, server)) {
-            let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            *seen = (seen.0 + 1, Some(fault));
-        }
-        opened
-    }
-}
-
-/// Opens the sockets for questions, and remembers what this machine lacked: of the reasons why no server answered
-/// hickory gives only the last.
-#[derive(Clone, Default)]
-struct WatchedSockets {
-    tokio: TokioRuntimeProvider,
-    faults: Faults,
-}
-
-type Opening<T> = Pin<Box<dyn Send + Future<Output = io::Result<T>>>>;
-
-impl RuntimeProvider for WatchedSockets {
-    type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
-    type Timer = <TokioRuntimeProvider as RuntimeProvider>::Timer;
-    type Udp = <TokioRuntimeProvider as RuntimeProvider>::Udp;
-    type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
-
-    fn create_handle(&self) -> Self::Handle {
-        self.tokio.create_handle()
-    }
-
-    fn connect_tcp(
-        &self,
-        server: SocketAddr,
-        bind: Option<SocketAddr>,
-        timeout: Option<Duration>,
-    ) -> Opening<Self::Tcp> {
-        let (opening, faults) = (self.tokio.connect_tcp(server, bind, timeout), self.faults.clone());
-        Box::pin(async move { faults.watch(server, opening.await) })
-    }
-
-    fn bind_udp(&self, local: SocketAddr, server: SocketAddr) -> Opening<Self::Udp> {
-        let (opening, faults) = (self.tokio.bind_udp(local, server), self.faults.clone());
-        Box::pin(async move { faults.watch(server, opening.await) })
-    }
+    servers: Vec<SocketAddr>,
+    use_hosts_file: bool,
 }
 
 impl ResolverSettings {
     /// With `servers`, only these are asked; without, those of the system, after its hosts file (so that a
     /// container's own name works).
     pub(super) fn new(servers: &[SocketAddr]) -> Self {
-        let (config, mut options) = if servers.is_empty() {
-            let (servers, options) = system_servers();
-            (ResolverConfig::from_name_servers(servers), options)
-        } else {
-            let mut options = ResolverOpts::default();
-            options.use_hosts_file = ResolveHosts::Never;
-            (ResolverConfig::from_name_servers(servers.iter().copied().map(name_server).collect()), options)
-        };
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        options.timeout = QUESTION_TIMEOUT;
-        options.attempts = 1;
-        options.positive_max_ttl = Some(MAX_POSITIVE_TTL);
-        options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
-        Self { config, options }
+        match servers.is_empty() {
+            true => Self { servers: system::name_servers(), use_hosts_file: true },
+            false => Self { servers: servers.to_vec(), use_hosts_file: false },
+        }
     }
 
-    /// Must be called in the runtime that will do the lookups.
-    pub(super) fn build(&self) -> Result<Resolver, NetError> {
-        let sockets = WatchedSockets::default();
-        let faults = sockets.faults.clone();
-        HickoryResolver::builder_with_config(self.config.clone(), sockets)
-            .with_options(self.options.clone())
-            .build()
-            .map(|hickory| Resolver { hickory, faults })
+    /// Reads the hosts file.
+    pub(super) fn build(&self) -> Resolver {
+        let hosts = if self.use_hosts_file { system::hosts() } else { Hosts::default() };
+        Resolver(Rc::new(Inner {
+            hosts,
+            servers: Servers::new(&self.servers),
+            cache: RefCell::default(),
+            running: RefCell::default(),
+        }))
+    }
+}
+
+/// Looks names up. Belongs to one thread; clones share what is known.
+#[derive(Clone)]
+pub(super) struct Resolver(Rc<Inner>);
+
+type Lookup = LocalBoxFuture<'static, Known>;
+type Key = (Box<str>, Family);
+
+struct Inner {
+    hosts: Hosts,
+    servers: Servers,
+    cache: RefCell<Cache>,
+    /// Who asks for what is just being asked for waits for the same answer.
+    running: RefCell<HashMap<Key, WeakShared<Lookup>>>,
+}
+
+/// Addresses of a name.
+pub(super) struct Found {
+    /// IPv4 first; at least one. All that is known at this moment.
+    pub(super) addresses: Vec<IpAddr>,
+    /// The other family, while nothing is known of it.
+    pub(super) late: Option<Late>,
+}
+
+/// A family that is still being looked up; nothing is asked any more when it is dropped.
+pub(super) struct Late(Lookup);
+
+impl Late {
+    /// Its addresses, if it has any.
+    pub(super) async fn addresses(self) -> Vec<IpAddr> {
+        self.0.await.map(|addresses| addresses.to_vec()).unwrap_or_default()
     }
 }
 
 impl Resolver {
-    /// All addresses of a name, IPv4 first. `name` has no dot at its end.
-    pub(super) async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Unanswered> {
-        let (faults_before, _) = self.faults.seen();
-        // the dot makes it fully qualified: no search list is tried
-        match self.hickory.lookup_ip(format!("{name}.")).await {
-            Ok(answer) => Ok(answer.iter().collect()),
-            // a server said so
-            Err(error) if error.is_no_records_found() => Err(AttemptError::DnsFailure.into()),
-            Err(_) => Err(match self.faults.seen() {
-                // of this lookup, or of one beside it: then this one is only asked again soon
-                (faults, Some(fault)) if faults > faults_before => Unanswered::NotMade(fault),
-                _ => AttemptError::DnsFailure.into(),
-            }),
+    /// The addresses of a name. `name` is in lower case, without a dot at its end.
+    pub(super) async fn lookup(&self, name: &str) -> Result<Found, Unanswered> {
+        if let Some(addresses) = self.0.hosts.find(name) {
+            let mut addresses = addresses.to_vec();
+            addresses.sort_by_key(IpAddr::is_ipv6);
+            return Ok(Found { addresses, late: None });
         }
+        if name.rsplit('.').next().is_some_and(|last| NEVER_ASKED.contains(&last)) {
+            return Err(unanswered(Miss::NoSuchName));
+        }
+        let (first, second) = match select(self.family(name, Family::V4), self.family(name, Family::V6)).await {
+            Either::Left(ended) | Either::Right(ended) => ended,
+        };
+        let first = match first {
+            Ok(first) => first,
+            // an empty family is no answer: the other one decides
+            Err(miss) => return second.await.map(Found::of).map_err(|other| unanswered(miss.or(other))),
+        };
+        let mut second = second;
+        match timeout(SECOND_FAMILY, &mut second).await {
+            Err(_) => Ok(Found { late: Some(Late(second)), ..Found::of(first) }),
+            Ok(Err(_)) => Ok(Found::of(first)),
+            Ok(Ok(second)) => {
+                let mut addresses = [&first[..], &second[..]].concat();
+                addresses.sort_by_key(IpAddr::is_ipv6);
+                Ok(Found { addresses, late: None })
+            }
+        }
+    }
+
+    /// What is known of one family, or will be.
+    fn family(&self, name: &str, family: Family) -> Lookup {
+        if let Some(known) = self.0.cache.borrow_mut().get(name, family, Instant::now()) {
+            return ready(known).boxed_local();
+        }
+        let key: Key = (name.into(), family);
+        if let Some(lookup) = self.0.running.borrow().get(&key).and_then(WeakShared::upgrade) {
+            return lookup.boxed_local();
+        }
+        let running = Running { resolver: self.clone(), key: key.clone() };
+        let lookup: Shared<Lookup> = async move { running.ask().await }.boxed_local().shared();
+        // it is not there when it has ended, which it has not: nobody waits for it yet
+        if let Some(weak) = lookup.downgrade() {
+            self.0.running.borrow_mut().insert(key, weak);
+        }
+        lookup.boxed_local()
+    }
+
+    /// Asks the servers, for each alias anew.
+    async fn ask(&self, name: &str, family: Family) -> (Known, Option<Duration>) {
+        let record_type = match family {
+            Family::V4 => RecordType::A,
+            Family::V6 => RecordType::AAAA,
+        };
+        // as bytes: a host name may hold more than hickory's texts
+        let Ok(name) = Name::from_labels(name.split('.').map(str::as_bytes)) else {
+            return (Err(Miss::NoSuchName), None);
+        };
+        let mut query = Query::query(name, record_type);
+        let mut usable_for = MAX_POSITIVE_TTL;
+        for _ in 0..MAX_STEPS {
+            match self.0.servers.ask(&query).await {
+                Ok(Answer::Found { addresses, ttl }) => return (Ok(addresses.into()), Some(usable_for.min(ttl))),
+                Ok(Answer::Alias { target, ttl }) => {
+                    usable_for = usable_for.min(ttl);
+                    query.name = target;
+                }
+                Ok(Answer::Empty { exists, ttl }) => {
+                    let miss = if exists { Miss::NoAddress } else { Miss::NoSuchName };
+                    return (Err(miss), ttl.map(|ttl| usable_for.min(ttl).min(MAX_NEGATIVE_TTL)));
+                }
+                Err(miss) => return (Err(miss), None),
+            }
+        }
+        (Err(Miss::ServerFailure), None)
     }
 }
 
-/// Without a usable configuration the system's resolver asks this machine (resolv.conf(5)); so does this one:
-/// a machine without names can still deliver to addresses.
-fn system_servers() -> (Vec<NameServerConfig>, ResolverOpts) {
-    match system_conf::read_system_conf() {
-        Ok((config, options)) => (config.name_servers().to_vec(), options),
-        Err(error) => {
-            tracing::warn!(%error, "no name server is configured on this system; asking 127.0.0.1");
-            (vec![NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into())], ResolverOpts::default())
-        }
+impl Found {
+    fn of(addresses: Rc<[IpAddr]>) -> Self {
+        Self { addresses: addresses.to_vec(), late: None }
     }
 }
 
-fn name_server(address: SocketAddr) -> NameServerConfig {
-    let on_port = |mut connection: ConnectionConfig| {
-        connection.port = address.port();
-        connection
+/// A look-up under way. It ends when it is answered, or when the last who waits for it gives up.
+struct Running {
+    resolver: Resolver,
+    key: Key,
+}
+
+impl Running {
+    async fn ask(self) -> Known {
+        let (name, family) = &self.key;
+        let (known, ttl) =
+            timeout(LOOKUP, self.resolver.ask(name, *family)).await.unwrap_or((Err(Miss::Silence), None));
+        if let Some(ttl) = ttl {
+            self.resolver.0.cache.borrow_mut().put(name, *family, known.clone(), ttl, Instant::now());
+        }
+        known
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.resolver.0.running.borrow_mut().remove(&self.key);
+    }
+}
+
+fn unanswered(miss: Miss) -> Unanswered {
+    let fault = match miss {
+        Miss::NoSuchName => DnsFault::NoSuchName,
+        Miss::NoAddress => DnsFault::NoAddress,
+        Miss::ServerFailure => DnsFault::ServerFailure,
+        Miss::Silence => DnsFault::Silence,
+        Miss::Local(fault) => return Unanswered::NotMade(fault),
     };
-    let connections = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
-    NameServerConfig::new(address.ip(), true, connections)
+    AttemptError::DnsFailure(fault).into()
 }

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
+
+use super::handshake::Explaining;
 
 /// Receivers whose TLS session can be taken up again without a full handshake.
 const RESUMABLE_SESSIONS: usize = 4096;
@@ -37,6 +39,9 @@ pub enum TlsSetupError {
     /// rustls refused its own defaults.
     #[error("TLS can't be set up: {0}")]
     Protocol(rustls::Error),
+    /// rustls refused the authorities.
+    #[error("TLS can't be set up: {0}")]
+    Verifier(VerifierBuilderError),
 }
 
 /// Builds the client's side of TLS; `ca_file` holds authorities in PEM that are trusted beside the built-in ones.
@@ -48,10 +53,15 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsS
     if let Some(path) = ca_file {
         add_authorities(&mut roots, path)?;
     }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let provider = Arc::new(provider);
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(TlsSetupError::Verifier)?;
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsSetupError::Protocol)?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Explaining(verifier)))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::in_memory_sessions(RESUMABLE_SESSIONS);

@@ -388,7 +388,7 @@ impl<'a> History<'a> {
             1 => of(503, NextStep::Failed),
             5 => of(404, NextStep::Failed),
             2 => unanswered(of(0, NextStep::Failed), AttemptError::Timeout),
-            3 => unanswered(of(0, later), AttemptError::DnsFailure),
+            3 => unanswered(of(0, later), AttemptError::DnsFailure(ringback::domain::attempt::DnsFault::Silence)),
             _ => of(500, later),
         };
         Outcome { ordered, finished_at: self.now, ..outcome }

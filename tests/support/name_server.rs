@@ -1,8 +1,10 @@
-//! A name server over UDP, on 127.0.0.1, that answers each question as it is told.
+//! A name server on 127.0.0.1 that answers each question as it is told: over UDP, and over TCP what was cut short.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// One question.
 #[derive(Debug, Clone)]
@@ -11,6 +13,12 @@ pub struct Question {
     pub name: String,
     /// How many were asked before.
     pub number: usize,
+    /// Whether it is about A; AAAA otherwise.
+    pub is_v4: bool,
+    /// Whether it came with EDNS.
+    pub has_edns: bool,
+    /// Whether it came over TCP.
+    pub is_tcp: bool,
 }
 
 /// What is answered.
@@ -22,7 +30,25 @@ pub enum Reply {
     Addresses(Vec<IpAddr>),
     /// The name stands for the first of these, each for the next, and the last has these addresses.
     Alias(Vec<&'static str>, Vec<IpAddr>),
+    /// No address, and no error.
+    Empty,
+    /// This response code.
+    Code(u8),
+    /// This response code in a header, and nothing else.
+    BareCode(u8),
+    /// Nothing, marked as cut short.
+    CutShort,
+    /// Bytes that are no message, after the header of a good answer.
+    Garbage,
+    /// The other reply, so much later.
+    Late(Duration, Box<Reply>),
 }
+
+pub const FORMERR: u8 = 1;
+pub const SERVFAIL: u8 = 2;
+pub const NXDOMAIN: u8 = 3;
+pub const NOTIMP: u8 = 4;
+pub const REFUSED: u8 = 5;
 
 /// It runs as long as the process.
 pub struct NameServer {
@@ -37,24 +63,33 @@ impl NameServer {
     }
 
     pub fn replying(reply: impl Fn(&Question) -> Reply + Send + 'static) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (socket, listener) = sockets();
         let address = socket.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let all = Arc::clone(&asked);
+        let reply = Arc::new(Mutex::new(reply));
+        let (all, tell) = (Arc::clone(&asked), Arc::clone(&reply));
         thread::spawn(move || {
             let mut packet = [0; 1500];
             while let Ok((length, client)) = socket.recv_from(&mut packet) {
-                let (name, end) = question(&packet[..length]);
-                let number = all.lock().unwrap().len();
-                let question = Question { name: name.to_lowercase(), number };
-                all.lock().unwrap().push(question.clone());
-                let answer = match reply(&question) {
-                    Reply::Silence => continue,
-                    Reply::Addresses(addresses) => answer(&packet[..end], &[], &addresses),
-                    Reply::Alias(names, addresses) => answer(&packet[..end], &names, &addresses),
-                };
+                let question = note(&all, &packet[..length], false);
+                let reply = tell.lock().unwrap()(&question);
+                let (packet, socket) = (packet[..length].to_vec(), socket.try_clone().unwrap());
                 // the client may be gone
-                let _ = socket.send_to(&answer, client);
+                when(reply, move |reply| drop(written(&packet, &reply).map(|answer| socket.send_to(&answer, client))));
+            }
+        });
+        let all = Arc::clone(&asked);
+        thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut length = [0; 2];
+                let mut packet = Vec::new();
+                if stream.read_exact(&mut length).is_ok() {
+                    packet.resize(usize::from(u16::from_be_bytes(length)), 0);
+                    stream.read_exact(&mut packet).unwrap();
+                    let reply = reply.lock().unwrap()(&note(&all, &packet, true));
+                    let answer = written(&packet, &reply).unwrap_or_default();
+                    let _ = stream.write_all(&[&(answer.len() as u16).to_be_bytes(), &answer[..]].concat());
+                }
             }
         });
         Self { address, asked }
@@ -72,6 +107,62 @@ impl NameServer {
         names.dedup();
         names
     }
+}
+
+/// Of one port.
+fn sockets() -> (UdpSocket, TcpListener) {
+    let mut tries = (0..100).map(|_| {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        Ok((UdpSocket::bind(listener.local_addr()?)?, listener))
+    });
+    let is_there = |found: std::io::Result<_>| found.ok();
+    tries.find_map(is_there).expect("a port that is free for both")
+}
+
+fn note(asked: &Mutex<Vec<Question>>, packet: &[u8], is_tcp: bool) -> Question {
+    let (name, end) = question(packet);
+    let mut asked = asked.lock().unwrap();
+    let question = Question {
+        name: name.to_lowercase(),
+        number: asked.len(),
+        is_v4: packet[end - 3] == 1,
+        has_edns: packet[11] == 1,
+        is_tcp,
+    };
+    asked.push(question.clone());
+    question
+}
+
+fn when(reply: Reply, send: impl FnOnce(Reply) + Send + 'static) {
+    match reply {
+        Reply::Late(delay, reply) => drop(thread::spawn(move || {
+            // this is what a slow server does
+            thread::sleep(delay);
+            send(*reply);
+        })),
+        reply => send(reply),
+    }
+}
+
+/// The bytes of an answer, if there is one.
+fn written(packet: &[u8], reply: &Reply) -> Option<Vec<u8>> {
+    let question = &packet[..question(packet).1];
+    let with = |flags: [u8; 2]| {
+        let mut answer = question.to_vec();
+        answer[2..12].copy_from_slice(&[flags[0], flags[1], 0, 1, 0, 0, 0, 0, 0, 0]);
+        answer
+    };
+    Some(match reply {
+        Reply::Silence => return None,
+        Reply::Addresses(addresses) => answer(question, &[], addresses),
+        Reply::Alias(names, addresses) => answer(question, names, addresses),
+        Reply::Empty => with([0x81, 0x80]),
+        Reply::Code(code) => with([0x81, 0x80 | code]),
+        Reply::BareCode(code) => [&question[..2], &[0x81, 0x80 | code, 0, 0, 0, 0, 0, 0, 0, 0]].concat(),
+        Reply::CutShort => with([0x83, 0x80]),
+        Reply::Garbage => [&question[..2], &[0x81, 0x80, 0, 1, 0, 9, 0, 0, 0, 0, 0xc0]].concat(),
+        Reply::Late(_, reply) => return written(packet, reply),
+    })
 }
 
 /// The name that is asked for, and where the question ends (RFC 1035, section 4.1.2).

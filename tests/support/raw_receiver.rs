@@ -1,7 +1,7 @@
 //! Receivers that speak to the socket themselves, so that they can misbehave. On 127.0.0.1, in threads of their own.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -35,13 +35,13 @@ impl Receiver {
         Self::on([127, 0, 0, 1], handler)
     }
 
-    /// On another address of the loopback network.
-    pub fn on(address: [u8; 4], handler: impl Fn(Connection) + Send + Sync + 'static) -> Self {
-        Self::launch(address, None, handler)
+    /// On another loopback address.
+    pub fn on(address: impl Into<IpAddr>, handler: impl Fn(Connection) + Send + Sync + 'static) -> Self {
+        Self::launch(address.into(), None, handler)
     }
 
     pub fn start_tls(config: ServerConfig, handler: impl Fn(Connection) + Send + Sync + 'static) -> Self {
-        Self::launch([127, 0, 0, 1], Some(Arc::new(config)), handler)
+        Self::launch([127, 0, 0, 1].into(), Some(Arc::new(config)), handler)
     }
 
     /// Answers every request of every connection with these bytes.
@@ -54,11 +54,11 @@ impl Receiver {
     }
 
     fn launch(
-        address: [u8; 4],
+        address: IpAddr,
         tls: Option<Arc<ServerConfig>>,
         handler: impl Fn(Connection) + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::from(address), 0)).unwrap();
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let (sender, requests) = mpsc::channel();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ringback::domain::attempt::AttemptError;
+use ringback::domain::attempt::{AttemptError, DnsFault};
 use ringback::transport::{AttemptRequest, BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES, Transport, TransportConfig};
 
 use socket2::{Domain, Socket, Type};
@@ -183,7 +183,7 @@ async fn a_name_is_looked_up_fully_qualified_at_the_configured_servers() {
     assert!(receiver.next_request().contains(&format!("host: receiver.example:{}\r\n", receiver.address.port())));
     assert_eq!(status(&attempt(&transport, &url("single")).await), 200);
     let missing = attempt(&transport, &url("missing.example")).await;
-    assert_eq!(missing.answer, Err(AttemptError::DnsFailure));
+    assert_eq!(missing.answer, Err(AttemptError::DnsFailure(DnsFault::NoSuchName)));
     assert_eq!(names.names(), ["missing.example.", "receiver.example.", "single."]);
 }
 
@@ -261,7 +261,7 @@ async fn a_name_server_that_never_answers_is_a_dns_failure_or_a_timeout_whicheve
     assert_eq!(result.answer, Err(AttemptError::Timeout));
     assert!(started.elapsed() < Duration::from_secs(2));
     let result = attempt_within(&transport, "http://receiver.example:9000/", Duration::from_secs(10)).await;
-    assert_eq!(result.answer, Err(AttemptError::DnsFailure));
+    assert_eq!(result.answer, Err(AttemptError::DnsFailure(DnsFault::Silence)));
     assert!(result.duration < Duration::from_secs(10));
 }
 

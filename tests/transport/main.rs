@@ -15,7 +15,9 @@ mod forbidden;
 mod hostile;
 mod hostile_receivers;
 mod misbehaving;
+mod name_servers;
 #[path = "../support/name_server.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
 mod name_server;
 #[path = "../support/raw_receiver.rs"]
 mod raw_receiver;

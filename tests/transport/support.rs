@@ -7,8 +7,8 @@ use ringback::domain::attempt::AttemptResult;
 use ringback::domain::target::TargetPolicy;
 use ringback::transport::{AttemptRequest, AwcTransport, Transport, TransportConfig};
 
-pub use crate::authority::{Authority, self_signed_server};
-pub use crate::name_server::{NameServer, Reply};
+pub use crate::authority::{Authority, self_signed_server, self_signed_with, server_of};
+pub use crate::name_server::{NameServer, Question, Reply};
 pub use crate::raw_receiver::{Connection, PATIENCE, Receiver};
 
 pub fn loopback_policy() -> TargetPolicy {

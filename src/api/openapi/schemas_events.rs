@@ -78,6 +78,12 @@ pub fn error() -> Value {
     json!({"type": ["string", "null"], "enum": names, "description": "Why there was no answer"})
 }
 
+/// The words beside an error.
+pub fn error_detail() -> Value {
+    json!({"type": ["string", "null"], "description": "What exactly went wrong with the host's name or with TLS, and what to do \
+        about it: words for people, which can change"})
+}
+
 /// The names of a delivery's status.
 pub fn status() -> Value {
     json!({"type": "string", "enum": DeliveryStatus::ALL.map(DeliveryStatus::as_str)})
@@ -119,6 +125,7 @@ fn attempt() -> Value {
         "duration_ms": {"type": "integer", "minimum": 0, "description": "To the answer, or to the failure"},
         "response_code": response_code(),
         "error": error(),
+        "error_detail": error_detail(),
         "request_headers": {"type": "object", "description": "As they were sent"},
         "response_headers": {"type": ["object", "null"], "description": "The first 8 KiB"},
         "response_body": {"type": ["string", "null"], "description": "The first 16 KiB"},
@@ -218,7 +225,7 @@ pub fn detail_example() -> Value {
     let mut detail = row_example();
     detail["payload"] = delivered_example();
     detail["attempts"] = json!([{
-        "number": 1, "started_at": AT, "duration_ms": 48, "response_code": 200, "error": null,
+        "number": 1, "started_at": AT, "duration_ms": 48, "response_code": 200, "error": null, "error_detail": null,
         "request_headers": {"content-type": "application/json", "webhook-id": EVENT_ID},
         "response_headers": {"content-length": "2"}, "response_body": "ok",
     }]);

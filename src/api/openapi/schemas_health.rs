@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::operation::schema_ref;
 use super::schemas::{described, event_type, id, input, instant, instant_or_null, output};
-use super::schemas_events::{error, response_code};
+use super::schemas_events::{error, error_detail, response_code};
 
 /// All of them.
 pub fn schemas() -> Vec<(&'static str, Value)> {
@@ -29,6 +29,7 @@ fn test_result() -> Value {
         "duration_ms": {"type": "integer", "minimum": 0},
         "response_body": {"type": ["string", "null"], "description": "The first 16 KiB"},
         "error": error(),
+        "error_detail": error_detail(),
         "delivery_id": id("dlv"),
     }))
 }

@@ -127,7 +127,8 @@ fn secrets() -> Vec<Operation> {
 
 fn actions() -> Vec<Operation> {
     let tested = json!({
-        "status": "success", "response_code": 200, "duration_ms": 48, "response_body": "ok", "error": null, "delivery_id": DELIVERY_ID,
+        "status": "success", "response_code": 200, "duration_ms": 48, "response_body": "ok", "error": null, "error_detail": null,
+        "delivery_id": DELIVERY_ID,
     });
     let health = Answer::json(200, "How it fares", "WebhookHealth", schemas_health::webhook_example());
     vec![

@@ -57,7 +57,10 @@ fn outcome(viewer: &Viewer, attempt: &AttemptRecord, is_end: bool) -> Markup {
         p {
             (what)
             @if is_end && is_retried { " It was the last attempt of the webhook's schedule." }
-            @if !help.is_empty() { " " (help) }
+            @match &attempt.error_detail {
+                Some(detail) => { " More exactly: " (detail) "." }
+                None => { @if !help.is_empty() { " " (help) } }
+            }
         }
     }
 }
@@ -133,6 +136,7 @@ mod tests {
             duration_ms: 3,
             response_code: Some(500),
             error: None,
+            error_detail: None,
             request_headers: headers.clone(),
             response_headers: Some(headers.clone()),
             response_body: Some(SENT.to_owned()),
@@ -153,6 +157,21 @@ mod tests {
         );
         let all = timeline(&viewer(), &failed, &attempts(12), true).into_string();
         assert!(count(&all, "&lt;script&gt;") == 12 * 5 && !all.contains("?attempts=all"));
+    }
+
+    #[test]
+    fn what_exactly_went_wrong_is_said_instead_of_what_usually_does() {
+        let [mut attempt] = <[AttemptRecord; 1]>::try_from(attempts(1)).unwrap();
+        (attempt.response_code, attempt.error) = (None, Some("tls_failure".to_owned()));
+        let shown = |attempt: &AttemptRecord| {
+            let failed = delivery(DeliveryStatus::Failed, None);
+            timeline(&viewer(), &failed, std::slice::from_ref(attempt), false).into_string()
+        };
+        assert!(shown(&attempt).contains(of_error("tls_failure").help));
+        attempt.error_detail = Some("the certificate expired on 2024-05-01: renew it".to_owned());
+        let exact = shown(&attempt);
+        assert!(exact.contains("The TLS handshake failed.") && exact.contains("expired on 2024-05-01: renew it."));
+        assert!(!exact.contains(of_error("tls_failure").help));
     }
 
     #[test]

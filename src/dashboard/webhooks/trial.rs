@@ -179,7 +179,10 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
                 }
                 Err(error) => {
                     @let meaning = of_error(error.as_str());
-                    p.note-box.bad role="status" { strong { (meaning.what) } " " (meaning.help) }
+                    p.note-box.bad role="status" {
+                        strong { (meaning.what) } " "
+                        @match error.detail() { Some(detail) => { "More exactly: " (detail) "." } None => (meaning.help) }
+                    }
                 }
             }
             dl.facts {

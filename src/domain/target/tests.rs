@@ -196,6 +196,32 @@ fn a_public_target_is_accepted_and_its_fragment_dropped() {
     assert!(excepting(&["10.0.0.0/8"]).check_url("http://localhost:9000/").is_err());
 }
 
+#[test]
+fn a_host_name_may_hold_whatever_can_be_looked_up_and_what_can_not_is_refused_with_the_reason() {
+    for host in ["my_app.example", "_", "-a.example", "a-.example", "a~b.example", "a!$&'()*+,;=b.example", "a--b.example"] {
+        let url = format!("https://{host}/");
+        assert_eq!(strict().check_url(&url).map(String::from), Ok(url.clone()), "{host}");
+    }
+    let label = "x".repeat(63);
+    let name = format!("{label}.{label}.{label}.{}", "y".repeat(61));
+    assert!(name.len() == 253 && strict().check_url(&format!("https://{name}/")).is_ok());
+    for (host, reason) in [
+        (format!("{label}x.example"), "has 64 characters; at most 63"),
+        (format!("{name}y"), "it has 254 characters; at most 253"),
+        ("a..example".to_owned(), "between two dots"),
+        (".example".to_owned(), "before the first one"),
+        ("a.example..".to_owned(), "between two dots"),
+        ("a.example.".to_owned(), "remove the dot"),
+        ("a\"b.example".to_owned(), "the character '\"'"),
+        ("a`b.example".to_owned(), "the character '`'"),
+        ("{a}.example".to_owned(), "the character '{'"),
+    ] {
+        let error = strict().check_url(&format!("https://{host}/")).expect_err(&host);
+        assert_eq!(error.code(), "invalid_url", "{host}");
+        assert!(error.to_string().contains(reason), "{host}: {error}");
+    }
+}
+
 /// The same rules, written as prefixes of the address in binary.
 fn oracle(address: IpAddr) -> bool {
     match address {

@@ -1,0 +1,206 @@
+//! What the system says about names: `/etc/resolv.conf` and `/etc/hosts`. A line that is broken is passed over, with
+//! a word in the log: the rest of the file counts.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::path::Path;
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+const HOSTS: &str = "/etc/hosts";
+const DNS_PORT: u16 = 53;
+/// Where Linux says which number an interface has, for addresses like `fe80::1%eth0`.
+const INTERFACES: &str = "/sys/class/net";
+/// What resolv.conf(5) and its relatives on other systems know beside name servers. None of it is used: names are
+/// looked up as they stand, with limits of our own.
+const OTHER_KEYWORDS: [&str; 7] = ["domain", "search", "options", "sortlist", "lookup", "family", "port"];
+
+/// A line that is passed over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// From 1.
+    line: usize,
+    why: &'static str,
+}
+
+/// The system's name servers in their order. Without a usable one the system's resolver asks this machine
+/// (resolv.conf(5)); so does this one: a machine without names can still deliver to addresses.
+pub(super) fn name_servers() -> Vec<SocketAddr> {
+    let (servers, broken) = read_resolv_conf(&read(RESOLV_CONF), interface);
+    report(RESOLV_CONF, &broken);
+    if servers.is_empty() {
+        tracing::warn!("no name server is configured in {RESOLV_CONF}; asking 127.0.0.1");
+        return vec![SocketAddr::from((Ipv4Addr::LOCALHOST, DNS_PORT))];
+    }
+    servers
+}
+
+/// The addresses of names that the hosts file knows.
+pub(super) fn hosts() -> Hosts {
+    let (hosts, broken) = Hosts::parse(&read(HOSTS));
+    report(HOSTS, &broken);
+    hosts
+}
+
+/// A file that is not there is as good as an empty one; one that is not UTF-8 has comments that are not.
+fn read(path: &str) -> String {
+    match std::fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => {
+            tracing::warn!("can't read {path}: {error}; going on without it");
+            String::new()
+        }
+    }
+}
+
+fn report(path: &str, broken: &[Broken]) {
+    for Broken { line, why } in broken {
+        tracing::warn!("line {line} of {path} is ignored: {why}");
+    }
+}
+
+fn interface(name: &str) -> Option<u32> {
+    let is_file_name = !name.is_empty() && !name.contains('/') && !name.starts_with('.');
+    let path = Path::new(INTERFACES).join(name).join("ifindex");
+    let number = is_file_name.then(|| std::fs::read_to_string(path).ok()).flatten()?;
+    number.trim().parse().ok()
+}
+
+/// Reads the name servers of a resolv.conf; `interface` knows the numbers of network interfaces by their names.
+pub(super) fn read_resolv_conf(
+    text: &str,
+    interface: impl Fn(&str) -> Option<u32>,
+) -> (Vec<SocketAddr>, Vec<Broken>) {
+    let (mut servers, mut broken) = (Vec::new(), Vec::new());
+    for (index, line) in lines(text) {
+        let mut words = line.split_whitespace();
+        let why = match words.next() {
+            None => continue,
+            Some(word) if word.starts_with([';', '#']) => continue,
+            Some("nameserver") => match name_server(words.next().unwrap_or_default(), &interface) {
+                Ok(server) if servers.contains(&server) => continue,
+                Ok(server) => {
+                    servers.push(server);
+                    continue;
+                }
+                Err(why) => why,
+            },
+            Some("search" | "domain") if words.all(is_domain) => continue,
+            Some("search" | "domain") => "a domain in it is none; no search list is used anyway",
+            Some(keyword) if OTHER_KEYWORDS.contains(&keyword) => continue,
+            Some(_) => "this keyword is not known",
+        };
+        broken.push(Broken { line: index + 1, why });
+    }
+    (servers, broken)
+}
+
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.trim_start_matches('\u{feff}').split(['\n', '\r']).enumerate()
+}
+
+fn is_domain(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.is_empty() || name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
+}
+
+fn name_server(text: &str, interface: impl Fn(&str) -> Option<u32>) -> Result<SocketAddr, &'static str> {
+    let Some((address, scope)) = text.split_once('%') else {
+        let address = text.parse::<IpAddr>().map_err(|_| "a name server is an IPv4 or IPv6 address, without a port")?;
+        return Ok(SocketAddr::new(address, DNS_PORT));
+    };
+    let address = address.parse::<Ipv6Addr>().map_err(|_| "only an IPv6 address has a % with an interface")?;
+    let scope = scope.parse().ok().or_else(|| interface(scope)).ok_or("there is no such network interface")?;
+    Ok(SocketAddrV6::new(address, DNS_PORT, 0, scope).into())
+}
+
+/// Names with their addresses. A name that stands here is not asked of a server.
+#[derive(Debug, Default)]
+pub(super) struct Hosts(HashMap<Box<str>, Vec<IpAddr>>);
+
+impl Hosts {
+    fn parse(text: &str) -> (Self, Vec<Broken>) {
+        let (mut hosts, mut broken) = (Self::default(), Vec::new());
+        for (index, line) in lines(text) {
+            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+            let Some(address) = words.next() else { continue };
+            // an address with an interface is one of this machine's links: no target
+            match address.split('%').next().unwrap_or_default().parse() {
+                Ok(_) if address.contains('%') => {}
+                Ok(address) => words.for_each(|name| hosts.add(name, address)),
+                Err(_) => broken.push(Broken { line: index + 1, why: "it does not begin with an address" }),
+            }
+        }
+        (hosts, broken)
+    }
+
+    fn add(&mut self, name: &str, address: IpAddr) {
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let addresses = self.0.entry(name.into()).or_default();
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+
+    /// `name` in lower case, without a dot at its end.
+    pub(super) fn find(&self, name: &str) -> Option<&[IpAddr]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolv_conf(text: &str) -> (Vec<String>, Vec<usize>) {
+        let (servers, broken) = read_resolv_conf(text, |name| (name == "eth0").then_some(7));
+        let servers = servers.iter().map(SocketAddr::to_string).collect();
+        (servers, broken.iter().map(|broken| broken.line).collect())
+    }
+
+    #[test]
+    fn whatever_else_a_resolv_conf_holds_its_good_name_servers_are_kept_in_their_order() {
+        for (text, servers, broken) in [
+            ("nameserver 192.0.2.1\nsearch a..b\nnameserver 192.0.2.2\n", "192.0.2.1:53 192.0.2.2:53", vec![2]),
+            ("search a..b\nnameserver 192.0.2.1", "192.0.2.1:53", vec![1]),
+            ("search .example -- a_b example. .\nnameserver 192.0.2.1", "192.0.2.1:53", vec![1]),
+            ("domain a..b\nnameserver 192.0.2.1", "192.0.2.1:53", vec![1]),
+            ("search .\ndomain\nnameserver 192.0.2.1", "192.0.2.1:53", vec![]),
+            ("nameserver\nnameserver x\nnameserver 192.0.2.256\nnameserver 192.0.2.1", "192.0.2.1:53", vec![1, 2, 3]),
+            ("nameserver 192.0.2.9:53\nnameserver 192.0.2.1 # mine", "192.0.2.1:53", vec![1]),
+            ("\u{feff}nameserver 192.0.2.1\r\nnameserver 2001:db8::1\r\n", "192.0.2.1:53 [2001:db8::1]:53", vec![]),
+            ("# nameserver 192.0.2.9\n;x\n\n  nameserver\t192.0.2.1\n", "192.0.2.1:53", vec![]),
+            ("options ndots:99999999999 rotate what:ever edns0\nnameserver 192.0.2.1", "192.0.2.1:53", vec![]),
+            ("sortlist 1/x\nmade-up yes\nnameserver 192.0.2.1\0\nnameserver 192.0.2.2", "192.0.2.2:53", vec![2, 3]),
+            ("nameserver fe80::1%eth0\nnameserver fe80::2%3", "[fe80::1%7]:53 [fe80::2%3]:53", vec![]),
+            ("nameserver fe80::1%none\nnameserver 192.0.2.1%eth0\nnameserver 192.0.2.2", "192.0.2.2:53", vec![1, 2]),
+            ("nameserver 192.0.2.1\nnameserver 192.0.2.1", "192.0.2.1:53", vec![]),
+            ("Nameserver 192.0.2.1", "", vec![1]),
+            ("", "", vec![]),
+        ] {
+            let (found, ignored) = resolv_conf(text);
+            assert_eq!((found.join(" ").as_str(), &ignored), (servers, &broken), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_the_hosts_file_is_found_whatever_characters_it_has() {
+        let text = "\u{feff}127.0.0.1 localhost\r\n# 192.0.2.9 commented\n192.0.2.1\tMy_App.Example my-app # x\n\
+            ::5 my_app.example -a.example a~b.example. _\nwhat is this\n192.0.2.2 my_app.example\nfe80::1%lo0 link\n";
+        let (hosts, broken) = Hosts::parse(text);
+        let find = |name| hosts.find(name).map(|found| found.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" "));
+        for (name, addresses) in [
+            ("my_app.example", Some("192.0.2.1 ::5 192.0.2.2")),
+            ("my-app", Some("192.0.2.1")),
+            ("-a.example", Some("::5")),
+            ("a~b.example", Some("::5")),
+            ("_", Some("::5")),
+            ("commented", None),
+            ("x", None),
+            ("link", None),
+            ("app.example", None),
+        ] {
+            assert_eq!(find(name).as_deref(), addresses, "{name}");
+        }
+        assert_eq!(broken, [Broken { line: 5, why: "it does not begin with an address" }]);
+    }
+}
