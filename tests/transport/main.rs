@@ -7,6 +7,7 @@
 #[path = "../support/authority.rs"]
 mod authority;
 mod blocked;
+mod early_answers;
 mod exchange;
 #[path = "../support/forbidden.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
@@ -17,6 +18,7 @@ mod hostile_receivers;
 mod misbehaving;
 #[path = "../support/name_server.rs"]
 mod name_server;
+mod odd_heads;
 #[path = "../support/raw_receiver.rs"]
 mod raw_receiver;
 mod starved;
