@@ -140,9 +140,12 @@ impl StatusLine {
     fn rewrite(self, head: &mut BytesMut) -> bool {
         let version = if head[7] == b'0' { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
         let start = self.at - version.len();
-        let is_canonical = start == 0 && head.starts_with(version);
+        let is_canonical = start == 0 && head.starts_with(version) && head.get(self.at + 3) != Some(&b'\t');
         head.advance(start);
         head[..version.len()].copy_from_slice(version);
+        if let Some(behind @ b'\t') = head.get_mut(version.len() + 3) {
+            *behind = b' ';
+        }
         is_canonical
     }
 }
@@ -362,7 +365,8 @@ mod tests {
         }
         for (line, expected) in [
             ("HTTP/1.1  \t503  Busy", "HTTP/1.1 503  Busy"),
-            ("HTTP/1.1\t503\tBusy", "HTTP/1.1 503\tBusy"),
+            ("HTTP/1.1\t503\tBusy", "HTTP/1.1 503 Busy"),
+            ("HTTP/1.1 503\t", "HTTP/1.1 503 "),
             ("HTTP/1.1 503\0\x1b[31m\x7f", "HTTP/1.1 503  [31m "),
             ("HTTP/1.1 503 a\rretry-after: 9", "HTTP/1.1 503 a retry-after: 9"),
             ("http/1.1 503 Busy", "HTTP/1.1 503 Busy"),

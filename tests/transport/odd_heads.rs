@@ -107,8 +107,8 @@ async fn assert_understood(answers: Vec<(u16, Vec<u8>)>, authority: Option<&Auth
         // twice: what is left of the first answer must not be taken for the second
         for _ in 0..2 {
             let result = attempt(&transport, &url).await;
-            assert_eq!(status(&result), code, "{shown:?}");
-            let response = result.answer.as_ref().unwrap();
+            let response = result.answer.as_ref().unwrap_or_else(|error| panic!("{error:?}: {shown:?}"));
+            assert_eq!(response.status, code, "{shown:?}");
             assert_eq!(response.header("retry-after"), Some("120"), "{shown:?}");
             assert_eq!(&response.body[..], if code == 204 { &b""[..] } else { b"no" }, "{shown:?}");
             let expected = match code {
