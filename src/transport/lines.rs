@@ -5,6 +5,7 @@
 //! plain: another parser (a proxy in front of the receiver) may have read an odd line as one about framing.
 
 use bytes::BytesMut;
+use memchr::memchr;
 
 /// A longer name makes its line no header. It would not fit into what is kept of an answer, and from 64 KiB on the
 /// `http` crate refuses it, upon which awc's parser panics.
@@ -64,24 +65,22 @@ pub(super) fn tidy(head: &mut BytesMut) -> Tidied {
         let colon = if is_continuation { None } else { end_of_name(line) };
         let joined = found.lines.last().copied().filter(|last| {
             // nothing changes a value that decides something, once it is there
-            is_continuation && continues && (!last.decides(head) || last.value(head).is_empty())
+            continues
+                && is_continuation
+                && !line.trim_ascii().is_empty()
+                && (!last.decides(head) || last.value(head).is_empty())
         });
         let is_kept = length == 0 || colon.is_some() || joined.is_some();
         found.is_plain &= is_kept && !is_continuation;
         if is_kept {
             head.copy_within(at..next, kept);
-            let line = match (colon, joined) {
-                (_, Some(last)) => {
-                    head[last.end..kept].fill(b' ');
-                    found.lines.pop();
-                    Some(Line { end: kept + length, ..last })
-                }
-                (Some(colon), None) => Some(Line { start: kept, colon: kept + colon, end: kept + length }),
-                (None, None) => None,
-            };
-            if let Some(line) = line {
-                found.is_plain &= !blank_controls(&mut head[line.colon..line.end]);
-                found.lines.push(line);
+            found.is_plain &= !blank_controls(&mut head[kept..kept + length]);
+            if let Some(last) = joined {
+                head[last.end..kept].fill(b' ');
+                found.lines.pop();
+                found.lines.push(Line { end: kept + length, ..last });
+            } else if let Some(colon) = colon {
+                found.lines.push(Line { start: kept, colon: kept + colon, end: kept + length });
             }
             kept += next - at;
         }
@@ -96,7 +95,7 @@ pub(super) fn tidy(head: &mut BytesMut) -> Tidied {
 
 /// Where the line behind this one begins.
 fn next_line(head: &[u8], at: usize) -> usize {
-    head[at..].iter().position(|&byte| byte == b'\n').map_or(head.len(), |offset| at + offset + 1)
+    memchr(b'\n', &head[at..]).map_or(head.len(), |offset| at + offset + 1)
 }
 
 fn content_end(head: &[u8], at: usize, next: usize) -> usize {
@@ -108,7 +107,7 @@ fn content_end(head: &[u8], at: usize, next: usize) -> usize {
 /// The colon's place when a token stands before it (RFC 9110, section 5.1). Blanks between the two are taken off, as
 /// RFC 9112, section 5.1 says.
 fn end_of_name(line: &[u8]) -> Option<usize> {
-    let colon = line.iter().take(MAX_NAME_BYTES + 1).position(|&byte| byte == b':')?;
+    let colon = memchr(b':', &line[..line.len().min(MAX_NAME_BYTES + 1)])?;
     let name = &line[..colon];
     let blanks = name.iter().rev().take_while(|&&byte| matches!(byte, b' ' | b'\t')).count();
     let name = &name[..colon - blanks];

@@ -5,27 +5,35 @@
 //! request's head is as long as before, and what the socket took of it is what it took of awc's.
 
 use bytes::{BufMut, BytesMut};
+use memchr::memchr;
 
 /// The head that begins these bytes with `host` first and the other lines by name; several values of one name stay
 /// as they are. Empty when the head's end is not among the bytes.
 pub(super) fn in_order(bytes: &[u8]) -> BytesMut {
-    let mut ordered = BytesMut::new();
-    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return ordered };
-    let mut lines = bytes[..end + 2].split_inclusive(|&byte| byte == b'\n');
-    let request_line = lines.next().unwrap_or_default();
-    let mut headers = Vec::with_capacity(32);
-    headers.extend(lines);
-    headers.sort_by_key(|line| sort_key(line));
-    ordered.reserve(end + 4);
-    ordered.put_slice(request_line);
-    headers.iter().for_each(|line| ordered.put_slice(line));
-    ordered.put_slice(b"\r\n");
+    let (mut headers, mut first, mut end) = (Vec::with_capacity(32), 0, 0);
+    let mut at = 0;
+    while let Some(length) = memchr(b'\n', &bytes[at..]) {
+        let line = &bytes[at..=at + length];
+        at += line.len();
+        if first == 0 {
+            first = at;
+        } else if line == b"\r\n" {
+            end = at;
+            break;
+        } else {
+            let name = &line[..memchr(b':', line).unwrap_or(line.len())];
+            headers.push((name != b"host", name, line));
+        }
+    }
+    // stable
+    headers.sort_by(|(is_later, name, _), other| (is_later, name).cmp(&(&other.0, &other.1)));
+    let mut ordered = BytesMut::with_capacity(end);
+    if end > 0 {
+        ordered.put_slice(&bytes[..first]);
+        headers.iter().for_each(|(_, _, line)| ordered.put_slice(line));
+        ordered.put_slice(b"\r\n");
+    }
     ordered
-}
-
-fn sort_key(line: &[u8]) -> (bool, &[u8]) {
-    let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
-    (name != b"host", name)
 }
 
 #[cfg(test)]

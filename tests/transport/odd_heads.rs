@@ -145,7 +145,9 @@ async fn heads_at_the_limits_of_the_parser_are_understood() {
     let connection = "connection: keep-alive\r\n".repeat(200) + "x: y";
     let many = (0..500).map(|number| format!("x-{number}: y")).collect::<Vec<_>>().join("\r\n");
     let odd = (0..500).map(|number| format!("x {number} y")).collect::<Vec<_>>().join("\n");
-    let answers = [long_name, long_value, long_line, connection, many, odd].map(|lines| {
+    let folds = "x: y\n".to_owned() + &" z\n".repeat(20_000) + "x: y";
+    let empty_folds = "retry-after:\n".to_owned() + &" \n".repeat(30_000) + " 120";
+    let answers = [long_name, long_value, long_line, connection, many, odd, folds, empty_folds].map(|lines| {
         let head = format!("HTTP/1.1 503 x\r\n{lines}\r\nretry-after: 120\r\ncontent-length: 2\r\n\r\nno");
         (503, head.into_bytes())
     });
