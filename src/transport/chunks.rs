@@ -1,5 +1,19 @@
 //! Where a chunked body ends (RFC 9112, section 7.1). awc decodes it; this only counts along, so that nothing
 //! beyond the end reaches awc.
+//!
+//! Nor do the trailers: awc knows no line of them that ends with LF alone, and would wait for an end that has come.
+
+/// What stands for trailers of any kind, behind the last chunk.
+pub const NO_TRAILERS: &[u8] = b"\r\n";
+
+/// How the next bytes divide; what is left over lies beyond the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scanned {
+    /// Bytes of chunks.
+    pub chunks: usize,
+    /// Bytes of trailers behind them, with the empty line that ends the body.
+    pub trailers: usize,
+}
 
 /// Counts along.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,10 +47,11 @@ impl Default for State {
 }
 
 impl ChunkScanner {
-    /// How many of these bytes belong to the body: all, unless it ends among them.
-    pub fn scan(&mut self, bytes: &[u8]) -> usize {
-        let mut at = 0;
+    /// Reads on. All bytes belong to the body, unless it ends among them.
+    pub fn scan(&mut self, bytes: &[u8]) -> Scanned {
+        let (mut at, mut trailers) = (0, 0);
         while at < bytes.len() && self.state != State::Ended {
+            trailers += usize::from(matches!(self.state, State::Trailer { .. }));
             if let State::Data(left) = self.state {
                 let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
                 at += here;
@@ -47,7 +62,7 @@ impl ChunkScanner {
                 at += 1;
             }
         }
-        at
+        Scanned { chunks: at - trailers, trailers }
     }
 
     /// Whether the whole body was seen.
@@ -86,23 +101,45 @@ mod tests {
 
     const BODY: &[u8] = b"5\r\nhello\r\nA;x=\"y\"\r\n0\r\n\r\n56789\r\n000\r\ntrailer: x\r\n\r\n";
 
+    /// Where the body ends among these bytes, which come in pieces cut at these places.
+    fn end(bytes: &[u8], cuts: &[usize]) -> (Scanned, bool) {
+        let mut scanner = ChunkScanner::default();
+        let mut sum = Scanned { chunks: 0, trailers: 0 };
+        let mut from = 0;
+        for &to in cuts.iter().chain([&bytes.len()]) {
+            if !scanner.has_ended() {
+                let part = scanner.scan(&bytes[from..to]);
+                sum = Scanned { chunks: sum.chunks + part.chunks, trailers: sum.trailers + part.trailers };
+            }
+            from = to;
+        }
+        (sum, scanner.has_ended())
+    }
+
     #[test]
     fn the_body_ends_behind_its_trailers_however_it_is_cut() {
         let bytes = [BODY, b"HTTP/1.1 200 OK\r\n\r\n0\r\n\r\n"].concat();
+        let trailers = "trailer: x\r\n\r\n".len();
         for cut in 0..bytes.len() {
-            let mut scanner = ChunkScanner::default();
-            let first = scanner.scan(&bytes[..cut]);
-            let second = scanner.scan(&bytes[first..]);
-            assert_eq!((first + second, scanner.has_ended()), (BODY.len(), true), "cut at {cut}");
+            let expected = Scanned { chunks: BODY.len() - trailers, trailers };
+            assert_eq!(end(&bytes, &[cut]), (expected, true), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn trailers_end_with_an_empty_line_whatever_they_hold() {
+        for trailers in ["\r\n", "\n", "a: b\n\r\n", "no colon\r\n\0: \r x\n\n", "\r\r\n"] {
+            let body = format!("2\r\nok\r\n0\r\n{trailers}");
+            let expected = Scanned { chunks: body.len() - trailers.len(), trailers: trailers.len() };
+            assert_eq!(end(format!("{body}surplus").as_bytes(), &[]), (expected, true), "{trailers:?}");
         }
     }
 
     #[test]
     fn what_is_cut_short_or_no_chunked_body_never_ends() {
         for bytes in [&BODY[..BODY.len() - 1], b"5\r\nhello!!\r\n0\r\n\r\n", b"fffffffffffffffff\r\n0\r\n\r\n"] {
-            let mut scanner = ChunkScanner::default();
-            assert_eq!(scanner.scan(bytes), bytes.len());
-            assert!(!scanner.has_ended());
+            let (scanned, has_ended) = end(bytes, &[]);
+            assert_eq!((scanned.chunks + scanned.trailers, has_ended), (bytes.len(), false));
         }
     }
 
@@ -113,10 +150,9 @@ mod tests {
             surplus in "\\PC{0,20}",
         ) {
             let mut body: String = chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
-            body.push_str("0\r\n\r\n");
-            let mut scanner = ChunkScanner::default();
-            prop_assert_eq!(scanner.scan(format!("{body}{surplus}").as_bytes()), body.len());
-            prop_assert!(scanner.has_ended());
+            body.push_str("0\r\n");
+            let expected = Scanned { chunks: body.len(), trailers: 2 };
+            prop_assert_eq!(end(format!("{body}\r\n{surplus}").as_bytes(), &[]), (expected, true));
         }
 
         #[test]
@@ -127,16 +163,7 @@ mod tests {
             ],
             cut in 0usize..80,
         ) {
-            let mut whole = ChunkScanner::default();
-            let expected = (whole.scan(&bytes), whole.has_ended());
-            let (first, second) = bytes.split_at(cut.min(bytes.len()));
-            let mut parts = ChunkScanner::default();
-            let mut seen = parts.scan(first);
-            if !parts.has_ended() {
-                prop_assert_eq!(seen, first.len());
-                seen += parts.scan(second);
-            }
-            prop_assert_eq!((seen, parts.has_ended()), expected);
+            prop_assert_eq!(end(&bytes, &[cut.min(bytes.len())]), end(&bytes, &[]));
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn headers(response: &ClientResponse) -> Vec<(String, String)> {
     let mut room = HEADERS_EXCERPT_BYTES;
     let mut kept = Vec::with_capacity(all.len());
     for (name, value) in first.chain(others) {
-        let name = unmasked(name.as_str());
+        let Some(name) = unmasked(name.as_str()) else { continue };
         let value = String::from_utf8_lossy(value.as_bytes());
         let Some(left) = room.checked_sub(name.len() + value.len()) else { continue };
         room = left;

@@ -2,8 +2,8 @@
 //!
 //! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed
 //! addresses only, `resolver` looks names up, `local` knows what this machine lacked, `tls` sets TLS up, `handshake`
-//! says why it failed, `stream` and `head` stand between awc and the
-//! socket and hold the receiver to HTTP/1.1.
+//! says why it failed, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and `lines`
+//! make its answer's head harmless, `chunks` finds where a body ends, `request_order` puts `host` first.
 
 pub mod chunks;
 mod client;
@@ -12,8 +12,12 @@ mod failure;
 mod guarded;
 mod handshake;
 pub mod head;
+#[cfg(test)]
+mod head_properties;
+mod lines;
 mod local;
 mod prepared;
+mod request_order;
 mod resolver;
 mod stream;
 mod tls;
@@ -34,9 +38,8 @@ pub use excerpt::{BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES};
 pub struct AttemptRequest {
     /// The endpoint's URL.
     pub url: Arc<str>,
-    /// Sent with these values; several values of one name keep their order, different names do not (they have
-    /// none in HTTP, RFC 9110, section 5.3, and awc keeps them in a hash map). Shared with who asks: the log keeps
-    /// them too.
+    /// Sent with these values: `host` first, then by name; several values of one name keep their order. Shared with who
+    /// asks: the log keeps them too.
     pub headers: Arc<Vec<(String, String)>>,
     /// Sent as it is.
     pub body: Bytes,

@@ -4,8 +4,12 @@
 //! beyond an answer, and hands out idle connections that the receiver has just closed. This stream lets through
 //! one normalized head and one body for each request, nothing more, and tells a connection that died idle from
 //! one that died of the request.
+//!
+//! awc also sends the whole request before it reads. A receiver may answer from the head (401, 413) and read no further;
+//! so whenever sending is held up or fails, this stream looks for an answer, and throws the rest of the request away
+//! once there is one. While sending goes on nobody looks: the answer can wait, and that costs nothing.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,8 +21,9 @@ use socket2::SockRef;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::chunks::ChunkScanner;
-use super::head::{Framing, Head, begins_like_http, end_of_head, normalize};
+use super::chunks::{ChunkScanner, NO_TRAILERS};
+use super::head::{Framing, Head, begins_like_http, end_of_head, normalize, say_close};
+use super::request_order::in_order;
 
 /// Bytes of heads that one answer may have, interim ones included.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -62,8 +67,13 @@ pub(super) struct GuardedStream {
     phase: Phase,
     /// Read from the receiver, not yet let through.
     buffer: BytesMut,
-    /// The normalized head, not yet let through.
-    head: BytesMut,
+    /// The normalized head, or the end of a chunked body; not yet let through.
+    ready: BytesMut,
+    /// What is not yet sent of the request's head, in its order.
+    request_head: BytesMut,
+    /// The answer came before the whole request was sent: what awc still writes goes nowhere, and the connection is
+    /// good for nothing but the rest of the answer.
+    discards: bool,
     /// Bytes received since the request began.
     received: usize,
     /// Requests begun.
@@ -79,7 +89,9 @@ impl GuardedStream {
             io,
             phase: Phase::Body(Framing::Length(0)),
             buffer: BytesMut::new(),
-            head: BytesMut::new(),
+            ready: BytesMut::new(),
+            request_head: BytesMut::new(),
+            discards: false,
             received: 0,
             requests: 0,
             reusable: true,
@@ -87,17 +99,56 @@ impl GuardedStream {
         }
     }
 
-    /// Called before every write: the first one after an answer begins a new request.
-    fn begin_request(&mut self) -> io::Result<()> {
+    /// Called before every write: the first one after an answer begins a new request. awc writes a whole head at once.
+    fn begin_request(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Phase::Body(framing) = self.phase else { return Ok(()) };
-        let is_clean = framing == Framing::Length(0) && self.reusable && self.buffer.is_empty();
+        let is_clean =
+            framing == Framing::Length(0) && self.reusable && self.buffer.is_empty() && self.ready.is_empty();
         if !is_clean || self.requests > 0 && !self.io.is_quiet() {
             return Err(StreamError::Stale.into());
         }
         self.phase = Phase::Head { searched: 0 };
         self.received = 0;
         self.requests += 1;
+        self.request_head = in_order(bytes);
         Ok(())
+    }
+
+    /// awc gives again what was not taken, so these bytes begin with what is left of the head, in awc's order.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.request_head.is_empty() {
+            return self.io.poll_write(cx, bytes);
+        }
+        let behind = bytes.get(self.request_head.len()..).unwrap_or_default();
+        let sent = ready!(self.io.poll_write_two(cx, &self.request_head, behind))?;
+        self.request_head.advance(sent.min(self.request_head.len()));
+        Poll::Ready(Ok(sent))
+    }
+
+    /// What sending comes to. When the receiver takes nothing for now, or nothing any more, an answer that it sent before
+    /// counts, and this is as if everything had been sent.
+    fn sent_or_answered<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        sent: Poll<io::Result<T>>,
+        everything: T,
+    ) -> Poll<io::Result<T>> {
+        let Phase::Head { searched } = self.phase else { return sent };
+        match sent {
+            Poll::Ready(Ok(_)) => return sent,
+            // what the receiver sent before is still there to be read, and then the end: this does not wait for long
+            Poll::Ready(Err(error)) if is_disconnect(&error) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failure(error))),
+            Poll::Pending => {}
+        }
+        // an end or a refused head means that no answer will come
+        ready!(self.poll_head(cx, searched))?;
+        if self.reusable {
+            say_close(&mut self.ready);
+        }
+        self.reusable = false;
+        self.discards = true;
+        Poll::Ready(Ok(everything))
     }
 
     /// What an error of the socket means here.
@@ -112,15 +163,21 @@ impl GuardedStream {
     /// Reads on until a final head is complete.
     fn poll_head(&mut self, cx: &mut Context<'_>, mut searched: usize) -> Poll<io::Result<()>> {
         loop {
-            while let Some(end) = end_of_head(&self.buffer, searched) {
+            if self.skip_empty_lines() {
+                searched = 0;
+            }
+            if let Some(end) = end_of_head(&self.buffer, searched) {
                 let mut head = self.buffer.split_to(end);
                 searched = 0;
                 match normalize(&mut head) {
-                    Head::Interim => {}
+                    Head::Interim => continue,
                     Head::Refused => return Poll::Ready(Err(StreamError::Malformed.into())),
                     Head::Final { framing, reusable } => {
-                        self.head = head;
-                        self.reusable = reusable;
+                        self.reusable &= reusable;
+                        if !self.reusable {
+                            say_close(&mut head);
+                        }
+                        self.ready = head;
                         self.chunks = ChunkScanner::default();
                         self.phase = Phase::Body(framing);
                         return Poll::Ready(Ok(()));
@@ -136,6 +193,15 @@ impl GuardedStream {
                 return Poll::Ready(Err(self.failure(StreamError::Closed.into())));
             }
         }
+    }
+
+    /// Before a head: some receivers end an interim one twice (compare RFC 9112, section 2.2). Odd enough not to use the
+    /// connection again. Whether there were any.
+    fn skip_empty_lines(&mut self) -> bool {
+        let empty = self.buffer.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        self.buffer.advance(empty);
+        self.reusable &= empty == 0;
+        empty > 0
     }
 
     /// Reads into the buffer; 0 is the end.
@@ -172,34 +238,50 @@ impl GuardedStream {
                 *left -= given as u64;
                 Poll::Ready(Ok(()))
             }
-            Phase::Body(framing) => {
-                let is_chunked = *framing == Framing::Chunked;
-                let before = out.filled().len();
-                if self.buffer.is_empty() {
-                    ready!(self.io.poll_read(cx, out))?;
-                } else {
-                    hand_over(&mut self.buffer, out, usize::MAX);
-                }
-                if is_chunked {
-                    self.cut_surplus(out, before);
-                }
-                Poll::Ready(Ok(()))
-            }
+            Phase::Body(Framing::Chunked) => self.poll_chunks(cx, out),
+            Phase::Body(Framing::UntilClose) => self.poll_any(cx, out),
             Phase::Head { .. } => Poll::Ready(Err(StreamError::Malformed.into())),
         }
     }
 
-    /// Takes back what was given beyond the end of a chunked body.
-    fn cut_surplus(&mut self, out: &mut ReadBuf<'_>, before: usize) {
-        let end = before + self.chunks.scan(&out.filled()[before..]);
-        if self.chunks.has_ended() {
-            self.phase = Phase::Body(Framing::Length(0));
-            let rest = self.buffer.split();
-            self.buffer.extend_from_slice(&out.filled()[end..]);
-            self.buffer.unsplit(rest);
-            out.set_filled(end);
+    /// Whatever comes next.
+    fn poll_any(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.buffer.is_empty() {
+            return self.io.poll_read(cx, out);
+        }
+        hand_over(&mut self.buffer, out, usize::MAX);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Lets chunks through; takes back the trailers, and what was given beyond the end.
+    fn poll_chunks(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        loop {
+            ready!(self.poll_any(cx, out))?;
+            let given = out.filled().len() - before;
+            let scanned = self.chunks.scan(&out.filled()[before..]);
+            if self.chunks.has_ended() {
+                let rest = self.buffer.split();
+                self.buffer.extend_from_slice(&out.filled()[before + scanned.chunks + scanned.trailers..]);
+                self.buffer.unsplit(rest);
+                self.phase = Phase::Body(Framing::Length(0));
+                self.ready.extend_from_slice(NO_TRAILERS);
+            }
+            out.set_filled(before + scanned.chunks);
+            if scanned.chunks == 0 {
+                // nothing given means the end to awc
+                hand_over(&mut self.ready, out, usize::MAX);
+            }
+            if out.filled().len() > before || given == 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
     }
+}
+
+/// Whether the connection is over. What came before that can still be read.
+fn is_disconnect(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn hand_over(from: &mut BytesMut, out: &mut ReadBuf<'_>, limit: usize) -> usize {
@@ -225,8 +307,8 @@ impl AsyncRead for GuardedStream {
         if let Phase::Head { searched } = this.phase {
             ready!(this.poll_head(cx, searched))?;
         }
-        if !this.head.is_empty() {
-            hand_over(&mut this.head, out, usize::MAX);
+        if !this.ready.is_empty() {
+            hand_over(&mut this.ready, out, usize::MAX);
             return Poll::Ready(Ok(()));
         }
         this.poll_body(cx, out)
@@ -236,21 +318,33 @@ impl AsyncRead for GuardedStream {
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.begin_request()?;
-        this.io.poll_write(cx, bytes).map_err(|error| this.failure(error))
+        if this.discards {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        this.begin_request(bytes)?;
+        let sent = this.poll_send(cx, bytes);
+        this.sent_or_answered(cx, sent, bytes.len())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.discards {
+            return Poll::Ready(Ok(()));
+        }
         let flushed = match &mut this.io {
             Io::Plain(io) => Pin::new(io).poll_flush(cx),
             Io::Tls(io) => Pin::new(io).poll_flush(cx),
         };
-        flushed.map_err(|error| this.failure(error))
+        this.sent_or_answered(cx, flushed, ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        if this.discards {
+            // TLS would wait until the receiver has read what it does not read
+            return Poll::Ready(Ok(()));
+        }
+        match &mut this.io {
             Io::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Io::Tls(io) => Pin::new(io).poll_shutdown(cx),
         }
@@ -269,6 +363,15 @@ impl Io {
         match self {
             Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
             Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+        }
+    }
+
+    /// The second behind the first.
+    fn poll_write_two(&mut self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
+        let both = [IoSlice::new(first), IoSlice::new(second)];
+        match self {
+            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, &both),
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, &both),
         }
     }
 

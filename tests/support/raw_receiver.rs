@@ -1,7 +1,7 @@
 //! Receivers that speak to the socket themselves, so that they can misbehave. On 127.0.0.1, in threads of their own.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -21,6 +21,8 @@ pub struct Connection {
     /// From 0.
     pub number: usize,
     requests: mpsc::Sender<Vec<u8>>,
+    /// What is below the channel.
+    socket: TcpStream,
 }
 
 /// A receiver that does with each connection what it was told.
@@ -71,12 +73,13 @@ impl Receiver {
                 socket.set_nodelay(true).unwrap();
                 let number = counter.fetch_add(1, Ordering::SeqCst);
                 let (handler, requests, tls) = (Arc::clone(&handler), sender.clone(), tls.clone());
+                let below = socket.try_clone().unwrap();
                 thread::spawn(move || {
                     let channel: Box<dyn Channel> = match tls {
                         Some(tls) => Box::new(StreamOwned::new(ServerConnection::new(tls).unwrap(), socket)),
                         None => Box::new(socket),
                     };
-                    handler(Connection { channel, number, requests });
+                    handler(Connection { channel, number, requests, socket: below });
                 });
             }
         });
@@ -105,14 +108,7 @@ impl Receiver {
 impl Connection {
     /// Reads one request with its body. `None` at the end of the connection.
     pub fn read_request(&mut self) -> Option<Vec<u8>> {
-        let mut request = Vec::new();
-        let mut byte = [0];
-        while !request.ends_with(b"\r\n\r\n") {
-            if self.channel.read(&mut byte).ok()? == 0 {
-                return None;
-            }
-            request.push(byte[0]);
-        }
+        let mut request = self.read_head()?;
         let head = String::from_utf8_lossy(&request).into_owned();
         let length: usize = head.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
         let mut body = vec![0; length];
@@ -120,6 +116,31 @@ impl Connection {
         request.extend_from_slice(&body);
         let _ = self.requests.send(request.clone());
         Some(request)
+    }
+
+    /// Reads the head of a request and nothing of its body. `None` at the end of the connection.
+    pub fn read_head(&mut self) -> Option<Vec<u8>> {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            if self.channel.read(&mut byte).ok()? == 0 {
+                return None;
+            }
+            head.push(byte[0]);
+        }
+        Some(head)
+    }
+
+    /// Ends it with a reset, whatever was read.
+    #[allow(dead_code, reason = "shared with other test crates")]
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Sends nothing any more, but may read.
+    #[allow(dead_code, reason = "shared with other test crates")]
+    pub fn finish_sending(&mut self) {
+        self.socket.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
     /// The other side may be gone.

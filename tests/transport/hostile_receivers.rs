@@ -9,7 +9,7 @@ use ringback::transport::{
     AttemptRequest, AwcTransport, BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES, Transport, TransportConfig,
 };
 
-use crate::hostile::{BEHAVIOURS, Hostile, LIST, Means, ODD_BODY, gzip_bomb};
+use crate::hostile::{BEHAVIOURS, Hostile, LIST, MET_IN_USE, Means, ODD_BODY, gzip_bomb};
 use crate::support::{Authority, Receiver, attempt, loopback_policy, request, status, transport};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const LARGE_BODY_BYTES: usize = 16 * 1024 * 1024;
 fn the_table_has_every_receiver_of_the_security_rules_and_no_other() {
     let mut phrases: Vec<&str> = BEHAVIOURS.iter().map(|behaviour| behaviour.phrase).collect();
     phrases.dedup();
-    assert_eq!(phrases, LIST.split("; ").collect::<Vec<_>>());
+    assert_eq!(phrases, LIST.split("; ").chain(MET_IN_USE.split("; ")).collect::<Vec<_>>());
 }
 
 fn meaning(result: &AttemptResult) -> Means {

@@ -7,6 +7,7 @@
 #[path = "../support/authority.rs"]
 mod authority;
 mod blocked;
+mod early_answers;
 mod exchange;
 #[path = "../support/forbidden.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
@@ -19,6 +20,7 @@ mod name_servers;
 #[path = "../support/name_server.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod name_server;
+mod odd_heads;
 #[path = "../support/raw_receiver.rs"]
 mod raw_receiver;
 mod starved;

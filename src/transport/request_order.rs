@@ -1,0 +1,51 @@
+//! The order of a request's header lines.
+//!
+//! awc keeps headers in a hash map with a seed of its own, so it would send them in another order each time. RFC 9110,
+//! section 7.2, wants `host` first, and a fixed order makes what receivers log comparable. The lines are the same, so a
+//! request's head is as long as before, and what the socket took of it is what it took of awc's.
+
+use bytes::{BufMut, BytesMut};
+use memchr::memchr;
+
+/// The head that begins these bytes with `host` first and the other lines by name; several values of one name stay
+/// as they are. Empty when the head's end is not among the bytes.
+pub(super) fn in_order(bytes: &[u8]) -> BytesMut {
+    let (mut headers, mut first, mut end) = (Vec::with_capacity(32), 0, 0);
+    let mut at = 0;
+    while let Some(length) = memchr(b'\n', &bytes[at..]) {
+        let line = &bytes[at..=at + length];
+        at += line.len();
+        if first == 0 {
+            first = at;
+        } else if line == b"\r\n" {
+            end = at;
+            break;
+        } else {
+            let name = &line[..memchr(b':', line).unwrap_or(line.len())];
+            headers.push((name != b"host", name, line));
+        }
+    }
+    // stable
+    headers.sort_by(|(is_later, name, _), other| (is_later, name).cmp(&(&other.0, &other.1)));
+    let mut ordered = BytesMut::with_capacity(end);
+    if end > 0 {
+        ordered.put_slice(&bytes[..first]);
+        headers.iter().for_each(|(_, _, line)| ordered.put_slice(line));
+        ordered.put_slice(b"\r\n");
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_comes_first_and_the_rest_by_name_with_equal_names_as_they_were() {
+        let sent = "POST /a HTTP/1.1\r\ncontent-length: 2\r\nx-b: 2\r\nx-b: 1\r\nx: y\r\nhost: h\r\na: \r\n\r\n{}\r\n\r\n";
+        let expected =
+            "POST /a HTTP/1.1\r\nhost: h\r\na: \r\ncontent-length: 2\r\nx: y\r\nx-b: 2\r\nx-b: 1\r\n\r\n";
+        assert_eq!(in_order(sent.as_bytes()), expected.as_bytes());
+        assert!(in_order(b"POST /a HTTP/1.1\r\na: b\r\n").is_empty());
+    }
+}
