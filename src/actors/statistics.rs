@@ -1,6 +1,7 @@
 //! Counts what came of attempts, says when the counts are written, and adds to what a reader finds in the store what is
 //! not written yet.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -61,7 +62,14 @@ impl Failures {
             let next = self.news_taken_at.map_or(now, |taken_at| now.max(taken_at + NEWS_EVERY));
             self.news_due_at.get_or_insert(next);
         }
-        self.waiting.insert(failure.endpoint_id, failure);
+        match self.waiting.entry(failure.endpoint_id) {
+            // attempts are not recorded in the order in which they ended
+            Entry::Occupied(newer) if newer.get().at > failure.at => {}
+            Entry::Occupied(mut older) => drop(older.insert(failure)),
+            Entry::Vacant(first) => {
+                first.insert(failure);
+            }
+        }
     }
 
     fn due_at(&self, now: Instant) -> Option<Instant> {
@@ -300,8 +308,10 @@ impl Counted {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::domain::attempt::{AttemptError, AttemptResult, NextStep};
+    use crate::domain::attempt::{AttemptError, AttemptResult, NextStep, Response};
     use crate::domain::ids::DeliveryId;
 
     fn outcomes(endpoints: std::ops::Range<i64>) -> Vec<Outcome> {
@@ -317,7 +327,20 @@ mod tests {
             result: AttemptResult { answer: Err(AttemptError::Timeout), duration: Duration::ZERO },
             next: NextStep::Succeeded,
         };
-        endpoints.map(outcome).collect()
+        endpoints.map(|index| outcome(index + 1)).collect()
+    }
+
+    fn failed(endpoint_id: i64, at: i64, body: &'static [u8]) -> Outcome {
+        let response = Response { status: 500, headers: Vec::new(), body: Bytes::from_static(body) };
+        let result = AttemptResult { answer: Ok(response), duration: Duration::ZERO };
+        let next = NextStep::RetryAt(UnixMillis(at + 60_000));
+        Outcome { finished_at: UnixMillis(at), result, next, ..outcomes(endpoint_id - 1..endpoint_id).remove(0) }
+    }
+
+    fn written(counts: &Counts) -> Vec<(i64, i64)> {
+        let mut written: Vec<_> = counts.failures.iter().map(|it| (it.endpoint_id.0, it.at.0)).collect();
+        written.sort_unstable();
+        written
     }
 
     #[test]
@@ -361,5 +384,68 @@ mod tests {
         counting.count(&many, &vec![true; many.len()], now);
         assert_eq!(counting.take(false, now).statistics.len(), many.len() - MAX_COUNTS);
         assert_eq!(counting.take(false, now).statistics.len(), MAX_COUNTS);
+    }
+
+    #[test]
+    fn the_first_failure_of_an_endpoint_is_written_at_once_and_the_next_ones_with_the_counts() {
+        let (mut counting, begin) = (Counting::default(), Instant::now());
+        counting.count(&[failed(1, 11, b""), failed(1, 10, b"")], &[true; 2], begin);
+        assert_eq!(counting.due_at(begin), Some(begin));
+        let taken = counting.take(false, begin);
+        assert_eq!((written(&taken), taken.statistics.len()), (vec![(1, 11)], 0), "the newest, and no counts yet");
+        counting.count(&[failed(1, 20, b"")], &[true], begin);
+        assert_eq!(counting.due_at(begin), Some(begin + FLUSH_EVERY), "it is known that it fails");
+        counting.count(&[failed(2, 21, b"")], &[true], begin);
+        assert_eq!(counting.due_at(begin), Some(begin + NEWS_EVERY), "not with each commit");
+        assert_eq!(written(&counting.take(false, begin)), []);
+        assert_eq!(written(&counting.take(false, begin + NEWS_EVERY)), [(2, 21)]);
+        let all = counting.take(false, begin + FLUSH_EVERY);
+        assert_eq!((written(&all), all.statistics.len()), (vec![(1, 20)], 2));
+        assert_eq!(counting.due_at(begin + FLUSH_EVERY), None);
+    }
+
+    #[test]
+    fn a_failure_is_seen_until_it_is_stored_and_the_newest_of_all_is_the_last() {
+        let (shared, now) = (SharedCounting::default(), Instant::now());
+        let seen = || shared.lock().last_failure(OrganizationId(1), EndpointId(1)).map(|it| (it.at.0, it.text()));
+        shared.committed(&[failed(1, 10, b"first")], &[true], now);
+        assert_eq!(seen(), Some((10, Some("first".to_owned()))));
+        let taken = shared.lock().take(false, now);
+        assert_eq!(seen().map(|it| it.0), Some(10), "while it is written");
+        shared.committed(&[failed(1, 30, b"newer")], &[true], now);
+        assert_eq!(seen().map(|it| it.0), Some(30), "the written one is the store's");
+        assert_eq!(written(&shared.lock().take(true, now)), [(1, 30)]);
+        shared.failed();
+        shared.committed(&[failed(1, 20, b"late")], &[true], now);
+        assert_eq!(seen().map(|it| it.0), Some(30), "what a failed commit held is not lost");
+        assert_eq!(written(&taken), [(1, 10)]);
+        assert_eq!(shared.lock().last_failure(OrganizationId(2), EndpointId(1)), None, "another's");
+    }
+
+    #[test]
+    fn a_reader_counts_nothing_twice_and_misses_nothing_while_counts_are_written() {
+        let (shared, now) = (SharedCounting::default(), Instant::now());
+        let stored = std::cell::Cell::new(0);
+        let reads = std::cell::Cell::new(0);
+        shared.committed(&outcomes(0..1), &[true], now);
+        let waiting = |counting: &Counting| counting.of_organization(OrganizationId(1)).len();
+        assert_eq!(shared.together(|| Ok(stored.get()), waiting).unwrap(), (0, 1));
+        // a commit that begins and ends between the two reads
+        let read = || {
+            let before = stored.get();
+            reads.set(reads.get() + 1);
+            if reads.get() == 1 {
+                assert_eq!(shared.lock().take(true, now).statistics.len(), 1);
+                stored.set(1);
+                shared.committed(&[], &[], now);
+            }
+            Ok(before)
+        };
+        assert_eq!(shared.together(read, waiting).unwrap(), (1, 0));
+        assert_eq!(reads.get(), 2);
+        // one that is under way and says nothing holds a reader for a while only
+        shared.committed(&outcomes(0..1), &[true], now);
+        assert_eq!(shared.lock().take(true, now).statistics.len(), 1);
+        assert_eq!(shared.together(|| Ok(1), waiting).unwrap(), (1, 1));
     }
 }

@@ -293,7 +293,10 @@ mod tests {
     #[test]
     fn the_rate_counts_successes_among_all_that_ended() {
         let failed = finished(DeliveryStatus::Failed, 10_000);
-        let view = PeriodView::new(&[finished(DeliveryStatus::Success, 5), failed, failed, failed], PeriodCounts::default());
+        let view = PeriodView::new(
+            &[finished(DeliveryStatus::Success, 5), failed, failed, failed],
+            PeriodCounts::default(),
+        );
         assert_eq!((view.deliveries, view.success_rate), (4, Some(0.25)));
         assert_eq!(view.latency_ms.p50, Some(10_000));
     }

@@ -147,7 +147,14 @@ mod tests {
     /// the webhook is set to, or whether it answered a test.
     #[test]
     fn no_outcome_is_explained_with_what_it_does_not_tell() {
-        let never = ["can't reach", "was disabled", "not tried again", "last attempt", "for good. Nothing", "The next attempt is"];
+        let never = [
+            "can't reach",
+            "was disabled",
+            "not tried again",
+            "last attempt",
+            "for good. Nothing",
+            "The next attempt is",
+        ];
         let codes = (100..1_000).map(|code| (code.to_string(), of(Some(code), None)));
         let errors = AttemptError::ALL.map(|error| (error.as_str().to_owned(), of(None, Some(error.as_str()))));
         for (outcome, meaning) in codes.chain(errors) {

@@ -105,9 +105,8 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_short_and_ends_with_a_whole_character() {
-        let excerpt = |body: &[u8]| {
-            LastFailure::of(&outcome(Ok((500, body)), NextStep::Failed)).unwrap().excerpt.unwrap()
-        };
+        let excerpt =
+            |body: &[u8]| LastFailure::of(&outcome(Ok((500, body)), NextStep::Failed)).unwrap().excerpt.unwrap();
         assert_eq!(excerpt(&[b'a'; EXCERPT_BYTES]).len(), EXCERPT_BYTES);
         assert_eq!(excerpt(&[b'a'; 16_384]).len(), EXCERPT_BYTES);
         let cut = format!("a{}", "é".repeat(EXCERPT_BYTES));

@@ -112,8 +112,8 @@ fn upcoming(viewer: &Viewer, delivery: &DeliveryRecord, webhook: Option<Endpoint
 mod tests {
     use super::*;
     use crate::api::auth::Caller;
-    use crate::domain::attempt::AttemptError;
     use crate::dashboard::viewer::Look;
+    use crate::domain::attempt::AttemptError;
     use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
     use crate::domain::time::UnixMillis;
     use jiff::tz::TimeZone;
@@ -193,8 +193,10 @@ mod tests {
     #[test]
     fn the_end_of_a_delivery_is_told_by_what_the_log_knows() {
         for error in AttemptError::ALL.map(AttemptError::as_str) {
-            let ended = AttemptRecord { response_code: None, error: Some(error.to_owned()), ..attempts(1).remove(0) };
-            let shown = timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), None, &[ended], false).into_string();
+            let ended =
+                AttemptRecord { response_code: None, error: Some(error.to_owned()), ..attempts(1).remove(0) };
+            let shown =
+                timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), None, &[ended], false).into_string();
             assert!(shown.contains("No other attempt follows by itself"), "{error}");
             assert!(!shown.contains("last attempt"), "a test has no schedule: {error}");
             let is_final = matches!(error, "blocked_address" | "invalid_request");
@@ -211,7 +213,9 @@ mod tests {
         for state in [None, Some(EndpointState::Healthy), Some(EndpointState::Failing)] {
             assert!(shown(state, 1_000).contains("Due now.") && !shown(state, 61_000).contains("or later"));
         }
-        for (state, expected) in [(EndpointState::Disabled, "is enabled"), (EndpointState::Paused, "breaker lets it")] {
+        for (state, expected) in
+            [(EndpointState::Disabled, "is enabled"), (EndpointState::Paused, "breaker lets it")]
+        {
             let due = shown(Some(state), 1_000);
             assert!(due.contains(expected) && !due.contains("now"), "{due}");
             let later = shown(Some(state), 61_000);

@@ -1,6 +1,8 @@
 //! The newest failed attempt of each endpoint. Written in the transaction of a commit, now and then: one row for an
 //! endpoint, so that a reader looks at one row whatever the size of the log.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text};
 
@@ -52,9 +54,17 @@ impl From<Row> for LastFailure {
     }
 }
 
-/// Remembers failures of endpoints that still exist, each unless a newer one is stored. At most one for an endpoint.
+/// Remembers failures of endpoints that still exist, each unless a newer one is stored.
 pub(super) fn save(connection: &mut AnyConnection, failures: &[LastFailure]) -> StoreResult<()> {
-    let rows: Vec<Row> = failures.iter().map(Row::from).collect();
+    // one statement writes a row once: of several of an endpoint, the newest
+    let mut newest: BTreeMap<EndpointId, &LastFailure> = BTreeMap::new();
+    for failure in failures {
+        let kept = newest.entry(failure.endpoint_id).or_insert(failure);
+        if kept.at <= failure.at {
+            *kept = failure;
+        }
+    }
+    let rows: Vec<Row> = newest.into_values().map(Row::from).collect();
     match connection {
         _ if rows.is_empty() => {}
         AnyConnection::Sqlite(sqlite) => save_one_by_one(sqlite, &rows)?,

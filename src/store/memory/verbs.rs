@@ -233,7 +233,8 @@ impl State {
 
     pub(super) fn prune(&mut self, before: UnixMillis, after: Option<EventId>, limit: usize) -> PruneReport {
         if after.is_none() {
-            let mut old: Vec<_> = self.failures.values().map(|failure| (failure.at, failure.endpoint_id)).collect();
+            let mut old: Vec<_> =
+                self.failures.values().map(|failure| (failure.at, failure.endpoint_id)).collect();
             old.retain(|(at, _)| *at < before);
             old.sort_unstable();
             old.iter().take(limit).for_each(|(_, id)| drop(self.failures.remove(id)));
