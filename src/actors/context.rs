@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::inbox::Inbox;
 use super::payload::PayloadMemory;
+use super::statistics::SharedCounting;
 use crate::domain::entropy::Entropy;
 use crate::domain::ids::EndpointId;
 use crate::domain::limiter::LimiterMemory;
@@ -79,6 +80,8 @@ pub struct ActorContext {
     limiters: Mutex<HashMap<EndpointId, LimiterMemory>>,
     /// What waits for persistence.
     pub(super) inbox: Inbox,
+    /// What was counted and is not stored yet.
+    pub(super) counting: SharedCounting,
     /// Event bodies in memory.
     pub payload: Arc<PayloadMemory>,
     attempts: AtomicUsize,
@@ -114,6 +117,7 @@ impl ActorContext {
             began_at: clock.now(),
             limiters: Mutex::default(),
             inbox: Inbox::default(),
+            counting: SharedCounting::default(),
             payload: PayloadMemory::new(settings.payload_memory_bytes),
             store,
             transport,

@@ -18,6 +18,7 @@ use super::post;
 use super::request::RequestTemplate;
 use super::retention::Retention;
 use super::router::Router;
+use super::statistics::Counted;
 use crate::domain::attempt::{AttemptResult, LocalFault, NextStep, Outcome, Verdict, judge};
 use crate::domain::delivery::{DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
@@ -25,6 +26,7 @@ use crate::domain::event::{Event, build_body};
 use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::StatisticsDelta;
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
@@ -166,6 +168,11 @@ impl EngineHandle {
         &self.0.context.store
     }
 
+    /// What was counted, what is not written yet included.
+    pub fn counted(&self) -> Counted {
+        Counted(self.0.context.clone())
+    }
+
     /// The current time.
     pub fn now(&self) -> UnixMillis {
         self.0.context.now()
@@ -275,7 +282,9 @@ impl EngineHandle {
         };
         let new = NewEvent { event, deliveries: vec![(delivery_id, endpoint.id)], idempotency: None };
         let statistics = vec![StatisticsDelta::of(&outcome)];
-        let batch = WriteBatch { events: vec![new], outcomes: vec![outcome], statistics, ..WriteBatch::default() };
+        let failures = LastFailure::of(&outcome).into_iter().collect();
+        let (events, outcomes) = (vec![new], vec![outcome]);
+        let batch = WriteBatch { events, outcomes, statistics, failures, ..WriteBatch::default() };
         // event, delivery and outcome in one commit: nobody else ever sees it pending
         let write = shared.context.clone().write(move |store| store.commit(&batch, finished_at));
         write.await?;

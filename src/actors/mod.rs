@@ -21,7 +21,7 @@ pub mod request;
 pub mod retention;
 pub mod router;
 pub mod scheduler;
-mod statistics;
+pub mod statistics;
 
 use std::sync::{Arc, Mutex, RwLock};
 

@@ -19,13 +19,12 @@ use super::messages::{
     Begin, Change, CollectInbox, CommittedEvent, Dispatch, Flush, Ingest, OutcomesRecorded, RecordOutcome, Rescan,
 };
 use super::post;
-use super::statistics::Counting;
+use super::statistics::Counts;
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
-use crate::domain::statistics::StatisticsDelta;
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
 use crate::store::{
@@ -58,7 +57,6 @@ pub struct Persistence {
     flushers: Vec<oneshot::Sender<()>>,
     commits_since_checkpoint: u32,
     is_checkpointing: bool,
-    counting: Counting,
     /// Wakes it up for counts that nothing else is written with.
     counts_are_timed: bool,
 }
@@ -100,7 +98,6 @@ impl Persistence {
             flushers: Vec::new(),
             commits_since_checkpoint: 0,
             is_checkpointing: false,
-            counting: Counting::default(),
             counts_are_timed: false,
         }
     }
@@ -109,10 +106,10 @@ impl Persistence {
         if self.is_writing {
             return;
         }
-        let statistics = self.counting.take(!self.flushers.is_empty(), Instant::now());
-        let will_write = !self.gathering.is_empty() || !statistics.is_empty();
+        let counts = self.context.counting.lock().take(!self.flushers.is_empty(), Instant::now());
+        let will_write = !self.gathering.is_empty() || !counts.is_empty();
         self.gathering.add(self.context.inbox.collect(will_write));
-        if self.gathering.is_empty() && statistics.is_empty() {
+        if self.gathering.is_empty() && counts.is_empty() {
             self.rest(ctx);
             return;
         }
@@ -120,7 +117,7 @@ impl Persistence {
         let gathered = self.gathering.take();
         let writer = self.writer();
         let written = async move {
-            let done = tokio::task::spawn_blocking(move || writer.write(gathered, statistics)).await;
+            let done = tokio::task::spawn_blocking(move || writer.write(gathered, counts)).await;
             done.ok()
         };
         ctx.spawn(written.into_actor(self).map(|written, actor, ctx| actor.finish_write(written, ctx)));
@@ -133,7 +130,8 @@ impl Persistence {
             let _ = flusher.send(());
         }
         let now = Instant::now();
-        let Some(due_at) = self.counting.due_at(now).filter(|_| !self.counts_are_timed) else { return };
+        let due_at = self.context.counting.lock().due_at(now);
+        let Some(due_at) = due_at.filter(|_| !self.counts_are_timed) else { return };
         self.counts_are_timed = true;
         ctx.run_later(due_at - now, |actor, ctx| {
             actor.counts_are_timed = false;
@@ -149,16 +147,17 @@ impl Persistence {
         let Some(written) = written else {
             // the write panicked; its publishers see a closed channel, its outcomes are lost like in a crash
             self.commit_failed(&"the write panicked");
+            self.context.counting.failed();
             self.is_writing = false;
             self.write_if_idle(ctx);
             return;
         };
-        let Written { ingests, changes, mut batch, result, took } = written;
+        let Written { ingests, changes, batch, result, took } = written;
         match result {
             Ok(report) => self.finish_commit(Committed { ingests, changes, batch, report, took }, ctx),
             Err(error) => {
                 self.commit_failed(&error);
-                self.counting.put_back(std::mem::take(&mut batch.statistics));
+                self.context.counting.failed();
                 let refusal = PublishError::Unavailable(error.to_string());
                 self.gathering.put_back(ingests, batch, changes, &refusal);
                 ctx.run_later(RETRY_DELAY, |actor, ctx| {
@@ -203,7 +202,7 @@ impl Persistence {
         let Committed { ingests, changes, batch, report, took } = committed;
         self.checkpoint_now_and_then(ctx);
         report_commit(&batch, &report, took);
-        self.counting.count(&batch.outcomes, &report.outcomes_recorded, Instant::now());
+        self.context.counting.committed(&batch.outcomes, &report.outcomes_recorded, Instant::now());
         answer_publishers(ingests, &batch.events, &report);
         tell_supervisors(&batch, changes);
         let committed = to_dispatch(batch.events, &report);
@@ -366,7 +365,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(&self, gathered: Waiting, statistics: Vec<StatisticsDelta>) -> Written {
+    fn write(&self, gathered: Waiting, counts: Counts) -> Written {
         let now = self.context.now();
         let begin = Instant::now();
         let mut gathered = gathered;
@@ -378,7 +377,8 @@ impl Writer {
         }
         let disable = outcomes.iter().filter_map(to_disable).collect();
         let (outcomes, changes) = outcomes.into_iter().map(|record| (record.outcome, record.change)).unzip();
-        let batch = WriteBatch { events, outcomes, health: health.into_values().collect(), disable, statistics };
+        let (health, Counts { statistics, failures }) = (health.into_values().collect(), counts);
+        let batch = WriteBatch { events, outcomes, health, disable, statistics, failures };
         let result = self.commit(&batch, now);
         Written { ingests, changes, batch, result, took: begin.elapsed() }
     }

@@ -11,9 +11,12 @@ use super::pagination::Query;
 use super::problem::Problem;
 use super::webhooks::WHAT;
 use super::{Api, path_id};
+use crate::actors::statistics::Counted;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
-use crate::domain::ids::{EndpointId, OrganizationId, first_id_at};
+use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId, first_id_at};
+use crate::domain::last_failure::LastFailure;
+use crate::domain::statistics::{LatencyCounts, PeriodCounts, PeriodStatistics, period_start};
 use crate::domain::time::UnixMillis;
 use crate::store::{Store, StoreResult};
 
@@ -36,10 +39,35 @@ pub struct WebhookHealthView {
     pub pending: u64,
     /// When the oldest of them was created.
     pub oldest_pending_at: Option<UnixMillis>,
+    /// The newest attempt that failed, whatever came after it.
+    pub last_failure: Option<LastFailureView>,
     /// The last hour.
     pub last_1h: PeriodView,
     /// The last day.
     pub last_24h: PeriodView,
+}
+
+/// A failed attempt, as short as it is kept.
+#[derive(Serialize)]
+pub struct LastFailureView {
+    /// When it ended.
+    pub at: UnixMillis,
+    /// Of which delivery; the log may have forgotten it since.
+    pub delivery_id: DeliveryId,
+    /// What was answered.
+    pub response_code: Option<u16>,
+    /// Why nothing was.
+    pub error: Option<String>,
+    /// The beginning of the answer's body: 512 bytes, with invalid UTF-8 replaced.
+    pub response_excerpt: Option<String>,
+}
+
+impl From<LastFailure> for LastFailureView {
+    fn from(failure: LastFailure) -> Self {
+        let response_excerpt = failure.text();
+        let LastFailure { at, delivery_id, response_code, error, .. } = failure;
+        Self { at, delivery_id, response_code, error, response_excerpt }
+    }
 }
 
 /// The breaker of a webhook.
@@ -88,15 +116,24 @@ impl From<PendingStats> for BacklogView {
     }
 }
 
-/// The deliveries that were created in a period and have succeeded or failed, the newest 10,000 at most.
+/// What ended in a period: attempts, and the deliveries that were created in it and have succeeded or failed, the newest
+/// 10,000 at most.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct PeriodView {
-    /// How many.
+    /// Attempts, of deliveries that are still pending as well. Counted by 5 minutes: those of the period's first 5 are
+    /// all in it.
+    pub attempts: u64,
+    /// Those of them that failed, whether there is another one or not.
+    pub failed_attempts: u64,
+    /// How many deliveries.
     pub deliveries: usize,
     /// From 0 to 1; `null` when there are none.
     pub success_rate: Option<f64>,
     /// How long their last attempts took, those included that were not answered.
     pub latency_ms: LatencyView,
+    /// How long all attempts took, to a quarter.
+    #[serde(skip)]
+    pub attempt_latency: LatencyCounts,
 }
 
 /// Latencies that so many percent of the deliveries do not exceed.
@@ -111,12 +148,14 @@ pub struct LatencyView {
 }
 
 impl PeriodView {
-    fn new(finished: &[FinishedDelivery]) -> Self {
+    fn new(finished: &[FinishedDelivery], counts: PeriodCounts) -> Self {
         let deliveries = finished.len();
         let succeeded = finished.iter().filter(|delivery| delivery.status == DeliveryStatus::Success).count();
         let mut durations: Vec<u64> = finished.iter().map(|delivery| delivery.last_duration_ms).collect();
         durations.sort_unstable();
         Self {
+            attempts: counts.attempts(),
+            failed_attempts: counts.failed_attempts(),
             deliveries,
             success_rate: (deliveries > 0).then(|| succeeded as f64 / deliveries as f64),
             latency_ms: LatencyView {
@@ -124,6 +163,7 @@ impl PeriodView {
                 p95: percentile(&durations, 95),
                 p99: percentile(&durations, 99),
             },
+            attempt_latency: counts.latency,
         }
     }
 }
@@ -138,6 +178,7 @@ fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
 /// the newest of the hour: they are read once.
 fn periods(
     store: &dyn Store,
+    counted: &Counted,
     organization_id: OrganizationId,
     endpoint_id: Option<EndpointId>,
     now: UnixMillis,
@@ -145,7 +186,20 @@ fn periods(
     let day = store.recent_deliveries(organization_id, endpoint_id, now - DAY, MAX_SAMPLES)?;
     let hour_ago = first_id_at(now - HOUR);
     let hour = day.partition_point(|delivery| delivery.id.0 >= hour_ago);
-    Ok([PeriodView::new(&day[..hour]), PeriodView::new(&day)])
+    let counts: Vec<PeriodStatistics> = match endpoint_id {
+        None => counted.of_organization(store, organization_id, now - DAY)?,
+        Some(id) => {
+            let counts = counted.of_endpoints(store, organization_id, &[id], now - DAY)?;
+            counts.into_iter().map(|(_, counts)| counts).collect()
+        }
+    };
+    let since = |begin: UnixMillis| {
+        let mut sum = PeriodCounts::default();
+        let within = counts.iter().filter(|period| period.period_start >= period_start(begin));
+        within.for_each(|period| sum.merge(&period.counts));
+        sum
+    };
+    Ok([PeriodView::new(&day[..hour], since(now - HOUR)), PeriodView::new(&day, since(now - DAY))])
 }
 
 fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
@@ -171,11 +225,12 @@ pub async fn of_webhook(
     organization_id: OrganizationId,
     id: EndpointId,
 ) -> Result<WebhookHealthView, Problem> {
-    let now = api.engine.now();
+    let (now, counted) = (api.engine.now(), api.engine.counted());
     let view = api.store(move |store| {
         let Some(found) = store.endpoint(organization_id, id)? else { return Ok(None) };
         let pending = store.pending(organization_id, Some(id))?;
-        let [last_1h, last_24h] = periods(store, organization_id, Some(id), now)?;
+        let [last_1h, last_24h] = periods(store, &counted, organization_id, Some(id), now)?;
+        let last_failure = counted.last_failure(store, organization_id, id)?;
         let probe_at = found.health.probe_at;
         Ok(Some(WebhookHealthView {
             state: EndpointState::of(&found.endpoint, Some(&found.health)),
@@ -183,6 +238,7 @@ pub async fn of_webhook(
             failing_since: found.health.failing_since,
             pending: pending.pending,
             oldest_pending_at: pending.oldest_pending_at,
+            last_failure: last_failure.map(LastFailureView::from),
             last_1h,
             last_24h,
         }))
@@ -197,9 +253,9 @@ pub async fn organization(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     no_parameters(&request)?;
-    let now = api.engine.now();
+    let (now, counted) = (api.engine.now(), api.engine.counted());
     let view = api.store(move |store| {
-        let [last_1h, last_24h] = periods(store, organization_id, None, now)?;
+        let [last_1h, last_24h] = periods(store, &counted, organization_id, None, now)?;
         Ok(OrganizationHealthView {
             webhooks: store.endpoint_states(organization_id)?.into(),
             backlog: store.pending(organization_id, None)?.into(),
@@ -213,7 +269,6 @@ pub async fn organization(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::DeliveryId;
 
     fn finished(status: DeliveryStatus, last_duration_ms: u64) -> FinishedDelivery {
         FinishedDelivery { id: DeliveryId(1), status, finished_at: UnixMillis(0), last_duration_ms }
@@ -230,7 +285,7 @@ mod tests {
 
     #[test]
     fn nothing_delivered_has_no_rate_and_no_latency() {
-        let view = PeriodView::new(&[]);
+        let view = PeriodView::new(&[], PeriodCounts::default());
         assert_eq!((view.deliveries, view.success_rate), (0, None));
         assert_eq!(view.latency_ms, LatencyView { p50: None, p95: None, p99: None });
     }
@@ -238,7 +293,10 @@ mod tests {
     #[test]
     fn the_rate_counts_successes_among_all_that_ended() {
         let failed = finished(DeliveryStatus::Failed, 10_000);
-        let view = PeriodView::new(&[finished(DeliveryStatus::Success, 5), failed, failed, failed]);
+        let view = PeriodView::new(
+            &[finished(DeliveryStatus::Success, 5), failed, failed, failed],
+            PeriodCounts::default(),
+        );
         assert_eq!((view.deliveries, view.success_rate), (4, Some(0.25)));
         assert_eq!(view.latency_ms.p50, Some(10_000));
     }

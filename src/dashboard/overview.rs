@@ -12,6 +12,7 @@ use super::guard::see_other;
 use super::layout::{self, Section};
 use super::viewer::Viewer;
 use super::{parts, time};
+use crate::actors::statistics::Counted;
 use crate::api::Api;
 use crate::api::auth::{Caller, Permission};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
@@ -30,8 +31,8 @@ pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
     }
     let organization_id = viewer.organization_id()?;
     let range = Range::parse(Form::parse(request.query_string().as_bytes()).text("range"));
-    let now = viewer.now;
-    let health = api.store(move |store| Health::read(store, organization_id, range, now)).await?;
+    let (now, counted) = (viewer.now, api.engine().counted());
+    let health = api.store(move |store| Health::read(store, &counted, organization_id, range, now)).await?;
     let content = html! {
         div.head {
             h1 { "Overview" }
@@ -73,6 +74,7 @@ struct Health {
 impl Health {
     fn read(
         store: &dyn Store,
+        counted: &Counted,
         organization_id: OrganizationId,
         range: Range,
         now: UnixMillis,
@@ -88,7 +90,7 @@ impl Health {
                 urls.insert(id, found.endpoint.url);
             }
         }
-        let statistics = store.organization_statistics(organization_id, range.since(now))?;
+        let statistics = counted.of_organization(store, organization_id, range.since(now))?;
         Ok(Self {
             states: store.endpoint_states(organization_id)?,
             backlog: store.pending(organization_id, None)?,
@@ -113,7 +115,7 @@ impl Health {
         html! {
             div.tiles {
                 (tile("tile-delivered", "Delivered", &parts::number(total.succeeded), &html! { (range.name().to_lowercase()) }))
-                (tile("tile-rate", "Success rate", &self.activity.rate(), &html! { (parts::count(total.failed, "delivery", "deliveries")) " failed for good" }))
+                (tile("tile-rate", "Success rate", &self.activity.rate(), &html! { (parts::count(total.failed, "delivery", "deliveries")) " failed for good, " (parts::count(total.failed_attempts(), "attempt", "attempts")) " failed" }))
                 (tile("tile-latency", "Time of an attempt", &latency(50), &html! { "p95 " (latency(95)) ", p99 " (latency(99)) }))
                 a.tile #tile-backlog href="/logs?status=pending" {
                     div.label { "Backlog" }
@@ -167,9 +169,9 @@ impl Health {
     fn failures(&self, viewer: &Viewer) -> Markup {
         html! {
             section.card.flush {
-                header { h2 { "Newest failures" } a href="/logs?status=failed" { "All failures" } }
+                header { h2 { "Newest deliveries that failed for good" } a href="/logs?status=failed" { "All failures" } }
                 @if self.failures.is_empty() {
-                    (parts::empty("No failures", &html! { p { "Deliveries that failed for good stand here, with what was answered." } }))
+                    (parts::empty("Nothing failed for good", &html! { p { "Deliveries after whose last attempt nothing is tried again stand here, with what was answered." } }))
                 } @else {
                     div.wide { table.stack {
                         thead { tr {
@@ -177,7 +179,7 @@ impl Health {
                             th scope="col" { "Webhook" } th scope="col" { "Failed" }
                         } }
                         tbody { @for row in &self.failures { tr {
-                            td data-label="Event type" { a href={ "/logs/" (row.id) } { (row.event_type) } }
+                            td.type data-label="Event type" { a href={ "/logs/" (row.id) } { (row.event_type) } }
                             td data-label="Answer" { (parts::answer(row.response_code, row.error.as_deref())) }
                             td data-label="Attempts" { (row.attempt_count) }
                             td.break data-label="Webhook" { (self.webhook(row.endpoint_id)) }

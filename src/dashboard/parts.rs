@@ -22,8 +22,10 @@ pub fn status(status: DeliveryStatus) -> Markup {
 /// How a webhook does.
 pub fn state(state: EndpointState) -> Markup {
     let (class, name, meaning) = match state {
-        EndpointState::Healthy => ("ok", "healthy", "Its last attempts succeeded, or it had none."),
-        EndpointState::Failing => ("warn", "failing", "Its last attempt failed; it is tried again on schedule."),
+        EndpointState::Healthy => {
+            ("ok", "healthy", "Its receiver answers, or nothing was sent to it since it was added or changed.")
+        }
+        EndpointState::Failing => ("warn", "failing", "Its last attempt failed in a way that is tried again."),
         EndpointState::Paused => (
             "bad",
             "breaker open",

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
+use url::{Position, Url};
 
 use super::Dashboard;
 use super::error::PageError;
@@ -16,6 +17,12 @@ use crate::api::problem::{ErrorCode, Problem};
 
 const ONLY_PUBLISHES: &str = "This key can only publish events. The dashboard needs one with the role viewer, manager \
                               or owner, or the admin key.";
+
+/// Stands for our own origin: nothing but a path, a query and a fragment is taken from an address.
+const ANY_ORIGIN: &str = "http://ringback.invalid";
+/// A longer address is not gone on to. Smaller: a page with many filters is lost by a sign-in. Larger: what follows
+/// from it fits into no header.
+const MAX_NEXT_BYTES: usize = 2_048;
 
 const UNKNOWN: &str =
     "This key is unknown, expired or revoked. Check that it was copied as a whole, or ask for a new one.";
@@ -97,11 +104,22 @@ pub async fn leave(request: HttpRequest, dashboard: web::Data<Dashboard>) -> Res
 
 /// Where to go on: only to a page of ours, or a link could lead anywhere after a sign-in.
 fn inner_address(next: &str) -> String {
-    let is_inner = next.starts_with('/')
-        && !next.starts_with("//")
-        && !next.contains(['\\', '\n', '\r'])
-        && !next.starts_with("/sign-in");
-    if is_inner { next.to_owned() } else { "/".to_owned() }
+    own_page(next).unwrap_or_else(|| "/".to_owned())
+}
+
+/// Reads an address as a browser does, and writes it anew: browsers drop tabs and line ends, take `\\` for `/`, and walk up
+/// from `..`, so what an address looks like says little about where it leads.
+fn own_page(next: &str) -> Option<String> {
+    if !next.starts_with('/') || next.len() > MAX_NEXT_BYTES {
+        return None;
+    }
+    let base = Url::parse(ANY_ORIGIN).ok()?;
+    let there = base.join(next).ok()?;
+    let address = &there[Position::BeforePath..];
+    // it must lead there by itself, too: a path that begins with two slashes is a host's name
+    let is_ours = there.origin() == base.origin() && base.join(address).ok()? == there;
+    let is_page = !matches!(there.path(), "/sign-in" | "/sign-out");
+    (is_ours && is_page).then(|| address.to_owned())
 }
 
 fn page(request: &HttpRequest, dashboard: &Dashboard, next: &str, complaint: Option<&str>) -> HttpResponse {
@@ -147,8 +165,32 @@ mod tests {
 
     #[test]
     fn after_a_sign_in_only_pages_of_our_own_are_gone_on_to() {
-        assert_eq!(inner_address("/logs?status=failed"), "/logs?status=failed");
-        for foreign in ["", "https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nb", "/sign-in?x"] {
+        for (next, expected) in [
+            ("/logs?status=failed#row-1", "/logs?status=failed#row-1"),
+            ("/a\r\nb", "/ab"),
+            ("/\0x", "/%00x"),
+            ("/ä?ö", "/%C3%A4?%C3%B6"),
+            ("/keys/../logs", "/logs"),
+        ] {
+            assert_eq!(inner_address(next), expected, "{next:?}");
+            assert_eq!(inner_address(expected), expected, "what was written is read as it is");
+        }
+        let long = format!("/{}", "a".repeat(MAX_NEXT_BYTES));
+        for foreign in [
+            "",
+            "keys",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "/..//evil.example",
+            "/.//evil.example",
+            "/sign-in?x",
+            "/a/../sign-in",
+            "/sign-out",
+            "http://ringback.invalid/keys",
+            &long,
+        ] {
             assert_eq!(inner_address(foreign), "/", "{foreign:?}");
         }
     }

@@ -56,21 +56,34 @@ pub fn is_due(at: UnixMillis, now: UnixMillis) -> bool {
 
 fn distance(at: UnixMillis, now: UnixMillis) -> String {
     if at > now {
-        return format!("in {}", span(at.since(now)));
+        return format!("in {}", about(at.since(now)));
     }
     match now.since(at) {
         short if short < Duration::from_secs(2) => "just now".to_owned(),
-        past => format!("{} ago", span(past)),
+        past => format!("{} ago", about(past)),
     }
 }
 
-/// A length of time in its one or two largest units.
+/// A length of time to the nearest of the smallest unit that is shown: what was to last 24 h lasts 24 h a moment later.
+fn about(length: Duration) -> String {
+    let millis = length.as_millis() as u64;
+    let shown_in = match millis.div_ceil(1_000) {
+        0..600 => 1,
+        600..36_000 => 60,
+        36_000..864_000 => 3_600,
+        _ => 86_400,
+    };
+    let unit = shown_in * 1_000;
+    span(Duration::from_secs((millis + unit / 2) / unit * shown_in))
+}
+
+/// A length of time in its one or two largest units; days from two on. What is smaller is left out.
 pub fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     let (large, small) = match seconds {
         0..60 => return format!("{seconds} s"),
         60..3_600 => ((seconds / 60, "min"), (seconds % 60, "s")),
-        3_600..86_400 => ((seconds / 3_600, "h"), (seconds % 3_600 / 60, "min")),
+        3_600..172_800 => ((seconds / 3_600, "h"), (seconds % 3_600 / 60, "min")),
         _ => ((seconds / 86_400, "d"), (seconds % 86_400 / 3_600, "h")),
     };
     match small {
@@ -132,9 +145,41 @@ mod tests {
             (3_600, "1 h"),
             (5_400, "1 h 30 min"),
             (21_600, "6 h"),
-            (90_000, "1 d 1 h"),
+            (86_400, "24 h"),
+            (90_000, "25 h"),
+            (172_800, "2 d"),
+            (176_400, "2 d 1 h"),
         ] {
             assert_eq!(span(Duration::from_secs(seconds)), expected);
         }
+    }
+
+    #[test]
+    fn how_far_away_something_is_is_said_to_the_nearest_of_what_is_shown() {
+        for (seconds, expected) in [
+            (0.4, "0 s"),
+            (0.6, "1 s"),
+            (58.9, "59 s"),
+            (59.6, "1 min"),
+            (299.7, "5 min"),
+            (896.0, "15 min"),
+            (3_598.5, "1 h"),
+            (3_599.6, "1 h"),
+            (5_399.0, "1 h 30 min"),
+            (35_999.0, "10 h"),
+            (86_397.2, "24 h"),
+            (82_800.0, "23 h"),
+            (172_795.0, "2 d"),
+            (604_798.0, "7 d"),
+            (863_999.0, "10 d"),
+            (2_591_990.0, "30 d"),
+        ] {
+            let later = AT + Duration::from_secs_f64(seconds);
+            assert_eq!(distance(later, AT), format!("in {expected}"), "{seconds}");
+            if seconds > 2.0 {
+                assert_eq!(distance(AT, later), format!("{expected} ago"), "{seconds}");
+            }
+        }
+        assert_eq!(distance(AT, AT), "just now");
     }
 }

@@ -15,6 +15,7 @@ pub mod filter;
 pub mod health;
 pub mod ids;
 pub mod json_text;
+pub mod last_failure;
 pub mod limiter;
 pub mod machine;
 pub mod organization;

@@ -4,7 +4,7 @@ mod latency;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 pub use self::latency::{LatencyCounts, LatencyError};
@@ -41,6 +41,16 @@ pub struct PeriodCounts {
 }
 
 impl PeriodCounts {
+    /// Attempts, whatever came of them.
+    pub fn attempts(&self) -> u64 {
+        self.succeeded.saturating_add(self.failed_attempts())
+    }
+
+    /// Attempts that failed, whether there is another one or not.
+    pub fn failed_attempts(&self) -> u64 {
+        self.failed.saturating_add(self.retried)
+    }
+
     /// Counts an attempt.
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome.next {
@@ -96,20 +106,41 @@ impl StatisticsDelta {
     }
 }
 
+/// Stands for all endpoints of an organization together; no endpoint has this id.
+pub const ALL_ENDPOINTS: EndpointId = EndpointId(0);
+
 /// Counts since they were last taken.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// By endpoint and period: attempts around the turn of a period are of two.
-    entries: HashMap<(EndpointId, UnixMillis), (OrganizationId, PeriodCounts)>,
+    /// By endpoint and period: attempts around the turn of a period are of two. With the sums of organizations, so
+    /// that a reader looks up what it asks for, however many endpoints are at work.
+    entries: HashMap<(OrganizationId, EndpointId, UnixMillis), PeriodCounts>,
+    /// The periods of the entries: one or two, unless nothing can be stored for long.
+    periods: BTreeSet<UnixMillis>,
 }
 
 impl Tally {
     /// Counts an attempt, in the period in which it ended.
     pub fn count(&mut self, outcome: &Outcome) {
-        let key = (outcome.endpoint_id, period_start(outcome.finished_at));
-        let (_, counts) =
-            self.entries.entry(key).or_insert_with(|| (outcome.organization_id, PeriodCounts::default()));
-        counts.count(outcome);
+        let period = period_start(outcome.finished_at);
+        for endpoint_id in [ALL_ENDPOINTS, outcome.endpoint_id] {
+            self.entries.entry((outcome.organization_id, endpoint_id, period)).or_default().count(outcome);
+        }
+        if !self.periods.contains(&period) {
+            self.periods.insert(period);
+        }
+    }
+
+    /// What was counted of an endpoint, or of [`ALL_ENDPOINTS`] of an organization, oldest first.
+    pub fn of(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> impl Iterator<Item = PeriodStatistics> {
+        self.periods.iter().filter_map(move |&period_start| {
+            let counts = self.entries.get(&(organization_id, endpoint_id, period_start))?.clone();
+            Some(PeriodStatistics { period_start, counts })
+        })
     }
 
     /// Whether nothing was counted.
@@ -122,11 +153,13 @@ impl Tally {
         self.entries.len() >= FULL
     }
 
-    /// Takes everything, in the order in which it is stored.
+    /// Takes everything, in the order in which it is stored; sums are made of it there.
     pub fn take(&mut self) -> Vec<StatisticsDelta> {
+        self.periods.clear();
         let entries = std::mem::take(&mut self.entries).into_iter();
         let mut deltas: Vec<_> = entries
-            .map(|((endpoint_id, period_start), (organization_id, counts))| StatisticsDelta {
+            .filter(|((_, endpoint_id, _), _)| *endpoint_id != ALL_ENDPOINTS)
+            .map(|((organization_id, endpoint_id, period_start), counts)| StatisticsDelta {
                 period_start,
                 organization_id,
                 endpoint_id,

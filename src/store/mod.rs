@@ -37,6 +37,7 @@ use crate::domain::event::{Event, EventFilter, EventRecord};
 use crate::domain::event_types::OwnEventType;
 use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::statistics::{PeriodStatistics, StatisticsDelta};
 use crate::domain::time::UnixMillis;
@@ -111,6 +112,8 @@ pub struct WriteBatch {
     pub disable: Vec<DisableEndpoint>,
     /// To be added to what was counted before.
     pub statistics: Vec<StatisticsDelta>,
+    /// To be remembered of endpoints that still exist, unless a newer one is.
+    pub failures: Vec<LastFailure>,
 }
 
 impl WriteBatch {
@@ -121,6 +124,7 @@ impl WriteBatch {
             && self.health.is_empty()
             && self.disable.is_empty()
             && self.statistics.is_empty()
+            && self.failures.is_empty()
     }
 }
 
@@ -397,6 +401,12 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreResult<Vec<FinishedDelivery>>;
     /// How many endpoints of an organization are in each state.
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates>;
+    /// The newest failed attempt of an endpoint that was written and is not older than the log; `None` for a deleted one.
+    fn last_failure(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> StoreResult<Option<LastFailure>>;
     /// What was counted of all of an organization's endpoints, deleted ones included, from the period of `since` on:
     /// one for each period in which something happened, oldest first.
     fn organization_statistics(
@@ -416,7 +426,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Looks at events of all organizations that were accepted before `before`, oldest first, from after `after`, at
     /// most `limit`; removes those that have no pending delivery, with their deliveries and attempts, in one short
-    /// transaction.
+    /// transaction. A sweep that begins also forgets last failures from before `before`, at most `limit`.
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;
     /// Removes what a deleted organization has published: at most `limit` events with all their deliveries, pending ones
     /// too, and at most `limit` rows of each other kind, in one short transaction. An organization of which nothing is left is forgotten when it was deleted before

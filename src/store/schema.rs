@@ -148,11 +148,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    endpoint_failures (endpoint_id) {
+        endpoint_id -> BigInt,
+        organization_id -> BigInt,
+        failed_at -> BigInt,
+        delivery_id -> BigInt,
+        response_code -> Nullable<Integer>,
+        error -> Nullable<Text>,
+        response_excerpt -> Nullable<Binary>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     organizations,
     api_keys,
     endpoints,
     endpoint_health,
+    endpoint_failures,
     events,
     deliveries,
     attempts,

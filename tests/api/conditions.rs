@@ -9,7 +9,7 @@ use crate::support::World;
 
 fn period(deliveries: u64, success_rate: Value, latency: Value) -> Value {
     let latency_ms = json!({"p50": latency, "p95": latency, "p99": latency});
-    json!({"deliveries": deliveries, "success_rate": success_rate, "latency_ms": latency_ms})
+    json!({"attempts": deliveries, "failed_attempts": 0, "deliveries": deliveries, "success_rate": success_rate, "latency_ms": latency_ms})
 }
 
 #[actix_web::test]
@@ -20,7 +20,7 @@ async fn where_nothing_happened_there_are_no_figures() {
     let nothing = period(0, Value::Null, Value::Null);
     let expected = json!({
         "state": "healthy", "breaker": {"state": "closed", "probe_at": null}, "failing_since": null,
-        "pending": 0, "oldest_pending_at": null, "last_1h": nothing, "last_24h": nothing
+        "pending": 0, "oldest_pending_at": null, "last_failure": null, "last_1h": nothing, "last_24h": nothing
     });
     assert_eq!(world.get(&owner, &format!("{webhook}/health")).await.ok(200), expected);
     let expected = json!({
@@ -85,11 +85,57 @@ async fn a_receiver_that_fails_shows_with_its_backlog_and_its_breaker() {
     }
     assert_eq!((&health["state"], &health["breaker"]["state"]), (&json!("paused"), &json!("open")), "{health}");
     assert!(health["breaker"]["probe_at"].is_string());
+    let delivery = health["last_failure"]["delivery_id"].clone();
+    let failure = json!({
+        "at": "2024-12-16T10:30:45.007Z", "delivery_id": delivery, "response_code": 503, "error": null,
+        "response_excerpt": "ok",
+    });
+    assert_eq!(health["last_failure"], failure);
+    let of_failure = world.get(&owner, &format!("/v1/webhooks/logs/{}", delivery.as_str().unwrap())).await.ok(200);
+    assert_eq!((&of_failure["status"], &of_failure["response_code"]), (&json!("pending"), &json!(503)));
+    for period in ["last_1h", "last_24h"] {
+        let figures =
+            [&health[period]["attempts"], &health[period]["failed_attempts"], &health[period]["deliveries"]];
+        assert_eq!(figures, [&json!(8), &json!(8), &json!(0)], "{period}");
+    }
     assert_eq!(health["failing_since"], "2024-12-16T10:30:45.007Z");
     assert_eq!(
         (&health["pending"], &health["oldest_pending_at"]),
         (&json!(9), &json!("2024-12-16T10:30:45.007Z"))
     );
     let organization = world.get(&owner, "/v1/health").await.ok(200);
+    assert_eq!(
+        (&organization["last_1h"]["attempts"], &organization["last_24h"]["failed_attempts"]),
+        (&json!(8), &json!(8))
+    );
     assert_eq!((&organization["webhooks"]["paused"], &organization["backlog"]["pending"]), (&json!(1), &json!(9)));
+}
+
+#[actix_web::test]
+async fn the_last_failure_is_the_newest_of_the_webhook_and_nobody_elses() {
+    let world = World::new().await;
+    let (owner, stranger) = (world.owner().await, world.owner().await);
+    let url = json!({"url": "https://example.com/"});
+    let (webhook, other) = (world.webhook(&owner, url.clone()).await, world.webhook(&owner, url.clone()).await);
+    let theirs = world.webhook(&stranger, url).await;
+    let last = async |key: &str, webhook: &str| {
+        world.get(key, &format!("{webhook}/health")).await.ok(200)["last_failure"].clone()
+    };
+    for (status, code, error) in [(404, json!(404), Value::Null), (0, Value::Null, json!("timeout"))] {
+        world.receivers.status.store(status, Ordering::SeqCst);
+        let test = world.post(&owner, &format!("{webhook}/test"), json!({})).await.ok(200);
+        let found = last(&owner, &webhook).await;
+        assert_eq!(found["delivery_id"], test["delivery_id"]);
+        assert_eq!((&found["response_code"], &found["error"]), (&code, &error));
+        let excerpt = if status == 0 { Value::Null } else { json!("ok") };
+        assert_eq!(found["response_excerpt"], excerpt);
+        world.clock.advance(Duration::from_secs(60));
+    }
+    world.receivers.status.store(200, Ordering::SeqCst);
+    world.post(&owner, &format!("{webhook}/test"), json!({})).await.ok(200);
+    assert_eq!(last(&owner, &webhook).await["error"], "timeout", "a success is no failure");
+    for (key, webhook) in [(&owner, &other), (&stranger, &theirs)] {
+        assert_eq!(last(key, webhook).await, Value::Null);
+    }
+    world.get(&stranger, &format!("{webhook}/health")).await.problem(404, "not_found");
 }

@@ -9,6 +9,7 @@ use ringback::domain::event::{EventFilter, EventRecord};
 use ringback::domain::event_types::OwnEventType;
 use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::{ApiKey, Organization};
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::time::UnixMillis;
@@ -251,6 +252,14 @@ impl Store for FaultyStore {
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
         self.open()?;
         self.inner.prune(before, after, limit)
+    }
+    fn last_failure(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> StoreResult<Option<LastFailure>> {
+        self.open()?;
+        self.inner.last_failure(organization_id, endpoint_id)
     }
     fn organization_statistics(
         &self,

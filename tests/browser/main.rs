@@ -16,6 +16,8 @@ mod event_types;
 mod every_page;
 mod keys;
 mod logs;
+#[path = "../support/next_addresses.rs"]
+mod next_addresses;
 mod organizations;
 mod overview;
 #[path = "../support/receiver.rs"]

@@ -2,6 +2,7 @@
 
 use crate::browser::{button, css, field};
 use crate::browser_on;
+use crate::next_addresses::{HOSTILE, OWN};
 use crate::site::Site;
 
 const TAB: &str = "\u{e004}";
@@ -78,4 +79,39 @@ fn outside_of_development_a_session_is_for_https_and_this_machine() {
     browser.sign_in(site.owner.key());
     browser.reads(&css("h1"), "Overview");
     assert_eq!(browser.value("document.cookie.includes('session')"), false, "a script can read the session");
+}
+
+#[test]
+fn a_link_to_the_sign_in_never_leads_to_another_host() {
+    let site = Site::new();
+    let browser = browser_on!(site);
+    // an address of our own can still be one that has no page
+    browser.expect("status of 404");
+    browser.expect("status of 400");
+    let origin = || browser.value("location.origin");
+    let link = |next: &str| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+        format!("/sign-in?{query}")
+    };
+    for next in HOSTILE.iter().step_by(9) {
+        browser.open(&link(next));
+        browser.fill(&field("API key"), site.owner.key());
+        browser.click(&button("Sign in"));
+        browser.eventually("a page behind the sign-in", || {
+            Ok((!browser.path().starts_with("/sign-in")).then_some(()))
+        });
+        assert_eq!(origin(), site.address(), "{next:?}");
+        browser.open("/");
+        browser.click(&button("Sign out"));
+        browser.reads(&css("h1"), "Sign in");
+    }
+    browser.sign_in(site.owner.key());
+    for next in HOSTILE {
+        browser.open(&link(next));
+        assert_eq!(origin(), site.address(), "{next:?}");
+    }
+    for (next, expected) in OWN {
+        browser.open(&link(next));
+        assert_eq!(browser.path(), *expected, "{next:?}");
+    }
 }

@@ -12,8 +12,12 @@ mod headers;
 mod html;
 mod keys;
 mod logs;
+#[path = "../support/next_addresses.rs"]
+mod next_addresses;
+mod redirects;
 mod sessions;
 mod tenant;
+mod webhooks;
 
 #[path = "../api/database.rs"]
 mod database;

@@ -11,6 +11,7 @@ use ringback::domain::endpoint::DisabledReason;
 use ringback::domain::event::{Event, EventFilter};
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IDS_A_MILLISECOND, IdGenerator, OrganizationId};
+use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::Organization;
 use ringback::domain::statistics::StatisticsDelta;
 use ringback::domain::time::UnixMillis;
@@ -221,6 +222,7 @@ impl<'a> History<'a> {
                 if !self.deliveries.is_empty() {
                     let outcome = self.attempt(delivery, number, answer, delay, ordered);
                     batch.statistics.push(StatisticsDelta::of(&outcome));
+                    batch.failures.extend(LastFailure::of(&outcome));
                     batch.outcomes.push(outcome);
                 }
             }
@@ -438,6 +440,8 @@ impl<'a> History<'a> {
             let counted = store.organization_statistics(organization_id, since).unwrap();
             answers.push(format!("{counted:?}"));
             let some = &self.endpoints[..question.page];
+            let failures = self.endpoints.iter().map(|id| store.last_failure(organization_id, *id).unwrap());
+            answers.push(format!("{:?}", failures.collect::<Vec<_>>()));
             answers.push(format!("{:?}", store.endpoint_statistics(organization_id, some, since).unwrap()));
         }
         if !self.events.is_empty() {

@@ -5,6 +5,7 @@ use ringback::domain::delivery::DeliveryStatus;
 use ringback::domain::endpoint::{DisabledReason, Endpoint};
 use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use ringback::domain::last_failure::LastFailure;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{DisableEndpoint, ReplayTargets, WriteBatch};
 
@@ -20,6 +21,8 @@ on_every_store!(
     those_that_fail_for_long_are_listed_while_they_are_active,
     it_is_remembered_that_the_owner_of_a_failing_endpoint_was_told,
     an_endpoint_is_disabled_with_the_reason_that_is_given,
+    the_newest_failure_of_an_endpoint_is_remembered_whatever_order_they_are_written_in,
+    the_last_failure_goes_with_its_endpoint_and_with_the_log,
 );
 
 fn what_is_pending_is_counted_for_an_endpoint_and_for_an_organization(f: &Fixture) {
@@ -214,4 +217,62 @@ fn an_endpoint_is_disabled_with_the_reason_that_is_given(f: &Fixture) {
         assert!(disable(f, organization_id, id, DisabledReason::Gone).is_empty(), "the first reason stays");
         assert!(f.store.endpoint(organization_id, id).unwrap().unwrap().endpoint == expected);
     }
+}
+
+fn failure(organization_id: OrganizationId, endpoint_id: EndpointId, seconds: i64) -> LastFailure {
+    LastFailure {
+        organization_id,
+        endpoint_id,
+        at: at(seconds),
+        delivery_id: DeliveryId(seconds),
+        response_code: Some(500),
+        error: None,
+        // no text, and what no database takes as one
+        excerpt: Some(vec![b'a', 0, 0xff, b'\n']),
+    }
+}
+
+fn save(f: &Fixture, failures: Vec<LastFailure>) {
+    f.store.commit(&WriteBatch { failures, ..WriteBatch::default() }, at(0)).unwrap();
+}
+
+fn the_newest_failure_of_an_endpoint_is_remembered_whatever_order_they_are_written_in(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let (first, second) = (f.endpoint(organization_id), f.endpoint(organization_id));
+    let last = |organization_id, endpoint_id| f.store.last_failure(organization_id, endpoint_id).unwrap();
+    assert_eq!(last(organization_id, first), None);
+    let silent = LastFailure {
+        response_code: None,
+        error: Some("timeout".to_owned()),
+        excerpt: None,
+        ..failure(organization_id, second, 7)
+    };
+    save(f, vec![failure(organization_id, first, 5), silent.clone()]);
+    save(f, vec![failure(organization_id, first, 4)]);
+    assert_eq!(last(organization_id, first), Some(failure(organization_id, first, 5)));
+    assert_eq!(last(organization_id, second), Some(silent));
+    // also several in one commit
+    save(f, [8, 9, 6].map(|seconds| failure(organization_id, first, seconds)).to_vec());
+    assert_eq!(last(organization_id, first), Some(failure(organization_id, first, 9)));
+    assert_eq!(last(other, first), None, "another organization's");
+    // what names an organization that is not its own is not written
+    save(f, vec![failure(other, second, 99)]);
+    assert_eq!(last(other, second), None);
+    assert_eq!(last(organization_id, second).map(|it| it.at), Some(at(7)));
+}
+
+fn the_last_failure_goes_with_its_endpoint_and_with_the_log(f: &Fixture) {
+    let organization_id = f.organization();
+    let [deleted, old, young] = [(); 3].map(|()| f.endpoint(organization_id));
+    let last = |endpoint_id| f.store.last_failure(organization_id, endpoint_id).unwrap().map(|it| it.at);
+    save(f, vec![failure(organization_id, deleted, 50)]);
+    f.store.delete_endpoint(organization_id, deleted, at(60)).unwrap();
+    assert_eq!(last(deleted), None);
+    save(f, vec![failure(organization_id, deleted, 70), failure(organization_id, old, 5)]);
+    assert_eq!(last(deleted), None, "an attempt that ended after it was deleted");
+    save(f, vec![failure(organization_id, young, 20)]);
+    f.store.prune(at(20), None, 1_000).unwrap();
+    assert_eq!((last(old), last(young)), (None, Some(at(20))));
+    f.store.delete_organization(organization_id, at(80)).unwrap();
+    assert_eq!(last(young), None);
 }

@@ -17,6 +17,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("Recovery", recovery()),
         ("WebhookHealth", webhook_health()),
         ("OrganizationHealth", organization_health()),
+        ("LastFailure", last_failure()),
         ("Period", period()),
         ("Backlog", output(pending())),
     ]
@@ -65,9 +66,27 @@ fn webhook_health() -> Value {
     fields["state"] = json!({"type": "string", "enum": ["healthy", "failing", "paused", "disabled"]});
     fields["breaker"] = described(breaker, "Open: deliveries wait, as so many failed in a row");
     fields["failing_since"] = instant_or_null("Since when it fails without one success");
+    fields["last_failure"] = json!({
+        "anyOf": [schema_ref("LastFailure"), {"type": "null"}],
+        "description": "The newest attempt that failed, whatever came after it. `null` when there is none that the log \
+                        could still have",
+    });
     fields["last_1h"] = schema_ref("Period");
     fields["last_24h"] = schema_ref("Period");
     output(fields)
+}
+
+fn last_failure() -> Value {
+    output(json!({
+        "at": instant("When the attempt ended"),
+        "delivery_id": id("dlv"),
+        "response_code": response_code(),
+        "error": error(),
+        "response_excerpt": {
+            "type": ["string", "null"],
+            "description": "The first 512 bytes of the answer's body; the log has more of it. `null` when there was no answer",
+        },
+    }))
 }
 
 fn organization_health() -> Value {
@@ -85,6 +104,8 @@ fn period() -> Value {
     let milliseconds = || json!({"type": ["integer", "null"], "minimum": 0});
     let latency = output(json!({"p50": milliseconds(), "p95": milliseconds(), "p99": milliseconds()}));
     let mut schema = output(json!({
+        "attempts": {"type": "integer", "minimum": 0, "description": "That ended in it, of pending deliveries too; counted by 5 minutes, so that up to 5 minutes before it are included"},
+        "failed_attempts": {"type": "integer", "minimum": 0, "description": "Those of them that failed, whether another one follows or not"},
         "deliveries": {"type": "integer", "minimum": 0, "description": "That were created in it and have succeeded or failed; the newest 10,000"},
         "success_rate": {"type": ["number", "null"], "minimum": 0, "maximum": 1, "description": "`null` when there are none"},
         "latency_ms": described(latency, "How long their last attempts took"),
@@ -94,14 +115,21 @@ fn period() -> Value {
 }
 
 fn period_example() -> Value {
-    json!({"deliveries": 1200, "success_rate": 0.995, "latency_ms": {"p50": 48, "p95": 210, "p99": 900}})
+    json!({"attempts": 1230, "failed_attempts": 36, "deliveries": 1200, "success_rate": 0.995, "latency_ms": {"p50": 48, "p95": 210, "p99": 900}})
+}
+
+fn last_failure_example() -> Value {
+    json!({
+        "at": super::schemas::AT, "delivery_id": "dlv_0000000000003", "response_code": 503, "error": null,
+        "response_excerpt": "upstream unavailable",
+    })
 }
 
 /// A webhook's health as an example.
 pub fn webhook_example() -> Value {
     json!({
         "state": "healthy", "breaker": {"state": "closed", "probe_at": null}, "failing_since": null, "pending": 0,
-        "oldest_pending_at": null, "last_1h": period_example(), "last_24h": period_example(),
+        "oldest_pending_at": null, "last_failure": last_failure_example(), "last_1h": period_example(), "last_24h": period_example(),
     })
 }
 

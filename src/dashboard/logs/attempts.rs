@@ -2,11 +2,12 @@
 
 use maud::{Markup, html};
 
-use crate::dashboard::meaning::{Meaning, of_code, of_error};
+use crate::dashboard::meaning::{self, Meaning};
 use crate::dashboard::viewer::Viewer;
 use crate::dashboard::{exchange, parts, time};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::domain::health::EndpointState;
 
 /// Attempts whose headers and bodies are shown at once. Each can have 24 KiB of them, and there can be hundreds.
 const MOST_IN_FULL: usize = 10;
@@ -14,7 +15,13 @@ const MOST_IN_FULL: usize = 10;
 pub const ALL: &str = "attempts";
 
 /// The attempts, and the next one while there is one. `all` shows every one in full.
-pub fn timeline(viewer: &Viewer, delivery: &DeliveryRecord, attempts: &[AttemptRecord], all: bool) -> Markup {
+pub fn timeline(
+    viewer: &Viewer,
+    delivery: &DeliveryRecord,
+    webhook: Option<EndpointState>,
+    attempts: &[AttemptRecord],
+    all: bool,
+) -> Markup {
     let in_short = if all { 0 } else { attempts.len().saturating_sub(MOST_IN_FULL) };
     html! {
         @if attempts.is_empty() && delivery.status != DeliveryStatus::Pending {
@@ -33,7 +40,7 @@ pub fn timeline(viewer: &Viewer, delivery: &DeliveryRecord, attempts: &[AttemptR
                     @if index >= in_short { (exchanged(attempt, is_last)) }
                 }
             }
-            @if delivery.status == DeliveryStatus::Pending { (upcoming(viewer, delivery)) }
+            @if delivery.status == DeliveryStatus::Pending { (upcoming(viewer, delivery, webhook)) }
         }
     }
 }
@@ -47,16 +54,15 @@ fn class(attempt: &AttemptRecord, is_end: bool) -> &'static str {
 }
 
 fn outcome(viewer: &Viewer, attempt: &AttemptRecord, is_end: bool) -> Markup {
-    let Meaning { what, help, is_retried } = match (attempt.response_code, attempt.error.as_deref()) {
-        (Some(code), _) => of_code(code),
-        (None, error) => of_error(error.unwrap_or_default()),
-    };
+    let Meaning { what, help, is_retried } = meaning::of(attempt.response_code, attempt.error.as_deref());
+    // which of the two it was is not in the log: the schedule may have been changed since
+    let end = if is_retried { ": the schedule is through, or it was a test" } else { "" };
     html! {
         h3 { "Attempt " (attempt.number) ": " (parts::answer(attempt.response_code, attempt.error.as_deref())) }
         p.dim.small { (time::instant(attempt.started_at, viewer.zone())) " · took " (time::milliseconds(attempt.duration_ms)) }
         p {
             (what)
-            @if is_end && is_retried { " It was the last attempt of the webhook's schedule." }
+            @if is_end { " No other attempt follows by itself" (end) "." }
             @match &attempt.error_detail {
                 Some(detail) => { " More exactly: " (detail) "." }
                 None => { @if !help.is_empty() { " " (help) } }
@@ -80,15 +86,26 @@ fn exchanged(attempt: &AttemptRecord, is_last: bool) -> Markup {
     }
 }
 
-fn upcoming(viewer: &Viewer, delivery: &DeliveryRecord) -> Markup {
+/// The attempt that the delivery waits for, and what else it waits for than its time.
+fn upcoming(viewer: &Viewer, delivery: &DeliveryRecord, webhook: Option<EndpointState>) -> Markup {
+    let at = delivery.next_attempt_at.filter(|at| !time::is_due(*at, viewer.now));
+    let held = match webhook {
+        Some(EndpointState::Disabled) => Some("when the webhook is enabled"),
+        Some(EndpointState::Paused) => Some("when the webhook's breaker lets it through"),
+        _ => None,
+    };
     html! {
         li.next #attempt-next {
             h3 { "Attempt " (delivery.attempt_count.saturating_add(1)) }
-            @match delivery.next_attempt_at {
-                Some(at) if !time::is_due(at, viewer.now) => {
-                    p.dim { (time::relative(at, viewer.now, viewer.zone())) ", at " (time::instant(at, viewer.zone())) }
+            p.dim {
+                @match (at, held) {
+                    (Some(at), held) => {
+                        (time::relative(at, viewer.now, viewer.zone())) ", at " (time::instant(at, viewer.zone()))
+                        @if let Some(held) = held { ", or later: " (held) }
+                    }
+                    (None, Some(held)) => { "Due " (held) "." }
+                    (None, None) => { "Due now." }
                 }
-                _ => { p.dim { "Due now." } }
             }
         }
     }
@@ -99,6 +116,7 @@ mod tests {
     use super::*;
     use crate::api::auth::Caller;
     use crate::dashboard::viewer::Look;
+    use crate::domain::attempt::AttemptError;
     use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
     use crate::domain::time::UnixMillis;
     use jiff::tz::TimeZone;
@@ -147,7 +165,7 @@ mod tests {
     #[test]
     fn what_receivers_answered_is_shown_inert_and_old_attempts_in_short() {
         let failed = delivery(DeliveryStatus::Failed, None);
-        let shown = timeline(&viewer(), &failed, &attempts(12), false).into_string();
+        let shown = timeline(&viewer(), &failed, None, &attempts(12), false).into_string();
         assert!(!shown.contains("<script") && !shown.contains('\0'));
         let count = |shown: &str, what: &str| shown.matches(what).count();
         assert_eq!(count(&shown, "&lt;script&gt;"), MOST_IN_FULL * 5);
@@ -155,7 +173,7 @@ mod tests {
         assert!(
             shown.contains("?attempts=all") && !shown.contains("request-2\"") && shown.contains("request-3\"")
         );
-        let all = timeline(&viewer(), &failed, &attempts(12), true).into_string();
+        let all = timeline(&viewer(), &failed, None, &attempts(12), true).into_string();
         assert!(count(&all, "&lt;script&gt;") == 12 * 5 && !all.contains("?attempts=all"));
     }
 
@@ -177,17 +195,50 @@ mod tests {
     #[test]
     fn only_the_newest_failure_of_a_failed_delivery_is_its_end() {
         let failed =
-            timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), &attempts(3), false).into_string();
+            timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), None, &attempts(3), false).into_string();
         assert_eq!(failed.matches("<li class=\"warn\"").count(), 2);
         assert_eq!(failed.matches("<li class=\"bad\"").count(), 1);
-        assert_eq!(failed.matches("the last attempt").count(), 1);
+        assert_eq!(failed.matches("No other attempt follows").count(), 1);
         let pending = delivery(DeliveryStatus::Pending, Some(UnixMillis(61_000)));
-        let pending = timeline(&viewer(), &pending, &attempts(3), false).into_string();
+        let pending = timeline(&viewer(), &pending, None, &attempts(3), false).into_string();
         assert_eq!(pending.matches("<li class=\"warn\"").count(), 3);
         assert!(
             pending.contains("Attempt 13")
                 && pending.contains("in 1 min")
-                && !pending.contains("the last attempt")
+                && !pending.contains("No other attempt")
         );
+    }
+
+    #[test]
+    fn the_end_of_a_delivery_is_told_by_what_the_log_knows() {
+        for error in AttemptError::ALL.map(AttemptError::as_str) {
+            let ended =
+                AttemptRecord { response_code: None, error: Some(error.to_owned()), ..attempts(1).remove(0) };
+            let shown =
+                timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), None, &[ended], false).into_string();
+            assert!(shown.contains("No other attempt follows by itself"), "{error}");
+            assert!(!shown.contains("last attempt"), "a test has no schedule: {error}");
+            let is_final = matches!(error, "blocked_address" | "invalid_request");
+            assert_eq!(shown.contains("the schedule is through, or it was a test"), !is_final, "{error}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_waits_for_more_than_its_time_is_not_due_now() {
+        let shown = |state, at| {
+            let pending = delivery(DeliveryStatus::Pending, Some(UnixMillis(at)));
+            timeline(&viewer(), &pending, state, &[], false).into_string()
+        };
+        for state in [None, Some(EndpointState::Healthy), Some(EndpointState::Failing)] {
+            assert!(shown(state, 1_000).contains("Due now.") && !shown(state, 61_000).contains("or later"));
+        }
+        for (state, expected) in
+            [(EndpointState::Disabled, "is enabled"), (EndpointState::Paused, "breaker lets it")]
+        {
+            let due = shown(Some(state), 1_000);
+            assert!(due.contains(expected) && !due.contains("now"), "{due}");
+            let later = shown(Some(state), 61_000);
+            assert!(later.contains(expected) && later.contains("in 1 min"), "{later}");
+        }
     }
 }

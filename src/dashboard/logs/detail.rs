@@ -31,6 +31,7 @@ pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
     };
     let query = Form::parse(request.query_string().as_bytes());
     let all = query.text(attempts::ALL) == "all";
+    let state = webhook.as_ref().map(|it| EndpointState::of(&it.endpoint, Some(&it.health)));
     let content = html! {
         @match query.text("done") {
             "queued" => (parts::done("It is queued again, with its whole schedule anew.")),
@@ -40,10 +41,10 @@ pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
         div.stack-live #live data-live[record.status == DeliveryStatus::Pending] hx-get=(viewer.address) hx-trigger="refresh"
             hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
             (head(&viewer, &record, webhook.is_some()))
-            (facts(&viewer, &record, webhook.as_ref()))
+            (facts(&viewer, &record, webhook.as_ref().zip(state)))
             section.card aria-labelledby="attempts-title" {
                 h2 #attempts-title { "Attempts" }
-                (attempts::timeline(&viewer, &record, &attempts, all))
+                (attempts::timeline(&viewer, &record, state, &attempts, all))
             }
         }
         (payload::card(&body, &format!("/logs/{}/payload", record.id)))
@@ -80,14 +81,13 @@ fn head(viewer: &Viewer, record: &DeliveryRecord, has_webhook: bool) -> Markup {
     }
 }
 
-fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<&EndpointStart>) -> Markup {
+fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<(&EndpointStart, EndpointState)>) -> Markup {
     let zone = viewer.zone();
-    let state = webhook.map(|it| EndpointState::of(&it.endpoint, Some(&it.health)));
     html! {
         section.card aria-label="About this delivery" { dl.facts {
             dt { "Webhook" }
             dd { @match webhook {
-                Some(it) => { a href={ "/webhooks/" (it.endpoint.id) } { (it.endpoint.url) } @if let Some(state) = state { " " (parts::state(state)) } }
+                Some((it, state)) => { a.break href={ "/webhooks/" (it.endpoint.id) } { (it.endpoint.url) } " " (parts::state(state)) }
                 None => { span.dim { "deleted (" (record.endpoint_id) ")" } }
             } }
             dt { "Event" }
@@ -102,7 +102,7 @@ fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<&EndpointStar
                 dt { "Next attempt" }
                 dd {
                     @if !time::is_due(at, viewer.now) { (time::relative(at, viewer.now, zone)) ", at " (time::instant(at, zone)) } @else { "Due now" }
-                    @match state {
+                    @match webhook.map(|(_, state)| state) {
                         Some(EndpointState::Disabled) => { p.dim { "It waits: the webhook is disabled. Once it is enabled, this is sent." } }
                         Some(EndpointState::Paused) => { p.dim { "It waits until the webhook's breaker closes: one probe at a time is sent until one succeeds." } }
                         _ => {}

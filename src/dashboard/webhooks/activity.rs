@@ -19,8 +19,9 @@ pub async fn activity(
     now: UnixMillis,
 ) -> Result<Vec<Activity>, Problem> {
     let (range, asked) = (Range::Day, ids.clone());
+    let counted = api.engine().counted();
     let counted =
-        api.store(move |store| store.endpoint_statistics(organization_id, &asked, range.since(now))).await?;
+        api.store(move |store| counted.of_endpoints(store, organization_id, &asked, range.since(now))).await?;
     let mut by_webhook: HashMap<EndpointId, Vec<PeriodStatistics>> = HashMap::new();
     for (id, period) in counted {
         by_webhook.entry(id).or_default().push(period);
@@ -34,7 +35,9 @@ pub fn show(activity: &Activity) -> Markup {
     let ended = activity.total.succeeded + activity.total.failed;
     html! {
         span.activity {
-            @if ended == 0 { span.dim { "none" } } @else { strong { (activity.rate()) } }
+            @if activity.total.attempts() == 0 { span.dim { "none" } }
+            @else if ended == 0 { strong { "no success" } }
+            @else { strong { (activity.rate()) } }
             (activity.spark())
         }
     }

@@ -5,23 +5,19 @@ use maud::{Markup, html};
 
 use super::list::switch;
 use super::recover::{self, Range};
-use super::{crumbs, secret, settings, snippets, webhook_id, words};
+use super::{crumbs, newest, secret, settings, snippets, webhook_id, words};
+use crate::api::Api;
 use crate::api::auth::Permission;
 use crate::api::condition::{self, PeriodView, WebhookHealthView};
-use crate::api::{Api, logs};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
 use crate::dashboard::parts::{self, Complaints, count, number};
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
-use crate::domain::delivery::DeliveryRecord;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::health::EndpointState;
 use crate::domain::ids::EndpointId;
-
-/// Deliveries that the page shows.
-const NEWEST: usize = 10;
 
 /// `GET /webhooks/{webhook_id}`.
 pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
@@ -40,7 +36,8 @@ pub async fn page(
     let organization_id = viewer.organization_id()?;
     let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
     let health = condition::of_webhook(api, organization_id, id).await?;
-    let newest = logs::page(api, organization_id, &format!("webhook_id={id}&limit={NEWEST}")).await?.data;
+    let failed = health.last_failure.as_ref().map(|failure| failure.delivery_id);
+    let newest = newest::read(api, organization_id, id, failed).await?;
     let may_manage = viewer.may(Permission::Manage);
     let is_new = matches!(query.text("done"), "created" | "rotated") && secret::is_fresh(&endpoint, viewer.now);
     let address = format!("/webhooks/{id}");
@@ -51,7 +48,9 @@ pub async fn page(
         div.part #live data-live hx-get=(address) hx-trigger="refresh" hx-select="#live" hx-select-oob="#switch,#doomed"
             hx-swap="morph:outerHTML" hx-target="this" {
             (condition(viewer, &endpoint, &health))
-            (deliveries(viewer, &newest, &address, id, may_manage))
+            @if let Some(failure) = &health.last_failure { (newest.failure(viewer, &endpoint, failure)) }
+            (tiles(viewer, &health))
+            (newest.table(viewer, id, &nothing(&address, may_manage)))
         }
         div.cols {
             section.card { header { h2 { "Settings" } @if may_manage { a href={ (address) "/edit" } { "Edit" } } } (settings::facts(&endpoint, &about(viewer, &endpoint))) }
@@ -119,15 +118,18 @@ fn meaning(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> 
     let ago = |at| time::relative(at, viewer.now, viewer.zone());
     html! {
         @match health.state {
-            EndpointState::Healthy => { p { "Its last attempts succeeded, or it had none." } }
+            EndpointState::Healthy => { p { "Its receiver answers, or nothing was sent to it since it was added or changed." } }
             EndpointState::Failing => {
                 p { "Its last attempt failed." @if let Some(since) = health.failing_since { " No success since " (ago(since)) "." }
                     " Deliveries are tried again on schedule; after more failures it is left alone for a while." }
             }
             EndpointState::Paused => {
                 p { "It failed so often that nothing is sent to it for a while" @if let Some(since) = health.failing_since { " (no success since " (ago(since)) ")" } "."
-                    @if let Some(at) = health.breaker.probe_at { " One delivery is sent as a probe " (ago(at)) "; if it succeeds, all the others follow." } }
-                p { "Look at the newest failures below, repair the receiver, and send a test event." }
+                    @if let Some(at) = health.breaker.probe_at {
+                        " One delivery is sent as a probe " @if time::is_due(at, viewer.now) { "as soon as there is one" } @else { (ago(at)) }
+                        "; if it succeeds, all the others follow."
+                    } }
+                p { "Look at the last failure below, repair the receiver, and send a test event." }
             }
             EndpointState::Disabled => {
                 @let (why, what) = words::disabled(endpoint.disabled_reason);
@@ -143,6 +145,11 @@ fn condition(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -
             header { h2 { "Condition" } (parts::state(health.state)) }
             (meaning(viewer, endpoint, health))
         }
+    }
+}
+
+fn tiles(viewer: &Viewer, health: &WebhookHealthView) -> Markup {
+    html! {
         dl.tiles {
             div.tile {
                 dt { "Waiting" } dd.value { (number(health.pending)) }
@@ -153,8 +160,8 @@ fn condition(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -
             }
             (period("Last hour", &health.last_1h))
             (period("Last 24 hours", &health.last_24h))
-            (latency("Answer time, 1 h", &health.last_1h))
-            (latency("Answer time, 24 h", &health.last_24h))
+            (latency("Time of an attempt, 1 h", &health.last_1h))
+            (latency("Time of an attempt, 24 h", &health.last_24h))
         }
     }
 }
@@ -167,54 +174,39 @@ fn period(name: &str, period: &PeriodView) -> Markup {
     html! {
         div.tile {
             dt { (name) } dd.value { (rate) }
-            dd.note { @if period.deliveries == 0 { "no deliveries ended" } @else { "of " (count(period.deliveries as u64, "delivery", "deliveries")) " succeeded" } }
+            dd.note {
+                @if period.deliveries == 0 { "no deliveries ended" } @else { "of " (count(period.deliveries as u64, "delivery", "deliveries")) " succeeded" }
+                "; " (attempts(period))
+            }
         }
+    }
+}
+
+fn attempts(period: &PeriodView) -> String {
+    match (period.attempts, period.failed_attempts) {
+        (0, _) => "no attempts".to_owned(),
+        (all, 0) => format!("{}, none failed", count(all, "attempt", "attempts")),
+        (all, failed) => format!("{}, {} failed", count(all, "attempt", "attempts"), number(failed)),
     }
 }
 
 fn latency(name: &str, period: &PeriodView) -> Markup {
-    let shown = |value: Option<u64>| value.map_or("–".to_owned(), time::milliseconds);
-    let latency = &period.latency_ms;
+    let latency = |percent| period.attempt_latency.percentile(percent).map_or("–".to_owned(), time::milliseconds);
     html! {
         div.tile {
-            dt { (name) } dd.value { (shown(latency.p50)) }
+            dt { (name) } dd.value { (latency(50)) }
             dd.note {
-                @if latency.p50.is_none() { "no attempts" }
-                @else { "half of them; 95 % " (shown(latency.p95)) ", 99 % " (shown(latency.p99)) }
+                @if period.attempts == 0 { "no attempts" }
+                @else { "half of the attempts; 95 % " (latency(95)) ", 99 % " (latency(99)) }
             }
         }
     }
 }
 
-fn deliveries(
-    viewer: &Viewer,
-    newest: &[DeliveryRecord],
-    address: &str,
-    id: EndpointId,
-    may_manage: bool,
-) -> Markup {
-    let all = format!("/logs?webhook_id={id}");
+fn nothing(address: &str, may_manage: bool) -> Markup {
     html! {
-        section.card.flush {
-            header { h2 { "Newest deliveries" } @if !newest.is_empty() { a href=(all) { "All of them" } } }
-            @if newest.is_empty() {
-                (parts::empty("Nothing was sent yet", &html! {
-                    p { "An event that this webhook asks for is sent to it as soon as it is published." }
-                    @if may_manage { a.button href={ (address) "/test" } { "Send test event" } }
-                }))
-            } @else {
-                div.wide { table.stack {
-                    thead { tr { th scope="col" { "Event" } th scope="col" { "Status" } th scope="col" { "Answer" } th.num scope="col" { "Attempts" } th scope="col" { "Created" } } }
-                    tbody { @for row in newest { tr {
-                        td data-label="Event" { a href={ "/logs/" (row.id) } { (row.event_type) } }
-                        td data-label="Status" { (parts::status(row.status)) }
-                        td data-label="Answer" { (parts::answer(row.response_code, row.error.as_deref())) }
-                        td.num data-label="Attempts" { (row.attempt_count) }
-                        td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
-                    } } }
-                } }
-            }
-        }
+        p { "An event that this webhook asks for is sent to it as soon as it is published." }
+        @if may_manage { a.button href={ (address) "/test" } { "Send test event" } }
     }
 }
 

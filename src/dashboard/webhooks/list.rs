@@ -76,7 +76,7 @@ fn row(found: &EndpointStart, activity: &Activity, may_manage: bool) -> Markup {
     html! {
         tr {
             td data-label="Webhook" { div.about {
-                a.url href=(address) { (endpoint.url) }
+                a.url href=(address) title=(endpoint.url) { (endpoint.url) }
                 @if let Some(description) = &endpoint.description { span.dim.small.break { (description) } }
             } }
             td data-label="Events" { (settings::events(&endpoint.events, MAX_CHIPS)) }

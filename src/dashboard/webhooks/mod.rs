@@ -7,6 +7,7 @@ mod draft;
 mod form;
 mod lines;
 mod list;
+mod newest;
 mod preview;
 mod recover;
 mod save;

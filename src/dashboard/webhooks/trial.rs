@@ -186,7 +186,7 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
                 }
             }
             dl.facts {
-                dt { "Took" } dd { (time::milliseconds(result.duration.as_millis() as u64)) " of at most " (time::span(endpoint.timeout)) }
+                dt { "Took" } dd { (time::milliseconds(result.duration.as_millis() as u64)) "; the webhook's timeout is " (time::span(endpoint.timeout)) }
                 @if let Err(error) = &result.answer { dt { "Error" } dd { code { (error.as_str()) } } }
                 dt { "In the log" } dd { a href={ "/logs/" (delivery_id) } { (delivery_id) } }
             }

@@ -58,14 +58,15 @@ fn each_attempt_counts_once_and_in_the_period_in_which_it_ended() {
 #[test]
 fn a_tally_is_full_with_so_many_entries_and_not_with_so_many_attempts() {
     let mut tally = Tally::default();
-    for endpoint_id in 1..FULL as i64 {
+    // one entry is the organization's sum
+    for endpoint_id in 1..FULL as i64 - 1 {
         tally.count(&outcome(endpoint_id, 0, 1, NextStep::Succeeded));
         tally.count(&outcome(endpoint_id, 1, 1, NextStep::Succeeded));
     }
     assert!(!tally.is_full());
     tally.count(&outcome(1, 300_000, 1, NextStep::Succeeded));
     assert!(tally.is_full());
-    assert_eq!(tally.take().len(), FULL);
+    assert_eq!(tally.take().len(), FULL - 1, "what is stored makes its own sums");
     assert!(!tally.is_full());
 }
 
@@ -75,4 +76,23 @@ fn one_attempt_is_what_a_tally_makes_of_it() {
     let ended = outcome(7, 301_000, 12, NextStep::Failed);
     tally.count(&ended);
     assert_eq!(tally.take(), [StatisticsDelta::of(&ended)]);
+}
+
+#[test]
+fn an_endpoint_and_an_organization_are_read_without_the_others() {
+    let mut tally = Tally::default();
+    for (endpoint_id, at) in [(7, 1_000), (7, 301_000), (8, 302_000)] {
+        tally.count(&outcome(endpoint_id, at, 3, NextStep::RetryAt(UnixMillis(900_000))));
+    }
+    let of = |organization_id, endpoint_id| {
+        let found = tally.of(OrganizationId(organization_id), EndpointId(endpoint_id));
+        found.map(|it| (it.period_start.0, it.counts.retried)).collect::<Vec<_>>()
+    };
+    let organization_id = outcome(7, 0, 1, NextStep::Failed).organization_id.0;
+    assert_eq!(of(organization_id, 7), [(0, 1), (300_000, 1)]);
+    assert_eq!(of(organization_id, 8), [(300_000, 1)]);
+    assert_eq!(of(organization_id, ALL_ENDPOINTS.0), [(0, 1), (300_000, 2)]);
+    assert_eq!((of(organization_id, 9), of(organization_id + 1, 7)), (vec![], vec![]));
+    tally.take();
+    assert!(tally.of(OrganizationId(organization_id), EndpointId(7)).next().is_none());
 }

@@ -11,7 +11,7 @@ use super::super::{
     AcceptedEvent, Cipher, CommitReport, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreResult, WriteBatch,
     postgres, sqlite,
 };
-use super::{endpoints, statistics};
+use super::{endpoints, failures, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -54,6 +54,7 @@ fn write(
     };
     endpoints::save_health(connection, &batch.health)?;
     statistics::add(connection, &batch.statistics)?;
+    failures::save(connection, &batch.failures)?;
     let disabled = endpoints::disable(connection, cipher, &batch.disable, now)?;
     Ok(CommitReport { events, outcomes_recorded, disabled })
 }

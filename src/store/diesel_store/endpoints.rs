@@ -10,7 +10,7 @@ use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
 use super::super::{CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, PageRequest, StoreError, StoreResult};
-use super::sql_limit;
+use super::{failures, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::health::EndpointHealth;
@@ -101,6 +101,7 @@ pub(super) fn delete(
         return Ok(None);
     }
     diesel::delete(endpoint_health::table.find(id.0)).execute(connection)?;
+    failures::forget(connection, id)?;
     cancel_pending(connection, organization_id, id, now).map(Some)
 }
 

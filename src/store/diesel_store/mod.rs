@@ -12,6 +12,7 @@ mod due;
 mod endpoints;
 mod event_types;
 mod events;
+mod failures;
 mod log;
 mod organizations;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use crate::domain::event::{EventFilter, EventRecord};
 use crate::domain::event_types::OwnEventType;
 use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
@@ -293,6 +295,14 @@ impl Store for DieselStore {
 
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
         self.readers.read(|connection| conditions::endpoint_states(connection, organization_id))
+    }
+
+    fn last_failure(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> StoreResult<Option<LastFailure>> {
+        self.readers.read(|connection| failures::read(connection, organization_id, endpoint_id))
     }
 
     fn organization_statistics(

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::super::connection::AnyConnection;
 use super::super::models::{ApiKeyRow, OrganizationRow, hash_from};
 use super::super::schema::{
-    api_keys, deleted_organizations, endpoint_health, endpoints, event_types, organizations,
+    api_keys, deleted_organizations, endpoint_failures, endpoint_health, endpoints, event_types, organizations,
 };
 use super::super::{PageRequest, StoreResult};
 use super::sql_limit;
@@ -49,6 +49,8 @@ pub(super) fn delete(
     let owned = || endpoints::table.filter(endpoints::organization_id.eq(id.0)).select(endpoints::id);
     let live: Vec<i64> = owned().filter(endpoints::deleted_at.is_null()).order(endpoints::id).load(connection)?;
     diesel::delete(endpoint_health::table.filter(endpoint_health::endpoint_id.eq_any(owned())))
+        .execute(connection)?;
+    diesel::delete(endpoint_failures::table.filter(endpoint_failures::endpoint_id.eq_any(owned())))
         .execute(connection)?;
     diesel::delete(endpoints::table.filter(endpoints::organization_id.eq(id.0))).execute(connection)?;
     diesel::delete(event_types::table.filter(event_types::organization_id.eq(id.0))).execute(connection)?;

@@ -7,7 +7,7 @@ use super::super::connection::AnyConnection;
 use super::super::{PageRequest, RequeueRange, sqlite};
 use super::log::{self, Scope};
 use super::sources::{self, Source};
-use super::{again, conditions, events, pruning, startup, statistics};
+use super::{again, conditions, events, failures, pruning, startup, statistics};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -304,5 +304,13 @@ fn counts_are_sought_in_each_period_and_nothing_else_is_read() {
     }
     let plan = plan(&mut connection, statistics::OLD_ROWS);
     assert!(plan.iter().any(|step| step.contains("PRIMARY KEY (period_start<?)")), "{plan:#?}");
+    assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");
+}
+
+#[test]
+fn old_failures_are_found_by_their_time() {
+    let (_folder, mut connection) = database();
+    let plan = plan(&mut connection, failures::OLD_ROWS);
+    assert!(plan.iter().any(|step| step.contains("endpoint_failures_failed_at (failed_at<?)")), "{plan:#?}");
     assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");
 }

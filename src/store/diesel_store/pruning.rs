@@ -14,7 +14,7 @@ use super::again::is_replayed;
 use super::log::{self, Scope};
 use super::query::{Number, Query};
 use super::sources::Source;
-use super::{sql_limit, statistics};
+use super::{failures, sql_limit, statistics};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -36,6 +36,9 @@ pub(super) fn prune(
     after: Option<EventId>,
     limit: usize,
 ) -> StoreResult<PruneReport> {
+    if after.is_none() {
+        failures::prune(connection, before, limit)?;
+    }
     let mut page: Vec<EventRange> = events::table
         .filter(events::id.gt(after.map_or(i64::MIN, |id| id.0)))
         .filter(events::id.lt(id_bound(before)))

@@ -20,6 +20,7 @@ use crate::domain::event::{EventFilter, EventRecord};
 use crate::domain::event_types::OwnEventType;
 use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
@@ -70,6 +71,7 @@ impl Store for MemoryStore {
         state.keys.retain(|_, key| key.organization_id != id);
         state.endpoints.retain(|_, endpoint| endpoint.organization_id != id);
         state.health.retain(|_, health| health.organization_id != id);
+        state.failures.retain(|_, failure| failure.organization_id != id);
         state.events.retain(|_, (event, _)| event.organization_id != id);
         state.deliveries.retain(|_, delivery| delivery.record.organization_id != id);
         state.event_types.retain(|(organization_id, _), _| *organization_id != id);
@@ -151,6 +153,7 @@ impl Store for MemoryStore {
         }
         state.endpoints.remove(&id);
         state.health.remove(&id);
+        state.failures.remove(&id);
         state.largest_deleted = state.largest_deleted.max(id.0);
         Ok(Some(state.cancel(organization_id, id, now)))
     }
@@ -169,6 +172,7 @@ impl Store for MemoryStore {
             batch.outcomes.iter().map(|outcome| state.record(outcome)).collect::<StoreResult<_>>()?;
         batch.health.iter().for_each(|health| state.save_health(health));
         batch.statistics.iter().for_each(|delta| state.add_statistics(delta));
+        batch.failures.iter().for_each(|failure| state.save_failure(failure));
         let disabled = batch.disable.iter().filter_map(|disable| state.disable(disable, now)).collect();
         Ok(CommitReport { events, outcomes_recorded, disabled })
     }
@@ -351,6 +355,16 @@ impl Store for MemoryStore {
 
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
         Ok(self.state().endpoint_states(organization_id))
+    }
+
+    fn last_failure(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> StoreResult<Option<LastFailure>> {
+        let state = self.state();
+        let found = state.failures.get(&endpoint_id);
+        Ok(found.filter(|failure| failure.organization_id == organization_id).cloned())
     }
 
     fn organization_statistics(

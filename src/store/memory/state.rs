@@ -16,6 +16,7 @@ use crate::domain::event::Event;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::statistics::PeriodCounts;
 use crate::domain::time::UnixMillis;
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub(super) event_types: BTreeMap<(OrganizationId, String), OwnEventType>,
     pub(super) idempotency: HashMap<(OrganizationId, String), UsedKey>,
     pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
+    pub(super) failures: BTreeMap<EndpointId, LastFailure>,
     /// Ids of what was deleted count for [`Store::largest_id`].
     pub(super) largest_deleted: i64,
 }
@@ -183,6 +185,13 @@ impl State {
             attempt.into_record(outcome.delivery_id).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         delivery.attempts.push(attempt);
         Ok(true)
+    }
+
+    pub(super) fn save_failure(&mut self, failure: &LastFailure) {
+        let is_newer = self.failures.get(&failure.endpoint_id).is_none_or(|stored| stored.at <= failure.at);
+        if is_newer && self.endpoint(failure.organization_id, failure.endpoint_id).is_some() {
+            self.failures.insert(failure.endpoint_id, failure.clone());
+        }
     }
 
     pub(super) fn save_health(&mut self, health: &EndpointHealth) {

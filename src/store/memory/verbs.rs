@@ -232,6 +232,13 @@ impl State {
     // ---- pruning
 
     pub(super) fn prune(&mut self, before: UnixMillis, after: Option<EventId>, limit: usize) -> PruneReport {
+        if after.is_none() {
+            let mut old: Vec<_> =
+                self.failures.values().map(|failure| (failure.at, failure.endpoint_id)).collect();
+            old.retain(|(at, _)| *at < before);
+            old.sort_unstable();
+            old.iter().take(limit).for_each(|(_, id)| drop(self.failures.remove(id)));
+        }
         let ids = self.events.keys().copied();
         let old = ids.filter(|id| id.0 < id_bound(before) && after.is_none_or(|after| *id > after));
         let page: Vec<EventId> = old.take(limit).collect();

@@ -21,9 +21,10 @@ use crate::domain::time::UnixMillis;
 
 /// Whether a batch is one statement: nothing of it has to see what another part of it has written.
 pub(in super::super) fn is_one_statement(batch: &WriteBatch) -> bool {
-    let WriteBatch { events, outcomes, health, disable, statistics } = batch;
+    let WriteBatch { events, outcomes, health, disable, statistics, failures } = batch;
     let new: Vec<&NewEvent> = events.iter().collect();
-    statistics.is_empty() && health.is_empty() && disable.is_empty() && rounds(&new, outcomes).len() == 1
+    let is_plain = statistics.is_empty() && failures.is_empty() && health.is_empty() && disable.is_empty();
+    is_plain && rounds(&new, outcomes).len() == 1
 }
 
 /// Stores events and records outcomes; `true` for each outcome whose delivery was still pending and did not have this
