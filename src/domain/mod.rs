@@ -17,6 +17,7 @@ pub mod ids;
 pub mod json_text;
 pub mod limiter;
 pub mod machine;
+pub mod nearest;
 pub mod organization;
 pub mod patterns;
 pub mod retry;
