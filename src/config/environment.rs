@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn an_empty_variable_is_as_if_it_were_not_set() {
-        let given = pairs(&[("RINGBACK_LISTEN", ""), ("RINGBACK_LOG", " \n"), ("RINGBACK_LISTN", ""), ("OTHER", "x")]);
+        let given =
+            pairs(&[("RINGBACK_LISTEN", ""), ("RINGBACK_LOG", " \n"), ("RINGBACK_LISTN", ""), ("OTHER", "x")]);
         assert_eq!(ours(given), pairs(&[]));
     }
 }

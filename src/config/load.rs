@@ -222,7 +222,9 @@ impl Merge {
                 }
                 let key = KEYS.iter().find(|key| key.variable() == setting);
                 match environment::read(value) {
-                    Ok(value) => key.into_iter().for_each(|key| self.set(key, &Given::Untyped(value.clone()), origin.clone())),
+                    Ok(value) => key
+                        .into_iter()
+                        .for_each(|key| self.set(key, &Given::Untyped(value.clone()), origin.clone())),
                     Err(message) => self.problem(origin, message),
                 }
             } else {

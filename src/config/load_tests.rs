@@ -98,7 +98,9 @@ fn unknown_keys_and_variables_are_refused_with_a_suggestion() {
 
 #[test]
 fn the_word_that_others_have_for_listen_is_understood_as_a_slip() {
-    for (name, meant) in [("RINGBACK_PORT", "RINGBACK_LISTEN"), ("RINGBACK_METRICS_PORT", "RINGBACK_METRICS_LISTEN")] {
+    for (name, meant) in
+        [("RINGBACK_PORT", "RINGBACK_LISTEN"), ("RINGBACK_METRICS_PORT", "RINGBACK_METRICS_LISTEN")]
+    {
         let found = problems(merge(None, vars(&[(name, "9090")]), &Flags::default()));
         assert_eq!(found, [format!("variable {name}: unknown variable; did you mean `{meant}`?")]);
     }
@@ -154,7 +156,10 @@ fn a_secret_can_stand_in_a_file_that_a_variable_names() {
     for (variables, expected) in [
         (vars(&[("RINGBACK_ADMIN_KEY_FILE", &missing)]), "can't be read"),
         (vars(&[("RINGBACK_ADMIN_KEY_FILE", &empty)]), "is empty"),
-        (vars(&[("RINGBACK_ADMIN_KEY_FILE", &admin), ("RINGBACK_ADMIN_KEY", "0123456789abcdef")]), "keep one of the two"),
+        (
+            vars(&[("RINGBACK_ADMIN_KEY_FILE", &admin), ("RINGBACK_ADMIN_KEY", "0123456789abcdef")]),
+            "keep one of the two",
+        ),
         (vars(&[("RINGBACK_ADMIN_KEY_FIL", &admin)]), "did you mean `RINGBACK_ADMIN_KEY_FILE`?"),
         (vars(&[("RINGBACK_LOG_FILE", &admin)]), "unknown variable"),
     ] {

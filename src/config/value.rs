@@ -98,7 +98,9 @@ impl Given {
     pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
         let read = |text: &str| match text.parse() {
             Ok(address) => Ok(address),
-            Err(_) => Err(format!("expects addresses and ports like 9.9.9.9:53 or [2620:fe::fe]:53, got `{text}`")),
+            Err(_) => {
+                Err(format!("expects addresses and ports like 9.9.9.9:53 or [2620:fe::fe]:53, got `{text}`"))
+            }
         };
         self.items()?.iter().map(|item| read(item)).collect()
     }

@@ -27,7 +27,9 @@ pub enum SecretError {
     #[error("after whsec_ a secret is standard base64: letters, digits, + and /")]
     Base64,
     /// The other alphabet of RFC 4648. Not taken: the libraries of Standard Webhooks read it as another key or not at all.
-    #[error("after whsec_ a secret is standard base64, this is base64 for URLs: write + for - and / for _, here and at the receiver")]
+    #[error(
+        "after whsec_ a secret is standard base64, this is base64 for URLs: write + for - and / for _, here and at the receiver"
+    )]
     UrlSafe,
     /// As a line break that was copied with it.
     #[error("a secret holds no spaces or line breaks")]

@@ -80,7 +80,8 @@ fn parse_utc(text: &str) -> Option<DateTime> {
     // 19 bytes have a fixed form: 2024-12-16T10:30:45
     let (fixed, rest) = bytes.split_at_checked(19)?;
     let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-    let is_shaped = separators.iter().all(|&(place, byte)| fixed[place] == byte) && matches!(fixed[10], b'T' | b't');
+    let is_shaped =
+        separators.iter().all(|&(place, byte)| fixed[place] == byte) && matches!(fixed[10], b'T' | b't');
     if !is_shaped || bytes.len() > MAX_TEXT_BYTES {
         return None;
     }

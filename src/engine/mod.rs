@@ -4,7 +4,7 @@ mod dev;
 mod system;
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use crate::store::cipher::{Cipher, CipherError};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::{self, LoggingError};
 use crate::transport::{AwcTransport, TransportConfig, TransportSetupError};
+pub use dev::CLIENTS_KEY_FILE;
 use system::SystemClock;
 pub use system::SystemEntropy;
 
@@ -170,6 +171,15 @@ async fn serve(
         arbiter.stop();
     }
     Ok(())
+}
+
+/// Where a client on this machine finds a server that listens here: what listens on every address has none.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
+        _ => address,
+    }
 }
 
 /// The one line that programs wait for.
