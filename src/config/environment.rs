@@ -79,8 +79,8 @@ fn is_service_link(name: &str, value: &str) -> bool {
     if name.ends_with("_SERVICE_HOST") {
         return is_address();
     }
-    if name.ends_with("_SERVICE_PORT") || name.contains("_SERVICE_PORT_") {
-        return is_port();
+    if (name.ends_with("_SERVICE_PORT") || name.contains("_SERVICE_PORT_")) && is_port() {
+        return true;
     }
     if name.ends_with("_PORT") && is_url() {
         return true;

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::actors::Actors;
 use crate::actors::context::{ActorContext, ActorSettings};
+use crate::api::request_id::RequestIds;
 use crate::api::server::{BoundServer, ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
 use crate::config::Settings;
@@ -154,9 +155,11 @@ async fn serve(
         let dashboard = dashboard.clone();
         move |config: &mut web::ServiceConfig| dashboard::configure(dashboard.clone(), config)
     };
-    let mut servers = vec![listen(addresses.api, parallelism, |options| bind_api(api.clone(), pages, options))?];
+    let ids = RequestIds::new(&mut actors.handle.rng());
+    let on_api = |options| bind_api(api.clone(), pages, options);
+    let mut servers = vec![listen(addresses.api, parallelism, ids.clone(), on_api)?];
     if let Some(address) = addresses.metrics {
-        servers.push(listen(address, 1, |options| bind_metrics(metrics.clone(), options))?);
+        servers.push(listen(address, 1, ids, |options| bind_metrics(metrics.clone(), options))?);
     }
     let address = servers[0].address;
     let metrics_address = servers.last().map_or(address, |server| server.address);
@@ -228,6 +231,7 @@ async fn stop_signal() -> &'static str {
 fn listen(
     reserved: ReservedAddress,
     workers: usize,
+    request_ids: RequestIds,
     bind: impl FnOnce(ServerOptions) -> std::io::Result<BoundServer>,
 ) -> Result<BoundServer, EngineError> {
     let address = reserved.address();
@@ -235,7 +239,8 @@ fn listen(
     // the other half is for the database, and for receivers
     let max_connections = limits.max_connections.min((open_files() / 2).max(1));
     let connections = ConnectionLimits { max_connections, ..limits };
-    let options = ServerOptions { address: reserved, workers, shutdown_timeout: API_SHUTDOWN, connections };
+    let shutdown_timeout = API_SHUTDOWN;
+    let options = ServerOptions { address: reserved, workers, shutdown_timeout, connections, request_ids };
     bind(options).map_err(|error| EngineError::Listen { address, error })
 }
 
