@@ -4,18 +4,16 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// glibc's allocator keeps freed megabytes in the arena of each thread: with events of 10 MiB the process grew to four
 /// times of what it held. This one gives large blocks back as soon as they are freed, and small ones after a while.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().run() {
+    match cli::Cli::read().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", told(&error));
+            cli::complain(&format!("error: {}", told(&error)));
             ExitCode::FAILURE
         }
     }

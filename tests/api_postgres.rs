@@ -20,6 +20,8 @@ mod logs;
 mod organizations;
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "api/requests.rs"]
+mod requests;
 #[path = "api/roles.rs"]
 mod roles;
 #[path = "api/sending_again.rs"]

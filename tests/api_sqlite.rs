@@ -18,6 +18,8 @@ mod faulty_store;
 mod logs;
 #[path = "api/organizations.rs"]
 mod organizations;
+#[path = "api/requests.rs"]
+mod requests;
 #[path = "api/roles.rs"]
 mod roles;
 #[path = "api/sending_again.rs"]

@@ -226,15 +226,38 @@ impl EngineHandle {
         };
         let events = shared.event_permits.clone().try_acquire_many_owned(count);
         let bytes = shared.byte_permits.clone().try_acquire_many_owned(units);
-        let (Ok(events), Ok(bytes)) = (events, bytes) else { return Err(PublishError::Overloaded) };
+        let (events, bytes) = match (events, bytes) {
+            (Ok(events), Ok(bytes)) => (events, bytes),
+            (Err(_), _) => return Err(self.overloaded(telemetry::Overload::UncommittedEvents)),
+            (Ok(_), Err(_)) => return Err(self.overloaded(telemetry::Overload::UncommittedBytes)),
+        };
         let (reply, answer) = oneshot::channel();
         let ingest = Ingest { publications, reply, permits: [events, bytes] };
         shared.context.inbox.put(|waiting| waiting.ingests.push(ingest)).ask(&shared.persistence);
         match tokio::time::timeout(COMMIT_PATIENCE, answer).await {
             Ok(answer) => answer.map_err(|_| PublishError::Stopping),
             // not begun, it is left out of every commit from now on; begun, it is in doubt like one that failed
-            Err(_) => Err(PublishError::Unavailable(format!("no commit within {COMMIT_PATIENCE:?}"))),
+            Err(_) => {
+                self.shed(telemetry::Overload::SlowCommit);
+                Err(PublishError::Unavailable(format!("no commit within {COMMIT_PATIENCE:?}")))
+            }
         }
+    }
+
+    fn overloaded(&self, cause: telemetry::Overload) -> PublishError {
+        self.shed(cause);
+        PublishError::Overloaded
+    }
+
+    /// Says, now and then, that a publisher is refused because of too much of this.
+    pub fn shed(&self, cause: telemetry::Overload) {
+        let shared = &self.0;
+        let most = shared.context.settings.max_uncommitted_events;
+        let uncommitted_events = match cause {
+            telemetry::Overload::ArrivingBytes => None,
+            _ => Some(most.saturating_sub(shared.event_permits.available_permits())),
+        };
+        telemetry::IngestOverloaded { cause, now: self.now(), uncommitted_events }.emit();
     }
 
     /// Sends one real, signed request to an endpoint, now and once, whether it is active, paused or limited,

@@ -9,7 +9,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use data_encoding::BASE64URL_NOPAD;
 use rand::Rng;
 use sha2::{Digest, Sha256};
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::problem::{ErrorCode, Problem};
 use super::{Api, path_id};
-use crate::domain::ids::OrganizationId;
+use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Role};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
@@ -80,7 +80,7 @@ impl Permission {
                               POST /v1/organizations/{id}/keys";
                 return Err(Problem::new(ErrorCode::Forbidden, detail));
             }
-            Caller::Key { organization_id, role } => (organization_id, role),
+            Caller::Key { organization_id, role, .. } => (organization_id, role),
         };
         // before the role: nobody learns which other organizations exist
         if self == Self::Keys && path_organization != Some(organization_id) {
@@ -108,6 +108,8 @@ pub enum Caller {
     Key {
         /// The organization.
         organization_id: OrganizationId,
+        /// Which key.
+        key_id: KeyId,
         /// The key's role.
         role: Role,
     },
@@ -144,7 +146,7 @@ pub async fn authorize(
             request.extensions_mut().insert(caller);
             next.call(request).await
         }
-        Err(problem) => Ok(request.into_response(problem.error_response())),
+        Err(problem) => Ok(request.error_response(problem)),
     }
 }
 
@@ -163,7 +165,11 @@ async fn admit(permission: Permission, request: &HttpRequest) -> Result<Caller, 
 
 async fn find_caller(api: &Api, request: &HttpRequest) -> Result<Caller, Problem> {
     let hash = bearer(request).map(hash_key).ok_or_else(|| {
-        Problem::new(ErrorCode::Unauthorized, "no API key; send the header Authorization: Bearer <key>")
+        let detail = match request.headers().contains_key(header::AUTHORIZATION) {
+            true => "the header Authorization is not of the form Bearer <key>",
+            false => "no API key; send the header Authorization: Bearer <key>",
+        };
+        Problem::new(ErrorCode::Unauthorized, detail)
     })?;
     caller_of(api, hash).await
 }
@@ -184,8 +190,8 @@ pub async fn caller_of(api: &Api, hash: [u8; 32]) -> Result<Caller, Problem> {
         }
     };
     match known {
-        Some(KnownKey { organization_id, role, expires_at }) if expires_at.is_none_or(|at| now < at) => {
-            Ok(Caller::Key { organization_id, role })
+        Some(KnownKey { organization_id, key_id, role, expires_at }) if expires_at.is_none_or(|at| now < at) => {
+            Ok(Caller::Key { organization_id, key_id, role })
         }
         _ => Err(Problem::new(ErrorCode::Unauthorized, "this API key is unknown, expired or revoked")),
     }
@@ -230,6 +236,7 @@ struct CacheState {
 #[derive(Debug, Clone, Copy)]
 struct KnownKey {
     organization_id: OrganizationId,
+    key_id: KeyId,
     role: Role,
     expires_at: Option<UnixMillis>,
 }
@@ -261,7 +268,12 @@ impl KeyCache {
 
     /// Remembers a key that was asked for at `read_at`, unless one was revoked since `generation`.
     fn insert(&self, key: &ApiKey, generation: u64, read_at: UnixMillis) -> KnownKey {
-        let known = KnownKey { organization_id: key.organization_id, role: key.role, expires_at: key.expires_at };
+        let known = KnownKey {
+            organization_id: key.organization_id,
+            key_id: key.id,
+            role: key.role,
+            expires_at: key.expires_at,
+        };
         let mut state = self.lock();
         if state.generation != generation {
             return known;
@@ -294,7 +306,6 @@ impl KeyCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::KeyId;
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
 
@@ -317,7 +328,7 @@ mod tests {
     fn every_role_may_do_exactly_what_the_contract_says() {
         use Permission::{Admin, Keys, Manage, Publish, Read};
         let may = |role| {
-            let caller = Caller::Key { organization_id: OrganizationId(1), role };
+            let caller = Caller::Key { organization_id: OrganizationId(1), key_id: KeyId(1), role };
             let own = Some(OrganizationId(1));
             [Admin, Keys, Publish, Read, Manage].map(|permission| permission.check(&caller, own).is_ok())
         };
@@ -332,7 +343,7 @@ mod tests {
     #[test]
     fn another_organizations_keys_are_not_found_for_any_role() {
         for role in Role::ALL {
-            let caller = Caller::Key { organization_id: OrganizationId(1), role };
+            let caller = Caller::Key { organization_id: OrganizationId(1), key_id: KeyId(1), role };
             let problem = Permission::Keys.check(&caller, Some(OrganizationId(2))).unwrap_err();
             assert_eq!(problem.code(), ErrorCode::NotFound, "{role:?}");
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -62,9 +62,10 @@ pub async fn read_large_body(
     budget: &BodyBudget,
 ) -> Result<Body, Problem> {
     let headers = request.headers();
-    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
-    if encoded {
-        return Err(Problem::new(ErrorCode::UnsupportedEncoding, "send the body without Content-Encoding"));
+    let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| !is_plain(encoding)) {
+        let detail = "compressed bodies are not read: send the JSON as it is, without Content-Encoding";
+        return Err(Problem::new(ErrorCode::UnsupportedEncoding, detail));
     }
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit as u64) {

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::auth::Tenant;
-use super::body::{Body, read_large_body};
+use super::body::Body;
 use super::event_input::EventReader;
 use super::events::{IDEMPOTENCY_KEY, PublishedView, refusal};
 use super::input::{self, Errors};
@@ -65,7 +65,7 @@ pub async fn publish(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     // its share of the memory is held until the events are stored, itself only until it is read
-    let Body { bytes, share: _share } = read_large_body(&request, payload, MAX_BATCH_BYTES, &api.bodies).await?;
+    let Body { bytes, share: _share } = api.read_events(&request, payload, MAX_BATCH_BYTES).await?;
     let is_ndjson = is_ndjson(&request);
     let mut errors = Errors::new();
     if request.headers().contains_key(IDEMPOTENCY_KEY) {
@@ -139,6 +139,7 @@ impl<'a> Items<'a> {
 
     fn of_lines(body: &'a [u8]) -> Self {
         let mut items = Self::default();
+        let body = input::without_mark(body);
         for line in body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
             items.push(line);
         }

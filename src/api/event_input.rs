@@ -75,8 +75,7 @@ impl EventReader {
                 None
             }
             Registered::No => {
-                let message = format!("no such event type; known are {}", self.types.names());
-                errors.add_with_code(ErrorCode::UnknownEventType, path, message);
+                errors.add_with_code(ErrorCode::UnknownEventType, path, self.types.unknown(name));
                 None
             }
             registered => Some(registered),
@@ -95,11 +94,17 @@ fn read_data<'a>(value: &'a RawValue, path: &str, errors: &mut Errors) -> Option
 
 fn read_timestamp(value: &RawValue, path: &str, errors: &mut Errors) -> Option<(String, UnixMillis)> {
     let text = input::string(value, path, errors)?;
-    // an offset can push the first hours of year 0 before it, where RFC 3339 has no form
-    let normalized = normalize_rfc3339(&text).filter(|text| text.starts_with(|c: char| c.is_ascii_digit()));
-    let pair = normalized.zip(UnixMillis::parse_rfc3339(&text));
+    let pair = normalize_rfc3339(&text).zip(UnixMillis::parse_rfc3339(&text));
     if pair.is_none() {
-        errors.add(path, input::NOT_AN_INSTANT);
+        errors.add(
+            path,
+            match UnixMillis::parse_rfc3339(&text) {
+                Some(_) => {
+                    String::from("must lie within the years 0 to 9999 in UTC, in which receivers are told it")
+                }
+                None => input::not_an_instant(&text),
+            },
+        );
     }
     pair
 }

@@ -17,6 +17,7 @@ use super::{Api, blocking};
 use crate::domain::event_type_registry::{EventTypeRegistry, Registered, compile_schema};
 use crate::domain::event_types::{BUILT_IN, EventType, OPERATIONAL, OwnEventType, built_in, is_operational};
 use crate::domain::ids::OrganizationId;
+use crate::domain::nearest::did_you_mean;
 use crate::domain::patterns::{EventPattern, PatternError, is_event_type};
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
@@ -62,15 +63,13 @@ impl KnownTypes {
         }
     }
 
-    /// The names of the types that can be published, for messages.
-    pub fn names(&self) -> String {
+    /// What to say of a name or pattern that stands for no type: which was meant, and which there are.
+    pub fn unknown(&self, name: &str) -> String {
         let own = self.own_names();
-        let built_in = BUILT_IN.iter().map(|event_type| event_type.name);
-        let named = built_in.chain(own.iter().map(String::as_str).take(MAX_NAMED)).collect::<Vec<_>>().join(", ");
-        match own.len().saturating_sub(MAX_NAMED) {
-            0 => named,
-            more => format!("{named} and {more} more; GET /v1/event-types lists them"),
-        }
+        let known = BUILT_IN.iter().map(|event_type| event_type.name).chain(own.iter().map(String::as_str));
+        let meant = did_you_mean(name, known);
+        let names = names(&own);
+        format!("no such event type; {meant}POST /v1/event-types registers another. Known are {names}")
     }
 
     fn own_names(&self) -> Vec<String> {
@@ -79,6 +78,16 @@ impl KnownTypes {
 
     fn registry(&self) -> RwLockReadGuard<'_, EventTypeRegistry> {
         self.registry.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The types that can be published, and not all of an organization's own.
+fn names(own: &[String]) -> String {
+    let built_in = BUILT_IN.iter().map(|event_type| event_type.name);
+    let named = built_in.chain(own.iter().map(String::as_str).take(MAX_NAMED)).collect::<Vec<_>>().join(", ");
+    match own.len().saturating_sub(MAX_NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more; GET /v1/event-types lists them"),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::auth::Tenant;
-use super::body::{Body, MANAGEMENT_LIMIT_BYTES, read_body, read_large_body};
+use super::body::{Body, MANAGEMENT_LIMIT_BYTES, read_body};
 use super::event_input::EventReader;
 use super::event_types::KnownTypes;
 use super::input::{self, Errors, Fields};
@@ -62,7 +62,7 @@ pub async fn publish(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     // its share of the memory is held until the event is stored, itself only until it is read
-    let Body { bytes, share: _share } = read_large_body(&request, payload, MAX_BODY_BYTES, &api.bodies).await?;
+    let Body { bytes, share: _share } = api.read_events(&request, payload, MAX_BODY_BYTES).await?;
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
     Ok(answer(accept(&api, organization_id, bytes, key, errors).await?))

@@ -12,6 +12,7 @@ use super::problem::{ErrorCode, InputError, Problem};
 use crate::domain::event::{MAX_JSON_DEPTH, json_depth};
 use crate::domain::filter::FieldError;
 use crate::domain::ids::ParseIdError;
+use crate::domain::time::{UnixMillis, why_not_rfc3339};
 
 /// What is wrong with an input so far.
 #[derive(Debug, Default)]
@@ -221,10 +222,19 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Without the mark that some editors and shells begin a text with: RFC 8259, 8.1, lets a reader pass over it.
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
 /// The text of a body.
 pub fn utf8(body: &[u8]) -> Result<&str, Problem> {
-    std::str::from_utf8(body).map_err(|error| {
-        let detail = format!("the body is not UTF-8: byte {} is wrong", error.valid_up_to());
+    let text = without_mark(body);
+    std::str::from_utf8(text).map_err(|error| {
+        let detail = match body {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => String::from("the body is UTF-16; JSON is sent as UTF-8"),
+            _ => format!("the body is not UTF-8: byte {} is wrong", error.valid_up_to() + body.len() - text.len()),
+        };
         Problem::new(ErrorCode::InvalidJson, detail)
     })
 }
@@ -298,6 +308,11 @@ pub fn boolean(value: &RawValue, path: &str, errors: &mut Errors) -> Option<bool
     match value.get() {
         "true" => Some(true),
         "false" => Some(false),
+        quoted @ (r#""true""# | r#""false""#) => {
+            let bare = quoted.trim_matches('"');
+            errors.add(path, format!("expected true or false, got a string: write {bare} without quotes"));
+            None
+        }
         _ => {
             errors.add(path, format!("expected true or false, got {}", kind(value)));
             None
@@ -322,7 +337,10 @@ pub fn whole_number(range: RangeInclusive<u64>) -> impl FnOnce(&RawValue, &str, 
 pub fn number(range: RangeInclusive<f64>) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<f64> {
     move |value, path, errors| {
         if kind(value) != "a number" {
-            errors.add(path, format!("expected a number, got {}", kind(value)));
+            let bare = value.get().trim_matches('"');
+            let is_quoted = kind(value) == "a string" && serde_json::from_str::<f64>(bare).is_ok();
+            let hint = if is_quoted { format!(": write {bare} without quotes") } else { String::new() };
+            errors.add(path, format!("expected a number, got {}{hint}", kind(value)));
             return None;
         }
         // a number beyond f64 is beyond every range as well
@@ -371,17 +389,19 @@ pub fn or_empty_object(body: &[u8]) -> &[u8] {
 }
 
 /// An instant in RFC 3339.
-pub fn instant(value: &RawValue, path: &str, errors: &mut Errors) -> Option<crate::domain::time::UnixMillis> {
+pub fn instant(value: &RawValue, path: &str, errors: &mut Errors) -> Option<UnixMillis> {
     let text = string(value, path, errors)?;
-    let instant = crate::domain::time::UnixMillis::parse_rfc3339(&text);
+    let instant = UnixMillis::parse_rfc3339(&text);
     if instant.is_none() {
-        errors.add(path, NOT_AN_INSTANT);
+        errors.add(path, not_an_instant(&text));
     }
     instant
 }
 
-/// Said of every text that should be an instant.
-pub const NOT_AN_INSTANT: &str = "must be an instant in RFC 3339, for example 2024-12-16T10:30:45Z";
+/// Said of a text that should be an instant.
+pub fn not_an_instant(text: &str) -> String {
+    format!("must be an instant in RFC 3339, for example 2024-12-16T10:30:45Z; {}", why_not_rfc3339(text))
+}
 
 #[cfg(test)]
 mod tests {
@@ -413,6 +433,11 @@ mod tests {
         }
         assert_eq!(read("null", boolean).unwrap_err(), "expected true or false, got null");
         assert_eq!(read("7", string).unwrap_err(), "expected a string, got a number");
+        let quoted = "expected a number, got a string: write 10 without quotes";
+        assert_eq!(read("\"10\"", whole_number(0..=60)).unwrap_err(), quoted);
+        assert_eq!(read("\"ten\"", whole_number(0..=60)).unwrap_err(), "expected a number, got a string");
+        let quoted = "expected true or false, got a string: write true without quotes";
+        assert_eq!(read("\"true\"", boolean).unwrap_err(), quoted);
         assert_eq!(read("0", number(0.01..=10_000.0)).unwrap_err(), "must be from 0.01 to 10000");
     }
 
@@ -423,6 +448,14 @@ mod tests {
         assert!(read(r#""\ud800""#, string).is_err());
         // characters, not bytes
         assert!(read("\"éé\"", string_of_length(0..=2)).is_ok());
+    }
+
+    #[test]
+    fn the_mark_at_the_beginning_of_a_text_is_no_part_of_it() {
+        assert_eq!(utf8("\u{feff}{}".as_bytes()).ok(), Some("{}"));
+        let detail = |body: &[u8]| utf8(body).err().map(|problem| problem.detail().to_owned());
+        assert_eq!(detail(b"\xff\xfe{\0}\0").as_deref(), Some("the body is UTF-16; JSON is sent as UTF-8"));
+        assert_eq!(detail(b"\xef\xbb\xbf{\xff").as_deref(), Some("the body is not UTF-8: byte 4 is wrong"));
     }
 
     #[test]

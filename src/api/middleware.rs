@@ -1,29 +1,75 @@
-//! What happens around every request: the counter, and a net under the handlers.
+//! What happens around every request: its id, the counter and the log line, and a net under the handlers.
 
 use std::panic::AssertUnwindSafe;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::Method;
+use actix_web::http::header::HeaderValue;
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError};
+use actix_web::{Error, HttpMessage};
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
+use super::auth::Caller;
 use super::problem::{ErrorCode, Problem};
+use super::request_id::{RequestIds, X_REQUEST_ID};
 use crate::telemetry::HttpRequestServed;
 
-/// Counts answers by route, method and status. The label of the route is the pattern of the table.
-pub async fn count_requests<B: MessageBody + 'static>(
+/// Gives every answer an `x-request-id`, which a problem repeats, counts it by route, method and status, and writes the line
+/// of the access log. The label of the route is the pattern of the table.
+pub async fn observe(
+    ids: RequestIds,
     request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let begin = Instant::now();
+    let id = ids.of(request.headers());
     let method = request.method().clone();
     let answer = next.call(request).await;
-    let (route, status) = match &answer {
-        Ok(response) => (response.request().match_pattern(), response.status()),
-        Err(error) => (None, error.as_response_error().status_code()),
+    match answer {
+        Ok(response) => {
+            let mut response = named(response, &id);
+            served(&response, &method, &id, begin);
+            response.headers_mut().insert(X_REQUEST_ID, id);
+            Ok(response)
+        }
+        // from a service before the routes; the request went with it
+        Err(error) => {
+            let mut response = error.error_response();
+            response.headers_mut().insert(X_REQUEST_ID, id);
+            Err(InternalError::from_response(error, response).into())
+        }
+    }
+}
+
+/// A problem is told the id of the request that it answers.
+fn named(response: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceResponse<BoxBody> {
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    // ids are visible ASCII
+    let Some(body) = problem.map(|problem| problem.body(id.to_str().ok())) else { return response };
+    response.map_body(|_, _| BoxBody::new(body))
+}
+
+fn served(response: &ServiceResponse<BoxBody>, method: &Method, id: &HeaderValue, begin: Instant) {
+    let request = response.request();
+    let caller = request.extensions().get::<Caller>().copied();
+    let (organization_id, key_id) = match caller {
+        Some(Caller::Key { organization_id, key_id, .. }) => (Some(organization_id), Some(key_id)),
+        Some(Caller::Admin) | None => (None, None),
     };
-    HttpRequestServed { route: route.as_deref(), method: method.as_str(), status: status.as_u16() }.emit();
-    answer
+    HttpRequestServed {
+        route: request.match_pattern().as_deref(),
+        method: method.as_str(),
+        status: response.status().as_u16(),
+        path: request.path(),
+        duration: begin.elapsed(),
+        organization_id,
+        key_id,
+        request_id: id.to_str().unwrap_or_default(),
+    }
+    .emit();
 }
 
 /// Answers 500 when a handler panics: the worker thread and its other requests live on.
@@ -34,7 +80,7 @@ pub async fn catch_panic(request: ServiceRequest, next: Next<BoxBody>) -> Result
         Err(_) => {
             tracing::error!(route = kept.match_pattern(), "a handler panicked");
             let problem = Problem::new(ErrorCode::Internal, ErrorCode::Internal.help());
-            Ok(ServiceResponse::new(kept, problem.error_response()))
+            Ok(ServiceResponse::new(kept, problem.answer()))
         }
     }
 }
@@ -44,6 +90,8 @@ mod tests {
     use super::*;
     use actix_web::middleware::from_fn;
     use actix_web::{App, HttpResponse, test, web};
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
 
     async fn panics() -> HttpResponse {
         panic!("as a test of what catches it");
@@ -53,7 +101,9 @@ mod tests {
     async fn a_handler_that_panics_is_answered_with_500_and_the_next_request_is_served() {
         let route = web::get().to(panics).wrap(from_fn(catch_panic));
         let app = App::new().route("/panics", route).route("/works", web::get().to(HttpResponse::Ok));
-        let service = test::init_service(app.wrap(from_fn(count_requests))).await;
+        let ids = RequestIds::new(&mut SmallRng::seed_from_u64(1));
+        let observe = from_fn(move |request, next| observe(ids.clone(), request, next));
+        let service = test::init_service(app.wrap(observe)).await;
         let request = test::TestRequest::get().uri("/panics").to_request();
         let answer = test::call_service(&service, request).await;
         assert_eq!(answer.status().as_u16(), 500);

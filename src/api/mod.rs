@@ -22,6 +22,7 @@ pub mod organizations;
 pub mod pagination;
 mod patience;
 pub mod problem;
+pub mod request_id;
 pub mod routes;
 pub mod server;
 pub mod webhook_actions;
@@ -40,8 +41,9 @@ use crate::actors::handle::EngineHandle;
 use crate::domain::secret::Secret;
 use crate::domain::target::TargetPolicy;
 use crate::store::{Store, StoreResult};
+use crate::telemetry;
 use auth::KeyCache;
-use body::BodyBudget;
+use body::{Body, BodyBudget};
 use problem::{ErrorCode, Problem};
 
 /// How long a read is waited for. The store has its own limits, which end what is only slow: a read that exceeds
@@ -103,6 +105,21 @@ impl Api {
     /// What the document's signature headers begin with.
     pub fn signature_header_prefix(&self) -> &str {
         &self.options.signature_header_prefix
+    }
+
+    /// Reads a body that brings events. Says, now and then, when there is no room for it.
+    async fn read_events(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+        limit: usize,
+    ) -> Result<Body, Problem> {
+        let read = body::read_large_body(request, payload, limit, &self.bodies).await;
+        read.inspect_err(|problem| {
+            if problem.code() == ErrorCode::Overloaded {
+                self.engine.shed(telemetry::Overload::ArrivingBytes);
+            }
+        })
     }
 
     /// Writes to the store and does what must follow (tell the engine, forget a key), on a blocking thread.

@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 
-use super::input::{Errors, NOT_AN_INSTANT};
+use super::input::{Errors, not_an_instant};
 use super::problem::ErrorCode;
 use crate::domain::time::UnixMillis;
 use crate::store::PageRequest;
@@ -82,7 +82,10 @@ impl Query {
 
 /// A parameter that is an instant.
 pub fn read_instant(text: &str) -> Result<UnixMillis, String> {
-    UnixMillis::parse_rfc3339(text).ok_or_else(|| NOT_AN_INSTANT.to_owned())
+    // a plus that was not written as %2B arrives as a space, and where an offset begins nothing else can be meant
+    let with_plus =
+        || text.rsplit_once(' ').and_then(|(time, offset)| UnixMillis::parse_rfc3339(&format!("{time}+{offset}")));
+    UnixMillis::parse_rfc3339(text).or_else(with_plus).ok_or_else(|| not_an_instant(text))
 }
 
 /// Which page is asked for.
@@ -179,6 +182,22 @@ mod tests {
         }
         assert_eq!(page("limit=").unwrap().limit, DEFAULT_LIMIT);
         assert_eq!(page("limit=200").unwrap().limit, 200);
+    }
+
+    #[test]
+    fn a_plus_that_was_not_encoded_is_a_plus() {
+        for query in
+            ["at=2024-12-16T12:30:45%2B02:00", "at=2024-12-16T12:30:45+02:00", "at=2024-12-16T12:30:45.0+0200"]
+        {
+            let mut errors = Errors::new();
+            let read = Query::parse(query, &mut errors).read("at", &mut errors, read_instant);
+            assert_eq!(read, Some(UnixMillis(1_734_345_045_000)), "{query}");
+        }
+        for text in
+            ["2024-12-16 10:30:45Z", "2024-12-16T10:30:45 ", " 2024-12-16T10:30:45Z", "2024-12-16 10:30:45 02:00"]
+        {
+            assert!(read_instant(text).is_err_and(|message| message.contains("RFC 3339")), "{text}");
+        }
     }
 
     #[test]

@@ -123,6 +123,8 @@ struct ProblemBody<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 impl Problem {
@@ -153,6 +155,26 @@ impl Problem {
             _ => format!("{} fields are wrong; see errors", errors.len()),
         };
         Self { errors: errors.into_iter().map(|error| error.error).collect(), ..Self::new(code, detail) }
+    }
+
+    /// As it is answered. The request's id is put in by the middleware that knows it.
+    pub fn body(&self, request_id: Option<&str>) -> Vec<u8> {
+        let body = ProblemBody {
+            r#type: format!("urn:ringback:error:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            errors: &self.errors,
+            request_id,
+        };
+        // strings and numbers always serialize
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+
+    /// The answer, which remembers what it is made of.
+    pub fn answer(self) -> HttpResponse {
+        HttpResponse::from_error(self)
     }
 
     /// Its code.
@@ -215,16 +237,7 @@ impl ResponseError for Problem {
         if let Some(allow) = self.allow.as_deref().and_then(|methods| HeaderValue::from_str(methods).ok()) {
             response.insert_header((header::ALLOW, allow));
         }
-        let body = ProblemBody {
-            r#type: format!("urn:ringback:error:{}", self.code.as_str()),
-            title: self.code.title(),
-            status: self.code.status().as_u16(),
-            detail: &self.detail,
-            code: self.code.as_str(),
-            errors: &self.errors,
-        };
-        // strings and numbers always serialize
-        response.body(serde_json::to_vec(&body).unwrap_or_default())
+        response.body(self.body(None))
     }
 }
 

@@ -4,7 +4,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{HttpResponse, Resource, ResponseError, Route, guard, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard, web};
 
 use super::auth::{Permission, authorize};
 use super::middleware::catch_panic;
@@ -114,10 +114,48 @@ fn resource(path: &'static str) -> Resource {
     let allow = methods.join(", ");
     resource.default_service(web::to(move || {
         let problem = Problem::method_not_allowed(allow.clone());
-        async move { problem.error_response() }
+        async move { problem.answer() }
     }))
 }
 
-pub(super) async fn unknown_route() -> HttpResponse {
-    Problem::new(ErrorCode::NotFound, "there is no such route; the documentation lists them").error_response()
+/// What answers a path that is none of ours.
+pub async fn unknown_route(request: HttpRequest) -> HttpResponse {
+    no_such_route(request.path()).answer()
+}
+
+/// A slash too many is what is wrong most often: a base address that ends with one, or a habit of other frameworks.
+fn no_such_route(path: &str) -> Problem {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let meant = format!("/{}", parts.join("/"));
+    let is_route = |spec: &RouteSpec| {
+        let mut pattern = spec.path.split('/').skip(1);
+        parts.iter().all(|part| pattern.next().is_some_and(|name| name == *part || name.starts_with('{')))
+            && pattern.next().is_none()
+    };
+    let detail = match meant != path && ROUTES.iter().any(is_route) {
+        true => format!("there is no such route; without the extra slash it is {meant}"),
+        false => String::from("there is no such route; GET /docs lists them"),
+    };
+    Problem::new(ErrorCode::NotFound, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slash_too_many_is_named() {
+        for (path, meant) in [
+            ("/v1/webhooks/", "/v1/webhooks"),
+            ("//v1/webhooks", "/v1/webhooks"),
+            ("/v1//webhooks/wh_1//", "/v1/webhooks/wh_1"),
+            ("/health/ready/", "/health/ready"),
+        ] {
+            let detail = no_such_route(path).detail().to_owned();
+            assert!(detail.ends_with(&format!("it is {meant}")), "{path}: {detail}");
+        }
+        for path in ["/nosuch", "/nosuch/", "/", "//", "/v1/webhooks/wh_1/nosuch/", ""] {
+            assert!(no_such_route(path).detail().contains("/docs"), "{path}");
+        }
+    }
 }

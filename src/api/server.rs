@@ -14,9 +14,10 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, web};
 use socket2::{Domain, Socket, Type};
 
-use super::middleware::count_requests;
+use super::middleware::observe;
 pub use super::patience::ConnectionLimits;
 use super::patience::{Crowd, PatientStream, watch_requests};
+use super::request_id::RequestIds;
 use super::{Api, MetricsRenderer, health, routes};
 
 /// For a client to read the end of an answer.
@@ -66,6 +67,8 @@ pub struct ServerOptions {
     pub shutdown_timeout: Duration,
     /// What clients may take.
     pub connections: ConnectionLimits,
+    /// What requests are called.
+    pub request_ids: RequestIds,
 }
 
 /// A server that listens. It serves while [`BoundServer::server`] is polled; `server.handle().stop(true)` ends
@@ -131,10 +134,12 @@ pub fn bind_api(
     pages: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     options: ServerOptions,
 ) -> std::io::Result<BoundServer> {
+    let ids = options.request_ids.clone();
     let app = move || {
+        let ids = ids.clone();
         App::new()
             .app_data(api.clone())
-            .wrap(from_fn(count_requests))
+            .wrap(from_fn(move |request, next| observe(ids.clone(), request, next)))
             .wrap(from_fn(watch_requests))
             .configure(routes::configure)
             .configure(pages.clone())
@@ -144,10 +149,12 @@ pub fn bind_api(
 
 /// Binds a server that has `/metrics` and nothing else.
 pub fn bind_metrics(renderer: MetricsRenderer, options: ServerOptions) -> std::io::Result<BoundServer> {
+    let ids = options.request_ids.clone();
     let app = move || {
-        let renderer = renderer.clone();
+        let (renderer, ids) = (renderer.clone(), ids.clone());
         let metrics = web::get().to(move || health::render(renderer.clone()));
         App::new()
+            .wrap(from_fn(move |request, next| observe(ids.clone(), request, next)))
             .wrap(from_fn(watch_requests))
             .route("/metrics", metrics)
             .default_service(web::to(routes::unknown_route))

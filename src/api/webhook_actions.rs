@@ -72,8 +72,7 @@ pub async fn test(
     fields.finish(&mut errors);
     let sample = sample(&api, organization_id, &event_type).await?;
     if sample.is_none() {
-        let known = KnownTypes::new(api.engine.event_types(), organization_id).names();
-        let message = format!("no such event type; known are {known}");
+        let message = KnownTypes::new(api.engine.event_types(), organization_id).unknown(&event_type);
         errors.add_with_code(ErrorCode::UnknownEventType, "event_type", message);
     }
     errors.into_result()?;

@@ -253,8 +253,7 @@ fn read_events(
         match EventPattern::parse(&text) {
             Err(error) => errors.add(path, error.to_string()),
             Ok(pattern) if !types.can_be_asked_for(&pattern) => {
-                let message = format!("matches no event type; known are {}", types.names());
-                errors.add_with_code(ErrorCode::UnknownEventType, path, message);
+                errors.add_with_code(ErrorCode::UnknownEventType, path, types.unknown(&text));
             }
             Ok(pattern) if patterns.contains(&pattern) => {}
             Ok(pattern) => patterns.push(pattern),

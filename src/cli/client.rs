@@ -10,10 +10,9 @@ use awc::http::{Method, header};
 use clap::Args;
 use ringback::domain::json_text;
 use ringback::domain::secret::Secret;
+pub use ringback::engine::CLIENTS_KEY_FILE as DEV_KEY_FILE;
 use serde::Deserialize;
 
-/// Where `serve --dev` on the default database leaves the key of the organization `dev`.
-pub const DEV_KEY_FILE: &str = "ringback.db.dev-key";
 const ANSWER_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -21,7 +20,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Args, Clone)]
 pub struct EngineArgs {
     /// The engine's address
-    #[arg(long, env = "RINGBACK_ENGINE", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "RINGBACK_ENGINE",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        value_parser = super::address::engine
+    )]
     pub engine: String,
     /// An API key of an organization [default: what is in ./ringback.db.dev-key, where `serve --dev` leaves it]
     #[arg(long, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true)]

@@ -16,8 +16,8 @@ use ringback::store;
 use ringback::store::cipher::Cipher;
 use zeroize::Zeroizing;
 
-use super::say;
 use super::serve::unusable;
+use super::{complain, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,15 +53,18 @@ struct GenerateArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-Stop the engine first: with one running on the database this is refused. Back up the database. An interrupted
-change is finished by running the same command again; the old key is needed until it has ended well. Prefer
-variables and files: what is given by flag can be seen in the list of processes.
+Stop the engine first: with one running on the database this is refused. Back
+up the database. An interrupted change is finished by running the same command
+again; the old key is needed until it has ended well. Give keys in files or in
+the variables RINGBACK_MASTER_KEY and RINGBACK_NEW_MASTER_KEY: what is given by
+--old and --new can be seen in the list of processes.
 
 Examples:
-  ringback keys generate --quiet > new.key
+  (umask 077; ringback keys generate --quiet > new.key)
   ringback keys rotate --old-file master.key --new-file new.key
-  RINGBACK_MASTER_KEY=… RINGBACK_NEW_MASTER_KEY=… ringback keys rotate --database-url postgres://ringback@db/ringback
-  ringback keys rotate --old-file ringback.db.master-key --new-file new.key    # a database of `serve --dev`")]
+
+A database of `serve --dev`:
+  ringback keys rotate --old-file ringback.db.master-key --new-file new.key")]
 struct RotateArgs {
     /// The master key that the database is encrypted with [default: RINGBACK_MASTER_KEY, or master_key of the file]
     #[arg(long, value_name = "BASE64", conflicts_with = "old_file")]
@@ -69,14 +72,8 @@ struct RotateArgs {
     /// Read the old key from this file
     #[arg(long, value_name = "FILE")]
     old_file: Option<PathBuf>,
-    /// The master key that it is to be encrypted with
-    #[arg(
-        long,
-        value_name = "BASE64",
-        env = "RINGBACK_NEW_MASTER_KEY",
-        hide_env_values = true,
-        required_unless_present = "new_file"
-    )]
+    /// The master key that it is to be encrypted with; everyone on this machine can read it here, better a file
+    #[arg(long, value_name = "BASE64", env = "RINGBACK_NEW_MASTER_KEY", hide_env_values = true)]
     new: Option<String>,
     /// Read the new key from this file; wins over RINGBACK_NEW_MASTER_KEY
     #[arg(long, value_name = "FILE")]
@@ -101,10 +98,10 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     let key = Secret::new(BASE64.encode(seed.as_ref()));
     say(key.expose());
     if !args.quiet {
-        eprintln!(
+        complain(
             "\nThis is a master key. It encrypts signing secrets and custom headers in the database: without it they can't be\n\
              read again, and with it and the database they can be read by anyone. Keep it apart from the database and its\n\
-             backups, and give it to the engine as RINGBACK_MASTER_KEY. It is not kept anywhere by this command."
+             backups, and give it to the engine as RINGBACK_MASTER_KEY. It is not kept anywhere by this command.",
         );
     }
     Ok(())
@@ -114,18 +111,16 @@ fn rotate(args: &RotateArgs) -> anyhow::Result<()> {
     let flags = Flags { config: args.config.clone(), database_url: args.database_url.clone(), ..Flags::default() };
     let settings = load(&flags).map_err(|error| unusable(&error.problems))?.settings;
     let old = given(args.old.as_deref(), args.old_file.as_deref())?.or(settings.master_key);
-    let Some(old) = old else { bail!("no old key: give RINGBACK_MASTER_KEY, --old-file or --old") };
     // a file that was asked for wins over a variable that happens to be set
     let by_value = args.new.as_deref().filter(|_| args.new_file.is_none());
-    let Some(new) = given(by_value, args.new_file.as_deref())? else {
-        bail!("no new key: give RINGBACK_NEW_MASTER_KEY, --new-file or --new");
-    };
+    let new = given(by_value, args.new_file.as_deref())?;
+    let (Some(old), Some(new)) = (&old, &new) else { bail!(missing(old.is_some(), new.is_some())) };
     if old == new {
         bail!("the new key is the old one; make another with `ringback keys generate`");
     }
     let cipher = |key: &Secret| Cipher::from_master_key(key, Arc::new(SystemEntropy));
-    let old = cipher(&old).context("the old key can't be used")?;
-    let new = cipher(&new).context("the new key can't be used")?;
+    let old = cipher(old).context("the old key can't be used")?;
+    let new = cipher(new).context("the new key can't be used")?;
     let bar = ProgressBar::new_spinner();
     bar.set_style(ProgressStyle::with_template("{spinner} {pos} webhooks encrypted anew, {elapsed}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
@@ -139,6 +134,24 @@ fn rotate(args: &RotateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says where the keys come from that are not there: files and variables, which no list of processes shows.
+fn missing(has_old: bool, has_new: bool) -> String {
+    let mut lines = Vec::new();
+    if !has_old {
+        lines.push(
+            "no old key: name its file with --old-file, or set RINGBACK_MASTER_KEY or RINGBACK_MASTER_KEY_FILE \
+             (a database of `serve --dev` has it beside it, in ringback.db.master-key)",
+        );
+    }
+    if !has_new {
+        lines.push(
+            "no new key: make one with `(umask 077; ringback keys generate --quiet > new.key)` and name its file \
+             with --new-file new.key, or set RINGBACK_NEW_MASTER_KEY",
+        );
+    }
+    lines.join("\n")
+}
+
 /// A key by value or in a file.
 fn given(value: Option<&str>, file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
     let text = match (value, file) {
@@ -148,5 +161,5 @@ fn given(value: Option<&str>, file: Option<&Path>) -> anyhow::Result<Option<Secr
         }
         (None, None) => return Ok(None),
     };
-    Ok(Some(Secret::new(text.trim().to_owned())))
+    Ok(Some(Secret::new(text.trim_start_matches('\u{feff}').trim().to_owned())))
 }

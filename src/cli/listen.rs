@@ -8,36 +8,37 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::{Context, bail};
-use awc::http::Method;
 use bytes::Bytes;
 use clap::Args;
 use ringback::domain::json_text::{harmless, pretty};
 use ringback::domain::secret::Secret;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::client::{Engine, EngineArgs};
-
+use super::ending::Ending;
 use super::verify::Signed;
-use super::{now, say};
+use super::{address, now, registration, say};
 
 /// Above what the engine sends, so that the receiver is never the one who refuses.
 const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Args)]
 #[command(after_help = "\
-With a key (--key, RINGBACK_KEY, or ./ringback.db.dev-key of `serve --dev`) it registers a webhook for itself and deletes it
-at the end. With --secret it only receives.
+With a key (--key, RINGBACK_KEY, or ./ringback.db.dev-key of `serve --dev`)
+it registers a webhook for itself and deletes it at the end. What an earlier
+run left at the same address is deleted at the start. With --secret it only
+receives.
 
 Examples:
   ringback listen
+  ringback listen --listen 9001
   ringback listen --events call.completed --events 'batch.*'
-  ringback listen --fail-first 2                      # see retries: two answers 503, then 200
-  ringback listen --status 410                        # a receiver that is gone
+  ringback listen --fail-first 2    # see retries: two answers 503, then 200
+  ringback listen --status 410      # a receiver that is gone
   ringback listen --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
 pub struct ListenArgs {
     /// Where to receive
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000", value_parser = address::local)]
     listen: SocketAddr,
     /// Verify with this secret, and register nothing
     #[arg(long, value_name = "WHSEC", conflicts_with_all = ["url", "events"])]
@@ -79,13 +80,6 @@ struct Receiver {
     received: AtomicU64,
 }
 
-/// The part of the answer to a registration that is needed.
-#[derive(Deserialize)]
-struct Registered {
-    id: String,
-    secret: String,
-}
-
 pub async fn run(args: ListenArgs) -> anyhow::Result<()> {
     let receiver = Arc::new(Receiver::new(&args)?);
     let engine = match &args.secret {
@@ -105,6 +99,8 @@ pub async fn run(args: ListenArgs) -> anyhow::Result<()> {
     let server = server.run();
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);
+    // before the registration: a Ctrl-C in the middle of it must not leave a webhook behind
+    let mut ending = Ending::new()?;
 
     let registered = match &engine {
         Some(engine) => Some(register(engine, &args, address, &receiver).await?),
@@ -114,9 +110,13 @@ pub async fn run(args: ListenArgs) -> anyhow::Result<()> {
     if receiver.secret.get().is_none() {
         say("no secret: signatures are not verified (--secret, or --key to register with the engine)");
     }
-    stopped().await?;
+    ending.comes().await;
     if let (Some(engine), Some(id)) = (&engine, registered) {
-        unregister(engine, &id).await;
+        tokio::select! {
+            () = registration::remove(engine, &id, "") => {}
+            // asked once more: at once
+            () = ending.signal() => {}
+        }
     }
     handle.stop(true).await;
     running.await??;
@@ -126,36 +126,16 @@ pub async fn run(args: ListenArgs) -> anyhow::Result<()> {
 async fn register(
     engine: &Engine,
     args: &ListenArgs,
-    address: SocketAddr,
+    listening: SocketAddr,
     receiver: &Receiver,
 ) -> anyhow::Result<String> {
-    let url = args.url.clone().unwrap_or_else(|| format!("http://{address}/"));
-    let request = json!({ "url": url, "events": args.events, "description": "ringback listen" });
-    let answer = engine.call(Method::POST, "/v1/webhooks", Some(request.to_string())).await?.ok()?;
-    let registered: Registered =
-        serde_json::from_str(&answer).context("the engine's answer holds no webhook; is --engine a Ringback?")?;
-    let _ = receiver.secret.set(Secret::new(registered.secret));
+    let here = ringback::engine::reachable(listening);
+    let url = args.url.clone().unwrap_or_else(|| format!("http://{here}/"));
+    let (id, secret) = registration::register(engine, &url, &args.events, here).await?;
+    let _ = receiver.secret.set(secret);
     let wanted = if args.events.is_empty() { String::from("all events") } else { args.events.join(", ") };
-    say(&format!("registered {} for {wanted} at {}", registered.id, args.engine.engine));
-    Ok(registered.id)
-}
-
-async fn unregister(engine: &Engine, id: &str) {
-    let deleted = engine.call(Method::DELETE, &format!("/v1/webhooks/{id}"), None).await;
-    match deleted.and_then(super::client::Answer::ok) {
-        Ok(_) => say(&format!("deleted {id}")),
-        Err(error) => eprintln!("warning: {id} could not be deleted and stays registered: {error:#}"),
-    }
-}
-
-/// Ends at Ctrl-C or SIGTERM.
-async fn stopped() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("can't wait for Ctrl-C"),
-        _ = terminate.recv() => Ok(()),
-    }
+    say(&format!("registered {id} for {wanted} at {}", args.engine.engine));
+    Ok(id)
 }
 
 async fn receive(request: HttpRequest, body: Bytes, receiver: web::Data<Receiver>) -> HttpResponse {

@@ -24,16 +24,20 @@ use super::say;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
-Without --target it starts an engine of its own on a temporary SQLite database in the current folder. Every run measures the
-bare reference too: the same signed posts from a plain client to the same receivers, with no engine between.
+Without --target it starts an engine of its own on a temporary SQLite database
+in the current folder. Every run measures the bare reference too: the same
+signed posts from a plain client to the same receivers, with no engine between.
 
 Examples:
-  ringback load                                     # lists the scenarios
-  ringback load fanout
-  ringback load throughput --postgres postgres://postgres@127.0.0.1/postgres --html report.html
+  ringback load                         # lists the scenarios
+  ringback load fanout --html report.html
   ringback load latency --rate 2000 --events 60000 --json report.json
-  ringback load throughput --target https://hooks.example.com --key \"$KEY\" --receivers http://10.0.0.7:9100
-  ringback load receive --listen 0.0.0.0:9100       # on that other machine"
+  ringback load throughput --postgres postgres://postgres@127.0.0.1/postgres
+
+An engine that runs elsewhere, with its key in RINGBACK_KEY, and receivers on
+another machine:
+  ringback load receive --listen 0.0.0.0:9100
+  ringback load fanout --target http://10.0.0.6:8080 --receivers http://10.0.0.7:9100"
 )]
 pub struct LoadArgs {
     #[command(subcommand)]
@@ -72,13 +76,14 @@ enum LoadCommand {
 
 #[derive(Args)]
 #[command(after_help = "\
-It believes whoever asks: for test networks only. Latencies are right when both machines' clocks are.
+It believes whoever asks: for test networks only. Latencies are right when both
+machines' clocks are.
 
 Example:
   ringback load receive --listen 0.0.0.0:9100")]
 struct ReceiveArgs {
     /// Where to listen
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9100")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9100", value_parser = super::address::local)]
     listen: SocketAddr,
     /// Threads
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -89,7 +94,7 @@ struct ReceiveArgs {
 #[derive(Args)]
 struct EngineChoice {
     /// A running engine instead of one of our own
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = super::address::engine)]
     target: Option<String>,
     /// An owner's key of one of its organizations
     #[arg(long, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true)]

@@ -1,16 +1,20 @@
 //! What can be typed, one file for each command.
 
+mod address;
 mod client;
 mod completions;
 mod config;
+mod ending;
 mod keys;
 mod listen;
 mod load;
+mod registration;
 mod serve;
 mod trigger;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Arg, Command as Grammar, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ringback::domain::time::UnixMillis;
 
 /// Webhook delivery engine: stores an event once, fans it out, signs, delivers, retries, and keeps a log.
@@ -46,6 +50,13 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the process's arguments and variables; ends the process when they are wrong, or ask for help.
+    pub fn read() -> Self {
+        let mut grammar = without_empty_variables(Self::command());
+        let matches = grammar.get_matches_mut();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut grammar).exit())
+    }
+
     /// Does what was asked, to the end.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
@@ -58,6 +69,15 @@ impl Cli {
             Command::Completions(args) => completions::run(&args),
         }
     }
+}
+
+/// An empty variable is as if it were not set, here as in the settings.
+fn without_empty_variables(grammar: Grammar) -> Grammar {
+    let is_empty = |name: &std::ffi::OsStr| {
+        std::env::var_os(name).is_some_and(|value| value.to_string_lossy().trim().is_empty())
+    };
+    let reset = |arg: Arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg };
+    grammar.mut_args(reset).mut_subcommands(without_empty_variables)
 }
 
 /// The client commands live in the user's time.
@@ -74,10 +94,15 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
+/// Prints a line beside the output; a terminal that was closed is no reason to fail.
+pub fn complain(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -100,6 +125,36 @@ mod tests {
         let mut found = Vec::new();
         without_example(&Cli::command(), "", &mut found);
         assert_eq!(found, Vec::<String>::new());
+    }
+
+    /// Of a narrow terminal: what is wider is broken over two lines, and an example then can't be pasted.
+    const NARROW: usize = 80;
+
+    fn wide_lines(command: &clap::Command, found: &mut Vec<String>) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        found.extend(help.lines().filter(|line| line.chars().count() > NARROW).map(str::to_owned));
+        command.get_subcommands().for_each(|subcommand| wide_lines(subcommand, found));
+    }
+
+    #[test]
+    fn no_example_is_broken_on_a_narrow_terminal() {
+        let mut found = Vec::new();
+        wide_lines(&Cli::command(), &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_what_was_meant() {
+        for (line, meant) in [
+            (vec!["ringback", "serv"], "serve"),
+            (vec!["ringback", "triger"], "trigger"),
+            (vec!["ringback", "keys", "rotat"], "rotate"),
+            (vec!["ringback", "serve", "--databse-url", "x"], "--database-url"),
+            (vec!["ringback", "listen", "--failfirst", "1"], "--fail-first"),
+        ] {
+            let error = Cli::try_parse_from(&line).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("similar") && error.contains(meant), "{line:?}: {error}");
+        }
     }
 
     #[test]

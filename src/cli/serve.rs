@@ -7,11 +7,14 @@ use ringback::config::{Flags, Loaded, Problem, load};
 
 #[derive(Args)]
 #[command(after_help = "\
-Settings: built-in defaults < ringback.toml < RINGBACK_* variables < flags; see `ringback config check`.
+Settings: built-in defaults < ringback.toml < RINGBACK_* variables < flags; see
+`ringback config check`. A variable that is empty is as if it were not set.
 
 Examples:
   ringback serve --dev
-  RINGBACK_MASTER_KEY=$(openssl rand -base64 32) ringback serve --database-url postgres://ringback@db/ringback")]
+  export RINGBACK_MASTER_KEY=$(openssl rand -base64 32)    # keep it safe
+  ringback serve --database-url postgres://ringback@db/ringback
+  RINGBACK_MASTER_KEY_FILE=/run/secrets/master-key ringback serve")]
 pub struct ServeArgs {
     #[command(flatten)]
     settings: SettingsArgs,

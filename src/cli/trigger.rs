@@ -5,18 +5,21 @@ use awc::http::Method;
 use clap::Args;
 use ringback::domain::event_types::{BUILT_IN, built_in};
 use ringback::domain::json_text;
+use ringback::domain::nearest::did_you_mean;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::client::{DEV_KEY_FILE, Engine, EngineArgs};
-use super::say;
+use super::{complain, say};
 
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   ringback trigger call.completed
-  ringback trigger call.completed --data '{\"id\":\"call_1\",\"duration_seconds\":3}'
-  ringback trigger batch.completed --engine https://hooks.example.com --key \"$KEY\"")]
+  ringback trigger call.completed --data '{\"id\":\"call_1\"}'
+
+An engine elsewhere, with its key in RINGBACK_KEY:
+  ringback trigger batch.completed --engine https://hooks.example.com")]
 pub struct TriggerArgs {
     /// For example call.completed; without one, the types are listed
     event_type: Option<String>,
@@ -49,7 +52,7 @@ pub async fn run(args: TriggerArgs) -> anyhow::Result<()> {
     let answer = engine.call(Method::POST, "/v1/events", Some(body)).await?.ok()?;
     say(&json_text::pretty(&answer).unwrap_or_else(|| json_text::harmless(&answer)));
     if wanted_by_nobody(&answer) {
-        eprintln!("no webhook asked for it: nothing is sent. `ringback listen` registers one");
+        complain("no webhook asked for it: nothing is sent. `ringback listen` registers one");
     }
     Ok(())
 }
@@ -67,7 +70,8 @@ fn body(event_type: &str, data: Option<&str>) -> anyhow::Result<String> {
         (Some(data), _) => data,
         (None, Some(known)) => known.sample,
         (None, None) => {
-            bail!("there is no sample of `{event_type}`: give --data '{{…}}', or one of these\n{}", list())
+            let meant = did_you_mean(event_type, BUILT_IN.iter().map(|known| known.name));
+            bail!("there is no sample of `{event_type}`: {meant}give --data '{{…}}', or one of these\n{}", list())
         }
     };
     let data = serde_json::from_str::<&RawValue>(data).context("--data is not JSON")?;
@@ -108,6 +112,7 @@ mod tests {
     fn an_unknown_type_without_data_lists_those_with_a_sample() {
         let error = body("call.complete", None).unwrap_err().to_string();
         assert!(BUILT_IN.iter().all(|known| error.contains(known.name)), "{error}");
+        assert!(error.contains("`call.complete`: did you mean call.completed? give --data"), "{error}");
         assert!(body("call.complete", Some("nope")).is_err());
     }
 }

@@ -8,31 +8,16 @@ use ipnet::IpNet;
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-use super::Settings;
 use super::keys::{KEYS, Key};
 use super::value::Given;
+use super::{Settings, environment};
+use crate::domain::nearest::{MAX_DISTANCE, edit_distance};
 
 /// Read when no `--config` is given and it exists.
 const DEFAULT_FILE: &str = "ringback.toml";
-const VARIABLE_PREFIX: &str = "RINGBACK_";
-/// Variables that are not settings of `serve`: of the client commands, and of scripts around the program.
-const OTHER_VARIABLES: &[&str] = &[
-    "RINGBACK_BIN",
-    "RINGBACK_KEY",
-    "RINGBACK_ENGINE",
-    "RINGBACK_NEW_MASTER_KEY",
-    "RINGBACK_REQUIRE_BROWSER",
-    "RINGBACK_REQUIRE_FAULTS",
-    "RINGBACK_REQUIRE_POSTGRES",
-    "RINGBACK_SCREENSHOTS",
-    "RINGBACK_UPDATE_OPENAPI",
-    "RINGBACK_VERSION",
-];
 /// What `--dev` allows as targets: this machine and private networks.
 const DEV_NETWORKS: &[&str] =
     &["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
-/// At most this many edits between a mistyped key and the one that is suggested.
-const MAX_SUGGESTED_DISTANCE: usize = 3;
 
 /// What was given on the command line.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +113,8 @@ pub fn inspect(flags: &Flags) -> (Loaded, Vec<Problem>) {
     (loaded, problems)
 }
 
-/// What [`load`] does once everything is read. `variables` may hold any variables; only `RINGBACK_*` count.
+/// What [`load`] does once everything is read. `variables` may hold any variables; only `RINGBACK_*` count, and of
+/// these a file is read where one of them names it.
 pub fn merge(
     file: Option<(&str, &str)>,
     variables: impl IntoIterator<Item = (String, String)>,
@@ -224,19 +210,26 @@ impl Merge {
     }
 
     fn variables(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
-        let mut variables: Vec<(String, String)> =
-            variables.into_iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
-        variables.sort();
-        for (name, value) in variables {
-            if OTHER_VARIABLES.contains(&name.as_str()) || is_service_link(&name, &value) {
-                continue;
-            }
-            match KEYS.iter().find(|key| key.variable() == name) {
-                Some(key) => self.set(key, &Given::Untyped(value), Origin::Variable(name)),
-                None => {
-                    let message = unknown("variable", &name, KEYS.iter().map(Key::variable));
-                    self.problem(Origin::Variable(name), message);
+        let variables = environment::ours(variables);
+        for (name, value) in &variables {
+            let origin = Origin::Variable(name.clone());
+            if let Some(key) = KEYS.iter().find(|key| key.variable() == *name) {
+                self.set(key, &Given::Untyped(value.clone()), origin);
+            } else if let Some(setting) = environment::of_file(name) {
+                if variables.iter().any(|(other, _)| other == setting) {
+                    self.problem(origin, format!("{setting} is given as well: keep one of the two"));
+                    continue;
                 }
+                let key = KEYS.iter().find(|key| key.variable() == setting);
+                match environment::read(value) {
+                    Ok(value) => key
+                        .into_iter()
+                        .for_each(|key| self.set(key, &Given::Untyped(value.clone()), origin.clone())),
+                    Err(message) => self.problem(origin, message),
+                }
+            } else {
+                let known = KEYS.iter().map(Key::variable).chain(environment::file_variables());
+                self.problem(origin, unknown("variable", name, known));
             }
         }
     }
@@ -299,45 +292,25 @@ fn is_table(name: &str) -> bool {
     KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// Kubernetes gives every pod such variables for a service called `ringback`.
-fn is_service_link(name: &str, value: &str) -> bool {
-    name.starts_with("RINGBACK_SERVICE_")
-        || name.starts_with("RINGBACK_PORT_")
-        || (name == "RINGBACK_PORT" && value.contains("://"))
-}
-
 fn unknown(what: &str, name: &str, candidates: impl Iterator<Item = String>) -> String {
     let last = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
     let nearest = candidates
         .map(|candidate| {
-            // the right key in the wrong table, or without its unit, is as near as can be
-            let is_near = last(&candidate) == last(name) || candidate.starts_with(&format!("{name}_"));
+            // the right key in the wrong table, without its unit, or by the word that others have for it is as near as can be
+            let listen = ["_PORT", "_ADDR", "_ADDRESS"].iter().find_map(|ending| name.strip_suffix(ending));
+            let is_near = last(&candidate) == last(name)
+                || candidate.starts_with(&format!("{name}_"))
+                || listen.is_some_and(|rest| candidate == format!("{rest}_LISTEN"));
             let distance = if is_near { 0 } else { edit_distance(&candidate, name) };
             (distance, candidate)
         })
         .min();
     match nearest {
-        Some((distance, candidate)) if distance <= MAX_SUGGESTED_DISTANCE => {
+        Some((distance, candidate)) if distance <= MAX_DISTANCE => {
             format!("unknown {what}; did you mean `{candidate}`?")
         }
         _ => format!("unknown {what}"),
     }
-}
-
-/// Levenshtein: insertions, deletions and replacements between two texts.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.chars().enumerate() {
-        let mut diagonal = index;
-        row[0] = index + 1;
-        for (column, &to) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

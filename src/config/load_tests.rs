@@ -97,6 +97,97 @@ fn unknown_keys_and_variables_are_refused_with_a_suggestion() {
 }
 
 #[test]
+fn the_word_that_others_have_for_listen_is_understood_as_a_slip() {
+    for (name, meant) in
+        [("RINGBACK_PORT", "RINGBACK_LISTEN"), ("RINGBACK_METRICS_PORT", "RINGBACK_METRICS_LISTEN")]
+    {
+        let found = problems(merge(None, vars(&[(name, "9090")]), &Flags::default()));
+        assert_eq!(found, [format!("variable {name}: unknown variable; did you mean `{meant}`?")]);
+    }
+}
+
+#[test]
+fn what_kubernetes_adds_changes_nothing() {
+    let variables = vars(&[
+        ("RINGBACK_METRICS_PORT", "tcp://10.0.0.1:9090"),
+        ("RINGBACK_LISTEN", "127.0.0.1:2"),
+        ("RINGBACK_LISTEN_PORT", "tcp://10.0.0.1:8080"),
+        ("RINGBACK_LISTEN_SERVICE_HOST", "10.0.0.1"),
+    ]);
+    let loaded = merge(None, variables, &Flags::default()).unwrap();
+    assert_eq!(loaded.settings.listen.port(), 2);
+}
+
+#[test]
+fn every_variable_can_be_empty() {
+    let variables = KEYS.iter().map(|key| (key.variable(), String::new()));
+    let files = super::environment::file_variables().map(|name| (name, String::new()));
+    let loaded = merge(Some(("f.toml", "log = \"debug\"")), variables.chain(files), &Flags::default()).unwrap();
+    assert_eq!(loaded.settings.log, "debug", "the file's value stays");
+    assert_eq!(loaded.origins.len(), 1);
+}
+
+#[test]
+fn a_secret_can_stand_in_a_file_that_a_variable_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for (name, text) in [
+        ("admin", "0123456789abcdef\n"),
+        ("master", "\u{feff}bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=\r\n"),
+        ("url", "postgres://u:p@h/d\n"),
+        ("empty", "\n"),
+    ] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let (admin, master, url) = (path("admin"), path("master"), path("url"));
+    let variables = vars(&[
+        ("RINGBACK_ADMIN_KEY_FILE", &admin),
+        ("RINGBACK_MASTER_KEY_FILE", &master),
+        ("RINGBACK_MASTER_KEY", ""),
+        ("RINGBACK_DATABASE_URL_FILE", &url),
+    ]);
+    let loaded = merge(None, variables, &Flags::default()).unwrap();
+    assert_eq!(loaded.settings.admin_key.unwrap().expose(), "0123456789abcdef");
+    assert_eq!(loaded.settings.master_key.unwrap().expose(), MASTER_KEY);
+    assert_eq!(loaded.settings.database_url, "postgres://u:p@h/d");
+    assert_eq!(loaded.origins["admin_key"].to_string(), "variable RINGBACK_ADMIN_KEY_FILE");
+
+    let (missing, empty) = (path("missing"), path("empty"));
+    for (variables, expected) in [
+        (vars(&[("RINGBACK_ADMIN_KEY_FILE", &missing)]), "can't be read"),
+        (vars(&[("RINGBACK_ADMIN_KEY_FILE", &empty)]), "is empty"),
+        (
+            vars(&[("RINGBACK_ADMIN_KEY_FILE", &admin), ("RINGBACK_ADMIN_KEY", "0123456789abcdef")]),
+            "keep one of the two",
+        ),
+        (vars(&[("RINGBACK_ADMIN_KEY_FIL", &admin)]), "did you mean `RINGBACK_ADMIN_KEY_FILE`?"),
+        (vars(&[("RINGBACK_LOG_FILE", &admin)]), "unknown variable"),
+    ] {
+        let found = problems(merge(None, variables, &Flags::default()));
+        assert!(found.len() == 1 && found[0].contains(expected), "{expected}: {found:?}");
+    }
+}
+
+#[test]
+fn an_address_without_one_half_is_refused_with_the_right_forms() {
+    for (given, expected) in [
+        ("9001", "127.0.0.1:9001 for this machine alone, 0.0.0.0:9001 for every network"),
+        (":9001", "127.0.0.1:9001 for this machine alone, 0.0.0.0:9001 for every network"),
+        ("127.0.0.1", "like 127.0.0.1:8080"),
+        ("http://127.0.0.1:80", "like 127.0.0.1:8080"),
+    ] {
+        let flags = Flags { listen: Some(String::from(given)), ..Flags::default() };
+        let found = problems(merge(None, vars(&[]), &flags));
+        assert!(found.len() == 1 && found[0].contains(expected), "{given}: {found:?}");
+    }
+    let found = problems(file("listen = 9001"));
+    assert!(found.len() == 1 && found[0].contains("127.0.0.1:9001"), "{found:?}");
+    let found = problems(file("dns_servers = [\"9.9.9.9\"]"));
+    assert!(found.len() == 1 && found[0].contains("9.9.9.9:53"), "{found:?}");
+    assert_eq!(file("listen = \"localhost:9001\"").unwrap().settings.listen.to_string(), "127.0.0.1:9001");
+}
+
+#[test]
 fn every_mistake_is_reported_at_once_with_its_place() {
     let text = "listen = 8080\nallow_http = \"yes\"\ndns_servers = [\"9.9.9.9\"]\ndelivery = 3";
     let variables = vars(&[

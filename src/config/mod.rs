@@ -1,8 +1,11 @@
 //! Settings: built-in defaults < `ringback.toml` < `RINGBACK_*` variables < flags. Unknown keys are refused.
+//! An empty variable is as if it were not set, and `RINGBACK_MASTER_KEY_FILE` names a file with the value (the same for the
+//! admin key and the database's URL).
 //!
 //! [`keys::KEYS`] is the one list of what can be set; the file, the variables and `config check` are driven
 //! by it. [`load::load`] merges the sources and reports every mistake at once.
 
+mod environment;
 pub mod keys;
 mod load;
 mod value;

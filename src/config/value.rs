@@ -89,11 +89,20 @@ impl Given {
     }
 
     pub(super) fn address(&self) -> Result<SocketAddr, String> {
-        parse_address(self.text()?)
+        match self {
+            Self::Integer(number) => parse_address(&number.to_string()),
+            other => parse_address(other.text()?),
+        }
     }
 
     pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
-        self.items()?.iter().map(|item| parse_address(item)).collect()
+        let read = |text: &str| match text.parse() {
+            Ok(address) => Ok(address),
+            Err(_) => {
+                Err(format!("expects addresses and ports like 9.9.9.9:53 or [2620:fe::fe]:53, got `{text}`"))
+            }
+        };
+        self.items()?.iter().map(|item| read(item)).collect()
     }
 
     pub(super) fn networks(&self) -> Result<Vec<IpNet>, String> {
@@ -127,6 +136,17 @@ impl Given {
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let port_of = |prefix: &str| text.strip_prefix(prefix)?.parse::<u16>().ok();
+    if let Some(port) = port_of("localhost:") {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    // for some programs a bare port means this machine, for others every network: who is let in is no guess
+    if let Some(port) = port_of(":").or_else(|| port_of("")) {
+        return Err(format!(
+            "expects an address before the port: 127.0.0.1:{port} for this machine alone, 0.0.0.0:{port} for every \
+             network, got `{text}`"
+        ));
+    }
     text.parse()
         .map_err(|_| format!("expects an address and a port like 127.0.0.1:8080 or [::1]:8080, got `{text}`"))
 }

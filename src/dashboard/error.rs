@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::html;
 
+use super::guard::protect;
 use super::{layout, parts};
 use crate::api::problem::{ErrorCode, Problem};
+use crate::api::routes::unknown_route;
 
 /// Why a page could not be shown.
 #[derive(Debug)]
@@ -50,4 +52,21 @@ impl ResponseError for PageError {
         };
         layout::plain(problem.code().status(), title, &content)
     }
+}
+
+/// Paths of programs, which are answered as programs read it whoever asks.
+const API: &str = "/v1";
+
+/// What answers a path that is none of ours: a page for a person, a problem for a program.
+pub async fn nowhere(request: HttpRequest) -> HttpResponse {
+    let path = request.path();
+    let is_api = path.strip_prefix(API).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if is_api || !accept.contains("text/html") {
+        return unknown_route(request).await;
+    }
+    let problem = Problem::new(ErrorCode::NotFound, "there is no page at this address");
+    let mut response = PageError(problem).error_response();
+    protect(response.headers_mut());
+    response
 }

@@ -49,7 +49,8 @@ pub async fn guard(
     Ok(response)
 }
 
-fn protect(headers: &mut HeaderMap) {
+/// Tells a browser what it may do with a page.
+pub(super) fn protect(headers: &mut HeaderMap) {
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -93,6 +94,8 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
     }
     let address = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let viewer = Viewer { caller, organization, look: Look::of(request), address, now: api.engine().now() };
+    // for the access log
+    request.extensions_mut().insert(caller);
     request.extensions_mut().insert(viewer);
     Ok(())
 }

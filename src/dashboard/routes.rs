@@ -7,7 +7,9 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{Route, guard as method_guard, web};
 
 use super::guard::guard;
-use super::{assets, event_types, events, keys, logs, organization, organizations, overview, sign_in, webhooks};
+use super::{
+    assets, error, event_types, events, keys, logs, organization, organizations, overview, sign_in, webhooks,
+};
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
 
@@ -108,7 +110,7 @@ pages! {
     POST "/organizations/{organization_id}/delete" (ADMIN) organization::delete;
 }
 
-/// Registers every page of the table.
+/// Registers every page of the table, and what answers everything else.
 pub fn configure(config: &mut web::ServiceConfig) {
     for spec in PAGES {
         let access = spec.access;
@@ -121,4 +123,5 @@ pub fn configure(config: &mut web::ServiceConfig) {
         // the inner net gives the guard an answer to put its headers on
         config.route(spec.path, route.wrap(from_fn(catch_panic)).wrap(from_fn(guard)).wrap(from_fn(catch_panic)));
     }
+    config.default_service(web::to(error::nowhere));
 }

@@ -18,6 +18,7 @@ pub mod json_text;
 pub mod last_failure;
 pub mod limiter;
 pub mod machine;
+pub mod nearest;
 pub mod organization;
 pub mod patterns;
 pub mod retry;

@@ -1,6 +1,6 @@
 //! Signing secrets: shown to their owner, never to a log.
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64_NOPAD};
 use rand::Rng;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -24,8 +24,16 @@ pub enum SecretError {
     #[error("a secret starts with whsec_")]
     Prefix,
     /// What follows the prefix is not standard base64.
-    #[error("after whsec_ a secret is standard base64 with padding")]
+    #[error("after whsec_ a secret is standard base64: letters, digits, + and /")]
     Base64,
+    /// The other alphabet of RFC 4648. Not taken: the libraries of Standard Webhooks read it as another key or not at all.
+    #[error(
+        "after whsec_ a secret is standard base64, this is base64 for URLs: write + for - and / for _, here and at the receiver"
+    )]
+    UrlSafe,
+    /// As a line break that was copied with it.
+    #[error("a secret holds no spaces or line breaks")]
+    Blank,
     /// Too short or too long.
     #[error("a secret holds 24 to 64 bytes after base64 decoding, this one holds {0}")]
     Length(usize),
@@ -48,7 +56,11 @@ impl Secret {
     pub fn parse_signing(text: String) -> Result<Self, SecretError> {
         let secret = Self::new(text);
         let encoded = secret.expose().strip_prefix(PREFIX).ok_or(SecretError::Prefix)?;
-        let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| SecretError::Base64)?;
+        let bytes = decode(encoded).ok_or_else(|| match encoded {
+            _ if encoded.contains(char::is_whitespace) => SecretError::Blank,
+            _ if encoded.contains(['-', '_']) => SecretError::UrlSafe,
+            _ => SecretError::Base64,
+        })?;
         if !BYTES.contains(&bytes.len()) {
             return Err(SecretError::Length(bytes.len()));
         }
@@ -63,8 +75,13 @@ impl Secret {
     /// The key bytes behind `whsec_`; empty when this is no signing secret.
     pub fn signing_bytes(&self) -> Zeroizing<Vec<u8>> {
         let encoded = self.expose().strip_prefix(PREFIX).unwrap_or_default();
-        Zeroizing::new(BASE64.decode(encoded.as_bytes()).unwrap_or_default())
+        decode(encoded).unwrap_or_default()
     }
+}
+
+/// With its padding or without: the bytes are the same.
+fn decode(encoded: &str) -> Option<Zeroizing<Vec<u8>>> {
+    BASE64_NOPAD.decode(encoded.trim_end_matches('=').as_bytes()).ok().map(Zeroizing::new)
 }
 
 #[cfg(test)]
@@ -85,11 +102,22 @@ mod tests {
         let refused = |text: &str| Secret::parse_signing(text.to_owned()).err();
         assert_eq!(refused("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), Some(SecretError::Prefix));
         assert_eq!(refused("whsec_***"), Some(SecretError::Base64));
+        assert_eq!(refused("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaL-_w"), Some(SecretError::UrlSafe));
+        assert_eq!(refused("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"), Some(SecretError::Blank));
         assert_eq!(refused("whsec_AAAA"), Some(SecretError::Length(3)));
         let sized = |bytes: usize| format!("whsec_{}", BASE64.encode(&vec![7; bytes]));
         assert_eq!(refused(&sized(23)), Some(SecretError::Length(23)));
         assert_eq!(refused(&sized(24)), None);
         assert_eq!(refused(&sized(64)), None);
         assert_eq!(refused(&sized(65)), Some(SecretError::Length(65)));
+    }
+
+    #[test]
+    fn a_secret_without_padding_has_the_same_bytes() {
+        for bytes in 24..=64 {
+            let padded = format!("whsec_{}", BASE64.encode(&vec![7; bytes]));
+            let bare = Secret::parse_signing(padded.trim_end_matches('=').to_owned());
+            assert_eq!(bare.map(|secret| secret.signing_bytes().to_vec()), Ok(vec![7; bytes]));
+        }
     }
 }

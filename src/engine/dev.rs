@@ -21,6 +21,9 @@ use crate::domain::secret::Secret;
 use crate::store::PageRequest;
 
 const ORGANIZATION: &str = "dev";
+/// Where the client commands look for a key by themselves, in the working folder.
+pub const CLIENTS_KEY_FILE: &str = "ringback.db.dev-key";
+const KEY_SUFFIX: &str = "dev-key";
 
 /// The file `<database>.<suffix>` for SQLite, `ringback.db.<suffix>` in the working folder for PostgreSQL.
 fn beside(database_url: &str, suffix: &str) -> PathBuf {
@@ -47,7 +50,9 @@ pub fn greet(
     address: SocketAddr,
     metrics: SocketAddr,
 ) -> Result<(), EngineError> {
-    let key = owner_key(engine, &beside(&settings.database_url, "dev-key"))?;
+    let key_file = beside(&settings.database_url, KEY_SUFFIX);
+    let key = owner_key(engine, &key_file)?;
+    let (address, metrics) = (super::reachable(address), super::reachable(metrics));
     let mut out = std::io::stdout().lock();
     writeln!(out, "development mode: http and private targets are allowed, never run this in public")?;
     writeln!(out, "  organization  {ORGANIZATION}")?;
@@ -56,8 +61,37 @@ pub fn greet(
     writeln!(out, "  dashboard     http://{address}{sign_in}  (signs in once)")?;
     writeln!(out, "  API           http://{address}/v1/webhooks")?;
     writeln!(out, "  metrics       http://{metrics}/metrics")?;
-    writeln!(out, "next, in a second terminal: ringback listen, and in a third: ringback trigger call.completed")?;
+    let (before, after) = reaching(address, &key_file);
+    let prefix = match settings.signature_header_prefix == Settings::default().signature_header_prefix {
+        true => String::new(),
+        false => format!(" --signature-header-prefix {}", quoted(&settings.signature_header_prefix)),
+    };
+    writeln!(out, "next, in this folder:")?;
+    writeln!(out, "  {before}ringback listen{after}{prefix}    # in a second terminal")?;
+    writeln!(out, "  {before}ringback trigger call.completed{after}    # in a third")?;
     Ok(())
+}
+
+/// What stands before and after a client command that is to reach this engine with its key; nothing where that is what
+/// the command does by itself.
+fn reaching(address: SocketAddr, key_file: &Path) -> (String, String) {
+    let is_default = address == Settings::default().listen;
+    let engine = if is_default { String::new() } else { format!(" --engine http://{address}") };
+    if key_file == Path::new(CLIENTS_KEY_FILE) {
+        return (String::new(), engine);
+    }
+    // the file's name is worth more than the key's: nothing secret in a list of processes or in a shell's history
+    let path = fs::canonicalize(key_file).unwrap_or_else(|_| key_file.to_owned());
+    (format!("RINGBACK_KEY=$(cat {}) ", quoted(&path.display().to_string())), engine)
+}
+
+/// As one word for a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |symbol: char| symbol.is_ascii_alphanumeric() || "/._-+:@%,=".contains(symbol);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 fn owner_key(engine: &EngineHandle, path: &Path) -> Result<Secret, EngineError> {
@@ -116,4 +150,33 @@ fn write(path: &Path, secret: &Secret) -> Result<(), EngineError> {
 
 fn dev_file(path: &Path, error: std::io::Error) -> EngineError {
     EngineError::DevFile { path: path.display().to_string(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_commands_reach_this_engine_wherever_it_listens_and_keeps_its_key() {
+        let next = |address: &str, database_url: &str| {
+            let address = super::super::reachable(address.parse().unwrap());
+            let (before, after) = reaching(address, &beside(database_url, KEY_SUFFIX));
+            format!("{before}ringback listen{after}")
+        };
+        for (address, database_url, expected) in [
+            ("127.0.0.1:8080", "sqlite://ringback.db", "ringback listen"),
+            ("0.0.0.0:8080", "postgres://u@h/d", "ringback listen"),
+            ("127.0.0.1:8081", "sqlite://ringback.db", "ringback listen --engine http://127.0.0.1:8081"),
+            ("[::]:8081", "sqlite://ringback.db", "ringback listen --engine http://[::1]:8081"),
+            ("10.0.0.1:8080", "sqlite://ringback.db", "ringback listen --engine http://10.0.0.1:8080"),
+            ("127.0.0.1:8080", "sqlite:///no/x.db", "RINGBACK_KEY=$(cat /no/x.db.dev-key) ringback listen"),
+            (
+                "127.0.0.1:81",
+                "sqlite:///no/it's a/x.db",
+                r"RINGBACK_KEY=$(cat '/no/it'\''s a/x.db.dev-key') ringback listen --engine http://127.0.0.1:81",
+            ),
+        ] {
+            assert_eq!(next(address, database_url), expected);
+        }
+    }
 }

@@ -4,7 +4,7 @@ mod dev;
 mod system;
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::actors::Actors;
 use crate::actors::context::{ActorContext, ActorSettings};
+use crate::api::request_id::RequestIds;
 use crate::api::server::{BoundServer, ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
 use crate::config::Settings;
@@ -26,6 +27,7 @@ use crate::store::cipher::{Cipher, CipherError};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::{self, LoggingError};
 use crate::transport::{AwcTransport, TransportConfig, TransportSetupError};
+pub use dev::CLIENTS_KEY_FILE;
 use system::SystemClock;
 pub use system::SystemEntropy;
 
@@ -153,9 +155,11 @@ async fn serve(
         let dashboard = dashboard.clone();
         move |config: &mut web::ServiceConfig| dashboard::configure(dashboard.clone(), config)
     };
-    let mut servers = vec![listen(addresses.api, parallelism, |options| bind_api(api.clone(), pages, options))?];
+    let ids = RequestIds::new(&mut actors.handle.rng());
+    let on_api = |options| bind_api(api.clone(), pages, options);
+    let mut servers = vec![listen(addresses.api, parallelism, ids.clone(), on_api)?];
     if let Some(address) = addresses.metrics {
-        servers.push(listen(address, 1, |options| bind_metrics(metrics.clone(), options))?);
+        servers.push(listen(address, 1, ids, |options| bind_metrics(metrics.clone(), options))?);
     }
     let address = servers[0].address;
     let metrics_address = servers.last().map_or(address, |server| server.address);
@@ -170,6 +174,15 @@ async fn serve(
         arbiter.stop();
     }
     Ok(())
+}
+
+/// Where a client on this machine finds a server that listens here: what listens on every address has none.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
+        _ => address,
+    }
 }
 
 /// The one line that programs wait for.
@@ -218,6 +231,7 @@ async fn stop_signal() -> &'static str {
 fn listen(
     reserved: ReservedAddress,
     workers: usize,
+    request_ids: RequestIds,
     bind: impl FnOnce(ServerOptions) -> std::io::Result<BoundServer>,
 ) -> Result<BoundServer, EngineError> {
     let address = reserved.address();
@@ -225,7 +239,8 @@ fn listen(
     // the other half is for the database, and for receivers
     let max_connections = limits.max_connections.min((open_files() / 2).max(1));
     let connections = ConnectionLimits { max_connections, ..limits };
-    let options = ServerOptions { address: reserved, workers, shutdown_timeout: API_SHUTDOWN, connections };
+    let shutdown_timeout = API_SHUTDOWN;
+    let options = ServerOptions { address: reserved, workers, shutdown_timeout, connections, request_ids };
     bind(options).map_err(|error| EngineError::Listen { address, error })
 }
 

@@ -1,6 +1,6 @@
 //! One struct for each thing that happens. `emit` is all that its place needs to call.
 //!
-//! The targets of the log lines are [`INGEST`], [`DELIVERY`], [`STORE`] and [`ENGINE`], whatever module emits
+//! The targets of the log lines are [`INGEST`], [`DELIVERY`], [`STORE`], [`API`] and [`ENGINE`], whatever module emits
 //! them: `RINGBACK_LOG=info,ringback::delivery=debug` shows every attempt.
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use super::metrics::{METRICS, count_http_request};
 use super::rarely::Rarely;
 use crate::domain::attempt::{AttemptResult, LocalFault};
 use crate::domain::delivery::DeliveryStatus;
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// Target of what happens to events before they are deliveries.
@@ -22,6 +22,8 @@ pub const INGEST: &str = "ringback::ingest";
 pub const DELIVERY: &str = "ringback::delivery";
 /// Target of commits and the database.
 pub const STORE: &str = "ringback::store";
+/// Target of requests to the API and the dashboard.
+pub const API: &str = "ringback::api";
 /// Target of start and stop.
 pub const ENGINE: &str = "ringback::engine";
 
@@ -196,7 +198,10 @@ impl CommitFinished {
     }
 }
 
-/// The API answered a request.
+/// Of a path in a log line. Longer: whoever asks for nonsense fills the log faster.
+const MAX_PATH_CHARACTERS: usize = 200;
+
+/// The API or the dashboard answered a request.
 pub struct HttpRequestServed<'a> {
     /// The pattern that matched, for example `/v1/webhooks/{id}`; `None` when none did.
     pub route: Option<&'a str>,
@@ -204,12 +209,44 @@ pub struct HttpRequestServed<'a> {
     pub method: &'a str,
     /// Of the answer.
     pub status: u16,
+    /// As it was asked for, without the query: that may hold what signs somebody in.
+    pub path: &'a str,
+    /// From the head of the request to the head of the answer.
+    pub duration: Duration,
+    /// Whose key was accepted.
+    pub organization_id: Option<OrganizationId>,
+    /// Which key.
+    pub key_id: Option<KeyId>,
+    /// As in the answer's `x-request-id`.
+    pub request_id: &'a str,
 }
 
 impl HttpRequestServed<'_> {
-    /// Counts it.
+    /// Counts it and writes a line at debug; one at error for a defect of ours, so that the id that the caller was given
+    /// is found.
     pub fn emit(&self) {
         count_http_request(self.route.unwrap_or("unmatched"), self.method, self.status);
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    target: API,
+                    method = self.method, path = self.short_path(), status = self.status,
+                    duration_ms = self.duration.as_secs_f64() * 1e3,
+                    organization = self.organization_id.map(tracing::field::display),
+                    key = self.key_id.map(tracing::field::display),
+                    request_id = self.request_id, "request answered"
+                )
+            };
+        }
+        match self.status {
+            500 => line!(error),
+            _ => line!(debug),
+        }
+    }
+
+    fn short_path(&self) -> &str {
+        let end = self.path.char_indices().nth(MAX_PATH_CHARACTERS).map_or(self.path.len(), |(end, _)| end);
+        &self.path[..end]
     }
 }
 
@@ -369,22 +406,49 @@ impl StoreRecovered {
     }
 }
 
-/// Publishers are refused with 503 because too much waits for its commit.
+/// What there is too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
+    /// Events wait for their commit.
+    UncommittedEvents,
+    /// The same, by their bytes.
+    UncommittedBytes,
+    /// Large bodies arrive at once.
+    ArrivingBytes,
+    /// A commit that began has not ended for as long as publishers wait.
+    SlowCommit,
+}
+
+impl Overload {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::UncommittedEvents => "events that wait for a commit",
+            Self::UncommittedBytes => "bytes that wait for a commit",
+            Self::ArrivingBytes => "bytes of requests that arrive",
+            Self::SlowCommit => "time that a commit takes",
+        }
+    }
+}
+
+/// A publisher was refused with 503 because there is too much of something.
 pub struct IngestOverloaded {
-    /// Events that wait.
-    pub uncommitted_events: usize,
-    /// Bytes that wait.
-    pub uncommitted_bytes: usize,
+    /// Of what.
+    pub cause: Overload,
+    /// When.
+    pub now: UnixMillis,
+    /// Events that wait for their commit; `None` where they are not the cause.
+    pub uncommitted_events: Option<usize>,
 }
 
 impl IngestOverloaded {
-    /// Writes a warning; call it when the condition begins, not for each refusal.
+    /// Writes a warning now and then: refusals come by the thousand.
     pub fn emit(&self) {
+        static GATES: [Rarely; 4] = [const { Rarely::new() }; 4];
+        let Some(left_out) = GATES[self.cause as usize].opens(self.now) else { return };
         warn!(
             target: INGEST,
-            uncommitted_events = self.uncommitted_events,
-            uncommitted_bytes = self.uncommitted_bytes,
-            "publishers are refused until commits catch up"
+            too_much = self.cause.as_str(), uncommitted_events = self.uncommitted_events, left_out,
+            "overloaded: publishers are refused with 503"
         );
     }
 }

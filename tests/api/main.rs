@@ -12,6 +12,7 @@ mod events;
 mod faulty_store;
 mod logs;
 mod organizations;
+mod requests;
 mod roles;
 mod sending_again;
 mod server;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringback::api::server::{ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use tokio::time::Instant;
 
-use crate::support::World;
+use crate::support::{World, request_ids};
 
 fn options() -> ServerOptions {
     ServerOptions {
@@ -16,6 +16,7 @@ fn options() -> ServerOptions {
         workers: 1,
         shutdown_timeout: Duration::from_secs(5),
         connections: ConnectionLimits::default(),
+        request_ids: request_ids(),
     }
 }
 

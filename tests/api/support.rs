@@ -13,9 +13,12 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, test, web};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
-use ringback::api::middleware::count_requests;
+use ringback::api::middleware::observe;
+use ringback::api::request_id::RequestIds;
 use ringback::api::{Api, ApiOptions, routes};
 use ringback::dashboard::{self, Dashboard};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
@@ -117,6 +120,10 @@ impl Answer {
     }
 }
 
+pub fn request_ids() -> RequestIds {
+    RequestIds::new(&mut SmallRng::seed_from_u64(1))
+}
+
 type Call = Rc<dyn Fn(test::TestRequest) -> LocalBoxFuture<'static, Answer>>;
 
 /// An API over an engine of its own.
@@ -158,10 +165,10 @@ impl World {
         configure(&mut options);
         let api = web::Data::new(Api::new(actors.handle.clone(), options));
         let dashboard = web::Data::new(dashboard);
-        let pages = dashboard.clone();
+        let (pages, ids) = (dashboard.clone(), request_ids());
         let app = App::new()
             .app_data(api.clone())
-            .wrap(from_fn(count_requests))
+            .wrap(from_fn(move |request, next| observe(ids.clone(), request, next)))
             .configure(routes::configure)
             .configure(|config| dashboard::configure(pages, config));
         let service = Rc::new(test::init_service(app).await);

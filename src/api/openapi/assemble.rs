@@ -17,7 +17,12 @@ Every call but the health checks needs a key: `Authorization: Bearer <key>`. Key
 The deployment's admin key manages organizations and their keys.\n\n\
 Bodies are read as JSON whatever their Content-Type says; unknown fields are refused. Errors are `application/problem+json` \
 with a `code` of a closed list and, for input errors, every bad field at once in `errors`. Lists come in pages, newest \
-first. An id of another organization is answered like one that does not exist.";
+first. An id of another organization is answered like one that does not exist.\n\n\
+Every answer has a header `X-Request-Id`: yours, when the request had one of at most 128 visible ASCII characters, else one \
+that is made. Problems repeat it as `request_id`, and so does the engine's log.";
+
+/// The header and component that every answer has.
+const REQUEST_ID: &str = "X-Request-Id";
 
 /// The sections, in the order in which they are shown.
 const TAGS: &[(&str, &str)] = &[
@@ -137,9 +142,8 @@ fn good(answer: &Answer) -> Value {
     if let Some((media_type, schema, example)) = &answer.content {
         response["content"] = json!({*media_type: {"schema": schema, "example": example}});
     }
-    if answer.headers.as_object().is_some_and(|headers| !headers.is_empty()) {
-        response["headers"] = answer.headers.clone();
-    }
+    response["headers"] = answer.headers.clone();
+    response["headers"][REQUEST_ID] = reference("headers", REQUEST_ID);
     response
 }
 
@@ -185,9 +189,10 @@ fn bad(status: u16, codes: &[ErrorCode]) -> Value {
     });
     let header =
         |text: &str, example: &str| json!({"description": text, "schema": {"type": "string"}, "example": example});
+    response["headers"] = json!({REQUEST_ID: reference("headers", REQUEST_ID)});
     match status {
-        401 => response["headers"] = json!({"WWW-Authenticate": header("How to authenticate", "Bearer")}),
-        503 => response["headers"] = json!({"Retry-After": header("Seconds to wait before the next try", "1")}),
+        401 => response["headers"]["WWW-Authenticate"] = header("How to authenticate", "Bearer"),
+        503 => response["headers"]["Retry-After"] = header("Seconds to wait before the next try", "1"),
         _ => {}
     }
     response
@@ -211,7 +216,14 @@ fn components() -> Value {
         "scheme": "bearer",
         "description": "A key of an organization (`rbk_…`), or the deployment's admin key",
     });
+    let request_id = json!({
+        "description": "What this request is called in the engine's log: the caller's own, or one that was made",
+        "required": true,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+        "example": schemas::REQUEST_ID,
+    });
     json!({
+        "headers": {REQUEST_ID: request_id},
         "schemas": schemas::all(),
         "parameters": schemas::parameters(),
         "examples": examples,
@@ -226,6 +238,7 @@ fn example(code: ErrorCode) -> Value {
         "status": code.status().as_u16(),
         "detail": code.help(),
         "code": code.as_str(),
+        "request_id": schemas::REQUEST_ID,
     });
     if code == ErrorCode::ValidationFailed {
         problem["detail"] = json!("timeout: must be from 1 to 60");

@@ -17,6 +17,8 @@ pub const KEY_ID: &str = "key_01jf7k2m3n4p2";
 pub const WEBHOOK_ID: &str = "wh_01jf7k2m3n4p5";
 /// A delivery.
 pub const DELIVERY_ID: &str = "dlv_01jf7k2m3n4p6";
+/// A request.
+pub const REQUEST_ID: &str = "k3v9x2mq-0000000a1b";
 /// An event.
 pub const EVENT_ID: &str = "msg_01jf7k2m3n4p7";
 
@@ -148,7 +150,7 @@ pub fn problem() -> Value {
     json!({
         "type": "object",
         "description": "RFC 9457",
-        "required": ["type", "title", "status", "detail", "code"],
+        "required": ["type", "title", "status", "detail", "code", "request_id"],
         "properties": {
             "type": {"type": "string", "format": "uri", "description": "A name made of the code"},
             "title": {"type": "string", "description": "The same for every occurrence"},
@@ -156,6 +158,7 @@ pub fn problem() -> Value {
             "detail": {"type": "string", "description": "What happened this time"},
             "code": {"type": "string", "enum": codes, "description": "What programs should look at"},
             "errors": {"type": "array", "items": error, "description": "Every bad field at once, for input errors"},
+            "request_id": {"type": "string", "description": "As in the header `X-Request-Id`: the engine's log calls the request so"},
         },
     })
 }
