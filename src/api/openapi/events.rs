@@ -21,7 +21,7 @@ pub fn operations() -> Vec<Operation> {
 fn events() -> Vec<Operation> {
     let replay = json!({"Idempotent-Replay": {
         "description": "There, and `true`, when this is the first answer to the same request again",
-        "schema": {"type": "string", "const": "true"},
+        "schema": {"type": "string", "enum": ["true"]},
     }});
     let key = json!({
         "name": "Idempotency-Key", "in": "header", "required": false, "example": "order-17",
