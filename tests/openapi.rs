@@ -184,7 +184,10 @@ fn examples_follow_their_schemas() {
     let document = &*DOCUMENT;
     for spec in ROUTES {
         let operation = described(spec);
-        for (_, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+        let body = &operation["requestBody"];
+        let contents =
+            [&body["content"], &body["x-also-accepts"]].into_iter().filter_map(Value::as_object).flatten();
+        for (_, content) in contents {
             for (key, example) in content["examples"].as_object().into_iter().flatten() {
                 check(format!("{} {key}", name(spec)), &content["schema"], &example["value"]);
             }
@@ -211,6 +214,12 @@ fn examples_follow_their_schemas() {
                 check(format!("{} {}", name(spec), parameter["name"]), &parameter["schema"], example);
             }
         }
+    }
+    let received = &document["webhooks"]["event"]["post"];
+    let content = &received["requestBody"]["content"]["application/json"];
+    check("what receivers get".to_owned(), &content["schema"], &content["example"]);
+    for parameter in received["parameters"].as_array().unwrap() {
+        check(format!("what receivers get {}", parameter["name"]), &parameter["schema"], &parameter["example"]);
     }
     for (key, parameter) in document["components"]["parameters"].as_object().unwrap() {
         if let Some(example) = parameter.get("example") {

@@ -103,7 +103,7 @@ fn operation(document: &Value, Call(method, path, described): &Call<'_>) -> Mark
             (parameters(document, list(&described["parameters"])))
             @if body.is_object() {
                 h4 { "Body" @if body["required"] == false { span.dim { " (may be left out)" } } }
-                @for (media_type, content) in entries(&body["content"]) {
+                @for (media_type, content) in entries(&body["content"]).chain(entries(&body["x-also-accepts"])) {
                     p.dim { (media_type) }
                     (table(resolve(document, &content["schema"])))
                     @for (_, example) in entries(&content["examples"]) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::operation::{Answer, Body, Operation, reference};
+use super::operation::{Answer, Body, Examples, Operation, reference};
 use super::{ERROR_TYPE_PREFIX, receiving, schemas};
 use crate::api::auth::Permission;
 use crate::api::problem::ErrorCode;
@@ -109,11 +109,18 @@ fn path_parameters(path: &'static str) -> impl Iterator<Item = Value> {
 }
 
 fn request_body(body: &Body) -> Value {
-    let mut content = Map::new();
-    for (media_type, schema, examples) in &body.content {
-        content.insert((*media_type).to_owned(), json!({"schema": schema, "examples": named(examples)}));
+    let mut described = json!({"required": body.required, "content": media_types(&body.content)});
+    if !body.by_hand.is_empty() {
+        described["x-also-accepts"] = Value::from(media_types(&body.by_hand));
     }
-    json!({"required": body.required, "content": content})
+    described
+}
+
+fn media_types(content: &[(&'static str, Value, Examples)]) -> Map<String, Value> {
+    let entries = content.iter().map(|(media_type, schema, examples)| {
+        ((*media_type).to_owned(), json!({"schema": schema, "examples": named(examples)}))
+    });
+    entries.collect()
 }
 
 fn named(examples: &[(&'static str, Value)]) -> Map<String, Value> {
