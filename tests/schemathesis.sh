@@ -78,7 +78,7 @@ code=0
 timeout --signal=INT "$((MAX_SECONDS + 30))" "$ST" run "$URL/openapi.json" \
     --header "Authorization: Bearer $KEY" \
     --phases examples,coverage,fuzzing,stateful \
-    --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,ignored_auth \
+    --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,ignored_auth,documented_code \
     --max-examples "$EXAMPLES" --max-time "$MAX_SECONDS" --seed "$SEED" --workers 1 --continue-on-failure \
     --request-timeout 30 --report-junit-path "$WORK/junit.xml" --no-color 2>&1 | tee report || code=$?
 if ! kill -0 "$ENGINE" 2>/dev/null; then

@@ -31,11 +31,12 @@ pub mod webhook_view;
 pub mod webhooks;
 
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, web};
+use bytes::Bytes;
 
 use crate::actors::handle::EngineHandle;
 use crate::domain::secret::Secret;
@@ -81,6 +82,9 @@ pub struct Api {
     bodies: BodyBudget,
     /// Held while a change is written and the engine is told.
     changes: Mutex<()>,
+    /// `/openapi.json` and `/docs` of this deployment, made when they are first asked for.
+    description: OnceLock<Bytes>,
+    documentation: OnceLock<Bytes>,
 }
 
 impl Api {
@@ -94,6 +98,8 @@ impl Api {
             admin_key_hash,
             keys: KeyCache::default(),
             changes: Mutex::new(()),
+            description: OnceLock::new(),
+            documentation: OnceLock::new(),
         }
     }
 

@@ -16,6 +16,20 @@ async fn the_description_is_open_to_all_and_is_openapi_3_1() {
 }
 
 #[actix_web::test]
+async fn the_documentation_names_the_headers_of_this_deployment_and_no_others() {
+    let world = World::with(|options| options.signature_header_prefix = "x-acme".to_owned()).await;
+    for path in ["/openapi.json", "/docs"] {
+        let text = world.get("", path).await.text;
+        for name in ["signature", "signature-previous", "delivery", "attempt"] {
+            assert!(text.contains(&format!("x-acme-{name}")), "{path}: {name}");
+        }
+        assert!(!text.to_lowercase().contains("callintel"), "{path}");
+    }
+    let other = World::with(|options| options.signature_header_prefix = "x-other".to_owned()).await;
+    assert!(other.get("", "/openapi.json").await.text.contains("x-other-signature"), "not what another one made");
+}
+
+#[actix_web::test]
 async fn the_page_brings_everything_along_and_its_policy_allows_just_that() {
     let world = World::new().await;
     let answer = world.get("", "/docs").await;

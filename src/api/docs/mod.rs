@@ -6,16 +6,16 @@ mod page;
 
 use std::sync::LazyLock;
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
-use super::openapi;
+use super::{Api, openapi};
 
 const STYLE: &str = include_str!("docs.css");
 
-static PAGE: LazyLock<String> = LazyLock::new(|| page::render(openapi::document(), STYLE).into_string());
 /// Allows this very style sheet, by its hash, and nothing else.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = BASE64.encode(&Sha256::digest(STYLE.as_bytes()));
@@ -25,11 +25,15 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// `GET /docs`.
-pub async fn read() -> HttpResponse {
+pub async fn read(api: web::Data<Api>) -> HttpResponse {
+    let page = api.documentation.get_or_init(|| {
+        let document = openapi::document(api.signature_header_prefix());
+        Bytes::from(page::render(&document, STYLE).into_string())
+    });
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY.as_str()))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .body(PAGE.as_str())
+        .body(page.clone())
 }

@@ -11,7 +11,8 @@ struct Call<'a>(String, &'static str, &'a Value);
 
 /// The whole page.
 pub fn render(document: &Value, style: &str) -> Markup {
-    let tags = list(&document["tags"]);
+    // what receivers get has a section of its own
+    let tags = list(&document["tags"]).iter().filter(|tag| !calls(document, text(&tag["name"])).is_empty());
     let info = &document["info"];
     html! {
         (DOCTYPE)
@@ -25,7 +26,7 @@ pub fn render(document: &Value, style: &str) -> Markup {
             body {
                 a.skip href="#content" { "To the content" }
                 div.page {
-                    (navigation(document, tags))
+                    (navigation(document, tags.clone()))
                     main #content {
                         h1 { "Ringback API" }
                         p.dim { "Version " (text(&info["version"])) " · " a href="/openapi.json" { "OpenAPI 3.1 document" } }
@@ -72,7 +73,7 @@ fn calls<'a>(document: &'a Value, tag: &str) -> Vec<Call<'a>> {
     all.filter(|Call(_, _, described)| described["tags"][0] == tag).collect()
 }
 
-fn navigation(document: &Value, tags: &[Value]) -> Markup {
+fn navigation<'a>(document: &Value, tags: impl Iterator<Item = &'a Value>) -> Markup {
     let extra = [
         ("receiving", "What receivers get"),
         ("event-types", "Samples of events"),
@@ -102,7 +103,7 @@ fn operation(document: &Value, Call(method, path, described): &Call<'_>) -> Mark
             (parameters(document, list(&described["parameters"])))
             @if body.is_object() {
                 h4 { "Body" @if body["required"] == false { span.dim { " (may be left out)" } } }
-                @for (media_type, content) in entries(&body["content"]) {
+                @for (media_type, content) in entries(&body["content"]).chain(entries(&body["x-also-accepts"])) {
                     p.dim { (media_type) }
                     (table(resolve(document, &content["schema"])))
                     @for (_, example) in entries(&content["examples"]) {
@@ -154,7 +155,7 @@ fn answers(responses: &Value) -> Markup {
 }
 
 fn codes(response: &Value) -> impl Iterator<Item = &str> {
-    list(&response["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"]).iter().map(text)
+    list(&response["x-codes"]).iter().map(text)
 }
 
 /// JSON as it is read best; a text as it is.

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::operation::{Answer, Body, Operation, reference};
-use super::{ERROR_TYPE_PREFIX, schemas};
+use super::operation::{Answer, Body, Examples, Operation, reference};
+use super::{ERROR_TYPE_PREFIX, receiving, schemas};
 use crate::api::auth::Permission;
 use crate::api::problem::ErrorCode;
 use crate::api::routes::{ROUTES, RouteSpec};
@@ -33,10 +33,12 @@ const TAGS: &[(&str, &str)] = &[
     ("Organizations", "Tenants. Nothing crosses between two of them."),
     ("Keys", "The API keys of an organization."),
     ("System", "For the machinery around the engine; open to all."),
+    // of its own: generators put the calls of a tag into one class, and that of a section's calls would be overwritten
+    (receiving::TAG, "What your receivers get. Not a call of this API."),
 ];
 
-/// The whole document.
-pub fn document(operations: &[Operation]) -> Value {
+/// The whole document. `prefix` is what the deployment's signature headers begin with.
+pub fn document(operations: &[Operation], prefix: &str) -> Value {
     let mut paths = Map::new();
     for spec in ROUTES {
         let found = operations.iter().find(|operation| is_of(operation, spec));
@@ -53,13 +55,14 @@ pub fn document(operations: &[Operation]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "Webhook delivery engine",
             "description": ABOUT,
+            "contact": {"name": "Who runs this deployment"},
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}],
         "tags": tags,
         "paths": paths,
-        "webhooks": {"event": delivered()},
+        "webhooks": {"event": receiving::delivered(prefix)},
         "components": components(),
         "x-error-codes": ErrorCode::ALL.iter().map(|code| error_code(*code)).collect::<Vec<_>>(),
         "x-event-types": BUILT_IN.iter().map(|it| event_type(it, false))
@@ -111,11 +114,18 @@ fn path_parameters(path: &'static str) -> impl Iterator<Item = Value> {
 }
 
 fn request_body(body: &Body) -> Value {
-    let mut content = Map::new();
-    for (media_type, schema, examples) in &body.content {
-        content.insert((*media_type).to_owned(), json!({"schema": schema, "examples": named(examples)}));
+    let mut described = json!({"required": body.required, "content": media_types(&body.content)});
+    if !body.by_hand.is_empty() {
+        described["x-also-accepts"] = Value::from(media_types(&body.by_hand));
     }
-    json!({"required": body.required, "content": content})
+    described
+}
+
+fn media_types(content: &[(&'static str, Value, Examples)]) -> Map<String, Value> {
+    let entries = content.iter().map(|(media_type, schema, examples)| {
+        ((*media_type).to_owned(), json!({"schema": schema, "examples": named(examples)}))
+    });
+    entries.collect()
 }
 
 fn named(examples: &[(&'static str, Value)]) -> Map<String, Value> {
@@ -179,13 +189,11 @@ fn bad(status: u16, codes: &[ErrorCode]) -> Value {
     let lines: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.help())).collect();
     let examples: Map<String, Value> =
         names.iter().map(|name| ((*name).to_owned(), reference("examples", name))).collect();
-    let schema = json!({
-        "allOf": [reference("schemas", "Problem")],
-        "properties": {"status": {"const": status}, "code": {"enum": names}},
-    });
+    // one type for all errors: a schema narrowed to the codes of this status would be a class for each status of each call
     let mut response = json!({
         "description": lines.join("\n\n"),
-        "content": {"application/problem+json": {"schema": schema, "examples": examples}},
+        "content": {"application/problem+json": {"schema": reference("schemas", "Problem"), "examples": examples}},
+        "x-codes": names,
     });
     let header =
         |text: &str, example: &str| json!({"description": text, "schema": {"type": "string"}, "example": example});
@@ -209,8 +217,10 @@ fn event_type(event_type: &EventType, operational: bool) -> Value {
 }
 
 fn components() -> Value {
+    // said by paths, not by operations: no operation has its example
+    let of_operations = ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::MethodNotAllowed);
     let examples: Map<String, Value> =
-        ErrorCode::ALL.iter().map(|code| (code.as_str().to_owned(), example(*code))).collect();
+        of_operations.map(|code| (code.as_str().to_owned(), example(*code))).collect();
     let bearer = json!({
         "type": "http",
         "scheme": "bearer",
@@ -245,36 +255,4 @@ fn example(code: ErrorCode) -> Value {
         problem["errors"] = json!([{"field": "timeout", "message": "must be from 1 to 60"}]);
     }
     json!({"summary": code.title(), "value": problem})
-}
-
-/// The request that receivers get.
-fn delivered() -> Value {
-    let header = |name: &str, text: &str, example: &str| {
-        let schema = json!({"type": "string"});
-        json!({"name": name, "in": "header", "required": true, "description": text, "schema": schema, "example": example})
-    };
-    let hex = "0f6d3b1d9c2e4a5b8f7061524334f5e6d7c8b9aa0b1c2d3e4f5061728394a5b6";
-    json!({"post": {
-        "operationId": "receiveEvent",
-        "tags": ["Events"],
-        "summary": "What your receiver gets",
-        "description": "Answer with any 2xx within the webhook's timeout. 408, 425, 429, 5xx and no answer are retried; 410 disables \
-            the webhook; any other answer is final. The same event can arrive more than once: drop a `webhook-id` that \
-            you have seen. The bytes of the body are what is signed.",
-        "security": [],
-        "parameters": [
-            header("webhook-id", "The event's id, the same on every retry", "msg_01jf7k2m3n4p7"),
-            header("webhook-timestamp", "Unix seconds of this attempt", "1734345045"),
-            header("webhook-signature", "Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256 over \
-                `id.timestamp.body`, keyed with the decoded secret; several, separated by spaces, while a rotated \
-                secret is valid", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
-            header("x-callintel-signature", "Hex of HMAC-SHA256 over the body, keyed with the secret's text", hex),
-            header("x-callintel-delivery", "The delivery's id, as in the logs", "dlv_01jf7k2m3n4p6"),
-            header("x-callintel-attempt", "Counted from 1", "1"),
-        ],
-        "requestBody": {"required": true, "content": {"application/json": {
-            "schema": reference("schemas", "DeliveredEvent"), "example": schemas::delivered_example(),
-        }}},
-        "responses": {"2XX": {"description": "Delivered"}},
-    }})
 }

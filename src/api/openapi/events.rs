@@ -21,7 +21,7 @@ pub fn operations() -> Vec<Operation> {
 fn events() -> Vec<Operation> {
     let replay = json!({"Idempotent-Replay": {
         "description": "There, and `true`, when this is the first answer to the same request again",
-        "schema": {"type": "string", "const": "true"},
+        "schema": {"type": "string", "enum": ["true"]},
     }});
     let key = json!({
         "name": "Idempotency-Key", "in": "header", "required": false, "example": "order-17",
@@ -57,14 +57,12 @@ fn batches() -> Vec<Operation> {
     let lines = format!("{event}\n{event}\n");
     let body = Body {
         required: true,
-        content: vec![
-            ("application/json", schema_ref("Batch"), vec![("An array", json!([event, event]))]),
-            (
-                "application/x-ndjson",
-                json!({"type": "string", "description": "One event a line"}),
-                vec![("Lines", json!(lines))],
-            ),
-        ],
+        content: vec![("application/json", schema_ref("Batch"), vec![("An array", json!([event, event]))])],
+        by_hand: vec![(
+            "application/x-ndjson",
+            json!({"type": "string", "description": "One event a line"}),
+            vec![("Lines", json!(lines))],
+        )],
     };
     let mut batch = Operation::new(
         ("POST", "/v1/events/batch"),

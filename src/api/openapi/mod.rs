@@ -3,11 +3,15 @@
 //! Each route of [`super::routes::ROUTES`] has one [`Operation`] in a file of this folder; what follows from the
 //! table itself (who may call, which errors that brings, the parameters of the path) is derived. A test fails for
 //! a route without one.
+//!
+//! Clients are generated from it, so schemas keep to what generators understand (`tests/openapi.rs` checks it, and
+//! `tests/generated_clients.sh` makes two clients and uses them).
 
 mod assemble;
 mod events;
 mod operation;
 mod organizations;
+mod receiving;
 mod schemas;
 mod schemas_events;
 mod schemas_health;
@@ -15,35 +19,33 @@ mod schemas_webhooks;
 mod system;
 mod webhooks;
 
-use std::sync::LazyLock;
-
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
 use serde_json::Value;
 
+use super::Api;
 pub use operation::Operation;
 
 /// The prefix of `type` in a problem; the code follows.
 pub const ERROR_TYPE_PREFIX: &str = "urn:ringback:error:";
-
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| assemble::document(&operations()));
-static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", *DOCUMENT));
 
 /// What is written down about every route.
 pub fn operations() -> Vec<Operation> {
     [organizations::operations(), webhooks::operations(), events::operations(), system::operations()].concat()
 }
 
-/// The whole description.
-pub fn document() -> &'static Value {
-    &DOCUMENT
+/// The whole description, for a deployment whose signature headers begin with `signature_header_prefix`.
+pub fn document(signature_header_prefix: &str) -> Value {
+    assemble::document(&operations(), signature_header_prefix)
 }
 
-/// The same as text, as it is served.
-pub fn text() -> &'static str {
-    &TEXT
+/// A description as text, as it is served.
+pub fn text(document: &Value) -> String {
+    format!("{document:#}\n")
 }
 
 /// `GET /openapi.json`.
-pub async fn read() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(text())
+pub async fn read(api: web::Data<Api>) -> HttpResponse {
+    let text = api.description.get_or_init(|| Bytes::from(text(&document(api.signature_header_prefix()))));
+    HttpResponse::Ok().content_type("application/json").body(text.clone())
 }

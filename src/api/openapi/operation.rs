@@ -40,6 +40,9 @@ pub struct Body {
     pub required: bool,
     /// Media type, schema, examples by name.
     pub content: Vec<(&'static str, Value, Examples)>,
+    /// The same of what is taken as well, but is not for generated clients: they don't know the media type and warn that
+    /// the call may be incomplete, or take any text for the body and send it as JSON.
+    pub by_hand: Vec<(&'static str, Value, Examples)>,
 }
 
 /// A good answer.
@@ -92,7 +95,7 @@ impl Operation {
     /// With a JSON body of a named schema.
     pub fn body(self, schema: &str, examples: Examples) -> Self {
         let content = vec![("application/json", schema_ref(schema), examples)];
-        Self { body: Some(Body { required: true, content }), ..self }
+        Self { body: Some(Body { required: true, content, by_hand: Vec::new() }), ..self }
     }
 
     /// A body that need not be there.

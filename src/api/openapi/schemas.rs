@@ -30,6 +30,9 @@ pub fn all() -> Map<String, Value> {
         schemas_events::schemas(),
         vec![
             ("Problem", problem()),
+            ("ErrorCode", error_code()),
+            ("FieldError", field_error()),
+            ("Role", role()),
             ("Organization", organization()),
             ("NewOrganization", input(json!({"name": name()}), &["name"])),
             ("OrganizationList", list_of("Organization")),
@@ -43,7 +46,7 @@ pub fn all() -> Map<String, Value> {
                     json!({"deliveries": {"type": "integer", "minimum": 0, "description": "So many are pending now"}}),
                 ),
             ),
-            ("Status", output(json!({"status": {"const": "ok"}}))),
+            ("Status", output(json!({"status": choice(&["ok"], "Always the same")}))),
         ],
     ];
     lists.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
@@ -113,6 +116,35 @@ pub fn instant_or_null(description: &str) -> Value {
     json!({"type": ["string", "null"], "format": "date-time", "description": description})
 }
 
+/// An object whose fields are up to somebody else. Without saying that it has some, generators make a type of it that
+/// nothing but an empty object fits.
+pub fn free_form(description: &str) -> Value {
+    json!({"type": "object", "additionalProperties": true, "description": description})
+}
+
+/// The same, or `null`.
+pub fn free_form_or_null(description: &str) -> Value {
+    json!({"type": ["object", "null"], "additionalProperties": true, "description": description})
+}
+
+/// One of these words. A component where several schemas have it, so that clients have one type of it.
+pub fn choice(words: &[&str], description: &str) -> Value {
+    json!({"type": "string", "enum": words, "description": description})
+}
+
+/// A named schema, or `null`.
+pub fn ref_or_null(schema: &str, description: &str) -> Value {
+    json!({"anyOf": [schema_ref(schema), {"type": "null"}], "description": description})
+}
+
+/// An optional field of an input, where `null` stands for the default. That is told in words: generators make a field
+/// with a `default` one that must be given, or send it where the caller gave nothing, which in a change would overwrite.
+pub fn or_default(mut schema: Value, default: &Value, description: &str) -> Value {
+    schema["type"] = json!([schema["type"], "null"]);
+    let default = if default.is_null() { String::from("none") } else { format!("the default, `{default}`") };
+    described(schema, &format!("{description}. `null`: {default}"))
+}
+
 /// A schema with its words.
 pub fn described(mut schema: Value, description: &str) -> Value {
     schema["description"] = json!(description);
@@ -138,15 +170,6 @@ fn name() -> Value {
 
 /// What every error is answered with.
 pub fn problem() -> Value {
-    let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-    let error = json!({
-        "type": "object",
-        "required": ["field", "message"],
-        "properties": {
-            "field": {"type": "string", "description": "The path of the bad field, for example `retry_policy.max_attempts`"},
-            "message": {"type": "string", "description": "What is wrong and what it should be"},
-        },
-    });
     json!({
         "type": "object",
         "description": "RFC 9457",
@@ -156,11 +179,28 @@ pub fn problem() -> Value {
             "title": {"type": "string", "description": "The same for every occurrence"},
             "status": {"type": "integer", "description": "The HTTP status"},
             "detail": {"type": "string", "description": "What happened this time"},
-            "code": {"type": "string", "enum": codes, "description": "What programs should look at"},
-            "errors": {"type": "array", "items": error, "description": "Every bad field at once, for input errors"},
+            "code": schema_ref("ErrorCode"),
+            "errors": field_errors(),
             "request_id": {"type": "string", "description": "As in the header `X-Request-Id`: the engine's log calls the request so"},
         },
     })
+}
+
+fn error_code() -> Value {
+    let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+    choice(&codes, "What programs should look at; the list is closed")
+}
+
+fn field_error() -> Value {
+    output(json!({
+        "field": {"type": "string", "description": "The path of the bad field, for example `retry_policy.max_attempts`"},
+        "message": {"type": "string", "description": "What is wrong and what it should be"},
+    }))
+}
+
+/// `errors` of a problem.
+pub fn field_errors() -> Value {
+    json!({"type": "array", "items": schema_ref("FieldError"), "description": "Every bad field at once, for input errors"})
 }
 
 fn organization() -> Value {
@@ -168,11 +208,10 @@ fn organization() -> Value {
 }
 
 fn role() -> Value {
-    let roles = Role::ALL.map(Role::as_str);
-    json!({
-        "type": "string", "enum": roles,
-        "description": "`publisher`: events; `viewer`: read; `manager`: webhooks, logs, replays, and read; `owner`: all of these, and keys",
-    })
+    choice(
+        &Role::ALL.map(Role::as_str),
+        "`publisher`: events; `viewer`: read; `manager`: webhooks, logs, replays, and read; `owner`: all of these, and keys",
+    )
 }
 
 fn api_key(created: bool) -> Value {
@@ -180,7 +219,7 @@ fn api_key(created: bool) -> Value {
         "id": id("key"),
         "organization_id": id("org"),
         "name": {"type": "string"},
-        "role": role(),
+        "role": schema_ref("Role"),
         "prefix": {"type": "string", "description": "The beginning of the key, to recognize it by"},
         "created_at": instant("When it was made"),
         "expires_at": instant_or_null("From then on it is refused"),
@@ -194,7 +233,7 @@ fn api_key(created: bool) -> Value {
 fn new_api_key() -> Value {
     let expires_at =
         instant_or_null("From then on the key is refused; must be in the future. Absent: it does not expire");
-    input(json!({"name": name(), "role": role(), "expires_at": expires_at}), &["name", "role"])
+    input(json!({"name": name(), "role": schema_ref("Role"), "expires_at": expires_at}), &["name", "role"])
 }
 
 /// An organization as an example.

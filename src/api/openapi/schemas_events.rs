@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::operation::schema_ref;
 use super::schemas::{
-    AT, DELIVERY_ID, EVENT_ID, WEBHOOK_ID, delivered_example, event_type, id, input, instant, instant_or_null,
-    list_of, output,
+    AT, DELIVERY_ID, EVENT_ID, WEBHOOK_ID, choice, delivered_example, described, event_type, field_errors,
+    free_form, free_form_or_null, id, input, instant, instant_or_null, list_of, output, ref_or_null,
 };
 use crate::domain::attempt::AttemptError;
 use crate::domain::delivery::DeliveryStatus;
@@ -20,6 +20,8 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("LogList", list_of("LogRow")),
         ("LogDetail", detail()),
         ("Attempt", attempt()),
+        ("AttemptError", attempt_error()),
+        ("DeliveryStatus", delivery_status()),
         ("EventType", event_type_view()),
         ("EventTypes", event_types()),
         ("NewEventType", new_event_type()),
@@ -43,7 +45,7 @@ fn new_event() -> Value {
     input(
         json!({
             "event_type": event_type(),
-            "data": {"type": "object", "description": "What receivers get, untouched: numbers, order of keys and escapes stay as they are"},
+            "data": free_form("What receivers get, untouched: numbers, order of keys and escapes stay as they are"),
             "timestamp": instant_or_null("When it happened, RFC 3339. Absent: now"),
         }),
         &["event_type", "data"],
@@ -64,18 +66,15 @@ fn delivered() -> Value {
         "event_type": event_type(),
         "timestamp": instant("When it happened"),
         "webhook_id": id("msg"),
-        "data": {"type": "object", "description": "What was published, untouched"},
+        "data": free_form("What was published, untouched"),
     }));
     schema["properties"]["webhook_id"]["description"] =
         json!("The event's id: the same on every retry and at every receiver. Drop what you have seen before");
     schema
 }
 
-/// The names of an attempt's errors.
-pub fn error() -> Value {
-    let mut names: Vec<Value> = AttemptError::ALL.iter().map(|error| json!(error.as_str())).collect();
-    names.push(Value::Null);
-    json!({"type": ["string", "null"], "enum": names, "description": "Why there was no answer"})
+fn attempt_error() -> Value {
+    choice(&AttemptError::ALL.map(AttemptError::as_str), "Why there was no answer")
 }
 
 /// The words beside an error.
@@ -84,9 +83,21 @@ pub fn error_detail() -> Value {
         about it: words for people, which can change"})
 }
 
-/// The names of a delivery's status.
+/// The name of an attempt's error.
+pub fn error() -> Value {
+    ref_or_null("AttemptError", "Why there was no answer")
+}
+
+fn delivery_status() -> Value {
+    choice(
+        &DeliveryStatus::ALL.map(DeliveryStatus::as_str),
+        "`pending`: an attempt is still to come; `cancelled`: its webhook was deleted",
+    )
+}
+
+/// A delivery's status.
 pub fn status() -> Value {
-    json!({"type": "string", "enum": DeliveryStatus::ALL.map(DeliveryStatus::as_str)})
+    schema_ref("DeliveryStatus")
 }
 
 /// What a receiver answered.
@@ -126,8 +137,8 @@ fn attempt() -> Value {
         "response_code": response_code(),
         "error": error(),
         "error_detail": error_detail(),
-        "request_headers": {"type": "object", "description": "As they were sent"},
-        "response_headers": {"type": ["object", "null"], "description": "The first 8 KiB"},
+        "request_headers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "As they were sent"},
+        "response_headers": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "The first 8 KiB"},
         "response_body": {"type": ["string", "null"], "description": "The first 16 KiB"},
     }))
 }
@@ -135,11 +146,11 @@ fn attempt() -> Value {
 fn event_type_view() -> Value {
     output(json!({
         "name": event_type(),
-        "kind": {"type": "string", "enum": ["built_in", "operational", "own"], "description": "`built_in`: every organization has it; \
-            `operational`: made by the engine, can be asked for by name; `own`: of this organization"},
+        "kind": choice(&["built_in", "operational", "own"], "`built_in`: every organization has it; \
+            `operational`: made by the engine, can be asked for by name; `own`: of this organization"),
         "description": {"type": "string", "description": "When it happens"},
-        "sample": {"type": ["object", "null"], "description": "A realistic `data`"},
-        "schema": {"type": ["object", "null"], "description": "A JSON Schema that `data` must fit; own types can have one"},
+        "sample": free_form_or_null("A realistic `data`"),
+        "schema": free_form_or_null("A JSON Schema that `data` must fit; own types can have one"),
         "created_at": instant_or_null("Of own types"),
     }))
 }
@@ -154,10 +165,9 @@ fn event_types() -> Value {
 
 fn new_event_type() -> Value {
     let description = json!({"type": ["string", "null"], "maxLength": 500, "description": "When it happens"});
-    let schema = json!({
-        "type": ["object", "null"],
-        "description": "A JSON Schema that `data` must fit; it must stand alone. Its first example that is an object is the sample",
-    });
+    let schema = free_form_or_null(
+        "A JSON Schema that `data` must fit; it must stand alone. Its first example that is an object is the sample",
+    );
     input(json!({"name": event_type(), "description": description, "schema": schema}), &["name"])
 }
 
@@ -179,18 +189,14 @@ fn event_detail() -> Value {
 }
 
 fn webhook_id_or_null() -> Value {
-    let mut schema = id("wh");
+    let mut schema = described(id("wh"), "To this webhook. Absent: to each that has a delivery of it");
     schema["type"] = json!(["string", "null"]);
-    schema["description"] = json!("To this webhook. Absent: to each that has a delivery of it");
     schema
 }
 
 fn batch_refusal() -> Value {
-    let problem = super::schemas::problem();
-    let error = json!({
-        "code": problem["properties"]["code"], "detail": problem["properties"]["detail"],
-        "errors": problem["properties"]["errors"],
-    });
+    let detail = json!({"type": "string", "description": "What is wrong with this item"});
+    let error = json!({"code": schema_ref("ErrorCode"), "detail": detail, "errors": field_errors()});
     output(json!({"error": output(error)}))
 }
 

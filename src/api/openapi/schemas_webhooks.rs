@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::operation::schema_ref;
-use super::schemas::{AT, WEBHOOK_ID, described, id, input, instant, instant_or_null, list_of, output};
+use super::schemas::{
+    AT, WEBHOOK_ID, choice, described, id, input, instant, instant_or_null, list_of, or_default, output,
+    ref_or_null,
+};
 use crate::api::webhook_view::MASK;
 
 /// A signing secret of examples; the one that Standard Webhooks documents.
@@ -20,16 +23,20 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     let mut new = change.clone();
     new["secret"] = nullable_secret();
     vec![
-        ("NewWebhook", one_way_to_retry(input(new, &["url"]))),
-        ("WebhookChange", one_way_to_retry(input(change, &[]))),
+        ("NewWebhook", described(input(new, &["url"]), "What is left out has its default")),
+        ("WebhookChange", described(input(change, &[]), "What is left out stays as it is")),
         ("Webhook", webhook(false)),
         ("CreatedWebhook", webhook(true)),
         ("WebhookList", list_of("Webhook")),
+        ("WebhookState", state()),
+        ("DisabledReason", disabled_reason()),
+        ("RetryOn", choice(&["4xx", "3xx"], "Answers by the first digit of their status")),
         ("RetryPolicy", retry_policy()),
-        ("RetryPolicyInForce", output(retry_policy()["properties"].clone())),
+        ("RetryPolicyInForce", retry_policy_in_force()),
         ("RateLimit", rate_limit()),
         ("Filters", filters()),
         ("FilterCondition", condition()),
+        ("FilterOperators", operators()),
         ("SecretRotation", rotation()),
         ("WebhookSecret", secret_view()),
     ]
@@ -50,29 +57,31 @@ fn patterns() -> Value {
     })
 }
 
-/// Adds `null`, which stands for the default.
-fn or_null(mut schema: Value, default: Value, description: &str) -> Value {
-    schema["type"] = json!([schema["type"], "null"]);
-    schema["default"] = default;
-    schema["description"] = json!(format!("{description}. `null`: the default"));
-    schema
-}
-
 fn integer(least: u32, most: u32) -> Value {
     json!({"type": "integer", "minimum": least, "maximum": most})
 }
 
-/// `retry` and `retry_policy` can't both have a value.
-fn one_way_to_retry(mut schema: Value) -> Value {
-    schema["not"] = json!({
-        "required": ["retry", "retry_policy"],
-        "properties": {"retry": {"type": "integer"}, "retry_policy": {"type": "object"}},
-    });
-    schema
+fn number(least: f64, most: f64) -> Value {
+    // without a format some languages take 32 bits
+    json!({"type": "number", "format": "double", "minimum": least, "maximum": most})
 }
 
 fn retry_on() -> Value {
-    json!({"type": "array", "maxItems": 2, "items": {"type": "string", "enum": ["4xx", "3xx"]}})
+    json!({"type": "array", "maxItems": 2, "items": schema_ref("RetryOn")})
+}
+
+fn state() -> Value {
+    choice(
+        &["healthy", "failing", "paused", "disabled"],
+        "`failing`: the last attempt failed; `paused`: so many that deliveries wait for a probe; `disabled`: not active",
+    )
+}
+
+fn disabled_reason() -> Value {
+    choice(
+        &["gone", "manual", "failing"],
+        "`gone`: the receiver answered 410; `manual`: it was switched off; `failing`: it failed for too long",
+    )
 }
 
 /// The fields that a new webhook and a change have in common.
@@ -83,44 +92,50 @@ fn fields() -> Value {
         "type": "object", "maxProperties": 20, "additionalProperties": header,
         "propertyNames": {"pattern": r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$"},
     });
-    let nothing_or =
-        |schema: &str, text: &str| json!({"anyOf": [schema_ref(schema), {"type": "null"}], "description": text});
     json!({
-        "events": or_null(patterns(), json!([]), "Event types or patterns: `call.completed`, `call.*`, `*`. Empty: all. \
+        "events": or_default(patterns(), &json!([]), "Event types or patterns: `call.completed`, `call.*`, `*`. Empty: all. \
             Operational events only by name"),
-        "active": or_null(boolean(), json!(true), "While it is not, events wait"),
-        "filters": nothing_or("Filters", "What an event's `data` must be like: all conditions hold. `null`: anything"),
-        "retry": or_null(integer(0, 20), json!(3), "Retries after the first attempt, at 60, 300 and 900 s, then tripling up \
+        "active": or_default(boolean(), &json!(true), "While it is not, events wait"),
+        "filters": ref_or_null("Filters", "What an event's `data` must be like: all conditions hold. `null`: anything"),
+        "retry": or_default(integer(0, 20), &json!(3), "Retries after the first attempt, at 60, 300 and 900 s, then tripling up \
             to 6 h. Not together with `retry_policy`"),
-        "retry_policy": nothing_or("RetryPolicy", "Instead of `retry`. `null`: back to the default of `retry`"),
-        "retry_on": or_null(retry_on(), json!([]), "Final answers that are retried all the same"),
-        "timeout": or_null(integer(1, 60), json!(10), "Seconds for a whole attempt"),
-        "description": or_null(json!({"type": "string", "maxLength": 500}), Value::Null, "Your words"),
-        "headers": or_null(headers, json!({}), "Sent along with every request; names that HTTP or the engine sets are refused. \
+        "retry_policy": ref_or_null("RetryPolicy", "Instead of `retry`. `null`: back to the default of `retry`"),
+        "retry_on": or_default(retry_on(), &json!([]), "Final answers that are retried all the same"),
+        "timeout": or_default(integer(1, 60), &json!(10), "Seconds for a whole attempt"),
+        "description": or_default(json!({"type": "string", "maxLength": 500}), &Value::Null, "Your words"),
+        "headers": or_default(headers, &json!({}), "Sent along with every request; names that HTTP or the engine sets are refused. \
             Values can't be read back: they read as `********`, and sent back so they stay as they are"),
-        "rate_limit": nothing_or("RateLimit", "Requests a second at most. `null`: no limit"),
-        "max_in_flight": or_null(integer(1, 256), json!(32), "Requests at once at most"),
-        "ordered": or_null(boolean(), json!(false), "One at a time, in the order of events; a retry blocks what comes after it"),
+        "rate_limit": ref_or_null("RateLimit", "Requests a second at most. `null`: no limit"),
+        "max_in_flight": or_default(integer(1, 256), &json!(32), "Requests at once at most"),
+        "ordered": or_default(boolean(), &json!(false), "One at a time, in the order of events; a retry blocks what comes after it"),
     })
 }
 
 fn retry_policy() -> Value {
-    let policy = |schema: Value, default: Value, text: &str| or_null(schema, default, text);
     input(
         json!({
-            "max_attempts": policy(integer(1, 50), json!(5), "All attempts, the first included"),
-            "backoff_multiplier": policy(json!({"type": "number", "minimum": 1, "maximum": 10}), json!(2), "Each delay is the one before times this"),
-            "initial_delay_seconds": policy(integer(1, 86_400), json!(60), "Before the first retry"),
-            "max_delay_seconds": policy(integer(1, 604_800), json!(3600), "No delay is longer"),
+            "max_attempts": or_default(integer(1, 50), &json!(5), "All attempts, the first included"),
+            "backoff_multiplier": or_default(number(1.0, 10.0), &json!(2), "Each delay is the one before times this"),
+            "initial_delay_seconds": or_default(integer(1, 86_400), &json!(60), "Before the first retry"),
+            "max_delay_seconds": or_default(integer(1, 604_800), &json!(3600), "No delay is longer"),
         }),
         &[],
     )
 }
 
+fn retry_policy_in_force() -> Value {
+    output(json!({
+        "max_attempts": described(integer(1, 50), "All attempts, the first included"),
+        "backoff_multiplier": described(number(1.0, 10.0), "Each delay is the one before times this"),
+        "initial_delay_seconds": described(integer(1, 86_400), "Before the first retry"),
+        "max_delay_seconds": described(integer(1, 604_800), "No delay is longer"),
+    }))
+}
+
 fn rate_limit() -> Value {
     input(
         json!({
-            "per_second": {"type": "number", "minimum": 0.01, "maximum": 10_000, "description": "Requests a second"},
+            "per_second": described(number(0.01, 10_000.0), "Requests a second"),
             "burst": {"type": ["integer", "null"], "minimum": 1, "maximum": 10_000,
                 "description": "How many may go at once after a pause. Absent: a tenth of a second's worth, at least 1"},
         }),
@@ -136,45 +151,53 @@ fn filters() -> Value {
     })
 }
 
+fn literal() -> Value {
+    json!({"type": ["string", "number", "boolean", "null"]})
+}
+
+fn literals() -> Value {
+    json!({"type": "array", "minItems": 1, "maxItems": crate::domain::filter::MAX_LIST, "items": literal()})
+}
+
 fn condition() -> Value {
-    let literal = json!(["string", "number", "boolean", "null"]);
-    let list = json!({"type": "array", "minItems": 1, "maxItems": crate::domain::filter::MAX_LIST, "items": {"type": literal}});
-    let number = json!({"type": "number"});
-    let operators = json!({
-        "type": "object", "minProperties": 1, "additionalProperties": false,
-        "properties": {
-            "eq": {"type": literal}, "ne": {"type": literal}, "in": list, "nin": list, "gt": number, "gte": number,
-            "lt": number, "lte": number, "exists": {"type": "boolean"}, "prefix": {"type": "string"},
-        },
-    });
     json!({
         "description": "A value: equals. A list: any of. An object: operators, all of which hold",
-        "anyOf": [{"type": literal}, list, operators],
+        "anyOf": [literal(), literals(), schema_ref("FilterOperators")],
     })
+}
+
+fn operators() -> Value {
+    let number = || json!({"type": "number", "format": "double"});
+    let mut schema = input(
+        json!({
+            "eq": literal(), "ne": literal(), "in": literals(), "nin": literals(), "gt": number(), "gte": number(),
+            "lt": number(), "lte": number(), "exists": {"type": "boolean"}, "prefix": {"type": "string"},
+        }),
+        &[],
+    );
+    schema["minProperties"] = json!(1);
+    described(schema, "All of them hold")
 }
 
 fn webhook(created: bool) -> Value {
     let number_or_null = |text: &str| json!({"type": ["integer", "null"], "description": text});
-    let or_null =
-        |schema: &str, text: &str| json!({"anyOf": [schema_ref(schema), {"type": "null"}], "description": text});
     let mut properties = json!({
         "id": id("wh"),
         "url": {"type": "string", "description": "Where events are sent"},
         "description": {"type": ["string", "null"]},
         "events": described(patterns(), "Event types or patterns; empty: all"),
         "active": {"type": "boolean", "description": "While it is not, events wait"},
-        "state": {"type": "string", "enum": ["healthy", "failing", "paused", "disabled"],
-            "description": "`failing`: the last attempt failed; `paused`: so many that deliveries wait for a probe; `disabled`: not active"},
-        "disabled_reason": {"type": ["string", "null"], "enum": ["gone", "manual", "failing", null],
-            "description": "`gone`: the receiver answered 410; `failing`: it failed for too long"},
+        "state": schema_ref("WebhookState"),
+        "disabled_reason": ref_or_null("DisabledReason", "Why it is not active"),
         "disabled_at": instant_or_null("Since when it is not active"),
-        "filters": or_null("Filters", "As they were set"),
+        "filters": ref_or_null("Filters", "As they were set"),
         "retry": number_or_null("`null` while `retry_policy` is in force"),
-        "retry_policy": or_null("RetryPolicyInForce", "`null` while `retry` is in force"),
+        "retry_policy": ref_or_null("RetryPolicyInForce", "`null` while `retry` is in force"),
         "retry_on": retry_on(),
         "timeout": integer(1, 60),
-        "headers": {"type": "object", "additionalProperties": {"const": MASK}, "description": "Names; values are hidden"},
-        "rate_limit": or_null("RateLimit", "`null`: no limit"),
+        "headers": {"type": "object", "additionalProperties": {"type": "string"},
+            "description": format!("Names; values are hidden, and read as `{MASK}`")},
+        "rate_limit": ref_or_null("RateLimit", "`null`: no limit"),
         "max_in_flight": integer(1, 256),
         "ordered": {"type": "boolean"},
         "created_at": instant("When it was made"),
@@ -202,7 +225,7 @@ fn rotation() -> Value {
     input(
         json!({
             "secret": nullable_secret(),
-            "overlap_seconds": or_null(integer(0, 2_592_000), json!(86_400), "How long events are signed with the old secret as well"),
+            "overlap_seconds": or_default(integer(0, 2_592_000), &json!(86_400), "How long events are signed with the old secret as well"),
         }),
         &[],
     )

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::operation::{Answer, Operation};
+use super::schemas::free_form;
 use super::schemas_health;
 use crate::api::problem::ErrorCode::{Internal, NotFound, Unavailable, ValidationFailed};
 
@@ -13,7 +14,8 @@ pub fn operations() -> Vec<Operation> {
     let ok = |text| Answer::json(200, text, "Status", json!({"status": "ok"}));
     let metrics = Answer::text("text/plain", "In Prometheus' text format", "ringback_deliveries_pending 0\n");
     let mut document = Answer::text("application/json", "An OpenAPI 3.1 document", "");
-    document.content = Some(("application/json", json!({"type": "object"}), json!({"openapi": "3.1.0"})));
+    document.content =
+        Some(("application/json", free_form("See the specification of OpenAPI 3.1"), json!({"openapi": "3.1.0"})));
     let page = Answer::text("text/html", "A page to read", "<!DOCTYPE html>");
     let health = Answer::json(200, "How it fares", "OrganizationHealth", schemas_health::organization_example());
     vec![

@@ -135,7 +135,7 @@ fn actions() -> Vec<Operation> {
         Operation::new(("POST", "/v1/webhooks/{webhook_id}/test"), "testWebhook", TAG, Answer::json(200, "What came of it", "TestResult", tested))
             .about("Send a test", "A real signed sample, now and once, whether or not the webhook is active, paused or limited in its rate. It is in \
                 the logs. A receiver that refuses is no error of this call: see `status`. No body is as good as an empty object.")
-            .optional_body("Test", vec![("A completed call", json!({})), ("Another type", json!({"event_type": "call.missed"}))])
+            .optional_body("TestRequest", vec![("A completed call", json!({})), ("Another type", json!({"event_type": "call.missed"}))])
             .errors(&[Overloaded, UnknownEventType]),
         Operation::new(
             ("POST", "/v1/webhooks/{webhook_id}/recover"),
