@@ -21,6 +21,9 @@ pub enum AttemptError {
     ConnectionRefused,
     /// The connection was closed or reset before an answer came.
     ConnectionReset,
+    /// The same of a connection that had been used before, within a second: the receiver had given it up, and the request
+    /// came too late (see [`super::follow_up`]). Elsewhere it is a connection that was reset.
+    IdleConnectionClosed,
     /// Any other failure to connect: unreachable network or host.
     ConnectionFailed,
     /// The handshake failed: certificate expired, self-signed, of another host, or no common version.
@@ -35,11 +38,12 @@ pub enum AttemptError {
 
 impl AttemptError {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Timeout,
         Self::DnsFailure,
         Self::ConnectionRefused,
         Self::ConnectionReset,
+        Self::IdleConnectionClosed,
         Self::ConnectionFailed,
         Self::TlsFailure,
         Self::InvalidResponse,
@@ -53,7 +57,7 @@ impl AttemptError {
             Self::Timeout => "timeout",
             Self::DnsFailure => "dns_failure",
             Self::ConnectionRefused => "connection_refused",
-            Self::ConnectionReset => "connection_reset",
+            Self::ConnectionReset | Self::IdleConnectionClosed => "connection_reset",
             Self::ConnectionFailed => "connection_failed",
             Self::TlsFailure => "tls_failure",
             Self::InvalidResponse => "invalid_response",
@@ -202,6 +206,18 @@ pub enum NextStep {
     Failed,
     /// Stays pending; the next attempt is at this instant or later.
     RetryAt(UnixMillis),
+    /// The same, and the schedule does not count this attempt.
+    AgainAt(UnixMillis),
+}
+
+impl NextStep {
+    /// When the delivery is attempted again; `None` when it has ended.
+    pub fn due_at(self) -> Option<UnixMillis> {
+        match self {
+            Self::RetryAt(at) | Self::AgainAt(at) => Some(at),
+            Self::Succeeded | Self::Failed => None,
+        }
+    }
 }
 
 /// An attempt as it is read back from the log.
