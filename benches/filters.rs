@@ -40,7 +40,7 @@ fn endpoint(id: i64, events: &[&str], filter: Option<Value>) -> Endpoint {
         max_in_flight: 32,
         ordered: false,
         secret: Secret::new(String::new()),
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         created_at: UnixMillis(0),
         updated_at: UnixMillis(0),
         version: 1,

@@ -465,7 +465,7 @@ fn endpoint(
         max_in_flight: 32,
         ordered: false,
         secret: Secret::new(String::from("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")),
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         created_at: now,
         updated_at: now,
         version: 1,

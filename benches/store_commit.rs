@@ -192,7 +192,7 @@ fn endpoint(id: EndpointId, organization_id: OrganizationId, now: UnixMillis) ->
         max_in_flight: 32,
         ordered: false,
         secret: Secret::new(String::from(SECRET)),
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         created_at: now,
         updated_at: now,
         version: 1,

@@ -168,7 +168,7 @@ impl Filling<'_> {
             max_in_flight: 32,
             ordered: false,
             secret: Secret::new(String::from("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")),
-            previous_secret: None,
+            previous_secrets: Vec::new(),
             created_at: self.begin,
             updated_at: self.begin,
             version: 1,

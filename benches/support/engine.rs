@@ -68,7 +68,7 @@ pub fn endpoint(id: i64) -> Endpoint {
         max_in_flight: 32,
         ordered: false,
         secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         created_at: UnixMillis(0),
         updated_at: UnixMillis(0),
         version: 1,

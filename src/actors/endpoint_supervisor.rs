@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 use super::context::ActorContext;
 use super::messages::{
     AttemptEnded, AttemptNotMade, Change, Deliver, MoreInStore, OutcomesRecorded, PageRead, Reconfigure,
-    RecordOutcome, Retire, RetireRequest, StartRead, SupervisorDrain, SupervisorStopped,
+    RecordOutcome, Relief, Relieve, Retire, RetireRequest, StartRead, SupervisorDrain, SupervisorStopped,
 };
 use super::operational::{OperationalEvent, operational_event};
 use super::payload::PayloadShare;
@@ -29,8 +29,9 @@ use crate::domain::event_types::is_operational;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::machine::{Announcement, Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings, Rest};
+use crate::domain::rotation::SecretId;
 use crate::domain::time::UnixMillis;
-use crate::store::{DueRequest, EndpointStart, Store};
+use crate::store::{DueRequest, EndpointStart, SavedHealth, Store};
 use crate::telemetry::{self, StoreOperation, gauges::Level};
 
 /// What is due later than this leaves memory: the supervisor retires, and the agenda knows when it is needed.
@@ -191,25 +192,36 @@ impl EndpointSupervisor {
         ctx: &mut Context<Self>,
     ) {
         match effect {
-            Effect::Attempt { delivery, number } => self.start_attempt(delivery, number, now, ctx),
+            Effect::Attempt { delivery, number, secret } => {
+                self.start_attempt(delivery, number, secret, now, ctx);
+            }
             Effect::Record { delivery_id, number, next, health, disable, announcements } => {
                 // the machine records only the attempt that has just ended
                 if let Some(ended) = ended.take() {
-                    debug_assert_eq!(ended.delivery_id, delivery_id);
+                    debug_assert_eq!(ended.delivery.id, delivery_id);
                     let settled = Settled { number, next, health, disable, announcements };
                     self.record(ended, settled, now, ctx);
                 }
             }
             Effect::Load { max_deliveries, max_bytes } => self.load(max_deliveries, max_bytes, now, ctx),
             Effect::SaveHealth(health) => {
-                self.parts.context.inbox.put(|waiting| waiting.save(health)).ask(&self.parts.persistence);
+                let Some(running) = &self.running else { return };
+                let saved = SavedHealth { health, url: running.template.url() };
+                self.parts.context.inbox.put(|waiting| waiting.save(saved)).ask(&self.parts.persistence);
             }
         }
     }
 
-    fn start_attempt(&mut self, delivery: QueuedDelivery, number: u32, now: UnixMillis, ctx: &mut Context<Self>) {
+    fn start_attempt(
+        &mut self,
+        delivery: QueuedDelivery,
+        number: u32,
+        secret: SecretId,
+        now: UnixMillis,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(running) = &mut self.running else { return };
-        let request = running.template.request(&delivery, number, now);
+        let request = running.template.request(&delivery, number, secret, now);
         let (headers, mask) = (request.headers.clone(), running.template.mask());
         let me = ctx.address();
         let sending = self.parts.context.transport.attempt(request);
@@ -221,9 +233,8 @@ impl EndpointSupervisor {
                 Ok(result) => result,
                 Err(fault) => return post(&me, AttemptNotMade { delivery, fault }),
             };
-            let QueuedDelivery { id: delivery_id, event, .. } = delivery;
             let request_headers = mask.apply(headers);
-            post(&me, AttemptEnded { delivery_id, event, started_at: now, request_headers, result });
+            post(&me, AttemptEnded { delivery, started_at: now, request_headers, result });
         });
     }
 
@@ -233,7 +244,7 @@ impl EndpointSupervisor {
         let outcome = Outcome {
             organization_id: parts.organization_id,
             endpoint_id: parts.endpoint_id,
-            delivery_id: ended.delivery_id,
+            delivery_id: ended.delivery.id,
             number: settled.number,
             started_at: ended.started_at,
             finished_at: now,
@@ -242,9 +253,10 @@ impl EndpointSupervisor {
             result: ended.result,
             next: settled.next,
         };
-        let announcements = announce(settled.announcements, &outcome, &ended.event, running.template.url());
+        let url = running.template.url();
+        let announcements = announce(settled.announcements, &outcome, &ended.delivery.event, &url);
         let Settled { health, disable, .. } = settled;
-        let change = Change { health, disable, announcements, supervisor: ctx.address() };
+        let change = Change { health, disable, url, announcements, supervisor: ctx.address() };
         let record = RecordOutcome { outcome, change };
         parts.context.inbox.put(|waiting| waiting.outcomes.push(record)).ask(&parts.persistence);
     }
@@ -389,9 +401,9 @@ fn announce(
 
 fn report_attempt(parts: &SupervisorParts, ended: &AttemptEnded, number: u32, next: NextStep, now: UnixMillis) {
     let SupervisorParts { organization_id, endpoint_id, .. } = *parts;
-    telemetry::AttemptFinished::new(organization_id, endpoint_id, ended.delivery_id, number, &ended.result).emit();
+    telemetry::AttemptFinished::new(organization_id, endpoint_id, ended.delivery.id, number, &ended.result).emit();
     if number == 1 && next == NextStep::Succeeded {
-        telemetry::FirstAttemptAcknowledged { latency: now.since(ended.event.accepted_at) }.emit();
+        telemetry::FirstAttemptAcknowledged { latency: now.since(ended.delivery.event.accepted_at) }.emit();
     }
 }
 
@@ -463,7 +475,7 @@ impl Handler<MoreInStore> for EndpointSupervisor {
 impl Handler<AttemptEnded> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, ended: AttemptEnded, ctx: &mut Self::Context) {
-        let input = Input::AttemptFinished { delivery_id: ended.delivery_id, answer: &ended.result.answer };
+        let input = Input::AttemptFinished { delivery: &ended.delivery, answer: &ended.result.answer };
         if let Some((effects, now)) = self.step(input) {
             self.carry_out(effects, Some(ended), now, ctx);
         }
@@ -529,6 +541,23 @@ impl EndpointSupervisor {
             None => MachineSettings { active: false, ..running.machine.settings().clone() },
         };
         self.apply(Input::Reconfigured(settings), ctx);
+    }
+}
+
+impl Handler<Relieve> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, Relieve(relief): Relieve, ctx: &mut Self::Context) {
+        self.received += 1;
+        let Some(running) = &self.running else {
+            self.start_is_stale = true;
+            return;
+        };
+        match relief {
+            // a test of another place says nothing about this one
+            Relief::Tested { url, .. } if url != running.template.url() => {}
+            Relief::Tested { accepted_secret, .. } => self.apply(Input::Tested { accepted_secret }, ctx),
+            Relief::Resumed => self.apply(Input::Resumed, ctx),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the API sees of the actors.
 
+mod trial;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
@@ -12,25 +14,22 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::context::ActorContext;
-use super::messages::{EndpointChanged, Ingest, OrganizationDeleted, WorkAdded};
+use super::messages::{EndpointChanged, Ingest, OrganizationDeleted, Relief, Relieved, WorkAdded};
 use super::persistence::Persistence;
 use super::post;
-use super::request::RequestTemplate;
 use super::retention::Retention;
 use super::router::Router;
 use super::statistics::Counted;
-use crate::domain::attempt::{AttemptResult, LocalFault, NextStep, Outcome, Verdict, judge};
-use crate::domain::delivery::{DeliveryStatus, QueuedDelivery};
+use crate::domain::attempt::{AttemptResult, LocalFault};
+use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{Event, build_body};
 use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
-use crate::domain::last_failure::LastFailure;
-use crate::domain::statistics::StatisticsDelta;
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, IdempotencyKey, NewEvent, Store, StoreError, WriteBatch};
+use crate::store::{AcceptedEvent, IdempotencyKey, Store, StoreError};
 use crate::telemetry;
 
 /// An event as a publisher sends it, validated.
@@ -71,7 +70,8 @@ pub struct TestResult {
     pub delivery_id: DeliveryId,
     /// Whether the receiver answered 2xx.
     pub is_success: bool,
-    /// The answer, or why there is none.
+    /// The last answer, or why there is none: a refused secret and a connection that was closed are followed by another
+    /// attempt at once.
     pub result: AttemptResult,
 }
 
@@ -260,64 +260,21 @@ impl EngineHandle {
         telemetry::IngestOverloaded { cause, now: self.now(), uncommitted_events }.emit();
     }
 
-    /// Sends one real, signed request to an endpoint, now and once, whether it is active, paused or limited,
-    /// and writes it into the log. An error when it could not be sent, or was sent and not written down.
-    pub async fn send_test(
-        &self,
-        endpoint: &Endpoint,
-        publication: &Publication,
-    ) -> Result<TestResult, TestError> {
-        let shared = &self.0;
-        let now = self.now();
-        let (event_id, delivery_id) = {
-            let mut ids = shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            (EventId(ids.next(now)), DeliveryId(ids.next(now)))
-        };
-        let event = Arc::new(publication.event(event_id, now));
-        let template = RequestTemplate::new(endpoint, &shared.context.settings);
-        let delivery = QueuedDelivery {
-            id: delivery_id,
-            attempts_made: 0,
-            attempts_in_earlier_rounds: 0,
-            due_at: now,
-            event: event.clone(),
-        };
-        let request = template.request(&delivery, 1, now);
-        let headers = request.headers.clone();
-        let result = shared.context.transport.attempt(request).await;
-        let finished_at = self.now();
-        let result = result.map_err(|fault| {
-            telemetry::AttemptNotMade { fault, now: finished_at }.emit();
-            TestError::NotMade(fault)
-        })?;
-        let is_success = judge(&result.answer, endpoint.retry_on, finished_at) == Verdict::Success;
-        let outcome = Outcome {
-            organization_id: endpoint.organization_id,
-            endpoint_id: endpoint.id,
-            delivery_id,
-            number: 1,
-            started_at: now,
-            finished_at,
-            ordered: endpoint.ordered,
-            request_headers: template.mask().apply(headers),
-            result: result.clone(),
-            next: if is_success { NextStep::Succeeded } else { NextStep::Failed },
-        };
-        let new = NewEvent { event, deliveries: vec![(delivery_id, endpoint.id)], idempotency: None };
-        let statistics = vec![StatisticsDelta::of(&outcome)];
-        let failures = LastFailure::of(&outcome).into_iter().collect();
-        let (events, outcomes) = (vec![new], vec![outcome]);
-        let batch = WriteBatch { events, outcomes, statistics, failures, ..WriteBatch::default() };
-        // event, delivery and outcome in one commit: nobody else ever sees it pending
-        let write = shared.context.clone().write(move |store| store.commit(&batch, finished_at));
-        write.await?;
-        Ok(TestResult { delivery_id, is_success, result })
-    }
-
     /// Tells the engine that deliveries of these endpoints became pending in the database.
     pub fn work_added(&self, organization_id: OrganizationId, endpoint_ids: Vec<EndpointId>) {
         self.0.context.mark_counts_stale();
         post(&self.0.router, WorkAdded { organization_id, endpoint_ids });
+    }
+
+    /// Tells the engine that a person said go for an endpoint: its breaker is closed in the database, and what waited for
+    /// a retry is due there.
+    pub fn endpoint_resumed(&self, organization_id: OrganizationId, endpoint_id: EndpointId) {
+        self.relieved(organization_id, endpoint_id, Relief::Resumed);
+    }
+
+    fn relieved(&self, organization_id: OrganizationId, endpoint_id: EndpointId, relief: Relief) {
+        self.0.context.mark_counts_stale();
+        post(&self.0.router, Relieved { organization_id, endpoint_id, relief });
     }
 
     /// Tells the engine that an endpoint was created or changed and stored. Effective for every event accepted

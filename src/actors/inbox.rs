@@ -11,8 +11,8 @@ use actix::Addr;
 use super::messages::{CollectInbox, Ingest, RecordOutcome};
 use super::persistence::Persistence;
 use super::post;
-use crate::domain::health::EndpointHealth;
 use crate::domain::ids::EndpointId;
+use crate::store::SavedHealth;
 
 /// Bounded by the permits of its events and the machines' limits on unrecorded outcomes.
 #[derive(Default)]
@@ -35,13 +35,13 @@ pub struct Waiting {
     /// How attempts ended.
     pub outcomes: Vec<RecordOutcome>,
     /// Changed without an attempt. Goes the way of the outcomes, so that the condition of a later one is written later.
-    pub health: HashMap<EndpointId, EndpointHealth>,
+    pub health: HashMap<EndpointId, SavedHealth>,
 }
 
 impl Waiting {
     /// Adds an endpoint's condition; an earlier one is out of date.
-    pub fn save(&mut self, health: EndpointHealth) {
-        self.health.insert(health.endpoint_id, health);
+    pub fn save(&mut self, saved: SavedHealth) {
+        self.health.insert(saved.health.endpoint_id, saved);
     }
 
     /// Whether there is nothing.
@@ -96,12 +96,14 @@ impl Collection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::health::EndpointHealth;
     use crate::domain::ids::OrganizationId;
     use crate::domain::time::UnixMillis;
 
-    fn health(endpoint_id: i64, failing_since: i64) -> EndpointHealth {
-        let failing_since = Some(UnixMillis(failing_since));
-        EndpointHealth { failing_since, ..EndpointHealth::healthy(OrganizationId(1), EndpointId(endpoint_id)) }
+    fn health(endpoint_id: i64, failing_since: i64) -> SavedHealth {
+        let healthy = EndpointHealth::healthy(OrganizationId(1), EndpointId(endpoint_id));
+        let health = EndpointHealth { failing_since: Some(UnixMillis(failing_since)), ..healthy };
+        SavedHealth { health, url: "https://a.example".into() }
     }
 
     #[test]
@@ -112,7 +114,7 @@ mod tests {
         assert_eq!(put(health(2, 1)), Collection::WillBeMade, "it was told already");
         assert_eq!(put(health(2, 2)), Collection::WillBeMade);
         let taken = inbox.collect(false).health;
-        assert_eq!((taken.len(), taken[&EndpointId(2)]), (2, health(2, 2)), "the later one counts");
+        assert_eq!((taken.len(), taken[&EndpointId(2)].clone()), (2, health(2, 2)), "the later one counts");
         assert_eq!(put(health(2, 2)), Collection::WillBeMade, "it writes what it took, and looks again");
         assert!(!inbox.collect(false).is_empty());
         assert!(inbox.collect(true).is_empty());

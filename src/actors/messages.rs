@@ -18,6 +18,7 @@ use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use crate::domain::rotation::SecretId;
 use crate::domain::time::UnixMillis;
 use crate::store::{AgendaRow, DuePage, EndpointStart, StoreResult};
 
@@ -38,6 +39,8 @@ bounded! {
     CollectInbox: "one between two rests of persistence";
     Deliver: "mailbox credits of the supervisor";
     MoreInStore: "one between two readings of the overflow flag, or one for each activation";
+    Relieved: "requests of the management API";
+    Relieve: "requests of the management API";
     Reconfigure: "requests of the management API";
     WorkAdded: "requests of the management API";
     SupervisorDrain: "one for each supervisor";
@@ -105,6 +108,8 @@ pub struct Change {
     pub health: Option<EndpointHealth>,
     /// The endpoint is to be disabled.
     pub disable: Option<DisabledReason>,
+    /// Where the endpoint pointed: what it changed holds only while it points there.
+    pub url: Arc<str>,
     /// What the organization is told.
     pub announcements: Vec<OperationalEvent>,
     /// Told when it is on disk.
@@ -158,6 +163,32 @@ pub struct WorkAdded {
     pub endpoint_ids: Vec<EndpointId>,
 }
 
+/// Something speaks for an endpoint that may be failing, and that is stored.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Relieved {
+    /// The tenant.
+    pub organization_id: OrganizationId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// What.
+    pub relief: Relief,
+}
+
+/// What speaks for an endpoint beside its own attempts.
+#[derive(Debug, Clone)]
+pub enum Relief {
+    /// A test was answered with success.
+    Tested {
+        /// Where it was sent.
+        url: Arc<str>,
+        /// The secret that was taken after another one had been refused.
+        accepted_secret: Option<SecretId>,
+    },
+    /// A person said go.
+    Resumed,
+}
+
 /// A supervisor has nothing to do.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -206,6 +237,11 @@ pub struct MoreInStore;
 #[rtype(result = "()")]
 pub struct Reconfigure(pub Option<Box<Endpoint>>);
 
+/// Something speaks for the endpoint.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Relieve(pub Relief);
+
 /// Start nothing new.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -230,10 +266,8 @@ pub struct PageRead(pub StoreResult<(DuePage, PayloadShare)>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AttemptEnded {
-    /// Whose.
-    pub delivery_id: DeliveryId,
     /// What was sent.
-    pub event: Arc<Event>,
+    pub delivery: QueuedDelivery,
     /// When it began.
     pub started_at: UnixMillis,
     /// As sent.

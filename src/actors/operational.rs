@@ -20,6 +20,8 @@ pub struct OperationalEvent {
     pub publication: Publication,
     /// The webhook that it is about, and that does not get it.
     pub about: EndpointId,
+    /// It says that the webhook was disabled, which may turn out not to be so.
+    pub tells_of_disabling: bool,
 }
 
 /// Words an announcement. `event_type` is the type of the event whose attempt caused it.
@@ -59,7 +61,8 @@ pub fn operational_event(
         ),
     };
     let publication = publication(outcome.organization_id, name, now, &data)?;
-    Some(OperationalEvent { publication, about: webhook_id })
+    let tells_of_disabling = matches!(announcement, Announcement::Disabled(_));
+    Some(OperationalEvent { publication, about: webhook_id, tells_of_disabling })
 }
 
 fn publication(

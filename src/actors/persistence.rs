@@ -18,6 +18,7 @@ use super::inbox::Waiting;
 use super::messages::{
     Begin, Change, CollectInbox, CommittedEvent, Dispatch, Flush, Ingest, OutcomesRecorded, RecordOutcome, Rescan,
 };
+use super::operational::OperationalEvent;
 use super::post;
 use super::statistics::Counts;
 use crate::domain::attempt::{NextStep, Outcome};
@@ -28,7 +29,8 @@ use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
 use crate::store::{
-    AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, StoreError, StoreResult, WriteBatch,
+    AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, SavedHealth, StoreError, StoreResult,
+    WriteBatch,
 };
 use crate::telemetry::{self, StoreOperation};
 
@@ -202,7 +204,7 @@ impl Persistence {
         let Committed { ingests, changes, batch, report, took } = committed;
         self.checkpoint_now_and_then(ctx);
         report_commit(&batch, &report, took);
-        self.context.counting.committed(&batch.outcomes, &report.outcomes_recorded, Instant::now());
+        self.context.counting.committed(&batch.outcomes, &report.counted(&batch.outcomes), Instant::now());
         answer_publishers(ingests, &batch.events, &report);
         tell_supervisors(&batch, changes);
         let committed = to_dispatch(batch.events, &report);
@@ -254,7 +256,7 @@ fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Duration) {
         let outcome = match outcome.next {
             NextStep::Succeeded => DeliveryStatus::Success,
             NextStep::Failed => DeliveryStatus::Failed,
-            NextStep::RetryAt(_) => continue,
+            NextStep::RetryAt(_) | NextStep::AgainAt(_) => continue,
         };
         if *recorded {
             telemetry::DeliveryFinished { outcome, count: 1 }.emit();
@@ -283,6 +285,8 @@ fn answer_publishers(ingests: Vec<Ingest>, events: &[NewEvent], report: &CommitR
             EventCommit::Stored => Ok(Published { event: accepted(new), replayed: false }),
             EventCommit::Replayed(event) => Ok(Published { event: event.clone(), replayed: true }),
             EventCommit::KeyReused => Err(PublishError::IdempotencyKeyReused),
+            // only what the engine itself tells of is withheld
+            EventCommit::Withheld => Err(PublishError::Stopping),
         });
         // a publisher that hung up does not hear its answer; the events are stored all the same
         drop(ingest.reply.send(answers.collect()));
@@ -330,9 +334,9 @@ impl Waiting {
         let outcomes = batch.outcomes.into_iter().zip(changes);
         let again = outcomes.map(|(outcome, change)| RecordOutcome { outcome, change });
         self.outcomes.splice(0..0, again);
-        for health in batch.health {
+        for saved in batch.health {
             // what came meanwhile is newer
-            self.health.entry(health.endpoint_id).or_insert(health);
+            self.health.entry(saved.health.endpoint_id).or_insert(saved);
         }
     }
 }
@@ -369,13 +373,13 @@ impl Writer {
         let now = self.context.now();
         let begin = Instant::now();
         let mut gathered = gathered;
-        let events = self.assemble(&mut gathered, now);
+        let (events, disable) = self.assemble(&mut gathered, now);
         let Waiting { ingests, outcomes, mut health } = gathered;
         // a condition that changed with an attempt is newer than one that changed without
-        for record in &outcomes {
-            health.extend(record.change.health.map(|changed| (changed.endpoint_id, changed)));
+        for RecordOutcome { change, .. } in &outcomes {
+            let saved = change.health.map(|health| SavedHealth { health, url: change.url.clone() });
+            health.extend(saved.map(|saved| (saved.health.endpoint_id, saved)));
         }
-        let disable = outcomes.iter().filter_map(to_disable).collect();
         let (outcomes, changes) = outcomes.into_iter().map(|record| (record.outcome, record.change)).unzip();
         let (health, Counts { statistics, failures }) = (health.into_values().collect(), counts);
         let batch = WriteBatch { events, outcomes, health, disable, statistics, failures };
@@ -390,8 +394,8 @@ impl Writer {
     }
 
     /// Gives every event its id, its deliveries and its body. One lock for the whole batch, so that an event's
-    /// deliveries follow it directly.
-    fn assemble(&self, gathered: &mut Waiting, now: UnixMillis) -> Vec<NewEvent> {
+    /// deliveries follow it directly. And says which endpoints are to be disabled, and what tells of it.
+    fn assemble(&self, gathered: &mut Waiting, now: UnixMillis) -> (Vec<NewEvent>, Vec<DisableEndpoint>) {
         let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let publications = gathered.ingests.iter_mut().flat_map(|ingest| &mut ingest.publications);
@@ -404,21 +408,38 @@ impl Writer {
                 event
             })
             .collect();
-        for operational in gathered.outcomes.iter().flat_map(|record| &record.change.announcements) {
-            let mut endpoints = wanted_by(&operational.publication, &subscriptions);
-            endpoints.retain(|endpoint_id| *endpoint_id != operational.about);
-            // nobody asked: there is nobody to tell
-            if !endpoints.is_empty() {
-                events.push(assemble_event(&operational.publication, endpoints, &mut ids, now));
+        let mut disable = Vec::new();
+        for record in &gathered.outcomes {
+            let mut told_by = None;
+            for operational in &record.change.announcements {
+                let Some(new) = assemble_operational(operational, &subscriptions, &mut ids, now) else { continue };
+                if operational.tells_of_disabling {
+                    told_by = Some(new.event.id);
+                }
+                events.push(new);
             }
+            disable.extend(to_disable(record, told_by));
         }
-        events
+        (events, disable)
     }
 }
 
-fn to_disable(record: &RecordOutcome) -> Option<DisableEndpoint> {
+fn to_disable(record: &RecordOutcome, told_by: Option<EventId>) -> Option<DisableEndpoint> {
     let Outcome { organization_id, endpoint_id, .. } = record.outcome;
-    record.change.disable.map(|reason| DisableEndpoint { organization_id, endpoint_id, reason })
+    let Change { disable, url, .. } = &record.change;
+    disable.map(|reason| DisableEndpoint { organization_id, endpoint_id, reason, url: url.clone(), told_by })
+}
+
+/// An operational event for those who asked for it; `None` when nobody did.
+pub(super) fn assemble_operational(
+    operational: &OperationalEvent,
+    subscriptions: &Subscriptions,
+    ids: &mut IdGenerator,
+    now: UnixMillis,
+) -> Option<NewEvent> {
+    let mut endpoints = wanted_by(&operational.publication, subscriptions);
+    endpoints.retain(|endpoint_id| *endpoint_id != operational.about);
+    (!endpoints.is_empty()).then(|| assemble_event(&operational.publication, endpoints, ids, now))
 }
 
 fn wanted_by(publication: &Publication, subscriptions: &Subscriptions) -> Vec<EndpointId> {

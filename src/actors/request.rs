@@ -1,4 +1,4 @@
-//! The request of an attempt: the contract's headers and both signatures around the event's body.
+//! The request of an attempt: the contract's headers and the signatures around the event's body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,9 +6,14 @@ use std::time::Duration;
 use super::context::ActorSettings;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{CustomHeader, Endpoint};
+use crate::domain::rotation::SecretId;
+use crate::domain::secret::Secret;
 use crate::domain::signing::SigningKey;
 use crate::domain::time::UnixMillis;
 use crate::transport::AttemptRequest;
+
+/// Of a signature of Standard Webhooks with the space behind it: what a header of them is made room for.
+const STANDARD_BYTES: usize = 48;
 
 /// Everything of an endpoint's requests that is the same for every delivery.
 pub struct RequestTemplate {
@@ -19,8 +24,8 @@ pub struct RequestTemplate {
     url: Arc<str>,
     timeout: Duration,
     custom_headers: Vec<CustomHeader>,
-    key: SigningKey,
-    previous_key: Option<(SigningKey, UnixMillis)>,
+    /// The newest first; there is always one.
+    keys: Vec<Key>,
     user_agent: String,
     signature_header: String,
     previous_signature_header: String,
@@ -28,19 +33,36 @@ pub struct RequestTemplate {
     attempt_header: String,
 }
 
+/// A secret, ready to sign with.
+struct Key {
+    id: SecretId,
+    key: SigningKey,
+    expires_at: Option<UnixMillis>,
+}
+
+impl Key {
+    fn new(secret: &Secret, expires_at: Option<UnixMillis>) -> Self {
+        Self { id: SecretId::of(secret), key: SigningKey::new(secret), expires_at }
+    }
+
+    fn is_valid(&self, now: UnixMillis) -> bool {
+        self.expires_at.is_none_or(|at| at > now)
+    }
+}
+
 impl RequestTemplate {
     /// Prepares an endpoint's requests.
     pub fn new(endpoint: &Endpoint, settings: &ActorSettings) -> Self {
         let prefix = &settings.header_prefix;
-        let previous = endpoint.previous_secret.as_ref();
+        let previous = endpoint.previous_secrets.iter();
+        let previous = previous.map(|previous| Key::new(&previous.secret, Some(previous.expires_at)));
         Self {
             version: endpoint.version,
             ordered: endpoint.ordered,
             url: Arc::from(endpoint.url.as_str()),
             timeout: endpoint.timeout,
             custom_headers: endpoint.headers.clone(),
-            key: SigningKey::new(&endpoint.secret),
-            previous_key: previous.map(|previous| (SigningKey::new(&previous.secret), previous.expires_at)),
+            keys: std::iter::once(Key::new(&endpoint.secret, None)).chain(previous).collect(),
             user_agent: settings.user_agent.clone(),
             signature_header: format!("{prefix}-signature"),
             previous_signature_header: format!("{prefix}-signature-previous"),
@@ -50,24 +72,42 @@ impl RequestTemplate {
     }
 
     /// Where they go.
-    pub fn url(&self) -> &str {
-        &self.url
+    pub fn url(&self) -> Arc<str> {
+        self.url.clone()
     }
 
-    /// The request of attempt `number` of a delivery at `now`.
-    pub fn request(&self, delivery: &QueuedDelivery, number: u32, now: UnixMillis) -> AttemptRequest {
+    /// The two keys of the document's signatures: the one that signs, and the one of the other signature while there is
+    /// one. That is the first that was refused right before, or else the next one to be tried (contract, "Rotation").
+    fn document_keys(&self, secret: SecretId, refused: &[SecretId], now: UnixMillis) -> (&Key, Option<&Key>) {
+        let valid = || self.keys.iter().filter(|key| key.is_valid(now));
+        let signing = self.keys.iter().find(|key| key.id == secret).unwrap_or(&self.keys[0]);
+        let first = refused.first().and_then(|refused| valid().find(|key| key.id == *refused));
+        (signing, first.or_else(|| valid().find(|key| key.id != signing.id)))
+    }
+
+    /// The request of attempt `number` of a delivery at `now`; `secret` makes the document's signature.
+    pub fn request(
+        &self,
+        delivery: &QueuedDelivery,
+        number: u32,
+        secret: SecretId,
+        now: UnixMillis,
+    ) -> AttemptRequest {
         let body = &delivery.event.body;
         let (event_id, timestamp) = (delivery.event.id.to_string(), now.as_seconds().to_string());
-        let previous_key = self.previous_key.as_ref().filter(|(_, expires_at)| *expires_at > now);
-        let mut standard = self.key.sign_standard_text(&event_id, &timestamp, body);
+        let (signing, other) = self.document_keys(secret, delivery.refused(), now);
+        let mut standard = String::with_capacity(self.keys.len() * STANDARD_BYTES);
+        for Key { key, .. } in self.keys.iter().filter(|key| key.is_valid(now)) {
+            let separator = if standard.is_empty() { "" } else { " " };
+            standard.push_str(separator);
+            standard.push_str(&key.sign_standard_text(&event_id, &timestamp, body));
+        }
         let mut headers = Vec::with_capacity(9 + self.custom_headers.len());
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
         headers.push(("user-agent".to_owned(), self.user_agent.clone()));
-        headers.push((self.signature_header.clone(), self.key.sign_document(body)));
-        if let Some((key, _)) = previous_key {
-            headers.push((self.previous_signature_header.clone(), key.sign_document(body)));
-            standard.push(' ');
-            standard.push_str(&key.sign_standard_text(&event_id, &timestamp, body));
+        headers.push((self.signature_header.clone(), signing.key.sign_document(body)));
+        if let Some(other) = other {
+            headers.push((self.previous_signature_header.clone(), other.key.sign_document(body)));
         }
         headers.push((self.delivery_header.clone(), delivery.id.to_string()));
         headers.push((self.attempt_header.clone(), number.to_string()));
@@ -78,7 +118,8 @@ impl RequestTemplate {
             headers.push((name.clone(), value.expose().to_owned()));
         }
         let headers = Arc::new(headers);
-        AttemptRequest { url: self.url.clone(), headers, body: body.clone(), timeout: self.timeout }
+        let fresh_connection = delivery.follow_up.as_ref().is_some_and(|known| known.on_fresh_connection);
+        AttemptRequest { url: self.url.clone(), headers, body: body.clone(), timeout: self.timeout, fresh_connection }
     }
 
     /// What hides a customer's own values in the log: they are secrets.
@@ -111,9 +152,9 @@ mod tests {
     use super::*;
     use crate::domain::endpoint::{DEFAULT_TIMEOUT, PreviousSecret};
     use crate::domain::event::Event;
+    use crate::domain::follow_up::FollowUp;
     use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
     use crate::domain::retry::RetrySchedule;
-    use crate::domain::secret::Secret;
     use bytes::Bytes;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -139,7 +180,7 @@ mod tests {
             max_in_flight: 4,
             ordered: false,
             secret: Secret::new(SECRET.to_owned()),
-            previous_secret: None,
+            previous_secrets: Vec::new(),
             created_at: NOW,
             updated_at: NOW,
             version: 1,
@@ -159,22 +200,20 @@ mod tests {
             accepted_at: NOW,
             body: Bytes::from_static(b"{\"a\":1}"),
         };
-        QueuedDelivery {
-            id: DeliveryId(6),
-            attempts_made: 1,
-            attempts_in_earlier_rounds: 0,
-            due_at: NOW,
-            event: Arc::new(event),
-        }
+        QueuedDelivery::first(DeliveryId(6), NOW, Arc::new(event))
     }
 
     fn header<'a>(request: &'a AttemptRequest, name: &str) -> Option<&'a str> {
         request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    fn request(endpoint: &Endpoint, number: u32, now: UnixMillis) -> AttemptRequest {
+        RequestTemplate::new(endpoint, &settings()).request(&delivery(), number, SecretId::of(&endpoint.secret), now)
+    }
+
     #[test]
     fn a_request_carries_every_header_of_the_contract() {
-        let request = RequestTemplate::new(&endpoint(), &settings()).request(&delivery(), 2, NOW);
+        let request = request(&endpoint(), 2, NOW);
         let key = SigningKey::new(&Secret::new(SECRET.to_owned()));
         assert_eq!(header(&request, "content-type"), Some("application/json"));
         assert_eq!(header(&request, "user-agent"), Some("Ringback/test"));
@@ -195,25 +234,51 @@ mod tests {
         let mut endpoint = endpoint();
         let old = Secret::new(OLD_SECRET.to_owned());
         let expires_at = UnixMillis(NOW.0 + 1);
-        endpoint.previous_secret = Some(PreviousSecret { secret: old.clone(), expires_at });
-        let template = RequestTemplate::new(&endpoint, &settings());
+        endpoint.previous_secrets = vec![PreviousSecret { secret: old.clone(), expires_at }];
         let old = SigningKey::new(&old);
 
-        let request = template.request(&delivery(), 1, NOW);
+        let request = request(&endpoint, 1, NOW);
         assert!(old.verify_document(&request.body, header(&request, "x-callintel-signature-previous").unwrap()));
         let signatures = header(&request, "webhook-signature").unwrap();
         assert_eq!(signatures.split(' ').count(), 2);
         assert!(old.verify_standard(&EventId(5).to_string(), 1_750_000_000, &request.body, signatures));
 
-        let later = template.request(&delivery(), 1, expires_at);
+        let later = self::request(&endpoint, 1, expires_at);
         assert_eq!(header(&later, "x-callintel-signature-previous"), None);
         assert_eq!(header(&later, "webhook-signature").unwrap().split(' ').count(), 1);
     }
 
     #[test]
+    fn the_documents_signature_is_made_with_the_chosen_secret_and_the_other_one_with_the_first_that_was_refused() {
+        let mut endpoint = endpoint();
+        let secrets: Vec<Secret> = (0..4).map(|number| Secret::new(format!("whsec_{}AAA", "abcd".repeat(8 + number)))).collect();
+        endpoint.secret = secrets[0].clone();
+        let previous = secrets[1..].iter().map(|secret| PreviousSecret { secret: secret.clone(), expires_at: NOW + DEFAULT_TIMEOUT });
+        endpoint.previous_secrets = previous.collect();
+        let template = RequestTemplate::new(&endpoint, &settings());
+        let keys: Vec<SigningKey> = secrets.iter().map(SigningKey::new).collect();
+        for (refused, signing, other) in [(&[][..], 0, 1), (&[0], 1, 0), (&[0, 1], 2, 0), (&[], 3, 0), (&[3], 0, 3)] {
+            let refused: Vec<SecretId> = refused.iter().map(|&place: &usize| SecretId::of(&secrets[place])).collect();
+            let follow_up = FollowUp { refused, on_fresh_connection: signing == 2 };
+            let delivery = QueuedDelivery { follow_up: Some(Box::new(follow_up)), ..delivery() };
+            let request = template.request(&delivery, 1, SecretId::of(&secrets[signing]), NOW);
+            assert_eq!(request.fresh_connection, signing == 2);
+            for (name, place) in [("x-callintel-signature", signing), ("x-callintel-signature-previous", other)] {
+                assert!(keys[place].verify_document(&request.body, header(&request, name).unwrap()), "{name}: {place}");
+            }
+            let signatures: Vec<&str> = header(&request, "webhook-signature").unwrap().split(' ').collect();
+            let id = EventId(5).to_string();
+            for (key, signature) in keys.iter().zip(&signatures) {
+                assert!(key.verify_standard(&id, 1_750_000_000, &request.body, signature), "the newest first");
+            }
+            assert_eq!(signatures.len(), 4);
+        }
+    }
+
+    #[test]
     fn the_log_does_not_keep_a_customers_header_values() {
         let template = RequestTemplate::new(&endpoint(), &settings());
-        let request = template.request(&delivery(), 1, NOW);
+        let request = request(&endpoint(), 1, NOW);
         let logged = template.mask().apply(request.headers);
         assert!(logged.iter().all(|(_, value)| value != "t0p"));
         assert!(logged.contains(&("X-Token".to_owned(), "********".to_owned())));

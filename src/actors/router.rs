@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::context::ActorContext;
 use super::endpoint_supervisor::{EndpointSupervisor, SupervisorParts};
 use super::messages::{
-    Activate, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged, MoreInStore, Reconfigure, Retire,
+    Activate, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged, MoreInStore, Reconfigure, Relieve, Relieved, Retire,
     RetireRequest, Schedule, SupervisorDrain, SupervisorStopped, WorkAdded,
 };
 use super::persistence::Persistence;
@@ -226,13 +226,7 @@ impl Handler<Dispatch> for Router {
                 let event = committed.event.clone();
                 let (organization_id, due_at) = (event.organization_id, event.accepted_at);
                 let queued = by_endpoint.entry(endpoint_id).or_insert_with(|| (organization_id, Vec::new()));
-                queued.1.push(QueuedDelivery {
-                    id,
-                    attempts_made: 0,
-                    attempts_in_earlier_rounds: 0,
-                    due_at,
-                    event,
-                });
+                queued.1.push(QueuedDelivery::first(id, due_at, event));
             }
         }
         for (endpoint_id, (organization_id, deliveries)) in by_endpoint {
@@ -300,6 +294,25 @@ impl Handler<WorkAdded> for Router {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+impl Handler<Relieved> for Router {
+    type Result = ();
+    fn handle(&mut self, relieved: Relieved, _: &mut Self::Context) {
+        let Relieved { organization_id, endpoint_id, relief } = relieved;
+        match self.supervised.get_mut(&endpoint_id) {
+            Some(supervised) if supervised.addr.connected() => {
+                supervised.sent += 1;
+                post(&supervised.addr, Relieve(relief));
+            }
+            // what waited for its probe is due now
+            _ if !self.is_draining => {
+                let due_at = self.context.now();
+                post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+            }
+            _ => {}
         }
     }
 }

@@ -66,6 +66,8 @@ error_codes! {
     Conflict, "conflict", CONFLICT, "Not in this state",
         "The object is not in a state that allows this, it exists already, or others changed it meanwhile; `detail` \
          says which.";
+    TooManySecrets, "too_many_secrets", CONFLICT, "Too many secrets are valid",
+        "Five secrets of the webhook are valid already. Wait until one has ended; `detail` says when that is.";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The body exceeds the limit that `detail` names. Nothing was stored.";
     UnsupportedEncoding, "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not read",

@@ -59,6 +59,7 @@ routes! {
     GET    "/v1/webhooks/{webhook_id}/secret" Manage webhooks::read_secret;
     POST   "/v1/webhooks/{webhook_id}/secret/rotate" Manage webhooks::rotate_secret;
     POST   "/v1/webhooks/{webhook_id}/test" Manage webhook_actions::test;
+    POST   "/v1/webhooks/{webhook_id}/resume" Manage webhook_actions::resume;
     POST   "/v1/webhooks/{webhook_id}/recover" Manage webhook_actions::recover;
     GET    "/v1/webhooks/{webhook_id}/health" Read condition::webhook;
 

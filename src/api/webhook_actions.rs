@@ -1,4 +1,5 @@
-//! What can be done with a webhook beside changing it: a test, and the recovery of a range of deliveries.
+//! What can be done with a webhook beside changing it: a test, sending what waits at once, and the recovery of a range of
+//! deliveries.
 
 use actix_web::rt;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -88,7 +89,7 @@ pub async fn send_test(
     event_type: String,
     data: Box<RawValue>,
 ) -> Result<TestResult, Problem> {
-    let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
+    let webhook = api.find_endpoint(organization_id, id).await?;
     let now = api.engine.now();
     let publication = Publication {
         organization_id,
@@ -100,7 +101,7 @@ pub async fn send_test(
     };
     let engine = api.engine.clone();
     // a task of its own: what was sent is written down even when the client goes away meanwhile
-    let sent = rt::spawn(async move { engine.send_test(&endpoint, &publication).await });
+    let sent = rt::spawn(async move { engine.send_test(&webhook, &publication).await });
     let result = sent.await.map_err(|error| {
         tracing::error!(webhook = %id, %error, "a test ended without a result");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
@@ -111,6 +112,58 @@ pub async fn send_test(
         }
         TestError::Store(error) => Problem::from(error),
     })
+}
+
+/// `POST /v1/webhooks/{id}/resume`: answered when all that waited for a retry is due.
+pub async fn resume(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    let deliveries = resume_webhook(&api, organization_id, id).await?;
+    Ok(HttpResponse::Accepted().json(Queued { deliveries }))
+}
+
+/// Closes a webhook's breaker, and makes what waits for a retry due now. Says how many deliveries that are.
+pub async fn resume_webhook(api: &Api, organization_id: OrganizationId, id: EndpointId) -> Result<usize, Problem> {
+    if !api.find_endpoint(organization_id, id).await?.endpoint.active {
+        return Err(Problem::new(
+            ErrorCode::Conflict,
+            "the webhook is disabled, so nothing is sent to it; set active to true, then what waits goes out",
+        ));
+    }
+    let now = api.engine.now();
+    let engine = api.engine.clone();
+    // goes on when the client goes away meanwhile
+    let resumed = api.store(move |store| Ok(resume_in_steps(store, &engine, organization_id, id, now)));
+    resumed.await?
+}
+
+/// Step by step, like a recovery. The breaker first: what is made due must not wait for its probe.
+fn resume_in_steps(
+    store: &dyn Store,
+    engine: &EngineHandle,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    now: UnixMillis,
+) -> Result<usize, Problem> {
+    let mut deliveries = 0;
+    let ended = store.close_breaker(organization_id, id).and_then(|()| {
+        let mut after = None;
+        loop {
+            let step = store.make_due(organization_id, id, after, RECOVERY_STEP, now)?;
+            deliveries += step.deliveries;
+            after = step.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    });
+    // also when it ended halfway: who asks once more gets the rest
+    engine.endpoint_resumed(organization_id, id);
+    ended?;
+    Ok(deliveries)
 }
 
 /// `POST /v1/webhooks/{id}/recover {since, until?, status?}`: answered when the last of them is queued again.

@@ -16,9 +16,10 @@ use super::webhook_input::{Rules, WebhookChanges, read_secret as read_secret_fie
 use super::webhook_view::WebhookView;
 use super::{Api, NO_STORE, path_id};
 use crate::domain::attempt::RetryOn;
-use crate::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint, PreviousSecret};
+use crate::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint, TooManySecrets};
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::retry::RetrySchedule;
+use crate::domain::rotation::MAX_VALID_SECRETS;
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
 use crate::store::{CANCELLED_AT_ONCE, EndpointStart, Store, StoreError};
@@ -69,7 +70,7 @@ fn blank(id: EndpointId, organization_id: OrganizationId, secret: Secret, now: U
         max_in_flight: DEFAULT_MAX_IN_FLIGHT,
         ordered: false,
         secret,
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         created_at: now,
         updated_at: now,
         version: 1,
@@ -225,14 +226,27 @@ async fn cancel_the_rest(api: &web::Data<Api>, organization_id: OrganizationId, 
 #[derive(Serialize)]
 struct SecretView<'a> {
     secret: &'a str,
-    /// Until then events are signed with the secret before this one as well.
+    /// Until then events are signed with the newest of the secrets before this one as well.
     previous_secret_expires_at: Option<UnixMillis>,
+    /// All of those before this one that are valid, the newest first.
+    previous_secrets: Vec<PreviousSecretView>,
+}
+
+#[derive(Serialize)]
+struct PreviousSecretView {
+    expires_at: UnixMillis,
 }
 
 impl<'a> SecretView<'a> {
     fn new(endpoint: &'a Endpoint, now: UnixMillis) -> Self {
-        let previous = endpoint.previous_secret.as_ref().map(|previous| previous.expires_at);
-        Self { secret: endpoint.secret.expose(), previous_secret_expires_at: previous.filter(|at| *at > now) }
+        let previous = endpoint.valid_previous_secrets(now);
+        let previous_secrets: Vec<PreviousSecretView> =
+            previous.map(|previous| PreviousSecretView { expires_at: previous.expires_at }).collect();
+        Self {
+            secret: endpoint.secret.expose(),
+            previous_secret_expires_at: previous_secrets.first().map(|previous| previous.expires_at),
+            previous_secrets,
+        }
     }
 }
 
@@ -278,14 +292,13 @@ pub async fn rotate_from(
     let overlap = Duration::from_secs(overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS));
     let now = api.engine.now();
     let changed = change(api, organization_id, id, now, move |endpoint| {
-        // the same secret again is a repeated request: its predecessor stays
-        if endpoint.secret == secret {
-            return Ok(());
-        }
-        let old = std::mem::replace(&mut endpoint.secret, secret.clone());
-        let previous = PreviousSecret { secret: old, expires_at: now + overlap };
-        endpoint.previous_secret = (!overlap.is_zero()).then_some(previous);
-        Ok(())
+        endpoint.rotate(secret.clone(), overlap, now).map_err(|TooManySecrets { until }| {
+            let detail = format!(
+                "{MAX_VALID_SECRETS} secrets of this webhook are valid; the first of them ends at {until}. Rotate after \
+                 that, or with overlap_seconds 0 to end the newest at once"
+            );
+            Problem::new(ErrorCode::TooManySecrets, detail)
+        })
     });
     Ok(changed.await?.endpoint)
 }

@@ -86,6 +86,7 @@ pages! {
     GET  "/webhooks/{webhook_id}/test" (MANAGE) webhooks::trial_read;
     POST "/webhooks/{webhook_id}/test" (MANAGE) webhooks::trial_send;
     GET  "/webhooks/{webhook_id}/test/sample" (MANAGE) webhooks::trial_sample;
+    POST "/webhooks/{webhook_id}/resume" (MANAGE) webhooks::resume;
     GET  "/webhooks/{webhook_id}/recover" (MANAGE) webhooks::recover_preview;
     POST "/webhooks/{webhook_id}/recover" (MANAGE) webhooks::recover_send;
 

@@ -24,6 +24,9 @@ pub enum AttemptError {
     ConnectionRefused,
     /// The connection was closed or reset before an answer came.
     ConnectionReset,
+    /// The same of a connection that had been used before, within a second: the receiver had given it up, and the request
+    /// came too late (see [`super::follow_up`]). Elsewhere it is a connection that was reset.
+    IdleConnectionClosed,
     /// Any other failure to connect: unreachable network or host.
     ConnectionFailed,
     /// The handshake failed.
@@ -38,11 +41,12 @@ pub enum AttemptError {
 
 impl AttemptError {
     /// All of them; of those with a detail, one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Timeout,
         Self::DnsFailure(DnsFault::NoSuchName),
         Self::ConnectionRefused,
         Self::ConnectionReset,
+        Self::IdleConnectionClosed,
         Self::ConnectionFailed,
         Self::TlsFailure(TlsFault::Broken),
         Self::InvalidResponse,
@@ -56,7 +60,7 @@ impl AttemptError {
             Self::Timeout => "timeout",
             Self::DnsFailure(_) => "dns_failure",
             Self::ConnectionRefused => "connection_refused",
-            Self::ConnectionReset => "connection_reset",
+            Self::ConnectionReset | Self::IdleConnectionClosed => "connection_reset",
             Self::ConnectionFailed => "connection_failed",
             Self::TlsFailure(_) => "tls_failure",
             Self::InvalidResponse => "invalid_response",
@@ -224,6 +228,18 @@ pub enum NextStep {
     Failed,
     /// Stays pending; the next attempt is at this instant or later.
     RetryAt(UnixMillis),
+    /// The same, and the schedule does not count this attempt.
+    AgainAt(UnixMillis),
+}
+
+impl NextStep {
+    /// When the delivery is attempted again; `None` when it has ended.
+    pub fn due_at(self) -> Option<UnixMillis> {
+        match self {
+            Self::RetryAt(at) | Self::AgainAt(at) => Some(at),
+            Self::Succeeded | Self::Failed => None,
+        }
+    }
 }
 
 /// An attempt as it is read back from the log.

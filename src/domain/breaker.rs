@@ -13,6 +13,9 @@ use super::time::UnixMillis;
 const MAX_JITTER: f64 = 0.1;
 /// Doublings beyond this change nothing: every pause has reached any sane cap long before.
 const MAX_DOUBLINGS: u32 = 20;
+/// The end of a streak moves in steps of at least this, so that not every failure has to be written down. Smaller: more
+/// writes. Larger: a streak ends that much too early.
+const STREAK_STEP: Duration = Duration::from_secs(3_600);
 
 /// When the breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,7 @@ pub struct Breaker {
     last_failed: Option<DeliveryId>,
     pauses: u32,
     failing_since: Option<UnixMillis>,
+    streak_ends_at: Option<UnixMillis>,
 }
 
 impl Breaker {
@@ -73,6 +77,7 @@ impl Breaker {
             last_failed: None,
             pauses: health.pauses,
             failing_since: health.failing_since,
+            streak_ends_at: health.streak_ends_at,
         }
     }
 
@@ -111,7 +116,42 @@ impl Breaker {
         self.last_failed = None;
         self.pauses = 0;
         self.failing_since = None;
+        self.streak_ends_at = None;
         changed
+    }
+
+    /// A person says go: attempts go out, and the next pause is a short one. It still fails, as far as is known. Returns
+    /// whether that changed what must be remembered.
+    pub fn close(&mut self) -> bool {
+        let changed = self.state != State::Closed || self.pauses > 0;
+        self.state = State::Closed;
+        self.failures_in_a_row = 0;
+        self.last_failed = None;
+        self.pauses = 0;
+        changed
+    }
+
+    /// After a failure that counted: says since when it fails throughout. Failures are of one streak while no more than
+    /// `max_quiet` passes without any after another one was due (`due_at`: the retry or the probe that was to come).
+    /// Without this, two failures with a week of silence between them would look like a week of failing. Returns whether
+    /// that changed what must be remembered.
+    pub fn extend_streak(&mut self, due_at: UnixMillis, max_quiet: Duration, now: UnixMillis) -> bool {
+        let Some(since) = self.failing_since else { return false };
+        // unknown: written by a version that did not know it
+        let end = self.streak_ends_at.unwrap_or(since + max_quiet);
+        if now > end {
+            self.failing_since = Some(now);
+        }
+        let due_at = match self.state {
+            State::Open { probe_at } => due_at.max(probe_at),
+            State::Closed | State::HalfOpen => due_at,
+        };
+        let extended = due_at.max(now) + max_quiet;
+        let moves = self.streak_ends_at.is_none_or(|end| extended.since(end) >= STREAK_STEP);
+        if moves {
+            self.streak_ends_at = Some(extended);
+        }
+        moves
     }
 
     /// The receiver failed to answer. Returns whether that changed what must be remembered.
@@ -156,7 +196,14 @@ impl Breaker {
             State::HalfOpen => Some(UnixMillis(0)),
         };
         let notified = health.notified && self.failing_since.is_some();
-        EndpointHealth { failing_since: self.failing_since, probe_at, pauses: self.pauses, notified, ..*health }
+        EndpointHealth {
+            failing_since: self.failing_since,
+            probe_at,
+            pauses: self.pauses,
+            notified,
+            streak_ends_at: self.streak_ends_at,
+            ..*health
+        }
     }
 
     /// Forgets everything: the endpoint now points elsewhere. Returns whether there was anything.
@@ -287,6 +334,58 @@ mod tests {
         probing.begin_probe();
         let restarted = Breaker::restore(CONFIG, &probing.remember(&health));
         assert_eq!(restarted.permission(START), Permission::Probe);
+    }
+
+    #[test]
+    fn a_streak_ends_when_nothing_was_attempted_for_too_long_after_the_last_attempt_that_was_due() {
+        const QUIET: Duration = Duration::from_secs(30 * 3_600);
+        const DAY: Duration = Duration::from_secs(86_400);
+        // failed once, and was due again at an instant
+        let failed = |due_at: UnixMillis| {
+            let mut breaker = breaker();
+            breaker.on_failure(DeliveryId(1), false, START, &mut rng());
+            breaker.extend_streak(due_at, QUIET, START);
+            breaker
+        };
+        let failing_since = |breaker: &Breaker, now: UnixMillis| {
+            let mut breaker = breaker.clone();
+            breaker.on_failure(DeliveryId(9), false, now, &mut rng());
+            breaker.extend_streak(now, QUIET, now);
+            breaker.failing_since.unwrap()
+        };
+        let final_failure = failed(START);
+        assert_eq!(failing_since(&final_failure, START + DAY), START, "one a day is throughout");
+        assert_eq!(failing_since(&final_failure, START + 6 * DAY), START + 6 * DAY);
+        let waits_for_a_week = failed(START + 7 * DAY);
+        assert_eq!(failing_since(&waits_for_a_week, START + 7 * DAY), START, "its schedule is slow");
+    }
+
+    #[test]
+    fn the_end_of_a_streak_is_written_down_rarely_and_survives_a_restart() {
+        const QUIET: Duration = Duration::from_secs(30 * 3_600);
+        let health = EndpointHealth::healthy(OrganizationId(1), EndpointId(2));
+        let mut breaker = breaker();
+        let writes = (0..600).filter(|minute| {
+            let now = START + Duration::from_secs(60 * minute);
+            breaker.on_failure(DeliveryId(1), false, now, &mut rng());
+            breaker.extend_streak(now, QUIET, now)
+        });
+        assert_eq!(writes.count(), 10, "once an hour");
+        let restored = Breaker::restore(CONFIG, &breaker.remember(&health));
+        assert_eq!(restored.remember(&health), breaker.remember(&health));
+        let older = EndpointHealth { failing_since: Some(START), ..health };
+        let mut upgraded = Breaker::restore(CONFIG, &older);
+        upgraded.extend_streak(START + QUIET, QUIET, START + QUIET);
+        assert_eq!(upgraded.failing_since, Some(START), "written by a version that did not know it");
+    }
+
+    #[test]
+    fn one_that_is_closed_by_hand_still_fails_and_pauses_shortly_again() {
+        let mut breaker = opened();
+        assert!(breaker.close());
+        assert_eq!(breaker.permission(START), Permission::Attempts);
+        assert_eq!((breaker.failing_since, breaker.pauses), (Some(START), 0));
+        assert!(!breaker.close());
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::event::Event;
+use super::follow_up::FollowUp;
 use super::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use super::rotation::SecretId;
 use super::time::UnixMillis;
 
 /// Where a delivery stands. Who moves it on, and what a crash does:
@@ -64,12 +66,27 @@ pub struct QueuedDelivery {
     pub id: DeliveryId,
     /// Attempts that are recorded so far.
     pub attempts_made: u32,
-    /// How many of them were made before a person last sent it again: the schedule counts without them.
-    pub attempts_in_earlier_rounds: u32,
+    /// How many of them the schedule does not count: those before a person last sent it again, and those that another one
+    /// followed at once.
+    pub attempts_not_counted: u32,
     /// Not attempted before this instant.
     pub due_at: UnixMillis,
     /// What is delivered.
     pub event: Arc<Event>,
+    /// It follows another attempt at once. `None` for what comes from the database.
+    pub follow_up: Option<Box<FollowUp>>,
+}
+
+impl QueuedDelivery {
+    /// One that was just accepted.
+    pub fn first(id: DeliveryId, due_at: UnixMillis, event: Arc<Event>) -> Self {
+        Self { id, attempts_made: 0, attempts_not_counted: 0, due_at, event, follow_up: None }
+    }
+
+    /// Secrets that were refused right before, the first one first.
+    pub fn refused(&self) -> &[SecretId] {
+        self.follow_up.as_ref().map_or(&[], |known| &known.refused)
+    }
 }
 
 /// A row of the delivery log.

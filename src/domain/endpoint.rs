@@ -9,6 +9,7 @@ use super::filter::Filter;
 use super::ids::{EndpointId, OrganizationId};
 use super::patterns::EventPattern;
 use super::retry::RetrySchedule;
+use super::rotation::MAX_VALID_SECRETS;
 use super::secret::Secret;
 use super::time::UnixMillis;
 
@@ -82,6 +83,13 @@ pub struct PreviousSecret {
     pub expires_at: UnixMillis,
 }
 
+/// Five secrets are valid, and a rotation would leave six.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManySecrets {
+    /// When the first of them ends.
+    pub until: UnixMillis,
+}
+
 /// An endpoint with everything that is known of it, its secrets included: hence no `Debug`.
 #[derive(Clone, PartialEq)]
 pub struct Endpoint {
@@ -119,12 +127,132 @@ pub struct Endpoint {
     pub ordered: bool,
     /// What its events are signed with.
     pub secret: Secret,
-    /// What they are signed with as well, after a rotation.
-    pub previous_secret: Option<PreviousSecret>,
+    /// What they are signed with as well, after rotations; the newest first. Each has its own end, which may be past.
+    pub previous_secrets: Vec<PreviousSecret>,
     /// When it was made.
     pub created_at: UnixMillis,
     /// When it was last changed.
     pub updated_at: UnixMillis,
     /// Grows by one with every change; an update names the version that it read.
     pub version: i64,
+}
+
+impl Endpoint {
+    /// The rotated secrets that are valid at `now`, the newest first.
+    pub fn valid_previous_secrets(&self, now: UnixMillis) -> impl Iterator<Item = &PreviousSecret> {
+        self.previous_secrets.iter().filter(move |previous| previous.expires_at > now)
+    }
+
+    /// Gives it another secret at `now`. The one before is valid for `overlap` more, and those before that to their own
+    /// ends. The same secret again changes nothing: it is a repeated request.
+    pub fn rotate(&mut self, secret: Secret, overlap: Duration, now: UnixMillis) -> Result<(), TooManySecrets> {
+        if self.secret == secret {
+            return Ok(());
+        }
+        let mut previous: Vec<PreviousSecret> = self.valid_previous_secrets(now).cloned().collect();
+        // one that comes back has no end any more
+        previous.retain(|one| one.secret != secret);
+        if !overlap.is_zero() {
+            previous.insert(0, PreviousSecret { secret: self.secret.clone(), expires_at: now + overlap });
+        }
+        if previous.len() >= MAX_VALID_SECRETS {
+            // the one that is just being replaced is valid anyway
+            let ends = previous[1..].iter().map(|one| one.expires_at);
+            return Err(TooManySecrets { until: ends.min().unwrap_or(now) });
+        }
+        self.secret = secret;
+        self.previous_secrets = previous;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const NOW: UnixMillis = UnixMillis(1_000_000);
+
+    fn endpoint() -> Endpoint {
+        Endpoint {
+            id: EndpointId(1),
+            organization_id: OrganizationId(1),
+            url: "https://a.example".to_owned(),
+            description: None,
+            active: true,
+            disabled_reason: None,
+            disabled_at: None,
+            events: Vec::new(),
+            filter: None,
+            timeout: DEFAULT_TIMEOUT,
+            retry: RetrySchedule::default(),
+            retry_on: RetryOn::default(),
+            headers: Vec::new(),
+            rate_limit: None,
+            max_in_flight: DEFAULT_MAX_IN_FLIGHT,
+            ordered: false,
+            secret: secret(0),
+            previous_secrets: Vec::new(),
+            created_at: NOW,
+            updated_at: NOW,
+            version: 1,
+        }
+    }
+
+    fn secret(number: u32) -> Secret {
+        Secret::new(format!("whsec_{number}"))
+    }
+
+    /// What is valid at an instant, the newest first.
+    fn valid(endpoint: &Endpoint, now: UnixMillis) -> Vec<&str> {
+        let previous = endpoint.valid_previous_secrets(now).map(|one| one.secret.expose());
+        std::iter::once(endpoint.secret.expose()).chain(previous).collect()
+    }
+
+    #[test]
+    fn each_rotated_secret_stays_valid_to_its_own_end() {
+        let mut endpoint = endpoint();
+        endpoint.rotate(secret(1), 3 * HOUR, NOW).unwrap();
+        endpoint.rotate(secret(2), HOUR, NOW).unwrap();
+        endpoint.rotate(secret(3), 2 * HOUR, NOW).unwrap();
+        assert_eq!(valid(&endpoint, NOW), ["whsec_3", "whsec_2", "whsec_1", "whsec_0"]);
+        assert_eq!(valid(&endpoint, NOW + HOUR), ["whsec_3", "whsec_2", "whsec_0"]);
+        assert_eq!(valid(&endpoint, NOW + 2 * HOUR), ["whsec_3", "whsec_0"]);
+        assert_eq!(valid(&endpoint, NOW + 3 * HOUR), ["whsec_3"]);
+    }
+
+    #[test]
+    fn a_sixth_valid_secret_is_refused_until_one_has_ended_and_nothing_changes() {
+        let mut endpoint = endpoint();
+        for number in 1..5 {
+            endpoint.rotate(secret(number), HOUR * number, NOW).unwrap();
+        }
+        let before = endpoint.clone();
+        let refused = endpoint.rotate(secret(5), HOUR, NOW);
+        assert_eq!(refused, Err(TooManySecrets { until: NOW + HOUR }));
+        assert!(endpoint == before);
+        // without an overlap there are five again
+        endpoint.clone().rotate(secret(5), Duration::ZERO, NOW).unwrap();
+        endpoint.rotate(secret(5), HOUR, NOW + HOUR).unwrap();
+        assert_eq!(valid(&endpoint, NOW + HOUR).len(), 5);
+    }
+
+    #[test]
+    fn without_an_overlap_only_the_secret_before_ends() {
+        let mut endpoint = endpoint();
+        endpoint.rotate(secret(1), HOUR, NOW).unwrap();
+        endpoint.rotate(secret(2), Duration::ZERO, NOW).unwrap();
+        assert_eq!(valid(&endpoint, NOW), ["whsec_2", "whsec_0"]);
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_is_there_once_and_the_same_again_changes_nothing() {
+        let mut endpoint = endpoint();
+        endpoint.rotate(secret(1), HOUR, NOW).unwrap();
+        let before = endpoint.clone();
+        endpoint.rotate(secret(1), 9 * HOUR, NOW).unwrap();
+        assert!(endpoint == before);
+        endpoint.rotate(secret(0), HOUR, NOW).unwrap();
+        assert_eq!(valid(&endpoint, NOW), ["whsec_0", "whsec_1"]);
+    }
 }

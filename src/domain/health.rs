@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::delivery::DeliveryStatus;
 use super::endpoint::Endpoint;
 use super::ids::{DeliveryId, EndpointId, OrganizationId};
+use super::rotation::SecretId;
 use super::time::UnixMillis;
 
 /// Written when it changes, not on every attempt.
@@ -23,17 +24,36 @@ pub struct EndpointHealth {
     pub pauses: u32,
     /// Whether its owner was told that it fails (`webhook.failing`).
     pub notified: bool,
+    /// A failure after this instant is the first of another streak: nothing was attempted for too long. `None` while it is
+    /// healthy.
+    pub streak_ends_at: Option<UnixMillis>,
+    /// Which secret it took when another one was refused; `None`: the newest, as far as is known.
+    pub accepted_secret: Option<SecretId>,
 }
 
 impl EndpointHealth {
     /// Nothing known against it.
     pub fn healthy(organization_id: OrganizationId, endpoint_id: EndpointId) -> Self {
-        Self { endpoint_id, organization_id, failing_since: None, probe_at: None, pauses: 0, notified: false }
+        Self {
+            endpoint_id,
+            organization_id,
+            failing_since: None,
+            probe_at: None,
+            pauses: 0,
+            notified: false,
+            streak_ends_at: None,
+            accepted_secret: None,
+        }
     }
 
-    /// Whether there is anything to remember.
+    /// Whether nothing is known against it.
     pub fn is_healthy(&self) -> bool {
         self.failing_since.is_none() && self.probe_at.is_none()
+    }
+
+    /// Whether there is nothing to remember.
+    pub fn is_blank(&self) -> bool {
+        self.is_healthy() && self.accepted_secret.is_none()
     }
 }
 

@@ -78,13 +78,21 @@ impl RetrySchedule {
         now: UnixMillis,
         rng: &mut dyn Rng,
     ) -> Option<UnixMillis> {
-        if number >= self.max_attempts() {
-            return None;
-        }
+        (number < self.max_attempts()).then(|| self.delayed(number, not_before, now, rng))
+    }
+
+    /// The instant of the retry after attempt `number`, whether or not the schedule has one left.
+    pub fn delayed(
+        &self,
+        number: u32,
+        not_before: Option<UnixMillis>,
+        now: UnixMillis,
+        rng: &mut dyn Rng,
+    ) -> UnixMillis {
         let stretch = 1.0 + MAX_JITTER * rng.random::<f64>();
         let scheduled = now + self.base_delay(number).mul_f64(stretch);
         let asked = not_before.map(|at| now + at.since(now).mul_f64(stretch).min(MAX_RETRY_AFTER));
-        Some(asked.map_or(scheduled, |asked| asked.max(scheduled)))
+        asked.map_or(scheduled, |asked| asked.max(scheduled))
     }
 }
 

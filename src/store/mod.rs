@@ -18,6 +18,7 @@ pub mod scratch;
 mod sqlite;
 mod verbs;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,10 +28,11 @@ use thiserror::Error;
 use self::cipher::Cipher;
 use self::diesel_store::DieselStore;
 pub use self::verbs::{
-    DisableEndpoint, EventDetail, LogPage, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage,
+    DisableEndpoint, DuePlace, EventDetail, LogPage, MadeDue, PruneReport, ReplayTargets, RequeueRange, Requeued,
+    RequeuedPage, SavedHealth,
 };
 
-use crate::domain::attempt::{AttemptRecord, Outcome};
+use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{Event, EventFilter, EventRecord};
@@ -104,10 +106,11 @@ pub struct IdempotencyKey {
 pub struct WriteBatch {
     /// To be stored.
     pub events: Vec<NewEvent>,
-    /// To be recorded. An outcome counts only for a delivery that is still pending.
+    /// To be recorded. An outcome decides only about a delivery that is still pending; of one that was cancelled meanwhile,
+    /// because its endpoint was deleted, the attempt is kept, and it is a success when the receiver acknowledged it.
     pub outcomes: Vec<Outcome>,
-    /// To be remembered.
-    pub health: Vec<EndpointHealth>,
+    /// To be remembered, while the endpoints point where this was found.
+    pub health: Vec<SavedHealth>,
     /// To be disabled, unless they are already.
     pub disable: Vec<DisableEndpoint>,
     /// To be added to what was counted before.
@@ -138,6 +141,8 @@ pub enum EventCommit {
     Replayed(AcceptedEvent),
     /// Not stored: its idempotency key was used with another request.
     KeyReused,
+    /// Not stored: it was to tell that an endpoint is disabled, and the endpoint was not (see [`DisableEndpoint`]).
+    Withheld,
 }
 
 /// What the answer to a publisher is made of.
@@ -161,8 +166,21 @@ pub struct CommitReport {
     /// One for each outcome of the batch, in order: whether it was recorded (`false`: its delivery was no
     /// longer pending).
     pub outcomes_recorded: Vec<bool>,
+    /// The places of outcomes whose delivery had been cancelled: their attempts are in the log.
+    pub after_cancellation: Vec<usize>,
     /// The endpoints that this commit disabled, as they are now.
     pub disabled: Vec<Endpoint>,
+}
+
+impl CommitReport {
+    /// Which outcomes count in statistics: those that were recorded, and what was acknowledged after its cancellation.
+    pub fn counted(&self, outcomes: &[Outcome]) -> Cow<'_, [bool]> {
+        let mut counted = Cow::from(&self.outcomes_recorded);
+        for &place in &self.after_cancellation {
+            counted.to_mut()[place] = outcomes[place].next == NextStep::Succeeded;
+        }
+        counted
+    }
 }
 
 /// What a supervisor needs to begin.
@@ -311,6 +329,19 @@ pub trait Store: Send + Sync + 'static {
             }
         }
     }
+
+    /// Forgets that an endpoint is left alone for a while, if it is: a person says go. That it fails stays known.
+    fn close_breaker(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> StoreResult<()>;
+    /// Makes pending deliveries of an endpoint that wait for a later instant due at `now`, from behind `after`, at most
+    /// `limit` in one short transaction.
+    fn make_due(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        after: Option<DuePlace>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> StoreResult<MadeDue>;
 
     // ---- the log
 

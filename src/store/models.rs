@@ -21,6 +21,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
 use crate::domain::organization::{ApiKey, Organization, Role};
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
+use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
 
@@ -134,6 +135,7 @@ pub(super) struct EndpointRow {
     secret: Vec<u8>,
     previous_secret: Option<Vec<u8>>,
     previous_secret_expires_at: Option<i64>,
+    older_secrets: Option<Vec<u8>>,
     created_at: i64,
     updated_at: i64,
     version: i64,
@@ -169,7 +171,15 @@ impl EndpointRow {
                 .into_iter()
                 .filter_map(|(wanted, name)| wanted.then_some(name))
                 .collect();
-        let previous = endpoint.previous_secret.as_ref();
+        let (previous, older) = match endpoint.previous_secrets.split_first() {
+            Some((previous, older)) => (Some(previous), older),
+            None => (None, &[][..]),
+        };
+        let older: Vec<(&str, i64)> = older.iter().map(|one| (one.secret.expose(), one.expires_at.0)).collect();
+        let older_secrets = match older.is_empty() {
+            true => None,
+            false => Some(encrypt(Zeroizing::new(json(&older)?).as_bytes())?),
+        };
         Ok(Self {
             id: endpoint.id.0,
             organization_id: endpoint.organization_id.0,
@@ -190,6 +200,7 @@ impl EndpointRow {
             secret: encrypt(endpoint.secret.expose().as_bytes())?,
             previous_secret: previous.map(|previous| encrypt(previous.secret.expose().as_bytes())).transpose()?,
             previous_secret_expires_at: previous.map(|previous| previous.expires_at.0),
+            older_secrets,
             created_at: endpoint.created_at.0,
             updated_at: endpoint.updated_at.0,
             version: endpoint.version,
@@ -209,12 +220,18 @@ impl EndpointRow {
             Some(sealed) => parse(decrypt(sealed)?.expose())?,
         };
         let retry_on: Vec<String> = parse(&self.retry_on)?;
-        let previous_secret = match (self.previous_secret, self.previous_secret_expires_at) {
-            (Some(sealed), Some(expires_at)) => {
-                Some(PreviousSecret { secret: decrypt(&sealed)?, expires_at: UnixMillis(expires_at) })
-            }
-            _ => None,
-        };
+        let mut previous_secrets = Vec::new();
+        if let (Some(sealed), Some(expires_at)) = (&self.previous_secret, self.previous_secret_expires_at) {
+            let secret = decrypt(sealed)?;
+            previous_secrets.push(PreviousSecret { secret, expires_at: UnixMillis(expires_at) });
+        }
+        if let Some(sealed) = &self.older_secrets {
+            let older: Vec<(String, i64)> = parse(decrypt(sealed)?.expose())?;
+            previous_secrets.extend(older.into_iter().map(|(secret, expires_at)| PreviousSecret {
+                secret: Secret::new(secret),
+                expires_at: UnixMillis(expires_at),
+            }));
+        }
         Ok(Endpoint {
             id,
             organization_id,
@@ -242,7 +259,7 @@ impl EndpointRow {
             max_in_flight: self.max_in_flight.max(0) as u32,
             ordered: self.ordered,
             secret: decrypt(&self.secret)?,
-            previous_secret,
+            previous_secrets,
             created_at: UnixMillis(self.created_at),
             updated_at: UnixMillis(self.updated_at),
             version: self.version,
@@ -275,6 +292,8 @@ pub(super) struct HealthRow {
     probe_at: Option<i64>,
     pauses: i32,
     failing_notified: bool,
+    streak_ends_at: Option<i64>,
+    accepted_secret: Option<i64>,
 }
 
 impl From<&EndpointHealth> for HealthRow {
@@ -286,6 +305,8 @@ impl From<&EndpointHealth> for HealthRow {
             probe_at: health.probe_at.map(|at| at.0),
             pauses: i32::try_from(health.pauses).unwrap_or(i32::MAX),
             failing_notified: health.notified,
+            streak_ends_at: health.streak_ends_at.map(|at| at.0),
+            accepted_secret: health.accepted_secret.map(|id| id.0),
         }
     }
 }
@@ -299,6 +320,8 @@ impl From<HealthRow> for EndpointHealth {
             probe_at: row.probe_at.map(UnixMillis),
             pauses: row.pauses.max(0) as u32,
             notified: row.failing_notified,
+            streak_ends_at: row.streak_ends_at.map(UnixMillis),
+            accepted_secret: row.accepted_secret.map(SecretId),
         }
     }
 }

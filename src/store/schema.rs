@@ -49,6 +49,7 @@ diesel::table! {
         secret -> Binary,
         previous_secret -> Nullable<Binary>,
         previous_secret_expires_at -> Nullable<BigInt>,
+        older_secrets -> Nullable<Binary>,
         created_at -> BigInt,
         updated_at -> BigInt,
         version -> BigInt,
@@ -64,6 +65,8 @@ diesel::table! {
         probe_at -> Nullable<BigInt>,
         pauses -> Integer,
         failing_notified -> Bool,
+        streak_ends_at -> Nullable<BigInt>,
+        accepted_secret -> Nullable<BigInt>,
     }
 }
 

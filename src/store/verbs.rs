@@ -1,16 +1,28 @@
 //! What the verbs around sending again, reading events and pruning take and give.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::models::id_bound;
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::EventRecord;
+use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
-/// An endpoint that is to be disabled, unless it is already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An endpoint's condition, to be remembered while it points where it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedHealth {
+    /// The condition.
+    pub health: EndpointHealth,
+    /// Where the endpoint pointed.
+    pub url: Arc<str>,
+}
+
+/// An endpoint that is to be disabled, unless it is already, or points elsewhere by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisableEndpoint {
     /// The tenant.
     pub organization_id: OrganizationId,
@@ -18,6 +30,28 @@ pub struct DisableEndpoint {
     pub endpoint_id: EndpointId,
     /// What its owner is told.
     pub reason: DisabledReason,
+    /// Where it pointed when that was found out.
+    pub url: Arc<str>,
+    /// The event of the same batch that tells of it: withheld when it is not disabled.
+    pub told_by: Option<EventId>,
+}
+
+/// A place in an endpoint's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DuePlace {
+    /// A turn in the queue.
+    pub queued_at: UnixMillis,
+    /// Of those with the same turn.
+    pub id: DeliveryId,
+}
+
+/// What one step of making retries due did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MadeDue {
+    /// So many waited for a later instant, and are due now.
+    pub deliveries: usize,
+    /// Behind which place the next step goes on; `None` when the queue is through.
+    pub next: Option<DuePlace>,
 }
 
 /// What became of the wish to send a delivery again.

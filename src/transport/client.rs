@@ -35,7 +35,7 @@ use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use crate::domain::target::TargetPolicy;
 
 /// An idle connection is used again for this long. Receivers close theirs after 2 to 75 s; one that does so just
-/// as a request is sent costs a second connection, see [`exchange`].
+/// as a request is sent costs a second attempt, see [`exchange`].
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// No connection is used for longer, so that a receiver that moved is followed.
 const LIFETIME: Duration = Duration::from_secs(75);
@@ -44,6 +44,9 @@ const LIFETIME: Duration = Duration::from_secs(75);
 const SWEEP: Duration = Duration::from_secs(30);
 /// See [`make_room`].
 const MAKE_ROOM_EVERY: Duration = Duration::from_secs(1);
+/// A connection that was closed idle shows it one round trip after the request was begun. What is closed later was closed
+/// because of the request, perhaps after it was worked on (contract: "only when the close came within a second").
+const STALE_WITHIN: Duration = Duration::from_secs(1);
 /// Set on what awc would time out itself; the attempt's own timeout is always shorter.
 const NEVER: Duration = Duration::from_secs(3600);
 /// Larger bodies are sent in pieces of this size. Smaller: more of the work is in the pieces. Larger: an attempt at
@@ -154,25 +157,32 @@ fn make_room(shared: &Shared) {
     }
 }
 
-/// Sends the request and gives the answer's head.
+/// Sends the request once and gives the answer's head.
+///
+/// Where an idle connection is found closed before anything was sent, another one is taken. Where it is found closed
+/// afterwards, the receiver may have the request, and another one is an attempt of its own: the caller's.
 async fn exchange(shared: &Shared, request: &AttemptRequest) -> Result<ClientResponse, Unanswered> {
     let clients = ThreadClients::of_this_thread(shared)?;
     let target = clients.target(&request.url)?;
-    let pair = Rc::clone(&clients.pair.borrow());
-    match send(pair.for_target(&target), &target, request).await {
+    if !request.fresh_connection {
+        let pair = Rc::clone(&clients.pair.borrow());
+        let begun = Instant::now();
+        match send(pair.for_target(&target), &target, request).await {
+            Ok(response) => return Ok(response),
+            Err(Failure::Final(unanswered)) => return Err(unanswered),
+            Err(Failure::Stale) if begun.elapsed() <= STALE_WITHIN => {
+                return Err(AttemptError::IdleConnectionClosed.into());
+            }
+            Err(Failure::Stale) => return Err(AttemptError::ConnectionReset.into()),
+            Err(Failure::Unsent) => {}
+        }
+    }
+    // a client with an empty pool makes sure that the connection is new
+    let fresh = clients.pair();
+    match send(fresh.for_target(&target), &target, request).await {
         Ok(response) => Ok(response),
         Err(Failure::Final(unanswered)) => Err(unanswered),
-        // The receiver closed the idle connection just as it was used again. Sent once more, at once: no byte of
-        // an answer came, a receiver expects the same event twice, and a delay of a minute would be for nothing.
-        // A client with an empty pool makes sure that the connection is new, and so that this happens only once.
-        Err(Failure::Stale) => {
-            let fresh = clients.pair();
-            match send(fresh.for_target(&target), &target, request).await {
-                Ok(response) => Ok(response),
-                Err(Failure::Final(unanswered)) => Err(unanswered),
-                Err(Failure::Stale) => Err(AttemptError::ConnectionReset.into()),
-            }
-        }
+        Err(Failure::Stale | Failure::Unsent) => Err(AttemptError::ConnectionReset.into()),
     }
 }
 

@@ -31,6 +31,8 @@ impl From<AttemptError> for Unanswered {
 /// Why an exchange brought no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
+    /// An idle connection could not be used; nothing was sent.
+    Unsent,
     /// An idle connection had died; nothing of an answer came.
     Stale,
     /// Trying again at once is for nothing.
@@ -76,6 +78,7 @@ fn stream_error(error: &io::Error) -> Failure {
     let known = inner.and_then(|inner| inner.downcast_ref::<StreamError>());
     let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let failed = match known {
+        Some(StreamError::Unusable) => return Failure::Unsent,
         Some(StreamError::Stale) => return Failure::Stale,
         Some(StreamError::Closed) => AttemptError::ConnectionReset,
         Some(StreamError::Malformed) => AttemptError::InvalidResponse,

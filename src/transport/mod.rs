@@ -45,6 +45,8 @@ pub struct AttemptRequest {
     pub body: Bytes,
     /// For the whole attempt: resolve, connect, TLS, send, head.
     pub timeout: Duration,
+    /// No connection that was used before: one of them was just found closed.
+    pub fresh_connection: bool,
 }
 
 /// Sends attempts. The handle is shared by all threads; the future stays on the thread that asked.

@@ -32,7 +32,10 @@ const READ_BYTES: usize = 4096;
 /// Why the stream gave up; travels inside an [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum StreamError {
-    /// A connection that had been idle was found dead, or not clean, before a byte of the answer came.
+    /// A connection that had been idle was found dead, or not clean, before a byte of the request was sent.
+    #[error("the idle connection can't be used again")]
+    Unusable,
+    /// The same after the request was begun, and before a byte of the answer came.
     #[error("the idle connection was closed")]
     Stale,
     /// The receiver closed before the head was complete.
@@ -105,7 +108,7 @@ impl GuardedStream {
         let is_clean =
             framing == Framing::Length(0) && self.reusable && self.buffer.is_empty() && self.ready.is_empty();
         if !is_clean || self.requests > 0 && !self.io.is_quiet() {
-            return Err(StreamError::Stale.into());
+            return Err(StreamError::Unusable.into());
         }
         self.phase = Phase::Head { searched: 0 };
         self.received = 0;
@@ -294,7 +297,7 @@ fn hand_over(from: &mut BytesMut, out: &mut ReadBuf<'_>, limit: usize) -> usize 
 impl From<StreamError> for io::Error {
     fn from(error: StreamError) -> Self {
         let kind = match error {
-            StreamError::Stale | StreamError::Closed => io::ErrorKind::ConnectionReset,
+            StreamError::Unusable | StreamError::Stale | StreamError::Closed => io::ErrorKind::ConnectionReset,
             StreamError::Malformed => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

@@ -144,6 +144,21 @@ impl Store for FaultyStore {
         self.open()?;
         self.inner.cancel_pending(organization_id, endpoint_id, now)
     }
+    fn close_breaker(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> StoreResult<()> {
+        self.open()?;
+        self.inner.close_breaker(organization_id, endpoint_id)
+    }
+    fn make_due(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        after: Option<DuePlace>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> StoreResult<MadeDue> {
+        self.open()?;
+        self.inner.make_due(organization_id, endpoint_id, after, limit, now)
+    }
     fn deliveries(
         &self,
         organization_id: OrganizationId,

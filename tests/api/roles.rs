@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/webhooks/{webhook_id}/secret", &["manager", "owner"]),
     ("POST", "/v1/webhooks/{webhook_id}/secret/rotate", &["manager", "owner"]),
     ("POST", "/v1/webhooks/{webhook_id}/test", &["manager", "owner"]),
+    ("POST", "/v1/webhooks/{webhook_id}/resume", &["manager", "owner"]),
     ("POST", "/v1/webhooks/{webhook_id}/recover", &["manager", "owner"]),
     ("GET", "/v1/webhooks/{webhook_id}/health", &["viewer", "manager", "owner"]),
     ("POST", "/v1/events", &["publisher", "owner"]),

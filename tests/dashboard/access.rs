@@ -40,6 +40,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("GET", "/webhooks/{webhook_id}/test", MANAGERS),
     ("POST", "/webhooks/{webhook_id}/test", MANAGERS),
     ("GET", "/webhooks/{webhook_id}/test/sample", MANAGERS),
+    ("POST", "/webhooks/{webhook_id}/resume", MANAGERS),
     ("GET", "/webhooks/{webhook_id}/recover", MANAGERS),
     ("POST", "/webhooks/{webhook_id}/recover", MANAGERS),
     ("GET", "/logs", READERS),

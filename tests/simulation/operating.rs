@@ -121,12 +121,13 @@ fn what_is_sent_again_gets_its_whole_schedule_and_its_numbers_go_on() {
 fn a_test_is_sent_at_once_to_a_disabled_webhook_and_is_in_the_log() {
     let world = World::new();
     let mut endpoint = world.endpoint(1, always(418));
+    let start = |endpoint: &Endpoint| world.store.endpoint(ORGANIZATION, endpoint.id).unwrap().unwrap();
     endpoint.active = false;
     endpoint.version += 1;
     world.store.update_endpoint(&endpoint).unwrap();
     world.live(async |life| {
         let publication = life.publication("call.completed", DATA);
-        let test = life.engine().send_test(&endpoint, &publication).await.unwrap();
+        let test = life.engine().send_test(&start(&endpoint), &publication).await.unwrap();
         assert!(!test.is_success);
         assert_eq!(test.result.answer.unwrap().status, 418);
         pass(DAY).await;

@@ -13,15 +13,16 @@ use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IDS_A_MILLISECOND, IdGenerator, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::Organization;
+use ringback::domain::rotation::SecretId;
 use ringback::domain::statistics::StatisticsDelta;
 use ringback::domain::time::UnixMillis;
 use ringback::store::memory::MemoryStore;
 use ringback::store::{
-    DisableEndpoint, DueRequest, IdempotencyKey, NewEvent, PageRequest, ReplayTargets, RequeueRange, Store,
-    WriteBatch,
+    CommitReport, DisableEndpoint, DueRequest, IdempotencyKey, NewEvent, PageRequest, ReplayTargets, RequeueRange,
+    SavedHealth, Store, WriteBatch,
 };
 
-use crate::fixture::{Fixture, START, first_page, outcome, plain_endpoint, unanswered};
+use crate::fixture::{Fixture, START, URL, first_page, outcome, plain_endpoint, unanswered};
 
 /// Endpoints of a history: the first two are of one organization, the others of another.
 const ENDPOINTS: usize = 4;
@@ -244,21 +245,29 @@ impl<'a> History<'a> {
                 organization_id: self.owner(endpoint),
                 endpoint_id: self.endpoints[endpoint],
                 reason: DisabledReason::Gone,
+                url: URL.into(),
+                told_by: None,
             }),
-            Step::Health { endpoint, failing, open } => batch.health.push(EndpointHealth {
-                endpoint_id: self.endpoints[endpoint],
-                organization_id: self.owner(endpoint),
-                failing_since: failing.then_some(self.now),
-                probe_at: open.then_some(self.now),
-                pauses: 1,
-                notified: failing,
+            Step::Health { endpoint, failing, open } => batch.health.push(SavedHealth {
+                health: EndpointHealth {
+                    endpoint_id: self.endpoints[endpoint],
+                    organization_id: self.owner(endpoint),
+                    failing_since: failing.then_some(self.now),
+                    probe_at: open.then_some(self.now),
+                    pauses: 1,
+                    notified: failing,
+                    streak_ends_at: failing.then_some(self.now),
+                    accepted_secret: open.then_some(SecretId(7)),
+                },
+                url: URL.into(),
             }),
         }
         let [one, other] = self.stores.map(|store| {
             let report = store.commit(&batch, self.now).unwrap();
             let disabled: Vec<_> =
                 report.disabled.iter().map(|endpoint| (endpoint.id, endpoint.version)).collect();
-            format!("{:?} {:?} {disabled:?}", report.events, report.outcomes_recorded)
+            let CommitReport { events, outcomes_recorded, after_cancellation, .. } = report;
+            format!("{events:?} {outcomes_recorded:?} {after_cancellation:?} {disabled:?}")
         });
         prop_assert_eq!(one, other);
         Ok(())
@@ -383,7 +392,8 @@ impl<'a> History<'a> {
         ordered: bool,
     ) -> Outcome {
         let &(id, organization_id, endpoint_id) = delivery.get(&self.deliveries);
-        let later = NextStep::RetryAt(UnixMillis(self.now.0 + delay * 1_000));
+        let later = UnixMillis(self.now.0 + delay * 1_000);
+        let later = if delay % 2 == 0 { NextStep::RetryAt(later) } else { NextStep::AgainAt(later) };
         let of = |status, next| outcome(organization_id, endpoint_id, id, number, status, next);
         let outcome = match answer {
             0 => of(200, NextStep::Succeeded),

@@ -9,7 +9,7 @@ use ringback::domain::last_failure::LastFailure;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{DisableEndpoint, ReplayTargets, WriteBatch};
 
-use crate::fixture::{Fixture, at, outcome, plain_endpoint, unanswered};
+use crate::fixture::{Fixture, URL, at, outcome, plain_endpoint, unanswered};
 
 on_every_store!(
     what_is_pending_is_counted_for_an_endpoint_and_for_an_organization,
@@ -162,7 +162,7 @@ fn disable(
     endpoint_id: EndpointId,
     reason: DisabledReason,
 ) -> Vec<Endpoint> {
-    let disable = vec![DisableEndpoint { organization_id, endpoint_id, reason }];
+    let disable = vec![DisableEndpoint { organization_id, endpoint_id, reason, url: URL.into(), told_by: None }];
     f.store.commit(&WriteBatch { disable, ..WriteBatch::default() }, at(5)).unwrap().disabled
 }
 

@@ -21,15 +21,19 @@ use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
 use ringback::store::memory::MemoryStore;
 use ringback::store::{
-    CommitReport, DueRequest, EventCommit, IdempotencyKey, NewEvent, PageRequest, Store, WriteBatch, open,
+    CommitReport, DueRequest, EventCommit, IdempotencyKey, NewEvent, PageRequest, SavedHealth, Store, WriteBatch, open,
 };
 
 use crate::support::postgres;
 
 /// 2026-01-01T00:00:00Z: when every test begins.
 pub const START: UnixMillis = UnixMillis(1_767_225_600_000);
+/// Where every endpoint points.
+pub const URL: &str = "https://example.com/hook";
 /// The signing secret of every endpoint.
 pub const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
+/// The one before the last of an endpoint with every field set.
+pub const OLDER_SECRET: &str = "whsec_b2xkZXItb2xkZXItb2xkZXItb2xkZXItb2xkZXI=";
 pub const HEADER_VALUE: &str = "Bearer customers-own-token";
 
 /// A key for tests.
@@ -180,7 +184,13 @@ impl Fixture {
     }
 
     pub fn save_health(&self, health: EndpointHealth) {
-        let batch = WriteBatch { health: vec![health], ..WriteBatch::default() };
+        self.save_health_of(health, URL);
+    }
+
+    /// The same, found at another place.
+    pub fn save_health_of(&self, health: EndpointHealth, url: &str) {
+        let saved = SavedHealth { health, url: url.into() };
+        let batch = WriteBatch { health: vec![saved], ..WriteBatch::default() };
         self.store.commit(&batch, at(0)).unwrap();
     }
 
@@ -223,7 +233,7 @@ pub fn plain_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoi
     Endpoint {
         id,
         organization_id,
-        url: String::from("https://example.com/hook"),
+        url: URL.to_owned(),
         description: None,
         active: true,
         disabled_reason: None,
@@ -238,7 +248,7 @@ pub fn plain_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoi
         max_in_flight: 32,
         ordered: false,
         secret: Secret::new(SECRET.to_owned()),
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         created_at: START,
         updated_at: START,
         version: 1,
@@ -264,10 +274,9 @@ pub fn full_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoin
         rate_limit: Some(RateLimit { per_second: 0.5, burst: Some(4) }),
         max_in_flight: 256,
         ordered: true,
-        previous_secret: Some(PreviousSecret {
-            secret: Secret::new(String::from("whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQtb2xkLW9sZA==")),
-            expires_at: at(86_400),
-        }),
+        previous_secrets: [("whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQtb2xkLW9sZA==", 86_400), (OLDER_SECRET, 60)]
+            .map(|(secret, end)| PreviousSecret { secret: Secret::new(secret.to_owned()), expires_at: at(end) })
+            .to_vec(),
         updated_at: at(9),
         ..plain_endpoint(id, organization_id)
     }

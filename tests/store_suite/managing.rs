@@ -63,6 +63,8 @@ fn an_endpoint_comes_back_as_it_was_stored(f: &Fixture) {
 
 fn failing(organization_id: OrganizationId, endpoint_id: EndpointId, probe: bool) -> EndpointHealth {
     EndpointHealth {
+        streak_ends_at: Some(at(9_000)),
+        accepted_secret: None,
         endpoint_id,
         organization_id,
         failing_since: Some(at(1)),

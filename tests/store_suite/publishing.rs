@@ -3,7 +3,7 @@
 use ringback::domain::endpoint::{DisabledReason, Endpoint};
 use ringback::store::{AcceptedEvent, DisableEndpoint, EventCommit, NewEvent, StoreError, WriteBatch};
 
-use crate::fixture::{Fixture, at, keyed, outcome, plain_endpoint};
+use crate::fixture::{Fixture, URL, at, keyed, outcome, plain_endpoint};
 
 on_every_store!(
     an_event_is_stored_with_a_pending_delivery_for_each_endpoint,
@@ -186,6 +186,8 @@ fn an_endpoint_that_is_gone_is_disabled_once(f: &Fixture) {
             organization_id,
             endpoint_id,
             reason: DisabledReason::Gone,
+            url: URL.into(),
+            told_by: None,
         })
         .collect();
     let batch = WriteBatch { disable, ..WriteBatch::default() };

@@ -47,7 +47,7 @@ fn queued(
     };
     let page = f.store.due_deliveries(organization_id, endpoint_id, &request).unwrap();
     let rows = page.deliveries.iter();
-    rows.map(|queued| (queued.attempts_made, queued.attempts_in_earlier_rounds, queued.due_at)).collect()
+    rows.map(|queued| (queued.attempts_made, queued.attempts_not_counted, queued.due_at)).collect()
 }
 
 fn a_delivery_that_is_sent_again_is_pending_from_now_and_keeps_its_attempts(f: &Fixture) {

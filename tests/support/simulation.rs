@@ -278,7 +278,7 @@ pub fn endpoint(id: i64) -> Endpoint {
         max_in_flight: DEFAULT_MAX_IN_FLIGHT,
         ordered: false,
         secret: Secret::new(SECRET.to_owned()),
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         created_at: BEGIN,
         updated_at: BEGIN,
         version: 1,

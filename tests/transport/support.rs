@@ -34,6 +34,7 @@ pub fn request(url: &str) -> AttemptRequest {
         headers: vec![("content-type".to_owned(), "application/json".to_owned())].into(),
         body: Bytes::from_static(b"{\"a\":1}"),
         timeout: Duration::from_secs(5),
+        fresh_connection: false,
     }
 }
 

@@ -232,8 +232,16 @@ fn rotation() -> Value {
 }
 
 fn secret_view() -> Value {
-    let previous = instant_or_null("Until then events are signed with the secret before this one as well");
-    output(json!({"secret": secret(), "previous_secret_expires_at": previous}))
+    let previous = instant_or_null("Until then events are signed with the newest of the secrets before this one as well");
+    output(json!({
+        "secret": secret(),
+        "previous_secret_expires_at": previous,
+        "previous_secrets": {
+            "type": "array", "maxItems": 4,
+            "description": "All of the secrets before this one that are valid, the newest first, each to its own end",
+            "items": output(json!({"expires_at": instant("From then on it is not valid")})),
+        },
+    }))
 }
 
 /// A webhook as an example.

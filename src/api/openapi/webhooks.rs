@@ -7,7 +7,7 @@ use super::schemas::{AT, DELIVERY_ID, page};
 use super::schemas_health;
 use super::schemas_webhooks::{SECRET, example};
 use crate::api::problem::ErrorCode::{
-    Conflict, HttpsRequired, Overloaded, UnknownEventType, UrlForbidden, ValidationFailed,
+    Conflict, HttpsRequired, Overloaded, TooManySecrets, UnknownEventType, UrlForbidden, ValidationFailed,
 };
 
 const TAG: &str = "Webhooks";
@@ -93,11 +93,15 @@ fn resource() -> Vec<Operation> {
 
 fn secrets() -> Vec<Operation> {
     let answer = |expires_at: Value| {
+        let previous = match &expires_at {
+            Value::Null => json!([]),
+            expires_at => json!([{ "expires_at": expires_at }]),
+        };
         Answer::json(
             200,
             "The secret",
             "WebhookSecret",
-            json!({"secret": SECRET, "previous_secret_expires_at": expires_at}),
+            json!({"secret": SECRET, "previous_secret_expires_at": expires_at, "previous_secrets": previous}),
         )
     };
     vec![
@@ -111,8 +115,11 @@ fn secrets() -> Vec<Operation> {
         )
         .about(
             "Change the signing secret",
-            "Events are signed with the old secret as well until `overlap_seconds` have passed, so that \
-                receivers can change over. No body is as good as an empty object.",
+            "The old secret stays valid until `overlap_seconds` have passed, so that receivers can change over; several \
+                rotations keep all of them valid, each to its own end, up to five. `webhook-signature` has a signature of each, \
+                the newest first. `x-callintel-signature` has one: an answer 401 or 403 to it is followed at once by an attempt \
+                signed with the next valid secret, and the one that was taken comes first from then on. No body is as good as an \
+                empty object.",
         )
         .optional_body(
             "SecretRotation",
@@ -121,7 +128,7 @@ fn secrets() -> Vec<Operation> {
                 ("At once, with your own", json!({"secret": SECRET, "overlap_seconds": 0})),
             ],
         )
-        .errors(&[Conflict]),
+        .errors(&[Conflict, TooManySecrets]),
     ]
 }
 
@@ -134,9 +141,19 @@ fn actions() -> Vec<Operation> {
     vec![
         Operation::new(("POST", "/v1/webhooks/{webhook_id}/test"), "testWebhook", TAG, Answer::json(200, "What came of it", "TestResult", tested))
             .about("Send a test", "A real signed sample, now and once, whether or not the webhook is active, paused or limited in its rate. It is in \
-                the logs. A receiver that refuses is no error of this call: see `status`. No body is as good as an empty object.")
+                the logs. A success is a probe: it closes the webhook's breaker, and what waited for that goes out. A receiver that refuses is no error of this call: see `status`. No body is as good as an empty object.")
             .optional_body("TestRequest", vec![("A completed call", json!({})), ("Another type", json!({"event_type": "call.missed"}))])
             .errors(&[Overloaded, UnknownEventType]),
+        Operation::new(
+            ("POST", "/v1/webhooks/{webhook_id}/resume"),
+            "resumeWebhook",
+            TAG,
+            Answer::json(202, "Due now", "Queued", json!({"deliveries": 17})),
+        )
+        .about("Send what waits at once", "After the receiver was repaired: closes the breaker, so that nothing waits for a probe, and \
+            makes deliveries that wait for a retry due now. Answers how many of the latter there were. A disabled webhook is refused; \
+            switch it on instead.")
+        .errors(&[Conflict]),
         Operation::new(
             ("POST", "/v1/webhooks/{webhook_id}/recover"),
             "recoverWebhook",

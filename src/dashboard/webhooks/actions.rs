@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::webhook_id;
-use crate::api::{Api, webhooks};
+use crate::api::{Api, webhook_actions, webhooks};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::guard::see_other;
@@ -27,6 +27,13 @@ pub async fn set_active(
         "list" => see_other(&format!("/webhooks?done={done}")),
         _ => see_other(&format!("/webhooks/{id}?done={done}")),
     })
+}
+
+/// `POST /webhooks/{webhook_id}/resume`.
+pub async fn resume(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+    let id = webhook_id(&request)?;
+    let due = webhook_actions::resume_webhook(&api, viewer.organization_id()?, id).await?;
+    Ok(see_other(&format!("/webhooks/{id}?done=resumed&count={due}")))
 }
 
 /// `POST /webhooks/{webhook_id}/delete`.

@@ -47,7 +47,7 @@ pub async fn page(
         @if is_new && may_manage { (secret::card(viewer, &endpoint, true)) }
         div.part #live data-live hx-get=(address) hx-trigger="refresh" hx-select="#live" hx-select-oob="#switch,#doomed"
             hx-swap="morph:outerHTML" hx-target="this" {
-            (condition(viewer, &endpoint, &health))
+            (condition(viewer, &endpoint, &health, may_manage.then_some(&address)))
             @if let Some(failure) = &health.last_failure { (newest.failure(viewer, &endpoint, failure)) }
             (tiles(viewer, &health))
             (newest.table(viewer, id, &nothing(&address, may_manage)))
@@ -107,6 +107,10 @@ fn done(query: &Form, address: &str) -> Markup {
             "enabled" => { (parts::done("The webhook is enabled. What waited for it is sent now.")) }
             "disabled" => { (parts::done("The webhook is disabled. Its events are collected and wait.")) }
             "rotated" => { (parts::done("The secret is exchanged. Give the new one, below, to every receiver before the old one stops signing along.")) }
+            "resumed" => { (parts::done(&match recovered {
+                0 => "The webhook is resumed. What waited for it goes out now.".to_owned(),
+                due => format!("The webhook is resumed. {} for a retry, and what else waited goes out now, too.", count(due, "delivery no longer waits", "deliveries no longer wait")),
+            })) }
             "recovered" => { (parts::done(&format!("{} queued to be sent again.", count(recovered, "delivery is", "deliveries are")))) }
             _ => {}
         }
@@ -129,7 +133,7 @@ fn meaning(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> 
                         " One delivery is sent as a probe " @if time::is_due(at, viewer.now) { "as soon as there is one" } @else { (ago(at)) }
                         "; if it succeeds, all the others follow."
                     } }
-                p { "Look at the last failure below, repair the receiver, and send a test event." }
+                p { "Look at the last failure below, repair the receiver, and send a test event: when it is answered with 2xx, all that waits follows." }
             }
             EndpointState::Disabled => {
                 @let (why, what) = words::disabled(endpoint.disabled_reason);
@@ -139,11 +143,24 @@ fn meaning(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> 
     }
 }
 
-fn condition(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> Markup {
+/// With the address of what can be done about it, for who may.
+fn condition(
+    viewer: &Viewer,
+    endpoint: &Endpoint,
+    health: &WebhookHealthView,
+    address: Option<&String>,
+) -> Markup {
+    let resumed = address.filter(|_| matches!(health.state, EndpointState::Failing | EndpointState::Paused));
     html! {
         section.card {
             header { h2 { "Condition" } (parts::state(health.state)) }
             (meaning(viewer, endpoint, health))
+            @if let Some(address) = resumed {
+                form.lines method="post" action={ (address) "/resume" } {
+                    p.small.dim { "Once the receiver is repaired, what waits for a retry or a probe can be sent at once." }
+                    div.actions { button.small { "Resume" } }
+                }
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ fn endpoint(filter: Value, retry: RetrySchedule) -> Endpoint {
         max_in_flight: 7,
         ordered: true,
         secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         created_at: UnixMillis(1),
         updated_at: UnixMillis(2),
         version: 3,

@@ -21,7 +21,7 @@ mod words;
 use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
-pub use actions::{delete, set_active};
+pub use actions::{delete, resume, set_active};
 pub use detail::read;
 pub use list::list;
 pub use preview::{filter as preview_filter, retry as preview_retry, sample as preview_sample};

@@ -26,7 +26,7 @@ const OVERLAPS: [(&str, &str); 4] = [
     ("86400", "24 hours"),
     ("3600", "1 hour"),
     ("604800", "7 days"),
-    ("0", "not at all: from now on only the new one"),
+    ("0", "not at all: from now on it is refused"),
 ];
 
 /// Whether the page that a creation or a rotation led to shows the secret openly.
@@ -61,7 +61,9 @@ pub async fn rotate(
 
 /// The part of the webhook's page about it, for those who may see it.
 pub fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> Markup {
-    let previous = endpoint.previous_secret.as_ref().map(|previous| previous.expires_at);
+    let previous: Vec<UnixMillis> =
+        endpoint.valid_previous_secrets(viewer.now).map(|previous| previous.expires_at).collect();
+    let instant = |at| html! { (time::instant(at, viewer.zone())) " (" (time::relative(at, viewer.now, viewer.zone())) ")" };
     let address = format!("/webhooks/{}", endpoint.id);
     html! {
         section.card #secret {
@@ -75,18 +77,27 @@ pub fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> Markup {
                     button.small { "Reveal" }
                 }
             }
-            @if let Some(until) = previous.filter(|until| *until > viewer.now) {
-                p.note-box.warn { "The secret before this one still signs along, until " (time::instant(until, viewer.zone()))
-                    " (" (time::relative(until, viewer.now, viewer.zone())) "). By then every receiver must know the new one." }
+            @match previous.as_slice() {
+                [] => {}
+                [until] => {
+                    p.note-box.warn { "The secret before this one is still valid, until " (instant(*until)) ". By then every receiver must know the new one." }
+                }
+                several => {
+                    div.note-box.warn {
+                        p { "The secrets before this one are still valid, the newest first:" }
+                        ul { @for until in several { li { "until " (instant(*until)) } } }
+                        p { "By then every receiver must know the new one." }
+                    }
+                }
             }
             div.actions { button.small type="button" data-opens="#rotate" { "Rotate…" } }
             dialog #rotate aria-labelledby="rotate-title" {
                 form.lines method="post" action={ (address) "/rotate" } {
                     h2 #rotate-title { "Rotate the signing secret" }
-                    p { "A new secret is made and shown. While the old one signs along, every request bears the signatures of both, so that a receiver may \
-                        know either: exchange the secret there within that time." }
+                    p { "A new secret is made and shown. While the old one is valid, receivers may know either, so that nothing is lost: what is refused with \
+                        401 or 403 is sent again at once, signed with the other. Exchange the secret there within that time." }
                     div.field {
-                        label for="overlap" { "The old secret signs along for" }
+                        label for="overlap" { "The old secret is valid for" }
                         select id="overlap" name="overlap" { @for (seconds, name) in OVERLAPS { option value=(seconds) { (name) } } }
                     }
                     p.small.dim { "If the secret got into wrong hands, choose “not at all”: receivers refuse every event until they know the new one, and \

@@ -10,6 +10,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::DeliveryId;
 use crate::domain::limiter::{LimiterMemory, RateLimiter};
 use crate::domain::retry::RetrySchedule;
+use crate::domain::rotation::{SecretId, SecretTerms};
 use crate::domain::time::UnixMillis;
 
 /// The part of an endpoint's settings that decides when it is sent what.
@@ -29,6 +30,8 @@ pub struct MachineSettings {
     pub max_in_flight: u32,
     /// One at a time, in event order.
     pub ordered: bool,
+    /// What its attempts can be signed with.
+    pub secrets: SecretTerms,
 }
 
 impl MachineSettings {
@@ -42,6 +45,7 @@ impl MachineSettings {
             rate_limit: endpoint.rate_limit,
             max_in_flight: endpoint.max_in_flight,
             ordered: endpoint.ordered,
+            secrets: SecretTerms::of(endpoint),
         }
     }
 }
@@ -51,8 +55,16 @@ impl MachineSettings {
 pub struct MachineLimits {
     /// When its breaker opens, and for how long.
     pub breaker: BreakerConfig,
-    /// An endpoint that fails for so long without one success is disabled.
+    /// An endpoint that fails throughout so long without one success is disabled.
     pub disable_after: Duration,
+}
+
+impl MachineLimits {
+    /// For so long nothing may have been due before it counts as a pause in its failing. A quarter: once a day is often
+    /// enough for five days, and what was tried on the first and on the last of them alone is not.
+    pub(super) fn max_quiet(&self) -> Duration {
+        self.disable_after / 4
+    }
 }
 
 /// What may have been sent to an endpoint before its machine began.
@@ -92,8 +104,8 @@ pub enum Input<'a> {
     LoadFailed,
     /// An attempt ended.
     AttemptFinished {
-        /// Whose it was.
-        delivery_id: DeliveryId,
+        /// What was sent.
+        delivery: &'a QueuedDelivery,
         /// What came of it.
         answer: &'a Result<Response, AttemptError>,
     },
@@ -102,6 +114,13 @@ pub enum Input<'a> {
     AttemptNotMade(QueuedDelivery),
     /// What [`Effect::Record`] asked for of these is on disk.
     OutcomesRecorded(&'a [DeliveryId]),
+    /// A test was answered with success: a probe that somebody else made. Its organization was told.
+    Tested {
+        /// The secret that was taken after another one had been refused.
+        accepted_secret: Option<SecretId>,
+    },
+    /// A person says go: nothing waits for a probe, and what waited for a retry is due now in the database.
+    Resumed,
     /// The endpoint's settings changed.
     Reconfigured(MachineSettings),
     /// Nothing new is started from now on.
@@ -119,6 +138,8 @@ pub enum Effect {
         delivery: QueuedDelivery,
         /// Which attempt of it this is, from 1.
         number: u32,
+        /// What the document's signature is made with.
+        secret: SecretId,
     },
     /// Write down how an attempt ended, together with everything that it changed.
     Record {

@@ -51,7 +51,7 @@ impl EndpointMachine {
     pub(super) fn attempt_not_made(&mut self, delivery: QueuedDelivery, now: UnixMillis) {
         let Some(attempt) = self.in_flight.remove(&delivery.id) else { return };
         self.in_flight_bytes -= attempt.bytes;
-        if attempt.is_probe {
+        if attempt.is_probe && attempt.epoch == self.epoch {
             self.breaker.probe_not_made(now);
         }
         if let Some(limiter) = &self.limiter {

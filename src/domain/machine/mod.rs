@@ -14,6 +14,7 @@
 //! [`Effect`]s what is to be done. Everything that it holds can be rebuilt from the database, and a delivery
 //! that it lets go of is still pending there.
 
+mod answers;
 mod interface;
 mod local_fault;
 mod outlook;
@@ -27,14 +28,13 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::attempt::{AttemptError, NextStep, Response, Verdict, judge, shows_life};
 use super::breaker::{Breaker, Permission};
 use super::concurrency::AdaptiveConcurrency;
 use super::delivery::QueuedDelivery;
-use super::endpoint::DisabledReason;
 use super::health::EndpointHealth;
 use super::ids::DeliveryId;
 use super::limiter::RateLimiter;
+use super::rotation::SecretId;
 use super::time::UnixMillis;
 pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest, SentBefore};
 use local_fault::LocalPause;
@@ -49,10 +49,22 @@ pub const LOAD_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
     number: u32,
-    /// Attempts before a person sent the delivery again: its schedule begins after them.
-    earlier_rounds: u32,
+    /// Attempts that the schedule does not count.
+    not_counted: u32,
     is_probe: bool,
     bytes: usize,
+    secret: SecretId,
+    /// The machine's when it began.
+    epoch: u32,
+}
+
+/// Attempts of a delivery whose outcomes are not on disk yet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unrecorded {
+    /// More than one only when the delivery is attempted again at once.
+    outcomes: u32,
+    /// When the delivery is due again, by the last of them.
+    due_at: Option<UnixMillis>,
 }
 
 /// One endpoint's state. Its supervisor owns it.
@@ -60,14 +72,19 @@ pub struct EndpointMachine {
     settings: MachineSettings,
     health: EndpointHealth,
     breaker: Breaker,
-    disable_after: Duration,
+    limits: MachineLimits,
+    /// Grows with every clean record, and with every word of somebody else that it works: an attempt that began before is
+    /// no probe any more.
+    epoch: u32,
+    /// Since when it points where it points: an answer to an attempt from before says nothing about this place.
+    place_epoch: u32,
     limiter: Option<RateLimiter>,
     concurrency: AdaptiveConcurrency,
     window: Window,
     in_flight: HashMap<DeliveryId, InFlight>,
     in_flight_bytes: usize,
-    /// Attempts whose outcome is not on disk yet, and when their deliveries are due again.
-    unrecorded: HashMap<DeliveryId, Option<UnixMillis>>,
+    /// Whose outcomes are not on disk yet.
+    unrecorded: HashMap<DeliveryId, Unrecorded>,
     /// Unrecorded when deliveries were left in the database: one that was recorded there, and sent again by a person
     /// before this machine heard of it, can be among those.
     maybe_sent_again: HashSet<DeliveryId>,
@@ -105,7 +122,9 @@ impl EndpointMachine {
     ) -> Self {
         Self {
             breaker: Breaker::restore(limits.breaker, &health),
-            disable_after: limits.disable_after,
+            limits,
+            epoch: 0,
+            place_epoch: 0,
             health,
             limiter: settings.rate_limit.as_ref().map(|limit| sent_before.limiter(limit)),
             concurrency: AdaptiveConcurrency::new(settings.max_in_flight),
@@ -147,11 +166,13 @@ impl EndpointMachine {
             }
             Input::Loaded { deliveries, more, next_due_at } => self.take_page(deliveries, more, next_due_at, now),
             Input::LoadFailed => self.load_failed(now),
-            Input::AttemptFinished { delivery_id, answer } => {
-                self.attempt_finished(delivery_id, answer, now, rng, &mut effects);
+            Input::AttemptFinished { delivery, answer } => {
+                self.attempt_finished(delivery, answer, now, rng, &mut effects);
             }
             Input::AttemptNotMade(delivery) => self.attempt_not_made(delivery, now),
             Input::OutcomesRecorded(recorded) => recorded.iter().for_each(|id| self.outcome_recorded(*id)),
+            Input::Tested { accepted_secret } => self.tested(accepted_secret, &mut effects),
+            Input::Resumed => self.resumed(&mut effects),
             Input::Reconfigured(settings) => self.reconfigure(settings, now, &mut effects),
             Input::Drain => self.draining = true,
             Input::Wake => {}
@@ -230,127 +251,6 @@ impl EndpointMachine {
         self.load_not_before = Some(now + LOAD_RETRY);
     }
 
-    fn attempt_finished(
-        &mut self,
-        delivery_id: DeliveryId,
-        answer: &Result<Response, AttemptError>,
-        now: UnixMillis,
-        rng: &mut dyn Rng,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(attempt) = self.in_flight.remove(&delivery_id) else { return };
-        self.in_flight_bytes -= attempt.bytes;
-        self.local_pause.over();
-        let verdict = judge(answer, self.settings.retry_on, now);
-        let retry_at = match verdict {
-            Verdict::Retry { not_before } => {
-                let number = attempt.number - attempt.earlier_rounds;
-                self.settings.retry.next_attempt_at(number, not_before, now, rng)
-            }
-            _ => None,
-        };
-        let next = match (verdict, retry_at) {
-            (Verdict::Success, _) => NextStep::Succeeded,
-            (_, Some(at)) => NextStep::RetryAt(at),
-            _ => NextStep::Failed,
-        };
-        self.unrecorded.insert(delivery_id, retry_at);
-
-        let mut changed = self.learn(delivery_id, attempt.is_probe, answer, verdict, now, rng);
-        let mut announcements = self.announce(next, &mut changed);
-        let disable = self.reason_to_disable(verdict, now);
-        announcements.extend(disable.map(Announcement::Disabled));
-        let health = changed.then_some(self.health);
-        let number = attempt.number;
-        effects.push(Effect::Record { delivery_id, number, next, health, disable, announcements });
-
-        if let (true, Some(at)) = (self.settings.ordered, retry_at) {
-            self.block_until(at);
-        }
-        if disable.is_some() {
-            self.settings.active = false;
-        }
-        if disable.is_some() || (self.breaker.is_open() && !self.window.is_empty()) {
-            self.let_go_of_window();
-        }
-    }
-
-    /// Tells the breaker and the concurrency what this attempt says about the receiver. Returns whether that
-    /// changed what must be remembered.
-    fn learn(
-        &mut self,
-        delivery_id: DeliveryId,
-        is_probe: bool,
-        answer: &Result<Response, AttemptError>,
-        verdict: Verdict,
-        now: UnixMillis,
-        rng: &mut dyn Rng,
-    ) -> bool {
-        if matches!(answer, Err(AttemptError::BlockedAddress | AttemptError::InvalidRequest)) && !is_probe {
-            // nothing was sent: this says nothing about the receiver
-            return false;
-        }
-        if answer.is_ok() && shows_life(verdict) {
-            self.concurrency.on_success();
-            return self.breaker.on_life(is_probe);
-        }
-        match answer {
-            Err(AttemptError::Timeout) => self.concurrency.on_timeout(),
-            _ => self.concurrency.on_failure(),
-        }
-        self.breaker.on_failure(delivery_id, is_probe, now, rng)
-    }
-
-    /// What the organization is told after an attempt. Failing is told once, and recovery only after that.
-    fn announce(&mut self, next: NextStep, changed: &mut bool) -> Vec<Announcement> {
-        let before = self.health;
-        self.health = self.breaker.remember(&before);
-        let mut announcements = Vec::new();
-        if next == NextStep::Failed {
-            announcements.push(Announcement::Exhausted);
-        }
-        match self.health.failing_since {
-            Some(since) if !before.notified && (self.breaker.is_open() || next == NextStep::Failed) => {
-                self.health.notified = true;
-                *changed = true;
-                announcements.push(Announcement::Failing { since });
-            }
-            None if before.notified => {
-                self.health.notified = false;
-                *changed = true;
-                let failing_since = before.failing_since.unwrap_or_default();
-                announcements.push(Announcement::Recovered { failing_since });
-            }
-            _ => {}
-        }
-        announcements
-    }
-
-    fn reason_to_disable(&self, verdict: Verdict, now: UnixMillis) -> Option<DisabledReason> {
-        let failing_since = self.health.failing_since;
-        let gave_up = failing_since.is_some_and(|since| now.since(since) >= self.disable_after);
-        match verdict {
-            _ if !self.settings.active => None,
-            Verdict::Gone => Some(DisabledReason::Gone),
-            _ if gave_up => Some(DisabledReason::Failing),
-            _ => None,
-        }
-    }
-
-    fn outcome_recorded(&mut self, delivery_id: DeliveryId) {
-        let Some(retry_at) = self.unrecorded.remove(&delivery_id) else { return };
-        let maybe_sent_again = self.maybe_sent_again.remove(&delivery_id) && retry_at.is_none();
-        if self.loading {
-            self.recorded_while_loading.insert(delivery_id);
-        }
-        if maybe_sent_again || (self.settings.ordered && retry_at.is_some()) {
-            // the next page has it: a retry kept its place at the head of the queue, what was sent again has a new one
-            self.leave_in_store();
-        } else {
-            self.due_again_at(retry_at);
-        }
-    }
-
     fn reconfigure(&mut self, settings: MachineSettings, now: UnixMillis, effects: &mut Vec<Effect>) {
         let old = std::mem::replace(&mut self.settings, settings);
         if old.rate_limit != self.settings.rate_limit {
@@ -360,13 +260,46 @@ impl EndpointMachine {
         }
         self.concurrency.set_max(self.settings.max_in_flight);
         // another place, or a person who says go: a clean record
-        let begins_anew = old.url != self.settings.url || (self.settings.active && !old.active);
-        if begins_anew && self.breaker.reset() {
-            self.save_health(effects);
+        let is_elsewhere = old.url != self.settings.url;
+        if is_elsewhere || (self.settings.active && !old.active) {
+            self.epoch += 1;
+            if is_elsewhere {
+                self.place_epoch = self.epoch;
+            }
+            let forgot = self.health.accepted_secret.take().is_some();
+            if self.breaker.reset() || forgot {
+                self.save_health(effects);
+            }
         }
         if old.ordered != self.settings.ordered || old.active != self.settings.active {
             self.blocked_until = None;
             self.let_go_of_window();
+        }
+    }
+
+    fn tested(&mut self, accepted_secret: Option<SecretId>, effects: &mut Vec<Effect>) {
+        // a probe of its own that is out decides nothing any more
+        self.epoch += 1;
+        let is_news = accepted_secret.is_some_and(|secret| self.accept(secret));
+        self.health.notified = false;
+        if self.breaker.is_open() {
+            self.leave_in_store();
+        }
+        if self.breaker.on_life(true) || is_news {
+            self.save_health(effects);
+        }
+    }
+
+    fn resumed(&mut self, effects: &mut Vec<Effect>) {
+        self.epoch += 1;
+        if self.breaker.close() {
+            self.save_health(effects);
+        }
+        self.blocked_until = None;
+        match self.settings.ordered {
+            // read again from its head
+            true => self.let_go_of_window(),
+            false => self.leave_in_store(),
         }
     }
 
@@ -405,13 +338,19 @@ impl EndpointMachine {
             if is_probe {
                 self.breaker.begin_probe();
             }
-            let number = delivery.attempts_made + 1;
-            let bytes = delivery.event.body.len();
-            self.in_flight_bytes += bytes;
-            let earlier_rounds = delivery.attempts_in_earlier_rounds;
-            self.in_flight.insert(delivery.id, InFlight { number, earlier_rounds, is_probe, bytes });
-            effects.push(Effect::Attempt { delivery, number });
+            self.send(delivery, is_probe, now, effects);
         }
+    }
+
+    fn send(&mut self, delivery: QueuedDelivery, is_probe: bool, now: UnixMillis, effects: &mut Vec<Effect>) {
+        let secrets = &self.settings.secrets;
+        let secret = secrets.next(self.health.accepted_secret, delivery.refused(), now);
+        let secret = secret.unwrap_or_else(|| secrets.newest());
+        let number = delivery.attempts_made + 1;
+        let (not_counted, bytes, epoch) = (delivery.attempts_not_counted, delivery.event.body.len(), self.epoch);
+        self.in_flight_bytes += bytes;
+        self.in_flight.insert(delivery.id, InFlight { number, not_counted, is_probe, bytes, secret, epoch });
+        effects.push(Effect::Attempt { delivery, number, secret });
     }
 
     fn may_start(&self) -> bool {

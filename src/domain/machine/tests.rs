@@ -1,6 +1,8 @@
 //! The machine in a small world.
 
+mod follow_ups;
 mod local_faults;
+mod other_places;
 mod world;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use rand::{RngExt, SeedableRng};
 
 use self::world::*;
 use super::*;
+use crate::domain::attempt::{AttemptError, NextStep, Response};
+use crate::domain::endpoint::DisabledReason;
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 
 fn always(status: u16) -> Receiver {
@@ -108,7 +112,7 @@ fn failing_is_announced_once_and_recovery_once_after_it() {
 #[test]
 fn an_endpoint_that_fails_for_too_long_without_a_success_is_disabled_with_that_reason() {
     let mut world = World::new(settings(), 9, always(500));
-    world.machine.disable_after = 5 * DAY;
+    world.machine.limits.disable_after = 5 * DAY;
     world.publish(4_000, false);
     world.run_until(START + 5 * DAY - Duration::from_secs(600));
     assert!(world.machine.settings.active);
@@ -296,7 +300,7 @@ proptest! {
         prop_assert_eq!(world.pending(), 0, "at the end {:?}", world.machine.rest(world.now));
         for (id, row) in &world.rows {
             prop_assert_eq!(row.finals, 1, "{}", id);
-            prop_assert!(row.attempts >= 1 && row.attempts <= plan.policy.max_attempts);
+            prop_assert!(row.attempts > row.earlier && row.attempts - row.earlier <= plan.policy.max_attempts);
         }
         prop_assert_eq!(world.machine.rest(world.now), Rest::Idle);
         prop_assert_eq!(world.machine.payload_bytes(), 0);
@@ -342,9 +346,9 @@ fn a_delivery_that_is_sent_again_before_its_end_was_heard_of_is_not_forgotten() 
     let mut step = |input| world.machine.step(input, START, &mut world.rng);
     let empty = || Input::Loaded { deliveries: Vec::new(), more: false, next_due_at: None };
     step(empty());
-    step(Input::Committed(vec![queued]));
+    step(Input::Committed(vec![queued.clone()]));
     let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::new() });
-    step(Input::AttemptFinished { delivery_id: id, answer: &answer });
+    step(Input::AttemptFinished { delivery: &queued, answer: &answer });
     let asked = |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::Load { .. }));
     // recorded in the database, sent again there, and only then heard of
     assert!(asked(step(Input::MoreInStore)));

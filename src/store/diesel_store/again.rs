@@ -6,7 +6,8 @@ use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
 use super::super::schema::{deliveries, endpoints, events};
-use super::super::{ReplayTargets, RequeueRange, Requeued, RequeuedPage, StoreResult};
+use super::super::{DuePlace, MadeDue, ReplayTargets, RequeueRange, Requeued, RequeuedPage, StoreResult};
+use super::endpoints::IsPending;
 use super::query::{Number, Query, Value};
 use super::sql_limit;
 use crate::domain::delivery::DeliveryStatus;
@@ -57,6 +58,51 @@ pub(super) fn requeue_endpoint(
     begin_rounds(connection, organization_id, &ids, now)?;
     let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
     Ok(RequeuedPage { deliveries: ids.len(), next })
+}
+
+/// Of the head of the queue first: a retry of an ordered endpoint keeps its place, which is in front. Then of those whose
+/// turn is to come.
+pub(super) fn make_due(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    after: Option<DuePlace>,
+    limit: usize,
+    now: UnixMillis,
+) -> StoreResult<MadeDue> {
+    let queue = deliveries::table
+        .filter(deliveries::endpoint_id.eq(endpoint_id.0))
+        .filter(deliveries::organization_id.eq(organization_id.0))
+        .filter(IsPending)
+        .order((deliveries::queued_at, deliveries::id))
+        .limit(sql_limit(limit));
+    let columns = (deliveries::id, deliveries::queued_at, deliveries::due_at);
+    let Some(DuePlace { queued_at, id }) = after else {
+        let head: Vec<(i64, i64, i64)> =
+            queue.filter(deliveries::queued_at.le(now.0)).select(columns).load(connection)?;
+        let waiting = head.iter().filter(|(.., due_at)| *due_at > now.0).map(|(id, ..)| *id).collect::<Vec<_>>();
+        for ids in waiting.chunks(IDS_A_STATEMENT) {
+            let rows = deliveries::table.filter(deliveries::id.eq_any(ids));
+            diesel::update(rows).set(deliveries::due_at.eq(now.0)).execute(connection)?;
+        }
+        let next = DuePlace { queued_at: now, id: DeliveryId(i64::MAX) };
+        return Ok(MadeDue { deliveries: waiting.len(), next: Some(next) });
+    };
+    let behind = deliveries::queued_at.gt(queued_at.0).or(deliveries::id.gt(id.0));
+    let rows: Vec<(i64, i64, i64)> = queue
+        .filter(deliveries::queued_at.ge(queued_at.0))
+        .filter(behind)
+        .select(columns)
+        .load(connection)?;
+    let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
+    for ids in ids.chunks(IDS_A_STATEMENT) {
+        let rows = deliveries::table.filter(deliveries::id.eq_any(ids));
+        let due = (deliveries::queued_at.eq(now.0), deliveries::due_at.eq(now.0));
+        diesel::update(rows).set(due).execute(connection)?;
+    }
+    let last = rows.last().filter(|_| rows.len() == limit);
+    let next = last.map(|(id, queued_at, _)| DuePlace { queued_at: UnixMillis(*queued_at), id: DeliveryId(*id) });
+    Ok(MadeDue { deliveries: rows.len(), next })
 }
 
 pub(super) fn count_endpoint(

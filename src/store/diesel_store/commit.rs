@@ -11,7 +11,7 @@ use super::super::{
     AcceptedEvent, Cipher, CommitReport, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreResult, WriteBatch,
     postgres, sqlite,
 };
-use super::{endpoints, failures, statistics};
+use super::{endpoints, failures, late, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -26,8 +26,17 @@ pub(super) fn commit(
 ) -> StoreResult<CommitReport> {
     match connection {
         // which keys were used may be read before: nobody else writes
-        AnyConnection::Postgres(_) if postgres::is_one_statement(batch) => write(connection, cipher, batch, now),
-        _ => in_transaction(connection, |connection| write(connection, cipher, batch, now)),
+        AnyConnection::Postgres(_) if postgres::is_one_statement(batch) => {
+            let report = write(connection, cipher, batch, now)?;
+            match report.outcomes_recorded.contains(&false) {
+                true => in_transaction(connection, |connection| late::record(connection, batch, report)),
+                false => Ok(report),
+            }
+        }
+        _ => in_transaction(connection, |connection| {
+            let report = write(connection, cipher, batch, now)?;
+            late::record(connection, batch, report)
+        }),
     }
 }
 
@@ -37,7 +46,8 @@ fn write(
     batch: &WriteBatch,
     now: UnixMillis,
 ) -> StoreResult<CommitReport> {
-    let events = decide(&batch.events, used_keys(connection, &batch.events, now)?);
+    let (disabled, withheld) = endpoints::disable(connection, cipher, &batch.disable, now)?;
+    let events = decide(&batch.events, used_keys(connection, &batch.events, now)?, &withheld);
     let stored: Vec<&NewEvent> = batch
         .events
         .iter()
@@ -55,8 +65,7 @@ fn write(
     endpoints::save_health(connection, &batch.health)?;
     statistics::add(connection, &batch.statistics)?;
     failures::save(connection, &batch.failures)?;
-    let disabled = endpoints::disable(connection, cipher, &batch.disable, now)?;
-    Ok(CommitReport { events, outcomes_recorded, disabled })
+    Ok(CommitReport { events, outcomes_recorded, after_cancellation: Vec::new(), disabled })
 }
 
 /// What an idempotency key was used for.
@@ -108,8 +117,11 @@ fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis
 }
 
 /// Which events of a batch are stored; one with a key counts for those after it.
-fn decide(batch: &[NewEvent], mut used: UsedKeys) -> Vec<EventCommit> {
+fn decide(batch: &[NewEvent], mut used: UsedKeys, withheld: &[EventId]) -> Vec<EventCommit> {
     let mut decide_one = |new: &NewEvent| {
+        if withheld.contains(&new.event.id) {
+            return EventCommit::Withheld;
+        }
         let Some(idempotency) = &new.idempotency else { return EventCommit::Stored };
         let key = (new.event.organization_id, idempotency.key.clone());
         match used.get(&key) {

@@ -77,9 +77,10 @@ impl Page<'_> {
                 events.get(&EventId(candidate.event_id)).map(|event| QueuedDelivery {
                     id: DeliveryId(candidate.id),
                     attempts_made: candidate.attempt_count.max(0) as u32,
-                    attempts_in_earlier_rounds: candidate.attempts_before_round.max(0) as u32,
+                    attempts_not_counted: candidate.attempts_before_round.max(0) as u32,
                     due_at: UnixMillis(candidate.due_at),
                     event: Arc::clone(event),
+                    follow_up: None,
                 })
             })
             .collect();

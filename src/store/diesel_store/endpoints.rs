@@ -9,12 +9,14 @@ use diesel::sql_types::Bool;
 use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
-use super::super::{CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, PageRequest, StoreError, StoreResult};
+use super::super::{
+    CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, PageRequest, SavedHealth, StoreError, StoreResult,
+};
 use super::{failures, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::cipher::Cipher;
 
@@ -97,7 +99,8 @@ pub(super) fn delete(
         .filter(endpoints::id.eq(id.0))
         .filter(endpoints::organization_id.eq(organization_id.0))
         .filter(endpoints::deleted_at.is_null());
-    if diesel::update(live).set(endpoints::deleted_at.eq(now.0)).execute(connection)? == 0 {
+    let deleted = (endpoints::deleted_at.eq(now.0), endpoints::older_secrets.eq(None::<Vec<u8>>));
+    if diesel::update(live).set(deleted).execute(connection)? == 0 {
         return Ok(None);
     }
     diesel::delete(endpoint_health::table.find(id.0)).execute(connection)?;
@@ -144,44 +147,59 @@ impl<DB: Backend> QueryFragment<DB> for IsPending {
     }
 }
 
-/// Remembers the condition of endpoints that still exist; of a healthy one there is nothing to remember.
-pub(super) fn save_health(connection: &mut AnyConnection, health: &[EndpointHealth]) -> StoreResult<()> {
-    for health in health {
-        let row = endpoint_health::table
-            .filter(endpoint_health::endpoint_id.eq(health.endpoint_id.0))
-            .filter(endpoint_health::organization_id.eq(health.organization_id.0));
-        diesel::delete(row).execute(connection)?;
-        if health.is_healthy() {
-            continue;
-        }
+/// Remembers the condition of endpoints that still exist and point where it was found; of a blank one there is nothing to
+/// remember.
+pub(super) fn save_health(connection: &mut AnyConnection, saved: &[SavedHealth]) -> StoreResult<()> {
+    for SavedHealth { health, url } in saved {
         let live: Option<i64> = endpoints::table
             .filter(endpoints::id.eq(health.endpoint_id.0))
             .filter(endpoints::organization_id.eq(health.organization_id.0))
             .filter(endpoints::deleted_at.is_null())
+            .filter(endpoints::url.eq(url.as_ref()))
             .select(endpoints::id)
             .first(connection)
             .optional()?;
-        if live.is_some() {
+        if live.is_none() {
+            continue;
+        }
+        diesel::delete(endpoint_health::table.find(health.endpoint_id.0)).execute(connection)?;
+        if !health.is_blank() {
             diesel::insert_into(endpoint_health::table).values(HealthRow::from(health)).execute(connection)?;
         }
     }
     Ok(())
 }
 
-/// Disables endpoints; returns those that this call disabled, as they are now.
+pub(super) fn close_breaker(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+) -> StoreResult<()> {
+    let row = endpoint_health::table
+        .filter(endpoint_health::endpoint_id.eq(endpoint_id.0))
+        .filter(endpoint_health::organization_id.eq(organization_id.0));
+    diesel::update(row)
+        .set((endpoint_health::probe_at.eq(None::<i64>), endpoint_health::pauses.eq(0)))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Disables endpoints; returns those that this call disabled, as they are now, and the events that were to tell of those
+/// that it did not.
 pub(super) fn disable(
     connection: &mut AnyConnection,
     cipher: &Cipher,
     disable: &[DisableEndpoint],
     now: UnixMillis,
-) -> StoreResult<Vec<Endpoint>> {
-    let mut disabled = Vec::new();
-    for &DisableEndpoint { organization_id, endpoint_id: id, reason } in disable {
+) -> StoreResult<(Vec<Endpoint>, Vec<EventId>)> {
+    let (mut disabled, mut withheld) = (Vec::new(), Vec::new());
+    for DisableEndpoint { organization_id, endpoint_id: id, reason, url, told_by } in disable {
         let active = endpoints::table
             .filter(endpoints::id.eq(id.0))
             .filter(endpoints::organization_id.eq(organization_id.0))
             .filter(endpoints::deleted_at.is_null())
-            .filter(endpoints::active.eq(true));
+            .filter(endpoints::active.eq(true))
+            .filter(endpoints::url.eq(url.as_ref()));
         let changed = diesel::update(active)
             .set((
                 endpoints::active.eq(false),
@@ -191,10 +209,12 @@ pub(super) fn disable(
                 endpoints::version.eq(endpoints::version + 1),
             ))
             .execute(connection)?;
-        if changed > 0 {
-            let start = read(connection, cipher, organization_id, id)?;
-            disabled.extend(start.map(|start| start.endpoint));
+        if changed == 0 {
+            withheld.extend(*told_by);
+            continue;
         }
+        let start = read(connection, cipher, *organization_id, *id)?;
+        disabled.extend(start.map(|start| start.endpoint));
     }
-    Ok(disabled)
+    Ok((disabled, withheld))
 }

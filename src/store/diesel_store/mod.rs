@@ -13,6 +13,7 @@ mod endpoints;
 mod event_types;
 mod events;
 mod failures;
+mod late;
 mod log;
 mod organizations;
 #[cfg(test)]
@@ -35,8 +36,8 @@ use super::cipher::Cipher;
 use super::connection::{Readers, Writer};
 use super::recent::RecentEvents;
 use super::{
-    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, LogPage,
-    PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
+    AgendaRow, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart, EventDetail, LogPage,
+    MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
     WriteBatch, sqlite,
 };
 use crate::domain::delivery::DeliveryFilter;
@@ -192,6 +193,22 @@ impl Store for DieselStore {
         now: UnixMillis,
     ) -> StoreResult<usize> {
         self.writer.write(|connection| endpoints::cancel_pending(connection, organization_id, endpoint_id, now))
+    }
+
+    fn close_breaker(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> StoreResult<()> {
+        self.writer.write(|connection| endpoints::close_breaker(connection, organization_id, endpoint_id))
+    }
+
+    fn make_due(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        after: Option<DuePlace>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> StoreResult<MadeDue> {
+        self.writer
+            .write(|connection| again::make_due(connection, organization_id, endpoint_id, after, limit, now))
     }
 
     fn deliveries(

@@ -10,11 +10,11 @@ use super::super::schema::endpoints;
 use super::DieselStore;
 use crate::domain::ids::{EndpointId, OrganizationId};
 
-/// Endpoints in one transaction. Each has at most three values.
+/// Endpoints in one transaction. Each has at most four values.
 const ENDPOINTS_A_BATCH: i64 = 200;
 
-/// Id, organization, secret, secret before, headers.
-type Sealed = (i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// Id, organization, secret, secret before, those before that, headers.
+type Sealed = (i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 impl DieselStore {
     /// Encrypts under `new` whatever is under the key of this store. A value under `new` already is left as it is,
@@ -49,12 +49,13 @@ fn reencrypt_batch(connection: &mut AnyConnection, old: &Cipher, new: &Cipher, a
             endpoints::organization_id,
             endpoints::secret,
             endpoints::previous_secret,
+            endpoints::older_secrets,
             endpoints::headers,
         ))
         .load(connection)?;
     let mut batch = Batch { changed: 0, last: rows.last().map(|(id, ..)| *id) };
-    for (id, organization_id, secret, previous_secret, headers) in rows {
-        let sealed = [Some(&secret), previous_secret.as_ref(), headers.as_ref()];
+    for (id, organization_id, secret, previous_secret, older_secrets, headers) in rows {
+        let sealed = [Some(&secret), previous_secret.as_ref(), older_secrets.as_ref(), headers.as_ref()];
         if sealed.into_iter().flatten().all(|envelope| new.sealed(envelope)) {
             continue;
         }
@@ -71,6 +72,7 @@ fn reencrypt_batch(connection: &mut AnyConnection, old: &Cipher, new: &Cipher, a
             .set((
                 endpoints::secret.eq(renew(secret)?),
                 endpoints::previous_secret.eq(previous_secret.map(renew).transpose()?),
+                endpoints::older_secrets.eq(older_secrets.map(renew).transpose()?),
                 endpoints::headers.eq(headers.map(renew).transpose()?),
             ))
             .execute(connection)?;

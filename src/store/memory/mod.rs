@@ -8,10 +8,10 @@ mod verbs;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::state::{State, page_of, passes};
+use self::state::{Recorded, State, page_of, passes};
 use super::{
-    AgendaRow, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, LogPage, NewEvent,
-    PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
+    AgendaRow, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart, EventCommit, EventDetail,
+    LogPage, MadeDue, NewEvent, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
     WriteBatch,
 };
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus, QueuedDelivery};
@@ -167,14 +167,28 @@ impl Store for MemoryStore {
         if batch.events.iter().any(is_known) {
             return Err(StoreError::Conflict);
         }
-        let events = batch.events.iter().map(|new| state.store_event(new, now)).collect();
-        let outcomes_recorded =
-            batch.outcomes.iter().map(|outcome| state.record(outcome)).collect::<StoreResult<_>>()?;
-        batch.health.iter().for_each(|health| state.save_health(health));
+        let (mut disabled, mut withheld) = (Vec::new(), Vec::new());
+        for disable in &batch.disable {
+            match state.disable(disable, now) {
+                Some(endpoint) => disabled.push(endpoint),
+                None => withheld.extend(disable.told_by),
+            }
+        }
+        let mut store = |new: &NewEvent| match withheld.contains(&new.event.id) {
+            true => EventCommit::Withheld,
+            false => state.store_event(new, now),
+        };
+        let events = batch.events.iter().map(&mut store).collect();
+        let (mut outcomes_recorded, mut after_cancellation) = (Vec::new(), Vec::new());
+        for (place, outcome) in batch.outcomes.iter().enumerate() {
+            let recorded = state.record(outcome)?;
+            outcomes_recorded.push(recorded == Recorded::Decided);
+            after_cancellation.extend((recorded == Recorded::AfterCancellation).then_some(place));
+        }
+        batch.health.iter().for_each(|saved| state.save_health(saved));
         batch.statistics.iter().for_each(|delta| state.add_statistics(delta));
         batch.failures.iter().for_each(|failure| state.save_failure(failure));
-        let disabled = batch.disable.iter().filter_map(|disable| state.disable(disable, now)).collect();
-        Ok(CommitReport { events, outcomes_recorded, disabled })
+        Ok(CommitReport { events, outcomes_recorded, after_cancellation, disabled })
     }
 
     fn checkpoint(&self) -> StoreResult<()> {
@@ -210,9 +224,10 @@ impl Store for MemoryStore {
             page.deliveries.push(QueuedDelivery {
                 id: delivery.record.id,
                 attempts_made: delivery.record.attempt_count,
-                attempts_in_earlier_rounds: delivery.attempts_before_round,
+                attempts_not_counted: delivery.attempts_before_round,
                 due_at: delivery.due_at,
                 event: Arc::clone(event),
+                follow_up: None,
             });
         }
         Ok(page)
@@ -225,6 +240,27 @@ impl Store for MemoryStore {
         now: UnixMillis,
     ) -> StoreResult<usize> {
         Ok(self.state().cancel(organization_id, endpoint_id, now))
+    }
+
+    fn close_breaker(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> StoreResult<()> {
+        let mut state = self.state();
+        let health = state.health.get_mut(&endpoint_id);
+        if let Some(health) = health.filter(|health| health.organization_id == organization_id) {
+            health.probe_at = None;
+            health.pauses = 0;
+        }
+        Ok(())
+    }
+
+    fn make_due(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        after: Option<DuePlace>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> StoreResult<MadeDue> {
+        Ok(self.state().make_due(organization_id, endpoint_id, after, limit, now))
     }
 
     fn deliveries(

@@ -7,7 +7,7 @@ use super::super::detail::StoredAttempt;
 use super::super::models::id_bound;
 use super::super::{
     AcceptedEvent, CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME,
-    NewEvent, PageRequest, StoreError, StoreResult,
+    NewEvent, PageRequest, SavedHealth, StoreError, StoreResult,
 };
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
@@ -52,6 +52,17 @@ pub(super) struct UsedKey {
     pub(super) request_hash: [u8; 32],
     pub(super) event_id: EventId,
     pub(super) created_at: UnixMillis,
+}
+
+/// What became of an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recorded {
+    /// It decided about its delivery.
+    Decided,
+    /// Its delivery had been cancelled: the attempt is in the log.
+    AfterCancellation,
+    /// Nothing.
+    Not,
 }
 
 impl Delivery {
@@ -153,21 +164,24 @@ impl State {
         EventCommit::Stored
     }
 
-    pub(super) fn record(&mut self, outcome: &Outcome) -> StoreResult<bool> {
-        let Some(delivery) = self.deliveries.get_mut(&outcome.delivery_id) else { return Ok(false) };
+    pub(super) fn record(&mut self, outcome: &Outcome) -> StoreResult<Recorded> {
+        let Some(delivery) = self.deliveries.get_mut(&outcome.delivery_id) else { return Ok(Recorded::Not) };
         let record = &mut delivery.record;
+        let is_cancelled = record.status == DeliveryStatus::Cancelled;
         if record.organization_id != outcome.organization_id
-            || record.status != DeliveryStatus::Pending
+            || !(record.status == DeliveryStatus::Pending || is_cancelled)
             || record.attempt_count >= outcome.number
         {
-            return Ok(false);
+            return Ok(Recorded::Not);
         }
         let attempt = StoredAttempt::of(outcome);
         record.attempt_count = outcome.number;
         record.response_code = attempt.response_code;
         record.error = attempt.error.clone();
         match outcome.next {
-            NextStep::RetryAt(at) => {
+            NextStep::RetryAt(_) | NextStep::AgainAt(_) | NextStep::Failed if is_cancelled => {}
+            NextStep::RetryAt(at) | NextStep::AgainAt(at) => {
+                delivery.attempts_before_round += u32::from(matches!(outcome.next, NextStep::AgainAt(_)));
                 delivery.due_at = at;
                 if !outcome.ordered {
                     delivery.queued_at = at;
@@ -184,7 +198,7 @@ impl State {
         let attempt =
             attempt.into_record(outcome.delivery_id).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         delivery.attempts.push(attempt);
-        Ok(true)
+        Ok(if is_cancelled { Recorded::AfterCancellation } else { Recorded::Decided })
     }
 
     pub(super) fn save_failure(&mut self, failure: &LastFailure) {
@@ -194,11 +208,13 @@ impl State {
         }
     }
 
-    pub(super) fn save_health(&mut self, health: &EndpointHealth) {
-        if self.endpoint(health.organization_id, health.endpoint_id).is_none() {
+    pub(super) fn save_health(&mut self, saved: &SavedHealth) {
+        let health = &saved.health;
+        let endpoint = self.endpoint(health.organization_id, health.endpoint_id);
+        if endpoint.is_none_or(|endpoint| *endpoint.url != *saved.url) {
             return;
         }
-        if health.is_healthy() {
+        if health.is_blank() {
             self.health.remove(&health.endpoint_id);
         } else {
             self.health.insert(health.endpoint_id, *health);
@@ -209,7 +225,8 @@ impl State {
         let endpoint = self
             .endpoints
             .get_mut(&disable.endpoint_id)
-            .filter(|endpoint| endpoint.organization_id == disable.organization_id && endpoint.active)?;
+            .filter(|endpoint| endpoint.organization_id == disable.organization_id && endpoint.active)
+            .filter(|endpoint| *endpoint.url == *disable.url)?;
         endpoint.active = false;
         endpoint.disabled_reason = Some(disable.reason);
         endpoint.disabled_at = Some(now);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::models::id_bound;
-use super::super::{EventDetail, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued};
+use super::super::{DuePlace, EventDetail, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued};
 use super::state::{Delivery, State, page_of};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{Event, EventFilter, EventRecord};
@@ -44,6 +44,36 @@ impl State {
         delivery.queued_at = now;
         delivery.due_at = now;
         delivery.attempts_before_round = delivery.record.attempt_count;
+    }
+
+    pub(super) fn make_due(
+        &mut self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        after: Option<DuePlace>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> MadeDue {
+        let queue = self.queue(organization_id, endpoint_id);
+        let places = queue.iter().map(|delivery| (delivery.queued_at, delivery.record.id));
+        let page: Vec<(UnixMillis, DeliveryId)> = match after {
+            None => places.filter(|(queued_at, _)| *queued_at <= now).take(limit).collect(),
+            Some(after) => places.filter(|place| *place > (after.queued_at, after.id)).take(limit).collect(),
+        };
+        let mut deliveries = 0;
+        for (_, id) in &page {
+            let Some(delivery) = self.deliveries.get_mut(id).filter(|delivery| delivery.due_at > now) else { continue };
+            delivery.due_at = now;
+            delivery.queued_at = delivery.queued_at.min(now);
+            delivery.record.next_attempt_at = Some(now);
+            deliveries += 1;
+        }
+        let last = page.last().filter(|_| page.len() == limit);
+        let next = match after {
+            None => Some(DuePlace { queued_at: now, id: DeliveryId(i64::MAX) }),
+            Some(_) => last.map(|&(queued_at, id)| DuePlace { queued_at, id }),
+        };
+        MadeDue { deliveries, next }
     }
 
     /// The deliveries of a range, oldest first.

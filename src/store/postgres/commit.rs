@@ -88,16 +88,17 @@ impl<'a> Attempt<'a> {
         let status = match outcome.next {
             NextStep::Succeeded => DeliveryStatus::Success,
             NextStep::Failed => DeliveryStatus::Failed,
-            NextStep::RetryAt(_) => DeliveryStatus::Pending,
+            NextStep::RetryAt(_) | NextStep::AgainAt(_) => DeliveryStatus::Pending,
         };
         Self { outcome, stored: StoredAttempt::of(outcome), status: status.code() }
     }
 
     fn due_at(&self) -> Option<i64> {
-        match self.outcome.next {
-            NextStep::RetryAt(at) => Some(at.0),
-            NextStep::Succeeded | NextStep::Failed => None,
-        }
+        self.outcome.next.due_at().map(|at| at.0)
+    }
+
+    fn not_counted(&self) -> i32 {
+        i32::from(matches!(self.outcome.next, NextStep::AgainAt(_)))
     }
 
     fn queued_at(&self) -> Option<i64> {
@@ -252,6 +253,7 @@ struct Attempts<'a> {
     status: Vec<i16>,
     queued_at: Vec<Option<i64>>,
     due_at: Vec<Option<i64>>,
+    not_counted: Vec<i32>,
     finished_at: Vec<Option<i64>>,
     response_code: Vec<Option<i32>>,
     error: Vec<Option<&'a str>>,
@@ -269,6 +271,7 @@ impl<'a> Attempts<'a> {
             status: column(attempts, |attempt| attempt.status),
             queued_at: column(attempts, Attempt::queued_at),
             due_at: column(attempts, Attempt::due_at),
+            not_counted: column(attempts, Attempt::not_counted),
             finished_at: column(attempts, Attempt::finished_at),
             response_code: column(attempts, |attempt| attempt.stored.response_code.map(i32::from)),
             error: column(attempts, |attempt| attempt.stored.error.as_deref()),
@@ -287,7 +290,9 @@ impl<'a> Attempts<'a> {
         out.push_sql(
             "updated AS (UPDATE deliveries SET status = new.status, attempt_count = new.number, \
              queued_at = COALESCE(new.queued_at, deliveries.queued_at), \
-             due_at = COALESCE(new.due_at, deliveries.due_at), finished_at = new.finished_at, \
+             due_at = COALESCE(new.due_at, deliveries.due_at), \
+             attempts_before_round = deliveries.attempts_before_round + new.not_counted, \
+             finished_at = new.finished_at, \
              response_code = new.response_code, error = new.error, \
              attempt_started_at = CASE WHEN new.number = 1 AND new.status <> 0 THEN new.started_at END, \
              attempt_duration_ms = CASE WHEN new.number = 1 AND new.status <> 0 THEN new.duration_ms END, \
@@ -299,6 +304,7 @@ impl<'a> Attempts<'a> {
         bind::<Array<SmallInt>, _>(out, ", ", &self.status)?;
         bind::<Array<Nullable<BigInt>>, _>(out, ", ", &self.queued_at)?;
         bind::<Array<Nullable<BigInt>>, _>(out, ", ", &self.due_at)?;
+        bind::<Array<Integer>, _>(out, ", ", &self.not_counted)?;
         bind::<Array<Nullable<BigInt>>, _>(out, ", ", &self.finished_at)?;
         bind::<Array<Nullable<Integer>>, _>(out, ", ", &self.response_code)?;
         bind::<Array<Nullable<Text>>, _>(out, ", ", &self.error)?;
@@ -306,8 +312,8 @@ impl<'a> Attempts<'a> {
         bind::<Array<BigInt>, _>(out, ", ", &self.duration_ms)?;
         bind::<Array<Binary>, _>(out, ", ", &self.detail)?;
         out.push_sql(
-            ") AS new (id, organization_id, number, status, queued_at, due_at, finished_at, response_code, error, \
-             started_at, duration_ms, detail) WHERE deliveries.id = ANY (ARRAY[new.id]) \
+            ") AS new (id, organization_id, number, status, queued_at, due_at, not_counted, finished_at, \
+             response_code, error, started_at, duration_ms, detail) WHERE deliveries.id = ANY (ARRAY[new.id]) \
              AND deliveries.organization_id = new.organization_id AND deliveries.status <= 0 \
              AND deliveries.attempt_count < new.number \
              RETURNING deliveries.id, new.number, new.organization_id, new.started_at, new.duration_ms, \

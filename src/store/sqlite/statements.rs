@@ -81,6 +81,7 @@ statement! {
     ", response_code = " response_code: Option<i32> => Nullable<Integer>,
     ", error = " error: Option<&'a str> => Nullable<Text>,
     ", due_at = " due_at: i64 => BigInt,
+    ", attempts_before_round = attempts_before_round + " not_counted: i32 => Integer,
     // nothing: it keeps its place in the queue
     ", queued_at = COALESCE(" queued_at: Option<i64> => Nullable<BigInt>,
     ", queued_at) WHERE id = " id: i64 => BigInt,

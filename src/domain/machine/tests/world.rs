@@ -9,11 +9,13 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::*;
-use crate::domain::attempt::RetryOn;
+use crate::domain::attempt::{AttemptError, NextStep, Response, RetryOn};
 use crate::domain::breaker::BreakerConfig;
+use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::retry::RetrySchedule;
+use crate::domain::rotation::{SecretId, SecretTerms};
 
 pub(super) const START: UnixMillis = UnixMillis(1_750_000_000_000);
 pub(super) const LIMITS: MachineLimits = MachineLimits {
@@ -52,6 +54,7 @@ pub(super) enum RecordedNext {
     Succeeded,
     Failed,
     RetryAt(UnixMillis),
+    AgainAt(UnixMillis),
 }
 
 /// How the receiver answers at an instant.
@@ -73,10 +76,16 @@ pub(super) struct World {
     pub(super) receiver: Receiver,
     /// (delivery, number, instant) of every attempt.
     pub(super) sent: Vec<(DeliveryId, u32, UnixMillis)>,
-    pub(super) in_flight: BTreeMap<DeliveryId, bool>,
+    pub(super) in_flight: BTreeMap<DeliveryId, QueuedDelivery>,
+    /// What each attempt was signed with, and whether its connection was fresh.
+    pub(super) signed: Vec<(SecretId, bool)>,
     pub(super) next_id: i64,
     pub(super) snapshot: Option<(Vec<QueuedDelivery>, bool, Option<UnixMillis>)>,
     pub(super) max_latency_ms: i64,
+    /// An attempt takes that much longer.
+    pub(super) min_latency_ms: i64,
+    /// How a receiver answers that looks at the signature; instead of `receiver`.
+    pub(super) answer: Option<Box<dyn Fn(SecretId) -> u16>>,
     pub(super) scheduled_wake: Option<UnixMillis>,
     pub(super) was_gone: bool,
     pub(super) announcements: Vec<(UnixMillis, Announcement)>,
@@ -95,6 +104,7 @@ pub(super) fn settings() -> MachineSettings {
         rate_limit: None,
         max_in_flight: 8,
         ordered: false,
+        secrets: SecretTerms::for_tests(&[(0, None)]),
     }
 }
 
@@ -114,9 +124,12 @@ impl World {
             receiver,
             sent: Vec::new(),
             in_flight: BTreeMap::new(),
+            signed: Vec::new(),
             next_id: 1,
             snapshot: None,
             max_latency_ms: 50,
+            min_latency_ms: 0,
+            answer: None,
             scheduled_wake: None,
             was_gone: false,
             announcements: Vec::new(),
@@ -148,9 +161,10 @@ impl World {
         QueuedDelivery {
             id,
             attempts_made: row.attempts,
-            attempts_in_earlier_rounds: row.earlier,
+            attempts_not_counted: row.earlier,
             due_at: row.due_at,
             event: Arc::new(event),
+            follow_up: None,
         }
     }
 
@@ -203,21 +217,24 @@ impl World {
     pub(super) fn perform(&mut self, effect: Effect) {
         let generation = self.generation;
         match effect {
-            Effect::Attempt { delivery, number } => {
+            Effect::Attempt { delivery, number, secret } => {
                 let row = &self.rows[&delivery.id];
                 assert!(row.is_final.is_none(), "{} was attempted after its end", delivery.id);
                 assert!(row.due_at <= self.now, "{} was attempted before it was due", delivery.id);
-                assert!(number - row.earlier <= self.settings.retry.max_attempts());
+                assert!(number - delivery.attempts_not_counted <= self.settings.retry.max_attempts());
+                let is_fresh = delivery.follow_up.as_ref().is_some_and(|known| known.on_fresh_connection);
+                self.signed.push((secret, is_fresh));
                 if self.settings.ordered {
                     let earlier = self.rows.range(..delivery.id).find(|(_, row)| row.is_final.is_none());
                     let overtaken = earlier.filter(|(id, _)| !self.machine.unrecorded.contains_key(*id));
                     assert!(overtaken.is_none(), "{} overtook {overtaken:?}", delivery.id);
                 }
                 self.sent.push((delivery.id, number, self.now));
-                let doubled = self.in_flight.insert(delivery.id, self.machine.is_breaker_open());
-                assert!(doubled.is_none(), "{} was in flight twice", delivery.id);
-                let at = self.soon();
-                self.at(at, Happening::Answer { id: delivery.id, generation });
+                let id = delivery.id;
+                let doubled = self.in_flight.insert(id, delivery);
+                assert!(doubled.is_none(), "{id} was in flight twice");
+                let at = UnixMillis(self.soon().0 + self.min_latency_ms);
+                self.at(at, Happening::Answer { id, generation });
             }
             Effect::Record { delivery_id, next, health, disable, announcements, .. } => {
                 self.health = health.unwrap_or(self.health);
@@ -228,6 +245,7 @@ impl World {
                     NextStep::Succeeded => RecordedNext::Succeeded,
                     NextStep::Failed => RecordedNext::Failed,
                     NextStep::RetryAt(at) => RecordedNext::RetryAt(at),
+                    NextStep::AgainAt(at) => RecordedNext::AgainAt(at),
                 };
                 self.at(at, Happening::Recorded { id: delivery_id, next, generation });
             }
@@ -252,18 +270,24 @@ impl World {
         match happening {
             Happening::Publish { count, by_memory } => self.publish(count, by_memory),
             Happening::Answer { id, generation } if generation == self.generation => {
-                self.in_flight.remove(&id);
+                // a test may have answered it
+                let Some(delivery) = self.in_flight.remove(&id) else { return };
                 if (self.is_starved)(self.now, &mut self.rng) {
-                    self.not_make(id);
+                    self.not_make(delivery);
                     return;
                 }
                 let number = self.sent.iter().filter(|(sent, ..)| *sent == id).count() as u32;
-                let answer = (self.receiver)(self.now, number).map(|status| Response {
+                let last = self.sent.iter().rposition(|(sent, ..)| *sent == id).expect("it was sent");
+                let status = match &self.answer {
+                    Some(answer) => Ok(answer(self.signed[last].0)),
+                    None => (self.receiver)(self.now, number),
+                };
+                let answer = status.map(|status| Response {
                     status,
                     headers: Vec::new(),
                     body: Bytes::new(),
                 });
-                self.feed(Input::AttemptFinished { delivery_id: id, answer: &answer });
+                self.feed(Input::AttemptFinished { delivery: &delivery, answer: &answer });
             }
             Happening::Recorded { id, next, generation } if generation == self.generation => {
                 self.record(id, next);
@@ -292,11 +316,12 @@ impl World {
         }
     }
 
-    fn not_make(&mut self, id: DeliveryId) {
+    fn not_make(&mut self, delivery: QueuedDelivery) {
+        let id = delivery.id;
         let place = self.sent.iter().rposition(|(sent, ..)| *sent == id).expect("it was about to be sent");
         self.sent.remove(place);
+        self.signed.remove(place);
         self.not_made.push(self.now);
-        let delivery = self.queued(id, &self.rows[&id]);
         self.feed(Input::AttemptNotMade(delivery));
     }
 
@@ -307,7 +332,8 @@ impl World {
         match next {
             RecordedNext::Succeeded => row.is_final = Some(NextStep::Succeeded),
             RecordedNext::Failed => row.is_final = Some(NextStep::Failed),
-            RecordedNext::RetryAt(at) => {
+            RecordedNext::RetryAt(at) | RecordedNext::AgainAt(at) => {
+                row.earlier += u32::from(matches!(next, RecordedNext::AgainAt(_)));
                 row.due_at = at;
                 if !ordered {
                     row.queued_at = at;

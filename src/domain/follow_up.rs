@@ -1,0 +1,144 @@
+//! Attempts beside the schedule: made at once after another one, with a number and an entry in the log of their own,
+//! and using up none of the policy's attempts (contract, "What an answer means", "Rotation").
+//!
+//! Two things lead to one: a reused connection that turned out to be closed, and a secret that was refused while
+//! another one is valid. Each can happen once for an attempt of the schedule (once for each secret), so there is an end.
+
+use super::attempt::{AttemptError, Response};
+use super::delivery::QueuedDelivery;
+use super::rotation::{SecretId, SecretTerms};
+use super::time::UnixMillis;
+
+/// What an attempt must know of those right before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FollowUp {
+    /// A connection that was used before turned out to be closed: from then on each has its own.
+    pub on_fresh_connection: bool,
+    /// Secrets that were refused, the first one first.
+    pub refused: Vec<SecretId>,
+}
+
+/// Whether an answer may mean that the receiver has another secret.
+pub fn is_refusal(answer: &Result<Response, AttemptError>) -> bool {
+    matches!(answer, Ok(Response { status: 401 | 403, .. }))
+}
+
+/// The delivery as it is attempted again at once; `None` when the answer decides about it.
+///
+/// `signed_with` made the document's signature of the attempt, `accepted` is the secret that was last known to be taken.
+pub fn follow_up(
+    delivery: &QueuedDelivery,
+    signed_with: SecretId,
+    answer: &Result<Response, AttemptError>,
+    secrets: &SecretTerms,
+    accepted: Option<SecretId>,
+    now: UnixMillis,
+) -> Option<QueuedDelivery> {
+    let closed = matches!(answer, Err(AttemptError::IdleConnectionClosed));
+    if !closed && !is_refusal(answer) {
+        return None;
+    }
+    let mut known = delivery.follow_up.as_deref().cloned().unwrap_or_default();
+    if closed {
+        if std::mem::replace(&mut known.on_fresh_connection, true) {
+            return None;
+        }
+    } else {
+        known.refused.push(signed_with);
+        secrets.next(accepted, &known.refused, now)?;
+    }
+    Some(QueuedDelivery {
+        id: delivery.id,
+        attempts_made: delivery.attempts_made + 1,
+        attempts_not_counted: delivery.attempts_not_counted + 1,
+        due_at: now,
+        event: delivery.event.clone(),
+        follow_up: Some(Box::new(known)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::event::Event;
+    use crate::domain::ids::{DeliveryId, EventId, OrganizationId};
+
+    const NOW: UnixMillis = UnixMillis(1_000);
+
+    fn delivery() -> QueuedDelivery {
+        let event = Event {
+            id: EventId(1),
+            organization_id: OrganizationId(1),
+            event_type: "call.completed".to_owned(),
+            occurred_at: NOW,
+            accepted_at: NOW,
+            body: Bytes::new(),
+        };
+        QueuedDelivery::first(DeliveryId(2), NOW, Arc::new(event))
+    }
+
+    fn answered(status: u16) -> Result<Response, AttemptError> {
+        Ok(Response { status, headers: Vec::new(), body: Bytes::new() })
+    }
+
+    fn only_secret() -> SecretTerms {
+        SecretTerms::for_tests(&[(0, None)])
+    }
+
+    #[test]
+    fn a_connection_that_was_closed_is_followed_by_one_fresh_one() {
+        let (closed, secrets) = (Err(AttemptError::IdleConnectionClosed), only_secret());
+        let again = |delivery: &QueuedDelivery| follow_up(delivery, SecretId(0), &closed, &secrets, None, NOW);
+        let second = again(&delivery()).unwrap();
+        assert_eq!((second.attempts_made, second.attempts_not_counted), (1, 1));
+        assert!(second.follow_up.as_ref().unwrap().on_fresh_connection);
+        assert!(again(&second).is_none());
+    }
+
+    #[test]
+    fn nothing_else_that_goes_wrong_is_followed_by_anything() {
+        let others = AttemptError::ALL.into_iter().filter(|error| *error != AttemptError::IdleConnectionClosed);
+        let secrets = SecretTerms::for_tests(&[(0, None), (1, Some(9_000))]);
+        for answer in others.map(Err).chain([200, 400, 404, 410, 429, 503].map(answered)) {
+            assert!(follow_up(&delivery(), SecretId(0), &answer, &secrets, None, NOW).is_none(), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_followed_by_each_other_valid_secret_and_then_decides() {
+        let secrets = SecretTerms::for_tests(&[(0, None), (1, Some(9_000)), (2, Some(500)), (3, Some(9_000))]);
+        for status in [401, 403] {
+            let mut signed = Vec::new();
+            let mut next = Some(delivery());
+            while let Some(delivery) = next {
+                let refused = delivery.follow_up.as_ref().map_or(&[][..], |known| &known.refused);
+                let secret = secrets.next(None, refused, NOW).unwrap();
+                signed.push(secret.0);
+                next = follow_up(&delivery, secret, &answered(status), &secrets, None, NOW);
+            }
+            assert_eq!(signed, [0, 1, 3]);
+        }
+        assert!(follow_up(&delivery(), SecretId(0), &answered(401), &only_secret(), None, NOW).is_none());
+    }
+
+    #[test]
+    fn a_secret_that_was_replaced_during_its_attempt_is_followed_by_the_new_one() {
+        let again = follow_up(&delivery(), SecretId(7), &answered(401), &only_secret(), None, NOW).unwrap();
+        assert_eq!(again.follow_up.unwrap().refused, [SecretId(7)]);
+    }
+
+    #[test]
+    fn a_closed_connection_and_a_refusal_can_follow_each_other() {
+        let secrets = SecretTerms::for_tests(&[(0, None), (1, Some(9_000))]);
+        let refused = follow_up(&delivery(), SecretId(0), &answered(401), &secrets, None, NOW).unwrap();
+        let closed = Err(AttemptError::IdleConnectionClosed);
+        let after = follow_up(&refused, SecretId(1), &closed, &secrets, None, NOW).unwrap();
+        let known = after.follow_up.as_deref().unwrap();
+        assert!(known.on_fresh_connection && known.refused == [SecretId(0)]);
+        assert!(follow_up(&after, SecretId(1), &answered(401), &secrets, None, NOW).is_none());
+    }
+}

@@ -1,0 +1,273 @@
+//! What an answer means: for its delivery, for the endpoint's condition, and for who is told.
+
+use rand::Rng;
+
+use super::{Announcement, Effect, EndpointMachine, InFlight};
+use crate::domain::attempt::{AttemptError, NextStep, Response, Verdict, judge, shows_life};
+use crate::domain::delivery::QueuedDelivery;
+use crate::domain::endpoint::DisabledReason;
+use crate::domain::follow_up::{follow_up, is_refusal};
+use crate::domain::ids::DeliveryId;
+use crate::domain::rotation::SecretId;
+use crate::domain::time::UnixMillis;
+
+type Answer = Result<Response, AttemptError>;
+
+impl EndpointMachine {
+    pub(super) fn attempt_finished(
+        &mut self,
+        delivery: &QueuedDelivery,
+        answer: &Answer,
+        now: UnixMillis,
+        rng: &mut dyn Rng,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(mut attempt) = self.in_flight.remove(&delivery.id) else { return };
+        self.in_flight_bytes -= attempt.bytes;
+        self.local_pause.over();
+        attempt.is_probe &= attempt.epoch == self.epoch;
+        if attempt.epoch < self.place_epoch {
+            return self.settle_of_another_place(delivery.id, &attempt, answer, now, rng, effects);
+        }
+        let accepted = self.health.accepted_secret;
+        match follow_up(delivery, attempt.secret, answer, &self.settings.secrets, accepted, now) {
+            Some(next) => self.go_on(next, &attempt, answer, now, effects),
+            None => self.settle(delivery, &attempt, answer, now, rng, effects),
+        }
+    }
+
+    /// The answer decides about the delivery, and says something about the endpoint.
+    fn settle(
+        &mut self,
+        delivery: &QueuedDelivery,
+        attempt: &InFlight,
+        answer: &Answer,
+        now: UnixMillis,
+        rng: &mut dyn Rng,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (delivery_id, number) = (delivery.id, attempt.number);
+        let verdict = judge(answer, self.settings.retry_on, now);
+        let retry_at = match verdict {
+            Verdict::Retry { not_before } => {
+                self.settings.retry.next_attempt_at(number - attempt.not_counted, not_before, now, rng)
+            }
+            _ => None,
+        };
+        let next = match (verdict, retry_at) {
+            (Verdict::Success, _) => NextStep::Succeeded,
+            (_, Some(at)) => NextStep::RetryAt(at),
+            _ => NextStep::Failed,
+        };
+        self.wait_for_record(delivery_id, retry_at);
+
+        let mut changed = self.learn(delivery_id, attempt.is_probe, answer, verdict, retry_at, now, rng);
+        changed |= self.learn_secret(delivery, attempt.secret, answer, verdict, now);
+        let mut announcements = self.announce(next, &mut changed);
+        let disable = self.reason_to_disable(verdict, now);
+        announcements.extend(disable.map(Announcement::Disabled));
+        let health = changed.then_some(self.health);
+        effects.push(Effect::Record { delivery_id, number, next, health, disable, announcements });
+
+        if let (true, Some(at)) = (self.settings.ordered, retry_at) {
+            self.block_until(at);
+        }
+        if disable.is_some() {
+            self.settings.active = false;
+        }
+        if disable.is_some() || (self.breaker.is_open() && !self.window.is_empty()) {
+            self.let_go_of_window();
+        }
+    }
+
+    /// The endpoint pointed elsewhere when this was sent. That it failed there ends nothing here, and says nothing.
+    fn settle_of_another_place(
+        &mut self,
+        delivery_id: DeliveryId,
+        attempt: &InFlight,
+        answer: &Answer,
+        now: UnixMillis,
+        rng: &mut dyn Rng,
+        effects: &mut Vec<Effect>,
+    ) {
+        let number = attempt.number;
+        let next = match judge(answer, self.settings.retry_on, now) {
+            Verdict::Success => NextStep::Succeeded,
+            _ => {
+                let counted = number - attempt.not_counted;
+                NextStep::AgainAt(self.settings.retry.delayed(counted, None, now, rng))
+            }
+        };
+        self.wait_for_record(delivery_id, next.due_at());
+        let announcements = Vec::new();
+        effects.push(Effect::Record { delivery_id, number, next, health: None, disable: None, announcements });
+        if let (true, Some(at)) = (self.settings.ordered, next.due_at()) {
+            self.block_until(at);
+        }
+    }
+
+    /// Another attempt follows at once, and what it brings decides. It is on its way to the disk like any other: after a
+    /// crash the delivery is due, with this attempt behind it.
+    fn go_on(
+        &mut self,
+        next: QueuedDelivery,
+        attempt: &InFlight,
+        answer: &Answer,
+        now: UnixMillis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (delivery_id, number) = (next.id, attempt.number);
+        let forgets = is_refusal(answer) && self.health.accepted_secret == Some(attempt.secret);
+        if forgets {
+            self.health.accepted_secret = None;
+            self.health = self.breaker.remember(&self.health);
+        }
+        self.wait_for_record(delivery_id, Some(now));
+        effects.push(Effect::Record {
+            delivery_id,
+            number,
+            next: NextStep::AgainAt(now),
+            health: forgets.then_some(self.health),
+            disable: None,
+            announcements: Vec::new(),
+        });
+        // the breaker has learned nothing: beside an open one only the probe goes on
+        let may_go_on = self.settings.active && !self.draining && (attempt.is_probe || !self.breaker.is_open());
+        let limited_until = self.limiter.as_ref().filter(|_| may_go_on).map(|limiter| limiter.try_acquire(now));
+        match limited_until {
+            None | Some(Ok(())) if may_go_on => return self.send(next, attempt.is_probe, now, effects),
+            Some(Err(at)) => {
+                self.limited_until = Some(at);
+                self.window.put_back(next);
+            }
+            _ => self.let_go_of_window(),
+        }
+        if attempt.is_probe {
+            self.breaker.probe_not_made(now);
+        }
+    }
+
+    /// Tells the breaker and the concurrency what this attempt says about the receiver. Returns whether that
+    /// changed what must be remembered.
+    #[expect(clippy::too_many_arguments, reason = "an attempt, and what was made of it")]
+    fn learn(
+        &mut self,
+        delivery_id: DeliveryId,
+        is_probe: bool,
+        answer: &Answer,
+        verdict: Verdict,
+        retry_at: Option<UnixMillis>,
+        now: UnixMillis,
+        rng: &mut dyn Rng,
+    ) -> bool {
+        if matches!(answer, Err(AttemptError::BlockedAddress | AttemptError::InvalidRequest)) && !is_probe {
+            // nothing was sent: this says nothing about the receiver
+            return false;
+        }
+        if answer.is_ok() && shows_life(verdict) {
+            self.concurrency.on_success();
+            return self.breaker.on_life(is_probe);
+        }
+        match answer {
+            Err(AttemptError::Timeout) => self.concurrency.on_timeout(),
+            _ => self.concurrency.on_failure(),
+        }
+        let counts = is_probe || !self.breaker.is_open();
+        let changed = self.breaker.on_failure(delivery_id, is_probe, now, rng);
+        changed | (counts && self.breaker.extend_streak(retry_at.unwrap_or(now), self.limits.max_quiet(), now))
+    }
+
+    /// What this attempt says about the secret that the receiver has. Returns whether that is news.
+    fn learn_secret(
+        &mut self,
+        delivery: &QueuedDelivery,
+        secret: SecretId,
+        answer: &Answer,
+        verdict: Verdict,
+        now: UnixMillis,
+    ) -> bool {
+        if verdict == Verdict::Success && !delivery.refused().is_empty() {
+            return self.accept(secret);
+        }
+        let accepted = self.health.accepted_secret;
+        let is_over = accepted.is_some_and(|accepted| {
+            (accepted == secret && is_refusal(answer)) || !self.settings.secrets.is_valid(accepted, now)
+        });
+        if is_over {
+            self.health.accepted_secret = None;
+        }
+        is_over
+    }
+
+    /// The receiver took this one when it had refused another. Returns whether that is news.
+    pub(super) fn accept(&mut self, secret: SecretId) -> bool {
+        let accepted = (secret != self.settings.secrets.newest()).then_some(secret);
+        std::mem::replace(&mut self.health.accepted_secret, accepted) != accepted
+    }
+
+    /// What the organization is told after an attempt. Failing is told once, and recovery only after that.
+    fn announce(&mut self, next: NextStep, changed: &mut bool) -> Vec<Announcement> {
+        let before = self.health;
+        self.health = self.breaker.remember(&before);
+        let mut announcements = Vec::new();
+        if next == NextStep::Failed {
+            announcements.push(Announcement::Exhausted);
+        }
+        match self.health.failing_since {
+            Some(since) if !before.notified && (self.breaker.is_open() || next == NextStep::Failed) => {
+                self.health.notified = true;
+                *changed = true;
+                announcements.push(Announcement::Failing { since });
+            }
+            None if before.notified => {
+                self.health.notified = false;
+                *changed = true;
+                let failing_since = before.failing_since.unwrap_or_default();
+                announcements.push(Announcement::Recovered { failing_since });
+            }
+            _ => {}
+        }
+        announcements
+    }
+
+    fn reason_to_disable(&self, verdict: Verdict, now: UnixMillis) -> Option<DisabledReason> {
+        let failing_since = self.health.failing_since;
+        let gave_up = failing_since.is_some_and(|since| now.since(since) >= self.limits.disable_after);
+        match verdict {
+            _ if !self.settings.active => None,
+            Verdict::Gone => Some(DisabledReason::Gone),
+            _ if gave_up => Some(DisabledReason::Failing),
+            _ => None,
+        }
+    }
+
+    fn wait_for_record(&mut self, delivery_id: DeliveryId, due_at: Option<UnixMillis>) {
+        let unrecorded = self.unrecorded.entry(delivery_id).or_default();
+        unrecorded.outcomes += 1;
+        unrecorded.due_at = due_at;
+    }
+
+    pub(super) fn outcome_recorded(&mut self, delivery_id: DeliveryId) {
+        let Some(unrecorded) = self.unrecorded.get_mut(&delivery_id) else { return };
+        unrecorded.outcomes -= 1;
+        if unrecorded.outcomes > 0 {
+            return;
+        }
+        let due_at = unrecorded.due_at;
+        self.unrecorded.remove(&delivery_id);
+        if self.in_flight.contains_key(&delivery_id) {
+            // it went on at once: its next outcome says what becomes of it
+            return;
+        }
+        let maybe_sent_again = self.maybe_sent_again.remove(&delivery_id) && due_at.is_none();
+        if self.loading {
+            self.recorded_while_loading.insert(delivery_id);
+        }
+        if maybe_sent_again || (self.settings.ordered && due_at.is_some()) {
+            // the next page has it: a retry kept its place at the head of the queue, what was sent again has a new one
+            self.leave_in_store();
+        } else {
+            self.due_again_at(due_at);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The secrets of an endpoint that are valid at the same time, and which of them signs (contract, "Rotation").
+//!
+//! A receiver that checks the document's signature alone knows one secret, and nobody says which. So the engine goes
+//! through those that are valid until one is taken, and begins with that one the next time.
+
+use sha2::{Digest, Sha256};
+
+use super::endpoint::Endpoint;
+use super::secret::Secret;
+use super::time::UnixMillis;
+
+/// How many secrets of an endpoint are valid at once, the newest included (contract). Larger: a receiver that refuses
+/// everything is asked that many times for each delivery, and every request has as many signatures.
+pub const MAX_VALID_SECRETS: usize = 5;
+
+/// Tells the secrets of one endpoint apart without being one: what is kept of "this webhook took that secret". The
+/// beginning of a hash; whoever could guess a secret from it could from any signature in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SecretId(pub i64);
+
+impl SecretId {
+    /// Of a secret.
+    pub fn of(secret: &Secret) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"ringback secret id\0");
+        hash.update(secret.expose().as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.finalize()[..8]);
+        Self(i64::from_be_bytes(first))
+    }
+}
+
+/// One of an endpoint's secrets, as far as it matters for the choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretTerm {
+    /// Which.
+    pub id: SecretId,
+    /// From then on it is not signed with; `None` for the newest.
+    pub expires_at: Option<UnixMillis>,
+}
+
+impl SecretTerm {
+    fn is_valid(&self, now: UnixMillis) -> bool {
+        self.expires_at.is_none_or(|at| at > now)
+    }
+}
+
+/// An endpoint's secrets, the newest first. There is always one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretTerms {
+    newest: SecretTerm,
+    previous: Vec<SecretTerm>,
+}
+
+impl SecretTerms {
+    /// Of an endpoint.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        let newest = SecretTerm { id: SecretId::of(&endpoint.secret), expires_at: None };
+        let term = |previous: &super::endpoint::PreviousSecret| SecretTerm {
+            id: SecretId::of(&previous.secret),
+            expires_at: Some(previous.expires_at),
+        };
+        Self { newest, previous: endpoint.previous_secrets.iter().map(term).collect() }
+    }
+
+    /// Made up: ids and ends, the newest first.
+    #[cfg(test)]
+    pub fn for_tests(terms: &[(i64, Option<i64>)]) -> Self {
+        let mut terms = terms.iter().map(|&(id, end)| SecretTerm { id: SecretId(id), expires_at: end.map(UnixMillis) });
+        let newest = terms.next().unwrap_or_else(|| panic!("an endpoint has a secret"));
+        Self { newest, previous: terms.collect() }
+    }
+
+    /// The newest.
+    pub fn newest(&self) -> SecretId {
+        self.newest.id
+    }
+
+    /// Whether this is one of them, and valid at `now`.
+    pub fn is_valid(&self, id: SecretId, now: UnixMillis) -> bool {
+        self.valid(now).any(|valid| valid == id)
+    }
+
+    /// Those that are valid at `now`, the newest first.
+    pub fn valid(&self, now: UnixMillis) -> impl Iterator<Item = SecretId> + '_ {
+        let all = std::iter::once(&self.newest).chain(&self.previous);
+        all.filter(move |term| term.is_valid(now)).map(|term| term.id)
+    }
+
+    /// What an attempt is signed with at `now`: the one that was `accepted` last, then the others, the newest first, less
+    /// those that were `refused`. `None` when all were.
+    pub fn next(&self, accepted: Option<SecretId>, refused: &[SecretId], now: UnixMillis) -> Option<SecretId> {
+        if self.previous.is_empty() {
+            return (!refused.contains(&self.newest.id)).then_some(self.newest.id);
+        }
+        let accepted = accepted.filter(|id| self.is_valid(*id, now));
+        accepted.into_iter().chain(self.valid(now)).find(|id| !refused.contains(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_000);
+
+    /// The newest, and others that end at these instants.
+    fn terms(ends: &[i64]) -> SecretTerms {
+        let previous = ends.iter().zip(1..).map(|(end, id)| (id, Some(*end)));
+        SecretTerms::for_tests(&[(0, None)].into_iter().chain(previous).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_newest_signs_until_another_one_is_known_to_be_taken() {
+        let terms = terms(&[2_000, 3_000]);
+        assert_eq!(terms.next(None, &[], NOW), Some(SecretId(0)));
+        assert_eq!(terms.next(Some(SecretId(2)), &[], NOW), Some(SecretId(2)));
+        assert_eq!(terms.next(Some(SecretId(2)), &[], UnixMillis(3_000)), Some(SecretId(0)), "it has ended");
+        assert_eq!(terms.next(Some(SecretId(9)), &[], NOW), Some(SecretId(0)), "it is none of them");
+    }
+
+    #[test]
+    fn each_valid_secret_has_its_turn_once() {
+        let terms = terms(&[2_000, 500, 3_000]);
+        let mut refused = Vec::new();
+        while let Some(next) = terms.next(Some(SecretId(3)), &refused, NOW) {
+            refused.push(next);
+        }
+        assert_eq!(refused, [3, 0, 1].map(SecretId));
+    }
+
+    #[test]
+    fn an_only_secret_that_was_refused_leaves_none() {
+        assert_eq!(terms(&[]).next(None, &[SecretId(0)], NOW), None);
+        assert_eq!(terms(&[]).next(None, &[SecretId(7)], NOW), Some(SecretId(0)), "it replaced one that was");
+    }
+
+    #[test]
+    fn a_secret_and_its_name_are_told_apart_from_others() {
+        let of = |text: &str| SecretId::of(&Secret::new(text.to_owned()));
+        assert_eq!(of("whsec_a"), of("whsec_a"));
+        assert_ne!(of("whsec_a"), of("whsec_b"));
+    }
+}
