@@ -183,13 +183,13 @@ mod tests {
         (attempt.response_code, attempt.error) = (None, Some("tls_failure".to_owned()));
         let shown = |attempt: &AttemptRecord| {
             let failed = delivery(DeliveryStatus::Failed, None);
-            timeline(&viewer(), &failed, std::slice::from_ref(attempt), false).into_string()
+            timeline(&viewer(), &failed, None, std::slice::from_ref(attempt), false).into_string()
         };
-        assert!(shown(&attempt).contains(of_error("tls_failure").help));
+        assert!(shown(&attempt).contains(meaning::of_error("tls_failure").help));
         attempt.error_detail = Some("the certificate expired on 2024-05-01: renew it".to_owned());
         let exact = shown(&attempt);
         assert!(exact.contains("The TLS handshake failed.") && exact.contains("expired on 2024-05-01: renew it."));
-        assert!(!exact.contains(of_error("tls_failure").help));
+        assert!(!exact.contains(meaning::of_error("tls_failure").help));
     }
 
     #[test]
