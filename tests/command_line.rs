@@ -1,6 +1,13 @@
 //! The real binary, against an engine that is played here.
 
-#![allow(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects by unwrapping it")]
+#![allow(clippy::disallowed_methods, reason = "these tests run in the machine's time")]
+
+#[path = "support/engine.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod engine;
+#[path = "command_line/listening.rs"]
+mod listening;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -93,7 +100,6 @@ fn address_in(line: &str) -> SocketAddr {
 fn deliver(to: SocketAddr, body: &str, signed_with: &str) -> String {
     let key = SigningKey::new(&Secret::new(signed_with.to_owned()));
     let bytes = Bytes::copy_from_slice(body.as_bytes());
-    #[expect(clippy::disallowed_methods, reason = "a receiver checks the timestamp against the machine's clock")]
     let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
     let id = EventId(99);
     let request = format!(
@@ -126,6 +132,8 @@ fn listen_registers_itself_verifies_what_arrives_and_deletes_its_webhook_at_the_
     let started = read_until(&mut lines, "listening on");
     let address = address_in(&started);
     assert!(started.contains("registered wh_1 for call.*"), "{started}");
+    let search = requests.recv_timeout(PATIENCE).unwrap();
+    assert!(search.starts_with("GET /v1/webhooks?limit=200 HTTP/1.1\r\n"), "{search}");
     let registration = requests.recv_timeout(PATIENCE).unwrap();
     assert!(registration.starts_with("POST /v1/webhooks HTTP/1.1\r\n"), "{registration}");
     assert!(registration.to_ascii_lowercase().contains("authorization: bearer rbk_dev\r\n"), "{registration}");
@@ -254,15 +262,111 @@ fn keys_rotate_says_which_key_is_missing_or_wrong() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.key"), format!("{}\n", data_encoding::BASE64.encode(&[1; 32]))).unwrap();
     for (args, expected) in [
-        (vec!["--new-file", "a.key"], "no old key"),
-        (vec!["--old-file", "a.key"], "--new"),
+        (vec!["--new-file", "a.key"], "no old key: name its file with --old-file"),
+        (vec!["--old-file", "a.key"], "no new key: make one"),
+        (vec![], "--new-file new.key, or set RINGBACK_NEW_MASTER_KEY"),
+        (vec![], "--old-file, or set RINGBACK_MASTER_KEY"),
         (vec!["--old-file", "a.key", "--new-file", "a.key"], "the new key is the old one"),
         (vec!["--old-file", "a.key", "--new", "short"], "the new key can't be used"),
         (vec!["--old-file", "none.key", "--new", "x"], "none.key can't be read"),
     ] {
         let output = ringback(folder.path(), &[&["keys", "rotate"], args.as_slice()].concat()).output().unwrap();
         assert!(!output.status.success());
-        assert!(text(&output.stderr).contains(expected), "{expected}: {}", text(&output.stderr));
+        let told = text(&output.stderr);
+        assert!(told.contains(expected), "{expected}: {told}");
+        assert!(
+            !told.contains("--new <") && !told.contains("--old <"),
+            "a key by flag can be seen by others: {told}"
+        );
+    }
+}
+
+#[test]
+fn keys_rotate_takes_the_keys_from_variables_and_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |byte: u8| data_encoding::BASE64.encode(&[byte; 32]);
+    drop(engine::Serve::new(folder.path(), "sqlite://x.db").set("RINGBACK_MASTER_KEY", &key(1)).start());
+    std::fs::write(folder.path().join("2.key"), format!("{}\n", key(2))).unwrap();
+    std::fs::write(folder.path().join("3.key"), format!("{}\n", key(3))).unwrap();
+    for (args, variables) in [
+        (
+            vec!["--new-file", "2.key"],
+            vec![("RINGBACK_MASTER_KEY", key(1)), ("RINGBACK_NEW_MASTER_KEY", String::new())],
+        ),
+        (vec!["--new-file", "3.key"], vec![("RINGBACK_MASTER_KEY_FILE", String::from("2.key"))]),
+        (vec!["--old-file", "3.key"], vec![("RINGBACK_NEW_MASTER_KEY", key(4))]),
+    ] {
+        let args = [&["keys", "rotate", "--database-url", "sqlite://x.db"], args.as_slice()].concat();
+        let output = ringback(folder.path(), &args).envs(variables).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn an_empty_variable_is_as_if_it_were_not_set() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ringback.db.dev-key"), "rbk_dev\n").unwrap();
+    let (engine, requests) = play_engine("202 Accepted", String::from("{\"id\":\"msg_1\",\"deliveries\":1}"));
+    let output = ringback(folder.path(), &["trigger", "call.completed", "--engine", &engine])
+        .envs([("RINGBACK_KEY", ""), ("RINGBACK_ENGINE", "")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let request = requests.recv_timeout(PATIENCE).unwrap();
+    assert!(
+        request.to_ascii_lowercase().contains("authorization: bearer rbk_dev\r\n"),
+        "the key of the folder: {request}"
+    );
+    let output =
+        ringback(folder.path(), &["trigger", "call.completed"]).env("RINGBACK_ENGINE", "").output().unwrap();
+    assert!(text(&output.stderr).contains("http://127.0.0.1:8080"), "the default: {}", text(&output.stderr));
+    let keys = ringback::config::keys::KEYS.iter().map(|key| (key.variable(), ""));
+    let output = ringback(folder.path(), &["config", "check", "--dev"]).envs(keys).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!text(&output.stdout).contains("# variable"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn addresses_are_taken_as_people_type_them_or_refused_with_the_right_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _requests) = play_engine("202 Accepted", String::from("{\"id\":\"msg_1\",\"deliveries\":1}"));
+    let port = engine.rsplit(':').next().unwrap();
+    for near in [format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!(":{port}"), port.to_owned()] {
+        let args = ["trigger", "call.completed", "--key", "rbk_k", "--engine", near.as_str()];
+        let output = ringback(folder.path(), &args).output().unwrap();
+        assert!(output.status.success(), "{near}: {}", text(&output.stderr));
+    }
+    for (args, expected) in [
+        (["trigger", "call.completed", "--engine", "hooks.example.com"], "https://hooks.example.com"),
+        (["listen", "--secret", SECRET, "--listen=nowhere"], "127.0.0.1:9001"),
+        (["serve", "--dev", "--listen", "9001"], "127.0.0.1:9001 for this machine alone"),
+        (["serve", "--dev", "--listen", ":9001"], "0.0.0.0:9001 for every network"),
+        (["trigger", "call.complete", "--key", "rbk_k"], "did you mean call.completed?"),
+    ] {
+        let output = ringback(folder.path(), &args).output().unwrap();
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains(expected), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn the_examples_of_help_can_be_pasted_from_a_narrow_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = |command: &[&str], columns: &str| {
+        let args = [command, &["--help"]].concat();
+        let output = ringback(folder.path(), &args).env("COLUMNS", columns).output().unwrap();
+        let help = text(&output.stdout);
+        // what is aligned to options is broken into lines, and may be
+        let is_example =
+            |line: &&str| line.contains("ringback ") && line.starts_with("  ") && !line.starts_with("   ");
+        help.lines().filter(is_example).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for command in
+        [&["serve"][..], &["listen"], &["trigger"], &["load"], &["keys", "rotate"], &["config", "check"]]
+    {
+        assert!(help(command, "200").len() > 1, "{command:?}");
+        assert_eq!(help(command, "80"), help(command, "200"), "{command:?}");
+        assert_eq!(help(command, "100"), help(command, "200"), "{command:?}");
     }
 }
 

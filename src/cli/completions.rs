@@ -8,8 +8,8 @@ use clap_complete::{Shell, generate};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  ringback completions bash > ~/.local/share/bash-completion/completions/ringback
-  ringback completions zsh > ~/.zfunc/_ringback    # with ~/.zfunc in fpath
+  eval \"$(ringback completions bash)\"          # in ~/.bashrc
+  ringback completions zsh > ~/.zfunc/_ringback  # with ~/.zfunc in fpath
   ringback completions fish > ~/.config/fish/completions/ringback.fish")]
 pub struct CompletionsArgs {
     /// Whose language to print

@@ -37,7 +37,7 @@ Examples:
 An engine that runs elsewhere, with its key in RINGBACK_KEY, and receivers on
 another machine:
   ringback load receive --listen 0.0.0.0:9100
-  ringback load fanout --target http://10.0.0.6:8080 --receivers http://10.0.0.7:9100"
+  ringback load fanout --target 10.0.0.6:8080 --receivers http://10.0.0.7:9100"
 )]
 pub struct LoadArgs {
     #[command(subcommand)]
