@@ -13,7 +13,7 @@ use super::webhooks::WHAT;
 use super::{Api, path_id};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
-use crate::domain::ids::{EndpointId, OrganizationId, first_id_at};
+use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::{Store, StoreResult};
 
@@ -111,10 +111,12 @@ pub struct LatencyView {
 }
 
 impl PeriodView {
-    fn new(finished: &[FinishedDelivery]) -> Self {
-        let deliveries = finished.len();
-        let succeeded = finished.iter().filter(|delivery| delivery.status == DeliveryStatus::Success).count();
-        let mut durations: Vec<u64> = finished.iter().map(|delivery| delivery.last_duration_ms).collect();
+    /// Of those that were created since an instant.
+    fn since(since: UnixMillis, finished: &[FinishedDelivery]) -> Self {
+        let of_period = || finished.iter().filter(|delivery| delivery.created_at >= since);
+        let deliveries = of_period().count();
+        let succeeded = of_period().filter(|delivery| delivery.status == DeliveryStatus::Success).count();
+        let mut durations: Vec<u64> = of_period().map(|delivery| delivery.last_duration_ms).collect();
         durations.sort_unstable();
         Self {
             deliveries,
@@ -143,9 +145,7 @@ fn periods(
     now: UnixMillis,
 ) -> StoreResult<[PeriodView; 2]> {
     let day = store.recent_deliveries(organization_id, endpoint_id, now - DAY, MAX_SAMPLES)?;
-    let hour_ago = first_id_at(now - HOUR);
-    let hour = day.partition_point(|delivery| delivery.id.0 >= hour_ago);
-    Ok([PeriodView::new(&day[..hour]), PeriodView::new(&day)])
+    Ok([HOUR, DAY].map(|period| PeriodView::since(now - period, &day)))
 }
 
 fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
@@ -216,7 +216,8 @@ mod tests {
     use crate::domain::ids::DeliveryId;
 
     fn finished(status: DeliveryStatus, last_duration_ms: u64) -> FinishedDelivery {
-        FinishedDelivery { id: DeliveryId(1), status, finished_at: UnixMillis(0), last_duration_ms }
+        let (id, at) = (DeliveryId(1), UnixMillis(0));
+        FinishedDelivery { id, status, created_at: at, finished_at: at, last_duration_ms }
     }
 
     #[test]
@@ -230,7 +231,7 @@ mod tests {
 
     #[test]
     fn nothing_delivered_has_no_rate_and_no_latency() {
-        let view = PeriodView::new(&[]);
+        let view = PeriodView::since(UnixMillis(0), &[]);
         assert_eq!((view.deliveries, view.success_rate), (0, None));
         assert_eq!(view.latency_ms, LatencyView { p50: None, p95: None, p99: None });
     }
@@ -238,8 +239,14 @@ mod tests {
     #[test]
     fn the_rate_counts_successes_among_all_that_ended() {
         let failed = finished(DeliveryStatus::Failed, 10_000);
-        let view = PeriodView::new(&[finished(DeliveryStatus::Success, 5), failed, failed, failed]);
+        let all = [finished(DeliveryStatus::Success, 5), failed, failed, failed];
+        let view = PeriodView::since(UnixMillis(0), &all);
         assert_eq!((view.deliveries, view.success_rate), (4, Some(0.25)));
         assert_eq!(view.latency_ms.p50, Some(10_000));
+        assert_eq!(
+            PeriodView::since(UnixMillis(1), &all).deliveries,
+            0,
+            "and those before the period are left out"
+        );
     }
 }
