@@ -29,7 +29,7 @@ use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
 use crate::store::{
-    AcceptedEvent, CommitReport, DisableEndpoint, EventCommit, NewEvent, SavedHealth, StoreError, StoreResult,
+    AcceptedEvent, Checkpoint, CommitReport, DisableEndpoint, EventCommit, NewEvent, SavedHealth, StoreError, StoreResult,
     WriteBatch,
 };
 use crate::telemetry::{self, StoreOperation};
@@ -44,6 +44,10 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// So often the store may make a checkpoint. Smaller: asking it costs more than it brings. Larger: its log is longer,
 /// by that many of the largest commits.
 const COMMITS_A_CHECKPOINT: u32 = 8;
+
+/// After somebody stood in the way of a checkpoint. Smaller: it is asked for in vain for as long as they read. Larger: the
+/// log is that much longer when they have ended.
+const BLOCKED_DELAY: Duration = Duration::from_millis(500);
 
 /// The persistence actor.
 pub struct Persistence {
@@ -184,6 +188,10 @@ impl Persistence {
             return;
         }
         self.commits_since_checkpoint = 0;
+        self.checkpoint(ctx);
+    }
+
+    fn checkpoint(&mut self, ctx: &mut Context<Self>) {
         self.is_checkpointing = true;
         let store = self.context.store.clone();
         let made = async move {
@@ -191,7 +199,9 @@ impl Persistence {
             made.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.to_string())))
         };
         ctx.spawn(made.into_actor(self).map(|made, actor, ctx| match made {
-            Ok(()) => actor.is_checkpointing = false,
+            Ok(Checkpoint::Done) => actor.is_checkpointing = false,
+            // commits may be over by the time it can be made
+            Ok(Checkpoint::Blocked) => _ = ctx.run_later(BLOCKED_DELAY, |actor, ctx| actor.checkpoint(ctx)),
             Err(error) => {
                 let (operation, now) = (StoreOperation::Checkpoint, actor.context.now());
                 telemetry::StoreUnavailable { operation, now, error: &error, retry_in: RETRY_DELAY }.emit();

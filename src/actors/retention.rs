@@ -10,9 +10,9 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, 
 
 use super::context::ActorContext;
 use super::messages::OrganizationDeleted;
-use crate::domain::ids::EventId;
+use crate::domain::ids::{EndpointId, EventId};
 use crate::domain::time::UnixMillis;
-use crate::store::{PruneReport, Store, StoreResult};
+use crate::store::{IDEMPOTENCY_KEY_LIFETIME, PruneReport, Store, StoreResult};
 use crate::telemetry::{self, StoreOperation};
 
 /// Between two runs. Larger: more is kept beyond its time.
@@ -21,15 +21,13 @@ const RUN_EVERY: Duration = Duration::from_secs(3600);
 const FIRST_RUN_AFTER: Duration = Duration::from_secs(60);
 /// Events of one step. Larger: publishers wait longer for the writer.
 const EVENTS_A_STEP: usize = 500;
-/// An event that was being accepted when its organization was deleted is stored by then. Smaller: it would stay for
-/// ever. Larger: another look at an organization of which nothing is left.
+/// An event that was being accepted when its organization or webhook was deleted is stored by then. Smaller: it would stay for
+/// ever. Larger: another look at one of which nothing is left.
 const SETTLED_AFTER: Duration = Duration::from_secs(1800);
 /// Small rows of one step, of each kind.
 const ROWS_A_STEP: usize = 2_000;
 /// Between two steps: the writer is free for at least so long.
 const STEP_PAUSE: Duration = Duration::from_millis(100);
-/// How long an idempotency key counts (contract).
-const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// How long counts by period are kept, at most: a week of charts, and the day that it is compared with.
 const STATISTICS_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
 
@@ -41,6 +39,8 @@ struct Rest {
     keys: bool,
     statistics: bool,
     deleted: bool,
+    /// Behind which deleted endpoint it goes on, when the events are through.
+    endpoints: Option<Option<EndpointId>>,
 }
 
 /// Removed before these instants.
@@ -64,10 +64,11 @@ pub struct Retention {
 }
 
 impl Rest {
-    const ALL: Self = Self { events: Some(None), keys: true, statistics: true, deleted: true };
+    const ALL: Self =
+        Self { events: Some(None), keys: true, statistics: true, deleted: true, endpoints: Some(None) };
 
     fn is_empty(&self) -> bool {
-        self.events.is_none() && !self.keys && !self.statistics && !self.deleted
+        self.events.is_none() && !self.keys && !self.statistics && !self.deleted && self.endpoints.is_none()
     }
 
     /// One step of each kind; what it removed, and what is left.
@@ -81,9 +82,16 @@ impl Rest {
         if self.deleted {
             self.deleted = store.purge_organizations(before.deleted, EVENTS_A_STEP)?;
         }
-        let Some(after) = self.events else { return Ok((PruneReport::default(), self)) };
-        let report = store.prune(before.events, after, EVENTS_A_STEP)?;
-        self.events = report.next.map(Some);
+        let mut report = PruneReport::default();
+        if let Some(after) = self.events {
+            report = store.prune(before.events, after, EVENTS_A_STEP)?;
+            self.events = report.next.map(Some);
+        } else if let Some(after) = self.endpoints {
+            // behind the events, which the last deliveries go with
+            self.endpoints = store.prune_endpoints(before.deleted, after, ROWS_A_STEP)?.map(Some);
+        }
+        // there can be hours without a commit that would ask for one; persistence says it when none can be made
+        let _ = store.checkpoint();
         Ok((report, self))
     }
 }
@@ -98,7 +106,7 @@ impl Retention {
         let (now, retention) = (self.context.now(), self.context.settings.retention);
         let before = Limits {
             events: now - retention,
-            keys: now - KEY_LIFETIME,
+            keys: now - IDEMPOTENCY_KEY_LIFETIME,
             // no chart shows what the log has forgotten
             statistics: now - retention.min(STATISTICS_KEPT),
             deleted: now - SETTLED_AFTER,

@@ -14,7 +14,7 @@ use super::{Api, path_id};
 use crate::actors::statistics::Counted;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
-use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId, first_id_at};
+use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::{LatencyCounts, PeriodCounts, PeriodStatistics, period_start};
 use crate::domain::time::UnixMillis;
@@ -148,10 +148,12 @@ pub struct LatencyView {
 }
 
 impl PeriodView {
-    fn new(finished: &[FinishedDelivery], counts: PeriodCounts) -> Self {
-        let deliveries = finished.len();
-        let succeeded = finished.iter().filter(|delivery| delivery.status == DeliveryStatus::Success).count();
-        let mut durations: Vec<u64> = finished.iter().map(|delivery| delivery.last_duration_ms).collect();
+    /// Of those that were created since an instant.
+    fn since(since: UnixMillis, finished: &[FinishedDelivery], counts: PeriodCounts) -> Self {
+        let of_period = || finished.iter().filter(|delivery| delivery.created_at >= since);
+        let deliveries = of_period().count();
+        let succeeded = of_period().filter(|delivery| delivery.status == DeliveryStatus::Success).count();
+        let mut durations: Vec<u64> = of_period().map(|delivery| delivery.last_duration_ms).collect();
         durations.sort_unstable();
         Self {
             attempts: counts.attempts(),
@@ -184,8 +186,6 @@ fn periods(
     now: UnixMillis,
 ) -> StoreResult<[PeriodView; 2]> {
     let day = store.recent_deliveries(organization_id, endpoint_id, now - DAY, MAX_SAMPLES)?;
-    let hour_ago = first_id_at(now - HOUR);
-    let hour = day.partition_point(|delivery| delivery.id.0 >= hour_ago);
     let counts: Vec<PeriodStatistics> = match endpoint_id {
         None => counted.of_organization(store, organization_id, now - DAY)?,
         Some(id) => {
@@ -193,13 +193,13 @@ fn periods(
             counts.into_iter().map(|(_, counts)| counts).collect()
         }
     };
-    let since = |begin: UnixMillis| {
+    Ok([HOUR, DAY].map(|period| {
+        let since = now - period;
         let mut sum = PeriodCounts::default();
-        let within = counts.iter().filter(|period| period.period_start >= period_start(begin));
+        let within = counts.iter().filter(|period| period.period_start >= period_start(since));
         within.for_each(|period| sum.merge(&period.counts));
-        sum
-    };
-    Ok([PeriodView::new(&day[..hour], since(now - HOUR)), PeriodView::new(&day, since(now - DAY))])
+        PeriodView::since(since, &day, sum)
+    }))
 }
 
 fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
@@ -271,7 +271,8 @@ mod tests {
     use super::*;
 
     fn finished(status: DeliveryStatus, last_duration_ms: u64) -> FinishedDelivery {
-        FinishedDelivery { id: DeliveryId(1), status, finished_at: UnixMillis(0), last_duration_ms }
+        let (id, at) = (DeliveryId(1), UnixMillis(0));
+        FinishedDelivery { id, status, created_at: at, finished_at: at, last_duration_ms }
     }
 
     #[test]
@@ -285,7 +286,7 @@ mod tests {
 
     #[test]
     fn nothing_delivered_has_no_rate_and_no_latency() {
-        let view = PeriodView::new(&[], PeriodCounts::default());
+        let view = PeriodView::since(UnixMillis(0), &[], PeriodCounts::default());
         assert_eq!((view.deliveries, view.success_rate), (0, None));
         assert_eq!(view.latency_ms, LatencyView { p50: None, p95: None, p99: None });
     }
@@ -293,11 +294,14 @@ mod tests {
     #[test]
     fn the_rate_counts_successes_among_all_that_ended() {
         let failed = finished(DeliveryStatus::Failed, 10_000);
-        let view = PeriodView::new(
-            &[finished(DeliveryStatus::Success, 5), failed, failed, failed],
-            PeriodCounts::default(),
-        );
+        let all = [finished(DeliveryStatus::Success, 5), failed, failed, failed];
+        let view = PeriodView::since(UnixMillis(0), &all, PeriodCounts::default());
         assert_eq!((view.deliveries, view.success_rate), (4, Some(0.25)));
         assert_eq!(view.latency_ms.p50, Some(10_000));
+        assert_eq!(
+            PeriodView::since(UnixMillis(1), &all, PeriodCounts::default()).deliveries,
+            0,
+            "and those before the period are left out"
+        );
     }
 }

@@ -120,8 +120,10 @@ pub struct PendingStats {
 /// A delivery that succeeded or failed, as far as rates and latencies are made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FinishedDelivery {
-    /// Its id; says when it was created.
+    /// Its id.
     pub id: DeliveryId,
+    /// When it was created.
+    pub created_at: UnixMillis,
     /// [`DeliveryStatus::Success`] or [`DeliveryStatus::Failed`].
     pub status: DeliveryStatus,
     /// When it ended.

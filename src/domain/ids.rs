@@ -174,9 +174,15 @@ impl IdGenerator {
     }
 }
 
-/// The smallest id that could have been made at `at`: turns a time range into a range of ids.
+/// The smallest id that could have been made at `at`. Ids are never behind the clock, and ahead of it after it was set
+/// back: what was made at `at` or later has this id or a larger one, but what was made before can have one as well.
 pub fn first_id_at(at: UnixMillis) -> i64 {
     (at.0 - EPOCH_MS).max(0) << (NODE_BITS + COUNTER_BITS)
+}
+
+/// The instant in an id: that of the clock when it was made, or later.
+pub fn instant_in(id: i64) -> UnixMillis {
+    UnixMillis(EPOCH_MS + (id >> (NODE_BITS + COUNTER_BITS)))
 }
 
 #[cfg(test)]
@@ -222,6 +228,15 @@ mod tests {
         let now = UnixMillis(EPOCH_MS + 5);
         let ids: Vec<i64> = (0..40_000).map(|_| generator.next(now)).collect();
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn an_id_holds_the_instant_of_the_clock_or_a_later_one() {
+        let mut generator = IdGenerator::new(3, 0);
+        let now = UnixMillis(EPOCH_MS + 1_000);
+        assert_eq!(instant_in(generator.next(now)), now);
+        assert_eq!(instant_in(first_id_at(now)), now);
+        assert_eq!(instant_in(generator.next(UnixMillis(EPOCH_MS + 400))), now, "the clock was set back");
     }
 
     #[test]

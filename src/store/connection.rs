@@ -42,6 +42,10 @@ impl From<DieselError> for StoreError {
 
 /// How connections to one database are made.
 pub(super) trait Opener: Send + Sync + 'static {
+    /// Refuses a change that nobody would find again. Cheap: asked before each.
+    fn check(&self) -> StoreResult<()> {
+        Ok(())
+    }
     /// The connection that writes; there is one at a time.
     fn open_writer(&self) -> StoreResult<AnyConnection>;
     /// A connection that only reads.
@@ -81,6 +85,7 @@ impl Writer {
     /// Runs `work`, which makes a transaction of its own.
     pub(super) fn run<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
         let mut slot = self.connection.lock();
+        self.opener.check()?;
         // taken out while it works: after a panic or an error it is gone, and its transaction with it
         let mut used = match slot.take() {
             Some(used) => used,

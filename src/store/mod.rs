@@ -65,7 +65,7 @@ pub enum StoreError {
     Conflict,
 }
 
-/// How long an idempotency key is remembered; an older one counts as never used.
+/// How long an idempotency key is remembered, also when its event is removed before; an older one counts as never used.
 pub const IDEMPOTENCY_KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What store methods return.
@@ -143,6 +143,15 @@ pub enum EventCommit {
     KeyReused,
     /// Not stored: it was to tell that an endpoint is disabled, and the endpoint was not (see [`DisableEndpoint`]).
     Withheld,
+}
+
+/// What came of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// There is nothing more to do for now.
+    Done,
+    /// Somebody who reads stands in its way. Worth another try a moment later, even when nothing is written meanwhile.
+    Blocked,
 }
 
 /// What the answer to a publisher is made of.
@@ -282,7 +291,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Conflict`]. One that now points elsewhere, or was switched on, begins with a clean record:
     /// its condition is forgotten.
     fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
-    /// Deletes an endpoint and cancels what is pending for it: the first [`CANCELLED_AT_ONCE`] of it, the rest is left
+    /// Deletes an endpoint with all that it was made of, secrets first of all, and cancels what is pending for it: the first [`CANCELLED_AT_ONCE`] of it, the rest is left
     /// to [`Store::cancel_all_pending`]. Returns how many deliveries that were; `None` when there is no such endpoint.
     fn delete_endpoint(
         &self,
@@ -296,8 +305,8 @@ pub trait Store: Send + Sync + 'static {
     /// Writes everything in one durable transaction: when this returns `Ok`, it is on disk.
     fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport>;
     /// Does what has to be done now and then because of commits, and can be done beside them. Cheap when there is
-    /// nothing to do; call it every few commits, not twice at once.
-    fn checkpoint(&self) -> StoreResult<()>;
+    /// nothing to do; call it every few commits, and after other large changes.
+    fn checkpoint(&self) -> StoreResult<Checkpoint>;
     /// Reads a page of an endpoint's pending deliveries in queue order.
     fn due_deliveries(
         &self,
@@ -459,6 +468,16 @@ pub trait Store: Send + Sync + 'static {
     /// most `limit`; removes those that have no pending delivery, with their deliveries and attempts, in one short
     /// transaction. A sweep that begins also forgets last failures from before `before`, at most `limit`.
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;
+    /// Looks at deleted endpoints of all organizations in the order of their ids, from after `after`, at most `limit`, and
+    /// removes those that have no delivery any more, in one short transaction. One that was deleted at `settled_before` or
+    /// later stays: a delivery of it can still be on its way. Returns after which the next step goes on; `None` when all were
+    /// looked at.
+    fn prune_endpoints(
+        &self,
+        settled_before: UnixMillis,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> StoreResult<Option<EndpointId>>;
     /// Removes what a deleted organization has published: at most `limit` events with all their deliveries, pending ones
     /// too, and at most `limit` rows of each other kind, in one short transaction. An organization of which nothing is left is forgotten when it was deleted before
     /// `settled_before`: until then something of it can still be on its way. Returns whether there may be more to do now.

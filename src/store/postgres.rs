@@ -2,6 +2,7 @@
 //! statement.
 
 mod commit;
+mod server;
 
 use std::sync::Arc;
 use std::thread;
@@ -9,10 +10,10 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
-use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
+use super::connection::{AnyConnection, Opener, ReaderOptions};
 use super::diesel_store::{Database, DieselStore, migrate};
 use super::{Cipher, StoreError, StoreResult};
 
@@ -26,11 +27,18 @@ const WRITER_LOCK: i64 = 0x7269_6e67_6261_636b;
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(250);
 
-/// Said explicitly, because a server can be set otherwise, and a 202 means durable. The rest of it is for the server:
-/// an engine that vanished from the network must not keep the writer's lock for hours. And no statement is compiled, which
+/// Said explicitly, because a server, a database or a role can be set otherwise, and a 202 means durable. What ends sessions or
+/// statements by the clock would take the writer's lock with it, or every commit; some of it older servers don't know.
+/// The rest of it is for the server: an engine that vanished from the network must not keep the writer's lock for hours. And no statement is compiled, which
 /// takes 0.1 to 2 s each time where its cost is overestimated, as that of ranges is: ours run for milliseconds.
 const SESSION: &str = "
     SET synchronous_commit = on;
+    SET client_encoding = 'UTF8';
+    SET standard_conforming_strings = on;
+    SET default_transaction_read_only = off;
+    SET default_transaction_isolation = 'read committed';
+    SET lock_timeout = 0;
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout');
     SET statement_timeout = '60s';
     SET idle_in_transaction_session_timeout = '60s';
     SET client_min_messages = warning;
@@ -73,29 +81,15 @@ const READERS: ReaderOptions = ReaderOptions { max_size: 8, test_on_check_out: t
 
 /// Opens the database.
 pub(super) fn open(url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
-    let opener: Arc<dyn Opener> = Arc::new(PostgresOpener { url: with_defaults(url) });
-    let mut connection = open_patiently(opener.as_ref())?;
-    if let AnyConnection::Postgres(postgres) = &mut connection {
-        // a migration may take its time
-        check_durability(postgres)?;
-        postgres.batch_execute("SET statement_timeout = 0")?;
-        migrate(postgres, MIGRATIONS)?;
-        postgres.batch_execute(SESSION)?;
-    }
-    let readers = Readers::new(Arc::clone(&opener), &READERS);
-    Ok(DieselStore::new(Writer::new(opener, connection), readers, cipher, Database::Postgres))
-}
-
-/// A server without fsync confirms what a power failure takes away, and no session can ask for more.
-fn check_durability(postgres: &mut PgConnection) -> StoreResult<()> {
-    let fsync: String =
-        diesel::select(diesel::dsl::sql::<Text>("current_setting('fsync')")).get_result(postgres)?;
-    if fsync == "on" {
-        return Ok(());
-    }
-    Err(StoreError::Refused(String::from(
-        "this PostgreSQL server runs with fsync = off: it would lose events that were acknowledged; switch it on",
-    )))
+    let opener = PostgresOpener { url: with_defaults(url) };
+    let mut postgres = opener.connect_as_writer()?;
+    lock_patiently(&mut postgres)?;
+    // a migration may take its time
+    postgres.batch_execute("SET statement_timeout = 0")?;
+    server::check_rights(&mut postgres)?;
+    migrate(&mut postgres, MIGRATIONS)?;
+    postgres.batch_execute(SESSION)?;
+    DieselStore::new(Arc::new(opener), AnyConnection::Postgres(postgres), &READERS, cipher, Database::Postgres)
 }
 
 fn with_defaults(url: &str) -> String {
@@ -111,16 +105,27 @@ fn with_defaults(url: &str) -> String {
     url
 }
 
-fn open_patiently(opener: &dyn Opener) -> StoreResult<AnyConnection> {
+fn lock_patiently(postgres: &mut PgConnection) -> StoreResult<()> {
     let mut polls_left = LOCK_PATIENCE.as_millis() / LOCK_POLL.as_millis();
     loop {
-        match opener.open_writer() {
+        match lock(postgres) {
             Err(StoreError::Refused(_)) if polls_left > 0 => thread::sleep(LOCK_POLL),
             // the lock is taken by someone who keeps it
             result => return result,
         }
         polls_left -= 1;
     }
+}
+
+/// Takes the lock of the one engine that writes, which lasts as long as the session.
+fn lock(postgres: &mut PgConnection) -> StoreResult<()> {
+    let attempt = diesel::dsl::sql::<Bool>("pg_try_advisory_lock(").bind::<BigInt, _>(WRITER_LOCK).sql(")");
+    if diesel::select(attempt).get_result(postgres)? {
+        return Ok(());
+    }
+    Err(StoreError::Refused(String::from(
+        "another ringback writes to this PostgreSQL database; stop it first, or give this one another database",
+    )))
 }
 
 struct PostgresOpener {
@@ -146,35 +151,28 @@ impl PostgresOpener {
         }
     }
 
-    fn connect(&self) -> StoreResult<PgConnection> {
+    fn connect(&self, session: &str) -> StoreResult<PgConnection> {
         let mut postgres =
             PgConnection::establish(&self.url).map_err(|error| StoreError::Unavailable(self.told(&error)))?;
+        server::check(&mut postgres)?;
         postgres.batch_execute(SESSION)?;
+        postgres.batch_execute(session)?;
         Ok(postgres)
+    }
+
+    fn connect_as_writer(&self) -> StoreResult<PgConnection> {
+        self.connect(WRITER_SESSION)
     }
 }
 
 impl Opener for PostgresOpener {
     fn open_writer(&self) -> StoreResult<AnyConnection> {
-        let mut postgres = self.connect()?;
-        postgres.batch_execute(WRITER_SESSION)?;
-        let locked: bool = diesel::select(
-            diesel::dsl::sql::<Bool>("pg_try_advisory_lock(").bind::<BigInt, _>(WRITER_LOCK).sql(")"),
-        )
-        .get_result(&mut postgres)?;
-        if locked {
-            Ok(AnyConnection::Postgres(postgres))
-        } else {
-            Err(StoreError::Refused(String::from(
-                "another ringback writes to this PostgreSQL database; stop it first, or give this one another \
-                 database",
-            )))
-        }
+        let mut postgres = self.connect_as_writer()?;
+        lock(&mut postgres)?;
+        Ok(AnyConnection::Postgres(postgres))
     }
 
     fn open_reader(&self) -> StoreResult<AnyConnection> {
-        let mut postgres = self.connect()?;
-        postgres.batch_execute(READER_SESSION)?;
-        Ok(AnyConnection::Postgres(postgres))
+        Ok(AnyConnection::Postgres(self.connect(READER_SESSION)?))
     }
 }

@@ -126,6 +126,17 @@ diesel::table! {
         request_hash -> Binary,
         event_id -> BigInt,
         created_at -> BigInt,
+        event_type -> Nullable<Text>,
+        occurred_at -> Nullable<BigInt>,
+        delivery_count -> Nullable<Integer>,
+    }
+}
+
+diesel::table! {
+    id_leads (first_id) {
+        first_id -> BigInt,
+        until_id -> BigInt,
+        begins_at -> BigInt,
     }
 }
 

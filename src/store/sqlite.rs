@@ -1,23 +1,24 @@
 //! What only SQLite does: one file, one process, its pragmas, and the statements of a commit.
 
 pub(super) mod checkpoint;
+mod lock;
 mod statements;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
 use diesel::upsert::excluded;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use parking_lot::Mutex;
 
+pub(super) use self::lock::Lock;
 use self::statements::{End, EndAtOnce, InsertDeliveries, NewDelivery, Retry};
-use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
+use super::connection::{AnyConnection, Opener, ReaderOptions};
 use super::detail::StoredAttempt;
 use super::diesel_store::{Database, DieselStore, migrate};
 use super::schema::{attempts, events, idempotency_keys};
@@ -35,8 +36,10 @@ const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// `busy_timeout` comes first: switching to WAL can meet a lock. FULL: a commit that returned is on disk.
 /// Pages of 8 KiB, in a new file: with 4 a delivery took as much processor time where webhooks are many, and a seventh
 /// more in `ringback load fanout` (`docs/performance.md`); with 16 a commit to many webhooks writes more.
-/// Checkpoints are made beside the commits (`checkpoint`); should they not keep up, SQLite makes one inside of a commit
-/// before the log has 240 MB.
+/// Checkpoints are made beside the commits (`checkpoint`), and never by SQLite inside of one: after somebody has read for a
+/// minute that was 1.5 GB, and everyone who published waited for it. A log that got longer than 128 MB is cut to that
+/// when it begins anew; smaller: it is cut and made longer again in everyday work, where it has 80 to 100 MB.
+/// What is deleted is overwritten where its page is written anyway: of a secret that is gone nothing stays in the file.
 /// A cache of 16 MiB: with 64 a delivery took as much processor time, to 10 webhooks and to 3,000, and the engine 60 MiB
 /// more; SQLite looks through all of it at each commit.
 const WRITER_PRAGMAS: &str = "
@@ -45,19 +48,20 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = OFF;
-    PRAGMA wal_autocheckpoint = 30000;
+    PRAGMA wal_autocheckpoint = 0;
+    PRAGMA journal_size_limit = 134217728;
+    PRAGMA secure_delete = FAST;
     PRAGMA cache_size = -16384;
     PRAGMA temp_store = MEMORY;
 ";
+/// As in the pragmas of both, for when it was another.
+const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
 const READER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA query_only = ON;
     PRAGMA cache_size = -8192;
     PRAGMA temp_store = MEMORY;
 ";
-/// How long a start waits for another process to let go of the file.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-const LOCK_POLL: Duration = Duration::from_millis(50);
 const READERS: ReaderOptions = ReaderOptions { max_size: 4, test_on_check_out: false };
 
 const SYNCHRONOUS_FULL: i32 = 2;
@@ -69,6 +73,12 @@ struct JournalMode {
 }
 
 #[derive(QueryableByName)]
+struct Encoding {
+    #[diesel(sql_type = Text)]
+    encoding: String,
+}
+
+#[derive(QueryableByName)]
 struct Synchronous {
     #[diesel(sql_type = Integer)]
     synchronous: i32,
@@ -77,12 +87,11 @@ struct Synchronous {
 /// Opens the database file, and makes it when it is new.
 pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let path = check_path(path)?;
-    let lock = lock(&path)?;
-    create_private(&path)?;
-    let opener: Arc<dyn Opener> = Arc::new(SqliteOpener { path: path.clone() });
+    let lock = Arc::new(Lock::take(&path)?);
+    let opener: Arc<dyn Opener> = Arc::new(SqliteOpener { lock: Arc::clone(&lock) });
     let connection = open_checked(opener.as_ref()).map_err(|error| explain(error, &path))?;
-    let readers = Readers::new(Arc::clone(&opener), &READERS);
-    Ok(DieselStore::new(Writer::new(opener, connection), readers, cipher, Database::Sqlite { _lock: lock }))
+    let database = Database::Sqlite { checkpointing: Mutex::new(()), _lock: lock };
+    DieselStore::new(opener, connection, &READERS, cipher, database)
 }
 
 fn open_checked(opener: &dyn Opener) -> StoreResult<AnyConnection> {
@@ -90,6 +99,7 @@ fn open_checked(opener: &dyn Opener) -> StoreResult<AnyConnection> {
     if let AnyConnection::Sqlite(sqlite) = &mut connection {
         check_version(sqlite)?;
         check_durability(sqlite)?;
+        check_encoding(sqlite)?;
         migrate(sqlite, MIGRATIONS)?;
     }
     Ok(connection)
@@ -98,6 +108,20 @@ fn open_checked(opener: &dyn Opener) -> StoreResult<AnyConnection> {
 /// SQLite says `disk I/O error` for most of what can be wrong with a file or its folder; the system says what it is.
 fn explain(error: StoreError, path: &Path) -> StoreError {
     let StoreError::Unavailable(said) = &error else { return error };
+    if said.contains("file is not a database") {
+        return StoreError::Refused(format!(
+            "{} is not a SQLite database; it was left as it is: name another file in the database URL",
+            path.display()
+        ));
+    }
+    if said.contains("database is locked") {
+        return StoreError::Unavailable(format!(
+            "{}: another program has locked it (a shell with an open transaction, a copy that is being made), or it is on a \
+             file system where one lock excludes the other, as on NFS: end that program, or put it on a local one \
+             ({said})",
+            path.display()
+        ));
+    }
     let folder = path.parent().unwrap_or(path);
     let cause = match (OpenOptions::new().read(true).write(true).open(path), try_to_write(folder)) {
         (Err(denied), _) => format!("{} can't be opened for writing: {denied}", path.display()),
@@ -129,7 +153,7 @@ fn try_to_write(folder: &Path) -> std::io::Result<()> {
 /// The writing connection of a database that a test looks into.
 #[cfg(test)]
 pub(super) fn open_for_plans(path: PathBuf) -> StoreResult<AnyConnection> {
-    let mut connection = SqliteOpener { path }.open_writer()?;
+    let mut connection = connect(&path, WRITER_PRAGMAS)?;
     if let AnyConnection::Sqlite(sqlite) = &mut connection {
         migrate(sqlite, MIGRATIONS)?;
     }
@@ -137,27 +161,31 @@ pub(super) fn open_for_plans(path: PathBuf) -> StoreResult<AnyConnection> {
 }
 
 struct SqliteOpener {
-    path: PathBuf,
+    lock: Arc<Lock>,
 }
 
-impl SqliteOpener {
-    fn connect(&self, pragmas: &str) -> StoreResult<AnyConnection> {
-        let unavailable =
-            |error: &dyn std::fmt::Display| StoreError::Unavailable(format!("{}: {error}", self.path.display()));
-        let path = self.path.to_str().ok_or_else(|| unavailable(&"the path is not UTF-8"))?;
-        let mut sqlite = SqliteConnection::establish(path).map_err(|error| unavailable(&error))?;
-        sqlite.batch_execute(pragmas).map_err(|error| unavailable(&error))?;
-        Ok(AnyConnection::Sqlite(sqlite))
-    }
+fn connect(path: &Path, pragmas: &str) -> StoreResult<AnyConnection> {
+    let unavailable =
+        |error: &dyn std::fmt::Display| StoreError::Unavailable(format!("{}: {error}", path.display()));
+    let text = path.to_str().ok_or_else(|| unavailable(&"the path is not UTF-8"))?;
+    let mut sqlite = SqliteConnection::establish(text).map_err(|error| unavailable(&error))?;
+    sqlite.batch_execute(pragmas).map_err(|error| unavailable(&error))?;
+    Ok(AnyConnection::Sqlite(sqlite))
 }
 
 impl Opener for SqliteOpener {
+    fn check(&self) -> StoreResult<()> {
+        self.lock.check()
+    }
+
     fn open_writer(&self) -> StoreResult<AnyConnection> {
-        self.connect(WRITER_PRAGMAS)
+        self.check()?;
+        connect(self.lock.path(), WRITER_PRAGMAS)
     }
 
     fn open_reader(&self) -> StoreResult<AnyConnection> {
-        self.connect(READER_PRAGMAS)
+        self.check()?;
+        connect(self.lock.path(), READER_PRAGMAS)
     }
 }
 
@@ -182,43 +210,10 @@ fn check_path(path: &str) -> StoreResult<PathBuf> {
             folder.display()
         )),
         _ if path.is_dir() => refused(format!("{} is a folder; name a file in the database URL", path.display())),
-        _ => Ok(path),
-    }
-}
-
-/// Takes the lock that keeps a second process away; held as long as the file is open. One that is about to stop
-/// is waited for.
-fn lock(path: &Path) -> StoreResult<File> {
-    let lock_path = PathBuf::from(format!("{}.lock", path.display()));
-    let in_the_way = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", lock_path.display()));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(in_the_way)?;
-    let mut polls_left = LOCK_PATIENCE.as_millis() / LOCK_POLL.as_millis();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if polls_left > 0 => thread::sleep(LOCK_POLL),
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Refused(format!(
-                    "another process uses the database {}; stop it first, or give this one another file",
-                    path.display()
-                )));
-            }
-            Err(TryLockError::Error(error)) => return Err(in_the_way(error)),
+        _ if path.exists() && !path.is_file() => {
+            refused(format!("{} is not a file; name one in the database URL", path.display()))
         }
-        polls_left -= 1;
-    }
-}
-
-/// Makes a new database file readable for its owner only; SQLite gives its other files the same mode.
-fn create_private(path: &Path) -> StoreResult<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(StoreError::Unavailable(format!("{}: {error}", path.display()))),
+        _ => Ok(path),
     }
 }
 
@@ -244,6 +239,18 @@ fn check_durability(sqlite: &mut SqliteConnection) -> StoreResult<()> {
     Err(StoreError::Refused(format!(
         "SQLite can't keep a write-ahead log here (journal mode {journal_mode}); put the database on a local file \
          system"
+    )))
+}
+
+/// In any other encoding names would be in another order, and every text be converted.
+fn check_encoding(sqlite: &mut SqliteConnection) -> StoreResult<()> {
+    let Encoding { encoding } = diesel::sql_query("PRAGMA encoding").get_result(sqlite)?;
+    if encoding == "UTF-8" {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "the SQLite database is encoded in {encoding}, and has to be in UTF-8: name another file in the database URL, or copy \
+         it into a new one (sqlite3 old.db .dump | sqlite3 new.db)"
     )))
 }
 
@@ -300,7 +307,10 @@ fn insert_deliveries(sqlite: &mut SqliteConnection, event: &Event, mut rows: &[N
 
 /// Remembers the keys of events that were stored; one that expired is overwritten.
 pub(super) fn save_keys(sqlite: &mut SqliteConnection, stored: &[&NewEvent], now: UnixMillis) -> QueryResult<()> {
-    use idempotency_keys::columns::{created_at, event_id, key, organization_id, request_hash};
+    #[rustfmt::skip]
+    use idempotency_keys::columns::{
+        created_at, delivery_count, event_id, event_type, key, occurred_at, organization_id, request_hash,
+    };
     for new in stored {
         let Some(idempotency) = &new.idempotency else { continue };
         diesel::insert_into(idempotency_keys::table)
@@ -310,6 +320,9 @@ pub(super) fn save_keys(sqlite: &mut SqliteConnection, stored: &[&NewEvent], now
                 request_hash.eq(idempotency.request_hash.as_slice()),
                 event_id.eq(new.event.id.0),
                 created_at.eq(now.0),
+                event_type.eq(&new.event.event_type),
+                occurred_at.eq(new.event.occurred_at.0),
+                delivery_count.eq(i32::try_from(new.deliveries.len()).unwrap_or(i32::MAX)),
             ))
             .on_conflict((organization_id, key))
             .do_update()
@@ -317,6 +330,9 @@ pub(super) fn save_keys(sqlite: &mut SqliteConnection, stored: &[&NewEvent], now
                 request_hash.eq(excluded(request_hash)),
                 event_id.eq(excluded(event_id)),
                 created_at.eq(excluded(created_at)),
+                event_type.eq(excluded(event_type)),
+                occurred_at.eq(excluded(occurred_at)),
+                delivery_count.eq(excluded(delivery_count)),
             ))
             .execute(sqlite)?;
     }

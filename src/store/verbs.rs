@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::models::id_bound;
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::EventRecord;
@@ -133,12 +132,6 @@ pub struct PruneReport {
 }
 
 impl RequeueRange {
-    /// The ids of its deliveries that are above `after`: from the first of these to before the second.
-    pub(super) fn ids(&self, after: Option<DeliveryId>) -> (i64, i64) {
-        let first = after.map_or(0, |id| id.0.saturating_add(1));
-        (id_bound(self.since).max(first), id_bound(self.until))
-    }
-
     /// Whether deliveries in its status can be sent again.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.status, DeliveryStatus::Success | DeliveryStatus::Failed)

@@ -120,7 +120,7 @@ impl Store for FaultyStore {
         assert!(!panics, "a panic on demand");
         self.inner.commit(batch, now)
     }
-    fn checkpoint(&self) -> StoreResult<()> {
+    fn checkpoint(&self) -> StoreResult<Checkpoint> {
         self.open()?;
         self.checkpoints.fetch_add(1, Ordering::SeqCst);
         assert!(!self.checkpoint_panics.swap(false, Ordering::SeqCst), "a panic on demand");
@@ -296,6 +296,15 @@ impl Store for FaultyStore {
     fn prune_statistics(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {
         self.open()?;
         self.inner.prune_statistics(before, limit)
+    }
+    fn prune_endpoints(
+        &self,
+        settled_before: UnixMillis,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> StoreResult<Option<EndpointId>> {
+        self.open()?;
+        self.inner.prune_endpoints(settled_before, after, limit)
     }
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
         self.open()?;

@@ -10,7 +10,7 @@ use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use ringback::domain::endpoint::DisabledReason;
 use ringback::domain::event::{Event, EventFilter};
 use ringback::domain::health::EndpointHealth;
-use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IDS_A_MILLISECOND, IdGenerator, OrganizationId};
+use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::Organization;
 use ringback::domain::rotation::SecretId;
@@ -27,6 +27,7 @@ use crate::fixture::{Fixture, START, URL, first_page, outcome, plain_endpoint, u
 /// Endpoints of a history: the first two are of one organization, the others of another.
 const ENDPOINTS: usize = 4;
 const TYPES: [&str; 2] = ["call.completed", "user.created"];
+const LONGER_THAN_A_HISTORY: std::time::Duration = std::time::Duration::from_secs(60 * 24 * 3_600);
 /// What is asked for: codes and classes, with an index and without one.
 const CODES: [(u16, u16); 5] = [(500, 599), (400, 499), (503, 503), (200, 200), (200, 299)];
 
@@ -121,7 +122,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..200i64).prop_map(|age| Step::PruneKeys { age }),
         2 => (endpoint, any::<bool>(), any::<bool>())
             .prop_map(|(endpoint, failing, open)| Step::Health { endpoint, failing, open }),
-        4 => prop_oneof![0..100i64, Just(24 * 3600)].prop_map(|seconds| Step::Wait { seconds }),
+        4 => prop_oneof![4 => 0..100i64, 1 => Just(24 * 3600), 2 => -4_000..0i64].prop_map(|seconds| Step::Wait { seconds }),
     ]
 }
 
@@ -134,6 +135,9 @@ struct Question {
     limit: usize,
     page: usize,
     filter: DeliveryFilter,
+    /// Seconds after the beginning of the history.
+    from: Option<i64>,
+    to: Option<i64>,
     by_endpoint: Option<usize>,
     since: prop::sample::Index,
 }
@@ -152,16 +156,15 @@ fn question() -> impl Strategy<Value = Question> {
         |(numbers, filter, by_endpoint, since)| {
             let (max_deliveries, max_bytes, known, limit, page) = numbers;
             let (event_type, status, response_code, from, to) = filter;
-            let at = |seconds: i64| UnixMillis(START.0 + seconds * 1_000);
             let filter = DeliveryFilter {
                 endpoint_id: None,
                 event_type: event_type.map(|index| TYPES[index].to_owned()),
                 status,
                 response_code,
-                from: from.map(at),
-                to: to.map(at),
+                from: None,
+                to: None,
             };
-            Question { max_deliveries, max_bytes, known, limit, page, filter, by_endpoint, since }
+            Question { max_deliveries, max_bytes, known, limit, page, filter, from, to, by_endpoint, since }
         },
     )
 }
@@ -170,6 +173,7 @@ fn question() -> impl Strategy<Value = Question> {
 struct History<'a> {
     stores: [&'a dyn Store; 2],
     ids: &'a mut IdGenerator,
+    begin: UnixMillis,
     now: UnixMillis,
     organizations: [OrganizationId; 2],
     endpoints: Vec<EndpointId>,
@@ -177,21 +181,25 @@ struct History<'a> {
     deliveries: Vec<(DeliveryId, OrganizationId, EndpointId)>,
     /// With their organization.
     events: Vec<(EventId, OrganizationId)>,
-}
-
-/// When an id was made: ids of a later history are ahead of its clock.
-fn instant_of(id: i64) -> UnixMillis {
-    const EPOCH_MS: i64 = 1_704_067_200_000;
-    UnixMillis(EPOCH_MS + id / IDS_A_MILLISECOND)
+    /// When something was stored, and a moment later. Ids can be ahead of it: clocks are set back.
+    instants: Vec<UnixMillis>,
 }
 
 impl<'a> History<'a> {
-    fn begin(stores: [&'a dyn Store; 2], ids: &'a mut IdGenerator) -> Self {
-        let now = START;
+    fn begin(stores: [&'a dyn Store; 2], ids: &'a mut IdGenerator, now: UnixMillis) -> Self {
         let organizations = [OrganizationId(ids.next(now)), OrganizationId(ids.next(now))];
         let endpoints: Vec<EndpointId> = (0..ENDPOINTS).map(|_| EndpointId(ids.next(now))).collect();
-        let history =
-            Self { stores, ids, now, organizations, endpoints, deliveries: Vec::new(), events: Vec::new() };
+        let history = Self {
+            stores,
+            ids,
+            begin: now,
+            now,
+            organizations,
+            endpoints,
+            deliveries: Vec::new(),
+            events: Vec::new(),
+            instants: vec![now],
+        };
         for store in stores {
             for id in organizations {
                 let organization = Organization { id, name: String::from("Acme"), created_at: now };
@@ -288,7 +296,7 @@ impl<'a> History<'a> {
         if self.deliveries.is_empty() {
             return Ok(());
         }
-        let instant = |index: &prop::sample::Index| instant_of(index.get(&self.deliveries).0.0);
+        let instant = |index: &prop::sample::Index| *index.get(&self.instants);
         let status = if *success { DeliveryStatus::Success } else { DeliveryStatus::Failed };
         let range = RequeueRange { since: instant(since), until: instant(until), status };
         let after = after.map(|index| index.get(&self.deliveries).0);
@@ -333,7 +341,7 @@ impl<'a> History<'a> {
     fn prune(&self, step: &Step) -> Result<(), TestCaseError> {
         match step {
             Step::Prune { before, after, limit } if !self.events.is_empty() => {
-                let before = instant_of(before.get(&self.events).0.0);
+                let before = *before.get(&self.instants);
                 let after = after.map(|index| index.get(&self.events).0);
                 let [one, other] = self.stores.map(|store| store.prune(before, after, *limit).unwrap());
                 prop_assert_eq!(one, other);
@@ -371,6 +379,7 @@ impl<'a> History<'a> {
             body: Bytes::from(vec![b'x'; bytes]),
         };
         self.events.push((event.id, organization_id));
+        self.instants.extend([self.now, UnixMillis(self.now.0 + 1)]);
         let mut deliveries = Vec::new();
         for endpoint in 0..ENDPOINTS {
             if mask & (1 << endpoint) != 0 && self.owner(endpoint) == organization_id {
@@ -431,7 +440,9 @@ impl<'a> History<'a> {
         let before = self.deliveries.iter().rev().nth(question.page * question.limit);
         let page = PageRequest { before_id: before.map(|(id, ..)| id.0), limit: question.limit };
         let endpoint_id = question.by_endpoint.map(|index| self.endpoints[index]);
-        let filter = DeliveryFilter { endpoint_id, ..question.filter.clone() };
+        let instant = |seconds: i64| UnixMillis(self.begin.0 + seconds * 1_000);
+        let (from, to) = (question.from.map(instant), question.to.map(instant));
+        let filter = DeliveryFilter { endpoint_id, from, to, ..question.filter.clone() };
         for organization_id in self.organizations {
             let rows = store.deliveries(organization_id, &filter, page).unwrap();
             answers.push(format!("{rows:?}"));
@@ -441,10 +452,7 @@ impl<'a> History<'a> {
             answers.push(format!("{:?}", store.events(organization_id, &filter, page).unwrap()));
             let pending = store.pending(organization_id, endpoint_id).unwrap();
             answers.push(format!("{pending:?} {:?}", store.endpoint_states(organization_id).unwrap()));
-            let since = match self.deliveries.is_empty() {
-                true => self.now,
-                false => instant_of(question.since.get(&self.deliveries).0.0),
-            };
+            let since = *question.since.get(&self.instants);
             let recent = store.recent_deliveries(organization_id, endpoint_id, since, question.limit).unwrap();
             answers.push(format!("{recent:?}"));
             let counted = store.organization_statistics(organization_id, since).unwrap();
@@ -471,11 +479,14 @@ fn answers_alike(tested: &Fixture, cases: u32) {
     let reference = MemoryStore::new();
     // one generator for all histories: they share the two stores
     let ids = std::cell::RefCell::new(IdGenerator::new(0, 0));
+    // each begins when the last one has ended: else all of them would lie in one period
+    let begin = std::cell::Cell::new(START);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let steps = prop::collection::vec((step(), question()), 1..40);
     let result = TestRunner::new(config).run(&steps, |steps| {
         let mut ids = ids.borrow_mut();
-        let mut history = History::begin([&reference, tested.store.as_ref()], &mut ids);
+        let mut history = History::begin([&reference, tested.store.as_ref()], &mut ids, begin.get());
+        begin.set(begin.get() + LONGER_THAN_A_HISTORY);
         for (step, question) in &steps {
             history.take(step)?;
             history.ask(question)?;

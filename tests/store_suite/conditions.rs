@@ -4,7 +4,7 @@ use ringback::domain::attempt::{AttemptError, NextStep};
 use ringback::domain::delivery::DeliveryStatus;
 use ringback::domain::endpoint::{DisabledReason, Endpoint};
 use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
-use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId, instant_in};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{DisableEndpoint, ReplayTargets, WriteBatch};
@@ -58,7 +58,8 @@ fn the_oldest_pending_delivery_is_the_one_created_first(f: &Fixture) {
 }
 
 fn ended(id: DeliveryId, status: DeliveryStatus, number: i64, last_duration_ms: u64) -> FinishedDelivery {
-    FinishedDelivery { id, status, finished_at: UnixMillis(at(number * 10).0 + 40), last_duration_ms }
+    let finished_at = UnixMillis(at(number * 10).0 + 40);
+    FinishedDelivery { id, status, created_at: instant_in(id.0), finished_at, last_duration_ms }
 }
 
 fn recent_deliveries_are_those_that_ended_newest_first(f: &Fixture) {

@@ -64,6 +64,11 @@ impl Fixture {
         Self { store, ids: Mutex::new(IdGenerator::new(0, 0)), _folder: None }
     }
 
+    /// With ids above one, as after a restart.
+    pub fn going_on_above(self, largest: i64) -> Self {
+        Self { ids: Mutex::new(IdGenerator::new(0, largest)), ..self }
+    }
+
     pub fn memory() -> Self {
         Self::over(Arc::new(MemoryStore::new()))
     }

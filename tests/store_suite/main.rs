@@ -26,6 +26,7 @@ macro_rules! on_every_store {
 }
 
 mod alike;
+mod clocks;
 mod conditions;
 mod databases;
 mod delivering;
@@ -33,8 +34,12 @@ mod events;
 mod fixture;
 mod managing;
 mod master_key;
+mod postgres_servers;
 mod pruning;
 mod publishing;
 mod reading_the_log;
 mod sending_again;
+mod sqlite_files;
 mod statistics;
+mod tombstones;
+mod upgrading;

@@ -4,7 +4,7 @@ use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::event::EventFilter;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
-use ringback::store::{EventCommit, NewEvent, PruneReport, ReplayTargets};
+use ringback::store::{AcceptedEvent, EventCommit, NewEvent, PruneReport, ReplayTargets};
 
 use crate::fixture::{Fixture, at, first_page, keyed, outcome};
 
@@ -14,7 +14,7 @@ on_every_store!(
     an_event_stays_while_a_replay_of_it_is_pending,
     pruning_goes_on_behind_what_it_looked_at,
     pruning_takes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours,
-    the_key_of_a_pruned_event_counts_as_never_used,
+    a_key_outlives_its_event_and_gives_the_first_answer_again,
     old_keys_are_forgotten_oldest_first,
     what_a_deleted_organization_published_goes_in_steps_and_nobody_elses_does,
 );
@@ -123,14 +123,32 @@ fn pruning_takes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours(
     assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None });
 }
 
-fn the_key_of_a_pruned_event_counts_as_never_used(f: &Fixture) {
+fn a_key_outlives_its_event_and_gives_the_first_answer_again(f: &Fixture) {
+    const DAY: i64 = 24 * 3_600;
     let organization_id = f.organization();
-    f.commit_events(vec![keyed(f.new_event(organization_id, &[], at(0)), "k", 1)], at(0));
-    f.store.prune(at(1), None, 9).unwrap();
-    for (request, expected) in [(2, EventCommit::Stored), (1, EventCommit::KeyReused)] {
-        let again = keyed(f.new_event(organization_id, &[], at(2)), "k", request);
-        assert_eq!(f.commit_events(vec![again], at(2)).events, [expected]);
+    let endpoints = [f.endpoint(organization_id), f.endpoint(organization_id)];
+    let first = keyed(f.new_event_of("user.created", organization_id, &endpoints, at(0)), "k", 1);
+    f.commit_events(vec![first.clone()], at(0));
+    for (delivery_id, endpoint_id) in first.deliveries.clone() {
+        succeed(f, organization_id, endpoint_id, delivery_id);
     }
+    assert_eq!(f.store.prune(at(5), None, 9).unwrap().events, 1);
+    let answer = AcceptedEvent {
+        id: first.event.id,
+        event_type: String::from("user.created"),
+        occurred_at: first.event.occurred_at,
+        deliveries: 2,
+    };
+    let again = |request, seconds| {
+        let new = keyed(f.new_event(organization_id, &endpoints[..1], at(seconds)), "k", request);
+        f.commit_events(vec![new], at(seconds)).events.remove(0)
+    };
+    assert_eq!(again(1, 66), EventCommit::Replayed(answer.clone()));
+    assert_eq!(again(2, 67), EventCommit::KeyReused);
+    assert_eq!(f.store.prune_idempotency_keys(at(0), 9).unwrap(), 0);
+    assert_eq!(again(1, DAY - 1), EventCommit::Replayed(answer));
+    assert_eq!(again(2, DAY), EventCommit::Stored);
+    assert_eq!(events(f, organization_id).len(), 1);
 }
 
 fn what_a_deleted_organization_published_goes_in_steps_and_nobody_elses_does(f: &Fixture) {

@@ -45,6 +45,13 @@ pub fn private_with(settings: &str) -> Option<PostgresServer> {
     start_or_skip(settings)
 }
 
+/// Runs a statement in a database as its administrator.
+#[allow(dead_code, reason = "not every test crate does")]
+pub fn execute_in(url: &str, statement: &str) {
+    let mut admin = PgConnection::establish(url).expect("the test server answers");
+    diesel::sql_query(statement).execute(&mut admin).expect("the statement is right");
+}
+
 fn start_or_skip(settings: &str) -> Option<PostgresServer> {
     let Some(bindir) = find_bindir() else {
         let message = "PostgreSQL is not installed: the store on PostgreSQL is NOT tested";

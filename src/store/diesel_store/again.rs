@@ -8,7 +8,9 @@ use super::super::connection::AnyConnection;
 use super::super::schema::{deliveries, endpoints, events};
 use super::super::{DuePlace, MadeDue, ReplayTargets, RequeueRange, Requeued, RequeuedPage, StoreResult};
 use super::endpoints::IsPending;
+use super::leads::Lead;
 use super::query::{Number, Query, Value};
+use super::spans::{Period, Span, spans};
 use super::sql_limit;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
@@ -41,8 +43,10 @@ pub(super) fn requeue_delivery(
     Ok(Requeued::Requeued { endpoint_id })
 }
 
+#[expect(clippy::too_many_arguments, reason = "those of the store's verb, and what it needs for a period")]
 pub(super) fn requeue_endpoint(
     connection: &mut AnyConnection,
+    runs: &[Lead],
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     range: &RequeueRange,
@@ -53,8 +57,14 @@ pub(super) fn requeue_endpoint(
     if !range.is_final() || live(connection, organization_id, &[endpoint_id])?.is_empty() {
         return Ok(RequeuedPage { deliveries: 0, next: None });
     }
-    let query = page(organization_id, endpoint_id, range, after, limit);
-    let ids: Vec<i64> = query.load::<Number>(connection)?.into_iter().map(|row| row.n).collect();
+    let mut ids: Vec<i64> = Vec::new();
+    for span in spans(connection, runs, period(range))? {
+        let rest = limit - ids.len();
+        if rest > 0 {
+            let found = page(organization_id, endpoint_id, range.status, behind(span, after), rest);
+            ids.extend(found.load::<Number>(connection)?.into_iter().map(|row| row.n));
+        }
+    }
     begin_rounds(connection, organization_id, &ids, now)?;
     let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
     Ok(RequeuedPage { deliveries: ids.len(), next })
@@ -105,8 +115,19 @@ pub(super) fn make_due(
     Ok(MadeDue { deliveries: rows.len(), next })
 }
 
+fn period(range: &RequeueRange) -> Period {
+    Period { from: Some(range.since), to: Some(range.until) }
+}
+
+/// The part of a range behind a delivery.
+fn behind(span: Span, after: Option<DeliveryId>) -> Span {
+    let first = after.map_or(span.from, |id| id.0.saturating_add(1));
+    Span { from: first.max(span.from), ..span }
+}
+
 pub(super) fn count_endpoint(
     connection: &mut AnyConnection,
+    runs: &[Lead],
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     range: &RequeueRange,
@@ -114,44 +135,53 @@ pub(super) fn count_endpoint(
     if !range.is_final() || live(connection, organization_id, &[endpoint_id])?.is_empty() {
         return Ok(0);
     }
-    let counted: Vec<Number> = count(organization_id, endpoint_id, range).load(connection)?;
-    Ok(counted.first().map_or(0, |row| row.n.max(0) as usize))
+    let mut counted = 0;
+    for span in spans(connection, runs, period(range))? {
+        let rows: Vec<Number> = count(organization_id, endpoint_id, range.status, span).load(connection)?;
+        counted += rows.first().map_or(0, |row| row.n.max(0) as usize);
+    }
+    Ok(counted)
 }
 
 /// The query for the ids of a page.
 pub(super) fn page(
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
-    range: &RequeueRange,
-    after: Option<DeliveryId>,
+    status: DeliveryStatus,
+    span: Span,
     limit: usize,
 ) -> Query {
-    let mut query = in_range("SELECT d.id AS n", organization_id, endpoint_id, range, after);
+    let mut query = in_span("SELECT d.id AS n", organization_id, endpoint_id, status, span);
     query.push(" ORDER BY d.id LIMIT {}", Value::Number(sql_limit(limit)));
     query
 }
 
 /// The query for the number of them.
-pub(super) fn count(organization_id: OrganizationId, endpoint_id: EndpointId, range: &RequeueRange) -> Query {
-    in_range("SELECT count(*) AS n", organization_id, endpoint_id, range, None)
+pub(super) fn count(
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    status: DeliveryStatus,
+    span: Span,
+) -> Query {
+    in_span("SELECT count(*) AS n", organization_id, endpoint_id, status, span)
 }
 
 /// The status is written out, so that the partial index of what failed is seen to fit; a plus before a column
 /// keeps its condition out of the choice of an index.
-fn in_range(
+fn in_span(
     select: &str,
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
-    range: &RequeueRange,
-    after: Option<DeliveryId>,
+    status: DeliveryStatus,
+    span: Span,
 ) -> Query {
-    let (first, end) = range.ids(after);
     let mut query = Query::new(select);
     query.push(" FROM deliveries d WHERE d.endpoint_id = {}", Value::Number(endpoint_id.0));
-    query.sql.push_str(&format!(" AND d.status = {}", range.status.code()));
+    query.sql.push_str(&format!(" AND d.status = {}", status.code()));
     query.and("+d.organization_id = {}", Value::Number(organization_id.0));
-    query.and("d.id >= {}", Value::Number(first));
-    query.and("d.id < {}", Value::Number(end));
+    query.and("d.id >= {}", Value::Number(span.from));
+    query.and("d.id < {}", Value::Number(span.before));
+    span.times.restrict(&mut query, "d.id", "d.created_at");
     query
 }
 
@@ -216,7 +246,7 @@ pub(super) fn replay_event(
     organization_id: OrganizationId,
     id: EventId,
     targets: &ReplayTargets,
-    next_id: &mut dyn FnMut() -> i64,
+    next_id: &mut dyn FnMut(&mut AnyConnection) -> StoreResult<i64>,
     now: UnixMillis,
 ) -> StoreResult<Option<Vec<EndpointId>>> {
     let Some(existing) = deliveries_by_endpoint(connection, organization_id, id)? else { return Ok(None) };
@@ -229,7 +259,8 @@ pub(super) fn replay_event(
     for &endpoint_id in &endpoints {
         match existing.get(&endpoint_id).map(Vec::as_slice) {
             None | Some([]) => {
-                insert_replayed(connection, organization_id, id, endpoint_id, next_id(), now)?;
+                let delivery_id = next_id(connection)?;
+                insert_replayed(connection, organization_id, id, endpoint_id, delivery_id, now)?;
             }
             Some(rows) if rows.iter().any(|(_, status)| *status == DeliveryStatus::Pending.code()) => {}
             Some([(oldest, _), ..]) => again.push(*oldest),

@@ -6,11 +6,12 @@ use diesel::prelude::*;
 
 use super::super::connection::{AnyConnection, in_transaction};
 use super::super::models::hash_from;
-use super::super::schema::{events, idempotency_keys};
+use super::super::schema::idempotency_keys;
 use super::super::{
     AcceptedEvent, Cipher, CommitReport, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreResult, WriteBatch,
     postgres, sqlite,
 };
+use super::leads::{self, Lead};
 use super::{endpoints, failures, late, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -22,11 +23,12 @@ pub(super) fn commit(
     connection: &mut AnyConnection,
     cipher: &Cipher,
     batch: &WriteBatch,
+    lead: Option<Lead>,
     now: UnixMillis,
 ) -> StoreResult<CommitReport> {
     match connection {
         // which keys were used may be read before: nobody else writes
-        AnyConnection::Postgres(_) if postgres::is_one_statement(batch) => {
+        AnyConnection::Postgres(_) if lead.is_none() && postgres::is_one_statement(batch) => {
             let report = write(connection, cipher, batch, now)?;
             match report.outcomes_recorded.contains(&false) {
                 true => in_transaction(connection, |connection| late::record(connection, batch, report)),
@@ -34,6 +36,9 @@ pub(super) fn commit(
             }
         }
         _ => in_transaction(connection, |connection| {
+            if let Some(lead) = lead {
+                leads::save(connection, lead)?;
+            }
             let report = write(connection, cipher, batch, now)?;
             late::record(connection, batch, report)
         }),
@@ -74,9 +79,13 @@ struct UsedKey {
     event: AcceptedEvent,
 }
 
+/// Key, hash, and of its event id, type, instant and number of deliveries.
+type UsedKeyColumns = (String, Vec<u8>, i64, String, i64, i32);
+
 type UsedKeys = HashMap<(OrganizationId, String), UsedKey>;
 
-/// The keys of the batch that were used before and have not expired.
+/// The keys of the batch that were used before and have not expired. The answers are in their rows: a key can outlive its
+/// event.
 fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis) -> StoreResult<UsedKeys> {
     let mut by_organization: HashMap<OrganizationId, Vec<&str>> = HashMap::new();
     for new in batch {
@@ -87,18 +96,18 @@ fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis
     let mut used = UsedKeys::new();
     for (organization_id, keys) in by_organization {
         for keys in keys.chunks(KEYS_A_QUERY) {
-            let rows: Vec<(String, Vec<u8>, i64, String, i64, i32)> = idempotency_keys::table
-                .inner_join(events::table.on(events::id.eq(idempotency_keys::event_id)))
+            let rows: Vec<UsedKeyColumns> = idempotency_keys::table
                 .filter(idempotency_keys::organization_id.eq(organization_id.0))
                 .filter(idempotency_keys::key.eq_any(keys))
+                .filter(idempotency_keys::event_type.is_not_null())
                 .filter(idempotency_keys::created_at.gt((now - IDEMPOTENCY_KEY_LIFETIME).0))
                 .select((
                     idempotency_keys::key,
                     idempotency_keys::request_hash,
-                    events::id,
-                    events::event_type,
-                    events::occurred_at,
-                    events::delivery_count,
+                    idempotency_keys::event_id,
+                    idempotency_keys::event_type.assume_not_null(),
+                    idempotency_keys::occurred_at.assume_not_null(),
+                    idempotency_keys::delivery_count.assume_not_null(),
                 ))
                 .load(connection)?;
             for (key, request_hash, id, event_type, occurred_at, deliveries) in rows {

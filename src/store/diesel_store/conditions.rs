@@ -5,11 +5,13 @@ use diesel::sql_types::{BigInt, Nullable, SmallInt};
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
-use super::super::models::{HealthRow, corrupt, id_bound};
+use super::super::models::{HealthRow, corrupt};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
+use super::leads::Lead;
 use super::log::{self, Scope};
 use super::query::{Query, Value};
 use super::sources::Source;
+use super::spans::{Period, spans};
 use super::sql_limit;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
@@ -64,18 +66,21 @@ struct Finished {
     #[diesel(sql_type = SmallInt)]
     status: i16,
     #[diesel(sql_type = BigInt)]
+    created_at: i64,
+    #[diesel(sql_type = BigInt)]
     finished_at: i64,
     #[diesel(sql_type = BigInt)]
     duration_ms: i64,
 }
 
 /// The last attempt is in the delivery's own row, or else among the attempts.
-const FINISHED: &str = "SELECT d.id, d.status, COALESCE(d.finished_at, 0) AS finished_at, \
+const FINISHED: &str = "SELECT d.id, d.status, d.created_at, COALESCE(d.finished_at, 0) AS finished_at, \
                         COALESCE(d.attempt_duration_ms, (SELECT a.duration_ms FROM attempts a \
                         WHERE a.delivery_id = d.id AND a.number = d.attempt_count), 0) AS duration_ms";
 
 pub(super) fn recent(
     connection: &mut AnyConnection,
+    runs: &[Lead],
     organization_id: OrganizationId,
     endpoint_id: Option<EndpointId>,
     since: UnixMillis,
@@ -86,9 +91,11 @@ pub(super) fn recent(
         Some(_) => &[Source::Endpoint][..],
         None => &[Source::Events, Source::Replays],
     };
-    for source in sources {
-        let query = build(connection, organization_id, *source, endpoint_id, since, limit);
-        rows.extend(query.load::<Finished>(connection)?);
+    for span in spans(connection, runs, Period { from: Some(since), to: None })? {
+        let scope = Scope::of(organization_id, endpoint_id, span, None);
+        for source in sources {
+            rows.extend(build(connection, *source, &scope, limit).load::<Finished>(connection)?);
+        }
     }
     rows.sort_by_key(|row| std::cmp::Reverse(row.id));
     rows.truncate(limit);
@@ -97,6 +104,7 @@ pub(super) fn recent(
         Ok(FinishedDelivery {
             id: DeliveryId(row.id),
             status: status.ok_or_else(|| corrupt(format!("delivery status {}", row.status)))?,
+            created_at: UnixMillis(row.created_at),
             finished_at: UnixMillis(row.finished_at),
             last_duration_ms: row.duration_ms.max(0) as u64,
         })
@@ -104,17 +112,10 @@ pub(super) fn recent(
     rows.into_iter().map(delivery).collect()
 }
 
-/// The query for one source.
-pub(super) fn build(
-    connection: &AnyConnection,
-    organization_id: OrganizationId,
-    source: Source,
-    endpoint_id: Option<EndpointId>,
-    since: UnixMillis,
-    limit: usize,
-) -> Query {
-    let scope = Scope::new(organization_id, endpoint_id, id_bound(since), i64::MAX);
-    let mut query = log::from(connection, FINISHED, source, &scope, false);
+/// The query for one source and range.
+pub(super) fn build(connection: &AnyConnection, source: Source, scope: &Scope, limit: usize) -> Query {
+    let mut query = log::from(connection, FINISHED, source, scope, false);
+    scope.times.restrict(&mut query, "d.id", "d.created_at");
     query.sql.push_str(" AND d.status IN (1, 2)");
     log::newest(&mut query, source, limit);
     query

@@ -99,8 +99,21 @@ pub(super) fn delete(
         .filter(endpoints::id.eq(id.0))
         .filter(endpoints::organization_id.eq(organization_id.0))
         .filter(endpoints::deleted_at.is_null());
-    let deleted = (endpoints::deleted_at.eq(now.0), endpoints::older_secrets.eq(None::<Vec<u8>>));
-    if diesel::update(live).set(deleted).execute(connection)? == 0 {
+    // nothing that it was trusted with outlives it, an address included, which can hold a token: what is left is a name in
+    // the log of its deliveries, and goes with the last of them
+    let deleted = diesel::update(live).set((
+        endpoints::deleted_at.eq(now.0),
+        endpoints::url.eq(""),
+        endpoints::description.eq(None::<String>),
+        endpoints::events.eq("[]"),
+        endpoints::filters.eq(None::<String>),
+        endpoints::headers.eq(None::<Vec<u8>>),
+        endpoints::secret.eq(Vec::new()),
+        endpoints::previous_secret.eq(None::<Vec<u8>>),
+        endpoints::previous_secret_expires_at.eq(None::<i64>),
+        endpoints::older_secrets.eq(None::<Vec<u8>>),
+    ));
+    if deleted.execute(connection)? == 0 {
         return Ok(None);
     }
     diesel::delete(endpoint_health::table.find(id.0)).execute(connection)?;

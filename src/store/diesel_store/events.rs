@@ -5,12 +5,14 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::super::connection::AnyConnection;
-use super::super::models::{DeliveryRow, id_bound};
+use super::super::models::DeliveryRow;
 use super::super::schema::{deliveries, events};
 use super::super::{EventDetail, PageRequest, StoreResult};
 use super::again::is_replayed;
+use super::leads::Lead;
 use super::query::{Query, Value, indexed_by};
 use super::sources::Source;
+use super::spans::{Period, Span, spans};
 use super::sql_limit;
 use crate::domain::delivery::DeliveryRecord;
 use crate::domain::event::{EventFilter, EventRecord};
@@ -33,11 +35,19 @@ struct ListedEvent {
 
 pub(super) fn list(
     connection: &mut AnyConnection,
+    runs: &[Lead],
     organization_id: OrganizationId,
     filter: &EventFilter,
     page: PageRequest,
 ) -> StoreResult<Vec<EventRecord>> {
-    let rows: Vec<ListedEvent> = build(connection, organization_id, filter, page).load(connection)?;
+    let spans = spans(connection, runs, Period { from: filter.from, to: filter.to })?;
+    let mut rows: Vec<ListedEvent> = Vec::new();
+    for span in spans.into_iter().rev() {
+        let rest = PageRequest { limit: page.limit - rows.len(), ..page };
+        if rest.limit > 0 {
+            rows.extend(build(connection, organization_id, filter, span, rest).load::<ListedEvent>(connection)?);
+        }
+    }
     let record = |row: ListedEvent| EventRecord {
         id: EventId(row.id),
         event_type: row.event_type,
@@ -48,14 +58,15 @@ pub(super) fn list(
     Ok(rows.into_iter().map(record).collect())
 }
 
-/// The query for a page.
+/// The query for a page of one range.
 pub(super) fn build(
     connection: &AnyConnection,
     organization_id: OrganizationId,
     filter: &EventFilter,
+    span: Span,
     page: PageRequest,
 ) -> Query {
-    let before = filter.to.map_or(i64::MAX, id_bound).min(page.before_id.unwrap_or(i64::MAX));
+    let before = page.before_id.map_or(span.before, |before| before.min(span.before));
     let index = indexed_by(connection, Source::index_of_events(filter.event_type.is_some()));
     let mut query = Query::new(
         "SELECT e.id, e.event_type, e.occurred_at, e.accepted_at, e.delivery_count + \
@@ -64,7 +75,8 @@ pub(super) fn build(
     query.sql.push_str(&index);
     query.push(" WHERE e.organization_id = {}", Value::Number(organization_id.0));
     query.and("e.id < {}", Value::Number(before));
-    query.and("e.id >= {}", Value::Number(filter.from.map_or(0, id_bound)));
+    query.and("e.id >= {}", Value::Number(span.from));
+    span.times.restrict(&mut query, "e.id", "e.accepted_at");
     if let Some(event_type) = &filter.event_type {
         query.and("e.event_type = {}", Value::Text(event_type.clone()));
     }

@@ -6,11 +6,13 @@ use diesel::sql_types::Text;
 
 use super::super::connection::AnyConnection;
 use super::super::detail::StoredAttempt;
-use super::super::models::{DeliveryRow, corrupt, id_bound, response_code};
+use super::super::models::{DeliveryRow, corrupt, response_code};
 use super::super::schema::{attempts, deliveries, events};
 use super::super::{DeliveryDetail, LogPage, PageRequest, StoreResult};
+use super::leads::Lead;
 use super::query::{Query, Value, indexed_by};
 use super::sources::{self, Choice, NOT_SUCCESS, Source};
+use super::spans::{Period, Span, Times, spans};
 use super::sql_limit;
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::DeliveryFilter;
@@ -48,6 +50,8 @@ pub(super) struct Scope {
     pub(super) from: i64,
     /// Ids of events from this.
     pub(super) events_from: i64,
+    /// Which of them, by their times.
+    pub(super) times: Times,
 }
 
 impl Scope {
@@ -57,12 +61,24 @@ impl Scope {
         from: i64,
         before: i64,
     ) -> Self {
-        Self { organization_id, endpoint_id, before, from, events_from: (from - EVENT_SLACK).max(0) }
+        let events_from = (from - EVENT_SLACK).max(0);
+        Self { organization_id, endpoint_id, before, from, events_from, times: Times::default() }
     }
 
-    fn of(organization_id: OrganizationId, filter: &DeliveryFilter, page: PageRequest) -> Self {
-        let before = filter.to.map_or(i64::MAX, id_bound).min(page.before_id.unwrap_or(i64::MAX));
-        Self::new(organization_id, filter.endpoint_id, filter.from.map_or(0, id_bound), before)
+    /// The part of a range before an id.
+    pub(super) fn of(
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+        span: Span,
+        before_id: Option<i64>,
+    ) -> Self {
+        let before = before_id.map_or(span.before, |before| before.min(span.before));
+        Self { times: span.times, ..Self::new(organization_id, endpoint_id, span.from, before) }
+    }
+
+    /// Whether it has no ids.
+    pub(super) fn is_empty(&self) -> bool {
+        self.from >= self.before
     }
 
     /// The part of it from an id that is an event's, or none of an event's.
@@ -73,32 +89,59 @@ impl Scope {
 
 pub(super) fn list(
     connection: &mut AnyConnection,
+    runs: &[Lead],
     organization_id: OrganizationId,
     filter: &DeliveryFilter,
     page: PageRequest,
 ) -> StoreResult<LogPage> {
-    list_within(connection, organization_id, filter, page, ROWS_LOOKED_AT)
+    list_within(connection, runs, organization_id, filter, page, ROWS_LOOKED_AT)
 }
 
 /// A page that looks at about so many rows.
 pub(super) fn list_within(
     connection: &mut AnyConnection,
+    runs: &[Lead],
     organization_id: OrganizationId,
     filter: &DeliveryFilter,
     page: PageRequest,
     bound: usize,
 ) -> StoreResult<LogPage> {
-    let scope = Scope::of(organization_id, filter, page);
-    let Choice { sources, floor } = sources::choose(connection, filter, &scope, bound)?;
-    let part = floor.map_or(scope, |floor| scope.above(floor));
+    let spans = spans(connection, runs, Period { from: filter.from, to: filter.to })?;
+    let mut found = LogPage::default();
+    for span in spans.into_iter().rev() {
+        let scope = Scope::of(organization_id, filter.endpoint_id, span, page.before_id);
+        let limit = page.limit - found.rows.len();
+        if scope.is_empty() || limit == 0 {
+            continue;
+        }
+        let part = list_part(connection, filter, &scope, limit, bound)?;
+        found.rows.extend(part.rows);
+        found.next_before = part.next_before;
+        if found.next_before.is_some() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The newest rows of one range.
+fn list_part(
+    connection: &mut AnyConnection,
+    filter: &DeliveryFilter,
+    scope: &Scope,
+    limit: usize,
+    bound: usize,
+) -> StoreResult<LogPage> {
+    let Choice { sources, floor } = sources::choose(connection, filter, scope, bound)?;
+    let part = floor.map_or(*scope, |floor| scope.above(floor));
     let mut found: Vec<LogRow> = Vec::new();
     for source in sources {
-        found.extend(build(connection, source, filter, &part, page.limit).load::<LogRow>(connection)?);
+        found.extend(build(connection, source, filter, &part, limit).load::<LogRow>(connection)?);
     }
     found.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
-    let newest = found.into_iter().take(page.limit);
+    let newest = found.into_iter().take(limit);
     let rows = newest.map(|row| row.delivery.into_record(row.event_type)).collect::<StoreResult<Vec<_>>>()?;
-    let next_before = floor.filter(|_| rows.len() < page.limit);
+    let next_before = floor.filter(|_| rows.len() < limit);
     Ok(LogPage { rows, next_before })
 }
 
@@ -115,6 +158,9 @@ pub(super) fn build(
         Source::Events => from_events(connection, COLUMNS, scope, filter.event_type.is_some()),
         source => from(connection, COLUMNS, source, scope, true),
     };
+    if source != Source::Pending {
+        scope.times.restrict(&mut query, "d.id", "d.created_at");
+    }
     if let Some(event_type) = &filter.event_type {
         query.and("e.event_type = {}", Value::Text(event_type.clone()));
     }
@@ -232,6 +278,7 @@ pub(super) fn pending_ids(connection: &AnyConnection, columns: &str, scope: &Sco
 
 fn from_pending(connection: &AnyConnection, filter: &DeliveryFilter, scope: &Scope, limit: usize) -> Query {
     let mut query = pending_ids(connection, &format!("{COLUMNS} FROM (SELECT d.id"), scope);
+    scope.times.restrict(&mut query, "d.id", "d.created_at");
     if Source::Pending.fits(filter) {
         query.push(" ORDER BY d.id DESC LIMIT {}", Value::Number(sql_limit(limit)));
     }

@@ -14,6 +14,7 @@ mod event_types;
 mod events;
 mod failures;
 mod late;
+mod leads;
 mod log;
 mod organizations;
 #[cfg(test)]
@@ -22,22 +23,26 @@ mod pruning;
 mod query;
 mod reencryption;
 mod sources;
+mod spans;
 mod startup;
 mod statistics;
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::sync::Arc;
 
 use diesel::backend::Backend;
 use diesel::migration::{Migration, MigrationSource};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
+use parking_lot::Mutex;
 
+use self::leads::{Lead, Leads};
 use super::cipher::Cipher;
-use super::connection::{Readers, Writer};
+use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
 use super::recent::RecentEvents;
 use super::{
-    AgendaRow, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart, EventDetail, LogPage,
-    MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
+    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart, EventDetail,
+    LogPage, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError,
+    StoreResult,
     WriteBatch, sqlite,
 };
 use crate::domain::delivery::DeliveryFilter;
@@ -57,6 +62,8 @@ pub(super) struct DieselStore {
     readers: Readers,
     cipher: Cipher,
     recent: RecentEvents,
+    leads: Leads,
+    // last: what keeps others out goes after the connections
     database: Database,
 }
 
@@ -64,16 +71,36 @@ pub(super) struct DieselStore {
 pub(super) enum Database {
     /// A file.
     Sqlite {
+        /// Held while a checkpoint is being made.
+        checkpointing: Mutex<()>,
         /// Keeps other processes away from it for as long as this store lives.
-        _lock: File,
+        _lock: Arc<sqlite::Lock>,
     },
     /// A server.
     Postgres,
 }
 
 impl DieselStore {
-    pub(super) fn new(writer: Writer, readers: Readers, cipher: Cipher, database: Database) -> Self {
-        Self { writer, readers, cipher, recent: RecentEvents::default(), database }
+    /// A store over the connection that will write, its schema up to date.
+    pub(super) fn new(
+        opener: Arc<dyn Opener>,
+        mut connection: AnyConnection,
+        readers: &ReaderOptions,
+        cipher: Cipher,
+        database: Database,
+    ) -> StoreResult<Self> {
+        let leads = Leads::load(&mut connection)?;
+        let readers = Readers::new(Arc::clone(&opener), readers);
+        let writer = Writer::new(opener, connection);
+        Ok(Self { writer, readers, cipher, recent: RecentEvents::default(), leads, database })
+    }
+
+    /// Forgets where ids were ahead, when nothing of it is left.
+    fn prune_leads(&self) -> StoreResult<()> {
+        if !self.leads.runs().is_empty() {
+            self.leads.forget_below(self.writer.write(leads::prune)?);
+        }
+        Ok(())
     }
 }
 
@@ -166,14 +193,17 @@ impl Store for DieselStore {
         if batch.is_empty() {
             return Ok(CommitReport::default());
         }
-        self.writer.run(|connection| commit::commit(connection, &self.cipher, batch, now))
+        let lead = self.leads.of_events(&batch.events);
+        let report = self.writer.run(|connection| commit::commit(connection, &self.cipher, batch, lead, now))?;
+        lead.into_iter().for_each(|lead| self.leads.add(lead));
+        Ok(report)
     }
 
-    fn checkpoint(&self) -> StoreResult<()> {
-        match self.database {
-            Database::Sqlite { .. } => sqlite::checkpoint::run(&self.readers, &self.writer),
-            Database::Postgres => Ok(()),
-        }
+    fn checkpoint(&self) -> StoreResult<Checkpoint> {
+        let Database::Sqlite { checkpointing, .. } = &self.database else { return Ok(Checkpoint::Done) };
+        // another one is under way
+        let Some(_alone) = checkpointing.try_lock() else { return Ok(Checkpoint::Done) };
+        sqlite::checkpoint::run(&self.readers, &self.writer)
     }
 
     fn due_deliveries(
@@ -217,7 +247,7 @@ impl Store for DieselStore {
         filter: &DeliveryFilter,
         page: PageRequest,
     ) -> StoreResult<LogPage> {
-        self.readers.read(|connection| log::list(connection, organization_id, filter, page))
+        self.readers.read(|connection| log::list(connection, &self.leads.runs(), organization_id, filter, page))
     }
 
     fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>> {
@@ -243,7 +273,16 @@ impl Store for DieselStore {
         now: UnixMillis,
     ) -> StoreResult<RequeuedPage> {
         self.writer.write(|connection| {
-            again::requeue_endpoint(connection, organization_id, endpoint_id, range, after, limit, now)
+            again::requeue_endpoint(
+                connection,
+                &self.leads.runs(),
+                organization_id,
+                endpoint_id,
+                range,
+                after,
+                limit,
+                now,
+            )
         })
     }
 
@@ -253,7 +292,9 @@ impl Store for DieselStore {
         endpoint_id: EndpointId,
         range: &RequeueRange,
     ) -> StoreResult<usize> {
-        self.readers.read(|connection| again::count_endpoint(connection, organization_id, endpoint_id, range))
+        let runs = self.leads.runs();
+        self.readers
+            .read(|connection| again::count_endpoint(connection, &runs, organization_id, endpoint_id, range))
     }
 
     fn replay_event(
@@ -264,7 +305,20 @@ impl Store for DieselStore {
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
-        self.writer.write(|connection| again::replay_event(connection, organization_id, id, targets, next_id, now))
+        let mut written = Vec::new();
+        let endpoints = self.writer.write(|connection| {
+            let mut next_id = |connection: &mut AnyConnection| {
+                let id = next_id();
+                // what this transaction has written down has to be written down once
+                let is_known = written.last().is_some_and(|lead: &Lead| lead.has(id));
+                let lead = self.leads.of_row(id, now).filter(|_| !is_known);
+                written.extend(lead);
+                lead.map_or(Ok(()), |lead| leads::save(connection, lead)).map(|()| id)
+            };
+            again::replay_event(connection, organization_id, id, targets, &mut next_id, now)
+        })?;
+        written.into_iter().for_each(|lead| self.leads.add(lead));
+        Ok(endpoints)
     }
 
     fn events(
@@ -273,7 +327,7 @@ impl Store for DieselStore {
         filter: &EventFilter,
         page: PageRequest,
     ) -> StoreResult<Vec<EventRecord>> {
-        self.readers.read(|connection| events::list(connection, organization_id, filter, page))
+        self.readers.read(|connection| events::list(connection, &self.leads.runs(), organization_id, filter, page))
     }
 
     fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>> {
@@ -307,7 +361,9 @@ impl Store for DieselStore {
         since: UnixMillis,
         limit: usize,
     ) -> StoreResult<Vec<FinishedDelivery>> {
-        self.readers.read(|connection| conditions::recent(connection, organization_id, endpoint_id, since, limit))
+        let runs = self.leads.runs();
+        self.readers
+            .read(|connection| conditions::recent(connection, &runs, organization_id, endpoint_id, since, limit))
     }
 
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
@@ -340,7 +396,21 @@ impl Store for DieselStore {
     }
 
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
-        self.writer.write(|connection| pruning::prune(connection, before, after, limit))
+        let runs = self.leads.runs();
+        let report = self.writer.write(|connection| pruning::prune(connection, &runs, before, after, limit))?;
+        if report.next.is_none() {
+            self.prune_leads()?;
+        }
+        Ok(report)
+    }
+
+    fn prune_endpoints(
+        &self,
+        settled_before: UnixMillis,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> StoreResult<Option<EndpointId>> {
+        self.writer.write(|connection| pruning::prune_endpoints(connection, settled_before, after, limit))
     }
 
     fn purge_organizations(&self, settled_before: UnixMillis, limit: usize) -> StoreResult<bool> {

@@ -4,9 +4,10 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::super::connection::AnyConnection;
-use super::super::{PageRequest, RequeueRange, sqlite};
+use super::super::{PageRequest, sqlite};
 use super::log::{self, Scope};
 use super::sources::{self, Source};
+use super::spans::{Period, Span, spans};
 use super::{again, conditions, events, failures, pruning, startup, statistics};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
@@ -69,6 +70,16 @@ fn scope(endpoint_id: Option<EndpointId>) -> Scope {
     Scope::new(OrganizationId(1), endpoint_id, 3, 9)
 }
 
+/// A period's range, with conditions on the times at both of its ends.
+fn span(connection: &mut AnyConnection) -> Span {
+    let at = |seconds| Some(UnixMillis(1_767_225_600_000 + seconds * 1_000));
+    spans(connection, &[], Period { from: at(0), to: at(60) }).unwrap()[0]
+}
+
+fn of_period(connection: &mut AnyConnection, endpoint_id: Option<EndpointId>) -> Scope {
+    Scope::of(OrganizationId(1), endpoint_id, span(connection), None)
+}
+
 #[test]
 fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
     let (_folder, mut connection) = database();
@@ -94,12 +105,14 @@ fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
         (Source::Endpoint, endpoint, OF_ENDPOINT),
     ] {
         for filter in [all.clone(), DeliveryFilter { status: Some(DeliveryStatus::Failed), ..all.clone() }] {
-            let query = log::build(&connection, source, &filter, &scope(endpoint_id), 50);
-            let expected = match endpoint_id.filter(|_| source.is_by_endpoint()) {
-                Some(_) => &[OWNER, index, PRIMARY_KEY][..],
-                None => &[index, PRIMARY_KEY],
-            };
-            assert_steps(&mut connection, &query.sql, expected);
+            for scope in [scope(endpoint_id), of_period(&mut connection, endpoint_id)] {
+                let query = log::build(&connection, source, &filter, &scope, 50);
+                let expected = match endpoint_id.filter(|_| source.is_by_endpoint()) {
+                    Some(_) => &[OWNER, index, PRIMARY_KEY][..],
+                    None => &[index, PRIMARY_KEY],
+                };
+                assert_steps(&mut connection, &query.sql, expected);
+            }
         }
     }
     let all = DeliveryFilter::default();
@@ -171,7 +184,8 @@ fn the_list_of_events_searches_its_organizations_and_sorts_nothing() {
     let page = PageRequest { before_id: None, limit: 50 };
     for (event_type, index) in [(None, ALL_EVENTS), (Some(String::from("call.completed")), EVENTS_OF_TYPE)] {
         let filter = EventFilter { event_type, ..EventFilter::default() };
-        let query = events::build(&connection, OrganizationId(1), &filter, page);
+        let span = span(&mut connection);
+        let query = events::build(&connection, OrganizationId(1), &filter, span, page);
         let replays = "deliveries_replayed_event (event_id=?)";
         assert_steps(&mut connection, &query.sql, &[index, "CORRELATED SCALAR SUBQUERY", replays]);
     }
@@ -181,10 +195,10 @@ fn the_list_of_events_searches_its_organizations_and_sorts_nothing() {
 fn what_is_sent_again_is_found_by_its_endpoint_in_the_order_of_ids() {
     let (_folder, mut connection) = database();
     for (status, index) in [(DeliveryStatus::Failed, FAILED_OF_ENDPOINT), (DeliveryStatus::Success, OF_ENDPOINT)] {
-        let range = RequeueRange { since: UnixMillis(1), until: UnixMillis(2), status };
-        let page = again::page(OrganizationId(1), EndpointId(7), &range, None, 500);
+        let span = span(&mut connection);
+        let page = again::page(OrganizationId(1), EndpointId(7), status, span, 500);
         assert_steps(&mut connection, &page.sql, &[index]);
-        let count = again::count(OrganizationId(1), EndpointId(7), &range);
+        let count = again::count(OrganizationId(1), EndpointId(7), status, span);
         assert_steps(&mut connection, &count.sql, &[index]);
     }
 }
@@ -206,7 +220,8 @@ fn conditions_are_read_from_indexes() {
         (None, Source::Replays, &[REPLAYS]),
         (Some(EndpointId(7)), Source::Endpoint, &of_endpoint),
     ] {
-        let query = conditions::build(&connection, OrganizationId(1), source, endpoint_id, UnixMillis(1), 10_000);
+        let scope = of_period(&mut connection, endpoint_id);
+        let query = conditions::build(&connection, source, &scope, 10_000);
         assert_steps(&mut connection, &query.sql, &[found, &attempt[..]].concat());
     }
     let by_organization = "endpoints_organization (organization_id=?)";
@@ -233,8 +248,11 @@ fn the_deliveries_of_an_event_are_a_range_and_what_replays_made() {
 #[test]
 fn pruning_reads_only_what_is_old() {
     let (_folder, mut connection) = database();
+    let old = pruning::old_events(span(&mut connection), 500).sql;
+    let probe = "SELECT id, accepted_at FROM events WHERE id >= ? AND id < ? ORDER BY id LIMIT ?";
     for (sql, expected) in [
-        ("SELECT id FROM events WHERE id > ? AND id < ? ORDER BY id LIMIT ?", "PRIMARY KEY (rowid>? AND rowid<?)"),
+        (old.as_str(), "PRIMARY KEY (rowid>? AND rowid<?)"),
+        (probe, "PRIMARY KEY (rowid>? AND rowid<?)"),
         (
             "SELECT id, event_id, status FROM deliveries WHERE id > ? AND id <= ? AND NOT (deliveries.replayed)",
             "PRIMARY KEY (rowid>? AND rowid<?)",
@@ -247,6 +265,8 @@ fn pruning_reads_only_what_is_old() {
     ] {
         assert_steps(&mut connection, sql, &[expected]);
     }
+    let deleted = "SEARCH e USING COVERING INDEX endpoints_deleted (id>?)";
+    assert_steps(&mut connection, pruning::DELETED_ENDPOINTS, &[deleted]);
     let plan = plan(&mut connection, pruning::OLD_KEYS);
     assert!(plan.iter().any(|step| step.contains("idempotency_keys_created (created_at<?)")), "{plan:#?}");
     assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");

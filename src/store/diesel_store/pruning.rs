@@ -4,19 +4,20 @@
 use std::collections::HashSet;
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Integer};
 
 use super::super::connection::AnyConnection;
-use super::super::models::id_bound;
-use super::super::schema::{attempts, deleted_organizations, deliveries, events};
+use super::super::schema::{attempts, deleted_organizations, deliveries, endpoints, events};
 use super::super::{PruneReport, StoreResult};
 use super::again::is_replayed;
+use super::leads::Lead;
 use super::log::{self, Scope};
-use super::query::{Number, Query};
+use super::query::{Number, Query, Value};
 use super::sources::Source;
+use super::spans::{Period, Span, spans};
 use super::{failures, sql_limit, statistics};
 use crate::domain::delivery::DeliveryStatus;
-use crate::domain::ids::{EventId, OrganizationId};
+use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// A step stops behind the event that brings it to so many deliveries. Smaller: a wide fan-out is pruned in many
@@ -30,8 +31,48 @@ type EventRange = (i64, i64, i32);
 /// A delivery's id, its event and its status.
 type DeliveryOfEvent = (i64, i64, i16);
 
+#[derive(QueryableByName)]
+struct OldEvent {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = BigInt)]
+    last_delivery_id: i64,
+    #[diesel(sql_type = Integer)]
+    delivery_count: i32,
+}
+
+/// The query for the oldest events of a range.
+pub(super) fn old_events(span: Span, limit: usize) -> Query {
+    let mut query = Query::new("SELECT e.id, e.last_delivery_id, e.delivery_count FROM events e");
+    query.push(" WHERE e.id >= {}", Value::Number(span.from));
+    query.and("e.id < {}", Value::Number(span.before));
+    span.times.restrict(&mut query, "e.id", "e.accepted_at");
+    query.push(" ORDER BY e.id LIMIT {}", Value::Number(sql_limit(limit)));
+    query
+}
+
+/// A page of the oldest events behind one.
+fn page_of_old(
+    connection: &mut AnyConnection,
+    spans: &[Span],
+    after: Option<EventId>,
+    limit: usize,
+) -> StoreResult<Vec<EventRange>> {
+    let behind = after.map_or(i64::MIN, |id| id.0.saturating_add(1));
+    let mut page = Vec::new();
+    for span in spans {
+        let rest = Span { from: span.from.max(behind), ..*span };
+        if page.len() < limit {
+            let rows: Vec<OldEvent> = old_events(rest, limit - page.len()).load(connection)?;
+            page.extend(rows.into_iter().map(|row| (row.id, row.last_delivery_id, row.delivery_count)));
+        }
+    }
+    Ok(page)
+}
+
 pub(super) fn prune(
     connection: &mut AnyConnection,
+    runs: &[Lead],
     before: UnixMillis,
     after: Option<EventId>,
     limit: usize,
@@ -39,17 +80,18 @@ pub(super) fn prune(
     if after.is_none() {
         failures::prune(connection, before, limit)?;
     }
-    let mut page: Vec<EventRange> = events::table
-        .filter(events::id.gt(after.map_or(i64::MIN, |id| id.0)))
-        .filter(events::id.lt(id_bound(before)))
-        .order(events::id)
-        .limit(sql_limit(limit))
-        .select((events::id, events::last_delivery_id, events::delivery_count))
-        .load(connection)?;
+    let spans = spans(connection, runs, Period { from: None, to: Some(before) })?;
+    let mut page = page_of_old(connection, &spans, after, limit)?;
     let may_have_more = cut(&mut page) || page.len() == limit;
-    let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(PruneReport::default()) };
-    let found = deliveries_of(connection, *first, *last)?;
-    let next = may_have_more.then_some(EventId(last.0));
+    let next = page.last().filter(|_| may_have_more).map(|last| EventId(last.0));
+    let mut found = Vec::new();
+    for span in spans {
+        // between ranges are events of another time
+        let mut of_span = page.iter().filter(|(id, ..)| span.from <= *id && *id < span.before);
+        if let Some(first) = of_span.next() {
+            found.extend(deliveries_of(connection, *first, *of_span.next_back().unwrap_or(first))?);
+        }
+    }
 
     let is_pending = |(_, _, status): &&DeliveryOfEvent| *status == DeliveryStatus::Pending.code();
     let kept: HashSet<i64> = found.iter().filter(is_pending).map(|(_, event_id, _)| *event_id).collect();
@@ -162,6 +204,32 @@ pub(super) fn deliveries_of_events(
 ) -> Query {
     let scope = Scope::new(organization_id, None, 0, last_delivery_id + 1);
     log::from(connection, "SELECT d.id AS n", Source::Events, &scope, false)
+}
+
+/// Deleted endpoints in the order of their ids, found by an index that has no others.
+pub(super) const DELETED_ENDPOINTS: &str = "
+    SELECT e.id AS n FROM endpoints e WHERE e.deleted_at IS NOT NULL AND e.id > $1 ORDER BY e.id LIMIT $2";
+
+pub(super) fn prune_endpoints(
+    connection: &mut AnyConnection,
+    settled_before: UnixMillis,
+    after: Option<EndpointId>,
+    limit: usize,
+) -> StoreResult<Option<EndpointId>> {
+    let page: Vec<Number> = diesel::sql_query(DELETED_ENDPOINTS)
+        .bind::<BigInt, _>(after.map_or(i64::MIN, |id| id.0))
+        .bind::<BigInt, _>(sql_limit(limit))
+        .load(connection)?;
+    let ids: Vec<i64> = page.into_iter().map(|row| row.n).collect();
+    for ids in ids.chunks(IDS_A_STATEMENT) {
+        let named = deliveries::table.filter(deliveries::endpoint_id.eq(endpoints::id));
+        let nameless = endpoints::table
+            .filter(endpoints::id.eq_any(ids))
+            .filter(endpoints::deleted_at.lt(settled_before.0))
+            .filter(diesel::dsl::not(diesel::dsl::exists(named.select(deliveries::id))));
+        diesel::delete(nameless).execute(connection)?;
+    }
+    Ok(ids.last().copied().filter(|_| ids.len() == limit).map(EndpointId))
 }
 
 pub(super) const KEYS_OF_ORGANIZATION: &str = "

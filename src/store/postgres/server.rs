@@ -1,0 +1,161 @@
+//! What a PostgreSQL server, database and role must be like for an engine to work on them; each refusal says what to do.
+//!
+//! What a session can set is set by each of ours ([`super::SESSION`]). This is about the rest: with it every write would fail,
+//! or be wrong, and the engine would start all the same and answer 503 for ever.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Integer, Nullable, Text};
+
+use super::super::{StoreError, StoreResult};
+
+/// `plan_cache_mode` and `tcp_user_timeout` came with it.
+const OLDEST_VERSION: i32 = 120_000;
+
+#[derive(QueryableByName)]
+struct Server {
+    #[diesel(sql_type = Integer)]
+    version_number: i32,
+    #[diesel(sql_type = Text)]
+    version: String,
+    #[diesel(sql_type = Text)]
+    encoding: String,
+    #[diesel(sql_type = Text)]
+    fsync: String,
+    #[diesel(sql_type = Bool)]
+    is_standby: bool,
+}
+
+const SERVER: &str = "
+    SELECT current_setting('server_version_num')::INTEGER AS version_number, current_setting('server_version') AS version,
+           current_setting('server_encoding') AS encoding, current_setting('fsync') AS fsync,
+           pg_is_in_recovery() AS is_standby";
+
+/// Looks at the server and the database, before anything else is asked of them.
+pub(super) fn check(postgres: &mut PgConnection) -> StoreResult<()> {
+    let server: Server = diesel::sql_query(SERVER).get_result(postgres)?;
+    match server.problem() {
+        Some(problem) => Err(StoreError::Refused(problem)),
+        None => Ok(()),
+    }
+}
+
+impl Server {
+    fn problem(&self) -> Option<String> {
+        if self.version_number < OLDEST_VERSION {
+            return Some(format!("PostgreSQL {} is too old; use version 12 or newer", self.version));
+        }
+        if self.encoding != "UTF8" {
+            return Some(format!(
+                "this PostgreSQL database is encoded in {}, which can't hold every text, and has to be in UTF8; make one with \
+                 CREATE DATABASE ringback ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0 and name it in the database URL",
+                self.encoding
+            ));
+        }
+        if self.is_standby {
+            return Some(String::from(
+                "this PostgreSQL server is a standby, which takes no writes; name the primary in the database URL, or both \
+                 and target_session_attrs=read-write",
+            ));
+        }
+        // no session can ask for more
+        (self.fsync != "on").then(|| {
+            String::from(
+                "this PostgreSQL server runs with fsync = off: it would lose events that were acknowledged; switch it on",
+            )
+        })
+    }
+}
+
+#[derive(QueryableByName)]
+struct Schema {
+    #[diesel(sql_type = Text)]
+    role: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    schema: Option<String>,
+    #[diesel(sql_type = Bool)]
+    may_create: bool,
+}
+
+/// Whether the role may make tables, and use those that there are: another one can have made them.
+pub(super) fn check_rights(postgres: &mut PgConnection) -> StoreResult<()> {
+    check_schema(postgres)?;
+    check_tables(postgres)
+}
+
+/// Asked whether or not there is one to make: to look for it takes the right to.
+fn check_schema(postgres: &mut PgConnection) -> StoreResult<()> {
+    let Schema { role, schema, may_create } = diesel::sql_query(
+        "SELECT current_user::TEXT AS role, current_schema()::TEXT AS schema, \
+         COALESCE(has_schema_privilege(current_schema()::TEXT, 'CREATE'), false) AS may_create",
+    )
+    .get_result(postgres)?;
+    match schema {
+        None => Err(StoreError::Refused(format!(
+            "the search path of the PostgreSQL role {role} has no schema that exists; make one, or set another path with \
+             ALTER ROLE {role} SET search_path = public"
+        ))),
+        Some(schema) if !may_create => Err(StoreError::Refused(format!(
+            "the PostgreSQL role {role} may not create tables in the schema {schema}; as its owner run \
+             GRANT CREATE, USAGE ON SCHEMA {schema} TO {role}, or make {role} the owner of the database"
+        ))),
+        Some(_) => Ok(()),
+    }
+}
+
+#[derive(QueryableByName)]
+struct Forbidden {
+    #[diesel(sql_type = Text)]
+    schema: String,
+    #[diesel(sql_type = Text)]
+    table: String,
+    #[diesel(sql_type = Text)]
+    role: String,
+}
+
+fn check_tables(postgres: &mut PgConnection) -> StoreResult<()> {
+    let forbidden: Option<Forbidden> = diesel::sql_query(
+        "SELECT schemaname::TEXT AS schema, tablename::TEXT AS table, current_user::TEXT AS role FROM pg_tables \
+         WHERE schemaname = current_schema() AND tablename IN ('__diesel_schema_migrations', 'organizations', 'deleted_organizations', 'api_keys', \
+         'endpoints', 'endpoint_health', 'events', 'deliveries', 'attempts', 'idempotency_keys', 'id_leads', 'event_types', \
+         'delivery_statistics') AND NOT (\
+         has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') \
+         AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT') \
+         AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'UPDATE') \
+         AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'DELETE')) LIMIT 1",
+    )
+    .get_result(postgres)
+    .optional()?;
+    match forbidden {
+        None => Ok(()),
+        Some(Forbidden { schema, table, role }) => Err(StoreError::Refused(format!(
+            "the PostgreSQL role {role} may not read and write the table {table}; connect as its owner, or as that one run \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usable() -> Server {
+        let (version, encoding, fsync) = (String::from("15.4"), String::from("UTF8"), String::from("on"));
+        Server { version_number: 150_004, version, encoding, fsync, is_standby: false }
+    }
+
+    #[test]
+    fn a_server_that_would_lose_or_refuse_what_is_written_is_refused_with_what_to_do() {
+        assert_eq!(usable().problem(), None);
+        let old = Server { version_number: 110_022, version: String::from("11.22"), ..usable() };
+        for (server, hint) in [
+            (old, "11.22 is too old; use version 12"),
+            (Server { encoding: String::from("LATIN1"), ..usable() }, "ENCODING 'UTF8'"),
+            (Server { encoding: String::from("SQL_ASCII"), ..usable() }, "TEMPLATE template0"),
+            (Server { is_standby: true, ..usable() }, "name the primary"),
+            (Server { fsync: String::from("off"), ..usable() }, "switch it on"),
+        ] {
+            let problem = server.problem().unwrap_or_default();
+            assert!(problem.contains(hint), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The lock that keeps a second engine away from a database file, whatever name it comes by.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::super::{StoreError, StoreResult};
+use super::explain;
+
+/// How long a start waits for another process to let go of the file.
+const PATIENCE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Held as long as this lives. On the database file itself, so that a symbolic link, another path or a bind mount leads to
+/// the same lock. It is `flock`'s, which has nothing to do with the locks that SQLite takes on the same file.
+///
+/// But those are lost with *any* descriptor of the file that this process closes. So nobody else here may open it, and
+/// this is dropped after the last connection.
+pub(in super::super) struct Lock {
+    /// Without links.
+    path: PathBuf,
+    identity: (u64, u64),
+    _database: File,
+    /// What engines before this kind of lock look at.
+    _beside: File,
+}
+
+impl Lock {
+    /// Opens the file, makes it when it is new (readable for its owner only; SQLite gives its other files the same mode), and
+    /// locks it. A process that is about to stop is waited for.
+    pub(super) fn take(given: &Path) -> StoreResult<Self> {
+        let unavailable = |error: std::io::Error| explain(StoreError::Unavailable(error.to_string()), given);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let database = options.open(given).map_err(unavailable)?;
+        let database = locked(database, given)?;
+        let path = fs::canonicalize(given).map_err(unavailable)?;
+        let beside = PathBuf::from(format!("{}.lock", path.display()));
+        let in_the_way = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", beside.display()));
+        let beside = locked(options.open(&beside).map_err(in_the_way)?, given)?;
+        let metadata = database.metadata().map_err(unavailable)?;
+        check_names(&path, metadata.nlink())?;
+        let identity = (metadata.dev(), metadata.ino());
+        Ok(Self { path, identity, _database: database, _beside: beside })
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses what would be written to a file that no longer has its name: nobody would find it again.
+    pub(super) fn check(&self) -> StoreResult<()> {
+        let identity = fs::metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
+        if identity.is_ok_and(|identity| identity == self.identity) {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(format!(
+            "{} was moved, removed or replaced while the engine uses it; put the file back with its -wal file, or stop the \
+             engine and start it again with the file that it is to use",
+            self.path.display()
+        )))
+    }
+}
+
+fn locked(file: File, given: &Path) -> StoreResult<File> {
+    let mut polls_left = PATIENCE.as_millis() / POLL.as_millis();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if polls_left > 0 => thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => {
+                // never closed: if it is this process that has the database open, SQLite's locks would go with it
+                std::mem::forget(file);
+                return Err(StoreError::Refused(format!(
+                    "another process uses the database {}; stop it first, or give this one another file",
+                    given.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(StoreError::Refused(format!(
+                    "{} can't be locked ({error}): put the database on a local file system, which SQLite needs as well",
+                    given.display()
+                )));
+            }
+        }
+        polls_left -= 1;
+    }
+}
+
+/// SQLite keeps its write-ahead log beside the name that the file is opened by. After a kill, an engine that comes by another
+/// name would not see it, and not what was acknowledged.
+fn check_names(path: &Path, names: u64) -> StoreResult<()> {
+    if names <= 1 {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "the database {path} has {names} names (hard links), and what SQLite wrote under one of them can be missing under \
+         another; leave one, that with a -wal file beside it if there is one (`find / -xdev -samefile {path}` lists \
+         them), and copy a database with `sqlite3 {path} \".backup copy.db\"`",
+        path = path.display()
+    )))
+}
