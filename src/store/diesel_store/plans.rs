@@ -72,7 +72,7 @@ fn scope(endpoint_id: Option<EndpointId>) -> Scope {
 
 /// A period's range, with conditions on the times at both of its ends.
 fn span(connection: &mut AnyConnection) -> Span {
-    let at = |seconds| Some(UnixMillis(1_767_225_600_000 + seconds * 1_000));
+    let at = |seconds| Some(UnixMillis(1_767_225_600_000 + i64::from(seconds) * 1_000));
     spans(connection, &[], Period { from: at(0), to: at(60) }).unwrap()[0]
 }
 
