@@ -196,7 +196,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     }),
     both("answers from the head and reads no further", &[Answer(413)], |connection| {
         connection.read_head();
-        connection.send("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno");
+        connection.send("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno");
         Then::HoldUnread
     }),
     both("answers from the head and reads no further", &[Answer(413)], |connection| {
