@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::IpNet;
 use host_name::check_host_name;
+use ipnet::IpNet;
 use ports::{allowed_in_words, allows_port};
 use thiserror::Error;
 use url::{Host, Url};

@@ -38,7 +38,8 @@ impl StoredAttempt {
     pub(super) fn of(outcome: &Outcome) -> Self {
         let answer = outcome.result.answer.as_ref();
         let known = Known { delivery_id: outcome.delivery_id, started_at: outcome.started_at };
-        let explained = answer.err().and_then(|error| error.detail_code()).map(|code| [(EXPLAINED.to_owned(), code)]);
+        let explained =
+            answer.err().and_then(|error| error.detail_code()).map(|code| [(EXPLAINED.to_owned(), code)]);
         let response = match (answer, &explained) {
             (Ok(response), _) => Some((response.headers.as_slice(), response.body.as_ref())),
             (Err(_), Some(explained)) => Some((explained.as_slice(), &[][..])),

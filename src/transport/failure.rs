@@ -82,7 +82,9 @@ fn stream_error(error: &io::Error) -> Failure {
         Some(StreamError::Stale) => return Failure::Stale,
         Some(StreamError::Closed) => AttemptError::ConnectionReset,
         Some(StreamError::Malformed) => AttemptError::InvalidResponse,
-        None => tls.map_or(AttemptError::ConnectionReset, |error| AttemptError::TlsFailure(handshake::fault(error))),
+        None => {
+            tls.map_or(AttemptError::ConnectionReset, |error| AttemptError::TlsFailure(handshake::fault(error)))
+        }
     };
     Failure::Final(failed.into())
 }

@@ -11,8 +11,8 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    AlertDescription, CertificateError, DigitallySignedStruct, Error, InvalidMessage, OtherError, PeerIncompatible,
-    SignatureScheme,
+    AlertDescription, CertificateError, DigitallySignedStruct, Error, InvalidMessage, OtherError,
+    PeerIncompatible, SignatureScheme,
 };
 use thiserror::Error;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ringback::domain::attempt::TlsFault;
 use serde_json::{Value, json};
 
 use crate::support::World;
@@ -42,7 +43,7 @@ async fn a_test_sends_one_sample_now_and_tells_what_came_of_it() {
     let id = sent["delivery_id"].clone();
     let expected = json!({
         "status": "success", "response_code": 200, "duration_ms": 3, "response_body": "ok", "error": null,
-        "delivery_id": id
+        "error_detail": null, "delivery_id": id
     });
     assert_eq!(sent, expected);
     let row = world.get(&owner, &format!("/v1/webhooks/logs/{}", id.as_str().unwrap())).await.ok(200);
@@ -69,6 +70,24 @@ async fn a_test_sends_one_sample_now_and_tells_what_came_of_it() {
     world.clock.advance(Duration::from_secs(3_600));
     assert_eq!(world.get(&owner, &format!("{webhook}/health")).await.ok(200)["pending"], 0);
     assert_eq!(world.receivers.received.lock().unwrap().len(), 3);
+}
+
+#[actix_web::test]
+async fn what_exactly_went_wrong_with_tls_is_told_by_the_test_and_the_log() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+    world.receivers.status.store(1, Ordering::SeqCst);
+    let sent = world.post(&owner, &format!("{webhook}/test"), json!({})).await.ok(200);
+    let detail = TlsFault::WrongName.to_string();
+    assert_eq!((&sent["error"], &sent["error_detail"]), (&json!("tls_failure"), &json!(detail)));
+    let row = format!("/v1/webhooks/logs/{}", sent["delivery_id"].as_str().unwrap());
+    let attempt = world.get(&owner, &row).await.ok(200)["attempts"][0].clone();
+    assert_eq!((&attempt["error"], &attempt["error_detail"]), (&json!("tls_failure"), &json!(detail)));
+    assert_eq!((&attempt["response_headers"], &attempt["response_body"]), (&Value::Null, &Value::Null));
+    world.receivers.status.store(0, Ordering::SeqCst);
+    let sent = world.post(&owner, &format!("{webhook}/test"), json!({})).await.ok(200);
+    assert_eq!((&sent["error"], &sent["error_detail"]), (&json!("timeout"), &Value::Null));
 }
 
 #[actix_web::test]

@@ -21,7 +21,7 @@ use ringback::api::middleware::observe;
 use ringback::api::request_id::RequestIds;
 use ringback::api::{Api, ApiOptions, routes};
 use ringback::dashboard::{self, Dashboard};
-use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
+use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response, TlsFault};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::entropy::Entropy;
 use ringback::domain::machine::MachineLimits;
@@ -62,7 +62,7 @@ impl Entropy for CountingEntropy {
 
 /// Every receiver says 200, unless a test wants another answer.
 pub struct Receivers {
-    /// Status of the answer; 0 for none.
+    /// Status of the answer; 0 for none, 1 for a handshake that failed.
     pub status: AtomicU16,
     /// Bodies as they came.
     pub received: Mutex<Vec<Bytes>>,
@@ -73,6 +73,7 @@ impl Transport for Receivers {
         self.received.lock().unwrap().push(request.body);
         let answer = match self.status.load(Ordering::SeqCst) {
             0 => Err(AttemptError::Timeout),
+            1 => Err(AttemptError::TlsFailure(TlsFault::WrongName)),
             status => Ok(Response { status, headers: Vec::new(), body: Bytes::from_static(b"ok") }),
         };
         Box::pin(std::future::ready(Ok(AttemptResult { answer, duration: Duration::from_millis(3) })))

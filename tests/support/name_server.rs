@@ -75,16 +75,17 @@ impl NameServer {
                 let reply = tell.lock().unwrap()(&question);
                 let (packet, socket) = (packet[..length].to_vec(), socket.try_clone().unwrap());
                 // the client may be gone
-                when(reply, move |reply| drop(written(&packet, &reply).map(|answer| socket.send_to(&answer, client))));
+                when(reply, move |reply| {
+                    drop(written(&packet, &reply).map(|answer| socket.send_to(&answer, client)))
+                });
             }
         });
         let all = Arc::clone(&asked);
         thread::spawn(move || {
             while let Ok((mut stream, _)) = listener.accept() {
                 let mut length = [0; 2];
-                let mut packet = Vec::new();
                 if stream.read_exact(&mut length).is_ok() {
-                    packet.resize(usize::from(u16::from_be_bytes(length)), 0);
+                    let mut packet = vec![0; usize::from(u16::from_be_bytes(length))];
                     stream.read_exact(&mut packet).unwrap();
                     let reply = reply.lock().unwrap()(&note(&all, &packet, true));
                     let answer = written(&packet, &reply).unwrap_or_default();

@@ -16,10 +16,10 @@ mod forbidden;
 mod hostile;
 mod hostile_receivers;
 mod misbehaving;
-mod name_servers;
 #[path = "../support/name_server.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod name_server;
+mod name_servers;
 mod odd_heads;
 #[path = "../support/raw_receiver.rs"]
 mod raw_receiver;

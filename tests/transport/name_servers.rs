@@ -122,7 +122,9 @@ async fn whatever_a_server_says_but_a_proper_answer_the_next_one_is_asked() {
         Garbage,
     ];
     for bad in improper {
-        for servers in [vec![bad, GoodSoon], vec![GoodSoon, bad], vec![bad, bad, GoodSoon], vec![bad, GoodSoon, bad]] {
+        for servers in
+            [vec![bad, GoodSoon], vec![GoodSoon, bad], vec![bad, bad, GoodSoon], vec![bad, GoodSoon, bad]]
+        {
             let result = World::of(&servers).deliver("a.example", 4).await;
             assert!(result.duration < Duration::from_secs(1), "{servers:?}: {:?}", result.duration);
             assert_eq!(code(result), Ok(200), "{servers:?}");
@@ -184,13 +186,8 @@ async fn an_attempt_that_was_too_short_for_a_silent_server_helps_the_next_one() 
 
 #[actix_rt::test]
 async fn what_does_not_know_edns_is_asked_again_without() {
-    for does in [
-        PlainOnly(FORMERR),
-        PlainOnly(NOTIMP),
-        BarePlainOnly(FORMERR),
-        BarePlainOnly(NOTIMP),
-        DeafToEdns,
-    ] {
+    for does in [PlainOnly(FORMERR), PlainOnly(NOTIMP), BarePlainOnly(FORMERR), BarePlainOnly(NOTIMP), DeafToEdns]
+    {
         for servers in [vec![does], vec![does, Code(REFUSED)], vec![Code(SERVFAIL), does]] {
             let world = World::of(&servers);
             assert_eq!(code(world.deliver("a.example", 4).await), Ok(200), "{servers:?}");
@@ -220,9 +217,12 @@ async fn one_family_that_is_there_does_not_wait_for_the_other() {
         ..loopback_policy()
     };
     let slow = |reply| Reply::Late(Duration::from_secs(2), Box::new(reply));
-    for (case, other) in
-        [("dropped", Reply::Silence), ("refused", Reply::Code(SERVFAIL)), ("empty", Reply::Empty), ("slow", slow(Reply::Empty))]
-    {
+    for (case, other) in [
+        ("dropped", Reply::Silence),
+        ("refused", Reply::Code(SERVFAIL)),
+        ("empty", Reply::Empty),
+        ("slow", slow(Reply::Empty)),
+    ] {
         for v4_is_there in [true, false] {
             let other = other.clone();
             let server = NameServer::replying(move |question| match question.is_v4 == v4_is_there {

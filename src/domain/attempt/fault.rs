@@ -41,7 +41,7 @@ pub enum TlsFault {
     PlainText,
     /// Neither TLS 1.2 nor 1.3.
     ProtocolVersion,
-    /// No cipher suite, group or signature algorithm in common.
+    /// No cipher suite, group or signature algorithm in common, or some other refusal without a reason.
     NothingInCommon,
     /// The receiver wants a certificate of ours.
     ClientCertificate,
@@ -207,8 +207,8 @@ impl fmt::Display for TlsFault {
                 "protocol version: the receiver speaks neither TLS 1.2 nor TLS 1.3; switch one of them on"
             }
             Self::NothingInCommon => {
-                "the receiver and this engine have no cipher suite in common: let the receiver offer ECDHE with AES-GCM or \
-                 ChaCha20-Poly1305, or TLS 1.3"
+                "the receiver refused the handshake: most often because no cipher suite is in common (let it offer TLS 1.3, or ECDHE \
+                 with AES-GCM or ChaCha20-Poly1305), or because it wants a client certificate, of which this engine has none"
             }
             Self::ClientCertificate => {
                 "the receiver asks for a client certificate, and this engine has none: let it take requests without one at the \

@@ -198,7 +198,9 @@ fn a_public_target_is_accepted_and_its_fragment_dropped() {
 
 #[test]
 fn a_host_name_may_hold_whatever_can_be_looked_up_and_what_can_not_is_refused_with_the_reason() {
-    for host in ["my_app.example", "_", "-a.example", "a-.example", "a~b.example", "a!$&'()*+,;=b.example", "a--b.example"] {
+    for host in
+        ["my_app.example", "_", "-a.example", "a-.example", "a~b.example", "a!$&'()*+,;=b.example", "a--b.example"]
+    {
         let url = format!("https://{host}/");
         assert_eq!(strict().check_url(&url).map(String::from), Ok(url.clone()), "{host}");
     }

@@ -148,8 +148,11 @@ mod tests {
     fn addresses_are_those_at_the_end_of_the_aliases_in_whatever_order_the_records_come() {
         let ok = ResponseCode::NoError;
         assert_eq!(reply(ok, vec![a("a.example.", 60, 1), a("a.EXAMPLE.", 30, 2)], vec![]), found(&[1, 2], 30));
-        let chain =
-            vec![a("c.example.", 60, 1), alias("b.example.", 7, "c.example."), alias("a.example.", 9, "B.example.")];
+        let chain = vec![
+            a("c.example.", 60, 1),
+            alias("b.example.", 7, "c.example."),
+            alias("a.example.", 9, "B.example."),
+        ];
         assert_eq!(reply(ok, chain, vec![]), found(&[1], 7));
         let beside = vec![a("other.example.", 60, 9), a("a.example.", 60, 1)];
         assert_eq!(reply(ok, beside, vec![]), found(&[1], 60), "another name's address is not this one's");

@@ -88,13 +88,13 @@ impl Servers {
 
     /// Asks until there is a proper answer. Ends within [`ROUNDS`] × [`ROUND`] + [`LAST_WAIT`].
     pub(super) async fn ask(&self, query: &Query) -> Result<Answer, Miss> {
-        let mut asked = Asked { servers: self, running: FuturesUnordered::new(), waiting: Vec::new(), miss: None };
+        let mut asked = Asked { running: FuturesUnordered::new(), waiting: Vec::new(), miss: None };
         for round in 0..ROUNDS {
             for (place, server) in self.0.iter().enumerate() {
                 let turn = server.begin_turn();
-                let until = turn.begun + self.turn_of(server);
-                asked.put(place, server.answer(query, round == 0));
-                if let Some(answer) = asked.answer(until, place).await {
+                let length = self.turn_of(server);
+                asked.put(place, length, server.answer(query, round == 0));
+                if let Some(answer) = asked.answer(turn.begun + length, place).await {
                     return Ok(answer);
                 }
             }
@@ -114,16 +114,15 @@ impl Servers {
 
 /// The questions of one look-up that are under way.
 struct Asked<'a> {
-    servers: &'a Servers,
     running: FuturesUnordered<LocalBoxFuture<'a, (usize, Result<Answer, Miss>)>>,
-    /// The places of those servers.
-    waiting: Vec<usize>,
+    /// The places of those servers, and how long their turns are.
+    waiting: Vec<(usize, Duration)>,
     miss: Option<Miss>,
 }
 
 impl<'a> Asked<'a> {
-    fn put(&mut self, place: usize, question: impl Future<Output = Result<Answer, Miss>> + 'a) {
-        self.waiting.push(place);
+    fn put(&mut self, place: usize, turn: Duration, question: impl Future<Output = Result<Answer, Miss>> + 'a) {
+        self.waiting.push((place, turn));
         self.running.push(Box::pin(async move { (place, question.await) }));
     }
 
@@ -142,11 +141,9 @@ impl<'a> Asked<'a> {
 
     /// What servers before this one say within another turn comes first.
     async fn unless_earlier(&mut self, mut place: usize, mut answer: Answer) -> Answer {
-        let servers = self.servers;
-        let turns = self.waiting.iter().filter(|&&other| other < place).map(|&other| &servers.0[other]);
-        let Some(turn) = turns.map(|server| servers.turn_of(server)).max() else { return answer };
-        let until = Instant::now() + turn;
-        while self.waiting.iter().any(|&other| other < place) {
+        let turns = self.waiting.iter().filter(|(other, _)| *other < place).map(|(_, turn)| *turn);
+        let until = Instant::now() + turns.max().unwrap_or_default();
+        while self.waiting.iter().any(|(other, _)| *other < place) {
             let Some((other, result)) = self.next(until).await else { break };
             match result {
                 Ok(empty @ Answer::Empty { .. }) if other < place => (place, answer) = (other, empty),
@@ -160,7 +157,7 @@ impl<'a> Asked<'a> {
     /// What comes next of all that were asked; `None` when nothing does until then.
     async fn next(&mut self, until: Instant) -> Option<(usize, Result<Answer, Miss>)> {
         let (place, result) = timeout_at(until, self.running.next()).await.ok()??;
-        if let Some(index) = self.waiting.iter().position(|&other| other == place) {
+        if let Some(index) = self.waiting.iter().position(|(other, _)| *other == place) {
             self.waiting.swap_remove(index);
         }
         if let Err(miss) = result {
@@ -191,7 +188,11 @@ impl Server {
             reply = self.reply(query, false).await?;
             self.is_plain.set(!refuses_edns(&reply));
         }
-        answer::read(&reply, query).ok_or(Miss::ServerFailure)
+        answer::read(&reply, query).ok_or_else(|| {
+            let code = reply.metadata.response_code;
+            tracing::debug!(server = %self.address, ?code, "a name server gave no proper answer");
+            Miss::ServerFailure
+        })
     }
 
     async fn reply(&self, query: &Query, with_edns: bool) -> Result<Message, Miss> {
@@ -201,7 +202,10 @@ impl Server {
                 self.heard_at.set(Some(Instant::now()));
                 Ok(reply)
             }
-            Err(error) => Err(local_fault(&error, self.address).map_or(Miss::ServerFailure, Miss::Local)),
+            Err(error) => {
+                tracing::debug!(server = %self.address, %error, "a name server could not be asked");
+                Err(local_fault(&error, self.address).map_or(Miss::ServerFailure, Miss::Local))
+            }
         }
     }
 }
@@ -224,6 +228,7 @@ impl Drop for Turn<'_> {
         let was_heard = server.heard_at.get().is_some_and(|at| at >= self.begun);
         let enough = TURN_OF_SILENT * 9 / 10;
         if !was_heard && self.begun.elapsed() >= enough {
+            tracing::debug!(server = %server.address, "a name server said nothing in its turn");
             server.misses.set(server.misses.get().saturating_add(1));
         }
     }

@@ -95,7 +95,7 @@ pub(super) fn read_resolv_conf(
 }
 
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.trim_start_matches('\u{feff}').split(['\n', '\r']).enumerate()
+    text.trim_start_matches('\u{feff}').lines().enumerate()
 }
 
 fn is_domain(name: &str) -> bool {
@@ -105,7 +105,8 @@ fn is_domain(name: &str) -> bool {
 
 fn name_server(text: &str, interface: impl Fn(&str) -> Option<u32>) -> Result<SocketAddr, &'static str> {
     let Some((address, scope)) = text.split_once('%') else {
-        let address = text.parse::<IpAddr>().map_err(|_| "a name server is an IPv4 or IPv6 address, without a port")?;
+        let address =
+            text.parse::<IpAddr>().map_err(|_| "a name server is an IPv4 or IPv6 address, without a port")?;
         return Ok(SocketAddr::new(address, DNS_PORT));
     };
     let address = address.parse::<Ipv6Addr>().map_err(|_| "only an IPv6 address has a % with an interface")?;
@@ -165,14 +166,30 @@ mod tests {
             ("search .example -- a_b example. .\nnameserver 192.0.2.1", "192.0.2.1:53", vec![1]),
             ("domain a..b\nnameserver 192.0.2.1", "192.0.2.1:53", vec![1]),
             ("search .\ndomain\nnameserver 192.0.2.1", "192.0.2.1:53", vec![]),
-            ("nameserver\nnameserver x\nnameserver 192.0.2.256\nnameserver 192.0.2.1", "192.0.2.1:53", vec![1, 2, 3]),
+            (
+                "nameserver\nnameserver x\nnameserver 192.0.2.256\nnameserver 192.0.2.1",
+                "192.0.2.1:53",
+                vec![1, 2, 3],
+            ),
             ("nameserver 192.0.2.9:53\nnameserver 192.0.2.1 # mine", "192.0.2.1:53", vec![1]),
-            ("\u{feff}nameserver 192.0.2.1\r\nnameserver 2001:db8::1\r\n", "192.0.2.1:53 [2001:db8::1]:53", vec![]),
+            (
+                "\u{feff}nameserver 192.0.2.1\r\nnameserver 2001:db8::1\r\n",
+                "192.0.2.1:53 [2001:db8::1]:53",
+                vec![],
+            ),
             ("# nameserver 192.0.2.9\n;x\n\n  nameserver\t192.0.2.1\n", "192.0.2.1:53", vec![]),
             ("options ndots:99999999999 rotate what:ever edns0\nnameserver 192.0.2.1", "192.0.2.1:53", vec![]),
-            ("sortlist 1/x\nmade-up yes\nnameserver 192.0.2.1\0\nnameserver 192.0.2.2", "192.0.2.2:53", vec![2, 3]),
+            (
+                "sortlist 1/x\nmade-up yes\nnameserver 192.0.2.1\0\nnameserver 192.0.2.2",
+                "192.0.2.2:53",
+                vec![2, 3],
+            ),
             ("nameserver fe80::1%eth0\nnameserver fe80::2%3", "[fe80::1%7]:53 [fe80::2%3]:53", vec![]),
-            ("nameserver fe80::1%none\nnameserver 192.0.2.1%eth0\nnameserver 192.0.2.2", "192.0.2.2:53", vec![1, 2]),
+            (
+                "nameserver fe80::1%none\nnameserver 192.0.2.1%eth0\nnameserver 192.0.2.2",
+                "192.0.2.2:53",
+                vec![1, 2],
+            ),
             ("nameserver 192.0.2.1\nnameserver 192.0.2.1", "192.0.2.1:53", vec![]),
             ("Nameserver 192.0.2.1", "", vec![1]),
             ("", "", vec![]),
@@ -187,7 +204,8 @@ mod tests {
         let text = "\u{feff}127.0.0.1 localhost\r\n# 192.0.2.9 commented\n192.0.2.1\tMy_App.Example my-app # x\n\
             ::5 my_app.example -a.example a~b.example. _\nwhat is this\n192.0.2.2 my_app.example\nfe80::1%lo0 link\n";
         let (hosts, broken) = Hosts::parse(text);
-        let find = |name| hosts.find(name).map(|found| found.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" "));
+        let find =
+            |name| hosts.find(name).map(|found| found.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" "));
         for (name, addresses) in [
             ("my_app.example", Some("192.0.2.1 ::5 192.0.2.2")),
             ("my-app", Some("192.0.2.1")),
