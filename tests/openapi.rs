@@ -265,6 +265,7 @@ fn schemas_in<'a>(value: &'a Value, place: &str, visit: &mut dyn FnMut(&str, &'a
 
 /// What a generator of clients would make nothing or something wrong of.
 fn complaints_of_generators(place: &str, schema: &Value) -> Vec<&'static str> {
+    let types = schema["type"].as_array().map_or(0, |types| types.iter().filter(|name| **name != "null").count());
     let is_object =
         schema["type"] == "object" || schema["type"].as_array().is_some_and(|it| it.contains(&json!("object")));
     let has_fields = ["properties", "additionalProperties"].iter().any(|key| schema.get(key).is_some());
@@ -278,6 +279,7 @@ fn complaints_of_generators(place: &str, schema: &Value) -> Vec<&'static str> {
     [
         (is_object && !has_fields, "an object without fields becomes one that must be empty: use `free_form`"),
         (has_null, "`null` among words: use `choice` for a component, and `ref_or_null`"),
+        (types > 1, "several types become a class around the value: use `anyOf`"),
         (!is_something, "says nothing: give it a type"),
         (is_exotic, "generators differ in what they make of it: say it in words"),
         (has_default, "a field with a default must be given, or is sent unasked: use `or_default`"),

@@ -23,7 +23,7 @@ async fn the_documentation_names_the_headers_of_this_deployment_and_no_others() 
         for name in ["signature", "signature-previous", "delivery", "attempt"] {
             assert!(text.contains(&format!("x-acme-{name}")), "{path}: {name}");
         }
-        assert!(!text.to_lowercase().contains("callintel"), "{path}");
+        assert!(!text.to_lowercase().contains("x-callintel"), "{path}");
     }
     let other = World::with(|options| options.signature_header_prefix = "x-other".to_owned()).await;
     assert!(other.get("", "/openapi.json").await.text.contains("x-other-signature"), "not what another one made");

@@ -37,6 +37,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("Filters", filters()),
         ("FilterCondition", condition()),
         ("FilterOperators", operators()),
+        ("FilterValue", value()),
         ("SecretRotation", rotation()),
         ("WebhookSecret", secret_view()),
     ]
@@ -151,26 +152,29 @@ fn filters() -> Value {
     })
 }
 
-fn literal() -> Value {
-    json!({"type": ["string", "number", "boolean", "null"]})
+/// A choice and not a list of types: of that some generators make a class that wraps the value.
+fn literal() -> Vec<Value> {
+    ["string", "number", "boolean", "null"].map(|name| json!({"type": name})).to_vec()
+}
+
+fn value() -> Value {
+    json!({"anyOf": literal(), "description": "A value that a field of `data` is compared with"})
 }
 
 fn literals() -> Value {
-    json!({"type": "array", "minItems": 1, "maxItems": crate::domain::filter::MAX_LIST, "items": literal()})
+    json!({"type": "array", "minItems": 1, "maxItems": crate::domain::filter::MAX_LIST, "items": schema_ref("FilterValue")})
 }
 
 fn condition() -> Value {
-    json!({
-        "description": "A value: equals. A list: any of. An object: operators, all of which hold",
-        "anyOf": [literal(), literals(), schema_ref("FilterOperators")],
-    })
+    let choices = [literal(), vec![literals(), schema_ref("FilterOperators")]].concat();
+    json!({"description": "A value: equals. A list: any of. An object: operators, all of which hold", "anyOf": choices})
 }
 
 fn operators() -> Value {
     let number = || json!({"type": "number", "format": "double"});
     let mut schema = input(
         json!({
-            "eq": literal(), "ne": literal(), "in": literals(), "nin": literals(), "gt": number(), "gte": number(),
+            "eq": schema_ref("FilterValue"), "ne": schema_ref("FilterValue"), "in": literals(), "nin": literals(), "gt": number(), "gte": number(),
             "lt": number(), "lte": number(), "exists": {"type": "boolean"}, "prefix": {"type": "string"},
         }),
         &[],
