@@ -179,7 +179,7 @@ impl Health {
                             th scope="col" { "Webhook" } th scope="col" { "Failed" }
                         } }
                         tbody { @for row in &self.failures { tr {
-                            td.type data-label="Event type" { a href={ "/logs/" (row.id) } { (row.event_type) } }
+                            td.type data-label="Event type" { a href={ "/logs/" (row.id) } { (parts::event_type(&row.event_type)) } }
                             td data-label="Answer" { (parts::answer(row.response_code, row.error.as_deref())) }
                             td data-label="Attempts" { (row.attempt_count) }
                             td.break data-label="Webhook" { (self.webhook(row.endpoint_id)) }

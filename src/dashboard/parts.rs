@@ -52,6 +52,11 @@ pub fn in_words(error: &str) -> String {
     error.replace('_', " ")
 }
 
+/// The name of an event type, or a pattern of names: where it has to be broken, it is broken between its words.
+pub fn event_type(name: &str) -> Markup {
+    html! { @for word in name.split_inclusive(['.', '_']) { (word) wbr; } }
+}
+
 /// A share in percent; one that is not whole never reads as 100.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {

@@ -12,7 +12,8 @@ on_both_databases!(
 );
 
 /// What has rows of an organization's events.
-const TABLES: [&str; 5] = ["events", "deliveries", "attempts", "idempotency_keys", "delivery_statistics"];
+const TABLES: [&str; 6] =
+    ["events", "deliveries", "attempts", "idempotency_keys", "delivery_statistics", "endpoint_failures"];
 
 fn what_a_deleted_organization_published_is_removed_from_the_database(database: Database) {
     let world = World::new(database);

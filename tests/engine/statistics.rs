@@ -10,11 +10,14 @@ use ringback::store::cipher::Cipher;
 use ringback::store::{PageRequest, open};
 use serde_json::json;
 
-use crate::engine::MASTER_KEY;
+use crate::engine::{MASTER_KEY, eventually, text};
 use crate::receiver::{Receiver, reply};
 use crate::world::{Database, World};
 
-on_both_databases!(a_stop_leaves_every_result_counted_and_the_next_life_adds_to_it);
+on_both_databases!(
+    a_stop_leaves_every_result_counted_and_the_next_life_adds_to_it,
+    a_kill_does_not_lose_why_a_webhook_began_to_fail,
+);
 
 /// Succeeded, failed, retried, attempts: all that is stored of the one organization.
 fn counted(database: &Database) -> [u64; 4] {
@@ -48,4 +51,24 @@ fn a_stop_leaves_every_result_counted_and_the_next_life_adds_to_it(database: Dat
         assert_eq!(counted(&world.database), expected);
         world.engine.restart(&world.serve);
     }
+}
+
+fn a_kill_does_not_lose_why_a_webhook_began_to_fail(database: Database) {
+    let mut world = World::new(database);
+    // what no database takes as a text
+    let broken = Receiver::answering(|_| reply(500).body("no\0 disk"));
+    let policy = json!({"retry_policy": {"max_attempts": 2, "initial_delay_seconds": 900}});
+    let webhook = world.webhook(&broken, policy);
+    let webhook = text(&webhook, "id");
+    world.publish(1);
+    let path = format!("/v1/webhooks/{webhook}/health");
+    let failure = |world: &World| world.api.get(&path).expect(200).json()["last_failure"].clone();
+    let before = eventually("a failure", || Some(failure(&world)).filter(|failure| !failure.is_null()));
+    assert_eq!((&before["response_code"], &before["response_excerpt"]), (&json!(500), &json!("no\0 disk")));
+    eventually("it is written", || (world.database.rows("endpoint_failures") > 0).then_some(()));
+    world.kill_and_restart();
+    assert_eq!(failure(&world), before);
+    // and it goes with its webhook
+    world.api.try_call("DELETE", &format!("/v1/webhooks/{webhook}"), None).unwrap().expect(204);
+    assert_eq!(world.database.rows("endpoint_failures"), 0);
 }

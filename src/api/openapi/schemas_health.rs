@@ -118,7 +118,7 @@ fn period_example() -> Value {
 
 fn last_failure_example() -> Value {
     json!({
-        "at": super::schemas::AT, "delivery_id": "dlv_0000000000003", "response_code": 503, "error": null,
+        "at": super::schemas::AT, "delivery_id": super::schemas::DELIVERY_ID, "response_code": 503, "error": null,
         "response_excerpt": "upstream unavailable",
     })
 }

@@ -69,7 +69,7 @@ fn table(viewer: &Viewer, rows: &[EventRecord]) -> Markup {
                 th.num scope="col" { "Deliveries" }
             } }
             tbody { @for row in rows { tr id={ "row-" (row.id) } {
-                td.type data-label="Event type" { (row.event_type) }
+                td.type data-label="Event type" { (parts::event_type(&row.event_type)) }
                 td data-label="Id" { a href={ "/events/" (row.id) } { code { (row.id) } } }
                 td data-label="Happened" { (time::instant(row.occurred_at, viewer.zone())) }
                 td data-label="Accepted" { (time::instant(row.accepted_at, viewer.zone())) }

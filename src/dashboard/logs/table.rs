@@ -34,7 +34,7 @@ fn line(viewer: &Viewer, row: &DeliveryRecord, webhooks: &Webhooks, form: Option
                 }
             }
             td data-label="Status" { (parts::status(row.status)) }
-            td.type data-label="Event type" { a href={ "/logs/" (row.id) } title={ "Delivery " (row.id) } { (row.event_type) } }
+            td.type data-label="Event type" { a href={ "/logs/" (row.id) } title={ "Delivery " (row.id) } { (parts::event_type(&row.event_type)) } }
             td.fill data-label="Webhook" { (webhooks.link(row.endpoint_id)) }
             td.num data-label="Attempts" { (row.attempt_count) }
             td data-label="Response" { (parts::answer(row.response_code, row.error.as_deref())) }

@@ -74,7 +74,7 @@ fn head(endpoint: &Endpoint, may_manage: bool, address: &str) -> Markup {
         div.head {
             div {
                 (crumbs(None))
-                h1 { (endpoint.url) }
+                h1.long title=(endpoint.url) { (endpoint.url) }
                 @if let Some(description) = &endpoint.description { p.dim.break { (description) } }
             }
             @if may_manage {

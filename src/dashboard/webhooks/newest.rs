@@ -84,7 +84,7 @@ impl Newest {
                     div.wide { table.stack {
                         thead { tr { th scope="col" { "Event" } th scope="col" { "Status" } th scope="col" { "Answer" } th.num scope="col" { "Attempts" } th scope="col" { "Created" } } }
                         tbody { @for row in &self.rows { tr {
-                            td.type data-label="Event" { a href={ "/logs/" (row.id) } { (row.event_type) } }
+                            td.type data-label="Event" { a href={ "/logs/" (row.id) } { (parts::event_type(&row.event_type)) } }
                             td data-label="Status" { (parts::status(row.status)) }
                             td data-label="Answer" { (parts::answer(row.response_code, row.error.as_deref())) }
                             td.num data-label="Attempts" { (row.attempt_count) }

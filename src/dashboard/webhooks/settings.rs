@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::lines;
 use super::words;
-use crate::dashboard::parts::count;
+use crate::dashboard::parts::{count, event_type};
 use crate::dashboard::time;
 use crate::domain::endpoint::{Endpoint, RateLimit};
 use crate::domain::patterns::EventPattern;
@@ -15,7 +15,7 @@ pub fn events(patterns: &[EventPattern], most: usize) -> Markup {
     html! {
         @if patterns.is_empty() || patterns == [EventPattern::All] { "all events" } @else {
             span.chips {
-                @for pattern in patterns.iter().take(most) { code.chip { (pattern) } }
+                @for pattern in patterns.iter().take(most) { code.chip { (event_type(&pattern.to_string())) } }
                 @if more > 0 { span.dim.small { "and " (more) " more" } }
             }
         }
