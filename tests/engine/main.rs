@@ -34,7 +34,12 @@ mod postgres_server;
 #[path = "../support/receiver.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod receiver;
+#[path = "../support/raw_receiver.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod raw_receiver;
 mod retrying;
+mod reused_connections;
+mod rotating;
 mod sending_again;
 mod starting;
 mod statistics;

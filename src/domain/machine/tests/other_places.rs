@@ -13,7 +13,7 @@ fn elsewhere() -> MachineSettings {
 fn moved(answer: Result<u16, AttemptError>, ordered: bool, retry: RetrySchedule) -> World {
     let moves_at = START + SECOND;
     let config = MachineSettings { ordered, retry, ..settings() };
-    let receiver: Receiver = Box::new(move |now, _| if now <= START + 3 * SECOND { answer } else { Ok(200) });
+    let receiver: Receiver = Box::new(move |now, _| if now < START + 4 * SECOND { answer } else { Ok(200) });
     let mut world = World::new(config.clone(), 1, receiver);
     world.max_latency_ms = 0;
     world.min_latency_ms = 3_000;
