@@ -81,7 +81,10 @@ fn nothing_is_lost_while_a_receiver_that_knows_one_secret_is_switched_over(datab
     assert_eq!(most, Some(2));
     // once after the rotation, once after the switch; as many more as were under way
     let extra = receiver.count() - events;
-    println!("measured: {extra} extra attempts for {events} events, {} of the last part", receiver.count() - before);
+    println!(
+        "measured: {extra} extra attempts for {events} events, {} of the last part",
+        receiver.count() - before
+    );
     assert!((2..=8).contains(&extra), "{extra} extra attempts");
 }
 

@@ -79,7 +79,9 @@ fn a_late_410_of_a_url_that_was_replaced_disables_nothing_and_ends_nothing() {
 
 #[test]
 fn an_attempt_under_way_when_its_webhook_is_deleted_is_in_the_log() {
-    for (answer, status) in [(200, DeliveryStatus::Success), (500, DeliveryStatus::Cancelled), (404, DeliveryStatus::Cancelled)] {
+    for (answer, status) in
+        [(200, DeliveryStatus::Success), (500, DeliveryStatus::Cancelled), (404, DeliveryStatus::Cancelled)]
+    {
         let world = World::new();
         let target = world.endpoint(1, move |_| (3 * SECOND, Ok(answer)));
         world.live(async |life| {
@@ -205,7 +207,11 @@ fn a_successful_test_closes_the_breaker_and_a_failed_one_changes_nothing() {
         assert!(life.engine().send_test(&before, &publication).await.unwrap().is_success);
         assert_eq!(state(&world, 1), EndpointState::Healthy, "written down with the test");
         pass(5 * SECOND).await;
-        assert_eq!(count(&world, 1, DeliveryStatus::Pending), waiting, "of {pending}: those that wait for a retry");
+        assert_eq!(
+            count(&world, 1, DeliveryStatus::Pending),
+            waiting,
+            "of {pending}: those that wait for a retry"
+        );
         assert_eq!(told(&world, 2), ["webhook.failing", "webhook.recovered"]);
     });
 }

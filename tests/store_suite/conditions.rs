@@ -222,7 +222,11 @@ fn an_endpoint_is_disabled_with_the_reason_that_is_given(f: &Fixture) {
 fn what_was_found_at_a_url_that_was_replaced_changes_nothing(f: &Fixture) {
     let organization_id = f.organization();
     let (id, told) = (f.endpoint(organization_id), f.endpoint(organization_id));
-    let moved = Endpoint { url: String::from("https://elsewhere.example/"), version: 2, ..plain_endpoint(id, organization_id) };
+    let moved = Endpoint {
+        url: String::from("https://elsewhere.example/"),
+        version: 2,
+        ..plain_endpoint(id, organization_id)
+    };
     f.store.update_endpoint(&moved).unwrap();
     let read = || f.store.endpoint(organization_id, id).unwrap().unwrap();
     f.save_health(failing(organization_id, id, 1));
@@ -234,8 +238,13 @@ fn what_was_found_at_a_url_that_was_replaced_changes_nothing(f: &Fixture) {
         let event = f.new_event_of("webhook.disabled", organization_id, &[told], at(5));
         let event_id = event.event.id;
         let reason = DisabledReason::Gone;
-        let disable =
-            vec![DisableEndpoint { organization_id, endpoint_id: id, reason, url: url.into(), told_by: Some(event_id) }];
+        let disable = vec![DisableEndpoint {
+            organization_id,
+            endpoint_id: id,
+            reason,
+            url: url.into(),
+            told_by: Some(event_id),
+        }];
         let batch = WriteBatch { events: vec![event], disable, ..WriteBatch::default() };
         let report = f.store.commit(&batch, at(5)).unwrap();
         assert_eq!(report.disabled.len(), usize::from(is_disabled), "{url}");
@@ -263,7 +272,8 @@ fn a_breaker_that_is_closed_by_hand_leaves_what_else_is_known(f: &Fixture) {
     let closed = EndpointHealth { probe_at: None, pauses: 0, ..open };
     assert_eq!(f.store.endpoint(organization_id, id).unwrap().unwrap().health, closed);
     // which secret it took is worth a row by itself
-    let taken = EndpointHealth { accepted_secret: Some(SecretId(3)), ..EndpointHealth::healthy(organization_id, id) };
+    let taken =
+        EndpointHealth { accepted_secret: Some(SecretId(3)), ..EndpointHealth::healthy(organization_id, id) };
     f.save_health(taken);
     assert_eq!(f.store.endpoint(organization_id, id).unwrap().unwrap().health, taken);
     assert_eq!(f.store.endpoint_states(organization_id).unwrap().healthy, 1);

@@ -140,7 +140,10 @@ fn an_attempt_that_was_under_way_when_its_delivery_was_cancelled_is_in_the_log(f
     ];
     let batch = WriteBatch { outcomes: outcomes.clone(), ..WriteBatch::default() };
     let report = f.store.commit(&batch, at(20)).unwrap();
-    assert_eq!((report.outcomes_recorded.as_slice(), report.after_cancellation.as_slice()), (&[false; 4][..], &[0, 1, 2, 3][..]));
+    assert_eq!(
+        (report.outcomes_recorded.as_slice(), report.after_cancellation.as_slice()),
+        (&[false; 4][..], &[0, 1, 2, 3][..])
+    );
     assert_eq!(report.counted(&outcomes).as_ref(), [true, false, false, true]);
     let again = f.store.commit(&batch, at(20)).unwrap();
     assert!(again.after_cancellation.is_empty(), "once");
@@ -168,7 +171,10 @@ fn an_attempt_that_the_schedule_does_not_count_is_in_the_log_and_the_delivery_st
     let of = |number, next| outcome(organization_id, endpoint_id, id, number, 401, next);
     let queued = || {
         let page = f.store.due_deliveries(organization_id, endpoint_id, &request(100)).unwrap();
-        page.deliveries.iter().map(|queued| (queued.attempts_made, queued.attempts_not_counted)).collect::<Vec<_>>()
+        page.deliveries
+            .iter()
+            .map(|queued| (queued.attempts_made, queued.attempts_not_counted))
+            .collect::<Vec<_>>()
     };
     assert_eq!(f.record(vec![of(1, NextStep::AgainAt(at(0)))]), [true]);
     assert_eq!(queued(), [(1, 1)]);
@@ -186,7 +192,12 @@ fn an_attempt_that_the_schedule_does_not_count_is_in_the_log_and_the_delivery_st
 }
 
 /// All steps; how many deliveries they made due, and how many steps there were.
-fn make_due(f: &Fixture, organization_id: OrganizationId, endpoint_id: EndpointId, limit: usize) -> (usize, usize) {
+fn make_due(
+    f: &Fixture,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    limit: usize,
+) -> (usize, usize) {
     let (mut after, mut deliveries, mut steps) = (None, 0, 0);
     loop {
         let step = f.store.make_due(organization_id, endpoint_id, after, limit, at(10)).unwrap();
@@ -204,7 +215,9 @@ fn what_waits_for_a_retry_is_made_due_in_steps(f: &Fixture) {
     let waits = f.publish(organization_id, &[untouched], at(0))[0];
     f.record(vec![retry(organization_id, untouched, waits, 1, 500)]);
     let later = [600, 300, 300, 900, 10];
-    f.record(ids.iter().zip(later).map(|(&id, seconds)| retry(organization_id, endpoint_id, id, 1, seconds)).collect());
+    f.record(
+        ids.iter().zip(later).map(|(&id, seconds)| retry(organization_id, endpoint_id, id, 1, seconds)).collect(),
+    );
     f.record(vec![outcome(organization_id, endpoint_id, ids[6], 1, 404, NextStep::Failed)]);
     assert_eq!(make_due(f, other, endpoint_id, 2), (0, 2));
     assert_eq!(make_due(f, organization_id, endpoint_id, 2), (4, 4), "two at a time");

@@ -242,7 +242,9 @@ async fn an_extra_answer_that_comes_late_is_found_before_the_connection_is_used_
 
 #[actix_rt::test]
 async fn a_used_connection_that_is_closed_at_once_is_told_from_one_that_is_closed_after_work() {
-    for (work, expected) in [(Duration::ZERO, IdleConnectionClosed), (Duration::from_millis(1_200), ConnectionReset)] {
+    for (work, expected) in
+        [(Duration::ZERO, IdleConnectionClosed), (Duration::from_millis(1_200), ConnectionReset)]
+    {
         let receiver = Receiver::start(move |mut connection| {
             connection.read_request();
             connection.send(OK);

@@ -36,8 +36,8 @@ use super::connection::{Readers, Writer};
 use super::recent::RecentEvents;
 use super::{
     AgendaRow, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart, EventDetail, LogPage,
-    MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError, StoreResult,
-    WriteBatch, sqlite,
+    MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError,
+    StoreResult, WriteBatch, sqlite,
 };
 use crate::domain::delivery::DeliveryFilter;
 use crate::domain::endpoint::Endpoint;

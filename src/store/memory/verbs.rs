@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::super::models::id_bound;
-use super::super::{DuePlace, EventDetail, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued};
+use super::super::{
+    DuePlace, EventDetail, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued,
+};
 use super::state::{Delivery, State, page_of};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{Event, EventFilter, EventRecord};
@@ -62,7 +64,9 @@ impl State {
         };
         let mut deliveries = 0;
         for (_, id) in &page {
-            let Some(delivery) = self.deliveries.get_mut(id).filter(|delivery| delivery.due_at > now) else { continue };
+            let Some(delivery) = self.deliveries.get_mut(id).filter(|delivery| delivery.due_at > now) else {
+                continue;
+            };
             delivery.due_at = now;
             delivery.queued_at = delivery.queued_at.min(now);
             delivery.record.next_attempt_at = Some(now);

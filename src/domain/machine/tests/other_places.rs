@@ -28,7 +28,9 @@ fn moved(answer: Result<u16, AttemptError>, ordered: bool, retry: RetrySchedule)
 #[test]
 fn what_the_old_url_answers_says_nothing_about_the_new_one_and_ends_nothing() {
     let schedule = RetrySchedule::Retries(0);
-    for answer in [Ok(410), Ok(404), Ok(500), Ok(401), Err(AttemptError::Timeout), Err(AttemptError::BlockedAddress)] {
+    for answer in
+        [Ok(410), Ok(404), Ok(500), Ok(401), Err(AttemptError::Timeout), Err(AttemptError::BlockedAddress)]
+    {
         for ordered in [false, true] {
             let mut world = moved(answer, ordered, schedule);
             world.run_until(START + 10 * SECOND);
