@@ -22,6 +22,7 @@ use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId};
 use ringback::domain::machine::{EndpointMachine, Input, MachineLimits, MachineSettings, SentBefore};
 use ringback::domain::retry::RetrySchedule;
+use ringback::domain::rotation::{SecretId, SecretTerms};
 use ringback::domain::secret::Secret;
 use ringback::domain::signing::SigningKey;
 use ringback::domain::time::UnixMillis;
@@ -47,6 +48,7 @@ fn machine(c: &mut Criterion) {
         rate_limit: None,
         max_in_flight: 32,
         ordered: false,
+        secrets: SecretTerms::of(&endpoint(1)),
     };
     let limits = MachineLimits {
         breaker: BreakerConfig {
@@ -74,15 +76,9 @@ fn machine(c: &mut Criterion) {
         b.iter(|| {
             number += 1;
             let delivery_id = DeliveryId(number);
-            let delivery = QueuedDelivery {
-                id: delivery_id,
-                attempts_made: 0,
-                attempts_in_earlier_rounds: 0,
-                due_at: NOW,
-                event: event.clone(),
-            };
-            machine.step(Input::Committed(vec![delivery]), NOW, &mut rng);
-            machine.step(Input::AttemptFinished { delivery_id, answer: &answer }, NOW, &mut rng);
+            let delivery = QueuedDelivery::first(delivery_id, NOW, event.clone());
+            machine.step(Input::Committed(vec![delivery.clone()]), NOW, &mut rng);
+            machine.step(Input::AttemptFinished { delivery: &delivery, answer: &answer }, NOW, &mut rng);
             black_box(machine.step(Input::OutcomesRecorded(&[delivery_id]), NOW, &mut rng));
         });
     });
@@ -99,10 +95,10 @@ fn request(c: &mut Criterion) {
         body: Bytes::from(vec![b'x'; 1_024]),
     };
     let event = Arc::new(event);
-    let delivery =
-        QueuedDelivery { id: DeliveryId(2), attempts_made: 0, attempts_in_earlier_rounds: 0, due_at: NOW, event };
+    let delivery = QueuedDelivery::first(DeliveryId(2), NOW, event);
+    let secret = SecretId::of(&endpoint(1).secret);
     c.bench_function("the request of an attempt, signatures included", |b| {
-        b.iter(|| template.request(black_box(&delivery), 1, NOW));
+        b.iter(|| template.request(black_box(&delivery), 1, secret, NOW));
     });
 }
 

@@ -3,6 +3,8 @@
 //! Owns the endpoint's state machine (window, breaker, limiter, concurrency), its attempts in flight and one
 //! wake timer. Never decides by itself when something is sent, never holds more than a window.
 
+mod word;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +14,8 @@ use rand::rngs::SmallRng;
 
 use super::context::ActorContext;
 use super::messages::{
-    AttemptEnded, AttemptNotMade, Change, Deliver, MoreInStore, OutcomesRecorded, PageRead, Reconfigure,
-    RecordOutcome, Relief, Relieve, Retire, RetireRequest, StartRead, SupervisorDrain, SupervisorStopped,
+    AttemptEnded, AttemptNotMade, Change, Deliver, MoreInStore, OutcomesRecorded, PageRead, RecordOutcome, Retire,
+    RetireRequest, StartRead, SupervisorDrain, SupervisorStopped,
 };
 use super::operational::{OperationalEvent, operational_event};
 use super::payload::PayloadShare;
@@ -23,7 +25,7 @@ use super::request::RequestTemplate;
 use super::router::{MailboxCredits, Router};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::QueuedDelivery;
-use crate::domain::endpoint::{DisabledReason, Endpoint};
+use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::Event;
 use crate::domain::event_types::is_operational;
 use crate::domain::health::EndpointHealth;
@@ -513,50 +515,6 @@ impl Handler<PageRead> for EndpointSupervisor {
                 telemetry::StoreUnavailable { operation, now, error: &error, retry_in: LOAD_RETRY }.emit();
                 self.apply(Input::LoadFailed, ctx);
             }
-        }
-    }
-}
-
-impl Handler<Reconfigure> for EndpointSupervisor {
-    type Result = ();
-    fn handle(&mut self, Reconfigure(endpoint): Reconfigure, ctx: &mut Self::Context) {
-        self.received += 1;
-        self.retemplate(endpoint, ctx);
-    }
-}
-
-impl EndpointSupervisor {
-    fn retemplate(&mut self, endpoint: Option<Box<Endpoint>>, ctx: &mut Context<Self>) {
-        let Some(running) = &mut self.running else {
-            self.start_is_stale = true;
-            return;
-        };
-        let settings = match endpoint {
-            Some(endpoint) if endpoint.version < running.template.version => return,
-            Some(endpoint) => {
-                running.template = RequestTemplate::new(&endpoint, &self.parts.context.settings);
-                MachineSettings::of(&endpoint)
-            }
-            // deleted: its deliveries are cancelled; what is in flight ends
-            None => MachineSettings { active: false, ..running.machine.settings().clone() },
-        };
-        self.apply(Input::Reconfigured(settings), ctx);
-    }
-}
-
-impl Handler<Relieve> for EndpointSupervisor {
-    type Result = ();
-    fn handle(&mut self, Relieve(relief): Relieve, ctx: &mut Self::Context) {
-        self.received += 1;
-        let Some(running) = &self.running else {
-            self.start_is_stale = true;
-            return;
-        };
-        match relief {
-            // a test of another place says nothing about this one
-            Relief::Tested { url, .. } if url != running.template.url() => {}
-            Relief::Tested { accepted_secret, .. } => self.apply(Input::Tested { accepted_secret }, ctx),
-            Relief::Resumed => self.apply(Input::Resumed, ctx),
         }
     }
 }

@@ -119,7 +119,13 @@ impl RequestTemplate {
         }
         let headers = Arc::new(headers);
         let fresh_connection = delivery.follow_up.as_ref().is_some_and(|known| known.on_fresh_connection);
-        AttemptRequest { url: self.url.clone(), headers, body: body.clone(), timeout: self.timeout, fresh_connection }
+        AttemptRequest {
+            url: self.url.clone(),
+            headers,
+            body: body.clone(),
+            timeout: self.timeout,
+            fresh_connection,
+        }
     }
 
     /// What hides a customer's own values in the log: they are secrets.
@@ -208,7 +214,12 @@ mod tests {
     }
 
     fn request(endpoint: &Endpoint, number: u32, now: UnixMillis) -> AttemptRequest {
-        RequestTemplate::new(endpoint, &settings()).request(&delivery(), number, SecretId::of(&endpoint.secret), now)
+        RequestTemplate::new(endpoint, &settings()).request(
+            &delivery(),
+            number,
+            SecretId::of(&endpoint.secret),
+            now,
+        )
     }
 
     #[test]
@@ -251,20 +262,29 @@ mod tests {
     #[test]
     fn the_documents_signature_is_made_with_the_chosen_secret_and_the_other_one_with_the_first_that_was_refused() {
         let mut endpoint = endpoint();
-        let secrets: Vec<Secret> = (0..4).map(|number| Secret::new(format!("whsec_{}AAA", "abcd".repeat(8 + number)))).collect();
+        let secrets: Vec<Secret> =
+            (0..4).map(|number| Secret::new(format!("whsec_{}AAA", "abcd".repeat(8 + number)))).collect();
         endpoint.secret = secrets[0].clone();
-        let previous = secrets[1..].iter().map(|secret| PreviousSecret { secret: secret.clone(), expires_at: NOW + DEFAULT_TIMEOUT });
+        let previous = secrets[1..]
+            .iter()
+            .map(|secret| PreviousSecret { secret: secret.clone(), expires_at: NOW + DEFAULT_TIMEOUT });
         endpoint.previous_secrets = previous.collect();
         let template = RequestTemplate::new(&endpoint, &settings());
         let keys: Vec<SigningKey> = secrets.iter().map(SigningKey::new).collect();
-        for (refused, signing, other) in [(&[][..], 0, 1), (&[0], 1, 0), (&[0, 1], 2, 0), (&[], 3, 0), (&[3], 0, 3)] {
-            let refused: Vec<SecretId> = refused.iter().map(|&place: &usize| SecretId::of(&secrets[place])).collect();
+        for (refused, signing, other) in
+            [(&[][..], 0, 1), (&[0], 1, 0), (&[0, 1], 2, 0), (&[], 3, 0), (&[3], 0, 3)]
+        {
+            let refused: Vec<SecretId> =
+                refused.iter().map(|&place: &usize| SecretId::of(&secrets[place])).collect();
             let follow_up = FollowUp { refused, on_fresh_connection: signing == 2 };
             let delivery = QueuedDelivery { follow_up: Some(Box::new(follow_up)), ..delivery() };
             let request = template.request(&delivery, 1, SecretId::of(&secrets[signing]), NOW);
             assert_eq!(request.fresh_connection, signing == 2);
             for (name, place) in [("x-callintel-signature", signing), ("x-callintel-signature-previous", other)] {
-                assert!(keys[place].verify_document(&request.body, header(&request, name).unwrap()), "{name}: {place}");
+                assert!(
+                    keys[place].verify_document(&request.body, header(&request, name).unwrap()),
+                    "{name}: {place}"
+                );
             }
             let signatures: Vec<&str> = header(&request, "webhook-signature").unwrap().split(' ').collect();
             let id = EventId(5).to_string();

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use super::context::ActorContext;
 use super::endpoint_supervisor::{EndpointSupervisor, SupervisorParts};
 use super::messages::{
-    Activate, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged, MoreInStore, Reconfigure, Relieve, Relieved, Retire,
-    RetireRequest, Schedule, SupervisorDrain, SupervisorStopped, WorkAdded,
+    Activate, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged, MoreInStore, Reconfigure, Relieve,
+    Relieved, Retire, RetireRequest, Schedule, SupervisorDrain, SupervisorStopped, WorkAdded,
 };
 use super::persistence::Persistence;
 use super::post;

@@ -66,7 +66,8 @@ impl SecretTerms {
     /// Made up: ids and ends, the newest first.
     #[cfg(test)]
     pub fn for_tests(terms: &[(i64, Option<i64>)]) -> Self {
-        let mut terms = terms.iter().map(|&(id, end)| SecretTerm { id: SecretId(id), expires_at: end.map(UnixMillis) });
+        let mut terms =
+            terms.iter().map(|&(id, end)| SecretTerm { id: SecretId(id), expires_at: end.map(UnixMillis) });
         let newest = terms.next().unwrap_or_else(|| panic!("an endpoint has a secret"));
         Self { newest, previous: terms.collect() }
     }

@@ -139,3 +139,34 @@ async fn the_last_failure_is_the_newest_of_the_webhook_and_nobody_elses() {
     }
     world.get(&stranger, &format!("{webhook}/health")).await.problem(404, "not_found");
 }
+
+#[actix_web::test]
+async fn a_webhook_is_resumed_and_one_that_is_disabled_is_not() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/", "timeout": 1})).await;
+    world.receivers.status.store(503, Ordering::SeqCst);
+    for _ in 0..3 {
+        world.post(&owner, "/v1/events", json!({"event_type": "call.completed", "data": {}})).await.ok(202);
+    }
+    let log = async || world.get(&owner, "/v1/webhooks/logs").await.ok(200)["data"].as_array().unwrap().clone();
+    let all = async |holds: &dyn Fn(&Value) -> bool| {
+        for _ in 0..400 {
+            if log().await.iter().all(holds) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{:?}", log().await)
+    };
+    all(&|row| row["attempt_count"] == 1).await;
+    world.receivers.status.store(200, Ordering::SeqCst);
+    let resume = format!("{webhook}/resume");
+    assert_eq!(world.call(&owner, "POST", &resume, "").await.ok(202), json!({"deliveries": 3}));
+    all(&|row| row["status"] == "success" && row["attempt_count"] == 2).await;
+    assert_eq!(world.call(&owner, "POST", &resume, "").await.ok(202), json!({"deliveries": 0}));
+    world.patch(&owner, &webhook, json!({"active": false})).await.ok(200);
+    let refused = world.call(&owner, "POST", &resume, "").await;
+    refused.problem(409, "conflict");
+    assert!(refused.text.contains("set active to true"), "{}", refused.text);
+}

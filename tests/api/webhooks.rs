@@ -311,10 +311,19 @@ async fn a_secret_is_brought_rotated_and_read() {
     let rotated = world.call(&owner, "POST", &format!("{path}/secret/rotate"), "").await.ok(200);
     assert_ne!(rotated["secret"], own);
     assert_eq!(rotated["previous_secret_expires_at"], "2024-12-17T10:30:45.007Z");
+    assert_eq!(rotated["previous_secrets"], json!([{"expires_at": "2024-12-17T10:30:45.007Z"}]));
     assert_eq!(world.get(&owner, &format!("{path}/secret")).await.ok(200), rotated);
     let at_once = json!({"secret": own, "overlap_seconds": 0});
     let rotated = world.post(&owner, &format!("{path}/secret/rotate"), at_once).await.ok(200);
-    assert_eq!(rotated, json!({"secret": own, "previous_secret_expires_at": null}));
+    assert_eq!(rotated, json!({"secret": own, "previous_secret_expires_at": null, "previous_secrets": []}));
+    for _ in 0..4 {
+        world.call(&owner, "POST", &format!("{path}/secret/rotate"), "").await.ok(200);
+    }
+    let sixth = world.call(&owner, "POST", &format!("{path}/secret/rotate"), "").await;
+    sixth.problem(409, "too_many_secrets");
+    assert!(sixth.text.contains("2024-12-17T10:30:45.007Z"), "when the first ends: {}", sixth.text);
+    let valid = world.get(&owner, &format!("{path}/secret")).await.ok(200);
+    assert_eq!(valid["previous_secrets"].as_array().unwrap().len(), 4);
     let bad = json!({"secret": "x", "overlap_seconds": -1, "when": "now"});
     let fields = world.post(&owner, &format!("{path}/secret/rotate"), bad).await.problem(422, "validation_failed");
     assert_eq!(fields, ["overlap_seconds", "secret", "when"]);

@@ -165,3 +165,47 @@ async fn metrics_name_pages_by_their_pattern_and_never_by_what_is_asked_for() {
         assert!(!lines.iter().any(|line| line.contains(&id)), "{id} is in {lines:#?}");
     }
 }
+
+#[actix_web::test]
+async fn a_webhook_that_fails_offers_to_be_resumed_to_those_who_may() {
+    let world = World::new().await;
+    let tenant = Tenant::new(&world).await;
+    let (manager, viewer) = (
+        Browser::signed_in(&world, tenant.key("manager")).await,
+        Browser::signed_in(&world, tenant.key("viewer")).await,
+    );
+    let page = tenant.path("/webhooks/{webhook_id}");
+    let button = format!("action=\"{page}/resume\"");
+    assert!(!manager.get(&page).await.text.contains(&button), "it works");
+    world.receivers.status.store(503, std::sync::atomic::Ordering::SeqCst);
+    world
+        .post(tenant.key("owner"), "/v1/events", json!({"event_type": "call.completed", "data": {}}))
+        .await
+        .ok(202);
+    let mut tries = 0;
+    while !manager.get(&page).await.text.contains(&button) {
+        tries += 1;
+        assert!(tries < 400, "it fails");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert!(!viewer.get(&page).await.text.contains(&button));
+    world.receivers.status.store(200, std::sync::atomic::Ordering::SeqCst);
+    let answer = manager.post(&format!("{page}/resume"), &[]).await;
+    assert_eq!((answer.status, answer.location()), (303, format!("{page}?done=resumed&count=1").as_str()));
+    let shown = manager.get(answer.location()).await.text;
+    assert!(shown.contains("1 delivery no longer waits"), "{shown}");
+}
+
+#[actix_web::test]
+async fn the_card_of_the_secret_lists_the_ends_of_all_that_are_valid() {
+    let world = World::new().await;
+    let tenant = Tenant::new(&world).await;
+    let browser = Browser::signed_in(&world, tenant.key("manager")).await;
+    let page = tenant.path("/webhooks/{webhook_id}");
+    for overlap in ["86400", "3600"] {
+        browser.post(&format!("{page}/rotate"), &[("overlap", overlap)]).await;
+    }
+    let shown = browser.get(&page).await.text;
+    assert!(shown.contains("The secrets before this one are still valid"), "{shown}");
+    assert!(shown.contains("in 1 h") && shown.matches("<li>until").count() == 2, "{shown}");
+}

@@ -31,10 +31,15 @@ mod idempotency;
 mod master_key;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
+#[path = "../support/raw_receiver.rs"]
+#[allow(dead_code, reason = "shared with other test crates")]
+mod raw_receiver;
 #[path = "../support/receiver.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod receiver;
 mod retrying;
+mod reused_connections;
+mod rotating;
 mod sending_again;
 mod starting;
 mod statistics;

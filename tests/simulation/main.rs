@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects by unwrapping it")]
 
 mod operating;
+mod repairing;
 mod returning;
 #[path = "../support/simulation.rs"]
 mod simulation;

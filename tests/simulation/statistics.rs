@@ -137,7 +137,10 @@ fn a_test_is_counted_as_it_is_in_the_log() {
     let target = world.endpoint(1, always(503));
     world.live(async |life| {
         let sample = life.publication("call.completed", DATA);
-        life.engine().send_test(&world.store.endpoint(ORGANIZATION, target.id).unwrap().unwrap(), &sample).await.unwrap();
+        life.engine()
+            .send_test(&world.store.endpoint(ORGANIZATION, target.id).unwrap().unwrap(), &sample)
+            .await
+            .unwrap();
     });
     assert_eq!(counted(&world, 1), BTreeMap::from([(period_start(BEGIN), [0, 1, 0, 1])]));
     assert_eq!(counted(&world, 1), logged(&world, 1));

@@ -6,8 +6,9 @@ use ringback::domain::endpoint::{DisabledReason, Endpoint};
 use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId, instant_in};
 use ringback::domain::last_failure::LastFailure;
+use ringback::domain::rotation::SecretId;
 use ringback::domain::time::UnixMillis;
-use ringback::store::{DisableEndpoint, ReplayTargets, WriteBatch};
+use ringback::store::{DisableEndpoint, EventCommit, ReplayTargets, WriteBatch};
 
 use crate::fixture::{Fixture, URL, at, outcome, plain_endpoint, unanswered};
 
@@ -23,6 +24,8 @@ on_every_store!(
     an_endpoint_is_disabled_with_the_reason_that_is_given,
     the_newest_failure_of_an_endpoint_is_remembered_whatever_order_they_are_written_in,
     the_last_failure_goes_with_its_endpoint_and_with_the_log,
+    what_was_found_at_a_url_that_was_replaced_changes_nothing,
+    a_breaker_that_is_closed_by_hand_leaves_what_else_is_known,
 );
 
 fn what_is_pending_is_counted_for_an_endpoint_and_for_an_organization(f: &Fixture) {
@@ -276,4 +279,64 @@ fn the_last_failure_goes_with_its_endpoint_and_with_the_log(f: &Fixture) {
     assert_eq!((last(old), last(young)), (None, Some(at(20))));
     f.store.delete_organization(organization_id, at(80)).unwrap();
     assert_eq!(last(young), None);
+}
+
+fn what_was_found_at_a_url_that_was_replaced_changes_nothing(f: &Fixture) {
+    let organization_id = f.organization();
+    let (id, told) = (f.endpoint(organization_id), f.endpoint(organization_id));
+    let moved = Endpoint {
+        url: String::from("https://elsewhere.example/"),
+        version: 2,
+        ..plain_endpoint(id, organization_id)
+    };
+    f.store.update_endpoint(&moved).unwrap();
+    let read = || f.store.endpoint(organization_id, id).unwrap().unwrap();
+    f.save_health(failing(organization_id, id, 1));
+    assert!(read().health.is_blank());
+    f.save_health_of(failing(organization_id, id, 2), &moved.url);
+    f.save_health(EndpointHealth::healthy(organization_id, id));
+    assert_eq!(read().health, failing(organization_id, id, 2), "nor does it make it healthy");
+    for (url, is_disabled) in [(URL, false), (moved.url.as_str(), true)] {
+        let event = f.new_event_of("webhook.disabled", organization_id, &[told], at(5));
+        let event_id = event.event.id;
+        let reason = DisabledReason::Gone;
+        let disable = vec![DisableEndpoint {
+            organization_id,
+            endpoint_id: id,
+            reason,
+            url: url.into(),
+            told_by: Some(event_id),
+        }];
+        let batch = WriteBatch { events: vec![event], disable, ..WriteBatch::default() };
+        let report = f.store.commit(&batch, at(5)).unwrap();
+        assert_eq!(report.disabled.len(), usize::from(is_disabled), "{url}");
+        assert_eq!(report.events, [if is_disabled { EventCommit::Stored } else { EventCommit::Withheld }]);
+        assert_eq!(f.store.event(organization_id, event_id).unwrap().is_some(), is_disabled, "what tells of it");
+        assert_eq!(read().endpoint.active, !is_disabled);
+    }
+}
+
+fn a_breaker_that_is_closed_by_hand_leaves_what_else_is_known(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let id = f.endpoint(organization_id);
+    let open = EndpointHealth {
+        probe_at: Some(at(60)),
+        pauses: 4,
+        notified: true,
+        streak_ends_at: Some(at(90)),
+        accepted_secret: Some(SecretId(-5)),
+        ..failing(organization_id, id, 1)
+    };
+    f.save_health(open);
+    f.store.close_breaker(other, id).unwrap();
+    assert_eq!(f.store.endpoint(organization_id, id).unwrap().unwrap().health, open);
+    f.store.close_breaker(organization_id, id).unwrap();
+    let closed = EndpointHealth { probe_at: None, pauses: 0, ..open };
+    assert_eq!(f.store.endpoint(organization_id, id).unwrap().unwrap().health, closed);
+    // which secret it took is worth a row by itself
+    let taken =
+        EndpointHealth { accepted_secret: Some(SecretId(3)), ..EndpointHealth::healthy(organization_id, id) };
+    f.save_health(taken);
+    assert_eq!(f.store.endpoint(organization_id, id).unwrap().unwrap().health, taken);
+    assert_eq!(f.store.endpoint_states(organization_id).unwrap().healthy, 1);
 }

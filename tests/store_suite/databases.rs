@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use ringback::domain::attempt::NextStep;
@@ -219,6 +220,46 @@ fn what_was_committed_is_there_after_reopening() {
         let replay = f.commit_events(vec![new], at(2)).events;
         assert!(matches!(replay[0], EventCommit::Replayed(_)));
     }
+}
+
+#[test]
+fn a_database_of_the_version_before_keeps_its_secrets_and_conditions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let mut endpoint = full_endpoint(EndpointId(f.id_at(at(0))), organization_id);
+    endpoint.previous_secrets.truncate(1);
+    f.store.create_endpoint(&endpoint).unwrap();
+    let failing = EndpointHealth {
+        failing_since: Some(at(1)),
+        notified: true,
+        ..EndpointHealth::healthy(organization_id, endpoint.id)
+    };
+    f.save_health(failing);
+    drop(f);
+    let mut sqlite = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    sqlite.batch_execute(include_str!("../../migrations/sqlite/0003_attempts_and_secrets/down.sql")).unwrap();
+    sqlite.batch_execute("DELETE FROM __diesel_schema_migrations WHERE version = '0003'").unwrap();
+    drop(sqlite);
+    let f = Fixture::over(open_sqlite(&path));
+    let read = f.store.endpoint(organization_id, endpoint.id).unwrap().unwrap();
+    assert!(read.endpoint == endpoint);
+    assert_eq!(read.health, failing);
+}
+
+#[test]
+fn rotated_secrets_of_a_deleted_endpoint_go_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let endpoint = full_endpoint(EndpointId(f.id_at(at(0))), organization_id);
+    f.store.create_endpoint(&endpoint).unwrap();
+    let kept = "SELECT count(*) AS n FROM endpoints WHERE older_secrets IS NOT NULL";
+    assert_eq!(count(&path, kept), 1);
+    f.store.delete_endpoint(organization_id, endpoint.id, at(1)).unwrap();
+    assert_eq!(count(&path, kept), 0);
 }
 
 #[test]

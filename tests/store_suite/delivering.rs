@@ -16,7 +16,11 @@ on_every_store!(
     a_retry_waits_until_it_is_due_and_goes_behind_those_before_it,
     the_retry_of_an_ordered_endpoint_keeps_its_place,
     an_outcome_counts_once,
-    an_outcome_of_a_delivery_that_is_not_pending_is_not_recorded,
+    an_outcome_of_a_delivery_that_has_ended_is_not_recorded,
+    an_attempt_that_was_under_way_when_its_delivery_was_cancelled_is_in_the_log,
+    an_attempt_that_the_schedule_does_not_count_is_in_the_log_and_the_delivery_stays_due,
+    what_waits_for_a_retry_is_made_due_in_steps,
+    the_head_of_an_ordered_queue_is_made_due_and_keeps_its_place,
     an_outcome_of_another_organization_is_not_recorded,
     two_outcomes_of_one_delivery_in_one_batch_both_count,
     outcomes_are_reported_in_the_order_of_the_batch,
@@ -107,17 +111,134 @@ fn an_outcome_counts_once(f: &Fixture) {
     assert_eq!((detail.record.attempt_count, detail.attempts.len()), (2, 2));
 }
 
-fn an_outcome_of_a_delivery_that_is_not_pending_is_not_recorded(f: &Fixture) {
+fn an_outcome_of_a_delivery_that_has_ended_is_not_recorded(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let of = |id, number, next| outcome(organization_id, endpoint_id, id, number, 200, next);
+    for (number, next) in [NextStep::Succeeded, NextStep::Failed].into_iter().enumerate() {
+        let id = f.publish(organization_id, &[endpoint_id], at(number as i64))[0];
+        assert_eq!(f.record(vec![of(id, 1, next)]), [true]);
+        let unknown = of(DeliveryId(7), 1, NextStep::Succeeded);
+        assert_eq!(f.record(vec![of(id, 2, NextStep::Succeeded), unknown]), [false, false]);
+        assert_eq!(f.store.delivery(organization_id, id).unwrap().unwrap().attempts.len(), 1);
+    }
+}
+
+fn an_attempt_that_was_under_way_when_its_delivery_was_cancelled_is_in_the_log(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let ids: Vec<DeliveryId> = (0..5).map(|n| f.publish(organization_id, &[endpoint_id], at(n))[0]).collect();
+    // one of them had an attempt before
+    f.record(vec![retry(organization_id, endpoint_id, ids[3], 1, 60)]);
+    assert_eq!(f.store.delete_endpoint(organization_id, endpoint_id, at(9)).unwrap(), Some(5));
+    let of = |id, number, status, next| outcome(organization_id, endpoint_id, id, number, status, next);
+    let outcomes = vec![
+        of(ids[0], 1, 200, NextStep::Succeeded),
+        of(ids[1], 1, 404, NextStep::Failed),
+        of(ids[2], 1, 503, NextStep::RetryAt(at(60))),
+        of(ids[3], 2, 200, NextStep::Succeeded),
+    ];
+    let batch = WriteBatch { outcomes: outcomes.clone(), ..WriteBatch::default() };
+    let report = f.store.commit(&batch, at(20)).unwrap();
+    assert_eq!(
+        (report.outcomes_recorded.as_slice(), report.after_cancellation.as_slice()),
+        (&[false; 4][..], &[0, 1, 2, 3][..])
+    );
+    assert_eq!(report.counted(&outcomes).as_ref(), [true, false, false, true]);
+    let again = f.store.commit(&batch, at(20)).unwrap();
+    assert!(again.after_cancellation.is_empty(), "once");
+    let (success, cancelled) = (DeliveryStatus::Success, DeliveryStatus::Cancelled);
+    for (id, status, attempts, code) in [
+        (ids[0], success, 1, Some(200)),
+        (ids[1], cancelled, 1, Some(404)),
+        (ids[2], cancelled, 1, Some(503)),
+        (ids[3], success, 2, Some(200)),
+        (ids[4], cancelled, 0, None),
+    ] {
+        let detail = f.store.delivery(organization_id, id).unwrap().unwrap();
+        assert_eq!((detail.record.status, detail.record.response_code), (status, code));
+        assert_eq!((detail.record.attempt_count, detail.attempts.len()), (attempts, attempts as usize));
+        assert_eq!(detail.record.next_attempt_at, None);
+        assert!(detail.record.finished_at.is_some());
+    }
+    assert_eq!(f.store.count_pending().unwrap(), 0);
+}
+
+fn an_attempt_that_the_schedule_does_not_count_is_in_the_log_and_the_delivery_stays_due(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
-    f.store.cancel_pending(organization_id, endpoint_id, at(1)).unwrap();
-    let late = outcome(organization_id, endpoint_id, id, 1, 200, NextStep::Succeeded);
-    let unknown = outcome(organization_id, endpoint_id, DeliveryId(7), 1, 200, NextStep::Succeeded);
-    assert_eq!(f.record(vec![late, unknown]), [false, false]);
+    let of = |number, next| outcome(organization_id, endpoint_id, id, number, 401, next);
+    let queued = || {
+        let page = f.store.due_deliveries(organization_id, endpoint_id, &request(100)).unwrap();
+        page.deliveries
+            .iter()
+            .map(|queued| (queued.attempts_made, queued.attempts_not_counted))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(f.record(vec![of(1, NextStep::AgainAt(at(0)))]), [true]);
+    assert_eq!(queued(), [(1, 1)]);
+    let both = vec![of(2, NextStep::AgainAt(at(1))), of(3, NextStep::RetryAt(at(60)))];
+    assert_eq!(f.record(both), [true, true]);
+    assert_eq!(queued(), [(3, 2)]);
+    assert_eq!(f.record(vec![of(2, NextStep::AgainAt(at(1)))]), [false]);
+    assert_eq!(queued(), [(3, 2)], "recorded twice, counted once");
+    f.record(vec![of(4, NextStep::Succeeded)]);
     let detail = f.store.delivery(organization_id, id).unwrap().unwrap();
-    assert_eq!(detail.record.status, DeliveryStatus::Cancelled);
-    assert!(detail.attempts.is_empty());
+    assert_eq!(detail.attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    // a new round counts from its beginning
+    f.store.requeue_delivery(organization_id, id, at(99)).unwrap();
+    assert_eq!(queued(), [(4, 4)]);
+}
+
+/// All steps; how many deliveries they made due, and how many steps there were.
+fn make_due(
+    f: &Fixture,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    limit: usize,
+) -> (usize, usize) {
+    let (mut after, mut deliveries, mut steps) = (None, 0, 0);
+    loop {
+        let step = f.store.make_due(organization_id, endpoint_id, after, limit, at(10)).unwrap();
+        (after, deliveries, steps) = (step.next, deliveries + step.deliveries, steps + 1);
+        if after.is_none() {
+            return (deliveries, steps);
+        }
+    }
+}
+
+fn what_waits_for_a_retry_is_made_due_in_steps(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let (endpoint_id, untouched) = (f.endpoint(organization_id), f.endpoint(organization_id));
+    let ids: Vec<DeliveryId> = (0..7).map(|n| f.publish(organization_id, &[endpoint_id], at(n))[0]).collect();
+    let waits = f.publish(organization_id, &[untouched], at(0))[0];
+    f.record(vec![retry(organization_id, untouched, waits, 1, 500)]);
+    let later = [600, 300, 300, 900, 10];
+    f.record(
+        ids.iter().zip(later).map(|(&id, seconds)| retry(organization_id, endpoint_id, id, 1, seconds)).collect(),
+    );
+    f.record(vec![outcome(organization_id, endpoint_id, ids[6], 1, 404, NextStep::Failed)]);
+    assert_eq!(make_due(f, other, endpoint_id, 2), (0, 2));
+    assert_eq!(make_due(f, organization_id, endpoint_id, 2), (4, 4), "two at a time");
+    let mut due = f.due(organization_id, endpoint_id, at(10));
+    due.sort_unstable();
+    assert_eq!(due, ids[..6]);
+    let record = f.store.delivery(organization_id, ids[3]).unwrap().unwrap().record;
+    assert_eq!((record.next_attempt_at, record.attempt_count), (Some(at(10)), 1));
+    assert!(f.due(organization_id, untouched, at(10)).is_empty());
+    assert_eq!(make_due(f, organization_id, endpoint_id, 2).0, 0, "nothing is left");
+}
+
+fn the_head_of_an_ordered_queue_is_made_due_and_keeps_its_place(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let ids: Vec<DeliveryId> = (0..3).map(|n| f.publish(organization_id, &[endpoint_id], at(n))[0]).collect();
+    f.record(vec![Outcome { ordered: true, ..retry(organization_id, endpoint_id, ids[0], 1, 600) }]);
+    assert_eq!(make_due(f, organization_id, endpoint_id, 10).0, 1);
+    let page = f.store.due_deliveries(organization_id, endpoint_id, &request(10)).unwrap();
+    assert_eq!(page.deliveries.iter().map(|queued| queued.id).collect::<Vec<_>>(), ids);
+    assert_eq!(page.deliveries[0].due_at, at(10));
 }
 
 fn an_outcome_of_another_organization_is_not_recorded(f: &Fixture) {

@@ -21,7 +21,8 @@ use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
 use ringback::store::memory::MemoryStore;
 use ringback::store::{
-    CommitReport, DueRequest, EventCommit, IdempotencyKey, NewEvent, PageRequest, SavedHealth, Store, WriteBatch, open,
+    CommitReport, DueRequest, EventCommit, IdempotencyKey, NewEvent, PageRequest, SavedHealth, Store, WriteBatch,
+    open,
 };
 
 use crate::support::postgres;

@@ -64,8 +64,8 @@ pub fn reply(status: u16) -> Reply {
     Reply { status, ..Reply::default() }
 }
 
-/// Answers by the number of the request, from 1.
-type Script = dyn Fn(usize) -> Reply + Send + Sync;
+/// Answers by the number of the request, from 1, and by what it is.
+type Script = dyn Fn(usize, &Seen) -> Reply + Send + Sync;
 
 struct Shared {
     script: Box<Script>,
@@ -82,7 +82,12 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn answering(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(Box::new(script), true)
+        Self::start(Box::new(move |number, _| script(number)), true)
+    }
+
+    /// Looks at each request.
+    pub fn judging(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(Box::new(move |_, seen| script(seen)), true)
     }
 
     pub fn ok() -> Self {
@@ -91,7 +96,7 @@ impl Receiver {
 
     /// Answers nothing until it is told to.
     pub fn holding(status: u16) -> Self {
-        Self::start(Box::new(move |_| reply(status)), false)
+        Self::start(Box::new(move |_, _| reply(status)), false)
     }
 
     fn start(script: Box<Script>, is_open: bool) -> Self {
@@ -156,12 +161,12 @@ async fn receive(request: HttpRequest, body: web::Bytes, shared: web::Data<Share
     };
     let number = {
         let mut all = shared.seen.lock().unwrap();
-        all.push(seen);
+        all.push(seen.clone());
         all.len()
     };
     // an error means that the receiver is gone
     let _ = shared.gate.subscribe().wait_for(|is_open| *is_open).await;
-    let reply = (shared.script)(number);
+    let reply = (shared.script)(number, &seen);
     if !reply.after.is_zero() {
         actix_web::rt::time::sleep(reply.after).await;
     }

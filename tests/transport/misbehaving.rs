@@ -4,11 +4,13 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use ringback::domain::attempt::AttemptError::{ConnectionRefused, ConnectionReset, InvalidResponse, Timeout};
+use ringback::domain::attempt::AttemptError::{
+    ConnectionRefused, ConnectionReset, IdleConnectionClosed, InvalidResponse, Timeout,
+};
 use ringback::domain::attempt::{AttemptError, AttemptResult};
-use ringback::transport::BODY_EXCERPT_BYTES;
+use ringback::transport::{AttemptRequest, BODY_EXCERPT_BYTES, Transport};
 
-use crate::support::{Connection, Receiver, attempt, attempt_within, open_transport, status};
+use crate::support::{Connection, Receiver, attempt, attempt_within, open_transport, request, status};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -238,18 +240,52 @@ async fn an_extra_answer_that_comes_late_is_found_before_the_connection_is_used_
 }
 
 #[actix_rt::test]
-async fn a_receiver_that_never_answers_a_second_request_is_asked_once_more_and_not_for_ever() {
-    let receiver = Receiver::start(|mut connection| {
-        connection.read_request();
-        if connection.number == 0 {
+async fn a_used_connection_that_is_closed_at_once_is_told_from_one_that_is_closed_after_work() {
+    for (work, expected) in
+        [(Duration::ZERO, IdleConnectionClosed), (Duration::from_millis(1_200), ConnectionReset)]
+    {
+        let receiver = Receiver::start(move |mut connection| {
+            connection.read_request();
             connection.send(OK);
             connection.read_request();
-        }
+            std::thread::sleep(work);
+        });
+        let transport = open_transport();
+        assert_eq!(status(&attempt(&transport, &receiver.url()).await), 200);
+        assert_eq!(error(attempt(&transport, &receiver.url()).await), expected);
+        assert_eq!(receiver.connections(), 1, "one attempt is one request");
+        // and on a connection of its own that can't happen
+        let fresh = AttemptRequest { fresh_connection: true, ..request(&receiver.url()) };
+        assert_eq!(status(&transport.attempt(fresh).await.unwrap()), 200);
+        assert_eq!(receiver.connections(), 2);
+    }
+}
+
+#[actix_rt::test]
+async fn a_fresh_connection_that_is_closed_is_a_connection_reset() {
+    let receiver = Receiver::start(|mut connection| {
+        connection.read_request();
+    });
+    let fresh = AttemptRequest { fresh_connection: true, ..request(&receiver.url()) };
+    assert_eq!(error(open_transport().attempt(fresh).await.unwrap()), ConnectionReset);
+    assert_eq!(receiver.connections(), 1);
+}
+
+#[actix_rt::test]
+async fn an_idle_connection_that_was_closed_before_it_is_used_is_replaced_without_a_word() {
+    let (sender, closed) = std::sync::mpsc::channel();
+    let receiver = Receiver::start(move |mut connection| {
+        connection.read_request();
+        connection.send(OK);
+        drop(connection);
+        let _ = sender.send(());
     });
     let transport = open_transport();
-    assert_eq!(status(&attempt(&transport, &receiver.url()).await), 200);
-    assert_eq!(error(attempt(&transport, &receiver.url()).await), ConnectionReset);
-    assert_eq!(receiver.connections(), 2);
+    for number in 1..=3 {
+        assert_eq!(status(&attempt(&transport, &receiver.url()).await), 200);
+        closed.recv_timeout(crate::support::PATIENCE).unwrap();
+        assert_eq!(receiver.connections(), number);
+    }
 }
 
 #[actix_rt::test]

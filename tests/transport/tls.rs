@@ -43,7 +43,7 @@ async fn a_certificate_of_a_trusted_authority_is_accepted_and_the_connection_use
 }
 
 #[actix_rt::test]
-async fn a_tls_connection_that_the_receiver_closes_as_it_is_used_again_is_replaced_at_once() {
+async fn a_tls_connection_that_the_receiver_closes_as_it_is_used_again_is_told_from_one_that_was_reset() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.server("127.0.0.1", |_| {}), |mut connection| {
         connection.read_request();
@@ -55,6 +55,8 @@ async fn a_tls_connection_that_the_receiver_closes_as_it_is_used_again_is_replac
     for connections in 1..=3 {
         assert_eq!(status(&attempt(&transport, &receiver.https_url()).await), 200);
         assert_eq!(receiver.connections(), connections);
+        let again = attempt(&transport, &receiver.https_url()).await;
+        assert_eq!(again.answer, Err(AttemptError::IdleConnectionClosed));
     }
 }
 

@@ -236,7 +236,8 @@ fn rotation() -> Value {
 }
 
 fn secret_view() -> Value {
-    let previous = instant_or_null("Until then events are signed with the newest of the secrets before this one as well");
+    let previous =
+        instant_or_null("Until then events are signed with the newest of the secrets before this one as well");
     output(json!({
         "secret": secret(),
         "previous_secret_expires_at": previous,

@@ -87,7 +87,8 @@ fn resource() -> Vec<Operation> {
         change("PUT", "updateWebhook"),
         change("PATCH", "patchWebhook"),
         Operation::new(("DELETE", ONE), "deleteWebhook", TAG, Answer::empty(204, "Gone"))
-            .about("Delete a webhook", "What is pending for it is cancelled; its log stays."),
+            .about("Delete a webhook", "What is pending for it is cancelled; its log stays. An attempt that is under way ends, and is in the log: \
+                its delivery is a success when the receiver acknowledges it."),
     ]
 }
 

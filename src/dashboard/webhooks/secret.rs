@@ -63,7 +63,8 @@ pub async fn rotate(
 pub fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> Markup {
     let previous: Vec<UnixMillis> =
         endpoint.valid_previous_secrets(viewer.now).map(|previous| previous.expires_at).collect();
-    let instant = |at| html! { (time::instant(at, viewer.zone())) " (" (time::relative(at, viewer.now, viewer.zone())) ")" };
+    let instant =
+        |at| html! { (time::instant(at, viewer.zone())) " (" (time::relative(at, viewer.now, viewer.zone())) ")" };
     let address = format!("/webhooks/{}", endpoint.id);
     html! {
         section.card #secret {

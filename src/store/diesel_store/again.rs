@@ -99,11 +99,8 @@ pub(super) fn make_due(
         return Ok(MadeDue { deliveries: waiting.len(), next: Some(next) });
     };
     let behind = deliveries::queued_at.gt(queued_at.0).or(deliveries::id.gt(id.0));
-    let rows: Vec<(i64, i64, i64)> = queue
-        .filter(deliveries::queued_at.ge(queued_at.0))
-        .filter(behind)
-        .select(columns)
-        .load(connection)?;
+    let rows: Vec<(i64, i64, i64)> =
+        queue.filter(deliveries::queued_at.ge(queued_at.0)).filter(behind).select(columns).load(connection)?;
     let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
     for ids in ids.chunks(IDS_A_STATEMENT) {
         let rows = deliveries::table.filter(deliveries::id.eq_any(ids));

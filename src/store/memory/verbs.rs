@@ -61,7 +61,9 @@ impl State {
         };
         let mut deliveries = 0;
         for (_, id) in &page {
-            let Some(delivery) = self.deliveries.get_mut(id).filter(|delivery| delivery.due_at > now) else { continue };
+            let Some(delivery) = self.deliveries.get_mut(id).filter(|delivery| delivery.due_at > now) else {
+                continue;
+            };
             delivery.due_at = now;
             delivery.queued_at = delivery.queued_at.min(now);
             delivery.record.next_attempt_at = Some(now);

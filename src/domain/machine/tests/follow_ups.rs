@@ -66,7 +66,8 @@ fn a_reused_connection_that_was_closed_is_followed_by_an_attempt_of_its_own_on_a
             assert_eq!(numbers, [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]);
         }
         assert_eq!(numbers.len(), 6);
-        let fresh = world.sent.iter().zip(&world.signed).all(|((_, number, _), (_, fresh))| *fresh == (*number == 2));
+        let fresh =
+            world.sent.iter().zip(&world.signed).all(|((_, number, _), (_, fresh))| *fresh == (*number == 2));
         assert!(fresh, "the second on a fresh connection");
         assert_eq!(statuses(&world), [Some(NextStep::Succeeded); 3]);
         assert!(world.rows.values().all(|row| row.attempts == 2 && row.earlier == 1));

@@ -13,7 +13,7 @@ fn elsewhere() -> MachineSettings {
 fn moved(answer: Result<u16, AttemptError>, ordered: bool, retry: RetrySchedule) -> World {
     let moves_at = START + SECOND;
     let config = MachineSettings { ordered, retry, ..settings() };
-    let receiver: Receiver = Box::new(move |now, _| if now <= START + 3 * SECOND { answer } else { Ok(200) });
+    let receiver: Receiver = Box::new(move |now, _| if now < START + 4 * SECOND { answer } else { Ok(200) });
     let mut world = World::new(config.clone(), 1, receiver);
     world.max_latency_ms = 0;
     world.min_latency_ms = 3_000;
@@ -28,7 +28,9 @@ fn moved(answer: Result<u16, AttemptError>, ordered: bool, retry: RetrySchedule)
 #[test]
 fn what_the_old_url_answers_says_nothing_about_the_new_one_and_ends_nothing() {
     let schedule = RetrySchedule::Retries(0);
-    for answer in [Ok(410), Ok(404), Ok(500), Ok(401), Err(AttemptError::Timeout), Err(AttemptError::BlockedAddress)] {
+    for answer in
+        [Ok(410), Ok(404), Ok(500), Ok(401), Err(AttemptError::Timeout), Err(AttemptError::BlockedAddress)]
+    {
         for ordered in [false, true] {
             let mut world = moved(answer, ordered, schedule);
             world.run_until(START + 10 * SECOND);

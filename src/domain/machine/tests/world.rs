@@ -282,11 +282,7 @@ impl World {
                     Some(answer) => Ok(answer(self.signed[last].0)),
                     None => (self.receiver)(self.now, number),
                 };
-                let answer = status.map(|status| Response {
-                    status,
-                    headers: Vec::new(),
-                    body: Bytes::new(),
-                });
+                let answer = status.map(|status| Response { status, headers: Vec::new(), body: Bytes::new() });
                 self.feed(Input::AttemptFinished { delivery: &delivery, answer: &answer });
             }
             Happening::Recorded { id, next, generation } if generation == self.generation => {
