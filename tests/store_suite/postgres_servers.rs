@@ -18,6 +18,8 @@ fn name_of(url: &str) -> &str {
 
 fn works(url: &str) {
     let f = Fixture::over(open(url, cipher()).unwrap_or_else(|error| panic!("{error}")));
+    let largest = f.store.largest_id().unwrap();
+    let f = f.going_on_above(largest);
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
