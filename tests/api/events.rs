@@ -281,3 +281,21 @@ async fn the_store_may_make_a_checkpoint_after_some_commits_also_when_one_has_fa
     }
     panic!("{} checkpoints after 20,000 commits", checkpoints());
 }
+
+#[actix_web::test]
+async fn a_checkpoint_that_a_reader_held_up_is_made_later_without_another_commit() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    world.store.checkpoints_blocked.store(3, Ordering::SeqCst);
+    let event = json!({"event_type": "call.completed", "data": {}});
+    let checkpoints = || world.store.checkpoints.load(Ordering::SeqCst);
+    while checkpoints() == 0 {
+        world.post(&owner, "/v1/events", event.clone()).await.ok(202);
+    }
+    let made = async {
+        while checkpoints() < 4 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), made).await.expect("it is tried again");
+}

@@ -29,14 +29,25 @@ pub struct FaultyStore {
     pub checkpoints: AtomicUsize,
     /// The next checkpoint panics.
     pub checkpoint_panics: AtomicBool,
+    /// In the way of so many of them stands a reader.
+    pub checkpoints_blocked: AtomicUsize,
 }
 
 impl FaultyStore {
     pub fn over(inner: Arc<dyn Store>) -> Self {
         let (is_unavailable, conflicts) = (AtomicBool::new(false), AtomicUsize::new(0));
         let (outcome_panics, checkpoint_panics) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (failing_step, checkpoints) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { inner, is_unavailable, conflicts, outcome_panics, failing_step, checkpoints, checkpoint_panics }
+        let [failing_step, checkpoints, checkpoints_blocked] = [0; 3].map(AtomicUsize::new);
+        Self {
+            inner,
+            is_unavailable,
+            conflicts,
+            outcome_panics,
+            failing_step,
+            checkpoints,
+            checkpoint_panics,
+            checkpoints_blocked,
+        }
     }
 
     fn open(&self) -> StoreResult<()> {
@@ -124,7 +135,11 @@ impl Store for FaultyStore {
         self.open()?;
         self.checkpoints.fetch_add(1, Ordering::SeqCst);
         assert!(!self.checkpoint_panics.swap(false, Ordering::SeqCst), "a panic on demand");
-        self.inner.checkpoint()
+        let one_less = |left: usize| left.checked_sub(1);
+        match self.checkpoints_blocked.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => Ok(Checkpoint::Blocked),
+            Err(_) => self.inner.checkpoint(),
+        }
     }
     fn due_deliveries(
         &self,

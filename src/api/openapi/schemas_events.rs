@@ -1,5 +1,7 @@
 //! Schemas and examples of events, event types and logs.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::operation::schema_ref;
@@ -74,7 +76,9 @@ fn delivered() -> Value {
 }
 
 fn attempt_error() -> Value {
-    choice(&AttemptError::ALL.map(AttemptError::as_str), "Why there was no answer")
+    // two of them have one name
+    let names: BTreeSet<&str> = AttemptError::ALL.into_iter().map(AttemptError::as_str).collect();
+    choice(&names.into_iter().collect::<Vec<_>>(), "Why there was no answer")
 }
 
 /// The words beside an error.

@@ -92,9 +92,11 @@ fn ask(connection: &mut AnyConnection, pragma: &str) -> StoreResult<Log> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
     use std::sync::Arc;
 
     use bytes::Bytes;
+    use diesel::{Connection, SqliteConnection};
 
     use super::super::{open, open_for_plans};
     use super::*;
@@ -108,38 +110,140 @@ mod tests {
     const BODY_PAGES: i32 = 1_250;
     const NOW: UnixMillis = UnixMillis(1_000);
 
-    fn commit(store: &impl Store, id: i64) {
-        let body = Bytes::from(vec![b'x'; BODY_PAGES as usize * 8_192]);
-        let (event_type, organization_id) = (String::from("call.completed"), OrganizationId(1));
-        let event =
-            Event { id: EventId(id), organization_id, event_type, occurred_at: NOW, accepted_at: NOW, body };
-        let new = NewEvent { event: Arc::new(event), deliveries: Vec::new(), idempotency: None };
-        store.commit(&WriteBatch { events: vec![new], ..WriteBatch::default() }, NOW).unwrap();
+    /// A store, what it writes, and a look at its log from beside it.
+    struct World {
+        folder: tempfile::TempDir,
+        store: Box<dyn Store>,
+        observer: AnyConnection,
+        commits: i64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("checkpoint.db");
+            let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
+            let cipher = Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap();
+            let store = Box::new(open(path.to_str().unwrap(), cipher).unwrap());
+            Self { folder, store, observer: open_for_plans(path).unwrap(), commits: 0 }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("checkpoint.db")
+        }
+
+        /// Commits of 10 MB each.
+        fn commit(&mut self, times: i64) {
+            for _ in 0..times {
+                self.commits += 1;
+                let body = Bytes::from(vec![b'x'; BODY_PAGES as usize * 8_192]);
+                let (id, organization_id) = (EventId(self.commits), OrganizationId(1));
+                let event_type = String::from("call.completed");
+                let event = Event { id, organization_id, event_type, occurred_at: NOW, accepted_at: NOW, body };
+                let new = NewEvent { event: Arc::new(event), deliveries: Vec::new(), idempotency: None };
+                self.store.commit(&WriteBatch { events: vec![new], ..WriteBatch::default() }, NOW).unwrap();
+            }
+        }
+
+        fn log(&mut self) -> Log {
+            ask(&mut self.observer, "PRAGMA wal_checkpoint(NOOP)").unwrap()
+        }
+
+        /// Bytes of the log's file.
+        fn log_bytes(&self) -> u64 {
+            std::fs::metadata(self.folder.path().join("checkpoint.db-wal")).unwrap().len()
+        }
+
+        fn has_all(&self) -> bool {
+            let page = PageRequest { before_id: None, limit: 100 };
+            let events = self.store.events(OrganizationId(1), &EventFilter::default(), page).unwrap();
+            events.len() as i64 == self.commits
+        }
+    }
+
+    /// Somebody else's connection, in the middle of a transaction that reads.
+    fn reader(path: &Path) -> SqliteConnection {
+        let mut reader = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        reader.batch_execute("BEGIN; SELECT count(*) FROM events").unwrap();
+        reader
     }
 
     #[test]
     fn after_a_checkpoint_the_log_begins_anew_and_everything_is_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("checkpoint.db");
-        let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
-        let cipher = Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap();
-        let store = open(path.to_str().unwrap(), cipher).unwrap();
-        let mut observer = open_for_plans(path).unwrap();
-        let mut log = || ask(&mut observer, "PRAGMA wal_checkpoint(NOOP)").unwrap();
+        let mut world = World::new();
+        world.commit(1);
+        assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Done);
+        assert_eq!(world.log().checkpointed, 0, "too little for a checkpoint");
 
-        commit(&store, 1);
-        store.checkpoint().unwrap();
-        assert_eq!(log().checkpointed, 0, "too little for a checkpoint");
+        world.commit(i64::from(WORTH_PAGES / BODY_PAGES));
+        let log = world.log();
+        assert!(log.pages > WORTH_PAGES && log.checkpointed == 0, "{log:?}: commits make none");
+        assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Done);
+        assert_eq!(world.log().left(), 0);
+        world.commit(1);
+        let log = world.log();
+        assert!(log.pages < 2 * BODY_PAGES, "{log:?}: it was begun anew");
+        assert!(world.has_all());
+    }
 
-        let enough = i64::from(WORTH_PAGES / BODY_PAGES) + 1;
-        (2..=enough).for_each(|id| commit(&store, id));
-        assert!(log().pages > WORTH_PAGES && log().checkpointed == 0, "{:?}: commits make none", log());
-        store.checkpoint().unwrap();
-        assert_eq!(log().left(), 0);
-        commit(&store, enough + 1);
-        assert!(log().pages < 2 * BODY_PAGES, "{:?}: it was begun anew", log());
-        let page = PageRequest { before_id: None, limit: 100 };
-        let events = store.events(OrganizationId(1), &EventFilter::default(), page).unwrap();
-        assert_eq!(events.len() as i64, enough + 1);
+    #[test]
+    fn no_commit_makes_the_checkpoint_that_a_reader_held_up_and_the_log_is_cut_when_they_have_ended() {
+        let mut world = World::new();
+        world.commit(1);
+        let reader = reader(&world.path());
+        // more than SQLite's own checkpoints waited for
+        world.commit(26);
+        let log = world.log();
+        assert!(log.pages > 30_000, "{log:?}");
+        for _ in 0..3 {
+            assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Blocked);
+        }
+        let copied = world.log().checkpointed;
+        assert!(copied < 2 * BODY_PAGES, "only what the reader sees: {copied}");
+        drop(reader);
+        world.commit(1);
+        assert_eq!(world.log().checkpointed, copied, "a commit copied what had piled up");
+        assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Done);
+        assert_eq!(world.log_bytes(), 0, "also when nothing is written any more");
+        world.commit(1);
+        assert!(world.has_all());
+    }
+
+    #[test]
+    fn a_log_that_nobody_could_cut_is_cut_by_the_commit_that_begins_it_anew() {
+        let mut world = World::new();
+        let first = reader(&world.path());
+        world.commit(20);
+        // reads all of it: what was written can be copied, but the log not be cut
+        let second = reader(&world.path());
+        drop(first);
+        assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Blocked);
+        assert_eq!(world.log().left(), 0);
+        let long = world.log_bytes();
+        drop(second);
+        world.commit(1);
+        assert!(world.log().pages < 2 * BODY_PAGES, "{:?}: it was begun anew", world.log());
+        assert!(world.log_bytes() < long && world.log_bytes() < 136 << 20, "{}", world.log_bytes());
+        assert!(world.has_all());
+    }
+
+    #[test]
+    fn a_checkpoint_leaves_the_writer_as_patient_as_before() {
+        let mut world = World::new();
+        world.commit(14);
+        assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Done);
+        assert_eq!(world.log_bytes(), 0, "it was long enough to be cut");
+        let mut other = SqliteConnection::establish(world.path().to_str().unwrap()).unwrap();
+        other.batch_execute("BEGIN IMMEDIATE").unwrap();
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                has_begun.recv().unwrap();
+                other.batch_execute("ROLLBACK").unwrap();
+            });
+            begun.send(()).unwrap();
+            world.commit(1);
+        });
+        assert!(world.has_all());
     }
 }
