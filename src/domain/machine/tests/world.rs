@@ -77,6 +77,7 @@ pub(super) struct World {
     /// (delivery, number, instant) of every attempt.
     pub(super) sent: Vec<(DeliveryId, u32, UnixMillis)>,
     pub(super) in_flight: BTreeMap<DeliveryId, QueuedDelivery>,
+    pub(super) recorded_at: BTreeMap<DeliveryId, UnixMillis>,
     /// What each attempt was signed with, and whether its connection was fresh.
     pub(super) signed: Vec<(SecretId, bool)>,
     pub(super) next_id: i64,
@@ -124,6 +125,7 @@ impl World {
             receiver,
             sent: Vec::new(),
             in_flight: BTreeMap::new(),
+            recorded_at: BTreeMap::new(),
             signed: Vec::new(),
             next_id: 1,
             snapshot: None,
@@ -240,7 +242,10 @@ impl World {
                 self.health = health.unwrap_or(self.health);
                 self.was_gone |= disable == Some(DisabledReason::Gone);
                 self.announcements.extend(announcements.into_iter().map(|announcement| (self.now, announcement)));
-                let at = self.soon();
+                // those of one delivery keep their order
+                let last = self.recorded_at.get(&delivery_id).copied();
+                let at = self.soon().max(last.unwrap_or_default());
+                self.recorded_at.insert(delivery_id, at);
                 let next = match next {
                     NextStep::Succeeded => RecordedNext::Succeeded,
                     NextStep::Failed => RecordedNext::Failed,
