@@ -30,7 +30,14 @@ fn the_configuration_table_lists_every_key_with_its_variable_and_default() {
 #[test]
 fn every_variable_that_is_mentioned_exists() {
     let known: Vec<String> = KEYS.iter().map(Key::variable).collect();
-    let others = ["RINGBACK_KEY", "RINGBACK_SERVICE_HOST", "RINGBACK_PORT", "RINGBACK_UPDATE_OPENAPI"];
+    let others = [
+        "RINGBACK_KEY",
+        "RINGBACK_METRICS_PORT",
+        "RINGBACK_MASTER_KEY_FILE",
+        "RINGBACK_ADMIN_KEY_FILE",
+        "RINGBACK_DATABASE_URL_FILE",
+        "RINGBACK_UPDATE_OPENAPI",
+    ];
     for word in README.split(|symbol: char| !symbol.is_ascii_uppercase() && symbol != '_') {
         if word.len() > "RINGBACK_".len() && word.starts_with("RINGBACK_") {
             assert!(known.iter().any(|name| name == word) || others.contains(&word), "{word}");

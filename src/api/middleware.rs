@@ -38,6 +38,17 @@ pub async fn observe(
         // from a service before the routes; the request went with it
         Err(error) => {
             let mut response = error.error_response();
+            HttpRequestServed {
+                route: None,
+                method: method.as_str(),
+                status: response.status().as_u16(),
+                path: "",
+                duration: begin.elapsed(),
+                organization_id: None,
+                key_id: None,
+                request_id: id.to_str().unwrap_or_default(),
+            }
+            .emit();
             response.headers_mut().insert(X_REQUEST_ID, id);
             Err(InternalError::from_response(error, response).into())
         }

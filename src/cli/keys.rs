@@ -72,7 +72,7 @@ struct RotateArgs {
     /// Read the old key from this file
     #[arg(long, value_name = "FILE")]
     old_file: Option<PathBuf>,
-    /// The master key that it is to be encrypted with; everyone on this machine can read it here, better a file
+    /// The new master key. Others see it in the list of processes: better a file, or the variable
     #[arg(long, value_name = "BASE64", env = "RINGBACK_NEW_MASTER_KEY", hide_env_values = true)]
     new: Option<String>,
     /// Read the new key from this file; wins over RINGBACK_NEW_MASTER_KEY

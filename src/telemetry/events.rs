@@ -231,7 +231,7 @@ impl HttpRequestServed<'_> {
                 $level!(
                     target: API,
                     method = self.method, path = self.short_path(), status = self.status,
-                    duration_ms = self.duration.as_secs_f64() * 1e3,
+                    duration_ms = self.duration.as_micros() as f64 / 1e3,
                     organization = self.organization_id.map(tracing::field::display),
                     key = self.key_id.map(tracing::field::display),
                     request_id = self.request_id, "request answered"
@@ -533,6 +533,30 @@ mod tests {
     use super::*;
     use crate::domain::attempt::{AttemptError, Response};
     use bytes::Bytes;
+
+    #[test]
+    fn a_long_path_is_cut_between_characters() {
+        let path = |path: &'static str| {
+            let (method, request_id) = ("GET", "1");
+            let (organization_id, key_id) = (None, None);
+            let duration = Duration::ZERO;
+            HttpRequestServed {
+                route: None,
+                method,
+                status: 404,
+                path,
+                duration,
+                organization_id,
+                key_id,
+                request_id,
+            }
+            .short_path()
+            .chars()
+            .count()
+        };
+        assert_eq!(path("/v1/webhooks"), 12);
+        assert_eq!(path(Box::leak("é".repeat(5_000).into_boxed_str())), MAX_PATH_CHARACTERS);
+    }
 
     #[test]
     fn an_attempts_outcome_is_its_class_of_answer_or_kind_of_failure() {

@@ -28,6 +28,7 @@ mod dying;
 #[allow(dead_code, reason = "shared with other test crates")]
 mod engine;
 mod idempotency;
+mod logging;
 mod master_key;
 #[path = "../support/postgres.rs"]
 mod postgres_server;

@@ -136,7 +136,8 @@ fn answers(responses: &Value) -> Markup {
         @for (status, response) in entries(responses).filter(|(status, _)| is_good(status)) {
             h4 { "Answer " (status) }
             p { (words(text(&response["description"]))) }
-            @for (name, header) in entries(&response["headers"]) {
+            // those that every answer has are in the introduction
+            @for (name, header) in entries(&response["headers"]).filter(|(_, header)| header.get("$ref").is_none()) {
                 p { "Header " code { (name) } ": " (words(text(&header["description"]))) }
             }
             @for (_, content) in entries(&response["content"]) {
