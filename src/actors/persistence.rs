@@ -29,8 +29,8 @@ use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
 use crate::store::{
-    AcceptedEvent, Checkpoint, CommitReport, DisableEndpoint, EventCommit, NewEvent, SavedHealth, StoreError, StoreResult,
-    WriteBatch,
+    AcceptedEvent, Checkpoint, CommitReport, DisableEndpoint, EventCommit, NewEvent, SavedHealth, StoreError,
+    StoreResult, WriteBatch,
 };
 use crate::telemetry::{self, StoreOperation};
 

@@ -28,12 +28,12 @@ use thiserror::Error;
 use self::cipher::Cipher;
 use self::diesel_store::DieselStore;
 pub use self::verbs::{
-    DisableEndpoint, DuePlace, EventDetail, LogPage, MadeDue, PruneReport, ReplayTargets, RequeueRange, Requeued,
-    RequeuedPage, SavedHealth,
+    DisableEndpoint, DuePage, DuePlace, DueRequest, EventDetail, LogPage, MadeDue, PruneReport, ReplayTargets,
+    RequeueRange, Requeued, RequeuedPage, SavedHealth,
 };
 
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
-use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, QueuedDelivery};
+use crate::domain::delivery::{DeliveryFilter, DeliveryRecord};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{Event, EventFilter, EventRecord};
 use crate::domain::event_types::OwnEventType;
@@ -198,40 +198,6 @@ pub struct EndpointStart {
     pub endpoint: Endpoint,
     /// Its condition before.
     pub health: EndpointHealth,
-}
-
-/// Which pending deliveries a supervisor asks for.
-#[derive(Debug, Clone)]
-pub struct DueRequest {
-    /// Whose turn in the queue is at this instant or before.
-    pub now: UnixMillis,
-    /// At most this many deliveries.
-    pub max_deliveries: usize,
-    /// Stop before the delivery that exceeds this many bytes of bodies.
-    pub max_bytes: usize,
-    /// The first one may exceed that, up to this many bytes. When it is larger, the page is empty, and says that
-    /// there is more.
-    pub max_first_bytes: usize,
-    /// Those the supervisor has already; skipped, and not counted.
-    pub known: Vec<DeliveryId>,
-}
-
-impl DueRequest {
-    /// Whether a body of `added` bytes fits, behind so many deliveries with so many bytes.
-    fn has_room_for(&self, deliveries: usize, bytes: usize, added: usize) -> bool {
-        bytes.saturating_add(added) <= self.max_bytes || (deliveries == 0 && added <= self.max_first_bytes)
-    }
-}
-
-/// A page of an endpoint's pending deliveries in queue order.
-#[derive(Debug, Clone, Default)]
-pub struct DuePage {
-    /// The deliveries. Several of one event share its body.
-    pub deliveries: Vec<QueuedDelivery>,
-    /// Whether more of them are due now.
-    pub more: bool,
-    /// The earliest turn in the queue after `now`.
-    pub next_due_at: Option<UnixMillis>,
 }
 
 /// An endpoint with pending deliveries.

@@ -1,15 +1,49 @@
-//! What the verbs around sending again, reading events and pruning take and give.
+//! What the verbs around the queue, sending again, reading events and pruning take and give.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::domain::delivery::{DeliveryRecord, DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::EventRecord;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
+
+/// Which pending deliveries a supervisor asks for.
+#[derive(Debug, Clone)]
+pub struct DueRequest {
+    /// Whose turn in the queue is at this instant or before.
+    pub now: UnixMillis,
+    /// At most this many deliveries.
+    pub max_deliveries: usize,
+    /// Stop before the delivery that exceeds this many bytes of bodies.
+    pub max_bytes: usize,
+    /// The first one may exceed that, up to this many bytes. When it is larger, the page is empty, and says that
+    /// there is more.
+    pub max_first_bytes: usize,
+    /// Those the supervisor has already; skipped, and not counted.
+    pub known: Vec<DeliveryId>,
+}
+
+impl DueRequest {
+    /// Whether a body of `added` bytes fits, behind so many deliveries with so many bytes.
+    pub(super) fn has_room_for(&self, deliveries: usize, bytes: usize, added: usize) -> bool {
+        bytes.saturating_add(added) <= self.max_bytes || (deliveries == 0 && added <= self.max_first_bytes)
+    }
+}
+
+/// A page of an endpoint's pending deliveries in queue order.
+#[derive(Debug, Clone, Default)]
+pub struct DuePage {
+    /// The deliveries. Several of one event share its body.
+    pub deliveries: Vec<QueuedDelivery>,
+    /// Whether more of them are due now.
+    pub more: bool,
+    /// The earliest turn in the queue after `now`.
+    pub next_due_at: Option<UnixMillis>,
+}
 
 /// An endpoint's condition, to be remembered while it points where it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

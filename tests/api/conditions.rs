@@ -50,7 +50,7 @@ async fn the_last_hour_and_the_last_day_are_told_apart() {
     world.post(&owner, "/v1/events", event).await.ok(202);
     world.delivered(&owner).await;
     for path in [format!("{webhook}/health"), "/v1/health".to_owned()] {
-        let health = world.get(&owner, &path).await.ok(200);
+        let health = world.counted(&owner, &path, 3).await;
         assert_eq!(health["last_1h"], period(1, json!(1.0), json!(3)), "{path}");
         assert_eq!(health["last_24h"]["deliveries"], 3, "{path}");
         let rate = health["last_24h"]["success_rate"].as_f64().unwrap();

@@ -242,6 +242,18 @@ impl World {
         panic!("still pending")
     }
 
+    /// A health, once this many attempts of its last day are counted: they are a moment after they are in the log.
+    pub async fn counted(&self, key: &str, path: &str, attempts: u64) -> Value {
+        for _ in 0..400 {
+            let health = self.get(key, path).await.ok(200);
+            if health["last_24h"]["attempts"] == attempts {
+                return health;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("not counted: {path}")
+    }
+
     /// A new webhook's path.
     pub async fn webhook(&self, key: &str, body: Value) -> String {
         let created = self.post(key, "/v1/webhooks", body).await.ok(201);

@@ -122,6 +122,7 @@ fn one_attempt_is_read_back_in_full(f: &Fixture) {
     let attempts = serde_json::to_value(&detail.attempts).unwrap();
     let expected = json!([{
         "number": 1, "started_at": at(10).to_string(), "duration_ms": 37, "response_code": 204, "error": null,
+        "error_detail": null,
         "request_headers": {"x-callintel-attempt": "1"},
         "response_headers": {"content-type": "text/plain", "via": "a, b"},
         "response_body": "café \u{fffd}",

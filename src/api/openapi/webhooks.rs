@@ -118,7 +118,7 @@ fn secrets() -> Vec<Operation> {
             "Change the signing secret",
             "The old secret stays valid until `overlap_seconds` have passed, so that receivers can change over; several \
                 rotations keep all of them valid, each to its own end, up to five. `webhook-signature` has a signature of each, \
-                the newest first. `x-callintel-signature` has one: an answer 401 or 403 to it is followed at once by an attempt \
+                the newest first. The signature in hexadecimal is one: an answer 401 or 403 to it is followed at once by an attempt \
                 signed with the next valid secret, and the one that was taken comes first from then on. No body is as good as an \
                 empty object.",
         )

@@ -40,10 +40,9 @@ use super::cipher::Cipher;
 use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
 use super::recent::RecentEvents;
 use super::{
-    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart, EventDetail,
-    LogPage, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage, Store, StoreError,
-    StoreResult,
-    WriteBatch, sqlite,
+    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart,
+    EventDetail, LogPage, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage,
+    Store, StoreError, StoreResult, WriteBatch, sqlite,
 };
 use crate::domain::delivery::DeliveryFilter;
 use crate::domain::endpoint::Endpoint;

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::state::{Recorded, State, page_of, passes};
 use super::{
-    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart, EventCommit,
-    EventDetail, LogPage, MadeDue, NewEvent, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued,
-    RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
+    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart,
+    EventCommit, EventDetail, LogPage, MadeDue, NewEvent, PageRequest, PruneReport, ReplayTargets, RequeueRange,
+    Requeued, RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
 };
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::{DuePlace, EventDetail, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued};
+use super::super::{
+    DuePlace, EventDetail, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued,
+};
 use super::state::{Delivery, State, page_of};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{Event, EventFilter, EventRecord};
