@@ -1,6 +1,6 @@
 //! The delivery log.
 
-use ringback::domain::attempt::{AttemptError, NextStep};
+use ringback::domain::attempt::{AttemptError, NextStep, TlsFault};
 use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use ringback::domain::ids::DeliveryId;
 use ringback::store::PageRequest;
@@ -15,6 +15,7 @@ on_every_store!(
     one_attempt_is_read_back_in_full,
     three_attempts_are_read_back_in_their_order,
     an_attempt_without_an_answer_keeps_its_reason,
+    what_exactly_went_wrong_is_read_back_with_the_attempt,
 );
 
 fn the_log_is_newest_first_and_paged_by_its_last_id(f: &Fixture) {
@@ -122,13 +123,27 @@ fn one_attempt_is_read_back_in_full(f: &Fixture) {
     let attempts = serde_json::to_value(&detail.attempts).unwrap();
     let expected = json!([{
         "number": 1, "started_at": at(10).to_string(), "duration_ms": 37, "response_code": 204, "error": null,
-        "error_detail": null,
-        "request_headers": {"x-callintel-attempt": "1"},
+        "error_detail": null, "request_headers": {"x-callintel-attempt": "1"},
         "response_headers": {"content-type": "text/plain", "via": "a, b"},
         "response_body": "café \u{fffd}",
     }]);
     assert_eq!(attempts, expected);
     assert!(detail.body.starts_with(b"{\"event_type\""));
+}
+
+fn what_exactly_went_wrong_is_read_back_with_the_attempt(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
+    let of = |number, next| outcome(organization_id, endpoint_id, id, number, 0, next);
+    let expired = AttemptError::TlsFailure(TlsFault::Expired(at(0)));
+    f.record(vec![unanswered(of(1, NextStep::RetryAt(at(20))), expired)]);
+    f.record(vec![unanswered(of(2, NextStep::Failed), AttemptError::Timeout)]);
+    let detail = f.store.delivery(organization_id, id).unwrap().unwrap();
+    let told: Vec<_> = detail.attempts.iter().map(|attempt| attempt.error_detail.clone()).collect();
+    assert_eq!(told, [expired.detail(), None]);
+    assert_eq!(detail.attempts[0].error.as_deref(), Some("tls_failure"));
+    assert_eq!(detail.attempts[0].response_headers, None);
 }
 
 fn three_attempts_are_read_back_in_their_order(f: &Fixture) {

@@ -169,10 +169,10 @@ async fn a_silent_server_costs_its_turn_and_later_look_ups_little_of_it() {
         assert_eq!(code(world.deliver("a.example", 4).await), Ok(200), "{servers:?}");
     }
     let world = World::of(&[Silent, Good]);
-    assert_eq!(code(world.deliver("a.example", 4).await), Ok(200));
+    let first = world.deliver("a.example", 4).await;
     let again = world.deliver("b.example", 4).await;
-    assert!(again.duration < Duration::from_millis(900), "{:?}", again.duration);
-    assert_eq!(code(again), Ok(200));
+    assert!(again.duration < first.duration * 2 / 3, "{:?} after {:?}", again.duration, first.duration);
+    assert_eq!((code(first), code(again)), (Ok(200), Ok(200)));
     let asked = world.servers[0].names();
     assert_eq!(asked, ["a.example.", "b.example."], "it keeps its place, so it is heard when it is back");
 }
@@ -239,7 +239,8 @@ async fn one_family_that_is_there_does_not_wait_for_the_other() {
             }
             for name in ["a.example", "a.example", "b.example"] {
                 let result = world.deliver(name, 4).await;
-                assert!(result.duration < Duration::from_millis(200), "{case}: {:?}", result.duration);
+                // not the 2 s of the slow one, nor a turn
+                assert!(result.duration < Duration::from_millis(900), "{case}: {:?}", result.duration);
                 assert_eq!(code(result), Ok(200), "{case}, {v4_is_there}");
             }
         }
