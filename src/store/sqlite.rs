@@ -2,6 +2,7 @@
 
 pub(super) mod checkpoint;
 mod lock;
+mod log_file;
 mod statements;
 
 use std::fs::OpenOptions;
@@ -37,8 +38,7 @@ const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// Pages of 8 KiB, in a new file: with 4 a delivery took as much processor time where webhooks are many, and a seventh
 /// more in `ringback load fanout` (`docs/performance.md`); with 16 a commit to many webhooks writes more.
 /// Checkpoints are made beside the commits (`checkpoint`), and never by SQLite inside of one: after somebody has read for a
-/// minute that was 1.5 GB, and everyone who published waited for it. A log that got longer than 128 MB is cut to that
-/// when it begins anew; smaller: it is cut and made longer again in everyday work, where it has 80 to 100 MB.
+/// minute that was 1.5 GB, and everyone who published waited for it.
 /// What is deleted is overwritten where its page is written anyway: of a secret that is gone nothing stays in the file.
 /// A cache of 16 MiB: with 64 a delivery took as much processor time, to 10 webhooks and to 3,000, and the engine 60 MiB
 /// more; SQLite looks through all of it at each commit.
@@ -49,13 +49,10 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = OFF;
     PRAGMA wal_autocheckpoint = 0;
-    PRAGMA journal_size_limit = 134217728;
     PRAGMA secure_delete = FAST;
     PRAGMA cache_size = -16384;
     PRAGMA temp_store = MEMORY;
 ";
-/// As in the pragmas of both, for when it was another.
-const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
 const READER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA query_only = ON;
@@ -90,7 +87,7 @@ pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let lock = Arc::new(Lock::take(&path)?);
     let opener: Arc<dyn Opener> = Arc::new(SqliteOpener { lock: Arc::clone(&lock) });
     let connection = open_checked(opener.as_ref()).map_err(|error| explain(error, &path))?;
-    let database = Database::Sqlite { checkpointing: Mutex::new(()), _lock: lock };
+    let database = Database::Sqlite { checkpointing: Mutex::new(()), lock };
     DieselStore::new(opener, connection, &READERS, cipher, database)
 }
 

@@ -73,7 +73,7 @@ pub(super) enum Database {
         /// Held while a checkpoint is being made.
         checkpointing: Mutex<()>,
         /// Keeps other processes away from it for as long as this store lives.
-        _lock: Arc<sqlite::Lock>,
+        lock: Arc<sqlite::Lock>,
     },
     /// A server.
     Postgres,
@@ -199,10 +199,10 @@ impl Store for DieselStore {
     }
 
     fn checkpoint(&self) -> StoreResult<Checkpoint> {
-        let Database::Sqlite { checkpointing, .. } = &self.database else { return Ok(Checkpoint::Done) };
+        let Database::Sqlite { checkpointing, lock } = &self.database else { return Ok(Checkpoint::Done) };
         // another one is under way
         let Some(_alone) = checkpointing.try_lock() else { return Ok(Checkpoint::Done) };
-        sqlite::checkpoint::run(&self.readers, &self.writer)
+        sqlite::checkpoint::run(&self.readers, &self.writer, lock)
     }
 
     fn due_deliveries(

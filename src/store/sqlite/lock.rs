@@ -21,8 +21,9 @@ const POLL: Duration = Duration::from_millis(50);
 pub(in super::super) struct Lock {
     /// Without links.
     path: PathBuf,
+    log_path: PathBuf,
     identity: (u64, u64),
-    _database: File,
+    database: File,
     /// What engines before this kind of lock look at.
     _beside: File,
 }
@@ -43,12 +44,24 @@ impl Lock {
         let metadata = database.metadata().map_err(unavailable)?;
         check_names(&path, metadata.nlink())?;
         let identity = (metadata.dev(), metadata.ino());
-        Ok(Self { path, identity, _database: database, _beside: beside })
+        let log_path = PathBuf::from(format!("{}-wal", path.display()));
+        Ok(Self { path, log_path, identity, database, _beside: beside })
     }
 
     /// Where the file is.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where its write-ahead log is.
+    pub(super) fn log_path(&self) -> &Path {
+        &self.log_path
+    }
+
+    /// Brings to the disk what was written to the file by whatever descriptor.
+    pub(super) fn sync(&self) -> StoreResult<()> {
+        let failed = |error| StoreError::Unavailable(format!("{}: {error}", self.path.display()));
+        self.database.sync_data().map_err(failed)
     }
 
     /// Refuses what would be written to a file that no longer has its name: nobody would find it again.
