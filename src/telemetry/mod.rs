@@ -10,7 +10,9 @@ pub mod gauges;
 pub mod logging;
 pub mod metrics;
 mod rarely;
+mod requests;
 
 pub use events::*;
 pub use logging::{LoggingError, install_logging};
 pub use metrics::{Render, install_metrics};
+pub use requests::{HttpRequestServed, IngestOverloaded, Overload};

@@ -47,6 +47,7 @@ async fn the_metrics_server_has_the_metrics_and_nothing_else() {
     let mut metrics = get("/metrics").await;
     assert_eq!(metrics.body().await.unwrap(), "ringback_up 1\n");
     assert_eq!(metrics.headers().get("content-type").unwrap(), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(metrics.headers().contains_key("x-request-id"));
     for path in ["/v1/webhooks", "/health/live", "/"] {
         assert_eq!(get(path).await.status().as_u16(), 404, "{path}");
     }
