@@ -7,11 +7,14 @@
 //! of theirs lasts, and it grows. Nothing can be done about that, but nobody has to wait for it either: when they have
 //! ended, all of it is copied beside the commits, and the log is cut.
 
+use std::thread;
+use std::time::Duration;
+
 use diesel::sql_types::Integer;
 use diesel::{QueryableByName, RunQueryDsl};
 
 use super::super::connection::{AnyConnection, Readers, Writer};
-use super::super::{Checkpoint, StoreResult};
+use super::super::{Checkpoint, StoreError, StoreResult};
 use super::{Lock, log_file};
 
 /// Pages (8 KiB) in the log that are worth a checkpoint: 80 MB. Smaller: pages that are written again and again (the
@@ -24,6 +27,10 @@ const LEFT_PAGES: i32 = 250;
 /// for the rest of a long log. More: when commits write faster than this copies, the log grows for longer before
 /// they are made to wait.
 const ROUNDS: usize = 10;
+
+/// While it copies. Smaller: the disk is asked for more often than there is something. Larger: commits wait for what is not
+/// there yet.
+const SYNC_EVERY: Duration = Duration::from_millis(20);
 
 /// What SQLite says of its log.
 #[derive(QueryableByName, Debug, Clone, Copy)]
@@ -68,8 +75,7 @@ fn copy_all(mut log: Log, readers: &Readers, writer: &Writer, file: &Lock) -> St
         if log.left() <= LEFT_PAGES {
             break;
         }
-        readers.read(copy)?;
-        file.sync()?;
+        copy_and_sync(readers, file)?;
         let before = std::mem::replace(&mut log, readers.read(look)?);
         if log.left() > LEFT_PAGES && log.checkpointed == before.checkpointed {
             // somebody reads
@@ -77,6 +83,21 @@ fn copy_all(mut log: Log, readers: &Readers, writer: &Writer, file: &Lock) -> St
         }
     }
     writer.run(copy)
+}
+
+/// Copies, and has what is copied brought to the disk meanwhile: a commit makes the file of the log longer, and a file system
+/// like ext4 then waits for all that was written to new places of any file.
+fn copy_and_sync(readers: &Readers, file: &Lock) -> StoreResult<()> {
+    thread::scope(|scope| {
+        let copying = scope.spawn(|| readers.read(copy));
+        while !copying.is_finished() {
+            thread::park_timeout(SYNC_EVERY);
+            file.sync()?;
+        }
+        let panicked = || StoreError::Unavailable("the checkpoint panicked".to_owned());
+        copying.join().map_err(|_| panicked())?.map(drop)
+    })?;
+    file.sync()
 }
 
 /// What there is, and nothing done about it.
