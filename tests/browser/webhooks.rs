@@ -177,7 +177,7 @@ fn a_secret_is_hidden_until_it_is_asked_for_copied_and_exchanged() {
     accessibility::check(&browser, "the question before a rotation");
     browser.click(&button("Rotate the secret"));
     browser.reads(&css("#done"), "The secret is exchanged.");
-    browser.sees("still signs along");
+    browser.sees("The secret before this one is still valid");
     let second = secret();
     assert_ne!(second, first.as_str());
     assert_eq!(browser.text(&css("#secret-text")), second);
