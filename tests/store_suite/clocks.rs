@@ -16,6 +16,7 @@ on_every_store!(
     a_clock_that_is_set_back_again_and_again_changes_nothing_about_periods,
     recent_deliveries_are_those_of_the_time_that_is_asked_for,
     what_a_replay_made_is_found_by_its_time,
+    what_a_replay_made_just_before_an_event_is_found_by_its_time,
 );
 
 const HOUR: i64 = 3_600;
@@ -184,6 +185,26 @@ fn what_a_replay_made_is_found_by_its_time(f: &Fixture) {
     let replayed = f.due(organization_id, second, at(60));
     let filter = DeliveryFilter { from: Some(at(30)), to: Some(at(90)), ..Default::default() };
     assert_eq!(f.log(organization_id, &filter), replayed);
+}
+
+fn what_a_replay_made_just_before_an_event_is_found_by_its_time(f: &Fixture) {
+    for (replayed_at, next_at) in [(40, 60), (98, 98)] {
+        let (owner, other) = (f.organization(), f.organization());
+        let (first, second) = (f.endpoint(owner), f.endpoint(owner));
+        let new = f.new_event(owner, &[first], at(100));
+        f.commit_events(vec![new.clone()], at(100));
+        // another organization's event begins the run, and its next one comes behind the replay
+        f.publish(other, &[f.endpoint(other)], at(20));
+        let targets = ReplayTargets::Endpoints(vec![second]);
+        let mut next_id = || f.id_at(at(replayed_at));
+        f.store.replay_event(owner, new.event.id, &targets, &mut next_id, at(replayed_at)).unwrap();
+        let replayed = f.due(owner, second, at(100));
+        f.publish(other, &[f.endpoint(other)], at(next_at));
+        for since in [0, 25, replayed_at] {
+            let filter = DeliveryFilter { from: Some(at(since)), to: Some(at(99)), ..Default::default() };
+            assert_eq!(f.log(owner, &filter), replayed, "since {since}");
+        }
+    }
 }
 
 #[test]

@@ -159,13 +159,14 @@ pub(super) fn prune(connection: &mut AnyConnection) -> StoreResult<i64> {
     Ok(oldest)
 }
 
-/// The first event of ids from `from` to before `before` with this time or a later one; `before` when there is none. For
-/// ids among which times grow: it looks at one event for each halving.
-pub(super) fn first_event_at(
+/// Where an instant lies among the events from `from` to before `before`: the id behind the last event of an earlier time, and
+/// the first event with this time or a later one (`before` when there is none). Between the two are the deliveries that a replay
+/// made of an older event. For ids among which times grow: it looks at one event for each halving.
+pub(super) fn place_of(
     connection: &mut AnyConnection,
     (from, before): (i64, i64),
     at: UnixMillis,
-) -> StoreResult<i64> {
+) -> StoreResult<(i64, i64)> {
     let (mut low, mut high, mut found) = (from.max(id_bound(at)), before, before);
     while low < high {
         let middle = low + (high - low) / 2;
@@ -182,5 +183,5 @@ pub(super) fn first_event_at(
             None => high = middle,
         }
     }
-    Ok(found)
+    Ok((low, found))
 }

@@ -121,11 +121,11 @@ fn ahead(connection: &mut AnyConnection, run: Lead, end: i64, period: Period) ->
     }
     let (first, last) = (period.starts_after(earliest), period.ends_until(latest));
     let from = match first {
-        Some(at) => leads::first_event_at(connection, ids, UnixMillis(at.saturating_sub(DISORDER_MS)))?,
+        Some(at) => leads::place_of(connection, ids, UnixMillis(at.saturating_sub(DISORDER_MS)))?.0,
         None => run.first_id,
     };
     let before = match last {
-        Some(at) => leads::first_event_at(connection, ids, UnixMillis(at.saturating_add(DISORDER_MS)))?,
+        Some(at) => leads::place_of(connection, ids, UnixMillis(at.saturating_add(DISORDER_MS)))?.1,
         None => end,
     };
     let times =
