@@ -94,7 +94,8 @@ pub async fn run(args: ListenArgs) -> anyhow::Result<()> {
             .default_service(web::to(receive))
     });
     let server = server.workers(1).disable_signals().shutdown_timeout(1).bind(args.listen);
-    let server = server.with_context(|| format!("can't listen on {}", args.listen))?;
+    let server = server
+        .with_context(|| format!("can't listen on {}; choose another address with --listen", args.listen))?;
     let address = server.addrs().first().copied().unwrap_or(args.listen);
     let server = server.run();
     let handle = server.handle();

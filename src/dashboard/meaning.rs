@@ -96,7 +96,8 @@ pub fn of_error(error: &str) -> Meaning {
         ),
         "tls_failure" => (
             "The TLS handshake failed.",
-            "Renew the certificate, and serve it with its chain for the host in the URL, over TLS 1.2 or 1.3.",
+            "The page of the delivery says what was wrong: the certificate (expired, for another host, without its chain) or the \
+             protocol (no TLS at this port, or none of TLS 1.2 and 1.3).",
         ),
         "invalid_response" => (
             "What came back can't be read as an HTTP/1.1 answer.",

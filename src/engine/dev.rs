@@ -66,9 +66,10 @@ pub fn greet(
         true => String::new(),
         false => format!(" --signature-header-prefix {}", quoted(&settings.signature_header_prefix)),
     };
+    let program = program();
     writeln!(out, "next, in this folder:")?;
-    writeln!(out, "  {before}ringback listen{after}{prefix}    # in a second terminal")?;
-    writeln!(out, "  {before}ringback trigger call.completed{after}    # in a third")?;
+    writeln!(out, "  {before}{program} listen{after}{prefix}    # in a second terminal")?;
+    writeln!(out, "  {before}{program} trigger call.completed{after}    # in a third")?;
     Ok(())
 }
 
@@ -83,6 +84,11 @@ fn reaching(address: SocketAddr, key_file: &Path) -> (String, String) {
     // the file's name is worth more than the key's: nothing secret in a list of processes or in a shell's history
     let path = fs::canonicalize(key_file).unwrap_or_else(|_| key_file.to_owned());
     (format!("RINGBACK_KEY=$(cat {}) ", quoted(&path.display().to_string())), engine)
+}
+
+/// This program as it was called: one that is in no folder of `PATH` was called by its path.
+fn program() -> String {
+    quoted(&std::env::args().next().unwrap_or_else(|| "ringback".to_owned()))
 }
 
 /// As one word for a shell.

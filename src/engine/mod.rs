@@ -64,7 +64,7 @@ pub enum EngineError {
     #[error(transparent)]
     Transport(#[from] TransportSetupError),
     /// The address can't be listened on.
-    #[error("can't listen on {address}: {error}")]
+    #[error("can't listen on {address}: {error}; choose another address with --listen")]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -106,7 +106,7 @@ fn done(query: &Form, address: &str) -> Markup {
             "saved" => { (parts::done("The changes are saved. They hold for every attempt from now on.")) }
             "enabled" => { (parts::done("The webhook is enabled. What waited for it is sent now.")) }
             "disabled" => { (parts::done("The webhook is disabled. Its events are collected and wait.")) }
-            "rotated" => { (parts::done("The secret is exchanged. Give the new one, below, to every receiver before the old one stops signing along.")) }
+            "rotated" => { (parts::done("The secret is exchanged. Give the new one, below, to every receiver before the old one ends.")) }
             "resumed" => { (parts::done(&match recovered {
                 0 => "The webhook is resumed. What waited for it goes out now.".to_owned(),
                 due => format!("The webhook is resumed. {} for a retry, and what else waited goes out now, too.", count(due, "delivery no longer waits", "deliveries no longer wait")),
@@ -131,9 +131,9 @@ fn meaning(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> 
                 p { "It failed so often that nothing is sent to it for a while" @if let Some(since) = health.failing_since { " (no success since " (ago(since)) ")" } "."
                     @if let Some(at) = health.breaker.probe_at {
                         " One delivery is sent as a probe " @if time::is_due(at, viewer.now) { "as soon as there is one" } @else { (ago(at)) }
-                        "; if it succeeds, all the others follow."
+                        "; if it succeeds, the others follow, and those that were tried before at their next retry."
                     } }
-                p { "Look at the last failure below, repair the receiver, and send a test event: when it is answered with 2xx, all that waits follows." }
+                p { "Look at the last failure below, repair the receiver, and send a test event: when it is answered with 2xx, deliveries go out again, and those that were tried before at their next retry." }
             }
             EndpointState::Disabled => {
                 @let (why, what) = words::disabled(endpoint.disabled_reason);
@@ -150,7 +150,8 @@ fn condition(
     health: &WebhookHealthView,
     address: Option<&String>,
 ) -> Markup {
-    let resumed = address.filter(|_| matches!(health.state, EndpointState::Failing | EndpointState::Paused));
+    let may_wait = health.pending > 0 || matches!(health.state, EndpointState::Failing | EndpointState::Paused);
+    let resumed = address.filter(|_| may_wait && health.state != EndpointState::Disabled);
     html! {
         section.card {
             header { h2 { "Condition" } (parts::state(health.state)) }

@@ -101,7 +101,7 @@ pub fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> Markup {
                         label for="overlap" { "The old secret is valid for" }
                         select id="overlap" name="overlap" { @for (seconds, name) in OVERLAPS { option value=(seconds) { (name) } } }
                     }
-                    p.small.dim { "If the secret got into wrong hands, choose “not at all”: receivers refuse every event until they know the new one, and \
+                    p.small.dim { "If the secret got into wrong hands, choose “not at all”; secrets that were rotated away earlier stay valid to their own ends. Receivers refuse every event until they know the new one, and \
                         what they refuse is tried again on schedule only if they answer with 5xx, or the webhook retries 4xx." }
                     div.actions { button.primary { "Rotate the secret" } button type="button" data-closes { "Cancel" } }
                 }

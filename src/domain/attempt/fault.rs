@@ -185,7 +185,7 @@ impl fmt::Display for TlsFault {
             }
             Self::SelfSigned => {
                 "unknown authority: the certificate is self-signed; get one from a public authority, or let an operator trust \
-                 it with ca_file"
+                 it with ca_file (there it must not be marked as an authority: basicConstraints CA:FALSE)"
             }
             Self::UnknownAuthority => {
                 "unknown authority: the certificate comes from an authority that is not trusted here; get one from a public \
