@@ -21,7 +21,7 @@ const RUN_EVERY: Duration = Duration::from_secs(3600);
 const FIRST_RUN_AFTER: Duration = Duration::from_secs(60);
 /// Events of one step. Larger: publishers wait longer for the writer.
 const EVENTS_A_STEP: usize = 500;
-/// An event that was being accepted when its organization or webhook was deleted is stored by then. Smaller: it would stay for
+/// An event that was being accepted when its organization was deleted is stored by then. Smaller: it would stay for
 /// ever. Larger: another look at one of which nothing is left.
 const SETTLED_AFTER: Duration = Duration::from_secs(1800);
 /// Small rows of one step, of each kind.
@@ -50,6 +50,7 @@ struct Limits {
     keys: UnixMillis,
     statistics: UnixMillis,
     deleted: UnixMillis,
+    endpoints: UnixMillis,
 }
 
 /// The retention actor.
@@ -88,7 +89,7 @@ impl Rest {
             self.events = report.next.map(Some);
         } else if let Some(after) = self.endpoints {
             // behind the events, which the last deliveries go with
-            self.endpoints = store.prune_endpoints(before.deleted, after, ROWS_A_STEP)?.map(Some);
+            self.endpoints = store.prune_endpoints(before.endpoints, after, ROWS_A_STEP)?.map(Some);
         }
         // there can be hours without a commit that would ask for one; persistence says it when none can be made
         let _ = store.checkpoint();
@@ -110,6 +111,8 @@ impl Retention {
             // no chart shows what the log has forgotten
             statistics: now - retention.min(STATISTICS_KEPT),
             deleted: now - SETTLED_AFTER,
+            // a delivery that comes later is cancelled whether or not the row is there
+            endpoints: now,
         };
         let step = self.context.clone().write(move |store| rest.step(store, before));
         ctx.spawn(step.into_actor(self).map(|step, actor, ctx| actor.step_done(step, ctx)));

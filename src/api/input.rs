@@ -241,6 +241,9 @@ pub fn utf8(body: &[u8]) -> Result<&str, Problem> {
 
 /// The answer to a text that is not JSON.
 pub fn invalid_json(error: &serde_json::Error) -> Problem {
+    if error.is_eof() && (error.line(), error.column()) == (1, 0) {
+        return Problem::new(ErrorCode::InvalidJson, "the body is empty: send JSON");
+    }
     // its text ends in "at line 1 column 7"
     Problem::new(ErrorCode::InvalidJson, format!("the body is not valid JSON: {error}"))
 }

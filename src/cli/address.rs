@@ -19,6 +19,8 @@ pub fn local(text: &str) -> Result<SocketAddr, String> {
 /// have no certificates.
 pub fn engine(text: &str) -> Result<String, String> {
     let text = text.trim().trim_end_matches('/');
+    // the API's addresses, as documents show them, begin with it
+    let text = text.strip_suffix("/v1").unwrap_or(text);
     let example = "for example http://127.0.0.1:8080 or https://hooks.example.com";
     let has_scheme = text.contains("://");
     let address = match text.strip_prefix(':').unwrap_or(text) {
@@ -29,6 +31,9 @@ pub fn engine(text: &str) -> Result<String, String> {
     let url = Url::parse(&address).map_err(|error| format!("expects a URL, {example}: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("expects a URL that begins with http:// or https://, {example}"));
+    }
+    if !has_scheme && (text.starts_with("http") || text.contains("//")) {
+        return Err(format!("expects a URL, {example}"));
     }
     if !has_scheme && !is_near(url.host()) {
         return Err(format!("expects a URL: write https://{text}, or http://{text} when it has no certificate"));
@@ -95,6 +100,7 @@ mod tests {
             (":8081", "http://127.0.0.1:8081"),
             (" https://hooks.example.com/ ", "https://hooks.example.com"),
             ("http://hooks.example.com/behind", "http://hooks.example.com/behind"),
+            ("https://hooks.example.com/v1/", "https://hooks.example.com"),
         ] {
             assert_eq!(engine(text).as_deref(), Ok(expected), "{text}");
         }
@@ -105,6 +111,8 @@ mod tests {
             ("ftp://127.0.0.1", "http://127.0.0.1:8080"),
             ("http://127.0.0.1:99999", "http://127.0.0.1:8080"),
             ("https://hooks.example.com/?a=b", "http://127.0.0.1:8080"),
+            ("https//hooks.example.com", "http://127.0.0.1:8080"),
+            ("http:/127.0.0.1:8080", "for example http://127.0.0.1:8080 or"),
         ] {
             assert!(engine(text).is_err_and(|error| error.contains(expected)), "{text}: {:?}", engine(text));
         }

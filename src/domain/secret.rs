@@ -24,7 +24,10 @@ pub enum SecretError {
     #[error("a secret starts with whsec_")]
     Prefix,
     /// What follows the prefix is not standard base64.
-    #[error("after whsec_ a secret is standard base64: letters, digits, + and /")]
+    #[error(
+        "after whsec_ a secret is standard base64: letters, digits, + and /, and = only to fill its last four characters; \
+         this one is cut or mistyped"
+    )]
     Base64,
     /// The other alphabet of RFC 4648. Not taken: the libraries of Standard Webhooks read it as another key or not at all.
     #[error(
@@ -79,9 +82,10 @@ impl Secret {
     }
 }
 
-/// With its padding or without: the bytes are the same.
+/// With all of its padding or with none: the bytes are the same.
 fn decode(encoded: &str) -> Option<Zeroizing<Vec<u8>>> {
-    BASE64_NOPAD.decode(encoded.trim_end_matches('=').as_bytes()).ok().map(Zeroizing::new)
+    let encoding = if encoded.ends_with('=') { BASE64 } else { BASE64_NOPAD };
+    encoding.decode(encoded.as_bytes()).ok().map(Zeroizing::new)
 }
 
 #[cfg(test)]
@@ -105,6 +109,10 @@ mod tests {
         assert_eq!(refused("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaL-_w"), Some(SecretError::UrlSafe));
         assert_eq!(refused("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"), Some(SecretError::Blank));
         assert_eq!(refused("whsec_AAAA"), Some(SecretError::Length(3)));
+        let padded = format!("whsec_{}", BASE64.encode(&[7; 32]));
+        for wrong in [format!("{padded}="), format!("{}B=", &padded[..padded.len() - 2])] {
+            assert_eq!(refused(&wrong), Some(SecretError::Base64), "{wrong}");
+        }
         let sized = |bytes: usize| format!("whsec_{}", BASE64.encode(&vec![7; bytes]));
         assert_eq!(refused(&sized(23)), Some(SecretError::Length(23)));
         assert_eq!(refused(&sized(24)), None);

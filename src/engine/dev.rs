@@ -25,10 +25,17 @@ const ORGANIZATION: &str = "dev";
 pub const CLIENTS_KEY_FILE: &str = "ringback.db.dev-key";
 const KEY_SUFFIX: &str = "dev-key";
 
-/// The file `<database>.<suffix>` for SQLite, `ringback.db.<suffix>` in the working folder for PostgreSQL.
+/// The file `<database>.<suffix>` for SQLite, `ringback.db.<suffix>` in the working folder for PostgreSQL. Beside the file that
+/// a link leads to: its secrets need the same master key by whatever name it is opened.
 fn beside(database_url: &str, suffix: &str) -> PathBuf {
-    let database = database_url.strip_prefix("sqlite://").unwrap_or("ringback.db");
-    PathBuf::from(format!("{database}.{suffix}"))
+    let Some(name) = database_url.strip_prefix("sqlite://") else {
+        return PathBuf::from(format!("ringback.db.{suffix}"));
+    };
+    let is_link = fs::symlink_metadata(name).is_ok_and(|metadata| metadata.is_symlink());
+    let file = if is_link { fs::canonicalize(name).ok() } else { None };
+    let mut path = file.unwrap_or_else(|| PathBuf::from(name)).into_os_string();
+    path.push(format!(".{suffix}"));
+    PathBuf::from(path)
 }
 
 /// The master key of a developer's machine: read, or made the first time.
@@ -161,6 +168,19 @@ fn dev_file(path: &Path, error: std::io::Error) -> EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_that_is_opened_by_a_link_has_the_keys_beside_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("x.db"), folder.path().join("link.db"));
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let of = |path: &Path| {
+            fs::canonicalize(folder.path()).unwrap().join(beside(&format!("sqlite://{}", path.display()), "k"))
+        };
+        assert_eq!(of(&link), fs::canonicalize(folder.path()).unwrap().join("x.db.k"));
+        assert_eq!(of(&file).file_name(), of(&link).file_name());
+    }
 
     #[test]
     fn the_next_commands_reach_this_engine_wherever_it_listens_and_keeps_its_key() {

@@ -161,7 +161,8 @@ async fn a_broken_json_text_is_told_its_line_and_column() {
         ("{\"event_type\":\"call.completed\",\n\"data\":{\"a\":1,}}", "line 2 column 15"),
         ("{\"event_type\":\"call.completed\",}", "trailing comma at line 1 column 32"),
         ("{'event_type':'call.completed'}", "line 1 column 2"),
-        ("", "line 1 column 0"),
+        ("", "the body is empty"),
+        ("\u{feff}", "the body is empty"),
     ] {
         let answer = world.call(&owner, "POST", "/v1/events", body).await;
         answer.problem(400, "invalid_json");
