@@ -72,7 +72,7 @@ pub(super) struct GuardedStream {
     buffer: BytesMut,
     /// The normalized head, or the end of a chunked body; not yet let through.
     ready: BytesMut,
-    /// What is not yet sent of the request's head, in its order.
+    /// What is not yet sent of the request's head, in its order, with a short body.
     request_head: BytesMut,
     /// The answer came before the whole request was sent: what awc still writes goes nowhere, and the connection is
     /// good for nothing but the rest of the answer.
@@ -122,8 +122,10 @@ impl GuardedStream {
         if self.request_head.is_empty() {
             return self.io.poll_write(cx, bytes);
         }
-        let behind = bytes.get(self.request_head.len()..).unwrap_or_default();
-        let sent = ready!(self.io.poll_write_two(cx, &self.request_head, behind))?;
+        let sent = match bytes.get(self.request_head.len()..) {
+            Some(behind) if !behind.is_empty() => ready!(self.io.poll_write_two(cx, &self.request_head, behind))?,
+            _ => ready!(self.io.poll_write(cx, &self.request_head))?,
+        };
         self.request_head.advance(sent.min(self.request_head.len()));
         Poll::Ready(Ok(sent))
     }
