@@ -25,6 +25,10 @@ struct Server {
     is_standby: bool,
 }
 
+/// Encodings that hold every text. `SQL_ASCII` stores bytes as they are, and ours are UTF-8: it is what `initdb` makes where
+/// there is no locale.
+const USABLE_ENCODINGS: [&str; 2] = ["UTF8", "SQL_ASCII"];
+
 const SERVER: &str = "
     SELECT current_setting('server_version_num')::INTEGER AS version_number, current_setting('server_version') AS version,
            current_setting('server_encoding') AS encoding, current_setting('fsync') AS fsync,
@@ -44,7 +48,7 @@ impl Server {
         if self.version_number < OLDEST_VERSION {
             return Some(format!("PostgreSQL {} is too old; use version 12 or newer", self.version));
         }
-        if self.encoding != "UTF8" {
+        if !USABLE_ENCODINGS.contains(&self.encoding.as_str()) {
             return Some(format!(
                 "this PostgreSQL database is encoded in {}, which can't hold every text, and has to be in UTF8; make one with \
                  CREATE DATABASE ringback ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0 and name it in the database URL",
@@ -117,7 +121,7 @@ fn check_tables(postgres: &mut PgConnection) -> StoreResult<()> {
         "SELECT schemaname::TEXT AS schema, tablename::TEXT AS table, current_user::TEXT AS role FROM pg_tables \
          WHERE schemaname = current_schema() AND tablename IN ('__diesel_schema_migrations', 'organizations', 'deleted_organizations', 'api_keys', \
          'endpoints', 'endpoint_health', 'events', 'deliveries', 'attempts', 'idempotency_keys', 'id_leads', 'event_types', \
-         'delivery_statistics') AND NOT (\
+         'delivery_statistics', 'endpoint_failures') AND NOT (\
          has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') \
          AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT') \
          AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'UPDATE') \
@@ -150,7 +154,7 @@ mod tests {
         for (server, hint) in [
             (old, "11.22 is too old; use version 12"),
             (Server { encoding: String::from("LATIN1"), ..usable() }, "ENCODING 'UTF8'"),
-            (Server { encoding: String::from("SQL_ASCII"), ..usable() }, "TEMPLATE template0"),
+            (Server { encoding: String::from("EUC_JP"), ..usable() }, "TEMPLATE template0"),
             (Server { is_standby: true, ..usable() }, "name the primary"),
             (Server { fsync: String::from("off"), ..usable() }, "switch it on"),
         ] {
