@@ -107,7 +107,7 @@ fn inner_address(next: &str) -> String {
     own_page(next).unwrap_or_else(|| "/".to_owned())
 }
 
-/// Reads an address as a browser does, and writes it anew: browsers drop tabs and line ends, take `\\` for `/`, and walk up
+/// Reads an address as a browser does, and rewrites it: browsers drop tabs and line ends, take `\\` for `/`, and walk up
 /// from `..`, so what an address looks like says little about where it leads.
 fn own_page(next: &str) -> Option<String> {
     if !next.starts_with('/') || next.len() > MAX_NEXT_BYTES {

@@ -1,7 +1,7 @@
 //! What a PostgreSQL server, database and role must be like for an engine to work on them; each refusal says what to do.
 //!
 //! What a session can set is set by each of ours ([`super::SESSION`]). This is about the rest: with it every write would fail,
-//! or be wrong, and the engine would start all the same and answer 503 for ever.
+//! or be wrong, and the engine would start and then answer 503 for ever.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Integer, Nullable, Text};

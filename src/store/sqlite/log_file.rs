@@ -37,7 +37,7 @@ fn length(file: &Lock) -> u64 {
     fs::metadata(file.log_path()).map_or(0, |metadata| metadata.len())
 }
 
-/// Lets it begin anew, when all of it was copied and nobody reads from it: as a commit does, of a page as it was.
+/// Restarts it, when all of it was copied and nobody reads from it: as a commit does, of a page as it was.
 pub(super) fn begin_anew(writer: &Writer) -> StoreResult<()> {
     writer.write(|connection| match connection {
         AnyConnection::Sqlite(sqlite) => Ok(sqlite.batch_execute("PRAGMA user_version = 0")?),
