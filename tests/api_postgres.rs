@@ -45,7 +45,7 @@ mod database {
     use crate::postgres_server;
 
     /// A new database of the test server; in memory when PostgreSQL is not installed, which is said loudly.
-    pub fn open() -> Arc<dyn Store> {
+    pub(crate) fn open() -> Arc<dyn Store> {
         match postgres_server::shared() {
             Some(server) => store::open(&server.create_database(), cipher()).unwrap(),
             None => Arc::new(MemoryStore::default()),

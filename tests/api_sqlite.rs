@@ -40,7 +40,7 @@ mod database {
     use ringback::store::{self, Store};
 
     /// A new database; its folder goes with the process's temporary files.
-    pub fn open() -> Arc<dyn Store> {
+    pub(crate) fn open() -> Arc<dyn Store> {
         let folder = tempfile::Builder::new().prefix("ringback-api-").tempdir().unwrap().keep();
         store::open(&format!("sqlite://{}", folder.join("api.db").display()), cipher()).unwrap()
     }

@@ -11,17 +11,17 @@ use serde_json::Value;
 
 use crate::fill::KEY;
 
-pub const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub struct Engine {
+pub(crate) struct Engine {
     child: Child,
     base: String,
     client: ureq::Agent,
 }
 
 impl Engine {
-    pub fn start(binary: &Path, database_url: &str, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(binary: &Path, database_url: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--database-url", database_url])
             .current_dir(folder)
@@ -45,13 +45,13 @@ impl Engine {
     }
 
     /// The body of a 200; anything else is an error.
-    pub fn get(&self, path: &str) -> anyhow::Result<String> {
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<String> {
         let request = self.client.get(format!("{}{path}", self.base));
         let mut answer = request.header("authorization", &format!("Bearer {KEY}")).call()?;
         Ok(answer.body_mut().read_to_string()?)
     }
 
-    pub fn json(&self, path: &str) -> anyhow::Result<Value> {
+    pub(crate) fn json(&self, path: &str) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&self.get(path)?)?)
     }
 }
@@ -65,7 +65,7 @@ impl Drop for Engine {
 }
 
 /// Has the system forget a file, as far as it may: the next reads come from the disk.
-pub fn forget(file: &Path) {
+pub(crate) fn forget(file: &Path) {
     for suffix in ["", "-wal"] {
         let file = PathBuf::from(format!("{}{suffix}", file.display()));
         let of = format!("if={}", file.display());

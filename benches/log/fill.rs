@@ -19,16 +19,16 @@ use ringback::store::{NewEvent, ReplayTargets, Store, WriteBatch};
 use sha2::{Digest, Sha256};
 
 /// Of the large organization.
-pub const KEY: &str = "rbk_0123456789012345678901234567890123456789012";
+pub(crate) const KEY: &str = "rbk_0123456789012345678901234567890123456789012";
 /// How far back it goes: less than retention.
-pub const PERIOD: Duration = Duration::from_secs(25 * 86_400);
+pub(crate) const PERIOD: Duration = Duration::from_secs(25 * 86_400);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const EVENTS_A_COMMIT: usize = 2_000;
 const WEBHOOKS: usize = 50;
 const SMALL_ORGANIZATIONS: usize = 4;
 
 /// With how many of 100,000 events are of it.
-pub const TYPES: [(&str, u32); 14] = [
+pub(crate) const TYPES: [(&str, u32); 14] = [
     ("call.completed", 40_000),
     ("call.initiated", 25_000),
     ("call.connected", 15_000),
@@ -46,13 +46,13 @@ pub const TYPES: [(&str, u32); 14] = [
 ];
 
 /// What a webhook is for; its description, so that it is found again through the API.
-pub const ALL: &str = "everything";
-pub const SOME: &str = "some types";
+pub(crate) const ALL: &str = "everything";
+pub(crate) const SOME: &str = "some types";
 /// Many deliveries, all of one type.
-pub const INITIATED: &str = "call.initiated only";
+pub(crate) const INITIATED: &str = "call.initiated only";
 /// Few deliveries.
-pub const BATCHES: &str = "batches only";
-pub const REPLAYED: &str = "replays only";
+pub(crate) const BATCHES: &str = "batches only";
+pub(crate) const REPLAYED: &str = "replays only";
 
 struct Webhook {
     id: EndpointId,
@@ -66,7 +66,7 @@ struct Tenant {
 }
 
 /// Fills an empty database.
-pub fn fill(store: &dyn Store, deliveries: u64, now: UnixMillis) -> anyhow::Result<()> {
+pub(crate) fn fill(store: &dyn Store, deliveries: u64, now: UnixMillis) -> anyhow::Result<()> {
     let bar = ProgressBar::new(deliveries);
     let begin = now - PERIOD;
     let mut filling = Filling {

@@ -25,7 +25,7 @@ use ringback::store::open;
 use ringback::transport::{AttemptRequest, Transport};
 use serde_json::value::RawValue;
 
-pub const ORGANIZATION: OrganizationId = OrganizationId(1);
+pub(crate) const ORGANIZATION: OrganizationId = OrganizationId(1);
 const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 struct MachineClock;
@@ -49,7 +49,7 @@ impl Transport for AnswersAtOnce {
     }
 }
 
-pub fn endpoint(id: i64) -> Endpoint {
+pub(crate) fn endpoint(id: i64) -> Endpoint {
     Endpoint {
         id: EndpointId(id),
         organization_id: ORGANIZATION,
@@ -75,7 +75,7 @@ pub fn endpoint(id: i64) -> Endpoint {
     }
 }
 
-pub fn settings(endpoints: usize) -> ActorSettings {
+pub(crate) fn settings(endpoints: usize) -> ActorSettings {
     ActorSettings {
         node: 0,
         max_active_endpoints: endpoints.max(1),
@@ -99,7 +99,7 @@ pub fn settings(endpoints: usize) -> ActorSettings {
 }
 
 /// Runs something beside actors for so many endpoints of one organization, all of which want every event.
-pub fn with_actors<T>(endpoints: usize, run: impl AsyncFnOnce(&Actors) -> T) -> anyhow::Result<T> {
+pub(crate) fn with_actors<T>(endpoints: usize, run: impl AsyncFnOnce(&Actors) -> T) -> anyhow::Result<T> {
     // a file system in memory where there is one: the disk is not what is measured
     let memory = std::path::PathBuf::from("/dev/shm");
     let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
@@ -128,7 +128,7 @@ pub fn with_actors<T>(endpoints: usize, run: impl AsyncFnOnce(&Actors) -> T) -> 
 }
 
 /// An event of 1 KiB.
-pub fn publication() -> Publication {
+pub(crate) fn publication() -> Publication {
     let data = format!("{{\"pad\":\"{}\"}}", "x".repeat(900));
     Publication {
         organization_id: ORGANIZATION,
@@ -141,7 +141,7 @@ pub fn publication() -> Publication {
 }
 
 /// Waits until no delivery is pending.
-pub async fn delivered(store: &dyn Store) -> anyhow::Result<()> {
+pub(crate) async fn delivered(store: &dyn Store) -> anyhow::Result<()> {
     while store.count_pending()? > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

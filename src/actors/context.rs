@@ -96,7 +96,7 @@ pub struct ActorContext {
 }
 
 /// Counts an attempt until it is dropped.
-pub struct AttemptUnderWay(Arc<ActorContext>);
+pub(crate) struct AttemptUnderWay(Arc<ActorContext>);
 
 impl Drop for AttemptUnderWay {
     fn drop(&mut self) {
@@ -134,12 +134,12 @@ impl ActorContext {
     }
 
     /// The current time.
-    pub fn now(&self) -> UnixMillis {
+    pub(crate) fn now(&self) -> UnixMillis {
         self.clock.now()
     }
 
     /// Remembers what an endpoint's rate limit has to know when it begins again.
-    pub fn remember_sent(&self, endpoint_id: EndpointId, memory: LimiterMemory) {
+    pub(crate) fn remember_sent(&self, endpoint_id: EndpointId, memory: LimiterMemory) {
         let now = self.now();
         let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         limiters.insert(endpoint_id, memory);
@@ -150,13 +150,13 @@ impl ActorContext {
     }
 
     /// What may have been sent to an endpoint that begins.
-    pub fn sent_before(&self, endpoint_id: EndpointId) -> SentBefore {
+    pub(crate) fn sent_before(&self, endpoint_id: EndpointId) -> SentBefore {
         let remembered = self.limiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&endpoint_id);
         remembered.map_or(SentBefore::UnknownUntil(self.began_at), SentBefore::Remembered)
     }
 
     /// Runs a read of the database off this thread, a few at once over all actors.
-    pub async fn read<T, F>(self: Arc<Self>, read: F) -> StoreResult<T>
+    pub(crate) async fn read<T, F>(self: Arc<Self>, read: F) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
@@ -166,7 +166,7 @@ impl ActorContext {
     }
 
     /// The same for an endpoint that was just sent an event.
-    pub async fn read_urgently<T, F>(self: Arc<Self>, read: F) -> StoreResult<T>
+    pub(crate) async fn read_urgently<T, F>(self: Arc<Self>, read: F) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
@@ -190,7 +190,7 @@ impl ActorContext {
     }
 
     /// Runs a write of the database off this thread. The store has one writer: it waits for its turn.
-    pub async fn write<T, F>(self: Arc<Self>, write: F) -> StoreResult<T>
+    pub(crate) async fn write<T, F>(self: Arc<Self>, write: F) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
@@ -202,24 +202,24 @@ impl ActorContext {
 
     /// Counts an attempt for as long as the guard lives.
     #[must_use = "counts only while it is held"]
-    pub fn begin_attempt(self: &Arc<Self>) -> AttemptUnderWay {
+    pub(crate) fn begin_attempt(self: &Arc<Self>) -> AttemptUnderWay {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         AttemptUnderWay(self.clone())
     }
 
     /// Whether so many attempts, or so many bytes, are in flight that each endpoint should do with one attempt.
-    pub fn has_crowded_attempts(&self) -> bool {
+    pub(crate) fn has_crowded_attempts(&self) -> bool {
         self.attempts.load(Ordering::Relaxed) >= self.settings.crowded_attempts || self.payload.is_crowded()
     }
 
     /// Says that a change of settings changed what is pending or paused.
-    pub fn mark_counts_stale(&self) {
+    pub(crate) fn mark_counts_stale(&self) {
         self.counts_are_stale.store(true, Ordering::Release);
     }
 
     /// Counts again what is pending and paused, when that is needed. Between two counts the gauges follow the
     /// commits; what is committed while this counts may be off by a moment's worth.
-    pub async fn refresh_gauges(self: &Arc<Self>) {
+    pub(crate) async fn refresh_gauges(self: &Arc<Self>) {
         if !self.counts_are_stale.swap(false, Ordering::AcqRel) {
             return;
         }
@@ -234,25 +234,25 @@ impl ActorContext {
     }
 
     /// Notes how the last commit ended.
-    pub fn note_commit(&self, is_stored: bool) {
+    pub(crate) fn note_commit(&self, is_stored: bool) {
         let failed_at = if is_stored { NEVER } else { self.now().0 };
         self.commit_failed_at.store(failed_at, Ordering::Relaxed);
     }
 
     /// Whether what is sent now could be stored, as far as is known: a failure is forgotten when nothing was written
     /// for a while, because then only the next write can tell.
-    pub fn can_commit(&self) -> bool {
+    pub(crate) fn can_commit(&self) -> bool {
         let failed_at = self.commit_failed_at.load(Ordering::Relaxed);
         failed_at == NEVER || self.now().since(UnixMillis(failed_at)) > COMMIT_FAILURE_COUNTS_FOR
     }
 
     /// Whether endpoints wait for a supervisor.
-    pub fn is_crowded(&self) -> bool {
+    pub(crate) fn is_crowded(&self) -> bool {
         self.is_crowded.load(Ordering::Relaxed)
     }
 
     /// Says whether endpoints wait for a supervisor.
-    pub fn set_crowded(&self, is_crowded: bool) {
+    pub(crate) fn set_crowded(&self, is_crowded: bool) {
         self.is_crowded.store(is_crowded, Ordering::Relaxed);
     }
 }
@@ -263,7 +263,7 @@ pub(super) mod tests {
     use crate::domain::breaker::BreakerConfig;
 
     /// Settings for tests of single parts.
-    pub fn settings() -> ActorSettings {
+    pub(crate) fn settings() -> ActorSettings {
         ActorSettings {
             node: 0,
             max_active_endpoints: 100,

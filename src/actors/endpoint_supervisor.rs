@@ -45,7 +45,7 @@ const STAY_FOR_WHEN_CROWDED: Duration = Duration::from_secs(1);
 const START_RETRY: Duration = Duration::from_secs(1);
 
 /// What a supervisor is made with.
-pub struct SupervisorParts {
+pub(crate) struct SupervisorParts {
     /// Shared by all actors.
     pub context: Arc<ActorContext>,
     /// Who started it.
@@ -71,7 +71,7 @@ struct Running {
 }
 
 /// The supervisor actor of one endpoint.
-pub struct EndpointSupervisor {
+pub(crate) struct EndpointSupervisor {
     parts: SupervisorParts,
     rng: SmallRng,
     running: Option<Running>,
@@ -93,7 +93,7 @@ pub struct EndpointSupervisor {
 
 impl EndpointSupervisor {
     /// One for an endpoint that has work.
-    pub fn new(parts: SupervisorParts) -> Self {
+    pub(crate) fn new(parts: SupervisorParts) -> Self {
         let rng = SmallRng::from_seed(parts.context.entropy.seed());
         let payload = parts.context.payload.hold(0);
         Self {

@@ -169,38 +169,38 @@ impl EngineHandle {
     }
 
     /// What was counted, what is not written yet included.
-    pub fn counted(&self) -> Counted {
+    pub(crate) fn counted(&self) -> Counted {
         Counted(self.0.context.clone())
     }
 
     /// The current time.
-    pub fn now(&self) -> UnixMillis {
+    pub(crate) fn now(&self) -> UnixMillis {
         self.0.context.now()
     }
 
     /// A generator for secrets and keys.
-    pub fn rng(&self) -> StdRng {
+    pub(crate) fn rng(&self) -> StdRng {
         StdRng::from_seed(self.0.context.entropy.seed())
     }
 
     /// A new raw id, for a row that the API creates.
-    pub fn next_id(&self) -> i64 {
+    pub(crate) fn next_id(&self) -> i64 {
         let now = self.now();
         self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now)
     }
 
     /// Every organization's own event types.
-    pub fn event_types(&self) -> Arc<RwLock<EventTypeRegistry>> {
+    pub(crate) fn event_types(&self) -> Arc<RwLock<EventTypeRegistry>> {
         Arc::clone(&self.0.event_types)
     }
 
     /// Tells the engine that an event type was created and stored.
-    pub fn event_type_created(&self, event_type: &OwnEventType) {
+    pub(crate) fn event_type_created(&self, event_type: &OwnEventType) {
         self.0.event_types.write().unwrap_or_else(PoisonError::into_inner).insert(event_type);
     }
 
     /// Tells the engine that an event type was deleted.
-    pub fn event_type_deleted(&self, organization_id: OrganizationId, name: &str) {
+    pub(crate) fn event_type_deleted(&self, organization_id: OrganizationId, name: &str) {
         self.0.event_types.write().unwrap_or_else(PoisonError::into_inner).remove(organization_id, name);
     }
 
@@ -250,7 +250,7 @@ impl EngineHandle {
     }
 
     /// Says, now and then, that a publisher is refused because of too much of this.
-    pub fn shed(&self, cause: telemetry::Overload) {
+    pub(crate) fn shed(&self, cause: telemetry::Overload) {
         let shared = &self.0;
         let most = shared.context.settings.max_uncommitted_events;
         let uncommitted_events = match cause {
@@ -298,13 +298,13 @@ impl EngineHandle {
     }
 
     /// Tells the engine that deliveries of an endpoint that was deleted are cancelled.
-    pub fn deliveries_cancelled(&self, count: usize) {
+    pub(crate) fn deliveries_cancelled(&self, count: usize) {
         telemetry::DeliveryFinished { outcome: DeliveryStatus::Cancelled, count: count as u64 }.emit();
         self.0.context.mark_counts_stale();
     }
 
     /// Tells the engine that an organization was deleted with its endpoints.
-    pub fn organization_deleted(&self, organization_id: OrganizationId, endpoint_ids: &[EndpointId]) {
+    pub(crate) fn organization_deleted(&self, organization_id: OrganizationId, endpoint_ids: &[EndpointId]) {
         self.subscriptions().remove_organization(organization_id);
         let mut event_types = self.0.event_types.write().unwrap_or_else(PoisonError::into_inner);
         event_types.remove_organization(organization_id);
@@ -317,12 +317,12 @@ impl EngineHandle {
     }
 
     /// Whether the engine takes requests: false while it stops.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.0.is_accepting.load(Ordering::Acquire)
     }
 
     /// Whether an event could be stored now, as far as is known.
-    pub fn can_commit(&self) -> bool {
+    pub(crate) fn can_commit(&self) -> bool {
         self.0.context.can_commit()
     }
 

@@ -16,7 +16,7 @@ use crate::store::SavedHealth;
 
 /// Bounded by the permits of its events and the machines' limits on unrecorded outcomes.
 #[derive(Default)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     state: Mutex<State>,
 }
 
@@ -29,7 +29,7 @@ struct State {
 
 /// What is to be written.
 #[derive(Default)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     /// Events.
     pub ingests: Vec<Ingest>,
     /// How attempts ended.
@@ -40,12 +40,12 @@ pub struct Waiting {
 
 impl Waiting {
     /// Adds an endpoint's condition; an earlier one is out of date.
-    pub fn save(&mut self, saved: SavedHealth) {
+    pub(crate) fn save(&mut self, saved: SavedHealth) {
         self.health.insert(saved.health.endpoint_id, saved);
     }
 
     /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ingests.is_empty() && self.outcomes.is_empty() && self.health.is_empty()
     }
 }
@@ -53,7 +53,7 @@ impl Waiting {
 /// Whether persistence must be told that something is here.
 #[must_use = "what is put here is not written until persistence looks"]
 #[derive(Debug, PartialEq, Eq)]
-pub enum Collection {
+pub(crate) enum Collection {
     /// It looks by itself.
     WillBeMade,
     /// It rests.
@@ -66,7 +66,7 @@ impl Inbox {
     }
 
     /// Adds something.
-    pub fn put(&self, add: impl FnOnce(&mut Waiting)) -> Collection {
+    pub(crate) fn put(&self, add: impl FnOnce(&mut Waiting)) -> Collection {
         let mut state = self.lock();
         add(&mut state.waiting);
         match std::mem::replace(&mut state.will_be_collected, true) {
@@ -77,7 +77,7 @@ impl Inbox {
 
     /// Takes everything. Persistence promises to call this again after a write when it `will_write` or when there is
     /// anything here; otherwise it rests, and must be told.
-    pub fn collect(&self, will_write: bool) -> Waiting {
+    pub(crate) fn collect(&self, will_write: bool) -> Waiting {
         let mut state = self.lock();
         state.will_be_collected = will_write || !state.waiting.is_empty();
         std::mem::take(&mut state.waiting)
@@ -86,7 +86,7 @@ impl Inbox {
 
 impl Collection {
     /// Tells persistence, if it must be told.
-    pub fn ask(self, persistence: &Addr<Persistence>) {
+    pub(crate) fn ask(self, persistence: &Addr<Persistence>) {
         if self == Self::MustBeAskedFor {
             post(persistence, CollectInbox);
         }

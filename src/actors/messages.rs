@@ -23,8 +23,9 @@ use crate::domain::time::UnixMillis;
 use crate::store::{AgendaRow, DuePage, EndpointStart, StoreResult};
 
 /// A message that may be posted without waiting.
-pub trait Bounded {
+pub(crate) trait Bounded {
     /// What limits how many of its kind can be under way.
+    #[expect(dead_code, reason = "read by people, and required by the compiler")]
     const BOUND: &'static str;
 }
 
@@ -62,7 +63,7 @@ bounded! {
 /// Who the others are.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Begin {
+pub(crate) struct Begin {
     /// The router.
     pub router: Addr<Router>,
     /// The scheduler.
@@ -74,28 +75,29 @@ pub struct Begin {
 /// An organization was deleted: what it published can be removed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct OrganizationDeleted;
+pub(crate) struct OrganizationDeleted;
 
 // ---- to Persistence
 
 /// Events to be accepted, all in one commit: stored with their deliveries, then answered. Go through the inbox.
-pub struct Ingest {
+pub(crate) struct Ingest {
     /// What was published.
     pub publications: Vec<Publication>,
     /// Answered after the commit, for each in order.
     pub reply: oneshot::Sender<Vec<Result<Published, PublishError>>>,
     /// Their share of what may be uncommitted; given back when this is dropped.
+    #[expect(dead_code, reason = "held until it is dropped")]
     pub permits: [OwnedSemaphorePermit; 2],
 }
 
 /// Something was put into the inbox while persistence rested.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct CollectInbox;
+pub(crate) struct CollectInbox;
 
 /// How an attempt ended and what it changed, to be written down in one commit; then its supervisor is told. Goes
 /// through the inbox.
-pub struct RecordOutcome {
+pub(crate) struct RecordOutcome {
     /// What is written.
     pub outcome: Outcome,
     /// What it changed.
@@ -103,7 +105,7 @@ pub struct RecordOutcome {
 }
 
 /// What an attempt changed beside its delivery.
-pub struct Change {
+pub(crate) struct Change {
     /// The endpoint's condition, when it changed.
     pub health: Option<EndpointHealth>,
     /// The endpoint is to be disabled.
@@ -119,17 +121,17 @@ pub struct Change {
 /// Answer when everything received so far is on disk.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Flush;
+pub(crate) struct Flush;
 
 // ---- to the Router
 
 /// Events that were just committed. Awaited: the next commit's events wait for these to be handed on.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Dispatch(pub Vec<CommittedEvent>);
+pub(crate) struct Dispatch(pub Vec<CommittedEvent>);
 
 /// One of them.
-pub struct CommittedEvent {
+pub(crate) struct CommittedEvent {
     /// The event.
     pub event: Arc<Event>,
     /// Its deliveries.
@@ -139,12 +141,12 @@ pub struct CommittedEvent {
 /// Endpoints whose turn has come. Answers with those for which there is no room now.
 #[derive(Message)]
 #[rtype(result = "Vec<AgendaRow>")]
-pub struct Activate(pub Vec<AgendaRow>);
+pub(crate) struct Activate(pub Vec<AgendaRow>);
 
 /// An endpoint was created, changed or deleted (`None`), and that is stored.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct EndpointChanged {
+pub(crate) struct EndpointChanged {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -156,7 +158,7 @@ pub struct EndpointChanged {
 /// Deliveries of these endpoints became pending in the database: a person sends them again.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct WorkAdded {
+pub(crate) struct WorkAdded {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The endpoints.
@@ -166,7 +168,7 @@ pub struct WorkAdded {
 /// Something speaks for an endpoint that may be failing, and that is stored.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Relieved {
+pub(crate) struct Relieved {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -177,7 +179,7 @@ pub struct Relieved {
 
 /// What speaks for an endpoint beside its own attempts.
 #[derive(Debug, Clone)]
-pub enum Relief {
+pub(crate) enum Relief {
     /// A test was answered with success.
     Tested {
         /// Where it was sent.
@@ -204,7 +206,7 @@ pub struct RetireRequest {
 /// A supervisor is no more, retired or lost.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct SupervisorStopped {
+pub(crate) struct SupervisorStopped {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// Whose.
@@ -218,54 +220,54 @@ pub struct SupervisorStopped {
 /// Start nothing new, and answer when every supervisor is done.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Drain;
+pub(crate) struct Drain;
 
 // ---- to an EndpointSupervisor
 
 /// Deliveries of events that were just committed, and their share of the payload memory.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Deliver(pub Vec<QueuedDelivery>, pub PayloadShare);
+pub(crate) struct Deliver(pub Vec<QueuedDelivery>, pub PayloadShare);
 
 /// Deliveries are pending in the database that did not come by memory.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct MoreInStore;
+pub(crate) struct MoreInStore;
 
 /// The endpoint's settings changed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Reconfigure(pub Option<Box<Endpoint>>);
+pub(crate) struct Reconfigure(pub Option<Box<Endpoint>>);
 
 /// Something speaks for the endpoint.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Relieve(pub Relief);
+pub(crate) struct Relieve(pub Relief);
 
 /// Start nothing new.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct SupervisorDrain;
+pub(crate) struct SupervisorDrain;
 
 /// Nothing more will be sent to you: end.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Retire;
+pub(crate) struct Retire;
 
 /// The endpoint was read; `None` when there is none.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct StartRead(pub StoreResult<Option<EndpointStart>>);
+pub(crate) struct StartRead(pub StoreResult<Option<EndpointStart>>);
 
 /// A page of pending deliveries was read.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct PageRead(pub StoreResult<(DuePage, PayloadShare)>);
+pub(crate) struct PageRead(pub StoreResult<(DuePage, PayloadShare)>);
 
 /// An attempt ended.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct AttemptEnded {
+pub(crate) struct AttemptEnded {
     /// What was sent.
     pub delivery: QueuedDelivery,
     /// When it began.
@@ -279,7 +281,7 @@ pub struct AttemptEnded {
 /// An attempt could not be made.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct AttemptNotMade {
+pub(crate) struct AttemptNotMade {
     /// What was to be sent.
     pub delivery: QueuedDelivery,
     /// What this machine lacked.
@@ -289,21 +291,21 @@ pub struct AttemptNotMade {
 /// The outcomes of these are on disk.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct OutcomesRecorded(pub Vec<DeliveryId>);
+pub(crate) struct OutcomesRecorded(pub Vec<DeliveryId>);
 
 // ---- to the Scheduler
 
 /// An endpoint has something to do at an instant, and no supervisor until then.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Schedule(pub AgendaRow);
+pub(crate) struct Schedule(pub AgendaRow);
 
 /// There is room for another supervisor.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct CapacityFreed;
+pub(crate) struct CapacityFreed;
 
 /// The database may hold pending deliveries that nobody knows of: a commit failed, and perhaps it did not.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Rescan;
+pub(crate) struct Rescan;

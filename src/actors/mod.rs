@@ -10,18 +10,18 @@
 //! ```
 
 pub mod context;
-pub mod endpoint_supervisor;
+pub(crate) mod endpoint_supervisor;
 pub mod handle;
 mod inbox;
 pub mod messages;
 mod operational;
-pub mod payload;
-pub mod persistence;
+pub(crate) mod payload;
+pub(crate) mod persistence;
 pub mod request;
-pub mod retention;
-pub mod router;
-pub mod scheduler;
-pub mod statistics;
+pub(crate) mod retention;
+pub(crate) mod router;
+pub(crate) mod scheduler;
+pub(crate) mod statistics;
 
 use std::sync::{Arc, Mutex, RwLock};
 

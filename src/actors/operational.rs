@@ -15,7 +15,7 @@ use crate::domain::time::UnixMillis;
 
 /// An operational event to be published with the outcome that caused it.
 #[derive(Debug)]
-pub struct OperationalEvent {
+pub(crate) struct OperationalEvent {
     /// What is published.
     pub publication: Publication,
     /// The webhook that it is about, and that does not get it.
@@ -25,7 +25,7 @@ pub struct OperationalEvent {
 }
 
 /// Words an announcement. `event_type` is the type of the event whose attempt caused it.
-pub fn operational_event(
+pub(crate) fn operational_event(
     announcement: Announcement,
     outcome: &Outcome,
     event_type: &str,

@@ -25,14 +25,14 @@ pub struct PayloadMemory {
 
 /// A part of it; given back when this is dropped.
 #[derive(Debug)]
-pub struct PayloadShare {
+pub(crate) struct PayloadShare {
     memory: Arc<PayloadMemory>,
     bytes: usize,
 }
 
 impl PayloadMemory {
     /// With room for so many bytes; [`MAX_BODY_BYTES`] and a third more at least, or the largest find none.
-    pub fn new(budget: usize) -> Arc<Self> {
+    pub(crate) fn new(budget: usize) -> Arc<Self> {
         Arc::new(Self { budget, held: AtomicUsize::new(0) })
     }
 
@@ -42,7 +42,7 @@ impl PayloadMemory {
     }
 
     /// Whether there is no room for large bodies.
-    pub fn is_crowded(&self) -> bool {
+    pub(crate) fn is_crowded(&self) -> bool {
         self.held() >= self.for_large()
     }
 
@@ -51,13 +51,13 @@ impl PayloadMemory {
     }
 
     /// Takes room whether there is any or not.
-    pub fn hold(self: &Arc<Self>, bytes: usize) -> PayloadShare {
+    pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> PayloadShare {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         PayloadShare { memory: self.clone(), bytes }
     }
 
     /// Takes room for bodies of which the largest has so many bytes; `None` when there is none.
-    pub fn try_hold(self: &Arc<Self>, bytes: usize, largest: usize) -> Option<PayloadShare> {
+    pub(crate) fn try_hold(self: &Arc<Self>, bytes: usize, largest: usize) -> Option<PayloadShare> {
         let limit = if largest <= SMALL_BYTES { self.budget } else { self.for_large() };
         let add = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= limit);
         self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
@@ -65,7 +65,7 @@ impl PayloadMemory {
     }
 
     /// Takes room for a page before it is read: cuts what is asked for down to what there is room for.
-    pub fn hold_page(self: &Arc<Self>, request: &mut DueRequest) -> PayloadShare {
+    pub(crate) fn hold_page(self: &Arc<Self>, request: &mut DueRequest) -> PayloadShare {
         let largest = request.max_bytes.max(MAX_BODY_BYTES);
         if let Some(share) = self.try_hold(largest, largest) {
             request.max_first_bytes = usize::MAX;
@@ -83,7 +83,7 @@ impl PayloadMemory {
 
 impl PayloadShare {
     /// Takes more, or gives back.
-    pub fn resize(&mut self, bytes: usize) {
+    pub(crate) fn resize(&mut self, bytes: usize) {
         if bytes >= self.bytes {
             self.memory.held.fetch_add(bytes - self.bytes, Ordering::Relaxed);
         } else {

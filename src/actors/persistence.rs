@@ -50,7 +50,7 @@ const COMMITS_A_CHECKPOINT: u32 = 8;
 const BLOCKED_DELAY: Duration = Duration::from_millis(500);
 
 /// The persistence actor.
-pub struct Persistence {
+pub(crate) struct Persistence {
     context: Arc<ActorContext>,
     subscriptions: Arc<RwLock<Subscriptions>>,
     ids: Arc<Mutex<IdGenerator>>,
@@ -88,7 +88,7 @@ struct Committed {
 
 impl Persistence {
     /// One for the engine.
-    pub fn new(
+    pub(crate) fn new(
         context: Arc<ActorContext>,
         subscriptions: Arc<RwLock<Subscriptions>>,
         ids: Arc<Mutex<IdGenerator>>,

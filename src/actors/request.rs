@@ -72,7 +72,7 @@ impl RequestTemplate {
     }
 
     /// Where they go.
-    pub fn url(&self) -> Arc<str> {
+    pub(crate) fn url(&self) -> Arc<str> {
         self.url.clone()
     }
 
@@ -129,21 +129,21 @@ impl RequestTemplate {
     }
 
     /// What hides a customer's own values in the log: they are secrets.
-    pub fn mask(&self) -> HeaderMask {
+    pub(crate) fn mask(&self) -> HeaderMask {
         HeaderMask { custom: self.custom_headers.len() }
     }
 }
 
 /// Of a request's headers, as many as the endpoint had when it was made.
 #[derive(Debug, Clone, Copy)]
-pub struct HeaderMask {
+pub(crate) struct HeaderMask {
     /// The last ones.
     custom: usize,
 }
 
 impl HeaderMask {
     /// What the log keeps of a request's headers. Nothing is copied once the transport has let go of them.
-    pub fn apply(self, headers: Arc<Vec<(String, String)>>) -> Vec<(String, String)> {
+    pub(crate) fn apply(self, headers: Arc<Vec<(String, String)>>) -> Vec<(String, String)> {
         let mut headers = Arc::unwrap_or_clone(headers);
         let own = headers.len().saturating_sub(self.custom);
         for (_, value) in &mut headers[own..] {

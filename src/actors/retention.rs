@@ -54,7 +54,7 @@ struct Limits {
 }
 
 /// The retention actor.
-pub struct Retention {
+pub(crate) struct Retention {
     context: Arc<ActorContext>,
     /// Removed since the run began.
     removed: PruneReport,
@@ -99,7 +99,7 @@ impl Rest {
 
 impl Retention {
     /// One for the engine.
-    pub fn new(context: Arc<ActorContext>) -> Self {
+    pub(crate) fn new(context: Arc<ActorContext>) -> Self {
         Self { context, removed: PruneReport::default(), timer: None, has_new_deletions: false }
     }
 

@@ -36,7 +36,7 @@ const URGENT_SHARE: usize = 8;
 
 /// How much of a supervisor's mailbox is used. actix mailboxes do not say when they are full.
 #[derive(Default)]
-pub struct MailboxCredits {
+pub(crate) struct MailboxCredits {
     queued: AtomicUsize,
     overflowed: AtomicBool,
 }
@@ -52,7 +52,7 @@ impl MailboxCredits {
     }
 
     /// Gives it back: the supervisor has read them.
-    pub fn give_back(&self, count: usize) {
+    pub(crate) fn give_back(&self, count: usize) {
         self.queued.fetch_sub(count, Ordering::Relaxed);
     }
 
@@ -62,7 +62,7 @@ impl MailboxCredits {
     }
 
     /// The supervisor was told.
-    pub fn overflow_seen(&self) {
+    pub(crate) fn overflow_seen(&self) {
         self.overflowed.store(false, Ordering::Release);
     }
 }
@@ -91,7 +91,7 @@ pub struct Router {
 
 impl Router {
     /// One for the engine. Supervisors live on `arbiters`; there must be at least one.
-    pub fn new(
+    pub(crate) fn new(
         context: Arc<ActorContext>,
         arbiters: Vec<ArbiterHandle>,
         persistence: Addr<Persistence>,

@@ -29,7 +29,7 @@ const MAX_SLEEP: Duration = Duration::from_secs(30);
 const SCAN_RETRY: Duration = Duration::from_secs(1);
 
 /// The scheduler actor.
-pub struct Scheduler {
+pub(crate) struct Scheduler {
     context: Arc<ActorContext>,
     router: Option<Addr<Router>>,
     /// In the order in which they are due; one entry for each endpoint.
@@ -48,7 +48,7 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// One for the engine.
-    pub fn new(context: Arc<ActorContext>) -> Self {
+    pub(crate) fn new(context: Arc<ActorContext>) -> Self {
         Self {
             context,
             router: None,

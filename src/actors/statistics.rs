@@ -259,11 +259,11 @@ impl SharedCounting {
 /// Reads what was counted, up to the newest commit. Its methods block, like the store's; a period can occur more than
 /// once in what they give, and in any order. What other engines on the same database counted comes with their next write.
 #[derive(Clone)]
-pub struct Counted(pub(super) Arc<ActorContext>);
+pub(crate) struct Counted(pub(super) Arc<ActorContext>);
 
 impl Counted {
     /// [`Store::organization_statistics`].
-    pub fn of_organization(
+    pub(crate) fn of_organization(
         &self,
         store: &dyn Store,
         organization_id: OrganizationId,
@@ -277,7 +277,7 @@ impl Counted {
     }
 
     /// [`Store::endpoint_statistics`].
-    pub fn of_endpoints(
+    pub(crate) fn of_endpoints(
         &self,
         store: &dyn Store,
         organization_id: OrganizationId,
@@ -293,7 +293,7 @@ impl Counted {
     }
 
     /// [`Store::last_failure`].
-    pub fn last_failure(
+    pub(crate) fn last_failure(
         &self,
         store: &dyn Store,
         organization_id: OrganizationId,

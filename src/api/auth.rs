@@ -72,7 +72,7 @@ impl Permission {
 
     /// Lets the caller pass or says why not. `path_organization` is the one that the path names, if it names
     /// one.
-    pub fn check(self, caller: &Caller, path_organization: Option<OrganizationId>) -> Result<(), Problem> {
+    pub(crate) fn check(self, caller: &Caller, path_organization: Option<OrganizationId>) -> Result<(), Problem> {
         let (organization_id, role) = match *caller {
             Caller::Admin if self.admin() => return Ok(()),
             Caller::Admin => {
@@ -101,7 +101,7 @@ impl Permission {
 
 /// Whose key came with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// The deployment's admin key.
     Admin,
     /// A key of an organization.
@@ -117,7 +117,7 @@ pub enum Caller {
 
 /// The caller's organization, for handlers of tenant routes.
 #[derive(Debug, Clone, Copy)]
-pub struct Tenant(pub OrganizationId);
+pub(crate) struct Tenant(pub OrganizationId);
 
 impl FromRequest for Tenant {
     type Error = Problem;
@@ -133,7 +133,7 @@ impl FromRequest for Tenant {
 }
 
 /// The middleware around a route: finds the caller, checks the permission, and only then lets the request in.
-pub async fn authorize(
+pub(crate) async fn authorize(
     permission: Permission,
     request: ServiceRequest,
     next: Next<BoxBody>,
@@ -175,7 +175,7 @@ async fn find_caller(api: &Api, request: &HttpRequest) -> Result<Caller, Problem
 }
 
 /// Whose key has this hash.
-pub async fn caller_of(api: &Api, hash: [u8; 32]) -> Result<Caller, Problem> {
+pub(crate) async fn caller_of(api: &Api, hash: [u8; 32]) -> Result<Caller, Problem> {
     if api.admin_key_hash.is_some_and(|admin| bool::from(admin.ct_eq(&hash))) {
         return Ok(Caller::Admin);
     }
@@ -210,7 +210,7 @@ pub fn hash_key(key: &str) -> [u8; 32] {
 }
 
 /// A new key: the text that is shown once, and the prefix that is kept of it.
-pub fn generate_key(rng: &mut impl Rng) -> (Secret, String) {
+pub(crate) fn generate_key(rng: &mut impl Rng) -> (Secret, String) {
     let mut bytes = Zeroizing::new([0u8; 32]);
     rng.fill_bytes(bytes.as_mut());
     let key = format!("{KEY_PREFIX}{}", BASE64URL_NOPAD.encode(bytes.as_ref()));
@@ -221,7 +221,7 @@ pub fn generate_key(rng: &mut impl Rng) -> (Secret, String) {
 /// Keys that were found in the store a moment ago. Bounded; forgets a key at once when it is revoked here, and
 /// after `CACHE_TTL` when it was revoked elsewhere. Unknown keys are not remembered.
 #[derive(Default)]
-pub struct KeyCache {
+pub(crate) struct KeyCache {
     state: Mutex<CacheState>,
 }
 
@@ -289,14 +289,14 @@ impl KeyCache {
     }
 
     /// Forgets a key that was revoked.
-    pub fn forget(&self, hash: &[u8; 32]) {
+    pub(crate) fn forget(&self, hash: &[u8; 32]) {
         let mut state = self.lock();
         state.generation += 1;
         state.keys.remove(hash);
     }
 
     /// Forgets the keys of an organization that was deleted.
-    pub fn forget_organization(&self, organization_id: OrganizationId) {
+    pub(crate) fn forget_organization(&self, organization_id: OrganizationId) {
         let mut state = self.lock();
         state.generation += 1;
         state.keys.retain(|_, cached| cached.key.organization_id != organization_id);

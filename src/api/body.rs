@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::problem::{ErrorCode, Problem};
 
 /// Of every call but those that bring events.
-pub const MANAGEMENT_LIMIT_BYTES: usize = 256 * 1024;
+pub(crate) const MANAGEMENT_LIMIT_BYTES: usize = 256 * 1024;
 /// No part of a body for so long: the client is gone or means ill.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole body. 10 MiB in a minute is 1.4 Mbit/s; slower publishers should send smaller events.
@@ -25,19 +25,19 @@ const UNIT_BYTES: usize = 64 * 1024;
 
 /// The memory for large bodies. Taken as bytes arrive, so that a slow client holds only what it has sent.
 #[derive(Clone)]
-pub struct BodyBudget(Arc<Semaphore>);
+pub(crate) struct BodyBudget(Arc<Semaphore>);
 
 impl BodyBudget {
     /// What bodies may hold together, beside the first 64 KiB of each, from their first byte until their
     /// events are stored. Smaller: large events are refused sooner. Larger: ten megabytes from each of many
     /// connections fill the memory.
-    pub fn of(bytes: usize) -> Self {
+    pub(crate) fn of(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes / UNIT_BYTES)))
     }
 }
 
 /// A body, and its share of the budget.
-pub struct Body {
+pub(crate) struct Body {
     /// The bytes.
     pub bytes: Bytes,
     /// Given back when this goes.
@@ -45,17 +45,21 @@ pub struct Body {
 }
 
 /// A share of the budget for as long as it is held.
-pub struct BodyShare(#[expect(dead_code, reason = "it counts by being there")] Vec<OwnedSemaphorePermit>);
+pub(crate) struct BodyShare(#[expect(dead_code, reason = "it counts by being there")] Vec<OwnedSemaphorePermit>);
 
 /// Reads the whole body of a call that manages something; such bodies are small.
-pub async fn read_body(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: usize,
+) -> Result<Bytes, Problem> {
     // never asked: the limit is near the free part, and connections are bounded
     let budget = BodyBudget::of(limit);
     Ok(read_large_body(request, payload, limit, &budget).await?.bytes)
 }
 
 /// Reads the whole body.
-pub async fn read_large_body(
+pub(crate) async fn read_large_body(
     request: &HttpRequest,
     payload: web::Payload,
     limit: usize,
@@ -105,7 +109,7 @@ fn too_slow() -> Problem {
 }
 
 /// The answer to a body over the limit.
-pub fn too_large(limit: usize) -> Problem {
+pub(crate) fn too_large(limit: usize) -> Problem {
     Problem::new(ErrorCode::PayloadTooLarge, format!("the limit is {limit} bytes; nothing was stored"))
 }
 

@@ -28,7 +28,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// How one webhook fares.
 #[derive(Serialize)]
-pub struct WebhookHealthView {
+pub(crate) struct WebhookHealthView {
     /// In one word.
     pub state: EndpointState,
     /// Whether it is left alone for a while.
@@ -49,7 +49,7 @@ pub struct WebhookHealthView {
 
 /// A failed attempt, as short as it is kept.
 #[derive(Serialize)]
-pub struct LastFailureView {
+pub(crate) struct LastFailureView {
     /// When it ended.
     pub at: UnixMillis,
     /// Of which delivery; the log may have forgotten it since.
@@ -72,7 +72,7 @@ impl From<LastFailure> for LastFailureView {
 
 /// The breaker of a webhook.
 #[derive(Serialize)]
-pub struct BreakerView {
+pub(crate) struct BreakerView {
     /// `closed` or `open`.
     pub state: &'static str,
     /// While it is open: when its single probe is due.
@@ -119,7 +119,7 @@ impl From<PendingStats> for BacklogView {
 /// What ended in a period: attempts, and the deliveries that were created in it and have succeeded or failed, the newest
 /// 10,000 at most.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct PeriodView {
+pub(crate) struct PeriodView {
     /// Attempts, of deliveries that are still pending as well. Counted by 5 minutes: those of the period's first 5 are
     /// all in it.
     pub attempts: u64,
@@ -138,7 +138,7 @@ pub struct PeriodView {
 
 /// Latencies that so many percent of the deliveries do not exceed.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct LatencyView {
+pub(crate) struct LatencyView {
     /// Half of them.
     pub p50: Option<u64>,
     /// 95 %.
@@ -209,7 +209,7 @@ fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
 }
 
 /// `GET /v1/webhooks/{id}/health`.
-pub async fn webhook(
+pub(crate) async fn webhook(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -220,7 +220,7 @@ pub async fn webhook(
 }
 
 /// How a webhook of the organization fares.
-pub async fn of_webhook(
+pub(crate) async fn of_webhook(
     api: &Api,
     organization_id: OrganizationId,
     id: EndpointId,
@@ -247,7 +247,7 @@ pub async fn of_webhook(
 }
 
 /// `GET /v1/health`.
-pub async fn organization(
+pub(crate) async fn organization(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,

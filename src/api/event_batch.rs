@@ -58,7 +58,7 @@ impl From<&Problem> for ItemView {
 
 /// `POST /v1/events/batch`: an array, or one event a line. Answered after the commit; what is wrong with one
 /// item is said in its place, and the others are stored.
-pub async fn publish(
+pub(crate) async fn publish(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
@@ -184,7 +184,7 @@ impl<'de> Deserialize<'de> for Items<'de> {
 }
 
 /// The events of a request, or what is wrong with each; an error when the whole can't be taken.
-pub fn read_batch(
+pub(crate) fn read_batch(
     body: &[u8],
     is_ndjson: bool,
     mut errors: Errors,

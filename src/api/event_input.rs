@@ -17,7 +17,7 @@ const INLINE_BYTES: usize = 64 * 1024;
 
 /// Reads the events that one request brings.
 #[derive(Clone)]
-pub struct EventReader {
+pub(crate) struct EventReader {
     /// The publisher's organization.
     pub organization_id: OrganizationId,
     /// What it may publish.
@@ -29,12 +29,12 @@ pub struct EventReader {
 impl EventReader {
     /// Whether so many bytes may be read on a worker. Not where a schema may have to be checked: how long that
     /// takes is up to its author.
-    pub fn may_read_inline(&self, bytes: usize) -> bool {
+    pub(crate) fn may_read_inline(&self, bytes: usize) -> bool {
         bytes <= INLINE_BYTES && !self.types.has_own()
     }
 
     /// Reads `{event_type, data, timestamp?}`; `errors` are those of the request around it.
-    pub fn read(&self, text: &[u8], mut errors: Errors) -> Result<Publication, Problem> {
+    pub(crate) fn read(&self, text: &[u8], mut errors: Errors) -> Result<Publication, Problem> {
         let mut fields = Fields::parse(text, &mut errors)?;
         let event_type = fields.require("event_type", &mut errors, |value, path, errors| {
             let name = input::string(value, path, errors)?;

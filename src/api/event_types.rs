@@ -30,29 +30,29 @@ const MAX_DESCRIPTION_CHARACTERS: usize = 500;
 
 /// The event types that one organization knows.
 #[derive(Clone)]
-pub struct KnownTypes {
+pub(crate) struct KnownTypes {
     registry: Arc<RwLock<EventTypeRegistry>>,
     organization_id: OrganizationId,
 }
 
 impl KnownTypes {
     /// Those of this organization.
-    pub fn new(registry: Arc<RwLock<EventTypeRegistry>>, organization_id: OrganizationId) -> Self {
+    pub(crate) fn new(registry: Arc<RwLock<EventTypeRegistry>>, organization_id: OrganizationId) -> Self {
         Self { registry, organization_id }
     }
 
     /// Whether an event of this type can be published, and with what `data`.
-    pub fn lookup(&self, name: &str) -> Registered {
+    pub(crate) fn lookup(&self, name: &str) -> Registered {
         self.registry().lookup(self.organization_id, name)
     }
 
     /// Whether the organization has types of its own.
-    pub fn has_own(&self) -> bool {
+    pub(crate) fn has_own(&self) -> bool {
         self.registry().has_own(self.organization_id)
     }
 
     /// Whether a webhook can ask for this; what nothing will ever match is a slip of the pen.
-    pub fn can_be_asked_for(&self, pattern: &EventPattern) -> bool {
+    pub(crate) fn can_be_asked_for(&self, pattern: &EventPattern) -> bool {
         match pattern {
             EventPattern::All => true,
             EventPattern::Exact(name) => !matches!(self.lookup(name), Registered::No),
@@ -64,7 +64,7 @@ impl KnownTypes {
     }
 
     /// What to say of a name or pattern that stands for no type: which was meant, and which there are.
-    pub fn unknown(&self, name: &str) -> String {
+    pub(crate) fn unknown(&self, name: &str) -> String {
         let own = self.own_names();
         let known = BUILT_IN.iter().map(|event_type| event_type.name).chain(own.iter().map(String::as_str));
         let meant = did_you_mean(name, known);
@@ -162,12 +162,12 @@ fn empty_object() -> Box<RawValue> {
 }
 
 /// The organization's own types, by their names.
-pub async fn own_types(api: &Api, organization_id: OrganizationId) -> Result<Vec<OwnEventType>, Problem> {
+pub(crate) async fn own_types(api: &Api, organization_id: OrganizationId) -> Result<Vec<OwnEventType>, Problem> {
     api.store(move |store| store.own_event_types(organization_id)).await
 }
 
 /// A realistic `data` of any type that a webhook can ask for; `None` for an unknown type.
-pub async fn sample(
+pub(crate) async fn sample(
     api: &Api,
     organization_id: OrganizationId,
     name: &str,
@@ -181,7 +181,7 @@ pub async fn sample(
 }
 
 /// `GET /v1/event-types`: all of them on one page.
-pub async fn list(
+pub(crate) async fn list(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -201,7 +201,7 @@ pub async fn list(
 }
 
 /// `POST /v1/event-types {name, description?, schema?}`.
-pub async fn create(
+pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
@@ -215,7 +215,7 @@ pub async fn create(
 }
 
 /// Adds a type as the body of such a call says.
-pub async fn create_from(
+pub(crate) async fn create_from(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
     body: Bytes,
@@ -240,7 +240,7 @@ pub async fn create_from(
 }
 
 /// `DELETE /v1/event-types/{name}`: webhooks that ask for it by name keep that wish.
-pub async fn delete(
+pub(crate) async fn delete(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -251,7 +251,11 @@ pub async fn delete(
 }
 
 /// Removes one of the organization's own types.
-pub async fn remove(api: &web::Data<Api>, organization_id: OrganizationId, name: String) -> Result<(), Problem> {
+pub(crate) async fn remove(
+    api: &web::Data<Api>,
+    organization_id: OrganizationId,
+    name: String,
+) -> Result<(), Problem> {
     if built_in(&name).is_some() || is_operational(&name) {
         let detail = format!("{name} is built in; only an organization's own event types can be deleted");
         return Err(Problem::new(ErrorCode::Conflict, detail));

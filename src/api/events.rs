@@ -55,7 +55,7 @@ impl Api {
 }
 
 /// `POST /v1/events {event_type, data, timestamp?}`: answered after the commit.
-pub async fn publish(
+pub(crate) async fn publish(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
@@ -69,7 +69,11 @@ pub async fn publish(
 }
 
 /// Publishes the event that the body of such a call holds.
-pub async fn publish_from(api: &Api, organization_id: OrganizationId, body: Bytes) -> Result<Published, Problem> {
+pub(crate) async fn publish_from(
+    api: &Api,
+    organization_id: OrganizationId,
+    body: Bytes,
+) -> Result<Published, Problem> {
     accept(api, organization_id, body, None, Errors::new()).await
 }
 
@@ -164,7 +168,7 @@ struct EventDetailView<'a> {
 }
 
 /// `GET /v1/events`.
-pub async fn list(
+pub(crate) async fn list(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -175,7 +179,11 @@ pub async fn list(
 }
 
 /// The page of the organization's events that a query string asks for.
-pub async fn page(api: &Api, organization_id: OrganizationId, query: &str) -> Result<List<EventRecord>, Problem> {
+pub(crate) async fn page(
+    api: &Api,
+    organization_id: OrganizationId,
+    query: &str,
+) -> Result<List<EventRecord>, Problem> {
     let mut errors = Errors::new();
     let mut query = Query::parse(query, &mut errors);
     let page = query.page(&mut errors);
@@ -192,13 +200,17 @@ pub async fn page(api: &Api, organization_id: OrganizationId, query: &str) -> Re
 }
 
 /// An event of the organization with its body and deliveries.
-pub async fn detail(api: &Api, organization_id: OrganizationId, id: EventId) -> Result<EventDetail, Problem> {
+pub(crate) async fn detail(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: EventId,
+) -> Result<EventDetail, Problem> {
     let detail = api.store(move |store| store.event(organization_id, id)).await?;
     detail.ok_or_else(|| Problem::no_such(WHAT))
 }
 
 /// `GET /v1/events/{id}`: the row with the body and its deliveries.
-pub async fn read(
+pub(crate) async fn read(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -220,7 +232,7 @@ pub async fn read(
 
 /// `POST /v1/events/{id}/replay {webhook_id?}`: to that webhook, or to each that has a delivery of it; no body
 /// is as good as an empty object.
-pub async fn replay(
+pub(crate) async fn replay(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
@@ -239,7 +251,7 @@ pub async fn replay(
 
 /// Sends an event again, to this webhook or to each that has a delivery of it. Says how many deliveries are pending
 /// now.
-pub async fn send_again(
+pub(crate) async fn send_again(
     api: &Api,
     organization_id: OrganizationId,
     id: EventId,

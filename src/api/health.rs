@@ -12,12 +12,12 @@ use super::{Api, MetricsRenderer, blocking};
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `GET /health/live`: the process answers.
-pub async fn live() -> HttpResponse {
+pub(crate) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
 }
 
 /// `GET /health/ready`: requests can be served now.
-pub async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     if !api.engine.is_ready() {
         return Err(Problem::new(ErrorCode::Unavailable, "the engine is stopping"));
     }
@@ -33,7 +33,7 @@ pub async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
 }
 
 /// `GET /metrics`, unless it is bound to another address.
-pub async fn metrics(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn metrics(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     match &api.options.metrics {
         Some(renderer) => render(renderer.clone()).await,
         None => Err(Problem::new(ErrorCode::NotFound, "metrics are served on another address")),

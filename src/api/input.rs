@@ -16,38 +16,38 @@ use crate::domain::time::{UnixMillis, why_not_rfc3339};
 
 /// What is wrong with an input so far.
 #[derive(Debug, Default)]
-pub struct Errors(Vec<InputError>);
+pub(crate) struct Errors(Vec<InputError>);
 
 impl Errors {
     /// Nothing wrong yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Notes a bad field.
-    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.add_with_code(ErrorCode::ValidationFailed, field, message);
     }
 
     /// Notes a bad field whose rule has a code of its own.
-    pub fn add_with_code(&mut self, code: ErrorCode, field: impl Into<String>, message: impl Into<String>) {
+    pub(crate) fn add_with_code(&mut self, code: ErrorCode, field: impl Into<String>, message: impl Into<String>) {
         self.0.push(InputError { code, error: FieldError { field: field.into(), message: message.into() } });
     }
 
     /// Whether nothing is wrong.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The answer, when something is wrong.
-    pub fn into_result(self) -> Result<(), Problem> {
+    pub(crate) fn into_result(self) -> Result<(), Problem> {
         if self.0.is_empty() { Ok(()) } else { Err(Problem::input(self.0)) }
     }
 }
 
 /// A field of a change: not there, `null`, or with a value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Given<T> {
+pub(crate) enum Given<T> {
     /// Not there, or unreadable (then it is among the errors).
     Absent,
     /// `null`: back to the default.
@@ -58,7 +58,7 @@ pub enum Given<T> {
 
 impl<T> Given<T> {
     /// The value; `None` for absent and `null` alike.
-    pub fn into_option(self) -> Option<T> {
+    pub(crate) fn into_option(self) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
             Self::Absent | Self::Null => None,
@@ -66,7 +66,7 @@ impl<T> Given<T> {
     }
 
     /// Sets `target` to the value, or to `default` for `null`; absent leaves it.
-    pub fn apply(self, target: &mut T, default: T) {
+    pub(crate) fn apply(self, target: &mut T, default: T) {
         match self {
             Self::Absent => {}
             Self::Null => *target = default,
@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for RawFields<'de> {
 
 /// The fields of an object. Readers take them out one by one; [`Fields::finish`] complains about the rest.
 #[derive(Debug)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     /// What comes before a field's name in errors: empty, or a path that ends in a dot.
     prefix: String,
     /// Without one, what it lacks is not worth a word.
@@ -111,7 +111,7 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads a request's body whose top level must be an object.
-    pub fn parse(body: &'a [u8], errors: &mut Errors) -> Result<Self, Problem> {
+    pub(crate) fn parse(body: &'a [u8], errors: &mut Errors) -> Result<Self, Problem> {
         let text = utf8(body)?;
         // before anything recursive sees it
         if json_depth(text) > MAX_JSON_DEPTH {
@@ -129,7 +129,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads an object within another; `path` is its own name.
-    pub fn nested(value: &'a RawValue, path: &str, errors: &mut Errors) -> Option<Self> {
+    pub(crate) fn nested(value: &'a RawValue, path: &str, errors: &mut Errors) -> Option<Self> {
         if !value.get().starts_with('{') {
             errors.add(path, format!("expected an object, got {}", kind(value)));
             return None;
@@ -156,7 +156,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes a field out as it is; `null` counts as a value.
-    pub fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
         self.known.push(name);
         let position = self.entries.iter().position(|(entry, _)| entry == name)?;
         let value = self.entries.remove(position).1;
@@ -166,7 +166,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads a field with `read`, which notes what is wrong and then gives `None`.
-    pub fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
         errors: &mut Errors,
@@ -183,7 +183,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads a field that must be there and not `null`.
-    pub fn require<T>(
+    pub(crate) fn require<T>(
         &mut self,
         name: &'static str,
         errors: &mut Errors,
@@ -201,7 +201,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes a field that exists but can't be given here.
-    pub fn refuse(&mut self, name: &'static str, message: &str, errors: &mut Errors) {
+    pub(crate) fn refuse(&mut self, name: &'static str, message: &str, errors: &mut Errors) {
         if self.take(name).is_some() {
             errors.add(format!("{}{name}", self.prefix), message);
         }
@@ -209,12 +209,12 @@ impl<'a> Fields<'a> {
     }
 
     /// All fields that are left, for objects whose names are the client's.
-    pub fn into_entries(self) -> Vec<(String, &'a RawValue)> {
+    pub(crate) fn into_entries(self) -> Vec<(String, &'a RawValue)> {
         self.entries
     }
 
     /// Notes every field that no reader asked for.
-    pub fn finish(self, errors: &mut Errors) {
+    pub(crate) fn finish(self, errors: &mut Errors) {
         let known = self.known.join(", ");
         for (name, _) in &self.entries {
             errors.add(format!("{}{name}", self.prefix), format!("unknown field; known are {known}"));
@@ -223,12 +223,12 @@ impl<'a> Fields<'a> {
 }
 
 /// Without the mark that some editors and shells begin a text with: RFC 8259, 8.1, lets a reader pass over it.
-pub fn without_mark(body: &[u8]) -> &[u8] {
+pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 /// The text of a body.
-pub fn utf8(body: &[u8]) -> Result<&str, Problem> {
+pub(crate) fn utf8(body: &[u8]) -> Result<&str, Problem> {
     let text = without_mark(body);
     std::str::from_utf8(text).map_err(|error| {
         let detail = match body {
@@ -240,7 +240,7 @@ pub fn utf8(body: &[u8]) -> Result<&str, Problem> {
 }
 
 /// The answer to a text that is not JSON.
-pub fn invalid_json(error: &serde_json::Error) -> Problem {
+pub(crate) fn invalid_json(error: &serde_json::Error) -> Problem {
     if error.is_eof() && (error.line(), error.column()) == (1, 0) {
         return Problem::new(ErrorCode::InvalidJson, "the body is empty: send JSON");
     }
@@ -249,7 +249,7 @@ pub fn invalid_json(error: &serde_json::Error) -> Problem {
 }
 
 /// What a value is, for a sentence.
-pub fn kind(value: &RawValue) -> &'static str {
+pub(crate) fn kind(value: &RawValue) -> &'static str {
     match value.get().as_bytes().first() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",
@@ -261,7 +261,7 @@ pub fn kind(value: &RawValue) -> &'static str {
 }
 
 /// A string; NUL is refused, because PostgreSQL can't store it.
-pub fn string(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
+pub(crate) fn string(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
     if !value.get().starts_with('"') {
         errors.add(path, format!("expected a string, got {}", kind(value)));
         return None;
@@ -281,7 +281,7 @@ pub fn string(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Strin
 }
 
 /// A string with this many characters.
-pub fn string_of_length(
+pub(crate) fn string_of_length(
     length: RangeInclusive<usize>,
 ) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<String> {
     move |value, path, errors| {
@@ -297,7 +297,7 @@ pub fn string_of_length(
 }
 
 /// A name that an operator chose: something to see, on one line.
-pub fn name(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
+pub(crate) fn name(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
     let text = string_of_length(1..=200)(value, path, errors)?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
         errors.add(path, "must not be blank and must not hold control characters");
@@ -307,7 +307,7 @@ pub fn name(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String>
 }
 
 /// `true` or `false`.
-pub fn boolean(value: &RawValue, path: &str, errors: &mut Errors) -> Option<bool> {
+pub(crate) fn boolean(value: &RawValue, path: &str, errors: &mut Errors) -> Option<bool> {
     match value.get() {
         "true" => Some(true),
         "false" => Some(false),
@@ -324,7 +324,9 @@ pub fn boolean(value: &RawValue, path: &str, errors: &mut Errors) -> Option<bool
 }
 
 /// A whole number within bounds.
-pub fn whole_number(range: RangeInclusive<u64>) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<u64> {
+pub(crate) fn whole_number(
+    range: RangeInclusive<u64>,
+) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<u64> {
     move |value, path, errors| {
         let (least, most) = (*range.start() as f64, *range.end() as f64);
         let number = number(least..=most)(value, path, errors)?;
@@ -337,7 +339,7 @@ pub fn whole_number(range: RangeInclusive<u64>) -> impl FnOnce(&RawValue, &str, 
 }
 
 /// A number within bounds.
-pub fn number(range: RangeInclusive<f64>) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<f64> {
+pub(crate) fn number(range: RangeInclusive<f64>) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<f64> {
     move |value, path, errors| {
         if kind(value) != "a number" {
             let bare = value.get().trim_matches('"');
@@ -358,7 +360,9 @@ pub fn number(range: RangeInclusive<f64>) -> impl FnOnce(&RawValue, &str, &mut E
 }
 
 /// An array with at most this many items.
-pub fn array(most: usize) -> impl for<'a> FnOnce(&'a RawValue, &str, &mut Errors) -> Option<Vec<&'a RawValue>> {
+pub(crate) fn array(
+    most: usize,
+) -> impl for<'a> FnOnce(&'a RawValue, &str, &mut Errors) -> Option<Vec<&'a RawValue>> {
     move |value, path, errors| read_array(value, most, path, errors)
 }
 
@@ -381,18 +385,22 @@ fn read_array<'a>(value: &'a RawValue, most: usize, path: &str, errors: &mut Err
 }
 
 /// An id of one kind.
-pub fn id<Id: FromStr<Err = ParseIdError>>(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Id> {
+pub(crate) fn id<Id: FromStr<Err = ParseIdError>>(
+    value: &RawValue,
+    path: &str,
+    errors: &mut Errors,
+) -> Option<Id> {
     let text = string(value, path, errors)?;
     text.parse().map_err(|error: ParseIdError| errors.add(path, error.to_string())).ok()
 }
 
 /// For calls whose fields are all optional: no body is as good as an empty object.
-pub fn or_empty_object(body: &[u8]) -> &[u8] {
+pub(crate) fn or_empty_object(body: &[u8]) -> &[u8] {
     if body.is_empty() { b"{}" } else { body }
 }
 
 /// An instant in RFC 3339.
-pub fn instant(value: &RawValue, path: &str, errors: &mut Errors) -> Option<UnixMillis> {
+pub(crate) fn instant(value: &RawValue, path: &str, errors: &mut Errors) -> Option<UnixMillis> {
     let text = string(value, path, errors)?;
     let instant = UnixMillis::parse_rfc3339(&text);
     if instant.is_none() {
@@ -402,7 +410,7 @@ pub fn instant(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Unix
 }
 
 /// Said of a text that should be an instant.
-pub fn not_an_instant(text: &str) -> String {
+pub(crate) fn not_an_instant(text: &str) -> String {
     format!("must be an instant in RFC 3339, for example 2024-12-16T10:30:45Z; {}", why_not_rfc3339(text))
 }
 

@@ -45,7 +45,7 @@ impl KeyView {
 }
 
 /// `POST …/keys {name, role, expires_at?}`: the one answer that holds the key.
-pub async fn create(
+pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     api: web::Data<Api>,
@@ -59,7 +59,7 @@ pub async fn create(
 }
 
 /// Makes a key as the body of such a call says: how it is stored, and the key itself.
-pub async fn create_from(
+pub(crate) async fn create_from(
     api: &Api,
     organization_id: OrganizationId,
     body: &[u8],
@@ -123,7 +123,7 @@ fn read_role(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Role> 
 }
 
 /// `GET …/keys`: without the keys themselves; revoked ones are gone.
-pub async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
     let List { data, next_cursor } = page(&api, organization_id, request.query_string()).await?;
     let data: Vec<KeyView> = data.into_iter().map(|key| KeyView::new(key, None)).collect();
@@ -131,7 +131,11 @@ pub async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpRespo
 }
 
 /// The page of an organization's keys that a query string asks for.
-pub async fn page(api: &Api, organization_id: OrganizationId, query: &str) -> Result<List<ApiKey>, Problem> {
+pub(crate) async fn page(
+    api: &Api,
+    organization_id: OrganizationId,
+    query: &str,
+) -> Result<List<ApiKey>, Problem> {
     let mut errors = Errors::new();
     let mut query = Query::parse(query, &mut errors);
     let page = query.page(&mut errors);
@@ -143,7 +147,7 @@ pub async fn page(api: &Api, organization_id: OrganizationId, query: &str) -> Re
 }
 
 /// `DELETE …/keys/{key_id}`: the key stops working at once.
-pub async fn revoke(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn revoke(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
     let id: KeyId = path_id(&request, "key_id", "key")?;
     revoke_key(&api, organization_id, id).await?;
@@ -151,7 +155,11 @@ pub async fn revoke(request: HttpRequest, api: web::Data<Api>) -> Result<HttpRes
 }
 
 /// Revokes a key.
-pub async fn revoke_key(api: &web::Data<Api>, organization_id: OrganizationId, id: KeyId) -> Result<(), Problem> {
+pub(crate) async fn revoke_key(
+    api: &web::Data<Api>,
+    organization_id: OrganizationId,
+    id: KeyId,
+) -> Result<(), Problem> {
     let revoked = Api::change(api, move |api, store| {
         let hash = store.revoke_key(organization_id, id)?.ok_or_else(|| Problem::no_such("key"))?;
         api.keys.forget(&hash);

@@ -69,7 +69,7 @@ struct LogDetail<'a> {
 }
 
 /// `GET /v1/webhooks/logs`.
-pub async fn list(
+pub(crate) async fn list(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -80,7 +80,7 @@ pub async fn list(
 }
 
 /// The page of the organization's log that a query string asks for.
-pub async fn page(
+pub(crate) async fn page(
     api: &Api,
     organization_id: OrganizationId,
     query: &str,
@@ -114,7 +114,7 @@ fn look(
 }
 
 /// A delivery of the organization with its body and attempts.
-pub async fn detail(
+pub(crate) async fn detail(
     api: &Api,
     organization_id: OrganizationId,
     id: DeliveryId,
@@ -124,7 +124,7 @@ pub async fn detail(
 }
 
 /// `GET /v1/webhooks/logs/{id}`: the row with the body and every attempt.
-pub async fn read(
+pub(crate) async fn read(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -144,7 +144,7 @@ pub async fn read(
 }
 
 /// `POST /v1/webhooks/logs/{id}/retry`: pending again, with its whole schedule anew.
-pub async fn retry(
+pub(crate) async fn retry(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -156,7 +156,7 @@ pub async fn retry(
 
 /// Why a delivery was not made pending again.
 #[derive(Debug)]
-pub enum NotRetried {
+pub(crate) enum NotRetried {
     /// It is pending already.
     StillPending,
     /// Its webhook was deleted.
@@ -183,7 +183,7 @@ impl From<NotRetried> for Problem {
 }
 
 /// Makes a delivery pending again. Says how its row is now.
-pub async fn retry_delivery(
+pub(crate) async fn retry_delivery(
     api: &Api,
     organization_id: OrganizationId,
     id: DeliveryId,

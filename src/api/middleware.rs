@@ -84,7 +84,10 @@ fn served(response: &ServiceResponse<BoxBody>, method: &Method, id: &HeaderValue
 }
 
 /// Answers 500 when a handler panics: the worker thread and its other requests live on.
-pub async fn catch_panic(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
+pub(crate) async fn catch_panic(
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let kept = request.request().clone();
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(answer) => answer,

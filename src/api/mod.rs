@@ -5,30 +5,30 @@
 //! [`input`], which names every bad field at once, and every error is a [`problem::Problem`].
 
 pub mod auth;
-pub mod body;
-pub mod condition;
-pub mod docs;
-pub mod event_batch;
-pub mod event_input;
-pub mod event_types;
-pub mod events;
-pub mod health;
-pub mod input;
-pub mod keys;
-pub mod logs;
+pub(crate) mod body;
+pub(crate) mod condition;
+pub(crate) mod docs;
+pub(crate) mod event_batch;
+pub(crate) mod event_input;
+pub(crate) mod event_types;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod input;
+pub(crate) mod keys;
+pub(crate) mod logs;
 pub mod middleware;
 pub mod openapi;
-pub mod organizations;
-pub mod pagination;
+pub(crate) mod organizations;
+pub(crate) mod pagination;
 mod patience;
 pub mod problem;
 pub mod request_id;
 pub mod routes;
 pub mod server;
-pub mod webhook_actions;
-pub mod webhook_input;
-pub mod webhook_view;
-pub mod webhooks;
+pub(crate) mod webhook_actions;
+pub(crate) mod webhook_input;
+pub(crate) mod webhook_view;
+pub(crate) mod webhooks;
 
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -55,7 +55,7 @@ const READ_PATIENCE: Duration = Duration::from_secs(35);
 const CHANGE_PATIENCE: Duration = Duration::from_secs(65);
 
 /// Gives the text of `/metrics`.
-pub type MetricsRenderer = Arc<dyn Fn() -> String + Send + Sync>;
+pub(crate) type MetricsRenderer = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What the API needs beside the engine.
 #[derive(Clone)]
@@ -104,12 +104,12 @@ impl Api {
     }
 
     /// The engine.
-    pub fn engine(&self) -> &EngineHandle {
+    pub(crate) fn engine(&self) -> &EngineHandle {
         &self.engine
     }
 
     /// What the document's signature headers begin with.
-    pub fn signature_header_prefix(&self) -> &str {
+    pub(crate) fn signature_header_prefix(&self) -> &str {
         &self.options.signature_header_prefix
     }
 
@@ -146,7 +146,7 @@ impl Api {
     }
 
     /// Runs a store call on a blocking thread.
-    pub async fn store<T: Send + 'static>(
+    pub(crate) async fn store<T: Send + 'static>(
         &self,
         call: impl FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
     ) -> Result<T, Problem> {
@@ -165,7 +165,7 @@ async fn within<T>(patience: Duration, answer: impl Future<Output = T>) -> Resul
 }
 
 /// Runs `work` on a blocking thread: workers must never wait for a disk nor chew on megabytes.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     web::block(work).await.map_err(|error| {
         tracing::error!(%error, "blocking work of the api failed");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
@@ -183,6 +183,6 @@ struct Queued {
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
 /// Reads an id of the path. What is no id can't name anything, and is answered so.
-pub fn path_id<Id: FromStr>(request: &HttpRequest, name: &str, what: &str) -> Result<Id, Problem> {
+pub(crate) fn path_id<Id: FromStr>(request: &HttpRequest, name: &str, what: &str) -> Result<Id, Problem> {
     request.match_info().get(name).and_then(|text| text.parse().ok()).ok_or_else(|| Problem::no_such(what))
 }

@@ -14,7 +14,7 @@ use crate::domain::organization::Organization;
 const WHAT: &str = "organization";
 
 /// `POST /v1/organizations {name}`.
-pub async fn create(
+pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     api: web::Data<Api>,
@@ -26,7 +26,7 @@ pub async fn create(
 }
 
 /// Makes an organization as the body of such a call says.
-pub async fn create_from(api: &Api, body: &[u8]) -> Result<Organization, Problem> {
+pub(crate) async fn create_from(api: &Api, body: &[u8]) -> Result<Organization, Problem> {
     let mut errors = Errors::new();
     let mut fields = Fields::parse(body, &mut errors)?;
     let name = fields.require("name", &mut errors, input::name);
@@ -43,12 +43,12 @@ pub async fn create_from(api: &Api, body: &[u8]) -> Result<Organization, Problem
 }
 
 /// `GET /v1/organizations`.
-pub async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(page(&api, request.query_string()).await?))
 }
 
 /// The page of organizations that a query string asks for.
-pub async fn page(api: &Api, query: &str) -> Result<List<Organization>, Problem> {
+pub(crate) async fn page(api: &Api, query: &str) -> Result<List<Organization>, Problem> {
     let mut errors = Errors::new();
     let mut query = Query::parse(query, &mut errors);
     let page = query.page(&mut errors);
@@ -59,13 +59,13 @@ pub async fn page(api: &Api, query: &str) -> Result<List<Organization>, Problem>
 }
 
 /// `GET /v1/organizations/{id}`.
-pub async fn read(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn read(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let id: OrganizationId = path_id(&request, "organization_id", WHAT)?;
     Ok(HttpResponse::Ok().json(find(&api, id).await?))
 }
 
 /// `DELETE /v1/organizations/{id}`: with everything that it owns.
-pub async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let id: OrganizationId = path_id(&request, "organization_id", WHAT)?;
     remove(&api, id).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -73,7 +73,7 @@ pub async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<HttpRes
 
 /// Deletes an organization with everything that it owns. What it published is gone for everyone at once, and removed from
 /// the database in the background.
-pub async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(), Problem> {
+pub(crate) async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(), Problem> {
     let now = api.engine.now();
     let deleted = Api::change(api, move |api, store| {
         let endpoint_ids = store.delete_organization(id, now)?.ok_or_else(|| Problem::no_such(WHAT))?;
@@ -85,6 +85,6 @@ pub async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(), Prob
 }
 
 /// Reads an organization that a path names.
-pub async fn find(api: &Api, id: OrganizationId) -> Result<Organization, Problem> {
+pub(crate) async fn find(api: &Api, id: OrganizationId) -> Result<Organization, Problem> {
     api.store(move |store| store.organization(id)).await?.ok_or_else(|| Problem::no_such(WHAT))
 }

@@ -14,14 +14,14 @@ const MAX_LIMIT: usize = 200;
 const CURSOR_VERSION: u8 = 1;
 
 /// A query string's parameters. Readers take them out; [`Query::finish`] complains about the rest.
-pub struct Query {
+pub(crate) struct Query {
     entries: Vec<(String, String)>,
     known: Vec<&'static str>,
 }
 
 impl Query {
     /// Reads a query string; a parameter given twice is an error.
-    pub fn parse(query: &str, errors: &mut Errors) -> Self {
+    pub(crate) fn parse(query: &str, errors: &mut Errors) -> Self {
         let mut entries: Vec<(String, String)> = Vec::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             if entries.iter().any(|(entry, _)| *entry == name) {
@@ -34,14 +34,14 @@ impl Query {
     }
 
     /// Takes a parameter out; an empty one counts as absent, as forms send it.
-    pub fn take(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         let position = self.entries.iter().position(|(entry, _)| entry == name)?;
         Some(self.entries.remove(position).1).filter(|value| !value.is_empty())
     }
 
     /// Reads a parameter; `read` gives what to do about a bad one.
-    pub fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
         errors: &mut Errors,
@@ -52,7 +52,7 @@ impl Query {
     }
 
     /// Reads `limit` and `cursor`.
-    pub fn page(&mut self, errors: &mut Errors) -> Page {
+    pub(crate) fn page(&mut self, errors: &mut Errors) -> Page {
         let limit = self.read("limit", errors, |text| {
             let limit = text.parse::<usize>().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
             limit.ok_or_else(|| format!("must be a whole number from 1 to {MAX_LIMIT}"))
@@ -69,7 +69,7 @@ impl Query {
     }
 
     /// Notes every parameter that no reader asked for.
-    pub fn finish(self, errors: &mut Errors) {
+    pub(crate) fn finish(self, errors: &mut Errors) {
         let known = match self.known.as_slice() {
             [] => "this call has none".to_owned(),
             known => format!("known are {}", known.join(", ")),
@@ -81,7 +81,7 @@ impl Query {
 }
 
 /// A parameter that is an instant.
-pub fn read_instant(text: &str) -> Result<UnixMillis, String> {
+pub(crate) fn read_instant(text: &str) -> Result<UnixMillis, String> {
     // a plus that was not written as %2B arrives as a space, and where an offset begins nothing else can be meant
     let with_plus =
         || text.rsplit_once(' ').and_then(|(time, offset)| UnixMillis::parse_rfc3339(&format!("{time}+{offset}")));
@@ -90,19 +90,19 @@ pub fn read_instant(text: &str) -> Result<UnixMillis, String> {
 
 /// Which page is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
+pub(crate) struct Page {
     before_id: Option<i64>,
     limit: usize,
 }
 
 impl Page {
     /// What the store is asked: one row more, to know whether there is a next page.
-    pub fn request(self) -> PageRequest {
+    pub(crate) fn request(self) -> PageRequest {
         PageRequest { before_id: self.before_id, limit: self.limit + 1 }
     }
 
     /// Makes the answer of the rows that [`Page::request`] gave.
-    pub fn answer<Row, View>(
+    pub(crate) fn answer<Row, View>(
         self,
         mut rows: Vec<Row>,
         id: impl FnOnce(&Row) -> i64,
@@ -117,7 +117,7 @@ impl Page {
 
 /// A page of a list.
 #[derive(Debug, Serialize)]
-pub struct List<T> {
+pub(crate) struct List<T> {
     /// Newest first.
     pub data: Vec<T>,
     /// For the page after this one; `null` on the last.
@@ -126,7 +126,7 @@ pub struct List<T> {
 
 impl<T> List<T> {
     /// A page that is not the last for other reasons than its length goes on before this id.
-    pub fn going_on_before(mut self, id: Option<i64>) -> Self {
+    pub(crate) fn going_on_before(mut self, id: Option<i64>) -> Self {
         self.next_cursor = self.next_cursor.or_else(|| id.map(encode_cursor));
         self
     }

@@ -31,17 +31,17 @@ macro_rules! error_codes {
             }
 
             /// The HTTP status that it comes with.
-            pub fn status(self) -> StatusCode {
+            pub(crate) fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
             }
 
             /// A few words for a person; the same for every occurrence.
-            pub fn title(self) -> &'static str {
+            pub(crate) fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
             }
 
             /// What it means and what to do about it, for the documentation.
-            pub fn help(self) -> &'static str {
+            pub(crate) fn help(self) -> &'static str {
                 match self { $(Self::$variant => $help,)* }
             }
         }
@@ -100,7 +100,7 @@ error_codes! {
 
 /// One bad field of an input; a rule that has a code of its own says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputError {
+pub(crate) struct InputError {
     /// [`ErrorCode::ValidationFailed`] unless the rule has its own.
     pub code: ErrorCode,
     /// Which field, and what to do about it.
@@ -131,23 +131,23 @@ struct ProblemBody<'a> {
 
 impl Problem {
     /// An error with words for this occurrence.
-    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new(), allow: None }
     }
 
     /// Nothing with this id in the organization: said of a foreign id as of a missing one.
-    pub fn no_such(what: &str) -> Self {
+    pub(crate) fn no_such(what: &str) -> Self {
         Self::new(ErrorCode::NotFound, format!("there is no such {what}; check the id"))
     }
 
     /// The methods that a route has.
-    pub fn method_not_allowed(allow: String) -> Self {
+    pub(crate) fn method_not_allowed(allow: String) -> Self {
         let detail = format!("this route has the methods {allow}");
         Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed, detail) }
     }
 
     /// Every bad field at once. When all of them break the same rule, the answer has that rule's code.
-    pub fn input(errors: Vec<InputError>) -> Self {
+    pub(crate) fn input(errors: Vec<InputError>) -> Self {
         let first = errors.first().map_or(ErrorCode::ValidationFailed, |error| error.code);
         let same = errors.iter().all(|error| error.code == first);
         let code = if same { first } else { ErrorCode::ValidationFailed };
@@ -160,7 +160,7 @@ impl Problem {
     }
 
     /// As it is answered. The request's id is put in by the middleware that knows it.
-    pub fn body(&self, request_id: Option<&str>) -> Vec<u8> {
+    pub(crate) fn body(&self, request_id: Option<&str>) -> Vec<u8> {
         let body = ProblemBody {
             r#type: format!("urn:ringback:error:{}", self.code.as_str()),
             title: self.code.title(),
@@ -175,22 +175,22 @@ impl Problem {
     }
 
     /// The answer, which remembers what it is made of.
-    pub fn answer(self) -> HttpResponse {
+    pub(crate) fn answer(self) -> HttpResponse {
         HttpResponse::from_error(self)
     }
 
     /// Its code.
-    pub fn code(&self) -> ErrorCode {
+    pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }
 
     /// What happened this time.
-    pub fn detail(&self) -> &str {
+    pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
     /// Its bad fields.
-    pub fn errors(&self) -> &[FieldError] {
+    pub(crate) fn errors(&self) -> &[FieldError] {
         &self.errors
     }
 }

@@ -7,7 +7,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use rand::Rng;
 
 /// Its name in lower case.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Of an id that a caller brings: of the contract.
 const MAX_CALLERS_CHARACTERS: usize = 128;
 /// Lower case letters and digits without those that look alike, as in ids.

@@ -120,7 +120,7 @@ fn resource(path: &'static str) -> Resource {
 }
 
 /// What answers a path that is none of ours.
-pub async fn unknown_route(request: HttpRequest) -> HttpResponse {
+pub(crate) async fn unknown_route(request: HttpRequest) -> HttpResponse {
     no_such_route(request.path()).answer()
 }
 

@@ -58,7 +58,7 @@ impl From<TestResult> for TestView {
 
 /// `POST /v1/webhooks/{id}/test {event_type?}`: a real signed sample, now and once; no body is as good as an
 /// empty object.
-pub async fn test(
+pub(crate) async fn test(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
@@ -82,7 +82,7 @@ pub async fn test(
 }
 
 /// Sends this `data` to a webhook as an event of this type, now and once.
-pub async fn send_test(
+pub(crate) async fn send_test(
     api: &Api,
     organization_id: OrganizationId,
     id: EndpointId,
@@ -115,7 +115,7 @@ pub async fn send_test(
 }
 
 /// `POST /v1/webhooks/{id}/resume`: answered when all that waited for a retry is due.
-pub async fn resume(
+pub(crate) async fn resume(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -126,7 +126,11 @@ pub async fn resume(
 }
 
 /// Closes a webhook's breaker, and makes what waits for a retry due now. Says how many deliveries that are.
-pub async fn resume_webhook(api: &Api, organization_id: OrganizationId, id: EndpointId) -> Result<usize, Problem> {
+pub(crate) async fn resume_webhook(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: EndpointId,
+) -> Result<usize, Problem> {
     if !api.find_endpoint(organization_id, id).await?.endpoint.active {
         return Err(Problem::new(
             ErrorCode::Conflict,
@@ -167,7 +171,7 @@ fn resume_in_steps(
 }
 
 /// `POST /v1/webhooks/{id}/recover {since, until?, status?}`: answered when the last of them is queued again.
-pub async fn recover(
+pub(crate) async fn recover(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
@@ -180,7 +184,7 @@ pub async fn recover(
 }
 
 /// How many deliveries [`recover_from`] would queue again.
-pub async fn count_recoverable(
+pub(crate) async fn count_recoverable(
     api: &Api,
     organization_id: OrganizationId,
     id: EndpointId,
@@ -192,7 +196,7 @@ pub async fn count_recoverable(
 }
 
 /// Queues again what the body of such a call asks for. Says how many deliveries that are.
-pub async fn recover_from(
+pub(crate) async fn recover_from(
     api: &Api,
     organization_id: OrganizationId,
     id: EndpointId,

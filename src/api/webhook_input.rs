@@ -49,7 +49,7 @@ const RESERVED_HEADERS: [&str; 13] = [
 const READ_ONLY: [&str; 6] = ["id", "state", "created_at", "updated_at", "disabled_reason", "disabled_at"];
 
 /// What the rules of the deployment are.
-pub struct Rules<'a> {
+pub(crate) struct Rules<'a> {
     /// Which event types can be asked for.
     pub types: KnownTypes,
     /// Which URLs may be targets.
@@ -60,7 +60,7 @@ pub struct Rules<'a> {
 
 /// The fields that a body gives; the rest stays as it is.
 #[derive(Clone)]
-pub struct WebhookChanges {
+pub(crate) struct WebhookChanges {
     url: Option<String>,
     events: Given<Vec<EventPattern>>,
     active: Given<bool>,
@@ -80,14 +80,14 @@ pub struct WebhookChanges {
 
 impl WebhookChanges {
     /// Reads the body of a creation: `url` must be there, `secret` may.
-    pub fn read_new(mut fields: Fields<'_>, rules: &Rules<'_>, errors: &mut Errors) -> Self {
+    pub(crate) fn read_new(mut fields: Fields<'_>, rules: &Rules<'_>, errors: &mut Errors) -> Self {
         let url = fields.require("url", errors, |value, path, errors| read_url(value, path, rules, errors));
         let secret = fields.read("secret", errors, read_secret).into_option();
         Self { url, secret, ..Self::read_common(fields, rules, errors) }
     }
 
     /// Reads the body of a change: any of the fields, but not `secret`.
-    pub fn read_change(mut fields: Fields<'_>, rules: &Rules<'_>, errors: &mut Errors) -> Self {
+    pub(crate) fn read_change(mut fields: Fields<'_>, rules: &Rules<'_>, errors: &mut Errors) -> Self {
         let read_url = |value: &RawValue, path: &str, errors: &mut Errors| read_url(value, path, rules, errors);
         let url = match fields.read("url", errors, read_url) {
             Given::Null => {
@@ -140,7 +140,7 @@ impl WebhookChanges {
     }
 
     /// Makes a new endpoint out of `blank`, which has the defaults.
-    pub fn create(mut self, mut blank: Endpoint, errors: &mut Errors) -> Endpoint {
+    pub(crate) fn create(mut self, mut blank: Endpoint, errors: &mut Errors) -> Endpoint {
         if let Some(secret) = self.secret.take() {
             blank.secret = secret;
         }
@@ -151,7 +151,7 @@ impl WebhookChanges {
 
     /// Changes what is given. `null` is the default; of `retry` and `retry_policy` the one that is given
     /// replaces the other, and the `null` of the one that is not in force changes nothing.
-    pub fn apply(self, endpoint: &mut Endpoint, now: UnixMillis, errors: &mut Errors) {
+    pub(crate) fn apply(self, endpoint: &mut Endpoint, now: UnixMillis, errors: &mut Errors) {
         if let Some(url) = self.url {
             endpoint.url = url;
         }

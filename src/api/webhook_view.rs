@@ -12,11 +12,11 @@ use crate::domain::time::UnixMillis;
 
 /// Stands for a header's value, which often is a credential of the receiver: it can be set, not read. Sent
 /// back, it leaves the value as it is.
-pub const MASK: &str = "********";
+pub(crate) const MASK: &str = "********";
 
 /// A webhook in an answer.
 #[derive(Serialize)]
-pub struct WebhookView<'a> {
+pub(crate) struct WebhookView<'a> {
     id: EndpointId,
     url: &'a str,
     description: Option<&'a str>,
@@ -45,7 +45,7 @@ pub struct WebhookView<'a> {
 
 impl<'a> WebhookView<'a> {
     /// Without its secret.
-    pub fn new(endpoint: &'a Endpoint, health: Option<&EndpointHealth>) -> Self {
+    pub(crate) fn new(endpoint: &'a Endpoint, health: Option<&EndpointHealth>) -> Self {
         let (retry, retry_policy) = match endpoint.retry {
             RetrySchedule::Retries(retries) => (Some(retries), None),
             RetrySchedule::Policy(policy) => (None, Some(policy)),
@@ -77,7 +77,7 @@ impl<'a> WebhookView<'a> {
     }
 
     /// With its secret, as its creator sees it once.
-    pub fn created(endpoint: &'a Endpoint) -> Self {
+    pub(crate) fn created(endpoint: &'a Endpoint) -> Self {
         Self { secret: Some(endpoint.secret.expose()), ..Self::new(endpoint, None) }
     }
 }

@@ -42,7 +42,7 @@ impl Api {
     }
 
     /// A webhook of the organization with its condition.
-    pub async fn find_endpoint(
+    pub(crate) async fn find_endpoint(
         &self,
         organization_id: OrganizationId,
         id: EndpointId,
@@ -78,7 +78,7 @@ fn blank(id: EndpointId, organization_id: OrganizationId, secret: Secret, now: U
 }
 
 /// `POST /v1/webhooks`: the one answer with the secret, beside the secret's own route.
-pub async fn create(
+pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
@@ -92,7 +92,7 @@ pub async fn create(
 }
 
 /// Makes a webhook of the body of such a call.
-pub async fn create_from(
+pub(crate) async fn create_from(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
     body: &[u8],
@@ -113,7 +113,7 @@ pub async fn create_from(
 }
 
 /// `GET /v1/webhooks`.
-pub async fn list(
+pub(crate) async fn list(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -125,7 +125,7 @@ pub async fn list(
 }
 
 /// The page of the organization's webhooks that a query string asks for.
-pub async fn page(
+pub(crate) async fn page(
     api: &Api,
     organization_id: OrganizationId,
     query: &str,
@@ -140,7 +140,7 @@ pub async fn page(
 }
 
 /// `GET /v1/webhooks/{id}`.
-pub async fn read(
+pub(crate) async fn read(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -151,7 +151,7 @@ pub async fn read(
 }
 
 /// `PUT` and `PATCH /v1/webhooks/{id}`: change the fields that are given.
-pub async fn update(
+pub(crate) async fn update(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
@@ -164,7 +164,7 @@ pub async fn update(
 }
 
 /// Changes a webhook as the body of such a call says.
-pub async fn update_from(
+pub(crate) async fn update_from(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
     id: EndpointId,
@@ -184,7 +184,7 @@ pub async fn update_from(
 }
 
 /// `DELETE /v1/webhooks/{id}`: what is pending for it is cancelled.
-pub async fn delete(
+pub(crate) async fn delete(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -195,7 +195,11 @@ pub async fn delete(
 }
 
 /// Deletes a webhook and cancels what is pending for it.
-pub async fn remove(api: &web::Data<Api>, organization_id: OrganizationId, id: EndpointId) -> Result<(), Problem> {
+pub(crate) async fn remove(
+    api: &web::Data<Api>,
+    organization_id: OrganizationId,
+    id: EndpointId,
+) -> Result<(), Problem> {
     let now = api.engine.now();
     let deleted = Api::change(api, move |api, store| {
         let cancelled = store.delete_endpoint(organization_id, id, now)?.ok_or_else(|| Problem::no_such(WHAT))?;
@@ -251,7 +255,7 @@ impl<'a> SecretView<'a> {
 }
 
 /// `GET /v1/webhooks/{id}/secret`.
-pub async fn read_secret(
+pub(crate) async fn read_secret(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
@@ -262,7 +266,7 @@ pub async fn read_secret(
 }
 
 /// `POST /v1/webhooks/{id}/secret/rotate {secret?, overlap_seconds?}`; no body is as good as an empty object.
-pub async fn rotate_secret(
+pub(crate) async fn rotate_secret(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
@@ -275,7 +279,7 @@ pub async fn rotate_secret(
 }
 
 /// Gives a webhook another secret as the body of such a call says.
-pub async fn rotate_from(
+pub(crate) async fn rotate_from(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
     id: EndpointId,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use url::{Host, Url};
 
 /// Reads where a receiver of these commands listens: a port alone means this machine.
-pub fn local(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn local(text: &str) -> Result<SocketAddr, String> {
     let port_of = |prefix: &str| text.strip_prefix(prefix)?.parse::<u16>().ok();
     if let Some(port) = port_of("localhost:").or_else(|| port_of(":")).or_else(|| port_of("")) {
         return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
@@ -17,7 +17,7 @@ pub fn local(text: &str) -> Result<SocketAddr, String> {
 
 /// Reads where an engine is. Without a scheme it is `http` for this machine and addresses of a private network, which
 /// have no certificates.
-pub fn engine(text: &str) -> Result<String, String> {
+pub(crate) fn engine(text: &str) -> Result<String, String> {
     let text = text.trim().trim_end_matches('/');
     // the API's addresses, as documents show them, begin with it
     let text = text.strip_suffix("/v1").unwrap_or(text);
@@ -54,7 +54,7 @@ fn is_near(host: Option<Host<&str>>) -> bool {
 }
 
 /// Whether a URL leads to this port of this machine.
-pub fn leads_to(url: &str, listening: SocketAddr) -> bool {
+pub(crate) fn leads_to(url: &str, listening: SocketAddr) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     let is_here = match url.host() {
         Some(Host::Domain(name)) => is_localhost(name) && listening.ip().is_loopback(),

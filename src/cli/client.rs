@@ -10,7 +10,7 @@ use awc::http::{Method, header};
 use clap::Args;
 use ringback::domain::json_text;
 use ringback::domain::secret::Secret;
-pub use ringback::engine::CLIENTS_KEY_FILE as DEV_KEY_FILE;
+pub(super) use ringback::engine::CLIENTS_KEY_FILE as DEV_KEY_FILE;
 use serde::Deserialize;
 
 const ANSWER_LIMIT_BYTES: usize = 16 * 1024 * 1024;
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the engine is and who we are.
 #[derive(Args, Clone)]
-pub struct EngineArgs {
+pub(crate) struct EngineArgs {
     /// The engine's address
     #[arg(
         long,
@@ -35,7 +35,7 @@ pub struct EngineArgs {
 
 impl EngineArgs {
     /// The key that was given, or the one that `serve --dev` left here.
-    pub fn key(&self) -> anyhow::Result<Option<Secret>> {
+    pub(crate) fn key(&self) -> anyhow::Result<Option<Secret>> {
         if let Some(key) = &self.key {
             return Ok(Some(Secret::new(key.trim().to_owned())));
         }
@@ -52,20 +52,20 @@ fn read_dev_key(path: &Path) -> anyhow::Result<Option<Secret>> {
 }
 
 /// A client of one engine.
-pub struct Engine {
+pub(crate) struct Engine {
     base: String,
     key: Secret,
     http: awc::Client,
 }
 
 /// An answer, whatever its status.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub body: String,
 }
 
 impl Engine {
-    pub fn new(address: &str, key: Secret) -> Self {
+    pub(crate) fn new(address: &str, key: Secret) -> Self {
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         // a second installation changes nothing
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// Asks once; an error means that no answer came.
-    pub async fn call(&self, method: Method, path: &str, body: Option<String>) -> anyhow::Result<Answer> {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<String>) -> anyhow::Result<Answer> {
         let request = self
             .http
             .request(method, format!("{}{path}", self.base))
@@ -113,7 +113,7 @@ impl Engine {
 
 impl Answer {
     /// The body of a 2xx, or the problem that the engine describes.
-    pub fn ok(self) -> anyhow::Result<String> {
+    pub(crate) fn ok(self) -> anyhow::Result<String> {
         if (200..300).contains(&self.status) {
             return Ok(self.body);
         }

@@ -11,12 +11,12 @@ Examples:
   eval \"$(ringback completions bash)\"          # in ~/.bashrc
   ringback completions zsh > ~/.zfunc/_ringback  # with ~/.zfunc in fpath
   ringback completions fish > ~/.config/fish/completions/ringback.fish")]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// Whose language to print
     shell: Shell,
 }
 
-pub fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
     let mut script = Vec::new();
     generate(args.shell, &mut super::Cli::command(), "ringback", &mut script);
     // a closed pipe is no reason to fail

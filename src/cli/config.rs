@@ -17,7 +17,7 @@ Examples:
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub struct ConfigArgs {
+pub(crate) struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,
 }
@@ -32,7 +32,7 @@ enum ConfigCommand {
     },
 }
 
-pub fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let ConfigCommand::Check { settings } = &args.command;
     let (loaded, mut problems) = inspect(&settings.flags());
     for key in KEYS {

@@ -6,7 +6,7 @@ use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Hears from its making on: what comes before [`Ending::comes`] is asked is not missed.
-pub struct Ending {
+pub(crate) struct Ending {
     interrupt: Signal,
     terminate: Signal,
     /// `None` where the command was started to outlive its terminal (`nohup`).
@@ -15,14 +15,14 @@ pub struct Ending {
 
 impl Ending {
     /// Takes the signals over.
-    pub fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let hear = |kind: SignalKind| signal(kind).context("signals can't be waited for");
         let hang_up = if ignores_hang_up() { None } else { Some(hear(SignalKind::hangup())?) };
         Ok(Self { interrupt: hear(SignalKind::interrupt())?, terminate: hear(SignalKind::terminate())?, hang_up })
     }
 
     /// Waits for Ctrl-C, SIGTERM or the closing of the terminal.
-    pub async fn signal(&mut self) {
+    pub(crate) async fn signal(&mut self) {
         let Self { interrupt, terminate, hang_up } = self;
         let hung_up = async {
             match hang_up {
@@ -38,7 +38,7 @@ impl Ending {
     }
 
     /// Waits for the same, or for the end of whoever reads standard output (`| head`).
-    pub async fn comes(&mut self) {
+    pub(crate) async fn comes(&mut self) {
         tokio::select! {
             () = self.signal() => {}
             () = output_closed() => {}

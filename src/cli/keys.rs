@@ -26,7 +26,7 @@ Examples:
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub struct KeysArgs {
+pub(crate) struct KeysArgs {
     #[command(subcommand)]
     command: KeysCommand,
 }
@@ -86,7 +86,7 @@ struct RotateArgs {
     config: Option<PathBuf>,
 }
 
-pub fn run(args: &KeysArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &KeysArgs) -> anyhow::Result<()> {
     match &args.command {
         KeysCommand::Generate(args) => generate(args),
         KeysCommand::Rotate(args) => rotate(args),

@@ -36,7 +36,7 @@ Examples:
   ringback listen --fail-first 2    # see retries: two answers 503, then 200
   ringback listen --status 410      # a receiver that is gone
   ringback listen --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
-pub struct ListenArgs {
+pub(crate) struct ListenArgs {
     /// Where to receive
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000", value_parser = address::local)]
     listen: SocketAddr,
@@ -80,7 +80,7 @@ struct Receiver {
     received: AtomicU64,
 }
 
-pub async fn run(args: ListenArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<()> {
     let receiver = Arc::new(Receiver::new(&args)?);
     let engine = match &args.secret {
         Some(_) => None,

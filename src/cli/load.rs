@@ -39,7 +39,7 @@ another machine:
   ringback load receive --listen 0.0.0.0:9100
   ringback load fanout --target 10.0.0.6:8080 --receivers http://10.0.0.7:9100"
 )]
-pub struct LoadArgs {
+pub(crate) struct LoadArgs {
     #[command(subcommand)]
     command: Option<LoadCommand>,
     /// A built-in scenario, or a .toml file of the same form; without one, the scenarios are listed
@@ -145,7 +145,7 @@ struct Changes {
     payload_bytes: Option<usize>,
 }
 
-pub fn run(args: LoadArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: LoadArgs) -> anyhow::Result<()> {
     match args.command {
         Some(LoadCommand::Receive(args)) => actix_web::rt::System::new().block_on(receive(args)),
         None if args.scenario.is_none() => {

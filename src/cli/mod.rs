@@ -20,7 +20,7 @@ use ringback::domain::time::UnixMillis;
 /// Webhook delivery engine: stores an event once, fans it out, signs, delivers, retries, and keeps a log.
 #[derive(Parser)]
 #[command(name = "ringback", version, max_term_width = 100, after_help = EXAMPLES)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -51,14 +51,14 @@ enum Command {
 
 impl Cli {
     /// Reads the process's arguments and variables; ends the process when they are wrong, or ask for help.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let mut grammar = without_empty_variables(Self::command());
         let matches = grammar.get_matches_mut();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut grammar).exit())
     }
 
     /// Does what was asked, to the end.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Serve(args) => serve::run(&args),
             Command::Listen(args) => actix_web::rt::System::new().block_on(listen::run(args)),
@@ -95,7 +95,7 @@ fn say(line: &str) {
 }
 
 /// Prints a line beside the output; a terminal that was closed is no reason to fail.
-pub fn complain(line: &str) {
+pub(crate) fn complain(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -40,7 +40,7 @@ struct Webhook {
 }
 
 /// Registers `url` for these events and removes what an earlier run left behind. Gives the webhook's id and secret.
-pub async fn register(
+pub(crate) async fn register(
     engine: &Engine,
     url: &str,
     events: &[String],
@@ -78,7 +78,7 @@ async fn leftovers(engine: &Engine, url: &str, listening: SocketAddr) -> anyhow:
 }
 
 /// Deletes a webhook and says so, or that it stays.
-pub async fn remove(engine: &Engine, id: &str, which: &str) {
+pub(crate) async fn remove(engine: &Engine, id: &str, which: &str) {
     let deleted = engine.call(Method::DELETE, &format!("/v1/webhooks/{id}"), None).await;
     let space = if which.is_empty() { "" } else { " " };
     match deleted.and_then(Answer::ok) {

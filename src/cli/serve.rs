@@ -15,14 +15,14 @@ Examples:
   export RINGBACK_MASTER_KEY=$(openssl rand -base64 32)    # keep it safe
   ringback serve --database-url postgres://ringback@db/ringback
   RINGBACK_MASTER_KEY_FILE=/run/secrets/master-key ringback serve")]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     #[command(flatten)]
     settings: SettingsArgs,
 }
 
 /// The flags that stand for settings.
 #[derive(Args)]
-pub struct SettingsArgs {
+pub(crate) struct SettingsArgs {
     /// Where the API listens [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
@@ -39,7 +39,7 @@ pub struct SettingsArgs {
 
 impl SettingsArgs {
     /// As the settings know them.
-    pub fn flags(&self) -> Flags {
+    pub(crate) fn flags(&self) -> Flags {
         Flags {
             config: self.config.clone(),
             listen: self.listen.clone(),
@@ -50,17 +50,17 @@ impl SettingsArgs {
 }
 
 /// Reads the settings, or lists every mistake in them.
-pub fn read(args: &SettingsArgs) -> anyhow::Result<Loaded> {
+pub(crate) fn read(args: &SettingsArgs) -> anyhow::Result<Loaded> {
     load(&args.flags()).map_err(|error| unusable(&error.problems))
 }
 
 /// Every mistake in the settings as one error.
-pub fn unusable(problems: &[Problem]) -> anyhow::Error {
+pub(crate) fn unusable(problems: &[Problem]) -> anyhow::Error {
     let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     anyhow::anyhow!("the settings can't be used:{lines}")
 }
 
-pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let settings = read(&args.settings)?.settings;
     settings.check_complete()?;
     ringback::engine::run(settings)?;

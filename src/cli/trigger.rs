@@ -20,7 +20,7 @@ Examples:
 
 An engine elsewhere, with its key in RINGBACK_KEY:
   ringback trigger batch.completed --engine https://hooks.example.com")]
-pub struct TriggerArgs {
+pub(crate) struct TriggerArgs {
     /// For example call.completed; without one, the types are listed
     event_type: Option<String>,
     /// The event's data as JSON instead of the sample; sent as it is written
@@ -36,7 +36,7 @@ struct NewEvent<'a> {
     data: &'a RawValue,
 }
 
-pub async fn run(args: TriggerArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: TriggerArgs) -> anyhow::Result<()> {
     let Some(event_type) = &args.event_type else {
         say(&list());
         return Ok(());

@@ -9,7 +9,7 @@ use ringback::domain::time::UnixMillis;
 const TOLERANCE_SECONDS: i64 = 5 * 60;
 
 /// The request as far as verification goes; a header that is missing is `None`.
-pub struct Signed<'a> {
+pub(crate) struct Signed<'a> {
     pub body: &'a Bytes,
     /// `webhook-id`.
     pub id: Option<&'a str>,
@@ -23,7 +23,7 @@ pub struct Signed<'a> {
 
 impl Signed<'_> {
     /// Standard Webhooks 1.0.0.
-    pub fn verify_standard(&self, secret: &Secret, now: UnixMillis) -> Result<(), String> {
+    pub(crate) fn verify_standard(&self, secret: &Secret, now: UnixMillis) -> Result<(), String> {
         let missing = |name: &str| format!("{name} is missing");
         let id = self.id.ok_or_else(|| missing("webhook-id"))?;
         let timestamp = self.timestamp.ok_or_else(|| missing("webhook-timestamp"))?;
@@ -46,7 +46,7 @@ impl Signed<'_> {
     }
 
     /// The document's scheme.
-    pub fn verify_document(&self, secret: &Secret, prefix: &str) -> Result<(), String> {
+    pub(crate) fn verify_document(&self, secret: &Secret, prefix: &str) -> Result<(), String> {
         let signature = self.document.ok_or_else(|| format!("{prefix}-signature is missing"))?;
         if !SigningKey::new(secret).verify_document(self.body, signature) {
             return Err(format!("{prefix}-signature does not match: another secret, or a changed body"));

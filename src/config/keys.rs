@@ -184,7 +184,7 @@ fn database_url(given: &Given) -> Result<String, String> {
 
 /// The URL without the password of `user:password@`, for people's eyes. One that can't be read is not shown at all:
 /// who can tell where its password ends.
-pub fn without_password(database_url: &str) -> String {
+pub(crate) fn without_password(database_url: &str) -> String {
     let hidden = || String::from("(hidden)");
     if database_url.starts_with("sqlite:") {
         return database_url.to_owned();

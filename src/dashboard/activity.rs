@@ -12,7 +12,7 @@ use crate::domain::time::UnixMillis;
 
 /// How far back a page looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Range {
+pub(crate) enum Range {
     /// The last hour.
     Hour,
     /// The last day.
@@ -23,15 +23,15 @@ pub enum Range {
 
 impl Range {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
+    pub(crate) const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
 
     /// In an address; the day when it says nothing that is known.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         Self::ALL.into_iter().find(|range| range.as_str() == text).unwrap_or(Self::Day)
     }
 
     /// The name in an address.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Hour => "1h",
             Self::Day => "24h",
@@ -40,7 +40,7 @@ impl Range {
     }
 
     /// For people.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Hour => "Last hour",
             Self::Day => "Last 24 hours",
@@ -66,7 +66,7 @@ impl Range {
     }
 
     /// From where on the statistics are needed: steps begin at round times.
-    pub fn since(self, now: UnixMillis) -> UnixMillis {
+    pub(crate) fn since(self, now: UnixMillis) -> UnixMillis {
         let length = self.step().as_millis() as i64;
         let last = UnixMillis(now.0.div_euclid(length) * length);
         last - self.step() * (self.steps() - 1)
@@ -74,7 +74,7 @@ impl Range {
 }
 
 /// What happened in each step of a range, and in all of it.
-pub struct Activity {
+pub(crate) struct Activity {
     range: Range,
     steps: Vec<(UnixMillis, PeriodCounts)>,
     /// In all of it.
@@ -83,7 +83,7 @@ pub struct Activity {
 
 impl Activity {
     /// Sorts what was counted into steps; the last one holds the current period.
-    pub fn of<'a>(
+    pub(crate) fn of<'a>(
         range: Range,
         statistics: impl IntoIterator<Item = &'a PeriodStatistics>,
         now: UnixMillis,
@@ -135,7 +135,7 @@ impl Activity {
     }
 
     /// Deliveries, one bar for each step.
-    pub fn deliveries(&self, zone: &TimeZone) -> Markup {
+    pub(crate) fn deliveries(&self, zone: &TimeZone) -> Markup {
         if let Some(nothing) = self.nothing() {
             return nothing;
         }
@@ -159,7 +159,7 @@ impl Activity {
     }
 
     /// The share of deliveries that succeeded.
-    pub fn success_rate(&self, zone: &TimeZone) -> Markup {
+    pub(crate) fn success_rate(&self, zone: &TimeZone) -> Markup {
         if let Some(nothing) = self.nothing() {
             return nothing;
         }
@@ -173,7 +173,7 @@ impl Activity {
     }
 
     /// How long attempts took.
-    pub fn latency(&self, zone: &TimeZone) -> Markup {
+    pub(crate) fn latency(&self, zone: &TimeZone) -> Markup {
         if let Some(nothing) = self.nothing() {
             return nothing;
         }
@@ -195,12 +195,12 @@ impl Activity {
     }
 
     /// The success rate in words.
-    pub fn rate(&self) -> String {
+    pub(crate) fn rate(&self) -> String {
         parts::percent(self.total.succeeded, self.total.succeeded + self.total.failed)
     }
 
     /// All of it as wide as a word.
-    pub fn spark(&self) -> Markup {
+    pub(crate) fn spark(&self) -> Markup {
         let steps: Vec<(u64, u64)> =
             self.steps.iter().map(|(_, counts)| (counts.succeeded, counts.failed + counts.retried)).collect();
         let summary = format!(

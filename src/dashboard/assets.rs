@@ -12,7 +12,7 @@ use super::error::PageError;
 use crate::api::problem::Problem;
 
 /// One file.
-pub struct Asset {
+pub(crate) struct Asset {
     name: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
@@ -32,15 +32,15 @@ macro_rules! asset {
 }
 
 /// The style sheet.
-pub static STYLE: Asset = asset!("app.css", "text/css; charset=utf-8");
+pub(crate) static STYLE: Asset = asset!("app.css", "text/css; charset=utf-8");
 /// Our own script.
-pub static SCRIPT: Asset = asset!("app.js", "text/javascript; charset=utf-8");
+pub(crate) static SCRIPT: Asset = asset!("app.js", "text/javascript; charset=utf-8");
 /// htmx 2.0.11 (0BSD): parts of a page that ask the server by themselves.
-pub static HTMX: Asset = asset!("htmx.min.js", "text/javascript; charset=utf-8");
+pub(crate) static HTMX: Asset = asset!("htmx.min.js", "text/javascript; charset=utf-8");
 /// idiomorph 0.8.0 (0BSD): exchanges only what changed, so that focus and selection stay.
-pub static MORPH: Asset = asset!("idiomorph-ext.min.js", "text/javascript; charset=utf-8");
+pub(crate) static MORPH: Asset = asset!("idiomorph-ext.min.js", "text/javascript; charset=utf-8");
 /// The sign in a browser's tab.
-pub static ICON: Asset = asset!("icon.svg", "image/svg+xml");
+pub(crate) static ICON: Asset = asset!("icon.svg", "image/svg+xml");
 
 static ALL: [&Asset; 5] = [&STYLE, &SCRIPT, &HTMX, &MORPH, &ICON];
 
@@ -50,7 +50,7 @@ fn address(name: &str, bytes: &[u8]) -> String {
 }
 
 /// `GET /assets/{hash}/{name}`: a page of another version may ask with an old hash, and gets what there is, unkept.
-pub async fn read(request: HttpRequest) -> Result<HttpResponse, PageError> {
+pub(crate) async fn read(request: HttpRequest) -> Result<HttpResponse, PageError> {
     let name = request.match_info().get("name").unwrap_or_default();
     let asset = ALL.iter().find(|asset| asset.name == name).ok_or_else(|| Problem::no_such("file"))?;
     let keep = match request.path() == asset.path.as_str() {

@@ -10,7 +10,7 @@ const HEIGHT: f64 = 200.0;
 const LABELS: usize = 6;
 
 /// One step of the time axis.
-pub struct Step {
+pub(crate) struct Step {
     /// What stands below it.
     pub label: String,
     /// What hovering shows.
@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// A kind of bar or line.
-pub struct Series<'a> {
+pub(crate) struct Series<'a> {
     /// In the legend.
     pub name: &'static str,
     /// Its class in the style sheet.
@@ -28,7 +28,7 @@ pub struct Series<'a> {
 }
 
 /// Bars, stacked.
-pub fn bars(summary: &str, steps: &[Step], series: &[Series<'_>]) -> Markup {
+pub(crate) fn bars(summary: &str, steps: &[Step], series: &[Series<'_>]) -> Markup {
     let sums = (0..steps.len()).map(|at| series.iter().filter_map(|it| it.values[at]).sum::<f64>());
     let scale = Scale::up_to(sums.fold(0.0, f64::max), short);
     let width = WIDTH / steps.len().max(1) as f64;
@@ -56,13 +56,13 @@ fn stack<'a>(scale: &Scale, series: &[Series<'a>], at: usize) -> Vec<(f64, f64, 
 }
 
 /// Lines; a step without a value interrupts them. `unit` writes a value of the axis.
-pub fn lines(summary: &str, steps: &[Step], series: &[Series<'_>], unit: fn(f64) -> String) -> Markup {
+pub(crate) fn lines(summary: &str, steps: &[Step], series: &[Series<'_>], unit: fn(f64) -> String) -> Markup {
     let values = series.iter().flat_map(|it| it.values.iter().flatten());
     draw_lines(summary, steps, series, &Scale::up_to(values.fold(0.0, |most, value| most.max(*value)), unit))
 }
 
 /// Lines of shares in percent: the axis ends at 100, and begins where it shows what is lost.
-pub fn percentages(summary: &str, steps: &[Step], series: &[Series<'_>]) -> Markup {
+pub(crate) fn percentages(summary: &str, steps: &[Step], series: &[Series<'_>]) -> Markup {
     draw_lines(summary, steps, series, &Scale::of_percent(series.iter().flat_map(|it| it.values.iter().flatten())))
 }
 
@@ -121,7 +121,7 @@ fn frame(summary: &str, steps: &[Step], series: &[Series<'_>], scale: &Scale, dr
 }
 
 /// What a webhook did lately, as wide as a word: successes and failures of each step, as tall as they are many.
-pub fn spark(summary: &str, steps: &[(u64, u64)]) -> Markup {
+pub(crate) fn spark(summary: &str, steps: &[(u64, u64)]) -> Markup {
     let most = steps.iter().map(|(good, bad)| good + bad).max().unwrap_or(0).max(1) as f64;
     let width = 120.0 / steps.len().max(1) as f64;
     html! {
@@ -179,7 +179,7 @@ fn round_step(least: f64) -> f64 {
 }
 
 /// A number in few characters.
-pub fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{} M", round(value / 1e6)),
         value if value >= 1e4 => format!("{} k", round(value / 1e3)),

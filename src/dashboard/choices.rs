@@ -14,7 +14,7 @@ const MOST_WEBHOOKS: &str = "limit=200";
 
 /// The URLs of webhooks.
 #[derive(Default)]
-pub struct Webhooks {
+pub(crate) struct Webhooks {
     urls: BTreeMap<EndpointId, String>,
     /// Newest first; not all of them when there are too many for a choice.
     listed: Vec<EndpointId>,
@@ -24,7 +24,7 @@ pub struct Webhooks {
 
 impl Webhooks {
     /// Reads those that can be chosen from.
-    pub async fn read(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
+    pub(crate) async fn read(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
         let page = webhooks::page(api, organization_id, MOST_WEBHOOKS).await?;
         let listed = page.data.iter().map(|row| row.endpoint.id).collect();
         let urls = page.data.into_iter().map(|row| (row.endpoint.id, row.endpoint.url)).collect();
@@ -32,7 +32,7 @@ impl Webhooks {
     }
 
     /// Reads those that are shown and not known yet.
-    pub async fn add(
+    pub(crate) async fn add(
         &mut self,
         api: &Api,
         organization_id: OrganizationId,
@@ -51,17 +51,17 @@ impl Webhooks {
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.listed.is_empty()
     }
 
     /// Whether a webhook exists; only for those that were read.
-    pub fn exists(&self, id: EndpointId) -> bool {
+    pub(crate) fn exists(&self, id: EndpointId) -> bool {
         self.urls.contains_key(&id)
     }
 
     /// A webhook by its URL, whose https goes without saying; one that was deleted has none any more.
-    pub fn link(&self, id: EndpointId) -> Markup {
+    pub(crate) fn link(&self, id: EndpointId) -> Markup {
         html! {
             @match self.urls.get(&id) {
                 Some(url) => { a.url href={ "/webhooks/" (id) } title=(url) { (url.strip_prefix("https://").unwrap_or(url)) } }
@@ -72,7 +72,7 @@ impl Webhooks {
 
     /// A control to choose one by its URL; a text field for its id when there are too many. `any` is what stands for
     /// none in particular.
-    pub fn control(&self, name: &str, chosen: &str, any: Option<&str>) -> Markup {
+    pub(crate) fn control(&self, name: &str, chosen: &str, any: Option<&str>) -> Markup {
         let is_listed = |id: &EndpointId| id.to_string() == chosen;
         html! {
             @if self.is_whole {
@@ -93,7 +93,7 @@ impl Webhooks {
 }
 
 /// What can be chosen.
-pub struct Choices {
+pub(crate) struct Choices {
     /// The webhooks.
     pub webhooks: Webhooks,
     own_types: Vec<String>,
@@ -101,21 +101,21 @@ pub struct Choices {
 
 impl Choices {
     /// Reads them.
-    pub async fn read(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
+    pub(crate) async fn read(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
         let webhooks = Webhooks::read(api, organization_id).await?;
         let own_types = event_types::own_types(api, organization_id).await?;
         Ok(Self { webhooks, own_types: own_types.into_iter().map(|own| own.name).collect() })
     }
 
     /// The names of event types in groups; no group is empty.
-    pub fn event_types(&self) -> Vec<(&'static str, Vec<&str>)> {
+    pub(crate) fn event_types(&self) -> Vec<(&'static str, Vec<&str>)> {
         let mut groups = self.publishable();
         groups.push(("Operational", OPERATIONAL.iter().map(|event_type| event_type.name).collect()));
         groups
     }
 
     /// Those that can be published.
-    pub fn publishable(&self) -> Vec<(&'static str, Vec<&str>)> {
+    pub(crate) fn publishable(&self) -> Vec<(&'static str, Vec<&str>)> {
         let own: Vec<&str> = self.own_types.iter().map(String::as_str).collect();
         let built_in = BUILT_IN.iter().map(|event_type| event_type.name).collect();
         let groups = [("Your own", own), ("Built in", built_in)];
@@ -123,7 +123,7 @@ impl Choices {
     }
 
     /// Whether there is such a type.
-    pub fn has_event_type(&self, name: &str) -> bool {
+    pub(crate) fn has_event_type(&self, name: &str) -> bool {
         self.event_types().iter().any(|(_, names)| names.contains(&name))
     }
 }

@@ -13,7 +13,7 @@ use crate::api::routes::unknown_route;
 
 /// Why a page could not be shown.
 #[derive(Debug)]
-pub struct PageError(pub Problem);
+pub(crate) struct PageError(pub Problem);
 
 impl From<Problem> for PageError {
     fn from(problem: Problem) -> Self {
@@ -58,7 +58,7 @@ impl ResponseError for PageError {
 const API: &str = "/v1";
 
 /// What answers a path that is none of ours: a page for a person, a problem for a program.
-pub async fn nowhere(request: HttpRequest) -> HttpResponse {
+pub(crate) async fn nowhere(request: HttpRequest) -> HttpResponse {
     let path = request.path();
     let is_api = path.strip_prefix(API).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

@@ -36,7 +36,11 @@ const MAX_COUNTED: usize = 1_000;
 const COUNTED_AT_ONCE: usize = 200;
 
 /// `GET /event-types`.
-pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn list(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let done = match query.text("done") {
         "added" => {
@@ -50,7 +54,7 @@ pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
 }
 
 /// `POST /event-types`.
-pub async fn create(
+pub(crate) async fn create(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
@@ -71,7 +75,11 @@ pub async fn create(
 }
 
 /// `POST /event-types/{event_type}/delete`.
-pub async fn delete(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn delete(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let name = request.match_info().get("event_type").unwrap_or_default().to_owned();
     event_types::remove(&api, viewer.organization_id()?, name).await?;
     Ok(see_other("/event-types?done=deleted"))

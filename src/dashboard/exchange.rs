@@ -9,7 +9,7 @@ use super::visible;
 const KEPT_BYTES: usize = 16 * 1024;
 
 /// Headers behind a line that opens and closes them; `id` is the page's name for them.
-pub fn headers(id: &str, title: &str, headers: &Map<String, Value>, is_open: bool) -> Markup {
+pub(crate) fn headers(id: &str, title: &str, headers: &Map<String, Value>, is_open: bool) -> Markup {
     html! {
         details.more id=(id) open[is_open] {
             summary { (title) " " span.dim { "(" (headers.len()) ")" } }
@@ -24,7 +24,7 @@ pub fn headers(id: &str, title: &str, headers: &Map<String, Value>, is_open: boo
 }
 
 /// The body of an answer as text, whatever it is.
-pub fn body(body: &str) -> Markup {
+pub(crate) fn body(body: &str) -> Markup {
     html! {
         @if body.is_empty() { p.dim { "The body was empty." } } @else {
             pre.wrap.raw tabindex="0" role="group" aria-label="Response body" { (visible::text(body)) }

@@ -13,7 +13,7 @@ use crate::domain::delivery::DeliveryStatus;
 use crate::domain::time::UnixMillis;
 
 /// What a page adds to its address to say what was just done; no filter, and never shown as text.
-pub const DONE: [&str; 5] = ["done", "queued", "pending", "gone", "failed"];
+pub(crate) const DONE: [&str; 5] = ["done", "queued", "pending", "gone", "failed"];
 const INSTANTS: [&str; 2] = ["from", "to"];
 const PLACE: &str = "cursor";
 const MINUTE_MS: i64 = 60_000;
@@ -21,11 +21,11 @@ const RANGES: [(&str, i64); 3] = [("Last hour", 60), ("24 hours", 24 * 60), ("7 
 
 /// The parameters of a list's address, without those of [`DONE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filters(Vec<(String, String)>);
+pub(crate) struct Filters(Vec<(String, String)>);
 
 /// How an address was written.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Read {
+pub(crate) enum Read {
     /// As it should be.
     Canonical(Filters),
     /// As a form sends it: this is the address that means the same to everyone.
@@ -34,7 +34,7 @@ pub enum Read {
 
 impl Filters {
     /// Reads a query string: without what is empty, with the instants of an input as instants of UTC.
-    pub fn read(query: &str, zone: &TimeZone) -> Read {
+    pub(crate) fn read(query: &str, zone: &TimeZone) -> Read {
         let (mut filters, mut is_rewritten) = (Vec::new(), false);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let value = value.trim();
@@ -54,34 +54,34 @@ impl Filters {
     }
 
     /// Reads what [`Filters::query`] gave.
-    pub fn of_query(query: &str) -> Self {
+    pub(crate) fn of_query(query: &str) -> Self {
         match Self::read(query, &TimeZone::UTC) {
             Read::Canonical(filters) | Read::Rewritten(filters) => filters,
         }
     }
 
     /// As a query string.
-    pub fn query(&self) -> String {
+    pub(crate) fn query(&self) -> String {
         encode(self.0.iter())
     }
 
     /// A parameter's text; empty when it is not there.
-    pub fn get(&self, name: &str) -> &str {
+    pub(crate) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(it, _)| it == name).map_or("", |(_, value)| value)
     }
 
     /// Whether it is the newest page.
-    pub fn is_first_page(&self) -> bool {
+    pub(crate) fn is_first_page(&self) -> bool {
         self.get(PLACE).is_empty()
     }
 
     /// Whether anything is filtered.
-    pub fn is_filtered(&self) -> bool {
+    pub(crate) fn is_filtered(&self) -> bool {
         self.0.iter().any(|(name, _)| name != PLACE && name != "limit")
     }
 
     /// The address of the newest page with these filters.
-    pub fn first_page(&self, path: &str) -> String {
+    pub(crate) fn first_page(&self, path: &str) -> String {
         join(path, &encode(self.0.iter().filter(|(name, _)| name != PLACE)))
     }
 
@@ -98,7 +98,7 @@ fn encode<'a>(pairs: impl Iterator<Item = &'a (String, String)>) -> String {
 }
 
 /// A path with a query string, if there is one.
-pub fn join(path: &str, query: &str) -> String {
+pub(crate) fn join(path: &str, query: &str) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
@@ -112,7 +112,13 @@ fn absolute(text: &str, zone: &TimeZone) -> Option<String> {
 }
 
 /// The form of filters; `own` are its fields beside those of time.
-pub fn form(viewer: &Viewer, path: &str, filters: &Filters, problem: Option<&Problem>, own: &Markup) -> Markup {
+pub(crate) fn form(
+    viewer: &Viewer,
+    path: &str,
+    filters: &Filters,
+    problem: Option<&Problem>,
+    own: &Markup,
+) -> Markup {
     let complaints = Complaints::of(problem);
     html! {
         section.card {
@@ -174,7 +180,7 @@ fn instant(viewer: &Viewer, name: &str, label: &str, filters: &Filters, complain
 }
 
 /// A choice of the event types; one that is not among them (any more) can still be what is filtered by.
-pub fn event_type(choices: &Choices, filters: &Filters, complaints: &Complaints<'_>) -> Markup {
+pub(crate) fn event_type(choices: &Choices, filters: &Filters, complaints: &Complaints<'_>) -> Markup {
     let chosen = filters.get("event_type");
     let control = html! {
         select #event_type name="event_type" aria-describedby="event_type-error" {
@@ -189,7 +195,7 @@ pub fn event_type(choices: &Choices, filters: &Filters, complaints: &Complaints<
 }
 
 /// A choice of the statuses.
-pub fn status(filters: &Filters, complaints: &Complaints<'_>) -> Markup {
+pub(crate) fn status(filters: &Filters, complaints: &Complaints<'_>) -> Markup {
     let chosen = filters.get("status");
     let is_known = DeliveryStatus::parse(chosen).is_some() || chosen.is_empty();
     let control = html! {

@@ -8,50 +8,50 @@ use crate::api::problem::Problem;
 
 /// A form's fields, in their order; names may occur more than once.
 #[derive(Debug, Default, Clone)]
-pub struct Form(Vec<(String, String)>);
+pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Reads the body of a request.
-    pub async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Self, Problem> {
+    pub(crate) async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Self, Problem> {
         let body = read_body(request, payload, MANAGEMENT_LIMIT_BYTES).await?;
         Ok(Self::parse(&body))
     }
 
     /// Reads a form or a query string.
-    pub fn parse(encoded: &[u8]) -> Self {
+    pub(crate) fn parse(encoded: &[u8]) -> Self {
         Self(url::form_urlencoded::parse(encoded).into_owned().collect())
     }
 
     /// A field's text, trimmed; the empty text when it is not there.
-    pub fn text(&self, name: &str) -> &str {
+    pub(super) fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value.trim())
     }
 
     /// A field's text unless it is empty.
-    pub fn given(&self, name: &str) -> Option<&str> {
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
     /// Every text of a field, trimmed.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.trim())
     }
 
     /// Whether a box was ticked.
-    pub fn is_ticked(&self, name: &str) -> bool {
+    pub(crate) fn is_ticked(&self, name: &str) -> bool {
         self.0.iter().any(|(field, _)| field == name)
     }
 }
 
 /// The query string with which the API gives the page after this cursor.
-pub fn cursor_query(cursor: Option<&str>) -> String {
+pub(crate) fn cursor_query(cursor: Option<&str>) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     cursor.map(|cursor| query.append_pair("cursor", cursor));
     query.finish()
 }
 
 /// Whether it is about what was typed in: then the page is shown again with its complaints, and nothing is lost.
-pub fn can_be_corrected(problem: &Problem) -> bool {
+pub(crate) fn can_be_corrected(problem: &Problem) -> bool {
     matches!(
         problem.code().status(),
         StatusCode::BAD_REQUEST | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY

@@ -33,7 +33,7 @@ const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 const HX_REQUEST: &str = "hx-request";
 
 /// The middleware around a page.
-pub async fn guard(
+pub(crate) async fn guard(
     access: Access,
     request: ServiceRequest,
     next: Next<BoxBody>,
@@ -101,7 +101,11 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
 }
 
 /// Who signed in with this browser; `None` when nobody did, or the key was revoked since.
-pub async fn caller(api: &Api, dashboard: &Dashboard, request: &HttpRequest) -> Result<Option<Caller>, Problem> {
+pub(crate) async fn caller(
+    api: &Api,
+    dashboard: &Dashboard,
+    request: &HttpRequest,
+) -> Result<Option<Caller>, Problem> {
     let Some(key_hash) = key_hash(api, dashboard, request) else { return Ok(None) };
     match caller_of(api, key_hash).await {
         Ok(caller) => Ok(Some(caller)),
@@ -114,12 +118,12 @@ pub async fn caller(api: &Api, dashboard: &Dashboard, request: &HttpRequest) -> 
 }
 
 /// The hash of the key that this browser signed in with.
-pub fn key_hash(api: &Api, dashboard: &Dashboard, request: &HttpRequest) -> Option<[u8; 32]> {
+pub(crate) fn key_hash(api: &Api, dashboard: &Dashboard, request: &HttpRequest) -> Option<[u8; 32]> {
     dashboard.sessions.key_hash(&token(dashboard, request)?, api.engine().now())
 }
 
 /// Whether a key opens any page at all: one that only publishes does not.
-pub fn may_enter(caller: &Caller) -> bool {
+pub(crate) fn may_enter(caller: &Caller) -> bool {
     match caller {
         Caller::Admin => true,
         Caller::Key { organization_id, .. } => Permission::Read.check(caller, Some(*organization_id)).is_ok(),
@@ -154,12 +158,12 @@ fn to_sign_in(request: &HttpRequest) -> HttpResponse {
 }
 
 /// Whether a part of a page asks, and not a person for a whole one.
-pub fn is_part(request: &HttpRequest) -> bool {
+pub(crate) fn is_part(request: &HttpRequest) -> bool {
     request.headers().contains_key(HX_REQUEST)
 }
 
 /// Goes on to another page after a form was sent.
-pub fn see_other(address: &str) -> HttpResponse {
+pub(crate) fn see_other(address: &str) -> HttpResponse {
     HttpResponse::build(StatusCode::SEE_OTHER).insert_header((header::LOCATION, address)).finish()
 }
 
@@ -169,12 +173,12 @@ fn cookie_name(dashboard: &Dashboard) -> &'static str {
 }
 
 /// The token that a browser sends.
-pub fn token(dashboard: &Dashboard, request: &HttpRequest) -> Option<String> {
+pub(crate) fn token(dashboard: &Dashboard, request: &HttpRequest) -> Option<String> {
     request.cookie(cookie_name(dashboard)).map(|cookie| cookie.value().to_owned())
 }
 
 /// The cookie with a session's token; without one it ends what the browser has.
-pub fn session_cookie(dashboard: &Dashboard, token: Option<String>) -> Cookie<'static> {
+pub(crate) fn session_cookie(dashboard: &Dashboard, token: Option<String>) -> Cookie<'static> {
     let lifetime = if token.is_some() { LIFETIME.as_secs() as i64 } else { 0 };
     Cookie::build(cookie_name(dashboard), token.unwrap_or_default())
         .path("/")

@@ -23,14 +23,14 @@ use crate::domain::time::UnixMillis;
 const TITLE: &str = "API keys";
 const REVOKED: &str = "The key was revoked. It stopped working.";
 /// What shows its own complaints.
-pub const FIELDS: &[&str] = &["name", "role", "expires_at"];
+pub(crate) const FIELDS: &[&str] = &["name", "role", "expires_at"];
 /// Lifetimes that are offered, in days.
 const LIFETIMES: [(&str, &str); 4] =
     [("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In 365 days")];
 const DAY_MS: i64 = 86_400_000;
 
 /// Whose keys a page shows.
-pub struct Ring {
+pub(crate) struct Ring {
     /// The organization.
     pub organization_id: OrganizationId,
     /// The page that shows them.
@@ -48,7 +48,7 @@ impl Ring {
 
 /// What a page says beside the keys: about what was done, or about a form.
 #[derive(Default)]
-pub struct Said<'a> {
+pub(crate) struct Said<'a> {
     /// What is wrong with the form.
     pub problem: Option<&'a Problem>,
     /// What was typed in.
@@ -56,7 +56,7 @@ pub struct Said<'a> {
 }
 
 /// `GET /keys`.
-pub async fn list(
+pub(crate) async fn list(
     viewer: Viewer,
     request: HttpRequest,
     api: web::Data<Api>,
@@ -67,7 +67,7 @@ pub async fn list(
 }
 
 /// `POST /keys`: the one answer that shows the key, and therefore no redirect.
-pub async fn create(
+pub(crate) async fn create(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
@@ -89,7 +89,11 @@ pub async fn create(
 }
 
 /// `POST /keys/{key_id}/revoke`.
-pub async fn revoke(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn revoke(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     revoke_in(&Ring::own(&viewer)?, &request, &api).await
 }
 
@@ -118,17 +122,17 @@ async fn own_content(
 }
 
 /// The keys that a page shows.
-pub async fn page(api: &Api, ring: &Ring, query: &Form) -> Result<List<ApiKey>, Problem> {
+pub(super) async fn page(api: &Api, ring: &Ring, query: &Form) -> Result<List<ApiKey>, Problem> {
     keys::page(api, ring.organization_id, &cursor_query(query.given("cursor"))).await
 }
 
 /// Says that a key was revoked, when one was.
-pub fn done(query: &Form) -> Markup {
+pub(crate) fn done(query: &Form) -> Markup {
     html! { @if query.text("done") == "revoked" { (parts::done(REVOKED)) } }
 }
 
 /// Makes a key and shows it.
-pub async fn create_from(viewer: &Viewer, api: &Api, ring: &Ring, form: &Form) -> Result<Markup, Problem> {
+pub(crate) async fn create_from(viewer: &Viewer, api: &Api, ring: &Ring, form: &Form) -> Result<Markup, Problem> {
     let expires_at = expiry(form, viewer);
     let body = json!({ "name": form.text("name"), "role": form.text("role"), "expires_at": expires_at });
     let (key, text) = keys::create_from(api, ring.organization_id, body.to_string().as_bytes()).await?;
@@ -153,7 +157,7 @@ pub async fn create_from(viewer: &Viewer, api: &Api, ring: &Ring, form: &Form) -
 }
 
 /// Revokes the key that the path names and shows the others again.
-pub async fn revoke_in(
+pub(crate) async fn revoke_in(
     ring: &Ring,
     request: &HttpRequest,
     api: &web::Data<Api>,
@@ -208,7 +212,7 @@ fn expires(key: &ApiKey, viewer: &Viewer) -> Markup {
 }
 
 /// The keys, each with what can be done with it.
-pub fn table(
+pub(crate) fn table(
     viewer: &Viewer,
     ring: &Ring,
     keys: &List<ApiKey>,
@@ -275,7 +279,7 @@ fn revoke_button(ring: &Ring, key: &ApiKey, is_own: bool) -> Markup {
 }
 
 /// The form for a new key.
-pub fn add_card(viewer: &Viewer, ring: &Ring, said: &Said<'_>) -> Markup {
+pub(crate) fn add_card(viewer: &Viewer, ring: &Ring, said: &Said<'_>) -> Markup {
     let (complaints, form) = (Complaints::of(said.problem), &said.form);
     html! {
         section.card #add {

@@ -14,7 +14,7 @@ const HTMX_SETTINGS: &str = r#"{"allowEval":false,"includeIndicatorStyles":false
 
 /// What a page is about: its place in the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Section {
+pub(crate) enum Section {
     /// Health at a glance.
     Overview,
     /// Webhooks.
@@ -42,12 +42,12 @@ const SECTIONS: [(Section, &str, &str, Permission); 7] = [
 ];
 
 /// A page for someone who signed in.
-pub fn page(viewer: &Viewer, section: Section, title: &str, content: &Markup) -> HttpResponse {
+pub(super) fn page(viewer: &Viewer, section: Section, title: &str, content: &Markup) -> HttpResponse {
     with_status(StatusCode::OK, viewer, section, title, content)
 }
 
 /// The same with another status, as for a form that has to be corrected.
-pub fn with_status(
+pub(crate) fn with_status(
     status: StatusCode,
     viewer: &Viewer,
     section: Section,
@@ -69,12 +69,12 @@ pub fn with_status(
 }
 
 /// A page without navigation, in the middle of the window.
-pub fn door(status: StatusCode, look: &Look, title: &str, content: &Markup) -> HttpResponse {
+pub(crate) fn door(status: StatusCode, look: &Look, title: &str, content: &Markup) -> HttpResponse {
     answer(status, &document(Some(look), title, &html! { main.door { (content) } }))
 }
 
 /// The same for whoever it may be.
-pub fn plain(status: StatusCode, title: &str, content: &Markup) -> HttpResponse {
+pub(crate) fn plain(status: StatusCode, title: &str, content: &Markup) -> HttpResponse {
     answer(status, &document(None, title, &html! { main.door { (content) } }))
 }
 
@@ -134,7 +134,7 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
 }
 
 /// The sign of the product.
-pub fn logo() -> Markup {
+pub(crate) fn logo() -> Markup {
     html! {
         svg viewBox="0 0 32 32" aria-hidden="true" {
             path d="M7 21a10 10 0 1 0 2.6-11" {}

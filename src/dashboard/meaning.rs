@@ -3,7 +3,7 @@
 
 /// An outcome in words.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Meaning {
+pub(crate) struct Meaning {
     /// What happened.
     pub what: &'static str,
     /// What helps; empty when nothing is needed.
@@ -13,7 +13,7 @@ pub struct Meaning {
 }
 
 /// Of an attempt, by its answer or the API's name of its error.
-pub fn of(code: Option<u16>, error: Option<&str>) -> Meaning {
+pub(crate) fn of(code: Option<u16>, error: Option<&str>) -> Meaning {
     code.map_or_else(|| of_error(error.unwrap_or_default()), of_code)
 }
 
@@ -22,7 +22,7 @@ const BEHIND: &str = "The response body often says which of them answered. Check
                       proxy before it waits long enough.";
 
 /// Of an attempt that was answered with a code.
-pub fn of_code(code: u16) -> Meaning {
+pub(crate) fn of_code(code: u16) -> Meaning {
     let (what, help) = match code {
         200..=299 => ("Delivered.", ""),
         301 | 302 | 303 | 307 | 308 => (
@@ -73,7 +73,7 @@ pub fn of_code(code: u16) -> Meaning {
 }
 
 /// Of an attempt that was not answered, by the API's name of its error.
-pub fn of_error(error: &str) -> Meaning {
+pub(crate) fn of_error(error: &str) -> Meaning {
     let (what, help) = match error {
         "timeout" => (
             "No answer came within the webhook's timeout.",

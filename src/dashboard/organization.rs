@@ -22,14 +22,18 @@ use crate::domain::organization::Organization;
 const CONFIRM: &str = "confirm";
 
 /// `GET /organizations/{organization_id}`.
-pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn read(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let organization = named(&request, &api).await?;
     let content = content(&viewer, &request, &api, &organization, &Said::default()).await?;
     Ok(layout::page(&viewer, Section::Organizations, &organization.name, &content))
 }
 
 /// `POST /organizations/{organization_id}/keys`: the one answer that shows the key.
-pub async fn create_key(
+pub(crate) async fn create_key(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
@@ -44,13 +48,13 @@ pub async fn create_key(
 }
 
 /// `POST /organizations/{organization_id}/keys/{key_id}/revoke`.
-pub async fn revoke_key(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn revoke_key(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
     keys::revoke_in(&ring(organization_id), &request, &api).await
 }
 
 /// `POST /organizations/{organization_id}/delete`, with its name typed in.
-pub async fn delete(
+pub(crate) async fn delete(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,

@@ -16,14 +16,18 @@ use crate::api::problem::Problem;
 use crate::api::{Api, organizations};
 
 /// `GET /organizations`.
-pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn list(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let content = content(&viewer, &api, &query, None, "").await?;
     Ok(layout::page(&viewer, Section::Organizations, "Organizations", &content))
 }
 
 /// `POST /organizations`.
-pub async fn create(
+pub(crate) async fn create(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,

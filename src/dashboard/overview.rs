@@ -25,7 +25,11 @@ use crate::store::{PageRequest, Store, StoreResult};
 const NEWEST_FAILURES: usize = 8;
 
 /// `GET /?range=`.
-pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn read(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     if viewer.caller == Caller::Admin {
         return Ok(see_other("/organizations"));
     }

@@ -9,7 +9,7 @@ use crate::domain::filter::FieldError;
 use crate::domain::health::EndpointState;
 
 /// Where a delivery stands.
-pub fn status(status: DeliveryStatus) -> Markup {
+pub(crate) fn status(status: DeliveryStatus) -> Markup {
     let class = match status {
         DeliveryStatus::Success => "ok",
         DeliveryStatus::Failed => "bad",
@@ -20,7 +20,7 @@ pub fn status(status: DeliveryStatus) -> Markup {
 }
 
 /// How a webhook does.
-pub fn state(state: EndpointState) -> Markup {
+pub(crate) fn state(state: EndpointState) -> Markup {
     let (class, name, meaning) = match state {
         EndpointState::Healthy => {
             ("ok", "healthy", "Its receiver answers, or nothing was sent to it since it was added or changed.")
@@ -37,7 +37,7 @@ pub fn state(state: EndpointState) -> Markup {
 }
 
 /// What a receiver answered: its code, or why there was none.
-pub fn answer(code: Option<u16>, error: Option<&str>) -> Markup {
+pub(crate) fn answer(code: Option<u16>, error: Option<&str>) -> Markup {
     html! {
         @match (code, error) {
             (Some(code), _) => { code { (code) } }
@@ -48,17 +48,17 @@ pub fn answer(code: Option<u16>, error: Option<&str>) -> Markup {
 }
 
 /// The API's name of an error as a person says it.
-pub fn in_words(error: &str) -> String {
+pub(super) fn in_words(error: &str) -> String {
     error.replace('_', " ")
 }
 
 /// The name of an event type, or a pattern of names: where it has to be broken, it is broken between its words.
-pub fn event_type(name: &str) -> Markup {
+pub(crate) fn event_type(name: &str) -> Markup {
     html! { @for word in name.split_inclusive(['.', '_']) { (word) wbr; } }
 }
 
 /// A share in percent; one that is not whole never reads as 100.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();
     }
@@ -67,7 +67,7 @@ pub fn percent(part: u64, whole: u64) -> String {
 }
 
 /// A number with its thousands apart.
-pub fn number(value: u64) -> String {
+pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -80,12 +80,12 @@ pub fn number(value: u64) -> String {
 }
 
 /// One and many.
-pub fn count(value: u64, one: &str, many: &str) -> String {
+pub(crate) fn count(value: u64, one: &str, many: &str) -> String {
     if value == 1 { format!("1 {one}") } else { format!("{} {many}", number(value)) }
 }
 
 /// What the API says, as a sentence of a page; one that begins with the name of something leaves it as it is.
-pub fn sentence(detail: &str) -> String {
+pub(crate) fn sentence(detail: &str) -> String {
     let is_name =
         detail.split(' ').next().is_some_and(|word| word.trim_end_matches('.').contains(['.', '_', '/']));
     let mut characters = detail.chars();
@@ -98,24 +98,24 @@ pub fn sentence(detail: &str) -> String {
 }
 
 /// What a page says when there is nothing yet, and what to do about it.
-pub fn empty(title: &str, help: &Markup) -> Markup {
+pub(crate) fn empty(title: &str, help: &Markup) -> Markup {
     html! { div.empty { h2 { (title) } (help) } }
 }
 
 /// Something that just happened; read out.
-pub fn done(text: &str) -> Markup {
+pub(crate) fn done(text: &str) -> Markup {
     html! { p.note-box.ok role="status" #done { (text) } }
 }
 
 /// A text that can be copied.
-pub fn copyable(id: &str, text: &str) -> Markup {
+pub(crate) fn copyable(id: &str, text: &str) -> Markup {
     html! {
         span.copy { code id=(id) { (text) } button.small type="button" data-copy={"#" (id)} aria-label={"Copy " (text)} { "Copy" } }
     }
 }
 
 /// To older rows and back to the newest. `address` is the page with its filters and without a cursor.
-pub fn pager<T>(list: &List<T>, address: &str, is_first: bool) -> Markup {
+pub(crate) fn pager<T>(list: &List<T>, address: &str, is_first: bool) -> Markup {
     let with_cursor = |cursor: &str| {
         let separator = if address.contains('?') { '&' } else { '?' };
         format!("{address}{separator}cursor={cursor}")
@@ -131,20 +131,20 @@ pub fn pager<T>(list: &List<T>, address: &str, is_first: bool) -> Markup {
 }
 
 /// What the API says about a form: at their fields what is about one, and above the form what is about none.
-pub struct Complaints<'a> {
+pub(crate) struct Complaints<'a> {
     errors: &'a [FieldError],
     detail: Option<&'a str>,
 }
 
 impl<'a> Complaints<'a> {
     /// Of an answer; none of none.
-    pub fn of(problem: Option<&'a Problem>) -> Self {
+    pub(crate) fn of(problem: Option<&'a Problem>) -> Self {
         let errors = problem.map_or(&[][..], Problem::errors);
         Self { errors, detail: problem.map(Problem::detail) }
     }
 
     /// Those about a field: about itself, a part of it (`headers.x-a`), or one of its items (`events[2]`).
-    pub fn about(&self, field: &str) -> impl Iterator<Item = &'a FieldError> {
+    pub(crate) fn about(&self, field: &str) -> impl Iterator<Item = &'a FieldError> {
         let is_about = move |error: &&FieldError| {
             let rest = error.field.strip_prefix(field);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -153,12 +153,12 @@ impl<'a> Complaints<'a> {
     }
 
     /// Whether there are any about a field.
-    pub fn is_wrong(&self, field: &str) -> bool {
+    pub(crate) fn is_wrong(&self, field: &str) -> bool {
         self.about(field).next().is_some()
     }
 
     /// What stands under a field.
-    pub fn at(&self, field: &str) -> Markup {
+    pub(crate) fn at(&self, field: &str) -> Markup {
         html! {
             @if self.is_wrong(field) {
                 div id={ (field) "-error" } {
@@ -171,7 +171,7 @@ impl<'a> Complaints<'a> {
     }
 
     /// What stands above the form; `known` are the fields that show their own.
-    pub fn summary(&self, known: &[&str]) -> Markup {
+    pub(crate) fn summary(&self, known: &[&str]) -> Markup {
         let others: Vec<&FieldError> = self
             .errors
             .iter()
@@ -190,7 +190,7 @@ impl<'a> Complaints<'a> {
 }
 
 /// A field with its label, help and complaints; `control` has the field's name as its id.
-pub fn field(name: &str, label: &str, help: &str, complaints: &Complaints<'_>, control: &Markup) -> Markup {
+pub(crate) fn field(name: &str, label: &str, help: &str, complaints: &Complaints<'_>, control: &Markup) -> Markup {
     html! {
         div.field {
             label for=(name) { (label) }
@@ -202,7 +202,7 @@ pub fn field(name: &str, label: &str, help: &str, complaints: &Complaints<'_>, c
 }
 
 /// A field of one line.
-pub fn text_field(
+pub(crate) fn text_field(
     name: &str,
     label: &str,
     help: &str,

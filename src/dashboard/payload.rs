@@ -9,7 +9,7 @@ use crate::domain::json_text::{Pretty, indent};
 const MOST_SHOWN_BYTES: usize = 64 * 1024;
 
 /// A payload that can be copied; `whole` is where all of it can be downloaded as it was sent.
-pub fn card(json: &[u8], whole: &str) -> Markup {
+pub(crate) fn card(json: &[u8], whole: &str) -> Markup {
     let Pretty { text, is_cut } = indent(&String::from_utf8_lossy(json), MOST_SHOWN_BYTES);
     html! {
         section.card aria-labelledby="payload-title" {

@@ -112,7 +112,7 @@ pages! {
 }
 
 /// Registers every page of the table, and what answers everything else.
-pub fn configure(config: &mut web::ServiceConfig) {
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
     for spec in PAGES {
         let access = spec.access;
         let route = (spec.handler)();

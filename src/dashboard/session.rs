@@ -13,7 +13,7 @@ use crate::domain::time::UnixMillis;
 
 /// How long a sign-in lasts: a working day. Longer: a forgotten browser stays open. Shorter: people are asked for
 /// their key in the middle of their work.
-pub const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at once; one more ends the oldest. Each takes about 150 bytes.
 const MAX_SESSIONS: usize = 10_000;
 
@@ -21,7 +21,7 @@ type Digest32 = [u8; 32];
 
 /// Sessions and tickets, found by the hashes of their tokens.
 #[derive(Default)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     state: Mutex<State>,
 }
 
@@ -46,7 +46,7 @@ impl Sessions {
     }
 
     /// Begins a session; returns its token.
-    pub fn begin(&self, key_hash: Digest32, rng: &mut impl Rng, now: UnixMillis) -> String {
+    pub(crate) fn begin(&self, key_hash: Digest32, rng: &mut impl Rng, now: UnixMillis) -> String {
         let (token, session) = (token(rng), Session { key_hash, expires_at: now + LIFETIME });
         let mut state = self.lock();
         if state.sessions.len() >= MAX_SESSIONS {
@@ -63,26 +63,26 @@ impl Sessions {
     }
 
     /// The hash of the key that a session was begun with.
-    pub fn key_hash(&self, token: &str, now: UnixMillis) -> Option<Digest32> {
+    pub(crate) fn key_hash(&self, token: &str, now: UnixMillis) -> Option<Digest32> {
         let state = self.lock();
         let session = state.sessions.get(&hash(token)).filter(|session| session.expires_at > now);
         session.map(|session| session.key_hash)
     }
 
     /// Ends a session.
-    pub fn end(&self, token: &str) {
+    pub(crate) fn end(&self, token: &str) {
         self.lock().sessions.remove(&hash(token));
     }
 
     /// A token that begins one session, within the lifetime of a session.
-    pub fn issue_ticket(&self, key_hash: Digest32, rng: &mut impl Rng, now: UnixMillis) -> String {
+    pub(crate) fn issue_ticket(&self, key_hash: Digest32, rng: &mut impl Rng, now: UnixMillis) -> String {
         let ticket = token(rng);
         self.lock().tickets.insert(hash(&ticket), Session { key_hash, expires_at: now + LIFETIME });
         ticket
     }
 
     /// Takes a ticket: the hash of its key, once.
-    pub fn take_ticket(&self, ticket: &str, now: UnixMillis) -> Option<Digest32> {
+    pub(crate) fn take_ticket(&self, ticket: &str, now: UnixMillis) -> Option<Digest32> {
         let ticket = self.lock().tickets.remove(&hash(ticket));
         ticket.filter(|ticket| ticket.expires_at > now).map(|ticket| ticket.key_hash)
     }

@@ -28,7 +28,7 @@ const UNKNOWN: &str =
     "This key is unknown, expired or revoked. Check that it was copied as a whole, or ask for a new one.";
 
 /// `GET /sign-in?next=&ticket=`.
-pub async fn read(
+pub(crate) async fn read(
     request: HttpRequest,
     api: web::Data<Api>,
     dashboard: web::Data<Dashboard>,
@@ -56,7 +56,7 @@ pub async fn read(
 }
 
 /// `POST /sign-in`.
-pub async fn enter(
+pub(crate) async fn enter(
     request: HttpRequest,
     payload: web::Payload,
     api: web::Data<Api>,
@@ -91,7 +91,10 @@ fn enter_with(api: &Api, dashboard: &Dashboard, key_hash: [u8; 32], next: &str) 
 }
 
 /// `POST /sign-out`.
-pub async fn leave(request: HttpRequest, dashboard: web::Data<Dashboard>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn leave(
+    request: HttpRequest,
+    dashboard: web::Data<Dashboard>,
+) -> Result<HttpResponse, PageError> {
     if let Some(token) = token(&dashboard, &request) {
         dashboard.sessions.end(&token);
     }

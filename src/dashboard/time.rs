@@ -9,28 +9,28 @@ use maud::{Markup, html};
 use crate::domain::time::UnixMillis;
 
 /// A point in time in the reader's zone; hovering shows it in UTC, to the millisecond.
-pub fn instant(at: UnixMillis, zone: &TimeZone) -> Markup {
+pub(crate) fn instant(at: UnixMillis, zone: &TimeZone) -> Markup {
     html! { time.nowrap datetime=(at) title=(utc(at)) { (local(at, zone, "%b %-d, %H:%M:%S")) } }
 }
 
 /// The same with its year and without seconds: for what lasts for months.
-pub fn dated(at: UnixMillis, zone: &TimeZone) -> Markup {
+pub(crate) fn dated(at: UnixMillis, zone: &TimeZone) -> Markup {
     html! { time.nowrap datetime=(at) title=(utc(at)) { (local(at, zone, "%b %-d, %Y, %H:%M")) } }
 }
 
 /// The same with what is between it and now: for what a person waits for, or has just seen.
-pub fn relative(at: UnixMillis, now: UnixMillis, zone: &TimeZone) -> Markup {
+pub(crate) fn relative(at: UnixMillis, now: UnixMillis, zone: &TimeZone) -> Markup {
     let title = format!("{} · {}", local(at, zone, "%b %-d, %H:%M:%S %Z"), utc(at));
     html! { time.nowrap datetime=(at) title=(title) { (distance(at, now)) } }
 }
 
 /// `at` in UTC, as it is written down.
-pub fn utc(at: UnixMillis) -> String {
+pub(crate) fn utc(at: UnixMillis) -> String {
     local(at, &TimeZone::UTC, "%Y-%m-%d %H:%M:%S%.3f UTC")
 }
 
 /// An instant in a zone, in a format of `strftime`.
-pub fn local(at: UnixMillis, zone: &TimeZone, format: &str) -> String {
+pub(crate) fn local(at: UnixMillis, zone: &TimeZone, format: &str) -> String {
     match Timestamp::from_millisecond(at.0) {
         Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime(format).to_string(),
         Err(_) => at.to_string(),
@@ -38,19 +38,19 @@ pub fn local(at: UnixMillis, zone: &TimeZone, format: &str) -> String {
 }
 
 /// What `<input type="datetime-local">` holds for an instant.
-pub fn input_value(at: UnixMillis, zone: &TimeZone) -> String {
+pub(crate) fn input_value(at: UnixMillis, zone: &TimeZone) -> String {
     local(at, zone, "%Y-%m-%dT%H:%M:%S")
 }
 
 /// Reads what such an input sends, in the reader's zone.
-pub fn parse_input(text: &str, zone: &TimeZone) -> Option<UnixMillis> {
+pub(crate) fn parse_input(text: &str, zone: &TimeZone) -> Option<UnixMillis> {
     let civil: jiff::civil::DateTime = text.parse().ok()?;
     let zoned = civil.to_zoned_datetime(zone.clone()).ok()?;
     Some(UnixMillis(zoned.timestamp().as_millisecond()))
 }
 
 /// Whether there is nothing left to wait for, to the second in which people are told.
-pub fn is_due(at: UnixMillis, now: UnixMillis) -> bool {
+pub(crate) fn is_due(at: UnixMillis, now: UnixMillis) -> bool {
     at.since(now) < Duration::from_secs(1)
 }
 
@@ -78,7 +78,7 @@ fn about(length: Duration) -> String {
 }
 
 /// A length of time in its one or two largest units; days from two on. What is smaller is left out.
-pub fn span(length: Duration) -> String {
+pub(crate) fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     let (large, small) = match seconds {
         0..60 => return format!("{seconds} s"),
@@ -94,7 +94,7 @@ pub fn span(length: Duration) -> String {
 }
 
 /// How long something took.
-pub fn milliseconds(length: u64) -> String {
+pub(crate) fn milliseconds(length: u64) -> String {
     match length {
         0..1_000 => format!("{length} ms"),
         1_000..60_000 => format!("{:.2} s", length as f64 / 1_000.0),

@@ -20,7 +20,7 @@ const THEME_COOKIE: &str = "ringback_theme";
 
 /// The reader of a page.
 #[derive(Debug, Clone)]
-pub struct Viewer {
+pub(crate) struct Viewer {
     /// Who they are.
     pub caller: Caller,
     /// The name of their organization; none for the admin.
@@ -35,7 +35,7 @@ pub struct Viewer {
 
 impl Viewer {
     /// The organization that is looked at. Only for pages that the admin can't see.
-    pub fn organization_id(&self) -> Result<OrganizationId, Problem> {
+    pub(crate) fn organization_id(&self) -> Result<OrganizationId, Problem> {
         match self.caller {
             Caller::Key { organization_id, .. } => Ok(organization_id),
             Caller::Admin => Err(Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())),
@@ -43,7 +43,7 @@ impl Viewer {
     }
 
     /// Whether a page may offer them this.
-    pub fn may(&self, permission: Permission) -> bool {
+    pub(crate) fn may(&self, permission: Permission) -> bool {
         let own = match self.caller {
             Caller::Key { organization_id, .. } => Some(organization_id),
             Caller::Admin => None,
@@ -52,7 +52,7 @@ impl Viewer {
     }
 
     /// What they are, in one word.
-    pub fn role(&self) -> &'static str {
+    pub(crate) fn role(&self) -> &'static str {
         match self.caller {
             Caller::Admin => "admin",
             Caller::Key { role, .. } => Role::as_str(role),
@@ -60,7 +60,7 @@ impl Viewer {
     }
 
     /// Their time zone.
-    pub fn zone(&self) -> &TimeZone {
+    pub(crate) fn zone(&self) -> &TimeZone {
         &self.look.zone
     }
 }
@@ -78,7 +78,7 @@ impl FromRequest for Viewer {
 
 /// How a reader wants pages to look.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub(crate) struct Look {
     /// In which times are shown.
     pub zone: TimeZone,
     /// Its name; none when the browser did not say.
@@ -89,7 +89,7 @@ pub struct Look {
 
 impl Look {
     /// As the cookies say.
-    pub fn of(request: &HttpRequest) -> Self {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
         let cookie = |name| request.cookie(name).map(|cookie| cookie.value().to_owned());
         let zone = cookie(ZONE_COOKIE).and_then(|name| Some((TimeZone::get(&name).ok()?, name)));
         let (zone, zone_name) = zone.unwrap_or((TimeZone::UTC, "UTC".to_owned()));

@@ -4,12 +4,12 @@
 use maud::{Markup, html};
 
 /// Text of any origin. Control characters become `\x00`, what turns or hides text becomes `U+202E`.
-pub fn text(text: &str) -> Markup {
+pub(super) fn text(text: &str) -> Markup {
     marked(text, name)
 }
 
 /// JSON text: such characters can stand in its strings alone, and there they have an escape that means the same.
-pub fn json(text: &str) -> Markup {
+pub(crate) fn json(text: &str) -> Markup {
     marked(text, escape)
 }
 

@@ -41,7 +41,7 @@ pub enum AttemptError {
 
 impl AttemptError {
     /// All of them; of those with a detail, one.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Timeout,
         Self::DnsFailure(DnsFault::NoSuchName),
         Self::ConnectionRefused,
@@ -80,7 +80,7 @@ impl AttemptError {
     }
 
     /// The same as it is stored; [`in_words`] reads it.
-    pub fn detail_code(self) -> Option<String> {
+    pub(crate) fn detail_code(self) -> Option<String> {
         match self {
             Self::DnsFailure(fault) => Some(fault.stored()),
             Self::TlsFailure(fault) => Some(fault.stored()),
@@ -103,10 +103,10 @@ pub enum LocalFault {
 
 impl LocalFault {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::OpenFiles, Self::Memory, Self::Ports];
+    pub(crate) const ALL: [Self; 3] = [Self::OpenFiles, Self::Memory, Self::Ports];
 
     /// The name in logs and metrics.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::OpenFiles => "open_files",
             Self::Memory => "memory",
@@ -190,7 +190,7 @@ pub fn judge(answer: &Result<Response, AttemptError>, retry_on: RetryOn, now: Un
 }
 
 /// Whether the answer shows a receiver that works: it answered on purpose, be it with a refusal.
-pub fn shows_life(verdict: Verdict) -> bool {
+pub(crate) fn shows_life(verdict: Verdict) -> bool {
     !matches!(verdict, Verdict::Retry { .. })
 }
 
@@ -234,7 +234,7 @@ pub enum NextStep {
 
 impl NextStep {
     /// When the delivery is attempted again; `None` when it has ended.
-    pub fn due_at(self) -> Option<UnixMillis> {
+    pub(crate) fn due_at(self) -> Option<UnixMillis> {
         match self {
             Self::RetryAt(at) | Self::AgainAt(at) => Some(at),
             Self::Succeeded | Self::Failed => None,

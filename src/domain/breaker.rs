@@ -41,7 +41,7 @@ enum State {
 
 /// What may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
+pub(crate) enum Permission {
     /// Attempts, as many as other limits allow.
     Attempts,
     /// One attempt, after [`Breaker::begin_probe`].
@@ -54,7 +54,7 @@ pub enum Permission {
 
 /// One endpoint's breaker.
 #[derive(Debug, Clone)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     config: BreakerConfig,
     state: State,
     failures_in_a_row: u32,
@@ -68,7 +68,7 @@ pub struct Breaker {
 impl Breaker {
     /// Continues where the endpoint's stored condition says. A probe that was out when the process ended is
     /// made again.
-    pub fn restore(config: BreakerConfig, health: &EndpointHealth) -> Self {
+    pub(crate) fn restore(config: BreakerConfig, health: &EndpointHealth) -> Self {
         let state = health.probe_at.map_or(State::Closed, |probe_at| State::Open { probe_at });
         Self {
             config,
@@ -82,7 +82,7 @@ impl Breaker {
     }
 
     /// What may be sent at `now`.
-    pub fn permission(&self, now: UnixMillis) -> Permission {
+    pub(crate) fn permission(&self, now: UnixMillis) -> Permission {
         match self.state {
             State::Closed => Permission::Attempts,
             State::HalfOpen => Permission::AwaitProbe,
@@ -92,12 +92,12 @@ impl Breaker {
     }
 
     /// The one probe goes out.
-    pub fn begin_probe(&mut self) {
+    pub(crate) fn begin_probe(&mut self) {
         self.state = State::HalfOpen;
     }
 
     /// The probe did not go out: it is due still.
-    pub fn probe_not_made(&mut self, now: UnixMillis) {
+    pub(crate) fn probe_not_made(&mut self, now: UnixMillis) {
         if self.state == State::HalfOpen {
             self.state = State::Open { probe_at: now };
         }
@@ -106,7 +106,7 @@ impl Breaker {
     /// The receiver answered on purpose. Returns whether that changed what must be remembered.
     ///
     /// While the breaker is not closed only the probe counts: an answer to an older attempt is late news.
-    pub fn on_life(&mut self, is_probe: bool) -> bool {
+    pub(crate) fn on_life(&mut self, is_probe: bool) -> bool {
         if self.state != State::Closed && !is_probe {
             return false;
         }
@@ -122,7 +122,7 @@ impl Breaker {
 
     /// A person says go: attempts go out, and the next pause is a short one. It still fails, as far as is known. Returns
     /// whether that changed what must be remembered.
-    pub fn close(&mut self) -> bool {
+    pub(crate) fn close(&mut self) -> bool {
         let changed = self.state != State::Closed || self.pauses > 0;
         self.state = State::Closed;
         self.failures_in_a_row = 0;
@@ -135,7 +135,7 @@ impl Breaker {
     /// `max_quiet` passes without any after another one was due (`due_at`: the retry or the probe that was to come).
     /// Without this, two failures with a week of silence between them would look like a week of failing. Returns whether
     /// that changed what must be remembered.
-    pub fn extend_streak(&mut self, due_at: UnixMillis, max_quiet: Duration, now: UnixMillis) -> bool {
+    pub(crate) fn extend_streak(&mut self, due_at: UnixMillis, max_quiet: Duration, now: UnixMillis) -> bool {
         let Some(since) = self.failing_since else { return false };
         // unknown: written by a version that did not know it
         let end = self.streak_ends_at.unwrap_or(since + max_quiet);
@@ -155,7 +155,7 @@ impl Breaker {
     }
 
     /// The receiver failed to answer. Returns whether that changed what must be remembered.
-    pub fn on_failure(
+    pub(crate) fn on_failure(
         &mut self,
         delivery_id: DeliveryId,
         is_probe: bool,
@@ -183,12 +183,12 @@ impl Breaker {
     }
 
     /// Whether it is not closed.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state != State::Closed
     }
 
     /// What must be remembered across a restart.
-    pub fn remember(&self, health: &EndpointHealth) -> EndpointHealth {
+    pub(crate) fn remember(&self, health: &EndpointHealth) -> EndpointHealth {
         let probe_at = match self.state {
             State::Closed => None,
             State::Open { probe_at } => Some(probe_at),
@@ -207,7 +207,7 @@ impl Breaker {
     }
 
     /// Forgets everything: the endpoint now points elsewhere. Returns whether there was anything.
-    pub fn reset(&mut self) -> bool {
+    pub(crate) fn reset(&mut self) -> bool {
         self.on_life(true)
     }
 

@@ -16,40 +16,40 @@ const DECREASE: u32 = 2;
 /// Slow start: one more per success, so the limit doubles in each round of successes. A failure halves it; a
 /// timeout, which holds its slot for longest, leaves one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdaptiveConcurrency {
+pub(crate) struct AdaptiveConcurrency {
     limit: u32,
     max: u32,
 }
 
 impl AdaptiveConcurrency {
     /// A limit that nothing is known about yet; `max` = `max_in_flight`, at least 1.
-    pub fn new(max: u32) -> Self {
+    pub(crate) fn new(max: u32) -> Self {
         let max = max.max(FLOOR);
         Self { limit: START.min(max), max }
     }
 
     /// How many attempts may be in flight now.
-    pub fn limit(&self) -> u32 {
+    pub(crate) fn limit(&self) -> u32 {
         self.limit
     }
 
     /// An attempt was acknowledged.
-    pub fn on_success(&mut self) {
+    pub(crate) fn on_success(&mut self) {
         self.limit = self.limit.saturating_add(1).min(self.max);
     }
 
     /// An attempt failed, but soon.
-    pub fn on_failure(&mut self) {
+    pub(crate) fn on_failure(&mut self) {
         self.limit = (self.limit / DECREASE).max(FLOOR);
     }
 
     /// An attempt timed out.
-    pub fn on_timeout(&mut self) {
+    pub(crate) fn on_timeout(&mut self) {
         self.limit = FLOOR;
     }
 
     /// `max_in_flight` was changed. What was learned stays, within the new bound.
-    pub fn set_max(&mut self, max: u32) {
+    pub(crate) fn set_max(&mut self, max: u32) {
         self.max = max.max(FLOOR);
         self.limit = self.limit.min(self.max);
     }

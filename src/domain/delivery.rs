@@ -39,12 +39,12 @@ impl DeliveryStatus {
     }
 
     /// Reads the name in the API; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
     /// The number in the database.
-    pub fn code(self) -> i16 {
+    pub(crate) fn code(self) -> i16 {
         match self {
             Self::Pending => 0,
             Self::Success => 1,
@@ -54,7 +54,7 @@ impl DeliveryStatus {
     }
 
     /// Reads the number in the database.
-    pub fn from_code(code: i16) -> Option<Self> {
+    pub(crate) fn from_code(code: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.code() == code)
     }
 }
@@ -84,7 +84,7 @@ impl QueuedDelivery {
     }
 
     /// Secrets that were refused right before, the first one first.
-    pub fn refused(&self) -> &[SecretId] {
+    pub(crate) fn refused(&self) -> &[SecretId] {
         self.follow_up.as_ref().map_or(&[], |known| &known.refused)
     }
 }

@@ -32,7 +32,7 @@ pub struct RateLimit {
 
 impl RateLimit {
     /// The burst that is in force.
-    pub fn effective_burst(&self) -> u32 {
+    pub(crate) fn effective_burst(&self) -> u32 {
         self.burst.unwrap_or((self.per_second / 10.0) as u32).max(1)
     }
 }
@@ -51,7 +51,7 @@ pub enum DisabledReason {
 
 impl DisabledReason {
     /// The name in the API and in the database.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",
             Self::Manual => "manual",
@@ -60,7 +60,7 @@ impl DisabledReason {
     }
 
     /// Reads the name in the database; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         [Self::Gone, Self::Manual, Self::Failing].into_iter().find(|reason| reason.as_str() == text)
     }
 }
@@ -85,7 +85,7 @@ pub struct PreviousSecret {
 
 /// Five secrets are valid, and a rotation would leave six.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManySecrets {
+pub(crate) struct TooManySecrets {
     /// When the first of them ends.
     pub until: UnixMillis,
 }
@@ -139,13 +139,18 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// The rotated secrets that are valid at `now`, the newest first.
-    pub fn valid_previous_secrets(&self, now: UnixMillis) -> impl Iterator<Item = &PreviousSecret> {
+    pub(crate) fn valid_previous_secrets(&self, now: UnixMillis) -> impl Iterator<Item = &PreviousSecret> {
         self.previous_secrets.iter().filter(move |previous| previous.expires_at > now)
     }
 
     /// Gives it another secret at `now`. The one before is valid for `overlap` more, and those before that to their own
     /// ends. The same secret again changes nothing: it is a repeated request.
-    pub fn rotate(&mut self, secret: Secret, overlap: Duration, now: UnixMillis) -> Result<(), TooManySecrets> {
+    pub(crate) fn rotate(
+        &mut self,
+        secret: Secret,
+        overlap: Duration,
+        now: UnixMillis,
+    ) -> Result<(), TooManySecrets> {
         if self.secret == secret {
             return Ok(());
         }

@@ -6,9 +6,9 @@ use super::ids::{EventId, OrganizationId};
 use super::time::UnixMillis;
 
 /// The most that a body may hold, in bytes: the document promises receivers 10 MB.
-pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 /// How deep `data` may nest. Deeper input is an attack on recursive parsers, ours and the receivers'.
-pub const MAX_JSON_DEPTH: usize = 128;
+pub(crate) const MAX_JSON_DEPTH: usize = 128;
 
 /// An event with its id and its final body. Shared by all of its deliveries.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct EventFilter {
 /// byte for byte as it was published.
 ///
 /// `timestamp` must be RFC 3339 and `data` valid JSON; both are copied as they are.
-pub fn build_body(event_type: &str, timestamp: &str, event_id: EventId, data: &str) -> Bytes {
+pub(crate) fn build_body(event_type: &str, timestamp: &str, event_id: EventId, data: &str) -> Bytes {
     let mut body = String::with_capacity(data.len() + event_type.len() + timestamp.len() + 96);
     body.push_str("{\"event_type\":");
     push_json_string(&mut body, event_type);
@@ -73,7 +73,7 @@ pub fn build_body(event_type: &str, timestamp: &str, event_id: EventId, data: &s
 
 /// How many bytes [`build_body`] adds around `data` at most; lets a publisher's size be checked before the
 /// event has an id.
-pub fn body_overhead(event_type: &str, timestamp: &str) -> usize {
+pub(crate) fn body_overhead(event_type: &str, timestamp: &str) -> usize {
     event_type.len() + timestamp.len() + 80
 }
 
@@ -83,7 +83,7 @@ fn push_json_string(out: &mut String, text: &str) {
 }
 
 /// How deep arrays and objects nest in a valid JSON text.
-pub fn json_depth(json: &str) -> usize {
+pub(crate) fn json_depth(json: &str) -> usize {
     let (mut depth, mut deepest) = (0usize, 0usize);
     let mut bytes = json.bytes();
     while let Some(byte) = bytes.next() {

@@ -17,7 +17,7 @@ const MAX_VIOLATIONS: usize = 20;
 
 /// Why a schema can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SchemaError {
+pub(crate) enum SchemaError {
     /// It is not JSON.
     #[error("not JSON: {0}")]
     Json(String),
@@ -27,11 +27,11 @@ pub enum SchemaError {
 }
 
 /// A compiled schema.
-pub type Schema = Arc<Validator>;
+pub(crate) type Schema = Arc<Validator>;
 
 /// Compiles a JSON Schema. References to other documents are refused: nothing is ever fetched. So is what could
 /// take for ever to check; patterns are of the kind that takes time in proportion to the text.
-pub fn compile_schema(text: &str) -> Result<Schema, SchemaError> {
+pub(crate) fn compile_schema(text: &str) -> Result<Schema, SchemaError> {
     let schema: Value = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
     check_bounds(&schema).map_err(SchemaError::Schema)?;
     let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
@@ -41,7 +41,7 @@ pub fn compile_schema(text: &str) -> Result<Schema, SchemaError> {
 
 /// Whether an organization may publish a type.
 #[derive(Clone)]
-pub enum Registered {
+pub(crate) enum Registered {
     /// It may.
     Yes,
     /// It may, with `data` that the schema allows.
@@ -54,33 +54,33 @@ pub enum Registered {
 
 /// All organizations' own event types.
 #[derive(Default)]
-pub struct EventTypeRegistry {
+pub(crate) struct EventTypeRegistry {
     own: HashMap<OrganizationId, HashMap<String, Option<Schema>>>,
 }
 
 impl EventTypeRegistry {
     /// Adds or replaces a type. One whose stored schema no longer compiles counts as without: what was accepted
     /// once must not stop publishers after an update of ours.
-    pub fn insert(&mut self, event_type: &OwnEventType) {
+    pub(crate) fn insert(&mut self, event_type: &OwnEventType) {
         let schema = event_type.schema.as_deref().and_then(|text| compile_schema(text).ok());
         let types = self.own.entry(event_type.organization_id).or_default();
         types.insert(event_type.name.clone(), schema);
     }
 
     /// Takes a type out.
-    pub fn remove(&mut self, organization_id: OrganizationId, name: &str) {
+    pub(crate) fn remove(&mut self, organization_id: OrganizationId, name: &str) {
         if let Some(types) = self.own.get_mut(&organization_id) {
             types.remove(name);
         }
     }
 
     /// Takes an organization out.
-    pub fn remove_organization(&mut self, organization_id: OrganizationId) {
+    pub(crate) fn remove_organization(&mut self, organization_id: OrganizationId) {
         self.own.remove(&organization_id);
     }
 
     /// Looks a type up.
-    pub fn lookup(&self, organization_id: OrganizationId, name: &str) -> Registered {
+    pub(crate) fn lookup(&self, organization_id: OrganizationId, name: &str) -> Registered {
         if built_in(name).is_some() {
             return Registered::Yes;
         }
@@ -95,12 +95,12 @@ impl EventTypeRegistry {
     }
 
     /// Whether an organization has types of its own.
-    pub fn has_own(&self, organization_id: OrganizationId) -> bool {
+    pub(crate) fn has_own(&self, organization_id: OrganizationId) -> bool {
         self.own.get(&organization_id).is_some_and(|types| !types.is_empty())
     }
 
     /// The names of an organization's own types, sorted.
-    pub fn names(&self, organization_id: OrganizationId) -> Vec<String> {
+    pub(crate) fn names(&self, organization_id: OrganizationId) -> Vec<String> {
         let types = self.own.get(&organization_id);
         let mut names: Vec<String> = types.into_iter().flat_map(HashMap::keys).cloned().collect();
         names.sort();
@@ -109,7 +109,7 @@ impl EventTypeRegistry {
 }
 
 /// Checks `data` against a schema; every violation names its field, up to a bound.
-pub fn check_data(schema: &Schema, data: &RawValue) -> Vec<FieldError> {
+pub(crate) fn check_data(schema: &Schema, data: &RawValue) -> Vec<FieldError> {
     let value: Value = match serde_json::from_str(data.get()) {
         Ok(value) => value,
         Err(error) => {

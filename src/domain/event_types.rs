@@ -134,7 +134,7 @@ pub fn built_in(name: &str) -> Option<&'static EventType> {
 }
 
 /// Whether this is the type of an operational event.
-pub fn is_operational(name: &str) -> bool {
+pub(crate) fn is_operational(name: &str) -> bool {
     // a match, because every published event asks
     matches!(name, "webhook.disabled" | "webhook.failing" | "webhook.recovered" | "delivery.exhausted")
 }

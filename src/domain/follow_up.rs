@@ -19,14 +19,14 @@ pub struct FollowUp {
 }
 
 /// Whether an answer may mean that the receiver has another secret.
-pub fn is_refusal(answer: &Result<Response, AttemptError>) -> bool {
+pub(crate) fn is_refusal(answer: &Result<Response, AttemptError>) -> bool {
     matches!(answer, Ok(Response { status: 401 | 403, .. }))
 }
 
 /// The delivery as it is attempted again at once; `None` when the answer decides about it.
 ///
 /// `signed_with` made the document's signature of the attempt, `accepted` is the secret that was last known to be taken.
-pub fn follow_up(
+pub(crate) fn follow_up(
     delivery: &QueuedDelivery,
     signed_with: SecretId,
     answer: &Result<Response, AttemptError>,

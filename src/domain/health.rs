@@ -98,7 +98,7 @@ pub struct EndpointStates {
 
 impl EndpointStates {
     /// Counts one more.
-    pub fn count(&mut self, state: EndpointState) {
+    pub(crate) fn count(&mut self, state: EndpointState) {
         match state {
             EndpointState::Healthy => self.healthy += 1,
             EndpointState::Failing => self.failing += 1,

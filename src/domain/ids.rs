@@ -18,7 +18,7 @@ const NODE_BITS: u32 = 8;
 /// 16,384 ids in one millisecond; when they run out the generator borrows from the next millisecond.
 const COUNTER_BITS: u32 = 14;
 /// The distance between the first ids of two milliseconds that follow each other.
-pub const IDS_A_MILLISECOND: i64 = 1 << (NODE_BITS + COUNTER_BITS);
+pub(crate) const IDS_A_MILLISECOND: i64 = 1 << (NODE_BITS + COUNTER_BITS);
 const COUNTER_MASK: i64 = (1 << COUNTER_BITS) - 1;
 const TEXT_LENGTH: usize = 13;
 /// Crockford's base 32, lower case: no i, l, o, u.
@@ -131,7 +131,7 @@ id_type!(
 impl EndpointId {
     /// `hash(endpoint) % 256`: the unit of ownership when several nodes share one PostgreSQL.
     /// Never change the hash: stored deliveries carry its value.
-    pub fn partition(self) -> i16 {
+    pub(crate) fn partition(self) -> i16 {
         // Fibonacci hashing: consecutive ids spread over all partitions
         let hash = (self.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> 56) as i16

@@ -8,7 +8,7 @@ const INDENT: &str = "  ";
 
 /// An indented text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Pretty {
+pub(crate) struct Pretty {
     /// At most so many bytes of it as were asked for.
     pub text: String,
     /// Whether there is more.
@@ -16,7 +16,7 @@ pub struct Pretty {
 }
 
 /// Indents a JSON text; only white space between tokens changes.
-pub fn indent(json: &str, most: usize) -> Pretty {
+pub(crate) fn indent(json: &str, most: usize) -> Pretty {
     let mut text = String::with_capacity(most.min(json.len() * 2));
     let (mut depth, mut before) = (0usize, "");
     let mut rest = json.trim_start_matches(SPACE);

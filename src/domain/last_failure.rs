@@ -6,7 +6,7 @@ use super::time::UnixMillis;
 
 /// Bytes of an answer's body that are kept. Smaller: an error page says nothing but its head. Larger: a row that is
 /// written every few seconds while an endpoint fails, and read with each page about it, grows for what the log has anyway.
-pub const EXCERPT_BYTES: usize = 512;
+pub(crate) const EXCERPT_BYTES: usize = 512;
 
 /// A failed attempt, as far as it is shown beside its endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -68,7 +68,7 @@ pub struct LimiterMemory {
 
 /// A token bucket: in any second at most the burst and a second's worth are granted.
 #[derive(Debug)]
-pub struct RateLimiter {
+pub(crate) struct RateLimiter {
     limit: RateLimit,
     /// In nanoseconds, between two permits.
     period: u64,
@@ -86,7 +86,7 @@ pub struct RateLimiter {
 
 impl RateLimiter {
     /// A full bucket.
-    pub fn new(limit: &RateLimit) -> Self {
+    pub(crate) fn new(limit: &RateLimit) -> Self {
         let rate = if limit.per_second.is_nan() { *RATES.start() } else { limit.per_second };
         let rate = rate.clamp(*RATES.start(), *RATES.end());
         // rounded up: never faster than asked for
@@ -104,7 +104,7 @@ impl RateLimiter {
     /// An empty bucket at `since`: as if the whole burst had just been taken. For an endpoint of which nobody
     /// knows what was sent to it before, and for a limit that was just changed: a second around that instant sees
     /// no more than any other.
-    pub fn empty_since(limit: &RateLimit, since: UnixMillis) -> Self {
+    pub(crate) fn empty_since(limit: &RateLimit, since: UnixMillis) -> Self {
         let limiter = Self::new(limit);
         let at = limiter.bucket_time(since);
         limiter.bucket.clock().0.set(at);
@@ -115,7 +115,7 @@ impl RateLimiter {
     }
 
     /// As it was left, less what has come in since.
-    pub fn restore(limit: &RateLimit, memory: &LimiterMemory) -> Self {
+    pub(crate) fn restore(limit: &RateLimit, memory: &LimiterMemory) -> Self {
         if memory.limit != *limit {
             return Self::empty_since(limit, memory.left_at);
         }
@@ -125,7 +125,7 @@ impl RateLimiter {
     }
 
     /// What the next one has to know; `None` when the bucket is full.
-    pub fn remember(&self, now: UnixMillis) -> Option<LimiterMemory> {
+    pub(crate) fn remember(&self, now: UnixMillis) -> Option<LimiterMemory> {
         let full_at = self.caller_time(self.full_at.get());
         (full_at > now).then_some(LimiterMemory { limit: self.limit, left_at: now, full_at })
     }
@@ -141,7 +141,7 @@ impl RateLimiter {
     }
 
     /// Takes a permit, or tells the earliest instant at which there is one.
-    pub fn try_acquire(&self, now: UnixMillis) -> Result<(), UnixMillis> {
+    pub(crate) fn try_acquire(&self, now: UnixMillis) -> Result<(), UnixMillis> {
         if self.unused.take() {
             return Ok(());
         }
@@ -150,7 +150,7 @@ impl RateLimiter {
 
     /// The last permit was not used. One is kept for whoever asks next, whatever was given back: more could come
     /// on top of a burst. With one permit in a hundred seconds an attempt that was not made would wait that long.
-    pub fn give_back(&self) {
+    pub(crate) fn give_back(&self) {
         self.unused.set(true);
     }
 

@@ -1,14 +1,14 @@
 //! What somebody meant who made a slip: the known words nearest to one that is not known.
 
 /// At most this many edits between a mistyped word and one that is suggested. Larger: what is suggested was not meant.
-pub const MAX_DISTANCE: usize = 3;
+pub(crate) const MAX_DISTANCE: usize = 3;
 /// Longer words are no slips; comparing takes the product of both lengths.
 const MAX_BYTES: usize = 128;
 /// Suggestions at once.
 const MAX_SUGGESTIONS: usize = 3;
 
 /// The known words that are nearest to this one, all of them equally near; none when nothing is near. Case does not count.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     if word.len() > MAX_BYTES {
         return Vec::new();
     }
@@ -41,7 +41,7 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// Levenshtein: insertions, deletions and replacements between two texts.
-pub fn edit_distance(left: &str, right: &str) -> usize {
+pub(crate) fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (index, from) in left.chars().enumerate() {

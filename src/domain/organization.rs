@@ -73,7 +73,7 @@ pub struct ApiKey {
 
 impl ApiKey {
     /// Whether the key is past its expiry at `now`.
-    pub fn is_expired(&self, now: UnixMillis) -> bool {
+    pub(crate) fn is_expired(&self, now: UnixMillis) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 /// The longest event type or pattern, in bytes.
-pub const MAX_EVENT_TYPE_LENGTH: usize = 128;
+pub(crate) const MAX_EVENT_TYPE_LENGTH: usize = 128;
 
 /// Why a text is no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -34,7 +34,7 @@ pub enum EventPattern {
 }
 
 /// Whether a text has the form of an event type.
-pub fn is_event_type(text: &str) -> bool {
+pub(crate) fn is_event_type(text: &str) -> bool {
     text.len() <= MAX_EVENT_TYPE_LENGTH
         && text.split('.').all(|group| {
             !group.is_empty()
@@ -64,7 +64,7 @@ impl EventPattern {
     }
 
     /// Whether an event of this type is asked for. Operational events are only asked for by name.
-    pub fn matches(&self, event_type: &str) -> bool {
+    pub(crate) fn matches(&self, event_type: &str) -> bool {
         match self {
             Self::Exact(wanted) => wanted == event_type,
             Self::All => !super::event_types::is_operational(event_type),

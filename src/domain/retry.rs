@@ -54,7 +54,7 @@ impl Default for RetrySchedule {
 
 impl RetrySchedule {
     /// All attempts, the first included.
-    pub fn max_attempts(&self) -> u32 {
+    pub(crate) fn max_attempts(&self) -> u32 {
         match self {
             Self::Retries(retries) => retries + 1,
             Self::Policy(policy) => policy.max_attempts.max(1),
@@ -71,7 +71,7 @@ impl RetrySchedule {
 
     /// When the delivery is attempted again after its attempt `number` (from 1) failed at `now`; `None` when
     /// its attempts are used up. `not_before` (a `Retry-After`) moves it later, never earlier.
-    pub fn next_attempt_at(
+    pub(crate) fn next_attempt_at(
         &self,
         number: u32,
         not_before: Option<UnixMillis>,
@@ -82,7 +82,7 @@ impl RetrySchedule {
     }
 
     /// The instant of the retry after attempt `number`, whether or not the schedule has one left.
-    pub fn delayed(
+    pub(crate) fn delayed(
         &self,
         number: u32,
         not_before: Option<UnixMillis>,
@@ -115,7 +115,7 @@ fn policy_delay(policy: &RetryPolicy, retry: u32) -> Duration {
 
 /// Reads a `Retry-After` value (RFC 9110 §10.2.3): whole seconds or an HTTP date, capped at 24 h from `now`.
 /// `None` for anything else, and for what is already past.
-pub fn parse_retry_after(text: &str, now: UnixMillis) -> Option<UnixMillis> {
+pub(crate) fn parse_retry_after(text: &str, now: UnixMillis) -> Option<UnixMillis> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // more digits than fit mean "very long", and are capped like it

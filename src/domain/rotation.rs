@@ -11,7 +11,7 @@ use super::time::UnixMillis;
 
 /// How many secrets of an endpoint are valid at once, the newest included (contract). Larger: a receiver that refuses
 /// everything is asked that many times for each delivery, and every request has as many signatures.
-pub const MAX_VALID_SECRETS: usize = 5;
+pub(crate) const MAX_VALID_SECRETS: usize = 5;
 
 /// Tells the secrets of one endpoint apart without being one: what is kept of "this webhook took that secret". The
 /// beginning of a hash; whoever could guess a secret from it could from any signature in the log.
@@ -32,7 +32,7 @@ impl SecretId {
 
 /// One of an endpoint's secrets, as far as it matters for the choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SecretTerm {
+pub(crate) struct SecretTerm {
     /// Which.
     pub id: SecretId,
     /// From then on it is not signed with; `None` for the newest.
@@ -65,7 +65,7 @@ impl SecretTerms {
 
     /// Made up: ids and ends, the newest first.
     #[cfg(test)]
-    pub fn for_tests(terms: &[(i64, Option<i64>)]) -> Self {
+    pub(crate) fn for_tests(terms: &[(i64, Option<i64>)]) -> Self {
         let mut terms =
             terms.iter().map(|&(id, end)| SecretTerm { id: SecretId(id), expires_at: end.map(UnixMillis) });
         let newest = terms.next().unwrap_or_else(|| panic!("an endpoint has a secret"));
@@ -73,24 +73,29 @@ impl SecretTerms {
     }
 
     /// The newest.
-    pub fn newest(&self) -> SecretId {
+    pub(crate) fn newest(&self) -> SecretId {
         self.newest.id
     }
 
     /// Whether this is one of them, and valid at `now`.
-    pub fn is_valid(&self, id: SecretId, now: UnixMillis) -> bool {
+    pub(crate) fn is_valid(&self, id: SecretId, now: UnixMillis) -> bool {
         self.valid(now).any(|valid| valid == id)
     }
 
     /// Those that are valid at `now`, the newest first.
-    pub fn valid(&self, now: UnixMillis) -> impl Iterator<Item = SecretId> + '_ {
+    pub(crate) fn valid(&self, now: UnixMillis) -> impl Iterator<Item = SecretId> + '_ {
         let all = std::iter::once(&self.newest).chain(&self.previous);
         all.filter(move |term| term.is_valid(now)).map(|term| term.id)
     }
 
     /// What an attempt is signed with at `now`: the one that was `accepted` last, then the others, the newest first, less
     /// those that were `refused`. `None` when all were.
-    pub fn next(&self, accepted: Option<SecretId>, refused: &[SecretId], now: UnixMillis) -> Option<SecretId> {
+    pub(crate) fn next(
+        &self,
+        accepted: Option<SecretId>,
+        refused: &[SecretId],
+        now: UnixMillis,
+    ) -> Option<SecretId> {
         if self.previous.is_empty() {
             return (!refused.contains(&self.newest.id)).then_some(self.newest.id);
         }

@@ -19,7 +19,7 @@ const DRAFTS: [&str; 4] = [
 ];
 
 /// Says why a schema can't be used, if it can't.
-pub fn check_bounds(schema: &Value) -> Result<(), String> {
+pub(crate) fn check_bounds(schema: &Value) -> Result<(), String> {
     if let Some(draft) = schema.get("$schema").and_then(Value::as_str)
         && !DRAFTS.contains(&draft.trim_end_matches('#'))
     {

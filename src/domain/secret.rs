@@ -49,7 +49,7 @@ impl Secret {
     }
 
     /// A new signing secret: `whsec_` and the base64 of 32 random bytes.
-    pub fn generate(rng: &mut impl Rng) -> Self {
+    pub(crate) fn generate(rng: &mut impl Rng) -> Self {
         let mut bytes = Zeroizing::new([0u8; GENERATED_BYTES]);
         rng.fill_bytes(bytes.as_mut());
         Self::new(format!("{PREFIX}{}", BASE64.encode(bytes.as_ref())))
@@ -76,7 +76,7 @@ impl Secret {
     }
 
     /// The key bytes behind `whsec_`; empty when this is no signing secret.
-    pub fn signing_bytes(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn signing_bytes(&self) -> Zeroizing<Vec<u8>> {
         let encoded = self.expose().strip_prefix(PREFIX).unwrap_or_default();
         decode(encoded).unwrap_or_default()
     }

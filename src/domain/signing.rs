@@ -42,7 +42,7 @@ impl SigningKey {
     }
 
     /// The same with id and timestamp as they stand in their headers.
-    pub fn sign_standard_text(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
+    pub(crate) fn sign_standard_text(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
         let mut mac = self.standard.clone();
         for part in [id, ".", timestamp, "."] {
             mac.update(part.as_bytes());

@@ -42,12 +42,12 @@ pub struct PeriodCounts {
 
 impl PeriodCounts {
     /// Attempts, whatever came of them.
-    pub fn attempts(&self) -> u64 {
+    pub(crate) fn attempts(&self) -> u64 {
         self.succeeded.saturating_add(self.failed_attempts())
     }
 
     /// Attempts that failed, whether there is another one or not.
-    pub fn failed_attempts(&self) -> u64 {
+    pub(crate) fn failed_attempts(&self) -> u64 {
         self.failed.saturating_add(self.retried)
     }
 
@@ -107,11 +107,11 @@ impl StatisticsDelta {
 }
 
 /// Stands for all endpoints of an organization together; no endpoint has this id.
-pub const ALL_ENDPOINTS: EndpointId = EndpointId(0);
+pub(crate) const ALL_ENDPOINTS: EndpointId = EndpointId(0);
 
 /// Counts since they were last taken.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// By endpoint and period: attempts around the turn of a period are of two. With the sums of organizations, so
     /// that a reader looks up what it asks for, however many endpoints are at work.
     entries: HashMap<(OrganizationId, EndpointId, UnixMillis), PeriodCounts>,
@@ -121,7 +121,7 @@ pub struct Tally {
 
 impl Tally {
     /// Counts an attempt, in the period in which it ended.
-    pub fn count(&mut self, outcome: &Outcome) {
+    pub(crate) fn count(&mut self, outcome: &Outcome) {
         let period = period_start(outcome.finished_at);
         for endpoint_id in [ALL_ENDPOINTS, outcome.endpoint_id] {
             self.entries.entry((outcome.organization_id, endpoint_id, period)).or_default().count(outcome);
@@ -132,7 +132,7 @@ impl Tally {
     }
 
     /// What was counted of an endpoint, or of [`ALL_ENDPOINTS`] of an organization, oldest first.
-    pub fn of(
+    pub(crate) fn of(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
@@ -144,17 +144,17 @@ impl Tally {
     }
 
     /// Whether nothing was counted.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Whether it must be taken before anything else is counted, so that it does not grow without bound.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.entries.len() >= FULL
     }
 
     /// Takes everything, in the order in which it is stored; sums are made of it there.
-    pub fn take(&mut self) -> Vec<StatisticsDelta> {
+    pub(crate) fn take(&mut self) -> Vec<StatisticsDelta> {
         self.periods.clear();
         let entries = std::mem::take(&mut self.entries).into_iter();
         let mut deltas: Vec<_> = entries

@@ -14,11 +14,11 @@ use url::{Host, Url};
 mod host_name;
 mod ports;
 
-pub use host_name::HostNameError;
-pub use ports::{PortRange, PortRangeError};
+pub(crate) use host_name::HostNameError;
+pub(crate) use ports::{PortRange, PortRangeError};
 
 /// Bytes of a target's URL, as written.
-pub const MAX_URL_BYTES: usize = 2048;
+pub(crate) const MAX_URL_BYTES: usize = 2048;
 
 /// IPv4 networks that are not globally reachable (IANA IPv4 Special-Purpose Address Registry, RFC 6890), plus
 /// multicast (RFC 5771), the withdrawn 6to4 relay (RFC 7526), and 168.63.129.16, where one cloud serves its
@@ -70,7 +70,7 @@ pub struct TargetPolicy {
 
 /// Why a URL is refused when a webhook is created or changed. The texts are for the tenant and say what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum TargetError {
+pub(crate) enum TargetError {
     /// `http:` where it is not allowed.
     #[error("the URL must begin with https://")]
     HttpsRequired,
@@ -107,7 +107,7 @@ pub enum TargetError {
 
 impl TargetError {
     /// The error's code in the API: `https_required`, `blocked_address` or `invalid_url`.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::HttpsRequired => "https_required",
             Self::Localhost | Self::Address => "blocked_address",
@@ -124,7 +124,7 @@ impl TargetError {
 impl TargetPolicy {
     /// Checks a URL and gives its folded form without the fragment, which is never sent. A name is not
     /// resolved: it may not exist yet, and the answer may change.
-    pub fn check_url(&self, text: &str) -> Result<Url, TargetError> {
+    pub(crate) fn check_url(&self, text: &str) -> Result<Url, TargetError> {
         if text.len() > MAX_URL_BYTES {
             return Err(TargetError::TooLong(text.len()));
         }
@@ -155,24 +155,24 @@ impl TargetPolicy {
     }
 
     /// Whether a connection to this address is allowed, whatever the port.
-    pub fn allows_address(&self, address: IpAddr) -> bool {
+    pub(crate) fn allows_address(&self, address: IpAddr) -> bool {
         self.is_excepted(address) || is_public(address)
     }
 
     /// Whether a connection to this address and port is allowed: a public or excepted address where the engine
     /// itself does not listen.
-    pub fn allows_socket(&self, address: SocketAddr) -> bool {
+    pub(crate) fn allows_socket(&self, address: SocketAddr) -> bool {
         self.allows_address(address.ip()) && !self.is_own(address)
     }
 
     /// Whether the engine listens on this port on every address of its machine, also on those that only the
     /// system knows.
-    pub fn listens_everywhere_on(&self, port: u16) -> bool {
+    pub(crate) fn listens_everywhere_on(&self, port: u16) -> bool {
         self.own_addresses.iter().any(|own| own.port() == port && own.ip().is_unspecified())
     }
 
     /// Whether this is `localhost` or below it (RFC 6761, section 6.3); `name` in lower case.
-    pub fn is_localhost(name: &str) -> bool {
+    pub(crate) fn is_localhost(name: &str) -> bool {
         name == "localhost" || name.ends_with(".localhost")
     }
 

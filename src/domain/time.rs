@@ -29,9 +29,6 @@ pub trait Clock: Send + Sync + 'static {
 }
 
 impl UnixMillis {
-    /// Later than every instant that occurs.
-    pub const MAX: Self = Self(i64::MAX);
-
     /// Whole seconds since the epoch, rounded down.
     pub fn as_seconds(self) -> i64 {
         self.0.div_euclid(1000)
@@ -56,14 +53,14 @@ impl UnixMillis {
 
 /// Rewrites an RFC 3339 instant of any offset to UTC ending in `Z`, keeping its precision down to a nanosecond. `None` also
 /// for the hours that an offset puts outside of the years 0 to 9999, for which RFC 3339 has no form in UTC.
-pub fn normalize_rfc3339(text: &str) -> Option<String> {
+pub(crate) fn normalize_rfc3339(text: &str) -> Option<String> {
     let (local, offset) = parse(text)?;
     let utc = local.checked_sub(offset).ok()?;
     (FIRST..=LAST).contains(&utc).then(|| format!("{utc}Z"))
 }
 
 /// Says what keeps a text from being an instant, for whoever wrote it.
-pub fn why_not_rfc3339(text: &str) -> &'static str {
+pub(crate) fn why_not_rfc3339(text: &str) -> &'static str {
     let bytes = text.as_bytes();
     let is_day = |day: &[u8]| day.len() == 10 && day[4] == b'-' && day[7] == b'-';
     if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit) {
@@ -294,7 +291,7 @@ mod tests {
 
     #[test]
     fn arithmetic_saturates() {
-        assert_eq!(UnixMillis::MAX + Duration::from_secs(1), UnixMillis::MAX);
+        assert_eq!(UnixMillis(i64::MAX) + Duration::from_secs(1), UnixMillis(i64::MAX));
         assert_eq!(UnixMillis(5).since(UnixMillis(9)), Duration::ZERO);
     }
 }

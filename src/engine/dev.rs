@@ -39,7 +39,7 @@ fn beside(database_url: &str, suffix: &str) -> PathBuf {
 }
 
 /// The master key of a developer's machine: read, or made the first time.
-pub fn master_key(database_url: &str) -> Result<Secret, EngineError> {
+pub(crate) fn master_key(database_url: &str) -> Result<Secret, EngineError> {
     let path = beside(database_url, "master-key");
     if let Some(key) = read(&path)? {
         return Ok(key);
@@ -50,7 +50,7 @@ pub fn master_key(database_url: &str) -> Result<Secret, EngineError> {
 }
 
 /// Makes the organization and its key when there is none, and prints what to do next.
-pub fn greet(
+pub(crate) fn greet(
     settings: &Settings,
     engine: &EngineHandle,
     dashboard: &Dashboard,

@@ -8,7 +8,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::time::{Clock, UnixMillis};
 
 /// The wall clock.
-pub struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {

@@ -15,7 +15,7 @@ use super::stamp::Stamp;
 
 /// The receivers of a run: `behaviours.len()` webhooks for each organization, numbered through.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunSpec {
+pub(crate) struct RunSpec {
     /// Its number; one that is given again begins anew.
     pub run: u32,
     /// How many organizations.
@@ -26,7 +26,7 @@ pub struct RunSpec {
 
 /// Counts, for a look while the run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Deliveries answered with 200, each of them once.
     pub delivered: u64,
     /// The same of webhooks that get everything.
@@ -39,7 +39,7 @@ pub struct Tally {
 
 /// What arrived in a run, once it is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ArrivalReport {
+pub(crate) struct ArrivalReport {
     /// Counts.
     pub tally: Tally,
     /// Of the first delivery, in Unix microseconds; 0 when there was none.
@@ -55,7 +55,7 @@ pub struct ArrivalReport {
 }
 
 /// What has arrived so far.
-pub struct Arrivals {
+pub(crate) struct Arrivals {
     spec: RunSpec,
     clock: Clock,
     begun_at: u64,
@@ -76,7 +76,7 @@ struct Shard {
 
 impl Arrivals {
     /// Nothing has arrived.
-    pub fn new(spec: RunSpec, clock: Clock, threads: usize) -> Self {
+    pub(crate) fn new(spec: RunSpec, clock: Clock, threads: usize) -> Self {
         let webhooks = spec.organizations * spec.behaviours.len();
         Self {
             begun_at: clock.now_micros(),
@@ -91,23 +91,23 @@ impl Arrivals {
     }
 
     /// Of the run.
-    pub fn run(&self) -> u32 {
+    pub(crate) fn run(&self) -> u32 {
         self.spec.run
     }
 
     /// What a webhook does; `None` when the run has no such one.
-    pub fn behaviour(&self, webhook: usize) -> Option<Behaviour> {
+    pub(crate) fn behaviour(&self, webhook: usize) -> Option<Behaviour> {
         let behaviours = &self.spec.behaviours;
         (webhook < self.received.len()).then(|| behaviours[webhook % behaviours.len()])
     }
 
     /// Since the run began.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.clock.since(self.begun_at)
     }
 
     /// Records a delivery that is answered with 200.
-    pub fn record(&self, thread: usize, webhook: usize, stamp: Stamp) {
+    pub(crate) fn record(&self, thread: usize, webhook: usize, stamp: Stamp) {
         let Some(behaviour) = self.behaviour(webhook) else { return };
         let now = self.clock.now_micros();
         let is_new = locked(&self.received[webhook]).insert(stamp.number);
@@ -129,7 +129,7 @@ impl Arrivals {
     }
 
     /// Counts so far.
-    pub fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally {
         let last_full_second = self.clock.now_micros() / 1_000_000 - 1;
         let mut recent = Latencies::default();
         for shard in &self.shards {
@@ -146,7 +146,7 @@ impl Arrivals {
     }
 
     /// All of it.
-    pub fn report(&self) -> ArrivalReport {
+    pub(crate) fn report(&self) -> ArrivalReport {
         let (mut seconds, mut all) = (BTreeMap::<u64, Latencies>::new(), Latencies::default());
         let (mut first_at, mut last_at) = (0, 0);
         for shard in &self.shards {

@@ -32,7 +32,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// What is posted.
 #[derive(Debug, Clone)]
-pub struct BareJob {
+pub(crate) struct BareJob {
     /// The receivers.
     pub receivers: String,
     /// Of the receivers' runs.
@@ -47,7 +47,7 @@ pub struct BareJob {
 
 /// What came of it.
 #[derive(Debug, Clone, Default)]
-pub struct Bare {
+pub(crate) struct Bare {
     /// Answered with 200.
     pub posts: u64,
     /// Without an answer of 200.
@@ -60,12 +60,12 @@ pub struct Bare {
 
 impl Bare {
     /// As fast as it went.
-    pub fn posts_per_second(&self) -> f64 {
+    pub(crate) fn posts_per_second(&self) -> f64 {
         self.posts as f64 / self.duration.as_secs_f64().max(1e-9)
     }
 
     /// Both together.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.posts += other.posts;
         self.failed += other.failed;
         self.duration += other.duration;
@@ -74,7 +74,7 @@ impl Bare {
 }
 
 /// Posts all of it.
-pub async fn post(job: BareJob, clock: Clock) -> Bare {
+pub(crate) async fn post(job: BareJob, clock: Clock) -> Bare {
     let http = Http::default();
     let key = Rc::new(SigningKey::new(&Secret::new(SECRET.to_owned())));
     let bare = Rc::new(RefCell::new(Bare::default()));
@@ -128,7 +128,7 @@ async fn send(http: &Http, key: &SigningKey, job: &BareJob, number: u64, at: u64
 }
 
 /// How long this disk takes to make one page durable.
-pub fn sync_times(folder: &Path, clock: Clock) -> Result<Quantiles, LoadError> {
+pub(crate) fn sync_times(folder: &Path, clock: Clock) -> Result<Quantiles, LoadError> {
     let path = folder.join("sync-probe");
     let failed = |error| LoadError::System { what: format!("{} can't be written", path.display()), error };
     let mut file = File::create(&path).map_err(failed)?;

@@ -36,7 +36,7 @@ pub enum Behaviour {
 
 /// What is done with one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Reaction {
+pub(crate) enum Reaction {
     /// Answer with this status, after this time.
     Answer {
         /// 200 or 503.
@@ -53,7 +53,7 @@ const Z99: f64 = 2.326_347_9;
 
 impl Behaviour {
     /// Whether its numbers mean something.
-    pub fn is_possible(self) -> bool {
+    pub(crate) fn is_possible(self) -> bool {
         match self {
             Self::Ok | Self::Hanging => true,
             Self::Slow { p50_ms, p99_ms } => p50_ms > 0.0 && p99_ms >= p50_ms && p99_ms.is_finite(),
@@ -65,12 +65,12 @@ impl Behaviour {
     }
 
     /// Whether every event arrives in the end, so that it can be waited for.
-    pub fn gets_everything(self) -> bool {
+    pub(crate) fn gets_everything(self) -> bool {
         matches!(self, Self::Ok | Self::Slow { .. })
     }
 
     /// What is done with a request that comes `elapsed` after the start.
-    pub fn react(self, elapsed: Duration, rng: &mut impl Rng) -> Reaction {
+    pub(crate) fn react(self, elapsed: Duration, rng: &mut impl Rng) -> Reaction {
         let now =
             |is_well: bool| Reaction::Answer { status: if is_well { 200 } else { 503 }, after: Duration::ZERO };
         match self {

@@ -8,7 +8,7 @@ use super::report::{Figures, Resident, Second};
 
 /// Sums; [`Figures`] are made of them.
 #[derive(Debug, Clone, Default)]
-pub struct Counted {
+pub(crate) struct Counted {
     /// Events acknowledged.
     pub accepted: u64,
     /// From the first request to the last acknowledgement.
@@ -39,7 +39,7 @@ pub struct Counted {
 
 impl Counted {
     /// Counts what comes after it as well.
-    pub fn add(&mut self, later: Self) {
+    pub(crate) fn add(&mut self, later: Self) {
         self.accepted += later.accepted;
         self.accepted_in += later.accepted_in;
         self.deliveries += later.deliveries;
@@ -60,7 +60,7 @@ impl Counted {
     }
 
     /// What a report says of it.
-    pub fn figures(self) -> Figures {
+    pub(crate) fn figures(self) -> Figures {
         let each = |total: f64| total / self.deliveries.max(1) as f64;
         Figures {
             accepted: self.accepted,

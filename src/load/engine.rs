@@ -41,7 +41,7 @@ const HANDED_ON: [&str; 2] = ["DELIVERY_", "LOG"];
 const TICKS_A_SECOND: f64 = 100.0;
 
 /// An engine that answers.
-pub struct Engine {
+pub(crate) struct Engine {
     base: String,
     access: Access,
     http: Http,
@@ -50,7 +50,7 @@ pub struct Engine {
 }
 
 /// An organization of a run.
-pub struct Tenant {
+pub(crate) struct Tenant {
     /// May publish and manage.
     pub key: String,
     /// `None` when it is not ours to delete.
@@ -60,7 +60,7 @@ pub struct Tenant {
 
 /// What a run needs of an engine.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// How many.
     pub organizations: usize,
     /// Of each organization.
@@ -75,7 +75,7 @@ pub struct Wanted<'a> {
 
 /// What the engine says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Processor time, in seconds.
     pub cpu_seconds: f64,
     /// Resident memory, in bytes.
@@ -95,12 +95,12 @@ struct Created {
 
 impl Engine {
     /// One that runs already.
-    pub fn running(base: &str, access: Access) -> Self {
+    pub(crate) fn running(base: &str, access: Access) -> Self {
         Self { base: base.trim_end_matches('/').to_owned(), access, http: Http::default(), pid: None }
     }
 
     /// One of our own.
-    pub fn own(process: &Process, own: &OwnEngine) -> Self {
+    pub(crate) fn own(process: &Process, own: &OwnEngine) -> Self {
         Self {
             pid: Some(process.child.id()),
             ..Self::running(&process.base, Access::Admin(own.admin_key.clone()))
@@ -108,12 +108,12 @@ impl Engine {
     }
 
     /// Its address.
-    pub fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
     /// Makes the organizations of a run, with their webhooks at these receivers.
-    pub async fn make_tenants(&self, wanted: &Wanted<'_>) -> Result<Vec<Tenant>, LoadError> {
+    pub(crate) async fn make_tenants(&self, wanted: &Wanted<'_>) -> Result<Vec<Tenant>, LoadError> {
         let Wanted { organizations, webhooks, receivers, max_in_flight, held_back } = *wanted;
         let mut tenants = Vec::with_capacity(organizations);
         for organization in 0..organizations {
@@ -155,7 +155,7 @@ impl Engine {
     }
 
     /// Lets go what was held back.
-    pub async fn release(&self, tenants: &[Tenant]) -> Result<(), LoadError> {
+    pub(crate) async fn release(&self, tenants: &[Tenant]) -> Result<(), LoadError> {
         for tenant in tenants {
             for webhook in &tenant.webhooks {
                 let path = format!("/v1/webhooks/{webhook}");
@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// Deletes what a run made.
-    pub async fn remove(&self, tenants: &[Tenant]) -> Result<(), LoadError> {
+    pub(crate) async fn remove(&self, tenants: &[Tenant]) -> Result<(), LoadError> {
         for tenant in tenants {
             match (&tenant.organization, &self.access) {
                 (Some(organization), Access::Admin(admin)) => {
@@ -184,7 +184,7 @@ impl Engine {
     }
 
     /// What it says of itself; `None` when it shows its metrics elsewhere.
-    pub async fn usage(&self) -> Option<Usage> {
+    pub(crate) async fn usage(&self) -> Option<Usage> {
         let url = format!("{}/metrics", self.base);
         let text = self.http.text(Method::GET, &url, None, None::<&()>).await.ok()?;
         let text = String::from_utf8_lossy(&text);
@@ -237,7 +237,7 @@ pub struct OwnEngine {
 }
 
 /// An engine of our own; killed when it is dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Where it listens.
     pub base: String,
@@ -245,7 +245,7 @@ pub struct Process {
 
 impl OwnEngine {
     /// Starts it, and waits until it takes requests.
-    pub fn start(&self) -> Result<Process, LoadError> {
+    pub(crate) fn start(&self) -> Result<Process, LoadError> {
         let stderr = self.folder.join("engine.log");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&stderr);
         let mut command = Command::new(&self.program);
@@ -281,7 +281,7 @@ impl OwnEngine {
 
 impl Process {
     /// `kill -9`, and waits for the end.
-    pub fn kill(&mut self) -> Result<(), LoadError> {
+    pub(crate) fn kill(&mut self) -> Result<(), LoadError> {
         self.child
             .kill()
             .and_then(|()| self.child.wait())

@@ -57,7 +57,7 @@ pub enum LoadError {
 
 impl LoadError {
     /// The system refused `what`.
-    pub fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |error| Self::System { what, error }
     }

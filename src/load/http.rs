@@ -18,7 +18,7 @@ const EXCERPT_CHARACTERS: usize = 500;
 
 /// Makes requests on one thread.
 #[derive(Clone)]
-pub struct Http {
+pub(crate) struct Http {
     client: Client,
 }
 
@@ -33,12 +33,12 @@ impl Default for Http {
 
 impl Http {
     /// For requests that are made by hand.
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
     /// Asks, and reads the JSON of a 2xx.
-    pub async fn json<T: DeserializeOwned>(
+    pub(crate) async fn json<T: DeserializeOwned>(
         &self,
         method: Method,
         url: &str,
@@ -53,7 +53,7 @@ impl Http {
     }
 
     /// Asks, and reads the body of a 2xx.
-    pub async fn text(
+    pub(crate) async fn text(
         &self,
         method: Method,
         url: &str,

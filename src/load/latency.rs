@@ -10,7 +10,7 @@ const MAX_MICROS: u64 = 3_600_000_000;
 
 /// Microseconds from 1 to an hour, with two significant digits.
 #[derive(Debug, Clone)]
-pub struct Latencies(Histogram<u32>);
+pub(crate) struct Latencies(Histogram<u32>);
 
 /// The usual points of a distribution, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl Default for Latencies {
 
 impl Latencies {
     /// Counts one.
-    pub fn record(&mut self, latency: Duration) {
+    pub(crate) fn record(&mut self, latency: Duration) {
         self.record_many(latency.as_micros() as u64, 1);
     }
 
@@ -53,20 +53,20 @@ impl Latencies {
     }
 
     /// Counts those of another one as well.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for bucket in other.0.iter_recorded() {
             self.record_many(bucket.value_iterated_to(), bucket.count_at_value().into());
         }
     }
 
     /// Its points.
-    pub fn quantiles(&self) -> Quantiles {
+    pub(crate) fn quantiles(&self) -> Quantiles {
         let at = |quantile| if self.0.is_empty() { 0 } else { self.0.value_at_quantile(quantile) };
         Quantiles { count: self.0.len(), p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1.0) }
     }
 
     /// Each recorded value with its count.
-    pub fn buckets(&self) -> Buckets {
+    pub(crate) fn buckets(&self) -> Buckets {
         Buckets(self.0.iter_recorded().map(|it| (it.value_iterated_to(), it.count_at_value().into())).collect())
     }
 }

@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const STALLED: Duration = Duration::from_secs(100);
 
 /// What is to be measured.
-pub struct Stretch<'a> {
+pub(crate) struct Stretch<'a> {
     /// For people.
     pub name: &'static str,
     /// Made for it.
@@ -60,10 +60,10 @@ pub struct Snapshot<'a> {
 }
 
 /// What is told while a run goes on.
-pub type OnProgress = Arc<dyn Fn(&Snapshot<'_>)>;
+pub(crate) type OnProgress = Arc<dyn Fn(&Snapshot<'_>)>;
 
 /// Where things are measured.
-pub struct Bench {
+pub(crate) struct Bench {
     /// Of the run.
     pub clock: Clock,
     /// Where receivers are.
@@ -79,7 +79,7 @@ pub struct Bench {
 }
 
 /// A stretch that is being published.
-pub struct Underway {
+pub(crate) struct Underway {
     run: u32,
     progress: Arc<Progress>,
     task: actix_rt::task::JoinHandle<Published>,
@@ -90,7 +90,7 @@ pub struct Underway {
 
 impl Bench {
     /// Tells the receivers that a run begins, and gives its number.
-    pub async fn begin(&self, organizations: usize, behaviours: Vec<Behaviour>) -> Result<u32, LoadError> {
+    pub(crate) async fn begin(&self, organizations: usize, behaviours: Vec<Behaviour>) -> Result<u32, LoadError> {
         let run = self.last_run.get() + 1;
         self.last_run.set(run);
         let url = format!("{}{RUNS}", self.receivers);
@@ -100,7 +100,7 @@ impl Bench {
     }
 
     /// Begins to publish.
-    pub async fn start(&self, engine: &Engine, stretch: &Stretch<'_>) -> Result<Underway, LoadError> {
+    pub(crate) async fn start(&self, engine: &Engine, stretch: &Stretch<'_>) -> Result<Underway, LoadError> {
         let run = self.begin(stretch.tenants.len(), stretch.behaviours.clone()).await?;
         let before = engine.usage().await;
         let job = Job {
@@ -118,13 +118,13 @@ impl Bench {
     }
 
     /// Counts of a run so far.
-    pub async fn tally(&self, underway: &Underway) -> Result<Tally, LoadError> {
+    pub(crate) async fn tally(&self, underway: &Underway) -> Result<Tally, LoadError> {
         let url = format!("{}{RUNS}/{}/tally", self.receivers, underway.run);
         self.http.json(Method::GET, &url, None, None::<&()>).await
     }
 
     /// Looks at it once, and tells.
-    pub async fn look(
+    pub(crate) async fn look(
         &self,
         engine: &Engine,
         stretch: &Stretch<'_>,
@@ -148,7 +148,7 @@ impl Bench {
     }
 
     /// Waits until everything was published.
-    pub async fn published(
+    pub(crate) async fn published(
         &self,
         engine: &Engine,
         stretch: &Stretch<'_>,
@@ -162,7 +162,7 @@ impl Bench {
     }
 
     /// Waits until all of it was published and has arrived, or nothing arrives any more.
-    pub async fn arrived(
+    pub(crate) async fn arrived(
         &self,
         engine: &Engine,
         stretch: &Stretch<'_>,
@@ -184,7 +184,7 @@ impl Bench {
     }
 
     /// What was measured.
-    pub async fn counted(
+    pub(crate) async fn counted(
         &self,
         engine: &Engine,
         stretch: &Stretch<'_>,
@@ -223,7 +223,7 @@ impl Bench {
     }
 
     /// Publishes, waits, and gives what was measured.
-    pub async fn measure(&self, engine: &Engine, stretch: &Stretch<'_>) -> Result<Counted, LoadError> {
+    pub(crate) async fn measure(&self, engine: &Engine, stretch: &Stretch<'_>) -> Result<Counted, LoadError> {
         let mut underway = self.start(engine, stretch).await?;
         self.arrived(engine, stretch, &mut underway).await?;
         self.counted(engine, stretch, underway).await
@@ -232,7 +232,7 @@ impl Bench {
 
 impl Underway {
     /// Events acknowledged so far.
-    pub fn accepted(&self) -> u64 {
+    pub(crate) fn accepted(&self) -> u64 {
         self.progress.accepted.load(Ordering::Relaxed)
     }
 }

@@ -7,11 +7,11 @@
 
 mod arrivals;
 mod bare;
-pub mod behaviour;
-pub mod clock;
+pub(crate) mod behaviour;
+pub(crate) mod clock;
 mod counted;
 pub mod engine;
-pub mod error;
+pub(crate) mod error;
 mod http;
 mod latency;
 pub mod measure;

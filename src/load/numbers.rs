@@ -4,18 +4,18 @@ use serde::{Deserialize, Serialize};
 
 /// One bit for each number up to the largest.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Numbers {
+pub(crate) struct Numbers {
     words: Vec<u64>,
     len: u64,
 }
 
 /// The same as it travels: first and last number of each unbroken stretch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ranges(pub Vec<(u64, u64)>);
+pub(crate) struct Ranges(pub Vec<(u64, u64)>);
 
 impl Numbers {
     /// Whether it is new.
-    pub fn insert(&mut self, number: u64) -> bool {
+    pub(crate) fn insert(&mut self, number: u64) -> bool {
         let (word, bit) = ((number / 64) as usize, 1 << (number % 64));
         if word >= self.words.len() {
             self.words.resize(word + 1, 0);
@@ -27,18 +27,18 @@ impl Numbers {
     }
 
     /// How many.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// How many of these are not in `other`.
-    pub fn missing_from(&self, other: &Self) -> u64 {
+    pub(crate) fn missing_from(&self, other: &Self) -> u64 {
         let others = other.words.iter().copied().chain(std::iter::repeat(0));
         self.words.iter().zip(others).map(|(word, other)| u64::from((word & !other).count_ones())).sum()
     }
 
     /// As unbroken stretches.
-    pub fn ranges(&self) -> Ranges {
+    pub(crate) fn ranges(&self) -> Ranges {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         for (index, word) in self.words.iter().enumerate() {
             for bit in (0..64).filter(|bit| word & (1 << bit) != 0) {

@@ -19,7 +19,7 @@ const WAITING: usize = 65_536;
 /// of the request and the instant at which it was to be made, in Unix microseconds: with a `rate` (requests a
 /// second) that is the instant of the pace, so that a request which had to wait for a free connection counts its
 /// waiting ("coordinated omission").
-pub async fn drive<F>(
+pub(crate) async fn drive<F>(
     total: u64,
     connections: usize,
     rate: Option<f64>,

@@ -19,14 +19,14 @@ use super::scenario::Publish;
 use super::stamp::Stamp;
 
 /// Of every event.
-pub const EVENT_TYPE: &str = "call.completed";
+pub(crate) const EVENT_TYPE: &str = "call.completed";
 /// When an engine says 503 without `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// After a request without an answer: the engine may be starting.
 const AFTER_NO_ANSWER: Duration = Duration::from_millis(20);
 
 /// What is published.
-pub struct Job {
+pub(crate) struct Job {
     /// The engine.
     pub base: String,
     /// A key that may publish, for each organization.
@@ -43,7 +43,7 @@ pub struct Job {
 
 /// Seen by others while it goes on.
 #[derive(Default)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Events acknowledged.
     pub accepted: AtomicU64,
     /// Nothing more is to be published.
@@ -52,7 +52,7 @@ pub struct Progress {
 
 /// What came of it.
 #[derive(Default)]
-pub struct Published {
+pub(crate) struct Published {
     /// From the instant at which a request was to be made to its acknowledgement.
     pub latencies: Latencies,
     /// The numbers of acknowledged events of each organization.
@@ -85,7 +85,7 @@ struct Publisher {
 }
 
 /// Publishes all events of a job; returns when every request was answered, or when it is told to stop.
-pub async fn publish(job: Job, clock: Clock, progress: Arc<Progress>) -> Published {
+pub(crate) async fn publish(job: Job, clock: Clock, progress: Arc<Progress>) -> Published {
     let requests = job.events.div_ceil(job.publish.batch as u64);
     // the rate is of events
     let rate = job.publish.rate.map(|rate| rate / job.publish.batch as f64);

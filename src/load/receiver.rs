@@ -29,9 +29,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(120);
 const MAX_CONNECTIONS: usize = 100_000;
 
 /// Where the receivers of a run listen: `/{webhook}`.
-pub const HOOKS: &str = "/hooks";
+pub(crate) const HOOKS: &str = "/hooks";
 /// Where a run is begun (PUT) and asked for (GET).
-pub const RUNS: &str = "/runs";
+pub(crate) const RUNS: &str = "/runs";
 
 /// A server that listens; it serves while `server` is polled.
 pub struct BoundReceivers {

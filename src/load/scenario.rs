@@ -1,7 +1,5 @@
 //! What a run does: named scenarios that come with the program, or a file of the same form.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -19,11 +17,11 @@ pub const BUILT_IN: [(&str, &str); 7] = [
 ];
 
 /// Fewer bytes of data do not hold what the receiver has to find in it.
-pub const MIN_PAYLOAD_BYTES: usize = 64;
+pub(crate) const MIN_PAYLOAD_BYTES: usize = 64;
 /// An engine refuses larger bodies (contract).
-pub const MAX_PAYLOAD_BYTES: usize = 10 * 1024 * 1024 - 1024;
+pub(crate) const MAX_PAYLOAD_BYTES: usize = 10 * 1024 * 1024 - 1024;
 /// Of one batch (contract).
-pub const MAX_BATCH: usize = 1_000;
+pub(crate) const MAX_BATCH: usize = 1_000;
 
 /// What a run does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -192,7 +190,7 @@ impl Scenario {
     }
 
     /// What each webhook of an organization does, in order.
-    pub fn behaviours(&self) -> Vec<Behaviour> {
+    pub(crate) fn behaviours(&self) -> Vec<Behaviour> {
         let mut all = Vec::with_capacity(self.webhooks);
         let mut until = 0.0;
         for part in &self.receivers {
@@ -205,13 +203,8 @@ impl Scenario {
     }
 
     /// Webhooks of an organization that are well.
-    pub fn healthy(&self) -> usize {
+    pub(crate) fn healthy(&self) -> usize {
         self.behaviours().iter().filter(|behaviour| **behaviour == Behaviour::Ok).count()
-    }
-
-    /// How long the measured events take at least, when they have a pace.
-    pub fn least_duration(&self) -> Option<Duration> {
-        self.publish.rate.map(|rate| Duration::from_secs_f64(self.publish.events as f64 / rate))
     }
 }
 

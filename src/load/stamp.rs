@@ -8,7 +8,7 @@ const BEGIN: &[u8] = br#""ringback_load":["#;
 
 /// Names one event of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Of the receivers' runs.
     pub run: u32,
     /// Of the events of the organization in this run, from 0.
@@ -19,7 +19,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// Appends an event's data of `bytes` bytes, or as few more as the stamp itself needs.
-    pub fn write_data(self, bytes: usize, out: &mut String) {
+    pub(crate) fn write_data(self, bytes: usize, out: &mut String) {
         let begin = out.len();
         let Self { run, number, at } = self;
         // writing to a string does not fail
@@ -30,7 +30,7 @@ impl Stamp {
     }
 
     /// Finds it in the body of a request.
-    pub fn find(body: &[u8]) -> Option<Self> {
+    pub(crate) fn find(body: &[u8]) -> Option<Self> {
         let searched = &body[..body.len().min(SEARCHED_BYTES)];
         let begin = memchr::memmem::find(searched, BEGIN)? + BEGIN.len();
         let end = begin + memchr::memchr(b']', &body[begin..body.len().min(begin + 80)])?;

@@ -78,17 +78,17 @@ impl Cipher {
     }
 
     /// Whether a value was encrypted with this key, as its envelope says; only opening it proves that.
-    pub fn sealed(&self, envelope: &[u8]) -> bool {
+    pub(crate) fn sealed(&self, envelope: &[u8]) -> bool {
         envelope.first() == Some(&VERSION) && envelope.get(1..=KEY_ID_BYTES) == Some(self.key_id.as_slice())
     }
 
     /// The id of its key, as error messages name it.
-    pub fn key_id(&self) -> String {
+    pub(crate) fn key_id(&self) -> String {
         HEXLOWER.encode(&self.key_id)
     }
 
     /// Encrypts a value for a row. The nonce is random: 24 bytes leave no chance of a second one alike.
-    pub fn encrypt(
+    pub(crate) fn encrypt(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
@@ -110,7 +110,7 @@ impl Cipher {
     }
 
     /// Decrypts a value of a row.
-    pub fn decrypt(
+    pub(crate) fn decrypt(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,

@@ -66,7 +66,7 @@ pub enum StoreError {
 }
 
 /// How long an idempotency key is remembered, also when its event is removed before; an older one counts as never used.
-pub const IDEMPOTENCY_KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const IDEMPOTENCY_KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What store methods return.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -121,7 +121,7 @@ pub struct WriteBatch {
 
 impl WriteBatch {
     /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty()
             && self.outcomes.is_empty()
             && self.health.is_empty()

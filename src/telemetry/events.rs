@@ -17,18 +17,18 @@ use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// Target of what happens to events before they are deliveries.
-pub const INGEST: &str = "ringback::ingest";
+pub(crate) const INGEST: &str = "ringback::ingest";
 /// Target of attempts, breakers and supervisors.
-pub const DELIVERY: &str = "ringback::delivery";
+pub(crate) const DELIVERY: &str = "ringback::delivery";
 /// Target of commits and the database.
-pub const STORE: &str = "ringback::store";
+pub(crate) const STORE: &str = "ringback::store";
 /// Target of requests to the API and the dashboard.
-pub const API: &str = "ringback::api";
+pub(crate) const API: &str = "ringback::api";
 /// Target of start and stop.
-pub const ENGINE: &str = "ringback::engine";
+pub(crate) const ENGINE: &str = "ringback::engine";
 
 /// An event and its deliveries are committed.
-pub struct EventAccepted<'a> {
+pub(crate) struct EventAccepted<'a> {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The event.
@@ -41,7 +41,7 @@ pub struct EventAccepted<'a> {
 
 impl EventAccepted<'_> {
     /// Counts it and writes a line at debug. Pending deliveries grow.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         METRICS.accepted(self.event_type).increment(1);
         Level::DeliveriesPending.add(self.deliveries as u64);
         debug!(
@@ -53,7 +53,7 @@ impl EventAccepted<'_> {
 }
 
 /// An attempt ended, one way or the other.
-pub struct AttemptFinished {
+pub(crate) struct AttemptFinished {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -74,7 +74,7 @@ pub struct AttemptFinished {
 
 impl AttemptFinished {
     /// From what the transport returned.
-    pub fn new(
+    pub(crate) fn new(
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         delivery_id: DeliveryId,
@@ -94,7 +94,7 @@ impl AttemptFinished {
     }
 
     /// Counts it and writes a line at debug.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         METRICS.attempts(self.outcome).increment(1);
         METRICS.attempt_duration.record(self.duration.as_secs_f64());
         debug!(
@@ -107,7 +107,7 @@ impl AttemptFinished {
 }
 
 /// An attempt was not made: this machine lacked something.
-pub struct AttemptNotMade {
+pub(crate) struct AttemptNotMade {
     /// What.
     pub fault: LocalFault,
     /// When.
@@ -116,7 +116,7 @@ pub struct AttemptNotMade {
 
 impl AttemptNotMade {
     /// Counts it, and warns of it now and then.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         static GATE: Rarely = Rarely::new();
         METRICS.local_faults(self.fault.as_str()).increment(1);
         if let Some(left_out) = GATE.opens(self.now) {
@@ -131,7 +131,7 @@ impl AttemptNotMade {
 
 /// The `outcome` of an attempt in metrics: `success`, the class of another answer, or the kind of failure. What it
 /// means for the delivery is another question, and another metric.
-pub fn attempt_outcome(result: &AttemptResult) -> &'static str {
+pub(crate) fn attempt_outcome(result: &AttemptResult) -> &'static str {
     match &result.answer {
         Ok(response) => match response.status {
             200..=299 => "success",
@@ -145,7 +145,7 @@ pub fn attempt_outcome(result: &AttemptResult) -> &'static str {
 }
 
 /// A delivery reached its end, committed.
-pub struct DeliveryFinished {
+pub(crate) struct DeliveryFinished {
     /// Which end: pending is none, and counts nothing.
     pub outcome: DeliveryStatus,
     /// How many ended so; a deleted webhook cancels many at once.
@@ -154,7 +154,7 @@ pub struct DeliveryFinished {
 
 impl DeliveryFinished {
     /// Counts it; pending deliveries shrink. The attempt before it has written the line.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         let counter = match self.outcome {
             DeliveryStatus::Success => &METRICS.delivered,
             DeliveryStatus::Failed => &METRICS.failed,
@@ -167,20 +167,20 @@ impl DeliveryFinished {
 }
 
 /// A receiver acknowledged a first attempt.
-pub struct FirstAttemptAcknowledged {
+pub(crate) struct FirstAttemptAcknowledged {
     /// Since the event was accepted.
     pub latency: Duration,
 }
 
 impl FirstAttemptAcknowledged {
     /// Counts it.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         METRICS.delivery_latency.record(self.latency.as_secs_f64());
     }
 }
 
 /// A group commit is on disk.
-pub struct CommitFinished {
+pub(crate) struct CommitFinished {
     /// Events, deliveries and outcomes.
     pub rows: usize,
     /// Of the transaction.
@@ -189,7 +189,7 @@ pub struct CommitFinished {
 
 impl CommitFinished {
     /// Counts it, and warns of a disk that makes publishers wait.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         METRICS.batch_rows.record(self.rows as f64);
         METRICS.commit.record(self.duration.as_secs_f64());
         if self.duration >= Duration::from_secs(2) {
@@ -199,7 +199,7 @@ impl CommitFinished {
 }
 
 /// A breaker opened: deliveries to this endpoint wait.
-pub struct BreakerOpened {
+pub(crate) struct BreakerOpened {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -212,7 +212,7 @@ pub struct BreakerOpened {
 
 impl BreakerOpened {
     /// Counts it and writes a line: a warning the first time, debug for failed probes.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         let (organization, webhook, probe_at) = (self.organization_id, self.endpoint_id, self.probe_at);
         if self.again {
             debug!(target: DELIVERY, %organization, %webhook, %probe_at, "probe failed, breaker stays open");
@@ -224,7 +224,7 @@ impl BreakerOpened {
 }
 
 /// A breaker closed, or its endpoint went away.
-pub struct BreakerClosed {
+pub(crate) struct BreakerClosed {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -235,7 +235,7 @@ pub struct BreakerClosed {
 
 impl BreakerClosed {
     /// Counts it and writes a line.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         Level::BreakersOpen.subtract(1);
         info!(
             target: DELIVERY,
@@ -246,7 +246,7 @@ impl BreakerClosed {
 }
 
 /// The engine disabled an endpoint.
-pub struct EndpointDisabled<'a> {
+pub(crate) struct EndpointDisabled<'a> {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -257,7 +257,7 @@ pub struct EndpointDisabled<'a> {
 
 impl EndpointDisabled<'_> {
     /// Writes a warning.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         warn!(
             target: DELIVERY,
             organization = %self.organization_id, webhook = %self.endpoint_id, reason = self.reason,
@@ -267,7 +267,7 @@ impl EndpointDisabled<'_> {
 }
 
 /// A supervisor ended without saying goodbye; its deliveries are taken up again from the rows.
-pub struct SupervisorLost {
+pub(crate) struct SupervisorLost {
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -276,7 +276,7 @@ pub struct SupervisorLost {
 
 impl SupervisorLost {
     /// Writes an error: it is a defect of ours.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         error!(
             target: DELIVERY,
             organization = %self.organization_id, webhook = %self.endpoint_id,
@@ -287,7 +287,7 @@ impl SupervisorLost {
 
 /// What the engine wants of the database by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreOperation {
+pub(crate) enum StoreOperation {
     /// Events, outcomes and conditions.
     Commit,
     /// Beside commits.
@@ -316,7 +316,7 @@ impl StoreOperation {
 }
 
 /// The database can't be reached or can't write.
-pub struct StoreUnavailable<'a> {
+pub(crate) struct StoreUnavailable<'a> {
     /// What was tried.
     pub operation: StoreOperation,
     /// When.
@@ -330,7 +330,7 @@ pub struct StoreUnavailable<'a> {
 impl StoreUnavailable<'_> {
     /// Writes an error now and then: it is tried again several times a second, perhaps for hours, and the disk that is
     /// full may be the log's as well.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         static GATES: [Rarely; 6] = [const { Rarely::new() }; 6];
         let Some(left_out) = GATES[self.operation as usize].opens(self.now) else { return };
         error!(
@@ -342,20 +342,20 @@ impl StoreUnavailable<'_> {
 }
 
 /// The database answers again.
-pub struct StoreRecovered {
+pub(crate) struct StoreRecovered {
     /// How long it did not.
     pub outage: Duration,
 }
 
 impl StoreRecovered {
     /// Writes a line.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         info!(target: STORE, outage_ms = self.outage.as_millis() as u64, "database available again");
     }
 }
 
 /// Events that were older than they are kept were removed.
-pub struct Pruned {
+pub(crate) struct Pruned {
     /// How many.
     pub events: usize,
     /// Deliveries that went with them.
@@ -364,13 +364,13 @@ pub struct Pruned {
 
 impl Pruned {
     /// Writes a line.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         info!(target: STORE, events = self.events, deliveries = self.deliveries, "old events removed");
     }
 }
 
 /// The engine knows its endpoints and the agenda of what is pending.
-pub struct EngineStarted<'a> {
+pub(crate) struct EngineStarted<'a> {
     /// Where the API listens.
     pub listen: SocketAddr,
     /// `sqlite` or `postgres`.
@@ -385,7 +385,7 @@ pub struct EngineStarted<'a> {
 
 impl EngineStarted<'_> {
     /// Sets the gauges and writes a line, and a warning for `--dev`.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         Level::DeliveriesPending.set(self.pending);
         Level::BreakersOpen.set(self.breakers_open);
         let version = env!("CARGO_PKG_VERSION");
@@ -401,20 +401,20 @@ impl EngineStarted<'_> {
 }
 
 /// The engine was told to stop.
-pub struct EngineStopping<'a> {
+pub(crate) struct EngineStopping<'a> {
     /// For example `SIGTERM`.
     pub reason: &'a str,
 }
 
 impl EngineStopping<'_> {
     /// Writes a line.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         info!(target: ENGINE, reason = self.reason, "stopping: no new events, attempts in flight end first");
     }
 }
 
 /// Everything is committed and closed.
-pub struct EngineStopped {
+pub(crate) struct EngineStopped {
     /// Since it was told to.
     pub duration: Duration,
     /// Attempts that did not end in time; their deliveries stay pending.
@@ -423,7 +423,7 @@ pub struct EngineStopped {
 
 impl EngineStopped {
     /// Writes a line.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         let duration_ms = self.duration.as_millis() as u64;
         info!(target: ENGINE, duration_ms, abandoned_attempts = self.abandoned_attempts, "engine stopped");
     }

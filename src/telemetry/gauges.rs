@@ -11,7 +11,7 @@ static HELD: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
 
 /// One gauge of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Level {
     /// Deliveries in status pending, in memory or in the database: set at start from the rows, then moved by what
     /// is committed.
     DeliveriesPending,
@@ -26,30 +26,30 @@ pub enum Level {
 
 impl Level {
     /// Sets it, for example at start from the database.
-    pub fn set(self, value: u64) {
+    pub(crate) fn set(self, value: u64) {
         self.gauge().set(value as f64);
     }
 
     /// `count` more.
-    pub fn add(self, count: u64) {
+    pub(crate) fn add(self, count: u64) {
         self.gauge().increment(count as f64);
     }
 
     /// `count` fewer.
-    pub fn subtract(self, count: u64) {
+    pub(crate) fn subtract(self, count: u64) {
         self.gauge().decrement(count as f64);
     }
 
     /// One more for as long as the guard lives: right for what may end by being dropped, like a future.
     #[must_use = "counts only while it is held"]
-    pub fn hold(self) -> Held {
+    pub(crate) fn hold(self) -> Held {
         self.add(1);
         HELD[self as usize].fetch_add(1, Ordering::Relaxed);
         Held(self)
     }
 
     /// How many guards are alive.
-    pub fn held(self) -> usize {
+    pub(crate) fn held(self) -> usize {
         HELD[self as usize].load(Ordering::Relaxed)
     }
 
@@ -65,7 +65,7 @@ impl Level {
 
 /// Counts one until it is dropped.
 #[derive(Debug)]
-pub struct Held(Level);
+pub(crate) struct Held(Level);
 
 impl Drop for Held {
     fn drop(&mut self) {

@@ -30,7 +30,7 @@ pub enum LoggingError {
 ///
 /// `tracing` would take a misspelled level for the name of a target and then log next to nothing; here a word
 /// without `=` has to be a level.
-pub fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
+pub(crate) fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
     let directives: Vec<&str> = filter.split(',').map(str::trim).collect();
     for directive in &directives {
         let level = match directive.rsplit_once('=') {
@@ -56,7 +56,7 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
 }
 
 /// Starts logging for the whole process.
-pub fn install_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
+pub(crate) fn install_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
     let filter = parse_filter(filter)?;
     // a line that can't be written is lost: reporting that to standard error, which is what can't be written to, would
     // panic in whatever part of the engine had something to say (the log's disk is full)

@@ -38,7 +38,7 @@ const ROWS_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 20_000.0];
 
 /// Prints all metrics in Prometheus' text format.
-pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
+pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The handles; looking a metric up by its name on each attempt would cost more than counting it.
 pub(super) struct Metrics {

@@ -5,14 +5,14 @@
 //! host, because a URL may hold a token. An attempt is a line at debug, a condition that a person should know of
 //! is info or warn. A gauge counts things alive now and is a function pair, see [`gauges`].
 
-pub mod events;
-pub mod gauges;
-pub mod logging;
+pub(crate) mod events;
+pub(crate) mod gauges;
+pub(crate) mod logging;
 pub mod metrics;
 mod rarely;
 mod requests;
 
-pub use events::*;
-pub use logging::{LoggingError, install_logging};
-pub use metrics::{Render, install_metrics};
-pub use requests::{HttpRequestServed, IngestOverloaded, Overload};
+pub(crate) use events::*;
+pub(crate) use logging::{LoggingError, install_logging};
+pub(crate) use metrics::install_metrics;
+pub(crate) use requests::{HttpRequestServed, IngestOverloaded, Overload};

@@ -14,7 +14,7 @@ use crate::domain::time::UnixMillis;
 const MAX_PATH_CHARACTERS: usize = 200;
 
 /// The API or the dashboard answered a request.
-pub struct HttpRequestServed<'a> {
+pub(crate) struct HttpRequestServed<'a> {
     /// The pattern that matched, for example `/v1/webhooks/{id}`; `None` when none did.
     pub route: Option<&'a str>,
     /// For example `GET`; unusual ones count as `other`.
@@ -36,7 +36,7 @@ pub struct HttpRequestServed<'a> {
 impl HttpRequestServed<'_> {
     /// Counts it and writes a line at debug; one at error for a defect of ours, so that the id that the caller was given
     /// is found.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         count_http_request(self.route.unwrap_or("unmatched"), self.method, self.status);
         macro_rules! line {
             ($level:ident) => {
@@ -64,7 +64,7 @@ impl HttpRequestServed<'_> {
 
 /// What there is too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overload {
+pub(crate) enum Overload {
     /// Events wait for their commit.
     UncommittedEvents,
     /// The same, by their bytes.
@@ -87,7 +87,7 @@ impl Overload {
 }
 
 /// A publisher was refused with 503 because there is too much of something.
-pub struct IngestOverloaded {
+pub(crate) struct IngestOverloaded {
     /// Of what.
     pub cause: Overload,
     /// When.
@@ -98,7 +98,7 @@ pub struct IngestOverloaded {
 
 impl IngestOverloaded {
     /// Writes a warning now and then: refusals come by the thousand.
-    pub fn emit(&self) {
+    pub(crate) fn emit(&self) {
         static GATES: [Rarely; 4] = [const { Rarely::new() }; 4];
         let Some(left_out) = GATES[self.cause as usize].opens(self.now) else { return };
         warn!(

@@ -4,11 +4,11 @@
 //! Nor do the trailers: awc knows no line of them that ends with LF alone, and would wait for an end that has come.
 
 /// What stands for trailers of any kind, behind the last chunk.
-pub const NO_TRAILERS: &[u8] = b"\r\n";
+pub(crate) const NO_TRAILERS: &[u8] = b"\r\n";
 
 /// How the next bytes divide; what is left over lies beyond the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scanned {
+pub(crate) struct Scanned {
     /// Bytes of chunks.
     pub chunks: usize,
     /// Bytes of trailers behind them, with the empty line that ends the body.
@@ -17,7 +17,7 @@ pub struct Scanned {
 
 /// Counts along.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ChunkScanner {
+pub(crate) struct ChunkScanner {
     state: State,
 }
 
@@ -48,7 +48,7 @@ impl Default for State {
 
 impl ChunkScanner {
     /// Reads on. All bytes belong to the body, unless it ends among them.
-    pub fn scan(&mut self, bytes: &[u8]) -> Scanned {
+    pub(crate) fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let (mut at, mut trailers) = (0, 0);
         while at < bytes.len() && self.state != State::Ended {
             trailers += usize::from(matches!(self.state, State::Trailer { .. }));
@@ -66,7 +66,7 @@ impl ChunkScanner {
     }
 
     /// Whether the whole body was seen.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.state == State::Ended
     }
 }

@@ -29,7 +29,7 @@ use super::failure::{Failure, Unanswered, classify};
 use super::guarded::GuardedConnector;
 use super::prepared::{Target, header};
 use super::resolver::{Resolver, ResolverSettings};
-pub use super::tls::TlsSetupError;
+pub(crate) use super::tls::TlsSetupError;
 use super::{AttemptRequest, Transport, excerpt, tls};
 use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use crate::domain::target::TargetPolicy;

@@ -26,7 +26,7 @@ const MASK: u8 = b'~';
 
 /// How the body ends (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     /// After so many bytes.
     Length(u64),
     /// With the last chunk.
@@ -37,7 +37,7 @@ pub enum Framing {
 
 /// What a complete head is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Head {
+pub(crate) enum Head {
     /// 1xx: another head follows.
     Interim,
     /// The answer.
@@ -52,7 +52,7 @@ pub enum Head {
 }
 
 /// Where the head that begins at 0 ends, if it is complete. Everything before `from` was searched before.
-pub fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(2);
     while let Some(offset) = buffer.get(at..)?.iter().position(|&byte| byte == b'\n') {
         at += offset + 1;
@@ -66,14 +66,14 @@ pub fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Whether these first bytes can become a status line; false ends an HTTP/0.9 answer at once.
-pub fn begins_like_http(buffer: &[u8]) -> bool {
+pub(crate) fn begins_like_http(buffer: &[u8]) -> bool {
     let start = b"HTTP/1.";
     let seen = buffer.len().min(start.len());
     buffer[..seen].eq_ignore_ascii_case(&start[..seen])
 }
 
 /// Reads a complete head and rewrites it for awc.
-pub fn normalize(head: &mut BytesMut) -> Head {
+pub(crate) fn normalize(head: &mut BytesMut) -> Head {
     let Some(status_line) = StatusLine::read(head) else { return Head::Refused };
     match status_line.code {
         101 => return Head::Refused,
@@ -92,7 +92,7 @@ pub fn normalize(head: &mut BytesMut) -> Head {
 }
 
 /// Makes awc close the connection behind this answer. What the receiver says about that is masked.
-pub fn say_close(head: &mut BytesMut) {
+pub(crate) fn say_close(head: &mut BytesMut) {
     let without_end =
         head.strip_suffix(b"\r\n").or_else(|| head.strip_suffix(b"\n")).map_or(head.len(), <[u8]>::len);
     head.truncate(without_end);
@@ -100,7 +100,7 @@ pub fn say_close(head: &mut BytesMut) {
 }
 
 /// The name as the receiver sent it, if it was masked; `None` for what [`say_close`] added.
-pub fn unmasked(name: &str) -> Option<&str> {
+pub(crate) fn unmasked(name: &str) -> Option<&str> {
     match name {
         "~ontent-length" => Some("content-length"),
         "~ransfer-encoding" => Some("transfer-encoding"),

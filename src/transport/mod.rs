@@ -5,13 +5,13 @@
 //! says why it failed, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and `lines`
 //! make its answer's head harmless, `chunks` finds where a body ends, `request_order` puts `host` first.
 
-pub mod chunks;
+pub(crate) mod chunks;
 mod client;
 mod excerpt;
 mod failure;
 mod guarded;
 mod handshake;
-pub mod head;
+pub(crate) mod head;
 #[cfg(test)]
 mod head_properties;
 mod lines;

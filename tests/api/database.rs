@@ -5,6 +5,6 @@ use std::sync::Arc;
 use ringback::store::Store;
 use ringback::store::memory::MemoryStore;
 
-pub fn open() -> Arc<dyn Store> {
+pub(crate) fn open() -> Arc<dyn Store> {
     Arc::new(MemoryStore::default())
 }

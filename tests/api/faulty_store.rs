@@ -15,7 +15,7 @@ use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::time::UnixMillis;
 use ringback::store::*;
 
-pub struct FaultyStore {
+pub(crate) struct FaultyStore {
     inner: Arc<dyn Store>,
     /// While it is set, nothing works.
     pub is_unavailable: AtomicBool,
@@ -34,7 +34,7 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
-    pub fn over(inner: Arc<dyn Store>) -> Self {
+    pub(crate) fn over(inner: Arc<dyn Store>) -> Self {
         let (is_unavailable, conflicts) = (AtomicBool::new(false), AtomicUsize::new(0));
         let (outcome_panics, checkpoint_panics) = (AtomicBool::new(false), AtomicBool::new(false));
         let [failing_step, checkpoints, checkpoints_blocked] = [0; 3].map(AtomicUsize::new);

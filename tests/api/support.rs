@@ -33,15 +33,15 @@ use serde_json::{Value, json};
 
 use crate::faulty_store::FaultyStore;
 
-pub const ADMIN: &str = "admin-kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+pub(crate) const ADMIN: &str = "admin-kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
 /// 2024-12-16T10:30:45.007Z.
 const BEGIN_MS: i64 = 1_734_345_045_007;
 
 /// Stands still unless a test moves it.
-pub struct TestClock(AtomicI64);
+pub(crate) struct TestClock(AtomicI64);
 
 impl TestClock {
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
     }
 }
@@ -61,7 +61,7 @@ impl Entropy for CountingEntropy {
 }
 
 /// Every receiver says 200, unless a test wants another answer.
-pub struct Receivers {
+pub(crate) struct Receivers {
     /// Status of the answer; 0 for none, 1 for a handshake that failed.
     pub status: AtomicU16,
     /// Bodies as they came.
@@ -81,24 +81,24 @@ impl Transport for Receivers {
 }
 
 /// What the API answered.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// Checks that this is a problem with this status and code, and gives its bad fields, sorted.
     #[track_caller]
-    pub fn problem(&self, status: u16, code: &str) -> Vec<String> {
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Vec<String> {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text);
         let problem = self.json();
@@ -115,20 +115,20 @@ impl Answer {
     }
 
     #[track_caller]
-    pub fn ok(&self, status: u16) -> Value {
+    pub(crate) fn ok(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         if self.text.is_empty() { Value::Null } else { self.json() }
     }
 }
 
-pub fn request_ids() -> RequestIds {
+pub(crate) fn request_ids() -> RequestIds {
     RequestIds::new(&mut SmallRng::seed_from_u64(1))
 }
 
 type Call = Rc<dyn Fn(test::TestRequest) -> LocalBoxFuture<'static, Answer>>;
 
 /// An API over an engine of its own.
-pub struct World {
+pub(crate) struct World {
     call: Call,
     pub store: Arc<FaultyStore>,
     pub clock: Arc<TestClock>,
@@ -140,16 +140,16 @@ pub struct World {
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub async fn with(configure: impl FnOnce(&mut ApiOptions)) -> Self {
+    pub(crate) async fn with(configure: impl FnOnce(&mut ApiOptions)) -> Self {
         Self::beside(Dashboard::new(true), configure).await
     }
 
     /// With this dashboard on the same address.
-    pub async fn beside(dashboard: Dashboard, configure: impl FnOnce(&mut ApiOptions)) -> Self {
+    pub(crate) async fn beside(dashboard: Dashboard, configure: impl FnOnce(&mut ApiOptions)) -> Self {
         let store = Arc::new(FaultyStore::over(crate::database::open()));
         let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
         let entropy = Arc::new(CountingEntropy(AtomicU64::new(1)));
@@ -185,11 +185,11 @@ impl World {
         Self { call, store, clock, receivers, actors, api, dashboard }
     }
 
-    pub async fn send(&self, request: test::TestRequest) -> Answer {
+    pub(crate) async fn send(&self, request: test::TestRequest) -> Answer {
         (self.call)(request).await
     }
 
-    pub async fn call(&self, key: &str, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+    pub(crate) async fn call(&self, key: &str, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
         let request =
             test::TestRequest::default().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
         let request = if key.is_empty() {
@@ -200,37 +200,37 @@ impl World {
         self.send(request.set_payload(body.into())).await
     }
 
-    pub async fn get(&self, key: &str, path: &str) -> Answer {
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
         self.call(key, "GET", path, "").await
     }
 
-    pub async fn post(&self, key: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, key: &str, path: &str, body: Value) -> Answer {
         self.call(key, "POST", path, body.to_string()).await
     }
 
-    pub async fn patch(&self, key: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn patch(&self, key: &str, path: &str, body: Value) -> Answer {
         self.call(key, "PATCH", path, body.to_string()).await
     }
 
-    pub async fn organization(&self, name: &str) -> String {
+    pub(crate) async fn organization(&self, name: &str) -> String {
         let answer = self.post(ADMIN, "/v1/organizations", json!({"name": name})).await;
         answer.ok(201)["id"].as_str().unwrap().to_owned()
     }
 
-    pub async fn key(&self, organization: &str, role: &str) -> String {
+    pub(crate) async fn key(&self, organization: &str, role: &str) -> String {
         let path = format!("/v1/organizations/{organization}/keys");
         let answer = self.post(ADMIN, &path, json!({"name": role, "role": role})).await;
         answer.ok(201)["key"].as_str().unwrap().to_owned()
     }
 
     /// A new organization's owner key.
-    pub async fn owner(&self) -> String {
+    pub(crate) async fn owner(&self) -> String {
         let organization = self.organization("acme").await;
         self.key(&organization, "owner").await
     }
 
     /// The id of the newest delivery, once it is no longer pending.
-    pub async fn delivered(&self, key: &str) -> String {
+    pub(crate) async fn delivered(&self, key: &str) -> String {
         for _ in 0..400 {
             let logs = self.get(key, "/v1/webhooks/logs?limit=1").await.ok(200);
             let row = &logs["data"][0];
@@ -243,7 +243,7 @@ impl World {
     }
 
     /// A health, once this many attempts of its last day are counted: they are a moment after they are in the log.
-    pub async fn counted(&self, key: &str, path: &str, attempts: u64) -> Value {
+    pub(crate) async fn counted(&self, key: &str, path: &str, attempts: u64) -> Value {
         for _ in 0..400 {
             let health = self.get(key, path).await.ok(200);
             if health["last_24h"]["attempts"] == attempts {
@@ -255,7 +255,7 @@ impl World {
     }
 
     /// A new webhook's path.
-    pub async fn webhook(&self, key: &str, body: Value) -> String {
+    pub(crate) async fn webhook(&self, key: &str, body: Value) -> String {
         let created = self.post(key, "/v1/webhooks", body).await.ok(201);
         format!("/v1/webhooks/{}", created["id"].as_str().unwrap())
     }

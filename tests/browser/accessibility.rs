@@ -10,7 +10,7 @@ const RUN: &str = "return axe.run(document, arguments[0]).then(found => found.vi
                    (node.any[0] || node.all[0] || node.none[0] || {}).message) })))";
 
 /// Fails when something is in the way of whoever reads what is open now with other means or other eyes, in each theme.
-pub fn check(browser: &Browser, what: &str) {
+pub(crate) fn check(browser: &Browser, what: &str) {
     // the page's policy is about what the page brings; the driver's scripts are not its
     if browser.value("typeof axe") == "undefined" {
         browser.script(AXE, &json!([]));

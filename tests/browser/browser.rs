@@ -16,12 +16,12 @@ const POLL: Duration = Duration::from_millis(20);
 /// Browsers at a time.
 const AT_ONCE: u32 = 2;
 /// Of a desk and of a phone.
-pub const WIDTHS: [u32; 2] = [1280, 390];
+pub(crate) const WIDTHS: [u32; 2] = [1280, 390];
 /// At which everything fits: also those of a small desk and of a tablet.
-pub const ALL_WIDTHS: [u32; 4] = [1280, 1024, 800, 390];
+pub(crate) const ALL_WIDTHS: [u32; 4] = [1280, 1024, 800, 390];
 const HEIGHT: u32 = 900;
 /// As the cookie and the chooser call them.
-pub const THEMES: [&str; 2] = ["light", "dark"];
+pub(crate) const THEMES: [&str; 2] = ["light", "dark"];
 
 static RUNNING: Mutex<u32> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
@@ -49,9 +49,9 @@ impl Drop for Turn {
 
 /// How to find a part of a page.
 #[derive(Debug, Clone)]
-pub struct By(&'static str, String);
+pub(crate) struct By(&'static str, String);
 
-pub fn css(selector: impl Into<String>) -> By {
+pub(crate) fn css(selector: impl Into<String>) -> By {
     By("css selector", selector.into())
 }
 
@@ -60,24 +60,24 @@ fn xpath(path: String) -> By {
 }
 
 /// By what stands on it.
-pub fn button(name: &str) -> By {
+pub(crate) fn button(name: &str) -> By {
     xpath(format!(
         "//button[normalize-space()='{name}' or @aria-label='{name}' or span[normalize-space()='{name}']]"
     ))
 }
 
-pub fn link(name: &str) -> By {
+pub(crate) fn link(name: &str) -> By {
     xpath(format!("//a[normalize-space()='{name}']"))
 }
 
 /// The control whose label begins with this.
-pub fn field(label: &str) -> By {
+pub(crate) fn field(label: &str) -> By {
     let label = format!("//label[starts-with(normalize-space(),'{label}')]");
     xpath(format!("//*[@id={label}/@for] | {label}//*[self::input or self::select or self::textarea]"))
 }
 
 /// A browser with a profile of its own.
-pub struct Browser {
+pub(crate) struct Browser {
     session: Session,
     address: String,
     /// What it may write into its log, as of answers that are meant to be errors.
@@ -88,12 +88,12 @@ pub struct Browser {
 
 impl Browser {
     /// On a site, not signed in; `None` where there is no browser.
-    pub fn on(site: &Site) -> Option<Self> {
+    pub(crate) fn on(site: &Site) -> Option<Self> {
         Self::with(site, &json!({}))
     }
 
     /// One that runs no scripts.
-    pub fn without_scripts(site: &Site) -> Option<Self> {
+    pub(crate) fn without_scripts(site: &Site) -> Option<Self> {
         Self::with(site, &json!({"profile.managed_default_content_settings.javascript": 2}))
     }
 
@@ -126,7 +126,7 @@ impl Browser {
     }
 
     /// Makes the window this wide.
-    pub fn resize(&self, width: u32) {
+    pub(crate) fn resize(&self, width: u32) {
         self.resize_to(width, HEIGHT);
     }
 
@@ -135,35 +135,35 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", size);
     }
 
-    pub fn devtools(&self, command: &str, parameters: Value) -> Value {
+    pub(crate) fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.session.devtools(command, parameters)
     }
 
     /// Says that a complaint with this in it is meant to come.
-    pub fn expect(&self, complaint: &str) {
+    pub(crate) fn expect(&self, complaint: &str) {
         self.expected.lock().unwrap().push(complaint.to_owned());
     }
 
     /// Goes to a page and waits until it is there.
-    pub fn open(&self, path: &str) {
+    pub(crate) fn open(&self, path: &str) {
         let url = if path.starts_with('/') { format!("{}{path}", self.address) } else { path.to_owned() };
         self.session.call("POST", "/url", &json!({"url": url})).unwrap();
     }
 
     /// The path and query of the page that is open.
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         let url = self.session.call("GET", "/url", &Value::Null).unwrap();
         let url = url.as_str().unwrap();
         url.strip_prefix(&self.address).unwrap_or(url).to_owned()
     }
 
     /// Waits until the page's path begins with this.
-    pub fn arrive(&self, path: &str) {
+    pub(crate) fn arrive(&self, path: &str) {
         self.eventually(&format!("the page {path}"), || Ok(self.path().starts_with(path).then_some(())));
     }
 
     /// Asks again and again; fails with what the page shows when there is no answer in a time that is never needed.
-    pub fn eventually<T>(&self, what: &str, mut ask: impl FnMut() -> Result<Option<T>, Failure>) -> T {
+    pub(crate) fn eventually<T>(&self, what: &str, mut ask: impl FnMut() -> Result<Option<T>, Failure>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = ask();
@@ -181,7 +181,7 @@ impl Browser {
     }
 
     /// Runs a script in the page.
-    pub fn script(&self, source: &str, arguments: &Value) -> Value {
+    pub(crate) fn script(&self, source: &str, arguments: &Value) -> Value {
         match self.session.script(source, arguments) {
             Ok(value) => value,
             Err(failure) => panic!("{}: {}", failure.error, failure.message),
@@ -189,7 +189,7 @@ impl Browser {
     }
 
     /// What a script's expression is.
-    pub fn value(&self, expression: &str) -> Value {
+    pub(crate) fn value(&self, expression: &str) -> Value {
         self.script(&format!("return {expression}"), &json!([]))
     }
 
@@ -199,12 +199,12 @@ impl Browser {
     }
 
     /// Waits until the page shows this.
-    pub fn sees(&self, text: &str) {
+    pub(crate) fn sees(&self, text: &str) {
         self.eventually(&format!("the text {text:?}"), || Ok(self.text_now().contains(text).then_some(())));
     }
 
     /// Waits until the page shows it no more.
-    pub fn sees_no(&self, text: &str) {
+    pub(crate) fn sees_no(&self, text: &str) {
         self.eventually(&format!("no {text:?}"), || Ok((!self.text_now().contains(text)).then_some(())));
     }
 
@@ -225,45 +225,45 @@ impl Browser {
         })
     }
 
-    pub fn click(&self, by: &By) {
+    pub(crate) fn click(&self, by: &By) {
         self.with_element(by, |element| element.click());
     }
 
     /// Types into a field what is to stand there.
-    pub fn fill(&self, by: &By, text: &str) {
+    pub(crate) fn fill(&self, by: &By, text: &str) {
         self.with_element(by, |element| element.fill(text));
     }
 
     /// Types without clearing: chooses in a select too.
-    pub fn type_in(&self, by: &By, text: &str) {
+    pub(crate) fn type_in(&self, by: &By, text: &str) {
         self.with_element(by, |element| element.type_in(text));
     }
 
     /// Presses a key where the focus is.
-    pub fn press(&self, key: &str) {
+    pub(crate) fn press(&self, key: &str) {
         let presses = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
         let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": presses}]});
         self.session.call("POST", "/actions", &actions).unwrap();
     }
 
     /// Waits for it, and gives what a script says about it: `it` is the element.
-    pub fn ask(&self, by: &By, expression: &str) -> Value {
+    pub(crate) fn ask(&self, by: &By, expression: &str) -> Value {
         let script = format!("const it = arguments[0]; return {expression}");
         self.with_element(by, |element| self.session.script(&script, &json!([element.reference()])))
     }
 
     /// Its text.
-    pub fn text(&self, by: &By) -> String {
+    pub(crate) fn text(&self, by: &By) -> String {
         self.ask(by, "it.innerText").as_str().unwrap().trim().to_owned()
     }
 
     /// Waits until there is one that is displayed.
-    pub fn has(&self, by: &By) {
+    pub(crate) fn has(&self, by: &By) {
         self.with_element(by, |_| Ok(()));
     }
 
     /// Waits until its text has this.
-    pub fn reads(&self, by: &By, text: &str) {
+    pub(crate) fn reads(&self, by: &By, text: &str) {
         self.eventually(&format!("{text:?} in {by:?}"), || {
             let shown = self
                 .displayed(by)?
@@ -276,12 +276,12 @@ impl Browser {
     }
 
     /// How many there are.
-    pub fn count(&self, by: &By) -> usize {
+    pub(crate) fn count(&self, by: &By) -> usize {
         self.session.find(by.0, &by.1).unwrap().len()
     }
 
     /// Signs in with a key.
-    pub fn sign_in(&self, key: &str) {
+    pub(crate) fn sign_in(&self, key: &str) {
         self.open("/sign-in");
         self.fill(&field("API key"), key);
         self.click(&button("Sign in"));
@@ -289,13 +289,13 @@ impl Browser {
     }
 
     /// Lets the page's scripts write to the clipboard, and the tests read it.
-    pub fn allow_the_clipboard(&self) {
+    pub(crate) fn allow_the_clipboard(&self) {
         let permissions = json!(["clipboardReadWrite", "clipboardSanitizedWrite"]);
         self.devtools("Browser.grantPermissions", json!({"permissions": permissions, "origin": self.address}));
     }
 
     /// Chooses a theme as its reader does; where there is no choice, as before a sign-in, by what it leads to.
-    pub fn choose_theme(&self, theme: &str) {
+    pub(crate) fn choose_theme(&self, theme: &str) {
         self.script(
             "const [theme] = arguments, it = document.getElementById('theme'); \
              if (!it) { document.documentElement.dataset.theme = theme; return } \
@@ -306,13 +306,13 @@ impl Browser {
 
     /// Fails when the page is wider than its window, when a part of it has to be scrolled sideways to be seen (but code as
     /// it is written), or when a control is cut off.
-    pub fn fits(&self) {
+    pub(crate) fn fits(&self) {
         let found = self.script(include_str!("fits.js"), &json!([]));
         assert_eq!(found, json!([]), "{} does not fit into {}", self.path(), self.value("innerWidth"));
     }
 
     /// Fails when the browser complained since the last time: of a script, of the policy, of a file that is missing.
-    pub fn has_no_complaints(&self) {
+    pub(crate) fn has_no_complaints(&self) {
         let complaints = self.complaints();
         assert!(complaints.is_empty(), "the browser's log: {complaints:#?}");
     }
@@ -328,7 +328,7 @@ impl Browser {
     }
 
     /// A picture of the page as PNG: its whole height, but no more than this.
-    pub fn picture(&self, width: u32, at_most: u32) -> Vec<u8> {
+    pub(crate) fn picture(&self, width: u32, at_most: u32) -> Vec<u8> {
         let height = self.value("document.documentElement.scrollHeight").as_u64().unwrap();
         self.resize_to(width, u32::try_from(height).unwrap().clamp(HEIGHT, at_most));
         let picture = self.devtools("Page.captureScreenshot", json!({"format": "png"}));

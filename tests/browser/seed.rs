@@ -9,12 +9,12 @@ use crate::receiver::{Receiver, Reply, reply};
 use crate::site::Site;
 
 /// What a receiver may try to have run in the reader's browser.
-pub const HOSTILE: &str = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>\"'>";
+pub(crate) const HOSTILE: &str = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>\"'>";
 /// Of which every tenth is missed, and every sixth one of a batch.
 const EVENTS: usize = 240;
 
 /// Webhooks of every state, and deliveries of every status. The receivers run as long as this does.
-pub struct Seed {
+pub(crate) struct Seed {
     pub healthy: String,
     pub failing: String,
     pub broken: String,
@@ -29,13 +29,13 @@ pub struct Seed {
 }
 
 /// A breaker that was opened stays open while somebody looks.
-pub fn settings(serve: Serve) -> Serve {
+pub(crate) fn settings(serve: Serve) -> Serve {
     serve.argument("--dev").set("RINGBACK_DELIVERY_BREAKER_INITIAL_PAUSE_SECONDS", "500")
 }
 
 impl Seed {
     /// On a site with [`settings`].
-    pub fn plant(site: &Site) -> Self {
+    pub(crate) fn plant(site: &Site) -> Self {
         own_type(site);
         let receivers = receivers();
         let add = |at: usize, settings: Value| {

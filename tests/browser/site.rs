@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::engine::{ADMIN_KEY, Api, Engine, Serve, text};
 
 /// `ringback serve --dev` on a fresh database.
-pub struct Site {
+pub(crate) struct Site {
     serve: Serve,
     engine: Engine,
     /// With the key of the organization's owner.
@@ -16,12 +16,12 @@ pub struct Site {
 }
 
 impl Site {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|serve| serve.argument("--dev"))
     }
 
     /// With other settings.
-    pub fn with(settings: impl FnOnce(Serve) -> Serve) -> Self {
+    pub(crate) fn with(settings: impl FnOnce(Serve) -> Serve) -> Self {
         let folder = tempfile::Builder::new().prefix("ringback-site-").tempdir().unwrap();
         let database = format!("sqlite://{}/ringback.db", folder.path().display());
         let serve = settings(Serve::new(folder.path(), &database));
@@ -37,65 +37,65 @@ impl Site {
         Self { owner: engine.api(&key), serve, engine, folder }
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("http://{}", self.engine.address())
     }
 
     /// The address that signs in whoever opens it first.
-    pub fn link(&self) -> String {
+    pub(crate) fn link(&self) -> String {
         let said = greeted(&self.engine, "dashboard").unwrap();
         said.split_whitespace().next().unwrap().to_owned()
     }
 
     /// With the deployment's key.
-    pub fn admin(&self) -> Api {
+    pub(crate) fn admin(&self) -> Api {
         self.engine.api(ADMIN_KEY)
     }
 
     /// The id of the owner's organization.
-    pub fn organization(&self) -> String {
+    pub(crate) fn organization(&self) -> String {
         let all = self.admin().get("/v1/organizations").expect(200).json();
         text(&all["data"][0], "id").to_owned()
     }
 
     /// Another key of the owner's organization.
-    pub fn key(&self, role: &str) -> String {
+    pub(crate) fn key(&self, role: &str) -> String {
         make_key(&self.owner, &self.organization(), role)
     }
 
     /// Adds a webhook; its id.
-    pub fn webhook(&self, settings: &Value) -> String {
+    pub(crate) fn webhook(&self, settings: &Value) -> String {
         let made = self.owner.post("/v1/webhooks", settings).expect(201).json();
         text(&made, "id").to_owned()
     }
 
     /// Publishes an event; its id.
-    pub fn publish(&self, event_type: &str, data: &Value) -> String {
+    pub(crate) fn publish(&self, event_type: &str, data: &Value) -> String {
         let event = json!({"event_type": event_type, "data": data});
         let taken = self.owner.post("/v1/events", &event).expect(202).json();
         text(&taken, "id").to_owned()
     }
 
     /// Stops the engine.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.engine.kill();
     }
 
     /// Lets it come to its end by itself: what it was about to write is written.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.engine.terminate();
         self.engine.end();
     }
 
     /// Starts it again where it was.
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         let address = self.engine.address().to_string();
         let serve = self.serve.clone().set("RINGBACK_LISTEN", &address);
         self.engine.restart(&serve);
     }
 
     /// Where the database is.
-    pub fn database(&self) -> String {
+    pub(crate) fn database(&self) -> String {
         self.folder.path().join("ringback.db").display().to_string()
     }
 }

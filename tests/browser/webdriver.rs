@@ -30,7 +30,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// What a call did not do.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub error: String,
     pub message: String,
 }
@@ -91,7 +91,7 @@ impl WebDriverCompatibleCommand for Call {
 }
 
 /// One browser. It is ended when this is dropped.
-pub struct Session {
+pub(crate) struct Session {
     runtime: Runtime,
     /// Taken when it ends.
     client: Option<Client>,
@@ -99,7 +99,7 @@ pub struct Session {
 
 impl Session {
     /// Starts a browser with these options of Chromium's; `None` where there is none.
-    pub fn start(options: &Value) -> Option<Self> {
+    pub(crate) fn start(options: &Value) -> Option<Self> {
         let driver = driver()?;
         let capabilities = json!({
             "browserName": "chrome",
@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// One call of the protocol.
-    pub fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
+    pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
         let client = self.client.as_ref().unwrap();
         let body = (method == "POST").then(|| body.to_string());
         let call = client.issue_cmd(Call { path: path.to_owned(), body });
@@ -128,17 +128,17 @@ impl Session {
     }
 
     /// A command of the DevTools protocol.
-    pub fn devtools(&self, command: &str, parameters: Value) -> Value {
+    pub(crate) fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.call("POST", "/goog/cdp/execute", &json!({"cmd": command, "params": parameters})).unwrap()
     }
 
     /// Runs a script in the page; what it returns, or what its promise becomes.
-    pub fn script(&self, source: &str, arguments: &Value) -> Result<Value, Failure> {
+    pub(crate) fn script(&self, source: &str, arguments: &Value) -> Result<Value, Failure> {
         self.call("POST", "/execute/sync", &json!({"script": source, "args": arguments}))
     }
 
     /// The elements that there are now.
-    pub fn find(&self, using: &str, value: &str) -> Result<Vec<Element<'_>>, Failure> {
+    pub(crate) fn find(&self, using: &str, value: &str) -> Result<Vec<Element<'_>>, Failure> {
         let found = self.call("POST", "/elements", &json!({"using": using, "value": value}))?;
         let id = |element: &Value| element[ELEMENT].as_str().unwrap().to_owned();
         Ok(found.as_array().unwrap().iter().map(|it| Element { session: self, id: id(it) }).collect())
@@ -155,7 +155,7 @@ impl Drop for Session {
 }
 
 /// A part of a page.
-pub struct Element<'a> {
+pub(crate) struct Element<'a> {
     session: &'a Session,
     id: String,
 }
@@ -165,26 +165,26 @@ impl Element<'_> {
         self.session.call(method, &format!("/element/{}/{what}", self.id), body)
     }
 
-    pub fn is_displayed(&self) -> Result<bool, Failure> {
+    pub(crate) fn is_displayed(&self) -> Result<bool, Failure> {
         Ok(self.call("GET", "displayed", &Value::Null)?.as_bool().unwrap())
     }
 
-    pub fn click(&self) -> Result<(), Failure> {
+    pub(crate) fn click(&self) -> Result<(), Failure> {
         self.call("POST", "click", &json!({})).map(drop)
     }
 
     /// Types into it what is to stand there.
-    pub fn fill(&self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn fill(&self, text: &str) -> Result<(), Failure> {
         self.call("POST", "clear", &json!({}))?;
         self.type_in(text)
     }
 
-    pub fn type_in(&self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn type_in(&self, text: &str) -> Result<(), Failure> {
         self.call("POST", "value", &json!({"text": text})).map(drop)
     }
 
     /// For a script's arguments.
-    pub fn reference(&self) -> Value {
+    pub(crate) fn reference(&self) -> Value {
         json!({ELEMENT: self.id})
     }
 }

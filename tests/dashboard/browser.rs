@@ -10,22 +10,22 @@ use actix_web::test::TestRequest;
 use crate::support::{Answer, World};
 
 /// Says that a form was sent from a page of the dashboard itself.
-pub const FROM_HERE: &[(&str, &str)] = &[("sec-fetch-site", "same-origin")];
+pub(crate) const FROM_HERE: &[(&str, &str)] = &[("sec-fetch-site", "same-origin")];
 
 /// A person's browser with its cookies.
-pub struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     pub world: &'a World,
     cookies: RefCell<BTreeMap<String, String>>,
 }
 
 impl<'a> Browser<'a> {
     /// Nobody signed in.
-    pub fn new(world: &'a World) -> Self {
+    pub(crate) fn new(world: &'a World) -> Self {
         Self { world, cookies: RefCell::default() }
     }
 
     /// Signed in with a key.
-    pub async fn signed_in(world: &'a World, key: &str) -> Self {
+    pub(crate) async fn signed_in(world: &'a World, key: &str) -> Self {
         let browser = Self::new(world);
         let answer = browser.sign_in(key).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
@@ -33,21 +33,21 @@ impl<'a> Browser<'a> {
         browser
     }
 
-    pub async fn sign_in(&self, key: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, key: &str) -> Answer {
         self.post("/sign-in", &[("key", key)]).await
     }
 
-    pub async fn get(&self, address: &str) -> Answer {
+    pub(crate) async fn get(&self, address: &str) -> Answer {
         self.send("GET", address, &[], "").await
     }
 
     /// Sends a form of a page of ours.
-    pub async fn post(&self, address: &str, form: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&self, address: &str, form: &[(&str, &str)]) -> Answer {
         self.send("POST", address, FROM_HERE, &encoded(form)).await
     }
 
     /// Sends with these headers and the cookies, and keeps the cookies of the answer.
-    pub async fn send(&self, method: &str, address: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn send(&self, method: &str, address: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut request = TestRequest::default().method(method.parse().unwrap()).uri(address);
         for &header in headers {
             request = request.insert_header(header);
@@ -68,24 +68,24 @@ impl<'a> Browser<'a> {
     }
 
     /// Its cookies, to put them back later as a thief would.
-    pub fn stolen(&self) -> Browser<'a> {
+    pub(crate) fn stolen(&self) -> Browser<'a> {
         Browser { world: self.world, cookies: self.cookies.clone() }
     }
 }
 
 /// A form's body.
-pub fn encoded(form: &[(&str, &str)]) -> String {
+pub(crate) fn encoded(form: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
 }
 
 impl Answer {
     /// Where it sends on to.
-    pub fn location(&self) -> &str {
+    pub(crate) fn location(&self) -> &str {
         self.header("location").unwrap_or_default()
     }
 
     /// Whether somebody has to sign in first.
-    pub fn asks_to_sign_in(&self) -> bool {
+    pub(crate) fn asks_to_sign_in(&self) -> bool {
         self.status == 303 && self.location().starts_with("/sign-in") && !self.location().contains("began=1")
     }
 }

@@ -1,7 +1,7 @@
 //! Reads the tags of a page, as far as the tests need it: what maud writes has every attribute in double quotes.
 
 /// A tag with its attributes.
-pub struct Tag {
+pub(crate) struct Tag {
     pub name: String,
     pub attributes: Vec<(String, String)>,
     /// What stands between it and the next tag.
@@ -9,13 +9,13 @@ pub struct Tag {
 }
 
 impl Tag {
-    pub fn attribute(&self, name: &str) -> Option<&str> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// The opening tags of a page.
-pub fn tags(page: &str) -> Vec<Tag> {
+pub(crate) fn tags(page: &str) -> Vec<Tag> {
     let mut tags = Vec::new();
     let mut rest = page;
     while let Some(begin) = rest.find('<') {

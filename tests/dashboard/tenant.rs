@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{ADMIN, World};
 
 /// An organization with a webhook, an event, a delivery, an event type of its own and a key of every role.
-pub struct Tenant {
+pub(crate) struct Tenant {
     pub organization: String,
     webhook: String,
     event: String,
@@ -16,7 +16,7 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    pub async fn new(world: &World) -> Self {
+    pub(crate) async fn new(world: &World) -> Self {
         let organization = world.organization("acme").await;
         let mut keys = Vec::new();
         for role in Role::ALL {
@@ -36,7 +36,7 @@ impl Tenant {
     }
 
     /// A page's address with the ids of what is here.
-    pub fn path(&self, pattern: &str) -> String {
+    pub(crate) fn path(&self, pattern: &str) -> String {
         pattern
             .replace("{organization_id}", &self.organization)
             .replace("{webhook_id}", &self.webhook)
@@ -49,7 +49,7 @@ impl Tenant {
     }
 
     /// The key of a role.
-    pub fn key(&self, role: &str) -> &str {
+    pub(crate) fn key(&self, role: &str) -> &str {
         if role == "admin" {
             return ADMIN;
         }
@@ -57,7 +57,7 @@ impl Tenant {
     }
 
     /// All that a form could change, as the API shows it.
-    pub async fn everything(&self, world: &World) -> String {
+    pub(crate) async fn everything(&self, world: &World) -> String {
         let owner = self.key("owner");
         let mut all = String::new();
         for path in ["/v1/webhooks", "/v1/events", "/v1/webhooks/logs", "/v1/event-types"] {
@@ -71,7 +71,7 @@ impl Tenant {
 }
 
 /// A page's address with ids that nothing has.
-pub fn missing(pattern: &str) -> String {
+pub(crate) fn missing(pattern: &str) -> String {
     pattern
         .replace("{organization_id}", "org_0000000000001")
         .replace("{webhook_id}", "wh_0000000000001")
@@ -87,7 +87,7 @@ fn own_type(organization: &str) -> String {
 }
 
 /// What a form has to hold so that nothing but what is tested stands in its way.
-pub fn body_for(path: &str) -> &'static [(&'static str, &'static str)] {
+pub(crate) fn body_for(path: &str) -> &'static [(&'static str, &'static str)] {
     match path {
         "/organizations" => &[("name", "another")],
         "/keys" | "/organizations/{organization_id}/keys" => &[("name", "k"), ("role", "viewer")],

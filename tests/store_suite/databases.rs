@@ -39,7 +39,7 @@ fn count(path: &Path, sql: &str) -> i64 {
     diesel::sql_query(sql).get_result::<Number>(&mut sqlite).unwrap().n
 }
 
-pub fn refusal<T>(result: StoreResult<T>) -> String {
+pub(crate) fn refusal<T>(result: StoreResult<T>) -> String {
     match result {
         Err(StoreError::Refused(message)) => message,
         Err(error) => panic!("not refused but: {error}"),

@@ -28,69 +28,69 @@ use ringback::store::{
 use crate::support::postgres;
 
 /// 2026-01-01T00:00:00Z: when every test begins.
-pub const START: UnixMillis = UnixMillis(1_767_225_600_000);
+pub(crate) const START: UnixMillis = UnixMillis(1_767_225_600_000);
 /// Where every endpoint points.
-pub const URL: &str = "https://example.com/hook";
+pub(crate) const URL: &str = "https://example.com/hook";
 /// The signing secret of every endpoint.
-pub const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
+pub(crate) const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 /// The one before the last of an endpoint with every field set.
-pub const OLDER_SECRET: &str = "whsec_b2xkZXItb2xkZXItb2xkZXItb2xkZXItb2xkZXI=";
-pub const HEADER_VALUE: &str = "Bearer customers-own-token";
+pub(crate) const OLDER_SECRET: &str = "whsec_b2xkZXItb2xkZXItb2xkZXItb2xkZXItb2xkZXI=";
+pub(crate) const HEADER_VALUE: &str = "Bearer customers-own-token";
 
 /// A key for tests.
-pub fn cipher() -> Cipher {
+pub(crate) fn cipher() -> Cipher {
     let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
     Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A number of seconds after the beginning.
-pub fn at(seconds: i64) -> UnixMillis {
+pub(crate) fn at(seconds: i64) -> UnixMillis {
     UnixMillis(START.0 + seconds * 1000)
 }
 
 /// The first page of a list.
-pub fn first_page(limit: usize) -> PageRequest {
+pub(crate) fn first_page(limit: usize) -> PageRequest {
     PageRequest { before_id: None, limit }
 }
 
 /// A store and its ids.
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub store: Arc<dyn Store>,
     ids: Mutex<IdGenerator>,
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Fixture {
-    pub fn over(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn over(store: Arc<dyn Store>) -> Self {
         Self { store, ids: Mutex::new(IdGenerator::new(0, 0)), _folder: None }
     }
 
     /// With ids above one, as after a restart.
-    pub fn going_on_above(self, largest: i64) -> Self {
+    pub(crate) fn going_on_above(self, largest: i64) -> Self {
         Self { ids: Mutex::new(IdGenerator::new(0, largest)), ..self }
     }
 
-    pub fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Self::over(Arc::new(MemoryStore::new()))
     }
 
-    pub fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open_sqlite(&folder.path().join("ringback.db"));
         Self { _folder: Some(folder), ..Self::over(store) }
     }
 
     /// `None` where PostgreSQL is not installed.
-    pub fn postgres() -> Option<Self> {
+    pub(crate) fn postgres() -> Option<Self> {
         let url = postgres::shared()?.create_database();
         Some(Self::over(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}"))))
     }
 
-    pub fn id_at(&self, now: UnixMillis) -> i64 {
+    pub(crate) fn id_at(&self, now: UnixMillis) -> i64 {
         self.ids.lock().unwrap().next(now)
     }
 
-    pub fn organization(&self) -> OrganizationId {
+    pub(crate) fn organization(&self) -> OrganizationId {
         let id = OrganizationId(self.id_at(START));
         self.store
             .create_organization(&Organization { id, name: String::from("Acme"), created_at: START })
@@ -98,7 +98,7 @@ impl Fixture {
         id
     }
 
-    pub fn key(&self, organization_id: OrganizationId, hash: u8) -> ApiKey {
+    pub(crate) fn key(&self, organization_id: OrganizationId, hash: u8) -> ApiKey {
         let key = ApiKey {
             id: KeyId(self.id_at(START)),
             organization_id,
@@ -113,14 +113,14 @@ impl Fixture {
         key
     }
 
-    pub fn endpoint(&self, organization_id: OrganizationId) -> EndpointId {
+    pub(crate) fn endpoint(&self, organization_id: OrganizationId) -> EndpointId {
         let endpoint = plain_endpoint(EndpointId(self.id_at(START)), organization_id);
         self.store.create_endpoint(&endpoint).unwrap();
         endpoint.id
     }
 
     /// An event and its deliveries, not stored yet.
-    pub fn new_event(
+    pub(crate) fn new_event(
         &self,
         organization_id: OrganizationId,
         endpoints: &[EndpointId],
@@ -129,7 +129,7 @@ impl Fixture {
         self.new_event_of("call.completed", organization_id, endpoints, now)
     }
 
-    pub fn new_event_of(
+    pub(crate) fn new_event_of(
         &self,
         event_type: &str,
         organization_id: OrganizationId,
@@ -150,7 +150,7 @@ impl Fixture {
     }
 
     /// Stores an event for endpoints; returns its deliveries' ids.
-    pub fn publish(
+    pub(crate) fn publish(
         &self,
         organization_id: OrganizationId,
         endpoints: &[EndpointId],
@@ -159,7 +159,7 @@ impl Fixture {
         self.publish_of("call.completed", organization_id, endpoints, now)
     }
 
-    pub fn publish_of(
+    pub(crate) fn publish_of(
         &self,
         event_type: &str,
         organization_id: OrganizationId,
@@ -173,35 +173,35 @@ impl Fixture {
         ids
     }
 
-    pub fn commit_events(&self, events: Vec<NewEvent>, now: UnixMillis) -> CommitReport {
+    pub(crate) fn commit_events(&self, events: Vec<NewEvent>, now: UnixMillis) -> CommitReport {
         self.store.commit(&WriteBatch { events, ..WriteBatch::default() }, now).unwrap()
     }
 
-    pub fn record(&self, outcomes: Vec<Outcome>) -> Vec<bool> {
+    pub(crate) fn record(&self, outcomes: Vec<Outcome>) -> Vec<bool> {
         let batch = WriteBatch { outcomes, ..WriteBatch::default() };
         self.store.commit(&batch, at(0)).unwrap().outcomes_recorded
     }
 
     /// Removes what deleted organizations left, in steps of so many rows; how many steps found something.
-    pub fn purge(&self, settled_before: UnixMillis, limit: usize) -> usize {
+    pub(crate) fn purge(&self, settled_before: UnixMillis, limit: usize) -> usize {
         let steps =
             std::iter::from_fn(|| self.store.purge_organizations(settled_before, limit).unwrap().then_some(()));
         steps.count()
     }
 
-    pub fn save_health(&self, health: EndpointHealth) {
+    pub(crate) fn save_health(&self, health: EndpointHealth) {
         self.save_health_of(health, URL);
     }
 
     /// The same, found at another place.
-    pub fn save_health_of(&self, health: EndpointHealth, url: &str) {
+    pub(crate) fn save_health_of(&self, health: EndpointHealth, url: &str) {
         let saved = SavedHealth { health, url: url.into() };
         let batch = WriteBatch { health: vec![saved], ..WriteBatch::default() };
         self.store.commit(&batch, at(0)).unwrap();
     }
 
     /// Ids of what is due, in queue order.
-    pub fn due(
+    pub(crate) fn due(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
@@ -220,22 +220,22 @@ impl Fixture {
     }
 
     /// Ids of the log.
-    pub fn log(&self, organization_id: OrganizationId, filter: &DeliveryFilter) -> Vec<DeliveryId> {
+    pub(crate) fn log(&self, organization_id: OrganizationId, filter: &DeliveryFilter) -> Vec<DeliveryId> {
         let rows = self.store.deliveries(organization_id, filter, first_page(1_000)).unwrap().rows;
         rows.iter().map(|row| row.id).collect()
     }
 }
 
-pub fn open_sqlite(path: &std::path::Path) -> Arc<dyn Store> {
+pub(crate) fn open_sqlite(path: &std::path::Path) -> Arc<dyn Store> {
     open(&sqlite_url(path), cipher()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-pub fn sqlite_url(path: &std::path::Path) -> String {
+pub(crate) fn sqlite_url(path: &std::path::Path) -> String {
     format!("sqlite://{}", PathBuf::from(path).display())
 }
 
 /// An endpoint with defaults.
-pub fn plain_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoint {
+pub(crate) fn plain_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoint {
     Endpoint {
         id,
         organization_id,
@@ -262,7 +262,7 @@ pub fn plain_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoi
 }
 
 /// An endpoint with every field set.
-pub fn full_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoint {
+pub(crate) fn full_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoint {
     Endpoint {
         description: Some(String::from("für das CRM")),
         active: false,
@@ -289,7 +289,7 @@ pub fn full_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoin
 }
 
 /// What came of an attempt: an answer with this status.
-pub fn outcome(
+pub(crate) fn outcome(
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     delivery_id: DeliveryId,
@@ -322,12 +322,12 @@ pub fn outcome(
 }
 
 /// The same without an answer.
-pub fn unanswered(outcome: Outcome, error: AttemptError) -> Outcome {
+pub(crate) fn unanswered(outcome: Outcome, error: AttemptError) -> Outcome {
     Outcome { result: AttemptResult { answer: Err(error), duration: Duration::from_secs(10) }, ..outcome }
 }
 
 /// The same with a key.
-pub fn keyed(mut new: NewEvent, key: &str, request: u8) -> NewEvent {
+pub(crate) fn keyed(mut new: NewEvent, key: &str, request: u8) -> NewEvent {
     new.idempotency = Some(IdempotencyKey { key: key.to_owned(), request_hash: [request; 32] });
     new
 }

@@ -1,3 +1,3 @@
 //! What several test crates share.
 
-pub mod postgres;
+pub(crate) mod postgres;

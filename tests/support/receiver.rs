@@ -12,7 +12,7 @@ use ureq::http;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub at: Instant,
     pub method: String,
     pub path: String,
@@ -21,23 +21,23 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The event's id.
-    pub fn event_id(&self) -> String {
+    pub(crate) fn event_id(&self) -> String {
         self.header("webhook-id").to_owned()
     }
 
-    pub fn attempt(&self) -> u32 {
+    pub(crate) fn attempt(&self) -> u32 {
         self.header("x-callintel-attempt").parse().unwrap()
     }
 }
 
 /// What it answers.
 #[derive(Debug, Clone, Default)]
-pub struct Reply {
+pub(crate) struct Reply {
     status: u16,
     headers: Vec<(&'static str, &'static str)>,
     body: &'static str,
@@ -45,22 +45,22 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn body(self, body: &'static str) -> Self {
+    pub(crate) fn body(self, body: &'static str) -> Self {
         Self { body, ..self }
     }
 
     /// As from a receiver that takes its time.
-    pub fn after(self, after: Duration) -> Self {
+    pub(crate) fn after(self, after: Duration) -> Self {
         Self { after, ..self }
     }
 
-    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
         self
     }
 }
 
-pub fn reply(status: u16) -> Reply {
+pub(crate) fn reply(status: u16) -> Reply {
     Reply { status, ..Reply::default() }
 }
 
@@ -74,28 +74,28 @@ struct Shared {
 }
 
 /// It runs until it is dropped.
-pub struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
     server: ServerHandle,
 }
 
 impl Receiver {
-    pub fn answering(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn answering(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(Box::new(move |number, _| script(number)), true)
     }
 
     /// Looks at each request.
-    pub fn judging(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn judging(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(Box::new(move |_, seen| script(seen)), true)
     }
 
-    pub fn ok() -> Self {
+    pub(crate) fn ok() -> Self {
         Self::answering(|_| reply(200))
     }
 
     /// Answers nothing until it is told to.
-    pub fn holding(status: u16) -> Self {
+    pub(crate) fn holding(status: u16) -> Self {
         Self::start(Box::new(move |_, _| reply(status)), false)
     }
 
@@ -121,20 +121,20 @@ impl Receiver {
         Self { address, shared, server: started.recv().unwrap() }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.shared.seen.lock().unwrap().len()
     }
 
     /// Answers what it held back, and everything from now on.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         self.shared.gate.send_replace(true);
     }
 }

@@ -3,7 +3,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// `now` and `timestamp` in Unix seconds; whether this is from the engine and not too old.
-pub fn verify(secret: &str, id: &str, timestamp: i64, signatures: &str, body: &[u8], now: i64) -> bool {
+pub(crate) fn verify(secret: &str, id: &str, timestamp: i64, signatures: &str, body: &[u8], now: i64) -> bool {
     let Some(Ok(key)) = secret.strip_prefix("whsec_").map(|key| BASE64.decode(key.as_bytes())) else {
         return false;
     };

@@ -28,17 +28,17 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 /// When the world begins: 2025-06-15T15:06:40Z.
-pub const BEGIN: UnixMillis = UnixMillis(1_750_000_000_000);
-pub const ORGANIZATION: OrganizationId = OrganizationId(1);
-pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const BEGIN: UnixMillis = UnixMillis(1_750_000_000_000);
+pub(crate) const ORGANIZATION: OrganizationId = OrganizationId(1);
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// How a receiver answers an attempt: after a delay, with a status or not at all.
-pub type Answer = (Duration, Result<u16, AttemptError>);
+pub(crate) type Answer = (Duration, Result<u16, AttemptError>);
 type Script = Box<dyn Fn(UnixMillis) -> Answer + Send + Sync>;
 
 /// An attempt as its receiver saw it.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub url: String,
     pub at: UnixMillis,
     pub event_id: String,
@@ -48,7 +48,7 @@ pub struct Seen {
 
 impl Seen {
     /// Seconds since the world began.
-    pub fn second(&self) -> f64 {
+    pub(crate) fn second(&self) -> f64 {
         self.at.since(BEGIN).as_secs_f64()
     }
 }
@@ -65,7 +65,7 @@ impl Clock for SimulatedClock {
 }
 
 /// Receivers that follow a script, and remember what they saw.
-pub struct ScriptedTransport {
+pub(crate) struct ScriptedTransport {
     scripts: Mutex<HashMap<String, Arc<Script>>>,
     seen: Mutex<Vec<Seen>>,
     clock: Mutex<Option<Arc<SimulatedClock>>>,
@@ -107,12 +107,12 @@ impl Transport for ScriptedTransport {
 }
 
 /// Lets simulated time pass: everything that is due by then happens first.
-pub async fn pass(duration: Duration) {
+pub(crate) async fn pass(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
 /// What outlives the process.
-pub struct World {
+pub(crate) struct World {
     pub store: Arc<MemoryStore>,
     transport: Arc<ScriptedTransport>,
     now: Mutex<UnixMillis>,
@@ -121,7 +121,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let transport =
             ScriptedTransport { scripts: Mutex::default(), seen: Mutex::default(), clock: Mutex::default() };
         Self {
@@ -134,7 +134,11 @@ impl World {
     }
 
     /// Adds a receiver that follows a script, and an endpoint that points to it.
-    pub fn endpoint(&self, id: i64, script: impl Fn(UnixMillis) -> Answer + Send + Sync + 'static) -> Endpoint {
+    pub(crate) fn endpoint(
+        &self,
+        id: i64,
+        script: impl Fn(UnixMillis) -> Answer + Send + Sync + 'static,
+    ) -> Endpoint {
         let endpoint = endpoint(id);
         self.script(id, script);
         self.store.create_endpoint(&endpoint).unwrap();
@@ -142,13 +146,13 @@ impl World {
     }
 
     /// Replaces a receiver's script.
-    pub fn script(&self, id: i64, script: impl Fn(UnixMillis) -> Answer + Send + Sync + 'static) {
+    pub(crate) fn script(&self, id: i64, script: impl Fn(UnixMillis) -> Answer + Send + Sync + 'static) {
         let script: Arc<Script> = Arc::new(Box::new(script));
         self.transport.scripts.lock().unwrap().insert(url(id), script);
     }
 
     /// One life of the process; when `live` ends, so does the process, at once and without a word.
-    pub fn live<F>(&self, live: F)
+    pub(crate) fn live<F>(&self, live: F)
     where
         F: AsyncFnOnce(Life),
     {
@@ -177,14 +181,14 @@ impl World {
     }
 
     /// What the receiver of an endpoint saw so far.
-    pub fn seen(&self, id: i64) -> Vec<Seen> {
+    pub(crate) fn seen(&self, id: i64) -> Vec<Seen> {
         let url = url(id);
         self.transport.seen.lock().unwrap().iter().filter(|seen| seen.url == url).cloned().collect()
     }
 }
 
 /// A running engine.
-pub struct Life {
+pub(crate) struct Life {
     pub actors: Actors,
     /// Held by every actor, every attempt and every read of the database.
     pub context: Arc<ActorContext>,
@@ -192,21 +196,21 @@ pub struct Life {
 }
 
 impl Life {
-    pub fn engine(&self) -> &EngineHandle {
+    pub(crate) fn engine(&self) -> &EngineHandle {
         &self.actors.handle
     }
 
-    pub fn now(&self) -> UnixMillis {
+    pub(crate) fn now(&self) -> UnixMillis {
         self.clock.now()
     }
 
     /// Publishes an event and returns its id.
-    pub async fn publish(&self, event_type: &str, data: &str) -> EventId {
+    pub(crate) async fn publish(&self, event_type: &str, data: &str) -> EventId {
         self.engine().publish(self.publication(event_type, data)).await.unwrap().event.id
     }
 
     /// Publishes many, in commits of a thousand.
-    pub async fn publish_many(&self, count: usize, event_type: &str, data: &str) {
+    pub(crate) async fn publish_many(&self, count: usize, event_type: &str, data: &str) {
         let mut left = count;
         while left > 0 {
             let batch = left.min(1_000);
@@ -217,7 +221,7 @@ impl Life {
     }
 
     /// Writes a changed endpoint down and tells the engine.
-    pub fn change(&self, world: &World, endpoint: &mut Endpoint, change: impl FnOnce(&mut Endpoint)) {
+    pub(crate) fn change(&self, world: &World, endpoint: &mut Endpoint, change: impl FnOnce(&mut Endpoint)) {
         change(endpoint);
         endpoint.version += 1;
         world.store.update_endpoint(endpoint).unwrap();
@@ -225,7 +229,7 @@ impl Life {
     }
 
     /// What a publisher sends.
-    pub fn publication(&self, event_type: &str, data: &str) -> Publication {
+    pub(crate) fn publication(&self, event_type: &str, data: &str) -> Publication {
         let now = self.now();
         Publication {
             organization_id: ORGANIZATION,
@@ -238,12 +242,12 @@ impl Life {
     }
 
     /// Lets time pass until an instant of the world.
-    pub async fn until(&self, at: UnixMillis) {
+    pub(crate) async fn until(&self, at: UnixMillis) {
         pass(at.since(self.now())).await;
     }
 
     /// Waits until something holds; it must within a simulated hour.
-    pub async fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
+    pub(crate) async fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
         let end = self.now() + Duration::from_secs(3600);
         let mut step = Duration::from_millis(10);
         while !holds() {
@@ -254,12 +258,12 @@ impl Life {
     }
 }
 
-pub fn url(id: i64) -> String {
+pub(crate) fn url(id: i64) -> String {
     format!("https://receiver-{id}.example/hook")
 }
 
 /// An endpoint with the contract's defaults.
-pub fn endpoint(id: i64) -> Endpoint {
+pub(crate) fn endpoint(id: i64) -> Endpoint {
     Endpoint {
         id: EndpointId(id),
         organization_id: ORGANIZATION,
@@ -285,7 +289,7 @@ pub fn endpoint(id: i64) -> Endpoint {
     }
 }
 
-pub fn settings() -> ActorSettings {
+pub(crate) fn settings() -> ActorSettings {
     ActorSettings {
         node: 0,
         max_active_endpoints: 1_000,
@@ -309,12 +313,12 @@ pub fn settings() -> ActorSettings {
 }
 
 /// Answers at once.
-pub fn always(status: u16) -> impl Fn(UnixMillis) -> Answer + Send + Sync {
+pub(crate) fn always(status: u16) -> impl Fn(UnixMillis) -> Answer + Send + Sync {
     move |_| (Duration::from_millis(3), Ok(status))
 }
 
 /// Refuses connections until an instant, and works from then on.
-pub fn down_until(at: UnixMillis) -> impl Fn(UnixMillis) -> Answer + Send + Sync {
+pub(crate) fn down_until(at: UnixMillis) -> impl Fn(UnixMillis) -> Answer + Send + Sync {
     move |now| match now < at {
         true => (Duration::from_millis(3), Err(AttemptError::ConnectionRefused)),
         false => (Duration::from_millis(3), Ok(200)),

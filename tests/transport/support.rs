@@ -7,11 +7,11 @@ use ringback::domain::attempt::AttemptResult;
 use ringback::domain::target::TargetPolicy;
 use ringback::transport::{AttemptRequest, AwcTransport, Transport, TransportConfig};
 
-pub use crate::authority::{Authority, self_signed_server, self_signed_with, server_of};
-pub use crate::name_server::{NameServer, Question, Reply};
-pub use crate::raw_receiver::{Connection, PATIENCE, Receiver};
+pub(crate) use crate::authority::{Authority, self_signed_server, self_signed_with, server_of};
+pub(crate) use crate::name_server::{NameServer, Question, Reply};
+pub(crate) use crate::raw_receiver::{Connection, PATIENCE, Receiver};
 
-pub fn loopback_policy() -> TargetPolicy {
+pub(crate) fn loopback_policy() -> TargetPolicy {
     TargetPolicy {
         allow_http: true,
         allowed_networks: vec!["127.0.0.0/8".parse().unwrap()],
@@ -19,16 +19,16 @@ pub fn loopback_policy() -> TargetPolicy {
     }
 }
 
-pub fn transport(config: TransportConfig) -> AwcTransport {
+pub(crate) fn transport(config: TransportConfig) -> AwcTransport {
     AwcTransport::new(config).expect("a transport")
 }
 
 /// A transport that may reach the receivers of these tests.
-pub fn open_transport() -> AwcTransport {
+pub(crate) fn open_transport() -> AwcTransport {
     transport(TransportConfig { policy: loopback_policy(), ..TransportConfig::default() })
 }
 
-pub fn request(url: &str) -> AttemptRequest {
+pub(crate) fn request(url: &str) -> AttemptRequest {
     AttemptRequest {
         url: url.into(),
         headers: vec![("content-type".to_owned(), "application/json".to_owned())].into(),
@@ -38,14 +38,14 @@ pub fn request(url: &str) -> AttemptRequest {
     }
 }
 
-pub async fn attempt(transport: &AwcTransport, url: &str) -> AttemptResult {
+pub(crate) async fn attempt(transport: &AwcTransport, url: &str) -> AttemptResult {
     transport.attempt(request(url)).await.expect("this machine lacks nothing")
 }
 
-pub async fn attempt_within(transport: &AwcTransport, url: &str, timeout: Duration) -> AttemptResult {
+pub(crate) async fn attempt_within(transport: &AwcTransport, url: &str, timeout: Duration) -> AttemptResult {
     transport.attempt(AttemptRequest { timeout, ..request(url) }).await.expect("this machine lacks nothing")
 }
 
-pub fn status(result: &AttemptResult) -> u16 {
+pub(crate) fn status(result: &AttemptResult) -> u16 {
     result.answer.as_ref().expect("an answer").status
 }

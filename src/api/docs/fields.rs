@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 /// Text in which `code` stands between backticks.
-pub fn words(text: &str) -> Markup {
+pub(crate) fn words(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {
             @if index % 2 == 1 { code { (part) } } @else { (part) }
@@ -13,23 +13,23 @@ pub fn words(text: &str) -> Markup {
 }
 
 /// Text of several paragraphs.
-pub fn paragraphs(text: &str) -> Markup {
+pub(crate) fn paragraphs(text: &str) -> Markup {
     html! { @for paragraph in text.split("\n\n") { p { (words(paragraph)) } } }
 }
 
 /// The name that a reference ends in.
-pub fn target(reference: &Value) -> Option<&str> {
+pub(crate) fn target(reference: &Value) -> Option<&str> {
     reference["$ref"].as_str()?.rsplit('/').next()
 }
 
 /// What a reference refers to, or the value itself.
-pub fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+pub(crate) fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let pointer = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
     pointer.and_then(|pointer| document.pointer(pointer)).unwrap_or(value)
 }
 
 /// A table of an object's fields, those that must be there first; nothing for a schema without fields.
-pub fn table(schema: &Value) -> Markup {
+pub(crate) fn table(schema: &Value) -> Markup {
     let Some(properties) = schema["properties"].as_object() else { return html! { p { (kind(schema)) } } };
     let required =
         |name: &str| schema["required"].as_array().is_some_and(|names| names.iter().any(|it| it == name));
@@ -48,7 +48,7 @@ pub fn table(schema: &Value) -> Markup {
 }
 
 /// The type of a value with its limits.
-pub fn kind(schema: &Value) -> Markup {
+pub(crate) fn kind(schema: &Value) -> Markup {
     if let Some(name) = target(schema) {
         return html! { a href={"#schema-" (name)} { (name) } };
     }

@@ -25,7 +25,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// `GET /docs`.
-pub async fn read(api: web::Data<Api>) -> HttpResponse {
+pub(crate) async fn read(api: web::Data<Api>) -> HttpResponse {
     let page = api.documentation.get_or_init(|| {
         let document = openapi::document(api.signature_header_prefix());
         Bytes::from(page::render(&document, STYLE).into_string())

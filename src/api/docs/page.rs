@@ -10,7 +10,7 @@ use crate::api::routes::ROUTES;
 struct Call<'a>(String, &'static str, &'a Value);
 
 /// The whole page.
-pub fn render(document: &Value, style: &str) -> Markup {
+pub(crate) fn render(document: &Value, style: &str) -> Markup {
     // what receivers get has a section of its own
     let tags = list(&document["tags"]).iter().filter(|tag| !calls(document, text(&tag["name"])).is_empty());
     let info = &document["info"];

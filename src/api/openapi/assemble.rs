@@ -38,7 +38,7 @@ const TAGS: &[(&str, &str)] = &[
 ];
 
 /// The whole document. `prefix` is what the deployment's signature headers begin with.
-pub fn document(operations: &[Operation], prefix: &str) -> Value {
+pub(crate) fn document(operations: &[Operation], prefix: &str) -> Value {
     let mut paths = Map::new();
     for spec in ROUTES {
         let found = operations.iter().find(|operation| is_of(operation, spec));

@@ -14,7 +14,7 @@ use crate::api::problem::ErrorCode::{
 };
 
 /// What is written down about them.
-pub fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     [events(), batches(), past_events(), event_types(), logs()].concat()
 }
 

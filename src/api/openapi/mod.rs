@@ -24,10 +24,10 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Api;
-pub use operation::Operation;
+pub(crate) use operation::Operation;
 
 /// The prefix of `type` in a problem; the code follows.
-pub const ERROR_TYPE_PREFIX: &str = "urn:ringback:error:";
+pub(crate) const ERROR_TYPE_PREFIX: &str = "urn:ringback:error:";
 
 /// What is written down about every route.
 pub fn operations() -> Vec<Operation> {
@@ -45,7 +45,7 @@ pub fn text(document: &Value) -> String {
 }
 
 /// `GET /openapi.json`.
-pub async fn read(api: web::Data<Api>) -> HttpResponse {
+pub(crate) async fn read(api: web::Data<Api>) -> HttpResponse {
     let text = api.description.get_or_init(|| Bytes::from(text(&document(api.signature_header_prefix()))));
     HttpResponse::Ok().content_type("application/json").body(text.clone())
 }

@@ -31,7 +31,7 @@ pub struct Operation {
 }
 
 /// Examples by what they show.
-pub type Examples = Vec<(&'static str, Value)>;
+pub(crate) type Examples = Vec<(&'static str, Value)>;
 
 /// A request's body.
 #[derive(Clone)]
@@ -60,7 +60,12 @@ pub struct Answer {
 
 impl Operation {
     /// An operation without parameters or body.
-    pub fn new(call: (&'static str, &'static str), id: &'static str, tag: &'static str, answer: Answer) -> Self {
+    pub(crate) fn new(
+        call: (&'static str, &'static str),
+        id: &'static str,
+        tag: &'static str,
+        answer: Answer,
+    ) -> Self {
         let (method, path) = call;
         Self {
             method,
@@ -77,29 +82,29 @@ impl Operation {
     }
 
     /// Its words.
-    pub fn about(self, summary: &'static str, description: &'static str) -> Self {
+    pub(crate) fn about(self, summary: &'static str, description: &'static str) -> Self {
         Self { summary, description, ..self }
     }
 
     /// With these parameters beside those of the path.
-    pub fn with(mut self, parameters: impl IntoIterator<Item = Value>) -> Self {
+    pub(crate) fn with(mut self, parameters: impl IntoIterator<Item = Value>) -> Self {
         self.parameters.extend(parameters);
         self
     }
 
     /// With `limit` and `cursor`.
-    pub fn paged(self) -> Self {
+    pub(crate) fn paged(self) -> Self {
         self.with([reference("parameters", "limit"), reference("parameters", "cursor")])
     }
 
     /// With a JSON body of a named schema.
-    pub fn body(self, schema: &str, examples: Examples) -> Self {
+    pub(crate) fn body(self, schema: &str, examples: Examples) -> Self {
         let content = vec![("application/json", schema_ref(schema), examples)];
         Self { body: Some(Body { required: true, content, by_hand: Vec::new() }), ..self }
     }
 
     /// A body that need not be there.
-    pub fn optional_body(self, schema: &str, examples: Examples) -> Self {
+    pub(crate) fn optional_body(self, schema: &str, examples: Examples) -> Self {
         let mut operation = self.body(schema, examples);
         if let Some(body) = &mut operation.body {
             body.required = false;
@@ -108,14 +113,14 @@ impl Operation {
     }
 
     /// Errors beside those that follow.
-    pub fn errors(self, errors: &'static [ErrorCode]) -> Self {
+    pub(crate) fn errors(self, errors: &'static [ErrorCode]) -> Self {
         Self { errors, ..self }
     }
 }
 
 impl Answer {
     /// JSON of a named schema.
-    pub fn json(status: u16, description: &'static str, schema: &str, example: Value) -> Self {
+    pub(crate) fn json(status: u16, description: &'static str, schema: &str, example: Value) -> Self {
         Self {
             status,
             description,
@@ -125,7 +130,7 @@ impl Answer {
     }
 
     /// Nothing but the status.
-    pub fn empty(status: u16, description: &'static str) -> Self {
+    pub(crate) fn empty(status: u16, description: &'static str) -> Self {
         Self { status, description, content: None, headers: json!({}) }
     }
 
@@ -136,27 +141,27 @@ impl Answer {
     }
 
     /// With these headers.
-    pub fn headers(self, headers: Value) -> Self {
+    pub(crate) fn headers(self, headers: Value) -> Self {
         Self { headers, ..self }
     }
 }
 
 /// Refers to a component.
-pub fn reference(kind: &str, name: &str) -> Value {
+pub(crate) fn reference(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
 }
 
 /// Refers to a schema.
-pub fn schema_ref(name: &str) -> Value {
+pub(crate) fn schema_ref(name: &str) -> Value {
     reference("schemas", name)
 }
 
 /// A parameter of the query.
-pub fn query(name: &str, description: &str, schema: Value, example: Value) -> Value {
+pub(crate) fn query(name: &str, description: &str, schema: Value, example: Value) -> Value {
     json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema, "example": example})
 }
 
 /// The header that a created thing's address is in.
-pub fn location() -> Value {
+pub(crate) fn location() -> Value {
     json!({"Location": {"description": "The path of what was made", "required": true, "schema": {"type": "string"}}})
 }

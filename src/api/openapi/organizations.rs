@@ -11,7 +11,7 @@ const KEYS: &str = "/v1/organizations/{organization_id}/keys";
 const KEY: &str = "/v1/organizations/{organization_id}/keys/{key_id}";
 
 /// What is written down about them.
-pub fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     let mut created_key = api_key_example();
     created_key["key"] = json!("rbk_Zm9vYmFyYmF6Zm9vYmFyYmF6Zm9vYmFyYmF6Zm9vYmE");
     let organization = |status, text| Answer::json(status, text, "Organization", organization_example());

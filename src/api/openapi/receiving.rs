@@ -6,13 +6,13 @@ use super::operation::reference;
 use super::schemas;
 
 /// Its section.
-pub const TAG: &str = "Receiving";
+pub(crate) const TAG: &str = "Receiving";
 
 /// An example of a signature of the document's kind.
 const HEX: &str = "0f6d3b1d9c2e4a5b8f7061524334f5e6d7c8b9aa0b1c2d3e4f5061728394a5b6";
 
 /// The request that receivers get. `prefix` is what the deployment's own headers begin with.
-pub fn delivered(prefix: &str) -> Value {
+pub(crate) fn delivered(prefix: &str) -> Value {
     json!({"post": {
         "operationId": "receiveEvent",
         "tags": [TAG],

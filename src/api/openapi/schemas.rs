@@ -8,22 +8,22 @@ use crate::api::problem::ErrorCode;
 use crate::domain::organization::Role;
 
 /// Of every time in an example.
-pub const AT: &str = "2024-12-16T10:30:45.007Z";
+pub(crate) const AT: &str = "2024-12-16T10:30:45.007Z";
 /// Ids of examples.
-pub const ORGANIZATION_ID: &str = "org_01jf7k2m3n4p1";
+pub(crate) const ORGANIZATION_ID: &str = "org_01jf7k2m3n4p1";
 /// A key.
-pub const KEY_ID: &str = "key_01jf7k2m3n4p2";
+pub(crate) const KEY_ID: &str = "key_01jf7k2m3n4p2";
 /// A webhook.
-pub const WEBHOOK_ID: &str = "wh_01jf7k2m3n4p5";
+pub(crate) const WEBHOOK_ID: &str = "wh_01jf7k2m3n4p5";
 /// A delivery.
-pub const DELIVERY_ID: &str = "dlv_01jf7k2m3n4p6";
+pub(crate) const DELIVERY_ID: &str = "dlv_01jf7k2m3n4p6";
 /// A request.
-pub const REQUEST_ID: &str = "k3v9x2mq-0000000a1b";
+pub(crate) const REQUEST_ID: &str = "k3v9x2mq-0000000a1b";
 /// An event.
-pub const EVENT_ID: &str = "msg_01jf7k2m3n4p7";
+pub(crate) const EVENT_ID: &str = "msg_01jf7k2m3n4p7";
 
 /// All of them.
-pub fn all() -> Map<String, Value> {
+pub(crate) fn all() -> Map<String, Value> {
     let lists = [
         schemas_health::schemas(),
         schemas_webhooks::schemas(),
@@ -53,7 +53,7 @@ pub fn all() -> Map<String, Value> {
 }
 
 /// Parameters by name.
-pub fn parameters() -> Value {
+pub(crate) fn parameters() -> Value {
     let path = |name: &str, prefix: &str, example: &str, what: &str| {
         let schema = id(prefix);
         json!({"name": name, "in": "path", "required": true, "description": what, "schema": schema, "example": example})
@@ -73,7 +73,7 @@ pub fn parameters() -> Value {
 }
 
 /// An object that a caller sends: all its fields are known.
-pub fn input(properties: Value, required: &[&str]) -> Value {
+pub(crate) fn input(properties: Value, required: &[&str]) -> Value {
     let mut schema = json!({"type": "object", "additionalProperties": false, "properties": properties});
     if !required.is_empty() {
         schema["required"] = json!(required);
@@ -82,14 +82,14 @@ pub fn input(properties: Value, required: &[&str]) -> Value {
 }
 
 /// An object that is answered: all its fields are always there. Later versions may add some.
-pub fn output(properties: Value) -> Value {
+pub(crate) fn output(properties: Value) -> Value {
     let required: Vec<String> =
         properties.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default();
     json!({"type": "object", "properties": properties, "required": required})
 }
 
 /// A page of a list.
-pub fn list_of(schema: &str) -> Value {
+pub(crate) fn list_of(schema: &str) -> Value {
     output(json!({
         "data": {"type": "array", "description": "Newest first", "items": schema_ref(schema)},
         "next_cursor": {"type": ["string", "null"], "description": "For the page after this one; `null` on the last"},
@@ -97,62 +97,62 @@ pub fn list_of(schema: &str) -> Value {
 }
 
 /// A page as an example.
-pub fn page(row: Value) -> Value {
+pub(super) fn page(row: Value) -> Value {
     json!({"data": [row], "next_cursor": null})
 }
 
 /// An id with this prefix.
-pub fn id(prefix: &str) -> Value {
+pub(crate) fn id(prefix: &str) -> Value {
     json!({"type": "string", "pattern": format!("^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{12}}$")})
 }
 
 /// A time in an answer.
-pub fn instant(description: &str) -> Value {
+pub(crate) fn instant(description: &str) -> Value {
     json!({"type": "string", "format": "date-time", "description": description})
 }
 
 /// The same, or `null`.
-pub fn instant_or_null(description: &str) -> Value {
+pub(crate) fn instant_or_null(description: &str) -> Value {
     json!({"type": ["string", "null"], "format": "date-time", "description": description})
 }
 
 /// An object whose fields are up to somebody else. Without saying that it has some, generators make a type of it that
 /// nothing but an empty object fits.
-pub fn free_form(description: &str) -> Value {
+pub(crate) fn free_form(description: &str) -> Value {
     json!({"type": "object", "additionalProperties": true, "description": description})
 }
 
 /// The same, or `null`.
-pub fn free_form_or_null(description: &str) -> Value {
+pub(crate) fn free_form_or_null(description: &str) -> Value {
     json!({"type": ["object", "null"], "additionalProperties": true, "description": description})
 }
 
 /// One of these words. A component where several schemas have it, so that clients have one type of it.
-pub fn choice(words: &[&str], description: &str) -> Value {
+pub(crate) fn choice(words: &[&str], description: &str) -> Value {
     json!({"type": "string", "enum": words, "description": description})
 }
 
 /// A named schema, or `null`.
-pub fn ref_or_null(schema: &str, description: &str) -> Value {
+pub(crate) fn ref_or_null(schema: &str, description: &str) -> Value {
     json!({"anyOf": [schema_ref(schema), {"type": "null"}], "description": description})
 }
 
 /// An optional field of an input, where `null` stands for the default. That is told in words: generators make a field
 /// with a `default` one that must be given, or send it where the caller gave nothing, which in a change would overwrite.
-pub fn or_default(mut schema: Value, default: &Value, description: &str) -> Value {
+pub(crate) fn or_default(mut schema: Value, default: &Value, description: &str) -> Value {
     schema["type"] = json!([schema["type"], "null"]);
     let default = if default.is_null() { String::from("none") } else { format!("the default, `{default}`") };
     described(schema, &format!("{description}. `null`: {default}"))
 }
 
 /// A schema with its words.
-pub fn described(mut schema: Value, description: &str) -> Value {
+pub(crate) fn described(mut schema: Value, description: &str) -> Value {
     schema["description"] = json!(description);
     schema
 }
 
 /// A type of event.
-pub fn event_type() -> Value {
+pub(crate) fn event_type() -> Value {
     json!({
         "type": "string",
         "maxLength": 128,
@@ -169,7 +169,7 @@ fn name() -> Value {
 }
 
 /// What every error is answered with.
-pub fn problem() -> Value {
+pub(crate) fn problem() -> Value {
     json!({
         "type": "object",
         "description": "RFC 9457",
@@ -199,7 +199,7 @@ fn field_error() -> Value {
 }
 
 /// `errors` of a problem.
-pub fn field_errors() -> Value {
+pub(crate) fn field_errors() -> Value {
     json!({"type": "array", "items": schema_ref("FieldError"), "description": "Every bad field at once, for input errors"})
 }
 
@@ -237,12 +237,12 @@ fn new_api_key() -> Value {
 }
 
 /// An organization as an example.
-pub fn organization_example() -> Value {
+pub(crate) fn organization_example() -> Value {
     json!({"id": ORGANIZATION_ID, "name": "Acme", "created_at": AT})
 }
 
 /// A key as an example.
-pub fn api_key_example() -> Value {
+pub(crate) fn api_key_example() -> Value {
     json!({
         "id": KEY_ID, "organization_id": ORGANIZATION_ID, "name": "billing service", "role": "publisher",
         "prefix": "rbk_Zm9vYmFy", "created_at": AT, "expires_at": null,
@@ -250,7 +250,7 @@ pub fn api_key_example() -> Value {
 }
 
 /// What a receiver gets, as an example.
-pub fn delivered_example() -> Value {
+pub(crate) fn delivered_example() -> Value {
     json!({
         "event_type": "call.completed",
         "timestamp": AT,

@@ -13,7 +13,7 @@ use crate::domain::attempt::AttemptError;
 use crate::domain::delivery::DeliveryStatus;
 
 /// All of them.
-pub fn schemas() -> Vec<(&'static str, Value)> {
+pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("NewEvent", new_event()),
         ("PublishedEvent", published()),
@@ -82,13 +82,13 @@ fn attempt_error() -> Value {
 }
 
 /// The words beside an error.
-pub fn error_detail() -> Value {
+pub(crate) fn error_detail() -> Value {
     json!({"type": ["string", "null"], "description": "What exactly went wrong with the host's name or with TLS, and what to do \
         about it: words for people, which can change"})
 }
 
 /// The name of an attempt's error.
-pub fn error() -> Value {
+pub(crate) fn error() -> Value {
     ref_or_null("AttemptError", "Why there was no answer")
 }
 
@@ -100,17 +100,17 @@ fn delivery_status() -> Value {
 }
 
 /// A delivery's status.
-pub fn status() -> Value {
+pub(crate) fn status() -> Value {
     schema_ref("DeliveryStatus")
 }
 
 /// What a receiver answered.
-pub fn response_code() -> Value {
+pub(crate) fn response_code() -> Value {
     json!({"type": ["integer", "null"], "minimum": 100, "maximum": 999, "description": "What the receiver answered"})
 }
 
 /// The fields of a row of the log.
-pub fn row() -> Value {
+pub(crate) fn row() -> Value {
     json!({
         "id": id("dlv"),
         "event_id": id("msg"),
@@ -205,12 +205,12 @@ fn batch_refusal() -> Value {
 }
 
 /// A row of the list of events, as an example.
-pub fn event_row_example() -> Value {
+pub(crate) fn event_row_example() -> Value {
     json!({"id": EVENT_ID, "event_type": "call.completed", "timestamp": AT, "created_at": AT, "delivery_count": 1})
 }
 
 /// An event with its deliveries, as an example.
-pub fn event_detail_example() -> Value {
+pub(crate) fn event_detail_example() -> Value {
     let mut event = event_row_example();
     event["payload"] = delivered_example();
     event["deliveries"] = json!([row_example()]);
@@ -218,12 +218,12 @@ pub fn event_detail_example() -> Value {
 }
 
 /// An answer to a published event, as an example.
-pub fn published_example() -> Value {
+pub(crate) fn published_example() -> Value {
     json!({"id": EVENT_ID, "event_type": "call.completed", "timestamp": AT, "deliveries": 2})
 }
 
 /// A row of the log, as an example.
-pub fn row_example() -> Value {
+pub(crate) fn row_example() -> Value {
     json!({
         "id": DELIVERY_ID, "event_id": EVENT_ID, "webhook_id": WEBHOOK_ID, "event_type": "call.completed", "status": "success",
         "attempt_count": 1, "response_code": 200, "error": null, "created_at": AT, "finished_at": AT, "next_attempt_at": null,
@@ -231,7 +231,7 @@ pub fn row_example() -> Value {
 }
 
 /// A delivery with its attempts, as an example.
-pub fn detail_example() -> Value {
+pub(crate) fn detail_example() -> Value {
     let mut detail = row_example();
     detail["payload"] = delivered_example();
     detail["attempts"] = json!([{
@@ -243,7 +243,7 @@ pub fn detail_example() -> Value {
 }
 
 /// An event type, as an example.
-pub fn event_type_example() -> Value {
+pub(crate) fn event_type_example() -> Value {
     json!({
         "name": "invoice.paid", "kind": "own", "description": "An invoice was paid", "sample": {"amount": 45.2},
         "schema": {"type": "object", "required": ["amount"], "examples": [{"amount": 45.2}]}, "created_at": AT,

@@ -9,7 +9,7 @@ use super::schemas::{
 use super::schemas_events::{error, error_detail, response_code};
 
 /// All of them.
-pub fn schemas() -> Vec<(&'static str, Value)> {
+pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
     let asked_for = or_default(event_type(), &json!("call.completed"), "The type of the sample");
     vec![
         // not `Test`: generators of clients make tests beside each class, and `TestTest` of a `Test` does not compile
@@ -124,7 +124,7 @@ fn last_failure_example() -> Value {
 }
 
 /// A webhook's health as an example.
-pub fn webhook_example() -> Value {
+pub(crate) fn webhook_example() -> Value {
     json!({
         "state": "healthy", "breaker": {"state": "closed", "probe_at": null}, "failing_since": null, "pending": 0,
         "oldest_pending_at": null, "last_failure": last_failure_example(), "last_1h": period_example(), "last_24h": period_example(),
@@ -132,7 +132,7 @@ pub fn webhook_example() -> Value {
 }
 
 /// An organization's health as an example.
-pub fn organization_example() -> Value {
+pub(crate) fn organization_example() -> Value {
     json!({
         "webhooks": {"healthy": 4, "failing": 1, "paused": 0, "disabled": 1},
         "backlog": {"pending": 3, "oldest_pending_at": super::schemas::AT},

@@ -10,14 +10,14 @@ use super::schemas::{
 use crate::api::webhook_view::MASK;
 
 /// A signing secret of examples; the one that Standard Webhooks documents.
-pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// `whsec_` and the base64 of 24 to 64 bytes: whole groups, then one byte more, or two.
 const SECRET_PATTERN: &str = "^whsec_(([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/][AQgw]==)?\
     |([A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)$";
 
 /// All of them.
-pub fn schemas() -> Vec<(&'static str, Value)> {
+pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
     let mut change = fields();
     change["url"] = url();
     let mut new = change.clone();
@@ -250,7 +250,7 @@ fn secret_view() -> Value {
 }
 
 /// A webhook as an example.
-pub fn example() -> Value {
+pub(crate) fn example() -> Value {
     json!({
         "id": WEBHOOK_ID, "url": "https://example.com/webhooks", "description": "CRM", "events": ["call.*"], "active": true,
         "state": "healthy", "disabled_reason": null, "disabled_at": null, "filters": {"direction": "outbound", "min_duration": 30},

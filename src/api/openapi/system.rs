@@ -10,7 +10,7 @@ use crate::api::problem::ErrorCode::{Internal, NotFound, Unavailable, Validation
 const TAG: &str = "System";
 
 /// What is written down about them.
-pub fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     let ok = |text| Answer::json(200, text, "Status", json!({"status": "ok"}));
     let metrics = Answer::text("text/plain", "In Prometheus' text format", "ringback_deliveries_pending 0\n");
     let mut document = Answer::text("application/json", "An OpenAPI 3.1 document", "");

@@ -15,7 +15,7 @@ const ALL: &str = "/v1/webhooks";
 const ONE: &str = "/v1/webhooks/{webhook_id}";
 
 /// What is written down about them.
-pub fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     [resource(), secrets(), actions()].concat()
 }
 

@@ -26,7 +26,11 @@ use crate::domain::ids::{EndpointId, EventId};
 use crate::store::EventDetail;
 
 /// `GET /events/{event_id}`.
-pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn read(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let said = match query.text("done") {
         "published" => parts::done("Published: it is stored, and on its way to every webhook that wants it."),
@@ -141,7 +145,7 @@ fn dialog(
 }
 
 /// `POST /events/{event_id}/replay`.
-pub async fn replay(
+pub(crate) async fn replay(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
@@ -170,7 +174,7 @@ fn no_webhook(message: String) -> Problem {
 }
 
 /// `GET /events/{event_id}/payload`: what receivers get, byte for byte.
-pub async fn payload(
+pub(crate) async fn payload(
     viewer: Viewer,
     request: HttpRequest,
     api: web::Data<Api>,

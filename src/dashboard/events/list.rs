@@ -20,7 +20,11 @@ use crate::domain::event::EventRecord;
 const PATH: &str = "/events";
 
 /// `GET /events`.
-pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn list(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let filters = match Filters::read(request.query_string(), viewer.zone()) {
         Read::Canonical(filters) => filters,
         Read::Rewritten(filters) => return Ok(see_other(&filters::join(PATH, &filters.query()))),

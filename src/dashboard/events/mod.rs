@@ -4,6 +4,6 @@ mod detail;
 mod list;
 mod publish;
 
-pub use detail::{payload, read, replay};
-pub use list::list;
-pub use publish::{compose, publish};
+pub(crate) use detail::{payload, read, replay};
+pub(crate) use list::list;
+pub(crate) use publish::{compose, publish};

@@ -24,7 +24,7 @@ use crate::domain::json_text::indent;
 const DEFAULT_TYPE: &str = "call.completed";
 
 /// `GET /events/new?event_type=`.
-pub async fn compose(
+pub(crate) async fn compose(
     viewer: Viewer,
     request: HttpRequest,
     api: web::Data<Api>,
@@ -38,7 +38,7 @@ pub async fn compose(
 }
 
 /// `POST /events`.
-pub async fn publish(
+pub(crate) async fn publish(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,

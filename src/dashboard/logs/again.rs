@@ -16,7 +16,7 @@ use crate::dashboard::viewer::Viewer;
 use crate::domain::ids::DeliveryId;
 
 /// The id of the form that boxes in the list belong to.
-pub const FORM: &str = "again";
+pub(crate) const FORM: &str = "again";
 /// More rows are on no page.
 const MOST_AT_ONCE: usize = 200;
 
@@ -73,7 +73,7 @@ impl Tally {
 }
 
 /// The button for what is chosen in the list; it leads back to the list as it is.
-pub fn form(filters: &Filters) -> Markup {
+pub(crate) fn form(filters: &Filters) -> Markup {
     html! {
         form.actions id=(FORM) method="post" action="/logs/retry" {
             input type="hidden" name="query" value=(filters.query());
@@ -83,7 +83,7 @@ pub fn form(filters: &Filters) -> Markup {
 }
 
 /// What the page says after [`retry_chosen`].
-pub fn report(form: &Form) -> Markup {
+pub(crate) fn report(form: &Form) -> Markup {
     let tally = Tally::of(form);
     let sentences = tally.sentences();
     html! {
@@ -93,7 +93,7 @@ pub fn report(form: &Form) -> Markup {
 }
 
 /// `POST /logs/retry`.
-pub async fn retry_chosen(
+pub(crate) async fn retry_chosen(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
@@ -119,7 +119,11 @@ pub async fn retry_chosen(
 }
 
 /// `POST /logs/{delivery_id}/retry`.
-pub async fn retry(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn retry(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let id: DeliveryId = path_id(&request, "delivery_id", "delivery")?;
     match retry_delivery(&api, viewer.organization_id()?, id).await {
         Ok(_) => Ok(see_other(&format!("/logs/{id}?done=queued"))),

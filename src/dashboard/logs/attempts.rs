@@ -12,10 +12,10 @@ use crate::domain::health::EndpointState;
 /// Attempts whose headers and bodies are shown at once. Each can have 24 KiB of them, and there can be hundreds.
 const MOST_IN_FULL: usize = 10;
 /// The parameter that asks for all of them.
-pub const ALL: &str = "attempts";
+pub(crate) const ALL: &str = "attempts";
 
 /// The attempts, and the next one while there is one. `all` shows every one in full.
-pub fn timeline(
+pub(crate) fn timeline(
     viewer: &Viewer,
     delivery: &DeliveryRecord,
     webhook: Option<EndpointState>,

@@ -21,7 +21,11 @@ use crate::domain::ids::DeliveryId;
 use crate::store::{DeliveryDetail, EndpointStart};
 
 /// `GET /logs/{delivery_id}`.
-pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn read(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     let DeliveryDetail { record, body, attempts } = logs::detail(&api, organization_id, id(&request)?).await?;
     let webhook = match api.find_endpoint(organization_id, record.endpoint_id).await {
@@ -116,7 +120,7 @@ fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<(&EndpointSta
 }
 
 /// `GET /logs/{delivery_id}/payload`: what the receiver gets, byte for byte.
-pub async fn payload(
+pub(crate) async fn payload(
     viewer: Viewer,
     request: HttpRequest,
     api: web::Data<Api>,
@@ -126,7 +130,7 @@ pub async fn payload(
 }
 
 /// A payload as a file; a browser never shows it as a page of ours.
-pub fn download(name: &str, body: Bytes) -> HttpResponse {
+pub(crate) fn download(name: &str, body: Bytes) -> HttpResponse {
     let disposition = ContentDisposition {
         disposition: DispositionType::Attachment,
         parameters: vec![DispositionParam::Filename(format!("{name}.json"))],

@@ -24,7 +24,11 @@ use crate::domain::ids::EndpointId;
 const PATH: &str = "/logs";
 
 /// `GET /logs`.
-pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn list(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let query = request.query_string();
     let filters = match Filters::read(query, viewer.zone()) {
         Read::Canonical(filters) => filters,

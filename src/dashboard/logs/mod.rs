@@ -4,8 +4,8 @@ mod again;
 mod attempts;
 mod detail;
 mod list;
-pub mod table;
+pub(crate) mod table;
 
-pub use again::{retry, retry_chosen};
-pub use detail::{download, payload, read};
-pub use list::list;
+pub(crate) use again::{retry, retry_chosen};
+pub(crate) use detail::{download, payload, read};
+pub(crate) use list::list;

@@ -8,7 +8,7 @@ use crate::dashboard::{parts, time};
 use crate::domain::delivery::DeliveryRecord;
 
 /// The rows. With a form's id each has a box that is part of that form, named `id`.
-pub fn table(viewer: &Viewer, rows: &[DeliveryRecord], webhooks: &Webhooks, form: Option<&str>) -> Markup {
+pub(crate) fn table(viewer: &Viewer, rows: &[DeliveryRecord], webhooks: &Webhooks, form: Option<&str>) -> Markup {
     html! {
         div.wide { table.stack {
             thead { tr {

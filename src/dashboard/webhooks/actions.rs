@@ -11,7 +11,7 @@ use crate::dashboard::guard::see_other;
 use crate::dashboard::viewer::Viewer;
 
 /// `POST /webhooks/{webhook_id}/active`.
-pub async fn set_active(
+pub(crate) async fn set_active(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
@@ -30,14 +30,22 @@ pub async fn set_active(
 }
 
 /// `POST /webhooks/{webhook_id}/resume`.
-pub async fn resume(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn resume(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let id = webhook_id(&request)?;
     let due = webhook_actions::resume_webhook(&api, viewer.organization_id()?, id).await?;
     Ok(see_other(&format!("/webhooks/{id}?done=resumed&count={due}")))
 }
 
 /// `POST /webhooks/{webhook_id}/delete`.
-pub async fn delete(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn delete(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     webhooks::remove(&api, viewer.organization_id()?, webhook_id(&request)?).await?;
     Ok(see_other("/webhooks?done=deleted"))
 }

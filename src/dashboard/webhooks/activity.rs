@@ -12,7 +12,7 @@ use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
 /// Of each of these webhooks, in their order.
-pub async fn activity(
+pub(crate) async fn activity(
     api: &Api,
     organization_id: OrganizationId,
     ids: Vec<EndpointId>,
@@ -31,7 +31,7 @@ pub async fn activity(
 }
 
 /// The rate as a number and the steps as bars.
-pub fn show(activity: &Activity) -> Markup {
+pub(crate) fn show(activity: &Activity) -> Markup {
     let ended = activity.total.succeeded + activity.total.failed;
     html! {
         span.activity {

@@ -20,13 +20,17 @@ use crate::domain::health::EndpointState;
 use crate::domain::ids::EndpointId;
 
 /// `GET /webhooks/{webhook_id}`.
-pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn read(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     page(&viewer, &api, webhook_id(&request)?, &query, false).await
 }
 
 /// The page, with the secret openly or not.
-pub async fn page(
+pub(super) async fn page(
     viewer: &Viewer,
     api: &Api,
     id: EndpointId,

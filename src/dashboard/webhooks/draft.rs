@@ -12,11 +12,12 @@ use crate::domain::filter::FieldError;
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 
 /// The fields of `retry_policy`, in the form's order.
-pub const POLICY: [&str; 4] = ["max_attempts", "initial_delay_seconds", "backoff_multiplier", "max_delay_seconds"];
+pub(crate) const POLICY: [&str; 4] =
+    ["max_attempts", "initial_delay_seconds", "backoff_multiplier", "max_delay_seconds"];
 
 /// The form's fields.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Draft {
+pub(crate) struct Draft {
     pub url: String,
     pub description: String,
     pub active: bool,
@@ -58,7 +59,7 @@ fn policy_texts(policy: &RetryPolicy) -> [String; 4] {
 
 impl Draft {
     /// A new webhook with the defaults.
-    pub fn blank() -> Self {
+    pub(crate) fn blank() -> Self {
         Self {
             url: String::new(),
             description: String::new(),
@@ -85,7 +86,7 @@ impl Draft {
     }
 
     /// The settings of a webhook; `known` are the event types that can be ticked.
-    pub fn of(endpoint: &Endpoint, known: &[&str]) -> Self {
+    pub(crate) fn of(endpoint: &Endpoint, known: &[&str]) -> Self {
         let mut draft = Self {
             url: endpoint.url.clone(),
             description: plain(endpoint.description.as_deref().unwrap_or_default()),
@@ -126,7 +127,7 @@ impl Draft {
     }
 
     /// What was sent.
-    pub fn read(form: &Form) -> Self {
+    pub(crate) fn read(form: &Form) -> Self {
         let text = |name: &str| form.text(name).to_owned();
         let headers = form.values("header_name").zip(form.values("header_value"));
         Self {
@@ -158,7 +159,7 @@ impl Draft {
     }
 
     /// The event types and patterns that are asked for, in the order of the body.
-    pub fn asked(&self) -> Vec<&str> {
+    pub(crate) fn asked(&self) -> Vec<&str> {
         if self.all_events {
             return Vec::new();
         }
@@ -167,7 +168,7 @@ impl Draft {
     }
 
     /// The filter; none when there are no conditions.
-    pub fn filter(&self) -> Result<Option<Value>, Vec<FieldError>> {
+    pub(crate) fn filter(&self) -> Result<Option<Value>, Vec<FieldError>> {
         let error = |message: String| vec![FieldError { field: "filters".to_owned(), message }];
         if !self.filter_is_json {
             if let Some(line) = self.lines.iter().find(|line| line.field.is_empty()) {
@@ -183,7 +184,7 @@ impl Draft {
     }
 
     /// The whole body of a call that makes this webhook, or why there is none.
-    pub fn body(&self) -> Result<Map<String, Value>, Problem> {
+    pub(crate) fn body(&self) -> Result<Map<String, Value>, Problem> {
         let mut errors = Vec::new();
         if !self.all_events && self.asked().is_empty() {
             let message = "choose at least one, or “All events”".to_owned();
@@ -229,7 +230,7 @@ impl Draft {
 
     /// The body of a call that changes a webhook with the settings `before` into this: only what differs, so that
     /// what the form can say in one way alone stays as it is.
-    pub fn changes(&self, before: &Self) -> Result<Map<String, Value>, Problem> {
+    pub(crate) fn changes(&self, before: &Self) -> Result<Map<String, Value>, Problem> {
         let mut body = self.body()?;
         if let Ok(before) = before.body() {
             body.retain(|name, value| before.get(name) != Some(value));
@@ -269,7 +270,7 @@ fn number(text: &str) -> Value {
 }
 
 /// The lines that are filled in.
-pub fn read_lines(form: &Form) -> Vec<Line> {
+pub(crate) fn read_lines(form: &Form) -> Vec<Line> {
     let values = form.values("filter_field").zip(form.values("filter_operator")).zip(form.values("filter_value"));
     let lines = values.map(|((field, operator), value)| Line {
         field: field.to_owned(),
@@ -280,7 +281,7 @@ pub fn read_lines(form: &Form) -> Vec<Line> {
 }
 
 /// The schedule that a form asks for; none while its numbers are no numbers.
-pub fn schedule(form: &Form) -> Option<RetrySchedule> {
+pub(crate) fn schedule(form: &Form) -> Option<RetrySchedule> {
     let whole = |name: &str, most: u64| form.text(name).parse().ok().filter(|value: &u64| *value <= most);
     if form.text("retry_as") != "policy" {
         return Some(RetrySchedule::Retries(whole("retry", 20)? as u32));

@@ -30,7 +30,7 @@ const KNOWN: [&str; 15] = [
 ];
 
 /// What the form is made of.
-pub struct Content<'a> {
+pub(crate) struct Content<'a> {
     pub draft: &'a Draft,
     pub types: &'a Types,
     pub complaints: Complaints<'a>,
@@ -45,7 +45,7 @@ pub struct Content<'a> {
 }
 
 /// The form.
-pub fn form(content: &Content<'_>) -> Markup {
+pub(crate) fn form(content: &Content<'_>) -> Markup {
     html! {
         (content.complaints.summary(&KNOWN))
         form.form #webhook-form method="post" action=(content.action) autocomplete="off" {
@@ -189,7 +189,7 @@ fn filter(content: &Content<'_>) -> Markup {
 }
 
 /// A choice of event types that loads the sample of the chosen one.
-pub fn type_choice(name: &str, types: &Types, chosen: &str, address: &str, target: &str) -> Markup {
+pub(crate) fn type_choice(name: &str, types: &Types, chosen: &str, address: &str, target: &str) -> Markup {
     html! {
         select id=(name) name=(name) hx-get=(address) hx-target=(target) hx-swap="innerHTML" hx-trigger="change" {
             @for (title, types) in types.groups() {
@@ -202,7 +202,7 @@ pub fn type_choice(name: &str, types: &Types, chosen: &str, address: &str, targe
 }
 
 /// The sample that a filter is tried with.
-pub fn sample_box(sample: &str) -> Markup {
+pub(crate) fn sample_box(sample: &str) -> Markup {
     html! {
         label.sr for="sample" { "Sample data" }
         textarea id="sample" name="sample" spellcheck="false" rows="12" { (sample) }
@@ -281,7 +281,7 @@ fn schedule(draft: &Draft) -> Markup {
 }
 
 /// The schedule that a form asks for, in words.
-pub fn schedule_of(form: &crate::dashboard::form::Form) -> Markup {
+pub(crate) fn schedule_of(form: &crate::dashboard::form::Form) -> Markup {
     html! {
         @match super::draft::schedule(form) {
             Some(schedule) => { (words::schedule(&schedule)) "." }

@@ -6,7 +6,7 @@ use crate::domain::filter::FieldError;
 
 /// How a line compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
+pub(crate) enum Operator {
     /// `x: v`.
     Is,
     /// `x: [v, w]`.
@@ -37,7 +37,7 @@ pub enum Operator {
 
 impl Operator {
     /// Those that a line can be given; the last two are only kept where they are.
-    pub const OFFERED: [Self; 11] = [
+    pub(crate) const OFFERED: [Self; 11] = [
         Self::Is,
         Self::AnyOf,
         Self::IsNot,
@@ -67,7 +67,7 @@ impl Operator {
     ];
 
     /// In a form.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Is => "eq",
             Self::AnyOf => "in",
@@ -86,7 +86,7 @@ impl Operator {
     }
 
     /// Between a field and its value.
-    pub fn in_words(self) -> &'static str {
+    pub(super) fn in_words(self) -> &'static str {
         match self {
             Self::Is => "is",
             Self::AnyOf => "is any of",
@@ -105,7 +105,7 @@ impl Operator {
     }
 
     /// Reads what a form has.
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|operator| operator.name() == name)
     }
 
@@ -120,7 +120,7 @@ impl Operator {
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub(crate) struct Line {
     /// Of `data`; dots lead into objects.
     pub field: String,
     /// How it is compared.
@@ -135,7 +135,7 @@ impl Line {
     }
 
     /// As a sentence.
-    pub fn in_words(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         let Self { field, operator, value } = self;
         let sentence =
             format!("{field} {} {}", operator.in_words(), if operator.has_value() { value } else { "" });
@@ -167,7 +167,7 @@ impl Line {
 }
 
 /// The filter that the lines make; two that can't stand together are named.
-pub fn to_filter(lines: &[Line]) -> Result<Map<String, Value>, Vec<FieldError>> {
+pub(crate) fn to_filter(lines: &[Line]) -> Result<Map<String, Value>, Vec<FieldError>> {
     let mut filter: Map<String, Value> = Map::new();
     let mut errors = Vec::new();
     for line in lines {
@@ -203,7 +203,7 @@ pub fn to_filter(lines: &[Line]) -> Result<Map<String, Value>, Vec<FieldError>> 
 }
 
 /// The lines of a filter; `None` when it says something that lines can't say.
-pub fn of_filter(filter: &Value) -> Option<Vec<Line>> {
+pub(crate) fn of_filter(filter: &Value) -> Option<Vec<Line>> {
     let lines = filter.as_object()?.iter().flat_map(|(name, wanted)| lines_of(name, wanted));
     let lines: Vec<Line> = lines.collect::<Option<_>>()?;
     let is_kept = lines.iter().all(|line| line.field.trim() == line.field && !line.field.is_empty());

@@ -20,7 +20,11 @@ use crate::store::EndpointStart;
 const MAX_CHIPS: usize = 3;
 
 /// `GET /webhooks`.
-pub async fn list(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn list(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     let query = Form::parse(request.query_string().as_bytes());
     let cursor = query.given("cursor");
@@ -88,7 +92,7 @@ fn row(found: &EndpointStart, activity: &Activity, may_manage: bool) -> Markup {
 }
 
 /// Switches a webhook on or off; `from` is where it leads back to.
-pub fn switch(address: &str, is_active: bool, url: &str, from: &str) -> Markup {
+pub(crate) fn switch(address: &str, is_active: bool, url: &str, from: &str) -> Markup {
     let (verb, active) = if is_active { ("Disable", "false") } else { ("Enable", "true") };
     html! {
         form method="post" action={ (address) "/active" } {

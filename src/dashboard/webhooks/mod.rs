@@ -21,14 +21,14 @@ mod words;
 use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
-pub use actions::{delete, resume, set_active};
-pub use detail::read;
-pub use list::list;
-pub use preview::{filter as preview_filter, retry as preview_retry, sample as preview_sample};
-pub use recover::{preview as recover_preview, send as recover_send};
-pub use save::{create, edit, new, update};
-pub use secret::{reveal, rotate};
-pub use trial::{read as trial_read, sample as trial_sample, send as trial_send};
+pub(crate) use actions::{delete, resume, set_active};
+pub(crate) use detail::read;
+pub(crate) use list::list;
+pub(crate) use preview::{filter as preview_filter, retry as preview_retry, sample as preview_sample};
+pub(crate) use recover::{preview as recover_preview, send as recover_send};
+pub(crate) use save::{create, edit, new, update};
+pub(crate) use secret::{reveal, rotate};
+pub(crate) use trial::{read as trial_read, sample as trial_sample, send as trial_send};
 
 use crate::api::event_types;
 use crate::api::problem::Problem;

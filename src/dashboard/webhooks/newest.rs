@@ -20,7 +20,7 @@ use crate::store::PageRequest;
 const NEWEST: usize = 10;
 
 /// The deliveries that a webhook's page shows.
-pub struct Newest {
+pub(crate) struct Newest {
     /// Those that were attempted first, as there is something to see of them.
     rows: Vec<DeliveryRecord>,
     /// Whether the log still has the delivery that failed last.
@@ -28,7 +28,7 @@ pub struct Newest {
 }
 
 /// Reads the newest deliveries and the one that failed last. While a receiver fails, the newest were all not attempted yet.
-pub async fn read(
+pub(crate) async fn read(
     api: &Api,
     organization_id: OrganizationId,
     id: EndpointId,
@@ -51,7 +51,7 @@ pub async fn read(
 
 impl Newest {
     /// The newest failed attempt, with what it means.
-    pub fn failure(&self, viewer: &Viewer, endpoint: &Endpoint, failure: &LastFailureView) -> Markup {
+    pub(crate) fn failure(&self, viewer: &Viewer, endpoint: &Endpoint, failure: &LastFailureView) -> Markup {
         let LastFailureView { at, delivery_id, response_code, error, response_excerpt } = failure;
         let meaning = meaning::of(*response_code, error.as_deref());
         let is_cut = response_excerpt.as_ref().is_some_and(|text| text.len() + 4 > EXCERPT_BYTES);
@@ -76,7 +76,7 @@ impl Newest {
     }
 
     /// The rows.
-    pub fn table(&self, viewer: &Viewer, id: EndpointId, nothing: &Markup) -> Markup {
+    pub(crate) fn table(&self, viewer: &Viewer, id: EndpointId, nothing: &Markup) -> Markup {
         html! {
             section.card.flush {
                 header { h2 { "Newest deliveries" } @if !self.rows.is_empty() { a href={ "/logs?webhook_id=" (id) } { "All of them" } } }

@@ -16,7 +16,11 @@ use crate::dashboard::viewer::Viewer;
 use crate::domain::filter::{FieldError, Filter};
 
 /// `GET /webhooks/preview/sample`: the sample of the chosen event type.
-pub async fn sample(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn sample(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let sample = pretty_sample(&api, viewer.organization_id()?, query.text("sample_type")).await?;
     let mut response = part(&sample_box(&sample.unwrap_or_default()));
@@ -27,13 +31,21 @@ pub async fn sample(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -
 }
 
 /// `POST /webhooks/preview/filter`: whether the sample would be sent.
-pub async fn filter(_: Viewer, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, PageError> {
+pub(crate) async fn filter(
+    _: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, PageError> {
     let form = Form::read(&request, payload).await?;
     Ok(part(&verdict(&form)))
 }
 
 /// `POST /webhooks/preview/retry`: the schedule in words.
-pub async fn retry(_: Viewer, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, PageError> {
+pub(crate) async fn retry(
+    _: Viewer,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, PageError> {
     let form = Form::read(&request, payload).await?;
     Ok(part(&schedule_of(&form)))
 }

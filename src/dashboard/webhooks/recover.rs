@@ -24,7 +24,7 @@ const TITLE: &str = "Send deliveries again";
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 /// A range as a form has it, in the reader's zone.
-pub struct Range {
+pub(crate) struct Range {
     since: String,
     until: String,
     status: String,
@@ -32,7 +32,7 @@ pub struct Range {
 
 impl Range {
     /// What failed in the last hour.
-    pub fn usual(viewer: &Viewer) -> Self {
+    pub(crate) fn usual(viewer: &Viewer) -> Self {
         let since = time::input_value(viewer.now - HOUR, viewer.zone());
         Self { since, until: String::new(), status: "failed".to_owned() }
     }
@@ -55,7 +55,7 @@ impl Range {
 }
 
 /// The fields of a range.
-pub fn form(id: EndpointId, viewer: &Viewer, range: &Range, complaints: &Complaints<'_>) -> Markup {
+pub(crate) fn form(id: EndpointId, viewer: &Viewer, range: &Range, complaints: &Complaints<'_>) -> Markup {
     let zone = &viewer.look.zone_name;
     let moment = |name: &str, label: &str, help: &str, value: &str| {
         parts::field(
@@ -86,7 +86,7 @@ pub fn form(id: EndpointId, viewer: &Viewer, range: &Range, complaints: &Complai
 }
 
 /// `GET /webhooks/{webhook_id}/recover`: how many there are.
-pub async fn preview(
+pub(crate) async fn preview(
     viewer: Viewer,
     request: HttpRequest,
     api: web::Data<Api>,
@@ -143,7 +143,7 @@ fn answer(
 }
 
 /// `POST /webhooks/{webhook_id}/recover`.
-pub async fn send(
+pub(crate) async fn send(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,

@@ -23,12 +23,12 @@ use crate::domain::filter::FieldError;
 const FIRST_SAMPLE: &str = "call.completed";
 
 /// `GET /webhooks/new`.
-pub async fn new(viewer: Viewer, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn new(viewer: Viewer, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
     page(&viewer, &api, None, &Draft::blank(), None, &Form::default()).await
 }
 
 /// `POST /webhooks`.
-pub async fn create(
+pub(crate) async fn create(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
@@ -52,7 +52,11 @@ pub async fn create(
 }
 
 /// `GET /webhooks/{webhook_id}/edit`.
-pub async fn edit(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn edit(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let endpoint = find(&viewer, &request, &api).await?;
     let types = Types::of(&api, endpoint.organization_id).await?;
     let draft = Draft::of(&endpoint, &types.names());
@@ -60,7 +64,7 @@ pub async fn edit(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
 }
 
 /// `POST /webhooks/{webhook_id}/edit`.
-pub async fn update(
+pub(crate) async fn update(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
@@ -139,7 +143,7 @@ async fn page(
 }
 
 /// A complaint of this page itself about one field.
-pub fn complaint(field: &str, message: String) -> Problem {
+pub(crate) fn complaint(field: &str, message: String) -> Problem {
     let error = FieldError { field: field.to_owned(), message };
     Problem::input(vec![InputError { code: ErrorCode::ValidationFailed, error }])
 }

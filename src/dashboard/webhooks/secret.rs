@@ -30,12 +30,16 @@ const OVERLAPS: [(&str, &str); 4] = [
 ];
 
 /// Whether the page that a creation or a rotation led to shows the secret openly.
-pub fn is_fresh(endpoint: &Endpoint, now: UnixMillis) -> bool {
+pub(crate) fn is_fresh(endpoint: &Endpoint, now: UnixMillis) -> bool {
     now.since(endpoint.updated_at) < SHOWN_FOR
 }
 
 /// `POST /webhooks/{webhook_id}/secret`: shows it.
-pub async fn reveal(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn reveal(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let id = webhook_id(&request)?;
     if is_part(&request) {
         let endpoint = api.find_endpoint(viewer.organization_id()?, id).await?.endpoint;
@@ -45,7 +49,7 @@ pub async fn reveal(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -
 }
 
 /// `POST /webhooks/{webhook_id}/rotate`.
-pub async fn rotate(
+pub(crate) async fn rotate(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
@@ -60,7 +64,7 @@ pub async fn rotate(
 }
 
 /// The part of the webhook's page about it, for those who may see it.
-pub fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> Markup {
+pub(crate) fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> Markup {
     let previous: Vec<UnixMillis> =
         endpoint.valid_previous_secrets(viewer.now).map(|previous| previous.expires_at).collect();
     let instant =

@@ -10,7 +10,7 @@ use crate::domain::endpoint::{Endpoint, RateLimit};
 use crate::domain::patterns::EventPattern;
 
 /// Which events are asked for, as chips; of many the first.
-pub fn events(patterns: &[EventPattern], most: usize) -> Markup {
+pub(crate) fn events(patterns: &[EventPattern], most: usize) -> Markup {
     let more = patterns.len().saturating_sub(most);
     html! {
         @if patterns.is_empty() || patterns == [EventPattern::All] { "all events" } @else {
@@ -23,7 +23,7 @@ pub fn events(patterns: &[EventPattern], most: usize) -> Markup {
 }
 
 /// All of them, and `more` terms.
-pub fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
+pub(crate) fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
     html! {
         dl.facts {
             dt { "Events" } dd { (events(&endpoint.events, usize::MAX)) }

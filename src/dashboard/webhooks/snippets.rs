@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::domain::endpoint::Endpoint;
 
 /// Where the code looks for the secret.
-pub const VARIABLE: &str = "WEBHOOK_SECRET";
+pub(crate) const VARIABLE: &str = "WEBHOOK_SECRET";
 /// In the files; exchanged for the deployment's own.
 const PREFIX: &str = "x-callintel";
 const URL: &str = "'https://receiver.example/'";
@@ -31,7 +31,7 @@ fn filled(snippet: &Snippet, prefix: &str, url: &str) -> String {
 }
 
 /// The part of a webhook's page with the code; `chosen` is a name in the address.
-pub fn card(endpoint: &Endpoint, prefix: &str, chosen: &str) -> Markup {
+pub(crate) fn card(endpoint: &Endpoint, prefix: &str, chosen: &str) -> Markup {
     let current = SNIPPETS.iter().find(|snippet| snippet.name == chosen).unwrap_or(&SNIPPETS[0]);
     html! {
         section.card #verify {

@@ -31,7 +31,11 @@ const TITLE: &str = "Send a test event";
 const USUAL: &str = "call.completed";
 
 /// `GET /webhooks/{webhook_id}/test`.
-pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn read(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     let endpoint = api.find_endpoint(organization_id, webhook_id(&request)?).await?.endpoint;
     let types = Types::of(&api, organization_id).await?;
@@ -44,7 +48,11 @@ pub async fn read(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> 
 }
 
 /// `GET /webhooks/{webhook_id}/test/sample`: the data of the chosen type.
-pub async fn sample(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn sample(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     api.find_endpoint(organization_id, webhook_id(&request)?).await?;
     let query = Form::parse(request.query_string().as_bytes());
@@ -53,7 +61,7 @@ pub async fn sample(viewer: Viewer, request: HttpRequest, api: web::Data<Api>) -
 }
 
 /// `POST /webhooks/{webhook_id}/test`.
-pub async fn send(
+pub(crate) async fn send(
     viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,

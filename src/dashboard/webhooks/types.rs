@@ -8,24 +8,24 @@ use crate::domain::ids::OrganizationId;
 
 /// The organization’s and everybody’s.
 #[derive(Default)]
-pub struct Types {
+pub(crate) struct Types {
     own: Vec<OwnEventType>,
 }
 
 /// One that can be chosen.
-pub struct Choice<'a> {
+pub(crate) struct Choice<'a> {
     pub name: &'a str,
     pub description: &'a str,
 }
 
 impl Types {
     /// Those of an organization.
-    pub async fn of(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
+    pub(crate) async fn of(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
         Ok(Self { own: own_types(api, organization_id).await? })
     }
 
     /// In the groups that people think in; none of them empty.
-    pub fn groups(&self) -> Vec<(&'static str, Vec<Choice<'_>>)> {
+    pub(crate) fn groups(&self) -> Vec<(&'static str, Vec<Choice<'_>>)> {
         let built_in = |prefix: &str| {
             let types = BUILT_IN.iter().filter(|event_type| event_type.name.starts_with(prefix));
             types.map(|it| Choice { name: it.name, description: it.description }).collect()
@@ -42,7 +42,7 @@ impl Types {
     }
 
     /// All names.
-    pub fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         self.groups().into_iter().flat_map(|(_, types)| types).map(|it| it.name).collect()
     }
 }

@@ -12,7 +12,7 @@ const MAX_NAMED: u32 = 8;
 const NAMED_OF_MORE: u32 = 5;
 
 /// When a delivery that keeps failing is attempted.
-pub fn schedule(schedule: &RetrySchedule) -> String {
+pub(crate) fn schedule(schedule: &RetrySchedule) -> String {
     let retries = schedule.max_attempts() - 1;
     if retries == 0 {
         return "1 attempt, at once; what fails is given up".to_owned();
@@ -37,7 +37,7 @@ pub fn schedule(schedule: &RetrySchedule) -> String {
 }
 
 /// Why a webhook is off, and what to do about it.
-pub fn disabled(reason: Option<DisabledReason>) -> (&'static str, &'static str) {
+pub(crate) fn disabled(reason: Option<DisabledReason>) -> (&'static str, &'static str) {
     match reason {
         Some(DisabledReason::Gone) => (
             "Its receiver answered 410 Gone, which means: send me nothing more.",

@@ -57,7 +57,7 @@ pub enum TlsFault {
 
 impl DnsFault {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::NoSuchName, Self::NoAddress, Self::ServerFailure, Self::Silence];
+    pub(crate) const ALL: [Self; 4] = [Self::NoSuchName, Self::NoAddress, Self::ServerFailure, Self::Silence];
 
     /// What is stored of it.
     pub(super) fn stored(self) -> String {
@@ -94,7 +94,7 @@ impl fmt::Display for DnsFault {
 
 impl TlsFault {
     /// All of them; of those with a date, one.
-    pub const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Expired(UnixMillis(0)),
         Self::NotYetValid(UnixMillis(0)),
         Self::WrongName,

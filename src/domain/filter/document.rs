@@ -19,7 +19,7 @@ const LONGEST_ESCAPE: usize = 6;
 
 /// An event's `data`; remembers the objects that it has taken apart.
 #[derive(Debug)]
-pub struct Document<'a> {
+pub(crate) struct Document<'a> {
     root: &'a RawValue,
     /// By the address of the object's text, which is its identity within one document.
     objects: RefCell<HashMap<usize, Fields<'a>>>,
@@ -27,7 +27,7 @@ pub struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// Reads nothing yet.
-    pub fn new(data: &'a RawValue) -> Self {
+    pub(crate) fn new(data: &'a RawValue) -> Self {
         Self { root: data, objects: RefCell::default() }
     }
 

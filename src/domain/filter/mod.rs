@@ -23,14 +23,14 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub use document::Document;
+pub(crate) use document::Document;
 use document::Node;
 use number::Number;
 
 /// The most conditions that a filter may have; each operator counts.
-pub const MAX_CONDITIONS: usize = 50;
+pub(crate) const MAX_CONDITIONS: usize = 50;
 /// The most values in one list. Larger: one webhook's filter makes every event of its organization slow.
-pub const MAX_LIST: usize = 1_000;
+pub(crate) const MAX_LIST: usize = 1_000;
 
 /// What is wrong with one field of an input.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -111,18 +111,18 @@ impl Filter {
     }
 
     /// The object that it was compiled from.
-    pub fn source(&self) -> &Value {
+    pub(crate) fn source(&self) -> &Value {
         &self.0.source
     }
 
     /// Whether an event with this `data` passes.
-    pub fn matches(&self, data: &RawValue) -> bool {
+    pub(crate) fn matches(&self, data: &RawValue) -> bool {
         self.matches_document(&Document::new(data))
     }
 
     /// As [`Filter::matches`], for an event that many filters look at: what one of them has read, the next need
     /// not read again.
-    pub fn matches_document(&self, document: &Document<'_>) -> bool {
+    pub(crate) fn matches_document(&self, document: &Document<'_>) -> bool {
         self.0.conditions.iter().all(|condition| condition.holds(document))
     }
 }

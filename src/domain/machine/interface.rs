@@ -36,7 +36,7 @@ pub struct MachineSettings {
 
 impl MachineSettings {
     /// Takes them out of an endpoint.
-    pub fn of(endpoint: &Endpoint) -> Self {
+    pub(crate) fn of(endpoint: &Endpoint) -> Self {
         Self {
             active: endpoint.active,
             url: endpoint.url.clone(),

@@ -44,7 +44,7 @@ use window::Window;
 /// Larger: one hanging receiver takes up more of the memory that all share.
 const MAX_IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
 /// After the database failed to answer, it is asked again so much later.
-pub const LOAD_RETRY: Duration = Duration::from_secs(1);
+pub(crate) const LOAD_RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
@@ -151,7 +151,7 @@ impl EndpointMachine {
 
     /// Whether to do with one attempt at a time, whatever the receiver could take. Never with none: an endpoint
     /// does not wait for the others.
-    pub fn hold_to_one(&mut self, held_to_one: bool) {
+    pub(crate) fn hold_to_one(&mut self, held_to_one: bool) {
         self.held_to_one = held_to_one;
     }
 

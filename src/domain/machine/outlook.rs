@@ -10,7 +10,7 @@ use crate::domain::time::UnixMillis;
 impl EndpointMachine {
     /// When [`Input::Wake`](super::Input::Wake) is needed: the next instant at which something can be done that nothing else
     /// brings about.
-    pub fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+    pub(crate) fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         if !self.settings.active || self.draining {
             return None;
         }
@@ -33,7 +33,7 @@ impl EndpointMachine {
     }
 
     /// Whether there is anything to do, now or later.
-    pub fn rest(&self, now: UnixMillis) -> Rest {
+    pub(crate) fn rest(&self, now: UnixMillis) -> Rest {
         if !self.in_flight.is_empty() || !self.unrecorded.is_empty() || self.loading {
             return Rest::Busy;
         }
@@ -45,37 +45,38 @@ impl EndpointMachine {
     }
 
     /// The deliveries that are in memory: a page must not bring them again.
-    pub fn known(&self) -> Vec<DeliveryId> {
+    pub(crate) fn known(&self) -> Vec<DeliveryId> {
         self.window.ids().chain(self.in_flight.keys().copied()).chain(self.unrecorded.keys().copied()).collect()
     }
 
     /// Bytes of bodies in memory.
-    pub fn payload_bytes(&self) -> usize {
+    pub(crate) fn payload_bytes(&self) -> usize {
         self.window.bytes() + self.in_flight_bytes
     }
 
     /// Attempts in flight.
-    pub fn in_flight(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
     /// What its next supervisor has to know about what was sent; `None` when nothing.
-    pub fn sent(&self, now: UnixMillis) -> Option<LimiterMemory> {
+    pub(crate) fn sent(&self, now: UnixMillis) -> Option<LimiterMemory> {
         self.limiter.as_ref()?.remember(now)
     }
 
     /// The settings that it works by.
-    pub fn settings(&self) -> &MachineSettings {
+    pub(crate) fn settings(&self) -> &MachineSettings {
         &self.settings
     }
 
     /// The condition that it is in.
-    pub fn health(&self) -> EndpointHealth {
+    pub(crate) fn health(&self) -> EndpointHealth {
         self.breaker.remember(&self.health)
     }
 
     /// Whether its breaker is open.
-    pub fn is_breaker_open(&self) -> bool {
+    pub(crate) fn is_breaker_open(&self) -> bool {
         self.breaker.is_open()
     }
 }

@@ -7,12 +7,12 @@ use crate::domain::ids::DeliveryId;
 
 /// Deliveries in each of the two queues. Smaller: the database is asked more often. Larger: a slow endpoint
 /// holds more memory.
-pub const MAX_DELIVERIES: usize = 256;
+pub(crate) const MAX_DELIVERIES: usize = 256;
 /// Bytes of bodies in each of the two queues; one delivery may exceed it alone. Smaller: large bodies are read
 /// back one by one. Larger: ten thousand slow endpoints hold more memory.
-pub const MAX_BYTES: usize = 512 * 1024;
+pub(crate) const MAX_BYTES: usize = 512 * 1024;
 /// The next page is asked for when fewer than these are left. Smaller: the endpoint waits for the database.
-pub const LOW_WATER: usize = 64;
+pub(crate) const LOW_WATER: usize = 64;
 
 #[derive(Default)]
 struct Queue {
@@ -51,7 +51,7 @@ impl Queue {
 /// for it (in the database it becomes part of the backlog, which is taken from its oldest end). So a new event
 /// waits for a few others, however many there are.
 #[derive(Default)]
-pub struct Window {
+pub(crate) struct Window {
     fresh: Queue,
     backlog: Queue,
     backlog_had_its_turn: bool,
@@ -59,12 +59,12 @@ pub struct Window {
 
 impl Window {
     /// Whether there is room for a just accepted delivery.
-    pub fn has_room_for_fresh(&self, delivery: &QueuedDelivery) -> bool {
+    pub(crate) fn has_room_for_fresh(&self, delivery: &QueuedDelivery) -> bool {
         self.fresh.has_room_for(delivery)
     }
 
     /// Takes a just accepted delivery. Returns whether older ones had to make room for it.
-    pub fn admit_fresh(&mut self, delivery: QueuedDelivery) -> bool {
+    pub(crate) fn admit_fresh(&mut self, delivery: QueuedDelivery) -> bool {
         let mut made_room = false;
         while !self.fresh.has_room_for(&delivery) {
             made_room = self.fresh.pop().is_some();
@@ -74,17 +74,17 @@ impl Window {
     }
 
     /// Takes a delivery of the page that was asked for.
-    pub fn push_loaded(&mut self, delivery: QueuedDelivery) {
+    pub(crate) fn push_loaded(&mut self, delivery: QueuedDelivery) {
         self.backlog.push(delivery);
     }
 
     /// The next one of an ordered queue.
-    pub fn pop_oldest(&mut self) -> Option<QueuedDelivery> {
+    pub(crate) fn pop_oldest(&mut self) -> Option<QueuedDelivery> {
         self.backlog.pop().or_else(|| self.fresh.pop())
     }
 
     /// The next one: from both queues in turn.
-    pub fn pop(&mut self) -> Option<QueuedDelivery> {
+    pub(crate) fn pop(&mut self) -> Option<QueuedDelivery> {
         let newest_first = !self.backlog.deliveries.is_empty();
         let backlog_first = !self.backlog_had_its_turn;
         self.backlog_had_its_turn = backlog_first;
@@ -97,28 +97,28 @@ impl Window {
     }
 
     /// Puts back what was popped and could not go out.
-    pub fn put_back(&mut self, delivery: QueuedDelivery) {
+    pub(crate) fn put_back(&mut self, delivery: QueuedDelivery) {
         self.backlog.bytes += delivery.event.body.len();
         self.backlog.deliveries.push_front(delivery);
     }
 
     /// Lets go of everything; it is in the database.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.fresh.deliveries.is_empty() && self.backlog.deliveries.is_empty()
     }
 
     /// Bytes of bodies held.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.fresh.bytes + self.backlog.bytes
     }
 
     /// Room for a page, once the backlog has run low: (deliveries, bytes).
-    pub fn room_for_page(&self) -> Option<(usize, usize)> {
+    pub(crate) fn room_for_page(&self) -> Option<(usize, usize)> {
         let left = self.backlog.deliveries.len();
         let bytes_left = MAX_BYTES.saturating_sub(self.backlog.bytes);
         (left == 0 || (left < LOW_WATER && bytes_left > MAX_BYTES / 2))
@@ -126,12 +126,12 @@ impl Window {
     }
 
     /// Whether this delivery is here.
-    pub fn contains(&self, id: DeliveryId) -> bool {
+    pub(crate) fn contains(&self, id: DeliveryId) -> bool {
         self.ids().any(|held| held == id)
     }
 
     /// Everything that is here.
-    pub fn ids(&self) -> impl Iterator<Item = DeliveryId> + '_ {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = DeliveryId> + '_ {
         self.fresh.deliveries.iter().chain(&self.backlog.deliveries).map(|delivery| delivery.id)
     }
 }

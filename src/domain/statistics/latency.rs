@@ -110,7 +110,7 @@ impl LatencyCounts {
     }
 
     /// Reads what [`LatencyCounts::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Self, LatencyError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, LatencyError> {
         let mut counts = Self::default();
         let (mut at, mut next) = (0, 0u8);
         while let Some(distance) = bytes.get(at) {

@@ -33,7 +33,6 @@ pub struct Subscriptions {
     filters: Interner<Filter>,
     removed_endpoints: Removed<EndpointId>,
     removed_organizations: Removed<OrganizationId>,
-    active: usize,
 }
 
 /// What is known of an endpoint. An inactive one is kept for its version.
@@ -41,7 +40,6 @@ pub struct Subscriptions {
 struct Member {
     organization_id: OrganizationId,
     version: i64,
-    active: bool,
     patterns: Box<[Pattern]>,
     filter: Option<u32>,
 }
@@ -78,12 +76,10 @@ impl Subscriptions {
         let mut member = Member {
             organization_id: endpoint.organization_id,
             version: endpoint.version,
-            active: endpoint.active,
             patterns: Box::default(),
             filter: None,
         };
         if endpoint.active {
-            self.active += 1;
             member.patterns = self.intern(&endpoint.events);
             let filter = endpoint.filter.as_ref();
             member.filter = filter.map(|filter| self.filters.acquire(filter, || Arc::new(filter.clone())));
@@ -98,7 +94,7 @@ impl Subscriptions {
     }
 
     /// Takes an endpoint out. Its id is not used again, so a late update of it is ignored.
-    pub fn remove(&mut self, organization_id: OrganizationId, endpoint_id: EndpointId) {
+    pub(crate) fn remove(&mut self, organization_id: OrganizationId, endpoint_id: EndpointId) {
         let known = self.members.get(&endpoint_id);
         if known.is_some_and(|known| known.organization_id != organization_id) {
             return;
@@ -108,7 +104,7 @@ impl Subscriptions {
     }
 
     /// Takes an organization out.
-    pub fn remove_organization(&mut self, organization_id: OrganizationId) {
+    pub(crate) fn remove_organization(&mut self, organization_id: OrganizationId) {
         // walks all endpoints: rare, and cheaper than keeping a list per organization
         let of_organization = self.members.iter().filter(|(_, member)| member.organization_id == organization_id);
         let ids: Vec<EndpointId> = of_organization.map(|(&id, _)| id).collect();
@@ -118,20 +114,16 @@ impl Subscriptions {
         self.removed_organizations.insert(organization_id);
     }
 
+    #[cfg(test)]
+    fn active_count(&self) -> usize {
+        self.members.values().filter(|member| !member.patterns.is_empty()).count()
+    }
+
     /// Whether this endpoint exists and is active.
-    pub fn is_active(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_active(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> bool {
         let member = self.members.get(&endpoint_id);
-        member.is_some_and(|member| member.active && member.organization_id == organization_id)
-    }
-
-    /// How many endpoints are active.
-    pub fn len(&self) -> usize {
-        self.active
-    }
-
-    /// Whether no endpoint is active.
-    pub fn is_empty(&self) -> bool {
-        self.active == 0
+        member.is_some_and(|member| !member.patterns.is_empty() && member.organization_id == organization_id)
     }
 
     /// The endpoints that want this event, in the order of their ids. `data` is parsed at most once, and only
@@ -195,7 +187,6 @@ impl Subscriptions {
     /// Forgets an endpoint and gives back what it shares.
     fn take_out(&mut self, id: EndpointId) {
         let Some(member) = self.members.remove(&id) else { return };
-        self.active -= usize::from(member.active);
         for &pattern in &member.patterns {
             let key = (member.organization_id, pattern);
             if let Some(list) = self.lists.get_mut(&key) {

@@ -9,7 +9,7 @@ const MAX_NAME: usize = 253;
 
 /// Why a host name can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum HostNameError {
+pub(crate) enum HostNameError {
     /// It ends with a dot.
     #[error("remove the dot at its end")]
     Dot,

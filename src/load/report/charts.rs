@@ -20,7 +20,7 @@ struct Line<'a> {
 }
 
 /// Acknowledged events and arrived deliveries by second.
-pub fn throughput(seconds: &[Second]) -> Result<String, LoadError> {
+pub(crate) fn throughput(seconds: &[Second]) -> Result<String, LoadError> {
     lines(
         "a second",
         &[
@@ -31,7 +31,7 @@ pub fn throughput(seconds: &[Second]) -> Result<String, LoadError> {
 }
 
 /// End-to-end latency by second.
-pub fn latency(seconds: &[Second]) -> Result<String, LoadError> {
+pub(crate) fn latency(seconds: &[Second]) -> Result<String, LoadError> {
     lines(
         "milliseconds",
         &[
@@ -42,7 +42,7 @@ pub fn latency(seconds: &[Second]) -> Result<String, LoadError> {
 }
 
 /// How often each latency was seen.
-pub fn histogram(buckets: &Buckets) -> Result<String, LoadError> {
+pub(crate) fn histogram(buckets: &Buckets) -> Result<String, LoadError> {
     let log = |micros: u64| (micros.max(1) as f64).log10();
     let (Some(&(least, _)), Some(&(most, _))) = (buckets.0.first(), buckets.0.last()) else {
         return Ok(String::new());

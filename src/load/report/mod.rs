@@ -159,7 +159,7 @@ pub enum Bound {
 
 impl Ratio {
     /// Whether it is within its bound; NaN is not.
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         match self.bound {
             None => true,
             Some(Bound::AtLeast(least)) => self.value >= least,

@@ -13,7 +13,7 @@ pub fn text(report: &Report) -> String {
 }
 
 /// Its tables.
-pub fn figures(report: &Report) -> String {
+pub(crate) fn figures(report: &Report) -> String {
     let mut text = String::new();
     let mut columns = vec![("measured", &report.measured)];
     if let Some(alone) = &report.alone {
@@ -33,7 +33,7 @@ pub fn figures(report: &Report) -> String {
 }
 
 /// One ratio, with what it is held to.
-pub fn ratio(ratio: &Ratio) -> String {
+pub(crate) fn ratio(ratio: &Ratio) -> String {
     let bound = match ratio.bound {
         None => String::new(),
         Some(Bound::AtLeast(least)) => format!(" (at least {least})"),
@@ -48,7 +48,7 @@ pub fn ratio(ratio: &Ratio) -> String {
 }
 
 /// What the figures were measured with.
-pub fn circumstances(report: &Report) -> String {
+pub(crate) fn circumstances(report: &Report) -> String {
     let scenario = &report.scenario;
     let pace = match scenario.publish.rate {
         Some(rate) => format!("{rate} events/s"),
@@ -149,7 +149,7 @@ fn optional<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
 }
 
 /// With a comma between thousands.
-pub fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -162,7 +162,7 @@ pub fn thousands(number: u64) -> String {
 }
 
 /// Microseconds for people.
-pub fn duration(micros: u64) -> String {
+pub(crate) fn duration(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} µs"),
         1_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
@@ -171,7 +171,7 @@ pub fn duration(micros: u64) -> String {
 }
 
 /// Bytes for people.
-pub fn mebibytes(bytes: u64) -> String {
+pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.0} MiB", bytes as f64 / 1_048_576.0)
 }
 

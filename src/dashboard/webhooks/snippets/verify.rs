@@ -8,7 +8,7 @@ const SIGNATURES: [&str; 2] = ["x-callintel-signature", "x-callintel-signature-p
 
 /// Whether a request is from the sender. `secret` is the text that begins with `whsec_`, `body` the bytes as they
 /// came (JSON that is parsed and printed again has another signature), and `header` gives a header's value.
-pub fn is_genuine<'a>(secret: &str, body: &[u8], header: impl Fn(&str) -> Option<&'a str>) -> bool {
+pub(crate) fn is_genuine<'a>(secret: &str, body: &[u8], header: impl Fn(&str) -> Option<&'a str>) -> bool {
     let is_signature = |given: &str| {
         let Ok(given) = HEXLOWER.decode(given.as_bytes()) else { return false };
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return false };
