@@ -2,16 +2,13 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ringback::domain::attempt::RetryOn;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event_types::built_in;
 use ringback::domain::filter::Filter;
 use ringback::domain::ids::{EndpointId, OrganizationId};
 use ringback::domain::patterns::EventPattern;
-use ringback::domain::retry::RetrySchedule;
 use ringback::domain::secret::Secret;
 use ringback::domain::subscriptions::Subscriptions;
 use ringback::domain::time::UnixMillis;
@@ -23,27 +20,9 @@ const SIZES: [i64; 3] = [1, 1_000, 10_000];
 
 fn endpoint(id: i64, events: &[&str], filter: Option<Value>) -> Endpoint {
     Endpoint {
-        id: EndpointId(id),
-        organization_id: ORGANIZATION,
-        url: String::new(),
-        description: None,
-        active: true,
-        disabled_reason: None,
-        disabled_at: None,
         events: events.iter().map(|text| EventPattern::parse(text).unwrap()).collect(),
         filter: filter.map(|source| Filter::parse(&source).unwrap()),
-        timeout: Duration::from_secs(10),
-        retry: RetrySchedule::default(),
-        retry_on: RetryOn::default(),
-        headers: Vec::new(),
-        rate_limit: None,
-        max_in_flight: 32,
-        ordered: false,
-        secret: Secret::new(String::new()),
-        previous_secrets: Vec::new(),
-        created_at: UnixMillis(0),
-        updated_at: UnixMillis(0),
-        version: 1,
+        ..Endpoint::new(EndpointId(id), ORGANIZATION, "", Secret::new(String::new()), UnixMillis(0))
     }
 }
 

@@ -18,14 +18,12 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use bytes::Bytes;
 use clap::Parser;
-use ringback::domain::attempt::RetryOn;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, Organization, Role};
 use ringback::domain::patterns::EventPattern;
-use ringback::domain::retry::RetrySchedule;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
@@ -448,26 +446,13 @@ fn endpoint(
     now: UnixMillis,
 ) -> Endpoint {
     Endpoint {
-        id,
-        organization_id,
-        url,
-        description: None,
-        active: true,
-        disabled_reason: None,
-        disabled_at: None,
         events: events.iter().filter_map(|pattern| EventPattern::parse(pattern).ok()).collect(),
-        filter: None,
-        timeout: Duration::from_secs(10),
-        retry: RetrySchedule::default(),
-        retry_on: RetryOn::default(),
-        headers: Vec::new(),
-        rate_limit: None,
-        max_in_flight: 32,
-        ordered: false,
-        secret: Secret::new(String::from("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")),
-        previous_secrets: Vec::new(),
-        created_at: now,
-        updated_at: now,
-        version: 1,
+        ..Endpoint::new(
+            id,
+            organization_id,
+            url,
+            Secret::new(String::from("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")),
+            now,
+        )
     }
 }

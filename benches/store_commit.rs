@@ -5,13 +5,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringback::domain::attempt::{AttemptResult, NextStep, Outcome, Response, RetryOn};
+use ringback::domain::attempt::{AttemptResult, NextStep, Outcome, Response};
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
-use ringback::domain::retry::RetrySchedule;
 use ringback::domain::secret::Secret;
 use ringback::domain::signing::SigningKey;
 use ringback::domain::time::UnixMillis;
@@ -174,29 +173,7 @@ fn outcomes(new: &NewEvent) -> Vec<Outcome> {
 }
 
 fn endpoint(id: EndpointId, organization_id: OrganizationId, now: UnixMillis) -> Endpoint {
-    Endpoint {
-        id,
-        organization_id,
-        url: String::from("https://example.com/hook"),
-        description: None,
-        active: true,
-        disabled_reason: None,
-        disabled_at: None,
-        events: Vec::new(),
-        filter: None,
-        timeout: std::time::Duration::from_secs(10),
-        retry: RetrySchedule::default(),
-        retry_on: RetryOn::default(),
-        headers: Vec::new(),
-        rate_limit: None,
-        max_in_flight: 32,
-        ordered: false,
-        secret: Secret::new(String::from(SECRET)),
-        previous_secrets: Vec::new(),
-        created_at: now,
-        updated_at: now,
-        version: 1,
-    }
+    Endpoint::new(id, organization_id, "https://example.com/hook", Secret::new(String::from(SECRET)), now)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures the machine's time")]

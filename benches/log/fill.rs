@@ -7,12 +7,11 @@ use bytes::Bytes;
 use indicatif::ProgressBar;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use ringback::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome, Response, RetryOn};
+use ringback::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome, Response};
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, Organization, Role};
-use ringback::domain::retry::RetrySchedule;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{NewEvent, ReplayTargets, Store, WriteBatch};
@@ -151,27 +150,14 @@ impl Filling<'_> {
     fn webhook(&mut self, organization_id: OrganizationId, purpose: &str) -> anyhow::Result<EndpointId> {
         let id = EndpointId(self.ids.next(self.begin));
         self.store.create_endpoint(&Endpoint {
-            id,
-            organization_id,
-            url: String::from("https://receiver.example/hook"),
             description: Some(purpose.to_owned()),
-            active: true,
-            disabled_reason: None,
-            disabled_at: None,
-            events: Vec::new(),
-            filter: None,
-            timeout: Duration::from_secs(10),
-            retry: RetrySchedule::default(),
-            retry_on: RetryOn::default(),
-            headers: Vec::new(),
-            rate_limit: None,
-            max_in_flight: 32,
-            ordered: false,
-            secret: Secret::new(String::from("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")),
-            previous_secrets: Vec::new(),
-            created_at: self.begin,
-            updated_at: self.begin,
-            version: 1,
+            ..Endpoint::new(
+                id,
+                organization_id,
+                "https://receiver.example/hook",
+                Secret::new(String::from("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")),
+                self.begin,
+            )
         })?;
         Ok(id)
     }

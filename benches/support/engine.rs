@@ -9,13 +9,12 @@ use futures_util::future::LocalBoxFuture;
 use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::actors::handle::Publication;
-use ringback::domain::attempt::{AttemptResult, LocalFault, Response, RetryOn};
+use ringback::domain::attempt::{AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::ids::{EndpointId, OrganizationId};
 use ringback::domain::machine::MachineLimits;
-use ringback::domain::retry::RetrySchedule;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::{Clock, UnixMillis};
 use ringback::engine::SystemEntropy;
@@ -50,29 +49,13 @@ impl Transport for AnswersAtOnce {
 }
 
 pub(crate) fn endpoint(id: i64) -> Endpoint {
-    Endpoint {
-        id: EndpointId(id),
-        organization_id: ORGANIZATION,
-        url: "https://receiver.example/hook".to_owned(),
-        description: None,
-        active: true,
-        disabled_reason: None,
-        disabled_at: None,
-        events: Vec::new(),
-        filter: None,
-        timeout: Duration::from_secs(10),
-        retry: RetrySchedule::default(),
-        retry_on: RetryOn::default(),
-        headers: Vec::new(),
-        rate_limit: None,
-        max_in_flight: 32,
-        ordered: false,
-        secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
-        previous_secrets: Vec::new(),
-        created_at: UnixMillis(0),
-        updated_at: UnixMillis(0),
-        version: 1,
-    }
+    Endpoint::new(
+        EndpointId(id),
+        ORGANIZATION,
+        "https://receiver.example/hook",
+        Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        UnixMillis(0),
+    )
 }
 
 pub(crate) fn settings(endpoints: usize) -> ActorSettings {

@@ -160,7 +160,6 @@ mod tests {
     use crate::domain::event::Event;
     use crate::domain::follow_up::FollowUp;
     use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
-    use crate::domain::retry::RetrySchedule;
     use bytes::Bytes;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -169,27 +168,15 @@ mod tests {
 
     fn endpoint() -> Endpoint {
         Endpoint {
-            id: EndpointId(3),
-            organization_id: OrganizationId(1),
-            url: "https://receiver.example/hook".to_owned(),
-            description: None,
-            active: true,
-            disabled_reason: None,
-            disabled_at: None,
-            events: Vec::new(),
-            filter: None,
-            timeout: DEFAULT_TIMEOUT,
-            retry: RetrySchedule::default(),
-            retry_on: Default::default(),
             headers: vec![CustomHeader { name: "X-Token".to_owned(), value: Secret::new("t0p".to_owned()) }],
-            rate_limit: None,
             max_in_flight: 4,
-            ordered: false,
-            secret: Secret::new(SECRET.to_owned()),
-            previous_secrets: Vec::new(),
-            created_at: NOW,
-            updated_at: NOW,
-            version: 1,
+            ..Endpoint::new(
+                EndpointId(3),
+                OrganizationId(1),
+                "https://receiver.example/hook",
+                Secret::new(SECRET.to_owned()),
+                NOW,
+            )
         }
     }
 

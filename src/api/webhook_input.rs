@@ -10,9 +10,7 @@ use super::input::{self, Errors, Fields, Given};
 use super::problem::ErrorCode;
 use super::webhook_view::MASK;
 use crate::domain::attempt::RetryOn;
-use crate::domain::endpoint::{
-    CustomHeader, DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, DisabledReason, Endpoint, RateLimit,
-};
+use crate::domain::endpoint::{CustomHeader, DEFAULT_TIMEOUT, DisabledReason, Endpoint, RateLimit};
 use crate::domain::filter::Filter;
 use crate::domain::patterns::EventPattern;
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
@@ -169,7 +167,7 @@ impl WebhookChanges {
         self.retry_on.apply(&mut endpoint.retry_on, RetryOn::default());
         self.description.apply(&mut endpoint.description, None);
         self.rate_limit.apply(&mut endpoint.rate_limit, None);
-        self.max_in_flight.apply(&mut endpoint.max_in_flight, DEFAULT_MAX_IN_FLIGHT);
+        self.max_in_flight.apply(&mut endpoint.max_in_flight, 32);
         self.ordered.apply(&mut endpoint.ordered, false);
         match self.headers {
             Given::Absent => {}

@@ -15,10 +15,8 @@ use super::problem::{ErrorCode, Problem};
 use super::webhook_input::{Rules, WebhookChanges, read_secret as read_secret_field};
 use super::webhook_view::WebhookView;
 use super::{Api, NO_STORE, path_id};
-use crate::domain::attempt::RetryOn;
-use crate::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint, TooManySecrets};
+use crate::domain::endpoint::{Endpoint, TooManySecrets};
 use crate::domain::ids::{EndpointId, OrganizationId};
-use crate::domain::retry::RetrySchedule;
 use crate::domain::rotation::MAX_VALID_SECRETS;
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
@@ -51,32 +49,6 @@ impl Api {
     }
 }
 
-fn blank(id: EndpointId, organization_id: OrganizationId, secret: Secret, now: UnixMillis) -> Endpoint {
-    Endpoint {
-        id,
-        organization_id,
-        url: String::new(),
-        description: None,
-        active: true,
-        disabled_reason: None,
-        disabled_at: None,
-        events: Vec::new(),
-        filter: None,
-        timeout: DEFAULT_TIMEOUT,
-        retry: RetrySchedule::default(),
-        retry_on: RetryOn::default(),
-        headers: Vec::new(),
-        rate_limit: None,
-        max_in_flight: DEFAULT_MAX_IN_FLIGHT,
-        ordered: false,
-        secret,
-        previous_secrets: Vec::new(),
-        created_at: now,
-        updated_at: now,
-        version: 1,
-    }
-}
-
 /// `POST /v1/webhooks`: the one answer with the secret, beside the secret's own route.
 pub(crate) async fn create(
     request: HttpRequest,
@@ -102,7 +74,7 @@ pub(crate) async fn create_from(
     let changes = WebhookChanges::read_new(fields, &api.rules(organization_id), &mut errors);
     let id = EndpointId(api.engine.next_id());
     let secret = Secret::generate(&mut api.engine.rng());
-    let endpoint = changes.create(blank(id, organization_id, secret, api.engine.now()), &mut errors);
+    let endpoint = changes.create(Endpoint::new(id, organization_id, "", secret, api.engine.now()), &mut errors);
     errors.into_result()?;
     let created = Api::change(api, move |api, store| {
         store.create_endpoint(&endpoint)?;

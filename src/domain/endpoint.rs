@@ -13,10 +13,8 @@ use super::rotation::MAX_VALID_SECRETS;
 use super::secret::Secret;
 use super::time::UnixMillis;
 
-/// `timeout` when none is given: the document tells receivers to answer within 10 s.
+/// The contract asks receivers to respond within 10 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// `max_in_flight` when none is given.
-pub const DEFAULT_MAX_IN_FLIGHT: u32 = 32;
 
 /// `rate_limit` of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -138,6 +136,39 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// An active endpoint with the default of every setting. It wants all events.
+    pub fn new(
+        id: EndpointId,
+        organization_id: OrganizationId,
+        url: impl Into<String>,
+        secret: Secret,
+        created_at: UnixMillis,
+    ) -> Self {
+        Self {
+            id,
+            organization_id,
+            url: url.into(),
+            description: None,
+            active: true,
+            disabled_reason: None,
+            disabled_at: None,
+            events: Vec::new(),
+            filter: None,
+            timeout: DEFAULT_TIMEOUT,
+            retry: RetrySchedule::default(),
+            retry_on: RetryOn::default(),
+            headers: Vec::new(),
+            rate_limit: None,
+            max_in_flight: 32,
+            ordered: false,
+            secret,
+            previous_secrets: Vec::new(),
+            created_at,
+            updated_at: created_at,
+            version: 1,
+        }
+    }
+
     /// The rotated secrets that are valid at `now`, the newest first.
     pub(crate) fn valid_previous_secrets(&self, now: UnixMillis) -> impl Iterator<Item = &PreviousSecret> {
         self.previous_secrets.iter().filter(move |previous| previous.expires_at > now)
@@ -179,29 +210,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_000_000);
 
     fn endpoint() -> Endpoint {
-        Endpoint {
-            id: EndpointId(1),
-            organization_id: OrganizationId(1),
-            url: "https://a.example".to_owned(),
-            description: None,
-            active: true,
-            disabled_reason: None,
-            disabled_at: None,
-            events: Vec::new(),
-            filter: None,
-            timeout: DEFAULT_TIMEOUT,
-            retry: RetrySchedule::default(),
-            retry_on: RetryOn::default(),
-            headers: Vec::new(),
-            rate_limit: None,
-            max_in_flight: DEFAULT_MAX_IN_FLIGHT,
-            ordered: false,
-            secret: secret(0),
-            previous_secrets: Vec::new(),
-            created_at: NOW,
-            updated_at: NOW,
-            version: 1,
-        }
+        Endpoint::new(EndpointId(1), OrganizationId(1), "https://a.example", secret(0), NOW)
     }
 
     fn secret(number: u32) -> Secret {

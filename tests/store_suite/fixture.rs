@@ -236,29 +236,7 @@ pub(crate) fn sqlite_url(path: &std::path::Path) -> String {
 
 /// An endpoint with defaults.
 pub(crate) fn plain_endpoint(id: EndpointId, organization_id: OrganizationId) -> Endpoint {
-    Endpoint {
-        id,
-        organization_id,
-        url: URL.to_owned(),
-        description: None,
-        active: true,
-        disabled_reason: None,
-        disabled_at: None,
-        events: Vec::new(),
-        filter: None,
-        timeout: Duration::from_secs(10),
-        retry: RetrySchedule::Retries(3),
-        retry_on: RetryOn::default(),
-        headers: Vec::new(),
-        rate_limit: None,
-        max_in_flight: 32,
-        ordered: false,
-        secret: Secret::new(SECRET.to_owned()),
-        previous_secrets: Vec::new(),
-        created_at: START,
-        updated_at: START,
-        version: 1,
-    }
+    Endpoint::new(id, organization_id, URL, Secret::new(SECRET.to_owned()), START)
 }
 
 /// An endpoint with every field set.

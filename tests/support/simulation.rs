@@ -14,11 +14,10 @@ use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::actors::handle::{EngineHandle, Publication};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
-use ringback::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint};
+use ringback::domain::endpoint::Endpoint;
 use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::ids::{EndpointId, EventId, OrganizationId};
 use ringback::domain::machine::MachineLimits;
-use ringback::domain::retry::RetrySchedule;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::{Clock, UnixMillis};
 use ringback::store::Store;
@@ -264,29 +263,7 @@ pub(crate) fn url(id: i64) -> String {
 
 /// An endpoint with the contract's defaults.
 pub(crate) fn endpoint(id: i64) -> Endpoint {
-    Endpoint {
-        id: EndpointId(id),
-        organization_id: ORGANIZATION,
-        url: url(id),
-        description: None,
-        active: true,
-        disabled_reason: None,
-        disabled_at: None,
-        events: Vec::new(),
-        filter: None,
-        timeout: DEFAULT_TIMEOUT,
-        retry: RetrySchedule::default(),
-        retry_on: Default::default(),
-        headers: Vec::new(),
-        rate_limit: None,
-        max_in_flight: DEFAULT_MAX_IN_FLIGHT,
-        ordered: false,
-        secret: Secret::new(SECRET.to_owned()),
-        previous_secrets: Vec::new(),
-        created_at: BEGIN,
-        updated_at: BEGIN,
-        version: 1,
-    }
+    Endpoint::new(EndpointId(id), ORGANIZATION, url(id), Secret::new(SECRET.to_owned()), BEGIN)
 }
 
 pub(crate) fn settings() -> ActorSettings {

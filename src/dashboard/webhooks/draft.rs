@@ -7,7 +7,7 @@ use super::lines::{self, Line, Operator};
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::webhook_view::MASK;
 use crate::dashboard::form::Form;
-use crate::domain::endpoint::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, Endpoint};
+use crate::domain::endpoint::{DEFAULT_TIMEOUT, Endpoint};
 use crate::domain::filter::FieldError;
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 
@@ -79,7 +79,7 @@ impl Draft {
             headers: Vec::new(),
             per_second: String::new(),
             burst: String::new(),
-            max_in_flight: DEFAULT_MAX_IN_FLIGHT.to_string(),
+            max_in_flight: 32.to_string(),
             ordered: false,
             secret: String::new(),
         }

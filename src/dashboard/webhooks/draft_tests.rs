@@ -21,13 +21,7 @@ use crate::domain::time::UnixMillis;
 fn endpoint(filter: Value, retry: RetrySchedule) -> Endpoint {
     let events = ["batch.*", "webhook.failing", "call.completed", "gone.type"];
     Endpoint {
-        id: EndpointId(1),
-        organization_id: OrganizationId(1),
-        url: "https://example.com/a?b=c&d=\"e\"".to_owned(),
         description: Some("Sends <b>calls</b>\r\n& more ".to_owned()),
-        active: true,
-        disabled_reason: None,
-        disabled_at: None,
         events: events.map(|text| EventPattern::parse(text).unwrap()).to_vec(),
         filter: Some(Filter::parse(&filter).unwrap()),
         timeout: Duration::from_secs(17),
@@ -40,11 +34,15 @@ fn endpoint(filter: Value, retry: RetrySchedule) -> Endpoint {
         rate_limit: Some(RateLimit { per_second: 0.5, burst: Some(3) }),
         max_in_flight: 7,
         ordered: true,
-        secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
-        previous_secrets: Vec::new(),
-        created_at: UnixMillis(1),
         updated_at: UnixMillis(2),
         version: 3,
+        ..Endpoint::new(
+            EndpointId(1),
+            OrganizationId(1),
+            "https://example.com/a?b=c&d=\"e\"",
+            Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+            UnixMillis(1),
+        )
     }
 }
 

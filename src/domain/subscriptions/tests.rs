@@ -1,6 +1,4 @@
 use super::*;
-use crate::domain::attempt::RetryOn;
-use crate::domain::retry::RetrySchedule;
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
 use proptest::prelude::*;
@@ -11,27 +9,9 @@ const ORG: OrganizationId = OrganizationId(1);
 
 fn endpoint(id: i64, events: &[&str], filter: Option<Value>) -> Endpoint {
     Endpoint {
-        id: EndpointId(id),
-        organization_id: ORG,
-        url: String::new(),
-        description: None,
-        active: true,
-        disabled_reason: None,
-        disabled_at: None,
         events: events.iter().map(|text| EventPattern::parse(text).unwrap()).collect(),
         filter: filter.map(|source| Filter::parse(&source).unwrap()),
-        timeout: std::time::Duration::from_secs(10),
-        retry: RetrySchedule::default(),
-        retry_on: RetryOn::default(),
-        headers: Vec::new(),
-        rate_limit: None,
-        max_in_flight: 32,
-        ordered: false,
-        secret: Secret::new(String::new()),
-        previous_secrets: Vec::new(),
-        created_at: UnixMillis(0),
-        updated_at: UnixMillis(0),
-        version: 1,
+        ..Endpoint::new(EndpointId(id), ORG, "", Secret::new(String::new()), UnixMillis(0))
     }
 }
 
