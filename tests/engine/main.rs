@@ -27,6 +27,7 @@ mod dying;
 #[path = "../support/engine.rs"]
 #[allow(dead_code, reason = "shared with other test crates")]
 mod engine;
+mod examples;
 mod idempotency;
 mod logging;
 mod master_key;

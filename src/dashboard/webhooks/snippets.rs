@@ -17,9 +17,9 @@ struct Snippet {
 }
 
 static SNIPPETS: [Snippet; 4] = [
-    Snippet { name: "python", title: "Python", text: include_str!("snippets/verify.py") },
-    Snippet { name: "node", title: "Node", text: include_str!("snippets/verify.mjs") },
-    Snippet { name: "rust", title: "Rust", text: include_str!("snippets/verify.rs") },
+    Snippet { name: "python", title: "Python", text: include_str!("../../../examples/receiver.py") },
+    Snippet { name: "node", title: "Node", text: include_str!("../../../examples/receiver.mjs") },
+    Snippet { name: "rust", title: "Rust", text: include_str!("../../../examples/receiver/verify.rs") },
     Snippet { name: "curl", title: "curl (send a sample)", text: include_str!("snippets/send.sh") },
 ];
 
@@ -51,7 +51,7 @@ pub(crate) fn card(endpoint: &Endpoint, prefix: &str, chosen: &str) -> Markup {
 }
 
 #[cfg(test)]
-#[path = "snippets/verify.rs"]
+#[path = "../../../examples/receiver/verify.rs"]
 mod verify;
 
 #[cfg(test)]
