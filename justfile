@@ -14,11 +14,11 @@ ci:
 
 # `kill -9` at 500 random moments on each database, about ten minutes; RINGBACK_SEED repeats a run
 kills rounds="500":
-    RINGBACK_KILL_ROUNDS={{rounds}} cargo test --test faults killed_at_random -- --nocapture
+    RINGBACK_KILL_ROUNDS={{rounds}} cargo test --test binary faults::killed_at_random -- --nocapture
 
 # PostgreSQL crashes under load, several times
 postgres-crashes rounds="10":
-    RINGBACK_POSTGRES_CRASHES={{rounds}} cargo test --test faults postgres_gone -- --nocapture
+    RINGBACK_POSTGRES_CRASHES={{rounds}} cargo test --test binary faults::postgres_gone -- --nocapture
 
 # The engine for a developer's machine
 dev:
@@ -46,9 +46,9 @@ properties cases="100000":
 
 # More idle connections than the API takes at once; needs `ulimit -Hn` above it
 idle-connections COUNT="10000":
-    RINGBACK_IDLE_CONNECTIONS={{COUNT}} cargo test --test faults slow_clients::thousands -- --nocapture
+    RINGBACK_IDLE_CONNECTIONS={{COUNT}} cargo test --test binary faults::slow_clients::thousands -- --nocapture
 
 # One healthy webhook beside 500 that hang, and hostile answers by the thousand; about ten minutes
 isolation rounds="20":
     RINGBACK_ISOLATION_ROUNDS={{rounds}} cargo test --test isolation -- --nocapture
-    RINGBACK_HOSTILE_ROUNDS=200 cargo test --test faults memory::hostile -- --nocapture
+    RINGBACK_HOSTILE_ROUNDS=200 cargo test --test binary faults::memory::hostile -- --nocapture

@@ -21,31 +21,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "this test runs in the machine's time")]
 
-#[path = "support/engine.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod engine;
-#[path = "support/hostile_crowd.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod hostile_crowd;
-#[path = "support/long_run.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod long_run;
-#[path = "support/postgres.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod postgres_server;
-#[path = "support/process.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod process;
-#[path = "support/receiver.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod receiver;
-#[path = "support/requirements.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod requirements;
-#[path = "support/world.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod world;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,12 +28,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-
-use crate::engine::{ADMIN_KEY, Api, eventually, text};
-use crate::hostile_crowd::{Behaviour, Hostile};
-use crate::long_run::LongRun;
-use crate::receiver::Receiver;
-use crate::world::{Database, World};
+use test_support::engine::{ADMIN_KEY, Api, eventually, text};
+use test_support::hostile_crowd::{Behaviour, Hostile};
+use test_support::long_run::LongRun;
+use test_support::receiver::Receiver;
+use test_support::world::{Database, World};
 
 /// What the healthy webhook and those of its organization get.
 const WATCHED: &str = "call.completed";

@@ -1,10 +1,10 @@
 //! Colours and times, as their reader has them.
 
 use serde_json::json;
+use test_support::engine::ADMIN_KEY;
 
 use crate::browser::{THEMES, button, css};
 use crate::browser_on;
-use crate::engine::ADMIN_KEY;
 use crate::site::Site;
 
 const BACKGROUND: &str = "getComputedStyle(document.body).backgroundColor";

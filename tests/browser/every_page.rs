@@ -1,12 +1,12 @@
 //! What holds on every page, with data and without.
 
 use serde_json::json;
+use test_support::engine::{ADMIN_KEY, eventually, text};
+use test_support::receiver::{Receiver, reply};
 
 use crate::accessibility;
 use crate::browser::{ALL_WIDTHS, Browser, WIDTHS, button};
 use crate::browser_on;
-use crate::engine::{ADMIN_KEY, eventually, text};
-use crate::receiver::{Receiver, reply};
 use crate::seed::{Seed, settings};
 use crate::site::Site;
 

@@ -1,11 +1,11 @@
 //! The log of deliveries, and the events.
 
 use serde_json::{Value, json};
+use test_support::receiver::{Receiver, reply};
 
 use crate::accessibility;
 use crate::browser::{Browser, button, css, field, link};
 use crate::browser_on;
-use crate::receiver::{Receiver, reply};
 use crate::seed::{HOSTILE, Seed, settings};
 use crate::site::Site;
 

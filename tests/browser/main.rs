@@ -9,23 +9,12 @@
 mod accessibility;
 mod appearance;
 mod browser;
-#[path = "../support/engine.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod engine;
 mod event_types;
 mod every_page;
 mod keys;
 mod logs;
-#[path = "../support/next_addresses.rs"]
-mod next_addresses;
 mod organizations;
 mod overview;
-#[path = "../support/receiver.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod receiver;
-#[path = "../support/requirements.rs"]
-#[allow(dead_code, reason = "shared with other test crates")]
-mod requirements;
 mod screenshots;
 mod seed;
 mod signing_in;

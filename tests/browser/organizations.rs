@@ -1,8 +1,9 @@
 //! What the deployment's admin does.
 
+use test_support::engine::ADMIN_KEY;
+
 use crate::browser::{button, css, field, link};
 use crate::browser_on;
-use crate::engine::ADMIN_KEY;
 use crate::site::Site;
 
 #[test]

@@ -1,10 +1,10 @@
 //! The first page: an organization's health, which keeps itself up to date.
 
 use serde_json::json;
+use test_support::receiver::Receiver;
 
 use crate::browser::{css, link};
 use crate::browser_on;
-use crate::receiver::Receiver;
 use crate::seed::{Seed, settings};
 use crate::site::Site;
 

@@ -8,10 +8,10 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Binary};
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
 use ringback::domain::statistics::{LatencyCounts, PeriodCounts};
+use test_support::engine::ADMIN_KEY;
 
 use crate::browser::{Browser, WIDTHS, button, css};
 use crate::browser_on;
-use crate::engine::ADMIN_KEY;
 use crate::seed::Seed;
 use crate::site::Site;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use test_support::engine::{Serve, eventually, text};
+use test_support::receiver::{Receiver, Reply, reply};
 
-use crate::engine::{Serve, eventually, text};
-use crate::receiver::{Receiver, Reply, reply};
 use crate::site::Site;
 
 /// What a receiver may try to have run in the reader's browser.

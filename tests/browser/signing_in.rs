@@ -1,8 +1,9 @@
 //! Who gets in, and out again.
 
+use test_support::next_addresses::{HOSTILE, OWN};
+
 use crate::browser::{button, css, field};
 use crate::browser_on;
-use crate::next_addresses::{HOSTILE, OWN};
 use crate::site::Site;
 
 const TAB: &str = "\u{e004}";

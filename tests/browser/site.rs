@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::engine::{ADMIN_KEY, Api, Engine, Serve, text};
+use test_support::engine::{ADMIN_KEY, Api, Engine, Serve, text};
 
 /// `ringback serve --dev` on a fresh database.
 pub(crate) struct Site {

@@ -14,10 +14,9 @@ use fantoccini::{Client, ClientBuilder};
 use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
+use test_support::requirements::missing_for;
 use tokio::runtime::Runtime;
 use url::{ParseError, Url};
-
-use crate::requirements::missing_for;
 
 const REQUIRE: &str = "RINGBACK_REQUIRE_BROWSER";
 /// Starts the driver and ends it, with the browsers that it started, when standard input is closed: however the

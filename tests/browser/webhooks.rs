@@ -1,11 +1,11 @@
 //! Webhooks: what is set, and what is done to them.
 
 use serde_json::{Value, json};
+use test_support::receiver::{Receiver, reply};
 
 use crate::accessibility;
 use crate::browser::{Browser, By, button, css, field, link};
 use crate::browser_on;
-use crate::receiver::{Receiver, reply};
 use crate::site::Site;
 
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";

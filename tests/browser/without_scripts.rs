@@ -1,9 +1,9 @@
 //! What matters works without scripts.
 
 use serde_json::json;
+use test_support::receiver::{Receiver, reply};
 
 use crate::browser::{Browser, button, css, field, link};
-use crate::receiver::{Receiver, reply};
 use crate::site::Site;
 
 #[test]

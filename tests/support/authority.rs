@@ -9,18 +9,18 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 /// A certificate authority of our own, in a file.
-pub(crate) struct Authority {
+pub struct Authority {
     pub issuer: CertifiedIssuer<'static, KeyPair>,
     pub file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::named("An authority")
     }
 
-    pub(crate) fn named(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
         let params = authority_params(name);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -30,13 +30,13 @@ impl Authority {
     }
 
     /// An authority that this one vouches for, and its certificate.
-    pub(crate) fn intermediate(&self) -> CertifiedIssuer<'static, KeyPair> {
+    pub fn intermediate(&self) -> CertifiedIssuer<'static, KeyPair> {
         CertifiedIssuer::signed_by(authority_params("An intermediate"), KeyPair::generate().unwrap(), &self.issuer)
             .unwrap()
     }
 
     /// A server's side of TLS with a certificate for this name or address, changed by `change`.
-    pub(crate) fn server(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
+    pub fn server(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
@@ -45,7 +45,7 @@ impl Authority {
     }
 
     /// One that speaks this version only and wants a certificate of its clients.
-    pub(crate) fn server_wanting(
+    pub fn server_wanting(
         &self,
         name: &str,
         version: &'static SupportedProtocolVersion,
@@ -71,7 +71,7 @@ fn authority_params(name: &str) -> CertificateParams {
 }
 
 /// With a certificate of this issuer, followed by these.
-pub(crate) fn server_of(
+pub fn server_of(
     issuer: &CertifiedIssuer<'static, KeyPair>,
     name: &str,
     chain: &[&CertifiedIssuer<'static, KeyPair>],
@@ -83,12 +83,12 @@ pub(crate) fn server_of(
 }
 
 /// With a certificate that nobody else has signed.
-pub(crate) fn self_signed_server(name: &str) -> ServerConfig {
+pub fn self_signed_server(name: &str) -> ServerConfig {
     self_signed_with(name, |_| {})
 }
 
 /// The same, with a certificate that was changed.
-pub(crate) fn self_signed_with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
+pub fn self_signed_with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     change(&mut params);

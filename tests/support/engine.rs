@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use ureq::http;
 
-pub(crate) const ADMIN_KEY: &str = "admin-key-of-the-engine-tests";
-pub(crate) const MASTER_KEY: &str = "bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=";
+use crate::binary::RINGBACK;
+
+pub const ADMIN_KEY: &str = "admin-key-of-the-engine-tests";
+pub const MASTER_KEY: &str = "bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=";
 /// Bounds every wait of the tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Asks again and again until there is an answer; fails when there is none in a time that is never needed.
-pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
@@ -31,7 +33,7 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
 
 /// `ringback serve` that is about to be started, with nothing in its environment but what is said here.
 #[derive(Clone)]
-pub(crate) struct Serve {
+pub struct Serve {
     folder: PathBuf,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
@@ -40,14 +42,14 @@ pub(crate) struct Serve {
 
 impl Serve {
     /// Without any setting but a free port.
-    pub(crate) fn bare(folder: &Path) -> Self {
+    pub fn bare(folder: &Path) -> Self {
         let (folder, variables, arguments, wrapper) = (folder.to_owned(), Vec::new(), Vec::new(), Vec::new());
         let serve = Self { folder, variables, arguments, wrapper };
         serve.set("RINGBACK_LISTEN", "127.0.0.1:0")
     }
 
     /// With what the tests need: keys, and receivers on this machine.
-    pub(crate) fn new(folder: &Path, database_url: &str) -> Self {
+    pub fn new(folder: &Path, database_url: &str) -> Self {
         Self::bare(folder)
             .set("RINGBACK_DATABASE_URL", database_url)
             .set("RINGBACK_ADMIN_KEY", ADMIN_KEY)
@@ -57,49 +59,54 @@ impl Serve {
             .set("RINGBACK_LOG", "warn")
     }
 
-    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+    pub fn set(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub(crate) fn argument(mut self, argument: &str) -> Self {
+    pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
     }
 
     /// Under another program, which is given the engine's command line behind its own and replaces itself by it.
-    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|&argument| argument.to_owned()).collect();
         self
     }
 
     fn command(&self) -> Command {
-        let words = self.wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_ringback")]);
-        let words: Vec<&str> = words.collect();
-        let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg("serve").args(&self.arguments).current_dir(&self.folder);
+        let mut command = match self.wrapper.split_first() {
+            Some((program, arguments)) => {
+                let mut wrapped = Command::new(program);
+                wrapped.args(arguments).arg(&*RINGBACK);
+                wrapped
+            }
+            None => Command::new(&*RINGBACK),
+        };
+        command.arg("serve").args(&self.arguments).current_dir(&self.folder);
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
     }
 
     /// Runs another command with the same environment, to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(&*RINGBACK);
         command.args(arguments).current_dir(&self.folder);
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).output().unwrap()
     }
 
     /// Starts it and waits for the line that says that it takes requests.
-    pub(crate) fn start(&self) -> Engine {
+    pub fn start(&self) -> Engine {
         let mut engine = self.spawn();
         engine.await_ready();
         engine
     }
 
     /// Starts it and waits for nothing.
-    pub(crate) fn spawn(&self) -> Engine {
+    pub fn spawn(&self) -> Engine {
         let log = self.folder.join("stderr.log");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = self.command().stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
@@ -117,7 +124,7 @@ impl Serve {
     }
 
     /// Starts it where it must not start: waits for its end and returns what it said.
-    pub(crate) fn refusal(&self) -> String {
+    pub fn refusal(&self) -> String {
         let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
@@ -138,7 +145,7 @@ impl Serve {
 }
 
 /// A running engine; killed when it is dropped.
-pub(crate) struct Engine {
+pub struct Engine {
     child: Child,
     lines: Receiver<String>,
     log: PathBuf,
@@ -150,7 +157,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Waits for the line that says that it takes requests, but no longer than this; whether it came.
-    pub(crate) fn is_ready_within(&mut self, limit: Duration) -> bool {
+    pub fn is_ready_within(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         if self.was_ready {
             return true;
@@ -180,7 +187,7 @@ impl Engine {
     }
 
     /// Waits for the same, as long as it takes.
-    pub(crate) fn await_ready(&mut self) {
+    pub fn await_ready(&mut self) {
         while !self.was_ready {
             let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
                 let log = std::fs::read_to_string(&self.log).unwrap_or_default();
@@ -191,43 +198,43 @@ impl Engine {
     }
 
     /// A client with this key.
-    pub(crate) fn api(&self, key: &str) -> Api {
+    pub fn api(&self, key: &str) -> Api {
         Api::new(self.address.clone(), key)
     }
 
     /// `kill -9`, and waits for the end.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Kills it and starts it again; the clients that it gave out go on with the new process.
-    pub(crate) fn kill_and_restart(&mut self, serve: &Serve) {
+    pub fn kill_and_restart(&mut self, serve: &Serve) {
         self.kill();
         self.restart(serve);
     }
 
     /// Starts the next one in the place of one that has ended, and waits until it takes requests; the clients go on
     /// with it.
-    pub(crate) fn restart(&mut self, serve: &Serve) {
+    pub fn restart(&mut self, serve: &Serve) {
         self.replace(serve);
         self.await_ready();
     }
 
     /// The same without waiting.
-    pub(crate) fn replace(&mut self, serve: &Serve) {
+    pub fn replace(&mut self, serve: &Serve) {
         let mut next = serve.spawn();
         next.address = self.address.clone();
         *self = next;
     }
 
     /// Of its process.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has open, as the system names it: paths, and `socket:[…]`.
-    pub(crate) fn open_files(&self) -> Vec<String> {
+    pub fn open_files(&self) -> Vec<String> {
         let folder = format!("/proc/{}/fd", self.child.id());
         let files = std::fs::read_dir(folder).unwrap().flatten();
         // one may be closed meanwhile
@@ -238,32 +245,32 @@ impl Engine {
     }
 
     /// How many sockets it has open.
-    pub(crate) fn open_sockets(&self) -> usize {
+    pub fn open_sockets(&self) -> usize {
         self.open_files().iter().filter(|file| file.starts_with("socket:")).count()
     }
 
     /// SIGTERM.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         *self.address.lock().unwrap()
     }
 
     /// What it wrote to standard error so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    pub(crate) fn is_running(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for it to end by itself.
-    pub(crate) fn end(&mut self) -> ExitStatus {
+    pub fn end(&mut self) -> ExitStatus {
         eventually("the engine ends", || self.child.try_wait().unwrap())
     }
 }
@@ -282,7 +289,7 @@ impl Drop for Engine {
 
 /// A client of the API.
 #[derive(Clone)]
-pub(crate) struct Api {
+pub struct Api {
     address: Arc<Mutex<SocketAddr>>,
     key: String,
     agent: ureq::Agent,
@@ -295,17 +302,17 @@ impl Api {
     }
 
     /// What it says who it is with.
-    pub(crate) fn key(&self) -> &str {
+    pub fn key(&self) -> &str {
         &self.key
     }
 
     /// The same, with another key.
-    pub(crate) fn with_key(&self, key: &str) -> Self {
+    pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
     /// One call; an error when no answer came.
-    pub(crate) fn try_call(&self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Answer, ureq::Error> {
+    pub fn try_call(&self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Answer, ureq::Error> {
         let url = format!("http://{}{path}", self.address.lock().unwrap());
         let request = http::Request::builder()
             .method(method)
@@ -319,13 +326,7 @@ impl Api {
     }
 
     /// One call with a further header.
-    pub(crate) fn call_with_header(
-        &self,
-        method: &str,
-        path: &str,
-        body: &str,
-        (name, value): (&str, &str),
-    ) -> Answer {
+    pub fn call_with_header(&self, method: &str, path: &str, body: &str, (name, value): (&str, &str)) -> Answer {
         let url = format!("http://{}{path}", self.address.lock().unwrap());
         let request = http::Request::builder()
             .method(method)
@@ -335,16 +336,16 @@ impl Api {
         read(self.agent.run(request.body(body.as_bytes()).unwrap()).unwrap()).unwrap()
     }
 
-    pub(crate) fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.try_call("GET", path, None).unwrap()
     }
 
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.try_call("POST", path, Some(body.to_string().as_bytes())).unwrap()
     }
 
     /// The sum of a metric's samples whose labels hold `label`; 0 when there are none.
-    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
+    pub fn metric(&self, name: &str, label: &str) -> f64 {
         let metrics = self.get("/metrics").expect(200).text;
         let samples = metrics.lines().filter_map(|line| line.strip_prefix(name));
         samples
@@ -356,7 +357,7 @@ impl Api {
 
 /// What the API answered.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     pub status: u16,
     pub headers: http::HeaderMap,
     pub text: String,
@@ -364,22 +365,22 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Fails when the status is another one.
-    pub(crate) fn expect(self, status: u16) -> Self {
+    pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
 /// A text of a JSON object.
-pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("no text `{field}` in {value}"))
 }
 

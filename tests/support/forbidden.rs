@@ -4,9 +4,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 /// First and last address of each range, and their neighbours outside where those are public.
-pub(crate) type Range = (Option<&'static str>, &'static str, &'static str, Option<&'static str>);
+pub type Range = (Option<&'static str>, &'static str, &'static str, Option<&'static str>);
 
-pub(crate) const RANGES: &[Range] = &[
+pub const RANGES: &[Range] = &[
     (None, "0.0.0.0", "0.255.255.255", Some("1.0.0.0")),
     (Some("9.255.255.255"), "10.0.0.0", "10.255.255.255", Some("11.0.0.0")),
     (Some("100.63.255.255"), "100.64.0.0", "100.127.255.255", Some("100.128.0.0")),
@@ -61,29 +61,29 @@ pub(crate) const RANGES: &[Range] = &[
 ];
 
 /// The addresses at the ends of all ranges.
-pub(crate) fn refused() -> impl Iterator<Item = &'static str> {
+pub fn refused() -> impl Iterator<Item = &'static str> {
     RANGES.iter().flat_map(|&(_, first, last, _)| [first, last])
 }
 
 /// The public addresses just outside.
-pub(crate) fn neighbours() -> impl Iterator<Item = &'static str> {
+pub fn neighbours() -> impl Iterator<Item = &'static str> {
     RANGES.iter().flat_map(|&(before, _, _, after)| [before, after]).flatten()
 }
 
 /// As the host of a URL.
-pub(crate) fn host(address: &str) -> String {
+pub fn host(address: &str) -> String {
     if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }
 
 /// Listens on both loopback addresses, on one port, and lets the system queue who comes: a connection is seen even
 /// when it was closed at once.
-pub(crate) struct Canary {
+pub struct Canary {
     listeners: Vec<TcpListener>,
     pub port: u16,
 }
 
 impl Canary {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         // the port can be taken on the other address: then another one is tried
         for _ in 0..100 {
             let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -98,7 +98,7 @@ impl Canary {
     }
 
     /// Fails when anybody has connected.
-    pub(crate) fn assert_untouched(&self) {
+    pub fn assert_untouched(&self) {
         let visitors: Vec<SocketAddr> =
             self.listeners.iter().filter_map(|listener| listener.accept().ok()).map(|(_, peer)| peer).collect();
         assert_eq!(visitors, [], "connected to what is forbidden");

@@ -10,7 +10,7 @@ use crate::authority::{Authority, self_signed_server};
 use crate::raw_receiver::{Connection, PATIENCE, Receiver};
 
 /// The list of the security rules, word for word.
-pub(crate) const LIST: &str = "accepts and never answers; sends a header byte every 5 s; never reads our body; \
+pub const LIST: &str = "accepts and never answers; sends a header byte every 5 s; never reads our body; \
     resets mid-body; closes before answering; endless body after 200; content-length of 1 TiB; \
     content-length too short or too long; gzip bomb; 100 then 200; 101; \
     an extra `HTTP/1.1 200` after the reply on a kept-alive connection; 97 headers; 200 KiB of headers; \
@@ -19,12 +19,11 @@ pub(crate) const LIST: &str = "accepts and never answers; sends a header byte ev
     NUL, invalid UTF-8 or `<script>` in body and headers; keep-alive closed just as we send; 410";
 
 /// What was met since: receivers that mean no harm.
-pub(crate) const MET_IN_USE: &str =
-    "a line in the head that is no header; answers from the head and reads no further";
+pub const MET_IN_USE: &str = "a line in the head that is no header; answers from the head and reads no further";
 
 /// What a receiver's behaviour must be taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Means {
+pub enum Means {
     /// An answer with this status.
     Answer(u16),
     /// No answer, for this reason.
@@ -32,7 +31,7 @@ pub(crate) enum Means {
 }
 
 /// What happens to a connection when its receiver has done its part.
-pub(crate) enum Then {
+pub enum Then {
     /// The receiver closes it.
     Close,
     /// The receiver keeps it, and waits for the other side to close it.
@@ -51,7 +50,7 @@ enum Over {
     Certificate(fn(&Authority) -> ServerConfig),
 }
 
-pub(crate) struct Behaviour {
+pub struct Behaviour {
     /// As in [`LIST`]; several rows may share one.
     pub phrase: &'static str,
     over: Over,
@@ -71,7 +70,7 @@ const fn certificate(make: fn(&Authority) -> ServerConfig) -> Behaviour {
     Behaviour { phrase, over: Over::Certificate(make), does: ok, means: &[Error("tls_failure")] }
 }
 
-pub(crate) const BEHAVIOURS: &[Behaviour] = &[
+pub const BEHAVIOURS: &[Behaviour] = &[
     both("accepts and never answers", &[Error("timeout")], |_| Then::Hold),
     both("sends a header byte every 5 s", &[Error("timeout")], |connection| {
         connection.read_request();
@@ -209,7 +208,7 @@ pub(crate) const BEHAVIOURS: &[Behaviour] = &[
 ];
 
 /// What the one with `<script>` sends.
-pub(crate) const ODD_BODY: &[u8] = b"\0 \xff\xc3\x28 <script>alert(1)</script>";
+pub const ODD_BODY: &[u8] = b"\0 \xff\xc3\x28 <script>alert(1)</script>";
 
 fn ok(connection: &mut Connection) -> Then {
     answering(connection, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
@@ -231,7 +230,7 @@ fn answering(connection: &mut Connection, bytes: impl AsRef<[u8]>) -> Then {
 }
 
 /// 256 KiB that would become 40 MiB: one zero byte, repeated as often as DEFLATE can say (RFC 1951, section 3.2.6).
-pub(crate) fn gzip_bomb() -> Vec<u8> {
+pub fn gzip_bomb() -> Vec<u8> {
     let mut bits = String::from("110");
     bits.push_str("00110000");
     // length 258, distance 1
@@ -246,7 +245,7 @@ pub(crate) fn gzip_bomb() -> Vec<u8> {
 }
 
 /// A receiver that behaves like that.
-pub(crate) struct Hostile {
+pub struct Hostile {
     pub behaviour: &'static Behaviour,
     /// For messages: the phrase and how it is reached.
     pub name: String,
@@ -259,7 +258,7 @@ pub(crate) struct Hostile {
 
 impl Hostile {
     /// All of them, with TLS and without.
-    pub(crate) fn all(authority: &Authority) -> Vec<Self> {
+    pub fn all(authority: &Authority) -> Vec<Self> {
         let mut all = Vec::new();
         for behaviour in BEHAVIOURS {
             match behaviour.over {
@@ -304,13 +303,13 @@ impl Hostile {
     }
 
     /// Lets go of what it holds unread.
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         *self.released.0.lock().unwrap() = true;
         self.released.1.notify_all();
     }
 
     /// Fails when the other side holds on to a connection.
-    pub(crate) fn assert_every_connection_is_closed(&self) {
+    pub fn assert_every_connection_is_closed(&self) {
         self.release();
         for _ in 0..self.receiver.connections() {
             let is_gone =

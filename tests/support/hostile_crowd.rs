@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// How one answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Behaviour {
+pub enum Behaviour {
     /// Accepts, reads nothing, answers nothing.
     NeverReads,
     /// Reads the request and answers nothing.
@@ -49,14 +49,14 @@ struct Shared {
 }
 
 /// It runs until it is dropped.
-pub(crate) struct Hostile {
+pub struct Hostile {
     port: u16,
     shared: Arc<Shared>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 impl Hostile {
-    pub(crate) fn start(behaviour: Behaviour) -> Self {
+    pub fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("0.0.0.0:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -81,37 +81,37 @@ impl Hostile {
     }
 
     /// One of its addresses: each number is another host to whoever connects.
-    pub(crate) fn url(&self, number: usize) -> String {
+    pub fn url(&self, number: usize) -> String {
         let address = SocketAddr::from(([127, 1, (number / 250) as u8, (number % 250) as u8 + 1], self.port));
         format!("http://{address}/{number}")
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.shared.counts.lock().unwrap().connections
     }
 
     /// How many whole requests came.
-    pub(crate) fn requests(&self) -> usize {
+    pub fn requests(&self) -> usize {
         self.shared.counts.lock().unwrap().requests.values().map(Vec::len).sum()
     }
 
     /// The ids of the events that came whole to one of its addresses.
-    pub(crate) fn events(&self, number: usize) -> Vec<String> {
+    pub fn events(&self, number: usize) -> Vec<String> {
         self.shared.counts.lock().unwrap().requests.get(&format!("/{number}")).cloned().unwrap_or_default()
     }
 
     /// Closes every connection that is open now.
-    pub(crate) fn hang_up(&self) {
+    pub fn hang_up(&self) {
         self.shared.hang_ups.send_modify(|times| *times += 1);
     }
 
     /// Holds back again.
-    pub(crate) fn hold(&self) {
+    pub fn hold(&self) {
         self.shared.released.send_replace(false);
     }
 
     /// Answers 200 to what is held back, and from now on.
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         self.shared.released.send_replace(true);
     }
 }

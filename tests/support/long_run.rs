@@ -7,7 +7,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A number of rounds that is being gone through.
-pub(crate) struct LongRun {
+pub struct LongRun {
     name: &'static str,
     rounds: u64,
     bar: ProgressBar,
@@ -16,7 +16,7 @@ pub(crate) struct LongRun {
 
 impl LongRun {
     /// As many rounds as the variable says, or `short`.
-    pub(crate) fn new(name: &'static str, variable: &str, short: u64) -> Self {
+    pub fn new(name: &'static str, variable: &str, short: u64) -> Self {
         let rounds = std::env::var(variable).map_or(short, |given| {
             given.parse().unwrap_or_else(|_| panic!("{variable} expects a number of rounds, got `{given}`"))
         });
@@ -27,12 +27,12 @@ impl LongRun {
         Self { name, rounds, bar, started: Instant::now() }
     }
 
-    pub(crate) fn rounds(&self) -> u64 {
+    pub fn rounds(&self) -> u64 {
         self.rounds
     }
 
     /// One round is over; without a terminal every tenth part of them is said in a line.
-    pub(crate) fn step(&self) {
+    pub fn step(&self) {
         self.bar.inc(1);
         let (done, tenth) = (self.bar.position(), (self.rounds / 10).max(1));
         if !self.bar.is_hidden() || std::io::stderr().is_terminal() || done % tenth != 0 {
@@ -49,7 +49,7 @@ impl LongRun {
     }
 
     /// Says what was measured, to whoever looks (`--nocapture`, or a failure).
-    pub(crate) fn finish(self, measured: &str) {
+    pub fn finish(self, measured: &str) {
         self.bar.finish_and_clear();
         println!("measured: {}: {} rounds in {:?}: {measured}", self.name, self.rounds, self.started.elapsed());
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// One question.
 #[derive(Debug, Clone)]
-pub(crate) struct Question {
+pub struct Question {
     /// In lower case, with the dot at its end.
     pub name: String,
     /// How many were asked before.
@@ -23,7 +23,7 @@ pub(crate) struct Question {
 
 /// What is answered.
 #[derive(Debug, Clone)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// Nothing at all.
     Silence,
     /// Those of the addresses that the question asks for; none at all is NXDOMAIN.
@@ -44,25 +44,25 @@ pub(crate) enum Reply {
     Late(Duration, Box<Reply>),
 }
 
-pub(crate) const FORMERR: u8 = 1;
-pub(crate) const SERVFAIL: u8 = 2;
-pub(crate) const NXDOMAIN: u8 = 3;
-pub(crate) const NOTIMP: u8 = 4;
-pub(crate) const REFUSED: u8 = 5;
+pub const FORMERR: u8 = 1;
+pub const SERVFAIL: u8 = 2;
+pub const NXDOMAIN: u8 = 3;
+pub const NOTIMP: u8 = 4;
+pub const REFUSED: u8 = 5;
 
 /// It runs as long as the process.
-pub(crate) struct NameServer {
+pub struct NameServer {
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Question>>>,
 }
 
 impl NameServer {
     /// `None` leaves the question without an answer; no address is NXDOMAIN.
-    pub(crate) fn start(answer: impl Fn(&str) -> Option<Vec<IpAddr>> + Send + 'static) -> Self {
+    pub fn start(answer: impl Fn(&str) -> Option<Vec<IpAddr>> + Send + 'static) -> Self {
         Self::replying(move |question| answer(&question.name).map_or(Reply::Silence, Reply::Addresses))
     }
 
-    pub(crate) fn replying(reply: impl Fn(&Question) -> Reply + Send + 'static) -> Self {
+    pub fn replying(reply: impl Fn(&Question) -> Reply + Send + 'static) -> Self {
         let (socket, listener) = sockets();
         let address = socket.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -97,12 +97,12 @@ impl NameServer {
     }
 
     /// The questions so far.
-    pub(crate) fn questions(&self) -> Vec<Question> {
+    pub fn questions(&self) -> Vec<Question> {
         self.asked.lock().unwrap().clone()
     }
 
     /// The names that were asked for, each once, in alphabetical order.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.questions().into_iter().map(|question| question.name).collect();
         names.sort();
         names.dedup();

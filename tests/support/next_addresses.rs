@@ -1,7 +1,7 @@
 //! Where a link to the sign-in may ask to go on to, and where it must not.
 
 /// Addresses that a browser would follow to another host, or that look like it, and some that are no address at all.
-pub(crate) const HOSTILE: &[&str] = &[
+pub const HOSTILE: &[&str] = &[
     "",
     " ",
     "/",
@@ -75,7 +75,7 @@ pub(crate) const HOSTILE: &[&str] = &[
 ];
 
 /// Pages of our own, and how they are written.
-pub(crate) const OWN: &[(&str, &str)] = &[
+pub const OWN: &[(&str, &str)] = &[
     ("/keys", "/keys"),
     ("/?range=7d", "/?range=7d"),
     ("/event-types#add", "/event-types#add"),

@@ -15,14 +15,14 @@ use crate::world::{EVENT_TYPE, Heard};
 const CLIENTS: u32 = 8;
 
 /// They run until they are stopped.
-pub(crate) struct PacedPublishers {
+pub struct PacedPublishers {
     heard: Arc<Mutex<Heard>>,
     unanswered: Arc<Mutex<usize>>,
     clients: Vec<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl PacedPublishers {
-    pub(crate) fn start(per_second: u32, api: &Api) -> Self {
+    pub fn start(per_second: u32, api: &Api) -> Self {
         let (heard, unanswered) = (Arc::<Mutex<Heard>>::default(), Arc::<Mutex<usize>>::default());
         let (interval, begin) = (Duration::from_secs(1) / per_second, Instant::now());
         let client = |first: u32| {
@@ -49,12 +49,12 @@ impl PacedPublishers {
     }
 
     /// How many were acknowledged so far.
-    pub(crate) fn acknowledged(&self) -> usize {
+    pub fn acknowledged(&self) -> usize {
         self.heard.lock().unwrap().acknowledged.len()
     }
 
     /// What they were told, and how many posts had no answer.
-    pub(crate) fn stop(self) -> (Heard, usize) {
+    pub fn stop(self) -> (Heard, usize) {
         for (stop, thread) in self.clients {
             drop(stop);
             thread.join().unwrap();
@@ -89,7 +89,7 @@ fn publish(api: &Api, number: u32) -> Option<Told> {
 }
 
 /// Publishes events in batches and returns their ids.
-pub(crate) fn publish_batch(api: &Api, numbers: std::ops::Range<usize>) -> Vec<String> {
+pub fn publish_batch(api: &Api, numbers: std::ops::Range<usize>) -> Vec<String> {
     let event = |number| json!({"event_type": EVENT_TYPE, "data": {"number": number}});
     let batch: Vec<_> = numbers.map(event).collect();
     let answer = api.post("/v1/events/batch", &json!(batch)).expect(202).json();

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
 /// It runs until the test process ends.
-pub(crate) struct PausingProxy {
+pub struct PausingProxy {
     pub address: SocketAddr,
     gate: Arc<Gate>,
 }
@@ -30,7 +30,7 @@ impl Gate {
 }
 
 impl PausingProxy {
-    pub(crate) fn to(target: SocketAddr) -> Self {
+    pub fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, gate) = (listener.local_addr().unwrap(), Arc::<Gate>::default());
         let shared = gate.clone();
@@ -43,11 +43,11 @@ impl PausingProxy {
         Self { address, gate }
     }
 
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.gate.set(true);
     }
 
-    pub(crate) fn go_on(&self) {
+    pub fn go_on(&self) {
         self.gate.set(false);
     }
 }

@@ -15,7 +15,7 @@ use diesel::{Connection, PgConnection, RunQueryDsl};
 const REQUIRE: &str = "RINGBACK_REQUIRE_POSTGRES";
 
 /// A running server.
-pub(crate) struct PostgresServer {
+pub struct PostgresServer {
     bindir: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -28,26 +28,23 @@ pub(crate) struct PostgresServer {
 }
 
 /// The server of this test process; `None`, said loudly, when PostgreSQL is not installed.
-pub(crate) fn shared() -> Option<&'static PostgresServer> {
+pub fn shared() -> Option<&'static PostgresServer> {
     static SERVER: OnceLock<Option<PostgresServer>> = OnceLock::new();
     SERVER.get_or_init(|| start_or_skip("fsync=on")).as_ref()
 }
 
 /// A server of its own, for a test that stops it.
-#[allow(dead_code, reason = "not every test crate stops its server")]
-pub(crate) fn private() -> Option<PostgresServer> {
+pub fn private() -> Option<PostgresServer> {
     start_or_skip("fsync=on")
 }
 
 /// The same with these settings, separated by spaces.
-#[allow(dead_code, reason = "not every test crate sets up its server")]
-pub(crate) fn private_with(settings: &str) -> Option<PostgresServer> {
+pub fn private_with(settings: &str) -> Option<PostgresServer> {
     start_or_skip(settings)
 }
 
 /// Runs a statement in a database as its administrator.
-#[allow(dead_code, reason = "not every test crate does")]
-pub(crate) fn execute_in(url: &str, statement: &str) {
+pub fn execute_in(url: &str, statement: &str) {
     let mut admin = PgConnection::establish(url).expect("the test server answers");
     diesel::sql_query(statement).execute(&mut admin).expect("the statement is right");
 }
@@ -112,14 +109,12 @@ impl PostgresServer {
     }
 
     /// With the data and the server's log.
-    #[allow(dead_code, reason = "not every test crate looks into it")]
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// A database as `pg_dump` writes it.
-    #[allow(dead_code, reason = "not every test crate looks into it")]
-    pub(crate) fn dump(&self, url: &str) -> io::Result<Vec<u8>> {
+    pub fn dump(&self, url: &str) -> io::Result<Vec<u8>> {
         let output = self.command("pg_dump").arg(url).output()?;
         match output.status.success() {
             true => Ok(output.stdout),
@@ -141,7 +136,7 @@ impl PostgresServer {
     }
 
     /// Starts the server, at first or after [`PostgresServer::stop`]; returns when it takes connections.
-    pub(crate) fn start_again(&self) -> io::Result<()> {
+    pub fn start_again(&self) -> io::Result<()> {
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=800{}",
             self.port, self.settings
@@ -152,8 +147,7 @@ impl PostgresServer {
     }
 
     /// Stops the server as a crash would: connections break.
-    #[allow(dead_code, reason = "not every test crate stops its server")]
-    pub(crate) fn stop(&self) -> io::Result<()> {
+    pub fn stop(&self) -> io::Result<()> {
         let mut stop = self.command("pg_ctl");
         run(stop.args(["stop", "-m", "immediate", "-D"]).arg(self.data()))
     }
@@ -172,21 +166,20 @@ impl PostgresServer {
     }
 
     /// Makes a database and returns its URL.
-    pub(crate) fn create_database(&self) -> String {
+    pub fn create_database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.execute(&format!("CREATE DATABASE {name}"));
         self.url(&name)
     }
 
     /// Runs a statement as the server's administrator.
-    pub(crate) fn execute(&self, statement: &str) {
+    pub fn execute(&self, statement: &str) {
         let mut admin = PgConnection::establish(&self.url("postgres")).expect("the test server answers");
         diesel::sql_query(statement).execute(&mut admin).expect("the statement is right");
     }
 
     /// Where it listens.
-    #[allow(dead_code, reason = "not every test crate goes another way")]
-    pub(crate) fn address(&self) -> std::net::SocketAddr {
+    pub fn address(&self) -> std::net::SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 

@@ -1,17 +1,17 @@
 //! What the system says about the engine's process.
 
 /// Resident memory of a process in bytes, now.
-pub(crate) fn resident_bytes(pid: u32) -> u64 {
+pub fn resident_bytes(pid: u32) -> u64 {
     status(pid, "VmRSS:")
 }
 
 /// The most that it was since [`forget_peak`].
-pub(crate) fn peak_bytes(pid: u32) -> u64 {
+pub fn peak_bytes(pid: u32) -> u64 {
     status(pid, "VmHWM:")
 }
 
 /// Begins to measure its peak anew.
-pub(crate) fn forget_peak(pid: u32) {
+pub fn forget_peak(pid: u32) {
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
 }
 

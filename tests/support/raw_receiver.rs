@@ -10,13 +10,13 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// Bounds every wait of the tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) trait Channel: Read + Write + Send {}
+pub trait Channel: Read + Write + Send {}
 impl<T: Read + Write + Send> Channel for T {}
 
 /// One connection, seen from the receiver.
-pub(crate) struct Connection {
+pub struct Connection {
     pub channel: Box<dyn Channel>,
     /// From 0.
     pub number: usize,
@@ -26,28 +26,28 @@ pub(crate) struct Connection {
 }
 
 /// A receiver that does with each connection what it was told.
-pub(crate) struct Receiver {
+pub struct Receiver {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
     requests: Mutex<mpsc::Receiver<Vec<u8>>>,
 }
 
 impl Receiver {
-    pub(crate) fn start(handler: impl Fn(Connection) + Send + Sync + 'static) -> Self {
+    pub fn start(handler: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::on([127, 0, 0, 1], handler)
     }
 
     /// On another loopback address.
-    pub(crate) fn on(address: impl Into<IpAddr>, handler: impl Fn(Connection) + Send + Sync + 'static) -> Self {
+    pub fn on(address: impl Into<IpAddr>, handler: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::launch(address.into(), None, handler)
     }
 
-    pub(crate) fn start_tls(config: ServerConfig, handler: impl Fn(Connection) + Send + Sync + 'static) -> Self {
+    pub fn start_tls(config: ServerConfig, handler: impl Fn(Connection) + Send + Sync + 'static) -> Self {
         Self::launch([127, 0, 0, 1].into(), Some(Arc::new(config)), handler)
     }
 
     /// Answers every request of every connection with these bytes.
-    pub(crate) fn answering(answer: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+    pub fn answering(answer: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self::start(move |mut connection| {
             while connection.read_request().is_some() {
                 connection.send(answer.as_ref());
@@ -86,20 +86,20 @@ impl Receiver {
         Self { address, connections, requests: Mutex::new(requests) }
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    pub(crate) fn https_url(&self) -> String {
+    pub fn https_url(&self) -> String {
         format!("https://{}/hook", self.address)
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// The next request that was read completely.
-    pub(crate) fn next_request(&self) -> String {
+    pub fn next_request(&self) -> String {
         let bytes = self.requests.lock().unwrap().recv_timeout(PATIENCE).expect("a request");
         String::from_utf8(bytes).unwrap()
     }
@@ -107,7 +107,7 @@ impl Receiver {
 
 impl Connection {
     /// Reads one request with its body. `None` at the end of the connection.
-    pub(crate) fn read_request(&mut self) -> Option<Vec<u8>> {
+    pub fn read_request(&mut self) -> Option<Vec<u8>> {
         let mut request = self.read_head()?;
         let head = String::from_utf8_lossy(&request).into_owned();
         let length: usize = head.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
@@ -119,7 +119,7 @@ impl Connection {
     }
 
     /// Reads the head of a request and nothing of its body. `None` at the end of the connection.
-    pub(crate) fn read_head(&mut self) -> Option<Vec<u8>> {
+    pub fn read_head(&mut self) -> Option<Vec<u8>> {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
@@ -132,29 +132,27 @@ impl Connection {
     }
 
     /// Ends it with a reset, whatever was read.
-    #[allow(dead_code, reason = "shared with other test crates")]
-    pub(crate) fn reset(self) {
+    pub fn reset(self) {
         socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Sends nothing any more, but may read.
-    #[allow(dead_code, reason = "shared with other test crates")]
-    pub(crate) fn finish_sending(&mut self) {
+    pub fn finish_sending(&mut self) {
         self.socket.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
     /// The other side may be gone.
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.channel.write_all(bytes.as_ref()).and_then(|()| self.channel.flush()).is_ok()
     }
 
     /// Keeps the connection open until the other side closes it.
-    pub(crate) fn hold(&mut self) {
+    pub fn hold(&mut self) {
         self.is_closed_in_time();
     }
 
     /// The same, and whether the other side closed it before a read waited longer than [`PATIENCE`].
-    pub(crate) fn is_closed_in_time(&mut self) -> bool {
+    pub fn is_closed_in_time(&mut self) -> bool {
         let mut sink = [0; 65536];
         loop {
             match self.channel.read(&mut sink) {

@@ -12,7 +12,7 @@ use ureq::http;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub struct Seen {
     pub at: Instant,
     pub method: String,
     pub path: String,
@@ -21,23 +21,23 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The event's id.
-    pub(crate) fn event_id(&self) -> String {
+    pub fn event_id(&self) -> String {
         self.header("webhook-id").to_owned()
     }
 
-    pub(crate) fn attempt(&self) -> u32 {
+    pub fn attempt(&self) -> u32 {
         self.header("x-callintel-attempt").parse().unwrap()
     }
 }
 
 /// What it answers.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Reply {
+pub struct Reply {
     status: u16,
     headers: Vec<(&'static str, &'static str)>,
     body: &'static str,
@@ -45,22 +45,22 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub(crate) fn body(self, body: &'static str) -> Self {
+    pub fn body(self, body: &'static str) -> Self {
         Self { body, ..self }
     }
 
     /// As from a receiver that takes its time.
-    pub(crate) fn after(self, after: Duration) -> Self {
+    pub fn after(self, after: Duration) -> Self {
         Self { after, ..self }
     }
 
-    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
         self
     }
 }
 
-pub(crate) fn reply(status: u16) -> Reply {
+pub fn reply(status: u16) -> Reply {
     Reply { status, ..Reply::default() }
 }
 
@@ -74,28 +74,28 @@ struct Shared {
 }
 
 /// It runs until it is dropped.
-pub(crate) struct Receiver {
+pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
     server: ServerHandle,
 }
 
 impl Receiver {
-    pub(crate) fn answering(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn answering(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(Box::new(move |number, _| script(number)), true)
     }
 
     /// Looks at each request.
-    pub(crate) fn judging(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn judging(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(Box::new(move |_, seen| script(seen)), true)
     }
 
-    pub(crate) fn ok() -> Self {
+    pub fn ok() -> Self {
         Self::answering(|_| reply(200))
     }
 
     /// Answers nothing until it is told to.
-    pub(crate) fn holding(status: u16) -> Self {
+    pub fn holding(status: u16) -> Self {
         Self::start(Box::new(move |_, _| reply(status)), false)
     }
 
@@ -121,20 +121,20 @@ impl Receiver {
         Self { address, shared, server: started.recv().unwrap() }
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.shared.seen.lock().unwrap().len()
     }
 
     /// Answers what it held back, and everything from now on.
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         self.shared.gate.send_replace(true);
     }
 }

@@ -6,12 +6,12 @@ use std::io::{self, Write};
 const FAULTS: &str = "RINGBACK_REQUIRE_FAULTS";
 
 /// Says loudly that something is not tested here for want of `what`; fails where it must be.
-pub(crate) fn missing(what: &str) {
+pub fn missing(what: &str) {
     missing_for(FAULTS, what);
 }
 
 /// The same for the tests that `variable` requires when it is 1.
-pub(crate) fn missing_for(variable: &str, what: &str) {
+pub fn missing_for(variable: &str, what: &str) {
     let message = format!("{what} is missing: what needs it is NOT tested");
     assert!(std::env::var(variable).as_deref() != Ok("1"), "{message}, and {variable}=1 requires it");
     // not eprintln: the test harness would keep that to itself while the tests pass

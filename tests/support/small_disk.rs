@@ -10,13 +10,13 @@ use tempfile::TempDir;
 use crate::requirements::missing;
 
 /// A mounted tmpfs; unmounted when it is dropped, however the test ends.
-pub(crate) struct SmallDisk {
+pub struct SmallDisk {
     folder: TempDir,
 }
 
 impl SmallDisk {
     /// `None`, said loudly, where this user can't mount.
-    pub(crate) fn mount(bytes: usize) -> Option<Self> {
+    pub fn mount(bytes: usize) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={bytes},mode=0777");
         let mounted = Command::new("mount")
@@ -31,12 +31,12 @@ impl SmallDisk {
         None
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Takes all room that is left, in a file of its own; dropped, it makes room again.
-    pub(crate) fn fill(&self) -> Filler {
+    pub fn fill(&self) -> Filler {
         let path = self.path().join("filler");
         let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
         // a page at a time, up to the last one
@@ -53,13 +53,13 @@ impl Drop for SmallDisk {
 }
 
 /// What makes a disk full.
-pub(crate) struct Filler {
+pub struct Filler {
     path: PathBuf,
 }
 
 impl Filler {
     /// Makes room.
-    pub(crate) fn remove(self) {
+    pub fn remove(self) {
         drop(self);
     }
 }

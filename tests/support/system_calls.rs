@@ -12,7 +12,7 @@ use crate::engine::{Engine, Serve, eventually};
 use crate::requirements;
 
 /// Whether there is an strace that may trace here; said loudly when not.
-pub(crate) fn can_trace() -> bool {
+pub fn can_trace() -> bool {
     let tried = Command::new("strace").args(["-D", "-f", "--seccomp-bpf", "-o", "/dev/null", "true"]).output();
     let works = tried.is_ok_and(|tried| tried.status.success());
     if !works {
@@ -22,10 +22,10 @@ pub(crate) fn can_trace() -> bool {
 }
 
 /// A log of calls that is being written.
-pub(crate) struct Trace(PathBuf);
+pub struct Trace(PathBuf);
 
 /// Lets the engine be traced. Only these calls stop it.
-pub(crate) fn traced(serve: Serve, folder: &Path, calls: &str) -> (Serve, Trace) {
+pub fn traced(serve: Serve, folder: &Path, calls: &str) -> (Serve, Trace) {
     let log = folder.join("system-calls.log");
     let (only, path) = (format!("trace={calls}"), log.to_str().unwrap());
     // -D: the engine stays our child; -yy: descriptors by name; -s: whole pages and messages
@@ -35,7 +35,7 @@ pub(crate) fn traced(serve: Serve, folder: &Path, calls: &str) -> (Serve, Trace)
 
 /// One call. Its data are still as strace writes them.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub struct Call {
     pub name: String,
     /// The descriptor's number and what it is open on.
     pub descriptor: String,
@@ -49,7 +49,7 @@ pub(crate) struct Call {
 
 impl Trace {
     /// Every call, in the order in which they began, once the engine has ended.
-    pub(crate) fn of_ended(self, engine: &mut Engine) -> Vec<Call> {
+    pub fn of_ended(self, engine: &mut Engine) -> Vec<Call> {
         let pid = engine.pid().to_string();
         engine.end();
         let read = || {

@@ -14,16 +14,16 @@ use crate::engine::{Serve, eventually};
 use crate::world::World;
 
 /// One life of the engine: its requests say so in the names of their headers.
-pub(crate) fn life(serve: Serve, number: usize) -> Serve {
+pub fn life(serve: Serve, number: usize) -> Serve {
     serve.set("RINGBACK_SIGNATURE_HEADER_PREFIX", &format!("x-life{number}"))
 }
 
 /// What an attempt is of: an event's id, and the number of the webhook.
-pub(crate) type Pair = (String, usize);
+pub type Pair = (String, usize);
 
 /// An attempt as it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Arrival {
+pub struct Arrival {
     /// Which life of the engine sent it.
     pub life: usize,
     /// Its number as the engine counts.
@@ -33,13 +33,13 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    pub(crate) fn is_success(self) -> bool {
+    pub fn is_success(self) -> bool {
         self.status / 100 == 2
     }
 }
 
 /// Everything that arrived, in order.
-pub(crate) type Arrivals = HashMap<Pair, Vec<Arrival>>;
+pub type Arrivals = HashMap<Pair, Vec<Arrival>>;
 
 /// The answer to an attempt of this number.
 type Script = dyn Fn(&Pair, u32) -> u16 + Send + Sync;
@@ -52,18 +52,18 @@ struct Shared {
 }
 
 /// It runs until it is dropped.
-pub(crate) struct Tally {
+pub struct Tally {
     address: SocketAddr,
     shared: Arc<Shared>,
     server: ServerHandle,
 }
 
 impl Tally {
-    pub(crate) fn ok() -> Self {
+    pub fn ok() -> Self {
         Self::answering(|_, _| 200)
     }
 
-    pub(crate) fn answering(script: impl Fn(&Pair, u32) -> u16 + Send + Sync + 'static) -> Self {
+    pub fn answering(script: impl Fn(&Pair, u32) -> u16 + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared =
@@ -85,17 +85,17 @@ impl Tally {
     }
 
     /// Where webhook `number` points to.
-    pub(crate) fn url(&self, number: usize) -> String {
+    pub fn url(&self, number: usize) -> String {
         format!("http://{}/hook/{number}", self.address)
     }
 
     /// How many deliveries succeeded so far.
-    pub(crate) fn successes(&self) -> usize {
+    pub fn successes(&self) -> usize {
         self.shared.successes.load(Ordering::Relaxed)
     }
 
     /// Waits until so many deliveries succeeded, for as long as more and more do.
-    pub(crate) fn eventually_successes(&self, count: usize) {
+    pub fn eventually_successes(&self, count: usize) {
         while self.successes() < count {
             let before = self.successes();
             eventually("more deliveries succeed", || (self.successes() > before).then_some(()));
@@ -103,7 +103,7 @@ impl Tally {
     }
 
     /// Waits until nothing is pending, for as long as more and more deliveries succeed.
-    pub(crate) fn eventually_drained(&self, world: &World) {
+    pub fn eventually_drained(&self, world: &World) {
         loop {
             let before = self.successes();
             let is_idle = eventually("nothing is pending, or more deliveries succeed", || match world.is_idle() {
@@ -116,7 +116,7 @@ impl Tally {
         }
     }
 
-    pub(crate) fn arrivals(&self) -> Arrivals {
+    pub fn arrivals(&self) -> Arrivals {
         self.shared.arrivals.lock().unwrap().clone()
     }
 }
@@ -152,7 +152,7 @@ async fn receive(request: HttpRequest, number: web::Path<usize>, shared: web::Da
 }
 
 /// What is wrong with the arrivals when nothing but kills may repeat an attempt.
-pub(crate) struct Repeats {
+pub struct Repeats {
     /// Arrivals behind a success of the same delivery.
     pub after_success: usize,
     /// The same that came from the same life of the engine.
@@ -162,7 +162,7 @@ pub(crate) struct Repeats {
 }
 
 impl Repeats {
-    pub(crate) fn of(arrivals: &Arrivals) -> Self {
+    pub fn of(arrivals: &Arrivals) -> Self {
         let mut repeats = Self { after_success: 0, within_one_life: Vec::new(), redone: HashMap::new() };
         for (pair, all) in arrivals {
             for (index, arrival) in all.iter().enumerate() {
@@ -181,7 +181,7 @@ impl Repeats {
     }
 
     /// The most that one webhook had to do again after one kill.
-    pub(crate) fn most_redone(&self) -> usize {
+    pub fn most_redone(&self) -> usize {
         self.redone.values().copied().max().unwrap_or(0)
     }
 }

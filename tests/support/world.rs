@@ -11,32 +11,32 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::engine::{ADMIN_KEY, Answer, Api, Engine, PATIENCE, Serve, eventually, text};
-use crate::postgres_server;
+use crate::postgres;
 use crate::receiver::Receiver;
 
-pub(crate) const EVENT_TYPE: &str = "call.completed";
+pub const EVENT_TYPE: &str = "call.completed";
 
 /// An empty database, and a folder to work in.
-pub(crate) struct Database {
+pub struct Database {
     pub folder: TempDir,
     pub url: String,
 }
 
 impl Database {
-    pub(crate) fn sqlite() -> Self {
+    pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("ringback.db").display());
         Self { folder, url }
     }
 
     /// `None`, said loudly, when PostgreSQL is not installed.
-    pub(crate) fn postgres() -> Option<Self> {
-        let server = postgres_server::shared()?;
+    pub fn postgres() -> Option<Self> {
+        let server = postgres::shared()?;
         Some(Self { folder: tempfile::tempdir().unwrap(), url: server.create_database() })
     }
 
     /// Fails unless SQLite finds nothing wrong with its file; no engine may use it.
-    pub(crate) fn check_integrity(&self) {
+    pub fn check_integrity(&self) {
         let Some(path) = self.url.strip_prefix("sqlite://") else { return };
         let mut sqlite = SqliteConnection::establish(path).unwrap();
         let verdicts: Vec<Verdict> = diesel::sql_query("PRAGMA integrity_check").load(&mut sqlite).unwrap();
@@ -45,7 +45,7 @@ impl Database {
     }
 
     /// How many rows a table has now.
-    pub(crate) fn rows(&self, table: &str) -> i64 {
+    pub fn rows(&self, table: &str) -> i64 {
         let query = diesel::sql_query(format!("SELECT count(*) AS n FROM {table}"));
         let number: Number = match self.url.strip_prefix("sqlite://") {
             Some(path) => query.get_result(&mut SqliteConnection::establish(path).unwrap()),
@@ -55,7 +55,7 @@ impl Database {
         number.n
     }
 
-    pub(crate) fn serve(&self) -> Serve {
+    pub fn serve(&self) -> Serve {
         Serve::new(self.folder.path(), &self.url)
     }
 }
@@ -73,7 +73,7 @@ struct Number {
 }
 
 /// A running engine and its one organization.
-pub(crate) struct World {
+pub struct World {
     pub engine: Engine,
     pub serve: Serve,
     /// With the organization's owner key.
@@ -82,12 +82,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(database: Database) -> Self {
+    pub fn new(database: Database) -> Self {
         let serve = database.serve();
         Self::start(database, serve)
     }
 
-    pub(crate) fn start(database: Database, serve: Serve) -> Self {
+    pub fn start(database: Database, serve: Serve) -> Self {
         let engine = serve.start();
         let admin = engine.api(ADMIN_KEY);
         let organization = admin.post("/v1/organizations", &json!({"name": "acme"})).expect(201).json();
@@ -97,19 +97,19 @@ impl World {
         Self { engine, serve, api, database }
     }
 
-    pub(crate) fn kill_and_restart(&mut self) {
+    pub fn kill_and_restart(&mut self) {
         self.engine.kill_and_restart(&self.serve);
     }
 
     /// A webhook to this receiver with these further fields; returns the API's answer.
-    pub(crate) fn webhook(&self, receiver: &Receiver, fields: Value) -> Value {
+    pub fn webhook(&self, receiver: &Receiver, fields: Value) -> Value {
         let mut webhook = json!({"url": receiver.url()});
         webhook.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         self.api.post("/v1/webhooks", &webhook).expect(201).json()
     }
 
     /// So many webhooks to one receiver, each with a path of its own.
-    pub(crate) fn webhooks(&self, urls: impl Fn(usize) -> String, count: usize, fields: &Value) -> Vec<Value> {
+    pub fn webhooks(&self, urls: impl Fn(usize) -> String, count: usize, fields: &Value) -> Vec<Value> {
         let create = |number| {
             let mut webhook = json!({"url": urls(number)});
             webhook.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -119,33 +119,33 @@ impl World {
     }
 
     /// Reads a webhook again.
-    pub(crate) fn read_webhook(&self, webhook: &Value) -> Value {
+    pub fn read_webhook(&self, webhook: &Value) -> Value {
         self.api.get(&format!("/v1/webhooks/{}", text(webhook, "id"))).expect(200).json()
     }
 
     /// Publishes one event and returns its id.
-    pub(crate) fn publish(&self, number: usize) -> String {
+    pub fn publish(&self, number: usize) -> String {
         text(&publish(&self.api, number).unwrap().expect(202).json(), "id").to_owned()
     }
 
     /// The log of a webhook, newest first.
-    pub(crate) fn logs(&self, webhook: &Value) -> Vec<Value> {
+    pub fn logs(&self, webhook: &Value) -> Vec<Value> {
         let path = format!("/v1/webhooks/logs?limit=200&webhook_id={}", text(webhook, "id"));
         self.api.get(&path).expect(200).json()["data"].as_array().unwrap().clone()
     }
 
     /// The one delivery of a webhook, once it looks like this.
-    pub(crate) fn eventually_delivery(&self, webhook: &Value, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    pub fn eventually_delivery(&self, webhook: &Value, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         eventually(what, || self.logs(webhook).into_iter().find(|delivery| is(delivery)))
     }
 
     /// Waits until nothing is pending.
-    pub(crate) fn eventually_idle(&self) {
+    pub fn eventually_idle(&self) {
         eventually("nothing is pending", || self.is_idle().then_some(()));
     }
 
     /// Whether nothing is pending.
-    pub(crate) fn is_idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         let pending = self.api.get("/v1/webhooks/logs?limit=1&status=pending").expect(200).json();
         pending["data"].as_array().unwrap().is_empty()
     }
@@ -158,7 +158,7 @@ fn publish(api: &Api, number: usize) -> Result<Answer, ureq::Error> {
 
 /// What publishers were told.
 #[derive(Default)]
-pub(crate) struct Heard {
+pub struct Heard {
     /// Ids of events that were acknowledged.
     pub acknowledged: Vec<String>,
     /// How many answers of each other kind came: a status and its `Retry-After`.
@@ -166,14 +166,14 @@ pub(crate) struct Heard {
 }
 
 /// Publishers that post as fast as they get answers, whatever these are, until they are stopped.
-pub(crate) struct Publishers {
+pub struct Publishers {
     heard: Arc<(Mutex<Heard>, Condvar)>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Publishers {
-    pub(crate) fn start(count: usize, api: &Api) -> Self {
+    pub fn start(count: usize, api: &Api) -> Self {
         let (heard, stop) = (Arc::<(Mutex<Heard>, Condvar)>::default(), Arc::new(AtomicBool::new(false)));
         let publisher = |_| {
             let (heard, stop, api) = (heard.clone(), stop.clone(), api.clone());
@@ -197,12 +197,12 @@ impl Publishers {
     }
 
     /// Waits until so many more were acknowledged; returns in the instant of the last acknowledgement.
-    pub(crate) fn eventually_more(&self, count: usize) {
+    pub fn eventually_more(&self, count: usize) {
         self.eventually_heard("acknowledged", count, |heard| heard.acknowledged.len());
     }
 
     /// Waits until so many more were refused.
-    pub(crate) fn eventually_more_refused(&self, count: usize) {
+    pub fn eventually_more_refused(&self, count: usize) {
         self.eventually_heard("refused", count, |heard| heard.refused.values().sum());
     }
 
@@ -214,7 +214,7 @@ impl Publishers {
         assert!(!timeout.timed_out(), "not within {PATIENCE:?}: {} of {wanted} {what}", number(&heard));
     }
 
-    pub(crate) fn stop(self) -> Heard {
+    pub fn stop(self) -> Heard {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().unwrap();

@@ -4,7 +4,7 @@
 //! table itself (who may call, which errors that brings, the parameters of the path) is derived. A test fails for
 //! a route without one.
 //!
-//! Clients are generated from it, so schemas keep to what generators understand (`tests/openapi.rs` checks it, and
+//! Clients are generated from it, so schemas keep to what generators understand (`tests/in_process/openapi.rs` checks it, and
 //! `tests/generated_clients.sh` makes two clients and uses them).
 
 mod assemble;

@@ -1,0 +1,79 @@
+//! What the log tells of requests: whoever asks for it sees each, and what is refused is never silent.
+
+use serde_json::json;
+use test_support::engine::{ADMIN_KEY, eventually, text};
+use test_support::world::{Database, World};
+
+#[test]
+fn the_access_log_has_a_line_for_each_request_with_who_asked_and_its_id_and_nothing_secret() {
+    let database = Database::sqlite();
+    let serve = database.serve().set("RINGBACK_LOG", "info,ringback::api=debug");
+    let world = World::start(database, serve);
+    let call = |key: &str, method: &str, path: &str, body: &str, id: &str| {
+        let api = world.engine.api(key);
+        api.call_with_header(method, path, body, ("x-request-id", id))
+    };
+    let key = world.api.key().to_owned();
+    let hook = "http://127.0.0.1:1025/a-token-of-a-customer";
+    let webhook =
+        call(&key, "POST", "/v1/webhooks", &json!({"url": hook}).to_string(), "id-of-creation").expect(201);
+    let event = json!({"event_type": "call.completed", "data": {"note": "a-text-of-a-body"}}).to_string();
+    call(&key, "POST", "/v1/events", &event, "id-of-publishing").expect(202);
+    call(&key, "GET", "/v1/events?limit=0&a-text-of-a-query=1", "", "id-of-refusal").expect(422);
+    call("rbk_a-key-that-is-unknown", "GET", "/v1/webhooks", "", "id-of-a-stranger").expect(401);
+    call(ADMIN_KEY, "GET", "/v1/organizations", "", "id-of-the-admin").expect(200);
+    let made = call(&key, "GET", "/nosuch", "", "not visible").expect(404);
+
+    let line = |id: &str| {
+        eventually(&format!("a line with {id}"), || {
+            world.engine.log().lines().find(|line| line.contains(id)).map(str::to_owned)
+        })
+    };
+    let organization =
+        text(&world.engine.api(ADMIN_KEY).get("/v1/organizations").json()["data"][0], "id").to_owned();
+    for (id, parts) in [
+        (
+            "id-of-creation",
+            ["method=\"POST\"", "path=\"/v1/webhooks\"", "status=201", organization.as_str(), "key=key_"],
+        ),
+        ("id-of-publishing", ["method=\"POST\"", "path=\"/v1/events\"", "status=202", &organization, "key=key_"]),
+        ("id-of-refusal", ["method=\"GET\"", "path=\"/v1/events\"", "status=422", &organization, "key=key_"]),
+        ("id-of-a-stranger", ["method=\"GET\"", "path=\"/v1/webhooks\"", "status=401", "duration_ms=", "DEBUG"]),
+        (
+            "id-of-the-admin",
+            ["method=\"GET\"", "path=\"/v1/organizations\"", "status=200", "duration_ms=", "DEBUG"],
+        ),
+        (
+            made.header("x-request-id"),
+            ["method=\"GET\"", "path=\"/nosuch\"", "status=404", "duration_ms=", "DEBUG"],
+        ),
+    ] {
+        let line = line(id);
+        for part in parts {
+            assert!(line.contains(part), "{part} is missing in {line}");
+        }
+    }
+    let log = world.engine.log();
+    let secret = text(&webhook.json(), "secret").to_owned();
+    for hidden in [&key, &secret, "a-token", "a-text", "a-key", ADMIN_KEY, "not visible"] {
+        assert!(!log.contains(hidden), "{hidden} is in the log: {log}");
+    }
+}
+
+#[test]
+fn an_overloaded_engine_says_so_once_and_not_for_each_refusal() {
+    let database = Database::sqlite();
+    let serve = database.serve().set("RINGBACK_DELIVERY_MAX_UNCOMMITTED_EVENTS", "1");
+    let world = World::start(database, serve);
+    let event = json!({"event_type": "call.completed", "data": {}});
+    for _ in 0..50 {
+        // two events never fit
+        let answer = world.api.post("/v1/events/batch", &json!([event, event])).expect(503);
+        assert_eq!(answer.json()["code"], "overloaded");
+    }
+    world.api.post("/v1/events", &event).expect(202);
+    let lines = || world.engine.log().lines().filter(|line| line.contains("overloaded")).count();
+    eventually("a line about it", || (lines() > 0).then_some(()));
+    assert!(lines() < 5, "one now and then: {}", world.engine.log());
+    assert!(world.engine.log().contains("WARN"), "{}", world.engine.log());
+}

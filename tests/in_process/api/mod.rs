@@ -1,0 +1,14 @@
+//! The API from the outside: requests in, answers out, over the real handlers and actors and each store.
+
+mod batches;
+mod conditions;
+mod docs;
+mod event_types;
+mod events;
+mod logs;
+mod organizations;
+mod requests;
+mod roles;
+mod sending_again;
+mod server;
+mod webhooks;

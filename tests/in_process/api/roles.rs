@@ -1,0 +1,268 @@
+//! Who may call what: every registered route with every kind of key.
+
+use ringback::api::auth::Permission;
+use ringback::api::routes::{ROUTES, RouteSpec};
+use ringback::domain::organization::Role;
+use serde_json::json;
+
+use crate::database::{Database, on_every_store};
+use crate::world::{ADMIN, World};
+
+on_every_store!(
+    without_a_valid_key_nothing_but_the_open_routes_answers,
+    every_role_can_call_its_routes_and_no_other,
+    what_belongs_to_another_organization_is_answered_as_if_it_did_not_exist,
+    an_unknown_route_and_a_wrong_method_are_problems_too,
+    the_engine_says_when_it_is_not_ready,
+    metrics_that_are_served_elsewhere_are_not_found_here,
+);
+
+/// What the contract says, route by route, in words of its own: `admin` and the roles that may.
+const ALLOWED: &[(&str, &str, &[&str])] = &[
+    ("POST", "/v1/organizations", &["admin"]),
+    ("GET", "/v1/organizations", &["admin"]),
+    ("GET", "/v1/organizations/{organization_id}", &["admin"]),
+    ("DELETE", "/v1/organizations/{organization_id}", &["admin"]),
+    ("POST", "/v1/organizations/{organization_id}/keys", &["admin", "owner"]),
+    ("GET", "/v1/organizations/{organization_id}/keys", &["admin", "owner"]),
+    ("DELETE", "/v1/organizations/{organization_id}/keys/{key_id}", &["admin", "owner"]),
+    ("GET", "/v1/webhooks/logs", &["viewer", "manager", "owner"]),
+    ("GET", "/v1/webhooks/logs/{delivery_id}", &["viewer", "manager", "owner"]),
+    ("POST", "/v1/webhooks/logs/{delivery_id}/retry", &["manager", "owner"]),
+    ("POST", "/v1/webhooks", &["manager", "owner"]),
+    ("GET", "/v1/webhooks", &["viewer", "manager", "owner"]),
+    ("GET", "/v1/webhooks/{webhook_id}", &["viewer", "manager", "owner"]),
+    ("PUT", "/v1/webhooks/{webhook_id}", &["manager", "owner"]),
+    ("PATCH", "/v1/webhooks/{webhook_id}", &["manager", "owner"]),
+    ("DELETE", "/v1/webhooks/{webhook_id}", &["manager", "owner"]),
+    ("GET", "/v1/webhooks/{webhook_id}/secret", &["manager", "owner"]),
+    ("POST", "/v1/webhooks/{webhook_id}/secret/rotate", &["manager", "owner"]),
+    ("POST", "/v1/webhooks/{webhook_id}/test", &["manager", "owner"]),
+    ("POST", "/v1/webhooks/{webhook_id}/resume", &["manager", "owner"]),
+    ("POST", "/v1/webhooks/{webhook_id}/recover", &["manager", "owner"]),
+    ("GET", "/v1/webhooks/{webhook_id}/health", &["viewer", "manager", "owner"]),
+    ("POST", "/v1/events", &["publisher", "owner"]),
+    ("POST", "/v1/events/batch", &["publisher", "owner"]),
+    ("GET", "/v1/events", &["viewer", "manager", "owner"]),
+    ("GET", "/v1/events/{event_id}", &["viewer", "manager", "owner"]),
+    ("POST", "/v1/events/{event_id}/replay", &["manager", "owner"]),
+    ("GET", "/v1/event-types", &["viewer", "manager", "owner"]),
+    ("POST", "/v1/event-types", &["manager", "owner"]),
+    ("DELETE", "/v1/event-types/{event_type}", &["manager", "owner"]),
+    ("GET", "/v1/health", &["viewer", "manager", "owner"]),
+    ("GET", "/health/live", &["open"]),
+    ("GET", "/health/ready", &["open"]),
+    ("GET", "/metrics", &["open"]),
+    ("GET", "/openapi.json", &["open"]),
+    ("GET", "/docs", &["open"]),
+];
+
+fn allowed(route: &RouteSpec) -> &'static [&'static str] {
+    let row = ALLOWED.iter().find(|(method, path, _)| *method == route.method.as_str() && *path == route.path);
+    row.unwrap_or_else(|| panic!("{} {} is in no table of who may call it", route.method, route.path)).2
+}
+
+/// An organization with a webhook, a delivery and a key of every role.
+struct Tenant {
+    organization: String,
+    webhook: String,
+    event: String,
+    delivery: String,
+    spare_key_id: String,
+    keys: Vec<(Role, String)>,
+}
+
+impl Tenant {
+    async fn new(world: &World) -> Self {
+        let organization = world.organization("acme").await;
+        let mut keys = Vec::new();
+        for role in Role::ALL {
+            keys.push((role, world.key(&organization, role.as_str()).await));
+        }
+        let owner = &keys[3].1;
+        let webhook = world.webhook(owner, json!({"url": "https://example.com/hook"})).await;
+        world.post(owner, "/v1/event-types", json!({"name": own_type(&organization)})).await.ok(201);
+        let event = json!({"event_type": "call.completed", "data": {}});
+        let event = world.post(owner, "/v1/events", event).await.ok(202);
+        assert_eq!(event["deliveries"], 1);
+        let delivery = world.delivered(owner).await;
+        let spare = json!({"name": "spare", "role": "viewer"});
+        let spare = world.post(ADMIN, &format!("/v1/organizations/{organization}/keys"), spare).await.ok(201);
+        let spare_key_id = spare["id"].as_str().unwrap().to_owned();
+        Self {
+            organization,
+            webhook: webhook.rsplit_once('/').unwrap().1.to_owned(),
+            event: event["id"].as_str().unwrap().to_owned(),
+            delivery,
+            spare_key_id,
+            keys,
+        }
+    }
+
+    fn path(&self, pattern: &str) -> String {
+        pattern
+            .replace("{organization_id}", &self.organization)
+            .replace("{webhook_id}", &self.webhook)
+            .replace("{event_id}", &self.event)
+            .replace("{event_type}", &own_type(&self.organization))
+            .replace("{delivery_id}", &self.delivery)
+            .replace("{key_id}", &self.spare_key_id)
+    }
+
+    fn owner(&self) -> &str {
+        &self.keys[3].1
+    }
+}
+
+/// An event type's name that no other organization has.
+fn own_type(organization: &str) -> String {
+    format!("invoice.{organization}")
+}
+
+fn body_for(route: &RouteSpec) -> &'static str {
+    match (route.method.as_str(), route.path) {
+        ("POST", "/v1/organizations") => r#"{"name":"another"}"#,
+        ("POST", "/v1/organizations/{organization_id}/keys") => r#"{"name":"k","role":"viewer"}"#,
+        ("POST", "/v1/webhooks") => r#"{"url":"https://example.com/"}"#,
+        ("POST", "/v1/events") => r#"{"event_type":"call.completed","data":{}}"#,
+        ("POST", "/v1/events/batch") => r#"[{"event_type":"call.completed","data":{}}]"#,
+        ("POST", "/v1/event-types") => r#"{"name":"invoice.sent"}"#,
+        ("POST", "/v1/webhooks/{webhook_id}/recover") => r#"{"since":"2024-12-16T10:00:00Z"}"#,
+        ("PUT" | "PATCH", _) => r#"{"timeout":7}"#,
+        _ => "",
+    }
+}
+
+#[actix_web::test]
+async fn every_route_is_in_the_table_of_who_may_call_it() {
+    assert_eq!(ROUTES.len(), ALLOWED.len());
+    for route in ROUTES {
+        let roles: Vec<&str> = allowed(route).iter().copied().filter(|who| Role::parse(who).is_some()).collect();
+        match route.permission {
+            Permission::Open => assert_eq!(allowed(route), ["open"]),
+            permission => {
+                let expected: Vec<&str> = permission.roles().iter().map(|role| role.as_str()).collect();
+                assert_eq!(roles, expected, "{} {}", route.method, route.path);
+            }
+        }
+    }
+}
+
+async fn without_a_valid_key_nothing_but_the_open_routes_answers(database: Database) {
+    let world = World::on(database).await;
+    let tenant = Tenant::new(&world).await;
+    let expired = json!({"name": "k", "role": "owner", "expires_at": "2024-12-16T10:30:46Z"});
+    let keys = format!("/v1/organizations/{}/keys", tenant.organization);
+    let expired = world.post(ADMIN, &keys, expired).await.ok(201)["key"].as_str().unwrap().to_owned();
+    let revoked = world.post(ADMIN, &keys, json!({"name": "k", "role": "owner"})).await.ok(201);
+    let revoked_key = revoked["key"].as_str().unwrap();
+    assert_eq!(world.get(revoked_key, "/v1/webhooks").await.status, 200);
+    let revoked_path = format!("{keys}/{}", revoked["id"].as_str().unwrap());
+    world.call(ADMIN, "DELETE", &revoked_path, "").await.ok(204);
+    world.clock.advance(std::time::Duration::from_secs(1));
+
+    for route in ROUTES.iter().filter(|route| route.permission != Permission::Open) {
+        let nearly = format!("{}x", tenant.owner());
+        for key in ["", "rbk_unknown", &nearly, &expired, revoked_key] {
+            let answer = world.call(key, route.method.as_str(), &tenant.path(route.path), body_for(route)).await;
+            answer.problem(401, "unauthorized");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{} {}", route.method, route.path);
+        }
+    }
+    for path in ["/health/live", "/health/ready", "/metrics"] {
+        assert_eq!(world.get("", path).await.status, 200, "{path}");
+    }
+}
+
+async fn every_role_can_call_its_routes_and_no_other(database: Database) {
+    for route in ROUTES.iter().filter(|route| route.permission != Permission::Open) {
+        for who in ["admin", "publisher", "viewer", "manager", "owner"] {
+            let world = World::on(database).await;
+            let tenant = Tenant::new(&world).await;
+            let role_key = tenant.keys.iter().find(|(role, _)| role.as_str() == who);
+            let key = role_key.map_or(ADMIN, |(_, key)| key);
+            let path = tenant.path(route.path);
+            let answer = world.call(key, route.method.as_str(), &path, body_for(route)).await;
+            let case = format!("{who}: {} {} → {} {}", route.method, route.path, answer.status, answer.text);
+            if allowed(route).contains(&who) {
+                assert!((200..300).contains(&answer.status), "{case}");
+            } else {
+                assert_eq!(answer.status, 403, "{case}");
+                answer.problem(403, "forbidden");
+            }
+        }
+    }
+}
+
+async fn what_belongs_to_another_organization_is_answered_as_if_it_did_not_exist(database: Database) {
+    let world = World::on(database).await;
+    let (tenant, stranger) = (Tenant::new(&world).await, Tenant::new(&world).await);
+    for route in ROUTES.iter().filter(|route| route.path.contains('{')) {
+        let method = route.method.as_str();
+        let answer = world.call(stranger.owner(), method, &tenant.path(route.path), body_for(route)).await;
+        if route.permission == Permission::Admin {
+            answer.problem(403, "forbidden");
+            continue;
+        }
+        let missing = route
+            .path
+            .replace("{organization_id}", "org_0000000000001")
+            .replace("{webhook_id}", "wh_0000000000001")
+            .replace("{event_id}", "msg_0000000000001")
+            .replace("{event_type}", "no.such_type")
+            .replace("{delivery_id}", "dlv_0000000000001")
+            .replace("{key_id}", "key_0000000000001");
+        let of_missing = world.call(stranger.owner(), method, &missing, body_for(route)).await;
+        answer.problem(404, "not_found");
+        assert_eq!(without_request_id(&answer), without_request_id(&of_missing), "{method} {}", route.path);
+    }
+    // and nothing changed
+    let owner = tenant.owner();
+    assert_eq!(world.get(owner, &tenant.path("/v1/webhooks/{webhook_id}")).await.ok(200)["timeout"], 10);
+    let logs = world.get(stranger.owner(), "/v1/webhooks/logs").await.ok(200);
+    assert_eq!(logs["data"].as_array().unwrap().len(), 1);
+    let filtered = tenant.path("/v1/webhooks/logs?webhook_id={webhook_id}");
+    assert_eq!(world.get(stranger.owner(), &filtered).await.ok(200)["data"], json!([]));
+}
+
+async fn an_unknown_route_and_a_wrong_method_are_problems_too(database: Database) {
+    let world = World::on(database).await;
+    world.get("", "/v1/nothing").await.problem(404, "not_found");
+    world.get("", "/nothing").await.problem(404, "not_found");
+    let answer = world.call("", "PUT", "/v1/webhooks", "{}").await;
+    answer.problem(405, "method_not_allowed");
+    assert_eq!(answer.header("allow"), Some("POST, GET"));
+    let answer = world.call("", "DELETE", "/v1/webhooks/logs", "").await;
+    answer.problem(405, "method_not_allowed");
+    assert_eq!(world.call("", "HEAD", "/health/live", "").await.status, 200);
+}
+
+async fn the_engine_says_when_it_is_not_ready(database: Database) {
+    use std::sync::atomic::Ordering;
+    let world = World::on(database).await;
+    world.store.is_unavailable.store(true, Ordering::SeqCst);
+    let answer = world.get("", "/health/ready").await;
+    answer.problem(503, "unavailable");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    let answer = world.get("rbk_x", "/v1/webhooks").await;
+    answer.problem(503, "unavailable");
+    assert_eq!(world.get("", "/health/live").await.status, 200);
+    world.store.is_unavailable.store(false, Ordering::SeqCst);
+    assert_eq!(world.get("", "/health/ready").await.status, 200);
+    world.actors.stop().await;
+    world.get("", "/health/ready").await.problem(503, "unavailable");
+}
+
+async fn metrics_that_are_served_elsewhere_are_not_found_here(database: Database) {
+    let world = World::on(database).await;
+    assert_eq!(world.get("", "/metrics").await.text, "ringback_up 1\n");
+    let world = World::configured(database, |options| options.metrics = None).await;
+    world.get("", "/metrics").await.problem(404, "not_found");
+}
+
+/// What is different in every answer.
+fn without_request_id(answer: &crate::world::Answer) -> serde_json::Value {
+    let mut problem = answer.json();
+    problem["request_id"] = serde_json::Value::Null;
+    problem
+}

@@ -1,0 +1,16 @@
+//! The dashboard from the outside, without a browser: requests in, pages out, over the real handlers and actors and
+//! a store in memory.
+
+mod access;
+mod browser;
+mod event_types;
+mod events;
+mod forms;
+mod headers;
+mod html;
+mod keys;
+mod logs;
+mod redirects;
+mod sessions;
+mod tenant;
+mod webhooks;

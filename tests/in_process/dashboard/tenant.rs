@@ -1,0 +1,104 @@
+//! An organization that has one of everything.
+
+use ringback::domain::organization::Role;
+use serde_json::{Value, json};
+
+use crate::world::{ADMIN, World};
+
+/// An organization with a webhook, an event, a delivery, an event type of its own and a key of every role.
+pub(crate) struct Tenant {
+    pub organization: String,
+    webhook: String,
+    event: String,
+    delivery: String,
+    spare_key_id: String,
+    keys: Vec<(Role, String)>,
+}
+
+impl Tenant {
+    pub(crate) async fn new(world: &World) -> Self {
+        let organization = world.organization("acme").await;
+        let mut keys = Vec::new();
+        for role in Role::ALL {
+            keys.push((role, world.key(&organization, role.as_str()).await));
+        }
+        let owner = &keys[3].1;
+        let webhook = world.webhook(owner, json!({"url": "https://example.com/hook"})).await;
+        world.post(owner, "/v1/event-types", json!({"name": own_type(&organization)})).await.ok(201);
+        let event = json!({"event_type": "call.completed", "data": {}});
+        let event = world.post(owner, "/v1/events", event).await.ok(202);
+        let delivery = world.delivered(owner).await;
+        let spare = json!({"name": "spare", "role": "viewer"});
+        let spare = world.post(ADMIN, &format!("/v1/organizations/{organization}/keys"), spare).await.ok(201);
+        let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
+        let webhook = webhook.rsplit_once('/').unwrap().1.to_owned();
+        Self { webhook, event: id(&event), delivery, spare_key_id: id(&spare), keys, organization }
+    }
+
+    /// A page's address with the ids of what is here.
+    pub(crate) fn path(&self, pattern: &str) -> String {
+        pattern
+            .replace("{organization_id}", &self.organization)
+            .replace("{webhook_id}", &self.webhook)
+            .replace("{event_id}", &self.event)
+            .replace("{event_type}", &own_type(&self.organization))
+            .replace("{delivery_id}", &self.delivery)
+            .replace("{key_id}", &self.spare_key_id)
+            .replace("{hash}", "x")
+            .replace("{name}", "app.css")
+    }
+
+    /// The key of a role.
+    pub(crate) fn key(&self, role: &str) -> &str {
+        if role == "admin" {
+            return ADMIN;
+        }
+        &self.keys.iter().find(|(of, _)| of.as_str() == role).unwrap().1
+    }
+
+    /// All that a form could change, as the API shows it.
+    pub(crate) async fn everything(&self, world: &World) -> String {
+        let owner = self.key("owner");
+        let mut all = String::new();
+        for path in ["/v1/webhooks", "/v1/events", "/v1/webhooks/logs", "/v1/event-types"] {
+            all.push_str(&world.get(owner, path).await.ok(200).to_string());
+        }
+        for path in ["/v1/organizations".to_owned(), format!("/v1/organizations/{}/keys", self.organization)] {
+            all.push_str(&world.get(ADMIN, &path).await.ok(200).to_string());
+        }
+        all
+    }
+}
+
+/// A page's address with ids that nothing has.
+pub(crate) fn missing(pattern: &str) -> String {
+    pattern
+        .replace("{organization_id}", "org_0000000000001")
+        .replace("{webhook_id}", "wh_0000000000001")
+        .replace("{event_id}", "msg_0000000000001")
+        .replace("{event_type}", "no.such_type")
+        .replace("{delivery_id}", "dlv_0000000000001")
+        .replace("{key_id}", "key_0000000000001")
+}
+
+/// An event type's name that no other organization has.
+fn own_type(organization: &str) -> String {
+    format!("invoice.{organization}")
+}
+
+/// What a form has to hold so that nothing but what is tested stands in its way.
+pub(crate) fn body_for(path: &str) -> &'static [(&'static str, &'static str)] {
+    match path {
+        "/organizations" => &[("name", "another")],
+        "/keys" | "/organizations/{organization_id}/keys" => &[("name", "k"), ("role", "viewer")],
+        "/organizations/{organization_id}/delete" => &[("confirm", "acme")],
+        "/event-types" => &[("name", "invoice.sent")],
+        "/sign-in" => &[("key", "rbk_unknown")],
+        "/events" => &[("event_type", "call.completed"), ("data", "{}")],
+        "/webhooks" | "/webhooks/{webhook_id}/edit" => &[("url", "https://example.com/")],
+        "/webhooks/{webhook_id}/recover" => {
+            &[("since", "2024-12-16T10:00:00Z"), ("until", "2024-12-16T11:00:00Z"), ("status", "failed")]
+        }
+        _ => &[],
+    }
+}

@@ -1,0 +1,125 @@
+//! A webhook's page and the overview: what just happened is there at once.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::browser::Browser;
+use super::html::tags;
+use crate::world::World;
+
+const TIMES_OUT: u16 = 0;
+
+async fn publish(world: &World, owner: &str) {
+    world.post(owner, "/v1/events", json!({"event_type": "call.completed", "data": {}})).await.ok(202);
+}
+
+/// Asks until the webhook's health is as wanted.
+async fn health(world: &World, owner: &str, webhook: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..400 {
+        let health = world.get(owner, &format!("{webhook}/health")).await.ok(200);
+        if is_wanted(&health) {
+            return health;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never as wanted")
+}
+
+fn page_of(webhook: &str) -> String {
+    webhook.replace("/v1", "")
+}
+
+#[actix_web::test]
+async fn the_first_delivery_is_counted_on_the_overview_and_in_the_list_at_once() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let browser = Browser::signed_in(&world, &owner).await;
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/hook"})).await;
+    assert!(browser.get("/").await.text.contains("Nothing was sent in this time"));
+    publish(&world, &owner).await;
+    world.delivered(&owner).await;
+    health(&world, &owner, &webhook, |health| health["last_1h"]["attempts"] == 1).await;
+    for range in ["1h", "24h", "7d"] {
+        let overview = browser.get(&format!("/?range={range}")).await.text;
+        assert!(!overview.contains("Nothing was sent in this time"), "{range}");
+        assert!(
+            overview.contains("<div class=\"label\">Delivered</div><div class=\"value\">1</div>"),
+            "{overview}"
+        );
+    }
+    let list = browser.get("/webhooks").await.text;
+    assert!(list.contains("100 %") && !list.contains(">none<"), "{list}");
+    // a stranger sees nothing of it
+    let stranger = Browser::signed_in(&world, &world.owner().await).await;
+    assert!(stranger.get("/").await.text.contains("Nothing was sent in this time"));
+}
+
+#[actix_web::test]
+async fn a_receiver_that_fails_shows_why_on_its_page_while_all_its_deliveries_wait() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let browser = Browser::signed_in(&world, &owner).await;
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/hook", "max_in_flight": 1})).await;
+    world.receivers.status.store(500, Ordering::SeqCst);
+    for _ in 0..30 {
+        publish(&world, &owner).await;
+    }
+    let seen = health(&world, &owner, &webhook, |health| health["breaker"]["state"] == "open").await;
+    assert_eq!(seen["pending"], 30, "{seen}");
+    let delivery = seen["last_failure"]["delivery_id"].as_str().unwrap().to_owned();
+    let page = browser.get(&page_of(&webhook)).await.text;
+    assert!(page.contains("Last failure: <code>500</code>"), "{page}");
+    assert!(page.contains("The receiver says that it failed."), "{page}");
+    assert!(page.contains(&format!("href=\"/logs/{delivery}\"")), "{page}");
+    assert!(page.contains("8 attempts, 8 failed"), "{page}");
+    assert!(!page.contains("no attempts"), "{page}");
+    // what was attempted stands before what was not
+    let first = page.find("<tbody>").map(|at| &page[at..]).unwrap();
+    let first_link = tags(first).into_iter().find_map(|tag| tag.attribute("href").map(str::to_owned));
+    assert_eq!(first_link, Some(format!("/logs/{delivery}")));
+    let overview = browser.get("/").await.text;
+    assert!(overview.contains("8 attempts failed"), "{overview}");
+    assert!(!overview.contains("Nothing was sent in this time"));
+}
+
+#[actix_web::test]
+async fn an_attempt_without_an_answer_shows_its_error_in_words_and_a_test_counts_too() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let browser = Browser::signed_in(&world, &owner).await;
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/hook"})).await;
+    let page = page_of(&webhook);
+    assert!(!browser.get(&page).await.text.contains("Last failure"));
+    world.receivers.status.store(TIMES_OUT, Ordering::SeqCst);
+    let tested = world.post(&owner, &format!("{webhook}/test"), json!({})).await.ok(200);
+    let shown = browser.get(&page).await.text;
+    assert!(shown.contains("Last failure: <span class=\"break\">timeout</span>"), "{shown}");
+    assert!(shown.contains("No answer came within the webhook's timeout."), "{shown}");
+    let delivery = tested["delivery_id"].as_str().unwrap();
+    let log = browser.get(&format!("/logs/{delivery}")).await.text;
+    assert!(log.contains("the schedule is through, or it was a test"), "{log}");
+    assert!(!log.contains("last attempt"), "{log}");
+    // a success does not hide what failed before
+    world.receivers.status.store(200, Ordering::SeqCst);
+    world.clock.advance(Duration::from_secs(1));
+    world.post(&owner, &format!("{webhook}/test"), json!({})).await.ok(200);
+    assert!(browser.get(&page).await.text.contains("Last failure"));
+    let list = browser.get("/webhooks").await.text;
+    assert!(list.contains("50.0 %"), "{list}");
+}
+
+#[actix_web::test]
+async fn a_rotated_secret_signs_along_for_as_long_as_was_chosen() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let browser = Browser::signed_in(&world, &owner).await;
+    let webhook = page_of(&world.webhook(&owner, json!({"url": "https://example.com/hook"})).await);
+    for (chosen, expected) in [("86400", "in 24 h"), ("3600", "in 1 h"), ("604800", "in 7 d")] {
+        browser.post(&format!("{webhook}/rotate"), &[("overlap", chosen)]).await;
+        world.clock.advance(Duration::from_millis(1_300));
+        let shown = browser.get(&webhook).await.text;
+        assert!(shown.contains(&format!(">{expected}<")), "{expected}");
+    }
+}

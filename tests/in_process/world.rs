@@ -1,0 +1,294 @@
+//! An API to call: the real handlers, actors and clock-less world of one test.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::Arbiter;
+use actix_web::dev::Service;
+use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
+use actix_web::middleware::from_fn;
+use actix_web::{App, test, web};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use ringback::actors::Actors;
+use ringback::actors::context::{ActorContext, ActorSettings};
+use ringback::api::middleware::observe;
+use ringback::api::request_id::RequestIds;
+use ringback::api::{Api, ApiOptions, routes};
+use ringback::dashboard::{self, Dashboard};
+use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response, TlsFault};
+use ringback::domain::breaker::BreakerConfig;
+use ringback::domain::entropy::Entropy;
+use ringback::domain::machine::MachineLimits;
+use ringback::domain::secret::Secret;
+use ringback::domain::target::TargetPolicy;
+use ringback::domain::time::{Clock, UnixMillis};
+use ringback::transport::{AttemptRequest, Transport};
+use serde_json::{Value, json};
+
+use crate::database::Database;
+use crate::faulty_store::FaultyStore;
+
+pub(crate) const ADMIN: &str = "admin-kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+/// 2024-12-16T10:30:45.007Z.
+const BEGIN_MS: i64 = 1_734_345_045_007;
+
+/// Stands still unless a test moves it.
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct CountingEntropy(AtomicU64);
+
+impl Entropy for CountingEntropy {
+    fn seed(&self) -> [u8; 32] {
+        [self.0.fetch_add(1, Ordering::SeqCst) as u8; 32]
+    }
+}
+
+/// Every receiver says 200, unless a test wants another answer.
+pub(crate) struct Receivers {
+    /// Status of the answer; 0 for none, 1 for a handshake that failed.
+    pub status: AtomicU16,
+    /// Bodies as they came.
+    pub received: Mutex<Vec<Bytes>>,
+}
+
+impl Transport for Receivers {
+    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
+        self.received.lock().unwrap().push(request.body);
+        let answer = match self.status.load(Ordering::SeqCst) {
+            0 => Err(AttemptError::Timeout),
+            1 => Err(AttemptError::TlsFailure(TlsFault::WrongName)),
+            status => Ok(Response { status, headers: Vec::new(), body: Bytes::from_static(b"ok") }),
+        };
+        Box::pin(std::future::ready(Ok(AttemptResult { answer, duration: Duration::from_millis(3) })))
+    }
+}
+
+/// What the API answered.
+pub(crate) struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Checks that this is a problem with this status and code, and gives its bad fields, sorted.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Vec<String> {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text);
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        for name in ["type", "title", "detail"] {
+            assert!(problem[name].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+        }
+        let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+        let mut fields: Vec<String> =
+            errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect();
+        fields.sort_unstable();
+        fields
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        if self.text.is_empty() { Value::Null } else { self.json() }
+    }
+}
+
+pub(crate) fn request_ids() -> RequestIds {
+    RequestIds::new(&mut SmallRng::seed_from_u64(1))
+}
+
+type Call = Rc<dyn Fn(test::TestRequest) -> LocalBoxFuture<'static, Answer>>;
+
+/// An API over an engine of its own.
+pub(crate) struct World {
+    call: Call,
+    pub store: Arc<FaultyStore>,
+    pub clock: Arc<TestClock>,
+    pub receivers: Arc<Receivers>,
+    pub actors: Actors,
+    pub api: web::Data<Api>,
+    pub dashboard: web::Data<Dashboard>,
+}
+
+impl World {
+    /// On the store in memory.
+    pub(crate) async fn new() -> Self {
+        Self::on(Database::Memory).await
+    }
+
+    pub(crate) async fn on(database: Database) -> Self {
+        Self::configured(database, |_| {}).await
+    }
+
+    pub(crate) async fn configured(database: Database, configure: impl FnOnce(&mut ApiOptions)) -> Self {
+        Self::with_dashboard(database, Dashboard::new(true), configure).await
+    }
+
+    /// With this dashboard on the same address.
+    pub(crate) async fn with_dashboard(
+        database: Database,
+        dashboard: Dashboard,
+        configure: impl FnOnce(&mut ApiOptions),
+    ) -> Self {
+        let store = Arc::new(FaultyStore::over(database.open()));
+        let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
+        let entropy = Arc::new(CountingEntropy(AtomicU64::new(1)));
+        let receivers = Arc::new(Receivers { status: AtomicU16::new(200), received: Mutex::default() });
+        let context = ActorContext::new(store.clone(), receivers.clone(), clock.clone(), entropy, settings());
+        let actors = Actors::start(Arc::new(context), vec![Arbiter::current()]).unwrap();
+        let mut options = ApiOptions {
+            admin_key: Some(Secret::new(ADMIN.to_owned())),
+            target_policy: TargetPolicy::default(),
+            signature_header_prefix: "x-acme".to_owned(),
+            body_memory_bytes: 64 * 1024 * 1024,
+            metrics: Some(Arc::new(|| "ringback_up 1\n".to_owned())),
+        };
+        configure(&mut options);
+        let api = web::Data::new(Api::new(actors.handle.clone(), options));
+        let dashboard = web::Data::new(dashboard);
+        let (pages, ids) = (dashboard.clone(), request_ids());
+        let app = App::new()
+            .app_data(api.clone())
+            .wrap(from_fn(move |request, next| observe(ids.clone(), request, next)))
+            .configure(routes::configure)
+            .configure(|config| dashboard::configure(pages, config));
+        let service = Rc::new(test::init_service(app).await);
+        let call: Call = Rc::new(move |request| {
+            let service = service.clone();
+            Box::pin(async move {
+                let response = service.call(request.to_request()).await.unwrap();
+                let (status, headers) = (response.status().as_u16(), response.headers().clone());
+                let body = test::read_body(response).await;
+                Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
+            })
+        });
+        Self { call, store, clock, receivers, actors, api, dashboard }
+    }
+
+    pub(crate) async fn send(&self, request: test::TestRequest) -> Answer {
+        (self.call)(request).await
+    }
+
+    pub(crate) async fn call(&self, key: &str, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let request =
+            test::TestRequest::default().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
+        let request = if key.is_empty() {
+            request
+        } else {
+            request.insert_header(("authorization", format!("Bearer {key}")))
+        };
+        self.send(request.set_payload(body.into())).await
+    }
+
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
+        self.call(key, "GET", path, "").await
+    }
+
+    pub(crate) async fn post(&self, key: &str, path: &str, body: Value) -> Answer {
+        self.call(key, "POST", path, body.to_string()).await
+    }
+
+    pub(crate) async fn patch(&self, key: &str, path: &str, body: Value) -> Answer {
+        self.call(key, "PATCH", path, body.to_string()).await
+    }
+
+    pub(crate) async fn organization(&self, name: &str) -> String {
+        let answer = self.post(ADMIN, "/v1/organizations", json!({"name": name})).await;
+        answer.ok(201)["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn key(&self, organization: &str, role: &str) -> String {
+        let path = format!("/v1/organizations/{organization}/keys");
+        let answer = self.post(ADMIN, &path, json!({"name": role, "role": role})).await;
+        answer.ok(201)["key"].as_str().unwrap().to_owned()
+    }
+
+    /// A new organization's owner key.
+    pub(crate) async fn owner(&self) -> String {
+        let organization = self.organization("acme").await;
+        self.key(&organization, "owner").await
+    }
+
+    /// The id of the newest delivery, once it is no longer pending.
+    pub(crate) async fn delivered(&self, key: &str) -> String {
+        for _ in 0..400 {
+            let logs = self.get(key, "/v1/webhooks/logs?limit=1").await.ok(200);
+            let row = &logs["data"][0];
+            if row["status"] != "pending" {
+                return row["id"].as_str().unwrap().to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("still pending")
+    }
+
+    /// A health, once this many attempts of its last day are counted: they are a moment after they are in the log.
+    pub(crate) async fn counted(&self, key: &str, path: &str, attempts: u64) -> Value {
+        for _ in 0..400 {
+            let health = self.get(key, path).await.ok(200);
+            if health["last_24h"]["attempts"] == attempts {
+                return health;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("not counted: {path}")
+    }
+
+    /// A new webhook's path.
+    pub(crate) async fn webhook(&self, key: &str, body: Value) -> String {
+        let created = self.post(key, "/v1/webhooks", body).await.ok(201);
+        format!("/v1/webhooks/{}", created["id"].as_str().unwrap())
+    }
+}
+
+fn settings() -> ActorSettings {
+    ActorSettings {
+        node: 0,
+        crowded_attempts: 2_048,
+        max_active_endpoints: 100,
+        payload_memory_bytes: 16 * 1024 * 1024,
+        max_uncommitted_events: 1_000,
+        max_uncommitted_bytes: 32 * 1024 * 1024,
+        limits: MachineLimits {
+            breaker: BreakerConfig {
+                failure_threshold: 8,
+                initial_pause: Duration::from_secs(5),
+                max_pause: Duration::from_secs(600),
+            },
+            disable_after: Duration::from_secs(5 * 86_400),
+        },
+        idle_linger: Duration::from_secs(5),
+        retention: Duration::from_secs(30 * 86_400),
+        header_prefix: "x-acme".to_owned(),
+        user_agent: "Ringback/test".to_owned(),
+    }
+}

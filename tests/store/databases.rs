@@ -1,0 +1,455 @@
+//! What only a database can do.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use ringback::domain::attempt::NextStep;
+use ringback::domain::entropy::CountingEntropy;
+use ringback::domain::event_types::OwnEventType;
+use ringback::domain::health::EndpointHealth;
+use ringback::domain::ids::EndpointId;
+use ringback::domain::secret::Secret;
+use ringback::store::cipher::Cipher;
+use ringback::store::{CANCELLED_AT_ONCE, EventCommit, StoreError, StoreResult, open};
+use test_support::postgres;
+
+use crate::fixture::{
+    Fixture, HEADER_VALUE, SECRET, at, cipher, first_page, full_endpoint, keyed, open_sqlite, outcome,
+    plain_endpoint, sqlite_url,
+};
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct PlanStep {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+fn count(path: &Path, sql: &str) -> i64 {
+    let mut sqlite = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    diesel::sql_query(sql).get_result::<Number>(&mut sqlite).unwrap().n
+}
+
+pub(crate) fn refusal<T>(result: StoreResult<T>) -> String {
+    match result {
+        Err(StoreError::Refused(message)) => message,
+        Err(error) => panic!("not refused but: {error}"),
+        Ok(_) => panic!("not refused"),
+    }
+}
+
+#[test]
+fn a_first_attempt_that_succeeds_writes_no_row_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let ids = f.publish(organization_id, &[endpoint_id, endpoint_id, endpoint_id], at(0));
+    f.record(vec![
+        outcome(organization_id, endpoint_id, ids[0], 1, 200, NextStep::Succeeded),
+        outcome(organization_id, endpoint_id, ids[1], 1, 404, NextStep::Failed),
+    ]);
+    assert_eq!(count(&path, "SELECT count(*) AS n FROM attempts"), 0);
+    f.record(vec![outcome(organization_id, endpoint_id, ids[2], 1, 500, NextStep::RetryAt(at(60)))]);
+    assert_eq!(count(&path, "SELECT count(*) AS n FROM attempts"), 1);
+    assert_eq!(
+        count(&path, "SELECT count(*) AS n FROM deliveries WHERE attempt_detail IS NOT NULL"),
+        2,
+        "and lives in the delivery's row instead"
+    );
+    f.save_health(EndpointHealth::healthy(organization_id, endpoint_id));
+    assert_eq!(count(&path, "SELECT count(*) AS n FROM endpoint_health"), 0);
+}
+
+#[test]
+fn a_deleted_organization_leaves_no_row_in_any_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let (live, deleted) = (f.endpoint(organization_id), f.endpoint(organization_id));
+    f.key(organization_id, 1);
+    let new = keyed(f.new_event(organization_id, &[live, deleted], at(0)), "k", 1);
+    f.commit_events(vec![new.clone()], at(0));
+    for (delivery_id, endpoint_id) in new.deliveries {
+        f.record(vec![outcome(organization_id, endpoint_id, delivery_id, 1, 500, NextStep::RetryAt(at(60)))]);
+    }
+    f.save_health(EndpointHealth { probe_at: Some(at(5)), ..EndpointHealth::healthy(organization_id, live) });
+    f.store.delete_endpoint(organization_id, deleted, at(1)).unwrap();
+    let event_type = OwnEventType {
+        organization_id,
+        name: String::from("order.paid"),
+        description: String::new(),
+        schema: None,
+        created_at: at(0),
+    };
+    f.store.create_event_type(&event_type).unwrap();
+    let tables = [
+        "organizations",
+        "api_keys",
+        "endpoints",
+        "endpoint_health",
+        "events",
+        "deliveries",
+        "attempts",
+        "idempotency_keys",
+        "event_types",
+    ];
+    let rows = |table: &str| count(&path, &format!("SELECT count(*) AS n FROM {table}"));
+    assert!(tables.iter().all(|table| rows(table) > 0));
+    f.store.delete_organization(organization_id, at(2)).unwrap();
+    assert!(f.purge(at(2), 99) > 0);
+    assert_eq!(tables.map(rows), [0; 9]);
+    // something of it may still be on its way
+    assert_eq!(rows("deleted_organizations"), 1);
+    f.commit_events(vec![f.new_event(organization_id, &[live], at(2))], at(2));
+    assert!(f.purge(at(3), 99) > 0);
+    assert_eq!(tables.map(rows), [0; 9]);
+    assert_eq!(rows("deleted_organizations"), 0);
+}
+
+#[test]
+fn a_publisher_has_its_turn_between_the_steps_of_a_long_cancellation() {
+    let f = Fixture::sqlite();
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    for _ in 0..40 {
+        f.publish(organization_id, &vec![endpoint_id; CANCELLED_AT_ONCE], at(0));
+    }
+    let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let cancel = || {
+        begun.fetch_add(1, Ordering::AcqRel);
+        let cancelled = f.store.cancel_pending(organization_id, endpoint_id, at(1)).unwrap();
+        ended.fetch_add(1, Ordering::AcqRel);
+        cancelled == CANCELLED_AT_ONCE
+    };
+    let waited = std::thread::scope(|scope| {
+        let steps = scope.spawn(|| while cancel() {});
+        let mut waited = 0;
+        while !steps.is_finished() {
+            let under_way = begun.load(Ordering::Acquire);
+            f.publish(organization_id, &[], at(1));
+            waited = waited.max(ended.load(Ordering::Acquire).saturating_sub(under_way));
+        }
+        waited
+    });
+    assert_eq!(begun.into_inner(), 41);
+    // some can end while the publisher is on its way to the lock
+    assert!(waited <= 5, "a commit waited for {waited} steps beside the one under way");
+}
+
+#[test]
+fn pruning_leaves_no_attempt_without_its_delivery() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    for number in 0..2 {
+        let id = f.publish(organization_id, &[endpoint_id], at(number))[0];
+        f.record(vec![
+            outcome(organization_id, endpoint_id, id, 1, 500, NextStep::RetryAt(at(60))),
+            outcome(organization_id, endpoint_id, id, 2, 200, NextStep::Succeeded),
+        ]);
+    }
+    f.store.prune(at(1), None, 9).unwrap();
+    for (table, left) in [("events", 1), ("deliveries", 1), ("attempts", 2)] {
+        assert_eq!(count(&path, &format!("SELECT count(*) AS n FROM {table}")), left, "{table}");
+    }
+}
+
+#[test]
+fn secrets_are_not_in_the_database_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let endpoint = full_endpoint(EndpointId(f.id_at(at(0))), organization_id);
+    f.store.create_endpoint(&endpoint).unwrap();
+    let read_files = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect::<Vec<u8>>()
+    };
+    let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let while_open = read_files();
+    drop(f);
+    for bytes in [while_open, read_files()] {
+        assert!(holds(&bytes, &endpoint.url), "the test reads the right files");
+        let previous = endpoint.previous_secrets.iter().map(|previous| previous.secret.expose());
+        for secret in previous.chain([SECRET, HEADER_VALUE]) {
+            assert!(!holds(&bytes, secret));
+        }
+    }
+}
+
+#[test]
+fn what_was_committed_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let sqlite_reopen: Box<dyn Fn() -> Fixture> = Box::new(move || Fixture::over(open_sqlite(&path)));
+    let mut reopens = vec![sqlite_reopen];
+    if let Some(server) = postgres::shared() {
+        let url = server.create_database();
+        reopens
+            .push(Box::new(move || Fixture::over(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")))));
+    }
+    for reopen in reopens {
+        let f = reopen();
+        let organization_id = f.organization();
+        let endpoint = full_endpoint(EndpointId(f.id_at(at(0))), organization_id);
+        f.store.create_endpoint(&endpoint).unwrap();
+        let new = keyed(f.new_event(organization_id, &[endpoint.id], at(1)), "k", 1);
+        f.commit_events(vec![new.clone()], at(1));
+        let largest = f.store.largest_id().unwrap();
+        drop(f);
+
+        let f = reopen();
+        assert!(f.store.endpoint(organization_id, endpoint.id).unwrap().unwrap().endpoint == endpoint);
+        assert_eq!(f.due(organization_id, endpoint.id, at(2)), [new.deliveries[0].0]);
+        assert_eq!(f.store.largest_id().unwrap(), largest);
+        let replay = f.commit_events(vec![new], at(2)).events;
+        assert!(matches!(replay[0], EventCommit::Replayed(_)));
+    }
+}
+
+#[test]
+fn a_database_of_the_version_before_keeps_its_secrets_and_conditions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let mut endpoint = full_endpoint(EndpointId(f.id_at(at(0))), organization_id);
+    endpoint.previous_secrets.truncate(1);
+    f.store.create_endpoint(&endpoint).unwrap();
+    let failing = EndpointHealth {
+        failing_since: Some(at(1)),
+        notified: true,
+        ..EndpointHealth::healthy(organization_id, endpoint.id)
+    };
+    f.save_health(failing);
+    drop(f);
+    let mut sqlite = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    sqlite.batch_execute(include_str!("../../migrations/sqlite/0003_attempts_and_secrets/down.sql")).unwrap();
+    sqlite.batch_execute("DELETE FROM __diesel_schema_migrations WHERE version = '0003'").unwrap();
+    drop(sqlite);
+    let f = Fixture::over(open_sqlite(&path));
+    let read = f.store.endpoint(organization_id, endpoint.id).unwrap().unwrap();
+    assert!(read.endpoint == endpoint);
+    assert_eq!(read.health, failing);
+}
+
+#[test]
+fn rotated_secrets_of_a_deleted_endpoint_go_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    let endpoint = full_endpoint(EndpointId(f.id_at(at(0))), organization_id);
+    f.store.create_endpoint(&endpoint).unwrap();
+    let kept = "SELECT count(*) AS n FROM endpoints WHERE older_secrets IS NOT NULL";
+    assert_eq!(count(&path, kept), 1);
+    f.store.delete_endpoint(organization_id, endpoint.id, at(1)).unwrap();
+    assert_eq!(count(&path, kept), 0);
+}
+
+#[test]
+fn a_second_engine_on_the_same_file_is_refused_until_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let first = open_sqlite(&path);
+    let message = refusal(open(&sqlite_url(&path), cipher()));
+    assert!(message.contains("another process uses the database") && message.contains("ringback.db"), "{message}");
+    drop(first);
+    open_sqlite(&path).ping().unwrap();
+}
+
+#[test]
+fn a_second_engine_on_the_same_postgres_database_is_refused_until_the_first_is_gone() {
+    let Some(server) = postgres::shared() else { return };
+    let url = server.create_database();
+    let first = open(&url, cipher()).unwrap_or_else(|error| panic!("{error}"));
+    let message = refusal(open(&url, cipher()));
+    assert!(message.contains("another ringback writes"), "{message}");
+    // one that is about to stop is waited for
+    let stopping = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        drop(first);
+    });
+    open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")).ping().unwrap();
+    stopping.join().unwrap();
+}
+
+#[test]
+fn after_a_crash_of_postgres_the_store_says_unavailable_and_recovers_by_itself() {
+    let Some(server) = postgres::private() else { return };
+    let url = server.create_database();
+    let f = Fixture::over(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")));
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let before = f.publish(organization_id, &[endpoint_id], at(0))[0];
+    server.stop().unwrap();
+    let new = f.new_event(organization_id, &[endpoint_id], at(1));
+    let batch = ringback::store::WriteBatch { events: vec![new], ..Default::default() };
+    for _ in 0..2 {
+        assert!(matches!(f.store.commit(&batch, at(1)), Err(StoreError::Unavailable(_))));
+        assert!(matches!(f.store.ping(), Err(StoreError::Unavailable(_))));
+    }
+    server.start_again().unwrap();
+    assert_eq!(f.store.commit(&batch, at(1)).unwrap().events, [EventCommit::Stored]);
+    let after = batch.events[0].deliveries[0].0;
+    assert_eq!(f.due(organization_id, endpoint_id, at(2)), [before, after]);
+}
+
+#[test]
+fn a_schema_from_the_future_is_refused() {
+    const INSERT: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    drop(open_sqlite(&path));
+    let mut sqlite = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    diesel::sql_query(INSERT).execute(&mut sqlite).unwrap();
+    assert!(refusal(open(&sqlite_url(&path), cipher())).contains("newer version"));
+    let Some(server) = postgres::shared() else { return };
+    let url = server.create_database();
+    drop(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")));
+    let mut connection = PgConnection::establish(&url).unwrap();
+    diesel::sql_query(INSERT).execute(&mut connection).unwrap();
+    assert!(refusal(open(&url, cipher())).contains("newer version"));
+}
+
+fn server_analyzes(url: &str) {
+    let mut connection = PgConnection::establish(url).unwrap();
+    diesel::sql_query("ANALYZE deliveries").execute(&mut connection).unwrap();
+}
+
+#[test]
+fn postgres_finds_a_delivery_by_its_key_however_small_the_table_was_when_it_made_the_plan() {
+    let Some(server) = postgres::shared() else { return };
+    let url = server.create_database();
+    let f = Fixture::over(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")));
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let done = |id| outcome(organization_id, endpoint_id, id, 1, 200, NextStep::Succeeded);
+    // planned while there is one row
+    let first = f.publish(organization_id, &[endpoint_id], at(0));
+    assert_eq!(f.record(vec![done(first[0])]), [true]);
+    server_analyzes(&url);
+    assert_eq!(f.record(vec![done(f.publish(organization_id, &[endpoint_id], at(0))[0])]), [true]);
+    let ids = f.publish(organization_id, &[endpoint_id; 2_000], at(0));
+    for id in &ids[..100] {
+        assert_eq!(f.record(vec![done(*id)]), [true]);
+    }
+    drop(f);
+
+    // what a session has read is counted for certain when it has ended
+    let mut connection = PgConnection::establish(&url).unwrap();
+    let mut number = |sql: &str| diesel::sql_query(sql).get_result::<Number>(&mut connection).unwrap().n;
+    let is_alone =
+        |_| number("SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()") == 1;
+    assert!((0..100_000).any(is_alone), "the store's sessions go on");
+    let read = number(
+        "SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'deliveries')::BIGINT \
+         + (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'deliveries') AS n",
+    );
+    assert!((102..5_000).contains(&read), "{read} entries for 102 outcomes");
+}
+
+#[test]
+fn a_database_url_that_cannot_work_is_refused_with_what_to_do() {
+    for (url, hint) in [
+        ("mysql://root@localhost/ringback", "must begin with sqlite://"),
+        ("ringback.db", "must begin with sqlite://"),
+        ("sqlite://", "names no file"),
+        ("sqlite://:memory:", "names no file"),
+        ("sqlite://ringback.db?mode=ro", "leave out the ?"),
+        ("sqlite:///no/such/folder/ringback.db", "/no/such/folder of the database file does not exist"),
+        ("sqlite:///tmp", "is a folder"),
+    ] {
+        let message = refusal(open(url, cipher()));
+        assert!(message.contains(hint), "{url}: {message}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_unavailable() {
+    let result = open("postgres://ringback@127.0.0.1:1/ringback", cipher());
+    assert!(matches!(result, Err(StoreError::Unavailable(_))));
+}
+
+#[test]
+fn with_another_master_key_endpoints_are_refused_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    f.endpoint(organization_id);
+    drop(f);
+    let other = Secret::new(String::from("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU="));
+    let other = Cipher::from_master_key(&other, Arc::new(CountingEntropy::default()))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let store = open(&sqlite_url(&path), other).unwrap_or_else(|error| panic!("{error}"));
+    match store.endpoints(organization_id, first_page(1)) {
+        Err(StoreError::Corrupt(message)) => assert!(message.contains("master key whose id is"), "{message}"),
+        _ => panic!("not refused"),
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_files_of_a_new_database_are_readable_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    f.organization();
+    for name in ["ringback.db", "ringback.db-wal"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_written_is_unavailable_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    let organization_id = f.organization();
+    // another program holds the write lock for longer than a write waits
+    let mut other = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    diesel::sql_query("BEGIN IMMEDIATE").execute(&mut other).unwrap();
+    let endpoint = plain_endpoint(EndpointId(f.id_at(at(0))), organization_id);
+    assert!(matches!(f.store.create_endpoint(&endpoint), Err(StoreError::Unavailable(_))));
+    assert!(f.store.organization(organization_id).unwrap().is_some(), "reading goes on");
+    diesel::sql_query("ROLLBACK").execute(&mut other).unwrap();
+    f.store.create_endpoint(&endpoint).unwrap();
+}
+
+/// The shapes of the queries that run for every delivery; each must be a search in an index.
+#[test]
+fn the_queries_of_the_queue_search_the_pending_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let _store = open_sqlite(&path);
+    let mut sqlite = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    for sql in [
+        "SELECT id FROM deliveries WHERE deliveries.status = 0 AND endpoint_id = ? AND organization_id = ? \
+         AND queued_at <= ? ORDER BY queued_at, id LIMIT ?",
+        "SELECT count(*) FROM deliveries WHERE deliveries.status = 0",
+    ] {
+        let plan: Vec<PlanStep> =
+            diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut sqlite).unwrap();
+        let plan: Vec<&str> = plan.iter().map(|step| step.detail.as_str()).collect();
+        assert!(plan.iter().any(|step| step.contains("deliveries_pending")), "{sql}: {plan:?}");
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}: {plan:?}");
+    }
+}

@@ -1,0 +1,42 @@
+//! What every store must do, run on the store in memory, on SQLite and on PostgreSQL; and what only a database
+//! can do: survive, keep others out, hide secrets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects by unwrapping it")]
+
+/// Makes each function a test on each store.
+macro_rules! on_every_store {
+    ($($test:ident),+ $(,)?) => {
+        mod memory {
+            $(#[test] fn $test() { super::$test(&crate::fixture::Fixture::memory()); })+
+        }
+        mod sqlite {
+            $(#[test] fn $test() { super::$test(&crate::fixture::Fixture::sqlite()); })+
+        }
+        mod postgres {
+            $(#[test] fn $test() {
+                if let Some(fixture) = crate::fixture::Fixture::postgres() {
+                    super::$test(&fixture);
+                }
+            })+
+        }
+    };
+}
+
+mod alike;
+mod clocks;
+mod conditions;
+mod databases;
+mod delivering;
+mod events;
+mod fixture;
+mod managing;
+mod master_key;
+mod postgres_servers;
+mod pruning;
+mod publishing;
+mod reading_the_log;
+mod sending_again;
+mod sqlite_files;
+mod statistics;
+mod tombstones;
+mod upgrading;

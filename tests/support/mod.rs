@@ -1,3 +1,0 @@
-//! What several test crates share.
-
-pub(crate) mod postgres;
