@@ -111,7 +111,7 @@ fn takes_each_genuine_event_once(receiver: Command) {
 
 fn publishes_once_for_each_idempotency_key(publisher: impl Fn() -> Command) {
     let world = World::new(Database::sqlite());
-    let receiver = crate::receiver::Receiver::ok();
+    let receiver = test_support::receiver::Receiver::ok();
     world.webhook(&receiver, json!({}));
     let publish = || {
         let arguments = [EVENT_TYPE, r#"{"id":"call_42"}"#, "call_42-completed"];
