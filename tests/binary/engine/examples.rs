@@ -71,7 +71,7 @@ fn rust(name: &str) -> Command {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
         let build = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--examples"])
+            .args(["build", "--quiet", "--locked", "--examples"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();
         assert!(build.unwrap().success(), "the examples do not compile");
