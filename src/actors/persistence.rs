@@ -420,24 +420,24 @@ impl Writer {
             .collect();
         let mut disable = Vec::new();
         for record in &gathered.outcomes {
-            let mut told_by = None;
+            let mut announced_by = None;
             for operational in &record.change.announcements {
                 let Some(new) = assemble_operational(operational, &subscriptions, &mut ids, now) else { continue };
                 if operational.tells_of_disabling {
-                    told_by = Some(new.event.id);
+                    announced_by = Some(new.event.id);
                 }
                 events.push(new);
             }
-            disable.extend(to_disable(record, told_by));
+            disable.extend(to_disable(record, announced_by));
         }
         (events, disable)
     }
 }
 
-fn to_disable(record: &RecordOutcome, told_by: Option<EventId>) -> Option<DisableEndpoint> {
+fn to_disable(record: &RecordOutcome, announced_by: Option<EventId>) -> Option<DisableEndpoint> {
     let Outcome { organization_id, endpoint_id, .. } = record.outcome;
     let Change { disable, url, .. } = &record.change;
-    disable.map(|reason| DisableEndpoint { organization_id, endpoint_id, reason, url: url.clone(), told_by })
+    disable.map(|reason| DisableEndpoint { organization_id, endpoint_id, reason, url: url.clone(), announced_by })
 }
 
 /// An operational event for those who asked for it; `None` when nobody did.

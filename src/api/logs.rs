@@ -17,7 +17,7 @@ use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::patterns::is_event_type;
 use crate::domain::time::UnixMillis;
-use crate::store::{DeliveryDetail, LogPage, PageRequest, Requeued, StoreResult};
+use crate::store::{DeliveryDetail, LogPage, PageRequest, RequeueOutcome, StoreResult};
 
 /// A row of the log.
 #[derive(Serialize)]
@@ -193,7 +193,7 @@ pub(crate) async fn retry_delivery(
     // all of it happens even when the client goes away meanwhile
     let requeued = api.store(move |store| {
         let requeued = store.requeue_delivery(organization_id, id, now)?;
-        let Requeued::Requeued { endpoint_id } = requeued else { return Ok((requeued, None)) };
+        let RequeueOutcome::Requeued { endpoint_id } = requeued else { return Ok((requeued, None)) };
         // before the engine knows of it: so the row is as this call left it
         let page = PageRequest { before_id: Some(id.0.saturating_add(1)), limit: 1 };
         let rows = store.deliveries(organization_id, &DeliveryFilter::default(), page);
@@ -201,11 +201,11 @@ pub(crate) async fn retry_delivery(
         Ok((requeued, rows?.rows.pop().filter(|row| row.id == id)))
     });
     match requeued.await? {
-        (Requeued::StillPending, _) => Err(NotRetried::StillPending),
-        (Requeued::WebhookGone, _) => Err(NotRetried::WebhookGone),
-        (Requeued::Requeued { .. }, Some(row)) => Ok(row),
+        (RequeueOutcome::StillPending, _) => Err(NotRetried::StillPending),
+        (RequeueOutcome::WebhookGone, _) => Err(NotRetried::WebhookGone),
+        (RequeueOutcome::Requeued { .. }, Some(row)) => Ok(row),
         // deleted in this instant
-        (Requeued::NotFound | Requeued::Requeued { .. }, _) => Err(Problem::no_such(WHAT).into()),
+        (RequeueOutcome::NotFound | RequeueOutcome::Requeued { .. }, _) => Err(Problem::no_such(WHAT).into()),
     }
 }
 

@@ -192,7 +192,7 @@ pub(crate) async fn count_recoverable(
 ) -> Result<usize, Problem> {
     let range = read_range(body, api.engine.now())?;
     api.find_endpoint(organization_id, id).await?;
-    api.store(move |store| store.count_endpoint(organization_id, id, &range)).await
+    api.store(move |store| store.count_range(organization_id, id, &range)).await
 }
 
 /// Queues again what the body of such a call asks for. Says how many deliveries that are.
@@ -274,7 +274,7 @@ fn requeue(
 ) -> StoreResult<()> {
     let mut after = None;
     loop {
-        let page = store.requeue_endpoint(organization_id, id, range, after, RECOVERY_STEP, now)?;
+        let page = store.requeue_range(organization_id, id, range, after, RECOVERY_STEP, now)?;
         *deliveries += page.deliveries;
         after = page.next;
         if after.is_none() {

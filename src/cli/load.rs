@@ -16,7 +16,7 @@ use ringback::load::receiver;
 use ringback::load::report::{Report, page, text};
 use ringback::load::run::{Against, Options, run as make_run};
 use ringback::load::scenario::{BUILT_IN, Scenario};
-use ringback::store::scratch::ScratchDatabase;
+use ringback::store::temporary_database::TemporaryDatabase;
 
 use super::say;
 
@@ -262,7 +262,7 @@ impl Changes {
 /// What is removed again in the end.
 struct Temporary {
     folder: tempfile::TempDir,
-    database: Option<Arc<ScratchDatabase>>,
+    database: Option<Arc<TemporaryDatabase>>,
 }
 
 impl Temporary {
@@ -272,8 +272,8 @@ impl Temporary {
         let folder = folder.with_context(|| format!("no folder can be made in {}", parent.display()))?;
         let database = match (&choice.target, &choice.postgres) {
             (Some(_), _) => None,
-            (None, Some(url)) => Some(ScratchDatabase::postgres(url, &name(8))?),
-            (None, None) => Some(ScratchDatabase::sqlite(&folder.path().join("load.db"))),
+            (None, Some(url)) => Some(TemporaryDatabase::postgres(url, &name(8))?),
+            (None, None) => Some(TemporaryDatabase::sqlite(&folder.path().join("load.db"))),
         };
         Ok(Self { folder, database: database.map(Arc::new) })
     }

@@ -56,16 +56,16 @@ pub(super) trait Opener: Send + Sync + 'static {
 pub(super) struct Writer {
     opener: Arc<dyn Opener>,
     /// Fair: who writes step by step would otherwise take it again before the one who waits for it has woken up.
-    connection: FairMutex<Option<Used>>,
+    connection: FairMutex<Option<CountedConnection>>,
 }
 
 /// A connection, and how often it was used.
-struct Used {
+struct CountedConnection {
     connection: AnyConnection,
     times: u64,
 }
 
-impl Used {
+impl CountedConnection {
     fn new(connection: AnyConnection) -> Self {
         Self { connection, times: 0 }
     }
@@ -74,7 +74,7 @@ impl Used {
 impl Writer {
     /// A writer that has its connection already.
     pub(super) fn new(opener: Arc<dyn Opener>, connection: AnyConnection) -> Self {
-        Self { opener, connection: FairMutex::new(Some(Used::new(connection))) }
+        Self { opener, connection: FairMutex::new(Some(CountedConnection::new(connection))) }
     }
 
     /// Runs `work` in one transaction: all of it is durable, or nothing of it is there.
@@ -89,7 +89,7 @@ impl Writer {
         // taken out while it works: after a panic or an error it is gone, and its transaction with it
         let mut used = match slot.take() {
             Some(used) => used,
-            None => Used::new(self.opener.open_writer().map_err(passing)?),
+            None => CountedConnection::new(self.opener.open_writer().map_err(passing)?),
         };
         used.times += 1;
         let result = forget_old_plans(&mut used).and_then(|()| work(&mut used.connection));
@@ -102,7 +102,7 @@ impl Writer {
 
 /// PostgreSQL keeps a plan until it happens to look at the tables again, which can be a long time in which they grow from
 /// nothing. So it makes its plans anew whenever there were twice as many changes.
-fn forget_old_plans(used: &mut Used) -> StoreResult<()> {
+fn forget_old_plans(used: &mut CountedConnection) -> StoreResult<()> {
     match &mut used.connection {
         AnyConnection::Postgres(postgres) if used.times.is_power_of_two() => {
             Ok(postgres.batch_execute("DISCARD PLANS")?)

@@ -1,14 +1,14 @@
 //! What is kept of an attempt beside its numbers: headers and the excerpt of the answer, packed. Lists of pairs,
 //! because a name can occur twice and order matters to whoever debugs a receiver.
 
+mod dictionary;
 mod packed;
 #[cfg(test)]
 mod packed_tests;
-mod words;
 
 use serde_json::{Map, Value};
 
-use self::packed::{AttemptDetail, Known};
+use self::packed::{AttemptContext, AttemptDetail};
 use crate::domain::attempt::{AttemptRecord, Outcome, in_words};
 use crate::domain::ids::DeliveryId;
 use crate::domain::time::UnixMillis;
@@ -37,7 +37,7 @@ impl StoredAttempt {
     /// What is stored of an outcome.
     pub(super) fn of(outcome: &Outcome) -> Self {
         let answer = outcome.result.answer.as_ref();
-        let known = Known { delivery_id: outcome.delivery_id, started_at: outcome.started_at };
+        let known = AttemptContext { delivery_id: outcome.delivery_id, started_at: outcome.started_at };
         let explained =
             answer.err().and_then(|error| error.detail_code()).map(|code| [(EXPLAINED.to_owned(), code)]);
         let response = match (answer, &explained) {
@@ -57,7 +57,7 @@ impl StoredAttempt {
 
     /// What the log shows of it; the delivery is the one that it was an attempt of.
     pub(super) fn into_record(self, delivery_id: DeliveryId) -> Result<AttemptRecord, DetailError> {
-        let known = Known { delivery_id, started_at: self.started_at };
+        let known = AttemptContext { delivery_id, started_at: self.started_at };
         let AttemptDetail { request_headers, response } = packed::unpack(known, &self.detail)?;
         let (response, error_detail) = match response {
             Some((headers, _)) if self.response_code.is_none() => (None, explanation(&headers)),
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn what_older_programs_stored_is_read_and_what_newer_ones_explain_is_passed_over() {
         let stored = StoredAttempt::of(&outcome(Err(AttemptError::TlsFailure(TlsFault::Closed))));
-        let known = Known { delivery_id: DeliveryId(3), started_at: UnixMillis(5) };
+        let known = AttemptContext { delivery_id: DeliveryId(3), started_at: UnixMillis(5) };
         let without = packed::pack(known, &[], None);
         let newer = packed::pack(known, &[], Some((&[(String::new(), "of_tomorrow".to_owned())], b"")));
         for detail in [without, newer] {

@@ -9,13 +9,13 @@ pub mod cipher;
 mod connection;
 mod detail;
 mod diesel_store;
+mod event_cache;
 pub mod memory;
 mod models;
 mod postgres;
-mod recent;
 mod schema;
-pub mod scratch;
 mod sqlite;
+pub mod temporary_database;
 mod verbs;
 
 use std::borrow::Cow;
@@ -28,8 +28,8 @@ use thiserror::Error;
 use self::cipher::Cipher;
 use self::diesel_store::DieselStore;
 pub use self::verbs::{
-    DisableEndpoint, DuePage, DuePlace, DueRequest, EventDetail, LogPage, MadeDue, PruneReport, ReplayTargets,
-    RequeueRange, Requeued, RequeuedPage, SavedHealth,
+    DisableEndpoint, DuePage, DueRequest, EventDetail, LogPage, MadeDue, PruneReport, QueuePosition,
+    ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage, SavedHealth,
 };
 
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
@@ -313,7 +313,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
-        after: Option<DuePlace>,
+        after: Option<QueuePosition>,
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<MadeDue>;
@@ -339,10 +339,10 @@ pub trait Store: Send + Sync + 'static {
         organization_id: OrganizationId,
         id: DeliveryId,
         now: UnixMillis,
-    ) -> StoreResult<Requeued>;
+    ) -> StoreResult<RequeueOutcome>;
     /// The same for deliveries of an endpoint, oldest first: looks at those of the range with an id above `after`,
     /// and requeues at most `limit` in one short transaction.
-    fn requeue_endpoint(
+    fn requeue_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
@@ -352,7 +352,7 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> StoreResult<RequeuedPage>;
     /// How many deliveries of an endpoint are in a range; 0 for an endpoint that does not exist.
-    fn count_endpoint(
+    fn count_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,

@@ -362,7 +362,7 @@ impl From<EventTypeRow> for OwnEventType {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = events)]
-pub(super) struct EventRow {
+pub(super) struct StoredEventRow {
     pub(super) id: i64,
     organization_id: i64,
     event_type: String,
@@ -371,8 +371,8 @@ pub(super) struct EventRow {
     body: Vec<u8>,
 }
 
-impl From<EventRow> for Event {
-    fn from(row: EventRow) -> Self {
+impl From<StoredEventRow> for Event {
+    fn from(row: StoredEventRow) -> Self {
         Self {
             id: EventId(row.id),
             organization_id: OrganizationId(row.organization_id),

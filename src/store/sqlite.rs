@@ -17,7 +17,7 @@ use diesel::upsert::excluded;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use parking_lot::Mutex;
 
-pub(super) use self::lock::Lock;
+pub(super) use self::lock::DatabaseLock;
 use self::statements::{End, EndAtOnce, InsertDeliveries, NewDelivery, Retry};
 use super::connection::{AnyConnection, Opener, ReaderOptions};
 use super::detail::StoredAttempt;
@@ -84,7 +84,7 @@ struct Synchronous {
 /// Opens the database file, and makes it when it is new.
 pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let path = check_path(path)?;
-    let lock = Arc::new(Lock::take(&path)?);
+    let lock = Arc::new(DatabaseLock::take(&path)?);
     let opener: Arc<dyn Opener> = Arc::new(SqliteOpener { lock: Arc::clone(&lock) });
     let connection = open_checked(opener.as_ref()).map_err(|error| explain(error, &path))?;
     let database = Database::Sqlite { checkpointing: Mutex::new(()), lock };
@@ -158,7 +158,7 @@ pub(super) fn open_for_plans(path: PathBuf) -> StoreResult<AnyConnection> {
 }
 
 struct SqliteOpener {
-    lock: Arc<Lock>,
+    lock: Arc<DatabaseLock>,
 }
 
 fn connect(path: &Path, pragmas: &str) -> StoreResult<AnyConnection> {

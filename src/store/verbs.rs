@@ -66,12 +66,12 @@ pub struct DisableEndpoint {
     /// Where it pointed when that was found out.
     pub url: Arc<str>,
     /// The event of the same batch that tells of it: withheld when it is not disabled.
-    pub told_by: Option<EventId>,
+    pub announced_by: Option<EventId>,
 }
 
 /// A place in an endpoint's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DuePlace {
+pub struct QueuePosition {
     /// A turn in the queue.
     pub queued_at: UnixMillis,
     /// Of those with the same turn.
@@ -84,12 +84,12 @@ pub struct MadeDue {
     /// So many waited for a later instant, and are due now.
     pub deliveries: usize,
     /// Behind which place the next step goes on; `None` when the queue is through.
-    pub next: Option<DuePlace>,
+    pub next: Option<QueuePosition>,
 }
 
 /// What became of the wish to send a delivery again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Requeued {
+pub enum RequeueOutcome {
     /// There is no such delivery.
     NotFound,
     /// It waits for an attempt as it is.

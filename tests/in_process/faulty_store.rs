@@ -167,7 +167,7 @@ impl Store for FaultyStore {
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
-        after: Option<DuePlace>,
+        after: Option<QueuePosition>,
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<MadeDue> {
@@ -192,11 +192,11 @@ impl Store for FaultyStore {
         organization_id: OrganizationId,
         id: DeliveryId,
         now: UnixMillis,
-    ) -> StoreResult<Requeued> {
+    ) -> StoreResult<RequeueOutcome> {
         self.open()?;
         self.inner.requeue_delivery(organization_id, id, now)
     }
-    fn requeue_endpoint(
+    fn requeue_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
@@ -210,16 +210,16 @@ impl Store for FaultyStore {
         if self.failing_step.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) == Ok(1) {
             return Err(StoreError::Unavailable("switched off".to_owned()));
         }
-        self.inner.requeue_endpoint(organization_id, endpoint_id, range, after, limit, now)
+        self.inner.requeue_range(organization_id, endpoint_id, range, after, limit, now)
     }
-    fn count_endpoint(
+    fn count_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         range: &RequeueRange,
     ) -> StoreResult<usize> {
         self.open()?;
-        self.inner.count_endpoint(organization_id, endpoint_id, range)
+        self.inner.count_range(organization_id, endpoint_id, range)
     }
     fn replay_event(
         &self,

@@ -88,11 +88,11 @@ fn after_a_clock_was_ahead_for_an_hour_what_failed_is_sent_again_by_its_time(f: 
     for ((since, until), number) in PERIODS.into_iter().zip(2..) {
         let range = RequeueRange { since: at(since), until: at(until), status: DeliveryStatus::Failed };
         let expected = of_period(&all, since, until);
-        assert_eq!(f.store.count_endpoint(organization_id, endpoint_id, &range).unwrap(), expected.len());
+        assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), expected.len());
         let (mut after, mut requeued) = (None, 0);
         loop {
             let now = at(2 * HOUR);
-            let page = f.store.requeue_endpoint(organization_id, endpoint_id, &range, after, 2, now).unwrap();
+            let page = f.store.requeue_range(organization_id, endpoint_id, &range, after, 2, now).unwrap();
             requeued += page.deliveries;
             after = page.next;
             if after.is_none() {

@@ -22,20 +22,20 @@ macro_rules! on_every_store {
     };
 }
 
-mod alike;
 mod clocks;
-mod conditions;
 mod databases;
 mod delivering;
 mod events;
 mod fixture;
+mod health;
 mod managing;
 mod master_key;
 mod postgres_servers;
 mod pruning;
 mod publishing;
 mod reading_the_log;
-mod sending_again;
+mod resending;
+mod same_in_every_store;
 mod sqlite_files;
 mod statistics;
 mod tombstones;

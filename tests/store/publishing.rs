@@ -187,7 +187,7 @@ fn an_endpoint_that_is_gone_is_disabled_once(f: &Fixture) {
             endpoint_id,
             reason: DisabledReason::Gone,
             url: URL.into(),
-            told_by: None,
+            announced_by: None,
         })
         .collect();
     let batch = WriteBatch { disable, ..WriteBatch::default() };

@@ -18,7 +18,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use thiserror::Error;
 
 use super::Headers;
-use super::words::{NAMES, SUFFIXES, USER_AGENT, USUAL_PREFIX, VALUES};
+use super::dictionary::{NAMES, SUFFIXES, USER_AGENT, USUAL_PREFIX, VALUES};
 use crate::domain::ids::{DeliveryId, EventId};
 use crate::domain::time::UnixMillis;
 
@@ -57,7 +57,7 @@ const LAST_DATE: i64 = 253_402_300_799;
 
 /// What a row says of an attempt beside its packed form.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct AttemptContext {
     pub(super) delivery_id: DeliveryId,
     pub(super) started_at: UnixMillis,
 }
@@ -70,7 +70,7 @@ pub(super) struct AttemptDetail {
 }
 
 /// Headers and body of an answer that is to be packed.
-type Answer<'a> = (&'a [(String, String)], &'a [u8]);
+type ResponseParts<'a> = (&'a [(String, String)], &'a [u8]);
 
 /// Bytes that this program can't have written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -84,7 +84,11 @@ pub(in super::super) enum DetailError {
 }
 
 /// Packs an attempt.
-pub(super) fn pack(known: Known, request_headers: &[(String, String)], response: Option<Answer<'_>>) -> Vec<u8> {
+pub(super) fn pack(
+    known: AttemptContext,
+    request_headers: &[(String, String)],
+    response: Option<ResponseParts<'_>>,
+) -> Vec<u8> {
     let body = response.map_or(0, |(_, body)| body.len());
     let mut packer = Packer { bytes: Vec::with_capacity(192 + body), prefix: USUAL_PREFIX, known };
     packer.bytes.push(VERSION);
@@ -98,7 +102,7 @@ pub(super) fn pack(known: Known, request_headers: &[(String, String)], response:
 }
 
 /// Reads what [`pack`] wrote.
-pub(super) fn unpack(known: Known, bytes: &[u8]) -> Result<AttemptDetail, DetailError> {
+pub(super) fn unpack(known: AttemptContext, bytes: &[u8]) -> Result<AttemptDetail, DetailError> {
     let mut unpacker = Unpacker { bytes, at: 0, prefix: USUAL_PREFIX.to_owned(), known };
     match unpacker.byte()? {
         VERSION => {}
@@ -119,7 +123,7 @@ pub(super) fn unpack(known: Known, bytes: &[u8]) -> Result<AttemptDetail, Detail
 struct Packer<'a> {
     bytes: Vec<u8>,
     prefix: &'a str,
-    known: Known,
+    known: AttemptContext,
 }
 
 impl<'a> Packer<'a> {
@@ -276,12 +280,12 @@ impl<'a> Packer<'a> {
 }
 
 /// A list of words, looked up by their lengths: of most lengths there are two or three, and a signature's has none.
-struct Lookup(Vec<Vec<(&'static str, u8)>>);
+struct DictionaryLookup(Vec<Vec<(&'static str, u8)>>);
 
-static NAME_LOOKUP: LazyLock<Lookup> = LazyLock::new(|| Lookup::of(NAMES));
-static VALUE_LOOKUP: LazyLock<Lookup> = LazyLock::new(|| Lookup::of(VALUES));
+static NAME_LOOKUP: LazyLock<DictionaryLookup> = LazyLock::new(|| DictionaryLookup::of(NAMES));
+static VALUE_LOOKUP: LazyLock<DictionaryLookup> = LazyLock::new(|| DictionaryLookup::of(VALUES));
 
-impl Lookup {
+impl DictionaryLookup {
     fn of(words: &[&'static str]) -> Self {
         let longest = words.iter().map(|word| word.len()).max().unwrap_or(0);
         let mut by_length = vec![Vec::new(); longest + 1];
@@ -301,7 +305,7 @@ struct Unpacker<'a> {
     bytes: &'a [u8],
     at: usize,
     prefix: String,
-    known: Known,
+    known: AttemptContext,
 }
 
 impl<'a> Unpacker<'a> {

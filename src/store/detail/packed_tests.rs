@@ -2,12 +2,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::Headers;
-use super::packed::{AttemptDetail, DetailError, Known, pack, unpack};
-use super::words::{NAMES, SUFFIXES, VALUES};
+use super::dictionary::{NAMES, SUFFIXES, VALUES};
+use super::packed::{AttemptContext, AttemptDetail, DetailError, pack, unpack};
 use crate::domain::ids::{DeliveryId, EventId};
 use crate::domain::time::UnixMillis;
 
-const KNOWN: Known = Known { delivery_id: DeliveryId(1_000_001), started_at: UnixMillis(1_767_225_600_123) };
+const KNOWN: AttemptContext =
+    AttemptContext { delivery_id: DeliveryId(1_000_001), started_at: UnixMillis(1_767_225_600_123) };
 
 fn pairs(headers: &[(&str, &str)]) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
@@ -138,14 +139,14 @@ proptest! {
         delivery_id: i64,
         started_at: i64,
     ) {
-        let known = Known { delivery_id: DeliveryId(delivery_id), started_at: UnixMillis(started_at) };
+        let known = AttemptContext { delivery_id: DeliveryId(delivery_id), started_at: UnixMillis(started_at) };
         let packed = pack(known, &request, response.as_ref().map(|(headers, body)| (&headers[..], &body[..])));
         prop_assert_eq!(unpack(known, &packed), Ok(AttemptDetail { request_headers: request, response }));
     }
 
     #[test]
     fn bytes_that_nobody_wrote_are_an_error_and_never_a_panic(bytes in vec(any::<u8>(), 0..200), at: i64) {
-        let known = Known { delivery_id: DeliveryId(at), started_at: UnixMillis(at) };
+        let known = AttemptContext { delivery_id: DeliveryId(at), started_at: UnixMillis(at) };
         let _ = unpack(known, &bytes);
         let versioned: Vec<u8> = std::iter::once(1).chain(bytes).collect();
         let _ = unpack(known, &versioned);

@@ -11,8 +11,8 @@ use super::super::{
     AcceptedEvent, Cipher, CommitReport, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreResult, WriteBatch,
     postgres, sqlite,
 };
-use super::leads::{self, Lead};
-use super::{endpoints, failures, late, statistics};
+use super::id_leads::{self, IdLead};
+use super::{cancelled_attempts, endpoints, failures, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -23,7 +23,7 @@ pub(super) fn commit(
     connection: &mut AnyConnection,
     cipher: &Cipher,
     batch: &WriteBatch,
-    lead: Option<Lead>,
+    lead: Option<IdLead>,
     now: UnixMillis,
 ) -> StoreResult<CommitReport> {
     match connection {
@@ -31,16 +31,18 @@ pub(super) fn commit(
         AnyConnection::Postgres(_) if lead.is_none() && postgres::is_one_statement(batch) => {
             let report = write(connection, cipher, batch, now)?;
             match report.outcomes_recorded.contains(&false) {
-                true => in_transaction(connection, |connection| late::record(connection, batch, report)),
+                true => {
+                    in_transaction(connection, |connection| cancelled_attempts::record(connection, batch, report))
+                }
                 false => Ok(report),
             }
         }
         _ => in_transaction(connection, |connection| {
             if let Some(lead) = lead {
-                leads::save(connection, lead)?;
+                id_leads::save(connection, lead)?;
             }
             let report = write(connection, cipher, batch, now)?;
-            late::record(connection, batch, report)
+            cancelled_attempts::record(connection, batch, report)
         }),
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
-use super::super::models::EventRow;
-use super::super::recent::RecentEvents;
+use super::super::event_cache::EventCache;
+use super::super::models::StoredEventRow;
 use super::super::schema::{deliveries, events};
 use super::super::{DuePage, DueRequest, StoreResult};
 use super::endpoints::IsPending;
@@ -35,17 +35,17 @@ struct Candidate {
     due_at: i64,
 }
 
-type Events = HashMap<EventId, Arc<Event>>;
+type EventsById = HashMap<EventId, Arc<Event>>;
 
 /// Whose deliveries, and what is asked for.
-pub(super) struct Page<'a> {
+pub(super) struct DuePageReader<'a> {
     pub(super) organization_id: OrganizationId,
     pub(super) endpoint_id: EndpointId,
     pub(super) request: &'a DueRequest,
-    pub(super) recent: &'a RecentEvents,
+    pub(super) recent: &'a EventCache,
 }
 
-impl Page<'_> {
+impl DuePageReader<'_> {
     pub(super) fn read(&self, connection: &mut AnyConnection) -> StoreResult<DuePage> {
         match connection {
             // one look at the file for all its statements: what one has read, the next finds in memory
@@ -117,7 +117,7 @@ impl Page<'_> {
         &self,
         connection: &mut AnyConnection,
         candidates: Vec<Candidate>,
-        recent: &Events,
+        recent: &EventsById,
     ) -> StoreResult<(Vec<Candidate>, bool)> {
         let unread = candidates.iter().map(|candidate| candidate.event_id);
         let unread = distinct(unread.filter(|id| !recent.contains_key(&EventId(*id))));
@@ -143,7 +143,12 @@ impl Page<'_> {
     }
 
     /// The events of what was chosen: those that are not here yet are read, and kept for other endpoints.
-    fn events(&self, connection: &mut AnyConnection, chosen: &[Candidate], recent: Events) -> StoreResult<Events> {
+    fn events(
+        &self,
+        connection: &mut AnyConnection,
+        chosen: &[Candidate],
+        recent: EventsById,
+    ) -> StoreResult<EventsById> {
         let unread = chosen.iter().map(|candidate| candidate.event_id);
         let unread = distinct(unread.filter(|id| !recent.contains_key(&EventId(*id))));
         let read: Vec<Arc<Event>> = read_events(connection, self.organization_id, &unread)?
@@ -195,19 +200,19 @@ fn read_events(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     ids: &[i64],
-) -> StoreResult<Vec<EventRow>> {
+) -> StoreResult<Vec<StoredEventRow>> {
     let mut rows = Vec::with_capacity(ids.len());
     let owned = events::table.filter(events::organization_id.eq(organization_id.0));
     match connection {
         AnyConnection::Sqlite(sqlite) => {
             for id in ids {
-                let one = owned.filter(events::id.eq(*id)).select(EventRow::as_select());
+                let one = owned.filter(events::id.eq(*id)).select(StoredEventRow::as_select());
                 rows.extend(one.get_result(sqlite).optional()?);
             }
         }
         AnyConnection::Postgres(postgres) => {
             for ids in ids.chunks(EVENTS_A_QUERY) {
-                let some = owned.filter(events::id.eq_any(ids)).select(EventRow::as_select());
+                let some = owned.filter(events::id.eq_any(ids)).select(StoredEventRow::as_select());
                 rows.append(&mut some.load(postgres)?);
             }
         }

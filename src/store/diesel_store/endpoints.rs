@@ -206,7 +206,7 @@ pub(super) fn disable(
     now: UnixMillis,
 ) -> StoreResult<(Vec<Endpoint>, Vec<EventId>)> {
     let (mut disabled, mut withheld) = (Vec::new(), Vec::new());
-    for DisableEndpoint { organization_id, endpoint_id: id, reason, url, told_by } in disable {
+    for DisableEndpoint { organization_id, endpoint_id: id, reason, url, announced_by } in disable {
         let active = endpoints::table
             .filter(endpoints::id.eq(id.0))
             .filter(endpoints::organization_id.eq(organization_id.0))
@@ -223,7 +223,7 @@ pub(super) fn disable(
             ))
             .execute(connection)?;
         if changed == 0 {
-            withheld.extend(*told_by);
+            withheld.extend(*announced_by);
             continue;
         }
         let start = read(connection, cipher, *organization_id, *id)?;

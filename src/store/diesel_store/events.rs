@@ -8,12 +8,12 @@ use super::super::connection::AnyConnection;
 use super::super::models::DeliveryRow;
 use super::super::schema::{deliveries, events};
 use super::super::{EventDetail, PageRequest, StoreResult};
-use super::again::is_replayed;
-use super::leads::Lead;
-use super::query::{Query, Value, indexed_by};
-use super::sources::Source;
-use super::spans::{Period, Span, spans};
+use super::id_leads::IdLead;
+use super::log_sources::LogSource;
+use super::query::{BoundValue, DynamicQuery, indexed_by};
+use super::resend::is_replayed;
 use super::sql_limit;
+use super::time_ranges::{IdRange, Period, id_ranges};
 use crate::domain::delivery::DeliveryRecord;
 use crate::domain::event::{EventFilter, EventRecord};
 use crate::domain::ids::{EventId, OrganizationId};
@@ -35,17 +35,17 @@ struct ListedEvent {
 
 pub(super) fn list(
     connection: &mut AnyConnection,
-    runs: &[Lead],
+    runs: &[IdLead],
     organization_id: OrganizationId,
     filter: &EventFilter,
     page: PageRequest,
 ) -> StoreResult<Vec<EventRecord>> {
-    let spans = spans(connection, runs, Period { from: filter.from, to: filter.to })?;
+    let ranges = id_ranges(connection, runs, Period { from: filter.from, to: filter.to })?;
     let mut rows: Vec<ListedEvent> = Vec::new();
-    for span in spans.into_iter().rev() {
+    for range in ranges.into_iter().rev() {
         let rest = PageRequest { limit: page.limit - rows.len(), ..page };
         if rest.limit > 0 {
-            rows.extend(build(connection, organization_id, filter, span, rest).load::<ListedEvent>(connection)?);
+            rows.extend(build(connection, organization_id, filter, range, rest).load::<ListedEvent>(connection)?);
         }
     }
     let record = |row: ListedEvent| EventRecord {
@@ -63,24 +63,24 @@ pub(super) fn build(
     connection: &AnyConnection,
     organization_id: OrganizationId,
     filter: &EventFilter,
-    span: Span,
+    range: IdRange,
     page: PageRequest,
-) -> Query {
-    let before = page.before_id.map_or(span.before, |before| before.min(span.before));
-    let index = indexed_by(connection, Source::index_of_events(filter.event_type.is_some()));
-    let mut query = Query::new(
+) -> DynamicQuery {
+    let before = page.before_id.map_or(range.before, |before| before.min(range.before));
+    let index = indexed_by(connection, LogSource::index_of_events(filter.event_type.is_some()));
+    let mut query = DynamicQuery::new(
         "SELECT e.id, e.event_type, e.occurred_at, e.accepted_at, e.delivery_count + \
          (SELECT count(*) FROM deliveries d WHERE d.event_id = e.id AND d.replayed) AS deliveries FROM events e",
     );
     query.sql.push_str(&index);
-    query.push(" WHERE e.organization_id = {}", Value::Number(organization_id.0));
-    query.and("e.id < {}", Value::Number(before));
-    query.and("e.id >= {}", Value::Number(span.from));
-    span.times.restrict(&mut query, "e.id", "e.accepted_at");
+    query.push(" WHERE e.organization_id = {}", BoundValue::Number(organization_id.0));
+    query.and("e.id < {}", BoundValue::Number(before));
+    query.and("e.id >= {}", BoundValue::Number(range.from));
+    range.times.restrict(&mut query, "e.id", "e.accepted_at");
     if let Some(event_type) = &filter.event_type {
-        query.and("e.event_type = {}", Value::Text(event_type.clone()));
+        query.and("e.event_type = {}", BoundValue::Text(event_type.clone()));
     }
-    query.push(" ORDER BY e.id DESC LIMIT {}", Value::Number(sql_limit(page.limit)));
+    query.push(" ORDER BY e.id DESC LIMIT {}", BoundValue::Number(sql_limit(page.limit)));
     query
 }
 

@@ -16,7 +16,7 @@ use crate::domain::time::UnixMillis;
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = endpoint_failures)]
-struct Row {
+struct FailureRow {
     endpoint_id: i64,
     organization_id: i64,
     failed_at: i64,
@@ -26,7 +26,7 @@ struct Row {
     response_excerpt: Option<Vec<u8>>,
 }
 
-impl From<&LastFailure> for Row {
+impl From<&LastFailure> for FailureRow {
     fn from(failure: &LastFailure) -> Self {
         Self {
             endpoint_id: failure.endpoint_id.0,
@@ -40,8 +40,8 @@ impl From<&LastFailure> for Row {
     }
 }
 
-impl From<Row> for LastFailure {
-    fn from(row: Row) -> Self {
+impl From<FailureRow> for LastFailure {
+    fn from(row: FailureRow) -> Self {
         Self {
             organization_id: OrganizationId(row.organization_id),
             endpoint_id: EndpointId(row.endpoint_id),
@@ -64,7 +64,7 @@ pub(super) fn save(connection: &mut AnyConnection, failures: &[LastFailure]) -> 
             *kept = failure;
         }
     }
-    let rows: Vec<Row> = newest.into_values().map(Row::from).collect();
+    let rows: Vec<FailureRow> = newest.into_values().map(FailureRow::from).collect();
     match connection {
         _ if rows.is_empty() => {}
         AnyConnection::Sqlite(sqlite) => save_one_by_one(sqlite, &rows)?,
@@ -74,7 +74,7 @@ pub(super) fn save(connection: &mut AnyConnection, failures: &[LastFailure]) -> 
 }
 
 /// Both statements stay compiled.
-fn save_one_by_one(sqlite: &mut SqliteConnection, rows: &[Row]) -> QueryResult<()> {
+fn save_one_by_one(sqlite: &mut SqliteConnection, rows: &[FailureRow]) -> QueryResult<()> {
     for row in rows {
         let live = endpoints::table
             .left_join(endpoint_failures::table.on(endpoint_failures::endpoint_id.eq(endpoints::id)))
@@ -91,8 +91,8 @@ fn save_one_by_one(sqlite: &mut SqliteConnection, rows: &[Row]) -> QueryResult<(
 }
 
 /// One statement, however many rows.
-fn save_together(postgres: &mut PgConnection, rows: &[Row]) -> QueryResult<()> {
-    fn column<T>(rows: &[Row], value: impl FnMut(&Row) -> T) -> Vec<T> {
+fn save_together(postgres: &mut PgConnection, rows: &[FailureRow]) -> QueryResult<()> {
+    fn column<T>(rows: &[FailureRow], value: impl FnMut(&FailureRow) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
     diesel::sql_query(
@@ -123,7 +123,7 @@ pub(super) fn read(
     let found = endpoint_failures::table
         .find(endpoint_id.0)
         .filter(endpoint_failures::organization_id.eq(organization_id.0));
-    let row: Option<Row> = found.select(Row::as_select()).first(connection).optional()?;
+    let row: Option<FailureRow> = found.select(FailureRow::as_select()).first(connection).optional()?;
     Ok(row.map(LastFailure::from))
 }
 

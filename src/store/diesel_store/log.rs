@@ -9,11 +9,11 @@ use super::super::detail::StoredAttempt;
 use super::super::models::{DeliveryRow, corrupt, response_code};
 use super::super::schema::{attempts, deliveries, events};
 use super::super::{DeliveryDetail, LogPage, PageRequest, StoreResult};
-use super::leads::Lead;
-use super::query::{Query, Value, indexed_by};
-use super::sources::{self, Choice, NOT_SUCCESS, Source};
-use super::spans::{Period, Span, Times, spans};
+use super::id_leads::IdLead;
+use super::log_sources::{self, LogSource, NOT_SUCCESS, SourceChoice};
+use super::query::{BoundValue, DynamicQuery, indexed_by};
 use super::sql_limit;
+use super::time_ranges::{IdRange, Period, TimeCondition, id_ranges};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::DeliveryFilter;
 use crate::domain::ids::{DeliveryId, EndpointId, IDS_A_MILLISECOND, OrganizationId};
@@ -22,7 +22,7 @@ use crate::domain::time::UnixMillis;
 /// A row of the log with its event's type. The type is read from the event instead of being stored with every
 /// delivery: a page joins 200 rows at most, while a copy would be written millions of times.
 #[derive(QueryableByName)]
-struct LogRow {
+struct DeliveryLogRow {
     #[diesel(embed)]
     delivery: DeliveryRow,
     #[diesel(sql_type = Text)]
@@ -41,7 +41,7 @@ const ROWS_LOOKED_AT: usize = 1_000;
 
 /// Which rows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scope {
+pub(super) struct LogScope {
     pub(super) organization_id: OrganizationId,
     pub(super) endpoint_id: Option<EndpointId>,
     /// Ids smaller than this.
@@ -51,10 +51,10 @@ pub(super) struct Scope {
     /// Ids of events from this.
     pub(super) events_from: i64,
     /// Which of them, by their times.
-    pub(super) times: Times,
+    pub(super) times: TimeCondition,
 }
 
-impl Scope {
+impl LogScope {
     pub(super) fn new(
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
@@ -62,18 +62,18 @@ impl Scope {
         before: i64,
     ) -> Self {
         let events_from = (from - EVENT_SLACK).max(0);
-        Self { organization_id, endpoint_id, before, from, events_from, times: Times::default() }
+        Self { organization_id, endpoint_id, before, from, events_from, times: TimeCondition::default() }
     }
 
     /// The part of a range before an id.
     pub(super) fn of(
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
-        span: Span,
+        range: IdRange,
         before_id: Option<i64>,
     ) -> Self {
-        let before = before_id.map_or(span.before, |before| before.min(span.before));
-        Self { times: span.times, ..Self::new(organization_id, endpoint_id, span.from, before) }
+        let before = before_id.map_or(range.before, |before| before.min(range.before));
+        Self { times: range.times, ..Self::new(organization_id, endpoint_id, range.from, before) }
     }
 
     /// Whether it has no ids.
@@ -89,7 +89,7 @@ impl Scope {
 
 pub(super) fn list(
     connection: &mut AnyConnection,
-    runs: &[Lead],
+    runs: &[IdLead],
     organization_id: OrganizationId,
     filter: &DeliveryFilter,
     page: PageRequest,
@@ -100,16 +100,16 @@ pub(super) fn list(
 /// A page that looks at about so many rows.
 pub(super) fn list_within(
     connection: &mut AnyConnection,
-    runs: &[Lead],
+    runs: &[IdLead],
     organization_id: OrganizationId,
     filter: &DeliveryFilter,
     page: PageRequest,
     bound: usize,
 ) -> StoreResult<LogPage> {
-    let spans = spans(connection, runs, Period { from: filter.from, to: filter.to })?;
+    let ranges = id_ranges(connection, runs, Period { from: filter.from, to: filter.to })?;
     let mut found = LogPage::default();
-    for span in spans.into_iter().rev() {
-        let scope = Scope::of(organization_id, filter.endpoint_id, span, page.before_id);
+    for range in ranges.into_iter().rev() {
+        let scope = LogScope::of(organization_id, filter.endpoint_id, range, page.before_id);
         let limit = page.limit - found.rows.len();
         if scope.is_empty() || limit == 0 {
             continue;
@@ -128,15 +128,15 @@ pub(super) fn list_within(
 fn list_part(
     connection: &mut AnyConnection,
     filter: &DeliveryFilter,
-    scope: &Scope,
+    scope: &LogScope,
     limit: usize,
     bound: usize,
 ) -> StoreResult<LogPage> {
-    let Choice { sources, floor } = sources::choose(connection, filter, scope, bound)?;
+    let SourceChoice { sources, floor } = log_sources::choose(connection, filter, scope, bound)?;
     let part = floor.map_or(*scope, |floor| scope.above(floor));
-    let mut found: Vec<LogRow> = Vec::new();
+    let mut found: Vec<DeliveryLogRow> = Vec::new();
     for source in sources {
-        found.extend(build(connection, source, filter, &part, limit).load::<LogRow>(connection)?);
+        found.extend(build(connection, source, filter, &part, limit).load::<DeliveryLogRow>(connection)?);
     }
     found.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
     let newest = found.into_iter().take(limit);
@@ -148,40 +148,40 @@ fn list_part(
 /// The query for a page from one source.
 pub(super) fn build(
     connection: &AnyConnection,
-    source: Source,
+    source: LogSource,
     filter: &DeliveryFilter,
-    scope: &Scope,
+    scope: &LogScope,
     limit: usize,
-) -> Query {
+) -> DynamicQuery {
     let mut query = match source {
-        Source::Pending => from_pending(connection, filter, scope, limit),
-        Source::Events => from_events(connection, COLUMNS, scope, filter.event_type.is_some()),
+        LogSource::Pending => from_pending(connection, filter, scope, limit),
+        LogSource::Events => from_events(connection, COLUMNS, scope, filter.event_type.is_some()),
         source => from(connection, COLUMNS, source, scope, true),
     };
-    if source != Source::Pending {
+    if source != LogSource::Pending {
         scope.times.restrict(&mut query, "d.id", "d.created_at");
     }
     if let Some(event_type) = &filter.event_type {
-        query.and("e.event_type = {}", Value::Text(event_type.clone()));
+        query.and("e.event_type = {}", BoundValue::Text(event_type.clone()));
     }
     if let Some(status) = filter.status.filter(|_| source.status().is_none()) {
-        query.and("+d.status = {}", Value::Number(i64::from(status.code())));
+        query.and("+d.status = {}", BoundValue::Number(i64::from(status.code())));
     }
-    if let Some((low, high)) = filter.response_code.filter(|_| !matches!(source, Source::Code(_))) {
-        query.and("+d.response_code >= {}", Value::Number(i64::from(low)));
-        query.and("+d.response_code <= {}", Value::Number(i64::from(high)));
+    if let Some((low, high)) = filter.response_code.filter(|_| !matches!(source, LogSource::Code(_))) {
+        query.and("+d.response_code >= {}", BoundValue::Number(i64::from(low)));
+        query.and("+d.response_code <= {}", BoundValue::Number(i64::from(high)));
     }
     newest(&mut query, source, limit);
     query
 }
 
 /// The newest rows first, at most so many.
-pub(super) fn newest(query: &mut Query, source: Source, limit: usize) {
+pub(super) fn newest(query: &mut DynamicQuery, source: LogSource, limit: usize) {
     query.sql.push_str(match source {
-        Source::Events => " ORDER BY e.id DESC, d.id DESC",
+        LogSource::Events => " ORDER BY e.id DESC, d.id DESC",
         _ => " ORDER BY d.id DESC",
     });
-    query.push(" LIMIT {}", Value::Number(sql_limit(limit)));
+    query.push(" LIMIT {}", BoundValue::Number(sql_limit(limit)));
 }
 
 /// Columns from a source: deliveries `d`, with their events `e` when columns of these are wanted. `CROSS JOIN` fixes the
@@ -190,55 +190,57 @@ pub(super) fn newest(query: &mut Query, source: Source, limit: usize) {
 pub(super) fn from(
     connection: &AnyConnection,
     columns: &str,
-    source: Source,
-    scope: &Scope,
+    source: LogSource,
+    scope: &LogScope,
     with_events: bool,
-) -> Query {
-    if source == Source::Events {
+) -> DynamicQuery {
+    if source == LogSource::Events {
         return from_events(connection, columns, scope, false);
     }
-    let mut query = Query::new(columns);
+    let mut query = DynamicQuery::new(columns);
     let events = if with_events { " CROSS JOIN events e" } else { "" };
     match scope.endpoint_id.filter(|_| source.is_by_endpoint()) {
         Some(endpoint_id) => {
             let index = indexed_by(connection, source.index(true));
             query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}{events}"));
-            query.push(" WHERE o.id = {} AND d.endpoint_id = o.id", Value::Number(endpoint_id.0));
-            query.and("o.organization_id = {}", Value::Number(scope.organization_id.0));
+            query.push(" WHERE o.id = {} AND d.endpoint_id = o.id", BoundValue::Number(endpoint_id.0));
+            query.and("o.organization_id = {}", BoundValue::Number(scope.organization_id.0));
         }
         None => {
             let index = indexed_by(connection, source.index(false));
             query.sql.push_str(&format!(" FROM deliveries d{index}{events}"));
-            query.push(" WHERE d.organization_id = {}", Value::Number(scope.organization_id.0));
+            query.push(" WHERE d.organization_id = {}", BoundValue::Number(scope.organization_id.0));
             of_endpoint(&mut query, scope);
         }
     }
     if with_events {
         query.sql.push_str(" AND e.id = d.event_id");
     }
-    query.and("d.id < {}", Value::Number(scope.before));
-    query.and("d.id >= {}", Value::Number(scope.from));
+    query.and("d.id < {}", BoundValue::Number(scope.before));
+    query.and("d.id >= {}", BoundValue::Number(scope.from));
     // written out, so that a partial index is seen to fit
     match source {
-        Source::Failed => query.sql.push_str(" AND d.status = 2"),
-        Source::Cancelled => query.sql.push_str(" AND d.status = 3"),
-        Source::Replays => query.sql.push_str(" AND d.replayed"),
-        Source::Code(code) => query.and(&format!("{NOT_SUCCESS} AND d.response_code = {{}}"), Value::Number(code)),
-        Source::Endpoint | Source::Pending | Source::Events => {}
+        LogSource::Failed => query.sql.push_str(" AND d.status = 2"),
+        LogSource::Cancelled => query.sql.push_str(" AND d.status = 3"),
+        LogSource::Replays => query.sql.push_str(" AND d.replayed"),
+        LogSource::Code(code) => {
+            query.and(&format!("{NOT_SUCCESS} AND d.response_code = {{}}"), BoundValue::Number(code))
+        }
+        LogSource::Endpoint | LogSource::Pending | LogSource::Events => {}
     }
     query
 }
 
 /// The endpoint as a condition on what another index found.
-fn of_endpoint(query: &mut Query, scope: &Scope) {
+fn of_endpoint(query: &mut DynamicQuery, scope: &LogScope) {
     if let Some(endpoint_id) = scope.endpoint_id {
-        query.and("+d.endpoint_id = {}", Value::Number(endpoint_id.0));
+        query.and("+d.endpoint_id = {}", BoundValue::Number(endpoint_id.0));
     }
 }
 
-fn from_events(connection: &AnyConnection, columns: &str, scope: &Scope, by_type: bool) -> Query {
-    let mut query = Query::new(columns);
-    let index = indexed_by(connection, Source::index_of_events(by_type));
+fn from_events(connection: &AnyConnection, columns: &str, scope: &LogScope, by_type: bool) -> DynamicQuery {
+    let mut query = DynamicQuery::new(columns);
+    let index = indexed_by(connection, LogSource::index_of_events(by_type));
     query.sql.push_str(&format!(" FROM events e{index}"));
     query.sql.push_str(match connection {
         AnyConnection::Sqlite(_) => {
@@ -250,40 +252,45 @@ fn from_events(connection: &AnyConnection, columns: &str, scope: &Scope, by_type
              AND deliveries.id <= e.last_delivery_id AND deliveries.event_id = e.id OFFSET 0) d WHERE true"
         }
     });
-    query.and("e.organization_id = {}", Value::Number(scope.organization_id.0));
-    query.and("e.id < {}", Value::Number(scope.before));
-    query.and("e.id >= {}", Value::Number(scope.events_from));
-    query.and("+d.organization_id = {}", Value::Number(scope.organization_id.0));
-    query.and("+d.id < {}", Value::Number(scope.before));
-    query.and("+d.id >= {}", Value::Number(scope.from));
+    query.and("e.organization_id = {}", BoundValue::Number(scope.organization_id.0));
+    query.and("e.id < {}", BoundValue::Number(scope.before));
+    query.and("e.id >= {}", BoundValue::Number(scope.events_from));
+    query.and("+d.organization_id = {}", BoundValue::Number(scope.organization_id.0));
+    query.and("+d.id < {}", BoundValue::Number(scope.before));
+    query.and("+d.id >= {}", BoundValue::Number(scope.from));
     of_endpoint(&mut query, scope);
     query
 }
 
 /// Something of what is pending, from the queues' index alone: its order is another one, so the ids are no reason to
 /// take the index that has theirs.
-pub(super) fn pending_ids(connection: &AnyConnection, columns: &str, scope: &Scope) -> Query {
-    let mut query = Query::new(columns);
-    let index = indexed_by(connection, Source::Pending.index(true));
+pub(super) fn pending_ids(connection: &AnyConnection, columns: &str, scope: &LogScope) -> DynamicQuery {
+    let mut query = DynamicQuery::new(columns);
+    let index = indexed_by(connection, LogSource::Pending.index(true));
     query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}"));
     query.sql.push_str(" WHERE d.endpoint_id = o.id AND d.status = 0");
-    query.and("o.organization_id = {}", Value::Number(scope.organization_id.0));
+    query.and("o.organization_id = {}", BoundValue::Number(scope.organization_id.0));
     if let Some(endpoint_id) = scope.endpoint_id {
-        query.and("o.id = {}", Value::Number(endpoint_id.0));
+        query.and("o.id = {}", BoundValue::Number(endpoint_id.0));
     }
-    query.and("+d.id < {}", Value::Number(scope.before));
-    query.and("+d.id >= {}", Value::Number(scope.from));
+    query.and("+d.id < {}", BoundValue::Number(scope.before));
+    query.and("+d.id >= {}", BoundValue::Number(scope.from));
     query
 }
 
-fn from_pending(connection: &AnyConnection, filter: &DeliveryFilter, scope: &Scope, limit: usize) -> Query {
+fn from_pending(
+    connection: &AnyConnection,
+    filter: &DeliveryFilter,
+    scope: &LogScope,
+    limit: usize,
+) -> DynamicQuery {
     let mut query = pending_ids(connection, &format!("{COLUMNS} FROM (SELECT d.id"), scope);
     scope.times.restrict(&mut query, "d.id", "d.created_at");
-    if Source::Pending.fits(filter) {
-        query.push(" ORDER BY d.id DESC LIMIT {}", Value::Number(sql_limit(limit)));
+    if LogSource::Pending.fits(filter) {
+        query.push(" ORDER BY d.id DESC LIMIT {}", BoundValue::Number(sql_limit(limit)));
     }
     query.sql.push_str(") p CROSS JOIN deliveries d CROSS JOIN events e WHERE d.id = p.id AND e.id = d.event_id");
-    query.and("d.organization_id = {}", Value::Number(scope.organization_id.0));
+    query.and("d.organization_id = {}", BoundValue::Number(scope.organization_id.0));
     query
 }
 

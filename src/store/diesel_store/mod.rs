@@ -1,31 +1,31 @@
 //! The store over Diesel. Each file holds the queries of one subject; what SQLite and PostgreSQL do differently
 //! is in `sqlite.rs` and `postgres.rs` beside this folder.
 
-mod again;
-#[cfg(test)]
-mod bounded;
-#[cfg(test)]
-mod cached;
+mod cancelled_attempts;
 mod commit;
-mod conditions;
 mod due;
 mod endpoints;
 mod event_types;
 mod events;
 mod failures;
-mod late;
-mod leads;
+mod health;
+mod id_leads;
 mod log;
-mod organizations;
 #[cfg(test)]
-mod plans;
+mod log_paging_tests;
+mod log_sources;
+mod organizations;
 mod pruning;
 mod query;
+#[cfg(test)]
+mod query_plan_tests;
 mod reencryption;
-mod sources;
-mod spans;
+mod resend;
 mod startup;
+#[cfg(test)]
+mod statement_cache_tests;
 mod statistics;
+mod time_ranges;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,13 +35,13 @@ use diesel::migration::{Migration, MigrationSource};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use parking_lot::Mutex;
 
-use self::leads::{Lead, Leads};
+use self::id_leads::{IdLead, IdLeads};
 use super::cipher::Cipher;
 use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
-use super::recent::RecentEvents;
+use super::event_cache::EventCache;
 use super::{
-    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart,
-    EventDetail, LogPage, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued, RequeuedPage,
+    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventDetail, LogPage,
+    MadeDue, PageRequest, PruneReport, QueuePosition, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage,
     Store, StoreError, StoreResult, WriteBatch, sqlite,
 };
 use crate::domain::delivery::DeliveryFilter;
@@ -60,8 +60,8 @@ pub(super) struct DieselStore {
     writer: Writer,
     readers: Readers,
     cipher: Cipher,
-    recent: RecentEvents,
-    leads: Leads,
+    recent: EventCache,
+    leads: IdLeads,
     // last: what keeps others out goes after the connections
     database: Database,
 }
@@ -73,7 +73,7 @@ pub(super) enum Database {
         /// Held while a checkpoint is being made.
         checkpointing: Mutex<()>,
         /// Keeps other processes away from it for as long as this store lives.
-        lock: Arc<sqlite::Lock>,
+        lock: Arc<sqlite::DatabaseLock>,
     },
     /// A server.
     Postgres,
@@ -88,16 +88,16 @@ impl DieselStore {
         cipher: Cipher,
         database: Database,
     ) -> StoreResult<Self> {
-        let leads = Leads::load(&mut connection)?;
+        let leads = IdLeads::load(&mut connection)?;
         let readers = Readers::new(Arc::clone(&opener), readers);
         let writer = Writer::new(opener, connection);
-        Ok(Self { writer, readers, cipher, recent: RecentEvents::default(), leads, database })
+        Ok(Self { writer, readers, cipher, recent: EventCache::default(), leads, database })
     }
 
     /// Forgets where ids were ahead, when nothing of it is left.
     fn prune_leads(&self) -> StoreResult<()> {
         if !self.leads.runs().is_empty() {
-            self.leads.forget_below(self.writer.write(leads::prune)?);
+            self.leads.forget_below(self.writer.write(id_leads::prune)?);
         }
         Ok(())
     }
@@ -211,7 +211,7 @@ impl Store for DieselStore {
         endpoint_id: EndpointId,
         request: &DueRequest,
     ) -> StoreResult<DuePage> {
-        let page = due::Page { organization_id, endpoint_id, request, recent: &self.recent };
+        let page = due::DuePageReader { organization_id, endpoint_id, request, recent: &self.recent };
         self.readers.read(|connection| page.read(connection))
     }
 
@@ -232,12 +232,12 @@ impl Store for DieselStore {
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
-        after: Option<DuePlace>,
+        after: Option<QueuePosition>,
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<MadeDue> {
         self.writer
-            .write(|connection| again::make_due(connection, organization_id, endpoint_id, after, limit, now))
+            .write(|connection| resend::make_due(connection, organization_id, endpoint_id, after, limit, now))
     }
 
     fn deliveries(
@@ -258,11 +258,11 @@ impl Store for DieselStore {
         organization_id: OrganizationId,
         id: DeliveryId,
         now: UnixMillis,
-    ) -> StoreResult<Requeued> {
-        self.writer.write(|connection| again::requeue_delivery(connection, organization_id, id, now))
+    ) -> StoreResult<RequeueOutcome> {
+        self.writer.write(|connection| resend::requeue_delivery(connection, organization_id, id, now))
     }
 
-    fn requeue_endpoint(
+    fn requeue_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
@@ -272,7 +272,7 @@ impl Store for DieselStore {
         now: UnixMillis,
     ) -> StoreResult<RequeuedPage> {
         self.writer.write(|connection| {
-            again::requeue_endpoint(
+            resend::requeue_range(
                 connection,
                 &self.leads.runs(),
                 organization_id,
@@ -285,15 +285,14 @@ impl Store for DieselStore {
         })
     }
 
-    fn count_endpoint(
+    fn count_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         range: &RequeueRange,
     ) -> StoreResult<usize> {
         let runs = self.leads.runs();
-        self.readers
-            .read(|connection| again::count_endpoint(connection, &runs, organization_id, endpoint_id, range))
+        self.readers.read(|connection| resend::count_range(connection, &runs, organization_id, endpoint_id, range))
     }
 
     fn replay_event(
@@ -309,12 +308,12 @@ impl Store for DieselStore {
             let mut next_id = |connection: &mut AnyConnection| {
                 let id = next_id();
                 // what this transaction has written down has to be written down once
-                let is_known = written.last().is_some_and(|lead: &Lead| lead.has(id));
+                let is_known = written.last().is_some_and(|lead: &IdLead| lead.has(id));
                 let lead = self.leads.of_row(id, now).filter(|_| !is_known);
                 written.extend(lead);
-                lead.map_or(Ok(()), |lead| leads::save(connection, lead)).map(|()| id)
+                lead.map_or(Ok(()), |lead| id_leads::save(connection, lead)).map(|()| id)
             };
-            again::replay_event(connection, organization_id, id, targets, &mut next_id, now)
+            resend::replay_event(connection, organization_id, id, targets, &mut next_id, now)
         })?;
         written.into_iter().for_each(|lead| self.leads.add(lead));
         Ok(endpoints)
@@ -350,7 +349,7 @@ impl Store for DieselStore {
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
     ) -> StoreResult<PendingStats> {
-        self.readers.read(|connection| conditions::pending(connection, organization_id, endpoint_id))
+        self.readers.read(|connection| health::pending(connection, organization_id, endpoint_id))
     }
 
     fn recent_deliveries(
@@ -362,11 +361,11 @@ impl Store for DieselStore {
     ) -> StoreResult<Vec<FinishedDelivery>> {
         let runs = self.leads.runs();
         self.readers
-            .read(|connection| conditions::recent(connection, &runs, organization_id, endpoint_id, since, limit))
+            .read(|connection| health::recent(connection, &runs, organization_id, endpoint_id, since, limit))
     }
 
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
-        self.readers.read(|connection| conditions::endpoint_states(connection, organization_id))
+        self.readers.read(|connection| health::endpoint_states(connection, organization_id))
     }
 
     fn last_failure(
@@ -425,7 +424,7 @@ impl Store for DieselStore {
     }
 
     fn failing_before(&self, instant: UnixMillis, limit: usize) -> StoreResult<Vec<EndpointHealth>> {
-        self.readers.read(|connection| conditions::failing_before(connection, instant, limit))
+        self.readers.read(|connection| health::failing_before(connection, instant, limit))
     }
 
     fn scan_event_types(

@@ -9,12 +9,12 @@ use diesel::sql_types::{BigInt, Integer};
 use super::super::connection::AnyConnection;
 use super::super::schema::{attempts, deleted_organizations, deliveries, endpoints, events};
 use super::super::{PruneReport, StoreResult};
-use super::again::is_replayed;
-use super::leads::Lead;
-use super::log::{self, Scope};
-use super::query::{Number, Query, Value};
-use super::sources::Source;
-use super::spans::{Period, Span, spans};
+use super::id_leads::IdLead;
+use super::log::{self, LogScope};
+use super::log_sources::LogSource;
+use super::query::{BoundValue, DynamicQuery, NumberRow};
+use super::resend::is_replayed;
+use super::time_ranges::{IdRange, Period, id_ranges};
 use super::{failures, sql_limit, statistics};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
@@ -42,26 +42,26 @@ struct OldEvent {
 }
 
 /// The query for the oldest events of a range.
-pub(super) fn old_events(span: Span, limit: usize) -> Query {
-    let mut query = Query::new("SELECT e.id, e.last_delivery_id, e.delivery_count FROM events e");
-    query.push(" WHERE e.id >= {}", Value::Number(span.from));
-    query.and("e.id < {}", Value::Number(span.before));
-    span.times.restrict(&mut query, "e.id", "e.accepted_at");
-    query.push(" ORDER BY e.id LIMIT {}", Value::Number(sql_limit(limit)));
+pub(super) fn old_events(range: IdRange, limit: usize) -> DynamicQuery {
+    let mut query = DynamicQuery::new("SELECT e.id, e.last_delivery_id, e.delivery_count FROM events e");
+    query.push(" WHERE e.id >= {}", BoundValue::Number(range.from));
+    query.and("e.id < {}", BoundValue::Number(range.before));
+    range.times.restrict(&mut query, "e.id", "e.accepted_at");
+    query.push(" ORDER BY e.id LIMIT {}", BoundValue::Number(sql_limit(limit)));
     query
 }
 
 /// A page of the oldest events behind one.
 fn page_of_old(
     connection: &mut AnyConnection,
-    spans: &[Span],
+    ranges: &[IdRange],
     after: Option<EventId>,
     limit: usize,
 ) -> StoreResult<Vec<EventRange>> {
     let behind = after.map_or(i64::MIN, |id| id.0.saturating_add(1));
     let mut page = Vec::new();
-    for span in spans {
-        let rest = Span { from: span.from.max(behind), ..*span };
+    for range in ranges {
+        let rest = IdRange { from: range.from.max(behind), ..*range };
         if page.len() < limit {
             let rows: Vec<OldEvent> = old_events(rest, limit - page.len()).load(connection)?;
             page.extend(rows.into_iter().map(|row| (row.id, row.last_delivery_id, row.delivery_count)));
@@ -72,7 +72,7 @@ fn page_of_old(
 
 pub(super) fn prune(
     connection: &mut AnyConnection,
-    runs: &[Lead],
+    runs: &[IdLead],
     before: UnixMillis,
     after: Option<EventId>,
     limit: usize,
@@ -80,14 +80,14 @@ pub(super) fn prune(
     if after.is_none() {
         failures::prune(connection, before, limit)?;
     }
-    let spans = spans(connection, runs, Period { from: None, to: Some(before) })?;
-    let mut page = page_of_old(connection, &spans, after, limit)?;
+    let ranges = id_ranges(connection, runs, Period { from: None, to: Some(before) })?;
+    let mut page = page_of_old(connection, &ranges, after, limit)?;
     let may_have_more = cut(&mut page) || page.len() == limit;
     let next = page.last().filter(|_| may_have_more).map(|last| EventId(last.0));
     let mut found = Vec::new();
-    for span in spans {
+    for range in ranges {
         // between ranges are events of another time
-        let mut of_span = page.iter().filter(|(id, ..)| span.from <= *id && *id < span.before);
+        let mut of_span = page.iter().filter(|(id, ..)| range.from <= *id && *id < range.before);
         if let Some(first) = of_span.next() {
             found.extend(deliveries_of(connection, *first, *of_span.next_back().unwrap_or(first))?);
         }
@@ -185,7 +185,7 @@ fn purge(connection: &mut AnyConnection, id: OrganizationId, limit: usize) -> St
         .load(connection)?;
     if let Some(&(_, last_delivery_id, _)) = page.last() {
         let of_events = deliveries_of_events(connection, id, last_delivery_id);
-        found.extend(of_events.load::<Number>(connection)?.into_iter().map(|row| row.n));
+        found.extend(of_events.load::<NumberRow>(connection)?.into_iter().map(|row| row.n));
     }
     let event_ids: Vec<i64> = page.into_iter().map(|(id, ..)| id).collect();
     remove(connection, &event_ids, &found)?;
@@ -201,9 +201,9 @@ pub(super) fn deliveries_of_events(
     connection: &AnyConnection,
     organization_id: OrganizationId,
     last_delivery_id: i64,
-) -> Query {
-    let scope = Scope::new(organization_id, None, 0, last_delivery_id + 1);
-    log::from(connection, "SELECT d.id AS n", Source::Events, &scope, false)
+) -> DynamicQuery {
+    let scope = LogScope::new(organization_id, None, 0, last_delivery_id + 1);
+    log::from(connection, "SELECT d.id AS n", LogSource::Events, &scope, false)
 }
 
 /// Deleted endpoints in the order of their ids, found by an index that has no others.
@@ -216,7 +216,7 @@ pub(super) fn prune_endpoints(
     after: Option<EndpointId>,
     limit: usize,
 ) -> StoreResult<Option<EndpointId>> {
-    let page: Vec<Number> = diesel::sql_query(DELETED_ENDPOINTS)
+    let page: Vec<NumberRow> = diesel::sql_query(DELETED_ENDPOINTS)
         .bind::<BigInt, _>(after.map_or(i64::MIN, |id| id.0))
         .bind::<BigInt, _>(sql_limit(limit))
         .load(connection)?;

@@ -9,31 +9,31 @@ use super::super::StoreResult;
 use super::super::connection::{AnyBackend, AnyConnection};
 
 /// A condition's value.
-pub(super) enum Value {
+pub(super) enum BoundValue {
     Number(i64),
     Text(String),
 }
 
 /// A query with its values.
-pub(super) struct Query {
+pub(super) struct DynamicQuery {
     pub(super) sql: String,
-    values: Vec<Value>,
+    values: Vec<BoundValue>,
 }
 
-impl Query {
+impl DynamicQuery {
     /// Begins one.
     pub(super) fn new(sql: &str) -> Self {
         Self { sql: sql.to_owned(), values: Vec::new() }
     }
 
     /// Adds a piece; `{}` stands for its value.
-    pub(super) fn push(&mut self, sql: &str, value: Value) {
+    pub(super) fn push(&mut self, sql: &str, value: BoundValue) {
         self.values.push(value);
         self.sql.push_str(&sql.replace("{}", &format!("${}", self.values.len())));
     }
 
     /// Adds a condition; `{}` stands for its value.
-    pub(super) fn and(&mut self, condition: &str, value: Value) {
+    pub(super) fn and(&mut self, condition: &str, value: BoundValue) {
         self.sql.push_str(" AND ");
         self.push(condition, value);
     }
@@ -42,7 +42,7 @@ impl Query {
     pub(super) fn and_one_of(&mut self, column: &str, ids: &[i64]) {
         self.sql.push_str(&format!(" AND {column} IN ("));
         for (place, id) in ids.iter().enumerate() {
-            self.push(if place == 0 { "{}" } else { ", {}" }, Value::Number(*id));
+            self.push(if place == 0 { "{}" } else { ", {}" }, BoundValue::Number(*id));
         }
         self.sql.push(')');
     }
@@ -51,8 +51,8 @@ impl Query {
         let mut statement = diesel::sql_query(self.sql).into_boxed::<AnyBackend>();
         for value in self.values {
             statement = match value {
-                Value::Number(number) => statement.bind::<BigInt, _>(number),
-                Value::Text(text) => statement.bind::<Text, _>(text),
+                BoundValue::Number(number) => statement.bind::<BigInt, _>(number),
+                BoundValue::Text(text) => statement.bind::<Text, _>(text),
             };
         }
         statement
@@ -83,7 +83,7 @@ pub(super) fn indexed_by(connection: &AnyConnection, index: &str) -> String {
 
 /// A row of one number.
 #[derive(QueryableByName)]
-pub(super) struct Number {
+pub(super) struct NumberRow {
     #[diesel(sql_type = BigInt)]
     pub(super) n: i64,
 }

@@ -14,7 +14,7 @@ use crate::domain::ids::{EndpointId, OrganizationId};
 const ENDPOINTS_A_BATCH: i64 = 200;
 
 /// Id, organization, secret, secret before, those before that, headers.
-type Sealed = (i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+type EncryptedColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 impl DieselStore {
     /// Encrypts under `new` whatever is under the key of this store. A value under `new` already is left as it is,
@@ -33,14 +33,19 @@ impl DieselStore {
     }
 }
 
-struct Batch {
+struct ReencryptedBatch {
     changed: usize,
     last: Option<i64>,
 }
 
 /// Of deleted endpoints there is nothing to encrypt.
-fn reencrypt_batch(connection: &mut AnyConnection, old: &Cipher, new: &Cipher, after: i64) -> StoreResult<Batch> {
-    let rows: Vec<Sealed> = endpoints::table
+fn reencrypt_batch(
+    connection: &mut AnyConnection,
+    old: &Cipher,
+    new: &Cipher,
+    after: i64,
+) -> StoreResult<ReencryptedBatch> {
+    let rows: Vec<EncryptedColumns> = endpoints::table
         .filter(endpoints::id.gt(after))
         .filter(endpoints::deleted_at.is_null())
         .order(endpoints::id)
@@ -54,7 +59,7 @@ fn reencrypt_batch(connection: &mut AnyConnection, old: &Cipher, new: &Cipher, a
             endpoints::headers,
         ))
         .load(connection)?;
-    let mut batch = Batch { changed: 0, last: rows.last().map(|(id, ..)| *id) };
+    let mut batch = ReencryptedBatch { changed: 0, last: rows.last().map(|(id, ..)| *id) };
     for (id, organization_id, secret, previous_secret, older_secrets, headers) in rows {
         let sealed = [Some(&secret), previous_secret.as_ref(), older_secrets.as_ref(), headers.as_ref()];
         if sealed.into_iter().flatten().all(|envelope| new.sealed(envelope)) {

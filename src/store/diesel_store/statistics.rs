@@ -10,7 +10,7 @@ use super::super::StoreResult;
 use super::super::connection::AnyConnection;
 use super::super::models::corrupt;
 use super::super::schema::delivery_statistics;
-use super::query::{Query, Value};
+use super::query::{BoundValue, DynamicQuery};
 use super::sql_limit;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::statistics::{LatencyCounts, PeriodCounts, PeriodStatistics, StatisticsDelta, period_start};
@@ -20,11 +20,11 @@ use crate::domain::time::UnixMillis;
 const SUM: i64 = 0;
 
 /// Period, organization, endpoint: the order of the table.
-type Key = (i64, i64, i64);
+type StatisticsKey = (i64, i64, i64);
 
 #[derive(QueryableByName, Queryable, Selectable)]
 #[diesel(table_name = delivery_statistics)]
-struct Row {
+struct StatisticsRow {
     #[diesel(sql_type = BigInt)]
     period_start: i64,
     #[diesel(sql_type = BigInt)]
@@ -41,8 +41,8 @@ struct Row {
     latency: Vec<u8>,
 }
 
-impl Row {
-    fn key(&self) -> Key {
+impl StatisticsRow {
+    fn key(&self) -> StatisticsKey {
         (self.period_start, self.organization_id, self.endpoint_id)
     }
 
@@ -75,7 +75,7 @@ fn sql_count(count: u64) -> i64 {
 
 /// Adds counts to what is stored of endpoints, and to the sums of their organizations.
 pub(super) fn add(connection: &mut AnyConnection, deltas: &[StatisticsDelta]) -> StoreResult<()> {
-    let mut rows: BTreeMap<Key, PeriodCounts> = BTreeMap::new();
+    let mut rows: BTreeMap<StatisticsKey, PeriodCounts> = BTreeMap::new();
     for delta in deltas {
         for endpoint_id in [SUM, delta.endpoint_id.0] {
             let key = (delta.period_start.0, delta.organization_id.0, endpoint_id);
@@ -91,13 +91,13 @@ pub(super) fn add(connection: &mut AnyConnection, deltas: &[StatisticsDelta]) ->
 }
 
 /// Both statements stay compiled.
-fn add_one_by_one(sqlite: &mut SqliteConnection, rows: BTreeMap<Key, PeriodCounts>) -> QueryResult<()> {
+fn add_one_by_one(sqlite: &mut SqliteConnection, rows: BTreeMap<StatisticsKey, PeriodCounts>) -> QueryResult<()> {
     use delivery_statistics::columns::{
         endpoint_id, failed, latency, organization_id, period_start, retried, succeeded,
     };
     for (key, mut counts) in rows {
-        let stored: Option<Row> =
-            delivery_statistics::table.find(key).select(Row::as_select()).first(sqlite).optional()?;
+        let stored: Option<StatisticsRow> =
+            delivery_statistics::table.find(key).select(StatisticsRow::as_select()).first(sqlite).optional()?;
         if let Some(stored) = stored {
             counts = stored.and(&counts);
         }
@@ -117,11 +117,14 @@ fn add_one_by_one(sqlite: &mut SqliteConnection, rows: BTreeMap<Key, PeriodCount
 }
 
 /// Two statements, however many rows.
-fn add_together(postgres: &mut PgConnection, mut rows: BTreeMap<Key, PeriodCounts>) -> QueryResult<()> {
-    let column = |rows: &BTreeMap<Key, PeriodCounts>, value: fn(&Key) -> i64| rows.keys().map(value).collect();
+fn add_together(postgres: &mut PgConnection, mut rows: BTreeMap<StatisticsKey, PeriodCounts>) -> QueryResult<()> {
+    let column = |rows: &BTreeMap<StatisticsKey, PeriodCounts>, value: fn(&StatisticsKey) -> i64| {
+        rows.keys().map(value).collect()
+    };
     let keys: [Vec<i64>; 3] =
-        [|key: &Key| key.0, |key: &Key| key.1, |key: &Key| key.2].map(|of| column(&rows, of));
-    let stored: Vec<Row> = diesel::sql_query(
+        [|key: &StatisticsKey| key.0, |key: &StatisticsKey| key.1, |key: &StatisticsKey| key.2]
+            .map(|of| column(&rows, of));
+    let stored: Vec<StatisticsRow> = diesel::sql_query(
         "SELECT s.* FROM UNNEST($1, $2, $3) AS key (period_start, organization_id, endpoint_id) \
          JOIN delivery_statistics s USING (period_start, organization_id, endpoint_id)",
     )
@@ -163,25 +166,25 @@ pub(super) fn build(
     organization_id: OrganizationId,
     endpoint_ids: Option<&[EndpointId]>,
     since: UnixMillis,
-) -> Query {
-    let mut query = Query::new("");
-    query.push(PERIODS, Value::Number(period_start(since).0));
+) -> DynamicQuery {
+    let mut query = DynamicQuery::new("");
+    query.push(PERIODS, BoundValue::Number(period_start(since).0));
     query.sql.push_str(
         " SELECT s.period_start, s.organization_id, s.endpoint_id, s.succeeded, s.failed, s.retried, s.latency \
          FROM periods CROSS JOIN delivery_statistics s WHERE s.period_start = periods.begins",
     );
-    query.and("s.organization_id = {}", Value::Number(organization_id.0));
+    query.and("s.organization_id = {}", BoundValue::Number(organization_id.0));
     match endpoint_ids {
-        None => query.and("s.endpoint_id = {}", Value::Number(SUM)),
+        None => query.and("s.endpoint_id = {}", BoundValue::Number(SUM)),
         Some(ids) => query.and_one_of("s.endpoint_id", &ids.iter().map(|id| id.0).collect::<Vec<_>>()),
     }
     query
 }
 
-fn read(connection: &mut AnyConnection, query: Query) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
-    let mut rows: Vec<Row> = query.load(connection)?;
-    rows.sort_by_key(Row::key);
-    rows.into_iter().map(Row::into_statistics).collect()
+fn read(connection: &mut AnyConnection, query: DynamicQuery) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
+    let mut rows: Vec<StatisticsRow> = query.load(connection)?;
+    rows.sort_by_key(StatisticsRow::key);
+    rows.into_iter().map(StatisticsRow::into_statistics).collect()
 }
 
 pub(super) fn of_organization(
@@ -206,16 +209,16 @@ pub(super) fn of_endpoints(
 }
 
 /// The query that deletes some of an organization's rows.
-pub(super) fn build_deletion(organization_id: OrganizationId, limit: usize) -> Query {
+pub(super) fn build_deletion(organization_id: OrganizationId, limit: usize) -> DynamicQuery {
     let key = "period_start, organization_id, endpoint_id";
-    let mut query = Query::new(&format!("DELETE FROM delivery_statistics WHERE ({key}) IN ("));
-    query.push(PERIODS, Value::Number(i64::MIN));
+    let mut query = DynamicQuery::new(&format!("DELETE FROM delivery_statistics WHERE ({key}) IN ("));
+    query.push(PERIODS, BoundValue::Number(i64::MIN));
     query.sql.push_str(
         " SELECT s.period_start, s.organization_id, s.endpoint_id \
          FROM periods CROSS JOIN delivery_statistics s WHERE s.period_start = periods.begins",
     );
-    query.and("s.organization_id = {}", Value::Number(organization_id.0));
-    query.push(" LIMIT {})", Value::Number(sql_limit(limit)));
+    query.and("s.organization_id = {}", BoundValue::Number(organization_id.0));
+    query.push(" LIMIT {})", BoundValue::Number(sql_limit(limit)));
     query
 }
 

@@ -8,11 +8,11 @@ mod verbs;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::state::{Recorded, State, page_of, passes};
+use self::state::{MemoryState, RecordedOutcome, page_of, passes};
 use super::{
-    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DuePlace, DueRequest, EndpointStart,
-    EventCommit, EventDetail, LogPage, MadeDue, NewEvent, PageRequest, PruneReport, ReplayTargets, RequeueRange,
-    Requeued, RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
+    AgendaRow, Checkpoint, CommitReport, DeliveryDetail, DuePage, DueRequest, EndpointStart, EventCommit,
+    EventDetail, LogPage, MadeDue, NewEvent, PageRequest, PruneReport, QueuePosition, ReplayTargets,
+    RequeueOutcome, RequeueRange, RequeuedPage, Store, StoreError, StoreResult, WriteBatch,
 };
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus, QueuedDelivery};
 use crate::domain::endpoint::Endpoint;
@@ -28,7 +28,7 @@ use crate::domain::time::UnixMillis;
 /// [`Store`] in memory.
 #[derive(Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
 }
 
 impl MemoryStore {
@@ -37,7 +37,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -171,7 +171,7 @@ impl Store for MemoryStore {
         for disable in &batch.disable {
             match state.disable(disable, now) {
                 Some(endpoint) => disabled.push(endpoint),
-                None => withheld.extend(disable.told_by),
+                None => withheld.extend(disable.announced_by),
             }
         }
         let mut store = |new: &NewEvent| match withheld.contains(&new.event.id) {
@@ -182,8 +182,8 @@ impl Store for MemoryStore {
         let (mut outcomes_recorded, mut after_cancellation) = (Vec::new(), Vec::new());
         for (place, outcome) in batch.outcomes.iter().enumerate() {
             let recorded = state.record(outcome)?;
-            outcomes_recorded.push(recorded == Recorded::Decided);
-            after_cancellation.extend((recorded == Recorded::AfterCancellation).then_some(place));
+            outcomes_recorded.push(recorded == RecordedOutcome::Decided);
+            after_cancellation.extend((recorded == RecordedOutcome::AfterCancellation).then_some(place));
         }
         batch.health.iter().for_each(|saved| state.save_health(saved));
         batch.statistics.iter().for_each(|delta| state.add_statistics(delta));
@@ -256,7 +256,7 @@ impl Store for MemoryStore {
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
-        after: Option<DuePlace>,
+        after: Option<QueuePosition>,
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<MadeDue> {
@@ -297,11 +297,11 @@ impl Store for MemoryStore {
         organization_id: OrganizationId,
         id: DeliveryId,
         now: UnixMillis,
-    ) -> StoreResult<Requeued> {
+    ) -> StoreResult<RequeueOutcome> {
         Ok(self.state().requeue_delivery(organization_id, id, now))
     }
 
-    fn requeue_endpoint(
+    fn requeue_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
@@ -318,7 +318,7 @@ impl Store for MemoryStore {
         Ok(RequeuedPage { deliveries: found.len(), next })
     }
 
-    fn count_endpoint(
+    fn count_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,

@@ -21,22 +21,22 @@ use crate::domain::statistics::PeriodCounts;
 use crate::domain::time::UnixMillis;
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct MemoryState {
     pub(super) organizations: BTreeMap<OrganizationId, Organization>,
     pub(super) keys: BTreeMap<KeyId, ApiKey>,
     pub(super) endpoints: BTreeMap<EndpointId, Endpoint>,
     pub(super) health: BTreeMap<EndpointId, EndpointHealth>,
     pub(super) events: BTreeMap<EventId, (Arc<Event>, usize)>,
-    pub(super) deliveries: BTreeMap<DeliveryId, Delivery>,
+    pub(super) deliveries: BTreeMap<DeliveryId, MemoryDelivery>,
     pub(super) event_types: BTreeMap<(OrganizationId, String), OwnEventType>,
-    pub(super) idempotency: HashMap<(OrganizationId, String), UsedKey>,
+    pub(super) idempotency: HashMap<(OrganizationId, String), RememberedKey>,
     pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
     pub(super) failures: BTreeMap<EndpointId, LastFailure>,
     /// Ids of what was deleted count for [`Store::largest_id`].
     pub(super) largest_deleted: i64,
 }
 
-pub(super) struct Delivery {
+pub(super) struct MemoryDelivery {
     pub(super) record: DeliveryRecord,
     pub(super) queued_at: UnixMillis,
     pub(super) due_at: UnixMillis,
@@ -47,7 +47,7 @@ pub(super) struct Delivery {
     pub(super) replayed: bool,
 }
 
-pub(super) struct UsedKey {
+pub(super) struct RememberedKey {
     pub(super) request_hash: [u8; 32],
     /// The answer of the first time: the key can outlive its event.
     pub(super) event: AcceptedEvent,
@@ -56,7 +56,7 @@ pub(super) struct UsedKey {
 
 /// What became of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Recorded {
+pub(super) enum RecordedOutcome {
     /// It decided about its delivery.
     Decided,
     /// Its delivery had been cancelled: the attempt is in the log.
@@ -65,7 +65,7 @@ pub(super) enum Recorded {
     Not,
 }
 
-impl Delivery {
+impl MemoryDelivery {
     /// A delivery that begins.
     pub(super) fn new(event: &Event, id: DeliveryId, endpoint_id: EndpointId, now: UnixMillis) -> Self {
         let record = DeliveryRecord {
@@ -102,7 +102,7 @@ pub(super) fn page_of<'a, T: 'a>(
     items.rev().filter(|item| page.before_id.is_none_or(|before| id(item) < before)).take(page.limit).collect()
 }
 
-impl State {
+impl MemoryState {
     pub(super) fn endpoint(&self, organization_id: OrganizationId, id: EndpointId) -> Option<&Endpoint> {
         self.endpoints.get(&id).filter(|endpoint| endpoint.organization_id == organization_id)
     }
@@ -119,13 +119,13 @@ impl State {
         endpoint_id: EndpointId,
         now: UnixMillis,
     ) -> usize {
-        let is_pending = |delivery: &&mut Delivery| {
+        let is_pending = |delivery: &&mut MemoryDelivery| {
             let record = &delivery.record;
             record.organization_id == organization_id
                 && record.endpoint_id == endpoint_id
                 && record.status == DeliveryStatus::Pending
         };
-        let mut queue: Vec<&mut Delivery> = self.deliveries.values_mut().filter(is_pending).collect();
+        let mut queue: Vec<&mut MemoryDelivery> = self.deliveries.values_mut().filter(is_pending).collect();
         queue.sort_by_key(|delivery| (delivery.queued_at, delivery.record.id));
         queue.truncate(CANCELLED_AT_ONCE);
         for delivery in &mut queue {
@@ -153,25 +153,27 @@ impl State {
                 occurred_at: new.event.occurred_at,
                 deliveries: new.deliveries.len(),
             };
-            let used = UsedKey { request_hash: idempotency.request_hash, event, created_at: now };
+            let used = RememberedKey { request_hash: idempotency.request_hash, event, created_at: now };
             self.idempotency.insert(key, used);
         }
         self.events.insert(new.event.id, (Arc::clone(&new.event), new.deliveries.len()));
         for &(id, endpoint_id) in &new.deliveries {
-            self.deliveries.insert(id, Delivery::new(&new.event, id, endpoint_id, new.event.accepted_at));
+            self.deliveries.insert(id, MemoryDelivery::new(&new.event, id, endpoint_id, new.event.accepted_at));
         }
         EventCommit::Stored
     }
 
-    pub(super) fn record(&mut self, outcome: &Outcome) -> StoreResult<Recorded> {
-        let Some(delivery) = self.deliveries.get_mut(&outcome.delivery_id) else { return Ok(Recorded::Not) };
+    pub(super) fn record(&mut self, outcome: &Outcome) -> StoreResult<RecordedOutcome> {
+        let Some(delivery) = self.deliveries.get_mut(&outcome.delivery_id) else {
+            return Ok(RecordedOutcome::Not);
+        };
         let record = &mut delivery.record;
         let is_cancelled = record.status == DeliveryStatus::Cancelled;
         if record.organization_id != outcome.organization_id
             || !(record.status == DeliveryStatus::Pending || is_cancelled)
             || record.attempt_count >= outcome.number
         {
-            return Ok(Recorded::Not);
+            return Ok(RecordedOutcome::Not);
         }
         let attempt = StoredAttempt::of(outcome);
         record.attempt_count = outcome.number;
@@ -197,7 +199,7 @@ impl State {
         let attempt =
             attempt.into_record(outcome.delivery_id).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         delivery.attempts.push(attempt);
-        Ok(if is_cancelled { Recorded::AfterCancellation } else { Recorded::Decided })
+        Ok(if is_cancelled { RecordedOutcome::AfterCancellation } else { RecordedOutcome::Decided })
     }
 
     pub(super) fn save_failure(&mut self, failure: &LastFailure) {
@@ -235,8 +237,8 @@ impl State {
     }
 
     /// An endpoint's pending deliveries in queue order.
-    pub(super) fn queue(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> Vec<&Delivery> {
-        let mut queue: Vec<&Delivery> = self
+    pub(super) fn queue(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> Vec<&MemoryDelivery> {
+        let mut queue: Vec<&MemoryDelivery> = self
             .deliveries
             .values()
             .filter(|delivery| {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::state::State;
+use super::state::MemoryState;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::statistics::{PeriodCounts, PeriodStatistics, StatisticsDelta, period_start};
 use crate::domain::time::UnixMillis;
 
-impl State {
+impl MemoryState {
     pub(super) fn add_statistics(&mut self, delta: &StatisticsDelta) {
         let key = (delta.period_start, delta.organization_id, delta.endpoint_id);
         self.statistics.entry(key).or_default().merge(&delta.counts);

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use super::super::{
-    DuePlace, EventDetail, MadeDue, PageRequest, PruneReport, ReplayTargets, RequeueRange, Requeued,
+    EventDetail, MadeDue, PageRequest, PruneReport, QueuePosition, ReplayTargets, RequeueOutcome, RequeueRange,
 };
-use super::state::{Delivery, State, page_of};
+use super::state::{MemoryDelivery, MemoryState, page_of};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{Event, EventFilter, EventRecord};
 use crate::domain::health::{EndpointHealth, EndpointState, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
-impl State {
+impl MemoryState {
     // ---- sending again
 
     pub(super) fn requeue_delivery(
@@ -20,20 +20,20 @@ impl State {
         organization_id: OrganizationId,
         id: DeliveryId,
         now: UnixMillis,
-    ) -> Requeued {
+    ) -> RequeueOutcome {
         let found = self.deliveries.get(&id).map(|delivery| &delivery.record);
         let Some(record) = found.filter(|record| record.organization_id == organization_id) else {
-            return Requeued::NotFound;
+            return RequeueOutcome::NotFound;
         };
         let (endpoint_id, status) = (record.endpoint_id, record.status);
         if self.endpoint(organization_id, endpoint_id).is_none() {
-            return Requeued::WebhookGone;
+            return RequeueOutcome::WebhookGone;
         }
         if status == DeliveryStatus::Pending {
-            return Requeued::StillPending;
+            return RequeueOutcome::StillPending;
         }
         self.requeue(id, now);
-        Requeued::Requeued { endpoint_id }
+        RequeueOutcome::Requeued { endpoint_id }
     }
 
     /// A new round for a delivery in a final status.
@@ -51,7 +51,7 @@ impl State {
         &mut self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
-        after: Option<DuePlace>,
+        after: Option<QueuePosition>,
         limit: usize,
         now: UnixMillis,
     ) -> MadeDue {
@@ -73,8 +73,8 @@ impl State {
         }
         let last = page.last().filter(|_| page.len() == limit);
         let next = match after {
-            None => Some(DuePlace { queued_at: now, id: DeliveryId(i64::MAX) }),
-            Some(_) => last.map(|&(queued_at, id)| DuePlace { queued_at, id }),
+            None => Some(QueuePosition { queued_at: now, id: DeliveryId(i64::MAX) }),
+            Some(_) => last.map(|&(queued_at, id)| QueuePosition { queued_at, id }),
         };
         MadeDue { deliveries, next }
     }
@@ -142,7 +142,7 @@ impl State {
             return;
         }
         let id = DeliveryId(next_id());
-        let delivery = Delivery { replayed: true, ..Delivery::new(event, id, endpoint_id, now) };
+        let delivery = MemoryDelivery { replayed: true, ..MemoryDelivery::new(event, id, endpoint_id, now) };
         self.deliveries.insert(id, delivery);
     }
 
@@ -196,7 +196,7 @@ impl State {
         &self,
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
-    ) -> impl DoubleEndedIterator<Item = &Delivery> {
+    ) -> impl DoubleEndedIterator<Item = &MemoryDelivery> {
         self.deliveries.values().filter(move |delivery| {
             delivery.record.organization_id == organization_id
                 && endpoint_id.is_none_or(|id| delivery.record.endpoint_id == id)

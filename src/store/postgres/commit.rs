@@ -38,8 +38,8 @@ pub(in super::super) fn write(
     let mut recorded = vec![false; outcomes.len()];
     let mut stored = stored;
     for round in rounds(stored, outcomes) {
-        let attempts: Vec<Attempt<'_>> = round.iter().map(|&place| Attempt::of(&outcomes[place])).collect();
-        let statement = Statement::new(stored, &attempts, now);
+        let attempts: Vec<AttemptRow<'_>> = round.iter().map(|&place| AttemptRow::of(&outcomes[place])).collect();
+        let statement = CommitStatement::new(stored, &attempts, now);
         let updated = statement.get_result::<Option<Vec<i64>>>(postgres)?.unwrap_or_default();
         if updated.len() == round.len() {
             round.iter().for_each(|&place| recorded[place] = true);
@@ -77,13 +77,13 @@ fn rounds(stored: &[&NewEvent], outcomes: &[Outcome]) -> Vec<Vec<usize>> {
 }
 
 /// An outcome beside what is stored of it.
-struct Attempt<'a> {
+struct AttemptRow<'a> {
     outcome: &'a Outcome,
     stored: StoredAttempt,
     status: i16,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> AttemptRow<'a> {
     fn of(outcome: &'a Outcome) -> Self {
         let status = match outcome.next {
             NextStep::Succeeded => DeliveryStatus::Success,
@@ -116,7 +116,7 @@ fn column<'a, R, T>(rows: &'a [R], value: impl FnMut(&'a R) -> T) -> Vec<T> {
 }
 
 #[derive(Default)]
-struct Events<'a> {
+struct EventArrays<'a> {
     id: Vec<i64>,
     organization_id: Vec<i64>,
     event_type: Vec<&'a str>,
@@ -127,7 +127,7 @@ struct Events<'a> {
     body: Vec<&'a [u8]>,
 }
 
-impl<'a> Events<'a> {
+impl<'a> EventArrays<'a> {
     fn of(stored: &'a [&NewEvent]) -> Self {
         Self {
             id: column(stored, |new| new.event.id.0),
@@ -160,7 +160,7 @@ impl<'a> Events<'a> {
 }
 
 #[derive(Default)]
-struct Deliveries {
+struct DeliveryArrays {
     id: Vec<i64>,
     organization_id: Vec<i64>,
     endpoint_id: Vec<i64>,
@@ -169,7 +169,7 @@ struct Deliveries {
     accepted_at: Vec<i64>,
 }
 
-impl Deliveries {
+impl DeliveryArrays {
     fn of(stored: &[&NewEvent]) -> Self {
         let mut columns = Self::default();
         for new in stored {
@@ -204,7 +204,7 @@ impl Deliveries {
 
 /// The keys of events; one that expired is overwritten.
 #[derive(Default)]
-struct Keys<'a> {
+struct KeyArrays<'a> {
     organization_id: Vec<i64>,
     key: Vec<&'a str>,
     request_hash: Vec<&'a [u8]>,
@@ -215,7 +215,7 @@ struct Keys<'a> {
     created_at: i64,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> KeyArrays<'a> {
     fn of(stored: &[&'a NewEvent], now: UnixMillis) -> Self {
         let mut columns = Self { created_at: now.0, ..Self::default() };
         for new in stored {
@@ -256,7 +256,7 @@ impl<'a> Keys<'a> {
 }
 
 #[derive(Default)]
-struct Attempts<'a> {
+struct AttemptArrays<'a> {
     id: Vec<i64>,
     organization_id: Vec<i64>,
     number: Vec<i32>,
@@ -272,17 +272,17 @@ struct Attempts<'a> {
     detail: Vec<&'a [u8]>,
 }
 
-impl<'a> Attempts<'a> {
-    fn of(attempts: &'a [Attempt<'a>]) -> Self {
+impl<'a> AttemptArrays<'a> {
+    fn of(attempts: &'a [AttemptRow<'a>]) -> Self {
         Self {
             id: column(attempts, |attempt| attempt.outcome.delivery_id.0),
             organization_id: column(attempts, |attempt| attempt.outcome.organization_id.0),
             number: column(attempts, |attempt| i32::try_from(attempt.outcome.number).unwrap_or(i32::MAX)),
             status: column(attempts, |attempt| attempt.status),
-            queued_at: column(attempts, Attempt::queued_at),
-            due_at: column(attempts, Attempt::due_at),
-            not_counted: column(attempts, Attempt::not_counted),
-            finished_at: column(attempts, Attempt::finished_at),
+            queued_at: column(attempts, AttemptRow::queued_at),
+            due_at: column(attempts, AttemptRow::due_at),
+            not_counted: column(attempts, AttemptRow::not_counted),
+            finished_at: column(attempts, AttemptRow::finished_at),
             response_code: column(attempts, |attempt| attempt.stored.response_code.map(i32::from)),
             error: column(attempts, |attempt| attempt.stored.error.as_deref()),
             started_at: column(attempts, |attempt| attempt.stored.started_at.0),
@@ -347,25 +347,25 @@ where
 }
 
 /// What there is to write: the parts of which there is nothing are not in the text.
-struct Statement<'a> {
-    events: Events<'a>,
-    deliveries: Deliveries,
-    keys: Keys<'a>,
-    attempts: Attempts<'a>,
+struct CommitStatement<'a> {
+    events: EventArrays<'a>,
+    deliveries: DeliveryArrays,
+    keys: KeyArrays<'a>,
+    attempts: AttemptArrays<'a>,
 }
 
-impl<'a> Statement<'a> {
-    fn new(stored: &'a [&NewEvent], attempts: &'a [Attempt<'a>], now: UnixMillis) -> Self {
+impl<'a> CommitStatement<'a> {
+    fn new(stored: &'a [&NewEvent], attempts: &'a [AttemptRow<'a>], now: UnixMillis) -> Self {
         Self {
-            events: Events::of(stored),
-            deliveries: Deliveries::of(stored),
-            keys: Keys::of(stored, now),
-            attempts: Attempts::of(attempts),
+            events: EventArrays::of(stored),
+            deliveries: DeliveryArrays::of(stored),
+            keys: KeyArrays::of(stored, now),
+            attempts: AttemptArrays::of(attempts),
         }
     }
 }
 
-impl QueryFragment<Pg> for Statement<'_> {
+impl QueryFragment<Pg> for CommitStatement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH ");
         if !self.events.id.is_empty() {
@@ -385,15 +385,15 @@ impl QueryFragment<Pg> for Statement<'_> {
     }
 }
 
-impl Query for Statement<'_> {
+impl Query for CommitStatement<'_> {
     /// The ids of the deliveries that were updated; nothing when there are none.
     type SqlType = Nullable<Array<BigInt>>;
 }
 
 /// Found again by its text.
-impl QueryId for Statement<'_> {
+impl QueryId for CommitStatement<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl RunQueryDsl<PgConnection> for Statement<'_> {}
+impl RunQueryDsl<PgConnection> for CommitStatement<'_> {}

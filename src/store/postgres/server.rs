@@ -12,7 +12,7 @@ use super::super::{StoreError, StoreResult};
 const OLDEST_VERSION: i32 = 120_000;
 
 #[derive(QueryableByName)]
-struct Server {
+struct ServerSettings {
     #[diesel(sql_type = Integer)]
     version_number: i32,
     #[diesel(sql_type = Text)]
@@ -36,14 +36,14 @@ const SERVER: &str = "
 
 /// Looks at the server and the database, before anything else is asked of them.
 pub(super) fn check(postgres: &mut PgConnection) -> StoreResult<()> {
-    let server: Server = diesel::sql_query(SERVER).get_result(postgres)?;
+    let server: ServerSettings = diesel::sql_query(SERVER).get_result(postgres)?;
     match server.problem() {
         Some(problem) => Err(StoreError::Refused(problem)),
         None => Ok(()),
     }
 }
 
-impl Server {
+impl ServerSettings {
     fn problem(&self) -> Option<String> {
         if self.version_number < OLDEST_VERSION {
             return Some(format!("PostgreSQL {} is too old; use version 12 or newer", self.version));
@@ -71,7 +71,7 @@ impl Server {
 }
 
 #[derive(QueryableByName)]
-struct Schema {
+struct SchemaRights {
     #[diesel(sql_type = Text)]
     role: String,
     #[diesel(sql_type = Nullable<Text>)]
@@ -88,7 +88,7 @@ pub(super) fn check_rights(postgres: &mut PgConnection) -> StoreResult<()> {
 
 /// Asked whether or not there is one to make: to look for it takes the right to.
 fn check_schema(postgres: &mut PgConnection) -> StoreResult<()> {
-    let Schema { role, schema, may_create } = diesel::sql_query(
+    let SchemaRights { role, schema, may_create } = diesel::sql_query(
         "SELECT current_user::TEXT AS role, current_schema()::TEXT AS schema, \
          COALESCE(has_schema_privilege(current_schema()::TEXT, 'CREATE'), false) AS may_create",
     )
@@ -107,7 +107,7 @@ fn check_schema(postgres: &mut PgConnection) -> StoreResult<()> {
 }
 
 #[derive(QueryableByName)]
-struct Forbidden {
+struct ForbiddenTable {
     #[diesel(sql_type = Text)]
     schema: String,
     #[diesel(sql_type = Text)]
@@ -117,7 +117,7 @@ struct Forbidden {
 }
 
 fn check_tables(postgres: &mut PgConnection) -> StoreResult<()> {
-    let forbidden: Option<Forbidden> = diesel::sql_query(
+    let forbidden: Option<ForbiddenTable> = diesel::sql_query(
         "SELECT schemaname::TEXT AS schema, tablename::TEXT AS table, current_user::TEXT AS role FROM pg_tables \
          WHERE schemaname = current_schema() AND tablename IN ('__diesel_schema_migrations', 'organizations', 'deleted_organizations', 'api_keys', \
          'endpoints', 'endpoint_health', 'events', 'deliveries', 'attempts', 'idempotency_keys', 'id_leads', 'event_types', \
@@ -131,7 +131,7 @@ fn check_tables(postgres: &mut PgConnection) -> StoreResult<()> {
     .optional()?;
     match forbidden {
         None => Ok(()),
-        Some(Forbidden { schema, table, role }) => Err(StoreError::Refused(format!(
+        Some(ForbiddenTable { schema, table, role }) => Err(StoreError::Refused(format!(
             "the PostgreSQL role {role} may not read and write the table {table}; connect as its owner, or as that one run \
              GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
         ))),
@@ -142,21 +142,21 @@ fn check_tables(postgres: &mut PgConnection) -> StoreResult<()> {
 mod tests {
     use super::*;
 
-    fn usable() -> Server {
+    fn usable() -> ServerSettings {
         let (version, encoding, fsync) = (String::from("15.4"), String::from("UTF8"), String::from("on"));
-        Server { version_number: 150_004, version, encoding, fsync, is_standby: false }
+        ServerSettings { version_number: 150_004, version, encoding, fsync, is_standby: false }
     }
 
     #[test]
     fn a_server_that_would_lose_or_refuse_what_is_written_is_refused_with_what_to_do() {
         assert_eq!(usable().problem(), None);
-        let old = Server { version_number: 110_022, version: String::from("11.22"), ..usable() };
+        let old = ServerSettings { version_number: 110_022, version: String::from("11.22"), ..usable() };
         for (server, hint) in [
             (old, "11.22 is too old; use version 12"),
-            (Server { encoding: String::from("LATIN1"), ..usable() }, "ENCODING 'UTF8'"),
-            (Server { encoding: String::from("EUC_JP"), ..usable() }, "TEMPLATE template0"),
-            (Server { is_standby: true, ..usable() }, "name the primary"),
-            (Server { fsync: String::from("off"), ..usable() }, "switch it on"),
+            (ServerSettings { encoding: String::from("LATIN1"), ..usable() }, "ENCODING 'UTF8'"),
+            (ServerSettings { encoding: String::from("EUC_JP"), ..usable() }, "TEMPLATE template0"),
+            (ServerSettings { is_standby: true, ..usable() }, "name the primary"),
+            (ServerSettings { fsync: String::from("off"), ..usable() }, "switch it on"),
         ] {
             let problem = server.problem().unwrap_or_default();
             assert!(problem.contains(hint), "{problem}");

@@ -15,7 +15,7 @@ use diesel::{QueryableByName, RunQueryDsl};
 
 use super::super::connection::{AnyConnection, Readers, Writer};
 use super::super::{Checkpoint, StoreError, StoreResult};
-use super::{Lock, log_file};
+use super::{DatabaseLock, log_file};
 
 /// Pages (8 KiB) in the log that are worth a checkpoint: 80 MB. Smaller: pages that are written again and again (the
 /// indexes) go into the database file more often. Larger: the disk is busy for longer at a time, and commits wait for
@@ -34,7 +34,7 @@ const SYNC_EVERY: Duration = Duration::from_millis(20);
 
 /// What SQLite says of its log.
 #[derive(QueryableByName, Debug, Clone, Copy)]
-pub(super) struct Log {
+pub(super) struct WalState {
     /// Pages in it.
     #[diesel(sql_type = Integer, column_name = log)]
     pub(super) pages: i32,
@@ -43,14 +43,14 @@ pub(super) struct Log {
     checkpointed: i32,
 }
 
-impl Log {
+impl WalState {
     fn left(self) -> i32 {
         self.pages - self.checkpointed
     }
 }
 
 /// Makes a checkpoint when there is enough for one, and cuts a log that got long.
-pub(in super::super) fn run(readers: &Readers, writer: &Writer, file: &Lock) -> StoreResult<Checkpoint> {
+pub(in super::super) fn run(readers: &Readers, writer: &Writer, file: &DatabaseLock) -> StoreResult<Checkpoint> {
     let log = readers.read(look)?;
     if log.pages >= WORTH_PAGES && copy_all(log, readers, writer, file)?.left() > 0 {
         return Ok(Checkpoint::Blocked);
@@ -70,7 +70,7 @@ pub(in super::super) fn run(readers: &Readers, writer: &Writer, file: &Lock) -> 
 ///
 /// SQLite syncs the file only with the copy that leaves nothing, so all that was copied before would be brought to the disk
 /// while everyone waits. Each round syncs its own.
-fn copy_all(mut log: Log, readers: &Readers, writer: &Writer, file: &Lock) -> StoreResult<Log> {
+fn copy_all(mut log: WalState, readers: &Readers, writer: &Writer, file: &DatabaseLock) -> StoreResult<WalState> {
     for _ in 0..ROUNDS {
         if log.left() <= LEFT_PAGES {
             break;
@@ -87,7 +87,7 @@ fn copy_all(mut log: Log, readers: &Readers, writer: &Writer, file: &Lock) -> St
 
 /// Copies, and has what is copied brought to the disk meanwhile: a commit makes the file of the log longer, and a file system
 /// like ext4 then waits for all that was written to new places of any file.
-fn copy_and_sync(readers: &Readers, file: &Lock) -> StoreResult<()> {
+fn copy_and_sync(readers: &Readers, file: &DatabaseLock) -> StoreResult<()> {
     thread::scope(|scope| {
         let copying = scope.spawn(|| readers.read(copy));
         while !copying.is_finished() {
@@ -101,16 +101,16 @@ fn copy_and_sync(readers: &Readers, file: &Lock) -> StoreResult<()> {
 }
 
 /// What there is, and nothing done about it.
-pub(super) fn look(connection: &mut AnyConnection) -> StoreResult<Log> {
+pub(super) fn look(connection: &mut AnyConnection) -> StoreResult<WalState> {
     ask(connection, "PRAGMA wal_checkpoint(NOOP)")
 }
 
 /// Copies what no reader stands in the way of, and does not make anyone wait.
-fn copy(connection: &mut AnyConnection) -> StoreResult<Log> {
+fn copy(connection: &mut AnyConnection) -> StoreResult<WalState> {
     ask(connection, "PRAGMA wal_checkpoint(PASSIVE)")
 }
 
-fn ask(connection: &mut AnyConnection, pragma: &str) -> StoreResult<Log> {
+fn ask(connection: &mut AnyConnection, pragma: &str) -> StoreResult<WalState> {
     Ok(diesel::sql_query(pragma).get_result(connection)?)
 }
 
@@ -136,14 +136,14 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_000);
 
     /// A store, what it writes, and a look at its log from beside it.
-    struct World {
+    struct CheckpointFixture {
         folder: tempfile::TempDir,
         store: Box<dyn Store>,
         observer: AnyConnection,
         commits: i64,
     }
 
-    impl World {
+    impl CheckpointFixture {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("checkpoint.db");
@@ -170,7 +170,7 @@ mod tests {
             }
         }
 
-        fn log(&mut self) -> Log {
+        fn log(&mut self) -> WalState {
             ask(&mut self.observer, "PRAGMA wal_checkpoint(NOOP)").unwrap()
         }
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[derive(QueryableByName)]
-    struct Whole {
+    struct IntegrityCheck {
         #[diesel(sql_type = diesel::sql_types::Text)]
         integrity_check: String,
     }
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn after_a_checkpoint_the_log_begins_anew_and_everything_is_there() {
-        let mut world = World::new();
+        let mut world = CheckpointFixture::new();
         world.commit(1);
         assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Done);
         assert_eq!(world.log().checkpointed, 0, "too little for a checkpoint");
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn no_commit_makes_the_checkpoint_that_a_reader_held_up_and_the_log_is_cut_when_they_have_ended() {
-        let mut world = World::new();
+        let mut world = CheckpointFixture::new();
         world.commit(1);
         let reader = reader(&world.path());
         // more than SQLite's own checkpoints waited for
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_log_that_was_copied_but_is_being_read_is_cut_when_nobody_reads_it_and_nothing_is_missing() {
-        let mut world = World::new();
+        let mut world = CheckpointFixture::new();
         let first = reader(&world.path());
         world.commit(20);
         // reads all of it: what was written can be copied, but the log not begin anew
@@ -261,7 +261,7 @@ mod tests {
         assert!(world.log().left() > 0 && world.has_all());
         let mut other = open_for_plans(world.path()).unwrap();
         drop(world.store);
-        let whole: Whole = diesel::sql_query("PRAGMA integrity_check").get_result(&mut other).unwrap();
+        let whole: IntegrityCheck = diesel::sql_query("PRAGMA integrity_check").get_result(&mut other).unwrap();
         assert_eq!(whole.integrity_check, "ok");
     }
 }

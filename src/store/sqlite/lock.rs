@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(50);
 ///
 /// But those are lost with *any* descriptor of the file that this process closes. So nobody else here may open it, and
 /// this is dropped after the last connection.
-pub(in super::super) struct Lock {
+pub(in super::super) struct DatabaseLock {
     /// Without links.
     path: PathBuf,
     log_path: PathBuf,
@@ -28,7 +28,7 @@ pub(in super::super) struct Lock {
     _beside: File,
 }
 
-impl Lock {
+impl DatabaseLock {
     /// Opens the file, makes it when it is new (readable for its owner only; SQLite gives its other files the same mode), and
     /// locks it. A process that is about to stop is waited for.
     pub(super) fn take(given: &Path) -> StoreResult<Self> {

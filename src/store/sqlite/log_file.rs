@@ -9,7 +9,7 @@ use diesel::sql_types::BigInt;
 
 use super::super::connection::{AnyConnection, Readers, Writer};
 use super::super::{StoreError, StoreResult};
-use super::Lock;
+use super::DatabaseLock;
 use super::checkpoint;
 
 /// A log of so many bytes is cut. Smaller: it is cut and made longer again in everyday work, where it has 80 to 100 MB.
@@ -29,11 +29,11 @@ struct PageSize {
 }
 
 /// Whether it is to be cut.
-pub(super) fn is_long(file: &Lock) -> bool {
+pub(super) fn is_long(file: &DatabaseLock) -> bool {
     length(file) > LONG_BYTES
 }
 
-fn length(file: &Lock) -> u64 {
+fn length(file: &DatabaseLock) -> u64 {
     fs::metadata(file.log_path()).map_or(0, |metadata| metadata.len())
 }
 
@@ -46,7 +46,7 @@ pub(super) fn begin_anew(writer: &Writer) -> StoreResult<()> {
 }
 
 /// Cuts off what is not in use, a bite at a time, between which others write.
-pub(super) fn cut(readers: &Readers, writer: &Writer, file: &Lock) -> StoreResult<()> {
+pub(super) fn cut(readers: &Readers, writer: &Writer, file: &DatabaseLock) -> StoreResult<()> {
     // taken first: nobody is to wait for one with the writer
     readers.read(|reader| {
         let PageSize { page_size } = diesel::sql_query("PRAGMA page_size").get_result(reader)?;
@@ -65,7 +65,7 @@ pub(super) fn cut(readers: &Readers, writer: &Writer, file: &Lock) -> StoreResul
 }
 
 /// Whether there was something to cut off.
-fn bite(file: &Lock, used: u64) -> StoreResult<bool> {
+fn bite(file: &DatabaseLock, used: u64) -> StoreResult<bool> {
     let length = length(file);
     let shorter = length.saturating_sub(BITE_BYTES).max(used).max(SHORT_BYTES);
     if shorter >= length {

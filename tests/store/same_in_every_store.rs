@@ -254,7 +254,7 @@ impl<'a> History<'a> {
                 endpoint_id: self.endpoints[endpoint],
                 reason: DisabledReason::Gone,
                 url: URL.into(),
-                told_by: None,
+                announced_by: None,
             }),
             Step::Health { endpoint, failing, open } => batch.health.push(SavedHealth {
                 health: EndpointHealth {
@@ -302,8 +302,8 @@ impl<'a> History<'a> {
         let after = after.map(|index| index.get(&self.deliveries).0);
         let (owner, endpoint_id) = (self.owner(*endpoint), self.endpoints[*endpoint]);
         let [one, other] = self.stores.map(|store| {
-            let count = store.count_endpoint(owner, endpoint_id, &range).unwrap();
-            (count, store.requeue_endpoint(owner, endpoint_id, &range, after, *limit, self.now).unwrap())
+            let count = store.count_range(owner, endpoint_id, &range).unwrap();
+            (count, store.requeue_range(owner, endpoint_id, &range, after, *limit, self.now).unwrap())
         });
         prop_assert_eq!(one, other);
         Ok(())

@@ -9,7 +9,7 @@ use diesel::{PgConnection, SqliteConnection, sql_query};
 use super::{StoreError, StoreResult};
 
 /// A database that is gone with this handle.
-pub struct ScratchDatabase {
+pub struct TemporaryDatabase {
     url: String,
     /// Of the PostgreSQL server, and the database's name there.
     server: Option<(String, String)>,
@@ -21,7 +21,7 @@ struct Size {
     bytes: i64,
 }
 
-impl ScratchDatabase {
+impl TemporaryDatabase {
     /// A file; whoever owns its folder removes it.
     pub fn sqlite(path: &Path) -> Self {
         Self { url: format!("sqlite://{}", path.display()), server: None }
@@ -65,7 +65,7 @@ impl ScratchDatabase {
     }
 }
 
-impl Drop for ScratchDatabase {
+impl Drop for TemporaryDatabase {
     fn drop(&mut self) {
         let Some((server, name)) = &self.server else { return };
         // the run is over: a database that stays is told of, and harms nobody

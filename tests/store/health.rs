@@ -166,7 +166,8 @@ fn disable(
     endpoint_id: EndpointId,
     reason: DisabledReason,
 ) -> Vec<Endpoint> {
-    let disable = vec![DisableEndpoint { organization_id, endpoint_id, reason, url: URL.into(), told_by: None }];
+    let disable =
+        vec![DisableEndpoint { organization_id, endpoint_id, reason, url: URL.into(), announced_by: None }];
     f.store.commit(&WriteBatch { disable, ..WriteBatch::default() }, at(5)).unwrap().disabled
 }
 
@@ -305,7 +306,7 @@ fn what_was_found_at_a_url_that_was_replaced_changes_nothing(f: &Fixture) {
             endpoint_id: id,
             reason,
             url: url.into(),
-            told_by: Some(event_id),
+            announced_by: Some(event_id),
         }];
         let batch = WriteBatch { events: vec![event], disable, ..WriteBatch::default() };
         let report = f.store.commit(&batch, at(5)).unwrap();

@@ -6,12 +6,14 @@ use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
 use super::super::schema::{deliveries, endpoints, events};
-use super::super::{DuePlace, MadeDue, ReplayTargets, RequeueRange, Requeued, RequeuedPage, StoreResult};
+use super::super::{
+    MadeDue, QueuePosition, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage, StoreResult,
+};
 use super::endpoints::IsPending;
-use super::leads::Lead;
-use super::query::{Number, Query, Value};
-use super::spans::{Period, Span, spans};
+use super::id_leads::IdLead;
+use super::query::{BoundValue, DynamicQuery, NumberRow};
 use super::sql_limit;
+use super::time_ranges::{IdRange, Period, id_ranges};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -24,29 +26,29 @@ pub(super) fn requeue_delivery(
     organization_id: OrganizationId,
     id: DeliveryId,
     now: UnixMillis,
-) -> StoreResult<Requeued> {
+) -> StoreResult<RequeueOutcome> {
     let found: Option<(i64, i16)> = deliveries::table
         .filter(deliveries::id.eq(id.0))
         .filter(deliveries::organization_id.eq(organization_id.0))
         .select((deliveries::endpoint_id, deliveries::status))
         .first(connection)
         .optional()?;
-    let Some((endpoint_id, status)) = found else { return Ok(Requeued::NotFound) };
+    let Some((endpoint_id, status)) = found else { return Ok(RequeueOutcome::NotFound) };
     let endpoint_id = EndpointId(endpoint_id);
     if live(connection, organization_id, &[endpoint_id])?.is_empty() {
-        return Ok(Requeued::WebhookGone);
+        return Ok(RequeueOutcome::WebhookGone);
     }
     if status == DeliveryStatus::Pending.code() {
-        return Ok(Requeued::StillPending);
+        return Ok(RequeueOutcome::StillPending);
     }
     begin_rounds(connection, organization_id, &[id.0], now)?;
-    Ok(Requeued::Requeued { endpoint_id })
+    Ok(RequeueOutcome::Requeued { endpoint_id })
 }
 
 #[expect(clippy::too_many_arguments, reason = "those of the store's verb, and what it needs for a period")]
-pub(super) fn requeue_endpoint(
+pub(super) fn requeue_range(
     connection: &mut AnyConnection,
-    runs: &[Lead],
+    runs: &[IdLead],
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     range: &RequeueRange,
@@ -58,11 +60,11 @@ pub(super) fn requeue_endpoint(
         return Ok(RequeuedPage { deliveries: 0, next: None });
     }
     let mut ids: Vec<i64> = Vec::new();
-    for span in spans(connection, runs, period(range))? {
+    for ids_of_period in id_ranges(connection, runs, period(range))? {
         let rest = limit - ids.len();
         if rest > 0 {
-            let found = page(organization_id, endpoint_id, range.status, behind(span, after), rest);
-            ids.extend(found.load::<Number>(connection)?.into_iter().map(|row| row.n));
+            let found = page(organization_id, endpoint_id, range.status, behind(ids_of_period, after), rest);
+            ids.extend(found.load::<NumberRow>(connection)?.into_iter().map(|row| row.n));
         }
     }
     begin_rounds(connection, organization_id, &ids, now)?;
@@ -76,7 +78,7 @@ pub(super) fn make_due(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
-    after: Option<DuePlace>,
+    after: Option<QueuePosition>,
     limit: usize,
     now: UnixMillis,
 ) -> StoreResult<MadeDue> {
@@ -87,7 +89,7 @@ pub(super) fn make_due(
         .order((deliveries::queued_at, deliveries::id))
         .limit(sql_limit(limit));
     let columns = (deliveries::id, deliveries::queued_at, deliveries::due_at);
-    let Some(DuePlace { queued_at, id }) = after else {
+    let Some(QueuePosition { queued_at, id }) = after else {
         let head: Vec<(i64, i64, i64)> =
             queue.filter(deliveries::queued_at.le(now.0)).select(columns).load(connection)?;
         let waiting = head.iter().filter(|(.., due_at)| *due_at > now.0).map(|(id, ..)| *id).collect::<Vec<_>>();
@@ -95,7 +97,7 @@ pub(super) fn make_due(
             let rows = deliveries::table.filter(deliveries::id.eq_any(ids));
             diesel::update(rows).set(deliveries::due_at.eq(now.0)).execute(connection)?;
         }
-        let next = DuePlace { queued_at: now, id: DeliveryId(i64::MAX) };
+        let next = QueuePosition { queued_at: now, id: DeliveryId(i64::MAX) };
         return Ok(MadeDue { deliveries: waiting.len(), next: Some(next) });
     };
     let behind = deliveries::queued_at.gt(queued_at.0).or(deliveries::id.gt(id.0));
@@ -108,7 +110,8 @@ pub(super) fn make_due(
         diesel::update(rows).set(due).execute(connection)?;
     }
     let last = rows.last().filter(|_| rows.len() == limit);
-    let next = last.map(|(id, queued_at, _)| DuePlace { queued_at: UnixMillis(*queued_at), id: DeliveryId(*id) });
+    let next =
+        last.map(|(id, queued_at, _)| QueuePosition { queued_at: UnixMillis(*queued_at), id: DeliveryId(*id) });
     Ok(MadeDue { deliveries: rows.len(), next })
 }
 
@@ -117,14 +120,14 @@ fn period(range: &RequeueRange) -> Period {
 }
 
 /// The part of a range behind a delivery.
-fn behind(span: Span, after: Option<DeliveryId>) -> Span {
-    let first = after.map_or(span.from, |id| id.0.saturating_add(1));
-    Span { from: first.max(span.from), ..span }
+fn behind(range: IdRange, after: Option<DeliveryId>) -> IdRange {
+    let first = after.map_or(range.from, |id| id.0.saturating_add(1));
+    IdRange { from: first.max(range.from), ..range }
 }
 
-pub(super) fn count_endpoint(
+pub(super) fn count_range(
     connection: &mut AnyConnection,
-    runs: &[Lead],
+    runs: &[IdLead],
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     range: &RequeueRange,
@@ -133,8 +136,9 @@ pub(super) fn count_endpoint(
         return Ok(0);
     }
     let mut counted = 0;
-    for span in spans(connection, runs, period(range))? {
-        let rows: Vec<Number> = count(organization_id, endpoint_id, range.status, span).load(connection)?;
+    for ids_of_period in id_ranges(connection, runs, period(range))? {
+        let rows: Vec<NumberRow> =
+            count(organization_id, endpoint_id, range.status, ids_of_period).load(connection)?;
         counted += rows.first().map_or(0, |row| row.n.max(0) as usize);
     }
     Ok(counted)
@@ -145,11 +149,11 @@ pub(super) fn page(
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     status: DeliveryStatus,
-    span: Span,
+    range: IdRange,
     limit: usize,
-) -> Query {
-    let mut query = in_span("SELECT d.id AS n", organization_id, endpoint_id, status, span);
-    query.push(" ORDER BY d.id LIMIT {}", Value::Number(sql_limit(limit)));
+) -> DynamicQuery {
+    let mut query = in_span("SELECT d.id AS n", organization_id, endpoint_id, status, range);
+    query.push(" ORDER BY d.id LIMIT {}", BoundValue::Number(sql_limit(limit)));
     query
 }
 
@@ -158,9 +162,9 @@ pub(super) fn count(
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     status: DeliveryStatus,
-    span: Span,
-) -> Query {
-    in_span("SELECT count(*) AS n", organization_id, endpoint_id, status, span)
+    range: IdRange,
+) -> DynamicQuery {
+    in_span("SELECT count(*) AS n", organization_id, endpoint_id, status, range)
 }
 
 /// The status is written out, so that the partial index of what failed is seen to fit; a plus before a column
@@ -170,15 +174,15 @@ fn in_span(
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     status: DeliveryStatus,
-    span: Span,
-) -> Query {
-    let mut query = Query::new(select);
-    query.push(" FROM deliveries d WHERE d.endpoint_id = {}", Value::Number(endpoint_id.0));
+    range: IdRange,
+) -> DynamicQuery {
+    let mut query = DynamicQuery::new(select);
+    query.push(" FROM deliveries d WHERE d.endpoint_id = {}", BoundValue::Number(endpoint_id.0));
     query.sql.push_str(&format!(" AND d.status = {}", status.code()));
-    query.and("+d.organization_id = {}", Value::Number(organization_id.0));
-    query.and("d.id >= {}", Value::Number(span.from));
-    query.and("d.id < {}", Value::Number(span.before));
-    span.times.restrict(&mut query, "d.id", "d.created_at");
+    query.and("+d.organization_id = {}", BoundValue::Number(organization_id.0));
+    query.and("d.id >= {}", BoundValue::Number(range.from));
+    query.and("d.id < {}", BoundValue::Number(range.before));
+    range.times.restrict(&mut query, "d.id", "d.created_at");
     query
 }
 
@@ -211,12 +215,12 @@ fn begin_rounds(
     now: UnixMillis,
 ) -> StoreResult<()> {
     for ids in ids.chunks(IDS_A_STATEMENT) {
-        let mut moved = Query::new(
+        let mut moved = DynamicQuery::new(
             "INSERT INTO attempts (delivery_id, number, organization_id, started_at, duration_ms, response_code, \
              error, detail) SELECT id, 1, organization_id, attempt_started_at, attempt_duration_ms, response_code, \
              error, attempt_detail FROM deliveries WHERE attempt_started_at IS NOT NULL",
         );
-        moved.and("organization_id = {}", Value::Number(organization_id.0));
+        moved.and("organization_id = {}", BoundValue::Number(organization_id.0));
         moved.and_one_of("id", ids);
         moved.execute(connection)?;
         let finished = deliveries::table

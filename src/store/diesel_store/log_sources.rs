@@ -9,17 +9,17 @@ use diesel::sql_types::{BigInt, Integer};
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
-use super::log::{self, Scope};
-use super::query::{Number, Query, Value, indexed_by};
+use super::log::{self, LogScope};
+use super::query::{BoundValue, DynamicQuery, NumberRow, indexed_by};
 use super::sql_limit;
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 
-/// Answers for which [`Source::Code`] has entries; written as the partial indexes have it.
+/// Answers for which [`LogSource::Code`] has entries; written as the partial indexes have it.
 pub(super) const NOT_SUCCESS: &str = "(d.response_code < 200 OR d.response_code > 299)";
 
 /// An index, or what stands for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum LogSource {
     /// The endpoint's index.
     Endpoint,
     /// What failed; of the endpoint, when one is asked for.
@@ -37,7 +37,7 @@ pub(super) enum Source {
     Replays,
 }
 
-impl Source {
+impl LogSource {
     /// Whether it has one endpoint's rows only, when one is asked for.
     pub(super) fn is_by_endpoint(self) -> bool {
         matches!(self, Self::Endpoint | Self::Failed | Self::Code(_) | Self::Pending)
@@ -85,9 +85,9 @@ impl Source {
 
 /// What a page is read from.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Choice {
+pub(super) struct SourceChoice {
     /// Together they have all that is asked for, each row once.
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<LogSource>,
     /// This page reads no ids below it; `None` when it may read all.
     pub(super) floor: Option<i64>,
 }
@@ -96,75 +96,75 @@ pub(super) struct Choice {
 pub(super) fn choose(
     connection: &mut AnyConnection,
     filter: &DeliveryFilter,
-    scope: &Scope,
+    scope: &LogScope,
     bound: usize,
-) -> StoreResult<Choice> {
-    let mut best: Option<Choice> = None;
+) -> StoreResult<SourceChoice> {
+    let mut best: Option<SourceChoice> = None;
     for way in ways(filter) {
         let sources = way.sources(connection, filter, scope)?;
         if sources.iter().all(|source| source.fits(filter)) {
-            return Ok(Choice { sources, floor: None });
+            return Ok(SourceChoice { sources, floor: None });
         }
         match floor(connection, &sources, filter, scope, bound)? {
-            None => return Ok(Choice { sources, floor: None }),
-            floor => best = best.or(Some(Choice { sources, floor })),
+            None => return Ok(SourceChoice { sources, floor: None }),
+            floor => best = best.or(Some(SourceChoice { sources, floor })),
         }
     }
-    Ok(best.unwrap_or(Choice { sources: vec![Source::Events, Source::Replays], floor: None }))
+    Ok(best.unwrap_or(SourceChoice { sources: vec![LogSource::Events, LogSource::Replays], floor: None }))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum AccessPath {
     Codes { low: u16, high: u16 },
-    One(Source),
+    One(LogSource),
     Organization,
 }
 
 /// All ways to what is asked for, the one first that has most of it among its newest entries.
-fn ways(filter: &DeliveryFilter) -> Vec<Way> {
+fn ways(filter: &DeliveryFilter) -> Vec<AccessPath> {
     let mut ways = Vec::new();
     if let Some((low, high)) = filter.response_code.filter(|(low, high)| *high < 200 || *low > 299) {
-        ways.push(Way::Codes { low, high });
+        ways.push(AccessPath::Codes { low, high });
     }
     match filter.status {
-        Some(DeliveryStatus::Pending) => ways.push(Way::One(Source::Pending)),
-        Some(DeliveryStatus::Failed) => ways.push(Way::One(Source::Failed)),
-        Some(DeliveryStatus::Cancelled) => ways.push(Way::One(Source::Cancelled)),
+        Some(DeliveryStatus::Pending) => ways.push(AccessPath::One(LogSource::Pending)),
+        Some(DeliveryStatus::Failed) => ways.push(AccessPath::One(LogSource::Failed)),
+        Some(DeliveryStatus::Cancelled) => ways.push(AccessPath::One(LogSource::Cancelled)),
         Some(DeliveryStatus::Success) | None => {}
     }
-    let by_endpoint = |way: &Way| !matches!(way, Way::One(Source::Cancelled));
+    let by_endpoint = |way: &AccessPath| !matches!(way, AccessPath::One(LogSource::Cancelled));
     if filter.endpoint_id.is_some() && !ways.iter().any(by_endpoint) {
-        ways.push(Way::One(Source::Endpoint));
+        ways.push(AccessPath::One(LogSource::Endpoint));
     }
     if filter.event_type.is_some() || ways.is_empty() {
-        ways.push(Way::Organization);
+        ways.push(AccessPath::Organization);
     }
     ways
 }
 
-impl Way {
+impl AccessPath {
     fn sources(
         self,
         connection: &mut AnyConnection,
         filter: &DeliveryFilter,
-        scope: &Scope,
-    ) -> StoreResult<Vec<Source>> {
+        scope: &LogScope,
+    ) -> StoreResult<Vec<LogSource>> {
         match self {
-            Self::Codes { low, high } if low == high => Ok(vec![Source::Code(i64::from(low))]),
+            Self::Codes { low, high } if low == high => Ok(vec![LogSource::Code(i64::from(low))]),
             Self::Codes { low, high } => {
                 let (column, owner) = match filter.endpoint_id {
                     Some(endpoint_id) => ("endpoint_id", endpoint_id.0),
                     None => ("organization_id", scope.organization_id.0),
                 };
-                let codes: Vec<Number> = diesel::sql_query(codes(column))
+                let codes: Vec<NumberRow> = diesel::sql_query(codes(column))
                     .bind::<BigInt, _>(owner)
                     .bind::<Integer, _>(i32::from(high))
                     .bind::<Integer, _>(i32::from(low))
                     .load(connection)?;
-                Ok(codes.into_iter().map(|code| Source::Code(code.n)).collect())
+                Ok(codes.into_iter().map(|code| LogSource::Code(code.n)).collect())
             }
             Self::One(source) => Ok(vec![source]),
-            Self::Organization => Ok(vec![Source::Events, Source::Replays]),
+            Self::Organization => Ok(vec![LogSource::Events, LogSource::Replays]),
         }
     }
 }
@@ -184,18 +184,18 @@ pub(super) fn codes(column: &str) -> String {
 /// From where on the sources have about `bound` rows; `None` when they don't have more.
 fn floor(
     connection: &mut AnyConnection,
-    sources: &[Source],
+    sources: &[LogSource],
     filter: &DeliveryFilter,
-    scope: &Scope,
+    scope: &LogScope,
     bound: usize,
 ) -> StoreResult<Option<i64>> {
-    let codes = sources.iter().filter(|source| matches!(source, Source::Code(_))).count();
+    let codes = sources.iter().filter(|source| matches!(source, LogSource::Code(_))).count();
     let each = bound / codes.max(1);
     let mut floor = None;
     for source in sources {
         let own = match source {
-            Source::Events => floor_of_events(connection, filter, scope, each)?,
-            source => nth(connection, *source, scope, each).load::<Number>(connection)?.pop().map(|row| row.n),
+            LogSource::Events => floor_of_events(connection, filter, scope, each)?,
+            source => nth(connection, *source, scope, each).load::<NumberRow>(connection)?.pop().map(|row| row.n),
         };
         floor = floor.max(own);
     }
@@ -203,17 +203,17 @@ fn floor(
 }
 
 /// The id that has so many before it, read from the index alone.
-pub(super) fn nth(connection: &AnyConnection, source: Source, scope: &Scope, before: usize) -> Query {
+pub(super) fn nth(connection: &AnyConnection, source: LogSource, scope: &LogScope, before: usize) -> DynamicQuery {
     let mut query = match source {
-        Source::Pending => log::pending_ids(connection, "SELECT d.id AS n", scope),
+        LogSource::Pending => log::pending_ids(connection, "SELECT d.id AS n", scope),
         source => log::from(connection, "SELECT d.id AS n", source, scope, false),
     };
-    query.push(" ORDER BY d.id DESC LIMIT 1 OFFSET {}", Value::Number(sql_limit(before)));
+    query.push(" ORDER BY d.id DESC LIMIT 1 OFFSET {}", BoundValue::Number(sql_limit(before)));
     query
 }
 
 #[derive(QueryableByName)]
-struct Fan {
+struct DeliveryCountRow {
     #[diesel(sql_type = Integer)]
     delivery_count: i32,
 }
@@ -226,47 +226,52 @@ const SAMPLE: usize = 200;
 fn floor_of_events(
     connection: &mut AnyConnection,
     filter: &DeliveryFilter,
-    scope: &Scope,
+    scope: &LogScope,
     bound: usize,
 ) -> StoreResult<Option<i64>> {
     let bound = if filter.event_type.is_none() { bound.saturating_mul(SIDE_BY_SIDE) } else { bound };
-    let sample: Vec<Fan> = fans(connection, filter, scope, SAMPLE).load(connection)?;
+    let sample: Vec<DeliveryCountRow> = fans(connection, filter, scope, SAMPLE).load(connection)?;
     // an event's row is read as well
     let rows: usize = sample.iter().map(|event| 1 + event.delivery_count.max(0) as usize).sum();
     if sample.len() < SAMPLE && rows <= bound {
         return Ok(None);
     }
     let events = bound.saturating_mul(sample.len()) / rows.max(1);
-    Ok(nth_event(connection, filter, scope, events.max(1)).load::<Number>(connection)?.pop().map(|row| row.n))
+    Ok(nth_event(connection, filter, scope, events.max(1)).load::<NumberRow>(connection)?.pop().map(|row| row.n))
 }
 
 /// The event that has so many before it.
 pub(super) fn nth_event(
     connection: &AnyConnection,
     filter: &DeliveryFilter,
-    scope: &Scope,
+    scope: &LogScope,
     before: usize,
-) -> Query {
+) -> DynamicQuery {
     let mut query = events(connection, "SELECT e.id AS n", filter, scope);
-    query.push(" ORDER BY e.id DESC LIMIT 1 OFFSET {}", Value::Number(sql_limit(before)));
+    query.push(" ORDER BY e.id DESC LIMIT 1 OFFSET {}", BoundValue::Number(sql_limit(before)));
     query
 }
 
 /// How many deliveries the newest events have.
-pub(super) fn fans(connection: &AnyConnection, filter: &DeliveryFilter, scope: &Scope, limit: usize) -> Query {
+pub(super) fn fans(
+    connection: &AnyConnection,
+    filter: &DeliveryFilter,
+    scope: &LogScope,
+    limit: usize,
+) -> DynamicQuery {
     let mut query = events(connection, "SELECT e.delivery_count", filter, scope);
-    query.push(" ORDER BY e.id DESC LIMIT {}", Value::Number(sql_limit(limit)));
+    query.push(" ORDER BY e.id DESC LIMIT {}", BoundValue::Number(sql_limit(limit)));
     query
 }
 
-fn events(connection: &AnyConnection, columns: &str, filter: &DeliveryFilter, scope: &Scope) -> Query {
-    let index = indexed_by(connection, Source::index_of_events(filter.event_type.is_some()));
-    let mut query = Query::new(&format!("{columns} FROM events e{index}"));
-    query.push(" WHERE e.organization_id = {}", Value::Number(scope.organization_id.0));
+fn events(connection: &AnyConnection, columns: &str, filter: &DeliveryFilter, scope: &LogScope) -> DynamicQuery {
+    let index = indexed_by(connection, LogSource::index_of_events(filter.event_type.is_some()));
+    let mut query = DynamicQuery::new(&format!("{columns} FROM events e{index}"));
+    query.push(" WHERE e.organization_id = {}", BoundValue::Number(scope.organization_id.0));
     if let Some(event_type) = &filter.event_type {
-        query.and("e.event_type = {}", Value::Text(event_type.clone()));
+        query.and("e.event_type = {}", BoundValue::Text(event_type.clone()));
     }
-    query.and("e.id < {}", Value::Number(scope.before));
-    query.and("e.id >= {}", Value::Number(scope.events_from));
+    query.and("e.id < {}", BoundValue::Number(scope.before));
+    query.and("e.id >= {}", BoundValue::Number(scope.events_from));
     query
 }

@@ -2,7 +2,7 @@
 //!
 //! Ids never shrink, so after a clock was set back they go on from where they were, close together, until it has caught up.
 //! There a time says nothing about ids. Such runs of ids are rare and written down, in the transaction that stores the
-//! first row of one; everywhere else a period is a range of ids (`super::spans`).
+//! first row of one; everywhere else a period is a range of ids (`super::time_ranges`).
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -29,7 +29,7 @@ const IN_ADVANCE: i64 = 1_000 * IDS_A_MILLISECOND;
 /// A run of ids that are ahead. Within it times grow with the ids, but for [`DISORDER_MS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Insertable)]
 #[diesel(table_name = id_leads)]
-pub(super) struct Lead {
+pub(super) struct IdLead {
     /// The first of them.
     pub(super) first_id: i64,
     /// Behind the last of them; some may not be ahead any more.
@@ -38,9 +38,9 @@ pub(super) struct Lead {
     pub(super) begins_at: i64,
 }
 
-/// Rows that are about to be stored: their first and last id, and their time.
+/// RowIds that are about to be stored: their first and last id, and their time.
 #[derive(Debug, Clone, Copy)]
-struct Rows {
+struct RowIds {
     first_id: i64,
     last_id: i64,
     at: i64,
@@ -48,32 +48,32 @@ struct Rows {
 
 /// All runs, as the database has them.
 #[derive(Default)]
-pub(super) struct Leads {
+pub(super) struct IdLeads {
     /// In the order of ids. A run ends where the next one begins.
-    runs: RwLock<Arc<Vec<Lead>>>,
+    runs: RwLock<Arc<Vec<IdLead>>>,
     /// The latest time in the last run; an earlier one begins another.
     newest_at: AtomicI64,
 }
 
-impl Leads {
+impl IdLeads {
     /// Reads them. The first row that is ahead begins a new run: nobody knows how the clock went meanwhile.
     pub(super) fn load(connection: &mut AnyConnection) -> StoreResult<Self> {
-        let runs: Vec<Lead> = id_leads::table.order(id_leads::first_id).load(connection)?;
+        let runs: Vec<IdLead> = id_leads::table.order(id_leads::first_id).load(connection)?;
         Ok(Self { runs: RwLock::new(Arc::new(runs)), newest_at: AtomicI64::new(i64::MAX) })
     }
 
     /// The runs of now.
-    pub(super) fn runs(&self) -> Arc<Vec<Lead>> {
+    pub(super) fn runs(&self) -> Arc<Vec<IdLead>> {
         Arc::clone(&self.runs.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The run to write down with these events, when they are ahead and in none that is known.
-    pub(super) fn of_events(&self, events: &[NewEvent]) -> Option<Lead> {
+    pub(super) fn of_events(&self, events: &[NewEvent]) -> Option<IdLead> {
         let rows = events.iter().filter_map(|new| {
             let last_id = new.deliveries.last().map_or(new.event.id.0, |(id, _)| id.0);
-            Rows { first_id: new.event.id.0, last_id, at: new.event.accepted_at.0 }.if_ahead()
+            RowIds { first_id: new.event.id.0, last_id, at: new.event.accepted_at.0 }.if_ahead()
         });
-        let together = rows.reduce(|a, b| Rows {
+        let together = rows.reduce(|a, b| RowIds {
             first_id: a.first_id.min(b.first_id),
             last_id: a.last_id.max(b.last_id),
             at: a.at.min(b.at),
@@ -82,14 +82,14 @@ impl Leads {
     }
 
     /// The same for a row of this id.
-    pub(super) fn of_row(&self, id: i64, at: UnixMillis) -> Option<Lead> {
-        self.missing(Rows { first_id: id, last_id: id, at: at.0 }.if_ahead()?)
+    pub(super) fn of_row(&self, id: i64, at: UnixMillis) -> Option<IdLead> {
+        self.missing(RowIds { first_id: id, last_id: id, at: at.0 }.if_ahead()?)
     }
 
-    fn missing(&self, rows: Rows) -> Option<Lead> {
+    fn missing(&self, rows: RowIds) -> Option<IdLead> {
         let runs = self.runs();
         let until_id = rows.last_id.saturating_add(IN_ADVANCE);
-        let begun = Lead { first_id: rows.first_id, until_id, begins_at: rows.at };
+        let begun = IdLead { first_id: rows.first_id, until_id, begins_at: rows.at };
         let place = runs.partition_point(|run| run.first_id <= rows.first_id);
         let Some(run) = runs[..place].last() else { return Some(begun) };
         let is_last = place == runs.len();
@@ -101,11 +101,11 @@ impl Leads {
         if is_last {
             self.newest_at.fetch_max(rows.at, Ordering::Relaxed);
         }
-        (rows.last_id >= run.until_id).then_some(Lead { until_id, ..*run })
+        (rows.last_id >= run.until_id).then_some(IdLead { until_id, ..*run })
     }
 
     /// Takes in a run that was written down.
-    pub(super) fn add(&self, lead: Lead) {
+    pub(super) fn add(&self, lead: IdLead) {
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         let known = Arc::make_mut(&mut runs);
         match known.binary_search_by_key(&lead.first_id, |run| run.first_id) {
@@ -126,13 +126,13 @@ impl Leads {
     }
 }
 
-impl Rows {
+impl RowIds {
     fn if_ahead(self) -> Option<Self> {
         (instant_in(self.last_id).0 - self.at > SMALL_LEAD_MS).then_some(self)
     }
 }
 
-impl Lead {
+impl IdLead {
     /// Whether the id is among them.
     pub(super) fn has(&self, id: i64) -> bool {
         self.first_id <= id && id < self.until_id
@@ -145,7 +145,7 @@ impl Lead {
 }
 
 /// Writes a run down, in the transaction of its rows.
-pub(super) fn save(connection: &mut AnyConnection, lead: Lead) -> StoreResult<()> {
+pub(super) fn save(connection: &mut AnyConnection, lead: IdLead) -> StoreResult<()> {
     diesel::delete(id_leads::table.find(lead.first_id)).execute(connection)?;
     diesel::insert_into(id_leads::table).values(lead).execute(connection)?;
     Ok(())

@@ -5,10 +5,10 @@ use diesel::sql_types::Text;
 
 use super::super::connection::AnyConnection;
 use super::super::{PageRequest, sqlite};
-use super::log::{self, Scope};
-use super::sources::{self, Source};
-use super::spans::{Period, Span, spans};
-use super::{again, conditions, events, failures, pruning, startup, statistics};
+use super::log::{self, LogScope};
+use super::log_sources::{self, LogSource};
+use super::time_ranges::{IdRange, Period, id_ranges};
+use super::{events, failures, health, pruning, resend, startup, statistics};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -66,18 +66,18 @@ fn assert_steps(connection: &mut AnyConnection, sql: &str, expected: &[&str]) {
     assert!(fits, "{sql}: {plan:#?}, and not {expected:#?}");
 }
 
-fn scope(endpoint_id: Option<EndpointId>) -> Scope {
-    Scope::new(OrganizationId(1), endpoint_id, 3, 9)
+fn scope(endpoint_id: Option<EndpointId>) -> LogScope {
+    LogScope::new(OrganizationId(1), endpoint_id, 3, 9)
 }
 
 /// A period's range, with conditions on the times at both of its ends.
-fn span(connection: &mut AnyConnection) -> Span {
+fn range(connection: &mut AnyConnection) -> IdRange {
     let at = |seconds: i64| Some(UnixMillis(1_767_225_600_000 + seconds * 1_000));
-    spans(connection, &[], Period { from: at(0), to: at(60) }).unwrap()[0]
+    id_ranges(connection, &[], Period { from: at(0), to: at(60) }).unwrap()[0]
 }
 
-fn of_period(connection: &mut AnyConnection, endpoint_id: Option<EndpointId>) -> Scope {
-    Scope::of(OrganizationId(1), endpoint_id, span(connection), None)
+fn of_period(connection: &mut AnyConnection, endpoint_id: Option<EndpointId>) -> LogScope {
+    LogScope::of(OrganizationId(1), endpoint_id, range(connection), None)
 }
 
 #[test]
@@ -92,17 +92,17 @@ fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
     };
     let endpoint = Some(EndpointId(7));
     for (source, endpoint_id, index) in [
-        (Source::Events, None, EVENTS_OF_TYPE),
-        (Source::Events, endpoint, EVENTS_OF_TYPE),
-        (Source::Replays, None, REPLAYS),
-        (Source::Replays, endpoint, REPLAYS),
-        (Source::Failed, None, "deliveries_failed (organization_id=? AND rowid>? AND rowid<?)"),
-        (Source::Failed, endpoint, FAILED_OF_ENDPOINT),
-        (Source::Cancelled, None, CANCELLED),
-        (Source::Cancelled, endpoint, CANCELLED),
-        (Source::Code(503), None, CODE),
-        (Source::Code(503), endpoint, CODE_OF_ENDPOINT),
-        (Source::Endpoint, endpoint, OF_ENDPOINT),
+        (LogSource::Events, None, EVENTS_OF_TYPE),
+        (LogSource::Events, endpoint, EVENTS_OF_TYPE),
+        (LogSource::Replays, None, REPLAYS),
+        (LogSource::Replays, endpoint, REPLAYS),
+        (LogSource::Failed, None, "deliveries_failed (organization_id=? AND rowid>? AND rowid<?)"),
+        (LogSource::Failed, endpoint, FAILED_OF_ENDPOINT),
+        (LogSource::Cancelled, None, CANCELLED),
+        (LogSource::Cancelled, endpoint, CANCELLED),
+        (LogSource::Code(503), None, CODE),
+        (LogSource::Code(503), endpoint, CODE_OF_ENDPOINT),
+        (LogSource::Endpoint, endpoint, OF_ENDPOINT),
     ] {
         for filter in [all.clone(), DeliveryFilter { status: Some(DeliveryStatus::Failed), ..all.clone() }] {
             for scope in [scope(endpoint_id), of_period(&mut connection, endpoint_id)] {
@@ -116,7 +116,7 @@ fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
         }
     }
     let all = DeliveryFilter::default();
-    let query = log::build(&connection, Source::Events, &all, &scope(None), 50);
+    let query = log::build(&connection, LogSource::Events, &all, &scope(None), 50);
     assert_steps(&mut connection, &query.sql, &[ALL_EVENTS, PRIMARY_KEY]);
 }
 
@@ -126,11 +126,11 @@ fn what_is_pending_is_sorted_by_its_ids_alone() {
     let pending = DeliveryFilter { status: Some(DeliveryStatus::Pending), ..DeliveryFilter::default() };
     let queue = "COVERING INDEX deliveries_pending (endpoint_id=?)";
     for (endpoint_id, owner) in [(None, OWNED), (Some(EndpointId(7)), OWNER)] {
-        let query = log::build(&connection, Source::Pending, &pending, &scope(endpoint_id), 50);
+        let query = log::build(&connection, LogSource::Pending, &pending, &scope(endpoint_id), 50);
         let sort = "USE TEMP B-TREE FOR ORDER BY";
         let expected = ["CO-ROUTINE p", owner, queue, sort, "SCAN p", PRIMARY_KEY, PRIMARY_KEY, sort];
         assert_steps(&mut connection, &query.sql, &expected);
-        let query = sources::nth(&connection, Source::Pending, &scope(endpoint_id), 50);
+        let query = log_sources::nth(&connection, LogSource::Pending, &scope(endpoint_id), 50);
         assert_steps(&mut connection, &query.sql, &[owner, queue, sort]);
     }
 }
@@ -140,14 +140,14 @@ fn how_far_a_page_may_read_is_told_by_indexes_alone() {
     let (_folder, mut connection) = database();
     let endpoint = Some(EndpointId(7));
     for (source, endpoint_id, index) in [
-        (Source::Failed, None, "COVERING INDEX deliveries_failed (organization_id=? AND rowid>? AND rowid<?)"),
-        (Source::Failed, endpoint, FAILED_OF_ENDPOINT),
-        (Source::Cancelled, None, CANCELLED),
-        (Source::Code(503), None, CODE),
-        (Source::Code(503), endpoint, CODE_OF_ENDPOINT),
-        (Source::Endpoint, endpoint, OF_ENDPOINT),
+        (LogSource::Failed, None, "COVERING INDEX deliveries_failed (organization_id=? AND rowid>? AND rowid<?)"),
+        (LogSource::Failed, endpoint, FAILED_OF_ENDPOINT),
+        (LogSource::Cancelled, None, CANCELLED),
+        (LogSource::Code(503), None, CODE),
+        (LogSource::Code(503), endpoint, CODE_OF_ENDPOINT),
+        (LogSource::Endpoint, endpoint, OF_ENDPOINT),
     ] {
-        let query = sources::nth(&connection, source, &scope(endpoint_id), 50);
+        let query = log_sources::nth(&connection, source, &scope(endpoint_id), 50);
         let index = format!("COVERING INDEX {}", index.trim_start_matches("COVERING INDEX "));
         let expected = match endpoint_id {
             Some(_) => &[OWNER, index.as_str()][..],
@@ -157,9 +157,9 @@ fn how_far_a_page_may_read_is_told_by_indexes_alone() {
     }
     let of_type = DeliveryFilter { event_type: Some(String::from("call.completed")), ..DeliveryFilter::default() };
     for (filter, index) in [(DeliveryFilter::default(), ALL_EVENTS), (of_type, EVENTS_OF_TYPE)] {
-        let query = sources::fans(&connection, &filter, &scope(None), 50);
+        let query = log_sources::fans(&connection, &filter, &scope(None), 50);
         assert_steps(&mut connection, &query.sql, &[index]);
-        let query = sources::nth_event(&connection, &filter, &scope(None), 50);
+        let query = log_sources::nth_event(&connection, &filter, &scope(None), 50);
         assert_steps(&mut connection, &query.sql, &[&format!("COVERING INDEX {index}")]);
     }
 }
@@ -168,7 +168,7 @@ fn how_far_a_page_may_read_is_told_by_indexes_alone() {
 fn the_codes_that_there_are_are_found_by_seeking_from_one_to_the_next() {
     let (_folder, mut connection) = database();
     for (column, index) in [("organization_id", "deliveries_code"), ("endpoint_id", "deliveries_code_endpoint")] {
-        let plan = plan(&mut connection, &sources::codes(column));
+        let plan = plan(&mut connection, &log_sources::codes(column));
         let seek = |bounds: &str| {
             format!("SEARCH d USING COVERING INDEX {index} ({column}=? AND response_code>? {bounds}")
         };
@@ -184,8 +184,8 @@ fn the_list_of_events_searches_its_organizations_and_sorts_nothing() {
     let page = PageRequest { before_id: None, limit: 50 };
     for (event_type, index) in [(None, ALL_EVENTS), (Some(String::from("call.completed")), EVENTS_OF_TYPE)] {
         let filter = EventFilter { event_type, ..EventFilter::default() };
-        let span = span(&mut connection);
-        let query = events::build(&connection, OrganizationId(1), &filter, span, page);
+        let range = range(&mut connection);
+        let query = events::build(&connection, OrganizationId(1), &filter, range, page);
         let replays = "deliveries_replayed_event (event_id=?)";
         assert_steps(&mut connection, &query.sql, &[index, "CORRELATED SCALAR SUBQUERY", replays]);
     }
@@ -195,10 +195,10 @@ fn the_list_of_events_searches_its_organizations_and_sorts_nothing() {
 fn what_is_sent_again_is_found_by_its_endpoint_in_the_order_of_ids() {
     let (_folder, mut connection) = database();
     for (status, index) in [(DeliveryStatus::Failed, FAILED_OF_ENDPOINT), (DeliveryStatus::Success, OF_ENDPOINT)] {
-        let span = span(&mut connection);
-        let page = again::page(OrganizationId(1), EndpointId(7), status, span, 500);
+        let range = range(&mut connection);
+        let page = resend::page(OrganizationId(1), EndpointId(7), status, range, 500);
         assert_steps(&mut connection, &page.sql, &[index]);
-        let count = again::count(OrganizationId(1), EndpointId(7), status, span);
+        let count = resend::count(OrganizationId(1), EndpointId(7), status, range);
         assert_steps(&mut connection, &count.sql, &[index]);
     }
 }
@@ -207,25 +207,25 @@ fn what_is_sent_again_is_found_by_its_endpoint_in_the_order_of_ids() {
 fn conditions_are_read_from_indexes() {
     let (_folder, mut connection) = database();
     let pending = "COVERING INDEX deliveries_pending (endpoint_id=?)";
-    let of_organization = conditions::count_pending(OrganizationId(1), None);
+    let of_organization = health::count_pending(OrganizationId(1), None);
     assert_steps(&mut connection, &of_organization.sql, &[OWNED, pending]);
-    let of_endpoint = conditions::count_pending(OrganizationId(1), Some(EndpointId(7)));
+    let of_endpoint = health::count_pending(OrganizationId(1), Some(EndpointId(7)));
     assert_steps(&mut connection, &of_endpoint.sql, &["endpoints", pending]);
 
     let attempt = "PRIMARY KEY (delivery_id=? AND number=?)";
     let attempt = ["CORRELATED SCALAR SUBQUERY", attempt];
     let of_endpoint = [OWNER, OF_ENDPOINT];
     for (endpoint_id, source, found) in [
-        (None, Source::Events, &[ALL_EVENTS, PRIMARY_KEY][..]),
-        (None, Source::Replays, &[REPLAYS]),
-        (Some(EndpointId(7)), Source::Endpoint, &of_endpoint),
+        (None, LogSource::Events, &[ALL_EVENTS, PRIMARY_KEY][..]),
+        (None, LogSource::Replays, &[REPLAYS]),
+        (Some(EndpointId(7)), LogSource::Endpoint, &of_endpoint),
     ] {
         let scope = of_period(&mut connection, endpoint_id);
-        let query = conditions::build(&connection, source, &scope, 10_000);
+        let query = health::build(&connection, source, &scope, 10_000);
         assert_steps(&mut connection, &query.sql, &[found, &attempt[..]].concat());
     }
     let by_organization = "endpoints_organization (organization_id=?)";
-    assert_steps(&mut connection, conditions::STATES, &[by_organization, PRIMARY_KEY]);
+    assert_steps(&mut connection, health::STATES, &[by_organization, PRIMARY_KEY]);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn the_deliveries_of_an_event_are_a_range_and_what_replays_made() {
 #[test]
 fn pruning_reads_only_what_is_old() {
     let (_folder, mut connection) = database();
-    let old = pruning::old_events(span(&mut connection), 500).sql;
+    let old = pruning::old_events(range(&mut connection), 500).sql;
     let probe = "SELECT id, accepted_at FROM events WHERE id >= ? AND id < ? ORDER BY id LIMIT ?";
     for (sql, expected) in [
         (old.as_str(), "PRIMARY KEY (rowid>? AND rowid<?)"),

@@ -8,7 +8,7 @@ use diesel::connection::{Connection, InstrumentationEvent};
 
 use super::super::cipher::Cipher;
 use super::super::connection::AnyConnection;
-use super::super::recent::RecentEvents;
+use super::super::event_cache::EventCache;
 use super::super::{DueRequest, NewEvent, WriteBatch, sqlite};
 use super::{commit, due};
 use crate::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome};
@@ -25,7 +25,7 @@ const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 
 /// The texts that were run, and those that were kept compiled.
 #[derive(Default)]
-struct Seen {
+struct ObservedStatements {
     run: HashSet<String>,
     kept: HashSet<String>,
 }
@@ -49,7 +49,7 @@ fn outcome(delivery_id: i64, number: u32, ordered: bool, next: NextStep) -> Outc
 fn every_statement_of_a_delivery_is_compiled_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut connection = sqlite::open_for_plans(folder.path().join("cached.db")).unwrap();
-    let seen = Arc::new(Mutex::new(Seen::default()));
+    let seen = Arc::new(Mutex::new(ObservedStatements::default()));
     let (seeing, AnyConnection::Sqlite(sqlite)) = (Arc::clone(&seen), &mut connection) else { unreachable!() };
     sqlite.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
         InstrumentationEvent::StartQuery { query, .. } => {
@@ -93,14 +93,18 @@ fn every_statement_of_a_delivery_is_compiled_once() {
         max_first_bytes: 99,
         known: vec![DeliveryId(104)],
     };
-    let recent = RecentEvents::default();
-    let page =
-        due::Page { organization_id: ORGANIZATION, endpoint_id: ENDPOINT, request: &request, recent: &recent };
+    let recent = EventCache::default();
+    let page = due::DuePageReader {
+        organization_id: ORGANIZATION,
+        endpoint_id: ENDPOINT,
+        request: &request,
+        recent: &recent,
+    };
     let found: Vec<i64> =
         page.read(&mut connection).unwrap().deliveries.iter().map(|delivery| delivery.id.0).collect();
     assert_eq!(found, [103, 105]);
 
-    let Seen { run, kept } = &*seen.lock().unwrap();
+    let ObservedStatements { run, kept } = &*seen.lock().unwrap();
     let again: Vec<_> = run
         .difference(kept)
         .filter(|sql| !["BEGIN", "BEGIN IMMEDIATE", "COMMIT"].contains(&sql.as_str()))

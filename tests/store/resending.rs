@@ -4,7 +4,7 @@ use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use ringback::domain::time::UnixMillis;
-use ringback::store::{DueRequest, PageRequest, ReplayTargets, RequeueRange, Requeued, RequeuedPage};
+use ringback::store::{DueRequest, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage};
 
 use crate::fixture::{Fixture, at, first_page, outcome};
 
@@ -55,7 +55,7 @@ fn a_delivery_that_is_sent_again_is_pending_from_now_and_keeps_its_attempts(f: &
     let endpoint_id = f.endpoint(organization_id);
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
     finish(f, organization_id, endpoint_id, id, 404);
-    let again = Requeued::Requeued { endpoint_id };
+    let again = RequeueOutcome::Requeued { endpoint_id };
     assert_eq!(f.store.requeue_delivery(organization_id, id, at(100)).unwrap(), again);
     assert_eq!(queued(f, organization_id, endpoint_id, 99), []);
     assert_eq!(queued(f, organization_id, endpoint_id, 100), [(1, 1, at(100))]);
@@ -88,11 +88,11 @@ fn a_delivery_that_can_not_be_sent_again_says_why(f: &Fixture) {
     f.store.delete_endpoint(organization_id, deleted, at(1)).unwrap();
     let before = ids.iter().map(|id| record(f, organization_id, *id)).collect::<Vec<_>>();
     let requeue = |owner, id| f.store.requeue_delivery(owner, id, at(2)).unwrap();
-    assert_eq!(requeue(organization_id, ids[0]), Requeued::StillPending);
-    assert_eq!(requeue(organization_id, ids[1]), Requeued::WebhookGone);
-    assert_eq!(requeue(organization_id, ids[2]), Requeued::WebhookGone);
-    assert_eq!(requeue(organization_id, DeliveryId(5)), Requeued::NotFound);
-    assert_eq!(requeue(other, ids[1]), Requeued::NotFound);
+    assert_eq!(requeue(organization_id, ids[0]), RequeueOutcome::StillPending);
+    assert_eq!(requeue(organization_id, ids[1]), RequeueOutcome::WebhookGone);
+    assert_eq!(requeue(organization_id, ids[2]), RequeueOutcome::WebhookGone);
+    assert_eq!(requeue(organization_id, DeliveryId(5)), RequeueOutcome::NotFound);
+    assert_eq!(requeue(other, ids[1]), RequeueOutcome::NotFound);
     assert_eq!(ids.iter().map(|id| record(f, organization_id, *id)).collect::<Vec<_>>(), before);
 }
 
@@ -102,7 +102,7 @@ fn a_delivery_that_was_cancelled_is_sent_again_while_its_endpoint_exists(f: &Fix
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
     f.store.cancel_pending(organization_id, endpoint_id, at(1)).unwrap();
     let requeued = f.store.requeue_delivery(organization_id, id, at(2)).unwrap();
-    assert_eq!(requeued, Requeued::Requeued { endpoint_id });
+    assert_eq!(requeued, RequeueOutcome::Requeued { endpoint_id });
     assert_eq!(queued(f, organization_id, endpoint_id, 2), [(0, 0, at(2))]);
 }
 
@@ -127,10 +127,10 @@ fn a_range_is_sent_again_step_by_step_and_each_delivery_once(f: &Fixture) {
         }
     }
     let range = all(DeliveryStatus::Failed);
-    let step = |after| f.store.requeue_endpoint(organization_id, endpoint_id, &range, after, 2, at(99)).unwrap();
-    assert_eq!(f.store.count_endpoint(organization_id, endpoint_id, &range).unwrap(), 5);
+    let step = |after| f.store.requeue_range(organization_id, endpoint_id, &range, after, 2, at(99)).unwrap();
+    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), 5);
     assert_eq!(step(None), RequeuedPage { deliveries: 2, next: Some(failed[1]) });
-    assert_eq!(f.store.count_endpoint(organization_id, endpoint_id, &range).unwrap(), 3);
+    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), 3);
     // they fail again before the next step
     finish(f, organization_id, endpoint_id, failed[0], 500);
     finish(f, organization_id, endpoint_id, failed[1], 500);
@@ -153,8 +153,8 @@ fn a_range_holds_what_was_created_from_its_beginning_to_before_its_end(f: &Fixtu
     let ids: Vec<_> = (10..15).map(|second| f.publish(organization_id, &[endpoint_id], at(second))[0]).collect();
     ids.iter().for_each(|id| finish(f, organization_id, endpoint_id, *id, 500));
     let range = RequeueRange { since: at(11), until: at(13), status: DeliveryStatus::Failed };
-    assert_eq!(f.store.count_endpoint(organization_id, endpoint_id, &range).unwrap(), 2);
-    let page = f.store.requeue_endpoint(organization_id, endpoint_id, &range, None, 9, at(99)).unwrap();
+    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), 2);
+    let page = f.store.requeue_range(organization_id, endpoint_id, &range, None, 9, at(99)).unwrap();
     assert_eq!(page, RequeuedPage { deliveries: 2, next: None });
     assert_eq!(f.due(organization_id, endpoint_id, at(99)), [ids[1], ids[2]]);
 }
@@ -174,13 +174,13 @@ fn only_what_succeeded_or_failed_is_in_a_range(f: &Fixture) {
         (organization_id, deleted, DeliveryStatus::Failed),
         (other, endpoint_id, DeliveryStatus::Success),
     ] {
-        let page = f.store.requeue_endpoint(owner, endpoint_id, &all(status), None, 9, at(5)).unwrap();
+        let page = f.store.requeue_range(owner, endpoint_id, &all(status), None, 9, at(5)).unwrap();
         assert_eq!(page, none, "{status:?}");
-        assert_eq!(f.store.count_endpoint(owner, endpoint_id, &all(status)).unwrap(), 0, "{status:?}");
+        assert_eq!(f.store.count_range(owner, endpoint_id, &all(status)).unwrap(), 0, "{status:?}");
     }
     let range = all(DeliveryStatus::Success);
-    assert_eq!(f.store.count_endpoint(organization_id, endpoint_id, &range).unwrap(), 1);
-    let page = f.store.requeue_endpoint(organization_id, endpoint_id, &range, None, 9, at(5)).unwrap();
+    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), 1);
+    let page = f.store.requeue_range(organization_id, endpoint_id, &range, None, 9, at(5)).unwrap();
     assert_eq!(page, RequeuedPage { deliveries: 1, next: None });
     assert_eq!(f.due(organization_id, endpoint_id, at(5)), [ids[1], ids[0]], "behind what waits already");
 }

@@ -16,12 +16,12 @@ const OVERHEAD: usize = 256;
 
 /// At most [`MAX_BYTES`] of events, the last ones that were read. They never change, so none is out of date.
 #[derive(Default)]
-pub(super) struct RecentEvents {
-    kept: Mutex<Kept>,
+pub(super) struct EventCache {
+    kept: Mutex<CachedEvents>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct CachedEvents {
     events: HashMap<EventId, Arc<Event>>,
     /// The oldest first.
     order: VecDeque<EventId>,
@@ -32,7 +32,7 @@ fn size(event: &Event) -> usize {
     event.body.len() + event.event_type.len() + OVERHEAD
 }
 
-impl RecentEvents {
+impl EventCache {
     /// Those of the ids that are here and the organization's.
     pub(super) fn find(
         &self,
@@ -56,11 +56,11 @@ impl RecentEvents {
 
     /// Forgets everything.
     pub(super) fn clear(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = CachedEvents::default();
     }
 }
 
-impl Kept {
+impl CachedEvents {
     fn add(&mut self, event: &Arc<Event>) {
         if self.events.contains_key(&event.id) {
             return;
@@ -97,7 +97,7 @@ mod tests {
         })
     }
 
-    fn ids(recent: &RecentEvents, organization_id: OrganizationId, up_to: i64) -> Vec<i64> {
+    fn ids(recent: &EventCache, organization_id: OrganizationId, up_to: i64) -> Vec<i64> {
         let mut ids: Vec<i64> =
             recent.find(organization_id, (0..up_to).map(EventId)).into_keys().map(|id| id.0).collect();
         ids.sort_unstable();
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_was_read_is_found_by_its_own_organization_only() {
-        let recent = RecentEvents::default();
+        let recent = EventCache::default();
         recent.keep(&[event(1, 10), event(2, 10), event(1, 10)]);
         assert_eq!(ids(&recent, ORGANIZATION, 9), [1, 2]);
         assert!(ids(&recent, OrganizationId(2), 9).is_empty());
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn never_more_than_the_bound_is_kept_and_the_oldest_goes_first() {
-        let recent = RecentEvents::default();
+        let recent = EventCache::default();
         let live = event(0, MAX_EVENT_BYTES);
         for id in 1..=1_000 {
             recent.keep(&[event(id, MAX_EVENT_BYTES), event(1_000_000 + id, MAX_EVENT_BYTES + 1)]);

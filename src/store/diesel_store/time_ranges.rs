@@ -7,8 +7,8 @@
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
 use super::super::models::id_bound;
-use super::leads::{self, DISORDER_MS, Lead, SMALL_LEAD_MS};
-use super::query::{Query, Value};
+use super::id_leads::{self, DISORDER_MS, IdLead, SMALL_LEAD_MS};
+use super::query::{BoundValue, DynamicQuery};
 use crate::domain::time::UnixMillis;
 
 /// A period: from its beginning to before its end.
@@ -20,26 +20,26 @@ pub(super) struct Period {
 
 /// A range of ids with rows of a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct IdRange {
     /// The first id.
     pub(super) from: i64,
     /// Ids below this.
     pub(super) before: i64,
     /// Which of its rows are of the period.
-    pub(super) times: Times,
+    pub(super) times: TimeCondition,
 }
 
 /// A condition on the times of a range's rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Times {
-    from: Option<Edge>,
-    to: Option<Edge>,
+pub(super) struct TimeCondition {
+    from: Option<PeriodEnd>,
+    to: Option<PeriodEnd>,
 }
 
 /// One end of a period. Rows beyond `id`, on the inner side, are within it whatever their time: it is not looked at, which
 /// keeps a query within an index that does not have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Edge {
+struct PeriodEnd {
     id: i64,
     at: i64,
 }
@@ -54,81 +54,88 @@ impl Period {
     }
 }
 
-impl Times {
+impl TimeCondition {
     /// Adds the condition on a row's id and time.
-    pub(super) fn restrict(&self, query: &mut Query, id: &str, time: &str) {
-        if let Some(Edge { id: from, at }) = self.from {
-            query.and(&format!("(+{id} >= {{}}"), Value::Number(from));
-            query.push(&format!(" OR {time} >= {{}})"), Value::Number(at));
+    pub(super) fn restrict(&self, query: &mut DynamicQuery, id: &str, time: &str) {
+        if let Some(PeriodEnd { id: from, at }) = self.from {
+            query.and(&format!("(+{id} >= {{}}"), BoundValue::Number(from));
+            query.push(&format!(" OR {time} >= {{}})"), BoundValue::Number(at));
         }
-        if let Some(Edge { id: to, at }) = self.to {
-            query.and(&format!("(+{id} < {{}}"), Value::Number(to));
-            query.push(&format!(" OR {time} < {{}})"), Value::Number(at));
+        if let Some(PeriodEnd { id: to, at }) = self.to {
+            query.and(&format!("(+{id} < {{}}"), BoundValue::Number(to));
+            query.push(&format!(" OR {time} < {{}})"), BoundValue::Number(at));
         }
     }
 }
 
 /// The ranges that together have a period's rows, in the order of ids: one, unless the clock was set back.
-pub(super) fn spans(connection: &mut AnyConnection, runs: &[Lead], period: Period) -> StoreResult<Vec<Span>> {
+pub(super) fn id_ranges(
+    connection: &mut AnyConnection,
+    runs: &[IdLead],
+    period: Period,
+) -> StoreResult<Vec<IdRange>> {
     if period == Period::default() {
-        return Ok(vec![Span { from: 0, before: i64::MAX, times: Times::default() }]);
+        return Ok(vec![IdRange { from: 0, before: i64::MAX, times: TimeCondition::default() }]);
     }
-    let mut spans = Vec::new();
+    let mut ranges = Vec::new();
     let mut begin = 0;
     for (place, run) in runs.iter().enumerate() {
         let next = runs.get(place + 1).map_or(i64::MAX, |next| next.first_id);
         let end = run.until_id.min(next);
-        add(&mut spans, in_step(begin, run.first_id, period));
-        add(&mut spans, ahead(connection, *run, end, period)?);
+        add(&mut ranges, in_step(begin, run.first_id, period));
+        add(&mut ranges, ahead(connection, *run, end, period)?);
         begin = end;
     }
-    add(&mut spans, in_step(begin, i64::MAX, period));
-    Ok(spans)
+    add(&mut ranges, in_step(begin, i64::MAX, period));
+    Ok(ranges)
 }
 
 /// Adds a range, to the one before it when that goes over into it.
-fn add(spans: &mut Vec<Span>, span: Span) {
-    if span.from >= span.before {
+fn add(ranges: &mut Vec<IdRange>, range: IdRange) {
+    if range.from >= range.before {
         return;
     }
-    match spans.last_mut() {
-        Some(last) if last.before == span.from && last.times.to.is_none() && span.times.from.is_none() => {
-            last.before = span.before;
-            last.times.to = span.times.to;
+    match ranges.last_mut() {
+        Some(last) if last.before == range.from && last.times.to.is_none() && range.times.from.is_none() => {
+            last.before = range.before;
+            last.times.to = range.times.to;
         }
-        _ => spans.push(span),
+        _ => ranges.push(range),
     }
 }
 
 /// Among ids that are ahead by [`SMALL_LEAD_MS`] at most.
-fn in_step(begin: i64, end: i64, period: Period) -> Span {
+fn in_step(begin: i64, end: i64, period: Period) -> IdRange {
     let bound = |at: UnixMillis, more: i64| id_bound(UnixMillis(at.0.saturating_add(more)));
     let from = period.from.map_or(begin, |from| bound(from, 0).max(begin));
     let before = period.to.map_or(end, |to| bound(to, SMALL_LEAD_MS).min(end));
-    let first = period.from.map(|from| Edge { id: bound(from, SMALL_LEAD_MS), at: from.0 });
-    let last = period.to.map(|to| Edge { id: bound(to, 0), at: to.0 });
-    let times = Times { from: first.filter(|edge| edge.id > from), to: last.filter(|edge| edge.id < before) };
-    Span { from, before, times }
+    let first = period.from.map(|from| PeriodEnd { id: bound(from, SMALL_LEAD_MS), at: from.0 });
+    let last = period.to.map(|to| PeriodEnd { id: bound(to, 0), at: to.0 });
+    let times =
+        TimeCondition { from: first.filter(|edge| edge.id > from), to: last.filter(|edge| edge.id < before) };
+    IdRange { from, before, times }
 }
 
 /// In a run of ids that are far ahead.
-fn ahead(connection: &mut AnyConnection, run: Lead, end: i64, period: Period) -> StoreResult<Span> {
+fn ahead(connection: &mut AnyConnection, run: IdLead, end: i64, period: Period) -> StoreResult<IdRange> {
     let (earliest, latest) = run.times();
     let ids = (run.first_id, end);
-    let nothing = Span { from: end, before: end, times: Times::default() };
+    let nothing = IdRange { from: end, before: end, times: TimeCondition::default() };
     if period.starts_after(latest).is_some() || period.ends_until(earliest).is_some() {
         return Ok(nothing);
     }
     let (first, last) = (period.starts_after(earliest), period.ends_until(latest));
     let from = match first {
-        Some(at) => leads::place_of(connection, ids, UnixMillis(at.saturating_sub(DISORDER_MS)))?.0,
+        Some(at) => id_leads::place_of(connection, ids, UnixMillis(at.saturating_sub(DISORDER_MS)))?.0,
         None => run.first_id,
     };
     let before = match last {
-        Some(at) => leads::place_of(connection, ids, UnixMillis(at.saturating_add(DISORDER_MS)))?.1,
+        Some(at) => id_leads::place_of(connection, ids, UnixMillis(at.saturating_add(DISORDER_MS)))?.1,
         None => end,
     };
-    let times =
-        Times { from: first.map(|at| Edge { id: i64::MAX, at }), to: last.map(|at| Edge { id: i64::MIN, at }) };
-    Ok(Span { from, before, times })
+    let times = TimeCondition {
+        from: first.map(|at| PeriodEnd { id: i64::MAX, at }),
+        to: last.map(|at| PeriodEnd { id: i64::MIN, at }),
+    };
+    Ok(IdRange { from, before, times })
 }

@@ -7,19 +7,19 @@ use super::super::StoreResult;
 use super::super::connection::AnyConnection;
 use super::super::models::{HealthRow, corrupt};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
-use super::leads::Lead;
-use super::log::{self, Scope};
-use super::query::{Query, Value};
-use super::sources::Source;
-use super::spans::{Period, spans};
+use super::id_leads::IdLead;
+use super::log::{self, LogScope};
+use super::log_sources::LogSource;
+use super::query::{BoundValue, DynamicQuery};
 use super::sql_limit;
+use super::time_ranges::{Period, id_ranges};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 #[derive(QueryableByName)]
-struct Pending {
+struct PendingRow {
     #[diesel(sql_type = BigInt)]
     pending: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -31,8 +31,8 @@ pub(super) fn pending(
     organization_id: OrganizationId,
     endpoint_id: Option<EndpointId>,
 ) -> StoreResult<PendingStats> {
-    let rows: Vec<Pending> = count_pending(organization_id, endpoint_id).load(connection)?;
-    let Some(Pending { pending, oldest }) = rows.into_iter().next() else { return Ok(PendingStats::default()) };
+    let rows: Vec<PendingRow> = count_pending(organization_id, endpoint_id).load(connection)?;
+    let Some(PendingRow { pending, oldest }) = rows.into_iter().next() else { return Ok(PendingStats::default()) };
     let oldest_pending_at: Option<i64> = match oldest {
         None => None,
         Some(oldest) => deliveries::table
@@ -47,20 +47,20 @@ pub(super) fn pending(
 
 /// From the organization's endpoints, deleted ones included, into the pending index, which holds all that is asked
 /// for.
-pub(super) fn count_pending(organization_id: OrganizationId, endpoint_id: Option<EndpointId>) -> Query {
-    let mut query = Query::new(
+pub(super) fn count_pending(organization_id: OrganizationId, endpoint_id: Option<EndpointId>) -> DynamicQuery {
+    let mut query = DynamicQuery::new(
         "SELECT count(*) AS pending, min(d.id) AS oldest FROM endpoints e CROSS JOIN deliveries d \
          WHERE d.endpoint_id = e.id AND d.status = 0",
     );
-    query.and("e.organization_id = {}", Value::Number(organization_id.0));
+    query.and("e.organization_id = {}", BoundValue::Number(organization_id.0));
     if let Some(endpoint_id) = endpoint_id {
-        query.and("e.id = {}", Value::Number(endpoint_id.0));
+        query.and("e.id = {}", BoundValue::Number(endpoint_id.0));
     }
     query
 }
 
 #[derive(QueryableByName)]
-struct Finished {
+struct FinishedRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
     #[diesel(sql_type = SmallInt)]
@@ -80,26 +80,26 @@ const FINISHED: &str = "SELECT d.id, d.status, d.created_at, COALESCE(d.finished
 
 pub(super) fn recent(
     connection: &mut AnyConnection,
-    runs: &[Lead],
+    runs: &[IdLead],
     organization_id: OrganizationId,
     endpoint_id: Option<EndpointId>,
     since: UnixMillis,
     limit: usize,
 ) -> StoreResult<Vec<FinishedDelivery>> {
-    let mut rows: Vec<Finished> = Vec::new();
+    let mut rows: Vec<FinishedRow> = Vec::new();
     let sources = match endpoint_id {
-        Some(_) => &[Source::Endpoint][..],
-        None => &[Source::Events, Source::Replays],
+        Some(_) => &[LogSource::Endpoint][..],
+        None => &[LogSource::Events, LogSource::Replays],
     };
-    for span in spans(connection, runs, Period { from: Some(since), to: None })? {
-        let scope = Scope::of(organization_id, endpoint_id, span, None);
+    for range in id_ranges(connection, runs, Period { from: Some(since), to: None })? {
+        let scope = LogScope::of(organization_id, endpoint_id, range, None);
         for source in sources {
-            rows.extend(build(connection, *source, &scope, limit).load::<Finished>(connection)?);
+            rows.extend(build(connection, *source, &scope, limit).load::<FinishedRow>(connection)?);
         }
     }
     rows.sort_by_key(|row| std::cmp::Reverse(row.id));
     rows.truncate(limit);
-    let delivery = |row: Finished| {
+    let delivery = |row: FinishedRow| {
         let status = DeliveryStatus::from_code(row.status);
         Ok(FinishedDelivery {
             id: DeliveryId(row.id),
@@ -113,7 +113,12 @@ pub(super) fn recent(
 }
 
 /// The query for one source and range.
-pub(super) fn build(connection: &AnyConnection, source: Source, scope: &Scope, limit: usize) -> Query {
+pub(super) fn build(
+    connection: &AnyConnection,
+    source: LogSource,
+    scope: &LogScope,
+    limit: usize,
+) -> DynamicQuery {
     let mut query = log::from(connection, FINISHED, source, scope, false);
     scope.times.restrict(&mut query, "d.id", "d.created_at");
     query.sql.push_str(" AND d.status IN (1, 2)");
@@ -122,7 +127,7 @@ pub(super) fn build(connection: &AnyConnection, source: Source, scope: &Scope, l
 }
 
 #[derive(QueryableByName)]
-struct States {
+struct StatesRow {
     #[diesel(sql_type = BigInt)]
     healthy: i64,
     #[diesel(sql_type = BigInt)]
@@ -146,7 +151,8 @@ pub(super) fn endpoint_states(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
 ) -> StoreResult<EndpointStates> {
-    let states: States = diesel::sql_query(STATES).bind::<BigInt, _>(organization_id.0).get_result(connection)?;
+    let states: StatesRow =
+        diesel::sql_query(STATES).bind::<BigInt, _>(organization_id.0).get_result(connection)?;
     Ok(EndpointStates {
         healthy: states.healthy.max(0) as u64,
         failing: states.failing.max(0) as u64,
