@@ -99,7 +99,7 @@ fn the_python_and_javascript_receivers_accept_what_the_engine_signs_and_nothing_
 
 #[test]
 fn the_rust_receiver_accepts_the_vector_of_standard_webhooks_and_nothing_else() {
-    let shown = verifier("rust").replace("\nfn verify", "\npub fn verify");
+    let shown = verifier("rust").replace("\nfn verify", "\npub(crate) fn verify");
     assert_eq!(shown.trim(), include_str!("receiver_snippet.rs").trim());
     let (secret, id) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek");
     let (at, body) = (1_614_265_330, br#"{"test": 2432232314}"#);
