@@ -6,13 +6,13 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::charts::{self, Series, Step};
-use super::{parts, time};
+use super::{components, time};
 use crate::domain::statistics::{PERIOD, PeriodCounts, PeriodStatistics};
 use crate::domain::time::UnixMillis;
 
 /// How far back a page looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Range {
+pub(crate) enum ChartRange {
     /// The last hour.
     Hour,
     /// The last day.
@@ -21,7 +21,7 @@ pub(crate) enum Range {
     Week,
 }
 
-impl Range {
+impl ChartRange {
     /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
 
@@ -75,7 +75,7 @@ impl Range {
 
 /// What happened in each step of a range, and in all of it.
 pub(crate) struct Activity {
-    range: Range,
+    range: ChartRange,
     steps: Vec<(UnixMillis, PeriodCounts)>,
     /// In all of it.
     pub total: PeriodCounts,
@@ -84,7 +84,7 @@ pub(crate) struct Activity {
 impl Activity {
     /// Sorts what was counted into steps; the last one holds the current period.
     pub(crate) fn of<'a>(
-        range: Range,
+        range: ChartRange,
         statistics: impl IntoIterator<Item = &'a PeriodStatistics>,
         now: UnixMillis,
     ) -> Self {
@@ -110,7 +110,7 @@ impl Activity {
     }
 
     fn labels(&self, zone: &TimeZone) -> Vec<Step> {
-        let format = if self.range == Range::Week { "%b %-d" } else { "%H:%M" };
+        let format = if self.range == ChartRange::Week { "%b %-d" } else { "%H:%M" };
         let step = |(start, counts): &(UnixMillis, PeriodCounts)| {
             let end = *start + self.range.step();
             let latency = |percent| counts.latency.percentile(percent).map_or("–".to_owned(), time::milliseconds);
@@ -118,9 +118,9 @@ impl Activity {
                 "{} – {}\n{} delivered\n{} failed\n{} attempts to be repeated\np50 {}, p95 {}, p99 {}",
                 time::local(*start, zone, "%b %-d, %H:%M"),
                 time::local(end, zone, "%H:%M"),
-                parts::number(counts.succeeded),
-                parts::number(counts.failed),
-                parts::number(counts.retried),
+                components::number(counts.succeeded),
+                components::number(counts.failed),
+                components::number(counts.retried),
                 latency(50),
                 latency(95),
                 latency(99),
@@ -151,9 +151,9 @@ impl Activity {
         let summary = format!(
             "Deliveries, {}: {} delivered, {} failed for good, {} attempts failed and tried again",
             self.range.name().to_lowercase(),
-            parts::number(self.total.succeeded),
-            parts::number(self.total.failed),
-            parts::number(self.total.retried),
+            components::number(self.total.succeeded),
+            components::number(self.total.failed),
+            components::number(self.total.retried),
         );
         charts::bars(&summary, &self.labels(zone), &series)
     }
@@ -196,7 +196,7 @@ impl Activity {
 
     /// The success rate in words.
     pub(crate) fn rate(&self) -> String {
-        parts::percent(self.total.succeeded, self.total.succeeded + self.total.failed)
+        components::percent(self.total.succeeded, self.total.succeeded + self.total.failed)
     }
 
     /// All of it as wide as a word.
@@ -206,9 +206,9 @@ impl Activity {
         let summary = format!(
             "{}: {} delivered, {} failed, {} attempts to be repeated",
             self.range.name(),
-            parts::number(self.total.succeeded),
-            parts::number(self.total.failed),
-            parts::number(self.total.retried)
+            components::number(self.total.succeeded),
+            components::number(self.total.failed),
+            components::number(self.total.retried)
         );
         charts::spark(&summary, &steps)
     }
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn every_period_of_a_range_falls_into_one_of_its_steps_and_no_other_does() {
-        for range in Range::ALL {
+        for range in ChartRange::ALL {
             let length = range.step() * range.steps();
             let periods = (length.as_millis() / PERIOD.as_millis()) as u32;
             let within: Vec<PeriodStatistics> =
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_happens_now_is_in_the_last_step() {
-        for range in Range::ALL {
+        for range in ChartRange::ALL {
             let activity = Activity::of(range, [&period(NOW, 3, 1)], NOW);
             let (start, counts) = activity.steps.last().unwrap();
             assert_eq!((counts.succeeded, activity.rate().as_str()), (3, "75.0 %"), "{range:?}");
@@ -255,8 +255,8 @@ mod tests {
     #[test]
     fn an_address_that_says_nothing_known_means_a_day() {
         assert_eq!(
-            ["1h", "24h", "7d", "", "9y"].map(Range::parse),
-            [Range::Hour, Range::Day, Range::Week, Range::Day, Range::Day]
+            ["1h", "24h", "7d", "", "9y"].map(ChartRange::parse),
+            [ChartRange::Hour, ChartRange::Day, ChartRange::Week, ChartRange::Day, ChartRange::Day]
         );
     }
 }

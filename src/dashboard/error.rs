@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::html;
 
 use super::guard::protect;
-use super::{layout, parts};
+use super::{components, layout};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::routes::unknown_route;
 
@@ -43,7 +43,7 @@ impl ResponseError for PageError {
         let content = html! {
             div.card {
                 h1 { (title) }
-                p { (parts::sentence(problem.detail())) }
+                p { (components::sentence(problem.detail())) }
                 @if !problem.errors().is_empty() {
                     ul { @for error in problem.errors() { li { code { (error.field) } ": " (error.message) } } }
                 }

@@ -6,11 +6,11 @@ use maud::{Markup, html};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::components::{self, Complaints};
 use super::error::PageError;
 use super::form::{Form, can_be_corrected};
 use super::guard::see_other;
 use super::layout::{self, Section};
-use super::parts::{self, Complaints};
 use super::time;
 use super::viewer::Viewer;
 use crate::api::auth::Permission;
@@ -124,16 +124,16 @@ async fn content(
             h1 { (TITLE) }
             @if may_manage { a.button.primary href="#add" { "Add an event type" } }
         }
-        @if let Some(done) = done { (parts::done(done)) }
+        @if let Some(done) = done { (components::done(done)) }
         (Complaints::of(problem).summary(FIELDS))
         // what has to be corrected stands first
         @if problem.is_some() { (add_card(&Complaints::of(problem), form)) }
         (own_card(viewer, &own, &asking))
-        @for group in Group::ALL {
+        @for group in BuiltInGroup::ALL {
             section.card.flush {
                 header { h2 { (group.title()) } }
                 ul.items {
-                    @for event_type in BUILT_IN.iter().filter(|it| Group::of(it.name) == group) {
+                    @for event_type in BUILT_IN.iter().filter(|it| BuiltInGroup::of(it.name) == group) {
                         (ours(event_type, asking(event_type.name)))
                     }
                 }
@@ -172,13 +172,13 @@ fn asks(endpoint: &Endpoint, event_type: &str) -> bool {
 
 /// The headings of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Group {
+enum BuiltInGroup {
     Call,
     Data,
     Batch,
 }
 
-impl Group {
+impl BuiltInGroup {
     const ALL: [Self; 3] = [Self::Call, Self::Data, Self::Batch];
 
     fn of(name: &str) -> Self {
@@ -215,7 +215,7 @@ fn headline(name: &str, asking: Option<usize>, actions: &Markup) -> Markup {
             div.actions {
                 @match asking {
                     Some(0) => { span.dim.small { "no webhook asks for it" } }
-                    Some(count) => { span.dim.small { (parts::count(count as u64, "webhook asks", "webhooks ask")) " for it" } }
+                    Some(count) => { span.dim.small { (components::count(count as u64, "webhook asks", "webhooks ask")) " for it" } }
                     None => {}
                 }
                 (actions)
@@ -234,7 +234,7 @@ fn own_card(viewer: &Viewer, own: &[OwnEventType], asking: &impl Fn(&str) -> Opt
         section.card.flush {
             header { h2 { "Your own" } }
             @if own.is_empty() {
-                (parts::empty("No event types of your own yet", &html! {
+                (components::empty("No event types of your own yet", &html! {
                     p {
                         "The types below can be published as they are. "
                         @if may_manage { "What else happens in your product can get a type of its own: " a href="#add" { "add one" } "." }
@@ -291,9 +291,9 @@ fn add_card(complaints: &Complaints<'_>, form: &Form) -> Markup {
         section.card #add {
             h2 { "Add an event type" }
             form.form method="post" action="/event-types" {
-                (parts::text_field("name", "Name", name_help, form.text("name"), "text", complaints))
-                (parts::text_field("description", "Description", "Optional: when it happens.", form.text("description"), "text", complaints))
-                (parts::field("schema", "Schema", SCHEMA_HELP, complaints, &schema))
+                (components::text_field("name", "Name", name_help, form.text("name"), "text", complaints))
+                (components::text_field("description", "Description", "Optional: when it happens.", form.text("description"), "text", complaints))
+                (components::field("schema", "Schema", SCHEMA_HELP, complaints, &schema))
                 div.actions { button.primary { "Add the event type" } }
             }
         }
@@ -307,10 +307,11 @@ mod tests {
 
     #[test]
     fn the_built_in_types_stand_under_the_headings_of_the_document() {
-        let count = |group| BUILT_IN.iter().filter(|event_type| Group::of(event_type.name) == group).count();
-        assert_eq!(Group::ALL.map(count), [6, 4, 4]);
-        assert_eq!(Group::of("call.analysis_complete"), Group::Data);
-        assert_eq!(Group::of("call.completed"), Group::Call);
+        let count =
+            |group| BUILT_IN.iter().filter(|event_type| BuiltInGroup::of(event_type.name) == group).count();
+        assert_eq!(BuiltInGroup::ALL.map(count), [6, 4, 4]);
+        assert_eq!(BuiltInGroup::of("call.analysis_complete"), BuiltInGroup::Data);
+        assert_eq!(BuiltInGroup::of("call.completed"), BuiltInGroup::Call);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::choices::Choices;
-use super::parts::{self, Complaints};
+use super::components::{self, Complaints};
 use super::time;
 use super::viewer::Viewer;
 use crate::api::problem::Problem;
@@ -25,7 +25,7 @@ pub(crate) struct Filters(Vec<(String, String)>);
 
 /// How an address was written.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Read {
+pub(crate) enum ParsedQuery {
     /// As it should be.
     Canonical(Filters),
     /// As a form sends it: this is the address that means the same to everyone.
@@ -34,7 +34,7 @@ pub(crate) enum Read {
 
 impl Filters {
     /// Reads a query string: without what is empty, with the instants of an input as instants of UTC.
-    pub(crate) fn read(query: &str, zone: &TimeZone) -> Read {
+    pub(crate) fn read(query: &str, zone: &TimeZone) -> ParsedQuery {
         let (mut filters, mut is_rewritten) = (Vec::new(), false);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let value = value.trim();
@@ -50,13 +50,13 @@ impl Filters {
             is_rewritten |= instant.is_some();
             filters.push((name.into_owned(), instant.unwrap_or_else(|| value.to_owned())));
         }
-        if is_rewritten { Read::Rewritten(Self(filters)) } else { Read::Canonical(Self(filters)) }
+        if is_rewritten { ParsedQuery::Rewritten(Self(filters)) } else { ParsedQuery::Canonical(Self(filters)) }
     }
 
     /// Reads what [`Filters::query`] gave.
     pub(crate) fn of_query(query: &str) -> Self {
         match Self::read(query, &TimeZone::UTC) {
-            Read::Canonical(filters) | Read::Rewritten(filters) => filters,
+            ParsedQuery::Canonical(filters) | ParsedQuery::Rewritten(filters) => filters,
         }
     }
 
@@ -176,7 +176,7 @@ fn instant(viewer: &Viewer, name: &str, label: &str, filters: &Filters, complain
         input id=(name) name=(name) type="datetime-local" step="1" value=[value]
             aria-describedby={ (name) "-error" } aria-invalid=[complaints.is_wrong(name).then_some("true")];
     };
-    parts::field(name, label, "", complaints, &control)
+    components::field(name, label, "", complaints, &control)
 }
 
 /// A choice of the event types; one that is not among them (any more) can still be what is filtered by.
@@ -191,7 +191,7 @@ pub(crate) fn event_type(choices: &Choices, filters: &Filters, complaints: &Comp
             @if !chosen.is_empty() && !choices.has_event_type(chosen) { option value=(chosen) selected { (chosen) } }
         }
     };
-    parts::field("event_type", "Event type", "", complaints, &control)
+    components::field("event_type", "Event type", "", complaints, &control)
 }
 
 /// A choice of the statuses.
@@ -207,7 +207,7 @@ pub(crate) fn status(filters: &Filters, complaints: &Complaints<'_>) -> Markup {
             @if !is_known { option value=(chosen) selected { (chosen) } }
         }
     };
-    parts::field("status", "Status", "", complaints, &control)
+    components::field("status", "Status", "", complaints, &control)
 }
 
 #[cfg(test)]
@@ -221,8 +221,8 @@ mod tests {
 
     fn rewritten(query: &str) -> Option<String> {
         match Filters::read(query, &zone()) {
-            Read::Rewritten(filters) => Some(filters.query()),
-            Read::Canonical(_) => None,
+            ParsedQuery::Rewritten(filters) => Some(filters.query()),
+            ParsedQuery::Canonical(_) => None,
         }
     }
 
@@ -246,7 +246,8 @@ mod tests {
 
     #[test]
     fn what_was_done_is_no_filter() {
-        let Read::Canonical(filters) = Filters::read("status=failed&queued=3&gone=1&cursor=abc", &zone()) else {
+        let ParsedQuery::Canonical(filters) = Filters::read("status=failed&queued=3&gone=1&cursor=abc", &zone())
+        else {
             panic!("nothing to rewrite");
         };
         assert_eq!(filters.query(), "status=failed&cursor=abc");

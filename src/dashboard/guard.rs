@@ -13,7 +13,7 @@ use super::Dashboard;
 use super::error::PageError;
 use super::routes::Access;
 use super::session::LIFETIME;
-use super::viewer::{Look, Viewer};
+use super::viewer::{Preferences, Viewer};
 use crate::api::auth::{Caller, Permission, caller_of};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::{Api, organizations};
@@ -93,7 +93,7 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
         permission.check(&caller, own).map_err(refuse)?;
     }
     let address = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    let viewer = Viewer { caller, organization, look: Look::of(request), address, now: api.engine().now() };
+    let viewer = Viewer { caller, organization, look: Preferences::of(request), address, now: api.engine().now() };
     // for the access log
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(viewer);
@@ -151,14 +151,14 @@ fn to_sign_in(request: &HttpRequest) -> HttpResponse {
     };
     let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", here).finish();
     let address = if here == "/" { "/sign-in".to_owned() } else { format!("/sign-in?{query}") };
-    if is_part(request) {
+    if wants_fragment(request) {
         return HttpResponse::NoContent().insert_header((HX_REDIRECT, "/sign-in")).finish();
     }
     see_other(&address)
 }
 
 /// Whether a part of a page asks, and not a person for a whole one.
-pub(crate) fn is_part(request: &HttpRequest) -> bool {
+pub(crate) fn wants_fragment(request: &HttpRequest) -> bool {
     request.headers().contains_key(HX_REQUEST)
 }
 

@@ -6,11 +6,11 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::Dashboard;
+use super::components::{self, Complaints};
 use super::error::PageError;
 use super::form::{Form, can_be_corrected, cursor_query};
 use super::guard::{key_hash, see_other};
 use super::layout::{self, Section};
-use super::parts::{self, Complaints};
 use super::time;
 use super::viewer::Viewer;
 use crate::api::pagination::List;
@@ -30,7 +30,7 @@ const LIFETIMES: [(&str, &str); 4] =
 const DAY_MS: i64 = 86_400_000;
 
 /// Whose keys a page shows.
-pub(crate) struct Ring {
+pub(crate) struct KeyScope {
     /// The organization.
     pub organization_id: OrganizationId,
     /// The page that shows them.
@@ -39,7 +39,7 @@ pub(crate) struct Ring {
     pub address: String,
 }
 
-impl Ring {
+impl KeyScope {
     fn own(viewer: &Viewer) -> Result<Self, Problem> {
         let address = "/keys".to_owned();
         Ok(Self { organization_id: viewer.organization_id()?, page: address.clone(), address })
@@ -48,7 +48,7 @@ impl Ring {
 
 /// What a page says beside the keys: about what was done, or about a form.
 #[derive(Default)]
-pub(crate) struct Said<'a> {
+pub(crate) struct SubmittedForm<'a> {
     /// What is wrong with the form.
     pub problem: Option<&'a Problem>,
     /// What was typed in.
@@ -62,7 +62,7 @@ pub(crate) async fn list(
     api: web::Data<Api>,
     dashboard: web::Data<Dashboard>,
 ) -> Result<HttpResponse, PageError> {
-    let content = own_content(&viewer, &request, &api, &dashboard, &Said::default()).await?;
+    let content = own_content(&viewer, &request, &api, &dashboard, &SubmittedForm::default()).await?;
     Ok(layout::page(&viewer, Section::Keys, TITLE, &content))
 }
 
@@ -74,12 +74,12 @@ pub(crate) async fn create(
     api: web::Data<Api>,
     dashboard: web::Data<Dashboard>,
 ) -> Result<HttpResponse, PageError> {
-    let ring = Ring::own(&viewer)?;
+    let ring = KeyScope::own(&viewer)?;
     let form = Form::read(&request, payload).await?;
     match create_from(&viewer, &api, &ring, &form).await {
         Ok(content) => Ok(layout::page(&viewer, Section::Keys, "A new API key", &content)),
         Err(problem) if can_be_corrected(&problem) => {
-            let said = Said { problem: Some(&problem), form };
+            let said = SubmittedForm { problem: Some(&problem), form };
             let content = own_content(&viewer, &request, &api, &dashboard, &said).await?;
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Ok(layout::with_status(status, &viewer, Section::Keys, TITLE, &content))
@@ -94,7 +94,7 @@ pub(crate) async fn revoke(
     request: HttpRequest,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
-    revoke_in(&Ring::own(&viewer)?, &request, &api).await
+    revoke_in(&KeyScope::own(&viewer)?, &request, &api).await
 }
 
 async fn own_content(
@@ -102,10 +102,10 @@ async fn own_content(
     request: &HttpRequest,
     api: &Api,
     dashboard: &Dashboard,
-    said: &Said<'_>,
+    said: &SubmittedForm<'_>,
 ) -> Result<Markup, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
-    let ring = Ring::own(viewer)?;
+    let ring = KeyScope::own(viewer)?;
     let signed_in_with = key_hash(api, dashboard, request);
     let keys = page(api, &ring, &query).await?;
     Ok(html! {
@@ -122,17 +122,22 @@ async fn own_content(
 }
 
 /// The keys that a page shows.
-pub(super) async fn page(api: &Api, ring: &Ring, query: &Form) -> Result<List<ApiKey>, Problem> {
+pub(super) async fn page(api: &Api, ring: &KeyScope, query: &Form) -> Result<List<ApiKey>, Problem> {
     keys::page(api, ring.organization_id, &cursor_query(query.given("cursor"))).await
 }
 
 /// Says that a key was revoked, when one was.
 pub(crate) fn done(query: &Form) -> Markup {
-    html! { @if query.text("done") == "revoked" { (parts::done(REVOKED)) } }
+    html! { @if query.text("done") == "revoked" { (components::done(REVOKED)) } }
 }
 
 /// Makes a key and shows it.
-pub(crate) async fn create_from(viewer: &Viewer, api: &Api, ring: &Ring, form: &Form) -> Result<Markup, Problem> {
+pub(crate) async fn create_from(
+    viewer: &Viewer,
+    api: &Api,
+    ring: &KeyScope,
+    form: &Form,
+) -> Result<Markup, Problem> {
     let expires_at = expiry(form, viewer);
     let body = json!({ "name": form.text("name"), "role": form.text("role"), "expires_at": expires_at });
     let (key, text) = keys::create_from(api, ring.organization_id, body.to_string().as_bytes()).await?;
@@ -143,7 +148,7 @@ pub(crate) async fn create_from(viewer: &Viewer, api: &Api, ring: &Ring, form: &
                 strong { "Copy the key now: it is shown this once. " }
                 "Ringback keeps only a fingerprint of it, and nobody can read it again."
             }
-            (parts::copyable("new-key", text.expose()))
+            (components::copyable("new-key", text.expose()))
             dl.facts {
                 dt { "Name" } dd { (key.name) }
                 dt { "Role" } dd { (role_badge(key.role)) " " (may(key.role)) }
@@ -158,7 +163,7 @@ pub(crate) async fn create_from(viewer: &Viewer, api: &Api, ring: &Ring, form: &
 
 /// Revokes the key that the path names and shows the others again.
 pub(crate) async fn revoke_in(
-    ring: &Ring,
+    ring: &KeyScope,
     request: &HttpRequest,
     api: &web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
@@ -214,7 +219,7 @@ fn expires(key: &ApiKey, viewer: &Viewer) -> Markup {
 /// The keys, each with what can be done with it.
 pub(crate) fn table(
     viewer: &Viewer,
-    ring: &Ring,
+    ring: &KeyScope,
     keys: &List<ApiKey>,
     query: &Form,
     signed_in_with: Option<[u8; 32]>,
@@ -222,7 +227,7 @@ pub(crate) fn table(
     html! {
         section.card.flush {
             @if keys.data.is_empty() {
-                (parts::empty("No API keys yet", &html! { p { "Programs that publish events and people who open this \
+                (components::empty("No API keys yet", &html! { p { "Programs that publish events and people who open this \
                     dashboard need one. Create the first one below: an owner's, with which all others can be made." } }))
             } @else {
                 div.wide { table.stack {
@@ -234,13 +239,13 @@ pub(crate) fn table(
                         (row(viewer, ring, key, signed_in_with == Some(key.hash)))
                     } }
                 } }
-                (parts::pager(keys, &ring.page, query.given("cursor").is_none()))
+                (components::pager(keys, &ring.page, query.given("cursor").is_none()))
             }
         }
     }
 }
 
-fn row(viewer: &Viewer, ring: &Ring, key: &ApiKey, is_own: bool) -> Markup {
+fn row(viewer: &Viewer, ring: &KeyScope, key: &ApiKey, is_own: bool) -> Markup {
     html! {
         tr {
             td data-label="Name" { span.break {
@@ -256,7 +261,7 @@ fn row(viewer: &Viewer, ring: &Ring, key: &ApiKey, is_own: bool) -> Markup {
     }
 }
 
-fn revoke_button(ring: &Ring, key: &ApiKey, is_own: bool) -> Markup {
+fn revoke_button(ring: &KeyScope, key: &ApiKey, is_own: bool) -> Markup {
     let id = format!("revoke-{}", key.id);
     html! {
         button.small.danger type="button" data-opens={ "#" (id) } aria-label={ "Revoke " (key.name) } { "Revoke" }
@@ -279,13 +284,13 @@ fn revoke_button(ring: &Ring, key: &ApiKey, is_own: bool) -> Markup {
 }
 
 /// The form for a new key.
-pub(crate) fn add_card(viewer: &Viewer, ring: &Ring, said: &Said<'_>) -> Markup {
+pub(crate) fn add_card(viewer: &Viewer, ring: &KeyScope, said: &SubmittedForm<'_>) -> Markup {
     let (complaints, form) = (Complaints::of(said.problem), &said.form);
     html! {
         section.card #add {
             h2 { "Create a key" }
             form.form method="post" action=(ring.address) {
-                (parts::text_field("name", "Name", "Who or what will use it, for example “billing service”.",
+                (components::text_field("name", "Name", "Who or what will use it, for example “billing service”.",
                     form.text("name"), "text", &complaints))
                 fieldset.field aria-describedby="role-error" {
                     legend { "Role" }
@@ -330,12 +335,12 @@ pub(crate) fn add_card(viewer: &Viewer, ring: &Ring, said: &Said<'_>) -> Markup 
 mod tests {
     use super::*;
     use crate::api::auth::Caller;
-    use crate::dashboard::viewer::Look;
+    use crate::dashboard::viewer::Preferences;
     use jiff::tz::TimeZone;
 
     fn sent(form: &str) -> Option<String> {
         let zone_name = "America/New_York".to_owned();
-        let look = Look { zone: TimeZone::get(&zone_name).unwrap(), zone_name, theme: None };
+        let look = Preferences { zone: TimeZone::get(&zone_name).unwrap(), zone_name, theme: None };
         // 2024-12-16T10:30:45.007Z
         let now = UnixMillis(1_734_345_045_007);
         let viewer = Viewer { caller: Caller::Admin, organization: None, look, address: String::new(), now };

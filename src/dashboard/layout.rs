@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{HTMX, ICON, MORPH, SCRIPT, STYLE};
-use super::viewer::{Look, Viewer};
+use super::viewer::{Preferences, Viewer};
 use crate::api::auth::{Caller, Permission};
 
 /// htmx without what our policy forbids: no code from texts, no style of its own, nothing from elsewhere. An answer
@@ -69,7 +69,7 @@ pub(crate) fn with_status(
 }
 
 /// A page without navigation, in the middle of the window.
-pub(crate) fn door(status: StatusCode, look: &Look, title: &str, content: &Markup) -> HttpResponse {
+pub(crate) fn door(status: StatusCode, look: &Preferences, title: &str, content: &Markup) -> HttpResponse {
     answer(status, &document(Some(look), title, &html! { main.door { (content) } }))
 }
 
@@ -82,7 +82,7 @@ fn answer(status: StatusCode, document: &Markup) -> HttpResponse {
     HttpResponse::build(status).content_type("text/html; charset=utf-8").body(document.0.clone())
 }
 
-fn document(look: Option<&Look>, title: &str, body: &Markup) -> Markup {
+fn document(look: Option<&Preferences>, title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" data-theme=[look.and_then(|look| look.theme)] data-zone=[look.map(|look| &look.zone_name)] {

@@ -4,12 +4,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
+use super::components::{self, Complaints};
 use super::error::PageError;
 use super::form::{Form, can_be_corrected};
 use super::guard::see_other;
-use super::keys::{self, Ring, Said};
+use super::keys::{self, KeyScope, SubmittedForm};
 use super::layout::{self, Section};
-use super::parts::{self, Complaints};
 use super::time;
 use super::viewer::Viewer;
 use crate::api::problem::{ErrorCode, InputError, Problem};
@@ -28,7 +28,7 @@ pub(crate) async fn read(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let organization = named(&request, &api).await?;
-    let content = content(&viewer, &request, &api, &organization, &Said::default()).await?;
+    let content = content(&viewer, &request, &api, &organization, &SubmittedForm::default()).await?;
     Ok(layout::page(&viewer, Section::Organizations, &organization.name, &content))
 }
 
@@ -76,9 +76,9 @@ async fn named(request: &HttpRequest, api: &Api) -> Result<Organization, Problem
     organizations::find(api, path_id(request, "organization_id", "organization")?).await
 }
 
-fn ring(organization_id: OrganizationId) -> Ring {
+fn ring(organization_id: OrganizationId) -> KeyScope {
     let page = format!("/organizations/{organization_id}");
-    Ring { organization_id, address: format!("{page}/keys"), page }
+    KeyScope { organization_id, address: format!("{page}/keys"), page }
 }
 
 async fn correct(
@@ -92,7 +92,7 @@ async fn correct(
     if !can_be_corrected(&problem) {
         return Err(problem.into());
     }
-    let said = Said { problem: Some(&problem), form };
+    let said = SubmittedForm { problem: Some(&problem), form };
     let content = content(viewer, request, api, organization, &said).await?;
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     Ok(layout::with_status(status, viewer, Section::Organizations, &organization.name, &content))
@@ -103,7 +103,7 @@ async fn content(
     request: &HttpRequest,
     api: &Api,
     organization: &Organization,
-    said: &Said<'_>,
+    said: &SubmittedForm<'_>,
 ) -> Result<Markup, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let ring = ring(organization.id);
@@ -126,7 +126,7 @@ async fn content(
         @else if said.problem.is_some() { (keys::add_card(viewer, &ring, said)) }
         section.card {
             dl.facts {
-                dt { "Id" } dd { (parts::copyable("organization-id", &organization.id.to_string())) }
+                dt { "Id" } dd { (components::copyable("organization-id", &organization.id.to_string())) }
                 dt { "Added" } dd { (time::dated(organization.created_at, viewer.zone())) }
             }
             p.dim { "Its webhooks, events and logs are seen with one of its own keys. The admin key only makes and revokes them." }
@@ -150,7 +150,7 @@ fn delete_card(organization: &Organization, complaints: &Complaints<'_>) -> Mark
                 form.form method="post" action={ "/organizations/" (organization.id) "/delete" } {
                     p { "Its webhooks, events, logs and keys are deleted with it, and what is pending is not sent. This can't be \
                         undone." }
-                    (parts::field(CONFIRM, &format!("Type “{}” to confirm", organization.name), "", complaints, &confirm))
+                    (components::field(CONFIRM, &format!("Type “{}” to confirm", organization.name), "", complaints, &confirm))
                     div.actions { button.danger { "Delete the organization and all it has" } }
                 }
             }

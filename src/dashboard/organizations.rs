@@ -5,11 +5,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use serde_json::json;
 
+use super::components::{self, Complaints};
 use super::error::PageError;
 use super::form::{Form, can_be_corrected, cursor_query};
 use super::guard::see_other;
 use super::layout::{self, Section};
-use super::parts::{self, Complaints};
 use super::time;
 use super::viewer::Viewer;
 use crate::api::problem::Problem;
@@ -58,18 +58,18 @@ async fn content(
     let complaints = Complaints::of(problem);
     Ok(html! {
         div.head { h1 { "Organizations" } }
-        @if query.text("done") == "deleted" { (parts::done("The organization was deleted with everything that it had.")) }
+        @if query.text("done") == "deleted" { (components::done("The organization was deleted with everything that it had.")) }
         (complaints.summary(&["name"]))
         section.card {
             h2 { "Add an organization" }
             form.filters method="post" action="/organizations" {
-                (parts::text_field("name", "Name", "", name, "text", &complaints))
+                (components::text_field("name", "Name", "", name, "text", &complaints))
                 div.actions { button.primary { "Add" } }
             }
         }
         section.card.flush {
             @if list.data.is_empty() {
-                (parts::empty("No organizations yet", &html! { p { "Each is a tenant with its own webhooks, events, logs and keys. Add the \
+                (components::empty("No organizations yet", &html! { p { "Each is a tenant with its own webhooks, events, logs and keys. Add the \
                     first one above, then make a key for it." } }))
             } @else {
                 div.wide { table.stack {
@@ -80,7 +80,7 @@ async fn content(
                         td data-label="Added" { (time::instant(row.created_at, viewer.zone())) }
                     } } }
                 } }
-                (parts::pager(&list, "/organizations", cursor.is_none()))
+                (components::pager(&list, "/organizations", cursor.is_none()))
             }
         }
     })

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
-use super::activity::{Activity, Range};
+use super::activity::{Activity, ChartRange};
 use super::error::PageError;
 use super::form::Form;
 use super::guard::see_other;
 use super::layout::{self, Section};
 use super::viewer::Viewer;
-use super::{parts, time};
+use super::{components, time};
 use crate::actors::statistics::Counted;
 use crate::api::Api;
 use crate::api::auth::{Caller, Permission};
@@ -34,14 +34,14 @@ pub(crate) async fn read(
         return Ok(see_other("/organizations"));
     }
     let organization_id = viewer.organization_id()?;
-    let range = Range::parse(Form::parse(request.query_string().as_bytes()).text("range"));
+    let range = ChartRange::parse(Form::parse(request.query_string().as_bytes()).text("range"));
     let (now, counted) = (viewer.now, api.engine().counted());
     let health = api.store(move |store| Health::read(store, &counted, organization_id, range, now)).await?;
     let content = html! {
         div.head {
             h1 { "Overview" }
             nav.tabs aria-label="Range" {
-                @for choice in Range::ALL {
+                @for choice in ChartRange::ALL {
                     a href={ "/?range=" (choice.as_str()) } aria-current=[(choice == range).then_some("true")] { (choice.name()) }
                 }
             }
@@ -62,7 +62,7 @@ fn first_steps(viewer: &Viewer) -> Markup {
              of the role publisher." }
         @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Add webhook" } }
     };
-    html! { section.card { (parts::empty("No webhooks yet", &help)) } }
+    html! { section.card { (components::empty("No webhooks yet", &help)) } }
 }
 
 /// What the page shows.
@@ -80,7 +80,7 @@ impl Health {
         store: &dyn Store,
         counted: &Counted,
         organization_id: OrganizationId,
-        range: Range,
+        range: ChartRange,
         now: UnixMillis,
     ) -> StoreResult<Self> {
         let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
@@ -104,7 +104,7 @@ impl Health {
         })
     }
 
-    fn tiles(&self, viewer: &Viewer, range: Range) -> Markup {
+    fn tiles(&self, viewer: &Viewer, range: ChartRange) -> Markup {
         let total = &self.activity.total;
         let latency = |percent| total.latency.percentile(percent).map_or("–".to_owned(), time::milliseconds);
         let tile = |id: &str, label: &str, value: &str, note: &Markup| {
@@ -118,12 +118,12 @@ impl Health {
         };
         html! {
             div.tiles {
-                (tile("tile-delivered", "Delivered", &parts::number(total.succeeded), &html! { (range.name().to_lowercase()) }))
-                (tile("tile-rate", "Success rate", &self.activity.rate(), &html! { (parts::count(total.failed, "delivery", "deliveries")) " failed for good, " (parts::count(total.failed_attempts(), "attempt", "attempts")) " failed" }))
+                (tile("tile-delivered", "Delivered", &components::number(total.succeeded), &html! { (range.name().to_lowercase()) }))
+                (tile("tile-rate", "Success rate", &self.activity.rate(), &html! { (components::count(total.failed, "delivery", "deliveries")) " failed for good, " (components::count(total.failed_attempts(), "attempt", "attempts")) " failed" }))
                 (tile("tile-latency", "Time of an attempt", &latency(50), &html! { "p95 " (latency(95)) ", p99 " (latency(99)) }))
                 a.tile #tile-backlog href="/logs?status=pending" {
                     div.label { "Backlog" }
-                    div.value { (parts::number(self.backlog.pending)) }
+                    div.value { (components::number(self.backlog.pending)) }
                     div.note { (oldest) }
                 }
                 a.tile #tile-webhooks href="/webhooks" {
@@ -137,17 +137,17 @@ impl Health {
     fn webhooks(&self) -> Markup {
         let EndpointStates { healthy, failing, paused, disabled } = self.states;
         html! {
-            div.value { (parts::number(healthy + failing + paused + disabled)) }
+            div.value { (components::number(healthy + failing + paused + disabled)) }
             div.note.states {
                 @for (count, class, name) in
                     [(healthy, "ok", "healthy"), (failing, "warn", "failing"), (paused, "bad", "breaker open"), (disabled, "off", "disabled")] {
-                    @if count > 0 { span.badge.(class) { (parts::number(count)) " " (name) } " " }
+                    @if count > 0 { span.badge.(class) { (components::number(count)) " " (name) } " " }
                 }
             }
         }
     }
 
-    fn charts(&self, viewer: &Viewer, range: Range) -> Markup {
+    fn charts(&self, viewer: &Viewer, range: ChartRange) -> Markup {
         let zone = viewer.zone();
         html! {
             section.card {
@@ -175,7 +175,7 @@ impl Health {
             section.card.flush {
                 header { h2 { "Newest deliveries that failed for good" } a href="/logs?status=failed" { "All failures" } }
                 @if self.failures.is_empty() {
-                    (parts::empty("Nothing failed for good", &html! { p { "Deliveries after whose last attempt nothing is tried again stand here, with what was answered." } }))
+                    (components::empty("Nothing failed for good", &html! { p { "Deliveries after whose last attempt nothing is tried again stand here, with what was answered." } }))
                 } @else {
                     div.wide { table.stack {
                         thead { tr {
@@ -183,8 +183,8 @@ impl Health {
                             th scope="col" { "Webhook" } th scope="col" { "Failed" }
                         } }
                         tbody { @for row in &self.failures { tr {
-                            td.type data-label="Event type" { a href={ "/logs/" (row.id) } { (parts::event_type(&row.event_type)) } }
-                            td data-label="Answer" { (parts::answer(row.response_code, row.error.as_deref())) }
+                            td.type data-label="Event type" { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } }
+                            td data-label="Answer" { (components::answer(row.response_code, row.error.as_deref())) }
                             td data-label="Attempts" { (row.attempt_count) }
                             td.break data-label="Webhook" { (self.webhook(row.endpoint_id)) }
                             td data-label="Failed" { (time::relative(row.finished_at.unwrap_or(row.created_at), viewer.now, viewer.zone())) }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{parts, visible};
+use super::{components, invisible_characters};
 use crate::domain::json_text::{Pretty, indent};
 
 /// What a page shows of a payload. Larger: a page of ten megabytes, which no browser scrolls well.
@@ -16,12 +16,12 @@ pub(crate) fn card(json: &[u8], whole: &str) -> Markup {
             header {
                 h2 #payload-title { "Payload" }
                 div.actions {
-                    span.dim.small { (parts::count(json.len() as u64, "byte", "bytes")) }
+                    span.dim.small { (components::count(json.len() as u64, "byte", "bytes")) }
                     button.small type="button" data-copy="#payload" { @if is_cut { "Copy what is shown" } @else { "Copy" } }
                     a.button.small href=(whole) { "Download" }
                 }
             }
-            pre.wrap.raw #payload tabindex="0" role="group" aria-label="Payload" { (visible::json(&text)) }
+            pre.wrap.raw #payload tabindex="0" role="group" aria-label="Payload" { (invisible_characters::json(&text)) }
             @if is_cut {
                 p.dim { "This is the beginning. " a href=(whole) { "Download it" } " to see all of it." }
             }

@@ -83,9 +83,9 @@ pages! {
     POST "/webhooks/{webhook_id}/delete" (MANAGE) webhooks::delete;
     POST "/webhooks/{webhook_id}/secret" (MANAGE) webhooks::reveal;
     POST "/webhooks/{webhook_id}/rotate" (MANAGE) webhooks::rotate;
-    GET  "/webhooks/{webhook_id}/test" (MANAGE) webhooks::trial_read;
-    POST "/webhooks/{webhook_id}/test" (MANAGE) webhooks::trial_send;
-    GET  "/webhooks/{webhook_id}/test/sample" (MANAGE) webhooks::trial_sample;
+    GET  "/webhooks/{webhook_id}/test" (MANAGE) webhooks::read_test;
+    POST "/webhooks/{webhook_id}/test" (MANAGE) webhooks::send_test_event;
+    GET  "/webhooks/{webhook_id}/test/sample" (MANAGE) webhooks::test_sample;
     POST "/webhooks/{webhook_id}/resume" (MANAGE) webhooks::resume;
     GET  "/webhooks/{webhook_id}/recover" (MANAGE) webhooks::recover_preview;
     POST "/webhooks/{webhook_id}/recover" (MANAGE) webhooks::recover_send;

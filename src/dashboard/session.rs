@@ -22,11 +22,11 @@ type Digest32 = [u8; 32];
 /// Sessions and tickets, found by the hashes of their tokens.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    state: Mutex<State>,
+    state: Mutex<SessionTable>,
 }
 
 #[derive(Default)]
-struct State {
+struct SessionTable {
     sessions: HashMap<Digest32, Session>,
     /// Each signs in once.
     tickets: HashMap<Digest32, Session>,
@@ -41,7 +41,7 @@ struct Session {
 }
 
 impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SessionTable> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

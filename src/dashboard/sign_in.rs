@@ -10,7 +10,7 @@ use super::error::PageError;
 use super::form::Form;
 use super::guard::{caller, may_enter, see_other, session_cookie, token};
 use super::layout;
-use super::viewer::Look;
+use super::viewer::Preferences;
 use crate::api::Api;
 use crate::api::auth::{caller_of, hash_key};
 use crate::api::problem::{ErrorCode, Problem};
@@ -128,7 +128,7 @@ fn own_page(next: &str) -> Option<String> {
 fn page(request: &HttpRequest, dashboard: &Dashboard, next: &str, complaint: Option<&str>) -> HttpResponse {
     let content = form(next, complaint, !dashboard.secure);
     let status = if complaint.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    layout::door(status, &Look::of(request), "Sign in", &content)
+    layout::door(status, &Preferences::of(request), "Sign in", &content)
 }
 
 fn form(next: &str, complaint: Option<&str>, is_dev: bool) -> Markup {

@@ -26,7 +26,7 @@ pub(crate) struct Viewer {
     /// The name of their organization; none for the admin.
     pub organization: Option<String>,
     /// How the page is to look.
-    pub look: Look,
+    pub look: Preferences,
     /// The path that was asked for, with its query.
     pub address: String,
     /// When.
@@ -78,7 +78,7 @@ impl FromRequest for Viewer {
 
 /// How a reader wants pages to look.
 #[derive(Debug, Clone)]
-pub(crate) struct Look {
+pub(crate) struct Preferences {
     /// In which times are shown.
     pub zone: TimeZone,
     /// Its name; none when the browser did not say.
@@ -87,7 +87,7 @@ pub(crate) struct Look {
     pub theme: Option<&'static str>,
 }
 
-impl Look {
+impl Preferences {
     /// As the cookies say.
     pub(crate) fn of(request: &HttpRequest) -> Self {
         let cookie = |name| request.cookie(name).map(|cookie| cookie.value().to_owned());

@@ -10,12 +10,12 @@ use crate::api::auth::Permission;
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::{Api, events, path_id};
 use crate::dashboard::choices::Webhooks;
+use crate::dashboard::components::{self, Complaints};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::guard::see_other;
 use crate::dashboard::layout::{self, Section};
 use crate::dashboard::logs::{download, table::table};
-use crate::dashboard::parts::{self, Complaints};
 use crate::dashboard::payload;
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
@@ -33,11 +33,12 @@ pub(crate) async fn read(
 ) -> Result<HttpResponse, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let said = match query.text("done") {
-        "published" => parts::done("Published: it is stored, and on its way to every webhook that wants it."),
+        "published" => components::done("Published: it is stored, and on its way to every webhook that wants it."),
         _ => match query.text("queued").parse::<u64>() {
-            Ok(count) => {
-                parts::done(&format!("{} pending now.", parts::count(count, "delivery is", "deliveries are")))
-            }
+            Ok(count) => components::done(&format!(
+                "{} pending now.",
+                components::count(count, "delivery is", "deliveries are")
+            )),
             Err(_) => html! {},
         },
     };
@@ -89,7 +90,7 @@ fn facts(viewer: &Viewer, record: &EventRecord) -> Markup {
     html! {
         section.card aria-label="About this event" { dl.facts {
             dt { "Id" }
-            dd { (parts::copyable("event-id", &record.id.to_string())) p.dim.small { "Receivers see it as " code { "webhook_id" } ", the same at every webhook and with every attempt." } }
+            dd { (components::copyable("event-id", &record.id.to_string())) p.dim.small { "Receivers see it as " code { "webhook_id" } ", the same at every webhook and with every attempt." } }
             dt { "Happened" }
             dd { (time::instant(record.occurred_at, zone)) " (" (time::relative(record.occurred_at, viewer.now, zone)) ")" }
             dt { "Accepted" }
@@ -104,9 +105,9 @@ fn sent(viewer: &Viewer, deliveries: &[DeliveryRecord], webhooks: &Webhooks) -> 
     html! {
         section.card.flush #live data-live[is_pending] hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live"
             hx-swap="morph:outerHTML" hx-target="this" aria-labelledby="deliveries-title" {
-            header { h2 #deliveries-title { "Deliveries " span.dim { "(" (parts::number(deliveries.len() as u64)) ")" } } }
+            header { h2 #deliveries-title { "Deliveries " span.dim { "(" (components::number(deliveries.len() as u64)) ")" } } }
             @if deliveries.is_empty() {
-                (parts::empty("No webhook wanted it", &html! { p { "When it was accepted, no active webhook asked for this type \
+                (components::empty("No webhook wanted it", &html! { p { "When it was accepted, no active webhook asked for this type \
                     with filters that fit. It can still be sent to a webhook that you choose." } }))
             } @else { (table(viewer, deliveries, webhooks, None)) }
         }
@@ -126,7 +127,7 @@ fn dialog(
     let any = match live.len() as u64 {
         0 => None,
         1 => Some("The one webhook that it went to".to_owned()),
-        count => Some(format!("All {} webhooks that it went to", parts::number(count))),
+        count => Some(format!("All {} webhooks that it went to", components::number(count))),
     };
     html! {
         dialog #replay aria-labelledby="replay-title" {
@@ -134,7 +135,7 @@ fn dialog(
                 h2 #replay-title { "Send this event again" }
                 p { "Receivers get it with the same " code { "webhook_id" } ", so that one that remembers what it had drops it. \
                     A delivery that is still pending is left as it is." }
-                (parts::field("webhook_id", "To", "", &complaints, &webhooks.control("webhook_id", "", any.as_deref())))
+                (components::field("webhook_id", "To", "", &complaints, &webhooks.control("webhook_id", "", any.as_deref())))
                 div.actions {
                     button.primary { "Send again" }
                     button type="button" data-closes { "Cancel" }

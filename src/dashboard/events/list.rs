@@ -8,11 +8,11 @@ use crate::api::auth::Permission;
 use crate::api::pagination::List;
 use crate::api::{Api, events};
 use crate::dashboard::choices::Choices;
+use crate::dashboard::components::{self, Complaints};
 use crate::dashboard::error::PageError;
-use crate::dashboard::filters::{self, Filters, Read};
+use crate::dashboard::filters::{self, Filters, ParsedQuery};
 use crate::dashboard::guard::see_other;
 use crate::dashboard::layout::{self, Section};
-use crate::dashboard::parts::{self, Complaints};
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::event::EventRecord;
@@ -26,8 +26,8 @@ pub(crate) async fn list(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let filters = match Filters::read(request.query_string(), viewer.zone()) {
-        Read::Canonical(filters) => filters,
-        Read::Rewritten(filters) => return Ok(see_other(&filters::join(PATH, &filters.query()))),
+        ParsedQuery::Canonical(filters) => filters,
+        ParsedQuery::Rewritten(filters) => return Ok(see_other(&filters::join(PATH, &filters.query()))),
     };
     let organization_id = viewer.organization_id()?;
     let choices = Choices::read(&api, organization_id).await?;
@@ -52,7 +52,7 @@ fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<Event
     let content = html! {
         @if rows.data.is_empty() { (nothing(viewer, choices, filters)) } @else {
             (table(viewer, &rows.data))
-            (parts::pager(rows, &filters.first_page(PATH), filters.is_first_page()))
+            (components::pager(rows, &filters.first_page(PATH), filters.is_first_page()))
         }
     };
     html! {
@@ -73,11 +73,11 @@ fn table(viewer: &Viewer, rows: &[EventRecord]) -> Markup {
                 th.num scope="col" { "Deliveries" }
             } }
             tbody { @for row in rows { tr id={ "row-" (row.id) } {
-                td.type data-label="Event type" { (parts::event_type(&row.event_type)) }
+                td.type data-label="Event type" { (components::event_type(&row.event_type)) }
                 td data-label="Id" { a href={ "/events/" (row.id) } { code { (row.id) } } }
                 td data-label="Happened" { (time::instant(row.occurred_at, viewer.zone())) }
                 td data-label="Accepted" { (time::instant(row.accepted_at, viewer.zone())) }
-                td.num data-label="Deliveries" { (parts::number(row.deliveries as u64)) }
+                td.num data-label="Deliveries" { (components::number(row.deliveries as u64)) }
             } } }
         } }
     }
@@ -86,10 +86,10 @@ fn table(viewer: &Viewer, rows: &[EventRecord]) -> Markup {
 fn nothing(viewer: &Viewer, choices: &Choices, filters: &Filters) -> Markup {
     if filters.is_filtered() {
         let help = html! { p { "Widen the range of time, or take a filter away." } a.button href=(PATH) { "Clear the filters" } };
-        return parts::empty("No event fits these filters", &help);
+        return components::empty("No event fits these filters", &help);
     }
     if !filters.is_first_page() {
-        return parts::empty("No older events", &html! { a.button href=(PATH) { "To the newest" } });
+        return components::empty("No older events", &html! { a.button href=(PATH) { "To the newest" } });
     }
     let help = html! {
         p { "Publish with " code { "POST /v1/events" } " and a key that may publish; the " a href="/docs" { "API reference" }
@@ -101,5 +101,5 @@ fn nothing(viewer: &Viewer, choices: &Choices, filters: &Filters) -> Markup {
             }
         }
     };
-    parts::empty("Nothing has been published yet", &help)
+    components::empty("Nothing has been published yet", &help)
 }

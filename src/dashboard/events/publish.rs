@@ -15,8 +15,8 @@ use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::guard::see_other;
 
+use crate::dashboard::components::{self, Complaints};
 use crate::dashboard::layout::{self, Section};
-use crate::dashboard::parts::{self, Complaints};
 use crate::dashboard::viewer::Viewer;
 use crate::domain::filter::FieldError;
 use crate::domain::json_text::indent;
@@ -101,12 +101,12 @@ async fn content(
             p { "This is a real event: it is stored, signed and delivered to every active webhook that wants it. To try a single \
                 webhook, send it a test event from its own page." }
             form.filters method="get" action="/events/new" {
-                (parts::field("event_type", "Event type", "Choosing one puts its sample below.", &complaints, &types))
+                (components::field("event_type", "Event type", "Choosing one puts its sample below.", &complaints, &types))
                 noscript { div.actions { button { "Load its sample" } } }
             }
             form.form method="post" action="/events" {
                 input type="hidden" name="event_type" value=(event_type);
-                (parts::field("data", "Data", "A JSON object; it is delivered exactly as it stands here.", &complaints, &text))
+                (components::field("data", "Data", "A JSON object; it is delivered exactly as it stands here.", &complaints, &text))
                 div.actions {
                     button.primary { "Publish " (event_type) }
                     a.button href="/events" { "Cancel" }

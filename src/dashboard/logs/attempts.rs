@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::dashboard::meaning::{self, Meaning};
+use crate::dashboard::outcome_help::{self, OutcomeHelp};
 use crate::dashboard::viewer::Viewer;
-use crate::dashboard::{exchange, parts, time};
+use crate::dashboard::{components, request_response, time};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::health::EndpointState;
@@ -29,7 +29,7 @@ pub(crate) fn timeline(
         }
         @if in_short > 0 {
             p { a href={ "/logs/" (delivery.id) "?" (ALL) "=all" } { "Show headers and bodies of the first "
-                (parts::count(in_short as u64, "attempt", "attempts")) " too" } }
+                (components::count(in_short as u64, "attempt", "attempts")) " too" } }
         }
         ol.timeline {
             @for (index, attempt) in attempts.iter().enumerate() {
@@ -54,11 +54,11 @@ fn class(attempt: &AttemptRecord, is_end: bool) -> &'static str {
 }
 
 fn outcome(viewer: &Viewer, attempt: &AttemptRecord, is_end: bool) -> Markup {
-    let Meaning { what, help, is_retried } = meaning::of(attempt.response_code, attempt.error.as_deref());
+    let OutcomeHelp { what, help, is_retried } = outcome_help::of(attempt.response_code, attempt.error.as_deref());
     // which of the two it was is not in the log: the schedule may have been changed since
     let end = if is_retried { ": the schedule is through, or it was a test" } else { "" };
     html! {
-        h3 { "Attempt " (attempt.number) ": " (parts::answer(attempt.response_code, attempt.error.as_deref())) }
+        h3 { "Attempt " (attempt.number) ": " (components::answer(attempt.response_code, attempt.error.as_deref())) }
         p.dim.small { (time::instant(attempt.started_at, viewer.zone())) " · took " (time::milliseconds(attempt.duration_ms)) }
         p {
             (what)
@@ -75,12 +75,12 @@ fn outcome(viewer: &Viewer, attempt: &AttemptRecord, is_end: bool) -> Markup {
 fn exchanged(attempt: &AttemptRecord, is_last: bool) -> Markup {
     let id = |what: &str| format!("{what}-{}", attempt.number);
     html! {
-        (exchange::headers(&id("request"), "Request headers", &attempt.request_headers, false))
-        @if let Some(headers) = &attempt.response_headers { (exchange::headers(&id("response"), "Response headers", headers, false)) }
+        (request_response::headers(&id("request"), "Request headers", &attempt.request_headers, false))
+        @if let Some(headers) = &attempt.response_headers { (request_response::headers(&id("response"), "Response headers", headers, false)) }
         @if let Some(body) = &attempt.response_body {
             details.more id=(id("body")) open[is_last && !body.is_empty()] {
                 summary { "Response body" }
-                (exchange::body(body))
+                (request_response::body(body))
             }
         }
     }
@@ -115,7 +115,7 @@ fn upcoming(viewer: &Viewer, delivery: &DeliveryRecord, webhook: Option<Endpoint
 mod tests {
     use super::*;
     use crate::api::auth::Caller;
-    use crate::dashboard::viewer::Look;
+    use crate::dashboard::viewer::Preferences;
     use crate::domain::attempt::AttemptError;
     use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
     use crate::domain::time::UnixMillis;
@@ -125,7 +125,7 @@ mod tests {
     const SENT: &str = "</pre><script>alert(1)</script>\0\u{fffd}";
 
     fn viewer() -> Viewer {
-        let look = Look { zone: TimeZone::UTC, zone_name: "UTC".to_owned(), theme: None };
+        let look = Preferences { zone: TimeZone::UTC, zone_name: "UTC".to_owned(), theme: None };
         Viewer { caller: Caller::Admin, organization: None, look, address: "/".to_owned(), now: UnixMillis(1_000) }
     }
 
@@ -185,11 +185,11 @@ mod tests {
             let failed = delivery(DeliveryStatus::Failed, None);
             timeline(&viewer(), &failed, None, std::slice::from_ref(attempt), false).into_string()
         };
-        assert!(shown(&attempt).contains(meaning::of_error("tls_failure").help));
+        assert!(shown(&attempt).contains(outcome_help::of_error("tls_failure").help));
         attempt.error_detail = Some("the certificate expired on 2024-05-01: renew it".to_owned());
         let exact = shown(&attempt);
         assert!(exact.contains("The TLS handshake failed.") && exact.contains("expired on 2024-05-01: renew it."));
-        assert!(!exact.contains(meaning::of_error("tls_failure").help));
+        assert!(!exact.contains(outcome_help::of_error("tls_failure").help));
     }
 
     #[test]

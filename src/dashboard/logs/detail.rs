@@ -14,7 +14,7 @@ use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
 use crate::dashboard::payload;
 use crate::dashboard::viewer::Viewer;
-use crate::dashboard::{parts, time};
+use crate::dashboard::{components, time};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::health::EndpointState;
 use crate::domain::ids::DeliveryId;
@@ -38,7 +38,7 @@ pub(crate) async fn read(
     let state = webhook.as_ref().map(|it| EndpointState::of(&it.endpoint, Some(&it.health)));
     let content = html! {
         @match query.text("done") {
-            "queued" => (parts::done("It is queued again, with its whole schedule anew.")),
+            "queued" => (components::done("It is queued again, with its whole schedule anew.")),
             "refused" => { p.note-box.warn role="status" #done { "It was not queued again: it was pending already, or its webhook is gone." } }
             _ => {}
         }
@@ -71,7 +71,7 @@ fn head(viewer: &Viewer, record: &DeliveryRecord, has_webhook: bool) -> Markup {
         div.head {
             div {
                 p.crumbs { a href="/logs" { "Logs" } " / " code { (record.id) } }
-                h1 { (record.event_type) " " (parts::status(record.status)) }
+                h1 { (record.event_type) " " (components::status(record.status)) }
             }
             @if viewer.may(Permission::Manage) {
                 div.actions {
@@ -91,7 +91,7 @@ fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<(&EndpointSta
         section.card aria-label="About this delivery" { dl.facts {
             dt { "Webhook" }
             dd { @match webhook {
-                Some((it, state)) => { a.break href={ "/webhooks/" (it.endpoint.id) } { (it.endpoint.url) } " " (parts::state(state)) }
+                Some((it, state)) => { a.break href={ "/webhooks/" (it.endpoint.id) } { (it.endpoint.url) } " " (components::state(state)) }
                 None => { span.dim { "deleted (" (record.endpoint_id) ")" } }
             } }
             dt { "Event" }
@@ -114,7 +114,7 @@ fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<(&EndpointSta
                 }
             }
             dt { "Attempts" }
-            dd { (parts::number(u64::from(record.attempt_count))) }
+            dd { (components::number(u64::from(record.attempt_count))) }
         } }
     }
 }

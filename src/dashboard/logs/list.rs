@@ -4,19 +4,19 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
-use super::again::{self, FORM};
+use super::resend::{self, FORM};
 use super::table::table;
 use crate::api::auth::Permission;
 use crate::api::pagination::List;
 use crate::api::problem::Problem;
 use crate::api::{Api, logs};
 use crate::dashboard::choices::Choices;
+use crate::dashboard::components::{self, Complaints};
 use crate::dashboard::error::PageError;
-use crate::dashboard::filters::{self, Filters, Read};
+use crate::dashboard::filters::{self, Filters, ParsedQuery};
 use crate::dashboard::form::Form;
 use crate::dashboard::guard::see_other;
 use crate::dashboard::layout::{self, Section};
-use crate::dashboard::parts::{self, Complaints};
 use crate::dashboard::viewer::Viewer;
 use crate::domain::delivery::DeliveryRecord;
 use crate::domain::ids::EndpointId;
@@ -31,8 +31,8 @@ pub(crate) async fn list(
 ) -> Result<HttpResponse, PageError> {
     let query = request.query_string();
     let filters = match Filters::read(query, viewer.zone()) {
-        Read::Canonical(filters) => filters,
-        Read::Rewritten(filters) => return Ok(see_other(&filters::join(PATH, &filters.query()))),
+        ParsedQuery::Canonical(filters) => filters,
+        ParsedQuery::Rewritten(filters) => return Ok(see_other(&filters::join(PATH, &filters.query()))),
     };
     let organization_id = viewer.organization_id()?;
     let mut choices = Choices::read(&api, organization_id).await?;
@@ -48,9 +48,9 @@ pub(crate) async fn list(
     let content = html! {
         div.head.stuck {
             div { h1 { "Logs" } }
-            @if viewer.may(Permission::Manage) { (again::form(&filters)) }
+            @if viewer.may(Permission::Manage) { (resend::form(&filters)) }
         }
-        (again::report(&Form::parse(query.as_bytes())))
+        (resend::report(&Form::parse(query.as_bytes())))
         (filter_form(&viewer, &choices, &filters, problem.as_ref()))
         @if let Some(rows) = &rows { (live(&viewer, &choices, &filters, rows)) }
     };
@@ -68,8 +68,8 @@ fn filter_form(viewer: &Viewer, choices: &Choices, filters: &Filters, problem: O
     let own = html! {
         (filters::status(filters, &complaints))
         (filters::event_type(choices, filters, &complaints))
-        (parts::field("webhook_id", "Webhook", "", &complaints, &webhook))
-        (parts::field("response_code", "Response code", "", &complaints, &code))
+        (components::field("webhook_id", "Webhook", "", &complaints, &webhook))
+        (components::field("response_code", "Response code", "", &complaints, &code))
     };
     filters::form(viewer, PATH, filters, problem, &own)
 }
@@ -82,9 +82,9 @@ fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<Deliv
     let content = html! {
         @if rows.data.is_empty() && rows.next_cursor.is_none() { (nothing(viewer, filters)) } @else {
             @if rows.data.is_empty() {
-                (parts::empty("None found so far", &html! { p { "A page looks at a part of the log only. “Older” looks further back." } }))
+                (components::empty("None found so far", &html! { p { "A page looks at a part of the log only. “Older” looks further back." } }))
             } @else { (table(viewer, &rows.data, &choices.webhooks, form)) }
-            (parts::pager(rows, &filters.first_page(PATH), filters.is_first_page()))
+            (components::pager(rows, &filters.first_page(PATH), filters.is_first_page()))
         }
     };
     html! {
@@ -104,10 +104,10 @@ fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<Deliv
 fn nothing(viewer: &Viewer, filters: &Filters) -> Markup {
     if filters.is_filtered() {
         let help = html! { p { "Widen the range of time, or take a filter away." } a.button href=(PATH) { "Clear the filters" } };
-        return parts::empty("No delivery fits these filters", &help);
+        return components::empty("No delivery fits these filters", &help);
     }
     if !filters.is_first_page() {
-        return parts::empty("No older deliveries", &html! { a.button href=(PATH) { "To the newest" } });
+        return components::empty("No older deliveries", &html! { a.button href=(PATH) { "To the newest" } });
     }
     let help = html! {
         p { "A delivery is one event on its way to one webhook. Add a webhook, publish an event, and this list shows \
@@ -117,5 +117,5 @@ fn nothing(viewer: &Viewer, filters: &Filters) -> Markup {
             @if viewer.may(Permission::Publish) { a.button href="/events/new" { "Publish a sample" } }
         }
     };
-    parts::empty("Nothing has been delivered yet", &help)
+    components::empty("Nothing has been delivered yet", &help)
 }

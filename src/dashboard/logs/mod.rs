@@ -1,11 +1,11 @@
 //! The delivery log: what became of every event at every webhook.
 
-mod again;
 mod attempts;
 mod detail;
 mod list;
+mod resend;
 pub(crate) mod table;
 
-pub(crate) use again::{retry, retry_chosen};
 pub(crate) use detail::{download, payload, read};
 pub(crate) use list::list;
+pub(crate) use resend::{retry, retry_chosen};

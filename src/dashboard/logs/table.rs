@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::dashboard::choices::Webhooks;
 use crate::dashboard::viewer::Viewer;
-use crate::dashboard::{parts, time};
+use crate::dashboard::{components, time};
 use crate::domain::delivery::DeliveryRecord;
 
 /// The rows. With a form's id each has a box that is part of that form, named `id`.
@@ -33,11 +33,11 @@ fn line(viewer: &Viewer, row: &DeliveryRecord, webhooks: &Webhooks, form: Option
                         aria-label={ "Select " (row.event_type) " " (row.id) } autocomplete="off";
                 }
             }
-            td data-label="Status" { (parts::status(row.status)) }
-            td.type data-label="Event type" { a href={ "/logs/" (row.id) } title={ "Delivery " (row.id) } { (parts::event_type(&row.event_type)) } }
+            td data-label="Status" { (components::status(row.status)) }
+            td.type data-label="Event type" { a href={ "/logs/" (row.id) } title={ "Delivery " (row.id) } { (components::event_type(&row.event_type)) } }
             td.fill data-label="Webhook" { (webhooks.link(row.endpoint_id)) }
             td.num data-label="Attempts" { (row.attempt_count) }
-            td data-label="Response" { (parts::answer(row.response_code, row.error.as_deref())) }
+            td data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
             td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
             td data-label="Next / finished" { (when(viewer, row)) }
         }

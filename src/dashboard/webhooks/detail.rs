@@ -4,15 +4,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
 use super::list::switch;
-use super::recover::{self, Range};
-use super::{crumbs, newest, secret, settings, snippets, webhook_id, words};
+use super::recover::{self, RecoverRange};
+use super::{crumbs, descriptions, recent_deliveries, secret, settings, snippets, webhook_id};
 use crate::api::Api;
 use crate::api::auth::Permission;
 use crate::api::condition::{self, PeriodView, WebhookHealthView};
+use crate::dashboard::components::{self, Complaints, count, number};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
-use crate::dashboard::parts::{self, Complaints, count, number};
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::endpoint::Endpoint;
@@ -41,7 +41,7 @@ pub(super) async fn page(
     let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
     let health = condition::of_webhook(api, organization_id, id).await?;
     let failed = health.last_failure.as_ref().map(|failure| failure.delivery_id);
-    let newest = newest::read(api, organization_id, id, failed).await?;
+    let newest = recent_deliveries::read(api, organization_id, id, failed).await?;
     let may_manage = viewer.may(Permission::Manage);
     let is_new = matches!(query.text("done"), "created" | "rotated") && secret::is_fresh(&endpoint, viewer.now);
     let address = format!("/webhooks/{id}");
@@ -64,7 +64,7 @@ pub(super) async fn page(
             section.card #recover {
                 h2 { "Send failed deliveries again" }
                 p.dim { "After an outage of the receiver: choose the time of it, see how many deliveries that are, then send them again." }
-                (recover::form(id, viewer, &Range::usual(viewer), &Complaints::of(None)))
+                (recover::form(id, viewer, &RecoverRange::usual(viewer), &Complaints::of(None)))
             }
         }
         (snippets::card(&endpoint, api.signature_header_prefix(), query.text("snippet")))
@@ -107,15 +107,15 @@ fn done(query: &Form, address: &str) -> Markup {
                     }
                 }
             }
-            "saved" => { (parts::done("The changes are saved. They hold for every attempt from now on.")) }
-            "enabled" => { (parts::done("The webhook is enabled. What waited for it is sent now.")) }
-            "disabled" => { (parts::done("The webhook is disabled. Its events are collected and wait.")) }
-            "rotated" => { (parts::done("The secret is exchanged. Give the new one, below, to every receiver before the old one ends.")) }
-            "resumed" => { (parts::done(&match recovered {
+            "saved" => { (components::done("The changes are saved. They hold for every attempt from now on.")) }
+            "enabled" => { (components::done("The webhook is enabled. What waited for it is sent now.")) }
+            "disabled" => { (components::done("The webhook is disabled. Its events are collected and wait.")) }
+            "rotated" => { (components::done("The secret is exchanged. Give the new one, below, to every receiver before the old one ends.")) }
+            "resumed" => { (components::done(&match recovered {
                 0 => "The webhook is resumed. What waited for it goes out now.".to_owned(),
                 due => format!("The webhook is resumed. {} for a retry, and what else waited goes out now, too.", count(due, "delivery no longer waits", "deliveries no longer wait")),
             })) }
-            "recovered" => { (parts::done(&format!("{} queued to be sent again.", count(recovered, "delivery is", "deliveries are")))) }
+            "recovered" => { (components::done(&format!("{} queued to be sent again.", count(recovered, "delivery is", "deliveries are")))) }
             _ => {}
         }
     }
@@ -140,7 +140,7 @@ fn meaning(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> 
                 p { "Look at the last failure below, repair the receiver, and send a test event: when it is answered with 2xx, deliveries go out again, and those that were tried before at their next retry." }
             }
             EndpointState::Disabled => {
-                @let (why, what) = words::disabled(endpoint.disabled_reason);
+                @let (why, what) = descriptions::disabled(endpoint.disabled_reason);
                 p { (why) @if let Some(at) = endpoint.disabled_at { " That was " (ago(at)) "." } " " (what) }
             }
         }
@@ -158,7 +158,7 @@ fn condition(
     let resumed = address.filter(|_| may_wait && health.state != EndpointState::Disabled);
     html! {
         section.card {
-            header { h2 { "Condition" } (parts::state(health.state)) }
+            header { h2 { "Condition" } (components::state(health.state)) }
             (meaning(viewer, endpoint, health))
             @if let Some(address) = resumed {
                 form.lines method="post" action={ (address) "/resume" } {
@@ -191,7 +191,7 @@ fn tiles(viewer: &Viewer, health: &WebhookHealthView) -> Markup {
 fn period(name: &str, period: &PeriodView) -> Markup {
     let rate = period.success_rate.map_or("–".to_owned(), |rate| {
         let good = (rate * period.deliveries as f64).round() as u64;
-        parts::percent(good, period.deliveries as u64)
+        components::percent(good, period.deliveries as u64)
     });
     html! {
         div.tile {
@@ -234,7 +234,7 @@ fn nothing(address: &str, may_manage: bool) -> Markup {
 
 fn about(viewer: &Viewer, endpoint: &Endpoint) -> Markup {
     html! {
-            dt { "Id" } dd { (parts::copyable("webhook-id", &endpoint.id.to_string())) }
+            dt { "Id" } dd { (components::copyable("webhook-id", &endpoint.id.to_string())) }
             dt { "Added" } dd { (time::instant(endpoint.created_at, viewer.zone())) }
             dt { "Changed" } dd { (time::instant(endpoint.updated_at, viewer.zone())) }
     }

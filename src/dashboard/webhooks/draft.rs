@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::lines::{self, Line, Operator};
+use super::filter_rows::{self, Line, Operator};
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::webhook_view::MASK;
 use crate::dashboard::form::Form;
@@ -108,7 +108,7 @@ impl Draft {
         if let Some(filter) = &endpoint.filter {
             let source = filter.source();
             draft.filter_json = serde_json::to_string_pretty(source).unwrap_or_default();
-            match lines::of_filter(source) {
+            match filter_rows::of_filter(source) {
                 // an empty filter and none pass the same events, but they are not the same
                 Some(lines) if !lines.is_empty() => draft.lines = lines,
                 _ => draft.filter_is_json = true,
@@ -174,7 +174,7 @@ impl Draft {
             if let Some(line) = self.lines.iter().find(|line| line.field.is_empty()) {
                 return Err(error(format!("the line with the value “{}” lacks its field", line.value)));
             }
-            let filter = lines::to_filter(&self.lines)?;
+            let filter = filter_rows::to_filter(&self.lines)?;
             return Ok(Some(Value::Object(filter)).filter(|_| !self.lines.is_empty()));
         }
         if self.filter_json.is_empty() {

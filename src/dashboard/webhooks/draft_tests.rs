@@ -5,9 +5,9 @@ use super::*;
 use crate::api::event_types::KnownTypes;
 use crate::api::input::{Errors, Fields};
 use crate::api::webhook_input::{Rules, WebhookChanges};
-use crate::dashboard::parts::Complaints;
+use crate::dashboard::components::Complaints;
+use crate::dashboard::webhooks::event_type_options::EventTypeOptions;
 use crate::dashboard::webhooks::form::{self, Content};
-use crate::dashboard::webhooks::types::Types;
 use crate::domain::attempt::RetryOn;
 use crate::domain::endpoint::{CustomHeader, RateLimit};
 use crate::domain::event_type_registry::EventTypeRegistry;
@@ -102,7 +102,7 @@ fn untouched(html: &str) -> Form {
 }
 
 fn through_the_form(draft: &Draft) -> Draft {
-    let types = Types::default();
+    let types = EventTypeOptions::default();
     let content = Content {
         draft,
         types: &types,
@@ -116,7 +116,7 @@ fn through_the_form(draft: &Draft) -> Draft {
 }
 
 fn draft_of(endpoint: &Endpoint) -> Draft {
-    Draft::of(endpoint, &Types::default().names())
+    Draft::of(endpoint, &EventTypeOptions::default().names())
 }
 
 #[test]

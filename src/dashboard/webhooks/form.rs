@@ -3,12 +3,12 @@
 
 use maud::{Markup, html};
 
+use super::descriptions;
 use super::draft::{Draft, POLICY};
-use super::lines::{Line, Operator};
-use super::types::Types;
-use super::words;
+use super::event_type_options::EventTypeOptions;
+use super::filter_rows::{Line, Operator};
 use crate::api::webhook_view::MASK;
-use crate::dashboard::parts::{self, Complaints};
+use crate::dashboard::components::{self, Complaints};
 
 /// Fields that show what is wrong with them themselves.
 const KNOWN: [&str; 15] = [
@@ -32,7 +32,7 @@ const KNOWN: [&str; 15] = [
 /// What the form is made of.
 pub(crate) struct Content<'a> {
     pub draft: &'a Draft,
-    pub types: &'a Types,
+    pub types: &'a EventTypeOptions,
     pub complaints: Complaints<'a>,
     /// Where it is sent.
     pub action: &'a str,
@@ -73,8 +73,8 @@ fn target(content: &Content<'_>) -> Markup {
     html! {
         section.card {
             h2 { "Where to" }
-            (parts::text_field("url", "URL", "Events are sent there with POST. A receiver answers with 2xx within the timeout.", &draft.url, "url", complaints))
-            (parts::field("description", "Description", "For people; at most 500 characters.", complaints, &description))
+            (components::text_field("url", "URL", "Events are sent there with POST. A receiver answers with 2xx within the timeout.", &draft.url, "url", complaints))
+            (components::field("description", "Description", "For people; at most 500 characters.", complaints, &description))
             label.check {
                 input type="checkbox" name="active" value="on" checked[draft.active];
                 span { "Active" small { "While it is not, events are collected for it and wait." } }
@@ -112,7 +112,7 @@ fn events(content: &Content<'_>) -> Markup {
                 } }
             }
         }
-        (parts::field("patterns", "Patterns", "For types to come as well: call.* is every type that begins with call. and * is all. Several with spaces between. \
+        (components::field("patterns", "Patterns", "For types to come as well: call.* is every type that begins with call. and * is all. Several with spaces between. \
             Those about webhooks themselves are only sent when ticked.", complaints, &html! {
             input id="patterns" name="patterns" type="text" value=(draft.patterns) aria-describedby="patterns-help" spellcheck="false";
         }))
@@ -189,7 +189,13 @@ fn filter(content: &Content<'_>) -> Markup {
 }
 
 /// A choice of event types that loads the sample of the chosen one.
-pub(crate) fn type_choice(name: &str, types: &Types, chosen: &str, address: &str, target: &str) -> Markup {
+pub(crate) fn type_choice(
+    name: &str,
+    types: &EventTypeOptions,
+    chosen: &str,
+    address: &str,
+    target: &str,
+) -> Markup {
     html! {
         select id=(name) name=(name) hx-get=(address) hx-target=(target) hx-swap="innerHTML" hx-trigger="change" {
             @for (title, types) in types.groups() {
@@ -229,7 +235,7 @@ fn filter_line(line: Option<&Line>) -> Markup {
 fn retries(content: &Content<'_>) -> Markup {
     let Content { draft, complaints, .. } = content;
     let number = |name: &str, label: &str, help: &str, value: &str| {
-        parts::text_field(name, label, help, value, "number", complaints)
+        components::text_field(name, label, help, value, "number", complaints)
     };
     let labels = [
         ("Attempts", "The first included; 1 to 50."),
@@ -284,7 +290,7 @@ fn schedule(draft: &Draft) -> Markup {
 pub(crate) fn schedule_of(form: &crate::dashboard::form::Form) -> Markup {
     html! {
         @match super::draft::schedule(form) {
-            Some(schedule) => { (words::schedule(&schedule)) "." }
+            Some(schedule) => { (descriptions::schedule(&schedule)) "." }
             None => { "Not a schedule yet: a number is missing or out of its bounds." }
         }
     }
@@ -293,7 +299,7 @@ pub(crate) fn schedule_of(form: &crate::dashboard::form::Form) -> Markup {
 fn pace(content: &Content<'_>) -> Markup {
     let Content { draft, complaints, .. } = content;
     let number = |name: &str, label: &str, help: &str, value: &str| {
-        parts::text_field(name, label, help, value, "number", complaints)
+        components::text_field(name, label, help, value, "number", complaints)
     };
     html! {
         section.card {
@@ -347,7 +353,7 @@ fn secret(content: &Content<'_>) -> Markup {
     html! {
         section.card {
             h2 { "Signing secret" }
-            (parts::text_field("secret", "A secret of your own", "Leave it empty and a strong one is made. Else whsec_ and the base64 of 24 to 64 bytes.", &draft.secret, "text", complaints))
+            (components::text_field("secret", "A secret of your own", "Leave it empty and a strong one is made. Else whsec_ and the base64 of 24 to 64 bytes.", &draft.secret, "text", complaints))
         }
     }
 }

@@ -3,15 +3,15 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
-use super::activity::{activity, show};
+use super::last_day::{activity, show};
 use super::settings;
 use crate::api::auth::Permission;
 use crate::api::{Api, webhooks};
 use crate::dashboard::activity::Activity;
+use crate::dashboard::components;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
-use crate::dashboard::parts;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::health::EndpointState;
 use crate::store::EndpointStart;
@@ -41,9 +41,9 @@ pub(crate) async fn list(
             @if may_manage && !rows.data.is_empty() { a.button.primary href="/webhooks/new" { "Add webhook" } }
         }
         @match query.text("done") {
-            "deleted" => { (parts::done("The webhook is deleted, and what was pending for it is cancelled.")) }
-            "enabled" => { (parts::done("The webhook is enabled. What waited for it is sent now.")) }
-            "disabled" => { (parts::done("The webhook is disabled. Its events are collected and wait.")) }
+            "deleted" => { (components::done("The webhook is deleted, and what was pending for it is cancelled.")) }
+            "enabled" => { (components::done("The webhook is enabled. What waited for it is sent now.")) }
+            "disabled" => { (components::done("The webhook is disabled. Its events are collected and wait.")) }
             _ => {}
         }
         section.card.flush #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
@@ -56,7 +56,7 @@ pub(crate) async fn list(
                     } }
                     tbody { @for (found, activity) in rows.data.iter().zip(&activities) { (row(found, activity, may_manage)) } }
                 } }
-                (parts::pager(&rows, "/webhooks", cursor.is_none()))
+                (components::pager(&rows, "/webhooks", cursor.is_none()))
             }
         }
     };
@@ -64,7 +64,7 @@ pub(crate) async fn list(
 }
 
 fn nothing(may_manage: bool) -> Markup {
-    parts::empty(
+    components::empty(
         "No webhooks yet",
         &html! {
             p { "A webhook is a URL of yours that events are sent to, signed, and again until it takes them." }
@@ -84,7 +84,7 @@ fn row(found: &EndpointStart, activity: &Activity, may_manage: bool) -> Markup {
                 @if let Some(description) = &endpoint.description { span.dim.small.break { (description) } }
             } }
             td data-label="Events" { (settings::events(&endpoint.events, MAX_CHIPS)) }
-            td data-label="State" { (parts::state(EndpointState::of(endpoint, Some(health)))) }
+            td data-label="State" { (components::state(EndpointState::of(endpoint, Some(health)))) }
             td data-label="Success, 24 h" { (show(activity)) }
             @if may_manage { td.right data-label="" { (switch(&address, endpoint.active, &endpoint.url, "list")) } }
         }

@@ -1,22 +1,22 @@
 //! Everything about webhooks: the list, the form, one webhook with what can be done to it.
 
 mod actions;
-mod activity;
+mod descriptions;
 mod detail;
 mod draft;
+mod event_type_options;
+mod filter_rows;
 mod form;
-mod lines;
+mod last_day;
 mod list;
-mod newest;
 mod preview;
+mod recent_deliveries;
 mod recover;
 mod save;
 mod secret;
 mod settings;
 mod snippets;
-mod trial;
-mod types;
-mod words;
+mod test_event;
 
 use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
@@ -28,7 +28,7 @@ pub(crate) use preview::{filter as preview_filter, retry as preview_retry, sampl
 pub(crate) use recover::{preview as recover_preview, send as recover_send};
 pub(crate) use save::{create, edit, new, update};
 pub(crate) use secret::{reveal, rotate};
-pub(crate) use trial::{read as trial_read, sample as trial_sample, send as trial_send};
+pub(crate) use test_event::{read as read_test, sample as test_sample, send as send_test_event};
 
 use crate::api::event_types;
 use crate::api::problem::Problem;
@@ -53,7 +53,7 @@ fn crumbs(endpoint: Option<&Endpoint>) -> Markup {
 }
 
 /// A piece of a page, which htmx asks for.
-fn part(markup: &Markup) -> HttpResponse {
+fn fragment(markup: &Markup) -> HttpResponse {
     HttpResponse::Ok().content_type("text/html; charset=utf-8").body(markup.0.clone())
 }
 

@@ -6,9 +6,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::draft::read_lines;
+use super::filter_rows::{self, Line};
 use super::form::{sample_box, schedule_of};
-use super::lines::{self, Line};
-use super::{is_too_deep, part, pretty_sample};
+use super::{fragment, is_too_deep, pretty_sample};
 use crate::api::Api;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
@@ -23,7 +23,7 @@ pub(crate) async fn sample(
 ) -> Result<HttpResponse, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let sample = pretty_sample(&api, viewer.organization_id()?, query.text("sample_type")).await?;
-    let mut response = part(&sample_box(&sample.unwrap_or_default()));
+    let mut response = fragment(&sample_box(&sample.unwrap_or_default()));
     // the verdict beside it is about another sample now
     let name = actix_web::http::header::HeaderName::from_static("hx-trigger-after-settle");
     response.headers_mut().insert(name, actix_web::http::header::HeaderValue::from_static("sample"));
@@ -37,7 +37,7 @@ pub(crate) async fn filter(
     payload: web::Payload,
 ) -> Result<HttpResponse, PageError> {
     let form = Form::read(&request, payload).await?;
-    Ok(part(&verdict(&form)))
+    Ok(fragment(&verdict(&form)))
 }
 
 /// `POST /webhooks/preview/retry`: the schedule in words.
@@ -47,7 +47,7 @@ pub(crate) async fn retry(
     payload: web::Payload,
 ) -> Result<HttpResponse, PageError> {
     let form = Form::read(&request, payload).await?;
-    Ok(part(&schedule_of(&form)))
+    Ok(fragment(&schedule_of(&form)))
 }
 
 /// One condition and whether the sample meets it.
@@ -98,14 +98,14 @@ fn check(form: &Form) -> Result<Vec<Checked>, Vec<FieldError>> {
         if let Some(line) = lines.iter().find(|line| line.field.is_empty()) {
             return Err(error("filters", format!("the line with the value “{}” lacks its field", line.value)));
         }
-        Value::Object(lines::to_filter(&lines)?)
+        Value::Object(filter_rows::to_filter(&lines)?)
     };
     let whole = Filter::parse(&source)?;
     let holds = |line: &Line| {
-        let source = lines::to_filter(std::slice::from_ref(line)).map(Value::Object)?;
+        let source = filter_rows::to_filter(std::slice::from_ref(line)).map(Value::Object)?;
         Filter::parse(&source).map(|filter| (line.in_words(), filter.matches(&sample)))
     };
-    match lines::of_filter(&source) {
+    match filter_rows::of_filter(&source) {
         Some(lines) => lines.iter().map(holds).collect(),
         None => Ok(vec![("the filter".to_owned(), whole.matches(&sample))]),
     }

@@ -9,11 +9,11 @@ use super::save::complaint;
 use super::{crumbs, webhook_id};
 use crate::api::problem::Problem;
 use crate::api::{Api, webhook_actions};
+use crate::dashboard::components::{self, Complaints, count};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::guard::see_other;
 use crate::dashboard::layout::{self, Section};
-use crate::dashboard::parts::{self, Complaints, count};
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::ids::EndpointId;
@@ -24,13 +24,13 @@ const TITLE: &str = "Send deliveries again";
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 /// A range as a form has it, in the reader's zone.
-pub(crate) struct Range {
+pub(crate) struct RecoverRange {
     since: String,
     until: String,
     status: String,
 }
 
-impl Range {
+impl RecoverRange {
     /// What failed in the last hour.
     pub(crate) fn usual(viewer: &Viewer) -> Self {
         let since = time::input_value(viewer.now - HOUR, viewer.zone());
@@ -55,10 +55,10 @@ impl Range {
 }
 
 /// The fields of a range.
-pub(crate) fn form(id: EndpointId, viewer: &Viewer, range: &Range, complaints: &Complaints<'_>) -> Markup {
+pub(crate) fn form(id: EndpointId, viewer: &Viewer, range: &RecoverRange, complaints: &Complaints<'_>) -> Markup {
     let zone = &viewer.look.zone_name;
     let moment = |name: &str, label: &str, help: &str, value: &str| {
-        parts::field(
+        components::field(
             name,
             label,
             help,
@@ -73,7 +73,7 @@ pub(crate) fn form(id: EndpointId, viewer: &Viewer, range: &Range, complaints: &
             div.row {
             (moment("since", "Since", &format!("In {zone}."), &range.since))
             (moment("until", "Until", "Empty: up to now.", &range.until))
-            (parts::field("status", "Which", "By how they ended.", complaints, &html! {
+            (components::field("status", "Which", "By how they ended.", complaints, &html! {
                 select id="status" name="status" aria-describedby="status-help" {
                     option value="failed" selected[range.status == "failed"] { "those that failed" }
                     option value="success" selected[range.status == "success"] { "those that succeeded" }
@@ -94,7 +94,7 @@ pub(crate) async fn preview(
     let organization_id = viewer.organization_id()?;
     let id = webhook_id(&request)?;
     let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
-    let range = Range::read(&Form::parse(request.query_string().as_bytes()));
+    let range = RecoverRange::read(&Form::parse(request.query_string().as_bytes()));
     let counted = match range.instants(&viewer) {
         Ok((since, until)) => {
             let body = json!({ "since": since, "until": until, "status": range.status }).to_string();
@@ -120,7 +120,7 @@ pub(crate) async fn preview(
 fn answer(
     id: EndpointId,
     viewer: &Viewer,
-    range: &Range,
+    range: &RecoverRange,
     many: u64,
     since: UnixMillis,
     until: UnixMillis,
@@ -136,7 +136,7 @@ fn answer(
                 }
                 p { (count(many, "delivery", "deliveries")) " between " (time::instant(since, viewer.zone())) " and " (time::instant(until, viewer.zone()))
                     " " (which) ". Each is sent again with its whole schedule; receivers know them by their event’s id." }
-                div.actions { button.primary { "Send " (parts::number(many)) " again" } }
+                div.actions { button.primary { "Send " (components::number(many)) " again" } }
             }
         }
     }

@@ -5,16 +5,16 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::html;
 
 use super::draft::Draft;
+use super::event_type_options::EventTypeOptions;
 use super::form::{self, Content};
-use super::types::Types;
 use super::{crumbs, pretty_sample, webhook_id};
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::{Api, webhooks};
+use crate::dashboard::components::Complaints;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::guard::see_other;
 use crate::dashboard::layout::{self, Section};
-use crate::dashboard::parts::Complaints;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::filter::FieldError;
@@ -58,7 +58,7 @@ pub(crate) async fn edit(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let endpoint = find(&viewer, &request, &api).await?;
-    let types = Types::of(&api, endpoint.organization_id).await?;
+    let types = EventTypeOptions::of(&api, endpoint.organization_id).await?;
     let draft = Draft::of(&endpoint, &types.names());
     page(&viewer, &api, Some(&endpoint), &draft, None, &Form::default()).await
 }
@@ -80,7 +80,7 @@ pub(crate) async fn update(
 }
 
 async fn write(api: &web::Data<Api>, endpoint: &Endpoint, draft: &Draft, version: &str) -> Result<(), Problem> {
-    let types = Types::of(api, endpoint.organization_id).await?;
+    let types = EventTypeOptions::of(api, endpoint.organization_id).await?;
     let changes = draft.changes(&Draft::of(endpoint, &types.names()))?;
     if changes.is_empty() {
         return Ok(());
@@ -109,7 +109,7 @@ async fn page(
     sent: &Form,
 ) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
-    let types = Types::of(api, organization_id).await?;
+    let types = EventTypeOptions::of(api, organization_id).await?;
     let first = draft.asked().into_iter().find(|asked| types.names().contains(asked)).unwrap_or(FIRST_SAMPLE);
     let sample_type = sent.given("sample_type").unwrap_or(first);
     let sample = match sent.given("sample") {

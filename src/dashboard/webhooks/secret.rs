@@ -7,12 +7,12 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::snippets::VARIABLE;
-use super::{detail, part, webhook_id};
+use super::{detail, fragment, webhook_id};
 use crate::api::{Api, webhooks};
+use crate::dashboard::components;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
-use crate::dashboard::guard::{is_part, see_other};
-use crate::dashboard::parts;
+use crate::dashboard::guard::{see_other, wants_fragment};
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::endpoint::Endpoint;
@@ -41,9 +41,9 @@ pub(crate) async fn reveal(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let id = webhook_id(&request)?;
-    if is_part(&request) {
+    if wants_fragment(&request) {
         let endpoint = api.find_endpoint(viewer.organization_id()?, id).await?.endpoint;
-        return Ok(part(&card(&viewer, &endpoint, true)));
+        return Ok(fragment(&card(&viewer, &endpoint, true)));
     }
     detail::page(&viewer, &api, id, &Form::default(), true).await
 }
@@ -74,7 +74,7 @@ pub(crate) fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> M
         section.card #secret {
             h2 { "Signing secret" }
             @if is_revealed {
-                (parts::copyable("secret-text", endpoint.secret.expose()))
+                (components::copyable("secret-text", endpoint.secret.expose()))
                 p.small.dim { "Keep it where your receiver keeps its other secrets, for example as the environment variable " code { (VARIABLE) } "." }
             } @else {
                 form.copy method="post" action={ (address) "/secret" } hx-post={ (address) "/secret" } hx-target="#secret" hx-swap="outerHTML" {

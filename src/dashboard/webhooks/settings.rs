@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::lines;
-use super::words;
-use crate::dashboard::parts::{count, event_type};
+use super::descriptions;
+use super::filter_rows;
+use crate::dashboard::components::{count, event_type};
 use crate::dashboard::time;
 use crate::domain::endpoint::{Endpoint, RateLimit};
 use crate::domain::patterns::EventPattern;
@@ -28,7 +28,7 @@ pub(crate) fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
         dl.facts {
             dt { "Events" } dd { (events(&endpoint.events, usize::MAX)) }
             dt { "Filter" } dd { (filter(endpoint)) }
-            dt { "Retries" } dd { (words::schedule(&endpoint.retry)) "." @if let Some(more) = retried(endpoint) { " " (more) } }
+            dt { "Retries" } dd { (descriptions::schedule(&endpoint.retry)) "." @if let Some(more) = retried(endpoint) { " " (more) } }
             dt { "Timeout" } dd { (time::span(endpoint.timeout)) }
             dt { "Rate limit" } dd { (endpoint.rate_limit.as_ref().map_or("none".to_owned(), rate)) }
             dt { "At the same time" } dd {
@@ -47,7 +47,7 @@ pub(crate) fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
 
 fn filter(endpoint: &Endpoint) -> Markup {
     let source = endpoint.filter.as_ref().map(|filter| filter.source());
-    let lines = source.and_then(lines::of_filter);
+    let lines = source.and_then(filter_rows::of_filter);
     html! {
         @match (source, lines) {
             (None, _) => { "none: whatever the data is" }

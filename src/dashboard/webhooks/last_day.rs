@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::api::Api;
 use crate::api::problem::Problem;
-use crate::dashboard::activity::{Activity, Range};
+use crate::dashboard::activity::{Activity, ChartRange};
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
@@ -18,7 +18,7 @@ pub(crate) async fn activity(
     ids: Vec<EndpointId>,
     now: UnixMillis,
 ) -> Result<Vec<Activity>, Problem> {
-    let (range, asked) = (Range::Day, ids.clone());
+    let (range, asked) = (ChartRange::Day, ids.clone());
     let counted = api.engine().counted();
     let counted =
         api.store(move |store| counted.of_endpoints(store, organization_id, &asked, range.since(now))).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dashboard::parts::count;
+use crate::dashboard::components::count;
 use crate::dashboard::time::span;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::retry::RetrySchedule;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
-use super::visible;
+use super::invisible_characters;
 
 /// What the log keeps of a body.
 const KEPT_BYTES: usize = 16 * 1024;
@@ -15,8 +15,8 @@ pub(crate) fn headers(id: &str, title: &str, headers: &Map<String, Value>, is_op
             summary { (title) " " span.dim { "(" (headers.len()) ")" } }
             @if headers.is_empty() { p.dim { "None." } } @else {
                 table.pairs { tbody { @for (name, value) in headers { tr {
-                    th scope="row" { (visible::text(name)) }
-                    td { @match value { Value::String(text) => (visible::text(text)), other => (other) } }
+                    th scope="row" { (invisible_characters::text(name)) }
+                    td { @match value { Value::String(text) => (invisible_characters::text(text)), other => (other) } }
                 } } } }
             }
         }
@@ -27,7 +27,7 @@ pub(crate) fn headers(id: &str, title: &str, headers: &Map<String, Value>, is_op
 pub(crate) fn body(body: &str) -> Markup {
     html! {
         @if body.is_empty() { p.dim { "The body was empty." } } @else {
-            pre.wrap.raw tabindex="0" role="group" aria-label="Response body" { (visible::text(body)) }
+            pre.wrap.raw tabindex="0" role="group" aria-label="Response body" { (invisible_characters::text(body)) }
             @if body.len() >= KEPT_BYTES { p.dim.small { "The log keeps the first 16 KiB of a body." } }
         }
     }

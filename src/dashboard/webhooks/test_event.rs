@@ -6,20 +6,20 @@ use maud::{Markup, html};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::event_type_options::EventTypeOptions;
 use super::form::type_choice;
 use super::save::complaint;
-use super::types::Types;
-use super::{crumbs, is_too_deep, part, pretty_sample, webhook_id};
+use super::{crumbs, fragment, is_too_deep, pretty_sample, webhook_id};
 use crate::actors::handle::TestResult;
 use crate::api::problem::Problem;
 use crate::api::{Api, event_types, webhook_actions};
+use crate::dashboard::components::{self, Complaints};
 use crate::dashboard::error::PageError;
-use crate::dashboard::exchange;
 use crate::dashboard::form::Form;
-use crate::dashboard::guard::is_part;
+use crate::dashboard::guard::wants_fragment;
 use crate::dashboard::layout::{self, Section};
-use crate::dashboard::meaning::{of_code, of_error};
-use crate::dashboard::parts::{self, Complaints};
+use crate::dashboard::outcome_help::{of_code, of_error};
+use crate::dashboard::request_response;
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::delivery::DeliveryStatus;
@@ -38,7 +38,7 @@ pub(crate) async fn read(
 ) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     let endpoint = api.find_endpoint(organization_id, webhook_id(&request)?).await?.endpoint;
-    let types = Types::of(&api, organization_id).await?;
+    let types = EventTypeOptions::of(&api, organization_id).await?;
     let query = Form::parse(request.query_string().as_bytes());
     let event_type = query.given("event_type").filter(|name| types.names().contains(name));
     let event_type = event_type.unwrap_or_else(|| first_asked(&endpoint, &types));
@@ -57,7 +57,7 @@ pub(crate) async fn sample(
     api.find_endpoint(organization_id, webhook_id(&request)?).await?;
     let query = Form::parse(request.query_string().as_bytes());
     let sample = pretty_sample(&api, organization_id, query.text("event_type")).await?;
-    Ok(part(&data_field(&sample.unwrap_or_default(), &Complaints::of(None))))
+    Ok(fragment(&data_field(&sample.unwrap_or_default(), &Complaints::of(None))))
 }
 
 /// `POST /webhooks/{webhook_id}/test`.
@@ -84,8 +84,8 @@ pub(crate) async fn send(
         Err(problem) if problem.code().status().is_server_error() => problem.code().status(),
         Err(_) => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    let types = Types::of(&api, organization_id).await?;
-    if is_part(&request) {
+    let types = EventTypeOptions::of(&api, organization_id).await?;
+    if wants_fragment(&request) {
         // what a person typed stays theirs: only its complaints and the result are exchanged
         let markup = trial(&endpoint, &types, event_type, data, &complaints, &result);
         return Ok(HttpResponse::build(StatusCode::OK).content_type("text/html; charset=utf-8").body(markup.0));
@@ -95,7 +95,7 @@ pub(crate) async fn send(
 }
 
 /// The first type that the webhook would get.
-fn first_asked<'a>(endpoint: &Endpoint, types: &'a Types) -> &'a str {
+fn first_asked<'a>(endpoint: &Endpoint, types: &'a EventTypeOptions) -> &'a str {
     let is_asked = |name: &str| endpoint.events.iter().any(|pattern| pattern.matches(name));
     let names = types.names();
     let first = names.iter().copied().find(|name| is_asked(name));
@@ -122,7 +122,7 @@ fn read_data(text: &str) -> Result<Box<RawValue>, String> {
 
 fn content(
     endpoint: &Endpoint,
-    types: &Types,
+    types: &EventTypeOptions,
     event_type: &str,
     data: &str,
     complaints: &Complaints<'_>,
@@ -136,7 +136,7 @@ fn content(
 
 fn trial(
     endpoint: &Endpoint,
-    types: &Types,
+    types: &EventTypeOptions,
     event_type: &str,
     data: &str,
     complaints: &Complaints<'_>,
@@ -150,7 +150,7 @@ fn trial(
                 @if !FIELDS.iter().any(|field| complaints.is_wrong(field)) { (complaints.summary(&FIELDS)) }
                 p.dim { "A real, signed event, sent now and once, whatever the webhook asks for and filters; also while it is disabled." }
                 form.lines method="post" action=(address) hx-post=(address) hx-target="#trial" hx-swap="outerHTML" hx-disabled-elt="#send-test" {
-                    (parts::field("event_type", "Event type", "", complaints, &choice))
+                    (components::field("event_type", "Event type", "", complaints, &choice))
                     div.actions.noscript { button.small formmethod="get" formaction=(address) { "Load its sample" } }
                     div #data-box { (data_field(data, complaints)) }
                     div.actions { button.primary #send-test { span.when-idle { "Send test event" } span.when-busy { "Sending…" } } }
@@ -162,7 +162,7 @@ fn trial(
 }
 
 fn data_field(data: &str, complaints: &Complaints<'_>) -> Markup {
-    parts::field(
+    components::field(
         "data",
         "Data",
         "JSON; a sample of the type that you can change.",
@@ -180,7 +180,7 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
     let class = if *is_success { "ok" } else { "bad" };
     html! {
         section.card {
-            header { h2 { "What came of it" } (parts::status(status)) }
+            header { h2 { "What came of it" } (components::status(status)) }
             @match &result.answer {
                 Ok(response) => {
                     p.note-box.(class) role="status" { strong { "Answered " (response.status) "." } " " (of_code(response.status).what) " " (of_code(response.status).help) }
@@ -200,9 +200,9 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
             }
             @if let Ok(response) = &result.answer {
                 @let headers = response.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-                (exchange::headers("response-headers", "Response headers", &headers, true))
+                (request_response::headers("response-headers", "Response headers", &headers, true))
                 h3 { "Response body" }
-                (exchange::body(&String::from_utf8_lossy(&response.body)))
+                (request_response::body(&String::from_utf8_lossy(&response.body)))
             }
         }
     }

@@ -8,31 +8,32 @@ use crate::domain::ids::OrganizationId;
 
 /// The organization’s and everybody’s.
 #[derive(Default)]
-pub(crate) struct Types {
+pub(crate) struct EventTypeOptions {
     own: Vec<OwnEventType>,
 }
 
 /// One that can be chosen.
-pub(crate) struct Choice<'a> {
+pub(crate) struct EventTypeOption<'a> {
     pub name: &'a str,
     pub description: &'a str,
 }
 
-impl Types {
+impl EventTypeOptions {
     /// Those of an organization.
     pub(crate) async fn of(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
         Ok(Self { own: own_types(api, organization_id).await? })
     }
 
     /// In the groups that people think in; none of them empty.
-    pub(crate) fn groups(&self) -> Vec<(&'static str, Vec<Choice<'_>>)> {
+    pub(crate) fn groups(&self) -> Vec<(&'static str, Vec<EventTypeOption<'_>>)> {
         let built_in = |prefix: &str| {
             let types = BUILT_IN.iter().filter(|event_type| event_type.name.starts_with(prefix));
-            types.map(|it| Choice { name: it.name, description: it.description }).collect()
+            types.map(|it| EventTypeOption { name: it.name, description: it.description }).collect()
         };
-        let own = self.own.iter().map(|it| Choice { name: &it.name, description: &it.description });
-        let operational = OPERATIONAL.iter().map(|it| Choice { name: it.name, description: it.description });
-        let groups: [(&str, Vec<Choice<'_>>); 4] = [
+        let own = self.own.iter().map(|it| EventTypeOption { name: &it.name, description: &it.description });
+        let operational =
+            OPERATIONAL.iter().map(|it| EventTypeOption { name: it.name, description: it.description });
+        let groups: [(&str, Vec<EventTypeOption<'_>>); 4] = [
             ("Calls", built_in("call.")),
             ("Batches", built_in("batch.")),
             ("Your own", own.collect()),
@@ -53,7 +54,7 @@ mod tests {
 
     #[test]
     fn every_type_that_the_engine_knows_can_be_chosen() {
-        let types = Types { own: Vec::new() };
+        let types = EventTypeOptions { own: Vec::new() };
         assert_eq!(types.names().len(), BUILT_IN.len() + OPERATIONAL.len());
         assert_eq!(types.groups().len(), 3);
     }

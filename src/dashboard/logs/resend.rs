@@ -7,11 +7,11 @@ use maud::{Markup, html};
 
 use crate::api::logs::{NotRetried, retry_delivery};
 use crate::api::{Api, path_id};
+use crate::dashboard::components;
 use crate::dashboard::error::PageError;
 use crate::dashboard::filters::{Filters, join};
 use crate::dashboard::form::Form;
 use crate::dashboard::guard::see_other;
-use crate::dashboard::parts;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::ids::DeliveryId;
 
@@ -22,14 +22,14 @@ const MOST_AT_ONCE: usize = 200;
 
 /// What became of the chosen ones. In the address as numbers, whose words are ours.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
+struct ResendCounts {
     queued: u64,
     pending: u64,
     gone: u64,
     failed: u64,
 }
 
-impl Tally {
+impl ResendCounts {
     fn of(form: &Form) -> Self {
         let number = |name: &str| form.text(name).parse().unwrap_or(0);
         let [queued, pending, gone, failed] = ["queued", "pending", "gone", "failed"].map(number);
@@ -49,7 +49,7 @@ impl Tally {
             (count > 0).then(|| {
                 format!(
                     "{} {}.",
-                    parts::count(count, "delivery", "deliveries"),
+                    components::count(count, "delivery", "deliveries"),
                     if count == 1 { one } else { many }
                 )
             })
@@ -84,10 +84,10 @@ pub(crate) fn form(filters: &Filters) -> Markup {
 
 /// What the page says after [`retry_chosen`].
 pub(crate) fn report(form: &Form) -> Markup {
-    let tally = Tally::of(form);
+    let tally = ResendCounts::of(form);
     let sentences = tally.sentences();
     html! {
-        @if tally.queued > 0 { (parts::done(&sentences.join(" "))) }
+        @if tally.queued > 0 { (components::done(&sentences.join(" "))) }
         @else if !sentences.is_empty() { p.note-box.warn role="status" #done { (sentences.join(" ")) } }
     }
 }
@@ -103,7 +103,7 @@ pub(crate) async fn retry_chosen(
     let organization_id = viewer.organization_id()?;
     let ids: BTreeSet<DeliveryId> =
         form.values("id").filter_map(|id| id.parse().ok()).take(MOST_AT_ONCE).collect();
-    let mut tally = Tally::default();
+    let mut tally = ResendCounts::default();
     for id in ids {
         match retry_delivery(&api, organization_id, id).await {
             Ok(_) => tally.queued += 1,
@@ -141,9 +141,9 @@ mod tests {
 
     #[test]
     fn the_report_of_a_retry_is_made_of_numbers_and_our_words() {
-        let tally = Tally { queued: 3, pending: 1, gone: 2, failed: 0 };
+        let tally = ResendCounts { queued: 3, pending: 1, gone: 2, failed: 0 };
         assert_eq!(tally.query(), "queued=3&pending=1&gone=2");
-        assert_eq!(Tally::of(&Form::parse(tally.query().as_bytes())), tally);
+        assert_eq!(ResendCounts::of(&Form::parse(tally.query().as_bytes())), tally);
         let shown = report(&Form::parse(tally.query().as_bytes())).into_string();
         assert!(
             shown.contains("3 deliveries are queued again. 1 delivery was pending already. 2 deliveries can"),

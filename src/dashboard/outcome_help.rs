@@ -3,7 +3,7 @@
 
 /// An outcome in words.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Meaning {
+pub(crate) struct OutcomeHelp {
     /// What happened.
     pub what: &'static str,
     /// What helps; empty when nothing is needed.
@@ -13,7 +13,7 @@ pub(crate) struct Meaning {
 }
 
 /// Of an attempt, by its answer or the API's name of its error.
-pub(crate) fn of(code: Option<u16>, error: Option<&str>) -> Meaning {
+pub(crate) fn of(code: Option<u16>, error: Option<&str>) -> OutcomeHelp {
     code.map_or_else(|| of_error(error.unwrap_or_default()), of_code)
 }
 
@@ -22,7 +22,7 @@ const BEHIND: &str = "The response body often says which of them answered. Check
                       proxy before it waits long enough.";
 
 /// Of an attempt that was answered with a code.
-pub(crate) fn of_code(code: u16) -> Meaning {
+pub(crate) fn of_code(code: u16) -> OutcomeHelp {
     let (what, help) = match code {
         200..=299 => ("Delivered.", ""),
         301 | 302 | 303 | 307 | 308 => (
@@ -69,11 +69,11 @@ pub(crate) fn of_code(code: u16) -> Meaning {
         _ => ("A code that is no final answer in HTTP.", "Let the receiver answer with 200."),
     };
     let is_retried = matches!(code, 408 | 425 | 429) || !(200..500).contains(&code);
-    Meaning { what, help, is_retried }
+    OutcomeHelp { what, help, is_retried }
 }
 
 /// Of an attempt that was not answered, by the API's name of its error.
-pub(crate) fn of_error(error: &str) -> Meaning {
+pub(crate) fn of_error(error: &str) -> OutcomeHelp {
     let (what, help) = match error {
         "timeout" => (
             "No answer came within the webhook's timeout.",
@@ -113,7 +113,7 @@ pub(crate) fn of_error(error: &str) -> Meaning {
         ),
         _ => ("No answer came.", "Send a test event to the webhook to see what happens now."),
     };
-    Meaning { what, help, is_retried: !matches!(error, "blocked_address" | "invalid_request") }
+    OutcomeHelp { what, help, is_retried: !matches!(error, "blocked_address" | "invalid_request") }
 }
 
 #[cfg(test)]
