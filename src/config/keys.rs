@@ -1,12 +1,16 @@
-//! The one list of what can be set, in the order of the example file.
+//! Every setting, in one table: name, bounds, help, how it is read and shown. The example file and the documentation are
+//! made from it.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
-use super::value::Given;
+use super::environment::PREFIX;
+use super::value::SettingValue;
 use super::{LogFormat, Settings};
 use crate::domain::secret::Secret;
 use crate::telemetry::logging;
@@ -14,46 +18,72 @@ use crate::telemetry::logging;
 /// An admin key shorter than this can be guessed.
 const MIN_ADMIN_KEY_CHARACTERS: usize = 16;
 const MASTER_KEY_BYTES: usize = 32;
-/// Of memory bounds: below it not even one event of 10 MiB fits.
+/// Below this, a memory bound has no room for one event of 10 MiB.
 const MIN_MEMORY_BYTES: i64 = 16 * 1024 * 1024;
 const MAX_MEMORY_BYTES: i64 = 1 << 40;
 const DAY_SECONDS: i64 = 86_400;
-/// Longer means "for ever".
 const DECADE_SECONDS: i64 = 10 * 365 * DAY_SECONDS;
 
-/// Something that can be set.
+/// What a key accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Described in words.
+    Text(&'static str),
+    /// A whole number.
+    Number(RangeInclusive<i64>),
+    /// A duration in whole seconds.
+    Seconds(RangeInclusive<i64>),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(range) => write!(f, "{} to {}", range.start(), range.end()),
+            Self::Seconds(range) => write!(f, "{} to {} seconds", range.start(), range.end()),
+        }
+    }
+}
+
+/// One setting.
 pub struct Key {
-    /// As in the file; a dot stands for a table: `delivery.idle_linger_seconds`.
+    /// As in the file; a dot separates the table: `delivery.idle_linger_seconds`.
     pub name: &'static str,
-    /// Reads a value into the settings, or says what it expects.
-    read: fn(&Given, &mut Settings) -> Result<(), String>,
-    /// The value as it would be written in the file; `None` when it is not set. Secrets are not shown.
+    pub(super) kind: Kind,
+    /// For operators: what it does, and what breaks when it is too small or too large.
+    pub(super) help: &'static str,
+    /// For the example file, when there is no default.
+    pub(super) example: Option<&'static str>,
+    /// Reads a value into the settings, or returns what it expects.
+    read: fn(&SettingValue, &mut Settings) -> Result<(), String>,
     show: fn(&Settings) -> Option<String>,
 }
 
 impl Key {
-    /// The environment variable of the same meaning.
+    /// The environment variable of this setting: `RINGBACK_DELIVERY_IDLE_LINGER_SECONDS`.
     pub fn variable(&self) -> String {
-        format!("RINGBACK_{}", self.name.replace('.', "_").to_ascii_uppercase())
+        format!("{PREFIX}{}", self.name.replace('.', "_").to_ascii_uppercase())
     }
 
-    /// The value as it would be written in the file; `None` when it is not set. Secrets are not shown.
+    /// The value as it would be written in the file, secrets hidden; `None` when it is not set.
     pub fn show(&self, settings: &Settings) -> Option<String> {
         (self.show)(settings)
     }
 
-    pub(super) fn read(&self, given: &Given, settings: &mut Settings) -> Result<(), String> {
-        (self.read)(given, settings)
+    pub(super) fn read(&self, value: &SettingValue, settings: &mut Settings) -> Result<(), String> {
+        (self.read)(value, settings)
     }
 }
 
-/// A key whose value is a whole number within bounds.
 macro_rules! number {
-    ($name:literal, $field:ident, $type:ty, $range:expr) => {
+    ($name:literal, $field:ident, $type:ty, $range:expr, $help:literal) => {
         Key {
             name: $name,
-            read: |given, settings| {
-                let number = given.integer($range)?;
+            kind: Kind::Number($range),
+            help: $help,
+            example: None,
+            read: |value, settings| {
+                let number = value.integer($range)?;
                 settings.delivery.$field = <$type>::try_from(number).map_err(|_| String::from("is too large"))?;
                 Ok(())
             },
@@ -62,13 +92,15 @@ macro_rules! number {
     };
 }
 
-/// A key whose value is a duration in whole seconds.
 macro_rules! seconds {
-    ($name:literal, $field:ident, $range:expr) => {
+    ($name:literal, $field:ident, $range:expr, $help:literal) => {
         Key {
             name: $name,
-            read: |given, settings| {
-                settings.delivery.$field = Duration::from_secs(given.integer($range)?.unsigned_abs());
+            kind: Kind::Seconds($range),
+            help: $help,
+            example: None,
+            read: |value, settings| {
+                settings.delivery.$field = Duration::from_secs(value.integer($range)?.unsigned_abs());
                 Ok(())
             },
             show: |settings| Some(settings.delivery.$field.as_secs().to_string()),
@@ -76,61 +108,104 @@ macro_rules! seconds {
     };
 }
 
-/// All of them.
+/// Every setting, in the order of `ringback.toml` and of the documentation.
 pub static KEYS: &[Key] = &[
     Key {
         name: "listen",
-        read: |given, settings| given.address().map(|address| settings.listen = address),
+        kind: Kind::Text("address:port"),
+        help: "Where the API and the dashboard listen. On 0.0.0.0, put a reverse proxy with TLS in front: keys travel in a \
+               header.",
+        example: None,
+        read: |value, settings| value.address().map(|address| settings.listen = address),
         show: |settings| Some(quoted(settings.listen)),
     },
     Key {
         name: "database_url",
-        read: |given, settings| database_url(given).map(|url| settings.database_url = url),
+        kind: Kind::Text("URL"),
+        help: "sqlite://path (relative to the working directory; one engine at a time) or postgres://user@host/database.",
+        example: None,
+        read: |value, settings| database_url(value).map(|url| settings.database_url = url),
         show: |settings| Some(quoted(without_password(&settings.database_url))),
     },
     Key {
         name: "admin_key",
-        read: |given, settings| admin_key(given).map(|key| settings.admin_key = Some(key)),
+        kind: Kind::Text("text"),
+        help: "Manages organizations and their keys; at least 16 visible ASCII characters. Without it, organizations can't be \
+               managed. Prefer the variable RINGBACK_ADMIN_KEY to this file.",
+        example: Some(r#""""#),
+        read: |value, settings| admin_key(value).map(|key| settings.admin_key = Some(key)),
         show: |settings| settings.admin_key.as_ref().map(|_| quoted("(hidden)")),
     },
     Key {
         name: "master_key",
-        read: |given, settings| master_key(given).map(|key| settings.master_key = Some(key)),
+        kind: Kind::Text("32 bytes in base64"),
+        help: "Encrypts signing secrets and custom headers at rest; make one with `openssl rand -base64 32`. If it is lost, they \
+               can't be read any more. `serve` refuses to start without it, except with --dev, which creates one next to the \
+               database.",
+        example: Some(r#""""#),
+        read: |value, settings| master_key(value).map(|key| settings.master_key = Some(key)),
         show: |settings| settings.master_key.as_ref().map(|_| quoted("(hidden)")),
     },
     Key {
         name: "allow_http",
-        read: |given, settings| given.boolean().map(|allow| settings.allow_http = allow),
+        kind: Kind::Text("true or false"),
+        help: "Accept webhooks with an http: URL. Their bodies and signatures are then sent unencrypted.",
+        example: None,
+        read: |value, settings| value.boolean().map(|allow| settings.allow_http = allow),
         show: |settings| Some(settings.allow_http.to_string()),
     },
     Key {
         name: "allowed_networks",
-        read: |given, settings| given.networks().map(|networks| settings.allowed_networks = networks),
+        kind: Kind::Text("list of networks"),
+        help: "Private or reserved networks that webhooks may point to nevertheless, like [\"10.1.0.0/16\"]. Too large: a \
+               customer's webhook can reach into your network.",
+        example: None,
+        read: |value, settings| value.networks().map(|networks| settings.allowed_networks = networks),
         show: |settings| Some(list(&settings.allowed_networks)),
     },
     Key {
         name: "allowed_ports",
-        read: |given, settings| given.ports().map(|ports| settings.allowed_ports = ports),
+        kind: Kind::Text("list of ports and ranges"),
+        help: "Ports that webhooks may use, like [\"443\", \"8000-8999\"]. Empty: 80, 443, and every port from 1024 up that \
+               browsers don't block. Otherwise exactly those listed; a port that browsers block (22, 25, 6667, …) counts only when \
+               it is listed alone, not as part of a range. Too many: a customer's webhook can reach services that are not web \
+               servers.",
+        example: None,
+        read: |value, settings| value.ports().map(|ports| settings.allowed_ports = ports),
         show: |settings| Some(list(&settings.allowed_ports)),
     },
     Key {
         name: "dns_servers",
-        read: |given, settings| given.addresses().map(|servers| settings.dns_servers = servers),
+        kind: Kind::Text("list of address:port"),
+        help: "Name servers to use instead of the system's resolver. They are tried in this order: the next one when one refuses, \
+               fails, or does not respond within a second.",
+        example: None,
+        read: |value, settings| value.addresses().map(|servers| settings.dns_servers = servers),
         show: |settings| Some(list(&settings.dns_servers)),
     },
     Key {
         name: "ca_file",
-        read: |given, settings| ca_file(given).map(|path| settings.ca_file = Some(path)),
+        kind: Kind::Text("path"),
+        help: "PEM file of certificate authorities to trust in addition to the built-in ones.",
+        example: Some(r#""/etc/ssl/private-ca.pem""#),
+        read: |value, settings| ca_file(value).map(|path| settings.ca_file = Some(path)),
         show: |settings| settings.ca_file.as_ref().map(|path| quoted(path.display())),
     },
     Key {
         name: "log",
-        read: |given, settings| log_filter(given).map(|filter| settings.log = filter),
+        kind: Kind::Text("log filter"),
+        help: "What is logged: error, warn, info, debug, trace, or a list like \"info,ringback::delivery=debug\". At debug, every \
+               attempt (ringback::delivery) and every request to the API and the dashboard (ringback::api) is one line.",
+        example: None,
+        read: |value, settings| log_filter(value).map(|filter| settings.log = filter),
         show: |settings| Some(quoted(&settings.log)),
     },
     Key {
         name: "log_format",
-        read: |given, settings| log_format(given).map(|format| settings.log_format = format),
+        kind: Kind::Text("text or json"),
+        help: "\"text\" for people, \"json\" for machines. Log lines go to standard error.",
+        example: None,
+        read: |value, settings| log_format(value).map(|format| settings.log_format = format),
         show: |settings| {
             Some(quoted(match settings.log_format {
                 LogFormat::Text => "text",
@@ -140,28 +215,100 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "metrics_listen",
-        read: |given, settings| given.address().map(|address| settings.metrics_listen = Some(address)),
+        kind: Kind::Text("address:port"),
+        help: "Serve /metrics here instead of on `listen`, for example on an address that only Prometheus can reach.",
+        example: Some(r#""127.0.0.1:9100""#),
+        read: |value, settings| value.address().map(|address| settings.metrics_listen = Some(address)),
         show: |settings| settings.metrics_listen.map(quoted),
     },
     Key {
         name: "signature_header_prefix",
-        read: |given, settings| header_prefix(given).map(|prefix| settings.signature_header_prefix = prefix),
+        kind: Kind::Text("header prefix"),
+        help: "Prefix of the headers that are sent alongside those of Standard Webhooks: <prefix>-signature, <prefix>-delivery, \
+               <prefix>-attempt. Receivers read them: change it only before the first webhook exists.",
+        example: None,
+        read: |value, settings| header_prefix(value).map(|prefix| settings.signature_header_prefix = prefix),
         show: |settings| Some(quoted(&settings.signature_header_prefix)),
     },
-    number!("delivery.max_active_endpoints", max_active_endpoints, usize, 1..=10_000_000),
-    number!("delivery.payload_memory_bytes", payload_memory_bytes, usize, MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES),
-    number!("delivery.max_uncommitted_events", max_uncommitted_events, usize, 1..=10_000_000),
-    number!("delivery.max_uncommitted_bytes", max_uncommitted_bytes, usize, MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES),
-    number!("delivery.breaker_failure_threshold", breaker_failure_threshold, u32, 1..=1_000_000),
-    seconds!("delivery.breaker_initial_pause_seconds", breaker_initial_pause, 1..=DAY_SECONDS),
-    seconds!("delivery.breaker_max_pause_seconds", breaker_max_pause, 1..=DAY_SECONDS),
-    seconds!("delivery.idle_linger_seconds", idle_linger, 0..=DAY_SECONDS),
-    seconds!("delivery.disable_after_seconds", disable_after, 1..=DECADE_SECONDS),
-    seconds!("delivery.retention_seconds", retention, 1..=DECADE_SECONDS),
+    number!(
+        "delivery.max_active_endpoints",
+        max_active_endpoints,
+        usize,
+        1..=10_000_000,
+        "Webhooks that are delivered to at once. Too small: webhooks wait for each other. Too large: a restart with pending \
+               deliveries for many webhooks costs memory."
+    ),
+    number!(
+        "delivery.payload_memory_bytes",
+        payload_memory_bytes,
+        usize,
+        MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES,
+        "Memory for event bodies that are being delivered, three quarters of it for bodies over 16 KiB; a body that does not \
+               fit stays in the database until its turn. Too small: bodies are read from the database again more often. Too large: \
+               memory grows by this much when receivers are slow."
+    ),
+    number!(
+        "delivery.max_uncommitted_events",
+        max_uncommitted_events,
+        usize,
+        1..=10_000_000,
+        "Events received but not yet committed; above it, publishers get 503. Too small: a burst is refused that the next \
+               commit would have taken; below 1000 the largest batches always are. Too large: publishers wait long for their \
+               response when the disk is slow."
+    ),
+    number!(
+        "delivery.max_uncommitted_bytes",
+        max_uncommitted_bytes,
+        usize,
+        MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES,
+        "The same bound in bytes of event bodies, including those that are still being received."
+    ),
+    number!(
+        "delivery.breaker_failure_threshold",
+        breaker_failure_threshold,
+        u32,
+        1..=1_000_000,
+        "Failed attempts in a row that open a webhook's circuit breaker. Too small: a hiccup pauses the webhook. Too large: a \
+               dead receiver gets more requests than is useful."
+    ),
+    seconds!(
+        "delivery.breaker_initial_pause_seconds",
+        breaker_initial_pause,
+        1..=DAY_SECONDS,
+        "How long a breaker stays open the first time; the pause doubles each time after that. Too small: a struggling \
+               receiver is probed while it recovers. Too large: a receiver that is back waits for its deliveries."
+    ),
+    seconds!(
+        "delivery.breaker_max_pause_seconds",
+        breaker_max_pause,
+        1..=DAY_SECONDS,
+        "The longest pause between two probes of an open breaker, and so the longest that a receiver that is back waits."
+    ),
+    seconds!(
+        "delivery.idle_linger_seconds",
+        idle_linger,
+        0..=DAY_SECONDS,
+        "How long a webhook without work keeps its actor and its connections. Too small: every event opens a new connection. \
+               Too large: idle webhooks hold memory and sockets."
+    ),
+    seconds!(
+        "delivery.disable_after_seconds",
+        disable_after,
+        1..=DECADE_SECONDS,
+        "A webhook that fails for this long without one success is disabled (default: 5 days). Too small: a long outage costs \
+               customers their webhook. Too large: dead webhooks are probed for ever."
+    ),
+    seconds!(
+        "delivery.retention_seconds",
+        retention,
+        1..=DECADE_SECONDS,
+        "Events older than this are removed with their deliveries (default: 30 days); pending deliveries never are. Too small: \
+               nobody can look up or resend what happened. Too large: the database grows."
+    ),
 ];
 
 fn quoted(value: impl std::fmt::Display) -> String {
-    // Rust escapes a text like TOML does, but for characters that no setting needs
+    // Rust escapes a string as TOML does, except for characters that no setting needs
     format!("{:?}", value.to_string())
 }
 
@@ -170,11 +317,11 @@ fn list<T: std::fmt::Display>(values: &[T]) -> String {
     format!("[{}]", items.join(", "))
 }
 
-fn database_url(given: &Given) -> Result<String, String> {
-    let url = given.text()?;
+fn database_url(value: &SettingValue) -> Result<String, String> {
+    let url = value.text()?;
     let path = url.strip_prefix("sqlite://");
     if path.is_some_and(str::is_empty) {
-        return Err(String::from("names no file, expects for example sqlite://ringback.db"));
+        return Err(String::from("names no file: expects for example sqlite://ringback.db"));
     }
     if path.is_none() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(String::from("expects sqlite://path/to/file.db or postgres://user@host/database"));
@@ -182,8 +329,8 @@ fn database_url(given: &Given) -> Result<String, String> {
     Ok(url.to_owned())
 }
 
-/// The URL without the password of `user:password@`, for people's eyes. One that can't be read is not shown at all:
-/// who can tell where its password ends.
+/// The URL without the password of `user:password@`, for display. A URL that can't be parsed is not shown at all, because
+/// its password may end anywhere.
 pub(crate) fn without_password(database_url: &str) -> String {
     let hidden = || String::from("(hidden)");
     if database_url.starts_with("sqlite:") {
@@ -204,30 +351,30 @@ pub(crate) fn without_password(database_url: &str) -> String {
     }
 }
 
-fn admin_key(given: &Given) -> Result<Secret, String> {
-    let text = given.text()?;
+fn admin_key(value: &SettingValue) -> Result<Secret, String> {
+    let text = value.text()?;
     let count = text.chars().count();
     if count < MIN_ADMIN_KEY_CHARACTERS {
         return Err(format!("needs at least {MIN_ADMIN_KEY_CHARACTERS} characters, this one has {count}"));
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(String::from("may hold only visible ASCII characters, as it travels in a header"));
+        return Err(String::from("may contain only visible ASCII characters, because it travels in a header"));
     }
     Ok(Secret::new(text.to_owned()))
 }
 
-fn master_key(given: &Given) -> Result<Secret, String> {
-    let text = given.text()?;
+fn master_key(value: &SettingValue) -> Result<Secret, String> {
+    let text = value.text()?;
     let expected = "expects 32 bytes in base64, as `openssl rand -base64 32` prints them";
     let bytes = Zeroizing::new(BASE64.decode(text.as_bytes()).map_err(|_| expected.to_owned())?);
     if bytes.len() != MASTER_KEY_BYTES {
-        return Err(format!("{expected}; this one holds {} bytes", bytes.len()));
+        return Err(format!("{expected}; this one has {} bytes", bytes.len()));
     }
     Ok(Secret::new(text.to_owned()))
 }
 
-fn ca_file(given: &Given) -> Result<PathBuf, String> {
-    let text = given.text()?;
+fn ca_file(value: &SettingValue) -> Result<PathBuf, String> {
+    let text = value.text()?;
     let path = PathBuf::from(text);
     if !path.is_file() {
         return Err(format!("there is no file `{text}`"));
@@ -235,28 +382,28 @@ fn ca_file(given: &Given) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-fn log_filter(given: &Given) -> Result<String, String> {
-    let text = given.text()?;
+fn log_filter(value: &SettingValue) -> Result<String, String> {
+    let text = value.text()?;
     logging::parse_filter(text).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
 }
 
-fn log_format(given: &Given) -> Result<LogFormat, String> {
-    match given.text()? {
+fn log_format(value: &SettingValue) -> Result<LogFormat, String> {
+    match value.text()? {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         other => Err(format!("expects text or json, got `{other}`")),
     }
 }
 
-fn header_prefix(given: &Given) -> Result<String, String> {
-    let text = given.text()?.to_ascii_lowercase();
+fn header_prefix(value: &SettingValue) -> Result<String, String> {
+    let text = value.text()?.to_ascii_lowercase();
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if text.is_empty() || text.len() > 64 || !text.bytes().all(is_token) {
-        return Err(format!("expects the beginning of a header's name, for example x-callintel, got `{text}`"));
+        return Err(format!("expects the beginning of a header name, for example x-callintel, got `{text}`"));
     }
     if text.ends_with('-') {
-        return Err(format!("ends without a dash: `{text}signature` is built as `<prefix>-signature`"));
+        return Err(format!("must not end with a dash: headers are named `<prefix>-signature`"));
     }
     if text == "webhook" {
         return Err(String::from("can't be `webhook`: `webhook-signature` belongs to Standard Webhooks"));

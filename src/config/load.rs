@@ -9,7 +9,7 @@ use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, Key};
-use super::value::Given;
+use super::value::SettingValue;
 use super::{Settings, environment};
 use crate::domain::nearest::{MAX_DISTANCE, edit_distance};
 
@@ -200,7 +200,7 @@ impl Merge {
                 }
                 _ if is_table(&name) => self.problem(origin, format!("is a table: write [{name}]")),
                 value => match find(&name) {
-                    Some(key) => self.set(key, &Given::from_toml(value), origin),
+                    Some(key) => self.set(key, &SettingValue::from_toml(value), origin),
                     None => {
                         self.problem(origin, unknown("key", &name, KEYS.iter().map(|key| key.name.to_owned())))
                     }
@@ -214,7 +214,7 @@ impl Merge {
         for (name, value) in &variables {
             let origin = Origin::Variable(name.clone());
             if let Some(key) = KEYS.iter().find(|key| key.variable() == *name) {
-                self.set(key, &Given::Untyped(value.clone()), origin);
+                self.set(key, &SettingValue::Untyped(value.clone()), origin);
             } else if let Some(setting) = environment::of_file(name) {
                 if variables.iter().any(|(other, _)| other == setting) {
                     self.problem(origin, format!("{setting} is given as well: keep one of the two"));
@@ -224,7 +224,7 @@ impl Merge {
                 match environment::read(value) {
                     Ok(value) => key
                         .into_iter()
-                        .for_each(|key| self.set(key, &Given::Untyped(value.clone()), origin.clone())),
+                        .for_each(|key| self.set(key, &SettingValue::Untyped(value.clone()), origin.clone())),
                     Err(message) => self.problem(origin, message),
                 }
             } else {
@@ -239,7 +239,7 @@ impl Merge {
             [("listen", "--listen", &flags.listen), ("database_url", "--database-url", &flags.database_url)];
         for (name, flag, value) in given {
             if let (Some(key), Some(value)) = (find(name), value) {
-                self.set(key, &Given::Untyped(value.clone()), Origin::Flag(flag));
+                self.set(key, &SettingValue::Untyped(value.clone()), Origin::Flag(flag));
             }
         }
         if flags.dev {
@@ -266,8 +266,8 @@ impl Merge {
         }
     }
 
-    fn set(&mut self, key: &'static Key, given: &Given, origin: Origin) {
-        match key.read(given, &mut self.loaded.settings) {
+    fn set(&mut self, key: &'static Key, value: &SettingValue, origin: Origin) {
+        match key.read(value, &mut self.loaded.settings) {
             Ok(()) => {
                 self.loaded.origins.insert(key.name, origin);
             }

@@ -204,7 +204,7 @@ fn every_mistake_is_reported_at_once_with_its_place() {
     assert_eq!(found.len(), 12, "{found:#?}");
     assert!(found.iter().any(|problem| problem.starts_with("flag --listen: expects an address and a port")));
     assert!(found.iter().any(|problem| problem.contains("this one has 5")));
-    assert!(found.iter().any(|problem| problem.contains("holds 5 bytes")));
+    assert!(found.iter().any(|problem| problem.contains("has 5 bytes")));
     assert!(found.iter().any(|problem| problem.contains("write [delivery]")));
 }
 

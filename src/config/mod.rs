@@ -5,6 +5,7 @@
 //! [`keys::KEYS`] is the one list of what can be set; the file, the variables and `config check` are driven
 //! by it. [`load::load`] merges the sources and reports every mistake at once.
 
+mod documentation;
 mod environment;
 pub mod keys;
 mod load;
@@ -19,6 +20,7 @@ use ipnet::IpNet;
 use crate::domain::secret::Secret;
 use crate::domain::target::PortRange;
 
+pub use documentation::{documentation, example_file};
 pub use load::{Flags, Loaded, Problem, SettingsError, inspect, load, merge};
 
 /// The effective settings of `serve`.

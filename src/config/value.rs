@@ -11,7 +11,7 @@ use crate::domain::target::{PortRange, PortRangeError};
 
 /// What stands behind a key.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Given {
+pub(super) enum SettingValue {
     /// From a variable or a flag: its type is whatever the key asks for, a list is separated by commas.
     Untyped(String),
     /// A string of the file.
@@ -21,12 +21,12 @@ pub(super) enum Given {
     /// A boolean of the file.
     Boolean(bool),
     /// A list of the file.
-    List(Vec<Given>),
+    List(Vec<SettingValue>),
     /// Anything else of the file; no key takes it.
     Other(&'static str),
 }
 
-impl Given {
+impl SettingValue {
     pub(super) fn from_toml(value: &DeValue<'_>) -> Self {
         match value {
             DeValue::String(text) => Self::Text(text.to_string()),
