@@ -86,20 +86,36 @@ fn no_file_tells_where_or_how_somebody_worked_on_it() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
+/// The anchor that a heading gets, as GitHub and mdBook make it.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|symbol| symbol.is_alphanumeric() || ['-', '_'].contains(symbol)).collect()
+}
+
+/// Whether a link in a document leads to a file of the repository, and to a heading in it.
+fn leads_somewhere(document: &Path, target: &str) -> bool {
+    if target.contains("://") || target.starts_with("mailto:") {
+        return true;
+    }
+    let (file, wanted) = target.split_once('#').unwrap_or((target, ""));
+    let folder = document.parent().unwrap_or(Path::new(""));
+    let path = if file.is_empty() { document.to_owned() } else { folder.join(file) };
+    let is_document = path.extension().is_some_and(|extension| extension == "md");
+    if wanted.is_empty() || !is_document {
+        return path.exists();
+    }
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    prose(&text).any(|line| line.starts_with('#') && anchor(line) == wanted)
+}
+
 #[test]
-fn every_link_to_a_file_leads_somewhere() {
+fn every_link_leads_to_a_file_and_to_a_heading_in_it() {
     let texts = texts();
     let mut complaints = Vec::new();
     for (path, text) in documents(&texts) {
-        for target in
-            prose(text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next())
-        {
-            let file = target.split('#').next().unwrap_or_default();
-            let is_elsewhere = file.is_empty() || file.contains("://") || file.starts_with("mailto:");
-            if !is_elsewhere && !path.parent().unwrap_or(Path::new("")).join(file).exists() {
-                complaints.push(format!("{}: {target}", path.display()));
-            }
-        }
+        let targets = prose(text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next());
+        let broken = targets.filter(|target| !leads_somewhere(path, target));
+        complaints.extend(broken.map(|target| format!("{}: {target}", path.display())));
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
