@@ -64,15 +64,6 @@ impl<T> Given<T> {
             Self::Absent | Self::Null => None,
         }
     }
-
-    /// Sets `target` to the value, or to `default` for `null`; absent leaves it.
-    pub(crate) fn apply(self, target: &mut T, default: T) {
-        match self {
-            Self::Absent => {}
-            Self::Null => *target = default,
-            Self::Value(value) => *target = value,
-        }
-    }
 }
 
 /// An object's fields in the order in which they were written, duplicates included.

@@ -27,7 +27,8 @@ pub mod routes;
 pub mod server;
 pub(crate) mod webhook_actions;
 pub(crate) mod webhook_input;
-pub(crate) mod webhook_view;
+pub mod webhook_settings;
+mod webhook_view;
 pub(crate) mod webhooks;
 
 use std::str::FromStr;

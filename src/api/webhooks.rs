@@ -12,7 +12,8 @@ use super::event_types::KnownTypes;
 use super::input::{self, Errors, Fields};
 use super::pagination::{List, Query};
 use super::problem::{ErrorCode, Problem};
-use super::webhook_input::{Rules, WebhookChanges, read_secret as read_secret_field};
+use super::webhook_input::WebhookChanges;
+use super::webhook_settings::{self, Rules};
 use super::webhook_view::WebhookView;
 use super::{Api, NO_STORE, path_id};
 use crate::domain::endpoint::{Endpoint, TooManySecrets};
@@ -74,7 +75,9 @@ pub(crate) async fn create_from(
     let changes = WebhookChanges::read_new(fields, &api.rules(organization_id), &mut errors);
     let id = EndpointId(api.engine.next_id());
     let secret = Secret::generate(&mut api.engine.rng());
-    let endpoint = changes.create(Endpoint::new(id, organization_id, "", secret, api.engine.now()), &mut errors);
+    let now = api.engine.now();
+    let mut endpoint = Endpoint::new(id, organization_id, "", secret, now);
+    changes.apply(&mut endpoint, now, &mut errors);
     errors.into_result()?;
     let created = Api::change(api, move |api, store| {
         store.create_endpoint(&endpoint)?;
@@ -149,7 +152,7 @@ pub(crate) async fn update_from(
     let now = api.engine.now();
     let changed = change(api, organization_id, id, now, move |endpoint| {
         let mut errors = Errors::new();
-        changes.clone().apply(endpoint, now, &mut errors);
+        changes.apply(endpoint, now, &mut errors);
         errors.into_result()
     });
     changed.await
@@ -259,7 +262,7 @@ pub(crate) async fn rotate_from(
 ) -> Result<Endpoint, Problem> {
     let mut errors = Errors::new();
     let mut fields = Fields::parse(input::or_empty_object(body), &mut errors)?;
-    let secret = fields.read("secret", &mut errors, read_secret_field).into_option();
+    let secret = fields.read("secret", &mut errors, webhook_settings::read_secret).into_option();
     let overlap = input::whole_number(0..=MAX_OVERLAP_SECONDS);
     let overlap = fields.read("overlap_seconds", &mut errors, overlap).into_option();
     fields.finish(&mut errors);

@@ -49,7 +49,7 @@ fn a_webhook_is_added_with_every_setting_and_changed() {
     browser.fill(&field("Timeout"), "20");
     browser.fill(&field("Most per second"), "5");
     browser.fill(&field("At once after a pause"), "10");
-    browser.fill(&field("Most at the same time"), "4");
+    browser.fill(&field("Max concurrency"), "4");
     browser.click(&field("In order"));
     browser.fill(&line("#header-lines", "header_name"), "Authorization");
     browser.fill(&line("#header-lines", "header_value"), "Bearer open-sesame");

@@ -1,5 +1,7 @@
 //! Schemas and examples of webhooks.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Value, json};
 
 use super::operation::schema_ref;
@@ -7,24 +9,23 @@ use super::schemas::{
     AT, WEBHOOK_ID, choice, described, id, input, instant, instant_or_null, list_of, or_default, output,
     ref_or_null,
 };
-use crate::api::webhook_view::MASK;
+use crate::api::webhook_settings::{
+    BURST_BOUNDS, PER_SECOND_BOUNDS, PolicyField, RETRY_POLICY, Requirement, SECRET_PATTERN, SETTINGS, Setting,
+};
+use crate::domain::retry::RetryPolicy;
 
 /// A signing secret of examples; the one that Standard Webhooks documents.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// `whsec_` and the base64 of 24 to 64 bytes: whole groups, then one byte more, or two.
-const SECRET_PATTERN: &str = "^whsec_(([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/][AQgw]==)?\
-    |([A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)$";
-
 /// All of them.
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
-    let mut change = fields();
-    change["url"] = url();
-    let mut new = change.clone();
-    new["secret"] = nullable_secret();
+    let new = properties(SETTINGS.iter(), Setting::schema);
+    let change = properties(SETTINGS.iter().filter(|setting| setting.is_in_every_response()), Setting::schema);
+    let required = SETTINGS.iter().filter(|setting| matches!(setting.requirement, Requirement::Required { .. }));
+    let required: Vec<&str> = required.map(|setting| setting.name).collect();
     vec![
-        ("NewWebhook", described(input(new, &["url"]), "What is left out has its default")),
-        ("WebhookChange", described(input(change, &[]), "What is left out stays as it is")),
+        ("NewWebhook", described(input(new, &required), "Fields that are left out have their default")),
+        ("WebhookChange", described(input(change, &[]), "Fields that are left out stay unchanged")),
         ("Webhook", webhook(false)),
         ("CreatedWebhook", webhook(true)),
         ("WebhookList", list_of("Webhook")),
@@ -43,32 +44,18 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn url() -> Value {
-    json!({
-        "type": "string", "format": "uri", "minLength": 10, "maxLength": 2048, "pattern": r"^https?://[!-~]+$",
-        "description": "Where events are sent: `https:`, a public address, without credentials. `http:` only where the operator allows it",
-    })
-}
-
-fn patterns() -> Value {
-    json!({
-        "type": "array", "maxItems": 100,
-        "items": {"type": "string", "maxLength": 130, "pattern": r"^(\*|[a-z0-9_\-]+(\.[a-z0-9_\-]+)*(\.\*)?)$"},
-        "description": "Event types or patterns: `call.completed`, `call.*`, `*`. Empty: all. Operational events only by name",
-    })
+/// The schemas of these settings, by their names.
+fn properties(settings: impl Iterator<Item = &'static Setting>, schema: fn(&Setting) -> Value) -> Value {
+    Value::Object(settings.map(|setting| (setting.name.to_owned(), schema(setting))).collect())
 }
 
 fn integer(least: u32, most: u32) -> Value {
     json!({"type": "integer", "minimum": least, "maximum": most})
 }
 
-fn number(least: f64, most: f64) -> Value {
-    // without a format some languages take 32 bits
-    json!({"type": "number", "format": "double", "minimum": least, "maximum": most})
-}
-
-fn retry_on() -> Value {
-    json!({"type": "array", "maxItems": 2, "items": schema_ref("RetryOn")})
+fn number(bounds: RangeInclusive<f64>) -> Value {
+    // without a format, generators for some languages take 32 bits
+    json!({"type": "number", "format": "double", "minimum": bounds.start(), "maximum": bounds.end()})
 }
 
 fn state() -> Value {
@@ -85,59 +72,25 @@ fn disabled_reason() -> Value {
     )
 }
 
-/// The fields that a new webhook and a change have in common.
-fn fields() -> Value {
-    let boolean = || json!({"type": "boolean"});
-    let header = json!({"type": "string", "minLength": 1, "maxLength": 4096, "pattern": r"^[!-~]([ -~]*[!-~])?$"});
-    let headers = json!({
-        "type": "object", "maxProperties": 20, "additionalProperties": header,
-        "propertyNames": {"pattern": r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$"},
-    });
-    json!({
-        "events": or_default(patterns(), &json!([]), "Event types or patterns: `call.completed`, `call.*`, `*`. Empty: all. \
-            Operational events only by name"),
-        "active": or_default(boolean(), &json!(true), "While it is not, events wait"),
-        "filters": ref_or_null("Filters", "What an event's `data` must be like: all conditions hold. `null`: anything"),
-        "retry": or_default(integer(0, 20), &json!(3), "Retries after the first attempt, at 60, 300 and 900 s, then tripling up \
-            to 6 h. Not together with `retry_policy`"),
-        "retry_policy": ref_or_null("RetryPolicy", "Instead of `retry`. `null`: back to the default of `retry`"),
-        "retry_on": or_default(retry_on(), &json!([]), "Final answers that are retried all the same"),
-        "timeout": or_default(integer(1, 60), &json!(10), "Seconds for a whole attempt"),
-        "description": or_default(json!({"type": "string", "maxLength": 500}), &Value::Null, "Your words"),
-        "headers": or_default(headers, &json!({}), "Sent along with every request; names that HTTP or the engine sets are refused. \
-            Values can't be read back: they read as `********`, and sent back so they stay as they are"),
-        "rate_limit": ref_or_null("RateLimit", "Requests a second at most. `null`: no limit"),
-        "max_in_flight": or_default(integer(1, 256), &json!(32), "Requests at once at most"),
-        "ordered": or_default(boolean(), &json!(false), "One at a time, in the order of events; a retry blocks what comes after it"),
-    })
-}
-
 fn retry_policy() -> Value {
-    input(
-        json!({
-            "max_attempts": or_default(integer(1, 50), &json!(5), "All attempts, the first included"),
-            "backoff_multiplier": or_default(number(1.0, 10.0), &json!(2), "Each delay is the one before times this"),
-            "initial_delay_seconds": or_default(integer(1, 86_400), &json!(60), "Before the first retry"),
-            "max_delay_seconds": or_default(integer(1, 604_800), &json!(3600), "No delay is longer"),
-        }),
-        &[],
-    )
+    let field = |field: &PolicyField| {
+        // whole numbers without a fraction
+        let default = json!((field.get)(&RetryPolicy::default()) as u64);
+        (field.name.to_owned(), or_default(field.schema(), &default, field.help))
+    };
+    input(Value::Object(RETRY_POLICY.iter().map(field).collect()), &[])
 }
 
 fn retry_policy_in_force() -> Value {
-    output(json!({
-        "max_attempts": described(integer(1, 50), "All attempts, the first included"),
-        "backoff_multiplier": described(number(1.0, 10.0), "Each delay is the one before times this"),
-        "initial_delay_seconds": described(integer(1, 86_400), "Before the first retry"),
-        "max_delay_seconds": described(integer(1, 604_800), "No delay is longer"),
-    }))
+    let field = |field: &PolicyField| (field.name.to_owned(), described(field.schema(), field.help));
+    output(Value::Object(RETRY_POLICY.iter().map(field).collect()))
 }
 
 fn rate_limit() -> Value {
     input(
         json!({
-            "per_second": described(number(0.01, 10_000.0), "Requests a second"),
-            "burst": {"type": ["integer", "null"], "minimum": 1, "maximum": 10_000,
+            "per_second": described(number(PER_SECOND_BOUNDS), "Requests a second"),
+            "burst": {"type": ["integer", "null"], "minimum": BURST_BOUNDS.start(), "maximum": BURST_BOUNDS.end(),
                 "description": "How many may go at once after a pause. Absent: a tenth of a second's worth, at least 1"},
         }),
         &["per_second"],
@@ -183,34 +136,15 @@ fn operators() -> Value {
     described(schema, "All of them hold")
 }
 
-fn webhook(created: bool) -> Value {
-    let number_or_null = |text: &str| json!({"type": ["integer", "null"], "description": text});
-    let mut properties = json!({
-        "id": id("wh"),
-        "url": {"type": "string", "description": "Where events are sent"},
-        "description": {"type": ["string", "null"]},
-        "events": described(patterns(), "Event types or patterns; empty: all"),
-        "active": {"type": "boolean", "description": "While it is not, events wait"},
-        "state": schema_ref("WebhookState"),
-        "disabled_reason": ref_or_null("DisabledReason", "Why it is not active"),
-        "disabled_at": instant_or_null("Since when it is not active"),
-        "filters": ref_or_null("Filters", "As they were set"),
-        "retry": number_or_null("`null` while `retry_policy` is in force"),
-        "retry_policy": ref_or_null("RetryPolicyInForce", "`null` while `retry` is in force"),
-        "retry_on": retry_on(),
-        "timeout": integer(1, 60),
-        "headers": {"type": "object", "additionalProperties": {"type": "string"},
-            "description": format!("Names; values are hidden, and read as `{MASK}`")},
-        "rate_limit": ref_or_null("RateLimit", "`null`: no limit"),
-        "max_in_flight": integer(1, 256),
-        "ordered": {"type": "boolean"},
-        "created_at": instant("When it was made"),
-        "updated_at": instant("When it was last changed"),
-    });
-    if created {
-        properties["secret"] =
-            described(secret(), "Verifies signatures; here and at `GET /v1/webhooks/{id}/secret`");
-    }
+fn webhook(is_created: bool) -> Value {
+    let shown = SETTINGS.iter().filter(|setting| is_created || setting.is_in_every_response());
+    let mut properties = properties(shown, Setting::response_schema);
+    properties["id"] = id("wh");
+    properties["state"] = schema_ref("WebhookState");
+    properties["disabled_reason"] = ref_or_null("DisabledReason", "Why it is not active");
+    properties["disabled_at"] = instant_or_null("Since when it is not active");
+    properties["created_at"] = instant("When it was created");
+    properties["updated_at"] = instant("When it was last changed");
     output(properties)
 }
 
@@ -251,10 +185,12 @@ fn secret_view() -> Value {
 
 /// A webhook as an example.
 pub(crate) fn example() -> Value {
-    json!({
-        "id": WEBHOOK_ID, "url": "https://example.com/webhooks", "description": "CRM", "events": ["call.*"], "active": true,
-        "state": "healthy", "disabled_reason": null, "disabled_at": null, "filters": {"direction": "outbound", "min_duration": 30},
-        "retry": 3, "retry_policy": null, "retry_on": [], "timeout": 10, "headers": {"x-token": MASK},
-        "rate_limit": {"per_second": 50.0}, "max_in_flight": 32, "ordered": false, "created_at": AT, "updated_at": AT,
-    })
+    let mut example = json!({
+        "id": WEBHOOK_ID, "state": "healthy", "disabled_reason": null, "disabled_at": null, "created_at": AT, "updated_at": AT,
+    });
+    for setting in SETTINGS.iter().filter(|setting| setting.is_in_every_response()) {
+        // a test holds that each is JSON
+        example[setting.name] = serde_json::from_str(setting.example).unwrap_or_default();
+    }
+    example
 }

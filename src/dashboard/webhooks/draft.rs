@@ -1,26 +1,27 @@
 //! A webhook's settings as its form holds them: as texts, so that what a person typed stays as it is, and the JSON
 //! body of the API's calls made of them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::filter_rows::{self, Line, Operator};
 use crate::api::problem::{ErrorCode, InputError, Problem};
-use crate::api::webhook_view::MASK;
+use crate::api::webhook_settings::{Kind, MASK, MAX_RETRIES, RETRY_POLICY, SETTINGS, Setting};
 use crate::dashboard::form::Form;
-use crate::domain::endpoint::{DEFAULT_TIMEOUT, Endpoint};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::filter::FieldError;
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 
-/// The fields of `retry_policy`, in the form's order.
-pub(crate) const POLICY: [&str; 4] =
-    ["max_attempts", "initial_delay_seconds", "backoff_multiplier", "max_delay_seconds"];
+/// The value of a ticked box.
+pub(crate) const TICKED: &str = "on";
 
 /// The form's fields.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Draft {
     pub url: String,
-    pub description: String,
-    pub active: bool,
+    /// The settings whose fields follow from their type, by name; a boolean is [`TICKED`] or empty.
+    pub simple: BTreeMap<&'static str, String>,
     /// All events; else those below.
     pub all_events: bool,
     /// Ticked.
@@ -37,24 +38,31 @@ pub(crate) struct Draft {
     pub policy: [String; 4],
     pub client_errors: bool,
     pub redirects: bool,
-    pub timeout: String,
     /// Names and values.
     pub headers: Vec<(String, String)>,
     pub per_second: String,
     pub burst: String,
-    pub max_in_flight: String,
-    pub ordered: bool,
     /// Only of a new webhook.
     pub secret: String,
 }
 
 fn policy_texts(policy: &RetryPolicy) -> [String; 4] {
-    [
-        policy.max_attempts.to_string(),
-        policy.initial_delay_seconds.to_string(),
-        policy.backoff_multiplier.to_string(),
-        policy.max_delay_seconds.to_string(),
-    ]
+    RETRY_POLICY.each_ref().map(|field| (field.get)(policy).to_string())
+}
+
+/// The settings whose fields in the form follow from their type.
+pub(crate) fn simple_settings() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| !matches!(setting.kind, Kind::Structured(_)))
+}
+
+/// A value of such a setting as its field holds it.
+fn field_text(value: &Value) -> String {
+    match value {
+        Value::Bool(true) => TICKED.to_owned(),
+        Value::Null | Value::Bool(false) => String::new(),
+        Value::String(text) => trimmed(text),
+        other => other.to_string(),
+    }
 }
 
 impl Draft {
@@ -62,8 +70,7 @@ impl Draft {
     pub(crate) fn blank() -> Self {
         Self {
             url: String::new(),
-            description: String::new(),
-            active: true,
+            simple: simple_settings().map(|setting| (setting.name, field_text(&setting.default()))).collect(),
             all_events: true,
             events: Vec::new(),
             patterns: String::new(),
@@ -75,12 +82,9 @@ impl Draft {
             policy: policy_texts(&RetryPolicy::default()),
             client_errors: false,
             redirects: false,
-            timeout: DEFAULT_TIMEOUT.as_secs().to_string(),
             headers: Vec::new(),
             per_second: String::new(),
             burst: String::new(),
-            max_in_flight: 32.to_string(),
-            ordered: false,
             secret: String::new(),
         }
     }
@@ -89,14 +93,10 @@ impl Draft {
     pub(crate) fn of(endpoint: &Endpoint, known: &[&str]) -> Self {
         let mut draft = Self {
             url: endpoint.url.clone(),
-            description: plain(endpoint.description.as_deref().unwrap_or_default()),
-            active: endpoint.active,
+            simple: simple_settings().map(|setting| (setting.name, field_text(&setting.get(endpoint)))).collect(),
             all_events: endpoint.events.is_empty(),
             client_errors: endpoint.retry_on.client_errors,
             redirects: endpoint.retry_on.redirects,
-            timeout: endpoint.timeout.as_secs().to_string(),
-            max_in_flight: endpoint.max_in_flight.to_string(),
-            ordered: endpoint.ordered,
             ..Self::blank()
         };
         let mut events: Vec<String> = endpoint.events.iter().map(ToString::to_string).collect();
@@ -132,28 +132,24 @@ impl Draft {
         let headers = form.values("header_name").zip(form.values("header_value"));
         Self {
             url: text("url"),
-            description: plain(form.text("description")),
-            active: form.is_ticked("active"),
+            simple: simple_settings().map(|setting| (setting.name, trimmed(form.text(setting.name)))).collect(),
             all_events: form.text("events_as") != "some",
             events: form.values("event").map(str::to_owned).collect(),
             patterns: text("patterns"),
             filter_is_json: form.text("filter_as") == "json",
             lines: read_lines(form),
-            filter_json: plain(form.text("filter_json")),
+            filter_json: trimmed(form.text("filter_json")),
             own_policy: form.text("retry_as") == "policy",
             retry: text("retry"),
-            policy: POLICY.map(|name| text(&format!("retry_policy.{name}"))),
+            policy: RETRY_POLICY.each_ref().map(|field| text(&format!("retry_policy.{}", field.name))),
             client_errors: form.values("retry_on").any(|class| class == "4xx"),
             redirects: form.values("retry_on").any(|class| class == "3xx"),
-            timeout: text("timeout"),
             headers: headers
                 .filter(|(name, value)| !name.is_empty() || !value.is_empty())
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             per_second: text("rate_limit.per_second"),
             burst: text("rate_limit.burst"),
-            max_in_flight: text("max_in_flight"),
-            ordered: form.is_ticked("ordered"),
             secret: text("secret"),
         }
     }
@@ -204,24 +200,31 @@ impl Draft {
         let mut body = Map::new();
         let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
         set("url", json!(self.url));
-        set("description", if self.description.is_empty() { Value::Null } else { json!(self.description) });
-        set("active", json!(self.active));
+        for setting in simple_settings() {
+            let text = self.simple.get(setting.name).map_or("", String::as_str);
+            set(
+                setting.name,
+                match &setting.kind {
+                    Kind::Boolean { .. } => json!(!text.is_empty()),
+                    Kind::Text { .. } if !text.is_empty() => json!(text),
+                    _ => number(text),
+                },
+            );
+        }
         set("events", json!(self.asked()));
         set("filters", filter.unwrap_or(Value::Null));
         if self.own_policy {
-            let fields = POLICY.iter().zip(&self.policy).map(|(name, text)| ((*name).to_owned(), number(text)));
+            let fields = RETRY_POLICY.iter().zip(&self.policy);
+            let fields = fields.map(|(field, text)| (field.name.to_owned(), number(text)));
             set("retry_policy", Value::Object(fields.collect()));
         } else {
             set("retry", number(&self.retry));
         }
         set("retry_on", json!(classes));
-        set("timeout", number(&self.timeout));
         set("headers", Value::Object(headers));
         let limit = json!({ "per_second": number(&self.per_second), "burst": number(&self.burst) });
         let is_limited = !self.per_second.is_empty() || !self.burst.is_empty();
         set("rate_limit", if is_limited { limit } else { Value::Null });
-        set("max_in_flight", number(&self.max_in_flight));
-        set("ordered", json!(self.ordered));
         if !self.secret.is_empty() {
             set("secret", json!(self.secret));
         }
@@ -253,8 +256,8 @@ impl Draft {
     }
 }
 
-/// As a form gives a text back: a browser ends lines in its own way.
-fn plain(text: &str) -> String {
+/// A text without blanks at its ends, and with the line ends of the form that was sent to the browser.
+fn trimmed(text: &str) -> String {
     text.trim().replace("\r\n", "\n")
 }
 
@@ -280,19 +283,21 @@ pub(crate) fn read_lines(form: &Form) -> Vec<Line> {
     lines.filter(|line| !line.field.is_empty() || !line.value.is_empty()).collect()
 }
 
-/// The schedule that a form asks for; none while its numbers are no numbers.
+/// The schedule that a form describes; none while one of its numbers is missing or out of bounds.
 pub(crate) fn schedule(form: &Form) -> Option<RetrySchedule> {
-    let whole = |name: &str, most: u64| form.text(name).parse().ok().filter(|value: &u64| *value <= most);
     if form.text("retry_as") != "policy" {
-        return Some(RetrySchedule::Retries(whole("retry", 20)? as u32));
+        let retries: u64 = form.text("retry").parse().ok().filter(|retries| *retries <= MAX_RETRIES)?;
+        return Some(RetrySchedule::Retries(retries as u32));
     }
-    let multiplier: f64 = form.text("retry_policy.backoff_multiplier").parse().ok()?;
-    Some(RetrySchedule::Policy(RetryPolicy {
-        max_attempts: whole("retry_policy.max_attempts", 50).filter(|attempts| *attempts > 0)? as u32,
-        backoff_multiplier: Some(multiplier).filter(|value| (1.0..=10.0).contains(value))?,
-        initial_delay_seconds: whole("retry_policy.initial_delay_seconds", 86_400)?,
-        max_delay_seconds: whole("retry_policy.max_delay_seconds", 604_800)?,
-    }))
+    let mut policy = RetryPolicy::default();
+    for field in &RETRY_POLICY {
+        let number: f64 = form.text(&format!("retry_policy.{}", field.name)).parse().ok()?;
+        if !field.bounds.contains(&number) || (field.is_whole && number.fract() != 0.0) {
+            return None;
+        }
+        (field.set)(&mut policy, number);
+    }
+    Some(RetrySchedule::Policy(policy))
 }
 
 #[cfg(test)]

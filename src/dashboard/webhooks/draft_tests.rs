@@ -1,10 +1,12 @@
+use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::*;
 use crate::api::event_types::KnownTypes;
 use crate::api::input::{Errors, Fields};
-use crate::api::webhook_input::{Rules, WebhookChanges};
+use crate::api::webhook_input::WebhookChanges;
+use crate::api::webhook_settings::Rules;
 use crate::dashboard::components::Complaints;
 use crate::dashboard::webhooks::event_type_options::EventTypeOptions;
 use crate::dashboard::webhooks::form::{self, Content};
@@ -162,9 +164,20 @@ fn what_the_form_says_of_a_webhook_makes_the_same_webhook() {
 }
 
 #[test]
+fn the_form_has_every_setting() {
+    let mut draft = Draft { secret: "whsec_x".to_owned(), ..Draft::blank() };
+    let mut names: Vec<String> = draft.body().unwrap().into_iter().map(|(name, _)| name).collect();
+    draft.own_policy = true;
+    names.extend(draft.body().unwrap().into_iter().map(|(name, _)| name));
+    let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(names, SETTINGS.iter().map(|setting| setting.name).collect());
+}
+
+#[test]
 fn only_what_was_changed_is_sent() {
     let before = draft_of(&every_setting());
-    let after = Draft { timeout: "20".to_owned(), own_policy: false, ..before.clone() };
+    let mut after = Draft { own_policy: false, ..before.clone() };
+    after.simple.insert("timeout", "20".to_owned());
     let changes = Value::Object(after.changes(&before).unwrap());
     assert_eq!(changes, json!({"timeout": 20, "retry": 3}));
     let mut after = before.clone();
@@ -196,7 +209,8 @@ fn what_the_form_alone_can_see_is_complained_about_at_its_fields_all_at_once() {
 
 #[test]
 fn a_number_that_is_none_goes_to_the_api_as_it_was_typed() {
-    let draft = Draft { timeout: "soon".to_owned(), per_second: "1e1".to_owned(), ..Draft::blank() };
+    let mut draft = Draft { per_second: "1e1".to_owned(), ..Draft::blank() };
+    draft.simple.insert("timeout", "soon".to_owned());
     let body = draft.body().unwrap();
     assert_eq!((&body["timeout"], &body["rate_limit"]["per_second"]), (&json!("soon"), &json!(10.0)));
     assert_eq!(body["events"], json!([]));

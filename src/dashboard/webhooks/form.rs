@@ -4,30 +4,11 @@
 use maud::{Markup, html};
 
 use super::descriptions;
-use super::draft::{Draft, POLICY};
+use super::draft::{Draft, TICKED, simple_settings};
 use super::event_type_options::EventTypeOptions;
 use super::filter_rows::{Line, Operator};
-use crate::api::webhook_view::MASK;
+use crate::api::webhook_settings::{FormField, FormSection, Kind, MASK, RETRY_POLICY, SETTINGS, Setting};
 use crate::dashboard::components::{self, Complaints};
-
-/// Fields that show what is wrong with them themselves.
-const KNOWN: [&str; 15] = [
-    "url",
-    "description",
-    "active",
-    "events",
-    "filters",
-    "retry",
-    "retry_policy",
-    "retry_on",
-    "timeout",
-    "headers",
-    "rate_limit",
-    "max_in_flight",
-    "ordered",
-    "secret",
-    "version",
-];
 
 /// What the form is made of.
 pub(crate) struct Content<'a> {
@@ -46,8 +27,10 @@ pub(crate) struct Content<'a> {
 
 /// The form.
 pub(crate) fn form(content: &Content<'_>) -> Markup {
+    // these show at their fields what is wrong with them
+    let fields: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).chain(["version"]).collect();
     html! {
-        (content.complaints.summary(&KNOWN))
+        (content.complaints.summary(&fields))
         form.form #webhook-form method="post" action=(content.action) autocomplete="off" {
             @if let Some(version) = content.version { input type="hidden" name="version" value=(version); }
             (target(content))
@@ -67,21 +50,56 @@ pub(crate) fn form(content: &Content<'_>) -> Markup {
 
 fn target(content: &Content<'_>) -> Markup {
     let Content { draft, complaints, .. } = content;
-    let description = html! {
-        textarea.short id="description" name="description" rows="2" maxlength="500" aria-describedby="description-help" { (draft.description) }
-    };
     html! {
         section.card {
             h2 { "Where to" }
             (components::text_field("url", "URL", "Events are sent there with POST. A receiver answers with 2xx within the timeout.", &draft.url, "url", complaints))
-            (components::field("description", "Description", "For people; at most 500 characters.", complaints, &description))
-            label.check {
-                input type="checkbox" name="active" value="on" checked[draft.active];
-                span { "Active" small { "While it is not, events are collected for it and wait." } }
-            }
-            (complaints.at("active"))
+            (texts(content, FormSection::Target))
+            (numbers(content, FormSection::Target))
+            (checkboxes(content, FormSection::Target))
         }
     }
+}
+
+/// The simple settings of a section, with their values.
+fn simple<'a>(
+    content: &'a Content<'_>,
+    section: FormSection,
+) -> impl Iterator<Item = (&'static Setting, &'static FormField, &'a str)> {
+    simple_settings().filter_map(move |setting| {
+        let field = setting.form.as_ref().filter(|field| field.section == section)?;
+        Some((setting, field, content.draft.simple.get(setting.name).map_or("", String::as_str)))
+    })
+}
+
+fn texts(content: &Content<'_>, section: FormSection) -> Markup {
+    html! { @for (setting, field, value) in simple(content, section) {
+        @if let Kind::Text { max_characters, .. } = setting.kind {
+            (components::field(setting.name, field.label, field.help, &content.complaints, &html! {
+                textarea.short id=(setting.name) name=(setting.name) rows="2" maxlength=(max_characters) aria-describedby={ (setting.name) "-help" } { (value) }
+            }))
+        }
+    } }
+}
+
+fn numbers(content: &Content<'_>, section: FormSection) -> Markup {
+    html! { @for (setting, field, value) in simple(content, section) {
+        @if let Kind::Integer { .. } = setting.kind {
+            (components::text_field(setting.name, field.label, field.help, value, "number", &content.complaints))
+        }
+    } }
+}
+
+fn checkboxes(content: &Content<'_>, section: FormSection) -> Markup {
+    html! { @for (setting, field, value) in simple(content, section) {
+        @if let Kind::Boolean { .. } = setting.kind {
+            label.check {
+                input type="checkbox" name=(setting.name) value=(TICKED) checked[!value.is_empty()];
+                span { (field.label) small { (field.help) } }
+            }
+            (content.complaints.at(setting.name))
+        }
+    } }
 }
 
 /// One of several ways to say something, chosen by a radio button; the fields of the others are hidden by the style
@@ -237,14 +255,8 @@ fn retries(content: &Content<'_>) -> Markup {
     let number = |name: &str, label: &str, help: &str, value: &str| {
         components::text_field(name, label, help, value, "number", complaints)
     };
-    let labels = [
-        ("Attempts", "The first included; 1 to 50."),
-        ("First delay, seconds", "1 to 86,400."),
-        ("Grows by a factor of", "1 to 10."),
-        ("Longest delay, seconds", "At most 604,800, a week."),
-    ];
-    let policy = html! { div.row { @for ((name, (label, help)), value) in POLICY.iter().zip(labels).zip(&draft.policy) {
-        (number(&format!("retry_policy.{name}"), label, help, value))
+    let policy = html! { div.row { @for (field, value) in RETRY_POLICY.iter().zip(&draft.policy) {
+        (number(&format!("retry_policy.{}", field.name), field.label, field.form_help, value))
     } } };
     let usual = html! { div.narrow { (number("retry", "Retries", "0 to 20; after 15 min each delay is three times the last, up to 6 h.", &draft.retry)) } };
     html! {
@@ -271,7 +283,8 @@ fn retries(content: &Content<'_>) -> Markup {
                 }
                 (complaints.at("retry_on"))
             }
-            div.narrow { (number("timeout", "Timeout, seconds", "For the whole attempt; 1 to 60.", &draft.timeout)) }
+            div.narrow { (texts(content, FormSection::Retries)) (numbers(content, FormSection::Retries)) }
+            (checkboxes(content, FormSection::Retries))
         }
     }
 }
@@ -280,8 +293,8 @@ fn schedule(draft: &Draft) -> Markup {
     let mut encoded = url::form_urlencoded::Serializer::new(String::new());
     encoded.append_pair("retry_as", if draft.own_policy { "policy" } else { "retries" });
     encoded.append_pair("retry", &draft.retry);
-    for (name, value) in POLICY.iter().zip(&draft.policy) {
-        encoded.append_pair(&format!("retry_policy.{name}"), value);
+    for (field, value) in RETRY_POLICY.iter().zip(&draft.policy) {
+        encoded.append_pair(&format!("retry_policy.{}", field.name), value);
     }
     schedule_of(&crate::dashboard::form::Form::parse(encoded.finish().as_bytes()))
 }
@@ -307,14 +320,11 @@ fn pace(content: &Content<'_>) -> Markup {
             div.row {
                 (number("rate_limit.per_second", "Most per second", "Empty: no limit. From 0.01 to 10,000.", &draft.per_second))
                 (number("rate_limit.burst", "At once after a pause", "Empty: a tenth of a second’s worth, at least 1.", &draft.burst))
-                (number("max_in_flight", "Most at the same time", "Unanswered requests; 1 to 256.", &draft.max_in_flight))
+                (numbers(content, FormSection::Pace))
             }
             @if !complaints.about("rate_limit").any(|error| error.field.contains('.')) { (complaints.at("rate_limit")) }
-            label.check {
-                input type="checkbox" name="ordered" value="on" checked[draft.ordered];
-                span { "In order" small { "One at a time, in the order of the events. A failing event holds up those behind it until it succeeds or is given up." } }
-            }
-            (complaints.at("ordered"))
+            (texts(content, FormSection::Pace))
+            (checkboxes(content, FormSection::Pace))
         }
     }
 }

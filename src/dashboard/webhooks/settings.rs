@@ -1,13 +1,19 @@
 //! A webhook's settings in words.
 
 use maud::{Markup, html};
+use serde_json::Value;
 
 use super::descriptions;
+use super::draft::simple_settings;
 use super::filter_rows;
+use crate::api::webhook_settings::Setting;
 use crate::dashboard::components::{count, event_type};
 use crate::dashboard::time;
 use crate::domain::endpoint::{Endpoint, RateLimit};
 use crate::domain::patterns::EventPattern;
+
+/// Simple settings that the page words on its own.
+const IN_OTHER_WORDS: [&str; 5] = ["description", "active", "timeout", "max_in_flight", "ordered"];
 
 /// Which events are asked for, as chips; of many the first.
 pub(crate) fn events(patterns: &[EventPattern], most: usize) -> Markup {
@@ -40,8 +46,20 @@ pub(crate) fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
                     span.chips { @for header in &endpoint.headers { code.chip { (header.name) } } }
                 }
             }
+            @for setting in simple_settings().filter(|setting| !IN_OTHER_WORDS.contains(&setting.name)) {
+                @if let Some(field) = &setting.form { dt { (field.label) } dd { (value(setting, endpoint)) } }
+            }
             (more)
         }
+    }
+}
+
+fn value(setting: &Setting, endpoint: &Endpoint) -> String {
+    match setting.get(endpoint) {
+        Value::Null => "none".to_owned(),
+        Value::Bool(is_on) => if is_on { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => text,
+        other => other.to_string(),
     }
 }
 
