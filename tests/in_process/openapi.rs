@@ -43,6 +43,17 @@ fn the_copy_in_docs_is_what_is_served() {
 }
 
 #[test]
+fn the_page_about_webhook_settings_is_made_from_their_table() {
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/webhook-settings.md");
+    let page = ringback::api::webhook_settings::page();
+    if std::env::var_os("RINGBACK_UPDATE_OPENAPI").is_some() {
+        std::fs::write(PAGE, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(PAGE).unwrap_or_default();
+    assert!(written == page, "docs/webhook-settings.md is out of date; look at what changed after: {RENEW}");
+}
+
+#[test]
 fn every_route_is_described_with_words_examples_and_errors() {
     let mut complaints = Vec::new();
     for spec in ROUTES {
