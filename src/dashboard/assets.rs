@@ -1,22 +1,16 @@
-//! What pages bring along beside their text: style and scripts, built into the program. Their addresses hold their
-//! hash, so that a browser may keep them for ever and never has an old one.
+//! The style sheet, scripts and icon, built into the program. Their addresses contain a hash of their content, so
+//! that browsers may cache them for ever and never use an outdated one.
 
 use std::sync::LazyLock;
 
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
-use super::error::PageError;
-use crate::api::problem::Problem;
-
-/// One file.
 pub(crate) struct Asset {
     name: &'static str,
-    content_type: &'static str,
-    bytes: &'static [u8],
-    /// With its hash.
+    pub content_type: &'static str,
+    pub bytes: &'static [u8],
+    /// The address, which contains the hash.
     pub path: LazyLock<String>,
 }
 
@@ -31,15 +25,12 @@ macro_rules! asset {
     };
 }
 
-/// The style sheet.
 pub(crate) static STYLE: Asset = asset!("app.css", "text/css; charset=utf-8");
-/// Our own script.
 pub(crate) static SCRIPT: Asset = asset!("app.js", "text/javascript; charset=utf-8");
-/// htmx 2.0.11 (0BSD): parts of a page that ask the server by themselves.
+/// htmx 2.0.11 (0BSD): fragments of a page that are requested on their own.
 pub(crate) static HTMX: Asset = asset!("htmx.min.js", "text/javascript; charset=utf-8");
-/// idiomorph 0.8.0 (0BSD): exchanges only what changed, so that focus and selection stay.
+/// idiomorph 0.8.0 (0BSD): swaps in only what changed, so that focus and selection survive.
 pub(crate) static MORPH: Asset = asset!("idiomorph-ext.min.js", "text/javascript; charset=utf-8");
-/// The sign in a browser's tab.
 pub(crate) static ICON: Asset = asset!("icon.svg", "image/svg+xml");
 
 static ALL: [&Asset; 5] = [&STYLE, &SCRIPT, &HTMX, &MORPH, &ICON];
@@ -49,16 +40,7 @@ fn address(name: &str, bytes: &[u8]) -> String {
     format!("/assets/{hash}/{name}")
 }
 
-/// `GET /assets/{hash}/{name}`: a page of another version may ask with an old hash, and gets what there is, unkept.
-pub(crate) async fn read(request: HttpRequest) -> Result<HttpResponse, PageError> {
-    let name = request.match_info().get("name").unwrap_or_default();
-    let asset = ALL.iter().find(|asset| asset.name == name).ok_or_else(|| Problem::no_such("file"))?;
-    let keep = match request.path() == asset.path.as_str() {
-        true => "public, max-age=31536000, immutable",
-        false => "no-store",
-    };
-    Ok(HttpResponse::Ok()
-        .content_type(asset.content_type)
-        .insert_header((header::CACHE_CONTROL, keep))
-        .body(asset.bytes))
+/// The file of this name, whatever hash it was requested with.
+pub(crate) fn find(name: &str) -> Option<&'static Asset> {
+    ALL.iter().find(|asset| asset.name == name).copied()
 }

@@ -6,7 +6,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::html;
 
-use super::guard::protect;
+use super::response::protect;
 use super::{components, layout};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::routes::unknown_route;

@@ -5,12 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::Dashboard;
 use super::components::{self, Complaints};
 use super::error::PageError;
 use super::form::{Form, can_be_corrected, cursor_query};
-use super::guard::{key_hash, see_other};
 use super::layout::{self, Section};
+use super::response::see_other;
+use super::session_cookie::key_hash;
+use super::state::Dashboard;
 use super::time;
 use super::viewer::Viewer;
 use crate::api::pagination::List;

@@ -5,7 +5,9 @@
 //! are answered by [`crate::api`], so that a rule is written once and an error names the field that it is about.
 //! Parts that are live ask for their own page again, and what changed is exchanged (htmx and idiomorph, vendored).
 
+mod access;
 mod activity;
+mod asset_files;
 mod assets;
 mod charts;
 mod choices;
@@ -26,39 +28,21 @@ mod outcome_help;
 mod overview;
 mod payload;
 mod request_response;
+mod response;
 mod routes;
 mod session;
+mod session_cookie;
 mod sign_in;
+mod state;
 mod time;
 mod viewer;
 mod webhooks;
 
 use actix_web::web;
 
-use crate::domain::time::UnixMillis;
-use session::Sessions;
-
+pub use access::Access;
 pub use routes::{PAGES, PageSpec};
-
-/// What the pages share. One for all workers.
-pub struct Dashboard {
-    sessions: Sessions,
-    /// Whether cookies are for HTTPS (and localhost) alone.
-    secure: bool,
-}
-
-impl Dashboard {
-    /// `secure` unless it is for a developer's machine.
-    pub fn new(secure: bool) -> Self {
-        Self { sessions: Sessions::default(), secure }
-    }
-
-    /// The path of a page that signs in whoever opens it first, with the key of this hash.
-    pub fn sign_in_once(&self, key_hash: [u8; 32], rng: &mut impl rand::Rng, now: UnixMillis) -> String {
-        let ticket = self.sessions.issue_ticket(key_hash, rng, now);
-        format!("/sign-in?ticket={ticket}")
-    }
-}
+pub use state::Dashboard;
 
 /// Registers every page.
 pub fn configure(dashboard: web::Data<Dashboard>, config: &mut web::ServiceConfig) {

@@ -6,23 +6,13 @@ use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Route, guard as method_guard, web};
 
+use super::access::Access;
 use super::guard::guard;
 use super::{
-    assets, error, event_types, events, keys, logs, organization, organizations, overview, sign_in, webhooks,
+    asset_files, error, event_types, events, keys, logs, organization, organizations, overview, sign_in, webhooks,
 };
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
-
-/// Who may see a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everyone.
-    Open,
-    /// Whoever signed in.
-    SignedIn,
-    /// Whoever signed in with a key that may do this.
-    Needs(Permission),
-}
 
 /// One page, or what one of its forms does.
 pub struct PageSpec {
@@ -60,7 +50,7 @@ pages! {
     GET  "/sign-in" (OPEN) sign_in::read;
     POST "/sign-in" (OPEN) sign_in::enter;
     POST "/sign-out" (OPEN) sign_in::leave;
-    GET  "/assets/{hash}/{name}" (OPEN) assets::read;
+    GET  "/assets/{hash}/{name}" (OPEN) asset_files::read;
 
     GET  "/event-types" (READ) event_types::list;
     POST "/event-types" (MANAGE) event_types::create;

@@ -5,14 +5,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use url::{Position, Url};
 
-use super::Dashboard;
 use super::error::PageError;
 use super::form::Form;
-use super::guard::{caller, may_enter, see_other, session_cookie, token};
 use super::layout;
+use super::response::see_other;
+use super::session_cookie::{caller, session_cookie, token};
+use super::state::Dashboard;
 use super::viewer::Preferences;
 use crate::api::Api;
-use crate::api::auth::{caller_of, hash_key};
+use crate::api::auth::{Caller, Permission, caller_of, hash_key};
 use crate::api::problem::{ErrorCode, Problem};
 
 const ONLY_PUBLISHES: &str = "This key can only publish events. The dashboard needs one with the role viewer, manager \
@@ -103,6 +104,14 @@ pub(crate) async fn leave(
         .add_cookie(&session_cookie(&dashboard, None))
         .map_err(|_| Problem::new(ErrorCode::Internal, ErrorCode::Internal.help()))?;
     Ok(response)
+}
+
+/// Whether a key may open the dashboard: all except those that can only publish.
+fn may_enter(caller: &Caller) -> bool {
+    match caller {
+        Caller::Admin => true,
+        Caller::Key { organization_id, .. } => Permission::Read.check(caller, Some(*organization_id)).is_ok(),
+    }
 }
 
 /// Where to go on: only to a page of ours, or a link could lead anywhere after a sign-in.

@@ -1,12 +1,8 @@
 //! Who looks at a page, and how they want it.
 
-use std::future::{Ready, ready};
-
-use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use actix_web::HttpRequest;
 use jiff::tz::TimeZone;
 
-use super::error::PageError;
 use crate::api::auth::{Caller, Permission};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::domain::ids::OrganizationId;
@@ -62,17 +58,6 @@ impl Viewer {
     /// Their time zone.
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.look.zone
-    }
-}
-
-impl FromRequest for Viewer {
-    type Error = PageError;
-    type Future = Ready<Result<Self, PageError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        // a page that is registered for everyone and asks who it is
-        let missing = || PageError(Problem::new(ErrorCode::Internal, ErrorCode::Internal.help()));
-        ready(request.extensions().get::<Self>().cloned().ok_or_else(missing))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::api::{Api, events};
 use crate::dashboard::choices::Choices;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
-use crate::dashboard::guard::see_other;
+use crate::dashboard::response::see_other;
 
 use crate::dashboard::components::{self, Complaints};
 use crate::dashboard::layout::{self, Section};

@@ -11,7 +11,7 @@ use crate::dashboard::components;
 use crate::dashboard::error::PageError;
 use crate::dashboard::filters::{Filters, join};
 use crate::dashboard::form::Form;
-use crate::dashboard::guard::see_other;
+use crate::dashboard::response::see_other;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::ids::DeliveryId;
 

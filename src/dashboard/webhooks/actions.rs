@@ -7,7 +7,7 @@ use super::webhook_id;
 use crate::api::{Api, webhook_actions, webhooks};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
-use crate::dashboard::guard::see_other;
+use crate::dashboard::response::see_other;
 use crate::dashboard::viewer::Viewer;
 
 /// `POST /webhooks/{webhook_id}/active`.

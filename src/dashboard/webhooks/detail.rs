@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::list::switch;
 use super::recover::{self, RecoverRange};
-use super::{crumbs, descriptions, recent_deliveries, secret, settings, snippets, webhook_id};
+use super::{crumbs, descriptions, recent_deliveries, secret_card, settings, snippets, webhook_id};
 use crate::api::Api;
 use crate::api::auth::Permission;
 use crate::api::condition::{self, PeriodView, WebhookHealthView};
@@ -43,12 +43,13 @@ pub(super) async fn page(
     let failed = health.last_failure.as_ref().map(|failure| failure.delivery_id);
     let newest = recent_deliveries::read(api, organization_id, id, failed).await?;
     let may_manage = viewer.may(Permission::Manage);
-    let is_new = matches!(query.text("done"), "created" | "rotated") && secret::is_fresh(&endpoint, viewer.now);
+    let is_new =
+        matches!(query.text("done"), "created" | "rotated") && secret_card::is_fresh(&endpoint, viewer.now);
     let address = format!("/webhooks/{id}");
     let content = html! {
         (head(&endpoint, may_manage, &address))
         (done(query, &address))
-        @if is_new && may_manage { (secret::card(viewer, &endpoint, true)) }
+        @if is_new && may_manage { (secret_card::card(viewer, &endpoint, true)) }
         div.part #live data-live hx-get=(address) hx-trigger="refresh" hx-select="#live" hx-select-oob="#switch,#doomed"
             hx-swap="morph:outerHTML" hx-target="this" {
             (condition(viewer, &endpoint, &health, may_manage.then_some(&address)))
@@ -58,7 +59,7 @@ pub(super) async fn page(
         }
         div.cols {
             section.card { header { h2 { "Settings" } @if may_manage { a href={ (address) "/edit" } { "Edit" } } } (settings::facts(&endpoint, &about(viewer, &endpoint))) }
-            @if may_manage && !is_new { (secret::card(viewer, &endpoint, is_revealed)) }
+            @if may_manage && !is_new { (secret_card::card(viewer, &endpoint, is_revealed)) }
         }
         @if may_manage {
             section.card #recover {

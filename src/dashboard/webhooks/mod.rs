@@ -14,11 +14,12 @@ mod recent_deliveries;
 mod recover;
 mod save;
 mod secret;
+mod secret_card;
 mod settings;
 mod snippets;
 mod test_event;
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpRequest;
 use maud::{Markup, html};
 
 pub(crate) use actions::{delete, resume, set_active};
@@ -50,11 +51,6 @@ fn crumbs(endpoint: Option<&Endpoint>) -> Markup {
             @if let Some(endpoint) = endpoint { " / " a href={ "/webhooks/" (endpoint.id) } { (endpoint.id) } }
         }
     }
-}
-
-/// A piece of a page, which htmx asks for.
-fn fragment(markup: &Markup) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(markup.0.clone())
 }
 
 /// A realistic `data` of an event type, on lines; none for an unknown type.

@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use super::draft::read_lines;
 use super::filter_rows::{self, Line};
 use super::form::{sample_box, schedule_of};
-use super::{fragment, is_too_deep, pretty_sample};
+use super::{is_too_deep, pretty_sample};
 use crate::api::Api;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
+use crate::dashboard::response::fragment;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::filter::{FieldError, Filter};
 
