@@ -2,15 +2,15 @@
 default:
     @just --list
 
-# What a change has to pass; the whole of it is `just ci`
+# What every change has to pass; `just ci` checks everything
 check:
-    cargo fmt --check
-    cargo clippy --all-targets -- -D warnings
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
     cargo test
 
-# Everything, with PostgreSQL, licences, release build and black-box checks
-ci:
-    .ci/run
+# Everything, with PostgreSQL, licences, release build and black-box checks; `just ci --install` installs missing tools
+ci *flags:
+    .ci/run {{flags}}
 
 # `kill -9` at 500 random moments on each database, about ten minutes; RINGBACK_SEED repeats a run
 kills rounds="500":
@@ -20,11 +20,11 @@ kills rounds="500":
 postgres-crashes rounds="10":
     RINGBACK_POSTGRES_CRASHES={{rounds}} cargo test --test binary faults::postgres_gone -- --nocapture
 
-# The engine for a developer's machine
+# An engine for development
 dev:
     cargo run -- serve --dev
 
-# A receiver for it, which registers itself
+# A receiver for it that registers itself
 listen:
     cargo run -- listen
 
@@ -32,7 +32,7 @@ listen:
 doc:
     cargo doc --no-deps --open
 
-# Fuzzes the parsers, each for so long; needs a nightly toolchain and `cargo install cargo-fuzz`
+# Fuzzes each parser for this many seconds; needs a nightly toolchain and `cargo install cargo-fuzz`
 fuzz seconds="60":
     #!/usr/bin/env bash
     set -euo pipefail
@@ -40,15 +40,15 @@ fuzz seconds="60":
         cargo +nightly fuzz run "$target" -- -max_total_time={{ seconds }} -max_len=4096
     done
 
-# The property tests with many more cases than in `cargo test`
+# The property tests with many more cases than `cargo test` runs
 properties cases="100000":
     PROPTEST_CASES={{ cases }} cargo test --lib
 
-# More idle connections than the API takes at once; needs `ulimit -Hn` above it
+# More idle connections than the API accepts at once; needs a higher `ulimit -Hn`
 idle-connections COUNT="10000":
     RINGBACK_IDLE_CONNECTIONS={{COUNT}} cargo test --test binary faults::slow_clients::thousands -- --nocapture
 
-# One healthy webhook beside 500 that hang, and hostile answers by the thousand; about ten minutes
+# One healthy webhook next to 500 that hang, and thousands of hostile responses; about ten minutes
 isolation rounds="20":
     RINGBACK_ISOLATION_ROUNDS={{rounds}} cargo test --test isolation -- --nocapture
     RINGBACK_HOSTILE_ROUNDS=200 cargo test --test binary faults::memory::hostile -- --nocapture
