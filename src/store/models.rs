@@ -9,9 +9,12 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::cipher::{Cipher, CipherError};
-use super::schema::{api_keys, deliveries, endpoint_health, endpoints, event_types, events, organizations};
+use super::detail::StoredAttempt;
+use super::schema::{
+    api_keys, attempts, deliveries, endpoint_health, endpoints, event_types, events, organizations,
+};
 use super::{StoreError, StoreResult};
-use crate::domain::attempt::RetryOn;
+use crate::domain::attempt::{Outcome, RetryOn};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::endpoint::{CustomHeader, DisabledReason, Endpoint, PreviousSecret};
 use crate::domain::event::Event;
@@ -426,4 +429,34 @@ impl DeliveryRow {
 /// Reads a response code.
 pub(super) fn response_code(code: i32) -> StoreResult<u16> {
     u16::try_from(code).map_err(|_| corrupt(format!("response code {code}")))
+}
+
+/// An attempt in a row of its own. Absent values are written as `NULL` and not left out of the statement, so that
+/// its text is always the same and stays compiled.
+#[derive(Insertable)]
+#[diesel(table_name = attempts, treat_none_as_default_value = false)]
+pub(super) struct AttemptRow<'a> {
+    delivery_id: i64,
+    number: i32,
+    organization_id: i64,
+    started_at: i64,
+    duration_ms: i64,
+    response_code: Option<i32>,
+    error: Option<&'a str>,
+    detail: &'a [u8],
+}
+
+impl<'a> AttemptRow<'a> {
+    pub(super) fn of(outcome: &Outcome, attempt: &'a StoredAttempt) -> Self {
+        Self {
+            delivery_id: outcome.delivery_id.0,
+            number: i32::try_from(attempt.number).unwrap_or(i32::MAX),
+            organization_id: outcome.organization_id.0,
+            started_at: attempt.started_at.0,
+            duration_ms: attempt.duration_ms,
+            response_code: attempt.response_code.map(i32::from),
+            error: attempt.error.as_deref(),
+            detail: &attempt.detail,
+        }
+    }
 }

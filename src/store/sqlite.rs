@@ -22,6 +22,7 @@ use self::statements::{End, EndAtOnce, InsertDeliveries, NewDelivery, Retry};
 use super::connection::{AnyConnection, Opener, ReaderOptions};
 use super::detail::StoredAttempt;
 use super::diesel_store::{Database, DieselStore, migrate};
+use super::models::AttemptRow;
 use super::schema::{attempts, events, idempotency_keys};
 use super::{Cipher, NewEvent, StoreError, StoreResult};
 use crate::domain::attempt::{NextStep, Outcome};
@@ -390,17 +391,6 @@ fn record_outcome(sqlite: &mut SqliteConnection, outcome: &Outcome) -> QueryResu
     if updated == 0 {
         return Ok(false);
     }
-    diesel::insert_into(attempts::table)
-        .values((
-            attempts::delivery_id.eq(outcome.delivery_id.0),
-            attempts::number.eq(number),
-            attempts::organization_id.eq(outcome.organization_id.0),
-            attempts::started_at.eq(attempt.started_at.0),
-            attempts::duration_ms.eq(attempt.duration_ms),
-            attempts::response_code.eq(attempt.response_code.map(i32::from)),
-            attempts::error.eq(attempt.error.as_deref()),
-            attempts::detail.eq(&attempt.detail),
-        ))
-        .execute(sqlite)?;
+    diesel::insert_into(attempts::table).values(AttemptRow::of(outcome, &attempt)).execute(sqlite)?;
     Ok(true)
 }

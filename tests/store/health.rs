@@ -19,7 +19,6 @@ on_every_store!(
     recent_deliveries_have_the_duration_of_their_last_attempt,
     recent_deliveries_of_an_organization_include_replayed_ones_and_nobody_elses,
     endpoints_are_counted_by_their_states,
-    those_that_fail_for_long_are_listed_while_they_are_active,
     it_is_remembered_that_the_owner_of_a_failing_endpoint_was_told,
     an_endpoint_is_disabled_with_the_reason_that_is_given,
     the_newest_failure_of_an_endpoint_is_remembered_whatever_order_they_are_written_in,
@@ -171,27 +170,6 @@ fn disable(
     f.store.commit(&WriteBatch { disable, ..WriteBatch::default() }, at(5)).unwrap().disabled
 }
 
-fn those_that_fail_for_long_are_listed_while_they_are_active(f: &Fixture) {
-    let (organization_id, other) = (f.organization(), f.organization());
-    let ids: Vec<EndpointId> = (0..4).map(|_| f.endpoint(organization_id)).collect();
-    let foreign = f.endpoint(other);
-    for (id, seconds) in [(ids[0], 30), (ids[1], 10), (ids[2], 20), (ids[3], 10)] {
-        f.save_health(failing(organization_id, id, seconds));
-    }
-    f.save_health(failing(other, foreign, 20));
-    disable(f, organization_id, ids[3], DisabledReason::Manual);
-    let listed = |seconds, limit| -> Vec<EndpointId> {
-        let failing = f.store.failing_before(at(seconds), limit).unwrap();
-        failing.iter().map(|health| health.endpoint_id).collect()
-    };
-    assert_eq!(listed(9, 99), []);
-    assert_eq!(listed(10, 99), [ids[1]]);
-    assert_eq!(listed(20, 99), [ids[1], ids[2], foreign], "the longest first, of all organizations");
-    assert_eq!(listed(99, 2), [ids[1], ids[2]]);
-    let rows = f.store.failing_before(at(20), 99).unwrap();
-    assert_eq!(rows[2], failing(other, foreign, 20));
-}
-
 fn it_is_remembered_that_the_owner_of_a_failing_endpoint_was_told(f: &Fixture) {
     let organization_id = f.organization();
     let id = f.endpoint(organization_id);
@@ -200,7 +178,6 @@ fn it_is_remembered_that_the_owner_of_a_failing_endpoint_was_told(f: &Fixture) {
     assert!(!health(f).notified);
     f.save_health(EndpointHealth { notified: true, ..failing(organization_id, id, 1) });
     assert!(health(f).notified);
-    assert!(f.store.failing_before(at(1), 1).unwrap()[0].notified);
     f.save_health(EndpointHealth::healthy(organization_id, id));
     assert!(!health(f).notified);
 }

@@ -466,7 +466,6 @@ impl<'a> History<'a> {
             let &(id, owner) = question.since.get(&self.events);
             answers.push(format!("{:?}", store.event(owner, id).unwrap()));
         }
-        answers.push(format!("{:?}", store.failing_before(self.now, question.limit).unwrap()));
         let detail = before.map(|&(id, organization_id, _)| store.delivery(organization_id, id).unwrap());
         answers.push(format!("{detail:?}"));
         answers.push(format!("{:?}", store.scan_agenda(Some(EndpointId(self.organizations[0].0)), 9).unwrap()));

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
 use super::super::detail::StoredAttempt;
+use super::super::models::AttemptRow;
 use super::super::schema::{attempts, deliveries};
 use super::super::{CommitReport, StoreResult, WriteBatch};
 use crate::domain::attempt::{NextStep, Outcome};
@@ -51,17 +52,6 @@ fn record_one(connection: &mut AnyConnection, outcome: &Outcome) -> StoreResult<
     if updated == 0 {
         return Ok(false);
     }
-    diesel::insert_into(attempts::table)
-        .values((
-            attempts::delivery_id.eq(outcome.delivery_id.0),
-            attempts::number.eq(number),
-            attempts::organization_id.eq(outcome.organization_id.0),
-            attempts::started_at.eq(attempt.started_at.0),
-            attempts::duration_ms.eq(attempt.duration_ms),
-            attempts::response_code.eq(response_code),
-            attempts::error.eq(attempt.error.as_deref()),
-            attempts::detail.eq(&attempt.detail),
-        ))
-        .execute(connection)?;
+    diesel::insert_into(attempts::table).values(AttemptRow::of(outcome, &attempt)).execute(connection)?;
     Ok(true)
 }

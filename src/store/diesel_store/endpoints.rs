@@ -9,40 +9,14 @@ use diesel::sql_types::Bool;
 use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
-use super::super::{
-    CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, PageRequest, SavedHealth, StoreError, StoreResult,
-};
-use super::{failures, sql_limit};
+use super::super::{CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, SavedHealth, StoreResult};
+use super::sql_limit;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::cipher::Cipher;
-
-pub(super) fn create(connection: &mut AnyConnection, cipher: &Cipher, endpoint: &Endpoint) -> StoreResult<()> {
-    let row = EndpointRow::seal(endpoint, cipher)?;
-    diesel::insert_into(endpoints::table).values(row).execute(connection)?;
-    Ok(())
-}
-
-pub(super) fn list(
-    connection: &mut AnyConnection,
-    cipher: &Cipher,
-    organization_id: OrganizationId,
-    page: PageRequest,
-) -> StoreResult<Vec<EndpointStart>> {
-    let rows: Vec<(EndpointRow, Option<HealthRow>)> = endpoints::table
-        .left_join(endpoint_health::table.on(endpoint_health::endpoint_id.eq(endpoints::id)))
-        .filter(endpoints::organization_id.eq(organization_id.0))
-        .filter(endpoints::deleted_at.is_null())
-        .filter(endpoints::id.lt(page.before_id.unwrap_or(i64::MAX)))
-        .order(endpoints::id.desc())
-        .limit(sql_limit(page.limit))
-        .select((EndpointRow::as_select(), Option::<HealthRow>::as_select()))
-        .load(connection)?;
-    rows.into_iter().map(|row| start(row, cipher)).collect()
-}
 
 pub(super) fn read(
     connection: &mut AnyConnection,
@@ -61,64 +35,16 @@ pub(super) fn read(
     row.map(|row| start(row, cipher)).transpose()
 }
 
-fn start((row, health): (EndpointRow, Option<HealthRow>), cipher: &Cipher) -> StoreResult<EndpointStart> {
+pub(super) fn start(
+    (row, health): (EndpointRow, Option<HealthRow>),
+    cipher: &Cipher,
+) -> StoreResult<EndpointStart> {
     let endpoint = row.open(cipher)?;
     let health = match health {
         Some(health) => EndpointHealth::from(health),
         None => EndpointHealth::healthy(endpoint.organization_id, endpoint.id),
     };
     Ok(EndpointStart { endpoint, health })
-}
-
-pub(super) fn update(connection: &mut AnyConnection, cipher: &Cipher, endpoint: &Endpoint) -> StoreResult<()> {
-    let row = EndpointRow::seal(endpoint, cipher)?;
-    let read = endpoints::table
-        .filter(endpoints::id.eq(endpoint.id.0))
-        .filter(endpoints::organization_id.eq(endpoint.organization_id.0))
-        .filter(endpoints::deleted_at.is_null())
-        .filter(endpoints::version.eq(endpoint.version - 1));
-    let before: Option<(String, bool)> =
-        read.select((endpoints::url, endpoints::active)).first(connection).optional()?;
-    let Some((url, active)) = before else { return Err(StoreError::Conflict) };
-    if diesel::update(read).set(row).execute(connection)? == 0 {
-        return Err(StoreError::Conflict);
-    }
-    if url != endpoint.url || (endpoint.active && !active) {
-        diesel::delete(endpoint_health::table.find(endpoint.id.0)).execute(connection)?;
-    }
-    Ok(())
-}
-
-pub(super) fn delete(
-    connection: &mut AnyConnection,
-    organization_id: OrganizationId,
-    id: EndpointId,
-    now: UnixMillis,
-) -> StoreResult<Option<usize>> {
-    let live = endpoints::table
-        .filter(endpoints::id.eq(id.0))
-        .filter(endpoints::organization_id.eq(organization_id.0))
-        .filter(endpoints::deleted_at.is_null());
-    // nothing that it was trusted with outlives it, an address included, which can hold a token: what is left is a name in
-    // the log of its deliveries, and goes with the last of them
-    let deleted = diesel::update(live).set((
-        endpoints::deleted_at.eq(now.0),
-        endpoints::url.eq(""),
-        endpoints::description.eq(None::<String>),
-        endpoints::events.eq("[]"),
-        endpoints::filters.eq(None::<String>),
-        endpoints::headers.eq(None::<Vec<u8>>),
-        endpoints::secret.eq(Vec::new()),
-        endpoints::previous_secret.eq(None::<Vec<u8>>),
-        endpoints::previous_secret_expires_at.eq(None::<i64>),
-        endpoints::older_secrets.eq(None::<Vec<u8>>),
-    ));
-    if deleted.execute(connection)? == 0 {
-        return Ok(None);
-    }
-    diesel::delete(endpoint_health::table.find(id.0)).execute(connection)?;
-    failures::forget(connection, id)?;
-    cancel_pending(connection, organization_id, id, now).map(Some)
 }
 
 pub(super) fn cancel_pending(
@@ -180,20 +106,6 @@ pub(super) fn save_health(connection: &mut AnyConnection, saved: &[SavedHealth])
             diesel::insert_into(endpoint_health::table).values(HealthRow::from(health)).execute(connection)?;
         }
     }
-    Ok(())
-}
-
-pub(super) fn close_breaker(
-    connection: &mut AnyConnection,
-    organization_id: OrganizationId,
-    endpoint_id: EndpointId,
-) -> StoreResult<()> {
-    let row = endpoint_health::table
-        .filter(endpoint_health::endpoint_id.eq(endpoint_id.0))
-        .filter(endpoint_health::organization_id.eq(organization_id.0));
-    diesel::update(row)
-        .set((endpoint_health::probe_at.eq(None::<i64>), endpoint_health::pauses.eq(0)))
-        .execute(connection)?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::domain::time::UnixMillis;
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = endpoint_failures)]
-struct FailureRow {
+pub(super) struct FailureRow {
     endpoint_id: i64,
     organization_id: i64,
     failed_at: i64,
@@ -113,18 +113,6 @@ fn save_together(postgres: &mut PgConnection, rows: &[FailureRow]) -> QueryResul
     .bind::<Array<Nullable<Binary>>, _>(column(rows, |row| row.response_excerpt.clone()))
     .execute(postgres)?;
     Ok(())
-}
-
-pub(super) fn read(
-    connection: &mut AnyConnection,
-    organization_id: OrganizationId,
-    endpoint_id: EndpointId,
-) -> StoreResult<Option<LastFailure>> {
-    let found = endpoint_failures::table
-        .find(endpoint_id.0)
-        .filter(endpoint_failures::organization_id.eq(organization_id.0));
-    let row: Option<FailureRow> = found.select(FailureRow::as_select()).first(connection).optional()?;
-    Ok(row.map(LastFailure::from))
 }
 
 /// Forgets the failure of an endpoint that is deleted.

@@ -2,356 +2,396 @@
 
 use bytes::Bytes;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::BigInt;
 
 use super::super::connection::AnyConnection;
-use super::super::detail::StoredAttempt;
-use super::super::models::{DeliveryRow, corrupt, response_code};
-use super::super::schema::{attempts, deliveries, events};
-use super::super::{DeliveryDetail, LogPage, PageRequest, StoreResult};
-use super::id_leads::IdLead;
-use super::log_sources::{self, LogSource, NOT_SUCCESS, SourceChoice};
-use super::query::{BoundValue, DynamicQuery, indexed_by};
-use super::sql_limit;
-use super::time_ranges::{IdRange, Period, TimeCondition, id_ranges};
+use super::super::models::{DeliveryRow, corrupt};
+use super::super::schema::{attempts, deliveries, endpoint_failures, events};
+use super::super::{
+    DeliveryDetail, EventDetail, LogPage, LogStore, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange,
+    RequeuedPage, StoreResult,
+};
+use super::event_queries::{self, EventColumns, ListedEvent};
+use super::failures::FailureRow;
+use super::health_queries::{self, FinishedRow, PendingRow, StatesRow};
+use super::id_leads::{self, IdLead};
+use super::log_queries::{self, AttemptColumns, LogScope, OwnAttempt, ROWS_LOOKED_AT, record};
+use super::log_sources::LogSource;
+use super::query::NumberRow;
+use super::resend::{self, is_replayed};
+use super::time_ranges::{Period, id_ranges};
+use super::{DieselStore, statistics};
 use crate::domain::attempt::AttemptRecord;
-use crate::domain::delivery::DeliveryFilter;
-use crate::domain::ids::{DeliveryId, EndpointId, IDS_A_MILLISECOND, OrganizationId};
+use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
+use crate::domain::event::{EventFilter, EventRecord};
+use crate::domain::health::{EndpointStates, FinishedDelivery, PendingStats};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::last_failure::LastFailure;
+use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
-/// A row of the log with its event's type. The type is read from the event instead of being stored with every
-/// delivery: a page joins 200 rows at most, while a copy would be written millions of times.
-#[derive(QueryableByName)]
-struct DeliveryLogRow {
-    #[diesel(embed)]
-    delivery: DeliveryRow,
-    #[diesel(sql_type = Text)]
-    event_type: String,
-}
+impl LogStore for DieselStore {
+    fn deliveries(
+        &self,
+        organization_id: OrganizationId,
+        filter: &DeliveryFilter,
+        page: PageRequest,
+    ) -> StoreResult<LogPage> {
+        let runs = self.leads.runs();
+        self.readers
+            .read(|connection| log_queries::list(connection, &runs, organization_id, filter, page, ROWS_LOOKED_AT))
+    }
 
-const COLUMNS: &str = "SELECT d.id, d.organization_id, d.endpoint_id, d.event_id, d.status, d.attempt_count, \
-                       d.created_at, d.due_at, d.finished_at, d.response_code, d.error, e.event_type";
+    fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>> {
+        self.readers.read(|connection| {
+            let row: Option<(DeliveryRow, OwnAttempt, String, Vec<u8>)> = deliveries::table
+                .inner_join(events::table.on(events::id.eq(deliveries::event_id)))
+                .filter(deliveries::id.eq(id.0))
+                .filter(deliveries::organization_id.eq(organization_id.0))
+                .select((
+                    DeliveryRow::as_select(),
+                    (deliveries::attempt_started_at, deliveries::attempt_duration_ms, deliveries::attempt_detail),
+                    events::event_type,
+                    events::body,
+                ))
+                .first(connection)
+                .optional()?;
+            let Some((delivery, own_attempt, event_type, body)) = row else { return Ok(None) };
+            let mut found: Vec<AttemptRecord> = Vec::new();
+            if let (Some(started_at), Some(duration_ms), Some(detail)) = own_attempt {
+                let columns = (1, started_at, duration_ms, delivery.response_code, delivery.error.clone(), detail);
+                found.push(record(id, columns)?);
+            }
+            let rows: Vec<AttemptColumns> = attempts::table
+                .filter(attempts::delivery_id.eq(id.0))
+                .filter(attempts::organization_id.eq(organization_id.0))
+                .order(attempts::number)
+                .select((
+                    attempts::number,
+                    attempts::started_at,
+                    attempts::duration_ms,
+                    attempts::response_code,
+                    attempts::error,
+                    attempts::detail,
+                ))
+                .load(connection)?;
+            for row in rows {
+                found.push(record(id, row)?);
+            }
+            let record = delivery.into_record(event_type)?;
+            Ok(Some(DeliveryDetail { record, body: Bytes::from(body), attempts: found }))
+        })
+    }
 
-/// How far an event's id can be older than a delivery's: a second of ids, more than any event has deliveries.
-const EVENT_SLACK: i64 = 1_000 * IDS_A_MILLISECOND;
+    fn events(
+        &self,
+        organization_id: OrganizationId,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> StoreResult<Vec<EventRecord>> {
+        let runs = self.leads.runs();
+        self.readers.read(|connection| {
+            let ranges = id_ranges(connection, &runs, Period { from: filter.from, to: filter.to })?;
+            let mut rows: Vec<ListedEvent> = Vec::new();
+            for range in ranges.into_iter().rev() {
+                let rest = PageRequest { limit: page.limit - rows.len(), ..page };
+                if rest.limit > 0 {
+                    rows.extend(
+                        event_queries::build(connection, organization_id, filter, range, rest)
+                            .load::<ListedEvent>(connection)?,
+                    );
+                }
+            }
+            let record = |row: ListedEvent| EventRecord {
+                id: EventId(row.id),
+                event_type: row.event_type,
+                occurred_at: UnixMillis(row.occurred_at),
+                accepted_at: UnixMillis(row.accepted_at),
+                deliveries: row.deliveries.max(0) as usize,
+            };
+            Ok(rows.into_iter().map(record).collect())
+        })
+    }
 
-/// About how many rows a page may look at that it does not show. Smaller: choosing the index costs more than the rows. Larger:
-/// the shortest page that has to look for something takes longer.
-const ROWS_LOOKED_AT: usize = 1_000;
+    fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>> {
+        self.readers.read(|connection| {
+            let event: Option<EventColumns> = events::table
+                .filter(events::id.eq(id.0))
+                .filter(events::organization_id.eq(organization_id.0))
+                .select((
+                    events::event_type,
+                    events::occurred_at,
+                    events::accepted_at,
+                    events::last_delivery_id,
+                    events::delivery_count,
+                    events::body,
+                ))
+                .first(connection)
+                .optional()?;
+            let Some((event_type, occurred_at, accepted_at, last, count, body)) = event else { return Ok(None) };
+            let mut rows: Vec<DeliveryRow> = deliveries::table
+                .filter(deliveries::id.gt(id.0))
+                .filter(deliveries::id.le(last))
+                .filter(deliveries::event_id.eq(id.0))
+                .filter(deliveries::organization_id.eq(organization_id.0))
+                .order(deliveries::id)
+                .select(DeliveryRow::as_select())
+                .load(connection)?;
+            let replayed: Vec<DeliveryRow> = deliveries::table
+                .filter(deliveries::event_id.eq(id.0))
+                .filter(is_replayed())
+                .filter(deliveries::organization_id.eq(organization_id.0))
+                .order(deliveries::id)
+                .select(DeliveryRow::as_select())
+                .load(connection)?;
+            let record = EventRecord {
+                id,
+                event_type: event_type.clone(),
+                occurred_at: UnixMillis(occurred_at),
+                accepted_at: UnixMillis(accepted_at),
+                deliveries: count.max(0) as usize + replayed.len(),
+            };
+            rows.extend(replayed);
+            let deliveries: StoreResult<Vec<DeliveryRecord>> =
+                rows.into_iter().map(|row| row.into_record(event_type.clone())).collect();
+            Ok(Some(EventDetail { record, body: Bytes::from(body), deliveries: deliveries? }))
+        })
+    }
 
-/// Which rows.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LogScope {
-    pub(super) organization_id: OrganizationId,
-    pub(super) endpoint_id: Option<EndpointId>,
-    /// Ids smaller than this.
-    pub(super) before: i64,
-    /// Ids from this.
-    pub(super) from: i64,
-    /// Ids of events from this.
-    pub(super) events_from: i64,
-    /// Which of them, by their times.
-    pub(super) times: TimeCondition,
-}
+    fn requeue_delivery(
+        &self,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> StoreResult<RequeueOutcome> {
+        self.writer.write(|connection| {
+            let found: Option<(i64, i16)> = deliveries::table
+                .filter(deliveries::id.eq(id.0))
+                .filter(deliveries::organization_id.eq(organization_id.0))
+                .select((deliveries::endpoint_id, deliveries::status))
+                .first(connection)
+                .optional()?;
+            let Some((endpoint_id, status)) = found else { return Ok(RequeueOutcome::NotFound) };
+            let endpoint_id = EndpointId(endpoint_id);
+            if resend::live(connection, organization_id, &[endpoint_id])?.is_empty() {
+                return Ok(RequeueOutcome::WebhookGone);
+            }
+            if status == DeliveryStatus::Pending.code() {
+                return Ok(RequeueOutcome::StillPending);
+            }
+            resend::begin_rounds(connection, organization_id, &[id.0], now)?;
+            Ok(RequeueOutcome::Requeued { endpoint_id })
+        })
+    }
 
-impl LogScope {
-    pub(super) fn new(
+    fn requeue_range(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+        after: Option<DeliveryId>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> StoreResult<RequeuedPage> {
+        let runs = self.leads.runs();
+        self.writer.write(|connection| {
+            if !range.is_final() || resend::live(connection, organization_id, &[endpoint_id])?.is_empty() {
+                return Ok(RequeuedPage { deliveries: 0, next: None });
+            }
+            let mut ids: Vec<i64> = Vec::new();
+            for ids_of_period in id_ranges(connection, &runs, resend::period(range))? {
+                let rest = limit - ids.len();
+                if rest > 0 {
+                    let found = resend::page(
+                        organization_id,
+                        endpoint_id,
+                        range.status,
+                        resend::behind(ids_of_period, after),
+                        rest,
+                    );
+                    ids.extend(found.load::<NumberRow>(connection)?.into_iter().map(|row| row.n));
+                }
+            }
+            resend::begin_rounds(connection, organization_id, &ids, now)?;
+            let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
+            Ok(RequeuedPage { deliveries: ids.len(), next })
+        })
+    }
+
+    fn count_range(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+    ) -> StoreResult<usize> {
+        let runs = self.leads.runs();
+        self.readers.read(|connection| {
+            if !range.is_final() || resend::live(connection, organization_id, &[endpoint_id])?.is_empty() {
+                return Ok(0);
+            }
+            let mut counted = 0;
+            for ids_of_period in id_ranges(connection, &runs, resend::period(range))? {
+                let rows: Vec<NumberRow> =
+                    resend::count(organization_id, endpoint_id, range.status, ids_of_period).load(connection)?;
+                counted += rows.first().map_or(0, |row| row.n.max(0) as usize);
+            }
+            Ok(counted)
+        })
+    }
+
+    fn replay_event(
+        &self,
+        organization_id: OrganizationId,
+        id: EventId,
+        targets: &ReplayTargets,
+        next_id: &mut dyn FnMut() -> i64,
+        now: UnixMillis,
+    ) -> StoreResult<Option<Vec<EndpointId>>> {
+        let mut written = Vec::new();
+        let endpoints = self.writer.write(|connection| {
+            let mut next_id = |connection: &mut AnyConnection| {
+                let id = next_id();
+                // what this transaction has written down has to be written down once
+                let is_known = written.last().is_some_and(|lead: &IdLead| lead.has(id));
+                let lead = self.leads.of_row(id, now).filter(|_| !is_known);
+                written.extend(lead);
+                lead.map_or(Ok(()), |lead| id_leads::save(connection, lead)).map(|()| id)
+            };
+
+            let Some(existing) = resend::deliveries_by_endpoint(connection, organization_id, id)? else {
+                return Ok(None);
+            };
+            let wanted: Vec<EndpointId> = match targets {
+                ReplayTargets::Delivered => existing.keys().copied().collect(),
+                ReplayTargets::Endpoints(endpoints) => endpoints.clone(),
+            };
+            let endpoints = resend::live(connection, organization_id, &wanted)?;
+            let mut again = Vec::new();
+            for &endpoint_id in &endpoints {
+                match existing.get(&endpoint_id).map(Vec::as_slice) {
+                    None | Some([]) => {
+                        let delivery_id = next_id(connection)?;
+                        resend::insert_replayed(connection, organization_id, id, endpoint_id, delivery_id, now)?;
+                    }
+                    Some(rows) if rows.iter().any(|(_, status)| *status == DeliveryStatus::Pending.code()) => {}
+                    Some([(oldest, _), ..]) => again.push(*oldest),
+                }
+            }
+            resend::begin_rounds(connection, organization_id, &again, now)?;
+            Ok(Some(endpoints.into_iter().collect()))
+        })?;
+        written.into_iter().for_each(|lead| self.leads.add(lead));
+        Ok(endpoints)
+    }
+
+    fn pending(
+        &self,
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
-        from: i64,
-        before: i64,
-    ) -> Self {
-        let events_from = (from - EVENT_SLACK).max(0);
-        Self { organization_id, endpoint_id, before, from, events_from, times: TimeCondition::default() }
+    ) -> StoreResult<PendingStats> {
+        self.readers.read(|connection| {
+            let rows: Vec<PendingRow> =
+                health_queries::count_pending(organization_id, endpoint_id).load(connection)?;
+            let Some(PendingRow { pending, oldest }) = rows.into_iter().next() else {
+                return Ok(PendingStats::default());
+            };
+            let oldest_pending_at: Option<i64> = match oldest {
+                None => None,
+                Some(oldest) => deliveries::table
+                    .filter(deliveries::id.eq(oldest))
+                    .filter(deliveries::organization_id.eq(organization_id.0))
+                    .select(deliveries::created_at)
+                    .first(connection)
+                    .optional()?,
+            };
+            Ok(PendingStats {
+                pending: pending.max(0) as u64,
+                oldest_pending_at: oldest_pending_at.map(UnixMillis),
+            })
+        })
     }
 
-    /// The part of a range before an id.
-    pub(super) fn of(
+    fn recent_deliveries(
+        &self,
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
-        range: IdRange,
-        before_id: Option<i64>,
-    ) -> Self {
-        let before = before_id.map_or(range.before, |before| before.min(range.before));
-        Self { times: range.times, ..Self::new(organization_id, endpoint_id, range.from, before) }
+        since: UnixMillis,
+        limit: usize,
+    ) -> StoreResult<Vec<FinishedDelivery>> {
+        let runs = self.leads.runs();
+        self.readers.read(|connection| {
+            let mut rows: Vec<FinishedRow> = Vec::new();
+            let sources = match endpoint_id {
+                Some(_) => &[LogSource::Endpoint][..],
+                None => &[LogSource::Events, LogSource::Replays],
+            };
+            for range in id_ranges(connection, &runs, Period { from: Some(since), to: None })? {
+                let scope = LogScope::of(organization_id, endpoint_id, range, None);
+                for source in sources {
+                    rows.extend(
+                        health_queries::build(connection, *source, &scope, limit)
+                            .load::<FinishedRow>(connection)?,
+                    );
+                }
+            }
+            rows.sort_by_key(|row| std::cmp::Reverse(row.id));
+            rows.truncate(limit);
+            let delivery = |row: FinishedRow| {
+                let status = DeliveryStatus::from_code(row.status);
+                Ok(FinishedDelivery {
+                    id: DeliveryId(row.id),
+                    status: status.ok_or_else(|| corrupt(format!("delivery status {}", row.status)))?,
+                    created_at: UnixMillis(row.created_at),
+                    finished_at: UnixMillis(row.finished_at),
+                    last_duration_ms: row.duration_ms.max(0) as u64,
+                })
+            };
+            rows.into_iter().map(delivery).collect()
+        })
     }
 
-    /// Whether it has no ids.
-    pub(super) fn is_empty(&self) -> bool {
-        self.from >= self.before
+    fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
+        self.readers.read(|connection| {
+            let states: StatesRow = diesel::sql_query(health_queries::STATES)
+                .bind::<BigInt, _>(organization_id.0)
+                .get_result(connection)?;
+            Ok(EndpointStates {
+                healthy: states.healthy.max(0) as u64,
+                failing: states.failing.max(0) as u64,
+                paused: states.paused.max(0) as u64,
+                disabled: states.disabled.max(0) as u64,
+            })
+        })
     }
 
-    /// The part of it from an id that is an event's, or none of an event's.
-    fn above(self, floor: i64) -> Self {
-        Self { from: self.from.max(floor), events_from: self.events_from.max(floor), ..self }
+    fn last_failure(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> StoreResult<Option<LastFailure>> {
+        self.readers.read(|connection| {
+            let found = endpoint_failures::table
+                .find(endpoint_id.0)
+                .filter(endpoint_failures::organization_id.eq(organization_id.0));
+            let row: Option<FailureRow> = found.select(FailureRow::as_select()).first(connection).optional()?;
+            Ok(row.map(LastFailure::from))
+        })
     }
-}
 
-pub(super) fn list(
-    connection: &mut AnyConnection,
-    runs: &[IdLead],
-    organization_id: OrganizationId,
-    filter: &DeliveryFilter,
-    page: PageRequest,
-) -> StoreResult<LogPage> {
-    list_within(connection, runs, organization_id, filter, page, ROWS_LOOKED_AT)
-}
+    fn organization_statistics(
+        &self,
+        organization_id: OrganizationId,
+        since: UnixMillis,
+    ) -> StoreResult<Vec<PeriodStatistics>> {
+        self.readers.read(|connection| statistics::of_organization(connection, organization_id, since))
+    }
 
-/// A page that looks at about so many rows.
-pub(super) fn list_within(
-    connection: &mut AnyConnection,
-    runs: &[IdLead],
-    organization_id: OrganizationId,
-    filter: &DeliveryFilter,
-    page: PageRequest,
-    bound: usize,
-) -> StoreResult<LogPage> {
-    let ranges = id_ranges(connection, runs, Period { from: filter.from, to: filter.to })?;
-    let mut found = LogPage::default();
-    for range in ranges.into_iter().rev() {
-        let scope = LogScope::of(organization_id, filter.endpoint_id, range, page.before_id);
-        let limit = page.limit - found.rows.len();
-        if scope.is_empty() || limit == 0 {
-            continue;
-        }
-        let part = list_part(connection, filter, &scope, limit, bound)?;
-        found.rows.extend(part.rows);
-        found.next_before = part.next_before;
-        if found.next_before.is_some() {
-            break;
-        }
+    fn endpoint_statistics(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_ids: &[EndpointId],
+        since: UnixMillis,
+    ) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
+        self.readers.read(|connection| statistics::of_endpoints(connection, organization_id, endpoint_ids, since))
     }
-    Ok(found)
-}
-
-/// The newest rows of one range.
-fn list_part(
-    connection: &mut AnyConnection,
-    filter: &DeliveryFilter,
-    scope: &LogScope,
-    limit: usize,
-    bound: usize,
-) -> StoreResult<LogPage> {
-    let SourceChoice { sources, floor } = log_sources::choose(connection, filter, scope, bound)?;
-    let part = floor.map_or(*scope, |floor| scope.above(floor));
-    let mut found: Vec<DeliveryLogRow> = Vec::new();
-    for source in sources {
-        found.extend(build(connection, source, filter, &part, limit).load::<DeliveryLogRow>(connection)?);
-    }
-    found.sort_by_key(|row| std::cmp::Reverse(row.delivery.id));
-    let newest = found.into_iter().take(limit);
-    let rows = newest.map(|row| row.delivery.into_record(row.event_type)).collect::<StoreResult<Vec<_>>>()?;
-    let next_before = floor.filter(|_| rows.len() < limit);
-    Ok(LogPage { rows, next_before })
-}
-
-/// The query for a page from one source.
-pub(super) fn build(
-    connection: &AnyConnection,
-    source: LogSource,
-    filter: &DeliveryFilter,
-    scope: &LogScope,
-    limit: usize,
-) -> DynamicQuery {
-    let mut query = match source {
-        LogSource::Pending => from_pending(connection, filter, scope, limit),
-        LogSource::Events => from_events(connection, COLUMNS, scope, filter.event_type.is_some()),
-        source => from(connection, COLUMNS, source, scope, true),
-    };
-    if source != LogSource::Pending {
-        scope.times.restrict(&mut query, "d.id", "d.created_at");
-    }
-    if let Some(event_type) = &filter.event_type {
-        query.and("e.event_type = {}", BoundValue::Text(event_type.clone()));
-    }
-    if let Some(status) = filter.status.filter(|_| source.status().is_none()) {
-        query.and("+d.status = {}", BoundValue::Number(i64::from(status.code())));
-    }
-    if let Some((low, high)) = filter.response_code.filter(|_| !matches!(source, LogSource::Code(_))) {
-        query.and("+d.response_code >= {}", BoundValue::Number(i64::from(low)));
-        query.and("+d.response_code <= {}", BoundValue::Number(i64::from(high)));
-    }
-    newest(&mut query, source, limit);
-    query
-}
-
-/// The newest rows first, at most so many.
-pub(super) fn newest(query: &mut DynamicQuery, source: LogSource, limit: usize) {
-    query.sql.push_str(match source {
-        LogSource::Events => " ORDER BY e.id DESC, d.id DESC",
-        _ => " ORDER BY d.id DESC",
-    });
-    query.push(" LIMIT {}", BoundValue::Number(sql_limit(limit)));
-}
-
-/// Columns from a source: deliveries `d`, with their events `e` when columns of these are wanted. `CROSS JOIN` fixes the
-/// order of the loops in SQLite, `LATERAL` with `OFFSET 0` in PostgreSQL; a plus before a column keeps its condition
-/// out of the choice of an index. An endpoint's rows are found through the endpoint `o`, which says whose it is.
-pub(super) fn from(
-    connection: &AnyConnection,
-    columns: &str,
-    source: LogSource,
-    scope: &LogScope,
-    with_events: bool,
-) -> DynamicQuery {
-    if source == LogSource::Events {
-        return from_events(connection, columns, scope, false);
-    }
-    let mut query = DynamicQuery::new(columns);
-    let events = if with_events { " CROSS JOIN events e" } else { "" };
-    match scope.endpoint_id.filter(|_| source.is_by_endpoint()) {
-        Some(endpoint_id) => {
-            let index = indexed_by(connection, source.index(true));
-            query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}{events}"));
-            query.push(" WHERE o.id = {} AND d.endpoint_id = o.id", BoundValue::Number(endpoint_id.0));
-            query.and("o.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-        }
-        None => {
-            let index = indexed_by(connection, source.index(false));
-            query.sql.push_str(&format!(" FROM deliveries d{index}{events}"));
-            query.push(" WHERE d.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-            of_endpoint(&mut query, scope);
-        }
-    }
-    if with_events {
-        query.sql.push_str(" AND e.id = d.event_id");
-    }
-    query.and("d.id < {}", BoundValue::Number(scope.before));
-    query.and("d.id >= {}", BoundValue::Number(scope.from));
-    // written out, so that a partial index is seen to fit
-    match source {
-        LogSource::Failed => query.sql.push_str(" AND d.status = 2"),
-        LogSource::Cancelled => query.sql.push_str(" AND d.status = 3"),
-        LogSource::Replays => query.sql.push_str(" AND d.replayed"),
-        LogSource::Code(code) => {
-            query.and(&format!("{NOT_SUCCESS} AND d.response_code = {{}}"), BoundValue::Number(code))
-        }
-        LogSource::Endpoint | LogSource::Pending | LogSource::Events => {}
-    }
-    query
-}
-
-/// The endpoint as a condition on what another index found.
-fn of_endpoint(query: &mut DynamicQuery, scope: &LogScope) {
-    if let Some(endpoint_id) = scope.endpoint_id {
-        query.and("+d.endpoint_id = {}", BoundValue::Number(endpoint_id.0));
-    }
-}
-
-fn from_events(connection: &AnyConnection, columns: &str, scope: &LogScope, by_type: bool) -> DynamicQuery {
-    let mut query = DynamicQuery::new(columns);
-    let index = indexed_by(connection, LogSource::index_of_events(by_type));
-    query.sql.push_str(&format!(" FROM events e{index}"));
-    query.sql.push_str(match connection {
-        AnyConnection::Sqlite(_) => {
-            " CROSS JOIN deliveries d \
-             WHERE d.id > e.id AND d.id <= e.last_delivery_id AND d.event_id = e.id"
-        }
-        AnyConnection::Postgres(_) => {
-            " CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE deliveries.id > e.id \
-             AND deliveries.id <= e.last_delivery_id AND deliveries.event_id = e.id OFFSET 0) d WHERE true"
-        }
-    });
-    query.and("e.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-    query.and("e.id < {}", BoundValue::Number(scope.before));
-    query.and("e.id >= {}", BoundValue::Number(scope.events_from));
-    query.and("+d.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-    query.and("+d.id < {}", BoundValue::Number(scope.before));
-    query.and("+d.id >= {}", BoundValue::Number(scope.from));
-    of_endpoint(&mut query, scope);
-    query
-}
-
-/// Something of what is pending, from the queues' index alone: its order is another one, so the ids are no reason to
-/// take the index that has theirs.
-pub(super) fn pending_ids(connection: &AnyConnection, columns: &str, scope: &LogScope) -> DynamicQuery {
-    let mut query = DynamicQuery::new(columns);
-    let index = indexed_by(connection, LogSource::Pending.index(true));
-    query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}"));
-    query.sql.push_str(" WHERE d.endpoint_id = o.id AND d.status = 0");
-    query.and("o.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-    if let Some(endpoint_id) = scope.endpoint_id {
-        query.and("o.id = {}", BoundValue::Number(endpoint_id.0));
-    }
-    query.and("+d.id < {}", BoundValue::Number(scope.before));
-    query.and("+d.id >= {}", BoundValue::Number(scope.from));
-    query
-}
-
-fn from_pending(
-    connection: &AnyConnection,
-    filter: &DeliveryFilter,
-    scope: &LogScope,
-    limit: usize,
-) -> DynamicQuery {
-    let mut query = pending_ids(connection, &format!("{COLUMNS} FROM (SELECT d.id"), scope);
-    scope.times.restrict(&mut query, "d.id", "d.created_at");
-    if LogSource::Pending.fits(filter) {
-        query.push(" ORDER BY d.id DESC LIMIT {}", BoundValue::Number(sql_limit(limit)));
-    }
-    query.sql.push_str(") p CROSS JOIN deliveries d CROSS JOIN events e WHERE d.id = p.id AND e.id = d.event_id");
-    query.and("d.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-    query
-}
-
-/// The columns of a first attempt in its delivery's own row.
-type OwnAttempt = (Option<i64>, Option<i64>, Option<Vec<u8>>);
-
-pub(super) fn read(
-    connection: &mut AnyConnection,
-    organization_id: OrganizationId,
-    id: DeliveryId,
-) -> StoreResult<Option<DeliveryDetail>> {
-    let row: Option<(DeliveryRow, OwnAttempt, String, Vec<u8>)> = deliveries::table
-        .inner_join(events::table.on(events::id.eq(deliveries::event_id)))
-        .filter(deliveries::id.eq(id.0))
-        .filter(deliveries::organization_id.eq(organization_id.0))
-        .select((
-            DeliveryRow::as_select(),
-            (deliveries::attempt_started_at, deliveries::attempt_duration_ms, deliveries::attempt_detail),
-            events::event_type,
-            events::body,
-        ))
-        .first(connection)
-        .optional()?;
-    let Some((delivery, own_attempt, event_type, body)) = row else { return Ok(None) };
-    let mut found: Vec<AttemptRecord> = Vec::new();
-    if let (Some(started_at), Some(duration_ms), Some(detail)) = own_attempt {
-        let columns = (1, started_at, duration_ms, delivery.response_code, delivery.error.clone(), detail);
-        found.push(record(id, columns)?);
-    }
-    let rows: Vec<AttemptColumns> = attempts::table
-        .filter(attempts::delivery_id.eq(id.0))
-        .filter(attempts::organization_id.eq(organization_id.0))
-        .order(attempts::number)
-        .select((
-            attempts::number,
-            attempts::started_at,
-            attempts::duration_ms,
-            attempts::response_code,
-            attempts::error,
-            attempts::detail,
-        ))
-        .load(connection)?;
-    for row in rows {
-        found.push(record(id, row)?);
-    }
-    let record = delivery.into_record(event_type)?;
-    Ok(Some(DeliveryDetail { record, body: Bytes::from(body), attempts: found }))
-}
-
-/// Number, start, duration, response code, error, detail.
-type AttemptColumns = (i32, i64, i64, Option<i32>, Option<String>, Vec<u8>);
-
-fn record(id: DeliveryId, columns: AttemptColumns) -> StoreResult<AttemptRecord> {
-    let (number, started_at, duration_ms, code, error, detail) = columns;
-    let stored = StoredAttempt {
-        number: number.max(0) as u32,
-        started_at: UnixMillis(started_at),
-        duration_ms,
-        response_code: code.map(response_code).transpose()?,
-        error,
-        detail,
-    };
-    stored.into_record(id).map_err(corrupt)
 }

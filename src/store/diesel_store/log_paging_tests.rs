@@ -9,7 +9,7 @@ use diesel::connection::SimpleConnection;
 use super::super::cipher::Cipher;
 use super::super::connection::AnyConnection;
 use super::super::{NewEvent, PageRequest, WriteBatch, sqlite};
-use super::{commit, endpoints, log};
+use super::{commit, endpoints, log_queries};
 use crate::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome, Response};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::entropy::CountingEntropy;
@@ -127,7 +127,7 @@ fn follow(
     let (mut rows, mut cut) = (Vec::new(), 0);
     let mut page = PageRequest { before_id: None, limit: 4 };
     loop {
-        let found = log::list_within(connection, &[], organization_id, filter, page, bound).unwrap();
+        let found = log_queries::list(connection, &[], organization_id, filter, page, bound).unwrap();
         let full = found.rows.len() == page.limit;
         assert!(found.next_before.is_none() || !full, "a full page goes on from its last row");
         cut += usize::from(found.next_before.is_some());

@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Integer};
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
-use super::log::{self, LogScope};
+use super::log_queries::{self, LogScope};
 use super::query::{BoundValue, DynamicQuery, NumberRow, indexed_by};
 use super::sql_limit;
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
@@ -205,8 +205,8 @@ fn floor(
 /// The id that has so many before it, read from the index alone.
 pub(super) fn nth(connection: &AnyConnection, source: LogSource, scope: &LogScope, before: usize) -> DynamicQuery {
     let mut query = match source {
-        LogSource::Pending => log::pending_ids(connection, "SELECT d.id AS n", scope),
-        source => log::from(connection, "SELECT d.id AS n", source, scope, false),
+        LogSource::Pending => log_queries::pending_ids(connection, "SELECT d.id AS n", scope),
+        source => log_queries::from(connection, "SELECT d.id AS n", source, scope, false),
     };
     query.push(" ORDER BY d.id DESC LIMIT 1 OFFSET {}", BoundValue::Number(sql_limit(before)));
     query

@@ -1,35 +1,30 @@
 //! Forgetting what is old, and what organizations left that were deleted. In steps: one transaction for all of it would
 //! keep every publisher waiting.
 
-use std::collections::HashSet;
-
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer};
 
+use super::super::StoreResult;
 use super::super::connection::AnyConnection;
-use super::super::schema::{attempts, deleted_organizations, deliveries, endpoints, events};
-use super::super::{PruneReport, StoreResult};
-use super::id_leads::IdLead;
-use super::log::{self, LogScope};
+use super::super::schema::{attempts, deliveries, events};
+use super::log_queries::{self, LogScope};
 use super::log_sources::LogSource;
 use super::query::{BoundValue, DynamicQuery, NumberRow};
 use super::resend::is_replayed;
-use super::time_ranges::{IdRange, Period, id_ranges};
-use super::{failures, sql_limit, statistics};
-use crate::domain::delivery::DeliveryStatus;
-use crate::domain::ids::{EndpointId, EventId, OrganizationId};
-use crate::domain::time::UnixMillis;
+use super::time_ranges::IdRange;
+use super::{sql_limit, statistics};
+use crate::domain::ids::{EventId, OrganizationId};
 
 /// A step stops behind the event that brings it to so many deliveries. Smaller: a wide fan-out is pruned in many
 /// steps. Larger: the path of an event waits longer for the writer.
 const DELIVERIES_A_STEP: usize = 10_000;
 /// How many ids one statement takes.
-const IDS_A_STATEMENT: usize = 1_000;
+pub(super) const IDS_A_STATEMENT: usize = 1_000;
 
 /// An event's id, the last of its range, and how many deliveries are in it.
 type EventRange = (i64, i64, i32);
 /// A delivery's id, its event and its status.
-type DeliveryOfEvent = (i64, i64, i16);
+pub(super) type DeliveryOfEvent = (i64, i64, i16);
 
 #[derive(QueryableByName)]
 struct OldEvent {
@@ -52,7 +47,7 @@ pub(super) fn old_events(range: IdRange, limit: usize) -> DynamicQuery {
 }
 
 /// A page of the oldest events behind one.
-fn page_of_old(
+pub(super) fn page_of_old(
     connection: &mut AnyConnection,
     ranges: &[IdRange],
     after: Option<EventId>,
@@ -70,41 +65,8 @@ fn page_of_old(
     Ok(page)
 }
 
-pub(super) fn prune(
-    connection: &mut AnyConnection,
-    runs: &[IdLead],
-    before: UnixMillis,
-    after: Option<EventId>,
-    limit: usize,
-) -> StoreResult<PruneReport> {
-    if after.is_none() {
-        failures::prune(connection, before, limit)?;
-    }
-    let ranges = id_ranges(connection, runs, Period { from: None, to: Some(before) })?;
-    let mut page = page_of_old(connection, &ranges, after, limit)?;
-    let may_have_more = cut(&mut page) || page.len() == limit;
-    let next = page.last().filter(|_| may_have_more).map(|last| EventId(last.0));
-    let mut found = Vec::new();
-    for range in ranges {
-        // between ranges are events of another time
-        let mut of_span = page.iter().filter(|(id, ..)| range.from <= *id && *id < range.before);
-        if let Some(first) = of_span.next() {
-            found.extend(deliveries_of(connection, *first, *of_span.next_back().unwrap_or(first))?);
-        }
-    }
-
-    let is_pending = |(_, _, status): &&DeliveryOfEvent| *status == DeliveryStatus::Pending.code();
-    let kept: HashSet<i64> = found.iter().filter(is_pending).map(|(_, event_id, _)| *event_id).collect();
-    let removed: Vec<i64> = page.iter().map(|(id, ..)| *id).filter(|id| !kept.contains(id)).collect();
-    let in_removed: HashSet<i64> = removed.iter().copied().collect();
-    let removed_deliveries: Vec<i64> =
-        found.iter().filter(|(_, event_id, _)| in_removed.contains(event_id)).map(|(id, ..)| *id).collect();
-    remove(connection, &removed, &removed_deliveries)?;
-    Ok(PruneReport { events: removed.len(), deliveries: removed_deliveries.len(), next })
-}
-
 /// Cuts a page to a bounded number of deliveries, but to one event at least; whether there was anything to cut.
-fn cut(page: &mut Vec<EventRange>) -> bool {
+pub(super) fn cut(page: &mut Vec<EventRange>) -> bool {
     let mut total = 0usize;
     let enough = page.iter().position(|(_, _, count)| {
         total = total.saturating_add((*count).max(0) as usize);
@@ -116,7 +78,7 @@ fn cut(page: &mut Vec<EventRange>) -> bool {
 }
 
 /// The deliveries of events that follow each other: their ranges of the primary key, and those of replays.
-fn deliveries_of(
+pub(super) fn deliveries_of(
     connection: &mut AnyConnection,
     first: EventRange,
     last: EventRange,
@@ -139,7 +101,7 @@ fn deliveries_of(
     Ok(found)
 }
 
-fn remove(connection: &mut AnyConnection, event_ids: &[i64], delivery_ids: &[i64]) -> StoreResult<()> {
+pub(super) fn remove(connection: &mut AnyConnection, event_ids: &[i64], delivery_ids: &[i64]) -> StoreResult<()> {
     for ids in delivery_ids.chunks(IDS_A_STATEMENT) {
         diesel::delete(attempts::table.filter(attempts::delivery_id.eq_any(ids))).execute(connection)?;
         diesel::delete(deliveries::table.filter(deliveries::id.eq_any(ids))).execute(connection)?;
@@ -150,26 +112,8 @@ fn remove(connection: &mut AnyConnection, event_ids: &[i64], delivery_ids: &[i64
     Ok(())
 }
 
-pub(super) fn purge_organizations(
-    connection: &mut AnyConnection,
-    settled_before: UnixMillis,
-    limit: usize,
-) -> StoreResult<bool> {
-    let deleted: Vec<(i64, i64)> =
-        deleted_organizations::table.order(deleted_organizations::id).load(connection)?;
-    for (id, deleted_at) in deleted {
-        if purge(connection, OrganizationId(id), limit)? {
-            return Ok(true);
-        }
-        if deleted_at < settled_before.0 {
-            diesel::delete(deleted_organizations::table.find(id)).execute(connection)?;
-        }
-    }
-    Ok(false)
-}
-
 /// One step of one organization; whether there was anything to remove.
-fn purge(connection: &mut AnyConnection, id: OrganizationId, limit: usize) -> StoreResult<bool> {
+pub(super) fn purge(connection: &mut AnyConnection, id: OrganizationId, limit: usize) -> StoreResult<bool> {
     let mut page: Vec<EventRange> = events::table
         .filter(events::organization_id.eq(id.0))
         .order(events::id)
@@ -203,34 +147,12 @@ pub(super) fn deliveries_of_events(
     last_delivery_id: i64,
 ) -> DynamicQuery {
     let scope = LogScope::new(organization_id, None, 0, last_delivery_id + 1);
-    log::from(connection, "SELECT d.id AS n", LogSource::Events, &scope, false)
+    log_queries::from(connection, "SELECT d.id AS n", LogSource::Events, &scope, false)
 }
 
 /// Deleted endpoints in the order of their ids, found by an index that has no others.
 pub(super) const DELETED_ENDPOINTS: &str = "
     SELECT e.id AS n FROM endpoints e WHERE e.deleted_at IS NOT NULL AND e.id > $1 ORDER BY e.id LIMIT $2";
-
-pub(super) fn prune_endpoints(
-    connection: &mut AnyConnection,
-    settled_before: UnixMillis,
-    after: Option<EndpointId>,
-    limit: usize,
-) -> StoreResult<Option<EndpointId>> {
-    let page: Vec<NumberRow> = diesel::sql_query(DELETED_ENDPOINTS)
-        .bind::<BigInt, _>(after.map_or(i64::MIN, |id| id.0))
-        .bind::<BigInt, _>(sql_limit(limit))
-        .load(connection)?;
-    let ids: Vec<i64> = page.into_iter().map(|row| row.n).collect();
-    for ids in ids.chunks(IDS_A_STATEMENT) {
-        let named = deliveries::table.filter(deliveries::endpoint_id.eq(endpoints::id));
-        let nameless = endpoints::table
-            .filter(endpoints::id.eq_any(ids))
-            .filter(endpoints::deleted_at.lt(settled_before.0))
-            .filter(diesel::dsl::not(diesel::dsl::exists(named.select(deliveries::id))));
-        diesel::delete(nameless).execute(connection)?;
-    }
-    Ok(ids.last().copied().filter(|_| ids.len() == limit).map(EndpointId))
-}
 
 pub(super) const KEYS_OF_ORGANIZATION: &str = "
     DELETE FROM idempotency_keys WHERE organization_id = $1 AND key IN (
@@ -241,12 +163,3 @@ pub(super) const OLD_KEYS: &str = "
     DELETE FROM idempotency_keys WHERE (organization_id, key) IN (
         SELECT organization_id, key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2
     )";
-
-pub(super) fn prune_idempotency_keys(
-    connection: &mut AnyConnection,
-    before: UnixMillis,
-    limit: usize,
-) -> StoreResult<usize> {
-    let old = diesel::sql_query(OLD_KEYS).bind::<BigInt, _>(before.0).bind::<BigInt, _>(sql_limit(limit));
-    Ok(old.execute(connection)?)
-}

@@ -5,10 +5,10 @@ use diesel::sql_types::Text;
 
 use super::super::connection::AnyConnection;
 use super::super::{PageRequest, sqlite};
-use super::log::{self, LogScope};
+use super::log_queries::{self, LogScope};
 use super::log_sources::{self, LogSource};
 use super::time_ranges::{IdRange, Period, id_ranges};
-use super::{events, failures, health, pruning, resend, startup, statistics};
+use super::{event_queries, failures, health_queries, maintenance, pruning, resend, statistics};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -35,7 +35,7 @@ fn plan(connection: &mut AnyConnection, sql: &str) -> Vec<String> {
 #[test]
 fn the_agenda_seeks_from_endpoint_to_endpoint() {
     let (_folder, mut connection) = database();
-    let plan = plan(&mut connection, startup::AGENDA);
+    let plan = plan(&mut connection, maintenance::AGENDA);
     let seeks =
         plan.iter().filter(|step| step.contains("SEARCH deliveries USING") && step.contains("deliveries_pending"));
     assert_eq!(seeks.count(), 4, "{plan:#?}");
@@ -106,7 +106,7 @@ fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
     ] {
         for filter in [all.clone(), DeliveryFilter { status: Some(DeliveryStatus::Failed), ..all.clone() }] {
             for scope in [scope(endpoint_id), of_period(&mut connection, endpoint_id)] {
-                let query = log::build(&connection, source, &filter, &scope, 50);
+                let query = log_queries::build(&connection, source, &filter, &scope, 50);
                 let expected = match endpoint_id.filter(|_| source.is_by_endpoint()) {
                     Some(_) => &[OWNER, index, PRIMARY_KEY][..],
                     None => &[index, PRIMARY_KEY],
@@ -116,7 +116,7 @@ fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
         }
     }
     let all = DeliveryFilter::default();
-    let query = log::build(&connection, LogSource::Events, &all, &scope(None), 50);
+    let query = log_queries::build(&connection, LogSource::Events, &all, &scope(None), 50);
     assert_steps(&mut connection, &query.sql, &[ALL_EVENTS, PRIMARY_KEY]);
 }
 
@@ -126,7 +126,7 @@ fn what_is_pending_is_sorted_by_its_ids_alone() {
     let pending = DeliveryFilter { status: Some(DeliveryStatus::Pending), ..DeliveryFilter::default() };
     let queue = "COVERING INDEX deliveries_pending (endpoint_id=?)";
     for (endpoint_id, owner) in [(None, OWNED), (Some(EndpointId(7)), OWNER)] {
-        let query = log::build(&connection, LogSource::Pending, &pending, &scope(endpoint_id), 50);
+        let query = log_queries::build(&connection, LogSource::Pending, &pending, &scope(endpoint_id), 50);
         let sort = "USE TEMP B-TREE FOR ORDER BY";
         let expected = ["CO-ROUTINE p", owner, queue, sort, "SCAN p", PRIMARY_KEY, PRIMARY_KEY, sort];
         assert_steps(&mut connection, &query.sql, &expected);
@@ -185,7 +185,7 @@ fn the_list_of_events_searches_its_organizations_and_sorts_nothing() {
     for (event_type, index) in [(None, ALL_EVENTS), (Some(String::from("call.completed")), EVENTS_OF_TYPE)] {
         let filter = EventFilter { event_type, ..EventFilter::default() };
         let range = range(&mut connection);
-        let query = events::build(&connection, OrganizationId(1), &filter, range, page);
+        let query = event_queries::build(&connection, OrganizationId(1), &filter, range, page);
         let replays = "deliveries_replayed_event (event_id=?)";
         assert_steps(&mut connection, &query.sql, &[index, "CORRELATED SCALAR SUBQUERY", replays]);
     }
@@ -207,9 +207,9 @@ fn what_is_sent_again_is_found_by_its_endpoint_in_the_order_of_ids() {
 fn conditions_are_read_from_indexes() {
     let (_folder, mut connection) = database();
     let pending = "COVERING INDEX deliveries_pending (endpoint_id=?)";
-    let of_organization = health::count_pending(OrganizationId(1), None);
+    let of_organization = health_queries::count_pending(OrganizationId(1), None);
     assert_steps(&mut connection, &of_organization.sql, &[OWNED, pending]);
-    let of_endpoint = health::count_pending(OrganizationId(1), Some(EndpointId(7)));
+    let of_endpoint = health_queries::count_pending(OrganizationId(1), Some(EndpointId(7)));
     assert_steps(&mut connection, &of_endpoint.sql, &["endpoints", pending]);
 
     let attempt = "PRIMARY KEY (delivery_id=? AND number=?)";
@@ -221,11 +221,11 @@ fn conditions_are_read_from_indexes() {
         (Some(EndpointId(7)), LogSource::Endpoint, &of_endpoint),
     ] {
         let scope = of_period(&mut connection, endpoint_id);
-        let query = health::build(&connection, source, &scope, 10_000);
+        let query = health_queries::build(&connection, source, &scope, 10_000);
         assert_steps(&mut connection, &query.sql, &[found, &attempt[..]].concat());
     }
     let by_organization = "endpoints_organization (organization_id=?)";
-    assert_steps(&mut connection, health::STATES, &[by_organization, PRIMARY_KEY]);
+    assert_steps(&mut connection, health_queries::STATES, &[by_organization, PRIMARY_KEY]);
 }
 
 #[test]

@@ -6,142 +6,25 @@ use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
 use super::super::schema::{deliveries, endpoints, events};
-use super::super::{
-    MadeDue, QueuePosition, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage, StoreResult,
-};
-use super::endpoints::IsPending;
-use super::id_leads::IdLead;
-use super::query::{BoundValue, DynamicQuery, NumberRow};
+use super::super::{RequeueRange, StoreResult};
+use super::query::{BoundValue, DynamicQuery};
 use super::sql_limit;
-use super::time_ranges::{IdRange, Period, id_ranges};
+use super::time_ranges::{IdRange, Period};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// How many ids one statement takes: well below what either database takes as parameters.
-const IDS_A_STATEMENT: usize = 500;
+pub(super) const IDS_A_STATEMENT: usize = 500;
 
-pub(super) fn requeue_delivery(
-    connection: &mut AnyConnection,
-    organization_id: OrganizationId,
-    id: DeliveryId,
-    now: UnixMillis,
-) -> StoreResult<RequeueOutcome> {
-    let found: Option<(i64, i16)> = deliveries::table
-        .filter(deliveries::id.eq(id.0))
-        .filter(deliveries::organization_id.eq(organization_id.0))
-        .select((deliveries::endpoint_id, deliveries::status))
-        .first(connection)
-        .optional()?;
-    let Some((endpoint_id, status)) = found else { return Ok(RequeueOutcome::NotFound) };
-    let endpoint_id = EndpointId(endpoint_id);
-    if live(connection, organization_id, &[endpoint_id])?.is_empty() {
-        return Ok(RequeueOutcome::WebhookGone);
-    }
-    if status == DeliveryStatus::Pending.code() {
-        return Ok(RequeueOutcome::StillPending);
-    }
-    begin_rounds(connection, organization_id, &[id.0], now)?;
-    Ok(RequeueOutcome::Requeued { endpoint_id })
-}
-
-#[expect(clippy::too_many_arguments, reason = "those of the store's verb, and what it needs for a period")]
-pub(super) fn requeue_range(
-    connection: &mut AnyConnection,
-    runs: &[IdLead],
-    organization_id: OrganizationId,
-    endpoint_id: EndpointId,
-    range: &RequeueRange,
-    after: Option<DeliveryId>,
-    limit: usize,
-    now: UnixMillis,
-) -> StoreResult<RequeuedPage> {
-    if !range.is_final() || live(connection, organization_id, &[endpoint_id])?.is_empty() {
-        return Ok(RequeuedPage { deliveries: 0, next: None });
-    }
-    let mut ids: Vec<i64> = Vec::new();
-    for ids_of_period in id_ranges(connection, runs, period(range))? {
-        let rest = limit - ids.len();
-        if rest > 0 {
-            let found = page(organization_id, endpoint_id, range.status, behind(ids_of_period, after), rest);
-            ids.extend(found.load::<NumberRow>(connection)?.into_iter().map(|row| row.n));
-        }
-    }
-    begin_rounds(connection, organization_id, &ids, now)?;
-    let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
-    Ok(RequeuedPage { deliveries: ids.len(), next })
-}
-
-/// Of the head of the queue first: a retry of an ordered endpoint keeps its place, which is in front. Then of those whose
-/// turn is to come.
-pub(super) fn make_due(
-    connection: &mut AnyConnection,
-    organization_id: OrganizationId,
-    endpoint_id: EndpointId,
-    after: Option<QueuePosition>,
-    limit: usize,
-    now: UnixMillis,
-) -> StoreResult<MadeDue> {
-    let queue = deliveries::table
-        .filter(deliveries::endpoint_id.eq(endpoint_id.0))
-        .filter(deliveries::organization_id.eq(organization_id.0))
-        .filter(IsPending)
-        .order((deliveries::queued_at, deliveries::id))
-        .limit(sql_limit(limit));
-    let columns = (deliveries::id, deliveries::queued_at, deliveries::due_at);
-    let Some(QueuePosition { queued_at, id }) = after else {
-        let head: Vec<(i64, i64, i64)> =
-            queue.filter(deliveries::queued_at.le(now.0)).select(columns).load(connection)?;
-        let waiting = head.iter().filter(|(.., due_at)| *due_at > now.0).map(|(id, ..)| *id).collect::<Vec<_>>();
-        for ids in waiting.chunks(IDS_A_STATEMENT) {
-            let rows = deliveries::table.filter(deliveries::id.eq_any(ids));
-            diesel::update(rows).set(deliveries::due_at.eq(now.0)).execute(connection)?;
-        }
-        let next = QueuePosition { queued_at: now, id: DeliveryId(i64::MAX) };
-        return Ok(MadeDue { deliveries: waiting.len(), next: Some(next) });
-    };
-    let behind = deliveries::queued_at.gt(queued_at.0).or(deliveries::id.gt(id.0));
-    let rows: Vec<(i64, i64, i64)> =
-        queue.filter(deliveries::queued_at.ge(queued_at.0)).filter(behind).select(columns).load(connection)?;
-    let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
-    for ids in ids.chunks(IDS_A_STATEMENT) {
-        let rows = deliveries::table.filter(deliveries::id.eq_any(ids));
-        let due = (deliveries::queued_at.eq(now.0), deliveries::due_at.eq(now.0));
-        diesel::update(rows).set(due).execute(connection)?;
-    }
-    let last = rows.last().filter(|_| rows.len() == limit);
-    let next =
-        last.map(|(id, queued_at, _)| QueuePosition { queued_at: UnixMillis(*queued_at), id: DeliveryId(*id) });
-    Ok(MadeDue { deliveries: rows.len(), next })
-}
-
-fn period(range: &RequeueRange) -> Period {
+pub(super) fn period(range: &RequeueRange) -> Period {
     Period { from: Some(range.since), to: Some(range.until) }
 }
 
 /// The part of a range behind a delivery.
-fn behind(range: IdRange, after: Option<DeliveryId>) -> IdRange {
+pub(super) fn behind(range: IdRange, after: Option<DeliveryId>) -> IdRange {
     let first = after.map_or(range.from, |id| id.0.saturating_add(1));
     IdRange { from: first.max(range.from), ..range }
-}
-
-pub(super) fn count_range(
-    connection: &mut AnyConnection,
-    runs: &[IdLead],
-    organization_id: OrganizationId,
-    endpoint_id: EndpointId,
-    range: &RequeueRange,
-) -> StoreResult<usize> {
-    if !range.is_final() || live(connection, organization_id, &[endpoint_id])?.is_empty() {
-        return Ok(0);
-    }
-    let mut counted = 0;
-    for ids_of_period in id_ranges(connection, runs, period(range))? {
-        let rows: Vec<NumberRow> =
-            count(organization_id, endpoint_id, range.status, ids_of_period).load(connection)?;
-        counted += rows.first().map_or(0, |row| row.n.max(0) as usize);
-    }
-    Ok(counted)
 }
 
 /// The query for the ids of a page.
@@ -187,7 +70,7 @@ fn in_span(
 }
 
 /// Those of the endpoints that exist.
-fn live(
+pub(super) fn live(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     ids: &[EndpointId],
@@ -208,7 +91,7 @@ fn live(
 
 /// A new round for deliveries in a final status. A first attempt that lives in its delivery's row moves out of
 /// the way of the next one.
-fn begin_rounds(
+pub(super) fn begin_rounds(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     ids: &[i64],
@@ -242,39 +125,10 @@ fn begin_rounds(
     Ok(())
 }
 
-pub(super) fn replay_event(
-    connection: &mut AnyConnection,
-    organization_id: OrganizationId,
-    id: EventId,
-    targets: &ReplayTargets,
-    next_id: &mut dyn FnMut(&mut AnyConnection) -> StoreResult<i64>,
-    now: UnixMillis,
-) -> StoreResult<Option<Vec<EndpointId>>> {
-    let Some(existing) = deliveries_by_endpoint(connection, organization_id, id)? else { return Ok(None) };
-    let wanted: Vec<EndpointId> = match targets {
-        ReplayTargets::Delivered => existing.keys().copied().collect(),
-        ReplayTargets::Endpoints(endpoints) => endpoints.clone(),
-    };
-    let endpoints = live(connection, organization_id, &wanted)?;
-    let mut again = Vec::new();
-    for &endpoint_id in &endpoints {
-        match existing.get(&endpoint_id).map(Vec::as_slice) {
-            None | Some([]) => {
-                let delivery_id = next_id(connection)?;
-                insert_replayed(connection, organization_id, id, endpoint_id, delivery_id, now)?;
-            }
-            Some(rows) if rows.iter().any(|(_, status)| *status == DeliveryStatus::Pending.code()) => {}
-            Some([(oldest, _), ..]) => again.push(*oldest),
-        }
-    }
-    begin_rounds(connection, organization_id, &again, now)?;
-    Ok(Some(endpoints.into_iter().collect()))
-}
-
 type DeliveriesByEndpoint = BTreeMap<EndpointId, Vec<(i64, i16)>>;
 
 /// Ids and statuses of an event's deliveries, oldest first; `None` when there is no such event.
-fn deliveries_by_endpoint(
+pub(super) fn deliveries_by_endpoint(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     id: EventId,
@@ -315,7 +169,7 @@ pub(super) fn is_replayed() -> diesel::expression::SqlLiteral<diesel::sql_types:
     diesel::dsl::sql("deliveries.replayed")
 }
 
-fn insert_replayed(
+pub(super) fn insert_replayed(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     event_id: EventId,

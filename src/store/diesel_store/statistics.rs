@@ -237,11 +237,6 @@ pub(super) const OLD_ROWS: &str = "
         ORDER BY period_start, organization_id, endpoint_id LIMIT $2
     )";
 
-pub(super) fn prune(connection: &mut AnyConnection, before: UnixMillis, limit: usize) -> StoreResult<bool> {
-    let old = diesel::sql_query(OLD_ROWS).bind::<BigInt, _>(before.0).bind::<BigInt, _>(sql_limit(limit));
-    Ok(old.execute(connection)? >= limit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::super::{StoreError, sqlite};

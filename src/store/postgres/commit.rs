@@ -38,7 +38,8 @@ pub(in super::super) fn write(
     let mut recorded = vec![false; outcomes.len()];
     let mut stored = stored;
     for round in rounds(stored, outcomes) {
-        let attempts: Vec<AttemptRow<'_>> = round.iter().map(|&place| AttemptRow::of(&outcomes[place])).collect();
+        let attempts: Vec<StoredOutcome<'_>> =
+            round.iter().map(|&place| StoredOutcome::of(&outcomes[place])).collect();
         let statement = CommitStatement::new(stored, &attempts, now);
         let updated = statement.get_result::<Option<Vec<i64>>>(postgres)?.unwrap_or_default();
         if updated.len() == round.len() {
@@ -77,13 +78,13 @@ fn rounds(stored: &[&NewEvent], outcomes: &[Outcome]) -> Vec<Vec<usize>> {
 }
 
 /// An outcome beside what is stored of it.
-struct AttemptRow<'a> {
+struct StoredOutcome<'a> {
     outcome: &'a Outcome,
     stored: StoredAttempt,
     status: i16,
 }
 
-impl<'a> AttemptRow<'a> {
+impl<'a> StoredOutcome<'a> {
     fn of(outcome: &'a Outcome) -> Self {
         let status = match outcome.next {
             NextStep::Succeeded => DeliveryStatus::Success,
@@ -273,16 +274,16 @@ struct AttemptArrays<'a> {
 }
 
 impl<'a> AttemptArrays<'a> {
-    fn of(attempts: &'a [AttemptRow<'a>]) -> Self {
+    fn of(attempts: &'a [StoredOutcome<'a>]) -> Self {
         Self {
             id: column(attempts, |attempt| attempt.outcome.delivery_id.0),
             organization_id: column(attempts, |attempt| attempt.outcome.organization_id.0),
             number: column(attempts, |attempt| i32::try_from(attempt.outcome.number).unwrap_or(i32::MAX)),
             status: column(attempts, |attempt| attempt.status),
-            queued_at: column(attempts, AttemptRow::queued_at),
-            due_at: column(attempts, AttemptRow::due_at),
-            not_counted: column(attempts, AttemptRow::not_counted),
-            finished_at: column(attempts, AttemptRow::finished_at),
+            queued_at: column(attempts, StoredOutcome::queued_at),
+            due_at: column(attempts, StoredOutcome::due_at),
+            not_counted: column(attempts, StoredOutcome::not_counted),
+            finished_at: column(attempts, StoredOutcome::finished_at),
             response_code: column(attempts, |attempt| attempt.stored.response_code.map(i32::from)),
             error: column(attempts, |attempt| attempt.stored.error.as_deref()),
             started_at: column(attempts, |attempt| attempt.stored.started_at.0),
@@ -355,7 +356,7 @@ struct CommitStatement<'a> {
 }
 
 impl<'a> CommitStatement<'a> {
-    fn new(stored: &'a [&NewEvent], attempts: &'a [AttemptRow<'a>], now: UnixMillis) -> Self {
+    fn new(stored: &'a [&NewEvent], attempts: &'a [StoredOutcome<'a>], now: UnixMillis) -> Self {
         Self {
             events: EventArrays::of(stored),
             deliveries: DeliveryArrays::of(stored),

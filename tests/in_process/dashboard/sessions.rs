@@ -8,7 +8,7 @@ use ringback::api::auth::hash_key;
 use ringback::dashboard::Dashboard;
 use ringback::domain::ids::{KeyId, OrganizationId};
 use ringback::domain::time::Clock;
-use ringback::store::Store;
+use ringback::store::TenantStore;
 use serde_json::json;
 
 use super::browser::Browser;

@@ -15,7 +15,7 @@ use ringback::domain::endpoint::RateLimit;
 use ringback::domain::health::EndpointState;
 use ringback::domain::ids::EndpointId;
 use ringback::domain::retry::{RetryPolicy, RetrySchedule};
-use ringback::store::{PageRequest, Store};
+use ringback::store::PageRequest;
 use world::{BEGIN, ORGANIZATION, Seen, World, always, down_until, endpoint, pass};
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -7,7 +7,6 @@ use ringback::domain::endpoint::Endpoint;
 use ringback::domain::ids::EndpointId;
 use ringback::domain::patterns::EventPattern;
 use ringback::domain::retry::{RetryPolicy, RetrySchedule};
-use ringback::store::Store;
 
 use super::world::{BEGIN, ORGANIZATION, World, always, down_until, endpoint, pass};
 use super::{DATA, DAY, assert_on_schedule, count, deliveries};

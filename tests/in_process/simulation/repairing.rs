@@ -9,7 +9,7 @@ use ringback::domain::ids::EndpointId;
 use ringback::domain::patterns::EventPattern;
 use ringback::domain::retry::{RetryPolicy, RetrySchedule};
 use ringback::domain::time::UnixMillis;
-use ringback::store::{EndpointStart, Store};
+use ringback::store::EndpointStart;
 
 use super::world::{BEGIN, Life, ORGANIZATION, World, always, down_until, endpoint, pass, url};
 use super::{DATA, DAY, count, deliveries};

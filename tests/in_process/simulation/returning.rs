@@ -8,7 +8,6 @@ use ringback::domain::delivery::DeliveryStatus;
 use ringback::domain::endpoint::RateLimit;
 use ringback::domain::retry::{RetryPolicy, RetrySchedule};
 use ringback::domain::time::UnixMillis;
-use ringback::store::Store;
 
 use super::world::{BEGIN, Seen, World, always, down_until, endpoint, pass};
 use super::{DATA, assert_probes_from, count};

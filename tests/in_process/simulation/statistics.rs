@@ -8,7 +8,6 @@ use ringback::domain::ids::EndpointId;
 use ringback::domain::retry::RetrySchedule;
 use ringback::domain::statistics::{PERIOD, PeriodCounts, PeriodStatistics, period_start};
 use ringback::domain::time::UnixMillis;
-use ringback::store::Store;
 
 use super::world::{BEGIN, ORGANIZATION, World, always, down_until, endpoint};
 use super::{DATA, DAY, deliveries};

@@ -112,7 +112,7 @@ pub(crate) async fn pass(duration: Duration) {
 
 /// What outlives the process.
 pub(crate) struct World {
-    pub store: Arc<MemoryStore>,
+    pub store: Arc<dyn Store>,
     transport: Arc<ScriptedTransport>,
     now: Mutex<UnixMillis>,
     seeds: AtomicU64,

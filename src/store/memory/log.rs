@@ -1,21 +1,162 @@
-//! Sending again, events, conditions and pruning in memory.
+//! The delivery log, resends and health in memory.
 
 use std::sync::Arc;
 
 use super::super::{
-    EventDetail, MadeDue, PageRequest, PruneReport, QueuePosition, ReplayTargets, RequeueOutcome, RequeueRange,
+    DeliveryDetail, EventDetail, LogPage, LogStore, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange,
+    RequeuedPage, StoreResult,
 };
-use super::state::{MemoryDelivery, MemoryState, page_of};
-use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
+use super::MemoryStore;
+use super::state::{MemoryDelivery, MemoryState, page_of, passes};
+use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{Event, EventFilter, EventRecord};
-use crate::domain::health::{EndpointHealth, EndpointState, EndpointStates, FinishedDelivery, PendingStats};
+use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::last_failure::LastFailure;
+use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
-impl MemoryState {
-    // ---- sending again
+impl LogStore for MemoryStore {
+    fn deliveries(
+        &self,
+        organization_id: OrganizationId,
+        filter: &DeliveryFilter,
+        page: PageRequest,
+    ) -> StoreResult<LogPage> {
+        let state = self.state();
+        let own = state
+            .deliveries
+            .values()
+            .map(|delivery| &delivery.record)
+            .filter(|record| record.organization_id == organization_id && passes(filter, record));
+        let rows = page_of(own, |record| record.id.0, page).into_iter().cloned().collect();
+        Ok(LogPage { rows, next_before: None })
+    }
 
-    pub(super) fn requeue_delivery(
+    fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>> {
+        let state = self.state();
+        let found = state.deliveries.get(&id).filter(|found| found.record.organization_id == organization_id);
+        Ok(found.and_then(|delivery| {
+            let (event, _) = state.events.get(&delivery.record.event_id)?;
+            Some(DeliveryDetail {
+                record: delivery.record.clone(),
+                body: event.body.clone(),
+                attempts: delivery.attempts.clone(),
+            })
+        }))
+    }
+
+    fn events(
+        &self,
+        organization_id: OrganizationId,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> StoreResult<Vec<EventRecord>> {
+        Ok(self.state().list_events(organization_id, filter, page))
+    }
+
+    fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>> {
+        Ok(self.state().event_detail(organization_id, id))
+    }
+
+    fn requeue_delivery(
+        &self,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> StoreResult<RequeueOutcome> {
+        Ok(self.state().requeue_delivery(organization_id, id, now))
+    }
+
+    fn requeue_range(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+        after: Option<DeliveryId>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> StoreResult<RequeuedPage> {
+        let mut state = self.state();
+        let mut found = state.in_range(organization_id, endpoint_id, range, after);
+        found.truncate(limit);
+        found.iter().for_each(|id| state.requeue(*id, now));
+        let next = found.last().copied().filter(|_| found.len() == limit);
+        Ok(RequeuedPage { deliveries: found.len(), next })
+    }
+
+    fn count_range(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        range: &RequeueRange,
+    ) -> StoreResult<usize> {
+        Ok(self.state().in_range(organization_id, endpoint_id, range, None).len())
+    }
+
+    fn replay_event(
+        &self,
+        organization_id: OrganizationId,
+        id: EventId,
+        targets: &ReplayTargets,
+        next_id: &mut dyn FnMut() -> i64,
+        now: UnixMillis,
+    ) -> StoreResult<Option<Vec<EndpointId>>> {
+        Ok(self.state().replay_event(organization_id, id, targets, next_id, now))
+    }
+
+    fn pending(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+    ) -> StoreResult<PendingStats> {
+        Ok(self.state().pending(organization_id, endpoint_id))
+    }
+
+    fn recent_deliveries(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: Option<EndpointId>,
+        since: UnixMillis,
+        limit: usize,
+    ) -> StoreResult<Vec<FinishedDelivery>> {
+        Ok(self.state().recent(organization_id, endpoint_id, since, limit))
+    }
+
+    fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
+        Ok(self.state().endpoint_states(organization_id))
+    }
+
+    fn last_failure(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+    ) -> StoreResult<Option<LastFailure>> {
+        let state = self.state();
+        let found = state.failures.get(&endpoint_id);
+        Ok(found.filter(|failure| failure.organization_id == organization_id).cloned())
+    }
+
+    fn organization_statistics(
+        &self,
+        organization_id: OrganizationId,
+        since: UnixMillis,
+    ) -> StoreResult<Vec<PeriodStatistics>> {
+        Ok(self.state().organization_statistics(organization_id, since))
+    }
+
+    fn endpoint_statistics(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_ids: &[EndpointId],
+        since: UnixMillis,
+    ) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
+        Ok(self.state().endpoint_statistics(organization_id, endpoint_ids, since))
+    }
+}
+
+impl MemoryState {
+    fn requeue_delivery(
         &mut self,
         organization_id: OrganizationId,
         id: DeliveryId,
@@ -37,7 +178,7 @@ impl MemoryState {
     }
 
     /// A new round for a delivery in a final status.
-    pub(super) fn requeue(&mut self, id: DeliveryId, now: UnixMillis) {
+    fn requeue(&mut self, id: DeliveryId, now: UnixMillis) {
         let Some(delivery) = self.deliveries.get_mut(&id) else { return };
         delivery.record.status = DeliveryStatus::Pending;
         delivery.record.finished_at = None;
@@ -47,40 +188,8 @@ impl MemoryState {
         delivery.attempts_before_round = delivery.record.attempt_count;
     }
 
-    pub(super) fn make_due(
-        &mut self,
-        organization_id: OrganizationId,
-        endpoint_id: EndpointId,
-        after: Option<QueuePosition>,
-        limit: usize,
-        now: UnixMillis,
-    ) -> MadeDue {
-        let queue = self.queue(organization_id, endpoint_id);
-        let places = queue.iter().map(|delivery| (delivery.queued_at, delivery.record.id));
-        let page: Vec<(UnixMillis, DeliveryId)> = match after {
-            None => places.filter(|(queued_at, _)| *queued_at <= now).take(limit).collect(),
-            Some(after) => places.filter(|place| *place > (after.queued_at, after.id)).take(limit).collect(),
-        };
-        let mut deliveries = 0;
-        for (_, id) in &page {
-            let Some(delivery) = self.deliveries.get_mut(id).filter(|delivery| delivery.due_at > now) else {
-                continue;
-            };
-            delivery.due_at = now;
-            delivery.queued_at = delivery.queued_at.min(now);
-            delivery.record.next_attempt_at = Some(now);
-            deliveries += 1;
-        }
-        let last = page.last().filter(|_| page.len() == limit);
-        let next = match after {
-            None => Some(QueuePosition { queued_at: now, id: DeliveryId(i64::MAX) }),
-            Some(_) => last.map(|&(queued_at, id)| QueuePosition { queued_at, id }),
-        };
-        MadeDue { deliveries, next }
-    }
-
     /// The deliveries of a range, oldest first.
-    pub(super) fn in_range(
+    fn in_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
@@ -99,7 +208,7 @@ impl MemoryState {
             .collect()
     }
 
-    pub(super) fn replay_event(
+    fn replay_event(
         &mut self,
         organization_id: OrganizationId,
         id: EventId,
@@ -151,8 +260,6 @@ impl MemoryState {
         self.deliveries.values().map(|delivery| &delivery.record).filter(move |record| record.event_id == id)
     }
 
-    // ---- events
-
     fn event_record(&self, event: &Event, deliveries: usize) -> EventRecord {
         let of_replays = self.deliveries.values().filter(|delivery| delivery.replayed);
         let replayed = of_replays.filter(|delivery| delivery.record.event_id == event.id).count();
@@ -165,7 +272,7 @@ impl MemoryState {
         }
     }
 
-    pub(super) fn list_events(
+    fn list_events(
         &self,
         organization_id: OrganizationId,
         filter: &EventFilter,
@@ -181,7 +288,7 @@ impl MemoryState {
         page.into_iter().map(|(event, deliveries)| self.event_record(event, *deliveries)).collect()
     }
 
-    pub(super) fn event_detail(&self, organization_id: OrganizationId, id: EventId) -> Option<EventDetail> {
+    fn event_detail(&self, organization_id: OrganizationId, id: EventId) -> Option<EventDetail> {
         let (event, deliveries) = self.events.get(&id)?;
         (event.organization_id == organization_id).then(|| EventDetail {
             record: self.event_record(event, *deliveries),
@@ -189,8 +296,6 @@ impl MemoryState {
             deliveries: self.of_event(event).cloned().collect(),
         })
     }
-
-    // ---- conditions
 
     fn of(
         &self,
@@ -203,11 +308,7 @@ impl MemoryState {
         })
     }
 
-    pub(super) fn pending(
-        &self,
-        organization_id: OrganizationId,
-        endpoint_id: Option<EndpointId>,
-    ) -> PendingStats {
+    fn pending(&self, organization_id: OrganizationId, endpoint_id: Option<EndpointId>) -> PendingStats {
         let pending = || {
             let records = self.of(organization_id, endpoint_id).map(|delivery| &delivery.record);
             records.filter(|record| record.status == DeliveryStatus::Pending)
@@ -218,7 +319,7 @@ impl MemoryState {
         }
     }
 
-    pub(super) fn recent(
+    fn recent(
         &self,
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
@@ -241,69 +342,11 @@ impl MemoryState {
         finished.take(limit).collect()
     }
 
-    pub(super) fn endpoint_states(&self, organization_id: OrganizationId) -> EndpointStates {
+    fn endpoint_states(&self, organization_id: OrganizationId) -> EndpointStates {
         let mut states = EndpointStates::default();
         for endpoint in self.endpoints.values().filter(|endpoint| endpoint.organization_id == organization_id) {
             states.count(EndpointState::of(endpoint, self.health.get(&endpoint.id)));
         }
         states
-    }
-
-    pub(super) fn failing_before(&self, instant: UnixMillis, limit: usize) -> Vec<EndpointHealth> {
-        let is_active = |id| self.endpoints.get(id).is_some_and(|endpoint| endpoint.active);
-        let mut failing: Vec<EndpointHealth> = self
-            .health
-            .values()
-            .filter(|health| health.failing_since.is_some_and(|since| since <= instant))
-            .filter(|health| is_active(&health.endpoint_id))
-            .copied()
-            .collect();
-        failing.sort_by_key(|health| (health.failing_since, health.endpoint_id));
-        failing.truncate(limit);
-        failing
-    }
-
-    // ---- pruning
-
-    pub(super) fn prune(&mut self, before: UnixMillis, after: Option<EventId>, limit: usize) -> PruneReport {
-        if after.is_none() {
-            let mut old: Vec<_> =
-                self.failures.values().map(|failure| (failure.at, failure.endpoint_id)).collect();
-            old.retain(|(at, _)| *at < before);
-            old.sort_unstable();
-            old.iter().take(limit).for_each(|(_, id)| drop(self.failures.remove(id)));
-        }
-        let old = self.events.values().filter(|(event, _)| event.accepted_at < before);
-        let old = old.map(|(event, _)| event.id).filter(|id| after.is_none_or(|after| *id > after));
-        let page: Vec<EventId> = old.take(limit).collect();
-        let next = page.last().copied().filter(|_| page.len() == limit);
-        let mut report = PruneReport { next, ..PruneReport::default() };
-        for id in page {
-            let mut of_event = self.deliveries.values().filter(|delivery| delivery.record.event_id == id);
-            if of_event.any(|delivery| delivery.record.status == DeliveryStatus::Pending) {
-                continue;
-            }
-            self.events.remove(&id);
-            report.events += 1;
-            let before = self.deliveries.len();
-            self.deliveries.retain(|_, delivery| delivery.record.event_id != id);
-            report.deliveries += before - self.deliveries.len();
-        }
-        report
-    }
-
-    pub(super) fn prune_idempotency_keys(&mut self, before: UnixMillis, limit: usize) -> usize {
-        let mut old: Vec<_> = self
-            .idempotency
-            .iter()
-            .filter(|(_, used)| used.created_at < before)
-            .map(|((organization_id, key), used)| (used.created_at, *organization_id, key.clone()))
-            .collect();
-        old.sort();
-        old.truncate(limit);
-        for (_, organization_id, key) in &old {
-            self.idempotency.remove(&(*organization_id, key.clone()));
-        }
-        old.len()
     }
 }

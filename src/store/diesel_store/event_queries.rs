@@ -1,0 +1,56 @@
+//! The list of events, and one event with its deliveries.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use super::super::PageRequest;
+use super::super::connection::AnyConnection;
+use super::log_sources::LogSource;
+use super::query::{BoundValue, DynamicQuery, indexed_by};
+use super::sql_limit;
+use super::time_ranges::IdRange;
+use crate::domain::event::EventFilter;
+use crate::domain::ids::OrganizationId;
+
+#[derive(QueryableByName)]
+pub(super) struct ListedEvent {
+    #[diesel(sql_type = BigInt)]
+    pub(super) id: i64,
+    #[diesel(sql_type = Text)]
+    pub(super) event_type: String,
+    #[diesel(sql_type = BigInt)]
+    pub(super) occurred_at: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) accepted_at: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) deliveries: i64,
+}
+
+/// The query for a page of one range.
+pub(super) fn build(
+    connection: &AnyConnection,
+    organization_id: OrganizationId,
+    filter: &EventFilter,
+    range: IdRange,
+    page: PageRequest,
+) -> DynamicQuery {
+    let before = page.before_id.map_or(range.before, |before| before.min(range.before));
+    let index = indexed_by(connection, LogSource::index_of_events(filter.event_type.is_some()));
+    let mut query = DynamicQuery::new(
+        "SELECT e.id, e.event_type, e.occurred_at, e.accepted_at, e.delivery_count + \
+         (SELECT count(*) FROM deliveries d WHERE d.event_id = e.id AND d.replayed) AS deliveries FROM events e",
+    );
+    query.sql.push_str(&index);
+    query.push(" WHERE e.organization_id = {}", BoundValue::Number(organization_id.0));
+    query.and("e.id < {}", BoundValue::Number(before));
+    query.and("e.id >= {}", BoundValue::Number(range.from));
+    range.times.restrict(&mut query, "e.id", "e.accepted_at");
+    if let Some(event_type) = &filter.event_type {
+        query.and("e.event_type = {}", BoundValue::Text(event_type.clone()));
+    }
+    query.push(" ORDER BY e.id DESC LIMIT {}", BoundValue::Number(sql_limit(page.limit)));
+    query
+}
+
+/// Type, instants, last delivery of its range, number of these, body.
+pub(super) type EventColumns = (String, i64, i64, i64, i32, Vec<u8>);

@@ -1,0 +1,142 @@
+//! Organizations, keys, endpoints and event types in memory.
+
+use super::super::{EndpointStart, PageRequest, StoreError, StoreResult, TenantStore};
+use super::MemoryStore;
+use super::state::page_of;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event_types::OwnEventType;
+use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
+use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::time::UnixMillis;
+
+impl TenantStore for MemoryStore {
+    fn create_organization(&self, organization: &Organization) -> StoreResult<()> {
+        let mut state = self.state();
+        if state.organizations.contains_key(&organization.id) {
+            return Err(StoreError::Conflict);
+        }
+        state.organizations.insert(organization.id, organization.clone());
+        Ok(())
+    }
+
+    fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>> {
+        let state = self.state();
+        Ok(page_of(state.organizations.values(), |item| item.id.0, page).into_iter().cloned().collect())
+    }
+
+    fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>> {
+        Ok(self.state().organizations.get(&id).cloned())
+    }
+
+    fn delete_organization(&self, id: OrganizationId, _now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>> {
+        let mut state = self.state();
+        if state.organizations.remove(&id).is_none() {
+            return Ok(None);
+        }
+        let owned = state.endpoints.values().filter(|endpoint| endpoint.organization_id == id);
+        let endpoints = owned.map(|endpoint| endpoint.id).collect();
+        state.keys.retain(|_, key| key.organization_id != id);
+        state.endpoints.retain(|_, endpoint| endpoint.organization_id != id);
+        state.health.retain(|_, health| health.organization_id != id);
+        state.failures.retain(|_, failure| failure.organization_id != id);
+        state.events.retain(|_, (event, _)| event.organization_id != id);
+        state.deliveries.retain(|_, delivery| delivery.record.organization_id != id);
+        state.event_types.retain(|(organization_id, _), _| *organization_id != id);
+        state.idempotency.retain(|(organization_id, _), _| *organization_id != id);
+        state.statistics.retain(|(_, organization_id, _), _| *organization_id != id);
+        Ok(Some(endpoints))
+    }
+
+    fn create_key(&self, key: &ApiKey) -> StoreResult<()> {
+        let mut state = self.state();
+        if state.keys.values().any(|other| other.id == key.id || other.hash == key.hash) {
+            return Err(StoreError::Conflict);
+        }
+        state.keys.insert(key.id, key.clone());
+        Ok(())
+    }
+
+    fn keys(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<ApiKey>> {
+        let state = self.state();
+        let own = state.keys.values().filter(|key| key.organization_id == organization_id);
+        Ok(page_of(own, |key| key.id.0, page).into_iter().cloned().collect())
+    }
+
+    fn revoke_key(&self, organization_id: OrganizationId, id: KeyId) -> StoreResult<Option<[u8; 32]>> {
+        let mut state = self.state();
+        if state.keys.get(&id).is_none_or(|key| key.organization_id != organization_id) {
+            return Ok(None);
+        }
+        Ok(state.keys.remove(&id).map(|key| key.hash))
+    }
+
+    fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>> {
+        Ok(self.state().keys.values().find(|key| key.hash == *hash).cloned())
+    }
+
+    fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
+        let mut state = self.state();
+        if state.endpoints.contains_key(&endpoint.id) {
+            return Err(StoreError::Conflict);
+        }
+        state.endpoints.insert(endpoint.id, endpoint.clone());
+        Ok(())
+    }
+
+    fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>> {
+        let state = self.state();
+        let own = state.endpoints.values().filter(|endpoint| endpoint.organization_id == organization_id);
+        let page = page_of(own, |endpoint| endpoint.id.0, page);
+        Ok(page.into_iter().map(|endpoint| state.start(endpoint)).collect())
+    }
+
+    fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
+        let mut state = self.state();
+        let read = state.endpoint(endpoint.organization_id, endpoint.id);
+        let Some(read) = read.filter(|read| read.version == endpoint.version - 1) else {
+            return Err(StoreError::Conflict);
+        };
+        if read.url != endpoint.url || (endpoint.active && !read.active) {
+            state.health.remove(&endpoint.id);
+        }
+        state.endpoints.insert(endpoint.id, endpoint.clone());
+        Ok(())
+    }
+
+    fn delete_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        id: EndpointId,
+        now: UnixMillis,
+    ) -> StoreResult<Option<usize>> {
+        let mut state = self.state();
+        if state.endpoint(organization_id, id).is_none() {
+            return Ok(None);
+        }
+        state.endpoints.remove(&id);
+        state.health.remove(&id);
+        state.failures.remove(&id);
+        state.largest_deleted = state.largest_deleted.max(id.0);
+        Ok(Some(state.cancel(organization_id, id, now)))
+    }
+
+    fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()> {
+        let mut state = self.state();
+        let key = (event_type.organization_id, event_type.name.clone());
+        if state.event_types.contains_key(&key) {
+            return Err(StoreError::Conflict);
+        }
+        state.event_types.insert(key, event_type.clone());
+        Ok(())
+    }
+
+    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+        let state = self.state();
+        let own = state.event_types.values().filter(|own| own.organization_id == organization_id);
+        Ok(own.cloned().collect())
+    }
+
+    fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool> {
+        Ok(self.state().event_types.remove(&(organization_id, name.to_owned())).is_some())
+    }
+}
