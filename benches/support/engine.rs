@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
-use ringback::actors::handle::Publication;
+use ringback::actors::publication::Publication;
 use ringback::domain::attempt::{AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::Endpoint;

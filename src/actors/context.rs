@@ -81,7 +81,7 @@ pub struct ActorContext {
     /// What waits for persistence.
     pub(super) inbox: Inbox,
     /// What was counted and is not stored yet.
-    pub(super) counting: SharedCounting,
+    pub(super) counting: Arc<SharedCounting>,
     /// Event bodies in memory.
     pub payload: Arc<PayloadMemory>,
     attempts: AtomicUsize,
@@ -117,7 +117,7 @@ impl ActorContext {
             began_at: clock.now(),
             limiters: Mutex::default(),
             inbox: Inbox::default(),
-            counting: SharedCounting::default(),
+            counting: Arc::default(),
             payload: PayloadMemory::new(settings.payload_memory_bytes),
             store,
             transport,

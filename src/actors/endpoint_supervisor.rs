@@ -3,26 +3,25 @@
 //! Owns the endpoint's state machine (window, breaker, limiter, concurrency), its attempts in flight and one
 //! wake timer. Never decides by itself when something is sent, never holds more than a window.
 
-mod word;
+mod changes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext as _, Addr, AsyncContext, Context, Handler, SpawnHandle};
+use actix::{Actor, ActorContext as _, AsyncContext, Context, Handler, Recipient, SpawnHandle};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::context::ActorContext;
+use super::mailbox::post;
+use super::mailbox_credits::MailboxCredits;
 use super::messages::{
-    AttemptEnded, AttemptNotMade, Change, Deliver, MoreInStore, OutcomesRecorded, PageRead, RecordOutcome, Retire,
-    RetireRequest, StartRead, SupervisorDrain, SupervisorStopped,
+    AttemptEnded, AttemptNotMade, Change, CollectInbox, Deliver, MoreInStore, OutcomesRecorded, PageRead,
+    RecordOutcome, Retire, RetireRequest, StartRead, SupervisorDrain, SupervisorStopped,
 };
 use super::operational::{OperationalEvent, operational_event};
 use super::payload::PayloadShare;
-use super::persistence::Persistence;
-use super::post;
 use super::request::RequestTemplate;
-use super::router::{MailboxCredits, Router};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::DisabledReason;
@@ -44,14 +43,18 @@ const STAY_FOR_WHEN_CROWDED: Duration = Duration::from_secs(1);
 /// When the endpoint can't be read, it is tried again after this.
 const START_RETRY: Duration = Duration::from_secs(1);
 
+/// Where all supervisors send their messages.
+pub(crate) struct SupervisorPorts {
+    pub(super) router_retire: Recipient<RetireRequest>,
+    pub(super) router_stopped: Recipient<SupervisorStopped>,
+    pub(super) persistence: Recipient<CollectInbox>,
+}
+
 /// What a supervisor is made with.
 pub(crate) struct SupervisorParts {
     /// Shared by all actors.
     pub context: Arc<ActorContext>,
-    /// Who started it.
-    pub router: Addr<Router>,
-    /// Who writes for it.
-    pub persistence: Addr<Persistence>,
+    pub ports: Arc<SupervisorPorts>,
     /// The tenant.
     pub organization_id: OrganizationId,
     /// Its endpoint.
@@ -209,7 +212,7 @@ impl EndpointSupervisor {
             Effect::SaveHealth(health) => {
                 let Some(running) = &self.running else { return };
                 let saved = SavedHealth { health, url: running.template.url() };
-                self.parts.context.inbox.put(|waiting| waiting.save(saved)).ask(&self.parts.persistence);
+                self.parts.context.inbox.put(|pending| pending.save(saved)).request(&self.parts.ports.persistence);
             }
         }
     }
@@ -258,9 +261,9 @@ impl EndpointSupervisor {
         let url = running.template.url();
         let announcements = announce(settled.announcements, &outcome, &ended.delivery.event, &url);
         let Settled { health, disable, .. } = settled;
-        let change = Change { health, disable, url, announcements, supervisor: ctx.address() };
+        let change = Change { health, disable, url, announcements, supervisor: ctx.address().recipient() };
         let record = RecordOutcome { outcome, change };
-        parts.context.inbox.put(|waiting| waiting.outcomes.push(record)).ask(&parts.persistence);
+        parts.context.inbox.put(|pending| pending.outcomes.push(record)).request(&parts.ports.persistence);
     }
 
     fn load(&mut self, max_deliveries: usize, max_bytes: usize, now: UnixMillis, ctx: &mut Context<Self>) {
@@ -371,7 +374,7 @@ impl EndpointSupervisor {
         });
         let (endpoint_id, received) = (self.parts.endpoint_id, self.received);
         self.remember_sent(now);
-        post(&self.parts.router, RetireRequest { endpoint_id, received, due_at });
+        post(&self.parts.ports.router_retire, RetireRequest { endpoint_id, received, due_at });
     }
 }
 
@@ -425,7 +428,10 @@ impl Drop for EndpointSupervisor {
         if is_lost {
             self.remember_sent(self.parts.context.now());
         }
-        post(&self.parts.router, SupervisorStopped { organization_id, endpoint_id, generation, is_lost });
+        post(
+            &self.parts.ports.router_stopped,
+            SupervisorStopped { organization_id, endpoint_id, generation, is_lost },
+        );
     }
 }
 

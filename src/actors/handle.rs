@@ -1,123 +1,53 @@
-//! What the API sees of the actors.
+//! The engine as the API sees it: publishing, test events, and notices of what the API changed in the store.
 
-mod trial;
+mod test_event;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
-use actix::Addr;
+use actix::Recipient;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use serde_json::value::RawValue;
-use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::context::ActorContext;
-use super::messages::{EndpointChanged, Ingest, OrganizationDeleted, Relief, Relieved, WorkAdded};
-use super::persistence::Persistence;
-use super::post;
-use super::retention::Retention;
-use super::router::Router;
-use super::statistics::Counted;
-use crate::domain::attempt::{AttemptResult, LocalFault};
+use super::mailbox::post;
+use super::messages::{
+    BreakerReset, BreakerWasReset, CollectInbox, EndpointChanged, Ingest, OrganizationDeleted, WorkAdded,
+};
+use super::publication::{Publication, PublishError, Published};
+use super::statistics::CurrentStatistics;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event::{Event, build_body};
 use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::event_types::OwnEventType;
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use crate::domain::ids::{EndpointId, IdGenerator, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, IdempotencyKey, Store, StoreError};
+use crate::store::Store;
 use crate::telemetry;
 
-/// An event as a publisher sends it, validated.
-#[derive(Debug)]
-pub struct Publication {
-    /// The publisher's organization.
-    pub organization_id: OrganizationId,
-    /// A registered type.
-    pub event_type: String,
-    /// RFC 3339 UTC ending in `Z`; goes into the body as it is.
-    pub timestamp: String,
-    /// The same instant as a number.
-    pub occurred_at: UnixMillis,
-    /// As it was sent.
-    pub data: Box<RawValue>,
-    /// When the publisher sent one.
-    pub idempotency: Option<IdempotencyKey>,
-}
-
-impl Publication {
-    /// The event that it becomes.
-    pub(super) fn event(&self, id: EventId, now: UnixMillis) -> Event {
-        Event {
-            id,
-            organization_id: self.organization_id,
-            event_type: self.event_type.clone(),
-            occurred_at: self.occurred_at,
-            accepted_at: now,
-            body: build_body(&self.event_type, &self.timestamp, id, self.data.get()),
-        }
-    }
-}
-
-/// What came of a test.
-#[derive(Debug, Clone)]
-pub struct TestResult {
-    /// Its place in the log.
-    pub delivery_id: DeliveryId,
-    /// Whether the receiver answered 2xx.
-    pub is_success: bool,
-    /// The last answer, or why there is none: a refused secret and a connection that was closed are followed by another
-    /// attempt at once.
-    pub result: AttemptResult,
-}
-
-/// An accepted event; durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// What the answer is made of.
-    pub event: AcceptedEvent,
-    /// Whether this is the answer of an earlier request with the same idempotency key.
-    pub replayed: bool,
-}
-
-/// Why an event was not acknowledged.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PublishError {
-    /// More events wait for their commit than the settings allow; the publisher should come back in a second.
-    #[error("too many events wait to be stored")]
-    Overloaded,
-    /// The database can't write now, or its answer did not come: the event may be stored all the same.
-    #[error("the database is not available: {0}")]
-    Unavailable(String),
-    /// The idempotency key was used with another request.
-    #[error("this idempotency key was used with another request")]
-    IdempotencyKeyReused,
-    /// The engine is stopping.
-    #[error("the engine is stopping")]
-    Stopping,
-}
-
 /// How long a publisher waits for its commit. Smaller: a disk that is only slow is taken for a dead one. Larger: a
-/// database that accepts and never answers holds its publishers.
+/// database that accepts and never responds holds its publishers.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why a test brought no result.
-#[derive(Debug, Error)]
-pub enum TestError {
-    /// It was not sent: this machine lacks something.
-    #[error("not sent for want of {}", .0.as_str())]
-    NotMade(LocalFault),
-    /// It was sent, and could not be written down.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// Bytes are counted in units of this many, so that their number fits a semaphore.
 const BYTES_UNIT: usize = 1024;
+
+/// Where the handle sends its messages.
+pub(super) struct HandlePorts {
+    pub persistence: Recipient<CollectInbox>,
+    pub router: RouterPorts,
+    pub retention: Recipient<OrganizationDeleted>,
+}
+
+/// The router's part of [`HandlePorts`].
+pub(super) struct RouterPorts {
+    pub endpoint_changed: Recipient<EndpointChanged>,
+    pub work_added: Recipient<WorkAdded>,
+    pub breaker_was_reset: Recipient<BreakerWasReset>,
+}
 
 /// The engine, as the API sees it. Cheap to clone.
 #[derive(Clone)]
@@ -128,12 +58,10 @@ struct Shared {
     subscriptions: Arc<RwLock<Subscriptions>>,
     event_types: Arc<RwLock<EventTypeRegistry>>,
     ids: Arc<Mutex<IdGenerator>>,
-    persistence: Addr<Persistence>,
-    router: Addr<Router>,
-    retention: Addr<Retention>,
+    ports: HandlePorts,
     /// Events that may still be taken in before a commit.
     event_permits: Arc<Semaphore>,
-    /// Kilobytes of the same.
+    /// Their bytes, in units of [`BYTES_UNIT`].
     byte_permits: Arc<Semaphore>,
     is_accepting: AtomicBool,
 }
@@ -144,9 +72,7 @@ impl EngineHandle {
         subscriptions: Arc<RwLock<Subscriptions>>,
         event_types: Arc<RwLock<EventTypeRegistry>>,
         ids: Arc<Mutex<IdGenerator>>,
-        persistence: Addr<Persistence>,
-        router: Addr<Router>,
-        retention: Addr<Retention>,
+        ports: HandlePorts,
     ) -> Self {
         let bytes = context.settings.max_uncommitted_bytes / BYTES_UNIT;
         Self(Arc::new(Shared {
@@ -156,24 +82,21 @@ impl EngineHandle {
             subscriptions,
             event_types,
             ids,
-            persistence,
-            router,
-            retention,
+            ports,
             is_accepting: AtomicBool::new(true),
         }))
     }
 
-    /// For reads and for the management of rows.
+    /// For reads and for the management of rows. The engine learns of changes by the methods below.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.0.context.store
     }
 
-    /// What was counted, what is not written yet included.
-    pub(crate) fn counted(&self) -> Counted {
-        Counted(self.0.context.clone())
+    /// Statistics that include the counts that are not stored yet.
+    pub(crate) fn statistics(&self) -> CurrentStatistics {
+        CurrentStatistics(self.0.context.counting.clone())
     }
 
-    /// The current time.
     pub(crate) fn now(&self) -> UnixMillis {
         self.0.context.now()
     }
@@ -194,24 +117,24 @@ impl EngineHandle {
         Arc::clone(&self.0.event_types)
     }
 
-    /// Tells the engine that an event type was created and stored.
+    /// Call after an event type was created and stored.
     pub(crate) fn event_type_created(&self, event_type: &OwnEventType) {
         self.0.event_types.write().unwrap_or_else(PoisonError::into_inner).insert(event_type);
     }
 
-    /// Tells the engine that an event type was deleted.
+    /// Call after an event type was deleted.
     pub(crate) fn event_type_deleted(&self, organization_id: OrganizationId, name: &str) {
         self.0.event_types.write().unwrap_or_else(PoisonError::into_inner).remove(organization_id, name);
     }
 
     /// Accepts an event: returns after the commit that makes it durable.
     pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
-        let mut answers = self.publish_all(vec![publication]).await?;
-        answers.pop().unwrap_or(Err(PublishError::Stopping))
+        let mut results = self.publish_all(vec![publication]).await?;
+        results.pop().unwrap_or(Err(PublishError::Stopping))
     }
 
-    /// Accepts events, all in one commit, and answers for each in order, within 10 s. An error of the whole is
-    /// one of each.
+    /// Accepts events, all in one commit, and returns a result for each in order, within 10 s. An outer error applies to
+    /// all of them.
     pub async fn publish_all(
         &self,
         publications: Vec<Publication>,
@@ -231,54 +154,54 @@ impl EngineHandle {
             (Err(_), _) => return Err(self.overloaded(telemetry::Overload::UncommittedEvents)),
             (Ok(_), Err(_)) => return Err(self.overloaded(telemetry::Overload::UncommittedBytes)),
         };
-        let (reply, answer) = oneshot::channel();
+        let (reply, results) = oneshot::channel();
         let ingest = Ingest { publications, reply, permits: [events, bytes] };
-        shared.context.inbox.put(|waiting| waiting.ingests.push(ingest)).ask(&shared.persistence);
-        match tokio::time::timeout(COMMIT_PATIENCE, answer).await {
-            Ok(answer) => answer.map_err(|_| PublishError::Stopping),
-            // not begun, it is left out of every commit from now on; begun, it is in doubt like one that failed
+        shared.context.inbox.put(|pending| pending.ingests.push(ingest)).request(&shared.ports.persistence);
+        match tokio::time::timeout(COMMIT_PATIENCE, results).await {
+            Ok(results) => results.map_err(|_| PublishError::Stopping),
+            // if its write has not begun, it is left out of every commit from now on; otherwise it may be stored, like
+            // after a commit that failed
             Err(_) => {
-                self.shed(telemetry::Overload::SlowCommit);
+                self.report_overload(telemetry::Overload::SlowCommit);
                 Err(PublishError::Unavailable(format!("no commit within {COMMIT_PATIENCE:?}")))
             }
         }
     }
 
     fn overloaded(&self, cause: telemetry::Overload) -> PublishError {
-        self.shed(cause);
+        self.report_overload(cause);
         PublishError::Overloaded
     }
 
-    /// Says, now and then, that a publisher is refused because of too much of this.
-    pub(crate) fn shed(&self, cause: telemetry::Overload) {
+    /// Logs, at most every 10 s, that publishers are refused.
+    pub(crate) fn report_overload(&self, cause: telemetry::Overload) {
         let shared = &self.0;
-        let most = shared.context.settings.max_uncommitted_events;
+        let limit = shared.context.settings.max_uncommitted_events;
         let uncommitted_events = match cause {
             telemetry::Overload::ArrivingBytes => None,
-            _ => Some(most.saturating_sub(shared.event_permits.available_permits())),
+            _ => Some(limit.saturating_sub(shared.event_permits.available_permits())),
         };
         telemetry::IngestOverloaded { cause, now: self.now(), uncommitted_events }.emit();
     }
 
-    /// Tells the engine that deliveries of these endpoints became pending in the database.
+    /// Call after deliveries of these endpoints became pending in the store.
     pub fn work_added(&self, organization_id: OrganizationId, endpoint_ids: Vec<EndpointId>) {
         self.0.context.mark_counts_stale();
-        post(&self.0.router, WorkAdded { organization_id, endpoint_ids });
+        post(&self.0.ports.router.work_added, WorkAdded { organization_id, endpoint_ids });
     }
 
-    /// Tells the engine that a person said go for an endpoint: its breaker is closed in the database, and what waited for
-    /// a retry is due there.
+    /// Call after someone resumed an endpoint: in the store its breaker is closed, and deliveries that waited for a retry
+    /// are due.
     pub fn endpoint_resumed(&self, organization_id: OrganizationId, endpoint_id: EndpointId) {
-        self.relieved(organization_id, endpoint_id, Relief::Resumed);
+        self.breaker_was_reset(organization_id, endpoint_id, BreakerReset::Resumed);
     }
 
-    fn relieved(&self, organization_id: OrganizationId, endpoint_id: EndpointId, relief: Relief) {
+    fn breaker_was_reset(&self, organization_id: OrganizationId, endpoint_id: EndpointId, reset: BreakerReset) {
         self.0.context.mark_counts_stale();
-        post(&self.0.router, Relieved { organization_id, endpoint_id, relief });
+        post(&self.0.ports.router.breaker_was_reset, BreakerWasReset { organization_id, endpoint_id, reset });
     }
 
-    /// Tells the engine that an endpoint was created or changed and stored. Effective for every event accepted
-    /// from now on.
+    /// Call after an endpoint was created or changed and stored. Effective for every event accepted from now on.
     pub fn endpoint_changed(&self, endpoint: &Endpoint) {
         self.subscriptions().upsert(endpoint);
         self.0.context.mark_counts_stale();
@@ -287,23 +210,26 @@ impl EngineHandle {
             endpoint_id: endpoint.id,
             endpoint: Some(Box::new(endpoint.clone())),
         };
-        post(&self.0.router, change);
+        post(&self.0.ports.router.endpoint_changed, change);
     }
 
-    /// Tells the engine that an endpoint was deleted.
+    /// Call after an endpoint was deleted.
     pub fn endpoint_deleted(&self, organization_id: OrganizationId, endpoint_id: EndpointId) {
         self.subscriptions().remove(organization_id, endpoint_id);
         self.0.context.mark_counts_stale();
-        post(&self.0.router, EndpointChanged { organization_id, endpoint_id, endpoint: None });
+        post(
+            &self.0.ports.router.endpoint_changed,
+            EndpointChanged { organization_id, endpoint_id, endpoint: None },
+        );
     }
 
-    /// Tells the engine that deliveries of an endpoint that was deleted are cancelled.
+    /// Call after deliveries of a deleted endpoint were cancelled.
     pub(crate) fn deliveries_cancelled(&self, count: usize) {
         telemetry::DeliveryFinished { outcome: DeliveryStatus::Cancelled, count: count as u64 }.emit();
         self.0.context.mark_counts_stale();
     }
 
-    /// Tells the engine that an organization was deleted with its endpoints.
+    /// Call after an organization was deleted with its endpoints.
     pub(crate) fn organization_deleted(&self, organization_id: OrganizationId, endpoint_ids: &[EndpointId]) {
         self.subscriptions().remove_organization(organization_id);
         let mut event_types = self.0.event_types.write().unwrap_or_else(PoisonError::into_inner);
@@ -311,9 +237,10 @@ impl EngineHandle {
         drop(event_types);
         self.0.context.mark_counts_stale();
         for &endpoint_id in endpoint_ids {
-            post(&self.0.router, EndpointChanged { organization_id, endpoint_id, endpoint: None });
+            let change = EndpointChanged { organization_id, endpoint_id, endpoint: None };
+            post(&self.0.ports.router.endpoint_changed, change);
         }
-        post(&self.0.retention, OrganizationDeleted);
+        post(&self.0.ports.retention, OrganizationDeleted);
     }
 
     /// Whether the engine takes requests: false while it stops.
@@ -321,7 +248,7 @@ impl EngineHandle {
         self.0.is_accepting.load(Ordering::Acquire)
     }
 
-    /// Whether an event could be stored now, as far as is known.
+    /// Whether an event could be stored now, judging by the last commit.
     pub(crate) fn can_commit(&self) -> bool {
         self.0.context.can_commit()
     }

@@ -1,17 +1,15 @@
-//! What the actors say to each other: commands imperative, facts in the past tense. Every message that is
-//! posted without waiting names what bounds it.
+//! The messages between the actors: commands in the imperative, facts in the past tense. Every message that is posted
+//! without waiting states what bounds it. This file imports no actor.
 
 use std::sync::Arc;
 
-use actix::{Addr, Message};
+use actix::{Message, Recipient};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::endpoint_supervisor::EndpointSupervisor;
-use super::handle::{Publication, PublishError, Published};
+use super::mailbox::Bounded;
 use super::operational::OperationalEvent;
 use super::payload::PayloadShare;
-use super::router::Router;
-use super::scheduler::Scheduler;
+use super::publication::{Publication, PublishError, Published};
 use crate::domain::attempt::{AttemptResult, LocalFault, Outcome};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{DisabledReason, Endpoint};
@@ -22,13 +20,6 @@ use crate::domain::rotation::SecretId;
 use crate::domain::time::UnixMillis;
 use crate::store::{AgendaRow, DuePage, EndpointStart, StoreResult};
 
-/// A message that may be posted without waiting.
-pub(crate) trait Bounded {
-    /// What limits how many of its kind can be under way.
-    #[expect(dead_code, reason = "read by people, and required by the compiler")]
-    const BOUND: &'static str;
-}
-
 macro_rules! bounded {
     ($($message:ty: $bound:literal;)*) => {
         $(impl Bounded for $message { const BOUND: &'static str = $bound; })*
@@ -36,109 +27,90 @@ macro_rules! bounded {
 }
 
 bounded! {
-    Begin: "two, at the start";
-    CollectInbox: "one between two rests of persistence";
+    CollectInbox: "one each time persistence becomes idle";
     Deliver: "mailbox credits of the supervisor";
     MoreInStore: "one between two readings of the overflow flag, or one for each activation";
-    Relieved: "requests of the management API";
-    Relieve: "requests of the management API";
+    BreakerWasReset: "requests of the management API";
+    ResetBreaker: "requests of the management API";
     Reconfigure: "requests of the management API";
     WorkAdded: "requests of the management API";
     SupervisorDrain: "one for each supervisor";
-    Retire: "answers one RetireRequest";
-    RetireRequest: "one under way for each supervisor";
+    Retire: "one for each RetireRequest";
+    RetireRequest: "one at a time for each supervisor";
     SupervisorStopped: "one for each supervisor";
     AttemptEnded: "attempts in flight";
     AttemptNotMade: "attempts in flight";
     OutcomesRecorded: "unrecorded outcomes";
     StartRead: "one for each supervisor";
-    PageRead: "one under way for each supervisor";
+    PageRead: "one at a time for each supervisor";
     Schedule: "one for each supervisor that retires or is refused";
     CapacityFreed: "one for each supervisor that retires";
     Rescan: "one for each commit that failed";
-    EndpointChanged: "requests of the management API, and 410 answers";
+    EndpointChanged: "requests of the management API, and 410 responses";
     OrganizationDeleted: "requests of the management API";
-}
-
-/// Who the others are.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Begin {
-    /// The router.
-    pub router: Addr<Router>,
-    /// The scheduler.
-    pub scheduler: Addr<Scheduler>,
 }
 
 // ---- to Retention
 
-/// An organization was deleted: what it published can be removed.
+/// An organization was deleted: its events can be removed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct OrganizationDeleted;
 
 // ---- to Persistence
 
-/// Events to be accepted, all in one commit: stored with their deliveries, then answered. Go through the inbox.
+/// Events to store in one commit with their deliveries. Goes through the inbox.
 pub(crate) struct Ingest {
-    /// What was published.
     pub publications: Vec<Publication>,
-    /// Answered after the commit, for each in order.
+    /// Gets a result for each publication, in order, after the commit.
     pub reply: oneshot::Sender<Vec<Result<Published, PublishError>>>,
-    /// Their share of what may be uncommitted; given back when this is dropped.
+    /// Their share of the limits on uncommitted events and bytes; returned when this is dropped.
     #[expect(dead_code, reason = "held until it is dropped")]
     pub permits: [OwnedSemaphorePermit; 2],
 }
 
-/// Something was put into the inbox while persistence rested.
+/// Something was put into the inbox while persistence was idle.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct CollectInbox;
 
-/// How an attempt ended and what it changed, to be written down in one commit; then its supervisor is told. Goes
-/// through the inbox.
+/// An attempt's outcome and the changes that follow from it, to be stored in one commit. Goes through the inbox.
 pub(crate) struct RecordOutcome {
-    /// What is written.
     pub outcome: Outcome,
-    /// What it changed.
     pub change: Change,
 }
 
-/// What an attempt changed beside its delivery.
+/// Changes that follow from an attempt, other than to its delivery.
 pub(crate) struct Change {
-    /// The endpoint's condition, when it changed.
+    /// The endpoint's health, if it changed.
     pub health: Option<EndpointHealth>,
-    /// The endpoint is to be disabled.
     pub disable: Option<DisabledReason>,
-    /// Where the endpoint pointed: what it changed holds only while it points there.
+    /// Where the attempt was sent: the changes apply only while the endpoint still points there.
     pub url: Arc<str>,
-    /// What the organization is told.
     pub announcements: Vec<OperationalEvent>,
-    /// Told when it is on disk.
-    pub supervisor: Addr<EndpointSupervisor>,
+    /// Gets a message when the outcome is on disk.
+    pub supervisor: Recipient<OutcomesRecorded>,
 }
 
-/// Answer when everything received so far is on disk.
+/// Respond when everything received so far is on disk.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Flush;
 
 // ---- to the Router
 
-/// Events that were just committed. Awaited: the next commit's events wait for these to be handed on.
+/// Events that were just committed. Awaited: the next commit's events wait until the router has taken these.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Dispatch(pub Vec<CommittedEvent>);
 
-/// One of them.
+/// An event with its deliveries.
 pub(crate) struct CommittedEvent {
-    /// The event.
     pub event: Arc<Event>,
-    /// Its deliveries.
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
 }
 
-/// Endpoints whose turn has come. Answers with those for which there is no room now.
+/// Start supervisors for endpoints that are due. Responds with the endpoints for which there is no room now.
 #[derive(Message)]
 #[rtype(result = "Vec<AgendaRow>")]
 pub(crate) struct Activate(pub Vec<AgendaRow>);
@@ -147,47 +119,40 @@ pub(crate) struct Activate(pub Vec<AgendaRow>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct EndpointChanged {
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// As it is now.
     pub endpoint: Option<Box<Endpoint>>,
 }
 
-/// Deliveries of these endpoints became pending in the database: a person sends them again.
+/// Deliveries of these endpoints became pending in the store other than by an event that was just accepted: someone
+/// resent them, or a test event made an operational one.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct WorkAdded {
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoints.
     pub endpoint_ids: Vec<EndpointId>,
 }
 
-/// Something speaks for an endpoint that may be failing, and that is stored.
+/// An endpoint's breaker is closed in the store for another reason than its own attempts.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Relieved {
-    /// The tenant.
+pub(crate) struct BreakerWasReset {
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// What.
-    pub relief: Relief,
+    pub reset: BreakerReset,
 }
 
-/// What speaks for an endpoint beside its own attempts.
+/// Why a breaker closes other than by a successful attempt.
 #[derive(Debug, Clone)]
-pub(crate) enum Relief {
-    /// A test was answered with success.
-    Tested {
-        /// Where it was sent.
+pub(crate) enum BreakerReset {
+    /// A test event succeeded.
+    TestSucceeded {
+        /// Where it was sent: it says nothing about another URL.
         url: Arc<str>,
-        /// The secret that was taken after another one had been refused.
+        /// The secret that the receiver accepted after it had refused another.
         accepted_secret: Option<SecretId>,
     },
-    /// A person said go.
+    /// Someone resumed the endpoint.
     Resumed,
 }
 
@@ -195,29 +160,27 @@ pub(crate) enum Relief {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct RetireRequest {
-    /// Whose.
+    /// The supervisor's endpoint.
     pub endpoint_id: EndpointId,
-    /// Messages that it has received; when the router sent more, it stays.
+    /// Messages that it has received; it stays if the router has sent more.
     pub received: u64,
     /// When it has something to do again.
     pub due_at: Option<UnixMillis>,
 }
 
-/// A supervisor is no more, retired or lost.
+/// A supervisor has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct SupervisorStopped {
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// Whose.
     pub endpoint_id: EndpointId,
-    /// Which of its supervisors.
+    /// Tells it from earlier and later supervisors of the endpoint.
     pub generation: u64,
-    /// It did not end on purpose: a new one is needed.
+    /// It did not end on purpose: the endpoint needs a new one.
     pub is_lost: bool,
 }
 
-/// Start nothing new, and answer when every supervisor is done.
+/// Start nothing new, and respond when every supervisor is done.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Drain;
@@ -229,32 +192,32 @@ pub(crate) struct Drain;
 #[rtype(result = "()")]
 pub(crate) struct Deliver(pub Vec<QueuedDelivery>, pub PayloadShare);
 
-/// Deliveries are pending in the database that did not come by memory.
+/// The store holds pending deliveries that were not sent with [`Deliver`].
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct MoreInStore;
 
-/// The endpoint's settings changed.
+/// The endpoint's settings changed; `None` when it was deleted.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Reconfigure(pub Option<Box<Endpoint>>);
 
-/// Something speaks for the endpoint.
+/// Close the breaker.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Relieve(pub Relief);
+pub(crate) struct ResetBreaker(pub BreakerReset);
 
 /// Start nothing new.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct SupervisorDrain;
 
-/// Nothing more will be sent to you: end.
+/// Stop: no message will follow.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Retire;
 
-/// The endpoint was read; `None` when there is none.
+/// The endpoint was read; `None` when it does not exist.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StartRead(pub StoreResult<Option<EndpointStart>>);
@@ -264,38 +227,33 @@ pub(crate) struct StartRead(pub StoreResult<Option<EndpointStart>>);
 #[rtype(result = "()")]
 pub(crate) struct PageRead(pub StoreResult<(DuePage, PayloadShare)>);
 
-/// An attempt ended.
+/// An attempt was made.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct AttemptEnded {
-    /// What was sent.
     pub delivery: QueuedDelivery,
-    /// When it began.
     pub started_at: UnixMillis,
-    /// As sent.
+    /// As logged: values of custom headers are masked.
     pub request_headers: Vec<(String, String)>,
-    /// What came of it.
     pub result: AttemptResult,
 }
 
-/// An attempt could not be made.
+/// An attempt could not be made, because this machine lacked something.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct AttemptNotMade {
-    /// What was to be sent.
     pub delivery: QueuedDelivery,
-    /// What this machine lacked.
     pub fault: LocalFault,
 }
 
-/// The outcomes of these are on disk.
+/// The outcomes of these deliveries are on disk.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct OutcomesRecorded(pub Vec<DeliveryId>);
 
 // ---- to the Scheduler
 
-/// An endpoint has something to do at an instant, and no supervisor until then.
+/// An endpoint without a supervisor will have something to do at an instant.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Schedule(pub AgendaRow);
@@ -305,7 +263,7 @@ pub(crate) struct Schedule(pub AgendaRow);
 #[rtype(result = "()")]
 pub(crate) struct CapacityFreed;
 
-/// The database may hold pending deliveries that nobody knows of: a commit failed, and perhaps it did not.
+/// The store may hold pending deliveries that no actor knows of: a commit failed, yet may have been written.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Rescan;

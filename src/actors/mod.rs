@@ -11,12 +11,16 @@
 
 pub mod context;
 pub(crate) mod endpoint_supervisor;
+mod event_assembly;
 pub mod handle;
 mod inbox;
+mod mailbox;
+mod mailbox_credits;
 pub mod messages;
 mod operational;
 pub(crate) mod payload;
 pub(crate) mod persistence;
+pub mod publication;
 pub mod request;
 pub(crate) mod retention;
 pub(crate) mod router;
@@ -25,7 +29,7 @@ pub(crate) mod statistics;
 
 use std::sync::{Arc, Mutex, RwLock};
 
-use actix::{Actor, Addr, ArbiterHandle};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context};
 
 use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::event_types::OwnEventType;
@@ -33,29 +37,16 @@ use crate::domain::ids::{EndpointId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::store::{Store, StoreResult};
 use context::ActorContext;
-use handle::EngineHandle;
-use messages::{Begin, Bounded, Drain, Flush};
-use persistence::Persistence;
+use endpoint_supervisor::SupervisorPorts;
+use handle::{EngineHandle, HandlePorts, RouterPorts};
+use messages::{Drain, Flush};
+use persistence::{Persistence, PersistencePorts};
 use retention::Retention;
-use router::Router;
+use router::{Router, RouterPeers, SchedulerPorts};
 use scheduler::Scheduler;
 
 /// Endpoints read at once while the engine starts.
 const SCAN_PAGE: usize = 5_000;
-
-/// Sends a message that says what bounds it.
-///
-/// `Addr::do_send` never waits and never refuses, so a message may only be sent by it when something else
-/// limits how many of its kind can be under way: see [`Bounded`].
-pub(crate) fn post<A, M>(to: &Addr<A>, message: M)
-where
-    A: Actor<Context = actix::Context<A>> + actix::Handler<M>,
-    M: actix::Message + Bounded + Send + 'static,
-    M::Result: Send,
-{
-    #[expect(clippy::disallowed_methods, reason = "the message type states its bound")]
-    to.do_send(message);
-}
 
 /// The running actors.
 pub struct Actors {
@@ -73,22 +64,34 @@ impl Actors {
         let ids = IdGenerator::new(context.settings.node, context.store.largest_id()?);
         let ids = Arc::new(Mutex::new(ids));
 
-        let persistence = Persistence::new(context.clone(), subscriptions.clone(), ids.clone()).start();
-        let scheduler = Scheduler::new(context.clone()).start();
-        let router = Router::new(context.clone(), arbiters, persistence.clone(), scheduler.clone()).start();
-        post(&persistence, Begin { router: router.clone(), scheduler: scheduler.clone() });
-        post(&scheduler, Begin { router: router.clone(), scheduler: scheduler.clone() });
-        let retention = Retention::new(context.clone()).start();
         let event_types = Arc::new(RwLock::new(read_event_types(context.store.as_ref())?));
-        let handle = EngineHandle::new(
-            context,
-            subscriptions,
-            event_types,
-            ids,
-            persistence.clone(),
-            router.clone(),
-            retention,
-        );
+        // these three know each other: every address exists before the first of them runs
+        let (router_context, scheduler_context) = (Context::<Router>::new(), Context::<Scheduler>::new());
+        let (router, scheduler) = (router_context.address(), scheduler_context.address());
+        let ports =
+            PersistencePorts { router: router.clone().recipient(), scheduler: scheduler.clone().recipient() };
+        let persistence = Persistence::new(context.clone(), subscriptions.clone(), ids.clone(), ports).start();
+        scheduler_context.run(Scheduler::new(context.clone(), router.clone().recipient()));
+        let supervisors = SupervisorPorts {
+            router_retire: router.clone().recipient(),
+            router_stopped: router.clone().recipient(),
+            persistence: persistence.clone().recipient(),
+        };
+        let scheduler =
+            SchedulerPorts { schedule: scheduler.clone().recipient(), capacity_freed: scheduler.recipient() };
+        let peers = RouterPeers { scheduler, supervisors: Arc::new(supervisors) };
+        router_context.run(Router::new(context.clone(), arbiters, peers));
+        let retention = Retention::new(context.clone()).start();
+        let ports = HandlePorts {
+            persistence: persistence.clone().recipient(),
+            router: RouterPorts {
+                endpoint_changed: router.clone().recipient(),
+                work_added: router.clone().recipient(),
+                breaker_was_reset: router.clone().recipient(),
+            },
+            retention: retention.recipient(),
+        };
+        let handle = EngineHandle::new(context, subscriptions, event_types, ids, ports);
         Ok(Self { handle, router, persistence })
     }
 

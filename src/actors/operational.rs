@@ -7,7 +7,7 @@
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::handle::Publication;
+use super::publication::Publication;
 use crate::domain::attempt::Outcome;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::machine::Announcement;
@@ -21,7 +21,7 @@ pub(crate) struct OperationalEvent {
     /// The webhook that it is about, and that does not get it.
     pub about: EndpointId,
     /// It says that the webhook was disabled, which may turn out not to be so.
-    pub tells_of_disabling: bool,
+    pub reports_disabling: bool,
 }
 
 /// Words an announcement. `event_type` is the type of the event whose attempt caused it.
@@ -61,8 +61,8 @@ pub(crate) fn operational_event(
         ),
     };
     let publication = publication(outcome.organization_id, name, now, &data)?;
-    let tells_of_disabling = matches!(announcement, Announcement::Disabled(_));
-    Some(OperationalEvent { publication, about: webhook_id, tells_of_disabling })
+    let reports_disabling = matches!(announcement, Announcement::Disabled(_));
+    Some(OperationalEvent { publication, about: webhook_id, reports_disabling })
 }
 
 fn publication(

@@ -6,65 +6,38 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, MessageResult, ResponseFuture};
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use tokio::sync::oneshot;
 
 use super::context::ActorContext;
-use super::endpoint_supervisor::{EndpointSupervisor, SupervisorParts};
+use super::endpoint_supervisor::{EndpointSupervisor, SupervisorParts, SupervisorPorts};
+use super::mailbox::post;
+use super::mailbox_credits::MailboxCredits;
 use super::messages::{
-    Activate, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged, MoreInStore, Reconfigure, Relieve,
-    Relieved, Retire, RetireRequest, Schedule, SupervisorDrain, SupervisorStopped, WorkAdded,
+    Activate, BreakerWasReset, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged, MoreInStore, Reconfigure,
+    ResetBreaker, Retire, RetireRequest, Schedule, SupervisorDrain, SupervisorStopped, WorkAdded,
 };
-use super::persistence::Persistence;
-use super::post;
-use super::scheduler::Scheduler;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::AgendaRow;
 use crate::telemetry::{self, gauges::Level};
 
-/// Deliveries in one supervisor's mailbox. Smaller: more of them are read back from the database. Larger: a
-/// supervisor that is behind holds more memory than its window.
-const MAILBOX_CREDITS: usize = 1_024;
-
 /// One place of so many is kept for endpoints that were just sent an event. Without it a new event would wait
 /// behind the backlog of all other endpoints. Smaller: fewer of these are worked on at once.
 const URGENT_SHARE: usize = 8;
 
-/// How much of a supervisor's mailbox is used. actix mailboxes do not say when they are full.
-#[derive(Default)]
-pub(crate) struct MailboxCredits {
-    queued: AtomicUsize,
-    overflowed: AtomicBool,
+/// Where the router and its supervisors send their messages.
+pub(crate) struct RouterPeers {
+    pub(super) scheduler: SchedulerPorts,
+    pub(super) supervisors: Arc<SupervisorPorts>,
 }
 
-impl MailboxCredits {
-    /// Takes room for so many deliveries; `false` when there is none.
-    fn take(&self, count: usize) -> bool {
-        if self.queued.load(Ordering::Relaxed) + count > MAILBOX_CREDITS {
-            return false;
-        }
-        self.queued.fetch_add(count, Ordering::Relaxed);
-        true
-    }
-
-    /// Gives it back: the supervisor has read them.
-    pub(crate) fn give_back(&self, count: usize) {
-        self.queued.fetch_sub(count, Ordering::Relaxed);
-    }
-
-    /// Marks that deliveries were left in the database. Returns whether the supervisor must be told.
-    fn overflow(&self) -> bool {
-        !self.overflowed.swap(true, Ordering::AcqRel)
-    }
-
-    /// The supervisor was told.
-    pub(crate) fn overflow_seen(&self) {
-        self.overflowed.store(false, Ordering::Release);
-    }
+/// The scheduler's part of [`RouterPeers`].
+pub(crate) struct SchedulerPorts {
+    pub(super) schedule: Recipient<Schedule>,
+    pub(super) capacity_freed: Recipient<CapacityFreed>,
 }
 
 struct Supervised {
@@ -80,8 +53,7 @@ struct Supervised {
 pub struct Router {
     context: Arc<ActorContext>,
     arbiters: Vec<ArbiterHandle>,
-    persistence: Addr<Persistence>,
-    scheduler: Addr<Scheduler>,
+    peers: RouterPeers,
     /// Bounded by `max_active_endpoints`.
     supervised: HashMap<EndpointId, Supervised>,
     next_generation: u64,
@@ -91,17 +63,11 @@ pub struct Router {
 
 impl Router {
     /// One for the engine. Supervisors live on `arbiters`; there must be at least one.
-    pub(crate) fn new(
-        context: Arc<ActorContext>,
-        arbiters: Vec<ArbiterHandle>,
-        persistence: Addr<Persistence>,
-        scheduler: Addr<Scheduler>,
-    ) -> Self {
+    pub(crate) fn new(context: Arc<ActorContext>, arbiters: Vec<ArbiterHandle>, peers: RouterPeers) -> Self {
         Self {
             context,
             arbiters,
-            persistence,
-            scheduler,
+            peers,
             supervised: HashMap::new(),
             next_generation: 0,
             is_draining: false,
@@ -113,7 +79,6 @@ impl Router {
     /// an event that was just accepted.
     fn supervisor(
         &mut self,
-        router: &Addr<Self>,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         is_urgent: bool,
@@ -125,7 +90,7 @@ impl Router {
             if self.is_draining || self.supervised.len() >= max {
                 return None;
             }
-            let supervised = self.start_supervisor(router, organization_id, endpoint_id, is_urgent);
+            let supervised = self.start_supervisor(organization_id, endpoint_id, is_urgent);
             match self.supervised.insert(endpoint_id, supervised) {
                 Some(_) => telemetry::SupervisorLost { organization_id, endpoint_id }.emit(),
                 None => Level::EndpointsActive.add(1),
@@ -136,7 +101,6 @@ impl Router {
 
     fn start_supervisor(
         &mut self,
-        router: &Addr<Self>,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         is_urgent: bool,
@@ -146,8 +110,7 @@ impl Router {
         let credits = Arc::new(MailboxCredits::default());
         let parts = SupervisorParts {
             context: self.context.clone(),
-            router: router.clone(),
-            persistence: self.persistence.clone(),
+            ports: self.peers.supervisors.clone(),
             organization_id,
             endpoint_id,
             generation,
@@ -163,19 +126,18 @@ impl Router {
     fn postpone(&self, organization_id: OrganizationId, endpoint_id: EndpointId, due_at: UnixMillis) {
         if !self.is_draining {
             self.context.set_crowded(true);
-            post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+            post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
         }
     }
 
     fn deliver(
         &mut self,
-        router: &Addr<Self>,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         deliveries: Vec<QueuedDelivery>,
     ) {
         let payload = self.context.payload.clone();
-        let Some(supervised) = self.supervisor(router, organization_id, endpoint_id, true) else {
+        let Some(supervised) = self.supervisor(organization_id, endpoint_id, true) else {
             let now = self.context.now();
             return self.postpone(organization_id, endpoint_id, now);
         };
@@ -196,7 +158,7 @@ impl Router {
         let removed = is_this_one.then(|| self.supervised.remove(&endpoint_id)).flatten();
         if removed.is_some() {
             Level::EndpointsActive.subtract(1);
-            post(&self.scheduler, CapacityFreed);
+            post(&self.peers.scheduler.capacity_freed, CapacityFreed);
             self.answer_drain();
         }
         removed
@@ -218,8 +180,7 @@ impl Actor for Router {
 
 impl Handler<Dispatch> for Router {
     type Result = ();
-    fn handle(&mut self, Dispatch(events): Dispatch, ctx: &mut Self::Context) {
-        let router = ctx.address();
+    fn handle(&mut self, Dispatch(events): Dispatch, _: &mut Self::Context) {
         let mut by_endpoint: HashMap<EndpointId, (OrganizationId, Vec<QueuedDelivery>)> = HashMap::new();
         for committed in events {
             for (id, endpoint_id) in committed.deliveries {
@@ -230,18 +191,17 @@ impl Handler<Dispatch> for Router {
             }
         }
         for (endpoint_id, (organization_id, deliveries)) in by_endpoint {
-            self.deliver(&router, organization_id, endpoint_id, deliveries);
+            self.deliver(organization_id, endpoint_id, deliveries);
         }
     }
 }
 
 impl Handler<Activate> for Router {
     type Result = MessageResult<Activate>;
-    fn handle(&mut self, Activate(rows): Activate, ctx: &mut Self::Context) -> Self::Result {
-        let router = ctx.address();
+    fn handle(&mut self, Activate(rows): Activate, _: &mut Self::Context) -> Self::Result {
         let mut refused = Vec::new();
         for row in rows {
-            match self.supervisor(&router, row.organization_id, row.endpoint_id, false) {
+            match self.supervisor(row.organization_id, row.endpoint_id, false) {
                 Some(supervised) if supervised.credits.overflow() => {
                     supervised.sent += 1;
                     post(&supervised.addr, MoreInStore);
@@ -268,7 +228,7 @@ impl Handler<EndpointChanged> for Router {
             // it may have waited, switched off, with deliveries pending
             _ if is_active && !self.is_draining => {
                 let due_at = self.context.now();
-                post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+                post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
             }
             _ => {}
         }
@@ -290,7 +250,10 @@ impl Handler<WorkAdded> for Router {
                 }
                 _ if !self.is_draining => {
                     let organization_id = added.organization_id;
-                    post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+                    post(
+                        &self.peers.scheduler.schedule,
+                        Schedule(AgendaRow { endpoint_id, organization_id, due_at }),
+                    );
                 }
                 _ => {}
             }
@@ -298,19 +261,19 @@ impl Handler<WorkAdded> for Router {
     }
 }
 
-impl Handler<Relieved> for Router {
+impl Handler<BreakerWasReset> for Router {
     type Result = ();
-    fn handle(&mut self, relieved: Relieved, _: &mut Self::Context) {
-        let Relieved { organization_id, endpoint_id, relief } = relieved;
+    fn handle(&mut self, was_reset: BreakerWasReset, _: &mut Self::Context) {
+        let BreakerWasReset { organization_id, endpoint_id, reset } = was_reset;
         match self.supervised.get_mut(&endpoint_id) {
             Some(supervised) if supervised.addr.connected() => {
                 supervised.sent += 1;
-                post(&supervised.addr, Relieve(relief));
+                post(&supervised.addr, ResetBreaker(reset));
             }
             // what waited for its probe is due now
             _ if !self.is_draining => {
                 let due_at = self.context.now();
-                post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+                post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
             }
             _ => {}
         }
@@ -329,7 +292,7 @@ impl Handler<RetireRequest> for Router {
         post(&supervised.addr, Retire);
         if let Some(due_at) = request.due_at.filter(|_| !self.is_draining) {
             let (endpoint_id, organization_id) = (request.endpoint_id, supervised.organization_id);
-            post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+            post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
         }
     }
 }
@@ -342,7 +305,7 @@ impl Handler<SupervisorStopped> for Router {
             // a new one begins from the rows
             telemetry::SupervisorLost { organization_id, endpoint_id }.emit();
             let due_at = self.context.now();
-            post(&self.scheduler, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+            post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
         }
     }
 }

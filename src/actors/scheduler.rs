@@ -7,11 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, WrapFuture};
 
 use super::context::ActorContext;
-use super::messages::{Activate, Begin, CapacityFreed, Rescan, Schedule};
-use super::router::Router;
+use super::messages::{Activate, CapacityFreed, Rescan, Schedule};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -31,7 +30,7 @@ const SCAN_RETRY: Duration = Duration::from_secs(1);
 /// The scheduler actor.
 pub(crate) struct Scheduler {
     context: Arc<ActorContext>,
-    router: Option<Addr<Router>>,
+    router: Recipient<Activate>,
     /// In the order in which they are due; one entry for each endpoint.
     agenda: BTreeSet<(UnixMillis, EndpointId)>,
     due: HashMap<EndpointId, (UnixMillis, OrganizationId)>,
@@ -48,10 +47,10 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     /// One for the engine.
-    pub(crate) fn new(context: Arc<ActorContext>) -> Self {
+    pub(crate) fn new(context: Arc<ActorContext>, router: Recipient<Activate>) -> Self {
         Self {
             context,
-            router: None,
+            router,
             agenda: BTreeSet::new(),
             due: HashMap::new(),
             timer: None,
@@ -109,10 +108,9 @@ impl Scheduler {
             }
             return;
         }
-        let Some(router) = self.router.clone() else { return };
         self.is_activating = true;
         self.was_freed = false;
-        let activated = async move { router.send(Activate(rows)).await };
+        let activated = self.router.send(Activate(rows));
         ctx.spawn(activated.into_actor(self).map(|refused, actor, ctx| {
             actor.is_activating = false;
             // an error means that the engine has ended
@@ -189,12 +187,8 @@ fn probe_times(breakers: Vec<EndpointHealth>) -> HashMap<EndpointId, UnixMillis>
 
 impl Actor for Scheduler {
     type Context = Context<Self>;
-}
 
-impl Handler<Begin> for Scheduler {
-    type Result = ();
-    fn handle(&mut self, peers: Begin, ctx: &mut Self::Context) {
-        self.router = Some(peers.router);
+    fn started(&mut self, ctx: &mut Self::Context) {
         self.scan(ctx);
     }
 }

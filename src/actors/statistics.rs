@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::context::ActorContext;
 use crate::domain::attempt::Outcome;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
@@ -259,9 +258,9 @@ impl SharedCounting {
 /// Reads what was counted, up to the newest commit. Its methods block, like the store's; a period can occur more than
 /// once in what they give, and in any order. What other engines on the same database counted comes with their next write.
 #[derive(Clone)]
-pub(crate) struct Counted(pub(super) Arc<ActorContext>);
+pub(crate) struct CurrentStatistics(pub(super) Arc<SharedCounting>);
 
-impl Counted {
+impl CurrentStatistics {
     /// [`Store::organization_statistics`].
     pub(crate) fn of_organization(
         &self,
@@ -271,7 +270,7 @@ impl Counted {
     ) -> StoreResult<Vec<PeriodStatistics>> {
         let stored = || store.organization_statistics(organization_id, since);
         let (mut counts, waiting) =
-            self.0.counting.together(stored, |counting| counting.of_organization(organization_id))?;
+            self.0.together(stored, |counting| counting.of_organization(organization_id))?;
         counts.extend(waiting.into_iter().filter(|it| it.period_start >= period_start(since)));
         Ok(counts)
     }
@@ -287,7 +286,7 @@ impl Counted {
         let stored = || store.endpoint_statistics(organization_id, endpoint_ids, since);
         let ids: HashSet<EndpointId> = endpoint_ids.iter().copied().collect();
         let (mut counts, waiting) =
-            self.0.counting.together(stored, |counting| counting.of_endpoints(organization_id, &ids))?;
+            self.0.together(stored, |counting| counting.of_endpoints(organization_id, &ids))?;
         counts.extend(waiting.into_iter().filter(|(_, it)| it.period_start >= period_start(since)));
         Ok(counts)
     }
@@ -301,7 +300,7 @@ impl Counted {
     ) -> StoreResult<Option<LastFailure>> {
         let stored = || store.last_failure(organization_id, endpoint_id);
         let (stored, waiting) =
-            self.0.counting.together(stored, |counting| counting.last_failure(organization_id, endpoint_id))?;
+            self.0.together(stored, |counting| counting.last_failure(organization_id, endpoint_id))?;
         Ok(stored.into_iter().chain(waiting).max_by_key(|failure| failure.at))
     }
 }

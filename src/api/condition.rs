@@ -11,7 +11,7 @@ use super::pagination::Query;
 use super::problem::Problem;
 use super::webhooks::WHAT;
 use super::{Api, path_id};
-use crate::actors::statistics::Counted;
+use crate::actors::statistics::CurrentStatistics;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
@@ -180,7 +180,7 @@ fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
 /// the newest of the hour: they are read once.
 fn periods(
     store: &dyn Store,
-    counted: &Counted,
+    counted: &CurrentStatistics,
     organization_id: OrganizationId,
     endpoint_id: Option<EndpointId>,
     now: UnixMillis,
@@ -225,7 +225,7 @@ pub(crate) async fn of_webhook(
     organization_id: OrganizationId,
     id: EndpointId,
 ) -> Result<WebhookHealthView, Problem> {
-    let (now, counted) = (api.engine.now(), api.engine.counted());
+    let (now, counted) = (api.engine.now(), api.engine.statistics());
     let view = api.store(move |store| {
         let Some(found) = store.endpoint(organization_id, id)? else { return Ok(None) };
         let pending = store.pending(organization_id, Some(id))?;
@@ -253,7 +253,7 @@ pub(crate) async fn organization(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     no_parameters(&request)?;
-    let (now, counted) = (api.engine.now(), api.engine.counted());
+    let (now, counted) = (api.engine.now(), api.engine.statistics());
     let view = api.store(move |store| {
         let [last_1h, last_24h] = periods(store, &counted, organization_id, None, now)?;
         Ok(OrganizationHealthView {

@@ -15,7 +15,7 @@ use super::events::{IDEMPOTENCY_KEY, PublishedView, refusal};
 use super::input::{self, Errors};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, blocking};
-use crate::actors::handle::{Publication, PublishError};
+use crate::actors::publication::{Publication, PublishError};
 use crate::domain::event::MAX_BODY_BYTES;
 use crate::domain::filter::FieldError;
 

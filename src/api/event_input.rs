@@ -6,7 +6,7 @@ use super::body::too_large;
 use super::event_types::KnownTypes;
 use super::input::{self, Errors, Fields};
 use super::problem::{ErrorCode, Problem};
-use crate::actors::handle::Publication;
+use crate::actors::publication::Publication;
 use crate::domain::event::{MAX_BODY_BYTES, body_overhead};
 use crate::domain::event_type_registry::{Registered, check_data};
 use crate::domain::ids::OrganizationId;

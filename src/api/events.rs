@@ -16,7 +16,7 @@ use super::logs::{self, LogRow};
 use super::pagination::{List, Query, read_instant};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, blocking, path_id};
-use crate::actors::handle::{PublishError, Published};
+use crate::actors::publication::{PublishError, Published};
 use crate::domain::event::{EventFilter, EventRecord, MAX_BODY_BYTES};
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;

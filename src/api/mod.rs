@@ -124,7 +124,7 @@ impl Api {
         let read = body::read_large_body(request, payload, limit, &self.bodies).await;
         read.inspect_err(|problem| {
             if problem.code() == ErrorCode::Overloaded {
-                self.engine.shed(telemetry::Overload::ArrivingBytes);
+                self.engine.report_overload(telemetry::Overload::ArrivingBytes);
             }
         })
     }

@@ -12,7 +12,7 @@ use super::layout::{self, Section};
 use super::response::see_other;
 use super::viewer::Viewer;
 use super::{components, time};
-use crate::actors::statistics::Counted;
+use crate::actors::statistics::CurrentStatistics;
 use crate::api::Api;
 use crate::api::auth::{Caller, Permission};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
@@ -35,7 +35,7 @@ pub(crate) async fn read(
     }
     let organization_id = viewer.organization_id()?;
     let range = ChartRange::parse(Form::parse(request.query_string().as_bytes()).text("range"));
-    let (now, counted) = (viewer.now, api.engine().counted());
+    let (now, counted) = (viewer.now, api.engine().statistics());
     let health = api.store(move |store| Health::read(store, &counted, organization_id, range, now)).await?;
     let content = html! {
         div.head {
@@ -78,7 +78,7 @@ struct Health {
 impl Health {
     fn read(
         store: &dyn Store,
-        counted: &Counted,
+        counted: &CurrentStatistics,
         organization_id: OrganizationId,
         range: ChartRange,
         now: UnixMillis,

@@ -19,7 +19,7 @@ pub(crate) async fn activity(
     now: UnixMillis,
 ) -> Result<Vec<Activity>, Problem> {
     let (range, asked) = (ChartRange::Day, ids.clone());
-    let counted = api.engine().counted();
+    let counted = api.engine().statistics();
     let counted =
         api.store(move |store| counted.of_endpoints(store, organization_id, &asked, range.since(now))).await?;
     let mut by_webhook: HashMap<EndpointId, Vec<PeriodStatistics>> = HashMap::new();

@@ -10,7 +10,7 @@ use super::event_type_options::EventTypeOptions;
 use super::form::type_choice;
 use super::save::complaint;
 use super::{crumbs, is_too_deep, pretty_sample, webhook_id};
-use crate::actors::handle::TestResult;
+use crate::actors::publication::TestResult;
 use crate::api::problem::Problem;
 use crate::api::{Api, event_types, webhook_actions};
 use crate::dashboard::components::{self, Complaints};

@@ -1,8 +1,8 @@
-//! What a supervisor hears from outside of its deliveries: that its endpoint changed, and what speaks for it.
+//! Changes of an endpoint that come from the API: new settings, and a breaker that is reset.
 
 use actix::{Context, Handler};
 
-use super::super::messages::{Reconfigure, Relief, Relieve};
+use super::super::messages::{BreakerReset, Reconfigure, ResetBreaker};
 use super::super::request::RequestTemplate;
 use super::EndpointSupervisor;
 use crate::domain::endpoint::Endpoint;
@@ -12,12 +12,12 @@ impl Handler<Reconfigure> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, Reconfigure(endpoint): Reconfigure, ctx: &mut Self::Context) {
         self.received += 1;
-        self.retemplate(endpoint, ctx);
+        self.reconfigure(endpoint, ctx);
     }
 }
 
 impl EndpointSupervisor {
-    fn retemplate(&mut self, endpoint: Option<Box<Endpoint>>, ctx: &mut Context<Self>) {
+    fn reconfigure(&mut self, endpoint: Option<Box<Endpoint>>, ctx: &mut Context<Self>) {
         let Some(running) = &mut self.running else {
             self.start_is_stale = true;
             return;
@@ -35,19 +35,21 @@ impl EndpointSupervisor {
     }
 }
 
-impl Handler<Relieve> for EndpointSupervisor {
+impl Handler<ResetBreaker> for EndpointSupervisor {
     type Result = ();
-    fn handle(&mut self, Relieve(relief): Relieve, ctx: &mut Self::Context) {
+    fn handle(&mut self, ResetBreaker(reset): ResetBreaker, ctx: &mut Self::Context) {
         self.received += 1;
         let Some(running) = &self.running else {
             self.start_is_stale = true;
             return;
         };
-        match relief {
-            // a test of another place says nothing about this one
-            Relief::Tested { url, .. } if url != running.template.url() => {}
-            Relief::Tested { accepted_secret, .. } => self.apply(Input::Tested { accepted_secret }, ctx),
-            Relief::Resumed => self.apply(Input::Resumed, ctx),
+        match reset {
+            // a test of another URL says nothing about this one
+            BreakerReset::TestSucceeded { url, .. } if url != running.template.url() => {}
+            BreakerReset::TestSucceeded { accepted_secret, .. } => {
+                self.apply(Input::Tested { accepted_secret }, ctx)
+            }
+            BreakerReset::Resumed => self.apply(Input::Resumed, ctx),
         }
     }
 }

@@ -1,15 +1,17 @@
-//! A test of a webhook: a real, signed event, sent now and by itself. One that succeeds is a probe.
+//! Test events: a real, signed event that is sent at once, outside the queue. A successful one closes the breaker.
 
 use std::sync::{Arc, PoisonError};
 
-use super::super::messages::Relief;
+use super::super::event_assembly::assemble_operational;
+use super::super::messages::BreakerReset;
 use super::super::operational::operational_event;
-use super::super::persistence::assemble_operational;
+use super::super::publication::{Publication, TestError, TestResult};
 use super::super::request::RequestTemplate;
-use super::{EngineHandle, Publication, TestError, TestResult};
+use super::EngineHandle;
 use crate::domain::attempt::{AttemptResult, NextStep, Outcome, Verdict, judge};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::Endpoint;
+use crate::domain::event::Event;
 use crate::domain::follow_up::follow_up;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId};
@@ -20,27 +22,28 @@ use crate::domain::statistics::StatisticsDelta;
 use crate::store::{EndpointStart, NewEvent, SavedHealth, Store, StoreResult, WriteBatch};
 use crate::telemetry;
 
-/// What was sent.
-struct Tried {
+/// The attempts of one test event.
+struct TestAttempts {
     /// The last one decides.
     outcomes: Vec<Outcome>,
     result: AttemptResult,
     is_success: bool,
-    /// The secret that was taken after another one had been refused.
+    /// The secret that the receiver accepted after it had refused another.
     accepted_secret: Option<SecretId>,
 }
 
-/// What a success changes beside the log.
-struct Proof {
+/// A test event that succeeded.
+struct TestSuccess {
     endpoint: Endpoint,
     outcome: Outcome,
-    event: Arc<crate::domain::event::Event>,
+    event: Arc<Event>,
     accepted_secret: Option<SecretId>,
 }
 
 impl EngineHandle {
-    /// Sends one real, signed event to a webhook, now and once, whether it is active, paused or limited, and writes it into
-    /// the log. A success closes its breaker. An error when nothing could be sent, or was sent and not written down.
+    /// Sends one real, signed event to a webhook, at once and without retries, whether it is active, paused or limited,
+    /// and stores it in the log. A success closes its breaker. An error if nothing could be sent, or the result could not
+    /// be stored.
     pub async fn send_test(
         &self,
         webhook: &EndpointStart,
@@ -53,8 +56,9 @@ impl EngineHandle {
         };
         let event = Arc::new(publication.event(event_id, now));
         let delivery = QueuedDelivery::first(delivery_id, now, event.clone());
-        let Tried { outcomes, result, is_success, accepted_secret } = self.try_out(webhook, delivery).await?;
-        let proof = outcomes.last().filter(|_| is_success).map(|outcome| Proof {
+        let TestAttempts { outcomes, result, is_success, accepted_secret } =
+            self.attempt_test(webhook, delivery).await?;
+        let success = outcomes.last().filter(|_| is_success).map(|outcome| TestSuccess {
             endpoint: endpoint.clone(),
             outcome: outcome.clone(),
             event: event.clone(),
@@ -65,22 +69,27 @@ impl EngineHandle {
         let failures = outcomes.iter().filter_map(LastFailure::of).collect();
         let mut batch = WriteBatch { events: vec![new], outcomes, statistics, failures, ..WriteBatch::default() };
         let (engine, finished_at) = (self.clone(), self.now());
-        // event, delivery and outcomes in one commit: nobody else ever sees it pending
+        // event, delivery and outcomes in one commit: no reader ever sees the delivery pending
         let write = self.0.context.clone().write(move |store| {
-            let told = proof.map_or(Ok(None), |proof| engine.prove(store, &proof, &mut batch))?;
+            let notified = success.map_or(Ok(None), |success| engine.add_recovery(store, &success, &mut batch))?;
             store.commit(&batch, finished_at)?;
-            Ok(told)
+            Ok(notified)
         });
-        if let Some(told) = write.await? {
+        if let Some(notified) = write.await? {
             let (organization_id, url) = (endpoint.organization_id, Arc::from(endpoint.url.as_str()));
-            self.relieved(organization_id, endpoint.id, Relief::Tested { url, accepted_secret });
-            self.work_added(organization_id, told);
+            let reset = BreakerReset::TestSucceeded { url, accepted_secret };
+            self.breaker_was_reset(organization_id, endpoint.id, reset);
+            self.work_added(organization_id, notified);
         }
         Ok(TestResult { delivery_id, is_success, result })
     }
 
-    /// Sends it until an answer decides.
-    async fn try_out(&self, webhook: &EndpointStart, mut delivery: QueuedDelivery) -> Result<Tried, TestError> {
+    /// Sends the test event, and again at once for each follow-up attempt.
+    async fn attempt_test(
+        &self,
+        webhook: &EndpointStart,
+        mut delivery: QueuedDelivery,
+    ) -> Result<TestAttempts, TestError> {
         let (endpoint, accepted) = (&webhook.endpoint, webhook.health.accepted_secret);
         let template = RequestTemplate::new(endpoint, &self.0.context.settings);
         let secrets = SecretTerms::of(endpoint);
@@ -98,14 +107,14 @@ impl EngineHandle {
                 Ok(result) => result,
                 Err(fault) => {
                     telemetry::AttemptNotMade { fault, now: finished_at }.emit();
-                    // the attempt before it decides, when there is one
+                    // a follow-up that can't be made leaves the decision to the attempt before it
                     let Some(last) = outcomes.last_mut() else { return Err(TestError::NotMade(fault)) };
                     last.next = NextStep::Failed;
                     let result = last.result.clone();
-                    return Ok(Tried { outcomes, result, is_success: false, accepted_secret: None });
+                    return Ok(TestAttempts { outcomes, result, is_success: false, accepted_secret: None });
                 }
             };
-            let again = follow_up(&delivery, secret, &result.answer, &secrets, accepted, finished_at);
+            let next = follow_up(&delivery, secret, &result.answer, &secrets, accepted, finished_at);
             let is_success = judge(&result.answer, endpoint.retry_on, finished_at) == Verdict::Success;
             outcomes.push(Outcome {
                 organization_id: endpoint.organization_id,
@@ -117,33 +126,33 @@ impl EngineHandle {
                 ordered: endpoint.ordered,
                 request_headers: template.mask().apply(headers),
                 result: result.clone(),
-                next: match again {
+                next: match next {
                     Some(_) => NextStep::AgainAt(finished_at),
                     None if is_success => NextStep::Succeeded,
                     None => NextStep::Failed,
                 },
             });
-            let Some(again) = again else {
+            let Some(next) = next else {
                 let accepted_secret = (is_success && !delivery.refused().is_empty()).then_some(secret);
-                return Ok(Tried { outcomes, result, is_success, accepted_secret });
+                return Ok(TestAttempts { outcomes, result, is_success, accepted_secret });
             };
-            delivery = again;
+            delivery = next;
         }
     }
 
-    /// Adds to the commit what a success changes: the condition as it is now, and that the webhook works again when its
-    /// organization was told that it fails. Returns who is told; `None` when there is nothing to change.
-    fn prove(
+    /// Adds to the commit the health after a success and, if the organization was notified that the webhook fails, the
+    /// operational event that it recovered. Returns the endpoints that get that event; `None` if nothing changes.
+    fn add_recovery(
         &self,
         store: &dyn Store,
-        proof: &Proof,
+        success: &TestSuccess,
         batch: &mut WriteBatch,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
-        let Endpoint { organization_id, id, url, .. } = &proof.endpoint;
+        let Endpoint { organization_id, id, url, .. } = &success.endpoint;
         let Some(found) = store.endpoint(*organization_id, *id)? else { return Ok(None) };
         let before = found.health;
         let newest = SecretTerms::of(&found.endpoint).newest();
-        let accepted_secret = match proof.accepted_secret {
+        let accepted_secret = match success.accepted_secret {
             Some(secret) => (secret != newest).then_some(secret),
             None => before.accepted_secret,
         };
@@ -152,18 +161,18 @@ impl EngineHandle {
             return Ok(None);
         }
         batch.health.push(SavedHealth { health: after, url: Arc::from(url.as_str()) });
-        let mut told = Vec::new();
+        let mut notified = Vec::new();
         if let Some(failing_since) = before.failing_since.filter(|_| before.notified) {
-            let (announcement, event) = (Announcement::Recovered { failing_since }, &proof.event);
+            let (announcement, event) = (Announcement::Recovered { failing_since }, &success.event);
             let event_id = event.id.to_string();
-            let recovered = operational_event(announcement, &proof.outcome, &event.event_type, &event_id, url);
+            let recovered = operational_event(announcement, &success.outcome, &event.event_type, &event_id, url);
             let subscriptions = self.0.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
             let mut ids = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = proof.outcome.finished_at;
+            let now = success.outcome.finished_at;
             let new = recovered.and_then(|event| assemble_operational(&event, &subscriptions, &mut ids, now));
-            told.extend(new.iter().flat_map(|new| new.deliveries.iter().map(|(_, endpoint_id)| *endpoint_id)));
+            notified.extend(new.iter().flat_map(|new| new.deliveries.iter().map(|(_, endpoint_id)| *endpoint_id)));
             batch.events.extend(new);
         }
-        Ok(Some(told))
+        Ok(Some(notified))
     }
 }

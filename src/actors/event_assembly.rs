@@ -1,0 +1,48 @@
+//! Makes publications into events with ids, bodies and deliveries.
+
+use std::sync::Arc;
+
+use super::operational::OperationalEvent;
+use super::publication::Publication;
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator};
+use crate::domain::subscriptions::Subscriptions;
+use crate::domain::time::UnixMillis;
+use crate::store::NewEvent;
+
+/// An event with a delivery for every endpoint that subscribes to it.
+pub(super) fn assemble(
+    publication: &Publication,
+    subscriptions: &Subscriptions,
+    ids: &mut IdGenerator,
+    now: UnixMillis,
+) -> NewEvent {
+    to_endpoints(publication, subscribers(publication, subscriptions), ids, now)
+}
+
+/// The same for an operational event; `None` if no endpoint subscribes to it.
+pub(super) fn assemble_operational(
+    operational: &OperationalEvent,
+    subscriptions: &Subscriptions,
+    ids: &mut IdGenerator,
+    now: UnixMillis,
+) -> Option<NewEvent> {
+    let mut endpoints = subscribers(&operational.publication, subscriptions);
+    endpoints.retain(|endpoint_id| *endpoint_id != operational.about);
+    (!endpoints.is_empty()).then(|| to_endpoints(&operational.publication, endpoints, ids, now))
+}
+
+fn subscribers(publication: &Publication, subscriptions: &Subscriptions) -> Vec<EndpointId> {
+    subscriptions.matching(publication.organization_id, &publication.event_type, &publication.data)
+}
+
+fn to_endpoints(
+    publication: &Publication,
+    endpoints: Vec<EndpointId>,
+    ids: &mut IdGenerator,
+    now: UnixMillis,
+) -> NewEvent {
+    let id = EventId(ids.next(now));
+    let deliveries = endpoints.into_iter().map(|endpoint| (DeliveryId(ids.next(now)), endpoint)).collect();
+    let event = Arc::new(publication.event(id, now));
+    NewEvent { event, deliveries, idempotency: publication.idempotency.clone() }
+}

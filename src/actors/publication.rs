@@ -1,0 +1,90 @@
+//! What the API hands to the engine and what it gets back.
+
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::domain::attempt::{AttemptResult, LocalFault};
+use crate::domain::event::{Event, build_body};
+use crate::domain::ids::{DeliveryId, EventId, OrganizationId};
+use crate::domain::time::UnixMillis;
+use crate::store::{AcceptedEvent, IdempotencyKey, StoreError};
+
+/// A validated event, before it has an id.
+#[derive(Debug)]
+pub struct Publication {
+    /// The publisher's organization.
+    pub organization_id: OrganizationId,
+    /// A registered type.
+    pub event_type: String,
+    /// RFC 3339 UTC ending in `Z`; goes into the body verbatim.
+    pub timestamp: String,
+    /// The same instant as `timestamp`.
+    pub occurred_at: UnixMillis,
+    /// Verbatim, so that subscribers get the numbers and the order of keys that the publisher sent.
+    pub data: Box<RawValue>,
+    /// Only when the publisher sent an `Idempotency-Key`.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+impl Publication {
+    /// The event to store under this id.
+    pub(super) fn event(&self, id: EventId, now: UnixMillis) -> Event {
+        Event {
+            id,
+            organization_id: self.organization_id,
+            event_type: self.event_type.clone(),
+            occurred_at: self.occurred_at,
+            accepted_at: now,
+            body: build_body(&self.event_type, &self.timestamp, id, self.data.get()),
+        }
+    }
+}
+
+/// An accepted event; durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The content of the API's response.
+    pub event: AcceptedEvent,
+    /// Whether this repeats the response to an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+/// Why an event was not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PublishError {
+    /// More events wait for their commit than the settings allow; the publisher should come back in a second.
+    #[error("too many events wait to be stored")]
+    Overloaded,
+    /// The database can't write now, or did not respond in time: the event may be stored all the same.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The idempotency key was used with another request.
+    #[error("this idempotency key was used with another request")]
+    IdempotencyKeyReused,
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
+/// The outcome of a test event.
+#[derive(Debug, Clone)]
+pub struct TestResult {
+    /// Its place in the delivery log.
+    pub delivery_id: DeliveryId,
+    /// Whether the receiver responded with 2xx.
+    pub is_success: bool,
+    /// Of the last attempt: a refused signature and a reused connection that was closed are followed by another attempt
+    /// at once.
+    pub result: AttemptResult,
+}
+
+/// Why a test event has no result.
+#[derive(Debug, Error)]
+pub enum TestError {
+    /// It was not sent: this machine lacks something.
+    #[error("not sent: this machine is out of {}", .0.as_str())]
+    NotMade(LocalFault),
+    /// It was sent, and could not be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
