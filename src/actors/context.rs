@@ -16,7 +16,7 @@ use crate::domain::limiter::LimiterMemory;
 use crate::domain::machine::{MachineLimits, SentBefore};
 use crate::domain::time::{Clock, UnixMillis};
 use crate::store::{Store, StoreError, StoreResult};
-use crate::telemetry::gauges::Level;
+use crate::telemetry::gauges::EngineGauge;
 use crate::transport::Transport;
 
 /// Reads of the database by supervisors at once. Smaller: a restart with many pending endpoints is slow to
@@ -226,8 +226,8 @@ impl ActorContext {
         let counts = self.clone().read(|store| Ok((store.count_pending()?, store.open_breakers()?.len())));
         match counts.await {
             Ok((pending, open)) => {
-                Level::DeliveriesPending.set(pending);
-                Level::BreakersOpen.set(open as u64);
+                EngineGauge::DeliveriesPending.set(pending);
+                EngineGauge::BreakersOpen.set(open as u64);
             }
             Err(_) => self.mark_counts_stale(),
         }

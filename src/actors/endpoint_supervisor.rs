@@ -33,7 +33,7 @@ use crate::domain::machine::{Announcement, Effect, EndpointMachine, Input, LOAD_
 use crate::domain::rotation::SecretId;
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRequest, EndpointStart, SavedHealth, Store};
-use crate::telemetry::{self, StoreOperation, gauges::Level};
+use crate::telemetry::{self, StoreOperation, gauges::EngineGauge};
 
 /// What is due later than this leaves memory: the supervisor retires, and the agenda knows when it is needed.
 /// Smaller: supervisors come and go between two retries. Larger: endpoints that wait hold memory.
@@ -230,7 +230,7 @@ impl EndpointSupervisor {
         let (headers, mask) = (request.headers.clone(), running.template.mask());
         let me = ctx.address();
         let sending = self.parts.context.transport.attempt(request);
-        let in_flight = (Level::AttemptsInFlight.hold(), self.parts.context.begin_attempt());
+        let in_flight = (EngineGauge::AttemptsInFlight.guard(), self.parts.context.begin_attempt());
         actix::spawn(async move {
             let result = sending.await;
             drop(in_flight);
@@ -296,10 +296,10 @@ impl EndpointSupervisor {
         let was_open = std::mem::replace(&mut self.breaker_was_open, running.machine.is_breaker_open());
         match (was_open, running.machine.health().probe_at) {
             (false, Some(probe_at)) => {
-                telemetry::BreakerOpened { organization_id, endpoint_id, probe_at, again: false }.emit();
+                telemetry::BreakerOpened { organization_id, endpoint_id, probe_at }.emit();
             }
             (true, None) => {
-                telemetry::BreakerClosed { organization_id, endpoint_id, reason: "recovered" }.emit();
+                telemetry::BreakerClosed { organization_id, endpoint_id }.emit();
             }
             _ => {}
         }

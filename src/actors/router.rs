@@ -22,7 +22,7 @@ use crate::domain::delivery::QueuedDelivery;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::AgendaRow;
-use crate::telemetry::{self, gauges::Level};
+use crate::telemetry::{self, gauges::EngineGauge};
 
 /// One place of so many is kept for endpoints that were just sent an event. Without it a new event would wait
 /// behind the backlog of all other endpoints. Smaller: fewer of these are worked on at once.
@@ -93,7 +93,7 @@ impl Router {
             let supervised = self.start_supervisor(organization_id, endpoint_id, is_urgent);
             match self.supervised.insert(endpoint_id, supervised) {
                 Some(_) => telemetry::SupervisorLost { organization_id, endpoint_id }.emit(),
-                None => Level::EndpointsActive.add(1),
+                None => EngineGauge::EndpointsActive.add(1),
             }
         }
         self.supervised.get_mut(&endpoint_id)
@@ -157,7 +157,7 @@ impl Router {
         let is_this_one = self.supervised.get(&endpoint_id).is_some_and(|s| s.generation == generation);
         let removed = is_this_one.then(|| self.supervised.remove(&endpoint_id)).flatten();
         if removed.is_some() {
-            Level::EndpointsActive.subtract(1);
+            EngineGauge::EndpointsActive.subtract(1);
             post(&self.peers.scheduler.capacity_freed, CapacityFreed);
             self.answer_drain();
         }

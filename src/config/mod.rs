@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use crate::domain::secret::Secret;
 use crate::domain::target::PortRange;
 
+pub use crate::telemetry::LogFormat;
 pub use documentation::{documentation, example_file};
 pub use load::{Flags, Loaded, Problem, SettingsError, inspect, load, merge};
 
@@ -78,16 +79,6 @@ impl Default for Settings {
             delivery: DeliverySettings::default(),
         }
     }
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For a person.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Bounds and paces of the delivery engine.

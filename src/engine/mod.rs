@@ -210,7 +210,8 @@ async fn run_until_stopped(servers: Vec<BoundServer>, actors: &Actors) {
             _ = stop_signal() => false,
         }
     };
-    let abandoned_attempts = if drained.await { 0 } else { telemetry::gauges::Level::AttemptsInFlight.held() };
+    let abandoned_attempts =
+        if drained.await { 0 } else { telemetry::gauges::EngineGauge::AttemptsInFlight.guards() };
     telemetry::EngineStopped { duration: begin.elapsed(), abandoned_attempts }.emit();
 }
 

@@ -1,4 +1,4 @@
-//! One struct for each thing that happens. `emit` is all that its place needs to call.
+//! One struct for each thing that happens; the code where it happens calls `emit`.
 //!
 //! The targets of the log lines are [`INGEST`], [`DELIVERY`], [`STORE`], [`API`] and [`ENGINE`], whatever module emits
 //! them: `RINGBACK_LOG=info,ringback::delivery=debug` shows every attempt.
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::gauges::Level;
-use super::metrics::METRICS;
-use super::rarely::Rarely;
+use super::gauges::EngineGauge;
+use super::log_throttle::LogThrottle;
+use super::metrics::{METRICS, OTHER};
 use crate::domain::attempt::{AttemptResult, LocalFault};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
@@ -29,21 +29,18 @@ pub(crate) const ENGINE: &str = "ringback::engine";
 
 /// An event and its deliveries are committed.
 pub(crate) struct EventAccepted<'a> {
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// The event.
     pub event_id: EventId,
-    /// Its type, any; unknown ones count as `other`.
+    /// Types that are not built in count as `other`.
     pub event_type: &'a str,
-    /// How many deliveries it was given.
     pub deliveries: usize,
 }
 
 impl EventAccepted<'_> {
-    /// Counts it and writes a line at debug. Pending deliveries grow.
+    /// Counts the event and its deliveries, which are pending now, and logs at debug.
     pub(crate) fn emit(&self) {
-        METRICS.accepted(self.event_type).increment(1);
-        Level::DeliveriesPending.add(self.deliveries as u64);
+        METRICS.events_accepted.get(self.event_type).increment(1);
+        EngineGauge::DeliveriesPending.add(self.deliveries as u64);
         debug!(
             target: INGEST,
             organization = %self.organization_id, event = %self.event_id, event_type = self.event_type,
@@ -52,28 +49,24 @@ impl EventAccepted<'_> {
     }
 }
 
-/// An attempt ended, one way or the other.
+/// An attempt was made.
 pub(crate) struct AttemptFinished {
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// The delivery.
     pub delivery_id: DeliveryId,
     /// From 1.
     pub number: u32,
     /// See [`attempt_outcome`].
     pub outcome: &'static str,
-    /// From the start to the answer's head, or to the failure.
+    /// From the start to the head of the response, or to the error.
     pub duration: Duration,
-    /// When it was answered.
+    /// `None` if there was no response.
     pub response_code: Option<u16>,
-    /// When it was not.
+    /// Why there was no response.
     pub error: Option<&'static str>,
 }
 
 impl AttemptFinished {
-    /// From what the transport returned.
     pub(crate) fn new(
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
@@ -93,9 +86,9 @@ impl AttemptFinished {
         }
     }
 
-    /// Counts it and writes a line at debug.
+    /// Counts it and logs at debug.
     pub(crate) fn emit(&self) {
-        METRICS.attempts(self.outcome).increment(1);
+        METRICS.attempts.get(self.outcome).increment(1);
         METRICS.attempt_duration.record(self.duration.as_secs_f64());
         debug!(
             target: DELIVERY,
@@ -106,20 +99,18 @@ impl AttemptFinished {
     }
 }
 
-/// An attempt was not made: this machine lacked something.
+/// An attempt could not be made, because this machine lacked something.
 pub(crate) struct AttemptNotMade {
-    /// What.
     pub fault: LocalFault,
-    /// When.
     pub now: UnixMillis,
 }
 
 impl AttemptNotMade {
-    /// Counts it, and warns of it now and then.
+    /// Counts it and logs a warning, throttled.
     pub(crate) fn emit(&self) {
-        static GATE: Rarely = Rarely::new();
-        METRICS.local_faults(self.fault.as_str()).increment(1);
-        if let Some(left_out) = GATE.opens(self.now) {
+        static THROTTLE: LogThrottle = LogThrottle::new();
+        METRICS.local_faults.get(self.fault.as_str()).increment(1);
+        if let Some(left_out) = THROTTLE.allow(self.now) {
             let lacking = self.fault.as_str();
             warn!(
                 target: DELIVERY, lacking, left_out,
@@ -129,8 +120,8 @@ impl AttemptNotMade {
     }
 }
 
-/// The `outcome` of an attempt in metrics: `success`, the class of another answer, or the kind of failure. What it
-/// means for the delivery is another question, and another metric.
+/// The `outcome` of an attempt in metrics: `success`, the class of another response, or the kind of error. The outcome of
+/// the delivery is another metric.
 pub(crate) fn attempt_outcome(result: &AttemptResult) -> &'static str {
     match &result.answer {
         Ok(response) => match response.status {
@@ -138,31 +129,28 @@ pub(crate) fn attempt_outcome(result: &AttemptResult) -> &'static str {
             300..=399 => "http_3xx",
             400..=499 => "http_4xx",
             500..=599 => "http_5xx",
-            _ => super::metrics::OTHER,
+            _ => OTHER,
         },
         Err(error) => error.as_str(),
     }
 }
 
-/// A delivery reached its end, committed.
+/// Deliveries ended, and that is committed.
 pub(crate) struct DeliveryFinished {
-    /// Which end: pending is none, and counts nothing.
+    /// Pending is not an end, and counts nothing.
     pub outcome: DeliveryStatus,
-    /// How many ended so; a deleted webhook cancels many at once.
+    /// A deleted webhook cancels many at once.
     pub count: u64,
 }
 
 impl DeliveryFinished {
-    /// Counts it; pending deliveries shrink. The attempt before it has written the line.
+    /// Counts them; they are no longer pending. The line was logged by the last attempt.
     pub(crate) fn emit(&self) {
-        let counter = match self.outcome {
-            DeliveryStatus::Success => &METRICS.delivered,
-            DeliveryStatus::Failed => &METRICS.failed,
-            DeliveryStatus::Cancelled => &METRICS.cancelled,
-            DeliveryStatus::Pending => return,
-        };
-        counter.increment(self.count);
-        Level::DeliveriesPending.subtract(self.count);
+        if self.outcome == DeliveryStatus::Pending {
+            return;
+        }
+        METRICS.deliveries.get(self.outcome.as_str()).increment(self.count);
+        EngineGauge::DeliveriesPending.subtract(self.count);
     }
 }
 
@@ -173,7 +161,6 @@ pub(crate) struct FirstAttemptAcknowledged {
 }
 
 impl FirstAttemptAcknowledged {
-    /// Counts it.
     pub(crate) fn emit(&self) {
         METRICS.delivery_latency.record(self.latency.as_secs_f64());
     }
@@ -183,12 +170,11 @@ impl FirstAttemptAcknowledged {
 pub(crate) struct CommitFinished {
     /// Events, deliveries and outcomes.
     pub rows: usize,
-    /// Of the transaction.
     pub duration: Duration,
 }
 
 impl CommitFinished {
-    /// Counts it, and warns of a disk that makes publishers wait.
+    /// Counts it, and logs a warning when the disk makes publishers wait.
     pub(crate) fn emit(&self) {
         METRICS.batch_rows.record(self.rows as f64);
         METRICS.commit.record(self.duration.as_secs_f64());
@@ -200,63 +186,45 @@ impl CommitFinished {
 
 /// A breaker opened: deliveries to this endpoint wait.
 pub(crate) struct BreakerOpened {
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
     /// When the single probe is due.
     pub probe_at: UnixMillis,
-    /// Whether this is a failed probe: the breaker was open before, and is not counted twice.
-    pub again: bool,
 }
 
 impl BreakerOpened {
-    /// Counts it and writes a line: a warning the first time, debug for failed probes.
+    /// Counts it and logs a warning.
     pub(crate) fn emit(&self) {
         let (organization, webhook, probe_at) = (self.organization_id, self.endpoint_id, self.probe_at);
-        if self.again {
-            debug!(target: DELIVERY, %organization, %webhook, %probe_at, "probe failed, breaker stays open");
-        } else {
-            Level::BreakersOpen.add(1);
-            warn!(target: DELIVERY, %organization, %webhook, %probe_at, "breaker opened, deliveries wait");
-        }
+        EngineGauge::BreakersOpen.add(1);
+        warn!(target: DELIVERY, %organization, %webhook, %probe_at, "breaker opened, deliveries wait");
     }
 }
 
-/// A breaker closed, or its endpoint went away.
+/// A breaker closed.
 pub(crate) struct BreakerClosed {
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// Why: `recovered`, `deleted`, `disabled`.
-    pub reason: &'static str,
 }
 
 impl BreakerClosed {
-    /// Counts it and writes a line.
+    /// Counts it and logs at info.
     pub(crate) fn emit(&self) {
-        Level::BreakersOpen.subtract(1);
-        info!(
-            target: DELIVERY,
-            organization = %self.organization_id, webhook = %self.endpoint_id, reason = self.reason,
-            "breaker closed"
-        );
+        EngineGauge::BreakersOpen.subtract(1);
+        let (organization, webhook) = (self.organization_id, self.endpoint_id);
+        info!(target: DELIVERY, %organization, %webhook, "breaker closed");
     }
 }
 
 /// The engine disabled an endpoint.
 pub(crate) struct EndpointDisabled<'a> {
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
     /// For example `gone`.
     pub reason: &'a str,
 }
 
 impl EndpointDisabled<'_> {
-    /// Writes a warning.
     pub(crate) fn emit(&self) {
         warn!(
             target: DELIVERY,
@@ -266,16 +234,14 @@ impl EndpointDisabled<'_> {
     }
 }
 
-/// A supervisor ended without saying goodbye; its deliveries are taken up again from the rows.
+/// A supervisor ended unexpectedly; another one continues with its deliveries from the database.
 pub(crate) struct SupervisorLost {
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
 }
 
 impl SupervisorLost {
-    /// Writes an error: it is a defect of ours.
+    /// Logs an error: it is a defect of ours.
     pub(crate) fn emit(&self) {
         error!(
             target: DELIVERY,
@@ -285,20 +251,20 @@ impl SupervisorLost {
     }
 }
 
-/// What the engine wants of the database by itself.
+/// Work of the engine in the database, outside of requests to the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoreOperation {
-    /// Events, outcomes and conditions.
+    /// Of events, outcomes and health.
     Commit,
-    /// Beside commits.
+    /// Of the write-ahead log, alongside commits.
     Checkpoint,
-    /// For its supervisor.
+    /// When its supervisor starts.
     ReadWebhook,
-    /// The next page.
+    /// The next page for a supervisor.
     ReadDeliveries,
     /// At the start, and after commits failed.
     ReadAgenda,
-    /// Retention.
+    /// By retention.
     RemoveOld,
 }
 
@@ -317,22 +283,19 @@ impl StoreOperation {
 
 /// The database can't be reached or can't write.
 pub(crate) struct StoreUnavailable<'a> {
-    /// What was tried.
     pub operation: StoreOperation,
-    /// When.
     pub now: UnixMillis,
-    /// What the database said.
     pub error: &'a dyn std::fmt::Display,
-    /// When it is tried again.
+    /// Pause before the next try.
     pub retry_in: Duration,
 }
 
 impl StoreUnavailable<'_> {
-    /// Writes an error now and then: it is tried again several times a second, perhaps for hours, and the disk that is
-    /// full may be the log's as well.
+    /// Logs an error, throttled: it is retried several times a second, perhaps for hours, and the disk that is full may be
+    /// the log's as well.
     pub(crate) fn emit(&self) {
-        static GATES: [Rarely; 6] = [const { Rarely::new() }; 6];
-        let Some(left_out) = GATES[self.operation as usize].opens(self.now) else { return };
+        static THROTTLES: [LogThrottle; 6] = [const { LogThrottle::new() }; 6];
+        let Some(left_out) = THROTTLES[self.operation as usize].allow(self.now) else { return };
         error!(
             target: STORE,
             operation = self.operation.as_str(), error = %self.error,
@@ -341,53 +304,49 @@ impl StoreUnavailable<'_> {
     }
 }
 
-/// The database answers again.
+/// A commit succeeded after commits had failed.
 pub(crate) struct StoreRecovered {
-    /// How long it did not.
+    /// Since the first commit that failed.
     pub outage: Duration,
 }
 
 impl StoreRecovered {
-    /// Writes a line.
     pub(crate) fn emit(&self) {
         info!(target: STORE, outage_ms = self.outage.as_millis() as u64, "database available again");
     }
 }
 
-/// Events that were older than they are kept were removed.
+/// Retention removed old events.
 pub(crate) struct Pruned {
-    /// How many.
     pub events: usize,
-    /// Deliveries that went with them.
     pub deliveries: usize,
 }
 
 impl Pruned {
-    /// Writes a line.
     pub(crate) fn emit(&self) {
         info!(target: STORE, events = self.events, deliveries = self.deliveries, "old events removed");
     }
 }
 
-/// The engine knows its endpoints and the agenda of what is pending.
+/// The engine has read its endpoints and listens.
 pub(crate) struct EngineStarted<'a> {
-    /// Where the API listens.
+    /// Address of the API.
     pub listen: SocketAddr,
     /// `sqlite` or `postgres`.
     pub database: &'a str,
-    /// Deliveries left from before.
+    /// Deliveries pending from before.
     pub pending: u64,
     /// Breakers open from before.
     pub breakers_open: u64,
-    /// Whether `--dev` loosens the rules.
+    /// Whether `--dev` relaxes the rules for targets.
     pub dev: bool,
 }
 
 impl EngineStarted<'_> {
-    /// Sets the gauges and writes a line, and a warning for `--dev`.
+    /// Sets the gauges and logs at info, with a warning for `--dev`.
     pub(crate) fn emit(&self) {
-        Level::DeliveriesPending.set(self.pending);
-        Level::BreakersOpen.set(self.breakers_open);
+        EngineGauge::DeliveriesPending.set(self.pending);
+        EngineGauge::BreakersOpen.set(self.breakers_open);
         let version = env!("CARGO_PKG_VERSION");
         info!(
             target: ENGINE,
@@ -400,14 +359,13 @@ impl EngineStarted<'_> {
     }
 }
 
-/// The engine was told to stop.
+/// The engine was asked to stop.
 pub(crate) struct EngineStopping<'a> {
     /// For example `SIGTERM`.
     pub reason: &'a str,
 }
 
 impl EngineStopping<'_> {
-    /// Writes a line.
     pub(crate) fn emit(&self) {
         info!(target: ENGINE, reason = self.reason, "stopping: no new events, attempts in flight end first");
     }
@@ -415,14 +373,13 @@ impl EngineStopping<'_> {
 
 /// Everything is committed and closed.
 pub(crate) struct EngineStopped {
-    /// Since it was told to.
+    /// Since it was asked to stop.
     pub duration: Duration,
     /// Attempts that did not end in time; their deliveries stay pending.
     pub abandoned_attempts: usize,
 }
 
 impl EngineStopped {
-    /// Writes a line.
     pub(crate) fn emit(&self) {
         let duration_ms = self.duration.as_millis() as u64;
         info!(target: ENGINE, duration_ms, abandoned_attempts = self.abandoned_attempts, "engine stopped");
@@ -436,14 +393,14 @@ mod tests {
     use bytes::Bytes;
 
     #[test]
-    fn an_attempts_outcome_is_its_class_of_answer_or_kind_of_failure() {
+    fn an_attempts_outcome_is_its_class_of_response_or_kind_of_error() {
         let outcome = |answer| attempt_outcome(&AttemptResult { answer, duration: Duration::ZERO });
-        let answered = |status| outcome(Ok(Response { status, headers: Vec::new(), body: Bytes::new() }));
-        assert_eq!(answered(204), "success");
-        assert_eq!(answered(301), "http_3xx");
-        assert_eq!(answered(410), "http_4xx");
-        assert_eq!(answered(503), "http_5xx");
-        assert_eq!(answered(101), "other");
+        let responded = |status| outcome(Ok(Response { status, headers: Vec::new(), body: Bytes::new() }));
+        assert_eq!(responded(204), "success");
+        assert_eq!(responded(301), "http_3xx");
+        assert_eq!(responded(410), "http_4xx");
+        assert_eq!(responded(503), "http_5xx");
+        assert_eq!(responded(101), "other");
         assert_eq!(outcome(Err(AttemptError::BlockedAddress)), "blocked_address");
     }
 }

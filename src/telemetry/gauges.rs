@@ -1,4 +1,5 @@
-//! Things alive now. What can be dropped midway is counted by a guard ([`Level::hold`]).
+//! Gauges of things alive now. Something that can be dropped midway, like a future, is counted by a guard
+//! ([`EngineGauge::guard`]).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,16 +7,15 @@ use metrics::Gauge;
 
 use super::metrics::METRICS;
 
-/// Guards alive, by the place of the gauge in [`Level`]: a gauge itself can't be read back.
-static HELD: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
+/// Guards alive, indexed by [`EngineGauge`]: a gauge itself can't be read back.
+static GUARDS: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
 
 /// One gauge of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
-    /// Deliveries in status pending, in memory or in the database: set at start from the rows, then moved by what
-    /// is committed.
+pub(crate) enum EngineGauge {
+    /// Pending deliveries, in memory or in the database: set at start from the rows, then moved by each commit.
     DeliveriesPending,
-    /// HTTP requests under way.
+    /// HTTP requests in flight.
     AttemptsInFlight,
     /// Endpoint supervisors alive.
     EndpointsActive,
@@ -24,36 +24,33 @@ pub(crate) enum Level {
     BreakersOpen,
 }
 
-impl Level {
-    /// Sets it, for example at start from the database.
+impl EngineGauge {
     pub(crate) fn set(self, value: u64) {
-        self.gauge().set(value as f64);
+        self.handle().set(value as f64);
     }
 
-    /// `count` more.
     pub(crate) fn add(self, count: u64) {
-        self.gauge().increment(count as f64);
+        self.handle().increment(count as f64);
     }
 
-    /// `count` fewer.
     pub(crate) fn subtract(self, count: u64) {
-        self.gauge().decrement(count as f64);
+        self.handle().decrement(count as f64);
     }
 
-    /// One more for as long as the guard lives: right for what may end by being dropped, like a future.
+    /// Adds one for as long as the guard lives.
     #[must_use = "counts only while it is held"]
-    pub(crate) fn hold(self) -> Held {
+    pub(crate) fn guard(self) -> GaugeGuard {
         self.add(1);
-        HELD[self as usize].fetch_add(1, Ordering::Relaxed);
-        Held(self)
+        GUARDS[self as usize].fetch_add(1, Ordering::Relaxed);
+        GaugeGuard(self)
     }
 
     /// How many guards are alive.
-    pub(crate) fn held(self) -> usize {
-        HELD[self as usize].load(Ordering::Relaxed)
+    pub(crate) fn guards(self) -> usize {
+        GUARDS[self as usize].load(Ordering::Relaxed)
     }
 
-    fn gauge(self) -> &'static Gauge {
+    fn handle(self) -> &'static Gauge {
         match self {
             Self::DeliveriesPending => &METRICS.deliveries_pending,
             Self::AttemptsInFlight => &METRICS.attempts_in_flight,
@@ -65,11 +62,11 @@ impl Level {
 
 /// Counts one until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Held(Level);
+pub(crate) struct GaugeGuard(EngineGauge);
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
-        HELD[self.0 as usize].fetch_sub(1, Ordering::Relaxed);
+        GUARDS[self.0 as usize].fetch_sub(1, Ordering::Relaxed);
         self.0.subtract(1);
     }
 }
@@ -80,9 +77,9 @@ mod tests {
 
     #[test]
     fn a_guard_counts_for_as_long_as_it_lives() {
-        let guard = Level::EndpointsActive.hold();
-        let with = Level::EndpointsActive.held();
+        let guard = EngineGauge::EndpointsActive.guard();
+        let with = EngineGauge::EndpointsActive.guards();
         drop(guard);
-        assert_eq!(Level::EndpointsActive.held() + 1, with);
+        assert_eq!(EngineGauge::EndpointsActive.guards() + 1, with);
     }
 }

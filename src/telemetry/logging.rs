@@ -1,35 +1,43 @@
-//! Log lines go to standard error: standard output belongs to the readiness line and what `--dev` prints.
+//! Log lines go to standard error: standard output is for the readiness line and the greeting of `--dev`.
 
 use std::io::IsTerminal;
 
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::LogFormat;
-
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Why logging can't be installed.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LoggingError {
-    /// The filter is no list of levels and targets.
+    /// The filter is not a list of levels and targets.
     #[error(
-        "`{directive}` is no log filter: expects a level (error, warn, info, debug, trace, off) or a list like \
+        "`{directive}` is not a log filter: expects a level (error, warn, info, debug, trace, off) or a list like \
          info,ringback::delivery=debug"
     )]
     Filter {
         /// The part that is wrong.
         directive: String,
     },
-    /// Someone was faster: a process has one logger.
+    /// A process has one logger, and this one has it already.
     #[error("logging is installed already")]
     Installed,
 }
 
 /// Reads a filter: levels and `target=level` pairs, separated by commas.
 ///
-/// `tracing` would take a misspelled level for the name of a target and then log next to nothing; here a word
-/// without `=` has to be a level.
+/// `tracing` would take a misspelled level for the name of a target and then log next to nothing, so here a part without
+/// `=` must be a level.
 pub(crate) fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
     let directives: Vec<&str> = filter.split(',').map(str::trim).collect();
     for directive in &directives {
@@ -42,13 +50,13 @@ pub(crate) fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
         }
     }
     let mut filter = directives.join(",");
-    // actix tells of each worker that starts: five lines that say nothing beside ours
+    // actix logs each worker that starts: five lines that add nothing to ours
     if directives.iter().any(|directive| directive.eq_ignore_ascii_case("info"))
         && !filter.contains("actix_server")
     {
         filter.push_str(",actix_server=warn");
     }
-    // actix writes an error for every malformed request: anybody could fill the log (and the disk) with them
+    // actix writes an error for every malformed request: anyone could fill the log (and the disk) with them
     if !filter.contains("actix_http") {
         filter.push_str(",actix_http=off");
     }
@@ -58,8 +66,8 @@ pub(crate) fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
 /// Starts logging for the whole process.
 pub(crate) fn install_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
     let filter = parse_filter(filter)?;
-    // a line that can't be written is lost: reporting that to standard error, which is what can't be written to, would
-    // panic in whatever part of the engine had something to say (the log's disk is full)
+    // a line that can't be written (the log's disk is full) is dropped: reporting the error to standard error, which can't
+    // be written to, would panic in the part of the engine that logs
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let installed = match format {
@@ -81,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_actix_says_about_malformed_requests_is_heard_only_by_who_asks_for_it() {
+    fn actix_errors_about_malformed_requests_are_logged_only_on_request() {
         for filter in ["info", "trace", "warn,ringback=debug"] {
             assert!(parse_filter(filter).unwrap().to_string().contains("actix_http=off"), "{filter}");
         }

@@ -1,33 +1,21 @@
-//! The metrics of the contract: registered once, described, and present from the start.
+//! The metrics of the contract, each declared once: see [`DECLARED`]. All of them are registered, described, and
+//! exposed from the start.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, Unit};
+use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+pub use super::metric_spec::{Label, LabelValues, MetricKind, MetricSpec, OTHER};
+use super::metric_spec::{counter, gauge, histogram};
 use crate::domain::attempt::{AttemptError, LocalFault};
+use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event_types;
 
-/// What counts as the value of a label that is not one of the known ones.
-pub(super) const OTHER: &str = "other";
 /// Samples of histograms wait in memory until they are folded into buckets: by a scrape, or this often.
 const UPKEEP_PAUSE: Duration = Duration::from_secs(5);
-
-const ACCEPTED: &str = "ringback_events_accepted_total";
-const DELIVERIES: &str = "ringback_deliveries_total";
-const ATTEMPTS: &str = "ringback_attempts_total";
-const ATTEMPT_DURATION: &str = "ringback_attempt_duration_seconds";
-const DELIVERY_LATENCY: &str = "ringback_delivery_latency_seconds";
-const PENDING: &str = "ringback_deliveries_pending";
-const IN_FLIGHT: &str = "ringback_attempts_in_flight";
-const ACTIVE: &str = "ringback_endpoints_active";
-const BREAKERS: &str = "ringback_breakers_open";
-const LOCAL_FAULTS: &str = "ringback_local_faults_total";
-const BATCH_ROWS: &str = "ringback_persistence_batch_rows";
-const COMMIT: &str = "ringback_persistence_commit_seconds";
-const HTTP_REQUESTS: &str = "ringback_http_requests_total";
 
 /// From a receiver next door to the longest timeout that a webhook may have.
 const DURATION_BUCKETS: &[f64] =
@@ -37,186 +25,289 @@ const COMMIT_BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 
 const ROWS_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 20_000.0];
 
+/// Makes [`DECLARED`] and the handles from one list of declarations.
+macro_rules! declare {
+    ($($field:ident: $handle:ty = $spec:expr;)*) => {
+        /// Every metric of the engine. `/metrics` exposes those of the process (`process_…`) as well.
+        pub const DECLARED: &[MetricSpec] = &[$($spec,)*];
+
+        /// The handles: looking a metric up by its name on each attempt would cost more than counting it.
+        pub(super) struct Metrics {
+            /// `None` where another program that embeds this library has a recorder already.
+            exporter: Option<PrometheusHandle>,
+            $(pub(super) $field: $handle,)*
+        }
+
+        impl Metrics {
+            fn register(exporter: Option<PrometheusHandle>) -> Self {
+                Self { exporter, $($field: <$handle>::register(&$spec),)* }
+            }
+        }
+    };
+}
+
+declare! {
+    events_accepted: CounterByLabel = counter(
+        "ringback_events_accepted_total",
+        "Events accepted, by type; an organization's own types count as other",
+        &[Label { name: "event_type", values: LabelValues::ClosedOrOther(event_type_names) }],
+    );
+    deliveries: CounterByLabel = counter(
+        "ringback_deliveries_total",
+        "Deliveries that ended, by outcome",
+        &[Label { name: "outcome", values: LabelValues::Closed(delivery_outcomes) }],
+    );
+    attempts: CounterByLabel = counter(
+        "ringback_attempts_total",
+        "HTTP requests to receivers, by class of response or kind of error",
+        &[Label { name: "outcome", values: LabelValues::ClosedOrOther(attempt_outcomes) }],
+    );
+    attempt_duration: Histogram = histogram(
+        "ringback_attempt_duration_seconds",
+        "Response time: from the start of an attempt to its response or error",
+        DURATION_BUCKETS,
+    );
+    delivery_latency: Histogram = histogram(
+        "ringback_delivery_latency_seconds",
+        "From accepting an event to a receiver's 2xx, for first attempts only",
+        DURATION_BUCKETS,
+    );
+    deliveries_pending: Gauge = gauge(
+        "ringback_deliveries_pending",
+        "Pending deliveries: due, waiting for a retry, or in flight",
+    );
+    attempts_in_flight: Gauge = gauge("ringback_attempts_in_flight", "HTTP requests to receivers in flight");
+    endpoints_active: Gauge = gauge("ringback_endpoints_active", "Endpoint supervisors in memory");
+    breakers_open: Gauge = gauge("ringback_breakers_open", "Endpoints whose circuit breaker is open");
+    local_faults: CounterByLabel = counter(
+        "ringback_local_faults_total",
+        "Attempts that could not be made because this machine lacked files, memory or ports, by kind",
+        &[Label { name: "kind", values: LabelValues::ClosedOrOther(local_fault_kinds) }],
+    );
+    batch_rows: Histogram = histogram(
+        "ringback_persistence_batch_rows",
+        "Events, deliveries and outcomes written by one commit",
+        ROWS_BUCKETS,
+    );
+    commit: Histogram = histogram("ringback_persistence_commit_seconds", "Duration of a commit", COMMIT_BUCKETS);
+    http_requests: HttpRequests = counter(
+        "ringback_http_requests_total",
+        "Requests to the API and the dashboard, by route pattern, method and status",
+        &[
+            Label { name: "route", values: LabelValues::Bounded("patterns such as /v1/webhooks/{id}, or unmatched") },
+            Label { name: "method", values: LabelValues::Bounded("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS, other") },
+            Label { name: "status", values: LabelValues::Bounded("HTTP status codes") },
+        ],
+    );
+}
+
+fn event_type_names() -> Vec<&'static str> {
+    event_types::BUILT_IN.iter().chain(event_types::OPERATIONAL).map(|event_type| event_type.name).collect()
+}
+
+fn delivery_outcomes() -> Vec<&'static str> {
+    [DeliveryStatus::Success, DeliveryStatus::Failed, DeliveryStatus::Cancelled]
+        .map(DeliveryStatus::as_str)
+        .to_vec()
+}
+
+fn attempt_outcomes() -> Vec<&'static str> {
+    let responses = ["success", "http_3xx", "http_4xx", "http_5xx"].into_iter();
+    responses.chain(AttemptError::ALL.iter().map(|error| error.as_str())).collect()
+}
+
+fn local_fault_kinds() -> Vec<&'static str> {
+    LocalFault::ALL.iter().map(|fault| fault.as_str()).collect()
+}
+
 /// Prints all metrics in Prometheus' text format.
 pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// The handles; looking a metric up by its name on each attempt would cost more than counting it.
-pub(super) struct Metrics {
-    /// `None` in tests that could not build a recorder.
-    handle: Option<PrometheusHandle>,
-    accepted: Labelled,
-    pub delivered: Counter,
-    pub failed: Counter,
-    pub cancelled: Counter,
-    attempts: Labelled,
-    pub attempt_duration: Histogram,
-    pub delivery_latency: Histogram,
-    pub deliveries_pending: Gauge,
-    pub attempts_in_flight: Gauge,
-    pub endpoints_active: Gauge,
-    pub breakers_open: Gauge,
-    local_faults: Labelled,
-    pub batch_rows: Histogram,
-    pub commit: Histogram,
+/// How the engine counts one metric.
+trait Handle {
+    fn register(spec: &MetricSpec) -> Self;
 }
 
-/// A counter for each known value of its one label.
-struct Labelled {
-    known: HashMap<&'static str, Counter>,
-    /// Counts what is not known.
+impl Handle for Gauge {
+    fn register(spec: &MetricSpec) -> Self {
+        metrics::gauge!(spec.name)
+    }
+}
+
+impl Handle for Histogram {
+    fn register(spec: &MetricSpec) -> Self {
+        metrics::histogram!(spec.name)
+    }
+}
+
+/// A counter for each listed value of the metric's one label.
+pub(super) struct CounterByLabel {
+    listed: HashMap<&'static str, Counter>,
+    /// For values that are not listed; counts nothing if the label has no [`OTHER`].
     other: Counter,
 }
 
-impl Labelled {
-    fn register(name: &'static str, label: &'static str, values: impl Iterator<Item = &'static str>) -> Self {
-        let counter = |value: &'static str| metrics::counter!(name, label => value);
-        let known = values.map(|value| (value, counter(value))).collect();
-        Self { known, other: counter(OTHER) }
+impl Handle for CounterByLabel {
+    fn register(spec: &MetricSpec) -> Self {
+        let series = |label: &'static Label| {
+            let counter = |value: &'static str| metrics::counter!(spec.name, label.name => value);
+            label.values.listed().into_iter().map(move |value| (value, counter(value)))
+        };
+        let mut listed: HashMap<_, _> = spec.labels.iter().flat_map(series).collect();
+        Self { other: listed.remove(OTHER).unwrap_or(Counter::noop()), listed }
+    }
+}
+
+impl CounterByLabel {
+    pub(super) fn get(&self, value: &str) -> &Counter {
+        self.listed.get(value).unwrap_or(&self.other)
+    }
+}
+
+/// Requests to the API and the dashboard. Their series are made when they are first counted: most combinations of labels
+/// never occur.
+pub(super) struct HttpRequests {
+    name: &'static str,
+}
+
+impl Handle for HttpRequests {
+    fn register(spec: &MetricSpec) -> Self {
+        let requests = Self { name: spec.name };
+        // one series from the start, so that the metric is exposed before the first request
+        requests.series("/v1/events", "POST", 202).absolute(0);
+        requests
+    }
+}
+
+impl HttpRequests {
+    /// Counts a request; `route` is the pattern that matched, never the path.
+    pub(super) fn count(&self, route: &str, method: &str, status: u16) {
+        self.series(route, method, status).increment(1);
     }
 
-    fn get(&self, value: &str) -> &Counter {
-        self.known.get(value).unwrap_or(&self.other)
+    fn series(&self, route: &str, method: &str, status: u16) -> Counter {
+        let method = match method {
+            "GET" => "GET",
+            "POST" => "POST",
+            "PUT" => "PUT",
+            "PATCH" => "PATCH",
+            "DELETE" => "DELETE",
+            "HEAD" => "HEAD",
+            "OPTIONS" => "OPTIONS",
+            _ => OTHER,
+        };
+        let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
+        metrics::counter!(self.name, &labels)
     }
 }
 
 /// Made at the first use, recorder included, so that no handle can be taken before the recorder exists.
-pub(super) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::register);
-
-impl Metrics {
-    fn register() -> Self {
-        let handle = match recorder() {
-            Ok(recorder) => {
-                let handle = recorder.handle();
-                // fails only where a program that embeds the library counts on its own
-                metrics::set_global_recorder(recorder).is_ok().then_some(handle)
-            }
-            Err(error) => {
-                tracing::error!(%error, "metrics can't be built");
-                None
-            }
-        };
-        describe();
-        let attempt_outcomes = ["success", "http_3xx", "http_4xx", "http_5xx"].into_iter();
-        let event_types = event_types::BUILT_IN.iter().chain(event_types::OPERATIONAL);
-        metrics::counter!(HTTP_REQUESTS, "route" => "/v1/events", "method" => "POST", "status" => "202")
-            .absolute(0);
-        Self {
-            handle,
-            accepted: Labelled::register(ACCEPTED, "event_type", event_types.map(|event_type| event_type.name)),
-            delivered: metrics::counter!(DELIVERIES, "outcome" => "success"),
-            failed: metrics::counter!(DELIVERIES, "outcome" => "failed"),
-            cancelled: metrics::counter!(DELIVERIES, "outcome" => "cancelled"),
-            attempts: Labelled::register(
-                ATTEMPTS,
-                "outcome",
-                attempt_outcomes.chain(AttemptError::ALL.iter().map(|error| error.as_str())),
-            ),
-            attempt_duration: metrics::histogram!(ATTEMPT_DURATION),
-            delivery_latency: metrics::histogram!(DELIVERY_LATENCY),
-            deliveries_pending: metrics::gauge!(PENDING),
-            attempts_in_flight: metrics::gauge!(IN_FLIGHT),
-            endpoints_active: metrics::gauge!(ACTIVE),
-            breakers_open: metrics::gauge!(BREAKERS),
-            local_faults: Labelled::register(
-                LOCAL_FAULTS,
-                "kind",
-                LocalFault::ALL.iter().map(|fault| fault.as_str()),
-            ),
-            batch_rows: metrics::histogram!(BATCH_ROWS),
-            commit: metrics::histogram!(COMMIT),
+pub(super) static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
+    let exporter = match recorder() {
+        Ok(recorder) => {
+            let exporter = recorder.handle();
+            // fails only where a program that embeds the library has a recorder of its own
+            metrics::set_global_recorder(recorder).is_ok().then_some(exporter)
         }
-    }
-
-    pub(super) fn accepted(&self, event_type: &str) -> &Counter {
-        self.accepted.get(event_type)
-    }
-
-    pub(super) fn attempts(&self, outcome: &str) -> &Counter {
-        self.attempts.get(outcome)
-    }
-
-    pub(super) fn local_faults(&self, kind: &str) -> &Counter {
-        self.local_faults.get(kind)
-    }
-}
-
-/// Counts an answered request; `route` is the pattern that matched, never the path.
-pub(super) fn count_http_request(route: &str, method: &str, status: u16) {
-    LazyLock::force(&METRICS);
-    let method = match method {
-        "GET" => "GET",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "HEAD" => "HEAD",
-        "OPTIONS" => "OPTIONS",
-        _ => OTHER,
+        Err(error) => {
+            tracing::error!(%error, "metrics can't be built");
+            None
+        }
     };
-    let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
-    metrics::counter!(HTTP_REQUESTS, &labels).increment(1);
-}
+    describe();
+    Metrics::register(exporter)
+});
 
 fn recorder() -> Result<metrics_exporter_prometheus::PrometheusRecorder, BuildError> {
-    let exactly = |name: &str| Matcher::Full(name.to_owned());
-    let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(exactly(ATTEMPT_DURATION), DURATION_BUCKETS)?
-        .set_buckets_for_metric(exactly(DELIVERY_LATENCY), DURATION_BUCKETS)?
-        .set_buckets_for_metric(exactly(COMMIT), COMMIT_BUCKETS)?
-        .set_buckets_for_metric(exactly(BATCH_ROWS), ROWS_BUCKETS)?;
+    let mut builder = PrometheusBuilder::new();
+    for spec in DECLARED {
+        if let MetricKind::Histogram { buckets } = spec.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(spec.name.to_owned()), buckets)?;
+        }
+    }
     Ok(builder.build_recorder())
 }
 
 fn describe() {
-    use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!(ACCEPTED, "Events accepted, by type; an organization's own types count as other");
-    describe_counter!(DELIVERIES, "Deliveries that reached their end, by outcome");
-    describe_counter!(ATTEMPTS, "HTTP requests to receivers, by class of answer or kind of failure");
-    describe_histogram!(ATTEMPT_DURATION, Unit::Seconds, "From the start of an attempt to its answer or failure");
-    describe_histogram!(
-        DELIVERY_LATENCY,
-        Unit::Seconds,
-        "From accepting an event to its acknowledgement, first attempts only"
-    );
-    describe_gauge!(PENDING, "Deliveries that wait for their next attempt");
-    describe_gauge!(IN_FLIGHT, "HTTP requests to receivers under way");
-    describe_gauge!(ACTIVE, "Endpoint supervisors alive");
-    describe_gauge!(BREAKERS, "Endpoints whose circuit breaker is open");
-    describe_counter!(LOCAL_FAULTS, "Attempts that were not made for want of files, memory or ports, by kind");
-    describe_histogram!(BATCH_ROWS, "Events, deliveries and outcomes written by one commit");
-    describe_histogram!(COMMIT, Unit::Seconds, "Duration of a commit");
-    describe_counter!(HTTP_REQUESTS, "Requests answered by the API, by route pattern, method and status");
+    for MetricSpec { name, kind, help, .. } in DECLARED {
+        match kind {
+            MetricKind::Counter => metrics::describe_counter!(*name, *help),
+            MetricKind::Gauge => metrics::describe_gauge!(*name, *help),
+            MetricKind::Histogram { .. } => metrics::describe_histogram!(*name, *help),
+        }
+    }
     metrics_process::Collector::default().describe();
 }
 
-/// Sets up the metrics of this process and returns what prints them.
+/// Sets up the metrics of this process and returns the function that prints them.
 pub fn install_metrics() -> Render {
     LazyLock::force(&METRICS);
-    if let Some(handle) = METRICS.handle.clone() {
+    if let Some(exporter) = METRICS.exporter.clone() {
         let upkeep = move || {
             loop {
                 std::thread::sleep(UPKEEP_PAUSE);
-                handle.run_upkeep();
+                exporter.run_upkeep();
             }
         };
         // it lives as long as the process and owns nothing that must be closed
         if let Err(error) = std::thread::Builder::new().name(String::from("metrics-upkeep")).spawn(upkeep) {
-            tracing::warn!(%error, "no thread for the upkeep of metrics; they are kept up by scrapes alone");
+            tracing::warn!(%error, "no thread for the upkeep of metrics; only scrapes fold samples into buckets");
         }
     }
     let process = metrics_process::Collector::default();
     Arc::new(move || {
         process.collect();
-        METRICS.handle.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+        METRICS.exporter.as_ref().map(PrometheusHandle::render).unwrap_or_default()
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
+    /// The lines `# <keyword> <name> <text>` of the engine's own metrics, as (name, text).
+    fn comments<'a>(text: &'a str, keyword: &str) -> BTreeSet<(&'a str, &'a str)> {
+        let start = format!("# {keyword} ");
+        let lines = text.lines().filter_map(|line| line.strip_prefix(&start)?.split_once(' '));
+        lines.filter(|(name, _)| name.starts_with("ringback_")).collect()
+    }
+
     #[test]
-    fn every_metric_of_the_contract_is_there_from_the_start() {
+    fn metrics_are_exposed_exactly_as_they_are_declared() {
+        let text = install_metrics()();
+        let kinds = DECLARED.iter().map(|spec| (spec.name, spec.kind.as_str())).collect();
+        assert_eq!(comments(&text, "TYPE"), kinds);
+        assert_eq!(comments(&text, "HELP"), DECLARED.iter().map(|spec| (spec.name, spec.help)).collect());
+        for spec in DECLARED {
+            match (spec.kind, spec.labels) {
+                (MetricKind::Histogram { buckets }, []) => {
+                    let start = format!("{}_bucket{{le=\"", spec.name);
+                    let bounds = text.lines().filter_map(|line| line.strip_prefix(&start)?.split_once('"'));
+                    let bounds: Vec<f64> = bounds.filter_map(|(bound, _)| bound.parse().ok()).collect();
+                    assert_eq!(bounds, buckets.iter().copied().chain([f64::INFINITY]).collect::<Vec<_>>());
+                }
+                (_, []) => assert!(text.contains(&format!("\n{} ", spec.name)), "{} has no value", spec.name),
+                (_, [label]) => {
+                    let start = format!("{}{{{}=\"", spec.name, label.name);
+                    let values = text.lines().filter_map(|line| line.strip_prefix(&start)?.split_once("\"} "));
+                    let values: BTreeSet<&str> = values.map(|(value, _)| value).collect();
+                    assert_eq!(values, label.values.listed().into_iter().collect(), "{}", spec.name);
+                }
+                (_, labels) => {
+                    let start = format!("{}{{", spec.name);
+                    let series = text.lines().find_map(|line| line.strip_prefix(&start)).unwrap();
+                    let names = series.split("\",").filter_map(|label| label.split_once('='));
+                    let names: Vec<&str> = names.map(|(name, _)| name).collect();
+                    assert_eq!(names, labels.iter().map(|label| label.name).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_of_the_contract_is_exposed_from_the_start() {
         let text = install_metrics()();
         for line in [
             "ringback_events_accepted_total{event_type=\"other\"}",
@@ -248,9 +339,9 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_known_counts_as_other() {
+    fn a_value_that_is_not_listed_counts_as_other() {
         let before = value("ringback_events_accepted_total{event_type=\"other\"}");
-        METRICS.accepted("acme.invented.type").increment(1);
+        METRICS.events_accepted.get("acme.invented.type").increment(1);
         let text = install_metrics()();
         assert!(value("ringback_events_accepted_total{event_type=\"other\"}") > before);
         assert!(!text.contains("acme.invented"));

@@ -1,16 +1,16 @@
-//! What happens at the doors: requests that were answered, and publishers that were turned away.
+//! Requests to the API and the dashboard, and publishers that are refused for overload.
 
 use std::time::Duration;
 
 use tracing::{debug, error, warn};
 
 use super::events::{API, INGEST};
-use super::metrics::count_http_request;
-use super::rarely::Rarely;
+use super::log_throttle::LogThrottle;
+use super::metrics::METRICS;
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
-/// Of a path in a log line. Longer: whoever asks for nonsense fills the log faster.
+/// Characters of a path in a log line. Longer: a client that requests nonsense fills the log faster.
 const MAX_PATH_CHARACTERS: usize = 200;
 
 /// The API or the dashboard answered a request.
@@ -19,25 +19,23 @@ pub(crate) struct HttpRequestServed<'a> {
     pub route: Option<&'a str>,
     /// For example `GET`; unusual ones count as `other`.
     pub method: &'a str,
-    /// Of the answer.
     pub status: u16,
-    /// As it was asked for, without the query: that may hold what signs somebody in.
+    /// As requested, without the query, which may hold a sign-in token.
     pub path: &'a str,
-    /// From the head of the request to the head of the answer.
+    /// From the head of the request to the head of the response.
     pub duration: Duration,
-    /// Whose key was accepted.
+    /// The owner of the accepted key; `None` for the admin key, and if none was accepted.
     pub organization_id: Option<OrganizationId>,
-    /// Which key.
     pub key_id: Option<KeyId>,
-    /// As in the answer's `x-request-id`.
+    /// As in the response's `x-request-id`.
     pub request_id: &'a str,
 }
 
 impl HttpRequestServed<'_> {
-    /// Counts it and writes a line at debug; one at error for a defect of ours, so that the id that the caller was given
-    /// is found.
+    /// Counts the request and logs it at debug; at error when it is a defect of ours (500), so that an operator finds the
+    /// request id that the caller reports.
     pub(crate) fn emit(&self) {
-        count_http_request(self.route.unwrap_or("unmatched"), self.method, self.status);
+        METRICS.http_requests.count(self.route.unwrap_or("unmatched"), self.method, self.status);
         macro_rules! line {
             ($level:ident) => {
                 $level!(
@@ -62,16 +60,16 @@ impl HttpRequestServed<'_> {
     }
 }
 
-/// What there is too much of.
+/// Why publishers are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overload {
-    /// Events wait for their commit.
+    /// Too many events wait for their commit.
     UncommittedEvents,
-    /// The same, by their bytes.
+    /// The events that wait for their commit have too many bytes.
     UncommittedBytes,
-    /// Large bodies arrive at once.
+    /// Too many bytes of request bodies are arriving at once.
     ArrivingBytes,
-    /// A commit that began has not ended for as long as publishers wait.
+    /// A commit takes longer than publishers wait.
     SlowCommit,
 }
 
@@ -86,21 +84,19 @@ impl Overload {
     }
 }
 
-/// A publisher was refused with 503 because there is too much of something.
+/// A publisher was refused with 503.
 pub(crate) struct IngestOverloaded {
-    /// Of what.
     pub cause: Overload,
-    /// When.
     pub now: UnixMillis,
-    /// Events that wait for their commit; `None` where they are not the cause.
+    /// Events that wait for their commit; `None` if they are not the cause.
     pub uncommitted_events: Option<usize>,
 }
 
 impl IngestOverloaded {
-    /// Writes a warning now and then: refusals come by the thousand.
+    /// Logs a warning, throttled: refusals come by the thousand.
     pub(crate) fn emit(&self) {
-        static GATES: [Rarely; 4] = [const { Rarely::new() }; 4];
-        let Some(left_out) = GATES[self.cause as usize].opens(self.now) else { return };
+        static THROTTLES: [LogThrottle; 4] = [const { LogThrottle::new() }; 4];
+        let Some(left_out) = THROTTLES[self.cause as usize].allow(self.now) else { return };
         warn!(
             target: INGEST,
             too_much = self.cause.as_str(), uncommitted_events = self.uncommitted_events, left_out,

@@ -62,7 +62,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "telemetry",
-        modules: &["domain", "config"],
+        modules: &["domain"],
         not: &["actix", "actix_web", "awc", "diesel", "tokio", "clap", "anyhow"],
     },
     Layer {
