@@ -2,6 +2,7 @@
 //! The rules are those of `ARCHITECTURE.md`; what is compiled only for tests is free.
 
 mod circles;
+mod repository;
 mod rust_code;
 
 use std::path::PathBuf;

@@ -113,7 +113,8 @@ fn every_link_leads_to_a_file_and_to_a_heading_in_it() {
     let texts = texts();
     let mut complaints = Vec::new();
     for (path, text) in documents(&texts) {
-        let targets = prose(text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next());
+        let targets =
+            prose(text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next());
         let broken = targets.filter(|target| !leads_somewhere(path, target));
         complaints.extend(broken.map(|target| format!("{}: {target}", path.display())));
     }
