@@ -5,10 +5,9 @@
 mod api;
 mod dashboard;
 mod database;
+mod documentation;
 mod faulty_store;
 mod openapi;
-mod readme;
-mod receiver_snippet;
 mod simulation;
 mod transport;
 mod world;

@@ -1,0 +1,5 @@
+//! The documentation says what the code does: tables are made from the code, and code for receivers runs.
+
+mod receiver_snippet;
+mod signatures;
+mod tables;
