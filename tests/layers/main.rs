@@ -2,6 +2,10 @@
 //! The rules are those of `ARCHITECTURE.md`; what is compiled only for tests is free.
 
 mod circles;
+mod circles;
+mod documentation;
+mod repository;
+mod rust_code;
 mod repository;
 mod rust_code;
 

@@ -6,6 +6,7 @@ mod delivering;
 mod document;
 mod dying;
 mod examples;
+mod filter_examples;
 mod idempotency;
 mod logging;
 mod master_key;
