@@ -1,11 +1,10 @@
-//! Tables of the documentation that the code decides. `RINGBACK_UPDATE_DOCS=1` rewrites those that are generated.
+//! Tables of the documentation that the code decides. `RINGBACK_UPDATE_DOCUMENTS=1` rewrites those that are generated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use ringback::config::Settings;
 use ringback::config::keys::{KEYS, Key};
 use serde_json::Value;
 
@@ -19,6 +18,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "RINGBACK_REQUIRE_POSTGRES",
     "RINGBACK_REQUIRE_FAULTS",
     "RINGBACK_REQUIRE_BROWSER",
+    "RINGBACK_UPDATE_DOCUMENTS",
 ];
 
 fn root() -> PathBuf {
@@ -38,11 +38,12 @@ fn hold(path: &str, name: &str, table: &str) {
     let begin = format!("<!-- generated: {name} -->\n");
     let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("{path} has no {begin}"));
     let (present, after) = rest.split_once("<!-- end -->").unwrap();
-    if std::env::var("RINGBACK_UPDATE_DOCS").is_ok() {
+    if std::env::var("RINGBACK_UPDATE_DOCUMENTS").is_ok() {
         fs::write(root().join(path), format!("{before}{begin}\n{table}\n<!-- end -->{after}")).unwrap();
     } else {
-        let hint =
-            format!("{path} is out of date: RINGBACK_UPDATE_DOCS=1 cargo test --test in_process documentation");
+        let hint = format!(
+            "{path} is out of date: RINGBACK_UPDATE_DOCUMENTS=1 cargo test --test in_process documentation"
+        );
         assert_eq!(present.trim(), table.trim(), "{hint}");
     }
 }
@@ -62,24 +63,9 @@ fn string(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The cells of the configuration table's rows: key, variable, default.
-fn configuration_rows() -> Vec<[String; 3]> {
-    let text = read("docs/configuration.md");
-    let table = text.lines().skip_while(|line| !line.starts_with("| key | variable | default |")).skip(2);
-    let cells = |line: &str| -> [String; 3] {
-        let mut cells = line.split('|').skip(1).map(|cell| cell.trim().trim_matches('`').to_owned());
-        std::array::from_fn(|_| cells.next().unwrap_or_default())
-    };
-    table.take_while(|line| line.starts_with('|')).map(cells).collect()
-}
-
 #[test]
-fn the_configuration_table_lists_every_key_with_its_variable_and_default() {
-    let defaults = Settings::default();
-    let shown = |key: &Key| key.show(&defaults).unwrap_or_else(|| String::from("none"));
-    let expected: Vec<[String; 3]> =
-        KEYS.iter().map(|key| [key.name.to_owned(), key.variable(), shown(key)]).collect();
-    assert_eq!(configuration_rows(), expected);
+fn the_configuration_table_is_made_from_the_settings() {
+    hold("docs/configuration.md", "settings", &ringback::config::documentation());
 }
 
 #[test]
