@@ -5,8 +5,8 @@ mod circles;
 mod circles;
 mod documentation;
 mod repository;
-mod rust_code;
 mod repository;
+mod rust_code;
 mod rust_code;
 
 use std::path::PathBuf;
