@@ -2,11 +2,8 @@
 //! The rules are those of `ARCHITECTURE.md`; what is compiled only for tests is free.
 
 mod circles;
-mod circles;
 mod documentation;
 mod repository;
-mod repository;
-mod rust_code;
 mod rust_code;
 
 use std::path::PathBuf;
