@@ -1,4 +1,4 @@
-//! What all actors share: the passed-in world, the bounds, and the counters that are global.
+//! Shared by all actors: the store, transport, clock and randomness passed in, the settings, and global counters.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -19,54 +19,54 @@ use crate::store::{Store, StoreError, StoreResult};
 use crate::telemetry::gauges::EngineGauge;
 use crate::transport::Transport;
 
-/// Reads of the database by supervisors at once. Smaller: a restart with many pending endpoints is slow to
-/// begin. Larger: the reads keep the machine from delivering.
+/// Concurrent reads of the database by supervisors. Smaller: a restart with many pending endpoints is slow to start
+/// delivering. Larger: the reads keep the machine from delivering.
 const CONCURRENT_READS: usize = 4;
-/// The same for endpoints that were just sent an event: they don't queue behind the backlog of all others.
+/// The same for endpoints with an event that was just accepted: they don't queue behind the backlog of all others.
 const CONCURRENT_URGENT_READS: usize = 2;
 
-/// Smaller: readiness comes and goes between two tries of an outage. Larger: an engine that gets no requests because
-/// it is not ready learns later that it could take them.
+/// How long a failed commit makes the engine not ready. Smaller: readiness flaps between two retries in an outage. Larger:
+/// an engine that gets no requests because it is not ready discovers later that it could take them.
 const COMMIT_FAILURE_COUNTS_FOR: Duration = Duration::from_secs(5);
-/// No instant: the last commit did not fail.
+/// Stands for no instant: the last commit did not fail.
 const NEVER: i64 = i64::MIN;
 
-/// So many rate limits of endpoints that left memory are kept without looking whether they are still needed. One
-/// takes less than 100 bytes.
+/// Rate limits of endpoints that left memory are kept up to this number without a check whether they are still needed.
+/// One takes less than 100 bytes.
 const LIMITERS_KEPT: usize = 1_024;
 
-/// Bounds and paces of the actors.
+/// Bounds and intervals of the actors.
 #[derive(Debug, Clone)]
 pub struct ActorSettings {
-    /// Of this process, in its ids.
+    /// Number of this process in the ids that it makes.
     pub node: u8,
-    /// Supervisors alive at once.
+    /// Endpoint supervisors in memory at once.
     pub max_active_endpoints: usize,
-    /// With so many attempts in flight over all endpoints, each is held to one at a time.
+    /// At this many attempts in flight over all endpoints, each endpoint is limited to one.
     pub crowded_attempts: usize,
     /// Event bodies held for delivery, in bytes.
     pub payload_memory_bytes: usize,
     /// Events accepted but not yet committed.
     pub max_uncommitted_events: usize,
-    /// Bytes of the same.
+    /// Bytes of events accepted but not yet committed.
     pub max_uncommitted_bytes: usize,
-    /// Of every endpoint's state machine.
+    /// Limits of every endpoint's state machine.
     pub limits: MachineLimits,
-    /// How long a supervisor without work stays.
+    /// How long a supervisor without work stays in memory.
     pub idle_linger: Duration,
     /// Events older than this are removed with their deliveries.
     pub retention: Duration,
-    /// Of the document's signature headers, for example `x-callintel`.
+    /// Start of the names of the document's headers, for example `x-callintel`.
     pub header_prefix: String,
-    /// Sent to receivers.
+    /// The `user-agent` of attempts.
     pub user_agent: String,
 }
 
 /// Shared by all actors of an engine.
 pub struct ActorContext {
-    /// Where everything is kept.
+    /// The database.
     pub store: Arc<dyn Store>,
-    /// The one way out.
+    /// Sends attempts.
     pub transport: Arc<dyn Transport>,
     /// The current time.
     pub clock: Arc<dyn Clock>,
@@ -74,24 +74,24 @@ pub struct ActorContext {
     pub entropy: Arc<dyn Entropy>,
     /// Bounds and paces.
     pub settings: ActorSettings,
-    /// When this process began: what was sent before, nobody remembers.
+    /// When this process began: attempts before it are unknown to the rate limits.
     began_at: UnixMillis,
-    /// Of endpoints that left memory with a rate limit that is not full again.
+    /// Rate limits of endpoints that left memory before their limit was full again.
     limiters: Mutex<HashMap<EndpointId, LimiterMemory>>,
-    /// What waits for persistence.
+    /// Work that waits for persistence.
     pub(super) inbox: Inbox,
-    /// What was counted and is not stored yet.
+    /// Counts that are not stored yet.
     pub(super) counting: Arc<SharedCounting>,
     /// Event bodies in memory.
     pub payload: Arc<PayloadMemory>,
     attempts: AtomicUsize,
-    /// Endpoints wait for a supervisor: those without work should not linger.
+    /// Endpoints wait for room: supervisors without work should not linger.
     is_crowded: AtomicBool,
     reads: Arc<Semaphore>,
-    /// Rows changed by which gauges count, and not by the actors.
+    /// The API changed rows that gauges count.
     counts_are_stale: AtomicBool,
     urgent_reads: Arc<Semaphore>,
-    /// When the last commit failed, in Unix milliseconds; [`NEVER`] when the last one did not.
+    /// When the last commit failed, in Unix milliseconds; [`NEVER`] if the last one did not.
     commit_failed_at: AtomicI64,
 }
 
@@ -105,7 +105,7 @@ impl Drop for AttemptUnderWay {
 }
 
 impl ActorContext {
-    /// Puts the passed-in parts together.
+    /// For one engine.
     pub fn new(
         store: Arc<dyn Store>,
         transport: Arc<dyn Transport>,
@@ -133,23 +133,22 @@ impl ActorContext {
         }
     }
 
-    /// The current time.
     pub(crate) fn now(&self) -> UnixMillis {
         self.clock.now()
     }
 
-    /// Remembers what an endpoint's rate limit has to know when it begins again.
+    /// Keeps the state of an endpoint's rate limit for its next supervisor.
     pub(crate) fn remember_sent(&self, endpoint_id: EndpointId, memory: LimiterMemory) {
         let now = self.now();
         let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         limiters.insert(endpoint_id, memory);
-        // what is full is forgotten, when there may be enough of it to be worth the walk
+        // drops limits that are full, only before the map would grow: the walk costs as much as the growth
         if limiters.len() > LIMITERS_KEPT && limiters.len() == limiters.capacity() {
             limiters.retain(|_, memory| memory.full_at > now);
         }
     }
 
-    /// What may have been sent to an endpoint that begins.
+    /// The attempts of the recent past that the rate limit of a starting supervisor must count.
     pub(crate) fn sent_before(&self, endpoint_id: EndpointId) -> SentBefore {
         let remembered = self.limiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&endpoint_id);
         remembered.map_or(SentBefore::UnknownUntil(self.began_at), SentBefore::Remembered)
@@ -165,7 +164,7 @@ impl ActorContext {
         self.read_within(reads, read).await
     }
 
-    /// The same for an endpoint that was just sent an event.
+    /// The same for an endpoint with an event that was just accepted.
     pub(crate) async fn read_urgently<T, F>(self: Arc<Self>, read: F) -> StoreResult<T>
     where
         T: Send + 'static,
@@ -207,18 +206,18 @@ impl ActorContext {
         AttemptUnderWay(self.clone())
     }
 
-    /// Whether so many attempts, or so many bytes, are in flight that each endpoint should do with one attempt.
+    /// Whether the attempts in flight, or their bytes, are so many that each endpoint is limited to one attempt.
     pub(crate) fn has_crowded_attempts(&self) -> bool {
         self.attempts.load(Ordering::Relaxed) >= self.settings.crowded_attempts || self.payload.is_crowded()
     }
 
-    /// Says that a change of settings changed what is pending or paused.
+    /// Call after the API changed which deliveries are pending or which breakers are open.
     pub(crate) fn mark_counts_stale(&self) {
         self.counts_are_stale.store(true, Ordering::Release);
     }
 
-    /// Counts again what is pending and paused, when that is needed. Between two counts the gauges follow the
-    /// commits; what is committed while this counts may be off by a moment's worth.
+    /// Counts pending deliveries and open breakers in the database if their gauges are stale. Between two counts the gauges
+    /// follow the commits; commits during a count may be missed or counted twice.
     pub(crate) async fn refresh_gauges(self: &Arc<Self>) {
         if !self.counts_are_stale.swap(false, Ordering::AcqRel) {
             return;
@@ -233,14 +232,14 @@ impl ActorContext {
         }
     }
 
-    /// Notes how the last commit ended.
+    /// Records whether the last commit succeeded.
     pub(crate) fn note_commit(&self, is_stored: bool) {
         let failed_at = if is_stored { NEVER } else { self.now().0 };
         self.commit_failed_at.store(failed_at, Ordering::Relaxed);
     }
 
-    /// Whether what is sent now could be stored, as far as is known: a failure is forgotten when nothing was written
-    /// for a while, because then only the next write can tell.
+    /// Whether an event could be stored now, judging by the last commit. A failure stops counting after 5 s without a
+    /// write, because then only the next write can tell.
     pub(crate) fn can_commit(&self) -> bool {
         let failed_at = self.commit_failed_at.load(Ordering::Relaxed);
         failed_at == NEVER || self.now().since(UnixMillis(failed_at)) > COMMIT_FAILURE_COUNTS_FOR
@@ -251,7 +250,7 @@ impl ActorContext {
         self.is_crowded.load(Ordering::Relaxed)
     }
 
-    /// Says whether endpoints wait for a supervisor.
+    /// Set by the router.
     pub(crate) fn set_crowded(&self, is_crowded: bool) {
         self.is_crowded.store(is_crowded, Ordering::Relaxed);
     }

@@ -1,9 +1,11 @@
-//! The supervisor of one endpoint: turns what happens into steps of the state machine, and runs what it says.
+//! The supervisor of one endpoint: feeds what happens to the state machine as inputs, and carries out its effects.
 //!
-//! Owns the endpoint's state machine (window, breaker, limiter, concurrency), its attempts in flight and one
-//! wake timer. Never decides by itself when something is sent, never holds more than a window.
+//! Owns the endpoint's state machine (window, breaker, limiter, concurrency), its attempts in flight and one wake timer. The
+//! machine decides when something is sent. Never holds more than a window.
 
+mod attempts;
 mod changes;
+mod retirement;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,31 +18,22 @@ use super::context::ActorContext;
 use super::mailbox::post;
 use super::mailbox_credits::MailboxCredits;
 use super::messages::{
-    AttemptEnded, AttemptNotMade, Change, CollectInbox, Deliver, MoreInStore, OutcomesRecorded, PageRead,
-    RecordOutcome, Retire, RetireRequest, StartRead, SupervisorDrain, SupervisorStopped,
+    AttemptEnded, CollectInbox, Deliver, MoreInStore, OutcomesRecorded, PageRead, RetireRequest, StartRead,
+    SupervisorStopped,
 };
-use super::operational::{OperationalEvent, operational_event};
 use super::payload::PayloadShare;
 use super::request::RequestTemplate;
-use crate::domain::attempt::{NextStep, Outcome};
+use crate::domain::attempt::NextStep;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::DisabledReason;
-use crate::domain::event::Event;
-use crate::domain::event_types::is_operational;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
-use crate::domain::machine::{Announcement, Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings, Rest};
-use crate::domain::rotation::SecretId;
+use crate::domain::machine::{Announcement, Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings};
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRequest, EndpointStart, SavedHealth, Store};
-use crate::telemetry::{self, StoreOperation, gauges::EngineGauge};
+use crate::telemetry::{self, StoreOperation};
 
-/// What is due later than this leaves memory: the supervisor retires, and the agenda knows when it is needed.
-/// Smaller: supervisors come and go between two retries. Larger: endpoints that wait hold memory.
-const STAY_FOR: Duration = Duration::from_secs(60);
-/// The same while endpoints wait for a supervisor.
-const STAY_FOR_WHEN_CROWDED: Duration = Duration::from_secs(1);
-/// When the endpoint can't be read, it is tried again after this.
+/// Pause after the endpoint could not be read.
 const START_RETRY: Duration = Duration::from_secs(1);
 
 /// Where all supervisors send their messages.
@@ -50,24 +43,30 @@ pub(crate) struct SupervisorPorts {
     pub(super) persistence: Recipient<CollectInbox>,
 }
 
-/// What a supervisor is made with.
+/// The arguments of a new supervisor.
 pub(crate) struct SupervisorParts {
-    /// Shared by all actors.
     pub context: Arc<ActorContext>,
     pub ports: Arc<SupervisorPorts>,
-    /// The tenant.
     pub organization_id: OrganizationId,
-    /// Its endpoint.
     pub endpoint_id: EndpointId,
-    /// Which supervisor of the endpoint this is.
+    /// Tells it from earlier and later supervisors of the endpoint.
     pub generation: u64,
-    /// An event was just accepted for it: it need not wait until all others with a backlog are read.
+    /// An event was just accepted for it: its endpoint is read before those that only have a backlog.
     pub is_urgent: bool,
-    /// The bound of its mailbox.
+    /// Bounds its mailbox.
     pub credits: Arc<MailboxCredits>,
 }
 
-/// What it has once its endpoint is read.
+/// The machine's decision after an attempt.
+struct AttemptDecision {
+    number: u32,
+    next: NextStep,
+    health: Option<EndpointHealth>,
+    disable: Option<DisabledReason>,
+    announcements: Vec<Announcement>,
+}
+
+/// The state that exists once the endpoint is read.
 struct Running {
     machine: EndpointMachine,
     template: RequestTemplate,
@@ -78,10 +77,10 @@ pub(crate) struct EndpointSupervisor {
     parts: SupervisorParts,
     rng: SmallRng,
     running: Option<Running>,
-    /// Arrived before the endpoint was read. Bounded by the mailbox credits.
+    /// Deliveries that arrived before the endpoint was read. Bounded by the mailbox credits.
     early: Vec<QueuedDelivery>,
     early_shares: Vec<PayloadShare>,
-    /// The endpoint changed while it was being read: what comes may be older.
+    /// The endpoint changed while it was being read: the result may be older.
     start_is_stale: bool,
     is_draining: bool,
     /// Messages received from the router.
@@ -95,7 +94,6 @@ pub(crate) struct EndpointSupervisor {
 }
 
 impl EndpointSupervisor {
-    /// One for an endpoint that has work.
     pub(crate) fn new(parts: SupervisorParts) -> Self {
         let rng = SmallRng::from_seed(parts.context.entropy.seed());
         let payload = parts.context.payload.hold(0);
@@ -122,7 +120,7 @@ impl EndpointSupervisor {
         ctx.stop();
     }
 
-    // ---- beginning
+    // ---- start
 
     fn read_endpoint(&mut self, ctx: &mut Context<Self>) {
         let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
@@ -131,7 +129,7 @@ impl EndpointSupervisor {
         let read = move |store: &dyn Store| {
             let start = store.endpoint(organization_id, endpoint_id)?;
             if start.is_none() {
-                // accepted in the instant in which the webhook was deleted
+                // for events that were accepted in the instant in which the webhook was deleted
                 store.cancel_all_pending(organization_id, endpoint_id, now)?;
             }
             Ok(start)
@@ -159,7 +157,7 @@ impl EndpointSupervisor {
         }
     }
 
-    // ---- a step of the machine, and what it says
+    // ---- steps of the machine and their effects
 
     fn apply(&mut self, input: Input<'_>, ctx: &mut Context<Self>) {
         if let Some((effects, now)) = self.step(input) {
@@ -204,8 +202,8 @@ impl EndpointSupervisor {
                 // the machine records only the attempt that has just ended
                 if let Some(ended) = ended.take() {
                     debug_assert_eq!(ended.delivery.id, delivery_id);
-                    let settled = Settled { number, next, health, disable, announcements };
-                    self.record(ended, settled, now, ctx);
+                    let decision = AttemptDecision { number, next, health, disable, announcements };
+                    self.record(ended, decision, now, ctx);
                 }
             }
             Effect::Load { max_deliveries, max_bytes } => self.load(max_deliveries, max_bytes, now, ctx),
@@ -215,55 +213,6 @@ impl EndpointSupervisor {
                 self.parts.context.inbox.put(|pending| pending.save(saved)).request(&self.parts.ports.persistence);
             }
         }
-    }
-
-    fn start_attempt(
-        &mut self,
-        delivery: QueuedDelivery,
-        number: u32,
-        secret: SecretId,
-        now: UnixMillis,
-        ctx: &mut Context<Self>,
-    ) {
-        let Some(running) = &mut self.running else { return };
-        let request = running.template.request(&delivery, number, secret, now);
-        let (headers, mask) = (request.headers.clone(), running.template.mask());
-        let me = ctx.address();
-        let sending = self.parts.context.transport.attempt(request);
-        let in_flight = (EngineGauge::AttemptsInFlight.guard(), self.parts.context.begin_attempt());
-        actix::spawn(async move {
-            let result = sending.await;
-            drop(in_flight);
-            let result = match result {
-                Ok(result) => result,
-                Err(fault) => return post(&me, AttemptNotMade { delivery, fault }),
-            };
-            let request_headers = mask.apply(headers);
-            post(&me, AttemptEnded { delivery, started_at: now, request_headers, result });
-        });
-    }
-
-    fn record(&mut self, ended: AttemptEnded, settled: Settled, now: UnixMillis, ctx: &mut Context<Self>) {
-        let (parts, Some(running)) = (&self.parts, &self.running) else { return };
-        report_attempt(parts, &ended, settled.number, settled.next, now);
-        let outcome = Outcome {
-            organization_id: parts.organization_id,
-            endpoint_id: parts.endpoint_id,
-            delivery_id: ended.delivery.id,
-            number: settled.number,
-            started_at: ended.started_at,
-            finished_at: now,
-            ordered: running.template.ordered,
-            request_headers: ended.request_headers,
-            result: ended.result,
-            next: settled.next,
-        };
-        let url = running.template.url();
-        let announcements = announce(settled.announcements, &outcome, &ended.delivery.event, &url);
-        let Settled { health, disable, .. } = settled;
-        let change = Change { health, disable, url, announcements, supervisor: ctx.address().recipient() };
-        let record = RecordOutcome { outcome, change };
-        parts.context.inbox.put(|pending| pending.outcomes.push(record)).request(&parts.ports.persistence);
     }
 
     fn load(&mut self, max_deliveries: usize, max_bytes: usize, now: UnixMillis, ctx: &mut Context<Self>) {
@@ -282,7 +231,7 @@ impl EndpointSupervisor {
         actix::spawn(async move { post(&me, PageRead(page.await)) });
     }
 
-    // ---- time and rest
+    // ---- accounting and time
 
     fn account(&mut self) {
         let Some(running) = &self.running else { return };
@@ -322,94 +271,6 @@ impl EndpointSupervisor {
             self.wake = Some((at, timer));
         }
     }
-
-    fn consider_retiring(&mut self, now: UnixMillis, ctx: &mut Context<Self>) {
-        if !self.may_retire(now) {
-            if let Some(linger) = self.linger.take() {
-                ctx.cancel_future(linger);
-            }
-            return;
-        }
-        if self.is_draining || self.parts.context.is_crowded() {
-            self.request_retirement(now);
-        } else if self.linger.is_none() {
-            let linger = ctx.run_later(self.parts.context.settings.idle_linger, |actor, _| {
-                actor.linger = None;
-                let now = actor.parts.context.now();
-                if actor.may_retire(now) {
-                    actor.request_retirement(now);
-                }
-            });
-            self.linger = Some(linger);
-        }
-    }
-
-    fn may_retire(&self, now: UnixMillis) -> bool {
-        let Some(running) = &self.running else { return false };
-        let stay_for = if self.parts.context.is_crowded() { STAY_FOR_WHEN_CROWDED } else { STAY_FOR };
-        match running.machine.rest(now) {
-            Rest::Busy => false,
-            Rest::Idle => true,
-            Rest::Until(at) => at.since(now) > stay_for,
-        }
-    }
-
-    /// For its successor, which may begin as soon as the router has agreed.
-    fn remember_sent(&self, now: UnixMillis) {
-        let memory = self.running.as_ref().and_then(|running| running.machine.sent(now));
-        if let Some(memory) = memory {
-            self.parts.context.remember_sent(self.parts.endpoint_id, memory);
-        }
-    }
-
-    /// Asks to end; the router agrees when it has sent nothing that was not received.
-    fn request_retirement(&mut self, now: UnixMillis) {
-        if self.retire_requested_at == Some(self.received) {
-            return;
-        }
-        self.retire_requested_at = Some(self.received);
-        let due_at = self.running.as_ref().and_then(|running| match running.machine.rest(now) {
-            Rest::Until(at) => Some(at),
-            _ => None,
-        });
-        let (endpoint_id, received) = (self.parts.endpoint_id, self.received);
-        self.remember_sent(now);
-        post(&self.parts.ports.router_retire, RetireRequest { endpoint_id, received, due_at });
-    }
-}
-
-/// What the machine made of an attempt.
-struct Settled {
-    number: u32,
-    next: NextStep,
-    health: Option<EndpointHealth>,
-    disable: Option<DisabledReason>,
-    announcements: Vec<Announcement>,
-}
-
-fn announce(
-    announcements: Vec<Announcement>,
-    outcome: &Outcome,
-    event: &Event,
-    url: &str,
-) -> Vec<OperationalEvent> {
-    let event_id = event.id.to_string();
-    let is_operational = is_operational(&event.event_type);
-    let announcements = announcements.into_iter().filter(|announcement| {
-        // the failing of a report is not reported
-        !(is_operational && *announcement == Announcement::Exhausted)
-    });
-    announcements
-        .filter_map(|announcement| operational_event(announcement, outcome, &event.event_type, &event_id, url))
-        .collect()
-}
-
-fn report_attempt(parts: &SupervisorParts, ended: &AttemptEnded, number: u32, next: NextStep, now: UnixMillis) {
-    let SupervisorParts { organization_id, endpoint_id, .. } = *parts;
-    telemetry::AttemptFinished::new(organization_id, endpoint_id, ended.delivery.id, number, &ended.result).emit();
-    if number == 1 && next == NextStep::Succeeded {
-        telemetry::FirstAttemptAcknowledged { latency: now.since(ended.delivery.event.accepted_at) }.emit();
-    }
 }
 
 impl Actor for EndpointSupervisor {
@@ -420,28 +281,13 @@ impl Actor for EndpointSupervisor {
     }
 }
 
-/// Also when it panicked: the router must hear of it.
-impl Drop for EndpointSupervisor {
-    fn drop(&mut self) {
-        let SupervisorParts { organization_id, endpoint_id, generation, .. } = self.parts;
-        let is_lost = !self.ends_on_purpose;
-        if is_lost {
-            self.remember_sent(self.parts.context.now());
-        }
-        post(
-            &self.parts.ports.router_stopped,
-            SupervisorStopped { organization_id, endpoint_id, generation, is_lost },
-        );
-    }
-}
-
 impl Handler<StartRead> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, StartRead(start): StartRead, ctx: &mut Self::Context) {
         match start {
             _ if std::mem::take(&mut self.start_is_stale) => self.read_endpoint(ctx),
             Ok(Some(start)) => self.begin(start, ctx),
-            // there is no such endpoint: nothing will ever be due for it
+            // the endpoint does not exist: nothing will ever be due for it
             Ok(None) => self.end(ctx),
             Err(error) => {
                 let (operation, now) = (StoreOperation::ReadWebhook, self.parts.context.now());
@@ -475,26 +321,8 @@ impl Handler<MoreInStore> for EndpointSupervisor {
     fn handle(&mut self, _: MoreInStore, ctx: &mut Self::Context) {
         self.received += 1;
         self.parts.credits.overflow_seen();
-        // before the endpoint is read there is nothing to tell: the machine begins with a page
+        // before the endpoint is read this does nothing: the machine starts by reading a page
         self.apply(Input::MoreInStore, ctx);
-    }
-}
-
-impl Handler<AttemptEnded> for EndpointSupervisor {
-    type Result = ();
-    fn handle(&mut self, ended: AttemptEnded, ctx: &mut Self::Context) {
-        let input = Input::AttemptFinished { delivery: &ended.delivery, answer: &ended.result.answer };
-        if let Some((effects, now)) = self.step(input) {
-            self.carry_out(effects, Some(ended), now, ctx);
-        }
-    }
-}
-
-impl Handler<AttemptNotMade> for EndpointSupervisor {
-    type Result = ();
-    fn handle(&mut self, AttemptNotMade { delivery, fault }: AttemptNotMade, ctx: &mut Self::Context) {
-        telemetry::AttemptNotMade { fault, now: self.parts.context.now() }.emit();
-        self.apply(Input::AttemptNotMade(delivery), ctx);
     }
 }
 
@@ -509,9 +337,9 @@ impl Handler<PageRead> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, PageRead(page): PageRead, ctx: &mut Self::Context) {
         match page {
-            // the first does not fit into the memory that is left now
+            // there is no memory left for the first delivery
             Ok((page, _)) if page.deliveries.is_empty() && page.more => self.apply(Input::LoadFailed, ctx),
-            // its share is given back when the machine's is counted
+            // the share is released after the machine's own bytes are counted
             Ok((page, _share)) => {
                 let (deliveries, more, next_due_at) = (page.deliveries, page.more, page.next_due_at);
                 self.apply(Input::Loaded { deliveries, more, next_due_at }, ctx);
@@ -522,21 +350,5 @@ impl Handler<PageRead> for EndpointSupervisor {
                 self.apply(Input::LoadFailed, ctx);
             }
         }
-    }
-}
-
-impl Handler<SupervisorDrain> for EndpointSupervisor {
-    type Result = ();
-    fn handle(&mut self, _: SupervisorDrain, ctx: &mut Self::Context) {
-        self.received += 1;
-        self.is_draining = true;
-        self.apply(Input::Drain, ctx);
-    }
-}
-
-impl Handler<Retire> for EndpointSupervisor {
-    type Result = ();
-    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
-        self.end(ctx);
     }
 }

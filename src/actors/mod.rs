@@ -1,5 +1,8 @@
-//! The actors: router, one supervisor for each endpoint, persistence, scheduler. What they know is a cache of
-//! the database; each holds a bounded window, never a backlog.
+//! The actors: persistence, router, scheduler, retention, and one supervisor for each endpoint with work. Their state is a
+//! cache of the database; each holds a bounded window, never a backlog.
+//!
+//! Arrows go one way: messages and plain data know no actor, actors know each other by recipients of messages, and only
+//! this file knows them all and connects them.
 //!
 //! ```text
 //!  API ──inbox───▶ Persistence ──Dispatch──▶ Router ──Deliver──▶ EndpointSupervisor (one per endpoint)
@@ -45,20 +48,20 @@ use retention::Retention;
 use router::{Router, RouterPeers, SchedulerPorts};
 use scheduler::Scheduler;
 
-/// Endpoints read at once while the engine starts.
+/// Endpoints, or event types, in one read while the engine starts.
 const SCAN_PAGE: usize = 5_000;
 
 /// The running actors.
 pub struct Actors {
-    /// What the API works with.
+    /// The engine as the API sees it.
     pub handle: EngineHandle,
     router: Addr<Router>,
     persistence: Addr<Persistence>,
 }
 
 impl Actors {
-    /// Reads what the actors need to begin, and starts them: the supervisors on `arbiters`, the others on the
-    /// calling thread. The database must be open and owned by this process.
+    /// Reads subscriptions and event types, and starts the actors: the supervisors on `arbiters`, the others on the calling
+    /// thread. The database must be open and owned by this process.
     pub fn start(context: Arc<ActorContext>, arbiters: Vec<ArbiterHandle>) -> StoreResult<Self> {
         let subscriptions = Arc::new(RwLock::new(read_subscriptions(context.store.as_ref())?));
         let ids = IdGenerator::new(context.settings.node, context.store.largest_id()?);
@@ -95,15 +98,15 @@ impl Actors {
         Ok(Self { handle, router, persistence })
     }
 
-    /// The router, for those who speak to it themselves.
+    /// For tests that send messages to the router.
     pub fn router(&self) -> &Addr<Router> {
         &self.router
     }
 
-    /// Ends in order: no new attempts, attempts in flight finish, their outcomes are on disk.
+    /// Stops in order: no new attempts are made, attempts in flight end, and their outcomes are on disk.
     pub async fn stop(&self) {
         self.handle.stop_accepting();
-        // an error means that the actor is gone already: nothing of it is left to wait for
+        // an error means that the actor has ended already
         let _ = self.persistence.send(Flush).await;
         let _ = self.router.send(Drain).await;
         let _ = self.persistence.send(Flush).await;

@@ -1,7 +1,7 @@
-//! Operational events: what an organization is told about its own webhooks, as events like the others.
+//! Operational events: the engine publishes them about an organization's own webhooks, as events like the others.
 //!
-//! They are stored in the commit of the outcome that caused them, and only when a webhook asks for them. One
-//! about a webhook never goes to that webhook, and none is made about the delivery of another, so that two
+//! They are stored in the commit of the outcome that caused them, and only if a webhook subscribes to them. One about a
+//! webhook never goes to that webhook, and none reports the failed delivery of another operational event, so that two
 //! failing webhooks don't report each other for ever.
 
 use serde_json::json;
@@ -16,15 +16,14 @@ use crate::domain::time::UnixMillis;
 /// An operational event to be published with the outcome that caused it.
 #[derive(Debug)]
 pub(crate) struct OperationalEvent {
-    /// What is published.
     pub publication: Publication,
-    /// The webhook that it is about, and that does not get it.
+    /// The webhook that it is about, which does not get it.
     pub about: EndpointId,
-    /// It says that the webhook was disabled, which may turn out not to be so.
+    /// It reports that the webhook was disabled, and is withheld if the commit finds that it was not.
     pub reports_disabling: bool,
 }
 
-/// Words an announcement. `event_type` is the type of the event whose attempt caused it.
+/// Makes the event of an announcement. `event_type` is the type of the event whose attempt caused it.
 pub(crate) fn operational_event(
     announcement: Announcement,
     outcome: &Outcome,

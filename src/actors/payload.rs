@@ -1,8 +1,8 @@
-//! The memory for event bodies that wait for delivery or are in flight, shared by all endpoints.
+//! The budget of memory for event bodies that wait for delivery or are in flight, shared by all endpoints.
 //!
-//! Large bodies may take three quarters of it; the rest is for small ones, so that receivers that hang on large
-//! events don't keep small events of others in the database. What finds no room stays there, and is asked for
-//! again. Nobody waits with none at all: one small delivery is always let through.
+//! Large bodies may take three quarters of it; the rest is for small ones, so that receivers that hang on large events
+//! don't keep small events of others in the database. Deliveries without room stay there and are read later. An endpoint
+//! never waits with none at all: one small delivery is always let through.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,20 +10,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::domain::event::MAX_BODY_BYTES;
 use crate::store::DueRequest;
 
-/// A small body. Smaller: more events wait while receivers hang on large ones. Larger: what is let through without
-/// room is more, this much for each of `max_active_endpoints`.
+/// Size of a small body. Smaller: more events wait while receivers hang on large ones. Larger: more is let through without
+/// room, this much for each of `max_active_endpoints`.
 const SMALL_BYTES: usize = 16 * 1024;
-/// Of small bodies, read at once while there is no room for large ones.
+/// Bytes of a page of small bodies, read while there is no room for large ones.
 const SMALL_PAGE_BYTES: usize = 4 * SMALL_BYTES;
 
-/// Counts what is held.
+/// Counts the bytes held.
 #[derive(Debug)]
 pub struct PayloadMemory {
     budget: usize,
     held: AtomicUsize,
 }
 
-/// A part of it; given back when this is dropped.
+/// Bytes held of the budget, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct PayloadShare {
     memory: Arc<PayloadMemory>,
@@ -31,7 +31,7 @@ pub(crate) struct PayloadShare {
 }
 
 impl PayloadMemory {
-    /// With room for so many bytes; [`MAX_BODY_BYTES`] and a third more at least, or the largest find none.
+    /// `budget` is in bytes, and at least [`MAX_BODY_BYTES`] and a third more, or the largest bodies never find room.
     pub(crate) fn new(budget: usize) -> Arc<Self> {
         Arc::new(Self { budget, held: AtomicUsize::new(0) })
     }
@@ -56,7 +56,7 @@ impl PayloadMemory {
         PayloadShare { memory: self.clone(), bytes }
     }
 
-    /// Takes room for bodies of which the largest has so many bytes; `None` when there is none.
+    /// Takes room for bodies of which the largest has `largest` bytes; `None` if there is none.
     pub(crate) fn try_hold(self: &Arc<Self>, bytes: usize, largest: usize) -> Option<PayloadShare> {
         let limit = if largest <= SMALL_BYTES { self.budget } else { self.for_large() };
         let add = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= limit);
@@ -64,7 +64,7 @@ impl PayloadMemory {
         Some(PayloadShare { memory: self.clone(), bytes })
     }
 
-    /// Takes room for a page before it is read: cuts what is asked for down to what there is room for.
+    /// Takes room for a page before it is read, and cuts the request down to the room there is.
     pub(crate) fn hold_page(self: &Arc<Self>, request: &mut DueRequest) -> PayloadShare {
         let largest = request.max_bytes.max(MAX_BODY_BYTES);
         if let Some(share) = self.try_hold(largest, largest) {
@@ -82,7 +82,7 @@ impl PayloadMemory {
 }
 
 impl PayloadShare {
-    /// Takes more, or gives back.
+    /// Takes or returns the difference.
     pub(crate) fn resize(&mut self, bytes: usize) {
         if bytes >= self.bytes {
             self.memory.held.fetch_add(bytes - self.bytes, Ordering::Relaxed);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn large_bodies_leave_a_quarter_to_small_ones_and_everything_is_given_back() {
+    fn large_bodies_leave_a_quarter_to_small_ones_and_all_memory_is_returned() {
         let memory = PayloadMemory::new(64 * MIB);
         let large: Vec<_> = (0..10).map_while(|_| memory.try_hold(10 * MIB, 10 * MIB)).collect();
         assert_eq!(large.len(), 4);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_are_read_at_once_never_hold_more_than_there_is_but_one_small_delivery_each() {
+    fn concurrent_page_reads_exceed_the_budget_by_at_most_one_small_delivery_each() {
         let memory = PayloadMemory::new(16 * MIB);
         let mut pages = Vec::new();
         for _ in 0..1_000 {

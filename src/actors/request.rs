@@ -12,19 +12,19 @@ use crate::domain::signing::SigningKey;
 use crate::domain::time::UnixMillis;
 use crate::transport::AttemptRequest;
 
-/// Of a signature of Standard Webhooks with the space behind it: what a header of them is made room for.
+/// Length of a Standard Webhooks signature with the space after it: each is given this much room in the header.
 const STANDARD_BYTES: usize = 48;
 
-/// Everything of an endpoint's requests that is the same for every delivery.
+/// The parts of an endpoint's requests that are the same for every delivery.
 pub struct RequestTemplate {
-    /// Of the settings that it was made from.
+    /// Version of the settings that it was made from.
     pub version: i64,
     /// Whether the endpoint is ordered.
     pub ordered: bool,
     url: Arc<str>,
     timeout: Duration,
     custom_headers: Vec<CustomHeader>,
-    /// The newest first; there is always one.
+    /// Newest first; never empty.
     keys: Vec<Key>,
     user_agent: String,
     signature_header: String,
@@ -33,7 +33,7 @@ pub struct RequestTemplate {
     attempt_header: String,
 }
 
-/// A secret, ready to sign with.
+/// A signing secret, ready to sign with.
 struct Key {
     id: SecretId,
     key: SigningKey,
@@ -71,13 +71,12 @@ impl RequestTemplate {
         }
     }
 
-    /// Where they go.
     pub(crate) fn url(&self) -> Arc<str> {
         self.url.clone()
     }
 
-    /// The two keys of the document's signatures: the one that signs, and the one of the other signature while there is
-    /// one. That is the first that was refused right before, or else the next one to be tried (contract, "Rotation").
+    /// The keys of the document's two signatures: the one that signs, and the one of the second signature while several
+    /// secrets are valid. That is the first that was refused right before, or else the next to try (contract, "Rotation").
     fn document_keys(&self, secret: SecretId, refused: &[SecretId], now: UnixMillis) -> (&Key, Option<&Key>) {
         let valid = || self.keys.iter().filter(|key| key.is_valid(now));
         let signing = self.keys.iter().find(|key| key.id == secret).unwrap_or(&self.keys[0]);
@@ -128,21 +127,21 @@ impl RequestTemplate {
         }
     }
 
-    /// What hides a customer's own values in the log: they are secrets.
+    /// Hides the values of custom headers in the log: they are secrets.
     pub(crate) fn mask(&self) -> HeaderMask {
         HeaderMask { custom: self.custom_headers.len() }
     }
 }
 
-/// Of a request's headers, as many as the endpoint had when it was made.
+/// Counts the custom headers that the endpoint had when a request was made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeaderMask {
-    /// The last ones.
+    /// These are the last headers.
     custom: usize,
 }
 
 impl HeaderMask {
-    /// What the log keeps of a request's headers. Nothing is copied once the transport has let go of them.
+    /// The headers as the log keeps them. They are not copied if the transport has released them.
     pub(crate) fn apply(self, headers: Arc<Vec<(String, String)>>) -> Vec<(String, String)> {
         let mut headers = Arc::unwrap_or_clone(headers);
         let own = headers.len().saturating_sub(self.custom);
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_secret_signs_as_well_until_it_expires() {
+    fn a_rotated_secret_keeps_signing_until_it_expires() {
         let mut endpoint = endpoint();
         let old = Secret::new(OLD_SECRET.to_owned());
         let expires_at = UnixMillis(NOW.0 + 1);
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documents_signature_is_made_with_the_chosen_secret_and_the_other_one_with_the_first_that_was_refused() {
+    fn the_documents_signature_uses_the_chosen_secret_and_the_second_signature_the_first_refused_one() {
         let mut endpoint = endpoint();
         let secrets: Vec<Secret> =
             (0..4).map(|number| Secret::new(format!("whsec_{}AAA", "abcd".repeat(8 + number)))).collect();
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_does_not_keep_a_customers_header_values() {
+    fn the_log_masks_the_values_of_custom_headers() {
         let template = RequestTemplate::new(&endpoint(), &settings());
         let request = request(&endpoint(), 1, NOW);
         let logged = template.mask().apply(request.headers);

@@ -1,7 +1,7 @@
-//! Retention: removes what is older than the settings keep, and what deleted organizations left, in small batches with
-//! a pause between, so that delivery does not wait for it.
+//! Retention: removes rows older than the settings keep and the remains of deleted organizations, in small batches with a
+//! pause between, so that delivery does not wait for it.
 //!
-//! Owns the place it has come to. Of an organization that exists it never touches what is pending.
+//! Owns the position of the run. Never removes pending deliveries of an organization that exists.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,35 +15,35 @@ use crate::domain::time::UnixMillis;
 use crate::store::{IDEMPOTENCY_KEY_LIFETIME, PruneReport, Store, StoreResult};
 use crate::telemetry::{self, StoreOperation};
 
-/// Between two runs. Larger: more is kept beyond its time.
+/// Pause between two runs. Larger: more is kept beyond its time.
 const RUN_EVERY: Duration = Duration::from_secs(3600);
-/// Before the first run, so that a start is not slowed down.
+/// Pause before the first run, so that a start is not slowed down.
 const FIRST_RUN_AFTER: Duration = Duration::from_secs(60);
 /// Events of one step. Larger: publishers wait longer for the writer.
 const EVENTS_A_STEP: usize = 500;
-/// An event that was being accepted when its organization was deleted is stored by then. Smaller: it would stay for
-/// ever. Larger: another look at one of which nothing is left.
+/// Age at which a deleted organization is final: an event that was being accepted at its deletion is stored by then.
+/// Smaller: such an event would stay for ever. Larger: organizations of which nothing is left are looked at for longer.
 const SETTLED_AFTER: Duration = Duration::from_secs(1800);
-/// Small rows of one step, of each kind.
+/// Rows of one step, for each kind of small rows.
 const ROWS_A_STEP: usize = 2_000;
-/// Between two steps: the writer is free for at least so long.
+/// Pause between two steps: the writer is free for at least this long.
 const STEP_PAUSE: Duration = Duration::from_millis(100);
-/// How long counts by period are kept, at most: a week of charts, and the day that it is compared with.
+/// Counts by period are kept for at most this long: a week of charts, and the day before it for comparison.
 const STATISTICS_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
 
-/// What is not gone through yet in a run.
+/// The work that a run has left.
 #[derive(Clone, Copy)]
-struct Rest {
-    /// Behind which event the sweep goes on; `None` when it is through. It never begins anew within a run.
+struct RemainingWork {
+    /// The event after which the sweep continues; `None` when it has ended. It never restarts within a run.
     events: Option<Option<EventId>>,
     keys: bool,
     statistics: bool,
     deleted: bool,
-    /// Behind which deleted endpoint it goes on, when the events are through.
+    /// The deleted endpoint after which the sweep continues. Begins when the events are done.
     endpoints: Option<Option<EndpointId>>,
 }
 
-/// Removed before these instants.
+/// Rows from before these instants are removed.
 #[derive(Clone, Copy)]
 struct Limits {
     events: UnixMillis,
@@ -64,7 +64,7 @@ pub(crate) struct Retention {
     has_new_deletions: bool,
 }
 
-impl Rest {
+impl RemainingWork {
     const ALL: Self =
         Self { events: Some(None), keys: true, statistics: true, deleted: true, endpoints: Some(None) };
 
@@ -72,7 +72,7 @@ impl Rest {
         self.events.is_none() && !self.keys && !self.statistics && !self.deleted && self.endpoints.is_none()
     }
 
-    /// One step of each kind; what it removed, and what is left.
+    /// Does one step of each kind; returns the removed rows and the work left.
     fn step(mut self, store: &dyn Store, before: Limits) -> StoreResult<(PruneReport, Self)> {
         if self.keys {
             self.keys = store.prune_idempotency_keys(before.keys, ROWS_A_STEP)? == ROWS_A_STEP;
@@ -88,44 +88,43 @@ impl Rest {
             report = store.prune(before.events, after, EVENTS_A_STEP)?;
             self.events = report.next.map(Some);
         } else if let Some(after) = self.endpoints {
-            // behind the events, which the last deliveries go with
+            // after the events, because the last deliveries of an endpoint go with them
             self.endpoints = store.prune_endpoints(before.endpoints, after, ROWS_A_STEP)?.map(Some);
         }
-        // there can be hours without a commit that would ask for one; persistence says it when none can be made
+        // there can be hours without a commit that would trigger one; persistence reports it when none can be made
         let _ = store.checkpoint();
         Ok((report, self))
     }
 }
 
 impl Retention {
-    /// One for the engine.
     pub(crate) fn new(context: Arc<ActorContext>) -> Self {
         Self { context, removed: PruneReport::default(), timer: None, has_new_deletions: false }
     }
 
-    fn step(&mut self, rest: Rest, ctx: &mut Context<Self>) {
+    fn step(&mut self, remaining: RemainingWork, ctx: &mut Context<Self>) {
         let (now, retention) = (self.context.now(), self.context.settings.retention);
         let before = Limits {
             events: now - retention,
             keys: now - IDEMPOTENCY_KEY_LIFETIME,
-            // no chart shows what the log has forgotten
+            // no chart goes back further than the log
             statistics: now - retention.min(STATISTICS_KEPT),
             deleted: now - SETTLED_AFTER,
-            // a delivery that comes later is cancelled whether or not the row is there
+            // a delivery that is stored later is cancelled whether or not the row is there
             endpoints: now,
         };
-        let step = self.context.clone().write(move |store| rest.step(store, before));
+        let step = self.context.clone().write(move |store| remaining.step(store, before));
         ctx.spawn(step.into_actor(self).map(|step, actor, ctx| actor.step_done(step, ctx)));
     }
 
-    fn step_done(&mut self, step: StoreResult<(PruneReport, Rest)>, ctx: &mut Context<Self>) {
+    fn step_done(&mut self, step: StoreResult<(PruneReport, RemainingWork)>, ctx: &mut Context<Self>) {
         match step {
-            Ok((report, mut rest)) => {
-                rest.deleted |= std::mem::take(&mut self.has_new_deletions);
+            Ok((report, mut remaining)) => {
+                remaining.deleted |= std::mem::take(&mut self.has_new_deletions);
                 self.removed.events += report.events;
                 self.removed.deliveries += report.deliveries;
-                if !rest.is_empty() {
-                    ctx.run_later(STEP_PAUSE, move |actor, ctx| actor.step(rest, ctx));
+                if !remaining.is_empty() {
+                    ctx.run_later(STEP_PAUSE, move |actor, ctx| actor.step(remaining, ctx));
                     return;
                 }
             }
@@ -147,7 +146,7 @@ impl Retention {
 
     fn begin(&mut self, ctx: &mut Context<Self>) {
         self.timer = None;
-        self.step(Rest::ALL, ctx);
+        self.step(RemainingWork::ALL, ctx);
     }
 }
 

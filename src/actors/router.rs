@@ -1,8 +1,10 @@
-//! The router: hands committed deliveries to the supervisors of their endpoints, and starts those that are
-//! not there.
+//! The router: hands committed deliveries to the supervisors of their endpoints, and starts missing supervisors.
 //!
-//! Owns who is alive. Never holds a delivery: what it can't hand on stays in the database, and the supervisor
-//! or the scheduler is told that it is there.
+//! Owns the list of supervisors. Never holds a delivery: those that it can't hand on stay in the database, and the
+//! supervisor or the scheduler gets a message that they are there.
+//!
+//! It starts the supervisors and so knows their type; they know it by its messages alone. Recipients for the six messages
+//! that it sends to each of them would cost several allocations an endpoint.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,8 +26,8 @@ use crate::domain::time::UnixMillis;
 use crate::store::AgendaRow;
 use crate::telemetry::{self, gauges::EngineGauge};
 
-/// One place of so many is kept for endpoints that were just sent an event. Without it a new event would wait
-/// behind the backlog of all other endpoints. Smaller: fewer of these are worked on at once.
+/// One in this many places is reserved for endpoints with an event that was just accepted. Without it a new event would
+/// wait behind the backlog of all other endpoints. Larger: fewer of these are worked on at once.
 const URGENT_SHARE: usize = 8;
 
 /// Where the router and its supervisors send their messages.
@@ -44,7 +46,7 @@ struct Supervised {
     organization_id: OrganizationId,
     addr: Addr<EndpointSupervisor>,
     generation: u64,
-    /// Messages sent to it: it may retire only when it has received them all.
+    /// Messages sent to it: it may retire only after it has received them all.
     sent: u64,
     credits: Arc<MailboxCredits>,
 }
@@ -62,7 +64,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// One for the engine. Supervisors live on `arbiters`; there must be at least one.
+    /// Supervisors live on `arbiters`; there must be at least one.
     pub(crate) fn new(context: Arc<ActorContext>, arbiters: Vec<ArbiterHandle>, peers: RouterPeers) -> Self {
         Self {
             context,
@@ -75,8 +77,8 @@ impl Router {
         }
     }
 
-    /// The supervisor of an endpoint, started when there is none; `None` when there is no room for one. Urgent is
-    /// an event that was just accepted.
+    /// The supervisor of an endpoint, started if there is none; `None` if there is no room for one. Urgent means that an
+    /// event was just accepted for it.
     fn supervisor(
         &mut self,
         organization_id: OrganizationId,
@@ -122,7 +124,7 @@ impl Router {
         Supervised { organization_id, addr, generation, sent: 0, credits }
     }
 
-    /// What is due and has no supervisor goes on the agenda.
+    /// Puts an endpoint that is due and gets no supervisor on the agenda.
     fn postpone(&self, organization_id: OrganizationId, endpoint_id: EndpointId, due_at: UnixMillis) {
         if !self.is_draining {
             self.context.set_crowded(true);
@@ -152,7 +154,7 @@ impl Router {
         }
     }
 
-    /// Takes a supervisor off the list; `None` when it is another one by now.
+    /// Takes a supervisor off the list; `None` if another one has taken its place.
     fn remove(&mut self, endpoint_id: EndpointId, generation: u64) -> Option<Supervised> {
         let is_this_one = self.supervised.get(&endpoint_id).is_some_and(|s| s.generation == generation);
         let removed = is_this_one.then(|| self.supervised.remove(&endpoint_id)).flatten();
@@ -166,7 +168,7 @@ impl Router {
 
     fn answer_drain(&mut self) {
         if self.is_draining && self.supervised.is_empty() {
-            // who asked may have given up waiting
+            // an error means that the caller gave up waiting
             for drained in self.drained.drain(..) {
                 let _ = drained.send(());
             }
@@ -225,7 +227,7 @@ impl Handler<EndpointChanged> for Router {
                 supervised.sent += 1;
                 post(&supervised.addr, Reconfigure(endpoint));
             }
-            // it may have waited, switched off, with deliveries pending
+            // it may have been inactive, with deliveries pending
             _ if is_active && !self.is_draining => {
                 let due_at = self.context.now();
                 post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
@@ -242,8 +244,7 @@ impl Handler<WorkAdded> for Router {
         for endpoint_id in added.endpoint_ids {
             match self.supervised.get_mut(&endpoint_id) {
                 Some(supervised) if supervised.addr.connected() => {
-                    let must_be_told = supervised.credits.overflow();
-                    if must_be_told {
+                    if supervised.credits.overflow() {
                         supervised.sent += 1;
                         post(&supervised.addr, MoreInStore);
                     }
@@ -270,7 +271,7 @@ impl Handler<BreakerWasReset> for Router {
                 supervised.sent += 1;
                 post(&supervised.addr, ResetBreaker(reset));
             }
-            // what waited for its probe is due now
+            // deliveries that waited for the probe are due now
             _ if !self.is_draining => {
                 let due_at = self.context.now();
                 post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
@@ -302,7 +303,7 @@ impl Handler<SupervisorStopped> for Router {
     fn handle(&mut self, stopped: SupervisorStopped, _: &mut Self::Context) {
         let SupervisorStopped { organization_id, endpoint_id, generation, is_lost } = stopped;
         if self.remove(endpoint_id, generation).is_some() && is_lost && !self.is_draining {
-            // a new one begins from the rows
+            // a new one starts from the database
             telemetry::SupervisorLost { organization_id, endpoint_id }.emit();
             let due_at = self.context.now();
             post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));

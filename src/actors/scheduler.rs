@@ -1,7 +1,7 @@
-//! The scheduler: knows when each endpoint without a supervisor has something to do again.
+//! The scheduler: activates endpoints without a supervisor when they are due.
 //!
-//! Owns the agenda, the earliest due time of each such endpoint. Never knows a delivery. A restart rebuilds it
-//! page by page from the pending index, and begins with the first page.
+//! Owns the agenda, the earliest due time of each such endpoint. Never knows a delivery. A restart rebuilds the agenda page
+//! by page from the pending index, and activates endpoints from the first page on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,9 +22,9 @@ const CHUNK: usize = 256;
 /// Rows of the agenda read at once. Smaller: more round trips at the start. Larger: the first delivery after
 /// a restart waits for them.
 const SCAN_PAGE: usize = 2_000;
-/// The longest that the scheduler sleeps: a wall clock that is set forward is noticed after this.
+/// The longest sleep: a wall clock that is set forward is noticed after this.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
-/// When the database does not answer, it is asked again after this.
+/// Pause after a failed read of the agenda.
 const SCAN_RETRY: Duration = Duration::from_secs(1);
 
 /// The scheduler actor.
@@ -37,7 +37,7 @@ pub(crate) struct Scheduler {
     timer: Option<SpawnHandle>,
     /// A chunk is with the router.
     is_activating: bool,
-    /// The router refused some: wait until a supervisor retires.
+    /// The router refused some: nothing is activated until a supervisor retires.
     is_full: bool,
     /// One retired while a chunk was with the router: its refusals are out of date.
     was_freed: bool,
@@ -46,7 +46,6 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// One for the engine.
     pub(crate) fn new(context: Arc<ActorContext>, router: Recipient<Activate>) -> Self {
         Self {
             context,
@@ -88,7 +87,7 @@ impl Scheduler {
         rows
     }
 
-    /// Hands over what is due, and sleeps until the next is.
+    /// Activates a chunk of due endpoints, or sleeps until the next is due.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
@@ -121,7 +120,7 @@ impl Scheduler {
         }));
     }
 
-    /// Reads the agenda from the database, page by page; the due ones start with the first page.
+    /// Reads the agenda from the database, page by page; due endpoints are activated from the first page on.
     fn scan(&mut self, ctx: &mut Context<Self>) {
         if self.is_scanning {
             self.scan_again = true;

@@ -1,5 +1,5 @@
-//! Counts what came of attempts, says when the counts are written, and adds to what a reader finds in the store what is
-//! not written yet.
+//! Counts outcomes of attempts, decides when the counts are written, and adds the counts that are not written yet to those
+//! that a reader finds in the store.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -15,21 +15,22 @@ use crate::domain::statistics::{ALL_ENDPOINTS, PeriodStatistics, StatisticsDelta
 use crate::domain::time::UnixMillis;
 use crate::store::{Store, StoreResult};
 
-/// How long a count may wait in memory. Smaller: the row of an endpoint is written so much oftener, and with few
-/// deliveries each of them costs a commit of its own. Larger: a kill loses more.
+/// How long a count may wait in memory. Smaller: the row of an endpoint is written that much more often, and with few
+/// deliveries each of them costs a separate commit. Larger: a kill loses more.
 pub(super) const FLUSH_EVERY: Duration = Duration::from_secs(10);
-/// The first failure of an endpoint is written at once, those of others that follow together after this. Smaller: while
-/// many begin to fail, each commit has some more rows. Larger: a kill loses why an endpoint began to fail.
-const NEWS_EVERY: Duration = Duration::from_secs(1);
-/// Counts in one commit. Larger: with many endpoints publishers wait for their counts to be written.
+/// The first failure of an endpoint is written at once; first failures of others within this time are written together
+/// after it. Smaller: while many endpoints begin to fail, each commit has some more rows. Larger: a kill loses why an
+/// endpoint began to fail.
+const FIRST_FAILURES_EVERY: Duration = Duration::from_secs(1);
+/// Counts in one commit. Larger: with many endpoints, publishers wait while counts are written.
 const MAX_COUNTS: usize = 2_000;
-/// How long a reader waits for the commit that holds counts. Smaller: a reader counts twice what such a commit has just
-/// written. Larger: a database that hangs holds it for longer than it would anyway.
-const SETTLES_WITHIN: Duration = Duration::from_millis(200);
-/// How often a reader begins again because counts were written meanwhile, which is every few seconds.
-const TRIES: usize = 3;
+/// How long a reader waits for the end of a commit that holds counts. Smaller: a reader may count twice the counts that
+/// such a commit has just written. Larger: a database that hangs holds the reader for longer.
+const COMMIT_WAIT: Duration = Duration::from_millis(200);
+/// How often a reader reads, at most, because counts were written during the read, which happens every few seconds.
+const MAX_READS: usize = 3;
 
-/// What goes into a commit beside the work.
+/// The counts and failures that a commit writes alongside the events and outcomes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) statistics: Vec<StatisticsDelta>,
@@ -42,27 +43,28 @@ impl Counts {
     }
 }
 
-/// The failures that are not stored: of each endpoint the newest.
+/// The newest failure of each endpoint, while it is not stored.
 #[derive(Default)]
 struct Failures {
     waiting: HashMap<EndpointId, LastFailure>,
-    /// Whose failure was written since all of them were: the next one of theirs can wait for that.
+    /// Endpoints with a failure that was written since the last time that all were: their next one can wait for the next
+    /// time.
     written: HashSet<EndpointId>,
-    /// When the first failures of endpoints are written.
-    news_due_at: Option<Instant>,
-    news_taken_at: Option<Instant>,
-    /// Taken out, and waiting for their commits.
+    /// When first failures are written.
+    first_due_at: Option<Instant>,
+    first_taken_at: Option<Instant>,
+    /// Taken from `waiting`, waiting for their commits.
     leaving: Vec<LastFailure>,
 }
 
 impl Failures {
     fn note(&mut self, failure: LastFailure, now: Instant) {
         if !self.written.contains(&failure.endpoint_id) {
-            let next = self.news_taken_at.map_or(now, |taken_at| now.max(taken_at + NEWS_EVERY));
-            self.news_due_at.get_or_insert(next);
+            let next = self.first_taken_at.map_or(now, |taken_at| now.max(taken_at + FIRST_FAILURES_EVERY));
+            self.first_due_at.get_or_insert(next);
         }
         match self.waiting.entry(failure.endpoint_id) {
-            // attempts are not recorded in the order in which they ended
+            // attempts are not recorded in the order in which they end
             Entry::Occupied(newer) if newer.get().at > failure.at => {}
             Entry::Occupied(mut older) => drop(older.insert(failure)),
             Entry::Vacant(first) => {
@@ -72,21 +74,21 @@ impl Failures {
     }
 
     fn due_at(&self, now: Instant) -> Option<Instant> {
-        if self.leaving.is_empty() { self.news_due_at } else { Some(now) }
+        if self.leaving.is_empty() { self.first_due_at } else { Some(now) }
     }
 
-    /// What goes into the next commit: of all, or of those whose first ones are due.
+    /// Takes the failures of the next commit: all of them, or the first failures that are due.
     fn take(&mut self, all: bool, now: Instant) -> Vec<LastFailure> {
         if all {
             self.written = self.waiting.keys().copied().collect();
             self.leaving.extend(self.waiting.drain().map(|(_, failure)| failure));
-            self.news_due_at = None;
-        } else if self.news_due_at.is_some_and(|due_at| due_at <= now) {
+            self.first_due_at = None;
+        } else if self.first_due_at.is_some_and(|due_at| due_at <= now) {
             let Self { waiting, written, .. } = self;
-            let news: Vec<EndpointId> = waiting.keys().filter(|id| !written.contains(id)).copied().collect();
-            self.leaving.extend(news.iter().filter_map(|id| waiting.remove(id)));
-            self.written.extend(news);
-            (self.news_due_at, self.news_taken_at) = (None, Some(now));
+            let first: Vec<EndpointId> = waiting.keys().filter(|id| !written.contains(id)).copied().collect();
+            self.leaving.extend(first.iter().filter_map(|id| waiting.remove(id)));
+            self.written.extend(first);
+            (self.first_due_at, self.first_taken_at) = (None, Some(now));
         }
         let rest = self.leaving.split_off(self.leaving.len().min(MAX_COUNTS));
         std::mem::replace(&mut self.leaving, rest)
@@ -98,24 +100,24 @@ impl Failures {
     }
 }
 
-/// What was counted and is not stored.
+/// Counts that are not stored.
 #[derive(Default)]
 pub(super) struct Counting {
     tally: Tally,
     /// When the first count of the tally must be written.
     due_at: Option<Instant>,
-    /// Taken out of the tally, and waiting for their commits.
+    /// Taken from the tally, waiting for their commits.
     leaving: Vec<StatisticsDelta>,
     failures: Failures,
     /// In the commit under way: it may be on disk already.
     under_way: Counts,
-    /// Grows whenever counts leave for a commit, and when that commit ended: what was read of the store in between
-    /// can't be added to.
+    /// Grows when counts leave for a commit and when that commit ends: counts must not be added to a read of the store that
+    /// spans either.
     moves: u64,
 }
 
 impl Counting {
-    /// Counts the outcomes of a commit that were recorded.
+    /// Counts those outcomes of a commit that were recorded.
     fn count(&mut self, outcomes: &[Outcome], recorded: &[bool], now: Instant) {
         for (outcome, _) in outcomes.iter().zip(recorded).filter(|(_, recorded)| **recorded) {
             self.tally.count(outcome);
@@ -128,15 +130,15 @@ impl Counting {
         }
     }
 
-    /// When something must be written; `None` when there is nothing.
+    /// When something must be written; `None` if there is nothing.
     pub(super) fn due_at(&self, now: Instant) -> Option<Instant> {
         let is_due = !self.leaving.is_empty() || self.tally.is_full();
         let counts = if is_due { Some(now) } else { self.due_at };
         counts.into_iter().chain(self.failures.due_at(now)).min()
     }
 
-    /// What goes into the next commit: nothing before its time, unless all of it `is_wanted` now. At most so much as a
-    /// commit should write, but everything that left a tally that is full again, so that no more than two are held.
+    /// Takes the counts of the next commit: none before they are due, unless all are wanted now (`is_wanted`). At most
+    /// [`MAX_COUNTS`], but all counts that left the tally if it is full again, so that at most two full tallies are held.
     pub(super) fn take(&mut self, is_wanted: bool, now: Instant) -> Counts {
         let is_due = self.tally.is_full() || self.due_at.is_some_and(|due_at| due_at <= now);
         let leaves = self.leaving.is_empty() && (is_wanted || is_due);
@@ -155,7 +157,7 @@ impl Counting {
         counts
     }
 
-    /// Takes back what a failed commit held.
+    /// Puts back the counts of a failed commit.
     fn put_back(&mut self) {
         let Counts { statistics, failures } = std::mem::take(&mut self.under_way);
         self.leaving.splice(0..0, statistics);
@@ -163,13 +165,13 @@ impl Counting {
         self.moves += 1;
     }
 
-    /// What was counted of an organization's endpoints and is in the commit under way or behind it.
+    /// Counts of an organization's endpoints that are in the commit under way or wait for a later one.
     fn of_organization(&self, organization_id: OrganizationId) -> Vec<PeriodStatistics> {
         let left = self.left(organization_id).map(period_of);
         left.chain(self.tally.of(organization_id, ALL_ENDPOINTS)).collect()
     }
 
-    /// The same of single endpoints.
+    /// The same for single endpoints.
     fn of_endpoints(
         &self,
         organization_id: OrganizationId,
@@ -181,7 +183,7 @@ impl Counting {
         left.chain(ids.iter().flat_map(counted)).collect()
     }
 
-    /// What left the tally: nothing most of the time, else some thousands of counts in a row.
+    /// Counts that left the tally: mostly none, at times some thousands.
     fn left(&self, organization_id: OrganizationId) -> impl Iterator<Item = &StatisticsDelta> {
         let all = self.under_way.statistics.iter().chain(&self.leaving);
         all.filter(move |delta| delta.organization_id == organization_id)
@@ -203,60 +205,60 @@ fn period_of(delta: &StatisticsDelta) -> PeriodStatistics {
 pub(super) struct SharedCounting {
     counting: Mutex<Counting>,
     /// A commit with counts ended.
-    settled: Condvar,
+    commit_ended: Condvar,
 }
 
 impl SharedCounting {
-    /// Held for as long as a look into a map takes.
+    /// Hold it only for a lookup.
     pub(super) fn lock(&self) -> MutexGuard<'_, Counting> {
         self.counting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A commit is on disk: with it what it held, and these outcomes.
+    /// Call when a commit is on disk, with its outcomes.
     pub(super) fn committed(&self, outcomes: &[Outcome], recorded: &[bool], now: Instant) {
         let mut counting = self.lock();
         counting.count(outcomes, recorded, now);
         if !counting.under_way.is_empty() {
             counting.under_way = Counts::default();
             counting.moves += 1;
-            self.settled.notify_all();
+            self.commit_ended.notify_all();
         }
     }
 
-    /// A commit failed: what it held goes into another one.
+    /// Call when a commit failed: its counts go into another one.
     pub(super) fn failed(&self) {
         let mut counting = self.lock();
         if !counting.under_way.is_empty() {
             counting.put_back();
-            self.settled.notify_all();
+            self.commit_ended.notify_all();
         }
     }
 
-    /// Reads the store, and what it does not have yet of what was counted: never a count in both, nor in neither.
+    /// Reads the store, and the counts that it does not have yet: no count is in both, none in neither.
     fn together<T, W>(
         &self,
         stored: impl Fn() -> StoreResult<T>,
         waiting: impl Fn(&Counting) -> W,
     ) -> StoreResult<(T, W)> {
-        let mut tries = 1;
+        let mut reads = 1;
         loop {
             let in_flight = |counting: &mut Counting| !counting.under_way.is_empty();
-            let settled = self.settled.wait_timeout_while(self.lock(), SETTLES_WITHIN, in_flight);
-            let (counting, _) = settled.unwrap_or_else(PoisonError::into_inner);
+            let waited = self.commit_ended.wait_timeout_while(self.lock(), COMMIT_WAIT, in_flight);
+            let (counting, _) = waited.unwrap_or_else(PoisonError::into_inner);
             let before = counting.moves;
             drop(counting);
             let stored = stored()?;
             let counting = self.lock();
-            if counting.moves == before || tries == TRIES {
+            if counting.moves == before || reads == MAX_READS {
                 return Ok((stored, waiting(&counting)));
             }
-            tries += 1;
+            reads += 1;
         }
     }
 }
 
-/// Reads what was counted, up to the newest commit. Its methods block, like the store's; a period can occur more than
-/// once in what they give, and in any order. What other engines on the same database counted comes with their next write.
+/// Reads statistics up to the newest commit. Its methods block, like the store's; a period can occur more than once in
+/// their results, in any order. Counts of other engines on the same database appear with their next write.
 #[derive(Clone)]
 pub(crate) struct CurrentStatistics(pub(super) Arc<SharedCounting>);
 
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_wait_for_their_time_unless_they_are_wanted() {
+    fn counts_are_written_when_they_are_due_or_all_are_wanted() {
         let (mut counting, begin) = (Counting::default(), Instant::now());
         assert!(counting.due_at(begin).is_none() && counting.take(true, begin).is_empty());
         counting.count(&outcomes(0..2), &[true, false], begin);
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_commit_held_goes_into_the_next_one() {
+    fn counts_of_a_failed_commit_go_into_the_next_one() {
         let (mut counting, now) = (Counting::default(), Instant::now());
         counting.count(&outcomes(0..3), &[true; 3], now);
         let failed = counting.take(true, now);
@@ -371,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_takes_a_part_of_many_counts_and_no_more_than_two_tallies_are_ever_held() {
+    fn a_commit_writes_a_limited_number_of_counts_and_at_most_two_full_tallies_are_held() {
         let (mut counting, now) = (Counting::default(), Instant::now());
         let some = MAX_COUNTS as i64 + 1;
         counting.count(&outcomes(0..some), &vec![true; MAX_COUNTS + 1], now);
@@ -395,16 +397,16 @@ mod tests {
         counting.count(&[failed(1, 20, b"")], &[true], begin);
         assert_eq!(counting.due_at(begin), Some(begin + FLUSH_EVERY), "it is known that it fails");
         counting.count(&[failed(2, 21, b"")], &[true], begin);
-        assert_eq!(counting.due_at(begin), Some(begin + NEWS_EVERY), "not with each commit");
+        assert_eq!(counting.due_at(begin), Some(begin + FIRST_FAILURES_EVERY), "not with each commit");
         assert_eq!(written(&counting.take(false, begin)), []);
-        assert_eq!(written(&counting.take(false, begin + NEWS_EVERY)), [(2, 21)]);
+        assert_eq!(written(&counting.take(false, begin + FIRST_FAILURES_EVERY)), [(2, 21)]);
         let all = counting.take(false, begin + FLUSH_EVERY);
         assert_eq!((written(&all), all.statistics.len()), (vec![(1, 20)], 2));
         assert_eq!(counting.due_at(begin + FLUSH_EVERY), None);
     }
 
     #[test]
-    fn a_failure_is_seen_until_it_is_stored_and_the_newest_of_all_is_the_last() {
+    fn the_last_failure_is_the_newest_one_stored_or_not() {
         let (shared, now) = (SharedCounting::default(), Instant::now());
         let seen = || shared.lock().last_failure(OrganizationId(1), EndpointId(1)).map(|it| (it.at.0, it.text()));
         shared.committed(&[failed(1, 10, b"first")], &[true], now);
@@ -422,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_counts_nothing_twice_and_misses_nothing_while_counts_are_written() {
+    fn a_reader_counts_everything_once_while_counts_are_written() {
         let (shared, now) = (SharedCounting::default(), Instant::now());
         let stored = std::cell::Cell::new(0);
         let reads = std::cell::Cell::new(0);

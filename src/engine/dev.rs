@@ -1,4 +1,4 @@
-//! What `serve --dev` adds: a master key beside the database, the organization `dev`, and its owner key.
+//! Additions of `serve --dev`: a master key next to the database, the organization `dev`, and its owner key.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -21,13 +21,13 @@ use crate::domain::secret::Secret;
 use crate::store::PageRequest;
 
 const ORGANIZATION: &str = "dev";
-/// Where the client commands look for a key by themselves, in the working folder.
+/// Where the client commands look for a key by default, in the working folder.
 pub const CLIENTS_KEY_FILE: &str = "ringback.db.dev-key";
 const KEY_SUFFIX: &str = "dev-key";
 
-/// The file `<database>.<suffix>` for SQLite, `ringback.db.<suffix>` in the working folder for PostgreSQL. Beside the file that
-/// a link leads to: its secrets need the same master key by whatever name it is opened.
-fn beside(database_url: &str, suffix: &str) -> PathBuf {
+/// The file `<database>.<suffix>` for SQLite, `ringback.db.<suffix>` in the working folder for PostgreSQL. Symbolic links are
+/// followed: a database needs the same master key by whatever name it is opened.
+fn key_file(database_url: &str, suffix: &str) -> PathBuf {
     let Some(name) = database_url.strip_prefix("sqlite://") else {
         return PathBuf::from(format!("ringback.db.{suffix}"));
     };
@@ -38,9 +38,9 @@ fn beside(database_url: &str, suffix: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
-/// The master key of a developer's machine: read, or made the first time.
+/// The master key of a developer's machine; made if there is none.
 pub(crate) fn master_key(database_url: &str) -> Result<Secret, EngineError> {
-    let path = beside(database_url, "master-key");
+    let path = key_file(database_url, "master-key");
     if let Some(key) = read(&path)? {
         return Ok(key);
     }
@@ -49,7 +49,7 @@ pub(crate) fn master_key(database_url: &str) -> Result<Secret, EngineError> {
     Ok(key)
 }
 
-/// Makes the organization and its key when there is none, and prints what to do next.
+/// Makes the organization and its key if there is none, and prints them with the next commands.
 pub(crate) fn greet(
     settings: &Settings,
     engine: &EngineHandle,
@@ -57,7 +57,7 @@ pub(crate) fn greet(
     address: SocketAddr,
     metrics: SocketAddr,
 ) -> Result<(), EngineError> {
-    let key_file = beside(&settings.database_url, KEY_SUFFIX);
+    let key_file = key_file(&settings.database_url, KEY_SUFFIX);
     let key = owner_key(engine, &key_file)?;
     let (address, metrics) = (super::reachable(address), super::reachable(metrics));
     let mut out = std::io::stdout().lock();
@@ -68,7 +68,7 @@ pub(crate) fn greet(
     writeln!(out, "  dashboard     http://{address}{sign_in}  (signs in once)")?;
     writeln!(out, "  API           http://{address}/v1/webhooks")?;
     writeln!(out, "  metrics       http://{metrics}/metrics")?;
-    let (before, after) = reaching(address, &key_file);
+    let (before, after) = client_arguments(address, &key_file);
     let prefix = match settings.signature_header_prefix == Settings::default().signature_header_prefix {
         true => String::new(),
         false => format!(" --signature-header-prefix {}", quoted(&settings.signature_header_prefix)),
@@ -80,25 +80,25 @@ pub(crate) fn greet(
     Ok(())
 }
 
-/// What stands before and after a client command that is to reach this engine with its key; nothing where that is what
-/// the command does by itself.
-fn reaching(address: SocketAddr, key_file: &Path) -> (String, String) {
+/// The text before and after a client command that makes it reach this engine with its key; empty where the command's
+/// defaults do.
+fn client_arguments(address: SocketAddr, key_file: &Path) -> (String, String) {
     let is_default = address == Settings::default().listen;
     let engine = if is_default { String::new() } else { format!(" --engine http://{address}") };
     if key_file == Path::new(CLIENTS_KEY_FILE) {
         return (String::new(), engine);
     }
-    // the file's name is worth more than the key's: nothing secret in a list of processes or in a shell's history
+    // the name of the file instead of the key: no secret in a list of processes or in a shell's history
     let path = fs::canonicalize(key_file).unwrap_or_else(|_| key_file.to_owned());
     (format!("RINGBACK_KEY=$(cat {}) ", quoted(&path.display().to_string())), engine)
 }
 
-/// This program as it was called: one that is in no folder of `PATH` was called by its path.
+/// This program as it was called: by its path if it is not in a folder of `PATH`.
 fn program() -> String {
     quoted(&std::env::args().next().unwrap_or_else(|| "ringback".to_owned()))
 }
 
-/// As one word for a shell.
+/// Quoted for a shell if it needs to be.
 fn quoted(text: &str) -> String {
     let is_plain = |symbol: char| symbol.is_ascii_alphanumeric() || "/._-+:@%,=".contains(symbol);
     match !text.is_empty() && text.chars().all(is_plain) {
@@ -170,23 +170,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_that_is_opened_by_a_link_has_the_keys_beside_its_file() {
+    fn keys_are_next_to_the_file_that_a_link_to_the_database_points_to() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("x.db"), folder.path().join("link.db"));
         fs::write(&file, "").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let of = |path: &Path| {
-            fs::canonicalize(folder.path()).unwrap().join(beside(&format!("sqlite://{}", path.display()), "k"))
+            fs::canonicalize(folder.path()).unwrap().join(key_file(&format!("sqlite://{}", path.display()), "k"))
         };
         assert_eq!(of(&link), fs::canonicalize(folder.path()).unwrap().join("x.db.k"));
         assert_eq!(of(&file).file_name(), of(&link).file_name());
     }
 
     #[test]
-    fn the_next_commands_reach_this_engine_wherever_it_listens_and_keeps_its_key() {
+    fn the_printed_commands_reach_this_engine_wherever_it_listens_and_keeps_its_key() {
         let next = |address: &str, database_url: &str| {
             let address = super::super::reachable(address.parse().unwrap());
-            let (before, after) = reaching(address, &beside(database_url, KEY_SUFFIX));
+            let (before, after) = client_arguments(address, &key_file(database_url, KEY_SUFFIX));
             format!("{before}ringback listen{after}")
         };
         for (address, database_url, expected) in [

@@ -31,18 +31,18 @@ pub use dev::CLIENTS_KEY_FILE;
 use system::SystemClock;
 pub use system::SystemEntropy;
 
-/// Requests of the API that are under way when the engine stops may take so long to end.
+/// Requests to the API that are in progress when the engine stops may take this long to end.
 const API_SHUTDOWN: Duration = Duration::from_secs(10);
-/// Attempts may take up to their timeout (60 s at most), and their outcomes must reach the disk.
+/// Limit of a drain: attempts may take up to their timeout (60 s at most), and their outcomes must reach the disk.
 const DRAIN_LIMIT: Duration = Duration::from_secs(75);
 
-/// Gauges that a deletion or another change of settings made wrong are right again after this.
+/// Gauges that a deletion or another change by the API made stale are correct again after this.
 const GAUGE_REFRESH: Duration = Duration::from_secs(15);
-/// With so many attempts in flight each endpoint is held to one at a time. Smaller: a few fast endpoints are
-/// slowed for nothing. Larger: a start with thousands of slow receivers costs memory, 24 KB an attempt.
+/// At this many attempts in flight each endpoint is limited to one. Smaller: a few fast endpoints are slowed for nothing.
+/// Larger: a start with thousands of slow receivers costs memory, 24 KB an attempt.
 const CROWDED_ATTEMPTS: usize = 2_048;
 
-/// Why the engine can't run.
+/// Why the engine can't start or run.
 #[derive(Debug, Error)]
 pub enum EngineError {
     /// The log settings are wrong.
@@ -54,7 +54,7 @@ pub enum EngineError {
     /// Secrets can't be kept without one.
     #[error(
         "no master key: secrets are encrypted at rest. Make one with `openssl rand -base64 32`, keep it safe, and \
-         set it as RINGBACK_MASTER_KEY (or master_key in ringback.toml). For a trial, `serve --dev` makes one itself"
+         set it as RINGBACK_MASTER_KEY (or master_key in ringback.toml). To try the engine, `serve --dev` makes one"
     )]
     NoMasterKey,
     /// The database can't be used.
@@ -66,17 +66,17 @@ pub enum EngineError {
     /// The address can't be listened on.
     #[error("can't listen on {address}: {error}; choose another address with --listen")]
     Listen {
-        /// The address.
+        /// As configured.
         address: SocketAddr,
-        /// What the system said.
+        /// From the system.
         error: std::io::Error,
     },
     /// A file of `--dev` can't be read or written.
     #[error("can't use {path}: {error}")]
     DevFile {
-        /// The file.
+        /// Of the file.
         path: String,
-        /// What the system said.
+        /// From the system.
         error: std::io::Error,
     },
     /// The system refused something else.
@@ -84,11 +84,11 @@ pub enum EngineError {
     System(#[from] std::io::Error),
 }
 
-/// Runs the engine until SIGTERM or SIGINT, then ends it in order.
+/// Runs the engine until SIGTERM or SIGINT, then stops it in order.
 pub fn run(settings: Settings) -> Result<(), EngineError> {
     telemetry::install_logging(&settings.log, settings.log_format)?;
     let metrics: MetricsRenderer = telemetry::install_metrics();
-    // a wrong key, database or certificate file is refused before anything else happens
+    // a wrong key, database or certificate file is reported before anything else happens
     let cipher = cipher(&settings)?;
     let store = store::open(&settings.database_url, cipher)?;
     let addresses = OwnAddresses::reserve(&settings)?;
@@ -96,7 +96,7 @@ pub fn run(settings: Settings) -> Result<(), EngineError> {
     actix::System::new().block_on(serve(settings, store, Arc::new(transport), addresses, metrics))
 }
 
-/// Taken before anything is sent, so that what must not be a target is known by its real port.
+/// Addresses of our own, bound before anything is sent: attempts must not go to them, and the port may have been 0.
 struct OwnAddresses {
     api: ReservedAddress,
     metrics: Option<ReservedAddress>,
@@ -176,7 +176,8 @@ async fn serve(
     Ok(())
 }
 
-/// Where a client on this machine finds a server that listens here: what listens on every address has none.
+/// The address at which a client on this machine reaches a server that listens on `address`: the unspecified address becomes
+/// the loopback address.
 pub fn reachable(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
@@ -185,7 +186,7 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The one line that programs wait for.
+/// Prints the readiness line, which programs wait for.
 fn announce(address: SocketAddr) -> Result<(), EngineError> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "ringback listening on http://{address}")?;
@@ -215,12 +216,12 @@ async fn run_until_stopped(servers: Vec<BoundServer>, actors: &Actors) {
     telemetry::EngineStopped { duration: begin.elapsed(), abandoned_attempts }.emit();
 }
 
-/// Waits for SIGTERM or SIGINT and says which it was.
+/// Waits for SIGTERM or SIGINT and returns its name.
 async fn stop_signal() -> &'static str {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        // without signals the process can only be killed, and that is safe
+        // without signal handlers the process can only be killed, which is safe
         return std::future::pending().await;
     };
     tokio::select! {
@@ -237,7 +238,7 @@ fn listen(
 ) -> Result<BoundServer, EngineError> {
     let address = reserved.address();
     let limits = ConnectionLimits::default();
-    // the other half is for the database, and for receivers
+    // the other half is for the database and for receivers
     let max_connections = limits.max_connections.min((open_files() / 2).max(1));
     let connections = ConnectionLimits { max_connections, ..limits };
     let shutdown_timeout = API_SHUTDOWN;
@@ -272,7 +273,7 @@ fn target_policy(settings: &Settings, addresses: &OwnAddresses) -> TargetPolicy 
     }
 }
 
-/// Asks the system for as many open files as it allows, and says how many that are: attempts are connections.
+/// Raises the limit on open files as far as the system allows, and returns it: every attempt is a connection.
 fn open_files() -> usize {
     let allowed = rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::Resource::NOFILE.get_soft());
     allowed.ok().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
@@ -282,7 +283,7 @@ fn actor_settings(settings: &Settings, open_files: usize) -> ActorSettings {
     let delivery = &settings.delivery;
     ActorSettings {
         node: 0,
-        // every endpoint may have one connection, and all together the crowded ones: the rest is for the API
+        // half for one connection to each endpoint, a quarter for further attempts; the rest is for the API
         max_active_endpoints: delivery.max_active_endpoints.min((open_files / 2).max(1)),
         crowded_attempts: CROWDED_ATTEMPTS.min(open_files / 4),
         payload_memory_bytes: delivery.payload_memory_bytes,

@@ -1,4 +1,4 @@
-//! The machine's clock and its randomness: the only places that ask for them.
+//! The system's clock and randomness: the only place that reads them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,12 +14,12 @@ impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
         #[expect(clippy::disallowed_methods, reason = "this is the clock that is passed to everything else")]
         let now = SystemTime::now();
-        // before 1970 there are no webhooks
+        // a clock before 1970 counts as 1970
         UnixMillis(0) + now.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 }
 
-/// The system's source of randomness, through a generator that is fit for keys.
+/// The system's randomness, through a generator that is suitable for keys.
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {

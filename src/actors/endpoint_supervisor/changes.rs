@@ -28,7 +28,7 @@ impl EndpointSupervisor {
                 running.template = RequestTemplate::new(&endpoint, &self.parts.context.settings);
                 MachineSettings::of(&endpoint)
             }
-            // deleted: its deliveries are cancelled; what is in flight ends
+            // deleted: its pending deliveries are cancelled in the store; attempts in flight end
             None => MachineSettings { active: false, ..running.machine.settings().clone() },
         };
         self.apply(Input::Reconfigured(settings), ctx);

@@ -1,0 +1,116 @@
+//! Attempts of a supervisor: starts them, and hands their outcomes to persistence.
+
+use actix::{AsyncContext, Context, Handler};
+
+use super::super::mailbox::post;
+use super::super::messages::{AttemptEnded, AttemptNotMade, Change, RecordOutcome};
+use super::super::operational::{OperationalEvent, operational_event};
+use super::{AttemptDecision, EndpointSupervisor, SupervisorParts};
+use crate::domain::attempt::{NextStep, Outcome};
+use crate::domain::delivery::QueuedDelivery;
+use crate::domain::event::Event;
+use crate::domain::event_types::is_operational;
+use crate::domain::machine::{Announcement, Input};
+use crate::domain::rotation::SecretId;
+use crate::domain::time::UnixMillis;
+use crate::telemetry::{self, gauges::EngineGauge};
+
+impl EndpointSupervisor {
+    pub(super) fn start_attempt(
+        &mut self,
+        delivery: QueuedDelivery,
+        number: u32,
+        secret: SecretId,
+        now: UnixMillis,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(running) = &mut self.running else { return };
+        let request = running.template.request(&delivery, number, secret, now);
+        let (headers, mask) = (request.headers.clone(), running.template.mask());
+        let me = ctx.address();
+        let sending = self.parts.context.transport.attempt(request);
+        let in_flight = (EngineGauge::AttemptsInFlight.guard(), self.parts.context.begin_attempt());
+        actix::spawn(async move {
+            let result = sending.await;
+            drop(in_flight);
+            let result = match result {
+                Ok(result) => result,
+                Err(fault) => return post(&me, AttemptNotMade { delivery, fault }),
+            };
+            let request_headers = mask.apply(headers);
+            post(&me, AttemptEnded { delivery, started_at: now, request_headers, result });
+        });
+    }
+
+    pub(super) fn record(
+        &mut self,
+        ended: AttemptEnded,
+        decision: AttemptDecision,
+        now: UnixMillis,
+        ctx: &mut Context<Self>,
+    ) {
+        let (parts, Some(running)) = (&self.parts, &self.running) else { return };
+        report_attempt(parts, &ended, decision.number, decision.next, now);
+        let outcome = Outcome {
+            organization_id: parts.organization_id,
+            endpoint_id: parts.endpoint_id,
+            delivery_id: ended.delivery.id,
+            number: decision.number,
+            started_at: ended.started_at,
+            finished_at: now,
+            ordered: running.template.ordered,
+            request_headers: ended.request_headers,
+            result: ended.result,
+            next: decision.next,
+        };
+        let url = running.template.url();
+        let announcements = announce(decision.announcements, &outcome, &ended.delivery.event, &url);
+        let AttemptDecision { health, disable, .. } = decision;
+        let change = Change { health, disable, url, announcements, supervisor: ctx.address().recipient() };
+        let record = RecordOutcome { outcome, change };
+        parts.context.inbox.put(|pending| pending.outcomes.push(record)).request(&parts.ports.persistence);
+    }
+}
+
+fn announce(
+    announcements: Vec<Announcement>,
+    outcome: &Outcome,
+    event: &Event,
+    url: &str,
+) -> Vec<OperationalEvent> {
+    let event_id = event.id.to_string();
+    let is_operational = is_operational(&event.event_type);
+    let announcements = announcements.into_iter().filter(|announcement| {
+        // two failing webhooks would report each other's deliveries for ever
+        !(is_operational && *announcement == Announcement::Exhausted)
+    });
+    announcements
+        .filter_map(|announcement| operational_event(announcement, outcome, &event.event_type, &event_id, url))
+        .collect()
+}
+
+fn report_attempt(parts: &SupervisorParts, ended: &AttemptEnded, number: u32, next: NextStep, now: UnixMillis) {
+    let SupervisorParts { organization_id, endpoint_id, .. } = *parts;
+    telemetry::AttemptFinished::new(organization_id, endpoint_id, ended.delivery.id, number, &ended.result).emit();
+    if number == 1 && next == NextStep::Succeeded {
+        telemetry::FirstAttemptAcknowledged { latency: now.since(ended.delivery.event.accepted_at) }.emit();
+    }
+}
+
+impl Handler<AttemptEnded> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, ended: AttemptEnded, ctx: &mut Self::Context) {
+        let input = Input::AttemptFinished { delivery: &ended.delivery, answer: &ended.result.answer };
+        if let Some((effects, now)) = self.step(input) {
+            self.carry_out(effects, Some(ended), now, ctx);
+        }
+    }
+}
+
+impl Handler<AttemptNotMade> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, AttemptNotMade { delivery, fault }: AttemptNotMade, ctx: &mut Self::Context) {
+        telemetry::AttemptNotMade { fault, now: self.parts.context.now() }.emit();
+        self.apply(Input::AttemptNotMade(delivery), ctx);
+    }
+}
