@@ -244,7 +244,8 @@ impl Handler<WorkAdded> for Router {
         for endpoint_id in added.endpoint_ids {
             match self.supervised.get_mut(&endpoint_id) {
                 Some(supervised) if supervised.addr.connected() => {
-                    if supervised.credits.overflow() {
+                    let needs_message = supervised.credits.overflow();
+                    if needs_message {
                         supervised.sent += 1;
                         post(&supervised.addr, MoreInStore);
                     }

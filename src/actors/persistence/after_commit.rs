@@ -40,7 +40,6 @@ pub(super) fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Dur
 
 /// Sends each supervisor one message for all its outcomes in this commit: each message may wake a thread.
 pub(super) fn notify_supervisors(batch: &WriteBatch, changes: Vec<Change>) {
-    #[expect(clippy::mutable_key_type, reason = "a recipient is compared by its pointer, which does not change")]
     let mut recorded: HashMap<Recipient<OutcomesRecorded>, Vec<DeliveryId>> = HashMap::new();
     for (outcome, change) in batch.outcomes.iter().zip(changes) {
         recorded.entry(change.supervisor).or_default().push(outcome.delivery_id);
