@@ -20,7 +20,7 @@ use ringback::domain::delivery::QueuedDelivery;
 use ringback::domain::event::Event;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId};
-use ringback::domain::machine::{EndpointMachine, Input, MachineLimits, MachineSettings, SentBefore};
+use ringback::domain::machine::{EndpointMachine, Input, MachineLimits, MachineSettings, RateLimitHistory};
 use ringback::domain::retry::RetrySchedule;
 use ringback::domain::rotation::{SecretId, SecretTerms};
 use ringback::domain::secret::Secret;
@@ -59,7 +59,7 @@ fn machine(c: &mut Criterion) {
         disable_after: Duration::from_secs(86_400),
     };
     let health = EndpointHealth::healthy(ORGANIZATION, EndpointId(1));
-    let mut machine = EndpointMachine::new(settings, limits, health, SentBefore::UnknownUntil(NOW));
+    let mut machine = EndpointMachine::new(settings, limits, health, RateLimitHistory::UnknownUntil(NOW));
     let mut rng = SmallRng::seed_from_u64(1);
     machine.step(Input::Loaded { deliveries: Vec::new(), more: false, next_due_at: None }, NOW, &mut rng);
     let event = Arc::new(Event {
@@ -78,7 +78,7 @@ fn machine(c: &mut Criterion) {
             let delivery_id = DeliveryId(number);
             let delivery = QueuedDelivery::first(delivery_id, NOW, event.clone());
             machine.step(Input::Committed(vec![delivery.clone()]), NOW, &mut rng);
-            machine.step(Input::AttemptFinished { delivery: &delivery, answer: &answer }, NOW, &mut rng);
+            machine.step(Input::AttemptFinished { delivery: &delivery, response: &answer }, NOW, &mut rng);
             black_box(machine.step(Input::OutcomesRecorded(&[delivery_id]), NOW, &mut rng));
         });
     });

@@ -19,11 +19,11 @@ use anyhow::Context;
 use bytes::Bytes;
 use clap::Parser;
 use ringback::domain::endpoint::Endpoint;
-use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, Organization, Role};
 use ringback::domain::patterns::EventPattern;
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
@@ -356,7 +356,7 @@ fn fill(options: &Options, file: &Path, delay: Duration) -> anyhow::Result<()> {
     };
     let path = folder.path().join("fill.db");
     let cipher =
-        Cipher::from_master_key(&Secret::new(MASTER_KEY.to_owned()), Arc::new(CountingEntropy::default()))?;
+        Cipher::from_master_key(&Secret::new(MASTER_KEY.to_owned()), Arc::new(CountingRandomSource::default()))?;
     let store = open(&format!("sqlite://{}", path.display()), cipher)?;
     let mut ids = IdGenerator::new(0, 0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use ringback::domain::attempt::{AttemptResult, NextStep, Outcome, Response};
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
-use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::signing::SigningKey;
 use ringback::domain::time::UnixMillis;
@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     let url = std::env::args().find(|argument| argument.contains("://"));
     let url = url.unwrap_or_else(|| format!("sqlite://{}", folder.path().join("bench.db").display()));
     let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
-    let store = open(&url, Cipher::from_master_key(&key, Arc::new(CountingEntropy::default()))?)?;
+    let store = open(&url, Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default()))?)?;
     let mut ids = IdGenerator::new(0, store.largest_id()?);
     let mut now = UnixMillis(1_767_225_600_000);
     let organizations: Vec<OrganizationId> = (0..ORGANIZATIONS).map(|_| OrganizationId(ids.next(now))).collect();
@@ -166,7 +166,7 @@ fn outcomes(new: &NewEvent) -> Vec<Outcome> {
             header("webhook-timestamp", &timestamp.to_string()),
             header("webhook-signature", &standard),
         ],
-        result: AttemptResult { answer: Ok(response.clone()), duration: std::time::Duration::from_millis(3) },
+        result: AttemptResult { response: Ok(response.clone()), duration: std::time::Duration::from_millis(3) },
         next: NextStep::Succeeded,
     };
     new.deliveries.iter().map(of).collect()

@@ -245,7 +245,7 @@ impl Filling<'_> {
             ordered: false,
             request_headers: vec![(String::from("content-type"), String::from("application/json"))],
             result: AttemptResult {
-                answer: answer.map(response),
+                response: answer.map(response),
                 duration: Duration::from_millis(self.random.random_range(1..400)),
             },
             next,

@@ -21,8 +21,8 @@ use data_encoding::BASE64URL_NOPAD;
 use indicatif::ProgressBar;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::ids::first_id_at;
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
@@ -106,7 +106,7 @@ fn main() -> anyhow::Result<()> {
 
 fn fill_once(options: &Options, url: &str) -> anyhow::Result<()> {
     let key = Secret::new(MASTER_KEY.to_owned());
-    let store = open(url, Cipher::from_master_key(&key, Arc::new(CountingEntropy::default()))?)?;
+    let store = open(url, Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default()))?)?;
     if store.largest_id()? == 0 {
         let begin = Instant::now();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;

@@ -12,9 +12,9 @@ use ringback::actors::publication::Publication;
 use ringback::domain::attempt::{AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::Endpoint;
-use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::ids::{EndpointId, OrganizationId};
 use ringback::domain::machine::MachineLimits;
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::{Clock, UnixMillis};
 use ringback::engine::SystemEntropy;
@@ -43,7 +43,7 @@ impl Transport for AnswersAtOnce {
     fn attempt(&self, _: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
         Box::pin(async {
             let response = Response { status: 200, headers: Vec::new(), body: Bytes::new() };
-            Ok(AttemptResult { answer: Ok(response), duration: Duration::ZERO })
+            Ok(AttemptResult { response: Ok(response), duration: Duration::ZERO })
         })
     }
 }
@@ -94,14 +94,9 @@ pub(crate) fn with_actors<T>(endpoints: usize, run: impl AsyncFnOnce(&Actors) ->
     }
     System::new().block_on(async {
         let arbiter = Arbiter::new();
-        let entropy = Arc::new(CountingEntropy::default());
-        let context = ActorContext::new(
-            store,
-            Arc::new(AnswersAtOnce),
-            Arc::new(MachineClock),
-            entropy,
-            settings(endpoints),
-        );
+        let random = Arc::new(CountingRandomSource::default());
+        let context =
+            ActorContext::new(store, Arc::new(AnswersAtOnce), Arc::new(MachineClock), random, settings(endpoints));
         let actors = Actors::start(Arc::new(context), vec![arbiter.handle()])?;
         let result = run(&actors).await;
         actors.stop().await;

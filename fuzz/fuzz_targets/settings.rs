@@ -2,12 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringback::config::keys::{KEYS, Key};
+use ringback::config::keys::{KEYS, SettingKey};
 use ringback::config::{Flags, merge};
 
 fuzz_target!(|text: &str| {
     let value = text.lines().last().unwrap_or_default();
-    let variables = KEYS.iter().map(Key::variable).map(|name| (name, value.to_owned()));
+    let variables = KEYS.iter().map(SettingKey::variable).map(|name| (name, value.to_owned()));
     for result in [merge(Some(("f.toml", text)), [], &Flags::default()), merge(None, variables, &Flags::default())]
     {
         match result {

@@ -10,10 +10,10 @@ use tokio::sync::Semaphore;
 use super::inbox::Inbox;
 use super::payload::PayloadMemory;
 use super::statistics::SharedCounting;
-use crate::domain::entropy::Entropy;
 use crate::domain::ids::EndpointId;
 use crate::domain::limiter::LimiterMemory;
-use crate::domain::machine::{MachineLimits, SentBefore};
+use crate::domain::machine::{MachineLimits, RateLimitHistory};
+use crate::domain::random::RandomSource;
 use crate::domain::time::{Clock, UnixMillis};
 use crate::store::{Store, StoreError, StoreResult};
 use crate::telemetry::gauges::EngineGauge;
@@ -71,7 +71,7 @@ pub struct ActorContext {
     /// The current time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
-    pub entropy: Arc<dyn Entropy>,
+    pub random: Arc<dyn RandomSource>,
     /// Bounds and paces.
     pub settings: ActorSettings,
     /// When this process began: attempts before it are unknown to the rate limits.
@@ -110,7 +110,7 @@ impl ActorContext {
         store: Arc<dyn Store>,
         transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
+        random: Arc<dyn RandomSource>,
         settings: ActorSettings,
     ) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl ActorContext {
             store,
             transport,
             clock,
-            entropy,
+            random,
             settings,
             attempts: AtomicUsize::new(0),
             is_crowded: AtomicBool::new(false),
@@ -149,9 +149,9 @@ impl ActorContext {
     }
 
     /// The attempts of the recent past that the rate limit of a starting supervisor must count.
-    pub(crate) fn sent_before(&self, endpoint_id: EndpointId) -> SentBefore {
+    pub(crate) fn rate_limit_history(&self, endpoint_id: EndpointId) -> RateLimitHistory {
         let remembered = self.limiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&endpoint_id);
-        remembered.map_or(SentBefore::UnknownUntil(self.began_at), SentBefore::Remembered)
+        remembered.map_or(RateLimitHistory::UnknownUntil(self.began_at), RateLimitHistory::Remembered)
     }
 
     /// Runs a read of the database off this thread, a few at once over all actors.

@@ -95,7 +95,7 @@ pub(crate) struct EndpointSupervisor {
 
 impl EndpointSupervisor {
     pub(crate) fn new(parts: SupervisorParts) -> Self {
-        let rng = SmallRng::from_seed(parts.context.entropy.seed());
+        let rng = SmallRng::from_seed(parts.context.random.seed());
         let payload = parts.context.payload.hold(0);
         Self {
             parts,
@@ -144,8 +144,8 @@ impl EndpointSupervisor {
     fn begin(&mut self, start: EndpointStart, ctx: &mut Context<Self>) {
         let settings = MachineSettings::of(&start.endpoint);
         let SupervisorParts { context, endpoint_id, .. } = &self.parts;
-        let sent_before = context.sent_before(*endpoint_id);
-        let machine = EndpointMachine::new(settings, context.settings.limits, start.health, sent_before);
+        let rate_limit_history = context.rate_limit_history(*endpoint_id);
+        let machine = EndpointMachine::new(settings, context.settings.limits, start.health, rate_limit_history);
         self.breaker_was_open = machine.is_breaker_open();
         let template = RequestTemplate::new(&start.endpoint, &self.parts.context.settings);
         self.running = Some(Running { machine, template });
@@ -168,7 +168,7 @@ impl EndpointSupervisor {
     fn step(&mut self, input: Input<'_>) -> Option<(Vec<Effect>, UnixMillis)> {
         let now = self.parts.context.now();
         let running = self.running.as_mut()?;
-        running.machine.hold_to_one(self.parts.context.has_crowded_attempts());
+        running.machine.limit_to_one(self.parts.context.has_crowded_attempts());
         Some((running.machine.step(input, now, &mut self.rng), now))
     }
 
@@ -218,7 +218,7 @@ impl EndpointSupervisor {
     fn load(&mut self, max_deliveries: usize, max_bytes: usize, now: UnixMillis, ctx: &mut Context<Self>) {
         let Some(running) = &self.running else { return };
         let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
-        let known = running.machine.known();
+        let known = running.machine.held_ids();
         let mut request = DueRequest { now, max_deliveries, max_bytes, max_first_bytes: usize::MAX, known };
         let me = ctx.address();
         let payload = self.parts.context.payload.clone();

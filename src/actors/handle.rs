@@ -103,7 +103,7 @@ impl EngineHandle {
 
     /// A generator for secrets and keys.
     pub(crate) fn rng(&self) -> StdRng {
-        StdRng::from_seed(self.0.context.entropy.seed())
+        StdRng::from_seed(self.0.context.random.seed())
     }
 
     /// A new raw id, for a row that the API creates.

@@ -54,8 +54,8 @@ pub(crate) fn operational_event(
             json!({
                 "delivery_id": outcome.delivery_id, "event_id": event_id, "webhook_id": webhook_id,
                 "event_type": event_type, "attempt_count": outcome.number,
-                "response_code": outcome.result.answer.as_ref().ok().map(|response| response.status),
-                "error": outcome.result.answer.as_ref().err().map(|error| error.as_str()),
+                "response_code": outcome.result.response.as_ref().ok().map(|response| response.status),
+                "error": outcome.result.response.as_ref().err().map(|error| error.as_str()),
             }),
         ),
     };
@@ -101,7 +101,7 @@ mod tests {
             finished_at: UnixMillis(2),
             ordered: false,
             request_headers: Vec::new(),
-            result: AttemptResult { answer: Err(AttemptError::Timeout), duration: Duration::ZERO },
+            result: AttemptResult { response: Err(AttemptError::Timeout), duration: Duration::ZERO },
             next: NextStep::Failed,
         }
     }

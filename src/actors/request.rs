@@ -155,9 +155,9 @@ impl HeaderMask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::delivery::FollowUp;
     use crate::domain::endpoint::{DEFAULT_TIMEOUT, PreviousSecret};
     use crate::domain::event::Event;
-    use crate::domain::follow_up::FollowUp;
     use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
     use bytes::Bytes;
 

@@ -325,7 +325,7 @@ mod tests {
             finished_at: UnixMillis(0),
             ordered: false,
             request_headers: Vec::new(),
-            result: AttemptResult { answer: Err(AttemptError::Timeout), duration: Duration::ZERO },
+            result: AttemptResult { response: Err(AttemptError::Timeout), duration: Duration::ZERO },
             next: NextStep::Succeeded,
         };
         endpoints.map(|index| outcome(index + 1)).collect()
@@ -333,7 +333,7 @@ mod tests {
 
     fn failed(endpoint_id: i64, at: i64, body: &'static [u8]) -> Outcome {
         let response = Response { status: 500, headers: Vec::new(), body: Bytes::from_static(body) };
-        let result = AttemptResult { answer: Ok(response), duration: Duration::ZERO };
+        let result = AttemptResult { response: Ok(response), duration: Duration::ZERO };
         let next = NextStep::RetryAt(UnixMillis(at + 60_000));
         Outcome { finished_at: UnixMillis(at), result, next, ..outcomes(endpoint_id - 1..endpoint_id).remove(0) }
     }

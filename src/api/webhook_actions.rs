@@ -44,7 +44,7 @@ struct TestView {
 impl From<TestResult> for TestView {
     fn from(test: TestResult) -> Self {
         let TestResult { delivery_id, is_success, result } = test;
-        let answer = result.answer.as_ref();
+        let answer = result.response.as_ref();
         Self {
             status: if is_success { DeliveryStatus::Success } else { DeliveryStatus::Failed },
             response_code: answer.ok().map(|response| response.status),

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use ringback::config::keys::KEYS;
-use ringback::config::{Problem, inspect};
+use ringback::config::{SettingsProblem, inspect};
 
 use super::say;
 use super::serve::{SettingsArgs, unusable};
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(unusable(&problems)) }
 }
 
-fn names_master_key(problem: &Problem) -> bool {
+fn names_master_key(problem: &SettingsProblem) -> bool {
     let origin = problem.origin.as_ref().map(ToString::to_string).unwrap_or_default();
     origin.to_ascii_lowercase().contains("master_key")
 }

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use data_encoding::BASE64;
 use indicatif::{ProgressBar, ProgressStyle};
 use ringback::config::{Flags, load};
-use ringback::domain::entropy::Entropy;
+use ringback::domain::random::RandomSource;
 use ringback::domain::secret::Secret;
 use ringback::engine::SystemEntropy;
 use ringback::store;

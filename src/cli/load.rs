@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use data_encoding::{BASE64, HEXLOWER};
 use indicatif::{ProgressBar, ProgressStyle};
-use ringback::domain::entropy::Entropy;
+use ringback::domain::random::RandomSource;
 use ringback::engine::SystemEntropy;
 use ringback::load::engine::{Access, OwnEngine};
 use ringback::load::measure::Snapshot;

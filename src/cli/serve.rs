@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ringback::config::{Flags, Loaded, Problem, load};
+use ringback::config::{Flags, Loaded, SettingsProblem, load};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -55,7 +55,7 @@ pub(crate) fn read(args: &SettingsArgs) -> anyhow::Result<Loaded> {
 }
 
 /// Every mistake in the settings as one error.
-pub(crate) fn unusable(problems: &[Problem]) -> anyhow::Error {
+pub(crate) fn unusable(problems: &[SettingsProblem]) -> anyhow::Error {
     let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     anyhow::anyhow!("the settings can't be used:{lines}")
 }

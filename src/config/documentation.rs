@@ -1,7 +1,7 @@
 //! What operators read about settings, made from [`KEYS`]: the documentation's table and `ringback.toml`.
 
 use super::Settings;
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, SettingKey};
 
 /// Of the lines of `ringback.toml`, in characters.
 const WIDTH: usize = 118;
@@ -48,7 +48,7 @@ pub fn example_file() -> String {
     text
 }
 
-fn entry(name: &str, key: &Key) -> String {
+fn entry(name: &str, key: &SettingKey) -> String {
     let line = match key.show(&Settings::default()) {
         Some(default) => format!("{name} = {default}"),
         None => format!("# {name} = {}", key.example.unwrap_or_default()),

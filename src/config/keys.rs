@@ -26,7 +26,7 @@ const DECADE_SECONDS: i64 = 10 * 365 * DAY_SECONDS;
 
 /// What a key accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// Described in words.
     Text(&'static str),
     /// A whole number.
@@ -35,7 +35,7 @@ pub(super) enum Kind {
     Seconds(RangeInclusive<i64>),
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ValueKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
@@ -46,10 +46,10 @@ impl fmt::Display for Kind {
 }
 
 /// One setting.
-pub struct Key {
+pub struct SettingKey {
     /// As in the file; a dot separates the table: `delivery.idle_linger_seconds`.
     pub name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: ValueKind,
     /// For operators: what it does, and what breaks when it is too small or too large.
     pub(super) help: &'static str,
     /// For the example file, when there is no default.
@@ -59,7 +59,7 @@ pub struct Key {
     show: fn(&Settings) -> Option<String>,
 }
 
-impl Key {
+impl SettingKey {
     /// The environment variable of this setting: `RINGBACK_DELIVERY_IDLE_LINGER_SECONDS`.
     pub fn variable(&self) -> String {
         format!("{PREFIX}{}", self.name.replace('.', "_").to_ascii_uppercase())
@@ -77,9 +77,9 @@ impl Key {
 
 macro_rules! number {
     ($name:literal, $field:ident, $type:ty, $range:expr, $help:literal) => {
-        Key {
+        SettingKey {
             name: $name,
-            kind: Kind::Number($range),
+            kind: ValueKind::Number($range),
             help: $help,
             example: None,
             read: |value, settings| {
@@ -94,9 +94,9 @@ macro_rules! number {
 
 macro_rules! seconds {
     ($name:literal, $field:ident, $range:expr, $help:literal) => {
-        Key {
+        SettingKey {
             name: $name,
-            kind: Kind::Seconds($range),
+            kind: ValueKind::Seconds($range),
             help: $help,
             example: None,
             read: |value, settings| {
@@ -109,36 +109,36 @@ macro_rules! seconds {
 }
 
 /// Every setting, in the order of `ringback.toml` and of the documentation.
-pub static KEYS: &[Key] = &[
-    Key {
+pub static KEYS: &[SettingKey] = &[
+    SettingKey {
         name: "listen",
-        kind: Kind::Text("address:port"),
+        kind: ValueKind::Text("address:port"),
         help: "Where the API and the dashboard listen. On 0.0.0.0, put a reverse proxy with TLS in front: keys travel in a \
                header.",
         example: None,
         read: |value, settings| value.address().map(|address| settings.listen = address),
         show: |settings| Some(quoted(settings.listen)),
     },
-    Key {
+    SettingKey {
         name: "database_url",
-        kind: Kind::Text("URL"),
+        kind: ValueKind::Text("URL"),
         help: "sqlite://path (relative to the working directory; one engine at a time) or postgres://user@host/database.",
         example: None,
         read: |value, settings| database_url(value).map(|url| settings.database_url = url),
         show: |settings| Some(quoted(without_password(&settings.database_url))),
     },
-    Key {
+    SettingKey {
         name: "admin_key",
-        kind: Kind::Text("text"),
+        kind: ValueKind::Text("text"),
         help: "Manages organizations and their keys; at least 16 visible ASCII characters. Without it, organizations can't be \
                managed. Prefer the variable RINGBACK_ADMIN_KEY to this file.",
         example: Some(r#""""#),
         read: |value, settings| admin_key(value).map(|key| settings.admin_key = Some(key)),
         show: |settings| settings.admin_key.as_ref().map(|_| quoted("(hidden)")),
     },
-    Key {
+    SettingKey {
         name: "master_key",
-        kind: Kind::Text("32 bytes in base64"),
+        kind: ValueKind::Text("32 bytes in base64"),
         help: "Encrypts signing secrets and custom headers at rest; make one with `openssl rand -base64 32`. If it is lost, they \
                can't be read any more. `serve` refuses to start without it, except with --dev, which creates one next to the \
                database.",
@@ -146,26 +146,26 @@ pub static KEYS: &[Key] = &[
         read: |value, settings| master_key(value).map(|key| settings.master_key = Some(key)),
         show: |settings| settings.master_key.as_ref().map(|_| quoted("(hidden)")),
     },
-    Key {
+    SettingKey {
         name: "allow_http",
-        kind: Kind::Text("true or false"),
+        kind: ValueKind::Text("true or false"),
         help: "Accept webhooks with an http: URL. Their bodies and signatures are then sent unencrypted.",
         example: None,
         read: |value, settings| value.boolean().map(|allow| settings.allow_http = allow),
         show: |settings| Some(settings.allow_http.to_string()),
     },
-    Key {
+    SettingKey {
         name: "allowed_networks",
-        kind: Kind::Text("list of networks"),
+        kind: ValueKind::Text("list of networks"),
         help: "Private or reserved networks that webhooks may point to nevertheless, like [\"10.1.0.0/16\"]. Too large: a \
                customer's webhook can reach into your network.",
         example: None,
         read: |value, settings| value.networks().map(|networks| settings.allowed_networks = networks),
         show: |settings| Some(list(&settings.allowed_networks)),
     },
-    Key {
+    SettingKey {
         name: "allowed_ports",
-        kind: Kind::Text("list of ports and ranges"),
+        kind: ValueKind::Text("list of ports and ranges"),
         help: "Ports that webhooks may use, like [\"443\", \"8000-8999\"]. Empty: 80, 443, and every port from 1024 up that \
                browsers don't block. Otherwise exactly those listed; a port that browsers block (22, 25, 6667, …) counts only when \
                it is listed alone, not as part of a range. Too many: a customer's webhook can reach services that are not web \
@@ -174,35 +174,35 @@ pub static KEYS: &[Key] = &[
         read: |value, settings| value.ports().map(|ports| settings.allowed_ports = ports),
         show: |settings| Some(list(&settings.allowed_ports)),
     },
-    Key {
+    SettingKey {
         name: "dns_servers",
-        kind: Kind::Text("list of address:port"),
+        kind: ValueKind::Text("list of address:port"),
         help: "Name servers to use instead of the system's resolver. They are tried in this order: the next one when one refuses, \
                fails, or does not respond within a second.",
         example: None,
         read: |value, settings| value.addresses().map(|servers| settings.dns_servers = servers),
         show: |settings| Some(list(&settings.dns_servers)),
     },
-    Key {
+    SettingKey {
         name: "ca_file",
-        kind: Kind::Text("path"),
+        kind: ValueKind::Text("path"),
         help: "PEM file of certificate authorities to trust in addition to the built-in ones.",
         example: Some(r#""/etc/ssl/private-ca.pem""#),
         read: |value, settings| ca_file(value).map(|path| settings.ca_file = Some(path)),
         show: |settings| settings.ca_file.as_ref().map(|path| quoted(path.display())),
     },
-    Key {
+    SettingKey {
         name: "log",
-        kind: Kind::Text("log filter"),
+        kind: ValueKind::Text("log filter"),
         help: "What is logged: error, warn, info, debug, trace, or a list like \"info,ringback::delivery=debug\". At debug, every \
                attempt (ringback::delivery) and every request to the API and the dashboard (ringback::api) is one line.",
         example: None,
         read: |value, settings| log_filter(value).map(|filter| settings.log = filter),
         show: |settings| Some(quoted(&settings.log)),
     },
-    Key {
+    SettingKey {
         name: "log_format",
-        kind: Kind::Text("text or json"),
+        kind: ValueKind::Text("text or json"),
         help: "\"text\" for people, \"json\" for machines. Log lines go to standard error.",
         example: None,
         read: |value, settings| log_format(value).map(|format| settings.log_format = format),
@@ -213,17 +213,17 @@ pub static KEYS: &[Key] = &[
             }))
         },
     },
-    Key {
+    SettingKey {
         name: "metrics_listen",
-        kind: Kind::Text("address:port"),
+        kind: ValueKind::Text("address:port"),
         help: "Serve /metrics here instead of on `listen`, for example on an address that only Prometheus can reach.",
         example: Some(r#""127.0.0.1:9100""#),
         read: |value, settings| value.address().map(|address| settings.metrics_listen = Some(address)),
         show: |settings| settings.metrics_listen.map(quoted),
     },
-    Key {
+    SettingKey {
         name: "signature_header_prefix",
-        kind: Kind::Text("header prefix"),
+        kind: ValueKind::Text("header prefix"),
         help: "Prefix of the headers that are sent alongside those of Standard Webhooks: <prefix>-signature, <prefix>-delivery, \
                <prefix>-attempt. Receivers read them: change it only before the first webhook exists.",
         example: None,

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, SettingKey};
 use super::value::SettingValue;
 use super::{Settings, environment};
 use crate::domain::nearest::{MAX_DISTANCE, edit_distance};
@@ -63,14 +63,14 @@ impl fmt::Display for Origin {
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingsProblem {
     /// Where it is; `None` when it is nowhere, like a setting that is missing.
     pub origin: Option<Origin>,
     /// What is wrong, without the value of a secret.
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingsProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Some(origin) => write!(f, "{origin}: {}", self.message),
@@ -84,7 +84,7 @@ impl fmt::Display for Problem {
 #[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct SettingsError {
     /// At least one.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SettingsProblem>,
 }
 
 /// Settings with where each of them came from.
@@ -102,10 +102,10 @@ pub fn load(flags: &Flags) -> Result<Loaded, SettingsError> {
 }
 
 /// Reads the same, and gives what could be read beside what is wrong.
-pub fn inspect(flags: &Flags) -> (Loaded, Vec<Problem>) {
+pub fn inspect(flags: &Flags) -> (Loaded, Vec<SettingsProblem>) {
     let (file, unreadable) = match read_file(flags.config.as_deref()) {
         Ok(file) => (file, None),
-        Err(message) => (None, Some(Problem { origin: None, message })),
+        Err(message) => (None, Some(SettingsProblem { origin: None, message })),
     };
     let file = file.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
     let (loaded, mut problems) = merge_all(file, environment(), flags);
@@ -128,7 +128,7 @@ fn merge_all(
     file: Option<(&str, &str)>,
     variables: impl IntoIterator<Item = (String, String)>,
     flags: &Flags,
-) -> (Loaded, Vec<Problem>) {
+) -> (Loaded, Vec<SettingsProblem>) {
     let mut merge =
         Merge { loaded: Loaded { settings: Settings::default(), origins: BTreeMap::new() }, problems: Vec::new() };
     if let Some((path, text)) = file {
@@ -150,7 +150,7 @@ impl Settings {
             "master_key is missing: it encrypts secrets at rest. Make one with `ringback keys generate` or \
              `openssl rand -base64 32`, keep it safe, and give it as RINGBACK_MASTER_KEY (with --dev one is made beside the database)",
         );
-        Err(SettingsError { problems: vec![Problem { origin: None, message }] })
+        Err(SettingsError { problems: vec![SettingsProblem { origin: None, message }] })
     }
 }
 
@@ -171,7 +171,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 
 struct Merge {
     loaded: Loaded,
-    problems: Vec<Problem>,
+    problems: Vec<SettingsProblem>,
 }
 
 impl Merge {
@@ -228,7 +228,7 @@ impl Merge {
                     Err(message) => self.problem(origin, message),
                 }
             } else {
-                let known = KEYS.iter().map(Key::variable).chain(environment::file_variables());
+                let known = KEYS.iter().map(SettingKey::variable).chain(environment::file_variables());
                 self.problem(origin, unknown("variable", name, known));
             }
         }
@@ -262,11 +262,11 @@ impl Merge {
             let origin =
                 origins.get(key).or_else(|| origins.get("delivery.breaker_initial_pause_seconds")).cloned();
             let message = format!("{key} is less than delivery.breaker_initial_pause_seconds");
-            self.problems.push(Problem { origin, message });
+            self.problems.push(SettingsProblem { origin, message });
         }
     }
 
-    fn set(&mut self, key: &'static Key, value: &SettingValue, origin: Origin) {
+    fn set(&mut self, key: &'static SettingKey, value: &SettingValue, origin: Origin) {
         match key.read(value, &mut self.loaded.settings) {
             Ok(()) => {
                 self.loaded.origins.insert(key.name, origin);
@@ -276,7 +276,7 @@ impl Merge {
     }
 
     fn problem(&mut self, origin: Origin, message: String) {
-        self.problems.push(Problem { origin: Some(origin), message });
+        self.problems.push(SettingsProblem { origin: Some(origin), message });
     }
 }
 
@@ -284,7 +284,7 @@ fn file_origin(path: &str, line: usize, key: &str) -> Origin {
     Origin::File { path: path.to_owned(), line, key: key.to_owned() }
 }
 
-fn find(name: &str) -> Option<&'static Key> {
+fn find(name: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.name == name)
 }
 

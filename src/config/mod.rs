@@ -22,7 +22,7 @@ use crate::domain::target::PortRange;
 
 pub use crate::telemetry::LogFormat;
 pub use documentation::{documentation, example_file};
-pub use load::{Flags, Loaded, Problem, SettingsError, inspect, load, merge};
+pub use load::{Flags, Loaded, SettingsError, SettingsProblem, inspect, load, merge};
 
 /// The effective settings of `serve`.
 #[derive(Clone)]

@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 
 use super::{components, invisible_characters};
-use crate::domain::json_text::{Pretty, indent};
+use crate::domain::json_text::{IndentedText, indent};
 
 /// What a page shows of a payload. Larger: a page of ten megabytes, which no browser scrolls well.
 const MOST_SHOWN_BYTES: usize = 64 * 1024;
 
 /// A payload that can be copied; `whole` is where all of it can be downloaded as it was sent.
 pub(crate) fn card(json: &[u8], whole: &str) -> Markup {
-    let Pretty { text, is_cut } = indent(&String::from_utf8_lossy(json), MOST_SHOWN_BYTES);
+    let IndentedText { text, is_cut } = indent(&String::from_utf8_lossy(json), MOST_SHOWN_BYTES);
     html! {
         section.card aria-labelledby="payload-title" {
             header {

@@ -136,9 +136,9 @@ impl Response {
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptResult {
-    /// An answer, or why there is none.
-    pub answer: Result<Response, AttemptError>,
-    /// From the start of the attempt to the answer's head, or to the failure.
+    /// The response, or why there is none.
+    pub response: Result<Response, AttemptError>,
+    /// From the start of the attempt to the response's head, or to the failure.
     pub duration: Duration,
 }
 
@@ -190,7 +190,7 @@ pub fn judge(answer: &Result<Response, AttemptError>, retry_on: RetryOn, now: Un
 }
 
 /// Whether the answer shows a receiver that works: it answered on purpose, be it with a refusal.
-pub(crate) fn shows_life(verdict: Verdict) -> bool {
+pub(crate) fn proves_alive(verdict: Verdict) -> bool {
     !matches!(verdict, Verdict::Retry { .. })
 }
 
@@ -229,14 +229,14 @@ pub enum NextStep {
     /// Stays pending; the next attempt is at this instant or later.
     RetryAt(UnixMillis),
     /// The same, and the schedule does not count this attempt.
-    AgainAt(UnixMillis),
+    UncountedRetryAt(UnixMillis),
 }
 
 impl NextStep {
     /// When the delivery is attempted again; `None` when it has ended.
     pub(crate) fn due_at(self) -> Option<UnixMillis> {
         match self {
-            Self::RetryAt(at) | Self::AgainAt(at) => Some(at),
+            Self::RetryAt(at) | Self::UncountedRetryAt(at) => Some(at),
             Self::Succeeded | Self::Failed => None,
         }
     }

@@ -1,5 +1,5 @@
-//! The circuit breaker: stops sending to a receiver that only fails, and finds out with one request at a time
-//! whether it is back.
+//! The circuit breaker: stops attempts to a receiver that only fails, and probes with one request at a time whether it is
+//! back.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::time::UnixMillis;
 
 /// A pause is lengthened by at most this share, so that endpoints that failed together are not probed together.
 const MAX_JITTER: f64 = 0.1;
-/// Doublings beyond this change nothing: every pause has reached any sane cap long before.
+/// Further doublings change nothing: every pause has reached any sensible maximum long before.
 const MAX_DOUBLINGS: u32 = 20;
-/// The end of a streak moves in steps of at least this, so that not every failure has to be written down. Smaller: more
-/// writes. Larger: a streak ends that much too early.
+/// The end of a streak moves in steps of at least this, so that not every failure has to be stored. Smaller: more writes.
+/// Larger: a streak ends that much too early.
 const STREAK_STEP: Duration = Duration::from_secs(3_600);
 
 /// When the breaker opens, and for how long.
@@ -30,18 +30,18 @@ pub struct BreakerConfig {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Attempts go out.
+enum BreakerState {
+    /// Attempts flow.
     Closed,
-    /// Nothing goes out before this instant; then one probe.
+    /// Nothing is sent before this instant; then one probe.
     Open { probe_at: UnixMillis },
-    /// The probe is out; its result decides.
+    /// The probe is in flight; its result decides.
     HalfOpen,
 }
 
 /// What may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Permission {
+pub(crate) enum BreakerPermission {
     /// Attempts, as many as other limits allow.
     Attempts,
     /// One attempt, after [`Breaker::begin_probe`].
@@ -56,9 +56,9 @@ pub(crate) enum Permission {
 #[derive(Debug, Clone)]
 pub(crate) struct Breaker {
     config: BreakerConfig,
-    state: State,
+    state: BreakerState,
     failures_in_a_row: u32,
-    /// A delivery that fails again on its own schedule is no storm: it counts once.
+    /// Repeated failures of one delivery on its retry schedule count once.
     last_failed: Option<DeliveryId>,
     pauses: u32,
     failing_since: Option<UnixMillis>,
@@ -66,10 +66,9 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    /// Continues where the endpoint's stored condition says. A probe that was out when the process ended is
-    /// made again.
+    /// Continues from the endpoint's stored health. A probe that was in flight when the process ended is made again.
     pub(crate) fn restore(config: BreakerConfig, health: &EndpointHealth) -> Self {
-        let state = health.probe_at.map_or(State::Closed, |probe_at| State::Open { probe_at });
+        let state = health.probe_at.map_or(BreakerState::Closed, |probe_at| BreakerState::Open { probe_at });
         Self {
             config,
             state,
@@ -82,36 +81,36 @@ impl Breaker {
     }
 
     /// What may be sent at `now`.
-    pub(crate) fn permission(&self, now: UnixMillis) -> Permission {
+    pub(crate) fn permission(&self, now: UnixMillis) -> BreakerPermission {
         match self.state {
-            State::Closed => Permission::Attempts,
-            State::HalfOpen => Permission::AwaitProbe,
-            State::Open { probe_at } if probe_at <= now => Permission::Probe,
-            State::Open { probe_at } => Permission::NotBefore(probe_at),
+            BreakerState::Closed => BreakerPermission::Attempts,
+            BreakerState::HalfOpen => BreakerPermission::AwaitProbe,
+            BreakerState::Open { probe_at } if probe_at <= now => BreakerPermission::Probe,
+            BreakerState::Open { probe_at } => BreakerPermission::NotBefore(probe_at),
         }
     }
 
-    /// The one probe goes out.
+    /// The probe starts.
     pub(crate) fn begin_probe(&mut self) {
-        self.state = State::HalfOpen;
+        self.state = BreakerState::HalfOpen;
     }
 
-    /// The probe did not go out: it is due still.
+    /// The probe was not made: it is still due.
     pub(crate) fn probe_not_made(&mut self, now: UnixMillis) {
-        if self.state == State::HalfOpen {
-            self.state = State::Open { probe_at: now };
+        if self.state == BreakerState::HalfOpen {
+            self.state = BreakerState::Open { probe_at: now };
         }
     }
 
-    /// The receiver answered on purpose. Returns whether that changed what must be remembered.
+    /// The receiver gave a deliberate response. Returns whether the stored health changes.
     ///
-    /// While the breaker is not closed only the probe counts: an answer to an older attempt is late news.
-    pub(crate) fn on_life(&mut self, is_probe: bool) -> bool {
-        if self.state != State::Closed && !is_probe {
+    /// While the breaker is not closed only the probe counts: a response to an older attempt is out of date.
+    pub(crate) fn on_alive(&mut self, is_probe: bool) -> bool {
+        if self.state != BreakerState::Closed && !is_probe {
             return false;
         }
-        let changed = self.failing_since.is_some() || self.state != State::Closed;
-        self.state = State::Closed;
+        let changed = self.failing_since.is_some() || self.state != BreakerState::Closed;
+        self.state = BreakerState::Closed;
         self.failures_in_a_row = 0;
         self.last_failed = None;
         self.pauses = 0;
@@ -120,31 +119,31 @@ impl Breaker {
         changed
     }
 
-    /// A person says go: attempts go out, and the next pause is a short one. It still fails, as far as is known. Returns
-    /// whether that changed what must be remembered.
+    /// A person resumed the endpoint: attempts flow, and the next pause is the first one again. It still counts as failing.
+    /// Returns whether the stored health changes.
     pub(crate) fn close(&mut self) -> bool {
-        let changed = self.state != State::Closed || self.pauses > 0;
-        self.state = State::Closed;
+        let changed = self.state != BreakerState::Closed || self.pauses > 0;
+        self.state = BreakerState::Closed;
         self.failures_in_a_row = 0;
         self.last_failed = None;
         self.pauses = 0;
         changed
     }
 
-    /// After a failure that counted: says since when it fails throughout. Failures are of one streak while no more than
-    /// `max_quiet` passes without any after another one was due (`due_at`: the retry or the probe that was to come).
-    /// Without this, two failures with a week of silence between them would look like a week of failing. Returns whether
-    /// that changed what must be remembered.
+    /// After a failure that counted: continues the streak of failures or begins another. Failures belong to one streak
+    /// while no more than `max_quiet` passes after the next attempt was due (`due_at`: the retry or the probe).
+    /// Without this, two failures a week apart would look like a week of failing. Returns whether the stored health
+    /// changes.
     pub(crate) fn extend_streak(&mut self, due_at: UnixMillis, max_quiet: Duration, now: UnixMillis) -> bool {
         let Some(since) = self.failing_since else { return false };
-        // unknown: written by a version that did not know it
+        // absent when stored by a version without this field
         let end = self.streak_ends_at.unwrap_or(since + max_quiet);
         if now > end {
             self.failing_since = Some(now);
         }
         let due_at = match self.state {
-            State::Open { probe_at } => due_at.max(probe_at),
-            State::Closed | State::HalfOpen => due_at,
+            BreakerState::Open { probe_at } => due_at.max(probe_at),
+            BreakerState::Closed | BreakerState::HalfOpen => due_at,
         };
         let extended = due_at.max(now) + max_quiet;
         let moves = self.streak_ends_at.is_none_or(|end| extended.since(end) >= STREAK_STEP);
@@ -154,7 +153,7 @@ impl Breaker {
         moves
     }
 
-    /// The receiver failed to answer. Returns whether that changed what must be remembered.
+    /// An attempt failed. Returns whether the stored health changes.
     pub(crate) fn on_failure(
         &mut self,
         delivery_id: DeliveryId,
@@ -166,7 +165,7 @@ impl Breaker {
             self.open(now, rng);
             return true;
         }
-        if self.state != State::Closed {
+        if self.state != BreakerState::Closed {
             return false;
         }
         let newly_failing = self.failing_since.is_none();
@@ -182,18 +181,18 @@ impl Breaker {
         newly_failing
     }
 
-    /// Whether it is not closed.
+    /// Whether it is open or half-open.
     pub(crate) fn is_open(&self) -> bool {
-        self.state != State::Closed
+        self.state != BreakerState::Closed
     }
 
-    /// What must be remembered across a restart.
+    /// The health to store, so that a restart continues from here.
     pub(crate) fn remember(&self, health: &EndpointHealth) -> EndpointHealth {
         let probe_at = match self.state {
-            State::Closed => None,
-            State::Open { probe_at } => Some(probe_at),
+            BreakerState::Closed => None,
+            BreakerState::Open { probe_at } => Some(probe_at),
             // a crash now means that the probe is made again at once
-            State::HalfOpen => Some(UnixMillis(0)),
+            BreakerState::HalfOpen => Some(UnixMillis(0)),
         };
         let notified = health.notified && self.failing_since.is_some();
         EndpointHealth {
@@ -206,16 +205,16 @@ impl Breaker {
         }
     }
 
-    /// Forgets everything: the endpoint now points elsewhere. Returns whether there was anything.
+    /// Forgets everything because the endpoint has another URL. Returns whether there was anything to forget.
     pub(crate) fn reset(&mut self) -> bool {
-        self.on_life(true)
+        self.on_alive(true)
     }
 
     fn open(&mut self, now: UnixMillis, rng: &mut dyn Rng) {
         let doubled = self.config.initial_pause.saturating_mul(1 << self.pauses.min(MAX_DOUBLINGS));
         let pause = doubled.min(self.config.max_pause);
         let stretched = pause.mul_f64(1.0 + MAX_JITTER * rng.random::<f64>());
-        self.state = State::Open { probe_at: now + stretched };
+        self.state = BreakerState::Open { probe_at: now + stretched };
         self.pauses = self.pauses.saturating_add(1);
         self.failures_in_a_row = 0;
         self.last_failed = None;
@@ -255,7 +254,7 @@ mod tests {
 
     fn probe_at(breaker: &Breaker) -> UnixMillis {
         match breaker.permission(START) {
-            Permission::NotBefore(at) => at,
+            BreakerPermission::NotBefore(at) => at,
             other => panic!("expected an open breaker, got {other:?}"),
         }
     }
@@ -266,10 +265,10 @@ mod tests {
         for id in [1, 2] {
             breaker.on_failure(DeliveryId(id), false, START, &mut rng());
         }
-        breaker.on_life(false);
+        breaker.on_alive(false);
         for id in [3, 4] {
             breaker.on_failure(DeliveryId(id), false, START, &mut rng());
-            assert_eq!(breaker.permission(START), Permission::Attempts);
+            assert_eq!(breaker.permission(START), BreakerPermission::Attempts);
         }
         breaker.on_failure(DeliveryId(5), false, START, &mut rng());
         assert!(breaker.is_open());
@@ -285,15 +284,15 @@ mod tests {
     }
 
     #[test]
-    fn an_open_breaker_lets_one_probe_out_and_nothing_beside_it() {
+    fn an_open_breaker_allows_one_probe_and_nothing_else() {
         let mut breaker = opened();
         let at = probe_at(&breaker);
-        assert_eq!(breaker.permission(UnixMillis(at.0 - 1)), Permission::NotBefore(at));
-        assert_eq!(breaker.permission(at), Permission::Probe);
+        assert_eq!(breaker.permission(UnixMillis(at.0 - 1)), BreakerPermission::NotBefore(at));
+        assert_eq!(breaker.permission(at), BreakerPermission::Probe);
         breaker.begin_probe();
-        assert_eq!(breaker.permission(at), Permission::AwaitProbe);
-        breaker.on_life(true);
-        assert_eq!(breaker.permission(at), Permission::Attempts);
+        assert_eq!(breaker.permission(at), BreakerPermission::AwaitProbe);
+        breaker.on_alive(true);
+        assert_eq!(breaker.permission(at), BreakerPermission::Attempts);
     }
 
     #[test]
@@ -301,7 +300,7 @@ mod tests {
         let mut breaker = opened();
         let mut now = START;
         for expected in [5, 10, 20, 40, 60, 60] {
-            let Permission::NotBefore(at) = breaker.permission(now) else { panic!("not open") };
+            let BreakerPermission::NotBefore(at) = breaker.permission(now) else { panic!("not open") };
             let pause = at.since(now).as_secs_f64();
             assert!(pause >= f64::from(expected) && pause <= f64::from(expected) * 1.1, "{pause} for {expected}");
             now = at;
@@ -309,15 +308,15 @@ mod tests {
             breaker.on_failure(DeliveryId(9), true, now, &mut rng());
         }
         breaker.begin_probe();
-        breaker.on_life(true);
+        breaker.on_alive(true);
         assert_eq!(breaker.pauses, 0);
     }
 
     #[test]
-    fn a_late_answer_neither_closes_nor_lengthens_an_open_breaker() {
+    fn a_late_response_neither_closes_nor_extends_an_open_breaker() {
         let mut breaker = opened();
         let at = probe_at(&breaker);
-        assert!(!breaker.on_life(false));
+        assert!(!breaker.on_alive(false));
         assert!(!breaker.on_failure(DeliveryId(8), false, START, &mut rng()));
         assert_eq!(probe_at(&breaker), at);
     }
@@ -333,7 +332,7 @@ mod tests {
         let mut probing = opened();
         probing.begin_probe();
         let restarted = Breaker::restore(CONFIG, &probing.remember(&health));
-        assert_eq!(restarted.permission(START), Permission::Probe);
+        assert_eq!(restarted.permission(START), BreakerPermission::Probe);
     }
 
     #[test]
@@ -380,16 +379,16 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_closed_by_hand_still_fails_and_pauses_shortly_again() {
+    fn a_resumed_breaker_still_counts_as_failing_and_pauses_shortly_again() {
         let mut breaker = opened();
         assert!(breaker.close());
-        assert_eq!(breaker.permission(START), Permission::Attempts);
+        assert_eq!(breaker.permission(START), BreakerPermission::Attempts);
         assert_eq!((breaker.failing_since, breaker.pauses), (Some(START), 0));
         assert!(!breaker.close());
     }
 
     #[test]
-    fn that_its_owner_was_told_is_forgotten_with_the_failures() {
+    fn the_announcement_of_failing_is_forgotten_with_the_failures() {
         let told = EndpointHealth {
             failing_since: Some(START),
             notified: true,
@@ -397,7 +396,7 @@ mod tests {
         };
         let mut breaker = Breaker::restore(CONFIG, &told);
         assert!(breaker.remember(&told).notified);
-        breaker.on_life(false);
+        breaker.on_alive(false);
         assert!(!breaker.remember(&told).notified);
     }
 }

@@ -5,27 +5,26 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::event::Event;
-use super::follow_up::FollowUp;
 use super::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use super::rotation::SecretId;
 use super::time::UnixMillis;
 
-/// Where a delivery stands. Who moves it on, and what a crash does:
+/// The status of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryStatus {
-    /// Waits for its (next) attempt. Its supervisor moves it on; after a crash it is still here.
+    /// Waits for its next attempt or has one in flight; a crash leaves it pending.
     Pending,
-    /// A receiver answered 2xx. Final.
+    /// The receiver responded with 2xx. Final.
     Success,
-    /// Attempts are used up, or the answer was final. Final, until a person retries it.
+    /// No retries are left, or the response was final. Final, unless it is resent.
     Failed,
-    /// Its webhook was deleted first. Final.
+    /// Its webhook was deleted. Final.
     Cancelled,
 }
 
 impl DeliveryStatus {
-    /// All of them.
+    /// Every status.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Success, Self::Failed, Self::Cancelled];
 
     /// The name in the API.
@@ -66,27 +65,35 @@ pub struct QueuedDelivery {
     pub id: DeliveryId,
     /// Attempts that are recorded so far.
     pub attempts_made: u32,
-    /// How many of them the schedule does not count: those before a person last sent it again, and those that another one
-    /// followed at once.
+    /// Those of them that the schedule does not count: attempts before the last resend, and attempts that had a follow-up.
     pub attempts_not_counted: u32,
     /// Not attempted before this instant.
     pub due_at: UnixMillis,
-    /// What is delivered.
+    /// The event to deliver.
     pub event: Arc<Event>,
-    /// It follows another attempt at once. `None` for what comes from the database.
+    /// For a follow-up attempt; `None` for a delivery from the database.
     pub follow_up: Option<Box<FollowUp>>,
 }
 
 impl QueuedDelivery {
-    /// One that was just accepted.
+    /// A delivery that was just accepted.
     pub fn first(id: DeliveryId, due_at: UnixMillis, event: Arc<Event>) -> Self {
         Self { id, attempts_made: 0, attempts_not_counted: 0, due_at, event, follow_up: None }
     }
 
-    /// Secrets that were refused right before, the first one first.
+    /// Secrets that were refused directly before, in order.
     pub(crate) fn refused(&self) -> &[SecretId] {
         self.follow_up.as_ref().map_or(&[], |known| &known.refused)
     }
+}
+
+/// What an attempt has to know of those directly before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FollowUp {
+    /// A reused connection turned out to be closed: every further attempt makes a new one.
+    pub on_fresh_connection: bool,
+    /// Secrets that the receiver refused, in order.
+    pub refused: Vec<SecretId>,
 }
 
 /// A row of the delivery log.
@@ -106,11 +113,11 @@ pub struct DeliveryRecord {
     pub status: DeliveryStatus,
     /// Attempts made so far.
     pub attempt_count: u32,
-    /// Of the last attempt, when it was answered.
+    /// Of the last attempt, when it had a response.
     pub response_code: Option<u16>,
-    /// Of the last attempt, when it was not answered: see [`super::attempt::AttemptError::as_str`].
+    /// Of the last attempt, when it had none: see [`super::attempt::AttemptError::as_str`].
     pub error: Option<String>,
-    /// When the event was accepted; when it was replayed, for a delivery that only a replay made.
+    /// When the event was accepted, or when it was replayed, for a delivery that a replay made.
     pub created_at: UnixMillis,
     /// When it reached a final status.
     pub finished_at: Option<UnixMillis>,
@@ -118,7 +125,7 @@ pub struct DeliveryRecord {
     pub next_attempt_at: Option<UnixMillis>,
 }
 
-/// Which rows of the delivery log are asked for; absent fields ask for all.
+/// Which rows of the delivery log to return; an absent field matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
     /// Of this endpoint.
@@ -127,7 +134,7 @@ pub struct DeliveryFilter {
     pub event_type: Option<String>,
     /// In this status.
     pub status: Option<DeliveryStatus>,
-    /// Whose last answer had a code in this range, both ends included.
+    /// Last response code in this range, both ends included.
     pub response_code: Option<(u16, u16)>,
     /// Created at or after.
     pub from: Option<UnixMillis>,

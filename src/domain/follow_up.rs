@@ -1,31 +1,22 @@
-//! Attempts beside the schedule: made at once after another one, with a number and an entry in the log of their own,
-//! and using up none of the policy's attempts (contract, "What an answer means", "Rotation").
+//! Follow-up attempts: made at once after another one, with their own number and log entry, and using up no retry
+//! (contract, "What an answer means", "Rotation").
 //!
-//! Two things lead to one: a reused connection that turned out to be closed, and a secret that was refused while
-//! another one is valid. Each can happen once for an attempt of the schedule (once for each secret), so there is an end.
+//! There are two causes: a reused connection that turned out to be closed, and a secret that was refused while another one
+//! is valid. Each occurs at most once for an attempt of the schedule (once for each secret), so follow-ups end.
 
 use super::attempt::{AttemptError, Response};
 use super::delivery::QueuedDelivery;
 use super::rotation::{SecretId, SecretTerms};
 use super::time::UnixMillis;
 
-/// What an attempt must know of those right before it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FollowUp {
-    /// A connection that was used before turned out to be closed: from then on each has its own.
-    pub on_fresh_connection: bool,
-    /// Secrets that were refused, the first one first.
-    pub refused: Vec<SecretId>,
-}
-
-/// Whether an answer may mean that the receiver has another secret.
+/// Whether a response may mean that the receiver has another secret.
 pub(crate) fn is_refusal(answer: &Result<Response, AttemptError>) -> bool {
     matches!(answer, Ok(Response { status: 401 | 403, .. }))
 }
 
-/// The delivery as it is attempted again at once; `None` when the answer decides about it.
+/// The delivery for the follow-up attempt; `None` when the response decides about it.
 ///
-/// `signed_with` made the document's signature of the attempt, `accepted` is the secret that was last known to be taken.
+/// `signed_with` is the secret of the attempt's CallIntel signature, `accepted` the one that the receiver last accepted.
 pub(crate) fn follow_up(
     delivery: &QueuedDelivery,
     signed_with: SecretId,

@@ -1,5 +1,5 @@
-//! What must be remembered of an endpoint's condition across a restart. In its own small table, because it
-//! changes at other times than the endpoint's settings.
+//! The part of an endpoint's health that survives a restart. It has its own small table, because it changes at other times
+//! than the endpoint's settings.
 
 use serde::Serialize;
 
@@ -9,30 +9,30 @@ use super::ids::{DeliveryId, EndpointId, OrganizationId};
 use super::rotation::SecretId;
 use super::time::UnixMillis;
 
-/// Written when it changes, not on every attempt.
+/// Stored when it changes, not on every attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndpointHealth {
     /// The endpoint.
     pub endpoint_id: EndpointId,
     /// The tenant.
     pub organization_id: OrganizationId,
-    /// Since when it fails without one success; `None` while it is healthy.
+    /// The first failure since the last success; `None` while it is healthy.
     pub failing_since: Option<UnixMillis>,
-    /// While the breaker is open: when its single probe is due.
+    /// When the probe is due, while the breaker is open.
     pub probe_at: Option<UnixMillis>,
     /// How often the breaker opened in a row; sets the length of the next pause.
     pub pauses: u32,
-    /// Whether its owner was told that it fails (`webhook.failing`).
+    /// Whether `webhook.failing` was announced.
     pub notified: bool,
-    /// A failure after this instant is the first of another streak: nothing was attempted for too long. `None` while it is
+    /// A failure after this instant begins another streak, because nothing was attempted for too long. `None` while it is
     /// healthy.
     pub streak_ends_at: Option<UnixMillis>,
-    /// Which secret it took when another one was refused; `None`: the newest, as far as is known.
+    /// The secret that it accepted after it had refused another; `None`: the newest, as far as known.
     pub accepted_secret: Option<SecretId>,
 }
 
 impl EndpointHealth {
-    /// Nothing known against it.
+    /// The health of an endpoint without failures.
     pub fn healthy(organization_id: OrganizationId, endpoint_id: EndpointId) -> Self {
         Self {
             endpoint_id,
@@ -46,12 +46,12 @@ impl EndpointHealth {
         }
     }
 
-    /// Whether nothing is known against it.
+    /// Whether it has neither failures nor an open breaker.
     pub fn is_healthy(&self) -> bool {
         self.failing_since.is_none() && self.probe_at.is_none()
     }
 
-    /// Whether there is nothing to remember.
+    /// Whether there is nothing to store.
     pub fn is_blank(&self) -> bool {
         self.is_healthy() && self.accepted_secret.is_none()
     }
@@ -72,7 +72,7 @@ pub enum EndpointState {
 }
 
 impl EndpointState {
-    /// What the API shows for an endpoint in this condition.
+    /// What the API shows for an endpoint with this health.
     pub fn of(endpoint: &Endpoint, health: Option<&EndpointHealth>) -> Self {
         match health {
             _ if !endpoint.active => Self::Disabled,
@@ -108,7 +108,7 @@ impl EndpointStates {
     }
 }
 
-/// What waits.
+/// The size and age of a backlog.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PendingStats {
     /// Pending deliveries.
@@ -117,7 +117,7 @@ pub struct PendingStats {
     pub oldest_pending_at: Option<UnixMillis>,
 }
 
-/// A delivery that succeeded or failed, as far as rates and latencies are made of it.
+/// A delivery that succeeded or failed, with what success rates and latencies are computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FinishedDelivery {
     /// Its id.

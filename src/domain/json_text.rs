@@ -8,7 +8,7 @@ const INDENT: &str = "  ";
 
 /// An indented text.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Pretty {
+pub(crate) struct IndentedText {
     /// At most so many bytes of it as were asked for.
     pub text: String,
     /// Whether there is more.
@@ -16,7 +16,7 @@ pub(crate) struct Pretty {
 }
 
 /// Indents a JSON text; only white space between tokens changes.
-pub(crate) fn indent(json: &str, most: usize) -> Pretty {
+pub(crate) fn indent(json: &str, most: usize) -> IndentedText {
     let mut text = String::with_capacity(most.min(json.len() * 2));
     let (mut depth, mut before) = (0usize, "");
     let mut rest = json.trim_start_matches(SPACE);
@@ -44,7 +44,7 @@ pub(crate) fn indent(json: &str, most: usize) -> Pretty {
     }
     let is_cut = text.len() > most;
     text.truncate(beginning(&text, most).len());
-    Pretty { text, is_cut }
+    IndentedText { text, is_cut }
 }
 
 /// As much of a text as fits into so many bytes.
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn a_large_text_is_cut_and_says_so() {
         let json = format!("{{\"a\":\"{}\"}}", "é".repeat(100_000));
-        let Pretty { text, is_cut } = indent(&json, 1_000);
+        let IndentedText { text, is_cut } = indent(&json, 1_000);
         assert!(is_cut && text.len() <= 1_000 && text.len() > 990, "{}", text.len());
-        let Pretty { text, is_cut } = indent(&"[".repeat(1_000_000), 1_000);
+        let IndentedText { text, is_cut } = indent(&"[".repeat(1_000_000), 1_000);
         assert!(is_cut && text.len() <= 1_000);
     }
 

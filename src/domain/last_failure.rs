@@ -33,7 +33,7 @@ impl LastFailure {
         if outcome.next == NextStep::Succeeded {
             return None;
         }
-        let answer = outcome.result.answer.as_ref();
+        let answer = outcome.result.response.as_ref();
         Some(Self {
             organization_id: outcome.organization_id,
             endpoint_id: outcome.endpoint_id,
@@ -85,7 +85,7 @@ mod tests {
             finished_at: UnixMillis(5),
             ordered: false,
             request_headers: Vec::new(),
-            result: AttemptResult { answer, duration: Duration::ZERO },
+            result: AttemptResult { response: answer, duration: Duration::ZERO },
             next,
         }
     }

@@ -56,7 +56,7 @@ impl PeriodCounts {
         match outcome.next {
             NextStep::Succeeded => self.succeeded += 1,
             NextStep::Failed => self.failed += 1,
-            NextStep::RetryAt(_) | NextStep::AgainAt(_) => self.retried += 1,
+            NextStep::RetryAt(_) | NextStep::UncountedRetryAt(_) => self.retried += 1,
         }
         self.latency.record(u64::try_from(outcome.result.duration.as_millis()).unwrap_or(u64::MAX));
     }

@@ -14,9 +14,9 @@ use crate::actors::handle::EngineHandle;
 use crate::api::auth;
 use crate::config::Settings;
 use crate::dashboard::Dashboard;
-use crate::domain::entropy::Entropy;
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization, Role};
+use crate::domain::random::RandomSource;
 use crate::domain::secret::Secret;
 use crate::store::PageRequest;
 

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::Rng;
 
-use crate::domain::entropy::Entropy;
+use crate::domain::random::RandomSource;
 use crate::domain::time::{Clock, UnixMillis};
 
 /// The wall clock.
@@ -22,7 +22,7 @@ impl Clock for SystemClock {
 /// The system's randomness, through a generator that is suitable for keys.
 pub struct SystemEntropy;
 
-impl Entropy for SystemEntropy {
+impl RandomSource for SystemEntropy {
     fn seed(&self) -> [u8; 32] {
         let mut seed = [0; 32];
         #[expect(clippy::disallowed_methods, reason = "this is the randomness that is passed to everything else")]

@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::domain::entropy::Entropy;
 use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::random::RandomSource;
 use crate::domain::secret::Secret;
 
 const VERSION: u8 = 1;
@@ -59,12 +59,12 @@ pub struct Cipher {
     cipher: XChaCha20Poly1305,
     key_id: [u8; KEY_ID_BYTES],
     /// Of the nonces.
-    entropy: Arc<dyn Entropy>,
+    random: Arc<dyn RandomSource>,
 }
 
 impl Cipher {
     /// Reads the master key: 32 bytes in standard base64.
-    pub fn from_master_key(base64: &Secret, entropy: Arc<dyn Entropy>) -> Result<Self, CipherError> {
+    pub fn from_master_key(base64: &Secret, random: Arc<dyn RandomSource>) -> Result<Self, CipherError> {
         let decoded = BASE64.decode(base64.expose().trim().as_bytes()).map_err(|_| CipherError::MasterKey)?;
         let key = Zeroizing::new(decoded);
         if key.len() != KEY_BYTES {
@@ -74,7 +74,7 @@ impl Cipher {
         let digest = Sha256::digest(key.as_slice());
         let mut key_id = [0; KEY_ID_BYTES];
         key_id.copy_from_slice(&digest[..KEY_ID_BYTES]);
-        Ok(Self { cipher, key_id, entropy })
+        Ok(Self { cipher, key_id, random })
     }
 
     /// Whether a value was encrypted with this key, as its envelope says; only opening it proves that.
@@ -95,7 +95,7 @@ impl Cipher {
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CipherError> {
         let mut nonce = [0; NONCE_BYTES];
-        StdRng::from_seed(self.entropy.seed()).fill_bytes(&mut nonce);
+        StdRng::from_seed(self.random.seed()).fill_bytes(&mut nonce);
         let aad = associated_data(organization_id, endpoint_id);
         let ciphertext = self
             .cipher
@@ -144,13 +144,13 @@ fn associated_data(organization_id: OrganizationId, endpoint_id: EndpointId) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::entropy::CountingEntropy;
+    use crate::domain::random::CountingRandomSource;
 
     const HERE: (OrganizationId, EndpointId) = (OrganizationId(1), EndpointId(2));
 
     fn cipher(byte: u8) -> Cipher {
         let key = Secret::new(BASE64.encode(&[byte; KEY_BYTES]));
-        Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).ok().unwrap()
+        Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default())).ok().unwrap()
     }
 
     #[test]
@@ -202,9 +202,11 @@ mod tests {
     #[test]
     fn a_master_key_of_the_wrong_size_is_refused_with_what_to_do() {
         for text in ["", "abc", "AAAA", &BASE64.encode(&[1; 31]), &BASE64.encode(&[1; 33])] {
-            let error =
-                Cipher::from_master_key(&Secret::new((*text).to_owned()), Arc::new(CountingEntropy::default()))
-                    .err();
+            let error = Cipher::from_master_key(
+                &Secret::new((*text).to_owned()),
+                Arc::new(CountingRandomSource::default()),
+            )
+            .err();
             assert!(error.unwrap().to_string().contains("openssl rand -base64 32"));
         }
     }

@@ -36,7 +36,7 @@ pub(super) struct StoredAttempt {
 impl StoredAttempt {
     /// What is stored of an outcome.
     pub(super) fn of(outcome: &Outcome) -> Self {
-        let answer = outcome.result.answer.as_ref();
+        let answer = outcome.result.response.as_ref();
         let known = AttemptContext { delivery_id: outcome.delivery_id, started_at: outcome.started_at };
         let explained =
             answer.err().and_then(|error| error.detail_code()).map(|code| [(EXPLAINED.to_owned(), code)]);
@@ -118,7 +118,7 @@ mod tests {
             finished_at: UnixMillis(6),
             ordered: false,
             request_headers: vec![("a".to_owned(), "b".to_owned())],
-            result: AttemptResult { answer, duration: Duration::from_millis(1) },
+            result: AttemptResult { response: answer, duration: Duration::from_millis(1) },
             next: NextStep::Failed,
         }
     }

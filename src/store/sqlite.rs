@@ -361,7 +361,7 @@ fn record_outcome(sqlite: &mut SqliteConnection, outcome: &Outcome) -> QueryResu
     let status = match outcome.next {
         NextStep::Succeeded => DeliveryStatus::Success.code(),
         NextStep::Failed => DeliveryStatus::Failed.code(),
-        NextStep::RetryAt(_) | NextStep::AgainAt(_) => DeliveryStatus::Pending.code(),
+        NextStep::RetryAt(_) | NextStep::UncountedRetryAt(_) => DeliveryStatus::Pending.code(),
     };
     let updated = match outcome.next {
         NextStep::Succeeded | NextStep::Failed if number == 1 => {
@@ -378,9 +378,9 @@ fn record_outcome(sqlite: &mut SqliteConnection, outcome: &Outcome) -> QueryResu
             let end = End { number, response_code, error, status, finished_at, id, organization_id, more_than };
             end.execute(sqlite)?
         }
-        NextStep::RetryAt(UnixMillis(due_at)) | NextStep::AgainAt(UnixMillis(due_at)) => {
+        NextStep::RetryAt(UnixMillis(due_at)) | NextStep::UncountedRetryAt(UnixMillis(due_at)) => {
             let queued_at = (!outcome.ordered).then_some(due_at);
-            let not_counted = i32::from(matches!(outcome.next, NextStep::AgainAt(_)));
+            let not_counted = i32::from(matches!(outcome.next, NextStep::UncountedRetryAt(_)));
             #[rustfmt::skip]
             let retry = Retry {
                 number, response_code, error, due_at, not_counted, queued_at, id, organization_id, more_than,

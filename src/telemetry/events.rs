@@ -81,8 +81,8 @@ impl AttemptFinished {
             number,
             outcome: attempt_outcome(result),
             duration: result.duration,
-            response_code: result.answer.as_ref().ok().map(|response| response.status),
-            error: result.answer.as_ref().err().map(|error| error.as_str()),
+            response_code: result.response.as_ref().ok().map(|response| response.status),
+            error: result.response.as_ref().err().map(|error| error.as_str()),
         }
     }
 
@@ -123,7 +123,7 @@ impl AttemptNotMade {
 /// The `outcome` of an attempt in metrics: `success`, the class of another response, or the kind of error. The outcome of
 /// the delivery is another metric.
 pub(crate) fn attempt_outcome(result: &AttemptResult) -> &'static str {
-    match &result.answer {
+    match &result.response {
         Ok(response) => match response.status {
             200..=299 => "success",
             300..=399 => "http_3xx",
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn an_attempts_outcome_is_its_class_of_response_or_kind_of_error() {
-        let outcome = |answer| attempt_outcome(&AttemptResult { answer, duration: Duration::ZERO });
+        let outcome = |answer| attempt_outcome(&AttemptResult { response: answer, duration: Duration::ZERO });
         let responded = |status| outcome(Ok(Response { status, headers: Vec::new(), body: Bytes::new() }));
         assert_eq!(responded(204), "success");
         assert_eq!(responded(301), "http_3xx");

@@ -18,11 +18,11 @@ pub(crate) struct Scanned {
 /// Counts along.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ChunkScanner {
-    state: State,
+    state: ScanState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ScanState {
     /// In the digits of a chunk's size.
     Size(u64),
     /// Behind them, up to the line's end.
@@ -40,7 +40,7 @@ enum State {
     Broken,
 }
 
-impl Default for State {
+impl Default for ScanState {
     fn default() -> Self {
         Self::Size(0)
     }
@@ -50,13 +50,13 @@ impl ChunkScanner {
     /// Reads on. All bytes belong to the body, unless it ends among them.
     pub(crate) fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let (mut at, mut trailers) = (0, 0);
-        while at < bytes.len() && self.state != State::Ended {
-            trailers += usize::from(matches!(self.state, State::Trailer { .. }));
-            if let State::Data(left) = self.state {
+        while at < bytes.len() && self.state != ScanState::Ended {
+            trailers += usize::from(matches!(self.state, ScanState::Trailer { .. }));
+            if let ScanState::Data(left) = self.state {
                 let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
                 at += here;
                 let left = left - here as u64;
-                self.state = if left == 0 { State::DataEnd } else { State::Data(left) };
+                self.state = if left == 0 { ScanState::DataEnd } else { ScanState::Data(left) };
             } else {
                 self.state = self.state.after(bytes[at]);
                 at += 1;
@@ -67,11 +67,11 @@ impl ChunkScanner {
 
     /// Whether the whole body was seen.
     pub(crate) fn has_ended(&self) -> bool {
-        self.state == State::Ended
+        self.state == ScanState::Ended
     }
 }
 
-impl State {
+impl ScanState {
     fn after(self, byte: u8) -> Self {
         match (self, byte) {
             (Self::Size(0) | Self::Extension(0), b'\n') => Self::Trailer { empty: true },

@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio::runtime;
 use tokio::time::{Instant, timeout};
 
-use super::failure::{Failure, Unanswered, classify};
+use super::failure::{ExchangeFailure, NoResponse, classify};
 use super::guarded::GuardedConnector;
 use super::prepared::{Target, header};
 use super::resolver::{Resolver, ResolverSettings};
@@ -77,10 +77,10 @@ pub enum TransportSetupError {
 /// Makes attempts with awc. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct AwcTransport {
-    shared: Arc<Shared>,
+    shared: Arc<SharedTransport>,
 }
 
-struct Shared {
+struct SharedTransport {
     /// Tells transports apart in a thread's clients.
     id: u64,
     policy: Arc<TargetPolicy>,
@@ -113,7 +113,7 @@ impl AwcTransport {
     /// Reads the authorities and the system's name servers; connects to nothing.
     pub fn new(config: TransportConfig) -> Result<Self, TransportSetupError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-        let shared = Shared {
+        let shared = SharedTransport {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             policy: Arc::new(config.policy),
             resolver: ResolverSettings::new(&config.dns_servers),
@@ -129,25 +129,25 @@ impl Transport for AwcTransport {
         Box::pin(async move {
             let started = Instant::now();
             let limit = request.timeout;
-            let timed_out = Err(Unanswered::Failed(AttemptError::Timeout));
+            let timed_out = Err(NoResponse::Failed(AttemptError::Timeout));
             let outcome = timeout(limit, exchange(&shared, &request)).await.unwrap_or(timed_out);
             let duration = started.elapsed();
             let answer = match outcome {
                 Ok(response) => Ok(keep(response, limit.saturating_sub(duration)).await),
-                Err(Unanswered::Failed(error)) => Err(error),
-                Err(Unanswered::NotMade(fault)) => {
+                Err(NoResponse::Failed(error)) => Err(error),
+                Err(NoResponse::NotMade(fault)) => {
                     make_room(&shared);
                     return Err(fault);
                 }
             };
-            Ok(AttemptResult { answer, duration })
+            Ok(AttemptResult { response: answer, duration })
         })
     }
 }
 
 /// Lets go of this thread's idle connections: another attempt can have what they hold. Not again within a second:
 /// under lasting pressure connections would never be used twice, and more of them be needed.
-fn make_room(shared: &Shared) {
+fn make_room(shared: &SharedTransport) {
     let Some(clients) = CLIENTS.with_borrow(|all| all.get(&shared.id).cloned()) else { return };
     let now = Instant::now();
     if clients.room_made_at.get().is_none_or(|at| now.duration_since(at) >= MAKE_ROOM_EVERY) {
@@ -161,7 +161,7 @@ fn make_room(shared: &Shared) {
 ///
 /// Where an idle connection is found closed before anything was sent, another one is taken. Where it is found closed
 /// afterwards, the receiver may have the request, and another one is an attempt of its own: the caller's.
-async fn exchange(shared: &Shared, request: &AttemptRequest) -> Result<ClientResponse, Unanswered> {
+async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<ClientResponse, NoResponse> {
     let clients = ThreadClients::of_this_thread(shared)?;
     let target = clients.target(&request.url)?;
     if !request.fresh_connection {
@@ -169,30 +169,34 @@ async fn exchange(shared: &Shared, request: &AttemptRequest) -> Result<ClientRes
         let begun = Instant::now();
         match send(pair.for_target(&target), &target, request).await {
             Ok(response) => return Ok(response),
-            Err(Failure::Final(unanswered)) => return Err(unanswered),
-            Err(Failure::Stale) if begun.elapsed() <= STALE_WITHIN => {
+            Err(ExchangeFailure::Final(unanswered)) => return Err(unanswered),
+            Err(ExchangeFailure::Stale) if begun.elapsed() <= STALE_WITHIN => {
                 return Err(AttemptError::IdleConnectionClosed.into());
             }
-            Err(Failure::Stale) => return Err(AttemptError::ConnectionReset.into()),
-            Err(Failure::Unsent) => {}
+            Err(ExchangeFailure::Stale) => return Err(AttemptError::ConnectionReset.into()),
+            Err(ExchangeFailure::Unsent) => {}
         }
     }
     // a client with an empty pool makes sure that the connection is new
     let fresh = clients.pair();
     match send(fresh.for_target(&target), &target, request).await {
         Ok(response) => Ok(response),
-        Err(Failure::Final(unanswered)) => Err(unanswered),
-        Err(Failure::Stale | Failure::Unsent) => Err(AttemptError::ConnectionReset.into()),
+        Err(ExchangeFailure::Final(unanswered)) => Err(unanswered),
+        Err(ExchangeFailure::Stale | ExchangeFailure::Unsent) => Err(AttemptError::ConnectionReset.into()),
     }
 }
 
-async fn send(client: &Client, target: &Target, request: &AttemptRequest) -> Result<ClientResponse, Failure> {
+async fn send(
+    client: &Client,
+    target: &Target,
+    request: &AttemptRequest,
+) -> Result<ClientResponse, ExchangeFailure> {
     // without `no_decompress` awc adds an accept-encoding of its own
     let mut post = client.post(target.uri.clone()).no_decompress();
     let map = post.headers_mut();
     map.insert(HOST, target.host.clone());
     for (name, value) in request.headers.iter() {
-        let (name, value) = header(name, value).map_err(|error| Failure::Final(error.into()))?;
+        let (name, value) = header(name, value).map_err(|error| ExchangeFailure::Final(error.into()))?;
         map.append(name, value);
     }
     let body = &request.body;
@@ -217,7 +221,7 @@ async fn keep(response: ClientResponse, wait: Duration) -> Response {
 }
 
 impl ThreadClients {
-    fn of_this_thread(shared: &Shared) -> Result<Rc<Self>, AttemptError> {
+    fn of_this_thread(shared: &SharedTransport) -> Result<Rc<Self>, AttemptError> {
         let runtime = runtime::Handle::try_current().map_err(|_| AttemptError::ConnectionFailed)?.id();
         let known = CLIENTS.with_borrow(|clients| clients.get(&shared.id).cloned());
         if let Some(clients) = known

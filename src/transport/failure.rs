@@ -13,7 +13,7 @@ use crate::domain::attempt::{AttemptError, LocalFault};
 /// Why there is no answer. The guarded connector's travels through awc inside [`ConnectError::Resolver`], the only
 /// one of its errors that carries another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(super) enum Unanswered {
+pub(super) enum NoResponse {
     /// The attempt failed.
     #[error("{}", .0.as_str())]
     Failed(AttemptError),
@@ -22,7 +22,7 @@ pub(super) enum Unanswered {
     NotMade(LocalFault),
 }
 
-impl From<AttemptError> for Unanswered {
+impl From<AttemptError> for NoResponse {
     fn from(error: AttemptError) -> Self {
         Self::Failed(error)
     }
@@ -30,22 +30,22 @@ impl From<AttemptError> for Unanswered {
 
 /// Why an exchange brought no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum ExchangeFailure {
     /// An idle connection could not be used; nothing was sent.
     Unsent,
     /// An idle connection had died; nothing of an answer came.
     Stale,
     /// Trying again at once is for nothing.
-    Final(Unanswered),
+    Final(NoResponse),
 }
 
 /// Reads awc's error.
-pub(super) fn classify(error: &SendRequestError) -> Failure {
+pub(super) fn classify(error: &SendRequestError) -> ExchangeFailure {
     let failed = match error {
         SendRequestError::Connect(ConnectError::Resolver(source)) => {
-            let unanswered = source.downcast_ref::<Unanswered>().copied();
+            let unanswered = source.downcast_ref::<NoResponse>().copied();
             // only the guarded connector makes this error
-            return Failure::Final(unanswered.unwrap_or(AttemptError::ConnectionFailed.into()));
+            return ExchangeFailure::Final(unanswered.unwrap_or(AttemptError::ConnectionFailed.into()));
         }
         SendRequestError::Connect(ConnectError::Timeout) | SendRequestError::Timeout => AttemptError::Timeout,
         SendRequestError::Connect(ConnectError::Io(source)) => connect_error(source),
@@ -60,7 +60,7 @@ pub(super) fn classify(error: &SendRequestError) -> Failure {
         }
         _ => AttemptError::ConnectionFailed,
     };
-    Failure::Final(failed.into())
+    ExchangeFailure::Final(failed.into())
 }
 
 /// Of the system's `connect`.
@@ -73,18 +73,18 @@ pub(super) fn connect_error(error: &io::Error) -> AttemptError {
 }
 
 /// Of an established connection.
-fn stream_error(error: &io::Error) -> Failure {
+fn stream_error(error: &io::Error) -> ExchangeFailure {
     let inner = error.get_ref();
     let known = inner.and_then(|inner| inner.downcast_ref::<StreamError>());
     let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let failed = match known {
-        Some(StreamError::Unusable) => return Failure::Unsent,
-        Some(StreamError::Stale) => return Failure::Stale,
+        Some(StreamError::Unusable) => return ExchangeFailure::Unsent,
+        Some(StreamError::Stale) => return ExchangeFailure::Stale,
         Some(StreamError::Closed) => AttemptError::ConnectionReset,
         Some(StreamError::Malformed) => AttemptError::InvalidResponse,
         None => {
             tls.map_or(AttemptError::ConnectionReset, |error| AttemptError::TlsFailure(handshake::fault(error)))
         }
     };
-    Failure::Final(failed.into())
+    ExchangeFailure::Final(failed.into())
 }

@@ -18,10 +18,10 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 
-use super::failure::{Unanswered, connect_error};
+use super::failure::{NoResponse, connect_error};
 use super::handshake::io_fault;
-use super::local::local_fault;
-use super::resolver::{Found, Late, Resolver};
+use super::local_failure::local_fault;
+use super::resolver::{LateFamily, ResolvedName, Resolver};
 use super::stream::{GuardedStream, Io};
 use crate::domain::attempt::{AttemptError, TlsFault};
 use crate::domain::target::TargetPolicy;
@@ -57,7 +57,7 @@ impl GuardedConnector {
         Self { policy, resolver, tls }
     }
 
-    async fn connect(self, uri: &Uri) -> Result<GuardedStream, Unanswered> {
+    async fn connect(self, uri: &Uri) -> Result<GuardedStream, NoResponse> {
         let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
             return Err(AttemptError::InvalidRequest.into());
         };
@@ -76,7 +76,7 @@ impl GuardedConnector {
         Ok(GuardedStream::new(Io::Tls(Box::new(secured.into_parts().0))))
     }
 
-    async fn connect_to(&self, host: &str, port: u16) -> Result<TcpStream, Unanswered> {
+    async fn connect_to(&self, host: &str, port: u16) -> Result<TcpStream, NoResponse> {
         let (addresses, late) = self.addresses(host, port).await?;
         let failed = match connect_to_any(addresses).await {
             Ok(tcp) => return Ok(tcp),
@@ -96,7 +96,7 @@ impl GuardedConnector {
     }
 
     /// The addresses to try; all of them are allowed, or none is given. Those that come late are not checked yet.
-    async fn addresses(&self, host: &str, port: u16) -> Result<(Vec<SocketAddr>, Option<Late>), Unanswered> {
+    async fn addresses(&self, host: &str, port: u16) -> Result<(Vec<SocketAddr>, Option<LateFamily>), NoResponse> {
         if let Ok(literal) = host.parse::<IpAddr>() {
             return Ok((self.all_allowed(on_port(vec![literal], port))?, None));
         }
@@ -107,7 +107,7 @@ impl GuardedConnector {
             allowed.retain(|&address| self.policy.allows_socket(address));
             return Ok((self.all_allowed(allowed)?, None));
         }
-        let Found { addresses, late } = self.resolver.lookup(host).await?;
+        let ResolvedName { addresses, late } = self.resolver.lookup(host).await?;
         Ok((self.all_allowed(on_port(addresses, port))?, late))
     }
 
@@ -136,7 +136,7 @@ fn on_port(addresses: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
 
 /// The first connection that succeeds; the next address is tried when one fails or is slow. An address that this
 /// machine could not try might have been the one that works: then the attempt was not made.
-async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, Unanswered> {
+async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, NoResponse> {
     let mut rest = addresses.into_iter().take(MAX_ADDRESSES);
     let mut running = FuturesUnordered::new();
     let (mut first_error, mut first_fault) = (None, None);
@@ -144,8 +144,8 @@ async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, Unanswe
         if let Some(address) = rest.next() {
             running.push(async move { TcpStream::connect(address).await.map_err(|error| (error, address)) });
         } else if running.is_empty() {
-            let failed = Unanswered::Failed(first_error.unwrap_or(AttemptError::ConnectionFailed));
-            return Err(first_fault.map_or(failed, Unanswered::NotMade));
+            let failed = NoResponse::Failed(first_error.unwrap_or(AttemptError::ConnectionFailed));
+            return Err(first_fault.map_or(failed, NoResponse::NotMade));
         }
         let is_last = rest.len() == 0;
         tokio::select! {

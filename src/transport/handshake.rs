@@ -1,7 +1,7 @@
 //! Why a TLS handshake failed.
 //!
 //! rustls says "unknown issuer" of everything without a known authority. Whoever has to mend it must know whether the
-//! receiver forgot a certificate of its chain, so [`Explaining`] looks at what it sent. It accepts nothing that
+//! receiver forgot a certificate of its chain, so [`DiagnosingVerifier`] looks at what it sent. It accepts nothing that
 //! rustls refuses.
 
 use std::io;
@@ -52,8 +52,8 @@ fn certificate_fault(error: &CertificateError) -> TlsFault {
         CertificateError::NotValidYetContext { not_before, .. } => TlsFault::NotYetValid(instant(*not_before)),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => TlsFault::WrongName,
         CertificateError::UnknownIssuer => TlsFault::UnknownAuthority,
-        CertificateError::Other(OtherError(other)) => match other.downcast_ref::<Distrust>() {
-            Some(Distrust(fault)) => *fault,
+        CertificateError::Other(OtherError(other)) => match other.downcast_ref::<UntrustedChain>() {
+            Some(UntrustedChain(fault)) => *fault,
             None => TlsFault::UnusableCertificate,
         },
         _ => TlsFault::UnusableCertificate,
@@ -77,13 +77,13 @@ fn instant(at: UnixTime) -> UnixMillis {
 /// What was found out about a chain that is not trusted; travels inside rustls's error.
 #[derive(Debug, Error)]
 #[error("the certificate is not trusted")]
-struct Distrust(TlsFault);
+struct UntrustedChain(TlsFault);
 
 /// rustls's own check of certificates, with more to say about a chain that leads nowhere.
 #[derive(Debug)]
-pub(super) struct Explaining(pub(super) Arc<WebPkiServerVerifier>);
+pub(super) struct DiagnosingVerifier(pub(super) Arc<WebPkiServerVerifier>);
 
-impl ServerCertVerifier for Explaining {
+impl ServerCertVerifier for DiagnosingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -94,7 +94,7 @@ impl ServerCertVerifier for Explaining {
     ) -> Result<ServerCertVerified, Error> {
         self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map_err(|error| {
             match distrust(&error, end_entity, intermediates, now) {
-                Some(fault) => CertificateError::Other(OtherError(Arc::new(Distrust(fault)))).into(),
+                Some(fault) => CertificateError::Other(OtherError(Arc::new(UntrustedChain(fault)))).into(),
                 None => error,
             }
         })

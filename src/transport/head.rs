@@ -12,7 +12,7 @@
 
 use bytes::{Buf, BufMut, BytesMut};
 
-use super::lines::{Line, tidy};
+use super::header_lines::{HeaderLine, tidy};
 
 /// awc's parser refuses a head with more.
 const MAX_PARSED_HEADERS: usize = 96;
@@ -83,7 +83,7 @@ pub(crate) fn normalize(head: &mut BytesMut) -> Head {
     let is_canonical = status_line.rewrite(head);
     let tidied = tidy(head);
     let framing =
-        Fields::read(head, &tidied.lines).settle(head, status_line.code, tidied.is_plain && is_canonical);
+        HeadFields::read(head, &tidied.lines).settle(head, status_line.code, tidied.is_plain && is_canonical);
     // one less than the parser takes: `say_close` may add one
     if tidied.lines.len() >= MAX_PARSED_HEADERS {
         shorten(head, &tidied.lines);
@@ -152,7 +152,7 @@ impl StatusLine {
 
 /// What the head says about framing.
 #[derive(Default)]
-struct Fields {
+struct HeadFields {
     /// Where the lines begin.
     lengths: Vec<usize>,
     codings: Vec<usize>,
@@ -166,8 +166,8 @@ struct Fields {
     keep_alive: bool,
 }
 
-impl Fields {
-    fn read(head: &[u8], lines: &[Line]) -> Self {
+impl HeadFields {
+    fn read(head: &[u8], lines: &[HeaderLine]) -> Self {
         let mut fields = Self::default();
         for &line in lines {
             let (name, value) = (line.name(head), line.value(head));
@@ -237,7 +237,7 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 }
 
 /// Cuts headers of no interest until awc's parser takes the head. Of those for framing all but one are masked by now.
-fn shorten(head: &mut BytesMut, lines: &[Line]) {
+fn shorten(head: &mut BytesMut, lines: &[HeaderLine]) {
     let Some(first) = lines.first() else { return };
     let mut shorter = BytesMut::with_capacity(head.len());
     shorter.put_slice(&head[..first.start]);

@@ -1,8 +1,8 @@
 //! The one way out: every outbound request goes through a [`Transport`].
 //!
 //! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed
-//! addresses only, `resolver` looks names up, `local` knows what this machine lacked, `tls` sets TLS up, `handshake`
-//! says why it failed, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and `lines`
+//! addresses only, `resolver` looks names up, `local_failure` knows what this machine lacked, `tls` sets TLS up, `handshake`
+//! says why it failed, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and `header_lines`
 //! make its answer's head harmless, `chunks` finds where a body ends, `request_order` puts `host` first.
 
 pub(crate) mod chunks;
@@ -14,8 +14,8 @@ mod handshake;
 pub(crate) mod head;
 #[cfg(test)]
 mod head_properties;
-mod lines;
-mod local;
+mod header_lines;
+mod local_failure;
 mod prepared;
 mod request_order;
 mod resolver;

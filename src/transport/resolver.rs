@@ -22,11 +22,11 @@ use hickory_proto::op::Query;
 use hickory_proto::rr::{Name, RecordType};
 use tokio::time::{Instant, timeout};
 
-use self::answer::Answer;
-use self::cache::{Cache, Family, Known};
-use self::servers::{Miss, Servers};
+use self::answer::DnsAnswer;
+use self::cache::{Cache, Family, LookupResult};
+use self::servers::{LookupFailure, Servers};
 use self::system::Hosts;
-use super::failure::Unanswered;
+use super::failure::NoResponse;
 use crate::domain::attempt::{AttemptError, DnsFault};
 
 /// How long the second family is waited for when the first one has an address (RFC 8305, section 3).
@@ -63,7 +63,7 @@ impl ResolverSettings {
     /// Reads the hosts file.
     pub(super) fn build(&self) -> Resolver {
         let hosts = if self.use_hosts_file { system::hosts() } else { Hosts::default() };
-        Resolver(Rc::new(Inner {
+        Resolver(Rc::new(ResolverInner {
             hosts,
             servers: Servers::new(&self.servers),
             cache: RefCell::default(),
@@ -74,31 +74,31 @@ impl ResolverSettings {
 
 /// Looks names up. Belongs to one thread; clones share what is known.
 #[derive(Clone)]
-pub(super) struct Resolver(Rc<Inner>);
+pub(super) struct Resolver(Rc<ResolverInner>);
 
-type Lookup = LocalBoxFuture<'static, Known>;
-type Key = (Box<str>, Family);
+type LookupFuture = LocalBoxFuture<'static, LookupResult>;
+type LookupKey = (Box<str>, Family);
 
-struct Inner {
+struct ResolverInner {
     hosts: Hosts,
     servers: Servers,
     cache: RefCell<Cache>,
     /// Who asks for what is just being asked for waits for the same answer.
-    running: RefCell<HashMap<Key, WeakShared<Lookup>>>,
+    running: RefCell<HashMap<LookupKey, WeakShared<LookupFuture>>>,
 }
 
 /// Addresses of a name.
-pub(super) struct Found {
+pub(super) struct ResolvedName {
     /// IPv4 first; at least one. All that is known at this moment.
     pub(super) addresses: Vec<IpAddr>,
     /// The other family, while nothing is known of it.
-    pub(super) late: Option<Late>,
+    pub(super) late: Option<LateFamily>,
 }
 
 /// A family that is still being looked up; nothing is asked any more when it is dropped.
-pub(super) struct Late(Lookup);
+pub(super) struct LateFamily(LookupFuture);
 
-impl Late {
+impl LateFamily {
     /// Its addresses, if it has any.
     pub(super) async fn addresses(self) -> Vec<IpAddr> {
         self.0.await.map(|addresses| addresses.to_vec()).unwrap_or_default()
@@ -107,14 +107,14 @@ impl Late {
 
 impl Resolver {
     /// The addresses of a name. `name` is in lower case, without a dot at its end.
-    pub(super) async fn lookup(&self, name: &str) -> Result<Found, Unanswered> {
+    pub(super) async fn lookup(&self, name: &str) -> Result<ResolvedName, NoResponse> {
         if let Some(addresses) = self.0.hosts.find(name) {
             let mut addresses = addresses.to_vec();
             addresses.sort_by_key(IpAddr::is_ipv6);
-            return Ok(Found { addresses, late: None });
+            return Ok(ResolvedName { addresses, late: None });
         }
         if name.rsplit('.').next().is_some_and(|last| NEVER_ASKED.contains(&last)) {
-            return Err(unanswered(Miss::NoSuchName));
+            return Err(unanswered(LookupFailure::NoSuchName));
         }
         let (first, second) = match select(self.family(name, Family::V4), self.family(name, Family::V6)).await {
             Either::Left(ended) | Either::Right(ended) => ended,
@@ -122,31 +122,31 @@ impl Resolver {
         let first = match first {
             Ok(first) => first,
             // an empty family is no answer: the other one decides
-            Err(miss) => return second.await.map(Found::of).map_err(|other| unanswered(miss.or(other))),
+            Err(miss) => return second.await.map(ResolvedName::of).map_err(|other| unanswered(miss.or(other))),
         };
         let mut second = second;
         match timeout(SECOND_FAMILY, &mut second).await {
-            Err(_) => Ok(Found { late: Some(Late(second)), ..Found::of(first) }),
-            Ok(Err(_)) => Ok(Found::of(first)),
+            Err(_) => Ok(ResolvedName { late: Some(LateFamily(second)), ..ResolvedName::of(first) }),
+            Ok(Err(_)) => Ok(ResolvedName::of(first)),
             Ok(Ok(second)) => {
                 let mut addresses = [&first[..], &second[..]].concat();
                 addresses.sort_by_key(IpAddr::is_ipv6);
-                Ok(Found { addresses, late: None })
+                Ok(ResolvedName { addresses, late: None })
             }
         }
     }
 
     /// What is known of one family, or will be.
-    fn family(&self, name: &str, family: Family) -> Lookup {
+    fn family(&self, name: &str, family: Family) -> LookupFuture {
         if let Some(known) = self.0.cache.borrow_mut().get(name, family, Instant::now()) {
             return ready(known).boxed_local();
         }
-        let key: Key = (name.into(), family);
+        let key: LookupKey = (name.into(), family);
         if let Some(lookup) = self.0.running.borrow().get(&key).and_then(WeakShared::upgrade) {
             return lookup.boxed_local();
         }
-        let running = Running { resolver: self.clone(), key: key.clone() };
-        let lookup: Shared<Lookup> = async move { running.ask().await }.boxed_local().shared();
+        let running = RunningLookup { resolver: self.clone(), key: key.clone() };
+        let lookup: Shared<LookupFuture> = async move { running.ask().await }.boxed_local().shared();
         // it is not there when it has ended, which it has not: nobody waits for it yet
         if let Some(weak) = lookup.downgrade() {
             self.0.running.borrow_mut().insert(key, weak);
@@ -155,52 +155,54 @@ impl Resolver {
     }
 
     /// Asks the servers, for each alias anew.
-    async fn ask(&self, name: &str, family: Family) -> (Known, Option<Duration>) {
+    async fn ask(&self, name: &str, family: Family) -> (LookupResult, Option<Duration>) {
         let record_type = match family {
             Family::V4 => RecordType::A,
             Family::V6 => RecordType::AAAA,
         };
         // as bytes: a host name may hold more than hickory's texts
         let Ok(name) = Name::from_labels(name.split('.').map(str::as_bytes)) else {
-            return (Err(Miss::NoSuchName), None);
+            return (Err(LookupFailure::NoSuchName), None);
         };
         let mut query = Query::query(name, record_type);
         let mut usable_for = MAX_POSITIVE_TTL;
         for _ in 0..MAX_STEPS {
             match self.0.servers.ask(&query).await {
-                Ok(Answer::Found { addresses, ttl }) => return (Ok(addresses.into()), Some(usable_for.min(ttl))),
-                Ok(Answer::Alias { target, ttl }) => {
+                Ok(DnsAnswer::Found { addresses, ttl }) => {
+                    return (Ok(addresses.into()), Some(usable_for.min(ttl)));
+                }
+                Ok(DnsAnswer::Alias { target, ttl }) => {
                     usable_for = usable_for.min(ttl);
                     query.name = target;
                 }
-                Ok(Answer::Empty { exists, ttl }) => {
-                    let miss = if exists { Miss::NoAddress } else { Miss::NoSuchName };
+                Ok(DnsAnswer::Empty { exists, ttl }) => {
+                    let miss = if exists { LookupFailure::NoAddress } else { LookupFailure::NoSuchName };
                     return (Err(miss), ttl.map(|ttl| usable_for.min(ttl).min(MAX_NEGATIVE_TTL)));
                 }
                 Err(miss) => return (Err(miss), None),
             }
         }
-        (Err(Miss::ServerFailure), None)
+        (Err(LookupFailure::ServerFailure), None)
     }
 }
 
-impl Found {
+impl ResolvedName {
     fn of(addresses: Rc<[IpAddr]>) -> Self {
         Self { addresses: addresses.to_vec(), late: None }
     }
 }
 
 /// A look-up under way. It ends when it is answered, or when the last who waits for it gives up.
-struct Running {
+struct RunningLookup {
     resolver: Resolver,
-    key: Key,
+    key: LookupKey,
 }
 
-impl Running {
-    async fn ask(self) -> Known {
+impl RunningLookup {
+    async fn ask(self) -> LookupResult {
         let (name, family) = &self.key;
         let (known, ttl) =
-            timeout(LOOKUP, self.resolver.ask(name, *family)).await.unwrap_or((Err(Miss::Silence), None));
+            timeout(LOOKUP, self.resolver.ask(name, *family)).await.unwrap_or((Err(LookupFailure::Silence), None));
         if let Some(ttl) = ttl {
             self.resolver.0.cache.borrow_mut().put(name, *family, known.clone(), ttl, Instant::now());
         }
@@ -208,19 +210,19 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningLookup {
     fn drop(&mut self) {
         self.resolver.0.running.borrow_mut().remove(&self.key);
     }
 }
 
-fn unanswered(miss: Miss) -> Unanswered {
+fn unanswered(miss: LookupFailure) -> NoResponse {
     let fault = match miss {
-        Miss::NoSuchName => DnsFault::NoSuchName,
-        Miss::NoAddress => DnsFault::NoAddress,
-        Miss::ServerFailure => DnsFault::ServerFailure,
-        Miss::Silence => DnsFault::Silence,
-        Miss::Local(fault) => return Unanswered::NotMade(fault),
+        LookupFailure::NoSuchName => DnsFault::NoSuchName,
+        LookupFailure::NoAddress => DnsFault::NoAddress,
+        LookupFailure::ServerFailure => DnsFault::ServerFailure,
+        LookupFailure::Silence => DnsFault::Silence,
+        LookupFailure::Local(fault) => return NoResponse::NotMade(fault),
     };
     AttemptError::DnsFailure(fault).into()
 }

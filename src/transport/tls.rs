@@ -9,7 +9,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
-use super::handshake::Explaining;
+use super::handshake::DiagnosingVerifier;
 
 /// Receivers whose TLS session can be taken up again without a full handshake.
 const RESUMABLE_SESSIONS: usize = 4096;
@@ -61,7 +61,7 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsS
         .with_safe_default_protocol_versions()
         .map_err(TlsSetupError::Protocol)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Explaining(verifier)))
+        .with_custom_certificate_verifier(Arc::new(DiagnosingVerifier(verifier)))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::in_memory_sessions(RESUMABLE_SESSIONS);

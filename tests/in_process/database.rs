@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ringback::domain::entropy::CountingEntropy;
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::store::cipher::Cipher;
 use ringback::store::memory::MemoryStore;
@@ -53,5 +53,5 @@ impl Database {
 
 fn cipher() -> Cipher {
     let key = Secret::new("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".to_owned());
-    Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).ok().unwrap()
+    Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default())).ok().unwrap()
 }

@@ -23,8 +23,8 @@ use ringback::api::{Api, ApiOptions, routes};
 use ringback::dashboard::{self, Dashboard};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response, TlsFault};
 use ringback::domain::breaker::BreakerConfig;
-use ringback::domain::entropy::Entropy;
 use ringback::domain::machine::MachineLimits;
+use ringback::domain::random::RandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::target::TargetPolicy;
 use ringback::domain::time::{Clock, UnixMillis};
@@ -53,9 +53,9 @@ impl Clock for TestClock {
     }
 }
 
-struct CountingEntropy(AtomicU64);
+struct CountingRandomSource(AtomicU64);
 
-impl Entropy for CountingEntropy {
+impl RandomSource for CountingRandomSource {
     fn seed(&self) -> [u8; 32] {
         [self.0.fetch_add(1, Ordering::SeqCst) as u8; 32]
     }
@@ -77,7 +77,7 @@ impl Transport for Receivers {
             1 => Err(AttemptError::TlsFailure(TlsFault::WrongName)),
             status => Ok(Response { status, headers: Vec::new(), body: Bytes::from_static(b"ok") }),
         };
-        Box::pin(std::future::ready(Ok(AttemptResult { answer, duration: Duration::from_millis(3) })))
+        Box::pin(std::future::ready(Ok(AttemptResult { response: answer, duration: Duration::from_millis(3) })))
     }
 }
 
@@ -161,9 +161,9 @@ impl World {
     ) -> Self {
         let store = Arc::new(FaultyStore::over(database.open()));
         let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
-        let entropy = Arc::new(CountingEntropy(AtomicU64::new(1)));
+        let random = Arc::new(CountingRandomSource(AtomicU64::new(1)));
         let receivers = Arc::new(Receivers { status: AtomicU16::new(200), received: Mutex::default() });
-        let context = ActorContext::new(store.clone(), receivers.clone(), clock.clone(), entropy, settings());
+        let context = ActorContext::new(store.clone(), receivers.clone(), clock.clone(), random, settings());
         let actors = Actors::start(Arc::new(context), vec![Arbiter::current()]).unwrap();
         let mut options = ApiOptions {
             admin_key: Some(Secret::new(ADMIN.to_owned())),

@@ -8,10 +8,10 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use ringback::domain::attempt::NextStep;
-use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::event_types::OwnEventType;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::EndpointId;
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::store::cipher::Cipher;
 use ringback::store::{CANCELLED_AT_ONCE, EventCommit, StoreError, StoreResult, open};
@@ -395,7 +395,7 @@ fn with_another_master_key_endpoints_are_refused_as_such() {
     f.endpoint(organization_id);
     drop(f);
     let other = Secret::new(String::from("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU="));
-    let other = Cipher::from_master_key(&other, Arc::new(CountingEntropy::default()))
+    let other = Cipher::from_master_key(&other, Arc::new(CountingRandomSource::default()))
         .unwrap_or_else(|error| panic!("{error}"));
     let store = open(&sqlite_url(&path), other).unwrap_or_else(|error| panic!("{error}"));
     match store.endpoints(organization_id, first_page(1)) {

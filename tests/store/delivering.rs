@@ -176,12 +176,12 @@ fn an_attempt_that_the_schedule_does_not_count_is_in_the_log_and_the_delivery_st
             .map(|queued| (queued.attempts_made, queued.attempts_not_counted))
             .collect::<Vec<_>>()
     };
-    assert_eq!(f.record(vec![of(1, NextStep::AgainAt(at(0)))]), [true]);
+    assert_eq!(f.record(vec![of(1, NextStep::UncountedRetryAt(at(0)))]), [true]);
     assert_eq!(queued(), [(1, 1)]);
-    let both = vec![of(2, NextStep::AgainAt(at(1))), of(3, NextStep::RetryAt(at(60)))];
+    let both = vec![of(2, NextStep::UncountedRetryAt(at(1))), of(3, NextStep::RetryAt(at(60)))];
     assert_eq!(f.record(both), [true, true]);
     assert_eq!(queued(), [(3, 2)]);
-    assert_eq!(f.record(vec![of(2, NextStep::AgainAt(at(1)))]), [false]);
+    assert_eq!(f.record(vec![of(2, NextStep::UncountedRetryAt(at(1)))]), [false]);
     assert_eq!(queued(), [(3, 2)], "recorded twice, counted once");
     f.record(vec![of(4, NextStep::Succeeded)]);
     let detail = f.store.delivery(organization_id, id).unwrap().unwrap();

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use ringback::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome, Response, RetryOn};
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::{CustomHeader, Endpoint, PreviousSecret, RateLimit};
-use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::event::Event;
 use ringback::domain::filter::Filter;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, Organization, Role};
 use ringback::domain::patterns::EventPattern;
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::retry::{RetryPolicy, RetrySchedule};
 use ringback::domain::secret::Secret;
 use ringback::domain::time::UnixMillis;
@@ -39,7 +39,8 @@ pub(crate) const HEADER_VALUE: &str = "Bearer customers-own-token";
 /// A key for tests.
 pub(crate) fn cipher() -> Cipher {
     let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
-    Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap_or_else(|error| panic!("{error}"))
+    Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default()))
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A number of seconds after the beginning.
@@ -293,14 +294,14 @@ pub(crate) fn outcome(
         finished_at: UnixMillis(started_at.0 + 40),
         ordered: false,
         request_headers: vec![(String::from("x-callintel-attempt"), number.to_string())],
-        result: AttemptResult { answer: Ok(response), duration: Duration::from_millis(37) },
+        result: AttemptResult { response: Ok(response), duration: Duration::from_millis(37) },
         next,
     }
 }
 
 /// The same without an answer.
 pub(crate) fn unanswered(outcome: Outcome, error: AttemptError) -> Outcome {
-    Outcome { result: AttemptResult { answer: Err(error), duration: Duration::from_secs(10) }, ..outcome }
+    Outcome { result: AttemptResult { response: Err(error), duration: Duration::from_secs(10) }, ..outcome }
 }
 
 /// The same with a key.

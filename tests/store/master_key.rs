@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 use ringback::domain::endpoint::Endpoint;
-use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::ids::{EndpointId, OrganizationId};
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::store::cipher::Cipher;
 use ringback::store::{Store, StoreError, StoreResult, open, reencrypt};
@@ -15,7 +15,8 @@ use crate::fixture::{Fixture, at, cipher, full_endpoint, plain_endpoint, sqlite_
 
 fn key(byte: u8) -> Cipher {
     let key = Secret::new(BASE64.encode(&[byte; 32]));
-    Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap_or_else(|error| panic!("{error}"))
+    Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default()))
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn store(url: &str, cipher: Cipher) -> Arc<dyn Store> {

@@ -402,7 +402,7 @@ impl<'a> History<'a> {
     ) -> Outcome {
         let &(id, organization_id, endpoint_id) = delivery.get(&self.deliveries);
         let later = UnixMillis(self.now.0 + delay * 1_000);
-        let later = if delay % 2 == 0 { NextStep::RetryAt(later) } else { NextStep::AgainAt(later) };
+        let later = if delay % 2 == 0 { NextStep::RetryAt(later) } else { NextStep::UncountedRetryAt(later) };
         let of = |status, next| outcome(organization_id, endpoint_id, id, number, status, next);
         let outcome = match answer {
             0 => of(200, NextStep::Succeeded),

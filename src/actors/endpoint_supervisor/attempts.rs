@@ -100,7 +100,7 @@ fn report_attempt(parts: &SupervisorParts, ended: &AttemptEnded, number: u32, ne
 impl Handler<AttemptEnded> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, ended: AttemptEnded, ctx: &mut Self::Context) {
-        let input = Input::AttemptFinished { delivery: &ended.delivery, answer: &ended.result.answer };
+        let input = Input::AttemptFinished { delivery: &ended.delivery, response: &ended.result.response };
         if let Some((effects, now)) = self.step(input) {
             self.carry_out(effects, Some(ended), now, ctx);
         }

@@ -7,7 +7,7 @@ use actix::{AsyncContext, Context, Handler};
 use super::super::mailbox::post;
 use super::super::messages::{Retire, RetireRequest, SupervisorDrain, SupervisorStopped};
 use super::{EndpointSupervisor, SupervisorParts};
-use crate::domain::machine::{Input, Rest};
+use crate::domain::machine::{Input, PendingWork};
 use crate::domain::time::UnixMillis;
 
 /// A supervisor retires when nothing is due within this time; the agenda activates its endpoint again. Smaller: supervisors
@@ -41,10 +41,10 @@ impl EndpointSupervisor {
     fn may_retire(&self, now: UnixMillis) -> bool {
         let Some(running) = &self.running else { return false };
         let stay_for = if self.parts.context.is_crowded() { STAY_FOR_WHEN_CROWDED } else { STAY_FOR };
-        match running.machine.rest(now) {
-            Rest::Busy => false,
-            Rest::Idle => true,
-            Rest::Until(at) => at.since(now) > stay_for,
+        match running.machine.pending_work(now) {
+            PendingWork::Busy => false,
+            PendingWork::Idle => true,
+            PendingWork::Until(at) => at.since(now) > stay_for,
         }
     }
 
@@ -62,8 +62,8 @@ impl EndpointSupervisor {
             return;
         }
         self.retire_requested_at = Some(self.received);
-        let due_at = self.running.as_ref().and_then(|running| match running.machine.rest(now) {
-            Rest::Until(at) => Some(at),
+        let due_at = self.running.as_ref().and_then(|running| match running.machine.pending_work(now) {
+            PendingWork::Until(at) => Some(at),
             _ => None,
         });
         let (endpoint_id, received) = (self.parts.endpoint_id, self.received);

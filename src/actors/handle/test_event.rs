@@ -114,8 +114,8 @@ impl EngineHandle {
                     return Ok(TestAttempts { outcomes, result, is_success: false, accepted_secret: None });
                 }
             };
-            let next = follow_up(&delivery, secret, &result.answer, &secrets, accepted, finished_at);
-            let is_success = judge(&result.answer, endpoint.retry_on, finished_at) == Verdict::Success;
+            let next = follow_up(&delivery, secret, &result.response, &secrets, accepted, finished_at);
+            let is_success = judge(&result.response, endpoint.retry_on, finished_at) == Verdict::Success;
             outcomes.push(Outcome {
                 organization_id: endpoint.organization_id,
                 endpoint_id: endpoint.id,
@@ -127,7 +127,7 @@ impl EngineHandle {
                 request_headers: template.mask().apply(headers),
                 result: result.clone(),
                 next: match next {
-                    Some(_) => NextStep::AgainAt(finished_at),
+                    Some(_) => NextStep::UncountedRetryAt(finished_at),
                     None if is_success => NextStep::Succeeded,
                     None => NextStep::Failed,
                 },

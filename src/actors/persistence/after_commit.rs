@@ -29,7 +29,7 @@ pub(super) fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Dur
         let outcome = match outcome.next {
             NextStep::Succeeded => DeliveryStatus::Success,
             NextStep::Failed => DeliveryStatus::Failed,
-            NextStep::RetryAt(_) | NextStep::AgainAt(_) => continue,
+            NextStep::RetryAt(_) | NextStep::UncountedRetryAt(_) => continue,
         };
         if *recorded {
             telemetry::DeliveryFinished { outcome, count: 1 }.emit();

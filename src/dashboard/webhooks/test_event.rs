@@ -181,7 +181,7 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
     html! {
         section.card {
             header { h2 { "What came of it" } (components::status(status)) }
-            @match &result.answer {
+            @match &result.response {
                 Ok(response) => {
                     p.note-box.(class) role="status" { strong { "Answered " (response.status) "." } " " (of_code(response.status).what) " " (of_code(response.status).help) }
                 }
@@ -195,10 +195,10 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
             }
             dl.facts {
                 dt { "Took" } dd { (time::milliseconds(result.duration.as_millis() as u64)) "; the webhook's timeout is " (time::span(endpoint.timeout)) }
-                @if let Err(error) = &result.answer { dt { "Error" } dd { code { (error.as_str()) } } }
+                @if let Err(error) = &result.response { dt { "Error" } dd { code { (error.as_str()) } } }
                 dt { "In the log" } dd { a href={ "/logs/" (delivery_id) } { (delivery_id) } }
             }
-            @if let Ok(response) = &result.answer {
+            @if let Ok(response) = &result.response {
                 @let headers = response.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
                 (request_response::headers("response-headers", "Response headers", &headers, true))
                 h3 { "Response body" }

@@ -2,14 +2,14 @@
 
 use super::document::Node;
 use super::number::{Number, compare};
-use super::parse::{Entry, error};
+use super::parse::{ParsedCondition, error};
 use super::{FieldError, Literal, Test};
 
 /// A test and its name in error messages.
 type Named<'a> = (&'a str, &'a Test);
 
 /// Names the conditions that contradict others on the same field.
-pub(super) fn find(entries: &[Entry]) -> Vec<FieldError> {
+pub(super) fn find(entries: &[ParsedCondition]) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         let bounds = entry.path.fallback.is_some();
@@ -24,7 +24,8 @@ pub(super) fn find(entries: &[Entry]) -> Vec<FieldError> {
             tests.extend(others.flat_map(named));
         } else if tests.iter().any(|(_, test)| test.needs_field()) {
             // the field is there, so that min_x and max_x don't fall back to x_seconds
-            let bounds = |other: &&Entry| other.path.fallback.is_some() && other.path.name == entry.path.name;
+            let bounds =
+                |other: &&ParsedCondition| other.path.fallback.is_some() && other.path.name == entry.path.name;
             tests.extend(entries.iter().filter(bounds).flat_map(named));
         }
         errors.extend(contradiction(&tests));
@@ -32,7 +33,7 @@ pub(super) fn find(entries: &[Entry]) -> Vec<FieldError> {
     errors
 }
 
-fn named(entry: &Entry) -> Vec<Named<'_>> {
+fn named(entry: &ParsedCondition) -> Vec<Named<'_>> {
     entry.tests.iter().map(|(label, test)| (label.as_str(), test)).collect()
 }
 

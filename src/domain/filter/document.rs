@@ -22,7 +22,7 @@ const LONGEST_ESCAPE: usize = 6;
 pub(crate) struct Document<'a> {
     root: &'a RawValue,
     /// By the address of the object's text, which is its identity within one document.
-    objects: RefCell<HashMap<usize, Fields<'a>>>,
+    objects: RefCell<HashMap<usize, ObjectFields<'a>>>,
 }
 
 impl<'a> Document<'a> {
@@ -60,9 +60,9 @@ impl<'a> Document<'a> {
 
 /// The fields of one object. Of a repeated key the last one counts, as in most parsers.
 #[derive(Debug, Default)]
-struct Fields<'a>(HashMap<Cow<'a, [u8]>, &'a RawValue>);
+struct ObjectFields<'a>(HashMap<Cow<'a, [u8]>, &'a RawValue>);
 
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de> Deserialize<'de> for ObjectFields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)
     }
@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 struct FieldsVisitor;
 
 impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
+    type Value = ObjectFields<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("an object")
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
         while let Some((Text(key), value)) = map.next_entry()? {
             fields.insert(key, value);
         }
-        Ok(Fields(fields))
+        Ok(ObjectFields(fields))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Condition, FieldError, Literal, MAX_CONDITIONS, MAX_LIST, Path, Test
 use crate::domain::event::MAX_JSON_DEPTH;
 
 /// A condition together with the names of its tests in error messages.
-pub(super) struct Entry {
+pub(super) struct ParsedCondition {
     pub(super) path: Path,
     pub(super) tests: Vec<(String, Test)>,
 }
@@ -34,14 +34,14 @@ pub(super) fn conditions(source: &Value) -> Result<Box<[Condition]>, Vec<FieldEr
     if !errors.is_empty() {
         return Err(errors);
     }
-    let strip = |entry: Entry| Condition {
+    let strip = |entry: ParsedCondition| Condition {
         path: entry.path,
         tests: entry.tests.into_iter().map(|(_, test)| test).collect(),
     };
     Ok(entries.into_iter().map(strip).collect())
 }
 
-fn entry(name: &str, wanted: &Value) -> Result<Entry, Vec<FieldError>> {
+fn entry(name: &str, wanted: &Value) -> Result<ParsedCondition, Vec<FieldError>> {
     let label = format!("filters.{name}");
     if name.split('.').count() > MAX_JSON_DEPTH {
         let message = format!("goes deeper than {MAX_JSON_DEPTH} levels, which no event does");
@@ -49,7 +49,7 @@ fn entry(name: &str, wanted: &Value) -> Result<Entry, Vec<FieldError>> {
     }
     if let Value::Object(operators) = wanted {
         let tests = operators_of(&label, operators)?;
-        return Ok(Entry { path: Path { name: name.into(), fallback: None }, tests });
+        return Ok(ParsedCondition { path: Path { name: name.into(), fallback: None }, tests });
     }
     if let Some((field, test)) = bound(name) {
         let number = number(wanted).ok_or_else(|| {
@@ -60,23 +60,23 @@ fn entry(name: &str, wanted: &Value) -> Result<Entry, Vec<FieldError>> {
             vec![error(&label, &message)]
         })?;
         let path = Path { name: field.into(), fallback: Some(format!("{field}_seconds").into()) };
-        return Ok(Entry { path, tests: vec![(label, test(number))] });
+        return Ok(ParsedCondition { path, tests: vec![(label, test(number))] });
     }
     let literals = match wanted {
         Value::Array(values) => list(&label, values),
         value => literal(&label, value).map(|literal| [literal].into()),
     };
     let tests = vec![(label, Test::In(literals.map_err(|error| vec![error])?))];
-    Ok(Entry { path: Path { name: name.into(), fallback: None }, tests })
+    Ok(ParsedCondition { path: Path { name: name.into(), fallback: None }, tests })
 }
 
 /// Makes a test from the number of a `min_x` or `max_x`.
-type Bound = fn(Number) -> Test;
+type MakeTest = fn(Number) -> Test;
 
 /// The field that `min_x` or `max_x` bounds, and how.
-fn bound(name: &str) -> Option<(&str, Bound)> {
-    let least = name.strip_prefix("min_").map(|field| (field, Test::AtLeast as Bound));
-    let most = || name.strip_prefix("max_").map(|field| (field, Test::AtMost as Bound));
+fn bound(name: &str) -> Option<(&str, MakeTest)> {
+    let least = name.strip_prefix("min_").map(|field| (field, Test::AtLeast as MakeTest));
+    let most = || name.strip_prefix("max_").map(|field| (field, Test::AtMost as MakeTest));
     least.or_else(most).filter(|(field, _)| !field.is_empty())
 }
 

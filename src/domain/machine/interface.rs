@@ -1,4 +1,4 @@
-//! What the state machine is told, and what it says.
+//! The inputs and effects of the state machine.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ use crate::domain::retry::RetrySchedule;
 use crate::domain::rotation::{SecretId, SecretTerms};
 use crate::domain::time::UnixMillis;
 
-/// The part of an endpoint's settings that decides when it is sent what.
+/// The settings of an endpoint that decide which delivery is attempted when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MachineSettings {
-    /// Nothing is sent while it is not.
+    /// Nothing is sent while this is false.
     pub active: bool,
-    /// Where it points; another place starts with a clean record.
+    /// A change of URL clears the endpoint's record of failures.
     pub url: String,
-    /// When failed deliveries are tried again.
+    /// When failed deliveries are retried.
     pub retry: RetrySchedule,
-    /// Which final answers are.
+    /// Which responses are retried although they are final by default.
     pub retry_on: RetryOn,
     /// None by default.
     pub rate_limit: Option<RateLimit>,
-    /// The cap of the adaptive concurrency.
+    /// The maximum of the adaptive concurrency.
     pub max_in_flight: u32,
     /// One at a time, in event order.
     pub ordered: bool,
-    /// What its attempts can be signed with.
+    /// The secrets that attempts can be signed with.
     pub secrets: SecretTerms,
 }
 
 impl MachineSettings {
-    /// Takes them out of an endpoint.
+    /// The settings of an endpoint.
     pub(crate) fn of(endpoint: &Endpoint) -> Self {
         Self {
             active: endpoint.active,
@@ -53,30 +53,30 @@ impl MachineSettings {
 /// What the operator decides for every endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MachineLimits {
-    /// When its breaker opens, and for how long.
+    /// When breakers open, and for how long.
     pub breaker: BreakerConfig,
-    /// An endpoint that fails throughout so long without one success is disabled.
+    /// An endpoint that fails for this long without one success is disabled.
     pub disable_after: Duration,
 }
 
 impl MachineLimits {
-    /// For so long nothing may have been due before it counts as a pause in its failing. A quarter: once a day is often
-    /// enough for five days, and what was tried on the first and on the last of them alone is not.
+    /// A longer time without any due attempt interrupts a streak of failures. A quarter of `disable_after`: with five days,
+    /// one attempt a day is often enough, while attempts on the first and the last day alone are not.
     pub(super) fn max_quiet(&self) -> Duration {
         self.disable_after / 4
     }
 }
 
-/// What may have been sent to an endpoint before its machine began.
+/// What is known about requests sent before this machine began, for the rate limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum SentBefore {
-    /// By its last supervisor.
+pub enum RateLimitHistory {
+    /// Left by the endpoint's last supervisor.
     Remembered(LimiterMemory),
-    /// Up to this instant, by who knows whom: a process that was killed. Nothing since.
+    /// Unknown up to this instant, for example because the process was killed; nothing was sent since.
     UnknownUntil(UnixMillis),
 }
 
-impl SentBefore {
+impl RateLimitHistory {
     pub(super) fn limiter(&self, limit: &RateLimit) -> RateLimiter {
         match self {
             Self::Remembered(memory) => RateLimiter::restore(limit, memory),
@@ -85,11 +85,11 @@ impl SentBefore {
     }
 }
 
-/// What happens to an endpoint.
+/// Something that happened to an endpoint.
 pub enum Input<'a> {
     /// Deliveries of events that were just committed, in the order of their ids.
     Committed(Vec<QueuedDelivery>),
-    /// Deliveries were committed that did not come by memory.
+    /// Deliveries were committed that are only in the database.
     MoreInStore,
     /// The page that [`Effect::Load`] asked for.
     Loaded {
@@ -97,29 +97,29 @@ pub enum Input<'a> {
         deliveries: Vec<QueuedDelivery>,
         /// Whether more of them are due.
         more: bool,
-        /// The earliest later turn in the queue.
+        /// The earliest due time after now.
         next_due_at: Option<UnixMillis>,
     },
-    /// The database did not answer [`Effect::Load`], or there was no memory for the answer.
+    /// The database failed at [`Effect::Load`], or there was no memory for the page.
     LoadFailed,
     /// An attempt ended.
     AttemptFinished {
-        /// What was sent.
+        /// As it was in [`Effect::Attempt`].
         delivery: &'a QueuedDelivery,
-        /// What came of it.
-        answer: &'a Result<Response, AttemptError>,
+        /// The response, or why there is none.
+        response: &'a Result<Response, AttemptError>,
     },
-    /// An attempt was not made: this machine lacked something (see [`crate::domain::attempt::LocalFault`]). Nothing
-    /// is learned of the receiver, and the delivery is due as before.
+    /// An attempt was not made because this machine lacked a resource (see [`crate::domain::attempt::LocalFault`]). It says
+    /// nothing about the receiver, and the delivery is due as before.
     AttemptNotMade(QueuedDelivery),
-    /// What [`Effect::Record`] asked for of these is on disk.
+    /// The outcomes of [`Effect::Record`] for these deliveries are on disk.
     OutcomesRecorded(&'a [DeliveryId]),
-    /// A test was answered with success: a probe that somebody else made. Its organization was told.
+    /// A test event succeeded, which counts as a successful probe. The organization already saw its result.
     Tested {
-        /// The secret that was taken after another one had been refused.
+        /// The secret that the receiver accepted after it had refused another.
         accepted_secret: Option<SecretId>,
     },
-    /// A person says go: nothing waits for a probe, and what waited for a retry is due now in the database.
+    /// A person resumed the webhook: nothing waits for a probe, and deliveries that waited for a retry are due now.
     Resumed,
     /// The endpoint's settings changed.
     Reconfigured(MachineSettings),
@@ -129,67 +129,67 @@ pub enum Input<'a> {
     Wake,
 }
 
-/// What is to be done.
+/// Something for the supervisor to do.
 #[derive(Debug)]
 pub enum Effect {
-    /// Send it.
+    /// Make an attempt.
     Attempt {
-        /// What to send.
+        /// The delivery to attempt.
         delivery: QueuedDelivery,
         /// Which attempt of it this is, from 1.
         number: u32,
-        /// What the document's signature is made with.
+        /// Signs the CallIntel signature header, which carries one signature only.
         secret: SecretId,
     },
-    /// Write down how an attempt ended, together with everything that it changed.
+    /// Record the outcome of an attempt, together with everything that it changed.
     Record {
-        /// Whose it was.
+        /// The delivery of the attempt.
         delivery_id: DeliveryId,
-        /// Which one.
+        /// Of the attempt, from 1.
         number: u32,
-        /// What becomes of the delivery.
+        /// The delivery's next step.
         next: NextStep,
-        /// The endpoint's condition, when it changed.
+        /// The endpoint's health, when it changed.
         health: Option<EndpointHealth>,
-        /// The endpoint is to be disabled.
+        /// Why to disable the endpoint, if so.
         disable: Option<DisabledReason>,
-        /// What the organization is told, when it asked for it.
+        /// Operational events for the organization, if it subscribed to them.
         announcements: Vec<Announcement>,
     },
-    /// Read the next page of pending deliveries, less [`super::EndpointMachine::known`].
+    /// Read the next page of pending deliveries, less [`super::EndpointMachine::held_ids`].
     Load {
-        /// At most so many.
+        /// An upper bound.
         max_deliveries: usize,
-        /// At most so many bytes of bodies, but at least one delivery.
+        /// An upper bound on bytes of bodies; one delivery may exceed it.
         max_bytes: usize,
     },
-    /// Write down the endpoint's condition.
+    /// Store the endpoint's health.
     SaveHealth(EndpointHealth),
 }
 
-/// What an organization is told about its own endpoint, as an operational event.
+/// An operational event about an endpoint, for its organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announcement {
     /// `webhook.failing`: its breaker opened, or a delivery used up its attempts.
     Failing {
-        /// Since when.
+        /// The first failure of this streak.
         since: UnixMillis,
     },
     /// `webhook.recovered`: it works again after it was announced as failing.
     Recovered {
-        /// Since when it had failed.
+        /// The first failure of the streak that ended.
         failing_since: UnixMillis,
     },
     /// `webhook.disabled`.
     Disabled(DisabledReason),
-    /// `delivery.exhausted`: a delivery failed for good.
+    /// `delivery.exhausted`: a delivery failed, with no retries left.
     Exhausted,
 }
 
 /// Whether an endpoint has anything to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
-    /// Something is in flight.
+pub enum PendingWork {
+    /// Something is in flight or being read or recorded.
     Busy,
     /// Nothing before this instant.
     Until(UnixMillis),

@@ -1,5 +1,5 @@
-//! Attempts that this machine could not make: no descriptor, no memory, no port. The receiver is not judged by
-//! them, no attempt is used up, and the endpoint waits a moment before it asks for another socket.
+//! Attempts that this machine could not make: no file descriptor, no memory, no port. They don't count against the
+//! receiver, use up no attempt, and the endpoint pauses before it opens another socket.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use super::EndpointMachine;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::time::UnixMillis;
 
-/// The first pause. Smaller: a machine that has no descriptors spends its time on trying. Larger: a delivery waits for
-/// what was back long ago.
+/// The first pause. Smaller: a machine without descriptors spends its time on failing attempts. Larger: a delivery waits
+/// after the shortage has ended.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Pauses double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// 250 ms doubled so often is beyond the longest pause.
+/// 250 ms doubled this often exceeds the longest pause.
 const MAX_DOUBLINGS: u32 = 5;
 
-/// How long an endpoint leaves this machine alone.
+/// The pause of an endpoint after local faults.
 #[derive(Debug, Default)]
 pub(super) struct LocalPause {
     until: Option<UnixMillis>,
@@ -23,12 +23,12 @@ pub(super) struct LocalPause {
 }
 
 impl LocalPause {
-    /// Nothing is started before this instant.
+    /// No attempt is started before this instant.
     pub(super) fn until(&self) -> Option<UnixMillis> {
         self.until
     }
 
-    /// Attempts can be made: the next pause is a short one again.
+    /// Attempts can be made: the next pause is the first one again.
     pub(super) fn over(&mut self) {
         *self = Self::default();
     }
@@ -37,7 +37,7 @@ impl LocalPause {
         self.until.take_if(|until| *until <= now);
     }
 
-    /// Several attempts that fail together make one pause.
+    /// Attempts that fail together make one pause.
     fn begin(&mut self, now: UnixMillis) {
         if self.until.is_none() {
             let pause = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(MAX_DOUBLINGS)).min(LONGEST_PAUSE);
@@ -59,8 +59,8 @@ impl EndpointMachine {
         }
         self.local_pause.begin(now);
         if self.settings.ordered || !self.settings.active {
-            // an ordered queue begins again from its head, whatever became of its settings meanwhile
-            self.let_go_of_window();
+            // an ordered queue begins again from its head; an inactive endpoint holds nothing in memory
+            self.release_window();
         } else {
             self.window.put_back(delivery);
         }

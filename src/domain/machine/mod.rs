@@ -1,4 +1,4 @@
-//! The state machine of one endpoint: which delivery is attempted when, and what becomes of it.
+//! The state machine of one endpoint: which delivery is attempted when, and what happens to it afterwards.
 //!
 //! ```text
 //!            Committed            Loaded
@@ -10,14 +10,14 @@
 //!      └── retry: a later turn in the queue ◀── recorded ◀── unrecorded ──▶ success, failed
 //! ```
 //!
-//! A plain function of (state, input, now, random): [`EndpointMachine::step`] takes an [`Input`] and says with
-//! [`Effect`]s what is to be done. Everything that it holds can be rebuilt from the database, and a delivery
-//! that it lets go of is still pending there.
+//! A plain function of (state, input, now, random): [`EndpointMachine::step`] takes an [`Input`] and returns the
+//! [`Effect`]s to carry out. Its whole state can be rebuilt from the database, where a delivery that it drops from memory
+//! is still pending.
 
-mod answers;
 mod interface;
 mod local_fault;
-mod outlook;
+mod outcomes;
+mod status;
 mod window;
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::breaker::{Breaker, Permission};
+use super::breaker::{Breaker, BreakerPermission};
 use super::concurrency::AdaptiveConcurrency;
 use super::delivery::QueuedDelivery;
 use super::health::EndpointHealth;
@@ -36,14 +36,14 @@ use super::ids::DeliveryId;
 use super::limiter::RateLimiter;
 use super::rotation::SecretId;
 use super::time::UnixMillis;
-pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, Rest, SentBefore};
+pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, PendingWork, RateLimitHistory};
 use local_fault::LocalPause;
 use window::Window;
 
-/// With so many bytes of bodies in flight an endpoint starts nothing more. Smaller: large bodies go one by one.
-/// Larger: one hanging receiver takes up more of the memory that all share.
+/// An endpoint starts no attempt while this many bytes of bodies are in flight. Smaller: large bodies are sent one by one.
+/// Larger: one hanging receiver takes more of the memory that all endpoints share.
 const MAX_IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
-/// After the database failed to answer, it is asked again so much later.
+/// Pause before a page is read again after the database failed.
 pub(crate) const LOAD_RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
@@ -54,16 +54,16 @@ struct InFlight {
     is_probe: bool,
     bytes: usize,
     secret: SecretId,
-    /// The machine's when it began.
+    /// The machine's epoch when the attempt began.
     epoch: u32,
 }
 
 /// Attempts of a delivery whose outcomes are not on disk yet.
 #[derive(Debug, Clone, Copy, Default)]
 struct Unrecorded {
-    /// More than one only when the delivery is attempted again at once.
+    /// More than one only after a follow-up attempt.
     outcomes: u32,
-    /// When the delivery is due again, by the last of them.
+    /// When the delivery is due again, according to the last of them.
     due_at: Option<UnixMillis>,
 }
 
@@ -73,52 +73,50 @@ pub struct EndpointMachine {
     health: EndpointHealth,
     breaker: Breaker,
     limits: MachineLimits,
-    /// Grows with every clean record, and with every word of somebody else that it works: an attempt that began before is
-    /// no probe any more.
+    /// Grows when the record is cleared and when a test event succeeds: an attempt from an earlier epoch no longer counts as
+    /// the probe.
     epoch: u32,
-    /// Since when it points where it points: an answer to an attempt from before says nothing about this place.
+    /// The epoch in which the current URL was set: responses to attempts from before say nothing about it.
     place_epoch: u32,
     limiter: Option<RateLimiter>,
     concurrency: AdaptiveConcurrency,
     window: Window,
     in_flight: HashMap<DeliveryId, InFlight>,
     in_flight_bytes: usize,
-    /// Whose outcomes are not on disk yet.
+    /// Deliveries with outcomes that are not on disk yet.
     unrecorded: HashMap<DeliveryId, Unrecorded>,
-    /// Unrecorded when deliveries were left in the database: one that was recorded there, and sent again by a person
-    /// before this machine heard of it, can be among those.
-    maybe_sent_again: HashSet<DeliveryId>,
+    /// Unrecorded when deliveries were left in the database. One of these may have been recorded there and resent by a
+    /// person before this machine was notified.
+    maybe_resent: HashSet<DeliveryId>,
     /// A page is being read.
     loading: bool,
-    /// Recorded while a page was being read: the page may still show them as due.
+    /// Recorded while a page was being read, which may still show them as due.
     recorded_while_loading: HashSet<DeliveryId>,
-    /// Deliveries were left in the database while a page was being read: it may not show them.
+    /// Deliveries were left in the database while a page was being read, which may not show them.
     left_while_loading: bool,
-    /// Deliveries are due that are not in memory.
+    /// Due deliveries may be in the database that are not in memory.
     more_in_store: bool,
-    /// The earliest known later turn of a delivery that is not in memory.
+    /// The earliest known due time of a delivery that is not in memory.
     next_due_at: Option<UnixMillis>,
-    /// A committed delivery at or below this one may have been here before.
+    /// A committed delivery with this id or a lower one may have been in memory before.
     highest_seen: DeliveryId,
-    /// The first of an ordered queue waits for its retry, and everything behind it.
+    /// Until then the first delivery of an ordered queue waits for its retry, and all others wait behind it.
     blocked_until: Option<UnixMillis>,
     limited_until: Option<UnixMillis>,
     load_not_before: Option<UnixMillis>,
     local_pause: LocalPause,
     draining: bool,
-    /// All endpoints together have too much in flight.
-    held_to_one: bool,
+    /// All endpoints together have too many attempts in flight, so each is limited to one.
+    limited_to_one: bool,
 }
 
 impl EndpointMachine {
-    /// An endpoint that begins: what it has to do, it asks the database for.
-    ///
-    /// Its rate limit goes on where `sent_before` says.
+    /// Starts empty and reads its pending deliveries from the database; `rate_limit_history` restores the rate limit.
     pub fn new(
         settings: MachineSettings,
         limits: MachineLimits,
         health: EndpointHealth,
-        sent_before: SentBefore,
+        rate_limit_history: RateLimitHistory,
     ) -> Self {
         Self {
             breaker: Breaker::restore(limits.breaker, &health),
@@ -126,14 +124,14 @@ impl EndpointMachine {
             epoch: 0,
             place_epoch: 0,
             health,
-            limiter: settings.rate_limit.as_ref().map(|limit| sent_before.limiter(limit)),
+            limiter: settings.rate_limit.as_ref().map(|limit| rate_limit_history.limiter(limit)),
             concurrency: AdaptiveConcurrency::new(settings.max_in_flight),
             settings,
             window: Window::default(),
             in_flight: HashMap::new(),
             in_flight_bytes: 0,
             unrecorded: HashMap::new(),
-            maybe_sent_again: HashSet::new(),
+            maybe_resent: HashSet::new(),
             loading: false,
             recorded_while_loading: HashSet::new(),
             left_while_loading: false,
@@ -145,29 +143,29 @@ impl EndpointMachine {
             load_not_before: None,
             local_pause: LocalPause::default(),
             draining: false,
-            held_to_one: false,
+            limited_to_one: false,
         }
     }
 
-    /// Whether to do with one attempt at a time, whatever the receiver could take. Never with none: an endpoint
-    /// does not wait for the others.
-    pub(crate) fn hold_to_one(&mut self, held_to_one: bool) {
-        self.held_to_one = held_to_one;
+    /// Limits the endpoint to one attempt at a time, or lifts that limit. It is never limited to none: an endpoint does not
+    /// wait for others.
+    pub(crate) fn limit_to_one(&mut self, limited_to_one: bool) {
+        self.limited_to_one = limited_to_one;
     }
 
-    /// Takes an input and says what is to be done.
+    /// Applies an input and returns what to do.
     pub fn step(&mut self, input: Input<'_>, now: UnixMillis, rng: &mut dyn Rng) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
             Input::Committed(deliveries) => self.admit(deliveries),
             Input::MoreInStore => {
-                self.maybe_sent_again.extend(self.unrecorded.keys().copied());
+                self.maybe_resent.extend(self.unrecorded.keys().copied());
                 self.leave_in_store();
             }
             Input::Loaded { deliveries, more, next_due_at } => self.take_page(deliveries, more, next_due_at, now),
             Input::LoadFailed => self.load_failed(now),
-            Input::AttemptFinished { delivery, answer } => {
-                self.attempt_finished(delivery, answer, now, rng, &mut effects);
+            Input::AttemptFinished { delivery, response } => {
+                self.attempt_finished(delivery, response, now, rng, &mut effects);
             }
             Input::AttemptNotMade(delivery) => self.attempt_not_made(delivery, now),
             Input::OutcomesRecorded(recorded) => recorded.iter().for_each(|id| self.outcome_recorded(*id)),
@@ -183,22 +181,22 @@ impl EndpointMachine {
         effects
     }
 
-    // ---- what comes in
+    // ---- inputs
 
     fn admit(&mut self, deliveries: Vec<QueuedDelivery>) {
         for delivery in deliveries {
             let id = delivery.id;
             let is_new = id > self.highest_seen;
-            if !is_new && self.knows(id) {
+            if !is_new && self.holds(id) {
                 continue;
             }
             self.highest_seen = self.highest_seen.max(id);
-            // an ordered queue takes from memory only what comes directly behind all that is in memory
+            // an ordered queue admits a delivery only if nothing in the database comes before it
             let in_order = !self.settings.ordered
                 || !(self.more_in_store || self.loading || self.blocked_until.is_some())
                     && self.window.has_room_for_fresh(&delivery);
-            // what comes while the receiver is down is backlog: it neither holds memory meanwhile, nor stands before
-            // what comes when it is back
+            // deliveries that arrive while the receiver is down are backlog: they must not hold memory, nor go before newer
+            // ones when it is back
             let may_come = is_new && in_order && self.settings.active && !self.breaker.is_open();
             if !may_come || self.window.admit_fresh(delivery) {
                 self.leave_in_store();
@@ -225,13 +223,13 @@ impl EndpointMachine {
         let recorded = std::mem::take(&mut self.recorded_while_loading);
         for (place, delivery) in deliveries.into_iter().enumerate() {
             self.highest_seen = self.highest_seen.max(delivery.id);
-            if recorded.contains(&delivery.id) || self.knows(delivery.id) {
+            if recorded.contains(&delivery.id) || self.holds(delivery.id) {
                 continue;
             }
             if delivery.due_at <= now {
                 self.window.push_loaded(delivery);
             } else if self.settings.ordered {
-                // its turn comes when everything before it is settled
+                // an ordered queue reaches it only after everything before it
                 match place {
                     0 => self.block_until(delivery.due_at),
                     _ => self.more_in_store = true,
@@ -254,12 +252,12 @@ impl EndpointMachine {
     fn reconfigure(&mut self, settings: MachineSettings, now: UnixMillis, effects: &mut Vec<Effect>) {
         let old = std::mem::replace(&mut self.settings, settings);
         if old.rate_limit != self.settings.rate_limit {
-            // empty: who changes it again and again gets no burst each time
+            // an empty bucket, so that repeated changes don't earn a burst each time
             self.limiter = self.settings.rate_limit.as_ref().map(|limit| RateLimiter::empty_since(limit, now));
             self.limited_until = None;
         }
         self.concurrency.set_max(self.settings.max_in_flight);
-        // another place, or a person who says go: a clean record
+        // another URL, or switched on by a person: the record is cleared
         let is_elsewhere = old.url != self.settings.url;
         if is_elsewhere || (self.settings.active && !old.active) {
             self.epoch += 1;
@@ -273,19 +271,19 @@ impl EndpointMachine {
         }
         if old.ordered != self.settings.ordered || old.active != self.settings.active {
             self.blocked_until = None;
-            self.let_go_of_window();
+            self.release_window();
         }
     }
 
     fn tested(&mut self, accepted_secret: Option<SecretId>, effects: &mut Vec<Effect>) {
-        // a probe of its own that is out decides nothing any more
+        // a probe that is in flight no longer decides anything
         self.epoch += 1;
         let is_news = accepted_secret.is_some_and(|secret| self.accept(secret));
         self.health.notified = false;
         if self.breaker.is_open() {
             self.leave_in_store();
         }
-        if self.breaker.on_life(true) || is_news {
+        if self.breaker.on_alive(true) || is_news {
             self.save_health(effects);
         }
     }
@@ -298,12 +296,12 @@ impl EndpointMachine {
         self.blocked_until = None;
         match self.settings.ordered {
             // read again from its head
-            true => self.let_go_of_window(),
+            true => self.release_window(),
             false => self.leave_in_store(),
         }
     }
 
-    // ---- what goes out
+    // ---- attempts and pages
 
     fn pass_time(&mut self, now: UnixMillis) {
         let passed = |at: &mut Option<UnixMillis>| at.take_if(|at| *at <= now).is_some();
@@ -319,7 +317,7 @@ impl EndpointMachine {
     fn start_attempts(&mut self, now: UnixMillis, effects: &mut Vec<Effect>) {
         while self.may_start() {
             let permission = self.breaker.permission(now);
-            if !matches!(permission, Permission::Attempts | Permission::Probe) {
+            if !matches!(permission, BreakerPermission::Attempts | BreakerPermission::Probe) {
                 return;
             }
             if self.window.is_empty() {
@@ -334,7 +332,7 @@ impl EndpointMachine {
                 false => self.window.pop(),
             };
             let Some(delivery) = next else { return };
-            let is_probe = permission == Permission::Probe;
+            let is_probe = permission == BreakerPermission::Probe;
             if is_probe {
                 self.breaker.begin_probe();
             }
@@ -354,9 +352,9 @@ impl EndpointMachine {
     }
 
     fn may_start(&self) -> bool {
-        let one = self.settings.ordered || self.held_to_one;
+        let one = self.settings.ordered || self.limited_to_one;
         let limit = if one { 1 } else { self.concurrency.limit() as usize };
-        // what is sent but not on disk is sent again after a crash: it is bounded like what is in flight
+        // outcomes that are not on disk mean repeated requests after a crash, so their number is bounded too
         let max_unsettled = 2 * self.settings.max_in_flight as usize;
         self.settings.active
             && !self.draining
@@ -370,8 +368,8 @@ impl EndpointMachine {
 
     fn ask_for_page(&mut self, now: UnixMillis, effects: &mut Vec<Effect>) {
         let permission = self.breaker.permission(now);
-        let may_send = matches!(permission, Permission::Attempts | Permission::Probe);
-        // an ordered queue is read again from its head, so everything of it must be settled before
+        let may_send = matches!(permission, BreakerPermission::Attempts | BreakerPermission::Probe);
+        // an ordered queue is read again from its head, so all of its attempts must be recorded first
         let settled = self.window.is_empty() && self.in_flight.is_empty() && self.unrecorded.is_empty();
         let ready = self.more_in_store
             && !self.loading
@@ -386,8 +384,8 @@ impl EndpointMachine {
         }
         if let Some((room, max_bytes)) = self.window.room_for_page() {
             self.loading = true;
-            // the others would only wait in memory for what the probe finds
-            let max_deliveries = if permission == Permission::Probe { 1 } else { room };
+            // the others would only wait in memory for the probe's result
+            let max_deliveries = if permission == BreakerPermission::Probe { 1 } else { room };
             effects.push(Effect::Load { max_deliveries, max_bytes });
         }
     }
@@ -398,7 +396,7 @@ impl EndpointMachine {
         self.more_in_store || !self.window.is_empty()
     }
 
-    fn knows(&self, id: DeliveryId) -> bool {
+    fn holds(&self, id: DeliveryId) -> bool {
         self.in_flight.contains_key(&id) || self.unrecorded.contains_key(&id) || self.window.contains(id)
     }
 
@@ -410,10 +408,10 @@ impl EndpointMachine {
 
     fn block_until(&mut self, at: UnixMillis) {
         self.blocked_until = Some(at);
-        self.let_go_of_window();
+        self.release_window();
     }
 
-    fn let_go_of_window(&mut self) {
+    fn release_window(&mut self) {
         self.window.clear();
         self.leave_in_store();
     }

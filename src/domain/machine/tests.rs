@@ -39,7 +39,7 @@ fn a_delivery_is_attempted_on_the_documents_schedule_and_then_fails() {
         assert!((base..=base + base / 10 + 1).contains(&delay), "{delay} for {base}");
     }
     assert_eq!(world.rows[&DeliveryId(1)].is_final, Some(NextStep::Failed));
-    assert_eq!(world.machine.rest(world.now), Rest::Idle);
+    assert_eq!(world.machine.pending_work(world.now), PendingWork::Idle);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn gone_fails_the_delivery_and_stops_everything_behind_it() {
     assert!(world.was_gone);
     assert_eq!(world.sent.len(), 1);
     assert_eq!(world.pending(), 4);
-    assert_eq!(world.machine.rest(world.now), Rest::Idle);
+    assert_eq!(world.machine.pending_work(world.now), PendingWork::Idle);
 }
 
 #[test]
@@ -165,16 +165,16 @@ fn a_drained_machine_starts_nothing_and_rests() {
     world.publish(10, true);
     world.run_until(START + DAY);
     assert_eq!(world.sent.len(), sent);
-    assert_eq!(world.machine.rest(world.now), Rest::Idle);
+    assert_eq!(world.machine.pending_work(world.now), PendingWork::Idle);
 }
 
 #[test]
 fn an_endpoint_held_to_one_attempt_still_has_that_one_and_its_own_limit_again_afterwards() {
     let mut world = World::new(settings(), 1, always(200));
-    world.machine.hold_to_one(true);
+    world.machine.limit_to_one(true);
     world.publish(6, true);
     assert_eq!(world.machine.in_flight(), 1);
-    world.machine.hold_to_one(false);
+    world.machine.limit_to_one(false);
     world.feed(Input::Wake);
     assert_eq!(world.machine.in_flight(), 4);
 }
@@ -282,13 +282,13 @@ fn play(plan: &Plan, with_follow_ups: bool) -> World {
     world.is_starved = Box::new(move |_, rng| rng.random_ratio(starvation, 10));
     let at = |second: u64| START + Duration::from_secs(second);
     for &(second, count, by_memory) in &plan.publishes {
-        world.at(at(second), Happening::Publish { count, by_memory });
+        world.at(at(second), WorldEvent::Publish { count, by_memory });
     }
     for &second in &plan.crashes {
-        world.at(at(second), Happening::Crash);
+        world.at(at(second), WorldEvent::Crash);
     }
     for &(second, max_in_flight) in &plan.toggles {
-        world.at(at(second), Happening::Toggle { max_in_flight });
+        world.at(at(second), WorldEvent::Toggle { max_in_flight });
     }
     world.run_until(START + 365 * DAY);
     world
@@ -302,12 +302,12 @@ proptest! {
     #[test]
     fn every_delivery_ends_in_exactly_one_final_state_whatever_happens(plan in plans()) {
         let world = play(&plan, true);
-        prop_assert_eq!(world.pending(), 0, "at the end {:?}", world.machine.rest(world.now));
+        prop_assert_eq!(world.pending(), 0, "at the end {:?}", world.machine.pending_work(world.now));
         for (id, row) in &world.rows {
             prop_assert_eq!(row.finals, 1, "{}", id);
             prop_assert!(row.attempts > row.earlier && row.attempts - row.earlier <= plan.policy.max_attempts);
         }
-        prop_assert_eq!(world.machine.rest(world.now), Rest::Idle);
+        prop_assert_eq!(world.machine.pending_work(world.now), PendingWork::Idle);
         prop_assert_eq!(world.machine.payload_bytes(), 0);
     }
 
@@ -354,7 +354,7 @@ fn a_delivery_that_is_sent_again_before_its_end_was_heard_of_is_not_forgotten() 
     step(empty());
     step(Input::Committed(vec![queued.clone()]));
     let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::new() });
-    step(Input::AttemptFinished { delivery: &queued, answer: &answer });
+    step(Input::AttemptFinished { delivery: &queued, response: &answer });
     let asked = |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::Load { .. }));
     // recorded in the database, sent again there, and only then heard of
     assert!(asked(step(Input::MoreInStore)));

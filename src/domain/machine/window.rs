@@ -1,17 +1,17 @@
-//! The bounded part of an endpoint's queue that is in memory. All of it is in the database as well.
+//! The bounded part of an endpoint's queue in memory. All of it is in the database as well.
 
 use std::collections::VecDeque;
 
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::ids::DeliveryId;
 
-/// Deliveries in each of the two queues. Smaller: the database is asked more often. Larger: a slow endpoint
-/// holds more memory.
+/// Deliveries in each of the two queues. Smaller: the database is read more often. Larger: a slow endpoint holds more
+/// memory.
 pub(crate) const MAX_DELIVERIES: usize = 256;
 /// Bytes of bodies in each of the two queues; one delivery may exceed it alone. Smaller: large bodies are read
 /// back one by one. Larger: ten thousand slow endpoints hold more memory.
 pub(crate) const MAX_BYTES: usize = 512 * 1024;
-/// The next page is asked for when fewer than these are left. Smaller: the endpoint waits for the database.
+/// The next page is read when fewer deliveries than this are left. Smaller: the endpoint waits for the database.
 pub(crate) const LOW_WATER: usize = 64;
 
 #[derive(Default)]
@@ -44,12 +44,11 @@ impl Queue {
     }
 }
 
-/// Two queues, taken from in turn: what was just accepted, and what was read back from the database. So new
-/// events are not starved behind a backlog, nor the backlog behind new events.
+/// Two queues that take turns: fresh deliveries, and the backlog read from the database. Neither starves the other.
 ///
-/// While there is a backlog, the newest of the just accepted goes first, and the oldest of them makes room
-/// for it (in the database it becomes part of the backlog, which is taken from its oldest end). So a new event
-/// waits for a few others, however many there are.
+/// While there is a backlog, the newest fresh delivery goes first, and the oldest one makes room for it: in the database
+/// it becomes part of the backlog, which is taken from its oldest end. So a new event waits for a few others only, however
+/// long the backlog is.
 #[derive(Default)]
 pub(crate) struct Window {
     fresh: Queue,
@@ -63,7 +62,7 @@ impl Window {
         self.fresh.has_room_for(delivery)
     }
 
-    /// Takes a just accepted delivery. Returns whether older ones had to make room for it.
+    /// Adds a just accepted delivery. Returns whether older ones had to make room for it.
     pub(crate) fn admit_fresh(&mut self, delivery: QueuedDelivery) -> bool {
         let mut made_room = false;
         while !self.fresh.has_room_for(&delivery) {
@@ -73,7 +72,7 @@ impl Window {
         made_room
     }
 
-    /// Takes a delivery of the page that was asked for.
+    /// Adds a delivery from a page.
     pub(crate) fn push_loaded(&mut self, delivery: QueuedDelivery) {
         self.backlog.push(delivery);
     }
@@ -96,18 +95,18 @@ impl Window {
         }
     }
 
-    /// Puts back what was popped and could not go out.
+    /// Puts back a delivery that was popped and could not be attempted.
     pub(crate) fn put_back(&mut self, delivery: QueuedDelivery) {
         self.backlog.bytes += delivery.event.body.len();
         self.backlog.deliveries.push_front(delivery);
     }
 
-    /// Lets go of everything; it is in the database.
+    /// Releases everything; it is in the database.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Whether there is nothing.
+    /// Whether both queues are empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.fresh.deliveries.is_empty() && self.backlog.deliveries.is_empty()
     }
@@ -117,7 +116,7 @@ impl Window {
         self.fresh.bytes + self.backlog.bytes
     }
 
-    /// Room for a page, once the backlog has run low: (deliveries, bytes).
+    /// Room for a page as (deliveries, bytes), once the backlog has run low.
     pub(crate) fn room_for_page(&self) -> Option<(usize, usize)> {
         let left = self.backlog.deliveries.len();
         let bytes_left = MAX_BYTES.saturating_sub(self.backlog.bytes);
@@ -125,12 +124,12 @@ impl Window {
             .then(|| (MAX_DELIVERIES - left, bytes_left))
     }
 
-    /// Whether this delivery is here.
+    /// Whether either queue has this delivery.
     pub(crate) fn contains(&self, id: DeliveryId) -> bool {
         self.ids().any(|held| held == id)
     }
 
-    /// Everything that is here.
+    /// The ids in both queues.
     pub(crate) fn ids(&self) -> impl Iterator<Item = DeliveryId> + '_ {
         self.fresh.deliveries.iter().chain(&self.backlog.deliveries).map(|delivery| delivery.id)
     }

@@ -13,7 +13,7 @@ fn outcome(endpoint_id: i64, finished_at: i64, milliseconds: u64, next: NextStep
         ordered: false,
         request_headers: Vec::new(),
         result: AttemptResult {
-            answer: Err(AttemptError::Timeout),
+            response: Err(AttemptError::Timeout),
             duration: Duration::from_millis(milliseconds),
         },
         next,

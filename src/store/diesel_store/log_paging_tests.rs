@@ -12,9 +12,9 @@ use super::super::{NewEvent, PageRequest, WriteBatch, sqlite};
 use super::{commit, endpoints, log_queries};
 use crate::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome, Response};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
-use crate::domain::entropy::CountingEntropy;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IDS_A_MILLISECOND, OrganizationId, first_id_at};
+use crate::domain::random::CountingRandomSource;
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
 
@@ -67,7 +67,7 @@ fn outcome(new: &NewEvent, place: usize, number: i64) -> Option<Outcome> {
         finished_at: at,
         ordered: false,
         request_headers: Vec::new(),
-        result: AttemptResult { answer: answer.map(response), duration: Duration::ZERO },
+        result: AttemptResult { response: answer.map(response), duration: Duration::ZERO },
         next,
     })
 }
@@ -81,7 +81,7 @@ fn filled(connection: &mut AnyConnection) {
         sqlite.batch_execute(&format!("INSERT INTO endpoints ({columns}) VALUES {row}")).unwrap();
     }
     let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
-    let cipher = Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap();
+    let cipher = Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default())).unwrap();
     for number in 0..EVENTS {
         let new = event(number);
         let outcomes = (0..new.deliveries.len()).filter_map(|place| outcome(&new, place, number)).collect();

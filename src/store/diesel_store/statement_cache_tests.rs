@@ -12,9 +12,9 @@ use super::super::event_cache::EventCache;
 use super::super::{DueRequest, NewEvent, WriteBatch, sqlite};
 use super::{commit, due};
 use crate::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome};
-use crate::domain::entropy::CountingEntropy;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::random::CountingRandomSource;
 use crate::domain::secret::Secret;
 use crate::domain::statistics::StatisticsDelta;
 use crate::domain::time::UnixMillis;
@@ -40,7 +40,7 @@ fn outcome(delivery_id: i64, number: u32, ordered: bool, next: NextStep) -> Outc
         finished_at: NOW,
         ordered,
         request_headers: Vec::new(),
-        result: AttemptResult { answer: Err(AttemptError::Timeout), duration: std::time::Duration::ZERO },
+        result: AttemptResult { response: Err(AttemptError::Timeout), duration: std::time::Duration::ZERO },
         next,
     }
 }
@@ -62,7 +62,7 @@ fn every_statement_of_a_delivery_is_compiled_once() {
     });
 
     let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
-    let cipher = Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap();
+    let cipher = Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default())).unwrap();
     let event = Event {
         id: EventId(100),
         organization_id: ORGANIZATION,

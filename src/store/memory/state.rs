@@ -180,9 +180,9 @@ impl MemoryState {
         record.response_code = attempt.response_code;
         record.error = attempt.error.clone();
         match outcome.next {
-            NextStep::RetryAt(_) | NextStep::AgainAt(_) | NextStep::Failed if is_cancelled => {}
-            NextStep::RetryAt(at) | NextStep::AgainAt(at) => {
-                delivery.attempts_before_round += u32::from(matches!(outcome.next, NextStep::AgainAt(_)));
+            NextStep::RetryAt(_) | NextStep::UncountedRetryAt(_) | NextStep::Failed if is_cancelled => {}
+            NextStep::RetryAt(at) | NextStep::UncountedRetryAt(at) => {
+                delivery.attempts_before_round += u32::from(matches!(outcome.next, NextStep::UncountedRetryAt(_)));
                 delivery.due_at = at;
                 if !outcome.ordered {
                     delivery.queued_at = at;

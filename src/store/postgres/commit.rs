@@ -89,7 +89,7 @@ impl<'a> StoredOutcome<'a> {
         let status = match outcome.next {
             NextStep::Succeeded => DeliveryStatus::Success,
             NextStep::Failed => DeliveryStatus::Failed,
-            NextStep::RetryAt(_) | NextStep::AgainAt(_) => DeliveryStatus::Pending,
+            NextStep::RetryAt(_) | NextStep::UncountedRetryAt(_) => DeliveryStatus::Pending,
         };
         Self { outcome, stored: StoredAttempt::of(outcome), status: status.code() }
     }
@@ -99,7 +99,7 @@ impl<'a> StoredOutcome<'a> {
     }
 
     fn not_counted(&self) -> i32 {
-        i32::from(matches!(self.outcome.next, NextStep::AgainAt(_)))
+        i32::from(matches!(self.outcome.next, NextStep::UncountedRetryAt(_)))
     }
 
     fn queued_at(&self) -> Option<i64> {

@@ -125,9 +125,9 @@ mod tests {
 
     use super::super::{open, open_for_plans};
     use super::*;
-    use crate::domain::entropy::CountingEntropy;
     use crate::domain::event::{Event, EventFilter};
     use crate::domain::ids::{EventId, OrganizationId};
+    use crate::domain::random::CountingRandomSource;
     use crate::domain::secret::Secret;
     use crate::domain::time::UnixMillis;
     use crate::store::{Cipher, NewEvent, PageRequest, Store, WriteBatch};
@@ -148,7 +148,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("checkpoint.db");
             let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
-            let cipher = Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap();
+            let cipher = Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default())).unwrap();
             let store = Box::new(open(path.to_str().unwrap(), cipher).unwrap());
             Self { folder, store, observer: open_for_plans(path).unwrap(), commits: 0 }
         }

@@ -11,7 +11,7 @@ const MAX_ALIASES: usize = 16;
 
 /// A proper answer: the server knows the name, or knows that there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum DnsAnswer {
     /// Addresses of the family that was asked for, at least one.
     Found {
         /// In the server's order.
@@ -36,7 +36,7 @@ pub(super) enum Answer {
 }
 
 /// Reads a reply. `None` when it does not answer: a refusal, a failure, or a referral to other servers.
-pub(super) fn read(reply: &Message, query: &Query) -> Option<Answer> {
+pub(super) fn read(reply: &Message, query: &Query) -> Option<DnsAnswer> {
     let exists = match reply.metadata.response_code {
         ResponseCode::NoError => true,
         ResponseCode::NXDomain => false,
@@ -53,17 +53,17 @@ pub(super) fn read(reply: &Message, query: &Query) -> Option<Answer> {
     let ttl = Duration::from_secs(ttl.into());
     let says_that_there_is_none = negative_ttl(reply);
     if !addresses.is_empty() {
-        return Some(Answer::Found { addresses, ttl });
+        return Some(DnsAnswer::Found { addresses, ttl });
     }
     if exists && says_that_there_is_none.is_none() && name != query.name {
-        return Some(Answer::Alias { target: name, ttl });
+        return Some(DnsAnswer::Alias { target: name, ttl });
     }
     let is_referral = exists
         && says_that_there_is_none.is_none()
         && !reply.metadata.authoritative
         && !reply.metadata.recursion_available
         && reply.authorities.iter().any(|record| record.record_type() == RecordType::NS);
-    (!is_referral).then_some(Answer::Empty { exists, ttl: says_that_there_is_none })
+    (!is_referral).then_some(DnsAnswer::Empty { exists, ttl: says_that_there_is_none })
 }
 
 /// Where the reply's aliases lead from here, and how long they may be used.
@@ -130,7 +130,7 @@ mod tests {
         record("example.", 900, RData::SOA(SOA::new(name("ns."), name("me."), 1, 1, 1, 1, 60)))
     }
 
-    fn reply(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> Option<Answer> {
+    fn reply(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> Option<DnsAnswer> {
         let mut reply = Message::query().into_response();
         reply.metadata.response_code = code;
         reply.metadata.recursion_available = true;
@@ -139,9 +139,9 @@ mod tests {
         read(&reply, &query())
     }
 
-    fn found(last: &[u8], ttl: u64) -> Option<Answer> {
+    fn found(last: &[u8], ttl: u64) -> Option<DnsAnswer> {
         let addresses = last.iter().map(|&last| IpAddr::from([192, 0, 2, last])).collect();
-        Some(Answer::Found { addresses, ttl: Duration::from_secs(ttl) })
+        Some(DnsAnswer::Found { addresses, ttl: Duration::from_secs(ttl) })
     }
 
     #[test]
@@ -157,20 +157,20 @@ mod tests {
         let beside = vec![a("other.example.", 60, 9), a("a.example.", 60, 1)];
         assert_eq!(reply(ok, beside, vec![]), found(&[1], 60), "another name's address is not this one's");
         let ipv6 = record("a.example.", 60, RData::AAAA(AAAA::new(1, 2, 3, 4, 5, 6, 7, 8)));
-        assert_eq!(reply(ok, vec![ipv6], vec![]), Some(Answer::Empty { exists: true, ttl: None }));
+        assert_eq!(reply(ok, vec![ipv6], vec![]), Some(DnsAnswer::Empty { exists: true, ttl: None }));
     }
 
     #[test]
     fn aliases_that_lead_out_of_the_reply_are_asked_for_and_loops_end() {
         let ok = ResponseCode::NoError;
         let out = reply(ok, vec![alias("a.example.", 9, "b.example.")], vec![]);
-        assert_eq!(out, Some(Answer::Alias { target: name("b.example."), ttl: Duration::from_secs(9) }));
+        assert_eq!(out, Some(DnsAnswer::Alias { target: name("b.example."), ttl: Duration::from_secs(9) }));
         let ended = reply(ok, vec![alias("a.example.", 9, "b.example.")], vec![soa()]);
-        assert_eq!(ended, Some(Answer::Empty { exists: true, ttl: Some(Duration::from_secs(60)) }));
+        assert_eq!(ended, Some(DnsAnswer::Empty { exists: true, ttl: Some(Duration::from_secs(60)) }));
         let dead = reply(ResponseCode::NXDomain, vec![alias("a.example.", 9, "b.example.")], vec![]);
-        assert_eq!(dead, Some(Answer::Empty { exists: false, ttl: None }));
+        assert_eq!(dead, Some(DnsAnswer::Empty { exists: false, ttl: None }));
         let looping = vec![alias("a.example.", 9, "b.example."), alias("b.example.", 9, "a.example.")];
-        assert!(!matches!(reply(ok, looping, vec![]), Some(Answer::Found { .. })));
+        assert!(!matches!(reply(ok, looping, vec![]), Some(DnsAnswer::Found { .. })));
     }
 
     #[test]
@@ -185,6 +185,6 @@ mod tests {
         referral.authorities = vec![ns];
         assert_eq!(read(&referral, &query()), None);
         referral.metadata.authoritative = true;
-        assert_eq!(read(&referral, &query()), Some(Answer::Empty { exists: true, ttl: None }));
+        assert_eq!(read(&referral, &query()), Some(DnsAnswer::Empty { exists: true, ttl: None }));
     }
 }

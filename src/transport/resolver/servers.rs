@@ -16,10 +16,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use hickory_proto::op::{Message, Query, ResponseCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{self, Answer};
+use super::answer::{self, DnsAnswer};
 use super::question;
 use crate::domain::attempt::LocalFault;
-use crate::transport::local::local_fault;
+use crate::transport::local_failure::local_fault;
 
 /// How long a server has before the next one is asked beside it. Larger: with a dead first server, attempts with a
 /// short timeout are over before the second one is asked. Smaller: an answer without an address of the second one
@@ -39,7 +39,7 @@ const MISSES_OF_SILENT: u8 = 2;
 
 /// Why there is no address; what is more to the point for a person is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Miss {
+pub(super) enum LookupFailure {
     /// The first server that answered says that there is no such name.
     NoSuchName,
     /// It says that the name has no address.
@@ -52,7 +52,7 @@ pub(super) enum Miss {
     Local(LocalFault),
 }
 
-impl Miss {
+impl LookupFailure {
     /// Of two reasons the one to tell.
     pub(super) fn or(self, other: Self) -> Self {
         if self.rank() >= other.rank() { self } else { other }
@@ -87,8 +87,8 @@ impl Servers {
     }
 
     /// Asks until there is a proper answer. Ends within [`ROUNDS`] × [`ROUND`] + [`LAST_WAIT`].
-    pub(super) async fn ask(&self, query: &Query) -> Result<Answer, Miss> {
-        let mut asked = Asked { running: FuturesUnordered::new(), waiting: Vec::new(), miss: None };
+    pub(super) async fn ask(&self, query: &Query) -> Result<DnsAnswer, LookupFailure> {
+        let mut asked = PendingQuestions { running: FuturesUnordered::new(), waiting: Vec::new(), miss: None };
         for round in 0..ROUNDS {
             for (place, server) in self.0.iter().enumerate() {
                 let turn = server.begin_turn();
@@ -113,24 +113,29 @@ impl Servers {
 }
 
 /// The questions of one look-up that are under way.
-struct Asked<'a> {
-    running: FuturesUnordered<LocalBoxFuture<'a, (usize, Result<Answer, Miss>)>>,
+struct PendingQuestions<'a> {
+    running: FuturesUnordered<LocalBoxFuture<'a, (usize, Result<DnsAnswer, LookupFailure>)>>,
     /// The places of those servers, and how long their turns are.
     waiting: Vec<(usize, Duration)>,
-    miss: Option<Miss>,
+    miss: Option<LookupFailure>,
 }
 
-impl<'a> Asked<'a> {
-    fn put(&mut self, place: usize, turn: Duration, question: impl Future<Output = Result<Answer, Miss>> + 'a) {
+impl<'a> PendingQuestions<'a> {
+    fn put(
+        &mut self,
+        place: usize,
+        turn: Duration,
+        question: impl Future<Output = Result<DnsAnswer, LookupFailure>> + 'a,
+    ) {
         self.waiting.push((place, turn));
         self.running.push(Box::pin(async move { (place, question.await) }));
     }
 
     /// The answer that decides, unless `until` comes first, or a refusal of the server whose turn it is.
-    async fn answer(&mut self, until: Instant, current: usize) -> Option<Answer> {
+    async fn answer(&mut self, until: Instant, current: usize) -> Option<DnsAnswer> {
         while let Some((place, result)) = self.next(until).await {
             match result {
-                Ok(answer @ Answer::Empty { .. }) => return Some(self.unless_earlier(place, answer).await),
+                Ok(answer @ DnsAnswer::Empty { .. }) => return Some(self.unless_earlier(place, answer).await),
                 Ok(answer) => return Some(answer),
                 Err(_) if place == current => return None,
                 Err(_) => {}
@@ -140,13 +145,13 @@ impl<'a> Asked<'a> {
     }
 
     /// What servers before this one say within another turn comes first.
-    async fn unless_earlier(&mut self, mut place: usize, mut answer: Answer) -> Answer {
+    async fn unless_earlier(&mut self, mut place: usize, mut answer: DnsAnswer) -> DnsAnswer {
         let turns = self.waiting.iter().filter(|(other, _)| *other < place).map(|(_, turn)| *turn);
         let until = Instant::now() + turns.max().unwrap_or_default();
         while self.waiting.iter().any(|(other, _)| *other < place) {
             let Some((other, result)) = self.next(until).await else { break };
             match result {
-                Ok(empty @ Answer::Empty { .. }) if other < place => (place, answer) = (other, empty),
+                Ok(empty @ DnsAnswer::Empty { .. }) if other < place => (place, answer) = (other, empty),
                 Ok(found) if other < place => return found,
                 _ => {}
             }
@@ -155,7 +160,7 @@ impl<'a> Asked<'a> {
     }
 
     /// What comes next of all that were asked; `None` when nothing does until then.
-    async fn next(&mut self, until: Instant) -> Option<(usize, Result<Answer, Miss>)> {
+    async fn next(&mut self, until: Instant) -> Option<(usize, Result<DnsAnswer, LookupFailure>)> {
         let (place, result) = timeout_at(until, self.running.next()).await.ok()??;
         if let Some(index) = self.waiting.iter().position(|(other, _)| *other == place) {
             self.waiting.swap_remove(index);
@@ -167,8 +172,8 @@ impl<'a> Asked<'a> {
     }
 
     /// Some refused and some said nothing: who spoke is told, because that is what can be looked into.
-    fn why(&self) -> Miss {
-        self.miss.unwrap_or(Miss::Silence)
+    fn why(&self) -> LookupFailure {
+        self.miss.unwrap_or(LookupFailure::Silence)
     }
 }
 
@@ -177,11 +182,11 @@ impl Server {
         Self { address, is_plain: Cell::new(false), misses: Cell::new(0), heard_at: Cell::new(None) }
     }
 
-    fn begin_turn(&self) -> Turn<'_> {
-        Turn { server: self, begun: Instant::now() }
+    fn begin_turn(&self) -> ServerTurn<'_> {
+        ServerTurn { server: self, begun: Instant::now() }
     }
 
-    async fn answer(&self, query: &Query, with_edns: bool) -> Result<Answer, Miss> {
+    async fn answer(&self, query: &Query, with_edns: bool) -> Result<DnsAnswer, LookupFailure> {
         let with_edns = with_edns && !self.is_plain.get();
         let mut reply = self.reply(query, with_edns).await?;
         if with_edns && refuses_edns(&reply) {
@@ -191,11 +196,11 @@ impl Server {
         answer::read(&reply, query).ok_or_else(|| {
             let code = reply.metadata.response_code;
             tracing::debug!(server = %self.address, ?code, "a name server gave no proper answer");
-            Miss::ServerFailure
+            LookupFailure::ServerFailure
         })
     }
 
-    async fn reply(&self, query: &Query, with_edns: bool) -> Result<Message, Miss> {
+    async fn reply(&self, query: &Query, with_edns: bool) -> Result<Message, LookupFailure> {
         match question::ask(self.address, query, with_edns).await {
             Ok(reply) => {
                 self.misses.set(0);
@@ -204,7 +209,7 @@ impl Server {
             }
             Err(error) => {
                 tracing::debug!(server = %self.address, %error, "a name server could not be asked");
-                Err(local_fault(&error, self.address).map_or(Miss::ServerFailure, Miss::Local))
+                Err(local_fault(&error, self.address).map_or(LookupFailure::ServerFailure, LookupFailure::Local))
             }
         }
     }
@@ -217,12 +222,12 @@ fn refuses_edns(reply: &Message) -> bool {
 }
 
 /// One turn of a server. A look-up that is given up halfway (its attempt's timeout is shorter) learns from it too.
-struct Turn<'a> {
+struct ServerTurn<'a> {
     server: &'a Server,
     begun: Instant,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for ServerTurn<'_> {
     fn drop(&mut self) {
         let server = self.server;
         let was_heard = server.heard_at.get().is_some_and(|at| at >= self.begun);

@@ -16,7 +16,7 @@ const OTHER_KEYWORDS: [&str; 7] = ["domain", "search", "options", "sortlist", "l
 
 /// A line that is passed over.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Broken {
+pub(super) struct InvalidLine {
     /// From 1.
     line: usize,
     why: &'static str,
@@ -52,8 +52,8 @@ fn read(path: &str) -> String {
     }
 }
 
-fn report(path: &str, broken: &[Broken]) {
-    for Broken { line, why } in broken {
+fn report(path: &str, broken: &[InvalidLine]) {
+    for InvalidLine { line, why } in broken {
         tracing::warn!("line {line} of {path} is ignored: {why}");
     }
 }
@@ -69,7 +69,7 @@ fn interface(name: &str) -> Option<u32> {
 pub(super) fn read_resolv_conf(
     text: &str,
     interface: impl Fn(&str) -> Option<u32>,
-) -> (Vec<SocketAddr>, Vec<Broken>) {
+) -> (Vec<SocketAddr>, Vec<InvalidLine>) {
     let (mut servers, mut broken) = (Vec::new(), Vec::new());
     for (index, line) in lines(text) {
         let mut words = line.split_whitespace();
@@ -89,7 +89,7 @@ pub(super) fn read_resolv_conf(
             Some(keyword) if OTHER_KEYWORDS.contains(&keyword) => continue,
             Some(_) => "this keyword is not known",
         };
-        broken.push(Broken { line: index + 1, why });
+        broken.push(InvalidLine { line: index + 1, why });
     }
     (servers, broken)
 }
@@ -119,7 +119,7 @@ fn name_server(text: &str, interface: impl Fn(&str) -> Option<u32>) -> Result<So
 pub(super) struct Hosts(HashMap<Box<str>, Vec<IpAddr>>);
 
 impl Hosts {
-    fn parse(text: &str) -> (Self, Vec<Broken>) {
+    fn parse(text: &str) -> (Self, Vec<InvalidLine>) {
         let (mut hosts, mut broken) = (Self::default(), Vec::new());
         for (index, line) in lines(text) {
             let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
@@ -128,7 +128,7 @@ impl Hosts {
             match address.split('%').next().unwrap_or_default().parse() {
                 Ok(_) if address.contains('%') => {}
                 Ok(address) => words.for_each(|name| hosts.add(name, address)),
-                Err(_) => broken.push(Broken { line: index + 1, why: "it does not begin with an address" }),
+                Err(_) => broken.push(InvalidLine { line: index + 1, why: "it does not begin with an address" }),
             }
         }
         (hosts, broken)
@@ -219,6 +219,6 @@ mod tests {
         ] {
             assert_eq!(find(name).as_deref(), addresses, "{name}");
         }
-        assert_eq!(broken, [Broken { line: 5, why: "it does not begin with an address" }]);
+        assert_eq!(broken, [InvalidLine { line: 5, why: "it does not begin with an address" }]);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::ids::OrganizationId;
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
@@ -21,7 +21,7 @@ on_both_databases!(
 /// Succeeded, failed, retried, attempts: all that is stored of the one organization.
 fn counted(database: &Database) -> [u64; 4] {
     let key = Secret::new(MASTER_KEY.to_owned());
-    let cipher = Cipher::from_master_key(&key, Arc::new(CountingEntropy::default())).unwrap();
+    let cipher = Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default())).unwrap();
     let store = open(&database.url, cipher).unwrap();
     let organizations = store.organizations(PageRequest { before_id: None, limit: 9 }).unwrap();
     let id: OrganizationId = organizations[0].id;

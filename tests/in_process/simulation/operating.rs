@@ -128,7 +128,7 @@ fn a_test_is_sent_at_once_to_a_disabled_webhook_and_is_in_the_log() {
         let publication = life.publication("call.completed", DATA);
         let test = life.engine().send_test(&start(&endpoint), &publication).await.unwrap();
         assert!(!test.is_success);
-        assert_eq!(test.result.answer.unwrap().status, 418);
+        assert_eq!(test.result.response.unwrap().status, 418);
         pass(DAY).await;
         assert_eq!(deliveries(&world, 1)[0].id, test.delivery_id);
     });

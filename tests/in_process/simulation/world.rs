@@ -16,9 +16,9 @@ use ringback::actors::publication::Publication;
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::Endpoint;
-use ringback::domain::entropy::CountingEntropy;
 use ringback::domain::ids::{EndpointId, EventId, OrganizationId};
 use ringback::domain::machine::MachineLimits;
+use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::{Clock, UnixMillis};
 use ringback::store::Store;
@@ -101,7 +101,7 @@ impl Transport for ScriptedTransport {
             };
             pass(latency.min(request.timeout)).await;
             let answer = answer.map(|status| Response { status, headers: Vec::new(), body: Bytes::new() });
-            Ok(AttemptResult { answer, duration: begin.elapsed() })
+            Ok(AttemptResult { response: answer, duration: begin.elapsed() })
         })
     }
 }
@@ -169,7 +169,7 @@ impl World {
                 self.store.clone(),
                 self.transport.clone(),
                 clock.clone(),
-                Arc::new(CountingEntropy::starting_at(seed)),
+                Arc::new(CountingRandomSource::starting_at(seed)),
                 self.settings.clone(),
             );
             let context = Arc::new(context);

@@ -42,7 +42,7 @@ async fn a_literal_address_that_is_refused_is_not_connected_to_in_whatever_form_
     ] {
         for scheme in ["http", "https"] {
             let result = attempt(&transport, &format!("{scheme}://{host}:{}/", canary.address.port())).await;
-            assert_eq!(result.answer, Err(AttemptError::BlockedAddress), "{scheme} {host}");
+            assert_eq!(result.response, Err(AttemptError::BlockedAddress), "{scheme} {host}");
         }
     }
     assert_eq!(canary.connections(), 0);
@@ -68,7 +68,7 @@ async fn a_name_with_any_refused_address_is_not_connected_to() {
         });
         let url = format!("http://rebinding.example:{}/", canary.address.port());
         let result = attempt(&transport, &url).await;
-        assert_eq!(result.answer, Err(AttemptError::BlockedAddress), "{case}");
+        assert_eq!(result.response, Err(AttemptError::BlockedAddress), "{case}");
     }
     assert_eq!(canary.connections(), 0);
 }
@@ -82,7 +82,7 @@ async fn one_refused_address_spoils_those_that_are_allowed() {
     let transport =
         transport(TransportConfig { policy, dns_servers: vec![names.address], ..TransportConfig::default() });
     let result = attempt(&transport, &format!("http://mixed.example:{}/", canary.address.port())).await;
-    assert_eq!(result.answer, Err(AttemptError::BlockedAddress));
+    assert_eq!(result.response, Err(AttemptError::BlockedAddress));
     assert_eq!(canary.connections(), 0);
 }
 
@@ -96,7 +96,7 @@ async fn the_engines_own_address_is_not_connected_to_and_its_neighbour_is() {
         transport(TransportConfig { policy, dns_servers: vec![names.address], ..TransportConfig::default() });
     for host in ["127.0.0.1", "127.0.0.2", "localhost", "self.example"] {
         let result = attempt(&transport, &format!("http://{host}:{}/", own.address.port())).await;
-        assert_eq!(result.answer, Err(AttemptError::BlockedAddress), "{host}");
+        assert_eq!(result.response, Err(AttemptError::BlockedAddress), "{host}");
     }
     assert_eq!(own.connections(), 0);
     assert_eq!(status(&attempt(&transport, &other.url()).await), 200);
@@ -120,7 +120,7 @@ async fn an_engine_that_listens_everywhere_sends_nothing_to_itself_by_any_addres
     };
     let transport = transport(TransportConfig { policy, ..TransportConfig::default() });
     let result = attempt(&transport, &format!("http://{address}:{port}/")).await;
-    assert_eq!(result.answer, Err(AttemptError::BlockedAddress));
+    assert_eq!(result.response, Err(AttemptError::BlockedAddress));
     listener.set_nonblocking(true).unwrap();
     if let Ok((mut connection, _)) = listener.accept() {
         connection.set_nonblocking(false).unwrap();
@@ -134,7 +134,7 @@ async fn http_is_impossible_unless_the_operator_allows_it() {
     let policy = TargetPolicy { allow_http: false, ..loopback_policy() };
     let transport = transport(TransportConfig { policy, ..TransportConfig::default() });
     let result = attempt(&transport, &canary.url()).await;
-    assert_eq!(result.answer, Err(AttemptError::InvalidRequest));
+    assert_eq!(result.response, Err(AttemptError::InvalidRequest));
     assert_eq!(canary.connections(), 0);
 }
 
@@ -160,7 +160,7 @@ async fn both_ends_of_every_refused_range_are_blocked_as_a_literal_and_as_an_ans
                 let url = format!("{scheme}://{host}:{}/", canary.port);
                 // a name is looked up first; nothing else takes time
                 let result = attempt_within(&transport, &url, Duration::from_secs(10)).await;
-                assert_eq!(result.answer, Err(AttemptError::BlockedAddress), "{url}, {address}");
+                assert_eq!(result.response, Err(AttemptError::BlockedAddress), "{url}, {address}");
                 count += 1;
             }
         }
@@ -188,7 +188,7 @@ async fn an_alias_that_leads_to_a_refused_address_is_blocked_however_long_the_ch
                 ..TransportConfig::default()
             });
             let result = attempt(&transport, &format!("http://a.example:{}/", canary.port)).await;
-            assert_eq!(result.answer, Err(AttemptError::BlockedAddress), "{last}: {:?}", names.names());
+            assert_eq!(result.response, Err(AttemptError::BlockedAddress), "{last}: {:?}", names.names());
         }
     }
     canary.assert_untouched();
@@ -213,7 +213,7 @@ async fn a_name_that_changes_its_address_between_the_check_and_the_connection_is
     assert_eq!(names.questions().len(), 2, "looked up once: {:?}", names.questions());
     // another name, so that no cache answers: what it has become is blocked
     let result = attempt(&transport, &format!("http://rebound.example:{port}/")).await;
-    assert_eq!(result.answer, Err(AttemptError::BlockedAddress));
+    assert_eq!(result.response, Err(AttemptError::BlockedAddress));
     assert!(canary.accept().is_err(), "connected to what is forbidden");
 }
 

@@ -80,9 +80,9 @@ async fn assert_answered(authority: Option<&Authority>, then: Then, code: u16, b
     });
     let started = Instant::now();
     let result = send(&transport, &url, body).await;
-    assert!(result.answer.is_ok(), "{case}: {:?}", result.answer);
+    assert!(result.response.is_ok(), "{case}: {:?}", result.response);
     assert_eq!(status(&result), code, "{case}");
-    assert_eq!(result.answer.unwrap().header("retry-after"), Some("120"), "{case}");
+    assert_eq!(result.response.unwrap().header("retry-after"), Some("120"), "{case}");
     assert!(started.elapsed() < TIMEOUT / 2, "{case}: {:?}", started.elapsed());
     assert_eq!(receiver.connections(), 1, "{case}");
     drop(release);
@@ -157,7 +157,7 @@ async fn half_a_head_or_none_before_the_connection_ends_is_no_answer() {
             let held = Held::new(Mutex::new(held));
             let receiver = Receiver::start(move |connection| answer_early(connection, sent, then, &held));
             let result = send(&open_transport(), &receiver.url(), vec![b'x'; 10 * MIB].into()).await;
-            assert_eq!(result.answer, Err(AttemptError::ConnectionReset), "{sent:?}, {then:?}");
+            assert_eq!(result.response, Err(AttemptError::ConnectionReset), "{sent:?}, {then:?}");
         }
     }
     let receiver = Receiver::start(|mut connection| {
@@ -166,5 +166,5 @@ async fn half_a_head_or_none_before_the_connection_ends_is_no_answer() {
         connection.hold();
     });
     let result = send(&open_transport(), &receiver.url(), vec![b'x'; 10 * MIB].into()).await;
-    assert_eq!(result.answer, Err(AttemptError::InvalidResponse));
+    assert_eq!(result.response, Err(AttemptError::InvalidResponse));
 }

@@ -109,10 +109,10 @@ async fn a_request_that_can_not_be_made_is_an_invalid_request() {
             .attempt(AttemptRequest { headers: headers.into(), ..request(&receiver.url()) })
             .await
             .unwrap();
-        assert_eq!(result.answer, Err(AttemptError::InvalidRequest), "{name}: {value}");
+        assert_eq!(result.response, Err(AttemptError::InvalidRequest), "{name}: {value}");
     }
     for url in ["", "receiver", "http://", "ftp://127.0.0.1/", "http://user@127.0.0.1:8080/"] {
-        assert_eq!(attempt(&open_transport(), url).await.answer, Err(AttemptError::InvalidRequest), "{url}");
+        assert_eq!(attempt(&open_transport(), url).await.response, Err(AttemptError::InvalidRequest), "{url}");
     }
 }
 
@@ -124,7 +124,7 @@ async fn of_the_answer_the_beginning_is_kept() {
         "HTTP/1.1 503 Busy\r\nSet-Cookie: a\r\nset-cookie: b\r\n{many}Retry-After: 120\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     ));
-    let response = attempt(&open_transport(), &receiver.url()).await.answer.unwrap();
+    let response = attempt(&open_transport(), &receiver.url()).await.response.unwrap();
     assert_eq!(response.status, 503);
     assert_eq!(response.header("retry-after"), Some("120"));
     let bytes: usize = response.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -139,7 +139,7 @@ async fn retry_after_is_kept_beside_any_number_of_other_headers() {
     let receiver = Receiver::answering(format!("HTTP/1.1 304 x\r\n{many}Retry-After: 120\r\n\r\n"));
     let transport = open_transport();
     for _ in 0..20 {
-        let response = attempt(&transport, &receiver.url()).await.answer.unwrap();
+        let response = attempt(&transport, &receiver.url()).await.response.unwrap();
         assert_eq!(response.header("retry-after"), Some("120"));
         assert!(response.headers.len() >= 31);
     }
@@ -217,7 +217,7 @@ async fn a_name_is_looked_up_fully_qualified_at_the_configured_servers() {
     assert!(receiver.next_request().contains(&format!("host: receiver.example:{}\r\n", receiver.address.port())));
     assert_eq!(status(&attempt(&transport, &url("single")).await), 200);
     let missing = attempt(&transport, &url("missing.example")).await;
-    assert_eq!(missing.answer, Err(AttemptError::DnsFailure(DnsFault::NoSuchName)));
+    assert_eq!(missing.response, Err(AttemptError::DnsFailure(DnsFault::NoSuchName)));
     assert_eq!(names.names(), ["missing.example.", "receiver.example.", "single."]);
 }
 
@@ -292,10 +292,10 @@ async fn a_name_server_that_never_answers_is_a_dns_failure_or_a_timeout_whicheve
     });
     let started = std::time::Instant::now();
     let result = attempt_within(&transport, "http://receiver.example:9000/", Duration::from_secs(1)).await;
-    assert_eq!(result.answer, Err(AttemptError::Timeout));
+    assert_eq!(result.response, Err(AttemptError::Timeout));
     assert!(started.elapsed() < Duration::from_secs(2));
     let result = attempt_within(&transport, "http://receiver.example:9000/", Duration::from_secs(10)).await;
-    assert_eq!(result.answer, Err(AttemptError::DnsFailure(DnsFault::Silence)));
+    assert_eq!(result.response, Err(AttemptError::DnsFailure(DnsFault::Silence)));
     assert!(result.duration < Duration::from_secs(10));
 }
 
@@ -314,7 +314,7 @@ async fn the_duration_ends_with_the_head() {
         connection.hold();
     });
     let result = attempt_within(&open_transport(), &receiver.url(), Duration::from_secs(1)).await;
-    assert_eq!(&result.answer.unwrap().body[..], b"half");
+    assert_eq!(&result.response.unwrap().body[..], b"half");
     assert!(result.duration < Duration::from_millis(900), "{:?}", result.duration);
 }
 

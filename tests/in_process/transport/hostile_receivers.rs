@@ -24,18 +24,18 @@ fn the_table_has_every_receiver_of_the_security_rules_and_no_other() {
 }
 
 fn meaning(result: &AttemptResult) -> Means {
-    match &result.answer {
+    match &result.response {
         Ok(response) => Means::Answer(response.status),
         Err(error) => Means::Error(error.as_str()),
     }
 }
 
 fn assert_harmless(hostile: &Hostile, result: &AttemptResult) {
-    let Ok(response) = &result.answer else { return };
+    let Ok(response) = &result.response else { return };
     let headers: usize = response.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     assert!(headers <= HEADERS_EXCERPT_BYTES && response.body.len() <= BODY_EXCERPT_BYTES, "{}", hostile.name);
     let now = UnixMillis(1_700_000_000_000);
-    if let Verdict::Retry { not_before: Some(at) } = judge(&result.answer, RetryOn::default(), now) {
+    if let Verdict::Retry { not_before: Some(at) } = judge(&result.response, RetryOn::default(), now) {
         assert!(at <= now + Duration::from_secs(86_400), "{}: not before {at}", hostile.name);
     }
     match hostile.behaviour.phrase {
@@ -59,7 +59,7 @@ async fn two_attempts(transport: &AwcTransport, hostile: &Hostile) {
     for number in 1..=2 {
         let started = Instant::now();
         let mut result = transport.attempt(request.clone()).await.unwrap();
-        if result.answer == Err(AttemptError::IdleConnectionClosed) {
+        if result.response == Err(AttemptError::IdleConnectionClosed) {
             // what the engine makes of it: another attempt at once
             let fresh = AttemptRequest { fresh_connection: true, ..request.clone() };
             result = transport.attempt(fresh).await.unwrap();

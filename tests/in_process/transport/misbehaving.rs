@@ -45,7 +45,7 @@ fn sending_and_closing(
 }
 
 fn error(result: AttemptResult) -> AttemptError {
-    result.answer.expect_err("no answer")
+    result.response.expect_err("no answer")
 }
 
 #[actix_rt::test]
@@ -125,7 +125,7 @@ async fn an_endless_body_after_200_is_a_success_and_is_read_up_to_the_cap_only()
             let _ = sender.send(total);
         })
         .await;
-        let response = result.answer.unwrap();
+        let response = result.response.unwrap();
         assert_eq!((response.status, response.body.len()), (200, BODY_EXCERPT_BYTES));
         // the connection is dropped: the receiver notices after what fits into the sockets' buffers
         let total = written.recv_timeout(super::support::PATIENCE).expect("the connection is closed");
@@ -187,7 +187,7 @@ async fn odd_headers_do_not_hide_a_good_status() {
         assert_eq!(status(&outcome(sending(answer)).await), 200, "{fields}");
     }
     let answer = b"HTTP/1.1 200 OK\r\nx: \xff\xfe\r\ncontent-length: 2\r\n\r\n\0\xff";
-    let response = outcome(sending(answer)).await.answer.unwrap();
+    let response = outcome(sending(answer)).await.response.unwrap();
     assert_eq!(response.header("x"), Some("\u{fffd}\u{fffd}"));
     assert_eq!(&response.body[..], b"\0\xff");
 }

@@ -105,7 +105,7 @@ fn failed(fault: DnsFault) -> Result<u16, AttemptError> {
 }
 
 fn code(result: AttemptResult) -> Result<u16, AttemptError> {
-    result.answer.map(|response| response.status)
+    result.response.map(|response| response.status)
 }
 
 #[actix_rt::test]

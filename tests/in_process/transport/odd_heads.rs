@@ -107,7 +107,7 @@ async fn assert_understood(answers: Vec<(u16, Vec<u8>)>, authority: Option<&Auth
         // twice: what is left of the first answer must not be taken for the second
         for _ in 0..2 {
             let result = attempt(&transport, &url).await;
-            let response = result.answer.as_ref().unwrap_or_else(|error| panic!("{error:?}: {shown:?}"));
+            let response = result.response.as_ref().unwrap_or_else(|error| panic!("{error:?}: {shown:?}"));
             assert_eq!(response.status, code, "{shown:?}");
             assert_eq!(response.header("retry-after"), Some("120"), "{shown:?}");
             assert_eq!(&response.body[..], if code == 204 { &b""[..] } else { b"no" }, "{shown:?}");
@@ -116,7 +116,7 @@ async fn assert_understood(answers: Vec<(u16, Vec<u8>)>, authority: Option<&Auth
                 410 => Verdict::Gone,
                 _ => Verdict::Retry { not_before: Some(NOW + Duration::from_secs(120)) },
             };
-            assert_eq!(judge(&result.answer, RetryOn::default(), NOW), expected, "{shown:?}");
+            assert_eq!(judge(&result.response, RetryOn::default(), NOW), expected, "{shown:?}");
         }
         assert!(receiver.connections() <= 2, "{shown:?}");
     });
@@ -192,7 +192,7 @@ async fn a_connection_whose_head_had_a_dropped_line_is_closed_and_not_used_again
         let mut closed = closed;
         let transport = open_transport();
         for connections in 1..=2 {
-            let response = attempt(&transport, &receiver.url()).await.answer.unwrap();
+            let response = attempt(&transport, &receiver.url()).await.response.unwrap();
             assert_eq!((response.status, &response.body[..]), (500, &b"no"[..]), "{odd}");
             assert_eq!(response.header("connection"), None, "what makes awc close it is not in the log");
             assert_eq!(closed.recv().await, Some(true), "{odd}: at once, not when its host is asked again");
@@ -229,7 +229,7 @@ async fn a_chunked_body_ends_behind_trailers_of_any_kind_without_waiting_and_the
             for _ in 0..2 {
                 let timeout = Duration::from_secs(30);
                 let started = std::time::Instant::now();
-                let response = attempt_within(&transport, &receiver.url(), timeout).await.answer.unwrap();
+                let response = attempt_within(&transport, &receiver.url(), timeout).await.response.unwrap();
                 assert_eq!((response.status, &response.body[..]), (200, &b"ok"[..]), "{trailers:?}");
                 assert!(started.elapsed() < timeout / 2, "{trailers:?}: {:?}", started.elapsed());
             }
@@ -260,7 +260,7 @@ async fn whatever_the_body_does_the_status_and_what_the_head_says_stay() {
             });
             let result = attempt(&open_transport(), &receiver.url()).await;
             assert_eq!(status(&result), code, "{framing}: {body}");
-            assert_eq!(result.answer.unwrap().header("retry-after"), Some("120"), "{framing}: {body}");
+            assert_eq!(result.response.unwrap().header("retry-after"), Some("120"), "{framing}: {body}");
         }
     }
 }

@@ -46,5 +46,5 @@ pub(crate) async fn attempt_within(transport: &AwcTransport, url: &str, timeout:
 }
 
 pub(crate) fn status(result: &AttemptResult) -> u16 {
-    result.answer.as_ref().expect("an answer").status
+    result.response.as_ref().expect("an answer").status
 }

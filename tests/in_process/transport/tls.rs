@@ -36,7 +36,7 @@ async fn a_certificate_of_a_trusted_authority_is_accepted_and_the_connection_use
     let receiver = Receiver::start_tls(authority.server("127.0.0.1", |_| {}), answer_all);
     let transport = trusting(&authority);
     for _ in 0..3 {
-        let response = attempt(&transport, &receiver.https_url()).await.answer.unwrap();
+        let response = attempt(&transport, &receiver.https_url()).await.response.unwrap();
         assert_eq!((response.status, &response.body[..]), (200, &b"ok"[..]));
     }
     assert_eq!(receiver.connections(), 1);
@@ -91,7 +91,7 @@ async fn a_certificate_is_checked_against_the_name_in_the_url() {
     assert_eq!(status(&attempt(&transport, &url("receiver.example")).await), 200);
     let other = attempt(&transport, &url("other.example")).await;
     assert_eq!(other.answer, failed(TlsFault::WrongName));
-    assert_eq!(attempt(&transport, &receiver.https_url()).await.answer, failed(TlsFault::WrongName));
+    assert_eq!(attempt(&transport, &receiver.https_url()).await.response, failed(TlsFault::WrongName));
 }
 
 fn failed(fault: TlsFault) -> Result<Response, AttemptError> {
@@ -137,7 +137,7 @@ async fn a_certificate_that_is_not_accepted_is_a_tls_failure_that_says_why() {
     for (case, config, fault) in cases {
         let receiver = Receiver::start_tls(config, answer_all);
         let result = attempt(&transport, &receiver.https_url()).await;
-        assert_eq!(result.answer, failed(fault), "{case}");
+        assert_eq!(result.response, failed(fault), "{case}");
         assert!(receiver.connections() > 0, "{case}");
     }
     let whole = Receiver::start_tls(server_of(&intermediate, address, &[&intermediate]), answer_all);
@@ -171,7 +171,7 @@ async fn a_receiver_that_speaks_no_tls_or_not_ours_gets_no_request_and_the_failu
             }
         });
         let result = attempt(&trusting(&Authority::new()), &receiver.https_url()).await;
-        assert_eq!(result.answer, failed(fault), "{case}");
+        assert_eq!(result.response, failed(fault), "{case}");
     }
 }
 
@@ -191,7 +191,7 @@ async fn a_receiver_that_wants_a_certificate_of_ours_says_so_with_or_after_the_h
             std::mem::forget(connection);
         });
         let result = attempt(&trusting(&authority), &receiver.https_url()).await;
-        assert_eq!(result.answer, failed(TlsFault::ClientCertificate), "{version:?}");
+        assert_eq!(result.response, failed(TlsFault::ClientCertificate), "{version:?}");
     }
 }
 
@@ -207,7 +207,7 @@ async fn a_host_name_that_no_certificate_can_have_is_told_as_such() {
     });
     for host in ["-a.example", "a-.example", "a~b.example"] {
         let result = attempt(&transport, &format!("https://{host}:{}/", receiver.address.port())).await;
-        assert_eq!(result.answer, failed(TlsFault::HostName), "{host}");
+        assert_eq!(result.response, failed(TlsFault::HostName), "{host}");
     }
 }
 
@@ -217,7 +217,7 @@ async fn what_a_forbidden_address_does_in_a_handshake_is_told_nobody() {
     let transport = transport(TransportConfig::default());
     for host in ["127.0.0.1", "localhost"] {
         let result = attempt(&transport, &format!("https://{host}:{}/", receiver.address.port())).await;
-        let error = result.answer.unwrap_err();
+        let error = result.response.unwrap_err();
         assert_eq!((error, error.detail()), (AttemptError::BlockedAddress, None));
     }
     assert_eq!(receiver.connections(), 0);

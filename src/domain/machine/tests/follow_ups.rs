@@ -24,12 +24,12 @@ fn rotated(previous: i64) -> MachineSettings {
 }
 
 /// A world whose receiver knows one secret, and refuses the others with this status.
-struct Receiver1 {
+struct ReceiverWithOneSecret {
     world: World,
     knows: Rc<RefCell<i64>>,
 }
 
-impl Receiver1 {
+impl ReceiverWithOneSecret {
     fn new(settings: MachineSettings, knows: i64, status: u16) -> Self {
         let knows = Rc::new(RefCell::new(knows));
         let mut world = World::new(settings, 1, always(200));
@@ -109,7 +109,7 @@ fn a_kill_between_the_two_loses_nothing_and_a_number_is_used_again_only_when_it_
         let mut world = World::new(no_retries(), kill_after_ms, receiver);
         world.max_latency_ms = 4;
         world.publish(1, true);
-        world.at(UnixMillis(START.0 + kill_after_ms as i64), Happening::Crash);
+        world.at(UnixMillis(START.0 + kill_after_ms as i64), WorldEvent::Crash);
         world.run_until(START + DAY);
         assert_eq!(statuses(&world), [Some(NextStep::Succeeded)]);
         let row = &world.rows[&DeliveryId(1)];
@@ -120,7 +120,7 @@ fn a_kill_between_the_two_loses_nothing_and_a_number_is_used_again_only_when_it_
 #[test]
 fn a_receiver_with_an_old_secret_costs_one_attempt_and_is_remembered_until_it_has_another() {
     for status in [401, 403] {
-        let mut receiver = Receiver1::new(rotated(1), 1, status);
+        let mut receiver = ReceiverWithOneSecret::new(rotated(1), 1, status);
         assert_eq!(receiver.deliver(), [0, 1]);
         assert_eq!(receiver.deliver(), [1], "remembered");
         assert_eq!(receiver.world.health.accepted_secret, Some(SecretId(1)), "and written down");
@@ -137,7 +137,7 @@ fn a_receiver_with_an_old_secret_costs_one_attempt_and_is_remembered_until_it_ha
 
 #[test]
 fn each_valid_secret_is_tried_once_and_then_the_refusal_counts() {
-    let mut receiver = Receiver1::new(rotated(4), 99, 401);
+    let mut receiver = ReceiverWithOneSecret::new(rotated(4), 99, 401);
     assert_eq!(receiver.deliver(), [0, 1, 2, 3, 4]);
     assert_eq!(statuses(&receiver.world), [Some(NextStep::Failed)]);
     let told = &receiver.world.announcements;
@@ -148,7 +148,7 @@ fn each_valid_secret_is_tried_once_and_then_the_refusal_counts() {
 #[test]
 fn a_refusal_that_is_retried_goes_through_the_secrets_at_each_attempt_of_the_schedule() {
     let retry_on = crate::domain::attempt::RetryOn { client_errors: true, redirects: false };
-    let mut receiver = Receiver1::new(MachineSettings { retry_on, ..rotated(1) }, 99, 401);
+    let mut receiver = ReceiverWithOneSecret::new(MachineSettings { retry_on, ..rotated(1) }, 99, 401);
     receiver.world.publish(1, true);
     receiver.world.run_until(START + DAY);
     let signed: Vec<i64> = receiver.world.signed.iter().map(|(secret, _)| secret.0).collect();
@@ -159,7 +159,7 @@ fn a_refusal_that_is_retried_goes_through_the_secrets_at_each_attempt_of_the_sch
 fn a_secret_that_has_ended_is_neither_tried_nor_remembered() {
     let ends = START + 10 * SECOND;
     let terms = SecretTerms::for_tests(&[(0, None), (1, Some(ends.0))]);
-    let mut receiver = Receiver1::new(MachineSettings { secrets: terms, ..settings() }, 1, 401);
+    let mut receiver = ReceiverWithOneSecret::new(MachineSettings { secrets: terms, ..settings() }, 1, 401);
     assert_eq!(receiver.deliver(), [0, 1]);
     receiver.world.run_until(ends);
     assert_eq!(receiver.deliver(), [0]);
@@ -168,7 +168,7 @@ fn a_secret_that_has_ended_is_neither_tried_nor_remembered() {
 
 #[test]
 fn the_attempts_of_a_rotation_come_before_the_next_delivery_of_an_ordered_endpoint() {
-    let mut receiver = Receiver1::new(MachineSettings { ordered: true, ..rotated(2) }, 2, 401);
+    let mut receiver = ReceiverWithOneSecret::new(MachineSettings { ordered: true, ..rotated(2) }, 2, 401);
     receiver.world.publish(3, true);
     receiver.world.run_until(START + SECOND);
     let sent: Vec<(i64, u32)> = receiver.world.sent.iter().map(|(id, number, _)| (id.0, *number)).collect();
@@ -179,7 +179,8 @@ fn the_attempts_of_a_rotation_come_before_the_next_delivery_of_an_ordered_endpoi
 fn attempts_that_follow_stay_within_the_rate_limit_and_go_on_where_they_were() {
     let rate_limit = Some(RateLimit { per_second: 1.0, burst: Some(1) });
     for ordered in [false, true] {
-        let mut receiver = Receiver1::new(MachineSettings { rate_limit, ordered, ..rotated(4) }, 4, 401);
+        let mut receiver =
+            ReceiverWithOneSecret::new(MachineSettings { rate_limit, ordered, ..rotated(4) }, 4, 401);
         receiver.world.publish(2, true);
         receiver.world.run_until(START + 60 * SECOND);
         let times: Vec<UnixMillis> = receiver.world.sent.iter().map(|(_, _, at)| *at).collect();
@@ -216,7 +217,7 @@ fn a_probe_goes_on_as_the_probe_and_nothing_goes_beside_it() {
 #[test]
 fn a_stop_or_a_switch_off_leaves_what_would_follow_to_the_database() {
     for input in [Input::Drain, Input::Reconfigured(MachineSettings { active: false, ..rotated(1) })] {
-        let mut receiver = Receiver1::new(rotated(1), 1, 401);
+        let mut receiver = ReceiverWithOneSecret::new(rotated(1), 1, 401);
         receiver.world.max_latency_ms = 5;
         receiver.world.publish(1, true);
         receiver.world.feed(input);
@@ -224,6 +225,6 @@ fn a_stop_or_a_switch_off_leaves_what_would_follow_to_the_database() {
         assert_eq!(receiver.world.sent.len(), 1);
         let row = &receiver.world.rows[&DeliveryId(1)];
         assert_eq!((row.is_final, row.attempts, row.earlier), (None, 1, 1));
-        assert_eq!(receiver.world.machine.rest(receiver.world.now), Rest::Idle);
+        assert_eq!(receiver.world.machine.pending_work(receiver.world.now), PendingWork::Idle);
     }
 }

@@ -28,7 +28,7 @@ fn a_machine_that_lacks_descriptors_for_an_hour_uses_up_no_attempt_and_blames_no
         assert_eq!(world.pending(), 0, "delivered within seconds, ordered: {ordered}");
         assert!(world.rows.values().all(|row| row.attempts == 1));
         assert!(world.announcements.is_empty());
-        assert_eq!(world.machine.rest(world.now), Rest::Idle);
+        assert_eq!(world.machine.pending_work(world.now), PendingWork::Idle);
     }
 }
 
@@ -88,6 +88,6 @@ fn a_drained_machine_rests_after_an_attempt_that_was_not_made() {
     world.publish(3, true);
     world.feed(Input::Drain);
     world.run_until(START + DAY);
-    assert_eq!(world.machine.rest(world.now), Rest::Idle);
+    assert_eq!(world.machine.pending_work(world.now), PendingWork::Idle);
     assert_eq!(world.pending(), 3);
 }

@@ -80,7 +80,7 @@ fn a_probe_of_the_old_url_neither_opens_nor_closes_anything_at_the_new_one() {
     let probe = world.sent[before].0;
     let delivery = world.in_flight.remove(&probe).unwrap();
     let answer = Err(AttemptError::Timeout);
-    world.feed(Input::AttemptFinished { delivery: &delivery, answer: &answer });
+    world.feed(Input::AttemptFinished { delivery: &delivery, response: &answer });
     assert!(!world.machine.is_breaker_open());
     world.run_until(START + DAY);
     assert!(world.machine.health().is_blank());
@@ -111,7 +111,7 @@ fn a_probe_that_was_out_when_a_test_succeeded_counts_like_any_other_attempt() {
     let probe = world.sent[before].0;
     let delivery = world.in_flight.remove(&probe).unwrap();
     let answer = Ok(Response { status: 503, headers: Vec::new(), body: Bytes::new() });
-    world.feed(Input::AttemptFinished { delivery: &delivery, answer: &answer });
+    world.feed(Input::AttemptFinished { delivery: &delivery, response: &answer });
     assert!(!world.machine.is_breaker_open(), "one failure opens nothing");
 }
 

@@ -38,10 +38,10 @@ pub(super) struct Row {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Happening {
+pub(super) enum WorldEvent {
     Publish { count: usize, by_memory: bool },
     Answer { id: DeliveryId, generation: u32 },
-    Recorded { id: DeliveryId, next: RecordedNext, generation: u32 },
+    Recorded { id: DeliveryId, next: RecordedStep, generation: u32 },
     Page { generation: u32 },
     Wake { generation: u32 },
     Crash,
@@ -50,11 +50,11 @@ pub(super) enum Happening {
 
 /// `NextStep` with an order, for the agenda.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum RecordedNext {
+pub(super) enum RecordedStep {
     Succeeded,
     Failed,
     RetryAt(UnixMillis),
-    AgainAt(UnixMillis),
+    UncountedRetryAt(UnixMillis),
 }
 
 /// How the receiver answers at an instant.
@@ -68,7 +68,7 @@ pub(super) struct World {
     pub(super) machine: EndpointMachine,
     pub(super) health: EndpointHealth,
     pub(super) rows: BTreeMap<DeliveryId, Row>,
-    pub(super) agenda: BinaryHeap<std::cmp::Reverse<(UnixMillis, u64, Happening)>>,
+    pub(super) agenda: BinaryHeap<std::cmp::Reverse<(UnixMillis, u64, WorldEvent)>>,
     pub(super) sequence: u64,
     pub(super) generation: u32,
     pub(super) now: UnixMillis,
@@ -113,7 +113,7 @@ impl World {
     pub(super) fn new(settings: MachineSettings, seed: u64, receiver: Receiver) -> Self {
         let health = EndpointHealth::healthy(OrganizationId(1), EndpointId(2));
         let mut world = Self {
-            machine: EndpointMachine::new(settings.clone(), LIMITS, health, SentBefore::UnknownUntil(START)),
+            machine: EndpointMachine::new(settings.clone(), LIMITS, health, RateLimitHistory::UnknownUntil(START)),
             settings,
             health,
             rows: BTreeMap::new(),
@@ -142,9 +142,9 @@ impl World {
         world
     }
 
-    pub(super) fn at(&mut self, at: UnixMillis, happening: Happening) {
+    pub(super) fn at(&mut self, at: UnixMillis, event: WorldEvent) {
         self.sequence += 1;
-        self.agenda.push(std::cmp::Reverse((at, self.sequence, happening)));
+        self.agenda.push(std::cmp::Reverse((at, self.sequence, event)));
     }
 
     pub(super) fn soon(&mut self) -> UnixMillis {
@@ -187,7 +187,7 @@ impl World {
     }
 
     pub(super) fn read_page(&mut self, max_deliveries: usize) {
-        let known = self.machine.known();
+        let known = self.machine.held_ids();
         let now = self.now;
         let mut pending: Vec<_> = self.rows.iter().filter(|(_, row)| row.is_final.is_none()).collect();
         pending.sort_by_key(|(id, row)| (row.queued_at, **id));
@@ -212,7 +212,7 @@ impl World {
             assert!(at > self.now, "a wake-up in the past would spin");
             self.scheduled_wake = Some(at);
             let generation = self.generation;
-            self.at(at, Happening::Wake { generation });
+            self.at(at, WorldEvent::Wake { generation });
         }
     }
 
@@ -236,7 +236,7 @@ impl World {
                 let doubled = self.in_flight.insert(id, delivery);
                 assert!(doubled.is_none(), "{id} was in flight twice");
                 let at = UnixMillis(self.soon().0 + self.min_latency_ms);
-                self.at(at, Happening::Answer { id, generation });
+                self.at(at, WorldEvent::Answer { id, generation });
             }
             Effect::Record { delivery_id, next, health, disable, announcements, .. } => {
                 self.health = health.unwrap_or(self.health);
@@ -247,17 +247,17 @@ impl World {
                 let at = self.soon().max(last.unwrap_or_default());
                 self.recorded_at.insert(delivery_id, at);
                 let next = match next {
-                    NextStep::Succeeded => RecordedNext::Succeeded,
-                    NextStep::Failed => RecordedNext::Failed,
-                    NextStep::RetryAt(at) => RecordedNext::RetryAt(at),
-                    NextStep::AgainAt(at) => RecordedNext::AgainAt(at),
+                    NextStep::Succeeded => RecordedStep::Succeeded,
+                    NextStep::Failed => RecordedStep::Failed,
+                    NextStep::RetryAt(at) => RecordedStep::RetryAt(at),
+                    NextStep::UncountedRetryAt(at) => RecordedStep::UncountedRetryAt(at),
                 };
-                self.at(at, Happening::Recorded { id: delivery_id, next, generation });
+                self.at(at, WorldEvent::Recorded { id: delivery_id, next, generation });
             }
             Effect::Load { max_deliveries, .. } => {
                 self.read_page(max_deliveries);
                 let at = self.soon();
-                self.at(at, Happening::Page { generation });
+                self.at(at, WorldEvent::Page { generation });
             }
             Effect::SaveHealth(health) => self.health = health,
         }
@@ -271,10 +271,10 @@ impl World {
         assert!(self.machine.unrecorded.len() <= 2 * 8);
     }
 
-    pub(super) fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Publish { count, by_memory } => self.publish(count, by_memory),
-            Happening::Answer { id, generation } if generation == self.generation => {
+    pub(super) fn happen(&mut self, event: WorldEvent) {
+        match event {
+            WorldEvent::Publish { count, by_memory } => self.publish(count, by_memory),
+            WorldEvent::Answer { id, generation } if generation == self.generation => {
                 // a test may have answered it
                 let Some(delivery) = self.in_flight.remove(&id) else { return };
                 if (self.is_starved)(self.now, &mut self.rng) {
@@ -288,13 +288,13 @@ impl World {
                     None => (self.receiver)(self.now, number),
                 };
                 let answer = status.map(|status| Response { status, headers: Vec::new(), body: Bytes::new() });
-                self.feed(Input::AttemptFinished { delivery: &delivery, answer: &answer });
+                self.feed(Input::AttemptFinished { delivery: &delivery, response: &answer });
             }
-            Happening::Recorded { id, next, generation } if generation == self.generation => {
+            WorldEvent::Recorded { id, next, generation } if generation == self.generation => {
                 self.record(id, next);
                 self.feed(Input::OutcomesRecorded(&[id]));
             }
-            Happening::Page { generation } if generation == self.generation => {
+            WorldEvent::Page { generation } if generation == self.generation => {
                 let (deliveries, more, next_due_at) = self.snapshot.take().expect("a page was read");
                 if self.rng.random_ratio(1, 10) {
                     self.feed(Input::LoadFailed);
@@ -302,14 +302,14 @@ impl World {
                     self.feed(Input::Loaded { deliveries, more, next_due_at });
                 }
             }
-            Happening::Wake { generation } if generation == self.generation => {
+            WorldEvent::Wake { generation } if generation == self.generation => {
                 if self.scheduled_wake == Some(self.now) {
                     self.scheduled_wake = None;
                 }
                 self.feed(Input::Wake);
             }
-            Happening::Crash => self.crash(),
-            Happening::Toggle { max_in_flight } => {
+            WorldEvent::Crash => self.crash(),
+            WorldEvent::Toggle { max_in_flight } => {
                 self.settings.max_in_flight = max_in_flight;
                 self.feed(Input::Reconfigured(self.settings.clone()));
             }
@@ -326,15 +326,15 @@ impl World {
         self.feed(Input::AttemptNotMade(delivery));
     }
 
-    pub(super) fn record(&mut self, id: DeliveryId, next: RecordedNext) {
+    pub(super) fn record(&mut self, id: DeliveryId, next: RecordedStep) {
         let ordered = self.settings.ordered;
         let row = self.rows.get_mut(&id).expect("only known deliveries are recorded");
         row.attempts += 1;
         match next {
-            RecordedNext::Succeeded => row.is_final = Some(NextStep::Succeeded),
-            RecordedNext::Failed => row.is_final = Some(NextStep::Failed),
-            RecordedNext::RetryAt(at) | RecordedNext::AgainAt(at) => {
-                row.earlier += u32::from(matches!(next, RecordedNext::AgainAt(_)));
+            RecordedStep::Succeeded => row.is_final = Some(NextStep::Succeeded),
+            RecordedStep::Failed => row.is_final = Some(NextStep::Failed),
+            RecordedStep::RetryAt(at) | RecordedStep::UncountedRetryAt(at) => {
+                row.earlier += u32::from(matches!(next, RecordedStep::UncountedRetryAt(_)));
                 row.due_at = at;
                 if !ordered {
                     row.queued_at = at;
@@ -349,8 +349,12 @@ impl World {
         self.in_flight.clear();
         self.snapshot = None;
         self.scheduled_wake = None;
-        self.machine =
-            EndpointMachine::new(self.settings.clone(), LIMITS, self.health, SentBefore::UnknownUntil(self.now));
+        self.machine = EndpointMachine::new(
+            self.settings.clone(),
+            LIMITS,
+            self.health,
+            RateLimitHistory::UnknownUntil(self.now),
+        );
         self.feed(Input::Wake);
     }
 
@@ -360,9 +364,9 @@ impl World {
             if *at > end {
                 break;
             }
-            let Some(std::cmp::Reverse((at, _, happening))) = self.agenda.pop() else { break };
+            let Some(std::cmp::Reverse((at, _, event))) = self.agenda.pop() else { break };
             self.now = at;
-            self.happen(happening);
+            self.happen(event);
         }
         self.now = self.now.max(end);
     }

@@ -1,9 +1,9 @@
-//! What an answer means: for its delivery, for the endpoint's condition, and for who is told.
+//! What a response means for its delivery, for the endpoint's health, and for operational events.
 
 use rand::Rng;
 
 use super::{Announcement, Effect, EndpointMachine, InFlight};
-use crate::domain::attempt::{AttemptError, NextStep, Response, Verdict, judge, shows_life};
+use crate::domain::attempt::{AttemptError, NextStep, Response, Verdict, judge, proves_alive};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::follow_up::{follow_up, is_refusal};
@@ -11,13 +11,13 @@ use crate::domain::ids::DeliveryId;
 use crate::domain::rotation::SecretId;
 use crate::domain::time::UnixMillis;
 
-type Answer = Result<Response, AttemptError>;
+type AttemptResponse = Result<Response, AttemptError>;
 
 impl EndpointMachine {
     pub(super) fn attempt_finished(
         &mut self,
         delivery: &QueuedDelivery,
-        answer: &Answer,
+        response: &AttemptResponse,
         now: UnixMillis,
         rng: &mut dyn Rng,
         effects: &mut Vec<Effect>,
@@ -27,27 +27,27 @@ impl EndpointMachine {
         self.local_pause.over();
         attempt.is_probe &= attempt.epoch == self.epoch;
         if attempt.epoch < self.place_epoch {
-            return self.settle_of_another_place(delivery.id, &attempt, answer, now, rng, effects);
+            return self.settle_of_another_place(delivery.id, &attempt, response, now, rng, effects);
         }
         let accepted = self.health.accepted_secret;
-        match follow_up(delivery, attempt.secret, answer, &self.settings.secrets, accepted, now) {
-            Some(next) => self.go_on(next, &attempt, answer, now, effects),
-            None => self.settle(delivery, &attempt, answer, now, rng, effects),
+        match follow_up(delivery, attempt.secret, response, &self.settings.secrets, accepted, now) {
+            Some(next) => self.go_on(next, &attempt, response, now, effects),
+            None => self.settle(delivery, &attempt, response, now, rng, effects),
         }
     }
 
-    /// The answer decides about the delivery, and says something about the endpoint.
+    /// Applies a response that decides about its delivery and counts for the endpoint's health.
     fn settle(
         &mut self,
         delivery: &QueuedDelivery,
         attempt: &InFlight,
-        answer: &Answer,
+        response: &AttemptResponse,
         now: UnixMillis,
         rng: &mut dyn Rng,
         effects: &mut Vec<Effect>,
     ) {
         let (delivery_id, number) = (delivery.id, attempt.number);
-        let verdict = judge(answer, self.settings.retry_on, now);
+        let verdict = judge(response, self.settings.retry_on, now);
         let retry_at = match verdict {
             Verdict::Retry { not_before } => {
                 self.settings.retry.next_attempt_at(number - attempt.not_counted, not_before, now, rng)
@@ -61,8 +61,8 @@ impl EndpointMachine {
         };
         self.wait_for_record(delivery_id, retry_at);
 
-        let mut changed = self.learn(delivery_id, attempt.is_probe, answer, verdict, retry_at, now, rng);
-        changed |= self.learn_secret(delivery, attempt.secret, answer, verdict, now);
+        let mut changed = self.learn(delivery_id, attempt.is_probe, response, verdict, retry_at, now, rng);
+        changed |= self.learn_secret(delivery, attempt.secret, response, verdict, now);
         let mut announcements = self.announce(next, &mut changed);
         let disable = self.reason_to_disable(verdict, now);
         announcements.extend(disable.map(Announcement::Disabled));
@@ -76,26 +76,27 @@ impl EndpointMachine {
             self.settings.active = false;
         }
         if disable.is_some() || (self.breaker.is_open() && !self.window.is_empty()) {
-            self.let_go_of_window();
+            self.release_window();
         }
     }
 
-    /// The endpoint pointed elsewhere when this was sent. That it failed there ends nothing here, and says nothing.
+    /// The endpoint had another URL when this was sent. A failure there neither ends the delivery nor counts against the
+    /// new URL.
     fn settle_of_another_place(
         &mut self,
         delivery_id: DeliveryId,
         attempt: &InFlight,
-        answer: &Answer,
+        response: &AttemptResponse,
         now: UnixMillis,
         rng: &mut dyn Rng,
         effects: &mut Vec<Effect>,
     ) {
         let number = attempt.number;
-        let next = match judge(answer, self.settings.retry_on, now) {
+        let next = match judge(response, self.settings.retry_on, now) {
             Verdict::Success => NextStep::Succeeded,
             _ => {
                 let counted = number - attempt.not_counted;
-                NextStep::AgainAt(self.settings.retry.delayed(counted, None, now, rng))
+                NextStep::UncountedRetryAt(self.settings.retry.delayed(counted, None, now, rng))
             }
         };
         self.wait_for_record(delivery_id, next.due_at());
@@ -106,18 +107,18 @@ impl EndpointMachine {
         }
     }
 
-    /// Another attempt follows at once, and what it brings decides. It is on its way to the disk like any other: after a
-    /// crash the delivery is due, with this attempt behind it.
+    /// Another attempt follows at once, and its response decides. This one is recorded like any other: after a crash the
+    /// delivery is due, with this attempt counted.
     fn go_on(
         &mut self,
         next: QueuedDelivery,
         attempt: &InFlight,
-        answer: &Answer,
+        response: &AttemptResponse,
         now: UnixMillis,
         effects: &mut Vec<Effect>,
     ) {
         let (delivery_id, number) = (next.id, attempt.number);
-        let forgets = is_refusal(answer) && self.health.accepted_secret == Some(attempt.secret);
+        let forgets = is_refusal(response) && self.health.accepted_secret == Some(attempt.secret);
         if forgets {
             self.health.accepted_secret = None;
             self.health = self.breaker.remember(&self.health);
@@ -126,12 +127,12 @@ impl EndpointMachine {
         effects.push(Effect::Record {
             delivery_id,
             number,
-            next: NextStep::AgainAt(now),
+            next: NextStep::UncountedRetryAt(now),
             health: forgets.then_some(self.health),
             disable: None,
             announcements: Vec::new(),
         });
-        // the breaker has learned nothing: beside an open one only the probe goes on
+        // the breaker was not updated: while it is open, only the probe continues
         let may_go_on = self.settings.active && !self.draining && (attempt.is_probe || !self.breaker.is_open());
         let limited_until = self.limiter.as_ref().filter(|_| may_go_on).map(|limiter| limiter.try_acquire(now));
         match limited_until {
@@ -140,35 +141,34 @@ impl EndpointMachine {
                 self.limited_until = Some(at);
                 self.window.put_back(next);
             }
-            _ => self.let_go_of_window(),
+            _ => self.release_window(),
         }
         if attempt.is_probe {
             self.breaker.probe_not_made(now);
         }
     }
 
-    /// Tells the breaker and the concurrency what this attempt says about the receiver. Returns whether that
-    /// changed what must be remembered.
-    #[expect(clippy::too_many_arguments, reason = "an attempt, and what was made of it")]
+    /// Updates the breaker and the concurrency limit with this attempt's result. Returns whether the stored health changes.
+    #[expect(clippy::too_many_arguments, reason = "an attempt and its evaluation")]
     fn learn(
         &mut self,
         delivery_id: DeliveryId,
         is_probe: bool,
-        answer: &Answer,
+        response: &AttemptResponse,
         verdict: Verdict,
         retry_at: Option<UnixMillis>,
         now: UnixMillis,
         rng: &mut dyn Rng,
     ) -> bool {
-        if matches!(answer, Err(AttemptError::BlockedAddress | AttemptError::InvalidRequest)) && !is_probe {
-            // nothing was sent: this says nothing about the receiver
+        if matches!(response, Err(AttemptError::BlockedAddress | AttemptError::InvalidRequest)) && !is_probe {
+            // nothing was sent, so nothing was learned about the receiver
             return false;
         }
-        if answer.is_ok() && shows_life(verdict) {
+        if response.is_ok() && proves_alive(verdict) {
             self.concurrency.on_success();
-            return self.breaker.on_life(is_probe);
+            return self.breaker.on_alive(is_probe);
         }
-        match answer {
+        match response {
             Err(AttemptError::Timeout) => self.concurrency.on_timeout(),
             _ => self.concurrency.on_failure(),
         }
@@ -177,12 +177,12 @@ impl EndpointMachine {
         changed | (counts && self.breaker.extend_streak(retry_at.unwrap_or(now), self.limits.max_quiet(), now))
     }
 
-    /// What this attempt says about the secret that the receiver has. Returns whether that is news.
+    /// Updates which secret the receiver accepts. Returns whether that changed.
     fn learn_secret(
         &mut self,
         delivery: &QueuedDelivery,
         secret: SecretId,
-        answer: &Answer,
+        response: &AttemptResponse,
         verdict: Verdict,
         now: UnixMillis,
     ) -> bool {
@@ -191,7 +191,7 @@ impl EndpointMachine {
         }
         let accepted = self.health.accepted_secret;
         let is_over = accepted.is_some_and(|accepted| {
-            (accepted == secret && is_refusal(answer)) || !self.settings.secrets.is_valid(accepted, now)
+            (accepted == secret && is_refusal(response)) || !self.settings.secrets.is_valid(accepted, now)
         });
         if is_over {
             self.health.accepted_secret = None;
@@ -199,13 +199,13 @@ impl EndpointMachine {
         is_over
     }
 
-    /// The receiver took this one when it had refused another. Returns whether that is news.
+    /// The receiver accepted this secret after it had refused another. Returns whether that changed what is stored.
     pub(super) fn accept(&mut self, secret: SecretId) -> bool {
         let accepted = (secret != self.settings.secrets.newest()).then_some(secret);
         std::mem::replace(&mut self.health.accepted_secret, accepted) != accepted
     }
 
-    /// What the organization is told after an attempt. Failing is told once, and recovery only after that.
+    /// The operational events of an attempt: failing is announced once, and recovery only after that.
     fn announce(&mut self, next: NextStep, changed: &mut bool) -> Vec<Announcement> {
         let before = self.health;
         self.health = self.breaker.remember(&before);
@@ -256,15 +256,15 @@ impl EndpointMachine {
         let due_at = unrecorded.due_at;
         self.unrecorded.remove(&delivery_id);
         if self.in_flight.contains_key(&delivery_id) {
-            // it went on at once: its next outcome says what becomes of it
+            // a follow-up attempt is under way: its outcome decides
             return;
         }
-        let maybe_sent_again = self.maybe_sent_again.remove(&delivery_id) && due_at.is_none();
+        let maybe_resent = self.maybe_resent.remove(&delivery_id) && due_at.is_none();
         if self.loading {
             self.recorded_while_loading.insert(delivery_id);
         }
-        if maybe_sent_again || (self.settings.ordered && due_at.is_some()) {
-            // the next page has it: a retry kept its place at the head of the queue, what was sent again has a new one
+        if maybe_resent || (self.settings.ordered && due_at.is_some()) {
+            // the next page has it: a retry kept its place at the head of the queue, a resent delivery has a new one
             self.leave_in_store();
         } else {
             self.due_again_at(due_at);

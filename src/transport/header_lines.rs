@@ -16,14 +16,14 @@ const DECIDING: [&[u8]; 4] = [b"content-length", b"transfer-encoding", b"connect
 
 /// One header line; positions in the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct HeaderLine {
     pub(super) start: usize,
     colon: usize,
     /// Without the line's end.
     pub(super) end: usize,
 }
 
-impl Line {
+impl HeaderLine {
     /// Without blanks between it and the colon.
     pub(super) fn name(self, head: &[u8]) -> &[u8] {
         head[self.start..self.colon].trim_ascii_end()
@@ -41,17 +41,17 @@ impl Line {
 
 /// What [`tidy`] found.
 #[derive(Debug)]
-pub(super) struct Tidied {
+pub(super) struct TidyHead {
     /// All that stayed, in their order.
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<HeaderLine>,
     /// Whether every byte stayed as it was.
     pub(super) is_plain: bool,
 }
 
 /// Removes from a complete head what is no `name: value`, and makes blanks of control characters in the rest (RFC
 /// 9110, section 5.5). Each line keeps its own end, CRLF or LF.
-pub(super) fn tidy(head: &mut BytesMut) -> Tidied {
-    let mut found = Tidied { lines: Vec::with_capacity(16), is_plain: true };
+pub(super) fn tidy(head: &mut BytesMut) -> TidyHead {
+    let mut found = TidyHead { lines: Vec::with_capacity(16), is_plain: true };
     let mut kept = next_line(head, 0);
     let status_line_end = content_end(head, 0, kept);
     found.is_plain &= !blank_controls(&mut head[..status_line_end]);
@@ -78,9 +78,9 @@ pub(super) fn tidy(head: &mut BytesMut) -> Tidied {
             if let Some(last) = joined {
                 head[last.end..kept].fill(b' ');
                 found.lines.pop();
-                found.lines.push(Line { end: kept + length, ..last });
+                found.lines.push(HeaderLine { end: kept + length, ..last });
             } else if let Some(colon) = colon {
-                found.lines.push(Line { start: kept, colon: kept + colon, end: kept + length });
+                found.lines.push(HeaderLine { start: kept, colon: kept + colon, end: kept + length });
             }
             kept += next - at;
         }

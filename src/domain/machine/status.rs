@@ -1,23 +1,23 @@
-//! What others ask the machine: when it must be woken, whether it is at rest, what it holds.
+//! What the supervisor reads from the machine: when to wake it, whether it has work, what it holds in memory.
 
-use super::{EndpointMachine, MachineSettings, Rest};
-use crate::domain::breaker::Permission;
+use super::{EndpointMachine, MachineSettings, PendingWork};
+use crate::domain::breaker::BreakerPermission;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::DeliveryId;
 use crate::domain::limiter::LimiterMemory;
 use crate::domain::time::UnixMillis;
 
 impl EndpointMachine {
-    /// When [`Input::Wake`](super::Input::Wake) is needed: the next instant at which something can be done that nothing else
-    /// brings about.
+    /// When [`Input::Wake`](super::Input::Wake) is needed: the next instant at which the machine can act without any other
+    /// input.
     pub(crate) fn wake_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         if !self.settings.active || self.draining {
             return None;
         }
         let gate = match self.breaker.permission(now) {
-            Permission::AwaitProbe => return None,
-            Permission::NotBefore(at) => Some(at),
-            Permission::Attempts | Permission::Probe => None,
+            BreakerPermission::AwaitProbe => return None,
+            BreakerPermission::NotBefore(at) => Some(at),
+            BreakerPermission::Attempts | BreakerPermission::Probe => None,
         };
         let gate = gate.max(self.blocked_until).max(self.limited_until).max(self.load_not_before);
         let gate = gate.max(self.local_pause.until());
@@ -33,19 +33,19 @@ impl EndpointMachine {
     }
 
     /// Whether there is anything to do, now or later.
-    pub(crate) fn rest(&self, now: UnixMillis) -> Rest {
+    pub(crate) fn pending_work(&self, now: UnixMillis) -> PendingWork {
         if !self.in_flight.is_empty() || !self.unrecorded.is_empty() || self.loading {
-            return Rest::Busy;
+            return PendingWork::Busy;
         }
         match self.wake_at(now) {
-            Some(at) => Rest::Until(at),
-            None if self.has_work() && self.settings.active && !self.draining => Rest::Busy,
-            None => Rest::Idle,
+            Some(at) => PendingWork::Until(at),
+            None if self.has_work() && self.settings.active && !self.draining => PendingWork::Busy,
+            None => PendingWork::Idle,
         }
     }
 
-    /// The deliveries that are in memory: a page must not bring them again.
-    pub(crate) fn known(&self) -> Vec<DeliveryId> {
+    /// The deliveries in memory, which the next page must leave out.
+    pub(crate) fn held_ids(&self) -> Vec<DeliveryId> {
         self.window.ids().chain(self.in_flight.keys().copied()).chain(self.unrecorded.keys().copied()).collect()
     }
 
@@ -60,22 +60,22 @@ impl EndpointMachine {
         self.in_flight.len()
     }
 
-    /// What its next supervisor has to know about what was sent; `None` when nothing.
+    /// The state of the rate limit, for the endpoint's next supervisor; `None` when there is nothing to remember.
     pub(crate) fn sent(&self, now: UnixMillis) -> Option<LimiterMemory> {
         self.limiter.as_ref()?.remember(now)
     }
 
-    /// The settings that it works by.
+    /// The settings in effect.
     pub(crate) fn settings(&self) -> &MachineSettings {
         &self.settings
     }
 
-    /// The condition that it is in.
+    /// The endpoint's health as it would be stored now.
     pub(crate) fn health(&self) -> EndpointHealth {
         self.breaker.remember(&self.health)
     }
 
-    /// Whether its breaker is open.
+    /// Whether the breaker is open or half-open.
     pub(crate) fn is_breaker_open(&self) -> bool {
         self.breaker.is_open()
     }
