@@ -94,7 +94,7 @@ async fn once_the_head_has_arrived_nothing_in_the_body_changes_the_outcome() {
         }
     }
     let response = outcome(sending_and_closing("HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nx")).await;
-    let response = response.answer.unwrap();
+    let response = response.response.unwrap();
     assert_eq!((response.header("content-length"), &response.body[..]), (Some("abc"), &b"x"[..]), "as they came");
     for fields in [terabyte, "content-length: 100", "transfer-encoding: chunked", "x: no length"] {
         let result = outcome(sending(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"))).await;

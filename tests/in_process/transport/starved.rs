@@ -45,8 +45,8 @@ async fn give_the_descriptors_away() {
     let by_new_name = transport.attempt(request(&by_name("second.example"))).await;
     Resource::NOFILE.set(soft, hard).unwrap();
 
-    assert_eq!(by_address.map(|made| made.answer), Err(LocalFault::OpenFiles));
-    assert_eq!(by_new_name.map(|made| made.answer), Err(LocalFault::OpenFiles));
+    assert_eq!(by_address.map(|made| made.response), Err(LocalFault::OpenFiles));
+    assert_eq!(by_new_name.map(|made| made.response), Err(LocalFault::OpenFiles));
     assert_eq!(status(&attempt(&transport, &receivers[1].url()).await), 200);
     assert_eq!(status(&attempt(&transport, &by_name("second.example")).await), 200);
 }

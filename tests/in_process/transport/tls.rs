@@ -56,7 +56,7 @@ async fn a_tls_connection_that_the_receiver_closes_as_it_is_used_again_is_told_f
         assert_eq!(status(&attempt(&transport, &receiver.https_url()).await), 200);
         assert_eq!(receiver.connections(), connections);
         let again = attempt(&transport, &receiver.https_url()).await;
-        assert_eq!(again.answer, Err(AttemptError::IdleConnectionClosed));
+        assert_eq!(again.response, Err(AttemptError::IdleConnectionClosed));
     }
 }
 
@@ -90,7 +90,7 @@ async fn a_certificate_is_checked_against_the_name_in_the_url() {
     let url = |name: &str| format!("https://{name}:{}/", receiver.address.port());
     assert_eq!(status(&attempt(&transport, &url("receiver.example")).await), 200);
     let other = attempt(&transport, &url("other.example")).await;
-    assert_eq!(other.answer, failed(TlsFault::WrongName));
+    assert_eq!(other.response, failed(TlsFault::WrongName));
     assert_eq!(attempt(&transport, &receiver.https_url()).await.response, failed(TlsFault::WrongName));
 }
 
