@@ -1,4 +1,4 @@
-//! A file of settings, with every variable set to its last line: no panic, and every problem says something.
+//! A settings file, and its last line as the value of every variable: no panic, and every error has a message.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

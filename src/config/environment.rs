@@ -1,10 +1,10 @@
-//! Variables: which of them are meant for us, and where their values stand.
+//! Environment variables: which of them are settings, and where their values are.
 
 use std::net::IpAddr;
 
-/// What they all begin with.
+/// Every setting's variable begins with this.
 pub(super) const PREFIX: &str = "RINGBACK_";
-/// Variables that are not settings of `serve`: of the client commands, and of scripts around the program.
+/// Variables that are not settings of `serve`: client commands and scripts around the program read them.
 const OTHERS: &[&str] = &[
     "RINGBACK_BIN",
     "RINGBACK_KEY",
@@ -18,14 +18,14 @@ const OTHERS: &[&str] = &[
     "RINGBACK_UPDATE_OPENAPI",
     "RINGBACK_VERSION",
 ];
-/// Names the file that a variable's value stands in.
+/// A variable with this suffix names a file that contains the value.
 const FILE_SUFFIX: &str = "_FILE";
-/// Of which settings that is understood: those that hold a secret.
+/// The settings that can come from a file: those that contain a secret.
 const FROM_FILE: &[&str] = &["RINGBACK_ADMIN_KEY", "RINGBACK_DATABASE_URL", "RINGBACK_MASTER_KEY"];
-/// A file that is larger was not meant. It is read as a whole.
+/// A larger file is refused as a mistake, because it would be read into memory as a whole.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// Ours, in order. An empty one is as if it were not set: `RINGBACK_LOG=${LOG:-}` in a compose file.
+/// Ringback's variables, sorted. An empty one counts as not set: `RINGBACK_LOG=${LOG:-}` in a compose file.
 pub(super) fn ours(variables: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
     let is_ours = |(name, value): &(String, String)| {
         name.starts_with(PREFIX)
@@ -38,18 +38,18 @@ pub(super) fn ours(variables: impl IntoIterator<Item = (String, String)>) -> Vec
     ours
 }
 
-/// The variable whose value stands in the file that this one names.
+/// The setting's variable, for a variable that names a file.
 pub(super) fn of_file(name: &str) -> Option<&'static str> {
     let setting = name.strip_suffix(FILE_SUFFIX)?;
     FROM_FILE.iter().copied().find(|known| *known == setting)
 }
 
-/// The names of those that name a file, for suggestions.
+/// The variables that name a file, for suggestions.
 pub(super) fn file_variables() -> impl Iterator<Item = String> {
     FROM_FILE.iter().map(|name| format!("{name}{FILE_SUFFIX}"))
 }
 
-/// What stands in such a file, without the line break at its end.
+/// The content of such a file, without white space around it.
 pub(super) fn read(path: &str) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("the file `{path}` can't be read: {error}");
     let path = path.trim();
@@ -57,7 +57,7 @@ pub(super) fn read(path: &str) -> Result<String, String> {
         return Err(format!("the file `{path}` is larger than {MAX_FILE_BYTES} bytes: is it the right one?"));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    // editors of another system begin a text with a mark
+    // some editors begin a file with a byte order mark
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Err(format!("the file `{path}` is empty"));
@@ -65,9 +65,9 @@ pub(super) fn read(path: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Whether Kubernetes made this: every pod is given such variables for each service beside it, named after the service,
-/// as for `ringback-metrics`: `RINGBACK_METRICS_PORT=tcp://10.0.0.1:9090`. The value must look like it too, so that a
-/// slip is still refused.
+/// Whether Kubernetes made this variable. It gives every pod variables for each service in its namespace, for example
+/// `RINGBACK_METRICS_PORT=tcp://10.0.0.1:9090` for `ringback-metrics`. The value must have that form too, so that a
+/// mistyped setting is still refused.
 fn is_service_link(name: &str, value: &str) -> bool {
     let value = value.trim();
     let is_port = || value.parse::<u16>().is_ok();
@@ -86,7 +86,7 @@ fn is_service_link(name: &str, value: &str) -> bool {
     if name.ends_with("_PORT") && is_url() {
         return true;
     }
-    // <service>_PORT_9090_TCP, and with an ending
+    // <service>_PORT_9090_TCP, alone or followed by _PROTO, _PORT or _ADDR
     let Some((_, port_and_protocol)) = name.rsplit_once("_PORT_") else { return false };
     let mut parts = port_and_protocol.split('_');
     let is_of_port = parts.next().is_some_and(|port| port.parse::<u16>().is_ok())
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_gives_for_any_service_is_passed_over() {
+    fn the_variables_that_kubernetes_makes_for_any_service_are_ignored() {
         for service in [
             "RINGBACK",
             "RINGBACK_METRICS",
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn names_like_those_of_kubernetes_with_other_values_are_ours_to_complain_about() {
+    fn names_like_those_of_kubernetes_with_other_values_are_not_ignored() {
         let given = pairs(&[
             ("RINGBACK_METRICS_PORT", "9090"),
             ("RINGBACK_PORT", "8080"),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_as_if_it_were_not_set() {
+    fn an_empty_variable_counts_as_not_set() {
         let given =
             pairs(&[("RINGBACK_LISTEN", ""), ("RINGBACK_LOG", " \n"), ("RINGBACK_LISTN", ""), ("OTHER", "x")]);
         assert_eq!(ours(given), pairs(&[]));

@@ -13,13 +13,13 @@ use super::value::SettingValue;
 use super::{Settings, environment};
 use crate::domain::nearest::{MAX_DISTANCE, edit_distance};
 
-/// Read when no `--config` is given and it exists.
+/// Read if it exists and `--config` is not given.
 const DEFAULT_FILE: &str = "ringback.toml";
-/// What `--dev` allows as targets: this machine and private networks.
+/// Targets that `--dev` allows: this machine and private networks.
 const DEV_NETWORKS: &[&str] =
     &["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"];
 
-/// What was given on the command line.
+/// Settings from the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--config`: the file to read instead of `./ringback.toml`.
@@ -35,18 +35,18 @@ pub struct Flags {
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A key of the file.
+    /// A key in the file.
     File {
-        /// As it was opened.
+        /// As it was given.
         path: String,
         /// From 1.
         line: usize,
-        /// As it was written.
+        /// As written, with its table; empty for a syntax error.
         key: String,
     },
-    /// An environment variable.
+    /// An environment variable, by name.
     Variable(String),
-    /// A flag.
+    /// A flag, by name.
     Flag(&'static str),
 }
 
@@ -61,12 +61,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One mistake.
+/// One mistake in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsProblem {
-    /// Where it is; `None` when it is nowhere, like a setting that is missing.
+    /// Where it is; `None` for a setting that is missing and for a file that can't be read.
     pub origin: Option<Origin>,
-    /// What is wrong, without the value of a secret.
+    /// What is wrong; never contains the value of a secret.
     pub message: String,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for SettingsProblem {
     }
 }
 
-/// The settings can't be used; every mistake is listed.
+/// Every mistake in the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct SettingsError {
@@ -87,11 +87,11 @@ pub struct SettingsError {
     pub problems: Vec<SettingsProblem>,
 }
 
-/// Settings with where each of them came from.
+/// Settings, and where each of them came from.
 pub struct Loaded {
     /// The effective settings.
     pub settings: Settings,
-    /// By key; a key that is missing here has its default.
+    /// By key; a key that is absent here has its default.
     pub origins: BTreeMap<&'static str, Origin>,
 }
 
@@ -101,7 +101,7 @@ pub fn load(flags: &Flags) -> Result<Loaded, SettingsError> {
     if problems.is_empty() { Ok(loaded) } else { Err(SettingsError { problems }) }
 }
 
-/// Reads the same, and gives what could be read beside what is wrong.
+/// Like [`load`], but returns the settings that could be read along with the mistakes.
 pub fn inspect(flags: &Flags) -> (Loaded, Vec<SettingsProblem>) {
     let (file, unreadable) = match read_file(flags.config.as_deref()) {
         Ok(file) => (file, None),
@@ -113,8 +113,8 @@ pub fn inspect(flags: &Flags) -> (Loaded, Vec<SettingsProblem>) {
     (loaded, problems)
 }
 
-/// What [`load`] does once everything is read. `variables` may hold any variables; only `RINGBACK_*` count, and of
-/// these a file is read where one of them names it.
+/// Merges sources that were already read. `variables` may contain any variables: only `RINGBACK_*` count, and a file
+/// that one of those names is read here.
 pub fn merge(
     file: Option<(&str, &str)>,
     variables: impl IntoIterator<Item = (String, String)>,
@@ -141,14 +141,15 @@ fn merge_all(
 }
 
 impl Settings {
-    /// Whether `serve` can start with these settings; `config check` asks the same.
+    /// Whether `serve` can start with these settings; `config check` reports the same.
     pub fn check_complete(&self) -> Result<(), SettingsError> {
         if self.master_key.is_some() || self.dev {
             return Ok(());
         }
         let message = String::from(
             "master_key is missing: it encrypts secrets at rest. Make one with `ringback keys generate` or \
-             `openssl rand -base64 32`, keep it safe, and give it as RINGBACK_MASTER_KEY (with --dev one is made beside the database)",
+             `openssl rand -base64 32`, keep it safe, and set RINGBACK_MASTER_KEY to it (with --dev one is created next to the \
+             database)",
         );
         Err(SettingsError { problems: vec![SettingsProblem { origin: None, message }] })
     }
@@ -163,7 +164,7 @@ fn read_file(asked_for: Option<&Path>) -> Result<Option<(String, String)>, Strin
     }
 }
 
-/// A variable that is not UTF-8 becomes one that no key accepts, rather than being passed over.
+/// A variable that is not UTF-8 becomes text that no key accepts, so that it is not silently ignored.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -217,7 +218,7 @@ impl Merge {
                 self.set(key, &SettingValue::Untyped(value.clone()), origin);
             } else if let Some(setting) = environment::of_file(name) {
                 if variables.iter().any(|(other, _)| other == setting) {
-                    self.problem(origin, format!("{setting} is given as well: keep one of the two"));
+                    self.problem(origin, format!("{setting} is set as well: keep one of the two"));
                     continue;
                 }
                 let key = KEYS.iter().find(|key| key.variable() == setting);
@@ -296,7 +297,8 @@ fn unknown(what: &str, name: &str, candidates: impl Iterator<Item = String>) -> 
     let last = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
     let nearest = candidates
         .map(|candidate| {
-            // the right key in the wrong table, without its unit, or by the word that others have for it is as near as can be
+            // counts as an exact match: the right key in the wrong table or without its unit, and the names that other
+            // programs have for `listen`
             let listen = ["_PORT", "_ADDR", "_ADDRESS"].iter().find_map(|ending| name.strip_suffix(ending));
             let is_near = last(&candidate) == last(name)
                 || candidate.starts_with(&format!("{name}_"))

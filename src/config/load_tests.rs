@@ -97,7 +97,7 @@ fn unknown_keys_and_variables_are_refused_with_a_suggestion() {
 }
 
 #[test]
-fn the_word_that_others_have_for_listen_is_understood_as_a_slip() {
+fn names_that_other_programs_have_for_listen_get_the_right_suggestion() {
     for (name, meant) in
         [("RINGBACK_PORT", "RINGBACK_LISTEN"), ("RINGBACK_METRICS_PORT", "RINGBACK_METRICS_LISTEN")]
     {
@@ -107,7 +107,7 @@ fn the_word_that_others_have_for_listen_is_understood_as_a_slip() {
 }
 
 #[test]
-fn what_kubernetes_adds_changes_nothing() {
+fn variables_that_kubernetes_adds_change_nothing() {
     let variables = vars(&[
         ("RINGBACK_METRICS_PORT", "tcp://10.0.0.1:9090"),
         ("RINGBACK_LISTEN", "127.0.0.1:2"),
@@ -128,7 +128,7 @@ fn every_variable_can_be_empty() {
 }
 
 #[test]
-fn a_secret_can_stand_in_a_file_that_a_variable_names() {
+fn a_secret_can_come_from_a_file_that_a_variable_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     for (name, text) in [
@@ -225,7 +225,7 @@ fn broken_toml_is_reported_with_its_line() {
 }
 
 #[test]
-fn dev_allows_http_and_local_targets_beside_what_was_set() {
+fn dev_allows_http_and_local_targets_in_addition_to_the_configured_networks() {
     let flags = Flags { dev: true, ..Flags::default() };
     let variables = vars(&[("RINGBACK_ALLOWED_NETWORKS", "203.0.113.0/24,127.0.0.0/8")]);
     let settings = merge(None, variables, &flags).unwrap().settings;
@@ -236,7 +236,7 @@ fn dev_allows_http_and_local_targets_beside_what_was_set() {
     for address in ["127.0.0.1", "::1", "10.9.9.9", "192.168.1.1", "203.0.113.7"] {
         assert!(allows(address), "{address}");
     }
-    assert!(!allows("169.254.169.254"), "cloud metadata is no target, not even in dev");
+    assert!(!allows("169.254.169.254"), "cloud metadata is not a target, not even in dev");
     assert_eq!(settings.allowed_networks.len(), DEV_NETWORKS.len() + 1);
 }
 
@@ -249,14 +249,14 @@ fn serve_needs_a_master_key_unless_dev() {
 }
 
 #[test]
-fn pauses_must_be_in_order() {
+fn the_longest_pause_must_not_be_shorter_than_the_first() {
     let found = problems(file("[delivery]\nbreaker_initial_pause_seconds = 1000\n"));
     assert_eq!(found.len(), 1);
     assert!(found[0].contains("line 2"), "{found:?}");
 }
 
 #[test]
-fn kubernetes_service_links_are_passed_over() {
+fn kubernetes_service_links_are_ignored() {
     let variables = vars(&[
         ("RINGBACK_SERVICE_HOST", "10.0.0.1"),
         ("RINGBACK_PORT", "tcp://10.0.0.1:80"),
@@ -310,7 +310,7 @@ fn a_password_in_the_database_url_is_not_shown() {
     }
 }
 
-/// Lines of a file that are nearly settings.
+/// Lines of a file that are almost valid settings.
 fn line() -> impl Strategy<Value = String> {
     let name = (0..KEYS.len()).prop_map(|key| KEYS[key].name.rsplit('.').next().unwrap_or_default());
     let value = r#"-?[0-9]{1,20}|"[a-z0-9:./,-]{0,20}"|true|false|\[("[0-9.:/-]{0,12}",?|[0-9]{1,6},?){0,3}\]|"#;

@@ -1,9 +1,9 @@
 //! Settings: built-in defaults < `ringback.toml` < `RINGBACK_*` variables < flags. Unknown keys are refused.
-//! An empty variable is as if it were not set, and `RINGBACK_MASTER_KEY_FILE` names a file with the value (the same for the
-//! admin key and the database's URL).
+//! An empty variable counts as not set, and `RINGBACK_MASTER_KEY_FILE` names a file that contains the value (likewise for
+//! the admin key and the database URL).
 //!
-//! [`keys::KEYS`] is the one list of what can be set; the file, the variables and `config check` are driven
-//! by it. [`load::load`] merges the sources and reports every mistake at once.
+//! [`keys::KEYS`] is the one table of settings: the file, the variables, `config check` and the documentation are made
+//! from it. [`load::load`] merges the sources and reports every mistake at once.
 
 mod documentation;
 mod environment;
@@ -27,35 +27,35 @@ pub use load::{Flags, Loaded, SettingsError, SettingsProblem, inspect, load, mer
 /// The effective settings of `serve`.
 #[derive(Clone)]
 pub struct Settings {
-    /// Where the API listens.
+    /// Where the API and the dashboard listen.
     pub listen: SocketAddr,
     /// `sqlite://path` or `postgres://…`.
     pub database_url: String,
-    /// The deployment's admin key; without one, organizations can't be managed.
+    /// Without one, organizations can't be managed.
     pub admin_key: Option<Secret>,
-    /// 32 bytes in base64; encrypts secrets at rest.
+    /// 32 bytes in base64.
     pub master_key: Option<Secret>,
-    /// Loosens the rules for a developer's machine.
+    /// Relaxes the rules for a developer's machine.
     pub dev: bool,
     /// Accept `http:` targets.
     pub allow_http: bool,
-    /// Excepted from the SSRF rules.
+    /// Exceptions to the SSRF rules.
     pub allowed_networks: Vec<IpNet>,
-    /// Ports that webhooks may have; empty = 80, 443 and those from 1024 on that browsers don't block.
+    /// Ports that webhooks may use; empty = 80, 443 and those from 1024 up that browsers don't block.
     pub allowed_ports: Vec<PortRange>,
-    /// Asked instead of the system's; empty = the system's.
+    /// Name servers; empty = the system's.
     pub dns_servers: Vec<SocketAddr>,
-    /// Certificate authorities in PEM, trusted beside the built-in ones.
+    /// Certificate authorities in PEM, trusted in addition to the built-in ones.
     pub ca_file: Option<PathBuf>,
     /// `tracing` filter, for example `info` or `ringback=debug`.
     pub log: String,
-    /// How log lines look.
+    /// Text or JSON.
     pub log_format: LogFormat,
     /// Where `/metrics` is served instead of on `listen`.
     pub metrics_listen: Option<SocketAddr>,
-    /// Of the document's signature headers.
+    /// For example `x-callintel`, for `x-callintel-signature`.
     pub signature_header_prefix: String,
-    /// Delivery.
+    /// The table `[delivery]`.
     pub delivery: DeliverySettings,
 }
 
@@ -81,29 +81,29 @@ impl Default for Settings {
     }
 }
 
-/// Bounds and paces of the delivery engine.
+/// Bounds and durations of the delivery engine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliverySettings {
     /// Endpoint supervisors alive at once. Too small: endpoints wait for each other. Too large: a restart with
     /// many pending endpoints costs memory.
     pub max_active_endpoints: usize,
-    /// Event bodies held in memory for delivery; what does not fit stays in the database until its turn.
+    /// Bytes of event bodies in memory for delivery; a body that does not fit stays in the database until its turn.
     pub payload_memory_bytes: usize,
-    /// Events accepted but not yet committed; beyond it publishers get 503.
+    /// Events received but not yet committed; above it, publishers get 503.
     pub max_uncommitted_events: usize,
-    /// Bytes of the same.
+    /// The same bound in bytes of event bodies.
     pub max_uncommitted_bytes: usize,
     /// Failed deliveries in a row that open an endpoint's breaker.
     pub breaker_failure_threshold: u32,
-    /// How long a breaker stays open the first time; doubles every time after.
+    /// How long a breaker stays open the first time; doubles each time after that.
     pub breaker_initial_pause: Duration,
-    /// The longest that a breaker stays open between two probes.
+    /// The longest pause between two probes of an open breaker.
     pub breaker_max_pause: Duration,
-    /// An endpoint without work keeps its supervisor for this long.
+    /// How long an endpoint without work keeps its supervisor.
     pub idle_linger: Duration,
-    /// An endpoint that fails for so long without one success is disabled.
+    /// An endpoint that fails for this long without one success is disabled.
     pub disable_after: Duration,
-    /// Events are kept so long, with their deliveries; pending ones for ever.
+    /// How long events are kept with their deliveries; pending deliveries are never removed.
     pub retention: Duration,
 }
 

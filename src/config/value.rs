@@ -1,4 +1,4 @@
-//! A value as it was given: typed in the file, plain text in a variable or a flag.
+//! The value of a setting before it is checked: typed in the file, plain text in a variable or a flag.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -9,20 +9,20 @@ use toml::de::DeValue;
 
 use crate::domain::target::{PortRange, PortRangeError};
 
-/// What stands behind a key.
+/// A value with the type that its source gave it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum SettingValue {
-    /// From a variable or a flag: its type is whatever the key asks for, a list is separated by commas.
+    /// From a variable or a flag: read as the type that the key expects, lists separated by commas.
     Untyped(String),
-    /// A string of the file.
+    /// A string in the file.
     Text(String),
-    /// An integer of the file.
+    /// An integer in the file.
     Integer(i64),
-    /// A boolean of the file.
+    /// A boolean in the file.
     Boolean(bool),
-    /// A list of the file.
+    /// A list in the file.
     List(Vec<SettingValue>),
-    /// Anything else of the file; no key takes it.
+    /// Any other type in the file; no key accepts it.
     Other(&'static str),
 }
 
@@ -46,7 +46,7 @@ impl SettingValue {
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::Untyped(_) | Self::Text(_) => "a text",
+            Self::Untyped(_) | Self::Text(_) => "a string",
             Self::Integer(_) => "an integer",
             Self::Boolean(_) => "a boolean",
             Self::List(_) => "a list",
@@ -57,7 +57,7 @@ impl SettingValue {
     pub(super) fn text(&self) -> Result<&str, String> {
         match self {
             Self::Untyped(text) | Self::Text(text) => Ok(text.trim()),
-            other => Err(format!("expects a text in quotes, got {}", other.kind())),
+            other => Err(format!("expects a string in quotes, got {}", other.kind())),
         }
     }
 
@@ -109,7 +109,7 @@ impl SettingValue {
         self.items()?.iter().map(|item| parse_network(item)).collect()
     }
 
-    /// Ports may also be written as integers of the file.
+    /// In the file, ports may be integers as well.
     pub(super) fn ports(&self) -> Result<Vec<PortRange>, String> {
         let read = |text: &str| text.parse().map_err(|error: PortRangeError| format!("{error}, got `{text}`"));
         match self {
@@ -140,18 +140,18 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     if let Some(port) = port_of("localhost:") {
         return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
     }
-    // for some programs a bare port means this machine, for others every network: who is let in is no guess
+    // a port alone means this machine for some programs and every network for others: who can connect must not be guessed
     if let Some(port) = port_of(":").or_else(|| port_of("")) {
         return Err(format!(
             "expects an address before the port: 127.0.0.1:{port} for this machine alone, 0.0.0.0:{port} for every \
-             network, got `{text}`"
+             network; got `{text}`"
         ));
     }
     text.parse()
         .map_err(|_| format!("expects an address and a port like 127.0.0.1:8080 or [::1]:8080, got `{text}`"))
 }
 
-/// A network, or a single address as the network that holds only it.
+/// A network, or a single address as a network of one.
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let network: Option<IpNet> = text.parse().ok();
     let single = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
