@@ -1,10 +1,10 @@
-//! Addresses as people type them.
+//! Addresses as users type them.
 
 use std::net::{IpAddr, SocketAddr};
 
 use url::{Host, Url};
 
-/// Reads where a receiver of these commands listens: a port alone means this machine.
+/// Parses the listening address of a receiver; a port alone means the loopback address.
 pub(crate) fn local(text: &str) -> Result<SocketAddr, String> {
     let port_of = |prefix: &str| text.strip_prefix(prefix)?.parse::<u16>().ok();
     if let Some(port) = port_of("localhost:").or_else(|| port_of(":")).or_else(|| port_of("")) {
@@ -15,11 +15,11 @@ pub(crate) fn local(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Reads where an engine is. Without a scheme it is `http` for this machine and addresses of a private network, which
-/// have no certificates.
+/// Parses the address of an engine. The scheme may be left out for this machine and for addresses of a private network:
+/// these have no certificates, so it is `http`.
 pub(crate) fn engine(text: &str) -> Result<String, String> {
     let text = text.trim().trim_end_matches('/');
-    // the API's addresses, as documents show them, begin with it
+    // users copy it from addresses of the API
     let text = text.strip_suffix("/v1").unwrap_or(text);
     let example = "for example http://127.0.0.1:8080 or https://hooks.example.com";
     let has_scheme = text.contains("://");
@@ -35,8 +35,8 @@ pub(crate) fn engine(text: &str) -> Result<String, String> {
     if !has_scheme && (text.starts_with("http") || text.contains("//")) {
         return Err(format!("expects a URL, {example}"));
     }
-    if !has_scheme && !is_near(url.host()) {
-        return Err(format!("expects a URL: write https://{text}, or http://{text} when it has no certificate"));
+    if !has_scheme && !is_local_or_private(url.host()) {
+        return Err(format!("expects a URL: write https://{text}, or http://{text} if it has no certificate"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!("expects the engine's address alone, {example}"));
@@ -44,7 +44,7 @@ pub(crate) fn engine(text: &str) -> Result<String, String> {
     Ok(address)
 }
 
-fn is_near(host: Option<Host<&str>>) -> bool {
+fn is_local_or_private(host: Option<Host<&str>>) -> bool {
     match host {
         Some(Host::Domain(name)) => is_localhost(name),
         Some(Host::Ipv4(address)) => address.is_loopback() || address.is_private(),
@@ -53,8 +53,8 @@ fn is_near(host: Option<Host<&str>>) -> bool {
     }
 }
 
-/// Whether a URL leads to this port of this machine.
-pub(crate) fn leads_to(url: &str, listening: SocketAddr) -> bool {
+/// Whether a URL points to the port that `listening` binds on this machine.
+pub(crate) fn points_to(url: &str, listening: SocketAddr) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     let is_here = match url.host() {
         Some(Host::Domain(name)) => is_localhost(name) && listening.ip().is_loopback(),
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_alone_listens_on_this_machine() {
+    fn a_port_alone_means_the_loopback_address() {
         for text in ["9001", ":9001", "localhost:9001", "127.0.0.1:9001"] {
             assert_eq!(local(text), Ok(SocketAddr::from(([127, 0, 0, 1], 9001))), "{text}");
         }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_near_by_needs_no_scheme() {
+    fn a_local_or_private_engine_needs_no_scheme() {
         for (text, expected) in [
             ("localhost:8080", "http://localhost:8080"),
             ("127.0.0.1:8080", "http://127.0.0.1:8080"),
@@ -119,17 +119,17 @@ mod tests {
     }
 
     #[test]
-    fn all_names_of_this_machine_lead_to_its_port() {
+    fn every_name_of_this_machine_points_to_its_port() {
         let here = SocketAddr::from(([127, 0, 0, 1], 9000));
         for url in
             ["http://127.0.0.1:9000/", "http://localhost:9000/x", "http://[::1]:9000", "http://127.0.0.2:9000/"]
         {
-            assert!(leads_to(url, here), "{url}");
+            assert!(points_to(url, here), "{url}");
         }
         for url in ["http://127.0.0.1:9001/", "http://10.0.0.1:9000/", "https://example.com:9000/", "nonsense"] {
-            assert!(!leads_to(url, here), "{url}");
+            assert!(!points_to(url, here), "{url}");
         }
-        assert!(leads_to("http://10.0.0.1:80/", SocketAddr::from(([10, 0, 0, 1], 80))));
-        assert!(leads_to("http://10.0.0.1/", SocketAddr::from(([10, 0, 0, 1], 80))));
+        assert!(points_to("http://10.0.0.1:80/", SocketAddr::from(([10, 0, 0, 1], 80))));
+        assert!(points_to("http://10.0.0.1/", SocketAddr::from(([10, 0, 0, 1], 80))));
     }
 }

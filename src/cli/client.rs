@@ -1,4 +1,4 @@
-//! Talks to a running engine.
+//! A client for the API of a running engine.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,13 +13,12 @@ use ringback::domain::secret::Secret;
 pub(super) use ringback::engine::CLIENTS_KEY_FILE as DEV_KEY_FILE;
 use serde::Deserialize;
 
-const ANSWER_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the engine is and who we are.
 #[derive(Args, Clone)]
 pub(crate) struct EngineArgs {
-    /// The engine's address
+    /// Address of the engine
     #[arg(
         long,
         env = "RINGBACK_ENGINE",
@@ -28,13 +27,13 @@ pub(crate) struct EngineArgs {
         value_parser = super::address::engine
     )]
     pub engine: String,
-    /// An API key of an organization [default: what is in ./ringback.db.dev-key, where `serve --dev` leaves it]
+    /// API key of an organization [default: read from ./ringback.db.dev-key, which `serve --dev` writes]
     #[arg(long, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true)]
     pub key: Option<String>,
 }
 
 impl EngineArgs {
-    /// The key that was given, or the one that `serve --dev` left here.
+    /// The key from the command line or environment, or else the one that `serve --dev` wrote to this directory.
     pub(crate) fn key(&self) -> anyhow::Result<Option<Secret>> {
         if let Some(key) = &self.key {
             return Ok(Some(Secret::new(key.trim().to_owned())));
@@ -51,20 +50,19 @@ fn read_dev_key(path: &Path) -> anyhow::Result<Option<Secret>> {
     }
 }
 
-/// A client of one engine.
-pub(crate) struct Engine {
+pub(crate) struct EngineClient {
     base: String,
     key: Secret,
     http: awc::Client,
 }
 
-/// An answer, whatever its status.
-pub(crate) struct Answer {
+/// A response with any status.
+pub(crate) struct ApiResponse {
     pub status: u16,
     pub body: String,
 }
 
-impl Engine {
+impl EngineClient {
     pub(crate) fn new(address: &str, key: Secret) -> Self {
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         // a second installation changes nothing
@@ -75,8 +73,13 @@ impl Engine {
         Self { base: address.trim_end_matches('/').to_owned(), key, http }
     }
 
-    /// Asks once; an error means that no answer came.
-    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<String>) -> anyhow::Result<Answer> {
+    /// Sends one request; an error means that no response came.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> anyhow::Result<ApiResponse> {
         let request = self
             .http
             .request(method, format!("{}{path}", self.base))
@@ -87,9 +90,9 @@ impl Engine {
             None => request.send(),
         };
         let mut response = sent.await.map_err(|error| self.explain(&error))?;
-        let body = response.body().limit(ANSWER_LIMIT_BYTES).await;
-        let body = body.map_err(|error| anyhow!("the answer of {} broke off: {error}", self.base))?;
-        Ok(Answer { status: response.status().as_u16(), body: String::from_utf8_lossy(&body).into_owned() })
+        let body = response.body().limit(MAX_RESPONSE_BYTES).await;
+        let body = body.map_err(|error| anyhow!("the response of {} was cut off: {error}", self.base))?;
+        Ok(ApiResponse { status: response.status().as_u16(), body: String::from_utf8_lossy(&body).into_owned() })
     }
 
     fn explain(&self, error: &SendRequestError) -> anyhow::Error {
@@ -99,32 +102,32 @@ impl Engine {
                 if io.kind() == std::io::ErrorKind::ConnectionRefused =>
             {
                 anyhow!(
-                    "nothing listens at {base}: is `ringback serve --dev` running there? (--engine names another)"
+                    "nothing listens at {base}: is `ringback serve --dev` running there? (--engine sets another address)"
                 )
             }
             SendRequestError::Url(url) => {
-                anyhow!("--engine {base} is no address like http://127.0.0.1:8080: {url}")
+                anyhow!("--engine {base} is not an address like http://127.0.0.1:8080: {url}")
             }
             SendRequestError::Timeout => anyhow!("{base} did not answer within {} s", TIMEOUT.as_secs()),
-            other => anyhow!("{base} can't be asked: {other}"),
+            other => anyhow!("the request to {base} failed: {other}"),
         }
     }
 }
 
-impl Answer {
-    /// The body of a 2xx, or the problem that the engine describes.
+impl ApiResponse {
+    /// The body of a 2xx response, or else the problem that the engine describes.
     pub(crate) fn ok(self) -> anyhow::Result<String> {
         if (200..300).contains(&self.status) {
             return Ok(self.body);
         }
-        let problem: Problem = serde_json::from_str(&self.body).unwrap_or_default();
+        let problem: ProblemBody = serde_json::from_str(&self.body).unwrap_or_default();
         let mut text = problem.detail.or(problem.title).unwrap_or_else(|| self.body.chars().take(500).collect());
         for error in problem.errors {
             text.push_str(&format!("\n  {}: {}", error.field, error.message));
         }
         let text = json_text::harmless(&text);
         match self.status {
-            401 => bail!("the engine does not accept this key: {text}\n(--key or RINGBACK_KEY gives another)"),
+            401 => bail!("the engine does not accept this key: {text}\n(set another with --key or RINGBACK_KEY)"),
             403 => bail!("this key may not do that: {text}"),
             status => bail!("the engine answered {status}: {text}"),
         }
@@ -132,15 +135,15 @@ impl Answer {
 }
 
 #[derive(Deserialize, Default)]
-struct Problem {
+struct ProblemBody {
     title: Option<String>,
     detail: Option<String>,
     #[serde(default)]
-    errors: Vec<FieldProblem>,
+    errors: Vec<ProblemField>,
 }
 
 #[derive(Deserialize)]
-struct FieldProblem {
+struct ProblemField {
     field: String,
     message: String,
 }
@@ -150,14 +153,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engines_problem_is_told_with_every_field() {
+    fn the_problem_of_a_response_is_printed_with_every_field() {
         let body = r#"{"title":"Unprocessable","detail":"input is wrong","code":"x","errors":[{"field":"url","message":"is empty"}]}"#;
-        let error = Answer { status: 422, body: body.to_owned() }.ok().unwrap_err().to_string();
+        let error = ApiResponse { status: 422, body: body.to_owned() }.ok().unwrap_err().to_string();
         assert_eq!(error, "the engine answered 422: input is wrong\n  url: is empty");
     }
 
     #[test]
-    fn the_key_left_by_dev_is_found_and_a_missing_one_is_no_error() {
+    fn the_key_written_by_dev_mode_is_found_and_a_missing_file_is_not_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(DEV_KEY_FILE);
         assert!(read_dev_key(&path).unwrap().is_none());
@@ -166,11 +169,11 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_refused_connection_names_the_command_that_is_missing() {
+    async fn a_refused_connection_suggests_the_command_to_start() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let engine = Engine::new(&address, Secret::new(String::from("k")));
+        let engine = EngineClient::new(&address, Secret::new(String::from("k")));
         let error = engine.call(Method::GET, "/v1/webhooks", None).await.err().unwrap().to_string();
         assert!(error.contains("is `ringback serve --dev` running there?"), "{error}");
     }

@@ -12,14 +12,14 @@ Examples:
   ringback completions zsh > ~/.zfunc/_ringback  # with ~/.zfunc in fpath
   ringback completions fish > ~/.config/fish/completions/ringback.fish")]
 pub(crate) struct CompletionsArgs {
-    /// Whose language to print
+    /// The shell to print completions for
     shell: Shell,
 }
 
 pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
     let mut script = Vec::new();
     generate(args.shell, &mut super::Cli::command(), "ringback", &mut script);
-    // a closed pipe is no reason to fail
+    // a closed pipe is not an error
     let _ = std::io::stdout().lock().write_all(&script);
     Ok(())
 }

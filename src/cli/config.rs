@@ -4,11 +4,12 @@ use clap::{Args, Subcommand};
 use ringback::config::keys::KEYS;
 use ringback::config::{SettingsProblem, inspect};
 
-use super::say;
+use super::print_line;
 use super::serve::{SettingsArgs, unusable};
 
 const EXAMPLES: &str = "\
-Secrets are not shown. Ends with an error when `serve` could not start so.
+Secrets are not shown. Exits with an error if `serve` could not start with these
+settings.
 
 Examples:
   ringback config check
@@ -24,7 +25,7 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Print the settings that `serve` would use and where each came from, and every mistake in them
+    /// Print the settings that `serve` would use, where each comes from, and every mistake in them
     #[command(after_help = EXAMPLES)]
     Check {
         #[command(flatten)]
@@ -42,13 +43,13 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
             None => format!("# {} is not set", key.name),
         };
         match loaded.origins.get(key.name) {
-            Some(origin) => say(&format!("{line:<58} # {origin}")),
-            None if value.is_some() => say(&format!("{line:<58} # default")),
-            None => say(&line),
+            Some(origin) => print_line(&format!("{line:<58} # {origin}")),
+            None if value.is_some() => print_line(&format!("{line:<58} # default")),
+            None => print_line(&line),
         }
     }
     if let Err(error) = loaded.settings.check_complete() {
-        // a master key that can't be read is not a missing one
+        // a master key that cannot be read is already a problem; it is not missing as well
         let is_given = problems.iter().any(names_master_key);
         problems.extend(error.problems.into_iter().filter(|_| !is_given));
     }

@@ -14,63 +14,62 @@ use ringback::domain::json_text::{harmless, pretty};
 use ringback::domain::secret::Secret;
 use serde::Deserialize;
 
-use super::client::{Engine, EngineArgs};
-use super::ending::Ending;
-use super::verify::Signed;
-use super::{address, now, registration, say};
+use super::client::{EngineArgs, EngineClient};
+use super::shutdown::Shutdown;
+use super::signature_check::SignedRequest;
+use super::{address, now, print_line, registration};
 
-/// Above what the engine sends, so that the receiver is never the one who refuses.
+/// More than the engine sends, so that the receiver never refuses a body.
 const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Args)]
 #[command(after_help = "\
-With a key (--key, RINGBACK_KEY, or ./ringback.db.dev-key of `serve --dev`)
-it registers a webhook for itself and deletes it at the end. What an earlier
-run left at the same address is deleted at the start. With --secret it only
-receives.
+With a key (--key, RINGBACK_KEY, or ./ringback.db.dev-key from `serve --dev`)
+it registers a webhook for itself and deletes it on exit. Webhooks that an
+earlier run left behind at the same address are deleted at the start. With
+--secret it only receives.
 
 Examples:
   ringback listen
   ringback listen --listen 9001
   ringback listen --events call.completed --events 'batch.*'
-  ringback listen --fail-first 2    # see retries: two answers 503, then 200
+  ringback listen --fail-first 2    # see retries: 503 twice, then 200
   ringback listen --status 410      # a receiver that is gone
   ringback listen --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
 pub(crate) struct ListenArgs {
-    /// Where to receive
+    /// Address to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000", value_parser = address::local)]
     listen: SocketAddr,
-    /// Verify with this secret, and register nothing
+    /// Verify signatures with this secret, and do not register a webhook
     #[arg(long, value_name = "WHSEC", conflicts_with_all = ["url", "events"])]
     secret: Option<String>,
-    /// What to answer
+    /// Status to answer with
     #[arg(long, value_name = "CODE", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
-    /// Answer this many requests with --fail-with first
+    /// Number of requests to answer with --fail-with before the others get --status
     #[arg(long, value_name = "N", default_value_t = 0)]
     fail_first: u64,
-    /// What to answer to the first --fail-first requests
+    /// Status for the first --fail-first requests
     #[arg(long, value_name = "CODE", default_value_t = 503, value_parser = clap::value_parser!(u16).range(200..600))]
     fail_with: u16,
     /// Wait this long before answering
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     delay: u64,
-    /// Event types or patterns to register for; all when absent
+    /// Event types or patterns to register for [default: all]
     #[arg(long, value_name = "PATTERN")]
     events: Vec<String>,
-    /// The URL to register, for example a tunnel's [default: http://<listen>/]
+    /// URL to register, for example that of a tunnel [default: http://<listen>/]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// As the engine's setting of this name
+    /// Prefix of the signature header, as in the engine's setting of this name
     #[arg(long, value_name = "PREFIX", default_value = "x-callintel")]
     signature_header_prefix: String,
     #[command(flatten)]
     engine: EngineArgs,
 }
 
-/// What the handler needs.
-struct Receiver {
-    /// `None`: nothing to verify with. Set once, by `--secret` or by the registration.
+struct LocalReceiver {
+    /// Set once, by `--secret` or by the registration; without it, signatures are not verified.
     secret: std::sync::OnceLock<Secret>,
     prefix: String,
     status: StatusCode,
@@ -81,10 +80,10 @@ struct Receiver {
 }
 
 pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<()> {
-    let receiver = Arc::new(Receiver::new(&args)?);
+    let receiver = Arc::new(LocalReceiver::new(&args)?);
     let engine = match &args.secret {
         Some(_) => None,
-        None => args.engine.key()?.map(|key| Engine::new(&args.engine.engine, key)),
+        None => args.engine.key()?.map(|key| EngineClient::new(&args.engine.engine, key)),
     };
     let data = web::Data::from(Arc::clone(&receiver));
     let server = HttpServer::new(move || {
@@ -100,23 +99,25 @@ pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<()> {
     let server = server.run();
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);
-    // before the registration: a Ctrl-C in the middle of it must not leave a webhook behind
-    let mut ending = Ending::new()?;
+    // created before the registration, so that a Ctrl-C during it does not leave a webhook behind
+    let mut shutdown = Shutdown::new()?;
 
     let registered = match &engine {
         Some(engine) => Some(register(engine, &args, address, &receiver).await?),
         None => None,
     };
-    say(&format!("listening on http://{address} (Ctrl-C ends)"));
+    print_line(&format!("listening on http://{address} (Ctrl-C to stop)"));
     if receiver.secret.get().is_none() {
-        say("no secret: signatures are not verified (--secret, or --key to register with the engine)");
+        print_line(
+            "no secret, so signatures are not verified (use --secret, or --key to register with the engine)",
+        );
     }
-    ending.comes().await;
+    shutdown.requested().await;
     if let (Some(engine), Some(id)) = (&engine, registered) {
         tokio::select! {
             () = registration::remove(engine, &id, "") => {}
-            // asked once more: at once
-            () = ending.signal() => {}
+            // a second signal ends it at once
+            () = shutdown.signal() => {}
         }
     }
     handle.stop(true).await;
@@ -125,31 +126,31 @@ pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<()> {
 }
 
 async fn register(
-    engine: &Engine,
+    engine: &EngineClient,
     args: &ListenArgs,
     listening: SocketAddr,
-    receiver: &Receiver,
+    receiver: &LocalReceiver,
 ) -> anyhow::Result<String> {
     let here = ringback::engine::reachable(listening);
     let url = args.url.clone().unwrap_or_else(|| format!("http://{here}/"));
     let (id, secret) = registration::register(engine, &url, &args.events, here).await?;
     let _ = receiver.secret.set(secret);
-    let wanted = if args.events.is_empty() { String::from("all events") } else { args.events.join(", ") };
-    say(&format!("registered {id} for {wanted} at {}", args.engine.engine));
+    let events = if args.events.is_empty() { String::from("all events") } else { args.events.join(", ") };
+    print_line(&format!("registered {id} for {events} at {}", args.engine.engine));
     Ok(id)
 }
 
-async fn receive(request: HttpRequest, body: Bytes, receiver: web::Data<Receiver>) -> HttpResponse {
+async fn receive(request: HttpRequest, body: Bytes, receiver: web::Data<LocalReceiver>) -> HttpResponse {
     let number = receiver.received.fetch_add(1, Ordering::Relaxed) + 1;
     let status = if number <= receiver.fail_first { receiver.fail_with } else { receiver.status };
     if !receiver.delay.is_zero() {
         actix_web::rt::time::sleep(receiver.delay).await;
     }
-    say(&receiver.describe(&request, &body, status));
+    print_line(&receiver.describe(&request, &body, status));
     HttpResponse::new(status)
 }
 
-impl Receiver {
+impl LocalReceiver {
     fn new(args: &ListenArgs) -> anyhow::Result<Self> {
         let secret = std::sync::OnceLock::new();
         if let Some(text) = &args.secret {
@@ -185,15 +186,15 @@ impl Receiver {
         );
         if let Some(secret) = self.secret.get() {
             let document = format!("{}-signature", self.prefix);
-            let signed = Signed {
+            let signed = SignedRequest {
                 body,
                 id: header("webhook-id"),
                 timestamp: header("webhook-timestamp"),
                 standard: header("webhook-signature"),
                 document: header(&document),
             };
-            out.push_str(&line("webhook-signature", signed.verify_standard(secret, now())));
-            out.push_str(&line(&document, signed.verify_document(secret, &self.prefix)));
+            out.push_str(&verdict("webhook-signature", signed.verify_standard(secret, now())));
+            out.push_str(&verdict(&document, signed.verify_document(secret, &self.prefix)));
         }
         out.push_str(&pretty(&text).unwrap_or_else(|| harmless(&text)));
         out
@@ -205,8 +206,8 @@ struct EventTypeOnly {
     event_type: String,
 }
 
-fn line(what: &str, verified: Result<(), String>) -> String {
-    match verified {
+fn verdict(what: &str, result: Result<(), String>) -> String {
+    match result {
         Ok(()) => format!("  ✓ {what}\n"),
         Err(reason) => format!("  ✗ {what}: {reason}\n"),
     }
@@ -221,10 +222,10 @@ mod tests {
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-    fn receiver(fail_first: u64) -> Receiver {
+    fn receiver(fail_first: u64) -> LocalReceiver {
         let secret = std::sync::OnceLock::new();
         let _ = secret.set(Secret::new(SECRET.to_owned()));
-        Receiver {
+        LocalReceiver {
             secret,
             prefix: String::from("x-callintel"),
             status: StatusCode::OK,
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_genuine_request_shows_its_parts_and_two_ticks() {
+    fn a_genuine_request_is_shown_with_two_ticks() {
         let body = Bytes::from_static(br#"{"event_type":"call.completed","data":{"n":1e400}}"#);
         let key = SigningKey::new(&Secret::new(SECRET.to_owned()));
         let (id, seconds) = (EventId(7), now().as_seconds());
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_signatures_shows_what_is_missing() {
+    fn a_request_without_signatures_is_shown_with_the_missing_headers() {
         let shown = receiver(0).describe(
             &TestRequest::post().to_http_request(),
             &Bytes::from_static(b"<b>\x1b[2J"),
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn the_first_requests_fail_when_asked_to() {
+    async fn the_first_requests_fail_as_configured() {
         let data = web::Data::new(receiver(2));
         let mut statuses = Vec::new();
         for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! `ringback load`: measures an engine, or plays the receivers of such a measurement on another machine.
+//! `ringback load`: measures an engine, or plays the receivers for a measurement that runs on another machine.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,51 +10,51 @@ use data_encoding::{BASE64, HEXLOWER};
 use indicatif::{ProgressBar, ProgressStyle};
 use ringback::domain::random::RandomSource;
 use ringback::engine::SystemEntropy;
-use ringback::load::engine::{Access, OwnEngine};
-use ringback::load::measure::Snapshot;
+use ringback::load::phase::Snapshot;
 use ringback::load::receiver;
 use ringback::load::report::{Report, page, text};
-use ringback::load::run::{Against, Options, run as make_run};
+use ringback::load::run::{EngineUnderTest, RunOptions, run as execute_run};
 use ringback::load::scenario::{BUILT_IN, Scenario};
+use ringback::load::target_engine::{EngineAccess, EngineLauncher};
 use ringback::store::temporary_database::TemporaryDatabase;
 
-use super::say;
+use super::print_line;
 
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
-Without --target it starts an engine of its own on a temporary SQLite database
-in the current folder. Every run measures the bare reference too: the same
-signed posts from a plain client to the same receivers, with no engine between.
+Without --target it starts an engine on a temporary SQLite database in the
+current folder. Every run also measures a baseline: the same signed posts from
+a plain client to the same receivers, without an engine in between.
 
 Examples:
-  ringback load                         # lists the scenarios
+  ringback load                         # list the scenarios
   ringback load fanout --html report.html
   ringback load latency --rate 2000 --events 60000 --json report.json
   ringback load throughput --postgres postgres://postgres@127.0.0.1/postgres
 
-An engine that runs elsewhere, with its key in RINGBACK_KEY, and receivers on
-another machine:
+A running engine, with its key in RINGBACK_KEY, and receivers on another
+machine:
   ringback load receive --listen 0.0.0.0:9100
   ringback load fanout --target 10.0.0.6:8080 --receivers http://10.0.0.7:9100"
 )]
 pub(crate) struct LoadArgs {
     #[command(subcommand)]
     command: Option<LoadCommand>,
-    /// A built-in scenario, or a .toml file of the same form; without one, the scenarios are listed
+    /// Built-in scenario, or a .toml file of the same form; without one, the scenarios are listed
     scenario: Option<String>,
     #[command(flatten)]
     engine: EngineChoice,
     #[command(flatten)]
-    changes: Changes,
-    /// Where `ringback load receive` runs, as the engine reaches it [default: receivers in this program]
+    overrides: ScenarioOverrides,
+    /// URL of `ringback load receive` as seen from the engine [default: receivers in this process]
     #[arg(long, value_name = "URL")]
     receivers: Option<String>,
-    /// Threads of the receivers in this program
+    /// Threads for the receivers in this process
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     receiver_threads: u16,
-    /// Skip the bare reference
+    /// Skip the baseline (the same posts without an engine)
     #[arg(long)]
     no_bare: bool,
     /// Write the report as JSON
@@ -63,84 +63,82 @@ pub(crate) struct LoadArgs {
     /// Write the report as one HTML page with charts
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// End with an error when a bound of the scenario is not kept, or something is lost
+    /// Exit with an error if a bound of the scenario is exceeded or a delivery is lost
     #[arg(long)]
     check: bool,
 }
 
 #[derive(Subcommand)]
 enum LoadCommand {
-    /// Play receivers for a run that is made on another machine
+    /// Play the receivers for a run on another machine
     Receive(ReceiveArgs),
 }
 
 #[derive(Args)]
 #[command(after_help = "\
-It believes whoever asks: for test networks only. Latencies are right when both
-machines' clocks are.
+It does not authenticate its callers, so use it in test networks only. Latencies
+are only as accurate as the clocks of both machines agree.
 
 Example:
   ringback load receive --listen 0.0.0.0:9100")]
 struct ReceiveArgs {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9100", value_parser = super::address::local)]
     listen: SocketAddr,
-    /// Threads
+    /// Number of threads
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
 }
 
-/// Against whom.
 #[derive(Args)]
 struct EngineChoice {
-    /// A running engine instead of one of our own
+    /// Measure this running engine instead of starting one
     #[arg(long, value_name = "URL", value_parser = super::address::engine)]
     target: Option<String>,
-    /// An owner's key of one of its organizations
+    /// Owner's API key of one of its organizations
     #[arg(long, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true)]
     key: Option<String>,
-    /// Its admin key: needed for several organizations
+    /// Admin key of the engine; needed for several organizations
     #[arg(long, env = "RINGBACK_ADMIN_KEY", value_name = "KEY", hide_env_values = true)]
     admin_key: Option<String>,
-    /// An engine of our own on a temporary SQLite database in this folder [default: the current one]
+    /// Start an engine on a temporary SQLite database in this folder [default: the current folder]
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = ".", conflicts_with_all = ["target", "postgres"])]
     sqlite: Option<PathBuf>,
-    /// An engine of our own on a temporary database of this PostgreSQL server
+    /// Start an engine on a temporary database of this PostgreSQL server
     #[arg(long, value_name = "URL", conflicts_with = "target")]
     postgres: Option<String>,
 }
 
-/// What of the scenario is changed.
 #[derive(Args)]
-struct Changes {
-    /// Measured events
+struct ScenarioOverrides {
+    /// Number of measured events
     #[arg(long, value_name = "N")]
     events: Option<u64>,
-    /// Events before them, which are not measured
+    /// Events published before them, which are not measured
     #[arg(long, value_name = "N")]
     warm_up_events: Option<u64>,
-    /// As many events as the rate makes in this time
+    /// Publish for this long; sets the number of events from the rate
     #[arg(long, value_name = "SECONDS", conflicts_with = "events")]
     seconds: Option<f64>,
-    /// Events a second at a constant pace; 0: as fast as it goes
+    /// Events per second at a constant pace; 0 publishes as fast as possible
     #[arg(long, value_name = "PER_SECOND")]
     rate: Option<f64>,
-    /// Events in one request
+    /// Events per request
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// Requests of publishers at once
+    /// Concurrent publish requests
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
-    /// Organizations
+    /// Number of organizations
     #[arg(long, value_name = "N")]
     organizations: Option<usize>,
-    /// Webhooks of each organization; every event of it goes to all of them
+    /// Webhooks per organization; each receives every event of its organization
     #[arg(long, value_name = "N")]
     webhooks: Option<usize>,
-    /// Requests that a webhook may be sent at once, 1 to 256
+    /// Max concurrency of each webhook, 1 to 256
     #[arg(long, value_name = "N")]
     max_in_flight: Option<u32>,
-    /// Of an event's data
+    /// Size of an event's data
     #[arg(long, value_name = "BYTES")]
     payload_bytes: Option<usize>,
 }
@@ -149,14 +147,14 @@ pub(crate) fn run(args: LoadArgs) -> anyhow::Result<()> {
     match args.command {
         Some(LoadCommand::Receive(args)) => actix_web::rt::System::new().block_on(receive(args)),
         None if args.scenario.is_none() => {
-            say(&list());
+            print_line(&list_scenarios());
             Ok(())
         }
         None => actix_web::rt::System::new().block_on(measure(args)),
     }
 }
 
-fn list() -> String {
+fn list_scenarios() -> String {
     let width = BUILT_IN.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let summary = |name| Scenario::built_in(name).map(|scenario| scenario.summary).unwrap_or_default();
     let lines: Vec<String> =
@@ -167,7 +165,7 @@ fn list() -> String {
 async fn receive(args: ReceiveArgs) -> anyhow::Result<()> {
     let bound = receiver::bind(args.listen, args.threads.into())
         .with_context(|| format!("can't listen on {}", args.listen))?;
-    say(&format!("receiving on http://{} (Ctrl-C ends)", bound.address));
+    print_line(&format!("receiving on http://{} (Ctrl-C to stop)", bound.address));
     let handle = bound.server.handle();
     actix_web::rt::spawn(bound.server);
     tokio::signal::ctrl_c().await?;
@@ -180,31 +178,31 @@ async fn measure(args: LoadArgs) -> anyhow::Result<()> {
     let name = args.scenario.clone().unwrap_or_default();
     let receivers = match &args.receivers {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => own_receivers(args.receiver_threads.into())?,
+        None => start_receivers(args.receiver_threads.into())?,
     };
-    let temporary = Temporary::new(&args.engine)?;
-    let (engine, database) = against(&args.engine, &temporary, &receivers)?;
-    let bar = bar();
+    let temporary = TemporaryFiles::new(&args.engine)?;
+    let (engine, database) = engine_under_test(&args.engine, &temporary, &receivers)?;
+    let bar = progress_bar();
     let shown = bar.clone();
     let disk = temporary.database.clone();
-    let options = Options {
+    let options = RunOptions {
         name,
         scenario,
         engine,
         receivers,
-        bare: !args.no_bare,
+        baseline: !args.no_bare,
         database,
         folder: temporary.folder.path().to_owned(),
         disk: Arc::new(move || disk.as_ref().and_then(|database| database.size_bytes())),
-        on_progress: Arc::new(move |snapshot| show(&shown, snapshot)),
+        on_progress: Arc::new(move |snapshot| show_progress(&shown, snapshot)),
     };
-    let report = make_run(options).await;
+    let report = execute_run(options).await;
     bar.finish_and_clear();
-    publish(&args, &report?)
+    write_report(&args, &report?)
 }
 
-fn publish(args: &LoadArgs, report: &Report) -> anyhow::Result<()> {
-    say(&text(report));
+fn write_report(args: &LoadArgs, report: &Report) -> anyhow::Result<()> {
+    print_line(&text(report));
     if let Some(path) = &args.json {
         write(path, &serde_json::to_string_pretty(report)?)?;
     }
@@ -213,7 +211,7 @@ fn publish(args: &LoadArgs, report: &Report) -> anyhow::Result<()> {
     }
     let broken = report.broken();
     if args.check && !broken.is_empty() {
-        bail!("not kept:\n  {}", broken.join("\n  "));
+        bail!("failed:\n  {}", broken.join("\n  "));
     }
     Ok(())
 }
@@ -231,12 +229,12 @@ fn scenario(args: &LoadArgs) -> anyhow::Result<Scenario> {
         }
         false => Scenario::built_in(name)?,
     };
-    args.changes.apply(&mut scenario)?;
+    args.overrides.apply(&mut scenario)?;
     scenario.check()?;
     Ok(scenario)
 }
 
-impl Changes {
+impl ScenarioOverrides {
     fn apply(&self, scenario: &mut Scenario) -> anyhow::Result<()> {
         let publish = &mut scenario.publish;
         if let Some(rate) = self.rate {
@@ -259,69 +257,73 @@ impl Changes {
     }
 }
 
-/// What is removed again in the end.
-struct Temporary {
+/// Removed at the end of the run.
+struct TemporaryFiles {
     folder: tempfile::TempDir,
     database: Option<Arc<TemporaryDatabase>>,
 }
 
-impl Temporary {
+impl TemporaryFiles {
     fn new(choice: &EngineChoice) -> anyhow::Result<Self> {
         let parent = choice.sqlite.as_deref().unwrap_or(Path::new("."));
         let folder = tempfile::Builder::new().prefix("ringback-load-").tempdir_in(parent);
-        let folder = folder.with_context(|| format!("no folder can be made in {}", parent.display()))?;
+        let folder = folder.with_context(|| format!("can't create a folder in {}", parent.display()))?;
         let database = match (&choice.target, &choice.postgres) {
             (Some(_), _) => None,
-            (None, Some(url)) => Some(TemporaryDatabase::postgres(url, &name(8))?),
+            (None, Some(url)) => Some(TemporaryDatabase::postgres(url, &random_hex(8))?),
             (None, None) => Some(TemporaryDatabase::sqlite(&folder.path().join("load.db"))),
         };
         Ok(Self { folder, database: database.map(Arc::new) })
     }
 }
 
-fn against(choice: &EngineChoice, temporary: &Temporary, receivers: &str) -> anyhow::Result<(Against, String)> {
+fn engine_under_test(
+    choice: &EngineChoice,
+    temporary: &TemporaryFiles,
+    receivers: &str,
+) -> anyhow::Result<(EngineUnderTest, String)> {
     let Some(database) = &temporary.database else {
         let base = choice.target.clone().unwrap_or_default();
         let access = match (&choice.admin_key, &choice.key) {
-            (Some(key), _) => Access::Admin(key.clone()),
-            (None, Some(key)) => Access::Organization(key.clone()),
+            (Some(key), _) => EngineAccess::Admin(key.clone()),
+            (None, Some(key)) => EngineAccess::Organization(key.clone()),
             (None, None) => bail!("--target needs --key (of one organization) or --admin-key"),
         };
-        return Ok((Against::Running { base, access }, "unknown".to_owned()));
+        return Ok((EngineUnderTest::Running { base, access }, "unknown".to_owned()));
     };
     let receivers = receivers.strip_prefix("http://").and_then(|address| address.parse::<SocketAddr>().ok());
     let Some(receivers) = receivers else {
-        bail!("--receivers of an engine of our own must be http://<ip>:<port>");
+        bail!("--receivers must be http://<ip>:<port> when the run starts the engine");
     };
-    let own = OwnEngine {
+    let launcher = EngineLauncher {
         program: std::env::current_exe()?,
         folder: temporary.folder.path().to_owned(),
         database_url: database.url().to_owned(),
         listen: free_address()?,
         master_key: BASE64.encode(&SystemEntropy.seed()),
-        admin_key: name(32),
+        admin_key: random_hex(32),
         receivers: receivers.ip(),
     };
-    Ok((Against::Own(own), database.kind().to_owned()))
+    Ok((EngineUnderTest::Started(launcher), database.kind().to_owned()))
 }
 
-/// Hexadecimal digits that nobody guesses; `bytes` up to 32.
-fn name(bytes: usize) -> String {
+/// Unguessable hexadecimal digits; `bytes` is at most 32.
+fn random_hex(bytes: usize) -> String {
     HEXLOWER.encode(&SystemEntropy.seed()[..bytes])
 }
 
-/// One that is free now.
 fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-fn own_receivers(threads: usize) -> anyhow::Result<String> {
-    let bound = receiver::bind(SocketAddr::from(([127, 0, 0, 1], 0)), threads).context("no receivers")?;
+fn start_receivers(threads: usize) -> anyhow::Result<String> {
+    let bound =
+        receiver::bind(SocketAddr::from(([127, 0, 0, 1], 0)), threads).context("can't start the receivers")?;
     actix_web::rt::spawn(bound.server);
     Ok(format!("http://{}", bound.address))
 }
 
-fn bar() -> ProgressBar {
+fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{prefix:16} {bar:24} {elapsed:>4}  {msg}") {
         bar.set_style(style);
@@ -329,8 +331,8 @@ fn bar() -> ProgressBar {
     bar
 }
 
-fn show(bar: &ProgressBar, snapshot: &Snapshot<'_>) {
-    bar.set_prefix(snapshot.stretch.to_owned());
+fn show_progress(bar: &ProgressBar, snapshot: &Snapshot<'_>) {
+    bar.set_prefix(snapshot.phase.to_owned());
     bar.set_length(snapshot.events + snapshot.expected);
     bar.set_position(snapshot.accepted + snapshot.delivered.min(snapshot.expected));
     bar.set_message(format!(

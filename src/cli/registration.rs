@@ -1,4 +1,4 @@
-//! The webhook that `ringback listen` has for as long as it runs.
+//! The webhook that `ringback listen` registers while it runs.
 
 use std::net::SocketAddr;
 
@@ -8,65 +8,65 @@ use ringback::domain::secret::Secret;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::{Answer, Engine};
-use super::{address, complain, say};
+use super::client::{ApiResponse, EngineClient};
+use super::{address, print_error, print_line};
 
-/// What its webhooks are recognized by.
+/// Identifies the webhooks of this command.
 const DESCRIPTION: &str = "ringback listen";
-/// Pages of webhooks that are looked through, 200 in each. Larger: a start at an engine with many webhooks takes longer.
+/// Pages of 200 webhooks that are searched. A larger number makes the start slower on an engine with many webhooks.
 const MAX_PAGES: usize = 50;
 
-/// The part of the answer to a registration that is needed.
 #[derive(Deserialize)]
-struct Registered {
+struct RegisteredWebhook {
     id: String,
     secret: String,
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct WebhookPage {
     #[serde(default)]
-    data: Vec<Webhook>,
+    data: Vec<ListedWebhook>,
     #[serde(default)]
     next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Webhook {
+struct ListedWebhook {
     id: String,
     url: String,
     #[serde(default)]
     description: Option<String>,
 }
 
-/// Registers `url` for these events and removes what an earlier run left behind. Gives the webhook's id and secret.
+/// Registers `url` for these events and deletes the webhooks that earlier runs left behind. Returns the id and secret of
+/// the new webhook.
 pub(crate) async fn register(
-    engine: &Engine,
+    engine: &EngineClient,
     url: &str,
     events: &[String],
     listening: SocketAddr,
 ) -> anyhow::Result<(String, Secret)> {
-    // an engine that does not list its webhooks says why when one is made
+    // if the engine refuses to list webhooks, the registration below fails with the same reason
     for id in leftovers(engine, url, listening).await.unwrap_or_default() {
         remove(engine, &id, "of an earlier run").await;
     }
     let request = json!({ "url": url, "events": events, "description": DESCRIPTION });
     let answer = engine.call(Method::POST, "/v1/webhooks", Some(request.to_string())).await?.ok()?;
-    let registered: Registered =
-        serde_json::from_str(&answer).context("the engine's answer holds no webhook; is --engine a Ringback?")?;
+    let registered: RegisteredWebhook = serde_json::from_str(&answer)
+        .context("the response is not a webhook; is --engine the address of a Ringback engine?")?;
     Ok((registered.id, Secret::new(registered.secret)))
 }
 
-/// Webhooks that lead here and belong to no run that still receives: only one process can listen on an address.
-async fn leftovers(engine: &Engine, url: &str, listening: SocketAddr) -> anyhow::Result<Vec<String>> {
+/// Webhooks of earlier runs that point here. No running process owns them: only one can listen on an address.
+async fn leftovers(engine: &EngineClient, url: &str, listening: SocketAddr) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     let mut path = String::from("/v1/webhooks?limit=200");
     for _ in 0..MAX_PAGES {
         let answer = engine.call(Method::GET, &path, None).await?.ok()?;
-        let page: Page = serde_json::from_str(&answer)?;
-        let is_left_over = |webhook: &Webhook| {
+        let page: WebhookPage = serde_json::from_str(&answer)?;
+        let is_left_over = |webhook: &ListedWebhook| {
             webhook.description.as_deref() == Some(DESCRIPTION)
-                && (webhook.url == url || address::leads_to(&webhook.url, listening))
+                && (webhook.url == url || address::points_to(&webhook.url, listening))
         };
         found.extend(page.data.into_iter().filter(is_left_over).map(|webhook| webhook.id));
         match page.next_cursor {
@@ -77,12 +77,12 @@ async fn leftovers(engine: &Engine, url: &str, listening: SocketAddr) -> anyhow:
     Ok(found)
 }
 
-/// Deletes a webhook and says so, or that it stays.
-pub(crate) async fn remove(engine: &Engine, id: &str, which: &str) {
+/// Deletes a webhook and prints the result.
+pub(crate) async fn remove(engine: &EngineClient, id: &str, which: &str) {
     let deleted = engine.call(Method::DELETE, &format!("/v1/webhooks/{id}"), None).await;
     let space = if which.is_empty() { "" } else { " " };
-    match deleted.and_then(Answer::ok) {
-        Ok(_) => say(&format!("deleted {id}{space}{which}")),
-        Err(error) => complain(&format!("warning: {id} could not be deleted and stays registered: {error:#}")),
+    match deleted.and_then(ApiResponse::ok) {
+        Ok(_) => print_line(&format!("deleted {id}{space}{which}")),
+        Err(error) => print_error(&format!("warning: {id} could not be deleted and stays registered: {error:#}")),
     }
 }

@@ -8,11 +8,11 @@ use ringback::config::{Flags, Loaded, SettingsProblem, load};
 #[derive(Args)]
 #[command(after_help = "\
 Settings: built-in defaults < ringback.toml < RINGBACK_* variables < flags; see
-`ringback config check`. A variable that is empty is as if it were not set.
+`ringback config check`. An empty variable counts as not set.
 
 Examples:
   ringback serve --dev
-  export RINGBACK_MASTER_KEY=$(openssl rand -base64 32)    # keep it safe
+  export RINGBACK_MASTER_KEY=$(openssl rand -base64 32)    # keep this safe
   ringback serve --database-url postgres://ringback@db/ringback
   RINGBACK_MASTER_KEY_FILE=/run/secrets/master-key ringback serve")]
 pub(crate) struct ServeArgs {
@@ -20,25 +20,24 @@ pub(crate) struct ServeArgs {
     settings: SettingsArgs,
 }
 
-/// The flags that stand for settings.
+/// Flags that override settings.
 #[derive(Args)]
 pub(crate) struct SettingsArgs {
-    /// Where the API listens [default: 127.0.0.1:8080]
+    /// Address of the API and the dashboard [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// sqlite://path or postgres://user@host/database [default: sqlite://ringback.db]
+    /// Database: sqlite://path or postgres://user@host/database [default: sqlite://ringback.db]
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
-    /// Read this file instead of ./ringback.toml
+    /// Configuration file to read instead of ./ringback.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// For a developer's machine: allow http and local targets, make the organization `dev` and its key
+    /// Development mode: allow http and local targets, create the organization `dev` and its key
     #[arg(long)]
     dev: bool,
 }
 
 impl SettingsArgs {
-    /// As the settings know them.
     pub(crate) fn flags(&self) -> Flags {
         Flags {
             config: self.config.clone(),
@@ -49,12 +48,12 @@ impl SettingsArgs {
     }
 }
 
-/// Reads the settings, or lists every mistake in them.
+/// Reads the settings; the error lists every mistake.
 pub(crate) fn read(args: &SettingsArgs) -> anyhow::Result<Loaded> {
     load(&args.flags()).map_err(|error| unusable(&error.problems))
 }
 
-/// Every mistake in the settings as one error.
+/// One error that lists every mistake in the settings.
 pub(crate) fn unusable(problems: &[SettingsProblem]) -> anyhow::Error {
     let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     anyhow::anyhow!("the settings can't be used:{lines}")

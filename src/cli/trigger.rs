@@ -9,8 +9,8 @@ use ringback::domain::nearest::did_you_mean;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::client::{DEV_KEY_FILE, Engine, EngineArgs};
-use super::{complain, say};
+use super::client::{DEV_KEY_FILE, EngineArgs, EngineClient};
+use super::{print_error, print_line};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -18,12 +18,12 @@ Examples:
   ringback trigger call.completed
   ringback trigger call.completed --data '{\"id\":\"call_1\"}'
 
-An engine elsewhere, with its key in RINGBACK_KEY:
+On another engine, with its key in RINGBACK_KEY:
   ringback trigger batch.completed --engine https://hooks.example.com")]
 pub(crate) struct TriggerArgs {
-    /// For example call.completed; without one, the types are listed
+    /// Event type, for example call.completed; without one, the types are listed
     event_type: Option<String>,
-    /// The event's data as JSON instead of the sample; sent as it is written
+    /// Data of the event as JSON, instead of the sample; sent unchanged
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
     #[command(flatten)]
@@ -31,38 +31,38 @@ pub(crate) struct TriggerArgs {
 }
 
 #[derive(Serialize)]
-struct NewEvent<'a> {
+struct EventRequest<'a> {
     event_type: &'a str,
     data: &'a RawValue,
 }
 
 pub(crate) async fn run(args: TriggerArgs) -> anyhow::Result<()> {
     let Some(event_type) = &args.event_type else {
-        say(&list());
+        print_line(&list());
         return Ok(());
     };
     let body = body(event_type, args.data.as_deref())?;
     let Some(key) = args.engine.key()? else {
         bail!(
-            "no key: give --key or RINGBACK_KEY, or run this in the directory of `ringback serve --dev`, which leaves \
-             one in {DEV_KEY_FILE}"
+            "no key: set --key or RINGBACK_KEY, or run this in the directory of `ringback serve --dev`, which writes \
+             one to {DEV_KEY_FILE}"
         );
     };
-    let engine = Engine::new(&args.engine.engine, key);
-    let answer = engine.call(Method::POST, "/v1/events", Some(body)).await?.ok()?;
-    say(&json_text::pretty(&answer).unwrap_or_else(|| json_text::harmless(&answer)));
-    if wanted_by_nobody(&answer) {
-        complain("no webhook asked for it: nothing is sent. `ringback listen` registers one");
+    let engine = EngineClient::new(&args.engine.engine, key);
+    let response = engine.call(Method::POST, "/v1/events", Some(body)).await?.ok()?;
+    print_line(&json_text::pretty(&response).unwrap_or_else(|| json_text::harmless(&response)));
+    if has_no_deliveries(&response) {
+        print_error("no webhook subscribes to this event, so nothing is sent; `ringback listen` registers one");
     }
     Ok(())
 }
 
-fn wanted_by_nobody(answer: &str) -> bool {
+fn has_no_deliveries(response: &str) -> bool {
     #[derive(Deserialize)]
-    struct Accepted {
+    struct AcceptedEvent {
         deliveries: usize,
     }
-    serde_json::from_str::<Accepted>(answer).is_ok_and(|accepted| accepted.deliveries == 0)
+    serde_json::from_str::<AcceptedEvent>(response).is_ok_and(|accepted| accepted.deliveries == 0)
 }
 
 fn body(event_type: &str, data: Option<&str>) -> anyhow::Result<String> {
@@ -71,11 +71,14 @@ fn body(event_type: &str, data: Option<&str>) -> anyhow::Result<String> {
         (None, Some(known)) => known.sample,
         (None, None) => {
             let meant = did_you_mean(event_type, BUILT_IN.iter().map(|known| known.name));
-            bail!("there is no sample of `{event_type}`: {meant}give --data '{{…}}', or one of these\n{}", list())
+            bail!(
+                "there is no sample of `{event_type}`: {meant}give --data '{{…}}', or use one of these:\n{}",
+                list()
+            )
         }
     };
     let data = serde_json::from_str::<&RawValue>(data).context("--data is not JSON")?;
-    Ok(serde_json::to_string(&NewEvent { event_type, data })?)
+    Ok(serde_json::to_string(&EventRequest { event_type, data })?)
 }
 
 fn list() -> String {
@@ -90,19 +93,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_that_nobody_asked_for_is_noticed() {
-        assert!(wanted_by_nobody("{\"id\":\"msg_1\",\"deliveries\":0}"));
-        assert!(!wanted_by_nobody("{\"id\":\"msg_1\",\"deliveries\":2}"));
+    fn an_event_without_deliveries_is_noticed() {
+        assert!(has_no_deliveries("{\"id\":\"msg_1\",\"deliveries\":0}"));
+        assert!(!has_no_deliveries("{\"id\":\"msg_1\",\"deliveries\":2}"));
     }
 
     #[test]
-    fn data_is_sent_as_it_is_written() {
+    fn data_is_sent_unchanged() {
         let body = body("acme.thing", Some("{\"n\": 1e400}")).unwrap();
         assert_eq!(body, "{\"event_type\":\"acme.thing\",\"data\":{\"n\": 1e400}}");
     }
 
     #[test]
-    fn every_built_in_type_has_a_sample_to_send() {
+    fn every_built_in_type_has_a_sample() {
         for known in BUILT_IN {
             assert!(body(known.name, None).is_ok(), "{}", known.name);
         }

@@ -1,4 +1,4 @@
-//! The client of a run: publishes, and asks engines and receivers.
+//! The HTTP client of a run, for engines and receivers.
 
 use std::time::Duration;
 
@@ -9,35 +9,35 @@ use serde::de::DeserializeOwned;
 
 use super::error::LoadError;
 
-/// Of an answer. A report of a million events at a thousand webhooks has a few MiB.
+/// A report of a million events at a thousand webhooks has a few MiB.
 const ANSWER_LIMIT_BYTES: usize = 256 * 1024 * 1024;
-/// Creating a webhook waits for a commit; a busy engine takes its time.
+/// Creating a webhook waits for a commit, which a busy engine may delay.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Of an error's body.
+/// Of the body of an error, for its message.
 const EXCERPT_CHARACTERS: usize = 500;
 
-/// Makes requests on one thread.
+/// Belongs to one thread.
 #[derive(Clone)]
-pub(crate) struct Http {
+pub(crate) struct LoadClient {
     client: Client,
 }
 
-impl Default for Http {
+impl Default for LoadClient {
     fn default() -> Self {
-        // the default limit of 100 connections counts all hosts together
+        // the default limit of 100 connections applies to all hosts together
         let connector = Connector::new().limit(0).timeout(TIMEOUT);
         let client = Client::builder().connector(connector).timeout(TIMEOUT).disable_redirects();
         Self { client: client.no_default_headers().finish() }
     }
 }
 
-impl Http {
-    /// For requests that are made by hand.
+impl LoadClient {
+    /// For requests that [`LoadClient::json`] and [`LoadClient::text`] cannot express.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Asks, and reads the JSON of a 2xx.
+    /// Sends a request and parses the JSON of a 2xx response.
     pub(crate) async fn json<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -52,7 +52,7 @@ impl Http {
         })
     }
 
-    /// Asks, and reads the body of a 2xx.
+    /// Sends a request and returns the body of a 2xx response.
     pub(crate) async fn text(
         &self,
         method: Method,

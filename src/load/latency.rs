@@ -1,35 +1,35 @@
-//! Latencies: recorded in a high dynamic range histogram, told as quantiles.
+//! Latencies, recorded in a high dynamic range histogram and reported as quantiles.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// Longer ones are recorded as this.
+/// Longer latencies are recorded as this one.
 const MAX_MICROS: u64 = 3_600_000_000;
 
 /// Microseconds from 1 to an hour, with two significant digits.
 #[derive(Debug, Clone)]
 pub(crate) struct Latencies(Histogram<u32>);
 
-/// The usual points of a distribution, in microseconds.
+/// Quantiles of a distribution, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Quantiles {
-    /// How many were recorded.
+    /// Number of recorded values.
     pub count: u64,
-    /// Half of them took at most this.
+    /// Half of the values are at most this.
     pub p50: u64,
-    /// 90 of 100.
+    /// 90 % of the values are at most this.
     pub p90: u64,
-    /// 99 of 100.
+    /// 99 % of the values are at most this.
     pub p99: u64,
-    /// 999 of 1,000.
+    /// 99.9 % of the values are at most this.
     pub p999: u64,
-    /// The longest.
+    /// The largest value.
     pub max: u64,
 }
 
-/// As it travels: each recorded value with its count.
+/// The transport form of a histogram: each recorded value with its count.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Buckets(pub Vec<(u64, u64)>);
 
@@ -42,7 +42,6 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Counts one.
     pub(crate) fn record(&mut self, latency: Duration) {
         self.record_many(latency.as_micros() as u64, 1);
     }
@@ -52,20 +51,18 @@ impl Latencies {
         self.0.saturating_record_n(micros.clamp(1, MAX_MICROS), count);
     }
 
-    /// Counts those of another one as well.
+    /// Adds the values of another histogram.
     pub(crate) fn add(&mut self, other: &Self) {
         for bucket in other.0.iter_recorded() {
             self.record_many(bucket.value_iterated_to(), bucket.count_at_value().into());
         }
     }
 
-    /// Its points.
     pub(crate) fn quantiles(&self) -> Quantiles {
         let at = |quantile| if self.0.is_empty() { 0 } else { self.0.value_at_quantile(quantile) };
         Quantiles { count: self.0.len(), p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1.0) }
     }
 
-    /// Each recorded value with its count.
     pub(crate) fn buckets(&self) -> Buckets {
         Buckets(self.0.iter_recorded().map(|it| (it.value_iterated_to(), it.count_at_value().into())).collect())
     }
@@ -86,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_right_within_the_precision_and_survive_a_journey() {
+    fn quantiles_are_precise_to_two_digits_and_survive_serialization() {
         let mut latencies = Latencies::default();
         for millis in 1..=1_000 {
             latencies.record(Duration::from_millis(millis));
@@ -103,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_recorded_is_zeros() {
+    fn an_empty_histogram_has_zeros_as_quantiles() {
         assert_eq!(Latencies::default().quantiles(), Quantiles::default());
     }
 }

@@ -1,25 +1,25 @@
-//! The load-testing harness: publishes to an engine, plays its receivers, and reports what it measured beside what
-//! this machine can do with no engine between.
+//! The load-testing harness: publishes to an engine, plays its receivers, and reports the result together with a baseline,
+//! which is what this machine can do without an engine.
 //!
-//! `scenario` says what a run does; `publisher` and `pace` make its requests, `receiver` and `arrivals` take what
-//! comes, `bare` makes the reference, `measure` a stretch, `counted` adds several up, and `run` makes the whole; `report`
-//! shows it.
+//! `scenario` defines a run; `publisher` and `pace` make its requests, `receiver` and `arrivals` record the deliveries,
+//! `baseline` measures without an engine, `phase` measures one phase, `measurement` adds phases up, `run` puts the whole
+//! together, and `report` presents it.
 
 mod arrivals;
-mod bare;
-pub(crate) mod behaviour;
+mod baseline;
 pub(crate) mod clock;
-mod counted;
-pub mod engine;
 pub(crate) mod error;
+mod event_stamp;
 mod http;
 mod latency;
-pub mod measure;
-mod numbers;
+mod measurement;
+mod number_set;
 mod pace;
+pub mod phase;
 mod publisher;
 pub mod receiver;
+pub(crate) mod receiver_behaviour;
 pub mod report;
 pub mod run;
 pub mod scenario;
-mod stamp;
+pub mod target_engine;

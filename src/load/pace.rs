@@ -1,4 +1,4 @@
-//! When requests are made: one after the other's answer, or at a constant pace whatever the answers do.
+//! When requests are made: each after the previous response, or at a constant pace whatever the responses do.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -9,21 +9,20 @@ use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::channel;
 
-use super::clock::Clock;
+use super::clock::RunClock;
 
-/// Requests whose instant has come while all connections are busy, before the pacer itself waits. Their instants
-/// are reckoned from the beginning, so a waiting pacer falsifies nothing.
-const WAITING: usize = 65_536;
+/// Requests that are due while all connections are busy. When this many wait, the pacer waits too; due times are computed
+/// from the start of the run, so a delayed pacer does not distort them.
+const MAX_WAITING: usize = 65_536;
 
-/// Makes `total` requests, at most `connections` at once, and waits for the last answer. `send` gets the number
-/// of the request and the instant at which it was to be made, in Unix microseconds: with a `rate` (requests a
-/// second) that is the instant of the pace, so that a request which had to wait for a free connection counts its
-/// waiting ("coordinated omission").
-pub(crate) async fn drive<F>(
+/// Makes `total` requests, at most `connections` at once, and waits for the last response. `send` gets the number of the
+/// request and its due time in Unix microseconds. With a `rate` (requests per second) the due time follows the pace, so the
+/// latency of a request that had to wait for a free connection includes the wait (this avoids "coordinated omission").
+pub(crate) async fn make_requests<F>(
     total: u64,
     connections: usize,
     rate: Option<f64>,
-    clock: Clock,
+    clock: RunClock,
     send: impl Fn(u64, u64) -> F + 'static,
 ) where
     F: Future<Output = ()> + 'static,
@@ -34,7 +33,7 @@ pub(crate) async fn drive<F>(
     }
 }
 
-async fn one_after_the_other<F, S>(total: u64, connections: usize, clock: Clock, send: Rc<S>)
+async fn one_after_the_other<F, S>(total: u64, connections: usize, clock: RunClock, send: Rc<S>)
 where
     S: Fn(u64, u64) -> F + 'static,
     F: Future<Output = ()> + 'static,
@@ -52,18 +51,18 @@ where
     join_all(tasks).await;
 }
 
-async fn at_a_pace<F, S>(total: u64, connections: usize, rate: f64, clock: Clock, send: Rc<S>)
+async fn at_a_pace<F, S>(total: u64, connections: usize, rate: f64, clock: RunClock, send: Rc<S>)
 where
     S: Fn(u64, u64) -> F + 'static,
     F: Future<Output = ()> + 'static,
 {
     let begin = clock.now_micros();
-    let instant = move |number: u64| begin + (number as f64 / rate * 1e6) as u64;
-    let (due, waiting) = channel(WAITING);
-    // tokio's timers are exact to a millisecond, a thread's sleep to some 50 µs
+    let due_at = move |number: u64| begin + (number as f64 / rate * 1e6) as u64;
+    let (due, waiting) = channel(MAX_WAITING);
+    // tokio's timers are accurate to a millisecond, a thread's sleep to about 50 µs
     let pacer = actix_rt::task::spawn_blocking(move || {
         for number in 0..total {
-            let wait = instant(number).saturating_sub(clock.now_micros());
+            let wait = due_at(number).saturating_sub(clock.now_micros());
             if wait > 0 {
                 std::thread::sleep(Duration::from_micros(wait));
             }
@@ -79,7 +78,7 @@ where
             loop {
                 let number = waiting.lock().await.recv().await;
                 let Some(number) = number else { return };
-                send(number, instant(number)).await;
+                send(number, due_at(number)).await;
             }
         })
     });
@@ -94,12 +93,12 @@ mod tests {
     use std::cell::RefCell;
 
     #[actix_rt::test]
-    async fn every_request_is_made_once_and_never_more_at_once_than_there_are_connections() {
+    async fn every_request_is_made_once_on_at_most_as_many_connections_as_allowed() {
         for rate in [None, Some(20_000.0)] {
             let (made, most, now) =
                 (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
             let (made_, most_, now_) = (Rc::clone(&made), Rc::clone(&most), Rc::clone(&now));
-            drive(500, 7, rate, Clock::start(), move |number, _| {
+            make_requests(500, 7, rate, RunClock::start(), move |number, _| {
                 let (made, most, now) = (Rc::clone(&made_), Rc::clone(&most_), Rc::clone(&now_));
                 async move {
                     now.set(now.get() + 1);
@@ -117,11 +116,11 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn at_a_pace_the_instants_are_those_of_the_pace_also_when_all_connections_are_busy() {
+    async fn due_times_follow_the_pace_even_while_all_connections_are_busy() {
         let instants = Rc::new(RefCell::new(Vec::new()));
         let seen = Rc::clone(&instants);
-        let clock = Clock::start();
-        drive(20, 1, Some(1_000.0), clock, move |_, at| {
+        let clock = RunClock::start();
+        make_requests(20, 1, Some(1_000.0), clock, move |_, at| {
             let seen = Rc::clone(&seen);
             async move {
                 seen.borrow_mut().push((at, clock.now_micros()));
@@ -133,6 +132,6 @@ mod tests {
         let spread: Vec<u64> = instants.iter().map(|(at, _)| at - instants[0].0).collect();
         assert_eq!(spread, (0..20).map(|number| number * 1_000).collect::<Vec<u64>>());
         let (at, made) = instants[19];
-        assert!(made - at > 50_000, "the last one waited for 19 answers of 5 ms, less the pace's 19 ms");
+        assert!(made - at > 50_000, "the last request waited for 19 responses of 5 ms, less 19 ms of the pace");
     }
 }

@@ -10,95 +10,95 @@ use std::time::Duration;
 use awc::http::header;
 use bytes::Bytes;
 
-use super::clock::Clock;
-use super::http::Http;
+use super::clock::RunClock;
+use super::event_stamp::EventStamp;
+use super::http::LoadClient;
 use super::latency::Latencies;
-use super::numbers::Numbers;
-use super::pace::drive;
-use super::scenario::Publish;
-use super::stamp::Stamp;
+use super::number_set::NumberSet;
+use super::pace::make_requests;
+use super::scenario::PublishPlan;
 
-/// Of every event.
 pub(crate) const EVENT_TYPE: &str = "call.completed";
-/// When an engine says 503 without `Retry-After`.
+/// After a 503 without `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
-/// After a request without an answer: the engine may be starting.
-const AFTER_NO_ANSWER: Duration = Duration::from_millis(20);
+/// After a request without a response: the engine may be starting.
+const AFTER_NO_RESPONSE: Duration = Duration::from_millis(20);
 
-/// What is published.
-pub(crate) struct Job {
-    /// The engine.
+pub(crate) struct PublishJob {
+    /// The engine's base URL.
     pub base: String,
-    /// A key that may publish, for each organization.
+    /// One key per organization, which may publish.
     pub keys: Vec<String>,
-    /// Of the receivers' runs.
+    /// Number of the receivers' run.
     pub run: u32,
-    /// Events over all organizations.
+    /// Events of all organizations together.
     pub events: u64,
-    /// How.
-    pub publish: Publish,
-    /// Of an event's data.
+    pub publish: PublishPlan,
+    /// Size of an event's data.
     pub payload_bytes: usize,
 }
 
-/// Seen by others while it goes on.
+/// Shared with the observer of the run.
 #[derive(Default)]
-pub(crate) struct Progress {
+pub(crate) struct PublishProgress {
     /// Events acknowledged.
     pub accepted: AtomicU64,
-    /// Nothing more is to be published.
+    /// Set to end publishing early.
     pub stop: AtomicBool,
 }
 
-/// What came of it.
 #[derive(Default)]
-pub(crate) struct Published {
-    /// From the instant at which a request was to be made to its acknowledgement.
+pub(crate) struct PublishResult {
+    /// From the time at which a request was due to its acknowledgement.
     pub latencies: Latencies,
-    /// The numbers of acknowledged events of each organization.
-    pub acknowledged: Vec<Numbers>,
-    /// Acknowledged events by the Unix second.
+    /// The numbers of the acknowledged events, for each organization.
+    pub acknowledged: Vec<NumberSet>,
+    /// Acknowledged events by Unix second.
     pub seconds: BTreeMap<u64, u64>,
-    /// Requests answered with 503: made again.
+    /// Requests answered with 503, which are repeated.
     pub refused: u64,
-    /// Requests that were not acknowledged, by what came instead; not made again.
+    /// Requests that were not acknowledged, by reason; these are not repeated.
     pub errors: BTreeMap<String, u64>,
-    /// In Unix microseconds.
+    /// Unix microseconds.
     pub begun_at: u64,
-    /// In Unix microseconds.
+    /// Unix microseconds.
     pub ended_at: u64,
 }
 
-/// What one request got.
-enum Outcome {
+enum RequestOutcome {
     Acknowledged,
     Refused(Duration),
     Failed(String),
 }
 
 struct Publisher {
-    job: Job,
-    http: Http,
-    clock: Clock,
-    progress: Arc<Progress>,
-    published: RefCell<Published>,
+    job: PublishJob,
+    http: LoadClient,
+    clock: RunClock,
+    progress: Arc<PublishProgress>,
+    published: RefCell<PublishResult>,
 }
 
-/// Publishes all events of a job; returns when every request was answered, or when it is told to stop.
-pub(crate) async fn publish(job: Job, clock: Clock, progress: Arc<Progress>) -> Published {
+/// Publishes all events of a job; returns when every request has a response, or soon after `progress.stop` is set.
+pub(crate) async fn publish(job: PublishJob, clock: RunClock, progress: Arc<PublishProgress>) -> PublishResult {
     let requests = job.events.div_ceil(job.publish.batch as u64);
-    // the rate is of events
+    // the rate counts events, not requests
     let rate = job.publish.rate.map(|rate| rate / job.publish.batch as f64);
     let (connections, organizations) = (job.publish.connections, job.keys.len());
-    let published = Published {
-        acknowledged: vec![Numbers::default(); organizations],
+    let published = PublishResult {
+        acknowledged: vec![NumberSet::default(); organizations],
         begun_at: clock.now_micros(),
-        ..Published::default()
+        ..PublishResult::default()
     };
-    let publisher =
-        Rc::new(Publisher { job, http: Http::default(), clock, progress, published: RefCell::new(published) });
+    let publisher = Rc::new(Publisher {
+        job,
+        http: LoadClient::default(),
+        clock,
+        progress,
+        published: RefCell::new(published),
+    });
     let sender = Rc::clone(&publisher);
-    drive(requests, connections, rate, clock, move |request, at| {
+    make_requests(requests, connections, rate, clock, move |request, at| {
         let publisher = Rc::clone(&sender);
         async move { publisher.request(request, at).await }
     })
@@ -109,7 +109,7 @@ pub(crate) async fn publish(job: Job, clock: Clock, progress: Arc<Progress>) -> 
 }
 
 impl Publisher {
-    /// Makes one request, again after each 503.
+    /// Makes one request, and repeats it after each 503.
     async fn request(&self, request: u64, at: u64) {
         let job = &self.job;
         let organizations = job.keys.len() as u64;
@@ -123,14 +123,14 @@ impl Publisher {
                 return;
             }
             match self.send(&job.keys[organization], body.clone()).await {
-                Outcome::Acknowledged => return self.acknowledged(organization, first, count, at),
-                Outcome::Refused(after) => {
+                RequestOutcome::Acknowledged => return self.acknowledged(organization, first, count, at),
+                RequestOutcome::Refused(after) => {
                     self.published.borrow_mut().refused += 1;
                     tokio::time::sleep(after).await;
                 }
-                Outcome::Failed(reason) => {
+                RequestOutcome::Failed(reason) => {
                     *self.published.borrow_mut().errors.entry(reason).or_default() += 1;
-                    return tokio::time::sleep(AFTER_NO_ANSWER).await;
+                    return tokio::time::sleep(AFTER_NO_RESPONSE).await;
                 }
             }
         }
@@ -146,7 +146,7 @@ impl Publisher {
         }
     }
 
-    async fn send(&self, key: &str, body: Bytes) -> Outcome {
+    async fn send(&self, key: &str, body: Bytes) -> RequestOutcome {
         let path = if self.job.publish.batch == 1 { "/v1/events" } else { "/v1/events/batch" };
         let request = self
             .http
@@ -156,23 +156,25 @@ impl Publisher {
             .insert_header((header::CONTENT_TYPE, "application/json"));
         let mut response = match request.send_body(body).await {
             Ok(response) => response,
-            Err(error) => return Outcome::Failed(reason(&error)),
+            Err(error) => return RequestOutcome::Failed(reason(&error)),
         };
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let Ok(body) = response.body().await else { return Outcome::Failed("the answer broke off".to_owned()) };
+        let Ok(body) = response.body().await else {
+            return RequestOutcome::Failed("the response was cut off".to_owned());
+        };
         match status {
-            // an event of a batch that is refused has an `error` in its place
-            202 if memchr::memmem::find(&body, br#""error":"#).is_none() => Outcome::Acknowledged,
-            202 => Outcome::Failed("an event of a batch was refused".to_owned()),
-            503 => Outcome::Refused(retry_after.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs)),
-            status => Outcome::Failed(format!("status {status}")),
+            // a refused event of a batch has an `error` in its place
+            202 if memchr::memmem::find(&body, br#""error":"#).is_none() => RequestOutcome::Acknowledged,
+            202 => RequestOutcome::Failed("an event of a batch was refused".to_owned()),
+            503 => RequestOutcome::Refused(retry_after.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs)),
+            status => RequestOutcome::Failed(format!("status {status}")),
         }
     }
 }
 
-impl Job {
+impl PublishJob {
     fn body(&self, first: u64, count: u64, at: u64) -> Bytes {
         let is_batch = self.publish.batch > 1;
         let mut body = String::with_capacity((self.payload_bytes + 64) * count as usize + 2);
@@ -186,7 +188,7 @@ impl Job {
             body.push_str(r#"{"event_type":""#);
             body.push_str(EVENT_TYPE);
             body.push_str(r#"","data":"#);
-            Stamp { run: self.run, number, at }.write_data(self.payload_bytes, &mut body);
+            EventStamp { run: self.run, number, at }.write_data(self.payload_bytes, &mut body);
             body.push('}');
         }
         if is_batch {
@@ -200,7 +202,7 @@ fn reason(error: &awc::error::SendRequestError) -> String {
     use awc::error::SendRequestError;
     match error {
         SendRequestError::Connect(_) => "no connection".to_owned(),
-        SendRequestError::Timeout => "no answer in time".to_owned(),
+        SendRequestError::Timeout => "timeout".to_owned(),
         _ => "the connection broke".to_owned(),
     }
 }
@@ -210,19 +212,19 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    fn job(batch: usize) -> Job {
-        Job {
+    fn job(batch: usize) -> PublishJob {
+        PublishJob {
             base: String::new(),
             keys: vec![String::from("k")],
             run: 1,
             events: 10,
-            publish: Publish { batch, connections: 1, rate: None, events: 10, warm_up_events: 0 },
+            publish: PublishPlan { batch, connections: 1, rate: None, events: 10, warm_up_events: 0 },
             payload_bytes: 200,
         }
     }
 
     #[test]
-    fn bodies_are_what_the_api_takes() {
+    fn bodies_have_the_form_that_the_api_accepts() {
         let single: Value = serde_json::from_slice(&job(1).body(5, 1, 99)).unwrap();
         assert_eq!(single["event_type"], EVENT_TYPE);
         assert_eq!(single["data"]["ringback_load"], serde_json::json!([1, 5, 99]));

@@ -1,5 +1,4 @@
-//! The receivers of a run: one HTTP server that plays all of them, in the program that publishes or on another
-//! machine.
+//! The receivers of a run: one HTTP server that plays all of them, in the publishing program or on another machine.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,47 +12,46 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::arrivals::{Arrivals, RunSpec};
-use super::behaviour::Reaction;
-use super::clock::Clock;
-use super::stamp::Stamp;
+use super::clock::RunClock;
+use super::event_stamp::EventStamp;
+use super::receiver_behaviour::Reaction;
 
-/// Above what an engine sends, so that the receiver is never the one who refuses.
+/// More than an engine sends, so that the receiver never refuses a body.
 const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
-/// Of a run's description: 10,000 behaviours.
+/// A run specification with 10,000 behaviours.
 const SPEC_LIMIT_BYTES: usize = 1024 * 1024;
-/// Longer than any attempt: whoever hangs is left by the engine, not the other way round.
+/// Longer than any attempt: the engine gives up on a hanging receiver, not the other way round.
 const HANGING: Duration = Duration::from_secs(120);
-/// Connections that are kept open without a request; longer than the engine keeps one.
+/// Idle connections stay open longer than the engine keeps them.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 /// Hanging receivers need one connection for each attempt.
 const MAX_CONNECTIONS: usize = 100_000;
 
-/// Where the receivers of a run listen: `/{webhook}`.
+/// Webhooks of a run: `/hooks/{webhook}`.
 pub(crate) const HOOKS: &str = "/hooks";
-/// Where a run is begun (PUT) and asked for (GET).
+/// Begins a run (PUT) and reports on it (GET).
 pub(crate) const RUNS: &str = "/runs";
 
-/// A server that listens; it serves while `server` is polled.
+/// A listening server; it serves while `server` is polled.
 pub struct BoundReceivers {
-    /// Await or spawn it.
+    /// To be awaited or spawned.
     pub server: Server,
     /// Where it listens.
     pub address: SocketAddr,
 }
 
-struct Shared {
-    clock: Clock,
+struct ServerState {
+    clock: RunClock,
     threads: usize,
     current: RwLock<Option<Arc<Arrivals>>>,
 }
 
-/// Of one thread of the server.
-struct Thread {
+struct ServerThread {
     number: usize,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
 }
 
-impl Shared {
+impl ServerState {
     fn current(&self, run: u32) -> Option<Arc<Arrivals>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.as_ref().filter(|arrivals| arrivals.run() == run).cloned()
@@ -62,10 +60,10 @@ impl Shared {
 
 /// Binds the receivers.
 pub fn bind(listen: SocketAddr, threads: usize) -> std::io::Result<BoundReceivers> {
-    let shared = Arc::new(Shared { clock: Clock::start(), threads, current: RwLock::default() });
+    let shared = Arc::new(ServerState { clock: RunClock::start(), threads, current: RwLock::default() });
     let numbers = Arc::new(AtomicUsize::new(0));
     let app = move || {
-        let thread = Thread { number: numbers.fetch_add(1, Ordering::Relaxed), shared: Arc::clone(&shared) };
+        let thread = ServerThread { number: numbers.fetch_add(1, Ordering::Relaxed), shared: Arc::clone(&shared) };
         App::new()
             .app_data(web::Data::new(thread))
             .app_data(web::PayloadConfig::new(BODY_LIMIT_BYTES))
@@ -86,7 +84,7 @@ pub fn bind(listen: SocketAddr, threads: usize) -> std::io::Result<BoundReceiver
     Ok(BoundReceivers { server: server.run(), address })
 }
 
-async fn begin(spec: web::Json<RunSpec>, thread: web::Data<Thread>) -> HttpResponse {
+async fn begin(spec: web::Json<RunSpec>, thread: web::Data<ServerThread>) -> HttpResponse {
     let shared = &thread.shared;
     if spec.behaviours.is_empty() || spec.organizations == 0 {
         return HttpResponse::UnprocessableEntity().finish();
@@ -96,26 +94,26 @@ async fn begin(spec: web::Json<RunSpec>, thread: web::Data<Thread>) -> HttpRespo
     HttpResponse::NoContent().finish()
 }
 
-async fn report(run: web::Path<u32>, thread: web::Data<Thread>) -> HttpResponse {
+async fn report(run: web::Path<u32>, thread: web::Data<ServerThread>) -> HttpResponse {
     match thread.shared.current(*run) {
         Some(arrivals) => HttpResponse::Ok().json(arrivals.report()),
         None => HttpResponse::NotFound().finish(),
     }
 }
 
-async fn tally(run: web::Path<u32>, thread: web::Data<Thread>) -> HttpResponse {
+async fn tally(run: web::Path<u32>, thread: web::Data<ServerThread>) -> HttpResponse {
     match thread.shared.current(*run) {
         Some(arrivals) => HttpResponse::Ok().json(arrivals.tally()),
         None => HttpResponse::NotFound().finish(),
     }
 }
 
-async fn receive(webhook: web::Path<usize>, body: web::Bytes, thread: web::Data<Thread>) -> HttpResponse {
-    // what is left of an earlier run is taken, so that it does not come again
-    let Some(stamp) = Stamp::find(&body) else { return HttpResponse::Ok().finish() };
+async fn receive(webhook: web::Path<usize>, body: web::Bytes, thread: web::Data<ServerThread>) -> HttpResponse {
+    // deliveries left over from an earlier run are accepted, so that they are not retried
+    let Some(stamp) = EventStamp::find(&body) else { return HttpResponse::Ok().finish() };
     let Some(arrivals) = thread.shared.current(stamp.run) else { return HttpResponse::Ok().finish() };
     let Some(behaviour) = arrivals.behaviour(*webhook) else { return HttpResponse::NotFound().finish() };
-    // when something arrives is chance enough
+    // the arrival time is random enough as a seed
     let mut rng = SmallRng::seed_from_u64(thread.shared.clock.now_micros() ^ (*webhook as u64).rotate_left(32));
     match behaviour.react(arrivals.elapsed(), &mut rng) {
         Reaction::Hang => {
@@ -136,8 +134,8 @@ async fn receive(webhook: web::Path<usize>, body: web::Bytes, thread: web::Data<
 
 #[cfg(test)]
 mod tests {
-    use super::super::arrivals::{ArrivalReport, Tally};
-    use super::super::behaviour::Behaviour;
+    use super::super::arrivals::{ArrivalCounts, ArrivalReport};
+    use super::super::receiver_behaviour::Behaviour;
     use super::*;
 
     #[actix_web::test]
@@ -153,13 +151,14 @@ mod tests {
         assert_eq!(begun.status(), 204);
         let post = async |webhook: usize, run: u32, number: u64| {
             let mut body = String::new();
-            Stamp { run, number, at: 1 }.write_data(100, &mut body);
+            EventStamp { run, number, at: 1 }.write_data(100, &mut body);
             let sent = client.post(format!("{base}{HOOKS}/{webhook}")).send_body(body).await;
             sent.unwrap().status().as_u16()
         };
         assert_eq!([post(0, 3, 0).await, post(0, 3, 0).await, post(0, 3, 1).await], [200; 3]);
         assert_eq!((post(1, 3, 0).await, post(2, 3, 0).await, post(0, 2, 9).await), (503, 404, 200));
-        let tally: Tally = client.get(format!("{base}{RUNS}/3/tally")).send().await.unwrap().json().await.unwrap();
+        let tally: ArrivalCounts =
+            client.get(format!("{base}{RUNS}/3/tally")).send().await.unwrap().json().await.unwrap();
         assert_eq!((tally.delivered, tally.duplicated), (2, 1));
         let report: ArrivalReport =
             client.get(format!("{base}{RUNS}/3")).send().await.unwrap().json().await.unwrap();

@@ -1,129 +1,129 @@
-//! A whole run, from the bare reference to the report.
+//! A whole run, from the baseline to the report.
 
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bare::{Bare, BareJob, post, sync_times};
-use super::behaviour::Behaviour;
-use super::clock::Clock;
-use super::counted::Counted;
-use super::engine::{Access, Engine, OwnEngine, Process, Tenant, Wanted};
+use super::baseline::{Baseline, BaselineJob, post, sync_times};
+use super::clock::RunClock;
 use super::error::LoadError;
-use super::http::Http;
+use super::http::LoadClient;
 use super::latency::Quantiles;
-use super::measure::{Bench, OnProgress, Stretch};
-use super::report::{BacklogFigures, BareFigures, Bound, Figures, Ratio, RecoveryFigures, Report};
-use super::scenario::{Kind, Scenario};
+use super::measurement::Measurement;
+use super::phase::{Harness, OnProgress, Phase};
+use super::receiver_behaviour::Behaviour;
+use super::report::{BacklogFigures, BaselineFigures, Figures, Ratio, RatioBound, RecoveryFigures, Report};
+use super::scenario::{Scenario, ScenarioKind};
+use super::target_engine::{EngineAccess, EngineLauncher, EngineProcess, LoadTenant, TargetEngine, TenantsSpec};
 
-/// The bare reference is made in two halves, before and after the run; each has at most so many posts.
-const MAX_BARE_POSTS: u64 = 100_000;
-/// Between two looks for the first delivery after a kill.
-const FIRST_DELIVERY_LOOK: Duration = Duration::from_millis(10);
-/// For an engine to settle after a backlog has piled up, before its memory is looked at.
+/// The baseline is measured in two halves, before and after the run; each has at most this many posts.
+const MAX_BASELINE_POSTS: u64 = 100_000;
+/// Between two checks for the first delivery after a kill.
+const FIRST_DELIVERY_POLL: Duration = Duration::from_millis(10);
+/// Lets an engine settle after a backlog has built up, before its memory is measured.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Of an isolation run: four alone and four beside the others. Fewer: what else a shared machine does falls to one side.
-/// More: they end before anything hangs for long.
+/// Turns of an isolation run: half of them with the healthy receivers alone, half with all receivers. Fewer: other work on a
+/// shared machine distorts one side. More: turns end before a receiver hangs for long.
 const ISOLATION_TURNS: u64 = 8;
 
-/// What a run needs to know.
-pub struct Options {
-    /// Of the scenario.
+/// The engine, the receivers and the scenario of a run.
+pub struct RunOptions {
+    /// Name of the scenario.
     pub name: String,
-    /// What is done.
+    /// What the run does.
     pub scenario: Scenario,
-    /// Against whom.
-    pub engine: Against,
-    /// Where receivers are: `http://address`.
+    /// The engine to measure.
+    pub engine: EngineUnderTest,
+    /// Base URL: `http://address`.
     pub receivers: String,
-    /// Whether the bare reference is made.
-    pub bare: bool,
+    /// Whether to measure the baseline.
+    pub baseline: bool,
     /// `sqlite`, `postgres` or `unknown`.
     pub database: String,
-    /// Where syncs of the disk are measured.
+    /// Folder on the disk whose syncs are measured.
     pub folder: PathBuf,
-    /// The database's size in bytes, when it is known.
+    /// Returns the size of the database in bytes, where it is known.
     pub disk: Arc<dyn Fn() -> Option<u64>>,
-    /// Told while it goes on.
+    /// Called several times per second while the run goes on.
     pub on_progress: OnProgress,
 }
 
-/// The engine of a run.
-pub enum Against {
-    /// One that runs already.
+/// The engine that a run measures.
+pub enum EngineUnderTest {
+    /// An engine that is already running.
     Running {
-        /// Its address.
+        /// Base URL.
         base: String,
-        /// How it lets us in.
-        access: Access,
+        /// Which key it accepts.
+        access: EngineAccess,
     },
-    /// One of our own.
-    Own(OwnEngine),
+    /// An engine that the run starts and stops.
+    Started(EngineLauncher),
 }
 
-struct Run {
-    options: Options,
-    bench: Bench,
-    engine: Engine,
-    process: Option<Process>,
-    own: Option<OwnEngine>,
+struct LoadRun {
+    options: RunOptions,
+    harness: Harness,
+    engine: TargetEngine,
+    process: Option<EngineProcess>,
+    launcher: Option<EngineLauncher>,
 }
 
 #[derive(Default)]
-struct Measured {
+struct RunFigures {
     figures: Figures,
     alone: Option<Figures>,
     backlog: Option<BacklogFigures>,
     recovery: Option<RecoveryFigures>,
 }
 
-/// Makes the run. What it made in a running engine is deleted in the end, also when the run fails.
-pub async fn run(mut options: Options) -> Result<Report, LoadError> {
+/// Makes the run. Organizations and webhooks that it made in a running engine are deleted at the end, even when the run fails.
+pub async fn run(mut options: RunOptions) -> Result<Report, LoadError> {
     options.scenario.check()?;
-    let clock = Clock::start();
-    let bench = Bench {
+    let clock = RunClock::start();
+    let harness = Harness {
         clock,
         receivers: options.receivers.clone(),
-        http: Http::default(),
+        http: LoadClient::default(),
         on_progress: Arc::clone(&options.on_progress),
         disk: Arc::clone(&options.disk),
         last_run: Cell::new((clock.now_micros() / 1_000) as u32),
     };
-    let placeholder = Against::Running { base: String::new(), access: Access::Admin(String::new()) };
-    let (engine, process, own) = match std::mem::replace(&mut options.engine, placeholder) {
-        Against::Running { base, access } => (Engine::running(&base, access), None, None),
-        Against::Own(own) => {
-            let process = own.start()?;
-            (Engine::own(&process, &own), Some(process), Some(own))
+    let placeholder = EngineUnderTest::Running { base: String::new(), access: EngineAccess::Admin(String::new()) };
+    let (engine, process, launcher) = match std::mem::replace(&mut options.engine, placeholder) {
+        EngineUnderTest::Running { base, access } => (TargetEngine::running(&base, access), None, None),
+        EngineUnderTest::Started(launcher) => {
+            let process = launcher.start()?;
+            (TargetEngine::started(&process, &launcher), Some(process), Some(launcher))
         }
     };
-    Run { options, bench, engine, process, own }.make(clock).await
+    LoadRun { options, harness, engine, process, launcher }.execute(clock).await
 }
 
-impl Run {
-    async fn make(mut self, clock: Clock) -> Result<Report, LoadError> {
+impl LoadRun {
+    async fn execute(mut self, clock: RunClock) -> Result<Report, LoadError> {
         let started_at = clock.now_micros() / 1_000;
-        let mut bare = self.bare().await?;
+        let mut baseline = self.baseline().await?;
         let measured = match self.options.scenario.kind {
-            Kind::Steady => self.steady().await?,
-            Kind::Isolation => self.isolation().await?,
-            Kind::Backlog => self.backlog().await?,
-            Kind::Recovery => self.recovery().await?,
+            ScenarioKind::Steady => self.steady().await?,
+            ScenarioKind::Isolation => self.isolation().await?,
+            ScenarioKind::Backlog => self.backlog().await?,
+            ScenarioKind::Recovery => self.recovery().await?,
         };
-        if let (Some(first), Some(second)) = (&mut bare, self.bare().await?) {
+        if let (Some(first), Some(second)) = (&mut baseline, self.baseline().await?) {
             first.add(&second);
         }
-        let bare = match bare {
+        let baseline = match baseline {
             None => None,
-            Some(bare) => Some(BareFigures {
-                posts_per_second: bare.posts_per_second(),
-                round_trip: bare.round_trips.quantiles(),
+            Some(baseline) => Some(BaselineFigures {
+                posts_per_second: baseline.posts_per_second(),
+                round_trip: baseline.round_trips.quantiles(),
                 sync: sync_times(&self.options.folder, clock)?,
             }),
         };
-        let ratios = ratios(&self.options.scenario, &self.options.database, bare.as_ref(), &measured);
+        let ratios = ratios(&self.options.scenario, &self.options.database, baseline.as_ref(), &measured);
         Ok(Report {
             name: self.options.name,
             scenario: self.options.scenario,
@@ -131,7 +131,7 @@ impl Run {
             database: self.options.database,
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             started_at,
-            bare,
+            baseline,
             measured: measured.figures,
             alone: measured.alone,
             backlog: measured.backlog,
@@ -140,39 +140,41 @@ impl Run {
         })
     }
 
-    /// One half of the bare reference.
-    async fn bare(&self) -> Result<Option<Bare>, LoadError> {
-        if !self.options.bare {
+    /// One half of the baseline.
+    async fn baseline(&self) -> Result<Option<Baseline>, LoadError> {
+        if !self.options.baseline {
             return Ok(None);
         }
         let scenario = &self.options.scenario;
-        let run = self.bench.begin(1, vec![Behaviour::Ok]).await?;
+        let run = self.harness.begin(1, vec![Behaviour::Ok]).await?;
         let deliveries = scenario.publish.events * scenario.webhooks as u64;
-        let job = BareJob {
+        let job = BaselineJob {
             receivers: self.options.receivers.clone(),
             run,
-            posts: (deliveries / 2).clamp(1, MAX_BARE_POSTS),
+            posts: (deliveries / 2).clamp(1, MAX_BASELINE_POSTS),
             rate: scenario.publish.rate.map(|rate| rate * scenario.webhooks as f64),
             payload_bytes: scenario.payload_bytes,
         };
-        Ok(Some(post(job, self.bench.clock).await))
+        Ok(Some(post(job, self.harness.clock).await))
     }
 
-    async fn tenants(&self, webhooks: usize, held_back: bool) -> Result<Vec<Tenant>, LoadError> {
+    async fn tenants(&self, webhooks: usize, held_back: bool) -> Result<Vec<LoadTenant>, LoadError> {
         let Scenario { organizations, max_in_flight, .. } = self.options.scenario;
         let receivers = &self.options.receivers;
-        self.engine.make_tenants(&Wanted { organizations, webhooks, receivers, max_in_flight, held_back }).await
+        self.engine
+            .create_tenants(&TenantsSpec { organizations, webhooks, receivers, max_in_flight, held_back })
+            .await
     }
 
-    fn stretch<'a>(
+    fn phase<'a>(
         &self,
         name: &'static str,
-        tenants: &'a [Tenant],
+        tenants: &'a [LoadTenant],
         behaviours: &[Behaviour],
         events: u64,
-    ) -> Stretch<'a> {
+    ) -> Phase<'a> {
         let Scenario { publish, payload_bytes, .. } = &self.options.scenario;
-        Stretch {
+        Phase {
             name,
             tenants,
             behaviours: behaviours.to_vec(),
@@ -182,22 +184,22 @@ impl Run {
         }
     }
 
-    /// Warms up and measures receivers of these behaviours; its webhooks are deleted afterwards.
+    /// Warms up and measures receivers of these behaviours; deletes their webhooks afterwards.
     async fn measure(
         &self,
         name: &'static str,
         behaviours: &[Behaviour],
         events: u64,
-    ) -> Result<Counted, LoadError> {
+    ) -> Result<Measurement, LoadError> {
         let publish = &self.options.scenario.publish;
         let tenants = self.tenants(behaviours.len(), false).await?;
         let measured = async {
             if publish.warm_up_events > 0 {
-                let warm_up = self.stretch("warm-up", &tenants, behaviours, publish.warm_up_events);
-                self.bench.measure(&self.engine, &warm_up).await?;
+                let warm_up = self.phase("warm-up", &tenants, behaviours, publish.warm_up_events);
+                self.harness.measure(&self.engine, &warm_up).await?;
             }
-            let stretch = self.stretch(name, &tenants, behaviours, events);
-            self.bench.measure(&self.engine, &stretch).await
+            let phase = self.phase(name, &tenants, behaviours, events);
+            self.harness.measure(&self.engine, &phase).await
         };
         let counted = measured.await;
         let removed = self.engine.remove(&tenants).await;
@@ -206,15 +208,15 @@ impl Run {
         Ok(counted)
     }
 
-    async fn steady(&self) -> Result<Measured, LoadError> {
+    async fn steady(&self) -> Result<RunFigures, LoadError> {
         let scenario = &self.options.scenario;
         let counted = self.measure("measuring", &scenario.behaviours(), scenario.publish.events).await?;
-        Ok(Measured { figures: counted.figures(), ..Measured::default() })
+        Ok(RunFigures { figures: counted.figures(), ..RunFigures::default() })
     }
 
-    /// Alone and beside the others by turns, in an order in which a machine that gets slower meanwhile, and a database that
-    /// grows, do the same to both.
-    async fn isolation(&self) -> Result<Measured, LoadError> {
+    /// Measures the healthy receivers alone and together with the others in turns. The order of the turns gives both sides the same
+    /// share of a machine that slows down and of a database that grows.
+    async fn isolation(&self) -> Result<RunFigures, LoadError> {
         let Scenario { publish, .. } = &self.options.scenario;
         let behaviours = self.options.scenario.behaviours();
         let healthy: Vec<Behaviour> = behaviours.iter().copied().filter(|it| *it == Behaviour::Ok).collect();
@@ -232,25 +234,25 @@ impl Run {
             }
         }
         let figures = beside.unwrap_or_default().figures();
-        Ok(Measured { figures, alone: alone.map(Counted::figures), ..Measured::default() })
+        Ok(RunFigures { figures, alone: alone.map(Measurement::figures), ..RunFigures::default() })
     }
 
-    async fn backlog(&self) -> Result<Measured, LoadError> {
+    async fn backlog(&self) -> Result<RunFigures, LoadError> {
         let behaviours = self.options.scenario.behaviours();
         let tenants = self.tenants(behaviours.len(), true).await?;
-        let stretch = self.stretch("piling up", &tenants, &behaviours, self.options.scenario.publish.events);
-        let mut underway = self.bench.start(&self.engine, &stretch).await?;
-        self.bench.published(&self.engine, &stretch, &mut underway).await?;
+        let phase = self.phase("building up", &tenants, &behaviours, self.options.scenario.publish.events);
+        let mut running = self.harness.start(&self.engine, &phase).await?;
+        self.harness.wait_until_published(&self.engine, &phase, &mut running).await?;
         tokio::time::sleep(SETTLE).await;
         let usage = self.engine.usage().await;
-        let delivered_before = self.bench.tally(&underway).await?.delivered;
-        let expected = underway.accepted() * behaviours.len() as u64;
-        let begin = self.bench.clock.now_micros();
+        let delivered_before = self.harness.tally(&running).await?.delivered;
+        let expected = running.accepted() * behaviours.len() as u64;
+        let begin = self.harness.clock.now_micros();
         self.engine.release(&tenants).await?;
-        let stretch = Stretch { name: "draining", ..stretch };
-        self.bench.arrived(&self.engine, &stretch, &mut underway).await?;
-        let figures = self.bench.counted(&self.engine, &stretch, underway).await?.figures();
-        let drain_seconds = self.bench.clock.since(begin).as_secs_f64();
+        let phase = Phase { name: "draining", ..phase };
+        self.harness.wait_until_arrived(&self.engine, &phase, &mut running).await?;
+        let figures = self.harness.totals(&self.engine, &phase, running).await?.figures();
+        let drain_seconds = self.harness.clock.since(begin).as_secs_f64();
         self.engine.remove(&tenants).await?;
         let pending = usage.map_or(expected - delivered_before, |usage| usage.pending as u64);
         let backlog = BacklogFigures {
@@ -259,55 +261,60 @@ impl Run {
             drain_seconds,
             drained_per_second: (figures.deliveries - delivered_before) as f64 / drain_seconds,
         };
-        Ok(Measured { figures, backlog: Some(backlog), ..Measured::default() })
+        Ok(RunFigures { figures, backlog: Some(backlog), ..RunFigures::default() })
     }
 
-    async fn recovery(&mut self) -> Result<Measured, LoadError> {
-        let (Some(own), Some(mut process)) = (self.own.clone(), self.process.take()) else {
-            let text = "recovery kills the engine: it needs one of its own (--sqlite or --postgres)";
+    async fn recovery(&mut self) -> Result<RunFigures, LoadError> {
+        let (Some(launcher), Some(mut process)) = (self.launcher.clone(), self.process.take()) else {
+            let text = "recovery kills the engine, so it must start one itself (--sqlite or --postgres)";
             return Err(LoadError::Options(text.to_owned()));
         };
         let publish = self.options.scenario.publish.clone();
         let behaviours = self.options.scenario.behaviours();
         let tenants = self.tenants(behaviours.len(), false).await?;
-        let stretch = self.stretch("measuring", &tenants, &behaviours, publish.events);
-        let mut underway = self.bench.start(&self.engine, &stretch).await?;
-        while underway.accepted() < publish.events / 2 {
-            self.bench.look(&self.engine, &stretch, &mut underway).await?;
-            tokio::time::sleep(FIRST_DELIVERY_LOOK).await;
+        let phase = self.phase("measuring", &tenants, &behaviours, publish.events);
+        let mut running = self.harness.start(&self.engine, &phase).await?;
+        while running.accepted() < publish.events / 2 {
+            self.harness.observe(&self.engine, &phase, &mut running).await?;
+            tokio::time::sleep(FIRST_DELIVERY_POLL).await;
         }
         process.kill()?;
-        let delivered = self.bench.tally(&underway).await?.delivered;
-        let begin = self.bench.clock.now_micros();
-        let restarted = own.clone();
-        // starting blocks, and the publishers must go on meanwhile
-        let started = actix_rt::task::spawn_blocking(move || own.start()).await;
+        let delivered = self.harness.tally(&running).await?.delivered;
+        let begin = self.harness.clock.now_micros();
+        let restart = launcher.clone();
+        // starting blocks, and the publishers must continue meanwhile
+        let started = actix_rt::task::spawn_blocking(move || restart.start()).await;
         let started = started.map_err(|error| LoadError::NotStarted(error.to_string()))?;
         let process = started?;
-        self.engine = Engine::own(&process, &restarted);
+        self.engine = TargetEngine::started(&process, &launcher);
         self.process = Some(process);
-        let ready_seconds = self.bench.clock.since(begin).as_secs_f64();
-        while self.bench.tally(&underway).await?.delivered == delivered {
-            tokio::time::sleep(FIRST_DELIVERY_LOOK).await;
+        let ready_seconds = self.harness.clock.since(begin).as_secs_f64();
+        while self.harness.tally(&running).await?.delivered == delivered {
+            tokio::time::sleep(FIRST_DELIVERY_POLL).await;
         }
-        let first_delivery_seconds = self.bench.clock.since(begin).as_secs_f64();
-        self.bench.arrived(&self.engine, &stretch, &mut underway).await?;
-        let figures = self.bench.counted(&self.engine, &stretch, underway).await?.figures();
+        let first_delivery_seconds = self.harness.clock.since(begin).as_secs_f64();
+        self.harness.wait_until_arrived(&self.engine, &phase, &mut running).await?;
+        let figures = self.harness.totals(&self.engine, &phase, running).await?.figures();
         let recovery = RecoveryFigures { ready_seconds, first_delivery_seconds };
-        Ok(Measured { figures, recovery: Some(recovery), ..Measured::default() })
+        Ok(RunFigures { figures, recovery: Some(recovery), ..RunFigures::default() })
     }
 }
 
-/// How many of `total` fall to one of several parts; together they are all of it.
+/// The size of one of `parts` nearly equal parts; together they add up to `total`.
 fn share(total: u64, part: u64, parts: u64) -> u64 {
     total / parts + u64::from(part < total % parts)
 }
 
-fn ratios(scenario: &Scenario, database: &str, bare: Option<&BareFigures>, measured: &Measured) -> Vec<Ratio> {
+fn ratios(
+    scenario: &Scenario,
+    database: &str,
+    baseline: Option<&BaselineFigures>,
+    measured: &RunFigures,
+) -> Vec<Ratio> {
     let expect = scenario.expect;
     let mut ratios = Vec::new();
     let figures = &measured.figures;
-    if let Some(bare) = bare {
+    if let Some(baseline) = baseline {
         let is_paced = scenario.publish.rate.is_some();
         if !is_paced {
             let least = match database {
@@ -316,17 +323,17 @@ fn ratios(scenario: &Scenario, database: &str, bare: Option<&BareFigures>, measu
             };
             ratios.push(Ratio {
                 name: "deliveries/s to bare posts/s",
-                value: figures.deliveries_per_second / bare.posts_per_second,
-                bound: least.map(Bound::AtLeast),
+                value: figures.deliveries_per_second / baseline.posts_per_second,
+                bound: least.map(RatioBound::AtLeast),
             });
         }
         if is_paced {
-            let base = (bare.round_trip.p50 + bare.sync.p50).max(1) as f64;
+            let base = (baseline.round_trip.p50 + baseline.sync.p50).max(1) as f64;
             let Quantiles { p50, p99, .. } = figures.end_to_end;
             let to_base = |name, micros: u64, most: Option<f64>| Ratio {
                 name,
                 value: micros as f64 / base,
-                bound: most.map(Bound::AtMost),
+                bound: most.map(RatioBound::AtMost),
             };
             ratios.push(to_base("p50 to bare round trip and sync", p50, expect.p50_to_bare_and_sync));
             ratios.push(to_base("p99 to bare round trip and sync", p99, expect.p99_to_bare_and_sync));
@@ -336,12 +343,12 @@ fn ratios(scenario: &Scenario, database: &str, bare: Option<&BareFigures>, measu
         ratios.push(Ratio {
             name: "healthy deliveries/s beside the others to alone",
             value: figures.deliveries_per_second / alone.deliveries_per_second,
-            bound: expect.healthy_deliveries_ratio.map(Bound::AtLeast),
+            bound: expect.healthy_deliveries_ratio.map(RatioBound::AtLeast),
         });
         ratios.push(Ratio {
             name: "healthy p99 beside the others to alone",
             value: figures.end_to_end.p99 as f64 / alone.end_to_end.p99.max(1) as f64,
-            bound: expect.healthy_p99_ratio.map(Bound::AtMost),
+            bound: expect.healthy_p99_ratio.map(RatioBound::AtMost),
         });
     }
     ratios
@@ -352,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_of_turns_differ_by_one_at_most_and_are_everything_together() {
+    fn the_shares_of_turns_differ_by_at_most_one_and_add_up_to_the_total() {
         for total in [0, 1, 3, 4, 200, 40_001] {
             let shares: Vec<u64> = (0..4).map(|part| share(total, part, 4)).collect();
             assert_eq!(shares.iter().sum::<u64>(), total);

@@ -1,11 +1,11 @@
-//! What a run does: named scenarios that come with the program, or a file of the same form.
+//! What a run does: a built-in scenario, or a TOML file of the same form.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::behaviour::Behaviour;
+use super::receiver_behaviour::Behaviour;
 
-/// The scenarios that come with the program: name and text.
+/// Built-in scenarios: name and TOML text.
 pub const BUILT_IN: [(&str, &str); 7] = [
     ("throughput", include_str!("scenarios/throughput.toml")),
     ("fanout", include_str!("scenarios/fanout.toml")),
@@ -16,7 +16,7 @@ pub const BUILT_IN: [(&str, &str); 7] = [
     ("many-endpoints", include_str!("scenarios/many-endpoints.toml")),
 ];
 
-/// Fewer bytes of data do not hold what the receiver has to find in it.
+/// Less data has no room for the stamp that the receiver looks for.
 pub(crate) const MIN_PAYLOAD_BYTES: usize = 64;
 /// An engine refuses larger bodies (contract).
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 10 * 1024 * 1024 - 1024;
@@ -31,25 +31,25 @@ pub struct Scenario {
     pub summary: String,
     /// The steps of the run.
     #[serde(default)]
-    pub kind: Kind,
-    /// Events are spread evenly over them.
+    pub kind: ScenarioKind,
+    /// Number of organizations; events are spread evenly over them.
     #[serde(default = "one")]
     pub organizations: usize,
-    /// Of each organization; every event of the organization goes to all of them.
+    /// Webhooks of each organization; every event of the organization goes to all of them.
     #[serde(default = "one")]
     pub webhooks: usize,
-    /// Of each webhook; absent: the engine's default.
+    /// Of each webhook; absent means the engine's default.
     #[serde(default)]
     pub max_in_flight: Option<u32>,
-    /// Of the event's `data`.
+    /// Size of an event's `data`.
     #[serde(default = "kibibyte")]
     pub payload_bytes: usize,
     /// How events are published.
-    pub publish: Publish,
-    /// How receivers behave; shares are of each organization's webhooks. Empty: all are well.
+    pub publish: PublishPlan,
+    /// How receivers behave; shares apply to the webhooks of each organization. Empty means that all answer 200.
     #[serde(default)]
-    pub receivers: Vec<Part>,
-    /// What the result is held to with `--check`.
+    pub receivers: Vec<ReceiverShare>,
+    /// Bounds for `--check`.
     #[serde(default)]
     pub expect: Expectations,
 }
@@ -57,44 +57,45 @@ pub struct Scenario {
 /// The steps of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ScenarioKind {
     /// Publish, and wait until everything has arrived.
     #[default]
     Steady,
-    /// The same twice: with the well-behaved receivers alone, then with all of them.
+    /// The same twice: with the healthy receivers alone, then with all of them.
     Isolation,
-    /// Everything waits in the database first, and is let go then.
+    /// Build up a backlog in the database, then release and drain it.
     Backlog,
-    /// The engine is killed in the middle, and started again.
+    /// Kill the engine in the middle of the run, and start it again.
     Recovery,
 }
 
 /// How events are published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Publish {
-    /// Events in one request; 1 publishes them singly.
+pub struct PublishPlan {
+    /// Events in one request; 1 publishes single events.
     #[serde(default = "one")]
     pub batch: usize,
-    /// Requests at once. With a rate: at most; an instant that finds none free waits, and its waiting counts.
+    /// Concurrent requests. With a rate this is the maximum; a request that is due while none is free waits, and its latency
+    /// includes the wait.
     pub connections: usize,
-    /// Events a second at a constant pace, whatever the answers do; absent: each answer is followed by the next
+    /// Events per second at a constant pace, whatever the responses do; absent means that each response is followed by the next
     /// request.
     #[serde(default)]
     pub rate: Option<f64>,
-    /// Measured events.
+    /// Events that are measured.
     pub events: u64,
     /// Events before them, which are not measured.
     #[serde(default)]
     pub warm_up_events: u64,
 }
 
-/// Some of the webhooks.
+/// A share of the receivers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Part {
-    /// Of each organization's webhooks, 0 to 1.
+pub struct ReceiverShare {
+    /// Share of the webhooks of each organization, 0 to 1.
     pub share: f64,
-    /// What they do.
+    /// How they answer.
     #[serde(flatten)]
     pub behaviour: Behaviour,
 }
@@ -103,35 +104,35 @@ pub struct Part {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectations {
-    /// Deliveries a second to the bare reference's posts, at least.
+    /// Deliveries per second to the posts per second of the baseline, at least.
     pub deliveries_to_bare: Option<f64>,
     /// The same on PostgreSQL.
     pub deliveries_to_bare_postgres: Option<f64>,
-    /// Median end-to-end latency to the bare median round trip and one sync of the disk, at most.
+    /// Median end-to-end latency to the sum of the baseline's median round trip and one sync of the disk, at most.
     pub p50_to_bare_and_sync: Option<f64>,
-    /// The same of the 99th percentile, to the same medians.
+    /// 99th percentile of the end-to-end latency to the same sum of medians, at most.
     pub p99_to_bare_and_sync: Option<f64>,
-    /// Healthy deliveries a second with the others beside them to those without, at least.
+    /// Deliveries per second at the healthy receivers with the others to those without, at least.
     pub healthy_deliveries_ratio: Option<f64>,
-    /// The same of the 99th percentile of their latency, at most.
+    /// 99th percentile of the healthy receivers' latency with the others to that without, at most.
     pub healthy_p99_ratio: Option<f64>,
 }
 
-/// Why a scenario can't be used.
+/// Why a scenario cannot be used.
 #[derive(Debug, Error)]
 pub enum ScenarioError {
-    /// Neither built in nor a file.
-    #[error("there is no scenario `{0}`; the built-in ones are {names}, and a path to a .toml file is one too", names = names())]
+    /// Neither a built-in scenario nor a file.
+    #[error("there is no scenario `{0}`; use a built-in one ({names}) or the path of a .toml file", names = names())]
     Unknown(String),
     /// Not TOML, or not a scenario.
     #[error("{name}: {error}")]
     Malformed {
-        /// Of the scenario.
+        /// Name of the scenario.
         name: String,
-        /// With its line.
+        /// Includes the line.
         error: toml::de::Error,
     },
-    /// A value out of its bounds.
+    /// A value is out of its bounds.
     #[error("{0}")]
     Value(String),
 }
@@ -141,14 +142,14 @@ fn names() -> String {
 }
 
 impl Scenario {
-    /// One of the built-in ones.
+    /// One of the built-in scenarios.
     pub fn built_in(name: &str) -> Result<Self, ScenarioError> {
         let known = BUILT_IN.iter().find(|(known, _)| *known == name);
         let (_, text) = known.ok_or_else(|| ScenarioError::Unknown(name.to_owned()))?;
         Self::parse(name, text)
     }
 
-    /// Reads one that is written as TOML.
+    /// Reads a scenario from TOML.
     pub fn parse(name: &str, text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self =
             toml::from_str(text).map_err(|error| ScenarioError::Malformed { name: name.to_owned(), error })?;
@@ -156,10 +157,10 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Says which value is out of its bounds.
+    /// Checks the bounds of all values.
     pub fn check(&self) -> Result<(), ScenarioError> {
         let publish = &self.publish;
-        let share: f64 = self.receivers.iter().map(|part| part.share).sum();
+        let share: f64 = self.receivers.iter().map(|receivers| receivers.share).sum();
         let wrong = [
             (self.organizations == 0, "organizations must be at least 1"),
             (self.webhooks == 0, "webhooks must be at least 1"),
@@ -174,14 +175,14 @@ impl Scenario {
             (publish.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())), "rate must be above 0"),
             (!self.receivers.is_empty() && (share - 1.0).abs() > 0.001, "the receivers' shares must add up to 1"),
             (
-                self.receivers.iter().any(|part| !part.behaviour.is_possible()),
-                "a receiver's numbers are impossible",
+                self.receivers.iter().any(|receivers| !receivers.behaviour.is_valid()),
+                "a parameter of a receiver is out of range",
             ),
             (
-                self.kind == Kind::Isolation && self.healthy() == 0,
-                "isolation needs a share of receivers that are ok",
+                self.kind == ScenarioKind::Isolation && self.healthy() == 0,
+                "isolation needs some receivers with the behaviour ok",
             ),
-            (self.kind == Kind::Recovery && publish.rate.is_none(), "recovery needs a rate"),
+            (self.kind == ScenarioKind::Recovery && publish.rate.is_none(), "recovery needs a rate"),
         ];
         match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
             Some((_, text)) => Err(ScenarioError::Value((*text).to_owned())),
@@ -189,20 +190,20 @@ impl Scenario {
         }
     }
 
-    /// What each webhook of an organization does, in order.
+    /// The behaviour of each webhook of an organization, in order.
     pub(crate) fn behaviours(&self) -> Vec<Behaviour> {
         let mut all = Vec::with_capacity(self.webhooks);
-        let mut until = 0.0;
-        for part in &self.receivers {
-            until += part.share;
-            let count = (until * self.webhooks as f64).round() as usize;
-            all.resize(count.clamp(all.len(), self.webhooks), part.behaviour);
+        let mut share = 0.0;
+        for receivers in &self.receivers {
+            share += receivers.share;
+            let count = (share * self.webhooks as f64).round() as usize;
+            all.resize(count.clamp(all.len(), self.webhooks), receivers.behaviour);
         }
-        all.resize(self.webhooks, self.receivers.last().map_or(Behaviour::Ok, |part| part.behaviour));
+        all.resize(self.webhooks, self.receivers.last().map_or(Behaviour::Ok, |receivers| receivers.behaviour));
         all
     }
 
-    /// Webhooks of an organization that are well.
+    /// Number of webhooks of an organization that always answer 200 at once.
     pub(crate) fn healthy(&self) -> usize {
         self.behaviours().iter().filter(|behaviour| **behaviour == Behaviour::Ok).count()
     }
@@ -221,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_scenario_can_be_used() {
+    fn every_built_in_scenario_is_valid() {
         for (name, _) in BUILT_IN {
             let scenario = Scenario::built_in(name).unwrap();
             assert_eq!(scenario.behaviours().len(), scenario.webhooks, "{name}");
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_divide_an_organizations_webhooks() {
+    fn shares_divide_the_webhooks_of_an_organization() {
         let half = Scenario::built_in("isolation").unwrap();
         let behaviours = half.behaviours();
         assert_eq!((half.healthy(), behaviours.len()), (10, 20));
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_with_what_is_wrong() {
+    fn an_invalid_scenario_is_refused_with_the_reason() {
         let with = |change: &dyn Fn(&mut Scenario)| {
             let mut scenario = Scenario::built_in("isolation").unwrap();
             change(&mut scenario);

@@ -1,47 +1,46 @@
-//! Charts as SVG, to stand in a page.
+//! Charts as SVG, to be embedded in a page.
 
 use plotters::prelude::*;
 
-use super::Second;
+use super::SecondFigures;
 use crate::load::error::LoadError;
 use crate::load::latency::Buckets;
 
 const SIZE: (u32, u32) = (860, 280);
 const FIRST: RGBColor = RGBColor(0x2b, 0x6c, 0xb0);
 const SECOND: RGBColor = RGBColor(0xc0, 0x56, 0x21);
-/// Bars of a histogram, each as wide as the others on a logarithmic axis.
+/// Bars of a histogram, equally wide on a logarithmic axis.
 const BARS: usize = 60;
 
-/// A line with its name.
-struct Line<'a> {
+struct ChartLine<'a> {
     name: &'a str,
     color: RGBColor,
     values: Vec<f64>,
 }
 
-/// Acknowledged events and arrived deliveries by second.
-pub(crate) fn throughput(seconds: &[Second]) -> Result<String, LoadError> {
+/// Acknowledged events and arrived deliveries per second.
+pub(crate) fn throughput(seconds: &[SecondFigures]) -> Result<String, LoadError> {
     lines(
-        "a second",
+        "per second",
         &[
-            Line { name: "events accepted", color: SECOND, values: column(seconds, |it| it.accepted as f64) },
-            Line { name: "deliveries", color: FIRST, values: column(seconds, |it| it.deliveries as f64) },
+            ChartLine { name: "events accepted", color: SECOND, values: column(seconds, |it| it.accepted as f64) },
+            ChartLine { name: "deliveries", color: FIRST, values: column(seconds, |it| it.deliveries as f64) },
         ],
     )
 }
 
-/// End-to-end latency by second.
-pub(crate) fn latency(seconds: &[Second]) -> Result<String, LoadError> {
+/// End-to-end latency, second by second.
+pub(crate) fn latency(seconds: &[SecondFigures]) -> Result<String, LoadError> {
     lines(
         "milliseconds",
         &[
-            Line { name: "p99", color: SECOND, values: column(seconds, |it| it.p99 as f64 / 1e3) },
-            Line { name: "p50", color: FIRST, values: column(seconds, |it| it.p50 as f64 / 1e3) },
+            ChartLine { name: "p99", color: SECOND, values: column(seconds, |it| it.p99 as f64 / 1e3) },
+            ChartLine { name: "p50", color: FIRST, values: column(seconds, |it| it.p50 as f64 / 1e3) },
         ],
     )
 }
 
-/// How often each latency was seen.
+/// Distribution of the end-to-end latency.
 pub(crate) fn histogram(buckets: &Buckets) -> Result<String, LoadError> {
     let log = |micros: u64| (micros.max(1) as f64).log10();
     let (Some(&(least, _)), Some(&(most, _))) = (buckets.0.first(), buckets.0.last()) else {
@@ -76,11 +75,11 @@ pub(crate) fn histogram(buckets: &Buckets) -> Result<String, LoadError> {
     })
 }
 
-fn column(seconds: &[Second], value: impl Fn(&Second) -> f64) -> Vec<f64> {
+fn column(seconds: &[SecondFigures], value: impl Fn(&SecondFigures) -> f64) -> Vec<f64> {
     seconds.iter().map(value).collect()
 }
 
-fn lines(unit: &str, lines: &[Line<'_>]) -> Result<String, LoadError> {
+fn lines(unit: &str, lines: &[ChartLine<'_>]) -> Result<String, LoadError> {
     let last = lines.iter().map(|line| line.values.len()).max().unwrap_or(0).max(2) - 1;
     let top = lines.iter().flat_map(|line| &line.values).copied().fold(1.0, f64::max);
     draw(|area| {
@@ -103,10 +102,10 @@ fn lines(unit: &str, lines: &[Line<'_>]) -> Result<String, LoadError> {
     })
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type ChartArea<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type DrawingError = Box<dyn std::error::Error>;
 
-fn draw(what: impl FnOnce(&Area<'_>) -> Result<(), DrawingError>) -> Result<String, LoadError> {
+fn draw(what: impl FnOnce(&ChartArea<'_>) -> Result<(), DrawingError>) -> Result<String, LoadError> {
     let mut svg = String::new();
     let drawn = (|| {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -124,9 +123,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn charts_are_drawn_of_much_little_and_nothing() {
-        let second = Second { accepted: 100, deliveries: 1_000, p50: 1_200, p99: 9_000 };
-        for seconds in [vec![], vec![second], vec![second, Second::default(), second]] {
+    fn charts_are_drawn_for_many_few_and_no_values() {
+        let second = SecondFigures { accepted: 100, deliveries: 1_000, p50: 1_200, p99: 9_000 };
+        for seconds in [vec![], vec![second], vec![second, SecondFigures::default(), second]] {
             for svg in [throughput(&seconds).unwrap(), latency(&seconds).unwrap()] {
                 assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
             }

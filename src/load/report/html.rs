@@ -1,8 +1,8 @@
-//! The report as one page that needs nothing beside itself.
+//! The report as one self-contained page.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::table::{circumstances, figures};
+use super::table::{conditions, figures};
 use super::{Figures, Report, charts};
 use crate::domain::time::UnixMillis;
 use crate::load::error::LoadError;
@@ -18,7 +18,7 @@ pub fn page(report: &Report) -> Result<String, LoadError> {
     if let Some(alone) = &report.alone {
         sections.push(("Alone", section(alone)?));
     }
-    sections.push(("Measured", section(&report.measured)?));
+    sections.push(("RunFigures", section(&report.measured)?));
     let title = format!("ringback load: {}", report.name);
     let page = html! {
         (DOCTYPE)
@@ -33,7 +33,7 @@ pub fn page(report: &Report) -> Result<String, LoadError> {
                 h1 { (title) }
                 p { (report.scenario.summary) }
                 p.muted {
-                    (circumstances(report)) br;
+                    (conditions(report)) br;
                     "ringback " (report.version) ", " (UnixMillis(report.started_at as i64).to_string())
                 }
                 pre { (figures(report)) }
@@ -53,7 +53,7 @@ fn section(figures: &Figures) -> Result<Markup, LoadError> {
         (PreEscaped(charts::throughput(&figures.seconds)?))
         h3 { "End-to-end latency over time" }
         (PreEscaped(charts::latency(&figures.seconds)?))
-        h3 { "How often each end-to-end latency was seen" }
+        h3 { "Distribution of the end-to-end latency" }
         (PreEscaped(charts::histogram(&figures.histogram)?))
     })
 }

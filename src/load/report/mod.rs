@@ -1,4 +1,4 @@
-//! What a run has shown: as a table, as JSON, and as one page with charts.
+//! The report of a run: as a table, as JSON, and as one page with charts.
 
 mod charts;
 mod html;
@@ -17,85 +17,85 @@ pub use table::text;
 /// Everything about one run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Of the scenario.
+    /// Name of the scenario.
     pub name: String,
-    /// As it was run, changes by flags included.
+    /// As it was run, including the changes made by flags.
     pub scenario: Scenario,
-    /// Of the program.
+    /// Version of the program.
     pub version: &'static str,
-    /// Which database the engine had: `sqlite`, `postgres`, or `unknown` for a running engine.
+    /// Database of the engine: `sqlite`, `postgres`, or `unknown` for a running engine.
     pub database: String,
-    /// Of this machine.
+    /// Processors of this machine.
     pub processors: usize,
-    /// Unix milliseconds of the begin.
+    /// Start of the run in Unix milliseconds.
     pub started_at: u64,
-    /// The bare reference; absent with `--no-bare`.
-    pub bare: Option<BareFigures>,
-    /// The measured run, or the one with all receivers.
+    /// What this machine does without an engine; absent with `--no-bare`.
+    #[serde(rename = "bare")]
+    pub baseline: Option<BaselineFigures>,
+    /// The measured run; in an isolation run, the one with all receivers.
     pub measured: Figures,
-    /// Of an isolation run: the healthy receivers alone.
+    /// Only in an isolation run: the healthy receivers alone.
     pub alone: Option<Figures>,
-    /// Of a backlog run.
+    /// Only in a backlog run.
     pub backlog: Option<BacklogFigures>,
-    /// Of a recovery run.
+    /// Only in a recovery run.
     pub recovery: Option<RecoveryFigures>,
-    /// Each a ratio within the run.
+    /// Each compares two figures of this run.
     pub ratios: Vec<Ratio>,
 }
 
-/// The bare reference.
+/// What this machine does without an engine between publisher and receivers.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct BareFigures {
-    /// As fast as it goes; of both halves, before and after the measured run.
+pub struct BaselineFigures {
+    /// As fast as possible; of both halves, before and after the measured run.
     pub posts_per_second: f64,
-    /// At the scenario's rate, or as fast as it goes; in microseconds.
+    /// At the rate of the scenario, or as fast as possible; in microseconds.
     pub round_trip: Quantiles,
-    /// One page made durable, in microseconds.
+    /// To make one page durable, in microseconds.
     pub sync: Quantiles,
 }
 
-/// What was measured while events were published and arrived.
+/// Measured while events were published and arrived.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Figures {
     /// Events acknowledged.
     pub accepted: u64,
     /// From the first request to the last acknowledgement.
     pub accepted_per_second: f64,
-    /// Deliveries that arrived, each of them once.
+    /// Distinct deliveries that arrived.
     pub deliveries: u64,
     /// From the first request to the last arrival.
     pub deliveries_per_second: f64,
-    /// Of requests, from the instant at which they were to be made, in microseconds.
+    /// Of publish requests, from the time at which they were due, in microseconds.
     pub publish_latency: Quantiles,
-    /// From the instant at which an event was to be published to its arrival, in microseconds; of receivers that get
-    /// everything.
+    /// From the time at which an event was due to be published to its arrival at a reliable receiver, in microseconds.
     pub end_to_end: Quantiles,
-    /// Acknowledged, but not arrived at a receiver that gets everything.
+    /// Acknowledged, but never arrived at a reliable receiver.
     pub lost: u64,
-    /// Arrived once more after a 200.
+    /// Arrived again after a 200.
     pub duplicated: u64,
-    /// Requests answered with 503, and made again.
+    /// Publish requests answered with 503, and repeated.
     pub refused: u64,
-    /// Requests that were not acknowledged.
+    /// Publish requests that were not acknowledged, by reason.
     pub errors: BTreeMap<String, u64>,
-    /// Of the engine, for each delivery; `None` when it shows no metrics.
+    /// CPU time of the engine for each delivery; `None` when the engine shows no metrics.
     pub cpu_micros_per_delivery: Option<f64>,
-    /// By which the database grew; only of an engine of our own.
+    /// Growth of the database for each delivery; only when the run starts the engine.
     pub disk_bytes_per_delivery: Option<f64>,
-    /// Of the engine, in bytes.
-    pub resident: Option<Resident>,
-    /// By second, from the first.
-    pub seconds: Vec<Second>,
+    /// Memory of the engine.
+    pub resident: Option<ResidentMemory>,
+    /// One entry per second, from the first.
+    pub seconds: Vec<SecondFigures>,
     /// End-to-end latencies in microseconds, with their counts.
     pub histogram: Buckets,
 }
 
 /// Resident memory of the engine, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Resident {
+pub struct ResidentMemory {
     /// Before the first event.
     pub before: u64,
-    /// The most, looked at twice a second.
+    /// The maximum of samples that are taken while the run goes on.
     pub peak: u64,
     /// After the last arrival.
     pub after: u64,
@@ -103,54 +103,54 @@ pub struct Resident {
 
 /// One second of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Second {
+pub struct SecondFigures {
     /// Events acknowledged.
     pub accepted: u64,
-    /// Deliveries that arrived at receivers that get everything.
+    /// Deliveries that arrived at reliable receivers.
     pub deliveries: u64,
-    /// Of their latencies, in microseconds.
+    /// Median of their end-to-end latencies, in microseconds.
     pub p50: u64,
-    /// The same.
+    /// 99th percentile of the same, in microseconds.
     pub p99: u64,
 }
 
-/// Of a backlog run.
+/// The figures of a backlog run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct BacklogFigures {
-    /// Deliveries that waited.
+    /// Pending deliveries before the drain.
     pub pending: u64,
-    /// Resident memory while they waited, in bytes.
+    /// Resident memory of the engine before the drain, in bytes.
     pub resident_bytes: Option<u64>,
-    /// From letting them go to the last arrival.
+    /// From the release of the backlog to the last arrival.
     pub drain_seconds: f64,
-    /// Meanwhile.
+    /// Deliveries per second during the drain.
     pub drained_per_second: f64,
 }
 
-/// Of a recovery run.
+/// The figures of a recovery run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct RecoveryFigures {
-    /// From the start of the new process to its taking requests.
+    /// From the start of the new process until it takes requests.
     pub ready_seconds: f64,
     /// From the start of the new process to the first delivery that arrived.
     pub first_delivery_seconds: f64,
 }
 
-/// One figure in relation to another of the same run.
+/// The ratio of two figures of the same run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ratio {
-    /// What to what.
+    /// Names both figures.
     pub name: &'static str,
-    /// The ratio.
+    /// The first figure divided by the second.
     pub value: f64,
-    /// What the scenario expects, when it does.
-    pub bound: Option<Bound>,
+    /// The bound that the scenario sets, if any.
+    pub bound: Option<RatioBound>,
 }
 
-/// What a ratio is held to.
+/// The bound of a ratio.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Bound {
+pub enum RatioBound {
     /// This or more.
     AtLeast(f64),
     /// This or less.
@@ -158,18 +158,18 @@ pub enum Bound {
 }
 
 impl Ratio {
-    /// Whether it is within its bound; NaN is not.
+    /// Whether the value is within its bound; NaN is not.
     pub(crate) fn holds(&self) -> bool {
         match self.bound {
             None => true,
-            Some(Bound::AtLeast(least)) => self.value >= least,
-            Some(Bound::AtMost(most)) => self.value <= most,
+            Some(RatioBound::AtLeast(least)) => self.value >= least,
+            Some(RatioBound::AtMost(most)) => self.value <= most,
         }
     }
 }
 
 impl Report {
-    /// What the run was held to and did not keep: for people.
+    /// The bounds that the run exceeded and the deliveries that it lost, as text for people.
     pub fn broken(&self) -> Vec<String> {
         let mut broken: Vec<String> =
             self.ratios.iter().filter(|ratio| !ratio.holds()).map(table::ratio).collect();

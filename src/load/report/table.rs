@@ -3,16 +3,15 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
 
-use super::{Bound, Figures, Ratio, Report};
+use super::{Figures, Ratio, RatioBound, Report};
 use crate::load::latency::Quantiles;
 
-/// The whole report.
+/// The report with its tables and ratios.
 pub fn text(report: &Report) -> String {
     let (name, summary) = (&report.name, &report.scenario.summary);
-    format!("{name}: {summary}\n{}\n{}", circumstances(report), figures(report))
+    format!("{name}: {summary}\n{}\n{}", conditions(report), figures(report))
 }
 
-/// Its tables.
 pub(crate) fn figures(report: &Report) -> String {
     let mut text = String::new();
     let mut columns = vec![("measured", &report.measured)];
@@ -32,12 +31,12 @@ pub(crate) fn figures(report: &Report) -> String {
     text
 }
 
-/// One ratio, with what it is held to.
+/// One ratio with its bound.
 pub(crate) fn ratio(ratio: &Ratio) -> String {
     let bound = match ratio.bound {
         None => String::new(),
-        Some(Bound::AtLeast(least)) => format!(" (at least {least})"),
-        Some(Bound::AtMost(most)) => format!(" (at most {most})"),
+        Some(RatioBound::AtLeast(least)) => format!(" (at least {least})"),
+        Some(RatioBound::AtMost(most)) => format!(" (at most {most})"),
     };
     let mark = match (ratio.bound, ratio.holds()) {
         (None, _) => "·",
@@ -47,12 +46,12 @@ pub(crate) fn ratio(ratio: &Ratio) -> String {
     format!("{mark} {}: {:.3}{bound}", ratio.name, ratio.value)
 }
 
-/// What the figures were measured with.
-pub(crate) fn circumstances(report: &Report) -> String {
+/// The conditions of the measurement.
+pub(crate) fn conditions(report: &Report) -> String {
     let scenario = &report.scenario;
     let pace = match scenario.publish.rate {
         Some(rate) => format!("{rate} events/s"),
-        None => format!("{} connections, as fast as it goes", scenario.publish.connections),
+        None => format!("{} connections, as fast as possible", scenario.publish.connections),
     };
     format!(
         "{} processors, database {}, {} organizations × {} webhooks, {} bytes of data, batches of {}, {pace}",
@@ -88,16 +87,16 @@ fn rates(report: &Report, columns: &[(&str, &Figures)]) -> Table {
     each("deliveries/s", &|it| thousands(it.deliveries_per_second as u64));
     each("lost", &|it| thousands(it.lost));
     each("duplicated", &|it| thousands(it.duplicated));
-    each("answered 503, made again", &|it| thousands(it.refused));
+    each("answered 503, repeated", &|it| thousands(it.refused));
     each("not acknowledged", &|it| thousands(it.errors.values().sum()));
-    each("engine's CPU for a delivery", &|it| {
+    each("engine's CPU per delivery", &|it| {
         optional(it.cpu_micros_per_delivery, |micros| format!("{micros:.1} µs"))
     });
-    each("disk for a delivery", &|it| optional(it.disk_bytes_per_delivery, |bytes| format!("{bytes:.0} bytes")));
-    each("engine's memory at most", &|it| optional(it.resident, |resident| mebibytes(resident.peak)));
-    if let Some(bare) = &report.bare {
-        let cells = columns.iter().map(|_| thousands(bare.posts_per_second as u64));
-        row(&mut table, "bare posts/s, with no engine between", cells);
+    each("disk per delivery", &|it| optional(it.disk_bytes_per_delivery, |bytes| format!("{bytes:.0} bytes")));
+    each("engine's peak memory", &|it| optional(it.resident, |resident| mebibytes(resident.peak)));
+    if let Some(baseline) = &report.baseline {
+        let cells = columns.iter().map(|_| thousands(baseline.posts_per_second as u64));
+        row(&mut table, "baseline posts/s, without an engine", cells);
     }
     table
 }
@@ -110,9 +109,9 @@ fn latencies(report: &Report, columns: &[(&str, &Figures)]) -> Table {
         quantiles(&mut table, &format!("publish ({name})"), figures.publish_latency);
         quantiles(&mut table, &format!("end to end ({name})"), figures.end_to_end);
     }
-    if let Some(bare) = &report.bare {
-        quantiles(&mut table, "bare round trip", bare.round_trip);
-        quantiles(&mut table, "one sync of the disk", bare.sync);
+    if let Some(baseline) = &report.baseline {
+        quantiles(&mut table, "baseline round trip", baseline.round_trip);
+        quantiles(&mut table, "one sync of the disk", baseline.sync);
     }
     table
 }
@@ -134,7 +133,7 @@ fn extras(report: &Report) -> Vec<String> {
     }
     if let Some(recovery) = &report.recovery {
         lines.push(format!(
-            "recovery: takes requests {:.2} s after its start, first delivery after {:.2} s",
+            "recovery: ready {:.2} s after its start, first delivery after {:.2} s",
             recovery.ready_seconds, recovery.first_delivery_seconds
         ));
     }
@@ -161,7 +160,7 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
-/// Microseconds for people.
+/// Microseconds in a readable unit.
 pub(crate) fn duration(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} µs"),
@@ -170,7 +169,7 @@ pub(crate) fn duration(micros: u64) -> String {
     }
 }
 
-/// Bytes for people.
+/// Bytes as MiB.
 pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.0} MiB", bytes as f64 / 1_048_576.0)
 }
@@ -180,18 +179,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
+    fn numbers_and_units_are_readable() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([7, 1_500, 2_340_000].map(duration), ["7 µs", "1.5 ms", "2.34 s"]);
         assert_eq!(mebibytes(64 * 1_048_576), "64 MiB");
     }
 
     #[test]
-    fn a_ratio_says_whether_it_holds() {
+    fn a_ratio_is_marked_by_whether_it_is_within_its_bound() {
         let with = |value, bound| ratio(&Ratio { name: "a to b", value, bound });
-        assert_eq!(with(0.5, Some(Bound::AtLeast(0.4))), "✓ a to b: 0.500 (at least 0.4)");
-        assert_eq!(with(3.5, Some(Bound::AtMost(3.0))), "✗ a to b: 3.500 (at most 3)");
-        assert_eq!(with(f64::NAN, Some(Bound::AtMost(3.0))).chars().next(), Some('✗'));
+        assert_eq!(with(0.5, Some(RatioBound::AtLeast(0.4))), "✓ a to b: 0.500 (at least 0.4)");
+        assert_eq!(with(3.5, Some(RatioBound::AtMost(3.0))), "✗ a to b: 3.500 (at most 3)");
+        assert_eq!(with(f64::NAN, Some(RatioBound::AtMost(3.0))).chars().next(), Some('✗'));
         assert_eq!(with(1.0, None).chars().next(), Some('·'));
     }
 }

@@ -1,5 +1,5 @@
-//! The bare reference: what this machine can do with no engine between. The same posts, signed alike, from a plain
-//! awc client to the same receivers; and one sync of the disk, which durability can't do without.
+//! The baseline: what this machine can do without an engine. A plain awc client sends the same posts, signed in the same
+//! way, to the same receivers; and the disk is synced alone, which is the least that a durable engine has to do.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -11,14 +11,14 @@ use std::time::Duration;
 use awc::http::header;
 use bytes::Bytes;
 
-use super::clock::Clock;
+use super::clock::RunClock;
 use super::error::LoadError;
-use super::http::Http;
+use super::event_stamp::EventStamp;
+use super::http::LoadClient;
 use super::latency::{Latencies, Quantiles};
-use super::pace::drive;
+use super::pace::make_requests;
 use super::publisher::EVENT_TYPE;
 use super::receiver::HOOKS;
-use super::stamp::Stamp;
 use crate::domain::ids::EventId;
 use crate::domain::secret::Secret;
 use crate::domain::signing::SigningKey;
@@ -26,45 +26,39 @@ use crate::domain::signing::SigningKey;
 /// As many as an engine keeps busy at the rate of the fastest scenario.
 const CONNECTIONS: usize = 64;
 const SYNCS: usize = 200;
-/// What one small commit writes: a page of SQLite.
+/// A small commit writes one page of SQLite.
 const SYNCED_BYTES: usize = 4_096;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// What is posted.
 #[derive(Debug, Clone)]
-pub(crate) struct BareJob {
-    /// The receivers.
+pub(crate) struct BaselineJob {
+    /// Base URL.
     pub receivers: String,
-    /// Of the receivers' runs.
+    /// Number of the receivers' run.
     pub run: u32,
-    /// How many.
     pub posts: u64,
-    /// Posts a second; absent: as fast as it goes.
+    /// Posts per second; `None` posts as fast as possible.
     pub rate: Option<f64>,
-    /// Of the data; the body has the same around it as an engine's.
+    /// Size of the data; the body adds the same fields around it as an engine does.
     pub payload_bytes: usize,
 }
 
-/// What came of it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Bare {
+pub(crate) struct Baseline {
     /// Answered with 200.
     pub posts: u64,
-    /// Without an answer of 200.
+    /// Answered with another status, or not at all.
     pub failed: u64,
-    /// How long it took.
     pub duration: Duration,
-    /// From a post's instant to its answer.
+    /// From the time at which a post was due to its response.
     pub round_trips: Latencies,
 }
 
-impl Bare {
-    /// As fast as it went.
+impl Baseline {
     pub(crate) fn posts_per_second(&self) -> f64 {
         self.posts as f64 / self.duration.as_secs_f64().max(1e-9)
     }
 
-    /// Both together.
     pub(crate) fn add(&mut self, other: &Self) {
         self.posts += other.posts;
         self.failed += other.failed;
@@ -73,34 +67,33 @@ impl Bare {
     }
 }
 
-/// Posts all of it.
-pub(crate) async fn post(job: BareJob, clock: Clock) -> Bare {
-    let http = Http::default();
+pub(crate) async fn post(job: BaselineJob, clock: RunClock) -> Baseline {
+    let http = LoadClient::default();
     let key = Rc::new(SigningKey::new(&Secret::new(SECRET.to_owned())));
-    let bare = Rc::new(RefCell::new(Bare::default()));
+    let baseline = Rc::new(RefCell::new(Baseline::default()));
     let begin = clock.now_micros();
-    let result = Rc::clone(&bare);
+    let result = Rc::clone(&baseline);
     let (posts, rate) = (job.posts, job.rate);
     let job = Rc::new(job);
-    drive(posts, CONNECTIONS, rate, clock, move |number, at| {
-        let (http, key, bare, job) = (http.clone(), Rc::clone(&key), Rc::clone(&bare), Rc::clone(&job));
+    make_requests(posts, CONNECTIONS, rate, clock, move |number, at| {
+        let (http, key, baseline, job) = (http.clone(), Rc::clone(&key), Rc::clone(&baseline), Rc::clone(&job));
         async move {
             let is_received = send(&http, &key, &job, number, at).await;
-            let mut bare = bare.borrow_mut();
+            let mut baseline = baseline.borrow_mut();
             match is_received {
-                true => bare.posts += 1,
-                false => bare.failed += 1,
+                true => baseline.posts += 1,
+                false => baseline.failed += 1,
             }
-            bare.round_trips.record(clock.since(at));
+            baseline.round_trips.record(clock.since(at));
         }
     })
     .await;
-    let mut bare = result.take();
-    bare.duration = clock.since(begin);
-    bare
+    let mut baseline = result.take();
+    baseline.duration = clock.since(begin);
+    baseline
 }
 
-async fn send(http: &Http, key: &SigningKey, job: &BareJob, number: u64, at: u64) -> bool {
+async fn send(http: &LoadClient, key: &SigningKey, job: &BaselineJob, number: u64, at: u64) -> bool {
     let id = EventId(number as i64);
     let mut body = String::with_capacity(job.payload_bytes + 160);
     body.push_str(r#"{"event_type":""#);
@@ -108,7 +101,7 @@ async fn send(http: &Http, key: &SigningKey, job: &BareJob, number: u64, at: u64
     body.push_str(r#"","timestamp":"2026-01-01T00:00:00.000Z","webhook_id":""#);
     body.push_str(&id.to_string());
     body.push_str(r#"","data":"#);
-    Stamp { run: job.run, number, at }.write_data(job.payload_bytes, &mut body);
+    EventStamp { run: job.run, number, at }.write_data(job.payload_bytes, &mut body);
     body.push('}');
     let body = Bytes::from(body);
     let seconds = (at / 1_000_000) as i64;
@@ -127,8 +120,8 @@ async fn send(http: &Http, key: &SigningKey, job: &BareJob, number: u64, at: u64
     response.status().as_u16() == 200 && response.body().await.is_ok()
 }
 
-/// How long this disk takes to make one page durable.
-pub(crate) fn sync_times(folder: &Path, clock: Clock) -> Result<Quantiles, LoadError> {
+/// Measures how long this disk takes to make one page durable.
+pub(crate) fn sync_times(folder: &Path, clock: RunClock) -> Result<Quantiles, LoadError> {
     let path = folder.join("sync-probe");
     let failed = |error| LoadError::System { what: format!("{} can't be written", path.display()), error };
     let mut file = File::create(&path).map_err(failed)?;

@@ -1,44 +1,43 @@
-//! What was counted in a stretch, or in several of a kind together.
+//! The totals of a measured phase, or of several phases of the same kind added up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::latency::Latencies;
-use super::report::{Figures, Resident, Second};
+use super::report::{Figures, ResidentMemory, SecondFigures};
 
-/// Sums; [`Figures`] are made of them.
+/// Totals, from which [`Figures`] are computed.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Counted {
-    /// Events acknowledged.
+pub(crate) struct Measurement {
     pub accepted: u64,
     /// From the first request to the last acknowledgement.
     pub accepted_in: Duration,
-    /// Deliveries that arrived, each of them once.
+    /// Distinct deliveries that arrived.
     pub deliveries: u64,
     /// From the first request to the last arrival.
     pub delivered_in: Duration,
-    /// Of requests.
+    /// Latencies of publishing.
     pub published: Latencies,
-    /// End to end.
+    /// End-to-end latencies.
     pub arrived: Latencies,
-    /// Acknowledged, but not arrived.
+    /// Acknowledged, but never arrived.
     pub lost: u64,
-    /// Arrived once more after a 200.
+    /// Arrived again after a 200.
     pub duplicated: u64,
-    /// Requests answered with 503.
+    /// Publish requests answered with 503.
     pub refused: u64,
-    /// Requests that were not acknowledged.
+    /// Publish requests that were not acknowledged, by reason.
     pub errors: BTreeMap<String, u64>,
-    /// Processor time of the engine in seconds, and its memory; `None` when it shows no metrics.
-    pub used: Option<(f64, Resident)>,
-    /// Bytes by which the database grew.
+    /// CPU time of the engine in seconds, and its memory; `None` when the engine shows no metrics.
+    pub used: Option<(f64, ResidentMemory)>,
+    /// Growth of the database in bytes.
     pub disk: Option<f64>,
-    /// By second.
-    pub seconds: Vec<Second>,
+    /// One entry per second of the phase.
+    pub seconds: Vec<SecondFigures>,
 }
 
-impl Counted {
-    /// Counts what comes after it as well.
+impl Measurement {
+    /// Adds the totals of a later phase.
     pub(crate) fn add(&mut self, later: Self) {
         self.accepted += later.accepted;
         self.accepted_in += later.accepted_in;
@@ -53,13 +52,12 @@ impl Counted {
             *self.errors.entry(reason).or_default() += count;
         }
         self.used = self.used.zip(later.used).map(|((seconds, memory), (more, then))| {
-            (seconds + more, Resident { peak: memory.peak.max(then.peak), after: then.after, ..memory })
+            (seconds + more, ResidentMemory { peak: memory.peak.max(then.peak), after: then.after, ..memory })
         });
         self.disk = self.disk.zip(later.disk).map(|(bytes, more)| bytes + more);
         self.seconds.extend(later.seconds);
     }
 
-    /// What a report says of it.
     pub(crate) fn figures(self) -> Figures {
         let each = |total: f64| total / self.deliveries.max(1) as f64;
         Figures {
@@ -90,10 +88,10 @@ fn per_second(count: u64, time: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    fn counted(deliveries: u64, seconds: u64, peak: u64) -> Counted {
+    fn counted(deliveries: u64, seconds: u64, peak: u64) -> Measurement {
         let mut arrived = Latencies::default();
         (0..deliveries).for_each(|_| arrived.record(Duration::from_millis(seconds)));
-        Counted {
+        Measurement {
             accepted: deliveries / 2,
             accepted_in: Duration::from_secs(1),
             deliveries,
@@ -101,15 +99,15 @@ mod tests {
             arrived,
             lost: 1,
             errors: BTreeMap::from([(String::from("timeout"), 2)]),
-            used: Some((0.001, Resident { before: peak / 2, peak, after: peak - 1 })),
+            used: Some((0.001, ResidentMemory { before: peak / 2, peak, after: peak - 1 })),
             disk: Some(500.0),
-            seconds: vec![Second { deliveries, ..Second::default() }],
-            ..Counted::default()
+            seconds: vec![SecondFigures { deliveries, ..SecondFigures::default() }],
+            ..Measurement::default()
         }
     }
 
     #[test]
-    fn two_stretches_together_have_the_rate_of_all_that_arrived_in_all_the_time() {
+    fn the_rate_of_two_phases_is_that_of_all_their_deliveries_in_their_total_time() {
         let mut both = counted(100, 1, 80);
         both.add(counted(200, 5, 60));
         let figures = both.figures();
@@ -119,13 +117,13 @@ mod tests {
         assert_eq!(figures.errors["timeout"], 4);
         assert!((figures.cpu_micros_per_delivery.unwrap() - 2_000.0 / 300.0).abs() < 1e-9);
         assert!((figures.disk_bytes_per_delivery.unwrap() - 1_000.0 / 300.0).abs() < 1e-9);
-        assert_eq!(figures.resident, Some(Resident { before: 40, peak: 80, after: 59 }));
+        assert_eq!(figures.resident, Some(ResidentMemory { before: 40, peak: 80, after: 59 }));
     }
 
     #[test]
-    fn what_one_stretch_does_not_know_is_not_known_of_both() {
+    fn a_figure_that_one_phase_lacks_is_absent_from_the_sum() {
         let mut both = counted(100, 1, 80);
-        both.add(Counted { used: None, disk: None, ..counted(100, 1, 80) });
+        both.add(Measurement { used: None, disk: None, ..counted(100, 1, 80) });
         let figures = both.figures();
         assert_eq!((figures.cpu_micros_per_delivery, figures.disk_bytes_per_delivery), (None, None));
         assert_eq!(figures.resident, None);

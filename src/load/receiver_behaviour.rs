@@ -5,17 +5,17 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// What a receiver does with a request.
+/// How a receiver answers requests.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "behaviour", rename_all = "snake_case")]
 pub enum Behaviour {
     /// Answers 200 at once.
     Ok,
-    /// Answers 200 after a while: log-normal with this median and 99th percentile, in milliseconds.
+    /// Answers 200 after a delay: log-normal with this median and 99th percentile, in milliseconds.
     Slow {
-        /// Half of the answers take at most this.
+        /// Half of the responses take at most this.
         p50_ms: f64,
-        /// 99 of 100 answers take at most this.
+        /// 99 % of the responses take at most this.
         p99_ms: f64,
     },
     /// Never answers.
@@ -25,7 +25,7 @@ pub enum Behaviour {
         /// 0 to 1.
         failing: f64,
     },
-    /// Answers 200 for `up_seconds`, then 503 for `down_seconds`, and so on.
+    /// Alternates: answers 200 for `up_seconds`, then 503 for `down_seconds`.
     Flapping {
         /// Seconds of answering 200.
         up_seconds: f64,
@@ -34,26 +34,25 @@ pub enum Behaviour {
     },
 }
 
-/// What is done with one request.
+/// The reaction to one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Reaction {
-    /// Answer with this status, after this time.
     Answer {
         /// 200 or 503.
         status: u16,
-        /// Before answering.
+        /// Delay before the response.
         after: Duration,
     },
-    /// Don't.
+    /// Never answer.
     Hang,
 }
 
-/// The normal distribution's 99th percentile, in standard deviations.
+/// The 99th percentile of the normal distribution, in standard deviations.
 const Z99: f64 = 2.326_347_9;
 
 impl Behaviour {
-    /// Whether its numbers mean something.
-    pub(crate) fn is_possible(self) -> bool {
+    /// Whether its parameters are within their bounds.
+    pub(crate) fn is_valid(self) -> bool {
         match self {
             Self::Ok | Self::Hanging => true,
             Self::Slow { p50_ms, p99_ms } => p50_ms > 0.0 && p99_ms >= p50_ms && p99_ms.is_finite(),
@@ -64,15 +63,14 @@ impl Behaviour {
         }
     }
 
-    /// Whether every event arrives in the end, so that it can be waited for.
-    pub(crate) fn gets_everything(self) -> bool {
+    /// Whether every event arrives in the end, so that a run can wait for it.
+    pub(crate) fn is_reliable(self) -> bool {
         matches!(self, Self::Ok | Self::Slow { .. })
     }
 
-    /// What is done with a request that comes `elapsed` after the start.
+    /// The reaction to a request that arrives `elapsed` after the start of the run.
     pub(crate) fn react(self, elapsed: Duration, rng: &mut impl Rng) -> Reaction {
-        let now =
-            |is_well: bool| Reaction::Answer { status: if is_well { 200 } else { 503 }, after: Duration::ZERO };
+        let now = |is_ok: bool| Reaction::Answer { status: if is_ok { 200 } else { 503 }, after: Duration::ZERO };
         match self {
             Self::Ok => now(true),
             Self::Slow { p50_ms, p99_ms } => {
@@ -98,13 +96,13 @@ mod tests {
     use rand::rngs::SmallRng;
 
     #[test]
-    fn slow_answers_have_the_quantiles_that_were_asked_for() {
+    fn slow_responses_have_the_configured_quantiles() {
         let mut rng = SmallRng::seed_from_u64(1);
         let slow = Behaviour::Slow { p50_ms: 20.0, p99_ms: 200.0 };
         let mut times: Vec<f64> = (0..100_000)
             .map(|_| match slow.react(Duration::ZERO, &mut rng) {
                 Reaction::Answer { after, .. } => after.as_secs_f64() * 1_000.0,
-                Reaction::Hang => unreachable!("slow answers"),
+                Reaction::Hang => unreachable!("a slow receiver does answer"),
             })
             .collect();
         times.sort_by(f64::total_cmp);
@@ -113,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn flapping_follows_the_time() {
+    fn flapping_depends_on_the_time_since_the_start() {
         let mut rng = SmallRng::seed_from_u64(1);
         let flapping = Behaviour::Flapping { up_seconds: 2.0, down_seconds: 1.0 };
         let statuses = [0, 1, 2, 3, 5].map(|second| match flapping.react(Duration::from_secs(second), &mut rng) {

@@ -1,24 +1,22 @@
-//! What makes an event of a run known to its receiver: run, number, and the instant at which it was to be published.
+//! Identifies an event of a run to its receiver: run, event number, and the time at which it was due to be published.
 
 use std::fmt::Write;
 
-/// The stamp begins the event's data, within its first bytes: the receiver looks no further.
+/// The stamp is at the start of the event's data, so the receiver searches only the first bytes.
 const SEARCHED_BYTES: usize = 512;
 const BEGIN: &[u8] = br#""ringback_load":["#;
 
-/// Names one event of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    /// Of the receivers' runs.
+pub(crate) struct EventStamp {
     pub run: u32,
-    /// Of the events of the organization in this run, from 0.
+    /// Counts the events of the organization in this run, from 0.
     pub number: u64,
-    /// When it was to be published, in Unix microseconds.
+    /// When it was due to be published, in Unix microseconds.
     pub at: u64,
 }
 
-impl Stamp {
-    /// Appends an event's data of `bytes` bytes, or as few more as the stamp itself needs.
+impl EventStamp {
+    /// Appends data of `bytes` bytes, or more when the stamp alone is longer.
     pub(crate) fn write_data(self, bytes: usize, out: &mut String) {
         let begin = out.len();
         let Self { run, number, at } = self;
@@ -29,7 +27,7 @@ impl Stamp {
         out.push_str(r#""}"#);
     }
 
-    /// Finds it in the body of a request.
+    /// Finds the stamp in the body of a request.
     pub(crate) fn find(body: &[u8]) -> Option<Self> {
         let searched = &body[..body.len().min(SEARCHED_BYTES)];
         let begin = memchr::memmem::find(searched, BEGIN)? + BEGIN.len();
@@ -45,8 +43,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_is_found_again_and_the_data_has_the_size_that_was_asked_for() {
-        let stamp = Stamp { run: 7, number: 123_456, at: 1_790_000_000_000_000 };
+    fn a_written_stamp_is_found_and_the_data_has_the_requested_size() {
+        let stamp = EventStamp { run: 7, number: 123_456, at: 1_790_000_000_000_000 };
         let mut body =
             String::from(r#"{"event_type":"call.completed","timestamp":"x","webhook_id":"msg_1","data":"#);
         let begin = body.len();
@@ -54,15 +52,15 @@ mod tests {
         assert_eq!(body.len() - begin, 1_024);
         body.push('}');
         assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok(), "{body}");
-        assert_eq!(Stamp::find(body.as_bytes()), Some(stamp));
+        assert_eq!(EventStamp::find(body.as_bytes()), Some(stamp));
     }
 
     #[test]
-    fn what_has_no_stamp_is_nobodys() {
+    fn a_body_without_a_complete_stamp_has_none() {
         for body in
             ["", "{}", r#"{"ringback_load":[1,2]}"#, r#"{"ringback_load":[1,2,x]}"#, r#"{"ringback_load":[1"#]
         {
-            assert_eq!(Stamp::find(body.as_bytes()), None, "{body}");
+            assert_eq!(EventStamp::find(body.as_bytes()), None, "{body}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The engine that a run is made against: a running one, or one of our own on a temporary database.
+//! The engine that a run measures: a running one, or one that the run starts on a temporary database.
 
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
@@ -13,111 +13,104 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::LoadError;
-use super::http::Http;
+use super::http::LoadClient;
 use super::publisher::EVENT_TYPE;
 use super::receiver::HOOKS;
 
 /// The line that `serve` prints once it takes requests (contract).
 const READY: &str = "ringback listening on ";
-/// A start on a large database takes a second; this is for machines that are busy.
+/// A start on a large database takes a second; a busy machine takes longer.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// The longest that a webhook may take (contract); who hangs should hang for long.
+/// The longest timeout of a webhook (contract), so that hanging receivers hold attempts open for long.
 const WEBHOOK_TIMEOUT_SECONDS: u64 = 30;
-/// Few enough that nothing is delivered while a backlog piles up (contract: at least 0.01 a second).
+/// So low that nothing is delivered while a backlog builds up (contract: at least 0.01 per second).
 const HELD_BACK_PER_SECOND: f64 = 0.01;
 
-/// How a running engine lets us in.
+/// The key for a running engine.
 #[derive(Debug, Clone)]
-pub enum Access {
-    /// Its admin key: organizations are made, and deleted in the end.
+pub enum EngineAccess {
+    /// Its admin key: the run makes organizations, and deletes them at the end.
     Admin(String),
-    /// An owner's or manager's key of an organization: webhooks are made in it, and deleted in the end.
+    /// An owner's or manager's key of an organization: the run makes webhooks in it, and deletes them at the end.
     Organization(String),
 }
 
-/// Settings in the environment that an engine of our own gets too: what they change is to be measured.
-const HANDED_ON: [&str; 2] = ["DELIVERY_", "LOG"];
-/// The kernel counts processor time in hundredths of a second (`USER_HZ`, proc(5)).
-const TICKS_A_SECOND: f64 = 100.0;
+/// Settings in the environment that are passed on to an engine that the run starts, so that their effect can be measured.
+const PASSED_ON_SETTINGS: [&str; 2] = ["DELIVERY_", "LOG"];
+/// The kernel counts CPU time in hundredths of a second (`USER_HZ`, proc(5)).
+const TICKS_PER_SECOND: f64 = 100.0;
 
-/// An engine that answers.
-pub(crate) struct Engine {
+pub(crate) struct TargetEngine {
     base: String,
-    access: Access,
-    http: Http,
-    /// Of a process of our own.
+    access: EngineAccess,
+    http: LoadClient,
+    /// Only for an engine that the run started.
     pid: Option<u32>,
 }
 
 /// An organization of a run.
-pub(crate) struct Tenant {
-    /// May publish and manage.
+pub(crate) struct LoadTenant {
+    /// May publish and manage webhooks.
     pub key: String,
-    /// `None` when it is not ours to delete.
+    /// `None` when the run did not create it and must not delete it.
     organization: Option<String>,
     webhooks: Vec<String>,
 }
 
-/// What a run needs of an engine.
+/// The organizations and webhooks that a run needs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    /// How many.
+pub(crate) struct TenantsSpec<'a> {
     pub organizations: usize,
-    /// Of each organization.
+    /// Number of webhooks of each organization.
     pub webhooks: usize,
-    /// Where receivers are.
+    /// Base URL.
     pub receivers: &'a str,
-    /// Of each webhook; `None`: the engine's default.
+    /// Of each webhook; `None` means the engine's default.
     pub max_in_flight: Option<u32>,
-    /// Next to nothing is delivered until they are released.
+    /// Next to nothing is delivered until [`TargetEngine::release`].
     pub held_back: bool,
 }
 
-/// What the engine says of itself.
+/// Resource usage according to the engine's metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Usage {
-    /// Processor time, in seconds.
+pub(crate) struct EngineUsage {
     pub cpu_seconds: f64,
-    /// Resident memory, in bytes.
     pub resident_bytes: f64,
-    /// Deliveries that wait.
+    /// Pending deliveries.
     pub pending: f64,
-    /// Endpoint supervisors alive.
+    /// Live endpoint supervisors.
     pub endpoints_active: f64,
 }
 
 #[derive(Deserialize)]
-struct Created {
+struct CreatedResource {
     id: String,
     #[serde(default)]
     key: String,
 }
 
-impl Engine {
-    /// One that runs already.
-    pub(crate) fn running(base: &str, access: Access) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), access, http: Http::default(), pid: None }
+impl TargetEngine {
+    pub(crate) fn running(base: &str, access: EngineAccess) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), access, http: LoadClient::default(), pid: None }
     }
 
-    /// One of our own.
-    pub(crate) fn own(process: &Process, own: &OwnEngine) -> Self {
+    pub(crate) fn started(process: &EngineProcess, launcher: &EngineLauncher) -> Self {
         Self {
             pid: Some(process.child.id()),
-            ..Self::running(&process.base, Access::Admin(own.admin_key.clone()))
+            ..Self::running(&process.base, EngineAccess::Admin(launcher.admin_key.clone()))
         }
     }
 
-    /// Its address.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// Makes the organizations of a run, with their webhooks at these receivers.
-    pub(crate) async fn make_tenants(&self, wanted: &Wanted<'_>) -> Result<Vec<Tenant>, LoadError> {
-        let Wanted { organizations, webhooks, receivers, max_in_flight, held_back } = *wanted;
+    /// Creates the organizations of a run, with their webhooks.
+    pub(crate) async fn create_tenants(&self, wanted: &TenantsSpec<'_>) -> Result<Vec<LoadTenant>, LoadError> {
+        let TenantsSpec { organizations, webhooks, receivers, max_in_flight, held_back } = *wanted;
         let mut tenants = Vec::with_capacity(organizations);
         for organization in 0..organizations {
-            let mut tenant = self.make_tenant(organization, organizations).await?;
+            let mut tenant = self.create_tenant(organization, organizations).await?;
             for webhook in 0..webhooks {
                 let url = format!("{receivers}{HOOKS}/{}", organization * webhooks + webhook);
                 let mut body = json!({"url": url, "events": [EVENT_TYPE], "timeout": WEBHOOK_TIMEOUT_SECONDS});
@@ -127,7 +120,8 @@ impl Engine {
                 if held_back {
                     body["rate_limit"] = json!({"per_second": HELD_BACK_PER_SECOND, "burst": 1});
                 }
-                let created: Created = self.ask(Method::POST, "/v1/webhooks", &tenant.key, Some(&body)).await?;
+                let created: CreatedResource =
+                    self.request(Method::POST, "/v1/webhooks", &tenant.key, Some(&body)).await?;
                 tenant.webhooks.push(created.id);
             }
             tenants.push(tenant);
@@ -135,47 +129,49 @@ impl Engine {
         Ok(tenants)
     }
 
-    async fn make_tenant(&self, number: usize, of: usize) -> Result<Tenant, LoadError> {
+    async fn create_tenant(&self, number: usize, of: usize) -> Result<LoadTenant, LoadError> {
         let admin = match &self.access {
-            Access::Organization(key) if of == 1 => {
-                return Ok(Tenant { key: key.clone(), organization: None, webhooks: Vec::new() });
+            EngineAccess::Organization(key) if of == 1 => {
+                return Ok(LoadTenant { key: key.clone(), organization: None, webhooks: Vec::new() });
             }
-            Access::Organization(_) => {
+            EngineAccess::Organization(_) => {
                 let text = "several organizations need the engine's admin key (--admin-key)";
                 return Err(LoadError::Options(text.to_owned()));
             }
-            Access::Admin(key) => key,
+            EngineAccess::Admin(key) => key,
         };
         let name = json!({"name": format!("ringback load {number}")});
-        let organization: Created = self.ask(Method::POST, "/v1/organizations", admin, Some(&name)).await?;
+        let organization: CreatedResource =
+            self.request(Method::POST, "/v1/organizations", admin, Some(&name)).await?;
         let path = format!("/v1/organizations/{}/keys", organization.id);
-        let key: Created =
-            self.ask(Method::POST, &path, admin, Some(&json!({"name": "ringback load", "role": "owner"}))).await?;
-        Ok(Tenant { key: key.key, organization: Some(organization.id), webhooks: Vec::new() })
+        let key: CreatedResource = self
+            .request(Method::POST, &path, admin, Some(&json!({"name": "ringback load", "role": "owner"})))
+            .await?;
+        Ok(LoadTenant { key: key.key, organization: Some(organization.id), webhooks: Vec::new() })
     }
 
-    /// Lets go what was held back.
-    pub(crate) async fn release(&self, tenants: &[Tenant]) -> Result<(), LoadError> {
+    /// Lifts the rate limit of webhooks that were held back.
+    pub(crate) async fn release(&self, tenants: &[LoadTenant]) -> Result<(), LoadError> {
         for tenant in tenants {
             for webhook in &tenant.webhooks {
                 let path = format!("/v1/webhooks/{webhook}");
                 let _: Value =
-                    self.ask(Method::PATCH, &path, &tenant.key, Some(&json!({"rate_limit": null}))).await?;
+                    self.request(Method::PATCH, &path, &tenant.key, Some(&json!({"rate_limit": null}))).await?;
             }
         }
         Ok(())
     }
 
-    /// Deletes what a run made.
-    pub(crate) async fn remove(&self, tenants: &[Tenant]) -> Result<(), LoadError> {
+    /// Deletes everything that the run created.
+    pub(crate) async fn remove(&self, tenants: &[LoadTenant]) -> Result<(), LoadError> {
         for tenant in tenants {
             match (&tenant.organization, &self.access) {
-                (Some(organization), Access::Admin(admin)) => {
-                    self.tell(Method::DELETE, &format!("/v1/organizations/{organization}"), admin).await?;
+                (Some(organization), EngineAccess::Admin(admin)) => {
+                    self.send(Method::DELETE, &format!("/v1/organizations/{organization}"), admin).await?;
                 }
                 _ => {
                     for webhook in &tenant.webhooks {
-                        self.tell(Method::DELETE, &format!("/v1/webhooks/{webhook}"), &tenant.key).await?;
+                        self.send(Method::DELETE, &format!("/v1/webhooks/{webhook}"), &tenant.key).await?;
                     }
                 }
             }
@@ -183,8 +179,8 @@ impl Engine {
         Ok(())
     }
 
-    /// What it says of itself; `None` when it shows its metrics elsewhere.
-    pub(crate) async fn usage(&self) -> Option<Usage> {
+    /// `None` when the engine serves its metrics elsewhere.
+    pub(crate) async fn usage(&self) -> Option<EngineUsage> {
         let url = format!("{}/metrics", self.base);
         let text = self.http.text(Method::GET, &url, None, None::<&()>).await.ok()?;
         let text = String::from_utf8_lossy(&text);
@@ -193,8 +189,8 @@ impl Engine {
                 text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
             line.rsplit(' ').next()?.parse::<f64>().ok()
         };
-        Some(Usage {
-            // its own figure has whole seconds only
+        Some(EngineUsage {
+            // the metric counts whole seconds only
             cpu_seconds: self.pid.and_then(cpu_seconds).or_else(|| value("process_cpu_seconds_total"))?,
             resident_bytes: value("process_resident_memory_bytes")?,
             pending: value("ringback_deliveries_pending")?,
@@ -202,7 +198,7 @@ impl Engine {
         })
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(
+    async fn request<T: serde::de::DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -212,19 +208,19 @@ impl Engine {
         self.http.json(method, &format!("{}{path}", self.base), Some(key), body).await
     }
 
-    async fn tell(&self, method: Method, path: &str, key: &str) -> Result<(), LoadError> {
+    async fn send(&self, method: Method, path: &str, key: &str) -> Result<(), LoadError> {
         self.http.text(method, &format!("{}{path}", self.base), Some(key), None::<&()>).await.map(drop)
     }
 }
 
-/// How an engine of our own is started.
+/// How to start an engine for the run.
 #[derive(Debug, Clone)]
-pub struct OwnEngine {
-    /// The program.
+pub struct EngineLauncher {
+    /// Path of the program.
     pub program: PathBuf,
-    /// Where it works; also for its database, when that is SQLite.
+    /// Working directory; also for its database, when that is SQLite.
     pub folder: PathBuf,
-    /// Its database.
+    /// URL of its database.
     pub database_url: String,
     /// Where it listens: the same after a restart.
     pub listen: SocketAddr,
@@ -232,27 +228,27 @@ pub struct OwnEngine {
     pub master_key: String,
     /// For the API.
     pub admin_key: String,
-    /// Where receivers are, that it must not refuse.
+    /// Address of the receivers, which the engine must not refuse.
     pub receivers: IpAddr,
 }
 
-/// An engine of our own; killed when it is dropped.
-pub(crate) struct Process {
+/// An engine that the run started; killed when it is dropped.
+pub(crate) struct EngineProcess {
     child: Child,
-    /// Where it listens.
+    /// Base URL.
     pub base: String,
 }
 
-impl OwnEngine {
-    /// Starts it, and waits until it takes requests.
-    pub(crate) fn start(&self) -> Result<Process, LoadError> {
+impl EngineLauncher {
+    /// Starts the engine, and waits until it takes requests.
+    pub(crate) fn start(&self) -> Result<EngineProcess, LoadError> {
         let stderr = self.folder.join("engine.log");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&stderr);
         let mut command = Command::new(&self.program);
         command.arg("serve").current_dir(&self.folder);
         for (name, _) in std::env::vars_os() {
             let settings = name.to_str().and_then(|name| name.strip_prefix("RINGBACK_"));
-            if settings.is_some_and(|setting| !HANDED_ON.iter().any(|begin| setting.starts_with(begin))) {
+            if settings.is_some_and(|setting| !PASSED_ON_SETTINGS.iter().any(|begin| setting.starts_with(begin))) {
                 command.env_remove(name);
             }
         }
@@ -267,9 +263,9 @@ impl OwnEngine {
         command.stderr(log.map_err(LoadError::system(format!("{} can't be written", stderr.display())))?);
         let mut child = command.spawn().map_err(LoadError::system("the engine can't be started"))?;
         let Some(stdout) = child.stdout.take() else {
-            return Err(LoadError::NotStarted("it has no output".to_owned()));
+            return Err(LoadError::NotStarted("its standard output is not available".to_owned()));
         };
-        let mut process = Process { child, base: String::new() };
+        let mut process = EngineProcess { child, base: String::new() };
         let ready = ready_line(stdout);
         match ready.recv_timeout(START_LIMIT) {
             Ok(base) => process.base = base,
@@ -279,7 +275,7 @@ impl OwnEngine {
     }
 }
 
-impl Process {
+impl EngineProcess {
     /// `kill -9`, and waits for the end.
     pub(crate) fn kill(&mut self) -> Result<(), LoadError> {
         self.child
@@ -290,7 +286,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for EngineProcess {
     fn drop(&mut self) {
         // it may have ended already
         let _ = self.child.kill();
@@ -298,7 +294,7 @@ impl Drop for Process {
     }
 }
 
-/// Gives the address as soon as it is printed; closes when the engine ends before.
+/// Sends the address as soon as it is printed; the channel closes when the engine ends before that.
 fn ready_line(stdout: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
@@ -312,13 +308,13 @@ fn ready_line(stdout: impl std::io::Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// Processor time of a process by proc(5); `None` where there is no such file.
+/// CPU time of a process (proc(5)); `None` where there is no such file.
 fn cpu_seconds(pid: u32) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // the program's name may hold anything but ends with the last parenthesis; `utime` is the 14th field
+    // the program's name may contain anything but ends at the last parenthesis; `utime` is the 14th field
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<f64>().ok();
-    Some((ticks()? + ticks()?) / TICKS_A_SECOND)
+    Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
 }
 
 fn last_lines(log: &Path) -> String {
@@ -332,10 +328,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_processor_time_of_a_process_is_read_to_hundredths() {
+    fn the_cpu_time_of_a_process_is_read_in_hundredths_of_a_second() {
         let before = cpu_seconds(std::process::id()).unwrap();
         let mut work = 0_u64;
-        // bounded by what a debug build does in a few seconds
+        // bounded by the work of a debug build in a few seconds
         for round in 0..2_000_000_000_u64 {
             work = work.wrapping_add(std::hint::black_box(round));
             if round % 1_000_000 == 0 && cpu_seconds(std::process::id()).unwrap() > before {

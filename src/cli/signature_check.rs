@@ -1,15 +1,15 @@
-//! What a receiver does with the signatures.
+//! Verifies the signatures of a request, as a receiver does.
 
 use bytes::Bytes;
 use ringback::domain::secret::Secret;
 use ringback::domain::signing::SigningKey;
 use ringback::domain::time::UnixMillis;
 
-/// How far a timestamp may be from now: what the Standard Webhooks libraries accept.
+/// The distance from now that the Standard Webhooks libraries accept.
 const TOLERANCE_SECONDS: i64 = 5 * 60;
 
-/// The request as far as verification goes; a header that is missing is `None`.
-pub(crate) struct Signed<'a> {
+/// The signed parts of a request; `None` is a missing header.
+pub(crate) struct SignedRequest<'a> {
     pub body: &'a Bytes,
     /// `webhook-id`.
     pub id: Option<&'a str>,
@@ -21,7 +21,7 @@ pub(crate) struct Signed<'a> {
     pub document: Option<&'a str>,
 }
 
-impl Signed<'_> {
+impl SignedRequest<'_> {
     /// Standard Webhooks 1.0.0.
     pub(crate) fn verify_standard(&self, secret: &Secret, now: UnixMillis) -> Result<(), String> {
         let missing = |name: &str| format!("{name} is missing");
@@ -29,27 +29,27 @@ impl Signed<'_> {
         let timestamp = self.timestamp.ok_or_else(|| missing("webhook-timestamp"))?;
         let signatures = self.standard.ok_or_else(|| missing("webhook-signature"))?;
         let seconds: i64 =
-            timestamp.parse().map_err(|_| String::from("webhook-timestamp is no number of seconds"))?;
+            timestamp.parse().map_err(|_| String::from("webhook-timestamp is not a number of seconds"))?;
         let age = now.as_seconds().saturating_sub(seconds);
         if age > TOLERANCE_SECONDS {
-            return Err(format!("webhook-timestamp is {age} s old: a replay, or a clock that is wrong"));
+            return Err(format!("webhook-timestamp is {age} s old: a replay, or a wrong clock"));
         }
         if age < -TOLERANCE_SECONDS {
             return Err(format!("webhook-timestamp is {} s in the future", age.saturating_neg()));
         }
         if !SigningKey::new(secret).verify_standard(id, seconds, self.body, signatures) {
             return Err(String::from(
-                "no signature of webhook-signature matches: another secret, or a changed body",
+                "no signature of webhook-signature matches: a different secret or a changed body",
             ));
         }
         Ok(())
     }
 
-    /// The document's scheme.
+    /// The scheme of the contract: HMAC-SHA256 of the body, in `<prefix>-signature`.
     pub(crate) fn verify_document(&self, secret: &Secret, prefix: &str) -> Result<(), String> {
         let signature = self.document.ok_or_else(|| format!("{prefix}-signature is missing"))?;
         if !SigningKey::new(secret).verify_document(self.body, signature) {
-            return Err(format!("{prefix}-signature does not match: another secret, or a changed body"));
+            return Err(format!("{prefix}-signature does not match: a different secret or a changed body"));
         }
         Ok(())
     }
@@ -63,9 +63,9 @@ mod tests {
     const BODY: Bytes = Bytes::from_static(br#"{"test": 2432232314}"#);
     const SIGNED_AT: i64 = 1_614_265_330;
 
-    fn vector() -> Signed<'static> {
+    fn vector() -> SignedRequest<'static> {
         static BODY_BYTES: Bytes = BODY;
-        Signed {
+        SignedRequest {
             body: &BODY_BYTES,
             id: Some("msg_p5jXN8AQM9LWM0D4loKWxJek"),
             timestamp: Some("1614265330"),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_genuine_request_is_verified_within_five_minutes() {
+    fn a_genuine_request_is_accepted_within_five_minutes() {
         for offset in [-300, 0, 300] {
             assert_eq!(vector().verify_standard(&secret(), UnixMillis((SIGNED_AT + offset) * 1000)), Ok(()));
         }
@@ -87,24 +87,24 @@ mod tests {
     }
 
     #[test]
-    fn an_old_or_future_timestamp_is_refused_with_the_reason() {
+    fn a_timestamp_too_old_or_in_the_future_is_refused_with_the_reason() {
         let at = |offset: i64| vector().verify_standard(&secret(), UnixMillis((SIGNED_AT + offset) * 1000));
         assert!(at(301).is_err_and(|reason| reason.contains("301 s old")));
         assert!(at(-301).is_err_and(|reason| reason.contains("in the future")));
     }
 
     #[test]
-    fn another_secret_body_or_a_missing_header_is_refused_with_the_reason() {
+    fn a_different_secret_a_changed_body_or_a_missing_header_is_refused_with_the_reason() {
         let now = UnixMillis(SIGNED_AT * 1000);
         let other = Secret::new(String::from("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
         assert!(vector().verify_standard(&other, now).is_err());
         assert!(vector().verify_document(&other, "x-callintel").is_err());
         let changed = Bytes::from_static(b"{}");
-        assert!(Signed { body: &changed, ..vector() }.verify_standard(&secret(), now).is_err());
-        assert!(Signed { body: &changed, ..vector() }.verify_document(&secret(), "x").is_err());
-        let without_id = Signed { id: None, ..vector() }.verify_standard(&secret(), now);
+        assert!(SignedRequest { body: &changed, ..vector() }.verify_standard(&secret(), now).is_err());
+        assert!(SignedRequest { body: &changed, ..vector() }.verify_document(&secret(), "x").is_err());
+        let without_id = SignedRequest { id: None, ..vector() }.verify_standard(&secret(), now);
         assert_eq!(without_id, Err(String::from("webhook-id is missing")));
-        let without = Signed { document: None, ..vector() }.verify_document(&secret(), "x-acme");
+        let without = SignedRequest { document: None, ..vector() }.verify_document(&secret(), "x-acme");
         assert_eq!(without, Err(String::from("x-acme-signature is missing")));
     }
 }

@@ -1,24 +1,28 @@
-//! What ends a command that runs until it is told to: signals, and a reader of its output that went away.
+//! Ends a command that runs until it is stopped: by a signal, or because the reader of its output has gone.
 
 use anyhow::Context;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Hears from its making on: what comes before [`Ending::comes`] is asked is not missed.
-pub(crate) struct Ending {
+/// Listens from its creation: a signal that arrives before [`Shutdown::requested`] is awaited is not missed.
+pub(crate) struct Shutdown {
     interrupt: Signal,
     terminate: Signal,
     /// `None` where the command was started to outlive its terminal (`nohup`).
     hang_up: Option<Signal>,
 }
 
-impl Ending {
-    /// Takes the signals over.
+impl Shutdown {
+    /// Takes over the handling of the signals.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let hear = |kind: SignalKind| signal(kind).context("signals can't be waited for");
-        let hang_up = if ignores_hang_up() { None } else { Some(hear(SignalKind::hangup())?) };
-        Ok(Self { interrupt: hear(SignalKind::interrupt())?, terminate: hear(SignalKind::terminate())?, hang_up })
+        let listen = |kind: SignalKind| signal(kind).context("cannot handle signals");
+        let hang_up = if ignores_hang_up() { None } else { Some(listen(SignalKind::hangup())?) };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hang_up,
+        })
     }
 
     /// Waits for Ctrl-C, SIGTERM or the closing of the terminal.
@@ -37,8 +41,8 @@ impl Ending {
         }
     }
 
-    /// Waits for the same, or for the end of whoever reads standard output (`| head`).
-    pub(crate) async fn comes(&mut self) {
+    /// Waits for the same signals, or until the reader of standard output closes it (`| head`).
+    pub(crate) async fn requested(&mut self) {
         tokio::select! {
             () = self.signal() => {}
             () = output_closed() => {}
@@ -46,9 +50,9 @@ impl Ending {
     }
 }
 
-/// Comes only where the output is a pipe: a file is closed by nobody, and a terminal sends a signal.
+/// Completes only when the output is a pipe: a file has no reader, and a closed terminal sends a signal.
 async fn output_closed() {
-    // opened once more, so that waiting for it does not change how it is written to
+    // opened a second time, so that waiting on it does not make the writes non-blocking
     let output = match pipe::OpenOptions::new().open_sender("/proc/self/fd/1") {
         Ok(output) => output,
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return,
@@ -59,7 +63,7 @@ async fn output_closed() {
     }
 }
 
-/// Whether this process was started with SIGHUP ignored, which is to stay so. Says no where that can't be told.
+/// Whether this process was started with SIGHUP ignored, which must be respected. `false` where `/proc` does not say.
 fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -4,17 +4,17 @@ use serde::{Deserialize, Serialize};
 
 /// One bit for each number up to the largest.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Numbers {
+pub(crate) struct NumberSet {
     words: Vec<u64>,
     len: u64,
 }
 
-/// The same as it travels: first and last number of each unbroken stretch.
+/// The transport form of the set: first and last number of each unbroken range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Ranges(pub Vec<(u64, u64)>);
+pub(crate) struct NumberRanges(pub Vec<(u64, u64)>);
 
-impl Numbers {
-    /// Whether it is new.
+impl NumberSet {
+    /// Returns whether the number is new.
     pub(crate) fn insert(&mut self, number: u64) -> bool {
         let (word, bit) = ((number / 64) as usize, 1 << (number % 64));
         if word >= self.words.len() {
@@ -26,19 +26,17 @@ impl Numbers {
         is_new
     }
 
-    /// How many.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// How many of these are not in `other`.
+    /// How many numbers of this set `other` lacks.
     pub(crate) fn missing_from(&self, other: &Self) -> u64 {
         let others = other.words.iter().copied().chain(std::iter::repeat(0));
         self.words.iter().zip(others).map(|(word, other)| u64::from((word & !other).count_ones())).sum()
     }
 
-    /// As unbroken stretches.
-    pub(crate) fn ranges(&self) -> Ranges {
+    pub(crate) fn ranges(&self) -> NumberRanges {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         for (index, word) in self.words.iter().enumerate() {
             for bit in (0..64).filter(|bit| word & (1 << bit) != 0) {
@@ -49,12 +47,12 @@ impl Numbers {
                 }
             }
         }
-        Ranges(ranges)
+        NumberRanges(ranges)
     }
 }
 
-impl From<&Ranges> for Numbers {
-    fn from(ranges: &Ranges) -> Self {
+impl From<&NumberRanges> for NumberSet {
+    fn from(ranges: &NumberRanges) -> Self {
         let mut numbers = Self::default();
         for &(first, last) in &ranges.0 {
             (first..=last).for_each(|number| {
@@ -72,22 +70,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set_and_survives_its_journey(given in prop::collection::vec(0_u64..400, 0..200), other in prop::collection::vec(0_u64..300, 0..200)) {
+        fn it_behaves_like_a_set_and_survives_serialization(given in prop::collection::vec(0_u64..400, 0..200), other in prop::collection::vec(0_u64..300, 0..200)) {
             use std::collections::BTreeSet;
             let fill = |given: &[u64]| {
-                let mut numbers = Numbers::default();
-                let mut known = BTreeSet::new();
+                let mut numbers = NumberSet::default();
+                let mut expected = BTreeSet::new();
                 for &number in given {
-                    assert_eq!(numbers.insert(number), known.insert(number));
+                    assert_eq!(numbers.insert(number), expected.insert(number));
                 }
-                (numbers, known)
+                (numbers, expected)
             };
-            let ((numbers, known), (others, known_others)) = (fill(&given), fill(&other));
-            prop_assert_eq!(numbers.len(), known.len() as u64);
-            prop_assert_eq!(numbers.missing_from(&others), known.difference(&known_others).count() as u64);
-            let travelled = Numbers::from(&numbers.ranges());
-            prop_assert_eq!(travelled.missing_from(&numbers) + numbers.missing_from(&travelled), 0);
-            prop_assert_eq!(travelled.len(), numbers.len());
+            let ((numbers, expected), (others, expected_others)) = (fill(&given), fill(&other));
+            prop_assert_eq!(numbers.len(), expected.len() as u64);
+            prop_assert_eq!(numbers.missing_from(&others), expected.difference(&expected_others).count() as u64);
+            let restored = NumberSet::from(&numbers.ranges());
+            prop_assert_eq!(restored.missing_from(&numbers) + numbers.missing_from(&restored), 0);
+            prop_assert_eq!(restored.len(), numbers.len());
         }
     }
 }
