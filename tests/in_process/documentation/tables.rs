@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use ringback::config::keys::{KEYS, Key};
+use ringback::config::keys::{KEYS, SettingKey};
 use ringback::telemetry::metrics::{DECLARED, Label, LabelValues};
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ fn the_configuration_table_is_made_from_the_settings() {
 
 #[test]
 fn every_variable_that_the_documentation_mentions_exists() {
-    let known: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    let known: Vec<String> = KEYS.iter().map(SettingKey::variable).collect();
     let mut documents = vec![root().join("README.md")];
     documents.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
     for path in documents.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
