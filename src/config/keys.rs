@@ -403,7 +403,7 @@ fn header_prefix(value: &SettingValue) -> Result<String, String> {
         return Err(format!("expects the beginning of a header name, for example x-callintel, got `{text}`"));
     }
     if text.ends_with('-') {
-        return Err(format!("must not end with a dash: headers are named `<prefix>-signature`"));
+        return Err(String::from("must not end with a dash: headers are named `<prefix>-signature`"));
     }
     if text == "webhook" {
         return Err(String::from("can't be `webhook`: `webhook-signature` belongs to Standard Webhooks"));

@@ -96,7 +96,7 @@ impl Sources {
             return Some(absolute);
         }
         let first = path.first()?;
-        let child = [module.as_slice(), &[first.clone()]].concat();
+        let child = [module.as_slice(), std::slice::from_ref(first)].concat();
         if self.0.contains_key(&child) {
             return Some([module.as_slice(), path].concat());
         }
@@ -119,7 +119,7 @@ impl Sources {
                 return Some(module);
             }
             let imported = source.import(segment).into_iter().map(<[String]>::to_vec);
-            let globs = source.globs().map(|glob| [glob, &[segment.clone()]].concat());
+            let globs = source.globs().map(|glob| [glob, std::slice::from_ref(segment)].concat());
             for import in imported.chain(globs) {
                 let Some(target) = self.absolute(&module, &import, 0) else { continue };
                 let target = [target.as_slice(), &absolute[index + 1..]].concat();
@@ -207,7 +207,7 @@ fn way_back(needs: &Needs, circle: &BTreeSet<Module>, start: &Module) -> Option<
         let mut longer = Vec::new();
         for way in ways {
             for next in needs.get(way.last()?)?.keys().filter(|next| circle.contains(*next)) {
-                let way = [way.as_slice(), &[next.clone()]].concat();
+                let way = [way.as_slice(), std::slice::from_ref(next)].concat();
                 if next == start {
                     return Some(way);
                 }

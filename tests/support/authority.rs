@@ -16,6 +16,7 @@ pub struct Authority {
 }
 
 impl Authority {
+    #[expect(clippy::new_without_default, reason = "makes a key and a file")]
     pub fn new() -> Self {
         Self::named("An authority")
     }

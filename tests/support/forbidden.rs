@@ -83,6 +83,7 @@ pub struct Canary {
 }
 
 impl Canary {
+    #[expect(clippy::new_without_default, reason = "opens sockets")]
     pub fn new() -> Self {
         // the port can be taken on the other address: then another one is tried
         for _ in 0..100 {

@@ -106,7 +106,9 @@ pub(crate) struct Rules<'a> {
 
 /// A checked change to one setting. It can be applied again to a newer version of the webhook.
 #[derive(Clone)]
-pub(crate) struct Change(Arc<dyn Fn(&mut Endpoint, &mut Errors) + Send + Sync>);
+pub(crate) struct Change(Arc<ApplyChange>);
+
+type ApplyChange = dyn Fn(&mut Endpoint, &mut Errors) + Send + Sync;
 
 impl Change {
     fn new(apply: impl Fn(&mut Endpoint, &mut Errors) + Send + Sync + 'static) -> Self {
