@@ -12,7 +12,7 @@ use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
-use ringback::domain::signing::SigningKey;
+use ringback::domain::sent_request::{EndpointHeaders, SentRequest};
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
 use ringback::store::{DueRequest, NewEvent, PageRequest, Store, WriteBatch, open};
@@ -144,10 +144,17 @@ fn outcomes(new: &NewEvent) -> Vec<Outcome> {
         body: Bytes::new(),
     };
     let event = &new.event;
-    let key = SigningKey::new(&Secret::new(String::from(SECRET)));
-    let timestamp = event.accepted_at.as_seconds();
-    let (document, standard) =
-        (key.sign_document(&event.body), key.sign_standard(event.id, timestamp, &event.body));
+    let request = SentRequest {
+        endpoint: Arc::new(EndpointHeaders {
+            user_agent: String::from("Ringback/0.1.0"),
+            prefix: String::from("x-callintel"),
+            custom_names: Vec::new(),
+        }),
+        event_id: event.id,
+        document: [0xa5; 32],
+        previous_document: None,
+        standard: vec![[0x5a; 32]],
+    };
     let of = |&(delivery_id, endpoint_id): &(DeliveryId, EndpointId)| Outcome {
         organization_id: event.organization_id,
         endpoint_id,
@@ -156,16 +163,7 @@ fn outcomes(new: &NewEvent) -> Vec<Outcome> {
         started_at: event.accepted_at,
         finished_at: event.accepted_at,
         ordered: false,
-        request_headers: vec![
-            header("content-type", "application/json"),
-            header("user-agent", "Ringback/0.1.0"),
-            header("x-callintel-signature", &document),
-            header("x-callintel-delivery", &delivery_id.to_string()),
-            header("x-callintel-attempt", "1"),
-            header("webhook-id", &event.id.to_string()),
-            header("webhook-timestamp", &timestamp.to_string()),
-            header("webhook-signature", &standard),
-        ],
+        request: request.clone(),
         result: AttemptResult { response: Ok(response.clone()), duration: std::time::Duration::from_millis(3) },
         next: NextStep::Succeeded,
     };

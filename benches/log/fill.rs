@@ -243,7 +243,7 @@ impl Filling<'_> {
             started_at: at,
             finished_at: at,
             ordered: false,
-            request_headers: vec![(String::from("content-type"), String::from("application/json"))],
+            request: ringback::domain::sent_request::SentRequest::default(),
             result: AttemptResult {
                 response: answer.map(response),
                 duration: Duration::from_millis(self.random.random_range(1..400)),

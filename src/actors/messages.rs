@@ -17,6 +17,7 @@ use crate::domain::event::Event;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::rotation::SecretId;
+use crate::domain::sent_request::SentRequest;
 use crate::domain::time::UnixMillis;
 use crate::store::{AgendaRow, DuePage, EndpointStart, StoreResult};
 
@@ -233,8 +234,8 @@ pub(crate) struct PageRead(pub StoreResult<(DuePage, PayloadShare)>);
 pub(crate) struct AttemptEnded {
     pub delivery: QueuedDelivery,
     pub started_at: UnixMillis,
-    /// As logged: values of custom headers are masked.
-    pub request_headers: Vec<(String, String)>,
+    /// The part of the request that the log keeps.
+    pub request: SentRequest,
     pub result: AttemptResult,
 }
 

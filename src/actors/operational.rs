@@ -100,7 +100,7 @@ mod tests {
             started_at: UnixMillis(1),
             finished_at: UnixMillis(2),
             ordered: false,
-            request_headers: Vec::new(),
+            request: crate::domain::sent_request::SentRequest::default(),
             result: AttemptResult { response: Err(AttemptError::Timeout), duration: Duration::ZERO },
             next: NextStep::Failed,
         }

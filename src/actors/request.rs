@@ -8,12 +8,10 @@ use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{CustomHeader, Endpoint};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
+use crate::domain::sent_request::{EndpointHeaders, SentRequest};
 use crate::domain::signing::SigningKey;
 use crate::domain::time::UnixMillis;
 use crate::transport::AttemptRequest;
-
-/// Length of a Standard Webhooks signature with the space after it: each is given this much room in the header.
-const STANDARD_BYTES: usize = 48;
 
 /// The parts of an endpoint's requests that are the same for every delivery.
 pub struct RequestTemplate {
@@ -26,11 +24,7 @@ pub struct RequestTemplate {
     custom_headers: Vec<CustomHeader>,
     /// Newest first; never empty.
     keys: Vec<Key>,
-    user_agent: String,
-    signature_header: String,
-    previous_signature_header: String,
-    delivery_header: String,
-    attempt_header: String,
+    headers: Arc<EndpointHeaders>,
 }
 
 /// A signing secret, ready to sign with.
@@ -53,7 +47,6 @@ impl Key {
 impl RequestTemplate {
     /// Prepares an endpoint's requests.
     pub fn new(endpoint: &Endpoint, settings: &ActorSettings) -> Self {
-        let prefix = &settings.header_prefix;
         let previous = endpoint.previous_secrets.iter();
         let previous = previous.map(|previous| Key::new(&previous.secret, Some(previous.expires_at)));
         Self {
@@ -63,11 +56,11 @@ impl RequestTemplate {
             timeout: endpoint.timeout,
             custom_headers: endpoint.headers.clone(),
             keys: std::iter::once(Key::new(&endpoint.secret, None)).chain(previous).collect(),
-            user_agent: settings.user_agent.clone(),
-            signature_header: format!("{prefix}-signature"),
-            previous_signature_header: format!("{prefix}-signature-previous"),
-            delivery_header: format!("{prefix}-delivery"),
-            attempt_header: format!("{prefix}-attempt"),
+            headers: Arc::new(EndpointHeaders {
+                user_agent: settings.user_agent.clone(),
+                prefix: settings.header_prefix.clone(),
+                custom_names: endpoint.headers.iter().map(|header| header.name.clone()).collect(),
+            }),
         }
     }
 
@@ -84,71 +77,40 @@ impl RequestTemplate {
         (signing, first.or_else(|| valid().find(|key| key.id != signing.id)))
     }
 
-    /// The request of attempt `number` of a delivery at `now`; `secret` makes the document's signature.
+    /// The request of attempt `number` of a delivery at `now`, and the part of it that the log keeps; `secret` makes the
+    /// document's signature.
     pub fn request(
         &self,
         delivery: &QueuedDelivery,
         number: u32,
         secret: SecretId,
         now: UnixMillis,
-    ) -> AttemptRequest {
+    ) -> (AttemptRequest, SentRequest) {
         let body = &delivery.event.body;
-        let (event_id, timestamp) = (delivery.event.id.to_string(), now.as_seconds().to_string());
+        let event_id = delivery.event.id;
+        let (id, timestamp) = (event_id.to_string(), now.as_seconds().to_string());
         let (signing, other) = self.document_keys(secret, delivery.refused(), now);
-        let mut standard = String::with_capacity(self.keys.len() * STANDARD_BYTES);
-        for Key { key, .. } in self.keys.iter().filter(|key| key.is_valid(now)) {
-            let separator = if standard.is_empty() { "" } else { " " };
-            standard.push_str(separator);
-            standard.push_str(&key.sign_standard_text(&event_id, &timestamp, body));
-        }
-        let mut headers = Vec::with_capacity(9 + self.custom_headers.len());
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        headers.push(("user-agent".to_owned(), self.user_agent.clone()));
-        headers.push((self.signature_header.clone(), signing.key.sign_document(body)));
-        if let Some(other) = other {
-            headers.push((self.previous_signature_header.clone(), other.key.sign_document(body)));
-        }
-        headers.push((self.delivery_header.clone(), delivery.id.to_string()));
-        headers.push((self.attempt_header.clone(), number.to_string()));
-        headers.push(("webhook-id".to_owned(), event_id));
-        headers.push(("webhook-timestamp".to_owned(), timestamp));
-        headers.push(("webhook-signature".to_owned(), standard));
+        let valid = self.keys.iter().filter(|key| key.is_valid(now));
+        let sent = SentRequest {
+            endpoint: Arc::clone(&self.headers),
+            event_id,
+            document: signing.key.document_digest(body),
+            previous_document: other.map(|other| other.key.document_digest(body)),
+            standard: valid.map(|Key { key, .. }| key.standard_digest(&id, &timestamp, body)).collect(),
+        };
+        let mut headers = sent.fixed_headers(delivery.id, number, now);
         for CustomHeader { name, value } in &self.custom_headers {
             headers.push((name.clone(), value.expose().to_owned()));
         }
-        let headers = Arc::new(headers);
         let fresh_connection = delivery.follow_up.as_ref().is_some_and(|known| known.on_fresh_connection);
-        AttemptRequest {
+        let request = AttemptRequest {
             url: self.url.clone(),
-            headers,
+            headers: Arc::new(headers),
             body: body.clone(),
             timeout: self.timeout,
             fresh_connection,
-        }
-    }
-
-    /// Hides the values of custom headers in the log: they are secrets.
-    pub(crate) fn mask(&self) -> HeaderMask {
-        HeaderMask { custom: self.custom_headers.len() }
-    }
-}
-
-/// Counts the custom headers that the endpoint had when a request was made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HeaderMask {
-    /// These are the last headers.
-    custom: usize,
-}
-
-impl HeaderMask {
-    /// The headers as the log keeps them. They are not copied if the transport has released them.
-    pub(crate) fn apply(self, headers: Arc<Vec<(String, String)>>) -> Vec<(String, String)> {
-        let mut headers = Arc::unwrap_or_clone(headers);
-        let own = headers.len().saturating_sub(self.custom);
-        for (_, value) in &mut headers[own..] {
-            *value = "********".to_owned();
-        }
-        headers
+        };
+        (request, sent)
     }
 }
 
@@ -206,6 +168,7 @@ mod tests {
             SecretId::of(&endpoint.secret),
             now,
         )
+        .0
     }
 
     #[test]
@@ -264,7 +227,7 @@ mod tests {
                 refused.iter().map(|&place: &usize| SecretId::of(&secrets[place])).collect();
             let follow_up = FollowUp { refused, on_fresh_connection: signing == 2 };
             let delivery = QueuedDelivery { follow_up: Some(Box::new(follow_up)), ..delivery() };
-            let request = template.request(&delivery, 1, SecretId::of(&secrets[signing]), NOW);
+            let (request, _) = template.request(&delivery, 1, SecretId::of(&secrets[signing]), NOW);
             assert_eq!(request.fresh_connection, signing == 2);
             for (name, place) in [("x-callintel-signature", signing), ("x-callintel-signature-previous", other)] {
                 assert!(
@@ -282,11 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn the_log_masks_the_values_of_custom_headers() {
-        let template = RequestTemplate::new(&endpoint(), &settings());
-        let request = request(&endpoint(), 1, NOW);
-        let logged = template.mask().apply(request.headers);
-        assert!(logged.iter().all(|(_, value)| value != "t0p"));
-        assert!(logged.contains(&("X-Token".to_owned(), "********".to_owned())));
+    fn the_log_keeps_the_name_of_a_customers_header_and_not_its_value() {
+        let endpoint = endpoint();
+        let template = RequestTemplate::new(&endpoint, &settings());
+        let (_, sent) = template.request(&delivery(), 1, SecretId::of(&endpoint.secret), NOW);
+        assert_eq!(sent.endpoint.custom_names, ["X-Token"]);
+        assert!(!format!("{sent:?}").contains("t0p"));
     }
 }

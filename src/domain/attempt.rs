@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::ids::{DeliveryId, EndpointId, OrganizationId};
 use super::retry::parse_retry_after;
+use super::sent_request::SentRequest;
 use super::time::UnixMillis;
 
 mod fault;
@@ -211,8 +212,8 @@ pub struct Outcome {
     pub finished_at: UnixMillis,
     /// Whether the endpoint is ordered: its retry then keeps the delivery's place in the queue.
     pub ordered: bool,
-    /// The request's headers as sent, signatures included.
-    pub request_headers: Vec<(String, String)>,
+    /// What was sent.
+    pub request: SentRequest,
     /// What came of it.
     pub result: AttemptResult,
     /// What the delivery does next.

@@ -84,7 +84,7 @@ mod tests {
             started_at: UnixMillis(4),
             finished_at: UnixMillis(5),
             ordered: false,
-            request_headers: Vec::new(),
+            request: crate::domain::sent_request::SentRequest::default(),
             result: AttemptResult { response: answer, duration: Duration::ZERO },
             next,
         }

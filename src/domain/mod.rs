@@ -26,6 +26,7 @@ pub mod retry;
 pub mod rotation;
 pub(crate) mod schema_bounds;
 pub mod secret;
+pub mod sent_request;
 pub mod signing;
 pub mod statistics;
 pub mod subscriptions;

@@ -10,7 +10,10 @@ use super::secret::Secret;
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// Of `v1,` and 32 bytes in base64.
+/// The bytes of a signature, before they are written as text.
+pub type Digest = [u8; 32];
+
+/// `v1,` and 32 bytes in base64.
 const STANDARD_SIGNATURE_LENGTH: usize = 3 + 44;
 
 /// A secret made ready to sign with: the key schedules of both schemes, computed once.
@@ -30,9 +33,14 @@ impl SigningKey {
 
     /// The document's scheme: hex HMAC-SHA256 of the raw body.
     pub fn sign_document(&self, body: &Bytes) -> String {
+        document_text(&self.document_digest(body))
+    }
+
+    /// The same before it is written in hexadecimal.
+    pub(crate) fn document_digest(&self, body: &[u8]) -> Digest {
         let mut mac = self.document.clone();
         mac.update(body);
-        HEXLOWER.encode(&mac.finalize().into_bytes())
+        mac.finalize().into_bytes().into()
     }
 
     /// Standard Webhooks 1.0.0: `v1,` and base64 HMAC-SHA256 of `id.timestamp.body`; `timestamp` in Unix
@@ -43,15 +51,17 @@ impl SigningKey {
 
     /// The same with id and timestamp as they stand in their headers.
     pub(crate) fn sign_standard_text(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
+        standard_text(&[self.standard_digest(id, timestamp, body)])
+    }
+
+    /// The same before it is written in base64.
+    pub(crate) fn standard_digest(&self, id: &str, timestamp: &str, body: &[u8]) -> Digest {
         let mut mac = self.standard.clone();
         for part in [id, ".", timestamp, "."] {
             mac.update(part.as_bytes());
         }
         mac.update(body);
-        let mut signature = String::with_capacity(STANDARD_SIGNATURE_LENGTH);
-        signature.push_str("v1,");
-        BASE64.encode_append(&mac.finalize().into_bytes(), &mut signature);
-        signature
+        mac.finalize().into_bytes().into()
     }
 
     /// Checks a Standard Webhooks signature list in constant time: what `ringback listen` does.
@@ -64,6 +74,21 @@ impl SigningKey {
     pub fn verify_document(&self, body: &Bytes, signature: &str) -> bool {
         constant_time_eq(signature, &self.sign_document(body))
     }
+}
+
+/// A signature of the document's scheme as its header has it.
+pub(crate) fn document_text(digest: &Digest) -> String {
+    HEXLOWER.encode(digest)
+}
+
+/// Signatures of Standard Webhooks as their header has them: separated by spaces.
+pub(crate) fn standard_text(digests: &[Digest]) -> String {
+    let mut text = String::with_capacity(digests.len() * (STANDARD_SIGNATURE_LENGTH + 1));
+    for (place, digest) in digests.iter().enumerate() {
+        text.push_str(if place == 0 { "v1," } else { " v1," });
+        BASE64.encode_append(digest, &mut text);
+    }
+    text
 }
 
 fn constant_time_eq(left: &str, right: &str) -> bool {

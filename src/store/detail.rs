@@ -51,7 +51,7 @@ impl StoredAttempt {
             duration_ms: i64::try_from(outcome.result.duration.as_millis()).unwrap_or(i64::MAX),
             response_code: answer.ok().map(|response| response.status),
             error: answer.err().map(|error| error.as_str().to_owned()),
-            detail: packed::pack(known, &outcome.request_headers, response),
+            detail: packed::pack(known, outcome.number, &outcome.request, response),
         }
     }
 
@@ -107,6 +107,7 @@ mod tests {
     use super::*;
     use crate::domain::attempt::{AttemptError, AttemptResult, DnsFault, NextStep, Response, TlsFault};
     use crate::domain::ids::{EndpointId, OrganizationId};
+    use crate::domain::sent_request::SentRequest;
 
     fn outcome(answer: Result<Response, AttemptError>) -> Outcome {
         Outcome {
@@ -117,7 +118,7 @@ mod tests {
             started_at: UnixMillis(5),
             finished_at: UnixMillis(6),
             ordered: false,
-            request_headers: vec![("a".to_owned(), "b".to_owned())],
+            request: SentRequest::default(),
             result: AttemptResult { response: answer, duration: Duration::from_millis(1) },
             next: NextStep::Failed,
         }
@@ -144,8 +145,8 @@ mod tests {
     fn what_older_programs_stored_is_read_and_what_newer_ones_explain_is_passed_over() {
         let stored = StoredAttempt::of(&outcome(Err(AttemptError::TlsFailure(TlsFault::Closed))));
         let known = AttemptContext { delivery_id: DeliveryId(3), started_at: UnixMillis(5) };
-        let without = packed::pack(known, &[], None);
-        let newer = packed::pack(known, &[], Some((&[(String::new(), "of_tomorrow".to_owned())], b"")));
+        let without = packed::pack(known, 1, &SentRequest::default(), None);
+        let newer = packed::pack(known, 1, &SentRequest::default(), Some((&[(String::new(), "of_tomorrow".to_owned())], b"")));
         for detail in [without, newer] {
             let record = StoredAttempt { detail, ..stored.clone() }.into_record(DeliveryId(3)).unwrap();
             assert_eq!((record.error.as_deref(), record.error_detail), (Some("tls_failure"), None));

@@ -17,6 +17,7 @@ use ringback::domain::patterns::EventPattern;
 use ringback::domain::random::CountingRandomSource;
 use ringback::domain::retry::{RetryPolicy, RetrySchedule};
 use ringback::domain::secret::Secret;
+use ringback::domain::sent_request::{EndpointHeaders, SentRequest};
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
 use ringback::store::memory::MemoryStore;
@@ -285,6 +286,12 @@ pub(crate) fn outcome(
         ],
         body: Bytes::from_static(b"caf\xc3\xa9 \xff"),
     };
+    let endpoint = EndpointHeaders {
+        user_agent: String::from("Ringback/test"),
+        prefix: String::from("x-callintel"),
+        custom_names: vec![String::from("X-Token")],
+    };
+    let request = SentRequest { endpoint: Arc::new(endpoint), event_id: EventId(7), ..SentRequest::default() };
     Outcome {
         organization_id,
         endpoint_id,
@@ -293,7 +300,7 @@ pub(crate) fn outcome(
         started_at,
         finished_at: UnixMillis(started_at.0 + 40),
         ordered: false,
-        request_headers: vec![(String::from("x-callintel-attempt"), number.to_string())],
+        request,
         result: AttemptResult { response: Ok(response), duration: Duration::from_millis(37) },
         next,
     }

@@ -2,7 +2,7 @@
 
 use ringback::domain::attempt::{AttemptError, NextStep, TlsFault};
 use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
-use ringback::domain::ids::DeliveryId;
+use ringback::domain::ids::{DeliveryId, EventId};
 use ringback::store::PageRequest;
 use serde_json::json;
 
@@ -123,7 +123,13 @@ fn one_attempt_is_read_back_in_full(f: &Fixture) {
     let attempts = serde_json::to_value(&detail.attempts).unwrap();
     let expected = json!([{
         "number": 1, "started_at": at(10).to_string(), "duration_ms": 37, "response_code": 204, "error": null,
-        "error_detail": null, "request_headers": {"x-callintel-attempt": "1"},
+        "error_detail": null,
+        "request_headers": {
+            "content-type": "application/json", "user-agent": "Ringback/test",
+            "x-callintel-signature": "0".repeat(64), "x-callintel-delivery": id.to_string(),
+            "x-callintel-attempt": "1", "webhook-id": EventId(7).to_string(),
+            "webhook-timestamp": at(10).as_seconds().to_string(), "webhook-signature": "", "X-Token": "********",
+        },
         "response_headers": {"content-type": "text/plain", "via": "a, b"},
         "response_body": "café \u{fffd}",
     }]);

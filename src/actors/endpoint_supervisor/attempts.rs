@@ -25,8 +25,7 @@ impl EndpointSupervisor {
         ctx: &mut Context<Self>,
     ) {
         let Some(running) = &mut self.running else { return };
-        let request = running.template.request(&delivery, number, secret, now);
-        let (headers, mask) = (request.headers.clone(), running.template.mask());
+        let (request, sent) = running.template.request(&delivery, number, secret, now);
         let me = ctx.address();
         let sending = self.parts.context.transport.attempt(request);
         let in_flight = (EngineGauge::AttemptsInFlight.guard(), self.parts.context.begin_attempt());
@@ -37,8 +36,7 @@ impl EndpointSupervisor {
                 Ok(result) => result,
                 Err(fault) => return post(&me, AttemptNotMade { delivery, fault }),
             };
-            let request_headers = mask.apply(headers);
-            post(&me, AttemptEnded { delivery, started_at: now, request_headers, result });
+            post(&me, AttemptEnded { delivery, started_at: now, request: sent, result });
         });
     }
 
@@ -59,7 +57,7 @@ impl EndpointSupervisor {
             started_at: ended.started_at,
             finished_at: now,
             ordered: running.template.ordered,
-            request_headers: ended.request_headers,
+            request: ended.request,
             result: ended.result,
             next: decision.next,
         };

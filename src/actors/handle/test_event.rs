@@ -99,8 +99,7 @@ impl EngineHandle {
             let secret = secrets.next(accepted, delivery.refused(), started_at);
             let secret = secret.unwrap_or_else(|| secrets.newest());
             let number = delivery.attempts_made + 1;
-            let request = template.request(&delivery, number, secret, started_at);
-            let headers = request.headers.clone();
+            let (request, sent) = template.request(&delivery, number, secret, started_at);
             let attempt = self.0.context.transport.attempt(request).await;
             let finished_at = self.now();
             let result = match attempt {
@@ -124,7 +123,7 @@ impl EngineHandle {
                 started_at,
                 finished_at,
                 ordered: endpoint.ordered,
-                request_headers: template.mask().apply(headers),
+                request: sent,
                 result: result.clone(),
                 next: match next {
                     Some(_) => NextStep::UncountedRetryAt(finished_at),

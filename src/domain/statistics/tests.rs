@@ -11,7 +11,7 @@ fn outcome(endpoint_id: i64, finished_at: i64, milliseconds: u64, next: NextStep
         started_at: UnixMillis(0),
         finished_at: UnixMillis(finished_at),
         ordered: false,
-        request_headers: Vec::new(),
+        request: crate::domain::sent_request::SentRequest::default(),
         result: AttemptResult {
             response: Err(AttemptError::Timeout),
             duration: Duration::from_millis(milliseconds),

@@ -131,3 +131,21 @@ pub(super) const VALUES: &[&str] = &[
     "bytes",
     "none",
 ];
+
+/// Where a text stands in one of the lists; one that does not fails the build.
+pub(super) const fn place(words: &[&str], text: &str) -> u8 {
+    let mut place = 0;
+    while !is_same(words[place].as_bytes(), text.as_bytes()) {
+        place += 1;
+    }
+    place as u8
+}
+
+/// `==` can't be used in a `const fn`.
+const fn is_same(left: &[u8], right: &[u8]) -> bool {
+    let mut at = 0;
+    while at < left.len() && at < right.len() && left[at] == right[at] {
+        at += 1;
+    }
+    at == left.len() && at == right.len()
+}

@@ -18,8 +18,10 @@ use data_encoding::{BASE64, HEXLOWER};
 use thiserror::Error;
 
 use super::Headers;
-use super::dictionary::{NAMES, SUFFIXES, USER_AGENT, USUAL_PREFIX, VALUES};
+use super::dictionary::{NAMES, SUFFIXES, USER_AGENT, USUAL_PREFIX, VALUES, place};
 use crate::domain::ids::{DeliveryId, EventId};
+use crate::domain::sent_request::{EndpointHeaders, MASKED, SentRequest};
+use crate::domain::signing::Digest;
 use crate::domain::time::UnixMillis;
 
 const VERSION: u8 = 1;
@@ -48,7 +50,19 @@ const OWN_AGENT: u8 = 8;
 /// From here on a place in [`NAMES`] or [`VALUES`].
 const WORDS: u8 = 32;
 
-const DIGEST_BYTES: usize = 32;
+const CONTENT_TYPE: u8 = WORDS + place(NAMES, "content-type");
+const USER_AGENT_NAME: u8 = WORDS + place(NAMES, "user-agent");
+const WEBHOOK_ID: u8 = WORDS + place(NAMES, "webhook-id");
+const WEBHOOK_TIMESTAMP: u8 = WORDS + place(NAMES, "webhook-timestamp");
+const WEBHOOK_SIGNATURE: u8 = WORDS + place(NAMES, "webhook-signature");
+const JSON: u8 = WORDS + place(VALUES, "application/json");
+const MASKED_VALUE: u8 = WORDS + place(VALUES, MASKED);
+const SIGNATURE_SUFFIX: u8 = place(&SUFFIXES, "-signature");
+const PREVIOUS_SIGNATURE_SUFFIX: u8 = place(&SUFFIXES, "-signature-previous");
+const DELIVERY_SUFFIX: u8 = place(&SUFFIXES, "-delivery");
+const ATTEMPT_SUFFIX: u8 = place(&SUFFIXES, "-attempt");
+
+const DIGEST_BYTES: usize = size_of::<Digest>();
 const SIGNATURE: &str = "v1,";
 /// Unix seconds that lie so far from the attempt's start are stored as any other number.
 const NEAR_SECONDS: i64 = 1_000_000;
@@ -86,13 +100,14 @@ pub(in super::super) enum DetailError {
 /// Packs an attempt.
 pub(super) fn pack(
     known: AttemptContext,
-    request_headers: &[(String, String)],
+    number: u32,
+    request: &SentRequest,
     response: Option<ResponseParts<'_>>,
 ) -> Vec<u8> {
     let body = response.map_or(0, |(_, body)| body.len());
     let mut packer = Packer { bytes: Vec::with_capacity(192 + body), prefix: USUAL_PREFIX, known };
     packer.bytes.push(VERSION);
-    packer.headers(request_headers);
+    packer.request(request, number);
     packer.bytes.push(u8::from(response.is_some()));
     if let Some((headers, body)) = response {
         packer.headers(headers);
@@ -127,6 +142,33 @@ struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
+    /// The request, header by header as [`SentRequest::fixed_headers`] has them.
+    fn request(&mut self, request: &'a SentRequest, number: u32) {
+        let EndpointHeaders { user_agent, prefix, custom_names } = request.endpoint.as_ref();
+        let fixed = 8 + usize::from(request.previous_document.is_some());
+        self.number((fixed + custom_names.len()) as u64);
+        self.bytes.extend_from_slice(&[CONTENT_TYPE, JSON, USER_AGENT_NAME]);
+        self.user_agent(user_agent);
+        self.prefixed(prefix, SIGNATURE_SUFFIX);
+        self.digest(&request.document);
+        if let Some(previous) = &request.previous_document {
+            self.prefixed(prefix, PREVIOUS_SIGNATURE_SUFFIX);
+            self.digest(previous);
+        }
+        self.prefixed(prefix, DELIVERY_SUFFIX);
+        self.bytes.push(DELIVERY_ID);
+        self.prefixed(prefix, ATTEMPT_SUFFIX);
+        self.decimal(u64::from(number));
+        self.bytes.extend_from_slice(&[WEBHOOK_ID, EVENT_ID]);
+        self.signed(self.known.delivery_id.0.wrapping_sub(request.event_id.0));
+        self.bytes.extend_from_slice(&[WEBHOOK_TIMESTAMP, SECONDS, 0, WEBHOOK_SIGNATURE]);
+        self.signatures(&request.standard);
+        for name in custom_names {
+            self.name(name);
+            self.bytes.push(MASKED_VALUE);
+        }
+    }
+
     fn headers(&mut self, headers: &'a [(String, String)]) {
         self.number(headers.len() as u64);
         for (name, value) in headers {
@@ -140,18 +182,34 @@ impl<'a> Packer<'a> {
             self.bytes.push(word);
             return;
         }
-        let prefixed = SUFFIXES.iter().enumerate().find_map(|(place, suffix)| {
+        let found = SUFFIXES.iter().enumerate().find_map(|(place, suffix)| {
             let prefix = name.strip_suffix(suffix)?;
             Some((prefix, place as u8))
         });
-        match prefixed {
-            Some((prefix, place)) if prefix == self.prefix => self.bytes.push(PREFIXED + place),
-            Some((prefix, place)) => {
-                self.bytes.push(OTHER_PREFIX + place);
-                self.text(prefix.as_bytes());
-                self.prefix = prefix;
-            }
+        match found {
+            Some((prefix, place)) => self.prefixed(prefix, place),
             None => self.literal(name),
+        }
+    }
+
+    /// A name of a prefix and one of [`SUFFIXES`].
+    fn prefixed(&mut self, prefix: &'a str, suffix: u8) {
+        if prefix == self.prefix {
+            self.bytes.push(PREFIXED + suffix);
+            return;
+        }
+        self.bytes.push(OTHER_PREFIX + suffix);
+        self.text(prefix.as_bytes());
+        self.prefix = prefix;
+    }
+
+    fn user_agent(&mut self, user_agent: &str) {
+        match user_agent.strip_prefix(USER_AGENT) {
+            Some(version) => {
+                self.bytes.push(OWN_AGENT);
+                self.text(version.as_bytes());
+            }
+            None => self.value(user_agent),
         }
     }
 
@@ -163,42 +221,39 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Packs a value that has a form of its own; says whether it has.
+    /// Packs a value of a response that is a number, a digest or a date; returns whether it is one.
     fn token(&mut self, value: &str) -> bool {
         match value.as_bytes() {
-            [b'0'..=b'9', ..] if value.len() == 2 * DIGEST_BYTES => self.digest(value),
-            [b'0'..=b'9', ..] => self.decimal(value),
-            [b'a'..=b'f', ..] if value.len() == 2 * DIGEST_BYTES => self.digest(value),
-            [b'v', b'1', b',', ..] => self.signatures(value),
-            [b'd', ..] if value == self.known.delivery_id.to_string() => {
-                self.bytes.push(DELIVERY_ID);
-                true
-            }
-            [b'm', ..] => self.event_id(value),
-            [b'R', ..] if value.starts_with(USER_AGENT) => {
-                self.bytes.push(OWN_AGENT);
-                self.text(&value.as_bytes()[USER_AGENT.len()..]);
-                true
-            }
+            [b'0'..=b'9' | b'a'..=b'f', ..] if value.len() == 2 * DIGEST_BYTES => self.hexadecimal(value),
+            [b'0'..=b'9', ..] => self.plain_decimal(value),
             [b'F' | b'M' | b'S' | b'T' | b'W', ..] if value.ends_with(" GMT") => self.date(value),
             _ => false,
         }
     }
 
-    fn digest(&mut self, value: &str) -> bool {
-        let mut digest = [0; DIGEST_BYTES];
-        if HEXLOWER.decode_mut(value.as_bytes(), &mut digest) != Ok(DIGEST_BYTES) {
-            return false;
+    fn hexadecimal(&mut self, value: &str) -> bool {
+        let mut digest = Digest::default();
+        let is_digest = HEXLOWER.decode_mut(value.as_bytes(), &mut digest) == Ok(DIGEST_BYTES);
+        if is_digest {
+            self.digest(&digest);
         }
-        self.bytes.push(HEX);
-        self.bytes.extend_from_slice(&digest);
-        true
+        is_digest
     }
 
-    fn decimal(&mut self, value: &str) -> bool {
+    fn digest(&mut self, digest: &Digest) {
+        self.bytes.push(HEX);
+        self.bytes.extend_from_slice(digest);
+    }
+
+    fn plain_decimal(&mut self, value: &str) -> bool {
         let is_plain =
             value.bytes().all(|byte| byte.is_ascii_digit()) && (value == "0" || !value.starts_with('0'));
         let Some(number) = value.parse::<u64>().ok().filter(|_| is_plain) else { return false };
+        self.decimal(number);
+        true
+    }
+
+    fn decimal(&mut self, number: u64) {
         let distance = i64::try_from(number).ok().map(|number| number.saturating_sub(self.started_second()));
         match distance.filter(|distance| distance.abs() < NEAR_SECONDS) {
             Some(distance) => {
@@ -210,34 +265,13 @@ impl<'a> Packer<'a> {
                 self.number(number);
             }
         }
-        true
     }
 
-    fn signatures(&mut self, value: &str) -> bool {
-        let begin = self.bytes.len();
-        self.bytes.extend_from_slice(&[SIGNATURES, 0]);
-        let mut count = 0u8;
-        for signature in value.split(' ') {
-            // with its padding: one more byte than a digest has
-            let mut digest = [0; DIGEST_BYTES + 1];
-            let base64 = signature.strip_prefix(SIGNATURE).filter(|base64| base64.len() == 44);
-            let decoded = base64.and_then(|base64| BASE64.decode_mut(base64.as_bytes(), &mut digest).ok());
-            if decoded != Some(DIGEST_BYTES) || count == u8::MAX {
-                self.bytes.truncate(begin);
-                return false;
-            }
-            self.bytes.extend_from_slice(&digest[..DIGEST_BYTES]);
-            count += 1;
-        }
-        self.bytes[begin + 1] = count;
-        true
-    }
-
-    fn event_id(&mut self, value: &str) -> bool {
-        let Ok(event_id) = value.parse::<EventId>() else { return false };
-        self.bytes.push(EVENT_ID);
-        self.signed(self.known.delivery_id.0.wrapping_sub(event_id.0));
-        true
+    /// At most 255: an endpoint has far fewer secrets.
+    fn signatures(&mut self, digests: &[Digest]) {
+        let count = u8::try_from(digests.len()).unwrap_or(u8::MAX);
+        self.bytes.extend_from_slice(&[SIGNATURES, count]);
+        self.bytes.extend(digests.iter().take(usize::from(count)).flatten());
     }
 
     fn date(&mut self, value: &str) -> bool {

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use data_encoding::{BASE64, HEXLOWER};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -5,6 +8,7 @@ use super::Headers;
 use super::dictionary::{NAMES, SUFFIXES, VALUES};
 use super::packed::{AttemptContext, AttemptDetail, DetailError, pack, unpack};
 use crate::domain::ids::{DeliveryId, EventId};
+use crate::domain::sent_request::{EndpointHeaders, MASKED, SentRequest};
 use crate::domain::time::UnixMillis;
 
 const KNOWN: AttemptContext =
@@ -14,31 +18,118 @@ fn pairs(headers: &[(&str, &str)]) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
-/// The headers of an ordinary delivery, and of the answer of an ordinary receiver.
-fn ordinary() -> (Headers, Headers) {
-    let (event_id, delivery_id) = (EventId(1_000_000).to_string(), KNOWN.delivery_id.to_string());
-    let request = [
-        ("content-type", "application/json"),
-        ("user-agent", "Ringback/0.1.0"),
-        ("x-callintel-signature", "80ec8a89ce3cd22133a1066caecb4d04fea7467657c8514d717ec42c38a5c94c"),
-        ("x-callintel-delivery", &delivery_id),
-        ("x-callintel-attempt", "1"),
-        ("webhook-id", &event_id),
-        ("webhook-timestamp", "1767225600"),
-        ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
-        ("X-Token", "********"),
-    ];
+/// Packs headers as a response has them.
+fn pack_headers(headers: &[(String, String)]) -> Vec<u8> {
+    pack(KNOWN, 1, &SentRequest::default(), Some((headers, b"")))
+}
+
+fn unpack_headers(packed: &[u8]) -> Headers {
+    unpack(KNOWN, packed).unwrap().response.unwrap().0
+}
+
+/// The headers as they were sent, with the customer's own values masked.
+fn sent_headers(known: AttemptContext, number: u32, request: &SentRequest) -> Headers {
+    let mut headers = request.fixed_headers(known.delivery_id, number, known.started_at);
+    let masked = |name: &String| (name.clone(), MASKED.to_owned());
+    headers.extend(request.endpoint.custom_names.iter().map(masked));
+    headers
+}
+
+/// An ordinary delivery's request, and the headers of an ordinary receiver's response.
+fn ordinary() -> (SentRequest, Headers) {
+    let document = b"\x80\xec\x8a\x89\xce\x3c\xd2\x21\x33\xa1\x06\x6c\xae\xcb\x4d\x04\
+                     \xfe\xa7\x46\x76\x57\xc8\x51\x4d\x71\x7e\xc4\x2c\x38\xa5\xc9\x4c";
+    let standard = BASE64.decode(b"g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=").unwrap();
+    let request = SentRequest {
+        endpoint: Arc::new(EndpointHeaders {
+            user_agent: String::from("Ringback/0.1.0"),
+            prefix: String::from("x-callintel"),
+            custom_names: vec![String::from("X-Token")],
+        }),
+        event_id: EventId(1_000_000),
+        document: *document,
+        previous_document: None,
+        standard: vec![standard.try_into().unwrap()],
+    };
     let response = [("content-length", "0"), ("date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("server", "nginx")];
-    (pairs(&request), pairs(&response))
+    (request, pairs(&response))
 }
 
 #[test]
-fn what_an_ordinary_delivery_keeps_is_its_signatures_and_little_more() {
+fn an_ordinary_delivery_is_packed_into_its_signatures_and_little_more() {
     let (request, response) = ordinary();
-    let packed = pack(KNOWN, &request, Some((&response, b"")));
+    let packed = pack(KNOWN, 1, &request, Some((&response, b"")));
     assert!(packed.len() <= 128, "{} bytes", packed.len());
-    let expected = AttemptDetail { request_headers: request, response: Some((response, Vec::new())) };
+    let request_headers = sent_headers(KNOWN, 1, &request);
+    let expected = AttemptDetail { request_headers, response: Some((response, Vec::new())) };
     assert_eq!(unpack(KNOWN, &packed), Ok(expected));
+}
+
+/// What version 0.1.0 stored when it packed the request as a list of texts.
+const STORED_BEFORE: &[(&str, &[(&str, &str)])] = &[
+    (
+        "01092020210805302e312e30010480ec8a89ce3cd22133a1066caecb4d04fea7467657c8514d717ec42c38a5c94c0301\
+         04070122020223030024050183484cf52b04f8e4cf2531adfed9882ad4b2665137b852442d594d20e2c9d4e10007582d\
+         546f6b656e210103250700260600282d00",
+        &[
+            ("content-type", "application/json"),
+            ("user-agent", "Ringback/0.1.0"),
+            ("x-callintel-signature", "80ec8a89ce3cd22133a1066caecb4d04fea7467657c8514d717ec42c38a5c94c"),
+            ("x-callintel-delivery", "dlv_000000000ygj1"),
+            ("x-callintel-attempt", "1"),
+            ("webhook-id", "msg_000000000ygj0"),
+            ("webhook-timestamp", "1767225600"),
+            ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+            ("X-Token", "********"),
+        ],
+    ),
+    (
+        "010b20202100074f746865722f320806782d61636d650400ec8a89ce3cd22133a1066caecb4d04fea7467657c8514d71\
+         7ec42c38a5c94c0204f0ec8a89ce3cd22133a1066caecb4d04fea7467657c8514d717ec42c38a5c94c030104070c2202\
+         0223030024050283484cf52b04f8e4cf2531adfed9882ad4b2665137b852442d594d20e2c9d4e1000000000000000000\
+         00000000000000000000000000000000000000000000006321012100",
+        &[
+            ("content-type", "application/json"),
+            ("user-agent", "Other/2"),
+            ("x-acme-signature", "00ec8a89ce3cd22133a1066caecb4d04fea7467657c8514d717ec42c38a5c94c"),
+            ("x-acme-signature-previous", "f0ec8a89ce3cd22133a1066caecb4d04fea7467657c8514d717ec42c38a5c94c"),
+            ("x-acme-delivery", "dlv_000000000ygj1"),
+            ("x-acme-attempt", "12"),
+            ("webhook-id", "msg_000000000ygj0"),
+            ("webhook-timestamp", "1767225600"),
+            (
+                "webhook-signature",
+                "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            ),
+            ("Authorization", "********"),
+            ("x-acme-signature", "********"),
+        ],
+    ),
+];
+
+#[test]
+fn rows_of_earlier_versions_are_read_and_ordinary_ones_are_still_written_byte_for_byte() {
+    for (hexadecimal, headers) in STORED_BEFORE {
+        let detail = unpack(KNOWN, &HEXLOWER.decode(hexadecimal.as_bytes()).unwrap()).unwrap();
+        assert_eq!(detail.request_headers, pairs(headers));
+    }
+    let (request, response) = ordinary();
+    let packed = pack(KNOWN, 1, &request, Some((&response, b"")));
+    assert_eq!(HEXLOWER.encode(&packed), STORED_BEFORE[0].0);
+}
+
+/// In a response they are now stored as any other text; what is stored stays readable.
+#[test]
+fn ids_and_signatures_that_an_earlier_version_shortened_in_a_response_are_read() {
+    let stored = "01000104220202030124050183484cf52b04f8e4cf2531adfed9882ad4b2665137b852442d594d20e2c9d4e1280805302e312e30026f6b";
+    let detail = unpack(KNOWN, &HEXLOWER.decode(stored.as_bytes()).unwrap()).unwrap();
+    let headers = [
+        ("webhook-id", "msg_000000000ygj0"),
+        ("x-callintel-delivery", "dlv_000000000ygj1"),
+        ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+        ("server", "Ringback/0.1.0"),
+    ];
+    assert_eq!(detail.response, Some((pairs(&headers), b"ok".to_vec())));
 }
 
 #[test]
@@ -50,13 +141,14 @@ fn every_word_of_the_lists_is_one_byte_and_stands_in_them_once() {
         }
     }
     for name in NAMES {
-        assert_eq!(pack(KNOWN, &pairs(&[(name, "********")]), None).len(), 5, "{name}");
+        let empty = pack_headers(&[]).len();
+        assert_eq!(pack_headers(&pairs(&[(name, "********")])).len() - empty, 2, "{name}");
     }
 }
 
 #[test]
 fn what_a_newer_program_wrote_is_refused_by_its_version() {
-    let mut packed = pack(KNOWN, &[], None);
+    let mut packed = pack(KNOWN, 1, &SentRequest::default(), None);
     packed[0] = 2;
     assert_eq!(unpack(KNOWN, &packed), Err(DetailError::Version(2)));
     assert_eq!(unpack(KNOWN, &[]), Err(DetailError::Malformed(0)));
@@ -95,8 +187,7 @@ fn a_form_of_its_own_is_only_taken_by_what_comes_back_the_same() {
         "",
     ];
     let headers: Vec<_> = values.iter().map(|value| (String::from("x"), value.to_string())).collect();
-    let packed = pack(KNOWN, &headers, None);
-    assert_eq!(unpack(KNOWN, &packed), Ok(AttemptDetail { request_headers: headers, response: None }));
+    assert_eq!(unpack_headers(&pack_headers(&headers)), headers);
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -131,17 +222,31 @@ fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
     vec((name(), value()), 0..12)
 }
 
+fn request() -> impl Strategy<Value = SentRequest> {
+    let endpoint = ("(Ringback/)?[a-z0-9.]{0,9}", "x-callintel|[a-z-]{0,8}", vec(name(), 0..4));
+    let signatures = (any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), vec(any::<[u8; 32]>(), 0..4));
+    (endpoint, 0..i64::MAX, signatures).prop_map(|(endpoint, event_id, signatures)| {
+        let (user_agent, prefix, custom_names) = endpoint;
+        let (document, previous_document, standard) = signatures;
+        let endpoint = Arc::new(EndpointHeaders { user_agent, prefix, custom_names });
+        SentRequest { endpoint, event_id: EventId(event_id), document, previous_document, standard }
+    })
+}
+
 proptest! {
     #[test]
     fn what_is_read_back_is_exactly_what_was_given(
-        request in headers(),
+        request in request(),
         response in prop::option::of((headers(), vec(any::<u8>(), 0..300))),
+        number: u32,
         delivery_id: i64,
-        started_at: i64,
+        started_at in -253_402_300_799_000..253_402_300_799_000_i64,
     ) {
         let known = AttemptContext { delivery_id: DeliveryId(delivery_id), started_at: UnixMillis(started_at) };
-        let packed = pack(known, &request, response.as_ref().map(|(headers, body)| (&headers[..], &body[..])));
-        prop_assert_eq!(unpack(known, &packed), Ok(AttemptDetail { request_headers: request, response }));
+        let parts = response.as_ref().map(|(headers, body)| (&headers[..], &body[..]));
+        let packed = pack(known, number, &request, parts);
+        let request_headers = sent_headers(known, number, &request);
+        prop_assert_eq!(unpack(known, &packed), Ok(AttemptDetail { request_headers, response }));
     }
 
     #[test]
@@ -153,8 +258,8 @@ proptest! {
     }
 
     #[test]
-    fn what_is_cut_off_or_goes_on_is_an_error(request in headers(), body in vec(any::<u8>(), 0..40), cut: usize) {
-        let packed = pack(KNOWN, &request, Some((&request, &body)));
+    fn what_is_cut_off_or_goes_on_is_an_error(response in headers(), body in vec(any::<u8>(), 0..40), cut: usize) {
+        let packed = pack(KNOWN, 1, &SentRequest::default(), Some((&response, &body)));
         prop_assert!(unpack(KNOWN, &packed[..cut % packed.len()]).is_err());
         let longer = [&packed[..], &[0]].concat();
         prop_assert!(unpack(KNOWN, &longer).is_err());

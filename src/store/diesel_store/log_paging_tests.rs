@@ -66,7 +66,7 @@ fn outcome(new: &NewEvent, place: usize, number: i64) -> Option<Outcome> {
         started_at: at,
         finished_at: at,
         ordered: false,
-        request_headers: Vec::new(),
+        request: crate::domain::sent_request::SentRequest::default(),
         result: AttemptResult { response: answer.map(response), duration: Duration::ZERO },
         next,
     })

@@ -39,7 +39,7 @@ fn outcome(delivery_id: i64, number: u32, ordered: bool, next: NextStep) -> Outc
         started_at: NOW,
         finished_at: NOW,
         ordered,
-        request_headers: Vec::new(),
+        request: crate::domain::sent_request::SentRequest::default(),
         result: AttemptResult { response: Err(AttemptError::Timeout), duration: std::time::Duration::ZERO },
         next,
     }

@@ -1,0 +1,75 @@
+//! The part of an attempt's request that the log keeps.
+
+use std::sync::Arc;
+
+use super::ids::{DeliveryId, EventId};
+use super::signing::{Digest, document_text, standard_text};
+use super::time::UnixMillis;
+
+/// What stands in the log for a customer's own header values: they are secrets.
+pub(crate) const MASKED: &str = "********";
+
+/// The request of an attempt. The rest of its headers follows from its outcome: the delivery's id, the attempt's number
+/// and its start, which is the signed timestamp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentRequest {
+    /// Shared by all requests of the endpoint.
+    pub endpoint: Arc<EndpointHeaders>,
+    /// In `webhook-id`.
+    pub event_id: EventId,
+    /// HMAC-SHA256 of the body, in `{prefix}-signature`.
+    pub document: Digest,
+    /// With another valid secret, in `{prefix}-signature-previous`.
+    pub previous_document: Option<Digest>,
+    /// One for each valid secret, in `webhook-signature`.
+    pub standard: Vec<Digest>,
+}
+
+/// The part of an endpoint's headers that is the same in every request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointHeaders {
+    /// `Ringback/` and the version, unless a test sets another.
+    pub user_agent: String,
+    /// Before `-signature`, `-delivery` and `-attempt`.
+    pub prefix: String,
+    /// Names of the customer's own headers, in their order; their values are never kept.
+    pub custom_names: Vec<String>,
+}
+
+impl SentRequest {
+    /// The headers up to the customer's own, in the order of sending.
+    pub(crate) fn fixed_headers(
+        &self,
+        delivery_id: DeliveryId,
+        number: u32,
+        at: UnixMillis,
+    ) -> Vec<(String, String)> {
+        let EndpointHeaders { user_agent, prefix, custom_names } = self.endpoint.as_ref();
+        let mut headers = Vec::with_capacity(9 + custom_names.len());
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        headers.push(("user-agent".to_owned(), user_agent.clone()));
+        headers.push((format!("{prefix}-signature"), document_text(&self.document)));
+        if let Some(previous) = &self.previous_document {
+            headers.push((format!("{prefix}-signature-previous"), document_text(previous)));
+        }
+        headers.push((format!("{prefix}-delivery"), delivery_id.to_string()));
+        headers.push((format!("{prefix}-attempt"), number.to_string()));
+        headers.push(("webhook-id".to_owned(), self.event_id.to_string()));
+        headers.push(("webhook-timestamp".to_owned(), at.as_seconds().to_string()));
+        headers.push(("webhook-signature".to_owned(), standard_text(&self.standard)));
+        headers
+    }
+}
+
+/// A request of no event and without signatures, for tests that look at other things.
+impl Default for SentRequest {
+    fn default() -> Self {
+        Self {
+            endpoint: Arc::default(),
+            event_id: EventId(0),
+            document: Digest::default(),
+            previous_document: None,
+            standard: Vec::new(),
+        }
+    }
+}
