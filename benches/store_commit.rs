@@ -1,6 +1,6 @@
-//! Rows a second of the store's group commit: `cargo bench --bench store_commit [-- postgres://…]`.
+//! Rows per second of the store's group commit: `cargo bench --bench store_commit [-- postgres://…]`.
 //!
-//! Not a criterion bench: what matters is a database that grows while it is measured, not one commit repeated.
+//! Not a criterion bench: the point is a database that grows while it is measured, not one commit repeated.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ fn main() -> anyhow::Result<()> {
     reads(store.as_ref(), &organizations, &endpoints, &mut ids, now)
 }
 
-/// Times what is read while the engine runs, on the database that the writes left.
+/// Times the reads of a running engine, on the database that the writes left.
 fn reads(
     store: &dyn Store,
     organizations: &[OrganizationId],
@@ -110,7 +110,7 @@ fn reads(
         ("log, older", &all, old),
         ("log of an endpoint", &of_endpoint, page),
         ("log of failures", &failed, page),
-        ("log of what never was (whole organization)", &nothing, page),
+        ("log without matches (whole organization)", &nothing, page),
     ] {
         timed(name, &|| Ok(store.deliveries(organization_id, filter, page)?.rows.len()))?;
     }
@@ -135,7 +135,7 @@ fn new_event(
     NewEvent { event: Arc::new(event), deliveries, idempotency: None }
 }
 
-/// Attempts as the engine writes them down: what a delivery costs depends on what can be told from its row.
+/// Attempts as the engine stores them: the cost of a delivery depends on which values follow from its row.
 fn outcomes(new: &NewEvent) -> Vec<Outcome> {
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let response = Response {

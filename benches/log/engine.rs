@@ -1,4 +1,4 @@
-//! The release program on the filled database, asked over HTTP.
+//! The release program on the filled database, queried over HTTP.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ impl Engine {
         let out = child.stdout.take().context("no output")?;
         let (told, line) = mpsc::channel();
         std::thread::spawn(move || {
-            // who waits has given up when this fails
+            // the waiting side has given up if this fails
             let _ = told.send(BufReader::new(out).lines().next());
         });
         let client = ureq::Agent::new_with_config(ureq::Agent::config_builder().build());
@@ -56,7 +56,7 @@ impl Engine {
     }
 }
 
-/// Killed: nothing is to be lost, and nobody waits for attempts.
+/// Killed: there is nothing to lose, and no attempt to wait for.
 impl Drop for Engine {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -64,14 +64,14 @@ impl Drop for Engine {
     }
 }
 
-/// Has the system forget a file, as far as it may: the next reads come from the disk.
+/// Drops a file from the page cache as far as possible: the next reads come from the disk.
 pub(crate) fn forget(file: &Path) {
     for suffix in ["", "-wal"] {
         let file = PathBuf::from(format!("{}{suffix}", file.display()));
         let of = format!("if={}", file.display());
         let dd = Command::new("dd").args([of.as_str(), "iflag=nocache", "count=0"]).stderr(Stdio::null()).status();
         if file.exists() && !dd.is_ok_and(|status| status.success()) {
-            eprintln!("dd can't have the system forget {}: \"cold\" is warm", file.display());
+            eprintln!("dd can't drop {} from the page cache: \"cold\" is warm", file.display());
         }
     }
 }

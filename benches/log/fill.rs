@@ -1,4 +1,4 @@
-//! A database as a busy deployment has it after some weeks.
+//! A database like that of a busy deployment after some weeks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 /// Of the large organization.
 pub(crate) const KEY: &str = "rbk_0123456789012345678901234567890123456789012";
-/// How far back it goes: less than retention.
+/// The period of the events: less than retention.
 pub(crate) const PERIOD: Duration = Duration::from_secs(25 * 86_400);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const EVENTS_A_COMMIT: usize = 2_000;
@@ -44,7 +44,7 @@ pub(crate) const TYPES: [(&str, u32); 14] = [
     ("batch.failed", 1),
 ];
 
-/// What a webhook is for; its description, so that it is found again through the API.
+/// The purpose of a webhook; also its description, so that it is found again through the API.
 pub(crate) const ALL: &str = "everything";
 pub(crate) const SOME: &str = "some types";
 /// Many deliveries, all of one type.
@@ -214,7 +214,7 @@ impl Filling<'_> {
             random.random_ratio(1, u32::try_from(share.max(1)).unwrap_or(u32::MAX))
         };
         let ending = self.random.random_range(0..1_000);
-        // a handful of each, however many there are
+        // a handful of each, whatever the total
         let (number, answer, next) = if one_in(&mut self.random, self.deliveries / 10) {
             (1, Ok(418), NextStep::Failed)
         } else if one_in(&mut self.random, self.deliveries / 200) {
@@ -252,7 +252,7 @@ impl Filling<'_> {
         }
     }
 
-    /// Sends events to a webhook that did not get them, as a replay does.
+    /// Replays events to a webhook that did not get them.
     fn replay(&mut self, tenant: &Tenant, events: &[EventId]) -> anyhow::Result<()> {
         let Some(webhook) = tenant.webhooks.iter().find(|webhook| webhook.purpose == REPLAYED) else {
             return Ok(());

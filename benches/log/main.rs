@@ -1,7 +1,8 @@
-//! What a look into a large delivery log costs: `cargo bench --bench log [-- --help]`.
+//! The time of queries on a large delivery log: `cargo bench --bench log [-- --help]`.
 //!
-//! Fills a database through the store, starts the release program on it, and asks it over HTTP for every filter of the
-//! log, for the newest page and for pages somewhere in it, and for what dashboards ask every few seconds.
+//! Fills a database through the store, starts the release program on it, and queries every filter of the log
+//! over HTTP: the newest page, pages somewhere in the log, and the queries that dashboards repeat every few
+//! seconds.
 
 #![expect(clippy::disallowed_methods, reason = "the program that is measured runs by the real clock")]
 
@@ -36,25 +37,25 @@ struct Options {
     /// Stored deliveries
     #[arg(long, default_value_t = 5_000_000)]
     deliveries: u64,
-    /// Keep the SQLite file at this path, and take one that is there already
+    /// Keep the SQLite file at this path, and reuse an existing one
     #[arg(long, value_name = "PATH")]
     keep: Option<PathBuf>,
-    /// Use this PostgreSQL database; one with organizations in it is taken as it is
+    /// Use this PostgreSQL database; one with organizations in it is not filled again
     #[arg(long, value_name = "URL", conflicts_with = "keep")]
     postgres: Option<String>,
     /// Requests for each row of the table
     #[arg(long, default_value_t = 300)]
     requests: usize,
-    /// Stop with one row of the table after so many seconds
+    /// Stop one row of the table after this many seconds
     #[arg(long, default_value_t = 10)]
     patience: u64,
-    /// Only rows of the table whose name has this in it
+    /// Only rows of the table whose name contains this
     #[arg(long)]
     only: Option<String>,
     /// Measure this program instead of the one just built
     #[arg(long, default_value = env!("CARGO_BIN_EXE_ringback"))]
     binary: PathBuf,
-    /// What cargo adds
+    /// Added by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -116,9 +117,9 @@ fn fill_once(options: &Options, url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-// ---- what is asked
+// ---- the queries
 
-/// What questions are made of.
+/// The values that queries contain.
 struct World {
     /// Purpose and id.
     webhooks: Vec<(String, String)>,
@@ -173,7 +174,7 @@ impl World {
             path = path.replace("{hour}", &format!("from={from}&to={}", from + Duration::from_secs(3_600)));
         }
         if path.contains("{anywhere}") {
-            // what next_cursor would be there
+            // the value that next_cursor would have there
             let mut bytes = vec![1];
             bytes.extend_from_slice(&first_id_at(self.instant(random)).to_be_bytes());
             path = path.replace("{anywhere}", &format!("cursor={}", BASE64URL_NOPAD.encode(&bytes)));
@@ -187,7 +188,7 @@ struct Question {
     path: String,
 }
 
-/// Filters of the log; each is asked for the newest page, and for pages anywhere.
+/// Filters of the log; each is queried for the newest page and for pages anywhere.
 const FILTERS: [(&str, &str); 33] = [
     ("everything", ""),
     ("an hour", "{hour}"),
@@ -213,7 +214,7 @@ const FILTERS: [(&str, &str); 33] = [
     ("webhook + 503", "webhook_id={some}&response_code=503"),
     ("webhook + 418", "webhook_id={some}&response_code=418"),
     ("webhook + any type", "webhook_id={some}&event_type={type}"),
-    ("webhook + type it never had", "webhook_id={initiated}&event_type=call.completed"),
+    ("webhook + type without deliveries", "webhook_id={initiated}&event_type=call.completed"),
     ("webhook + failed", "webhook_id={some}&status=failed"),
     ("webhook + pending", "webhook_id={some}&status=pending"),
     ("webhook + cancelled", "webhook_id={some}&status=cancelled"),
@@ -247,7 +248,7 @@ fn questions() -> Vec<Question> {
 
 // ---- the measurement
 
-/// How long an answer took, and its rows.
+/// The time of a response, and its number of rows.
 fn ask(engine: &Engine, path: &str) -> anyhow::Result<(Duration, usize)> {
     let begin = Instant::now();
     let body = engine.get(path).with_context(|| path.to_owned())?;

@@ -1,8 +1,8 @@
-//! Encryption of what customers trust us with: signing secrets and header values, at rest.
+//! Encryption at rest of customers' secrets: signing secrets and header values.
 //!
 //! Envelope: version (1 byte) | key id (4 bytes) | nonce (24 bytes) | XChaCha20-Poly1305 ciphertext. The key id
-//! is the beginning of SHA-256 of the master key, so that a wrong key is named as such instead of looking like
-//! damage. The organization and the endpoint are authenticated with it: a value copied to another row does not
+//! is the beginning of SHA-256 of the master key, so that a wrong key is reported as such instead of looking
+//! like damage. The organization and the endpoint are authenticated too: a value copied to another row does not
 //! open there.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
 const HEADER_BYTES: usize = 1 + KEY_ID_BYTES + NONCE_BYTES;
 
-/// Why a value or a key is of no use.
+/// Why a value or a key is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CipherError {
     /// The master key is not 32 bytes in base64.
@@ -49,7 +49,7 @@ pub enum CipherError {
     /// Written by a later version of this program.
     #[error("an encrypted value has the unknown format {0}; a newer version of this program wrote it")]
     UnknownVersion(u8),
-    /// The cipher refused; only a value of gigabytes makes it.
+    /// The value is too long; it would take gigabytes.
     #[error("the value is too long to be encrypted")]
     TooLong,
 }
@@ -58,7 +58,7 @@ pub enum CipherError {
 pub struct Cipher {
     cipher: XChaCha20Poly1305,
     key_id: [u8; KEY_ID_BYTES],
-    /// Of the nonces.
+    /// Seeds the nonces.
     random: Arc<dyn RandomSource>,
 }
 
@@ -77,17 +77,17 @@ impl Cipher {
         Ok(Self { cipher, key_id, random })
     }
 
-    /// Whether a value was encrypted with this key, as its envelope says; only opening it proves that.
+    /// Whether a value claims to be encrypted with this key, by its envelope; only decrypting it proves that.
     pub(crate) fn sealed(&self, envelope: &[u8]) -> bool {
         envelope.first() == Some(&VERSION) && envelope.get(1..=KEY_ID_BYTES) == Some(self.key_id.as_slice())
     }
 
-    /// The id of its key, as error messages name it.
+    /// The id of its key, as in error messages.
     pub(crate) fn key_id(&self) -> String {
         HEXLOWER.encode(&self.key_id)
     }
 
-    /// Encrypts a value for a row. The nonce is random: 24 bytes leave no chance of a second one alike.
+    /// Encrypts a value for a row. The nonce is random: with 24 bytes a repetition is out of the question.
     pub(crate) fn encrypt(
         &self,
         organization_id: OrganizationId,
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_comes_back_and_never_looks_the_same_twice() {
+    fn a_value_is_decrypted_to_itself_and_never_encrypted_to_the_same_bytes_twice() {
         let cipher = cipher(7);
         let first = cipher.encrypt(HERE.0, HERE.1, b"whsec_x").unwrap();
         let second = cipher.encrypt(HERE.0, HERE.1, b"whsec_x").unwrap();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_says_whose_it_is() {
+    fn an_envelope_shows_which_key_it_was_sealed_with() {
         let sealed = cipher(7).encrypt(HERE.0, HERE.1, b"x").unwrap();
         assert!(cipher(7).sealed(&sealed) && !cipher(8).sealed(&sealed));
         assert!(!cipher(7).sealed(&sealed[..KEY_ID_BYTES]) && !cipher(7).sealed(b""));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_key_of_the_wrong_size_is_refused_with_what_to_do() {
+    fn a_master_key_of_the_wrong_size_is_refused_with_the_command_that_makes_one() {
         for text in ["", "abc", "AAAA", &BASE64.encode(&[1; 31]), &BASE64.encode(&[1; 33])] {
             let error = Cipher::from_master_key(
                 &Secret::new((*text).to_owned()),

@@ -1,5 +1,5 @@
-//! One connection type over both databases, the one writer, the pool of readers, and what a database's errors
-//! mean to us.
+//! One connection type over both databases, the single writer, the pool of readers, and the meaning of a
+//! database's errors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use parking_lot::FairMutex;
 use super::postgres::BEGIN_AS_USUAL;
 use super::{StoreError, StoreResult};
 
-/// A connection to either database. Portable queries run on it; what one of the two does better is matched out.
+/// A connection to either database. Portable queries run on it; code for only one of the two matches on it.
 #[derive(diesel::MultiConnection)]
 pub(super) enum AnyConnection {
     Sqlite(SqliteConnection),
@@ -28,34 +28,36 @@ impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         use DatabaseErrorKind::{CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation};
         match error {
-            // an id or a hash that exists already
+            // the id or hash exists already
             DieselError::DatabaseError(UniqueViolation, _) => Self::Conflict,
             DieselError::DatabaseError(CheckViolation | ForeignKeyViolation | NotNullViolation, information) => {
                 Self::Corrupt(information.message().to_owned())
             }
             DieselError::DeserializationError(error) => Self::Corrupt(error.to_string()),
-            // disk full, read-only, server gone, time-out: what a database says when it can't work now
+            // what a database reports when it can't work now: disk full, read-only, server gone, time-out
             error => Self::Unavailable(error.to_string()),
         }
     }
 }
 
-/// How connections to one database are made.
+/// Opens connections to one database.
 pub(super) trait Opener: Send + Sync + 'static {
-    /// Refuses a change that nobody would find again. Cheap: asked before each.
+    /// Refuses a change that would be lost (the database file was moved or replaced). Cheap: called before each
+    /// change.
     fn check(&self) -> StoreResult<()> {
         Ok(())
     }
-    /// The connection that writes; there is one at a time.
+    /// The writing connection; there is one at a time.
     fn open_writer(&self) -> StoreResult<AnyConnection>;
-    /// A connection that only reads.
+    /// A read-only connection.
     fn open_reader(&self) -> StoreResult<AnyConnection>;
 }
 
-/// The one writer. A connection on which something went wrong is dropped, and made anew by the next call.
+/// The single writer. A connection that failed is dropped, and the next call opens another.
 pub(super) struct Writer {
     opener: Arc<dyn Opener>,
-    /// Fair: who writes step by step would otherwise take it again before the one who waits for it has woken up.
+    /// Fair: a caller that writes step by step would otherwise take it again before the one that waits for it
+    /// has woken up.
     connection: FairMutex<Option<CountedConnection>>,
 }
 
@@ -72,24 +74,25 @@ impl CountedConnection {
 }
 
 impl Writer {
-    /// A writer that has its connection already.
+    /// A writer with a connection that is already open.
     pub(super) fn new(opener: Arc<dyn Opener>, connection: AnyConnection) -> Self {
         Self { opener, connection: FairMutex::new(Some(CountedConnection::new(connection))) }
     }
 
-    /// Runs `work` in one transaction: all of it is durable, or nothing of it is there.
+    /// Runs `work` in one transaction: all of it is durable, or none of it exists.
     pub(super) fn write<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
         self.run(|connection| in_transaction(connection, work))
     }
 
-    /// Runs `work`, which makes a transaction of its own.
+    /// Runs `work`, which begins its own transaction.
     pub(super) fn run<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
         let mut slot = self.connection.lock();
         self.opener.check()?;
-        // taken out while it works: after a panic or an error it is gone, and its transaction with it
+        // taken out during the work: after a panic or an error the connection is gone, and its transaction with
+        // it
         let mut used = match slot.take() {
             Some(used) => used,
-            None => CountedConnection::new(self.opener.open_writer().map_err(passing)?),
+            None => CountedConnection::new(self.opener.open_writer().map_err(as_outage)?),
         };
         used.times += 1;
         let result = forget_old_plans(&mut used).and_then(|()| work(&mut used.connection));
@@ -100,8 +103,8 @@ impl Writer {
     }
 }
 
-/// PostgreSQL keeps a plan until it happens to look at the tables again, which can be a long time in which they grow from
-/// nothing. So it makes its plans anew whenever there were twice as many changes.
+/// PostgreSQL keeps a plan until it happens to analyze the tables again, which can take long, while they grow
+/// from nothing. So plans are discarded whenever the number of changes has doubled.
 fn forget_old_plans(used: &mut CountedConnection) -> StoreResult<()> {
     match &mut used.connection {
         AnyConnection::Postgres(postgres) if used.times.is_power_of_two() => {
@@ -111,9 +114,9 @@ fn forget_old_plans(used: &mut CountedConnection) -> StoreResult<()> {
     }
 }
 
-/// While running, a lock that someone holds is an outage and not a refusal: it can be our own last session, which
-/// the server has not given up yet.
-fn passing(error: StoreError) -> StoreError {
+/// While the engine runs, a lock that is held is an outage and not a refusal: it can be our own previous
+/// session, which the server has not ended yet.
+fn as_outage(error: StoreError) -> StoreError {
     match error {
         StoreError::Refused(message) => StoreError::Unavailable(message),
         error => error,
@@ -137,7 +140,7 @@ pub(super) fn in_transaction<T>(
     match (&result, connection) {
         (Ok(_), AnyConnection::Sqlite(sqlite)) => AnsiTransactionManager::commit_transaction(sqlite)?,
         (Ok(_), AnyConnection::Postgres(postgres)) => AnsiTransactionManager::commit_transaction(postgres)?,
-        // the first error is the one to tell
+        // the first error is the one to report
         (Err(_), AnyConnection::Sqlite(sqlite)) => {
             let _ = AnsiTransactionManager::rollback_transaction(sqlite);
         }
@@ -148,19 +151,19 @@ pub(super) fn in_transaction<T>(
     result
 }
 
-/// How many readers there are, and how they are looked after.
+/// The size and care of the pool of readers.
 pub(super) struct ReaderOptions {
-    /// Connections at most.
+    /// The maximum number of connections.
     pub(super) max_size: u32,
-    /// Whether a connection is tried before it is given out.
+    /// Whether a connection is tested before it is handed out.
     pub(super) test_on_check_out: bool,
 }
 
-/// How long a read waits for a connection: with the server gone the answer is "unavailable" after this.
+/// How long a read waits for a connection. If the server is gone, the result is "unavailable" after this.
 const READER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The same once a read has waited in vain. The pool goes on trying to connect; who asks meanwhile must not hold
-/// a thread for long, or a crowd of publishers waits behind each other to hear that they should come back.
+/// The same after a read has waited in vain. The pool keeps trying to connect; meanwhile a caller must not hold
+/// a thread for long, or publishers queue up behind each other only to be answered "unavailable".
 const READER_TIMEOUT_WHILE_GONE: Duration = Duration::from_millis(200);
 
 /// The pool of readers.
@@ -170,7 +173,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// An empty pool; connections are made when they are asked for.
+    /// An empty pool; connections are opened on demand.
     pub(super) fn new(opener: Arc<dyn Opener>, options: &ReaderOptions) -> Self {
         let pool = r2d2::Pool::builder()
             .max_size(options.max_size)
@@ -181,12 +184,12 @@ impl Readers {
         Self { pool, is_server_gone: AtomicBool::new(false) }
     }
 
-    /// Runs `work` on one of them.
+    /// Runs `work` on a reader.
     pub(super) fn read<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
         let is_gone = self.is_server_gone.load(Ordering::Relaxed);
         let timeout = if is_gone { READER_TIMEOUT_WHILE_GONE } else { READER_TIMEOUT };
         let connection = self.pool.get_timeout(timeout);
-        // with connections that are all busy the server is there, and waiting for one is worth it
+        // if connections exist but are all busy, the server is there, and waiting is worth it
         let is_gone = connection.is_err() && self.pool.state().connections == 0;
         self.is_server_gone.store(is_gone, Ordering::Relaxed);
         work(&mut *connection.map_err(|error| StoreError::Unavailable(error.to_string()))?)

@@ -1,5 +1,5 @@
-//! What is kept of an attempt beside its numbers: headers and the excerpt of the answer, packed. Lists of pairs,
-//! because a name can occur twice and order matters to whoever debugs a receiver.
+//! The detail of an attempt as it is stored: headers and the excerpt of the response, packed. Headers are lists
+//! of pairs, because a name can occur twice and their order matters when a receiver is debugged.
 
 mod dictionary;
 mod packed;
@@ -17,12 +17,12 @@ pub(super) use self::packed::DetailError;
 
 type Headers = Vec<(String, String)>;
 
-/// Where no answer came, the stored answer has at most one header, of this name, with the code of the error's detail.
-/// No real header has an empty name, so programs that don't know this show it as a header that looks odd, and
-/// can read the row.
-const EXPLAINED: &str = "";
+/// An attempt without a response stores at most one response header, with this name and the code of the error's
+/// detail. No real header has an empty name: programs that don't know this can read the row, and show an odd
+/// header.
+const ERROR_DETAIL_HEADER: &str = "";
 
-/// An attempt in the form in which it is stored.
+/// An attempt as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoredAttempt {
     pub(super) number: u32,
@@ -34,13 +34,15 @@ pub(super) struct StoredAttempt {
 }
 
 impl StoredAttempt {
-    /// What is stored of an outcome.
+    /// Packs the attempt of an outcome.
     pub(super) fn of(outcome: &Outcome) -> Self {
-        let answer = outcome.result.response.as_ref();
-        let known = AttemptContext { delivery_id: outcome.delivery_id, started_at: outcome.started_at };
-        let explained =
-            answer.err().and_then(|error| error.detail_code()).map(|code| [(EXPLAINED.to_owned(), code)]);
-        let response = match (answer, &explained) {
+        let response = outcome.result.response.as_ref();
+        let context = AttemptContext { delivery_id: outcome.delivery_id, started_at: outcome.started_at };
+        let explained = response
+            .err()
+            .and_then(|error| error.detail_code())
+            .map(|code| [(ERROR_DETAIL_HEADER.to_owned(), code)]);
+        let response = match (response, &explained) {
             (Ok(response), _) => Some((response.headers.as_slice(), response.body.as_ref())),
             (Err(_), Some(explained)) => Some((explained.as_slice(), &[][..])),
             (Err(_), None) => None,
@@ -49,16 +51,16 @@ impl StoredAttempt {
             number: outcome.number,
             started_at: outcome.started_at,
             duration_ms: i64::try_from(outcome.result.duration.as_millis()).unwrap_or(i64::MAX),
-            response_code: answer.ok().map(|response| response.status),
-            error: answer.err().map(|error| error.as_str().to_owned()),
-            detail: packed::pack(known, outcome.number, &outcome.request, response),
+            response_code: response.ok().map(|response| response.status),
+            error: response.err().map(|error| error.as_str().to_owned()),
+            detail: packed::pack(context, outcome.number, &outcome.request, response),
         }
     }
 
-    /// What the log shows of it; the delivery is the one that it was an attempt of.
+    /// Unpacks it for the log. `delivery_id` must be the delivery that it was an attempt of.
     pub(super) fn into_record(self, delivery_id: DeliveryId) -> Result<AttemptRecord, DetailError> {
-        let known = AttemptContext { delivery_id, started_at: self.started_at };
-        let AttemptDetail { request_headers, response } = packed::unpack(known, &self.detail)?;
+        let context = AttemptContext { delivery_id, started_at: self.started_at };
+        let AttemptDetail { request_headers, response } = packed::unpack(context, &self.detail)?;
         let (response, error_detail) = match response {
             Some((headers, _)) if self.response_code.is_none() => (None, explanation(&headers)),
             response => (response, None),
@@ -78,12 +80,12 @@ impl StoredAttempt {
     }
 }
 
-/// In words; `None` when a newer program wrote it.
+/// The explanation as text; `None` for a code of a newer version.
 fn explanation(headers: &Headers) -> Option<String> {
-    headers.iter().find(|(name, _)| name == EXPLAINED).and_then(|(_, code)| in_words(code))
+    headers.iter().find(|(name, _)| name == ERROR_DETAIL_HEADER).and_then(|(_, code)| in_words(code))
 }
 
-/// A name that occurs twice has its values joined with a comma, as HTTP allows for lists.
+/// Values of a repeated name are joined with a comma, as HTTP allows for lists.
 fn header_map(headers: Headers) -> Map<String, Value> {
     let mut map = Map::new();
     for (name, value) in headers {
@@ -109,7 +111,7 @@ mod tests {
     use crate::domain::ids::{EndpointId, OrganizationId};
     use crate::domain::sent_request::SentRequest;
 
-    fn outcome(answer: Result<Response, AttemptError>) -> Outcome {
+    fn outcome(response: Result<Response, AttemptError>) -> Outcome {
         Outcome {
             organization_id: OrganizationId(1),
             endpoint_id: EndpointId(2),
@@ -119,13 +121,13 @@ mod tests {
             finished_at: UnixMillis(6),
             ordered: false,
             request: SentRequest::default(),
-            result: AttemptResult { response: answer, duration: Duration::from_millis(1) },
+            result: AttemptResult { response: response, duration: Duration::from_millis(1) },
             next: NextStep::Failed,
         }
     }
 
     #[test]
-    fn the_detail_of_an_error_comes_back_in_words_and_is_no_answer() {
+    fn the_detail_of_an_error_is_read_back_as_text_and_not_as_a_response() {
         let expired = TlsFault::Expired(UnixMillis(1_714_521_600_000));
         for error in [
             AttemptError::TlsFailure(expired),
@@ -142,11 +144,16 @@ mod tests {
     }
 
     #[test]
-    fn what_older_programs_stored_is_read_and_what_newer_ones_explain_is_passed_over() {
+    fn rows_of_older_versions_are_read_and_explanations_of_newer_ones_are_skipped() {
         let stored = StoredAttempt::of(&outcome(Err(AttemptError::TlsFailure(TlsFault::Closed))));
-        let known = AttemptContext { delivery_id: DeliveryId(3), started_at: UnixMillis(5) };
-        let without = packed::pack(known, 1, &SentRequest::default(), None);
-        let newer = packed::pack(known, 1, &SentRequest::default(), Some((&[(String::new(), "of_tomorrow".to_owned())], b"")));
+        let context = AttemptContext { delivery_id: DeliveryId(3), started_at: UnixMillis(5) };
+        let without = packed::pack(context, 1, &SentRequest::default(), None);
+        let newer = packed::pack(
+            context,
+            1,
+            &SentRequest::default(),
+            Some((&[(String::new(), "of_tomorrow".to_owned())], b"")),
+        );
         for detail in [without, newer] {
             let record = StoredAttempt { detail, ..stored.clone() }.into_record(DeliveryId(3)).unwrap();
             assert_eq!((record.error.as_deref(), record.error_detail), (Some("tls_failure"), None));
@@ -155,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_no_detail_and_keeps_its_headers() {
+    fn a_response_has_no_error_detail_and_keeps_its_headers() {
         let response = Response { status: 500, headers: vec![("x".into(), "y".into())], body: "z".into() };
         let record = StoredAttempt::of(&outcome(Ok(response))).into_record(DeliveryId(3)).unwrap();
         assert_eq!((record.error, record.error_detail), (None, None));

@@ -1,4 +1,4 @@
-//! Events that were just read, so that an event with ten endpoints behind is not read ten times.
+//! Events that were read recently, so that an event with ten endpoints behind schedule is not read ten times.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,24 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, OrganizationId};
 
-/// Smaller: endpoints that are behind by different amounts read the same bodies again. Larger: so much more memory
-/// that no event is in.
+/// Smaller: endpoints that are behind by different amounts read the same bodies again. Larger: more memory in
+/// which no new event fits.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// Larger events are not kept: a few of them would push out all others.
+/// Larger events are not cached: a few of them would push out all others.
 const MAX_EVENT_BYTES: usize = 16 * 1024;
-/// What an event takes beside its body, its type, and its places in here; about, and rather too much.
+/// About what an event takes besides its body and type; rather too high.
 const OVERHEAD: usize = 256;
 
-/// At most [`MAX_BYTES`] of events, the last ones that were read. They never change, so none is out of date.
+/// At most [`MAX_BYTES`] of events, the most recently read. Events never change, so no entry is outdated.
 #[derive(Default)]
 pub(super) struct EventCache {
-    kept: Mutex<CachedEvents>,
+    cached: Mutex<CachedEvents>,
 }
 
 #[derive(Default)]
 struct CachedEvents {
     events: HashMap<EventId, Arc<Event>>,
-    /// The oldest first.
+    /// Oldest first.
     order: VecDeque<EventId>,
     bytes: usize,
 }
@@ -33,30 +33,30 @@ fn size(event: &Event) -> usize {
 }
 
 impl EventCache {
-    /// Those of the ids that are here and the organization's.
+    /// The cached events among `ids` that belong to the organization.
     pub(super) fn find(
         &self,
         organization_id: OrganizationId,
         ids: impl Iterator<Item = EventId>,
     ) -> HashMap<EventId, Arc<Event>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.filter_map(|id| kept.events.get(&id))
+        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.filter_map(|id| cached.events.get(&id))
             .filter(|event| event.organization_id == organization_id)
             .map(|event| (event.id, Arc::clone(event)))
             .collect()
     }
 
-    /// Keeps events that were just read from the database.
+    /// Caches events that were just read from the database.
     pub(super) fn keep(&self, events: &[Arc<Event>]) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events.iter().filter(|event| event.body.len() <= MAX_EVENT_BYTES) {
-            kept.add(event);
+            cached.add(event);
         }
     }
 
-    /// Forgets everything.
+    /// Empties the cache.
     pub(super) fn clear(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = CachedEvents::default();
+        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = CachedEvents::default();
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_found_by_its_own_organization_only() {
+    fn a_cached_event_is_found_by_its_own_organization_only() {
         let recent = EventCache::default();
         recent.keep(&[event(1, 10), event(2, 10), event(1, 10)]);
         assert_eq!(ids(&recent, ORGANIZATION, 9), [1, 2]);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_than_the_bound_is_kept_and_the_oldest_goes_first() {
+    fn the_cache_never_exceeds_its_bound_and_drops_the_oldest_first() {
         let recent = EventCache::default();
         let live = event(0, MAX_EVENT_BYTES);
         for id in 1..=1_000 {
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(found.last(), Some(&1_000), "and none that is too large");
         assert_eq!(found.len() as i64, 1_001 - found[0], "the last ones");
         assert!((240..=256).contains(&found.len()), "{}", found.len());
-        let kept = recent.kept.lock().unwrap();
+        let kept = recent.cached.lock().unwrap();
         assert!(kept.bytes <= MAX_BYTES && kept.bytes == found.len() * size(&live));
         assert_eq!((kept.order.len(), kept.events.len()), (found.len(), found.len()));
     }

@@ -1,4 +1,4 @@
-//! The delivery log: reading it, resending from it, and the health of endpoints that it shows.
+//! Reading the delivery log, resending from it, and the health of endpoints that it shows.
 
 use bytes::Bytes;
 
@@ -12,16 +12,17 @@ use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
-/// The delivery log, resends from it, and the health that follows from it.
+/// The delivery log, resends from it, and the health derived from it.
 pub trait LogStore: Send + Sync + 'static {
-    /// Lists an organization's deliveries, newest first. What is rare, and has no index, can take several pages to find.
+    /// Lists an organization's deliveries, newest first. Rare rows that no index leads to can take several
+    /// pages to find.
     fn deliveries(
         &self,
         organization_id: OrganizationId,
         filter: &DeliveryFilter,
         page: PageRequest,
     ) -> StoreResult<LogPage>;
-    /// Reads one with its attempts.
+    /// Reads a delivery with its attempts.
     fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>>;
     /// Lists an organization's events, newest first.
     fn events(
@@ -30,18 +31,18 @@ pub trait LogStore: Send + Sync + 'static {
         filter: &EventFilter,
         page: PageRequest,
     ) -> StoreResult<Vec<EventRecord>>;
-    /// Reads one with its body and deliveries.
+    /// Reads an event with its body and deliveries.
     fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>>;
-    /// Makes a delivery in a final status pending again, from `now`, with its whole schedule anew; its attempts
-    /// stay in the log and the numbers go on.
+    /// Makes a finished delivery pending again at `now`, with its whole retry schedule ahead of it. Its
+    /// attempts stay in the log, and their numbers continue.
     fn requeue_delivery(
         &self,
         organization_id: OrganizationId,
         id: DeliveryId,
         now: UnixMillis,
     ) -> StoreResult<RequeueOutcome>;
-    /// The same for deliveries of an endpoint, oldest first: looks at those of the range with an id above `after`,
-    /// and requeues at most `limit` in one short transaction.
+    /// The same for an endpoint's deliveries in a range, oldest first: those with an id above `after`, at most
+    /// `limit` in one short transaction.
     fn requeue_range(
         &self,
         organization_id: OrganizationId,
@@ -58,9 +59,9 @@ pub trait LogStore: Send + Sync + 'static {
         endpoint_id: EndpointId,
         range: &RequeueRange,
     ) -> StoreResult<usize>;
-    /// Sends an event again: a delivery in a final status is requeued, a pending one is left, and an endpoint that
-    /// has none gets a new one with an id from `next_id`. Returns the endpoints for which something of the event is
-    /// pending now; `None` when there is no such event.
+    /// Replays an event: a finished delivery is requeued, a pending one is left alone, and an endpoint without
+    /// a delivery gets one with an id from `next_id`. Returns the endpoints that now have a pending delivery of
+    /// the event; `None` when there is no such event.
     fn replay_event(
         &self,
         organization_id: OrganizationId,
@@ -69,14 +70,14 @@ pub trait LogStore: Send + Sync + 'static {
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>>;
-    /// What is pending for an endpoint, or for all of an organization's.
+    /// The backlog of an endpoint, or of all of an organization's endpoints.
     fn pending(
         &self,
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
     ) -> StoreResult<PendingStats>;
-    /// The deliveries of an endpoint, or of the organization, that were created since then and have succeeded or
-    /// failed: the newest `limit` of them, newest first.
+    /// The newest `limit` deliveries of an endpoint or organization that were created at `since` or later and
+    /// have succeeded or failed, newest first.
     fn recent_deliveries(
         &self,
         organization_id: OrganizationId,
@@ -86,20 +87,21 @@ pub trait LogStore: Send + Sync + 'static {
     ) -> StoreResult<Vec<FinishedDelivery>>;
     /// How many endpoints of an organization are in each state.
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates>;
-    /// The newest failed attempt of an endpoint that was written and is not older than the log; `None` for a deleted one.
+    /// The newest failed attempt of an endpoint, unless it is older than the retention of the log; `None` for a
+    /// deleted endpoint.
     fn last_failure(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
     ) -> StoreResult<Option<LastFailure>>;
-    /// What was counted of all of an organization's endpoints, deleted ones included, from the period of `since` on:
-    /// one for each period in which something happened, oldest first.
+    /// The counts of all of an organization's endpoints, deleted ones included, from the period of `since` on:
+    /// one entry per period in which something happened, oldest first.
     fn organization_statistics(
         &self,
         organization_id: OrganizationId,
         since: UnixMillis,
     ) -> StoreResult<Vec<PeriodStatistics>>;
-    /// The same of single endpoints, in the order of periods and endpoints.
+    /// The same for single endpoints, in the order of periods and endpoints.
     fn endpoint_statistics(
         &self,
         organization_id: OrganizationId,
@@ -113,17 +115,17 @@ pub trait LogStore: Send + Sync + 'static {
 pub struct LogPage {
     /// Newest first.
     pub rows: Vec<DeliveryRecord>,
-    /// There are fewer rows than were asked for, and yet there may be more before this id: the page looked at all that
-    /// one page may look at.
+    /// Set when there are fewer rows than the limit although there may be more below this id: the page has
+    /// looked at as many rows as one page may.
     pub next_before: Option<i64>,
 }
 
-/// A delivery of the log with its body and attempts.
+/// A delivery with its body and attempts.
 #[derive(Debug, Clone)]
 pub struct DeliveryDetail {
     /// The row.
     pub record: DeliveryRecord,
-    /// The event's body.
+    /// What the receiver gets.
     pub body: Bytes,
     /// From the first to the last.
     pub attempts: Vec<AttemptRecord>,
@@ -140,55 +142,55 @@ pub struct EventDetail {
     pub deliveries: Vec<DeliveryRecord>,
 }
 
-/// What became of the wish to send a delivery again.
+/// The result of requeueing a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequeueOutcome {
     /// There is no such delivery.
     NotFound,
-    /// It waits for an attempt as it is.
+    /// It is pending already.
     StillPending,
     /// Its endpoint was deleted.
     WebhookGone,
     /// It is pending again.
     Requeued {
-        /// Whose it is.
+        /// The endpoint that it belongs to.
         endpoint_id: EndpointId,
     },
 }
 
-/// Which deliveries of an endpoint are sent again.
+/// Which deliveries of an endpoint are resent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequeueRange {
-    /// Created at or after.
+    /// Created at this instant or later.
     pub since: UnixMillis,
-    /// Created before.
+    /// Created before this instant.
     pub until: UnixMillis,
-    /// In this final status: success or failed. Of any other there are none.
+    /// In this final status: success or failed. Deliveries in any other status are never resent.
     pub status: DeliveryStatus,
 }
 
 impl RequeueRange {
-    /// Whether deliveries in its status can be sent again.
+    /// Whether deliveries in its status can be resent.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.status, DeliveryStatus::Success | DeliveryStatus::Failed)
     }
 }
 
-/// What one step of sending a range again did.
+/// The result of one step of resending a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequeuedPage {
-    /// So many are pending again.
+    /// How many are pending again.
     pub deliveries: usize,
-    /// After which delivery the next step goes on; `None` when the range is through. One that was requeued can
-    /// fail again before the next step: only going on behind it keeps it from being sent twice.
+    /// The next step continues after this delivery; `None` at the end of the range. A requeued delivery can
+    /// fail again before the next step: only continuing behind it keeps it from being resent twice.
     pub next: Option<DeliveryId>,
 }
 
-/// Where an event is sent again.
+/// Where an event is replayed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplayTargets {
-    /// To every endpoint that it has a delivery for and that still exists.
+    /// Every endpoint that it has a delivery for and that still exists.
     Delivered,
-    /// To these; one that does not exist is left out.
+    /// These endpoints; those that do not exist are left out.
     Endpoints(Vec<EndpointId>),
 }

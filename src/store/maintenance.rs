@@ -1,4 +1,4 @@
-//! What the engine does for all organizations, at its start and in the background.
+//! What the engine does for all organizations: at its start and in the background.
 
 use super::StoreResult;
 use crate::domain::endpoint::Endpoint;
@@ -7,7 +7,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
-/// What the engine does for all organizations at once: reading at its start, removing what is old, watching.
+/// What the engine does for all organizations at once: reading at its start, removing old rows, and watching.
 pub trait MaintenanceStore: Send + Sync + 'static {
     /// The largest id of any table; 0 in an empty database.
     fn largest_id(&self) -> StoreResult<i64>;
@@ -20,35 +20,38 @@ pub trait MaintenanceStore: Send + Sync + 'static {
         limit: usize,
     ) -> StoreResult<Vec<OwnEventType>>;
     /// Endpoints with pending deliveries in the order of their ids, from after `after`: a skip scan over the
-    /// pending index that touches one row an endpoint.
+    /// pending index that touches one row per endpoint.
     fn scan_agenda(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<AgendaRow>>;
-    /// The conditions of the endpoints whose breaker is open.
+    /// The health of endpoints whose breaker is open.
     fn open_breakers(&self) -> StoreResult<Vec<EndpointHealth>>;
     /// How many deliveries are pending.
     fn count_pending(&self) -> StoreResult<u64>;
-    /// Whether the database answers.
+    /// Fails if the database does not respond.
     fn ping(&self) -> StoreResult<()>;
-    /// Looks at events of all organizations that were accepted before `before`, oldest first, from after `after`, at
-    /// most `limit`; removes those that have no pending delivery, with their deliveries and attempts, in one short
-    /// transaction. A sweep that begins also forgets last failures from before `before`, at most `limit`.
+    /// Looks at up to `limit` events of all organizations that were accepted before `before`, oldest first,
+    /// from after `after`. Removes those without a pending delivery, with their deliveries and attempts, in one
+    /// short transaction. The first step of a sweep also removes up to `limit` last failures from before
+    /// `before`.
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;
-    /// Looks at deleted endpoints of all organizations in the order of their ids, from after `after`, at most `limit`, and
-    /// removes those that have no delivery any more, in one short transaction. One that was deleted at `settled_before` or
-    /// later stays: a delivery of it can still be on its way. Returns after which the next step goes on; `None` when all were
-    /// looked at.
+    /// Looks at up to `limit` deleted endpoints of all organizations in the order of their ids, from after
+    /// `after`, and removes those without deliveries, in one short transaction. An endpoint that was deleted at
+    /// `settled_before` or later stays: a delivery of it can still be in flight. Returns the endpoint after
+    /// which the next step continues; `None` when all were looked at.
     fn prune_endpoints(
         &self,
         settled_before: UnixMillis,
         after: Option<EndpointId>,
         limit: usize,
     ) -> StoreResult<Option<EndpointId>>;
-    /// Removes what a deleted organization has published: at most `limit` events with all their deliveries, pending ones
-    /// too, and at most `limit` rows of each other kind, in one short transaction. An organization of which nothing is left is forgotten when it was deleted before
-    /// `settled_before`: until then something of it can still be on its way. Returns whether there may be more to do now.
+    /// Removes the data of a deleted organization in one short transaction: at most `limit` events with all
+    /// their deliveries, pending ones too, and at most `limit` rows of each other kind. An organization with
+    /// nothing left is forgotten if it was deleted before `settled_before`: until then something of it can
+    /// still be in flight. Returns whether there may be more to do now.
     fn purge_organizations(&self, settled_before: UnixMillis, limit: usize) -> StoreResult<bool>;
-    /// Forgets idempotency keys that were used before `before`, oldest first, at most `limit`. Returns how many.
+    /// Removes idempotency keys that were used before `before`, oldest first, at most `limit`. Returns how
+    /// many.
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize>;
-    /// Forgets what was counted in periods that began before `before`, of all organizations, oldest first, about `limit`
+    /// Removes counts of periods that began before `before`, of all organizations, oldest first, about `limit`
     /// rows. Returns whether there may be more.
     fn prune_statistics(&self, before: UnixMillis, limit: usize) -> StoreResult<bool>;
 }
@@ -56,21 +59,21 @@ pub trait MaintenanceStore: Send + Sync + 'static {
 /// An endpoint with pending deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AgendaRow {
-    /// The endpoint.
+    /// Whose queue it is.
     pub endpoint_id: EndpointId,
-    /// The tenant.
+    /// The owner of the endpoint.
     pub organization_id: OrganizationId,
-    /// The earliest turn in its queue.
+    /// When the first delivery of its queue has its turn.
     pub due_at: UnixMillis,
 }
 
-/// What one step of pruning did.
+/// The result of one step of pruning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PruneReport {
-    /// Events that were removed.
+    /// How many events were removed.
     pub events: usize,
-    /// Deliveries that went with them.
+    /// How many deliveries were removed with them.
     pub deliveries: usize,
-    /// After which event the next step goes on; `None` when all that is old enough was looked at.
+    /// The next step continues after this event; `None` when all old events were looked at.
     pub next: Option<EventId>,
 }

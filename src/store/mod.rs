@@ -1,9 +1,8 @@
-//! Where everything is kept: the [`Store`] trait at the seam, Diesel behind it.
+//! Everything durable: the [`Store`] traits are the interface, Diesel is behind it.
 //!
-//! All methods block; callers run them on a blocking thread. Verbs come in batches. `now` is always a
-//! parameter, never the database's. Every read or write of tenant data takes the organization; what the engine
-//! does for all of them at its start and in the background (the last two groups of [`Store`]'s methods) is the
-//! exception, and its rows carry it.
+//! All methods block; callers run them on a blocking thread. Changes come in batches. `now` is always a
+//! parameter, never the database's clock. Every read or write of tenant data takes the organization. The
+//! exception is [`MaintenanceStore`], which works on all organizations at once; its rows carry theirs.
 
 pub mod cipher;
 mod connection;
@@ -39,50 +38,50 @@ pub use self::queue::{
 };
 pub use self::tenants::{EndpointStart, TenantStore};
 
-/// Why the store did not do what it was asked.
+/// Why a method of the store failed.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// Another process holds the database, or its schema is newer than this program.
     #[error("{0}")]
     Refused(String),
-    /// The database can't be reached or can't write now (disk full, server gone). Worth another try.
+    /// The database can't be reached or can't write now (disk full, server gone). Worth a retry.
     #[error("the database is not available: {0}")]
     Unavailable(String),
     /// A stored value can't be read: wrong master key, or damage.
     #[error("a stored value can't be read: {0}")]
     Corrupt(String),
     /// The row was changed by someone else since it was read.
-    #[error("the row was changed meanwhile")]
+    #[error("the row was changed in the meantime")]
     Conflict,
 }
 
-/// What store methods return.
+/// The result of a method of the store.
 pub type StoreResult<T> = Result<T, StoreError>;
 
 /// A page of a list, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRequest {
-    /// Only ids smaller than this; `None` from the newest.
+    /// Only ids below this; `None` begins at the newest.
     pub before_id: Option<i64>,
     /// At most this many.
     pub limit: usize,
 }
 
-/// All of the store. One implementation over Diesel for SQLite and PostgreSQL, one in memory as a reference.
+/// The whole store. One implementation over Diesel for SQLite and PostgreSQL, one in memory as a reference.
 ///
-/// The methods of the four parts can be called on a `dyn Store` without importing them.
+/// The methods of its parts can be called on a `dyn Store` without importing the traits.
 pub trait Store: QueueStore + TenantStore + LogStore + MaintenanceStore {}
 
 impl<S: QueueStore + TenantStore + LogStore + MaintenanceStore> Store for S {}
 
-/// Opens the database that a URL names, makes or upgrades its schema, and keeps other engines out.
+/// Opens the database of a URL, creates or upgrades its schema, and locks out other engines.
 pub fn open(database_url: &str, cipher: Cipher) -> StoreResult<Arc<dyn Store>> {
     Ok(Arc::new(open_diesel(database_url, cipher)?))
 }
 
-/// Encrypts all secrets and header values of a database anew, from the key of `old` to the key of `new`. Refused
-/// while an engine runs. One that was interrupted is finished by the next: what is under the new key is left as it
-/// is. Tells `progress` how many endpoints were changed so far; returns how many in all.
+/// Re-encrypts all secrets and header values of a database, from the key of `old` to the key of `new`. Refused
+/// while an engine runs. An interrupted run is finished by the next one: values already under the new key are
+/// left alone. Calls `progress` with the number of endpoints changed so far; returns the total.
 pub fn reencrypt(
     database_url: &str,
     old: Cipher,
@@ -105,7 +104,7 @@ fn open_diesel(database_url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     if POSTGRES.iter().any(|scheme| database_url.starts_with(scheme)) {
         return postgres::open(database_url, cipher);
     }
-    // the URL itself is not repeated: it can hold a password
+    // the URL itself is left out: it can hold a password
     Err(StoreError::Refused(String::from(
         "the database URL must begin with sqlite:// (a path follows: sqlite://ringback.db, \
          sqlite:///var/lib/ringback/ringback.db) or with postgres:// (postgres://user:password@host/database)",

@@ -1,4 +1,4 @@
-//! Rows, and how they become what the domain knows.
+//! Rows, and their conversion to and from the domain's types.
 
 use std::time::Duration;
 
@@ -34,14 +34,14 @@ impl From<CipherError> for StoreError {
     }
 }
 
-/// The smallest id of an instant. What lies before the first id or after the last one that can be made (2093) is
-/// brought back to it, so that any period can be asked for.
+/// The smallest id of an instant. Instants before the first id or after the last one that can be made (2093)
+/// are clamped, so that any period can be queried.
 pub(super) fn id_bound(at: UnixMillis) -> i64 {
     const LAST: i64 = 3_900_000_000_000;
     first_id_at(UnixMillis(at.0.clamp(0, LAST)))
 }
 
-/// A value that this program can't have written.
+/// An error for a value that this program can't have written.
 pub(super) fn corrupt(what: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(what.to_string())
 }
@@ -387,7 +387,7 @@ impl From<StoredEventRow> for Event {
     }
 }
 
-/// A row of the log. By name as well, for the queries that are written by hand.
+/// A row of the log. Also read by column names, for queries that are written by hand.
 #[derive(Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = deliveries)]
 pub(super) struct DeliveryRow {
@@ -405,7 +405,7 @@ pub(super) struct DeliveryRow {
 }
 
 impl DeliveryRow {
-    /// The row of the log; the type is the event's.
+    /// Converts to a record of the log; the type is that of the event.
     pub(super) fn into_record(self, event_type: String) -> StoreResult<DeliveryRecord> {
         let status = DeliveryStatus::from_code(self.status)
             .ok_or_else(|| corrupt(format!("delivery status {}", self.status)))?;

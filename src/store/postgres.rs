@@ -1,4 +1,4 @@
-//! What only PostgreSQL does: the lock that makes one engine the writer, its session settings, and a commit as one
+//! PostgreSQL only: the lock that makes one engine the writer, its session settings, and a commit as one
 //! statement.
 
 mod commit;
@@ -23,14 +23,15 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// `ringback` in ASCII: the advisory lock of the one engine that writes.
 const WRITER_LOCK: i64 = 0x7269_6e67_6261_636b;
-/// How long a start waits for another engine to let go: a predecessor that is being stopped.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a start waits for another engine that is being stopped.
+const LOCK_MAX_WAIT: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(250);
 
-/// Said explicitly, because a server, a database or a role can be set otherwise, and a 202 means durable. What ends sessions or
-/// statements by the clock would take the writer's lock with it, or every commit; some of it older servers don't know.
-/// The rest of it is for the server: an engine that vanished from the network must not keep the writer's lock for hours. And no statement is compiled, which
-/// takes 0.1 to 2 s each time where its cost is overestimated, as that of ranges is: ours run for milliseconds.
+/// Set explicitly, because a server, a database or a role can have other defaults, and a 202 means durable.
+/// Timeouts of sessions and statements would take the writer's lock with them, or every commit; older servers
+/// don't know some of them. The keepalives protect the server: an engine that vanished from the network must
+/// not hold the writer's lock for hours. No statement is compiled (`jit`), which takes 0.1 to 2 s each time a
+/// cost is overestimated, as that of ranges is: ours run for milliseconds.
 const SESSION: &str = "
     SET synchronous_commit = on;
     SET client_encoding = 'UTF8';
@@ -48,15 +49,15 @@ const SESSION: &str = "
     SET tcp_keepalives_count = 3;
     SET tcp_user_timeout = 20000;
 ";
-/// How the writer's statements are planned, which is how a commit is: once, and so that rows are found by their keys.
-/// With the values at hand the server would plan it again each time, and a plan that was made while a table was small
+/// How the writer's statements, which are commits, are planned: once, and so that rows are found by their keys.
+/// With the actual values the server would plan them again each time, and a plan made while a table was small
 /// would read all of it when it no longer is. Other changes are planned as usual (`BEGIN_AS_USUAL`).
 const WRITER_SESSION: &str = "
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
 ";
-/// How what is read is planned: with the values at hand. A plan for any value takes a rare code, a newest page and a page
-/// long ago for the same, and read a whole index for each (`docs/performance.md`).
+/// How reads are planned: with the actual values. A plan for any value treats a rare code, a newest page and a
+/// page long ago alike, and read a whole index for each (`docs/performance.md`).
 const READER_SESSION: &str = "
     SET plan_cache_mode = force_custom_plan;
     SET default_transaction_read_only = on;
@@ -68,7 +69,7 @@ pub(super) const BEGIN_AS_USUAL: &str = "
     SET LOCAL plan_cache_mode = auto;
     SET LOCAL enable_seqscan = on;
 ";
-/// Without these a server that vanished from the network is waited for by the quarter hour.
+/// Without these, a connection waits a quarter of an hour for a server that vanished from the network.
 const CONNECTION_DEFAULTS: [(&str, &str); 6] = [
     ("connect_timeout", "3"),
     ("keepalives_idle", "10"),
@@ -83,8 +84,8 @@ const READERS: ReaderOptions = ReaderOptions { max_size: 8, test_on_check_out: t
 pub(super) fn open(url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let opener = PostgresOpener { url: with_defaults(url) };
     let mut postgres = opener.connect_as_writer()?;
-    lock_patiently(&mut postgres)?;
-    // a migration may take its time
+    wait_for_lock(&mut postgres)?;
+    // a migration may take long
     postgres.batch_execute("SET statement_timeout = 0")?;
     server::check_rights(&mut postgres)?;
     migrate(&mut postgres, MIGRATIONS)?;
@@ -105,19 +106,19 @@ fn with_defaults(url: &str) -> String {
     url
 }
 
-fn lock_patiently(postgres: &mut PgConnection) -> StoreResult<()> {
-    let mut polls_left = LOCK_PATIENCE.as_millis() / LOCK_POLL.as_millis();
+fn wait_for_lock(postgres: &mut PgConnection) -> StoreResult<()> {
+    let mut polls_left = LOCK_MAX_WAIT.as_millis() / LOCK_POLL.as_millis();
     loop {
         match lock(postgres) {
             Err(StoreError::Refused(_)) if polls_left > 0 => thread::sleep(LOCK_POLL),
-            // the lock is taken by someone who keeps it
+            // the lock is held by an engine that keeps running
             result => return result,
         }
         polls_left -= 1;
     }
 }
 
-/// Takes the lock of the one engine that writes, which lasts as long as the session.
+/// Takes the lock of the one engine that writes; it lasts as long as the session.
 fn lock(postgres: &mut PgConnection) -> StoreResult<()> {
     let attempt = diesel::dsl::sql::<Bool>("pg_try_advisory_lock(").bind::<BigInt, _>(WRITER_LOCK).sql(")");
     if diesel::select(attempt).get_result(postgres)? {
@@ -132,28 +133,28 @@ struct PostgresOpener {
     url: String,
 }
 
-/// How libpq begins when it could read the URL. Whatever else it says may quote the part that it can't read, be it a
-/// password.
+/// How libpq's messages begin if it could read the URL. Any other message may quote the part that it can't
+/// read, which can be a password.
 const READABLE: [&str; 3] = ["connection to server", "could not translate host name", "timeout expired"];
 
 impl PostgresOpener {
-    /// What may be said of an error: never a part of the password. One that holds an `@` or `/` as it is makes libpq
-    /// take a part of it for the host.
-    fn told(&self, error: &ConnectionError) -> String {
+    /// The part of an error that may be shown: never a part of the password. A password with an unencoded `@`
+    /// or `/` makes libpq take a part of it for the host.
+    fn safe_message(&self, error: &ConnectionError) -> String {
         let text = error.to_string();
         let is_plain = self.url.matches('@').count() <= 1;
         match is_plain && READABLE.iter().any(|beginning| text.trim_start().starts_with(beginning)) {
             true => text,
             false => String::from(
-                "its URL can't be read, or leads nowhere; special characters in a user name or password have to be \
+                "its URL can't be read, or names no server; special characters in a user name or password must be \
                  percent-encoded (an `@` as %40, a `/` as %2F, a `%` as %25)",
             ),
         }
     }
 
     fn connect(&self, session: &str) -> StoreResult<PgConnection> {
-        let mut postgres =
-            PgConnection::establish(&self.url).map_err(|error| StoreError::Unavailable(self.told(&error)))?;
+        let mut postgres = PgConnection::establish(&self.url)
+            .map_err(|error| StoreError::Unavailable(self.safe_message(&error)))?;
         server::check(&mut postgres)?;
         postgres.batch_execute(SESSION)?;
         postgres.batch_execute(session)?;

@@ -1,4 +1,4 @@
-//! The path of an event through the store: committed, read by its endpoint, ended.
+//! The path of an event through the store: committed, read for its endpoint, finished.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::StatisticsDelta;
 use crate::domain::time::UnixMillis;
 
-/// The path of an event: every publish, attempt and outcome goes through these.
+/// Called for every publish, attempt and outcome.
 pub trait QueueStore: Send + Sync + 'static {
     /// Writes everything in one durable transaction: when this returns `Ok`, it is on disk.
     fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport>;
-    /// Does what has to be done now and then because of commits, and can be done beside them. Cheap when there is
-    /// nothing to do; call it every few commits, and after other large changes.
+    /// Housekeeping that commits make necessary and that can run alongside them. Cheap when there is nothing to
+    /// do; call it every few commits, and after other large changes.
     fn checkpoint(&self) -> StoreResult<Checkpoint>;
-    /// Reads one with its condition.
+    /// Reads an endpoint with its health.
     fn endpoint(&self, organization_id: OrganizationId, id: EndpointId) -> StoreResult<Option<EndpointStart>>;
     /// Reads a page of an endpoint's pending deliveries in queue order.
     fn due_deliveries(
@@ -31,15 +31,15 @@ pub trait QueueStore: Send + Sync + 'static {
         endpoint_id: EndpointId,
         request: &DueRequest,
     ) -> StoreResult<DuePage>;
-    /// Cancels what is pending for an endpoint that no longer exists, the first [`CANCELLED_AT_ONCE`] of its queue in
-    /// one short transaction. Returns how many.
+    /// Cancels pending deliveries of a deleted endpoint: the first [`CANCELLED_AT_ONCE`] of its queue, in one
+    /// short transaction. Returns how many.
     fn cancel_pending(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         now: UnixMillis,
     ) -> StoreResult<usize>;
-    /// Cancels all of it, in as many transactions as it takes. Returns how many.
+    /// Cancels all of them, in as many transactions as it takes. Returns how many.
     fn cancel_all_pending(
         &self,
         organization_id: OrganizationId,
@@ -55,10 +55,10 @@ pub trait QueueStore: Send + Sync + 'static {
             }
         }
     }
-    /// Forgets that an endpoint is left alone for a while, if it is: a person says go. That it fails stays known.
+    /// Closes an endpoint's breaker at a person's request. That the endpoint is failing stays known.
     fn close_breaker(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> StoreResult<()>;
-    /// Makes pending deliveries of an endpoint that wait for a later instant due at `now`, from behind `after`, at most
-    /// `limit` in one short transaction.
+    /// Makes deliveries due at `now` that wait for a later retry, from behind `after`, at most `limit` in one
+    /// short transaction.
     fn make_due(
         &self,
         organization_id: OrganizationId,
@@ -69,26 +69,27 @@ pub trait QueueStore: Send + Sync + 'static {
     ) -> StoreResult<MadeDue>;
 }
 
-/// How many deliveries one transaction cancels. Smaller: a long queue takes more syncs of the disk. Larger: publishers
-/// wait longer for their commits meanwhile.
+/// How many deliveries one transaction cancels. Smaller: a long queue takes more syncs of the disk. Larger:
+/// publishers wait longer for their commits.
 pub const CANCELLED_AT_ONCE: usize = 1_000;
 
-/// How long an idempotency key is remembered, also when its event is removed before; an older one counts as never used.
+/// How long an idempotency key is remembered, even if its event is removed earlier. An older key counts as
+/// unused.
 pub(crate) const IDEMPOTENCY_KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// An event to be stored together with its deliveries, in one commit.
+/// An event and its deliveries, stored in one commit.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
-    /// The event, its body final.
+    /// Its body is final.
     pub event: Arc<Event>,
     /// Its deliveries. Their ids follow the event's id directly, so that an event's deliveries are one range
     /// of the primary key.
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
-    /// When the publisher sent an idempotency key.
+    /// `None` when the publisher sent no key.
     pub idempotency: Option<IdempotencyKey>,
 }
 
-/// An idempotency key and what came with it.
+/// An idempotency key and the request that it came with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
     /// 1–255 characters.
@@ -97,21 +98,22 @@ pub struct IdempotencyKey {
     pub request_hash: [u8; 32],
 }
 
-/// Everything that one group commit writes. All of it or nothing.
+/// Everything that one group commit writes: all of it or nothing.
 #[derive(Debug, Clone, Default)]
 pub struct WriteBatch {
-    /// To be stored.
+    /// New events.
     pub events: Vec<NewEvent>,
-    /// To be recorded. An outcome decides only about a delivery that is still pending; of one that was cancelled meanwhile,
-    /// because its endpoint was deleted, the attempt is kept, and it is a success when the receiver acknowledged it.
+    /// Outcomes to record. An outcome decides only about a delivery that is still pending. If the delivery was
+    /// cancelled in the meantime, because its endpoint was deleted, the attempt is kept, and counts as a
+    /// success if the receiver acknowledged it.
     pub outcomes: Vec<Outcome>,
-    /// To be remembered, while the endpoints point where this was found.
+    /// Health of endpoints, kept only if they still have the URL that it belongs to.
     pub health: Vec<SavedHealth>,
-    /// To be disabled, unless they are already.
+    /// Endpoints to disable, unless they are already disabled.
     pub disable: Vec<DisableEndpoint>,
-    /// To be added to what was counted before.
+    /// Added to the stored counts.
     pub statistics: Vec<StatisticsDelta>,
-    /// To be remembered of endpoints that still exist, unless a newer one is.
+    /// Last failures, kept for endpoints that still exist unless a newer one is stored.
     pub failures: Vec<LastFailure>,
 }
 
@@ -127,46 +129,47 @@ impl WriteBatch {
     }
 }
 
-/// An endpoint's condition, to be remembered while it points where it was found.
+/// An endpoint's health, kept only if the endpoint still has the URL that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedHealth {
-    /// The condition.
+    /// Replaces the stored health.
     pub health: EndpointHealth,
-    /// Where the endpoint pointed.
+    /// The URL that was attempted.
     pub url: Arc<str>,
 }
 
-/// An endpoint that is to be disabled, unless it is already, or points elsewhere by now.
+/// An endpoint to disable, unless it is already disabled or has another URL by now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisableEndpoint {
-    /// The tenant.
+    /// The owner of the endpoint.
     pub organization_id: OrganizationId,
-    /// The endpoint.
+    /// Which endpoint to disable.
     pub endpoint_id: EndpointId,
-    /// What its owner is told.
+    /// Shown to its owner.
     pub reason: DisabledReason,
-    /// Where it pointed when that was found out.
+    /// The URL whose attempts gave the reason.
     pub url: Arc<str>,
-    /// The event of the same batch that tells of it: withheld when it is not disabled.
+    /// The operational event in the same batch that announces it; withheld if the endpoint is not disabled.
     pub announced_by: Option<EventId>,
 }
 
 /// What a commit did.
 #[derive(Default)]
 pub struct CommitReport {
-    /// One for each event of the batch, in order.
+    /// One per event of the batch, in order.
     pub events: Vec<EventCommit>,
-    /// One for each outcome of the batch, in order: whether it was recorded (`false`: its delivery was no
-    /// longer pending).
+    /// One per outcome of the batch, in order: whether it was recorded. `false`: its delivery was no longer
+    /// pending.
     pub outcomes_recorded: Vec<bool>,
-    /// The places of outcomes whose delivery had been cancelled: their attempts are in the log.
+    /// Indexes of outcomes whose delivery had been cancelled: their attempts are in the log.
     pub after_cancellation: Vec<usize>,
-    /// The endpoints that this commit disabled, as they are now.
+    /// The endpoints that this commit disabled, in their new state.
     pub disabled: Vec<Endpoint>,
 }
 
 impl CommitReport {
-    /// Which outcomes count in statistics: those that were recorded, and what was acknowledged after its cancellation.
+    /// Which outcomes count in statistics: the recorded ones, and those of cancelled deliveries that were
+    /// acknowledged.
     pub fn counted(&self, outcomes: &[Outcome]) -> Cow<'_, [bool]> {
         let mut counted = Cow::from(&self.outcomes_recorded);
         for &place in &self.after_cancellation {
@@ -176,21 +179,22 @@ impl CommitReport {
     }
 }
 
-/// What became of one event of a batch.
+/// The fate of one event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventCommit {
     /// Stored.
     Stored,
-    /// Not stored: its idempotency key was used within the last 24 h with the same request; this is the event
-    /// of the first time.
+    /// Not stored: its idempotency key was used within the last 24 h by the same request; this is that
+    /// request's event.
     Replayed(AcceptedEvent),
-    /// Not stored: its idempotency key was used with another request.
+    /// Not stored: its idempotency key was used by another request.
     KeyReused,
-    /// Not stored: it was to tell that an endpoint is disabled, and the endpoint was not (see [`DisableEndpoint`]).
+    /// Not stored: it was to announce that an endpoint is disabled, and the endpoint was not (see
+    /// [`DisableEndpoint`]).
     Withheld,
 }
 
-/// What the answer to a publisher is made of.
+/// The parts of the response to a publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedEvent {
     /// The event.
@@ -199,37 +203,37 @@ pub struct AcceptedEvent {
     pub event_type: String,
     /// When it happened.
     pub occurred_at: UnixMillis,
-    /// How many deliveries it was given.
+    /// How many deliveries it has.
     pub deliveries: usize,
 }
 
-/// What came of a checkpoint.
+/// The result of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checkpoint {
-    /// There is nothing more to do for now.
+    /// Nothing more to do for now.
     Done,
-    /// Somebody who reads stands in its way. Worth another try a moment later, even when nothing is written meanwhile.
+    /// A reader is in its way. Worth a retry a moment later, even if nothing is written until then.
     Blocked,
 }
 
-/// Which pending deliveries a supervisor asks for.
+/// The pending deliveries that a supervisor can take.
 #[derive(Debug, Clone)]
 pub struct DueRequest {
-    /// Whose turn in the queue is at this instant or before.
+    /// Deliveries queued for this instant or earlier.
     pub now: UnixMillis,
-    /// At most this many deliveries.
+    /// The maximum number of deliveries.
     pub max_deliveries: usize,
     /// Stop before the delivery that exceeds this many bytes of bodies.
     pub max_bytes: usize,
-    /// The first one may exceed that, up to this many bytes. When it is larger, the page is empty, and says that
-    /// there is more.
+    /// The first one may exceed that, up to this many bytes. If it is larger, the page is empty and `more` is
+    /// set.
     pub max_first_bytes: usize,
-    /// Those the supervisor has already; skipped, and not counted.
+    /// Deliveries that the supervisor already has; skipped and not counted.
     pub known: Vec<DeliveryId>,
 }
 
 impl DueRequest {
-    /// Whether a body of `added` bytes fits, behind so many deliveries with so many bytes.
+    /// Whether a body of `added` bytes fits behind `deliveries` deliveries with `bytes` bytes.
     pub(super) fn has_room_for(&self, deliveries: usize, bytes: usize, added: usize) -> bool {
         bytes.saturating_add(added) <= self.max_bytes || (deliveries == 0 && added <= self.max_first_bytes)
     }
@@ -238,28 +242,28 @@ impl DueRequest {
 /// A page of an endpoint's pending deliveries in queue order.
 #[derive(Debug, Clone, Default)]
 pub struct DuePage {
-    /// The deliveries. Several of one event share its body.
+    /// Several deliveries of one event share its body.
     pub deliveries: Vec<QueuedDelivery>,
-    /// Whether more of them are due now.
+    /// Whether more deliveries are due now.
     pub more: bool,
-    /// The earliest turn in the queue after `now`.
+    /// The earliest `queued_at` after `now`.
     pub next_due_at: Option<UnixMillis>,
 }
 
 /// A place in an endpoint's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueuePosition {
-    /// A turn in the queue.
+    /// When its turn comes.
     pub queued_at: UnixMillis,
-    /// Of those with the same turn.
+    /// Decides between equal `queued_at`.
     pub id: DeliveryId,
 }
 
-/// What one step of making retries due did.
+/// The result of one step of making retries due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MadeDue {
-    /// So many waited for a later instant, and are due now.
+    /// How many waited for a later instant and are due now.
     pub deliveries: usize,
-    /// Behind which place the next step goes on; `None` when the queue is through.
+    /// The next step continues behind this position; `None` at the end of the queue.
     pub next: Option<QueuePosition>,
 }

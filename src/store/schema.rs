@@ -1,4 +1,4 @@
-//! The tables as Diesel sees them: one schema, only types that both databases have.
+//! The tables for Diesel: one schema, with only the types that both databases have.
 
 diesel::table! {
     organizations (id) {

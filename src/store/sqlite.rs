@@ -1,4 +1,4 @@
-//! What only SQLite does: one file, one process, its pragmas, and the statements of a commit.
+//! SQLite only: one file, one process, its pragmas, and the statements of a commit.
 
 pub(super) mod checkpoint;
 mod lock;
@@ -36,13 +36,18 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
 /// `busy_timeout` comes first: switching to WAL can meet a lock. FULL: a commit that returned is on disk.
-/// Pages of 8 KiB, in a new file: with 4 a delivery took as much processor time where webhooks are many, and a seventh
-/// more in `ringback load fanout` (`docs/performance.md`); with 16 a commit to many webhooks writes more.
-/// Checkpoints are made beside the commits (`checkpoint`), and never by SQLite inside of one: after somebody has read for a
-/// minute that was 1.5 GB, and everyone who published waited for it.
-/// What is deleted is overwritten where its page is written anyway: of a secret that is gone nothing stays in the file.
-/// A cache of 16 MiB: with 64 a delivery took as much processor time, to 10 webhooks and to 3,000, and the engine 60 MiB
-/// more; SQLite looks through all of it at each commit.
+///
+/// Pages of 8 KiB, in a new file: with 4 a delivery took as much processor time where webhooks are many, and a
+/// seventh more in `ringback load fanout` (`docs/performance.md`); with 16 a commit to many webhooks writes
+/// more.
+///
+/// Checkpoints run alongside the commits (`checkpoint`), never inside one by SQLite itself: after a reader had
+/// been active for a minute that was 1.5 GB, and all publishers waited for it.
+///
+/// Deleted data is overwritten where its page is written anyway: nothing of a deleted secret stays in the file.
+///
+/// A cache of 16 MiB: with 64 a delivery took as much processor time, to 10 webhooks and to 3,000, and the
+/// engine used 60 MiB more; SQLite searches all of it at each commit.
 const WRITER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA page_size = 8192;
@@ -82,7 +87,7 @@ struct Synchronous {
     synchronous: i32,
 }
 
-/// Opens the database file, and makes it when it is new.
+/// Opens the database file; creates it if it is new.
 pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let path = check_path(path)?;
     let lock = Arc::new(DatabaseLock::take(&path)?);
@@ -103,19 +108,20 @@ fn open_checked(opener: &dyn Opener) -> StoreResult<AnyConnection> {
     Ok(connection)
 }
 
-/// SQLite says `disk I/O error` for most of what can be wrong with a file or its folder; the system says what it is.
+/// SQLite reports `disk I/O error` for most problems of a file or its folder; the operating system knows which
+/// one it is.
 fn explain(error: StoreError, path: &Path) -> StoreError {
     let StoreError::Unavailable(said) = &error else { return error };
     if said.contains("file is not a database") {
         return StoreError::Refused(format!(
-            "{} is not a SQLite database; it was left as it is: name another file in the database URL",
+            "{} is not a SQLite database and was not changed: name another file in the database URL",
             path.display()
         ));
     }
     if said.contains("database is locked") {
         return StoreError::Unavailable(format!(
-            "{}: another program has locked it (a shell with an open transaction, a copy that is being made), or it is on a \
-             file system where one lock excludes the other, as on NFS: end that program, or put it on a local one \
+            "{}: another program has locked it (a shell with an open transaction, a running copy), or it is on a file \
+             system without independent locks, such as NFS: end that program, or move the file to a local file system \
              ({said})",
             path.display()
         ));
@@ -131,14 +137,14 @@ fn explain(error: StoreError, path: &Path) -> StoreError {
             )
         }
         (Ok(_), Err(denied)) => {
-            format!("{}: SQLite needs to make files beside it, and can't: {denied}", path.display())
+            format!("{}: SQLite needs to create files next to it, and can't: {denied}", path.display())
         }
         (Ok(_), Ok(())) => return error,
     };
     StoreError::Unavailable(format!("{cause} ({said})"))
 }
 
-/// As much as SQLite needs beside the database at once.
+/// Writes as much as SQLite needs next to the database at once.
 fn try_to_write(folder: &Path) -> std::io::Result<()> {
     let path = folder.join(format!(".ringback-{}.probe", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
@@ -148,7 +154,7 @@ fn try_to_write(folder: &Path) -> std::io::Result<()> {
     written
 }
 
-/// The writing connection of a database that a test looks into.
+/// A writing connection to a database that a test inspects.
 #[cfg(test)]
 pub(super) fn open_for_plans(path: PathBuf) -> StoreResult<AnyConnection> {
     let mut connection = connect(&path, WRITER_PRAGMAS)?;
@@ -227,7 +233,8 @@ fn check_version(sqlite: &mut SqliteConnection) -> StoreResult<()> {
     Ok(())
 }
 
-/// A pragma that is not obeyed is no error to SQLite: a file system without shared memory keeps the old journal.
+/// SQLite reports no error for a pragma that had no effect: a file system without shared memory keeps the old
+/// journal.
 fn check_durability(sqlite: &mut SqliteConnection) -> StoreResult<()> {
     let JournalMode { journal_mode } = diesel::sql_query("PRAGMA journal_mode").get_result(sqlite)?;
     let Synchronous { synchronous } = diesel::sql_query("PRAGMA synchronous").get_result(sqlite)?;
@@ -240,14 +247,14 @@ fn check_durability(sqlite: &mut SqliteConnection) -> StoreResult<()> {
     )))
 }
 
-/// In any other encoding names would be in another order, and every text be converted.
+/// In any other encoding the order of names would differ, and every text would be converted.
 fn check_encoding(sqlite: &mut SqliteConnection) -> StoreResult<()> {
     let Encoding { encoding } = diesel::sql_query("PRAGMA encoding").get_result(sqlite)?;
     if encoding == "UTF-8" {
         return Ok(());
     }
     Err(StoreError::Refused(format!(
-        "the SQLite database is encoded in {encoding}, and has to be in UTF-8: name another file in the database URL, or copy \
+        "the SQLite database is encoded in {encoding}, but must be in UTF-8: name another file in the database URL, or copy \
          it into a new one (sqlite3 old.db .dump | sqlite3 new.db)"
     )))
 }
@@ -281,7 +288,8 @@ pub(super) fn insert_events(sqlite: &mut SqliteConnection, stored: &[&NewEvent])
     Ok(())
 }
 
-/// Several rows with one statement where there are several: a compiled statement for each of a few numbers of rows.
+/// Inserts several rows per statement where there are several: one compiled statement for each of a few numbers
+/// of rows.
 fn insert_deliveries(sqlite: &mut SqliteConnection, event: &Event, mut rows: &[NewDelivery]) -> QueryResult<()> {
     fn by<'a, const N: usize>(
         sqlite: &mut SqliteConnection,
@@ -303,7 +311,7 @@ fn insert_deliveries(sqlite: &mut SqliteConnection, event: &Event, mut rows: &[N
     Ok(())
 }
 
-/// Remembers the keys of events that were stored; one that expired is overwritten.
+/// Stores the keys of events that were stored; an expired one is overwritten.
 pub(super) fn save_keys(sqlite: &mut SqliteConnection, stored: &[&NewEvent], now: UnixMillis) -> QueryResult<()> {
     #[rustfmt::skip]
     use idempotency_keys::columns::{
@@ -339,8 +347,8 @@ pub(super) fn save_keys(sqlite: &mut SqliteConnection, stored: &[&NewEvent], now
 
 /// Records outcomes; `true` for each whose delivery was still pending and did not have this attempt yet.
 ///
-/// In the order of their ids, so that the rows of a page are written one after the other; two of the same delivery
-/// stay in their order.
+/// In the order of their ids, so that the rows of a page are written one after the other; two outcomes of the
+/// same delivery keep their order.
 pub(super) fn record_outcomes(sqlite: &mut SqliteConnection, outcomes: &[Outcome]) -> QueryResult<Vec<bool>> {
     let mut order: Vec<usize> = (0..outcomes.len()).collect();
     order.sort_by_key(|&place| outcomes[place].delivery_id);

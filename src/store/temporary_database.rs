@@ -1,4 +1,4 @@
-//! Databases that live for one run of the load-testing harness.
+//! Databases for one run of the load-testing harness.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use diesel::{PgConnection, SqliteConnection, sql_query};
 
 use super::{StoreError, StoreResult};
 
-/// A database that is gone with this handle.
+/// A database that is dropped with this handle.
 pub struct TemporaryDatabase {
     url: String,
-    /// Of the PostgreSQL server, and the database's name there.
+    /// The URL of the PostgreSQL server, and the name of the database there.
     server: Option<(String, String)>,
 }
 
@@ -22,13 +22,13 @@ struct Size {
 }
 
 impl TemporaryDatabase {
-    /// A file; whoever owns its folder removes it.
+    /// A file; the owner of its folder removes it.
     pub fn sqlite(path: &Path) -> Self {
         Self { url: format!("sqlite://{}", path.display()), server: None }
     }
 
-    /// A database of its own on the server of `url`, as `url`'s user, who must be allowed to make one. `name`
-    /// makes it different from others: lower case letters and digits.
+    /// A new database on the server of `url`, created as `url`'s user, who needs the right to. `name`
+    /// distinguishes it from others: lower case letters and digits.
     pub fn postgres(url: &str, name: &str) -> StoreResult<Self> {
         let unusable = |reason: String| StoreError::Unavailable(reason);
         let name = format!("ringback_load_{name}");
@@ -49,7 +49,7 @@ impl TemporaryDatabase {
         if self.server.is_some() { "postgres" } else { "sqlite" }
     }
 
-    /// What it takes on disk, the write-ahead log not counted; `None` when it can't be asked.
+    /// Its size on disk without the write-ahead log; `None` if it can't be queried.
     pub fn size_bytes(&self) -> Option<u64> {
         let size: Size = match (&self.server, self.url.strip_prefix("sqlite://")) {
             (Some(_), _) | (None, None) => sql_query("SELECT pg_database_size(current_database()) AS bytes")
@@ -68,7 +68,7 @@ impl TemporaryDatabase {
 impl Drop for TemporaryDatabase {
     fn drop(&mut self) {
         let Some((server, name)) = &self.server else { return };
-        // the run is over: a database that stays is told of, and harms nobody
+        // the run is over: a database that remains is reported, and does no harm
         let dropped =
             PgConnection::establish(server).map_err(|error| error.to_string()).and_then(|mut connection| {
                 sql_query(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))

@@ -14,48 +14,51 @@ pub trait TenantStore: Send + Sync + 'static {
     fn create_organization(&self, organization: &Organization) -> StoreResult<()>;
     /// Lists organizations, newest first.
     fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
-    /// Reads one.
+    /// Reads an organization.
     fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;
-    /// Removes an organization with its keys, endpoints and event types, after which nobody sees anything of it. Its
-    /// events and what belongs to them are left to [`Store::purge_organizations`], and not to be asked for until then.
-    /// Returns whether there was one, and the endpoints that went with it.
+    /// Removes an organization with its keys, endpoints and event types; from then on it is invisible. Its
+    /// events and deliveries are removed later by
+    /// [`MaintenanceStore::purge_organizations`](super::MaintenanceStore), and must not be read until then.
+    /// Returns the endpoints that were removed with it; `None` when there is no such organization.
     fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>>;
     /// Adds a key.
     fn create_key(&self, key: &ApiKey) -> StoreResult<()>;
-    /// Lists an organization's keys, newest first; revoked ones are gone.
+    /// Lists an organization's keys, newest first; revoked ones are not in it.
     fn keys(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<ApiKey>>;
-    /// Revokes a key. Returns the hash of the key that it was.
+    /// Revokes a key. Returns its hash; `None` when there is no such key.
     fn revoke_key(&self, organization_id: OrganizationId, id: KeyId) -> StoreResult<Option<[u8; 32]>>;
-    /// Finds the key with this hash: the one way from a caller to its organization.
+    /// Finds the key with this hash: the only way from a caller to its organization.
     fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>>;
     /// Adds an endpoint.
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
-    /// Lists an organization's endpoints with their conditions, newest first.
+    /// Lists an organization's endpoints with their health, newest first.
     fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>>;
-    /// Writes an endpoint back; `endpoint.version` is one more than the version that was read, else
-    /// [`StoreError::Conflict`]. One that now points elsewhere, or was switched on, begins with a clean record:
-    /// its condition is forgotten.
+    /// Writes an endpoint back. `endpoint.version` must be one more than the stored version, else
+    /// [`StoreError::Conflict`](super::StoreError::Conflict). An endpoint with a new URL, or that was switched on, starts with a clean
+    /// record: its health is forgotten.
     fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
-    /// Deletes an endpoint with all that it was made of, secrets first of all, and cancels what is pending for it: the first [`CANCELLED_AT_ONCE`] of it, the rest is left
-    /// to [`Store::cancel_all_pending`]. Returns how many deliveries that were; `None` when there is no such endpoint.
+    /// Deletes an endpoint with everything in it, secrets first of all, and cancels the first
+    /// [`CANCELLED_AT_ONCE`](super::CANCELLED_AT_ONCE) of its pending deliveries; the rest is left to
+    /// [`QueueStore::cancel_all_pending`](super::QueueStore::cancel_all_pending). Returns how many were
+    /// cancelled; `None` when there is no such endpoint.
     fn delete_endpoint(
         &self,
         organization_id: OrganizationId,
         id: EndpointId,
         now: UnixMillis,
     ) -> StoreResult<Option<usize>>;
-    /// Adds an event type; [`StoreError::Conflict`] when the organization has one of that name.
+    /// Adds an event type; [`StoreError::Conflict`](super::StoreError::Conflict) when the organization has one of that name.
     fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()>;
-    /// Lists an organization's own event types by their names.
+    /// Lists an organization's own event types in the order of their names.
     fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
-    /// Removes one. Returns whether there was one.
+    /// Removes an event type. Returns whether it existed.
     fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool>;
 }
 
-/// What a supervisor needs to begin.
+/// An endpoint with its health: what a supervisor starts from.
 pub struct EndpointStart {
-    /// Its settings.
+    /// Its settings and secrets.
     pub endpoint: Endpoint,
-    /// Its condition before.
+    /// As it was last stored.
     pub health: EndpointHealth,
 }

@@ -1,4 +1,4 @@
-//! Clocks that were wrong: ids go on from where they were, and periods go by the times of their rows.
+//! Wrong clocks: ids continue from where they were, and periods go by the times of their rows.
 
 use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
@@ -11,12 +11,12 @@ use crate::fixture::{Fixture, at, cipher, first_page, open_sqlite, outcome};
 
 on_every_store!(
     after_a_clock_was_ahead_for_an_hour_the_log_and_the_events_are_found_by_their_times,
-    after_a_clock_was_ahead_for_an_hour_what_failed_is_sent_again_by_its_time,
-    after_a_clock_was_ahead_for_years_what_is_old_goes_when_it_is_old_and_nothing_sooner,
-    a_clock_that_is_set_back_again_and_again_changes_nothing_about_periods,
-    recent_deliveries_are_those_of_the_time_that_is_asked_for,
-    what_a_replay_made_is_found_by_its_time,
-    what_a_replay_made_just_before_an_event_is_found_by_its_time,
+    after_a_clock_was_ahead_for_an_hour_failed_deliveries_are_resent_by_their_times,
+    after_a_clock_was_ahead_for_years_events_are_pruned_when_they_are_old_and_none_sooner,
+    a_clock_that_is_set_back_repeatedly_changes_nothing_about_periods,
+    recent_deliveries_are_selected_by_their_times,
+    a_delivery_made_by_a_replay_is_found_by_its_time,
+    a_delivery_made_by_a_replay_just_before_an_event_is_found_by_its_time,
 );
 
 const HOUR: i64 = 3_600;
@@ -31,7 +31,7 @@ fn publish_by(f: &Fixture, owner: OrganizationId, endpoint_id: EndpointId, secon
     seconds.iter().map(|&second| (f.publish(owner, &[endpoint_id], at(second))[0], second)).collect()
 }
 
-/// Those of the period, the last first.
+/// The deliveries of the period, newest first.
 fn of_period(all: &[Stamped], from: i64, to: i64) -> Vec<DeliveryId> {
     all.iter().rev().filter(|(_, second)| (from..to).contains(second)).map(|(id, _)| *id).collect()
 }
@@ -80,7 +80,7 @@ fn fail(f: &Fixture, owner: OrganizationId, endpoint_id: EndpointId, all: &[Stam
     assert!(f.record(failed.collect()).into_iter().all(|recorded| recorded));
 }
 
-fn after_a_clock_was_ahead_for_an_hour_what_failed_is_sent_again_by_its_time(f: &Fixture) {
+fn after_a_clock_was_ahead_for_an_hour_failed_deliveries_are_resent_by_their_times(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let all = publish_by(f, organization_id, endpoint_id, &SECONDS);
@@ -114,7 +114,7 @@ fn events(f: &Fixture, owner: OrganizationId) -> Vec<UnixMillis> {
     listed.iter().map(|event| event.accepted_at).collect()
 }
 
-fn after_a_clock_was_ahead_for_years_what_is_old_goes_when_it_is_old_and_nothing_sooner(f: &Fixture) {
+fn after_a_clock_was_ahead_for_years_events_are_pruned_when_they_are_old_and_none_sooner(f: &Fixture) {
     const YEARS: i64 = 5 * 365 * 24 * HOUR;
     let organization_id = f.organization();
     for second in [0, YEARS, 10, 20, 30, 40] {
@@ -127,7 +127,7 @@ fn after_a_clock_was_ahead_for_years_what_is_old_goes_when_it_is_old_and_nothing
     let second = step(30, first.next);
     assert_eq!((second.events, second.next), (1, None));
     assert_eq!(events(f, organization_id), [at(40), at(30), at(YEARS)]);
-    // when none of it is left, a period is a range of ids again
+    // once no row of the run is left, a period is a range of ids again
     f.store.prune(at(YEARS + 1), None, 99).unwrap();
     assert_eq!(events(f, organization_id), []);
     f.publish(organization_id, &[], at(50));
@@ -136,16 +136,16 @@ fn after_a_clock_was_ahead_for_years_what_is_old_goes_when_it_is_old_and_nothing
     assert_eq!(f.store.events(organization_id, &filter, first_page(9)).unwrap().len(), 1);
 }
 
-fn a_clock_that_is_set_back_again_and_again_changes_nothing_about_periods(f: &Fixture) {
+fn a_clock_that_is_set_back_repeatedly_changes_nothing_about_periods(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
-    // a quarter of an hour each time, while it goes on for five minutes between
+    // set back by a quarter of an hour each time, after running for five minutes
     let seconds: Vec<i64> = (0..40).map(|step| 40_000 - (step / 5) * 900 + (step % 5) * 60).collect();
     let all = publish_by(f, organization_id, endpoint_id, &seconds);
     for from in (33_000..41_000).step_by(450) {
         let filter = DeliveryFilter { from: Some(at(from)), to: Some(at(from + 1_000)), ..Default::default() };
         assert_eq!(f.log(organization_id, &filter), of_period(&all, from, from + 1_000), "from {from}");
-        // in pages as well, each from the last row of the one before
+        // in pages too, each from the last row of the one before
         let mut read = Vec::new();
         loop {
             let before_id = read.last().map(|id: &DeliveryId| id.0);
@@ -160,7 +160,7 @@ fn a_clock_that_is_set_back_again_and_again_changes_nothing_about_periods(f: &Fi
     }
 }
 
-fn recent_deliveries_are_those_of_the_time_that_is_asked_for(f: &Fixture) {
+fn recent_deliveries_are_selected_by_their_times(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let all = publish_by(f, organization_id, endpoint_id, &SECONDS);
@@ -174,7 +174,7 @@ fn recent_deliveries_are_those_of_the_time_that_is_asked_for(f: &Fixture) {
     }
 }
 
-fn what_a_replay_made_is_found_by_its_time(f: &Fixture) {
+fn a_delivery_made_by_a_replay_is_found_by_its_time(f: &Fixture) {
     let organization_id = f.organization();
     let (first, second) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let new = f.new_event(organization_id, &[first], at(HOUR));
@@ -187,7 +187,7 @@ fn what_a_replay_made_is_found_by_its_time(f: &Fixture) {
     assert_eq!(f.log(organization_id, &filter), replayed);
 }
 
-fn what_a_replay_made_just_before_an_event_is_found_by_its_time(f: &Fixture) {
+fn a_delivery_made_by_a_replay_just_before_an_event_is_found_by_its_time(f: &Fixture) {
     for (replayed_at, next_at) in [(40, 60), (98, 98)] {
         let (owner, other) = (f.organization(), f.organization());
         let (first, second) = (f.endpoint(owner), f.endpoint(owner));
@@ -208,7 +208,7 @@ fn what_a_replay_made_just_before_an_event_is_found_by_its_time(f: &Fixture) {
 }
 
 #[test]
-fn where_ids_are_ahead_is_known_after_a_restart() {
+fn runs_of_ids_that_are_ahead_are_known_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     let sqlite: Box<dyn Fn() -> Fixture> = Box::new(move || Fixture::over(open_sqlite(&path)));

@@ -1,4 +1,4 @@
-//! What only a database can do.
+//! Guarantees that only a database can give.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ fn a_first_attempt_that_succeeds_writes_no_row_of_its_own() {
     assert_eq!(
         count(&path, "SELECT count(*) AS n FROM deliveries WHERE attempt_detail IS NOT NULL"),
         2,
-        "and lives in the delivery's row instead"
+        "it is in the delivery's row instead"
     );
     f.save_health(EndpointHealth::healthy(organization_id, endpoint_id));
     assert_eq!(count(&path, "SELECT count(*) AS n FROM endpoint_health"), 0);
@@ -110,7 +110,7 @@ fn a_deleted_organization_leaves_no_row_in_any_table() {
     f.store.delete_organization(organization_id, at(2)).unwrap();
     assert!(f.purge(at(2), 99) > 0);
     assert_eq!(tables.map(rows), [0; 9]);
-    // something of it may still be on its way
+    // something of it may still be in flight
     assert_eq!(rows("deleted_organizations"), 1);
     f.commit_events(vec![f.new_event(organization_id, &[live], at(2))], at(2));
     assert!(f.purge(at(3), 99) > 0);
@@ -119,7 +119,7 @@ fn a_deleted_organization_leaves_no_row_in_any_table() {
 }
 
 #[test]
-fn a_publisher_has_its_turn_between_the_steps_of_a_long_cancellation() {
+fn publishers_commit_between_the_steps_of_a_long_cancellation() {
     let f = Fixture::sqlite();
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
@@ -144,8 +144,8 @@ fn a_publisher_has_its_turn_between_the_steps_of_a_long_cancellation() {
         waited
     });
     assert_eq!(begun.into_inner(), 41);
-    // some can end while the publisher is on its way to the lock
-    assert!(waited <= 5, "a commit waited for {waited} steps beside the one under way");
+    // some steps can end while the publisher waits for the lock
+    assert!(waited <= 5, "a commit waited for {waited} steps besides the current one");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn secrets_are_not_in_the_database_files() {
 }
 
 #[test]
-fn what_was_committed_is_there_after_reopening() {
+fn committed_rows_are_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     let sqlite_reopen: Box<dyn Fn() -> Fixture> = Box::new(move || Fixture::over(open_sqlite(&path)));
@@ -223,7 +223,7 @@ fn what_was_committed_is_there_after_reopening() {
 }
 
 #[test]
-fn a_database_of_the_version_before_keeps_its_secrets_and_conditions() {
+fn a_database_of_the_previous_version_keeps_its_secrets_and_health() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     let f = Fixture::over(open_sqlite(&path));
@@ -249,7 +249,7 @@ fn a_database_of_the_version_before_keeps_its_secrets_and_conditions() {
 }
 
 #[test]
-fn rotated_secrets_of_a_deleted_endpoint_go_with_it() {
+fn rotated_secrets_of_a_deleted_endpoint_are_removed_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     let f = Fixture::over(open_sqlite(&path));
@@ -263,7 +263,7 @@ fn rotated_secrets_of_a_deleted_endpoint_go_with_it() {
 }
 
 #[test]
-fn a_second_engine_on_the_same_file_is_refused_until_the_first_is_gone() {
+fn a_second_engine_on_the_same_file_is_refused_until_the_first_has_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     let first = open_sqlite(&path);
@@ -274,13 +274,13 @@ fn a_second_engine_on_the_same_file_is_refused_until_the_first_is_gone() {
 }
 
 #[test]
-fn a_second_engine_on_the_same_postgres_database_is_refused_until_the_first_is_gone() {
+fn a_second_engine_on_the_same_postgres_database_is_refused_until_the_first_has_stopped() {
     let Some(server) = postgres::shared() else { return };
     let url = server.create_database();
     let first = open(&url, cipher()).unwrap_or_else(|error| panic!("{error}"));
     let message = refusal(open(&url, cipher()));
     assert!(message.contains("another ringback writes"), "{message}");
-    // one that is about to stop is waited for
+    // an engine that is about to stop is waited for
     let stopping = std::thread::spawn(move || {
         std::thread::sleep(std::time::Duration::from_millis(700));
         drop(first);
@@ -290,7 +290,7 @@ fn a_second_engine_on_the_same_postgres_database_is_refused_until_the_first_is_g
 }
 
 #[test]
-fn after_a_crash_of_postgres_the_store_says_unavailable_and_recovers_by_itself() {
+fn after_a_crash_of_postgres_the_store_reports_unavailable_and_recovers_on_its_own() {
     let Some(server) = postgres::private() else { return };
     let url = server.create_database();
     let f = Fixture::over(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")));
@@ -351,12 +351,12 @@ fn postgres_finds_a_delivery_by_its_key_however_small_the_table_was_when_it_made
     }
     drop(f);
 
-    // what a session has read is counted for certain when it has ended
+    // the statistics of a session are only complete when it has ended
     let mut connection = PgConnection::establish(&url).unwrap();
     let mut number = |sql: &str| diesel::sql_query(sql).get_result::<Number>(&mut connection).unwrap().n;
     let is_alone =
         |_| number("SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()") == 1;
-    assert!((0..100_000).any(is_alone), "the store's sessions go on");
+    assert!((0..100_000).any(is_alone), "the store's sessions have not ended");
     let read = number(
         "SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'deliveries')::BIGINT \
          + (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'deliveries') AS n",
@@ -365,7 +365,7 @@ fn postgres_finds_a_delivery_by_its_key_however_small_the_table_was_when_it_made
 }
 
 #[test]
-fn a_database_url_that_cannot_work_is_refused_with_what_to_do() {
+fn a_database_url_that_cannot_work_is_refused_with_a_remedy() {
     for (url, hint) in [
         ("mysql://root@localhost/ringback", "must begin with sqlite://"),
         ("ringback.db", "must begin with sqlite://"),
@@ -381,13 +381,13 @@ fn a_database_url_that_cannot_work_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_unavailable() {
+fn an_unreachable_server_is_unavailable() {
     let result = open("postgres://ringback@127.0.0.1:1/ringback", cipher());
     assert!(matches!(result, Err(StoreError::Unavailable(_))));
 }
 
 #[test]
-fn with_another_master_key_endpoints_are_refused_as_such() {
+fn with_another_master_key_reading_endpoints_names_the_right_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     let f = Fixture::over(open_sqlite(&path));

@@ -1,4 +1,4 @@
-//! The queue of an endpoint, and what outcomes make of it.
+//! The queue of an endpoint, and the effect of outcomes on it.
 
 use std::sync::Arc;
 
@@ -13,21 +13,21 @@ use crate::fixture::{Fixture, at, outcome};
 
 on_every_store!(
     deliveries_are_due_in_the_order_in_which_they_were_accepted,
-    a_retry_waits_until_it_is_due_and_goes_behind_those_before_it,
+    a_retry_waits_until_it_is_due_and_queues_behind_earlier_deliveries,
     the_retry_of_an_ordered_endpoint_keeps_its_place,
     an_outcome_counts_once,
-    an_outcome_of_a_delivery_that_has_ended_is_not_recorded,
-    an_attempt_that_was_under_way_when_its_delivery_was_cancelled_is_in_the_log,
+    an_outcome_of_a_finished_delivery_is_not_recorded,
+    an_attempt_in_flight_when_its_delivery_was_cancelled_is_in_the_log,
     an_attempt_that_the_schedule_does_not_count_is_in_the_log_and_the_delivery_stays_due,
-    what_waits_for_a_retry_is_made_due_in_steps,
+    deliveries_that_wait_for_a_retry_are_made_due_in_steps,
     the_head_of_an_ordered_queue_is_made_due_and_keeps_its_place,
     an_outcome_of_another_organization_is_not_recorded,
     two_outcomes_of_one_delivery_in_one_batch_both_count,
     outcomes_are_reported_in_the_order_of_the_batch,
-    a_page_skips_what_is_known_and_says_whether_there_is_more,
-    a_page_stops_before_too_many_bytes_but_holds_one,
+    a_page_skips_known_deliveries_and_shows_whether_there_are_more,
+    a_page_stops_before_too_many_bytes_but_contains_at_least_one_delivery,
     deliveries_of_one_event_share_its_body,
-    endpoints_that_are_behind_share_the_bodies_that_were_read,
+    endpoints_with_a_backlog_share_the_bodies_that_were_read,
     the_next_turn_is_the_earliest_after_now,
     the_agenda_has_the_earliest_turn_of_every_endpoint_with_pending_work,
     the_agenda_is_paged_by_endpoint,
@@ -68,7 +68,7 @@ fn deliveries_are_due_in_the_order_in_which_they_were_accepted(f: &Fixture) {
     assert_eq!(page.deliveries[2].event.event_type, "call.completed");
 }
 
-fn a_retry_waits_until_it_is_due_and_goes_behind_those_before_it(f: &Fixture) {
+fn a_retry_waits_until_it_is_due_and_queues_behind_earlier_deliveries(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let first = f.publish(organization_id, &[endpoint_id], at(0))[0];
@@ -111,7 +111,7 @@ fn an_outcome_counts_once(f: &Fixture) {
     assert_eq!((detail.record.attempt_count, detail.attempts.len()), (2, 2));
 }
 
-fn an_outcome_of_a_delivery_that_has_ended_is_not_recorded(f: &Fixture) {
+fn an_outcome_of_a_finished_delivery_is_not_recorded(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let of = |id, number, next| outcome(organization_id, endpoint_id, id, number, 200, next);
@@ -124,7 +124,7 @@ fn an_outcome_of_a_delivery_that_has_ended_is_not_recorded(f: &Fixture) {
     }
 }
 
-fn an_attempt_that_was_under_way_when_its_delivery_was_cancelled_is_in_the_log(f: &Fixture) {
+fn an_attempt_in_flight_when_its_delivery_was_cancelled_is_in_the_log(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let ids: Vec<DeliveryId> = (0..5).map(|n| f.publish(organization_id, &[endpoint_id], at(n))[0]).collect();
@@ -208,7 +208,7 @@ fn make_due(
     }
 }
 
-fn what_waits_for_a_retry_is_made_due_in_steps(f: &Fixture) {
+fn deliveries_that_wait_for_a_retry_are_made_due_in_steps(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     let (endpoint_id, untouched) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let ids: Vec<DeliveryId> = (0..7).map(|n| f.publish(organization_id, &[endpoint_id], at(n))[0]).collect();
@@ -275,7 +275,7 @@ fn outcomes_are_reported_in_the_order_of_the_batch(f: &Fixture) {
     assert_eq!(f.store.count_pending().unwrap(), 0);
 }
 
-fn a_page_skips_what_is_known_and_says_whether_there_is_more(f: &Fixture) {
+fn a_page_skips_known_deliveries_and_shows_whether_there_are_more(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let ids: Vec<DeliveryId> = (0..6).map(|n| f.publish(organization_id, &[endpoint_id], at(n))[0]).collect();
@@ -313,7 +313,7 @@ fn sized(
     (NewEvent { event: Arc::new(event), ..new }, ids)
 }
 
-fn a_page_stops_before_too_many_bytes_but_holds_one(f: &Fixture) {
+fn a_page_stops_before_too_many_bytes_but_contains_at_least_one_delivery(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let events = [400, 400, 4_000, 10].map(|bytes| sized(f, organization_id, &[endpoint_id], bytes));
@@ -336,11 +336,11 @@ fn a_page_stops_before_too_many_bytes_but_holds_one(f: &Fixture) {
         (page.deliveries.iter().map(|queued| queued.id).collect::<Vec<_>>(), page.more)
     };
     assert_eq!(first(&[], 400), (ids[..1].to_vec(), true));
-    assert_eq!(first(&[], 399), (Vec::new(), true), "what does not fit is not passed over");
+    assert_eq!(first(&[], 399), (Vec::new(), true), "a delivery that does not fit is not skipped");
     assert_eq!(first(&ids[..3], 0), (vec![ids[3]], false));
 }
 
-fn endpoints_that_are_behind_share_the_bodies_that_were_read(f: &Fixture) {
+fn endpoints_with_a_backlog_share_the_bodies_that_were_read(f: &Fixture) {
     let organization_id = f.organization();
     let (one, other) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let deliveries =
@@ -354,7 +354,7 @@ fn endpoints_that_are_behind_share_the_bodies_that_were_read(f: &Fixture) {
     );
     assert!(Arc::ptr_eq(&first[0].event, &second[0].event), "one body in memory, read once");
 
-    // what is in memory counts like what is read
+    // cached bodies count like bodies that are read
     let small = DueRequest { max_bytes: second[0].event.body.len(), ..request(9) };
     let page = f.store.due_deliveries(organization_id, other, &small).unwrap();
     assert_eq!((page.deliveries.len(), page.more), (1, true));
@@ -430,7 +430,7 @@ fn the_agenda_is_paged_by_endpoint(f: &Fixture) {
         assert!(page.len() <= 3);
         seen.extend(page.iter().map(|row| row.endpoint_id));
         pages += 1;
-        assert!(pages <= 3, "no endpoint comes twice: {seen:?}");
+        assert!(pages <= 3, "no endpoint occurs twice: {seen:?}");
     }
     assert_eq!((seen, pages), (ids, 3));
     assert!(f.store.scan_agenda(None, 0).unwrap().is_empty());

@@ -18,7 +18,7 @@ on_every_store!(
     own_event_types_are_listed_by_name,
     the_name_of_an_event_type_is_unique_within_its_organization,
     event_types_of_all_organizations_are_scanned_in_order,
-    event_types_go_with_their_organization,
+    event_types_are_removed_with_their_organization,
 );
 
 fn ids(f: &Fixture, organization_id: OrganizationId, filter: &EventFilter) -> Vec<EventId> {
@@ -141,7 +141,7 @@ fn event_types_of_all_organizations_are_scanned_in_order(f: &Fixture) {
     assert_eq!(f.store.scan_event_types(Some((second, "c")), 9).unwrap(), []);
 }
 
-fn event_types_go_with_their_organization(f: &Fixture) {
+fn event_types_are_removed_with_their_organization(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     f.store.create_event_type(&own(organization_id, "a")).unwrap();
     f.store.create_event_type(&own(other, "a")).unwrap();

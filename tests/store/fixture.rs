@@ -1,4 +1,4 @@
-//! A store with something in it, and short ways to put more in.
+//! A store with content, and shortcuts to add more.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -29,11 +29,11 @@ use test_support::postgres;
 
 /// 2026-01-01T00:00:00Z: when every test begins.
 pub(crate) const START: UnixMillis = UnixMillis(1_767_225_600_000);
-/// Where every endpoint points.
+/// The URL of every endpoint.
 pub(crate) const URL: &str = "https://example.com/hook";
 /// The signing secret of every endpoint.
 pub(crate) const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
-/// The one before the last of an endpoint with every field set.
+/// The older of the previous secrets of an endpoint with every field set.
 pub(crate) const OLDER_SECRET: &str = "whsec_b2xkZXItb2xkZXItb2xkZXItb2xkZXItb2xkZXI=";
 pub(crate) const HEADER_VALUE: &str = "Bearer customers-own-token";
 
@@ -44,7 +44,7 @@ pub(crate) fn cipher() -> Cipher {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A number of seconds after the beginning.
+/// This many seconds after the beginning.
 pub(crate) fn at(seconds: i64) -> UnixMillis {
     UnixMillis(START.0 + seconds * 1000)
 }
@@ -183,7 +183,7 @@ impl Fixture {
         self.store.commit(&batch, at(0)).unwrap().outcomes_recorded
     }
 
-    /// Removes what deleted organizations left, in steps of so many rows; how many steps found something.
+    /// Purges deleted organizations in steps of `limit` rows; returns how many steps found something.
     pub(crate) fn purge(&self, settled_before: UnixMillis, limit: usize) -> usize {
         let steps =
             std::iter::from_fn(|| self.store.purge_organizations(settled_before, limit).unwrap().then_some(()));
@@ -194,14 +194,14 @@ impl Fixture {
         self.save_health_of(health, URL);
     }
 
-    /// The same, found at another place.
+    /// The same, but found at another URL.
     pub(crate) fn save_health_of(&self, health: EndpointHealth, url: &str) {
         let saved = SavedHealth { health, url: url.into() };
         let batch = WriteBatch { health: vec![saved], ..WriteBatch::default() };
         self.store.commit(&batch, at(0)).unwrap();
     }
 
-    /// Ids of what is due, in queue order.
+    /// Ids of due deliveries, in queue order.
     pub(crate) fn due(
         &self,
         organization_id: OrganizationId,
@@ -267,7 +267,7 @@ pub(crate) fn full_endpoint(id: EndpointId, organization_id: OrganizationId) -> 
     }
 }
 
-/// What came of an attempt: an answer with this status.
+/// The outcome of an attempt: a response with this status.
 pub(crate) fn outcome(
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
@@ -306,7 +306,7 @@ pub(crate) fn outcome(
     }
 }
 
-/// The same without an answer.
+/// The same without a response.
 pub(crate) fn unanswered(outcome: Outcome, error: AttemptError) -> Outcome {
     Outcome { result: AttemptResult { response: Err(error), duration: Duration::from_secs(10) }, ..outcome }
 }

@@ -1,4 +1,4 @@
-//! How endpoints and organizations are doing.
+//! The health of endpoints and organizations.
 
 use ringback::domain::attempt::{AttemptError, NextStep};
 use ringback::domain::delivery::DeliveryStatus;
@@ -13,21 +13,21 @@ use ringback::store::{DisableEndpoint, EventCommit, ReplayTargets, WriteBatch};
 use crate::fixture::{Fixture, URL, at, outcome, plain_endpoint, unanswered};
 
 on_every_store!(
-    what_is_pending_is_counted_for_an_endpoint_and_for_an_organization,
+    pending_deliveries_are_counted_for_an_endpoint_and_for_an_organization,
     the_oldest_pending_delivery_is_the_one_created_first,
-    recent_deliveries_are_those_that_ended_newest_first,
+    recent_deliveries_are_the_finished_ones_newest_first,
     recent_deliveries_have_the_duration_of_their_last_attempt,
-    recent_deliveries_of_an_organization_include_replayed_ones_and_nobody_elses,
+    recent_deliveries_of_an_organization_include_replayed_ones_and_none_of_others,
     endpoints_are_counted_by_their_states,
-    it_is_remembered_that_the_owner_of_a_failing_endpoint_was_told,
-    an_endpoint_is_disabled_with_the_reason_that_is_given,
-    the_newest_failure_of_an_endpoint_is_remembered_whatever_order_they_are_written_in,
-    the_last_failure_goes_with_its_endpoint_and_with_the_log,
-    what_was_found_at_a_url_that_was_replaced_changes_nothing,
-    a_breaker_that_is_closed_by_hand_leaves_what_else_is_known,
+    it_is_stored_that_the_owner_of_a_failing_endpoint_was_notified,
+    an_endpoint_is_disabled_with_the_given_reason,
+    the_newest_failure_of_an_endpoint_is_kept_in_whatever_order_they_are_written,
+    the_last_failure_is_removed_with_its_endpoint_and_with_the_log,
+    outcomes_from_a_replaced_url_change_nothing,
+    closing_a_breaker_by_hand_keeps_the_rest_of_the_health,
 );
 
-fn what_is_pending_is_counted_for_an_endpoint_and_for_an_organization(f: &Fixture) {
+fn pending_deliveries_are_counted_for_an_endpoint_and_for_an_organization(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     let (first, second, foreign) = (f.endpoint(organization_id), f.endpoint(organization_id), f.endpoint(other));
     let none = PendingStats::default();
@@ -64,7 +64,7 @@ fn ended(id: DeliveryId, status: DeliveryStatus, number: i64, last_duration_ms: 
     FinishedDelivery { id, status, created_at: instant_in(id.0), finished_at, last_duration_ms }
 }
 
-fn recent_deliveries_are_those_that_ended_newest_first(f: &Fixture) {
+fn recent_deliveries_are_the_finished_ones_newest_first(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let ids: Vec<DeliveryId> =
@@ -89,7 +89,7 @@ fn recent_deliveries_are_those_that_ended_newest_first(f: &Fixture) {
     }
     f.store.delete_endpoint(organization_id, endpoint_id, at(7)).unwrap();
     let cancelled = f.store.recent_deliveries(organization_id, None, at(3), 99).unwrap();
-    assert_eq!(cancelled, [success(4)], "what was cancelled had no outcome");
+    assert_eq!(cancelled, [success(4)], "a cancelled delivery has no outcome");
 }
 
 fn recent_deliveries_have_the_duration_of_their_last_attempt(f: &Fixture) {
@@ -110,7 +110,7 @@ fn recent_deliveries_have_the_duration_of_their_last_attempt(f: &Fixture) {
     assert_eq!(recent, [fast, ended(ids[0], DeliveryStatus::Failed, 2, 10_000)]);
 }
 
-fn recent_deliveries_of_an_organization_include_replayed_ones_and_nobody_elses(f: &Fixture) {
+fn recent_deliveries_of_an_organization_include_replayed_ones_and_none_of_others(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     let (first, second, foreign) = (f.endpoint(organization_id), f.endpoint(organization_id), f.endpoint(other));
     let new = f.new_event(organization_id, &[first], at(1));
@@ -170,7 +170,7 @@ fn disable(
     f.store.commit(&WriteBatch { disable, ..WriteBatch::default() }, at(5)).unwrap().disabled
 }
 
-fn it_is_remembered_that_the_owner_of_a_failing_endpoint_was_told(f: &Fixture) {
+fn it_is_stored_that_the_owner_of_a_failing_endpoint_was_notified(f: &Fixture) {
     let organization_id = f.organization();
     let id = f.endpoint(organization_id);
     let health = |f: &Fixture| f.store.endpoint(organization_id, id).unwrap().unwrap().health;
@@ -182,7 +182,7 @@ fn it_is_remembered_that_the_owner_of_a_failing_endpoint_was_told(f: &Fixture) {
     assert!(!health(f).notified);
 }
 
-fn an_endpoint_is_disabled_with_the_reason_that_is_given(f: &Fixture) {
+fn an_endpoint_is_disabled_with_the_given_reason(f: &Fixture) {
     let organization_id = f.organization();
     for reason in [DisabledReason::Gone, DisabledReason::Manual, DisabledReason::Failing] {
         let id = f.endpoint(organization_id);
@@ -209,7 +209,7 @@ fn failure(organization_id: OrganizationId, endpoint_id: EndpointId, seconds: i6
         delivery_id: DeliveryId(seconds),
         response_code: Some(500),
         error: None,
-        // no text, and what no database takes as one
+        // not UTF-8, and with a NUL, which no database accepts in a text
         excerpt: Some(vec![b'a', 0, 0xff, b'\n']),
     }
 }
@@ -218,7 +218,7 @@ fn save(f: &Fixture, failures: Vec<LastFailure>) {
     f.store.commit(&WriteBatch { failures, ..WriteBatch::default() }, at(0)).unwrap();
 }
 
-fn the_newest_failure_of_an_endpoint_is_remembered_whatever_order_they_are_written_in(f: &Fixture) {
+fn the_newest_failure_of_an_endpoint_is_kept_in_whatever_order_they_are_written(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     let (first, second) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let last = |organization_id, endpoint_id| f.store.last_failure(organization_id, endpoint_id).unwrap();
@@ -233,17 +233,17 @@ fn the_newest_failure_of_an_endpoint_is_remembered_whatever_order_they_are_writt
     save(f, vec![failure(organization_id, first, 4)]);
     assert_eq!(last(organization_id, first), Some(failure(organization_id, first, 5)));
     assert_eq!(last(organization_id, second), Some(silent));
-    // also several in one commit
+    // several in one commit too
     save(f, [8, 9, 6].map(|seconds| failure(organization_id, first, seconds)).to_vec());
     assert_eq!(last(organization_id, first), Some(failure(organization_id, first, 9)));
     assert_eq!(last(other, first), None, "another organization's");
-    // what names an organization that is not its own is not written
+    // a failure with the wrong organization is not written
     save(f, vec![failure(other, second, 99)]);
     assert_eq!(last(other, second), None);
     assert_eq!(last(organization_id, second).map(|it| it.at), Some(at(7)));
 }
 
-fn the_last_failure_goes_with_its_endpoint_and_with_the_log(f: &Fixture) {
+fn the_last_failure_is_removed_with_its_endpoint_and_with_the_log(f: &Fixture) {
     let organization_id = f.organization();
     let [deleted, old, young] = [(); 3].map(|()| f.endpoint(organization_id));
     let last = |endpoint_id| f.store.last_failure(organization_id, endpoint_id).unwrap().map(|it| it.at);
@@ -259,7 +259,7 @@ fn the_last_failure_goes_with_its_endpoint_and_with_the_log(f: &Fixture) {
     assert_eq!(last(young), None);
 }
 
-fn what_was_found_at_a_url_that_was_replaced_changes_nothing(f: &Fixture) {
+fn outcomes_from_a_replaced_url_change_nothing(f: &Fixture) {
     let organization_id = f.organization();
     let (id, told) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let moved = Endpoint {
@@ -294,7 +294,7 @@ fn what_was_found_at_a_url_that_was_replaced_changes_nothing(f: &Fixture) {
     }
 }
 
-fn a_breaker_that_is_closed_by_hand_leaves_what_else_is_known(f: &Fixture) {
+fn closing_a_breaker_by_hand_keeps_the_rest_of_the_health(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     let id = f.endpoint(organization_id);
     let open = EndpointHealth {
@@ -311,7 +311,7 @@ fn a_breaker_that_is_closed_by_hand_leaves_what_else_is_known(f: &Fixture) {
     f.store.close_breaker(organization_id, id).unwrap();
     let closed = EndpointHealth { probe_at: None, pauses: 0, ..open };
     assert_eq!(f.store.endpoint(organization_id, id).unwrap().unwrap().health, closed);
-    // which secret it took is worth a row by itself
+    // the accepted secret alone is worth a row
     let taken =
         EndpointHealth { accepted_secret: Some(SecretId(3)), ..EndpointHealth::healthy(organization_id, id) };
     f.save_health(taken);

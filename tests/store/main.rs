@@ -1,9 +1,9 @@
-//! What every store must do, run on the store in memory, on SQLite and on PostgreSQL; and what only a database
-//! can do: survive, keep others out, hide secrets.
+//! The guarantees of every store, tested on the store in memory, on SQLite and on PostgreSQL; and those that
+//! only a database can give: durability, exclusive use, encrypted secrets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects by unwrapping it")]
 
-/// Makes each function a test on each store.
+/// Turns each function into a test on each store.
 macro_rules! on_every_store {
     ($($test:ident),+ $(,)?) => {
         mod memory {

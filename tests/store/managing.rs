@@ -10,17 +10,17 @@ use crate::fixture::{Fixture, at, first_page, full_endpoint, plain_endpoint};
 on_every_store!(
     organizations_are_listed_newest_first_and_paged,
     a_key_is_found_by_its_hash_until_it_is_revoked,
-    an_endpoint_comes_back_as_it_was_stored,
-    a_list_of_endpoints_shows_their_conditions_newest_first,
+    an_endpoint_is_read_back_as_it_was_stored,
+    a_list_of_endpoints_shows_their_health_newest_first,
     an_update_from_an_old_version_is_a_conflict,
     an_update_can_empty_every_optional_field,
     an_id_that_exists_is_not_overwritten,
     another_organizations_rows_do_not_exist,
-    a_deleted_endpoint_is_gone_and_its_deliveries_stay_as_cancelled,
-    a_deleted_organization_takes_all_of_its_rows_and_nobody_elses,
+    a_deleted_endpoint_is_invisible_and_its_deliveries_stay_as_cancelled,
+    a_deleted_organization_is_removed_with_all_of_its_rows_and_no_others,
     the_largest_id_counts_every_table_and_deleted_endpoints,
     endpoints_of_all_organizations_are_scanned_in_the_order_of_their_ids,
-    health_is_remembered_only_while_an_endpoint_is_not_healthy,
+    health_is_stored_only_while_an_endpoint_is_not_healthy,
     the_health_of_a_deleted_endpoint_is_not_saved,
 );
 
@@ -50,7 +50,7 @@ fn a_key_is_found_by_its_hash_until_it_is_revoked(f: &Fixture) {
     assert_eq!(f.store.keys(organization_id, first_page(9)).unwrap(), [other]);
 }
 
-fn an_endpoint_comes_back_as_it_was_stored(f: &Fixture) {
+fn an_endpoint_is_read_back_as_it_was_stored(f: &Fixture) {
     let organization_id = f.organization();
     for make in [plain_endpoint, full_endpoint] {
         let endpoint = make(EndpointId(f.id_at(at(0))), organization_id);
@@ -74,7 +74,7 @@ fn failing(organization_id: OrganizationId, endpoint_id: EndpointId, probe: bool
     }
 }
 
-fn a_list_of_endpoints_shows_their_conditions_newest_first(f: &Fixture) {
+fn a_list_of_endpoints_shows_their_health_newest_first(f: &Fixture) {
     let organization_id = f.organization();
     let ids: Vec<EndpointId> = (0..4).map(|_| f.endpoint(organization_id)).collect();
     f.save_health(failing(organization_id, ids[2], true));
@@ -149,7 +149,7 @@ fn another_organizations_rows_do_not_exist(f: &Fixture) {
     assert!(read(f, mine, endpoint_id) == plain_endpoint(endpoint_id, mine));
 }
 
-fn a_deleted_endpoint_is_gone_and_its_deliveries_stay_as_cancelled(f: &Fixture) {
+fn a_deleted_endpoint_is_invisible_and_its_deliveries_stay_as_cancelled(f: &Fixture) {
     use ringback::domain::delivery::DeliveryStatus;
     let organization_id = f.organization();
     let (deleted, kept) = (f.endpoint(organization_id), f.endpoint(organization_id));
@@ -177,7 +177,7 @@ fn a_deleted_endpoint_is_gone_and_its_deliveries_stay_as_cancelled(f: &Fixture) 
     assert_eq!(f.store.count_pending().unwrap(), 1);
 }
 
-fn a_deleted_organization_takes_all_of_its_rows_and_nobody_elses(f: &Fixture) {
+fn a_deleted_organization_is_removed_with_all_of_its_rows_and_no_others(f: &Fixture) {
     use crate::fixture::{keyed, outcome};
     use ringback::domain::attempt::NextStep;
     let (deleted, kept) = (f.organization(), f.organization());
@@ -232,7 +232,7 @@ fn endpoints_of_all_organizations_are_scanned_in_the_order_of_their_ids(f: &Fixt
     assert!(f.store.scan_endpoints(Some(ids[2]), 2).unwrap().is_empty());
 }
 
-fn health_is_remembered_only_while_an_endpoint_is_not_healthy(f: &Fixture) {
+fn health_is_stored_only_while_an_endpoint_is_not_healthy(f: &Fixture) {
     let organization_id = f.organization();
     let (open, shaky) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let health = |id| f.store.endpoint(organization_id, id).unwrap().unwrap().health;

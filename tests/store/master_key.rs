@@ -51,14 +51,14 @@ fn changes_the_key(url: &str) {
     let (organization_id, endpoints) = fill(url, 250);
     let mut steps = Vec::new();
     let changed = reencrypt(url, cipher(), &key(1), &mut |so_far| steps.push(so_far)).unwrap();
-    assert_eq!(changed, 251, "of the deleted one there is nothing to encrypt");
+    assert_eq!(changed, 251, "a deleted endpoint has nothing to encrypt");
     assert_eq!(steps, [200, 251]);
     assert!(is_unreadable(url, cipher(), organization_id, endpoints[0].id));
     assert_readable(url, key(1), organization_id, &endpoints);
     let again = reencrypt(url, cipher(), &key(1), &mut |_| {}).unwrap();
     assert_eq!(again, 0, "nothing is left to do");
     assert_readable(url, key(1), organization_id, &endpoints);
-    // a third key that never was in use
+    // a third key that was never used
     match reencrypt(url, key(2), &key(3), &mut |_| {}) {
         Err(StoreError::Corrupt(message)) => assert!(message.contains("master key whose id is"), "{message}"),
         _ => panic!("not refused"),
@@ -80,7 +80,7 @@ fn the_master_key_of_a_postgres_database_is_changed() {
 }
 
 #[test]
-fn a_change_that_was_interrupted_is_finished_by_the_next() {
+fn an_interrupted_change_is_finished_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let url = sqlite_url(&folder.path().join("ringback.db"));
     let (organization_id, endpoints) = fill(&url, 450);
@@ -89,7 +89,7 @@ fn a_change_that_was_interrupted_is_finished_by_the_next() {
     });
     assert!(interrupted.is_err());
     let changed = reencrypt(&url, cipher(), &key(1), &mut |_| {}).unwrap();
-    assert_eq!(changed, 51, "what is under the new key is left as it is");
+    assert_eq!(changed, 51, "values under the new key are left alone");
     assert_readable(&url, key(1), organization_id, &endpoints);
 }
 
@@ -113,7 +113,7 @@ fn while_an_engine_runs_the_master_key_is_not_changed() {
 }
 
 #[test]
-fn a_file_that_does_not_exist_is_not_made() {
+fn a_file_that_does_not_exist_is_not_created() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("typo.db");
     let message = refusal(reencrypt(&sqlite_url(&path), cipher(), &key(1), &mut |_| {}));

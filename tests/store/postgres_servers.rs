@@ -1,5 +1,5 @@
-//! PostgreSQL servers, databases and roles as they can be set up: what an engine can't work on is refused at its start with
-//! what to do, and what a session can set otherwise does no harm.
+//! PostgreSQL servers, databases and roles in various configurations: unusable ones are refused at the start
+//! with a remedy, and settings that a session can override do no harm.
 
 use ringback::domain::ids::OrganizationId;
 use ringback::domain::organization::Organization;
@@ -33,7 +33,7 @@ fn works(url: &str) {
 }
 
 #[test]
-fn a_database_in_another_encoding_is_refused_with_how_to_make_one() {
+fn a_database_in_another_encoding_is_refused_with_a_remedy() {
     let Some(server) = postgres::shared() else { return };
     for encoding in ["LATIN1", "WIN1252", "EUC_JP"] {
         let name = format!("in_{}", encoding.to_lowercase());
@@ -43,7 +43,7 @@ fn a_database_in_another_encoding_is_refused_with_how_to_make_one() {
         let message = refusal(open(&url, cipher()));
         assert!(message.contains(encoding) && message.contains("ENCODING 'UTF8'"), "{message}");
     }
-    // what the message says works, and so does what `initdb` makes without a locale
+    // the remedy in the message works, and so does the encoding that `initdb` chooses without a locale
     for (name, encoding) in [("as_told", "UTF8"), ("as_bytes", "SQL_ASCII")] {
         server.execute(&format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"));
         let url = server.create_database();
@@ -52,7 +52,7 @@ fn a_database_in_another_encoding_is_refused_with_how_to_make_one() {
 }
 
 #[test]
-fn settings_of_a_role_that_would_fail_every_write_are_not_ours() {
+fn settings_of_a_role_that_would_fail_every_write_are_overridden() {
     let Some(server) = postgres::shared() else { return };
     let url = server.create_database();
     server.execute("CREATE ROLE odd LOGIN");
@@ -78,7 +78,7 @@ fn settings_of_a_role_that_would_fail_every_write_are_not_ours() {
 }
 
 #[test]
-fn a_role_that_may_not_make_or_use_the_tables_is_told_what_to_grant() {
+fn a_role_without_rights_is_refused_with_the_grants_that_it_needs() {
     let Some(server) = postgres::shared() else { return };
     let url = server.create_database();
     server.execute("CREATE ROLE poor LOGIN");
@@ -100,7 +100,7 @@ fn a_role_that_may_not_make_or_use_the_tables_is_told_what_to_grant() {
 }
 
 #[test]
-fn a_standby_is_refused_with_where_to_go() {
+fn a_standby_is_refused_with_a_remedy() {
     let Some(server) = postgres::private() else { return };
     let url = server.create_database();
     works(&url);

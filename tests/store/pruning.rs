@@ -1,4 +1,4 @@
-//! Forgetting what is old.
+//! Removing old rows.
 
 use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::DeliveryFilter;
@@ -9,14 +9,14 @@ use ringback::store::{AcceptedEvent, EventCommit, NewEvent, PruneReport, ReplayT
 use crate::fixture::{Fixture, at, first_page, keyed, outcome};
 
 on_every_store!(
-    old_events_go_with_their_deliveries_and_attempts,
+    old_events_are_removed_with_their_deliveries_and_attempts,
     an_event_stays_while_one_of_its_deliveries_is_pending,
     an_event_stays_while_a_replay_of_it_is_pending,
-    pruning_goes_on_behind_what_it_looked_at,
-    pruning_takes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours,
-    a_key_outlives_its_event_and_gives_the_first_answer_again,
-    old_keys_are_forgotten_oldest_first,
-    what_a_deleted_organization_published_goes_in_steps_and_nobody_elses_does,
+    pruning_continues_behind_the_events_that_it_looked_at,
+    pruning_removes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours,
+    a_key_outlives_its_event_and_repeats_the_first_response,
+    old_keys_are_removed_oldest_first,
+    events_of_a_deleted_organization_are_removed_in_steps_and_no_others,
 );
 
 /// Stores an event for endpoints at an instant.
@@ -35,7 +35,7 @@ fn events(f: &Fixture, owner: OrganizationId) -> Vec<EventId> {
     listed.iter().map(|event| event.id).collect()
 }
 
-fn old_events_go_with_their_deliveries_and_attempts(f: &Fixture) {
+fn old_events_are_removed_with_their_deliveries_and_attempts(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     let (mine, theirs) = (f.endpoint(organization_id), f.endpoint(other));
     let old = publish(f, organization_id, &[mine, mine], 1);
@@ -84,11 +84,15 @@ fn an_event_stays_while_a_replay_of_it_is_pending(f: &Fixture) {
     let replayed = f.due(organization_id, second, at(50))[0];
     succeed(f, organization_id, second, replayed);
     let report = f.store.prune(at(9), None, 99).unwrap();
-    assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None }, "old is what was accepted long ago");
+    assert_eq!(
+        report,
+        PruneReport { events: 1, deliveries: 2, next: None },
+        "an event is old when it was accepted long ago"
+    );
     assert!(f.store.delivery(organization_id, replayed).unwrap().is_none());
 }
 
-fn pruning_goes_on_behind_what_it_looked_at(f: &Fixture) {
+fn pruning_continues_behind_the_events_that_it_looked_at(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let stored: Vec<NewEvent> = (0..5).map(|second| publish(f, organization_id, &[endpoint_id], second)).collect();
@@ -103,7 +107,7 @@ fn pruning_goes_on_behind_what_it_looked_at(f: &Fixture) {
     assert_eq!(events(f, organization_id), [stored[3].event.id, stored[0].event.id]);
 }
 
-fn pruning_takes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours(f: &Fixture) {
+fn pruning_removes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours(f: &Fixture) {
     let organization_id = f.organization();
     let (first, second) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let kept = publish(f, organization_id, &[first], 1);
@@ -114,7 +118,7 @@ fn pruning_takes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours(
     succeed(f, organization_id, second, replayed);
     let after = publish(f, organization_id, &[], 4);
     assert!(before.event.id.0 < replayed.0 && replayed.0 < after.event.id.0);
-    // its neighbours go; it stays as long as its event
+    // its neighbours are removed; it stays as long as its event
     let report = f.store.prune(at(9), None, 99).unwrap();
     assert_eq!(report, PruneReport { events: 2, deliveries: 0, next: None });
     assert_eq!(f.store.event(organization_id, kept.event.id).unwrap().unwrap().deliveries.len(), 2);
@@ -123,7 +127,7 @@ fn pruning_takes_a_replayed_delivery_with_its_event_and_not_with_its_neighbours(
     assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None });
 }
 
-fn a_key_outlives_its_event_and_gives_the_first_answer_again(f: &Fixture) {
+fn a_key_outlives_its_event_and_repeats_the_first_response(f: &Fixture) {
     const DAY: i64 = 24 * 3_600;
     let organization_id = f.organization();
     let endpoints = [f.endpoint(organization_id), f.endpoint(organization_id)];
@@ -151,7 +155,7 @@ fn a_key_outlives_its_event_and_gives_the_first_answer_again(f: &Fixture) {
     assert_eq!(events(f, organization_id).len(), 1);
 }
 
-fn what_a_deleted_organization_published_goes_in_steps_and_nobody_elses_does(f: &Fixture) {
+fn events_of_a_deleted_organization_are_removed_in_steps_and_no_others(f: &Fixture) {
     let (deleted, kept) = (f.organization(), f.organization());
     let (theirs, stays) = (f.endpoint(deleted), f.endpoint(kept));
     let mut expected = Vec::new();
@@ -169,8 +173,8 @@ fn what_a_deleted_organization_published_goes_in_steps_and_nobody_elses_does(f: 
     expected.reverse();
     f.store.delete_organization(deleted, at(10)).unwrap();
     let steps = f.purge(at(11), 2);
-    // the store in memory takes it all at once
-    assert!(steps == 0 || steps >= 3, "five events went in {steps} steps of two");
+    // the store in memory removes everything at once
+    assert!(steps == 0 || steps >= 3, "five events were removed in {steps} steps of two");
     assert!(f.log(deleted, &DeliveryFilter::default()).is_empty());
     assert!(events(f, deleted).is_empty());
     assert_eq!(f.store.events(kept, &EventFilter::default(), first_page(99)).unwrap(), of_kept);
@@ -178,7 +182,7 @@ fn what_a_deleted_organization_published_goes_in_steps_and_nobody_elses_does(f: 
     assert_eq!(f.due(kept, stays, at(9)).len(), 5);
 }
 
-fn old_keys_are_forgotten_oldest_first(f: &Fixture) {
+fn old_keys_are_removed_oldest_first(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     for (seconds, owner, key) in
         [(0, organization_id, "a"), (1, other, "b"), (2, organization_id, "c"), (3, organization_id, "d")]

@@ -8,16 +8,16 @@ use crate::fixture::{Fixture, URL, at, keyed, outcome, plain_endpoint};
 on_every_store!(
     an_event_is_stored_with_a_pending_delivery_for_each_endpoint,
     an_event_without_deliveries_is_stored,
-    a_key_used_before_gives_the_first_event_again,
+    a_key_used_before_returns_the_first_event,
     a_key_used_with_another_request_is_refused,
     a_key_is_used_once_within_one_batch,
     a_key_is_forgotten_after_a_day,
     a_key_belongs_to_its_organization,
     a_batch_is_stored_whole_or_not_at_all,
-    an_event_with_a_delivery_that_is_refused_leaves_none_of_its_others,
+    an_event_with_a_refused_delivery_stores_none_of_its_others,
     an_event_is_stored_with_all_its_deliveries_however_many_they_are,
     an_event_and_the_outcome_of_its_delivery_can_be_in_one_batch,
-    an_endpoint_that_is_gone_is_disabled_once,
+    an_endpoint_that_answers_410_is_disabled_once,
     a_large_batch_is_stored_whole,
 );
 
@@ -60,7 +60,7 @@ fn an_event_without_deliveries_is_stored(f: &Fixture) {
     assert!(f.log(organization_id, &Default::default()).is_empty());
 }
 
-fn a_key_used_before_gives_the_first_event_again(f: &Fixture) {
+fn a_key_used_before_returns_the_first_event(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let first = keyed(f.new_event(organization_id, &[endpoint_id], at(0)), "order-7", 1);
@@ -130,18 +130,18 @@ fn a_batch_is_stored_whole_or_not_at_all(f: &Fixture) {
     let batch = WriteBatch { events: vec![fresh.clone(), known.clone()], ..WriteBatch::default() };
     assert!(matches!(f.store.commit(&batch, at(1)), Err(StoreError::Conflict)));
     assert_eq!(f.due(organization_id, endpoint_id, at(9)), [known.deliveries[0].0]);
-    // and the store goes on: nothing of the failed batch is in the way
+    // and the store works on: nothing of the failed batch is in the way
     assert_eq!(f.commit_events(vec![fresh], at(1)).events, [EventCommit::Stored]);
 }
 
-fn an_event_with_a_delivery_that_is_refused_leaves_none_of_its_others(f: &Fixture) {
+fn an_event_with_a_refused_delivery_stores_none_of_its_others(f: &Fixture) {
     let organization_id = f.organization();
     let endpoints: Vec<_> = (0..7).map(|_| f.endpoint(organization_id)).collect();
     let known = f.new_event(organization_id, &endpoints[6..], at(0));
     f.commit_events(vec![known.clone()], at(0));
     let fresh = f.new_event(organization_id, &endpoints, at(1));
     let mut refused = fresh.clone();
-    // not the first of several that are inserted with one statement
+    // not the first of several deliveries inserted by one statement
     refused.deliveries[3].0 = known.deliveries[0].0;
     let batch = WriteBatch { events: vec![refused], ..WriteBatch::default() };
     assert!(matches!(f.store.commit(&batch, at(1)), Err(StoreError::Conflict)));
@@ -174,7 +174,7 @@ fn an_event_and_the_outcome_of_its_delivery_can_be_in_one_batch(f: &Fixture) {
     assert_eq!(f.store.count_pending().unwrap(), 0);
 }
 
-fn an_endpoint_that_is_gone_is_disabled_once(f: &Fixture) {
+fn an_endpoint_that_answers_410_is_disabled_once(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     let id = f.endpoint(organization_id);
     let deleted = f.endpoint(organization_id);

@@ -14,8 +14,8 @@ on_every_store!(
     a_period_includes_its_beginning_and_not_its_end,
     one_attempt_is_read_back_in_full,
     three_attempts_are_read_back_in_their_order,
-    an_attempt_without_an_answer_keeps_its_reason,
-    what_exactly_went_wrong_is_read_back_with_the_attempt,
+    an_attempt_without_a_response_keeps_its_error,
+    the_detail_of_an_error_is_read_back_with_the_attempt,
 );
 
 fn the_log_is_newest_first_and_paged_by_its_last_id(f: &Fixture) {
@@ -41,7 +41,7 @@ fn the_log_is_newest_first_and_paged_by_its_last_id(f: &Fixture) {
                 break;
             }
             read.extend(rows.iter().map(|row| row.id));
-            assert!(read.len() <= ids.len(), "no row comes twice: {read:?}");
+            assert!(read.len() <= ids.len(), "no row occurs twice: {read:?}");
         }
         assert_eq!(read, ids, "{filter:?}");
     }
@@ -137,7 +137,7 @@ fn one_attempt_is_read_back_in_full(f: &Fixture) {
     assert!(detail.body.starts_with(b"{\"event_type\""));
 }
 
-fn what_exactly_went_wrong_is_read_back_with_the_attempt(f: &Fixture) {
+fn the_detail_of_an_error_is_read_back_with_the_attempt(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
@@ -169,7 +169,7 @@ fn three_attempts_are_read_back_in_their_order(f: &Fixture) {
     assert_eq!(detail.attempts[2].request_headers["x-callintel-attempt"], "3");
 }
 
-fn an_attempt_without_an_answer_keeps_its_reason(f: &Fixture) {
+fn an_attempt_without_a_response_keeps_its_error(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let ids = [

@@ -1,4 +1,4 @@
-//! Deliveries that a person sends again, and events that are replayed.
+//! Deliveries that a person resends, and events that are replayed.
 
 use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
@@ -9,13 +9,13 @@ use ringback::store::{DueRequest, PageRequest, ReplayTargets, RequeueOutcome, Re
 use crate::fixture::{Fixture, at, first_page, outcome};
 
 on_every_store!(
-    a_delivery_that_is_sent_again_is_pending_from_now_and_keeps_its_attempts,
-    a_delivery_that_can_not_be_sent_again_says_why,
-    a_delivery_that_was_cancelled_is_sent_again_while_its_endpoint_exists,
-    a_range_is_sent_again_step_by_step_and_each_delivery_once,
-    a_range_holds_what_was_created_from_its_beginning_to_before_its_end,
-    only_what_succeeded_or_failed_is_in_a_range,
-    a_replay_requeues_what_is_final_leaves_what_is_pending_and_adds_what_is_not_there,
+    a_resent_delivery_is_pending_from_now_and_keeps_its_attempts,
+    a_delivery_that_can_not_be_resent_is_refused_with_the_reason,
+    a_cancelled_delivery_can_be_resent_while_its_endpoint_exists,
+    a_range_is_resent_step_by_step_and_each_delivery_once,
+    a_range_contains_deliveries_created_from_its_beginning_to_before_its_end,
+    only_succeeded_and_failed_deliveries_are_in_a_range,
+    a_replay_requeues_finished_deliveries_leaves_pending_ones_and_adds_missing_ones,
     a_replay_to_its_endpoints_leaves_out_those_that_were_deleted,
     a_replayed_delivery_is_in_every_list_in_the_order_of_its_id,
     an_event_of_another_organization_is_not_replayed,
@@ -50,7 +50,7 @@ fn queued(
     rows.map(|queued| (queued.attempts_made, queued.attempts_not_counted, queued.due_at)).collect()
 }
 
-fn a_delivery_that_is_sent_again_is_pending_from_now_and_keeps_its_attempts(f: &Fixture) {
+fn a_resent_delivery_is_pending_from_now_and_keeps_its_attempts(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
@@ -80,7 +80,7 @@ fn a_delivery_that_is_sent_again_is_pending_from_now_and_keeps_its_attempts(f: &
     assert_eq!((detail.record.status, detail.record.attempt_count), (DeliveryStatus::Success, 4));
 }
 
-fn a_delivery_that_can_not_be_sent_again_says_why(f: &Fixture) {
+fn a_delivery_that_can_not_be_resent_is_refused_with_the_reason(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     let (endpoint_id, deleted) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let ids = f.publish(organization_id, &[endpoint_id, deleted, deleted], at(0));
@@ -96,7 +96,7 @@ fn a_delivery_that_can_not_be_sent_again_says_why(f: &Fixture) {
     assert_eq!(ids.iter().map(|id| record(f, organization_id, *id)).collect::<Vec<_>>(), before);
 }
 
-fn a_delivery_that_was_cancelled_is_sent_again_while_its_endpoint_exists(f: &Fixture) {
+fn a_cancelled_delivery_can_be_resent_while_its_endpoint_exists(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
@@ -110,7 +110,7 @@ fn all(status: DeliveryStatus) -> RequeueRange {
     RequeueRange { since: at(0), until: at(1_000), status }
 }
 
-fn a_range_is_sent_again_step_by_step_and_each_delivery_once(f: &Fixture) {
+fn a_range_is_resent_step_by_step_and_each_delivery_once(f: &Fixture) {
     let organization_id = f.organization();
     let (endpoint_id, other) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let mut failed = Vec::new();
@@ -147,7 +147,7 @@ fn a_range_is_sent_again_step_by_step_and_each_delivery_once(f: &Fixture) {
     assert_eq!((requeued.attempts.len(), requeued.record.next_attempt_at), (1, Some(at(99))));
 }
 
-fn a_range_holds_what_was_created_from_its_beginning_to_before_its_end(f: &Fixture) {
+fn a_range_contains_deliveries_created_from_its_beginning_to_before_its_end(f: &Fixture) {
     let organization_id = f.organization();
     let endpoint_id = f.endpoint(organization_id);
     let ids: Vec<_> = (10..15).map(|second| f.publish(organization_id, &[endpoint_id], at(second))[0]).collect();
@@ -159,7 +159,7 @@ fn a_range_holds_what_was_created_from_its_beginning_to_before_its_end(f: &Fixtu
     assert_eq!(f.due(organization_id, endpoint_id, at(99)), [ids[1], ids[2]]);
 }
 
-fn only_what_succeeded_or_failed_is_in_a_range(f: &Fixture) {
+fn only_succeeded_and_failed_deliveries_are_in_a_range(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     let (endpoint_id, deleted) = (f.endpoint(organization_id), f.endpoint(organization_id));
     let ids = f.publish(organization_id, &[endpoint_id, endpoint_id, deleted], at(0));
@@ -182,7 +182,11 @@ fn only_what_succeeded_or_failed_is_in_a_range(f: &Fixture) {
     assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), 1);
     let page = f.store.requeue_range(organization_id, endpoint_id, &range, None, 9, at(5)).unwrap();
     assert_eq!(page, RequeuedPage { deliveries: 1, next: None });
-    assert_eq!(f.due(organization_id, endpoint_id, at(5)), [ids[1], ids[0]], "behind what waits already");
+    assert_eq!(
+        f.due(organization_id, endpoint_id, at(5)),
+        [ids[1], ids[0]],
+        "behind the deliveries that wait already"
+    );
 }
 
 /// Publishes an event and returns it with its deliveries.
@@ -209,7 +213,7 @@ fn replay(
     f.store.replay_event(organization_id, id, targets, &mut || f.id_at(at(seconds)), at(seconds)).unwrap()
 }
 
-fn a_replay_requeues_what_is_final_leaves_what_is_pending_and_adds_what_is_not_there(f: &Fixture) {
+fn a_replay_requeues_finished_deliveries_leaves_pending_ones_and_adds_missing_ones(f: &Fixture) {
     let (organization_id, stranger) = (f.organization(), f.organization());
     let [done, waiting, new, deleted] = [(); 4].map(|()| f.endpoint(organization_id));
     let foreign = f.endpoint(stranger);
@@ -231,7 +235,7 @@ fn a_replay_requeues_what_is_final_leaves_what_is_pending_and_adds_what_is_not_t
     assert!(added.id > ids[1]);
     assert_eq!((added.created_at, added.event_type.as_str()), (at(50), "call.completed"));
 
-    // once more: nothing is doubled, and the added one is requeued like the others
+    // once more: nothing is duplicated, and the added one is requeued like the others
     assert_eq!(replay(f, organization_id, event_id, &targets, 60), Some(vec![done, waiting, new]));
     finish(f, organization_id, new, added.id, 200);
     let targets = ReplayTargets::Endpoints(vec![new]);

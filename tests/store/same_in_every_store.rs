@@ -1,4 +1,4 @@
-//! Random histories: after every step a database answers what the store in memory answers.
+//! Random histories: after every step a database returns the same as the store in memory.
 
 use std::sync::Arc;
 
@@ -24,16 +24,16 @@ use ringback::store::{
 
 use crate::fixture::{Fixture, START, URL, first_page, outcome, plain_endpoint, unanswered};
 
-/// Endpoints of a history: the first two are of one organization, the others of another.
+/// The endpoints of a history: the first two belong to one organization, the others to another.
 const ENDPOINTS: usize = 4;
 const TYPES: [&str; 2] = ["call.completed", "user.created"];
 const LONGER_THAN_A_HISTORY: std::time::Duration = std::time::Duration::from_secs(60 * 24 * 3_600);
-/// What is asked for: codes and classes, with an index and without one.
+/// Filters by response code: codes and classes, with an index and without one.
 const CODES: [(u16, u16); 5] = [(500, 599), (400, 499), (503, 503), (200, 200), (200, 299)];
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// To the endpoints of the mask that are of the organization.
+    /// To those endpoints of the mask that belong to the organization.
     Publish {
         second: bool,
         mask: u8,
@@ -42,7 +42,7 @@ enum Step {
         request: u8,
         bytes: usize,
     },
-    /// Of one of the deliveries so far.
+    /// For one of the deliveries so far.
     Attempt {
         delivery: prop::sample::Index,
         number: u32,
@@ -126,7 +126,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is asked after every step.
+/// The queries after every step.
 #[derive(Debug, Clone)]
 struct Question {
     max_deliveries: usize,
@@ -181,7 +181,8 @@ struct History<'a> {
     deliveries: Vec<(DeliveryId, OrganizationId, EndpointId)>,
     /// With their organization.
     events: Vec<(EventId, OrganizationId)>,
-    /// When something was stored, and a moment later. Ids can be ahead of it: clocks are set back.
+    /// Instants at which something was stored, and shortly after. Ids can be ahead of them: clocks are set
+    /// back.
     instants: Vec<UnixMillis>,
 }
 
@@ -348,7 +349,7 @@ impl<'a> History<'a> {
             }
             Step::PruneKeys { age } => {
                 let before = UnixMillis(self.now.0 - age * 1_000);
-                // all of them: keys that were used at the same instant have no order
+                // all of them at once: keys used at the same instant have no order
                 let [one, other] =
                     self.stores.map(|store| store.prune_idempotency_keys(before, usize::MAX).unwrap());
                 prop_assert_eq!(one, other);
@@ -478,7 +479,7 @@ fn answers_alike(tested: &Fixture, cases: u32) {
     let reference = MemoryStore::new();
     // one generator for all histories: they share the two stores
     let ids = std::cell::RefCell::new(IdGenerator::new(0, 0));
-    // each begins when the last one has ended: else all of them would lie in one period
+    // each history begins when the previous one has ended: otherwise all would lie in one period
     let begin = std::cell::Cell::new(START);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let steps = prop::collection::vec((step(), question()), 1..40);
@@ -496,12 +497,12 @@ fn answers_alike(tested: &Fixture, cases: u32) {
 }
 
 #[test]
-fn sqlite_answers_what_memory_answers_whatever_happened() {
+fn sqlite_returns_the_same_as_memory_after_any_history() {
     answers_alike(&Fixture::sqlite(), 40);
 }
 
 #[test]
-fn postgres_answers_what_memory_answers_whatever_happened() {
+fn postgres_returns_the_same_as_memory_after_any_history() {
     if let Some(fixture) = Fixture::postgres() {
         answers_alike(&fixture, 20);
     }

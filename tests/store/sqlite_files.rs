@@ -1,4 +1,5 @@
-//! The file of a SQLite database: whatever name it comes by, one engine has it; and what is no database is left as it is.
+//! The file of a SQLite database: only one engine can open it, whatever path leads to it, and a file that is
+//! not a database is not changed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ fn try_open(path: &Path) -> StoreResult<Arc<dyn Store>> {
     open(&sqlite_url(path), cipher())
 }
 
-/// The same file by other names.
+/// Other paths to the same file.
 fn other_names(folder: &Path, path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().unwrap();
     std::os::unix::fs::symlink(path, folder.join("symbolic.db")).unwrap();
@@ -31,7 +32,7 @@ fn other_names(folder: &Path, path: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_second_engine_is_refused_by_whatever_name_it_comes_to_the_file() {
+fn a_second_engine_is_refused_whatever_path_leads_to_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     let f = Fixture::over(open_sqlite(&path));
@@ -49,18 +50,18 @@ fn a_second_engine_is_refused_by_whatever_name_it_comes_to_the_file() {
 }
 
 #[test]
-fn a_refused_start_takes_none_of_sqlites_locks_from_the_engine_that_runs() {
+fn a_refused_start_releases_none_of_sqlites_locks_of_the_running_engine() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     let f = Fixture::over(open_sqlite(&path));
     let organization_id = f.organization();
     refusal(try_open(&path));
-    // whoever closes a database as the last one removes the log: another process must see that it is not the last
+    // the process that closes a database last removes the log: another process must see that it is not the last
     let sql = "PRAGMA wal_checkpoint(PASSIVE)";
     let other = std::process::Command::new("sqlite3").arg(&path).arg(sql).output();
     let Ok(other) = other else { return };
     assert!(other.status.success(), "{other:?}");
-    assert!(folder.path().join("ringback.db-wal").exists(), "taken from under the engine");
+    assert!(folder.path().join("ringback.db-wal").exists(), "the log was removed from under the engine");
     f.publish(organization_id, &[], at(0));
     drop(f);
     let events = open_sqlite(&path).events(organization_id, &Default::default(), crate::fixture::first_page(9));
@@ -68,7 +69,7 @@ fn a_refused_start_takes_none_of_sqlites_locks_from_the_engine_that_runs() {
 }
 
 #[test]
-fn a_database_with_two_names_is_refused_until_one_is_left() {
+fn a_database_with_two_names_is_refused_until_only_one_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     drop(open_sqlite(&path));
@@ -83,22 +84,22 @@ fn a_database_with_two_names_is_refused_until_one_is_left() {
 }
 
 #[test]
-fn through_a_symbolic_link_the_log_lies_beside_the_file_and_nothing_is_missing_under_its_own_name() {
+fn through_a_symbolic_link_the_log_is_next_to_the_file_and_nothing_is_missing_under_its_own_name() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (path, link) = (elsewhere.path().join("real.db"), folder.path().join("ringback.db"));
-    // leads nowhere yet
+    // a dangling link so far
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let f = Fixture::over(open_sqlite(&link));
     let organization_id = f.organization();
     assert!(elsewhere.path().join("real.db-wal").exists());
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600, "as any other new one");
+    assert_eq!(mode & 0o777, 0o600, "like any other new file");
     drop(f);
     assert!(open_sqlite(&path).organization(organization_id).unwrap().is_some());
 }
 
 #[test]
-fn nothing_is_acknowledged_for_a_file_that_was_taken_away_and_with_it_back_it_goes_on() {
+fn nothing_is_acknowledged_while_the_file_is_moved_away_and_the_store_recovers_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     let aside = folder.path().join("aside.db");
@@ -112,18 +113,18 @@ fn nothing_is_acknowledged_for_a_file_that_was_taken_away_and_with_it_back_it_go
     std::fs::rename(&path, &aside).unwrap();
     let told = |result: StoreResult<_>| match result {
         Err(StoreError::Unavailable(message)) => message,
-        _ => panic!("stored where nobody finds it"),
+        _ => panic!("stored in a file that is lost"),
     };
     assert!(told(publish(1)).contains("was moved, removed or replaced"));
-    // nor is another file of that name written to
+    // another file of that name is not written to either
     std::fs::write(&path, "").unwrap();
-    assert!(told(publish(2)).contains("start it again"));
+    assert!(told(publish(2)).contains("restart the"));
     std::fs::rename(&aside, &path).unwrap();
     publish(3).unwrap();
 }
 
 #[test]
-fn what_is_no_database_is_refused_and_left_as_it_is() {
+fn a_file_that_is_not_a_database_is_refused_and_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.db");
     let text = "this is not a database, however long it may be ".repeat(500);
@@ -147,7 +148,7 @@ fn a_database_in_utf_16_is_refused() {
 }
 
 #[test]
-fn of_a_secret_that_is_gone_nothing_stays_in_the_file() {
+fn nothing_of_a_deleted_secret_stays_in_the_file() {
     use ringback::domain::ids::EndpointId;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");

@@ -11,12 +11,12 @@ use ringback::store::WriteBatch;
 use crate::fixture::{Fixture, at, outcome};
 
 on_every_store!(
-    what_is_counted_is_added_to_what_was_counted_before,
-    the_counts_of_a_period_are_those_of_its_endpoints_together,
+    counts_are_added_to_the_stored_ones,
+    the_counts_of_a_period_are_the_sum_of_its_endpoints,
     counts_are_read_from_the_period_of_the_instant_on_oldest_first,
     no_organization_sees_the_counts_of_another,
-    counts_of_deleted_endpoints_stay_and_those_of_a_deleted_organization_go,
-    old_counts_are_forgotten_of_all_organizations_and_young_ones_stay,
+    counts_of_deleted_endpoints_stay_and_those_of_a_deleted_organization_are_removed,
+    old_counts_of_all_organizations_are_removed_and_recent_ones_stay,
     a_commit_that_fails_adds_nothing,
 );
 
@@ -71,11 +71,11 @@ fn of_endpoints(f: &Fixture, organization_id: OrganizationId, ids: &[EndpointId]
     found.iter().map(|(endpoint_id, statistics)| (*endpoint_id, seen(statistics))).collect()
 }
 
-fn what_is_counted_is_added_to_what_was_counted_before(f: &Fixture) {
+fn counts_are_added_to_the_stored_ones(f: &Fixture) {
     let mine @ (organization_id, endpoint_id) = owner(f);
     let retry = NextStep::RetryAt(at(900));
     add(f, vec![delta(mine, 0, &[(NextStep::Succeeded, 3), (retry, 5)])]);
-    // also twice in one commit
+    // twice in one commit too
     let more = delta(mine, 0, &[(NextStep::Failed, 7), (retry, 2)]);
     add(f, vec![more.clone(), success(mine, 1), more]);
     let expected = [(0, 1, 2, 3, 6, Some(7)), (1, 1, 0, 0, 1, Some(3))];
@@ -86,7 +86,7 @@ fn what_is_counted_is_added_to_what_was_counted_before(f: &Fixture) {
     assert_eq!(percentiles, [2, 2, 3, 5, 7].map(Some));
 }
 
-fn the_counts_of_a_period_are_those_of_its_endpoints_together(f: &Fixture) {
+fn the_counts_of_a_period_are_the_sum_of_its_endpoints(f: &Fixture) {
     let mine @ (organization_id, first) = owner(f);
     let second = f.endpoint(organization_id);
     add(f, vec![success(mine, 0), delta((organization_id, second), 0, &[(NextStep::Failed, 6)])]);
@@ -121,7 +121,7 @@ fn no_organization_sees_the_counts_of_another(f: &Fixture) {
     assert_eq!(of_organization(f, OrganizationId(1), at(0)), []);
 }
 
-fn counts_of_deleted_endpoints_stay_and_those_of_a_deleted_organization_go(f: &Fixture) {
+fn counts_of_deleted_endpoints_stay_and_those_of_a_deleted_organization_are_removed(f: &Fixture) {
     let (mine, theirs) = (owner(f), owner(f));
     for period in 0..3 {
         add(f, vec![success(mine, period), success(theirs, period)]);
@@ -136,7 +136,7 @@ fn counts_of_deleted_endpoints_stay_and_those_of_a_deleted_organization_go(f: &F
     assert_eq!(of_endpoints(f, theirs.0, &[theirs.1]).len(), 3);
 }
 
-fn old_counts_are_forgotten_of_all_organizations_and_young_ones_stay(f: &Fixture) {
+fn old_counts_of_all_organizations_are_removed_and_recent_ones_stay(f: &Fixture) {
     let (mine, theirs) = (owner(f), owner(f));
     for period in 0..4 {
         add(f, vec![success(mine, period), success(theirs, period)]);

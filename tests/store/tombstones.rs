@@ -1,4 +1,4 @@
-//! What is left of deleted endpoints: a name in the log of their deliveries, and not even that without deliveries.
+//! Deleted endpoints: a name stays for the log of their deliveries, and without deliveries not even that.
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -15,7 +15,7 @@ struct Number {
     n: i64,
 }
 
-/// Counts rows of a database, from beside the engine.
+/// Counts rows of a database, on a connection next to the engine's.
 type Count = Box<dyn Fn(&str) -> i64>;
 
 fn on_both(test: impl Fn(&Fixture, &Count)) {
@@ -43,7 +43,7 @@ const SECRETS: &str = "SELECT count(*) AS n FROM endpoints WHERE length(secret) 
                        OR description IS NOT NULL OR filters IS NOT NULL";
 
 #[test]
-fn a_deleted_endpoint_leaves_nothing_that_it_was_trusted_with_and_its_log_can_be_read() {
+fn a_deleted_endpoint_leaves_nothing_confidential_and_its_log_can_be_read() {
     on_both(|f, count| {
         let organization_id = f.organization();
         let full = full_endpoint(EndpointId(f.id_at(at(0))), organization_id);
@@ -60,7 +60,7 @@ fn a_deleted_endpoint_leaves_nothing_that_it_was_trusted_with_and_its_log_can_be
 }
 
 #[test]
-fn a_deleted_endpoint_goes_with_its_last_delivery_and_nobody_else_does() {
+fn a_deleted_endpoint_is_removed_with_its_last_delivery_and_no_other_is() {
     on_both(|f, count| {
         let organization_id = f.organization();
         let [live, deleted, unused] = [(); 3].map(|()| f.endpoint(organization_id));
@@ -74,7 +74,7 @@ fn a_deleted_endpoint_goes_with_its_last_delivery_and_nobody_else_does() {
             f.store.delete_endpoint(organization_id, endpoint_id, at(3)).unwrap();
         }
         f.store.delete_endpoint(organization_id, just_now, at(5)).unwrap();
-        // in steps of one, as it is done while others write
+        // in steps of one, as others write in between
         let prune = || {
             let mut after = None;
             while let Some(next) = f.store.prune_endpoints(at(4), after, 1).unwrap() {
@@ -84,7 +84,7 @@ fn a_deleted_endpoint_goes_with_its_last_delivery_and_nobody_else_does() {
         };
         prune();
         let left = |endpoint_id: EndpointId| count(&format!("{ROWS} WHERE id = {}", endpoint_id.0));
-        assert_eq!([live, deleted, unused, just_now].map(left), [1, 1, 0, 1], "something can be on its way");
+        assert_eq!([live, deleted, unused, just_now].map(left), [1, 1, 0, 1], "something can be in flight");
         f.store.prune(at(2), None, 9).unwrap();
         prune();
         assert_eq!(left(deleted), 1, "one of its deliveries is in the log");
@@ -97,7 +97,7 @@ fn a_deleted_endpoint_goes_with_its_last_delivery_and_nobody_else_does() {
 }
 
 #[test]
-fn of_a_deleted_organizations_endpoints_nothing_stays_not_even_of_those_deleted_before() {
+fn nothing_stays_of_a_deleted_organizations_endpoints_including_those_deleted_before() {
     on_both(|f, count| {
         let organization_id = f.organization();
         let (_live, deleted) = (f.endpoint(organization_id), f.endpoint(organization_id));

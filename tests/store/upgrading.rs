@@ -1,4 +1,4 @@
-//! Databases of earlier versions: what is in them is brought up to date with their schema.
+//! Databases of earlier versions: their rows are upgraded with their schema.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -31,7 +31,8 @@ fn old_schema(folder: &str) -> String {
 
 const OLD_EVENT: i64 = 5;
 
-/// An organization with a live and a deleted endpoint, an event with its key, and a key whose event is gone.
+/// An organization with a live and a deleted endpoint, an event with its key, and a key whose event was
+/// removed.
 fn old_rows() -> String {
     let start = START.0;
     let hash = "01".repeat(32);
@@ -68,7 +69,7 @@ fn is_up_to_date(url: &str, mut count: impl FnMut(&str) -> i64) {
         f.commit_events(vec![new], at(2)).events.remove(0)
     };
     assert_eq!(again("kept"), EventCommit::Replayed(answer));
-    assert_eq!(again("gone"), EventCommit::Stored, "as before: there is no answer to give");
+    assert_eq!(again("gone"), EventCommit::Stored, "as before: there is no response to repeat");
     let secrets = "FROM endpoints WHERE length(secret) + length(previous_secret) + length(headers) > 0";
     assert_eq!(count(&format!("SELECT min(id) AS n {secrets}")), 2, "the live one has its own");
     assert_eq!(count(&format!("SELECT count(*) AS n {secrets}")), 1, "and the deleted one none");
@@ -89,7 +90,7 @@ fn a_postgres_database_of_an_earlier_version_is_brought_up_to_date() {
     let Some(server) = test_support::postgres::shared() else { return };
     let url = server.create_database();
     let mut postgres = PgConnection::establish(&url).unwrap();
-    // its way of writing bytes
+    // PostgreSQL writes bytes differently
     let rows = old_rows().replace("x'", "'\\x");
     postgres.batch_execute(&format!("{} {rows}", old_schema("postgres"))).unwrap();
     is_up_to_date(&url, |sql| diesel::sql_query(sql).get_result::<Number>(&mut postgres).unwrap().n);

@@ -1,4 +1,4 @@
--- Organizations that are gone for everyone, and whose events and deliveries are still being removed.
+-- Deleted organizations whose events and deliveries are still being removed.
 CREATE TABLE deleted_organizations (
     id BIGINT PRIMARY KEY,
     deleted_at BIGINT NOT NULL

@@ -1,6 +1,7 @@
--- Rotated secrets before the one in previous_secret, sealed, with their ends: several are valid at once.
+-- Older rotated secrets than previous_secret, sealed, with the ends of their validity: several are valid at
+-- once.
 ALTER TABLE endpoints ADD COLUMN older_secrets BYTEA;
--- A failure after this is the first of another streak.
+-- A failure after this instant begins a new streak.
 ALTER TABLE endpoint_health ADD COLUMN streak_ends_at BIGINT;
--- Which secret the receiver took when another one was refused.
+-- The secret that the receiver accepted after refusing another one.
 ALTER TABLE endpoint_health ADD COLUMN accepted_secret BIGINT;

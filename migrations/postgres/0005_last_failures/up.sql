@@ -9,5 +9,5 @@ CREATE TABLE endpoint_failures (
     -- the beginning of the answer's body, as it came
     response_excerpt BYTEA
 );
--- what is older than the log is found without reading the rest
+-- old failures are found without reading the rest
 CREATE INDEX endpoint_failures_failed_at ON endpoint_failures (failed_at);

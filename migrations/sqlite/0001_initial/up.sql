@@ -47,7 +47,7 @@ CREATE TABLE endpoints (
 );
 CREATE INDEX endpoints_organization ON endpoints (organization_id, id);
 
--- A row only while the endpoint is not healthy.
+-- A row exists only while the endpoint is not healthy.
 CREATE TABLE endpoint_health (
     endpoint_id INTEGER PRIMARY KEY,
     organization_id BIGINT NOT NULL,
@@ -72,7 +72,7 @@ CREATE TABLE events (
 );
 -- an entry of an index ends with its row's id by itself: named, the id would be in it twice
 CREATE INDEX events_organization ON events (organization_id);
--- the log and the list of events by type: what is rare is not looked for among everything
+-- the log and the list of events by type: rare types are found without reading all others
 CREATE INDEX events_type ON events (organization_id, event_type);
 
 CREATE TABLE deliveries (
@@ -104,7 +104,7 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id);
 CREATE INDEX deliveries_pending ON deliveries (endpoint_id, queued_at) WHERE status = 0;
--- what people look for in the log, and send again; costs nothing while deliveries succeed
+-- rows that people look for in the log and resend; costs nothing while deliveries succeed
 CREATE INDEX deliveries_failed ON deliveries (organization_id) WHERE status = 2;
 CREATE INDEX deliveries_failed_endpoint ON deliveries (endpoint_id) WHERE status = 2;
 CREATE INDEX deliveries_cancelled ON deliveries (organization_id) WHERE status = 3;
@@ -112,11 +112,11 @@ CREATE INDEX deliveries_code ON deliveries (organization_id, response_code)
     WHERE response_code < 200 OR response_code > 299;
 CREATE INDEX deliveries_code_endpoint ON deliveries (endpoint_id, response_code)
     WHERE response_code < 200 OR response_code > 299;
--- how a replayed delivery is found from its event and from its organization
+-- finds replayed deliveries by event and by organization
 CREATE INDEX deliveries_replayed ON deliveries (organization_id) WHERE replayed;
 CREATE INDEX deliveries_replayed_event ON deliveries (event_id) WHERE replayed;
 
--- Every attempt that was not the first and last of its delivery.
+-- Every attempt except one that was the first and last of its delivery.
 CREATE TABLE attempts (
     delivery_id BIGINT NOT NULL,
     number INTEGER NOT NULL,
@@ -138,10 +138,10 @@ CREATE TABLE idempotency_keys (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (organization_id, key)
 ) WITHOUT ROWID;
--- appended to, like the table's rows are not: what is old is found without reading what is not
+-- only appended to, unlike the table: old keys are found without reading the others
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
 
--- What an organization has beside the built-in ones.
+-- Event types that an organization added to the built-in ones.
 CREATE TABLE event_types (
     organization_id BIGINT NOT NULL,
     name TEXT NOT NULL,
@@ -151,8 +151,8 @@ CREATE TABLE event_types (
     PRIMARY KEY (organization_id, name)
 ) WITHOUT ROWID;
 
--- Results of deliveries, counted in periods of 5 minutes; endpoint 0 is the sum of its organization. By period first: what
--- is written at a time lies together, and what is old lies at the beginning.
+-- Results of deliveries, counted in periods of 5 minutes; endpoint 0 is the sum of its organization. By period
+-- first: rows that are written together are stored together, and old ones are at the beginning.
 CREATE TABLE delivery_statistics (
     period_start BIGINT NOT NULL,
     organization_id BIGINT NOT NULL,

@@ -1,13 +1,13 @@
-//! Texts that are stored as one byte. **Only ever appended to**: what is stored says which place in these lists it
-//! means. Anything else is stored as it is, so a word that is missing here costs its length and nothing more.
+//! Texts that are stored as one byte. **Only ever append**: stored bytes are indexes into these lists. Other
+//! texts are stored verbatim, so a text that is missing here costs its length and nothing more.
 
-/// The prefix of the document's headers until another one is said.
+/// The prefix of the contract's headers until another one is stored.
 pub(super) const USUAL_PREFIX: &str = "x-callintel";
 
-/// What follows the prefix in their names; a longer one before what it ends with.
+/// What follows the prefix in their names; a longer one before the one it ends with.
 pub(super) const SUFFIXES: [&str; 4] = ["-signature", "-signature-previous", "-delivery", "-attempt"];
 
-/// How our own user agent begins.
+/// The beginning of our own user agent.
 pub(super) const USER_AGENT: &str = "Ringback/";
 
 /// Names of headers; at most 224.
@@ -132,7 +132,7 @@ pub(super) const VALUES: &[&str] = &[
     "none",
 ];
 
-/// Where a text stands in one of the lists; one that does not fails the build.
+/// The index of a text in a list, at compile time; a missing text fails the build.
 pub(super) const fn place(words: &[&str], text: &str) -> u8 {
     let mut place = 0;
     while !is_same(words[place].as_bytes(), text.as_bytes()) {

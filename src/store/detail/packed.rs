@@ -1,16 +1,16 @@
-//! The packed form of an attempt's headers and answer.
+//! The packed form of an attempt's request headers and response.
 //!
-//! Every delivery has one, and it is most of what its row grows by when it ends: as JSON it took 600 bytes, here it
-//! takes about 110, of which two signatures are 64. What can be told from the row, or is the same everywhere, is a
-//! byte or two; everything else is stored as it came. Reading gives back exactly what was given.
+//! Every delivery has one, and it is most of the bytes that a delivery's row gains when it ends: as JSON it took 600
+//! bytes, packed it takes about 110, of which two signatures are 64. Values that follow from the row or are the same
+//! everywhere take a byte or two; all others are stored verbatim. Reading returns exactly what was packed.
 //!
 //! ```text
 //! version          1
 //! request headers  number, then for each: name, value
-//! answer           0: none came; 1: number of headers, the headers, length of the body, the body
+//! response         0: none; 1: number of headers, the headers, length of the body, the body
 //! ```
 //!
-//! Numbers are LEB128, signed ones in zigzag. A name or a value begins with one byte that says what it is.
+//! Numbers are LEB128, signed ones in zigzag. A name or a value begins with one byte for its kind.
 
 use std::sync::LazyLock;
 
@@ -26,28 +26,28 @@ use crate::domain::time::UnixMillis;
 
 const VERSION: u8 = 1;
 
-/// Its length and bytes follow.
+/// Length and bytes follow.
 const LITERAL: u8 = 0;
-/// Names: the prefix that was said last and one of [`SUFFIXES`]; with [`OTHER_PREFIX`] a new prefix follows.
+/// Names: the last prefix and one of [`SUFFIXES`]; with [`OTHER_PREFIX`] a new prefix follows.
 const PREFIXED: u8 = 1;
 const OTHER_PREFIX: u8 = 8;
-/// Values: the delivery's id.
+/// Values: the id of the delivery.
 const DELIVERY_ID: u8 = 1;
-/// The event's id, as the distance from the delivery's.
+/// The id of the event, as the distance from the delivery's.
 const EVENT_ID: u8 = 2;
 /// Unix seconds, as the distance from the attempt's start.
 const SECONDS: u8 = 3;
 /// 32 bytes, in hexadecimal.
 const HEX: u8 = 4;
-/// Signatures of Standard Webhooks: how many, and 32 bytes for each.
+/// Signatures of Standard Webhooks: their number, and 32 bytes each.
 const SIGNATURES: u8 = 5;
 /// An HTTP date, as the distance from the attempt's start in seconds.
 const DATE: u8 = 6;
 /// A decimal number without sign or leading zeros.
 const DECIMAL: u8 = 7;
-/// Our own user agent; the length and bytes of its version follow.
+/// Our own user agent; length and bytes of its version follow.
 const OWN_AGENT: u8 = 8;
-/// From here on a place in [`NAMES`] or [`VALUES`].
+/// From here on an index into [`NAMES`] or [`VALUES`].
 const WORDS: u8 = 32;
 
 const CONTENT_TYPE: u8 = WORDS + place(NAMES, "content-type");
@@ -64,48 +64,48 @@ const ATTEMPT_SUFFIX: u8 = place(&SUFFIXES, "-attempt");
 
 const DIGEST_BYTES: usize = size_of::<Digest>();
 const SIGNATURE: &str = "v1,";
-/// Unix seconds that lie so far from the attempt's start are stored as any other number.
+/// Unix seconds at least this far from the attempt's start are stored like any other number.
 const NEAR_SECONDS: i64 = 1_000_000;
 /// The last HTTP date, 9999-12-31T23:59:59Z.
 const LAST_DATE: i64 = 253_402_300_799;
 
-/// What a row says of an attempt beside its packed form.
+/// The columns of an attempt next to its packed detail.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AttemptContext {
     pub(super) delivery_id: DeliveryId,
     pub(super) started_at: UnixMillis,
 }
 
-/// What was packed.
+/// The unpacked detail.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AttemptDetail {
     pub(super) request_headers: Headers,
     pub(super) response: Option<(Headers, Vec<u8>)>,
 }
 
-/// Headers and body of an answer that is to be packed.
+/// Headers and body of a response to pack.
 type ResponseParts<'a> = (&'a [(String, String)], &'a [u8]);
 
-/// Bytes that this program can't have written.
+/// Bytes that this version can't have written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(in super::super) enum DetailError {
-    /// A newer program wrote it.
-    #[error("an attempt's detail has the version {0}, which this program does not know")]
+    /// A newer version wrote it.
+    #[error("an attempt's detail has the version {0}, which this version of ringback does not know")]
     Version(u8),
-    /// It ends too early or too late, or says what can't be.
+    /// Cut off, too long, or contradictory.
     #[error("an attempt's detail can't be read at byte {0}")]
     Malformed(usize),
 }
 
 /// Packs an attempt.
 pub(super) fn pack(
-    known: AttemptContext,
+    context: AttemptContext,
     number: u32,
     request: &SentRequest,
     response: Option<ResponseParts<'_>>,
 ) -> Vec<u8> {
     let body = response.map_or(0, |(_, body)| body.len());
-    let mut packer = Packer { bytes: Vec::with_capacity(192 + body), prefix: USUAL_PREFIX, known };
+    let mut packer = Packer { bytes: Vec::with_capacity(192 + body), prefix: USUAL_PREFIX, context };
     packer.bytes.push(VERSION);
     packer.request(request, number);
     packer.bytes.push(u8::from(response.is_some()));
@@ -116,9 +116,9 @@ pub(super) fn pack(
     packer.bytes
 }
 
-/// Reads what [`pack`] wrote.
-pub(super) fn unpack(known: AttemptContext, bytes: &[u8]) -> Result<AttemptDetail, DetailError> {
-    let mut unpacker = Unpacker { bytes, at: 0, prefix: USUAL_PREFIX.to_owned(), known };
+/// Reads the bytes that [`pack`] wrote.
+pub(super) fn unpack(context: AttemptContext, bytes: &[u8]) -> Result<AttemptDetail, DetailError> {
+    let mut unpacker = Unpacker { bytes, at: 0, prefix: USUAL_PREFIX.to_owned(), context };
     match unpacker.byte()? {
         VERSION => {}
         other => return Err(DetailError::Version(other)),
@@ -138,11 +138,11 @@ pub(super) fn unpack(known: AttemptContext, bytes: &[u8]) -> Result<AttemptDetai
 struct Packer<'a> {
     bytes: Vec<u8>,
     prefix: &'a str,
-    known: AttemptContext,
+    context: AttemptContext,
 }
 
 impl<'a> Packer<'a> {
-    /// The request, header by header as [`SentRequest::fixed_headers`] has them.
+    /// The request, header by header in the order of [`SentRequest::fixed_headers`].
     fn request(&mut self, request: &'a SentRequest, number: u32) {
         let EndpointHeaders { user_agent, prefix, custom_names } = request.endpoint.as_ref();
         let fixed = 8 + usize::from(request.previous_document.is_some());
@@ -160,7 +160,7 @@ impl<'a> Packer<'a> {
         self.prefixed(prefix, ATTEMPT_SUFFIX);
         self.decimal(u64::from(number));
         self.bytes.extend_from_slice(&[WEBHOOK_ID, EVENT_ID]);
-        self.signed(self.known.delivery_id.0.wrapping_sub(request.event_id.0));
+        self.signed(self.context.delivery_id.0.wrapping_sub(request.event_id.0));
         self.bytes.extend_from_slice(&[WEBHOOK_TIMESTAMP, SECONDS, 0, WEBHOOK_SIGNATURE]);
         self.signatures(&request.standard);
         for name in custom_names {
@@ -287,7 +287,7 @@ impl<'a> Packer<'a> {
     }
 
     fn started_second(&self) -> i64 {
-        self.known.started_at.as_seconds()
+        self.context.started_at.as_seconds()
     }
 
     fn literal(&mut self, text: &str) {
@@ -313,7 +313,7 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// A list of words, looked up by their lengths: of most lengths there are two or three, and a signature's has none.
+/// Texts of the dictionary by their lengths: most lengths have two or three, and that of a signature none.
 struct DictionaryLookup(Vec<Vec<(&'static str, u8)>>);
 
 static NAME_LOOKUP: LazyLock<DictionaryLookup> = LazyLock::new(|| DictionaryLookup::of(NAMES));
@@ -339,7 +339,7 @@ struct Unpacker<'a> {
     bytes: &'a [u8],
     at: usize,
     prefix: String,
-    known: AttemptContext,
+    context: AttemptContext,
 }
 
 impl<'a> Unpacker<'a> {
@@ -349,7 +349,8 @@ impl<'a> Unpacker<'a> {
 
     fn headers(&mut self) -> Result<Headers, DetailError> {
         let count = self.number()?;
-        // nothing is reserved for it: each takes two bytes at least, and what is missing ends this
+        // nothing is reserved for `count`: each header takes two bytes or more, and the end of the bytes ends
+        // this
         (0..count).map(|_| Ok((self.name()?, self.value()?))).collect()
     }
 
@@ -376,8 +377,8 @@ impl<'a> Unpacker<'a> {
         let kind = self.byte()?;
         Ok(match kind {
             LITERAL => self.string()?,
-            DELIVERY_ID => self.known.delivery_id.to_string(),
-            EVENT_ID => EventId(self.known.delivery_id.0.wrapping_sub(self.signed()?)).to_string(),
+            DELIVERY_ID => self.context.delivery_id.to_string(),
+            EVENT_ID => EventId(self.context.delivery_id.0.wrapping_sub(self.signed()?)).to_string(),
             SECONDS => self.near_start()?.to_string(),
             HEX => HEXLOWER.encode(self.take(DIGEST_BYTES)?),
             SIGNATURES => self.signatures()?,
@@ -417,7 +418,7 @@ impl<'a> Unpacker<'a> {
     }
 
     fn near_start(&mut self) -> Result<i64, DetailError> {
-        Ok(self.known.started_at.as_seconds().wrapping_add(self.signed()?))
+        Ok(self.context.started_at.as_seconds().wrapping_add(self.signed()?))
     }
 
     fn string(&mut self) -> Result<String, DetailError> {

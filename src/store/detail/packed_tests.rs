@@ -11,7 +11,7 @@ use crate::domain::ids::{DeliveryId, EventId};
 use crate::domain::sent_request::{EndpointHeaders, MASKED, SentRequest};
 use crate::domain::time::UnixMillis;
 
-const KNOWN: AttemptContext =
+const CONTEXT: AttemptContext =
     AttemptContext { delivery_id: DeliveryId(1_000_001), started_at: UnixMillis(1_767_225_600_123) };
 
 fn pairs(headers: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -20,16 +20,16 @@ fn pairs(headers: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// Packs headers as a response has them.
 fn pack_headers(headers: &[(String, String)]) -> Vec<u8> {
-    pack(KNOWN, 1, &SentRequest::default(), Some((headers, b"")))
+    pack(CONTEXT, 1, &SentRequest::default(), Some((headers, b"")))
 }
 
 fn unpack_headers(packed: &[u8]) -> Headers {
-    unpack(KNOWN, packed).unwrap().response.unwrap().0
+    unpack(CONTEXT, packed).unwrap().response.unwrap().0
 }
 
 /// The headers as they were sent, with the customer's own values masked.
-fn sent_headers(known: AttemptContext, number: u32, request: &SentRequest) -> Headers {
-    let mut headers = request.fixed_headers(known.delivery_id, number, known.started_at);
+fn sent_headers(context: AttemptContext, number: u32, request: &SentRequest) -> Headers {
+    let mut headers = request.fixed_headers(context.delivery_id, number, context.started_at);
     let masked = |name: &String| (name.clone(), MASKED.to_owned());
     headers.extend(request.endpoint.custom_names.iter().map(masked));
     headers
@@ -58,11 +58,11 @@ fn ordinary() -> (SentRequest, Headers) {
 #[test]
 fn an_ordinary_delivery_is_packed_into_its_signatures_and_little_more() {
     let (request, response) = ordinary();
-    let packed = pack(KNOWN, 1, &request, Some((&response, b"")));
+    let packed = pack(CONTEXT, 1, &request, Some((&response, b"")));
     assert!(packed.len() <= 128, "{} bytes", packed.len());
-    let request_headers = sent_headers(KNOWN, 1, &request);
+    let request_headers = sent_headers(CONTEXT, 1, &request);
     let expected = AttemptDetail { request_headers, response: Some((response, Vec::new())) };
-    assert_eq!(unpack(KNOWN, &packed), Ok(expected));
+    assert_eq!(unpack(CONTEXT, &packed), Ok(expected));
 }
 
 /// What version 0.1.0 stored when it packed the request as a list of texts.
@@ -110,11 +110,11 @@ const STORED_BEFORE: &[(&str, &[(&str, &str)])] = &[
 #[test]
 fn rows_of_earlier_versions_are_read_and_ordinary_ones_are_still_written_byte_for_byte() {
     for (hexadecimal, headers) in STORED_BEFORE {
-        let detail = unpack(KNOWN, &HEXLOWER.decode(hexadecimal.as_bytes()).unwrap()).unwrap();
+        let detail = unpack(CONTEXT, &HEXLOWER.decode(hexadecimal.as_bytes()).unwrap()).unwrap();
         assert_eq!(detail.request_headers, pairs(headers));
     }
     let (request, response) = ordinary();
-    let packed = pack(KNOWN, 1, &request, Some((&response, b"")));
+    let packed = pack(CONTEXT, 1, &request, Some((&response, b"")));
     assert_eq!(HEXLOWER.encode(&packed), STORED_BEFORE[0].0);
 }
 
@@ -122,7 +122,7 @@ fn rows_of_earlier_versions_are_read_and_ordinary_ones_are_still_written_byte_fo
 #[test]
 fn ids_and_signatures_that_an_earlier_version_shortened_in_a_response_are_read() {
     let stored = "01000104220202030124050183484cf52b04f8e4cf2531adfed9882ad4b2665137b852442d594d20e2c9d4e1280805302e312e30026f6b";
-    let detail = unpack(KNOWN, &HEXLOWER.decode(stored.as_bytes()).unwrap()).unwrap();
+    let detail = unpack(CONTEXT, &HEXLOWER.decode(stored.as_bytes()).unwrap()).unwrap();
     let headers = [
         ("webhook-id", "msg_000000000ygj0"),
         ("x-callintel-delivery", "dlv_000000000ygj1"),
@@ -133,7 +133,7 @@ fn ids_and_signatures_that_an_earlier_version_shortened_in_a_response_are_read()
 }
 
 #[test]
-fn every_word_of_the_lists_is_one_byte_and_stands_in_them_once() {
+fn every_text_of_the_dictionary_is_one_byte_and_occurs_once() {
     for words in [NAMES, VALUES] {
         assert!(words.len() <= 224);
         for (place, word) in words.iter().enumerate() {
@@ -147,15 +147,15 @@ fn every_word_of_the_lists_is_one_byte_and_stands_in_them_once() {
 }
 
 #[test]
-fn what_a_newer_program_wrote_is_refused_by_its_version() {
-    let mut packed = pack(KNOWN, 1, &SentRequest::default(), None);
+fn bytes_of_a_newer_version_are_refused() {
+    let mut packed = pack(CONTEXT, 1, &SentRequest::default(), None);
     packed[0] = 2;
-    assert_eq!(unpack(KNOWN, &packed), Err(DetailError::Version(2)));
-    assert_eq!(unpack(KNOWN, &[]), Err(DetailError::Malformed(0)));
+    assert_eq!(unpack(CONTEXT, &packed), Err(DetailError::Version(2)));
+    assert_eq!(unpack(CONTEXT, &[]), Err(DetailError::Malformed(0)));
 }
 
 #[test]
-fn a_form_of_its_own_is_only_taken_by_what_comes_back_the_same() {
+fn a_value_is_only_shortened_if_it_is_read_back_the_same() {
     let values = [
         "00",
         "01",
@@ -204,7 +204,7 @@ fn value() -> impl Strategy<Value = String> {
         prop::sample::select(VALUES).prop_map(str::to_owned),
         any::<i64>().prop_map(|id| EventId(id & i64::MAX).to_string()),
         any::<i64>().prop_map(|id| DeliveryId(id).to_string()),
-        Just(KNOWN.delivery_id.to_string()),
+        Just(CONTEXT.delivery_id.to_string()),
         any::<u64>().prop_map(|number| number.to_string()),
         (1_767_225_000..1_767_226_000u64).prop_map(|second| second.to_string()),
         any::<[u8; 32]>().prop_map(|digest| data_encoding::HEXLOWER.encode(&digest)),
@@ -235,33 +235,33 @@ fn request() -> impl Strategy<Value = SentRequest> {
 
 proptest! {
     #[test]
-    fn what_is_read_back_is_exactly_what_was_given(
+    fn unpacking_returns_exactly_what_was_packed(
         request in request(),
         response in prop::option::of((headers(), vec(any::<u8>(), 0..300))),
         number: u32,
         delivery_id: i64,
         started_at in -253_402_300_799_000..253_402_300_799_000_i64,
     ) {
-        let known = AttemptContext { delivery_id: DeliveryId(delivery_id), started_at: UnixMillis(started_at) };
+        let context = AttemptContext { delivery_id: DeliveryId(delivery_id), started_at: UnixMillis(started_at) };
         let parts = response.as_ref().map(|(headers, body)| (&headers[..], &body[..]));
-        let packed = pack(known, number, &request, parts);
-        let request_headers = sent_headers(known, number, &request);
-        prop_assert_eq!(unpack(known, &packed), Ok(AttemptDetail { request_headers, response }));
+        let packed = pack(context, number, &request, parts);
+        let request_headers = sent_headers(context, number, &request);
+        prop_assert_eq!(unpack(context, &packed), Ok(AttemptDetail { request_headers, response }));
     }
 
     #[test]
-    fn bytes_that_nobody_wrote_are_an_error_and_never_a_panic(bytes in vec(any::<u8>(), 0..200), at: i64) {
-        let known = AttemptContext { delivery_id: DeliveryId(at), started_at: UnixMillis(at) };
-        let _ = unpack(known, &bytes);
+    fn arbitrary_bytes_are_an_error_and_never_a_panic(bytes in vec(any::<u8>(), 0..200), at: i64) {
+        let context = AttemptContext { delivery_id: DeliveryId(at), started_at: UnixMillis(at) };
+        let _ = unpack(context, &bytes);
         let versioned: Vec<u8> = std::iter::once(1).chain(bytes).collect();
-        let _ = unpack(known, &versioned);
+        let _ = unpack(context, &versioned);
     }
 
     #[test]
-    fn what_is_cut_off_or_goes_on_is_an_error(response in headers(), body in vec(any::<u8>(), 0..40), cut: usize) {
-        let packed = pack(KNOWN, 1, &SentRequest::default(), Some((&response, &body)));
-        prop_assert!(unpack(KNOWN, &packed[..cut % packed.len()]).is_err());
+    fn truncated_and_overlong_bytes_are_errors(response in headers(), body in vec(any::<u8>(), 0..40), cut: usize) {
+        let packed = pack(CONTEXT, 1, &SentRequest::default(), Some((&response, &body)));
+        prop_assert!(unpack(CONTEXT, &packed[..cut % packed.len()]).is_err());
         let longer = [&packed[..], &[0]].concat();
-        prop_assert!(unpack(KNOWN, &longer).is_err());
+        prop_assert!(unpack(CONTEXT, &longer).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Attempts that were under way when their delivery was cancelled, because its endpoint was deleted.
+//! Attempts that were in flight when their delivery was cancelled, because its endpoint was deleted.
 
 use diesel::prelude::*;
 
@@ -10,8 +10,8 @@ use super::super::{CommitReport, StoreResult, WriteBatch};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
 
-/// Keeps what the outcomes that did not count say of cancelled deliveries: the attempt is in the log, and what the
-/// receiver acknowledged is a success.
+/// Records the outcomes that were not counted because their delivery was cancelled: the attempt is in the log,
+/// and if the receiver acknowledged it the delivery is a success.
 pub(super) fn record(
     connection: &mut AnyConnection,
     batch: &WriteBatch,

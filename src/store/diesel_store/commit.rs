@@ -1,4 +1,4 @@
-//! The one transaction of the path of an event: new events, outcomes, health, endpoints that are gone.
+//! The one transaction of the path of an event: new events, outcomes, health, disabled endpoints.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use super::{cancelled_attempts, endpoints, failures, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
-/// How many keys one query asks for: well below what either database takes as parameters.
+/// Keys per query: well below the maximum number of parameters of either database.
 const KEYS_A_QUERY: usize = 500;
 
 pub(super) fn commit(
@@ -27,7 +27,7 @@ pub(super) fn commit(
     now: UnixMillis,
 ) -> StoreResult<CommitReport> {
     match connection {
-        // which keys were used may be read before: nobody else writes
+        // used keys can be read before the statement: nobody else writes
         AnyConnection::Postgres(_) if lead.is_none() && postgres::is_one_statement(batch) => {
             let report = write(connection, cipher, batch, now)?;
             match report.outcomes_recorded.contains(&false) {
@@ -75,19 +75,19 @@ fn write(
     Ok(CommitReport { events, outcomes_recorded, after_cancellation: Vec::new(), disabled })
 }
 
-/// What an idempotency key was used for.
+/// The first use of an idempotency key.
 struct UsedKey {
     request_hash: [u8; 32],
     event: AcceptedEvent,
 }
 
-/// Key, hash, and of its event id, type, instant and number of deliveries.
+/// Key, hash, and the id, type, instant and number of deliveries of its event.
 type UsedKeyColumns = (String, Vec<u8>, i64, String, i64, i32);
 
 type UsedKeys = HashMap<(OrganizationId, String), UsedKey>;
 
-/// The keys of the batch that were used before and have not expired. The answers are in their rows: a key can outlive its
-/// event.
+/// The keys of the batch that were used before and have not expired. The response to the first use is in the
+/// key's own row: a key can outlive its event.
 fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis) -> StoreResult<UsedKeys> {
     let mut by_organization: HashMap<OrganizationId, Vec<&str>> = HashMap::new();
     for new in batch {
@@ -127,7 +127,7 @@ fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis
     Ok(used)
 }
 
-/// Which events of a batch are stored; one with a key counts for those after it.
+/// Decides which events of a batch are stored; a key also counts for the events after it in the batch.
 fn decide(batch: &[NewEvent], mut used: UsedKeys, withheld: &[EventId]) -> Vec<EventCommit> {
     let mut decide_one = |new: &NewEvent| {
         if withheld.contains(&new.event.id) {

@@ -1,4 +1,4 @@
-//! What is pending for an endpoint, in queue order.
+//! Pending deliveries of an endpoint, in queue order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 diesel::define_sql_function! {
-    /// The same in both databases; reads the length without the bytes.
+    /// Exists in both databases; reads the length without the bytes.
     fn octet_length(bytes: diesel::sql_types::Binary) -> diesel::sql_types::Integer;
 }
 
-/// How many events one query reads: below what the database takes as parameters.
+/// Events per query: below the maximum number of parameters of the database.
 const EVENTS_A_QUERY: usize = 1_000;
 
 /// A pending delivery without its event.
@@ -37,7 +37,7 @@ struct Candidate {
 
 type EventsById = HashMap<EventId, Arc<Event>>;
 
-/// Whose deliveries, and what is asked for.
+/// Reads one page of an endpoint's queue.
 pub(super) struct DuePageReader<'a> {
     pub(super) organization_id: OrganizationId,
     pub(super) endpoint_id: EndpointId,
@@ -48,9 +48,9 @@ pub(super) struct DuePageReader<'a> {
 impl DuePageReader<'_> {
     pub(super) fn read(&self, connection: &mut AnyConnection) -> StoreResult<DuePage> {
         match connection {
-            // one look at the file for all its statements: what one has read, the next finds in memory
+            // one transaction for all its statements: what one has read, the next finds in memory
             AnyConnection::Sqlite(_) => connection.transaction(|connection| self.read_parts(connection)),
-            // where a transaction is two more round trips
+            // here a transaction would be two more round trips
             AnyConnection::Postgres(_) => self.read_parts(connection),
         }
     }
@@ -73,7 +73,7 @@ impl DuePageReader<'_> {
         let deliveries = chosen
             .into_iter()
             .filter_map(|candidate| {
-                // an event is only missing when its organization was deleted between the two reads
+                // an event can only be missing if its organization was deleted between the two reads
                 events.get(&EventId(candidate.event_id)).map(|event| QueuedDelivery {
                     id: DeliveryId(candidate.id),
                     attempts_made: candidate.attempt_count.max(0) as u32,
@@ -87,7 +87,8 @@ impl DuePageReader<'_> {
         Ok(DuePage { deliveries, more, next_due_at: next_due_at.map(UnixMillis) })
     }
 
-    /// What is due and not known, in queue order, one more than may be chosen: that tells whether there are more.
+    /// Deliveries that are due and not known, in queue order, one more than may be chosen: it shows whether
+    /// there are more.
     fn candidates(&self, connection: &mut AnyConnection) -> StoreResult<Vec<Candidate>> {
         let request = self.request;
         let limit = request.max_deliveries.saturating_add(request.known.len()).saturating_add(1);
@@ -128,7 +129,7 @@ impl DuePageReader<'_> {
         for candidate in candidates {
             let id = candidate.event_id;
             let recent = recent.get(&EventId(id)).map(|event| event.body.len());
-            // one that is missing is left out when its event is not found
+            // a missing event is left out later, when it is not found
             let length = recent.or_else(|| lengths.get(&id).copied()).unwrap_or(0);
             let added = if held.contains(&id) { 0 } else { length };
             let too_large = !self.request.has_room_for(chosen.len(), bytes, added);
@@ -142,7 +143,7 @@ impl DuePageReader<'_> {
         Ok((chosen, false))
     }
 
-    /// The events of what was chosen: those that are not here yet are read, and kept for other endpoints.
+    /// The events of the chosen deliveries. Those that are not cached are read, and cached for other endpoints.
     fn events(
         &self,
         connection: &mut AnyConnection,
@@ -167,8 +168,8 @@ fn distinct(ids: impl Iterator<Item = i64>) -> Vec<i64> {
     ids.filter(|id| seen.insert(*id)).collect()
 }
 
-/// How long bodies are. SQLite is asked for each by itself: a statement for a list of ids would be compiled anew for
-/// every length of the list, which takes longer than to find an event.
+/// The lengths of bodies. On SQLite each is queried separately: a statement for a list of ids would be compiled
+/// again for every length of the list, which takes longer than finding an event.
 fn body_lengths(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,

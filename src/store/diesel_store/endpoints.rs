@@ -1,4 +1,4 @@
-//! Endpoints and their health.
+//! Queries on endpoints and their health that several parts share.
 
 use diesel::backend::Backend;
 use diesel::expression::ValidGrouping;
@@ -67,8 +67,9 @@ pub(super) fn cancel_pending(
     Ok(cancelled)
 }
 
-/// Written out and not bound: a partial index is only used where the query shows its condition. And an expression of its
-/// own, not a text (`diesel::dsl::sql`), for which Diesel has the whole query compiled again whenever it runs.
+/// Written out instead of bound: a partial index is only used if the query shows its condition. And an
+/// expression type instead of a text (`diesel::dsl::sql`), for which Diesel would compile the whole query again
+/// on every run.
 #[derive(Debug, Clone, Copy, QueryId, ValidGrouping)]
 pub(super) struct IsPending;
 
@@ -86,8 +87,8 @@ impl<DB: Backend> QueryFragment<DB> for IsPending {
     }
 }
 
-/// Remembers the condition of endpoints that still exist and point where it was found; of a blank one there is nothing to
-/// remember.
+/// Stores the health of endpoints that still exist and have the URL that it belongs to. Health without any
+/// trouble in it needs no row.
 pub(super) fn save_health(connection: &mut AnyConnection, saved: &[SavedHealth]) -> StoreResult<()> {
     for SavedHealth { health, url } in saved {
         let live: Option<i64> = endpoints::table
@@ -109,8 +110,8 @@ pub(super) fn save_health(connection: &mut AnyConnection, saved: &[SavedHealth])
     Ok(())
 }
 
-/// Disables endpoints; returns those that this call disabled, as they are now, and the events that were to tell of those
-/// that it did not.
+/// Disables endpoints. Returns those that this call disabled, in their new state, and the events that were to
+/// announce the others.
 pub(super) fn disable(
     connection: &mut AnyConnection,
     cipher: &Cipher,

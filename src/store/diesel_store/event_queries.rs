@@ -1,4 +1,4 @@
-//! The list of events, and one event with its deliveries.
+//! Queries for the list of events.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -26,7 +26,7 @@ pub(super) struct ListedEvent {
     pub(super) deliveries: i64,
 }
 
-/// The query for a page of one range.
+/// The query for a page of one range of ids.
 pub(super) fn build(
     connection: &AnyConnection,
     organization_id: OrganizationId,
@@ -52,5 +52,5 @@ pub(super) fn build(
     query
 }
 
-/// Type, instants, last delivery of its range, number of these, body.
+/// Type, instants, id of the last delivery of its range, number of deliveries in it, body.
 pub(super) type EventColumns = (String, i64, i64, i64, i32, Vec<u8>);

@@ -1,5 +1,5 @@
-//! The newest failed attempt of each endpoint. Written in the transaction of a commit, now and then: one row for an
-//! endpoint, so that a reader looks at one row whatever the size of the log.
+//! The newest failed attempt of each endpoint. Written occasionally, in the transaction of a commit: one row
+//! per endpoint, which replaces the one before.
 
 use std::collections::BTreeMap;
 
@@ -54,9 +54,9 @@ impl From<FailureRow> for LastFailure {
     }
 }
 
-/// Remembers failures of endpoints that still exist, each unless a newer one is stored.
+/// Stores failures of endpoints that still exist, unless a newer one is stored.
 pub(super) fn save(connection: &mut AnyConnection, failures: &[LastFailure]) -> StoreResult<()> {
-    // one statement writes a row once: of several of an endpoint, the newest
+    // a statement can write a row only once: the newest failure of each endpoint
     let mut newest: BTreeMap<EndpointId, &LastFailure> = BTreeMap::new();
     for failure in failures {
         let kept = newest.entry(failure.endpoint_id).or_insert(failure);
@@ -90,7 +90,7 @@ fn save_one_by_one(sqlite: &mut SqliteConnection, rows: &[FailureRow]) -> QueryR
     Ok(())
 }
 
-/// One statement, however many rows.
+/// One statement for any number of rows.
 fn save_together(postgres: &mut PgConnection, rows: &[FailureRow]) -> QueryResult<()> {
     fn column<T>(rows: &[FailureRow], value: impl FnMut(&FailureRow) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
@@ -115,7 +115,7 @@ fn save_together(postgres: &mut PgConnection, rows: &[FailureRow]) -> QueryResul
     Ok(())
 }
 
-/// Forgets the failure of an endpoint that is deleted.
+/// Removes the failure of a deleted endpoint.
 pub(super) fn forget(connection: &mut AnyConnection, endpoint_id: EndpointId) -> StoreResult<()> {
     diesel::delete(endpoint_failures::table.find(endpoint_id.0)).execute(connection)?;
     Ok(())
@@ -126,7 +126,7 @@ pub(super) const OLD_ROWS: &str = "
         SELECT endpoint_id FROM endpoint_failures WHERE failed_at < $1 ORDER BY failed_at LIMIT $2
     )";
 
-/// Forgets what is older than the log, at most `limit`.
+/// Removes failures that are older than the log, at most `limit`.
 pub(super) fn prune(connection: &mut AnyConnection, before: UnixMillis, limit: usize) -> StoreResult<()> {
     let old = diesel::sql_query(OLD_ROWS).bind::<BigInt, _>(before.0).bind::<BigInt, _>(sql_limit(limit));
     old.execute(connection)?;

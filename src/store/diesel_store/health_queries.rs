@@ -1,4 +1,4 @@
-//! How endpoints and organizations are doing.
+//! Queries for the health of endpoints and organizations.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, SmallInt};
@@ -17,8 +17,8 @@ pub(super) struct PendingRow {
     pub(super) oldest: Option<i64>,
 }
 
-/// From the organization's endpoints, deleted ones included, into the pending index, which holds all that is asked
-/// for.
+/// From the organization's endpoints, deleted ones included, into the pending index, which has all the columns
+/// that are needed.
 pub(super) fn count_pending(organization_id: OrganizationId, endpoint_id: Option<EndpointId>) -> DynamicQuery {
     let mut query = DynamicQuery::new(
         "SELECT count(*) AS pending, min(d.id) AS oldest FROM endpoints e CROSS JOIN deliveries d \
@@ -45,12 +45,12 @@ pub(super) struct FinishedRow {
     pub(super) duration_ms: i64,
 }
 
-/// The last attempt is in the delivery's own row, or else among the attempts.
+/// The last attempt is in the delivery's own row, or else in `attempts`.
 const FINISHED: &str = "SELECT d.id, d.status, d.created_at, COALESCE(d.finished_at, 0) AS finished_at, \
                         COALESCE(d.attempt_duration_ms, (SELECT a.duration_ms FROM attempts a \
                         WHERE a.delivery_id = d.id AND a.number = d.attempt_count), 0) AS duration_ms";
 
-/// The query for one source and range.
+/// The query for one source and range of ids.
 pub(super) fn build(
     connection: &AnyConnection,
     source: LogSource,

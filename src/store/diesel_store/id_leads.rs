@@ -1,8 +1,9 @@
 //! Where ids are ahead of the clock that the times of their rows come from.
 //!
-//! Ids never shrink, so after a clock was set back they go on from where they were, close together, until it has caught up.
-//! There a time says nothing about ids. Such runs of ids are rare and written down, in the transaction that stores the
-//! first row of one; everywhere else a period is a range of ids (`super::time_ranges`).
+//! Ids never decrease. After a clock was set back they continue from where they were, close together, until the
+//! clock has caught up; meanwhile a time says nothing about ids. Such runs of ids are rare and are recorded, in
+//! the transaction that stores the first row of one. Everywhere else a period is a range of ids
+//! (`super::time_ranges`).
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,28 +18,30 @@ use super::super::{NewEvent, StoreResult};
 use crate::domain::ids::{IDS_A_MILLISECOND, instant_in};
 use crate::domain::time::UnixMillis;
 
-/// Ids that are ahead by less are not written down, in milliseconds: a wide fan-out uses up the ids of a few, and a time
-/// server sets clocks back by some. Smaller: more runs. Larger: every period reads so much more at its end.
+/// Ids that are ahead by less are not recorded, in milliseconds: a wide fan-out uses up the ids of a few, and a
+/// time server sets clocks back by some. Smaller: more runs. Larger: every period reads that much more at its
+/// end.
 pub(super) const SMALL_LEAD_MS: i64 = 250;
-/// How far times in a run can be out of the order of ids, in milliseconds: a clock that is set back by less within a run
-/// begins no new one, and a replay's delivery waits for the writer. Larger: a period reads more at its ends.
+/// How far times within a run can be out of the order of ids, in milliseconds: a clock that is set back by less
+/// within a run does not begin a new one, and a replay's delivery waits for the writer. Larger: a period reads
+/// more at its ends.
 pub(super) const DISORDER_MS: i64 = 10_000;
-/// A run is written down so far in advance: it is written again only when ids have moved on by so much.
+/// A run is recorded this far in advance, so that it is only recorded again when ids have moved on by as much.
 const IN_ADVANCE: i64 = 1_000 * IDS_A_MILLISECOND;
 
-/// A run of ids that are ahead. Within it times grow with the ids, but for [`DISORDER_MS`].
+/// A run of ids that are ahead. Within it times grow with the ids, except for [`DISORDER_MS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Insertable)]
 #[diesel(table_name = id_leads)]
 pub(super) struct IdLead {
-    /// The first of them.
+    /// Its first id.
     pub(super) first_id: i64,
-    /// Behind the last of them; some may not be ahead any more.
+    /// Behind its last id; some of its ids may no longer be ahead.
     pub(super) until_id: i64,
-    /// The time of the first row.
+    /// The time of its first row, in Unix milliseconds.
     pub(super) begins_at: i64,
 }
 
-/// RowIds that are about to be stored: their first and last id, and their time.
+/// Rows about to be stored: their first and last id, and their time.
 #[derive(Debug, Clone, Copy)]
 struct RowIds {
     first_id: i64,
@@ -46,28 +49,28 @@ struct RowIds {
     at: i64,
 }
 
-/// All runs, as the database has them.
+/// All recorded runs, as in the database.
 #[derive(Default)]
 pub(super) struct IdLeads {
     /// In the order of ids. A run ends where the next one begins.
     runs: RwLock<Arc<Vec<IdLead>>>,
-    /// The latest time in the last run; an earlier one begins another.
+    /// The latest time in the last run; an earlier time begins another run.
     newest_at: AtomicI64,
 }
 
 impl IdLeads {
-    /// Reads them. The first row that is ahead begins a new run: nobody knows how the clock went meanwhile.
+    /// Loads the runs. The first row that is ahead begins a new one: how the clock went in between is unknown.
     pub(super) fn load(connection: &mut AnyConnection) -> StoreResult<Self> {
         let runs: Vec<IdLead> = id_leads::table.order(id_leads::first_id).load(connection)?;
         Ok(Self { runs: RwLock::new(Arc::new(runs)), newest_at: AtomicI64::new(i64::MAX) })
     }
 
-    /// The runs of now.
+    /// The runs at this moment.
     pub(super) fn runs(&self) -> Arc<Vec<IdLead>> {
         Arc::clone(&self.runs.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The run to write down with these events, when they are ahead and in none that is known.
+    /// The run to record with these events, if they are ahead and not in a recorded run.
     pub(super) fn of_events(&self, events: &[NewEvent]) -> Option<IdLead> {
         let rows = events.iter().filter_map(|new| {
             let last_id = new.deliveries.last().map_or(new.event.id.0, |(id, _)| id.0);
@@ -81,7 +84,7 @@ impl IdLeads {
         self.missing(together?)
     }
 
-    /// The same for a row of this id.
+    /// The same for a single row.
     pub(super) fn of_row(&self, id: i64, at: UnixMillis) -> Option<IdLead> {
         self.missing(RowIds { first_id: id, last_id: id, at: at.0 }.if_ahead()?)
     }
@@ -104,7 +107,7 @@ impl IdLeads {
         (rows.last_id >= run.until_id).then_some(IdLead { until_id, ..*run })
     }
 
-    /// Takes in a run that was written down.
+    /// Adds a run that was recorded.
     pub(super) fn add(&self, lead: IdLead) {
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         let known = Arc::make_mut(&mut runs);
@@ -119,7 +122,7 @@ impl IdLeads {
         }
     }
 
-    /// Leaves out those below an id.
+    /// Drops runs that end at or below an id.
     pub(super) fn forget_below(&self, id: i64) {
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut runs).retain(|run| run.until_id > id);
@@ -133,25 +136,25 @@ impl RowIds {
 }
 
 impl IdLead {
-    /// Whether the id is among them.
+    /// Whether the id is in the run.
     pub(super) fn has(&self, id: i64) -> bool {
         self.first_id <= id && id < self.until_id
     }
 
-    /// No row of the run has an earlier time than the first of these, or a later one than the second.
+    /// The earliest and the latest time that a row of the run can have.
     pub(super) fn times(&self) -> (i64, i64) {
         (self.begins_at - DISORDER_MS, instant_in(self.until_id).0)
     }
 }
 
-/// Writes a run down, in the transaction of its rows.
+/// Records a run, in the transaction of its rows.
 pub(super) fn save(connection: &mut AnyConnection, lead: IdLead) -> StoreResult<()> {
     diesel::delete(id_leads::table.find(lead.first_id)).execute(connection)?;
     diesel::insert_into(id_leads::table).values(lead).execute(connection)?;
     Ok(())
 }
 
-/// Forgets the runs of which no event is left; returns the oldest event's id.
+/// Removes the runs of which no event is left; returns the id of the oldest event.
 pub(super) fn prune(connection: &mut AnyConnection) -> StoreResult<i64> {
     let oldest: Option<i64> = events::table.select(min(events::id)).first(connection)?;
     let oldest = oldest.unwrap_or(i64::MAX);
@@ -159,9 +162,10 @@ pub(super) fn prune(connection: &mut AnyConnection) -> StoreResult<i64> {
     Ok(oldest)
 }
 
-/// Where an instant lies among the events from `from` to before `before`: the id behind the last event of an earlier time, and
-/// the first event with this time or a later one (`before` when there is none). Between the two are the deliveries that a replay
-/// made of an older event. For ids among which times grow: it looks at one event for each halving.
+/// Where an instant lies among the events from `from` to before `before`: the id behind the last event with an
+/// earlier time, and the first event with this time or a later one (`before` when there is none). Between the
+/// two are deliveries that a replay made of an older event. A binary search for ids among which times grow: it
+/// reads one event per halving.
 pub(super) fn place_of(
     connection: &mut AnyConnection,
     (from, before): (i64, i64),

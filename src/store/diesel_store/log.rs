@@ -1,4 +1,4 @@
-//! The delivery log.
+//! The delivery log, resends and health.
 
 use bytes::Bytes;
 use diesel::prelude::*;
@@ -251,7 +251,7 @@ impl LogStore for DieselStore {
         let endpoints = self.writer.write(|connection| {
             let mut next_id = |connection: &mut AnyConnection| {
                 let id = next_id();
-                // what this transaction has written down has to be written down once
+                // a run that this transaction has stored already must not be stored again
                 let is_known = written.last().is_some_and(|lead: &IdLead| lead.has(id));
                 let lead = self.leads.of_row(id, now).filter(|_| !is_known);
                 written.extend(lead);
@@ -266,7 +266,7 @@ impl LogStore for DieselStore {
                 ReplayTargets::Endpoints(endpoints) => endpoints.clone(),
             };
             let endpoints = resend::live(connection, organization_id, &wanted)?;
-            let mut again = Vec::new();
+            let mut finished = Vec::new();
             for &endpoint_id in &endpoints {
                 match existing.get(&endpoint_id).map(Vec::as_slice) {
                     None | Some([]) => {
@@ -274,10 +274,10 @@ impl LogStore for DieselStore {
                         resend::insert_replayed(connection, organization_id, id, endpoint_id, delivery_id, now)?;
                     }
                     Some(rows) if rows.iter().any(|(_, status)| *status == DeliveryStatus::Pending.code()) => {}
-                    Some([(oldest, _), ..]) => again.push(*oldest),
+                    Some([(oldest, _), ..]) => finished.push(*oldest),
                 }
             }
-            resend::begin_rounds(connection, organization_id, &again, now)?;
+            resend::begin_rounds(connection, organization_id, &finished, now)?;
             Ok(Some(endpoints.into_iter().collect()))
         })?;
         written.into_iter().for_each(|lead| self.leads.add(lead));

@@ -1,4 +1,5 @@
-//! Pages of the log that may look at little: followed to the end they have every row that is asked for, each once.
+//! Pages of the log with a small bound: followed to the end, they have every row that the filter selects, each
+//! once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +44,7 @@ fn event(number: i64) -> NewEvent {
     NewEvent { event: Arc::new(event), deliveries, idempotency: None }
 }
 
-/// Answers of all kinds, in no order that the indexes know; nothing for some.
+/// Outcomes of all kinds, in no order that the indexes know; none for some deliveries.
 fn outcome(new: &NewEvent, place: usize, number: i64) -> Option<Outcome> {
     let (delivery_id, endpoint_id) = new.deliveries[place];
     let at = new.event.accepted_at;
@@ -129,12 +130,12 @@ fn follow(
     loop {
         let found = log_queries::list(connection, &[], organization_id, filter, page, bound).unwrap();
         let full = found.rows.len() == page.limit;
-        assert!(found.next_before.is_none() || !full, "a full page goes on from its last row");
+        assert!(found.next_before.is_none() || !full, "a full page continues from its last row");
         cut += usize::from(found.next_before.is_some());
         let next = found.next_before.or_else(|| found.rows.last().filter(|_| full).map(|row| row.id.0));
         rows.extend(found.rows);
         let Some(next) = next else { return (rows, cut) };
-        assert!(page.before_id.is_none_or(|before| next < before), "it goes on");
+        assert!(page.before_id.is_none_or(|before| next < before), "each page continues below the one before");
         page.before_id = Some(next);
     }
 }
@@ -164,7 +165,11 @@ fn pages_that_look_at_little_have_every_row_once_and_in_order() {
             cut_pages += if bound == 3 { cut } else { 0 };
         }
         let of_stranger = follow(&mut connection, STRANGER, &filter, 3);
-        assert_eq!(of_stranger, (Vec::new(), 0), "nor is a stranger told where there is something: {filter:?}");
+        assert_eq!(
+            of_stranger,
+            (Vec::new(), 0),
+            "and another organization learns nothing about where rows are: {filter:?}"
+        );
     }
     assert!(cut_pages > 500, "{cut_pages}");
 }

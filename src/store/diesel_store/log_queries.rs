@@ -1,4 +1,4 @@
-//! The delivery log.
+//! Queries for pages of the delivery log.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -30,25 +30,26 @@ struct DeliveryLogRow {
 const COLUMNS: &str = "SELECT d.id, d.organization_id, d.endpoint_id, d.event_id, d.status, d.attempt_count, \
                        d.created_at, d.due_at, d.finished_at, d.response_code, d.error, e.event_type";
 
-/// How far an event's id can be older than a delivery's: a second of ids, more than any event has deliveries.
+/// How much smaller an event's id can be than its delivery's: a second of ids, more than any event has
+/// deliveries.
 const EVENT_SLACK: i64 = 1_000 * IDS_A_MILLISECOND;
 
-/// About how many rows a page may look at that it does not show. Smaller: choosing the index costs more than the rows. Larger:
-/// the shortest page that has to look for something takes longer.
+/// About how many rows a page may look at without showing them. Smaller: choosing the index costs more than
+/// reading the rows. Larger: the shortest page that has to search takes longer.
 pub(super) const ROWS_LOOKED_AT: usize = 1_000;
 
-/// Which rows.
+/// Which rows of the log a query covers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogScope {
     pub(super) organization_id: OrganizationId,
     pub(super) endpoint_id: Option<EndpointId>,
-    /// Ids smaller than this.
+    /// Ids below this.
     pub(super) before: i64,
-    /// Ids from this.
+    /// Ids from this on.
     pub(super) from: i64,
-    /// Ids of events from this.
+    /// Ids of events from this on.
     pub(super) events_from: i64,
-    /// Which of them, by their times.
+    /// A condition on their times.
     pub(super) times: TimeCondition,
 }
 
@@ -63,7 +64,7 @@ impl LogScope {
         Self { organization_id, endpoint_id, before, from, events_from, times: TimeCondition::default() }
     }
 
-    /// The part of a range before an id.
+    /// The part of a range of ids below an id.
     pub(super) fn of(
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
@@ -74,18 +75,18 @@ impl LogScope {
         Self { times: range.times, ..Self::new(organization_id, endpoint_id, range.from, before) }
     }
 
-    /// Whether it has no ids.
+    /// Whether it covers no ids.
     pub(super) fn is_empty(&self) -> bool {
         self.from >= self.before
     }
 
-    /// The part of it from an id that is an event's, or none of an event's.
+    /// The part from an id on that is an event's, or in no event's range.
     fn above(self, floor: i64) -> Self {
         Self { from: self.from.max(floor), events_from: self.events_from.max(floor), ..self }
     }
 }
 
-/// A page that looks at about so many rows.
+/// A page that looks at about `bound` rows.
 pub(super) fn list(
     connection: &mut AnyConnection,
     runs: &[IdLead],
@@ -112,7 +113,7 @@ pub(super) fn list(
     Ok(found)
 }
 
-/// The newest rows of one range.
+/// The newest rows of one range of ids.
 fn list_part(
     connection: &mut AnyConnection,
     filter: &DeliveryFilter,
@@ -163,7 +164,7 @@ pub(super) fn build(
     query
 }
 
-/// The newest rows first, at most so many.
+/// Adds the order, newest first, and the limit.
 pub(super) fn newest(query: &mut DynamicQuery, source: LogSource, limit: usize) {
     query.sql.push_str(match source {
         LogSource::Events => " ORDER BY e.id DESC, d.id DESC",
@@ -172,9 +173,10 @@ pub(super) fn newest(query: &mut DynamicQuery, source: LogSource, limit: usize) 
     query.push(" LIMIT {}", BoundValue::Number(sql_limit(limit)));
 }
 
-/// Columns from a source: deliveries `d`, with their events `e` when columns of these are wanted. `CROSS JOIN` fixes the
-/// order of the loops in SQLite, `LATERAL` with `OFFSET 0` in PostgreSQL; a plus before a column keeps its condition
-/// out of the choice of an index. An endpoint's rows are found through the endpoint `o`, which says whose it is.
+/// Selects columns from a source: deliveries `d`, with their events `e` if columns of these are needed. `CROSS
+/// JOIN` fixes the order of the loops in SQLite, `LATERAL` with `OFFSET 0` in PostgreSQL; a plus before a
+/// column excludes its condition from the choice of an index. An endpoint's rows are found through the endpoint
+/// `o`, whose row has the owner.
 pub(super) fn from(
     connection: &AnyConnection,
     columns: &str,
@@ -206,7 +208,7 @@ pub(super) fn from(
     }
     query.and("d.id < {}", BoundValue::Number(scope.before));
     query.and("d.id >= {}", BoundValue::Number(scope.from));
-    // written out, so that a partial index is seen to fit
+    // written out, so that a partial index is recognized as usable
     match source {
         LogSource::Failed => query.sql.push_str(" AND d.status = 2"),
         LogSource::Cancelled => query.sql.push_str(" AND d.status = 3"),
@@ -219,7 +221,7 @@ pub(super) fn from(
     query
 }
 
-/// The endpoint as a condition on what another index found.
+/// The endpoint as a condition on rows that another index found.
 fn of_endpoint(query: &mut DynamicQuery, scope: &LogScope) {
     if let Some(endpoint_id) = scope.endpoint_id {
         query.and("+d.endpoint_id = {}", BoundValue::Number(endpoint_id.0));
@@ -250,8 +252,8 @@ fn from_events(connection: &AnyConnection, columns: &str, scope: &LogScope, by_t
     query
 }
 
-/// Something of what is pending, from the queues' index alone: its order is another one, so the ids are no reason to
-/// take the index that has theirs.
+/// Columns of pending deliveries, from the queues' index alone. Its order is another one, so the condition on
+/// ids must not select the index that is in the order of ids.
 pub(super) fn pending_ids(connection: &AnyConnection, columns: &str, scope: &LogScope) -> DynamicQuery {
     let mut query = DynamicQuery::new(columns);
     let index = indexed_by(connection, LogSource::Pending.index(true));

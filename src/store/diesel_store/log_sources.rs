@@ -1,8 +1,9 @@
 //! Where rows of the log come from: which index, and how much of it one page may read.
 //!
-//! Every index of deliveries that successes would have to write costs each delivery; there is none by organization, by
-//! status or by type. What fails, waits or was cancelled has partial ones. A filter can ask for what no index has
-//! by itself: then the page reads a bounded part of the index that fits best, and says where the next one goes on.
+//! Every index of deliveries that successes would have to write costs each delivery; there is none by
+//! organization, by status or by type. Failed, pending and cancelled deliveries have partial ones. For a filter
+//! that no index fits by itself, the page reads a bounded part of the best index and returns where the next
+//! page continues.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer};
@@ -14,36 +15,36 @@ use super::query::{BoundValue, DynamicQuery, NumberRow, indexed_by};
 use super::sql_limit;
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 
-/// Answers for which [`LogSource::Code`] has entries; written as the partial indexes have it.
+/// Response codes that [`LogSource::Code`] has; written as in the partial indexes.
 pub(super) const NOT_SUCCESS: &str = "(d.response_code < 200 OR d.response_code > 299)";
 
-/// An index, or what stands for one.
+/// An index, or a substitute for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogSource {
-    /// The endpoint's index.
+    /// All deliveries of the endpoint.
     Endpoint,
-    /// What failed; of the endpoint, when one is asked for.
+    /// Failed deliveries; only those of the endpoint, if one is given.
     Failed,
-    /// What was cancelled.
+    /// Cancelled deliveries.
     Cancelled,
-    /// What is pending, from endpoint to endpoint: their queues are in another order than the log, so all ids of them
-    /// are read.
+    /// Pending deliveries, from endpoint to endpoint. Queues are in another order than the log, so all their
+    /// ids are read.
     Pending,
-    /// What was last answered with this code, not a 2xx; of the endpoint, when one is asked for.
+    /// Deliveries whose last response had this code, not a 2xx; only those of the endpoint, if one is given.
     Code(i64),
-    /// The organization's events, or those of the type that is asked for, and from each its range of the primary key.
+    /// The organization's events, or those of the filter's type, and for each its range of the primary key.
     Events,
-    /// The index of what replays made: their ids are in no event's range.
+    /// Deliveries made by replays: their ids are in no event's range.
     Replays,
 }
 
 impl LogSource {
-    /// Whether it has one endpoint's rows only, when one is asked for.
+    /// Whether it has one endpoint's rows only, if one is given.
     pub(super) fn is_by_endpoint(self) -> bool {
         matches!(self, Self::Endpoint | Self::Failed | Self::Code(_) | Self::Pending)
     }
 
-    /// Which index events are read from.
+    /// The index that events are read from.
     pub(super) fn index_of_events(by_type: bool) -> &'static str {
         if by_type { "events_type" } else { "events_organization" }
     }
@@ -62,7 +63,7 @@ impl LogSource {
         }
     }
 
-    /// The status that all of its rows have.
+    /// The status that all of its rows have, if they share one.
     pub(super) fn status(self) -> Option<DeliveryStatus> {
         match self {
             Self::Failed => Some(DeliveryStatus::Failed),
@@ -72,7 +73,7 @@ impl LogSource {
         }
     }
 
-    /// Whether it has no rows but those that are asked for.
+    /// Whether it contains only rows that the filter selects.
     pub(super) fn fits(self, filter: &DeliveryFilter) -> bool {
         let by_type = self == Self::Events;
         let by_code = matches!(self, Self::Code(_));
@@ -83,16 +84,16 @@ impl LogSource {
     }
 }
 
-/// What a page is read from.
+/// The sources of a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SourceChoice {
-    /// Together they have all that is asked for, each row once.
+    /// Together they have every row that the filter selects, each once.
     pub(super) sources: Vec<LogSource>,
-    /// This page reads no ids below it; `None` when it may read all.
+    /// This page reads no ids below it; `None` if it may read all.
     pub(super) floor: Option<i64>,
 }
 
-/// Chooses for a page that may read about `bound` rows that it does not show.
+/// Chooses for a page that may read about `bound` rows without showing them.
 pub(super) fn choose(
     connection: &mut AnyConnection,
     filter: &DeliveryFilter,
@@ -100,8 +101,8 @@ pub(super) fn choose(
     bound: usize,
 ) -> StoreResult<SourceChoice> {
     let mut best: Option<SourceChoice> = None;
-    for way in ways(filter) {
-        let sources = way.sources(connection, filter, scope)?;
+    for path in access_paths(filter) {
+        let sources = path.sources(connection, filter, scope)?;
         if sources.iter().all(|source| source.fits(filter)) {
             return Ok(SourceChoice { sources, floor: None });
         }
@@ -120,26 +121,27 @@ enum AccessPath {
     Organization,
 }
 
-/// All ways to what is asked for, the one first that has most of it among its newest entries.
-fn ways(filter: &DeliveryFilter) -> Vec<AccessPath> {
-    let mut ways = Vec::new();
+/// All ways to reach the rows that a filter selects, the one first that has most of them among its newest
+/// entries.
+fn access_paths(filter: &DeliveryFilter) -> Vec<AccessPath> {
+    let mut paths = Vec::new();
     if let Some((low, high)) = filter.response_code.filter(|(low, high)| *high < 200 || *low > 299) {
-        ways.push(AccessPath::Codes { low, high });
+        paths.push(AccessPath::Codes { low, high });
     }
     match filter.status {
-        Some(DeliveryStatus::Pending) => ways.push(AccessPath::One(LogSource::Pending)),
-        Some(DeliveryStatus::Failed) => ways.push(AccessPath::One(LogSource::Failed)),
-        Some(DeliveryStatus::Cancelled) => ways.push(AccessPath::One(LogSource::Cancelled)),
+        Some(DeliveryStatus::Pending) => paths.push(AccessPath::One(LogSource::Pending)),
+        Some(DeliveryStatus::Failed) => paths.push(AccessPath::One(LogSource::Failed)),
+        Some(DeliveryStatus::Cancelled) => paths.push(AccessPath::One(LogSource::Cancelled)),
         Some(DeliveryStatus::Success) | None => {}
     }
-    let by_endpoint = |way: &AccessPath| !matches!(way, AccessPath::One(LogSource::Cancelled));
-    if filter.endpoint_id.is_some() && !ways.iter().any(by_endpoint) {
-        ways.push(AccessPath::One(LogSource::Endpoint));
+    let by_endpoint = |path: &AccessPath| !matches!(path, AccessPath::One(LogSource::Cancelled));
+    if filter.endpoint_id.is_some() && !paths.iter().any(by_endpoint) {
+        paths.push(AccessPath::One(LogSource::Endpoint));
     }
-    if filter.event_type.is_some() || ways.is_empty() {
-        ways.push(AccessPath::Organization);
+    if filter.event_type.is_some() || paths.is_empty() {
+        paths.push(AccessPath::Organization);
     }
-    ways
+    paths
 }
 
 impl AccessPath {
@@ -169,7 +171,8 @@ impl AccessPath {
     }
 }
 
-/// A skip scan: which codes of a range there are. Each step seeks the next one. SQLite numbers parameters as they come.
+/// A skip scan for the codes that occur in a range: each step seeks the next one. SQLite numbers parameters in
+/// the order in which they appear.
 pub(super) fn codes(column: &str) -> String {
     let next = format!(
         "SELECT min(d.response_code) FROM deliveries d WHERE d.{column} = $1 AND {NOT_SUCCESS} \
@@ -181,7 +184,7 @@ pub(super) fn codes(column: &str) -> String {
     )
 }
 
-/// From where on the sources have about `bound` rows; `None` when they don't have more.
+/// The id from which on the sources have about `bound` rows; `None` if they have no more than that.
 fn floor(
     connection: &mut AnyConnection,
     sources: &[LogSource],
@@ -202,7 +205,7 @@ fn floor(
     Ok(floor)
 }
 
-/// The id that has so many before it, read from the index alone.
+/// The id with `before` newer ones, read from the index alone.
 pub(super) fn nth(connection: &AnyConnection, source: LogSource, scope: &LogScope, before: usize) -> DynamicQuery {
     let mut query = match source {
         LogSource::Pending => log_queries::pending_ids(connection, "SELECT d.id AS n", scope),
@@ -218,9 +221,10 @@ struct DeliveryCountRow {
     delivery_count: i32,
 }
 
-/// All of an organization's rows lie side by side: so many are looked at in the time of one that an index finds.
+/// An organization's rows are stored next to each other: this many are read in the time of one row that an
+/// index finds.
 const SIDE_BY_SIDE: usize = 8;
-/// How many events tell how many deliveries an event has.
+/// How many events are sampled to estimate the number of deliveries per event.
 const SAMPLE: usize = 200;
 
 fn floor_of_events(
@@ -240,7 +244,7 @@ fn floor_of_events(
     Ok(nth_event(connection, filter, scope, events.max(1)).load::<NumberRow>(connection)?.pop().map(|row| row.n))
 }
 
-/// The event that has so many before it.
+/// The event with `before` newer ones.
 pub(super) fn nth_event(
     connection: &AnyConnection,
     filter: &DeliveryFilter,
@@ -252,7 +256,7 @@ pub(super) fn nth_event(
     query
 }
 
-/// How many deliveries the newest events have.
+/// The number of deliveries of each of the newest events.
 pub(super) fn fans(
     connection: &AnyConnection,
     filter: &DeliveryFilter,

@@ -1,4 +1,4 @@
-//! What the engine does for all organizations: reads at its start, removes what is old, watches.
+//! What the engine does for all organizations: reading at its start, removing old rows, watching.
 
 use std::collections::HashSet;
 
@@ -107,7 +107,7 @@ impl MaintenanceStore for DieselStore {
         })
     }
 
-    // DOC /// Reads a table: SQLite answers `SELECT 1` without looking at its file.
+    // reads a table: SQLite answers `SELECT 1` without looking at its file
     fn ping(&self) -> StoreResult<()> {
         self.readers.read(|connection| {
             organizations::table.select(organizations::id).first::<i64>(connection).optional()?;
@@ -127,7 +127,7 @@ impl MaintenanceStore for DieselStore {
             let next = page.last().filter(|_| may_have_more).map(|last| EventId(last.0));
             let mut found = Vec::new();
             for range in ranges {
-                // between ranges are events of another time
+                // between the ranges are events of another time
                 let mut of_span = page.iter().filter(|(id, ..)| range.from <= *id && *id < range.before);
                 if let Some(first) = of_span.next() {
                     found.extend(pruning::deliveries_of(
@@ -226,8 +226,8 @@ struct AgendaEntry {
     queued_at: i64,
 }
 
-/// A skip scan: each step seeks the next endpoint in the pending index instead of reading through what is
-/// pending for this one. The step counter ends it, because PostgreSQL takes no LIMIT inside a recursion.
+/// A skip scan: each step seeks the next endpoint in the pending index instead of reading all pending
+/// deliveries of this one. The step counter ends it, because PostgreSQL takes no LIMIT inside a recursion.
 pub(super) const AGENDA: &str = "
     WITH RECURSIVE pending (endpoint_id, step) AS (
         SELECT min(endpoint_id), 1 FROM deliveries WHERE status = 0 AND endpoint_id > $1

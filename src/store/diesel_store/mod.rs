@@ -1,5 +1,6 @@
-//! The store over Diesel. Each file holds the queries of one subject; what SQLite and PostgreSQL do differently
-//! is in `sqlite.rs` and `postgres.rs` beside this folder.
+//! The store over Diesel. The four traits are implemented in `queue.rs`, `tenants.rs`, `log.rs` and
+//! `maintenance.rs`; the other files hold queries that these share or that need more room. What SQLite and
+//! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
 mod cancelled_attempts;
 mod commit;
@@ -42,32 +43,32 @@ use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
 use super::event_cache::EventCache;
 use super::{StoreError, StoreResult, sqlite};
 
-/// [`Store`] over SQLite or PostgreSQL.
+/// The store over SQLite or PostgreSQL.
 pub(super) struct DieselStore {
     writer: Writer,
     readers: Readers,
     cipher: Cipher,
     event_cache: EventCache,
     leads: IdLeads,
-    // last: what keeps others out goes after the connections
+    // last: the lock that keeps others out is released after the connections are closed
     database: Database,
 }
 
-/// Which of the two, and what comes with it.
+/// Which database it is.
 pub(super) enum Database {
-    /// A file.
+    /// One file.
     Sqlite {
-        /// Held while a checkpoint is being made.
+        /// Held during a checkpoint.
         checkpointing: Mutex<()>,
-        /// Keeps other processes away from it for as long as this store lives.
+        /// Keeps other processes out for as long as this store lives.
         lock: Arc<sqlite::DatabaseLock>,
     },
-    /// A server.
+    /// A server with its own locking.
     Postgres,
 }
 
 impl DieselStore {
-    /// A store over the connection that will write, its schema up to date.
+    /// A store over the writing connection, whose schema is up to date.
     pub(super) fn new(
         opener: Arc<dyn Opener>,
         mut connection: AnyConnection,
@@ -81,7 +82,7 @@ impl DieselStore {
         Ok(Self { writer, readers, cipher, event_cache: EventCache::default(), leads, database })
     }
 
-    /// Forgets where ids were ahead, when nothing of it is left.
+    /// Forgets the runs of ids that were ahead and of which no row is left.
     fn prune_leads(&self) -> StoreResult<()> {
         if !self.leads.runs().is_empty() {
             self.leads.forget_below(self.writer.write(id_leads::prune)?);
@@ -90,7 +91,7 @@ impl DieselStore {
     }
 }
 
-/// Brings the schema up to date, and refuses one that this program does not know.
+/// Brings the schema up to date; refuses a schema that this program does not know.
 pub(super) fn migrate<DB: Backend>(
     connection: &mut impl MigrationHarness<DB>,
     migrations: EmbeddedMigrations,
@@ -110,7 +111,7 @@ pub(super) fn migrate<DB: Backend>(
     Ok(())
 }
 
-/// A limit as the database takes it.
+/// A limit in the type of the databases.
 fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

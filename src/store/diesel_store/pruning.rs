@@ -1,5 +1,5 @@
-//! Forgetting what is old, and what organizations left that were deleted. In steps: one transaction for all of it would
-//! keep every publisher waiting.
+//! Removing old rows, and those of deleted organizations. In steps: a single transaction for all of it would
+//! make every publisher wait.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer};
@@ -15,10 +15,10 @@ use super::time_ranges::IdRange;
 use super::{sql_limit, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 
-/// A step stops behind the event that brings it to so many deliveries. Smaller: a wide fan-out is pruned in many
-/// steps. Larger: the path of an event waits longer for the writer.
+/// A step stops behind the event that brings it to this many deliveries. Smaller: a wide fan-out is pruned in
+/// many steps. Larger: commits wait longer for the writer.
 const DELIVERIES_A_STEP: usize = 10_000;
-/// How many ids one statement takes.
+/// Ids per statement.
 pub(super) const IDS_A_STATEMENT: usize = 1_000;
 
 /// An event's id, the last of its range, and how many deliveries are in it.
@@ -46,7 +46,7 @@ pub(super) fn old_events(range: IdRange, limit: usize) -> DynamicQuery {
     query
 }
 
-/// A page of the oldest events behind one.
+/// A page of the oldest events after `after`.
 pub(super) fn page_of_old(
     connection: &mut AnyConnection,
     ranges: &[IdRange],
@@ -65,7 +65,7 @@ pub(super) fn page_of_old(
     Ok(page)
 }
 
-/// Cuts a page to a bounded number of deliveries, but to one event at least; whether there was anything to cut.
+/// Cuts a page to a bounded number of deliveries, but never below one event; returns whether anything was cut.
 pub(super) fn cut(page: &mut Vec<EventRange>) -> bool {
     let mut total = 0usize;
     let enough = page.iter().position(|(_, _, count)| {
@@ -77,7 +77,7 @@ pub(super) fn cut(page: &mut Vec<EventRange>) -> bool {
     page.len() < length
 }
 
-/// The deliveries of events that follow each other: their ranges of the primary key, and those of replays.
+/// The deliveries of consecutive events: their ranges of the primary key, and those of replays.
 pub(super) fn deliveries_of(
     connection: &mut AnyConnection,
     first: EventRange,
@@ -112,7 +112,7 @@ pub(super) fn remove(connection: &mut AnyConnection, event_ids: &[i64], delivery
     Ok(())
 }
 
-/// One step of one organization; whether there was anything to remove.
+/// One step for one organization; returns whether there was anything to remove.
 pub(super) fn purge(connection: &mut AnyConnection, id: OrganizationId, limit: usize) -> StoreResult<bool> {
     let mut page: Vec<EventRange> = events::table
         .filter(events::organization_id.eq(id.0))
@@ -139,8 +139,8 @@ pub(super) fn purge(connection: &mut AnyConnection, id: OrganizationId, limit: u
     Ok(!event_ids.is_empty() || !found.is_empty() || keys + statistics > 0)
 }
 
-/// An organization's deliveries from its first event's to this one, but for replays. Found from event to event: between them are
-/// those of all other organizations.
+/// An organization's deliveries from its first event's to this one, without replays. Found from event to event:
+/// between them are those of all other organizations.
 pub(super) fn deliveries_of_events(
     connection: &AnyConnection,
     organization_id: OrganizationId,
@@ -150,7 +150,7 @@ pub(super) fn deliveries_of_events(
     log_queries::from(connection, "SELECT d.id AS n", LogSource::Events, &scope, false)
 }
 
-/// Deleted endpoints in the order of their ids, found by an index that has no others.
+/// Deleted endpoints in the order of their ids, from an index that has no others.
 pub(super) const DELETED_ENDPOINTS: &str = "
     SELECT e.id AS n FROM endpoints e WHERE e.deleted_at IS NOT NULL AND e.id > $1 ORDER BY e.id LIMIT $2";
 

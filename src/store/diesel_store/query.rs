@@ -1,4 +1,5 @@
-//! Queries that are put together by what is asked for; only texts of this program become SQL, values are bound.
+//! Queries that are put together from the filters of a request. Only texts of this program become SQL; values
+//! are bound.
 
 use diesel::deserialize::QueryableByName;
 use diesel::prelude::*;
@@ -8,20 +9,20 @@ use diesel::sql_types::{BigInt, Text};
 use super::super::StoreResult;
 use super::super::connection::{AnyBackend, AnyConnection};
 
-/// A condition's value.
+/// A value bound to a condition.
 pub(super) enum BoundValue {
     Number(i64),
     Text(String),
 }
 
-/// A query with its values.
+/// A query under construction, with its values.
 pub(super) struct DynamicQuery {
     pub(super) sql: String,
     values: Vec<BoundValue>,
 }
 
 impl DynamicQuery {
-    /// Begins one.
+    /// Begins a query.
     pub(super) fn new(sql: &str) -> Self {
         Self { sql: sql.to_owned(), values: Vec::new() }
     }
@@ -72,8 +73,8 @@ impl DynamicQuery {
     }
 }
 
-/// Which index SQLite is to take: it knows nothing of how many rows there are, and takes the one that sorts. PostgreSQL
-/// counts, and takes no orders.
+/// Which index SQLite must use: it does not know the numbers of rows, and would choose one that needs a sort.
+/// PostgreSQL has statistics, and takes no hints.
 pub(super) fn indexed_by(connection: &AnyConnection, index: &str) -> String {
     match connection {
         AnyConnection::Sqlite(_) => format!(" INDEXED BY {index}"),

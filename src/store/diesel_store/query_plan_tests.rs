@@ -121,7 +121,7 @@ fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
 }
 
 #[test]
-fn what_is_pending_is_sorted_by_its_ids_alone() {
+fn pending_deliveries_are_sorted_by_their_ids_alone() {
     let (_folder, mut connection) = database();
     let pending = DeliveryFilter { status: Some(DeliveryStatus::Pending), ..DeliveryFilter::default() };
     let queue = "COVERING INDEX deliveries_pending (endpoint_id=?)";
@@ -136,7 +136,7 @@ fn what_is_pending_is_sorted_by_its_ids_alone() {
 }
 
 #[test]
-fn how_far_a_page_may_read_is_told_by_indexes_alone() {
+fn the_bound_of_a_page_is_found_from_indexes_alone() {
     let (_folder, mut connection) = database();
     let endpoint = Some(EndpointId(7));
     for (source, endpoint_id, index) in [
@@ -165,7 +165,7 @@ fn how_far_a_page_may_read_is_told_by_indexes_alone() {
 }
 
 #[test]
-fn the_codes_that_there_are_are_found_by_seeking_from_one_to_the_next() {
+fn existing_codes_are_found_by_seeking_from_one_to_the_next() {
     let (_folder, mut connection) = database();
     for (column, index) in [("organization_id", "deliveries_code"), ("endpoint_id", "deliveries_code_endpoint")] {
         let plan = plan(&mut connection, &log_sources::codes(column));
@@ -192,7 +192,7 @@ fn the_list_of_events_searches_its_organizations_and_sorts_nothing() {
 }
 
 #[test]
-fn what_is_sent_again_is_found_by_its_endpoint_in_the_order_of_ids() {
+fn deliveries_to_resend_are_found_by_their_endpoint_in_the_order_of_ids() {
     let (_folder, mut connection) = database();
     for (status, index) in [(DeliveryStatus::Failed, FAILED_OF_ENDPOINT), (DeliveryStatus::Success, OF_ENDPOINT)] {
         let range = range(&mut connection);
@@ -204,7 +204,7 @@ fn what_is_sent_again_is_found_by_its_endpoint_in_the_order_of_ids() {
 }
 
 #[test]
-fn conditions_are_read_from_indexes() {
+fn health_is_read_from_indexes() {
     let (_folder, mut connection) = database();
     let pending = "COVERING INDEX deliveries_pending (endpoint_id=?)";
     let of_organization = health_queries::count_pending(OrganizationId(1), None);
@@ -229,7 +229,7 @@ fn conditions_are_read_from_indexes() {
 }
 
 #[test]
-fn the_deliveries_of_an_event_are_a_range_and_what_replays_made() {
+fn the_deliveries_of_an_event_are_one_range_and_those_of_replays() {
     let (_folder, mut connection) = database();
     for (sql, expected) in [
         (
@@ -246,7 +246,7 @@ fn the_deliveries_of_an_event_are_a_range_and_what_replays_made() {
 }
 
 #[test]
-fn pruning_reads_only_what_is_old() {
+fn pruning_reads_only_old_rows() {
     let (_folder, mut connection) = database();
     let old = pruning::old_events(range(&mut connection), 500).sql;
     let probe = "SELECT id, accepted_at FROM events WHERE id >= ? AND id < ? ORDER BY id LIMIT ?";
@@ -273,7 +273,7 @@ fn pruning_reads_only_what_is_old() {
 }
 
 #[test]
-fn what_a_deleted_organization_left_is_found_without_looking_at_anybody_elses() {
+fn the_rows_of_a_deleted_organization_are_found_without_reading_those_of_others() {
     let (_folder, mut connection) = database();
     let of_events = pruning::deliveries_of_events(&connection, OrganizationId(1), 7).sql;
     for (sql, expected) in [
@@ -306,7 +306,7 @@ fn what_a_deleted_organization_left_is_found_without_looking_at_anybody_elses() 
 }
 
 #[test]
-fn counts_are_sought_in_each_period_and_nothing_else_is_read() {
+fn counts_are_found_by_one_seek_per_period_and_nothing_else_is_read() {
     let (_folder, mut connection) = database();
     let organization_id = OrganizationId(1);
     let ids = [EndpointId(7), EndpointId(8)];

@@ -1,4 +1,4 @@
-//! The path of an event: committed, read by its endpoint, ended.
+//! The path of an event: committed, read for its endpoint, finished.
 
 use diesel::prelude::*;
 
@@ -27,7 +27,7 @@ impl QueueStore for DieselStore {
 
     fn checkpoint(&self) -> StoreResult<Checkpoint> {
         let Database::Sqlite { checkpointing, lock } = &self.database else { return Ok(Checkpoint::Done) };
-        // another one is under way
+        // another checkpoint is under way
         let Some(_alone) = checkpointing.try_lock() else { return Ok(Checkpoint::Done) };
         sqlite::checkpoint::run(&self.readers, &self.writer, lock)
     }
@@ -67,7 +67,6 @@ impl QueueStore for DieselStore {
         })
     }
 
-    // /// Of the head of the queue first: a retry of an ordered endpoint keeps its place, which is in front. Then of those whose /// turn is to come.
     fn make_due(
         &self,
         organization_id: OrganizationId,
@@ -76,6 +75,8 @@ impl QueueStore for DieselStore {
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<MadeDue> {
+        // the head of the queue first, where a retry of an ordered endpoint keeps its place; then those whose turn is
+        // still to come
         self.writer.write(|connection| {
             let queue = deliveries::table
                 .filter(deliveries::endpoint_id.eq(endpoint_id.0))

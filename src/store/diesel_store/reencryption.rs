@@ -10,16 +10,16 @@ use super::super::schema::endpoints;
 use super::DieselStore;
 use crate::domain::ids::{EndpointId, OrganizationId};
 
-/// Endpoints in one transaction. Each has at most four values.
+/// Endpoints per transaction. Each has at most four encrypted values.
 const ENDPOINTS_A_BATCH: i64 = 200;
 
-/// Id, organization, secret, secret before, those before that, headers.
+/// Id, organization, secret, previous secret, older secrets, headers.
 type EncryptedColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 impl DieselStore {
-    /// Encrypts under `new` whatever is under the key of this store. A value under `new` already is left as it is,
-    /// so that a change that was interrupted is finished by a second one. Tells `progress` how many endpoints were
-    /// changed so far, and returns how many in all.
+    /// Encrypts under `new` every value that is under the key of this store. A value already under `new` is
+    /// left alone, so that a second run finishes an interrupted one. Calls `progress` with the number of
+    /// endpoints changed so far, and returns the total.
     pub(in crate::store) fn reencrypt(&self, new: &Cipher, progress: &mut dyn FnMut(usize)) -> StoreResult<usize> {
         let mut changed = 0;
         let mut after = i64::MIN;
@@ -38,7 +38,7 @@ struct ReencryptedBatch {
     last: Option<i64>,
 }
 
-/// Of deleted endpoints there is nothing to encrypt.
+/// Deleted endpoints have no encrypted values.
 fn reencrypt_batch(
     connection: &mut AnyConnection,
     old: &Cipher,

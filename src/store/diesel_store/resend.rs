@@ -1,4 +1,4 @@
-//! Sending again: one delivery, a range of an endpoint's, an event.
+//! Resending: queries for one delivery, a range of an endpoint's deliveries, and an event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,14 +14,14 @@ use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
-/// How many ids one statement takes: well below what either database takes as parameters.
+/// Ids per statement: well below the maximum number of parameters of either database.
 pub(super) const IDS_A_STATEMENT: usize = 500;
 
 pub(super) fn period(range: &RequeueRange) -> Period {
     Period { from: Some(range.since), to: Some(range.until) }
 }
 
-/// The part of a range behind a delivery.
+/// The part of a range of ids behind a delivery.
 pub(super) fn behind(range: IdRange, after: Option<DeliveryId>) -> IdRange {
     let first = after.map_or(range.from, |id| id.0.saturating_add(1));
     IdRange { from: first.max(range.from), ..range }
@@ -40,7 +40,7 @@ pub(super) fn page(
     query
 }
 
-/// The query for the number of them.
+/// The query for the number of deliveries in a range.
 pub(super) fn count(
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
@@ -50,8 +50,8 @@ pub(super) fn count(
     in_span("SELECT count(*) AS n", organization_id, endpoint_id, status, range)
 }
 
-/// The status is written out, so that the partial index of what failed is seen to fit; a plus before a column
-/// keeps its condition out of the choice of an index.
+/// The status is written out, so that the partial index of failed deliveries is recognized as usable; a plus
+/// before a column excludes its condition from the choice of an index.
 fn in_span(
     select: &str,
     organization_id: OrganizationId,
@@ -69,7 +69,7 @@ fn in_span(
     query
 }
 
-/// Those of the endpoints that exist.
+/// The endpoints among these that exist.
 pub(super) fn live(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
@@ -89,8 +89,8 @@ pub(super) fn live(
     Ok(found)
 }
 
-/// A new round for deliveries in a final status. A first attempt that lives in its delivery's row moves out of
-/// the way of the next one.
+/// Begins a new round for finished deliveries. A first attempt that is stored in its delivery's row moves to
+/// `attempts`, to make room for the next one.
 pub(super) fn begin_rounds(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,

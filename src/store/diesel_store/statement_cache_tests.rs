@@ -1,4 +1,4 @@
-//! What is run for every delivery on SQLite is compiled once for a connection, and not once for a row.
+//! Statements that run for every delivery on SQLite are compiled once per connection, not once per row.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ const ORGANIZATION: OrganizationId = OrganizationId(1);
 const ENDPOINT: EndpointId = EndpointId(2);
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 
-/// The texts that were run, and those that were kept compiled.
+/// The texts of statements that were run, and of those that were kept compiled.
 #[derive(Default)]
 struct ObservedStatements {
     run: HashSet<String>,

@@ -1,5 +1,5 @@
-//! Counts of results by period. Read, added to and written back in the transaction of a commit: the engine is the only
-//! one who writes.
+//! Counts of results by period. Read, added to and written back within a commit's transaction: the engine is
+//! the only writer.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::statistics::{LatencyCounts, PeriodCounts, PeriodStatistics, StatisticsDelta, period_start};
 use crate::domain::time::UnixMillis;
 
-/// Whose row is the sum of its organization; no endpoint has this id.
+/// The id of the row with the sum of an organization; no endpoint has it.
 const SUM: i64 = 0;
 
 /// Period, organization, endpoint: the order of the table.
@@ -59,8 +59,8 @@ impl StatisticsRow {
         Ok((EndpointId(self.endpoint_id), statistics))
     }
 
-    /// What is stored with what is new. A damaged row must not fail the commit of everything else, again and again:
-    /// its durations are lost.
+    /// The stored counts plus new ones. A damaged row must not fail every commit from then on: its durations
+    /// are lost instead.
     fn and(&self, delta: &PeriodCounts) -> PeriodCounts {
         let mut counts = self.counts(LatencyCounts::decode(&self.latency).unwrap_or_default());
         counts.merge(delta);
@@ -68,12 +68,12 @@ impl StatisticsRow {
     }
 }
 
-/// A count as the databases take it.
+/// A count in the type of the databases.
 fn sql_count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Adds counts to what is stored of endpoints, and to the sums of their organizations.
+/// Adds counts to the stored ones of endpoints, and to the sums of their organizations.
 pub(super) fn add(connection: &mut AnyConnection, deltas: &[StatisticsDelta]) -> StoreResult<()> {
     let mut rows: BTreeMap<StatisticsKey, PeriodCounts> = BTreeMap::new();
     for delta in deltas {
@@ -116,7 +116,7 @@ fn add_one_by_one(sqlite: &mut SqliteConnection, rows: BTreeMap<StatisticsKey, P
     Ok(())
 }
 
-/// Two statements, however many rows.
+/// Two statements for any number of rows.
 fn add_together(postgres: &mut PgConnection, mut rows: BTreeMap<StatisticsKey, PeriodCounts>) -> QueryResult<()> {
     let column = |rows: &BTreeMap<StatisticsKey, PeriodCounts>, value: fn(&StatisticsKey) -> i64| {
         rows.keys().map(value).collect()
@@ -154,14 +154,14 @@ fn add_together(postgres: &mut PgConnection, mut rows: BTreeMap<StatisticsKey, P
     Ok(())
 }
 
-/// The periods of which anything is stored, from one on: one seek for each, as in [`super::startup::AGENDA`].
+/// The periods that have rows, from one on: one seek for each, as in [`super::maintenance::AGENDA`].
 const PERIODS: &str = "WITH RECURSIVE periods (begins) AS ( \
                        SELECT min(period_start) FROM delivery_statistics WHERE period_start >= {} \
                        UNION ALL \
                        SELECT (SELECT min(period_start) FROM delivery_statistics WHERE period_start > periods.begins) \
                        FROM periods WHERE periods.begins IS NOT NULL)";
 
-/// The query for an organization's sums, or for some of its endpoints: in each period a seek for each.
+/// The query for an organization's sums, or for some of its endpoints: per period, one seek for each.
 pub(super) fn build(
     organization_id: OrganizationId,
     endpoint_ids: Option<&[EndpointId]>,
@@ -222,7 +222,7 @@ pub(super) fn build_deletion(organization_id: OrganizationId, limit: usize) -> D
     query
 }
 
-/// Deletes at most `limit` of them. Returns how many.
+/// Deletes at most `limit` of them; returns how many.
 pub(super) fn delete(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_row_is_told_to_who_reads_it_and_never_fails_a_commit() {
+    fn a_damaged_row_is_reported_to_readers_and_never_fails_a_commit() {
         let folder = tempfile::tempdir().unwrap();
         let mut connection = sqlite::open_for_plans(folder.path().join("damaged.db")).unwrap();
         let (organization_id, endpoint_id) = (OrganizationId(1), EndpointId(2));

@@ -46,7 +46,7 @@ impl TenantStore for DieselStore {
         })
     }
 
-    // DOC /// What it published is removed later and in steps (`super::pruning`): nobody has a key to see it any more.
+    // events and deliveries are removed later, in steps (`super::pruning`): no key is left to see them with
     fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>> {
         let deleted = self.writer.write(|connection| {
             if diesel::delete(organizations::table.find(id.0)).execute(connection)? == 0 {
@@ -168,8 +168,8 @@ impl TenantStore for DieselStore {
                 .filter(endpoints::id.eq(id.0))
                 .filter(endpoints::organization_id.eq(organization_id.0))
                 .filter(endpoints::deleted_at.is_null());
-            // nothing that it was trusted with outlives it, an address included, which can hold a token: what is left is a name in
-            // the log of its deliveries, and goes with the last of them
+            // nothing confidential outlives the endpoint, its address included, which can hold a token: the
+            // rest is a name in the log of its deliveries, and is removed with the last of them
             let deleted = diesel::update(live).set((
                 endpoints::deleted_at.eq(now.0),
                 endpoints::url.eq(""),

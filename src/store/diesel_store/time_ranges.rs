@@ -1,8 +1,9 @@
 //! From a period to the ids of its rows.
 //!
-//! A table is in the order of ids, and no index has times. An id is never behind its row's time and hardly ahead of it, so
-//! a period is a range of ids that is a little too long, and a condition on the times of those at its ends. Where ids
-//! are far ahead of times (`super::leads`) the ends are looked for among the events.
+//! Tables are in the order of ids, and no index has times. An id is never behind its row's time and hardly
+//! ahead of it, so a period is a range of ids that is slightly too long, plus a condition on the times of the
+//! rows at its ends. Where ids are far ahead of times (`super::id_leads`) the ends are found by searching the
+//! events.
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
@@ -11,7 +12,7 @@ use super::id_leads::{self, DISORDER_MS, IdLead, SMALL_LEAD_MS};
 use super::query::{BoundValue, DynamicQuery};
 use crate::domain::time::UnixMillis;
 
-/// A period: from its beginning to before its end.
+/// From its beginning to before its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Period {
     pub(super) from: Option<UnixMillis>,
@@ -21,11 +22,11 @@ pub(super) struct Period {
 /// A range of ids with rows of a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct IdRange {
-    /// The first id.
+    /// Its first id.
     pub(super) from: i64,
-    /// Ids below this.
+    /// Behind its last id.
     pub(super) before: i64,
-    /// Which of its rows are of the period.
+    /// Which of its rows are in the period.
     pub(super) times: TimeCondition,
 }
 
@@ -36,8 +37,8 @@ pub(super) struct TimeCondition {
     to: Option<PeriodEnd>,
 }
 
-/// One end of a period. Rows beyond `id`, on the inner side, are within it whatever their time: it is not looked at, which
-/// keeps a query within an index that does not have it.
+/// One end of a period. Rows on the inner side of `id` are within the period whatever their time: it is not
+/// read, which keeps a query within an index that does not have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PeriodEnd {
     id: i64,
@@ -55,7 +56,7 @@ impl Period {
 }
 
 impl TimeCondition {
-    /// Adds the condition on a row's id and time.
+    /// Adds the condition on a row's id and time to a query.
     pub(super) fn restrict(&self, query: &mut DynamicQuery, id: &str, time: &str) {
         if let Some(PeriodEnd { id: from, at }) = self.from {
             query.and(&format!("(+{id} >= {{}}"), BoundValue::Number(from));
@@ -68,7 +69,7 @@ impl TimeCondition {
     }
 }
 
-/// The ranges that together have a period's rows, in the order of ids: one, unless the clock was set back.
+/// The ranges that together have all rows of a period, in the order of ids: one, unless the clock was set back.
 pub(super) fn id_ranges(
     connection: &mut AnyConnection,
     runs: &[IdLead],
@@ -90,7 +91,7 @@ pub(super) fn id_ranges(
     Ok(ranges)
 }
 
-/// Adds a range, to the one before it when that goes over into it.
+/// Adds a range, joined with the previous one if that continues in it.
 fn add(ranges: &mut Vec<IdRange>, range: IdRange) {
     if range.from >= range.before {
         return;
@@ -104,7 +105,7 @@ fn add(ranges: &mut Vec<IdRange>, range: IdRange) {
     }
 }
 
-/// Among ids that are ahead by [`SMALL_LEAD_MS`] at most.
+/// Among ids that are ahead by at most [`SMALL_LEAD_MS`].
 fn in_step(begin: i64, end: i64, period: Period) -> IdRange {
     let bound = |at: UnixMillis, more: i64| id_bound(UnixMillis(at.0.saturating_add(more)));
     let from = period.from.map_or(begin, |from| bound(from, 0).max(begin));

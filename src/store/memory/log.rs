@@ -177,7 +177,7 @@ impl MemoryState {
         RequeueOutcome::Requeued { endpoint_id }
     }
 
-    /// A new round for a delivery in a final status.
+    /// Begins a new round for a finished delivery.
     fn requeue(&mut self, id: DeliveryId, now: UnixMillis) {
         let Some(delivery) = self.deliveries.get_mut(&id) else { return };
         delivery.record.status = DeliveryStatus::Pending;

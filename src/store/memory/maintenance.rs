@@ -86,12 +86,12 @@ impl MaintenanceStore for MemoryStore {
         _after: Option<EndpointId>,
         _limit: usize,
     ) -> StoreResult<Option<EndpointId>> {
-        // here nothing is left of one that was deleted
+        // nothing is left of a deleted endpoint here
         Ok(None)
     }
 
     fn purge_organizations(&self, _settled_before: UnixMillis, _limit: usize) -> StoreResult<bool> {
-        // here a deletion costs nobody anything, and takes everything with it
+        // a deletion removes everything at once here: nobody waits for it
         Ok(false)
     }
 

@@ -1,5 +1,5 @@
-//! The reference: the same store in memory, as plain as it can be. Nothing is indexed and nothing survives;
-//! the conformance suite holds the databases to what this one does, and tests of other parts run on it.
+//! The reference: the same store in memory, as simple as it can be. Nothing is indexed and nothing survives.
+//! The conformance suite compares the databases with it, and tests of other parts run on it.
 
 mod log;
 mod maintenance;

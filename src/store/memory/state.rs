@@ -1,4 +1,4 @@
-//! What the store in memory holds, and what the path of an event does to it.
+//! The data of the store in memory, and the changes that a commit makes to it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct MemoryState {
     pub(super) idempotency: HashMap<(OrganizationId, String), RememberedKey>,
     pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
     pub(super) failures: BTreeMap<EndpointId, LastFailure>,
-    /// Ids of what was deleted count for [`Store::largest_id`].
+    /// Deleted ids count for `largest_id`.
     pub(super) largest_deleted: i64,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct MemoryDelivery {
     pub(super) queued_at: UnixMillis,
     pub(super) due_at: UnixMillis,
     pub(super) attempts: Vec<AttemptRecord>,
-    /// How many of them were made before it was last sent again.
+    /// How many attempts were made before the current round.
     pub(super) attempts_before_round: u32,
     /// Made by a replay.
     pub(super) replayed: bool,
@@ -49,24 +49,24 @@ pub(super) struct MemoryDelivery {
 
 pub(super) struct RememberedKey {
     pub(super) request_hash: [u8; 32],
-    /// The answer of the first time: the key can outlive its event.
+    /// The response to the first use: the key can outlive its event.
     pub(super) event: AcceptedEvent,
     pub(super) created_at: UnixMillis,
 }
 
-/// What became of an outcome.
+/// The result of recording an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordedOutcome {
     /// It decided about its delivery.
     Decided,
     /// Its delivery had been cancelled: the attempt is in the log.
     AfterCancellation,
-    /// Nothing.
+    /// It was not recorded.
     Not,
 }
 
 impl MemoryDelivery {
-    /// A delivery that begins.
+    /// A new pending delivery.
     pub(super) fn new(event: &Event, id: DeliveryId, endpoint_id: EndpointId, now: UnixMillis) -> Self {
         let record = DeliveryRecord {
             id,
@@ -93,7 +93,7 @@ impl MemoryDelivery {
     }
 }
 
-/// The newest first, from before `before_id`, at most `limit`.
+/// Newest first, ids below `before_id`, at most `limit`.
 pub(super) fn page_of<'a, T: 'a>(
     items: impl DoubleEndedIterator<Item = &'a T>,
     id: impl Fn(&T) -> i64,

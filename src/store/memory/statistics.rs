@@ -1,4 +1,4 @@
-//! Counts of results in memory. The sum of an organization is added up when it is asked for.
+//! Counts of results in memory. Sums of organizations are computed when they are read.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! A commit as one statement: events, their deliveries and keys, and what came of earlier deliveries.
+//! A commit as one statement: events, their deliveries and keys, and the outcomes of earlier deliveries.
 //!
-//! A statement by itself is a transaction, so a commit is one round trip: Diesel returns from it when the server has said
-//! that the transaction is over (`ReadyForQuery`), which is after it is on disk. Its text is one of a few, so that the
-//! server has it parsed and planned already (`WRITER_SESSION` says how).
+//! A statement by itself is a transaction, so a commit is one round trip: Diesel returns when the server has
+//! reported the end of the transaction (`ReadyForQuery`), which is after it is on disk. Its text is one of a
+//! few, so that the server has it parsed and planned already (see `WRITER_SESSION`).
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::DeliveryId;
 use crate::domain::time::UnixMillis;
 
-/// Whether a batch is one statement: nothing of it has to see what another part of it has written.
+/// Whether a batch fits one statement: no part of it has to see what another part has written.
 pub(in super::super) fn is_one_statement(batch: &WriteBatch) -> bool {
     let WriteBatch { events, outcomes, health, disable, statistics, failures } = batch;
     let new: Vec<&NewEvent> = events.iter().collect();
@@ -53,9 +53,9 @@ pub(in super::super) fn write(
     Ok(recorded)
 }
 
-/// The places of outcomes, parted so that a statement updates a row once, and none that it inserts. In the order of
-/// ids, so that the rows of a page are written one after the other. There is a first round even of nothing: it takes
-/// the events.
+/// The indexes of outcomes, split into rounds so that a statement updates a row only once, and none that it
+/// inserts. In the order of ids, so that the rows of a page are written one after the other. There is always a
+/// first round, even an empty one: it stores the events.
 fn rounds(stored: &[&NewEvent], outcomes: &[Outcome]) -> Vec<Vec<usize>> {
     let first_new = stored.iter().flat_map(|new| &new.deliveries).map(|(id, _)| *id).min();
     let mut order: Vec<usize> = (0..outcomes.len()).collect();
@@ -77,7 +77,7 @@ fn rounds(stored: &[&NewEvent], outcomes: &[Outcome]) -> Vec<Vec<usize>> {
     rounds
 }
 
-/// An outcome beside what is stored of it.
+/// An outcome with the columns that are stored of it.
 struct StoredOutcome<'a> {
     outcome: &'a Outcome,
     stored: StoredAttempt,
@@ -103,7 +103,7 @@ impl<'a> StoredOutcome<'a> {
     }
 
     fn queued_at(&self) -> Option<i64> {
-        // an ordered endpoint's retry keeps its place
+        // an ordered endpoint's retry keeps its place in the queue
         if self.outcome.ordered { None } else { self.due_at() }
     }
 
@@ -203,7 +203,7 @@ impl DeliveryArrays {
     }
 }
 
-/// The keys of events; one that expired is overwritten.
+/// The keys of events; an expired one is overwritten.
 #[derive(Default)]
 struct KeyArrays<'a> {
     organization_id: Vec<i64>,
@@ -292,11 +292,12 @@ impl<'a> AttemptArrays<'a> {
         }
     }
 
-    /// A first attempt that ends its delivery lives in the delivery's own row, any other one in a row of its own.
+    /// A first attempt that finishes its delivery is stored in the delivery's own row, any other one in a row
+    /// of its own.
     ///
-    /// `ANY (ARRAY[..])` and `<= 0` leave the server one way to find the rows, by their keys. With `=` it could also go
-    /// through the whole index of what is pending, or through the primary key: right while there are few rows, which is
-    /// when it makes the first plan.
+    /// `ANY (ARRAY[..])` and `<= 0` leave the server one way to find the rows: by their keys. With `=` it could
+    /// also read the whole index of pending deliveries, or the primary key: right while there are few rows,
+    /// which is when it makes the first plan.
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "updated AS (UPDATE deliveries SET status = new.status, attempt_count = new.number, \
@@ -347,7 +348,7 @@ where
     out.push_bind_param::<T, V>(value)
 }
 
-/// What there is to write: the parts of which there is nothing are not in the text.
+/// The statement of a batch; parts with nothing to write are not in the text.
 struct CommitStatement<'a> {
     events: EventArrays<'a>,
     deliveries: DeliveryArrays,
@@ -387,11 +388,11 @@ impl QueryFragment<Pg> for CommitStatement<'_> {
 }
 
 impl Query for CommitStatement<'_> {
-    /// The ids of the deliveries that were updated; nothing when there are none.
+    /// The ids of the updated deliveries; `NULL` when there are none.
     type SqlType = Nullable<Array<BigInt>>;
 }
 
-/// Found again by its text.
+/// Identified by its text.
 impl QueryId for CommitStatement<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;

@@ -1,14 +1,14 @@
-//! What a PostgreSQL server, database and role must be like for an engine to work on them; each refusal says what to do.
+//! Requirements on a PostgreSQL server, database and role; each refusal says how to meet them.
 //!
-//! What a session can set is set by each of ours ([`super::SESSION`]). This is about the rest: with it every write would fail,
-//! or be wrong, and the engine would start and then answer 503 for ever.
+//! Everything that a session can set is set by ours ([`super::SESSION`]). This covers the rest: without it the
+//! engine would start, and then every write would fail or be wrong, and every publish be answered with 503.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Integer, Nullable, Text};
 
 use super::super::{StoreError, StoreResult};
 
-/// `plan_cache_mode` and `tcp_user_timeout` came with it.
+/// `plan_cache_mode` and `tcp_user_timeout` exist since this version.
 const OLDEST_VERSION: i32 = 120_000;
 
 #[derive(QueryableByName)]
@@ -25,8 +25,8 @@ struct ServerSettings {
     is_standby: bool,
 }
 
-/// Encodings that hold every text. `SQL_ASCII` stores bytes as they are, and ours are UTF-8: it is what `initdb` makes where
-/// there is no locale.
+/// Encodings that can store every text. `SQL_ASCII` stores bytes unchanged, and ours are UTF-8: `initdb`
+/// chooses it if there is no locale.
 const USABLE_ENCODINGS: [&str; 2] = ["UTF8", "SQL_ASCII"];
 
 const SERVER: &str = "
@@ -34,7 +34,7 @@ const SERVER: &str = "
            current_setting('server_encoding') AS encoding, current_setting('fsync') AS fsync,
            pg_is_in_recovery() AS is_standby";
 
-/// Looks at the server and the database, before anything else is asked of them.
+/// Checks the server and the database, before anything else is done with them.
 pub(super) fn check(postgres: &mut PgConnection) -> StoreResult<()> {
     let server: ServerSettings = diesel::sql_query(SERVER).get_result(postgres)?;
     match server.problem() {
@@ -50,7 +50,7 @@ impl ServerSettings {
         }
         if !USABLE_ENCODINGS.contains(&self.encoding.as_str()) {
             return Some(format!(
-                "this PostgreSQL database is encoded in {}, which can't hold every text, and has to be in UTF8; make one with \
+                "this PostgreSQL database is encoded in {}, which can't store every text; it must be UTF8. Create one with \
                  CREATE DATABASE ringback ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0 and name it in the database URL",
                 self.encoding
             ));
@@ -61,10 +61,10 @@ impl ServerSettings {
                  and target_session_attrs=read-write",
             ));
         }
-        // no session can ask for more
+        // no session can override this
         (self.fsync != "on").then(|| {
             String::from(
-                "this PostgreSQL server runs with fsync = off: it would lose events that were acknowledged; switch it on",
+                "this PostgreSQL server runs with fsync = off: it would lose acknowledged events; switch it on",
             )
         })
     }
@@ -80,13 +80,13 @@ struct SchemaRights {
     may_create: bool,
 }
 
-/// Whether the role may make tables, and use those that there are: another one can have made them.
+/// Checks that the role may create tables, and use existing ones, which another role can have created.
 pub(super) fn check_rights(postgres: &mut PgConnection) -> StoreResult<()> {
     check_schema(postgres)?;
     check_tables(postgres)
 }
 
-/// Asked whether or not there is one to make: to look for it takes the right to.
+/// Checked even if there is nothing to create: Diesel's look for migrations needs the right too.
 fn check_schema(postgres: &mut PgConnection) -> StoreResult<()> {
     let SchemaRights { role, schema, may_create } = diesel::sql_query(
         "SELECT current_user::TEXT AS role, current_schema()::TEXT AS schema, \
@@ -95,7 +95,7 @@ fn check_schema(postgres: &mut PgConnection) -> StoreResult<()> {
     .get_result(postgres)?;
     match schema {
         None => Err(StoreError::Refused(format!(
-            "the search path of the PostgreSQL role {role} has no schema that exists; make one, or set another path with \
+            "the search path of the PostgreSQL role {role} has no existing schema; create one, or set another path with \
              ALTER ROLE {role} SET search_path = public"
         ))),
         Some(schema) if !may_create => Err(StoreError::Refused(format!(
@@ -132,7 +132,7 @@ fn check_tables(postgres: &mut PgConnection) -> StoreResult<()> {
     match forbidden {
         None => Ok(()),
         Some(ForbiddenTable { schema, table, role }) => Err(StoreError::Refused(format!(
-            "the PostgreSQL role {role} may not read and write the table {table}; connect as its owner, or as that one run \
+            "the PostgreSQL role {role} may not read and write the table {table}; connect as its owner, or run as the owner \
              GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
         ))),
     }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_would_lose_or_refuse_what_is_written_is_refused_with_what_to_do() {
+    fn a_server_that_would_lose_or_refuse_writes_is_refused_with_a_remedy() {
         assert_eq!(usable().problem(), None);
         let old = ServerSettings { version_number: 110_022, version: String::from("11.22"), ..usable() };
         for (server, hint) in [

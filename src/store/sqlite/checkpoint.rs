@@ -1,11 +1,11 @@
-//! Brings what commits wrote to the write-ahead log into the database file, beside the commits.
+//! Copies committed pages from the write-ahead log into the database file, alongside the commits.
 //!
-//! Left alone, SQLite does it inside of a commit: whoever published, and everyone behind, waits for it.
-//! Here most of it is done while commits go on, and a commit waits only for what was written meanwhile.
+//! By default SQLite does that inside a commit, and all publishers wait for it. Here most of it is done while
+//! commits continue, and a commit waits only for the pages that were written in the meantime.
 //!
-//! Whoever reads from another process (a backup, a shell) keeps the log from beginning anew for as long as one transaction
-//! of theirs lasts, and it grows. Nothing can be done about that, but nobody has to wait for it either: when they have
-//! ended, all of it is copied beside the commits, and the log is cut.
+//! A reader in another process (a backup, a shell) keeps the log from being restarted for as long as one of its
+//! transactions lasts, and the log grows. That can't be prevented, but nobody has to wait for it: when the
+//! reader has ended, all of the log is copied alongside the commits, and its file is truncated.
 
 use std::thread;
 use std::time::Duration;
@@ -17,28 +17,29 @@ use super::super::connection::{AnyConnection, Readers, Writer};
 use super::super::{Checkpoint, StoreError, StoreResult};
 use super::{DatabaseLock, log_file};
 
-/// Pages (8 KiB) in the log that are worth a checkpoint: 80 MB. Smaller: pages that are written again and again (the
-/// indexes) go into the database file more often. Larger: the disk is busy for longer at a time, and commits wait for
-/// it (both in `docs/performance.md`).
+/// Pages (8 KiB) in the log that are worth a checkpoint: 80 MB. Smaller: pages that are written repeatedly
+/// (those of the indexes) are copied into the database file more often. Larger: the disk is busy for longer at
+/// a time, and commits wait for it (both in `docs/performance.md`).
 const WORTH_PAGES: i32 = 10_000;
-/// Pages that a commit may have to wait for. Smaller: more rounds beside it. Larger: it waits longer.
+/// Pages that a commit may have to wait for. Smaller: more rounds alongside the commits. Larger: the commit
+/// waits longer.
 const LEFT_PAGES: i32 = 250;
-/// Beside the commits. Each leaves what was written during it, so a log of 1.5 GB takes three or four. Less: a commit waits
-/// for the rest of a long log. More: when commits write faster than this copies, the log grows for longer before
-/// they are made to wait.
+/// Rounds of copying alongside the commits. Each leaves the pages that were written during it, so a log of 1.5
+/// GB takes three or four. Less: a commit waits for the rest of a long log. More: if commits write faster than
+/// this copies, the log grows for longer before they are made to wait.
 const ROUNDS: usize = 10;
 
-/// While it copies. Smaller: the disk is asked for more often than there is something. Larger: commits wait for what is not
-/// there yet.
+/// How often the file is synced during a copy. Smaller: the disk is asked more often than there is something to
+/// sync. Larger: commits wait for data that is not on the disk yet.
 const SYNC_EVERY: Duration = Duration::from_millis(20);
 
-/// What SQLite says of its log.
+/// The state of the log, as SQLite reports it.
 #[derive(QueryableByName, Debug, Clone, Copy)]
 pub(super) struct WalState {
-    /// Pages in it.
+    /// Pages in the log.
     #[diesel(sql_type = Integer, column_name = log)]
     pub(super) pages: i32,
-    /// Those that are in the database file as well.
+    /// Pages of it that are in the database file too.
     #[diesel(sql_type = Integer)]
     checkpointed: i32,
 }
@@ -49,44 +50,44 @@ impl WalState {
     }
 }
 
-/// Makes a checkpoint when there is enough for one, and cuts a log that got long.
+/// Makes a checkpoint if there is enough to copy, and truncates a long log.
 pub(in super::super) fn run(readers: &Readers, writer: &Writer, file: &DatabaseLock) -> StoreResult<Checkpoint> {
-    let log = readers.read(look)?;
+    let log = readers.read(read_state)?;
     if log.pages >= WORTH_PAGES && copy_all(log, readers, writer, file)?.left() > 0 {
         return Ok(Checkpoint::Blocked);
     }
     if !log_file::is_long(file) {
         return Ok(Checkpoint::Done);
     }
-    if readers.read(look)?.pages >= WORTH_PAGES {
-        log_file::begin_anew(writer)?;
+    if readers.read(read_state)?.pages >= WORTH_PAGES {
+        log_file::restart(writer)?;
     }
-    log_file::cut(readers, writer, file)?;
+    log_file::truncate(readers, writer, file)?;
     Ok(if log_file::is_long(file) { Checkpoint::Blocked } else { Checkpoint::Done })
 }
 
-/// Copies the log. All of it must be in the file for it to begin anew, which is why the writer makes the end of it: nothing
-/// is added meanwhile.
+/// Copies the log. It can only be restarted if all of it is in the database file, which is why the writer
+/// copies the end: nothing is added meanwhile.
 ///
-/// SQLite syncs the file only with the copy that leaves nothing, so all that was copied before would be brought to the disk
-/// while everyone waits. Each round syncs its own.
+/// SQLite syncs the file only after the copy that leaves nothing, so everything copied before would be written
+/// to the disk while all commits wait. Therefore each round syncs its own pages.
 fn copy_all(mut log: WalState, readers: &Readers, writer: &Writer, file: &DatabaseLock) -> StoreResult<WalState> {
     for _ in 0..ROUNDS {
         if log.left() <= LEFT_PAGES {
             break;
         }
         copy_and_sync(readers, file)?;
-        let before = std::mem::replace(&mut log, readers.read(look)?);
+        let before = std::mem::replace(&mut log, readers.read(read_state)?);
         if log.left() > LEFT_PAGES && log.checkpointed == before.checkpointed {
-            // somebody reads
+            // a reader is in the way
             return Ok(log);
         }
     }
     writer.run(copy)
 }
 
-/// Copies, and has what is copied brought to the disk meanwhile: a commit makes the file of the log longer, and a file system
-/// like ext4 then waits for all that was written to new places of any file.
+/// Copies, and syncs the copied pages meanwhile: a commit extends the log's file, and a file system like ext4
+/// then waits for everything that was written to new places of any file.
 fn copy_and_sync(readers: &Readers, file: &DatabaseLock) -> StoreResult<()> {
     thread::scope(|scope| {
         let copying = scope.spawn(|| readers.read(copy));
@@ -100,12 +101,12 @@ fn copy_and_sync(readers: &Readers, file: &DatabaseLock) -> StoreResult<()> {
     file.sync()
 }
 
-/// What there is, and nothing done about it.
-pub(super) fn look(connection: &mut AnyConnection) -> StoreResult<WalState> {
+/// Reads the state without changing anything.
+pub(super) fn read_state(connection: &mut AnyConnection) -> StoreResult<WalState> {
     ask(connection, "PRAGMA wal_checkpoint(NOOP)")
 }
 
-/// Copies what no reader stands in the way of, and does not make anyone wait.
+/// Copies what no reader blocks, and makes nobody wait.
 fn copy(connection: &mut AnyConnection) -> StoreResult<WalState> {
     ask(connection, "PRAGMA wal_checkpoint(PASSIVE)")
 }
@@ -135,7 +136,7 @@ mod tests {
     const BODY_PAGES: i32 = 1_250;
     const NOW: UnixMillis = UnixMillis(1_000);
 
-    /// A store, what it writes, and a look at its log from beside it.
+    /// A store, the number of its commits, and a second connection that observes its log.
     struct CheckpointFixture {
         folder: tempfile::TempDir,
         store: Box<dyn Store>,
@@ -192,7 +193,7 @@ mod tests {
         integrity_check: String,
     }
 
-    /// Somebody else's connection, in the middle of a transaction that reads.
+    /// Another process's connection in the middle of a reading transaction.
     fn reader(path: &Path) -> SqliteConnection {
         let mut reader = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
         reader.batch_execute("BEGIN; SELECT count(*) FROM events").unwrap();
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_checkpoint_the_log_begins_anew_and_everything_is_there() {
+    fn after_a_checkpoint_the_log_is_restarted_and_everything_is_there() {
         let mut world = CheckpointFixture::new();
         world.commit(1);
         assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Done);
@@ -208,17 +209,17 @@ mod tests {
 
         world.commit(i64::from(WORTH_PAGES / BODY_PAGES));
         let log = world.log();
-        assert!(log.pages > WORTH_PAGES && log.checkpointed == 0, "{log:?}: commits make none");
+        assert!(log.pages > WORTH_PAGES && log.checkpointed == 0, "{log:?}: commits make no checkpoint");
         assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Done);
         assert_eq!(world.log().left(), 0);
         world.commit(1);
         let log = world.log();
-        assert!(log.pages < 2 * BODY_PAGES, "{log:?}: it was begun anew");
+        assert!(log.pages < 2 * BODY_PAGES, "{log:?}: it was restarted");
         assert!(world.has_all());
     }
 
     #[test]
-    fn no_commit_makes_the_checkpoint_that_a_reader_held_up_and_the_log_is_cut_when_they_have_ended() {
+    fn no_commit_makes_the_checkpoint_that_a_reader_held_up_and_the_log_is_truncated_when_it_has_ended() {
         let mut world = CheckpointFixture::new();
         world.commit(1);
         let reader = reader(&world.path());
@@ -233,25 +234,25 @@ mod tests {
         assert!(copied < 2 * BODY_PAGES, "only what the reader sees: {copied}");
         drop(reader);
         world.commit(1);
-        assert_eq!(world.log().checkpointed, copied, "a commit copied what had piled up");
+        assert_eq!(world.log().checkpointed, copied, "a commit copied the accumulated pages");
         assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Done);
-        assert_eq!(world.log_bytes(), 8 << 20, "also when nothing is written any more");
+        assert_eq!(world.log_bytes(), 8 << 20, "even if nothing is written any more");
         world.commit(2);
         assert!(world.has_all());
     }
 
     #[test]
-    fn a_log_that_was_copied_but_is_being_read_is_cut_when_nobody_reads_it_and_nothing_is_missing() {
+    fn a_log_that_was_copied_but_is_being_read_is_truncated_after_the_reader_and_nothing_is_missing() {
         let mut world = CheckpointFixture::new();
         let first = reader(&world.path());
         world.commit(20);
-        // reads all of it: what was written can be copied, but the log not begin anew
+        // reads all of it: the pages can be copied, but the log can't be restarted
         let second = reader(&world.path());
         drop(first);
         for _ in 0..2 {
             assert_eq!(world.store.checkpoint().unwrap(), Checkpoint::Blocked);
         }
-        assert!(world.log().left() <= 2, "{:?}: but for what tried to begin it anew", world.log());
+        assert!(world.log().left() <= 2, "{:?}: except for the attempt to restart it", world.log());
         assert!(world.log_bytes() > 190 << 20);
         drop(second);
         world.commit(1);

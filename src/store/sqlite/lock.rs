@@ -1,4 +1,4 @@
-//! The lock that keeps a second engine away from a database file, whatever name it comes by.
+//! The lock that keeps a second engine away from a database file, whatever path leads to it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -9,28 +9,29 @@ use std::time::Duration;
 use super::super::{StoreError, StoreResult};
 use super::explain;
 
-/// How long a start waits for another process to let go of the file.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a start waits for another process to release the file.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Held as long as this lives. On the database file itself, so that a symbolic link, another path or a bind mount leads to
-/// the same lock. It is `flock`'s, which has nothing to do with the locks that SQLite takes on the same file.
+/// Held as long as this lives. On the database file itself, so that a symbolic link, another path or a bind
+/// mount leads to the same lock. It is a lock of `flock`, which is independent of the locks that SQLite takes
+/// on the same file.
 ///
-/// But those are lost with *any* descriptor of the file that this process closes. So nobody else here may open it, and
-/// this is dropped after the last connection.
+/// But SQLite's locks are lost when this process closes *any* descriptor of the file. So no other code may open
+/// it, and this is dropped after the last connection.
 pub(in super::super) struct DatabaseLock {
-    /// Without links.
+    /// Without symbolic links.
     path: PathBuf,
     log_path: PathBuf,
     identity: (u64, u64),
     database: File,
-    /// What engines before this kind of lock look at.
+    /// The lock that versions before this one look at.
     _beside: File,
 }
 
 impl DatabaseLock {
-    /// Opens the file, makes it when it is new (readable for its owner only; SQLite gives its other files the same mode), and
-    /// locks it. A process that is about to stop is waited for.
+    /// Opens and locks the file; creates it if it is new (readable for its owner only; SQLite gives its other
+    /// files the same mode). Waits a moment for a process that is about to stop.
     pub(super) fn take(given: &Path) -> StoreResult<Self> {
         let unavailable = |error: std::io::Error| explain(StoreError::Unavailable(error.to_string()), given);
         let mut options = OpenOptions::new();
@@ -48,44 +49,44 @@ impl DatabaseLock {
         Ok(Self { path, log_path, identity, database, _beside: beside })
     }
 
-    /// Where the file is.
+    /// The path of the database file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where its write-ahead log is.
+    /// The path of its write-ahead log.
     pub(super) fn log_path(&self) -> &Path {
         &self.log_path
     }
 
-    /// Brings to the disk what was written to the file by whatever descriptor.
+    /// Syncs the file, whichever descriptor it was written through.
     pub(super) fn sync(&self) -> StoreResult<()> {
         let failed = |error| StoreError::Unavailable(format!("{}: {error}", self.path.display()));
         self.database.sync_data().map_err(failed)
     }
 
-    /// Refuses what would be written to a file that no longer has its name: nobody would find it again.
+    /// Refuses a change to a file that no longer has its name: it would be lost.
     pub(super) fn check(&self) -> StoreResult<()> {
         let identity = fs::metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
         if identity.is_ok_and(|identity| identity == self.identity) {
             return Ok(());
         }
         Err(StoreError::Unavailable(format!(
-            "{} was moved, removed or replaced while the engine uses it; put the file back with its -wal file, or stop the \
-             engine and start it again with the file that it is to use",
+            "{} was moved, removed or replaced while the engine uses it; put the file back with its -wal file, or restart the \
+             engine with the right file",
             self.path.display()
         )))
     }
 }
 
 fn locked(file: File, given: &Path) -> StoreResult<File> {
-    let mut polls_left = PATIENCE.as_millis() / POLL.as_millis();
+    let mut polls_left = MAX_WAIT.as_millis() / POLL.as_millis();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if polls_left > 0 => thread::sleep(POLL),
             Err(TryLockError::WouldBlock) => {
-                // never closed: if it is this process that has the database open, SQLite's locks would go with it
+                // never closed: if this process has the database open, closing it would release SQLite's locks
                 std::mem::forget(file);
                 return Err(StoreError::Refused(format!(
                     "another process uses the database {}; stop it first, or give this one another file",
@@ -94,7 +95,7 @@ fn locked(file: File, given: &Path) -> StoreResult<File> {
             }
             Err(TryLockError::Error(error)) => {
                 return Err(StoreError::Refused(format!(
-                    "{} can't be locked ({error}): put the database on a local file system, which SQLite needs as well",
+                    "{} can't be locked ({error}): put the database on a local file system, which SQLite needs too",
                     given.display()
                 )));
             }
@@ -103,16 +104,16 @@ fn locked(file: File, given: &Path) -> StoreResult<File> {
     }
 }
 
-/// SQLite keeps its write-ahead log beside the name that the file is opened by. After a kill, an engine that comes by another
-/// name would not see it, and not what was acknowledged.
+/// SQLite keeps its write-ahead log next to the name that the file is opened by. After a kill, an engine that
+/// opens it by another name would not see the log, and would miss acknowledged events.
 fn check_names(path: &Path, names: u64) -> StoreResult<()> {
     if names <= 1 {
         return Ok(());
     }
     Err(StoreError::Refused(format!(
-        "the database {path} has {names} names (hard links), and what SQLite wrote under one of them can be missing under \
-         another; leave one, that with a -wal file beside it if there is one (`find / -xdev -samefile {path}` lists \
-         them), and copy a database with `sqlite3 {path} \".backup copy.db\"`",
+        "the database {path} has {names} names (hard links), and data that SQLite wrote under one of them can be missing \
+         under another; keep only one, the one with a -wal file next to it if there is one (`find / -xdev -samefile {path}` \
+         lists them), and copy a database with `sqlite3 {path} \".backup copy.db\"`",
         path = path.display()
     )))
 }

@@ -1,8 +1,8 @@
-//! The statements that are run for every delivery, each a text that never changes.
+//! The statements of every delivery, with texts that never change.
 //!
-//! Diesel takes the text of an update for something that can be another one each time, and has SQLite compile it
-//! again for every row: that took as long as the update itself. These say that they are always the same, so they
-//! are compiled once for each connection, and not even put together again.
+//! Diesel assumes that the text of an update can differ each time, and makes SQLite compile it again for every
+//! row, which took as long as the update itself. These declare that they are always the same, so they are
+//! compiled once per connection, and their texts are not even built again.
 
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Integer, Nullable, SmallInt, Text};
@@ -12,7 +12,7 @@ use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId};
 
-/// A statement: pieces of its text, and behind each one the value that goes there.
+/// A statement: pieces of its text, each followed by the value that goes there.
 macro_rules! statement {
     (
         $(#[$doc:meta])* $name:ident<$a:lifetime>;
@@ -44,7 +44,7 @@ macro_rules! statement {
 }
 
 statement! {
-    /// A first attempt that ends its delivery: it lives in the delivery's own row.
+    /// A first attempt that finishes its delivery: it is stored in the delivery's own row.
     EndAtOnce<'a>;
     "UPDATE deliveries SET attempt_count = " number: i32 => Integer,
     ", response_code = " response_code: Option<i32> => Nullable<Integer>,
@@ -61,7 +61,7 @@ statement! {
 }
 
 statement! {
-    /// Another attempt that ends its delivery.
+    /// A later attempt that finishes its delivery.
     End<'a>;
     "UPDATE deliveries SET attempt_count = " number: i32 => Integer,
     ", response_code = " response_code: Option<i32> => Nullable<Integer>,
@@ -75,14 +75,14 @@ statement! {
 }
 
 statement! {
-    /// An attempt after which there is another one.
+    /// An attempt that is followed by another one.
     Retry<'a>;
     "UPDATE deliveries SET attempt_count = " number: i32 => Integer,
     ", response_code = " response_code: Option<i32> => Nullable<Integer>,
     ", error = " error: Option<&'a str> => Nullable<Text>,
     ", due_at = " due_at: i64 => BigInt,
     ", attempts_before_round = attempts_before_round + " not_counted: i32 => Integer,
-    // nothing: it keeps its place in the queue
+    // `NULL`: it keeps its place in the queue
     ", queued_at = COALESCE(" queued_at: Option<i64> => Nullable<BigInt>,
     ", queued_at) WHERE id = " id: i64 => BigInt,
     " AND organization_id = " organization_id: i64 => BigInt,
@@ -90,10 +90,11 @@ statement! {
     ""
 }
 
-/// `N` deliveries of one event that was just accepted, at least one.
+/// `N` deliveries of one new event, at least one.
 ///
-/// `OR FAIL`: SQLite would otherwise copy every page that it changes, so that it can take back the first rows when a later
-/// one is refused, and that makes several rows dearer than one at a time. The transaction takes all of them back.
+/// `OR FAIL`: otherwise SQLite would copy every page that it changes, to be able to undo the first rows if a
+/// later one is refused, and that makes several rows slower than one at a time. The transaction undoes all of
+/// them.
 pub(super) struct InsertDeliveries<'a, const N: usize> {
     pub(super) event: &'a Event,
     pub(super) rows: &'a [NewDelivery; N],
