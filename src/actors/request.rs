@@ -162,13 +162,9 @@ mod tests {
     }
 
     fn request(endpoint: &Endpoint, number: u32, now: UnixMillis) -> AttemptRequest {
-        RequestTemplate::new(endpoint, &settings()).request(
-            &delivery(),
-            number,
-            SecretId::of(&endpoint.secret),
-            now,
-        )
-        .0
+        RequestTemplate::new(endpoint, &settings())
+            .request(&delivery(), number, SecretId::of(&endpoint.secret), now)
+            .0
     }
 
     #[test]

@@ -36,13 +36,13 @@ pub(super) struct StoredAttempt {
 impl StoredAttempt {
     /// Packs the attempt of an outcome.
     pub(super) fn of(outcome: &Outcome) -> Self {
-        let response = outcome.result.response.as_ref();
+        let received = outcome.result.response.as_ref();
         let context = AttemptContext { delivery_id: outcome.delivery_id, started_at: outcome.started_at };
-        let explained = response
+        let explained = received
             .err()
             .and_then(|error| error.detail_code())
             .map(|code| [(ERROR_DETAIL_HEADER.to_owned(), code)]);
-        let response = match (response, &explained) {
+        let response = match (received, &explained) {
             (Ok(response), _) => Some((response.headers.as_slice(), response.body.as_ref())),
             (Err(_), Some(explained)) => Some((explained.as_slice(), &[][..])),
             (Err(_), None) => None,
@@ -51,8 +51,8 @@ impl StoredAttempt {
             number: outcome.number,
             started_at: outcome.started_at,
             duration_ms: i64::try_from(outcome.result.duration.as_millis()).unwrap_or(i64::MAX),
-            response_code: response.ok().map(|response| response.status),
-            error: response.err().map(|error| error.as_str().to_owned()),
+            response_code: received.ok().map(|response| response.status),
+            error: received.err().map(|error| error.as_str().to_owned()),
             detail: packed::pack(context, outcome.number, &outcome.request, response),
         }
     }
@@ -121,7 +121,7 @@ mod tests {
             finished_at: UnixMillis(6),
             ordered: false,
             request: SentRequest::default(),
-            result: AttemptResult { response: response, duration: Duration::from_millis(1) },
+            result: AttemptResult { response, duration: Duration::from_millis(1) },
             next: NextStep::Failed,
         }
     }
