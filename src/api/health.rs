@@ -1,48 +1,307 @@
-//! `/health/live`, `/health/ready`, `/metrics`: for the machinery around the engine; open to all.
+//! How a webhook, and how an organization fares: `/v1/webhooks/{id}/health`, `/v1/health`.
 
 use std::time::Duration;
 
-use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
 
-use super::problem::{ErrorCode, Problem};
-use super::{Api, MetricsRenderer, blocking};
+use super::auth::Tenant;
+use super::input::Errors;
+use super::pagination::Query;
+use super::problem::Problem;
+use super::webhooks::WHAT;
+use super::{Api, path_id};
+use crate::actors::statistics::CurrentStatistics;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
+use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use crate::domain::last_failure::LastFailure;
+use crate::domain::statistics::{LatencyCounts, PeriodCounts, PeriodStatistics, period_start};
+use crate::domain::time::UnixMillis;
+use crate::store::{Store, StoreResult};
 
-/// A database that does not answer for so long is not there.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Finished deliveries that rates and latencies are made of: the newest of a period. Larger: the call reads
+/// longer for figures that hardly change.
+const MAX_SAMPLES: usize = 10_000;
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
 
-/// `GET /health/live`: the process answers.
-pub(crate) async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
+/// How one webhook fares.
+#[derive(Serialize)]
+pub(crate) struct WebhookHealthView {
+    /// In one word.
+    pub state: EndpointState,
+    /// Whether it is left alone for a while.
+    pub breaker: BreakerView,
+    /// Since when it fails without one success.
+    pub failing_since: Option<UnixMillis>,
+    /// Deliveries that wait.
+    pub pending: u64,
+    /// When the oldest of them was created.
+    pub oldest_pending_at: Option<UnixMillis>,
+    /// The newest attempt that failed, whatever came after it.
+    pub last_failure: Option<LastFailureView>,
+    /// The last hour.
+    pub last_1h: PeriodView,
+    /// The last day.
+    pub last_24h: PeriodView,
 }
 
-/// `GET /health/ready`: requests can be served now.
-pub(crate) async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    if !api.engine.is_ready() {
-        return Err(Problem::new(ErrorCode::Unavailable, "the engine is stopping"));
-    }
-    if !api.engine.can_commit() {
-        return Err(Problem::new(ErrorCode::Unavailable, "the database can't be written to"));
-    }
-    let ping = api.store(|store| store.ping());
-    match tokio::time::timeout(PING_TIMEOUT, ping).await {
-        Ok(result) => result?,
-        Err(_) => return Err(Problem::new(ErrorCode::Unavailable, "the database does not answer")),
-    }
-    Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ok"})))
+/// A failed attempt, as short as it is kept.
+#[derive(Serialize)]
+pub(crate) struct LastFailureView {
+    /// When it ended.
+    pub at: UnixMillis,
+    /// Of which delivery; the log may have forgotten it since.
+    pub delivery_id: DeliveryId,
+    /// What was answered.
+    pub response_code: Option<u16>,
+    /// Why nothing was.
+    pub error: Option<String>,
+    /// The beginning of the answer's body: 512 bytes, with invalid UTF-8 replaced.
+    pub response_excerpt: Option<String>,
 }
 
-/// `GET /metrics`, unless it is bound to another address.
-pub(crate) async fn metrics(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    match &api.options.metrics {
-        Some(renderer) => render(renderer.clone()).await,
-        None => Err(Problem::new(ErrorCode::NotFound, "metrics are served on another address")),
+impl From<LastFailure> for LastFailureView {
+    fn from(failure: LastFailure) -> Self {
+        let response_excerpt = failure.text();
+        let LastFailure { at, delivery_id, response_code, error, .. } = failure;
+        Self { at, delivery_id, response_code, error, response_excerpt }
     }
 }
 
-/// The answer with the metrics of now.
-pub(super) async fn render(renderer: MetricsRenderer) -> Result<HttpResponse, Problem> {
-    let text = blocking(move || renderer()).await?;
-    let content_type = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
-    Ok(HttpResponse::Ok().insert_header(content_type).body(text))
+/// The breaker of a webhook.
+#[derive(Serialize)]
+pub(crate) struct BreakerView {
+    /// `closed` or `open`.
+    pub state: &'static str,
+    /// While it is open: when its single probe is due.
+    pub probe_at: Option<UnixMillis>,
+}
+
+#[derive(Serialize)]
+struct OrganizationHealthView {
+    /// How many are in each state.
+    webhooks: StatesView,
+    backlog: BacklogView,
+    last_1h: PeriodView,
+    last_24h: PeriodView,
+}
+
+#[derive(Serialize)]
+struct StatesView {
+    healthy: u64,
+    failing: u64,
+    paused: u64,
+    disabled: u64,
+}
+
+impl From<EndpointStates> for StatesView {
+    fn from(states: EndpointStates) -> Self {
+        let EndpointStates { healthy, failing, paused, disabled } = states;
+        Self { healthy, failing, paused, disabled }
+    }
+}
+
+#[derive(Serialize)]
+struct BacklogView {
+    pending: u64,
+    oldest_pending_at: Option<UnixMillis>,
+}
+
+impl From<PendingStats> for BacklogView {
+    fn from(stats: PendingStats) -> Self {
+        let PendingStats { pending, oldest_pending_at } = stats;
+        Self { pending, oldest_pending_at }
+    }
+}
+
+/// What ended in a period: attempts, and the deliveries that were created in it and have succeeded or failed, the newest
+/// 10,000 at most.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct PeriodView {
+    /// Attempts, of deliveries that are still pending as well. Counted by 5 minutes: those of the period's first 5 are
+    /// all in it.
+    pub attempts: u64,
+    /// Those of them that failed, whether there is another one or not.
+    pub failed_attempts: u64,
+    /// How many deliveries.
+    pub deliveries: usize,
+    /// From 0 to 1; `null` when there are none.
+    pub success_rate: Option<f64>,
+    /// How long their last attempts took, those included that were not answered.
+    pub latency_ms: LatencyView,
+    /// How long all attempts took, to a quarter.
+    #[serde(skip)]
+    pub attempt_latency: LatencyCounts,
+}
+
+/// Latencies that so many percent of the deliveries do not exceed.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct LatencyView {
+    /// Half of them.
+    pub p50: Option<u64>,
+    /// 95 %.
+    pub p95: Option<u64>,
+    /// 99 %.
+    pub p99: Option<u64>,
+}
+
+impl PeriodView {
+    /// Of those that were created since an instant.
+    fn since(since: UnixMillis, finished: &[FinishedDelivery], counts: PeriodCounts) -> Self {
+        let of_period = || finished.iter().filter(|delivery| delivery.created_at >= since);
+        let deliveries = of_period().count();
+        let succeeded = of_period().filter(|delivery| delivery.status == DeliveryStatus::Success).count();
+        let mut durations: Vec<u64> = of_period().map(|delivery| delivery.last_duration_ms).collect();
+        durations.sort_unstable();
+        Self {
+            attempts: counts.attempts(),
+            failed_attempts: counts.failed_attempts(),
+            deliveries,
+            success_rate: (deliveries > 0).then(|| succeeded as f64 / deliveries as f64),
+            latency_ms: LatencyView {
+                p50: percentile(&durations, 50),
+                p95: percentile(&durations, 95),
+                p99: percentile(&durations, 99),
+            },
+            attempt_latency: counts.latency,
+        }
+    }
+}
+
+/// The smallest value that so many percent do not exceed (nearest rank).
+fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+/// The last hour and the last day of a webhook, or of the organization. The newest of the day that are of the last hour are
+/// the newest of the hour: they are read once.
+fn periods(
+    store: &dyn Store,
+    counted: &CurrentStatistics,
+    organization_id: OrganizationId,
+    endpoint_id: Option<EndpointId>,
+    now: UnixMillis,
+) -> StoreResult<[PeriodView; 2]> {
+    let day = store.recent_deliveries(organization_id, endpoint_id, now - DAY, MAX_SAMPLES)?;
+    let counts: Vec<PeriodStatistics> = match endpoint_id {
+        None => counted.of_organization(store, organization_id, now - DAY)?,
+        Some(id) => {
+            let counts = counted.of_endpoints(store, organization_id, &[id], now - DAY)?;
+            counts.into_iter().map(|(_, counts)| counts).collect()
+        }
+    };
+    Ok([HOUR, DAY].map(|period| {
+        let since = now - period;
+        let mut sum = PeriodCounts::default();
+        let within = counts.iter().filter(|period| period.period_start >= period_start(since));
+        within.for_each(|period| sum.merge(&period.counts));
+        PeriodView::since(since, &day, sum)
+    }))
+}
+
+fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
+    let mut errors = Errors::new();
+    Query::parse(request.query_string(), &mut errors).finish(&mut errors);
+    errors.into_result()
+}
+
+/// `GET /v1/webhooks/{id}/health`.
+pub(crate) async fn webhook(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
+    no_parameters(&request)?;
+    Ok(HttpResponse::Ok().json(of_webhook(&api, organization_id, id).await?))
+}
+
+/// How a webhook of the organization fares.
+pub(crate) async fn of_webhook(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: EndpointId,
+) -> Result<WebhookHealthView, Problem> {
+    let (now, counted) = (api.engine.now(), api.engine.statistics());
+    let view = api.store(move |store| {
+        let Some(found) = store.endpoint(organization_id, id)? else { return Ok(None) };
+        let pending = store.pending(organization_id, Some(id))?;
+        let [last_1h, last_24h] = periods(store, &counted, organization_id, Some(id), now)?;
+        let last_failure = counted.last_failure(store, organization_id, id)?;
+        let probe_at = found.health.probe_at;
+        Ok(Some(WebhookHealthView {
+            state: EndpointState::of(&found.endpoint, Some(&found.health)),
+            breaker: BreakerView { state: if probe_at.is_some() { "open" } else { "closed" }, probe_at },
+            failing_since: found.health.failing_since,
+            pending: pending.pending,
+            oldest_pending_at: pending.oldest_pending_at,
+            last_failure: last_failure.map(LastFailureView::from),
+            last_1h,
+            last_24h,
+        }))
+    });
+    view.await?.ok_or_else(|| Problem::no_such(WHAT))
+}
+
+/// `GET /v1/health`.
+pub(crate) async fn organization(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    no_parameters(&request)?;
+    let (now, counted) = (api.engine.now(), api.engine.statistics());
+    let view = api.store(move |store| {
+        let [last_1h, last_24h] = periods(store, &counted, organization_id, None, now)?;
+        Ok(OrganizationHealthView {
+            webhooks: store.endpoint_states(organization_id)?.into(),
+            backlog: store.pending(organization_id, None)?.into(),
+            last_1h,
+            last_24h,
+        })
+    });
+    Ok(HttpResponse::Ok().json(view.await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finished(status: DeliveryStatus, last_duration_ms: u64) -> FinishedDelivery {
+        let (id, at) = (DeliveryId(1), UnixMillis(0));
+        FinishedDelivery { id, status, created_at: at, finished_at: at, last_duration_ms }
+    }
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let hundred: Vec<u64> = (1..=100).collect();
+        assert_eq!([50, 95, 99].map(|percent| percentile(&hundred, percent)), [Some(50), Some(95), Some(99)]);
+        assert_eq!([50, 95, 99].map(|percent| percentile(&[7], percent)), [Some(7); 3]);
+        assert_eq!([50, 95, 99].map(|percent| percentile(&[1, 9], percent)), [Some(1), Some(9), Some(9)]);
+        assert_eq!(percentile(&[], 50), None);
+    }
+
+    #[test]
+    fn nothing_delivered_has_no_rate_and_no_latency() {
+        let view = PeriodView::since(UnixMillis(0), &[], PeriodCounts::default());
+        assert_eq!((view.deliveries, view.success_rate), (0, None));
+        assert_eq!(view.latency_ms, LatencyView { p50: None, p95: None, p99: None });
+    }
+
+    #[test]
+    fn the_rate_counts_successes_among_all_that_ended() {
+        let failed = finished(DeliveryStatus::Failed, 10_000);
+        let all = [finished(DeliveryStatus::Success, 5), failed, failed, failed];
+        let view = PeriodView::since(UnixMillis(0), &all, PeriodCounts::default());
+        assert_eq!((view.deliveries, view.success_rate), (4, Some(0.25)));
+        assert_eq!(view.latency_ms.p50, Some(10_000));
+        assert_eq!(
+            PeriodView::since(UnixMillis(1), &all, PeriodCounts::default()).deliveries,
+            0,
+            "and those before the period are left out"
+        );
+    }
 }

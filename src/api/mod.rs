@@ -6,7 +6,7 @@
 
 pub mod auth;
 pub(crate) mod body;
-pub(crate) mod condition;
+mod connection_timeouts;
 pub(crate) mod docs;
 pub(crate) mod event_batch;
 pub(crate) mod event_input;
@@ -20,9 +20,10 @@ pub mod middleware;
 pub mod openapi;
 pub(crate) mod organizations;
 pub(crate) mod pagination;
-mod patience;
+mod probes;
 pub mod problem;
 pub mod request_id;
+mod route_spec;
 pub mod routes;
 pub mod server;
 pub(crate) mod webhook_actions;

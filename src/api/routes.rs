@@ -4,26 +4,16 @@ use actix_web::body::BoxBody;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 
 use super::auth::{Permission, authorize};
 use super::middleware::catch_panic;
 use super::problem::{ErrorCode, Problem};
+pub use super::route_spec::RouteSpec;
 use super::{
-    condition, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations,
+    Api, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations, probes,
     webhook_actions, webhooks,
 };
-
-/// One call of the API.
-pub struct RouteSpec {
-    /// Its method; `GET` answers `HEAD` as well.
-    pub method: Method,
-    /// Its pattern, as in the metrics.
-    pub path: &'static str,
-    /// What its caller must be allowed to do.
-    pub permission: Permission,
-    handler: fn() -> Route,
-}
 
 macro_rules! routes {
     ($($method:ident $path:literal $permission:ident $handler:path;)*) => {
@@ -61,7 +51,7 @@ routes! {
     POST   "/v1/webhooks/{webhook_id}/test" Manage webhook_actions::test;
     POST   "/v1/webhooks/{webhook_id}/resume" Manage webhook_actions::resume;
     POST   "/v1/webhooks/{webhook_id}/recover" Manage webhook_actions::recover;
-    GET    "/v1/webhooks/{webhook_id}/health" Read condition::webhook;
+    GET    "/v1/webhooks/{webhook_id}/health" Read health::webhook;
 
     POST   "/v1/events" Publish events::publish;
     POST   "/v1/events/batch" Publish event_batch::publish;
@@ -72,13 +62,23 @@ routes! {
     POST   "/v1/event-types" Manage event_types::create;
     DELETE "/v1/event-types/{event_type}" Manage event_types::delete;
 
-    GET    "/v1/health" Read condition::organization;
+    GET    "/v1/health" Read health::organization;
 
-    GET    "/health/live" Open health::live;
-    GET    "/health/ready" Open health::ready;
-    GET    "/metrics" Open health::metrics;
-    GET    "/openapi.json" Open openapi::read;
-    GET    "/docs" Open docs::read;
+    GET    "/health/live" Open probes::live;
+    GET    "/health/ready" Open probes::ready;
+    GET    "/metrics" Open probes::metrics;
+    GET    "/openapi.json" Open openapi_document;
+    GET    "/docs" Open documentation_page;
+}
+
+/// `GET /openapi.json`.
+async fn openapi_document(api: web::Data<Api>) -> HttpResponse {
+    openapi::response(&api, ROUTES)
+}
+
+/// `GET /docs`.
+async fn documentation_page(api: web::Data<Api>) -> HttpResponse {
+    docs::response(&api, ROUTES)
 }
 
 /// Registers every route of the table, and what answers everything else.

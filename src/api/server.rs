@@ -14,11 +14,11 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, web};
 use socket2::{Domain, Socket, Type};
 
+pub use super::connection_timeouts::ConnectionLimits;
+use super::connection_timeouts::{Crowd, PatientStream, watch_requests};
 use super::middleware::observe;
-pub use super::patience::ConnectionLimits;
-use super::patience::{Crowd, PatientStream, watch_requests};
 use super::request_id::RequestIds;
-use super::{Api, MetricsRenderer, health, routes};
+use super::{Api, MetricsRenderer, probes, routes};
 
 /// For a client to read the end of an answer.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -152,7 +152,7 @@ pub fn bind_metrics(renderer: MetricsRenderer, options: ServerOptions) -> std::i
     let ids = options.request_ids.clone();
     let app = move || {
         let (renderer, ids) = (renderer.clone(), ids.clone());
-        let metrics = web::get().to(move || health::render(renderer.clone()));
+        let metrics = web::get().to(move || probes::render(renderer.clone()));
         App::new()
             .wrap(from_fn(move |request, next| observe(ids.clone(), request, next)))
             .wrap(from_fn(watch_requests))

@@ -16,7 +16,7 @@ const RENEW: &str = "RINGBACK_UPDATE_OPENAPI=1 cargo test --test in_process open
 
 /// With the settings that a deployment has when it sets nothing.
 static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| openapi::document(&Settings::default().signature_header_prefix));
+    LazyLock::new(|| openapi::document(ROUTES, &Settings::default().signature_header_prefix));
 
 fn described(spec: &RouteSpec) -> &'static Value {
     &DOCUMENT["paths"][spec.path][spec.method.as_str().to_ascii_lowercase()]

@@ -6,12 +6,13 @@ mod page;
 
 use std::sync::LazyLock;
 
+use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
+use super::route_spec::RouteSpec;
 use super::{Api, openapi};
 
 const STYLE: &str = include_str!("docs.css");
@@ -24,11 +25,11 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// `GET /docs`.
-pub(crate) async fn read(api: web::Data<Api>) -> HttpResponse {
+/// The response to `GET /docs`.
+pub(crate) fn response(api: &Api, routes: &'static [RouteSpec]) -> HttpResponse {
     let page = api.documentation.get_or_init(|| {
-        let document = openapi::document(api.signature_header_prefix());
-        Bytes::from(page::render(&document, STYLE).into_string())
+        let document = openapi::document(routes, api.signature_header_prefix());
+        Bytes::from(page::render(routes, &document, STYLE).into_string())
     });
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")

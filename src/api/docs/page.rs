@@ -4,15 +4,16 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 use super::fields::{kind, paragraphs, resolve, table, target, words};
-use crate::api::routes::ROUTES;
+use crate::api::route_spec::RouteSpec;
 
 /// One call: its method in lower case, its path, and what is written down about it.
 struct Call<'a>(String, &'static str, &'a Value);
 
 /// The whole page.
-pub(crate) fn render(document: &Value, style: &str) -> Markup {
+pub(crate) fn render(routes: &'static [RouteSpec], document: &Value, style: &str) -> Markup {
     // what receivers get has a section of its own
-    let tags = list(&document["tags"]).iter().filter(|tag| !calls(document, text(&tag["name"])).is_empty());
+    let tags =
+        list(&document["tags"]).iter().filter(|tag| !calls(routes, document, text(&tag["name"])).is_empty());
     let info = &document["info"];
     html! {
         (DOCTYPE)
@@ -26,7 +27,7 @@ pub(crate) fn render(document: &Value, style: &str) -> Markup {
             body {
                 a.skip href="#content" { "To the content" }
                 div.page {
-                    (navigation(document, tags.clone()))
+                    (navigation(routes, document, tags.clone()))
                     main #content {
                         h1 { "Ringback API" }
                         p.dim { "Version " (text(&info["version"])) " · " a href="/openapi.json" { "OpenAPI 3.1 document" } }
@@ -34,7 +35,7 @@ pub(crate) fn render(document: &Value, style: &str) -> Markup {
                         @for tag in tags {
                             h2 id={"tag-" (slug(text(&tag["name"])))} { (text(&tag["name"])) }
                             p { (text(&tag["description"])) }
-                            @for call in calls(document, text(&tag["name"])) { (operation(document, &call)) }
+                            @for call in calls(routes, document, text(&tag["name"])) { (operation(document, &call)) }
                         }
                         (receiving(document))
                         (event_types(document))
@@ -64,8 +65,8 @@ fn slug(name: &str) -> String {
 }
 
 /// The calls of a section, in the order of the table of routes.
-fn calls<'a>(document: &'a Value, tag: &str) -> Vec<Call<'a>> {
-    let all = ROUTES.iter().map(|spec| {
+fn calls<'a>(routes: &'static [RouteSpec], document: &'a Value, tag: &str) -> Vec<Call<'a>> {
+    let all = routes.iter().map(|spec| {
         let method = spec.method.as_str().to_ascii_lowercase();
         let described = &document["paths"][spec.path][&method];
         Call(method, spec.path, described)
@@ -73,7 +74,11 @@ fn calls<'a>(document: &'a Value, tag: &str) -> Vec<Call<'a>> {
     all.filter(|Call(_, _, described)| described["tags"][0] == tag).collect()
 }
 
-fn navigation<'a>(document: &Value, tags: impl Iterator<Item = &'a Value>) -> Markup {
+fn navigation<'a>(
+    routes: &'static [RouteSpec],
+    document: &Value,
+    tags: impl Iterator<Item = &'a Value>,
+) -> Markup {
     let extra = [
         ("receiving", "What receivers get"),
         ("event-types", "Samples of events"),
@@ -84,7 +89,7 @@ fn navigation<'a>(document: &Value, tags: impl Iterator<Item = &'a Value>) -> Ma
         nav aria-label="Sections" {
             @for tag in tags {
                 a.section href={"#tag-" (slug(text(&tag["name"])))} { (text(&tag["name"])) }
-                ul { @for Call(_, _, described) in calls(document, text(&tag["name"])) {
+                ul { @for Call(_, _, described) in calls(routes, document, text(&tag["name"])) {
                     li { a href={"#" (text(&described["operationId"]))} { (text(&described["summary"])) } }
                 } }
             }

@@ -3,11 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use super::operation::{Answer, Body, Examples, Operation, reference};
-use super::{ERROR_TYPE_PREFIX, receiving, schemas};
+use super::{receiving, schemas, schemas_events, schemas_health, schemas_webhooks};
 use crate::api::auth::Permission;
 use crate::api::problem::ErrorCode;
-use crate::api::routes::{ROUTES, RouteSpec};
+use crate::api::route_spec::RouteSpec;
 use crate::domain::event_types::{BUILT_IN, EventType, OPERATIONAL};
+
+/// The prefix of `type` in a problem; the code follows.
+const ERROR_TYPE_PREFIX: &str = "urn:ringback:error:";
 
 const ABOUT: &str = "\
 Post an event once; Ringback stores it, fans it out to every webhook of the organization that wants it, signs it, \
@@ -38,9 +41,9 @@ const TAGS: &[(&str, &str)] = &[
 ];
 
 /// The whole document. `prefix` is what the deployment's signature headers begin with.
-pub(crate) fn document(operations: &[Operation], prefix: &str) -> Value {
+pub(crate) fn document(routes: &[RouteSpec], operations: &[Operation], prefix: &str) -> Value {
     let mut paths = Map::new();
-    for spec in ROUTES {
+    for spec in routes {
         let found = operations.iter().find(|operation| is_of(operation, spec));
         // a route without one is missing in the document, and a test says so
         let Some(operation) = found else { continue };
@@ -234,7 +237,7 @@ fn components() -> Value {
     });
     json!({
         "headers": {REQUEST_ID: request_id},
-        "schemas": schemas::all(),
+        "schemas": all_schemas(),
         "parameters": schemas::parameters(),
         "examples": examples,
         "securitySchemes": {"bearer": bearer},
@@ -255,4 +258,10 @@ fn example(code: ErrorCode) -> Value {
         problem["errors"] = json!([{"field": "timeout", "message": "must be from 1 to 60"}]);
     }
     json!({"summary": code.title(), "value": problem})
+}
+
+fn all_schemas() -> Map<String, Value> {
+    let lists =
+        [schemas::schemas(), schemas_health::schemas(), schemas_webhooks::schemas(), schemas_events::schemas()];
+    lists.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

@@ -1,6 +1,6 @@
 //! `/openapi.json`: the API's description in OpenAPI 3.1, made from the table of routes.
 //!
-//! Each route of [`super::routes::ROUTES`] has one [`Operation`] in a file of this folder; what follows from the
+//! Each route of the table of routes has one [`Operation`] in a file of this folder; what follows from the
 //! table itself (who may call, which errors that brings, the parameters of the path) is derived. A test fails for
 //! a route without one.
 //!
@@ -19,24 +19,22 @@ mod schemas_webhooks;
 mod system;
 mod webhooks;
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::Api;
+use super::route_spec::RouteSpec;
 pub(crate) use operation::Operation;
-
-/// The prefix of `type` in a problem; the code follows.
-pub(crate) const ERROR_TYPE_PREFIX: &str = "urn:ringback:error:";
 
 /// What is written down about every route.
 pub fn operations() -> Vec<Operation> {
     [organizations::operations(), webhooks::operations(), events::operations(), system::operations()].concat()
 }
 
-/// The whole description, for a deployment whose signature headers begin with `signature_header_prefix`.
-pub fn document(signature_header_prefix: &str) -> Value {
-    assemble::document(&operations(), signature_header_prefix)
+/// The whole description of these routes, for a deployment whose signature headers begin with `signature_header_prefix`.
+pub fn document(routes: &[RouteSpec], signature_header_prefix: &str) -> Value {
+    assemble::document(routes, &operations(), signature_header_prefix)
 }
 
 /// A description as text, as it is served.
@@ -44,8 +42,8 @@ pub fn text(document: &Value) -> String {
     format!("{document:#}\n")
 }
 
-/// `GET /openapi.json`.
-pub(crate) async fn read(api: web::Data<Api>) -> HttpResponse {
-    let text = api.description.get_or_init(|| Bytes::from(text(&document(api.signature_header_prefix()))));
+/// The response to `GET /openapi.json`.
+pub(crate) fn response(api: &Api, routes: &[RouteSpec]) -> HttpResponse {
+    let text = api.description.get_or_init(|| Bytes::from(text(&document(routes, api.signature_header_prefix()))));
     HttpResponse::Ok().content_type("application/json").body(text.clone())
 }

@@ -8,7 +8,7 @@ use super::recover::{self, RecoverRange};
 use super::{crumbs, descriptions, recent_deliveries, secret_card, settings, snippets, webhook_id};
 use crate::api::Api;
 use crate::api::auth::Permission;
-use crate::api::condition::{self, PeriodView, WebhookHealthView};
+use crate::api::health::{self, PeriodView, WebhookHealthView};
 use crate::dashboard::components::{self, Complaints, count, number};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
@@ -39,7 +39,7 @@ pub(super) async fn page(
 ) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
-    let health = condition::of_webhook(api, organization_id, id).await?;
+    let health = health::of_webhook(api, organization_id, id).await?;
     let failed = health.last_failure.as_ref().map(|failure| failure.delivery_id);
     let newest = recent_deliveries::read(api, organization_id, id, failed).await?;
     let may_manage = viewer.may(Permission::Manage);

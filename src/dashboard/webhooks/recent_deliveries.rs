@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use maud::{Markup, html};
 
-use crate::api::condition::LastFailureView;
+use crate::api::health::LastFailureView;
 use crate::api::problem::Problem;
 use crate::api::{Api, logs};
 use crate::dashboard::outcome_help;

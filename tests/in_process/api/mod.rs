@@ -1,10 +1,10 @@
 //! The API from the outside: requests in, answers out, over the real handlers and actors and each store.
 
 mod batches;
-mod conditions;
 mod docs;
 mod event_types;
 mod events;
+mod health;
 mod logs;
 mod organizations;
 mod requests;

@@ -1,0 +1,48 @@
+//! `/health/live`, `/health/ready`, `/metrics`: for the machinery around the engine; open to all.
+
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+
+use super::problem::{ErrorCode, Problem};
+use super::{Api, MetricsRenderer, blocking};
+
+/// A database that does not answer for so long is not there.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `GET /health/live`: the process answers.
+pub(crate) async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
+}
+
+/// `GET /health/ready`: requests can be served now.
+pub(crate) async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+    if !api.engine.is_ready() {
+        return Err(Problem::new(ErrorCode::Unavailable, "the engine is stopping"));
+    }
+    if !api.engine.can_commit() {
+        return Err(Problem::new(ErrorCode::Unavailable, "the database can't be written to"));
+    }
+    let ping = api.store(|store| store.ping());
+    match tokio::time::timeout(PING_TIMEOUT, ping).await {
+        Ok(result) => result?,
+        Err(_) => return Err(Problem::new(ErrorCode::Unavailable, "the database does not answer")),
+    }
+    Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ok"})))
+}
+
+/// `GET /metrics`, unless it is bound to another address.
+pub(crate) async fn metrics(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+    match &api.options.metrics {
+        Some(renderer) => render(renderer.clone()).await,
+        None => Err(Problem::new(ErrorCode::NotFound, "metrics are served on another address")),
+    }
+}
+
+/// The answer with the metrics of now.
+pub(super) async fn render(renderer: MetricsRenderer) -> Result<HttpResponse, Problem> {
+    let text = blocking(move || renderer()).await?;
+    let content_type = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+    Ok(HttpResponse::Ok().insert_header(content_type).body(text))
+}
