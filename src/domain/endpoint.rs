@@ -9,10 +9,12 @@ use super::filter::Filter;
 use super::ids::{EndpointId, OrganizationId};
 use super::patterns::EventPattern;
 use super::retry::RetrySchedule;
-use super::rotation::MAX_VALID_SECRETS;
 use super::secret::Secret;
 use super::time::UnixMillis;
 
+/// How many secrets of an endpoint are valid at once, the newest included (contract). Larger: a receiver that refuses
+/// everything is asked that many times for each delivery, and every request has as many signatures.
+pub(crate) const MAX_VALID_SECRETS: usize = 5;
 /// The contract asks receivers to respond within 10 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 

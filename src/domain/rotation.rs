@@ -9,10 +9,6 @@ use super::endpoint::Endpoint;
 use super::secret::Secret;
 use super::time::UnixMillis;
 
-/// How many secrets of an endpoint are valid at once, the newest included (contract). Larger: a receiver that refuses
-/// everything is asked that many times for each delivery, and every request has as many signatures.
-pub(crate) const MAX_VALID_SECRETS: usize = 5;
-
 /// Tells the secrets of one endpoint apart without being one: what is kept of "this webhook took that secret". The
 /// beginning of a hash; whoever could guess a secret from it could from any signature in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -15,14 +15,14 @@ const ERROR_TYPE_PREFIX: &str = "urn:ringback:error:";
 const ABOUT: &str = "\
 Post an event once; Ringback stores it, fans it out to every webhook of the organization that wants it, signs it, \
 delivers it over HTTPS, retries with growing delays, and keeps a log of every attempt.\n\n\
-Every call but the health checks needs a key: `Authorization: Bearer <key>`. Keys of an organization have a role: \
+Every call except health checks needs a key: `Authorization: Bearer <key>`. Keys of an organization have a role: \
 `publisher` (events), `viewer` (read), `manager` (webhooks, logs, replays, and read) or `owner` (all of these, and keys). \
 The deployment's admin key manages organizations and their keys.\n\n\
 Bodies are read as JSON whatever their Content-Type says; unknown fields are refused. Errors are `application/problem+json` \
 with a `code` of a closed list and, for input errors, every bad field at once in `errors`. Lists come in pages, newest \
-first. An id of another organization is answered like one that does not exist.\n\n\
-Every answer has a header `X-Request-Id`: yours, when the request had one of at most 128 visible ASCII characters, else one \
-that is made. Problems repeat it as `request_id`, and so does the engine's log.";
+first. An id of another organization gets the same response as one that does not exist.\n\n\
+Every response has a header `X-Request-Id`: that of the request if it has at most 128 visible ASCII characters, otherwise a \
+generated one. Problems repeat it as `request_id`, and so does the engine's log.";
 
 /// The header and component that every answer has.
 const REQUEST_ID: &str = "X-Request-Id";
@@ -31,11 +31,11 @@ const REQUEST_ID: &str = "X-Request-Id";
 const TAGS: &[(&str, &str)] = &[
     ("Events", "Publish what happened; each event goes to every webhook that wants it."),
     ("Webhooks", "The destinations of an organization, and their signing secrets."),
-    ("Logs", "What became of every delivery, attempt by attempt."),
-    ("Event types", "What can be published and asked for."),
+    ("Logs", "The outcome of every delivery, attempt by attempt."),
+    ("Event types", "The event types that can be published and subscribed to."),
     ("Organizations", "Tenants. Nothing crosses between two of them."),
     ("Keys", "The API keys of an organization."),
-    ("System", "For the machinery around the engine; open to all."),
+    ("System", "For the infrastructure around the engine; needs no key."),
     // of its own: generators put the calls of a tag into one class, and that of a section's calls would be overwritten
     (receiving::TAG, "What your receivers get. Not a call of this API."),
 ];
@@ -101,7 +101,7 @@ fn describe(operation: &Operation, spec: &RouteSpec) -> Value {
 fn who(permission: Permission) -> String {
     let roles: Vec<String> = permission.roles().iter().map(|role| format!("`{}`", role.as_str())).collect();
     match permission {
-        Permission::Open => String::from("Open to all: no key is needed."),
+        Permission::Open => String::from("No key is needed."),
         Permission::Admin => String::from("Needs the admin key."),
         Permission::Keys => {
             format!("Needs the admin key or a key of this organization with the role {}.", roles.join(" or "))

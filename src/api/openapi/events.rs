@@ -108,7 +108,7 @@ fn past_events() -> Vec<Operation> {
             ("POST", "/v1/events/{event_id}/replay"),
             "replayEvent",
             "Events",
-            Answer::json(202, "Queued again", "Queued", json!({"deliveries": 1})),
+            Answer::json(202, "Enqueued", "Queued", json!({"deliveries": 1})),
         )
         .about("Send an event again", "To one webhook, or to each that has a delivery of it. The event keeps its id, so that receivers can tell. No body \
             is as good as an empty object.")
@@ -134,7 +134,7 @@ fn event_types() -> Vec<Operation> {
             ("POST", "/v1/event-types"),
             "createEventType",
             TAG,
-            Answer::json(201, "Made", "EventType", event_type_example()).headers(location()),
+            Answer::json(201, "Created", "EventType", event_type_example()).headers(location()),
         )
         .about(
             "Add an event type",
@@ -155,7 +155,7 @@ fn event_types() -> Vec<Operation> {
             ("DELETE", "/v1/event-types/{event_type}"),
             "deleteEventType",
             TAG,
-            Answer::empty(204, "Gone"),
+            Answer::empty(204, "Deleted"),
         )
         .about("Delete an event type", "Only the organization's own; events of this type stay.")
         .errors(&[Conflict, NotFound]),

@@ -20,7 +20,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             ("POST", ALL),
             "createOrganization",
             "Organizations",
-            organization(201, "Made").headers(location()),
+            organization(201, "Created").headers(location()),
         )
         .about("Make an organization", "An organization owns webhooks, events, logs and keys.")
         .body("NewOrganization", vec![("A name", json!({"name": "Acme"}))]),
@@ -34,10 +34,11 @@ pub(crate) fn operations() -> Vec<Operation> {
         .paged(),
         Operation::new(("GET", ONE), "readOrganization", "Organizations", organization(200, "The organization"))
             .about("Read an organization", "Its name and when it was made."),
-        Operation::new(("DELETE", ONE), "deleteOrganization", "Organizations", Answer::empty(204, "Gone")).about(
-            "Delete an organization",
-            "With everything that it owns: webhooks, events, logs and keys. There is no way back.",
-        ),
+        Operation::new(("DELETE", ONE), "deleteOrganization", "Organizations", Answer::empty(204, "Deleted"))
+            .about(
+                "Delete an organization",
+                "With everything that it owns: webhooks, events, logs and keys. There is no way back.",
+            ),
         Operation::new(
             ("POST", KEYS),
             "createKey",

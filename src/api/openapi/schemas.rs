@@ -38,7 +38,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         (
             "Queued",
             output(
-                json!({"deliveries": {"type": "integer", "minimum": 0, "description": "So many are pending now"}}),
+                json!({"deliveries": {"type": "integer", "minimum": 0, "description": "The number of deliveries that are pending now"}}),
             ),
         ),
         ("Status", output(json!({"status": choice(&["ok"], "Always the same")}))),
@@ -60,8 +60,8 @@ pub(crate) fn parameters() -> Value {
         "event_id": path("event_id", "msg", EVENT_ID, "The event's id"),
         "event_type": {"name": "event_type", "in": "path", "required": true, "description": "The event type's name",
             "schema": event_type(), "example": "invoice.paid"},
-        "limit": query("limit", "How many rows at most", json!({"type": "integer", "minimum": 1, "maximum": 200, "default": 50})),
-        "cursor": query("cursor", "`next_cursor` of the page before, as it is; only with the same list", json!({"type": "string", "maxLength": 64})),
+        "limit": query("limit", "The most rows", json!({"type": "integer", "minimum": 1, "maximum": 200, "default": 50})),
+        "cursor": query("cursor", "`next_cursor` of the previous page, unchanged; only for the same list", json!({"type": "string", "maxLength": 64})),
     })
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn output(properties: Value) -> Value {
 pub(crate) fn list_of(schema: &str) -> Value {
     output(json!({
         "data": {"type": "array", "description": "Newest first", "items": schema_ref(schema)},
-        "next_cursor": {"type": ["string", "null"], "description": "For the page after this one; `null` on the last"},
+        "next_cursor": {"type": ["string", "null"], "description": "For the next page; `null` on the last"},
     }))
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn problem() -> Value {
             "detail": {"type": "string", "description": "What happened this time"},
             "code": schema_ref("ErrorCode"),
             "errors": field_errors(),
-            "request_id": {"type": "string", "description": "As in the header `X-Request-Id`: the engine's log calls the request so"},
+            "request_id": {"type": "string", "description": "As in the header `X-Request-Id` and in the engine's log"},
         },
     })
 }
@@ -193,11 +193,11 @@ fn field_error() -> Value {
 
 /// `errors` of a problem.
 pub(crate) fn field_errors() -> Value {
-    json!({"type": "array", "items": schema_ref("FieldError"), "description": "Every bad field at once, for input errors"})
+    json!({"type": "array", "items": schema_ref("FieldError"), "description": "All bad fields, for input errors"})
 }
 
 fn organization() -> Value {
-    output(json!({"id": id("org"), "name": {"type": "string"}, "created_at": instant("When it was made")}))
+    output(json!({"id": id("org"), "name": {"type": "string"}, "created_at": instant("When it was created")}))
 }
 
 fn role() -> Value {
@@ -214,8 +214,8 @@ fn api_key(created: bool) -> Value {
         "name": {"type": "string"},
         "role": schema_ref("Role"),
         "prefix": {"type": "string", "description": "The beginning of the key, to recognize it by"},
-        "created_at": instant("When it was made"),
-        "expires_at": instant_or_null("From then on it is refused"),
+        "created_at": instant("When it was created"),
+        "expires_at": instant_or_null("It is refused from then on"),
     });
     if created {
         properties["key"] = json!({"type": "string", "description": "The key itself: shown only here. Keep it"});
@@ -225,7 +225,7 @@ fn api_key(created: bool) -> Value {
 
 fn new_api_key() -> Value {
     let expires_at =
-        instant_or_null("From then on the key is refused; must be in the future. Absent: it does not expire");
+        instant_or_null("The key is refused from then on; must be in the future. Absent: it does not expire");
     input(json!({"name": name(), "role": schema_ref("Role"), "expires_at": expires_at}), &["name", "role"])
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("TestRequest", input(json!({"event_type": asked_for}), &[])),
         ("TestResult", test_result()),
         ("Recovery", recovery()),
-        ("RecoveryStatus", choice(&["failed", "success"], "`success` sends again what arrived")),
+        ("RecoveryStatus", choice(&["failed", "success"], "`success` resends deliveries that succeeded")),
         ("WebhookHealth", webhook_health()),
         ("OrganizationHealth", organization_health()),
         ("LastFailure", last_failure()),

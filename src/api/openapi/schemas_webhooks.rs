@@ -31,7 +31,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("WebhookList", list_of("Webhook")),
         ("WebhookState", state()),
         ("DisabledReason", disabled_reason()),
-        ("RetryOn", choice(&["4xx", "3xx"], "Answers by the first digit of their status")),
+        ("RetryOn", choice(&["4xx", "3xx"], "Responses by the first digit of their status")),
         ("RetryPolicy", retry_policy()),
         ("RetryPolicyInForce", retry_policy_in_force()),
         ("RateLimit", rate_limit()),
@@ -61,14 +61,14 @@ fn number(bounds: RangeInclusive<f64>) -> Value {
 fn state() -> Value {
     choice(
         &["healthy", "failing", "paused", "disabled"],
-        "`failing`: the last attempt failed; `paused`: so many that deliveries wait for a probe; `disabled`: not active",
+        "`failing`: the last attempt failed; `paused`: the circuit breaker is open after many failures, and deliveries wait for a probe; `disabled`: not active",
     )
 }
 
 fn disabled_reason() -> Value {
     choice(
         &["gone", "manual", "failing"],
-        "`gone`: the receiver answered 410; `manual`: it was switched off; `failing`: it failed for too long",
+        "`gone`: the receiver responded with 410; `manual`: someone switched it off; `failing`: it failed for too long",
     )
 }
 
@@ -91,7 +91,7 @@ fn rate_limit() -> Value {
         json!({
             "per_second": described(number(PER_SECOND_BOUNDS), "Requests a second"),
             "burst": {"type": ["integer", "null"], "minimum": BURST_BOUNDS.start(), "maximum": BURST_BOUNDS.end(),
-                "description": "How many may go at once after a pause. Absent: a tenth of a second's worth, at least 1"},
+                "description": "How many requests may be sent at once before the rate applies. Absent: a tenth of a second's worth, at least 1"},
         }),
         &["per_second"],
     )
@@ -163,7 +163,7 @@ fn rotation() -> Value {
     input(
         json!({
             "secret": nullable_secret(),
-            "overlap_seconds": or_default(integer(0, 2_592_000), &json!(86_400), "How long events are signed with the old secret as well"),
+            "overlap_seconds": or_default(integer(0, 2_592_000), &json!(86_400), "How long events are also signed with the old secret"),
         }),
         &[],
     )
@@ -178,7 +178,7 @@ fn secret_view() -> Value {
         "previous_secrets": {
             "type": "array", "maxItems": 4,
             "description": "All of the secrets before this one that are valid, the newest first, each to its own end",
-            "items": output(json!({"expires_at": instant("From then on it is not valid")})),
+            "items": output(json!({"expires_at": instant("It is not valid from then on")})),
         },
     }))
 }

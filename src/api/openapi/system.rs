@@ -15,9 +15,9 @@ pub(crate) fn operations() -> Vec<Operation> {
     let metrics = Answer::text("text/plain", "In Prometheus' text format", "ringback_deliveries_pending 0\n");
     let mut document = Answer::text("application/json", "An OpenAPI 3.1 document", "");
     document.content =
-        Some(("application/json", free_form("See the specification of OpenAPI 3.1"), json!({"openapi": "3.1.0"})));
+        Some(("application/json", free_form("As specified by OpenAPI 3.1"), json!({"openapi": "3.1.0"})));
     let page = Answer::text("text/html", "A page to read", "<!DOCTYPE html>");
-    let health = Answer::json(200, "How it fares", "OrganizationHealth", schemas_health::organization_example());
+    let health = Answer::json(200, "Its health", "OrganizationHealth", schemas_health::organization_example());
     vec![
         Operation::new(("GET", "/v1/health"), "readHealth", "Webhooks", health)
             .about(

@@ -48,7 +48,7 @@ fn change_examples() -> Vec<(&'static str, Value)> {
             "A retry policy",
             json!({"retry_policy": {"max_attempts": 5, "backoff_multiplier": 2, "initial_delay_seconds": 60, "max_delay_seconds": 3600}}),
         ),
-        ("Back to the default", json!({"timeout": null})),
+        ("Restore a default", json!({"timeout": null})),
     ]
 }
 
@@ -58,7 +58,7 @@ fn resource() -> Vec<Operation> {
     let webhook = |text| Answer::json(200, text, "Webhook", example());
     let change = |method, id| {
         Operation::new((method, ONE), id, TAG, webhook("The webhook as it is now"))
-            .about("Change a webhook", "`PUT` and `PATCH` both change only the fields that are given; `null` brings a field's default back. \
+            .about("Change a webhook", "`PUT` and `PATCH` both change only the fields that are in the body; `null` restores a field's default. \
                 Of `retry` and `retry_policy` the one that is given replaces the other. Setting `active` to true switches a \
                 disabled webhook on again.")
             .body("WebhookChange", change_examples())
@@ -69,9 +69,9 @@ fn resource() -> Vec<Operation> {
             ("POST", ALL),
             "createWebhook",
             TAG,
-            Answer::json(201, "Made", "CreatedWebhook", created).headers(location()),
+            Answer::json(201, "Created", "CreatedWebhook", created).headers(location()),
         )
-        .about("Make a webhook", "The answer holds the signing secret, which receivers verify with.")
+        .about("Create a webhook", "The response contains the signing secret, with which receivers verify signatures.")
         .body("NewWebhook", new_examples())
         .errors(&[HttpsRequired, UnknownEventType, UrlForbidden]),
         Operation::new(
@@ -86,8 +86,8 @@ fn resource() -> Vec<Operation> {
             .about("Read a webhook", "Its settings and its state; values of headers are hidden."),
         change("PUT", "updateWebhook"),
         change("PATCH", "patchWebhook"),
-        Operation::new(("DELETE", ONE), "deleteWebhook", TAG, Answer::empty(204, "Gone"))
-            .about("Delete a webhook", "What is pending for it is cancelled; its log stays. An attempt that is under way ends, and is in the log: \
+        Operation::new(("DELETE", ONE), "deleteWebhook", TAG, Answer::empty(204, "Deleted"))
+            .about("Delete a webhook", "Its pending deliveries are cancelled; its log stays. An attempt that is under way ends, and is in the log: \
                 its delivery is a success when the receiver acknowledges it."),
     ]
 }
@@ -119,7 +119,7 @@ fn secrets() -> Vec<Operation> {
             "The old secret stays valid until `overlap_seconds` have passed, so that receivers can change over; several \
                 rotations keep all of them valid, each to its own end, up to five. `webhook-signature` has a signature of each, \
                 the newest first. The signature in hexadecimal is one: an answer 401 or 403 to it is followed at once by an attempt \
-                signed with the next valid secret, and the one that was taken comes first from then on. No body is as good as an \
+                signed with the next valid secret, and the one that was taken comes first from then on. An absent body means an \
                 empty object.",
         )
         .optional_body(
@@ -138,11 +138,11 @@ fn actions() -> Vec<Operation> {
         "status": "success", "response_code": 200, "duration_ms": 48, "response_body": "ok", "error": null, "error_detail": null,
         "delivery_id": DELIVERY_ID,
     });
-    let health = Answer::json(200, "How it fares", "WebhookHealth", schemas_health::webhook_example());
+    let health = Answer::json(200, "Its health", "WebhookHealth", schemas_health::webhook_example());
     vec![
-        Operation::new(("POST", "/v1/webhooks/{webhook_id}/test"), "testWebhook", TAG, Answer::json(200, "What came of it", "TestResult", tested))
-            .about("Send a test", "A real signed sample, now and once, whether or not the webhook is active, paused or limited in its rate. It is in \
-                the logs. A success is a probe: it closes the webhook's breaker, and what waited for that goes out. A receiver that refuses is no error of this call: see `status`. No body is as good as an empty object.")
+        Operation::new(("POST", "/v1/webhooks/{webhook_id}/test"), "testWebhook", TAG, Answer::json(200, "The outcome", "TestResult", tested))
+            .about("Send a test event", "A real signed sample, now and once, whether or not the webhook is active, paused or limited in its rate. It is in \
+                the logs. A success is a probe: it closes the webhook's circuit breaker, and the deliveries that waited for that are sent. A receiver's refusal is not an error of this call: see `status`. An absent body means an empty object.")
             .optional_body("TestRequest", vec![("A completed call", json!({})), ("Another type", json!({"event_type": "call.missed"}))])
             .errors(&[Overloaded, UnknownEventType]),
         Operation::new(
@@ -151,23 +151,23 @@ fn actions() -> Vec<Operation> {
             TAG,
             Answer::json(202, "Due now", "Queued", json!({"deliveries": 17})),
         )
-        .about("Send what waits at once", "After the receiver was repaired: closes the breaker, so that nothing waits for a probe, and \
-            makes deliveries that wait for a retry due now. Answers how many of the latter there were. A disabled webhook is refused; \
-            switch it on instead.")
+        .about("Resume a webhook", "For use after the receiver was repaired: closes the circuit breaker, so that nothing waits for a probe, and \
+            makes deliveries that wait for a retry due now. The response has the number of the latter. A disabled webhook is refused; \
+            enable it instead.")
         .errors(&[Conflict]),
         Operation::new(
             ("POST", "/v1/webhooks/{webhook_id}/recover"),
             "recoverWebhook",
             TAG,
-            Answer::json(202, "Queued again", "Queued", json!({"deliveries": 17})),
+            Answer::json(202, "Enqueued", "Queued", json!({"deliveries": 17})),
         )
-        .about("Send again what failed", "Queues every failed delivery that was created in a range of time, for example after the receiver was down.")
+        .about("Resend failed deliveries", "Enqueues every failed delivery that was created in a time range, for example after an outage of the receiver.")
         .body("Recovery", vec![
             ("Since an instant", json!({"since": "2024-12-16T08:00:00Z"})),
             ("A range", json!({"since": "2024-12-16T08:00:00Z", "until": AT, "status": "failed"})),
         ]),
         Operation::new(("GET", "/v1/webhooks/{webhook_id}/health"), "readWebhookHealth", TAG, health)
-            .about("See how a webhook fares", "Its state, what waits for it, and its success rate and latencies over an hour and a day.")
+            .about("Read a webhook's health", "Its state, its pending deliveries, and its success rate and response times over the last hour and day.")
             .errors(&[ValidationFailed]),
     ]
 }
