@@ -11,8 +11,14 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::{PgConnection, SqliteConnection};
 use parking_lot::FairMutex;
 
-use super::postgres::BEGIN_AS_USUAL;
 use super::{StoreError, StoreResult};
+
+/// Begins a transaction whose statements are planned as in any other session.
+const BEGIN_AS_USUAL: &str = "
+    BEGIN;
+    SET LOCAL plan_cache_mode = auto;
+    SET LOCAL enable_seqscan = on;
+";
 
 /// A connection to either database. Portable queries run on it; code for only one of the two matches on it.
 #[derive(diesel::MultiConnection)]

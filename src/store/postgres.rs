@@ -51,7 +51,7 @@ const SESSION: &str = "
 ";
 /// How the writer's statements, which are commits, are planned: once, and so that rows are found by their keys.
 /// With the actual values the server would plan them again each time, and a plan made while a table was small
-/// would read all of it when it no longer is. Other changes are planned as usual (`BEGIN_AS_USUAL`).
+/// would read all of it when it no longer is. Other changes are planned as usual (`connection::BEGIN_AS_USUAL`).
 const WRITER_SESSION: &str = "
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
@@ -62,12 +62,6 @@ const READER_SESSION: &str = "
     SET plan_cache_mode = force_custom_plan;
     SET default_transaction_read_only = on;
     SET statement_timeout = '30s';
-";
-/// Begins a transaction whose statements are planned as in any other session.
-pub(super) const BEGIN_AS_USUAL: &str = "
-    BEGIN;
-    SET LOCAL plan_cache_mode = auto;
-    SET LOCAL enable_seqscan = on;
 ";
 /// Without these, a connection waits a quarter of an hour for a server that vanished from the network.
 const CONNECTION_DEFAULTS: [(&str, &str); 6] = [

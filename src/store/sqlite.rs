@@ -4,6 +4,7 @@ pub(super) mod checkpoint;
 mod lock;
 mod log_file;
 mod statements;
+mod wal_state;
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};

@@ -8,12 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::resolve;
 use crate::rust_code::{WrittenPath, code_only, module_of, paths, sources, test_files, without_tests};
 
-/// The circles that there are still, each as the files that reach each other. May only become fewer and smaller.
-const KNOWN: &[&[&str]] = &[
-    &["store/connection.rs", "store/diesel_store/mod.rs", "store/postgres.rs", "store/sqlite.rs"],
-    &["store/diesel_store/log_queries.rs", "store/diesel_store/log_sources.rs"],
-    &["store/sqlite/checkpoint.rs", "store/sqlite/log_file.rs"],
-];
+/// Circles that are accepted, each as the files that reach each other. There is none; a new one has to be cut, not listed.
+const KNOWN: &[&[&str]] = &[];
 
 type Module = Vec<String>;
 

@@ -2,8 +2,7 @@
 
 use super::document::Node;
 use super::number::{Number, compare};
-use super::parse::{ParsedCondition, error};
-use super::{FieldError, Literal, Test};
+use super::{FieldError, Literal, ParsedCondition, Test, error};
 
 /// A test and its name in error messages.
 type Named<'a> = (&'a str, &'a Test);

@@ -156,3 +156,13 @@ impl Test {
         !matches!(self, Self::NotIn(_) | Self::Exists(false))
     }
 }
+
+/// A condition together with the names of its tests in error messages.
+struct ParsedCondition {
+    path: Path,
+    tests: Vec<(String, Test)>,
+}
+
+fn error(field: &str, message: &str) -> FieldError {
+    FieldError { field: field.to_owned(), message: message.to_owned() }
+}

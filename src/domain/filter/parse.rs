@@ -4,14 +4,8 @@ use serde_json::{Map, Value};
 
 use super::contradiction;
 use super::number::Number;
-use super::{Condition, FieldError, Literal, MAX_CONDITIONS, MAX_LIST, Path, Test};
+use super::{Condition, FieldError, Literal, MAX_CONDITIONS, MAX_LIST, ParsedCondition, Path, Test, error};
 use crate::domain::event::MAX_JSON_DEPTH;
-
-/// A condition together with the names of its tests in error messages.
-pub(super) struct ParsedCondition {
-    pub(super) path: Path,
-    pub(super) tests: Vec<(String, Test)>,
-}
 
 /// Compiles the source; names every bad condition, and those that contradict each other.
 pub(super) fn conditions(source: &Value) -> Result<Box<[Condition]>, Vec<FieldError>> {
@@ -146,8 +140,4 @@ fn number(value: &Value) -> Option<Number> {
         Value::Number(number) => Some(Number::new(number)),
         _ => None,
     }
-}
-
-pub(super) fn error(field: &str, message: &str) -> FieldError {
-    FieldError { field: field.to_owned(), message: message.to_owned() }
 }

@@ -5,7 +5,7 @@ use diesel::sql_types::{BigInt, Text};
 
 use super::super::PageRequest;
 use super::super::connection::AnyConnection;
-use super::log_sources::LogSource;
+use super::log_rows::LogSource;
 use super::query::{BoundValue, DynamicQuery, indexed_by};
 use super::sql_limit;
 use super::time_ranges::IdRange;

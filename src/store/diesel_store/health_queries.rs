@@ -4,8 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, SmallInt};
 
 use super::super::connection::AnyConnection;
-use super::log_queries::{self, LogScope};
-use super::log_sources::LogSource;
+use super::log_rows::{self, LogScope, LogSource};
 use super::query::{BoundValue, DynamicQuery};
 use crate::domain::ids::{EndpointId, OrganizationId};
 
@@ -57,10 +56,10 @@ pub(super) fn build(
     scope: &LogScope,
     limit: usize,
 ) -> DynamicQuery {
-    let mut query = log_queries::from(connection, FINISHED, source, scope, false);
+    let mut query = log_rows::from(connection, FINISHED, source, scope, false);
     scope.times.restrict(&mut query, "d.id", "d.created_at");
     query.sql.push_str(" AND d.status IN (1, 2)");
-    log_queries::newest(&mut query, source, limit);
+    log_rows::newest(&mut query, source, limit);
     query
 }
 

@@ -8,13 +8,14 @@ use super::super::detail::StoredAttempt;
 use super::super::models::{DeliveryRow, corrupt, response_code};
 use super::super::{LogPage, PageRequest, StoreResult};
 use super::id_leads::IdLead;
-use super::log_sources::{self, LogSource, NOT_SUCCESS, SourceChoice};
-use super::query::{BoundValue, DynamicQuery, indexed_by};
+use super::log_rows::{LogScope, LogSource, from, from_events, newest, pending_ids};
+use super::log_sources::{self, SourceChoice};
+use super::query::{BoundValue, DynamicQuery};
 use super::sql_limit;
-use super::time_ranges::{IdRange, Period, TimeCondition, id_ranges};
+use super::time_ranges::{Period, id_ranges};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::DeliveryFilter;
-use crate::domain::ids::{DeliveryId, EndpointId, IDS_A_MILLISECOND, OrganizationId};
+use crate::domain::ids::{DeliveryId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// A row of the log with its event's type. The type is read from the event instead of being stored with every
@@ -30,61 +31,9 @@ struct DeliveryLogRow {
 const COLUMNS: &str = "SELECT d.id, d.organization_id, d.endpoint_id, d.event_id, d.status, d.attempt_count, \
                        d.created_at, d.due_at, d.finished_at, d.response_code, d.error, e.event_type";
 
-/// How much smaller an event's id can be than its delivery's: a second of ids, more than any event has
-/// deliveries.
-const EVENT_SLACK: i64 = 1_000 * IDS_A_MILLISECOND;
-
 /// About how many rows a page may look at without showing them. Smaller: choosing the index costs more than
 /// reading the rows. Larger: the shortest page that has to search takes longer.
 pub(super) const ROWS_LOOKED_AT: usize = 1_000;
-
-/// Which rows of the log a query covers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LogScope {
-    pub(super) organization_id: OrganizationId,
-    pub(super) endpoint_id: Option<EndpointId>,
-    /// Ids below this.
-    pub(super) before: i64,
-    /// Ids from this on.
-    pub(super) from: i64,
-    /// Ids of events from this on.
-    pub(super) events_from: i64,
-    /// A condition on their times.
-    pub(super) times: TimeCondition,
-}
-
-impl LogScope {
-    pub(super) fn new(
-        organization_id: OrganizationId,
-        endpoint_id: Option<EndpointId>,
-        from: i64,
-        before: i64,
-    ) -> Self {
-        let events_from = (from - EVENT_SLACK).max(0);
-        Self { organization_id, endpoint_id, before, from, events_from, times: TimeCondition::default() }
-    }
-
-    /// The part of a range of ids below an id.
-    pub(super) fn of(
-        organization_id: OrganizationId,
-        endpoint_id: Option<EndpointId>,
-        range: IdRange,
-        before_id: Option<i64>,
-    ) -> Self {
-        let before = before_id.map_or(range.before, |before| before.min(range.before));
-        Self { times: range.times, ..Self::new(organization_id, endpoint_id, range.from, before) }
-    }
-
-    /// Whether it covers no ids.
-    pub(super) fn is_empty(&self) -> bool {
-        self.from >= self.before
-    }
-
-    /// The part from an id on that is an event's, or in no event's range.
-    fn above(self, floor: i64) -> Self {
-        Self { from: self.from.max(floor), events_from: self.events_from.max(floor), ..self }
-    }
-}
 
 /// A page that looks at about `bound` rows.
 pub(super) fn list(
@@ -161,110 +110,6 @@ pub(super) fn build(
         query.and("+d.response_code <= {}", BoundValue::Number(i64::from(high)));
     }
     newest(&mut query, source, limit);
-    query
-}
-
-/// Adds the order, newest first, and the limit.
-pub(super) fn newest(query: &mut DynamicQuery, source: LogSource, limit: usize) {
-    query.sql.push_str(match source {
-        LogSource::Events => " ORDER BY e.id DESC, d.id DESC",
-        _ => " ORDER BY d.id DESC",
-    });
-    query.push(" LIMIT {}", BoundValue::Number(sql_limit(limit)));
-}
-
-/// Selects columns from a source: deliveries `d`, with their events `e` if columns of these are needed. `CROSS
-/// JOIN` fixes the order of the loops in SQLite, `LATERAL` with `OFFSET 0` in PostgreSQL; a plus before a
-/// column excludes its condition from the choice of an index. An endpoint's rows are found through the endpoint
-/// `o`, whose row has the owner.
-pub(super) fn from(
-    connection: &AnyConnection,
-    columns: &str,
-    source: LogSource,
-    scope: &LogScope,
-    with_events: bool,
-) -> DynamicQuery {
-    if source == LogSource::Events {
-        return from_events(connection, columns, scope, false);
-    }
-    let mut query = DynamicQuery::new(columns);
-    let events = if with_events { " CROSS JOIN events e" } else { "" };
-    match scope.endpoint_id.filter(|_| source.is_by_endpoint()) {
-        Some(endpoint_id) => {
-            let index = indexed_by(connection, source.index(true));
-            query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}{events}"));
-            query.push(" WHERE o.id = {} AND d.endpoint_id = o.id", BoundValue::Number(endpoint_id.0));
-            query.and("o.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-        }
-        None => {
-            let index = indexed_by(connection, source.index(false));
-            query.sql.push_str(&format!(" FROM deliveries d{index}{events}"));
-            query.push(" WHERE d.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-            of_endpoint(&mut query, scope);
-        }
-    }
-    if with_events {
-        query.sql.push_str(" AND e.id = d.event_id");
-    }
-    query.and("d.id < {}", BoundValue::Number(scope.before));
-    query.and("d.id >= {}", BoundValue::Number(scope.from));
-    // written out, so that a partial index is recognized as usable
-    match source {
-        LogSource::Failed => query.sql.push_str(" AND d.status = 2"),
-        LogSource::Cancelled => query.sql.push_str(" AND d.status = 3"),
-        LogSource::Replays => query.sql.push_str(" AND d.replayed"),
-        LogSource::Code(code) => {
-            query.and(&format!("{NOT_SUCCESS} AND d.response_code = {{}}"), BoundValue::Number(code))
-        }
-        LogSource::Endpoint | LogSource::Pending | LogSource::Events => {}
-    }
-    query
-}
-
-/// The endpoint as a condition on rows that another index found.
-fn of_endpoint(query: &mut DynamicQuery, scope: &LogScope) {
-    if let Some(endpoint_id) = scope.endpoint_id {
-        query.and("+d.endpoint_id = {}", BoundValue::Number(endpoint_id.0));
-    }
-}
-
-fn from_events(connection: &AnyConnection, columns: &str, scope: &LogScope, by_type: bool) -> DynamicQuery {
-    let mut query = DynamicQuery::new(columns);
-    let index = indexed_by(connection, LogSource::index_of_events(by_type));
-    query.sql.push_str(&format!(" FROM events e{index}"));
-    query.sql.push_str(match connection {
-        AnyConnection::Sqlite(_) => {
-            " CROSS JOIN deliveries d \
-             WHERE d.id > e.id AND d.id <= e.last_delivery_id AND d.event_id = e.id"
-        }
-        AnyConnection::Postgres(_) => {
-            " CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE deliveries.id > e.id \
-             AND deliveries.id <= e.last_delivery_id AND deliveries.event_id = e.id OFFSET 0) d WHERE true"
-        }
-    });
-    query.and("e.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-    query.and("e.id < {}", BoundValue::Number(scope.before));
-    query.and("e.id >= {}", BoundValue::Number(scope.events_from));
-    query.and("+d.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-    query.and("+d.id < {}", BoundValue::Number(scope.before));
-    query.and("+d.id >= {}", BoundValue::Number(scope.from));
-    of_endpoint(&mut query, scope);
-    query
-}
-
-/// Columns of pending deliveries, from the queues' index alone. Its order is another one, so the condition on
-/// ids must not select the index that is in the order of ids.
-pub(super) fn pending_ids(connection: &AnyConnection, columns: &str, scope: &LogScope) -> DynamicQuery {
-    let mut query = DynamicQuery::new(columns);
-    let index = indexed_by(connection, LogSource::Pending.index(true));
-    query.sql.push_str(&format!(" FROM endpoints o CROSS JOIN deliveries d{index}"));
-    query.sql.push_str(" WHERE d.endpoint_id = o.id AND d.status = 0");
-    query.and("o.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-    if let Some(endpoint_id) = scope.endpoint_id {
-        query.and("o.id = {}", BoundValue::Number(endpoint_id.0));
-    }
-    query.and("+d.id < {}", BoundValue::Number(scope.before));
-    query.and("+d.id >= {}", BoundValue::Number(scope.from));
     query
 }
 

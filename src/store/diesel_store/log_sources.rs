@@ -10,79 +10,10 @@ use diesel::sql_types::{BigInt, Integer};
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
-use super::log_queries::{self, LogScope};
+use super::log_rows::{self, LogScope, LogSource, NOT_SUCCESS};
 use super::query::{BoundValue, DynamicQuery, NumberRow, indexed_by};
 use super::sql_limit;
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
-
-/// Response codes that [`LogSource::Code`] has; written as in the partial indexes.
-pub(super) const NOT_SUCCESS: &str = "(d.response_code < 200 OR d.response_code > 299)";
-
-/// An index, or a substitute for one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LogSource {
-    /// All deliveries of the endpoint.
-    Endpoint,
-    /// Failed deliveries; only those of the endpoint, if one is given.
-    Failed,
-    /// Cancelled deliveries.
-    Cancelled,
-    /// Pending deliveries, from endpoint to endpoint. Queues are in another order than the log, so all their
-    /// ids are read.
-    Pending,
-    /// Deliveries whose last response had this code, not a 2xx; only those of the endpoint, if one is given.
-    Code(i64),
-    /// The organization's events, or those of the filter's type, and for each its range of the primary key.
-    Events,
-    /// Deliveries made by replays: their ids are in no event's range.
-    Replays,
-}
-
-impl LogSource {
-    /// Whether it has one endpoint's rows only, if one is given.
-    pub(super) fn is_by_endpoint(self) -> bool {
-        matches!(self, Self::Endpoint | Self::Failed | Self::Code(_) | Self::Pending)
-    }
-
-    /// The index that events are read from.
-    pub(super) fn index_of_events(by_type: bool) -> &'static str {
-        if by_type { "events_type" } else { "events_organization" }
-    }
-
-    /// The name of its index of deliveries.
-    pub(super) fn index(self, by_endpoint: bool) -> &'static str {
-        match self {
-            Self::Endpoint => "deliveries_endpoint",
-            Self::Failed if by_endpoint => "deliveries_failed_endpoint",
-            Self::Failed => "deliveries_failed",
-            Self::Cancelled => "deliveries_cancelled",
-            Self::Pending => "deliveries_pending",
-            Self::Code(_) if by_endpoint => "deliveries_code_endpoint",
-            Self::Code(_) => "deliveries_code",
-            Self::Events | Self::Replays => "deliveries_replayed",
-        }
-    }
-
-    /// The status that all of its rows have, if they share one.
-    pub(super) fn status(self) -> Option<DeliveryStatus> {
-        match self {
-            Self::Failed => Some(DeliveryStatus::Failed),
-            Self::Cancelled => Some(DeliveryStatus::Cancelled),
-            Self::Pending => Some(DeliveryStatus::Pending),
-            Self::Endpoint | Self::Code(_) | Self::Events | Self::Replays => None,
-        }
-    }
-
-    /// Whether it contains only rows that the filter selects.
-    pub(super) fn fits(self, filter: &DeliveryFilter) -> bool {
-        let by_type = self == Self::Events;
-        let by_code = matches!(self, Self::Code(_));
-        (filter.endpoint_id.is_none() || self.is_by_endpoint())
-            && (filter.event_type.is_none() || by_type)
-            && (filter.status.is_none() || self.status().is_some())
-            && (filter.response_code.is_none() || by_code)
-    }
-}
 
 /// The sources of a page.
 #[derive(Debug, PartialEq, Eq)]
@@ -208,8 +139,8 @@ fn floor(
 /// The id with `before` newer ones, read from the index alone.
 pub(super) fn nth(connection: &AnyConnection, source: LogSource, scope: &LogScope, before: usize) -> DynamicQuery {
     let mut query = match source {
-        LogSource::Pending => log_queries::pending_ids(connection, "SELECT d.id AS n", scope),
-        source => log_queries::from(connection, "SELECT d.id AS n", source, scope, false),
+        LogSource::Pending => log_rows::pending_ids(connection, "SELECT d.id AS n", scope),
+        source => log_rows::from(connection, "SELECT d.id AS n", source, scope, false),
     };
     query.push(" ORDER BY d.id DESC LIMIT 1 OFFSET {}", BoundValue::Number(sql_limit(before)));
     query

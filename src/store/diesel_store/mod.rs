@@ -14,6 +14,7 @@ mod log;
 #[cfg(test)]
 mod log_paging_tests;
 mod log_queries;
+mod log_rows;
 mod log_sources;
 mod maintenance;
 mod pruning;
@@ -41,7 +42,8 @@ use self::id_leads::IdLeads;
 use super::cipher::Cipher;
 use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
 use super::event_cache::EventCache;
-use super::{StoreError, StoreResult, sqlite};
+use super::sqlite::DatabaseLock;
+use super::{StoreError, StoreResult};
 
 /// The store over SQLite or PostgreSQL.
 pub(super) struct DieselStore {
@@ -61,7 +63,7 @@ pub(super) enum Database {
         /// Held during a checkpoint.
         checkpointing: Mutex<()>,
         /// Keeps other processes out for as long as this store lives.
-        lock: Arc<sqlite::DatabaseLock>,
+        lock: Arc<DatabaseLock>,
     },
     /// A server with its own locking.
     Postgres,

@@ -7,8 +7,7 @@ use diesel::sql_types::{BigInt, Integer};
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
 use super::super::schema::{attempts, deliveries, events};
-use super::log_queries::{self, LogScope};
-use super::log_sources::LogSource;
+use super::log_rows::{self, LogScope, LogSource};
 use super::query::{BoundValue, DynamicQuery, NumberRow};
 use super::resend::is_replayed;
 use super::time_ranges::IdRange;
@@ -147,7 +146,7 @@ pub(super) fn deliveries_of_events(
     last_delivery_id: i64,
 ) -> DynamicQuery {
     let scope = LogScope::new(organization_id, None, 0, last_delivery_id + 1);
-    log_queries::from(connection, "SELECT d.id AS n", LogSource::Events, &scope, false)
+    log_rows::from(connection, "SELECT d.id AS n", LogSource::Events, &scope, false)
 }
 
 /// Deleted endpoints in the order of their ids, from an index that has no others.

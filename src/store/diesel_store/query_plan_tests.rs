@@ -5,8 +5,9 @@ use diesel::sql_types::Text;
 
 use super::super::connection::AnyConnection;
 use super::super::{PageRequest, sqlite};
-use super::log_queries::{self, LogScope};
-use super::log_sources::{self, LogSource};
+use super::log_queries;
+use super::log_rows::{LogScope, LogSource};
+use super::log_sources;
 use super::time_ranges::{IdRange, Period, id_ranges};
 use super::{event_queries, failures, health_queries, maintenance, pruning, resend, statistics};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};

@@ -10,11 +10,9 @@
 use std::thread;
 use std::time::Duration;
 
-use diesel::sql_types::Integer;
-use diesel::{QueryableByName, RunQueryDsl};
-
-use super::super::connection::{AnyConnection, Readers, Writer};
+use super::super::connection::{Readers, Writer};
 use super::super::{Checkpoint, StoreError, StoreResult};
+use super::wal_state::{WalState, copy, read_state};
 use super::{DatabaseLock, log_file};
 
 /// Pages (8 KiB) in the log that are worth a checkpoint: 80 MB. Smaller: pages that are written repeatedly
@@ -32,23 +30,6 @@ const ROUNDS: usize = 10;
 /// How often the file is synced during a copy. Smaller: the disk is asked more often than there is something to
 /// sync. Larger: commits wait for data that is not on the disk yet.
 const SYNC_EVERY: Duration = Duration::from_millis(20);
-
-/// The state of the log, as SQLite reports it.
-#[derive(QueryableByName, Debug, Clone, Copy)]
-pub(super) struct WalState {
-    /// Pages in the log.
-    #[diesel(sql_type = Integer, column_name = log)]
-    pub(super) pages: i32,
-    /// Pages of it that are in the database file too.
-    #[diesel(sql_type = Integer)]
-    checkpointed: i32,
-}
-
-impl WalState {
-    fn left(self) -> i32 {
-        self.pages - self.checkpointed
-    }
-}
 
 /// Makes a checkpoint if there is enough to copy, and truncates a long log.
 pub(in super::super) fn run(readers: &Readers, writer: &Writer, file: &DatabaseLock) -> StoreResult<Checkpoint> {
@@ -101,20 +82,6 @@ fn copy_and_sync(readers: &Readers, file: &DatabaseLock) -> StoreResult<()> {
     file.sync()
 }
 
-/// Reads the state without changing anything.
-pub(super) fn read_state(connection: &mut AnyConnection) -> StoreResult<WalState> {
-    ask(connection, "PRAGMA wal_checkpoint(NOOP)")
-}
-
-/// Copies what no reader blocks, and makes nobody wait.
-fn copy(connection: &mut AnyConnection) -> StoreResult<WalState> {
-    ask(connection, "PRAGMA wal_checkpoint(PASSIVE)")
-}
-
-fn ask(connection: &mut AnyConnection, pragma: &str) -> StoreResult<WalState> {
-    Ok(diesel::sql_query(pragma).get_result(connection)?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
@@ -122,8 +89,9 @@ mod tests {
 
     use bytes::Bytes;
     use diesel::connection::SimpleConnection;
-    use diesel::{Connection, SqliteConnection};
+    use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
 
+    use super::super::super::connection::AnyConnection;
     use super::super::{open, open_for_plans};
     use super::*;
     use crate::domain::event::{Event, EventFilter};
@@ -172,7 +140,7 @@ mod tests {
         }
 
         fn log(&mut self) -> WalState {
-            ask(&mut self.observer, "PRAGMA wal_checkpoint(NOOP)").unwrap()
+            read_state(&mut self.observer).unwrap()
         }
 
         /// Bytes of the log's file.

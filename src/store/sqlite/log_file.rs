@@ -11,7 +11,7 @@ use diesel::sql_types::BigInt;
 use super::super::connection::{AnyConnection, Readers, Writer};
 use super::super::{StoreError, StoreResult};
 use super::DatabaseLock;
-use super::checkpoint;
+use super::wal_state;
 
 /// A log longer than this is truncated. Smaller: it would be truncated and extended again in everyday work,
 /// where it has 80 to 100 MB.
@@ -56,7 +56,7 @@ pub(super) fn truncate(readers: &Readers, writer: &Writer, file: &DatabaseLock) 
         loop {
             // while a writing transaction is open, no process adds anything
             let has_more = writer.write(|_| {
-                let pages = u64::try_from(checkpoint::read_state(reader)?.pages).unwrap_or(u64::MAX);
+                let pages = u64::try_from(wal_state::read_state(reader)?.pages).unwrap_or(u64::MAX);
                 step(file, pages.saturating_mul(frame).saturating_add(HEADER_BYTES))
             })?;
             if !has_more {
