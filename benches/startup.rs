@@ -161,7 +161,7 @@ fn idle(options: &Options, database: &Path, received: &Received) -> anyhow::Resu
     received.reset();
     let engine = Engine::start(options, database)?;
     row("start to readiness", &seconds(engine.ready));
-    // the agenda is read in the background; what that costs is no idling
+    // the agenda is read in the background; its cost is not idling
     let settle = Instant::now();
     while settle.elapsed() < PATIENCE {
         let before = engine.cpu_seconds()?;

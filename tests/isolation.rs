@@ -1,7 +1,7 @@
 //! One endpoint can not hurt another.
 //!
 //! A healthy webhook gets 50 events a second, alone and beside 500 that hang: that never answer, never read, or send a
-//! byte of their head now and then, each on an address of its own and with a timeout of 30 s. Five of them belong to
+//! byte of their head from time to time, each on a separate address and with a timeout of 30 s. Five of them belong to
 //! the same organization and want every one of the same events; the others belong to other organizations, which publish
 //! at a moderate rate of their own, eleven deliveries at a time. (A fan-out of 501 at 50 events a second is 25,000
 //! deliveries a second: that would measure how much one machine can write, not whether one receiver hurts another. So
@@ -13,7 +13,7 @@
 //! The rule: the phases alone and beside take turns. Of each kind the p99 (from just before the event is published to its
 //! arrival) is the median of its blocks, and beside it may be twice what it is alone. This machine may be busy with other
 //! things, so a measurement that exceeds that is repeated twice at most; a delivery that fails or is late by seconds fails
-//! at once. Below the few milliseconds of `NOISE` nothing is told apart. It is a test crate of its own so that no other
+//! at once. Below the few milliseconds of `NOISE` no difference is measurable. It is a separate test crate so that no other
 //! test runs at the same time.
 //!
 //! What is measured is printed: `cargo test --test isolation -- --nocapture`.
@@ -144,7 +144,7 @@ struct Healthy {
 }
 
 impl Healthy {
-    /// Publishes a block of events at their pace, and tells the p99 of how long each took to arrive.
+    /// Publishes a block of events at their pace, and returns the p99 of their time to arrive.
     fn p99(&mut self, world: &World) -> Duration {
         // what came before, a change of the webhook's neighbours or their end, is not of this block
         world.publish(0);

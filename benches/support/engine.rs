@@ -81,7 +81,7 @@ pub(crate) fn settings(endpoints: usize) -> ActorSettings {
     }
 }
 
-/// Runs something beside actors for so many endpoints of one organization, all of which want every event.
+/// Runs something next to the actors of this many endpoints of one organization, all of which want every event.
 pub(crate) fn with_actors<T>(endpoints: usize, run: impl AsyncFnOnce(&Actors) -> T) -> anyhow::Result<T> {
     // a file system in memory where there is one: the disk is not what is measured
     let memory = std::path::PathBuf::from("/dev/shm");

@@ -34,7 +34,7 @@ fn refusal(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_run_on_a_database_of_its_own_counts_every_delivery_and_leaves_only_its_reports() {
+fn a_run_on_a_temporary_database_counts_every_delivery_and_leaves_only_its_reports() {
     let folder = tempfile::tempdir().unwrap();
     let small = ["fanout", "--events", "300", "--warm-up-events", "20", "--batch", "20", "--html", "report.html"];
     let report = report(folder.path(), &small);
@@ -59,7 +59,7 @@ fn a_run_on_a_database_of_its_own_counts_every_delivery_and_leaves_only_its_repo
 }
 
 #[test]
-fn at_a_pace_latency_is_told_in_relation_to_the_bare_round_trip_and_one_sync() {
+fn at_a_pace_latency_is_reported_relative_to_the_baseline_round_trip_and_one_sync() {
     let folder = tempfile::tempdir().unwrap();
     let report = report(folder.path(), &["latency", "--rate", "100", "--seconds", "2", "--warm-up-events", "10"]);
     assert_eq!(report["measured"]["accepted"], 200);
@@ -69,7 +69,7 @@ fn at_a_pace_latency_is_told_in_relation_to_the_bare_round_trip_and_one_sync() {
 }
 
 #[test]
-fn several_organizations_and_hanging_receivers_are_told_apart() {
+fn several_organizations_and_hanging_receivers_are_measured_separately() {
     let folder = tempfile::tempdir().unwrap();
     let small =
         ["isolation", "--events", "200", "--warm-up-events", "0", "--webhooks", "4", "--organizations", "3"];
@@ -91,7 +91,7 @@ fn a_backlog_waits_in_the_database_and_drains() {
 }
 
 #[test]
-fn after_a_kill_under_load_nothing_acknowledged_is_lost_and_the_times_are_told() {
+fn after_a_kill_under_load_nothing_acknowledged_is_lost_and_the_recovery_times_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let arguments =
         ["recovery", "--rate", "50", "--events", "150", "--warm-up-events", "0", "--no-bare", "--json", "r"];
@@ -123,7 +123,7 @@ fn a_running_engine_is_measured_with_its_organizations_key_and_keeps_no_webhook_
 }
 
 #[test]
-fn on_postgres_a_database_is_made_for_the_run_and_dropped() {
+fn on_postgres_a_database_is_created_for_the_run_and_dropped_after_it() {
     let Some(server) = postgres::shared() else { return };
     let folder = tempfile::tempdir().unwrap();
     let url = server.create_database();
@@ -144,7 +144,7 @@ fn on_postgres_a_database_is_made_for_the_run_and_dropped() {
 }
 
 #[test]
-fn nonsense_is_answered_with_what_to_do() {
+fn invalid_arguments_are_answered_with_what_to_do() {
     assert!(refusal(&["trough"]).contains("many-endpoints"));
     assert!(refusal(&["fanout", "--batch", "5000"]).contains("1 to 1,000"));
     assert!(refusal(&["fanout", "--seconds", "5"]).contains("--rate"));

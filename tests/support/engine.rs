@@ -19,7 +19,7 @@ pub const MASTER_KEY: &str = "bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=";
 pub const PATIENCE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Asks again and again until there is an answer; fails when there is none in a time that is never needed.
+/// Polls until there is a result; fails after a time that is far longer than any machine needs.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -31,7 +31,7 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// `ringback serve` that is about to be started, with nothing in its environment but what is said here.
+/// A `ringback serve` to be started. Its environment holds only what is set here.
 #[derive(Clone)]
 pub struct Serve {
     folder: PathBuf,
@@ -41,14 +41,14 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Without any setting but a free port.
+    /// With no setting except a free port.
     pub fn bare(folder: &Path) -> Self {
         let (folder, variables, arguments, wrapper) = (folder.to_owned(), Vec::new(), Vec::new(), Vec::new());
         let serve = Self { folder, variables, arguments, wrapper };
         serve.set("RINGBACK_LISTEN", "127.0.0.1:0")
     }
 
-    /// With what the tests need: keys, and receivers on this machine.
+    /// With keys, and with receivers on this machine allowed.
     pub fn new(folder: &Path, database_url: &str) -> Self {
         Self::bare(folder)
             .set("RINGBACK_DATABASE_URL", database_url)
@@ -69,7 +69,7 @@ impl Serve {
         self
     }
 
-    /// Under another program, which is given the engine's command line behind its own and replaces itself by it.
+    /// Under another program, which gets the engine's command line after its own arguments and executes it.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|&argument| argument.to_owned()).collect();
         self
@@ -90,7 +90,7 @@ impl Serve {
         command
     }
 
-    /// Runs another command with the same environment, to its end.
+    /// Runs another command in the same environment, and waits for it to end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(&*RINGBACK);
         command.args(arguments).current_dir(&self.folder);
@@ -98,14 +98,14 @@ impl Serve {
         command.stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Starts it and waits for the line that says that it takes requests.
+    /// Starts it and waits for the line that announces that it takes requests.
     pub fn start(&self) -> Engine {
         let mut engine = self.spawn();
         engine.await_ready();
         engine
     }
 
-    /// Starts it and waits for nothing.
+    /// Starts it without waiting.
     pub fn spawn(&self) -> Engine {
         let log = self.folder.join("stderr.log");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -123,7 +123,7 @@ impl Serve {
         Engine { child, lines, log, greeting: Vec::new(), address, was_ready: false }
     }
 
-    /// Starts it where it must not start: waits for its end and returns what it said.
+    /// Starts it where it must refuse to start: waits for its end and returns its standard error.
     pub fn refusal(&self) -> String {
         let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let deadline = Instant::now() + PATIENCE;
@@ -149,14 +149,14 @@ pub struct Engine {
     child: Child,
     lines: Receiver<String>,
     log: PathBuf,
-    /// Standard output up to the line that says that it takes requests.
+    /// Standard output up to the line that announces that it takes requests.
     pub greeting: Vec<String>,
     address: Arc<Mutex<SocketAddr>>,
     was_ready: bool,
 }
 
 impl Engine {
-    /// Waits for the line that says that it takes requests, but no longer than this; whether it came.
+    /// Waits up to `limit` for the line that announces that it takes requests; returns whether it came.
     pub fn is_ready_within(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         if self.was_ready {
@@ -175,7 +175,7 @@ impl Engine {
         }
     }
 
-    /// Keeps a line of its output; whether it has said by now that it takes requests.
+    /// Keeps a line of its output; returns whether the engine is ready by now.
     fn take(&mut self, line: String) -> bool {
         let address = line.strip_prefix("ringback listening on http://").map(|it| it.parse().unwrap());
         self.greeting.push(line);
@@ -186,7 +186,7 @@ impl Engine {
         self.was_ready
     }
 
-    /// Waits for the same, as long as it takes.
+    /// Waits until it is ready.
     pub fn await_ready(&mut self) {
         while !self.was_ready {
             let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
@@ -208,32 +208,30 @@ impl Engine {
         self.child.wait().unwrap();
     }
 
-    /// Kills it and starts it again; the clients that it gave out go on with the new process.
+    /// Kills and restarts it; clients made before continue with the new process.
     pub fn kill_and_restart(&mut self, serve: &Serve) {
         self.kill();
         self.restart(serve);
     }
 
-    /// Starts the next one in the place of one that has ended, and waits until it takes requests; the clients go on
-    /// with it.
+    /// Replaces a process that has ended, and waits until the new one is ready; clients continue with it.
     pub fn restart(&mut self, serve: &Serve) {
         self.replace(serve);
         self.await_ready();
     }
 
-    /// The same without waiting.
+    /// Like [`Engine::restart`] without waiting.
     pub fn replace(&mut self, serve: &Serve) {
         let mut next = serve.spawn();
         next.address = self.address.clone();
         *self = next;
     }
 
-    /// Of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has open, as the system names it: paths, and `socket:[…]`.
+    /// Its open files, as the system names them: paths, and `socket:[…]`.
     pub fn open_files(&self) -> Vec<String> {
         let folder = format!("/proc/{}/fd", self.child.id());
         let files = std::fs::read_dir(folder).unwrap().flatten();
@@ -255,12 +253,11 @@ impl Engine {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         *self.address.lock().unwrap()
     }
 
-    /// What it wrote to standard error so far.
+    /// Its standard error so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -269,7 +266,7 @@ impl Engine {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for it to end by itself.
+    /// Waits until the process ends without being killed.
     pub fn end(&mut self) -> ExitStatus {
         eventually("the engine ends", || self.child.try_wait().unwrap())
     }
@@ -301,17 +298,16 @@ impl Api {
         Self { address, key: key.to_owned(), agent: config.build().new_agent() }
     }
 
-    /// What it says who it is with.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The same, with another key.
+    /// A client with another key.
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
-    /// One call; an error when no answer came.
+    /// One call; an error when no response came.
     pub fn try_call(&self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Answer, ureq::Error> {
         let url = format!("http://{}{path}", self.address.lock().unwrap());
         let request = http::Request::builder()
@@ -325,7 +321,7 @@ impl Api {
         read(response)
     }
 
-    /// One call with a further header.
+    /// One call with an additional header.
     pub fn call_with_header(&self, method: &str, path: &str, body: &str, (name, value): (&str, &str)) -> Answer {
         let url = format!("http://{}{path}", self.address.lock().unwrap());
         let request = http::Request::builder()
@@ -355,7 +351,7 @@ impl Api {
     }
 }
 
-/// What the API answered.
+/// A response of the API.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -364,7 +360,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Fails when the status is another one.
+    /// Fails unless the status is this one.
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
@@ -379,7 +375,7 @@ impl Answer {
     }
 }
 
-/// A text of a JSON object.
+/// A string field of a JSON object.
 pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("no text `{field}` in {value}"))
 }

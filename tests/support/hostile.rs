@@ -19,7 +19,7 @@ pub const LIST: &str = "accepts and never answers; sends a header byte every 5 s
     NUL, invalid UTF-8 or `<script>` in body and headers; keep-alive closed just as we send; 410";
 
 /// What was met since: receivers that mean no harm.
-pub const MET_IN_USE: &str = "a line in the head that is no header; answers from the head and reads no further";
+pub const MET_IN_USE: &str = "a line in the head that is not a header; answers from the head and reads no further";
 
 /// What a receiver's behaviour must be taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,10 +188,10 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     both("410", &[Answer(410)], |connection| {
         answering(connection, "HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n")
     }),
-    both("a line in the head that is no header", &[Answer(200)], |connection| {
+    both("a line in the head that is not a header", &[Answer(200)], |connection| {
         answering(connection, "HTTP/1.1 200 OK\r\nPHP Warning: oops\r\n\0\r\ncontent-length: 2\r\n\r\nok")
     }),
-    both("a line in the head that is no header", &[Answer(429)], |connection| {
+    both("a line in the head that is not a header", &[Answer(429)], |connection| {
         answering(connection, "HTTP/1.1 429 x\r\nretry-after: 5\r\nno colon\r\ncontent-length: 2\r\n\r\nno")
     }),
     both("answers from the head and reads no further", &[Answer(413)], |connection| {
@@ -251,7 +251,7 @@ pub struct Hostile {
     pub name: String,
     pub url: String,
     pub receiver: Receiver,
-    /// One for each connection that is over: whether the other side let go of it (or the receiver closed it).
+    /// One message for each connection that has ended: whether the other side closed it (or the receiver did).
     gone: mpsc::Receiver<bool>,
     released: Arc<(Mutex<bool>, Condvar)>,
 }

@@ -16,7 +16,7 @@ pub enum Behaviour {
     NeverReads,
     /// Reads the request and answers nothing.
     NeverAnswers,
-    /// A byte of the head now and then.
+    /// Sends a byte of the head from time to time.
     Drips,
     /// 200, and a body without end.
     EndlessBody,

@@ -1,4 +1,4 @@
-//! A name server on 127.0.0.1 that answers each question as it is told: over UDP, and over TCP what was cut short.
+//! A name server on 127.0.0.1 that answers each question as scripted: over UDP, and over TCP after a truncated answer.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};

@@ -53,7 +53,7 @@ impl PacedPublishers {
         self.heard.lock().unwrap().acknowledged.len()
     }
 
-    /// What they were told, and how many posts had no answer.
+    /// Their responses, and the number of posts without one.
     pub fn stop(self) -> (Heard, usize) {
         for (stop, thread) in self.clients {
             drop(stop);

@@ -27,18 +27,18 @@ pub struct PostgresServer {
     watchdog: Option<Child>,
 }
 
-/// The server of this test process; `None`, said loudly, when PostgreSQL is not installed.
+/// The shared server of this test process; `None`, with a message on standard error, when PostgreSQL is not installed.
 pub fn shared() -> Option<&'static PostgresServer> {
     static SERVER: OnceLock<Option<PostgresServer>> = OnceLock::new();
     SERVER.get_or_init(|| start_or_skip("fsync=on")).as_ref()
 }
 
-/// A server of its own, for a test that stops it.
+/// A separate server, for a test that stops it.
 pub fn private() -> Option<PostgresServer> {
     start_or_skip("fsync=on")
 }
 
-/// The same with these settings, separated by spaces.
+/// A separate server with these settings, separated by spaces.
 pub fn private_with(settings: &str) -> Option<PostgresServer> {
     start_or_skip(settings)
 }

@@ -1,16 +1,16 @@
-//! What the system says about the engine's process.
+//! The engine's memory, according to the system.
 
 /// Resident memory of a process in bytes, now.
 pub fn resident_bytes(pid: u32) -> u64 {
     status(pid, "VmRSS:")
 }
 
-/// The most that it was since [`forget_peak`].
+/// The maximum since [`forget_peak`].
 pub fn peak_bytes(pid: u32) -> u64 {
     status(pid, "VmHWM:")
 }
 
-/// Begins to measure its peak anew.
+/// Restarts the measurement of the peak.
 pub fn forget_peak(pid: u32) {
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
 }

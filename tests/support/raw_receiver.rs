@@ -25,7 +25,7 @@ pub struct Connection {
     socket: TcpStream,
 }
 
-/// A receiver that does with each connection what it was told.
+/// A receiver that handles each connection with a given function.
 pub struct Receiver {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,

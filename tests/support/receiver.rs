@@ -10,7 +10,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::sync::watch;
 use ureq::http;
 
-/// A request as it came.
+/// A received request, unchanged.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub at: Instant,
@@ -94,7 +94,7 @@ impl Receiver {
         Self::answering(|_| reply(200))
     }
 
-    /// Answers nothing until it is told to.
+    /// Holds every response back until it is released.
     pub fn holding(status: u16) -> Self {
         Self::start(Box::new(move |_, _| reply(status)), false)
     }

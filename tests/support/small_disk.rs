@@ -15,7 +15,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// `None`, said loudly, where this user can't mount.
+    /// `None`, with a message on standard error, where this user may not mount.
     pub fn mount(bytes: usize) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={bytes},mode=0777");

@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::engine::{Engine, Serve, eventually};
 use crate::requirements;
 
-/// Whether there is an strace that may trace here; said loudly when not.
+/// Whether strace is installed and may trace here; if not, prints a message to standard error.
 pub fn can_trace() -> bool {
     let tried = Command::new("strace").args(["-D", "-f", "--seccomp-bpf", "-o", "/dev/null", "true"]).output();
     let works = tried.is_ok_and(|tried| tried.status.success());

@@ -94,7 +94,7 @@ impl Tally {
         self.shared.successes.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many deliveries succeeded, for as long as more and more do.
+    /// Waits until `count` deliveries have succeeded, for as long as their number grows.
     pub fn eventually_successes(&self, count: usize) {
         while self.successes() < count {
             let before = self.successes();

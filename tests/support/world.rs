@@ -29,7 +29,7 @@ impl Database {
         Self { folder, url }
     }
 
-    /// `None`, said loudly, when PostgreSQL is not installed.
+    /// `None`, with a message on standard error, when PostgreSQL is not installed.
     pub fn postgres() -> Option<Self> {
         let server = postgres::shared()?;
         Some(Self { folder: tempfile::tempdir().unwrap(), url: server.create_database() })
@@ -108,7 +108,7 @@ impl World {
         self.api.post("/v1/webhooks", &webhook).expect(201).json()
     }
 
-    /// So many webhooks to one receiver, each with a path of its own.
+    /// `count` webhooks, each with its own URL.
     pub fn webhooks(&self, urls: impl Fn(usize) -> String, count: usize, fields: &Value) -> Vec<Value> {
         let create = |number| {
             let mut webhook = json!({"url": urls(number)});
@@ -156,7 +156,7 @@ fn publish(api: &Api, number: usize) -> Result<Answer, ureq::Error> {
     api.try_call("POST", "/v1/events", Some(event.as_bytes()))
 }
 
-/// What publishers were told.
+/// The responses that publishers got.
 #[derive(Default)]
 pub struct Heard {
     /// Ids of events that were acknowledged.
@@ -196,12 +196,12 @@ impl Publishers {
         Self { heard, stop, threads }
     }
 
-    /// Waits until so many more were acknowledged; returns in the instant of the last acknowledgement.
+    /// Waits until `count` more events were acknowledged; returns at the moment of the last acknowledgement.
     pub fn eventually_more(&self, count: usize) {
         self.eventually_heard("acknowledged", count, |heard| heard.acknowledged.len());
     }
 
-    /// Waits until so many more were refused.
+    /// Waits until `count` more requests were refused.
     pub fn eventually_more_refused(&self, count: usize) {
         self.eventually_heard("refused", count, |heard| heard.refused.values().sum());
     }

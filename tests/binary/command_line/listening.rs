@@ -70,7 +70,7 @@ fn end(child: &mut Child) -> bool {
 }
 
 #[test]
-fn whatever_ends_a_receiver_its_webhook_goes_with_it() {
+fn a_receiver_deletes_its_webhook_however_it_is_ended() {
     let world = World::new();
     for signal in ["-HUP", "-INT", "-TERM"] {
         let mut receiver = world.listen("127.0.0.1:0");
@@ -115,7 +115,7 @@ fn a_receiver_that_outlives_its_terminal_is_not_ended_by_it() {
 }
 
 #[test]
-fn a_receiver_takes_the_place_of_one_that_was_killed() {
+fn a_receiver_replaces_one_that_was_killed() {
     let world = World::new();
     // what others registered, and what listens elsewhere, stays
     let other = world.listen("127.0.0.1:0");

@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// An engine that answers every request the same, and tells what it was asked.
+/// An engine that gives every request the same response, and sends each request to a channel.
 fn play_engine(status: &'static str, answer: String) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -163,7 +163,7 @@ fn trigger_publishes_the_sample_and_prints_the_answer() {
 }
 
 #[test]
-fn trigger_tells_what_the_engine_found_wrong() {
+fn trigger_prints_the_problem_that_the_engine_reports() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, _requests) =
         play_engine("401 Unauthorized", String::from("{\"code\":\"unauthorized\",\"detail\":\"unknown key\"}"));
@@ -190,9 +190,9 @@ fn serve_with(variables: &[(&str, &str)]) -> Output {
 fn serve_refuses_wrong_settings_and_names_every_mistake() {
     let output = serve_with(&[("RINGBACK_LISTN", "x"), ("RINGBACK_ADMIN_KEY", "short"), ("RINGBACK_LOG", "inof")]);
     assert!(!output.status.success());
-    let told = text(&output.stderr);
+    let printed = text(&output.stderr);
     for part in ["RINGBACK_LISTN", "did you mean `RINGBACK_LISTEN`", "RINGBACK_ADMIN_KEY", "RINGBACK_LOG"] {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(printed.contains(part), "{part} is missing in {printed}");
     }
     assert!(output.stdout.is_empty(), "standard output belongs to the readiness line");
 }
@@ -212,11 +212,13 @@ fn config_check_prints_what_is_in_effect_and_where_it_came_from() {
         .env("RINGBACK_ADMIN_KEY", "a-secret-that-is-long-enough")
         .output()
         .unwrap();
-    let told = text(&output.stdout);
+    let printed = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(told.lines().any(|line| line.starts_with("log = \"warn\"") && line.contains("ringback.toml, line 1")));
-    assert!(told.lines().any(|line| line.starts_with("admin_key") && line.ends_with("RINGBACK_ADMIN_KEY")));
-    assert!(!told.contains("a-secret"), "{told}");
+    assert!(
+        printed.lines().any(|line| line.starts_with("log = \"warn\"") && line.contains("ringback.toml, line 1"))
+    );
+    assert!(printed.lines().any(|line| line.starts_with("admin_key") && line.ends_with("RINGBACK_ADMIN_KEY")));
+    assert!(!printed.contains("a-secret"), "{printed}");
 }
 
 #[test]
@@ -227,9 +229,9 @@ fn config_check_names_every_mistake_and_the_missing_master_key_beside_what_is_in
     let output = ringback(folder.path(), &["config", "check"]).envs(variables).output().unwrap();
     assert!(!output.status.success());
     assert!(text(&output.stdout).contains("log = \"warn\""), "{}", text(&output.stdout));
-    let told = text(&output.stderr);
+    let printed = text(&output.stderr);
     for part in ["colour", "RINGBACK_LISTEN", "RINGBACK_DELIVERY_RETENTION_SECONDS", "master_key is missing"] {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(printed.contains(part), "{part} is missing in {printed}");
     }
     let output = ringback(folder.path(), &["config", "check"]).env("RINGBACK_MASTER_KEY", "x").output().unwrap();
     assert!(!text(&output.stderr).contains("master_key is missing"), "{}", text(&output.stderr));
@@ -265,11 +267,11 @@ fn keys_rotate_says_which_key_is_missing_or_wrong() {
     ] {
         let output = ringback(folder.path(), &[&["keys", "rotate"], args.as_slice()].concat()).output().unwrap();
         assert!(!output.status.success());
-        let told = text(&output.stderr);
-        assert!(told.contains(expected), "{expected}: {told}");
+        let printed = text(&output.stderr);
+        assert!(printed.contains(expected), "{expected}: {printed}");
         assert!(
-            !told.contains("--new <") && !told.contains("--old <"),
-            "a key by flag can be seen by others: {told}"
+            !printed.contains("--new <") && !printed.contains("--old <"),
+            "a key by flag can be seen by others: {printed}"
         );
     }
 }

@@ -43,7 +43,7 @@ const RETRY_POLICY: &str = r#"{
       "max_delay_seconds": 3600
     }
   }"#;
-/// What curl says of a body when it is not told: the document's later commands name no type.
+/// The content type that curl sends by default: the later commands of the document set none.
 const CURLS_OWN_TYPE: &str = "application/x-www-form-urlencoded";
 
 fn the_documents_own_commands_work_word_for_word(database: Database) {

@@ -53,7 +53,7 @@ fn example(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(file)
 }
 
-/// A program of a language that may be missing here, which is then said loudly.
+/// A program in a language that may be missing here, which is then printed to standard error.
 fn script(interpreter: &str, file: &str) -> Option<Command> {
     let found = Command::new(interpreter).arg("--version").stdout(Stdio::null()).status();
     if found.is_err() {

@@ -24,20 +24,20 @@ fn a_new_master_key_reads_what_the_old_one_wrote_and_is_refused_while_an_engine_
     let new = BASE64.encode(&[9; 32]);
 
     let refused = rotate(&world, MASTER_KEY, &new);
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success(), "changed under a running engine");
-    assert!(told.contains("another"), "not helpful: {told}");
+    assert!(printed.contains("another"), "not helpful: {printed}");
     world.engine.terminate();
     assert_eq!(world.engine.end().code(), Some(0));
 
     let wrong = rotate(&world, &BASE64.encode(&[7; 32]), &new);
-    let told = String::from_utf8_lossy(&wrong.stderr).into_owned();
-    assert!(!wrong.status.success() && told.contains("master key whose id is"), "{told}");
+    let printed = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(!wrong.status.success() && printed.contains("master key whose id is"), "{printed}");
     for changed in ["1 webhooks", "0 webhooks"] {
         let done = rotate(&world, MASTER_KEY, &new);
-        let told = String::from_utf8_lossy(&done.stdout).into_owned();
+        let printed = String::from_utf8_lossy(&done.stdout).into_owned();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        assert!(told.starts_with(changed), "{told}");
+        assert!(printed.starts_with(changed), "{printed}");
     }
 
     world.serve = world.database.serve().set("RINGBACK_MASTER_KEY", &new);

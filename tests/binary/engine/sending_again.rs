@@ -12,7 +12,7 @@ on_both_databases!(
 
 fn a_delivery_a_range_and_an_event_are_sent_again(database: Database) {
     let world = World::new(database);
-    // the first three attempts are refused for good
+    // the first three attempts are refused permanently
     let receiver = Receiver::answering(|number| reply(if number <= 3 { 400 } else { 200 }));
     let hook = world.webhook(&receiver, json!({"max_in_flight": 1}));
     let path = format!("/v1/webhooks/{}", text(&hook, "id"));

@@ -1,4 +1,4 @@
-//! Without faults nothing arrives twice; a stop is no fault; a kill repeats at most what was in flight.
+//! Without faults nothing arrives twice; a stop is not a fault; a kill repeats at most what was in flight.
 
 use std::collections::HashSet;
 use std::time::Instant;

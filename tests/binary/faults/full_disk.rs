@@ -127,7 +127,7 @@ fn a_start_on_a_full_disk_takes_nothing_or_is_refused_with_the_reason_and_goes_o
     eventually("publishers are accepted", || (world.api.post("/v1/events", &event).status == 202).then_some(()));
     world.eventually_idle();
 
-    // after an orderly end SQLite has to make its files anew
+    // after an orderly end SQLite has to create its files again
     world.engine.terminate();
     assert!(world.engine.end().success());
     let filler = disk.fill();

@@ -24,7 +24,7 @@ fn meaning(delivery: &Value) -> Option<Means> {
     })
 }
 
-/// The test's own events alone: a webhook that is gone or failing is not told of itself.
+/// The test's own events alone: a webhook that is disabled or failing gets no operational event about itself.
 fn assert_outcomes(world: &World, hostile: &Hostile, webhook: &Value) {
     let log = world.logs(webhook);
     assert!(!log.is_empty(), "{}: nothing in the log", hostile.name);
@@ -42,7 +42,7 @@ fn assert_outcomes(world: &World, hostile: &Hostile, webhook: &Value) {
         let is_success = matches!(meant, Some(Means::Answer(200..=299)));
         assert_eq!(delivery["status"] == "success", is_success, "{}: {delivery}", hostile.name);
         let path = format!("/v1/webhooks/logs/{}", text(delivery, "id"));
-        // `json` fails when the answer is no JSON, and the client when it is no UTF-8
+        // `json` fails when the response is not JSON, and the client when it is not UTF-8
         let detail = world.api.get(&path).expect(200).json();
         let attempt = &detail["attempts"][0];
         if hostile.behaviour.phrase.contains("<script>") {

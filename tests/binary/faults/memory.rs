@@ -14,7 +14,7 @@ use test_support::world::{Database, EVENT_TYPE, World};
 const MIB: u64 = 1024 * 1024;
 /// What everything but the configured budgets may take more than at the start.
 const ALLOWED: u64 = 64 * MIB;
-/// What is no growth: the system's pages come and go in larger pieces.
+/// Less than this does not count as growth: the system hands out and takes back pages in larger pieces.
 const GROWTH: u64 = 12 * MIB;
 
 fn mib(bytes: u64) -> f64 {

@@ -12,7 +12,7 @@ use test_support::world::{Database, Heard, Publishers, World};
 /// Each of its own, so that every first attempt needs a connection of its own.
 const RECEIVERS: usize = 24;
 
-/// Sets how many descriptors a running process may have; `false`, said loudly, where that can't be done.
+/// Sets how many descriptors a running process may have; `false`, with a message on standard error, where that is not possible.
 fn limit_open_files(world: &World, limit: &str) -> bool {
     let pid = world.engine.pid().to_string();
     let changed = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={limit}:")]).status();
@@ -79,7 +79,7 @@ fn without_file_descriptors_no_attempt_is_counted_and_everything_is_delivered_on
         let api = world.engine.api("somebody who connects now");
         std::thread::spawn(move || api.try_call("GET", "/health/live", None).map(|answer| answer.status))
     };
-    eventually("the log tells of it", || world.engine.log().contains("attempts can't be made").then_some(()));
+    eventually("the log reports it", || world.engine.log().contains("attempts can't be made").then_some(()));
     publishers.eventually_more(10);
     let held = descriptors(&world);
     assert!(limit_open_files(&world, "4096"));

@@ -11,9 +11,9 @@ use test_support::postgres::{self, PostgresServer};
 use test_support::receiver::{Receiver, reply};
 use test_support::world::{Database, Heard, Publishers, World};
 
-/// Within this after its return the engine works again, by itself.
+/// The engine recovers without help within this time after the database returns.
 const RECOVERY: Duration = Duration::from_secs(10);
-/// Within this a publisher is told that the database does not answer: it may wait for its key to be read and then for
+/// A publisher gets the error that the database does not respond within this time: it may wait for its key to be read and then for
 /// the commit.
 const ANSWER_BOUND: Duration = Duration::from_secs(20);
 

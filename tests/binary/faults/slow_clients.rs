@@ -142,7 +142,7 @@ fn clients_that_send_a_byte_at_a_time_or_nothing_are_let_go_and_others_are_serve
         let (said, took) = client.join().unwrap();
         assert!(said.starts_with("HTTP/1.1 408 "), "{what}: {said:?}");
         assert!(took < PATIENCE / 2, "{what}: {took:?}");
-        println!("measured: who {what} is let go after {took:?}");
+        println!("measured: a client that {what} is disconnected after {took:?}");
         if what.contains("body") {
             assert!(said.contains("application/problem+json") && said.contains("request_timeout"), "{said}");
         }
@@ -232,7 +232,7 @@ fn large_bodies_that_never_end_share_a_budget_and_leave_small_events_unharmed() 
     let grown = most.saturating_sub(before) / MIB;
     let (refused, let_go) = (refused.into_inner(), let_go.into_inner());
     println!(
-        "measured: {CLIENTS} clients with 10 MiB each: {refused} refused, {let_go} let go for not going on, memory grew \
+        "measured: {CLIENTS} clients with 10 MiB each: {refused} refused, {let_go} disconnected for stalling, memory grew \
          by {grown} MiB"
     );
     assert!(refused > 0, "all of them were taken");
