@@ -1,4 +1,4 @@
-//! What was delivered over time, in steps that a chart can show.
+//! Deliveries over time, in steps for charts.
 
 use std::time::Duration;
 
@@ -10,27 +10,22 @@ use super::{components, time};
 use crate::domain::statistics::{PERIOD, PeriodCounts, PeriodStatistics};
 use crate::domain::time::UnixMillis;
 
-/// How far back a page looks.
+/// The period that a chart covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChartRange {
-    /// The last hour.
     Hour,
-    /// The last day.
     Day,
-    /// The last week.
     Week,
 }
 
 impl ChartRange {
-    /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
 
-    /// In an address; the day when it says nothing that is known.
+    /// Parses the value in an address; a day if it is unknown.
     pub(crate) fn parse(text: &str) -> Self {
         Self::ALL.into_iter().find(|range| range.as_str() == text).unwrap_or(Self::Day)
     }
 
-    /// The name in an address.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Hour => "1h",
@@ -39,7 +34,6 @@ impl ChartRange {
         }
     }
 
-    /// For people.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Hour => "Last hour",
@@ -56,7 +50,7 @@ impl ChartRange {
         }
     }
 
-    /// How long a step is, in periods of the statistics.
+    /// The length of a step, a multiple of the statistics' period.
     fn step(self) -> Duration {
         match self {
             Self::Hour => PERIOD,
@@ -65,7 +59,7 @@ impl ChartRange {
         }
     }
 
-    /// From where on the statistics are needed: steps begin at round times.
+    /// The start of the first step; steps begin at round times.
     pub(crate) fn since(self, now: UnixMillis) -> UnixMillis {
         let length = self.step().as_millis() as i64;
         let last = UnixMillis(now.0.div_euclid(length) * length);
@@ -73,16 +67,15 @@ impl ChartRange {
     }
 }
 
-/// What happened in each step of a range, and in all of it.
+/// The counts of each step and their total.
 pub(crate) struct Activity {
     range: ChartRange,
     steps: Vec<(UnixMillis, PeriodCounts)>,
-    /// In all of it.
     pub total: PeriodCounts,
 }
 
 impl Activity {
-    /// Sorts what was counted into steps; the last one holds the current period.
+    /// Sorts statistics into steps; the last step contains the current period.
     pub(crate) fn of<'a>(
         range: ChartRange,
         statistics: impl IntoIterator<Item = &'a PeriodStatistics>,
@@ -103,9 +96,9 @@ impl Activity {
         Self { range, steps, total }
     }
 
-    /// Instead of a chart.
+    /// Replaces a chart without data.
     fn nothing(&self) -> Option<Markup> {
-        let help = || html! { p.dim { "Nothing was sent in this time." } };
+        let help = || html! { p.dim { "No attempts in this period." } };
         (self.total == PeriodCounts::default()).then(help)
     }
 
@@ -115,7 +108,7 @@ impl Activity {
             let end = *start + self.range.step();
             let latency = |percent| counts.latency.percentile(percent).map_or("–".to_owned(), time::milliseconds);
             let title = format!(
-                "{} – {}\n{} delivered\n{} failed\n{} attempts to be repeated\np50 {}, p95 {}, p99 {}",
+                "{} – {}\n{} delivered\n{} failed\n{} attempts retried\np50 {}, p95 {}, p99 {}",
                 time::local(*start, zone, "%b %-d, %H:%M"),
                 time::local(end, zone, "%H:%M"),
                 components::number(counts.succeeded),
@@ -134,7 +127,7 @@ impl Activity {
         self.steps.iter().map(|(_, counts)| value(counts)).collect()
     }
 
-    /// Deliveries, one bar for each step.
+    /// Deliveries, one bar per step.
     pub(crate) fn deliveries(&self, zone: &TimeZone) -> Markup {
         if let Some(nothing) = self.nothing() {
             return nothing;
@@ -142,14 +135,14 @@ impl Activity {
         let series = [
             Series { name: "Delivered", class: "ok", values: self.series(|it| Some(it.succeeded as f64)) },
             Series {
-                name: "Attempt failed, tried again",
+                name: "Failed attempt, retried",
                 class: "retry",
                 values: self.series(|it| Some(it.retried as f64)),
             },
-            Series { name: "Failed for good", class: "bad", values: self.series(|it| Some(it.failed as f64)) },
+            Series { name: "Failed", class: "bad", values: self.series(|it| Some(it.failed as f64)) },
         ];
         let summary = format!(
-            "Deliveries, {}: {} delivered, {} failed for good, {} attempts failed and tried again",
+            "Deliveries, {}: {} delivered, {} failed, {} attempts failed and were retried",
             self.range.name().to_lowercase(),
             components::number(self.total.succeeded),
             components::number(self.total.failed),
@@ -158,7 +151,7 @@ impl Activity {
         charts::bars(&summary, &self.labels(zone), &series)
     }
 
-    /// The share of deliveries that succeeded.
+    /// The share of finished deliveries that succeeded.
     pub(crate) fn success_rate(&self, zone: &TimeZone) -> Markup {
         if let Some(nothing) = self.nothing() {
             return nothing;
@@ -167,12 +160,12 @@ impl Activity {
             let ended = it.succeeded + it.failed;
             (ended > 0).then(|| it.succeeded as f64 / ended as f64 * 100.0)
         };
-        let series = [Series { name: "Delivered, of those that ended", class: "l1", values: self.series(share) }];
+        let series = [Series { name: "Success rate", class: "l1", values: self.series(share) }];
         let summary = format!("Success rate, {}: {}", self.range.name().to_lowercase(), self.rate());
         charts::percentages(&summary, &self.labels(zone), &series)
     }
 
-    /// How long attempts took.
+    /// Percentiles of the response time.
     pub(crate) fn latency(&self, zone: &TimeZone) -> Markup {
         if let Some(nothing) = self.nothing() {
             return nothing;
@@ -185,7 +178,7 @@ impl Activity {
         ];
         let total = |percent| self.total.latency.percentile(percent).map_or("–".to_owned(), time::milliseconds);
         let summary = format!(
-            "Time of an attempt, {}: p50 {}, p95 {}, p99 {}",
+            "Response time, {}: p50 {}, p95 {}, p99 {}",
             self.range.name().to_lowercase(),
             total(50),
             total(95),
@@ -194,17 +187,16 @@ impl Activity {
         charts::lines(&summary, &self.labels(zone), &series, |value| time::milliseconds(value as u64))
     }
 
-    /// The success rate in words.
     pub(crate) fn rate(&self) -> String {
         components::percent(self.total.succeeded, self.total.succeeded + self.total.failed)
     }
 
-    /// All of it as wide as a word.
+    /// A chart as wide as a word.
     pub(crate) fn spark(&self) -> Markup {
         let steps: Vec<(u64, u64)> =
             self.steps.iter().map(|(_, counts)| (counts.succeeded, counts.failed + counts.retried)).collect();
         let summary = format!(
-            "{}: {} delivered, {} failed, {} attempts to be repeated",
+            "{}: {} delivered, {} failed, {} attempts retried",
             self.range.name(),
             components::number(self.total.succeeded),
             components::number(self.total.failed),

@@ -1,33 +1,30 @@
-//! Charts as SVG, drawn on the server: they follow the theme, need no script, and say what they show to those who
-//! can't see them.
+//! Charts as SVG, drawn on the server: they follow the theme, work without scripts, and have a text alternative.
 
 use maud::{Markup, html};
 
-/// The drawing's own units; it is stretched to the place that it is given, and its words stand beside it.
+/// The drawing's own units; it is stretched to its container, and labels are HTML next to it.
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 200.0;
-/// Labels below a chart; more would touch each other.
+/// Labels below a chart; more would overlap.
 const LABELS: usize = 6;
 
-/// One step of the time axis.
 pub(crate) struct Step {
-    /// What stands below it.
+    /// The label below it.
     pub label: String,
-    /// What hovering shows.
+    /// The tooltip.
     pub title: String,
 }
 
-/// A kind of bar or line.
+/// One series of bars or lines.
 pub(crate) struct Series<'a> {
-    /// In the legend.
     pub name: &'static str,
-    /// Its class in the style sheet.
+    /// The CSS class.
     pub class: &'a str,
-    /// One for each step; none where there is nothing to show.
+    /// One per step; `None` without data.
     pub values: Vec<Option<f64>>,
 }
 
-/// Bars, stacked.
+/// Stacked bars.
 pub(crate) fn bars(summary: &str, steps: &[Step], series: &[Series<'_>]) -> Markup {
     let sums = (0..steps.len()).map(|at| series.iter().filter_map(|it| it.values[at]).sum::<f64>());
     let scale = Scale::up_to(sums.fold(0.0, f64::max), short);
@@ -43,25 +40,25 @@ pub(crate) fn bars(summary: &str, steps: &[Step], series: &[Series<'_>]) -> Mark
     frame(summary, steps, series, &scale, &drawn)
 }
 
-/// The parts of a bar from below: where each begins, how high and what it is.
+/// The parts of a bar from the bottom up: position, height and class.
 fn stack<'a>(scale: &Scale, series: &[Series<'a>], at: usize) -> Vec<(f64, f64, &'a str)> {
     let mut below = 0.0;
     let parts = series.iter().filter_map(|it| Some((it.values[at].filter(|value| *value > 0.0)?, it.class)));
     let part = |(value, class)| {
         below += value;
-        // what there is can be seen, however little it is
+        // even the smallest value stays visible
         (scale.y(below), (scale.y(0.0) - scale.y(value)).max(1.5), class)
     };
     parts.map(part).collect()
 }
 
-/// Lines; a step without a value interrupts them. `unit` writes a value of the axis.
+/// Lines, interrupted at steps without a value. `unit` formats the axis.
 pub(crate) fn lines(summary: &str, steps: &[Step], series: &[Series<'_>], unit: fn(f64) -> String) -> Markup {
     let values = series.iter().flat_map(|it| it.values.iter().flatten());
     draw_lines(summary, steps, series, &Scale::up_to(values.fold(0.0, |most, value| most.max(*value)), unit))
 }
 
-/// Lines of shares in percent: the axis ends at 100, and begins where it shows what is lost.
+/// Percentages: the axis ends at 100 and starts where it shows the losses.
 pub(crate) fn percentages(summary: &str, steps: &[Step], series: &[Series<'_>]) -> Markup {
     draw_lines(summary, steps, series, &Scale::of_percent(series.iter().flat_map(|it| it.values.iter().flatten())))
 }
@@ -74,7 +71,7 @@ fn draw_lines(summary: &str, steps: &[Step], series: &[Series<'_>], scale: &Scal
         @for it in series {
             @for run in runs(&it.values) {
                 @let points: Vec<String> = run.iter().map(point).collect();
-                // a line of one point is a dot
+                // a line with a single point is a dot
                 @if let [only] = points.as_slice() { polyline.dot.(it.class) points={ (only) " " (only) } {} }
                 @else { polyline.(it.class) points=(points.join(" ")) {} }
             }
@@ -83,7 +80,7 @@ fn draw_lines(summary: &str, steps: &[Step], series: &[Series<'_>], scale: &Scal
     frame(summary, steps, series, scale, &drawn)
 }
 
-/// Stretches of steps that have values.
+/// Runs of consecutive steps with values.
 fn runs(values: &[Option<f64>]) -> Vec<Vec<(usize, f64)>> {
     let mut runs: Vec<Vec<(usize, f64)>> = Vec::new();
     let mut is_open = false;
@@ -98,7 +95,7 @@ fn runs(values: &[Option<f64>]) -> Vec<Vec<(usize, f64)>> {
     runs
 }
 
-/// A drawing with its legend and axes. Labels are text beside it, as large as other text whatever its size.
+/// A chart with its legend and axes. Labels are HTML, so that stretching does not distort them.
 fn frame(summary: &str, steps: &[Step], series: &[Series<'_>], scale: &Scale, drawn: &Markup) -> Markup {
     let width = WIDTH / steps.len().max(1) as f64;
     let every = steps.len().div_ceil(LABELS).max(1);
@@ -120,7 +117,7 @@ fn frame(summary: &str, steps: &[Step], series: &[Series<'_>], scale: &Scale, dr
     }
 }
 
-/// What a webhook did lately, as wide as a word: successes and failures of each step, as tall as they are many.
+/// A sparkline: successes and failures per step.
 pub(crate) fn spark(summary: &str, steps: &[(u64, u64)]) -> Markup {
     let most = steps.iter().map(|(good, bad)| good + bad).max().unwrap_or(0).max(1) as f64;
     let width = 120.0 / steps.len().max(1) as f64;
@@ -138,7 +135,7 @@ pub(crate) fn spark(summary: &str, steps: &[(u64, u64)]) -> Markup {
     }
 }
 
-/// From 0, or another round number, to a round number; all values are within.
+/// An axis between round numbers that contains all values.
 struct Scale {
     least: f64,
     most: f64,
@@ -172,13 +169,12 @@ impl Scale {
     }
 }
 
-/// 1, 2 or 5 times a power of ten.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.max(1.0).log10().floor());
     [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= least).unwrap_or(least)
 }
 
-/// A number in few characters.
+/// A short form of a number.
 pub(crate) fn short(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{} M", round(value / 1e6)),

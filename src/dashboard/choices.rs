@@ -1,4 +1,4 @@
-//! What a reader can choose from: the organization's webhooks and event types, by the names that people know.
+//! The options of a filter: the organization's webhooks by URL, and the event types.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,21 +9,19 @@ use crate::api::{Api, event_types, webhooks};
 use crate::domain::event_types::{BUILT_IN, OPERATIONAL};
 use crate::domain::ids::{EndpointId, OrganizationId};
 
-/// Webhooks in one choice; more are found by their ids.
+/// The API's page size. With more webhooks, a text field for the id replaces the list.
 const MOST_WEBHOOKS: &str = "limit=200";
 
-/// The URLs of webhooks.
 #[derive(Default)]
 pub(crate) struct Webhooks {
     urls: BTreeMap<EndpointId, String>,
-    /// Newest first; not all of them when there are too many for a choice.
+    /// Newest first; only the first page.
     listed: Vec<EndpointId>,
-    /// Whether all are listed.
     is_whole: bool,
 }
 
 impl Webhooks {
-    /// Reads those that can be chosen from.
+    /// Reads the first page.
     pub(crate) async fn read(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
         let page = webhooks::page(api, organization_id, MOST_WEBHOOKS).await?;
         let listed = page.data.iter().map(|row| row.endpoint.id).collect();
@@ -31,7 +29,7 @@ impl Webhooks {
         Ok(Self { urls, listed, is_whole: page.next_cursor.is_none() })
     }
 
-    /// Reads those that are shown and not known yet.
+    /// Reads webhooks that are shown on the page and missing from the first page.
     pub(crate) async fn add(
         &mut self,
         api: &Api,
@@ -50,7 +48,6 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.listed.is_empty()
     }
@@ -60,7 +57,7 @@ impl Webhooks {
         self.urls.contains_key(&id)
     }
 
-    /// A webhook by its URL, whose https goes without saying; one that was deleted has none any more.
+    /// A link to a webhook, without `https://`. A deleted webhook has no URL any more.
     pub(crate) fn link(&self, id: EndpointId) -> Markup {
         html! {
             @match self.urls.get(&id) {
@@ -70,8 +67,7 @@ impl Webhooks {
         }
     }
 
-    /// A control to choose one by its URL; a text field for its id when there are too many. `any` is what stands for
-    /// none in particular.
+    /// A select by URL, or a text field for the id when there are too many webhooks. `any` labels the empty option.
     pub(crate) fn control(&self, name: &str, chosen: &str, any: Option<&str>) -> Markup {
         let is_listed = |id: &EndpointId| id.to_string() == chosen;
         html! {
@@ -92,37 +88,33 @@ impl Webhooks {
     }
 }
 
-/// What can be chosen.
 pub(crate) struct Choices {
-    /// The webhooks.
     pub webhooks: Webhooks,
     own_types: Vec<String>,
 }
 
 impl Choices {
-    /// Reads them.
     pub(crate) async fn read(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
         let webhooks = Webhooks::read(api, organization_id).await?;
         let own_types = event_types::own_types(api, organization_id).await?;
         Ok(Self { webhooks, own_types: own_types.into_iter().map(|own| own.name).collect() })
     }
 
-    /// The names of event types in groups; no group is empty.
+    /// Event types that webhooks can subscribe to, in groups; no group is empty.
     pub(crate) fn event_types(&self) -> Vec<(&'static str, Vec<&str>)> {
         let mut groups = self.publishable();
         groups.push(("Operational", OPERATIONAL.iter().map(|event_type| event_type.name).collect()));
         groups
     }
 
-    /// Those that can be published.
+    /// Event types that can be published, in groups; no group is empty.
     pub(crate) fn publishable(&self) -> Vec<(&'static str, Vec<&str>)> {
         let own: Vec<&str> = self.own_types.iter().map(String::as_str).collect();
         let built_in = BUILT_IN.iter().map(|event_type| event_type.name).collect();
-        let groups = [("Your own", own), ("Built in", built_in)];
+        let groups = [("Custom", own), ("Built in", built_in)];
         groups.into_iter().filter(|(_, names)| !names.is_empty()).collect()
     }
 
-    /// Whether there is such a type.
     pub(crate) fn has_event_type(&self, name: &str) -> bool {
         self.event_types().iter().any(|(_, names)| names.contains(&name))
     }

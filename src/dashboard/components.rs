@@ -1,4 +1,4 @@
-//! Pieces that pages are made of.
+//! Components shared by the pages.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,6 @@ use crate::domain::delivery::DeliveryStatus;
 use crate::domain::filter::FieldError;
 use crate::domain::health::EndpointState;
 
-/// Where a delivery stands.
 pub(crate) fn status(status: DeliveryStatus) -> Markup {
     let class = match status {
         DeliveryStatus::Success => "ok",
@@ -19,24 +18,23 @@ pub(crate) fn status(status: DeliveryStatus) -> Markup {
     html! { span.badge.(class) { (status.as_str()) } }
 }
 
-/// How a webhook does.
 pub(crate) fn state(state: EndpointState) -> Markup {
     let (class, name, meaning) = match state {
         EndpointState::Healthy => {
-            ("ok", "healthy", "Its receiver answers, or nothing was sent to it since it was added or changed.")
+            ("ok", "healthy", "The receiver responds, or nothing was sent since the webhook was added or changed.")
         }
-        EndpointState::Failing => ("warn", "failing", "Its last attempt failed in a way that is tried again."),
+        EndpointState::Failing => ("warn", "failing", "The last attempt failed in a way that is retried."),
         EndpointState::Paused => (
             "bad",
-            "breaker open",
-            "It failed so often that it is left alone for a while; one probe decides how it goes on.",
+            "paused",
+            "Its circuit breaker is open after repeated failures: only probes are sent until one succeeds.",
         ),
-        EndpointState::Disabled => ("off", "disabled", "Nothing is sent to it; its deliveries wait."),
+        EndpointState::Disabled => ("off", "disabled", "Nothing is sent; deliveries wait until it is enabled."),
     };
     html! { span.badge.(class) title=(meaning) { (name) } }
 }
 
-/// What a receiver answered: its code, or why there was none.
+/// The status code of a response, or the error if there was none.
 pub(crate) fn answer(code: Option<u16>, error: Option<&str>) -> Markup {
     html! {
         @match (code, error) {
@@ -47,17 +45,17 @@ pub(crate) fn answer(code: Option<u16>, error: Option<&str>) -> Markup {
     }
 }
 
-/// The API's name of an error as a person says it.
+/// An error's API name in words: `connection_refused` → "connection refused".
 pub(super) fn in_words(error: &str) -> String {
     error.replace('_', " ")
 }
 
-/// The name of an event type, or a pattern of names: where it has to be broken, it is broken between its words.
+/// An event type or pattern that can wrap between its words.
 pub(crate) fn event_type(name: &str) -> Markup {
     html! { @for word in name.split_inclusive(['.', '_']) { (word) wbr; } }
 }
 
-/// A share in percent; one that is not whole never reads as 100.
+/// A percentage, rounded down, so that only a full share reads as 100.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();
@@ -66,7 +64,7 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     if part == whole { "100 %".to_owned() } else { format!("{tenths:.1} %") }
 }
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -79,12 +77,12 @@ pub(crate) fn number(value: u64) -> String {
     out
 }
 
-/// One and many.
+/// A number with the singular or plural.
 pub(crate) fn count(value: u64, one: &str, many: &str) -> String {
     if value == 1 { format!("1 {one}") } else { format!("{} {many}", number(value)) }
 }
 
-/// What the API says, as a sentence of a page; one that begins with the name of something leaves it as it is.
+/// An error detail as a sentence. A leading identifier keeps its case.
 pub(crate) fn sentence(detail: &str) -> String {
     let is_name =
         detail.split(' ').next().is_some_and(|word| word.trim_end_matches('.').contains(['.', '_', '/']));
@@ -97,24 +95,23 @@ pub(crate) fn sentence(detail: &str) -> String {
     first.map_or_else(String::new, |first| format!("{first}{}{end}", characters.as_str()))
 }
 
-/// What a page says when there is nothing yet, and what to do about it.
+/// An empty state and what to do next.
 pub(crate) fn empty(title: &str, help: &Markup) -> Markup {
     html! { div.empty { h2 { (title) } (help) } }
 }
 
-/// Something that just happened; read out.
+/// Confirms an action; screen readers announce it.
 pub(crate) fn done(text: &str) -> Markup {
     html! { p.note-box.ok role="status" #done { (text) } }
 }
 
-/// A text that can be copied.
 pub(crate) fn copyable(id: &str, text: &str) -> Markup {
     html! {
         span.copy { code id=(id) { (text) } button.small type="button" data-copy={"#" (id)} aria-label={"Copy " (text)} { "Copy" } }
     }
 }
 
-/// To older rows and back to the newest. `address` is the page with its filters and without a cursor.
+/// Links to older rows and back to the newest. `address` has the filters but no cursor.
 pub(crate) fn pager<T>(list: &List<T>, address: &str, is_first: bool) -> Markup {
     let with_cursor = |cursor: &str| {
         let separator = if address.contains('?') { '&' } else { '?' };
@@ -130,20 +127,19 @@ pub(crate) fn pager<T>(list: &List<T>, address: &str, is_first: bool) -> Markup 
     }
 }
 
-/// What the API says about a form: at their fields what is about one, and above the form what is about none.
+/// The errors of a form: those of a field are shown next to it, the others above the form.
 pub(crate) struct Complaints<'a> {
     errors: &'a [FieldError],
     detail: Option<&'a str>,
 }
 
 impl<'a> Complaints<'a> {
-    /// Of an answer; none of none.
     pub(crate) fn of(problem: Option<&'a Problem>) -> Self {
         let errors = problem.map_or(&[][..], Problem::errors);
         Self { errors, detail: problem.map(Problem::detail) }
     }
 
-    /// Those about a field: about itself, a part of it (`headers.x-a`), or one of its items (`events[2]`).
+    /// Errors of a field itself, of a part of it (`headers.x-a`), or of one of its items (`events[2]`).
     pub(crate) fn about(&self, field: &str) -> impl Iterator<Item = &'a FieldError> {
         let is_about = move |error: &&FieldError| {
             let rest = error.field.strip_prefix(field);
@@ -152,12 +148,11 @@ impl<'a> Complaints<'a> {
         self.errors.iter().filter(is_about)
     }
 
-    /// Whether there are any about a field.
     pub(crate) fn is_wrong(&self, field: &str) -> bool {
         self.about(field).next().is_some()
     }
 
-    /// What stands under a field.
+    /// The errors of a field.
     pub(crate) fn at(&self, field: &str) -> Markup {
         html! {
             @if self.is_wrong(field) {
@@ -170,7 +165,7 @@ impl<'a> Complaints<'a> {
         }
     }
 
-    /// What stands above the form; `known` are the fields that show their own.
+    /// The errors above the form; `known` fields show their own.
     pub(crate) fn summary(&self, known: &[&str]) -> Markup {
         let others: Vec<&FieldError> = self
             .errors
@@ -181,7 +176,7 @@ impl<'a> Complaints<'a> {
             @if let Some(detail) = self.detail {
                 div.note-box.bad role="alert" #complaint {
                     @if self.errors.is_empty() { (detail) }
-                    @else { "Nothing was saved: " (count(self.errors.len() as u64, "field needs", "fields need")) " a correction." }
+                    @else { "Nothing was saved: " (count(self.errors.len() as u64, "field has", "fields have")) " errors." }
                     @if !others.is_empty() { ul { @for error in others { li { code { (error.field) } ": " (error.message) } } } }
                 }
             }
@@ -189,7 +184,7 @@ impl<'a> Complaints<'a> {
     }
 }
 
-/// A field with its label, help and complaints; `control` has the field's name as its id.
+/// A field with its label, help and errors; the id of `control` must be the field's name.
 pub(crate) fn field(name: &str, label: &str, help: &str, complaints: &Complaints<'_>, control: &Markup) -> Markup {
     html! {
         div.field {
@@ -201,7 +196,7 @@ pub(crate) fn field(name: &str, label: &str, help: &str, complaints: &Complaints
     }
 }
 
-/// A field of one line.
+/// A one-line input.
 pub(crate) fn text_field(
     name: &str,
     label: &str,

@@ -1,4 +1,4 @@
-//! A page that says what went wrong.
+//! The error page.
 
 use std::fmt;
 
@@ -11,7 +11,6 @@ use super::{components, layout};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::routes::unknown_route;
 
-/// Why a page could not be shown.
 #[derive(Debug)]
 pub(crate) struct PageError(pub Problem);
 
@@ -35,9 +34,9 @@ impl ResponseError for PageError {
     fn error_response(&self) -> HttpResponse {
         let Self(problem) = self;
         let title = match problem.code() {
-            ErrorCode::NotFound => "There is nothing here",
-            ErrorCode::Forbidden => "This key may not do that",
-            ErrorCode::Unavailable | ErrorCode::Overloaded => "Not available at the moment",
+            ErrorCode::NotFound => "Not found",
+            ErrorCode::Forbidden => "This key can’t do that",
+            ErrorCode::Unavailable | ErrorCode::Overloaded => "Temporarily unavailable",
             _ => problem.code().title(),
         };
         let content = html! {
@@ -47,17 +46,17 @@ impl ResponseError for PageError {
                 @if !problem.errors().is_empty() {
                     ul { @for error in problem.errors() { li { code { (error.field) } ": " (error.message) } } }
                 }
-                p.actions { a.button.primary href="/" { "To the overview" } }
+                p.actions { a.button.primary href="/" { "Go to overview" } }
             }
         };
         layout::plain(problem.code().status(), title, &content)
     }
 }
 
-/// Paths of programs, which are answered as programs read it whoever asks.
+/// API paths always get the API's errors, even in a browser.
 const API: &str = "/v1";
 
-/// What answers a path that is none of ours: a page for a person, a problem for a program.
+/// The fallback for unknown paths: a page for browsers, a JSON problem for programs.
 pub(crate) async fn nowhere(request: HttpRequest) -> HttpResponse {
     let path = request.path();
     let is_api = path.strip_prefix(API).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

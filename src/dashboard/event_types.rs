@@ -1,4 +1,4 @@
-//! What can be published and asked for: the document's event types, the engine's own, and the organization's.
+//! The event types that can be published and subscribed to: built in, operational and the organization's own.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -25,13 +25,13 @@ use crate::domain::patterns::EventPattern;
 
 const TITLE: &str = "Event types";
 const FIELDS: &[&str] = &["name", "description", "schema"];
-const SCHEMA_HELP: &str = "Optional. A JSON Schema that the data of every event of this type must fit; events that do not \
-                           are refused. The first of its examples becomes the sample of test events.";
+const SCHEMA_HELP: &str = "Optional. A JSON Schema for the data of these events; events that don't match are refused. Its \
+                           first example becomes the sample of test events.";
 const SCHEMA_EXAMPLE: &str = "{\n  \"type\": \"object\",\n  \"required\": [\"invoice_id\"],\n  \"properties\": { \
                               \"invoice_id\": { \"type\": \"string\" } },\n  \"examples\": [{ \"invoice_id\": \
                               \"inv_1\" }]\n}";
-/// Webhooks that are looked at to say how many ask for a type, and how many of them one read gives. With more
-/// webhooks the page says nothing about it.
+/// At most this many webhooks are read to count the subscriptions of each type, in pages of the second size. With
+/// more webhooks no counts are shown.
 const MAX_COUNTED: usize = 1_000;
 const COUNTED_AT_ONCE: usize = 200;
 
@@ -43,9 +43,7 @@ pub(crate) async fn list(
 ) -> Result<HttpResponse, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let done = match query.text("done") {
-        "added" => {
-            Some("The event type was added. Events of it can be published now, and webhooks can ask for it.")
-        }
+        "added" => Some("The event type was added. It can now be published, and webhooks can subscribe to it."),
         "deleted" => Some("The event type was deleted."),
         _ => None,
     };
@@ -85,8 +83,8 @@ pub(crate) async fn delete(
     Ok(see_other("/event-types?done=deleted"))
 }
 
-/// The body of the API's call. A schema that is not JSON goes as a text, about which the API complains together
-/// with the other fields; where it stops being JSON comes beside.
+/// The body of the API call. A schema that is not JSON is sent as a string, which the API rejects together with the
+/// other invalid fields; the second value says where the JSON is invalid.
 fn body_of(form: &Form) -> (String, Option<serde_json::Error>) {
     let (schema, not_json) = match form.given("schema").map(|text| (text, serde_json::from_str::<&RawValue>(text)))
     {
@@ -122,11 +120,11 @@ async fn content(
     Ok(html! {
         div.head {
             h1 { (TITLE) }
-            @if may_manage { a.button.primary href="#add" { "Add an event type" } }
+            @if may_manage { a.button.primary href="#add" { "Add event type" } }
         }
         @if let Some(done) = done { (components::done(done)) }
         (Complaints::of(problem).summary(FIELDS))
-        // what has to be corrected stands first
+        // a form with errors comes first
         @if problem.is_some() { (add_card(&Complaints::of(problem), form)) }
         (own_card(viewer, &own, &asking))
         @for group in BuiltInGroup::ALL {
@@ -142,7 +140,7 @@ async fn content(
         section.card.flush {
             header {
                 h2 { "Operational events" }
-                p.dim.small { "Made by Ringback itself. A webhook gets them only when it asks for them by name." }
+                p.dim.small { "Events about your webhooks, made by Ringback. A webhook gets them only if it subscribes to them by name." }
             }
             ul.items { @for event_type in OPERATIONAL { (ours(event_type, asking(event_type.name))) } }
         }
@@ -150,7 +148,7 @@ async fn content(
     })
 }
 
-/// All webhooks of an organization; `None` when there are too many to look at.
+/// All webhooks of an organization; `None` above [`MAX_COUNTED`].
 async fn endpoints(api: &Api, organization_id: OrganizationId) -> Result<Option<Vec<Endpoint>>, Problem> {
     let mut endpoints = Vec::new();
     let mut query = format!("limit={COUNTED_AT_ONCE}");
@@ -170,7 +168,7 @@ fn asks(endpoint: &Endpoint, event_type: &str) -> bool {
     }
 }
 
-/// The headings of the document.
+/// The headings under which the contract lists the built-in types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BuiltInGroup {
     Call,
@@ -214,8 +212,8 @@ fn headline(name: &str, asking: Option<usize>, actions: &Markup) -> Markup {
             h3 { code { (name) } }
             div.actions {
                 @match asking {
-                    Some(0) => { span.dim.small { "no webhook asks for it" } }
-                    Some(count) => { span.dim.small { (components::count(count as u64, "webhook asks", "webhooks ask")) " for it" } }
+                    Some(0) => { span.dim.small { "no webhook subscribes" } }
+                    Some(count) => { span.dim.small { (components::count(count as u64, "webhook subscribes", "webhooks subscribe")) } }
                     None => {}
                 }
                 (actions)
@@ -232,13 +230,13 @@ fn own_card(viewer: &Viewer, own: &[OwnEventType], asking: &impl Fn(&str) -> Opt
     let may_manage = viewer.may(Permission::Manage);
     html! {
         section.card.flush {
-            header { h2 { "Your own" } }
+            header { h2 { "Custom" } }
             @if own.is_empty() {
-                (components::empty("No event types of your own yet", &html! {
+                (components::empty("No custom event types yet", &html! {
                     p {
-                        "The types below can be published as they are. "
-                        @if may_manage { "What else happens in your product can get a type of its own: " a href="#add" { "add one" } "." }
-                        @else { "A manager or an owner can add others." }
+                        "The types below are ready to publish. "
+                        @if may_manage { "For anything else in your product, " a href="#add" { "add a type" } "." }
+                        @else { "A manager or owner can add more." }
                     }
                 }))
             }
@@ -249,8 +247,8 @@ fn own_card(viewer: &Viewer, own: &[OwnEventType], asking: &impl Fn(&str) -> Opt
                         @if !event_type.description.is_empty() { p { (event_type.description) } }
                         p.dim.small { "Added " (time::dated(event_type.created_at, viewer.zone())) }
                         @match &event_type.schema {
-                            Some(schema) => { (json_details("Schema of its data", schema)) }
-                            None => { p.dim.small { "Any data is taken: it has no schema." } }
+                            Some(schema) => { (json_details("Data schema", schema)) }
+                            None => { p.dim.small { "No schema: any data is accepted." } }
                         }
                     }
                 }
@@ -267,11 +265,10 @@ fn delete_button(event_type: &OwnEventType, may_manage: bool) -> Markup {
             dialog id=(id) aria-labelledby={ (id) "-title" } {
                 form.form method="post" action={ "/event-types/" (event_type.name) "/delete" } {
                     h2 id={ (id) "-title" } { "Delete " code { (event_type.name) } "?" }
-                    p { "Events of this type can't be published any more. Those that were stay, and webhooks that ask \
-                        for it by name keep that wish." }
+                    p { "Events of this type can no longer be published. Published events stay, and webhooks keep their subscriptions to it." }
                     div.actions {
-                        button.danger { "Delete the event type" }
-                        button type="button" data-closes autofocus { "Keep it" }
+                        button.danger { "Delete event type" }
+                        button type="button" data-closes autofocus { "Cancel" }
                     }
                 }
             }
@@ -280,7 +277,7 @@ fn delete_button(event_type: &OwnEventType, may_manage: bool) -> Markup {
 }
 
 fn add_card(complaints: &Complaints<'_>, form: &Form) -> Markup {
-    let name_help = "Groups of lower case letters, digits, _ and -, separated by dots, for example invoice.paid.";
+    let name_help = "Lowercase letters, digits, _ and -, in groups separated by dots, such as invoice.paid.";
     let schema = html! {
         textarea #schema name="schema" rows="10" spellcheck="false" placeholder=(SCHEMA_EXAMPLE)
             aria-describedby="schema-help schema-error" aria-invalid=[complaints.is_wrong("schema").then_some("true")] {
@@ -289,12 +286,12 @@ fn add_card(complaints: &Complaints<'_>, form: &Form) -> Markup {
     };
     html! {
         section.card #add {
-            h2 { "Add an event type" }
+            h2 { "Add event type" }
             form.form method="post" action="/event-types" {
                 (components::text_field("name", "Name", name_help, form.text("name"), "text", complaints))
                 (components::text_field("description", "Description", "Optional: when it happens.", form.text("description"), "text", complaints))
                 (components::field("schema", "Schema", SCHEMA_HELP, complaints, &schema))
-                div.actions { button.primary { "Add the event type" } }
+                div.actions { button.primary { "Add event type" } }
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The filters of a list, in its address: under the names and in the forms of the API, so that an address means the
-//! same to everyone, and what the page shows is what the API would answer.
+//! The filters of a list, kept in its address with the names and values of the API, so that an address means the same
+//! to everyone and the page shows what the API would return.
 
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
@@ -12,28 +12,26 @@ use crate::api::problem::Problem;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::time::UnixMillis;
 
-/// What a page adds to its address to say what was just done; no filter, and never shown as text.
+/// Parameters that only report a result: not filters, and never shown as text.
 pub(crate) const DONE: [&str; 5] = ["done", "queued", "pending", "gone", "failed"];
 const INSTANTS: [&str; 2] = ["from", "to"];
 const PLACE: &str = "cursor";
 const MINUTE_MS: i64 = 60_000;
 const RANGES: [(&str, i64); 3] = [("Last hour", 60), ("24 hours", 24 * 60), ("7 days", 7 * 24 * 60)];
 
-/// The parameters of a list's address, without those of [`DONE`].
+/// The parameters of a list's address, without [`DONE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filters(Vec<(String, String)>);
 
-/// How an address was written.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ParsedQuery {
-    /// As it should be.
     Canonical(Filters),
-    /// As a form sends it: this is the address that means the same to everyone.
+    /// As a form sent it; redirect to this address, which means the same in every time zone.
     Rewritten(Filters),
 }
 
 impl Filters {
-    /// Reads a query string: without what is empty, with the instants of an input as instants of UTC.
+    /// Parses a query string, drops empty parameters, and turns a form's local times into UTC.
     pub(crate) fn read(query: &str, zone: &TimeZone) -> ParsedQuery {
         let (mut filters, mut is_rewritten) = (Vec::new(), false);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -53,29 +51,26 @@ impl Filters {
         if is_rewritten { ParsedQuery::Rewritten(Self(filters)) } else { ParsedQuery::Canonical(Self(filters)) }
     }
 
-    /// Reads what [`Filters::query`] gave.
+    /// Parses the result of [`Filters::query`].
     pub(crate) fn of_query(query: &str) -> Self {
         match Self::read(query, &TimeZone::UTC) {
             ParsedQuery::Canonical(filters) | ParsedQuery::Rewritten(filters) => filters,
         }
     }
 
-    /// As a query string.
     pub(crate) fn query(&self) -> String {
         encode(self.0.iter())
     }
 
-    /// A parameter's text; empty when it is not there.
+    /// A parameter's value, or "".
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(it, _)| it == name).map_or("", |(_, value)| value)
     }
 
-    /// Whether it is the newest page.
     pub(crate) fn is_first_page(&self) -> bool {
         self.get(PLACE).is_empty()
     }
 
-    /// Whether anything is filtered.
     pub(crate) fn is_filtered(&self) -> bool {
         self.0.iter().any(|(name, _)| name != PLACE && name != "limit")
     }
@@ -85,7 +80,7 @@ impl Filters {
         join(path, &encode(self.0.iter().filter(|(name, _)| name != PLACE)))
     }
 
-    /// The same with another range, whose end is now.
+    /// The same with another start and no end.
     fn since(&self, path: &str, from: Option<UnixMillis>) -> String {
         let from = from.map(|from| ("from".to_owned(), from.to_string()));
         let others = self.0.iter().filter(|(name, _)| name != PLACE && !INSTANTS.contains(&name.as_str()));
@@ -97,21 +92,20 @@ fn encode<'a>(pairs: impl Iterator<Item = &'a (String, String)>) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// A path with a query string, if there is one.
 pub(crate) fn join(path: &str, query: &str) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
-/// What an input sends has no zone: it is the reader's.
+/// Inputs send local times in the viewer's zone.
 fn absolute(text: &str, zone: &TimeZone) -> Option<String> {
-    // a civil time is also read out of an instant, without its offset
+    // a local time would also be read from an instant, ignoring its offset
     if UnixMillis::parse_rfc3339(text).is_some() {
         return None;
     }
     time::parse_input(text, zone).map(|at| at.to_string())
 }
 
-/// The form of filters; `own` are its fields beside those of time.
+/// The filter form; `own` are its fields besides the time range.
 pub(crate) fn form(
     viewer: &Viewer,
     path: &str,
@@ -138,30 +132,30 @@ pub(crate) fn form(
 }
 
 fn ranges(viewer: &Viewer, path: &str, filters: &Filters) -> Markup {
-    // to the minute: a page that is loaded again offers the same addresses for a while
+    // rounded to minutes, so that reloading a page offers the same addresses
     let minute = viewer.now.0 / MINUTE_MS;
     let since = |minutes: i64| Some(UnixMillis((minute - minutes) * MINUTE_MS));
     let is_any = INSTANTS.iter().all(|name| filters.get(name).is_empty());
     html! {
-        nav.tabs aria-label="Range of time" {
+        nav.tabs aria-label="Time range" {
             a href=(filters.since(path, None)) aria-current=[is_any.then_some("true")] { "Any time" }
             @for (name, minutes) in RANGES {
                 @let from = since(minutes);
                 @let is_current = from.is_some_and(|from| filters.get("from") == from.to_string()) && filters.get("to").is_empty();
                 a href=(filters.since(path, from)) aria-current=[is_current.then_some("true")] { (name) }
             }
-            span.dim.small.end { "Times are those of " (viewer.look.zone_name) "." }
+            span.dim.small.end { "Times are in " (viewer.look.zone_name) "." }
         }
     }
 }
 
-/// What is wrong with no field of the form, as in an address that was written by hand.
+/// Errors without a field in the form, as from a hand-written address.
 fn misunderstood(problem: Option<&Problem>) -> Markup {
     const SHOWN: [&str; 6] = ["status", "event_type", "webhook_id", "response_code", "from", "to"];
     html! {
         @if let Some(problem) = problem {
             div.note-box.bad role="alert" {
-                "Nothing is listed: a filter needs a correction."
+                "Nothing is listed: a filter has an error."
                 @for error in problem.errors().iter().filter(|error| !SHOWN.contains(&error.field.as_str())) {
                     div { code { (error.field) } ": " (error.message) }
                 }
@@ -179,7 +173,7 @@ fn instant(viewer: &Viewer, name: &str, label: &str, filters: &Filters, complain
     components::field(name, label, "", complaints, &control)
 }
 
-/// A choice of the event types; one that is not among them (any more) can still be what is filtered by.
+/// An event type that no longer exists can still be filtered by.
 pub(crate) fn event_type(choices: &Choices, filters: &Filters, complaints: &Complaints<'_>) -> Markup {
     let chosen = filters.get("event_type");
     let control = html! {
@@ -194,7 +188,6 @@ pub(crate) fn event_type(choices: &Choices, filters: &Filters, complaints: &Comp
     components::field("event_type", "Event type", "", complaints, &control)
 }
 
-/// A choice of the statuses.
 pub(crate) fn status(filters: &Filters, complaints: &Complaints<'_>) -> Markup {
     let chosen = filters.get("status");
     let is_known = DeliveryStatus::parse(chosen).is_some() || chosen.is_empty();

@@ -20,7 +20,6 @@ use crate::api::auth::{Caller, Permission};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::{Api, organizations};
 
-/// The middleware around a page.
 pub(crate) async fn guard(
     access: Access,
     request: ServiceRequest,

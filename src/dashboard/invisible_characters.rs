@@ -1,14 +1,13 @@
-//! What others sent, made visible: characters that a browser would hide, or that would change how their neighbours
-//! look, stand there as signs.
+//! Makes invisible characters visible: those that browsers hide, or that change how their neighbours look.
 
 use maud::{Markup, html};
 
-/// Text of any origin. Control characters become `\x00`, what turns or hides text becomes `U+202E`.
+/// Untrusted text. Control characters become `\x00`, invisible and direction-changing ones `U+202E`.
 pub(super) fn text(text: &str) -> Markup {
     marked(text, name)
 }
 
-/// JSON text: such characters can stand in its strings alone, and there they have an escape that means the same.
+/// JSON text: such characters occur only inside strings, where an equivalent escape replaces them.
 pub(crate) fn json(text: &str) -> Markup {
     marked(text, escape)
 }
@@ -21,7 +20,7 @@ fn marked(text: &str, sign: fn(char, &mut String)) -> Markup {
     }
 }
 
-/// The text in pieces that are either all to be shown as signs, or not at all.
+/// Splits the text into runs that are entirely hidden or entirely visible.
 fn runs(text: &str) -> impl Iterator<Item = (bool, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -36,11 +35,11 @@ fn runs(text: &str) -> impl Iterator<Item = (bool, &str)> {
     })
 }
 
-/// `from` begins with the character.
+/// `from` starts with `c`.
 fn is_hidden(from: &str, c: char) -> bool {
     match c {
         '\n' | '\t' => false,
-        // the usual end of a line
+        // a CRLF line ending
         '\r' => !from.starts_with("\r\n"),
         '\u{61c}'
         | '\u{200b}'

@@ -22,21 +22,20 @@ use crate::domain::organization::{ApiKey, Role};
 use crate::domain::time::UnixMillis;
 
 const TITLE: &str = "API keys";
-const REVOKED: &str = "The key was revoked. It stopped working.";
-/// What shows its own complaints.
+const REVOKED: &str = "The key was revoked. It no longer works.";
+/// Fields that show their own errors.
 pub(crate) const FIELDS: &[&str] = &["name", "role", "expires_at"];
-/// Lifetimes that are offered, in days.
+/// Offered lifetimes in days.
 const LIFETIMES: [(&str, &str); 4] =
     [("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In 365 days")];
 const DAY_MS: i64 = 86_400_000;
 
-/// Whose keys a page shows.
+/// The organization whose keys a page manages, and its addresses.
 pub(crate) struct KeyScope {
-    /// The organization.
     pub organization_id: OrganizationId,
-    /// The page that shows them.
+    /// The address of the page.
     pub page: String,
-    /// Where a new one is asked for; each key's own address is below.
+    /// Where a new key is posted; each key's own address is below.
     pub address: String,
 }
 
@@ -47,12 +46,10 @@ impl KeyScope {
     }
 }
 
-/// What a page says beside the keys: about what was done, or about a form.
+/// The form as it was submitted, with its errors.
 #[derive(Default)]
 pub(crate) struct SubmittedForm<'a> {
-    /// What is wrong with the form.
     pub problem: Option<&'a Problem>,
-    /// What was typed in.
     pub form: Form,
 }
 
@@ -67,7 +64,7 @@ pub(crate) async fn list(
     Ok(layout::page(&viewer, Section::Keys, TITLE, &content))
 }
 
-/// `POST /keys`: the one answer that shows the key, and therefore no redirect.
+/// `POST /keys`: the only response that shows the key, and therefore not a redirect.
 pub(crate) async fn create(
     viewer: Viewer,
     request: HttpRequest,
@@ -78,7 +75,7 @@ pub(crate) async fn create(
     let ring = KeyScope::own(&viewer)?;
     let form = Form::read(&request, payload).await?;
     match create_from(&viewer, &api, &ring, &form).await {
-        Ok(content) => Ok(layout::page(&viewer, Section::Keys, "A new API key", &content)),
+        Ok(content) => Ok(layout::page(&viewer, Section::Keys, "New API key", &content)),
         Err(problem) if can_be_corrected(&problem) => {
             let said = SubmittedForm { problem: Some(&problem), form };
             let content = own_content(&viewer, &request, &api, &dashboard, &said).await?;
@@ -112,7 +109,7 @@ async fn own_content(
     Ok(html! {
         div.head {
             h1 { (TITLE) }
-            a.button.primary href="#add" { "Create a key" }
+            a.button.primary href="#add" { "Create API key" }
         }
         (done(&query))
         (Complaints::of(said.problem).summary(FIELDS))
@@ -122,17 +119,16 @@ async fn own_content(
     })
 }
 
-/// The keys that a page shows.
 pub(super) async fn page(api: &Api, ring: &KeyScope, query: &Form) -> Result<List<ApiKey>, Problem> {
     keys::page(api, ring.organization_id, &cursor_query(query.given("cursor"))).await
 }
 
-/// Says that a key was revoked, when one was.
+/// Confirms a revocation.
 pub(crate) fn done(query: &Form) -> Markup {
     html! { @if query.text("done") == "revoked" { (components::done(REVOKED)) } }
 }
 
-/// Makes a key and shows it.
+/// Creates a key and shows it.
 pub(crate) async fn create_from(
     viewer: &Viewer,
     api: &Api,
@@ -143,11 +139,11 @@ pub(crate) async fn create_from(
     let body = json!({ "name": form.text("name"), "role": form.text("role"), "expires_at": expires_at });
     let (key, text) = keys::create_from(api, ring.organization_id, body.to_string().as_bytes()).await?;
     Ok(html! {
-        div.head { h1 { "A new API key" } }
+        div.head { h1 { "New API key" } }
         section.card {
             div.note-box.warn role="status" {
-                strong { "Copy the key now: it is shown this once. " }
-                "Ringback keeps only a fingerprint of it, and nobody can read it again."
+                strong { "Copy this key now: it is shown only once. " }
+                "Ringback stores only its hash."
             }
             (components::copyable("new-key", text.expose()))
             dl.facts {
@@ -155,14 +151,14 @@ pub(crate) async fn create_from(
                 dt { "Role" } dd { (role_badge(key.role)) " " (may(key.role)) }
                 dt { "Expires" } dd { (expires(&key, viewer)) }
             }
-            p.dim { "Programs send it with every call to the API, in the header "
+            p.dim { "Send it with every API request, in the header "
                 code { "Authorization: Bearer " (key.prefix) "…" } "." }
             div.actions { a.button.primary href=(ring.page) { "I have copied it" } }
         }
     })
 }
 
-/// Revokes the key that the path names and shows the others again.
+/// Revokes the key in the path and shows the others again.
 pub(crate) async fn revoke_in(
     ring: &KeyScope,
     request: &HttpRequest,
@@ -173,10 +169,10 @@ pub(crate) async fn revoke_in(
     Ok(see_other(&format!("{}?done=revoked", ring.page)))
 }
 
-/// What is sent as `expires_at`: a day, or a lifetime. What can't be read goes on as it is, and the API complains.
+/// The `expires_at` of the API call, from a day or a lifetime. Unreadable input is passed on for the API to reject.
 fn expiry(form: &Form, viewer: &Viewer) -> Option<String> {
     if let Some(day) = form.given("expires_on") {
-        // the whole day is meant
+        // until the end of that day
         let end = time::parse_input(&format!("{day}T23:59:59"), viewer.zone());
         return Some(end.map_or_else(|| day.to_owned(), |end| end.to_string()));
     }
@@ -186,13 +182,12 @@ fn expiry(form: &Form, viewer: &Viewer) -> Option<String> {
     Some(days.map_or_else(|| lifetime.to_owned(), |days| UnixMillis(viewer.now.0 + days * DAY_MS).to_string()))
 }
 
-/// What a role may do, in words.
 fn may(role: Role) -> &'static str {
     match role {
-        Role::Publisher => "Publishes events. Can't open the dashboard.",
-        Role::Viewer => "Sees webhooks, logs and events. Changes nothing.",
-        Role::Manager => "Sees everything, changes webhooks and event types, sends again.",
-        Role::Owner => "Does what all others may, and makes and revokes API keys.",
+        Role::Publisher => "Can publish events. Can't open the dashboard.",
+        Role::Viewer => "Can view webhooks, logs and events.",
+        Role::Manager => "Can view everything, manage webhooks and event types, and resend.",
+        Role::Owner => "Can do everything, including managing API keys.",
     }
 }
 
@@ -217,7 +212,6 @@ fn expires(key: &ApiKey, viewer: &Viewer) -> Markup {
     }
 }
 
-/// The keys, each with what can be done with it.
 pub(crate) fn table(
     viewer: &Viewer,
     ring: &KeyScope,
@@ -228,12 +222,11 @@ pub(crate) fn table(
     html! {
         section.card.flush {
             @if keys.data.is_empty() {
-                (components::empty("No API keys yet", &html! { p { "Programs that publish events and people who open this \
-                    dashboard need one. Create the first one below: an owner's, with which all others can be made." } }))
+                (components::empty("No API keys yet", &html! { p { "Publishers and dashboard users each need a key. Create the first one below: an owner key, which can create all others." } }))
             } @else {
                 div.wide { table.stack {
                     thead { tr {
-                        @for heading in ["Name", "Role", "Begins with", "Created", "Expires"] { th scope="col" { (heading) } }
+                        @for heading in ["Name", "Role", "Prefix", "Created", "Expires"] { th scope="col" { (heading) } }
                         th scope="col" { span.sr { "Actions" } }
                     } }
                     tbody { @for key in &keys.data {
@@ -251,10 +244,10 @@ fn row(viewer: &Viewer, ring: &KeyScope, key: &ApiKey, is_own: bool) -> Markup {
         tr {
             td data-label="Name" { span.break {
                 (key.name)
-                @if is_own { div { span.badge.info { "you are signed in with it" } } }
+                @if is_own { div { span.badge.info { "your current key" } } }
             } }
             td data-label="Role" { span { (role_badge(key.role)) div.dim.small { (may(key.role)) } } }
-            td data-label="Begins with" { code.nowrap { (key.prefix) "…" } }
+            td data-label="Prefix" { code.nowrap { (key.prefix) "…" } }
             td data-label="Created" { (time::dated(key.created_at, viewer.zone())) }
             td data-label="Expires" { span { (expires(key, viewer)) } }
             td.right { (revoke_button(ring, key, is_own)) }
@@ -268,30 +261,27 @@ fn revoke_button(ring: &KeyScope, key: &ApiKey, is_own: bool) -> Markup {
         button.small.danger type="button" data-opens={ "#" (id) } aria-label={ "Revoke " (key.name) } { "Revoke" }
         dialog id=(id) aria-labelledby={ (id) "-title" } {
             form.form method="post" action={ (ring.address) "/" (key.id) "/revoke" } {
-                h2 id={ (id) "-title" } { "Revoke the key “" (key.name) "”?" }
-                p { "Whatever uses it is refused from then on, and who signed in with it is signed out. This can't be \
-                    undone." }
+                h2 id={ (id) "-title" } { "Revoke “" (key.name) "”?" }
+                p { "Requests that use it are refused from now on, and anyone signed in with it is signed out. This can't be undone." }
                 @if is_own {
-                    p.note-box.warn { "You are signed in with this very key. You will be signed out and need another one to \
-                        come back." }
+                    p.note-box.warn { "You are signed in with this key. You will be signed out, and need another key to sign in again." }
                 }
                 div.actions {
-                    button.danger { "Revoke the key" }
-                    button type="button" data-closes autofocus { "Keep it" }
+                    button.danger { "Revoke key" }
+                    button type="button" data-closes autofocus { "Cancel" }
                 }
             }
         }
     }
 }
 
-/// The form for a new key.
 pub(crate) fn add_card(viewer: &Viewer, ring: &KeyScope, said: &SubmittedForm<'_>) -> Markup {
     let (complaints, form) = (Complaints::of(said.problem), &said.form);
     html! {
         section.card #add {
-            h2 { "Create a key" }
+            h2 { "Create API key" }
             form.form method="post" action=(ring.address) {
-                (components::text_field("name", "Name", "Who or what will use it, for example “billing service”.",
+                (components::text_field("name", "Name", "Who or what will use it, such as “billing service”.",
                     form.text("name"), "text", &complaints))
                 fieldset.field aria-describedby="role-error" {
                     legend { "Role" }
@@ -317,16 +307,16 @@ pub(crate) fn add_card(viewer: &Viewer, ring: &KeyScope, said: &SubmittedForm<'_
                             }
                         }
                         div.field {
-                            label for="expires_on" { "or at the end of a day" }
+                            label for="expires_on" { "or at the end of this day" }
                             input #expires_on type="date" name="expires_on" value=(form.text("expires_on"))
                                 aria-describedby="expires_on-help expires_at-error"
                                 aria-invalid=[complaints.is_wrong("expires_at").then_some("true")];
-                            p.help #expires_on-help { "In your time zone, " (viewer.look.zone_name) ". Takes precedence." }
+                            p.help #expires_on-help { "In your time zone, " (viewer.look.zone_name) ". Overrides the lifetime." }
                         }
                     }
                     (complaints.at("expires_at"))
                 }
-                div.actions { button.primary { "Create the key" } }
+                div.actions { button.primary { "Create key" } }
             }
         }
     }

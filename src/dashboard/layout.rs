@@ -8,26 +8,20 @@ use super::assets::{HTMX, ICON, MORPH, SCRIPT, STYLE};
 use super::viewer::{Preferences, Viewer};
 use crate::api::auth::{Caller, Permission};
 
-/// htmx without what our policy forbids: no code from texts, no style of its own, nothing from elsewhere. An answer
-/// that complains about an input is shown like a good one.
+/// htmx without what our policy forbids: no eval, no inline styles, no other origins. A 422 is swapped in like a
+/// success, as it holds the form with its errors.
 const HTMX_SETTINGS: &str = r#"{"allowEval":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,"historyCacheSize":0,"responseHandling":[{"code":"204","swap":false},{"code":"[23]..","swap":true},{"code":"422","swap":true},{"code":"[45]..","swap":false,"error":true}]}"#;
 
-/// What a page is about: its place in the navigation.
+/// The sections of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
-    /// Health at a glance.
     Overview,
-    /// Webhooks.
     Webhooks,
-    /// Deliveries.
+    /// The delivery log.
     Logs,
-    /// Events.
     Events,
-    /// Their types.
     EventTypes,
-    /// An organization's API keys.
     Keys,
-    /// The deployment's organizations.
     Organizations,
 }
 
@@ -41,12 +35,12 @@ const SECTIONS: [(Section, &str, &str, Permission); 7] = [
     (Section::Organizations, "Organizations", "/organizations", Permission::Admin),
 ];
 
-/// A page for someone who signed in.
+/// A page for a signed-in viewer.
 pub(super) fn page(viewer: &Viewer, section: Section, title: &str, content: &Markup) -> HttpResponse {
     with_status(StatusCode::OK, viewer, section, title, content)
 }
 
-/// The same with another status, as for a form that has to be corrected.
+/// The same with another status, such as for a form with errors.
 pub(crate) fn with_status(
     status: StatusCode,
     viewer: &Viewer,
@@ -55,11 +49,11 @@ pub(crate) fn with_status(
     content: &Markup,
 ) -> HttpResponse {
     let body = html! {
-        a.skip href="#content" { "To the content" }
+        a.skip href="#content" { "Skip to content" }
         div.frame {
             (side(viewer, section))
             main.main #content tabindex="-1" {
-                p.note-box.warn.stale role="status" { "Not up to date: the engine does not answer. Trying again…" }
+                p.note-box.warn.stale role="status" { "Out of date: the engine is not responding. Retrying…" }
                 (content)
             }
         }
@@ -68,12 +62,12 @@ pub(crate) fn with_status(
     answer(status, &document(Some(&viewer.look), title, &body))
 }
 
-/// A page without navigation, in the middle of the window.
+/// A page without navigation, centred in the window.
 pub(crate) fn door(status: StatusCode, look: &Preferences, title: &str, content: &Markup) -> HttpResponse {
     answer(status, &document(Some(look), title, &html! { main.door { (content) } }))
 }
 
-/// The same for whoever it may be.
+/// The same without a viewer's preferences.
 pub(crate) fn plain(status: StatusCode, title: &str, content: &Markup) -> HttpResponse {
     answer(status, &document(None, title, &html! { main.door { (content) } }))
 }
@@ -120,9 +114,9 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
             } }
             footer {
                 div.field {
-                    label.sr for="theme" { "Colours" }
+                    label.sr for="theme" { "Theme" }
                     select #theme data-theme-choice autocomplete="off" {
-                        @for (value, name) in [("system", "As the system"), ("light", "Light"), ("dark", "Dark")] {
+                        @for (value, name) in [("system", "System theme"), ("light", "Light"), ("dark", "Dark")] {
                             option value=(value) selected[viewer.look.theme.unwrap_or("system") == value] { (name) }
                         }
                     }
@@ -133,7 +127,6 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
     }
 }
 
-/// The sign of the product.
 pub(crate) fn logo() -> Markup {
     html! {
         svg viewBox="0 0 32 32" aria-hidden="true" {

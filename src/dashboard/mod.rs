@@ -1,9 +1,9 @@
-//! The dashboard: pages for people, rendered on the server, over the same calls that the HTTP API makes.
+//! The dashboard: pages rendered on the server, based on the same calls as the HTTP API.
 //!
-//! A page is a function of what the store says: nothing that a page shows is kept here, only who is signed in
-//! (`session`). Every route stands in one table (`routes`) with what its reader must be allowed to do; forms
-//! are answered by [`crate::api`], so that a rule is written once and an error names the field that it is about.
-//! Parts that are live ask for their own page again, and what changed is exchanged (htmx and idiomorph, vendored).
+//! Pages are a function of the store: the only state kept here is who is signed in (`session`). All routes are in one
+//! table (`routes`) with the permission that each needs. Forms are handled by [`crate::api`], so that each rule is
+//! written once and an error names its field. Live parts request their own page again and swap in what changed (htmx
+//! and idiomorph, vendored).
 
 mod access;
 mod activity;

@@ -1,4 +1,4 @@
-//! One organization, for the deployment's admin: its keys, and its end.
+//! One organization, for the deployment's admin: its keys and its deletion.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -18,7 +18,7 @@ use crate::domain::filter::FieldError;
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::Organization;
 
-/// The field in which the name is typed before an organization is deleted.
+/// The field that must repeat the name before an organization is deleted.
 const CONFIRM: &str = "confirm";
 
 /// `GET /organizations/{organization_id}`.
@@ -32,7 +32,7 @@ pub(crate) async fn read(
     Ok(layout::page(&viewer, Section::Organizations, &organization.name, &content))
 }
 
-/// `POST /organizations/{organization_id}/keys`: the one answer that shows the key.
+/// `POST /organizations/{organization_id}/keys`: the only response that shows the key.
 pub(crate) async fn create_key(
     viewer: Viewer,
     request: HttpRequest,
@@ -42,7 +42,7 @@ pub(crate) async fn create_key(
     let organization = named(&request, &api).await?;
     let form = Form::read(&request, payload).await?;
     match keys::create_from(&viewer, &api, &ring(organization.id), &form).await {
-        Ok(content) => Ok(layout::page(&viewer, Section::Organizations, "A new API key", &content)),
+        Ok(content) => Ok(layout::page(&viewer, Section::Organizations, "New API key", &content)),
         Err(problem) => correct(&viewer, &request, &api, &organization, problem, form).await,
     }
 }
@@ -53,7 +53,7 @@ pub(crate) async fn revoke_key(request: HttpRequest, api: web::Data<Api>) -> Res
     keys::revoke_in(&ring(organization_id), &request, &api).await
 }
 
-/// `POST /organizations/{organization_id}/delete`, with its name typed in.
+/// `POST /organizations/{organization_id}/delete`, confirmed by its name.
 pub(crate) async fn delete(
     viewer: Viewer,
     request: HttpRequest,
@@ -63,7 +63,7 @@ pub(crate) async fn delete(
     let organization = named(&request, &api).await?;
     let form = Form::read(&request, payload).await?;
     if form.text(CONFIRM) != organization.name.trim() {
-        let message = "is not the organization's name; nothing was deleted";
+        let message = "does not match the organization's name; nothing was deleted";
         let error = FieldError { field: CONFIRM.to_owned(), message: message.to_owned() };
         let problem = Problem::input(vec![InputError { code: ErrorCode::ValidationFailed, error }]);
         return correct(&viewer, &request, &api, &organization, problem, form).await;
@@ -109,7 +109,7 @@ async fn content(
     let ring = ring(organization.id);
     let keys = keys::page(api, &ring, &query).await?;
     let complaints = Complaints::of(said.problem);
-    // what has to be corrected stands first
+    // a form with errors comes first
     let is_deletion_wrong = complaints.is_wrong(CONFIRM);
     let known: Vec<&str> = keys::FIELDS.iter().copied().chain([CONFIRM]).collect();
     Ok(html! {
@@ -118,7 +118,7 @@ async fn content(
                 p.crumbs { a href="/organizations" { "Organizations" } }
                 h1 { (organization.name) }
             }
-            a.button.primary href="#add" { "Create a key" }
+            a.button.primary href="#add" { "Create API key" }
         }
         (keys::done(&query))
         (complaints.summary(&known))
@@ -126,10 +126,10 @@ async fn content(
         @else if said.problem.is_some() { (keys::add_card(viewer, &ring, said)) }
         section.card {
             dl.facts {
-                dt { "Id" } dd { (components::copyable("organization-id", &organization.id.to_string())) }
-                dt { "Added" } dd { (time::dated(organization.created_at, viewer.zone())) }
+                dt { "ID" } dd { (components::copyable("organization-id", &organization.id.to_string())) }
+                dt { "Created" } dd { (time::dated(organization.created_at, viewer.zone())) }
             }
-            p.dim { "Its webhooks, events and logs are seen with one of its own keys. The admin key only makes and revokes them." }
+            p.dim { "To view its webhooks, events and logs, sign in with one of its own keys. The admin key can only create and revoke keys." }
         }
         (keys::table(viewer, &ring, &keys, &query, None))
         @if said.problem.is_none() || is_deletion_wrong { (keys::add_card(viewer, &ring, said)) }
@@ -148,10 +148,9 @@ fn delete_card(organization: &Organization, complaints: &Complaints<'_>) -> Mark
             details.more open[complaints.is_wrong(CONFIRM)] {
                 summary { "Delete this organization" }
                 form.form method="post" action={ "/organizations/" (organization.id) "/delete" } {
-                    p { "Its webhooks, events, logs and keys are deleted with it, and what is pending is not sent. This can't be \
-                        undone." }
+                    p { "Its webhooks, events, logs and keys are deleted too, and pending deliveries are not sent. This can't be undone." }
                     (components::field(CONFIRM, &format!("Type “{}” to confirm", organization.name), "", complaints, &confirm))
-                    div.actions { button.danger { "Delete the organization and all it has" } }
+                    div.actions { button.danger { "Delete organization" } }
                 }
             }
         }

@@ -58,10 +58,10 @@ async fn content(
     let complaints = Complaints::of(problem);
     Ok(html! {
         div.head { h1 { "Organizations" } }
-        @if query.text("done") == "deleted" { (components::done("The organization was deleted with everything that it had.")) }
+        @if query.text("done") == "deleted" { (components::done("The organization and everything in it were deleted.")) }
         (complaints.summary(&["name"]))
         section.card {
-            h2 { "Add an organization" }
+            h2 { "Add organization" }
             form.filters method="post" action="/organizations" {
                 (components::text_field("name", "Name", "", name, "text", &complaints))
                 div.actions { button.primary { "Add" } }
@@ -69,15 +69,14 @@ async fn content(
         }
         section.card.flush {
             @if list.data.is_empty() {
-                (components::empty("No organizations yet", &html! { p { "Each is a tenant with its own webhooks, events, logs and keys. Add the \
-                    first one above, then make a key for it." } }))
+                (components::empty("No organizations yet", &html! { p { "Each is a tenant with its own webhooks, events, logs and keys. Add the first one above, then create a key for it." } }))
             } @else {
                 div.wide { table.stack {
-                    thead { tr { th scope="col" { "Name" } th scope="col" { "Id" } th scope="col" { "Added" } } }
+                    thead { tr { th scope="col" { "Name" } th scope="col" { "ID" } th scope="col" { "Created" } } }
                     tbody { @for row in &list.data { tr {
                         td data-label="Name" { a href={ "/organizations/" (row.id) } { (row.name) } }
-                        td data-label="Id" { code { (row.id) } }
-                        td data-label="Added" { (time::instant(row.created_at, viewer.zone())) }
+                        td data-label="ID" { code { (row.id) } }
+                        td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
                     } } }
                 } }
                 (components::pager(&list, "/organizations", cursor.is_none()))

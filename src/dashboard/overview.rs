@@ -21,7 +21,7 @@ use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::{PageRequest, Store, StoreResult};
 
-/// Failures that are shown; the log has all.
+/// Failures shown; the log has all.
 const NEWEST_FAILURES: usize = 8;
 
 /// `GET /?range=`.
@@ -58,20 +58,18 @@ pub(crate) async fn read(
 
 fn first_steps(viewer: &Viewer) -> Markup {
     let help = html! {
-        p { "Nothing is delivered until a webhook says where to. Add one, send it a test event, and then publish events with a key \
-             of the role publisher." }
+        p { "Add a webhook to say where events go, send it a test event, then publish events with a publisher key." }
         @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Add webhook" } }
     };
     html! { section.card { (components::empty("No webhooks yet", &help)) } }
 }
 
-/// What the page shows.
 struct Health {
     states: EndpointStates,
     backlog: PendingStats,
     activity: Activity,
     failures: Vec<DeliveryRecord>,
-    /// Of the webhooks that the failures name; without those that were deleted since.
+    /// By webhook, without those deleted since.
     urls: HashMap<EndpointId, String>,
 }
 
@@ -112,17 +110,17 @@ impl Health {
         };
         let oldest = html! {
             @match self.backlog.oldest_pending_at {
-                Some(at) => { "the oldest is from " (time::relative(at, viewer.now, viewer.zone())) }
-                None => { "nothing waits" }
+                Some(at) => { "oldest from " (time::relative(at, viewer.now, viewer.zone())) }
+                None => { "nothing pending" }
             }
         };
         html! {
             div.tiles {
                 (tile("tile-delivered", "Delivered", &components::number(total.succeeded), &html! { (range.name().to_lowercase()) }))
-                (tile("tile-rate", "Success rate", &self.activity.rate(), &html! { (components::count(total.failed, "delivery", "deliveries")) " failed for good, " (components::count(total.failed_attempts(), "attempt", "attempts")) " failed" }))
-                (tile("tile-latency", "Time of an attempt", &latency(50), &html! { "p95 " (latency(95)) ", p99 " (latency(99)) }))
-                a.tile #tile-backlog href="/logs?status=pending" {
-                    div.label { "Backlog" }
+                (tile("tile-rate", "Success rate", &self.activity.rate(), &html! { (components::count(total.failed, "delivery", "deliveries")) " failed, " (components::count(total.failed_attempts(), "failed attempt", "failed attempts")) }))
+                (tile("tile-latency", "Response time", &latency(50), &html! { "p95 " (latency(95)) ", p99 " (latency(99)) }))
+                a.tile #tile-pending href="/logs?status=pending" {
+                    div.label { "Pending" }
                     div.value { (components::number(self.backlog.pending)) }
                     div.note { (oldest) }
                 }
@@ -140,7 +138,7 @@ impl Health {
             div.value { (components::number(healthy + failing + paused + disabled)) }
             div.note.states {
                 @for (count, class, name) in
-                    [(healthy, "ok", "healthy"), (failing, "warn", "failing"), (paused, "bad", "breaker open"), (disabled, "off", "disabled")] {
+                    [(healthy, "ok", "healthy"), (failing, "warn", "failing"), (paused, "bad", "paused"), (disabled, "off", "disabled")] {
                     @if count > 0 { span.badge.(class) { (components::number(count)) " " (name) } " " }
                 }
             }
@@ -156,7 +154,7 @@ impl Health {
             }
             div.cols {
                 section.card { header { h2 { "Success rate" } } (self.activity.success_rate(zone)) }
-                section.card { header { h2 { "Time of an attempt" } } (self.activity.latency(zone)) }
+                section.card { header { h2 { "Response time" } } (self.activity.latency(zone)) }
             }
         }
     }
@@ -173,18 +171,18 @@ impl Health {
     fn failures(&self, viewer: &Viewer) -> Markup {
         html! {
             section.card.flush {
-                header { h2 { "Newest deliveries that failed for good" } a href="/logs?status=failed" { "All failures" } }
+                header { h2 { "Recent failed deliveries" } a href="/logs?status=failed" { "View all" } }
                 @if self.failures.is_empty() {
-                    (components::empty("Nothing failed for good", &html! { p { "Deliveries after whose last attempt nothing is tried again stand here, with what was answered." } }))
+                    (components::empty("No failed deliveries", &html! { p { "Deliveries that failed and are not retried any more appear here, with their last response." } }))
                 } @else {
                     div.wide { table.stack {
                         thead { tr {
-                            th scope="col" { "Event type" } th scope="col" { "Answer" } th scope="col" { "Attempts" }
+                            th scope="col" { "Event type" } th scope="col" { "Response" } th scope="col" { "Attempts" }
                             th scope="col" { "Webhook" } th scope="col" { "Failed" }
                         } }
                         tbody { @for row in &self.failures { tr {
                             td.type data-label="Event type" { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } }
-                            td data-label="Answer" { (components::answer(row.response_code, row.error.as_deref())) }
+                            td data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
                             td data-label="Attempts" { (row.attempt_count) }
                             td.break data-label="Webhook" { (self.webhook(row.endpoint_id)) }
                             td data-label="Failed" { (time::relative(row.finished_at.unwrap_or(row.created_at), viewer.now, viewer.zone())) }

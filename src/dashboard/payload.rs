@@ -1,14 +1,14 @@
-//! Payloads on a page.
+//! Shows a payload.
 
 use maud::{Markup, html};
 
 use super::{components, invisible_characters};
 use crate::domain::json_text::{IndentedText, indent};
 
-/// What a page shows of a payload. Larger: a page of ten megabytes, which no browser scrolls well.
+/// The most of a payload that a page shows. Larger: pages of megabytes, which browsers scroll badly.
 const MOST_SHOWN_BYTES: usize = 64 * 1024;
 
-/// A payload that can be copied; `whole` is where all of it can be downloaded as it was sent.
+/// A payload with a copy button; `whole` is the address of the full download.
 pub(crate) fn card(json: &[u8], whole: &str) -> Markup {
     let IndentedText { text, is_cut } = indent(&String::from_utf8_lossy(json), MOST_SHOWN_BYTES);
     html! {
@@ -17,13 +17,13 @@ pub(crate) fn card(json: &[u8], whole: &str) -> Markup {
                 h2 #payload-title { "Payload" }
                 div.actions {
                     span.dim.small { (components::count(json.len() as u64, "byte", "bytes")) }
-                    button.small type="button" data-copy="#payload" { @if is_cut { "Copy what is shown" } @else { "Copy" } }
+                    button.small type="button" data-copy="#payload" { @if is_cut { "Copy shown part" } @else { "Copy" } }
                     a.button.small href=(whole) { "Download" }
                 }
             }
             pre.wrap.raw #payload tabindex="0" role="group" aria-label="Payload" { (invisible_characters::json(&text)) }
             @if is_cut {
-                p.dim { "This is the beginning. " a href=(whole) { "Download it" } " to see all of it." }
+                p.dim { "Only the beginning is shown. " a href=(whole) { "Download the payload" } " to see all of it." }
             }
         }
     }
@@ -37,7 +37,7 @@ mod tests {
     fn a_large_payload_is_cut_and_says_so() {
         let json = format!("{{\"a\":\"{}\"}}", "é".repeat(100_000));
         let shown = card(json.as_bytes(), "/whole").into_string();
-        assert!(shown.len() < MOST_SHOWN_BYTES + 2_000 && shown.contains("This is the beginning"));
+        assert!(shown.len() < MOST_SHOWN_BYTES + 2_000 && shown.contains("Only the beginning is shown"));
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! What went to a receiver and came back from it: headers and the excerpt of a body.
+//! Headers and body excerpts of requests and responses.
 
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
 use super::invisible_characters;
 
-/// What the log keeps of a body.
+/// The log keeps this much of a body.
 const KEPT_BYTES: usize = 16 * 1024;
 
-/// Headers behind a line that opens and closes them; `id` is the page's name for them.
+/// Collapsible headers.
 pub(crate) fn headers(id: &str, title: &str, headers: &Map<String, Value>, is_open: bool) -> Markup {
     html! {
         details.more id=(id) open[is_open] {
@@ -23,10 +23,10 @@ pub(crate) fn headers(id: &str, title: &str, headers: &Map<String, Value>, is_op
     }
 }
 
-/// The body of an answer as text, whatever it is.
+/// A response body, shown as text whatever its type.
 pub(crate) fn body(body: &str) -> Markup {
     html! {
-        @if body.is_empty() { p.dim { "The body was empty." } } @else {
+        @if body.is_empty() { p.dim { "The body is empty." } } @else {
             pre.wrap.raw tabindex="0" role="group" aria-label="Response body" { (invisible_characters::text(body)) }
             @if body.len() >= KEPT_BYTES { p.dim.small { "The log keeps the first 16 KiB of a body." } }
         }

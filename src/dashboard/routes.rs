@@ -1,4 +1,4 @@
-//! The table of pages: the registration, and what the reader of each must be allowed to do.
+//! The table of pages, each with the permission that its viewer needs.
 
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceRequest;
@@ -14,13 +14,13 @@ use super::{
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
 
-/// One page, or what one of its forms does.
+/// A page, or the target of one of its forms.
 pub struct PageSpec {
-    /// Its method; `GET` answers `HEAD` as well.
+    /// `GET` also answers `HEAD`.
     pub method: Method,
-    /// Its pattern, as in the metrics.
+    /// The pattern, as in the metrics.
     pub path: &'static str,
-    /// Who may see it.
+    /// The permission that is checked before the handler runs.
     pub access: Access,
     handler: fn() -> Route,
 }
@@ -101,7 +101,7 @@ pages! {
     POST "/organizations/{organization_id}/delete" (ADMIN) organization::delete;
 }
 
-/// Registers every page of the table, and what answers everything else.
+/// Registers all pages, and the fallback for other paths.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     for spec in PAGES {
         let access = spec.access;
@@ -111,7 +111,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
             method => route.method(method),
         };
         let guard = move |request: ServiceRequest, next: Next<BoxBody>| guard(access, request, next);
-        // the inner net gives the guard an answer to put its headers on
+        // the inner one turns a panic into a response that the guard adds its headers to
         config.route(spec.path, route.wrap(from_fn(catch_panic)).wrap(from_fn(guard)).wrap(from_fn(catch_panic)));
     }
     config.default_service(web::to(error::nowhere));

@@ -1,5 +1,4 @@
-//! Who is signed in. In memory: a restart asks everyone for their key again, and nothing that could be stolen is
-//! written down.
+//! Sessions, kept in memory: after a restart everyone signs in again, and nothing that could be stolen is stored.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,15 +10,15 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::time::UnixMillis;
 
-/// How long a sign-in lasts: a working day. Longer: a forgotten browser stays open. Shorter: people are asked for
-/// their key in the middle of their work.
+/// How long a session lasts: a working day. Longer: a forgotten browser stays signed in. Shorter: people must sign in
+/// again during their work.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
-/// Sessions at once; one more ends the oldest. Each takes about 150 bytes.
+/// Concurrent sessions; one more ends the oldest. Each takes about 150 bytes.
 const MAX_SESSIONS: usize = 10_000;
 
 type Digest32 = [u8; 32];
 
-/// Sessions and tickets, found by the hashes of their tokens.
+/// Sessions and tickets, keyed by the hashes of their tokens.
 #[derive(Default)]
 pub(crate) struct Sessions {
     state: Mutex<SessionTable>,
@@ -28,14 +27,13 @@ pub(crate) struct Sessions {
 #[derive(Default)]
 struct SessionTable {
     sessions: HashMap<Digest32, Session>,
-    /// Each signs in once.
+    /// Each can be used once.
     tickets: HashMap<Digest32, Session>,
 }
 
 #[derive(Clone, Copy)]
 struct Session {
-    /// The hash of the API key that was signed in with; asked for again with every page, so that a revoked key ends
-    /// its sessions.
+    /// The hash of the API key, which is looked up again on every request, so that revoking a key ends its sessions.
     key_hash: Digest32,
     expires_at: UnixMillis,
 }
@@ -45,7 +43,7 @@ impl Sessions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a session; returns its token.
+    /// Starts a session and returns its token.
     pub(crate) fn begin(&self, key_hash: Digest32, rng: &mut impl Rng, now: UnixMillis) -> String {
         let (token, session) = (token(rng), Session { key_hash, expires_at: now + LIFETIME });
         let mut state = self.lock();
@@ -62,26 +60,25 @@ impl Sessions {
         token
     }
 
-    /// The hash of the key that a session was begun with.
+    /// The hash of the session's API key.
     pub(crate) fn key_hash(&self, token: &str, now: UnixMillis) -> Option<Digest32> {
         let state = self.lock();
         let session = state.sessions.get(&hash(token)).filter(|session| session.expires_at > now);
         session.map(|session| session.key_hash)
     }
 
-    /// Ends a session.
     pub(crate) fn end(&self, token: &str) {
         self.lock().sessions.remove(&hash(token));
     }
 
-    /// A token that begins one session, within the lifetime of a session.
+    /// Issues a ticket that starts one session; it is valid as long as a session.
     pub(crate) fn issue_ticket(&self, key_hash: Digest32, rng: &mut impl Rng, now: UnixMillis) -> String {
         let ticket = token(rng);
         self.lock().tickets.insert(hash(&ticket), Session { key_hash, expires_at: now + LIFETIME });
         ticket
     }
 
-    /// Takes a ticket: the hash of its key, once.
+    /// Uses up a ticket and returns the hash of its key.
     pub(crate) fn take_ticket(&self, ticket: &str, now: UnixMillis) -> Option<Digest32> {
         let ticket = self.lock().tickets.remove(&hash(ticket));
         ticket.filter(|ticket| ticket.expires_at > now).map(|ticket| ticket.key_hash)
@@ -95,7 +92,7 @@ fn token(rng: &mut impl Rng) -> String {
     BASE64URL_NOPAD.encode(&bytes)
 }
 
-/// A token is looked up by its hash: how long that takes says nothing about tokens.
+/// Tokens are looked up by hash, so that timing reveals nothing about them.
 fn hash(token: &str) -> Digest32 {
     Sha256::digest(token.as_bytes()).into()
 }

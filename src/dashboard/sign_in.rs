@@ -1,4 +1,4 @@
-//! Signing in with an API key, and out again.
+//! Sign-in with an API key, and sign-out.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -16,17 +16,17 @@ use crate::api::Api;
 use crate::api::auth::{Caller, Permission, caller_of, hash_key};
 use crate::api::problem::{ErrorCode, Problem};
 
-const ONLY_PUBLISHES: &str = "This key can only publish events. The dashboard needs one with the role viewer, manager \
-                              or owner, or the admin key.";
+const ONLY_PUBLISHES: &str =
+    "This key can only publish events. Use a viewer, manager or owner key, or the admin key.";
 
-/// Stands for our own origin: nothing but a path, a query and a fragment is taken from an address.
+/// A placeholder for our own origin: only the path, query and fragment of an address are used.
 const ANY_ORIGIN: &str = "http://ringback.invalid";
-/// A longer address is not gone on to. Smaller: a page with many filters is lost by a sign-in. Larger: what follows
-/// from it fits into no header.
+/// Longer addresses are dropped. Smaller: signing in loses a page with many filters. Larger: the redirect does not
+/// fit into a header.
 const MAX_NEXT_BYTES: usize = 2_048;
 
 const UNKNOWN: &str =
-    "This key is unknown, expired or revoked. Check that it was copied as a whole, or ask for a new one.";
+    "This key is unknown, expired or revoked. Check that you copied all of it, or ask for a new one.";
 
 /// `GET /sign-in?next=&ticket=`.
 pub(crate) async fn read(
@@ -39,15 +39,13 @@ pub(crate) async fn read(
     if let Some(ticket) = query.given("ticket") {
         let now = api.engine().now();
         let Some(key_hash) = dashboard.sessions.take_ticket(ticket, now) else {
-            let used = "This link was used before, or the engine was restarted since. Start it again for a new one, or \
-                        sign in with a key.";
+            let used = "This link was already used, or the engine has restarted since. Restart the engine for a new link, or sign in with a key.";
             return Ok(page(&request, &dashboard, &next, Some(used)));
         };
         return Ok(enter_with(&api, &dashboard, key_hash, &next));
     }
     if query.is_ticked("began") && caller(&api, &dashboard, &request).await?.is_none() {
-        let lost = "The browser did not keep the session. Cookies must be allowed, and the dashboard opened over HTTPS \
-                    (or on localhost).";
+        let lost = "The browser did not store the session cookie. Allow cookies, and open the dashboard over HTTPS (or on localhost).";
         return Ok(page(&request, &dashboard, &next, Some(lost)));
     }
     match caller(&api, &dashboard, &request).await? {
@@ -83,7 +81,7 @@ fn enter_with(api: &Api, dashboard: &Dashboard, key_hash: [u8; 32], next: &str) 
         .append_pair("next", next)
         .finish();
     let mut response = see_other(&format!("/sign-in?{query}"));
-    // a cookie of ours is always a header's value
+    // our cookies are always valid header values
     let kept = response.add_cookie(&session_cookie(dashboard, Some(token)));
     if let Err(error) = kept {
         tracing::error!(%error, "a session's cookie was not set");
@@ -114,13 +112,13 @@ fn may_enter(caller: &Caller) -> bool {
     }
 }
 
-/// Where to go on: only to a page of ours, or a link could lead anywhere after a sign-in.
+/// Where to continue after a sign-in: only to our own pages, or a link could lead to another site.
 fn inner_address(next: &str) -> String {
     own_page(next).unwrap_or_else(|| "/".to_owned())
 }
 
-/// Reads an address as a browser does, and rewrites it: browsers drop tabs and line ends, take `\\` for `/`, and walk up
-/// from `..`, so what an address looks like says little about where it leads.
+/// Parses an address as browsers do, and normalizes it: browsers drop tabs and line breaks, treat `\` as `/` and
+/// resolve `..`, so the text alone does not show where it leads.
 fn own_page(next: &str) -> Option<String> {
     if !next.starts_with('/') || next.len() > MAX_NEXT_BYTES {
         return None;
@@ -128,7 +126,7 @@ fn own_page(next: &str) -> Option<String> {
     let base = Url::parse(ANY_ORIGIN).ok()?;
     let there = base.join(next).ok()?;
     let address = &there[Position::BeforePath..];
-    // it must lead there by itself, too: a path that begins with two slashes is a host's name
+    // the result must mean the same on its own: a path that begins with two slashes is a host name
     let is_ours = there.origin() == base.origin() && base.join(address).ok()? == there;
     let is_page = !matches!(there.path(), "/sign-in" | "/sign-out");
     (is_ours && is_page).then(|| address.to_owned())
@@ -151,21 +149,19 @@ fn form(next: &str, complaint: Option<&str>, is_dev: bool) -> Markup {
             @if let Some(complaint) = complaint { p.note-box.bad role="alert" id="complaint" { (complaint) } }
             form.form method="post" action="/sign-in" {
                 input type="hidden" name="next" value=(next);
-                // a password manager wants a name to keep the key under
+                // password managers store the key under this name
                 input.sr type="text" name="account" value="Ringback" autocomplete="username" readonly tabindex="-1" aria-hidden="true";
                 div.field {
                     label for="key" { "API key" }
                     input #key type="password" name="key" required autofocus autocomplete="current-password"
                         spellcheck="false" placeholder="rbk_…" aria-invalid=[complaint.map(|_| "true")]
                         aria-describedby={ "key-help" @if complaint.is_some() { " complaint" } };
-                    p.help #key-help { "A key of your organization with the role viewer, manager or owner, or the deployment's \
-                        admin key." }
+                    p.help #key-help { "A viewer, manager or owner key of your organization, or the deployment's admin key." }
                 }
                 button.primary { "Sign in" }
             }
             @if is_dev {
-                p.note-box.info { "The engine runs with " code { "--dev" } ": the link that it printed when it started signs in \
-                    once, without a key. The owner key stands beside it." }
+                p.note-box.info { "The engine runs with " code { "--dev" } ": the link printed at startup signs in once without a key. The owner key is printed next to it." }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Instants as people read them: in their own zone, with the exact UTC beside.
+//! Times in the viewer's zone, with the exact UTC as a tooltip.
 
 use std::time::Duration;
 
@@ -8,28 +8,27 @@ use maud::{Markup, html};
 
 use crate::domain::time::UnixMillis;
 
-/// A point in time in the reader's zone; hovering shows it in UTC, to the millisecond.
+/// A time in the viewer's zone; the tooltip shows UTC with milliseconds.
 pub(crate) fn instant(at: UnixMillis, zone: &TimeZone) -> Markup {
     html! { time.nowrap datetime=(at) title=(utc(at)) { (local(at, zone, "%b %-d, %H:%M:%S")) } }
 }
 
-/// The same with its year and without seconds: for what lasts for months.
+/// The same with the year and without seconds, for distant times.
 pub(crate) fn dated(at: UnixMillis, zone: &TimeZone) -> Markup {
     html! { time.nowrap datetime=(at) title=(utc(at)) { (local(at, zone, "%b %-d, %Y, %H:%M")) } }
 }
 
-/// The same with what is between it and now: for what a person waits for, or has just seen.
+/// The distance from now, such as "in 5 min" or "2 h ago".
 pub(crate) fn relative(at: UnixMillis, now: UnixMillis, zone: &TimeZone) -> Markup {
     let title = format!("{} · {}", local(at, zone, "%b %-d, %H:%M:%S %Z"), utc(at));
     html! { time.nowrap datetime=(at) title=(title) { (distance(at, now)) } }
 }
 
-/// `at` in UTC, as it is written down.
 pub(crate) fn utc(at: UnixMillis) -> String {
     local(at, &TimeZone::UTC, "%Y-%m-%d %H:%M:%S%.3f UTC")
 }
 
-/// An instant in a zone, in a format of `strftime`.
+/// A time in a zone, in a `strftime` format.
 pub(crate) fn local(at: UnixMillis, zone: &TimeZone, format: &str) -> String {
     match Timestamp::from_millisecond(at.0) {
         Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime(format).to_string(),
@@ -37,19 +36,19 @@ pub(crate) fn local(at: UnixMillis, zone: &TimeZone, format: &str) -> String {
     }
 }
 
-/// What `<input type="datetime-local">` holds for an instant.
+/// The value of an `<input type="datetime-local">`.
 pub(crate) fn input_value(at: UnixMillis, zone: &TimeZone) -> String {
     local(at, zone, "%Y-%m-%dT%H:%M:%S")
 }
 
-/// Reads what such an input sends, in the reader's zone.
+/// Parses the value of such an input, in the viewer's zone.
 pub(crate) fn parse_input(text: &str, zone: &TimeZone) -> Option<UnixMillis> {
     let civil: jiff::civil::DateTime = text.parse().ok()?;
     let zoned = civil.to_zoned_datetime(zone.clone()).ok()?;
     Some(UnixMillis(zoned.timestamp().as_millisecond()))
 }
 
-/// Whether there is nothing left to wait for, to the second in which people are told.
+/// Whether a time has come, to the second, as distances are shown.
 pub(crate) fn is_due(at: UnixMillis, now: UnixMillis) -> bool {
     at.since(now) < Duration::from_secs(1)
 }
@@ -64,7 +63,7 @@ fn distance(at: UnixMillis, now: UnixMillis) -> String {
     }
 }
 
-/// A length of time to the nearest of the smallest unit that is shown: what was to last 24 h lasts 24 h a moment later.
+/// Rounded to the smallest unit shown, so that 24 h still reads as 24 h a moment later.
 fn about(length: Duration) -> String {
     let millis = length.as_millis() as u64;
     let shown_in = match millis.div_ceil(1_000) {
@@ -77,7 +76,7 @@ fn about(length: Duration) -> String {
     span(Duration::from_secs((millis + unit / 2) / unit * shown_in))
 }
 
-/// A length of time in its one or two largest units; days from two on. What is smaller is left out.
+/// A duration in its one or two largest units, in days from two days on. Smaller units are dropped.
 pub(crate) fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     let (large, small) = match seconds {
@@ -93,7 +92,6 @@ pub(crate) fn span(length: Duration) -> String {
     }
 }
 
-/// How long something took.
 pub(crate) fn milliseconds(length: u64) -> String {
     match length {
         0..1_000 => format!("{length} ms"),

@@ -1,4 +1,4 @@
-//! Who looks at a page, and how they want it.
+//! The viewer of a page, and their preferences.
 
 use actix_web::HttpRequest;
 use jiff::tz::TimeZone;
@@ -9,28 +9,23 @@ use crate::domain::ids::OrganizationId;
 use crate::domain::organization::Role;
 use crate::domain::time::UnixMillis;
 
-/// The cookie with the name of the reader's time zone; its script sets it.
+/// The viewer's time zone; set by the script.
 const ZONE_COOKIE: &str = "ringback_zone";
-/// The cookie with the colours that were chosen.
 const THEME_COOKIE: &str = "ringback_theme";
 
-/// The reader of a page.
 #[derive(Debug, Clone)]
 pub(crate) struct Viewer {
-    /// Who they are.
     pub caller: Caller,
-    /// The name of their organization; none for the admin.
+    /// `None` for the admin.
     pub organization: Option<String>,
-    /// How the page is to look.
     pub look: Preferences,
-    /// The path that was asked for, with its query.
+    /// The requested path with its query.
     pub address: String,
-    /// When.
     pub now: UnixMillis,
 }
 
 impl Viewer {
-    /// The organization that is looked at. Only for pages that the admin can't see.
+    /// Only for pages that the admin can't open.
     pub(crate) fn organization_id(&self) -> Result<OrganizationId, Problem> {
         match self.caller {
             Caller::Key { organization_id, .. } => Ok(organization_id),
@@ -38,7 +33,7 @@ impl Viewer {
         }
     }
 
-    /// Whether a page may offer them this.
+    /// Whether to offer an action.
     pub(crate) fn may(&self, permission: Permission) -> bool {
         let own = match self.caller {
             Caller::Key { organization_id, .. } => Some(organization_id),
@@ -47,7 +42,7 @@ impl Viewer {
         permission.check(&self.caller, own).is_ok()
     }
 
-    /// What they are, in one word.
+    /// The role.
     pub(crate) fn role(&self) -> &'static str {
         match self.caller {
             Caller::Admin => "admin",
@@ -55,25 +50,22 @@ impl Viewer {
         }
     }
 
-    /// Their time zone.
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.look.zone
     }
 }
 
-/// How a reader wants pages to look.
 #[derive(Debug, Clone)]
 pub(crate) struct Preferences {
-    /// In which times are shown.
     pub zone: TimeZone,
-    /// Its name; none when the browser did not say.
+    /// The zone's name; UTC if the browser sent none.
     pub zone_name: String,
-    /// `light` or `dark`; none as the system has it.
+    /// `light` or `dark`; `None` follows the system.
     pub theme: Option<&'static str>,
 }
 
 impl Preferences {
-    /// As the cookies say.
+    /// Reads the cookies.
     pub(crate) fn of(request: &HttpRequest) -> Self {
         let cookie = |name| request.cookie(name).map(|cookie| cookie.value().to_owned());
         let zone = cookie(ZONE_COOKIE).and_then(|name| Some((TimeZone::get(&name).ok()?, name)));

@@ -15,19 +15,19 @@ fn an_own_type_is_added_with_a_schema_published_and_deleted() {
     browser.sees("call.completed");
     browser.fill(&field("Name"), "Not A Name");
     browser.fill(&field("Schema"), "{\n  \"type\":\n");
-    browser.click(&button("Add the event type"));
+    browser.click(&button("Add event type"));
     browser.has(&css("#name-error"));
     browser.reads(&css("#schema-error"), "is not JSON");
     assert_eq!(browser.ask(&field("Name"), "it.value"), "Not A Name", "what was typed is lost");
     browser.fill(&field("Name"), "invoice.paid");
     browser.fill(&field("Schema"), "{\"required\": [\"number\"], \"examples\": [{\"number\": \"2026-1\"}]}");
-    browser.click(&button("Add the event type"));
+    browser.click(&button("Add event type"));
     browser.reads(&css("#done"), "The event type was added.");
     let event = |data| json!({"event_type": "invoice.paid", "data": data});
     site.owner.post("/v1/events", &event(json!({}))).expect(422);
     site.owner.post("/v1/events", &event(json!({"number": "2026-2"}))).expect(202);
     browser.click(&button("Delete invoice.paid"));
-    browser.click(&button("Delete the event type"));
+    browser.click(&button("Delete event type"));
     browser.reads(&css("#done"), "The event type was deleted.");
     site.owner.post("/v1/events", &event(json!({"number": "2026-3"}))).expect(422);
 }

@@ -12,7 +12,7 @@ fn a_key_is_shown_once_works_and_ends_its_sessions_when_it_is_revoked() {
     browser.click(&link("API keys"));
     browser.fill(&field("Name"), "of a colleague");
     browser.click(&field("owner"));
-    browser.click(&button("Create the key"));
+    browser.click(&button("Create key"));
     let shown = browser.text(&css("#new-key"));
     let theirs = site.owner.with_key(&shown);
     theirs.get("/v1/webhooks").expect(200);
@@ -44,11 +44,11 @@ fn a_key_is_revoked_only_after_a_question() {
     browser.click(&link("API keys"));
     browser.click(&button("Revoke the viewer"));
     browser.has(&css("dialog[open]"));
-    browser.click(&button("Keep it"));
+    browser.click(&button("Cancel"));
     browser.eventually("the dialog closes", || Ok((browser.count(&css("dialog[open]")) == 0).then_some(())));
     site.owner.with_key(&key).get("/v1/webhooks").expect(200);
     browser.click(&button("Revoke the viewer"));
-    browser.click(&button("Revoke the key"));
+    browser.click(&button("Revoke key"));
     browser.reads(&css("[role=status]#done"), "The key was revoked.");
     site.owner.with_key(&key).get("/v1/webhooks").expect(401);
     browser.sees_no("the viewer");
@@ -67,5 +67,5 @@ fn whoever_only_looks_is_offered_nothing_that_changes_something() {
     assert_eq!(browser.count(&css("main form")), 0, "a viewer is offered a form");
     browser.expect("status of 403");
     browser.open("/keys");
-    browser.sees_no("Create the key");
+    browser.sees_no("Create key");
 }

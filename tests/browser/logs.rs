@@ -59,7 +59,7 @@ fn each_filter_is_in_the_address_and_leaves_only_what_fits() {
         browser.ask(&css(format!("#{end}")), "it.value = '2020-01-01T00:00:00'");
     }
     browser.click(&button("Filter"));
-    browser.sees("No delivery fits these filters");
+    browser.sees("No deliveries match these filters");
     browser.open("/logs?response_code=abc");
     browser.has(&css("#response_code-error"));
 }
@@ -78,7 +78,7 @@ fn the_newest_deliveries_stand_first_and_come_by_themselves_while_boxes_stay_tic
     let before = rows(&browser, "row.id");
     assert_eq!(before.len(), 3);
     browser.click(&css("tbody tr:nth-child(2) input[type=checkbox]"));
-    browser.has(&button("Send 1 again"));
+    browser.has(&button("Resend 1"));
     browser.value("window.marker = 'not loaded again'");
     browser.value("document.activeElement.blur()");
     site.publish("call.missed", &json!({"number": 4}));
@@ -131,17 +131,17 @@ fn a_failed_delivery_is_sent_again_and_its_page_sees_how_it_ends() {
     });
     browser.sign_in(site.owner.key());
     browser.open(&format!("/logs/{}", all[0]["id"].as_str().unwrap()));
-    browser.click(&button("Send again"));
-    browser.reads(&css("#done"), "It is queued again");
+    browser.click(&button("Resend"));
+    browser.reads(&css("#done"), "Queued to be resent");
     browser.reads(&css("h1"), "success");
     browser.reads(&css("#attempt-2"), "200");
 
     browser.open("/logs?status=failed");
     assert_eq!(rows(&browser, "row.id").len(), 2);
     browser.click(&css("input[data-all]"));
-    browser.click(&button("Send 2 again"));
-    browser.reads(&css("#done"), "2 deliveries are queued again.");
-    browser.sees("No delivery fits these filters");
+    browser.click(&button("Resend 2"));
+    browser.reads(&css("#done"), "2 deliveries were queued.");
+    browser.sees("No deliveries match these filters");
     assert_eq!(failed()["data"], json!([]));
 }
 
@@ -153,8 +153,8 @@ fn an_event_is_published_by_hand_shows_where_it_went_and_is_sent_again() {
     let browser = browser_on!(site);
     browser.sign_in(site.owner.key());
     browser.click(&link("Events"));
-    browser.sees("Nothing has been published yet");
-    browser.click(&link("Publish a sample"));
+    browser.sees("No events yet");
+    browser.click(&link("Publish sample event"));
     browser.type_in(&field("Event type"), "call.missed");
     browser.arrive("/events/new?event_type=call.missed");
     browser.fill(&field("Data"), "{\"by\": \"hand\"}");
@@ -163,9 +163,9 @@ fn an_event_is_published_by_hand_shows_where_it_went_and_is_sent_again() {
     browser.reads(&css("#done"), "Published");
     browser.reads(&css("tbody .badge"), "success");
     browser.sees("\"hand\"");
-    browser.click(&button("Send again…"));
+    browser.click(&button("Resend…"));
     accessibility::check(&browser, "the question to whom an event is sent again");
-    browser.click(&button("Send again"));
+    browser.click(&button("Resend"));
     browser.reads(&css("#done"), "1 delivery is pending now.");
     browser.eventually("the second request", || Ok((receiver.count() == 2).then_some(())));
     browser.open("/events?event_type=call.missed");

@@ -23,17 +23,17 @@ fn the_admin_adds_an_organization_makes_its_first_key_and_deletes_it() {
 
     browser.fill(&field("Name"), "the first");
     browser.click(&field("owner"));
-    browser.click(&button("Create the key"));
+    browser.click(&button("Create key"));
     let key = browser.text(&css("#new-key"));
     site.admin().with_key(&key).get("/v1/webhooks").expect(200);
 
     browser.click(&link("I have copied it"));
     browser.click(&css("summary"));
     browser.fill(&field("Type “Hooli” to confirm"), "Holy");
-    browser.click(&button("Delete the organization and all it has"));
+    browser.click(&button("Delete organization"));
     browser.reads(&css("#confirm-error"), "nothing was deleted");
     browser.fill(&field("Type “Hooli” to confirm"), "Hooli");
-    browser.click(&button("Delete the organization and all it has"));
+    browser.click(&button("Delete organization"));
     browser.arrive("/organizations?done=deleted");
     browser.sees_no("Hooli");
     site.admin().with_key(&key).get("/v1/webhooks").expect(401);

@@ -14,7 +14,7 @@ fn an_organizations_health_is_seen_at_a_glance() {
     let browser = browser_on!(site);
     let seed = Seed::plant(&site);
     browser.sign_in(site.owner.key());
-    for state in ["1 healthy", "1 failing", "1 breaker open", "1 disabled"] {
+    for state in ["1 healthy", "1 failing", "1 paused", "1 disabled"] {
         browser.reads(&css("#tile-webhooks"), state);
     }
     browser.reads(&css("#tile-latency"), "p99");
@@ -24,7 +24,7 @@ fn an_organizations_health_is_seen_at_a_glance() {
     };
     // what is counted is written a little later; the page follows by itself
     browser.eventually("the sum of deliveries", || Ok((number("#tile-delivered") > 200).then_some(())));
-    assert!(number("#tile-backlog") > 20);
+    assert!(number("#tile-pending") > 20);
     assert!(browser.count(&css("svg.chart")) >= 3, "charts are missing");
     browser.click(&css("table a[href^='/logs/']"));
     browser.arrive("/logs/dlv_");
@@ -42,12 +42,12 @@ fn the_numbers_change_while_one_looks_and_the_page_stays() {
     site.webhook(&json!({"url": receiver.url()}));
     let browser = browser_on!(site);
     browser.sign_in(site.owner.key());
-    browser.reads(&css("#tile-backlog .value"), "0");
+    browser.reads(&css("#tile-pending .value"), "0");
     browser.value("window.marker = 'not loaded again'");
     site.publish("call.completed", &json!({"id": "call_1"}));
-    browser.reads(&css("#tile-backlog .value"), "1");
+    browser.reads(&css("#tile-pending .value"), "1");
     receiver.release();
-    browser.reads(&css("#tile-backlog"), "nothing waits");
+    browser.reads(&css("#tile-pending"), "nothing pending");
     assert_eq!(browser.value("window.marker"), "not loaded again");
 }
 
@@ -61,7 +61,7 @@ fn a_page_says_that_it_is_not_up_to_date_while_the_engine_is_away() {
     // which htmx repeats
     browser.expect("htmx.min.js");
     site.stop();
-    browser.sees("Not up to date");
+    browser.sees("Out of date");
     site.start_again();
     // sessions end with the engine
     browser.arrive("/sign-in");

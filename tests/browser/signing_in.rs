@@ -37,7 +37,7 @@ fn the_link_that_a_developer_is_given_signs_in_once() {
     browser.click(&button("Sign out"));
     browser.reads(&css("h1"), "Sign in");
     browser.open(&site.link());
-    browser.reads(&css("[role=alert]"), "This link was used before");
+    browser.reads(&css("[role=alert]"), "This link was already used");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn whoever_wanted_another_page_gets_there_by_keyboard_alone() {
     browser.arrive("/?range=7d");
     // the first stop of a page leads past the navigation
     browser.press(TAB);
-    assert_eq!(browser.value("document.activeElement.innerText"), "To the content");
+    assert_eq!(browser.value("document.activeElement.innerText"), "Skip to content");
     browser.press(ENTER);
     browser.eventually("the focus in the content", || {
         Ok((browser.value("document.activeElement.id") == "content").then_some(()))

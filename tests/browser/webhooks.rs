@@ -34,28 +34,28 @@ fn a_webhook_is_added_with_every_setting_and_changed() {
     browser.click(&link("Add webhook"));
     browser.fill(&field("URL"), "http://127.0.0.1:9999/hook");
     browser.fill(&field("Description"), "Every setting");
-    browser.click(&field("Only these"));
+    browser.click(&field("Selected events"));
     browser.click(&field("call.completed"));
     browser.fill(&field("Patterns"), "batch.*");
     browser.fill(&line("#filter-lines", "filter_field"), "duration");
     browser.type_in(&line("#filter-lines", "filter_operator"), "is at least");
     browser.fill(&line("#filter-lines", "filter_value"), "60");
-    browser.click(&field("A schedule of its own"));
+    browser.click(&field("Custom schedule"));
     browser.fill(&field("Attempts"), "7");
     browser.fill(&field("First delay"), "2");
     browser.fill(&field("Grows by"), "1.5");
     browser.fill(&field("Longest delay"), "90");
     browser.click(&field("Other 4xx"));
     browser.fill(&field("Timeout"), "20");
-    browser.fill(&field("Most per second"), "5");
-    browser.fill(&field("At once after a pause"), "10");
+    browser.fill(&field("Rate limit, per second"), "5");
+    browser.fill(&field("Burst"), "10");
     browser.fill(&field("Max concurrency"), "4");
     browser.click(&field("In order"));
     browser.fill(&line("#header-lines", "header_name"), "Authorization");
     browser.fill(&line("#header-lines", "header_value"), "Bearer open-sesame");
-    browser.fill(&field("A secret of your own"), SECRET);
+    browser.fill(&field("Custom secret"), SECRET);
     browser.click(&button("Add webhook"));
-    browser.reads(&css("#done"), "The webhook is added.");
+    browser.reads(&css("#done"), "Webhook added.");
     assert_eq!(browser.text(&css("#secret-text")), SECRET);
     let webhook = opened(&browser);
     let all = settings(&site, &webhook);
@@ -84,7 +84,7 @@ fn a_webhook_is_added_with_every_setting_and_changed() {
     browser.fill(&field("Description"), "Changed");
     browser.click(&field("All events"));
     browser.click(&button("Save changes"));
-    browser.reads(&css("#done"), "The changes are saved.");
+    browser.reads(&css("#done"), "Changes saved.");
     let changed = settings(&site, &webhook);
     assert_eq!((&changed["description"], &changed["retry_policy"]), (&json!("Changed"), &all["retry_policy"]));
     assert_eq!(changed["events"], json!([]), "all events");
@@ -98,9 +98,9 @@ fn what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost() {
     browser.sign_in(site.owner.key());
     browser.open("/webhooks/new");
     browser.fill(&field("URL"), "http://receiver.example.com/");
-    browser.click(&field("Only these"));
+    browser.click(&field("Selected events"));
     browser.fill(&field("Patterns"), "call.unheard_of");
-    browser.click(&field("As JSON"));
+    browser.click(&field("JSON"));
     browser.fill(&css("#filter_json"), "{\"direction\": {\"like\": 1}}");
     browser.fill(&field("Retries"), "99");
     browser.click(&button("Add webhook"));
@@ -136,7 +136,7 @@ fn a_filter_is_tried_and_the_retries_are_said_in_words_while_one_types() {
     browser.fill(&line("#filter-lines", "filter_value"), "100000");
     browser.reads(&css("#filter-preview"), "Would not match this sample.");
     // another sample, and then one of one's own
-    browser.type_in(&field("Sample of"), "batch.completed");
+    browser.type_in(&field("Sample event type"), "batch.completed");
     browser.eventually("the sample", || {
         let sample = browser.ask(&css("#sample"), "it.value");
         Ok(sample.as_str().unwrap().contains("successfully_called").then_some(()))
@@ -144,15 +144,15 @@ fn a_filter_is_tried_and_the_retries_are_said_in_words_while_one_types() {
     browser.fill(&css("#sample"), "{\"duration\": 100001}");
     browser.reads(&css("#filter-preview"), "Would match this sample.");
 
-    browser.reads(&css("#retry-preview"), "4 attempts: at once, then 1 min, 5 min and 15 min later");
+    browser.reads(&css("#retry-preview"), "4 attempts: immediately, then 1 min, 5 min and 15 min later");
     browser.fill(&field("Retries"), "1");
-    browser.reads(&css("#retry-preview"), "2 attempts: at once, then 1 min later");
-    browser.click(&field("A schedule of its own"));
+    browser.reads(&css("#retry-preview"), "2 attempts: immediately, then 1 min later");
+    browser.click(&field("Custom schedule"));
     browser.fill(&field("Attempts"), "3");
     browser.fill(&field("First delay"), "30");
     browser.fill(&field("Grows by"), "2");
     browser.fill(&field("Longest delay"), "45");
-    browser.reads(&css("#retry-preview"), "3 attempts: at once, then 30 s and 45 s later");
+    browser.reads(&css("#retry-preview"), "3 attempts: immediately, then 30 s and 45 s later");
     assert_eq!(browser.value("window.marker"), "not loaded again");
     accessibility::check(&browser, "a form with previews");
 }
@@ -175,9 +175,9 @@ fn a_secret_is_hidden_until_it_is_asked_for_copied_and_exchanged() {
     assert_eq!(browser.value("navigator.clipboard.readText()"), first.as_str());
     browser.click(&button("Rotate…"));
     accessibility::check(&browser, "the question before a rotation");
-    browser.click(&button("Rotate the secret"));
-    browser.reads(&css("#done"), "The secret is exchanged.");
-    browser.sees("The secret before this one is still valid");
+    browser.click(&button("Rotate secret"));
+    browser.reads(&css("#done"), "Secret rotated.");
+    browser.sees("The previous secret is still valid");
     let second = secret();
     assert_ne!(second, first.as_str());
     assert_eq!(browser.text(&css("#secret-text")), second);
@@ -203,8 +203,8 @@ fn a_webhook_is_switched_off_and_on_and_deleted_after_a_question() {
     browser.click(&button("Cancel"));
     assert_eq!(settings(&site, &webhook)["active"], true);
     browser.click(&button("Delete…"));
-    browser.click(&button("Delete the webhook"));
-    browser.reads(&css("#done"), "The webhook is deleted");
+    browser.click(&button("Delete webhook"));
+    browser.reads(&css("#done"), "The webhook was deleted");
     browser.sees("No webhooks yet");
     site.owner.get(&format!("/v1/webhooks/{webhook}")).expect(404);
 }
@@ -250,7 +250,7 @@ fn a_test_event_shows_what_the_receiver_answered_without_loading_the_page_again(
     assert_eq!(receiver.count(), 0);
     browser.fill(&field("Data"), "{\"number\": 1e400}");
     browser.click(&button("Send test event"));
-    browser.reads(&css("#result"), "Answered 201.");
+    browser.reads(&css("#result"), "Response 201.");
     for text in ["x-receipt", "no. 7", "{\"taken\":true}", " ms; the webhook's timeout is 10 s"] {
         browser.reads(&css("#result"), text);
     }
@@ -275,7 +275,7 @@ fn a_test_event_that_fails_says_why_in_words() {
     browser.sign_in(site.owner.key());
     browser.open(&format!("/webhooks/{failing}/test"));
     browser.click(&button("Send test event"));
-    browser.reads(&css("#result"), "The receiver says that it failed.");
+    browser.reads(&css("#result"), "The receiver reports that it failed.");
     browser.reads(&css("#result"), "<script>window.hacked=1</script>");
     assert_eq!(browser.value("typeof window.hacked"), "undefined");
     browser.open(&format!("/webhooks/{refusing}/test"));
@@ -299,10 +299,10 @@ fn after_an_outage_failed_deliveries_are_counted_and_sent_again() {
     browser.eventually("three failures", || Ok((failed() == 3).then_some(())));
     browser.sign_in(site.owner.key());
     browser.open(&format!("/webhooks/{webhook}"));
-    browser.click(&button("Count them"));
+    browser.click(&button("Count deliveries"));
     browser.reads(&css("#recover"), "3 deliveries between");
-    browser.click(&button("Send 3 again"));
-    browser.reads(&css("#done"), "3 deliveries are queued to be sent again.");
+    browser.click(&button("Resend 3"));
+    browser.reads(&css("#done"), "3 deliveries are queued to be resent.");
     browser.eventually("no failures", || Ok((failed() == 0).then_some(())));
     // and the page sees it by itself
     browser.eventually("the successes", || Ok((browser.count(&css("#live tbody .badge.ok")) == 3).then_some(())));

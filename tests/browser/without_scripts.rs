@@ -20,10 +20,10 @@ fn without_scripts_one_signs_in_adds_a_webhook_tests_it_and_looks_into_the_log()
     browser.fill(&css("#filter-lines .line:first-child [name=filter_field]"), "number");
     browser.fill(&css("#filter-lines .line:first-child [name=filter_value]"), "1");
     browser.click(&button("Add webhook"));
-    browser.reads(&css("#done"), "The webhook is added.");
+    browser.reads(&css("#done"), "Webhook added.");
     browser.click(&link("Send test event"));
     browser.click(&button("Send test event"));
-    browser.reads(&css("#result"), "Answered 200.");
+    browser.reads(&css("#result"), "Response 200.");
     site.publish("call.missed", &json!({"number": 1}));
     site.publish("call.missed", &json!({"number": 2}));
     browser.open("/logs");

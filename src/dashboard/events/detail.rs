@@ -1,4 +1,4 @@
-//! `/events/{event_id}`: one event, where it went, and sending it again.
+//! `/events/{event_id}`: one event, its deliveries and its resending.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,9 @@ pub(crate) async fn read(
 ) -> Result<HttpResponse, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let said = match query.text("done") {
-        "published" => components::done("Published: it is stored, and on its way to every webhook that wants it."),
+        "published" => {
+            components::done("Published. The event is stored and will be delivered to every subscribed webhook.")
+        }
         _ => match query.text("queued").parse::<u64>() {
             Ok(count) => components::done(&format!(
                 "{} pending now.",
@@ -68,12 +70,12 @@ async fn content(
                 p.crumbs { a href="/events" { "Events" } " / " code { (record.id) } }
                 h1 { (record.event_type) }
             }
-            @if may_replay { div.actions { button.primary type="button" data-opens="#replay" { "Send again…" } } }
+            @if may_replay { div.actions { button.primary type="button" data-opens="#replay" { "Resend…" } } }
         }
         (said)
         @if let Some(problem) = problem {
             div.note-box.bad role="alert" {
-                "Nothing was sent again. "
+                "Nothing was resent. "
                 @if problem.errors().is_empty() { (problem.detail()) }
                 @for error in problem.errors() { (error.message) }
             }
@@ -89,9 +91,9 @@ fn facts(viewer: &Viewer, record: &EventRecord) -> Markup {
     let zone = viewer.zone();
     html! {
         section.card aria-label="About this event" { dl.facts {
-            dt { "Id" }
-            dd { (components::copyable("event-id", &record.id.to_string())) p.dim.small { "Receivers see it as " code { "webhook_id" } ", the same at every webhook and with every attempt." } }
-            dt { "Happened" }
+            dt { "ID" }
+            dd { (components::copyable("event-id", &record.id.to_string())) p.dim.small { "Receivers get it as " code { "webhook_id" } ", the same for every webhook and attempt." } }
+            dt { "Occurred" }
             dd { (time::instant(record.occurred_at, zone)) " (" (time::relative(record.occurred_at, viewer.now, zone)) ")" }
             dt { "Accepted" }
             dd { (time::instant(record.accepted_at, zone)) " (" (time::relative(record.accepted_at, viewer.now, zone)) ")" }
@@ -99,7 +101,7 @@ fn facts(viewer: &Viewer, record: &EventRecord) -> Markup {
     }
 }
 
-/// Live while something of it is on its way.
+/// Refreshes while a delivery is pending.
 fn sent(viewer: &Viewer, deliveries: &[DeliveryRecord], webhooks: &Webhooks) -> Markup {
     let is_pending = deliveries.iter().any(|row| row.status == DeliveryStatus::Pending);
     html! {
@@ -107,14 +109,13 @@ fn sent(viewer: &Viewer, deliveries: &[DeliveryRecord], webhooks: &Webhooks) -> 
             hx-swap="morph:outerHTML" hx-target="this" aria-labelledby="deliveries-title" {
             header { h2 #deliveries-title { "Deliveries " span.dim { "(" (components::number(deliveries.len() as u64)) ")" } } }
             @if deliveries.is_empty() {
-                (components::empty("No webhook wanted it", &html! { p { "When it was accepted, no active webhook asked for this type \
-                    with filters that fit. It can still be sent to a webhook that you choose." } }))
+                (components::empty("Not sent to any webhook", &html! { p { "When it was accepted, no active webhook matched its type and data. You can still send it to a webhook of your choice." } }))
             } @else { (table(viewer, deliveries, webhooks, None)) }
         }
     }
 }
 
-/// Asks to whom, and says how many that are.
+/// Confirms a resend, and says to how many webhooks.
 fn dialog(
     record: &EventRecord,
     deliveries: &[DeliveryRecord],
@@ -126,18 +127,17 @@ fn dialog(
     let complaints = Complaints::of(problem);
     let any = match live.len() as u64 {
         0 => None,
-        1 => Some("The one webhook that it went to".to_owned()),
-        count => Some(format!("All {} webhooks that it went to", components::number(count))),
+        1 => Some("The webhook it was sent to".to_owned()),
+        count => Some(format!("All {} webhooks it was sent to", components::number(count))),
     };
     html! {
         dialog #replay aria-labelledby="replay-title" {
             form.form method="post" action={ "/events/" (record.id) "/replay" } {
-                h2 #replay-title { "Send this event again" }
-                p { "Receivers get it with the same " code { "webhook_id" } ", so that one that remembers what it had drops it. \
-                    A delivery that is still pending is left as it is." }
+                h2 #replay-title { "Resend this event" }
+                p { "It is sent with the same " code { "webhook_id" } ", so receivers that deduplicate drop it. Pending deliveries are left unchanged." }
                 (components::field("webhook_id", "To", "", &complaints, &webhooks.control("webhook_id", "", any.as_deref())))
                 div.actions {
-                    button.primary { "Send again" }
+                    button.primary { "Resend" }
                     button type="button" data-closes { "Cancel" }
                 }
             }
@@ -174,7 +174,7 @@ fn no_webhook(message: String) -> Problem {
     Problem::input(vec![InputError { code: ErrorCode::ValidationFailed, error }])
 }
 
-/// `GET /events/{event_id}/payload`: what receivers get, byte for byte.
+/// `GET /events/{event_id}/payload`: the body that receivers get, byte for byte.
 pub(crate) async fn payload(
     viewer: Viewer,
     request: HttpRequest,

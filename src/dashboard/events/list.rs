@@ -40,7 +40,7 @@ pub(crate) async fn list(
     let content = html! {
         div.head {
             h1 { "Events" }
-            @if viewer.may(Permission::Publish) { div.actions { a.button href="/events/new" { "Publish a sample" } } }
+            @if viewer.may(Permission::Publish) { div.actions { a.button href="/events/new" { "Publish sample event" } } }
         }
         (filters::form(&viewer, PATH, &filters, problem.as_ref(), &own))
         @if let Some(rows) = &rows { (live(&viewer, &choices, &filters, rows)) }
@@ -69,13 +69,13 @@ fn table(viewer: &Viewer, rows: &[EventRecord]) -> Markup {
     html! {
         div.wide { table.stack {
             thead { tr {
-                @for name in ["Event type", "Id", "Happened", "Accepted"] { th scope="col" { (name) } }
+                @for name in ["Event type", "ID", "Occurred", "Accepted"] { th scope="col" { (name) } }
                 th.num scope="col" { "Deliveries" }
             } }
             tbody { @for row in rows { tr id={ "row-" (row.id) } {
                 td.type data-label="Event type" { (components::event_type(&row.event_type)) }
-                td data-label="Id" { a href={ "/events/" (row.id) } { code { (row.id) } } }
-                td data-label="Happened" { (time::instant(row.occurred_at, viewer.zone())) }
+                td data-label="ID" { a href={ "/events/" (row.id) } { code { (row.id) } } }
+                td data-label="Occurred" { (time::instant(row.occurred_at, viewer.zone())) }
                 td data-label="Accepted" { (time::instant(row.accepted_at, viewer.zone())) }
                 td.num data-label="Deliveries" { (components::number(row.deliveries as u64)) }
             } } }
@@ -85,21 +85,22 @@ fn table(viewer: &Viewer, rows: &[EventRecord]) -> Markup {
 
 fn nothing(viewer: &Viewer, choices: &Choices, filters: &Filters) -> Markup {
     if filters.is_filtered() {
-        let help = html! { p { "Widen the range of time, or take a filter away." } a.button href=(PATH) { "Clear the filters" } };
-        return components::empty("No event fits these filters", &help);
+        let help =
+            html! { p { "Widen the time range or remove a filter." } a.button href=(PATH) { "Clear filters" } };
+        return components::empty("No events match these filters", &help);
     }
     if !filters.is_first_page() {
-        return components::empty("No older events", &html! { a.button href=(PATH) { "To the newest" } });
+        return components::empty("No older events", &html! { a.button href=(PATH) { "Go to newest" } });
     }
     let help = html! {
-        p { "Publish with " code { "POST /v1/events" } " and a key that may publish; the " a href="/docs" { "API reference" }
-            " shows how. From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
+        p { "Publish with " code { "POST /v1/events" } " and a key that can publish; see the " a href="/docs" { "API reference" }
+            ". From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
         div.actions {
-            @if viewer.may(Permission::Publish) { a.button.primary href="/events/new" { "Publish a sample" } }
+            @if viewer.may(Permission::Publish) { a.button.primary href="/events/new" { "Publish sample event" } }
             @if viewer.may(Permission::Manage) && choices.webhooks.is_empty() {
                 a.button href="/webhooks/new" { "Add a webhook first" }
             }
         }
     };
-    components::empty("Nothing has been published yet", &help)
+    components::empty("No events yet", &help)
 }

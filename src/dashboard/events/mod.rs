@@ -1,4 +1,4 @@
-//! Events: what was published, and to whom it went.
+//! Published events and their deliveries.
 
 mod detail;
 mod list;

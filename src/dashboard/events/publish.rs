@@ -1,4 +1,4 @@
-//! `/events/new`: publishing a sample by hand.
+//! `/events/new`: publishes a sample event.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -34,7 +34,7 @@ pub(crate) async fn compose(
     let sample = sample(&api, viewer.organization_id()?, event_type).await?;
     let data = sample.map(|sample| indent(sample.get(), usize::MAX).text);
     let content = content(&viewer, &api, event_type, data.as_deref().unwrap_or("{}"), None).await?;
-    Ok(layout::page(&viewer, Section::Events, "Publish a sample", &content))
+    Ok(layout::page(&viewer, Section::Events, "Publish sample event", &content))
 }
 
 /// `POST /events`.
@@ -55,12 +55,12 @@ pub(crate) async fn publish(
         Err(problem) => {
             let content = content(&viewer, &api, event_type, data, Some(&problem)).await?;
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Ok(layout::with_status(status, &viewer, Section::Events, "Publish a sample", &content))
+            Ok(layout::with_status(status, &viewer, Section::Events, "Publish sample event", &content))
         }
     }
 }
 
-/// The body of the API's call, with `data` as it was typed.
+/// The body of the API call, with `data` verbatim.
 fn body(event_type: &str, data: &str) -> Result<Bytes, Problem> {
     #[derive(Serialize)]
     struct Event<'a> {
@@ -95,18 +95,17 @@ async fn content(
             aria-invalid=[complaints.is_wrong("data").then_some("true")] { "\n" (data) }
     };
     Ok(html! {
-        div.head { div { p.crumbs { a href="/events" { "Events" } " / new" } h1 { "Publish a sample" } } }
+        div.head { div { p.crumbs { a href="/events" { "Events" } " / new" } h1 { "Publish sample event" } } }
         (complaints.summary(&["event_type", "data"]))
         section.card.form {
-            p { "This is a real event: it is stored, signed and delivered to every active webhook that wants it. To try a single \
-                webhook, send it a test event from its own page." }
+            p { "This is a real event: it is stored, signed and delivered to every subscribed webhook. To try a single webhook, send a test event from its page." }
             form.filters method="get" action="/events/new" {
-                (components::field("event_type", "Event type", "Choosing one puts its sample below.", &complaints, &types))
-                noscript { div.actions { button { "Load its sample" } } }
+                (components::field("event_type", "Event type", "Choosing a type loads its sample below.", &complaints, &types))
+                noscript { div.actions { button { "Load sample" } } }
             }
             form.form method="post" action="/events" {
                 input type="hidden" name="event_type" value=(event_type);
-                (components::field("data", "Data", "A JSON object; it is delivered exactly as it stands here.", &complaints, &text))
+                (components::field("data", "Data", "A JSON object, delivered exactly as written here.", &complaints, &text))
                 div.actions {
                     button.primary { "Publish " (event_type) }
                     a.button href="/events" { "Cancel" }

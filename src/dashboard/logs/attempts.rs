@@ -1,4 +1,4 @@
-//! The attempts of a delivery, one after the other.
+//! The timeline of a delivery's attempts.
 
 use maud::{Markup, html};
 
@@ -9,12 +9,12 @@ use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::health::EndpointState;
 
-/// Attempts whose headers and bodies are shown at once. Each can have 24 KiB of them, and there can be hundreds.
+/// Attempts shown with headers and bodies. Each can have 24 KiB of them, and there can be hundreds.
 const MOST_IN_FULL: usize = 10;
-/// The parameter that asks for all of them.
+/// The query parameter that shows all of them in full.
 pub(crate) const ALL: &str = "attempts";
 
-/// The attempts, and the next one while there is one. `all` shows every one in full.
+/// The attempts, and the next one of a pending delivery. `all` shows each in full.
 pub(crate) fn timeline(
     viewer: &Viewer,
     delivery: &DeliveryRecord,
@@ -25,11 +25,11 @@ pub(crate) fn timeline(
     let in_short = if all { 0 } else { attempts.len().saturating_sub(MOST_IN_FULL) };
     html! {
         @if attempts.is_empty() && delivery.status != DeliveryStatus::Pending {
-            p.dim { "Nothing was sent." }
+            p.dim { "No attempts were made." }
         }
         @if in_short > 0 {
             p { a href={ "/logs/" (delivery.id) "?" (ALL) "=all" } { "Show headers and bodies of the first "
-                (components::count(in_short as u64, "attempt", "attempts")) " too" } }
+                (components::count(in_short as u64, "attempt", "attempts")) } }
         }
         ol.timeline {
             @for (index, attempt) in attempts.iter().enumerate() {
@@ -55,23 +55,23 @@ fn class(attempt: &AttemptRecord, is_end: bool) -> &'static str {
 
 fn outcome(viewer: &Viewer, attempt: &AttemptRecord, is_end: bool) -> Markup {
     let OutcomeHelp { what, help, is_retried } = outcome_help::of(attempt.response_code, attempt.error.as_deref());
-    // which of the two it was is not in the log: the schedule may have been changed since
-    let end = if is_retried { ": the schedule is through, or it was a test" } else { "" };
+    // the log does not say which of the two: the schedule may have changed since
+    let end = if is_retried { ": retries are exhausted, or it was a test event" } else { "" };
     html! {
         h3 { "Attempt " (attempt.number) ": " (components::answer(attempt.response_code, attempt.error.as_deref())) }
         p.dim.small { (time::instant(attempt.started_at, viewer.zone())) " · took " (time::milliseconds(attempt.duration_ms)) }
         p {
             (what)
-            @if is_end { " No other attempt follows by itself" (end) "." }
+            @if is_end { " No further attempts are scheduled" (end) "." }
             @match &attempt.error_detail {
-                Some(detail) => { " More exactly: " (detail) "." }
+                Some(detail) => { " Details: " (detail) "." }
                 None => { @if !help.is_empty() { " " (help) } }
             }
         }
     }
 }
 
-/// What was sent and answered; the newest body is open.
+/// Headers and body of an attempt; the body of the last one is open.
 fn exchanged(attempt: &AttemptRecord, is_last: bool) -> Markup {
     let id = |what: &str| format!("{what}-{}", attempt.number);
     html! {
@@ -86,7 +86,7 @@ fn exchanged(attempt: &AttemptRecord, is_last: bool) -> Markup {
     }
 }
 
-/// The attempt that the delivery waits for, and what else it waits for than its time.
+/// The next attempt, and what holds it up besides its time.
 fn upcoming(viewer: &Viewer, delivery: &DeliveryRecord, webhook: Option<EndpointState>) -> Markup {
     let at = delivery.next_attempt_at.filter(|at| !time::is_due(*at, viewer.now));
     let held = match webhook {
@@ -198,14 +198,14 @@ mod tests {
             timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), None, &attempts(3), false).into_string();
         assert_eq!(failed.matches("<li class=\"warn\"").count(), 2);
         assert_eq!(failed.matches("<li class=\"bad\"").count(), 1);
-        assert_eq!(failed.matches("No other attempt follows").count(), 1);
+        assert_eq!(failed.matches("No further attempts").count(), 1);
         let pending = delivery(DeliveryStatus::Pending, Some(UnixMillis(61_000)));
         let pending = timeline(&viewer(), &pending, None, &attempts(3), false).into_string();
         assert_eq!(pending.matches("<li class=\"warn\"").count(), 3);
         assert!(
             pending.contains("Attempt 13")
                 && pending.contains("in 1 min")
-                && !pending.contains("No other attempt")
+                && !pending.contains("No further attempts")
         );
     }
 
@@ -216,10 +216,10 @@ mod tests {
                 AttemptRecord { response_code: None, error: Some(error.to_owned()), ..attempts(1).remove(0) };
             let shown =
                 timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), None, &[ended], false).into_string();
-            assert!(shown.contains("No other attempt follows by itself"), "{error}");
+            assert!(shown.contains("No further attempts are scheduled"), "{error}");
             assert!(!shown.contains("last attempt"), "a test has no schedule: {error}");
             let is_final = matches!(error, "blocked_address" | "invalid_request");
-            assert_eq!(shown.contains("the schedule is through, or it was a test"), !is_final, "{error}");
+            assert_eq!(shown.contains("retries are exhausted, or it was a test event"), !is_final, "{error}");
         }
     }
 

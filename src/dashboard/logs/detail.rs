@@ -1,4 +1,4 @@
-//! `/logs/{delivery_id}`: one delivery, with what was sent and what was answered.
+//! `/logs/{delivery_id}`: one delivery with its attempts and payload.
 
 use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -38,8 +38,8 @@ pub(crate) async fn read(
     let state = webhook.as_ref().map(|it| EndpointState::of(&it.endpoint, Some(&it.health)));
     let content = html! {
         @match query.text("done") {
-            "queued" => (components::done("It is queued again, with its whole schedule anew.")),
-            "refused" => { p.note-box.warn role="status" #done { "It was not queued again: it was pending already, or its webhook is gone." } }
+            "queued" => (components::done("Queued to be resent, with a full retry schedule.")),
+            "refused" => { p.note-box.warn role="status" #done { "Not resent: it is still pending, or its webhook was deleted." } }
             _ => {}
         }
         div.stack-live #live data-live[record.status == DeliveryStatus::Pending] hx-get=(viewer.address) hx-trigger="refresh"
@@ -63,8 +63,8 @@ fn id(request: &HttpRequest) -> Result<DeliveryId, Problem> {
 
 fn head(viewer: &Viewer, record: &DeliveryRecord, has_webhook: bool) -> Markup {
     let reason = match (record.status, has_webhook) {
-        (DeliveryStatus::Pending, _) => Some("It is pending: it is tried by itself."),
-        (_, false) => Some("Its webhook was deleted. Its event can be sent to another one."),
+        (DeliveryStatus::Pending, _) => Some("Still pending: it is sent automatically."),
+        (_, false) => Some("Its webhook was deleted. You can resend the event to another one."),
         _ => None,
     };
     html! {
@@ -75,9 +75,9 @@ fn head(viewer: &Viewer, record: &DeliveryRecord, has_webhook: bool) -> Markup {
             }
             @if viewer.may(Permission::Manage) {
                 div.actions {
-                    @if let Some(reason) = reason { span.dim.small #again-reason { (reason) } }
+                    @if let Some(reason) = reason { span.dim.small #resend-reason { (reason) } }
                     form method="post" action={ "/logs/" (record.id) "/retry" } {
-                        button.primary disabled[reason.is_some()] aria-describedby=[reason.map(|_| "again-reason")] { "Send again" }
+                        button.primary disabled[reason.is_some()] aria-describedby=[reason.map(|_| "resend-reason")] { "Resend" }
                     }
                 }
             }
@@ -107,8 +107,8 @@ fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<(&EndpointSta
                 dd {
                     @if !time::is_due(at, viewer.now) { (time::relative(at, viewer.now, zone)) ", at " (time::instant(at, zone)) } @else { "Due now" }
                     @match webhook.map(|(_, state)| state) {
-                        Some(EndpointState::Disabled) => { p.dim { "It waits: the webhook is disabled. Once it is enabled, this is sent." } }
-                        Some(EndpointState::Paused) => { p.dim { "It waits until the webhook's breaker closes: one probe at a time is sent until one succeeds." } }
+                        Some(EndpointState::Disabled) => { p.dim { "On hold: the webhook is disabled. It is sent once the webhook is enabled." } }
+                        Some(EndpointState::Paused) => { p.dim { "On hold: the webhook is paused. One probe at a time is sent until one succeeds." } }
                         _ => {}
                     }
                 }
@@ -119,7 +119,7 @@ fn facts(viewer: &Viewer, record: &DeliveryRecord, webhook: Option<(&EndpointSta
     }
 }
 
-/// `GET /logs/{delivery_id}/payload`: what the receiver gets, byte for byte.
+/// `GET /logs/{delivery_id}/payload`: the body that the receiver gets, byte for byte.
 pub(crate) async fn payload(
     viewer: Viewer,
     request: HttpRequest,
@@ -129,7 +129,7 @@ pub(crate) async fn payload(
     Ok(download(&detail.record.id.to_string(), detail.body))
 }
 
-/// A payload as a file; a browser never shows it as a page of ours.
+/// A payload as a download, so that browsers never render it as a page of ours.
 pub(crate) fn download(name: &str, body: Bytes) -> HttpResponse {
     let disposition = ContentDisposition {
         disposition: DispositionType::Attachment,

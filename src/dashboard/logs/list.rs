@@ -74,7 +74,7 @@ fn filter_form(viewer: &Viewer, choices: &Choices, filters: &Filters, problem: O
     filters::form(viewer, PATH, filters, problem, &own)
 }
 
-/// The rows; the newest page follows what happens.
+/// The rows; the newest page refreshes itself.
 fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<DeliveryRecord>) -> Markup {
     let form = viewer.may(Permission::Manage).then_some(FORM);
     let chosen = filters.get("webhook_id").parse().ok();
@@ -82,14 +82,14 @@ fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<Deliv
     let content = html! {
         @if rows.data.is_empty() && rows.next_cursor.is_none() { (nothing(viewer, filters)) } @else {
             @if rows.data.is_empty() {
-                (components::empty("None found so far", &html! { p { "A page looks at a part of the log only. “Older” looks further back." } }))
+                (components::empty("No matches so far", &html! { p { "Each page searches only part of the log. “Older” searches further back." } }))
             } @else { (table(viewer, &rows.data, &choices.webhooks, form)) }
             (components::pager(rows, &filters.first_page(PATH), filters.is_first_page()))
         }
     };
     html! {
         @if let Some(webhook) = webhook {
-            p.dim { "To send everything again that failed at this webhook within some time, "
+            p.dim { "To resend everything that failed at this webhook in a time range, "
                 a href={ "/webhooks/" (webhook) "#recover" } { "recover it" } "." }
         }
         @if filters.is_first_page() {
@@ -103,19 +103,19 @@ fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<Deliv
 
 fn nothing(viewer: &Viewer, filters: &Filters) -> Markup {
     if filters.is_filtered() {
-        let help = html! { p { "Widen the range of time, or take a filter away." } a.button href=(PATH) { "Clear the filters" } };
-        return components::empty("No delivery fits these filters", &help);
+        let help =
+            html! { p { "Widen the time range or remove a filter." } a.button href=(PATH) { "Clear filters" } };
+        return components::empty("No deliveries match these filters", &help);
     }
     if !filters.is_first_page() {
-        return components::empty("No older deliveries", &html! { a.button href=(PATH) { "To the newest" } });
+        return components::empty("No older deliveries", &html! { a.button href=(PATH) { "Go to newest" } });
     }
     let help = html! {
-        p { "A delivery is one event on its way to one webhook. Add a webhook, publish an event, and this list shows \
-            what became of it. From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
+        p { "A delivery is one event on its way to one webhook. Add a webhook, publish an event, and its outcome appears here. From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
         div.actions {
             @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Add webhook" } }
-            @if viewer.may(Permission::Publish) { a.button href="/events/new" { "Publish a sample" } }
+            @if viewer.may(Permission::Publish) { a.button href="/events/new" { "Publish sample event" } }
         }
     };
-    components::empty("Nothing has been delivered yet", &help)
+    components::empty("No deliveries yet", &help)
 }

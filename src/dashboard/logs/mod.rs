@@ -1,4 +1,4 @@
-//! The delivery log: what became of every event at every webhook.
+//! The delivery log.
 
 mod attempts;
 mod detail;

@@ -1,4 +1,4 @@
-//! Deliveries that are sent again: one, or those that were chosen from the list.
+//! Resends one delivery, or those selected in the list.
 
 use std::collections::BTreeSet;
 
@@ -15,12 +15,13 @@ use crate::dashboard::response::see_other;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::ids::DeliveryId;
 
-/// The id of the form that boxes in the list belong to.
+/// The id of the form to which the checkboxes in the list belong.
 pub(crate) const FORM: &str = "again";
-/// More rows are on no page.
+/// No page lists more rows.
 const MOST_AT_ONCE: usize = 200;
 
-/// What became of the chosen ones. In the address as numbers, whose words are ours.
+/// How many of the selected deliveries were queued, and why others were not. The address carries only numbers, so
+/// that nobody can put text on the page.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ResendCounts {
     queued: u64,
@@ -55,34 +56,30 @@ impl ResendCounts {
             })
         };
         let all = [
-            sentence(self.queued, "is queued again", "are queued again"),
-            sentence(self.pending, "was pending already", "were pending already"),
+            sentence(self.queued, "was queued", "were queued"),
+            sentence(self.pending, "is still pending", "are still pending"),
             sentence(
                 self.gone,
-                "can't be sent again because its webhook was deleted",
-                "can't be sent again because their webhook was deleted",
+                "can't be resent because its webhook was deleted",
+                "can't be resent because their webhook was deleted",
             ),
-            sentence(
-                self.failed,
-                "could not be queued; try it once more",
-                "could not be queued; try them once more",
-            ),
+            sentence(self.failed, "could not be queued; try again", "could not be queued; try again"),
         ];
         all.into_iter().flatten().collect()
     }
 }
 
-/// The button for what is chosen in the list; it leads back to the list as it is.
+/// The button for the selected deliveries; it leads back to the same list.
 pub(crate) fn form(filters: &Filters) -> Markup {
     html! {
         form.actions id=(FORM) method="post" action="/logs/retry" {
             input type="hidden" name="query" value=(filters.query());
-            button { "Send " span data-counts="id" { "the selected" } " again" }
+            button { "Resend " span data-counts="id" { "selected" } }
         }
     }
 }
 
-/// What the page says after [`retry_chosen`].
+/// The result of [`retry_chosen`].
 pub(crate) fn report(form: &Form) -> Markup {
     let tally = ResendCounts::of(form);
     let sentences = tally.sentences();
@@ -127,7 +124,7 @@ pub(crate) async fn retry(
     let id: DeliveryId = path_id(&request, "delivery_id", "delivery")?;
     match retry_delivery(&api, viewer.organization_id()?, id).await {
         Ok(_) => Ok(see_other(&format!("/logs/{id}?done=queued"))),
-        // the page says why, and what can be done instead
+        // the page shows the reason and the alternative
         Err(NotRetried::StillPending | NotRetried::WebhookGone) => {
             Ok(see_other(&format!("/logs/{id}?done=refused")))
         }
@@ -146,7 +143,7 @@ mod tests {
         assert_eq!(ResendCounts::of(&Form::parse(tally.query().as_bytes())), tally);
         let shown = report(&Form::parse(tally.query().as_bytes())).into_string();
         assert!(
-            shown.contains("3 deliveries are queued again. 1 delivery was pending already. 2 deliveries can"),
+            shown.contains("3 deliveries were queued. 1 delivery is still pending. 2 deliveries can"),
             "{shown}"
         );
         let forged =

@@ -1,4 +1,4 @@
-//! Deliveries as rows; on every page that lists some.
+//! The table of deliveries, shared by several pages.
 
 use maud::{Markup, html};
 
@@ -7,13 +7,13 @@ use crate::dashboard::viewer::Viewer;
 use crate::dashboard::{components, time};
 use crate::domain::delivery::DeliveryRecord;
 
-/// The rows. With a form's id each has a box that is part of that form, named `id`.
+/// With the id of a form, each row has a checkbox `id` that belongs to that form.
 pub(crate) fn table(viewer: &Viewer, rows: &[DeliveryRecord], webhooks: &Webhooks, form: Option<&str>) -> Markup {
     html! {
         div.wide { table.stack {
             thead { tr {
                 @if form.is_some() {
-                    th scope="col" { input type="checkbox" data-all="id" aria-label="Select all that are shown" autocomplete="off"; }
+                    th scope="col" { input type="checkbox" data-all="id" aria-label="Select all shown" autocomplete="off"; }
                 }
                 @for name in ["Status", "Event type", "Webhook"] { th scope="col" { (name) } }
                 th.num scope="col" { "Attempts" }
@@ -44,7 +44,7 @@ fn line(viewer: &Viewer, row: &DeliveryRecord, webhooks: &Webhooks, form: Option
     }
 }
 
-/// When a pending delivery is tried next, or when another one was finished.
+/// When a pending delivery is attempted next, or when a finished one ended.
 fn when(viewer: &Viewer, row: &DeliveryRecord) -> Markup {
     html! {
         @match (row.next_attempt_at, row.finished_at) {

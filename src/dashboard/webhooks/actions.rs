@@ -1,4 +1,4 @@
-//! What is done to a webhook with one button.
+//! Actions with a single button.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;

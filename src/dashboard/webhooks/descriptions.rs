@@ -1,4 +1,4 @@
-//! What a person is told: schedules, reasons and faults in plain words.
+//! Schedules and disabled reasons in plain words.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use crate::dashboard::time::span;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::retry::RetrySchedule;
 
-/// Delays that are named one by one; of a longer schedule, so many of the first.
+/// Schedules up to this length list every delay; longer ones only the first of them.
 const MAX_NAMED: u32 = 8;
 const NAMED_OF_MORE: u32 = 5;
 
-/// When a delivery that keeps failing is attempted.
+/// When a failing delivery is attempted.
 pub(crate) fn schedule(schedule: &RetrySchedule) -> String {
     let retries = schedule.max_attempts() - 1;
     if retries == 0 {
-        return "1 attempt, at once; what fails is given up".to_owned();
+        return "1 attempt, immediately; no retries".to_owned();
     }
     let delay = |retry: u32| span(schedule.base_delay(retry));
     let named: Vec<String> = (1..=retries)
@@ -33,24 +33,23 @@ pub(crate) fn schedule(schedule: &RetrySchedule) -> String {
     };
     let whole = (1..=retries).fold(Duration::ZERO, |sum, retry| sum.saturating_add(schedule.base_delay(retry)));
     let attempts = count(u64::from(retries) + 1, "attempt", "attempts");
-    format!("{attempts}: at once, then {named} later; given up after {}", span(whole))
+    format!("{attempts}: immediately, then {named} later; failed after {}", span(whole))
 }
 
-/// Why a webhook is off, and what to do about it.
+/// Why a webhook is disabled, and what to do about it.
 pub(crate) fn disabled(reason: Option<DisabledReason>) -> (&'static str, &'static str) {
     match reason {
         Some(DisabledReason::Gone) => (
-            "Its receiver answered 410 Gone, which means: send me nothing more.",
-            "Correct the URL or bring the receiver back, then enable the webhook. What waits is sent then.",
+            "Its receiver responded with 410 Gone: it wants no more events.",
+            "Fix the URL or the receiver, then enable the webhook. Pending deliveries are sent then.",
         ),
         Some(DisabledReason::Failing) => (
-            "It failed for too long without one success, so it was switched off.",
-            "Repair the receiver, send a test event, then enable the webhook. What waits is sent then.",
+            "It failed for too long without a single success.",
+            "Fix the receiver, send a test event, then enable the webhook. Pending deliveries are sent then.",
         ),
-        Some(DisabledReason::Manual) | None => (
-            "It was switched off by hand.",
-            "Events go on being collected for it; enable it and what waits is sent.",
-        ),
+        Some(DisabledReason::Manual) | None => {
+            ("It was disabled manually.", "Its deliveries wait until you enable it.")
+        }
     }
 }
 
@@ -73,16 +72,16 @@ mod tests {
     fn a_schedule_is_said_with_every_delay_and_its_end() {
         assert_eq!(
             schedule(&RetrySchedule::Retries(3)),
-            "4 attempts: at once, then 1 min, 5 min and 15 min later; given up after 21 min"
+            "4 attempts: immediately, then 1 min, 5 min and 15 min later; failed after 21 min"
         );
         assert_eq!(
             schedule(&RetrySchedule::Retries(1)),
-            "2 attempts: at once, then 1 min later; given up after 1 min"
+            "2 attempts: immediately, then 1 min later; failed after 1 min"
         );
-        assert_eq!(schedule(&RetrySchedule::Retries(0)), "1 attempt, at once; what fails is given up");
+        assert_eq!(schedule(&RetrySchedule::Retries(0)), "1 attempt, immediately; no retries");
         assert_eq!(
             schedule(&policy(3, 2.0, 30, 45)).split(';').next(),
-            Some("3 attempts: at once, then 30 s and 45 s later")
+            Some("3 attempts: immediately, then 30 s and 45 s later")
         );
     }
 
@@ -90,10 +89,10 @@ mod tests {
     fn a_long_schedule_is_said_by_its_beginning_and_its_last_delay() {
         let said = schedule(&RetrySchedule::Retries(20));
         assert!(
-            said.starts_with("21 attempts: at once, then 1 min, 5 min, 15 min, 45 min, 2 h 15 min and so on"),
+            said.starts_with("21 attempts: immediately, then 1 min, 5 min, 15 min, 45 min, 2 h 15 min and so on"),
             "{said}"
         );
         assert!(said.contains("the last 6 h"), "{said}");
-        assert!(schedule(&policy(50, 10.0, 86_400, 604_800)).contains("given up after"));
+        assert!(schedule(&policy(50, 10.0, 86_400, 604_800)).contains("failed after"));
     }
 }

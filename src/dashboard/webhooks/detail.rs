@@ -1,4 +1,4 @@
-//! One webhook: how it fares, what it is set to, and everything that can be done to it.
+//! The page of one webhook: its health, settings and actions.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
@@ -29,7 +29,7 @@ pub(crate) async fn read(
     page(&viewer, &api, webhook_id(&request)?, &query, false).await
 }
 
-/// The page, with the secret openly or not.
+/// The page, with the secret revealed or hidden.
 pub(super) async fn page(
     viewer: &Viewer,
     api: &Api,
@@ -63,8 +63,8 @@ pub(super) async fn page(
         }
         @if may_manage {
             section.card #recover {
-                h2 { "Send failed deliveries again" }
-                p.dim { "After an outage of the receiver: choose the time of it, see how many deliveries that are, then send them again." }
+                h2 { "Resend failed deliveries" }
+                p.dim { "After an outage, choose its time range, check how many deliveries failed, then resend them." }
                 (recover::form(id, viewer, &RecoverRange::usual(viewer), &Complaints::of(None)))
             }
         }
@@ -100,45 +100,45 @@ fn done(query: &Form, address: &str) -> Markup {
         @match query.text("done") {
             "created" => {
                 div.note-box.ok role="status" #done {
-                    strong { "The webhook is added." } " What to do next:"
+                    strong { "Webhook added." } " Next steps:"
                     ol {
-                        li { "Give its " a href="#secret" { "signing secret" } " to the receiver." }
-                        li { "Let the receiver " a href="#verify" { "verify what arrives" } "." }
-                        li { a href={ (address) "/test" } { "Send a test event" } " and see how it is answered." }
+                        li { "Give the receiver the " a href="#secret" { "signing secret" } "." }
+                        li { "Make the receiver " a href="#verify" { "verify signatures" } "." }
+                        li { a href={ (address) "/test" } { "Send a test event" } " and check the response." }
                     }
                 }
             }
-            "saved" => { (components::done("The changes are saved. They hold for every attempt from now on.")) }
-            "enabled" => { (components::done("The webhook is enabled. What waited for it is sent now.")) }
-            "disabled" => { (components::done("The webhook is disabled. Its events are collected and wait.")) }
-            "rotated" => { (components::done("The secret is exchanged. Give the new one, below, to every receiver before the old one ends.")) }
+            "saved" => { (components::done("Changes saved. They apply to every attempt from now on.")) }
+            "enabled" => { (components::done("The webhook is enabled. Its pending deliveries are sent now.")) }
+            "disabled" => { (components::done("The webhook is disabled. New deliveries wait until it is enabled.")) }
+            "rotated" => { (components::done("Secret rotated. Give the new one, below, to every receiver before the old one expires.")) }
             "resumed" => { (components::done(&match recovered {
-                0 => "The webhook is resumed. What waited for it goes out now.".to_owned(),
-                due => format!("The webhook is resumed. {} for a retry, and what else waited goes out now, too.", count(due, "delivery no longer waits", "deliveries no longer wait")),
+                0 => "The webhook is resumed. Its pending deliveries are sent now.".to_owned(),
+                due => format!("The webhook is resumed. {} for a retry, and all other pending deliveries are sent now too.", count(due, "delivery no longer waits", "deliveries no longer wait")),
             })) }
-            "recovered" => { (components::done(&format!("{} queued to be sent again.", count(recovered, "delivery is", "deliveries are")))) }
+            "recovered" => { (components::done(&format!("{} queued to be resent.", count(recovered, "delivery is", "deliveries are")))) }
             _ => {}
         }
     }
 }
 
-/// What the state means, in a sentence, and what to do.
+/// Explains the state and what to do about it.
 fn meaning(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> Markup {
     let ago = |at| time::relative(at, viewer.now, viewer.zone());
     html! {
         @match health.state {
-            EndpointState::Healthy => { p { "Its receiver answers, or nothing was sent to it since it was added or changed." } }
+            EndpointState::Healthy => { p { "The receiver responds, or nothing was sent since the webhook was added or changed." } }
             EndpointState::Failing => {
-                p { "Its last attempt failed." @if let Some(since) = health.failing_since { " No success since " (ago(since)) "." }
-                    " Deliveries are tried again on schedule; after more failures it is left alone for a while." }
+                p { "The last attempt failed." @if let Some(since) = health.failing_since { " No success since " (ago(since)) "." }
+                    " Deliveries are retried on schedule; after more failures in a row the webhook is paused." }
             }
             EndpointState::Paused => {
-                p { "It failed so often that nothing is sent to it for a while" @if let Some(since) = health.failing_since { " (no success since " (ago(since)) ")" } "."
+                p { "Its circuit breaker is open after repeated failures, so deliveries are on hold" @if let Some(since) = health.failing_since { " (no success since " (ago(since)) ")" } "."
                     @if let Some(at) = health.breaker.probe_at {
-                        " One delivery is sent as a probe " @if time::is_due(at, viewer.now) { "as soon as there is one" } @else { (ago(at)) }
-                        "; if it succeeds, the others follow, and those that were tried before at their next retry."
+                        " The next delivery is sent as a probe " @if time::is_due(at, viewer.now) { "as soon as there is one" } @else { (ago(at)) }
+                        "; if it succeeds, the others follow, those attempted before at their next retry."
                     } }
-                p { "Look at the last failure below, repair the receiver, and send a test event: when it is answered with 2xx, deliveries go out again, and those that were tried before at their next retry." }
+                p { "Check the last failure below, fix the receiver, and send a test event: a 2xx response closes the breaker and deliveries go out again, those attempted before at their next retry." }
             }
             EndpointState::Disabled => {
                 @let (why, what) = descriptions::disabled(endpoint.disabled_reason);
@@ -148,7 +148,7 @@ fn meaning(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> 
     }
 }
 
-/// With the address of what can be done about it, for who may.
+/// `address` is given to viewers who may resume the webhook.
 fn condition(
     viewer: &Viewer,
     endpoint: &Endpoint,
@@ -159,11 +159,11 @@ fn condition(
     let resumed = address.filter(|_| may_wait && health.state != EndpointState::Disabled);
     html! {
         section.card {
-            header { h2 { "Condition" } (components::state(health.state)) }
+            header { h2 { "Health" } (components::state(health.state)) }
             (meaning(viewer, endpoint, health))
             @if let Some(address) = resumed {
                 form.lines method="post" action={ (address) "/resume" } {
-                    p.small.dim { "Once the receiver is repaired, what waits for a retry or a probe can be sent at once." }
+                    p.small.dim { "Once the receiver is fixed, resume to send deliveries that wait for a retry or a probe right away." }
                     div.actions { button.small { "Resume" } }
                 }
             }
@@ -175,16 +175,16 @@ fn tiles(viewer: &Viewer, health: &WebhookHealthView) -> Markup {
     html! {
         dl.tiles {
             div.tile {
-                dt { "Waiting" } dd.value { (number(health.pending)) }
+                dt { "Pending" } dd.value { (number(health.pending)) }
                 dd.note { @match health.oldest_pending_at {
-                    Some(at) => { "the oldest since " (time::relative(at, viewer.now, viewer.zone())) }
-                    None => { "nothing waits" }
+                    Some(at) => { "oldest from " (time::relative(at, viewer.now, viewer.zone())) }
+                    None => { "nothing pending" }
                 } }
             }
             (period("Last hour", &health.last_1h))
             (period("Last 24 hours", &health.last_24h))
-            (latency("Time of an attempt, 1 h", &health.last_1h))
-            (latency("Time of an attempt, 24 h", &health.last_24h))
+            (latency("Response time, 1 h", &health.last_1h))
+            (latency("Response time, 24 h", &health.last_24h))
         }
     }
 }
@@ -198,7 +198,7 @@ fn period(name: &str, period: &PeriodView) -> Markup {
         div.tile {
             dt { (name) } dd.value { (rate) }
             dd.note {
-                @if period.deliveries == 0 { "no deliveries ended" } @else { "of " (count(period.deliveries as u64, "delivery", "deliveries")) " succeeded" }
+                @if period.deliveries == 0 { "no finished deliveries" } @else { "of " (count(period.deliveries as u64, "delivery", "deliveries")) " succeeded" }
                 "; " (attempts(period))
             }
         }
@@ -220,7 +220,7 @@ fn latency(name: &str, period: &PeriodView) -> Markup {
             dt { (name) } dd.value { (latency(50)) }
             dd.note {
                 @if period.attempts == 0 { "no attempts" }
-                @else { "half of the attempts; 95 % " (latency(95)) ", 99 % " (latency(99)) }
+                @else { "median; p95 " (latency(95)) ", p99 " (latency(99)) }
             }
         }
     }
@@ -228,16 +228,16 @@ fn latency(name: &str, period: &PeriodView) -> Markup {
 
 fn nothing(address: &str, may_manage: bool) -> Markup {
     html! {
-        p { "An event that this webhook asks for is sent to it as soon as it is published." }
+        p { "Events that this webhook subscribes to are sent as soon as they are published." }
         @if may_manage { a.button href={ (address) "/test" } { "Send test event" } }
     }
 }
 
 fn about(viewer: &Viewer, endpoint: &Endpoint) -> Markup {
     html! {
-            dt { "Id" } dd { (components::copyable("webhook-id", &endpoint.id.to_string())) }
-            dt { "Added" } dd { (time::instant(endpoint.created_at, viewer.zone())) }
-            dt { "Changed" } dd { (time::instant(endpoint.updated_at, viewer.zone())) }
+            dt { "ID" } dd { (components::copyable("webhook-id", &endpoint.id.to_string())) }
+            dt { "Created" } dd { (time::instant(endpoint.created_at, viewer.zone())) }
+            dt { "Updated" } dd { (time::instant(endpoint.updated_at, viewer.zone())) }
     }
 }
 
@@ -248,11 +248,11 @@ fn deletion(endpoint: &Endpoint, pending: u64, address: &str) -> Markup {
                 h2 #delete-title { "Delete this webhook?" }
                 p.break { (endpoint.url) }
                 p #doomed {
-                    @if pending == 0 { "Nothing waits for it." }
+                    @if pending == 0 { "It has no pending deliveries." }
                     @else { strong { (count(pending, "pending delivery", "pending deliveries")) } " will be cancelled and never sent." }
-                    " Its log stays. To stop it for a while, disable it instead."
+                    " Its log is kept. To stop it temporarily, disable it instead."
                 }
-                div.actions { button.danger { "Delete the webhook" } button type="button" data-closes autofocus { "Cancel" } }
+                div.actions { button.danger { "Delete webhook" } button type="button" data-closes autofocus { "Cancel" } }
             }
         }
     }

@@ -1,5 +1,5 @@
-//! A webhook's settings as its form holds them: as texts, so that what a person typed stays as it is, and the JSON
-//! body of the API's calls made of them.
+//! A webhook's settings as its form holds them, as texts so that input is preserved, and the JSON body of the API
+//! calls made from them.
 
 use std::collections::BTreeMap;
 
@@ -13,36 +13,33 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::filter::FieldError;
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 
-/// The value of a ticked box.
 pub(crate) const TICKED: &str = "on";
 
-/// The form's fields.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Draft {
     pub url: String,
     /// The settings whose fields follow from their type, by name; a boolean is [`TICKED`] or empty.
     pub simple: BTreeMap<&'static str, String>,
-    /// All events; else those below.
+    /// All events, or else those below.
     pub all_events: bool,
-    /// Ticked.
+    /// Selected by checkbox.
     pub events: Vec<String>,
-    /// Typed.
+    /// Typed patterns, separated by spaces.
     pub patterns: String,
-    /// Whether the filter is what stands in the text field and not in the lines.
+    /// Whether the filter is given as JSON instead of rows.
     pub filter_is_json: bool,
     pub lines: Vec<Line>,
     pub filter_json: String,
-    /// Whether the policy below is in force and not `retry`.
+    /// Whether `policy` replaces `retry`.
     pub own_policy: bool,
     pub retry: String,
     pub policy: [String; 4],
     pub client_errors: bool,
     pub redirects: bool,
-    /// Names and values.
     pub headers: Vec<(String, String)>,
     pub per_second: String,
     pub burst: String,
-    /// Only of a new webhook.
+    /// Only for a new webhook.
     pub secret: String,
 }
 
@@ -55,7 +52,7 @@ pub(crate) fn simple_settings() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| !matches!(setting.kind, Kind::Structured(_)))
 }
 
-/// A value of such a setting as its field holds it.
+/// A simple setting's value as its field holds it.
 fn field_text(value: &Value) -> String {
     match value {
         Value::Bool(true) => TICKED.to_owned(),
@@ -66,7 +63,6 @@ fn field_text(value: &Value) -> String {
 }
 
 impl Draft {
-    /// A new webhook with the defaults.
     pub(crate) fn blank() -> Self {
         Self {
             url: String::new(),
@@ -89,7 +85,7 @@ impl Draft {
         }
     }
 
-    /// The settings of a webhook; `known` are the event types that can be ticked.
+    /// The settings of a webhook; `known` event types have a checkbox.
     pub(crate) fn of(endpoint: &Endpoint, known: &[&str]) -> Self {
         let mut draft = Self {
             url: endpoint.url.clone(),
@@ -100,7 +96,7 @@ impl Draft {
             ..Self::blank()
         };
         let mut events: Vec<String> = endpoint.events.iter().map(ToString::to_string).collect();
-        // in the order in which the form sends them
+        // in the order that the form sends them
         let ticked = known.iter().filter(|name| events.iter().any(|event| event == *name));
         draft.events = ticked.map(|name| (*name).to_owned()).collect();
         events.retain(|event| !draft.events.contains(event));
@@ -109,7 +105,7 @@ impl Draft {
             let source = filter.source();
             draft.filter_json = serde_json::to_string_pretty(source).unwrap_or_default();
             match filter_rows::of_filter(source) {
-                // an empty filter and none pass the same events, but they are not the same
+                // an empty filter and none match the same events, but are not equal
                 Some(lines) if !lines.is_empty() => draft.lines = lines,
                 _ => draft.filter_is_json = true,
             }
@@ -126,7 +122,7 @@ impl Draft {
         draft
     }
 
-    /// What was sent.
+    /// The submitted form.
     pub(crate) fn read(form: &Form) -> Self {
         let text = |name: &str| form.text(name).to_owned();
         let headers = form.values("header_name").zip(form.values("header_value"));
@@ -154,7 +150,7 @@ impl Draft {
         }
     }
 
-    /// The event types and patterns that are asked for, in the order of the body.
+    /// Selected event types and patterns, in the order of the body.
     pub(crate) fn asked(&self) -> Vec<&str> {
         if self.all_events {
             return Vec::new();
@@ -163,12 +159,12 @@ impl Draft {
         self.events.iter().map(String::as_str).chain(typed).collect()
     }
 
-    /// The filter; none when there are no conditions.
+    /// The filter; `None` without conditions.
     pub(crate) fn filter(&self) -> Result<Option<Value>, Vec<FieldError>> {
         let error = |message: String| vec![FieldError { field: "filters".to_owned(), message }];
         if !self.filter_is_json {
             if let Some(line) = self.lines.iter().find(|line| line.field.is_empty()) {
-                return Err(error(format!("the line with the value “{}” lacks its field", line.value)));
+                return Err(error(format!("the condition with the value “{}” has no field", line.value)));
             }
             let filter = filter_rows::to_filter(&self.lines)?;
             return Ok(Some(Value::Object(filter)).filter(|_| !self.lines.is_empty()));
@@ -179,7 +175,7 @@ impl Draft {
         serde_json::from_str(&self.filter_json).map(Some).map_err(|fault| error(format!("is not JSON: {fault}")))
     }
 
-    /// The whole body of a call that makes this webhook, or why there is none.
+    /// The complete body of the API call, or its errors.
     pub(crate) fn body(&self) -> Result<Map<String, Value>, Problem> {
         let mut errors = Vec::new();
         if !self.all_events && self.asked().is_empty() {
@@ -231,8 +227,8 @@ impl Draft {
         Ok(body)
     }
 
-    /// The body of a call that changes a webhook with the settings `before` into this: only what differs, so that
-    /// what the form can say in one way alone stays as it is.
+    /// The body of a PATCH from `before` to this. It has only the differences, so that settings the form can't
+    /// express exactly stay unchanged.
     pub(crate) fn changes(&self, before: &Self) -> Result<Map<String, Value>, Problem> {
         let mut body = self.body()?;
         if let Ok(before) = before.body() {
@@ -245,7 +241,7 @@ impl Draft {
         let mut headers = Map::new();
         for (name, value) in &self.headers {
             if name.is_empty() {
-                let message = "a value stands without a name; fill in its name or empty the line".to_owned();
+                let message = "a value has no header name; enter a name or clear the row".to_owned();
                 errors.push(FieldError { field: "headers".to_owned(), message });
             } else if headers.insert(name.clone(), json!(value)).is_some() {
                 let message = "given more than once".to_owned();
@@ -256,12 +252,12 @@ impl Draft {
     }
 }
 
-/// A text without blanks at its ends, and with the line ends of the form that was sent to the browser.
+/// Trimmed, with the line endings that were sent to the browser.
 fn trimmed(text: &str) -> String {
     text.trim().replace("\r\n", "\n")
 }
 
-/// A number where the text is one; else the text, about which the API then complains.
+/// A number if the text is one; otherwise the text, for the API to reject.
 fn number(text: &str) -> Value {
     if text.is_empty() {
         return Value::Null;
@@ -272,7 +268,7 @@ fn number(text: &str) -> Value {
     }
 }
 
-/// The lines that are filled in.
+/// The rows that are not empty.
 pub(crate) fn read_lines(form: &Form) -> Vec<Line> {
     let values = form.values("filter_field").zip(form.values("filter_operator")).zip(form.values("filter_value"));
     let lines = values.map(|((field, operator), value)| Line {
@@ -283,7 +279,7 @@ pub(crate) fn read_lines(form: &Form) -> Vec<Line> {
     lines.filter(|line| !line.field.is_empty() || !line.value.is_empty()).collect()
 }
 
-/// The schedule that a form describes; none while one of its numbers is missing or out of bounds.
+/// The schedule described by the form; `None` while a number is missing or out of bounds.
 pub(crate) fn schedule(form: &Form) -> Option<RetrySchedule> {
     if form.text("retry_as") != "policy" {
         let retries: u64 = form.text("retry").parse().ok().filter(|retries| *retries <= MAX_RETRIES)?;

@@ -1,4 +1,4 @@
-//! The event types that a webhook can ask for, as forms offer them.
+//! The event types that a form offers.
 
 use crate::api::Api;
 use crate::api::event_types::own_types;
@@ -6,25 +6,22 @@ use crate::api::problem::Problem;
 use crate::domain::event_types::{BUILT_IN, OPERATIONAL, OwnEventType};
 use crate::domain::ids::OrganizationId;
 
-/// The organization’s and everybody’s.
 #[derive(Default)]
 pub(crate) struct EventTypeOptions {
     own: Vec<OwnEventType>,
 }
 
-/// One that can be chosen.
 pub(crate) struct EventTypeOption<'a> {
     pub name: &'a str,
     pub description: &'a str,
 }
 
 impl EventTypeOptions {
-    /// Those of an organization.
     pub(crate) async fn of(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
         Ok(Self { own: own_types(api, organization_id).await? })
     }
 
-    /// In the groups that people think in; none of them empty.
+    /// In groups, none of them empty.
     pub(crate) fn groups(&self) -> Vec<(&'static str, Vec<EventTypeOption<'_>>)> {
         let built_in = |prefix: &str| {
             let types = BUILT_IN.iter().filter(|event_type| event_type.name.starts_with(prefix));
@@ -36,13 +33,12 @@ impl EventTypeOptions {
         let groups: [(&str, Vec<EventTypeOption<'_>>); 4] = [
             ("Calls", built_in("call.")),
             ("Batches", built_in("batch.")),
-            ("Your own", own.collect()),
-            ("About webhooks themselves", operational.collect()),
+            ("Custom", own.collect()),
+            ("Operational", operational.collect()),
         ];
         groups.into_iter().filter(|(_, types)| !types.is_empty()).collect()
     }
 
-    /// All names.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.groups().into_iter().flat_map(|(_, types)| types).map(|it| it.name).collect()
     }

@@ -1,10 +1,9 @@
-//! A filter as lines of field, operator and value, as a person reads and writes it, and back as the API has it.
+//! Converts between a filter and the rows of field, operator and value that the form shows.
 
 use serde_json::{Map, Value, json};
 
 use crate::domain::filter::FieldError;
 
-/// How a line compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operator {
     /// `x: v`.
@@ -36,7 +35,7 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
-    /// Those that a line can be given; the last two are only kept where they are.
+    /// Operators that a row offers; the last two are only preserved.
     pub(crate) const OFFERED: [Self; 11] = [
         Self::Is,
         Self::AnyOf,
@@ -66,7 +65,7 @@ impl Operator {
         Self::ExactlyAtMost,
     ];
 
-    /// In a form.
+    /// The value in the form.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Is => "eq",
@@ -85,7 +84,6 @@ impl Operator {
         }
     }
 
-    /// Between a field and its value.
     pub(super) fn in_words(self) -> &'static str {
         match self {
             Self::Is => "is",
@@ -104,7 +102,6 @@ impl Operator {
         }
     }
 
-    /// Reads what a form has.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|operator| operator.name() == name)
     }
@@ -118,14 +115,12 @@ impl Operator {
     }
 }
 
-/// One condition.
+/// A row of the form: one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// Of `data`; dots lead into objects.
+    /// A path into `data`, with dots for nested fields.
     pub field: String,
-    /// How it is compared.
     pub operator: Operator,
-    /// With what.
     pub value: String,
 }
 
@@ -134,7 +129,6 @@ impl Line {
         Self { field: field.to_owned(), operator, value }
     }
 
-    /// As a sentence.
     pub(super) fn in_words(&self) -> String {
         let Self { field, operator, value } = self;
         let sentence =
@@ -142,7 +136,7 @@ impl Line {
         sentence.trim_end().to_owned()
     }
 
-    /// The entry of the filter, and the operator within it.
+    /// The entry in the filter, and the operator within it.
     fn entry(&self) -> (String, Option<&'static str>, Value) {
         let field = self.field.clone();
         match self.operator {
@@ -166,7 +160,7 @@ impl Line {
     }
 }
 
-/// The filter that the lines make; two that can't stand together are named.
+/// The filter made of these rows, or an error for each pair that can't be combined.
 pub(crate) fn to_filter(lines: &[Line]) -> Result<Map<String, Value>, Vec<FieldError>> {
     let mut filter: Map<String, Value> = Map::new();
     let mut errors = Vec::new();
@@ -176,7 +170,7 @@ pub(crate) fn to_filter(lines: &[Line]) -> Result<Map<String, Value>, Vec<FieldE
             filter.insert(field, operator.map_or(value.clone(), |operator| json!({ operator: value })));
             continue;
         };
-        // a second condition on the field: all of them become operators
+        // a second condition on a field: all of its conditions become operators
         if !before.is_object() {
             let shorthand = if before.is_array() { "in" } else { "eq" };
             *before = json!({ shorthand: before.take() });
@@ -192,8 +186,8 @@ pub(crate) fn to_filter(lines: &[Line]) -> Result<Map<String, Value>, Vec<FieldE
             continue;
         }
         let message = format!(
-            "there are two lines “{} {} …”; all lines must hold at once, so use one, with “is any of” or “is none \
-             of” for several values",
+            "there are two conditions “{} {} …”; all conditions must be met, so use one, with “is any of” or \
+             “is none of” for several values",
             line.field,
             line.operator.in_words()
         );
@@ -202,22 +196,22 @@ pub(crate) fn to_filter(lines: &[Line]) -> Result<Map<String, Value>, Vec<FieldE
     if errors.is_empty() { Ok(filter) } else { Err(errors) }
 }
 
-/// The lines of a filter; `None` when it says something that lines can't say.
+/// The rows of a filter; `None` if rows can't express it.
 pub(crate) fn of_filter(filter: &Value) -> Option<Vec<Line>> {
     let lines = filter.as_object()?.iter().flat_map(|(name, wanted)| lines_of(name, wanted));
     let lines: Vec<Line> = lines.collect::<Option<_>>()?;
     let is_kept = lines.iter().all(|line| line.field.trim() == line.field && !line.field.is_empty());
-    // what can be said in two ways may come back in the shorter one, but nothing may be lost
+    // equivalent forms may become the shorter one, but nothing may get lost
     let again = Value::Object(to_filter(&lines).ok()?);
     (is_kept && spelt_out(&again) == spelt_out(filter)).then_some(lines)
 }
 
-/// Whether a field's name is taken for a bound on another one.
+/// Whether a field name is read as a bound on another field.
 fn is_bound(name: &str) -> bool {
     ["min_", "max_"].iter().any(|prefix| name.strip_prefix(prefix).is_some_and(|field| !field.is_empty()))
 }
 
-/// The same filter with every condition as an operator.
+/// The same filter with every condition spelled out as an operator.
 fn spelt_out(filter: &Value) -> Value {
     let fields = filter.as_object().into_iter().flatten();
     let spelt = fields.map(|(name, wanted)| {
@@ -264,7 +258,7 @@ fn operator_line(field: &str, operator: &str, operand: &Value) -> Option<Line> {
     Some(Line::new(field, operator, value))
 }
 
-/// A value as it stands in a line. A text stands bare where it can't be taken for anything else.
+/// A value as a row shows it. Strings are unquoted unless they could be read as something else.
 fn written(value: &Value, is_list: bool) -> String {
     match value {
         Value::Array(items) => items.iter().map(|item| written(item, is_list)).collect::<Vec<_>>().join(", "),
@@ -289,7 +283,7 @@ fn written_text(text: &str, is_list: bool) -> String {
     if needs_quotes { Value::from(text).to_string() } else { text.to_owned() }
 }
 
-/// What JSON takes for a single value.
+/// A single JSON value.
 fn scalar(text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
     (!value.is_array() && !value.is_object()).then_some(value)
@@ -303,7 +297,7 @@ fn read_text(text: &str) -> Value {
     scalar(text.trim()).filter(Value::is_string).unwrap_or_else(|| Value::from(text.trim()))
 }
 
-/// Values with commas between; a comma within quotes is part of its text.
+/// Comma-separated values; a comma within quotes belongs to its value.
 fn read_list(text: &str) -> Value {
     let (mut items, mut current, mut quoted, mut escaped) = (Vec::new(), String::new(), false, false);
     for character in text.chars() {
@@ -363,7 +357,7 @@ mod tests {
             assert_eq!(Value::Object(to_filter(&lines).unwrap()), filter);
             assert!(Filter::parse(&filter).is_ok(), "{filter}");
         }
-        // in the shorter of two forms that mean the same
+        // equivalent forms come back as the shorter one
         let lines = of_filter(&json!({"a": {"eq": 1}, "b": {"in": [1]}})).unwrap();
         assert_eq!(Value::Object(to_filter(&lines).unwrap()), json!({"a": 1, "b": [1]}));
     }

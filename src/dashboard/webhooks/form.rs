@@ -1,5 +1,5 @@
-//! The one form for all settings of a webhook, new or not. It works without script: what scripts add are previews and
-//! more lines.
+//! The form for all settings of a webhook, new or existing. It works without scripts; scripts add previews and more
+//! rows.
 
 use maud::{Markup, html};
 
@@ -10,24 +10,22 @@ use super::filter_rows::{Line, Operator};
 use crate::api::webhook_settings::{FormField, FormSection, Kind, MASK, RETRY_POLICY, SETTINGS, Setting};
 use crate::dashboard::components::{self, Complaints};
 
-/// What the form is made of.
 pub(crate) struct Content<'a> {
     pub draft: &'a Draft,
     pub types: &'a EventTypeOptions,
     pub complaints: Complaints<'a>,
-    /// Where it is sent.
+    /// Where the form is posted.
     pub action: &'a str,
-    /// Where it is left without saving.
+    /// Where Cancel leads.
     pub back: &'a str,
-    /// Of the webhook that is changed; none of a new one.
+    /// The version being edited; `None` for a new webhook.
     pub version: Option<i64>,
-    /// The event type that the filter is tried with, and its sample.
+    /// The event type whose sample the filter is tested with, and that sample.
     pub sample: (&'a str, &'a str),
 }
 
-/// The form.
 pub(crate) fn form(content: &Content<'_>) -> Markup {
-    // these show at their fields what is wrong with them
+    // these fields show their own errors
     let fields: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).chain(["version"]).collect();
     html! {
         (content.complaints.summary(&fields))
@@ -52,8 +50,8 @@ fn target(content: &Content<'_>) -> Markup {
     let Content { draft, complaints, .. } = content;
     html! {
         section.card {
-            h2 { "Where to" }
-            (components::text_field("url", "URL", "Events are sent there with POST. A receiver answers with 2xx within the timeout.", &draft.url, "url", complaints))
+            h2 { "Destination" }
+            (components::text_field("url", "URL", "Events are sent here by POST. The receiver must respond with 2xx within the timeout.", &draft.url, "url", complaints))
             (texts(content, FormSection::Target))
             (numbers(content, FormSection::Target))
             (checkboxes(content, FormSection::Target))
@@ -102,8 +100,7 @@ fn checkboxes(content: &Content<'_>, section: FormSection) -> Markup {
     } }
 }
 
-/// One of several ways to say something, chosen by a radio button; the fields of the others are hidden by the style
-/// sheet.
+/// One of several alternatives behind a radio button; the style sheet hides the fields of the others.
 fn way(name: &str, value: &str, is_chosen: bool, label: &str, help: &str, fields: &Markup) -> Markup {
     html! {
         div.option {
@@ -130,25 +127,24 @@ fn events(content: &Content<'_>) -> Markup {
                 } }
             }
         }
-        (components::field("patterns", "Patterns", "For types to come as well: call.* is every type that begins with call. and * is all. Several with spaces between. \
-            Those about webhooks themselves are only sent when ticked.", complaints, &html! {
+        (components::field("patterns", "Patterns", "Also match future types: call.* is every type that begins with call. and * is all. Separate several with spaces. Operational events are sent only when ticked.", complaints, &html! {
             input id="patterns" name="patterns" type="text" value=(draft.patterns) aria-describedby="patterns-help" spellcheck="false";
         }))
     };
     html! {
         section.card {
-            h2 #events { "Which events" }
+            h2 #events { "Events" }
             fieldset.ways {
-                legend.sr { "Which events" }
-                (way("events_as", "all", draft.all_events, "All events", "Also those of types that are added later; not those about webhooks themselves.", &html! {}))
-                (way("events_as", "some", !draft.all_events, "Only these", "", &some))
+                legend.sr { "Events" }
+                (way("events_as", "all", draft.all_events, "All events", "Including types added later, but not operational events.", &html! {}))
+                (way("events_as", "some", !draft.all_events, "Selected events", "", &some))
             }
             (event_complaints(draft, complaints))
         }
     }
 }
 
-/// The API names the place in its list; a person wants to know which one it is.
+/// Shows the event type or pattern instead of its index in the API's list.
 fn event_complaints(draft: &Draft, complaints: &Complaints<'_>) -> Markup {
     let asked = draft.asked();
     let subject = |field: &str| {
@@ -164,16 +160,16 @@ fn event_complaints(draft: &Draft, complaints: &Complaints<'_>) -> Markup {
 
 fn filter(content: &Content<'_>) -> Markup {
     let Content { draft, complaints, types, sample, .. } = content;
-    // without script there must be room for more
+    // without scripts, rows can't be added
     let spare = if draft.lines.is_empty() { 2 } else { 1 };
     let lines = html! {
         div.lines #filter-lines {
             @for line in &draft.lines { (filter_line(Some(line))) }
             @for _ in 0..spare { (filter_line(None)) }
         }
-        div.actions { button.small type="button" data-adds="#filter-line" { "Add a condition" } }
-        p.dim.small { "Dots lead into objects (" code { "custom_metadata.vip" } "). Several values have commas between. " code { "5" } " is a number and "
-            code { "\"5\"" } " a text. “At least” and “at most” on " code { "duration" } " also find " code { "duration_seconds" } "." }
+        div.actions { button.small type="button" data-adds="#filter-line" { "Add condition" } }
+        p.dim.small { "Use dots for nested fields (" code { "custom_metadata.vip" } ") and commas between values. " code { "5" } " is a number and "
+            code { "\"5\"" } " a text. “At least” and “at most” on " code { "duration" } " also match " code { "duration_seconds" } "." }
     };
     let json = html! {
         label.sr for="filter_json" { "The filter as JSON" }
@@ -181,24 +177,24 @@ fn filter(content: &Content<'_>) -> Markup {
     };
     html! {
         section.card #filter {
-            h2 { "Only if the data is like this" }
-            p.dim { "Without conditions every event of the chosen types is sent. All conditions must hold." }
+            h2 { "Filter" }
+            p.dim { "An event is sent only if all conditions are met. Without conditions, every event of the chosen types is sent." }
             fieldset.ways {
-                legend.sr { "How the filter is given" }
+                legend.sr { "Filter format" }
                 (way("filter_as", "lines", !draft.filter_is_json, "Conditions", "", &lines))
-                (way("filter_as", "json", draft.filter_is_json, "As JSON", "As the API takes it; a condition can be an object of operators: eq ne in nin gt gte lt lte exists prefix.", &json))
+                (way("filter_as", "json", draft.filter_is_json, "JSON", "As in the API; a condition can be an object of operators: eq ne in nin gt gte lt lte exists prefix.", &json))
             }
             (complaints.at("filters"))
             details.more {
-                summary { "Try it with a sample" }
+                summary { "Test with a sample" }
                 div.cols {
                     div.field {
-                        label for="sample_type" { "Sample of" }
+                        label for="sample_type" { "Sample event type" }
                         (type_choice("sample_type", types, sample.0, "/webhooks/preview/sample", "#sample-box"))
                         div #sample-box { (sample_box(sample.1)) }
                     }
                     div #filter-preview aria-live="polite" hx-post="/webhooks/preview/filter" hx-include="#filter"
-                        hx-trigger="load, input delay:400ms from:#filter, sample from:#filter" { p.dim { "The answer appears here." } }
+                        hx-trigger="load, input delay:400ms from:#filter, sample from:#filter" { p.dim { "The result appears here." } }
                 }
             }
             template #filter-line data-into="#filter-lines" { (filter_line(None)) }
@@ -206,7 +202,7 @@ fn filter(content: &Content<'_>) -> Markup {
     }
 }
 
-/// A choice of event types that loads the sample of the chosen one.
+/// A select of event types that loads the sample of the chosen one.
 pub(crate) fn type_choice(
     name: &str,
     types: &EventTypeOptions,
@@ -225,7 +221,6 @@ pub(crate) fn type_choice(
     }
 }
 
-/// The sample that a filter is tried with.
 pub(crate) fn sample_box(sample: &str) -> Markup {
     html! {
         label.sr for="sample" { "Sample data" }
@@ -245,7 +240,7 @@ fn filter_line(line: Option<&Line>) -> Markup {
                 }
             }
             input type="text" name="filter_value" aria-label="Value" placeholder="60" spellcheck="false" value=[line.map(|line| &line.value)];
-            button.small type="button" data-removes=".line" aria-label="Remove this condition" { "Remove" }
+            button.small type="button" data-removes=".line" aria-label="Remove condition" { "Remove" }
         }
     }
 }
@@ -258,24 +253,24 @@ fn retries(content: &Content<'_>) -> Markup {
     let policy = html! { div.row { @for (field, value) in RETRY_POLICY.iter().zip(&draft.policy) {
         (number(&format!("retry_policy.{}", field.name), field.label, field.form_help, value))
     } } };
-    let usual = html! { div.narrow { (number("retry", "Retries", "0 to 20; after 15 min each delay is three times the last, up to 6 h.", &draft.retry)) } };
+    let usual = html! { div.narrow { (number("retry", "Retries", "0 to 20; after 15 min, each delay is three times the previous one, up to 6 h.", &draft.retry)) } };
     html! {
         section.card #retries {
-            h2 { "When it fails" }
+            h2 { "Retries" }
             fieldset.ways {
-                legend.sr { "Schedule of the retries" }
-                (way("retry_as", "retries", !draft.own_policy, "The usual schedule", "1 min, 5 min, 15 min and longer.", &usual))
-                (way("retry_as", "policy", draft.own_policy, "A schedule of its own", "", &policy))
+                legend.sr { "Retry schedule" }
+                (way("retry_as", "retries", !draft.own_policy, "Default schedule", "1 min, 5 min, 15 min and longer.", &usual))
+                (way("retry_as", "policy", draft.own_policy, "Custom schedule", "", &policy))
             }
             @if !complaints.about("retry_policy").any(|error| error.field.contains('.')) { (complaints.at("retry_policy")) }
             div #retry-preview.note-box.info aria-live="polite" hx-post="/webhooks/preview/retry" hx-include="#retries"
                 hx-trigger="input delay:300ms from:#retries" { (schedule(draft)) }
             fieldset.group {
-                legend { "Retried as well" }
-                p.dim.small { "5xx, 408, 425, 429 and no answer always are." }
+                legend { "Also retry" }
+                p.dim.small { "5xx, 408, 425, 429 and missing responses are always retried." }
                 label.check {
                     input type="checkbox" name="retry_on" value="4xx" checked[draft.client_errors];
-                    span { "Other 4xx" small { "Answers that refuse the request: not found, forbidden … (410 never)." } }
+                    span { "Other 4xx" small { "Responses that refuse the request: not found, forbidden … (never 410)." } }
                 }
                 label.check {
                     input type="checkbox" name="retry_on" value="3xx" checked[draft.redirects];
@@ -299,12 +294,12 @@ fn schedule(draft: &Draft) -> Markup {
     schedule_of(&crate::dashboard::form::Form::parse(encoded.finish().as_bytes()))
 }
 
-/// The schedule that a form asks for, in words.
+/// The form's schedule in words.
 pub(crate) fn schedule_of(form: &crate::dashboard::form::Form) -> Markup {
     html! {
         @match super::draft::schedule(form) {
             Some(schedule) => { (descriptions::schedule(&schedule)) "." }
-            None => { "Not a schedule yet: a number is missing or out of its bounds." }
+            None => { "Incomplete schedule: a number is missing or out of bounds." }
         }
     }
 }
@@ -316,10 +311,10 @@ fn pace(content: &Content<'_>) -> Markup {
     };
     html! {
         section.card {
-            h2 { "How fast" }
+            h2 { "Rate and concurrency" }
             div.row {
-                (number("rate_limit.per_second", "Most per second", "Empty: no limit. From 0.01 to 10,000.", &draft.per_second))
-                (number("rate_limit.burst", "At once after a pause", "Empty: a tenth of a second’s worth, at least 1.", &draft.burst))
+                (number("rate_limit.per_second", "Rate limit, per second", "0.01 to 10,000. Leave empty for no limit.", &draft.per_second))
+                (number("rate_limit.burst", "Burst", "Attempts at once after a pause. Leave empty for a tenth of a second’s worth, at least 1.", &draft.burst))
                 (numbers(content, FormSection::Pace))
             }
             @if !complaints.about("rate_limit").any(|error| error.field.contains('.')) { (complaints.at("rate_limit")) }
@@ -334,14 +329,14 @@ fn headers(content: &Content<'_>) -> Markup {
     let spare = if draft.headers.is_empty() { 2 } else { 1 };
     html! {
         section.card {
-            h2 { "Headers of your own" }
-            p.dim { "Sent with every request, for example an " code { "Authorization" } " that your receiver asks for. Values can be set and never read: "
-                code { (MASK) } " leaves one as it is." }
+            h2 { "Custom headers" }
+            p.dim { "Sent with every request, for example an " code { "Authorization" } " header that your receiver requires. Values can’t be read back: "
+                code { (MASK) } " keeps the current one." }
             div.lines #header-lines {
                 @for (name, value) in &draft.headers { (header_line(name, value)) }
                 @for _ in 0..spare { (header_line("", "")) }
             }
-            div.actions { button.small type="button" data-adds="#header-line" { "Add a header" } }
+            div.actions { button.small type="button" data-adds="#header-line" { "Add header" } }
             (complaints.at("headers"))
             template #header-line data-into="#header-lines" { (header_line("", "")) }
         }
@@ -353,7 +348,7 @@ fn header_line(name: &str, value: &str) -> Markup {
         div.line.two {
             input type="text" name="header_name" aria-label="Header name" placeholder="Authorization" spellcheck="false" value=(name);
             input type="text" name="header_value" aria-label="Header value" placeholder="Bearer …" spellcheck="false" value=(value);
-            button.small type="button" data-removes=".line" aria-label="Remove this header" { "Remove" }
+            button.small type="button" data-removes=".line" aria-label="Remove header" { "Remove" }
         }
     }
 }
@@ -363,7 +358,7 @@ fn secret(content: &Content<'_>) -> Markup {
     html! {
         section.card {
             h2 { "Signing secret" }
-            (components::text_field("secret", "A secret of your own", "Leave it empty and a strong one is made. Else whsec_ and the base64 of 24 to 64 bytes.", &draft.secret, "text", complaints))
+            (components::text_field("secret", "Custom secret", "Leave empty to generate a strong one. Otherwise whsec_ and the base64 of 24 to 64 bytes.", &draft.secret, "text", complaints))
         }
     }
 }

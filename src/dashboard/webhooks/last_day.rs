@@ -1,4 +1,4 @@
-//! What webhooks did in the last day, for their list.
+//! The activity of the last day, for the list of webhooks.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
-/// Of each of these webhooks, in their order.
+/// For each of these webhooks, in the same order.
 pub(crate) async fn activity(
     api: &Api,
     organization_id: OrganizationId,
@@ -30,7 +30,6 @@ pub(crate) async fn activity(
     Ok(ids.iter().map(of).collect())
 }
 
-/// The rate as a number and the steps as bars.
 pub(crate) fn show(activity: &Activity) -> Markup {
     let ended = activity.total.succeeded + activity.total.failed;
     html! {

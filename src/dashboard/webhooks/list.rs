@@ -1,4 +1,4 @@
-//! The organization's webhooks.
+//! The list of webhooks.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
@@ -16,7 +16,7 @@ use crate::dashboard::viewer::Viewer;
 use crate::domain::health::EndpointState;
 use crate::store::EndpointStart;
 
-/// Event types that a row names.
+/// Event types named in a row.
 const MAX_CHIPS: usize = 3;
 
 /// `GET /webhooks`.
@@ -41,9 +41,9 @@ pub(crate) async fn list(
             @if may_manage && !rows.data.is_empty() { a.button.primary href="/webhooks/new" { "Add webhook" } }
         }
         @match query.text("done") {
-            "deleted" => { (components::done("The webhook is deleted, and what was pending for it is cancelled.")) }
-            "enabled" => { (components::done("The webhook is enabled. What waited for it is sent now.")) }
-            "disabled" => { (components::done("The webhook is disabled. Its events are collected and wait.")) }
+            "deleted" => { (components::done("The webhook was deleted and its pending deliveries were cancelled.")) }
+            "enabled" => { (components::done("The webhook is enabled. Its pending deliveries are sent now.")) }
+            "disabled" => { (components::done("The webhook is disabled. New deliveries wait until it is enabled.")) }
             _ => {}
         }
         section.card.flush #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
@@ -52,7 +52,7 @@ pub(crate) async fn list(
                     thead { tr {
                         th scope="col" { "Webhook" } th scope="col" { "Events" } th scope="col" { "State" }
                         th scope="col" { "Success, 24 h" }
-                        @if may_manage { th scope="col" { span.sr { "Switch" } } }
+                        @if may_manage { th scope="col" { span.sr { "Actions" } } }
                     } }
                     tbody { @for (found, activity) in rows.data.iter().zip(&activities) { (row(found, activity, may_manage)) } }
                 } }
@@ -67,9 +67,9 @@ fn nothing(may_manage: bool) -> Markup {
     components::empty(
         "No webhooks yet",
         &html! {
-            p { "A webhook is a URL of yours that events are sent to, signed, and again until it takes them." }
+            p { "A webhook is a URL that receives your events: signed, and retried until accepted." }
             @if may_manage { a.button.primary href="/webhooks/new" { "Add webhook" } }
-            @else { p { "Ask someone whose key is a manager’s or an owner’s to add one." } }
+            @else { p { "Ask someone with a manager or owner key to add one." } }
         },
     )
 }
@@ -91,7 +91,7 @@ fn row(found: &EndpointStart, activity: &Activity, may_manage: bool) -> Markup {
     }
 }
 
-/// Switches a webhook on or off; `from` is where it leads back to.
+/// The button to enable or disable a webhook; `from` is the page to return to.
 pub(crate) fn switch(address: &str, is_active: bool, url: &str, from: &str) -> Markup {
     let (verb, active) = if is_active { ("Disable", "false") } else { ("Enable", "true") };
     html! {

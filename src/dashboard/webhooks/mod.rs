@@ -1,4 +1,4 @@
-//! Everything about webhooks: the list, the form, one webhook with what can be done to it.
+//! Webhooks: the list, the form, and the page of one webhook with its actions.
 
 mod actions;
 mod descriptions;
@@ -43,7 +43,7 @@ fn webhook_id(request: &HttpRequest) -> Result<EndpointId, Problem> {
     path_id(request, "webhook_id", "webhook")
 }
 
-/// The way back from a webhook's page.
+/// Breadcrumbs.
 fn crumbs(endpoint: Option<&Endpoint>) -> Markup {
     html! {
         p.crumbs {
@@ -53,7 +53,7 @@ fn crumbs(endpoint: Option<&Endpoint>) -> Markup {
     }
 }
 
-/// A realistic `data` of an event type, on lines; none for an unknown type.
+/// Sample `data` of an event type, indented; `None` for an unknown type.
 async fn pretty_sample(api: &Api, organization_id: OrganizationId, name: &str) -> Result<Option<String>, Problem> {
     let sample = event_types::sample(api, organization_id, name).await?;
     Ok(sample.map(|sample| indent(sample.get(), usize::MAX).text))

@@ -1,4 +1,4 @@
-//! What the form's settings would do, told while a person writes them.
+//! Previews of the form's filter and schedule while they are edited.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
@@ -25,13 +25,13 @@ pub(crate) async fn sample(
     let query = Form::parse(request.query_string().as_bytes());
     let sample = pretty_sample(&api, viewer.organization_id()?, query.text("sample_type")).await?;
     let mut response = fragment(&sample_box(&sample.unwrap_or_default()));
-    // the verdict beside it is about another sample now
+    // the result next to it is for another sample now
     let name = actix_web::http::header::HeaderName::from_static("hx-trigger-after-settle");
     response.headers_mut().insert(name, actix_web::http::header::HeaderValue::from_static("sample"));
     Ok(response)
 }
 
-/// `POST /webhooks/preview/filter`: whether the sample would be sent.
+/// `POST /webhooks/preview/filter`: whether the filter matches the sample.
 pub(crate) async fn filter(
     _: Viewer,
     request: HttpRequest,
@@ -51,7 +51,7 @@ pub(crate) async fn retry(
     Ok(fragment(&schedule_of(&form)))
 }
 
-/// One condition and whether the sample meets it.
+/// A condition, and whether the sample meets it.
 type Checked = (String, bool);
 
 fn verdict(form: &Form) -> Markup {
@@ -59,7 +59,7 @@ fn verdict(form: &Form) -> Markup {
         Ok(conditions) => conditions,
         Err(errors) => {
             return html! {
-                div.note-box.bad { "Not a filter yet:" ul { @for error in errors { li { code { (error.field) } ": " (error.message) } } } }
+                div.note-box.bad { "Invalid filter:" ul { @for error in errors { li { code { (error.field) } ": " (error.message) } } } }
             };
         }
     };
@@ -68,11 +68,11 @@ fn verdict(form: &Form) -> Markup {
         @if failing == 0 {
             p.note-box.ok { strong { "Would match this sample." } @if conditions.is_empty() { " There are no conditions." } }
         } @else {
-            p.note-box.warn { strong { "Would not match this sample." } " What is marked does not hold." }
+            p.note-box.warn { strong { "Would not match this sample." } " The marked conditions are not met." }
         }
         ul.verdicts { @for (condition, holds) in conditions {
             li {
-                @if holds { span.badge.ok { "holds" } } @else { span.badge.bad { "does not hold" } }
+                @if holds { span.badge.ok { "met" } } @else { span.badge.bad { "not met" } }
                 " " (condition)
             }
         } }
@@ -84,7 +84,7 @@ fn check(form: &Form) -> Result<Vec<Checked>, Vec<FieldError>> {
     let text = form.text("sample");
     let sample = match serde_json::from_str::<Box<RawValue>>(text) {
         Ok(sample) if !is_too_deep(text) => sample,
-        Ok(_) => return Err(error("sample", "nests too deep".to_owned())),
+        Ok(_) => return Err(error("sample", "is nested too deeply".to_owned())),
         Err(fault) => return Err(error("sample", format!("is not JSON: {fault}"))),
     };
     let source = if form.text("filter_as") == "json" {
@@ -97,7 +97,7 @@ fn check(form: &Form) -> Result<Vec<Checked>, Vec<FieldError>> {
     } else {
         let lines = read_lines(form);
         if let Some(line) = lines.iter().find(|line| line.field.is_empty()) {
-            return Err(error("filters", format!("the line with the value “{}” lacks its field", line.value)));
+            return Err(error("filters", format!("the condition with the value “{}” has no field", line.value)));
         }
         Value::Object(filter_rows::to_filter(&lines)?)
     };

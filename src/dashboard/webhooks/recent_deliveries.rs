@@ -1,4 +1,4 @@
-//! What a webhook did last: its newest failure, and its newest deliveries.
+//! A webhook's last failure and most recent deliveries.
 
 use std::cmp::Reverse;
 
@@ -16,18 +16,17 @@ use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::last_failure::EXCERPT_BYTES;
 use crate::store::PageRequest;
 
-/// Deliveries that the page shows.
 const NEWEST: usize = 10;
 
-/// The deliveries that a webhook's page shows.
 pub(crate) struct RecentDeliveries {
-    /// Those that were attempted first, as there is something to see of them.
+    /// Attempted ones first, as they have something to show.
     rows: Vec<DeliveryRecord>,
-    /// Whether the log still has the delivery that failed last.
+    /// Whether the log still has the last failed delivery.
     has_failed: bool,
 }
 
-/// Reads the newest deliveries and the one that failed last. While a receiver fails, the newest were all not attempted yet.
+/// Reads the newest deliveries and the last one that failed. While a receiver fails, the newest are all waiting for
+/// their first attempt.
 pub(crate) async fn read(
     api: &Api,
     organization_id: OrganizationId,
@@ -50,7 +49,7 @@ pub(crate) async fn read(
 }
 
 impl RecentDeliveries {
-    /// The newest failed attempt, with what it means.
+    /// The last failed attempt and its help.
     pub(crate) fn failure(&self, viewer: &Viewer, endpoint: &Endpoint, failure: &LastFailureView) -> Markup {
         let LastFailureView { at, delivery_id, response_code, error, response_excerpt } = failure;
         let meaning = outcome_help::of(*response_code, error.as_deref());
@@ -62,31 +61,30 @@ impl RecentDeliveries {
                     span.dim { (time::relative(*at, viewer.now, viewer.zone())) ", at " (time::instant(*at, viewer.zone())) }
                 }
                 p { (meaning.what) @if !meaning.help.is_empty() { " " (meaning.help) } }
-                @if *at < endpoint.updated_at { p.dim { "The webhook was changed since then." } }
+                @if *at < endpoint.updated_at { p.dim { "The webhook has been changed since." } }
                 @if let Some(body) = response_excerpt {
                     (request_response::body(body))
-                    @if is_cut { p.dim.small { "This is how the body began; the log has more of it." } }
+                    @if is_cut { p.dim.small { "This is the beginning of the body; the log has more." } }
                 }
                 p {
-                    @if self.has_failed { a href={ "/logs/" (delivery_id) } { "The delivery, with all its attempts" } }
-                    @else { span.dim { "The log no longer has its delivery (" code { (delivery_id) } ")." } }
+                    @if self.has_failed { a href={ "/logs/" (delivery_id) } { "View delivery" } }
+                    @else { span.dim { "Its delivery (" code { (delivery_id) } ") is no longer in the log." } }
                 }
             }
         }
     }
 
-    /// The rows.
     pub(crate) fn table(&self, viewer: &Viewer, id: EndpointId, nothing: &Markup) -> Markup {
         html! {
             section.card.flush {
-                header { h2 { "Newest deliveries" } @if !self.rows.is_empty() { a href={ "/logs?webhook_id=" (id) } { "All of them" } } }
-                @if self.rows.is_empty() { (components::empty("Nothing was sent yet", nothing)) } @else {
+                header { h2 { "Recent deliveries" } @if !self.rows.is_empty() { a href={ "/logs?webhook_id=" (id) } { "View all" } } }
+                @if self.rows.is_empty() { (components::empty("No deliveries yet", nothing)) } @else {
                     div.wide { table.stack {
-                        thead { tr { th scope="col" { "Event" } th scope="col" { "Status" } th scope="col" { "Answer" } th.num scope="col" { "Attempts" } th scope="col" { "Created" } } }
+                        thead { tr { th scope="col" { "Event" } th scope="col" { "Status" } th scope="col" { "Response" } th.num scope="col" { "Attempts" } th scope="col" { "Created" } } }
                         tbody { @for row in &self.rows { tr {
                             td.type data-label="Event" { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } }
                             td data-label="Status" { (components::status(row.status)) }
-                            td data-label="Answer" { (components::answer(row.response_code, row.error.as_deref())) }
+                            td data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
                             td.num data-label="Attempts" { (row.attempt_count) }
                             td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
                         } } }

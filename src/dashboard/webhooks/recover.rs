@@ -1,4 +1,4 @@
-//! Sends a range of a webhook's deliveries again, after it was said how many they are.
+//! Resends a range of a webhook's deliveries, after showing how many there are.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -20,10 +20,10 @@ use crate::domain::ids::EndpointId;
 use crate::domain::time::UnixMillis;
 
 const FIELDS: [&str; 3] = ["since", "until", "status"];
-const TITLE: &str = "Send deliveries again";
+const TITLE: &str = "Resend deliveries";
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
 
-/// A range as a form has it, in the reader's zone.
+/// A range as typed, in the viewer's zone.
 pub(crate) struct RecoverRange {
     since: String,
     until: String,
@@ -31,7 +31,7 @@ pub(crate) struct RecoverRange {
 }
 
 impl RecoverRange {
-    /// What failed in the last hour.
+    /// Deliveries that failed in the last hour.
     pub(crate) fn usual(viewer: &Viewer) -> Self {
         let since = time::input_value(viewer.now - HOUR, viewer.zone());
         Self { since, until: String::new(), status: "failed".to_owned() }
@@ -43,7 +43,7 @@ impl RecoverRange {
         Self { since: text("since"), until: text("until"), status }
     }
 
-    /// As instants; without an end, up to now.
+    /// Start and end; an empty end means now.
     fn instants(&self, viewer: &Viewer) -> Result<(UnixMillis, UnixMillis), Problem> {
         let read = |name: &str, text: &str| {
             let unreadable = || complaint(name, "give a date and a time, for example 2024-12-16 10:30".to_owned());
@@ -54,7 +54,6 @@ impl RecoverRange {
     }
 }
 
-/// The fields of a range.
 pub(crate) fn form(id: EndpointId, viewer: &Viewer, range: &RecoverRange, complaints: &Complaints<'_>) -> Markup {
     let zone = &viewer.look.zone_name;
     let moment = |name: &str, label: &str, help: &str, value: &str| {
@@ -72,20 +71,20 @@ pub(crate) fn form(id: EndpointId, viewer: &Viewer, range: &RecoverRange, compla
         form.lines method="get" action={ "/webhooks/" (id) "/recover" } hx-get={ "/webhooks/" (id) "/recover" } hx-target="#recover" hx-select="#recover" hx-swap="outerHTML" {
             div.row {
             (moment("since", "Since", &format!("In {zone}."), &range.since))
-            (moment("until", "Until", "Empty: up to now.", &range.until))
-            (components::field("status", "Which", "By how they ended.", complaints, &html! {
+            (moment("until", "Until", "Leave empty for now.", &range.until))
+            (components::field("status", "Status", "The final status of the deliveries.", complaints, &html! {
                 select id="status" name="status" aria-describedby="status-help" {
-                    option value="failed" selected[range.status == "failed"] { "those that failed" }
-                    option value="success" selected[range.status == "success"] { "those that succeeded" }
+                    option value="failed" selected[range.status == "failed"] { "failed" }
+                    option value="success" selected[range.status == "success"] { "success" }
                 }
             }))
             }
-            div.actions { button { "Count them" } }
+            div.actions { button { "Count deliveries" } }
         }
     }
 }
 
-/// `GET /webhooks/{webhook_id}/recover`: how many there are.
+/// `GET /webhooks/{webhook_id}/recover`: counts the deliveries in a range.
 pub(crate) async fn preview(
     viewer: Viewer,
     request: HttpRequest,
@@ -107,7 +106,7 @@ pub(crate) async fn preview(
     let content = html! {
         div.head { div { (crumbs(Some(&endpoint))) h1 { (TITLE) } p.dim.break { (endpoint.url) } } }
         section.card #recover {
-            h2 { "Send failed deliveries again" }
+            h2 { "Resend failed deliveries" }
             @if !FIELDS.iter().any(|field| complaints.is_wrong(field)) { (complaints.summary(&FIELDS)) }
             (form(id, &viewer, &range, &complaints))
             @if let Ok((many, since, until)) = &counted { div role="status" { (answer(id, &viewer, &range, *many, *since, *until)) } }
@@ -128,15 +127,15 @@ fn answer(
     let which = if range.status == "failed" { "failed" } else { "succeeded" };
     html! {
         @if many == 0 {
-            p.note-box.info { "No deliveries of this range " (which) ". Nothing to send." }
+            p.note-box.info { "No deliveries " (which) " in this range." }
         } @else {
             form.lines method="post" action={ "/webhooks/" (id) "/recover" } {
                 @for (name, value) in [("since", since.to_string()), ("until", until.to_string()), ("status", range.status.clone())] {
                     input type="hidden" name=(name) value=(value);
                 }
                 p { (count(many, "delivery", "deliveries")) " between " (time::instant(since, viewer.zone())) " and " (time::instant(until, viewer.zone()))
-                    " " (which) ". Each is sent again with its whole schedule; receivers know them by their event’s id." }
-                div.actions { button.primary { "Send " (components::number(many)) " again" } }
+                    " " (which) ". Each is resent with a full retry schedule; receivers recognize it by the event’s ID." }
+                div.actions { button.primary { "Resend " (components::number(many)) } }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The pages with the form: a new webhook, and changes to one.
+//! The pages with the form: adding and editing a webhook.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -19,7 +19,7 @@ use crate::dashboard::viewer::Viewer;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::filter::FieldError;
 
-/// What filters are tried with first.
+/// The first sample to test a filter with.
 const FIRST_SAMPLE: &str = "call.completed";
 
 /// `GET /webhooks/new`.
@@ -38,7 +38,7 @@ pub(crate) async fn create(
     let draft = Draft::read(&form);
     let created = match draft.body() {
         Ok(mut body) => {
-            // what a new webhook is without is left out
+            // null means "without", which is the default of a new webhook
             body.retain(|_, value| !value.is_null());
             let body = serde_json::Value::Object(body).to_string();
             webhooks::create_from(&api, viewer.organization_id()?, body.as_bytes()).await
@@ -85,10 +85,10 @@ async fn write(api: &web::Data<Api>, endpoint: &Endpoint, draft: &Draft, version
     if changes.is_empty() {
         return Ok(());
     }
-    // the engine switches webhooks off, too: what somebody else did meanwhile is not undone unseen
+    // the engine disables webhooks too, so other changes must not be overwritten unseen
     if version.parse() != Ok(endpoint.version) {
-        let detail = "the webhook was changed by someone else, or switched off, since you opened this form; look at \
-                      the settings below, which are yours, and save again to write them over the others";
+        let detail = "the webhook was changed or disabled since you opened this form; check your settings below, \
+                      and save again to overwrite the other changes";
         return Err(Problem::new(ErrorCode::Conflict, detail));
     }
     let body = serde_json::Value::Object(changes).to_string();
@@ -117,8 +117,8 @@ async fn page(
         None => pretty_sample(api, organization_id, sample_type).await?.unwrap_or_default(),
     };
     let address = endpoint.map(|endpoint| format!("/webhooks/{}", endpoint.id));
-    let title = if endpoint.is_some() { "Edit webhook" } else { "Add a webhook" };
-    // who has other faults to correct first has still not seen what others changed
+    let title = if endpoint.is_some() { "Edit webhook" } else { "Add webhook" };
+    // while other errors are corrected, the conflict has not been shown yet
     let is_conflict = problem.is_some_and(|problem| problem.code() == ErrorCode::Conflict);
     let seen = sent.text("version").parse().ok().filter(|_| !is_conflict);
     let content = Content {
@@ -142,7 +142,7 @@ async fn page(
     Ok(layout::with_status(status, viewer, Section::Webhooks, title, &markup))
 }
 
-/// A complaint of this page itself about one field.
+/// An error of this page about one field.
 pub(crate) fn complaint(field: &str, message: String) -> Problem {
     let error = FieldError { field: field.to_owned(), message };
     Problem::input(vec![InputError { code: ErrorCode::ValidationFailed, error }])

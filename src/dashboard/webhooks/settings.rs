@@ -1,4 +1,4 @@
-//! A webhook's settings in words.
+//! The settings of a webhook, as its page shows them.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -12,10 +12,10 @@ use crate::dashboard::time;
 use crate::domain::endpoint::{Endpoint, RateLimit};
 use crate::domain::patterns::EventPattern;
 
-/// Simple settings that the page words on its own.
+/// Simple settings that this page words in its own way.
 const IN_OTHER_WORDS: [&str; 5] = ["description", "active", "timeout", "max_in_flight", "ordered"];
 
-/// Which events are asked for, as chips; of many the first.
+/// Subscribed events as chips, the first `most` of them.
 pub(crate) fn events(patterns: &[EventPattern], most: usize) -> Markup {
     let more = patterns.len().saturating_sub(most);
     html! {
@@ -28,7 +28,7 @@ pub(crate) fn events(patterns: &[EventPattern], most: usize) -> Markup {
     }
 }
 
-/// All of them, and `more` terms.
+/// All settings, followed by the terms in `more`.
 pub(crate) fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
     html! {
         dl.facts {
@@ -37,12 +37,12 @@ pub(crate) fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
             dt { "Retries" } dd { (descriptions::schedule(&endpoint.retry)) "." @if let Some(more) = retried(endpoint) { " " (more) } }
             dt { "Timeout" } dd { (time::span(endpoint.timeout)) }
             dt { "Rate limit" } dd { (endpoint.rate_limit.as_ref().map_or("none".to_owned(), rate)) }
-            dt { "At the same time" } dd {
-                @if endpoint.ordered { "one, in the order of the events" }
-                @else { "up to " (count(endpoint.max_in_flight.into(), "request", "requests")) }
+            dt { "Max concurrency" } dd {
+                @if endpoint.ordered { "1, in the order of the events" }
+                @else { (count(endpoint.max_in_flight.into(), "request", "requests")) }
             }
             dt { "Headers" } dd {
-                @if endpoint.headers.is_empty() { "none of its own" } @else {
+                @if endpoint.headers.is_empty() { "none" } @else {
                     span.chips { @for header in &endpoint.headers { code.chip { (header.name) } } }
                 }
             }
@@ -68,8 +68,8 @@ fn filter(endpoint: &Endpoint) -> Markup {
     let lines = source.and_then(filter_rows::of_filter);
     html! {
         @match (source, lines) {
-            (None, _) => { "none: whatever the data is" }
-            (_, Some(lines)) if lines.is_empty() => { "none: whatever the data is" }
+            (None, _) => { "none" }
+            (_, Some(lines)) if lines.is_empty() => { "none" }
             (_, Some(lines)) => { ul.plain { @for line in &lines { li { (line.in_words()) } } } }
             (Some(source), None) => { pre.wrap { (serde_json::to_string_pretty(source).unwrap_or_default()) } }
         }
@@ -78,13 +78,13 @@ fn filter(endpoint: &Endpoint) -> Markup {
 
 fn retried(endpoint: &Endpoint) -> Option<&'static str> {
     match (endpoint.retry_on.client_errors, endpoint.retry_on.redirects) {
-        (true, true) => Some("Also after other 4xx and 3xx answers."),
-        (true, false) => Some("Also after other 4xx answers."),
-        (false, true) => Some("Also after 3xx answers."),
+        (true, true) => Some("Other 4xx and 3xx responses are retried too."),
+        (true, false) => Some("Other 4xx responses are retried too."),
+        (false, true) => Some("3xx responses are retried too."),
         (false, false) => None,
     }
 }
 
 fn rate(limit: &RateLimit) -> String {
-    format!("{} per second, up to {} at once after a pause", limit.per_second, limit.effective_burst())
+    format!("{} per second, burst {}", limit.per_second, limit.effective_burst())
 }

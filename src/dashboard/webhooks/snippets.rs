@@ -1,12 +1,12 @@
-//! Code for a webhook's receiver: how it verifies signatures, and how it is tried without the engine.
+//! Code samples for a webhook's receiver: verifying signatures, and trying it out without the engine.
 
 use maud::{Markup, html};
 
 use crate::domain::endpoint::Endpoint;
 
-/// Where the code looks for the secret.
+/// The environment variable from which the code reads the secret.
 pub(crate) const VARIABLE: &str = "WEBHOOK_SECRET";
-/// In the files; exchanged for the deployment's own.
+/// The header prefix in the files; replaced by the deployment's own.
 const PREFIX: &str = "x-callintel";
 const URL: &str = "'https://receiver.example/'";
 
@@ -24,21 +24,20 @@ static SNIPPETS: [Snippet; 4] = [
 ];
 
 fn filled(snippet: &Snippet, prefix: &str, url: &str) -> String {
-    // a quote ends a text of the shell, an escaped one stands outside, and the next begins another
+    // in a shell, a quote ends a string, an escaped one stands outside, and the next one begins another string
     let quoted = format!("'{}'", url.replace('\'', r"'\''"));
-    // header names are found in lower case
+    // headers are looked up in lower case
     snippet.text.replace(PREFIX, &prefix.to_ascii_lowercase()).replace(URL, &quoted)
 }
 
-/// The part of a webhook's page with the code; `chosen` is a name in the address.
+/// The code samples; `chosen` is the name in the address.
 pub(crate) fn card(endpoint: &Endpoint, prefix: &str, chosen: &str) -> Markup {
     let current = SNIPPETS.iter().find(|snippet| snippet.name == chosen).unwrap_or(&SNIPPETS[0]);
     html! {
         section.card #verify {
-            h2 { "Verify what arrives" }
-            p.dim { "Everybody can send to a URL. That an event is from here shows its signature in " code { (prefix) "-signature" }
-                ", made with this webhook’s secret; refuse what has none. The code expects the secret in " code { (VARIABLE) } ". Libraries for Standard Webhooks work as \
-                well, with the same secret: they read " code { "webhook-signature" } ", which covers the time of sending, too." }
+            h2 { "Verify signatures" }
+            p.dim { "Anyone can send requests to a URL. The signature in " code { (prefix) "-signature" }
+                ", made with this webhook’s secret, proves that an event comes from here; refuse requests without a valid one. The code expects the secret in " code { (VARIABLE) } ". Libraries for Standard Webhooks work as well, with the same secret: they read " code { "webhook-signature" } ", which also covers the time of sending." }
             nav.tabs aria-label="Languages" { @for snippet in &SNIPPETS {
                 @let address = format!("/webhooks/{}?snippet={}", endpoint.id, snippet.name);
                 a href={ (address) "#verify" } hx-get=(address) hx-select="#verify" hx-target="#verify" hx-swap="outerHTML"

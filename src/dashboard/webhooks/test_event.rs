@@ -1,4 +1,4 @@
-//! Sends a test event to a webhook and shows at once what came of it.
+//! Sends a test event to a webhook and shows the result at once.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -47,7 +47,7 @@ pub(crate) async fn read(
     Ok(layout::page(&viewer, Section::Webhooks, TITLE, &content))
 }
 
-/// `GET /webhooks/{webhook_id}/test/sample`: the data of the chosen type.
+/// `GET /webhooks/{webhook_id}/test/sample`: sample data of the chosen type.
 pub(crate) async fn sample(
     viewer: Viewer,
     request: HttpRequest,
@@ -86,7 +86,7 @@ pub(crate) async fn send(
     };
     let types = EventTypeOptions::of(&api, organization_id).await?;
     if wants_fragment(&request) {
-        // what a person typed stays theirs: only its complaints and the result are exchanged
+        // the input stays as typed: only its errors and the result are swapped in
         let markup = trial(&endpoint, &types, event_type, data, &complaints, &result);
         return Ok(HttpResponse::build(StatusCode::OK).content_type("text/html; charset=utf-8").body(markup.0));
     }
@@ -94,7 +94,7 @@ pub(crate) async fn send(
     Ok(layout::with_status(status, &viewer, Section::Webhooks, TITLE, &content))
 }
 
-/// The first type that the webhook would get.
+/// The first type that the webhook subscribes to.
 fn first_asked<'a>(endpoint: &Endpoint, types: &'a EventTypeOptions) -> &'a str {
     let is_asked = |name: &str| endpoint.events.iter().any(|pattern| pattern.matches(name));
     let names = types.names();
@@ -106,15 +106,15 @@ fn first_asked<'a>(endpoint: &Endpoint, types: &'a EventTypeOptions) -> &'a str 
 
 async fn check(api: &Api, endpoint: &Endpoint, event_type: &str, data: &str) -> Result<Box<RawValue>, Problem> {
     if event_types::sample(api, endpoint.organization_id, event_type).await?.is_none() {
-        return Err(complaint("event_type", "there is no such event type any more; choose another".to_owned()));
+        return Err(complaint("event_type", "this event type no longer exists; choose another".to_owned()));
     }
     read_data(data).map_err(|message| complaint("data", message))
 }
 
-/// Receivers are promised an object.
+/// Receivers are promised that `data` is an object.
 fn read_data(text: &str) -> Result<Box<RawValue>, String> {
     if is_too_deep(text) {
-        return Err("nests too deep".to_owned());
+        return Err("is nested too deeply".to_owned());
     }
     let data: Box<RawValue> = serde_json::from_str(text).map_err(|fault| format!("is not JSON: {fault}"))?;
     if data.get().starts_with('{') { Ok(data) } else { Err("must be an object: { … }".to_owned()) }
@@ -148,10 +148,10 @@ fn trial(
         div.cols #trial {
             section.card {
                 @if !FIELDS.iter().any(|field| complaints.is_wrong(field)) { (complaints.summary(&FIELDS)) }
-                p.dim { "A real, signed event, sent now and once, whatever the webhook asks for and filters; also while it is disabled." }
+                p.dim { "Sends one real, signed event right away, regardless of the webhook's subscriptions and filters, and even while it is disabled." }
                 form.lines method="post" action=(address) hx-post=(address) hx-target="#trial" hx-swap="outerHTML" hx-disabled-elt="#send-test" {
                     (components::field("event_type", "Event type", "", complaints, &choice))
-                    div.actions.noscript { button.small formmethod="get" formaction=(address) { "Load its sample" } }
+                    div.actions.noscript { button.small formmethod="get" formaction=(address) { "Load sample" } }
                     div #data-box { (data_field(data, complaints)) }
                     div.actions { button.primary #send-test { span.when-idle { "Send test event" } span.when-busy { "Sending…" } } }
                 }
@@ -165,7 +165,7 @@ fn data_field(data: &str, complaints: &Complaints<'_>) -> Markup {
     components::field(
         "data",
         "Data",
-        "JSON; a sample of the type that you can change.",
+        "JSON. Edit the sample as you like.",
         complaints,
         &html! {
             textarea id="data" name="data" rows="18" spellcheck="false" aria-describedby="data-help" aria-invalid=[complaints.is_wrong("data").then_some("true")] { (data) }
@@ -173,17 +173,17 @@ fn data_field(data: &str, complaints: &Complaints<'_>) -> Markup {
     )
 }
 
-/// What came of it, and what to do about it.
+/// The response or error, and what to do about it.
 fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
     let TestResult { delivery_id, is_success, result } = sent;
     let status = if *is_success { DeliveryStatus::Success } else { DeliveryStatus::Failed };
     let class = if *is_success { "ok" } else { "bad" };
     html! {
         section.card {
-            header { h2 { "What came of it" } (components::status(status)) }
+            header { h2 { "Result" } (components::status(status)) }
             @match &result.response {
                 Ok(response) => {
-                    p.note-box.(class) role="status" { strong { "Answered " (response.status) "." } " " (of_code(response.status).what) " " (of_code(response.status).help) }
+                    p.note-box.(class) role="status" { strong { "Response " (response.status) "." } " " (of_code(response.status).what) " " (of_code(response.status).help) }
                 }
                 Err(error) => {
                     @let meaning = of_error(error.as_str());
@@ -194,9 +194,9 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
                 }
             }
             dl.facts {
-                dt { "Took" } dd { (time::milliseconds(result.duration.as_millis() as u64)) "; the webhook's timeout is " (time::span(endpoint.timeout)) }
+                dt { "Response time" } dd { (time::milliseconds(result.duration.as_millis() as u64)) "; the webhook's timeout is " (time::span(endpoint.timeout)) }
                 @if let Err(error) = &result.response { dt { "Error" } dd { code { (error.as_str()) } } }
-                dt { "In the log" } dd { a href={ "/logs/" (delivery_id) } { (delivery_id) } }
+                dt { "Delivery" } dd { a href={ "/logs/" (delivery_id) } { (delivery_id) } }
             }
             @if let Ok(response) = &result.response {
                 @let headers = response.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();

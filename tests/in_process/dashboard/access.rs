@@ -107,7 +107,7 @@ async fn every_page_shows_itself_to_those_who_may_see_it_and_to_no_other() {
                 assert!(!answer.asks_to_sign_in(), "{case}");
             } else {
                 assert_eq!(answer.status, 403, "{case}");
-                assert!(answer.text.contains("<h1>This key may not do that</h1>"), "{case}");
+                assert!(answer.text.contains("<h1>This key can’t do that</h1>"), "{case}");
             }
         }
     }

@@ -26,15 +26,15 @@ async fn every_type_is_shown_with_its_words_its_sample_and_how_many_webhooks_ask
         assert!(item.contains(event_type.description) && item.contains("<pre>{\n  &quot;"), "{item}");
     }
     for (name, asking) in [
-        ("call.completed", "3 webhooks ask for it"),
-        ("call.missed", "2 webhooks ask for it"),
-        ("batch.failed", "1 webhook asks for it"),
-        ("webhook.disabled", "1 webhook asks for it"),
-        ("webhook.failing", "no webhook asks for it"),
+        ("call.completed", "3 webhooks subscribe"),
+        ("call.missed", "2 webhooks subscribe"),
+        ("batch.failed", "1 webhook subscribes"),
+        ("webhook.disabled", "1 webhook subscribes"),
+        ("webhook.failing", "no webhook subscribes"),
     ] {
         assert!(item(&page, name).contains(asking), "{name}: {}", item(&page, name));
     }
-    let headings = ["Your own", "Call events", "Data events", "Batch events", "Operational events"];
+    let headings = ["Custom", "Call events", "Data events", "Batch events", "Operational events"];
     let places: Vec<usize> =
         headings.iter().map(|heading| page.find(&format!("<h2>{heading}</h2>")).unwrap()).collect();
     assert!(places.is_sorted(), "{places:?}");
@@ -68,7 +68,7 @@ async fn a_type_is_added_with_its_schema_as_written_and_deleted() {
     let answer = browser.post("/event-types/invoice.paid/delete", &[]).await;
     assert_eq!((answer.status, answer.location()), (303, "/event-types?done=deleted"));
     let page = browser.get(answer.location()).await.text;
-    assert!(!page.contains("<h3><code>invoice.paid") && page.contains("No event types of your own yet"));
+    assert!(!page.contains("<h3><code>invoice.paid") && page.contains("No custom event types yet"));
     assert_eq!(browser.post("/event-types/invoice.paid/delete", &[]).await.status, 404);
     assert_eq!(browser.post("/event-types/call.completed/delete", &[]).await.status, 409);
 }

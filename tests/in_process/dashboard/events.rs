@@ -12,7 +12,7 @@ async fn a_sample_is_published_as_it_was_typed_and_its_page_is_shown() {
     let owner = world.owner().await;
     world.webhook(&owner, json!({"url": "https://example.com/hook"})).await;
     let browser = Browser::signed_in(&world, &owner).await;
-    assert!(browser.get("/events").await.text.contains("Nothing has been published yet"));
+    assert!(browser.get("/events").await.text.contains("No events yet"));
     let page = browser.get("/events/new?event_type=call.missed").await.text;
     assert!(
         page.contains("<option value=\"call.missed\" selected>")
@@ -32,7 +32,7 @@ async fn a_sample_is_published_as_it_was_typed_and_its_page_is_shown() {
     let whole = browser.get(&format!("{path}/payload")).await.text;
     assert!(whole.ends_with(&format!(",\"data\":{data}}}")), "{whole}");
     assert!(browser.get("/events?event_type=call.missed").await.text.contains(&format!("href=\"{path}\"")));
-    assert!(browser.get("/events?event_type=call.failed").await.text.contains("No event fits these filters"));
+    assert!(browser.get("/events?event_type=call.failed").await.text.contains("No events match these filters"));
 }
 
 #[actix_web::test]
@@ -76,7 +76,7 @@ async fn an_event_is_sent_again_to_all_or_to_one_that_is_chosen() {
     world.delivered(&owner).await;
     let added = world.webhook(&owner, json!({"url": "https://example.com/added"})).await;
     let added = added.rsplit_once('/').unwrap().1;
-    assert!(browser.get(&page).await.text.contains("All 2 webhooks that it went to"));
+    assert!(browser.get(&page).await.text.contains("All 2 webhooks it was sent to"));
 
     let replay = format!("{page}/replay");
     let answer = browser.post(&replay, &[("webhook_id", "")]).await;
@@ -84,7 +84,7 @@ async fn an_event_is_sent_again_to_all_or_to_one_that_is_chosen() {
     assert!(browser.get(answer.location()).await.text.contains("2 deliveries are pending now."));
     let answer = browser.post(&replay, &[("webhook_id", added)]).await;
     assert_eq!(answer.location(), format!("{page}?queued=1"));
-    assert!(browser.get(&page).await.text.contains("All 3 webhooks that it went to"));
+    assert!(browser.get(&page).await.text.contains("All 3 webhooks it was sent to"));
     for wrong in ["wh_0000000000001", "msg_0000000000001", "<script>"] {
         let answer = browser.post(&replay, &[("webhook_id", wrong)]).await;
         assert_eq!(answer.status, 422, "{wrong}");
@@ -101,7 +101,7 @@ async fn an_event_that_no_webhook_wanted_says_so_and_offers_no_replay_to_all() {
     let address = format!("/events/{}", event["id"].as_str().unwrap());
     let dialogs = |page: &str| tags(page).iter().filter(|tag| tag.name == "dialog").count();
     let page = browser.get(&address).await.text;
-    assert!(page.contains("No webhook wanted it"), "{page}");
+    assert!(page.contains("Not sent to any webhook"), "{page}");
     assert!(!tags(&page).iter().any(|tag| tag.attribute("data-live").is_some()), "nothing is on its way");
     assert_eq!(dialogs(&page), 0, "there is no webhook that it could be sent to");
     world.webhook(&owner, json!({"url": "https://example.com/late"})).await;

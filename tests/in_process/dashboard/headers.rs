@@ -100,7 +100,7 @@ async fn a_page_says_so_when_the_database_does_not_answer_and_keeps_its_headers(
     for address in ["/event-types", "/keys", "/"] {
         let answer = browser.get(address).await;
         assert_eq!(answer.status, 503, "{address}");
-        assert!(answer.text.contains("Not available at the moment"), "{address}: {}", answer.text);
+        assert!(answer.text.contains("Temporarily unavailable"), "{address}: {}", answer.text);
         check(&answer, address);
     }
     world.store.is_unavailable.store(false, Ordering::SeqCst);

@@ -55,7 +55,7 @@ async fn what_the_filters_send_becomes_an_address_that_means_the_same_everywhere
     assert!(page.text.contains("value=\"2024-12-16T10:00:00\""), "the form shows it in the reader's zone");
     assert!(is_live(&page.text));
     for none in ["/logs?status=failed", "/logs?response_code=5xx", "/logs?to=2024-12-16T10:00:00Z"] {
-        assert!(browser.get(none).await.text.contains("No delivery fits these filters"), "{none}");
+        assert!(browser.get(none).await.text.contains("No deliveries match these filters"), "{none}");
     }
     let webhook = webhook.rsplit_once('/').unwrap().1;
     let page = browser.get(&format!("/logs?webhook_id={webhook}")).await.text;
@@ -105,9 +105,7 @@ async fn an_empty_log_says_what_to_do_next() {
     for (role, offers) in [("owner", true), ("viewer", false)] {
         let browser = Browser::signed_in(&world, &world.key(&organization, role).await).await;
         let page = browser.get("/logs").await.text;
-        assert!(
-            page.contains("Nothing has been delivered yet") && page.contains("ringback trigger call.completed")
-        );
+        assert!(page.contains("No deliveries yet") && page.contains("ringback trigger call.completed"));
         assert_eq!(page.contains("href=\"/webhooks/new\""), offers, "{role}");
         assert_eq!(page.contains("action=\"/logs/retry\""), offers, "{role}");
     }
@@ -178,14 +176,14 @@ async fn one_delivery_is_sent_again_unless_it_is_pending_and_the_page_follows_it
     let id = deliver(&world, &owner, "{}").await;
     world.receivers.status.store(TIMES_OUT, Ordering::SeqCst);
     let is_offered = |page: &str| {
-        let buttons = tags(page).into_iter().filter(|tag| tag.name == "button" && tag.text == "Send again");
+        let buttons = tags(page).into_iter().filter(|tag| tag.name == "button" && tag.text == "Resend");
         buttons.map(|tag| tag.attribute("disabled").is_none()).collect::<Vec<_>>()
     };
     assert_eq!(is_offered(&browser.get(&format!("/logs/{id}")).await.text), [true]);
     let answer = browser.post(&format!("/logs/{id}/retry"), &[]).await;
     assert_eq!((answer.status, answer.location()), (303, format!("/logs/{id}?done=queued").as_str()));
     let page = browser.get(answer.location()).await.text;
-    assert!(page.contains("It is queued again") && is_live(&page));
+    assert!(page.contains("Queued to be resent") && is_live(&page));
     assert_eq!(is_offered(&page), [false]);
     let answer = browser.post(&format!("/logs/{id}/retry"), &[]).await;
     assert!(browser.get(answer.location()).await.text.contains("It was not queued again"));

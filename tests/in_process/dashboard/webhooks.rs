@@ -71,7 +71,7 @@ async fn a_receiver_that_fails_shows_why_on_its_page_while_all_its_deliveries_wa
     let delivery = seen["last_failure"]["delivery_id"].as_str().unwrap().to_owned();
     let page = browser.get(&page_of(&webhook)).await.text;
     assert!(page.contains("Last failure: <code>500</code>"), "{page}");
-    assert!(page.contains("The receiver says that it failed."), "{page}");
+    assert!(page.contains("The receiver reports that it failed."), "{page}");
     assert!(page.contains(&format!("href=\"/logs/{delivery}\"")), "{page}");
     assert!(page.contains("8 attempts, 8 failed"), "{page}");
     assert!(!page.contains("no attempts"), "{page}");
@@ -96,10 +96,10 @@ async fn an_attempt_without_an_answer_shows_its_error_in_words_and_a_test_counts
     let tested = world.post(&owner, &format!("{webhook}/test"), json!({})).await.ok(200);
     let shown = browser.get(&page).await.text;
     assert!(shown.contains("Last failure: <span class=\"break\">timeout</span>"), "{shown}");
-    assert!(shown.contains("No answer came within the webhook's timeout."), "{shown}");
+    assert!(shown.contains("No response within the webhook's timeout."), "{shown}");
     let delivery = tested["delivery_id"].as_str().unwrap();
     let log = browser.get(&format!("/logs/{delivery}")).await.text;
-    assert!(log.contains("the schedule is through, or it was a test"), "{log}");
+    assert!(log.contains("retries are exhausted, or it was a test event"), "{log}");
     assert!(!log.contains("last attempt"), "{log}");
     // a success does not hide what failed before
     world.receivers.status.store(200, Ordering::SeqCst);
