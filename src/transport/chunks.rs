@@ -1,21 +1,22 @@
-//! Where a chunked body ends (RFC 9112, section 7.1). awc decodes it; this only counts along, so that nothing
-//! beyond the end reaches awc.
+//! Finds where a chunked body ends (RFC 9112, section 7.1). awc decodes the body; this scanner follows along, so that
+//! nothing beyond the end reaches awc.
 //!
-//! Nor do the trailers: awc knows no line of them that ends with LF alone, and would wait for an end that has come.
+//! Trailers don't reach awc either: it does not accept trailer lines that end with LF alone, and would wait for an end
+//! that has already come.
 
-/// What stands for trailers of any kind, behind the last chunk.
+/// Replaces any trailers after the last chunk.
 pub(crate) const NO_TRAILERS: &[u8] = b"\r\n";
 
-/// How the next bytes divide; what is left over lies beyond the end.
+/// How the next bytes divide; the remaining ones lie beyond the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scanned {
-    /// Bytes of chunks.
+    /// Bytes of chunks, with their sizes and line ends.
     pub chunks: usize,
-    /// Bytes of trailers behind them, with the empty line that ends the body.
+    /// Bytes of trailers after them, with the empty line that ends the body.
     pub trailers: usize,
 }
 
-/// Counts along.
+/// Scans a chunked body that arrives in pieces.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ChunkScanner {
     state: ScanState,
@@ -23,20 +24,20 @@ pub(crate) struct ChunkScanner {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ScanState {
-    /// In the digits of a chunk's size.
+    /// In the digits of a chunk's size, read so far.
     Size(u64),
-    /// Behind them, up to the line's end.
+    /// After the digits, up to the end of the line.
     Extension(u64),
-    /// In a chunk: so many bytes are left.
+    /// In a chunk with this many bytes left.
     Data(u64),
-    /// Behind it: CR, LF.
+    /// In the CR LF after a chunk.
     DataEnd,
-    /// In a line behind the last chunk; whether it is still empty.
+    /// In a line after the last chunk.
     Trailer {
         empty: bool,
     },
     Ended,
-    /// No chunked body: awc gives up on it too.
+    /// Not a chunked body: awc rejects it too.
     Broken,
 }
 
@@ -47,7 +48,7 @@ impl Default for ScanState {
 }
 
 impl ChunkScanner {
-    /// Reads on. All bytes belong to the body, unless it ends among them.
+    /// Scans the next bytes. All of them belong to the body, unless it ends among them.
     pub(crate) fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let (mut at, mut trailers) = (0, 0);
         while at < bytes.len() && self.state != ScanState::Ended {
@@ -101,7 +102,7 @@ mod tests {
 
     const BODY: &[u8] = b"5\r\nhello\r\nA;x=\"y\"\r\n0\r\n\r\n56789\r\n000\r\ntrailer: x\r\n\r\n";
 
-    /// Where the body ends among these bytes, which come in pieces cut at these places.
+    /// Where the body ends among these bytes, which arrive in pieces cut at these places.
     fn end(bytes: &[u8], cuts: &[usize]) -> (Scanned, bool) {
         let mut scanner = ChunkScanner::default();
         let mut sum = Scanned { chunks: 0, trailers: 0 };
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_ends_behind_its_trailers_however_it_is_cut() {
+    fn the_body_ends_after_its_trailers_wherever_it_is_cut() {
         let bytes = [BODY, b"HTTP/1.1 200 OK\r\n\r\n0\r\n\r\n"].concat();
         let trailers = "trailer: x\r\n\r\n".len();
         for cut in 0..bytes.len() {
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_end_with_an_empty_line_whatever_they_hold() {
+    fn trailers_end_with_an_empty_line_whatever_they_contain() {
         for trailers in ["\r\n", "\n", "a: b\n\r\n", "no colon\r\n\0: \r x\n\n", "\r\r\n"] {
             let body = format!("2\r\nok\r\n0\r\n{trailers}");
             let expected = Scanned { chunks: body.len() - trailers.len(), trailers: trailers.len() };
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_or_no_chunked_body_never_ends() {
+    fn a_truncated_or_malformed_body_never_ends() {
         for bytes in [&BODY[..BODY.len() - 1], b"5\r\nhello!!\r\n0\r\n\r\n", b"fffffffffffffffff\r\n0\r\n\r\n"] {
             let (scanned, has_ended) = end(bytes, &[]);
             assert_eq!((scanned.chunks + scanned.trailers, has_ended), (bytes.len(), false));
@@ -156,7 +157,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_alike_however_they_are_cut(
+        fn any_bytes_are_read_the_same_way_wherever_they_are_cut(
             bytes in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..80),
                 "([0-4]|00|f{15,18}|a;x)?\r?\n?[a\r\n0]{0,12}".prop_map(String::into_bytes),

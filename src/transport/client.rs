@@ -1,8 +1,8 @@
 //! The transport over awc.
 //!
-//! awc's client belongs to one thread, so every thread that makes attempts gets its own pair: one client for
-//! `http:`, one for `https:` (TLS is spoken below awc, see `stream`). Attempts run inside a `LocalSet`, as every
-//! actix arbiter is one: awc spawns local tasks.
+//! awc's client belongs to one thread, so every thread that makes attempts has its own pair: one client for `http:`, one
+//! for `https:` (TLS is below awc, see `stream`). Attempts run inside a `LocalSet`, which every actix arbiter is, because
+//! awc spawns local tasks.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -34,42 +34,42 @@ use super::{AttemptRequest, Transport, excerpt, tls};
 use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use crate::domain::target::TargetPolicy;
 
-/// An idle connection is used again for this long. Receivers close theirs after 2 to 75 s; one that does so just
-/// as a request is sent costs a second attempt, see [`exchange`].
+/// An idle connection is reused for this long. Receivers close theirs after 2 to 75 s; a close just as a request is sent
+/// costs a second attempt, see [`exchange`].
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// No connection is used for longer, so that a receiver that moved is followed.
 const LIFETIME: Duration = Duration::from_secs(75);
-/// How often a thread lets go of idle connections: awc itself drops one only when its host is asked again. Every
-/// idle connection is closed within two of these.
+/// How often a thread closes idle connections: awc itself drops one only at the next request to the same host. Every idle
+/// connection is closed within two of these.
 const SWEEP: Duration = Duration::from_secs(30);
 /// See [`make_room`].
 const MAKE_ROOM_EVERY: Duration = Duration::from_secs(1);
-/// A connection that was closed idle shows it one round trip after the request was begun. What is closed later was closed
-/// because of the request, perhaps after it was worked on (contract: "only when the close came within a second").
+/// A connection that was closed while idle shows it within one round trip after the request began. A later close is a
+/// reaction to the request, perhaps after it was processed (contract: "only when the close came within a second").
 const STALE_WITHIN: Duration = Duration::from_secs(1);
-/// Set on what awc would time out itself; the attempt's own timeout is always shorter.
+/// For awc's own timeouts; the attempt's timeout is always shorter.
 const NEVER: Duration = Duration::from_secs(3600);
-/// Larger bodies are sent in pieces of this size. Smaller: more of the work is in the pieces. Larger: an attempt at
-/// a receiver that does not read holds that much beside the body.
+/// Larger bodies are sent in pieces of this size. Smaller: more overhead for the pieces. Larger: an attempt at a receiver
+/// that does not read holds this much memory in addition to the body.
 const PIECE_BYTES: usize = 32 * 1024;
-/// Parsed URLs that a thread remembers.
+/// Parsed URLs that a thread caches.
 const MAX_TARGETS: usize = 4096;
 
-/// What a transport needs to know.
+/// The settings of a transport.
 #[derive(Debug, Clone, Default)]
 pub struct TransportConfig {
     /// Which targets are allowed.
     pub policy: TargetPolicy,
-    /// Asked instead of the system's servers and hosts file; empty = the system's.
+    /// Name servers to use instead of the system's and its hosts file; empty = the system's.
     pub dns_servers: Vec<SocketAddr>,
-    /// Certificate authorities in PEM, trusted beside the built-in ones.
+    /// Certificate authorities in PEM, trusted in addition to the built-in ones.
     pub ca_file: Option<PathBuf>,
 }
 
 /// Why a transport can't be made.
 #[derive(Debug, Error)]
 pub enum TransportSetupError {
-    /// TLS.
+    /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
 }
@@ -81,14 +81,14 @@ pub struct AwcTransport {
 }
 
 struct SharedTransport {
-    /// Tells transports apart in a thread's clients.
+    /// Identifies this transport among a thread's clients.
     id: u64,
     policy: Arc<TargetPolicy>,
     resolver: ResolverSettings,
     tls: Arc<ClientConfig>,
 }
 
-/// What one thread has for one transport.
+/// The clients and caches of one thread for one transport.
 struct ThreadClients {
     runtime: runtime::Id,
     policy: Arc<TargetPolicy>,
@@ -110,7 +110,7 @@ thread_local! {
 }
 
 impl AwcTransport {
-    /// Reads the authorities and the system's name servers; connects to nothing.
+    /// Reads the authorities and the system's name servers; makes no connection.
     pub fn new(config: TransportConfig) -> Result<Self, TransportSetupError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let shared = SharedTransport {
@@ -145,8 +145,8 @@ impl Transport for AwcTransport {
     }
 }
 
-/// Lets go of this thread's idle connections: another attempt can have what they hold. Not again within a second:
-/// under lasting pressure connections would never be used twice, and more of them be needed.
+/// Closes this thread's idle connections, so that another attempt can use their descriptors. At most once a second: under
+/// lasting pressure connections would otherwise never be reused, and more of them would be needed.
 fn make_room(shared: &SharedTransport) {
     let Some(clients) = CLIENTS.with_borrow(|all| all.get(&shared.id).cloned()) else { return };
     let now = Instant::now();
@@ -157,10 +157,10 @@ fn make_room(shared: &SharedTransport) {
     }
 }
 
-/// Sends the request once and gives the answer's head.
+/// Sends the request once and returns the response's head.
 ///
-/// Where an idle connection is found closed before anything was sent, another one is taken. Where it is found closed
-/// afterwards, the receiver may have the request, and another one is an attempt of its own: the caller's.
+/// If an idle connection is found closed before anything was sent, another one is used. If it is found closed afterwards,
+/// the receiver may have the request, so sending it again is another attempt, which the caller decides about.
 async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<ClientResponse, NoResponse> {
     let clients = ThreadClients::of_this_thread(shared)?;
     let target = clients.target(&request.url)?;
@@ -177,7 +177,7 @@ async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<
             Err(ExchangeFailure::Unsent) => {}
         }
     }
-    // a client with an empty pool makes sure that the connection is new
+    // a client with an empty pool guarantees a new connection
     let fresh = clients.pair();
     match send(fresh.for_target(&target), &target, request).await {
         Ok(response) => Ok(response),
@@ -191,7 +191,7 @@ async fn send(
     target: &Target,
     request: &AttemptRequest,
 ) -> Result<ClientResponse, ExchangeFailure> {
-    // without `no_decompress` awc adds an accept-encoding of its own
+    // without `no_decompress` awc adds its own accept-encoding
     let mut post = client.post(target.uri.clone()).no_decompress();
     let map = post.headers_mut();
     map.insert(HOST, target.host.clone());
@@ -207,7 +207,7 @@ async fn send(
     sent.map_err(|error| classify(&error))
 }
 
-/// A body piece by piece: what is given to awc in one piece it copies in one piece, and keeps until it is sent.
+/// A body piece by piece: awc copies each piece as a whole and keeps it until it is sent.
 fn pieces(mut body: Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::iter(std::iter::from_fn(move || {
         (!body.is_empty()).then(|| Ok(body.split_to(PIECE_BYTES.min(body.len()))))
@@ -265,8 +265,8 @@ impl ThreadClients {
     }
 }
 
-/// Lets go of idle connections, and of everything when the thread makes no attempts any more. Connections in use
-/// stay until their attempt is over.
+/// Periodically closes idle connections, and drops everything when the thread makes no attempts any more. Connections in
+/// use stay until their attempt is over.
 async fn sweep(id: u64, clients: Rc<ThreadClients>) {
     loop {
         tokio::time::sleep(SWEEP).await;
@@ -297,7 +297,7 @@ impl ClientPair {
 fn client(connector: GuardedConnector) -> Client {
     let connector = Connector::new()
         .connector(connector)
-        // the default of 100 counts all hosts together, and waiting counts into the timeout
+        // the default of 100 is for all hosts together, and waiting for a slot counts towards the timeout
         .limit(0)
         .timeout(NEVER)
         .conn_keep_alive(KEEP_ALIVE)

@@ -1,4 +1,4 @@
-//! The part of an answer that is kept.
+//! The part of a response that is kept for the log.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ pub const HEADERS_EXCERPT_BYTES: usize = 8 * 1024;
 /// Bytes of the body that are kept.
 pub const BODY_EXCERPT_BYTES: usize = 16 * 1024;
 
-/// A body that ends with the connection is waited for no longer than this after its last byte: receivers that
-/// mean "no body" forget to say so and keep the connection open.
+/// How long to wait for more of a body that ends with the connection: receivers that mean "no body" often don't declare it
+/// and keep the connection open.
 const UNFRAMED_WAIT: Duration = Duration::from_secs(1);
 
-/// The headers that fit, `retry-after` before all others because it has a meaning.
+/// The headers that fit; `retry-after` first, because it affects retries.
 pub(super) fn headers(response: &ClientResponse) -> Vec<(String, String)> {
     let all = response.headers();
     let first = all.get_all(RETRY_AFTER).map(|value| (&RETRY_AFTER, value));
@@ -37,9 +37,8 @@ pub(super) fn headers(response: &ClientResponse) -> Vec<(String, String)> {
     kept
 }
 
-/// The beginning of the body: up to the cap, and no longer than `wait`. However it is framed and whatever happens
-/// to it, it is no error: the head has decided. Reading it to its end keeps the connection; dropping it earlier
-/// closes the connection.
+/// The beginning of the body, up to the maximum and for no longer than `wait`. A failure here is not an error, because the
+/// head has decided. Reading the body to its end keeps the connection; dropping it earlier closes the connection.
 pub(super) async fn body(mut response: ClientResponse, wait: Duration) -> Bytes {
     let started = Instant::now();
     let is_unframed = response.version() == Version::HTTP_10 && !response.headers().contains_key(CONTENT_LENGTH);

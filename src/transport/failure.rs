@@ -1,4 +1,4 @@
-//! From awc's errors to the contract's.
+//! Translates awc's errors into the contract's.
 
 use std::io;
 
@@ -10,14 +10,14 @@ use super::handshake;
 use super::stream::StreamError;
 use crate::domain::attempt::{AttemptError, LocalFault};
 
-/// Why there is no answer. The guarded connector's travels through awc inside [`ConnectError::Resolver`], the only
-/// one of its errors that carries another.
+/// Why there is no response. The guarded connector's error passes through awc inside [`ConnectError::Resolver`], the only
+/// variant that carries another error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum NoResponse {
     /// The attempt failed.
     #[error("{}", .0.as_str())]
     Failed(AttemptError),
-    /// It was not made.
+    /// The attempt was not made.
     #[error("{}", .0.as_str())]
     NotMade(LocalFault),
 }
@@ -28,18 +28,18 @@ impl From<AttemptError> for NoResponse {
     }
 }
 
-/// Why an exchange brought no answer.
+/// Why an exchange produced no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExchangeFailure {
     /// An idle connection could not be used; nothing was sent.
     Unsent,
-    /// An idle connection had died; nothing of an answer came.
+    /// An idle connection was closed before any byte of a response.
     Stale,
-    /// Trying again at once is for nothing.
+    /// Another connection would not help.
     Final(NoResponse),
 }
 
-/// Reads awc's error.
+/// Translates awc's error.
 pub(super) fn classify(error: &SendRequestError) -> ExchangeFailure {
     let failed = match error {
         SendRequestError::Connect(ConnectError::Resolver(source)) => {
@@ -63,7 +63,7 @@ pub(super) fn classify(error: &SendRequestError) -> ExchangeFailure {
     ExchangeFailure::Final(failed.into())
 }
 
-/// Of the system's `connect`.
+/// Translates an error of the system's `connect`.
 pub(super) fn connect_error(error: &io::Error) -> AttemptError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => AttemptError::ConnectionRefused,
@@ -72,7 +72,7 @@ pub(super) fn connect_error(error: &io::Error) -> AttemptError {
     }
 }
 
-/// Of an established connection.
+/// Translates an error of an established connection.
 fn stream_error(error: &io::Error) -> ExchangeFailure {
     let inner = error.get_ref();
     let known = inner.and_then(|inner| inner.downcast_ref::<StreamError>());

@@ -1,7 +1,7 @@
 //! Connecting to allowed addresses only.
 //!
-//! A custom resolver would not do: awc's connector skips it for literal addresses. So this replaces the whole
-//! connector, name lookup and TLS included.
+//! A custom resolver is not enough, because awc's connector skips it for literal addresses. So this replaces the whole
+//! connector, including name lookup and TLS.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -26,15 +26,15 @@ use super::stream::{GuardedStream, Io};
 use crate::domain::attempt::{AttemptError, TlsFault};
 use crate::domain::target::TargetPolicy;
 
-/// How long one address may take before the next one is tried beside it (RFC 8305, section 8).
+/// How long one address may take before the next one is tried in parallel (RFC 8305, section 8).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
-/// Addresses of one name that are tried at most.
+/// At most this many addresses of a name are tried.
 const MAX_ADDRESSES: usize = 8;
-/// How long the family that was not there in time is waited for where the other one leads nowhere. Larger: a receiver
-/// that can't be reached is known later.
+/// How long to wait for the address family that was not there in time, when the other one can't be reached. Larger: an
+/// unreachable receiver is reported later.
 const LATE_FAMILY: Duration = Duration::from_secs(1);
 
-/// Connects, plain or with TLS, after asking the policy about every address.
+/// Connects, with or without TLS, after checking every address against the policy.
 #[derive(Clone)]
 pub(super) struct GuardedConnector {
     policy: Arc<TargetPolicy>,
@@ -43,7 +43,7 @@ pub(super) struct GuardedConnector {
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// What the certificate must be for: a name, or an address without brackets.
+/// The name that the certificate must be for, or an address without brackets.
 struct SecuredHost(String);
 
 impl Host for SecuredHost {
@@ -82,7 +82,7 @@ impl GuardedConnector {
             Ok(tcp) => return Ok(tcp),
             Err(failed) => failed,
         };
-        // this machine has no way to addresses of that kind: those of the other kind are worth waiting for
+        // this machine has no route to addresses of that family: those of the other one are worth waiting for
         match late.filter(|_| failed == AttemptError::ConnectionFailed.into()) {
             Some(late) => {
                 let late = timeout(LATE_FAMILY, late.addresses()).await.unwrap_or_default();
@@ -95,13 +95,13 @@ impl GuardedConnector {
         }
     }
 
-    /// The addresses to try; all of them are allowed, or none is given. Those that come late are not checked yet.
+    /// The addresses to try, all of them allowed; one forbidden address refuses all. Late ones are not checked yet.
     async fn addresses(&self, host: &str, port: u16) -> Result<(Vec<SocketAddr>, Option<LateFamily>), NoResponse> {
         if let Ok(literal) = host.parse::<IpAddr>() {
             return Ok((self.all_allowed(on_port(vec![literal], port))?, None));
         }
         if TargetPolicy::is_localhost(host) {
-            // never asked of DNS (RFC 6761, section 6.3), so an operator who excepts one loopback means that one
+            // never looked up in DNS (RFC 6761, section 6.3), so the loopback that an operator allows is the one meant
             let loopback = vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
             let mut allowed = on_port(loopback, port);
             allowed.retain(|&address| self.policy.allows_socket(address));
@@ -118,8 +118,8 @@ impl GuardedConnector {
         }
     }
 
-    /// Once more, for what the connection really reached. Both ends having one address means this machine: with
-    /// the engine listening on every address, its own port is refused on all of them.
+    /// Checks the address that the connection really reached. If both ends have the same address, it is this machine: when
+    /// the engine listens on every address, its own port is refused on all of them.
     fn check_peer(&self, tcp: &TcpStream) -> Result<(), AttemptError> {
         let peer = tcp.peer_addr().map_err(|_| AttemptError::ConnectionReset)?;
         let is_here = tcp.local_addr().is_ok_and(|local| local.ip() == peer.ip());
@@ -134,8 +134,8 @@ fn on_port(addresses: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
     addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
 }
 
-/// The first connection that succeeds; the next address is tried when one fails or is slow. An address that this
-/// machine could not try might have been the one that works: then the attempt was not made.
+/// The first connection that succeeds; the next address is tried when one fails or is slow. If this machine could not try
+/// an address, that one might have worked, so the attempt counts as not made.
 async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, NoResponse> {
     let mut rest = addresses.into_iter().take(MAX_ADDRESSES);
     let mut running = FuturesUnordered::new();

@@ -1,8 +1,8 @@
 //! Why a TLS handshake failed.
 //!
-//! rustls says "unknown issuer" of everything without a known authority. Whoever has to mend it must know whether the
-//! receiver forgot a certificate of its chain, so [`DiagnosingVerifier`] looks at what it sent. It accepts nothing that
-//! rustls refuses.
+//! rustls reports "unknown issuer" for every chain without a known authority. To fix that, the receiver's owner must know
+//! whether a certificate of the chain is missing, so [`DiagnosingVerifier`] looks at the chain that was sent. It accepts
+//! nothing that rustls refuses.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use crate::domain::attempt::TlsFault;
 use crate::domain::time::UnixMillis;
 
-/// Why the connection's TLS could not be set up.
+/// Why the TLS handshake on this connection failed.
 pub(super) fn io_fault(error: &io::Error) -> TlsFault {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(error) => fault(error),
@@ -28,7 +28,7 @@ pub(super) fn io_fault(error: &io::Error) -> TlsFault {
     }
 }
 
-/// What an error of rustls means to whoever runs the receiver.
+/// What an error of rustls means for the owner of the receiver.
 pub(super) fn fault(error: &Error) -> TlsFault {
     match error {
         Error::InvalidCertificate(error) => certificate_fault(error),
@@ -39,7 +39,7 @@ pub(super) fn fault(error: &Error) -> TlsFault {
             | PeerIncompatible::SupportedVersionsExtensionRequired,
         ) => TlsFault::ProtocolVersion,
         Error::PeerIncompatible(_) => TlsFault::NothingInCommon,
-        // the first byte of a record says what it is, and no text begins with one that TLS knows
+        // a TLS record begins with its type, and no text begins with a byte that is one
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => TlsFault::PlainText,
         Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => TlsFault::ProtocolVersion,
         _ => TlsFault::Broken,
@@ -74,12 +74,12 @@ fn instant(at: UnixTime) -> UnixMillis {
     UnixMillis(i64::try_from(at.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000))
 }
 
-/// What was found out about a chain that is not trusted; travels inside rustls's error.
+/// Why a chain is not trusted; travels inside rustls's error.
 #[derive(Debug, Error)]
 #[error("the certificate is not trusted")]
 struct UntrustedChain(TlsFault);
 
-/// rustls's own check of certificates, with more to say about a chain that leads nowhere.
+/// rustls's own check of certificates, with a more precise error for a chain without a known authority.
 #[derive(Debug)]
 pub(super) struct DiagnosingVerifier(pub(super) Arc<WebPkiServerVerifier>);
 
@@ -123,7 +123,7 @@ impl ServerCertVerifier for DiagnosingVerifier {
     }
 }
 
-/// What is wrong with a chain without a known authority at its end; `None` when something else is.
+/// What is wrong with a chain without a known authority; `None` for any other error.
 fn distrust(
     error: &Error,
     end_entity: &CertificateDer<'_>,
@@ -146,15 +146,15 @@ fn distrust(
         EndEntityCert::try_from(certificate).is_ok_and(|certificate| certificate.subject() == leaf.issuer())
     });
     match error {
-        // an authority's own certificate on a server: its issuer is not what is wrong
+        // an authority's own certificate on a server: the error is not about its issuer
         Error::InvalidCertificate(CertificateError::Other(_)) => None,
         _ if issuer_was_sent => Some(TlsFault::UnknownAuthority),
         _ => Some(TlsFault::MissingIntermediate),
     }
 }
 
-/// Whether its own key signed it. One that says that it is an authority, as `openssl req -x509` makes them, can't be
-/// checked as a server's: there the names have to do.
+/// Whether the certificate's own key signed it. One that is marked as an authority, as `openssl req -x509` makes them,
+/// can't be verified as a server's: there, equal names of issuer and subject have to suffice.
 fn is_self_signed(leaf: &EndEntityCert<'_>, der: &CertificateDer<'_>, now: UnixTime) -> bool {
     if leaf.issuer() != leaf.subject() {
         return false;

@@ -1,33 +1,33 @@
-//! An answer's head, made harmless before awc parses it.
+//! A response's head, made harmless before awc parses it.
 //!
-//! awc's parser takes a 1xx head for the final one, knows no body that ends with the connection in HTTP/1.1,
-//! gives up at 97 headers, at a line that is none, at a second `host`, and refuses a head for a length or coding that
-//! it does not like. The contract says that the head's status decides. So the status line and the framing are read
-//! here, and the head is rewritten until awc reads it the same way.
+//! awc's parser takes a 1xx head as the final one, does not support a body that ends with the connection in HTTP/1.1,
+//! fails at 97 headers, at an invalid line, at a second `host`, and refuses a head for a length or coding that it does not
+//! accept. The contract says that the head's status decides. So the status line and the framing are read here, and the
+//! head is rewritten so that awc reads it the same way.
 //!
-//! A head in which anything had to be dropped or blanked counts, but its connection is not used again. Between this
-//! engine and the receiver may stand a proxy that understood the odd line (`content-length 5`,
-//! `transfer encoding: chunked`): it would see the end of the answer elsewhere, and what follows could be made to pass
-//! for the answer to another tenant's request to the same host. A new connection costs such a receiver one handshake.
+//! A head in which anything had to be dropped or blanked counts, but its connection is not reused. A proxy between this
+//! engine and the receiver may have understood the odd line (`content-length 5`, `transfer encoding: chunked`): it would
+//! see the end of the response elsewhere, and the bytes after it could pass for the response to another tenant's request
+//! to the same host. A new connection costs such a receiver one handshake.
 
 use bytes::{Buf, BufMut, BytesMut};
 
 use super::header_lines::{HeaderLine, tidy};
 
-/// awc's parser refuses a head with more.
+/// awc's parser refuses a head with more headers.
 const MAX_PARSED_HEADERS: usize = 96;
-/// Of more headers than awc takes: how many are kept for the log only.
+/// If there are more headers than awc accepts, this many are kept for the log.
 const KEPT_HEADERS: usize = 80;
-/// How many values of `retry-after` are kept then; the first one counts.
+/// Values of `retry-after` that are kept in that case; the first one counts.
 const KEPT_RETRY_AFTER: usize = 8;
 
-/// Stands in for the first letter of a header that awc must not see.
+/// Replaces the first letter of a header that awc must not see.
 const MASK: u8 = b'~';
 
 /// How the body ends (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// After so many bytes.
+    /// After this many bytes.
     Length(u64),
     /// With the last chunk.
     Chunked,
@@ -35,23 +35,23 @@ pub(crate) enum Framing {
     UntilClose,
 }
 
-/// What a complete head is.
+/// The meaning of a complete head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Head {
     /// 1xx: another head follows.
     Interim,
-    /// The answer.
+    /// The head of the response.
     Final {
         /// How its body ends.
         framing: Framing,
         /// Whether another request may be sent on this connection.
         reusable: bool,
     },
-    /// Not an answer that we accept: no HTTP/1.x status line, or 101.
+    /// Not an acceptable response: no HTTP/1.x status line, or 101.
     Refused,
 }
 
-/// Where the head that begins at 0 ends, if it is complete. Everything before `from` was searched before.
+/// Where the head that begins at 0 ends, if it is complete. Bytes before `from` were already searched.
 pub(crate) fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(2);
     while let Some(offset) = buffer.get(at..)?.iter().position(|&byte| byte == b'\n') {
@@ -65,7 +65,7 @@ pub(crate) fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// Whether these first bytes can become a status line; false ends an HTTP/0.9 answer at once.
+/// Whether these first bytes can become a status line; false ends an HTTP/0.9 response at once.
 pub(crate) fn begins_like_http(buffer: &[u8]) -> bool {
     let start = b"HTTP/1.";
     let seen = buffer.len().min(start.len());
@@ -91,7 +91,7 @@ pub(crate) fn normalize(head: &mut BytesMut) -> Head {
     framing
 }
 
-/// Makes awc close the connection behind this answer. What the receiver says about that is masked.
+/// Makes awc close the connection after this response. The receiver's own `connection` header is masked.
 pub(crate) fn say_close(head: &mut BytesMut) {
     let without_end =
         head.strip_suffix(b"\r\n").or_else(|| head.strip_suffix(b"\n")).map_or(head.len(), <[u8]>::len);
@@ -99,7 +99,7 @@ pub(crate) fn say_close(head: &mut BytesMut) {
     head.put_slice(b"connection: close\r\n\r\n");
 }
 
-/// The name as the receiver sent it, if it was masked; `None` for what [`say_close`] added.
+/// The name as the receiver sent it, if it was masked; `None` for the header that [`say_close`] added.
 pub(crate) fn unmasked(name: &str) -> Option<&str> {
     match name {
         "~ontent-length" => Some("content-length"),
@@ -112,7 +112,7 @@ pub(crate) fn unmasked(name: &str) -> Option<&str> {
     }
 }
 
-/// `HTTP/1.x NNN`, then a blank or the end of the line.
+/// `HTTP/1.x NNN`, then a space or the end of the line.
 #[derive(Debug, Clone, Copy)]
 struct StatusLine {
     code: u16,
@@ -121,8 +121,8 @@ struct StatusLine {
 }
 
 impl StatusLine {
-    /// Any blanks around the code, any minor version, the protocol's name in any case (RFC 9112, sections 2.3 and 4,
-    /// let a recipient be this lenient). Control characters count as blanks.
+    /// Accepts any white space around the code, any minor version, and the protocol's name in any case (RFC 9112, sections
+    /// 2.3 and 4, allow a recipient to be this lenient). Control characters count as white space.
     fn read(head: &[u8]) -> Option<Self> {
         let line = head.split(|&byte| byte == b'\n').next()?;
         let is_blank = |byte: u8| byte == b' ' || byte.is_ascii_control();
@@ -136,7 +136,7 @@ impl StatusLine {
         is_separate.then_some(Self { code, at })
     }
 
-    /// Into `HTTP/1.x NNN`, the reason as it is; whether it was that.
+    /// Rewrites the line to `HTTP/1.x NNN`, the reason unchanged; returns whether it already had that form.
     fn rewrite(self, head: &mut BytesMut) -> bool {
         let version = if head[7] == b'0' { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
         let start = self.at - version.len();
@@ -150,15 +150,15 @@ impl StatusLine {
     }
 }
 
-/// What the head says about framing.
+/// The headers about framing.
 #[derive(Default)]
 struct HeadFields {
-    /// Where the lines begin.
+    /// Where their lines begin.
     lengths: Vec<usize>,
     codings: Vec<usize>,
-    /// Of what awc must never see.
+    /// Where the lines begin that awc must never see.
     hidden: Vec<usize>,
-    /// The only length that is given, unless two differ or one is no number.
+    /// The length, if there is one; see `bad_length`.
     length: Option<u64>,
     bad_length: bool,
     chunked: bool,
@@ -187,14 +187,14 @@ impl HeadFields {
                 fields.keep_alive |= has(b"keep-alive");
                 fields.hidden.push(line.start);
             } else if name.eq_ignore_ascii_case(b"upgrade") || name.eq_ignore_ascii_case(b"host") {
-                // for the one awc passes over the body, a second one of the other it refuses
+                // with `upgrade`, awc skips the body; a second `host` makes it refuse the head
                 fields.hidden.push(line.start);
             }
         }
         fields
     }
 
-    /// Decides, and masks what would make awc decide otherwise.
+    /// Decides how the body ends, and masks headers that would make awc decide otherwise.
     fn settle(self, head: &mut BytesMut, status: u16, is_plain: bool) -> Head {
         let is_1_1 = head[7] == b'1';
         let persistent = is_plain && !self.close && (is_1_1 || self.keep_alive);
@@ -213,13 +213,13 @@ impl HeadFields {
         if !self.codings.is_empty() {
             mask(head, &self.lengths);
             if self.chunked && self.codings.len() == 1 && is_1_1 {
-                // both a length and a coding: an attempt to smuggle (RFC 9112, section 6.3)
+                // both a length and a coding: possibly response smuggling (RFC 9112, section 6.3)
                 return Head::Final { framing: Framing::Chunked, reusable: persistent && self.lengths.is_empty() };
             }
             mask(head, &self.codings);
         } else if let (Some(length), false) = (self.length, self.bad_length) {
             mask(head, &self.lengths[1..]);
-            // awc waits for the end of the connection when HTTP/1.0 says that there is no body
+            // for HTTP/1.0 with a length of 0, awc waits for the end of the connection
             head[7] = b'1';
             return Head::Final { framing: Framing::Length(length), reusable: persistent };
         }
@@ -236,7 +236,7 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     is_number.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
 }
 
-/// Cuts headers of no interest until awc's parser takes the head. Of those for framing all but one are masked by now.
+/// Drops unimportant headers until awc's parser accepts the head. All but one of those for framing are masked by now.
 fn shorten(head: &mut BytesMut, lines: &[HeaderLine]) {
     let Some(first) = lines.first() else { return };
     let mut shorter = BytesMut::with_capacity(head.len());
@@ -285,7 +285,7 @@ mod tests {
     const UNTIL_CLOSE: Head = Head::Final { framing: Framing::UntilClose, reusable: false };
 
     #[test]
-    fn a_head_ends_at_the_first_empty_line_however_it_is_cut() {
+    fn a_head_ends_at_the_first_empty_line_wherever_it_is_cut() {
         let text = b"HTTP/1.1 200 OK\r\na: b\r\n\r\nbody\r\n\r\n";
         for from in 0..24 {
             assert_eq!(end_of_head(text, from), Some(25), "{from}");
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_line_counts_whatever_its_blanks_its_reason_and_its_minor_version() {
+    fn a_status_line_counts_whatever_its_white_space_reason_and_minor_version() {
         for (line, expected) in [
             ("HTTP/1.1 503", "HTTP/1.1 503"),
             ("HTTP/1.1 503 ", "HTTP/1.1 503 "),
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_line_changes_neither_status_nor_framing_and_its_connection_is_not_used_again() {
+    fn a_dropped_line_changes_neither_status_nor_framing_and_its_connection_is_not_reused() {
         for odd in [
             "no colon",
             "content-length 9",
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn what_awc_would_trip_over_is_hidden_from_it_and_kept_for_the_log() {
+    fn headers_that_awc_would_reject_are_hidden_from_it_and_kept_for_the_log() {
         let (result, head) = normalized(
             "HTTP/1.1 200 OK\r\nhost: a\r\nHost: b\r\nupgrade: websocket\r\nconnection: upgrade\r\ncontent-length: 5\r\n\r\n",
         );
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_headers_those_that_matter_stay() {
+    fn when_there_are_too_many_headers_the_important_ones_stay() {
         let many: String = (0..500).map(|number| format!("x-{number}: y\r\n")).collect();
         let (result, head) = normalized(&format!(
             "HTTP/1.1 503 x\r\n{many}{}{}{}content-length: 3\r\n\r\n",

@@ -1,35 +1,35 @@
-//! The header lines of an answer: `name: value` stays, everything else is dropped.
+//! The header lines of a response: `name: value` stays, everything else is dropped.
 //!
-//! Receivers print warnings, dates and HTML into their heads. The contract says that such a line is dropped and the
-//! rest counts. Nothing that a strict parser dislikes is left behind, and whoever asks learns whether the head was
-//! plain: another parser (a proxy in front of the receiver) may have read an odd line as one about framing.
+//! Receivers print warnings, dates and HTML into their heads. The contract says that such a line is dropped and the rest
+//! counts. Nothing that a strict parser rejects is left, and the caller learns whether anything was changed: another
+//! parser (a proxy in front of the receiver) may have read an odd line as one about framing.
 
 use bytes::BytesMut;
 use memchr::memchr;
 
-/// A longer name makes its line no header. It would not fit into what is kept of an answer, and from 64 KiB on the
-/// `http` crate refuses it, upon which awc's parser panics.
+/// A line with a longer name is dropped. It would not fit into the excerpt of a response, and from 64 KiB up the `http`
+/// crate refuses it, upon which awc's parser panics.
 const MAX_NAME_BYTES: usize = 8 * 1024;
 
-/// Names whose value decides something here.
+/// Names whose value decides about framing or retries.
 const DECIDING: [&[u8]; 4] = [b"content-length", b"transfer-encoding", b"connection", b"retry-after"];
 
-/// One header line; positions in the head.
+/// One header line, as positions in the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HeaderLine {
     pub(super) start: usize,
     colon: usize,
-    /// Without the line's end.
+    /// Before the line break.
     pub(super) end: usize,
 }
 
 impl HeaderLine {
-    /// Without blanks between it and the colon.
+    /// Without white space before the colon.
     pub(super) fn name(self, head: &[u8]) -> &[u8] {
         head[self.start..self.colon].trim_ascii_end()
     }
 
-    /// Without blanks around it.
+    /// Without white space around it.
     pub(super) fn value(self, head: &[u8]) -> &[u8] {
         head[self.colon + 1..self.end].trim_ascii()
     }
@@ -39,17 +39,17 @@ impl HeaderLine {
     }
 }
 
-/// What [`tidy`] found.
+/// The result of [`tidy`].
 #[derive(Debug)]
 pub(super) struct TidyHead {
-    /// All that stayed, in their order.
+    /// The lines that stayed, in order.
     pub(super) lines: Vec<HeaderLine>,
     /// Whether every byte stayed as it was.
     pub(super) is_plain: bool,
 }
 
-/// Removes from a complete head what is no `name: value`, and makes blanks of control characters in the rest (RFC
-/// 9110, section 5.5). Each line keeps its own end, CRLF or LF.
+/// Removes the lines of a complete head that are not `name: value`, and replaces control characters in the rest with
+/// spaces (RFC 9110, section 5.5). Each line keeps its own end, CRLF or LF.
 pub(super) fn tidy(head: &mut BytesMut) -> TidyHead {
     let mut found = TidyHead { lines: Vec::with_capacity(16), is_plain: true };
     let mut kept = next_line(head, 0);
@@ -64,7 +64,7 @@ pub(super) fn tidy(head: &mut BytesMut) -> TidyHead {
         let is_continuation = matches!(line.first(), Some(b' ' | b'\t'));
         let colon = if is_continuation { None } else { end_of_name(line) };
         let joined = found.lines.last().copied().filter(|last| {
-            // nothing changes a value that decides something, once it is there
+            // a value that decides something is not extended once it is there
             continues
                 && is_continuation
                 && !line.trim_ascii().is_empty()
@@ -93,7 +93,7 @@ pub(super) fn tidy(head: &mut BytesMut) -> TidyHead {
     found
 }
 
-/// Where the line behind this one begins.
+/// Where the next line begins.
 fn next_line(head: &[u8], at: usize) -> usize {
     memchr(b'\n', &head[at..]).map_or(head.len(), |offset| at + offset + 1)
 }
@@ -104,8 +104,8 @@ fn content_end(head: &[u8], at: usize, next: usize) -> usize {
     at + line.strip_suffix(b"\r").unwrap_or(line).len()
 }
 
-/// The colon's place when a token stands before it (RFC 9110, section 5.1). Blanks between the two are taken off, as
-/// RFC 9112, section 5.1 says.
+/// The position of the colon, if a token precedes it (RFC 9110, section 5.1). White space between the two is ignored, as
+/// RFC 9112, section 5.1 requires.
 fn end_of_name(line: &[u8]) -> Option<usize> {
     let colon = memchr(b':', &line[..line.len().min(MAX_NAME_BYTES + 1)])?;
     let name = &line[..colon];
@@ -118,7 +118,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Whether there were any.
+/// Replaces control characters with spaces; returns whether there were any.
 fn blank_controls(bytes: &mut [u8]) -> bool {
     let mut any = false;
     for byte in bytes.iter_mut().filter(|byte| byte.is_ascii_control() && **byte != b'\t') {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_and_value_is_dropped() {
+    fn a_line_without_name_and_value_is_dropped() {
         let mut dropped: Vec<Vec<u8>> = [
             "no colon",
             "PHP Warning:  Undefined variable in /srv/hook.php on line 3",

@@ -1,11 +1,11 @@
-//! What this machine lacked, when a socket could not be had. No receiver is to blame for that.
+//! Resources that this machine lacked for a socket. The receiver is not to blame for that.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::domain::attempt::LocalFault;
 
-/// Whether opening a socket, or connecting it to `remote`, failed for want of something here.
+/// What this machine lacked, if opening a socket or connecting it to `remote` failed for a local reason.
 pub(super) fn local_fault(error: &io::Error, remote: SocketAddr) -> Option<LocalFault> {
     match error.kind() {
         io::ErrorKind::OutOfMemory => return Some(LocalFault::Memory),
@@ -21,8 +21,8 @@ pub(super) fn local_fault(error: &io::Error, remote: SocketAddr) -> Option<Local
     }
 }
 
-/// "Address not available" means two things: all ports are taken, or this machine has no address of that kind at
-/// all (IPv6 is switched off), which no waiting changes. UDP has ports of its own, so it tells them apart.
+/// "Address not available" means one of two things: all ports are taken, or this machine has no address of that family
+/// (IPv6 is switched off), which waiting does not change. UDP has separate ports, so a UDP socket distinguishes the two.
 fn out_of_ports(remote: SocketAddr) -> Option<LocalFault> {
     let any = match remote {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -30,7 +30,7 @@ fn out_of_ports(remote: SocketAddr) -> Option<LocalFault> {
     };
     match UdpSocket::bind(any).and_then(|socket| socket.connect(remote)) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => None,
-        // it could not be told apart for want of a descriptor: wanting here, in any case
+        // if this failed for lack of a descriptor, the fault is local in any case
         _ => Some(LocalFault::Ports),
     }
 }
@@ -42,7 +42,7 @@ mod tests {
     const REMOTE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
     #[test]
-    fn what_this_machine_lacks_is_told_from_what_a_receiver_does() {
+    fn local_faults_are_distinguished_from_the_receivers_failures() {
         for (code, expected) in [
             (libc::EMFILE, Some(LocalFault::OpenFiles)),
             (libc::ENFILE, Some(LocalFault::OpenFiles)),
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_this_machine_can_never_reach_is_no_want_of_ports() {
+    fn an_address_that_this_machine_can_never_reach_is_not_a_lack_of_ports() {
         // site-local, with an interface that does not exist: no source address can be had
         let nowhere: SocketAddr = "[fe80::1%4000000]:9".parse().unwrap();
         let error = io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);

@@ -1,9 +1,9 @@
 //! The one way out: every outbound request goes through a [`Transport`].
 //!
-//! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed
-//! addresses only, `resolver` looks names up, `local_failure` knows what this machine lacked, `tls` sets TLS up, `handshake`
-//! says why it failed, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and `header_lines`
-//! make its answer's head harmless, `chunks` finds where a body ends, `request_order` puts `host` first.
+//! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed addresses only,
+//! `resolver` looks names up, `local_failure` recognizes what this machine lacks, `tls` sets TLS up, `handshake` explains
+//! why it failed, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and
+//! `header_lines` make the response's head harmless, `chunks` finds where a body ends, `request_order` puts `host` first.
 
 pub(crate) mod chunks;
 mod client;
@@ -36,22 +36,22 @@ pub use excerpt::{BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES};
 /// One HTTP request to a receiver.
 #[derive(Clone)]
 pub struct AttemptRequest {
-    /// The endpoint's URL.
+    /// Checked again against the policy before it is used.
     pub url: Arc<str>,
-    /// Sent with these values: `host` first, then by name; several values of one name keep their order. Shared with who
-    /// asks: the log keeps them too.
+    /// Sent with `host` first and the others by name; several values of one name keep their order. Shared with the caller,
+    /// because the log keeps them too.
     pub headers: Arc<Vec<(String, String)>>,
-    /// Sent as it is.
+    /// Sent unchanged.
     pub body: Bytes,
-    /// For the whole attempt: resolve, connect, TLS, send, head.
+    /// For the whole attempt: name lookup, connection, TLS, sending, and the response's head.
     pub timeout: Duration,
-    /// No connection that was used before: one of them was just found closed.
+    /// Use no connection that was used before, because one of them was just found closed.
     pub fresh_connection: bool,
 }
 
-/// Sends attempts. The handle is shared by all threads; the future stays on the thread that asked.
+/// Makes attempts. The handle is shared by all threads; the future stays on the thread of its caller.
 pub trait Transport: Send + Sync + 'static {
-    /// Makes one attempt, or says why this machine could not. It always ends, within the request's timeout plus
-    /// the time to let go of it.
+    /// Makes one attempt, or returns why this machine could not. It always ends, within the request's timeout plus the time
+    /// to release the connection.
     fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>>;
 }

@@ -1,4 +1,4 @@
-//! A request's parts as awc wants them.
+//! A request's URL and headers in the form that awc needs.
 
 use awc::http::Uri;
 use awc::http::header::{HeaderName, HeaderValue};
@@ -7,22 +7,21 @@ use url::Position;
 use crate::domain::attempt::AttemptError;
 use crate::domain::target::TargetPolicy;
 
-/// Names that the transport writes itself, or that would change how a request is framed.
+/// Headers that the transport writes itself, or that would change how a request is framed.
 const RESERVED: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "expect", "upgrade"];
 
 /// A URL that passed the policy, parsed once.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// Always `http` and always with a port: whether TLS is spoken depends on the client, and awc pools by host
-    /// and port.
+    /// Always `http` and always with a port: the choice of client decides about TLS, and awc pools by host and port.
     pub(super) uri: Uri,
-    /// What the `host` header says.
+    /// The value of the `host` header.
     pub(super) host: HeaderValue,
     pub(super) is_tls: bool,
 }
 
 impl Target {
-    /// Checks and parses.
+    /// Checks a URL against the policy and parses it.
     pub(super) fn new(policy: &TargetPolicy, text: &str) -> Result<Self, AttemptError> {
         let url = policy.check_url(text).map_err(|error| match error.code() {
             "blocked_address" => AttemptError::BlockedAddress,
@@ -42,7 +41,7 @@ impl Target {
     }
 }
 
-/// Makes a header, or says that the request is impossible.
+/// Parses a header; one that must not be sent makes the request invalid.
 pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), AttemptError> {
     if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
         return Err(AttemptError::InvalidRequest);
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_would_change_the_framing_or_break_out_of_their_line_are_impossible() {
+    fn headers_that_would_change_the_framing_or_break_out_of_their_line_are_refused() {
         for (name, value) in
             [("Host", "x"), ("Expect", "100-continue"), ("x y", "z"), ("x", "a\r\nb: c"), ("", "")]
         {

@@ -1,18 +1,18 @@
 //! The order of a request's header lines.
 //!
-//! awc keeps headers in a hash map with a seed of its own, so it would send them in another order each time. RFC 9110,
-//! section 7.2, wants `host` first, and a fixed order makes what receivers log comparable. The lines are the same, so a
-//! request's head is as long as before, and what the socket took of it is what it took of awc's.
+//! awc keeps headers in a hash map with a random seed, so it would send them in a different order each time. RFC 9110,
+//! section 7.2, recommends `host` first, and a fixed order makes receivers' logs comparable. The lines are the same, so the
+//! head keeps its length, and a number of bytes sent means the same for both orders.
 
 use bytes::{BufMut, BytesMut};
 use memchr::memchr;
 
-/// So many bytes behind a head are copied, so that both go out by one plain `send`: gathering them costs the system more.
-/// Larger: more is copied than that saves.
+/// Up to this many bytes after a head are copied, so that both are sent by one plain `send`: gathering them costs the
+/// system more. Larger: the copy costs more than that saves.
 const COPIED_BYTES: usize = 4096;
 
-/// The head that begins these bytes with `host` first and the other lines by name; several values of one name stay
-/// as they are. A little of what is behind it comes along. Empty when the head's end is not among the bytes.
+/// The head at the beginning of `bytes` with `host` first and the other lines by name, several values of one name in their
+/// order, followed by a short body. Empty when the end of the head is not in `bytes`.
 pub(super) fn in_order(bytes: &[u8]) -> BytesMut {
     let (mut headers, mut first, mut end) = (Vec::with_capacity(32), 0, 0);
     let mut at = 0;

@@ -1,8 +1,8 @@
-//! Looking names up: fully qualified, A and AAAA at the same time, no search list.
+//! Looks names up: fully qualified, A and AAAA at the same time, no search list.
 //!
-//! `servers` asks the name servers, `question` one of them, `answer` reads what it says, `system` knows the system's
-//! files. hickory reads and writes the messages; its own pool of servers takes a refusal for the last word and asks
-//! out of order.
+//! `servers` asks the name servers in order, `question` asks one of them, `answer` reads its reply, `system` reads the
+//! system's files. hickory encodes and decodes the messages; its own pool of servers is not used, because it accepts a
+//! refusal as final and asks out of order.
 
 mod answer;
 mod cache;
@@ -29,18 +29,18 @@ use self::system::Hosts;
 use super::failure::NoResponse;
 use crate::domain::attempt::{AttemptError, DnsFault};
 
-/// How long the second family is waited for when the first one has an address (RFC 8305, section 3).
+/// How long to wait for the second family when the first one has an address (RFC 8305, section 3).
 const SECOND_FAMILY: Duration = Duration::from_millis(50);
-/// For one family of a name with all its aliases. Larger: with the default timeout of an attempt (10 s) a dead DNS
-/// would be told as a timeout.
+/// For one family of a name with all its aliases. Larger: with the default timeout of an attempt (10 s), unreachable name
+/// servers would be reported as a timeout.
 const LOOKUP: Duration = Duration::from_secs(8);
-/// Longer than this an answer is not believed, whatever its TTL: a receiver that moved is found again.
+/// An address is used no longer than this, whatever its TTL, so that a receiver that moved is found again.
 const MAX_POSITIVE_TTL: Duration = Duration::from_secs(300);
-/// A name that was just created must not wait for a negative answer to grow old.
+/// Short, because a name that was just created must not wait until a negative reply expires.
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(5);
-/// Aliases that are asked for one after the other. Every recursive server follows them by itself.
+/// Aliases that are looked up one after the other. Recursive servers normally follow them.
 const MAX_STEPS: usize = 8;
-/// Names that are never asked of DNS (RFC 6761, section 6.4; RFC 7686, section 2).
+/// Names that are never looked up in DNS (RFC 6761, section 6.4; RFC 7686, section 2).
 const NEVER_ASKED: [&str; 2] = ["invalid", "onion"];
 
 /// How names are looked up; one [`Resolver`] is built from it for each thread.
@@ -51,8 +51,8 @@ pub(super) struct ResolverSettings {
 }
 
 impl ResolverSettings {
-    /// With `servers`, only these are asked; without, those of the system, after its hosts file (so that a
-    /// container's own name works).
+    /// With `servers`, only these are asked; without, those of the system, after its hosts file (so that a container's own
+    /// name works).
     pub(super) fn new(servers: &[SocketAddr]) -> Self {
         match servers.is_empty() {
             true => Self { servers: system::name_servers(), use_hosts_file: true },
@@ -72,7 +72,7 @@ impl ResolverSettings {
     }
 }
 
-/// Looks names up. Belongs to one thread; clones share what is known.
+/// Looks names up. Belongs to one thread; clones share its cache.
 #[derive(Clone)]
 pub(super) struct Resolver(Rc<ResolverInner>);
 
@@ -83,19 +83,19 @@ struct ResolverInner {
     hosts: Hosts,
     servers: Servers,
     cache: RefCell<Cache>,
-    /// Who asks for what is just being asked for waits for the same answer.
+    /// Callers that ask for the same name at the same time share one lookup.
     running: RefCell<HashMap<LookupKey, WeakShared<LookupFuture>>>,
 }
 
 /// Addresses of a name.
 pub(super) struct ResolvedName {
-    /// IPv4 first; at least one. All that is known at this moment.
+    /// IPv4 first; at least one. All that are known so far.
     pub(super) addresses: Vec<IpAddr>,
-    /// The other family, while nothing is known of it.
+    /// The other family, while its lookup has not ended.
     pub(super) late: Option<LateFamily>,
 }
 
-/// A family that is still being looked up; nothing is asked any more when it is dropped.
+/// A family that is still being looked up; dropping it cancels the lookup.
 pub(super) struct LateFamily(LookupFuture);
 
 impl LateFamily {
@@ -121,7 +121,7 @@ impl Resolver {
         };
         let first = match first {
             Ok(first) => first,
-            // an empty family is no answer: the other one decides
+            // no addresses in one family: the other one decides
             Err(miss) => return second.await.map(ResolvedName::of).map_err(|other| unanswered(miss.or(other))),
         };
         let mut second = second;
@@ -136,7 +136,7 @@ impl Resolver {
         }
     }
 
-    /// What is known of one family, or will be.
+    /// The addresses of one family: from the cache, from a running lookup, or from a new one.
     fn family(&self, name: &str, family: Family) -> LookupFuture {
         if let Some(known) = self.0.cache.borrow_mut().get(name, family, Instant::now()) {
             return ready(known).boxed_local();
@@ -147,20 +147,20 @@ impl Resolver {
         }
         let running = RunningLookup { resolver: self.clone(), key: key.clone() };
         let lookup: Shared<LookupFuture> = async move { running.ask().await }.boxed_local().shared();
-        // it is not there when it has ended, which it has not: nobody waits for it yet
+        // `downgrade` returns None only for a future that has ended, and this one has not begun
         if let Some(weak) = lookup.downgrade() {
             self.0.running.borrow_mut().insert(key, weak);
         }
         lookup.boxed_local()
     }
 
-    /// Asks the servers, for each alias anew.
+    /// Asks the servers, once for each alias.
     async fn ask(&self, name: &str, family: Family) -> (LookupResult, Option<Duration>) {
         let record_type = match family {
             Family::V4 => RecordType::A,
             Family::V6 => RecordType::AAAA,
         };
-        // as bytes: a host name may hold more than hickory's texts
+        // as bytes: hickory's text form does not allow every character of a host name
         let Ok(name) = Name::from_labels(name.split('.').map(str::as_bytes)) else {
             return (Err(LookupFailure::NoSuchName), None);
         };
@@ -192,7 +192,7 @@ impl ResolvedName {
     }
 }
 
-/// A look-up under way. It ends when it is answered, or when the last who waits for it gives up.
+/// A running lookup. It ends with a result, or when its last caller gives up.
 struct RunningLookup {
     resolver: Resolver,
     key: LookupKey,

@@ -1,13 +1,13 @@
 //! The connection as awc sees it.
 //!
-//! awc takes the first head that comes for the answer of the request that it sent last, forgets what it has read
-//! beyond an answer, and hands out idle connections that the receiver has just closed. This stream lets through
-//! one normalized head and one body for each request, nothing more, and tells a connection that died idle from
-//! one that died of the request.
+//! awc takes the first head that arrives as the response to the last request, discards bytes that it has read beyond a
+//! response, and reuses idle connections that the receiver has just closed. This stream lets through exactly one
+//! normalized head and one body for each request, and distinguishes a connection that was closed while idle from one that
+//! was closed because of the request.
 //!
-//! awc also sends the whole request before it reads. A receiver may answer from the head (401, 413) and read no further;
-//! so whenever sending is held up or fails, this stream looks for an answer, and throws the rest of the request away
-//! once there is one. While sending goes on nobody looks: the answer can wait, and that costs nothing.
+//! awc also sends the whole request before it reads. A receiver may respond after the head (401, 413) and read no further;
+//! so whenever sending stalls or fails, this stream looks for a response, and discards the rest of the request once there
+//! is one. While sending makes progress it does not look, which would only cost time.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -25,24 +25,24 @@ use super::chunks::{ChunkScanner, NO_TRAILERS};
 use super::head::{Framing, Head, begins_like_http, end_of_head, normalize, say_close};
 use super::request_order::in_order;
 
-/// Bytes of heads that one answer may have, interim ones included.
+/// Bytes of all heads of one response, interim ones included.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 const READ_BYTES: usize = 4096;
 
-/// Why the stream gave up; travels inside an [`io::Error`].
+/// Why the stream failed; travels inside an [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum StreamError {
-    /// A connection that had been idle was found dead, or not clean, before a byte of the request was sent.
+    /// An idle connection was found closed, or with unexpected bytes, before a byte of the request was sent.
     #[error("the idle connection can't be used again")]
     Unusable,
-    /// The same after the request was begun, and before a byte of the answer came.
+    /// An idle connection was found closed after the request began, and before a byte of the response.
     #[error("the idle connection was closed")]
     Stale,
     /// The receiver closed before the head was complete.
-    #[error("closed before answering")]
+    #[error("closed before responding")]
     Closed,
-    /// What came is no answer that we accept.
-    #[error("not an HTTP/1.1 answer")]
+    /// The bytes are not an acceptable response.
+    #[error("not an HTTP/1.1 response")]
     Malformed,
 }
 
@@ -55,16 +55,16 @@ pub(super) enum Io {
 }
 
 enum Phase {
-    /// A request is being sent, or its answer's head awaited.
+    /// A request is being sent, or the head of its response is awaited.
     Head {
-        /// Bytes of the buffer that hold no end of head.
+        /// Bytes of the buffer that were searched for the end of the head.
         searched: usize,
     },
     /// The head was let through. `Length(0)` is also the state between two requests.
     Body(Framing),
 }
 
-/// Lets through one answer for each request.
+/// Lets through one response for each request.
 pub(super) struct GuardedStream {
     io: Io,
     phase: Phase,
@@ -72,10 +72,10 @@ pub(super) struct GuardedStream {
     buffer: BytesMut,
     /// The normalized head, or the end of a chunked body; not yet let through.
     ready: BytesMut,
-    /// What is not yet sent of the request's head, in its order, with a short body.
+    /// The part of the reordered request head that is not yet sent, with a short body.
     request_head: BytesMut,
-    /// The answer came before the whole request was sent: what awc still writes goes nowhere, and the connection is
-    /// good for nothing but the rest of the answer.
+    /// The response came before the whole request was sent: further writes are discarded, and the connection is only good
+    /// for the rest of the response.
     discards: bool,
     /// Bytes received since the request began.
     received: usize,
@@ -102,7 +102,7 @@ impl GuardedStream {
         }
     }
 
-    /// Called before every write: the first one after an answer begins a new request. awc writes a whole head at once.
+    /// Called before every write: the first one after a response begins a new request. awc writes a whole head at once.
     fn begin_request(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Phase::Body(framing) = self.phase else { return Ok(()) };
         let is_clean =
@@ -117,7 +117,7 @@ impl GuardedStream {
         Ok(())
     }
 
-    /// awc gives again what was not taken, so these bytes begin with what is left of the head, in awc's order.
+    /// awc repeats bytes that were not accepted, so `bytes` begins with the unsent part of the head, in awc's order.
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.request_head.is_empty() {
             return self.io.poll_write(cx, bytes);
@@ -130,8 +130,8 @@ impl GuardedStream {
         Poll::Ready(Ok(sent))
     }
 
-    /// What sending comes to. When the receiver takes nothing for now, or nothing any more, an answer that it sent before
-    /// counts, and this is as if everything had been sent.
+    /// The result of a write. If the receiver accepts no bytes for now, or none any more, a response that it sent before
+    /// counts, and the write is treated as complete.
     fn sent_or_answered<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -141,12 +141,12 @@ impl GuardedStream {
         let Phase::Head { searched } = self.phase else { return sent };
         match sent {
             Poll::Ready(Ok(_)) => return sent,
-            // what the receiver sent before is still there to be read, and then the end: this does not wait for long
+            // bytes that the receiver sent before can still be read, followed by the end: this does not wait for long
             Poll::Ready(Err(error)) if is_disconnect(&error) => {}
             Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failure(error))),
             Poll::Pending => {}
         }
-        // an end or a refused head means that no answer will come
+        // the end of the connection or a refused head means that no response will come
         ready!(self.poll_head(cx, searched))?;
         if self.reusable {
             say_close(&mut self.ready);
@@ -156,7 +156,7 @@ impl GuardedStream {
         Poll::Ready(Ok(everything))
     }
 
-    /// What an error of the socket means here.
+    /// Translates an error of the socket.
     fn failure(&self, error: io::Error) -> io::Error {
         let awaits_answer = matches!(self.phase, Phase::Head { .. });
         match awaits_answer && self.received == 0 && self.requests > 1 {
@@ -165,7 +165,7 @@ impl GuardedStream {
         }
     }
 
-    /// Reads on until a final head is complete.
+    /// Reads until a final head is complete.
     fn poll_head(&mut self, cx: &mut Context<'_>, mut searched: usize) -> Poll<io::Result<()>> {
         loop {
             if self.skip_empty_lines() {
@@ -200,8 +200,8 @@ impl GuardedStream {
         }
     }
 
-    /// Before a head: some receivers end an interim one twice (compare RFC 9112, section 2.2). Odd enough not to use the
-    /// connection again. Whether there were any.
+    /// Skips empty lines before a head and returns whether there were any. Some receivers end an interim head twice (compare
+    /// RFC 9112, section 2.2), which is odd enough not to reuse the connection.
     fn skip_empty_lines(&mut self) -> bool {
         let empty = self.buffer.iter().take_while(|byte| b"\r\n".contains(byte)).count();
         self.buffer.advance(empty);
@@ -221,7 +221,7 @@ impl GuardedStream {
 
     fn poll_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.phase {
-            // not a body any more: the pool asks whether the connection is alive and clean
+            // no body is left: awc's pool checks whether the connection is open and clean
             Phase::Body(Framing::Length(0)) if !self.reusable => Poll::Ready(Ok(())),
             Phase::Body(Framing::Length(0)) if self.buffer.is_empty() => self.io.poll_read(cx, out),
             Phase::Body(Framing::Length(0)) => {
@@ -249,7 +249,7 @@ impl GuardedStream {
         }
     }
 
-    /// Whatever comes next.
+    /// The next bytes, whatever they are.
     fn poll_any(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.buffer.is_empty() {
             return self.io.poll_read(cx, out);
@@ -258,7 +258,7 @@ impl GuardedStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Lets chunks through; takes back the trailers, and what was given beyond the end.
+    /// Lets chunks through; takes back trailers and bytes beyond the end.
     fn poll_chunks(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = out.filled().len();
         loop {
@@ -274,7 +274,7 @@ impl GuardedStream {
             }
             out.set_filled(before + scanned.chunks);
             if scanned.chunks == 0 {
-                // nothing given means the end to awc
+                // to awc, an empty read means the end
                 hand_over(&mut self.ready, out, usize::MAX);
             }
             if out.filled().len() > before || given == 0 {
@@ -284,7 +284,7 @@ impl GuardedStream {
     }
 }
 
-/// Whether the connection is over. What came before that can still be read.
+/// Whether the connection was closed. Bytes received before that can still be read.
 fn is_disconnect(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
@@ -346,7 +346,7 @@ impl AsyncWrite for GuardedStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.discards {
-            // TLS would wait until the receiver has read what it does not read
+            // TLS would wait until the receiver has read all of it, which it does not
             return Poll::Ready(Ok(()));
         }
         match &mut this.io {
@@ -371,7 +371,7 @@ impl Io {
         }
     }
 
-    /// The second behind the first.
+    /// Writes both with one system call.
     fn poll_write_two(&mut self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
         let both = [IoSlice::new(first), IoSlice::new(second)];
         match self {
@@ -380,9 +380,9 @@ impl Io {
         }
     }
 
-    /// Whether the receiver has neither sent anything nor closed. Asks the system: awc's pool asks too, but tokio
-    /// answers it from what it learned at its last poll, and an extra answer that has come since would be taken
-    /// for that of the next request.
+    /// Whether the receiver has neither sent anything nor closed the connection. Checks with the system: awc's pool checks
+    /// too, but tokio only knows the state of its last poll, and an extra response that has arrived since would be taken
+    /// for the response to the next request.
     fn is_quiet(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         let peeked = SockRef::from(self.socket()).peek(&mut byte);

@@ -11,13 +11,13 @@ use thiserror::Error;
 
 use super::handshake::DiagnosingVerifier;
 
-/// Receivers whose TLS session can be taken up again without a full handshake.
+/// Receivers whose TLS session can be resumed without a full handshake.
 const RESUMABLE_SESSIONS: usize = 4096;
 
 /// Why TLS could not be set up.
 #[derive(Debug, Error)]
 pub enum TlsSetupError {
-    /// The file of extra authorities can't be read, or is no PEM.
+    /// The file of extra authorities can't be read, or is not PEM.
     #[error("can't read the certificate authorities in {path}: {source}")]
     Read {
         /// The file.
@@ -25,7 +25,7 @@ pub enum TlsSetupError {
         /// Why.
         source: pem::Error,
     },
-    /// A certificate in it is not usable.
+    /// A certificate in the file is not usable.
     #[error("a certificate in {path} can't be an authority: {source}")]
     Authority {
         /// The file.
@@ -33,8 +33,8 @@ pub enum TlsSetupError {
         /// Why.
         source: rustls::Error,
     },
-    /// Nothing in it.
-    #[error("{0} holds no certificate; write certificates in PEM into it, or leave the setting out")]
+    /// The file is empty.
+    #[error("{0} contains no certificate; write certificates in PEM into it, or leave the setting out")]
     Empty(PathBuf),
     /// rustls refused its own defaults.
     #[error("TLS can't be set up: {0}")]
@@ -44,10 +44,10 @@ pub enum TlsSetupError {
     Verifier(VerifierBuilderError),
 }
 
-/// Builds the client's side of TLS; `ca_file` holds authorities in PEM that are trusted beside the built-in ones.
+/// Builds the client's side of TLS; `ca_file` contains authorities in PEM, trusted in addition to the built-in ones.
 pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsSetupError> {
     let provider = rustls::crypto::ring::default_provider();
-    // awc and others ask for the process-wide one; an error means that it is already there
+    // awc and others use the process-wide provider; an error means that it is already installed
     let _ = provider.clone().install_default();
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(path) = ca_file {

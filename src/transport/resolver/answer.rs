@@ -1,4 +1,4 @@
-//! What a name server's reply says about a name.
+//! Reads a name server's reply about a name.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,22 +6,22 @@ use std::time::Duration;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
-/// Aliases that are followed inside one reply; what has more is taken for a loop.
+/// Aliases that are followed inside one reply; more are treated as a loop.
 const MAX_ALIASES: usize = 16;
 
-/// A proper answer: the server knows the name, or knows that there is none.
+/// A proper reply: the server knows the name, or knows that it does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DnsAnswer {
-    /// Addresses of the family that was asked for, at least one.
+    /// At least one address of the requested family.
     Found {
         /// In the server's order.
         addresses: Vec<IpAddr>,
         /// How long they may be used.
         ttl: Duration,
     },
-    /// The name stands for another one, about which the reply says no more.
+    /// The name is an alias of another one, for which the reply has no records.
     Alias {
-        /// To be asked for next.
+        /// The name to ask for next.
         target: Name,
         /// How long this may be used.
         ttl: Duration,
@@ -30,12 +30,12 @@ pub(super) enum DnsAnswer {
     Empty {
         /// Whether the name exists; it can have other records.
         exists: bool,
-        /// How long this may be used; `None` when the server does not say (RFC 2308, section 5).
+        /// How long this may be used; `None` when the server does not specify it (RFC 2308, section 5).
         ttl: Option<Duration>,
     },
 }
 
-/// Reads a reply. `None` when it does not answer: a refusal, a failure, or a referral to other servers.
+/// Reads a reply. `None` for a refusal, a failure, or a referral to other servers.
 pub(super) fn read(reply: &Message, query: &Query) -> Option<DnsAnswer> {
     let exists = match reply.metadata.response_code {
         ResponseCode::NoError => true,
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn only_no_error_and_no_such_name_are_proper_answers_and_a_referral_is_none() {
+    fn only_no_error_and_no_such_name_are_proper_replies_and_a_referral_is_not() {
         for code in 0..16 {
             let code = ResponseCode::from_low(code);
             let is_proper = matches!(code, ResponseCode::NoError | ResponseCode::NXDomain);

@@ -1,4 +1,4 @@
-//! What name servers said, for as long as it may be used.
+//! Replies of name servers, for as long as they may be used.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::servers::LookupFailure;
 
-/// Names that are remembered. More: memory, some 200 bytes each. Fewer: an engine with more receivers asks for each
+/// Names in the cache. More: memory, some 200 bytes each. Fewer: an engine with more receivers asks a name server for each
 /// new connection.
 const MAX_NAMES: usize = 4096;
 
@@ -23,7 +23,7 @@ pub(super) enum Family {
 /// Addresses of one family, at least one, or why there are none.
 pub(super) type LookupResult = Result<Rc<[IpAddr]>, LookupFailure>;
 
-/// The names that were asked for last.
+/// The names that were used last.
 #[derive(Default)]
 pub(super) struct Cache(HashMap<Box<str>, CachedName>);
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_is_used_until_it_ends_and_the_name_longest_unused_makes_room() {
+    async fn a_result_is_used_until_it_expires_and_the_least_recently_used_name_makes_room() {
         let mut cache = Cache::default();
         let known: LookupResult = Ok(Rc::from([IpAddr::from([192, 0, 2, 1])]));
         let begin = Instant::now();

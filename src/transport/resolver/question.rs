@@ -1,4 +1,4 @@
-//! One question to one name server (RFC 1035): over UDP, and over TCP when the answer did not fit.
+//! One question to one name server (RFC 1035): over UDP, and over TCP when the reply did not fit.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,15 +7,15 @@ use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-/// Bytes that an answer over UDP may have. Larger: answers are lost where a network drops fragments (DNS flag day
-/// 2020). Smaller: more questions go on to TCP.
+/// Bytes of a reply over UDP. Larger: replies are lost where a network drops fragments (DNS flag day 2020). Smaller: more
+/// questions are repeated over TCP.
 const UDP_ANSWER_BYTES: u16 = 1232;
-/// Read at once from UDP; a server that sends more than it was allowed is cut off here.
+/// The buffer for a reply over UDP; a longer one than announced is cut here.
 const PACKET_BYTES: usize = 4096;
 /// Bytes of a message's header (RFC 1035, section 4.1.1).
 const HEADER_BYTES: usize = 12;
 
-/// Asks, and gives what the server says, whatever it says. Has no limit of time of its own.
+/// Asks, and returns any reply of the server, refusals included. The caller limits the time.
 pub(super) async fn ask(server: SocketAddr, query: &Query, with_edns: bool) -> io::Result<Message> {
     let mut request = Message::query();
     request.metadata.recursion_desired = true;
@@ -31,8 +31,8 @@ pub(super) async fn ask(server: SocketAddr, query: &Query, with_edns: bool) -> i
     }
 }
 
-/// A socket for each question: its port and the message's id are what a forger would have to guess. It is connected,
-/// so that packets of others are not seen, and a server that is not there is known at once.
+/// Each question has its own socket: a forger would have to guess its port and the message's id. The socket is connected,
+/// so that packets from elsewhere are ignored and a missing server is noticed at once.
 async fn over_udp(server: SocketAddr, request: &Message, packet: &[u8]) -> io::Result<Message> {
     let any = match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -60,7 +60,7 @@ async fn over_tcp(server: SocketAddr, request: &Message, packet: &[u8]) -> io::R
     read_reply(&buffer, request).unwrap_or_else(|| Err(io::ErrorKind::InvalidData.into()))
 }
 
-/// What a packet says about the request; `None` when it is no answer to it.
+/// Reads a packet; `None` when it is not a reply to this request.
 fn read_reply(packet: &[u8], request: &Message) -> Option<io::Result<Message>> {
     let header = packet.get(..HEADER_BYTES)?;
     let is_reply = header[2] & 0x80 != 0;
@@ -71,7 +71,7 @@ fn read_reply(packet: &[u8], request: &Message) -> Option<io::Result<Message>> {
     let says_nothing_else = !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain);
     match Message::from_vec(packet) {
         Ok(reply) if reply.queries == request.queries => Some(Ok(reply)),
-        // old servers refuse what they don't understand with a bare header
+        // old servers refuse what they don't understand with a header alone
         Ok(reply) if says_nothing_else && reply.queries.is_empty() => Some(Ok(reply)),
         Ok(_) => None,
         Err(_) if says_nothing_else => Some(Ok(Message::error_msg(request.metadata.id, OpCode::Query, code))),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_with_the_requests_id_and_question_counts() {
+    fn only_a_reply_with_the_requests_id_and_question_counts() {
         let request = request();
         let code = |packet: &[u8]| {
             let reply = read_reply(packet, &request)?;
@@ -107,7 +107,7 @@ mod tests {
         };
         assert_eq!(code(&reply(|_| {})), Some(Ok(ResponseCode::NoError)));
         assert_eq!(code(&reply(|reply| reply.metadata.id = 0x1235)), None);
-        assert_eq!(code(&request.to_vec().unwrap()), None, "a question is no answer");
+        assert_eq!(code(&request.to_vec().unwrap()), None, "a question is not a reply");
         let other = Query::query(Name::from_ascii("b.example.").unwrap(), RecordType::A);
         assert_eq!(code(&reply(|reply| reply.queries = vec![other])), None);
         assert_eq!(code(&reply(|reply| reply.queries.clear())), None);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_counts_with_its_question_without_it_and_with_a_header_that_promises_one() {
+    fn a_refusal_counts_with_or_without_its_question_and_when_its_header_announces_a_missing_one() {
         let refusal = |reply: &mut Message| reply.metadata.response_code = ResponseCode::FormErr;
         let bare = [0x12, 0x34, 0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0];
         let promising = [0x12, 0x34, 0x81, 0x81, 0, 1, 0, 0, 0, 0, 0, 1];

@@ -1,11 +1,11 @@
 //! The name servers, asked in the order in which they are listed (contract, "Names").
 //!
-//! A server has its turn. The next one is asked when it refuses, or when its turn is over; what it says later counts
-//! as well, so a slow server is no dead one. An answer without an address decides only when it comes from the first
-//! server that answers properly: while one before it may still answer, it waits for a turn more.
+//! Each server has a turn. The next one is asked when it refuses, or when its turn is over; a later reply counts as well,
+//! so a slow server is not lost. A reply without an address decides only when it comes from the first server that replies
+//! properly: while an earlier server may still reply, it waits for one more turn.
 //!
-//! The order never changes. A server that was silent stays where it is and has short turns until it says something:
-//! so a dead one costs little of each look-up, and one that is back is noticed by the next.
+//! The order never changes. A silent server keeps its place and has short turns until it replies: so a dead server costs
+//! little in each lookup, and the next lookup notices when it is back.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -21,39 +21,39 @@ use super::question;
 use crate::domain::attempt::LocalFault;
 use crate::transport::local_failure::local_fault;
 
-/// How long a server has before the next one is asked beside it. Larger: with a dead first server, attempts with a
-/// short timeout are over before the second one is asked. Smaller: an answer without an address of the second one
-/// counts before a slow first one has found the address.
+/// How long a server has before the next one is asked in parallel. Larger: with a dead first server, attempts with a short
+/// timeout end before the second one is asked. Smaller: a reply without an address from the second one counts before a
+/// slow first one has found the address.
 const TURN: Duration = Duration::from_secs(1);
-/// Of a server that was silent. Larger: a dead server costs that much of every look-up. Smaller: one that is back and
-/// has to ask others first is not heard.
+/// The turn of a silent server. Larger: a dead server costs this much of every lookup. Smaller: a server that is back, and
+/// has to ask others first, is not noticed.
 const TURN_OF_SILENT: Duration = Duration::from_millis(250);
 /// All turns of a round together, however many servers there are.
 const ROUND: Duration = Duration::from_secs(3);
 /// A packet can be lost, so every server is asked twice; the second time without EDNS, which some networks drop.
 const ROUNDS: usize = 2;
-/// How long is waited for those that were asked when nobody is left to ask.
+/// How long to wait for outstanding replies when no server is left to ask.
 const LAST_WAIT: Duration = Duration::from_secs(2);
-/// Turns without a word after which a server is silent. One: a single lost packet would do.
+/// Turns without a reply after which a server counts as silent. One: a single lost packet would suffice.
 const MISSES_OF_SILENT: u8 = 2;
 
-/// Why there is no address; what is more to the point for a person is greater.
+/// Why a lookup found no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LookupFailure {
-    /// The first server that answered says that there is no such name.
+    /// The first server that replied properly says that there is no such name.
     NoSuchName,
     /// It says that the name has no address.
     NoAddress,
-    /// No server answered properly, and one refused or failed.
+    /// No server replied properly, and one refused or failed.
     ServerFailure,
-    /// No server said anything.
+    /// No server replied.
     Silence,
     /// No server could be asked.
     Local(LocalFault),
 }
 
 impl LookupFailure {
-    /// Of two reasons the one to tell.
+    /// The more helpful of two reasons.
     pub(super) fn or(self, other: Self) -> Self {
         if self.rank() >= other.rank() { self } else { other }
     }
@@ -69,14 +69,14 @@ impl LookupFailure {
     }
 }
 
-/// In their order.
+/// The name servers in the configured order.
 pub(super) struct Servers(Vec<Server>);
 
 struct Server {
     address: SocketAddr,
-    /// It refused EDNS, and answered without.
+    /// It refused EDNS and replied without it.
     is_plain: Cell<bool>,
-    /// Turns in a row without a word.
+    /// Turns in a row without a reply.
     misses: Cell<u8>,
     heard_at: Cell<Option<Instant>>,
 }
@@ -86,7 +86,7 @@ impl Servers {
         Self(addresses.iter().copied().map(Server::new).collect())
     }
 
-    /// Asks until there is a proper answer. Ends within [`ROUNDS`] × [`ROUND`] + [`LAST_WAIT`].
+    /// Asks until there is a proper reply. Ends within [`ROUNDS`] × [`ROUND`] + [`LAST_WAIT`].
     pub(super) async fn ask(&self, query: &Query) -> Result<DnsAnswer, LookupFailure> {
         let mut asked = PendingQuestions { running: FuturesUnordered::new(), waiting: Vec::new(), miss: None };
         for round in 0..ROUNDS {
@@ -112,10 +112,10 @@ impl Servers {
     }
 }
 
-/// The questions of one look-up that are under way.
+/// The questions of one lookup that have no reply yet.
 struct PendingQuestions<'a> {
     running: FuturesUnordered<LocalBoxFuture<'a, (usize, Result<DnsAnswer, LookupFailure>)>>,
-    /// The places of those servers, and how long their turns are.
+    /// The places of the servers asked, and the lengths of their turns.
     waiting: Vec<(usize, Duration)>,
     miss: Option<LookupFailure>,
 }
@@ -131,7 +131,7 @@ impl<'a> PendingQuestions<'a> {
         self.running.push(Box::pin(async move { (place, question.await) }));
     }
 
-    /// The answer that decides, unless `until` comes first, or a refusal of the server whose turn it is.
+    /// The reply that decides; `None` at `until`, or when the server whose turn it is refuses.
     async fn answer(&mut self, until: Instant, current: usize) -> Option<DnsAnswer> {
         while let Some((place, result)) = self.next(until).await {
             match result {
@@ -144,7 +144,7 @@ impl<'a> PendingQuestions<'a> {
         None
     }
 
-    /// What servers before this one say within another turn comes first.
+    /// Gives earlier servers another turn to reply, since their replies take precedence.
     async fn unless_earlier(&mut self, mut place: usize, mut answer: DnsAnswer) -> DnsAnswer {
         let turns = self.waiting.iter().filter(|(other, _)| *other < place).map(|(_, turn)| *turn);
         let until = Instant::now() + turns.max().unwrap_or_default();
@@ -159,7 +159,7 @@ impl<'a> PendingQuestions<'a> {
         answer
     }
 
-    /// What comes next of all that were asked; `None` when nothing does until then.
+    /// The next reply of any server; `None` if there is none by `until`.
     async fn next(&mut self, until: Instant) -> Option<(usize, Result<DnsAnswer, LookupFailure>)> {
         let (place, result) = timeout_at(until, self.running.next()).await.ok()??;
         if let Some(index) = self.waiting.iter().position(|(other, _)| *other == place) {
@@ -171,7 +171,7 @@ impl<'a> PendingQuestions<'a> {
         Some((place, result))
     }
 
-    /// Some refused and some said nothing: who spoke is told, because that is what can be looked into.
+    /// Why there is no address.
     fn why(&self) -> LookupFailure {
         self.miss.unwrap_or(LookupFailure::Silence)
     }
@@ -195,7 +195,7 @@ impl Server {
         }
         answer::read(&reply, query).ok_or_else(|| {
             let code = reply.metadata.response_code;
-            tracing::debug!(server = %self.address, ?code, "a name server gave no proper answer");
+            tracing::debug!(server = %self.address, ?code, "a name server refused or failed");
             LookupFailure::ServerFailure
         })
     }
@@ -215,13 +215,14 @@ impl Server {
     }
 }
 
-/// RFC 6891, section 7: servers that don't know EDNS, or not this version of it, say one of these.
+/// RFC 6891, section 7: servers that don't support EDNS, or not this version of it, reply with one of these.
 fn refuses_edns(reply: &Message) -> bool {
     use ResponseCode::{BADSIG, BADVERS, FormErr, NotImp};
     matches!(reply.metadata.response_code, FormErr | NotImp | BADVERS | BADSIG)
 }
 
-/// One turn of a server. A look-up that is given up halfway (its attempt's timeout is shorter) learns from it too.
+/// One turn of a server. A silent turn is counted on drop, so that it counts even when the lookup is abandoned because its
+/// attempt timed out.
 struct ServerTurn<'a> {
     server: &'a Server,
     begun: Instant,
@@ -233,7 +234,7 @@ impl Drop for ServerTurn<'_> {
         let was_heard = server.heard_at.get().is_some_and(|at| at >= self.begun);
         let enough = TURN_OF_SILENT * 9 / 10;
         if !was_heard && self.begun.elapsed() >= enough {
-            tracing::debug!(server = %server.address, "a name server said nothing in its turn");
+            tracing::debug!(server = %server.address, "a name server did not reply in its turn");
             server.misses.set(server.misses.get().saturating_add(1));
         }
     }

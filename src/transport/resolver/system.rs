@@ -1,5 +1,5 @@
-//! What the system says about names: `/etc/resolv.conf` and `/etc/hosts`. A line that is broken is passed over, with
-//! a word in the log: the rest of the file counts.
+//! The system's settings for names: `/etc/resolv.conf` and `/etc/hosts`. An invalid line is ignored with a warning in the
+//! log; the rest of the file counts.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -8,13 +8,13 @@ use std::path::Path;
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
 const DNS_PORT: u16 = 53;
-/// Where Linux says which number an interface has, for addresses like `fe80::1%eth0`.
+/// Where Linux lists the numbers of network interfaces, for addresses like `fe80::1%eth0`.
 const INTERFACES: &str = "/sys/class/net";
-/// What resolv.conf(5) and its relatives on other systems know beside name servers. None of it is used: names are
-/// looked up as they stand, with limits of our own.
+/// Other keywords of resolv.conf(5) on Linux and other systems. None of them is used: names are looked up unchanged, with
+/// the limits of this engine.
 const OTHER_KEYWORDS: [&str; 7] = ["domain", "search", "options", "sortlist", "lookup", "family", "port"];
 
-/// A line that is passed over.
+/// A line that is ignored.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InvalidLine {
     /// From 1.
@@ -22,8 +22,8 @@ pub(super) struct InvalidLine {
     why: &'static str,
 }
 
-/// The system's name servers in their order. Without a usable one the system's resolver asks this machine
-/// (resolv.conf(5)); so does this one: a machine without names can still deliver to addresses.
+/// The system's name servers in their order. Without a usable one, this machine is asked, as by the system's resolver
+/// (resolv.conf(5)): a machine without names can still deliver to addresses.
 pub(super) fn name_servers() -> Vec<SocketAddr> {
     let (servers, broken) = read_resolv_conf(&read(RESOLV_CONF), interface);
     report(RESOLV_CONF, &broken);
@@ -34,19 +34,19 @@ pub(super) fn name_servers() -> Vec<SocketAddr> {
     servers
 }
 
-/// The addresses of names that the hosts file knows.
+/// The addresses in the hosts file.
 pub(super) fn hosts() -> Hosts {
     let (hosts, broken) = Hosts::parse(&read(HOSTS));
     report(HOSTS, &broken);
     hosts
 }
 
-/// A file that is not there is as good as an empty one; one that is not UTF-8 has comments that are not.
+/// A missing file counts as empty. Invalid UTF-8 is replaced, because it can only matter in comments.
 fn read(path: &str) -> String {
     match std::fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => {
-            tracing::warn!("can't read {path}: {error}; going on without it");
+            tracing::warn!("can't read {path}: {error}; continuing without it");
             String::new()
         }
     }
@@ -65,7 +65,7 @@ fn interface(name: &str) -> Option<u32> {
     number.trim().parse().ok()
 }
 
-/// Reads the name servers of a resolv.conf; `interface` knows the numbers of network interfaces by their names.
+/// Reads the name servers of a resolv.conf; `interface` returns the number of a network interface by its name.
 pub(super) fn read_resolv_conf(
     text: &str,
     interface: impl Fn(&str) -> Option<u32>,
@@ -85,7 +85,7 @@ pub(super) fn read_resolv_conf(
                 Err(why) => why,
             },
             Some("search" | "domain") if words.all(is_domain) => continue,
-            Some("search" | "domain") => "a domain in it is none; no search list is used anyway",
+            Some("search" | "domain") => "a domain in it is not valid; search lists are not used in any case",
             Some(keyword) if OTHER_KEYWORDS.contains(&keyword) => continue,
             Some(_) => "this keyword is not known",
         };
@@ -114,7 +114,7 @@ fn name_server(text: &str, interface: impl Fn(&str) -> Option<u32>) -> Result<So
     Ok(SocketAddrV6::new(address, DNS_PORT, 0, scope).into())
 }
 
-/// Names with their addresses. A name that stands here is not asked of a server.
+/// Names with their addresses. Name servers are not asked for these.
 #[derive(Debug, Default)]
 pub(super) struct Hosts(HashMap<Box<str>, Vec<IpAddr>>);
 
@@ -124,7 +124,7 @@ impl Hosts {
         for (index, line) in lines(text) {
             let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
             let Some(address) = words.next() else { continue };
-            // an address with an interface is one of this machine's links: no target
+            // an address with an interface is on a link of this machine and never a target
             match address.split('%').next().unwrap_or_default().parse() {
                 Ok(_) if address.contains('%') => {}
                 Ok(address) => words.for_each(|name| hosts.add(name, address)),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_a_resolv_conf_holds_its_good_name_servers_are_kept_in_their_order() {
+    fn valid_name_servers_are_kept_in_order_whatever_else_a_resolv_conf_contains() {
         for (text, servers, broken) in [
             ("nameserver 192.0.2.1\nsearch a..b\nnameserver 192.0.2.2\n", "192.0.2.1:53 192.0.2.2:53", vec![2]),
             ("search a..b\nnameserver 192.0.2.1", "192.0.2.1:53", vec![1]),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_hosts_file_is_found_whatever_characters_it_has() {
+    fn a_name_in_the_hosts_file_is_found_whatever_characters_it_contains() {
         let text = "\u{feff}127.0.0.1 localhost\r\n# 192.0.2.9 commented\n192.0.2.1\tMy_App.Example my-app # x\n\
             ::5 my_app.example -a.example a~b.example. _\nwhat is this\n192.0.2.2 my_app.example\nfe80::1%lo0 link\n";
         let (hosts, broken) = Hosts::parse(text);
