@@ -1,4 +1,4 @@
-//! One HTTP request of a delivery: what came of it, and what that means (contract, "What an answer means").
+//! One HTTP request of a delivery: its result, and what that means (contract, "What an answer means").
 
 use std::time::Duration;
 
@@ -14,25 +14,25 @@ mod fault;
 
 pub use fault::{DnsFault, TlsFault, in_words};
 
-/// Why no answer came. A receiver's failure is an outcome, not an error of ours.
+/// Why there is no response. A receiver's failure is an outcome, not an error of this engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AttemptError {
     /// The whole attempt did not fit into the endpoint's timeout.
     Timeout,
-    /// The name did not resolve.
+    /// The host name has no address.
     DnsFailure(DnsFault),
-    /// Nothing listens there.
+    /// Nothing listens on that port.
     ConnectionRefused,
-    /// The connection was closed or reset before an answer came.
+    /// The connection was closed or reset before a response.
     ConnectionReset,
-    /// The same of a connection that had been used before, within a second: the receiver had given it up, and the request
-    /// came too late (see [`super::follow_up`]). Elsewhere it is a connection that was reset.
+    /// The same for a reused connection, within a second: the receiver had already closed it when the request arrived (see
+    /// [`super::follow_up`]). API and metrics show it as a connection reset.
     IdleConnectionClosed,
     /// Any other failure to connect: unreachable network or host.
     ConnectionFailed,
-    /// The handshake failed.
+    /// The TLS handshake failed.
     TlsFailure(TlsFault),
-    /// What came back is no HTTP/1.1 answer that we accept.
+    /// The bytes that came back are not an acceptable HTTP/1.1 response.
     InvalidResponse,
     /// The address is not allowed as a target; no connection was made.
     BlockedAddress,
@@ -41,7 +41,7 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
-    /// All of them; of those with a detail, one.
+    /// Every error; one example of those with a detail.
     pub(crate) const ALL: [Self; 10] = [
         Self::Timeout,
         Self::DnsFailure(DnsFault::NoSuchName),
@@ -70,8 +70,8 @@ impl AttemptError {
         }
     }
 
-    /// What exactly went wrong and what to do, in a sentence; `None` where the error itself says all. Never of a
-    /// forbidden address: nobody may learn what stands there.
+    /// What exactly went wrong and what to do, in a sentence; `None` where the error says everything. Never for a forbidden
+    /// address: nobody may learn what is there.
     pub fn detail(self) -> Option<String> {
         match self {
             Self::DnsFailure(fault) => Some(fault.to_string()),
@@ -90,8 +90,8 @@ impl AttemptError {
     }
 }
 
-/// Why an attempt was not made: this machine lacked something that it needs. It says nothing about the receiver, so
-/// it is no outcome: the delivery is due as before, and has one attempt fewer than it would seem.
+/// Why an attempt was not made: this machine lacked a resource. It says nothing about the receiver, so it is not an
+/// outcome: the delivery is due as before, and the attempt is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LocalFault {
     /// No file descriptor, of the process or of the machine.
@@ -103,7 +103,7 @@ pub enum LocalFault {
 }
 
 impl LocalFault {
-    /// All of them.
+    /// Every fault.
     pub(crate) const ALL: [Self; 3] = [Self::OpenFiles, Self::Memory, Self::Ports];
 
     /// The name in logs and metrics.
@@ -116,14 +116,14 @@ impl LocalFault {
     }
 }
 
-/// The kept part of an answer; its parts are excerpts (see the transport's limits).
+/// A response, as far as it is kept: headers and body are excerpts (see the transport's limits).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
     /// Names in lower case, values with invalid UTF-8 replaced; at most 8 KiB in all.
     pub headers: Vec<(String, String)>,
-    /// The first 16 KiB of the body, as they came.
+    /// The first 16 KiB of the body, unchanged.
     pub body: Bytes,
 }
 
@@ -134,7 +134,7 @@ impl Response {
     }
 }
 
-/// What came of one attempt.
+/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptResult {
     /// The response, or why there is none.
@@ -143,7 +143,7 @@ pub struct AttemptResult {
     pub duration: Duration,
 }
 
-/// Which final answers an endpoint wants retried all the same.
+/// Responses that are final by default, but that an endpoint wants retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RetryOn {
     /// 4xx other than 410.
@@ -162,13 +162,13 @@ pub enum Verdict {
         /// Never earlier than this.
         not_before: Option<UnixMillis>,
     },
-    /// Failed for good.
+    /// Failed, and not worth a retry.
     Fail,
-    /// Failed for good, and the receiver is gone for good (410).
+    /// Failed, and the receiver is permanently gone (410).
     Gone,
 }
 
-/// Reads the contract's table of answers.
+/// Applies the contract's table of responses.
 pub fn judge(answer: &Result<Response, AttemptError>, retry_on: RetryOn, now: UnixMillis) -> Verdict {
     let response = match answer {
         Ok(response) => response,
@@ -185,17 +185,17 @@ pub fn judge(answer: &Result<Response, AttemptError>, retry_on: RetryOn, now: Un
         400..=499 if retry_on.client_errors => retry(),
         300..=399 if retry_on.redirects => retry(),
         300..=499 => Verdict::Fail,
-        // 1xx as a final answer, or a code outside HTTP's range
+        // 1xx as a final response, or a code outside HTTP's range
         _ => Verdict::Retry { not_before: None },
     }
 }
 
-/// Whether the answer shows a receiver that works: it answered on purpose, be it with a refusal.
+/// Whether the verdict shows a receiver that works: it gave a deliberate response, even if that was a refusal.
 pub(crate) fn proves_alive(verdict: Verdict) -> bool {
     !matches!(verdict, Verdict::Retry { .. })
 }
 
-/// What is written down of an attempt, and what becomes of its delivery.
+/// The record of an attempt, and the next step of its delivery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The tenant.
@@ -214,7 +214,7 @@ pub struct Outcome {
     pub ordered: bool,
     /// What was sent.
     pub request: SentRequest,
-    /// What came of it.
+    /// The response or error, and how long it took.
     pub result: AttemptResult,
     /// What the delivery does next.
     pub next: NextStep,
@@ -227,9 +227,9 @@ pub enum NextStep {
     Succeeded,
     /// Final: failed.
     Failed,
-    /// Stays pending; the next attempt is at this instant or later.
+    /// Stays pending; the next attempt is not before this instant.
     RetryAt(UnixMillis),
-    /// The same, and the schedule does not count this attempt.
+    /// The same, but this attempt uses up no retry.
     UncountedRetryAt(UnixMillis),
 }
 
@@ -243,20 +243,20 @@ impl NextStep {
     }
 }
 
-/// An attempt as it is read back from the log.
+/// An attempt in the delivery log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptRecord {
     /// From 1.
     pub number: u32,
     /// When it began.
     pub started_at: UnixMillis,
-    /// To the answer's head, or to the failure.
+    /// Until the response's head, or until the failure.
     pub duration_ms: u64,
-    /// When it was answered.
+    /// `None` without a response.
     pub response_code: Option<u16>,
-    /// When it was not: see [`AttemptError::as_str`].
+    /// `None` with a response; see [`AttemptError::as_str`].
     pub error: Option<String>,
-    /// What exactly: see [`AttemptError::detail`].
+    /// See [`AttemptError::detail`].
     pub error_detail: Option<String>,
     /// As sent.
     pub request_headers: serde_json::Map<String, serde_json::Value>,
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_means_what_the_contract_says() {
+    fn every_response_means_what_the_contract_says() {
         let now = UnixMillis(1_000_000);
         let strict = RetryOn::default();
         let wide = RetryOn { client_errors: true, redirects: true };
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_answer_is_retried_unless_the_target_is_forbidden_or_the_request_impossible() {
+    fn a_missing_response_is_retried_unless_the_target_is_forbidden_or_the_request_invalid() {
         for error in AttemptError::ALL {
             let verdict = judge(&Err(error), RetryOn::default(), UnixMillis(0));
             let is_final = matches!(error, AttemptError::BlockedAddress | AttemptError::InvalidRequest);
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_counts_only_where_the_answer_is_retried() {
+    fn retry_after_counts_only_for_responses_that_are_retried() {
         let now = UnixMillis(1_000_000);
         let header = [("retry-after", "120")];
         let expected = Verdict::Retry { not_before: Some(UnixMillis(1_120_000)) };

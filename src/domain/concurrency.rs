@@ -1,20 +1,19 @@
-//! How many attempts one endpoint may have in flight, learned from how it answers.
+//! How many attempts one endpoint may have in flight, learned from its responses.
 
-/// Where a new endpoint starts. Smaller: a healthy receiver with a backlog waits a few round trips before it is
-/// used fully. Larger: hundreds of receivers that hang from the start each hold that many slots for a whole
-/// timeout.
+/// The limit of a new endpoint. Smaller: a healthy receiver with a backlog is used fully only after a few more round trips.
+/// Larger: hundreds of receivers that hang from the start each hold this many slots for a whole timeout.
 const START: u32 = 4;
-/// What a timeout leaves. Larger: a hanging receiver goes on holding several slots, each for a whole timeout.
-/// Zero would never find out that it came back.
+/// The limit after a timeout. Larger: a hanging receiver keeps holding several slots, each for a whole timeout. Zero: the
+/// engine would never notice that it is back.
 const FLOOR: u32 = 1;
-/// What a failure divides the limit by. Smaller: an overloaded receiver keeps its load. Larger: one odd answer
-/// costs a healthy receiver most of its throughput.
+/// A failure divides the limit by this. Smaller: an overloaded receiver keeps its load. Larger: one odd response costs a
+/// healthy receiver most of its throughput.
 const DECREASE: u32 = 2;
 
 /// An adaptive concurrency limit: between 1 and the endpoint's `max_in_flight`.
 ///
-/// Slow start: one more per success, so the limit doubles in each round of successes. A failure halves it; a
-/// timeout, which holds its slot for longest, leaves one.
+/// Slow start: one more per success, so the limit doubles in each round of successes. A failure halves it; a timeout, which
+/// holds its slot for longest, reduces it to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AdaptiveConcurrency {
     limit: u32,
@@ -22,7 +21,7 @@ pub(crate) struct AdaptiveConcurrency {
 }
 
 impl AdaptiveConcurrency {
-    /// A limit that nothing is known about yet; `max` = `max_in_flight`, at least 1.
+    /// The limit of a new endpoint; `max` = `max_in_flight`, at least 1.
     pub(crate) fn new(max: u32) -> Self {
         let max = max.max(FLOOR);
         Self { limit: START.min(max), max }
@@ -33,12 +32,12 @@ impl AdaptiveConcurrency {
         self.limit
     }
 
-    /// An attempt was acknowledged.
+    /// An attempt succeeded.
     pub(crate) fn on_success(&mut self) {
         self.limit = self.limit.saturating_add(1).min(self.max);
     }
 
-    /// An attempt failed, but soon.
+    /// An attempt failed before its timeout.
     pub(crate) fn on_failure(&mut self) {
         self.limit = (self.limit / DECREASE).max(FLOOR);
     }
@@ -48,7 +47,7 @@ impl AdaptiveConcurrency {
         self.limit = FLOOR;
     }
 
-    /// `max_in_flight` was changed. What was learned stays, within the new bound.
+    /// `max_in_flight` was changed. The learned limit stays, within the new bound.
     pub(crate) fn set_max(&mut self, max: u32) {
         self.max = max.max(FLOOR);
         self.limit = self.limit.min(self.max);

@@ -24,14 +24,14 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct RateLimit {
     /// 0.01–10,000.
     pub per_second: f64,
-    /// How many may go at once after a pause; at least 1. Absent: a tenth of a second's worth, at least 1, so
-    /// that no second sees more than 1.1 times the rate.
+    /// Attempts that may be made at once after a pause; at least 1. Absent: a tenth of a second's worth, at least 1, so that
+    /// no second sees more than 1.1 times the rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
 }
 
 impl RateLimit {
-    /// The burst that is in force.
+    /// The burst in effect.
     pub(crate) fn effective_burst(&self) -> u32 {
         self.burst.unwrap_or((self.per_second / 10.0) as u32).max(1)
     }
@@ -41,7 +41,7 @@ impl RateLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DisabledReason {
-    /// The receiver answered 410.
+    /// The receiver responded with 410.
     Gone,
     /// A person switched it off.
     Manual,
@@ -65,7 +65,7 @@ impl DisabledReason {
     }
 }
 
-/// A header that the customer wants on every request. Its value is a secret of the customer.
+/// A header that the customer wants on every request. Its value is treated as a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CustomHeader {
     /// A token, as the customer wrote it.
@@ -74,12 +74,12 @@ pub struct CustomHeader {
     pub value: Secret,
 }
 
-/// A secret that was rotated away and is still valid.
+/// A secret that was replaced by a rotation and may still be valid.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PreviousSecret {
     /// The secret.
     pub secret: Secret,
-    /// From then on it is no longer signed with.
+    /// It signs nothing from this instant on.
     pub expires_at: UnixMillis,
 }
 
@@ -90,32 +90,32 @@ pub(crate) struct TooManySecrets {
     pub until: UnixMillis,
 }
 
-/// An endpoint with everything that is known of it, its secrets included: hence no `Debug`.
+/// An endpoint with all of its settings. It contains secrets and therefore has no `Debug`.
 #[derive(Clone, PartialEq)]
 pub struct Endpoint {
     /// Its id.
     pub id: EndpointId,
     /// The tenant that owns it.
     pub organization_id: OrganizationId,
-    /// Where its events go; checked by [`super::target`] when it was set.
+    /// Checked by [`super::target`] when it was set.
     pub url: String,
-    /// The owner's words; at most 500 characters.
+    /// Written by its owner; at most 500 characters.
     pub description: Option<String>,
-    /// Whether events are sent to it. While it is not, what is pending waits.
+    /// Whether events are sent to it. While it is inactive, pending deliveries wait.
     pub active: bool,
-    /// Why it is not active.
+    /// Why it is inactive.
     pub disabled_reason: Option<DisabledReason>,
-    /// Since when it is not active.
+    /// Since when it is inactive.
     pub disabled_at: Option<UnixMillis>,
-    /// Which event types it wants; empty = all.
+    /// The event types that it subscribes to; empty = all.
     pub events: Vec<EventPattern>,
-    /// What the event's `data` must be like; `None` = anything.
+    /// The conditions on the event's `data`; `None` = no conditions.
     pub filter: Option<Filter>,
     /// For a whole attempt: 1–60 s.
     pub timeout: Duration,
     /// How it retries.
     pub retry: RetrySchedule,
-    /// Which final answers are retried all the same.
+    /// Responses that are retried although they are final by default.
     pub retry_on: RetryOn,
     /// At most 20.
     pub headers: Vec<CustomHeader>,
@@ -125,11 +125,11 @@ pub struct Endpoint {
     pub max_in_flight: u32,
     /// One at a time, in event order; a retry blocks the next.
     pub ordered: bool,
-    /// What its events are signed with.
+    /// The newest signing secret.
     pub secret: Secret,
-    /// What they are signed with as well, after rotations; the newest first. Each has its own end, which may be past.
+    /// Earlier secrets that sign as well after rotations, the newest first. Each has its own expiry, which may be past.
     pub previous_secrets: Vec<PreviousSecret>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: UnixMillis,
     /// When it was last changed.
     pub updated_at: UnixMillis,
@@ -176,8 +176,8 @@ impl Endpoint {
         self.previous_secrets.iter().filter(move |previous| previous.expires_at > now)
     }
 
-    /// Gives it another secret at `now`. The one before is valid for `overlap` more, and those before that to their own
-    /// ends. The same secret again changes nothing: it is a repeated request.
+    /// Replaces the secret at `now`. The previous one stays valid for `overlap`, and earlier ones until their own expiry. The
+    /// same secret changes nothing, because it is a repeated request.
     pub(crate) fn rotate(
         &mut self,
         secret: Secret,
@@ -188,13 +188,13 @@ impl Endpoint {
             return Ok(());
         }
         let mut previous: Vec<PreviousSecret> = self.valid_previous_secrets(now).cloned().collect();
-        // one that comes back has no end any more
+        // a secret that is used again no longer expires
         previous.retain(|one| one.secret != secret);
         if !overlap.is_zero() {
             previous.insert(0, PreviousSecret { secret: self.secret.clone(), expires_at: now + overlap });
         }
         if previous.len() >= MAX_VALID_SECRETS {
-            // the one that is just being replaced is valid anyway
+            // the secret that is being replaced is valid in any case
             let ends = previous[1..].iter().map(|one| one.expires_at);
             return Err(TooManySecrets { until: ends.min().unwrap_or(now) });
         }

@@ -1,29 +1,29 @@
-//! Events: accepted once, their body built once and never changed.
+//! Events: accepted once; their body is built once and never changed.
 
 use bytes::Bytes;
 
 use super::ids::{EventId, OrganizationId};
 use super::time::UnixMillis;
 
-/// The most that a body may hold, in bytes: the document promises receivers 10 MB.
+/// The largest body in bytes: the CallIntel documentation promises receivers 10 MB.
 pub(crate) const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
-/// How deep `data` may nest. Deeper input is an attack on recursive parsers, ours and the receivers'.
+/// How deep `data` may nest. Deeper input is an attack on recursive parsers, here and at receivers.
 pub(crate) const MAX_JSON_DEPTH: usize = 128;
 
 /// An event with its id and its final body. Shared by all of its deliveries.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What receivers see as `webhook_id`.
+    /// Receivers see it as `webhook_id`.
     pub id: EventId,
     /// The tenant that it happened to.
     pub organization_id: OrganizationId,
     /// For example `call.completed`.
     pub event_type: String,
-    /// When it happened, as the publisher says.
+    /// When it happened, according to the publisher.
     pub occurred_at: UnixMillis,
     /// When it was accepted.
     pub accepted_at: UnixMillis,
-    /// Exactly what is signed, sent and stored.
+    /// Signed, sent and stored unchanged.
     pub body: Bytes,
 }
 
@@ -38,11 +38,11 @@ pub struct EventRecord {
     pub occurred_at: UnixMillis,
     /// When it was accepted.
     pub accepted_at: UnixMillis,
-    /// How many deliveries it has, those that a replay made included.
+    /// The number of its deliveries, including those of replays.
     pub deliveries: usize,
 }
 
-/// Which events are asked for; absent fields ask for all.
+/// Which events to return; an absent field matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     /// Of this type.
@@ -56,7 +56,7 @@ pub struct EventFilter {
 /// Builds the body that every receiver of the event gets: the four keys in the contract's order, `data`
 /// byte for byte as it was published.
 ///
-/// `timestamp` must be RFC 3339 and `data` valid JSON; both are copied as they are.
+/// `timestamp` must be RFC 3339 and `data` valid JSON; both are copied unchanged.
 pub(crate) fn build_body(event_type: &str, timestamp: &str, event_id: EventId, data: &str) -> Bytes {
     let mut body = String::with_capacity(data.len() + event_type.len() + timestamp.len() + 96);
     body.push_str("{\"event_type\":");
@@ -71,14 +71,13 @@ pub(crate) fn build_body(event_type: &str, timestamp: &str, event_id: EventId, d
     Bytes::from(body)
 }
 
-/// How many bytes [`build_body`] adds around `data` at most; lets a publisher's size be checked before the
-/// event has an id.
+/// The most bytes that [`build_body`] adds around `data`, so that the size can be checked before the event has an id.
 pub(crate) fn body_overhead(event_type: &str, timestamp: &str) -> usize {
     event_type.len() + timestamp.len() + 80
 }
 
 fn push_json_string(out: &mut String, text: &str) {
-    // a &str always serializes; the fallback keeps the body valid JSON all the same
+    // a &str always serializes; the fallback keeps the body valid JSON in any case
     out.push_str(&serde_json::to_string(text).unwrap_or_else(|_| String::from("\"\"")));
 }
 

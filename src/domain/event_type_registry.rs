@@ -1,4 +1,4 @@
-//! The event types that organizations define for themselves, with compiled schemas: asked on the publish path.
+//! The event types that organizations define, with compiled schemas, for the publish path.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::filter::FieldError;
 use super::ids::OrganizationId;
 use super::schema_bounds::check_bounds;
 
-/// Violations that one answer names at most.
+/// Violations that one response lists.
 const MAX_VIOLATIONS: usize = 20;
 
 /// Why a schema can't be used.
@@ -29,8 +29,8 @@ pub(crate) enum SchemaError {
 /// A compiled schema.
 pub(crate) type Schema = Arc<Validator>;
 
-/// Compiles a JSON Schema. References to other documents are refused: nothing is ever fetched. So is what could
-/// take for ever to check; patterns are of the kind that takes time in proportion to the text.
+/// Compiles a JSON Schema. References to other documents are refused, because nothing is ever fetched, and so are schemas
+/// that could take for ever to check. Patterns are matched in time proportional to the text.
 pub(crate) fn compile_schema(text: &str) -> Result<Schema, SchemaError> {
     let schema: Value = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
     check_bounds(&schema).map_err(SchemaError::Schema)?;
@@ -42,9 +42,9 @@ pub(crate) fn compile_schema(text: &str) -> Result<Schema, SchemaError> {
 /// Whether an organization may publish a type.
 #[derive(Clone)]
 pub(crate) enum Registered {
-    /// It may.
+    /// It may publish it.
     Yes,
-    /// It may, with `data` that the schema allows.
+    /// It may publish it with `data` that matches the schema.
     WithSchema(Schema),
     /// The type is the engine's own.
     Operational,
@@ -59,22 +59,22 @@ pub(crate) struct EventTypeRegistry {
 }
 
 impl EventTypeRegistry {
-    /// Adds or replaces a type. One whose stored schema no longer compiles counts as without: what was accepted
-    /// once must not stop publishers after an update of ours.
+    /// Adds or replaces a type. A stored schema that no longer compiles is ignored, so that an update of the engine does not
+    /// stop publishers.
     pub(crate) fn insert(&mut self, event_type: &OwnEventType) {
         let schema = event_type.schema.as_deref().and_then(|text| compile_schema(text).ok());
         let types = self.own.entry(event_type.organization_id).or_default();
         types.insert(event_type.name.clone(), schema);
     }
 
-    /// Takes a type out.
+    /// Removes a type.
     pub(crate) fn remove(&mut self, organization_id: OrganizationId, name: &str) {
         if let Some(types) = self.own.get_mut(&organization_id) {
             types.remove(name);
         }
     }
 
-    /// Takes an organization out.
+    /// Removes the types of an organization.
     pub(crate) fn remove_organization(&mut self, organization_id: OrganizationId) {
         self.own.remove(&organization_id);
     }
@@ -94,7 +94,7 @@ impl EventTypeRegistry {
         }
     }
 
-    /// Whether an organization has types of its own.
+    /// Whether an organization has defined types.
     pub(crate) fn has_own(&self, organization_id: OrganizationId) -> bool {
         self.own.get(&organization_id).is_some_and(|types| !types.is_empty())
     }
@@ -108,7 +108,7 @@ impl EventTypeRegistry {
     }
 }
 
-/// Checks `data` against a schema; every violation names its field, up to a bound.
+/// Checks `data` against a schema; returns violations with their fields, up to a bound.
 pub(crate) fn check_data(schema: &Schema, data: &RawValue) -> Vec<FieldError> {
     let value: Value = match serde_json::from_str(data.get()) {
         Ok(value) => value,

@@ -1,9 +1,9 @@
-//! The event types that every organization has, and those that it adds.
+//! The event types that every organization has, and those that organizations add.
 
 use super::ids::OrganizationId;
 use super::time::UnixMillis;
 
-/// An event type with what a person needs to know of it.
+/// A built-in event type, described for people.
 #[derive(Debug, Clone, Copy)]
 pub struct EventType {
     /// For example `call.completed`.
@@ -29,7 +29,7 @@ pub struct OwnEventType {
     pub created_at: UnixMillis,
 }
 
-/// The 14 of the document, in its order. Where it shows a payload, the sample is that `data`.
+/// The 14 types of the CallIntel documentation, in its order. Where it shows a payload, the sample is that `data`.
 pub static BUILT_IN: &[EventType] = &[
     EventType {
         name: "call.initiated",
@@ -103,7 +103,7 @@ pub static BUILT_IN: &[EventType] = &[
     },
 ];
 
-/// Those about webhooks themselves; delivered only to webhooks that ask for them by name.
+/// Events about webhooks themselves; delivered only to webhooks that subscribe to them by name.
 pub static OPERATIONAL: &[EventType] = &[
     EventType {
         name: "webhook.disabled",
@@ -135,7 +135,7 @@ pub fn built_in(name: &str) -> Option<&'static EventType> {
 
 /// Whether this is the type of an operational event.
 pub(crate) fn is_operational(name: &str) -> bool {
-    // a match, because every published event asks
+    // a match, because this is called for every published event
     matches!(name, "webhook.disabled" | "webhook.failing" | "webhook.recovered" | "delivery.exhausted")
 }
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fast_answer_agrees_with_the_list_of_operational_types() {
+    fn the_fast_check_agrees_with_the_list_of_operational_types() {
         assert_eq!(OPERATIONAL.len(), 4);
         assert!(OPERATIONAL.iter().all(|event_type| is_operational(event_type.name)));
         assert!(!is_operational("webhook.other"));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documents_own_examples_are_the_samples() {
+    fn the_samples_are_the_examples_of_the_callintel_documentation() {
         let field = |name: &str, field: &str| -> Value {
             let sample: Value = serde_json::from_str(built_in(name).unwrap().sample).unwrap();
             sample[field].clone()

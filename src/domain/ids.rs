@@ -1,8 +1,8 @@
 //! Identifiers: 64-bit, time-ordered, opaque outside.
 //!
 //! Layout of the 63 usable bits: 41 bits of milliseconds since 2024-01-01 (until 2093), 8 bits of node,
-//! 14 bits of counter. One integer primary key is the whole clustering of a table, and no second index
-//! on a text id exists. Outside, an id is a prefix and 13 Crockford base-32 characters.
+//! 14 bits of counter. One integer primary key clusters a table by time, and no second index on a text id is needed.
+//! Outside, an id is a prefix and 13 Crockford base-32 characters.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,14 +17,14 @@ const EPOCH_MS: i64 = 1_704_067_200_000;
 const NODE_BITS: u32 = 8;
 /// 16,384 ids in one millisecond; when they run out the generator borrows from the next millisecond.
 const COUNTER_BITS: u32 = 14;
-/// The distance between the first ids of two milliseconds that follow each other.
+/// The distance between the first ids of two consecutive milliseconds.
 pub(crate) const IDS_A_MILLISECOND: i64 = 1 << (NODE_BITS + COUNTER_BITS);
 const COUNTER_MASK: i64 = (1 << COUNTER_BITS) - 1;
 const TEXT_LENGTH: usize = 13;
 /// Crockford's base 32, lower case: no i, l, o, u.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// A text that is not an id of the kind asked for.
+/// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("expected an id of the form {prefix}_ and {TEXT_LENGTH} characters")]
 pub struct ParseIdError {
@@ -53,7 +53,7 @@ fn decode(text: &str, prefix: &'static str) -> Result<i64, ParseIdError> {
     let mut id: i64 = 0;
     for (position, byte) in digits.bytes().enumerate() {
         let digit = ALPHABET.iter().position(|&symbol| symbol == byte).ok_or_else(|| error.clone())? as i64;
-        // 13 digits hold 65 bits: a first digit above 7 would not fit into 63
+        // 13 digits have 65 bits: a first digit above 7 would not fit into 63
         if position == 0 && digit > 7 {
             return Err(error);
         }
@@ -138,7 +138,7 @@ impl EndpointId {
     }
 }
 
-/// Makes ids that only ever grow, whatever the clock does.
+/// Makes ids that always grow, whatever the clock does.
 #[derive(Debug)]
 pub struct IdGenerator {
     node: i64,
@@ -174,13 +174,13 @@ impl IdGenerator {
     }
 }
 
-/// The smallest id that could have been made at `at`. Ids are never behind the clock, and ahead of it after it was set
-/// back: what was made at `at` or later has this id or a larger one, but what was made before can have one as well.
+/// The smallest id that could have been made at `at`. Ids are never behind the clock, but ahead of it after it was set back:
+/// everything made at `at` or later has this id or a larger one, but so can things made before.
 pub fn first_id_at(at: UnixMillis) -> i64 {
     (at.0 - EPOCH_MS).max(0) << (NODE_BITS + COUNTER_BITS)
 }
 
-/// The instant in an id: that of the clock when it was made, or later.
+/// The instant in an id: the time when it was made, or later.
 pub fn instant_in(id: i64) -> UnixMillis {
     UnixMillis(EPOCH_MS + (id >> (NODE_BITS + COUNTER_BITS)))
 }

@@ -1,5 +1,5 @@
-//! JSON for people: indented, and else exactly as it was written. Numbers are never read, so that `1e400` and an
-//! integer of forty digits stay what they are.
+//! JSON for people: indented, and otherwise exactly as it was written. Numbers are never parsed, so that `1e400` and an
+//! integer of forty digits stay unchanged.
 
 use serde_json::value::RawValue;
 
@@ -9,9 +9,9 @@ const INDENT: &str = "  ";
 /// An indented text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct IndentedText {
-    /// At most so many bytes of it as were asked for.
+    /// At most as many bytes as requested.
     pub text: String,
-    /// Whether there is more.
+    /// Whether the text was cut.
     pub is_cut: bool,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn indent(json: &str, most: usize) -> IndentedText {
         }
         match token {
             ":" => text.push_str(": "),
-            // one value can be ten megabytes; a character more than fits shows that there is more
+            // one value can be ten megabytes; one character more than fits marks the text as cut
             token => text.push_str(beginning(token, most.saturating_add(4))),
         }
         if matches!(token, "{" | "[") {
@@ -47,7 +47,7 @@ pub(crate) fn indent(json: &str, most: usize) -> IndentedText {
     IndentedText { text, is_cut }
 }
 
-/// As much of a text as fits into so many bytes.
+/// The longest beginning of a text that fits into `most` bytes.
 fn beginning(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
@@ -56,7 +56,7 @@ fn beginning(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// The length of the token with which a text begins; of a text that is no JSON, of some piece of it.
+/// The length of the first token; in text that is not JSON, of some piece of it.
 fn token_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     match bytes.first() {
@@ -88,7 +88,7 @@ pub fn pretty(text: &str) -> Option<String> {
     Some(harmless(&indent(text, usize::MAX).text))
 }
 
-/// A text from outside, with what a terminal could obey replaced.
+/// A text from outside, with control characters escaped that a terminal could obey.
 pub fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|symbol| push_harmless(&mut out, symbol));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_text_is_cut_and_says_so() {
+    fn a_large_text_is_cut_and_marked_as_cut() {
         let json = format!("{{\"a\":\"{}\"}}", "é".repeat(100_000));
         let IndentedText { text, is_cut } = indent(&json, 1_000);
         assert!(is_cut && text.len() <= 1_000 && text.len() > 990, "{}", text.len());
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_obeys_nothing_of_it() {
+    fn control_characters_that_a_terminal_could_obey_are_escaped() {
         assert_eq!(harmless("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
         assert_eq!(pretty("\"\u{9b}2J\"").as_deref(), Some("\"\\u{9b}2J\""));
     }

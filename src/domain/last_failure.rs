@@ -1,14 +1,14 @@
-//! The newest failed attempt of an endpoint: what its owner looks for first.
+//! The newest failed attempt of an endpoint, which its owner looks for first.
 
 use super::attempt::{AttemptError, NextStep, Outcome};
 use super::ids::{DeliveryId, EndpointId, OrganizationId};
 use super::time::UnixMillis;
 
-/// Bytes of an answer's body that are kept. Smaller: an error page says nothing but its head. Larger: a row that is
-/// written every few seconds while an endpoint fails, and read with each page about it, grows for what the log has anyway.
+/// Bytes of a response's body that are kept. Smaller: only the head of an error page is visible. Larger: a row that is
+/// written every few seconds while an endpoint fails, and read with each page about it, repeats more of the log.
 pub(crate) const EXCERPT_BYTES: usize = 512;
 
-/// A failed attempt, as far as it is shown beside its endpoint.
+/// A failed attempt, as far as it is shown with its endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastFailure {
     /// The tenant.
@@ -17,18 +17,18 @@ pub struct LastFailure {
     pub endpoint_id: EndpointId,
     /// When the attempt ended.
     pub at: UnixMillis,
-    /// Of which delivery; the log may have forgotten it since.
+    /// The log may no longer have this delivery.
     pub delivery_id: DeliveryId,
-    /// What was answered.
+    /// `None` without a response.
     pub response_code: Option<u16>,
-    /// Why nothing was, by the API's name.
+    /// `None` with a response; by its name in the API.
     pub error: Option<String>,
-    /// At most [`EXCERPT_BYTES`] of the answer's body, as they came; `None` without an answer.
+    /// At most [`EXCERPT_BYTES`] of the response's body, unchanged; `None` without a response.
     pub excerpt: Option<Vec<u8>>,
 }
 
 impl LastFailure {
-    /// What is kept of an attempt; `None` of one that succeeded.
+    /// The record of a failed attempt; `None` for one that succeeded.
     pub fn of(outcome: &Outcome) -> Option<Self> {
         if outcome.next == NextStep::Succeeded {
             return None;
@@ -51,11 +51,11 @@ impl LastFailure {
     }
 }
 
-/// As much as is kept, without the part of a character that was cut.
+/// The part that is kept, without a character that was cut.
 fn beginning(body: &[u8]) -> &[u8] {
     let Some(cut) = body.get(..EXCERPT_BYTES).filter(|cut| cut.len() < body.len()) else { return body };
     match std::str::from_utf8(cut) {
-        // what ends too early was cut; anything else came like that
+        // an incomplete character at the end was cut here; any other invalid text was sent like that
         Err(fault) if fault.error_len().is_none() => &cut[..fault.valid_up_to()],
         _ => cut,
     }

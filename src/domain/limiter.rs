@@ -1,4 +1,4 @@
-//! The rate limit of one endpoint: `governor`'s token bucket on a clock that comes in as a parameter.
+//! The rate limit of one endpoint: `governor`'s token bucket with the time as a parameter.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -14,18 +14,18 @@ use super::endpoint::RateLimit;
 use super::time::UnixMillis;
 
 const NANOS_PER_MS: u64 = 1_000_000;
-/// The rates of the contract; what lies outside (only a damaged row can) is brought inside.
+/// The rates that the contract allows; any other (only possible in a damaged row) is clamped.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
-/// The latest instant that is told apart, in nanoseconds (year 2262), and the longest time that a burst may
-/// stand for. Larger: their sum overflows `governor`'s 64 bits.
+/// The latest instant in nanoseconds (year 2262). Larger: its sum with [`MAX_BURST_NANOS`], the longest time to fill a
+/// bucket, overflows `governor`'s 64 bits.
 const MAX_NANOS: u64 = i64::MAX as u64;
 const MAX_BURST_NANOS: u64 = MAX_NANOS / 4;
-/// A clock that falls back by less stands still until it has caught up; further back, it is followed and the
-/// bucket stays as full as it was. Smaller: a clock that swings earns a permit with every swing. Larger: after a
-/// correction of the clock the endpoint waits that long.
+/// If the clock falls back by less than this, time stands still until it has caught up; if by more, the new time is
+/// followed and the bucket stays as full as it was. Smaller: an oscillating clock earns a permit with every swing. Larger:
+/// after a correction of the clock the endpoint waits that long.
 const MAX_STANDSTILL: Duration = Duration::from_secs(5);
 
-/// An instant of the bucket, in nanoseconds.
+/// An instant on the bucket's clock, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Instant(u64);
 
@@ -46,7 +46,7 @@ impl Reference for Instant {
     }
 }
 
-/// Shows the instant that it was set to.
+/// A clock that is set by the caller.
 #[derive(Debug, Default)]
 struct SetClock(Cell<u64>);
 
@@ -57,30 +57,30 @@ impl Clock for SetClock {
     }
 }
 
-/// What a limiter leaves behind when its endpoint leaves memory.
+/// The state of a limiter that outlives its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LimiterMemory {
     limit: RateLimit,
     left_at: UnixMillis,
-    /// Nothing needs to be remembered from then on.
+    /// From this instant on nothing needs to be remembered.
     pub full_at: UnixMillis,
 }
 
-/// A token bucket: in any second at most the burst and a second's worth are granted.
+/// A token bucket: in any second it grants at most the burst and a second's worth.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     limit: RateLimit,
-    /// In nanoseconds, between two permits.
+    /// Nanoseconds between two permits.
     period: u64,
     burst: NonZeroU32,
     /// When the bucket is full if nothing more is taken, on the bucket's clock.
     full_at: Cell<u64>,
     bucket: Bucket<NotKeyed, InMemoryState, SetClock, NoOpMiddleware<Instant>>,
-    /// The latest instant asked at, on the bucket's clock.
+    /// The latest instant of a request, on the bucket's clock.
     latest: Cell<u64>,
-    /// How far the bucket's clock is ahead of the caller's, after that one was set back.
+    /// How far the bucket's clock is ahead of the caller's, after the caller's was set back.
     ahead: Cell<u64>,
-    /// A permit that was taken and not used.
+    /// Whether a permit was returned unused.
     unused: Cell<bool>,
 }
 
@@ -89,7 +89,7 @@ impl RateLimiter {
     pub(crate) fn new(limit: &RateLimit) -> Self {
         let rate = if limit.per_second.is_nan() { *RATES.start() } else { limit.per_second };
         let rate = rate.clamp(*RATES.start(), *RATES.end());
-        // rounded up: never faster than asked for
+        // rounded up: never faster than the configured rate
         let period = (1e9 / rate).ceil() as u64;
         let burst = u64::from(limit.effective_burst()).min(MAX_BURST_NANOS / period);
         let burst = u32::try_from(burst).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
@@ -101,9 +101,8 @@ impl RateLimiter {
         Self { limit: *limit, period, burst, full_at, bucket, latest, ahead, unused }
     }
 
-    /// An empty bucket at `since`: as if the whole burst had just been taken. For an endpoint of which nobody
-    /// knows what was sent to it before, and for a limit that was just changed: a second around that instant sees
-    /// no more than any other.
+    /// An empty bucket at `since`, as if the whole burst had just been taken: for an endpoint with an unknown history, and for
+    /// a limit that was just changed. So a second around that instant sees no more attempts than any other.
     pub(crate) fn empty_since(limit: &RateLimit, since: UnixMillis) -> Self {
         let limiter = Self::new(limit);
         let at = limiter.bucket_time(since);
@@ -114,7 +113,7 @@ impl RateLimiter {
         limiter
     }
 
-    /// As it was left, less what has come in since.
+    /// Restores a limiter, with the permits that have accrued since.
     pub(crate) fn restore(limit: &RateLimit, memory: &LimiterMemory) -> Self {
         if memory.limit != *limit {
             return Self::empty_since(limit, memory.left_at);
@@ -124,7 +123,7 @@ impl RateLimiter {
         Self::empty_since(limit, UnixMillis(memory.full_at.0.saturating_sub(full_after)))
     }
 
-    /// What the next one has to know; `None` when the bucket is full.
+    /// The state for the next limiter; `None` when the bucket is full.
     pub(crate) fn remember(&self, now: UnixMillis) -> Option<LimiterMemory> {
         let full_at = self.caller_time(self.full_at.get());
         (full_at > now).then_some(LimiterMemory { limit: self.limit, left_at: now, full_at })
@@ -140,7 +139,7 @@ impl RateLimiter {
         self.full_at.set(self.full_at.get().max(at).saturating_add(self.period));
     }
 
-    /// Takes a permit, or tells the earliest instant at which there is one.
+    /// Takes a permit, or returns the earliest instant at which there is one.
     pub(crate) fn try_acquire(&self, now: UnixMillis) -> Result<(), UnixMillis> {
         if self.unused.take() {
             return Ok(());
@@ -148,8 +147,8 @@ impl RateLimiter {
         self.try_acquire_new(now)
     }
 
-    /// The last permit was not used. One is kept for whoever asks next, whatever was given back: more could come
-    /// on top of a burst. With one permit in a hundred seconds an attempt that was not made would wait that long.
+    /// Returns the last permit unused, for the next request. Only one is kept, because more could add up with a burst.
+    /// Without this, at one permit in a hundred seconds an attempt that was not made would wait that long.
     pub(crate) fn give_back(&self) {
         self.unused.set(true);
     }
@@ -157,8 +156,8 @@ impl RateLimiter {
     fn try_acquire_new(&self, now: UnixMillis) -> Result<(), UnixMillis> {
         let at = self.bucket_time(now);
         let clock = self.bucket.clock();
-        // `now` stands for the whole millisecond up to it. A permit that fell due within it is taken at its own
-        // instant: otherwise each permit would lose up to a millisecond, and 1,000 a second be out of reach
+        // `now` stands for the whole millisecond up to it. A permit that became due within it is taken at its own instant:
+        // otherwise each permit would lose up to a millisecond, and 1,000 a second would be out of reach
         clock.0.set(clock.0.get().max(at.saturating_sub(NANOS_PER_MS)));
         let mut checked = self.bucket.check();
         if let Err(refused) = &checked
@@ -202,7 +201,7 @@ mod tests {
         RateLimiter::new(&RateLimit { per_second, burst })
     }
 
-    /// Any rate of the contract, each order of magnitude equally often.
+    /// Any rate that the contract allows, each order of magnitude equally often.
     fn rates() -> impl Strategy<Value = f64> {
         (-2.0f64..4.0).prop_map(|exponent| 10f64.powf(exponent))
     }
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_permits_that_were_given_back_one_is_granted_again() {
+    fn only_one_returned_permit_is_granted_again() {
         let limiter = limiter(0.01, Some(2));
         assert_eq!(grants(&limiter, [START.0; 3].into_iter()).len(), 2);
         limiter.give_back();
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn one_permit_in_a_hundred_seconds_is_told_to_the_millisecond() {
+    fn one_permit_in_a_hundred_seconds_is_announced_to_the_millisecond() {
         let limiter = limiter(0.01, None);
         assert_eq!(limiter.try_acquire(START), Ok(()));
         let next = limiter.try_acquire(START).unwrap_err();
@@ -270,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn another_limit_than_the_remembered_one_begins_empty_when_the_endpoint_was_left() {
+    fn a_changed_limit_begins_empty_at_the_time_of_the_remembered_one() {
         let slow = limiter(0.01, None);
         assert_eq!(slow.try_acquire(START), Ok(()));
         let memory = slow.remember(START).unwrap();
@@ -317,7 +316,7 @@ mod tests {
         }
 
         #[test]
-        fn whoever_asks_at_the_told_time_gets_a_permit_and_the_whole_rate(
+        fn a_request_at_the_announced_time_gets_a_permit_and_the_whole_rate(
             rate in rates(),
             burst in prop::option::of(1u32..20),
         ) {
@@ -341,7 +340,7 @@ mod tests {
         }
 
         #[test]
-        fn a_limiter_that_is_left_and_restored_again_and_again_grants_what_it_would_have_granted(
+        fn a_limiter_that_is_repeatedly_restored_grants_as_much_as_one_that_stays(
             rate in rates(),
             burst in prop::option::of(1u32..50),
             steps in prop::collection::vec((0i64..400, 1usize..20, any::<bool>()), 1..200),
@@ -371,7 +370,7 @@ mod tests {
         }
 
         #[test]
-        fn a_clock_that_swings_within_the_standstill_earns_nothing(
+        fn a_clock_that_oscillates_within_the_standstill_earns_no_permits(
             rate in rates(),
             swings in prop::collection::vec(0i64..5_000, 1..500),
         ) {

@@ -1,6 +1,6 @@
 //! The rules, without the world: plain functions of (state, input, now, random).
 //!
-//! Nothing here knows actix, Diesel, awc or tokio; time and randomness are parameters.
+//! Nothing here depends on actix, Diesel, awc or tokio; time and randomness are parameters.
 
 pub mod attempt;
 pub mod breaker;

@@ -1,19 +1,19 @@
-//! What somebody meant who made a slip: the known words nearest to one that is not known.
+//! Suggestions for mistyped words: the known words nearest to an unknown one.
 
-/// At most this many edits between a mistyped word and one that is suggested. Larger: what is suggested was not meant.
+/// At most this many edits between a mistyped word and a suggestion. Larger: suggestions are no longer what was meant.
 pub(crate) const MAX_DISTANCE: usize = 3;
-/// Longer words are no slips; comparing takes the product of both lengths.
+/// Longer words get no suggestion; comparing takes time in proportion to the product of both lengths.
 const MAX_BYTES: usize = 128;
-/// Suggestions at once.
+/// Suggestions for one word.
 const MAX_SUGGESTIONS: usize = 3;
 
-/// The known words that are nearest to this one, all of them equally near; none when nothing is near. Case does not count.
+/// The known words nearest to this one, if several are equally near; empty when none is near. Case does not matter.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     if word.len() > MAX_BYTES {
         return Vec::new();
     }
     let word = word.to_ascii_lowercase();
-    // three edits make any short word of any other
+    // three edits turn any short word into any other
     let mut least = MAX_DISTANCE.min(word.chars().count() / 3);
     let mut found = Vec::new();
     for candidate in known {
@@ -32,7 +32,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     found
 }
 
-/// The same as the beginning of a message: `did you mean a or b? `, or nothing.
+/// [`nearest`] as the beginning of a message: `did you mean a or b? `, or nothing.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(word, known).as_slice() {
         [] => String::new(),
@@ -62,7 +62,7 @@ mod tests {
     use crate::domain::event_types::BUILT_IN;
 
     #[test]
-    fn a_slip_finds_what_was_meant_and_another_word_finds_nothing() {
+    fn a_mistyped_word_finds_what_was_meant_and_another_word_finds_nothing() {
         let names = || BUILT_IN.iter().map(|event_type| event_type.name);
         for slip in ["call.complete", "call.compleated", "Call.Completed", "call_completed", "callcompleted"] {
             assert_eq!(nearest(slip, names()), ["call.completed"], "{slip}");

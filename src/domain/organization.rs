@@ -12,21 +12,21 @@ pub struct Organization {
     pub id: OrganizationId,
     /// 1 to 200 characters, chosen by the operator.
     pub name: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: UnixMillis,
 }
 
-/// What a key may do.
+/// The permissions of an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Publishes events, nothing else.
     Publisher,
-    /// Reads.
+    /// Reads, and changes nothing.
     Viewer,
     /// Reads, and changes webhooks, logs and replays.
     Manager,
-    /// Everything within the organization, its keys included.
+    /// Everything within the organization, including its keys.
     Owner,
 }
 
@@ -63,11 +63,11 @@ pub struct ApiKey {
     pub role: Role,
     /// SHA-256 of the whole key text.
     pub hash: [u8; 32],
-    /// The first characters of the key, to find it again among others; no secret.
+    /// The first characters of the key, to recognize it among others; not secret.
     pub prefix: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: UnixMillis,
-    /// From then on it is refused.
+    /// It is refused from this instant on.
     pub expires_at: Option<UnixMillis>,
 }
 

@@ -1,4 +1,4 @@
-//! Which event types a webhook asks for: `call.completed`, `call.*`, `*`.
+//! The event types that a webhook subscribes to: `call.completed`, `call.*`, `*`.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use thiserror::Error;
 /// The longest event type or pattern, in bytes.
 pub(crate) const MAX_EVENT_TYPE_LENGTH: usize = 128;
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PatternError {
-    /// Empty, too long, or with characters that no event type has.
+    /// It is empty, too long, or has characters that no event type has.
     #[error(
         "an event type is made of groups of lower case letters, digits, _ and -, separated by dots, \
          at most {MAX_EVENT_TYPE_LENGTH} characters, for example call.completed"
@@ -25,9 +25,9 @@ pub enum PatternError {
 /// A pattern over event types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum EventPattern {
-    /// Every event but the operational ones.
+    /// Every event except operational ones.
     All,
-    /// Every event whose type begins so; holds the dot: `call.`.
+    /// Every event whose type has this prefix, which includes the dot: `call.`.
     Prefix(String),
     /// This event type.
     Exact(String),
@@ -63,7 +63,7 @@ impl EventPattern {
         if is_event_type(text) { Ok(Self::Exact(text.to_owned())) } else { Err(PatternError::Malformed) }
     }
 
-    /// Whether an event of this type is asked for. Operational events are only asked for by name.
+    /// Whether events of this type match. Operational events match only by name.
     pub(crate) fn matches(&self, event_type: &str) -> bool {
         match self {
             Self::Exact(wanted) => wanted == event_type,

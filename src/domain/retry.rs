@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::time::UnixMillis;
 
-/// The document's schedule: 60, 300 and 900 s.
+/// The schedule of the CallIntel documentation: 60, 300 and 900 s.
 const DEFAULT_DELAYS_SECONDS: [u64; 3] = [60, 300, 900];
-/// A larger `retry` goes on tripling up to 6 h.
+/// After that schedule, delays triple up to 6 h.
 const DEFAULT_MAX_DELAY_SECONDS: u64 = 6 * 3600;
-/// A `Retry-After` beyond this is capped: a receiver may ask for patience, not for oblivion.
+/// A longer `Retry-After` is capped to this.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// Jitter lengthens a delay by at most this share. Smaller: deliveries that failed at once come back at
-/// once. Larger: the document's schedule is no longer what receivers see.
+/// Jitter lengthens a delay by at most this share. Smaller: deliveries that failed together are retried together. Larger:
+/// receivers no longer see the documented schedule.
 const MAX_JITTER: f64 = 0.1;
 
-/// `retry_policy` of a webhook. Absent fields have the values of the document's example.
+/// `retry_policy` of a webhook. Absent fields have the values of the example in the CallIntel documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
@@ -40,7 +40,7 @@ impl Default for RetryPolicy {
 /// How a webhook retries.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RetrySchedule {
-    /// `retry`: this many retries after the first attempt, on the document's schedule; 0–20.
+    /// `retry`: this many retries after the first attempt, on the documented schedule; 0–20.
     Retries(u32),
     /// `retry_policy`.
     Policy(RetryPolicy),
@@ -69,8 +69,8 @@ impl RetrySchedule {
         }
     }
 
-    /// When the delivery is attempted again after its attempt `number` (from 1) failed at `now`; `None` when
-    /// its attempts are used up. `not_before` (a `Retry-After`) moves it later, never earlier.
+    /// When to retry after attempt `number` (from 1) failed at `now`; `None` when no retries are left. `not_before` (a
+    /// `Retry-After`) moves it later, never earlier.
     pub(crate) fn next_attempt_at(
         &self,
         number: u32,
@@ -114,11 +114,11 @@ fn policy_delay(policy: &RetryPolicy, retry: u32) -> Duration {
 }
 
 /// Reads a `Retry-After` value (RFC 9110 §10.2.3): whole seconds or an HTTP date, capped at 24 h from `now`.
-/// `None` for anything else, and for what is already past.
+/// `None` for anything else, and for an instant in the past.
 pub(crate) fn parse_retry_after(text: &str, now: UnixMillis) -> Option<UnixMillis> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // more digits than fit mean "very long", and are capped like it
+        // more digits than fit mean a very long time, which is capped
         let seconds = text.parse::<u64>().unwrap_or(u64::MAX);
         return Some(now + Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     }
@@ -136,7 +136,7 @@ mod tests {
     use rand::rngs::SmallRng;
 
     #[test]
-    fn the_default_schedule_is_the_documents_and_goes_on_tripling_up_to_six_hours() {
+    fn the_default_schedule_is_the_documented_one_and_then_triples_up_to_six_hours() {
         let schedule = RetrySchedule::Retries(20);
         let seconds: Vec<u64> = (1..=8).map(|retry| schedule.base_delay(retry).as_secs()).collect();
         assert_eq!(seconds, [60, 300, 900, 2700, 8100, 21600, 21600, 21600]);

@@ -1,7 +1,7 @@
 //! The secrets of an endpoint that are valid at the same time, and which of them signs (contract, "Rotation").
 //!
-//! A receiver that checks the document's signature alone knows one secret, and nobody says which. So the engine goes
-//! through those that are valid until one is taken, and begins with that one the next time.
+//! A receiver that checks only the CallIntel signature has one secret, and the engine does not know which. So it tries the
+//! valid secrets until one is accepted, and begins with that one the next time.
 
 use sha2::{Digest, Sha256};
 
@@ -9,13 +9,13 @@ use super::endpoint::Endpoint;
 use super::secret::Secret;
 use super::time::UnixMillis;
 
-/// Tells the secrets of one endpoint apart without being one: what is kept of "this webhook took that secret". The
-/// beginning of a hash; whoever could guess a secret from it could from any signature in the log.
+/// Identifies a secret of an endpoint without revealing it, to remember which one its receiver accepts. It is the beginning
+/// of a hash: guessing the secret from it is no easier than from any signature in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SecretId(pub i64);
 
 impl SecretId {
-    /// Of a secret.
+    /// The id of a secret.
     pub fn of(secret: &Secret) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"ringback secret id\0");
@@ -26,12 +26,12 @@ impl SecretId {
     }
 }
 
-/// One of an endpoint's secrets, as far as it matters for the choice.
+/// The id and the validity of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SecretTerm {
-    /// Which.
+    /// Identifies the secret.
     pub id: SecretId,
-    /// From then on it is not signed with; `None` for the newest.
+    /// It signs nothing from this instant on; `None` for the newest.
     pub expires_at: Option<UnixMillis>,
 }
 
@@ -49,7 +49,7 @@ pub struct SecretTerms {
 }
 
 impl SecretTerms {
-    /// Of an endpoint.
+    /// The secrets of an endpoint.
     pub fn of(endpoint: &Endpoint) -> Self {
         let newest = SecretTerm { id: SecretId::of(&endpoint.secret), expires_at: None };
         let term = |previous: &super::endpoint::PreviousSecret| SecretTerm {
@@ -73,19 +73,19 @@ impl SecretTerms {
         self.newest.id
     }
 
-    /// Whether this is one of them, and valid at `now`.
+    /// Whether this is one of the endpoint's secrets and valid at `now`.
     pub(crate) fn is_valid(&self, id: SecretId, now: UnixMillis) -> bool {
         self.valid(now).any(|valid| valid == id)
     }
 
-    /// Those that are valid at `now`, the newest first.
+    /// The secrets that are valid at `now`, the newest first.
     pub(crate) fn valid(&self, now: UnixMillis) -> impl Iterator<Item = SecretId> + '_ {
         let all = std::iter::once(&self.newest).chain(&self.previous);
         all.filter(move |term| term.is_valid(now)).map(|term| term.id)
     }
 
-    /// What an attempt is signed with at `now`: the one that was `accepted` last, then the others, the newest first, less
-    /// those that were `refused`. `None` when all were.
+    /// The secret for an attempt at `now`: the one that was `accepted` last, then the others, the newest first, without those
+    /// that were `refused`. `None` when all were refused.
     pub(crate) fn next(
         &self,
         accepted: Option<SecretId>,
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_signs_until_another_one_is_known_to_be_taken() {
+    fn the_newest_secret_signs_until_another_one_is_known_to_be_accepted() {
         let terms = terms(&[2_000, 3_000]);
         assert_eq!(terms.next(None, &[], NOW), Some(SecretId(0)));
         assert_eq!(terms.next(Some(SecretId(2)), &[], NOW), Some(SecretId(2)));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_and_its_name_are_told_apart_from_others() {
+    fn different_secrets_have_different_ids() {
         let of = |text: &str| SecretId::of(&Secret::new(text.to_owned()));
         assert_eq!(of("whsec_a"), of("whsec_a"));
         assert_ne!(of("whsec_a"), of("whsec_b"));

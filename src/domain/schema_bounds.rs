@@ -1,14 +1,14 @@
-//! Which JSON Schemas may be used: a few lines of references to references can take longer to check than the
-//! universe is old, and whoever checks them serves all organizations.
+//! Bounds for JSON Schemas: a few lines of references to references can take practically for ever to check, on threads that
+//! serve all organizations.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-/// JSON values that a schema may hold, each counted as often as references lead to it. Smaller: large schemas are
-/// refused. Larger: checking one event takes longer.
+/// JSON values in a schema, each counted as often as references lead to it. Smaller: large schemas are refused. Larger:
+/// checking one event takes longer.
 const MAX_SIZE: usize = 5_000;
-/// References that may lead to references. More: recursion that the stack has no room for.
+/// The longest chain of references. More: the recursion overflows the stack.
 const MAX_HOPS: usize = 16;
 /// Drafts in which a subschema can't rename itself with a plain `id`.
 const DRAFTS: [&str; 4] = [
@@ -18,24 +18,26 @@ const DRAFTS: [&str; 4] = [
     "https://json-schema.org/draft/2020-12/schema",
 ];
 
-/// Says why a schema can't be used, if it can't.
+/// Checks a schema; the error says why it can't be used.
 pub(crate) fn check_bounds(schema: &Value) -> Result<(), String> {
     if let Some(draft) = schema.get("$schema").and_then(Value::as_str)
         && !DRAFTS.contains(&draft.trim_end_matches('#'))
     {
-        return Err(format!("$schema is {draft}; known are {}", DRAFTS.join(", ")));
+        return Err(format!("$schema is {draft}; supported are {}", DRAFTS.join(", ")));
     }
     let mut bounds = Bounds { root: schema, sizes: HashMap::new() };
     let size = bounds.size(schema, 0)?;
     if size > MAX_SIZE {
-        return Err(format!("too large: it holds {size} values with what it refers to; at most {MAX_SIZE}"));
+        return Err(format!(
+            "too large: it has {size} values, references included; at most {MAX_SIZE} are allowed"
+        ));
     }
     Ok(())
 }
 
 struct Bounds<'a> {
     root: &'a Value,
-    /// Of what references name; `None` while it is being counted.
+    /// The sizes of the targets of references; `None` while one is being counted.
     sizes: HashMap<&'a str, Option<usize>>,
 }
 
@@ -78,8 +80,8 @@ impl<'a> Bounds<'a> {
         // an escaped name can be read as another one
         let pointer = target.strip_prefix('#').filter(|pointer| !pointer.contains('%'));
         let found = pointer.and_then(|pointer| self.root.pointer(pointer));
-        let found =
-            found.ok_or_else(|| format!("$ref {target} is no part of this schema; name one as #/$defs/…"))?;
+        let found = found
+            .ok_or_else(|| format!("$ref {target} is not a part of this schema; refer to one as #/$defs/…"))?;
         self.sizes.insert(target, None);
         let size = self.size(found, hops + 1)?;
         self.sizes.insert(target, Some(size));
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_take_for_ever_is_refused() {
+    fn a_schema_that_could_take_for_ever_is_refused() {
         let pair = json!([{"$ref": "#"}, {"$ref": "#"}]);
         for schema in [
             chain(14, 2),

@@ -1,44 +1,44 @@
-//! Signing secrets: shown to their owner, never to a log.
+//! Signing secrets: shown to their owner, never logged.
 
 use data_encoding::{BASE64, BASE64_NOPAD};
 use rand::Rng;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// What Standard Webhooks 1.0.0 puts before the base64 part.
+/// The prefix of Standard Webhooks 1.0.0, before the base64 part.
 const PREFIX: &str = "whsec_";
-/// Of a secret made here: the size of a SHA-256 block's output, as Standard Webhooks recommends.
+/// The length of a generated secret: that of a SHA-256 hash, as Standard Webhooks recommends.
 const GENERATED_BYTES: usize = 32;
-/// Standard Webhooks 1.0.0 asks for 24 to 64 bytes.
+/// Standard Webhooks 1.0.0 requires 24 to 64 bytes.
 const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// A secret text. It has no `Debug` and no `Serialize`, so that it can't slip into a log line or an answer;
-/// [`Secret::expose`] is the one way to its text.
+/// A secret text. It has no `Debug` and no `Serialize`, so that it can't slip into a log line or a response;
+/// [`Secret::expose`] is the only way to its text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
-/// Why a text is no signing secret.
+/// Why a text is not a signing secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SecretError {
     /// The prefix is missing.
     #[error("a secret starts with whsec_")]
     Prefix,
-    /// What follows the prefix is not standard base64.
+    /// The part after the prefix is not standard base64.
     #[error(
         "after whsec_ a secret is standard base64: letters, digits, + and /, and = only to fill its last four characters; \
          this one is cut or mistyped"
     )]
     Base64,
-    /// The other alphabet of RFC 4648. Not taken: the libraries of Standard Webhooks read it as another key or not at all.
+    /// The URL-safe alphabet of RFC 4648. Refused, because Standard Webhooks libraries read it as another key or not at all.
     #[error(
-        "after whsec_ a secret is standard base64, this is base64 for URLs: write + for - and / for _, here and at the receiver"
+        "after whsec_ a secret is standard base64, this one is URL-safe base64: write + for - and / for _, here and at the receiver"
     )]
     UrlSafe,
-    /// As a line break that was copied with it.
-    #[error("a secret holds no spaces or line breaks")]
+    /// For example a line break that was copied along.
+    #[error("a secret contains no spaces or line breaks")]
     Blank,
     /// Too short or too long.
-    #[error("a secret holds 24 to 64 bytes after base64 decoding, this one holds {0}")]
+    #[error("a secret has 24 to 64 bytes after base64 decoding, this one has {0}")]
     Length(usize),
 }
 
@@ -55,7 +55,7 @@ impl Secret {
         Self::new(format!("{PREFIX}{}", BASE64.encode(bytes.as_ref())))
     }
 
-    /// Checks a signing secret that a customer brings.
+    /// Checks a signing secret that a customer supplies.
     pub fn parse_signing(text: String) -> Result<Self, SecretError> {
         let secret = Self::new(text);
         let encoded = secret.expose().strip_prefix(PREFIX).ok_or(SecretError::Prefix)?;
@@ -70,19 +70,19 @@ impl Secret {
         Ok(secret)
     }
 
-    /// The text itself. Whoever calls this answers for where it goes.
+    /// The text itself. The caller is responsible for where it goes.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The key bytes behind `whsec_`; empty when this is no signing secret.
+    /// The key bytes after `whsec_`; empty when this is not a signing secret.
     pub(crate) fn signing_bytes(&self) -> Zeroizing<Vec<u8>> {
         let encoded = self.expose().strip_prefix(PREFIX).unwrap_or_default();
         decode(encoded).unwrap_or_default()
     }
 }
 
-/// With all of its padding or with none: the bytes are the same.
+/// Accepts all of the padding or none of it.
 fn decode(encoded: &str) -> Option<Zeroizing<Vec<u8>>> {
     let encoding = if encoded.ends_with('=') { BASE64 } else { BASE64_NOPAD };
     encoding.decode(encoded.as_bytes()).ok().map(Zeroizing::new)

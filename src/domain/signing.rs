@@ -16,12 +16,12 @@ pub type Digest = [u8; 32];
 /// `v1,` and 32 bytes in base64.
 const STANDARD_SIGNATURE_LENGTH: usize = 3 + 44;
 
-/// A secret made ready to sign with: the key schedules of both schemes, computed once.
+/// A secret prepared for signing: the key schedules of both schemes, computed once.
 #[derive(Clone)]
 pub struct SigningKey {
-    /// Keyed with the secret as it is shown to the user, as UTF-8 bytes.
+    /// Keyed with the secret as shown to the user, as UTF-8 bytes.
     document: HmacSha256,
-    /// Keyed with the bytes behind `whsec_`.
+    /// Keyed with the bytes after `whsec_`.
     standard: HmacSha256,
 }
 
@@ -31,7 +31,7 @@ impl SigningKey {
         Self { document: keyed(secret.expose().as_bytes()), standard: keyed(&secret.signing_bytes()) }
     }
 
-    /// The document's scheme: hex HMAC-SHA256 of the raw body.
+    /// The CallIntel scheme: hex HMAC-SHA256 of the raw body.
     pub fn sign_document(&self, body: &Bytes) -> String {
         document_text(&self.document_digest(body))
     }
@@ -49,7 +49,7 @@ impl SigningKey {
         self.sign_standard_text(&event_id.to_string(), &timestamp.to_string(), body)
     }
 
-    /// The same with id and timestamp as they stand in their headers.
+    /// The same with id and timestamp in the form of their headers.
     pub(crate) fn sign_standard_text(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
         standard_text(&[self.standard_digest(id, timestamp, body)])
     }
@@ -64,13 +64,13 @@ impl SigningKey {
         mac.finalize().into_bytes().into()
     }
 
-    /// Checks a Standard Webhooks signature list in constant time: what `ringback listen` does.
+    /// Checks a Standard Webhooks signature list in constant time, for `ringback listen`.
     pub fn verify_standard(&self, id: &str, timestamp: i64, body: &[u8], signatures: &str) -> bool {
         let expected = self.sign_standard_text(id, &timestamp.to_string(), body);
         signatures.split(' ').any(|signature| constant_time_eq(signature, &expected))
     }
 
-    /// Checks a signature of the document's scheme in constant time.
+    /// Checks a CallIntel signature in constant time.
     pub fn verify_document(&self, body: &Bytes, signature: &str) -> bool {
         constant_time_eq(signature, &self.sign_document(body))
     }
@@ -116,7 +116,7 @@ mod tests {
 
     /// Computed with Python: `hmac.new(secret.encode(), body, "sha256").hexdigest()`.
     #[test]
-    fn the_documents_scheme_is_keyed_with_the_secret_as_shown() {
+    fn the_callintel_scheme_is_keyed_with_the_secret_as_shown() {
         let key = SigningKey::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()));
         let body = Bytes::from_static(br#"{"test": 2432232314}"#);
         let signature = key.sign_document(&body);

@@ -1,4 +1,4 @@
-//! Results of deliveries, counted by endpoint and time: what charts are drawn from, without reading the log.
+//! Results of deliveries, counted by endpoint and time: charts are drawn from these without reading the log.
 
 mod latency;
 #[cfg(test)]
@@ -13,12 +13,12 @@ use super::attempt::{NextStep, Outcome};
 use super::ids::{EndpointId, OrganizationId};
 use super::time::UnixMillis;
 
-/// What is counted together. Smaller: more rows to write, keep and read; larger: a chart of an hour has no shape. A day
-/// has 288.
+/// The length of a period of counts. Smaller: more rows to write, keep and read. Larger: a chart of an hour has no shape. A
+/// day has 288 periods.
 pub const PERIOD: Duration = Duration::from_secs(300);
 
-/// A tally is due with so many entries (of an endpoint in a period), each some hundred bytes: a few MiB. Smaller: with
-/// more endpoints at work, each of their deliveries is written by itself.
+/// A tally with this many entries (an endpoint in a period) must be stored; each takes some hundred bytes, so a few MiB.
+/// Smaller: with more active endpoints, each delivery is written separately.
 const FULL: usize = 16_384;
 
 /// The beginning of the period that an instant lies in.
@@ -27,26 +27,26 @@ pub fn period_start(at: UnixMillis) -> UnixMillis {
     UnixMillis(at.0.div_euclid(length).saturating_mul(length))
 }
 
-/// What happened in a period.
+/// Counts of a period.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeriodCounts {
     /// Deliveries that succeeded.
     pub succeeded: u64,
-    /// Deliveries that failed for good.
+    /// Deliveries that failed, with no retries left.
     pub failed: u64,
-    /// Attempts that failed, and after which there is another one.
+    /// Attempts that failed and are followed by another one.
     pub retried: u64,
-    /// How long the attempts took, all of them.
+    /// The response times of all attempts.
     pub latency: LatencyCounts,
 }
 
 impl PeriodCounts {
-    /// Attempts, whatever came of them.
+    /// All attempts.
     pub(crate) fn attempts(&self) -> u64 {
         self.succeeded.saturating_add(self.failed_attempts())
     }
 
-    /// Attempts that failed, whether there is another one or not.
+    /// All failed attempts, whether another one follows or not.
     pub(crate) fn failed_attempts(&self) -> u64 {
         self.failed.saturating_add(self.retried)
     }
@@ -61,7 +61,7 @@ impl PeriodCounts {
         self.latency.record(u64::try_from(outcome.result.duration.as_millis()).unwrap_or(u64::MAX));
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds other counts.
     pub fn merge(&mut self, other: &Self) {
         self.succeeded = self.succeeded.saturating_add(other.succeeded);
         self.failed = self.failed.saturating_add(other.failed);
@@ -70,16 +70,16 @@ impl PeriodCounts {
     }
 }
 
-/// What happened in which period.
+/// Counts with their period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeriodStatistics {
-    /// When it begins.
+    /// When the period begins.
     pub period_start: UnixMillis,
-    /// What happened.
+    /// The counts of the period.
     pub counts: PeriodCounts,
 }
 
-/// What is to be added to what is stored of an endpoint and a period.
+/// Counts to add to the stored ones of an endpoint and a period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatisticsDelta {
     /// When the period begins.
@@ -88,12 +88,12 @@ pub struct StatisticsDelta {
     pub organization_id: OrganizationId,
     /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// What happened.
+    /// The counts to add.
     pub counts: PeriodCounts,
 }
 
 impl StatisticsDelta {
-    /// One attempt.
+    /// The counts of one attempt.
     pub fn of(outcome: &Outcome) -> Self {
         let mut counts = PeriodCounts::default();
         counts.count(outcome);
@@ -109,13 +109,13 @@ impl StatisticsDelta {
 /// Stands for all endpoints of an organization together; no endpoint has this id.
 pub(crate) const ALL_ENDPOINTS: EndpointId = EndpointId(0);
 
-/// Counts since they were last taken.
+/// Counts that are not yet stored.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// By endpoint and period: attempts around the turn of a period are of two. With the sums of organizations, so
-    /// that a reader looks up what it asks for, however many endpoints are at work.
+    /// By endpoint and period, with the sums of organizations, so that a reader needs one lookup, however many endpoints are
+    /// active.
     entries: HashMap<(OrganizationId, EndpointId, UnixMillis), PeriodCounts>,
-    /// The periods of the entries: one or two, unless nothing can be stored for long.
+    /// The periods of the entries: one or two, unless the database has been failing for a while.
     periods: BTreeSet<UnixMillis>,
 }
 
@@ -131,7 +131,7 @@ impl Tally {
         }
     }
 
-    /// What was counted of an endpoint, or of [`ALL_ENDPOINTS`] of an organization, oldest first.
+    /// The counts of an endpoint, or of [`ALL_ENDPOINTS`] of an organization, oldest first.
     pub(crate) fn of(
         &self,
         organization_id: OrganizationId,
@@ -148,12 +148,12 @@ impl Tally {
         self.entries.is_empty()
     }
 
-    /// Whether it must be taken before anything else is counted, so that it does not grow without bound.
+    /// Whether it must be stored before anything else is counted, so that it does not grow without bound.
     pub(crate) fn is_full(&self) -> bool {
         self.entries.len() >= FULL
     }
 
-    /// Takes everything, in the order in which it is stored; sums are made of it there.
+    /// Takes everything out, in the order for storing; the database computes the sums of organizations itself.
     pub(crate) fn take(&mut self) -> Vec<StatisticsDelta> {
         self.periods.clear();
         let entries = std::mem::take(&mut self.entries).into_iter();

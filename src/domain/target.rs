@@ -1,7 +1,7 @@
 //! Which URLs and addresses may be targets (SSRF rules).
 //!
-//! [`TargetPolicy::check_url`] gives a helpful error when a webhook is created; what protects is
-//! [`TargetPolicy::allows_socket`], asked by the transport for every address that it is about to connect to.
+//! [`TargetPolicy::check_url`] gives a helpful error when a webhook is created; the protection is
+//! [`TargetPolicy::allows_socket`], which the transport calls for every address that it is about to connect to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -45,7 +45,7 @@ const REFUSED_V4: [(Ipv4Addr, u32); 16] = [
 /// The only IPv6 network that IANA has allocated for global unicast (RFC 4291, IANA IPv6 Address Space).
 const ALLOWED_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// What is special inside it (IANA IPv6 Special-Purpose Address Registry): protocol assignments with Teredo,
+/// Special networks inside it (IANA IPv6 Special-Purpose Address Registry): protocol assignments with Teredo,
 /// documentation, 6to4, documentation (RFC 9637).
 const REFUSED_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
@@ -57,14 +57,14 @@ const REFUSED_V6: [(Ipv6Addr, u32); 4] = [
 /// The operator's rules.
 #[derive(Debug, Clone, Default)]
 pub struct TargetPolicy {
-    /// Whether `http:` is accepted beside `https:`.
+    /// Whether `http:` is accepted as well as `https:`.
     pub allow_http: bool,
     /// Networks that are allowed although the rules refuse them.
     pub allowed_networks: Vec<IpNet>,
-    /// Ports that a target may have; empty = 80, 443 and those from 1024 on that browsers don't block.
+    /// Ports that a target may use; empty = 80, 443 and those from 1024 up that browsers don't block.
     pub allowed_ports: Vec<PortRange>,
-    /// Where the engine itself listens. Refused even inside `allowed_networks`: a target there would make the
-    /// engine call itself. An unspecified address (`0.0.0.0`, `::`) stands for every loopback address.
+    /// Where the engine itself listens. Refused even inside `allowed_networks`, because the engine would call itself. An
+    /// unspecified address (`0.0.0.0`, `::`) stands for every loopback address.
     pub own_addresses: Vec<SocketAddr>,
 }
 
@@ -84,14 +84,14 @@ pub(crate) enum TargetError {
     #[error("the URL has {0} bytes; at most {MAX_URL_BYTES} are allowed")]
     TooLong(usize),
     /// A user name or a password.
-    #[error("the URL must not hold a user name or a password; use a custom header to authenticate")]
+    #[error("the URL must not contain a user name or a password; use a custom header to authenticate")]
     Credentials,
     /// A port that the operator does not allow.
     #[error("port {port} is not allowed; {allowed}")]
     Port {
-        /// The URL's.
+        /// The port of the URL.
         port: u16,
-        /// Which ones are.
+        /// The ports that are allowed, in words.
         allowed: String,
     },
     /// A host name that can't be looked up.
@@ -122,8 +122,8 @@ impl TargetError {
 }
 
 impl TargetPolicy {
-    /// Checks a URL and gives its folded form without the fragment, which is never sent. A name is not
-    /// resolved: it may not exist yet, and the answer may change.
+    /// Checks a URL and returns its normalized form without the fragment, which is never sent. The host name is not looked
+    /// up: it may not exist yet, and its addresses may change.
     pub(crate) fn check_url(&self, text: &str) -> Result<Url, TargetError> {
         if text.len() > MAX_URL_BYTES {
             return Err(TargetError::TooLong(text.len()));
@@ -165,8 +165,7 @@ impl TargetPolicy {
         self.allows_address(address.ip()) && !self.is_own(address)
     }
 
-    /// Whether the engine listens on this port on every address of its machine, also on those that only the
-    /// system knows.
+    /// Whether the engine listens on this port on every address of its machine, including addresses that are not known here.
     pub(crate) fn listens_everywhere_on(&self, port: u16) -> bool {
         self.own_addresses.iter().any(|own| own.port() == port && own.ip().is_unspecified())
     }

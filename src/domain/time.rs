@@ -1,4 +1,4 @@
-//! Instants as plain numbers. Time always comes in as a parameter; only a [`Clock`] knows it.
+//! Instants as plain numbers. Time is always a parameter; only a [`Clock`] reads it.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -8,14 +8,14 @@ use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time, date};
 use serde::{Serialize, Serializer};
 
-/// In UTC, as a calendar's day and time. Not jiff's `Timestamp`: that ends a day before the year 9999 does, so that any
-/// offset fits, and `9999-12-31T23:59:59Z` is what people write for "never".
+/// As day and time in UTC. Not jiff's `Timestamp`: that one ends a day before the year 9999 does, so that any offset fits,
+/// and people write `9999-12-31T23:59:59Z` for "never".
 const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
-/// What RFC 3339 can write in UTC: years have four digits and no sign.
+/// The first instant that RFC 3339 can express in UTC: years have four digits and no sign.
 const FIRST: DateTime = date(0, 1, 1).at(0, 0, 0, 0);
 /// See [`FIRST`].
 const LAST: DateTime = date(9999, 12, 31).at(23, 59, 59, 999_999_999);
-/// Of an instant's text. Longer: digits of a fraction that nobody means.
+/// The longest text of an instant. Longer ones can only have meaningless digits of a fraction.
 const MAX_TEXT_BYTES: usize = 64;
 
 /// Milliseconds since 1970-01-01T00:00:00Z; what the database stores.
@@ -39,27 +39,27 @@ impl UnixMillis {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
 
-    /// Parses RFC 3339; any offset is accepted and converted to UTC, precision below a millisecond is cut. What lies
-    /// outside of the years 0 to 9999 in UTC becomes the nearest instant within, and a leap second the one before it.
-    /// `None` when the text is no RFC 3339 instant.
+    /// Parses RFC 3339; any offset is accepted and converted to UTC, precision below a millisecond is cut. An instant outside
+    /// the years 0 to 9999 in UTC becomes the nearest one inside, and a leap second becomes the second before it. `None`
+    /// when the text is not an RFC 3339 instant.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let (local, offset) = parse(text)?;
         let since = |at: DateTime| at.duration_since(EPOCH);
-        // not in the calendar, whose end a day of offset can lie beyond
+        // computed outside the calendar, because an offset can lead beyond its end
         let at = (since(local) - offset).clamp(since(FIRST), since(LAST));
         i64::try_from(at.as_nanos().div_euclid(1_000_000)).ok().map(Self)
     }
 }
 
 /// Rewrites an RFC 3339 instant of any offset to UTC ending in `Z`, keeping its precision down to a nanosecond. `None` also
-/// for the hours that an offset puts outside of the years 0 to 9999, for which RFC 3339 has no form in UTC.
+/// for instants that an offset moves outside the years 0 to 9999, which RFC 3339 can't express in UTC.
 pub(crate) fn normalize_rfc3339(text: &str) -> Option<String> {
     let (local, offset) = parse(text)?;
     let utc = local.checked_sub(offset).ok()?;
     (FIRST..=LAST).contains(&utc).then(|| format!("{utc}Z"))
 }
 
-/// Says what keeps a text from being an instant, for whoever wrote it.
+/// Why a text is not an instant, for its author.
 pub(crate) fn why_not_rfc3339(text: &str) -> &'static str {
     let bytes = text.as_bytes();
     let is_day = |day: &[u8]| day.len() == 10 && day[4] == b'-' && day[7] == b'-';
@@ -79,7 +79,7 @@ pub(crate) fn why_not_rfc3339(text: &str) -> &'static str {
     }
 }
 
-/// The time on the clock that the text was read from, and how far that is ahead of UTC.
+/// The local time in the text, and how far that is ahead of UTC.
 fn parse(text: &str) -> Option<(DateTime, SignedDuration)> {
     let bytes = text.as_bytes();
     // 19 bytes have a fixed form: 2024-12-16T10:30:45
@@ -93,22 +93,22 @@ fn parse(text: &str) -> Option<(DateTime, SignedDuration)> {
     let two = |place: usize| number(&fixed[place..place + 2]).and_then(|number| i8::try_from(number).ok());
     let day = Date::new(i16::try_from(number(&fixed[..4])?).ok()?, two(5)?, two(8)?).ok()?;
     let (nanosecond, offset) = fraction(rest)?;
-    // a leap second has no place among Unix seconds
+    // Unix time has no leap seconds
     let second = if two(17)? == 60 { 59 } else { two(17)? };
     let local = day.to_datetime(Time::new(two(11)?, two(14)?, second, nanosecond).ok()?);
     Some((local, SignedDuration::from_secs(offset_seconds(offset)?)))
 }
 
-/// Digits and nothing else.
+/// Accepts nothing but digits.
 fn number(digits: &[u8]) -> Option<i32> {
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    // callers give nine at most
+    // callers pass nine digits at most
     is_number.then(|| digits.iter().fold(0, |number, digit| number * 10 + i32::from(digit - b'0')))
 }
 
-/// Reads `.123`, if it is there, as nanoseconds; gives what is behind it. Digits beyond the ninth are cut.
+/// Reads an optional `.123` as nanoseconds; returns the rest of the text too. Digits after the ninth are ignored.
 fn fraction(text: &[u8]) -> Option<(i32, &[u8])> {
-    // ISO 8601 has the comma as well, and some libraries print it
+    // ISO 8601 allows a comma as well, and some libraries print one
     let [b'.' | b',', rest @ ..] = text else { return Some((0, text)) };
     let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = rest.split_at(count);
@@ -152,7 +152,7 @@ impl Sub<Duration> for UnixMillis {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds, as in every answer of the API.
+/// RFC 3339 in UTC with milliseconds, as in every response of the API.
 impl fmt::Display for UnixMillis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match EPOCH.checked_add(SignedDuration::from_millis(self.0)) {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_offset_puts_beyond_the_calendar_is_its_end_and_has_no_form_in_utc() {
+    fn an_instant_that_an_offset_moves_beyond_the_calendar_is_clamped_and_has_no_form_in_utc() {
         for (text, milliseconds) in [
             ("9999-12-31T23:59:59-00:01", 253_402_300_799_999),
             ("9999-12-31T23:59:59-23:59", 253_402_300_799_999),

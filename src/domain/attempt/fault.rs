@@ -1,5 +1,5 @@
-//! What exactly went wrong, where that helps a person. **A closed list of texts**: nothing that a receiver or a name
-//! server sent is repeated, but dates of the receiver's own certificate.
+//! Details of errors, where they help a person. **A closed list of texts**: nothing that a receiver or a name server sent is
+//! repeated, except dates of the receiver's own certificate.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ pub enum DnsFault {
     NoSuchName,
     /// The name exists and has no address.
     NoAddress,
-    /// No name server gave a proper answer, and one refused or failed.
+    /// No name server gave a proper reply, and one refused or failed.
     ServerFailure,
-    /// No name server said anything.
+    /// No name server replied.
     Silence,
 }
 
@@ -27,7 +27,7 @@ pub enum TlsFault {
     NotYetValid(UnixMillis),
     /// The certificate is for other names.
     WrongName,
-    /// No certificate can be for this host name.
+    /// No certificate can cover this host name.
     HostName,
     /// The certificate is signed by its own key.
     SelfSigned,
@@ -37,17 +37,17 @@ pub enum TlsFault {
     MissingIntermediate,
     /// The certificate can't be used: damaged, of an algorithm that is not accepted, or not for a server.
     UnusableCertificate,
-    /// What came back is no TLS.
+    /// The receiver does not use TLS on this port.
     PlainText,
-    /// Neither TLS 1.2 nor 1.3.
+    /// The receiver supports neither TLS 1.2 nor 1.3.
     ProtocolVersion,
     /// No cipher suite, group or signature algorithm in common, or some other refusal without a reason.
     NothingInCommon,
-    /// The receiver wants a certificate of ours.
+    /// The receiver requires a client certificate.
     ClientCertificate,
-    /// The receiver does not know the host name.
+    /// The receiver does not recognize the host name.
     UnrecognizedName,
-    /// The connection was closed within the handshake.
+    /// The connection was closed during the handshake.
     Closed,
     /// The receiver ended the handshake with another alert.
     Alert,
@@ -56,7 +56,7 @@ pub enum TlsFault {
 }
 
 impl DnsFault {
-    /// All of them.
+    /// Every fault.
     pub(crate) const ALL: [Self; 4] = [Self::NoSuchName, Self::NoAddress, Self::ServerFailure, Self::Silence];
 
     /// What is stored of it.
@@ -93,7 +93,7 @@ impl fmt::Display for DnsFault {
 }
 
 impl TlsFault {
-    /// All of them; of those with a date, one.
+    /// Every fault; one example of those with a date.
     pub(crate) const ALL: [Self; 16] = [
         Self::Expired(UnixMillis(0)),
         Self::NotYetValid(UnixMillis(0)),
@@ -229,7 +229,7 @@ impl fmt::Display for TlsFault {
     }
 }
 
-/// What stored text says in words; `None` when a newer program wrote it.
+/// The text for a stored code; `None` when a newer version wrote it.
 pub fn in_words(stored: &str) -> Option<String> {
     let (code, date) = stored.split_once('=').map_or((stored, None), |(code, date)| (code, Some(date)));
     if let Some(fault) = DnsFault::ALL.into_iter().find(|fault| fault.code() == code) {
@@ -252,7 +252,7 @@ mod tests {
     const DAY: UnixMillis = UnixMillis(1_714_521_600_000);
 
     #[test]
-    fn every_detail_is_stored_as_a_code_of_its_own_and_read_back_as_its_words() {
+    fn every_detail_is_stored_as_its_own_code_and_read_back_as_its_text() {
         let dns = DnsFault::ALL.map(AttemptError::DnsFailure);
         let tls = TlsFault::ALL.map(|fault| AttemptError::TlsFailure(fault.with_date(DAY)));
         let mut codes: Vec<String> = Vec::new();

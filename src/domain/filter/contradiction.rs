@@ -1,4 +1,5 @@
-//! Filters that no event can pass: most likely a mistake, and found out only by waiting in vain.
+//! Finds filters that no event can pass: most likely a mistake, which would otherwise be noticed only after events are
+//! missed.
 
 use super::document::Node;
 use super::number::{Number, compare};
@@ -12,7 +13,7 @@ pub(super) fn find(entries: &[ParsedCondition]) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         let bounds = entry.path.fallback.is_some();
-        // both bounds of a field are looked at together, once
+        // both bounds of a field are checked together, once
         let seen = bounds && entries[..index].iter().any(|earlier| earlier.path == entry.path);
         if seen {
             continue;
@@ -22,7 +23,7 @@ pub(super) fn find(entries: &[ParsedCondition]) -> Vec<FieldError> {
             let others = entries[index + 1..].iter().filter(|other| other.path == entry.path);
             tests.extend(others.flat_map(named));
         } else if tests.iter().any(|(_, test)| test.needs_field()) {
-            // the field is there, so that min_x and max_x don't fall back to x_seconds
+            // the field must be present, so min_x and max_x don't fall back to x_seconds
             let bounds =
                 |other: &&ParsedCondition| other.path.fallback.is_some() && other.path.name == entry.path.name;
             tests.extend(entries.iter().filter(bounds).flat_map(named));

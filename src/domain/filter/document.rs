@@ -1,6 +1,6 @@
-//! An event's `data`, read no further than filters ask.
+//! An event's `data`, parsed only as far as filters need.
 //!
-//! Values stay raw text: what no filter asks for is never interpreted, so a number that no machine type holds,
+//! Values stay raw text: a value that no filter refers to is never interpreted, so a number too large for any machine type,
 //! or a lone surrogate, does not keep other fields from being found. Nothing recurses into `data`.
 
 use std::borrow::Cow;
@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 use super::number::Number;
 use super::{Literal, Path};
 
-/// The most raw bytes that one decoded byte can take: `\u0041`.
+/// The most raw bytes of one decoded byte: `\u0041`.
 const LONGEST_ESCAPE: usize = 6;
 
-/// An event's `data`; remembers the objects that it has taken apart.
+/// An event's `data`, with a cache of the objects that were parsed.
 #[derive(Debug)]
 pub(crate) struct Document<'a> {
     root: &'a RawValue,
@@ -26,7 +26,7 @@ pub(crate) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Reads nothing yet.
+    /// Parses nothing yet.
     pub(crate) fn new(data: &'a RawValue) -> Self {
         Self { root: data, objects: RefCell::default() }
     }
@@ -122,7 +122,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// How it compares to a number; `None` when it is none.
+    /// How it compares to a number; `None` when it is not a number.
     pub(super) fn compare(self, number: &Number) -> Option<Ordering> {
         let numeric = matches!(self.0.as_bytes().first(), Some(b'-' | b'0'..=b'9'));
         if numeric { number.compared_to_this(self.0) } else { None }
@@ -130,7 +130,7 @@ impl<'a> Node<'a> {
 
     fn is_text(self, text: &str) -> bool {
         let Some(inner) = self.inner() else { return false };
-        // an escape is never shorter than what it stands for: most differences show in the lengths
+        // an escape is never shorter than its character: most differences show in the lengths
         if inner.len() < text.len() || inner.len() > text.len() * LONGEST_ESCAPE {
             return false;
         }
@@ -147,7 +147,7 @@ impl<'a> Node<'a> {
         if !head.contains(&b'\\') {
             return head == prefix;
         }
-        // only as much of a long text is decoded as the prefix can take
+        // only as much of a long text is decoded as the prefix can need
         let end = after_escape(inner, prefix.len() * LONGEST_ESCAPE);
         let mut cut = Vec::with_capacity(end + 2);
         cut.push(b'"');
@@ -156,14 +156,14 @@ impl<'a> Node<'a> {
         serde_json::from_slice::<Text<'_>>(&cut).is_ok_and(|decoded| decoded.0.starts_with(prefix))
     }
 
-    /// What stands between the quotes.
+    /// The text between the quotes.
     fn inner(self) -> Option<&'a [u8]> {
         self.0.strip_prefix('"')?.strip_suffix('"').map(str::as_bytes)
     }
 }
 
 /// The first place at or after `least` where the text can be cut without breaking an escape sequence. It may split
-/// a pair of surrogates or a UTF-8 sequence, but only one that begins behind what the prefix can take.
+/// a pair of surrogates or a UTF-8 sequence, but only one that begins after the part that the prefix can match.
 fn after_escape(inner: &[u8], least: usize) -> usize {
     let mut at = 0;
     while at < inner.len() && at < least {

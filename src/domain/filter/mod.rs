@@ -27,9 +27,9 @@ pub(crate) use document::Document;
 use document::Node;
 use number::Number;
 
-/// The most conditions that a filter may have; each operator counts.
+/// Conditions in one filter; each operator counts.
 pub(crate) const MAX_CONDITIONS: usize = 50;
-/// The most values in one list. Larger: one webhook's filter makes every event of its organization slow.
+/// Values in one list. Larger: one webhook's filter slows every event of its organization down.
 pub(crate) const MAX_LIST: usize = 1_000;
 
 /// What is wrong with one field of an input.
@@ -120,8 +120,7 @@ impl Filter {
         self.matches_document(&Document::new(data))
     }
 
-    /// As [`Filter::matches`], for an event that many filters look at: what one of them has read, the next need
-    /// not read again.
+    /// Like [`Filter::matches`], for an event that many filters check: a parsed value is not parsed again.
     pub(crate) fn matches_document(&self, document: &Document<'_>) -> bool {
         self.0.conditions.iter().all(|condition| condition.holds(document))
     }

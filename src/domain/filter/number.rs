@@ -1,22 +1,21 @@
 //! Numbers as JSON writes them, compared by their exact decimal value.
 //!
-//! Not as doubles: those have no 1e400, and hold 2^53 and 2^53 + 1 for the same.
+//! Not as doubles: those can't represent 1e400, and treat 2^53 and 2^53 + 1 as equal.
 
 use std::cmp::Ordering;
 
-/// A longer number is none for a filter. Without a bound, a publisher's megabytes of digits would be walked once
-/// per filter.
+/// A longer number matches no filter. Without a bound, a publisher's megabytes of digits would be compared once per filter.
 const MAX_LENGTH: usize = 1_000;
 
 /// An operand.
 #[derive(Debug, Clone)]
 pub(super) struct Number {
     text: Box<str>,
-    /// The common case, kept ready.
+    /// Precomputed for the common case.
     integer: Option<i64>,
 }
 
-/// A valid JSON number taken apart: 0.d₁d₂d₃… × 10^magnitude. The digits begin with one that is not zero.
+/// The parts of a valid JSON number: 0.d₁d₂d₃… × 10^magnitude. The first digit is not zero.
 struct Parts<'a> {
     sign: Sign,
     magnitude: i64,
@@ -40,7 +39,7 @@ impl Number {
         &self.text
     }
 
-    /// How a number of `data` compares to this one; `None` when it is too long to be looked at.
+    /// How a number of `data` compares to this one; `None` when it is too long.
     pub(super) fn compared_to_this(&self, text: &str) -> Option<Ordering> {
         if text.len() > MAX_LENGTH {
             return None;

@@ -1,4 +1,4 @@
-//! From the `filters` object to conditions.
+//! Compiles the `filters` object to conditions.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::number::Number;
 use super::{Condition, FieldError, Literal, MAX_CONDITIONS, MAX_LIST, ParsedCondition, Path, Test, error};
 use crate::domain::event::MAX_JSON_DEPTH;
 
-/// Compiles the source; names every bad condition, and those that contradict each other.
+/// Compiles the source; reports every invalid condition, and those that contradict each other.
 pub(super) fn conditions(source: &Value) -> Result<Box<[Condition]>, Vec<FieldError>> {
     let Value::Object(fields) = source else {
         return Err(vec![error("filters", "must be an object of field names and the values wanted")]);

@@ -1,17 +1,17 @@
-//! How long attempts took, counted in buckets of a fixed logarithmic scale, so that counts of different times and
-//! endpoints can be added up, which percentiles can't.
+//! Response times, counted in buckets of a fixed logarithmic scale, so that counts of different times and endpoints can be
+//! added up, which percentiles can't.
 //!
-//! Four buckets to each doubling: below 8 ms each millisecond has its own, above that a bucket is at most a quarter as
-//! wide as its lower end. A percentile is looked for within the bucket that it is in, so it is off by less than a
-//! quarter, and exact below 8 ms. Two to a doubling would halve what few bytes a row takes and show a p99 of 1.0 s as
-//! 1.5 s; with eight the rows of busy endpoints are twice as long and no chart looks different. Only buckets with
-//! something in them are held and stored: most endpoints have less than ten.
+//! Four buckets to each doubling: below 8 ms each millisecond has its own, above that a bucket is at most a quarter as wide
+//! as its lower end. A percentile is interpolated within its bucket, so it is off by less than a quarter, and exact below
+//! 8 ms. Two buckets to a doubling would halve the few bytes of a row and show a p99 of 1.0 s as 1.5 s; with eight, the
+//! rows of busy endpoints are twice as long and no chart looks different. Only buckets that are not empty are held and
+//! stored: most endpoints have fewer than ten.
 
 use thiserror::Error;
 
-/// Each doubling has so many buckets.
+/// Buckets of each doubling.
 const STEPS: u64 = 4;
-/// What took longer counts as this: the longest timeout, 60 s, is shorter.
+/// Longer durations count as this one: the longest timeout, 60 s, is shorter.
 const LONGEST_MS: u64 = 65_535;
 /// Up to [`LONGEST_MS`].
 const BUCKETS: u8 = 60;
@@ -19,7 +19,7 @@ const BUCKETS: u8 = 60;
 /// Counts of durations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LatencyCounts {
-    /// Buckets and what is in them, in their order; none is empty.
+    /// Buckets with their counts, in order; none is empty.
     buckets: Vec<(u8, u64)>,
 }
 
@@ -55,7 +55,7 @@ impl LatencyCounts {
         self.add(bucket_of(milliseconds), 1);
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds other counts.
     pub fn merge(&mut self, other: &Self) {
         for &(bucket, count) in &other.buckets {
             self.add(bucket, count);
@@ -74,8 +74,8 @@ impl LatencyCounts {
         self.buckets.iter().fold(0, |total, (_, count)| total.saturating_add(*count))
     }
 
-    /// The duration in milliseconds that so many of a hundred did not exceed; `None` when nothing was counted. Off by
-    /// less than a quarter, exact below 8 ms; at most 65,535.
+    /// A percentile in milliseconds; `None` when nothing was counted. Off by less than a quarter, exact below 8 ms; at most
+    /// 65,535.
     pub fn percentile(&self, percent: u8) -> Option<u64> {
         let rank = (u128::from(self.total()) * u128::from(percent)).div_ceil(100).max(1);
         let mut before = 0;
@@ -83,7 +83,7 @@ impl LatencyCounts {
             let place = rank - before;
             if place <= u128::from(count) {
                 let (low, width) = range_of(bucket);
-                // as if they lay in it at equal distances
+                // as if they were spread evenly over the bucket
                 let within = u128::from(width) * (2 * place - 1) / (2 * u128::from(count));
                 return Some(low + within as u64);
             }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_program_wrote_is_refused_where_it_is_wrong() {
+    fn invalid_bytes_are_refused_with_their_position() {
         let mut longest = vec![3];
         longest.extend([0xff; 9]);
         longest.push(1);

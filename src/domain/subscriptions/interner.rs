@@ -1,4 +1,4 @@
-//! Values that many endpoints share, kept once and freed with their last user.
+//! Values shared by many endpoints, stored once and freed with their last user.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ impl<T: ?Sized + Hash + Eq> Interner<T> {
         id
     }
 
-    /// One user less.
+    /// Removes one user.
     pub(super) fn release(&mut self, id: u32) {
         let Some(entry) = self.entries.get_mut(id as usize) else { return };
         let Some((value, users)) = entry else { return };

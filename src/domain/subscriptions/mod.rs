@@ -1,4 +1,4 @@
-//! Who wants an event: organization → endpoints by event type.
+//! Which endpoints want an event: organization → endpoints by event type.
 
 mod interner;
 #[cfg(test)]
@@ -16,15 +16,14 @@ use super::ids::{EndpointId, OrganizationId};
 use super::patterns::EventPattern;
 use interner::Interner;
 
-/// How many removed ids are remembered. An update that was read before a removal and arrives after it is only
-/// milliseconds late; smaller, and a burst of removals lets one such update bring an endpoint back. Larger only
-/// costs memory.
+/// Removed ids that are remembered. An update that was read before a removal and arrives after it is only milliseconds
+/// late. Smaller: during a burst of removals, a late update can bring an endpoint back. Larger: costs memory.
 const REMEMBERED_REMOVALS: usize = 4_096;
 
 /// The index that every event is matched against. Lists active endpoints only.
 ///
-/// Flat on purpose: most organizations have one endpoint or two, and a map for each would cost more than its
-/// content. Lists are sorted by id: loading endpoints in ascending order appends.
+/// Flat on purpose: most organizations have one or two endpoints, and a map for each would cost more than its content.
+/// Lists are sorted by id, so that loading endpoints in ascending order appends.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     members: HashMap<EndpointId, Member>,
@@ -35,7 +34,7 @@ pub struct Subscriptions {
     removed_organizations: Removed<OrganizationId>,
 }
 
-/// What is known of an endpoint. An inactive one is kept for its version.
+/// An endpoint in the index. An inactive one is kept for its version.
 #[derive(Debug)]
 struct Member {
     organization_id: OrganizationId,
@@ -62,8 +61,8 @@ struct Posting {
 }
 
 impl Subscriptions {
-    /// Adds or replaces an endpoint; an older version than the one that is known is ignored, an inactive one is
-    /// taken out.
+    /// Adds or replaces an endpoint; a version older than the known one is ignored, an inactive endpoint is removed from the
+    /// lists.
     pub fn upsert(&mut self, endpoint: &Endpoint) {
         let known = self.members.get(&endpoint.id);
         if known.is_some_and(|known| known.version > endpoint.version)
@@ -93,7 +92,7 @@ impl Subscriptions {
         self.members.insert(endpoint.id, member);
     }
 
-    /// Takes an endpoint out. Its id is not used again, so a late update of it is ignored.
+    /// Removes an endpoint. Ids are never reused, so a late update of it is ignored.
     pub(crate) fn remove(&mut self, organization_id: OrganizationId, endpoint_id: EndpointId) {
         let known = self.members.get(&endpoint_id);
         if known.is_some_and(|known| known.organization_id != organization_id) {
@@ -103,7 +102,7 @@ impl Subscriptions {
         self.removed_endpoints.insert(endpoint_id);
     }
 
-    /// Takes an organization out.
+    /// Removes all endpoints of an organization.
     pub(crate) fn remove_organization(&mut self, organization_id: OrganizationId) {
         // walks all endpoints: rare, and cheaper than keeping a list per organization
         let of_organization = self.members.iter().filter(|(_, member)| member.organization_id == organization_id);
@@ -126,8 +125,8 @@ impl Subscriptions {
         member.is_some_and(|member| !member.patterns.is_empty() && member.organization_id == organization_id)
     }
 
-    /// The endpoints that want this event, in the order of their ids. `data` is parsed at most once, and only
-    /// when a filter asks; a filter that several endpoints share is evaluated once.
+    /// The endpoints that want this event, by id. `data` is parsed at most once, and only if there is a filter; a filter that
+    /// several endpoints share is evaluated once.
     pub fn matching(&self, organization_id: OrganizationId, event_type: &str, data: &RawValue) -> Vec<EndpointId> {
         let candidates = self.candidates(organization_id, event_type);
         let document = Document::new(data);
@@ -163,7 +162,7 @@ impl Subscriptions {
             }
         }
         if lists > 1 {
-            // the stable sort merges runs that are sorted already
+            // the stable sort merges sorted runs
             found.sort();
             found.dedup();
         }
@@ -180,11 +179,11 @@ impl Subscriptions {
             EventPattern::Prefix(prefix) => Pattern::Prefix(number(prefix.trim_end_matches('.'))),
             EventPattern::Exact(event_type) => Pattern::Exact(number(event_type)),
         });
-        // repeated ones stay: each has been counted, and is given back on its own
+        // duplicates stay: each was counted, and is released separately
         patterns.collect()
     }
 
-    /// Forgets an endpoint and gives back what it shares.
+    /// Removes an endpoint from the lists and releases its shared values.
     fn take_out(&mut self, id: EndpointId) {
         let Some(member) = self.members.remove(&id) else { return };
         for &pattern in &member.patterns {
@@ -209,7 +208,7 @@ impl Subscriptions {
     }
 }
 
-/// The latest removals.
+/// The latest removed ids.
 #[derive(Debug)]
 struct Removed<Id> {
     ids: HashSet<Id>,

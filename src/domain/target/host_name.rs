@@ -1,9 +1,9 @@
-//! Host names that can be looked up and asked for. The URL standard lets through what neither DNS nor an HTTP request
-//! can hold, and much that both can and that is no usual name: underscores, hyphens at the ends, tildes.
+//! Host names that can be looked up and requested. The URL standard allows names that neither DNS nor an HTTP request can
+//! carry; unusual names that both can carry are allowed here: underscores, hyphens at the ends, tildes.
 
 use thiserror::Error;
 
-/// Bytes of a part, and of all with their dots (RFC 1035, section 2.3.4).
+/// Bytes of one part, and of the whole name with its dots (RFC 1035, section 2.3.4).
 const MAX_PART: usize = 63;
 const MAX_NAME: usize = 253;
 
@@ -13,26 +13,26 @@ pub(crate) enum HostNameError {
     /// It ends with a dot.
     #[error("remove the dot at its end")]
     Dot,
-    /// Two dots in a row, or one at the begin.
+    /// Two dots in a row, or one at the beginning.
     #[error("between two dots, and before the first one, there must be a part of the name")]
     EmptyPart,
     /// A part that is too long.
     #[error("the part that begins with {part} has {length} characters; at most {MAX_PART} are allowed")]
     LongPart {
-        /// Its begin.
+        /// Its beginning.
         part: String,
-        /// Of all of it.
+        /// Its length in bytes.
         length: usize,
     },
-    /// All of it is too long.
+    /// The whole name is too long.
     #[error("it has {0} characters; at most {MAX_NAME} are allowed")]
     Long(usize),
     /// A character that a request's host can't have (RFC 3986, section 3.2.2).
-    #[error("it must not hold the character {0:?}")]
+    #[error("it must not contain the character {0:?}")]
     Character(char),
 }
 
-/// Checks a name as `url` folds it.
+/// Checks a name in the form that `url` normalizes it to.
 pub(super) fn check_host_name(name: &str) -> Result<(), HostNameError> {
     if let Some(character) = name.chars().find(|&character| !is_allowed(character)) {
         return Err(HostNameError::Character(character));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The WHATWG bad ports (Fetch Standard, "port blocking"): services that could take a request for their own
+/// The WHATWG bad ports (Fetch Standard, "port blocking"): their services could take a request for one of their own
 /// protocol.
 const BAD_PORTS: [u16; 83] = [
     0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104,
@@ -14,14 +14,14 @@ const BAD_PORTS: [u16; 83] = [
 
 /// A port (`8443`), or all from one to another (`8000-8999`).
 ///
-/// A range leaves the bad ports out; such a port has to be named alone, so that nobody opens it by accident.
+/// A range leaves the bad ports out; such a port has to be listed alone, so that it is not allowed by accident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortRange {
     first: u16,
     last: u16,
 }
 
-/// Not a port from 1 to 65535, and no range of them.
+/// The text is neither a port from 1 to 65535 nor a range of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expects a port like 8443 or a range like 8000-8999")]
 pub struct PortRangeError;
@@ -37,7 +37,7 @@ impl FromStr for PortRange {
     type Err = PortRangeError;
 
     fn from_str(text: &str) -> Result<Self, PortRangeError> {
-        // `parse` alone would take a sign
+        // `parse` alone would accept a sign
         let port = |text: &str| -> Result<u16, PortRangeError> {
             let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             let number = text.parse().ok().filter(|&port| is_number && port > 0);
@@ -67,7 +67,7 @@ pub(super) fn allows_port(allowed: &[PortRange], port: u16) -> bool {
     }
 }
 
-/// What a tenant may use instead of a port that is refused.
+/// The ports that a tenant may use instead of one that was refused.
 pub(super) fn allowed_in_words(allowed: &[PortRange]) -> String {
     match allowed {
         [] => "use 80, 443 or another port from 1024 on that serves HTTP".to_owned(),
