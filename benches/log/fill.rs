@@ -17,7 +17,7 @@ use ringback::domain::time::UnixMillis;
 use ringback::store::{NewEvent, ReplayTargets, Store, WriteBatch};
 use sha2::{Digest, Sha256};
 
-/// Of the large organization.
+/// The API key of the large organization.
 pub(crate) const KEY: &str = "rbk_0123456789012345678901234567890123456789012";
 /// The period of the events: less than retention.
 pub(crate) const PERIOD: Duration = Duration::from_secs(25 * 86_400);
@@ -26,7 +26,7 @@ const EVENTS_A_COMMIT: usize = 2_000;
 const WEBHOOKS: usize = 50;
 const SMALL_ORGANIZATIONS: usize = 4;
 
-/// With how many of 100,000 events are of it.
+/// Event types, and how many of 100,000 events have each.
 pub(crate) const TYPES: [(&str, u32); 14] = [
     ("call.completed", 40_000),
     ("call.initiated", 25_000),

@@ -76,7 +76,7 @@ fn main() -> anyhow::Result<()> {
     let world = World::read(&engine)?;
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header(["asked for", "rows", "requests", "first, cold", "p50", "p99", "max"]);
+    table.set_header(["query", "rows", "requests", "first, cold", "p50", "p99", "max"]);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

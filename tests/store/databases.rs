@@ -429,7 +429,7 @@ fn a_database_that_cannot_be_written_is_unavailable_and_recovers() {
     diesel::sql_query("BEGIN IMMEDIATE").execute(&mut other).unwrap();
     let endpoint = plain_endpoint(EndpointId(f.id_at(at(0))), organization_id);
     assert!(matches!(f.store.create_endpoint(&endpoint), Err(StoreError::Unavailable(_))));
-    assert!(f.store.organization(organization_id).unwrap().is_some(), "reading goes on");
+    assert!(f.store.organization(organization_id).unwrap().is_some(), "reads still work");
     diesel::sql_query("ROLLBACK").execute(&mut other).unwrap();
     f.store.create_endpoint(&endpoint).unwrap();
 }

@@ -289,7 +289,11 @@ fn outcomes_from_a_replaced_url_change_nothing(f: &Fixture) {
         let report = f.store.commit(&batch, at(5)).unwrap();
         assert_eq!(report.disabled.len(), usize::from(is_disabled), "{url}");
         assert_eq!(report.events, [if is_disabled { EventCommit::Stored } else { EventCommit::Withheld }]);
-        assert_eq!(f.store.event(organization_id, event_id).unwrap().is_some(), is_disabled, "what tells of it");
+        assert_eq!(
+            f.store.event(organization_id, event_id).unwrap().is_some(),
+            is_disabled,
+            "the event that announces it"
+        );
         assert_eq!(read().endpoint.active, !is_disabled);
     }
 }

@@ -78,7 +78,7 @@ fn a_deleted_endpoint_is_removed_with_its_last_delivery_and_no_other_is() {
         let prune = || {
             let mut after = None;
             while let Some(next) = f.store.prune_endpoints(at(4), after, 1).unwrap() {
-                assert!(after.is_none_or(|after| next > after), "it goes on");
+                assert!(after.is_none_or(|after| next > after), "each step continues behind the one before");
                 after = Some(next);
             }
         };
