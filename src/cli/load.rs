@@ -77,7 +77,7 @@ enum LoadCommand {
 #[derive(Args)]
 #[command(after_help = "\
 It does not authenticate its callers, so use it in test networks only. Latencies
-are only as accurate as the clocks of both machines agree.
+are accurate only if the clocks of both machines agree.
 
 Example:
   ringback load receive --listen 0.0.0.0:9100")]

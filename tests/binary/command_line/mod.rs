@@ -258,10 +258,10 @@ fn keys_rotate_says_which_key_is_missing_or_wrong() {
     std::fs::write(folder.path().join("a.key"), format!("{}\n", data_encoding::BASE64.encode(&[1; 32]))).unwrap();
     for (args, expected) in [
         (vec!["--new-file", "a.key"], "no old key: name its file with --old-file"),
-        (vec!["--old-file", "a.key"], "no new key: make one"),
+        (vec!["--old-file", "a.key"], "no new key: generate one"),
         (vec![], "--new-file new.key, or set RINGBACK_NEW_MASTER_KEY"),
         (vec![], "--old-file, or set RINGBACK_MASTER_KEY"),
-        (vec!["--old-file", "a.key", "--new-file", "a.key"], "the new key is the old one"),
+        (vec!["--old-file", "a.key", "--new-file", "a.key"], "the new key equals the old one"),
         (vec!["--old-file", "a.key", "--new", "short"], "the new key can't be used"),
         (vec!["--old-file", "none.key", "--new", "x"], "none.key can't be read"),
     ] {
@@ -271,7 +271,7 @@ fn keys_rotate_says_which_key_is_missing_or_wrong() {
         assert!(printed.contains(expected), "{expected}: {printed}");
         assert!(
             !printed.contains("--new <") && !printed.contains("--old <"),
-            "a key by flag can be seen by others: {printed}"
+            "suggests a flag whose value other users can see: {printed}"
         );
     }
 }
@@ -353,7 +353,7 @@ fn the_examples_of_help_can_be_pasted_from_a_narrow_terminal() {
     let folder = tempfile::tempdir().unwrap();
     for (command, example) in [
         (&["serve"][..], "  ringback serve --database-url postgres://ringback@db/ringback"),
-        (&["listen"], "  ringback listen --fail-first 2    # see retries: two answers 503, then 200"),
+        (&["listen"], "  ringback listen --fail-first 2    # see retries: 503 twice, then 200"),
         (&["trigger"], "  ringback trigger batch.completed --engine https://hooks.example.com"),
         (&["load"], "  ringback load throughput --postgres postgres://postgres@127.0.0.1/postgres"),
         (&["keys", "rotate"], "  ringback keys rotate --old-file ringback.db.master-key --new-file new.key"),
