@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_period_of_a_range_falls_into_one_of_its_steps_and_no_other_does() {
+    fn each_period_of_a_range_is_counted_in_exactly_one_step() {
         for range in ChartRange::ALL {
             let length = range.step() * range.steps();
             let periods = (length.as_millis() / PERIOD.as_millis()) as u32;
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_now_is_in_the_last_step() {
+    fn the_current_period_is_in_the_last_step() {
         for range in ChartRange::ALL {
             let activity = Activity::of(range, [&period(NOW, 3, 1)], NOW);
             let (start, counts) = activity.steps.last().unwrap();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_says_nothing_known_means_a_day() {
+    fn an_unknown_range_means_a_day() {
         assert_eq!(
             ["1h", "24h", "7d", "", "9y"].map(ChartRange::parse),
             [ChartRange::Hour, ChartRange::Day, ChartRange::Week, ChartRange::Day, ChartRange::Day]

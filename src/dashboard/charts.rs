@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_ends_at_a_round_number_that_holds_everything() {
+    fn an_axis_ends_at_a_round_number_above_all_values() {
         for (most, end) in
             [(0.0, 1.0), (1.0, 1.0), (3.0, 3.0), (7.0, 8.0), (99.0, 100.0), (1_234.0, 1_500.0), (2e6, 2e6)]
         {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_of_shares_ends_at_100_and_shows_what_is_lost() {
+    fn a_percentage_axis_ends_at_100_and_shows_the_losses() {
         for (values, least) in [(&[99.5, 100.0][..], 96.0), (&[83.0], 80.0), (&[12.0, 99.0], 0.0), (&[], 96.0)] {
             let scale = Scale::of_percent(values.iter());
             assert_eq!((scale.least, scale.most), (least, 100.0), "{values:?}");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chart_of_nothing_is_a_chart() {
+    fn a_chart_without_data_is_valid() {
         let series = [Series { name: "ok", class: "ok", values: vec![None, Some(0.0)] }];
         assert!(bars("nothing", &steps(2), &series).into_string().contains("aria-label=\"nothing\""));
         assert!(lines("nothing", &[], &[], short).into_string().contains("</svg>"));
@@ -223,13 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_interrupted_where_there_is_nothing() {
+    fn a_line_is_interrupted_where_data_is_missing() {
         let values = [Some(1.0), Some(2.0), None, Some(3.0)];
         assert_eq!(runs(&values), [vec![(0, 1.0), (1, 2.0)], vec![(3, 3.0)]]);
     }
 
     #[test]
-    fn a_single_failure_among_thousands_can_be_seen() {
+    fn a_single_failure_among_thousands_is_visible() {
         let series = [
             Series { name: "ok", class: "ok", values: vec![Some(100_000.0)] },
             Series { name: "bad", class: "bad", values: vec![Some(1.0)] },

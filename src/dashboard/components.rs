@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_that_is_not_whole_never_reads_as_all() {
+    fn only_a_full_share_reads_as_100_percent() {
         assert_eq!(percent(1, 1), "100 %");
         assert_eq!(percent(99_999, 100_000), "99.9 %");
         assert_eq!(percent(0, 7), "0.0 %");
@@ -226,19 +226,19 @@ mod tests {
     }
 
     #[test]
-    fn thousands_stand_apart() {
+    fn numbers_have_thousands_separators() {
         assert_eq!([7, 999, 1_000, 1_234_567].map(number), ["7", "999", "1,000", "1,234,567"]);
     }
 
     #[test]
-    fn what_the_api_says_is_a_sentence_on_a_page() {
+    fn an_error_detail_becomes_a_sentence() {
         assert_eq!(sentence("there is no such webhook; check the id"), "There is no such webhook; check the id.");
         assert_eq!(["", "élan.", "X!"].map(sentence), ["", "Élan.", "X!"]);
         assert_eq!(sentence("call.completed is built in"), "call.completed is built in.");
     }
 
     #[test]
-    fn complaints_stand_at_their_fields_and_the_rest_above_the_form() {
+    fn errors_are_shown_at_their_fields_and_the_rest_above_the_form() {
         let errors = [("url", "a"), ("events[3]", "b"), ("headers.x-a", "c"), ("eventsx", "d")];
         let errors =
             errors.map(|(field, message)| FieldError { field: field.to_owned(), message: message.to_owned() });
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_text_and_nothing_else() {
+    fn untrusted_text_is_escaped() {
         let shown = copyable("x", "<script>alert(1)</script>").into_string();
         assert!(!shown.contains("<script>"), "{shown}");
     }

@@ -230,7 +230,7 @@ fn own_card(viewer: &Viewer, own: &[OwnEventType], asking: &impl Fn(&str) -> Opt
     let may_manage = viewer.may(Permission::Manage);
     html! {
         section.card.flush {
-            header { h2 { "Custom" } }
+            header { h2 { "Custom event types" } }
             @if own.is_empty() {
                 (components::empty("No custom event types yet", &html! {
                     p {
@@ -303,7 +303,7 @@ mod tests {
     use crate::api::problem::ErrorCode;
 
     #[test]
-    fn the_built_in_types_stand_under_the_headings_of_the_document() {
+    fn built_in_types_are_grouped_under_the_headings_of_the_contract() {
         let count =
             |group| BUILT_IN.iter().filter(|event_type| BuiltInGroup::of(event_type.name) == group).count();
         assert_eq!(BuiltInGroup::ALL.map(count), [6, 4, 4]);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_goes_to_the_api_as_it_was_written_and_what_is_not_json_as_a_text() {
+    fn a_schema_is_passed_to_the_api_verbatim_and_invalid_json_as_a_string() {
         let body = |form: &str| body_of(&Form::parse(form.as_bytes()));
         let (text, not_json) = body("name=a.b&schema=%7B%22n%22%3A1e400%7D");
         assert!(text.contains(r#""schema":{"n":1e400}"#) && not_json.is_none(), "{text}");
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_complained_about_with_its_position_and_beside_the_other_fields() {
+    fn invalid_json_is_reported_with_its_position_together_with_other_fields() {
         let error = |field: &str| InputError {
             code: ErrorCode::ValidationFailed,
             error: FieldError { field: field.to_owned(), message: "is wrong".to_owned() },

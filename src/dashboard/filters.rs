@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_form_sends_becomes_an_address_that_means_the_same_everywhere() {
+    fn local_times_of_a_form_become_utc_in_the_address() {
         let sent =
             "status=failed&event_type=&webhook_id=&response_code=5xx&from=2024-12-16T11:30&to=2024-07-01T12:00:05";
         let expected =
@@ -231,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_with_an_offset_is_left_as_it_is() {
+    fn a_time_with_an_offset_is_left_unchanged() {
         assert_eq!(rewritten("from=2024-12-16T12:30:45%2B02:00&to=2024-12-16T12:30:45Z"), None);
         assert_eq!(rewritten("from=yesterday"), None, "the API says what is wrong with it");
         assert_eq!(rewritten("event_type=2024-12-16"), None);
     }
 
     #[test]
-    fn what_was_done_is_no_filter() {
+    fn result_parameters_are_not_filters() {
         let ParsedQuery::Canonical(filters) = Filters::read("status=failed&queued=3&gone=1&cursor=abc", &zone())
         else {
             panic!("nothing to rewrite");
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn another_range_keeps_the_other_filters() {
+    fn changing_the_range_keeps_the_other_filters() {
         let filters =
             Filters::of_query("status=failed&from=2024-12-16T10:00:00Z&to=2024-12-16T11:00:00Z&cursor=x");
         assert_eq!(filters.since("/logs", None), "/logs?status=failed");

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_seen_and_the_ends_of_lines_are_not() {
+    fn control_characters_are_shown_except_line_endings() {
         assert_eq!(shown("a\0\u{1b}b\u{7f}"), r"a<i>\x00\x1b</i>b<i>\x7f</i>");
         assert_eq!(shown("one\r\ntwo\n\tthree"), "one\r\ntwo\n\tthree");
         assert_eq!(shown("over\rwritten"), r"over<i>\x0d</i>written");
@@ -92,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn text_can_not_be_turned_round_or_hidden() {
+    fn text_can_not_be_reversed_or_hidden() {
         assert_eq!(shown("exe.\u{202e}gpj"), "exe.<i>U+202E</i>gpj");
         assert_eq!(shown("\u{feff}a\u{200b}b"), "<i>U+FEFF</i>a<i>U+200B</i>b");
         assert_eq!(shown("👩\u{200d}🔬 é א"), "👩\u{200d}🔬 é א", "what languages and emoji need stays");
     }
 
     #[test]
-    fn in_json_such_characters_become_the_escapes_that_mean_the_same() {
+    fn in_json_hidden_characters_become_equivalent_escapes() {
         let written = "{\"a\":\"\u{202e}\u{7f}\u{e0041}\"}";
         let shown = json(written).into_string();
         let text = shown.replace("<i>", "").replace("</i>", "").replace("&quot;", "\"");

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_expires_after_its_days_or_at_the_end_of_a_day_of_its_maker_or_never() {
+    fn a_key_expires_after_a_lifetime_or_at_the_end_of_a_local_day_or_never() {
         assert_eq!(sent("expires_in=&expires_on="), None);
         assert_eq!(sent("expires_in=30&expires_on=").as_deref(), Some("2025-01-15T10:30:45.007Z"));
         let day = sent("expires_in=30&expires_on=2024-12-31");
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_that_cannot_be_read_never_becomes_a_key_that_lasts_for_ever() {
+    fn an_unreadable_expiry_never_becomes_a_key_without_one() {
         for nonsense in ["expires_in=7", "expires_in=x", "expires_on=soon", "expires_on=2024-02-31"] {
             let sent = sent(nonsense).unwrap();
             assert!(UnixMillis::parse_rfc3339(&sent).is_none(), "{nonsense}: {sent}");

@@ -117,7 +117,7 @@ mod tests {
     use crate::domain::time::UnixMillis;
 
     #[test]
-    fn every_error_has_words_of_its_own_and_says_what_to_do() {
+    fn every_error_has_its_own_help() {
         for error in AttemptError::ALL {
             let meaning = of_error(error.as_str());
             assert_ne!(meaning, of_error("?"), "{error:?}");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_worth_another_attempt_when_the_engine_makes_one() {
+    fn a_code_is_shown_as_retried_exactly_when_the_engine_retries_it() {
         for code in 100..700 {
             let answer = Ok(Response { status: code, headers: Vec::new(), body: bytes::Bytes::new() });
             let is_retried = matches!(judge(&answer, RetryOn::default(), UnixMillis(0)), Verdict::Retry { .. });
@@ -141,7 +141,7 @@ mod tests {
     /// Statements that are not true in every case: a response does not show who sent it, how the webhook is
     /// configured, or whether it answers a test event.
     #[test]
-    fn no_outcome_is_explained_with_what_it_does_not_tell() {
+    fn no_help_claims_what_its_outcome_does_not_show() {
         let never = [
             "can't reach",
             "was disabled",
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_code_means_is_said_of_the_right_one() {
+    fn each_code_has_the_right_help() {
         for (code, expected) in [
             (200, "Delivered."),
             (299, "Delivered."),

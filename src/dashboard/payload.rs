@@ -34,14 +34,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_payload_is_cut_and_says_so() {
+    fn a_large_payload_is_truncated_with_a_notice() {
         let json = format!("{{\"a\":\"{}\"}}", "é".repeat(100_000));
         let shown = card(json.as_bytes(), "/whole").into_string();
         assert!(shown.len() < MOST_SHOWN_BYTES + 2_000 && shown.contains("Only the beginning is shown"));
     }
 
     #[test]
-    fn a_payload_is_shown_inert() {
+    fn a_payload_is_escaped() {
         let shown = card(br#"{"a":"</pre><script>alert(1)</script>"}"#, "/whole").into_string();
         assert!(!shown.contains("<script") && shown.contains("&lt;script&gt;"), "{shown}");
     }

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_receiver_sent_is_shown_inert() {
+    fn what_a_receiver_sent_is_escaped() {
         let sent = "</pre><script>alert(1)</script>\0\u{fffd}";
         let mut map = Map::new();
         map.insert("x-<b>".to_owned(), Value::from(sent));
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_may_have_been_cut_says_so_and_an_empty_one_is_no_gap() {
+    fn a_possibly_truncated_body_and_an_empty_one_are_labelled() {
         assert!(body(&"x".repeat(KEPT_BYTES)).into_string().contains("first 16 KiB"));
         assert!(!body("ok").into_string().contains("KiB"));
         assert!(body("").into_string().contains("empty"));

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_a_sign_in_only_pages_of_our_own_are_gone_on_to() {
+    fn a_sign_in_continues_only_to_pages_of_our_own() {
         for (next, expected) in [
             ("/logs?status=failed#row-1", "/logs?status=failed#row-1"),
             ("/a\r\nb", "/ab"),

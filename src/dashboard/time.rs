@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_shown_in_the_readers_zone_with_the_exact_utc_beside() {
+    fn a_time_is_shown_in_the_viewers_zone_with_the_exact_utc() {
         let shown = instant(AT, &zone("Asia/Tokyo")).into_string();
         assert!(shown.contains(">Dec 16, 19:30:45<"), "{shown}");
         assert!(shown.contains("title=\"2024-12-16 10:30:45.007 UTC\""), "{shown}");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_input_sends_is_read_in_the_readers_zone_and_shown_again_as_it_was() {
+    fn a_time_input_is_read_in_the_viewers_zone_and_round_trips() {
         let zone = zone("America/New_York");
         for text in ["2024-12-16T05:30", "2024-07-01T23:59:59"] {
             let read = parse_input(text, &zone).unwrap();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_time_are_said_in_their_largest_units() {
+    fn durations_are_shown_in_their_largest_units() {
         for (seconds, expected) in [
             (0, "0 s"),
             (59, "59 s"),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn how_far_away_something_is_is_said_to_the_nearest_of_what_is_shown() {
+    fn distances_are_rounded_to_the_smallest_unit_shown() {
         for (seconds, expected) in [
             (0.4, "0 s"),
             (0.6, "1 s"),

@@ -1,5 +1,5 @@
 "use strict";
-// What HTML can't do by itself. Every page works without: it is then just not live.
+// Progressive enhancement: every page works without this script, only not live.
 (() => {
   const root = document.documentElement;
   const remember = (name, value) => {
@@ -7,7 +7,7 @@
     document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; Max-Age=31536000; SameSite=Strict${secure}`;
   };
 
-  // the server writes times in the reader's zone; it learns the zone here
+  // the server renders times in the viewer's zone, which it learns from this cookie
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
   if (root.dataset.zone !== zone) {
     remember("ringback_zone", zone);
@@ -19,10 +19,10 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    // what the reader opened or ticked stays so when a part is exchanged
+    // what the viewer opened or checked survives when a part is swapped
     const kept = new Set(["open", "checked"]);
     if (window.Idiomorph) Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name) => !kept.has(name);
-    // live parts ask again while somebody looks, and never while somebody writes in them
+    // live parts refresh while the page is visible, but not while someone types in them
     setInterval(() => {
       if (document.hidden) return;
       for (const part of document.querySelectorAll("[data-live]")) {
@@ -45,7 +45,7 @@
       if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
     }
     if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
-    // one box chooses all of a list
+    // one checkbox selects the whole list
     const all = event.target.closest("[data-all]");
     if (all) for (const box of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked;
     if (event.target.matches("input[type=checkbox], input[type=radio]")) count();
@@ -81,7 +81,7 @@
     if (opens) document.querySelector(opens.dataset.opens).showModal();
     const closes = event.target.closest("[data-closes]");
     if (closes) closes.closest("dialog").close();
-    // a line of a list that grows: the template's copy gets the next number
+    // adds a row from a template
     const adds = event.target.closest("[data-adds]");
     if (adds) {
       const template = document.querySelector(adds.dataset.adds);

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_typed_goes_out_as_it_stands_and_can_be_nothing_else_than_data() {
+    fn typed_data_is_published_verbatim_and_can_not_add_other_fields() {
         let made =
             body("call.completed", "{\"n\": 1e400,\n \"m\": 1234567890123456789012345678901234567890}").unwrap();
         let expected = "{\"event_type\":\"call.completed\",\"data\":{\"n\": 1e400,\n \"m\": 1234567890123456789012345678901234567890}}";

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_receivers_answered_is_shown_inert_and_old_attempts_in_short() {
+    fn responses_are_escaped_and_old_attempts_are_summarized() {
         let failed = delivery(DeliveryStatus::Failed, None);
         let shown = timeline(&viewer(), &failed, None, &attempts(12), false).into_string();
         assert!(!shown.contains("<script") && !shown.contains('\0'));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exactly_went_wrong_is_said_instead_of_what_usually_does() {
+    fn the_exact_error_replaces_the_general_help() {
         let [mut attempt] = <[AttemptRecord; 1]>::try_from(attempts(1)).unwrap();
         (attempt.response_code, attempt.error) = (None, Some("tls_failure".to_owned()));
         let shown = |attempt: &AttemptRecord| {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_failure_of_a_failed_delivery_is_its_end() {
+    fn only_the_last_attempt_of_a_failed_delivery_is_marked_as_final() {
         let failed =
             timeline(&viewer(), &delivery(DeliveryStatus::Failed, None), None, &attempts(3), false).into_string();
         assert_eq!(failed.matches("<li class=\"warn\"").count(), 2);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_delivery_is_told_by_what_the_log_knows() {
+    fn the_end_of_a_delivery_claims_only_what_the_log_shows() {
         for error in AttemptError::ALL.map(AttemptError::as_str) {
             let ended =
                 AttemptRecord { response_code: None, error: Some(error.to_owned()), ..attempts(1).remove(0) };
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_waits_for_more_than_its_time_is_not_due_now() {
+    fn an_attempt_held_up_by_its_webhook_is_not_shown_as_due_now() {
         let shown = |state, at| {
             let pending = delivery(DeliveryStatus::Pending, Some(UnixMillis(at)));
             timeline(&viewer(), &pending, state, &[], false).into_string()

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_report_of_a_retry_is_made_of_numbers_and_our_words() {
+    fn the_result_of_a_resend_can_not_be_forged_into_text() {
         let tally = ResendCounts { queued: 3, pending: 1, gone: 2, failed: 0 };
         assert_eq!(tally.query(), "queued=3&pending=1&gone=2");
         assert_eq!(ResendCounts::of(&Form::parse(tally.query().as_bytes())), tally);

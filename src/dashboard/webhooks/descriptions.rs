@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_is_said_with_every_delay_and_its_end() {
+    fn a_short_schedule_lists_every_delay_and_its_end() {
         assert_eq!(
             schedule(&RetrySchedule::Retries(3)),
             "4 attempts: immediately, then 1 min, 5 min and 15 min later; failed after 21 min"
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_schedule_is_said_by_its_beginning_and_its_last_delay() {
+    fn a_long_schedule_lists_its_first_delays_and_the_last_one() {
         let said = schedule(&RetrySchedule::Retries(20));
         assert!(
             said.starts_with("21 attempts: immediately, then 1 min, 5 min, 15 min, 45 min, 2 h 15 min and so on"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::filter_rows::{self, Line, Operator};
+use super::filter_rows::{self, FilterRow, Operator};
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::webhook_settings::{Kind, MASK, MAX_RETRIES, RETRY_POLICY, SETTINGS, Setting};
 use crate::dashboard::form::Form;
@@ -28,7 +28,7 @@ pub(crate) struct Draft {
     pub patterns: String,
     /// Whether the filter is given as JSON instead of rows.
     pub filter_is_json: bool,
-    pub lines: Vec<Line>,
+    pub lines: Vec<FilterRow>,
     pub filter_json: String,
     /// Whether `policy` replaces `retry`.
     pub own_policy: bool,
@@ -133,7 +133,7 @@ impl Draft {
             events: form.values("event").map(str::to_owned).collect(),
             patterns: text("patterns"),
             filter_is_json: form.text("filter_as") == "json",
-            lines: read_lines(form),
+            lines: read_filter_rows(form),
             filter_json: trimmed(form.text("filter_json")),
             own_policy: form.text("retry_as") == "policy",
             retry: text("retry"),
@@ -151,7 +151,7 @@ impl Draft {
     }
 
     /// Selected event types and patterns, in the order of the body.
-    pub(crate) fn asked(&self) -> Vec<&str> {
+    pub(crate) fn subscriptions(&self) -> Vec<&str> {
         if self.all_events {
             return Vec::new();
         }
@@ -178,7 +178,7 @@ impl Draft {
     /// The complete body of the API call, or its errors.
     pub(crate) fn body(&self) -> Result<Map<String, Value>, Problem> {
         let mut errors = Vec::new();
-        if !self.all_events && self.asked().is_empty() {
+        if !self.all_events && self.subscriptions().is_empty() {
             let message = "choose at least one, or “All events”".to_owned();
             errors.push(FieldError { field: "events".to_owned(), message });
         }
@@ -207,7 +207,7 @@ impl Draft {
                 },
             );
         }
-        set("events", json!(self.asked()));
+        set("events", json!(self.subscriptions()));
         set("filters", filter.unwrap_or(Value::Null));
         if self.own_policy {
             let fields = RETRY_POLICY.iter().zip(&self.policy);
@@ -269,9 +269,9 @@ fn number(text: &str) -> Value {
 }
 
 /// The rows that are not empty.
-pub(crate) fn read_lines(form: &Form) -> Vec<Line> {
+pub(crate) fn read_filter_rows(form: &Form) -> Vec<FilterRow> {
     let values = form.values("filter_field").zip(form.values("filter_operator")).zip(form.values("filter_value"));
-    let lines = values.map(|((field, operator), value)| Line {
+    let lines = values.map(|((field, operator), value)| FilterRow {
         field: field.to_owned(),
         operator: Operator::parse(operator).unwrap_or(Operator::Is),
         value: value.to_owned(),

@@ -202,7 +202,7 @@ fn what_the_form_alone_can_see_is_complained_about_at_its_fields_all_at_once() {
     let problem = draft.body().unwrap_err();
     let fields: Vec<&str> = problem.errors().iter().map(|error| error.field.as_str()).collect();
     assert_eq!(fields, ["events", "filters", "headers.a", "headers"]);
-    let line = Line { field: String::new(), operator: Operator::Is, value: "5".to_owned() };
+    let line = FilterRow { field: String::new(), operator: Operator::Is, value: "5".to_owned() };
     let draft = Draft { lines: vec![line], ..Draft::blank() };
     assert_eq!(draft.body().unwrap_err().errors()[0].field, "filters");
 }

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_that_the_engine_knows_can_be_chosen() {
+    fn every_known_event_type_is_offered() {
         let types = EventTypeOptions { own: Vec::new() };
         assert_eq!(types.names().len(), BUILT_IN.len() + OPERATIONAL.len());
         assert_eq!(types.groups().len(), 3);

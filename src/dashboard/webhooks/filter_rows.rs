@@ -117,14 +117,14 @@ impl Operator {
 
 /// A row of the form: one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct FilterRow {
     /// A path into `data`, with dots for nested fields.
     pub field: String,
     pub operator: Operator,
     pub value: String,
 }
 
-impl Line {
+impl FilterRow {
     fn new(field: &str, operator: Operator, value: String) -> Self {
         Self { field: field.to_owned(), operator, value }
     }
@@ -161,7 +161,7 @@ impl Line {
 }
 
 /// The filter made of these rows, or an error for each pair that can't be combined.
-pub(crate) fn to_filter(lines: &[Line]) -> Result<Map<String, Value>, Vec<FieldError>> {
+pub(crate) fn to_filter(lines: &[FilterRow]) -> Result<Map<String, Value>, Vec<FieldError>> {
     let mut filter: Map<String, Value> = Map::new();
     let mut errors = Vec::new();
     for line in lines {
@@ -197,9 +197,9 @@ pub(crate) fn to_filter(lines: &[Line]) -> Result<Map<String, Value>, Vec<FieldE
 }
 
 /// The rows of a filter; `None` if rows can't express it.
-pub(crate) fn of_filter(filter: &Value) -> Option<Vec<Line>> {
+pub(crate) fn of_filter(filter: &Value) -> Option<Vec<FilterRow>> {
     let lines = filter.as_object()?.iter().flat_map(|(name, wanted)| lines_of(name, wanted));
-    let lines: Vec<Line> = lines.collect::<Option<_>>()?;
+    let lines: Vec<FilterRow> = lines.collect::<Option<_>>()?;
     let is_kept = lines.iter().all(|line| line.field.trim() == line.field && !line.field.is_empty());
     // equivalent forms may become the shorter one, but nothing may get lost
     let again = Value::Object(to_filter(&lines).ok()?);
@@ -226,24 +226,24 @@ fn spelt_out(filter: &Value) -> Value {
     Value::Object(spelt.collect())
 }
 
-fn lines_of(name: &str, wanted: &Value) -> Vec<Option<Line>> {
+fn lines_of(name: &str, wanted: &Value) -> Vec<Option<FilterRow>> {
     let bound = |prefix: &str, operator| {
         let field = name.strip_prefix(prefix).filter(|field| !field.is_empty())?;
-        Some(Line::new(field, operator, written(wanted, false)))
+        Some(FilterRow::new(field, operator, written(wanted, false)))
     };
     match wanted {
         Value::Object(operators) => {
             operators.iter().map(|(operator, operand)| operator_line(name, operator, operand)).collect()
         }
-        Value::Array(_) => vec![Some(Line::new(name, Operator::AnyOf, written(wanted, true)))],
+        Value::Array(_) => vec![Some(FilterRow::new(name, Operator::AnyOf, written(wanted, true)))],
         _ => {
             let line = bound("min_", Operator::AtLeast).or_else(|| bound("max_", Operator::AtMost));
-            vec![Some(line.unwrap_or_else(|| Line::new(name, Operator::Is, written(wanted, false))))]
+            vec![Some(line.unwrap_or_else(|| FilterRow::new(name, Operator::Is, written(wanted, false))))]
         }
     }
 }
 
-fn operator_line(field: &str, operator: &str, operand: &Value) -> Option<Line> {
+fn operator_line(field: &str, operator: &str, operand: &Value) -> Option<FilterRow> {
     let operator = match (operator, operand) {
         ("exists", Value::Bool(true)) => Operator::Exists,
         ("exists", Value::Bool(false)) => Operator::Lacks,
@@ -255,7 +255,7 @@ fn operator_line(field: &str, operator: &str, operand: &Value) -> Option<Line> {
         operator if operator.has_value() => written(operand, operator.is_list()),
         _ => String::new(),
     };
-    Some(Line::new(field, operator, value))
+    Some(FilterRow::new(field, operator, value))
 }
 
 /// A value as a row shows it. Strings are unquoted unless they could be read as something else.
@@ -322,12 +322,12 @@ mod tests {
     use super::*;
     use crate::domain::filter::Filter;
 
-    fn line(field: &str, operator: Operator, value: &str) -> Line {
-        Line::new(field, operator, value.to_owned())
+    fn line(field: &str, operator: Operator, value: &str) -> FilterRow {
+        FilterRow::new(field, operator, value.to_owned())
     }
 
     #[test]
-    fn lines_make_the_documents_short_forms() {
+    fn rows_become_the_contracts_short_forms() {
         let lines = [
             line("duration", Operator::AtLeast, "60"),
             line("agent_id", Operator::AnyOf, "agent_1, agent_2"),
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn every_filter_that_lines_can_show_comes_back_as_it_was() {
+    fn every_filter_that_rows_can_show_round_trips() {
         for filter in [
             json!({}),
             json!({"min_duration": 60, "max_duration": 3600.5}),
@@ -363,14 +363,14 @@ mod tests {
     }
 
     #[test]
-    fn what_lines_can_not_show_is_left_to_json() {
+    fn filters_that_rows_can_not_show_stay_json() {
         for filter in [json!({" a": 1}), json!({"": 1}), json!({"a": {"like": "x"}}), json!({"a": {"eq": [1]}})] {
             assert_eq!(of_filter(&filter), None, "{filter}");
         }
     }
 
     #[test]
-    fn several_conditions_on_a_field_stand_together_unless_they_are_the_same_one() {
+    fn different_conditions_on_a_field_are_combined_and_equal_operators_refused() {
         let lines = [line("a", Operator::AnyOf, "1, 2"), line("a", Operator::IsNot, "3")];
         assert_eq!(Value::Object(to_filter(&lines).unwrap()), json!({"a": {"in": [1, 2], "ne": 3}}));
         for operator in [Operator::Is, Operator::AtLeast, Operator::MoreThan] {
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_reads_as_a_sentence() {
+    fn a_row_reads_as_a_sentence() {
         assert_eq!(line("duration", Operator::AtLeast, "60").in_words(), "duration is at least 60");
         assert_eq!(line("a.b", Operator::Exists, "left over").in_words(), "a.b exists");
     }

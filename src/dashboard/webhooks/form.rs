@@ -6,11 +6,11 @@ use maud::{Markup, html};
 use super::descriptions;
 use super::draft::{Draft, TICKED, simple_settings};
 use super::event_type_options::EventTypeOptions;
-use super::filter_rows::{Line, Operator};
+use super::filter_rows::{FilterRow, Operator};
 use crate::api::webhook_settings::{FormField, FormSection, Kind, MASK, RETRY_POLICY, SETTINGS, Setting};
 use crate::dashboard::components::{self, Complaints};
 
-pub(crate) struct Content<'a> {
+pub(crate) struct WebhookForm<'a> {
     pub draft: &'a Draft,
     pub types: &'a EventTypeOptions,
     pub complaints: Complaints<'a>,
@@ -24,7 +24,7 @@ pub(crate) struct Content<'a> {
     pub sample: (&'a str, &'a str),
 }
 
-pub(crate) fn form(content: &Content<'_>) -> Markup {
+pub(crate) fn form(content: &WebhookForm<'_>) -> Markup {
     // these fields show their own errors
     let fields: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).chain(["version"]).collect();
     html! {
@@ -46,8 +46,8 @@ pub(crate) fn form(content: &Content<'_>) -> Markup {
     }
 }
 
-fn target(content: &Content<'_>) -> Markup {
-    let Content { draft, complaints, .. } = content;
+fn target(content: &WebhookForm<'_>) -> Markup {
+    let WebhookForm { draft, complaints, .. } = content;
     html! {
         section.card {
             h2 { "Destination" }
@@ -61,7 +61,7 @@ fn target(content: &Content<'_>) -> Markup {
 
 /// The simple settings of a section, with their values.
 fn simple<'a>(
-    content: &'a Content<'_>,
+    content: &'a WebhookForm<'_>,
     section: FormSection,
 ) -> impl Iterator<Item = (&'static Setting, &'static FormField, &'a str)> {
     simple_settings().filter_map(move |setting| {
@@ -70,7 +70,7 @@ fn simple<'a>(
     })
 }
 
-fn texts(content: &Content<'_>, section: FormSection) -> Markup {
+fn texts(content: &WebhookForm<'_>, section: FormSection) -> Markup {
     html! { @for (setting, field, value) in simple(content, section) {
         @if let Kind::Text { max_characters, .. } = setting.kind {
             (components::field(setting.name, field.label, field.help, &content.complaints, &html! {
@@ -80,7 +80,7 @@ fn texts(content: &Content<'_>, section: FormSection) -> Markup {
     } }
 }
 
-fn numbers(content: &Content<'_>, section: FormSection) -> Markup {
+fn numbers(content: &WebhookForm<'_>, section: FormSection) -> Markup {
     html! { @for (setting, field, value) in simple(content, section) {
         @if let Kind::Integer { .. } = setting.kind {
             (components::text_field(setting.name, field.label, field.help, value, "number", &content.complaints))
@@ -88,7 +88,7 @@ fn numbers(content: &Content<'_>, section: FormSection) -> Markup {
     } }
 }
 
-fn checkboxes(content: &Content<'_>, section: FormSection) -> Markup {
+fn checkboxes(content: &WebhookForm<'_>, section: FormSection) -> Markup {
     html! { @for (setting, field, value) in simple(content, section) {
         @if let Kind::Boolean { .. } = setting.kind {
             label.check {
@@ -101,7 +101,7 @@ fn checkboxes(content: &Content<'_>, section: FormSection) -> Markup {
 }
 
 /// One of several alternatives behind a radio button; the style sheet hides the fields of the others.
-fn way(name: &str, value: &str, is_chosen: bool, label: &str, help: &str, fields: &Markup) -> Markup {
+fn alternative(name: &str, value: &str, is_chosen: bool, label: &str, help: &str, fields: &Markup) -> Markup {
     html! {
         div.option {
             label.check {
@@ -113,8 +113,8 @@ fn way(name: &str, value: &str, is_chosen: bool, label: &str, help: &str, fields
     }
 }
 
-fn events(content: &Content<'_>) -> Markup {
-    let Content { draft, complaints, .. } = content;
+fn events(content: &WebhookForm<'_>) -> Markup {
+    let WebhookForm { draft, complaints, .. } = content;
     let some = html! {
         @for (title, types) in content.types.groups() {
             fieldset.group {
@@ -136,8 +136,8 @@ fn events(content: &Content<'_>) -> Markup {
             h2 #events { "Events" }
             fieldset.ways {
                 legend.sr { "Events" }
-                (way("events_as", "all", draft.all_events, "All events", "Including types added later, but not operational events.", &html! {}))
-                (way("events_as", "some", !draft.all_events, "Selected events", "", &some))
+                (alternative("events_as", "all", draft.all_events, "All events", "Including types added later, but not operational events.", &html! {}))
+                (alternative("events_as", "some", !draft.all_events, "Selected events", "", &some))
             }
             (event_complaints(draft, complaints))
         }
@@ -146,7 +146,7 @@ fn events(content: &Content<'_>) -> Markup {
 
 /// Shows the event type or pattern instead of its index in the API's list.
 fn event_complaints(draft: &Draft, complaints: &Complaints<'_>) -> Markup {
-    let asked = draft.asked();
+    let asked = draft.subscriptions();
     let subject = |field: &str| {
         let index = field.strip_prefix("events[")?.strip_suffix(']')?;
         asked.get(index.parse::<usize>().ok()?).copied()
@@ -158,8 +158,8 @@ fn event_complaints(draft: &Draft, complaints: &Complaints<'_>) -> Markup {
     }
 }
 
-fn filter(content: &Content<'_>) -> Markup {
-    let Content { draft, complaints, types, sample, .. } = content;
+fn filter(content: &WebhookForm<'_>) -> Markup {
+    let WebhookForm { draft, complaints, types, sample, .. } = content;
     // without scripts, rows can't be added
     let spare = if draft.lines.is_empty() { 2 } else { 1 };
     let lines = html! {
@@ -181,8 +181,8 @@ fn filter(content: &Content<'_>) -> Markup {
             p.dim { "An event is sent only if all conditions are met. Without conditions, every event of the chosen types is sent." }
             fieldset.ways {
                 legend.sr { "Filter format" }
-                (way("filter_as", "lines", !draft.filter_is_json, "Conditions", "", &lines))
-                (way("filter_as", "json", draft.filter_is_json, "JSON", "As in the API; a condition can be an object of operators: eq ne in nin gt gte lt lte exists prefix.", &json))
+                (alternative("filter_as", "lines", !draft.filter_is_json, "Conditions", "", &lines))
+                (alternative("filter_as", "json", draft.filter_is_json, "JSON", "As in the API; a condition can be an object of operators: eq ne in nin gt gte lt lte exists prefix.", &json))
             }
             (complaints.at("filters"))
             details.more {
@@ -228,7 +228,7 @@ pub(crate) fn sample_box(sample: &str) -> Markup {
     }
 }
 
-fn filter_line(line: Option<&Line>) -> Markup {
+fn filter_line(line: Option<&FilterRow>) -> Markup {
     let operator = line.map_or(Operator::Is, |line| line.operator);
     let kept = (!Operator::OFFERED.contains(&operator)).then_some(operator);
     html! {
@@ -245,8 +245,8 @@ fn filter_line(line: Option<&Line>) -> Markup {
     }
 }
 
-fn retries(content: &Content<'_>) -> Markup {
-    let Content { draft, complaints, .. } = content;
+fn retries(content: &WebhookForm<'_>) -> Markup {
+    let WebhookForm { draft, complaints, .. } = content;
     let number = |name: &str, label: &str, help: &str, value: &str| {
         components::text_field(name, label, help, value, "number", complaints)
     };
@@ -259,8 +259,8 @@ fn retries(content: &Content<'_>) -> Markup {
             h2 { "Retries" }
             fieldset.ways {
                 legend.sr { "Retry schedule" }
-                (way("retry_as", "retries", !draft.own_policy, "Default schedule", "1 min, 5 min, 15 min and longer.", &usual))
-                (way("retry_as", "policy", draft.own_policy, "Custom schedule", "", &policy))
+                (alternative("retry_as", "retries", !draft.own_policy, "Default schedule", "1 min, 5 min, 15 min and longer.", &usual))
+                (alternative("retry_as", "policy", draft.own_policy, "Custom schedule", "", &policy))
             }
             @if !complaints.about("retry_policy").any(|error| error.field.contains('.')) { (complaints.at("retry_policy")) }
             div #retry-preview.note-box.info aria-live="polite" hx-post="/webhooks/preview/retry" hx-include="#retries"
@@ -304,8 +304,8 @@ pub(crate) fn schedule_of(form: &crate::dashboard::form::Form) -> Markup {
     }
 }
 
-fn pace(content: &Content<'_>) -> Markup {
-    let Content { draft, complaints, .. } = content;
+fn pace(content: &WebhookForm<'_>) -> Markup {
+    let WebhookForm { draft, complaints, .. } = content;
     let number = |name: &str, label: &str, help: &str, value: &str| {
         components::text_field(name, label, help, value, "number", complaints)
     };
@@ -324,8 +324,8 @@ fn pace(content: &Content<'_>) -> Markup {
     }
 }
 
-fn headers(content: &Content<'_>) -> Markup {
-    let Content { draft, complaints, .. } = content;
+fn headers(content: &WebhookForm<'_>) -> Markup {
+    let WebhookForm { draft, complaints, .. } = content;
     let spare = if draft.headers.is_empty() { 2 } else { 1 };
     html! {
         section.card {
@@ -353,8 +353,8 @@ fn header_line(name: &str, value: &str) -> Markup {
     }
 }
 
-fn secret(content: &Content<'_>) -> Markup {
-    let Content { draft, complaints, .. } = content;
+fn secret(content: &WebhookForm<'_>) -> Markup {
+    let WebhookForm { draft, complaints, .. } = content;
     html! {
         section.card {
             h2 { "Signing secret" }

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::draft::read_lines;
-use super::filter_rows::{self, Line};
+use super::draft::read_filter_rows;
+use super::filter_rows::{self, FilterRow};
 use super::form::{sample_box, schedule_of};
 use super::{is_too_deep, pretty_sample};
 use crate::api::Api;
@@ -95,14 +95,14 @@ fn check(form: &Form) -> Result<Vec<Checked>, Vec<FieldError>> {
             }
         }
     } else {
-        let lines = read_lines(form);
+        let lines = read_filter_rows(form);
         if let Some(line) = lines.iter().find(|line| line.field.is_empty()) {
             return Err(error("filters", format!("the condition with the value “{}” has no field", line.value)));
         }
         Value::Object(filter_rows::to_filter(&lines)?)
     };
     let whole = Filter::parse(&source)?;
-    let holds = |line: &Line| {
+    let holds = |line: &FilterRow| {
         let source = filter_rows::to_filter(std::slice::from_ref(line)).map(Value::Object)?;
         Filter::parse(&source).map(|filter| (line.in_words(), filter.matches(&sample)))
     };
@@ -124,7 +124,7 @@ mod tests {
     const SAMPLE: (&str, &str) = ("sample", r#"{"duration_seconds":345,"agent_id":"a"}"#);
 
     #[test]
-    fn a_preview_says_of_each_condition_whether_it_holds() {
+    fn a_preview_shows_for_each_condition_whether_it_is_met() {
         let conditions = checked(&[
             SAMPLE,
             ("filter_field", "duration"),
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_as_json_is_tried_in_the_same_way() {
+    fn a_json_filter_is_previewed_like_rows() {
         let json = r#"{"agent_id":{"prefix":"a","ne":"b"}}"#;
         let conditions = checked(&[SAMPLE, ("filter_as", "json"), ("filter_json", json)]).unwrap();
         assert!(conditions.len() == 2 && conditions.iter().all(|(_, holds)| *holds), "{conditions:?}");
     }
 
     #[test]
-    fn what_is_no_filter_or_no_sample_is_said_instead_of_guessed() {
+    fn an_invalid_filter_or_sample_is_reported() {
         assert_eq!(checked(&[("sample", "{")]).unwrap_err()[0].field, "sample");
         let field = |json: &str| {
             checked(&[SAMPLE, ("filter_as", "json"), ("filter_json", json)]).unwrap_err()[0].field.clone()

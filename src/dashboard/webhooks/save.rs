@@ -6,7 +6,7 @@ use maud::html;
 
 use super::draft::Draft;
 use super::event_type_options::EventTypeOptions;
-use super::form::{self, Content};
+use super::form::{self, WebhookForm};
 use super::{crumbs, pretty_sample, webhook_id};
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::{Api, webhooks};
@@ -110,7 +110,8 @@ async fn page(
 ) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     let types = EventTypeOptions::of(api, organization_id).await?;
-    let first = draft.asked().into_iter().find(|asked| types.names().contains(asked)).unwrap_or(FIRST_SAMPLE);
+    let first =
+        draft.subscriptions().into_iter().find(|asked| types.names().contains(asked)).unwrap_or(FIRST_SAMPLE);
     let sample_type = sent.given("sample_type").unwrap_or(first);
     let sample = match sent.given("sample") {
         Some(sample) => sample.to_owned(),
@@ -121,7 +122,7 @@ async fn page(
     // while other errors are corrected, the conflict has not been shown yet
     let is_conflict = problem.is_some_and(|problem| problem.code() == ErrorCode::Conflict);
     let seen = sent.text("version").parse().ok().filter(|_| !is_conflict);
-    let content = Content {
+    let content = WebhookForm {
         draft,
         types: &types,
         complaints: Complaints::of(problem),

@@ -62,7 +62,7 @@ mod tests {
     use crate::domain::signing::SigningKey;
 
     #[test]
-    fn the_code_names_the_deployments_headers_and_the_webhooks_url() {
+    fn code_samples_use_the_deployments_headers_and_the_webhooks_url() {
         for snippet in &SNIPPETS {
             assert!(snippet.text.contains(PREFIX), "{}", snippet.name);
             let filled = filled(snippet, "X-Acme", "https://a.example/'$(id)'");
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rust_code_accepts_what_is_signed_here_and_nothing_else() {
+    fn the_rust_sample_accepts_only_valid_signatures() {
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
         let body = Bytes::from_static(b"{\"a\":1}");
         let signature = SigningKey::new(&secret).sign_document(&body);

@@ -41,7 +41,7 @@ pub(crate) async fn read(
     let types = EventTypeOptions::of(&api, organization_id).await?;
     let query = Form::parse(request.query_string().as_bytes());
     let event_type = query.given("event_type").filter(|name| types.names().contains(name));
-    let event_type = event_type.unwrap_or_else(|| first_asked(&endpoint, &types));
+    let event_type = event_type.unwrap_or_else(|| first_subscribed(&endpoint, &types));
     let data = pretty_sample(&api, organization_id, event_type).await?.unwrap_or_default();
     let content = content(&endpoint, &types, event_type, &data, &Complaints::of(None), &html! {});
     Ok(layout::page(&viewer, Section::Webhooks, TITLE, &content))
@@ -95,7 +95,7 @@ pub(crate) async fn send(
 }
 
 /// The first type that the webhook subscribes to.
-fn first_asked<'a>(endpoint: &Endpoint, types: &'a EventTypeOptions) -> &'a str {
+fn first_subscribed<'a>(endpoint: &Endpoint, types: &'a EventTypeOptions) -> &'a str {
     let is_asked = |name: &str| endpoint.events.iter().any(|pattern| pattern.matches(name));
     let names = types.names();
     let first = names.iter().copied().find(|name| is_asked(name));
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_must_be_an_object_and_the_complaint_says_where_it_is_not_json() {
+    fn data_must_be_an_object_and_invalid_json_is_reported_with_its_line() {
         assert!(read_data(r#"{"n":1e400}"#).is_ok());
         assert!(read_data("{\n\"a\": }").unwrap_err().contains("line 2"));
         assert!(read_data("[]").unwrap_err().contains("object"));

@@ -34,7 +34,7 @@ async fn every_type_is_shown_with_its_words_its_sample_and_how_many_webhooks_ask
     ] {
         assert!(item(&page, name).contains(asking), "{name}: {}", item(&page, name));
     }
-    let headings = ["Custom", "Call events", "Data events", "Batch events", "Operational events"];
+    let headings = ["Custom event types", "Call events", "Data events", "Batch events", "Operational events"];
     let places: Vec<usize> =
         headings.iter().map(|heading| page.find(&format!("<h2>{heading}</h2>")).unwrap()).collect();
     assert!(places.is_sorted(), "{places:?}");
@@ -90,8 +90,8 @@ async fn everything_that_is_wrong_is_said_at_its_field() {
         let text = complaint("invoice.paid", schema).await;
         assert!(text.contains("id=\"schema-error\"") && !text.contains("id=\"name-error\""), "{schema}: {text}");
     }
-    let (form, list) = (both.find("id=\"add\"").unwrap(), both.find("<h2>Your own</h2>").unwrap());
-    assert!(form < list, "what has to be corrected stands first");
+    let (form, list) = (both.find("id=\"add\"").unwrap(), both.find("<h2>Custom event types</h2>").unwrap());
+    assert!(form < list, "a form with errors comes first");
     assert_eq!(both.matches("id=\"add\"").count(), 1);
     let built_in = complaint("call.completed", "").await;
     assert!(built_in.contains("call.completed is built in"), "{built_in}");

@@ -27,7 +27,7 @@ async fn a_sample_is_published_as_it_was_typed_and_its_page_is_shown() {
     assert_eq!(done, "done=published");
     world.delivered(&owner).await;
     let page = browser.get(answer.location()).await.text;
-    assert!(page.contains("Published: it is stored") && page.contains("&quot;n&quot;: 1e400,\n"), "{page}");
+    assert!(page.contains("Published. The event is stored") && page.contains("&quot;n&quot;: 1e400,\n"), "{page}");
     assert!(page.contains(">example.com/hook</a>"), "{page}");
     let whole = browser.get(&format!("{path}/payload")).await.text;
     assert!(whole.ends_with(&format!(",\"data\":{data}}}")), "{whole}");
@@ -88,7 +88,7 @@ async fn an_event_is_sent_again_to_all_or_to_one_that_is_chosen() {
     for wrong in ["wh_0000000000001", "msg_0000000000001", "<script>"] {
         let answer = browser.post(&replay, &[("webhook_id", wrong)]).await;
         assert_eq!(answer.status, 422, "{wrong}");
-        assert!(answer.text.contains("Nothing was sent again."), "{}", answer.text);
+        assert!(answer.text.contains("Nothing was resent."), "{}", answer.text);
     }
 }
 
@@ -107,7 +107,7 @@ async fn an_event_that_no_webhook_wanted_says_so_and_offers_no_replay_to_all() {
     world.webhook(&owner, json!({"url": "https://example.com/late"})).await;
     let page = browser.get(&address).await.text;
     assert!(
-        dialogs(&page) == 1 && page.contains("https://example.com/late") && !page.contains("that it went to"),
+        dialogs(&page) == 1 && page.contains("https://example.com/late") && !page.contains("it was sent to"),
         "{page}"
     );
 }

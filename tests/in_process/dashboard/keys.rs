@@ -113,7 +113,7 @@ async fn an_owner_is_warned_before_the_key_of_the_session_is_revoked() {
     let browser = Browser::signed_in(&world, tenant.key("owner")).await;
     let page = browser.get("/keys").await.text;
     assert_eq!(page.matches("your current key").count(), 1);
-    let warning = page.find("You are signed in with this very key").unwrap();
+    let warning = page.find("You are signed in with this key").unwrap();
     let form = page[..warning].rfind("action=\"").unwrap();
     let revoke = page[form + 8..].split('"').next().unwrap().to_owned();
     let row = page[..form].rfind("<tr>").unwrap();

@@ -67,7 +67,7 @@ async fn signing_in_leads_to_the_page_that_was_asked_for_and_to_no_other_host() 
     }
     // who has the cookies off is told, and not sent round in circles
     let answer = Browser::new(&world).get("/sign-in?began=1&next=%2Fkeys").await;
-    assert!(answer.text.contains("did not keep the session"), "{}", answer.text);
+    assert!(answer.text.contains("did not store the session cookie"), "{}", answer.text);
 }
 
 #[actix_web::test]
@@ -160,7 +160,7 @@ async fn a_link_that_signs_in_works_once() {
     assert_eq!(first.get("/keys").await.status, 200);
     let second = Browser::new(&world);
     let answer = second.get(&link).await;
-    assert!(answer.text.contains("was used before"), "{}", answer.text);
+    assert!(answer.text.contains("was already used"), "{}", answer.text);
     assert!(second.get("/keys").await.asks_to_sign_in());
     // a link of a key that is gone signs nobody in
     let link = world.dashboard.sign_in_once(hash_key("rbk_gone"), &mut rng, now);
