@@ -1,5 +1,5 @@
-//! Who calls, and what they may do. The one place where roles and organizations are enforced: a middleware
-//! that every route of the table is wrapped with.
+//! Authentication and authorization. The only place where roles and organizations are enforced: a middleware around
+//! every route of the table.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,18 +25,18 @@ use crate::domain::time::UnixMillis;
 
 /// Makes a key findable in leaked text.
 const KEY_PREFIX: &str = "rbk_";
-/// How much of a key is kept to recognize it by; of 43 random characters these are 8.
+/// The length of the stored prefix, by which a key is recognized; 8 of its characters are from the 43 random ones.
 const SHOWN_PREFIX_LENGTH: usize = 12;
-/// How long a key is believed without asking the store. A key that another node revoked works for so long:
-/// the contract gives 1 s.
+/// How long a key is cached without asking the store. A key that another node revoked works for this long: the contract
+/// allows 1 s.
 const CACHE_TTL: Duration = Duration::from_millis(900);
-/// How long the store is asked for a key. It is one row by an index: smaller would refuse callers of a busy machine,
-/// larger hold all of them when the database does not answer.
+/// How long to wait for the store to find a key. It is one row by an index: smaller would refuse callers of a busy
+/// machine, larger would hold all of them while the database does not respond.
 const KEY_PATIENCE: Duration = Duration::from_secs(5);
-/// Keys remembered at once; more cost a read of the store each.
+/// The most cached keys; above it, keys cost a read of the store each.
 const CACHE_CAPACITY: usize = 10_000;
 
-/// What a route asks of its caller.
+/// What a route requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
     /// Nothing.
@@ -70,8 +70,7 @@ impl Permission {
         matches!(self, Self::Open | Self::Admin | Self::Keys)
     }
 
-    /// Lets the caller pass or says why not. `path_organization` is the one that the path names, if it names
-    /// one.
+    /// Admits the caller or returns the error. `path_organization` is the organization in the path, if there is one.
     pub(crate) fn check(self, caller: &Caller, path_organization: Option<OrganizationId>) -> Result<(), Problem> {
         let (organization_id, role) = match *caller {
             Caller::Admin if self.admin() => return Ok(()),
@@ -82,7 +81,7 @@ impl Permission {
             }
             Caller::Key { organization_id, role, .. } => (organization_id, role),
         };
-        // before the role: nobody learns which other organizations exist
+        // before the role: callers must not learn which other organizations exist
         if self == Self::Keys && path_organization != Some(organization_id) {
             return Err(Problem::no_such("organization"));
         }
@@ -99,20 +98,13 @@ impl Permission {
     }
 }
 
-/// Whose key came with the request.
+/// Whose key the request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// The deployment's admin key.
     Admin,
     /// A key of an organization.
-    Key {
-        /// The organization.
-        organization_id: OrganizationId,
-        /// Which key.
-        key_id: KeyId,
-        /// The key's role.
-        role: Role,
-    },
+    Key { organization_id: OrganizationId, key_id: KeyId, role: Role },
 }
 
 /// The caller's organization, for handlers of tenant routes.
@@ -132,7 +124,7 @@ impl FromRequest for Tenant {
     }
 }
 
-/// The middleware around a route: finds the caller, checks the permission, and only then lets the request in.
+/// The middleware around a route: finds the caller and checks the permission before the handler runs.
 pub(crate) async fn authorize(
     permission: Permission,
     request: ServiceRequest,
@@ -209,7 +201,7 @@ pub fn hash_key(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// A new key: the text that is shown once, and the prefix that is kept of it.
+/// A new key: the text that is shown once, and its stored prefix.
 pub(crate) fn generate_key(rng: &mut impl Rng) -> (Secret, String) {
     let mut bytes = Zeroizing::new([0u8; 32]);
     rng.fill_bytes(bytes.as_mut());
@@ -218,8 +210,8 @@ pub(crate) fn generate_key(rng: &mut impl Rng) -> (Secret, String) {
     (Secret::new(key), prefix)
 }
 
-/// Keys that were found in the store a moment ago. Bounded; forgets a key at once when it is revoked here, and
-/// after `CACHE_TTL` when it was revoked elsewhere. Unknown keys are not remembered.
+/// Keys that were recently found in the store. Bounded; forgets a key at once when it is revoked here, and after
+/// `CACHE_TTL` when it was revoked elsewhere. Unknown keys are not cached.
 #[derive(Default)]
 pub(crate) struct KeyCache {
     state: Mutex<CacheState>,
@@ -228,11 +220,11 @@ pub(crate) struct KeyCache {
 #[derive(Default)]
 struct CacheState {
     keys: HashMap<[u8; 32], CachedKey>,
-    /// Grows with every revocation: a key that was read before one must not be remembered after it.
+    /// Grows with every revocation: a key that was read before one must not be cached after it.
     generation: u64,
 }
 
-/// What must be known of a key on every request.
+/// What every request needs to know about its key.
 #[derive(Debug, Clone, Copy)]
 struct KnownKey {
     organization_id: OrganizationId,
@@ -248,7 +240,7 @@ struct CachedKey {
 
 impl CachedKey {
     fn is_fresh(&self, now: UnixMillis) -> bool {
-        // a clock that went back makes nothing fresh for longer
+        // a clock that went back does not extend the time
         self.read_at <= now && now.since(self.read_at) < CACHE_TTL
     }
 }
@@ -266,7 +258,7 @@ impl KeyCache {
         self.lock().generation
     }
 
-    /// Remembers a key that was asked for at `read_at`, unless one was revoked since `generation`.
+    /// Caches a key that was read at `read_at`, unless one was revoked since `generation`.
     fn insert(&self, key: &ApiKey, generation: u64, read_at: UnixMillis) -> KnownKey {
         let known = KnownKey {
             organization_id: key.organization_id,

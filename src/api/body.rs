@@ -11,14 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{ErrorCode, Problem};
 
-/// Of every call but those that bring events.
+/// For every call except those that publish events.
 pub(crate) const MANAGEMENT_LIMIT_BYTES: usize = 256 * 1024;
-/// No part of a body for so long: the client is gone or means ill.
+/// A client that sends nothing of its body for this long is gone or malicious.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole body. 10 MiB in a minute is 1.4 Mbit/s; slower publishers should send smaller events.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Of a body, not counted: most are smaller, and those are bounded by the number of connections.
+/// This much of each body is not counted: most bodies are smaller, and the number of connections bounds those.
 const FREE_BYTES: usize = 64 * 1024;
 /// The budget is counted in units of this many bytes.
 const UNIT_BYTES: usize = 64 * 1024;
@@ -28,32 +28,31 @@ const UNIT_BYTES: usize = 64 * 1024;
 pub(crate) struct BodyBudget(Arc<Semaphore>);
 
 impl BodyBudget {
-    /// What bodies may hold together, beside the first 64 KiB of each, from their first byte until their
-    /// events are stored. Smaller: large events are refused sooner. Larger: ten megabytes from each of many
-    /// connections fill the memory.
+    /// How much all bodies may hold, except the first 64 KiB of each, from their first byte until their events are
+    /// stored. Smaller: large events are refused sooner. Larger: ten megabytes from each of many connections fill the
+    /// memory.
     pub(crate) fn of(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes / UNIT_BYTES)))
     }
 }
 
 /// A body, and its share of the budget.
-pub(crate) struct Body {
-    /// The bytes.
+pub(crate) struct RequestBody {
     pub bytes: Bytes,
-    /// Given back when this goes.
+    /// Returned when this is dropped.
     pub share: BodyShare,
 }
 
-/// A share of the budget for as long as it is held.
+/// A share of the budget, returned when this is dropped.
 pub(crate) struct BodyShare(#[expect(dead_code, reason = "it counts by being there")] Vec<OwnedSemaphorePermit>);
 
-/// Reads the whole body of a call that manages something; such bodies are small.
+/// Reads the whole body of a management call; such bodies are small.
 pub(crate) async fn read_body(
     request: &HttpRequest,
     payload: web::Payload,
     limit: usize,
 ) -> Result<Bytes, Problem> {
-    // never asked: the limit is near the free part, and connections are bounded
+    // never used: the limit
     let budget = BodyBudget::of(limit);
     Ok(read_large_body(request, payload, limit, &budget).await?.bytes)
 }
@@ -64,7 +63,7 @@ pub(crate) async fn read_large_body(
     payload: web::Payload,
     limit: usize,
     budget: &BodyBudget,
-) -> Result<Body, Problem> {
+) -> Result<RequestBody, Problem> {
     let headers = request.headers();
     let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| !is_plain(encoding)) {
@@ -78,13 +77,13 @@ pub(crate) async fn read_large_body(
     tokio::time::timeout(TOTAL_TIMEOUT, collect(payload, limit, budget)).await.map_err(|_| too_slow())?
 }
 
-async fn collect(mut payload: web::Payload, limit: usize, budget: &BodyBudget) -> Result<Body, Problem> {
+async fn collect(mut payload: web::Payload, limit: usize, budget: &BodyBudget) -> Result<RequestBody, Problem> {
     let mut body = BytesMut::new();
     let mut share = Vec::new();
     loop {
         let chunk = tokio::time::timeout(IDLE_TIMEOUT, payload.next()).await.map_err(|_| too_slow())?;
         let Some(chunk) = chunk else {
-            return Ok(Body { bytes: body.freeze(), share: BodyShare(share) });
+            return Ok(RequestBody { bytes: body.freeze(), share: BodyShare(share) });
         };
         let chunk = chunk.map_err(|error| {
             tracing::debug!(%error, "body of a request not read");
@@ -108,7 +107,7 @@ fn too_slow() -> Problem {
     Problem::new(ErrorCode::RequestTimeout, ErrorCode::RequestTimeout.help())
 }
 
-/// The answer to a body over the limit.
+/// The response to a body over the limit.
 pub(crate) fn too_large(limit: usize) -> Problem {
     Problem::new(ErrorCode::PayloadTooLarge, format!("the limit is {limit} bytes; nothing was stored"))
 }
@@ -121,7 +120,7 @@ mod tests {
     use actix_web::error::PayloadError;
     use actix_web::test::TestRequest;
 
-    async fn read(length: usize, budget: &BodyBudget) -> Result<Body, Problem> {
+    async fn read(length: usize, budget: &BodyBudget) -> Result<RequestBody, Problem> {
         let (request, mut payload) = TestRequest::post().set_payload(vec![b'x'; length]).to_http_parts();
         let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
         read_large_body(&request, payload, 1024 * 1024, budget).await
@@ -139,8 +138,11 @@ mod tests {
         assert_eq!(budget.0.available_permits(), 4);
     }
 
-    /// A client that sends so many bytes in each part, and pauses before each, for ever.
-    async fn time_of_a_client_that_sends(bytes: usize, pause: Duration) -> (Result<Body, Problem>, Duration) {
+    /// A client that sends this many bytes in each part, and pauses before each, endlessly.
+    async fn time_of_a_client_that_sends(
+        bytes: usize,
+        pause: Duration,
+    ) -> (Result<RequestBody, Problem>, Duration) {
         let parts = futures_util::stream::unfold((), move |()| async move {
             tokio::time::sleep(pause).await;
             Some((Ok::<_, PayloadError>(Bytes::from(vec![b'x'; bytes])), ()))

@@ -1,8 +1,8 @@
 //! How long a connection may take: a client that is slow, or silent, or reads nothing, holds it for a bounded time.
 //!
-//! actix limits the time for the head of a connection's first request, and no other: one byte of a second head, or an
-//! answer that nobody reads, would keep a connection for ever. So this stands between actix and the socket. It does
-//! not look into the bytes; [`Watch`] tells it when requests begin and end.
+//! actix limits the time for the head of a connection's first request only: one byte of a second head, or a response
+//! that the client does not read, would keep a connection forever. So this stands between actix and the socket. It does
+//! not look into the bytes; [`ConnectionActivity`] reports when requests begin and end.
 
 use std::cell::Cell;
 use std::io;
@@ -21,22 +21,22 @@ use actix_web::middleware::Next;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// What a connection may take.
+/// Bounds on the number of connections and on their time.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// Connections at once; further ones wait in the system's queue. Smaller: clients wait for each other. Larger: each
+    /// Open connections; further ones wait in the system's queue. Smaller: clients wait for each other. Larger: each
     /// holds some kilobytes and an open file, and the engine needs files for its deliveries.
     pub max_connections: usize,
-    /// For a request's head, from its first byte. Smaller: clients on bad networks fail. Larger: who drips holds a
-    /// connection for longer.
+    /// For a request's head, from its first byte. Smaller: clients on bad networks fail. Larger: a client that sends
+    /// byte by byte holds a connection for longer.
     pub head: Duration,
     /// An idle connection is closed after this. Smaller: clients connect more often. Larger: more of them are idle.
     pub keep_alive: Duration,
-    /// The same once three quarters of the connections are in use. Every idle connection is looked at once in this time.
-    /// Smaller: thousands of them cost time. Larger: a crowded server is full for longer.
+    /// The same once three quarters of the connections are in use. Every idle connection is checked once in this time.
+    /// Smaller: checking thousands of them costs time. Larger: a crowded server is full for longer.
     pub keep_alive_when_crowded: Duration,
-    /// For a client to read an answer. Smaller: long answers break on slow lines. Larger: answers that nobody reads are
-    /// in memory for longer.
+    /// For a client to read a response. Smaller: long responses break on slow lines. Larger: responses that are not
+    /// read stay in memory for longer.
     pub answer: Duration,
 }
 
@@ -54,12 +54,12 @@ impl Default for ConnectionLimits {
 
 /// The connections of a server.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(super) struct OpenConnections {
     limits: ConnectionLimits,
     open: AtomicUsize,
 }
 
-impl Crowd {
+impl OpenConnections {
     pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self { limits, open: AtomicUsize::new(0) })
     }
@@ -78,77 +78,79 @@ impl Crowd {
 
 /// What a connection is doing.
 #[derive(Debug)]
-pub(super) struct Watch {
-    crowd: Arc<Crowd>,
-    under_way: Cell<u32>,
+pub(super) struct ConnectionActivity {
+    connections: Arc<OpenConnections>,
+    in_progress: Cell<u32>,
     /// When the last request ended, or the connection began.
     idle_since: Cell<Instant>,
-    /// When something came after that.
+    /// When bytes arrived after that.
     head_since: Cell<Option<Instant>>,
 }
 
-impl Watch {
-    fn new(crowd: Arc<Crowd>) -> Rc<Self> {
-        crowd.open.fetch_add(1, Ordering::Relaxed);
-        let (under_way, idle_since, head_since) = (Cell::new(0), Cell::new(Instant::now()), Cell::new(None));
-        Rc::new(Self { crowd, under_way, idle_since, head_since })
+impl ConnectionActivity {
+    fn new(connections: Arc<OpenConnections>) -> Rc<Self> {
+        connections.open.fetch_add(1, Ordering::Relaxed);
+        let (in_progress, idle_since, head_since) = (Cell::new(0), Cell::new(Instant::now()), Cell::new(None));
+        Rc::new(Self { connections, in_progress, idle_since, head_since })
     }
 
     fn is_idle(&self) -> bool {
-        self.under_way.get() == 0
+        self.in_progress.get() == 0
     }
 
-    /// When it is over for a client that sends nothing, or not enough. Part of a head can have come together with the
-    /// request before it, unseen: then the time for being idle counts.
+    /// When a client that sends nothing, or not enough, is disconnected. Part of a head can have arrived unnoticed
+    /// together with the previous request: then the idle time counts.
     fn read_deadline(&self) -> Instant {
-        let limits = &self.crowd.limits;
-        let silent = self.idle_since.get() + self.crowd.keep_alive();
+        let limits = &self.connections.limits;
+        let silent = self.idle_since.get() + self.connections.keep_alive();
         self.head_since.get().map_or(silent, |since| since + limits.head)
     }
 
-    /// When it is over for a client that does not read its answer.
+    /// When a client that does not read its response is disconnected.
     fn write_deadline(&self) -> Instant {
-        self.idle_since.get() + self.crowd.limits.answer
+        self.idle_since.get() + self.connections.limits.answer
     }
 }
 
-impl Drop for Watch {
+impl Drop for ConnectionActivity {
     fn drop(&mut self) {
-        self.crowd.open.fetch_sub(1, Ordering::Relaxed);
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// A request under way; it has ended when this is dropped.
-struct UnderWay(Rc<Watch>);
+/// A request in progress; it has ended when this is dropped.
+struct RequestInProgress(Rc<ConnectionActivity>);
 
-impl UnderWay {
-    fn begin(watch: &Rc<Watch>) -> Self {
-        watch.under_way.set(watch.under_way.get() + 1);
-        Self(watch.clone())
+impl RequestInProgress {
+    fn begin(activity: &Rc<ConnectionActivity>) -> Self {
+        activity.in_progress.set(activity.in_progress.get() + 1);
+        Self(activity.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestInProgress {
     fn drop(&mut self) {
-        let watch = &self.0;
-        watch.under_way.set(watch.under_way.get() - 1);
-        watch.idle_since.set(Instant::now());
-        watch.head_since.set(None);
+        let activity = &self.0;
+        activity.in_progress.set(activity.in_progress.get() - 1);
+        activity.idle_since.set(Instant::now());
+        activity.head_since.set(None);
     }
 }
 
-/// Says when requests begin and end; closes connections after their answer while the server is crowded.
+/// Reports when requests begin and end; closes connections after their response while the server is crowded.
 pub(super) async fn watch_requests<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
     // absent where a test calls the service without a server
-    let Some(watch) = request.conn_data::<Rc<Watch>>().cloned() else { return next.call(request).await };
-    let under_way = UnderWay::begin(&watch);
+    let Some(activity) = request.conn_data::<Rc<ConnectionActivity>>().cloned() else {
+        return next.call(request).await;
+    };
+    let in_progress = RequestInProgress::begin(&activity);
     let mut answer = next.call(request).await;
-    drop(under_way);
+    drop(in_progress);
     if let Ok(answer) = &mut answer
-        && watch.crowd.is_crowded()
+        && activity.connections.is_crowded()
     {
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
@@ -156,31 +158,31 @@ pub(super) async fn watch_requests<B: MessageBody>(
 }
 
 /// A client's socket.
-pub(super) struct PatientStream {
+pub(super) struct TimedStream {
     socket: TcpStream,
-    watch: Rc<Watch>,
+    activity: Rc<ConnectionActivity>,
     timer: Pin<Box<Sleep>>,
 }
 
-impl PatientStream {
-    pub(super) fn new(socket: TcpStream, crowd: Arc<Crowd>) -> Self {
-        let watch = Watch::new(crowd);
-        let timer = Box::pin(tokio::time::sleep_until(watch.read_deadline()));
-        Self { socket, watch, timer }
+impl TimedStream {
+    pub(super) fn new(socket: TcpStream, connections: Arc<OpenConnections>) -> Self {
+        let activity = ConnectionActivity::new(connections);
+        let timer = Box::pin(tokio::time::sleep_until(activity.read_deadline()));
+        Self { socket, activity, timer }
     }
 
-    pub(super) fn watch(&self) -> Rc<Watch> {
-        self.watch.clone()
+    pub(super) fn activity(&self) -> Rc<ConnectionActivity> {
+        self.activity.clone()
     }
 
-    /// Waits on, or gives up on the client.
+    /// Keeps waiting for the client, or gives up on it.
     fn wait<T>(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let now = Instant::now();
         if deadline <= now {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let look_at = deadline.min(now + self.watch.crowd.limits.keep_alive_when_crowded);
-        // in a row of reads and writes a timer that is a little early is as good
+        let look_at = deadline.min(now + self.activity.connections.limits.keep_alive_when_crowded);
+        // in a sequence of reads and writes, a timer that is a little early is good enough
         if self.timer.deadline() > look_at || self.timer.is_elapsed() {
             self.timer.as_mut().reset(look_at);
         }
@@ -193,7 +195,7 @@ impl PatientStream {
     }
 }
 
-impl AsyncRead for PatientStream {
+impl AsyncRead for TimedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -201,13 +203,13 @@ impl AsyncRead for PatientStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if !self.watch.is_idle() {
+        if !self.activity.is_idle() {
             return read;
         }
-        if read.is_ready() && buffer.filled().len() > before && self.watch.head_since.get().is_none() {
-            self.watch.head_since.set(Some(Instant::now()));
+        if read.is_ready() && buffer.filled().len() > before && self.activity.head_since.get().is_none() {
+            self.activity.head_since.set(Some(Instant::now()));
         }
-        let deadline = self.watch.read_deadline();
+        let deadline = self.activity.read_deadline();
         match read {
             Poll::Ready(read) => Poll::Ready(read),
             Poll::Pending => self.wait(deadline, cx),
@@ -215,20 +217,20 @@ impl AsyncRead for PatientStream {
     }
 }
 
-impl AsyncWrite for PatientStream {
+impl AsyncWrite for TimedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        if !self.watch.is_idle() {
+        if !self.activity.is_idle() {
             return written;
         }
         match written {
             Poll::Pending => {
-                let deadline = self.watch.write_deadline();
+                let deadline = self.activity.write_deadline();
                 self.wait(deadline, cx)
             }
             Poll::Ready(written) => {
-                // after a request that took long no timer runs any more: the next look would be actix's own timer's
-                let deadline = self.watch.read_deadline();
+                // after a long request no timer runs any more: the next check would be that of actix's own timer
+                let deadline = self.activity.read_deadline();
                 let _ = self.wait::<()>(deadline, cx);
                 Poll::Ready(written)
             }
@@ -244,7 +246,7 @@ impl AsyncWrite for PatientStream {
     }
 }
 
-impl ActixStream for PatientStream {
+impl ActixStream for TimedStream {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         ActixStream::poll_read_ready(&self.socket, cx)
     }

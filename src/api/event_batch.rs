@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::auth::Tenant;
-use super::body::Body;
+use super::body::RequestBody;
 use super::event_input::EventReader;
 use super::events::{IDEMPOTENCY_KEY, PublishedView, refusal};
 use super::input::{self, Errors};
@@ -19,13 +19,13 @@ use crate::actors::publication::{Publication, PublishError};
 use crate::domain::event::MAX_BODY_BYTES;
 use crate::domain::filter::FieldError;
 
-/// Events in one request. More: one commit holds up all others for longer.
+/// The most events in one request. More: one commit delays all others for longer.
 const MAX_EVENTS: usize = 1_000;
-/// Of the request as a whole: no more than one event may have.
+/// For the whole request: no more than a single event may have.
 const MAX_BATCH_BYTES: usize = MAX_BODY_BYTES;
 const NDJSON: &str = "application/x-ndjson";
 
-/// One for each item of the request, in its order.
+/// One for each item of the request, in order.
 #[derive(Serialize)]
 struct BatchView {
     data: Vec<ItemView>,
@@ -56,20 +56,20 @@ impl From<&Problem> for ItemView {
     }
 }
 
-/// `POST /v1/events/batch`: an array, or one event a line. Answered after the commit; what is wrong with one
-/// item is said in its place, and the others are stored.
+/// `POST /v1/events/batch`: an array, or one event per line. Responds after the commit; an invalid item is reported in
+/// its place, and the others are stored.
 pub(crate) async fn publish(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    // its share of the memory is held until the events are stored, itself only until it is read
-    let Body { bytes, share: _share } = api.read_events(&request, payload, MAX_BATCH_BYTES).await?;
+    // its share of the memory budget is held until the events are stored, the body itself only until it is parsed
+    let RequestBody { bytes, share: _share } = api.read_events(&request, payload, MAX_BATCH_BYTES).await?;
     let is_ndjson = is_ndjson(&request);
     let mut errors = Errors::new();
     if request.headers().contains_key(IDEMPOTENCY_KEY) {
-        // to pass over it in silence would let a repeated batch be stored twice
+        // ignoring it silently would let a repeated batch be stored twice
         errors.add("Idempotency-Key", "a batch can't have one; send the events one by one to POST /v1/events");
     }
     let reader = api.event_reader(organization_id);
@@ -90,7 +90,7 @@ pub(crate) async fn publish(
     let mut accepted = publish_all(&api, publications).await?.into_iter();
     let mut data = Vec::with_capacity(refused.len());
     for refused in refused {
-        // there are as many answers as events
+        // there are as many results as events
         let lost = || Problem::new(ErrorCode::Internal, ErrorCode::Internal.help());
         data.push(match refused {
             Some(problem) => ItemView::from(&problem),
@@ -100,7 +100,7 @@ pub(crate) async fn publish(
     Ok(HttpResponse::Accepted().json(BatchView { data }))
 }
 
-/// All of them in one commit: what keeps one of them out of the database keeps out all, and is the answer.
+/// All of them in one commit: what prevents one of them from being stored prevents all, and is the response.
 async fn publish_all(api: &Api, publications: Vec<Publication>) -> Result<Vec<ItemView>, Problem> {
     if publications.is_empty() {
         return Ok(Vec::new());
@@ -120,12 +120,12 @@ fn is_ndjson(request: &HttpRequest) -> bool {
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(NDJSON))
 }
 
-/// The items of a batch as raw text: how deep one nests is looked at when it is read, and is its own fault alone.
+/// The items of a batch as raw text. How deeply an item nests is checked when it is read, and concerns that item alone.
 #[derive(Default)]
 struct Items<'a> {
     /// The first [`MAX_EVENTS`].
     kept: Vec<&'a [u8]>,
-    /// All of them. Those that are too many are not kept: ten megabytes of commas would become a hundred.
+    /// The number of all items. Those beyond the bound are not kept: ten megabytes of commas would become a hundred.
     count: usize,
 }
 
@@ -183,7 +183,7 @@ impl<'de> Deserialize<'de> for Items<'de> {
     }
 }
 
-/// The events of a request, or what is wrong with each; an error when the whole can't be taken.
+/// The events of a request, or what is wrong with each; an error when the whole request can't be accepted.
 pub(crate) fn read_batch(
     body: &[u8],
     is_ndjson: bool,
@@ -236,7 +236,7 @@ mod tests {
     /// The timestamp and data of an event, or what is wrong with it.
     type Read = Result<(String, String), String>;
 
-    /// What came of each item, in a form that can be compared.
+    /// The result of each item, in a form that can be compared.
     fn read(body: &str, is_ndjson: bool) -> Result<Vec<Read>, String> {
         let items = read_batch(body.as_bytes(), is_ndjson, Errors::new(), &reader());
         let items = items.map_err(|problem| problem.detail().to_owned())?;
@@ -267,7 +267,7 @@ mod tests {
             let array = read(&format!("[{}]", items.join(" ,")), false);
             prop_assert_eq!(&array, &read(&items.join("\n"), true));
             for (text, read) in items.iter().zip(array.unwrap_or_default()) {
-                // what a publisher sends as data is kept to the letter
+                // a publisher's data is kept verbatim
                 prop_assert!(read.is_err() || read.is_ok_and(|(_, data)| text.contains(&data)), "{}", text);
             }
         }

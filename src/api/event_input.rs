@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::body::too_large;
 use super::event_types::KnownTypes;
-use super::input::{self, Errors, Fields};
+use super::input::{self, Errors, JsonFields};
 use super::problem::{ErrorCode, Problem};
 use crate::actors::publication::Publication;
 use crate::domain::event::{MAX_BODY_BYTES, body_overhead};
@@ -12,22 +12,22 @@ use crate::domain::event_type_registry::{Registered, check_data};
 use crate::domain::ids::OrganizationId;
 use crate::domain::time::{UnixMillis, normalize_rfc3339};
 
-/// Larger bodies are read on a blocking thread; below, the switch of threads costs more than the reading.
+/// Larger bodies are parsed on a blocking thread; below this, switching threads costs more than the parsing.
 const INLINE_BYTES: usize = 64 * 1024;
 
-/// Reads the events that one request brings.
+/// Reads the events of one request.
 #[derive(Clone)]
 pub(crate) struct EventReader {
     /// The publisher's organization.
     pub organization_id: OrganizationId,
     /// What it may publish.
     pub types: KnownTypes,
-    /// The time of events that bring none.
+    /// The time of events that have none.
     pub now: UnixMillis,
 }
 
 impl EventReader {
-    /// Whether so many bytes may be read on a worker. Not where a schema may have to be checked: how long that
+    /// Whether this many bytes may be parsed on a worker. Not where a schema may have to be checked: how long that
     /// takes is up to its author.
     pub(crate) fn may_read_inline(&self, bytes: usize) -> bool {
         bytes <= INLINE_BYTES && !self.types.has_own()
@@ -35,7 +35,7 @@ impl EventReader {
 
     /// Reads `{event_type, data, timestamp?}`; `errors` are those of the request around it.
     pub(crate) fn read(&self, text: &[u8], mut errors: Errors) -> Result<Publication, Problem> {
-        let mut fields = Fields::parse(text, &mut errors)?;
+        let mut fields = JsonFields::parse(text, &mut errors)?;
         let event_type = fields.require("event_type", &mut errors, |value, path, errors| {
             let name = input::string(value, path, errors)?;
             self.lookup(&name, path, errors).map(|registered| (name, registered))
@@ -83,7 +83,7 @@ impl EventReader {
     }
 }
 
-/// Receivers are promised an object.
+/// The contract promises receivers an object.
 fn read_data<'a>(value: &'a RawValue, path: &str, errors: &mut Errors) -> Option<&'a RawValue> {
     if !value.get().starts_with('{') {
         errors.add(path, format!("expected an object, got {}", input::kind(value)));

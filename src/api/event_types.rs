@@ -1,4 +1,4 @@
-//! `/v1/event-types`: what can be published and asked for, and an organization's own.
+//! `/v1/event-types`: the event types that can be published and subscribed to, and an organization's own types.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
-use super::input::{self, Errors, Fields};
-use super::pagination::Query;
+use super::input::{self, Errors, JsonFields};
+use super::pagination::QueryString;
 use super::problem::{ErrorCode, Problem};
 use super::{Api, blocking};
 use crate::domain::event_type_registry::{EventTypeRegistry, Registered, compile_schema};
@@ -22,9 +22,9 @@ use crate::domain::patterns::{EventPattern, PatternError, is_event_type};
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
-/// Of each organization. They are held in memory with their schemas.
+/// Per organization. They are held in memory with their schemas.
 const MAX_OWN_TYPES: usize = 200;
-/// Own types that a message names. Larger: a batch with a thousand slips is answered with megabytes.
+/// The most own types that an error names. Larger: a batch with a thousand typos gets a response of megabytes.
 const MAX_NAMED: usize = 20;
 const MAX_DESCRIPTION_CHARACTERS: usize = 500;
 
@@ -36,7 +36,6 @@ pub(crate) struct KnownTypes {
 }
 
 impl KnownTypes {
-    /// Those of this organization.
     pub(crate) fn new(registry: Arc<RwLock<EventTypeRegistry>>, organization_id: OrganizationId) -> Self {
         Self { registry, organization_id }
     }
@@ -46,12 +45,12 @@ impl KnownTypes {
         self.registry().lookup(self.organization_id, name)
     }
 
-    /// Whether the organization has types of its own.
+    /// Whether the organization has own types.
     pub(crate) fn has_own(&self) -> bool {
         self.registry().has_own(self.organization_id)
     }
 
-    /// Whether a webhook can ask for this; what nothing will ever match is a slip of the pen.
+    /// Whether a webhook can subscribe to this; a pattern that nothing will ever match is a typo.
     pub(crate) fn can_be_asked_for(&self, pattern: &EventPattern) -> bool {
         match pattern {
             EventPattern::All => true,
@@ -63,7 +62,7 @@ impl KnownTypes {
         }
     }
 
-    /// What to say of a name or pattern that stands for no type: which was meant, and which there are.
+    /// The error for an unknown name or pattern: which type was probably meant, and which exist.
     pub(crate) fn unknown(&self, name: &str) -> String {
         let own = self.own_names();
         let known = BUILT_IN.iter().map(|event_type| event_type.name).chain(own.iter().map(String::as_str));
@@ -81,7 +80,7 @@ impl KnownTypes {
     }
 }
 
-/// The types that can be published, and not all of an organization's own.
+/// The types that can be published, with a bounded number of the organization's own.
 fn names(own: &[String]) -> String {
     let built_in = BUILT_IN.iter().map(|event_type| event_type.name);
     let named = built_in.chain(own.iter().map(String::as_str).take(MAX_NAMED)).collect::<Vec<_>>().join(", ");
@@ -91,10 +90,9 @@ fn names(own: &[String]) -> String {
     }
 }
 
-/// Where a type comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Kind {
+enum TypeOrigin {
     BuiltIn,
     Operational,
     Own,
@@ -103,18 +101,18 @@ enum Kind {
 #[derive(Serialize)]
 struct EventTypeView<'a> {
     name: &'a str,
-    kind: Kind,
+    kind: TypeOrigin,
     description: &'a str,
     /// A realistic `data`.
     sample: Option<Box<RawValue>>,
     /// A JSON Schema of `data`; own types can have one.
     schema: Option<&'a RawValue>,
-    /// Of own types.
+    /// Only for own types.
     created_at: Option<UnixMillis>,
 }
 
 impl<'a> EventTypeView<'a> {
-    fn ours(event_type: &'static EventType, kind: Kind) -> Self {
+    fn ours(event_type: &'static EventType, kind: TypeOrigin) -> Self {
         Self {
             name: event_type.name,
             kind,
@@ -128,7 +126,7 @@ impl<'a> EventTypeView<'a> {
     fn own(event_type: &'a OwnEventType) -> Self {
         Self {
             name: &event_type.name,
-            kind: Kind::Own,
+            kind: TypeOrigin::Own,
             description: &event_type.description,
             sample: Some(sample_of(event_type)),
             schema: event_type.schema.as_deref().and_then(|text| serde_json::from_str(text).ok()),
@@ -137,7 +135,7 @@ impl<'a> EventTypeView<'a> {
     }
 }
 
-/// What can be published on one page, and beside it what the engine itself publishes.
+/// The types that can be published, on one page, and separately those that the engine publishes.
 #[derive(Serialize)]
 struct EventTypesView<'a> {
     data: Vec<EventTypeView<'a>>,
@@ -166,7 +164,7 @@ pub(crate) async fn own_types(api: &Api, organization_id: OrganizationId) -> Res
     api.store(move |store| store.own_event_types(organization_id)).await
 }
 
-/// A realistic `data` of any type that a webhook can ask for; `None` for an unknown type.
+/// A realistic `data` of any type that a webhook can subscribe to; `None` for an unknown type.
 pub(crate) async fn sample(
     api: &Api,
     organization_id: OrganizationId,
@@ -187,11 +185,12 @@ pub(crate) async fn list(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let mut errors = Errors::new();
-    Query::parse(request.query_string(), &mut errors).finish(&mut errors);
+    QueryString::parse(request.query_string(), &mut errors).finish(&mut errors);
     errors.into_result()?;
     let own = own_types(&api, organization_id).await?;
-    let built_in = BUILT_IN.iter().map(|event_type| EventTypeView::ours(event_type, Kind::BuiltIn));
-    let operational = OPERATIONAL.iter().map(|event_type| EventTypeView::ours(event_type, Kind::Operational));
+    let built_in = BUILT_IN.iter().map(|event_type| EventTypeView::ours(event_type, TypeOrigin::BuiltIn));
+    let operational =
+        OPERATIONAL.iter().map(|event_type| EventTypeView::ours(event_type, TypeOrigin::Operational));
     let view = EventTypesView {
         data: built_in.chain(own.iter().map(EventTypeView::own)).collect(),
         operational: operational.collect(),
@@ -214,14 +213,14 @@ pub(crate) async fn create(
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
 }
 
-/// Adds a type as the body of such a call says.
+/// Adds the type that the body describes.
 pub(crate) async fn create_from(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
     body: Bytes,
 ) -> Result<OwnEventType, Problem> {
     let now = api.engine.now();
-    // a schema is compiled: not on a worker
+    // compiling a schema takes too long for a worker
     let event_type = blocking(move || read_event_type(&body, organization_id, now)).await??;
     let created = Api::change(api, move |api, store| {
         if store.own_event_types(organization_id)?.len() >= MAX_OWN_TYPES {
@@ -239,7 +238,7 @@ pub(crate) async fn create_from(
     created.await
 }
 
-/// `DELETE /v1/event-types/{name}`: webhooks that ask for it by name keep that wish.
+/// `DELETE /v1/event-types/{name}`: webhooks that are subscribed to it by name stay so.
 pub(crate) async fn delete(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
@@ -283,7 +282,7 @@ fn read_event_type(
     now: UnixMillis,
 ) -> Result<OwnEventType, Problem> {
     let mut errors = Errors::new();
-    let mut fields = Fields::parse(body, &mut errors)?;
+    let mut fields = JsonFields::parse(body, &mut errors)?;
     let name = fields.require("name", &mut errors, read_name);
     let description = input::string_of_length(0..=MAX_DESCRIPTION_CHARACTERS);
     let description = fields.read("description", &mut errors, description).into_option().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `/v1/events`: publishing, reading back, sending again.
+//! `/v1/events`: publishing, reading and replaying.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::auth::Tenant;
-use super::body::{Body, MANAGEMENT_LIMIT_BYTES, read_body};
+use super::body::{MANAGEMENT_LIMIT_BYTES, RequestBody, read_body};
 use super::event_input::EventReader;
 use super::event_types::KnownTypes;
-use super::input::{self, Errors, Fields};
+use super::input::{self, Errors, JsonFields};
 use super::logs::{self, LogRow};
-use super::pagination::{List, Query, read_instant};
+use super::pagination::{List, QueryString, read_instant};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, blocking, path_id};
 use crate::actors::publication::{PublishError, Published};
@@ -54,21 +54,21 @@ impl Api {
     }
 }
 
-/// `POST /v1/events {event_type, data, timestamp?}`: answered after the commit.
+/// `POST /v1/events {event_type, data, timestamp?}`: responds after the commit.
 pub(crate) async fn publish(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    // its share of the memory is held until the event is stored, itself only until it is read
-    let Body { bytes, share: _share } = api.read_events(&request, payload, MAX_BODY_BYTES).await?;
+    // its share of the memory budget is held until the event is stored, the body itself only until it is parsed
+    let RequestBody { bytes, share: _share } = api.read_events(&request, payload, MAX_BODY_BYTES).await?;
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
     Ok(answer(accept(&api, organization_id, bytes, key, errors).await?))
 }
 
-/// Publishes the event that the body of such a call holds.
+/// Publishes the event in the body.
 pub(crate) async fn publish_from(
     api: &Api,
     organization_id: OrganizationId,
@@ -105,13 +105,13 @@ fn answer(published: Published) -> HttpResponse {
     response.json(PublishedView::from(published))
 }
 
-/// The answer to an event that was not accepted.
+/// The response to an event that was not accepted.
 pub(super) fn refusal(error: PublishError) -> Problem {
     let unavailable = |detail: &str| Problem::new(ErrorCode::Unavailable, detail);
     match error {
         PublishError::Overloaded => Problem::new(ErrorCode::Overloaded, ErrorCode::Overloaded.help()),
         PublishError::Unavailable(reason) => {
-            // the commit that failed has its own line, and is in doubt
+            // the failed commit has its own log line, and its result is uncertain
             tracing::debug!(%reason, "event not acknowledged");
             unavailable(
                 "the database is not available, and the event not acknowledged: try again in a moment, and with an \
@@ -142,7 +142,7 @@ struct EventRow {
     event_type: String,
     timestamp: UnixMillis,
     created_at: UnixMillis,
-    /// Those that a replay made included.
+    /// Includes those that a replay created.
     delivery_count: usize,
 }
 
@@ -162,7 +162,7 @@ impl From<EventRecord> for EventRow {
 struct EventDetailView<'a> {
     #[serde(flatten)]
     row: EventRow,
-    /// The body as it is sent; embedded, not printed again.
+    /// The body verbatim, embedded and not serialized again.
     payload: &'a RawValue,
     deliveries: Vec<LogRow>,
 }
@@ -178,14 +178,14 @@ pub(crate) async fn list(
     Ok(HttpResponse::Ok().json(List { data, next_cursor }))
 }
 
-/// The page of the organization's events that a query string asks for.
+/// The page of the organization's events that a query string describes.
 pub(crate) async fn page(
     api: &Api,
     organization_id: OrganizationId,
     query: &str,
 ) -> Result<List<EventRecord>, Problem> {
     let mut errors = Errors::new();
-    let mut query = Query::parse(query, &mut errors);
+    let mut query = QueryString::parse(query, &mut errors);
     let page = query.page(&mut errors);
     let filter = EventFilter {
         event_type: query.read("event_type", &mut errors, logs::read_event_type),
@@ -196,7 +196,7 @@ pub(crate) async fn page(
     query.finish(&mut errors);
     errors.into_result()?;
     let rows = api.store(move |store| store.events(organization_id, &filter, page.request())).await?;
-    Ok(page.answer(rows, |row| row.id.0, |row| row))
+    Ok(page.list(rows, |row| row.id.0, |row| row))
 }
 
 /// An event of the organization with its body and deliveries.
@@ -230,8 +230,8 @@ pub(crate) async fn read(
     Ok(HttpResponse::Ok().content_type("application/json").body(body))
 }
 
-/// `POST /v1/events/{id}/replay {webhook_id?}`: to that webhook, or to each that has a delivery of it; no body
-/// is as good as an empty object.
+/// `POST /v1/events/{id}/replay {webhook_id?}`: to that webhook, or to each that has a delivery of it. An absent body
+/// means an empty object.
 pub(crate) async fn replay(
     request: HttpRequest,
     payload: web::Payload,
@@ -241,7 +241,7 @@ pub(crate) async fn replay(
     let id: EventId = path_id(&request, "event_id", WHAT)?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let mut errors = Errors::new();
-    let mut fields = Fields::parse(input::or_empty_object(&body), &mut errors)?;
+    let mut fields = JsonFields::parse(input::or_empty_object(&body), &mut errors)?;
     let webhook_id = fields.read("webhook_id", &mut errors, input::id::<EndpointId>).into_option();
     fields.finish(&mut errors);
     errors.into_result()?;
@@ -249,8 +249,8 @@ pub(crate) async fn replay(
     Ok(HttpResponse::Accepted().json(super::Queued { deliveries }))
 }
 
-/// Sends an event again, to this webhook or to each that has a delivery of it. Says how many deliveries are pending
-/// now.
+/// Resends an event to this webhook, or to each that has a delivery of it. Returns the number of deliveries that are
+/// now pending.
 pub(crate) async fn send_again(
     api: &Api,
     organization_id: OrganizationId,
@@ -260,7 +260,7 @@ pub(crate) async fn send_again(
     let targets = webhook_id.map_or(ReplayTargets::Delivered, |id| ReplayTargets::Endpoints(vec![id]));
     let now = api.engine.now();
     let engine = api.engine.clone();
-    // both happen even when the client goes away meanwhile
+    // both happen even if the client disconnects meanwhile
     let replayed = api.store(move |store| {
         let replayed =
             store.replay_event(organization_id, id, &targets, &mut || engine.next_id(), now)?.inspect(|ids| {

@@ -1,4 +1,4 @@
-//! How a webhook, and how an organization fares: `/v1/webhooks/{id}/health`, `/v1/health`.
+//! The health of a webhook and of an organization: `/v1/webhooks/{id}/health`, `/v1/health`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::auth::Tenant;
 use super::input::Errors;
-use super::pagination::Query;
+use super::pagination::QueryString;
 use super::problem::Problem;
 use super::webhooks::WHAT;
 use super::{Api, path_id};
@@ -20,45 +20,40 @@ use crate::domain::statistics::{LatencyCounts, PeriodCounts, PeriodStatistics, p
 use crate::domain::time::UnixMillis;
 use crate::store::{Store, StoreResult};
 
-/// Finished deliveries that rates and latencies are made of: the newest of a period. Larger: the call reads
-/// longer for figures that hardly change.
+/// The newest finished deliveries of a period, from which rates and response times are computed. Larger: the call reads
+/// for longer, for figures that hardly change.
 const MAX_SAMPLES: usize = 10_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// How one webhook fares.
 #[derive(Serialize)]
 pub(crate) struct WebhookHealthView {
-    /// In one word.
     pub state: EndpointState,
-    /// Whether it is left alone for a while.
+    /// The circuit breaker.
     pub breaker: BreakerView,
-    /// Since when it fails without one success.
+    /// Since when it fails, with no success since.
     pub failing_since: Option<UnixMillis>,
-    /// Deliveries that wait.
     pub pending: u64,
-    /// When the oldest of them was created.
+    /// When the oldest pending delivery was created.
     pub oldest_pending_at: Option<UnixMillis>,
-    /// The newest attempt that failed, whatever came after it.
+    /// The newest failed attempt, even if others succeeded after it.
     pub last_failure: Option<LastFailureView>,
-    /// The last hour.
     pub last_1h: PeriodView,
-    /// The last day.
     pub last_24h: PeriodView,
 }
 
-/// A failed attempt, as short as it is kept.
+/// A summary of a failed attempt.
 #[derive(Serialize)]
 pub(crate) struct LastFailureView {
     /// When it ended.
     pub at: UnixMillis,
-    /// Of which delivery; the log may have forgotten it since.
+    /// Its delivery, which may no longer be in the log.
     pub delivery_id: DeliveryId,
-    /// What was answered.
+    /// The status of the response.
     pub response_code: Option<u16>,
-    /// Why nothing was.
+    /// Why there was no response.
     pub error: Option<String>,
-    /// The beginning of the answer's body: 512 bytes, with invalid UTF-8 replaced.
+    /// The beginning of the response's body: 512 bytes, with invalid UTF-8 replaced.
     pub response_excerpt: Option<String>,
 }
 
@@ -75,13 +70,12 @@ impl From<LastFailure> for LastFailureView {
 pub(crate) struct BreakerView {
     /// `closed` or `open`.
     pub state: &'static str,
-    /// While it is open: when its single probe is due.
+    /// While it is open: when its probe is due.
     pub probe_at: Option<UnixMillis>,
 }
 
 #[derive(Serialize)]
 struct OrganizationHealthView {
-    /// How many are in each state.
     webhooks: StatesView,
     backlog: BacklogView,
     last_1h: PeriodView,
@@ -116,39 +110,35 @@ impl From<PendingStats> for BacklogView {
     }
 }
 
-/// What ended in a period: attempts, and the deliveries that were created in it and have succeeded or failed, the newest
-/// 10,000 at most.
+/// Attempts that ended in a period, and the deliveries that were created in it and have succeeded or failed, at most
+/// the newest 10,000.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct PeriodView {
-    /// Attempts, of deliveries that are still pending as well. Counted by 5 minutes: those of the period's first 5 are
-    /// all in it.
+    /// Attempts, including those of deliveries that are still pending. Counted in steps of 5 minutes: the period's
+    /// first step is included whole.
     pub attempts: u64,
-    /// Those of them that failed, whether there is another one or not.
+    /// The failed ones, whether or not a retry follows.
     pub failed_attempts: u64,
-    /// How many deliveries.
     pub deliveries: usize,
     /// From 0 to 1; `null` when there are none.
     pub success_rate: Option<f64>,
-    /// How long their last attempts took, those included that were not answered.
+    /// Response times of their last attempts, including those without a response.
     pub latency_ms: LatencyView,
-    /// How long all attempts took, to a quarter.
+    /// Response times of all attempts, with an error of at most a quarter.
     #[serde(skip)]
     pub attempt_latency: LatencyCounts,
 }
 
-/// Latencies that so many percent of the deliveries do not exceed.
+/// Percentiles of response times.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct LatencyView {
-    /// Half of them.
     pub p50: Option<u64>,
-    /// 95 %.
     pub p95: Option<u64>,
-    /// 99 %.
     pub p99: Option<u64>,
 }
 
 impl PeriodView {
-    /// Of those that were created since an instant.
+    /// Of the deliveries that were created since an instant.
     fn since(since: UnixMillis, finished: &[FinishedDelivery], counts: PeriodCounts) -> Self {
         let of_period = || finished.iter().filter(|delivery| delivery.created_at >= since);
         let deliveries = of_period().count();
@@ -170,14 +160,14 @@ impl PeriodView {
     }
 }
 
-/// The smallest value that so many percent do not exceed (nearest rank).
+/// The smallest value that this percentage does not exceed (nearest rank).
 fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.checked_sub(1)?).copied()
 }
 
-/// The last hour and the last day of a webhook, or of the organization. The newest of the day that are of the last hour are
-/// the newest of the hour: they are read once.
+/// The last hour and the last day of a webhook, or of the organization. The day's newest deliveries that lie within the
+/// last hour are the newest of the hour: they are read once.
 fn periods(
     store: &dyn Store,
     counted: &CurrentStatistics,
@@ -204,7 +194,7 @@ fn periods(
 
 fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
     let mut errors = Errors::new();
-    Query::parse(request.query_string(), &mut errors).finish(&mut errors);
+    QueryString::parse(request.query_string(), &mut errors).finish(&mut errors);
     errors.into_result()
 }
 
@@ -219,7 +209,7 @@ pub(crate) async fn webhook(
     Ok(HttpResponse::Ok().json(of_webhook(&api, organization_id, id).await?))
 }
 
-/// How a webhook of the organization fares.
+/// The health of one of the organization's webhooks.
 pub(crate) async fn of_webhook(
     api: &Api,
     organization_id: OrganizationId,

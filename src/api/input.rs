@@ -1,5 +1,5 @@
-//! Reads the fields of a JSON object and collects everything that is wrong with them, instead of stopping at
-//! the first. Values stay raw text until a reader asks for their type.
+//! Reads the fields of a JSON object and collects all errors instead of stopping at the first. Values stay raw text
+//! until a reader needs their type.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -14,49 +14,45 @@ use crate::domain::filter::FieldError;
 use crate::domain::ids::ParseIdError;
 use crate::domain::time::{UnixMillis, why_not_rfc3339};
 
-/// What is wrong with an input so far.
+/// The errors of an input so far.
 #[derive(Debug, Default)]
 pub(crate) struct Errors(Vec<InputError>);
 
 impl Errors {
-    /// Nothing wrong yet.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// Notes a bad field.
+    /// Reports an invalid field.
     pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.add_with_code(ErrorCode::ValidationFailed, field, message);
     }
 
-    /// Notes a bad field whose rule has a code of its own.
+    /// Reports an invalid field whose rule has its own code.
     pub(crate) fn add_with_code(&mut self, code: ErrorCode, field: impl Into<String>, message: impl Into<String>) {
         self.0.push(InputError { code, error: FieldError { field: field.into(), message: message.into() } });
     }
 
-    /// Whether nothing is wrong.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The answer, when something is wrong.
+    /// The response if there are errors.
     pub(crate) fn into_result(self) -> Result<(), Problem> {
         if self.0.is_empty() { Ok(()) } else { Err(Problem::input(self.0)) }
     }
 }
 
-/// A field of a change: not there, `null`, or with a value.
+/// A field of a JSON object: absent, `null`, or with a value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Given<T> {
-    /// Not there, or unreadable (then it is among the errors).
+pub(crate) enum FieldValue<T> {
+    /// Absent, or invalid (then it is among the errors).
     Absent,
-    /// `null`: back to the default.
     Null,
-    /// This value.
     Value(T),
 }
 
-impl<T> Given<T> {
+impl<T> FieldValue<T> {
     /// The value; `None` for absent and `null` alike.
     pub(crate) fn into_option(self) -> Option<T> {
         match self {
@@ -89,22 +85,22 @@ impl<'de> Deserialize<'de> for RawFields<'de> {
     }
 }
 
-/// The fields of an object. Readers take them out one by one; [`Fields::finish`] complains about the rest.
+/// The fields of an object. Readers take them out one by one; [`JsonFields::finish`] reports the remaining ones.
 #[derive(Debug)]
-pub(crate) struct Fields<'a> {
-    /// What comes before a field's name in errors: empty, or a path that ends in a dot.
+pub(crate) struct JsonFields<'a> {
+    /// Precedes a field's name in errors: empty, or a path that ends in a dot.
     prefix: String,
-    /// Without one, what it lacks is not worth a word.
+    /// If the body is not an object, missing fields are not reported.
     is_object: bool,
     entries: Vec<(String, &'a RawValue)>,
     known: Vec<&'static str>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> JsonFields<'a> {
     /// Reads a request's body whose top level must be an object.
     pub(crate) fn parse(body: &'a [u8], errors: &mut Errors) -> Result<Self, Problem> {
         let text = utf8(body)?;
-        // before anything recursive sees it
+        // before any recursive parser reads it
         if json_depth(text) > MAX_JSON_DEPTH {
             let detail = format!("arrays and objects nest deeper than {MAX_JSON_DEPTH}; flatten the body");
             return Err(Problem::new(ErrorCode::JsonTooDeep, detail));
@@ -146,7 +142,7 @@ impl<'a> Fields<'a> {
         Self { prefix, is_object: true, entries, known: Vec::new() }
     }
 
-    /// Takes a field out as it is; `null` counts as a value.
+    /// Takes a field's raw value; `null` counts as a value.
     pub(crate) fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
         self.known.push(name);
         let position = self.entries.iter().position(|(entry, _)| entry == name)?;
@@ -156,19 +152,19 @@ impl<'a> Fields<'a> {
         Some(value)
     }
 
-    /// Reads a field with `read`, which notes what is wrong and then gives `None`.
+    /// Reads a field with `read`, which reports what is wrong and then returns `None`.
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
         errors: &mut Errors,
         read: impl FnOnce(&'a RawValue, &str, &mut Errors) -> Option<T>,
-    ) -> Given<T> {
+    ) -> FieldValue<T> {
         match self.take(name) {
-            None => Given::Absent,
-            Some(value) if value.get() == "null" => Given::Null,
+            None => FieldValue::Absent,
+            Some(value) if value.get() == "null" => FieldValue::Null,
             Some(value) => {
                 let path = format!("{}{name}", self.prefix);
-                read(value, &path, errors).map_or(Given::Absent, Given::Value)
+                read(value, &path, errors).map_or(FieldValue::Absent, FieldValue::Value)
             }
         }
     }
@@ -191,7 +187,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Notes a field that exists but can't be given here.
+    /// Reports a field that exists but can't be set here.
     pub(crate) fn refuse(&mut self, name: &'static str, message: &str, errors: &mut Errors) {
         if self.take(name).is_some() {
             errors.add(format!("{}{name}", self.prefix), message);
@@ -199,12 +195,12 @@ impl<'a> Fields<'a> {
         self.known.pop();
     }
 
-    /// All fields that are left, for objects whose names are the client's.
+    /// All remaining fields, for objects whose names the client chooses.
     pub(crate) fn into_entries(self) -> Vec<(String, &'a RawValue)> {
         self.entries
     }
 
-    /// Notes every field that no reader asked for.
+    /// Reports every field that no reader took.
     pub(crate) fn finish(self, errors: &mut Errors) {
         let known = self.known.join(", ");
         for (name, _) in &self.entries {
@@ -213,7 +209,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Without the mark that some editors and shells begin a text with: RFC 8259, 8.1, lets a reader pass over it.
+/// Without the byte order mark that some editors and shells put first: RFC 8259, 8.1, lets a reader ignore it.
 pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
@@ -230,7 +226,7 @@ pub(crate) fn utf8(body: &[u8]) -> Result<&str, Problem> {
     })
 }
 
-/// The answer to a text that is not JSON.
+/// The response to a text that is not JSON.
 pub(crate) fn invalid_json(error: &serde_json::Error) -> Problem {
     if error.is_eof() && (error.line(), error.column()) == (1, 0) {
         return Problem::new(ErrorCode::InvalidJson, "the body is empty: send JSON");
@@ -239,7 +235,7 @@ pub(crate) fn invalid_json(error: &serde_json::Error) -> Problem {
     Problem::new(ErrorCode::InvalidJson, format!("the body is not valid JSON: {error}"))
 }
 
-/// What a value is, for a sentence.
+/// The type of a value, for an error message.
 pub(crate) fn kind(value: &RawValue) -> &'static str {
     match value.get().as_bytes().first() {
         Some(b'{') => "an object",
@@ -271,7 +267,7 @@ pub(crate) fn string(value: &RawValue, path: &str, errors: &mut Errors) -> Optio
     }
 }
 
-/// A string with this many characters.
+/// A string whose length in characters is within these bounds.
 pub(crate) fn string_of_length(
     length: RangeInclusive<usize>,
 ) -> impl FnOnce(&RawValue, &str, &mut Errors) -> Option<String> {
@@ -287,7 +283,7 @@ pub(crate) fn string_of_length(
     }
 }
 
-/// A name that an operator chose: something to see, on one line.
+/// A name that an operator chose: visible, on one line.
 pub(crate) fn name(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
     let text = string_of_length(1..=200)(value, path, errors)?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
@@ -385,7 +381,7 @@ pub(crate) fn id<Id: FromStr<Err = ParseIdError>>(
     text.parse().map_err(|error: ParseIdError| errors.add(path, error.to_string())).ok()
 }
 
-/// For calls whose fields are all optional: no body is as good as an empty object.
+/// For calls whose fields are all optional: an absent body means an empty object.
 pub(crate) fn or_empty_object(body: &[u8]) -> &[u8] {
     if body.is_empty() { b"{}" } else { body }
 }
@@ -400,7 +396,7 @@ pub(crate) fn instant(value: &RawValue, path: &str, errors: &mut Errors) -> Opti
     instant
 }
 
-/// Said of a text that should be an instant.
+/// The error for a text that should be an instant.
 pub(crate) fn not_an_instant(text: &str) -> String {
     format!("must be an instant in RFC 3339, for example 2024-12-16T10:30:45Z; {}", why_not_rfc3339(text))
 }
@@ -414,7 +410,7 @@ mod tests {
         RawValue::from_string(text.to_owned()).unwrap()
     }
 
-    /// Reads one value; its reader must note a fault exactly when it gives nothing.
+    /// Reads one value; its reader must report an error exactly when it returns nothing.
     fn read<T>(text: &str, reader: impl FnOnce(&RawValue, &str, &mut Errors) -> Option<T>) -> Result<T, String> {
         let mut errors = Errors::new();
         let value = reader(&raw(text), "field", &mut errors);
@@ -464,10 +460,10 @@ mod tests {
     fn unknown_and_repeated_fields_are_named_with_their_path() {
         let mut errors = Errors::new();
         let outer = raw(r#"{"a":1,"a":2,"b":{"x":1,"y":2,"y":3},"c":null}"#);
-        let mut fields = Fields::parse(outer.get().as_bytes(), &mut errors).unwrap();
+        let mut fields = JsonFields::parse(outer.get().as_bytes(), &mut errors).unwrap();
         fields.take("a");
         let nested = fields.take("b").unwrap();
-        let mut nested = Fields::nested(nested, "b", &mut errors).unwrap();
+        let mut nested = JsonFields::nested(nested, "b", &mut errors).unwrap();
         nested.take("y");
         nested.finish(&mut errors);
         fields.finish(&mut errors);
@@ -482,7 +478,7 @@ mod tests {
         fn no_body_makes_the_reader_panic(body: Vec<u8>, text in r#"[\[\]{}":,0-9a-z\\ ]{0,60}"#) {
             for body in [body.as_slice(), text.as_bytes()] {
                 let mut errors = Errors::new();
-                if let Ok(mut fields) = Fields::parse(body, &mut errors) {
+                if let Ok(mut fields) = JsonFields::parse(body, &mut errors) {
                     fields.read("a", &mut errors, string);
                     fields.finish(&mut errors);
                 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
-use super::input::{self, Errors, Fields};
-use super::pagination::{List, Query};
+use super::input::{self, Errors, JsonFields};
+use super::pagination::{List, QueryString};
 use super::problem::Problem;
 use super::{Api, NO_STORE, auth, organizations, path_id};
 use crate::domain::ids::{KeyId, OrganizationId};
@@ -18,7 +18,7 @@ use crate::domain::time::UnixMillis;
 #[derive(Serialize)]
 struct KeyView {
     id: KeyId,
-    /// The key itself: only in the answer to its creation.
+    /// The key itself, only in the response to its creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     organization_id: OrganizationId,
@@ -44,7 +44,7 @@ impl KeyView {
     }
 }
 
-/// `POST …/keys {name, role, expires_at?}`: the one answer that holds the key.
+/// `POST …/keys {name, role, expires_at?}`: the only response that contains the key.
 pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -58,7 +58,7 @@ pub(crate) async fn create(
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
 }
 
-/// Makes a key as the body of such a call says: how it is stored, and the key itself.
+/// Creates the key that the body describes. Returns it as stored, and the key itself.
 pub(crate) async fn create_from(
     api: &Api,
     organization_id: OrganizationId,
@@ -92,7 +92,7 @@ struct NewKey {
 impl NewKey {
     fn read(body: &[u8], now: UnixMillis) -> Result<Self, Problem> {
         let mut errors = Errors::new();
-        let mut fields = Fields::parse(body, &mut errors)?;
+        let mut fields = JsonFields::parse(body, &mut errors)?;
         let name = fields.require("name", &mut errors, input::name);
         let role = fields.require("role", &mut errors, read_role);
         let expires_at = fields.read("expires_at", &mut errors, |value, path, errors| {
@@ -122,7 +122,7 @@ fn read_role(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Role> 
     role
 }
 
-/// `GET …/keys`: without the keys themselves; revoked ones are gone.
+/// `GET …/keys`: without the keys themselves and without revoked ones.
 pub(crate) async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
     let List { data, next_cursor } = page(&api, organization_id, request.query_string()).await?;
@@ -130,20 +130,20 @@ pub(crate) async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<Ht
     Ok(HttpResponse::Ok().json(List { data, next_cursor }))
 }
 
-/// The page of an organization's keys that a query string asks for.
+/// The page of an organization's keys that a query string describes.
 pub(crate) async fn page(
     api: &Api,
     organization_id: OrganizationId,
     query: &str,
 ) -> Result<List<ApiKey>, Problem> {
     let mut errors = Errors::new();
-    let mut query = Query::parse(query, &mut errors);
+    let mut query = QueryString::parse(query, &mut errors);
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
     organizations::find(api, organization_id).await?;
     let rows = api.store(move |store| store.keys(organization_id, page.request())).await?;
-    Ok(page.answer(rows, |key| key.id.0, |key| key))
+    Ok(page.list(rows, |key| key.id.0, |key| key))
 }
 
 /// `DELETE …/keys/{key_id}`: the key stops working at once.
@@ -154,7 +154,6 @@ pub(crate) async fn revoke(request: HttpRequest, api: web::Data<Api>) -> Result<
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Revokes a key.
 pub(crate) async fn revoke_key(
     api: &web::Data<Api>,
     organization_id: OrganizationId,

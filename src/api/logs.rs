@@ -1,4 +1,4 @@
-//! `/v1/webhooks/logs`: what became of every delivery.
+//! `/v1/webhooks/logs`: the delivery log.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::auth::Tenant;
 use super::input::Errors;
-use super::pagination::{List, Page, Query, read_instant};
+use super::pagination::{List, QueryString, RequestedPage, read_instant};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, blocking, path_id};
 use crate::domain::attempt::AttemptRecord;
@@ -54,16 +54,16 @@ impl From<DeliveryRecord> for LogRow {
 }
 
 const WHAT: &str = "delivery";
-/// How long a page that is not full goes on looking for rows; it takes one step of the store's longer than this. Smaller: what
-/// is rare and has no index takes more pages. Larger: a page takes more than the 20 ms (99 of 100) that are the goal, which
-/// have to have room for a slow step.
+/// How long a page that is not full continues to look for rows; one step of the store may exceed it. Smaller: rare rows
+/// without an index take more pages. Larger: a page takes more than the goal of 20 ms (99 of 100), which must have room
+/// for a slow step.
 const LOOKS_ON_FOR: Duration = Duration::from_millis(6);
 
 #[derive(Serialize)]
 struct LogDetail<'a> {
     #[serde(flatten)]
     row: LogRow,
-    /// The body as it is sent; embedded, not printed again.
+    /// The body verbatim, embedded and not serialized again.
     payload: &'a RawValue,
     attempts: Vec<AttemptRecord>,
 }
@@ -79,7 +79,7 @@ pub(crate) async fn list(
     Ok(HttpResponse::Ok().json(List { data, next_cursor }))
 }
 
-/// The page of the organization's log that a query string asks for.
+/// The page of the organization's log that a query string describes.
 pub(crate) async fn page(
     api: &Api,
     organization_id: OrganizationId,
@@ -93,11 +93,11 @@ pub(crate) async fn page(
     });
     let log = log.await?;
     let next_before = log.next_before;
-    Ok(page.answer(log.rows, |row| row.id.0, |row| row).going_on_before(next_before))
+    Ok(page.list(log.rows, |row| row.id.0, |row| row).going_on_before(next_before))
 }
 
-/// Fills a page, step by step as long as it may: what is rare and has no index is looked for in a part of the log, and what
-/// is before that is for the next page.
+/// Fills a page step by step until its time is up: rare rows without an index are looked for in a part of the log, and
+/// the next page continues before that part.
 fn look(
     page: PageRequest,
     mut step: impl FnMut(PageRequest) -> StoreResult<LogPage>,
@@ -143,7 +143,7 @@ pub(crate) async fn read(
     Ok(HttpResponse::Ok().content_type("application/json").body(body))
 }
 
-/// `POST /v1/webhooks/logs/{id}/retry`: pending again, with its whole schedule anew.
+/// `POST /v1/webhooks/logs/{id}/retry`: pending again, with a new round of its retry schedule.
 pub(crate) async fn retry(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
@@ -161,7 +161,7 @@ pub(crate) enum NotRetried {
     StillPending,
     /// Its webhook was deleted.
     WebhookGone,
-    /// There is none, or the database did not do it.
+    /// It does not exist, or the database failed.
     Problem(Problem),
 }
 
@@ -182,7 +182,7 @@ impl From<NotRetried> for Problem {
     }
 }
 
-/// Makes a delivery pending again. Says how its row is now.
+/// Makes a delivery pending again. Returns its row afterwards.
 pub(crate) async fn retry_delivery(
     api: &Api,
     organization_id: OrganizationId,
@@ -190,11 +190,11 @@ pub(crate) async fn retry_delivery(
 ) -> Result<DeliveryRecord, NotRetried> {
     let now = api.engine.now();
     let engine = api.engine.clone();
-    // all of it happens even when the client goes away meanwhile
+    // all of it happens even if the client disconnects meanwhile
     let requeued = api.store(move |store| {
         let requeued = store.requeue_delivery(organization_id, id, now)?;
         let RequeueOutcome::Requeued { endpoint_id } = requeued else { return Ok((requeued, None)) };
-        // before the engine knows of it: so the row is as this call left it
+        // before the engine is notified, so that the row is as this call left it
         let page = PageRequest { before_id: Some(id.0.saturating_add(1)), limit: 1 };
         let rows = store.deliveries(organization_id, &DeliveryFilter::default(), page);
         engine.work_added(organization_id, vec![endpoint_id]);
@@ -204,14 +204,14 @@ pub(crate) async fn retry_delivery(
         (RequeueOutcome::StillPending, _) => Err(NotRetried::StillPending),
         (RequeueOutcome::WebhookGone, _) => Err(NotRetried::WebhookGone),
         (RequeueOutcome::Requeued { .. }, Some(row)) => Ok(row),
-        // deleted in this instant
+        // deleted concurrently
         (RequeueOutcome::NotFound | RequeueOutcome::Requeued { .. }, _) => Err(Problem::no_such(WHAT).into()),
     }
 }
 
-fn read_query(query: &str) -> Result<(DeliveryFilter, Page), Problem> {
+fn read_query(query: &str) -> Result<(DeliveryFilter, RequestedPage), Problem> {
     let mut errors = Errors::new();
-    let mut query = Query::parse(query, &mut errors);
+    let mut query = QueryString::parse(query, &mut errors);
     let page = query.page(&mut errors);
     let filter = DeliveryFilter {
         endpoint_id: query.read("webhook_id", &mut errors, |text| {
@@ -242,7 +242,7 @@ pub(super) fn read_event_type(text: &str) -> Result<String, String> {
     }
 }
 
-/// Notes a range that ends before it begins.
+/// Reports a range that ends before it begins.
 pub(super) fn check_order(from: Option<UnixMillis>, to: Option<UnixMillis>, errors: &mut Errors) {
     if from.zip(to).is_some_and(|(from, to)| from > to) {
         errors.add("from", "must not be after to");
@@ -281,7 +281,7 @@ mod tests {
         }
     }
 
-    /// A log of 100 deliveries of which every tenth is asked for, and 30 are looked at in a step.
+    /// A log of 100 deliveries of which every tenth matches, and 30 are read in a step.
     fn step(page: PageRequest) -> StoreResult<LogPage> {
         let before = page.before_id.unwrap_or(100);
         let floor = (before - 30).max(0);

@@ -1,4 +1,4 @@
-//! What happens around every request: its id, the counter and the log line, and a net under the handlers.
+//! Wraps every request: its id, the counter, the log line, and a handler for panics.
 
 use std::panic::AssertUnwindSafe;
 
@@ -17,8 +17,8 @@ use super::problem::{ErrorCode, Problem};
 use super::request_id::{RequestIds, X_REQUEST_ID};
 use crate::telemetry::HttpRequestServed;
 
-/// Gives every answer an `x-request-id`, which a problem repeats, counts it by route, method and status, and writes the line
-/// of the access log. The label of the route is the pattern of the table.
+/// Gives every response an `x-request-id`, which a problem repeats, counts it by route, method and status, and writes
+/// the line of the access log. The label of the route is the pattern in the table.
 pub async fn observe(
     ids: RequestIds,
     request: ServiceRequest,
@@ -55,7 +55,7 @@ pub async fn observe(
     }
 }
 
-/// A problem is told the id of the request that it answers.
+/// Adds the request's id to a problem.
 fn named(response: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceResponse<BoxBody> {
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
     // ids are visible ASCII
@@ -83,7 +83,7 @@ fn served(response: &ServiceResponse<BoxBody>, method: &Method, id: &HeaderValue
     .emit();
 }
 
-/// Answers 500 when a handler panics: the worker thread and its other requests live on.
+/// Responds with 500 when a handler panics: the worker thread and its other requests continue.
 pub(crate) async fn catch_panic(
     request: ServiceRequest,
     next: Next<BoxBody>,
@@ -94,7 +94,7 @@ pub(crate) async fn catch_panic(
         Err(_) => {
             tracing::error!(route = kept.match_pattern(), "a handler panicked");
             let problem = Problem::new(ErrorCode::Internal, ErrorCode::Internal.help());
-            Ok(ServiceResponse::new(kept, problem.answer()))
+            Ok(ServiceResponse::new(kept, problem.into_response()))
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The HTTP API: actix-web handlers over the engine's handle and the store.
 //!
-//! Every route stands in one table ([`routes::ROUTES`]) together with what a key must be allowed to do; the
-//! table is the registration, so that no route exists without a permission. Handlers read their input with
-//! [`input`], which names every bad field at once, and every error is a [`problem::Problem`].
+//! Every route is in one table ([`routes::ROUTES`]) together with the permission that it requires; the table is the
+//! registration, so that no route exists without a permission. Handlers read their input with [`input`], which reports
+//! all invalid fields, and every error is a [`problem::Problem`].
 
 pub mod auth;
 pub(crate) mod body;
@@ -46,51 +46,50 @@ use crate::domain::target::TargetPolicy;
 use crate::store::{Store, StoreResult};
 use crate::telemetry;
 use auth::KeyCache;
-use body::{Body, BodyBudget};
+use body::{BodyBudget, RequestBody};
 use problem::{ErrorCode, Problem};
 
-/// How long a read is waited for. The store has its own limits, which end what is only slow: a read that exceeds
-/// this hangs on a connection that is dead without saying so. Smaller than these limits: what is slow is taken for
-/// dead. Larger: clients are held in vain.
+/// How long to wait for a read. The store has its own limits, which end slow calls: a read that exceeds this hangs on a
+/// dead connection. Smaller than those limits: slow calls are mistaken for dead ones. Larger: clients wait in vain.
 const READ_PATIENCE: Duration = Duration::from_secs(35);
 /// The same for a change, which may wait for others before it.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(65);
 
-/// Gives the text of `/metrics`.
+/// Renders the text of `/metrics`.
 pub(crate) type MetricsRenderer = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// What the API needs beside the engine.
+/// What the API needs in addition to the engine.
 #[derive(Clone)]
 pub struct ApiOptions {
     /// The deployment's admin key; without one, organizations can't be managed.
     pub admin_key: Option<Secret>,
     /// Which URLs may be targets.
     pub target_policy: TargetPolicy,
-    /// Of the document's signature headers; customers can't set headers that begin so.
+    /// The prefix of the signature headers; custom headers can't begin with it.
     pub signature_header_prefix: String,
-    /// What the bodies of events may hold together until they are stored; 10 MiB at least, or the largest are
-    /// always refused.
+    /// How many bytes the bodies of events may hold until they are stored; at least 10 MiB, or the largest are always
+    /// refused.
     pub body_memory_bytes: usize,
-    /// What `/metrics` answers; `None` when it is served elsewhere, and then it is not found here.
+    /// Renders `/metrics`; `None` when it is served on another address, and then this one responds with 404.
     pub metrics: Option<MetricsRenderer>,
 }
 
-/// What handlers share. One for all workers.
+/// The handlers' shared state, one for all workers.
 pub struct Api {
     engine: EngineHandle,
     options: ApiOptions,
     admin_key_hash: Option<[u8; 32]>,
     keys: KeyCache,
     bodies: BodyBudget,
-    /// Held while a change is written and the engine is told.
+    /// Held while a change is written and the engine is notified.
     changes: Mutex<()>,
-    /// `/openapi.json` and `/docs` of this deployment, made when they are first asked for.
+    /// `/openapi.json` and `/docs` of this deployment, rendered at the first request.
     description: OnceLock<Bytes>,
     documentation: OnceLock<Bytes>,
 }
 
 impl Api {
-    /// Over this engine.
+    /// An API for this engine.
     pub fn new(engine: EngineHandle, options: ApiOptions) -> Self {
         let admin_key_hash = options.admin_key.as_ref().map(|key| auth::hash_key(key.expose()));
         Self {
@@ -110,18 +109,18 @@ impl Api {
         &self.engine
     }
 
-    /// What the document's signature headers begin with.
+    /// The prefix of the signature headers.
     pub(crate) fn signature_header_prefix(&self) -> &str {
         &self.options.signature_header_prefix
     }
 
-    /// Reads a body that brings events. Says, now and then, when there is no room for it.
+    /// Reads a body with events. Counts it as shed load when there is no room for it.
     async fn read_events(
         &self,
         request: &HttpRequest,
         payload: web::Payload,
         limit: usize,
-    ) -> Result<Body, Problem> {
+    ) -> Result<RequestBody, Problem> {
         let read = body::read_large_body(request, payload, limit, &self.bodies).await;
         read.inspect_err(|problem| {
             if problem.code() == ErrorCode::Overloaded {
@@ -130,11 +129,11 @@ impl Api {
         })
     }
 
-    /// Writes to the store and does what must follow (tell the engine, forget a key), on a blocking thread.
+    /// Writes to the store and does what must follow (notify the engine, forget a key), on a blocking thread.
     ///
-    /// Both happen even when the client goes away meanwhile: then the handler's future is dropped, the thread
-    /// goes on. And one change after the other, so that the engine hears of them in the order of their commits:
-    /// an update that is told after a deletion would bring the webhook back.
+    /// Both happen even if the client disconnects meanwhile: then the handler's future is dropped, but the thread
+    /// continues. Changes run one after the other, so that the engine is notified in the order of the commits: an
+    /// update that arrived after a deletion would bring the webhook back.
     async fn change<T: Send + 'static>(
         this: &web::Data<Self>,
         change: impl FnOnce(&Self, &dyn Store) -> Result<T, Problem> + Send + 'static,
@@ -157,7 +156,7 @@ impl Api {
     }
 }
 
-/// Waits for the database, but not for ever. Its thread goes on; what it does may happen all the same.
+/// Waits for the database for a limited time. Its thread continues, and its work may still take effect.
 async fn within<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, Problem> {
     let answer = tokio::time::timeout(patience, answer).await;
     answer.map_err(|_| {
@@ -166,7 +165,7 @@ async fn within<T>(patience: Duration, answer: impl Future<Output = T>) -> Resul
     })
 }
 
-/// Runs `work` on a blocking thread: workers must never wait for a disk nor chew on megabytes.
+/// Runs `work` on a blocking thread: workers must never wait for a disk or process megabytes.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     web::block(work).await.map_err(|error| {
         tracing::error!(%error, "blocking work of the api failed");
@@ -174,17 +173,17 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     })
 }
 
-/// The answer to everything that sends again.
+/// The response of all resends.
 #[derive(serde::Serialize)]
 struct Queued {
-    /// So many deliveries are pending now.
+    /// The number of deliveries that are now pending.
     deliveries: usize,
 }
 
-/// For answers that hold a key or a secret: nobody on the way may keep them.
+/// For responses that contain a key or a secret: no cache on the way may keep them.
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
-/// Reads an id of the path. What is no id can't name anything, and is answered so.
+/// Reads an id of the path. An invalid id can't name anything, so it gets the response for an unknown one.
 pub(crate) fn path_id<Id: FromStr>(request: &HttpRequest, name: &str, what: &str) -> Result<Id, Problem> {
     request.match_info().get(name).and_then(|text| text.parse().ok()).ok_or_else(|| Problem::no_such(what))
 }

@@ -4,8 +4,8 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
-use super::input::{self, Errors, Fields};
-use super::pagination::{List, Query};
+use super::input::{self, Errors, JsonFields};
+use super::pagination::{List, QueryString};
 use super::problem::Problem;
 use super::{Api, path_id};
 use crate::domain::ids::OrganizationId;
@@ -25,10 +25,10 @@ pub(crate) async fn create(
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(organization))
 }
 
-/// Makes an organization as the body of such a call says.
+/// Creates the organization that the body describes.
 pub(crate) async fn create_from(api: &Api, body: &[u8]) -> Result<Organization, Problem> {
     let mut errors = Errors::new();
-    let mut fields = Fields::parse(body, &mut errors)?;
+    let mut fields = JsonFields::parse(body, &mut errors)?;
     let name = fields.require("name", &mut errors, input::name);
     fields.finish(&mut errors);
     errors.into_result()?;
@@ -47,15 +47,15 @@ pub(crate) async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<Ht
     Ok(HttpResponse::Ok().json(page(&api, request.query_string()).await?))
 }
 
-/// The page of organizations that a query string asks for.
+/// The page of organizations that a query string describes.
 pub(crate) async fn page(api: &Api, query: &str) -> Result<List<Organization>, Problem> {
     let mut errors = Errors::new();
-    let mut query = Query::parse(query, &mut errors);
+    let mut query = QueryString::parse(query, &mut errors);
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
     let rows = api.store(move |store| store.organizations(page.request())).await?;
-    Ok(page.answer(rows, |row| row.id.0, |row| row))
+    Ok(page.list(rows, |row| row.id.0, |row| row))
 }
 
 /// `GET /v1/organizations/{id}`.
@@ -71,8 +71,8 @@ pub(crate) async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Deletes an organization with everything that it owns. What it published is gone for everyone at once, and removed from
-/// the database in the background.
+/// Deletes an organization with everything that it owns. Its data is inaccessible at once, and removed from the
+/// database in the background.
 pub(crate) async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(), Problem> {
     let now = api.engine.now();
     let deleted = Api::change(api, move |api, store| {

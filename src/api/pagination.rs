@@ -13,13 +13,13 @@ const MAX_LIMIT: usize = 200;
 /// First byte of a cursor; another one when its meaning changes.
 const CURSOR_VERSION: u8 = 1;
 
-/// A query string's parameters. Readers take them out; [`Query::finish`] complains about the rest.
-pub(crate) struct Query {
+/// The parameters of a query string. Readers take them out; [`QueryString::finish`] reports the remaining ones.
+pub(crate) struct QueryString {
     entries: Vec<(String, String)>,
     known: Vec<&'static str>,
 }
 
-impl Query {
+impl QueryString {
     /// Reads a query string; a parameter given twice is an error.
     pub(crate) fn parse(query: &str, errors: &mut Errors) -> Self {
         let mut entries: Vec<(String, String)> = Vec::new();
@@ -40,7 +40,7 @@ impl Query {
         Some(self.entries.remove(position).1).filter(|value| !value.is_empty())
     }
 
-    /// Reads a parameter; `read` gives what to do about a bad one.
+    /// Reads a parameter; `read` returns the error for an invalid one.
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
@@ -52,7 +52,7 @@ impl Query {
     }
 
     /// Reads `limit` and `cursor`.
-    pub(crate) fn page(&mut self, errors: &mut Errors) -> Page {
+    pub(crate) fn page(&mut self, errors: &mut Errors) -> RequestedPage {
         let limit = self.read("limit", errors, |text| {
             let limit = text.parse::<usize>().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
             limit.ok_or_else(|| format!("must be a whole number from 1 to {MAX_LIMIT}"))
@@ -65,10 +65,10 @@ impl Query {
             }
             id
         });
-        Page { before_id, limit: limit.unwrap_or(DEFAULT_LIMIT) }
+        RequestedPage { before_id, limit: limit.unwrap_or(DEFAULT_LIMIT) }
     }
 
-    /// Notes every parameter that no reader asked for.
+    /// Reports every parameter that no reader took.
     pub(crate) fn finish(self, errors: &mut Errors) {
         let known = match self.known.as_slice() {
             [] => "this call has none".to_owned(),
@@ -82,27 +82,27 @@ impl Query {
 
 /// A parameter that is an instant.
 pub(crate) fn read_instant(text: &str) -> Result<UnixMillis, String> {
-    // a plus that was not written as %2B arrives as a space, and where an offset begins nothing else can be meant
+    // a plus that was not written as %2B arrives as a space, which can mean nothing else where an offset begins
     let with_plus =
         || text.rsplit_once(' ').and_then(|(time, offset)| UnixMillis::parse_rfc3339(&format!("{time}+{offset}")));
     UnixMillis::parse_rfc3339(text).or_else(with_plus).ok_or_else(|| not_an_instant(text))
 }
 
-/// Which page is asked for.
+/// The requested page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Page {
+pub(crate) struct RequestedPage {
     before_id: Option<i64>,
     limit: usize,
 }
 
-impl Page {
-    /// What the store is asked: one row more, to know whether there is a next page.
+impl RequestedPage {
+    /// The request to the store: one row more, to know whether there is a next page.
     pub(crate) fn request(self) -> PageRequest {
         PageRequest { before_id: self.before_id, limit: self.limit + 1 }
     }
 
-    /// Makes the answer of the rows that [`Page::request`] gave.
-    pub(crate) fn answer<Row, View>(
+    /// Makes the response from the rows of [`RequestedPage::request`].
+    pub(crate) fn list<Row, View>(
         self,
         mut rows: Vec<Row>,
         id: impl FnOnce(&Row) -> i64,
@@ -120,12 +120,12 @@ impl Page {
 pub(crate) struct List<T> {
     /// Newest first.
     pub data: Vec<T>,
-    /// For the page after this one; `null` on the last.
+    /// For the next page; `null` on the last.
     pub next_cursor: Option<String>,
 }
 
 impl<T> List<T> {
-    /// A page that is not the last for other reasons than its length goes on before this id.
+    /// A page that is not the last although it is not full: the next one continues before this id.
     pub(crate) fn going_on_before(mut self, id: Option<i64>) -> Self {
         self.next_cursor = self.next_cursor.or_else(|| id.map(encode_cursor));
         self
@@ -150,9 +150,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn page(query: &str) -> Result<Page, crate::api::problem::Problem> {
+    fn page(query: &str) -> Result<RequestedPage, crate::api::problem::Problem> {
         let mut errors = Errors::new();
-        let mut query = Query::parse(query, &mut errors);
+        let mut query = QueryString::parse(query, &mut errors);
         let page = query.page(&mut errors);
         query.finish(&mut errors);
         errors.into_result().map(|()| page)
@@ -190,7 +190,7 @@ mod tests {
             ["at=2024-12-16T12:30:45%2B02:00", "at=2024-12-16T12:30:45+02:00", "at=2024-12-16T12:30:45.0+0200"]
         {
             let mut errors = Errors::new();
-            let read = Query::parse(query, &mut errors).read("at", &mut errors, read_instant);
+            let read = QueryString::parse(query, &mut errors).read("at", &mut errors, read_instant);
             assert_eq!(read, Some(UnixMillis(1_734_345_045_000)), "{query}");
         }
         for text in
@@ -202,11 +202,11 @@ mod tests {
 
     #[test]
     fn the_last_page_has_no_next_cursor() {
-        let page = Page { before_id: None, limit: 2 };
+        let page = RequestedPage { before_id: None, limit: 2 };
         assert_eq!(page.request().limit, 3);
-        let full = page.answer(vec![9, 8, 7], |id| *id, |id| id);
+        let full = page.list(vec![9, 8, 7], |id| *id, |id| id);
         assert_eq!(full.data, [9, 8]);
         assert_eq!(full.next_cursor.as_deref().and_then(decode_cursor), Some(8));
-        assert_eq!(page.answer(vec![9, 8], |id| *id, |id| id).next_cursor, None);
+        assert_eq!(page.list(vec![9, 8], |id| *id, |id| id).next_cursor, None);
     }
 }

@@ -1,4 +1,4 @@
-//! `/health/live`, `/health/ready`, `/metrics`: for the machinery around the engine; open to all.
+//! `/health/live`, `/health/ready`, `/metrics`: for the infrastructure around the engine; they need no key.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use actix_web::{HttpResponse, web};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, MetricsRenderer, blocking};
 
-/// A database that does not answer for so long is not there.
+/// A database that does not respond within this time counts as unavailable.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// `GET /health/live`: the process answers.
+/// `GET /health/live`: the process is running.
 pub(crate) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
 }
@@ -40,7 +40,7 @@ pub(crate) async fn metrics(api: web::Data<Api>) -> Result<HttpResponse, Problem
     }
 }
 
-/// The answer with the metrics of now.
+/// The response with the current metrics.
 pub(super) async fn render(renderer: MetricsRenderer) -> Result<HttpResponse, Problem> {
     let text = blocking(move || renderer()).await?;
     let content_type = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");

@@ -1,4 +1,4 @@
-//! Errors as `application/problem+json` (RFC 9457): the closed list of codes, and what each asks of a client.
+//! Errors as `application/problem+json` (RFC 9457): the closed list of codes, and what each means for a client.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use serde::Serialize;
 use crate::domain::filter::FieldError;
 use crate::store::StoreError;
 
-/// What a client should wait before it comes back after a 503.
+/// How long a client should wait before it retries after a 503.
 const RETRY_AFTER_SECONDS: &str = "1";
 
 macro_rules! error_codes {
     ($($variant:ident, $text:literal, $status:ident, $title:literal, $help:literal;)*) => {
-        /// Every `code` that an answer of the API can carry.
+        /// Every `code` that a response of the API can have.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
             $(#[doc = $help] $variant,)*
@@ -61,7 +61,7 @@ error_codes! {
         "There is no such route, or nothing with this id in the key's organization.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed",
         "The route exists, but not with this method; the `Allow` header lists those that it has.";
-    RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The body came too slowly",
+    RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The body arrived too slowly",
         "The body did not arrive in time. Send it again over a faster connection.";
     Conflict, "conflict", CONFLICT, "Not in this state",
         "The object is not in a state that allows this, it exists already, or others changed it meanwhile; `detail` \
@@ -83,22 +83,22 @@ error_codes! {
     UnknownEventType, "unknown_event_type", UNPROCESSABLE_ENTITY, "No such event type",
         "The event type is not registered; GET /v1/event-types lists those that are.";
     ReservedEventType, "reserved_event_type", UNPROCESSABLE_ENTITY, "The event type can't be published",
-        "Operational events are made by the engine alone.";
+        "Only the engine publishes operational events.";
     SchemaViolation, "schema_violation", UNPROCESSABLE_ENTITY, "The data does not fit its type's schema",
         "`data` does not fit the JSON Schema of the event type; `errors` names each place.";
     IdempotencyKeyReused, "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used before",
         "The Idempotency-Key was used with another request within 24 hours. Use a new key for a new event.";
     InvalidCursor, "invalid_cursor", UNPROCESSABLE_ENTITY, "The cursor can't be read",
-        "Use `next_cursor` of the page before as it is, with the same list.";
+        "Use `next_cursor` of the previous page unchanged, for the same list.";
     Internal, "internal_error", INTERNAL_SERVER_ERROR, "Something went wrong on our side",
-        "An error of the engine. It is in the engine's log; what the request asked for may not have happened.";
-    Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Not available now",
-        "The database does not answer or the engine is stopping. Nothing was promised, though it may have happened. Try again after `Retry-After`.";
+        "An error of the engine. It is in the engine's log; the request may not have taken effect.";
+    Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Temporarily unavailable",
+        "The database does not respond or the engine is stopping. The request may still have taken effect. Try again after `Retry-After`.";
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too many events at once",
-        "More events wait to be stored than the engine allows. Nothing was stored. Try again after `Retry-After`.";
+        "More events are waiting to be stored than the engine allows. Nothing was stored. Try again after `Retry-After`.";
 }
 
-/// One bad field of an input; a rule that has a code of its own says so.
+/// An invalid field of an input, with the code of the rule that it breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InputError {
     /// [`ErrorCode::ValidationFailed`] unless the rule has its own.
@@ -107,7 +107,7 @@ pub(crate) struct InputError {
     pub error: FieldError,
 }
 
-/// An answer that is an error.
+/// An error response.
 #[derive(Debug, Clone)]
 pub struct Problem {
     code: ErrorCode,
@@ -146,7 +146,7 @@ impl Problem {
         Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed, detail) }
     }
 
-    /// Every bad field at once. When all of them break the same rule, the answer has that rule's code.
+    /// All invalid fields. When all of them break the same rule, the response has that rule's code.
     pub(crate) fn input(errors: Vec<InputError>) -> Self {
         let first = errors.first().map_or(ErrorCode::ValidationFailed, |error| error.code);
         let same = errors.iter().all(|error| error.code == first);
@@ -159,7 +159,7 @@ impl Problem {
         Self { errors: errors.into_iter().map(|error| error.error).collect(), ..Self::new(code, detail) }
     }
 
-    /// As it is answered. The request's id is put in by the middleware that knows it.
+    /// As it is sent. The middleware, which knows the request's id, adds it.
     pub(crate) fn body(&self, request_id: Option<&str>) -> Vec<u8> {
         let body = ProblemBody {
             r#type: format!("urn:ringback:error:{}", self.code.as_str()),
@@ -174,22 +174,19 @@ impl Problem {
         serde_json::to_vec(&body).unwrap_or_default()
     }
 
-    /// The answer, which remembers what it is made of.
-    pub(crate) fn answer(self) -> HttpResponse {
+    /// The response, which carries the problem along.
+    pub(crate) fn into_response(self) -> HttpResponse {
         HttpResponse::from_error(self)
     }
 
-    /// Its code.
     pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// What happened this time.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// Its bad fields.
     pub(crate) fn errors(&self) -> &[FieldError] {
         &self.errors
     }

@@ -1,4 +1,4 @@
-//! `x-request-id`: what a caller and a log line call one request by.
+//! `x-request-id`: identifies a request for its caller and in the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,16 +8,16 @@ use rand::Rng;
 
 /// Its name in lower case.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Of an id that a caller brings: of the contract.
+/// The longest id of a caller (contract).
 const MAX_CALLERS_CHARACTERS: usize = 128;
 /// Lower case letters and digits without those that look alike, as in ids.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// 40 random bits: two processes whose lines come together have different ones.
+/// 40 random bits: two processes whose logs are merged have different ones.
 const PREFIX_CHARACTERS: usize = 8;
 /// 50 bits: a million requests a second for 35 years.
 const NUMBER_CHARACTERS: usize = 10;
 
-/// Makes the ids of a process: a random beginning, and a number. Cheap to clone, one for all servers.
+/// Generates the ids of a process: a random beginning, and a number. Cheap to clone, one for all servers.
 #[derive(Debug, Clone)]
 pub struct RequestIds(Arc<Inner>);
 
@@ -28,7 +28,7 @@ struct Inner {
 }
 
 impl RequestIds {
-    /// With a beginning of their own.
+    /// With a new random beginning.
     pub fn new(rng: &mut impl Rng) -> Self {
         let mut prefix = [0; PREFIX_CHARACTERS];
         rng.fill_bytes(&mut prefix);

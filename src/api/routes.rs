@@ -1,4 +1,4 @@
-//! The table of routes. It is the registration too: a route can't exist without its permission.
+//! The table of routes. It is also the registration: a route can't exist without its permission.
 
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceRequest;
@@ -81,7 +81,7 @@ async fn documentation_page(api: web::Data<Api>) -> HttpResponse {
     docs::response(&api, ROUTES)
 }
 
-/// Registers every route of the table, and what answers everything else.
+/// Registers every route of the table, and the response to all other paths.
 pub fn configure(config: &mut web::ServiceConfig) {
     let mut paths: Vec<&str> = Vec::new();
     for spec in ROUTES {
@@ -89,7 +89,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
             paths.push(spec.path);
         }
     }
-    // they are tried one after the other: those with names in them, which are slow to compare, only after all others
+    // patterns are tried one after the other, and those with placeholders are slow to compare: they come last
     paths.sort_by_key(|path| path.contains('{'));
     for path in paths {
         config.service(resource(path));
@@ -115,16 +115,16 @@ fn resource(path: &'static str) -> Resource {
     let allow = methods.join(", ");
     resource.default_service(web::to(move || {
         let problem = Problem::method_not_allowed(allow.clone());
-        async move { problem.answer() }
+        async move { problem.into_response() }
     }))
 }
 
-/// What answers a path that is none of ours.
+/// The response to an unknown path.
 pub(crate) async fn unknown_route(request: HttpRequest) -> HttpResponse {
-    no_such_route(request.path()).answer()
+    no_such_route(request.path()).into_response()
 }
 
-/// A slash too many is what is wrong most often: a base address that ends with one, or a habit of other frameworks.
+/// The most frequent mistake is an extra slash: from a base address that ends with one, or a habit of other frameworks.
 fn no_such_route(path: &str) -> Problem {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let meant = format!("/{}", parts.join("/"));

@@ -1,4 +1,4 @@
-//! The HTTP servers: the API, and the metrics alone when they have an address of their own.
+//! The HTTP servers: the API, and the metrics alone when they have their own address.
 
 use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
@@ -15,19 +15,19 @@ use actix_web::{App, web};
 use socket2::{Domain, Socket, Type};
 
 pub use super::connection_timeouts::ConnectionLimits;
-use super::connection_timeouts::{Crowd, PatientStream, watch_requests};
+use super::connection_timeouts::{OpenConnections, TimedStream, watch_requests};
 use super::middleware::observe;
 use super::request_id::RequestIds;
 use super::{Api, MetricsRenderer, probes, routes};
 
-/// For a client to read the end of an answer.
+/// How long a client may take to read the end of a response.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Waiting in the system's queue.
+/// Connections waiting in the system's queue.
 const BACKLOG: i32 = 2_048;
 /// Threads for store calls, for each worker. More wait for the store's own connections anyway.
 const BLOCKING_THREADS: usize = 32;
 
-/// An address that is ours, where nobody is let in yet: who connects is refused until a server is bound to it.
+/// A reserved address: connections are refused until a server is bound to it.
 #[derive(Debug)]
 pub struct ReservedAddress {
     socket: Socket,
@@ -35,10 +35,10 @@ pub struct ReservedAddress {
 }
 
 impl ReservedAddress {
-    /// Takes an address; port 0 for any.
+    /// Reserves an address; port 0 for any.
     pub fn new(address: SocketAddr) -> std::io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
-        // as actix does: a restart need not wait for the connections of the process before
+        // as actix does: a restart need not wait for the connections of the previous process
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
@@ -65,14 +65,14 @@ pub struct ServerOptions {
     pub workers: usize,
     /// How long requests in flight may take to end after a stop.
     pub shutdown_timeout: Duration,
-    /// What clients may take.
+    /// Bounds on connections.
     pub connections: ConnectionLimits,
-    /// What requests are called.
+    /// Makes the ids of requests.
     pub request_ids: RequestIds,
 }
 
-/// A server that listens. It serves while [`BoundServer::server`] is polled; `server.handle().stop(true)` ends
-/// it gracefully. Signals are the caller's business.
+/// A server that listens. It serves while [`BoundServer::server`] is polled; `server.handle().stop(true)` ends it
+/// gracefully. The caller handles signals.
 pub struct BoundServer {
     /// Await or spawn it.
     pub server: Server,
@@ -80,16 +80,16 @@ pub struct BoundServer {
     pub address: SocketAddr,
 }
 
-/// The type of an actix service carries those of its handlers, which have no names: hence no function.
+/// A macro because the type of an actix service contains those of its handlers, which have no names.
 macro_rules! bind {
     ($app:expr, $options:expr) => {{
         let options: ServerOptions = $options;
         let (app, limits, address) = ($app, options.connections, options.address.address());
         let builder = server_builder(&options);
         let listener = options.address.listen()?;
-        let (stopping, crowd) = (builder.graceful_shutdown_signal(), Crowd::new(limits));
+        let (stopping, connections) = (builder.graceful_shutdown_signal(), OpenConnections::new(limits));
         let builder = builder.listen("http", listener, move || {
-            let (stopping, crowd) = (stopping.clone(), crowd.clone());
+            let (stopping, connections) = (stopping.clone(), connections.clone());
             let stopping = move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
@@ -100,16 +100,16 @@ macro_rules! bind {
                 .client_request_timeout(limits.head)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .local_addr(address)
-                .on_connect_ext(|stream: &PatientStream, data| {
-                    data.insert(stream.watch());
+                .on_connect_ext(|stream: &TimedStream, data| {
+                    data.insert(stream.activity());
                 })
                 .finish(map_config(app(), |()| AppConfig::default()));
             let accept = move |socket: TcpStream| {
                 let peer = socket.peer_addr().ok();
-                // an answer is written in few pieces; the last one must not wait for an acknowledgement. A socket that
-                // refuses is closed already, and that shows when it is read
+                // a response is written in few pieces; the last one must not wait for an acknowledgement. A socket that
+                // refuses the option is already closed, which shows when it is read
                 let _ = socket.set_nodelay(true);
-                let stream = PatientStream::new(socket, crowd.clone());
+                let stream = TimedStream::new(socket, connections.clone());
                 ready(Ok::<_, DispatchError>((stream, Protocol::Http1, peer)))
             };
             fn_service(accept).and_then(http)
@@ -128,7 +128,7 @@ fn server_builder(options: &ServerOptions) -> ServerBuilder {
         .disable_signals()
 }
 
-/// Binds the API, and on the same address what `pages` adds to it.
+/// Binds the API, and `pages` on the same address.
 pub fn bind_api(
     api: web::Data<Api>,
     pages: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
@@ -147,7 +147,7 @@ pub fn bind_api(
     bind!(app, options)
 }
 
-/// Binds a server that has `/metrics` and nothing else.
+/// Binds a server with `/metrics` only.
 pub fn bind_metrics(renderer: MetricsRenderer, options: ServerOptions) -> std::io::Result<BoundServer> {
     let ids = options.request_ids.clone();
     let app = move || {

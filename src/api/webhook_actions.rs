@@ -1,5 +1,4 @@
-//! What can be done with a webhook beside changing it: a test, sending what waits at once, and the recovery of a range of
-//! deliveries.
+//! Actions on a webhook: sending a test event, resuming it, and recovering a range of deliveries.
 
 use actix_web::rt;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,7 +8,7 @@ use serde_json::value::RawValue;
 use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::event_types::{KnownTypes, sample};
-use super::input::{self, Errors, Fields};
+use super::input::{self, Errors, JsonFields};
 use super::problem::{ErrorCode, Problem};
 use super::webhooks::WHAT;
 use super::{Api, Queued, path_id};
@@ -20,23 +19,23 @@ use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::{RequeueRange, Store, StoreResult};
 
-/// What a test sends unless it names another type.
+/// The default type of a test event.
 const DEFAULT_EVENT_TYPE: &str = "call.completed";
-/// Deliveries that one transaction queues again. Larger: publishers wait longer for their commits meanwhile.
+/// Deliveries that one transaction enqueues. Larger: publishers wait longer for their commits meanwhile.
 const RECOVERY_STEP: usize = 1_000;
 
-/// What came of a test.
+/// The outcome of a test event.
 #[derive(Serialize)]
 struct TestView {
-    /// `success` or `failed`: there is no second attempt.
+    /// `success` or `failed`: a test event is not retried.
     status: DeliveryStatus,
     response_code: Option<u16>,
     duration_ms: u64,
     /// An excerpt.
     response_body: Option<String>,
-    /// Why there was no answer.
+    /// Why there was no response.
     error: Option<&'static str>,
-    /// What exactly, in words that say what to do.
+    /// The error in detail, with advice.
     error_detail: Option<String>,
     delivery_id: DeliveryId,
 }
@@ -57,8 +56,8 @@ impl From<TestResult> for TestView {
     }
 }
 
-/// `POST /v1/webhooks/{id}/test {event_type?}`: a real signed sample, now and once; no body is as good as an
-/// empty object.
+/// `POST /v1/webhooks/{id}/test {event_type?}`: sends a real signed sample once, at once. An absent body means an empty
+/// object.
 pub(crate) async fn test(
     request: HttpRequest,
     payload: web::Payload,
@@ -68,7 +67,7 @@ pub(crate) async fn test(
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let mut errors = Errors::new();
-    let mut fields = Fields::parse(input::or_empty_object(&body), &mut errors)?;
+    let mut fields = JsonFields::parse(input::or_empty_object(&body), &mut errors)?;
     let event_type = fields.read("event_type", &mut errors, input::string).into_option();
     let event_type = event_type.unwrap_or_else(|| DEFAULT_EVENT_TYPE.to_owned());
     fields.finish(&mut errors);
@@ -82,7 +81,7 @@ pub(crate) async fn test(
     Ok(HttpResponse::Ok().json(TestView::from(result)))
 }
 
-/// Sends this `data` to a webhook as an event of this type, now and once.
+/// Sends this `data` to a webhook as an event of this type, once and at once.
 pub(crate) async fn send_test(
     api: &Api,
     organization_id: OrganizationId,
@@ -101,7 +100,7 @@ pub(crate) async fn send_test(
         idempotency: None,
     };
     let engine = api.engine.clone();
-    // a task of its own: what was sent is written down even when the client goes away meanwhile
+    // a separate task: the attempt is recorded even if the client disconnects meanwhile
     let sent = rt::spawn(async move { engine.send_test(&webhook, &publication).await });
     let result = sent.await.map_err(|error| {
         tracing::error!(webhook = %id, %error, "a test ended without a result");
@@ -115,7 +114,7 @@ pub(crate) async fn send_test(
     })
 }
 
-/// `POST /v1/webhooks/{id}/resume`: answered when all that waited for a retry is due.
+/// `POST /v1/webhooks/{id}/resume`: responds when all deliveries that waited for a retry are due.
 pub(crate) async fn resume(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
@@ -126,7 +125,7 @@ pub(crate) async fn resume(
     Ok(HttpResponse::Accepted().json(Queued { deliveries }))
 }
 
-/// Closes a webhook's breaker, and makes what waits for a retry due now. Says how many deliveries that are.
+/// Closes a webhook's circuit breaker and makes the deliveries that wait for a retry due now. Returns their number.
 pub(crate) async fn resume_webhook(
     api: &Api,
     organization_id: OrganizationId,
@@ -140,12 +139,12 @@ pub(crate) async fn resume_webhook(
     }
     let now = api.engine.now();
     let engine = api.engine.clone();
-    // goes on when the client goes away meanwhile
+    // continues if the client disconnects
     let resumed = api.store(move |store| Ok(resume_in_steps(store, &engine, organization_id, id, now)));
     resumed.await?
 }
 
-/// Step by step, like a recovery. The breaker first: what is made due must not wait for its probe.
+/// Step by step, like a recovery. The breaker first: the deliveries that become due must not wait for its probe.
 fn resume_in_steps(
     store: &dyn Store,
     engine: &EngineHandle,
@@ -165,13 +164,13 @@ fn resume_in_steps(
             }
         }
     });
-    // also when it ended halfway: who asks once more gets the rest
+    // also when it ended halfway: another call handles the remaining deliveries
     engine.endpoint_resumed(organization_id, id);
     ended?;
     Ok(deliveries)
 }
 
-/// `POST /v1/webhooks/{id}/recover {since, until?, status?}`: answered when the last of them is queued again.
+/// `POST /v1/webhooks/{id}/recover {since, until?, status?}`: responds when the last of them is enqueued.
 pub(crate) async fn recover(
     request: HttpRequest,
     payload: web::Payload,
@@ -184,7 +183,7 @@ pub(crate) async fn recover(
     Ok(HttpResponse::Accepted().json(Queued { deliveries }))
 }
 
-/// How many deliveries [`recover_from`] would queue again.
+/// The number of deliveries that [`recover_from`] would enqueue.
 pub(crate) async fn count_recoverable(
     api: &Api,
     organization_id: OrganizationId,
@@ -196,7 +195,7 @@ pub(crate) async fn count_recoverable(
     api.store(move |store| store.count_range(organization_id, id, &range)).await
 }
 
-/// Queues again what the body of such a call asks for. Says how many deliveries that are.
+/// Enqueues the deliveries that the body describes. Returns their number.
 pub(crate) async fn recover_from(
     api: &Api,
     organization_id: OrganizationId,
@@ -207,14 +206,14 @@ pub(crate) async fn recover_from(
     let range = read_range(body, now)?;
     api.find_endpoint(organization_id, id).await?;
     let engine = api.engine.clone();
-    // goes on when the client goes away meanwhile: half a recovery is worse than a whole one
+    // continues if the client disconnects: half a recovery is worse than a whole one
     let recovered = api.store(move |store| Ok(recover_range(store, &engine, organization_id, id, &range, now)));
     recovered.await?
 }
 
 fn read_range(body: &[u8], now: UnixMillis) -> Result<RequeueRange, Problem> {
     let mut errors = Errors::new();
-    let mut fields = Fields::parse(body, &mut errors)?;
+    let mut fields = JsonFields::parse(body, &mut errors)?;
     let since = fields.require("since", &mut errors, input::instant);
     let until = fields.read("until", &mut errors, input::instant).into_option().unwrap_or(now);
     let status = fields.read("status", &mut errors, read_status).into_option();
@@ -238,8 +237,8 @@ fn read_status(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Deli
     status
 }
 
-/// Step by step, so that other writes come in between. The engine hears of what was queued, also when the
-/// database fails halfway.
+/// Step by step, so that other writes come in between. The engine is notified of the deliveries that were enqueued even
+/// if the database fails halfway.
 fn recover_range(
     store: &dyn Store,
     engine: &EngineHandle,

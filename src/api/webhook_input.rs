@@ -1,6 +1,6 @@
 //! Reads the body of a call that creates or changes a webhook.
 
-use super::input::{Errors, Fields, Given};
+use super::input::{Errors, FieldValue, JsonFields};
 use super::webhook_settings::{Change, Requirement, Rules, SETTINGS};
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::time::UnixMillis;
@@ -14,16 +14,16 @@ pub(crate) struct WebhookChanges(Vec<Change>);
 
 impl WebhookChanges {
     /// Reads the body of a creation.
-    pub(crate) fn read_new(fields: Fields<'_>, rules: &Rules<'_>, errors: &mut Errors) -> Self {
+    pub(crate) fn read_new(fields: JsonFields<'_>, rules: &Rules<'_>, errors: &mut Errors) -> Self {
         Self::read(fields, true, rules, errors)
     }
 
     /// Reads the body of a change.
-    pub(crate) fn read_change(fields: Fields<'_>, rules: &Rules<'_>, errors: &mut Errors) -> Self {
+    pub(crate) fn read_change(fields: JsonFields<'_>, rules: &Rules<'_>, errors: &mut Errors) -> Self {
         Self::read(fields, false, rules, errors)
     }
 
-    fn read(mut fields: Fields<'_>, is_new: bool, rules: &Rules<'_>, errors: &mut Errors) -> Self {
+    fn read(mut fields: JsonFields<'_>, is_new: bool, rules: &Rules<'_>, errors: &mut Errors) -> Self {
         for name in READ_ONLY {
             fields.refuse(name, "can be read but not set; leave it out", errors);
         }
@@ -43,10 +43,12 @@ impl WebhookChanges {
                 _ => {}
             }
             match (fields.read(setting.name, errors, read), &setting.requirement) {
-                (Given::Absent, _) => {}
-                (Given::Null, Requirement::Required { null_refused }) => errors.add(setting.name, *null_refused),
-                (Given::Null, _) => changes.push(setting.restore_default()),
-                (Given::Value(change), _) => {
+                (FieldValue::Absent, _) => {}
+                (FieldValue::Null, Requirement::Required { null_refused }) => {
+                    errors.add(setting.name, *null_refused)
+                }
+                (FieldValue::Null, _) => changes.push(setting.restore_default()),
+                (FieldValue::Value(change), _) => {
                     changes.push(change);
                     names.push(setting.name);
                 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::event_types::KnownTypes;
-use super::input::{self, Errors, Fields};
-use super::pagination::{List, Query};
+use super::input::{self, Errors, JsonFields};
+use super::pagination::{List, QueryString};
 use super::problem::{ErrorCode, Problem};
 use super::webhook_input::WebhookChanges;
 use super::webhook_settings::{self, Rules};
@@ -23,11 +23,11 @@ use crate::domain::time::UnixMillis;
 use crate::store::{CANCELLED_AT_ONCE, EndpointStart, Store, StoreError};
 
 pub(super) const WHAT: &str = "webhook";
-/// How often a change is applied anew when others change the webhook at the same time.
+/// How many times a change is tried when others change the webhook concurrently.
 const UPDATE_TRIES: usize = 5;
-/// `overlap_seconds` of a rotation when none is given: a day.
+/// Default of `overlap_seconds` in a rotation: a day.
 const DEFAULT_OVERLAP_SECONDS: u64 = 86_400;
-/// A rotated secret signs along for at most a month.
+/// Events are signed with a rotated secret for at most a month.
 const MAX_OVERLAP_SECONDS: u64 = 30 * 86_400;
 
 impl Api {
@@ -39,7 +39,7 @@ impl Api {
         }
     }
 
-    /// A webhook of the organization with its condition.
+    /// One of the organization's webhooks, with its health.
     pub(crate) async fn find_endpoint(
         &self,
         organization_id: OrganizationId,
@@ -49,7 +49,7 @@ impl Api {
     }
 }
 
-/// `POST /v1/webhooks`: the one answer with the secret, beside the secret's own route.
+/// `POST /v1/webhooks`: apart from the secret's own route, the only response with the secret.
 pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -63,14 +63,14 @@ pub(crate) async fn create(
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
 }
 
-/// Makes a webhook of the body of such a call.
+/// Creates the webhook that the body describes.
 pub(crate) async fn create_from(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
     body: &[u8],
 ) -> Result<Endpoint, Problem> {
     let mut errors = Errors::new();
-    let fields = Fields::parse(body, &mut errors)?;
+    let fields = JsonFields::parse(body, &mut errors)?;
     let changes = WebhookChanges::read_new(fields, &api.rules(organization_id), &mut errors);
     let id = EndpointId(api.engine.next_id());
     let secret = Secret::generate(&mut api.engine.rng());
@@ -98,19 +98,19 @@ pub(crate) async fn list(
     Ok(HttpResponse::Ok().json(List { data, next_cursor: rows.next_cursor }))
 }
 
-/// The page of the organization's webhooks that a query string asks for.
+/// The page of the organization's webhooks that a query string describes.
 pub(crate) async fn page(
     api: &Api,
     organization_id: OrganizationId,
     query: &str,
 ) -> Result<List<EndpointStart>, Problem> {
     let mut errors = Errors::new();
-    let mut query = Query::parse(query, &mut errors);
+    let mut query = QueryString::parse(query, &mut errors);
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
     let rows = api.store(move |store| store.endpoints(organization_id, page.request())).await?;
-    Ok(page.answer(rows, |row| row.endpoint.id.0, |row| row))
+    Ok(page.list(rows, |row| row.endpoint.id.0, |row| row))
 }
 
 /// `GET /v1/webhooks/{id}`.
@@ -124,7 +124,7 @@ pub(crate) async fn read(
     Ok(HttpResponse::Ok().json(WebhookView::new(&found.endpoint, Some(&found.health))))
 }
 
-/// `PUT` and `PATCH /v1/webhooks/{id}`: change the fields that are given.
+/// `PUT` and `PATCH /v1/webhooks/{id}`: both change only the fields in the body.
 pub(crate) async fn update(
     request: HttpRequest,
     payload: web::Payload,
@@ -137,7 +137,7 @@ pub(crate) async fn update(
     Ok(HttpResponse::Ok().json(WebhookView::new(&changed.endpoint, Some(&changed.health))))
 }
 
-/// Changes a webhook as the body of such a call says.
+/// Changes the settings that the body contains.
 pub(crate) async fn update_from(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
@@ -145,7 +145,7 @@ pub(crate) async fn update_from(
     body: &[u8],
 ) -> Result<EndpointStart, Problem> {
     let mut errors = Errors::new();
-    let fields = Fields::parse(body, &mut errors)?;
+    let fields = JsonFields::parse(body, &mut errors)?;
     let changes = WebhookChanges::read_change(fields, &api.rules(organization_id), &mut errors);
     errors.into_result()?;
     let now = api.engine.now();
@@ -157,7 +157,7 @@ pub(crate) async fn update_from(
     changed.await
 }
 
-/// `DELETE /v1/webhooks/{id}`: what is pending for it is cancelled.
+/// `DELETE /v1/webhooks/{id}`: its pending deliveries are cancelled.
 pub(crate) async fn delete(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
@@ -168,7 +168,7 @@ pub(crate) async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Deletes a webhook and cancels what is pending for it.
+/// Deletes a webhook and cancels its pending deliveries.
 pub(crate) async fn remove(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
@@ -187,8 +187,8 @@ pub(crate) async fn remove(
     Ok(())
 }
 
-/// A long queue is cancelled in many transactions, in which other changes and publishers have their turns. The webhook is
-/// gone by now: when the database fails, the engine comes back to what is pending for it by itself.
+/// A long backlog is cancelled in many transactions, between which other changes and publishers have their turns. The
+/// webhook is already deleted: if the database fails, the engine cancels the remaining deliveries later.
 async fn cancel_the_rest(api: &web::Data<Api>, organization_id: OrganizationId, id: EndpointId, now: UnixMillis) {
     let engine = api.engine.clone();
     let cancelled = api.store(move |store| {
@@ -204,9 +204,9 @@ async fn cancel_the_rest(api: &web::Data<Api>, organization_id: OrganizationId, 
 #[derive(Serialize)]
 struct SecretView<'a> {
     secret: &'a str,
-    /// Until then events are signed with the newest of the secrets before this one as well.
+    /// Until this time events are also signed with the newest previous secret.
     previous_secret_expires_at: Option<UnixMillis>,
-    /// All of those before this one that are valid, the newest first.
+    /// All valid previous secrets, the newest first.
     previous_secrets: Vec<PreviousSecretView>,
 }
 
@@ -239,7 +239,7 @@ pub(crate) async fn read_secret(
     Ok(secret_answer(&found.endpoint, api.engine.now()))
 }
 
-/// `POST /v1/webhooks/{id}/secret/rotate {secret?, overlap_seconds?}`; no body is as good as an empty object.
+/// `POST /v1/webhooks/{id}/secret/rotate {secret?, overlap_seconds?}`; an absent body means an empty object.
 pub(crate) async fn rotate_secret(
     request: HttpRequest,
     payload: web::Payload,
@@ -252,7 +252,7 @@ pub(crate) async fn rotate_secret(
     Ok(secret_answer(&endpoint, api.engine.now()))
 }
 
-/// Gives a webhook another secret as the body of such a call says.
+/// Rotates the secret as the body describes.
 pub(crate) async fn rotate_from(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
@@ -260,7 +260,7 @@ pub(crate) async fn rotate_from(
     body: &[u8],
 ) -> Result<Endpoint, Problem> {
     let mut errors = Errors::new();
-    let mut fields = Fields::parse(input::or_empty_object(body), &mut errors)?;
+    let mut fields = JsonFields::parse(input::or_empty_object(body), &mut errors)?;
     let secret = fields.read("secret", &mut errors, webhook_settings::read_secret).into_option();
     let overlap = input::whole_number(0..=MAX_OVERLAP_SECONDS);
     let overlap = fields.read("overlap_seconds", &mut errors, overlap).into_option();
@@ -285,7 +285,7 @@ fn secret_answer(endpoint: &Endpoint, now: UnixMillis) -> HttpResponse {
     HttpResponse::Ok().insert_header(NO_STORE).json(SecretView::new(endpoint, now))
 }
 
-/// Reads an endpoint, changes it, writes it back, and tells the engine.
+/// Reads an endpoint, changes it, writes it back, and notifies the engine.
 async fn change(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
@@ -301,8 +301,7 @@ async fn change(
     changed.await
 }
 
-/// The engine changes endpoints too (410), and so do other nodes: then the change is applied to what they made
-/// of it.
+/// The engine (after a 410) and other nodes change endpoints too: then the change is applied to the newer version.
 fn change_in_store(
     store: &dyn Store,
     organization_id: OrganizationId,

@@ -1,4 +1,4 @@
-//! `/docs`: the description of the API as one page, made on the server. It brings its style along and nothing
+//! `/docs`: the description of the API as one page, rendered on the server. Its style is embedded, and it loads nothing
 //! else: no script, nothing from another host.
 
 mod fields;
@@ -17,7 +17,7 @@ use super::{Api, openapi};
 
 const STYLE: &str = include_str!("docs.css");
 
-/// Allows this very style sheet, by its hash, and nothing else.
+/// Allows this style sheet, by its hash, and nothing else.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = BASE64.encode(&Sha256::digest(STYLE.as_bytes()));
     format!(

@@ -6,12 +6,12 @@ use serde_json::Value;
 use super::fields::{kind, paragraphs, resolve, table, target, words};
 use crate::api::route_spec::RouteSpec;
 
-/// One call: its method in lower case, its path, and what is written down about it.
+/// One call: its method in lower case, its path, and its description.
 struct Call<'a>(String, &'static str, &'a Value);
 
 /// The whole page.
 pub(crate) fn render(routes: &'static [RouteSpec], document: &Value, style: &str) -> Markup {
-    // what receivers get has a section of its own
+    // the requests to receivers have a separate section
     let tags =
         list(&document["tags"]).iter().filter(|tag| !calls(routes, document, text(&tag["name"])).is_empty());
     let info = &document["info"];
@@ -139,9 +139,9 @@ fn answers(responses: &Value) -> Markup {
     let is_good = |status: &str| status.starts_with('2');
     html! {
         @for (status, response) in entries(responses).filter(|(status, _)| is_good(status)) {
-            h4 { "Answer " (status) }
+            h4 { "Response " (status) }
             p { (words(text(&response["description"]))) }
-            // those that every answer has are in the introduction
+            // those of every response are in the introduction
             @for (name, header) in entries(&response["headers"]).filter(|(_, header)| header.get("$ref").is_none()) {
                 p { "Header " code { (name) } ": " (words(text(&header["description"]))) }
             }
@@ -164,7 +164,7 @@ fn codes(response: &Value) -> impl Iterator<Item = &str> {
     list(&response["x-codes"]).iter().map(text)
 }
 
-/// JSON as it is read best; a text as it is.
+/// JSON with indentation; a text verbatim.
 fn sample(value: &Value) -> Markup {
     let shown = value.as_str().map_or_else(|| format!("{value:#}"), str::to_owned);
     html! { pre tabindex="0" { code { (shown) } } }
@@ -200,7 +200,7 @@ fn event_types(document: &Value) -> Markup {
 fn schemas(document: &Value) -> Markup {
     html! {
         h2 #schemas { "Schemas" }
-        p { "Objects that are sent may hold no other fields than these; in answers, later versions may add some." }
+        p { "Objects that are sent may hold no other fields than these; in responses, later versions may add some." }
         @for (name, schema) in entries(&document["components"]["schemas"]) {
             h3 id={"schema-" (name)} { (name) }
             @if let Some(description) = schema["description"].as_str() { p { (words(description)) } }

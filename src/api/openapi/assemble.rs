@@ -1,8 +1,8 @@
-//! Puts the document together.
+//! Assembles the document.
 
 use serde_json::{Map, Value, json};
 
-use super::operation::{Answer, Body, Examples, Operation, reference};
+use super::operation::{BodySpec, NamedExamples, Operation, ResponseSpec, reference};
 use super::{receiving, schemas, schemas_events, schemas_health, schemas_webhooks};
 use crate::api::auth::Permission;
 use crate::api::problem::ErrorCode;
@@ -13,31 +13,31 @@ use crate::domain::event_types::{BUILT_IN, EventType, OPERATIONAL};
 const ERROR_TYPE_PREFIX: &str = "urn:ringback:error:";
 
 const ABOUT: &str = "\
-Post an event once; Ringback stores it, fans it out to every webhook of the organization that wants it, signs it, \
+Post an event once; Ringback stores it, fans it out to every webhook of the organization that is subscribed to it, signs it, \
 delivers it over HTTPS, retries with growing delays, and keeps a log of every attempt.\n\n\
 Every call except health checks needs a key: `Authorization: Bearer <key>`. Keys of an organization have a role: \
 `publisher` (events), `viewer` (read), `manager` (webhooks, logs, replays, and read) or `owner` (all of these, and keys). \
 The deployment's admin key manages organizations and their keys.\n\n\
-Bodies are read as JSON whatever their Content-Type says; unknown fields are refused. Errors are `application/problem+json` \
-with a `code` of a closed list and, for input errors, every bad field at once in `errors`. Lists come in pages, newest \
+Bodies are read as JSON, whatever their Content-Type; unknown fields are refused. Errors are `application/problem+json` \
+with a `code` of a closed list and, for input errors, all invalid fields in `errors`. Lists come in pages, newest \
 first. An id of another organization gets the same response as one that does not exist.\n\n\
 Every response has a header `X-Request-Id`: that of the request if it has at most 128 visible ASCII characters, otherwise a \
 generated one. Problems repeat it as `request_id`, and so does the engine's log.";
 
-/// The header and component that every answer has.
+/// The header and component of every response.
 const REQUEST_ID: &str = "X-Request-Id";
 
 /// The sections, in the order in which they are shown.
 const TAGS: &[(&str, &str)] = &[
-    ("Events", "Publish what happened; each event goes to every webhook that wants it."),
+    ("Events", "Publish what happened; each event goes to every webhook that is subscribed to it."),
     ("Webhooks", "The destinations of an organization, and their signing secrets."),
     ("Logs", "The outcome of every delivery, attempt by attempt."),
     ("Event types", "The event types that can be published and subscribed to."),
-    ("Organizations", "Tenants. Nothing crosses between two of them."),
+    ("Organizations", "Tenants, fully separate from each other."),
     ("Keys", "The API keys of an organization."),
     ("System", "For the infrastructure around the engine; needs no key."),
-    // of its own: generators put the calls of a tag into one class, and that of a section's calls would be overwritten
-    (receiving::TAG, "What your receivers get. Not a call of this API."),
+    // a separate tag: generators put the calls of a tag into one class, which would replace that of a section's calls
+    (receiving::TAG, "The requests to your receivers. Not a call of this API."),
 ];
 
 /// The whole document. `prefix` is what the deployment's signature headers begin with.
@@ -45,7 +45,7 @@ pub(crate) fn document(routes: &[RouteSpec], operations: &[Operation], prefix: &
     let mut paths = Map::new();
     for spec in routes {
         let found = operations.iter().find(|operation| is_of(operation, spec));
-        // a route without one is missing in the document, and a test says so
+        // a route without one is missing in the document, and a test fails
         let Some(operation) = found else { continue };
         let item = paths.entry(spec.path).or_insert_with(|| json!({}));
         item[operation.method.to_ascii_lowercase()] = describe(operation, spec);
@@ -116,7 +116,7 @@ fn path_parameters(path: &'static str) -> impl Iterator<Item = Value> {
     names.map(|name| reference("parameters", name))
 }
 
-fn request_body(body: &Body) -> Value {
+fn request_body(body: &BodySpec) -> Value {
     let mut described = json!({"required": body.required, "content": media_types(&body.content)});
     if !body.by_hand.is_empty() {
         described["x-also-accepts"] = Value::from(media_types(&body.by_hand));
@@ -124,7 +124,7 @@ fn request_body(body: &Body) -> Value {
     described
 }
 
-fn media_types(content: &[(&'static str, Value, Examples)]) -> Map<String, Value> {
+fn media_types(content: &[(&'static str, Value, NamedExamples)]) -> Map<String, Value> {
     let entries = content.iter().map(|(media_type, schema, examples)| {
         ((*media_type).to_owned(), json!({"schema": schema, "examples": named(examples)}))
     });
@@ -150,7 +150,7 @@ fn responses(operation: &Operation, spec: &RouteSpec) -> Map<String, Value> {
     responses
 }
 
-fn good(answer: &Answer) -> Value {
+fn good(answer: &ResponseSpec) -> Value {
     let mut response = json!({"description": answer.description});
     if let Some((media_type, schema, example)) = &answer.content {
         response["content"] = json!({*media_type: {"schema": schema, "example": example}});
@@ -160,12 +160,12 @@ fn good(answer: &Answer) -> Value {
     response
 }
 
-/// What can go wrong: named by the operation, or following from what the route asks for. Sorted by status.
+/// The errors of a route: those that the operation lists, and those that follow from the route. Sorted by status.
 fn codes(operation: &Operation, spec: &RouteSpec) -> Vec<ErrorCode> {
     use ErrorCode as E;
     let mut codes = operation.errors.to_vec();
     if spec.permission != Permission::Open {
-        // who calls is read from the store
+        // the caller is read from the store
         codes.extend([E::Unauthorized, E::Forbidden, E::Unavailable, E::Internal]);
     }
     if spec.path.contains('{') {
@@ -203,7 +203,7 @@ fn bad(status: u16, codes: &[ErrorCode]) -> Value {
     response["headers"] = json!({REQUEST_ID: reference("headers", REQUEST_ID)});
     match status {
         401 => response["headers"]["WWW-Authenticate"] = header("How to authenticate", "Bearer"),
-        503 => response["headers"]["Retry-After"] = header("Seconds to wait before the next try", "1"),
+        503 => response["headers"]["Retry-After"] = header("Seconds to wait before trying again", "1"),
         _ => {}
     }
     response
@@ -220,7 +220,7 @@ fn event_type(event_type: &EventType, operational: bool) -> Value {
 }
 
 fn components() -> Value {
-    // said by paths, not by operations: no operation has its example
+    // a property of paths, not of operations: no operation has its example
     let of_operations = ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::MethodNotAllowed);
     let examples: Map<String, Value> =
         of_operations.map(|code| (code.as_str().to_owned(), example(*code))).collect();
@@ -230,7 +230,7 @@ fn components() -> Value {
         "description": "A key of an organization (`rbk_…`), or the deployment's admin key",
     });
     let request_id = json!({
-        "description": "What this request is called in the engine's log: the caller's own, or one that was made",
+        "description": "The request's id in the engine's log: the caller's own, or a generated one",
         "required": true,
         "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
         "example": schemas::REQUEST_ID,

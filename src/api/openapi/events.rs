@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::operation::{Answer, Body, Operation, location, query, schema_ref};
+use super::operation::{BodySpec, Operation, ResponseSpec, location, query, schema_ref};
 use super::schemas::{self, AT, WEBHOOK_ID, page};
 use super::schemas_events::{
     detail_example, event_detail_example, event_row_example, event_type_example, published_example, row_example,
@@ -20,12 +20,12 @@ pub(crate) fn operations() -> Vec<Operation> {
 
 fn events() -> Vec<Operation> {
     let replay = json!({"Idempotent-Replay": {
-        "description": "There, and `true`, when this is the first answer to the same request again",
+        "description": "Present, and `true`, when this repeats the first response to the same request",
         "schema": {"type": "string", "enum": ["true"]},
     }});
     let key = json!({
         "name": "Idempotency-Key", "in": "header", "required": false, "example": "order-17",
-        "description": "The same key with the same body within 24 hours is answered like the first time and publishes nothing",
+        "description": "The same key with the same body within 24 hours gets the first response again and publishes nothing",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     });
     vec![
@@ -33,16 +33,16 @@ fn events() -> Vec<Operation> {
             ("POST", "/v1/events"),
             "publishEvent",
             "Events",
-            Answer::json(202, "Stored, and on its way", "PublishedEvent", published_example()).headers(replay),
+            ResponseSpec::json(202, "Stored; delivery has begun", "PublishedEvent", published_example()).headers(replay),
         )
-        .about("Publish an event", "Answered only after the event and its deliveries are stored for good. A body may have 10 MiB.")
+        .about("Publish an event", "Responds only after the event and its deliveries are durably stored. A body may have 10 MiB.")
         .with([key])
         .body("NewEvent", vec![
             ("A completed call", json!({
                 "event_type": "call.completed", "timestamp": "2024-12-16T10:30:45Z",
                 "data": {"id": "call_123456789", "status": "completed", "direction": "outbound", "duration_seconds": 345},
             })),
-            ("As little as there must be", json!({"event_type": "call.missed", "data": {}})),
+            ("Only the required fields", json!({"event_type": "call.missed", "data": {}})),
         ])
         .errors(&[UnknownEventType, ReservedEventType, SchemaViolation, IdempotencyKeyReused, Overloaded]),
     ]
@@ -55,12 +55,12 @@ fn batches() -> Vec<Operation> {
     let answer = json!({"data": [published_example(), refused]});
     let event = json!({"event_type": "call.completed", "data": {"id": "call_123456789"}});
     let lines = format!("{event}\n{event}\n");
-    let body = Body {
+    let body = BodySpec {
         required: true,
         content: vec![("application/json", schema_ref("Batch"), vec![("An array", json!([event, event]))])],
         by_hand: vec![(
             "application/x-ndjson",
-            json!({"type": "string", "description": "One event a line"}),
+            json!({"type": "string", "description": "One event per line"}),
             vec![("Lines", json!(lines))],
         )],
     };
@@ -68,10 +68,10 @@ fn batches() -> Vec<Operation> {
         ("POST", "/v1/events/batch"),
         "publishEvents",
         "Events",
-        Answer::json(202, "The good ones are stored, and on their way", "BatchAnswer", answer),
+        ResponseSpec::json(202, "The valid ones are stored; their delivery has begun", "BatchAnswer", answer),
     )
-    .about("Publish many events", "Up to 1,000 in one commit: an array, or with `Content-Type: application/x-ndjson` one event a line. Bad items \
-        are refused in their place and do not spoil good ones. The body may have 10 MiB. A batch can't have an `Idempotency-Key`.")
+    .about("Publish many events", "Up to 1,000 in one commit: an array, or with `Content-Type: application/x-ndjson` one event per line. Invalid items \
+        are refused individually, and the valid ones are stored. The body may have 10 MiB. A batch can't have an `Idempotency-Key`.")
     .errors(&[Overloaded]);
     batch.body = Some(body);
     vec![batch]
@@ -87,10 +87,10 @@ fn past_events() -> Vec<Operation> {
             ("GET", "/v1/events"),
             "listEvents",
             "Events",
-            Answer::json(200, "A page of events", "EventList", page(event_row_example())),
+            ResponseSpec::json(200, "A page of events", "EventList", page(event_row_example())),
         )
-        .about("List events", "Newest first; parameters narrow it down, and all of them must hold. What is rare among millions can take several \
-             pages to find: such a page has fewer rows than `limit`, or none, and a `next_cursor`. Only a `null` is the end.")
+        .about("List events", "Newest first; parameters are filters, all of which must hold. Rare rows among millions can take several \
+             pages to find: such a page has fewer rows than `limit`, or none, and a `next_cursor`. Only `null` marks the end.")
         .paged()
         .with([
             query("event_type", "Of this type", schemas::event_type(), json!("call.completed")),
@@ -101,18 +101,18 @@ fn past_events() -> Vec<Operation> {
             ("GET", "/v1/events/{event_id}"),
             "readEvent",
             "Events",
-            Answer::json(200, "The event", "EventDetail", event_detail_example()),
+            ResponseSpec::json(200, "The event", "EventDetail", event_detail_example()),
         )
-        .about("Read an event", "With the body as it is sent and its deliveries."),
+        .about("Read an event", "With its verbatim body and its deliveries."),
         Operation::new(
             ("POST", "/v1/events/{event_id}/replay"),
             "replayEvent",
             "Events",
-            Answer::json(202, "Enqueued", "Queued", json!({"deliveries": 1})),
+            ResponseSpec::json(202, "Enqueued", "Queued", json!({"deliveries": 1})),
         )
-        .about("Send an event again", "To one webhook, or to each that has a delivery of it. The event keeps its id, so that receivers can tell. No body \
+        .about("Replay an event", "To one webhook, or to each that has a delivery of it. The event keeps its id, so that receivers can recognize it. No body \
             is as good as an empty object.")
-        .optional_body("Replay", vec![("To all as before", json!({})), ("To one webhook", json!({"webhook_id": WEBHOOK_ID}))]),
+        .optional_body("Replay", vec![("To all webhooks", json!({})), ("To one webhook", json!({"webhook_id": WEBHOOK_ID}))]),
     ]
 }
 
@@ -126,7 +126,7 @@ fn event_types() -> Vec<Operation> {
             ("GET", "/v1/event-types"),
             "listEventTypes",
             TAG,
-            Answer::json(200, "All of them on one page", "EventTypes", all),
+            ResponseSpec::json(200, "All of them on one page", "EventTypes", all),
         )
         .about("List event types", "Each with a description and a sample of its `data`.")
         .errors(&[ValidationFailed]),
@@ -134,11 +134,11 @@ fn event_types() -> Vec<Operation> {
             ("POST", "/v1/event-types"),
             "createEventType",
             TAG,
-            Answer::json(201, "Created", "EventType", event_type_example()).headers(location()),
+            ResponseSpec::json(201, "Created", "EventType", event_type_example()).headers(location()),
         )
         .about(
             "Add an event type",
-            "Of the organization's own, up to 200. With a schema, events whose `data` does not fit are refused.",
+            "An organization can have up to 200 own types. With a schema, events whose `data` does not fit are refused.",
         )
         .body(
             "NewEventType",
@@ -155,9 +155,9 @@ fn event_types() -> Vec<Operation> {
             ("DELETE", "/v1/event-types/{event_type}"),
             "deleteEventType",
             TAG,
-            Answer::empty(204, "Deleted"),
+            ResponseSpec::empty(204, "Deleted"),
         )
-        .about("Delete an event type", "Only the organization's own; events of this type stay.")
+        .about("Delete an event type", "Only an own type of the organization; events of this type stay.")
         .errors(&[Conflict, NotFound]),
     ]
 }
@@ -169,16 +169,16 @@ fn logs() -> Vec<Operation> {
             ("GET", "/v1/webhooks/logs"),
             "listDeliveries",
             "Logs",
-            Answer::json(200, "A page of deliveries", "LogList", page(row_example())),
+            ResponseSpec::json(200, "A page of deliveries", "LogList", page(row_example())),
         )
-        .about("List deliveries", "Newest first; parameters narrow it down, and all of them must hold. What is rare among millions can take several \
-             pages to find: such a page has fewer rows than `limit`, or none, and a `next_cursor`. Only a `null` is the end.")
+        .about("List deliveries", "Newest first; parameters are filters, all of which must hold. Rare rows among millions can take several \
+             pages to find: such a page has fewer rows than `limit`, or none, and a `next_cursor`. Only `null` marks the end.")
         .paged()
         .with([
             query("webhook_id", "Of this webhook", schemas::id("wh"), json!(WEBHOOK_ID)),
             query("event_type", "Of this type", schemas::event_type(), json!("call.completed")),
             query("status", "In this status", status(), json!("failed")),
-            query("response_code", "Whose last answer was this code, or of this class", code, json!("5xx")),
+            query("response_code", "Whose last response had this code, or a code of this class", code, json!("5xx")),
             query("from", "Accepted at or after this instant", at(), json!("2024-12-16T00:00:00Z")),
             query("to", "Accepted before this instant", at(), json!(AT)),
         ]),
@@ -186,16 +186,16 @@ fn logs() -> Vec<Operation> {
             ("GET", "/v1/webhooks/logs/{delivery_id}"),
             "readDelivery",
             "Logs",
-            Answer::json(200, "The delivery", "LogDetail", detail_example()),
+            ResponseSpec::json(200, "The delivery", "LogDetail", detail_example()),
         )
-        .about("Read a delivery", "With the body as it was sent and every attempt."),
+        .about("Read a delivery", "With its verbatim body and every attempt."),
         Operation::new(
             ("POST", "/v1/webhooks/logs/{delivery_id}/retry"),
             "retryDelivery",
             "Logs",
-            Answer::json(202, "Pending again", "LogRow", pending_example()),
+            ResponseSpec::json(202, "Pending again", "LogRow", pending_example()),
         )
-        .about("Send a delivery again", "With its whole schedule of retries anew, whatever became of it. One that is pending is refused, and so is one \
+        .about("Retry a delivery", "Begins a new round of its retry schedule, whatever its status. A pending delivery is refused, and so is one \
             whose webhook was deleted.")
         .errors(&[Conflict]),
     ]

@@ -1,11 +1,11 @@
-//! What is written down about one route.
+//! The description of one route.
 
 use serde_json::{Value, json};
 
 use crate::api::problem::ErrorCode;
 
-/// One call as its users read of it. Parameters of the path, the key, and the errors that follow from the route's
-/// permission and its body need not be named.
+/// One call as described to its users. Parameters of the path, the key, and the errors that follow from the route's
+/// permission and its body need not be listed.
 #[derive(Clone)]
 pub struct Operation {
     /// As in the table of routes.
@@ -16,38 +16,38 @@ pub struct Operation {
     pub id: &'static str,
     /// The section of the documentation.
     pub tag: &'static str,
-    /// A few words.
+    /// A short title.
     pub summary: &'static str,
     /// What it does, in Markdown without markup other than `code`.
     pub description: &'static str,
     /// Parameters of the query and headers, as OpenAPI has them.
     pub parameters: Vec<Value>,
-    /// What it is sent.
-    pub body: Option<Body>,
-    /// What it answers when all is well.
-    pub answer: Answer,
-    /// Errors beside those that follow.
+    /// The request's body.
+    pub body: Option<BodySpec>,
+    /// The response on success.
+    pub answer: ResponseSpec,
+    /// Errors in addition to those.
     pub errors: &'static [ErrorCode],
 }
 
-/// Examples by what they show.
-pub(crate) type Examples = Vec<(&'static str, Value)>;
+/// Examples by title.
+pub(crate) type NamedExamples = Vec<(&'static str, Value)>;
 
 /// A request's body.
 #[derive(Clone)]
-pub struct Body {
-    /// Whether it must be there.
+pub struct BodySpec {
+    /// Whether it is required.
     pub required: bool,
     /// Media type, schema, examples by name.
-    pub content: Vec<(&'static str, Value, Examples)>,
-    /// The same of what is taken as well, but is not for generated clients: they don't know the media type and warn that
-    /// the call may be incomplete, or take any text for the body and send it as JSON.
-    pub by_hand: Vec<(&'static str, Value, Examples)>,
+    pub content: Vec<(&'static str, Value, NamedExamples)>,
+    /// The same for formats that are accepted but not described to generated clients: generators don't know the media
+    /// type and warn that the call may be incomplete, or take any text for the body and send it as JSON.
+    pub by_hand: Vec<(&'static str, Value, NamedExamples)>,
 }
 
-/// A good answer.
+/// A successful response.
 #[derive(Clone)]
-pub struct Answer {
+pub struct ResponseSpec {
     /// Its status.
     pub status: u16,
     /// What it means.
@@ -64,7 +64,7 @@ impl Operation {
         call: (&'static str, &'static str),
         id: &'static str,
         tag: &'static str,
-        answer: Answer,
+        answer: ResponseSpec,
     ) -> Self {
         let (method, path) = call;
         Self {
@@ -81,12 +81,12 @@ impl Operation {
         }
     }
 
-    /// Its words.
+    /// Sets its title and description.
     pub(crate) fn about(self, summary: &'static str, description: &'static str) -> Self {
         Self { summary, description, ..self }
     }
 
-    /// With these parameters beside those of the path.
+    /// With these parameters in addition to those of the path.
     pub(crate) fn with(mut self, parameters: impl IntoIterator<Item = Value>) -> Self {
         self.parameters.extend(parameters);
         self
@@ -98,13 +98,13 @@ impl Operation {
     }
 
     /// With a JSON body of a named schema.
-    pub(crate) fn body(self, schema: &str, examples: Examples) -> Self {
+    pub(crate) fn body(self, schema: &str, examples: NamedExamples) -> Self {
         let content = vec![("application/json", schema_ref(schema), examples)];
-        Self { body: Some(Body { required: true, content, by_hand: Vec::new() }), ..self }
+        Self { body: Some(BodySpec { required: true, content, by_hand: Vec::new() }), ..self }
     }
 
-    /// A body that need not be there.
-    pub(crate) fn optional_body(self, schema: &str, examples: Examples) -> Self {
+    /// With an optional body.
+    pub(crate) fn optional_body(self, schema: &str, examples: NamedExamples) -> Self {
         let mut operation = self.body(schema, examples);
         if let Some(body) = &mut operation.body {
             body.required = false;
@@ -112,13 +112,13 @@ impl Operation {
         operation
     }
 
-    /// Errors beside those that follow.
+    /// Errors in addition to those that follow from the route.
     pub(crate) fn errors(self, errors: &'static [ErrorCode]) -> Self {
         Self { errors, ..self }
     }
 }
 
-impl Answer {
+impl ResponseSpec {
     /// JSON of a named schema.
     pub(crate) fn json(status: u16, description: &'static str, schema: &str, example: Value) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl Answer {
         }
     }
 
-    /// Nothing but the status.
+    /// Only a status.
     pub(crate) fn empty(status: u16, description: &'static str) -> Self {
         Self { status, description, content: None, headers: json!({}) }
     }
@@ -161,7 +161,7 @@ pub(crate) fn query(name: &str, description: &str, schema: Value, example: Value
     json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema, "example": example})
 }
 
-/// The header that a created thing's address is in.
+/// The header with the address of a created resource.
 pub(crate) fn location() -> Value {
-    json!({"Location": {"description": "The path of what was made", "required": true, "schema": {"type": "string"}}})
+    json!({"Location": {"description": "The path of the created resource", "required": true, "schema": {"type": "string"}}})
 }

@@ -1,4 +1,4 @@
-//! What receivers get, as OpenAPI has it: a webhook of the document, not a path.
+//! The requests to receivers, as a webhook of the OpenAPI document.
 
 use serde_json::{Value, json};
 
@@ -16,10 +16,10 @@ pub(crate) fn delivered(prefix: &str) -> Value {
     json!({"post": {
         "operationId": "receiveEvent",
         "tags": [TAG],
-        "summary": "What your receiver gets",
-        "description": "Answer with any 2xx within the webhook's timeout. 408, 425, 429, 5xx and no answer are retried; 410 disables \
-            the webhook; any other answer is final. The same event can arrive more than once: drop a `webhook-id` that \
-            you have seen. The bytes of the body are what is signed.",
+        "summary": "The request to your receiver",
+        "description": "Respond with any 2xx within the webhook's timeout. 408, 425, 429, 5xx and no response are retried; 410 disables \
+            the webhook; any other response is final. The same event can arrive more than once: ignore a `webhook-id` that \
+            you have seen. The signature is over the bytes of the body.",
         "security": [],
         "parameters": headers(prefix),
         "requestBody": {"required": true, "content": {"application/json": {
@@ -51,7 +51,7 @@ fn headers(prefix: &str) -> Vec<Value> {
         own(
             "signature-previous",
             false,
-            "The same with another valid secret, only while a rotated one is valid",
+            "The same with another valid secret; only while a rotated secret is valid",
             HEX,
         ),
         own("delivery", true, "The delivery's id, as in the logs", "dlv_01jf7k2m3n4p6"),

@@ -168,10 +168,10 @@ pub(crate) fn problem() -> Value {
         "description": "RFC 9457",
         "required": ["type", "title", "status", "detail", "code", "request_id"],
         "properties": {
-            "type": {"type": "string", "format": "uri", "description": "A name made of the code"},
+            "type": {"type": "string", "format": "uri", "description": "A URN made from the code"},
             "title": {"type": "string", "description": "The same for every occurrence"},
             "status": {"type": "integer", "description": "The HTTP status"},
-            "detail": {"type": "string", "description": "What happened this time"},
+            "detail": {"type": "string", "description": "What happened in this case"},
             "code": schema_ref("ErrorCode"),
             "errors": field_errors(),
             "request_id": {"type": "string", "description": "As in the header `X-Request-Id` and in the engine's log"},
@@ -181,12 +181,12 @@ pub(crate) fn problem() -> Value {
 
 fn error_code() -> Value {
     let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
-    choice(&codes, "What programs should look at; the list is closed")
+    choice(&codes, "For programs; the list is closed")
 }
 
 fn field_error() -> Value {
     output(json!({
-        "field": {"type": "string", "description": "The path of the bad field, for example `retry_policy.max_attempts`"},
+        "field": {"type": "string", "description": "The path of the invalid field, for example `retry_policy.max_attempts`"},
         "message": {"type": "string", "description": "What is wrong and what it should be"},
     }))
 }

@@ -47,7 +47,7 @@ fn new_event() -> Value {
     input(
         json!({
             "event_type": event_type(),
-            "data": free_form("What receivers get, untouched: numbers, order of keys and escapes stay as they are"),
+            "data": free_form("Sent to receivers verbatim: numbers, the order of keys and escapes stay unchanged"),
             "timestamp": instant_or_null("When it happened, RFC 3339. Absent: now"),
         }),
         &["event_type", "data"],
@@ -59,7 +59,7 @@ fn published() -> Value {
         "id": id("msg"),
         "event_type": event_type(),
         "timestamp": instant("When it happened"),
-        "deliveries": {"type": "integer", "minimum": 0, "description": "How many webhooks it goes to"},
+        "deliveries": {"type": "integer", "minimum": 0, "description": "The number of webhooks that it is delivered to"},
     }))
 }
 
@@ -68,34 +68,35 @@ fn delivered() -> Value {
         "event_type": event_type(),
         "timestamp": instant("When it happened"),
         "webhook_id": id("msg"),
-        "data": free_form("What was published, untouched"),
+        "data": free_form("The published data, verbatim"),
     }));
-    schema["properties"]["webhook_id"]["description"] =
-        json!("The event's id: the same on every retry and at every receiver. Drop what you have seen before");
+    schema["properties"]["webhook_id"]["description"] = json!(
+        "The event's id: the same on every retry and at every receiver. Ignore an id that you have seen before"
+    );
     schema
 }
 
 fn attempt_error() -> Value {
     // two of them have one name
     let names: BTreeSet<&str> = AttemptError::ALL.into_iter().map(AttemptError::as_str).collect();
-    choice(&names.into_iter().collect::<Vec<_>>(), "Why there was no answer")
+    choice(&names.into_iter().collect::<Vec<_>>(), "Why there was no response")
 }
 
 /// The words beside an error.
 pub(crate) fn error_detail() -> Value {
-    json!({"type": ["string", "null"], "description": "What exactly went wrong with the host's name or with TLS, and what to do \
-        about it: words for people, which can change"})
+    json!({"type": ["string", "null"], "description": "Details of an error of the host's name or of TLS, and what to do \
+        about it: a text for people, which can change"})
 }
 
 /// The name of an attempt's error.
 pub(crate) fn error() -> Value {
-    ref_or_null("AttemptError", "Why there was no answer")
+    ref_or_null("AttemptError", "Why there was no response")
 }
 
 fn delivery_status() -> Value {
     choice(
         &DeliveryStatus::ALL.map(DeliveryStatus::as_str),
-        "`pending`: an attempt is still to come; `cancelled`: its webhook was deleted",
+        "`pending`: not finished; `cancelled`: its webhook was deleted",
     )
 }
 
@@ -106,7 +107,7 @@ pub(crate) fn status() -> Value {
 
 /// What a receiver answered.
 pub(crate) fn response_code() -> Value {
-    json!({"type": ["integer", "null"], "minimum": 100, "maximum": 999, "description": "What the receiver answered"})
+    json!({"type": ["integer", "null"], "minimum": 100, "maximum": 999, "description": "The receiver's response"})
 }
 
 /// The fields of a row of the log.
@@ -121,7 +122,7 @@ pub(crate) fn row() -> Value {
         "response_code": response_code(),
         "error": error(),
         "created_at": instant("When the event was accepted"),
-        "finished_at": instant_or_null("When it succeeded, failed for good or was cancelled"),
+        "finished_at": instant_or_null("When it succeeded, failed or was cancelled"),
         "next_attempt_at": instant_or_null("While pending"),
     })
 }
@@ -129,7 +130,8 @@ pub(crate) fn row() -> Value {
 fn detail() -> Value {
     let mut fields = row();
     fields["payload"] = schema_ref("DeliveredEvent");
-    fields["attempts"] = json!({"type": "array", "items": schema_ref("Attempt"), "description": "In their order"});
+    fields["attempts"] =
+        json!({"type": "array", "items": schema_ref("Attempt"), "description": "In the order of the attempts"});
     output(fields)
 }
 
@@ -137,7 +139,7 @@ fn attempt() -> Value {
     output(json!({
         "number": {"type": "integer", "minimum": 1},
         "started_at": instant("When it began"),
-        "duration_ms": {"type": "integer", "minimum": 0, "description": "To the answer, or to the failure"},
+        "duration_ms": {"type": "integer", "minimum": 0, "description": "Until the response or the failure"},
         "response_code": response_code(),
         "error": error(),
         "error_detail": error_detail(),
@@ -151,18 +153,18 @@ fn event_type_view() -> Value {
     output(json!({
         "name": event_type(),
         "kind": choice(&["built_in", "operational", "own"], "`built_in`: every organization has it; \
-            `operational`: made by the engine, can be asked for by name; `own`: of this organization"),
+            `operational`: made by the engine, and subscribed to by name; `own`: of this organization"),
         "description": {"type": "string", "description": "When it happens"},
         "sample": free_form_or_null("A realistic `data`"),
         "schema": free_form_or_null("A JSON Schema that `data` must fit; own types can have one"),
-        "created_at": instant_or_null("Of own types"),
+        "created_at": instant_or_null("Only for own types"),
     }))
 }
 
 fn event_types() -> Value {
     let mut list = list_of("EventType");
-    list["properties"]["data"]["description"] = json!("What can be published");
-    list["properties"]["operational"] = json!({"type": "array", "items": schema_ref("EventType"), "description": "What the engine itself publishes"});
+    list["properties"]["data"]["description"] = json!("Types that can be published");
+    list["properties"]["operational"] = json!({"type": "array", "items": schema_ref("EventType"), "description": "Types that the engine publishes"});
     list["required"] = json!(["data", "next_cursor", "operational"]);
     list
 }
@@ -181,7 +183,7 @@ fn event_row() -> Value {
         "event_type": event_type(),
         "timestamp": instant("When it happened"),
         "created_at": instant("When it was accepted"),
-        "delivery_count": {"type": "integer", "minimum": 0, "description": "How many webhooks it goes to, by replays as well"},
+        "delivery_count": {"type": "integer", "minimum": 0, "description": "The number of webhooks that it is delivered to, including by replays"},
     })
 }
 
@@ -193,7 +195,7 @@ fn event_detail() -> Value {
 }
 
 fn webhook_id_or_null() -> Value {
-    let mut schema = described(id("wh"), "To this webhook. Absent: to each that has a delivery of it");
+    let mut schema = described(id("wh"), "Only to this webhook. Absent: to each that has a delivery of it");
     schema["type"] = json!(["string", "null"]);
     schema
 }

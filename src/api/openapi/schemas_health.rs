@@ -27,7 +27,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
 
 fn test_result() -> Value {
     output(json!({
-        "status": choice(&["success", "failed"], "There is no second attempt"),
+        "status": choice(&["success", "failed"], "A test event is not retried"),
         "response_code": response_code(),
         "duration_ms": {"type": "integer", "minimum": 0},
         "response_body": {"type": ["string", "null"], "description": "The first 16 KiB"},
@@ -38,7 +38,7 @@ fn test_result() -> Value {
 }
 
 fn recovery() -> Value {
-    let status = ref_or_null("RecoveryStatus", "Which deliveries. `null`: the default, `failed`");
+    let status = ref_or_null("RecoveryStatus", "The deliveries to resend. `null`: the default, `failed`");
     input(
         json!({
             "since": instant("Created at or after"),
@@ -51,23 +51,23 @@ fn recovery() -> Value {
 
 fn pending() -> Value {
     json!({
-        "pending": {"type": "integer", "minimum": 0, "description": "Deliveries that wait for an attempt"},
+        "pending": {"type": "integer", "minimum": 0, "description": "Pending deliveries"},
         "oldest_pending_at": instant_or_null("When the oldest of them was created"),
     })
 }
 
 fn webhook_health() -> Value {
     let breaker = output(json!({
-        "state": choice(&["closed", "open"], "Whether deliveries wait"),
-        "probe_at": instant_or_null("While it is open: when one delivery tries again"),
+        "state": choice(&["closed", "open"], "The circuit breaker: whether deliveries wait"),
+        "probe_at": instant_or_null("While it is open: when the probe is due"),
     }));
     let mut fields = pending();
     fields["state"] = schema_ref("WebhookState");
-    fields["breaker"] = described(breaker, "Open: deliveries wait, as so many failed in a row");
-    fields["failing_since"] = instant_or_null("Since when it fails without one success");
+    fields["breaker"] = described(breaker, "`open`: deliveries wait after many failures in a row");
+    fields["failing_since"] = instant_or_null("Since when it fails, with no success since");
     fields["last_failure"] = ref_or_null(
         "LastFailure",
-        "The newest attempt that failed, whatever came after it. `null` when there is none that the log could still have",
+        "The newest failed attempt, even if others succeeded after it. `null` when there is none within the log's retention",
     );
     fields["last_1h"] = schema_ref("Period");
     fields["last_24h"] = schema_ref("Period");
@@ -82,7 +82,7 @@ fn last_failure() -> Value {
         "error": error(),
         "response_excerpt": {
             "type": ["string", "null"],
-            "description": "The first 512 bytes of the answer's body; the log has more of it. `null` when there was no answer",
+            "description": "The first 512 bytes of the response's body; the log has more of it. `null` when there was no response",
         },
     }))
 }
@@ -91,7 +91,7 @@ fn organization_health() -> Value {
     let count = || json!({"type": "integer", "minimum": 0});
     let states = output(json!({"healthy": count(), "failing": count(), "paused": count(), "disabled": count()}));
     output(json!({
-        "webhooks": described(states, "How many are in each state"),
+        "webhooks": described(states, "The number of webhooks in each state"),
         "backlog": schema_ref("Backlog"),
         "last_1h": schema_ref("Period"),
         "last_24h": schema_ref("Period"),
@@ -102,11 +102,11 @@ fn period() -> Value {
     let milliseconds = || json!({"type": ["integer", "null"], "minimum": 0});
     let latency = output(json!({"p50": milliseconds(), "p95": milliseconds(), "p99": milliseconds()}));
     let mut schema = output(json!({
-        "attempts": {"type": "integer", "minimum": 0, "description": "That ended in it, of pending deliveries too; counted by 5 minutes, so that up to 5 minutes before it are included"},
-        "failed_attempts": {"type": "integer", "minimum": 0, "description": "Those of them that failed, whether another one follows or not"},
-        "deliveries": {"type": "integer", "minimum": 0, "description": "That were created in it and have succeeded or failed; the newest 10,000"},
+        "attempts": {"type": "integer", "minimum": 0, "description": "Attempts that ended in the period, including those of pending deliveries; counted in steps of 5 minutes, so that up to 5 minutes before it are included"},
+        "failed_attempts": {"type": "integer", "minimum": 0, "description": "The failed attempts, whether or not a retry follows"},
+        "deliveries": {"type": "integer", "minimum": 0, "description": "Deliveries that were created in the period and have succeeded or failed; the newest 10,000"},
         "success_rate": {"type": ["number", "null"], "format": "double", "minimum": 0, "maximum": 1, "description": "`null` when there are none"},
-        "latency_ms": described(latency, "How long their last attempts took"),
+        "latency_ms": described(latency, "Response times of their last attempts"),
     }));
     schema["description"] = json!("A period that ends now");
     schema

@@ -89,7 +89,7 @@ fn retry_policy_in_force() -> Value {
 fn rate_limit() -> Value {
     input(
         json!({
-            "per_second": described(number(PER_SECOND_BOUNDS), "Requests a second"),
+            "per_second": described(number(PER_SECOND_BOUNDS), "Requests per second"),
             "burst": {"type": ["integer", "null"], "minimum": BURST_BOUNDS.start(), "maximum": BURST_BOUNDS.end(),
                 "description": "How many requests may be sent at once before the rate applies. Absent: a tenth of a second's worth, at least 1"},
         }),
@@ -155,7 +155,7 @@ fn secret() -> Value {
 fn nullable_secret() -> Value {
     json!({
         "type": ["string", "null"], "pattern": SECRET_PATTERN,
-        "description": "Your own: `whsec_` and the base64 of 24 to 64 bytes. Absent: one is made",
+        "description": "A secret of your own: `whsec_` and the base64 of 24 to 64 bytes. Absent: one is generated",
     })
 }
 
@@ -170,14 +170,13 @@ fn rotation() -> Value {
 }
 
 fn secret_view() -> Value {
-    let previous =
-        instant_or_null("Until then events are signed with the newest of the secrets before this one as well");
+    let previous = instant_or_null("Until this time events are also signed with the newest previous secret");
     output(json!({
         "secret": secret(),
         "previous_secret_expires_at": previous,
         "previous_secrets": {
             "type": "array", "maxItems": 4,
-            "description": "All of the secrets before this one that are valid, the newest first, each to its own end",
+            "description": "All valid previous secrets, the newest first, each with its own end",
             "items": output(json!({"expires_at": instant("It is not valid from then on")})),
         },
     }))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::operation::{Answer, Operation, location};
+use super::operation::{Operation, ResponseSpec, location};
 use super::schemas::{AT, DELIVERY_ID, page};
 use super::schemas_health;
 use super::schemas_webhooks::{SECRET, example};
@@ -31,7 +31,7 @@ fn new_examples() -> Vec<(&'static str, Value)> {
             }),
         ),
         (
-            "Patient and in order",
+            "Many retries and in order",
             json!({
                 "url": "https://example.com/webhooks", "ordered": true, "retry_on": ["4xx"],
                 "retry_policy": {"max_attempts": 10, "backoff_multiplier": 2, "initial_delay_seconds": 30, "max_delay_seconds": 3600},
@@ -55,12 +55,12 @@ fn change_examples() -> Vec<(&'static str, Value)> {
 fn resource() -> Vec<Operation> {
     let mut created = example();
     created["secret"] = json!(SECRET);
-    let webhook = |text| Answer::json(200, text, "Webhook", example());
+    let webhook = |text| ResponseSpec::json(200, text, "Webhook", example());
     let change = |method, id| {
         Operation::new((method, ONE), id, TAG, webhook("The webhook as it is now"))
             .about("Change a webhook", "`PUT` and `PATCH` both change only the fields that are in the body; `null` restores a field's default. \
-                Of `retry` and `retry_policy` the one that is given replaces the other. Setting `active` to true switches a \
-                disabled webhook on again.")
+                Of `retry` and `retry_policy` the one in the body replaces the other. Setting `active` to true enables a \
+                disabled webhook.")
             .body("WebhookChange", change_examples())
             .errors(&[Conflict, HttpsRequired, UnknownEventType, UrlForbidden])
     };
@@ -69,7 +69,7 @@ fn resource() -> Vec<Operation> {
             ("POST", ALL),
             "createWebhook",
             TAG,
-            Answer::json(201, "Created", "CreatedWebhook", created).headers(location()),
+            ResponseSpec::json(201, "Created", "CreatedWebhook", created).headers(location()),
         )
         .about("Create a webhook", "The response contains the signing secret, with which receivers verify signatures.")
         .body("NewWebhook", new_examples())
@@ -78,7 +78,7 @@ fn resource() -> Vec<Operation> {
             ("GET", ALL),
             "listWebhooks",
             TAG,
-            Answer::json(200, "A page of webhooks", "WebhookList", page(example())),
+            ResponseSpec::json(200, "A page of webhooks", "WebhookList", page(example())),
         )
         .about("List webhooks", "Newest first, with the state of each.")
         .paged(),
@@ -86,9 +86,9 @@ fn resource() -> Vec<Operation> {
             .about("Read a webhook", "Its settings and its state; values of headers are hidden."),
         change("PUT", "updateWebhook"),
         change("PATCH", "patchWebhook"),
-        Operation::new(("DELETE", ONE), "deleteWebhook", TAG, Answer::empty(204, "Deleted"))
-            .about("Delete a webhook", "Its pending deliveries are cancelled; its log stays. An attempt that is under way ends, and is in the log: \
-                its delivery is a success when the receiver acknowledges it."),
+        Operation::new(("DELETE", ONE), "deleteWebhook", TAG, ResponseSpec::empty(204, "Deleted"))
+            .about("Delete a webhook", "Its pending deliveries are cancelled; its log stays. An attempt in flight completes and is in the log: \
+                its delivery is a success if the receiver acknowledges it."),
     ]
 }
 
@@ -98,7 +98,7 @@ fn secrets() -> Vec<Operation> {
             Value::Null => json!([]),
             expires_at => json!([{ "expires_at": expires_at }]),
         };
-        Answer::json(
+        ResponseSpec::json(
             200,
             "The secret",
             "WebhookSecret",
@@ -107,7 +107,7 @@ fn secrets() -> Vec<Operation> {
     };
     vec![
         Operation::new(("GET", "/v1/webhooks/{webhook_id}/secret"), "readWebhookSecret", TAG, answer(Value::Null))
-            .about("Read the signing secret", "What signatures are verified with."),
+            .about("Read the signing secret", "Receivers verify signatures with it."),
         Operation::new(
             ("POST", "/v1/webhooks/{webhook_id}/secret/rotate"),
             "rotateWebhookSecret",
@@ -116,10 +116,10 @@ fn secrets() -> Vec<Operation> {
         )
         .about(
             "Change the signing secret",
-            "The old secret stays valid until `overlap_seconds` have passed, so that receivers can change over; several \
+            "The old secret stays valid until `overlap_seconds` have passed, so that receivers can switch; several \
                 rotations keep all of them valid, each to its own end, up to five. `webhook-signature` has a signature of each, \
-                the newest first. The signature in hexadecimal is one: an answer 401 or 403 to it is followed at once by an attempt \
-                signed with the next valid secret, and the one that was taken comes first from then on. An absent body means an \
+                the newest first. The hexadecimal signature is a single one: a response of 401 or 403 to it is followed at once by an attempt \
+                signed with the next valid secret, and the secret that was accepted comes first from then on. An absent body means an \
                 empty object.",
         )
         .optional_body(
@@ -138,10 +138,10 @@ fn actions() -> Vec<Operation> {
         "status": "success", "response_code": 200, "duration_ms": 48, "response_body": "ok", "error": null, "error_detail": null,
         "delivery_id": DELIVERY_ID,
     });
-    let health = Answer::json(200, "Its health", "WebhookHealth", schemas_health::webhook_example());
+    let health = ResponseSpec::json(200, "Its health", "WebhookHealth", schemas_health::webhook_example());
     vec![
-        Operation::new(("POST", "/v1/webhooks/{webhook_id}/test"), "testWebhook", TAG, Answer::json(200, "The outcome", "TestResult", tested))
-            .about("Send a test event", "A real signed sample, now and once, whether or not the webhook is active, paused or limited in its rate. It is in \
+        Operation::new(("POST", "/v1/webhooks/{webhook_id}/test"), "testWebhook", TAG, ResponseSpec::json(200, "The outcome", "TestResult", tested))
+            .about("Send a test event", "Sends a real signed sample once, at once, whether or not the webhook is active, paused or rate-limited. It is in \
                 the logs. A success is a probe: it closes the webhook's circuit breaker, and the deliveries that waited for that are sent. A receiver's refusal is not an error of this call: see `status`. An absent body means an empty object.")
             .optional_body("TestRequest", vec![("A completed call", json!({})), ("Another type", json!({"event_type": "call.missed"}))])
             .errors(&[Overloaded, UnknownEventType]),
@@ -149,7 +149,7 @@ fn actions() -> Vec<Operation> {
             ("POST", "/v1/webhooks/{webhook_id}/resume"),
             "resumeWebhook",
             TAG,
-            Answer::json(202, "Due now", "Queued", json!({"deliveries": 17})),
+            ResponseSpec::json(202, "Due now", "Queued", json!({"deliveries": 17})),
         )
         .about("Resume a webhook", "For use after the receiver was repaired: closes the circuit breaker, so that nothing waits for a probe, and \
             makes deliveries that wait for a retry due now. The response has the number of the latter. A disabled webhook is refused; \
@@ -159,7 +159,7 @@ fn actions() -> Vec<Operation> {
             ("POST", "/v1/webhooks/{webhook_id}/recover"),
             "recoverWebhook",
             TAG,
-            Answer::json(202, "Enqueued", "Queued", json!({"deliveries": 17})),
+            ResponseSpec::json(202, "Enqueued", "Queued", json!({"deliveries": 17})),
         )
         .about("Resend failed deliveries", "Enqueues every failed delivery that was created in a time range, for example after an outage of the receiver.")
         .body("Recovery", vec![

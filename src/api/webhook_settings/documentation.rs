@@ -2,16 +2,16 @@
 
 use std::fmt::Write;
 
-use super::{Kind, RETRY_POLICY, Requirement, SETTINGS, Setting};
+use super::{RETRY_POLICY, Requirement, SETTINGS, Setting, SettingKind};
 use crate::domain::retry::RetryPolicy;
 
 impl Setting {
     fn type_and_bounds(&self) -> (&'static str, String) {
         match &self.kind {
-            Kind::Boolean { .. } => ("boolean", String::new()),
-            Kind::Integer { bounds, .. } => ("integer", format!("{} to {}", bounds.start(), bounds.end())),
-            Kind::Text { max_characters, .. } => ("string", format!("at most {max_characters} characters")),
-            Kind::Structured(structured) => (structured.type_name, structured.bounds.to_owned()),
+            SettingKind::Boolean { .. } => ("boolean", String::new()),
+            SettingKind::Integer { bounds, .. } => ("integer", format!("{} to {}", bounds.start(), bounds.end())),
+            SettingKind::Text { max_characters, .. } => ("string", format!("at most {max_characters} characters")),
+            SettingKind::Structured(structured) => (structured.type_name, structured.bounds.to_owned()),
         }
     }
 

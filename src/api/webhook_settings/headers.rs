@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::{Change, Rules, Structured};
-use crate::api::input::{self, Errors, Fields};
+use crate::api::input::{self, Errors, JsonFields};
 use crate::domain::endpoint::CustomHeader;
 use crate::domain::secret::Secret;
 
@@ -74,7 +74,7 @@ fn read_headers(
     rules: &Rules<'_>,
     errors: &mut Errors,
 ) -> Option<Vec<CustomHeader>> {
-    let entries = Fields::nested(value, path, errors)?.into_entries();
+    let entries = JsonFields::nested(value, path, errors)?.into_entries();
     if entries.len() > MAX_HEADERS {
         errors.add(path, format!("may hold at most {MAX_HEADERS} headers, this has {}", entries.len()));
         return None;

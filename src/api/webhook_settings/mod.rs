@@ -42,8 +42,8 @@ pub(crate) struct Setting {
     /// A value in JSON, as responses show it.
     pub example: &'static str,
     pub requirement: Requirement,
-    pub kind: Kind,
-    /// Its field in the dashboard's form. Those of a [`Kind::Structured`] setting are written out in the dashboard.
+    pub kind: SettingKind,
+    /// Its field in the dashboard's form. Those of a [`SettingKind::Structured`] setting are written out in the dashboard.
     pub form: Option<FormField>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) enum Requirement {
 }
 
 /// The type of a setting's value. Everything about the first three follows from what is written here.
-pub(crate) enum Kind {
+pub(crate) enum SettingKind {
     Boolean { get: fn(&Endpoint) -> bool, set: fn(&mut Endpoint, bool) },
     Integer { bounds: RangeInclusive<u64>, get: fn(&Endpoint) -> u64, set: fn(&mut Endpoint, u64) },
     Text { max_characters: usize, get: fn(&Endpoint) -> Option<&str>, set: fn(&mut Endpoint, Option<String>) },
@@ -130,39 +130,39 @@ impl Setting {
         errors: &mut Errors,
     ) -> Option<Change> {
         match &self.kind {
-            &Kind::Boolean { set, .. } => {
+            &SettingKind::Boolean { set, .. } => {
                 let value = input::boolean(value, path, errors)?;
                 Some(Change::new(move |endpoint, _| set(endpoint, value)))
             }
-            Kind::Integer { bounds, set, .. } => {
+            SettingKind::Integer { bounds, set, .. } => {
                 let (value, set) = (input::whole_number(bounds.clone())(value, path, errors)?, *set);
                 Some(Change::new(move |endpoint, _| set(endpoint, value)))
             }
-            &Kind::Text { max_characters, set, .. } => {
+            &SettingKind::Text { max_characters, set, .. } => {
                 let value = input::string_of_length(0..=max_characters)(value, path, errors)?;
                 Some(Change::new(move |endpoint, _| set(endpoint, Some(value.clone()))))
             }
-            Kind::Structured(structured) => (structured.read)(value, path, rules, errors),
+            SettingKind::Structured(structured) => (structured.read)(value, path, rules, errors),
         }
     }
 
     /// The change that `null` asks for.
     pub(crate) fn restore_default(&'static self) -> Change {
         Change::new(|endpoint, _| match &self.kind {
-            Kind::Boolean { get, set } => set(endpoint, get(&defaults())),
-            Kind::Integer { get, set, .. } => set(endpoint, get(&defaults())),
-            Kind::Text { get, set, .. } => set(endpoint, get(&defaults()).map(str::to_owned)),
-            Kind::Structured(structured) => (structured.reset)(endpoint),
+            SettingKind::Boolean { get, set } => set(endpoint, get(&defaults())),
+            SettingKind::Integer { get, set, .. } => set(endpoint, get(&defaults())),
+            SettingKind::Text { get, set, .. } => set(endpoint, get(&defaults()).map(str::to_owned)),
+            SettingKind::Structured(structured) => (structured.reset)(endpoint),
         })
     }
 
     /// The value as responses show it.
     pub(crate) fn get(&self, endpoint: &Endpoint) -> Value {
         match &self.kind {
-            Kind::Boolean { get, .. } => json!(get(endpoint)),
-            Kind::Integer { get, .. } => json!(get(endpoint)),
-            Kind::Text { get, .. } => json!(get(endpoint)),
-            Kind::Structured(structured) => (structured.get)(endpoint),
+            SettingKind::Boolean { get, .. } => json!(get(endpoint)),
+            SettingKind::Integer { get, .. } => json!(get(endpoint)),
+            SettingKind::Text { get, .. } => json!(get(endpoint)),
+            SettingKind::Structured(structured) => (structured.get)(endpoint),
         }
     }
 
@@ -177,12 +177,12 @@ impl Setting {
     /// The OpenAPI schema of the input, with its description.
     pub(crate) fn schema(&self) -> Value {
         let mut schema = match &self.kind {
-            Kind::Boolean { .. } => json!({"type": "boolean"}),
-            Kind::Integer { bounds, .. } => {
+            SettingKind::Boolean { .. } => json!({"type": "boolean"}),
+            SettingKind::Integer { bounds, .. } => {
                 json!({"type": "integer", "minimum": bounds.start(), "maximum": bounds.end()})
             }
-            Kind::Text { max_characters, .. } => json!({"type": "string", "maxLength": max_characters}),
-            Kind::Structured(structured) => (structured.schema)(),
+            SettingKind::Text { max_characters, .. } => json!({"type": "string", "maxLength": max_characters}),
+            SettingKind::Structured(structured) => (structured.schema)(),
         };
         if matches!(self.requirement, Requirement::Required { .. }) {
             schema["description"] = json!(self.help);
@@ -207,12 +207,12 @@ impl Setting {
     /// The OpenAPI schema of the value in responses, with its description.
     pub(crate) fn response_schema(&self) -> Value {
         let mut schema = match &self.kind {
-            Kind::Boolean { .. } => json!({"type": "boolean"}),
-            Kind::Integer { bounds, .. } => {
+            SettingKind::Boolean { .. } => json!({"type": "boolean"}),
+            SettingKind::Integer { bounds, .. } => {
                 json!({"type": "integer", "minimum": bounds.start(), "maximum": bounds.end()})
             }
-            Kind::Text { .. } => json!({"type": ["string", "null"]}),
-            Kind::Structured(structured) => (structured.response_schema)(),
+            SettingKind::Text { .. } => json!({"type": ["string", "null"]}),
+            SettingKind::Structured(structured) => (structured.response_schema)(),
         };
         schema["description"] = json!(self.help_in_responses.unwrap_or(self.help));
         schema

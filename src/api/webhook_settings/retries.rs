@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::values::{reference, reference_or_null};
 use super::{Change, Rules, Structured};
-use crate::api::input::{self, Errors, Fields};
+use crate::api::input::{self, Errors, JsonFields};
 use crate::domain::attempt::RetryOn;
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 
@@ -148,7 +148,7 @@ impl PolicyField {
 }
 
 fn read_policy(value: &RawValue, path: &str, errors: &mut Errors) -> Option<RetryPolicy> {
-    let mut fields = Fields::nested(value, path, errors)?;
+    let mut fields = JsonFields::nested(value, path, errors)?;
     let mut policy = RetryPolicy::default();
     for field in &RETRY_POLICY {
         let read = |value: &RawValue, path: &str, errors: &mut Errors| field.read(value, path, errors);

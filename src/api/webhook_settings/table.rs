@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FormField, FormSection, Kind, Requirement, Setting, headers, retries, values};
+use super::{FormField, FormSection, Requirement, Setting, SettingKind, headers, retries, values};
 
 /// Every setting of a webhook.
 pub(crate) static SETTINGS: &[Setting] = &[
@@ -14,7 +14,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: r#""https://example.com/webhooks""#,
         requirement: Requirement::Required { null_refused: "a webhook can't be without a URL" },
-        kind: Kind::Structured(values::URL),
+        kind: SettingKind::Structured(values::URL),
         form: None,
     },
     Setting {
@@ -24,7 +24,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: r#""CRM""#,
         requirement: Requirement::Optional,
-        kind: Kind::Text {
+        kind: SettingKind::Text {
             max_characters: 500,
             get: |endpoint| endpoint.description.as_deref(),
             set: |endpoint, description| endpoint.description = description,
@@ -42,7 +42,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: r#"["call.*"]"#,
         requirement: Requirement::Optional,
-        kind: Kind::Structured(values::EVENTS),
+        kind: SettingKind::Structured(values::EVENTS),
         form: None,
     },
     Setting {
@@ -52,7 +52,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: "true",
         requirement: Requirement::Optional,
-        kind: Kind::Boolean { get: |endpoint| endpoint.active, set: |endpoint, active| endpoint.active = active },
+        kind: SettingKind::Boolean {
+            get: |endpoint| endpoint.active,
+            set: |endpoint, active| endpoint.active = active,
+        },
         form: Some(FormField {
             section: FormSection::Target,
             label: "Active",
@@ -66,7 +69,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: Some("no conditions"),
         example: r#"{"direction": "outbound", "min_duration": 30}"#,
         requirement: Requirement::Optional,
-        kind: Kind::Structured(values::FILTERS),
+        kind: SettingKind::Structured(values::FILTERS),
         form: None,
     },
     Setting {
@@ -76,7 +79,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: "3",
         requirement: Requirement::Optional,
-        kind: Kind::Structured(retries::RETRY),
+        kind: SettingKind::Structured(retries::RETRY),
         form: None,
     },
     Setting {
@@ -86,7 +89,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: Some("back to the default of `retry`"),
         example: "null",
         requirement: Requirement::Optional,
-        kind: Kind::Structured(retries::POLICY),
+        kind: SettingKind::Structured(retries::POLICY),
         form: None,
     },
     Setting {
@@ -96,7 +99,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: "[]",
         requirement: Requirement::Optional,
-        kind: Kind::Structured(retries::RETRY_ON),
+        kind: SettingKind::Structured(retries::RETRY_ON),
         form: None,
     },
     Setting {
@@ -106,7 +109,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: "10",
         requirement: Requirement::Optional,
-        kind: Kind::Integer {
+        kind: SettingKind::Integer {
             bounds: 1..=60,
             get: |endpoint| endpoint.timeout.as_secs(),
             set: |endpoint, seconds| endpoint.timeout = Duration::from_secs(seconds),
@@ -125,7 +128,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: r#"{"x-token": "********"}"#,
         requirement: Requirement::Optional,
-        kind: Kind::Structured(headers::HEADERS),
+        kind: SettingKind::Structured(headers::HEADERS),
         form: None,
     },
     Setting {
@@ -135,7 +138,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: Some("no limit"),
         example: r#"{"per_second": 50.0}"#,
         requirement: Requirement::Optional,
-        kind: Kind::Structured(values::RATE_LIMIT),
+        kind: SettingKind::Structured(values::RATE_LIMIT),
         form: None,
     },
     Setting {
@@ -145,7 +148,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: "32",
         requirement: Requirement::Optional,
-        kind: Kind::Integer {
+        kind: SettingKind::Integer {
             bounds: 1..=256,
             get: |endpoint| endpoint.max_in_flight.into(),
             set: |endpoint, most| endpoint.max_in_flight = u32::try_from(most).unwrap_or(u32::MAX),
@@ -163,7 +166,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         null_means: None,
         example: "false",
         requirement: Requirement::Optional,
-        kind: Kind::Boolean {
+        kind: SettingKind::Boolean {
             get: |endpoint| endpoint.ordered,
             set: |endpoint, ordered| endpoint.ordered = ordered,
         },
@@ -183,7 +186,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         requirement: Requirement::CreationOnly {
             change_refused: "a secret is changed with POST /v1/webhooks/{id}/secret/rotate",
         },
-        kind: Kind::Structured(values::SECRET),
+        kind: SettingKind::Structured(values::SECRET),
         form: None,
     },
 ];

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Change, Rules, Structured};
-use crate::api::input::{self, Errors, Fields};
+use crate::api::input::{self, Errors, JsonFields};
 use crate::api::problem::ErrorCode;
 use crate::domain::endpoint::RateLimit;
 use crate::domain::filter::Filter;
@@ -170,7 +170,7 @@ fn read_events(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Err
 }
 
 fn read_filters(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Filter> {
-    let conditions = Fields::nested(value, path, errors)?.into_entries();
+    let conditions = JsonFields::nested(value, path, errors)?.into_entries();
     if conditions.len() > MAX_FILTER_CONDITIONS {
         let message =
             format!("may hold at most {MAX_FILTER_CONDITIONS} conditions, this has {}", conditions.len());
@@ -209,7 +209,7 @@ fn holds_nul(value: &Value) -> bool {
 }
 
 fn read_rate_limit(value: &RawValue, path: &str, errors: &mut Errors) -> Option<RateLimit> {
-    let mut fields = Fields::nested(value, path, errors)?;
+    let mut fields = JsonFields::nested(value, path, errors)?;
     let per_second = fields.require("per_second", errors, input::number(PER_SECOND_BOUNDS));
     let burst = fields.read("burst", errors, input::whole_number(BURST_BOUNDS)).into_option();
     fields.finish(errors);

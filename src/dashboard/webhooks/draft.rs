@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::filter_rows::{self, FilterRow, Operator};
 use crate::api::problem::{ErrorCode, InputError, Problem};
-use crate::api::webhook_settings::{Kind, MASK, MAX_RETRIES, RETRY_POLICY, SETTINGS, Setting};
+use crate::api::webhook_settings::{MASK, MAX_RETRIES, RETRY_POLICY, SETTINGS, Setting, SettingKind};
 use crate::dashboard::form::Form;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::filter::FieldError;
@@ -49,7 +49,7 @@ fn policy_texts(policy: &RetryPolicy) -> [String; 4] {
 
 /// The settings whose fields in the form follow from their type.
 pub(crate) fn simple_settings() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().filter(|setting| !matches!(setting.kind, Kind::Structured(_)))
+    SETTINGS.iter().filter(|setting| !matches!(setting.kind, SettingKind::Structured(_)))
 }
 
 /// A simple setting's value as its field holds it.
@@ -201,8 +201,8 @@ impl Draft {
             set(
                 setting.name,
                 match &setting.kind {
-                    Kind::Boolean { .. } => json!(!text.is_empty()),
-                    Kind::Text { .. } if !text.is_empty() => json!(text),
+                    SettingKind::Boolean { .. } => json!(!text.is_empty()),
+                    SettingKind::Text { .. } if !text.is_empty() => json!(text),
                     _ => number(text),
                 },
             );

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::api::event_types::KnownTypes;
-use crate::api::input::{Errors, Fields};
+use crate::api::input::{Errors, JsonFields};
 use crate::api::webhook_input::WebhookChanges;
 use crate::api::webhook_settings::Rules;
 use crate::dashboard::components::Complaints;
 use crate::dashboard::webhooks::event_type_options::EventTypeOptions;
-use crate::dashboard::webhooks::form::{self, Content};
+use crate::dashboard::webhooks::form::{self, WebhookForm};
 use crate::domain::attempt::RetryOn;
 use crate::domain::endpoint::{CustomHeader, RateLimit};
 use crate::domain::event_type_registry::EventTypeRegistry;
@@ -105,7 +105,7 @@ fn untouched(html: &str) -> Form {
 
 fn through_the_form(draft: &Draft) -> Draft {
     let types = EventTypeOptions::default();
-    let content = Content {
+    let content = WebhookForm {
         draft,
         types: &types,
         complaints: Complaints::of(None),
@@ -146,7 +146,7 @@ fn what_the_form_says_of_a_webhook_makes_the_same_webhook() {
         signature_header_prefix: "x-callintel",
     };
     let mut errors = Errors::new();
-    let fields = Fields::parse(body.as_bytes(), &mut errors).unwrap();
+    let fields = JsonFields::parse(body.as_bytes(), &mut errors).unwrap();
     let changes = WebhookChanges::read_change(fields, &rules, &mut errors);
     let mut made = endpoint.clone();
     made.events.clear();

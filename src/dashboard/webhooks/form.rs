@@ -7,7 +7,7 @@ use super::descriptions;
 use super::draft::{Draft, TICKED, simple_settings};
 use super::event_type_options::EventTypeOptions;
 use super::filter_rows::{FilterRow, Operator};
-use crate::api::webhook_settings::{FormField, FormSection, Kind, MASK, RETRY_POLICY, SETTINGS, Setting};
+use crate::api::webhook_settings::{FormField, FormSection, MASK, RETRY_POLICY, SETTINGS, Setting, SettingKind};
 use crate::dashboard::components::{self, Complaints};
 
 pub(crate) struct WebhookForm<'a> {
@@ -72,7 +72,7 @@ fn simple<'a>(
 
 fn texts(content: &WebhookForm<'_>, section: FormSection) -> Markup {
     html! { @for (setting, field, value) in simple(content, section) {
-        @if let Kind::Text { max_characters, .. } = setting.kind {
+        @if let SettingKind::Text { max_characters, .. } = setting.kind {
             (components::field(setting.name, field.label, field.help, &content.complaints, &html! {
                 textarea.short id=(setting.name) name=(setting.name) rows="2" maxlength=(max_characters) aria-describedby={ (setting.name) "-help" } { (value) }
             }))
@@ -82,7 +82,7 @@ fn texts(content: &WebhookForm<'_>, section: FormSection) -> Markup {
 
 fn numbers(content: &WebhookForm<'_>, section: FormSection) -> Markup {
     html! { @for (setting, field, value) in simple(content, section) {
-        @if let Kind::Integer { .. } = setting.kind {
+        @if let SettingKind::Integer { .. } = setting.kind {
             (components::text_field(setting.name, field.label, field.help, value, "number", &content.complaints))
         }
     } }
@@ -90,7 +90,7 @@ fn numbers(content: &WebhookForm<'_>, section: FormSection) -> Markup {
 
 fn checkboxes(content: &WebhookForm<'_>, section: FormSection) -> Markup {
     html! { @for (setting, field, value) in simple(content, section) {
-        @if let Kind::Boolean { .. } = setting.kind {
+        @if let SettingKind::Boolean { .. } = setting.kind {
             label.check {
                 input type="checkbox" name=(setting.name) value=(TICKED) checked[!value.is_empty()];
                 span { (field.label) small { (field.help) } }
