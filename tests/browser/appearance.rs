@@ -10,7 +10,7 @@ use crate::site::Site;
 const BACKGROUND: &str = "getComputedStyle(document.body).backgroundColor";
 
 #[test]
-fn the_theme_that_was_chosen_stays_and_otherwise_it_is_the_systems() {
+fn a_chosen_theme_is_kept_and_the_systems_is_the_default() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.sign_in(site.owner.key());
@@ -38,7 +38,7 @@ fn the_theme_that_was_chosen_stays_and_otherwise_it_is_the_systems() {
 }
 
 #[test]
-fn times_are_the_readers_and_the_exact_utc_is_beside_them() {
+fn times_are_shown_in_the_viewers_zone_with_the_exact_utc() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.devtools("Emulation.setTimezoneOverride", json!({"timezoneId": "Asia/Tokyo"}));

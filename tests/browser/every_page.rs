@@ -38,7 +38,7 @@ fn fit(browser: &Browser, pages: &[String]) {
 }
 
 #[test]
-fn without_data_every_page_is_readable_for_all_and_fits() {
+fn without_data_every_page_is_accessible_and_fits() {
     let site = Site::new();
     let browser = browser_on!(site);
     check(&browser, &["/sign-in".to_owned(), "/sign-in?ticket=used".to_owned()]);
@@ -47,7 +47,7 @@ fn without_data_every_page_is_readable_for_all_and_fits() {
 }
 
 #[test]
-fn with_data_every_page_is_readable_for_all_and_fits() {
+fn with_data_every_page_is_accessible_and_fits() {
     let site = Site::with(settings);
     let browser = browser_on!(site);
     let seed = Seed::plant(&site);
@@ -56,7 +56,7 @@ fn with_data_every_page_is_readable_for_all_and_fits() {
 }
 
 #[test]
-fn every_page_of_the_admin_is_readable_for_all_and_fits() {
+fn every_admin_page_is_accessible_and_fits() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.sign_in(ADMIN_KEY);
@@ -102,7 +102,7 @@ impl Long {
 }
 
 #[test]
-fn with_values_as_long_as_they_may_be_every_page_fits() {
+fn with_the_longest_values_every_page_fits() {
     let site = Site::with(settings);
     let browser = browser_on!(site);
     let receiver = Receiver::answering(|number| match number % 3 {

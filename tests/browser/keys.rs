@@ -36,7 +36,7 @@ fn a_key_is_shown_once_works_and_ends_its_sessions_when_it_is_revoked() {
 }
 
 #[test]
-fn a_key_is_revoked_only_after_a_question() {
+fn a_key_is_revoked_only_after_confirmation() {
     let site = Site::new();
     let key = site.key("viewer");
     let browser = browser_on!(site);
@@ -55,7 +55,7 @@ fn a_key_is_revoked_only_after_a_question() {
 }
 
 #[test]
-fn whoever_only_looks_is_offered_nothing_that_changes_something() {
+fn a_viewer_is_offered_no_changes() {
     let site = Site::new();
     let key = site.key("viewer");
     let browser = browser_on!(site);

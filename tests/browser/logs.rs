@@ -22,7 +22,7 @@ fn column(browser: &Browser, label: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_filter_is_in_the_address_and_leaves_only_what_fits() {
+fn each_filter_is_in_the_address_and_leaves_only_matches() {
     let site = Site::with(settings);
     let browser = browser_on!(site);
     let seed = Seed::plant(&site);
@@ -65,7 +65,7 @@ fn each_filter_is_in_the_address_and_leaves_only_what_fits() {
 }
 
 #[test]
-fn the_newest_deliveries_stand_first_and_come_by_themselves_while_boxes_stay_ticked() {
+fn new_deliveries_appear_first_without_reload_and_checkboxes_stay_checked() {
     let site = Site::new();
     let receiver = Receiver::ok();
     site.webhook(&json!({"url": receiver.url()}));
@@ -90,7 +90,7 @@ fn the_newest_deliveries_stand_first_and_come_by_themselves_while_boxes_stay_tic
 }
 
 #[test]
-fn a_delivery_shows_its_payload_and_attempts_and_what_a_receiver_sent_does_nothing() {
+fn a_delivery_shows_its_payload_and_attempts_and_runs_nothing_a_receiver_sent() {
     let site = Site::with(settings);
     let browser = browser_on!(site);
     let seed = Seed::plant(&site);
@@ -116,7 +116,7 @@ fn a_delivery_shows_its_payload_and_attempts_and_what_a_receiver_sent_does_nothi
 }
 
 #[test]
-fn a_failed_delivery_is_sent_again_and_its_page_sees_how_it_ends() {
+fn a_failed_delivery_is_resent_and_its_page_shows_the_outcome() {
     let site = Site::new();
     let receiver = Receiver::answering(|number| reply(if number <= 3 { 404 } else { 200 }));
     site.webhook(&json!({"url": receiver.url()}));

@@ -7,7 +7,7 @@ use crate::browser_on;
 use crate::site::Site;
 
 #[test]
-fn the_admin_adds_an_organization_makes_its_first_key_and_deletes_it() {
+fn the_admin_adds_an_organization_creates_its_first_key_and_deletes_it() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.sign_in(ADMIN_KEY);

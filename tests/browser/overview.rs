@@ -9,7 +9,7 @@ use crate::seed::{Seed, settings};
 use crate::site::Site;
 
 #[test]
-fn an_organizations_health_is_seen_at_a_glance() {
+fn the_overview_shows_an_organizations_health() {
     let site = Site::with(settings);
     let browser = browser_on!(site);
     let seed = Seed::plant(&site);
@@ -36,7 +36,7 @@ fn an_organizations_health_is_seen_at_a_glance() {
 }
 
 #[test]
-fn the_numbers_change_while_one_looks_and_the_page_stays() {
+fn the_overview_updates_without_reload() {
     let site = Site::new();
     let receiver = Receiver::holding(200);
     site.webhook(&json!({"url": receiver.url()}));
@@ -52,7 +52,7 @@ fn the_numbers_change_while_one_looks_and_the_page_stays() {
 }
 
 #[test]
-fn a_page_says_that_it_is_not_up_to_date_while_the_engine_is_away() {
+fn a_page_says_that_it_is_out_of_date_while_the_engine_is_down() {
     let mut site = Site::new();
     let browser = browser_on!(site);
     browser.sign_in(site.owner.key());

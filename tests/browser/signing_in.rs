@@ -29,7 +29,7 @@ fn a_key_signs_in_and_a_wrong_one_does_not() {
 }
 
 #[test]
-fn the_link_that_a_developer_is_given_signs_in_once() {
+fn the_development_link_signs_in_once() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.open(&site.link());
@@ -41,7 +41,7 @@ fn the_link_that_a_developer_is_given_signs_in_once() {
 }
 
 #[test]
-fn whoever_wanted_another_page_gets_there_by_keyboard_alone() {
+fn a_sign_in_by_keyboard_leads_to_the_requested_page() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.open("/?range=7d");
@@ -74,7 +74,7 @@ fn a_key_that_only_publishes_is_told_why_it_does_not_get_in() {
 }
 
 #[test]
-fn outside_of_development_a_session_is_for_https_and_this_machine() {
+fn outside_development_a_session_needs_https_or_localhost() {
     let site = Site::with(|serve| serve);
     let browser = browser_on!(site);
     browser.sign_in(site.owner.key());

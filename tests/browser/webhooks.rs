@@ -92,7 +92,7 @@ fn a_webhook_is_added_with_every_setting_and_changed() {
 }
 
 #[test]
-fn what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost() {
+fn errors_are_shown_at_their_fields_and_no_input_is_lost() {
     let site = Site::with(|serve| serve.set("RINGBACK_ALLOW_HTTP", "false"));
     let browser = browser_on!(site);
     browser.sign_in(site.owner.key());
@@ -122,7 +122,7 @@ fn what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost() {
 }
 
 #[test]
-fn a_filter_is_tried_and_the_retries_are_said_in_words_while_one_types() {
+fn the_filter_and_the_retry_schedule_are_previewed_while_typing() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.sign_in(site.owner.key());
@@ -158,7 +158,7 @@ fn a_filter_is_tried_and_the_retries_are_said_in_words_while_one_types() {
 }
 
 #[test]
-fn a_secret_is_hidden_until_it_is_asked_for_copied_and_exchanged() {
+fn a_secret_is_hidden_until_revealed_and_can_be_copied_and_rotated() {
     let site = Site::new();
     let webhook = site.webhook(&json!({"url": "http://127.0.0.1:9999/hook"}));
     let secret = || site.owner.get(&format!("/v1/webhooks/{webhook}/secret")).expect(200).json()["secret"].clone();
@@ -184,7 +184,7 @@ fn a_secret_is_hidden_until_it_is_asked_for_copied_and_exchanged() {
 }
 
 #[test]
-fn a_webhook_is_switched_off_and_on_and_deleted_after_a_question() {
+fn a_webhook_is_disabled_enabled_and_deleted_after_confirmation() {
     let site = Site::new();
     let webhook = site.webhook(&json!({"url": "http://127.0.0.1:9999/hook"}));
     let browser = browser_on!(site);
@@ -210,7 +210,7 @@ fn a_webhook_is_switched_off_and_on_and_deleted_after_a_question() {
 }
 
 #[test]
-fn the_code_for_its_receiver_has_the_webhooks_own_data() {
+fn the_code_samples_use_the_webhooks_own_data() {
     let site = Site::new();
     let webhook = site.webhook(&json!({"url": "http://127.0.0.1:9999/own/path"}));
     let browser = browser_on!(site);
@@ -230,7 +230,7 @@ fn the_code_for_its_receiver_has_the_webhooks_own_data() {
 }
 
 #[test]
-fn a_test_event_shows_what_the_receiver_answered_without_loading_the_page_again() {
+fn a_test_event_shows_the_response_without_reload() {
     let site = Site::new();
     let receiver = Receiver::answering(|_| reply(201).with("x-receipt", "no. 7").body("{\"taken\":true}"));
     let webhook = site.webhook(&json!({"url": receiver.url(), "events": ["call.missed"]}));
@@ -263,7 +263,7 @@ fn a_test_event_shows_what_the_receiver_answered_without_loading_the_page_again(
 }
 
 #[test]
-fn a_test_event_that_fails_says_why_in_words() {
+fn a_failed_test_event_explains_why() {
     let site = Site::new();
     let nobody = Receiver::ok();
     let url = nobody.url();
@@ -286,7 +286,7 @@ fn a_test_event_that_fails_says_why_in_words() {
 }
 
 #[test]
-fn after_an_outage_failed_deliveries_are_counted_and_sent_again() {
+fn after_an_outage_failed_deliveries_are_counted_and_resent() {
     let site = Site::new();
     let receiver = Receiver::answering(|number| reply(if number <= 3 { 404 } else { 200 }));
     let webhook = site.webhook(&json!({"url": receiver.url()}));

@@ -7,7 +7,7 @@ use crate::browser::{Browser, button, css, field, link};
 use crate::site::Site;
 
 #[test]
-fn without_scripts_one_signs_in_adds_a_webhook_tests_it_and_looks_into_the_log() {
+fn without_scripts_signing_in_adding_and_testing_a_webhook_and_reading_the_log_work() {
     let site = Site::new();
     let receiver = Receiver::answering(|number| reply(if number == 1 { 200 } else { 404 }));
     let Some(browser) = Browser::without_scripts(&site) else { return };

@@ -11,7 +11,7 @@ use crate::world::{ADMIN, World};
 on_every_store!(
     without_a_valid_key_nothing_but_the_open_routes_answers,
     every_role_can_call_its_routes_and_no_other,
-    what_belongs_to_another_organization_is_answered_as_if_it_did_not_exist,
+    another_organizations_resources_appear_not_to_exist,
     an_unknown_route_and_a_wrong_method_are_problems_too,
     the_engine_says_when_it_is_not_ready,
     metrics_that_are_served_elsewhere_are_not_found_here,
@@ -194,7 +194,7 @@ async fn every_role_can_call_its_routes_and_no_other(database: Database) {
     }
 }
 
-async fn what_belongs_to_another_organization_is_answered_as_if_it_did_not_exist(database: Database) {
+async fn another_organizations_resources_appear_not_to_exist(database: Database) {
     let world = World::on(database).await;
     let (tenant, stranger) = (Tenant::new(&world).await, Tenant::new(&world).await);
     for route in ROUTES.iter().filter(|route| route.path.contains('{')) {

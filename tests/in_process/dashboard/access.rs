@@ -74,7 +74,7 @@ fn allowed(page: &PageSpec) -> &'static [&'static str] {
 }
 
 #[test]
-fn the_table_names_every_page_and_no_other() {
+fn the_table_of_access_lists_exactly_the_pages() {
     for page in PAGES {
         allowed(page);
     }
@@ -93,7 +93,7 @@ async fn ask(browser: &Browser<'_>, page: &PageSpec, address: &str) -> crate::wo
 }
 
 #[actix_web::test]
-async fn every_page_shows_itself_to_those_who_may_see_it_and_to_no_other() {
+async fn every_page_is_shown_only_to_those_who_may_see_it() {
     for page in closed_pages() {
         for role in ["viewer", "manager", "owner", "admin"] {
             let world = World::new().await;
@@ -114,7 +114,7 @@ async fn every_page_shows_itself_to_those_who_may_see_it_and_to_no_other() {
 }
 
 #[actix_web::test]
-async fn who_may_not_send_a_form_changes_nothing_with_it() {
+async fn a_form_sent_without_permission_changes_nothing() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let before = tenant.everything(&world).await;
@@ -132,7 +132,7 @@ async fn who_may_not_send_a_form_changes_nothing_with_it() {
 }
 
 #[actix_web::test]
-async fn who_is_not_signed_in_any_more_is_asked_to_sign_in_and_comes_back_to_the_page() {
+async fn after_a_session_ends_a_sign_in_returns_to_the_page() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let nobody = Browser::new(&world);
@@ -177,7 +177,7 @@ async fn a_key_that_only_publishes_does_not_come_in() {
 }
 
 #[actix_web::test]
-async fn what_belongs_to_another_organization_is_answered_as_if_it_did_not_exist() {
+async fn another_organizations_resources_appear_not_to_exist() {
     let world = World::new().await;
     let (tenant, stranger) = (Tenant::new(&world).await, Tenant::new(&world).await);
     let before = tenant.everything(&world).await;
@@ -198,7 +198,7 @@ async fn what_belongs_to_another_organization_is_answered_as_if_it_did_not_exist
 }
 
 #[actix_web::test]
-async fn the_admin_is_told_what_is_missing_from_a_path_that_names_nothing() {
+async fn a_path_to_nothing_tells_the_admin_what_is_missing() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let browser = Browser::signed_in(&world, ADMIN).await;
@@ -217,7 +217,7 @@ fn page_of_key(of_path: &Tenant, of_key: &Tenant) -> String {
 }
 
 #[actix_web::test]
-async fn what_a_role_may_not_do_is_not_offered_to_it() {
+async fn a_role_is_not_offered_what_it_may_not_do() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let shown = async |role: &str, address: &str| {

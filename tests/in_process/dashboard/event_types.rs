@@ -14,7 +14,7 @@ fn item<'a>(page: &'a str, name: &str) -> &'a str {
 }
 
 #[actix_web::test]
-async fn every_type_is_shown_with_its_words_its_sample_and_how_many_webhooks_ask_for_it() {
+async fn every_type_is_shown_with_its_description_sample_and_number_of_subscriptions() {
     let world = World::new().await;
     let owner = world.owner().await;
     for events in [json!([]), json!(["call.*"]), json!(["call.completed", "webhook.disabled"])] {
@@ -74,7 +74,7 @@ async fn a_type_is_added_with_its_schema_as_written_and_deleted() {
 }
 
 #[actix_web::test]
-async fn everything_that_is_wrong_is_said_at_its_field() {
+async fn every_error_is_shown_at_its_field() {
     let world = World::new().await;
     let browser = Browser::signed_in(&world, &world.owner().await).await;
     let complaint = async |name: &str, schema: &str| {

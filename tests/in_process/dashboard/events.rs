@@ -36,7 +36,7 @@ async fn a_sample_is_published_as_it_was_typed_and_its_page_is_shown() {
 }
 
 #[actix_web::test]
-async fn data_that_is_not_good_is_complained_about_where_it_was_typed_and_kept() {
+async fn invalid_data_is_reported_at_its_field_and_kept() {
     let world = World::new().await;
     let owner = world.owner().await;
     let schema = json!({"type": "object", "required": ["amount"]});
@@ -64,7 +64,7 @@ async fn data_that_is_not_good_is_complained_about_where_it_was_typed_and_kept()
 }
 
 #[actix_web::test]
-async fn an_event_is_sent_again_to_all_or_to_one_that_is_chosen() {
+async fn an_event_is_resent_to_all_or_to_a_chosen_webhook() {
     let world = World::new().await;
     let owner = world.owner().await;
     let browser = Browser::signed_in(&world, &owner).await;
@@ -93,7 +93,7 @@ async fn an_event_is_sent_again_to_all_or_to_one_that_is_chosen() {
 }
 
 #[actix_web::test]
-async fn an_event_that_no_webhook_wanted_says_so_and_offers_no_replay_to_all() {
+async fn an_event_without_deliveries_offers_no_resend_to_all() {
     let world = World::new().await;
     let owner = world.owner().await;
     let browser = Browser::signed_in(&world, &owner).await;

@@ -42,7 +42,7 @@ async fn a_form_that_was_not_sent_from_the_dashboard_is_refused_and_changes_noth
 }
 
 #[actix_web::test]
-async fn an_old_browser_that_names_the_origin_alone_can_send_forms() {
+async fn an_old_browser_that_sends_only_the_origin_can_send_forms() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let browser = Browser::signed_in(&world, tenant.key("owner")).await;
@@ -52,14 +52,14 @@ async fn an_old_browser_that_names_the_origin_alone_can_send_forms() {
 }
 
 #[actix_web::test]
-async fn the_session_alone_lets_nobody_into_the_api() {
+async fn a_session_gives_no_access_to_the_api() {
     let world = World::new().await;
     let browser = Browser::signed_in(&world, ADMIN).await;
     browser.get("/v1/organizations").await.problem(401, "unauthorized");
 }
 
 #[actix_web::test]
-async fn what_people_wrote_comes_back_as_text() {
+async fn user_input_is_escaped() {
     const SCRIPT: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
     let world = World::new().await;
     let organization = world.organization(SCRIPT).await;
@@ -128,7 +128,7 @@ async fn the_name_of_an_organization_is_typed_before_it_is_deleted() {
 }
 
 #[actix_web::test]
-async fn an_organization_that_is_added_can_be_opened_and_one_that_cannot_says_why() {
+async fn an_added_organization_can_be_opened_and_a_refused_one_says_why() {
     let world = World::new().await;
     let admin = Browser::signed_in(&world, ADMIN).await;
     let answer = admin.post("/organizations", &[("name", "Acme & Söhne")]).await;
@@ -145,7 +145,7 @@ async fn an_organization_that_is_added_can_be_opened_and_one_that_cannot_says_wh
 }
 
 #[actix_web::test]
-async fn metrics_name_pages_by_their_pattern_and_never_by_what_is_asked_for() {
+async fn metrics_label_pages_by_pattern_not_by_path() {
     let render = ringback::telemetry::metrics::install_metrics();
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
@@ -169,7 +169,7 @@ async fn metrics_name_pages_by_their_pattern_and_never_by_what_is_asked_for() {
 }
 
 #[actix_web::test]
-async fn a_webhook_that_fails_offers_to_be_resumed_to_those_who_may() {
+async fn a_failing_webhook_can_be_resumed_by_those_who_may() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let (manager, viewer) = (
@@ -199,7 +199,7 @@ async fn a_webhook_that_fails_offers_to_be_resumed_to_those_who_may() {
 }
 
 #[actix_web::test]
-async fn the_card_of_the_secret_lists_the_ends_of_all_that_are_valid() {
+async fn the_secret_card_lists_when_each_previous_secret_expires() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let browser = Browser::signed_in(&world, tenant.key("manager")).await;

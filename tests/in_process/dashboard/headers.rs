@@ -58,7 +58,7 @@ fn check_tag(tag: &Tag, case: &str) {
 }
 
 #[actix_web::test]
-async fn every_answer_has_the_policy_and_no_page_holds_anything_that_it_forbids() {
+async fn every_response_has_the_policy_and_no_page_violates_it() {
     for page in PAGES {
         for who in ["", "viewer", "owner", "admin"] {
             let world = World::new().await;
@@ -91,7 +91,7 @@ async fn every_answer_has_the_policy_and_no_page_holds_anything_that_it_forbids(
 }
 
 #[actix_web::test]
-async fn a_page_says_so_when_the_database_does_not_answer_and_keeps_its_headers() {
+async fn a_page_reports_an_unavailable_database_with_its_headers() {
     use std::sync::atomic::Ordering;
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
@@ -108,7 +108,7 @@ async fn a_page_says_so_when_the_database_does_not_answer_and_keeps_its_headers(
 }
 
 #[actix_web::test]
-async fn files_are_kept_for_ever_under_their_hash_and_not_at_all_under_another() {
+async fn assets_are_cached_for_ever_under_their_hash_and_never_under_another() {
     let world = World::new().await;
     let browser = Browser::new(&world);
     let page = browser.get("/sign-in").await.text;
@@ -127,7 +127,7 @@ async fn files_are_kept_for_ever_under_their_hash_and_not_at_all_under_another()
 }
 
 #[actix_web::test]
-async fn the_first_page_is_small_with_all_that_it_brings_along() {
+async fn the_first_page_is_small_including_its_assets() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let (nobody, owner) = (Browser::new(&world), Browser::signed_in(&world, tenant.key("owner")).await);

@@ -25,7 +25,7 @@ fn places(tenant: &Tenant) -> [(&str, String, String); 2] {
 }
 
 #[actix_web::test]
-async fn a_new_key_works_is_shown_once_and_kept_by_nobody_on_the_way() {
+async fn a_new_key_works_is_shown_once_and_is_never_cached() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     for (who, page, form) in places(&tenant) {
@@ -44,7 +44,7 @@ async fn a_new_key_works_is_shown_once_and_kept_by_nobody_on_the_way() {
 }
 
 #[actix_web::test]
-async fn the_page_says_what_each_role_may_do_before_one_is_chosen() {
+async fn the_page_describes_each_role_and_preselects_none() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     for (who, page, _) in places(&tenant) {
@@ -58,7 +58,7 @@ async fn the_page_says_what_each_role_may_do_before_one_is_chosen() {
 }
 
 #[actix_web::test]
-async fn a_key_that_cannot_be_made_says_so_at_its_fields_and_keeps_what_was_typed() {
+async fn an_invalid_key_is_reported_at_its_fields_and_input_is_kept() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let before = keys(&world, &tenant).await;
@@ -86,7 +86,7 @@ async fn a_key_that_cannot_be_made_says_so_at_its_fields_and_keeps_what_was_type
 }
 
 #[actix_web::test]
-async fn a_key_that_is_revoked_is_gone_from_the_page_and_refused() {
+async fn a_revoked_key_disappears_and_is_refused() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     for (who, page, form) in places(&tenant) {
@@ -126,7 +126,7 @@ async fn an_owner_is_warned_before_the_key_of_the_session_is_revoked() {
 }
 
 #[actix_web::test]
-async fn many_keys_are_shown_in_pages() {
+async fn many_keys_are_paged() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     for _ in 0..60 {

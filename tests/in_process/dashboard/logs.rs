@@ -42,7 +42,7 @@ fn is_live(page: &str) -> bool {
 }
 
 #[actix_web::test]
-async fn what_the_filters_send_becomes_an_address_that_means_the_same_everywhere() {
+async fn filters_become_an_address_that_means_the_same_in_every_time_zone() {
     let world = World::new().await;
     let (browser, owner, webhook) = begin(&world).await;
     let id = deliver(&world, &owner, "{}").await;
@@ -63,7 +63,7 @@ async fn what_the_filters_send_becomes_an_address_that_means_the_same_everywhere
 }
 
 #[actix_web::test]
-async fn a_filter_that_can_not_be_read_is_complained_about_at_its_field() {
+async fn an_invalid_filter_is_reported_at_its_field() {
     let world = World::new().await;
     let (browser, ..) = begin(&world).await;
     let answer = browser.get("/logs?status=done&response_code=9xx&from=x&colour=%3Cscript%3E&cursor=!").await;
@@ -76,7 +76,7 @@ async fn a_filter_that_can_not_be_read_is_complained_about_at_its_field() {
 }
 
 #[actix_web::test]
-async fn the_newest_page_is_live_and_older_ones_are_reached_and_left_with_the_same_filters() {
+async fn the_newest_page_is_live_and_paging_keeps_the_filters() {
     let world = World::new().await;
     let (browser, owner, _) = begin(&world).await;
     let mut all = Vec::new();
@@ -99,7 +99,7 @@ async fn the_newest_page_is_live_and_older_ones_are_reached_and_left_with_the_sa
 }
 
 #[actix_web::test]
-async fn an_empty_log_says_what_to_do_next() {
+async fn an_empty_log_shows_the_next_step() {
     let world = World::new().await;
     let organization = world.organization("acme").await;
     for (role, offers) in [("owner", true), ("viewer", false)] {
@@ -112,7 +112,7 @@ async fn an_empty_log_says_what_to_do_next() {
 }
 
 #[actix_web::test]
-async fn chosen_deliveries_are_sent_again_and_those_that_can_not_be_are_counted() {
+async fn selected_deliveries_are_resent_and_the_others_counted() {
     let world = World::new().await;
     let (browser, owner, _) = begin(&world).await;
     let done = deliver(&world, &owner, "{}").await;
@@ -144,7 +144,7 @@ async fn chosen_deliveries_are_sent_again_and_those_that_can_not_be_are_counted(
 }
 
 #[actix_web::test]
-async fn a_delivery_is_shown_with_its_payload_as_it_was_sent() {
+async fn a_delivery_shows_its_payload_verbatim() {
     let data =
         r#"{"n":1e400,"big":1234567890123456789012345678901234567890,"s":"</pre><script>alert(1)</script>"}"#;
     let world = World::new().await;
@@ -170,7 +170,7 @@ async fn a_delivery_is_shown_with_its_payload_as_it_was_sent() {
 }
 
 #[actix_web::test]
-async fn one_delivery_is_sent_again_unless_it_is_pending_and_the_page_follows_it() {
+async fn a_delivery_is_resent_unless_it_is_pending_and_its_page_is_live() {
     let world = World::new().await;
     let (browser, owner, webhook) = begin(&world).await;
     let id = deliver(&world, &owner, "{}").await;

@@ -24,7 +24,7 @@ fn followed(answer: &Answer, case: &str) -> Url {
 }
 
 #[actix_web::test]
-async fn a_sign_in_goes_on_to_no_other_host_whatever_the_link_asks_for() {
+async fn a_sign_in_never_redirects_to_another_host() {
     assert!(HOSTILE.len() >= 40);
     let world = World::new().await;
     let owner = world.owner().await;
@@ -44,7 +44,7 @@ async fn a_sign_in_goes_on_to_no_other_host_whatever_the_link_asks_for() {
 }
 
 #[actix_web::test]
-async fn a_sign_in_goes_on_to_the_page_of_ours_that_the_link_asks_for() {
+async fn a_sign_in_continues_to_the_requested_page() {
     let world = World::new().await;
     let owner = world.owner().await;
     for (next, expected) in OWN {
@@ -55,7 +55,7 @@ async fn a_sign_in_goes_on_to_the_page_of_ours_that_the_link_asks_for() {
 }
 
 #[actix_web::test]
-async fn what_stands_in_an_address_as_it_is_leads_nowhere_else_either() {
+async fn raw_characters_in_an_address_lead_to_no_other_host() {
     let world = World::new().await;
     let browser = Browser::signed_in(&world, &world.owner().await).await;
     for query in [
@@ -83,7 +83,7 @@ async fn what_stands_in_an_address_as_it_is_leads_nowhere_else_either() {
 
 /// Every form, with each field that could name a page holding each hostile address.
 #[actix_web::test]
-async fn no_form_leads_to_another_host_and_none_fails_over_it() {
+async fn no_form_redirects_to_another_host_or_fails() {
     for next in HOSTILE {
         let world = World::new().await;
         let tenant = Tenant::new(&world).await;

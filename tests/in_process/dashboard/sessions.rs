@@ -21,7 +21,7 @@ fn parts(cookie: &str) -> Vec<&str> {
 }
 
 #[actix_web::test]
-async fn the_cookie_is_for_this_host_over_https_alone_and_no_script_reads_it() {
+async fn the_cookie_is_limited_to_this_host_and_https_and_hidden_from_scripts() {
     let world = World::new().await;
     let owner = world.owner().await;
     let browser = Browser::new(&world);
@@ -42,7 +42,7 @@ async fn the_cookie_is_for_this_host_over_https_alone_and_no_script_reads_it() {
 }
 
 #[actix_web::test]
-async fn a_developers_machine_has_no_https_and_its_cookie_says_so() {
+async fn the_cookie_of_development_mode_works_without_https() {
     let world = World::with_dashboard(Database::Memory, Dashboard::new(false), |_| {}).await;
     let owner = world.owner().await;
     let browser = Browser::new(&world);
@@ -57,7 +57,7 @@ async fn a_developers_machine_has_no_https_and_its_cookie_says_so() {
 }
 
 #[actix_web::test]
-async fn signing_in_leads_to_the_page_that_was_asked_for_and_to_no_other_host() {
+async fn signing_in_leads_to_the_requested_page_and_to_no_other_host() {
     let world = World::new().await;
     let owner = world.owner().await;
     for (next, expected) in [("/keys", "/keys"), ("https://evil.example/", "/"), ("//evil.example", "/")] {
@@ -71,7 +71,7 @@ async fn signing_in_leads_to_the_page_that_was_asked_for_and_to_no_other_host() 
 }
 
 #[actix_web::test]
-async fn a_wrong_a_revoked_and_an_expired_key_are_told_apart_from_none_by_nothing() {
+async fn wrong_revoked_and_expired_keys_are_refused_alike() {
     let world = World::new().await;
     let organization = world.organization("acme").await;
     let keys = format!("/v1/organizations/{organization}/keys");
@@ -105,7 +105,7 @@ async fn signing_out_ends_the_session_on_the_server() {
 }
 
 #[actix_web::test]
-async fn a_session_lasts_half_a_day() {
+async fn a_session_lasts_twelve_hours() {
     let world = World::new().await;
     let browser = Browser::signed_in(&world, &world.owner().await).await;
     world.clock.advance(Duration::from_secs(12 * 3600 - 1));
@@ -115,7 +115,7 @@ async fn a_session_lasts_half_a_day() {
 }
 
 #[actix_web::test]
-async fn the_session_of_a_key_that_is_revoked_ends_at_once_and_within_a_second_when_another_node_revokes_it() {
+async fn revoking_a_key_ends_its_sessions_at_once_and_within_a_second_from_another_node() {
     let world = World::new().await;
     let tenant = Tenant::new(&world).await;
     let (owner, path) = (tenant.key("owner"), format!("/v1/organizations/{}/keys", tenant.organization));
@@ -149,7 +149,7 @@ async fn the_sessions_of_an_organization_end_with_it() {
 }
 
 #[actix_web::test]
-async fn a_link_that_signs_in_works_once() {
+async fn a_sign_in_link_works_once() {
     let world = World::new().await;
     let owner = world.owner().await;
     let (mut rng, now) = (SmallRng::seed_from_u64(1), world.clock.now());

@@ -57,7 +57,7 @@ async fn the_first_delivery_is_counted_on_the_overview_and_in_the_list_at_once()
 }
 
 #[actix_web::test]
-async fn a_receiver_that_fails_shows_why_on_its_page_while_all_its_deliveries_wait() {
+async fn a_failing_webhook_shows_why_while_its_deliveries_wait() {
     let world = World::new().await;
     let owner = world.owner().await;
     let browser = Browser::signed_in(&world, &owner).await;
@@ -85,7 +85,7 @@ async fn a_receiver_that_fails_shows_why_on_its_page_while_all_its_deliveries_wa
 }
 
 #[actix_web::test]
-async fn an_attempt_without_an_answer_shows_its_error_in_words_and_a_test_counts_too() {
+async fn an_attempt_without_a_response_shows_its_error_in_words_even_for_a_test_event() {
     let world = World::new().await;
     let owner = world.owner().await;
     let browser = Browser::signed_in(&world, &owner).await;
@@ -111,7 +111,7 @@ async fn an_attempt_without_an_answer_shows_its_error_in_words_and_a_test_counts
 }
 
 #[actix_web::test]
-async fn a_rotated_secret_signs_along_for_as_long_as_was_chosen() {
+async fn a_rotated_secret_stays_valid_for_the_chosen_overlap() {
     let world = World::new().await;
     let owner = world.owner().await;
     let browser = Browser::signed_in(&world, &owner).await;
