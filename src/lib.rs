@@ -12,6 +12,8 @@ pub mod config;
 pub mod dashboard;
 pub mod domain;
 pub mod engine;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod load;
 pub mod store;
 pub mod telemetry;

@@ -389,14 +389,14 @@ mod tests {
 
     #[test]
     fn the_announcement_of_failing_is_forgotten_with_the_failures() {
-        let told = EndpointHealth {
+        let announced = EndpointHealth {
             failing_since: Some(START),
             notified: true,
             ..EndpointHealth::healthy(OrganizationId(1), EndpointId(2))
         };
-        let mut breaker = Breaker::restore(CONFIG, &told);
-        assert!(breaker.remember(&told).notified);
+        let mut breaker = Breaker::restore(CONFIG, &announced);
+        assert!(breaker.remember(&announced).notified);
         breaker.on_alive(false);
-        assert!(!breaker.remember(&told).notified);
+        assert!(!breaker.remember(&announced).notified);
     }
 }

@@ -107,7 +107,7 @@ pub static BUILT_IN: &[EventType] = &[
 pub static OPERATIONAL: &[EventType] = &[
     EventType {
         name: "webhook.disabled",
-        description: "A webhook was switched off: its receiver answered 410, or it failed for too long",
+        description: "A webhook was disabled: its receiver responded with 410, or it failed for too long",
         sample: r#"{"webhook_id":"wh_01jf7k2m3n4p5","url":"https://example.com/webhooks","disabled_reason":"gone","disabled_at":"2024-12-16T10:30:45.000Z"}"#,
     },
     EventType {
@@ -122,7 +122,7 @@ pub static OPERATIONAL: &[EventType] = &[
     },
     EventType {
         name: "delivery.exhausted",
-        description: "A delivery used up its attempts and has failed for good",
+        description: "A delivery has failed with no retries left",
         sample: r#"{"delivery_id":"dlv_01jf7k2m3n4p6","event_id":"msg_01jf7k2m3n4p7","webhook_id":"wh_01jf7k2m3n4p5","event_type":"call.completed","attempt_count":4,"response_code":503,"error":null}"#,
     },
 ];

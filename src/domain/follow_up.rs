@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_that_goes_wrong_is_followed_by_anything() {
+    fn no_other_failure_is_followed_at_once() {
         let others = AttemptError::ALL.into_iter().filter(|error| *error != AttemptError::IdleConnectionClosed);
         let secrets = SecretTerms::for_tests(&[(0, None), (1, Some(9_000))]);
         for answer in others.map(Err).chain([200, 400, 404, 410, 429, 503].map(answered)) {

@@ -115,7 +115,7 @@ mod tests {
         shown.text
     }
 
-    /// Takes away the white space outside of strings, by itself.
+    /// Removes the white space outside strings, independently of the code under test.
     fn squeezed(json: &str) -> String {
         let (mut out, mut in_string, mut is_escaped) = (String::new(), false, false);
         for c in json.chars() {

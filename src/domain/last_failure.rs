@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(excerpt(&[b'a'; 16_384]).len(), EXCERPT_BYTES);
         let cut = format!("a{}", "é".repeat(EXCERPT_BYTES));
         assert_eq!(excerpt(cut.as_bytes()), &cut.as_bytes()[..EXCERPT_BYTES - 1]);
-        // bytes that are no text stay as they came
+        // bytes that are not text stay unchanged
         assert_eq!(excerpt(&[0xff; 600]), [0xff; EXCERPT_BYTES]);
         assert_eq!(excerpt(b"\xc3"), b"\xc3", "nothing was cut");
     }

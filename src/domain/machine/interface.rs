@@ -170,7 +170,7 @@ pub enum Effect {
 /// An operational event about an endpoint, for its organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announcement {
-    /// `webhook.failing`: its breaker opened, or a delivery used up its attempts.
+    /// `webhook.failing`: its breaker opened, or a delivery failed with no retries left.
     Failing {
         /// The first failure of this streak.
         since: UnixMillis,

@@ -27,7 +27,7 @@ fn always(status: u16) -> Receiver {
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[test]
-fn a_delivery_is_attempted_on_the_documents_schedule_and_then_fails() {
+fn a_delivery_is_attempted_on_the_documented_schedule_and_then_fails() {
     let mut world = World::new(settings(), 1, always(503));
     world.max_latency_ms = 0;
     world.publish(1, true);
@@ -100,14 +100,14 @@ fn failing_is_announced_once_and_recovery_once_after_it() {
     let mut world = World::new(settings(), 8, receiver);
     world.publish(20, true);
     world.run_until(START + DAY);
-    let told = |wanted: fn(&Announcement) -> bool| {
+    let count_of = |wanted: fn(&Announcement) -> bool| {
         world.announcements.iter().filter(|(_, announcement)| wanted(announcement)).count()
     };
-    assert_eq!(told(|announcement| matches!(announcement, Announcement::Failing { .. })), 1);
-    assert_eq!(told(|announcement| matches!(announcement, Announcement::Recovered { .. })), 1);
-    assert_eq!(told(|announcement| matches!(announcement, Announcement::Disabled(_))), 0);
+    assert_eq!(count_of(|announcement| matches!(announcement, Announcement::Failing { .. })), 1);
+    assert_eq!(count_of(|announcement| matches!(announcement, Announcement::Recovered { .. })), 1);
+    assert_eq!(count_of(|announcement| matches!(announcement, Announcement::Disabled(_))), 0);
     let failed = world.rows.values().filter(|row| row.is_final == Some(NextStep::Failed)).count();
-    assert_eq!(told(|announcement| *announcement == Announcement::Exhausted), failed);
+    assert_eq!(count_of(|announcement| *announcement == Announcement::Exhausted), failed);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn an_endpoint_that_fails_for_too_long_without_a_success_is_disabled_with_that_r
         .announcements
         .iter()
         .find(|(_, announcement)| *announcement == Announcement::Disabled(DisabledReason::Failing))
-        .expect("it is told");
+        .expect("it is announced");
     assert!(at.since(START) >= 5 * DAY);
     let sent = world.sent.len();
     world.run_until(START + 20 * DAY);
@@ -131,7 +131,7 @@ fn an_endpoint_that_fails_for_too_long_without_a_success_is_disabled_with_that_r
 }
 
 #[test]
-fn a_blocked_address_says_nothing_about_the_receiver() {
+fn a_blocked_address_does_not_count_against_the_receiver() {
     let mut world = World::new(settings(), 10, Box::new(|_, _| Err(AttemptError::BlockedAddress)));
     world.publish(50, true);
     world.run_until(START + DAY);
@@ -141,7 +141,7 @@ fn a_blocked_address_says_nothing_about_the_receiver() {
 }
 
 #[test]
-fn a_committed_delivery_whose_message_comes_late_is_not_sent_a_second_time() {
+fn a_committed_delivery_whose_message_arrives_late_is_not_sent_twice() {
     let mut world = World::new(settings(), 11, always(200));
     world.run_until(START + Duration::from_secs(1));
     // read back from the database, sent and recorded before its message arrives
@@ -157,7 +157,7 @@ fn a_committed_delivery_whose_message_comes_late_is_not_sent_a_second_time() {
 }
 
 #[test]
-fn a_drained_machine_starts_nothing_and_rests() {
+fn a_drained_machine_starts_nothing_and_is_idle() {
     let mut world = World::new(settings(), 6, always(200));
     world.publish(3, true);
     world.feed(Input::Drain);
@@ -169,7 +169,7 @@ fn a_drained_machine_starts_nothing_and_rests() {
 }
 
 #[test]
-fn an_endpoint_held_to_one_attempt_still_has_that_one_and_its_own_limit_again_afterwards() {
+fn an_endpoint_limited_to_one_attempt_makes_that_one_and_regains_its_limit_afterwards() {
     let mut world = World::new(settings(), 1, always(200));
     world.machine.limit_to_one(true);
     world.publish(6, true);
@@ -180,7 +180,7 @@ fn an_endpoint_held_to_one_attempt_still_has_that_one_and_its_own_limit_again_af
 }
 
 #[test]
-fn a_stale_page_brings_no_delivery_a_second_time() {
+fn a_stale_page_repeats_no_delivery() {
     let mut world = World::new(settings(), 7, always(200));
     world.run_until(START + Duration::from_secs(1));
     world.publish(1, true);
@@ -326,7 +326,7 @@ proptest! {
 }
 
 #[test]
-fn a_delivery_that_is_sent_again_gets_its_whole_schedule_anew_while_its_numbers_go_on() {
+fn a_resent_delivery_gets_its_whole_schedule_again_while_its_attempt_numbers_continue() {
     let mut world = World::new(settings(), 7, Box::new(|_, _| Ok(503)));
     let id = DeliveryId(1);
     let (queued_at, due_at) = (START, START);
@@ -344,7 +344,7 @@ fn a_delivery_that_is_sent_again_gets_its_whole_schedule_anew_while_its_numbers_
 }
 
 #[test]
-fn a_delivery_that_is_sent_again_before_its_end_was_heard_of_is_not_forgotten() {
+fn a_delivery_that_is_resent_before_its_end_was_reported_is_not_forgotten() {
     let mut world = World::new(settings(), 7, always(200));
     let id = DeliveryId(1);
     let queued = world
@@ -356,7 +356,7 @@ fn a_delivery_that_is_sent_again_before_its_end_was_heard_of_is_not_forgotten() 
     let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::new() });
     step(Input::AttemptFinished { delivery: &queued, response: &answer });
     let asked = |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::Load { .. }));
-    // recorded in the database, sent again there, and only then heard of
+    // recorded in the database, resent there, and only then reported here
     assert!(asked(step(Input::MoreInStore)));
     assert!(!asked(step(empty())), "the page left out what is in memory");
     assert!(asked(step(Input::OutcomesRecorded(&[id]))));

@@ -99,7 +99,7 @@ proptest! {
         let mut model: BTreeMap<i64, Endpoint> = BTreeMap::new();
         let mut gone = HashSet::new();
         for (id, events, filter, active, version, action, organization) in steps {
-            // an id belongs to one organization for good
+            // an id belongs to one organization permanently
             let organization_id = OrganizationId(id % 2 + 1);
             if action == 0 {
                 subscriptions.remove(OrganizationId(organization), EndpointId(id));

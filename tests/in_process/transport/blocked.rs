@@ -74,7 +74,7 @@ async fn a_name_with_any_refused_address_is_not_connected_to() {
 }
 
 #[actix_rt::test]
-async fn one_refused_address_spoils_those_that_are_allowed() {
+async fn one_refused_address_blocks_a_name_with_allowed_addresses() {
     let canary = canary();
     // 127.0.0.1 is excepted and would answer; 127.1.0.1 is not
     let policy = TargetPolicy { allowed_networks: vec!["127.0.0.1/32".parse().unwrap()], ..strict() };
@@ -103,7 +103,7 @@ async fn the_engines_own_address_is_not_connected_to_and_its_neighbour_is() {
 }
 
 #[actix_rt::test]
-async fn an_engine_that_listens_everywhere_sends_nothing_to_itself_by_any_address_of_its_machine() {
+async fn an_engine_that_listens_on_every_address_sends_nothing_to_itself() {
     // no packet is sent: this only asks which address would be used
     let probe = UdpSocket::bind("0.0.0.0:0").unwrap();
     let outside = probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr());
@@ -141,7 +141,7 @@ async fn http_is_impossible_unless_the_operator_allows_it() {
 /// Where a connection was tried to what no packet reaches, there would be another error, or none in time: a blocked
 /// address is known before. That nobody connects where somebody could listen is shown with the canary.
 #[actix_rt::test]
-async fn both_ends_of_every_refused_range_are_blocked_as_a_literal_and_as_an_answer_of_dns() {
+async fn both_ends_of_every_refused_range_are_blocked_as_literals_and_as_dns_results() {
     let canary = Canary::new();
     let names = NameServer::replying(|question| {
         // the first label is a place in the table
@@ -195,7 +195,7 @@ async fn an_alias_that_leads_to_a_refused_address_is_blocked_however_long_the_ch
 }
 
 #[actix_rt::test]
-async fn a_name_that_changes_its_address_between_the_check_and_the_connection_is_not_asked_again() {
+async fn a_name_whose_address_changes_between_check_and_connection_is_not_looked_up_again() {
     let receiver = Receiver::answering("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     let port = receiver.address.port();
     let canary = TcpListener::bind(("127.0.0.2", port)).unwrap();
@@ -218,7 +218,7 @@ async fn a_name_that_changes_its_address_between_the_check_and_the_connection_is
 }
 
 #[actix_rt::test]
-async fn a_redirect_to_a_refused_address_is_an_answer_like_any_other() {
+async fn a_redirect_to_a_refused_address_is_a_response_like_any_other() {
     let canary = Canary::new();
     let policy = TargetPolicy { allowed_networks: vec!["127.0.0.2/32".parse().unwrap()], ..strict() };
     let transport = transport(TransportConfig { policy, ..TransportConfig::default() });

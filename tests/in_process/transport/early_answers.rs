@@ -18,7 +18,7 @@ const MIB: usize = 1024 * 1024;
 /// More than the sockets' buffers hold, and less.
 const SIZES: [usize; 3] = [MIB, 5 * MIB, 10 * MIB];
 const CODES: [u16; 5] = [200, 401, 410, 413, 503];
-/// Long enough to tell an answer from a hang.
+/// Long enough to distinguish a response from a hang.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a receiver does behind its answer.
@@ -89,7 +89,7 @@ async fn assert_answered(authority: Option<&Authority>, then: Then, code: u16, b
 }
 
 #[actix_rt::test]
-async fn an_answer_counts_though_the_receiver_reads_nothing_of_the_body() {
+async fn a_response_counts_although_the_receiver_reads_nothing_of_the_body() {
     for bytes in SIZES {
         let body = Bytes::from(vec![b'x'; bytes]);
         let cases = ALL.iter().flat_map(|&then| CODES.map(|code| assert_answered(None, then, code, body.clone())));
@@ -98,7 +98,7 @@ async fn an_answer_counts_though_the_receiver_reads_nothing_of_the_body() {
 }
 
 #[actix_rt::test]
-async fn an_answer_counts_over_tls_though_the_receiver_reads_nothing_of_the_body() {
+async fn a_response_counts_over_tls_although_the_receiver_reads_nothing_of_the_body() {
     let authority = Authority::new();
     for bytes in SIZES {
         let body = Bytes::from(vec![b'x'; bytes]);
@@ -122,7 +122,7 @@ async fn an_interim_head_does_not_end_the_sending() {
 }
 
 #[actix_rt::test]
-async fn a_connection_whose_request_was_not_sent_to_its_end_is_closed_and_not_used_again() {
+async fn a_connection_whose_request_was_not_fully_sent_is_closed_and_not_reused() {
     let (sender, mut closed) = tokio::sync::mpsc::unbounded_channel();
     let (release, held) = mpsc::channel();
     let held = Held::new(Mutex::new(held));
@@ -148,7 +148,7 @@ async fn a_connection_whose_request_was_not_sent_to_its_end_is_closed_and_not_us
 }
 
 #[actix_rt::test]
-async fn half_a_head_or_none_before_the_connection_ends_is_no_answer() {
+async fn an_incomplete_head_before_the_connection_ends_is_not_a_response() {
     for sent in
         ["", "HTTP/1.1 413 Too La", "HTTP/1.1 413 x\r\ncontent-length: 0\r\n", "HTTP/1.1 100 Continue\r\n\r\n"]
     {

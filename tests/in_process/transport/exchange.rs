@@ -17,7 +17,7 @@ use super::support::{
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 #[actix_rt::test]
-async fn the_body_and_the_headers_arrive_exactly_as_they_were_given() {
+async fn the_body_and_the_headers_arrive_unchanged() {
     let receiver = Receiver::answering(OK);
     let body = Bytes::from_static(b"{\"n\":1e400, \"s\":\"\\u00e9\"}\n");
     let headers = [
@@ -101,7 +101,7 @@ async fn a_large_body_arrives_whole() {
 }
 
 #[actix_rt::test]
-async fn a_request_that_can_not_be_made_is_an_invalid_request() {
+async fn a_url_or_header_that_can_not_be_sent_is_an_invalid_request() {
     let receiver = Receiver::answering(OK);
     for (name, value) in [("x y", "z"), ("x", "a\r\nb: c"), ("Host", "other"), ("content-length", "1")] {
         let headers = vec![(name.to_owned(), value.to_owned())];
@@ -117,7 +117,7 @@ async fn a_request_that_can_not_be_made_is_an_invalid_request() {
 }
 
 #[actix_rt::test]
-async fn of_the_answer_the_beginning_is_kept() {
+async fn the_beginning_of_the_response_is_kept() {
     let many: String = (0..60).map(|number| format!("x-{number}: {}\r\n", "y".repeat(400))).collect();
     let body = "z".repeat(BODY_EXCERPT_BYTES * 3);
     let receiver = Receiver::answering(format!(
@@ -133,7 +133,7 @@ async fn of_the_answer_the_beginning_is_kept() {
 }
 
 #[actix_rt::test]
-async fn retry_after_is_kept_beside_any_number_of_other_headers() {
+async fn retry_after_is_kept_among_any_number_of_other_headers() {
     // 32 of these fill the excerpt to the last byte, and awc hands them out in any order
     let many: String = (10..90).map(|number| format!("x-{number}: {}\r\n", "y".repeat(252))).collect();
     let receiver = Receiver::answering(format!("HTTP/1.1 304 x\r\n{many}Retry-After: 120\r\n\r\n"));
@@ -146,7 +146,7 @@ async fn retry_after_is_kept_beside_any_number_of_other_headers() {
 }
 
 #[actix_rt::test]
-async fn a_redirect_is_an_answer_and_is_not_followed() {
+async fn a_redirect_is_a_response_and_is_not_followed() {
     let canary = Receiver::answering(OK);
     let receiver = Receiver::answering(format!(
         "HTTP/1.1 307 Elsewhere\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n",
@@ -158,7 +158,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[actix_rt::test]
-async fn a_connection_is_used_again_whatever_the_framing_of_the_answer() {
+async fn a_connection_is_reused_whatever_the_framing_of_the_response() {
     for answer in [
         OK,
         "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
@@ -222,7 +222,7 @@ async fn a_name_is_looked_up_fully_qualified_at_the_configured_servers() {
 }
 
 #[actix_rt::test]
-async fn where_one_address_of_a_name_refuses_the_next_one_is_tried() {
+async fn when_one_address_of_a_name_refuses_the_next_one_is_tried() {
     let receiver = Receiver::answering(OK);
     for addresses in [[2, 1], [1, 2]] {
         let names =
@@ -238,7 +238,7 @@ async fn where_one_address_of_a_name_refuses_the_next_one_is_tried() {
 }
 
 #[actix_rt::test]
-async fn where_one_address_of_a_name_does_not_answer_the_next_one_is_tried_beside_it() {
+async fn when_one_address_of_a_name_does_not_respond_the_next_one_is_tried_in_parallel() {
     let receiver = Receiver::answering(OK);
     let full = SocketAddr::from(([127, 0, 0, 2], receiver.address.port()));
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -283,7 +283,7 @@ fn every_thread_can_make_attempts_with_clones_of_one_transport() {
 }
 
 #[actix_rt::test]
-async fn a_name_server_that_never_answers_is_a_dns_failure_or_a_timeout_whichever_is_first() {
+async fn a_name_server_that_never_replies_is_a_dns_failure_or_a_timeout_whichever_is_first() {
     let silent = NameServer::start(|_| None);
     let transport = transport(TransportConfig {
         policy: loopback_policy(),
@@ -300,7 +300,7 @@ async fn a_name_server_that_never_answers_is_a_dns_failure_or_a_timeout_whicheve
 }
 
 #[actix_rt::test]
-async fn localhost_is_reached_where_only_one_loopback_is_excepted() {
+async fn localhost_is_reached_when_only_one_loopback_address_is_allowed() {
     let receiver = Receiver::answering(OK);
     let url = format!("http://localhost:{}/", receiver.address.port());
     assert_eq!(status(&attempt(&open_transport(), &url).await), 200);
@@ -319,7 +319,7 @@ async fn the_duration_ends_with_the_head() {
 }
 
 #[actix_rt::test]
-async fn an_idle_connection_is_closed_even_if_its_host_is_never_asked_again() {
+async fn an_idle_connection_is_closed_even_if_its_host_gets_no_further_request() {
     let (sender, closed) = std::sync::mpsc::channel();
     let receiver = Receiver::start(move |mut connection| {
         connection.read_request();
@@ -336,6 +336,6 @@ async fn an_idle_connection_is_closed_even_if_its_host_is_never_asked_again() {
     }
     closed.recv_timeout(super::support::PATIENCE).expect("closed within a minute");
     tokio::time::resume();
-    assert_eq!(status(&attempt(&transport, &receiver.url()).await), 200, "and the thread starts anew");
+    assert_eq!(status(&attempt(&transport, &receiver.url()).await), 200, "and the thread starts again");
     assert_eq!(receiver.connections(), 2);
 }

@@ -49,7 +49,7 @@ fn error(result: AttemptResult) -> AttemptError {
 }
 
 #[actix_rt::test]
-async fn a_receiver_that_closes_or_resets_before_answering_is_a_connection_reset() {
+async fn a_receiver_that_closes_or_resets_before_responding_is_a_connection_reset() {
     assert_eq!(error(outcome(drop).await), ConnectionReset);
     assert_eq!(error(outcome(sending_and_closing("")).await), ConnectionReset);
     assert_eq!(error(outcome(sending_and_closing("HTTP/1.1 200 OK\r\ncontent-le")).await), ConnectionReset);
@@ -95,7 +95,7 @@ async fn once_the_head_has_arrived_nothing_in_the_body_changes_the_outcome() {
     }
     let response = outcome(sending_and_closing("HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nx")).await;
     let response = response.response.unwrap();
-    assert_eq!((response.header("content-length"), &response.body[..]), (Some("abc"), &b"x"[..]), "as they came");
+    assert_eq!((response.header("content-length"), &response.body[..]), (Some("abc"), &b"x"[..]), "unchanged");
     for fields in [terabyte, "content-length: 100", "transfer-encoding: chunked", "x: no length"] {
         let result = outcome(sending(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"))).await;
         assert_eq!(status(&result), 200, "{fields}");
@@ -103,7 +103,7 @@ async fn once_the_head_has_arrived_nothing_in_the_body_changes_the_outcome() {
 }
 
 #[actix_rt::test]
-async fn a_receiver_that_means_no_body_and_forgets_to_say_so_does_not_hold_the_attempt_to_its_timeout() {
+async fn a_receiver_that_does_not_declare_its_empty_body_does_not_hold_the_attempt_until_its_timeout() {
     let receiver = Receiver::start(sending("HTTP/1.1 200 OK\r\n\r\n"));
     let started = Instant::now();
     assert_eq!(status(&attempt(&open_transport(), &receiver.url()).await), 200);
@@ -111,7 +111,7 @@ async fn a_receiver_that_means_no_body_and_forgets_to_say_so_does_not_hold_the_a
 }
 
 #[actix_rt::test]
-async fn an_endless_body_after_200_is_a_success_and_is_read_up_to_the_cap_only() {
+async fn an_endless_body_after_200_is_a_success_and_is_read_only_up_to_the_maximum() {
     for fields in ["transfer-encoding: chunked\r\n\r\n", "content-length: 1099511627776\r\n\r\n", "x: y\r\n\r\n"] {
         let (sender, written) = std::sync::mpsc::channel();
         let result = outcome(move |mut connection| {
@@ -134,7 +134,7 @@ async fn an_endless_body_after_200_is_a_success_and_is_read_up_to_the_cap_only()
 }
 
 #[actix_rt::test]
-async fn interim_answers_are_passed_over_and_the_final_one_counts() {
+async fn interim_responses_are_skipped_and_the_final_one_counts() {
     for (answer, expected) in [
         (format!("HTTP/1.1 100 Continue\r\n\r\n{OK}"), 200),
         (format!("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n{ERROR}"), 500),
@@ -156,7 +156,7 @@ async fn interim_answers_are_passed_over_and_the_final_one_counts() {
 }
 
 #[actix_rt::test]
-async fn what_is_no_http_1_answer_is_an_invalid_response() {
+async fn anything_but_an_http_1_response_is_an_invalid_response() {
     for answer in [
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n".to_owned(),
         "<html>hello, this is HTTP/0.9</html>".to_owned(),
@@ -193,7 +193,7 @@ async fn odd_headers_do_not_hide_a_good_status() {
 }
 
 #[actix_rt::test]
-async fn bytes_after_an_answer_are_never_taken_for_the_answer_of_a_later_request() {
+async fn bytes_after_a_response_are_never_taken_for_the_response_to_a_later_request() {
     let chunked = "HTTP/1.1 500 x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n";
     for (case, answer) in [
         ("after a length", format!("{ERROR}{OK}")),
@@ -216,7 +216,7 @@ async fn bytes_after_an_answer_are_never_taken_for_the_answer_of_a_later_request
 }
 
 #[actix_rt::test]
-async fn an_extra_answer_that_comes_late_is_found_before_the_connection_is_used_again() {
+async fn an_extra_response_that_arrives_late_is_found_before_the_connection_is_reused() {
     let (answered, was_answered) = std::sync::mpsc::channel();
     let (sender, extra_sent) = std::sync::mpsc::channel();
     let was_answered = std::sync::Mutex::new(was_answered);
@@ -233,14 +233,14 @@ async fn an_extra_answer_that_comes_late_is_found_before_the_connection_is_used_
     let transport = open_transport();
     assert_eq!(status(&attempt(&transport, &receiver.url()).await), 500);
     answered.send(()).unwrap();
-    // blocks the thread: tokio has not heard of the extra answer when the connection is taken from the pool
+    // blocks the thread: tokio does not yet know of the extra response when the connection is taken from the pool
     extra_sent.recv_timeout(super::support::PATIENCE).unwrap();
     assert_eq!(status(&attempt(&transport, &receiver.url()).await), 500);
     assert_eq!(receiver.connections(), 2);
 }
 
 #[actix_rt::test]
-async fn a_used_connection_that_is_closed_at_once_is_told_from_one_that_is_closed_after_work() {
+async fn a_reused_connection_that_is_closed_at_once_is_distinguished_from_one_closed_after_work() {
     for (work, expected) in
         [(Duration::ZERO, IdleConnectionClosed), (Duration::from_millis(1_200), ConnectionReset)]
     {
@@ -254,7 +254,7 @@ async fn a_used_connection_that_is_closed_at_once_is_told_from_one_that_is_close
         assert_eq!(status(&attempt(&transport, &receiver.url()).await), 200);
         assert_eq!(error(attempt(&transport, &receiver.url()).await), expected);
         assert_eq!(receiver.connections(), 1, "one attempt is one request");
-        // and on a connection of its own that can't happen
+        // and on a new connection that can't happen
         let fresh = AttemptRequest { fresh_connection: true, ..request(&receiver.url()) };
         assert_eq!(status(&transport.attempt(fresh).await.unwrap()), 200);
         assert_eq!(receiver.connections(), 2);
@@ -272,7 +272,7 @@ async fn a_fresh_connection_that_is_closed_is_a_connection_reset() {
 }
 
 #[actix_rt::test]
-async fn an_idle_connection_that_was_closed_before_it_is_used_is_replaced_without_a_word() {
+async fn an_idle_connection_that_was_closed_before_its_use_is_replaced_silently() {
     let (sender, closed) = std::sync::mpsc::channel();
     let receiver = Receiver::start(move |mut connection| {
         connection.read_request();
@@ -289,7 +289,7 @@ async fn an_idle_connection_that_was_closed_before_it_is_used_is_replaced_withou
 }
 
 #[actix_rt::test]
-async fn a_broken_answer_on_a_used_connection_is_not_asked_for_again() {
+async fn a_broken_response_on_a_reused_connection_is_not_requested_again() {
     let receiver = Receiver::start(|mut connection| {
         connection.read_request();
         connection.send(OK);

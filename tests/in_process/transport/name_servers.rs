@@ -109,7 +109,7 @@ fn code(result: AttemptResult) -> Result<u16, AttemptError> {
 }
 
 #[actix_rt::test]
-async fn whatever_a_server_says_but_a_proper_answer_the_next_one_is_asked() {
+async fn the_next_server_is_asked_unless_there_is_a_proper_reply() {
     let improper = [
         Code(REFUSED),
         Code(SERVFAIL),
@@ -135,7 +135,7 @@ async fn whatever_a_server_says_but_a_proper_answer_the_next_one_is_asked() {
 }
 
 #[actix_rt::test]
-async fn an_answer_without_an_address_decides_only_when_the_first_proper_one_is_it() {
+async fn a_reply_without_an_address_decides_only_when_it_is_the_first_proper_one() {
     for (servers, expected) in [
         (vec![GoodSoon, Code(NXDOMAIN)], Ok(200)),
         (vec![GoodSoon, Empty], Ok(200)),
@@ -155,7 +155,7 @@ async fn an_answer_without_an_address_decides_only_when_the_first_proper_one_is_
 }
 
 #[actix_rt::test]
-async fn a_silent_server_costs_its_turn_and_later_look_ups_little_of_it() {
+async fn a_silent_server_costs_its_turn_once_and_later_lookups_only_a_short_one() {
     for servers in [
         vec![Silent, Good],
         vec![Silent, GoodSoon, Code(REFUSED)],
@@ -174,18 +174,18 @@ async fn a_silent_server_costs_its_turn_and_later_look_ups_little_of_it() {
     assert!(again.duration < first.duration * 2 / 3, "{:?} after {:?}", again.duration, first.duration);
     assert_eq!((code(first), code(again)), (Ok(200), Ok(200)));
     let asked = world.servers[0].names();
-    assert_eq!(asked, ["a.example.", "b.example."], "it keeps its place, so it is heard when it is back");
+    assert_eq!(asked, ["a.example.", "b.example."], "it keeps its place, so it is used when it is back");
 }
 
 #[actix_rt::test]
-async fn an_attempt_that_was_too_short_for_a_silent_server_helps_the_next_one() {
+async fn a_silent_server_is_remembered_after_an_attempt_that_timed_out_first() {
     let world = World::of(&[Silent, Good]);
     assert_eq!(code(world.deliver("a.example", 1).await), Err(AttemptError::Timeout));
     assert_eq!(code(world.deliver("a.example", 1).await), Ok(200));
 }
 
 #[actix_rt::test]
-async fn what_does_not_know_edns_is_asked_again_without() {
+async fn a_server_that_does_not_support_edns_is_asked_again_without_it() {
     for does in [PlainOnly(FORMERR), PlainOnly(NOTIMP), BarePlainOnly(FORMERR), BarePlainOnly(NOTIMP), DeafToEdns]
     {
         for servers in [vec![does], vec![does, Code(REFUSED)], vec![Code(SERVFAIL), does]] {
@@ -205,7 +205,7 @@ async fn what_does_not_know_edns_is_asked_again_without() {
 }
 
 #[actix_rt::test]
-async fn an_answer_that_was_cut_short_is_asked_for_over_tcp() {
+async fn a_truncated_reply_is_requested_again_over_tcp() {
     assert_eq!(code(World::of(&[OverTcp, Code(NXDOMAIN)]).deliver("a.example", 4).await), Ok(200));
 }
 
@@ -248,7 +248,7 @@ async fn one_family_that_is_there_does_not_wait_for_the_other() {
 }
 
 #[actix_rt::test]
-async fn an_empty_family_is_no_answer_and_the_other_one_is_waited_for() {
+async fn a_family_without_addresses_does_not_decide_before_the_other_one() {
     for nothing in [Reply::Empty, Reply::Code(NXDOMAIN), Reply::Code(SERVFAIL)] {
         let server = NameServer::replying(move |question| match question.is_v4 {
             true => Reply::Late(Duration::from_millis(500), Box::new(good())),
@@ -260,7 +260,7 @@ async fn an_empty_family_is_no_answer_and_the_other_one_is_waited_for() {
 }
 
 #[actix_rt::test]
-async fn a_family_that_comes_late_is_checked_before_it_is_used() {
+async fn addresses_that_arrive_late_are_checked_before_they_are_used() {
     // IPv4 leads nowhere from here, so that the late one is tried
     let unreachable = IpAddr::from([255, 255, 255, 255]);
     let policy = TargetPolicy {
@@ -306,7 +306,7 @@ async fn a_refused_address_that_is_known_in_time_blocks_whichever_family_it_is_o
 }
 
 #[actix_rt::test]
-async fn unusual_host_names_are_looked_up_as_they_stand() {
+async fn unusual_host_names_are_looked_up_unchanged() {
     let world = World::of(&[Good]);
     let hosts = ["my_app.example", "_", "-a.example", "a-.example", "a~b.example", "a!$&'()*+,;=b.example"];
     for host in hosts {
@@ -340,7 +340,7 @@ async fn a_host_with_an_underscore_is_delivered_to_over_tls() {
 }
 
 #[actix_rt::test]
-async fn names_that_are_never_asked_of_dns_are_not() {
+async fn reserved_names_are_not_looked_up_in_dns() {
     let world = World::of(&[Good]);
     for host in ["a.invalid", "a.onion"] {
         assert_eq!(code(world.deliver(host, 4).await), failed(DnsFault::NoSuchName), "{host}");
@@ -362,7 +362,7 @@ async fn servers_that_all_fail_are_a_dns_failure_within_the_default_timeout() {
 }
 
 #[actix_rt::test]
-async fn attempts_at_one_name_ask_once_together() {
+async fn simultaneous_attempts_at_one_name_share_a_lookup() {
     let world = World::of(&[GoodSoon]);
     let all = (0..20).map(|_| world.deliver("a.example", 4));
     for result in futures_util::future::join_all(all).await {

@@ -14,7 +14,7 @@ use super::support::{
 
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 
-/// Each beside a good head.
+/// Each is added to a good head.
 const ODD_LINES: &[&[u8]] = &[
     b"a b: c",
     b"PHP Warning:  Undefined variable $x in /srv/hook.php on line 3",
@@ -124,14 +124,14 @@ async fn assert_understood(answers: Vec<(u16, Vec<u8>)>, authority: Option<&Auth
 }
 
 #[actix_rt::test]
-async fn a_line_that_is_no_header_is_dropped_and_the_status_decides() {
+async fn a_line_that_is_not_a_header_is_dropped_and_the_status_decides() {
     for odd in ODD_LINES {
         assert_understood(answers_with(odd), None).await;
     }
 }
 
 #[actix_rt::test]
-async fn a_line_that_is_no_header_is_dropped_over_tls_too() {
+async fn a_line_that_is_not_a_header_is_dropped_over_tls_too() {
     let authority = Authority::new();
     let answers = ODD_LINES.iter().map(|odd| answers_with(odd).swap_remove(6)).collect();
     assert_understood(answers, Some(&authority)).await;
@@ -179,7 +179,7 @@ async fn an_odd_status_line_counts_as_long_as_it_has_a_status() {
 
 /// What a proxy in front of the receiver could have read as the end of the body, or as no end.
 #[actix_rt::test]
-async fn a_connection_whose_head_had_a_dropped_line_is_closed_and_not_used_again() {
+async fn a_connection_whose_head_had_a_dropped_line_is_closed_and_not_reused() {
     for odd in
         ["content-length 0", "transfer encoding: chunked", " content-length: 0", "x: y\rcontent-length: 0", "a b"]
     {
@@ -202,7 +202,7 @@ async fn a_connection_whose_head_had_a_dropped_line_is_closed_and_not_used_again
 }
 
 #[actix_rt::test]
-async fn a_chunked_body_ends_behind_trailers_of_any_kind_without_waiting_and_the_connection_is_used_again() {
+async fn a_chunked_body_ends_after_trailers_of_any_kind_without_waiting_and_the_connection_is_reused() {
     for trailers in [
         "\r\n",
         "a: b\r\n\r\n",
@@ -240,7 +240,7 @@ async fn a_chunked_body_ends_behind_trailers_of_any_kind_without_waiting_and_the
 }
 
 #[actix_rt::test]
-async fn whatever_the_body_does_the_status_and_what_the_head_says_stay() {
+async fn status_and_headers_count_whatever_the_body_does() {
     for (framing, body) in [
         ("transfer-encoding: chunked", "not a chunk"),
         ("transfer-encoding: chunked", "5\r\nhello!!\r\n"),

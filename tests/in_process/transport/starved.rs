@@ -15,7 +15,7 @@ const ALONE: &str = "RINGBACK_TEST_WITHOUT_DESCRIPTORS";
 #[test]
 fn without_a_file_descriptor_an_attempt_is_not_made_neither_by_address_nor_by_name() {
     if std::env::var_os(ALONE).is_some() {
-        return actix_rt::System::new().block_on(give_the_descriptors_away());
+        return actix_rt::System::new().block_on(use_up_all_descriptors());
     }
     let name =
         "transport::starved::without_a_file_descriptor_an_attempt_is_not_made_neither_by_address_nor_by_name";
@@ -25,7 +25,7 @@ fn without_a_file_descriptor_an_attempt_is_not_made_neither_by_address_nor_by_na
     assert!(ended.status.success() && said.contains("1 passed"), "{said}");
 }
 
-async fn give_the_descriptors_away() {
+async fn use_up_all_descriptors() {
     let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let receivers = [Receiver::answering(ok), Receiver::answering(ok)];
     let names = NameServer::start(|_| Some(vec![IpAddr::from([127, 0, 0, 1])]));

@@ -31,7 +31,7 @@ fn trusting(authority: &Authority) -> AwcTransport {
 }
 
 #[actix_rt::test]
-async fn a_certificate_of_a_trusted_authority_is_accepted_and_the_connection_used_again() {
+async fn a_certificate_of_a_trusted_authority_is_accepted_and_the_connection_reused() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.server("127.0.0.1", |_| {}), answer_all);
     let transport = trusting(&authority);
@@ -43,7 +43,7 @@ async fn a_certificate_of_a_trusted_authority_is_accepted_and_the_connection_use
 }
 
 #[actix_rt::test]
-async fn a_tls_connection_that_the_receiver_closes_as_it_is_used_again_is_told_from_one_that_was_reset() {
+async fn a_tls_connection_that_the_receiver_closes_as_it_is_reused_is_distinguished_from_one_that_was_reset() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.server("127.0.0.1", |_| {}), |mut connection| {
         connection.read_request();
@@ -61,7 +61,7 @@ async fn a_tls_connection_that_the_receiver_closes_as_it_is_used_again_is_told_f
 }
 
 #[actix_rt::test]
-async fn bytes_after_an_answer_are_never_taken_for_the_answer_of_a_later_request_under_tls() {
+async fn bytes_after_a_response_are_never_taken_for_the_response_to_a_later_request_under_tls() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.server("127.0.0.1", |_| {}), |mut connection| {
         while connection.read_request().is_some() {
@@ -104,7 +104,7 @@ fn at(year: i32) -> UnixMillis {
 }
 
 #[actix_rt::test]
-async fn a_certificate_that_is_not_accepted_is_a_tls_failure_that_says_why() {
+async fn a_refused_certificate_is_a_tls_failure_with_its_reason() {
     let (authority, stranger) = (Authority::new(), Authority::named("A stranger"));
     let of_the_same_name = Authority::new();
     let (intermediate, strange) = (authority.intermediate(), stranger.intermediate());
@@ -145,7 +145,7 @@ async fn a_certificate_that_is_not_accepted_is_a_tls_failure_that_says_why() {
 }
 
 #[actix_rt::test]
-async fn a_receiver_that_speaks_no_tls_or_not_ours_gets_no_request_and_the_failure_says_what_it_did() {
+async fn a_receiver_without_compatible_tls_gets_no_request_and_the_failure_has_its_reason() {
     let alert = |description: u8| vec![21, 3, 3, 0, 2, 2, description];
     let tls_1_0: Vec<u8> = [&[22, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
     let text = |text: &str| text.as_bytes().to_vec();
@@ -176,7 +176,7 @@ async fn a_receiver_that_speaks_no_tls_or_not_ours_gets_no_request_and_the_failu
 }
 
 #[actix_rt::test]
-async fn a_receiver_that_wants_a_certificate_of_ours_says_so_with_or_after_the_handshake() {
+async fn a_receiver_that_requires_a_client_certificate_is_recognized_during_or_after_the_handshake() {
     let authority = Authority::new();
     let mut roots = RootCertStore::empty();
     roots.add(authority.issuer.der().clone()).unwrap();
@@ -196,7 +196,7 @@ async fn a_receiver_that_wants_a_certificate_of_ours_says_so_with_or_after_the_h
 }
 
 #[actix_rt::test]
-async fn a_host_name_that_no_certificate_can_have_is_told_as_such() {
+async fn a_host_name_that_no_certificate_can_cover_is_reported_as_such() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.server("a.example", |_| {}), answer_all);
     let names = NameServer::start(|_| Some(vec![[127, 0, 0, 1].into()]));
@@ -212,7 +212,7 @@ async fn a_host_name_that_no_certificate_can_have_is_told_as_such() {
 }
 
 #[actix_rt::test]
-async fn what_a_forbidden_address_does_in_a_handshake_is_told_nobody() {
+async fn the_handshake_of_a_forbidden_address_is_not_revealed() {
     let receiver = Receiver::answering("HTTP/1.1 400 x\r\n\r\n");
     let transport = transport(TransportConfig::default());
     for host in ["127.0.0.1", "localhost"] {
@@ -224,7 +224,7 @@ async fn what_a_forbidden_address_does_in_a_handshake_is_told_nobody() {
 }
 
 #[test]
-fn a_file_of_authorities_that_holds_none_stops_the_start() {
+fn an_authority_file_without_certificates_prevents_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "no certificate\n").unwrap();

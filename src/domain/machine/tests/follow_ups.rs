@@ -1,4 +1,4 @@
-//! Attempts that follow another one at once, beside the schedule.
+//! Follow-up attempts, outside the retry schedule.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -54,7 +54,7 @@ fn statuses(world: &World) -> Vec<Option<NextStep>> {
 }
 
 #[test]
-fn a_reused_connection_that_was_closed_is_followed_by_an_attempt_of_its_own_on_a_fresh_one() {
+fn a_closed_reused_connection_is_followed_by_another_attempt_on_a_fresh_one() {
     for ordered in [false, true] {
         let receiver: Receiver =
             Box::new(|_, number| if number == 1 { Err(AttemptError::IdleConnectionClosed) } else { Ok(200) });
@@ -85,7 +85,7 @@ fn without_retries_a_receiver_that_closes_every_connection_gets_two_requests() {
 }
 
 #[test]
-fn an_attempt_that_follows_uses_up_none_of_the_schedule() {
+fn a_follow_up_attempt_uses_up_no_retry() {
     let receiver: Receiver =
         Box::new(|_, number| if number % 2 == 1 { Err(AttemptError::IdleConnectionClosed) } else { Ok(503) });
     let mut world = World::new(settings(), 1, receiver);
@@ -102,7 +102,7 @@ fn an_attempt_that_follows_uses_up_none_of_the_schedule() {
 }
 
 #[test]
-fn a_kill_between_the_two_loses_nothing_and_a_number_is_used_again_only_when_it_was_not_recorded() {
+fn a_kill_between_the_two_attempts_loses_nothing_and_repeats_a_number_only_if_it_was_not_recorded() {
     for kill_after_ms in 0..12 {
         let receiver: Receiver =
             Box::new(|_, number| if number == 1 { Err(AttemptError::IdleConnectionClosed) } else { Ok(200) });
@@ -140,8 +140,8 @@ fn each_valid_secret_is_tried_once_and_then_the_refusal_counts() {
     let mut receiver = ReceiverWithOneSecret::new(rotated(4), 99, 401);
     assert_eq!(receiver.deliver(), [0, 1, 2, 3, 4]);
     assert_eq!(statuses(&receiver.world), [Some(NextStep::Failed)]);
-    let told = &receiver.world.announcements;
-    assert!(matches!(told.as_slice(), [(_, Announcement::Exhausted)]), "once: {told:?}");
+    let announced = &receiver.world.announcements;
+    assert!(matches!(announced.as_slice(), [(_, Announcement::Exhausted)]), "once: {announced:?}");
     assert_eq!(receiver.world.health.failing_since, None, "a refusal shows life");
 }
 
@@ -176,7 +176,7 @@ fn the_attempts_of_a_rotation_come_before_the_next_delivery_of_an_ordered_endpoi
 }
 
 #[test]
-fn attempts_that_follow_stay_within_the_rate_limit_and_go_on_where_they_were() {
+fn follow_up_attempts_stay_within_the_rate_limit_and_continue_afterwards() {
     let rate_limit = Some(RateLimit { per_second: 1.0, burst: Some(1) });
     for ordered in [false, true] {
         let mut receiver =
@@ -197,7 +197,7 @@ fn attempts_that_follow_stay_within_the_rate_limit_and_go_on_where_they_were() {
 }
 
 #[test]
-fn a_probe_goes_on_as_the_probe_and_nothing_goes_beside_it() {
+fn a_follow_up_of_the_probe_is_the_probe_and_no_other_attempt_is_made() {
     let mut world = World::new(rotated(1), 1, always(200));
     world.max_latency_ms = 0;
     world.answer = Some(Box::new(|_| 500));
@@ -215,7 +215,7 @@ fn a_probe_goes_on_as_the_probe_and_nothing_goes_beside_it() {
 }
 
 #[test]
-fn a_stop_or_a_switch_off_leaves_what_would_follow_to_the_database() {
+fn a_stop_or_deactivation_leaves_the_follow_up_to_the_database() {
     for input in [Input::Drain, Input::Reconfigured(MachineSettings { active: false, ..rotated(1) })] {
         let mut receiver = ReceiverWithOneSecret::new(rotated(1), 1, 401);
         receiver.world.max_latency_ms = 5;

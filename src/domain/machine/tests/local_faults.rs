@@ -33,7 +33,7 @@ fn a_machine_that_lacks_descriptors_for_an_hour_uses_up_no_attempt_and_blames_no
 }
 
 #[test]
-fn pauses_between_tries_grow_to_five_seconds_and_are_short_again_after_an_attempt() {
+fn pauses_after_local_faults_grow_to_five_seconds_and_are_short_again_after_an_attempt() {
     let mut world = World::new(settings(), 2, always(200));
     world.max_latency_ms = 0;
     world.is_starved = starved_until(START + seconds(60));
@@ -53,7 +53,7 @@ fn pauses_between_tries_grow_to_five_seconds_and_are_short_again_after_an_attemp
 }
 
 #[test]
-fn a_probe_that_was_not_made_leaves_the_breaker_as_it_was_and_goes_out_when_it_can() {
+fn a_probe_that_was_not_made_leaves_the_breaker_unchanged_and_is_made_later() {
     let back_at = START + seconds(5);
     let receiver: Receiver = Box::new(move |now, _| Ok(if now < back_at { 500 } else { 200 }));
     let mut world = World::new(settings(), 3, receiver);
@@ -82,7 +82,7 @@ fn a_rate_limited_delivery_does_not_wait_for_another_permit_when_its_attempt_was
 }
 
 #[test]
-fn a_drained_machine_rests_after_an_attempt_that_was_not_made() {
+fn a_drained_machine_is_idle_after_an_attempt_that_was_not_made() {
     let mut world = World::new(settings(), 5, always(200));
     world.is_starved = starved_until(START + DAY);
     world.publish(3, true);

@@ -26,7 +26,7 @@ fn moved(answer: Result<u16, AttemptError>, ordered: bool, retry: RetrySchedule)
 }
 
 #[test]
-fn what_the_old_url_answers_says_nothing_about_the_new_one_and_ends_nothing() {
+fn responses_of_the_old_url_neither_count_for_the_new_one_nor_end_deliveries() {
     let schedule = RetrySchedule::Retries(0);
     for answer in
         [Ok(410), Ok(404), Ok(500), Ok(401), Err(AttemptError::Timeout), Err(AttemptError::BlockedAddress)]
@@ -48,7 +48,7 @@ fn what_the_old_url_answers_says_nothing_about_the_new_one_and_ends_nothing() {
 }
 
 #[test]
-fn what_the_old_url_took_is_delivered() {
+fn a_delivery_that_the_old_url_accepted_has_succeeded() {
     let mut world = moved(Ok(200), false, RetrySchedule::default());
     world.run_until(START + DAY);
     assert_eq!(world.sent.len(), 3);
@@ -87,7 +87,7 @@ fn a_probe_of_the_old_url_neither_opens_nor_closes_anything_at_the_new_one() {
 }
 
 #[test]
-fn a_test_that_succeeds_closes_the_breaker_and_what_waited_goes_out() {
+fn a_successful_test_event_closes_the_breaker_and_pending_deliveries_are_sent() {
     let mut world = paused(500);
     let failed = world.rows.values().filter(|row| row.attempts > 0).count();
     world.receiver = always(200);
@@ -95,12 +95,13 @@ fn a_test_that_succeeds_closes_the_breaker_and_what_waited_goes_out() {
     assert!(!world.machine.is_breaker_open() && world.health.is_blank(), "written down as well");
     world.run_until(START + 3 * SECOND);
     assert_eq!(world.pending(), failed, "those that wait for their retry");
-    let recovered = world.announcements.iter().any(|(_, told)| matches!(told, Announcement::Recovered { .. }));
-    assert!(!recovered, "who sent the test tells it");
+    let recovered =
+        world.announcements.iter().any(|(_, announcement)| matches!(announcement, Announcement::Recovered { .. }));
+    assert!(!recovered, "the result of the test event shows it");
 }
 
 #[test]
-fn a_probe_that_was_out_when_a_test_succeeded_counts_like_any_other_attempt() {
+fn a_probe_in_flight_when_a_test_event_succeeds_counts_like_any_other_attempt() {
     let mut world = paused(500);
     world.min_latency_ms = 5_000;
     let before = world.sent.len();
@@ -116,7 +117,7 @@ fn a_probe_that_was_out_when_a_test_succeeded_counts_like_any_other_attempt() {
 }
 
 #[test]
-fn a_test_tells_which_secret_the_receiver_has() {
+fn a_test_event_shows_which_secret_the_receiver_has() {
     let secrets = SecretTerms::for_tests(&[(0, None), (1, Some(i64::MAX))]);
     let mut world = World::new(MachineSettings { secrets, ..settings() }, 1, always(200));
     world.feed(Input::Tested { accepted_secret: Some(SecretId(1)) });
@@ -128,7 +129,7 @@ fn a_test_tells_which_secret_the_receiver_has() {
 }
 
 #[test]
-fn resuming_sends_what_waits_at_once_and_the_next_failure_pauses_shortly_again() {
+fn resuming_sends_pending_deliveries_at_once_and_the_next_failure_pauses_shortly() {
     for ordered in [false, true] {
         let mut world = World::new(MachineSettings { ordered, ..settings() }, 3, always(500));
         world.max_latency_ms = 0;

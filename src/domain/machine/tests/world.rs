@@ -1,4 +1,4 @@
-//! A small world around the machine: a model of the database, answers and delays from a seed, restarts.
+//! A small world around the machine: a model of the database, responses and delays from a seed, and restarts.
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub(super) enum RecordedStep {
     UncountedRetryAt(UnixMillis),
 }
 
-/// How the receiver answers at an instant.
+/// The response of the receiver at an instant.
 pub(super) type Receiver = Box<dyn Fn(UnixMillis, u32) -> Result<u16, AttemptError>>;
 
 /// Whether this machine lacks what an attempt needs at an instant.
@@ -85,7 +85,7 @@ pub(super) struct World {
     pub(super) max_latency_ms: i64,
     /// An attempt takes that much longer.
     pub(super) min_latency_ms: i64,
-    /// How a receiver answers that looks at the signature; instead of `receiver`.
+    /// The response of a receiver that checks the signature; replaces `receiver`.
     pub(super) answer: Option<Box<dyn Fn(SecretId) -> u16>>,
     pub(super) scheduled_wake: Option<UnixMillis>,
     pub(super) was_gone: bool,
@@ -275,7 +275,7 @@ impl World {
         match event {
             WorldEvent::Publish { count, by_memory } => self.publish(count, by_memory),
             WorldEvent::Answer { id, generation } if generation == self.generation => {
-                // a test may have answered it
+                // a test may have finished it already
                 let Some(delivery) = self.in_flight.remove(&id) else { return };
                 if (self.is_starved)(self.now, &mut self.rng) {
                     self.not_make(delivery);
