@@ -94,7 +94,11 @@ async fn a_path_that_is_not_there_is_a_page_for_people_and_a_problem_for_program
         let page = world.send(get(path, browser)).await;
         assert_eq!(page.status, 404, "{path}");
         assert!(page.header("content-type").unwrap().starts_with("text/html"), "{path}");
-        assert!(page.text.contains("href=\"/\"") && page.text.contains("There is no page at this address"), "{}", page.text);
+        assert!(
+            page.text.contains("href=\"/\"") && page.text.contains("There is no page at this address"),
+            "{}",
+            page.text
+        );
         assert!(page.header("content-security-policy").is_some() && page.header("x-request-id").is_some());
         for accept in ["*/*", "application/json"] {
             world.send(get(path, accept)).await.problem(404, "not_found");
