@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn who_drips_a_body_is_let_go_after_a_minute_and_who_stops_after_ten_seconds() {
+    async fn a_slow_body_is_cut_off_after_a_minute_and_a_stalled_one_after_ten_seconds() {
         for (bytes, pause, limit) in [(1, 1, TOTAL_TIMEOUT), (1024, 9, TOTAL_TIMEOUT), (1, 3600, IDLE_TIMEOUT)] {
             let (read, took) = time_of_a_client_that_sends(bytes, Duration::from_secs(pause)).await;
             assert_eq!(read.map(|_| ()).unwrap_err().code(), ErrorCode::RequestTimeout);

@@ -211,7 +211,7 @@ mod tests {
     use crate::domain::time::UnixMillis;
 
     #[test]
-    fn what_is_too_much_is_counted_and_not_kept() {
+    fn items_beyond_the_bound_are_counted_but_not_kept() {
         let array = format!("[{}1]", "1,".repeat(99_999));
         let lines = "1\n".repeat(100_000);
         let read = Items::of_array(array.as_bytes(), &mut Errors::new()).map_err(|problem| problem.code());

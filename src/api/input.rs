@@ -255,13 +255,13 @@ pub(crate) fn string(value: &RawValue, path: &str, errors: &mut Errors) -> Optio
     }
     match serde_json::from_str::<String>(value.get()) {
         Ok(text) if text.contains('\0') => {
-            errors.add(path, "must not hold a NUL character");
+            errors.add(path, "must not contain a NUL character");
             None
         }
         Ok(text) => Some(text),
         // half of a surrogate pair
         Err(_) => {
-            errors.add(path, "holds an escape that is no character");
+            errors.add(path, "contains an escape that is not a character");
             None
         }
     }
@@ -287,7 +287,7 @@ pub(crate) fn string_of_length(
 pub(crate) fn name(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
     let text = string_of_length(1..=200)(value, path, errors)?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
-        errors.add(path, "must not be blank and must not hold control characters");
+        errors.add(path, "must not be blank or contain control characters");
         return None;
     }
     Some(text)
@@ -360,7 +360,7 @@ fn read_array<'a>(value: &'a RawValue, most: usize, path: &str, errors: &mut Err
     }
     match serde_json::from_str::<Vec<&RawValue>>(value.get()) {
         Ok(items) if items.len() > most => {
-            errors.add(path, format!("may hold at most {most} items, this has {}", items.len()));
+            errors.add(path, format!("may have at most {most} items, this has {}", items.len()));
             None
         }
         Ok(items) => Some(items),
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_at_the_beginning_of_a_text_is_no_part_of_it() {
+    fn a_byte_order_mark_is_not_part_of_the_text() {
         assert_eq!(utf8("\u{feff}{}".as_bytes()).ok(), Some("{}"));
         let detail = |body: &[u8]| utf8(body).err().map(|problem| problem.detail().to_owned());
         assert_eq!(detail(b"\xff\xfe{\0}\0").as_deref(), Some("the body is UTF-16; JSON is sent as UTF-8"));

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_looks_on_until_it_is_full_or_has_looked_long_enough_and_says_where_the_next_one_begins() {
+    fn a_page_is_filled_until_its_time_is_up_and_says_where_the_next_one_begins() {
         for (limit, steps, rows, next_before) in [
             (2, 9, 2, None),
             (5, 9, 5, None),

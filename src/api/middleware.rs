@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_handler_that_panics_is_answered_with_500_and_the_next_request_is_served() {
+    async fn a_panicking_handler_responds_with_500_and_the_next_request_is_served() {
         let route = web::get().to(panics).wrap(from_fn(catch_panic));
         let app = App::new().route("/panics", route).route("/works", web::get().to(HttpResponse::Ok));
         let ids = RequestIds::new(&mut SmallRng::seed_from_u64(1));

@@ -160,15 +160,15 @@ impl Api {
 async fn within<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, Problem> {
     let answer = tokio::time::timeout(patience, answer).await;
     answer.map_err(|_| {
-        tracing::warn!(?patience, "the database does not answer the api");
-        Problem::new(ErrorCode::Unavailable, "the database does not answer; try again in a moment")
+        tracing::warn!(?patience, "the database does not respond to the API");
+        Problem::new(ErrorCode::Unavailable, "the database does not respond; try again in a moment")
     })
 }
 
 /// Runs `work` on a blocking thread: workers must never wait for a disk or process megabytes.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     web::block(work).await.map_err(|error| {
-        tracing::error!(%error, "blocking work of the api failed");
+        tracing::error!(%error, "blocking work of the API failed");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })
 }

@@ -27,7 +27,7 @@ pub(crate) async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> 
     let ping = api.store(|store| store.ping());
     match tokio::time::timeout(PING_TIMEOUT, ping).await {
         Ok(result) => result?,
-        Err(_) => return Err(Problem::new(ErrorCode::Unavailable, "the database does not answer")),
+        Err(_) => return Err(Problem::new(ErrorCode::Unavailable, "the database does not respond")),
     }
     Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ok"})))
 }

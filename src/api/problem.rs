@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn an_answer_is_problem_json_with_the_headers_that_its_status_asks_for() {
+    async fn a_problem_response_has_the_headers_that_its_status_requires() {
         let response = Problem::new(ErrorCode::Unauthorized, "no key").error_response();
         assert_eq!(response.headers().get(header::WWW_AUTHENTICATE).unwrap(), "Bearer");
         assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), "application/problem+json");

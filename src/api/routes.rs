@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slash_too_many_is_named() {
+    fn the_error_for_an_extra_slash_names_the_right_path() {
         for (path, meant) in [
             ("/v1/webhooks/", "/v1/webhooks"),
             ("//v1/webhooks", "/v1/webhooks"),

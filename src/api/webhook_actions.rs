@@ -290,7 +290,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_734_345_045_007);
 
     #[test]
-    fn a_range_reaches_until_now_and_holds_what_failed_unless_it_says_otherwise() {
+    fn a_recovery_covers_failed_deliveries_until_now_by_default() {
         let range = read_range(br#"{"since":"2024-12-16T10:00:00Z"}"#, NOW).unwrap();
         assert_eq!((range.until, range.status), (NOW, DeliveryStatus::Failed));
         let body = br#"{"since":"2024-12-16T10:00:00Z","until":"2024-12-16T10:30:00Z","status":"success"}"#;

@@ -197,7 +197,7 @@ async fn cancel_the_rest(api: &web::Data<Api>, organization_id: OrganizationId, 
         Ok(())
     });
     if let Err(problem) = cancelled.await {
-        tracing::warn!(webhook = %id, %problem, "what is pending for a deleted webhook is cancelled later");
+        tracing::warn!(webhook = %id, %problem, "could not cancel all pending deliveries of a deleted webhook yet; the engine will");
     }
 }
 
@@ -326,6 +326,6 @@ fn change_in_store(
     }
     Err(Problem::new(
         ErrorCode::Conflict,
-        "others changed it again and again meanwhile; read it and try once more",
+        "others kept changing it meanwhile; read it and try again",
     ))
 }

@@ -31,7 +31,7 @@ fn has_words(value: &Value) -> bool {
 }
 
 #[test]
-fn the_copy_in_docs_is_what_is_served() {
+fn the_copy_in_docs_equals_the_served_document() {
     if std::env::var_os("RINGBACK_UPDATE_OPENAPI").is_some() {
         std::fs::write(SNAPSHOT, openapi::text(&DOCUMENT)).unwrap();
     }
@@ -135,7 +135,7 @@ fn errors_follow_from_the_permission_the_path_and_the_body() {
 }
 
 #[test]
-fn every_error_code_is_listed_and_answered_somewhere() {
+fn every_error_code_is_listed_and_returned_by_some_operation() {
     let text = openapi::text(&DOCUMENT);
     let listed = DOCUMENT["x-error-codes"].as_array().unwrap();
     for code in ErrorCode::ALL {
@@ -239,7 +239,7 @@ fn examples_follow_their_schemas() {
 }
 
 #[test]
-fn the_pattern_of_a_secret_takes_what_the_engine_takes() {
+fn the_pattern_of_a_secret_accepts_the_same_secrets_as_the_engine() {
     let schema = &DOCUMENT["components"]["schemas"]["WebhookSecret"]["properties"]["secret"];
     for length in 20..=70 {
         let secret = format!("whsec_{}", data_encoding::BASE64.encode(&vec![0xa5; length]));

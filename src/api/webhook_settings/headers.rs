@@ -76,7 +76,7 @@ fn read_headers(
 ) -> Option<Vec<CustomHeader>> {
     let entries = JsonFields::nested(value, path, errors)?.into_entries();
     if entries.len() > MAX_HEADERS {
-        errors.add(path, format!("may hold at most {MAX_HEADERS} headers, this has {}", entries.len()));
+        errors.add(path, format!("may have at most {MAX_HEADERS} headers, this has {}", entries.len()));
         return None;
     }
     let mut headers: Vec<CustomHeader> = Vec::with_capacity(entries.len());

@@ -122,7 +122,7 @@ fn read_url(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Errors
     let text = input::string(value, path, errors)?;
     // a URL parser drops some of these silently; what is stored should be what was meant
     if text.chars().any(|character| character.is_control() || character.is_whitespace()) {
-        errors.add(path, "must not hold white space or control characters");
+        errors.add(path, "must not contain white space or control characters");
         return None;
     }
     match rules.target_policy.check_url(&text) {
@@ -173,7 +173,7 @@ fn read_filters(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Fil
     let conditions = JsonFields::nested(value, path, errors)?.into_entries();
     if conditions.len() > MAX_FILTER_CONDITIONS {
         let message =
-            format!("may hold at most {MAX_FILTER_CONDITIONS} conditions, this has {}", conditions.len());
+            format!("may have at most {MAX_FILTER_CONDITIONS} conditions, this has {}", conditions.len());
         errors.add(path, message);
         return None;
     }
@@ -185,7 +185,7 @@ fn read_filters(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Fil
         }
     };
     if holds_nul(&source) {
-        errors.add(path, "must not hold a NUL character");
+        errors.add(path, "must not contain a NUL character");
         return None;
     }
     let refused = match Filter::parse(&source) {

@@ -9,10 +9,10 @@ use crate::world::{Answer, World};
 
 on_every_store!(
     bad_items_do_not_spoil_good_ones_and_the_order_stays,
-    a_line_that_is_no_json_is_that_lines_fault_alone,
-    a_batch_without_one_good_event_is_answered_too,
+    a_line_that_is_not_json_is_refused_alone,
+    a_batch_without_a_single_valid_event_gets_a_result_per_item,
     a_batch_of_the_wrong_size_or_shape_is_refused_as_a_whole,
-    what_keeps_one_event_out_keeps_out_the_batch,
+    an_error_that_prevents_one_event_prevents_the_batch,
     schemas_hold_in_batches_too,
     a_batch_that_is_too_much_at_once_is_refused_as_a_whole,
 );
@@ -73,7 +73,7 @@ async fn bad_items_do_not_spoil_good_ones_and_the_order_stays(database: Database
     }
 }
 
-async fn a_line_that_is_no_json_is_that_lines_fault_alone(database: Database) {
+async fn a_line_that_is_not_json_is_refused_alone(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let mut body = b"{\"event_type\":\n\xff\n".to_vec();
@@ -87,7 +87,7 @@ async fn a_line_that_is_no_json_is_that_lines_fault_alone(database: Database) {
     assert_eq!(count_events(&world, &owner).await, 1);
 }
 
-async fn a_batch_without_one_good_event_is_answered_too(database: Database) {
+async fn a_batch_without_a_single_valid_event_gets_a_result_per_item(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let answer = post(&world, &owner, "application/json", "[1,null]").await.ok(202);
@@ -128,7 +128,7 @@ async fn a_batch_of_the_wrong_size_or_shape_is_refused_as_a_whole(database: Data
     assert_eq!(answer["data"].as_array().unwrap().len(), 1_000);
 }
 
-async fn what_keeps_one_event_out_keeps_out_the_batch(database: Database) {
+async fn an_error_that_prevents_one_event_prevents_the_batch(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     count_events(&world, &owner).await;

@@ -9,8 +9,8 @@ use crate::world::{Answer, World};
 
 on_every_store!(
     an_event_is_accepted_with_the_number_of_its_deliveries,
-    the_same_key_and_body_give_the_first_answer_again_and_another_body_is_refused,
-    what_is_no_json_object_is_refused_with_the_position,
+    the_same_key_and_body_get_the_first_response_again_and_another_body_is_refused,
+    a_body_that_is_not_a_json_object_is_refused_with_the_position,
     deep_json_is_refused_before_anything_recursive_reads_it,
     every_bad_field_is_named_at_once,
     a_body_over_the_limit_is_refused_and_nothing_is_stored,
@@ -54,7 +54,7 @@ async fn an_event_is_accepted_with_the_number_of_its_deliveries(database: Databa
     }
 }
 
-async fn the_same_key_and_body_give_the_first_answer_again_and_another_body_is_refused(database: Database) {
+async fn the_same_key_and_body_get_the_first_response_again_and_another_body_is_refused(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let body = r#"{"event_type":"call.missed","data":{"n":1}}"#;
@@ -75,7 +75,7 @@ async fn the_same_key_and_body_give_the_first_answer_again_and_another_body_is_r
     assert_eq!(fields, ["Idempotency-Key", "data", "event_type"]);
 }
 
-async fn what_is_no_json_object_is_refused_with_the_position(database: Database) {
+async fn a_body_that_is_not_a_json_object_is_refused_with_the_position(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let post = |body: &[u8]| world.call(&owner, "POST", "/v1/events", body.to_vec());

@@ -9,8 +9,8 @@ use crate::database::{Database, on_every_store};
 use crate::world::World;
 
 on_every_store!(
-    where_nothing_happened_there_are_no_figures,
-    the_last_hour_and_the_last_day_are_told_apart,
+    health_without_deliveries_has_no_figures,
+    health_separates_the_last_hour_from_the_last_day,
     a_receiver_that_fails_shows_with_its_backlog_and_its_breaker,
     the_last_failure_is_the_newest_of_the_webhook_and_nobody_elses,
     a_webhook_is_resumed_and_one_that_is_disabled_is_not,
@@ -21,7 +21,7 @@ fn period(deliveries: u64, success_rate: Value, latency: Value) -> Value {
     json!({"attempts": deliveries, "failed_attempts": 0, "deliveries": deliveries, "success_rate": success_rate, "latency_ms": latency_ms})
 }
 
-async fn where_nothing_happened_there_are_no_figures(database: Database) {
+async fn health_without_deliveries_has_no_figures(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let webhook = world.webhook(&owner, json!({"url": "https://example.com/"})).await;
@@ -41,7 +41,7 @@ async fn where_nothing_happened_there_are_no_figures(database: Database) {
     }
 }
 
-async fn the_last_hour_and_the_last_day_are_told_apart(database: Database) {
+async fn health_separates_the_last_hour_from_the_last_day(database: Database) {
     let world = World::on(database).await;
     let (owner, stranger) = (world.owner().await, world.owner().await);
     let webhook = world.webhook(&owner, json!({"url": "https://example.com/", "timeout": 1})).await;

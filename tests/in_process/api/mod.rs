@@ -1,4 +1,4 @@
-//! The API from the outside: requests in, answers out, over the real handlers and actors and each store.
+//! The API from the outside: requests in, responses out, over the real handlers and actors and each store.
 
 mod batches;
 mod docs;
@@ -8,7 +8,7 @@ mod health;
 mod logs;
 mod organizations;
 mod requests;
+mod resending;
 mod roles;
-mod sending_again;
 mod server;
 mod webhooks;

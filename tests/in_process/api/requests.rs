@@ -7,24 +7,24 @@ use crate::database::{Database, on_every_store};
 use crate::world::{ADMIN, World};
 
 on_every_store!(
-    every_answer_has_a_request_id_and_every_problem_repeats_it,
+    every_response_has_a_request_id_and_every_problem_repeats_it,
     a_callers_own_request_id_is_kept_when_it_can_stand_in_a_log,
     a_path_that_is_not_there_is_a_page_for_people_and_a_problem_for_programs,
-    a_slash_too_many_is_named,
-    a_key_that_is_sent_in_another_form_is_told_the_right_one,
-    the_mark_before_a_json_text_changes_nothing,
+    the_error_for_an_extra_slash_names_the_right_path,
+    the_error_for_a_key_in_another_form_shows_the_right_form,
+    a_byte_order_mark_before_json_is_ignored,
     a_compressed_body_is_refused_with_what_to_send,
-    a_broken_json_text_is_told_its_line_and_column,
+    the_error_for_invalid_json_names_line_and_column,
     the_last_instants_of_the_calendar_are_taken_everywhere,
-    a_plus_that_arrives_as_a_space_is_taken_and_another_slip_is_named,
-    an_unknown_event_type_is_answered_with_the_nearest_ones,
+    an_unencoded_plus_is_accepted_and_other_mistakes_are_named,
+    the_error_for_an_unknown_event_type_suggests_the_nearest_ones,
 );
 
 fn request(id: &str, path: &str) -> TestRequest {
     TestRequest::get().uri(path).insert_header(("x-request-id", id))
 }
 
-async fn every_answer_has_a_request_id_and_every_problem_repeats_it(database: Database) {
+async fn every_response_has_a_request_id_and_every_problem_repeats_it(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let mut seen = Vec::new();
@@ -108,7 +108,7 @@ async fn a_path_that_is_not_there_is_a_page_for_people_and_a_problem_for_program
     world.send(get("/v1/nosuch", browser)).await.problem(404, "not_found");
 }
 
-async fn a_slash_too_many_is_named(database: Database) {
+async fn the_error_for_an_extra_slash_names_the_right_path(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     for path in ["/v1/webhooks/", "//v1/webhooks", "/v1//webhooks"] {
@@ -118,7 +118,7 @@ async fn a_slash_too_many_is_named(database: Database) {
     }
 }
 
-async fn a_key_that_is_sent_in_another_form_is_told_the_right_one(database: Database) {
+async fn the_error_for_a_key_in_another_form_shows_the_right_form(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let with = |value: String| TestRequest::get().uri("/v1/webhooks").insert_header(("authorization", value));
@@ -131,7 +131,7 @@ async fn a_key_that_is_sent_in_another_form_is_told_the_right_one(database: Data
     }
 }
 
-async fn the_mark_before_a_json_text_changes_nothing(database: Database) {
+async fn a_byte_order_mark_before_json_is_ignored(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let event = "{\"event_type\":\"call.completed\",\"data\":{\"n\":1}}";
@@ -165,7 +165,7 @@ async fn a_compressed_body_is_refused_with_what_to_send(database: Database) {
     world.send(post("Identity")).await.ok(202);
 }
 
-async fn a_broken_json_text_is_told_its_line_and_column(database: Database) {
+async fn the_error_for_invalid_json_names_line_and_column(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     for (body, place) in [
@@ -220,7 +220,7 @@ async fn the_last_instants_of_the_calendar_are_taken_everywhere(database: Databa
     }
 }
 
-async fn a_plus_that_arrives_as_a_space_is_taken_and_another_slip_is_named(database: Database) {
+async fn an_unencoded_plus_is_accepted_and_other_mistakes_are_named(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     for path in ["/v1/webhooks/logs", "/v1/events"] {
@@ -231,7 +231,7 @@ async fn a_plus_that_arrives_as_a_space_is_taken_and_another_slip_is_named(datab
     }
 }
 
-async fn an_unknown_event_type_is_answered_with_the_nearest_ones(database: Database) {
+async fn the_error_for_an_unknown_event_type_suggests_the_nearest_ones(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let webhook = world.webhook(&owner, json!({"url": "https://example.com/"})).await;

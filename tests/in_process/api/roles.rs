@@ -9,7 +9,7 @@ use crate::database::{Database, on_every_store};
 use crate::world::{ADMIN, World};
 
 on_every_store!(
-    without_a_valid_key_nothing_but_the_open_routes_answers,
+    without_a_valid_key_only_open_routes_can_be_called,
     every_role_can_call_its_routes_and_no_other,
     another_organizations_resources_appear_not_to_exist,
     an_unknown_route_and_a_wrong_method_are_problems_too,
@@ -134,7 +134,7 @@ fn body_for(route: &RouteSpec) -> &'static str {
 }
 
 #[actix_web::test]
-async fn every_route_is_in_the_table_of_who_may_call_it() {
+async fn every_route_is_in_the_table_of_permissions() {
     assert_eq!(ROUTES.len(), ALLOWED.len());
     for route in ROUTES {
         let roles: Vec<&str> = allowed(route).iter().copied().filter(|who| Role::parse(who).is_some()).collect();
@@ -148,7 +148,7 @@ async fn every_route_is_in_the_table_of_who_may_call_it() {
     }
 }
 
-async fn without_a_valid_key_nothing_but_the_open_routes_answers(database: Database) {
+async fn without_a_valid_key_only_open_routes_can_be_called(database: Database) {
     let world = World::on(database).await;
     let tenant = Tenant::new(&world).await;
     let expired = json!({"name": "k", "role": "owner", "expires_at": "2024-12-16T10:30:46Z"});

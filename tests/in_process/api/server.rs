@@ -21,7 +21,7 @@ fn options() -> ServerOptions {
 }
 
 #[actix_web::test]
-async fn a_body_over_the_limit_is_answered_even_while_the_client_is_still_sending() {
+async fn a_body_over_the_limit_gets_its_response_while_the_client_is_still_sending() {
     let world = World::new().await;
     let owner = world.owner().await;
     let bound = bind_api(world.api.clone(), |_| {}, options()).unwrap();
@@ -38,7 +38,7 @@ async fn a_body_over_the_limit_is_answered_even_while_the_client_is_still_sendin
 }
 
 #[actix_web::test]
-async fn the_metrics_server_has_the_metrics_and_nothing_else() {
+async fn the_metrics_server_serves_only_the_metrics() {
     let bound = bind_metrics(Arc::new(|| "ringback_up 1\n".to_owned()), options()).unwrap();
     let handle = bound.server.handle();
     actix::spawn(bound.server);
@@ -144,7 +144,7 @@ fn time_to_end(client: &mut TcpStream) -> Duration {
 }
 
 #[test]
-fn who_begins_a_second_request_and_does_not_end_it_is_let_go_like_who_does_not_end_the_first() {
+fn an_unfinished_second_request_is_disconnected_like_an_unfinished_first_one() {
     let limits = ConnectionLimits { head: SHORT, keep_alive: NEVER, answer: NEVER, ..ConnectionLimits::default() };
     let served = Served::start(limits);
     let head: &[u8] = b"GET /nothing HTTP/1.1\r\nhost: a\r\nx-slow: ";
@@ -172,7 +172,7 @@ fn who_begins_a_second_request_and_does_not_end_it_is_let_go_like_who_does_not_e
 }
 
 #[test]
-fn part_of_a_head_that_came_with_the_request_before_it_holds_a_connection_no_longer_than_nothing_does() {
+fn part_of_a_head_that_arrives_with_the_previous_request_holds_a_connection_no_longer_than_idleness() {
     let limits = ConnectionLimits { keep_alive: SHORT, answer: NEVER, ..ConnectionLimits::default() };
     // longer under way than a connection may be idle; nothing wakes it, its timeout is what it takes
     let (awake, pause) = std::sync::mpsc::channel::<()>();
@@ -189,7 +189,7 @@ fn part_of_a_head_that_came_with_the_request_before_it_holds_a_connection_no_lon
 }
 
 #[test]
-fn who_does_not_read_an_answer_is_let_go_whether_it_wants_to_keep_the_connection_or_not() {
+fn a_client_that_does_not_read_its_response_is_disconnected_with_and_without_keep_alive() {
     let limits = ConnectionLimits { keep_alive: NEVER, answer: SHORT, ..ConnectionLimits::default() };
     // long enough to fill the system's buffers
     let served = Served::answering(limits, || "x".repeat(16 << 20));
@@ -209,7 +209,7 @@ fn who_does_not_read_an_answer_is_let_go_whether_it_wants_to_keep_the_connection
 }
 
 #[test]
-fn a_crowded_server_lets_go_of_the_idle_sooner_and_closes_after_each_answer() {
+fn a_crowded_server_closes_idle_connections_sooner_and_all_after_each_response() {
     let limits = ConnectionLimits {
         max_connections: 8,
         keep_alive: NEVER,

@@ -9,7 +9,7 @@ use crate::database::{Database, on_every_store};
 use crate::world::World;
 
 on_every_store!(
-    the_documents_examples_are_accepted,
+    the_examples_of_the_contract_are_accepted,
     a_new_webhook_has_the_documented_defaults_and_shows_its_secret_once,
     a_change_touches_only_the_fields_that_it_names_and_null_is_the_default,
     retry_and_retry_policy_replace_each_other,
@@ -20,12 +20,12 @@ on_every_store!(
     an_event_pattern_must_be_able_to_match,
     header_values_are_masked_and_the_mask_keeps_them,
     a_secret_is_brought_rotated_and_read,
-    a_change_is_applied_anew_when_others_were_faster_and_gives_up_after_a_few,
+    a_change_is_retried_a_few_times_when_others_change_the_webhook_first,
 );
 
 const URL: &str = "https://your-domain.com/webhooks/callintel";
 
-async fn the_documents_examples_are_accepted(database: Database) {
+async fn the_examples_of_the_contract_are_accepted(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     for body in [
@@ -335,7 +335,7 @@ async fn a_secret_is_brought_rotated_and_read(database: Database) {
     assert_eq!(fields, ["overlap_seconds", "secret", "when"]);
 }
 
-async fn a_change_is_applied_anew_when_others_were_faster_and_gives_up_after_a_few(database: Database) {
+async fn a_change_is_retried_a_few_times_when_others_change_the_webhook_first(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let path = world.webhook(&owner, json!({"url": URL})).await;

@@ -10,13 +10,13 @@ use crate::database::{Database, on_every_store};
 use crate::world::World;
 
 on_every_store!(
-    a_test_sends_one_sample_now_and_tells_what_came_of_it,
-    what_exactly_went_wrong_with_tls_is_told_by_the_test_and_the_log,
+    a_test_event_is_sent_once_at_once_and_its_outcome_returned,
+    the_test_event_and_the_log_show_details_of_tls_errors,
     a_test_of_an_own_type_sends_its_example_and_an_unknown_type_is_refused,
-    a_failed_delivery_is_sent_again_with_the_same_event,
-    a_recovery_sends_what_failed_in_its_range_again,
+    retrying_a_failed_delivery_sends_the_same_event,
+    a_recovery_resends_the_failed_deliveries_of_its_range,
     a_recovery_names_everything_that_is_wrong_with_it,
-    a_recovery_takes_more_than_one_transaction_and_what_it_did_counts_when_one_fails,
+    a_recovery_keeps_its_finished_transactions_when_a_later_one_fails,
     an_event_is_replayed_where_it_was_delivered_or_to_one_webhook,
 );
 
@@ -45,7 +45,7 @@ async fn finished(world: &World, owner: &str, id: &Value) -> Value {
     panic!("still pending")
 }
 
-async fn a_test_sends_one_sample_now_and_tells_what_came_of_it(database: Database) {
+async fn a_test_event_is_sent_once_at_once_and_its_outcome_returned(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let webhook = world.webhook(&owner, json!({"url": "https://example.com/", "active": false})).await;
@@ -83,7 +83,7 @@ async fn a_test_sends_one_sample_now_and_tells_what_came_of_it(database: Databas
     assert_eq!(world.receivers.received.lock().unwrap().len(), 3);
 }
 
-async fn what_exactly_went_wrong_with_tls_is_told_by_the_test_and_the_log(database: Database) {
+async fn the_test_event_and_the_log_show_details_of_tls_errors(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let webhook = world.webhook(&owner, json!({"url": "https://example.com/"})).await;
@@ -120,7 +120,7 @@ async fn a_test_of_an_own_type_sends_its_example_and_an_unknown_type_is_refused(
     world.call(&owner, "POST", &test, "{").await.problem(400, "invalid_json");
 }
 
-async fn a_failed_delivery_is_sent_again_with_the_same_event(database: Database) {
+async fn retrying_a_failed_delivery_sends_the_same_event(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let (webhook, row) = failed(&world, &owner).await;
@@ -147,7 +147,7 @@ async fn a_failed_delivery_is_sent_again_with_the_same_event(database: Database)
     world.call(&owner, "POST", "/v1/webhooks/logs/wh_x/retry", "").await.problem(404, "not_found");
 }
 
-async fn a_recovery_sends_what_failed_in_its_range_again(database: Database) {
+async fn a_recovery_resends_the_failed_deliveries_of_its_range(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let (webhook, early) = failed(&world, &owner).await;
@@ -187,7 +187,7 @@ async fn a_recovery_names_everything_that_is_wrong_with_it(database: Database) {
     world.call(&owner, "POST", &recover, "").await.problem(400, "invalid_json");
 }
 
-async fn a_recovery_takes_more_than_one_transaction_and_what_it_did_counts_when_one_fails(database: Database) {
+async fn a_recovery_keeps_its_finished_transactions_when_a_later_one_fails(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let webhook = world.webhook(&owner, json!({"url": "https://example.com/"})).await;
