@@ -99,9 +99,7 @@ fn read_timestamp(value: &RawValue, path: &str, errors: &mut Errors) -> Option<(
         errors.add(
             path,
             match UnixMillis::parse_rfc3339(&text) {
-                Some(_) => {
-                    String::from("must lie within the years 0 to 9999 in UTC, in which receivers get it")
-                }
+                Some(_) => String::from("must lie within the years 0 to 9999 in UTC, in which receivers get it"),
                 None => input::not_an_instant(&text),
             },
         );

@@ -324,8 +324,5 @@ fn change_in_store(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Problem::new(
-        ErrorCode::Conflict,
-        "others kept changing it meanwhile; read it and try again",
-    ))
+    Err(Problem::new(ErrorCode::Conflict, "others kept changing it meanwhile; read it and try again"))
 }
