@@ -47,7 +47,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "active",
-        help: "Whether events are sent. While it is false, deliveries wait",
+        help: "Whether events are sent. While it is false, pending deliveries wait and new events are not delivered to it",
         help_in_responses: None,
         null_means: None,
         example: "true",
@@ -59,7 +59,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         form: Some(FormField {
             section: FormSection::Target,
             label: "Active",
-            help: "While this is off, deliveries to the webhook wait.",
+            help: "While this is off, pending deliveries wait and new events are not sent to it.",
         }),
     },
     Setting {
