@@ -30,7 +30,7 @@ listen:
 
 # The documentation of the code
 doc:
-    cargo doc --no-deps --open
+    cargo doc --no-deps --document-private-items --open
 
 # Fuzzes each parser for this many seconds; needs a nightly toolchain and `cargo install cargo-fuzz`
 fuzz seconds="60":

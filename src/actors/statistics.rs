@@ -263,7 +263,7 @@ impl SharedCounting {
 pub(crate) struct CurrentStatistics(pub(super) Arc<SharedCounting>);
 
 impl CurrentStatistics {
-    /// [`Store::organization_statistics`].
+    /// [`LogStore::organization_statistics`](crate::store::LogStore::organization_statistics).
     pub(crate) fn of_organization(
         &self,
         store: &dyn Store,
@@ -277,7 +277,7 @@ impl CurrentStatistics {
         Ok(counts)
     }
 
-    /// [`Store::endpoint_statistics`].
+    /// [`LogStore::endpoint_statistics`](crate::store::LogStore::endpoint_statistics).
     pub(crate) fn of_endpoints(
         &self,
         store: &dyn Store,
@@ -293,7 +293,7 @@ impl CurrentStatistics {
         Ok(counts)
     }
 
-    /// [`Store::last_failure`].
+    /// [`LogStore::last_failure`](crate::store::LogStore::last_failure).
     pub(crate) fn last_failure(
         &self,
         store: &dyn Store,
