@@ -29,7 +29,9 @@ pub(crate) fn state(state: EndpointState) -> Markup {
             "paused",
             "Its circuit breaker is open after repeated failures: only probes are sent until one succeeds.",
         ),
-        EndpointState::Disabled => ("off", "disabled", "Nothing is sent; deliveries wait until it is enabled."),
+        EndpointState::Disabled => {
+            ("off", "disabled", "Nothing is sent: pending deliveries wait, and new events are not sent to it.")
+        }
     };
     html! { span.badge.(class) title=(meaning) { (name) } }
 }

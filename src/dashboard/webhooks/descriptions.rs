@@ -47,9 +47,10 @@ pub(crate) fn disabled(reason: Option<DisabledReason>) -> (&'static str, &'stati
             "It failed for too long without a single success.",
             "Fix the receiver, send a test event, then enable the webhook. Pending deliveries are sent then.",
         ),
-        Some(DisabledReason::Manual) | None => {
-            ("It was disabled manually.", "Its deliveries wait until you enable it.")
-        }
+        Some(DisabledReason::Manual) | None => (
+            "It was disabled manually.",
+            "Pending deliveries wait until you enable it; events published before that are not sent to it.",
+        ),
     }
 }
 

@@ -110,7 +110,7 @@ fn done(query: &Form, address: &str) -> Markup {
             }
             "saved" => { (components::done("Changes saved. They apply to every attempt from now on.")) }
             "enabled" => { (components::done("The webhook is enabled. Its pending deliveries are sent now.")) }
-            "disabled" => { (components::done("The webhook is disabled. New deliveries wait until it is enabled.")) }
+            "disabled" => { (components::done("The webhook is disabled. Pending deliveries wait, and new events are not sent to it.")) }
             "rotated" => { (components::done("Secret rotated. Give the new one, below, to every receiver before the old one expires.")) }
             "resumed" => { (components::done(&match recovered {
                 0 => "The webhook is resumed. Its pending deliveries are sent now.".to_owned(),

@@ -169,7 +169,7 @@ fn filter(content: &WebhookForm<'_>) -> Markup {
         }
         div.actions { button.small type="button" data-adds="#filter-line" { "Add condition" } }
         p.dim.small { "Use dots for nested fields (" code { "custom_metadata.vip" } ") and commas between values. " code { "5" } " is a number and "
-            code { "\"5\"" } " a text. “At least” and “at most” on " code { "duration" } " also match " code { "duration_seconds" } "." }
+            code { "\"5\"" } " a string. “At least” and “at most” on " code { "duration" } " also match " code { "duration_seconds" } "." }
     };
     let json = html! {
         label.sr for="filter_json" { "The filter as JSON" }

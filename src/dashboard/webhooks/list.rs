@@ -43,7 +43,7 @@ pub(crate) async fn list(
         @match query.text("done") {
             "deleted" => { (components::done("The webhook was deleted and its pending deliveries were cancelled.")) }
             "enabled" => { (components::done("The webhook is enabled. Its pending deliveries are sent now.")) }
-            "disabled" => { (components::done("The webhook is disabled. New deliveries wait until it is enabled.")) }
+            "disabled" => { (components::done("The webhook is disabled. Pending deliveries wait, and new events are not sent to it.")) }
             _ => {}
         }
         section.card.flush #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
