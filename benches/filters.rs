@@ -1,5 +1,5 @@
 //! Matching one event against the webhooks of its organization.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
+#![allow(clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
 
 use std::hint::black_box;
 

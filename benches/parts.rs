@@ -1,6 +1,6 @@
 //! The parts of a delivery without a network: signatures, a step of the state machine, the way from an event to
 //! the outcomes of its deliveries.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
+#![allow(clippy::unwrap_used, reason = "a benchmark stops at the first thing that is wrong")]
 
 #[path = "support/engine.rs"]
 mod engine;

@@ -70,7 +70,6 @@ pub struct ActorContext {
     pub transport: Arc<dyn Transport>,
     /// The current time.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
     pub random: Arc<dyn RandomSource>,
     /// Bounds and paces.
     pub settings: ActorSettings,

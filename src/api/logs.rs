@@ -19,7 +19,6 @@ use crate::domain::patterns::is_event_type;
 use crate::domain::time::UnixMillis;
 use crate::store::{DeliveryDetail, LogPage, PageRequest, RequeueOutcome, StoreResult};
 
-/// A row of the log.
 #[derive(Serialize)]
 pub(super) struct LogRow {
     id: DeliveryId,

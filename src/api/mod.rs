@@ -104,12 +104,10 @@ impl Api {
         }
     }
 
-    /// The engine.
     pub(crate) fn engine(&self) -> &EngineHandle {
         &self.engine
     }
 
-    /// The prefix of the signature headers.
     pub(crate) fn signature_header_prefix(&self) -> &str {
         &self.options.signature_header_prefix
     }

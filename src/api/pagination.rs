@@ -88,7 +88,6 @@ pub(crate) fn read_instant(text: &str) -> Result<UnixMillis, String> {
     UnixMillis::parse_rfc3339(text).or_else(with_plus).ok_or_else(|| not_an_instant(text))
 }
 
-/// The requested page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RequestedPage {
     before_id: Option<i64>,

@@ -42,7 +42,6 @@ impl Viewer {
         permission.check(&self.caller, own).is_ok()
     }
 
-    /// The role.
     pub(crate) fn role(&self) -> &'static str {
         match self.caller {
             Caller::Admin => "admin",

@@ -134,7 +134,6 @@ impl Response {
     }
 }
 
-/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptResult {
     /// The response, or why there is none.
@@ -200,9 +199,7 @@ pub(crate) fn proves_alive(verdict: Verdict) -> bool {
 pub struct Outcome {
     /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// The delivery.
     pub delivery_id: DeliveryId,
     /// The number of the attempt, from 1.
     pub number: u32,

@@ -9,7 +9,6 @@ use super::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use super::rotation::SecretId;
 use super::time::UnixMillis;
 
-/// The status of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryStatus {
@@ -61,7 +60,6 @@ impl DeliveryStatus {
 /// A pending delivery in a supervisor's window, ready to be attempted.
 #[derive(Debug, Clone)]
 pub struct QueuedDelivery {
-    /// Its id.
     pub id: DeliveryId,
     /// Attempts that are recorded so far.
     pub attempts_made: u32,
@@ -99,15 +97,11 @@ pub struct FollowUp {
 /// A row of the delivery log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRecord {
-    /// Its id.
     pub id: DeliveryId,
     /// The tenant.
     pub organization_id: OrganizationId,
-    /// The event.
     pub event_id: EventId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// The event's type.
     pub event_type: String,
     /// Where it stands.
     pub status: DeliveryStatus,
@@ -128,11 +122,8 @@ pub struct DeliveryRecord {
 /// Which rows of the delivery log to return; an absent field matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
-    /// Of this endpoint.
     pub endpoint_id: Option<EndpointId>,
-    /// Of this event type.
     pub event_type: Option<String>,
-    /// In this status.
     pub status: Option<DeliveryStatus>,
     /// Last response code in this range, both ends included.
     pub response_code: Option<(u16, u16)>,

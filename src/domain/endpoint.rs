@@ -31,7 +31,6 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// The burst in effect.
     pub(crate) fn effective_burst(&self) -> u32 {
         self.burst.unwrap_or((self.per_second / 10.0) as u32).max(1)
     }
@@ -77,7 +76,6 @@ pub struct CustomHeader {
 /// A secret that was replaced by a rotation and may still be valid.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PreviousSecret {
-    /// The secret.
     pub secret: Secret,
     /// It signs nothing from this instant on.
     pub expires_at: UnixMillis,
@@ -93,7 +91,6 @@ pub(crate) struct TooManySecrets {
 /// An endpoint with all of its settings. It contains secrets and therefore has no `Debug`.
 #[derive(Clone, PartialEq)]
 pub struct Endpoint {
-    /// Its id.
     pub id: EndpointId,
     /// The tenant that owns it.
     pub organization_id: OrganizationId,

@@ -30,9 +30,7 @@ pub struct Event {
 /// A row of the list of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRecord {
-    /// Its id.
     pub id: EventId,
-    /// Its type.
     pub event_type: String,
     /// When it happened.
     pub occurred_at: UnixMillis,
@@ -45,7 +43,6 @@ pub struct EventRecord {
 /// Which events to return; an absent field matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
-    /// Of this type.
     pub event_type: Option<String>,
     /// Accepted at or after.
     pub from: Option<UnixMillis>,

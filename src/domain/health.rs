@@ -12,7 +12,6 @@ use super::time::UnixMillis;
 /// Stored when it changes, not on every attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndpointHealth {
-    /// The endpoint.
     pub endpoint_id: EndpointId,
     /// The tenant.
     pub organization_id: OrganizationId,
@@ -120,7 +119,6 @@ pub struct PendingStats {
 /// A delivery that succeeded or failed, with what success rates and latencies are computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FinishedDelivery {
-    /// Its id.
     pub id: DeliveryId,
     /// When it was created.
     pub created_at: UnixMillis,

@@ -6,7 +6,6 @@ use serde_json::value::RawValue;
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 const INDENT: &str = "  ";
 
-/// An indented text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct IndentedText {
     /// At most as many bytes as requested.

@@ -13,7 +13,6 @@ pub(crate) const EXCERPT_BYTES: usize = 512;
 pub struct LastFailure {
     /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
     /// When the attempt ended.
     pub at: UnixMillis,

@@ -8,7 +8,6 @@ use super::time::UnixMillis;
 /// A tenant. Nothing crosses between two of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Organization {
-    /// Its id.
     pub id: OrganizationId,
     /// 1 to 200 characters, chosen by the operator.
     pub name: String,
@@ -53,7 +52,6 @@ impl Role {
 /// An API key as it is stored: the key itself is shown once and kept as a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Its id.
     pub id: KeyId,
     /// The organization that it belongs to.
     pub organization_id: OrganizationId,

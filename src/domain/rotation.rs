@@ -68,7 +68,6 @@ impl SecretTerms {
         Self { newest, previous: terms.collect() }
     }
 
-    /// The newest.
     pub(crate) fn newest(&self) -> SecretId {
         self.newest.id
     }

@@ -27,7 +27,6 @@ pub fn period_start(at: UnixMillis) -> UnixMillis {
     UnixMillis(at.0.div_euclid(length).saturating_mul(length))
 }
 
-/// Counts of a period.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeriodCounts {
     /// Deliveries that succeeded.
@@ -86,7 +85,6 @@ pub struct StatisticsDelta {
     pub period_start: UnixMillis,
     /// The tenant.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
     /// The counts to add.
     pub counts: PeriodCounts,

@@ -90,7 +90,6 @@ pub struct PublishPlan {
     pub warm_up_events: u64,
 }
 
-/// A share of the receivers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReceiverShare {
     /// Share of the webhooks of each organization, 0 to 1.

@@ -220,7 +220,6 @@ pub struct EngineLauncher {
     pub program: PathBuf,
     /// Working directory; also for its database, when that is SQLite.
     pub folder: PathBuf,
-    /// URL of its database.
     pub database_url: String,
     /// Where it listens: the same after a restart.
     pub listen: SocketAddr,

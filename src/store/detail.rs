@@ -22,7 +22,6 @@ type Headers = Vec<(String, String)>;
 /// header.
 const ERROR_DETAIL_HEADER: &str = "";
 
-/// An attempt as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoredAttempt {
     pub(super) number: u32,

@@ -110,7 +110,6 @@ pub trait LogStore: Send + Sync + 'static {
     ) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>>;
 }
 
-/// A page of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogPage {
     /// Newest first.

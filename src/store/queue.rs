@@ -182,7 +182,6 @@ impl CommitReport {
 /// The fate of one event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventCommit {
-    /// Stored.
     Stored,
     /// Not stored: its idempotency key was used within the last 24 h by the same request; this is that
     /// request's event.
@@ -199,7 +198,6 @@ pub enum EventCommit {
 pub struct AcceptedEvent {
     /// The event.
     pub id: EventId,
-    /// Its type.
     pub event_type: String,
     /// When it happened.
     pub occurred_at: UnixMillis,

@@ -201,7 +201,6 @@ impl BreakerOpened {
     }
 }
 
-/// A breaker closed.
 pub(crate) struct BreakerClosed {
     pub organization_id: OrganizationId,
     pub endpoint_id: EndpointId,

@@ -33,7 +33,6 @@ pub enum MetricKind {
 pub struct Label {
     /// For example `outcome`.
     pub name: &'static str,
-    /// Its values.
     pub values: LabelValues,
 }
 

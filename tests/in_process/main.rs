@@ -9,5 +9,6 @@ mod documentation;
 mod faulty_store;
 mod openapi;
 mod simulation;
+mod tenant;
 mod transport;
 mod world;

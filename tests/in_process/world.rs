@@ -240,27 +240,21 @@ impl World {
 
     /// The id of the newest delivery, once it is no longer pending.
     pub(crate) async fn delivered(&self, key: &str) -> String {
-        for _ in 0..400 {
+        eventually("the newest delivery ends", async || {
             let logs = self.get(key, "/v1/webhooks/logs?limit=1").await.ok(200);
             let row = &logs["data"][0];
-            if row["status"] != "pending" {
-                return row["id"].as_str().unwrap().to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("still pending")
+            (row["status"] != "pending").then(|| row["id"].as_str().unwrap().to_owned())
+        })
+        .await
     }
 
     /// A health, once this many attempts of its last day are counted: they are a moment after they are in the log.
     pub(crate) async fn counted(&self, key: &str, path: &str, attempts: u64) -> Value {
-        for _ in 0..400 {
+        eventually(&format!("{path} counts {attempts} attempts"), async || {
             let health = self.get(key, path).await.ok(200);
-            if health["last_24h"]["attempts"] == attempts {
-                return health;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("not counted: {path}")
+            (health["last_24h"]["attempts"] == attempts).then_some(health)
+        })
+        .await
     }
 
     /// A new webhook's path.
@@ -270,7 +264,22 @@ impl World {
     }
 }
 
-fn settings() -> ActorSettings {
+/// What `look` finds, as soon as it finds something. Looks often; gives up after 30 s, which no test needs.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(30), looking).await;
+    found.unwrap_or_else(|_| panic!("not within 30 s: {what}"))
+}
+
+/// Those of the actors, with the policy of the contract.
+pub(crate) fn settings() -> ActorSettings {
     ActorSettings {
         node: 0,
         crowded_attempts: 2_048,

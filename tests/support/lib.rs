@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "real sockets and processes run in real time")]
-#![allow(missing_docs, reason = "what is here is used, not published")]
 
 pub mod authority;
 pub mod binary;

@@ -48,7 +48,6 @@ pub struct BodySpec {
 /// A successful response.
 #[derive(Clone)]
 pub struct ResponseSpec {
-    /// Its status.
     pub status: u16,
     /// What it means.
     pub description: &'static str,
@@ -134,7 +133,6 @@ impl ResponseSpec {
         Self { status, description, content: None, headers: json!({}) }
     }
 
-    /// A text.
     pub fn text(media_type: &'static str, description: &'static str, example: &str) -> Self {
         let content = Some((media_type, json!({"type": "string"}), json!(example)));
         Self { status: 200, description, content, headers: json!({}) }
@@ -151,7 +149,6 @@ pub(crate) fn reference(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
 }
 
-/// Refers to a schema.
 pub(crate) fn schema_ref(name: &str) -> Value {
     reference("schemas", name)
 }

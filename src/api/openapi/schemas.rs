@@ -10,15 +10,10 @@ use crate::domain::organization::Role;
 pub(crate) const AT: &str = "2024-12-16T10:30:45.007Z";
 /// Ids of examples.
 pub(crate) const ORGANIZATION_ID: &str = "org_01jf7k2m3n4p1";
-/// A key.
 pub(crate) const KEY_ID: &str = "key_01jf7k2m3n4p2";
-/// A webhook.
 pub(crate) const WEBHOOK_ID: &str = "wh_01jf7k2m3n4p5";
-/// A delivery.
 pub(crate) const DELIVERY_ID: &str = "dlv_01jf7k2m3n4p6";
-/// A request.
 pub(crate) const REQUEST_ID: &str = "k3v9x2mq-0000000a1b";
-/// An event.
 pub(crate) const EVENT_ID: &str = "msg_01jf7k2m3n4p7";
 
 /// Those of errors, organizations and keys, and those that belong to no section.
@@ -130,8 +125,9 @@ pub(crate) fn ref_or_null(schema: &str, description: &str) -> Value {
     json!({"anyOf": [schema_ref(schema), {"type": "null"}], "description": description})
 }
 
-/// An optional field of an input, where `null` stands for the default. That is told in words: generators make a field
-/// with a `default` one that must be given, or send it where the caller gave nothing, which in a change would overwrite.
+/// An optional field of an input, where `null` stands for the default. The default is part of the description:
+/// generators make a field with a `default` a required one, or send it where the caller set nothing, which in a change
+/// would overwrite the stored value.
 pub(crate) fn or_default(mut schema: Value, default: &Value, description: &str) -> Value {
     schema["type"] = json!([schema["type"], "null"]);
     let default = if default.is_null() { String::from("none") } else { format!("the default, `{default}`") };
@@ -144,7 +140,6 @@ pub(crate) fn described(mut schema: Value, description: &str) -> Value {
     schema
 }
 
-/// A type of event.
 pub(crate) fn event_type() -> Value {
     json!({
         "type": "string",
@@ -234,7 +229,6 @@ pub(crate) fn organization_example() -> Value {
     json!({"id": ORGANIZATION_ID, "name": "Acme", "created_at": AT})
 }
 
-/// A key as an example.
 pub(crate) fn api_key_example() -> Value {
     json!({
         "id": KEY_ID, "organization_id": ORGANIZATION_ID, "name": "billing service", "role": "publisher",

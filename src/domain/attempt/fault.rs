@@ -59,7 +59,6 @@ impl DnsFault {
     /// Every fault.
     pub(crate) const ALL: [Self; 4] = [Self::NoSuchName, Self::NoAddress, Self::ServerFailure, Self::Silence];
 
-    /// What is stored of it.
     pub(super) fn stored(self) -> String {
         self.code().to_owned()
     }
@@ -113,7 +112,6 @@ impl TlsFault {
         Self::Broken,
     ];
 
-    /// What is stored of it.
     pub(super) fn stored(self) -> String {
         match self.date() {
             Some(date) => format!("{}={}", self.code(), date.as_seconds()),

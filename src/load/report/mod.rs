@@ -147,7 +147,6 @@ pub struct Ratio {
     pub bound: Option<RatioBound>,
 }
 
-/// The bound of a ratio.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RatioBound {

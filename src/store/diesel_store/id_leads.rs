@@ -33,7 +33,6 @@ const IN_ADVANCE: i64 = 1_000 * IDS_A_MILLISECOND;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Insertable)]
 #[diesel(table_name = id_leads)]
 pub(super) struct IdLead {
-    /// Its first id.
     pub(super) first_id: i64,
     /// Behind its last id; some of its ids may no longer be ahead.
     pub(super) until_id: i64,

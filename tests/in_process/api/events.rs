@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 
 use crate::database::{Database, on_every_store};
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, eventually};
 
 on_every_store!(
     an_event_is_accepted_with_the_number_of_its_deliveries,
@@ -295,10 +295,5 @@ async fn a_checkpoint_that_a_reader_held_up_is_made_later_without_another_commit
     while checkpoints() == 0 {
         world.post(&owner, "/v1/events", event.clone()).await.ok(202);
     }
-    let made = async {
-        while checkpoints() < 4 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(30), made).await.expect("it is tried again");
+    eventually("the checkpoint is tried again", async || (checkpoints() >= 4).then_some(())).await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::database::{Database, on_every_store};
-use crate::world::World;
+use crate::world::{World, eventually};
 
 on_every_store!(
     health_without_deliveries_has_no_figures,
@@ -81,14 +81,11 @@ async fn a_receiver_that_fails_shows_with_its_backlog_and_its_breaker(database: 
         world.post(&owner, "/v1/events", event.clone()).await.ok(202);
     }
     let path = format!("{webhook}/health");
-    let mut health = Value::Null;
-    for _ in 0..400 {
-        health = world.get(&owner, &path).await.ok(200);
-        if health["breaker"]["state"] == "open" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let health = eventually("the breaker opens", async || {
+        let health = world.get(&owner, &path).await.ok(200);
+        (health["breaker"]["state"] == "open").then_some(health)
+    })
+    .await;
     assert_eq!((&health["state"], &health["breaker"]["state"]), (&json!("paused"), &json!("open")), "{health}");
     assert!(health["breaker"]["probe_at"].is_string());
     let delivery = health["last_failure"]["delivery_id"].clone();
@@ -155,13 +152,8 @@ async fn a_webhook_is_resumed_and_one_that_is_disabled_is_not(database: Database
     }
     let log = async || world.get(&owner, "/v1/webhooks/logs").await.ok(200)["data"].as_array().unwrap().clone();
     let all = async |holds: &dyn Fn(&Value) -> bool| {
-        for _ in 0..400 {
-            if log().await.iter().all(holds) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("{:?}", log().await)
+        eventually("all rows of the log are as wanted", async || log().await.iter().all(holds).then_some(()))
+            .await;
     };
     all(&|row| row["attempt_count"] == 1).await;
     world.receivers.status.store(200, Ordering::SeqCst);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::database::{Database, on_every_store};
-use crate::world::World;
+use crate::world::{World, eventually};
 
 on_every_store!(
     every_list_pages_from_the_newest_to_the_oldest_without_gap_or_repetition,
@@ -74,12 +74,9 @@ async fn a_delivery_is_shown_with_its_body_as_it_is_sent_and_its_attempts(databa
     assert_eq!(row["event_id"], published["id"]);
     assert_eq!(format!("/v1/webhooks/{}", row["webhook_id"].as_str().unwrap()), webhook);
     let path = format!("/v1/webhooks/logs/{}", row["id"].as_str().unwrap());
-    for _ in 0..200 {
-        if world.get(&owner, "/v1/webhooks/logs?status=success&response_code=2xx").await.text.contains("dlv_") {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let succeeded = "/v1/webhooks/logs?status=success&response_code=2xx";
+    let is_listed = async || world.get(&owner, succeeded).await.text.contains("dlv_").then_some(());
+    eventually("the delivery succeeds", is_listed).await;
     let detail = world.get(&owner, &path).await;
     let expected = format!(
         r#""payload":{{"event_type":"call.completed","timestamp":"2024-12-16T10:30:45Z","webhook_id":{},"data":{data}}}"#,

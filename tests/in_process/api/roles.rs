@@ -6,6 +6,7 @@ use ringback::domain::organization::Role;
 use serde_json::json;
 
 use crate::database::{Database, on_every_store};
+use crate::tenant::Tenant;
 use crate::world::{ADMIN, World};
 
 on_every_store!(
@@ -62,63 +63,6 @@ fn allowed(route: &RouteSpec) -> &'static [&'static str] {
     row.unwrap_or_else(|| panic!("{} {} is in no table of who may call it", route.method, route.path)).2
 }
 
-/// An organization with a webhook, a delivery and a key of every role.
-struct Tenant {
-    organization: String,
-    webhook: String,
-    event: String,
-    delivery: String,
-    spare_key_id: String,
-    keys: Vec<(Role, String)>,
-}
-
-impl Tenant {
-    async fn new(world: &World) -> Self {
-        let organization = world.organization("acme").await;
-        let mut keys = Vec::new();
-        for role in Role::ALL {
-            keys.push((role, world.key(&organization, role.as_str()).await));
-        }
-        let owner = &keys[3].1;
-        let webhook = world.webhook(owner, json!({"url": "https://example.com/hook"})).await;
-        world.post(owner, "/v1/event-types", json!({"name": own_type(&organization)})).await.ok(201);
-        let event = json!({"event_type": "call.completed", "data": {}});
-        let event = world.post(owner, "/v1/events", event).await.ok(202);
-        assert_eq!(event["deliveries"], 1);
-        let delivery = world.delivered(owner).await;
-        let spare = json!({"name": "spare", "role": "viewer"});
-        let spare = world.post(ADMIN, &format!("/v1/organizations/{organization}/keys"), spare).await.ok(201);
-        let spare_key_id = spare["id"].as_str().unwrap().to_owned();
-        Self {
-            organization,
-            webhook: webhook.rsplit_once('/').unwrap().1.to_owned(),
-            event: event["id"].as_str().unwrap().to_owned(),
-            delivery,
-            spare_key_id,
-            keys,
-        }
-    }
-
-    fn path(&self, pattern: &str) -> String {
-        pattern
-            .replace("{organization_id}", &self.organization)
-            .replace("{webhook_id}", &self.webhook)
-            .replace("{event_id}", &self.event)
-            .replace("{event_type}", &own_type(&self.organization))
-            .replace("{delivery_id}", &self.delivery)
-            .replace("{key_id}", &self.spare_key_id)
-    }
-
-    fn owner(&self) -> &str {
-        &self.keys[3].1
-    }
-}
-
-/// An event type's name that no other organization has.
-fn own_type(organization: &str) -> String {
-    format!("invoice.{organization}")
-}
-
 fn body_for(route: &RouteSpec) -> &'static str {
     match (route.method.as_str(), route.path) {
         ("POST", "/v1/organizations") => r#"{"name":"another"}"#,
@@ -162,7 +106,7 @@ async fn without_a_valid_key_only_open_routes_can_be_called(database: Database) 
     world.clock.advance(std::time::Duration::from_secs(1));
 
     for route in ROUTES.iter().filter(|route| route.permission != Permission::Open) {
-        let nearly = format!("{}x", tenant.owner());
+        let nearly = format!("{}x", tenant.key("owner"));
         for key in ["", "rbk_unknown", &nearly, &expired, revoked_key] {
             let answer = world.call(key, route.method.as_str(), &tenant.path(route.path), body_for(route)).await;
             answer.problem(401, "unauthorized");
@@ -199,7 +143,7 @@ async fn another_organizations_resources_appear_not_to_exist(database: Database)
     let (tenant, stranger) = (Tenant::new(&world).await, Tenant::new(&world).await);
     for route in ROUTES.iter().filter(|route| route.path.contains('{')) {
         let method = route.method.as_str();
-        let answer = world.call(stranger.owner(), method, &tenant.path(route.path), body_for(route)).await;
+        let answer = world.call(stranger.key("owner"), method, &tenant.path(route.path), body_for(route)).await;
         if route.permission == Permission::Admin {
             answer.problem(403, "forbidden");
             continue;
@@ -212,17 +156,17 @@ async fn another_organizations_resources_appear_not_to_exist(database: Database)
             .replace("{event_type}", "no.such_type")
             .replace("{delivery_id}", "dlv_0000000000001")
             .replace("{key_id}", "key_0000000000001");
-        let of_missing = world.call(stranger.owner(), method, &missing, body_for(route)).await;
+        let of_missing = world.call(stranger.key("owner"), method, &missing, body_for(route)).await;
         answer.problem(404, "not_found");
         assert_eq!(without_request_id(&answer), without_request_id(&of_missing), "{method} {}", route.path);
     }
     // and nothing changed
-    let owner = tenant.owner();
+    let owner = tenant.key("owner");
     assert_eq!(world.get(owner, &tenant.path("/v1/webhooks/{webhook_id}")).await.ok(200)["timeout"], 10);
-    let logs = world.get(stranger.owner(), "/v1/webhooks/logs").await.ok(200);
+    let logs = world.get(stranger.key("owner"), "/v1/webhooks/logs").await.ok(200);
     assert_eq!(logs["data"].as_array().unwrap().len(), 1);
     let filtered = tenant.path("/v1/webhooks/logs?webhook_id={webhook_id}");
-    assert_eq!(world.get(stranger.owner(), &filtered).await.ok(200)["data"], json!([]));
+    assert_eq!(world.get(stranger.key("owner"), &filtered).await.ok(200)["data"], json!([]));
 }
 
 async fn an_unknown_route_and_a_wrong_method_are_problems_too(database: Database) {

@@ -7,7 +7,8 @@ use ringback::dashboard::{PAGES, PageSpec};
 use serde_json::json;
 
 use super::browser::{Browser, encoded};
-use super::tenant::{Tenant, body_for, missing};
+use super::form_values::{body_for, missing};
+use crate::tenant::Tenant;
 use crate::world::{ADMIN, World};
 
 const EVERYONE: &[&str] = &["open"];

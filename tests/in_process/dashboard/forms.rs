@@ -5,8 +5,9 @@ use ringback::dashboard::PAGES;
 use serde_json::json;
 
 use super::browser::{Browser, encoded};
-use super::tenant::{Tenant, body_for};
-use crate::world::{ADMIN, World};
+use super::form_values::body_for;
+use crate::tenant::Tenant;
+use crate::world::{ADMIN, World, eventually};
 
 const FROM_ELSEWHERE: &[&[(&str, &str)]] = &[
     &[],
@@ -184,12 +185,8 @@ async fn a_failing_webhook_can_be_resumed_by_those_who_may() {
         .post(tenant.key("owner"), "/v1/events", json!({"event_type": "call.completed", "data": {}}))
         .await
         .ok(202);
-    let mut tries = 0;
-    while !manager.get(&page).await.text.contains(&button) {
-        tries += 1;
-        assert!(tries < 400, "it fails");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let is_offered = async || manager.get(&page).await.text.contains(&button).then_some(());
+    eventually("the webhook fails", is_offered).await;
     assert!(!viewer.get(&page).await.text.contains(&button));
     world.receivers.status.store(200, std::sync::atomic::Ordering::SeqCst);
     let answer = manager.post(&format!("{page}/resume"), &[]).await;

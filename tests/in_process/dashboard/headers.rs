@@ -1,11 +1,12 @@
-//! What a browser is told about every page, and what no page holds.
+//! The security headers of every page, and what no page contains.
 
 use actix_web::http::Method;
 use ringback::dashboard::PAGES;
 
 use super::browser::Browser;
+use super::form_values::{body_for, missing};
 use super::html::{Tag, tags};
-use super::tenant::{Tenant, body_for, missing};
+use crate::tenant::Tenant;
 use crate::world::{ADMIN, Answer, World};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \

@@ -4,7 +4,7 @@ use ringback::domain::organization::Role;
 use serde_json::Value;
 
 use super::browser::Browser;
-use super::tenant::Tenant;
+use crate::tenant::Tenant;
 use crate::world::{ADMIN, World};
 
 /// The key that a page shows.

@@ -5,7 +5,8 @@ use test_support::next_addresses::{HOSTILE, OWN};
 use url::Url;
 
 use super::browser::{Browser, encoded};
-use super::tenant::{Tenant, body_for};
+use super::form_values::body_for;
+use crate::tenant::Tenant;
 use crate::world::{Answer, World};
 
 const HERE: &str = "https://hooks.example.com/sign-in";

@@ -12,8 +12,8 @@ use ringback::store::TenantStore;
 use serde_json::json;
 
 use super::browser::Browser;
-use super::tenant::Tenant;
 use crate::database::Database;
+use crate::tenant::Tenant;
 use crate::world::{ADMIN, World};
 
 fn parts(cookie: &str) -> Vec<&str> {
@@ -65,7 +65,7 @@ async fn signing_in_leads_to_the_requested_page_and_to_no_other_host() {
         let answer = browser.post("/sign-in", &[("key", &owner), ("next", next)]).await;
         assert_eq!(browser.get(answer.location()).await.location(), expected, "{next}");
     }
-    // who has the cookies off is told, and not sent round in circles
+    // without cookies the page says so, instead of redirecting in a circle
     let answer = Browser::new(&world).get("/sign-in?began=1&next=%2Fkeys").await;
     assert!(answer.text.contains("did not store the session cookie"), "{}", answer.text);
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::html::tags;
-use crate::world::World;
+use crate::world::{World, eventually};
 
 const TIMES_OUT: u16 = 0;
 
@@ -17,14 +17,11 @@ async fn publish(world: &World, owner: &str) {
 
 /// Asks until the webhook's health is as wanted.
 async fn health(world: &World, owner: &str, webhook: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..400 {
-        let health = world.get(owner, &format!("{webhook}/health")).await.ok(200);
-        if is_wanted(&health) {
-            return health;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("never as wanted")
+    let path = format!("{webhook}/health");
+    eventually("the webhook's health is as wanted", async || {
+        Some(world.get(owner, &path).await.ok(200)).filter(|health| is_wanted(health))
+    })
+    .await
 }
 
 fn page_of(webhook: &str) -> String {

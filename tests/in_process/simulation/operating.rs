@@ -17,11 +17,11 @@ fn asking_for(id: i64, event_types: &[&str]) -> Endpoint {
     endpoint
 }
 
-fn told(world: &World, id: i64) -> Vec<serde_json::Value> {
-    let mut told: Vec<serde_json::Value> =
+fn operational_events(world: &World, id: i64) -> Vec<serde_json::Value> {
+    let mut events: Vec<serde_json::Value> =
         world.seen(id).iter().map(|seen| serde_json::from_slice(&seen.body).unwrap()).collect();
-    told.dedup_by_key(|event| event["webhook_id"].clone());
-    told
+    events.dedup_by_key(|event| event["webhook_id"].clone());
+    events
 }
 
 #[test]
@@ -41,20 +41,21 @@ fn an_organization_is_told_of_a_failing_webhook_by_one_that_asks_and_nothing_loo
     world.live(async |life| {
         life.publish("call.completed", DATA).await;
         life.until(BEGIN + Duration::from_secs(4 * 3600)).await;
-        let kinds: Vec<_> = told(&world, 2).iter().map(|event| event["event_type"].clone()).collect();
+        let kinds: Vec<_> =
+            operational_events(&world, 2).iter().map(|event| event["event_type"].clone()).collect();
         assert_eq!(kinds, ["delivery.exhausted", "webhook.failing"]);
         life.until(BEGIN + DAY).await;
         life.publish("call.completed", DATA).await;
         life.until(BEGIN + 2 * DAY).await;
     });
-    let events = told(&world, 2);
+    let events = operational_events(&world, 2);
     let last = events.last().unwrap();
     assert_eq!(last["event_type"], "webhook.recovered");
     assert_eq!(last["data"]["webhook_id"], EndpointId(1).to_string());
     assert_eq!(events.len(), 3);
     let numbers = world.seen(1).iter().filter(|seen| seen.number == 1).count();
-    assert_eq!(numbers, 2, "a webhook is not told about itself");
-    assert_eq!(told(&world, 3).len(), 2, "only the two calls");
+    assert_eq!(numbers, 2, "no event about a webhook goes to it");
+    assert_eq!(operational_events(&world, 3).len(), 2, "only the two calls");
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn a_webhook_that_fails_for_five_days_is_disabled_and_its_organization_told() {
             life.until(BEGIN + (day + 1) * DAY).await;
         });
     }
-    let events = told(&world, 2);
+    let events = operational_events(&world, 2);
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["data"]["disabled_reason"], "failing");
     let endpoint = world.store.endpoint(ORGANIZATION, EndpointId(1)).unwrap().unwrap().endpoint;

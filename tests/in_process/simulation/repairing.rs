@@ -25,12 +25,12 @@ fn state(world: &World, id: i64) -> EndpointState {
     EndpointState::of(&endpoint, Some(&health))
 }
 
-fn told(world: &World, id: i64) -> Vec<String> {
+fn operational_events(world: &World, id: i64) -> Vec<String> {
     let body = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap()["event_type"].clone();
     world.seen(id).iter().map(|seen| body(&seen.body).as_str().unwrap().to_owned()).collect()
 }
 
-/// Asks for what is told about the others.
+/// Subscribes to the operational events about the others.
 fn watcher(world: &World, id: i64) {
     let mut watcher = endpoint(id);
     watcher.events = ["webhook.disabled", "webhook.failing", "webhook.recovered"]
@@ -62,7 +62,7 @@ fn a_late_410_of_a_url_that_was_replaced_disables_nothing_and_ends_nothing() {
             }
             pass(10 * SECOND).await;
             assert!(read(&world, 1).endpoint.active && read(&world, 1).health.is_blank(), "{engine_knows}");
-            assert!(told(&world, 3).is_empty());
+            assert!(operational_events(&world, 3).is_empty());
             life.engine().endpoint_changed(&moved);
             life.publish("call.completed", DATA).await;
             life.eventually("delivered", || count(&world, 1, DeliveryStatus::Success) >= 1).await;
@@ -212,7 +212,7 @@ fn a_successful_test_closes_the_breaker_and_a_failed_one_changes_nothing() {
             waiting,
             "of {pending}: those that wait for a retry"
         );
-        assert_eq!(told(&world, 2), ["webhook.failing", "webhook.recovered"]);
+        assert_eq!(operational_events(&world, 2), ["webhook.failing", "webhook.recovered"]);
     });
 }
 

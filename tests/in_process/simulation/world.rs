@@ -14,10 +14,8 @@ use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::actors::handle::EngineHandle;
 use ringback::actors::publication::Publication;
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
-use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::ids::{EndpointId, EventId, OrganizationId};
-use ringback::domain::machine::MachineLimits;
 use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::{Clock, UnixMillis};
@@ -269,24 +267,12 @@ pub(crate) fn endpoint(id: i64) -> Endpoint {
 
 pub(crate) fn settings() -> ActorSettings {
     ActorSettings {
-        node: 0,
         max_active_endpoints: 1_000,
-        crowded_attempts: 2_048,
         payload_memory_bytes: 64 * 1024 * 1024,
-        max_uncommitted_events: 1_000,
         max_uncommitted_bytes: 16 * 1024 * 1024,
-        limits: MachineLimits {
-            breaker: BreakerConfig {
-                failure_threshold: 8,
-                initial_pause: Duration::from_secs(5),
-                max_pause: Duration::from_secs(600),
-            },
-            disable_after: Duration::from_secs(5 * 86_400),
-        },
-        idle_linger: Duration::from_secs(5),
-        retention: Duration::from_secs(30 * 86_400),
         header_prefix: "x-callintel".to_owned(),
         user_agent: "Ringback/simulated".to_owned(),
+        ..crate::world::settings()
     }
 }
 

@@ -8,11 +8,11 @@ use crate::world::{ADMIN, World};
 /// An organization with a webhook, an event, a delivery, an event type of its own and a key of every role.
 pub(crate) struct Tenant {
     pub organization: String,
-    webhook: String,
+    pub webhook: String,
     event: String,
     delivery: String,
     spare_key_id: String,
-    keys: Vec<(Role, String)>,
+    pub keys: Vec<(Role, String)>,
 }
 
 impl Tenant {
@@ -27,6 +27,7 @@ impl Tenant {
         world.post(owner, "/v1/event-types", json!({"name": own_type(&organization)})).await.ok(201);
         let event = json!({"event_type": "call.completed", "data": {}});
         let event = world.post(owner, "/v1/events", event).await.ok(202);
+        assert_eq!(event["deliveries"], 1);
         let delivery = world.delivered(owner).await;
         let spare = json!({"name": "spare", "role": "viewer"});
         let spare = world.post(ADMIN, &format!("/v1/organizations/{organization}/keys"), spare).await.ok(201);
@@ -70,35 +71,7 @@ impl Tenant {
     }
 }
 
-/// A page's address with ids that nothing has.
-pub(crate) fn missing(pattern: &str) -> String {
-    pattern
-        .replace("{organization_id}", "org_0000000000001")
-        .replace("{webhook_id}", "wh_0000000000001")
-        .replace("{event_id}", "msg_0000000000001")
-        .replace("{event_type}", "no.such_type")
-        .replace("{delivery_id}", "dlv_0000000000001")
-        .replace("{key_id}", "key_0000000000001")
-}
-
 /// An event type's name that no other organization has.
 fn own_type(organization: &str) -> String {
     format!("invoice.{organization}")
-}
-
-/// What a form has to hold so that nothing but what is tested stands in its way.
-pub(crate) fn body_for(path: &str) -> &'static [(&'static str, &'static str)] {
-    match path {
-        "/organizations" => &[("name", "another")],
-        "/keys" | "/organizations/{organization_id}/keys" => &[("name", "k"), ("role", "viewer")],
-        "/organizations/{organization_id}/delete" => &[("confirm", "acme")],
-        "/event-types" => &[("name", "invoice.sent")],
-        "/sign-in" => &[("key", "rbk_unknown")],
-        "/events" => &[("event_type", "call.completed"), ("data", "{}")],
-        "/webhooks" | "/webhooks/{webhook_id}/edit" => &[("url", "https://example.com/")],
-        "/webhooks/{webhook_id}/recover" => {
-            &[("since", "2024-12-16T10:00:00Z"), ("until", "2024-12-16T11:00:00Z"), ("status", "failed")]
-        }
-        _ => &[],
-    }
 }
