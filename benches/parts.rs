@@ -61,7 +61,11 @@ fn machine(c: &mut Criterion) {
     let health = EndpointHealth::healthy(ORGANIZATION, EndpointId(1));
     let mut machine = EndpointMachine::new(settings, limits, health, RateLimitHistory::UnknownUntil(NOW));
     let mut rng = SmallRng::seed_from_u64(1);
-    machine.step(Input::Loaded { deliveries: Vec::new(), more: false, next_due_at: None }, NOW, &mut rng);
+    machine.step(
+        Input::Loaded { deliveries: Vec::new(), more: false, next_due_at: None, end: None },
+        NOW,
+        &mut rng,
+    );
     let event = Arc::new(Event {
         id: EventId(1),
         organization_id: ORGANIZATION,
@@ -115,7 +119,7 @@ fn fan_out(c: &mut Criterion) {
                     let begin = tokio::time::Instant::now();
                     for _ in 0..rounds {
                         let publications = (0..EVENTS).map(|_| publication()).collect();
-                        actors.handle.publish_all(publications).await.unwrap();
+                        actors.handle.publish_all(publications, None).await.unwrap();
                         delivered(actors.handle.store().as_ref()).await.unwrap();
                     }
                     begin.elapsed()

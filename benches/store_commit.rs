@@ -99,6 +99,7 @@ fn reads(
         max_deliveries: 100,
         max_bytes: 1 << 20,
         max_first_bytes: usize::MAX,
+        after: None,
         known: Vec::new(),
     };
     let organization_id = organizations[0];
@@ -132,7 +133,7 @@ fn new_event(
         body: Bytes::from(vec![b'x'; BODY_BYTES]),
     };
     let deliveries = targets.map(|endpoint_id| (DeliveryId(ids.next(now)), endpoint_id)).collect();
-    NewEvent { event: Arc::new(event), deliveries, idempotency: None }
+    NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }
 }
 
 /// Attempts as the engine stores them: the cost of a delivery depends on which values follow from its row.

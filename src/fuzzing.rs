@@ -114,7 +114,7 @@ pub fn events(body: &[u8]) {
     let organization_id = OrganizationId(1);
     let types = KnownTypes::new(Arc::default(), organization_id);
     let reader = EventReader { organization_id, types, now: UnixMillis(1_700_000_000_000) };
-    let one = reader.read(body, Errors::new());
+    let one = reader.read(body, None, Errors::new());
     let batches = [false, true].map(|is_ndjson| read_batch(body, is_ndjson, Errors::new(), &reader));
     let many = batches.into_iter().flatten().flatten();
     for event in [one].into_iter().chain(many).flatten() {

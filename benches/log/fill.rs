@@ -64,8 +64,8 @@ struct Tenant {
     webhooks: Vec<Webhook>,
 }
 
-/// Fills an empty database.
-pub(crate) fn fill(store: &dyn Store, deliveries: u64, now: UnixMillis) -> anyhow::Result<()> {
+/// Fills an empty database; the newest deliveries are `pending`, for a retry in a year.
+pub(crate) fn fill(store: &dyn Store, deliveries: u64, pending: u64, now: UnixMillis) -> anyhow::Result<()> {
     let bar = ProgressBar::new(deliveries);
     let begin = now - PERIOD;
     let mut filling = Filling {
@@ -75,6 +75,7 @@ pub(crate) fn fill(store: &dyn Store, deliveries: u64, now: UnixMillis) -> anyho
         begin,
         now,
         deliveries,
+        pending,
         made: 0,
         events: 0,
     };
@@ -114,6 +115,7 @@ struct Filling<'a> {
     begin: UnixMillis,
     now: UnixMillis,
     deliveries: u64,
+    pending: u64,
     made: u64,
     events: u64,
 }
@@ -204,7 +206,7 @@ impl Filling<'_> {
             accepted_at: at,
             body: Bytes::from(body),
         };
-        NewEvent { event: Arc::new(event), deliveries, idempotency: None }
+        NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }
     }
 
     fn outcome(&mut self, new: &NewEvent, (delivery_id, endpoint_id): (DeliveryId, EndpointId)) -> Outcome {
@@ -215,7 +217,9 @@ impl Filling<'_> {
         };
         let ending = self.random.random_range(0..1_000);
         // a handful of each, whatever the total
-        let (number, answer, next) = if one_in(&mut self.random, self.deliveries / 10) {
+        let (number, answer, next) = if self.made + self.pending > self.deliveries {
+            (1, Ok(503), retry)
+        } else if one_in(&mut self.random, self.deliveries / 10) {
             (1, Ok(418), NextStep::Failed)
         } else if one_in(&mut self.random, self.deliveries / 200) {
             (2, Ok(503), retry)
@@ -276,7 +280,7 @@ impl Filling<'_> {
                 accepted_at: now,
                 body: event.body,
             };
-            let new = NewEvent { event: Arc::new(event), deliveries: Vec::new(), idempotency: None };
+            let new = NewEvent { event: Arc::new(event), deliveries: Vec::new(), idempotency: None, batch: None };
             let outcomes = made.into_iter().map(|delivery| self.outcome(&new, (delivery, webhook.id))).collect();
             self.store.commit(&WriteBatch { outcomes, ..WriteBatch::default() }, now)?;
         }

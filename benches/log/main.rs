@@ -37,6 +37,9 @@ struct Options {
     /// Stored deliveries
     #[arg(long, default_value_t = 5_000_000)]
     deliveries: u64,
+    /// How many of them, the newest, are pending
+    #[arg(long, default_value_t = 0)]
+    pending: u64,
     /// Keep the SQLite file at this path, and reuse an existing one
     #[arg(long, value_name = "PATH")]
     keep: Option<PathBuf>,
@@ -111,7 +114,7 @@ fn fill_once(options: &Options, url: &str) -> anyhow::Result<()> {
     if store.largest_id()? == 0 {
         let begin = Instant::now();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-        fill::fill(store.as_ref(), options.deliveries, UnixMillis(0) + since)?;
+        fill::fill(store.as_ref(), options.deliveries, options.pending, UnixMillis(0) + since)?;
         println!("filled with {} deliveries in {:.0} s", options.deliveries, begin.elapsed().as_secs_f64());
     }
     Ok(())

@@ -6,9 +6,9 @@ use std::time::Duration;
 use actix::{Arbiter, System};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::actors::publication::Publication;
+use ringback::actors::{Actors, SupervisorThreads};
 use ringback::domain::attempt::{AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::Endpoint;
@@ -97,7 +97,7 @@ pub(crate) fn with_actors<T>(endpoints: usize, run: impl AsyncFnOnce(&Actors) ->
         let random = Arc::new(CountingRandomSource::default());
         let context =
             ActorContext::new(store, Arc::new(AnswersAtOnce), Arc::new(MachineClock), random, settings(endpoints));
-        let actors = Actors::start(Arc::new(context), vec![arbiter.handle()])?;
+        let actors = Actors::start(Arc::new(context), SupervisorThreads::single(arbiter.handle()))?;
         let result = run(&actors).await;
         actors.stop().await;
         arbiter.stop();
@@ -108,14 +108,9 @@ pub(crate) fn with_actors<T>(endpoints: usize, run: impl AsyncFnOnce(&Actors) ->
 /// An event of 1 KiB.
 pub(crate) fn publication() -> Publication {
     let data = format!("{{\"pad\":\"{}\"}}", "x".repeat(900));
-    Publication {
-        organization_id: ORGANIZATION,
-        event_type: "call.completed".to_owned(),
-        timestamp: "2026-01-01T00:00:00.000Z".to_owned(),
-        occurred_at: UnixMillis(1_767_225_600_000),
-        data: RawValue::from_string(data).unwrap_or_default(),
-        idempotency: None,
-    }
+    let data = RawValue::from_string(data).unwrap_or_default();
+    let timestamp = ("2026-01-01T00:00:00.000Z".to_owned(), UnixMillis(1_767_225_600_000));
+    Publication::new(ORGANIZATION, "call.completed".to_owned(), timestamp, data)
 }
 
 /// Waits until no delivery is pending.

@@ -1,16 +1,17 @@
 //! Shared by all actors: the store, transport, clock and randomness passed in, the settings, and global counters.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
+use super::fairness::gate::{FairGate, GateLimits};
+use super::fairness::shares::{Capacities, OrganizationShare, Resource, Shares};
 use super::inbox::Inbox;
 use super::payload::PayloadMemory;
+use super::queue_cursors::QueueCursors;
 use super::statistics::SharedCounting;
-use crate::domain::ids::EndpointId;
+use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::limiter::LimiterMemory;
 use crate::domain::machine::{MachineLimits, RateLimitHistory};
 use crate::domain::random::RandomSource;
@@ -35,6 +36,9 @@ const NEVER: i64 = i64::MIN;
 /// One takes less than 100 bytes.
 const LIMITERS_KEPT: usize = 1_024;
 
+/// Stands for no organization: reads of the engine for all of them.
+pub(crate) const ENGINE: OrganizationId = OrganizationId(0);
+
 /// Bounds and intervals of the actors.
 #[derive(Debug, Clone)]
 pub struct ActorSettings {
@@ -42,7 +46,7 @@ pub struct ActorSettings {
     pub node: u8,
     /// Endpoint supervisors in memory at once.
     pub max_active_endpoints: usize,
-    /// At this many attempts in flight over all endpoints, each endpoint is limited to one.
+    /// Attempts in flight over all endpoints. At its share of them, an organization's endpoints are limited to one each.
     pub crowded_attempts: usize,
     /// Event bodies held for delivery, in bytes.
     pub payload_memory_bytes: usize,
@@ -77,30 +81,24 @@ pub struct ActorContext {
     began_at: UnixMillis,
     /// Rate limits of endpoints that left memory before their limit was full again.
     limiters: Mutex<HashMap<EndpointId, LimiterMemory>>,
+    /// How far the queues of endpoints that left memory were read.
+    pub(super) queue_cursors: QueueCursors,
     /// Work that waits for persistence.
     pub(super) inbox: Inbox,
     /// Counts that are not stored yet.
     pub(super) counting: Arc<SharedCounting>,
+    /// What organizations hold of the engine.
+    pub(crate) shares: Arc<Shares>,
     /// Event bodies in memory.
-    pub payload: Arc<PayloadMemory>,
-    attempts: AtomicUsize,
-    /// Endpoints wait for room: supervisors without work should not linger.
+    pub payload: PayloadMemory,
+    /// All places for supervisors are taken: those of organizations that have more than their share give way.
     is_crowded: AtomicBool,
-    reads: Arc<Semaphore>,
+    reads: Arc<FairGate>,
     /// The API changed rows that gauges count.
     counts_are_stale: AtomicBool,
-    urgent_reads: Arc<Semaphore>,
+    urgent_reads: Arc<FairGate>,
     /// When the last commit failed, in Unix milliseconds; [`NEVER`] if the last one did not.
     commit_failed_at: AtomicI64,
-}
-
-/// Counts an attempt until it is dropped.
-pub(crate) struct AttemptUnderWay(Arc<ActorContext>);
-
-impl Drop for AttemptUnderWay {
-    fn drop(&mut self) {
-        self.0.attempts.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl ActorContext {
@@ -112,22 +110,24 @@ impl ActorContext {
         random: Arc<dyn RandomSource>,
         settings: ActorSettings,
     ) -> Self {
+        let shares = Shares::new(capacities(&settings));
         Self {
             began_at: clock.now(),
             limiters: Mutex::default(),
+            queue_cursors: QueueCursors::default(),
             inbox: Inbox::default(),
             counting: Arc::default(),
-            payload: PayloadMemory::new(settings.payload_memory_bytes),
+            payload: PayloadMemory::new(settings.payload_memory_bytes, Arc::clone(&shares)),
+            shares,
             store,
             transport,
             clock,
             random,
             settings,
-            attempts: AtomicUsize::new(0),
             is_crowded: AtomicBool::new(false),
-            reads: Arc::new(Semaphore::new(CONCURRENT_READS)),
+            reads: reads_gate(CONCURRENT_READS),
             counts_are_stale: AtomicBool::new(true),
-            urgent_reads: Arc::new(Semaphore::new(CONCURRENT_URGENT_READS)),
+            urgent_reads: reads_gate(CONCURRENT_URGENT_READS),
             commit_failed_at: AtomicI64::new(NEVER),
         }
     }
@@ -153,35 +153,42 @@ impl ActorContext {
         remembered.map_or(RateLimitHistory::UnknownUntil(self.began_at), RateLimitHistory::Remembered)
     }
 
-    /// Runs a read of the database off this thread, a few at once over all actors.
-    pub(crate) async fn read<T, F>(self: Arc<Self>, read: F) -> StoreResult<T>
+    /// Runs a read of the database off this thread: a few at once over all actors, and organizations take turns.
+    pub(crate) async fn read<T, F>(self: Arc<Self>, organization_id: OrganizationId, read: F) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
     {
-        let reads = self.reads.clone();
-        self.read_within(reads, read).await
+        self.read_through(&self.reads, organization_id, read).await
     }
 
     /// The same for an endpoint with an event that was just accepted.
-    pub(crate) async fn read_urgently<T, F>(self: Arc<Self>, read: F) -> StoreResult<T>
+    pub(crate) async fn read_urgently<T, F>(
+        self: Arc<Self>,
+        organization_id: OrganizationId,
+        read: F,
+    ) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
     {
-        let reads = self.urgent_reads.clone();
-        self.read_within(reads, read).await
+        self.read_through(&self.urgent_reads, organization_id, read).await
     }
 
-    async fn read_within<T, F>(&self, reads: Arc<Semaphore>, read: F) -> StoreResult<T>
+    async fn read_through<T, F>(
+        &self,
+        gate: &Arc<FairGate>,
+        organization_id: OrganizationId,
+        read: F,
+    ) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
     {
-        let permit = reads.acquire_owned().await;
+        let pass = gate.enter(organization_id).await.map_err(|full| StoreError::Unavailable(full.to_string()))?;
         let store = self.store.clone();
         let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _pass = pass;
             read(store.as_ref())
         });
         done.await.unwrap_or_else(|lost| Err(StoreError::Unavailable(format!("a read was lost: {lost}"))))
@@ -198,16 +205,10 @@ impl ActorContext {
         done.await.unwrap_or_else(|lost| Err(StoreError::Unavailable(format!("a write was lost: {lost}"))))
     }
 
-    /// Counts an attempt for as long as the guard lives.
-    #[must_use = "counts only while it is held"]
-    pub(crate) fn begin_attempt(self: &Arc<Self>) -> AttemptUnderWay {
-        self.attempts.fetch_add(1, Ordering::Relaxed);
-        AttemptUnderWay(self.clone())
-    }
-
-    /// Whether the attempts in flight, or their bytes, are so many that each endpoint is limited to one attempt.
-    pub(crate) fn has_crowded_attempts(&self) -> bool {
-        self.attempts.load(Ordering::Relaxed) >= self.settings.crowded_attempts || self.payload.is_crowded()
+    /// Whether an organization has so many attempts in flight, or so many bytes of them, that each of its endpoints is
+    /// limited to one attempt.
+    pub(crate) fn has_crowded_attempts(&self, share: &OrganizationShare) -> bool {
+        share.is_used_up(Resource::Attempts) || self.payload.is_crowded(share)
     }
 
     /// Call after the API changed which deliveries are pending or which breakers are open.
@@ -221,7 +222,7 @@ impl ActorContext {
         if !self.counts_are_stale.swap(false, Ordering::AcqRel) {
             return;
         }
-        let counts = self.clone().read(|store| Ok((store.count_pending()?, store.open_breakers()?.len())));
+        let counts = self.clone().read(ENGINE, |store| Ok((store.count_pending()?, store.open_breakers()?.len())));
         match counts.await {
             Ok((pending, open)) => {
                 EngineGauge::DeliveriesPending.set(pending);
@@ -244,7 +245,7 @@ impl ActorContext {
         failed_at == NEVER || self.now().since(UnixMillis(failed_at)) > COMMIT_FAILURE_COUNTS_FOR
     }
 
-    /// Whether endpoints wait for a supervisor.
+    /// Whether all places for supervisors are taken.
     pub(crate) fn is_crowded(&self) -> bool {
         self.is_crowded.load(Ordering::Relaxed)
     }
@@ -252,6 +253,24 @@ impl ActorContext {
     /// Set by the router.
     pub(crate) fn set_crowded(&self, is_crowded: bool) {
         self.is_crowded.store(is_crowded, Ordering::Relaxed);
+    }
+}
+
+/// Whoever waits is a supervisor: there are at most `max_active_endpoints`.
+fn reads_gate(at_once: usize) -> Arc<FairGate> {
+    FairGate::new(GateLimits { at_once, for_one: at_once, waiting_for_one: usize::MAX })
+}
+
+fn capacities(settings: &ActorSettings) -> Capacities {
+    Capacities {
+        supervisors: settings.max_active_endpoints,
+        attempts: settings.crowded_attempts,
+        payload_bytes: settings.payload_memory_bytes,
+        uncommitted_events: settings.max_uncommitted_events,
+        uncommitted_kibibytes: settings.max_uncommitted_bytes / 1024,
+        // bounded for each organization
+        uncommitted_rows: usize::MAX,
+        body_bytes: settings.max_uncommitted_bytes,
     }
 }
 

@@ -15,13 +15,13 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::context::ActorContext;
+use super::fairness::shares::{Holding, OrganizationShare, Resource};
 use super::mailbox::post;
 use super::mailbox_credits::MailboxCredits;
 use super::messages::{
     AttemptEnded, CollectInbox, Deliver, MoreInStore, OutcomesRecorded, PageRead, RetireRequest, StartRead,
     SupervisorStopped,
 };
-use super::payload::PayloadShare;
 use super::request::RequestTemplate;
 use crate::domain::attempt::NextStep;
 use crate::domain::delivery::QueuedDelivery;
@@ -30,7 +30,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::machine::{Announcement, Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings};
 use crate::domain::time::UnixMillis;
-use crate::store::{DueRequest, EndpointStart, SavedHealth, Store};
+use crate::store::{DuePage, DueRequest, EndpointStart, SavedHealth, Store};
 use crate::telemetry::{self, StoreOperation};
 
 /// Pause after the endpoint could not be read.
@@ -47,6 +47,8 @@ pub(crate) struct SupervisorPorts {
 pub(crate) struct SupervisorParts {
     pub context: Arc<ActorContext>,
     pub ports: Arc<SupervisorPorts>,
+    /// What its organization holds.
+    pub share: Arc<OrganizationShare>,
     pub organization_id: OrganizationId,
     pub endpoint_id: EndpointId,
     /// Tells it from earlier and later supervisors of the endpoint.
@@ -79,7 +81,11 @@ pub(crate) struct EndpointSupervisor {
     running: Option<Running>,
     /// Deliveries that arrived before the endpoint was read. Bounded by the mailbox credits.
     early: Vec<QueuedDelivery>,
-    early_shares: Vec<PayloadShare>,
+    early_holdings: Vec<Holding>,
+    /// Deliveries that are only in the store were announced before the endpoint was read.
+    early_cursor: Option<Option<UnixMillis>>,
+    /// Commits in doubt that were noticed.
+    doubts: u64,
     /// The endpoint changed while it was being read: the result may be older.
     start_is_stale: bool,
     is_draining: bool,
@@ -88,7 +94,9 @@ pub(crate) struct EndpointSupervisor {
     wake: Option<(UnixMillis, SpawnHandle)>,
     linger: Option<SpawnHandle>,
     retire_requested_at: Option<u64>,
-    payload: PayloadShare,
+    payload: Holding,
+    /// When its turn began.
+    begins_at: UnixMillis,
     ends_on_purpose: bool,
     breaker_was_open: bool,
 }
@@ -96,13 +104,17 @@ pub(crate) struct EndpointSupervisor {
 impl EndpointSupervisor {
     pub(crate) fn new(parts: SupervisorParts) -> Self {
         let rng = SmallRng::from_seed(parts.context.random.seed());
-        let payload = parts.context.payload.hold(0);
+        let payload = parts.share.take_anyway(Resource::PayloadBytes, 0);
+        let begins_at = parts.context.now();
+        let doubts = parts.context.queue_cursors.doubts();
         Self {
             parts,
             rng,
             running: None,
             early: Vec::new(),
-            early_shares: Vec::new(),
+            early_holdings: Vec::new(),
+            early_cursor: None,
+            doubts,
             start_is_stale: false,
             is_draining: false,
             received: 0,
@@ -110,6 +122,7 @@ impl EndpointSupervisor {
             linger: None,
             retire_requested_at: None,
             payload,
+            begins_at,
             ends_on_purpose: false,
             breaker_was_open: false,
         }
@@ -136,7 +149,10 @@ impl EndpointSupervisor {
         };
         let (context, is_urgent) = (self.parts.context.clone(), self.parts.is_urgent);
         actix::spawn(async move {
-            let start = if is_urgent { context.read_urgently(read).await } else { context.read(read).await };
+            let start = match is_urgent {
+                true => context.read_urgently(organization_id, read).await,
+                false => context.read(organization_id, read).await,
+            };
             post(&me, StartRead(start));
         });
     }
@@ -145,11 +161,16 @@ impl EndpointSupervisor {
         let settings = MachineSettings::of(&start.endpoint);
         let SupervisorParts { context, endpoint_id, .. } = &self.parts;
         let rate_limit_history = context.rate_limit_history(*endpoint_id);
-        let machine = EndpointMachine::new(settings, context.settings.limits, start.health, rate_limit_history);
+        let mut machine =
+            EndpointMachine::new(settings, context.settings.limits, start.health, rate_limit_history);
+        machine.read_on(context.queue_cursors.take(*endpoint_id));
         self.breaker_was_open = machine.is_breaker_open();
         let template = RequestTemplate::new(&start.endpoint, &self.parts.context.settings);
         self.running = Some(Running { machine, template });
-        let (early, shares) = (std::mem::take(&mut self.early), std::mem::take(&mut self.early_shares));
+        let (early, shares) = (std::mem::take(&mut self.early), std::mem::take(&mut self.early_holdings));
+        if let Some(since) = self.early_cursor.take() {
+            self.apply(Input::MoreInStore { since }, ctx);
+        }
         self.apply(Input::Committed(early), ctx);
         drop(shares);
         if self.is_draining {
@@ -167,8 +188,14 @@ impl EndpointSupervisor {
 
     fn step(&mut self, input: Input<'_>) -> Option<(Vec<Effect>, UnixMillis)> {
         let now = self.parts.context.now();
+        let gives_way = self.gives_way(now);
         let running = self.running.as_mut()?;
-        running.machine.limit_to_one(self.parts.context.has_crowded_attempts());
+        let doubts = self.parts.context.queue_cursors.doubts();
+        if std::mem::replace(&mut self.doubts, doubts) != doubts {
+            running.machine.read_from_head();
+        }
+        running.machine.limit_to_one(self.parts.context.has_crowded_attempts(&self.parts.share));
+        running.machine.give_way(gives_way);
         Some((running.machine.step(input, now, &mut self.rng), now))
     }
 
@@ -206,7 +233,12 @@ impl EndpointSupervisor {
                     self.record(ended, decision, now, ctx);
                 }
             }
-            Effect::Load { max_deliveries, max_bytes } => self.load(max_deliveries, max_bytes, now, ctx),
+            Effect::Load { max_deliveries, max_bytes, after } => {
+                let Some(running) = &self.running else { return };
+                let known = running.machine.held_ids();
+                let max_first_bytes = usize::MAX;
+                self.load(DueRequest { now, max_deliveries, max_bytes, max_first_bytes, after, known }, ctx);
+            }
             Effect::SaveHealth(health) => {
                 let Some(running) = &self.running else { return };
                 let saved = SavedHealth { health, url: running.template.url() };
@@ -215,18 +247,15 @@ impl EndpointSupervisor {
         }
     }
 
-    fn load(&mut self, max_deliveries: usize, max_bytes: usize, now: UnixMillis, ctx: &mut Context<Self>) {
-        let Some(running) = &self.running else { return };
+    fn load(&mut self, mut request: DueRequest, ctx: &mut Context<Self>) {
         let (organization_id, endpoint_id) = (self.parts.organization_id, self.parts.endpoint_id);
-        let known = running.machine.held_ids();
-        let mut request = DueRequest { now, max_deliveries, max_bytes, max_first_bytes: usize::MAX, known };
         let me = ctx.address();
-        let payload = self.parts.context.payload.clone();
-        let page = self.parts.context.clone().read(move |store| {
-            let mut share = payload.hold_page(&mut request);
+        let (context, share) = (self.parts.context.clone(), self.parts.share.clone());
+        let page = self.parts.context.clone().read(organization_id, move |store| {
+            let mut held = context.payload.hold_page(&share, &mut request);
             let page = store.due_deliveries(organization_id, endpoint_id, &request)?;
-            share.resize(page.deliveries.iter().map(|delivery| delivery.event.body.len()).sum());
-            Ok((page, share))
+            held.resize(page.deliveries.iter().map(|delivery| delivery.event.body.len()).sum());
+            Ok((page, held))
         });
         actix::spawn(async move { post(&me, PageRead(page.await)) });
     }
@@ -310,7 +339,7 @@ impl Handler<Deliver> for EndpointSupervisor {
             Some(_) => self.apply(Input::Committed(deliveries), ctx),
             None => {
                 self.early.extend(deliveries);
-                self.early_shares.push(share);
+                self.early_holdings.push(share);
             }
         }
     }
@@ -320,9 +349,12 @@ impl Handler<MoreInStore> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, _: MoreInStore, ctx: &mut Self::Context) {
         self.received += 1;
-        self.parts.credits.overflow_seen();
-        // before the endpoint is read this does nothing: the machine starts by reading a page
-        self.apply(Input::MoreInStore, ctx);
+        let since = self.parts.credits.overflow_seen();
+        match self.running {
+            Some(_) => self.apply(Input::MoreInStore { since }, ctx),
+            // the machine starts by reading a page
+            None => self.early_cursor = Some(self.early_cursor.map_or(since, |earlier| earlier.min(since))),
+        }
     }
 }
 
@@ -341,8 +373,8 @@ impl Handler<PageRead> for EndpointSupervisor {
             Ok((page, _)) if page.deliveries.is_empty() && page.more => self.apply(Input::LoadFailed, ctx),
             // the share is released after the machine's own bytes are counted
             Ok((page, _share)) => {
-                let (deliveries, more, next_due_at) = (page.deliveries, page.more, page.next_due_at);
-                self.apply(Input::Loaded { deliveries, more, next_due_at }, ctx);
+                let DuePage { deliveries, more, next_due_at, end } = page;
+                self.apply(Input::Loaded { deliveries, more, next_due_at, end }, ctx);
             }
             Err(error) => {
                 let (operation, now) = (StoreOperation::ReadDeliveries, self.parts.context.now());

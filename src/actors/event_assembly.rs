@@ -41,8 +41,9 @@ fn to_endpoints(
     ids: &mut IdGenerator,
     now: UnixMillis,
 ) -> NewEvent {
+    ids.begin_run(now, 1 + endpoints.len());
     let id = EventId(ids.next(now));
     let deliveries = endpoints.into_iter().map(|endpoint| (DeliveryId(ids.next(now)), endpoint)).collect();
     let event = Arc::new(publication.event(id, now));
-    NewEvent { event, deliveries, idempotency: publication.idempotency.clone() }
+    NewEvent { event, deliveries, idempotency: publication.idempotency.clone(), batch: publication.batch.clone() }
 }

@@ -3,12 +3,10 @@
 //! A message for each event and outcome would wake persistence's thread each time, mostly to wait for the write in
 //! flight. Persistence looks here after every write; a message is needed only while it is idle.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::mailbox::{Mailbox, post};
-use super::messages::{CollectInbox, Ingest, RecordOutcome};
-use crate::domain::ids::EndpointId;
+use super::messages::{CollectInbox, Ingest, Record, RecordOutcome};
 use crate::store::SavedHealth;
 
 /// Bounded by the permits of its events and the machines' limits on unrecorded outcomes.
@@ -28,20 +26,21 @@ struct Contents {
 #[derive(Default)]
 pub(crate) struct PendingWrites {
     pub ingests: Vec<Ingest>,
-    pub outcomes: Vec<RecordOutcome>,
-    /// Health that changed without an attempt. Kept next to the outcomes, so that the health of a later outcome is
-    /// written later.
-    pub health: HashMap<EndpointId, SavedHealth>,
+    /// Outcomes and health in one line, so that the health of a later outcome is written later.
+    pub records: Vec<Record>,
 }
 
 impl PendingWrites {
-    /// Adds an endpoint's health in place of an earlier one.
+    pub(crate) fn record(&mut self, outcome: RecordOutcome) {
+        self.records.push(Record::Outcome(Box::new(outcome)));
+    }
+
     pub(crate) fn save(&mut self, saved: SavedHealth) {
-        self.health.insert(saved.health.endpoint_id, saved);
+        self.records.push(Record::Health(Box::new(saved)));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.ingests.is_empty() && self.outcomes.is_empty() && self.health.is_empty()
+        self.ingests.is_empty() && self.records.is_empty()
     }
 }
 
@@ -92,7 +91,7 @@ impl Collection {
 mod tests {
     use super::*;
     use crate::domain::health::EndpointHealth;
-    use crate::domain::ids::OrganizationId;
+    use crate::domain::ids::{EndpointId, OrganizationId};
     use crate::domain::time::UnixMillis;
 
     fn health(endpoint_id: i64, failing_since: i64) -> SavedHealth {
@@ -108,12 +107,7 @@ mod tests {
         assert_eq!(put(health(1, 1)), Collection::MustBeRequested);
         assert_eq!(put(health(2, 1)), Collection::WillHappen, "it was asked already");
         assert_eq!(put(health(2, 2)), Collection::WillHappen);
-        let taken = inbox.collect(false).health;
-        assert_eq!(
-            (taken.len(), taken[&EndpointId(2)].clone()),
-            (2, health(2, 2)),
-            "the later one replaces the earlier"
-        );
+        assert_eq!(inbox.collect(false).records.len(), 3);
         assert_eq!(put(health(2, 2)), Collection::WillHappen, "it writes what it took, and looks again");
         assert!(!inbox.collect(false).is_empty());
         assert!(inbox.collect(true).is_empty());

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use actix::{Message, Recipient};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::fairness::shares::Holding;
 use super::mailbox::Bounded;
 use super::operational::OperationalEvent;
-use super::payload::PayloadShare;
-use super::publication::{Publication, PublishError, Published};
+use super::publication::Publication;
+use super::publish_reply::PublishReply;
 use crate::domain::attempt::{AttemptResult, LocalFault, Outcome};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{DisabledReason, Endpoint};
@@ -19,7 +19,7 @@ use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::rotation::SecretId;
 use crate::domain::sent_request::SentRequest;
 use crate::domain::time::UnixMillis;
-use crate::store::{AgendaRow, DuePage, EndpointStart, StoreResult};
+use crate::store::{AgendaRow, DuePage, EndpointStart, SavedHealth, StoreResult};
 
 macro_rules! bounded {
     ($($message:ty: $bound:literal;)*) => {
@@ -44,11 +44,12 @@ bounded! {
     OutcomesRecorded: "unrecorded outcomes";
     StartRead: "one for each supervisor";
     PageRead: "one at a time for each supervisor";
-    Schedule: "one for each supervisor that retires or is refused";
+    Schedule: "one for each supervisor that retires, and one for each dispatch";
     CapacityFreed: "one for each supervisor that retires";
-    Rescan: "one for each commit that failed";
+    Rescan: "one a second";
     EndpointChanged: "requests of the management API, and 410 responses";
     OrganizationDeleted: "requests of the management API";
+    ResolveDoubt: "one for each commit, and for each request of the management API that failed";
 }
 
 // ---- to Retention
@@ -58,16 +59,22 @@ bounded! {
 #[rtype(result = "()")]
 pub(crate) struct OrganizationDeleted;
 
+// ---- to DoubtResolver
+
+/// A change or a commit failed, and the database may have committed it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ResolveDoubt;
+
 // ---- to Persistence
 
-/// Events to store in one commit with their deliveries. Goes through the inbox.
+/// An event to store with its deliveries, in one commit. Goes through the inbox.
 pub(crate) struct Ingest {
-    pub publications: Vec<Publication>,
-    /// Gets a result for each publication, in order, after the commit.
-    pub reply: oneshot::Sender<Vec<Result<Published, PublishError>>>,
-    /// Their share of the limits on uncommitted events and bytes; returned when this is dropped.
-    #[expect(dead_code, reason = "held until it is dropped")]
-    pub permits: [OwnedSemaphorePermit; 2],
+    pub publication: Publication,
+    /// Gets the result after the commit.
+    pub reply: PublishReply,
+    /// It was matched before: its event type may have been deleted since it was validated.
+    pub is_again: bool,
 }
 
 /// Something was put into the inbox while persistence was idle.
@@ -75,7 +82,16 @@ pub(crate) struct Ingest {
 #[rtype(result = "()")]
 pub(crate) struct CollectInbox;
 
-/// An attempt's outcome and the changes that follow from it, to be stored in one commit. Goes through the inbox.
+/// What a supervisor has to store. Goes through the inbox.
+pub(crate) enum Record {
+    Outcome(Box<RecordOutcome>),
+    /// Health that changed without an attempt.
+    Health(Box<SavedHealth>),
+    /// An operational event that has to be matched again; its outcome is stored.
+    Operational(Box<OperationalEvent>),
+}
+
+/// An attempt's outcome and the changes that follow from it, to be stored in one commit.
 pub(crate) struct RecordOutcome {
     pub outcome: Outcome,
     pub change: Change,
@@ -191,7 +207,7 @@ pub(crate) struct Drain;
 /// Deliveries of events that were just committed, and their share of the payload memory.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Deliver(pub Vec<QueuedDelivery>, pub PayloadShare);
+pub(crate) struct Deliver(pub Vec<QueuedDelivery>, pub Holding);
 
 /// The store holds pending deliveries that were not sent with [`Deliver`].
 #[derive(Message)]
@@ -226,7 +242,7 @@ pub(crate) struct StartRead(pub StoreResult<Option<EndpointStart>>);
 /// A page of pending deliveries was read.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct PageRead(pub StoreResult<(DuePage, PayloadShare)>);
+pub(crate) struct PageRead(pub StoreResult<(DuePage, Holding)>);
 
 /// An attempt was made.
 #[derive(Message)]
@@ -254,15 +270,15 @@ pub(crate) struct OutcomesRecorded(pub Vec<DeliveryId>);
 
 // ---- to the Scheduler
 
-/// An endpoint without a supervisor will have something to do at an instant.
+/// Endpoints without a supervisor will have something to do at an instant.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Schedule(pub AgendaRow);
+pub(crate) struct Schedule(pub Vec<AgendaRow>);
 
-/// There is room for another supervisor.
+/// A supervisor of this organization has ended: there is room for another one.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct CapacityFreed;
+pub(crate) struct CapacityFreed(pub OrganizationId);
 
 /// The store may hold pending deliveries that no actor knows of: a commit failed, yet may have been written.
 #[derive(Message)]

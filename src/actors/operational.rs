@@ -9,9 +9,11 @@ use serde_json::value::RawValue;
 
 use super::publication::Publication;
 use crate::domain::attempt::Outcome;
+use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::machine::Announcement;
 use crate::domain::time::UnixMillis;
+use crate::store::{IdempotencyKey, NewEvent};
 
 /// An operational event to be published with the outcome that caused it.
 #[derive(Debug)]
@@ -21,6 +23,17 @@ pub(crate) struct OperationalEvent {
     pub about: EndpointId,
     /// It reports that the webhook was disabled, and is withheld if the commit finds that it was not.
     pub reports_disabling: bool,
+}
+
+impl OperationalEvent {
+    /// The same event, to be matched again; what it reports is in the database.
+    pub(crate) fn again(new: &NewEvent, about: EndpointId, data: Box<RawValue>) -> Self {
+        let Event { organization_id, ref event_type, occurred_at, .. } = *new.event;
+        let time = (occurred_at.to_string(), occurred_at);
+        let mut publication = Publication::new(organization_id, event_type.clone(), time, data);
+        publication.idempotency = new.idempotency.clone();
+        Self { publication, about, reports_disabling: false }
+    }
 }
 
 /// Makes the event of an announcement. `event_type` is the type of the event whose attempt caused it.
@@ -59,7 +72,8 @@ pub(crate) fn operational_event(
             }),
         ),
     };
-    let publication = publication(outcome.organization_id, name, now, &data)?;
+    let mut publication = publication(outcome.organization_id, name, now, &data)?;
+    publication.idempotency = Some(IdempotencyKey::of_operational(outcome.delivery_id, outcome.number, name));
     let reports_disabling = matches!(announcement, Announcement::Disabled(_));
     Some(OperationalEvent { publication, about: webhook_id, reports_disabling })
 }
@@ -70,15 +84,9 @@ fn publication(
     now: UnixMillis,
     data: &serde_json::Value,
 ) -> Option<Publication> {
-    Some(Publication {
-        organization_id,
-        event_type: event_type.to_owned(),
-        timestamp: now.to_string(),
-        occurred_at: now,
-        // an object of strings and numbers always serializes
-        data: RawValue::from_string(data.to_string()).ok()?,
-        idempotency: None,
-    })
+    // an object of strings and numbers always serializes
+    let data = RawValue::from_string(data.to_string()).ok()?;
+    Some(Publication::new(organization_id, event_type.to_owned(), (now.to_string(), now), data))
 }
 
 #[cfg(test)]

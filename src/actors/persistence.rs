@@ -3,28 +3,30 @@
 //! Owns the batch being gathered and the write in flight. Never parses, never decides when something is sent.
 
 mod after_commit;
-mod batch;
+mod content;
+mod gathering;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use self::after_commit::{answer_publishers, notify_supervisors, report_commit, to_dispatch};
+use self::after_commit::{answer_publishers, meter_rows, notify_supervisors, report_commit, to_dispatch};
+use self::content::CommitContent;
+use self::gathering::Gathering;
 use self::writer::{Writer, Written};
 use super::context::ActorContext;
-use super::inbox::PendingWrites;
 use super::mailbox::post;
-use super::messages::{Change, CollectInbox, Dispatch, Flush, Ingest, Rescan};
+use super::messages::{CollectInbox, Dispatch, Flush, ResolveDoubt};
 use super::publication::PublishError;
+use super::settings_cache::SettingsCache;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::ids::IdGenerator;
-use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
-use crate::store::{Checkpoint, CommitReport, StoreError, WriteBatch};
+use crate::store::{Checkpoint, CommitReport, StoreError};
 use crate::telemetry::{self, StoreOperation};
 
 /// Pause after a failed commit. Smaller: a full disk is hammered. Larger: it takes longer to notice that it is no longer
@@ -40,19 +42,19 @@ const BLOCKED_DELAY: Duration = Duration::from_millis(500);
 /// Where persistence sends its messages.
 pub(super) struct PersistencePorts {
     pub(super) router: Recipient<Dispatch>,
-    pub(super) scheduler: Recipient<Rescan>,
+    pub(super) resolver: Recipient<ResolveDoubt>,
 }
 
 /// The persistence actor.
 pub(crate) struct Persistence {
     context: Arc<ActorContext>,
-    subscriptions: Arc<RwLock<Subscriptions>>,
+    settings: Arc<SettingsCache>,
     ids: Arc<Mutex<IdGenerator>>,
     ports: PersistencePorts,
-    /// Waits for the write in flight. Bounded by the permits of its events and the in-flight limits.
-    gathering: PendingWrites,
+    /// Shared with the write under way, which takes its part; untouched here until that has ended.
+    gathering: Arc<parking_lot::Mutex<Gathering>>,
     is_writing: bool,
-    /// Since when commits fail: what they held may be stored all the same.
+    /// Since when commits fail: what they held may be stored.
     failing_since: Option<UnixMillis>,
     flushers: Vec<oneshot::Sender<()>>,
     commits_since_checkpoint: u32,
@@ -63,9 +65,7 @@ pub(crate) struct Persistence {
 
 /// A write that is on disk.
 struct Committed {
-    ingests: Vec<Ingest>,
-    changes: Vec<Change>,
-    batch: WriteBatch,
+    content: CommitContent,
     report: CommitReport,
     took: Duration,
 }
@@ -73,16 +73,16 @@ struct Committed {
 impl Persistence {
     pub(super) fn new(
         context: Arc<ActorContext>,
-        subscriptions: Arc<RwLock<Subscriptions>>,
+        settings: Arc<SettingsCache>,
         ids: Arc<Mutex<IdGenerator>>,
         ports: PersistencePorts,
     ) -> Self {
         Self {
             context,
-            subscriptions,
+            settings,
             ids,
             ports,
-            gathering: PendingWrites::default(),
+            gathering: Arc::default(),
             is_writing: false,
             failing_since: None,
             flushers: Vec::new(),
@@ -97,17 +97,19 @@ impl Persistence {
             return;
         }
         let counts = self.context.counting.lock().take(!self.flushers.is_empty(), Instant::now());
-        let will_write = !self.gathering.is_empty() || !counts.is_empty();
-        self.gathering.add(self.context.inbox.collect(will_write));
-        if self.gathering.is_empty() && counts.is_empty() {
+        let mut gathering = self.gathering.lock();
+        let will_write = !gathering.is_empty() || !counts.is_empty();
+        gathering.add(self.context.inbox.collect(will_write), Instant::now());
+        let is_idle = gathering.is_empty() && counts.is_empty();
+        drop(gathering);
+        if is_idle {
             self.become_idle(ctx);
             return;
         }
         self.is_writing = true;
-        let gathered = self.gathering.take();
-        let writer = self.writer();
+        let (writer, gathering) = (self.writer(), Arc::clone(&self.gathering));
         let written = async move {
-            let done = tokio::task::spawn_blocking(move || writer.write(gathered, counts)).await;
+            let done = tokio::task::spawn_blocking(move || writer.write(&gathering, counts)).await;
             done.ok()
         };
         ctx.spawn(written.into_actor(self).map(|written, actor, ctx| actor.finish_write(written, ctx)));
@@ -130,7 +132,7 @@ impl Persistence {
     }
 
     fn writer(&self) -> Writer {
-        Writer { context: self.context.clone(), subscriptions: self.subscriptions.clone(), ids: self.ids.clone() }
+        Writer { context: self.context.clone(), settings: self.settings.clone(), ids: self.ids.clone() }
     }
 
     fn finish_write(&mut self, written: Option<Written>, ctx: &mut Context<Self>) {
@@ -142,14 +144,14 @@ impl Persistence {
             self.write_if_idle(ctx);
             return;
         };
-        let Written { ingests, changes, batch, result, took } = written;
+        let Written { content, result, took } = written;
         match result {
-            Ok(report) => self.finish_commit(Committed { ingests, changes, batch, report, took }, ctx),
+            Ok(report) => self.finish_commit(Committed { content, report, took }, ctx),
             Err(error) => {
                 self.commit_failed(&error);
                 self.context.counting.failed();
                 let refusal = PublishError::Unavailable(error.to_string());
-                self.gathering.put_back(ingests, batch, changes, &refusal);
+                self.gathering.lock().put_back(content, &refusal);
                 ctx.run_later(RETRY_DELAY, |actor, ctx| {
                     actor.is_writing = false;
                     actor.write_if_idle(ctx);
@@ -161,6 +163,10 @@ impl Persistence {
     fn commit_failed(&mut self, error: &dyn std::fmt::Display) {
         self.failing_since.get_or_insert(self.context.now());
         self.context.note_commit(false);
+        // what it held may be in the database, and nobody has it in memory
+        self.context.queue_cursors.doubt();
+        self.settings.doubt();
+        post(&self.ports.resolver, ResolveDoubt);
         let (operation, now) = (StoreOperation::Commit, self.context.now());
         telemetry::StoreUnavailable { operation, now, error, retry_in: RETRY_DELAY }.emit();
     }
@@ -195,9 +201,13 @@ impl Persistence {
     }
 
     fn finish_commit(&mut self, committed: Committed, ctx: &mut Context<Self>) {
-        let Committed { ingests, changes, batch, report, took } = committed;
+        let Committed { mut content, mut report, took } = committed;
         self.checkpoint_if_due(ctx);
+        let outdated = content.take_outdated(&mut report);
+        self.gathering.lock().put_back_outdated(outdated);
+        let CommitContent { ingests, operational: _, again: _, changes, batch } = content;
         report_commit(&batch, &report, took);
+        meter_rows(&self.context, &batch);
         self.context.counting.committed(&batch.outcomes, &report.counted(&batch.outcomes), Instant::now());
         answer_publishers(ingests, &batch.events, &report);
         notify_supervisors(&batch, changes);
@@ -209,13 +219,16 @@ impl Persistence {
                 reason: endpoint.disabled_reason.map_or("unknown", DisabledReason::as_str),
             }
             .emit();
-            // its supervisor needs no message: it asked for this
-            self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).upsert(&endpoint);
         }
         if let Some(since) = self.failing_since.take() {
             self.context.note_commit(true);
             telemetry::StoreRecovered { outage: self.context.now().since(since) }.emit();
-            post(&self.ports.scheduler, Rescan);
+            // again: only now is it decided whether the commit in doubt was made
+            self.context.queue_cursors.doubt();
+        }
+        // also what the write itself could not read
+        if self.settings.is_in_doubt() {
+            post(&self.ports.resolver, ResolveDoubt);
         }
         if committed.is_empty() {
             self.is_writing = false;

@@ -1,5 +1,8 @@
 //! What the API hands to the engine and what it gets back.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -7,7 +10,7 @@ use crate::domain::attempt::{AttemptResult, LocalFault};
 use crate::domain::event::{Event, build_body};
 use crate::domain::ids::{DeliveryId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, IdempotencyKey, StoreError};
+use crate::store::{AcceptedEvent, BatchKey, IdempotencyKey, StoreError};
 
 /// A validated event, before it has an id.
 #[derive(Debug)]
@@ -22,11 +25,26 @@ pub struct Publication {
     pub occurred_at: UnixMillis,
     /// Verbatim, so that subscribers get the numbers and the order of keys that the publisher sent.
     pub data: Box<RawValue>,
-    /// Only when the publisher sent an `Idempotency-Key`.
+    /// Only when the publisher sent an `Idempotency-Key`, for an item of a batch an `idempotency_key`.
     pub idempotency: Option<IdempotencyKey>,
+    /// Where it stands in its batch, from 0; 0 for a single event.
+    pub place: usize,
+    /// Only for an item of a batch that came with an `Idempotency-Key`; set by the engine.
+    pub(super) batch: Option<Arc<BatchKey>>,
 }
 
 impl Publication {
+    /// A single event, or an item of a batch at this place.
+    pub fn new(
+        organization_id: OrganizationId,
+        event_type: String,
+        (timestamp, occurred_at): (String, UnixMillis),
+        data: Box<RawValue>,
+    ) -> Self {
+        let (idempotency, place, batch) = (None, 0, None);
+        Self { organization_id, event_type, timestamp, occurred_at, data, idempotency, place, batch }
+    }
+
     /// The event to store under this id.
     pub(super) fn event(&self, id: EventId, now: UnixMillis) -> Event {
         Event {
@@ -52,15 +70,31 @@ pub struct Published {
 /// Why an event was not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PublishError {
-    /// More events wait for their commit than the settings allow; the publisher should come back in a second.
+    /// More events of all organizations wait for their commit than the settings allow; the publisher should come back
+    /// in a second.
     #[error("too many events wait to be stored")]
     Overloaded,
-    /// The database can't write now, or did not respond in time: the event may be stored all the same.
+    /// More events of this organization wait for their commit than its share.
+    #[error("too many events of this organization wait to be stored")]
+    OverShare {
+        /// When there will be room again, an estimate.
+        retry_after: Duration,
+    },
+    /// The database can't write now, or did not respond in time: the event may be stored.
     #[error("the database is not available: {0}")]
     Unavailable(String),
     /// The idempotency key was used with another request.
     #[error("this idempotency key was used with another request")]
     IdempotencyKeyReused,
+    /// The idempotency key of the whole batch was used with another request.
+    #[error("this idempotency key was used with another batch")]
+    BatchKeyReused,
+    /// Its type was deleted since it was validated.
+    #[error("the event type was deleted")]
+    UnknownEventType,
+    /// The organization was deleted since the publisher was let in.
+    #[error("the organization was deleted")]
+    OrganizationDeleted,
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,

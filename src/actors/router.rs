@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::context::ActorContext;
 use super::endpoint_supervisor::{EndpointSupervisor, SupervisorParts, SupervisorPorts};
+use super::fairness::shares::{Holding, OrganizationShare, Refusal, Resource};
 use super::mailbox::post;
 use super::mailbox_credits::MailboxCredits;
 use super::messages::{
@@ -27,8 +28,11 @@ use crate::store::AgendaRow;
 use crate::telemetry::{self, gauges::EngineGauge};
 
 /// One in this many places is reserved for endpoints with an event that was just accepted. Without it a new event would
-/// wait behind the backlog of all other endpoints. Larger: fewer of these are worked on at once.
+/// wait behind the backlog of its organization's other endpoints. Larger: fewer of these are worked on at once.
 const URGENT_SHARE: usize = 8;
+
+/// No place of a queue is behind this: for a message that announces nothing but that something is due.
+const NOTHING_NEW: UnixMillis = UnixMillis(i64::MAX);
 
 /// Where the router and its supervisors send their messages.
 pub(crate) struct RouterPeers {
@@ -49,12 +53,48 @@ struct Supervised {
     /// Messages sent to it: it may retire only after it has received them all.
     sent: u64,
     credits: Arc<MailboxCredits>,
+    share: Arc<OrganizationShare>,
+    #[expect(dead_code, reason = "held until it is dropped")]
+    place: Holding,
+}
+
+/// The threads on which supervisors live.
+///
+/// A thread serves what is ready on it in turn, so that one organization with thousands of attempts in flight keeps every
+/// other supervisor on its thread waiting for as long as they take. Those of organizations with few supervisors have
+/// threads of their own, to which the system gives a processor at once.
+pub struct SupervisorThreads {
+    of_few: Vec<ArbiterHandle>,
+    of_many: Vec<ArbiterHandle>,
+}
+
+/// An organization's supervisors beyond this number are on the threads of the many. Smaller: organizations with a few
+/// webhooks meet the load of others there, and one with a few more is spread over twice as many threads, which with 8 cost
+/// the 10 webhooks of `ringback load fanout` 6 % of processor time. Larger: one with this many busy webhooks is felt by all
+/// that have few.
+const FEW: usize = 16;
+
+impl SupervisorThreads {
+    /// Threads for organizations with few supervisors, and for all others; at least one of each.
+    pub fn new(of_few: Vec<ArbiterHandle>, of_many: Vec<ArbiterHandle>) -> Self {
+        Self { of_few, of_many }
+    }
+
+    /// All on the same thread, for tests.
+    pub fn single(thread: ArbiterHandle) -> Self {
+        Self { of_few: vec![thread.clone()], of_many: vec![thread] }
+    }
+
+    fn of(&self, share: &OrganizationShare, endpoint_id: EndpointId) -> &ArbiterHandle {
+        let threads = if share.held(Resource::Supervisors) <= FEW { &self.of_few } else { &self.of_many };
+        &threads[endpoint_id.partition() as usize % threads.len()]
+    }
 }
 
 /// The router actor.
 pub struct Router {
     context: Arc<ActorContext>,
-    arbiters: Vec<ArbiterHandle>,
+    arbiters: SupervisorThreads,
     peers: RouterPeers,
     /// Bounded by `max_active_endpoints`.
     supervised: HashMap<EndpointId, Supervised>,
@@ -64,8 +104,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// Supervisors live on `arbiters`; there must be at least one.
-    pub(crate) fn new(context: Arc<ActorContext>, arbiters: Vec<ArbiterHandle>, peers: RouterPeers) -> Self {
+    pub(crate) fn new(context: Arc<ActorContext>, arbiters: SupervisorThreads, peers: RouterPeers) -> Self {
         Self {
             context,
             arbiters,
@@ -77,8 +116,8 @@ impl Router {
         }
     }
 
-    /// The supervisor of an endpoint, started if there is none; `None` if there is no room for one. Urgent means that an
-    /// event was just accepted for it.
+    /// The supervisor of an endpoint, started if there is none; `None` if there is no room for one, or its organization
+    /// has its share of the places. Urgent means that an event was just accepted for it.
     fn supervisor(
         &mut self,
         organization_id: OrganizationId,
@@ -87,80 +126,92 @@ impl Router {
     ) -> Option<&mut Supervised> {
         let is_alive = self.supervised.get(&endpoint_id).is_some_and(|supervised| supervised.addr.connected());
         if !is_alive {
-            let max = self.context.settings.max_active_endpoints;
-            let max = if is_urgent { max } else { max - max / URGENT_SHARE };
-            if self.is_draining || self.supervised.len() >= max {
+            if self.is_draining {
                 return None;
             }
-            let supervised = self.start_supervisor(organization_id, endpoint_id, is_urgent);
-            match self.supervised.insert(endpoint_id, supervised) {
-                Some(_) => telemetry::SupervisorLost { organization_id, endpoint_id }.emit(),
-                None => EngineGauge::EndpointsActive.add(1),
-            }
+            // a lost one still has its place
+            self.supervised.remove(&endpoint_id).inspect(|_| {
+                telemetry::SupervisorLost { organization_id, endpoint_id }.emit();
+                EngineGauge::EndpointsActive.subtract(1);
+            });
+            let share = self.context.shares.of(organization_id);
+            let max = self.context.settings.max_active_endpoints;
+            let max = if is_urgent { max } else { max - max / URGENT_SHARE };
+            let place = match share.try_take_below(Resource::Supervisors, 1, max) {
+                Ok(place) => place,
+                Err(refusal) => {
+                    self.context.set_crowded(refusal == Refusal::NothingFree);
+                    return None;
+                }
+            };
+            let supervised = self.start_supervisor(share, place, endpoint_id, is_urgent);
+            self.supervised.insert(endpoint_id, supervised);
+            EngineGauge::EndpointsActive.add(1);
         }
         self.supervised.get_mut(&endpoint_id)
     }
 
     fn start_supervisor(
         &mut self,
-        organization_id: OrganizationId,
+        share: Arc<OrganizationShare>,
+        place: Holding,
         endpoint_id: EndpointId,
         is_urgent: bool,
     ) -> Supervised {
+        let organization_id = share.organization_id;
         self.next_generation += 1;
         let generation = self.next_generation;
         let credits = Arc::new(MailboxCredits::default());
         let parts = SupervisorParts {
             context: self.context.clone(),
             ports: self.peers.supervisors.clone(),
+            share: share.clone(),
             organization_id,
             endpoint_id,
             generation,
             is_urgent,
             credits: credits.clone(),
         };
-        let arbiter = &self.arbiters[endpoint_id.partition() as usize % self.arbiters.len()];
+        let arbiter = self.arbiters.of(&share, endpoint_id);
         let addr = EndpointSupervisor::start_in_arbiter(arbiter, move |_| EndpointSupervisor::new(parts));
-        Supervised { organization_id, addr, generation, sent: 0, credits }
+        Supervised { organization_id, addr, generation, sent: 0, credits, share, place }
     }
 
-    /// Puts an endpoint that is due and gets no supervisor on the agenda.
-    fn postpone(&self, organization_id: OrganizationId, endpoint_id: EndpointId, due_at: UnixMillis) {
-        if !self.is_draining {
-            self.context.set_crowded(true);
-            post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
-        }
-    }
-
+    /// Hands deliveries to their endpoint's supervisor; an error if it gets none now and must wait for its turn.
     fn deliver(
         &mut self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         deliveries: Vec<QueuedDelivery>,
-    ) {
-        let payload = self.context.payload.clone();
+    ) -> Result<(), AgendaRow> {
+        let context = self.context.clone();
+        let since = deliveries.iter().map(|delivery| delivery.queued_at).min();
         let Some(supervised) = self.supervisor(organization_id, endpoint_id, true) else {
-            let now = self.context.now();
-            return self.postpone(organization_id, endpoint_id, now);
+            if let Some(since) = since {
+                context.queue_cursors.lower(endpoint_id, since);
+            }
+            return Err(AgendaRow { endpoint_id, organization_id, due_at: context.now() });
         };
         let sizes = || deliveries.iter().map(|delivery| delivery.event.body.len());
-        let share = payload.try_hold(sizes().sum(), sizes().max().unwrap_or(0));
-        if let Some(share) = share.filter(|_| supervised.credits.take(deliveries.len())) {
+        let room = context.payload.try_hold(&supervised.share, sizes().sum(), sizes().max().unwrap_or(0));
+        if let Some(room) = room.filter(|_| supervised.credits.take(deliveries.len())) {
             supervised.sent += 1;
-            post(&supervised.addr, Deliver(deliveries, share));
-        } else if supervised.credits.overflow() {
+            post(&supervised.addr, Deliver(deliveries, room));
+        } else if supervised.credits.overflow(since) {
             supervised.sent += 1;
             post(&supervised.addr, MoreInStore);
         }
+        Ok(())
     }
 
     /// Takes a supervisor off the list; `None` if another one has taken its place.
     fn remove(&mut self, endpoint_id: EndpointId, generation: u64) -> Option<Supervised> {
         let is_this_one = self.supervised.get(&endpoint_id).is_some_and(|s| s.generation == generation);
         let removed = is_this_one.then(|| self.supervised.remove(&endpoint_id)).flatten();
-        if removed.is_some() {
+        if let Some(supervised) = &removed {
             EngineGauge::EndpointsActive.subtract(1);
-            post(&self.peers.scheduler.capacity_freed, CapacityFreed);
+            // its place is free when the caller drops it, which is before the scheduler reads this
+            post(&self.peers.scheduler.capacity_freed, CapacityFreed(supervised.organization_id));
             self.answer_drain();
         }
         removed
@@ -192,8 +243,12 @@ impl Handler<Dispatch> for Router {
                 queued.1.push(QueuedDelivery::first(id, due_at, event));
             }
         }
-        for (endpoint_id, (organization_id, deliveries)) in by_endpoint {
-            self.deliver(organization_id, endpoint_id, deliveries);
+        let deliver = |(endpoint_id, (organization_id, deliveries))| {
+            self.deliver(organization_id, endpoint_id, deliveries).err()
+        };
+        let postponed: Vec<AgendaRow> = by_endpoint.into_iter().filter_map(deliver).collect();
+        if !postponed.is_empty() && !self.is_draining {
+            post(&self.peers.scheduler.schedule, Schedule(postponed));
         }
     }
 }
@@ -204,7 +259,7 @@ impl Handler<Activate> for Router {
         let mut refused = Vec::new();
         for row in rows {
             match self.supervisor(row.organization_id, row.endpoint_id, false) {
-                Some(supervised) if supervised.credits.overflow() => {
+                Some(supervised) if supervised.credits.overflow(Some(NOTHING_NEW)) => {
                     supervised.sent += 1;
                     post(&supervised.addr, MoreInStore);
                 }
@@ -212,7 +267,9 @@ impl Handler<Activate> for Router {
                 None => refused.push(row),
             }
         }
-        self.context.set_crowded(!refused.is_empty());
+        if refused.is_empty() {
+            self.context.set_crowded(false);
+        }
         MessageResult(refused)
     }
 }
@@ -222,6 +279,7 @@ impl Handler<EndpointChanged> for Router {
     fn handle(&mut self, change: EndpointChanged, _: &mut Self::Context) {
         let EndpointChanged { organization_id, endpoint_id, endpoint } = change;
         let is_active = endpoint.as_ref().is_some_and(|endpoint| endpoint.active);
+        self.context.queue_cursors.forget(endpoint_id);
         match self.supervised.get_mut(&endpoint_id) {
             Some(supervised) if supervised.addr.connected() => {
                 supervised.sent += 1;
@@ -230,7 +288,10 @@ impl Handler<EndpointChanged> for Router {
             // it may have been inactive, with deliveries pending
             _ if is_active && !self.is_draining => {
                 let due_at = self.context.now();
-                post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+                post(
+                    &self.peers.scheduler.schedule,
+                    Schedule(vec![AgendaRow { endpoint_id, organization_id, due_at }]),
+                );
             }
             _ => {}
         }
@@ -242,9 +303,10 @@ impl Handler<WorkAdded> for Router {
     fn handle(&mut self, added: WorkAdded, _: &mut Self::Context) {
         let due_at = self.context.now();
         for endpoint_id in added.endpoint_ids {
+            self.context.queue_cursors.forget(endpoint_id);
             match self.supervised.get_mut(&endpoint_id) {
                 Some(supervised) if supervised.addr.connected() => {
-                    let needs_message = supervised.credits.overflow();
+                    let needs_message = supervised.credits.overflow(None);
                     if needs_message {
                         supervised.sent += 1;
                         post(&supervised.addr, MoreInStore);
@@ -254,7 +316,7 @@ impl Handler<WorkAdded> for Router {
                     let organization_id = added.organization_id;
                     post(
                         &self.peers.scheduler.schedule,
-                        Schedule(AgendaRow { endpoint_id, organization_id, due_at }),
+                        Schedule(vec![AgendaRow { endpoint_id, organization_id, due_at }]),
                     );
                 }
                 _ => {}
@@ -267,6 +329,7 @@ impl Handler<BreakerWasReset> for Router {
     type Result = ();
     fn handle(&mut self, was_reset: BreakerWasReset, _: &mut Self::Context) {
         let BreakerWasReset { organization_id, endpoint_id, reset } = was_reset;
+        self.context.queue_cursors.forget(endpoint_id);
         match self.supervised.get_mut(&endpoint_id) {
             Some(supervised) if supervised.addr.connected() => {
                 supervised.sent += 1;
@@ -275,7 +338,10 @@ impl Handler<BreakerWasReset> for Router {
             // deliveries that waited for the probe are due now
             _ if !self.is_draining => {
                 let due_at = self.context.now();
-                post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+                post(
+                    &self.peers.scheduler.schedule,
+                    Schedule(vec![AgendaRow { endpoint_id, organization_id, due_at }]),
+                );
             }
             _ => {}
         }
@@ -294,7 +360,10 @@ impl Handler<RetireRequest> for Router {
         post(&supervised.addr, Retire);
         if let Some(due_at) = request.due_at.filter(|_| !self.is_draining) {
             let (endpoint_id, organization_id) = (request.endpoint_id, supervised.organization_id);
-            post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+            post(
+                &self.peers.scheduler.schedule,
+                Schedule(vec![AgendaRow { endpoint_id, organization_id, due_at }]),
+            );
         }
     }
 }
@@ -307,7 +376,10 @@ impl Handler<SupervisorStopped> for Router {
             // a new one starts from the database
             telemetry::SupervisorLost { organization_id, endpoint_id }.emit();
             let due_at = self.context.now();
-            post(&self.peers.scheduler.schedule, Schedule(AgendaRow { endpoint_id, organization_id, due_at }));
+            post(
+                &self.peers.scheduler.schedule,
+                Schedule(vec![AgendaRow { endpoint_id, organization_id, due_at }]),
+            );
         }
     }
 }

@@ -1,15 +1,19 @@
 //! The scheduler: activates endpoints without a supervisor when they are due.
 //!
-//! Owns the agenda, the earliest due time of each such endpoint. Never knows a delivery. A restart rebuilds the agenda page
+//! Owns the agenda, the earliest due time of each such endpoint, and the lines of those that are due and wait for a
+//! supervisor. Never knows a delivery. A restart rebuilds the agenda page
 //! by page from the pending index, and activates endpoints from the first page on.
 
-use std::collections::{BTreeSet, HashMap};
+mod ready;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, WrapFuture};
 
-use super::context::ActorContext;
+use self::ready::ReadyEndpoints;
+use super::context::{ActorContext, ENGINE};
 use super::messages::{Activate, CapacityFreed, Rescan, Schedule};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -37,10 +41,10 @@ pub(crate) struct Scheduler {
     timer: Option<SpawnHandle>,
     /// A chunk is with the router.
     is_activating: bool,
-    /// The router refused some: nothing is activated until a supervisor retires.
-    is_full: bool,
-    /// One retired while a chunk was with the router: its refusals are out of date.
-    was_freed: bool,
+    /// Due endpoints.
+    ready: ReadyEndpoints,
+    /// Organizations of supervisors that ended while a chunk was with the router: its refusals may be out of date.
+    freed_meanwhile: HashSet<OrganizationId>,
     is_scanning: bool,
     scan_again: bool,
 }
@@ -54,14 +58,17 @@ impl Scheduler {
             due: HashMap::new(),
             timer: None,
             is_activating: false,
-            is_full: false,
-            was_freed: false,
+            ready: ReadyEndpoints::default(),
+            freed_meanwhile: HashSet::new(),
             is_scanning: false,
             scan_again: false,
         }
     }
 
     fn schedule(&mut self, row: AgendaRow) {
+        if self.ready.contains(row.endpoint_id) {
+            return;
+        }
         if let Some((known, _)) = self.due.get(&row.endpoint_id) {
             if *known <= row.due_at {
                 return;
@@ -72,19 +79,16 @@ impl Scheduler {
         self.due.insert(row.endpoint_id, (row.due_at, row.organization_id));
     }
 
-    fn take_due(&mut self, now: UnixMillis) -> Vec<AgendaRow> {
-        let mut rows = Vec::new();
-        while rows.len() < CHUNK {
-            let Some(&(due_at, endpoint_id)) = self.agenda.first() else { break };
-            if due_at > now {
-                break;
-            }
+    /// Moves what is due from the agenda to the lines.
+    fn collect_due(&mut self, now: UnixMillis) {
+        while let Some(&(due_at, endpoint_id)) = self.agenda.first()
+            && due_at <= now
+        {
             self.agenda.pop_first();
             if let Some((_, organization_id)) = self.due.remove(&endpoint_id) {
-                rows.push(AgendaRow { endpoint_id, organization_id, due_at });
+                self.ready.push(AgendaRow { endpoint_id, organization_id, due_at });
             }
         }
-        rows
     }
 
     /// Activates a chunk of due endpoints, or sleeps until the next is due.
@@ -92,11 +96,12 @@ impl Scheduler {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        if self.is_activating || self.is_full {
+        if self.is_activating {
             return;
         }
         let now = self.context.now();
-        let rows = self.take_due(now);
+        self.collect_due(now);
+        let rows = self.ready.take(CHUNK);
         if rows.is_empty() {
             if let Some(&(due_at, _)) = self.agenda.first() {
                 let sleep = due_at.since(now).min(MAX_SLEEP);
@@ -108,14 +113,18 @@ impl Scheduler {
             return;
         }
         self.is_activating = true;
-        self.was_freed = false;
+        self.freed_meanwhile.clear();
+        let organizations: HashSet<OrganizationId> = rows.iter().map(|row| row.organization_id).collect();
         let activated = self.router.send(Activate(rows));
         ctx.spawn(activated.into_actor(self).map(|refused, actor, ctx| {
             actor.is_activating = false;
             // an error means that the engine has ended
-            let refused = refused.unwrap_or_default();
-            actor.is_full = !refused.is_empty() && !actor.was_freed;
-            refused.into_iter().for_each(|row| actor.schedule(row));
+            actor.ready.put_back(refused.unwrap_or_default());
+            std::mem::take(&mut actor.freed_meanwhile).into_iter().for_each(|freed| actor.ready.freed(freed));
+            for organization_id in organizations {
+                let waits = actor.ready.has(organization_id);
+                actor.context.shares.of(organization_id).set_waits_for_supervisors(waits);
+            }
             actor.tick(ctx);
         }));
     }
@@ -127,7 +136,7 @@ impl Scheduler {
             return;
         }
         self.is_scanning = true;
-        let breakers = self.context.clone().read(|store| store.open_breakers());
+        let breakers = self.context.clone().read(ENGINE, |store| store.open_breakers());
         ctx.spawn(breakers.into_actor(self).map(|breakers, actor, ctx| match breakers {
             Ok(breakers) => actor.scan_page(None, Arc::new(probe_times(breakers)), ctx),
             Err(error) => actor.scan_failed(&error, ctx),
@@ -140,7 +149,7 @@ impl Scheduler {
         probes: Arc<HashMap<EndpointId, UnixMillis>>,
         ctx: &mut Context<Self>,
     ) {
-        let page = self.context.clone().read(move |store| store.scan_agenda(after, SCAN_PAGE));
+        let page = self.context.clone().read(ENGINE, move |store| store.scan_agenda(after, SCAN_PAGE));
         ctx.spawn(page.into_actor(self).map(move |page: StoreResult<Vec<AgendaRow>>, actor, ctx| match page {
             Ok(rows) => actor.take_page(rows, probes, ctx),
             Err(error) => actor.scan_failed(&error, ctx),
@@ -194,18 +203,21 @@ impl Actor for Scheduler {
 
 impl Handler<Schedule> for Scheduler {
     type Result = ();
-    fn handle(&mut self, Schedule(row): Schedule, ctx: &mut Self::Context) {
-        self.schedule(row);
+    fn handle(&mut self, Schedule(rows): Schedule, ctx: &mut Self::Context) {
+        rows.into_iter().for_each(|row| self.schedule(row));
         self.tick(ctx);
     }
 }
 
 impl Handler<CapacityFreed> for Scheduler {
     type Result = ();
-    fn handle(&mut self, _: CapacityFreed, ctx: &mut Self::Context) {
-        self.was_freed = true;
-        if std::mem::take(&mut self.is_full) {
-            self.tick(ctx);
+    fn handle(&mut self, CapacityFreed(organization_id): CapacityFreed, ctx: &mut Self::Context) {
+        match self.is_activating {
+            true => _ = self.freed_meanwhile.insert(organization_id),
+            false => {
+                self.ready.freed(organization_id);
+                self.tick(ctx);
+            }
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Authentication and authorization. The only place where roles and organizations are enforced: a middleware around
 //! every route of the table.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
@@ -16,25 +15,21 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::key_cache::{CacheAnswer, KnownKey};
+use super::line::Line;
 use super::problem::{ErrorCode, Problem};
 use super::{Api, path_id};
 use crate::domain::ids::{KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Role};
+use crate::domain::organization::Role;
 use crate::domain::secret::Secret;
-use crate::domain::time::UnixMillis;
 
 /// Makes a key findable in leaked text.
 const KEY_PREFIX: &str = "rbk_";
 /// The length of the stored prefix, by which a key is recognized; 8 of its characters are from the 43 random ones.
 const SHOWN_PREFIX_LENGTH: usize = 12;
-/// How long a key is cached without asking the store. A key that another node revoked works for this long: the contract
-/// allows 1 s.
-const CACHE_TTL: Duration = Duration::from_millis(900);
 /// How long to wait for the store to find a key. It is one row by an index: smaller would refuse callers of a busy
 /// machine, larger would hold all of them while the database does not respond.
 const KEY_PATIENCE: Duration = Duration::from_secs(5);
-/// The most cached keys; above it, keys cost a read of the store each.
-const CACHE_CAPACITY: usize = 10_000;
 
 /// What a route requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +102,22 @@ pub(crate) enum Caller {
     Key { organization_id: OrganizationId, key_id: KeyId, role: Role },
 }
 
+impl From<&Caller> for Line {
+    fn from(caller: &Caller) -> Self {
+        match caller {
+            Caller::Admin => Self::Admin,
+            Caller::Key { organization_id, .. } => Self::Organization(*organization_id),
+        }
+    }
+}
+
+impl Line {
+    /// The line of this request, once its caller is known.
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        request.extensions().get::<Caller>().map_or_else(|| Self::Address(address(request)), Self::from)
+    }
+}
+
 /// The caller's organization, for handlers of tenant routes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tenant(pub OrganizationId);
@@ -163,23 +174,25 @@ async fn find_caller(api: &Api, request: &HttpRequest) -> Result<Caller, Problem
         };
         Problem::new(ErrorCode::Unauthorized, detail)
     })?;
-    caller_of(api, hash).await
+    caller_of(api, hash, address(request)).await
 }
 
-/// Whose key has this hash.
-pub(crate) async fn caller_of(api: &Api, hash: [u8; 32]) -> Result<Caller, Problem> {
+/// Where a request comes from.
+pub(crate) fn address(request: &HttpRequest) -> IpAddr {
+    // absent where a test calls the service without a server
+    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
+}
+
+/// Whose key has this hash, for a request from this address.
+pub(crate) async fn caller_of(api: &Api, hash: [u8; 32], address: IpAddr) -> Result<Caller, Problem> {
     if api.admin_key_hash.is_some_and(|admin| bool::from(admin.ct_eq(&hash))) {
         return Ok(Caller::Admin);
     }
     let now = api.engine.now();
     let known = match api.keys.get(&hash, now) {
-        Some(known) => Some(known),
-        None => {
-            let generation = api.keys.generation();
-            let key = api.store(move |store| store.key_by_hash(&hash));
-            let key = super::within(KEY_PATIENCE, key).await??;
-            key.map(|key| api.keys.insert(&key, generation, now))
-        }
+        CacheAnswer::Known(known) => Some(known),
+        CacheAnswer::NoSuchKey => None,
+        CacheAnswer::Ask { line } => super::within(KEY_PATIENCE, look_up(api, hash, line, address)).await??,
     };
     match known {
         Some(KnownKey { organization_id, key_id, role, expires_at }) if expires_at.is_none_or(|at| now < at) => {
@@ -187,6 +200,30 @@ pub(crate) async fn caller_of(api: &Api, hash: [u8; 32]) -> Result<Caller, Probl
         }
         _ => Err(Problem::new(ErrorCode::Unauthorized, "this API key is unknown, expired or revoked")),
     }
+}
+
+/// Asks the store for a key. One that was valid a moment ago waits in its organization's line, any other in that of the
+/// address that it comes from, at a gate of its own: a flood of unknown keys keeps only its own address waiting.
+async fn look_up(
+    api: &Api,
+    hash: [u8; 32],
+    line: Option<OrganizationId>,
+    address: IpAddr,
+) -> Result<Option<KnownKey>, Problem> {
+    let pass = match line {
+        Some(organization_id) => api.turn(&api.turns.known_keys, organization_id.into()).await?,
+        None => api.turn(&api.turns.new_keys, Line::Address(address)).await?,
+    };
+    // another request with the same key may have asked meanwhile
+    let now = api.engine.now();
+    match api.keys.get(&hash, now) {
+        CacheAnswer::Known(known) => return Ok(Some(known)),
+        CacheAnswer::NoSuchKey => return Ok(None),
+        CacheAnswer::Ask { .. } => {}
+    }
+    let generation = api.keys.generation();
+    let key = api.ask(KEY_PATIENCE, pass, move |store| store.key_by_hash(&hash)).await?;
+    Ok(api.keys.insert(hash, key.as_ref(), generation, now))
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {
@@ -210,111 +247,11 @@ pub(crate) fn generate_key(rng: &mut impl Rng) -> (Secret, String) {
     (Secret::new(key), prefix)
 }
 
-/// Keys that were recently found in the store. Bounded; forgets a key at once when it is revoked here, and after
-/// `CACHE_TTL` when it was revoked elsewhere. Unknown keys are not cached.
-#[derive(Default)]
-pub(crate) struct KeyCache {
-    state: Mutex<CacheState>,
-}
-
-#[derive(Default)]
-struct CacheState {
-    keys: HashMap<[u8; 32], CachedKey>,
-    /// Grows with every revocation: a key that was read before one must not be cached after it.
-    generation: u64,
-}
-
-/// What every request needs to know about its key.
-#[derive(Debug, Clone, Copy)]
-struct KnownKey {
-    organization_id: OrganizationId,
-    key_id: KeyId,
-    role: Role,
-    expires_at: Option<UnixMillis>,
-}
-
-struct CachedKey {
-    key: KnownKey,
-    read_at: UnixMillis,
-}
-
-impl CachedKey {
-    fn is_fresh(&self, now: UnixMillis) -> bool {
-        // a clock that went back does not extend the time
-        self.read_at <= now && now.since(self.read_at) < CACHE_TTL
-    }
-}
-
-impl KeyCache {
-    fn lock(&self) -> MutexGuard<'_, CacheState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self, hash: &[u8; 32], now: UnixMillis) -> Option<KnownKey> {
-        self.lock().keys.get(hash).filter(|cached| cached.is_fresh(now)).map(|cached| cached.key)
-    }
-
-    fn generation(&self) -> u64 {
-        self.lock().generation
-    }
-
-    /// Caches a key that was read at `read_at`, unless one was revoked since `generation`.
-    fn insert(&self, key: &ApiKey, generation: u64, read_at: UnixMillis) -> KnownKey {
-        let known = KnownKey {
-            organization_id: key.organization_id,
-            key_id: key.id,
-            role: key.role,
-            expires_at: key.expires_at,
-        };
-        let mut state = self.lock();
-        if state.generation != generation {
-            return known;
-        }
-        if state.keys.len() >= CACHE_CAPACITY {
-            state.keys.retain(|_, cached| cached.is_fresh(read_at));
-            if state.keys.len() >= CACHE_CAPACITY {
-                state.keys.clear();
-            }
-        }
-        state.keys.insert(key.hash, CachedKey { key: known, read_at });
-        known
-    }
-
-    /// Forgets a key that was revoked.
-    pub(crate) fn forget(&self, hash: &[u8; 32]) {
-        let mut state = self.lock();
-        state.generation += 1;
-        state.keys.remove(hash);
-    }
-
-    /// Forgets the keys of an organization that was deleted.
-    pub(crate) fn forget_organization(&self, organization_id: OrganizationId) {
-        let mut state = self.lock();
-        state.generation += 1;
-        state.keys.retain(|_, cached| cached.key.organization_id != organization_id);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
-
-    const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
-
-    fn key(seed: u8) -> ApiKey {
-        ApiKey {
-            id: KeyId(i64::from(seed)),
-            organization_id: OrganizationId(1),
-            name: "k".to_owned(),
-            role: Role::Owner,
-            hash: [seed; 32],
-            prefix: "rbk_".to_owned(),
-            created_at: NOW,
-            expires_at: None,
-        }
-    }
 
     #[test]
     fn every_role_may_do_exactly_what_the_contract_says() {
@@ -349,40 +286,5 @@ mod tests {
         assert_eq!(first.expose().len(), 4 + 43);
         assert!(first.expose().starts_with(&prefix) && prefix.len() == 12 && prefix.starts_with("rbk_"));
         assert!(first.expose() != second.expose());
-    }
-
-    #[test]
-    fn a_key_is_forgotten_when_it_is_revoked_or_a_second_old() {
-        let cache = KeyCache::default();
-        cache.insert(&key(1), cache.generation(), NOW);
-        cache.insert(&key(2), cache.generation(), NOW);
-        assert!(cache.get(&[1; 32], NOW).is_some());
-        assert!(cache.get(&[1; 32], NOW + Duration::from_secs(1)).is_none());
-        assert!(cache.get(&[1; 32], NOW - Duration::from_millis(1)).is_none());
-        cache.forget(&[1; 32]);
-        assert!(cache.get(&[1; 32], NOW).is_none());
-        assert!(cache.get(&[2; 32], NOW).is_some());
-        cache.forget_organization(OrganizationId(1));
-        assert!(cache.get(&[2; 32], NOW).is_none());
-    }
-
-    #[test]
-    fn a_key_read_before_a_revocation_is_not_remembered_after_it() {
-        let cache = KeyCache::default();
-        let before = cache.generation();
-        cache.forget(&[1; 32]);
-        cache.insert(&key(1), before, NOW);
-        assert!(cache.get(&[1; 32], NOW).is_none());
-    }
-
-    #[test]
-    fn the_cache_stays_within_its_capacity() {
-        let cache = KeyCache::default();
-        for number in 0..(CACHE_CAPACITY as u64 + 500) {
-            let mut key = key(0);
-            key.hash[..8].copy_from_slice(&number.to_be_bytes());
-            cache.insert(&key, 0, NOW);
-        }
-        assert!(cache.lock().keys.len() <= CACHE_CAPACITY);
     }
 }

@@ -1,15 +1,26 @@
 //! Reads request bodies within limits of size, time and memory, whatever their `Content-Type` says.
+//!
+//! A body counts against its organization from its first byte: one that sends many, slowly or at once, has less for
+//! itself and not for others.
 
+use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Api;
+use super::line::Line;
 use super::problem::{ErrorCode, Problem};
+use crate::actors::fairness::gate::FairGate;
+use crate::actors::fairness::shares::{Holding, Refusal, Resource, Shares};
+use crate::telemetry;
 
 /// For every call except those that publish events.
 pub(crate) const MANAGEMENT_LIMIT_BYTES: usize = 256 * 1024;
@@ -18,88 +29,171 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole body. 10 MiB in a minute is 1.4 Mbit/s; slower publishers should send smaller events.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// This much of each body is not counted: most bodies are smaller, and the number of connections bounds those.
-const FREE_BYTES: usize = 64 * 1024;
-/// The budget is counted in units of this many bytes.
-const UNIT_BYTES: usize = 64 * 1024;
+/// A body, and its share of the memory, which is returned when this is dropped.
+pub(crate) struct RequestBody {
+    pub bytes: Bytes,
+    /// `None` for an empty one.
+    pub share: Option<Holding>,
+}
 
-/// The memory for large bodies. Taken as bytes arrive, so that a slow client holds only what it has sent.
-#[derive(Clone)]
-pub(crate) struct BodyBudget(Arc<Semaphore>);
+impl Deref for RequestBody {
+    type Target = [u8];
 
-impl BodyBudget {
-    /// How much all bodies may hold, except the first 64 KiB of each, from their first byte until their events are
-    /// stored. Smaller: large events are refused sooner. Larger: ten megabytes from each of many connections fill the
-    /// memory.
-    pub(crate) fn of(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / UNIT_BYTES)))
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
-/// A body, and its share of the budget.
-pub(crate) struct RequestBody {
-    pub bytes: Bytes,
-    /// Returned when this is dropped.
-    pub share: BodyShare,
+/// What the bodies of one caller may take.
+struct Admission<'a> {
+    shares: &'a Shares,
+    arriving: &'a Arc<FairGate>,
+    line: Line,
 }
 
-/// A share of the budget, returned when this is dropped.
-pub(crate) struct BodyShare(#[expect(dead_code, reason = "it counts by being there")] Vec<OwnedSemaphorePermit>);
+impl Admission<'_> {
+    /// Takes memory for this many bytes more.
+    fn take(&self, share: &mut Option<Holding>, bytes: usize) -> Result<(), Refusal> {
+        match share {
+            Some(holding) => holding.grow(bytes),
+            None => {
+                *share = Some(self.shares.try_take(Resource::BodyBytes, self.line.owner(), bytes)?);
+                Ok(())
+            }
+        }
+    }
+}
 
-/// Reads the whole body of a management call; such bodies are small.
+/// Why a body was not read.
+enum NotRead {
+    /// The client's fault.
+    Problem(Problem),
+    /// There is no memory for it.
+    NoRoom(Refusal),
+    /// The organization sends as many bodies as it may.
+    TooMany,
+}
+
+impl From<Problem> for NotRead {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// Reads the whole body of a request.
 pub(crate) async fn read_body(
     request: &HttpRequest,
     payload: web::Payload,
     limit: usize,
-) -> Result<Bytes, Problem> {
-    // never used: the limit
-    let budget = BodyBudget::of(limit);
-    Ok(read_large_body(request, payload, limit, &budget).await?.bytes)
+) -> Result<RequestBody, Problem> {
+    let api = request
+        .app_data::<web::Data<Api>>()
+        .ok_or_else(|| Problem::new(ErrorCode::Internal, ErrorCode::Internal.help()))?;
+    let line = Line::of(request);
+    let admission = Admission { shares: api.engine().shares(), arriving: &api.turns.bodies, line };
+    read_within(request, payload, limit, &admission).await.map_err(|reason| match reason {
+        NotRead::Problem(problem) => problem,
+        NotRead::TooMany => {
+            api.over_share(line, "too many bodies of this organization arrive at once; nothing was stored")
+        }
+        NotRead::NoRoom(Refusal::OverShare) => {
+            let detail =
+                "the bodies of this organization that arrive at once are too large together; nothing was stored";
+            api.over_share(line, detail)
+        }
+        NotRead::NoRoom(Refusal::NothingFree) => {
+            api.engine().report_overload(telemetry::Overload::ArrivingBytes);
+            Problem::new(ErrorCode::Overloaded, "too many large bodies arrive at once; nothing was stored")
+        }
+    })
 }
 
-/// Reads the whole body.
-pub(crate) async fn read_large_body(
+async fn read_within(
     request: &HttpRequest,
     payload: web::Payload,
     limit: usize,
-    budget: &BodyBudget,
-) -> Result<RequestBody, Problem> {
+    admission: &Admission<'_>,
+) -> Result<RequestBody, NotRead> {
     let headers = request.headers();
     let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| !is_plain(encoding)) {
         let detail = "compressed bodies are not read: send the JSON as it is, without Content-Encoding";
-        return Err(Problem::new(ErrorCode::UnsupportedEncoding, detail));
+        return Err(Problem::new(ErrorCode::UnsupportedEncoding, detail).into());
     }
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit as u64) {
-        return Err(too_large(limit));
+        return Err(too_large(limit).into());
     }
-    tokio::time::timeout(TOTAL_TIMEOUT, collect(payload, limit, budget)).await.map_err(|_| too_slow())?
+    // nobody waits at this gate
+    let _arriving = admission.arriving.enter(admission.line.id()).await.map_err(|_| NotRead::TooMany)?;
+    tokio::time::timeout(TOTAL_TIMEOUT, collect(payload, limit, admission)).await.map_err(|_| too_slow())?
 }
 
-async fn collect(mut payload: web::Payload, limit: usize, budget: &BodyBudget) -> Result<RequestBody, Problem> {
+async fn collect(
+    mut payload: web::Payload,
+    limit: usize,
+    admission: &Admission<'_>,
+) -> Result<RequestBody, NotRead> {
     let mut body = BytesMut::new();
-    let mut share = Vec::new();
+    let mut share = None;
     loop {
         let chunk = tokio::time::timeout(IDLE_TIMEOUT, payload.next()).await.map_err(|_| too_slow())?;
         let Some(chunk) = chunk else {
-            return Ok(RequestBody { bytes: body.freeze(), share: BodyShare(share) });
+            return Ok(RequestBody { bytes: body.freeze(), share });
         };
         let chunk = chunk.map_err(|error| {
             tracing::debug!(%error, "body of a request not read");
             Problem::new(ErrorCode::BadRequest, "the body did not arrive whole; send the request again")
         })?;
-        let length = body.len() + chunk.len();
-        if length > limit {
-            return Err(too_large(limit));
+        if body.len() + chunk.len() > limit {
+            return Err(too_large(limit).into());
         }
-        while length > FREE_BYTES + share.len() * UNIT_BYTES {
-            let permit = Arc::clone(&budget.0).try_acquire_owned().map_err(|_| {
-                Problem::new(ErrorCode::Overloaded, "too many large bodies arrive at once; nothing was stored")
-            })?;
-            share.push(permit);
-        }
+        admission.take(&mut share, chunk.len()).map_err(NotRead::NoRoom)?;
         body.extend_from_slice(&chunk);
+    }
+}
+
+/// Responses up to this size are not counted: most are, and the number of connections bounds those.
+const UNCOUNTED_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// A response's body that counts against its organization until it is sent. A client that reads slowly, on many
+/// connections, holds its own organization's memory.
+struct CountedBody {
+    bytes: Bytes,
+    _share: Holding,
+}
+
+impl MessageBody for CountedBody {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        self.bytes.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.bytes).poll_next(cx)
+    }
+}
+
+/// The body of a response that may be large.
+pub(crate) fn response_body(
+    api: &Api,
+    line: impl Into<Line>,
+    bytes: impl Into<Bytes>,
+) -> Result<BoxBody, Problem> {
+    let (line, bytes) = (line.into(), bytes.into());
+    if bytes.len() <= UNCOUNTED_RESPONSE_BYTES {
+        return Ok(BoxBody::new(bytes));
+    }
+    match api.engine().shares().try_take(Resource::BodyBytes, line.owner(), bytes.len()) {
+        Ok(share) => Ok(BoxBody::new(CountedBody { bytes, _share: share })),
+        Err(Refusal::OverShare) => {
+            Err(api.over_share(line, "the responses that this organization reads at once are too large together"))
+        }
+        Err(Refusal::NothingFree) => Err(Problem::new(
+            ErrorCode::Overloaded,
+            "too many large responses are being sent; try again in a moment",
+        )),
     }
 }
 
@@ -115,34 +209,110 @@ pub(crate) fn too_large(limit: usize) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actors::fairness::gate::GateLimits;
+    use crate::actors::fairness::shares::Capacities;
+    use crate::domain::ids::OrganizationId;
     use actix_http::BoxedPayloadStream;
     use actix_web::FromRequest;
     use actix_web::error::PayloadError;
     use actix_web::test::TestRequest;
 
-    async fn read(length: usize, budget: &BodyBudget) -> Result<RequestBody, Problem> {
-        let (request, mut payload) = TestRequest::post().set_payload(vec![b'x'; length]).to_http_parts();
-        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
-        read_large_body(&request, payload, 1024 * 1024, budget).await
+    const MEBIBYTE: usize = 1024 * 1024;
+
+    /// What bodies may take in a test.
+    struct Room {
+        shares: Arc<Shares>,
+        arriving: Arc<FairGate>,
+    }
+
+    impl Room {
+        fn of(bytes: usize, bodies: usize) -> Self {
+            let capacities = Capacities {
+                supervisors: 1,
+                attempts: 1,
+                payload_bytes: 1,
+                uncommitted_events: 1,
+                uncommitted_kibibytes: 1,
+                uncommitted_rows: 1,
+                body_bytes: bytes,
+            };
+            let limits = GateLimits { at_once: usize::MAX, for_one: bodies, waiting_for_one: 0 };
+            Self { shares: Shares::new(capacities), arriving: FairGate::new(limits) }
+        }
+
+        async fn read(&self, organization: i64, length: usize) -> Result<RequestBody, &'static str> {
+            let (request, mut payload) = TestRequest::post().set_payload(vec![b'x'; length]).to_http_parts();
+            let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+            self.read_payload(organization, &request, payload).await
+        }
+
+        /// The body, or in a word why there is none.
+        async fn read_payload(
+            &self,
+            organization: i64,
+            request: &HttpRequest,
+            payload: web::Payload,
+        ) -> Result<RequestBody, &'static str> {
+            let line = Line::Organization(OrganizationId(organization));
+            let admission = Admission { shares: &self.shares, arriving: &self.arriving, line };
+            read_within(request, payload, 10 * MEBIBYTE, &admission).await.map_err(|reason| match reason {
+                NotRead::Problem(problem) => problem.code().as_str(),
+                NotRead::NoRoom(Refusal::OverShare) => "over share",
+                NotRead::NoRoom(Refusal::NothingFree) => "nothing free",
+                NotRead::TooMany => "too many",
+            })
+        }
     }
 
     #[actix_web::test]
-    async fn large_bodies_share_a_budget_and_give_it_back() {
-        let budget = BodyBudget::of(4 * UNIT_BYTES);
-        let first = read(FREE_BYTES + 3 * UNIT_BYTES, &budget).await.map_err(|problem| problem.code()).unwrap();
-        let refused = read(FREE_BYTES + 2 * UNIT_BYTES, &budget).await;
-        assert_eq!(refused.map(|_| ()).unwrap_err().code(), ErrorCode::Overloaded);
-        assert!(read(FREE_BYTES, &budget).await.is_ok(), "small bodies need no share");
-        drop(first);
-        assert!(read(FREE_BYTES + 4 * UNIT_BYTES, &budget).await.is_ok());
-        assert_eq!(budget.0.available_permits(), 4);
+    async fn bodies_count_from_their_first_byte_and_give_their_share_back() {
+        let room = Room::of(16 * MEBIBYTE, 100);
+        let mut held = Vec::new();
+        // a megabyte of small ones is as much as a large one
+        for length in [MEBIBYTE, 16 * 1024] {
+            let refused = loop {
+                match room.read(1, length).await {
+                    Ok(body) => held.push(body),
+                    Err(reason) => break reason,
+                }
+            };
+            assert_eq!(refused, "over share");
+        }
+        let sum: usize = held.iter().map(|body| body.len()).sum();
+        assert_eq!(room.shares.held(Resource::BodyBytes), sum);
+        assert!(sum > 8 * MEBIBYTE && sum <= 12 * MEBIBYTE, "{sum}");
+        assert!(room.read(2, 3 * MEBIBYTE).await.is_ok(), "others have room");
+        drop(held);
+        assert!(room.read(1, 10 * MEBIBYTE).await.is_ok());
+        assert_eq!(room.shares.held(Resource::BodyBytes), 0);
+    }
+
+    #[actix_web::test]
+    async fn an_organization_has_a_bounded_number_of_bodies_in_arrival() {
+        let room = Room::of(16 * MEBIBYTE, 2);
+        let endless = || async {
+            let parts: BoxedPayloadStream =
+                Box::pin(futures_util::stream::pending::<Result<Bytes, PayloadError>>());
+            let mut payload = actix_web::dev::Payload::from(parts);
+            let request = TestRequest::post().to_http_request();
+            let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+            room.read_payload(1, &request, payload).await
+        };
+        let mut slow = [Box::pin(endless()), Box::pin(endless())];
+        for body in &mut slow {
+            assert!(futures_util::poll!(body.as_mut()).is_pending());
+        }
+        assert_eq!(room.read(1, 1).await.map(|_| ()), Err("too many"));
+        assert!(room.read(2, 1).await.is_ok());
+        drop(slow);
+        assert!(room.read(1, 1).await.is_ok());
     }
 
     /// A client that sends this many bytes in each part, and pauses before each, endlessly.
     async fn time_of_a_client_that_sends(
         bytes: usize,
         pause: Duration,
-    ) -> (Result<RequestBody, Problem>, Duration) {
+    ) -> (Result<RequestBody, &'static str>, Duration) {
         let parts = futures_util::stream::unfold((), move |()| async move {
             tokio::time::sleep(pause).await;
             Some((Ok::<_, PayloadError>(Bytes::from(vec![b'x'; bytes])), ()))
@@ -153,7 +323,7 @@ mod tests {
         let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
         tokio::time::pause();
         let begin = tokio::time::Instant::now();
-        let read = read_large_body(&request, payload, 10 * 1024 * 1024, &BodyBudget::of(10 * 1024 * 1024)).await;
+        let read = Room::of(16 * MEBIBYTE, 1).read_payload(1, &request, payload).await;
         (read, begin.elapsed())
     }
 
@@ -161,7 +331,7 @@ mod tests {
     async fn a_slow_body_is_cut_off_after_a_minute_and_a_stalled_one_after_ten_seconds() {
         for (bytes, pause, limit) in [(1, 1, TOTAL_TIMEOUT), (1024, 9, TOTAL_TIMEOUT), (1, 3600, IDLE_TIMEOUT)] {
             let (read, took) = time_of_a_client_that_sends(bytes, Duration::from_secs(pause)).await;
-            assert_eq!(read.map(|_| ()).unwrap_err().code(), ErrorCode::RequestTimeout);
+            assert_eq!(read.map(|_| ()), Err("request_timeout"));
             assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?} for a pause of {pause} s");
             tokio::time::resume();
         }
@@ -169,9 +339,8 @@ mod tests {
 
     #[actix_web::test]
     async fn a_body_over_the_limit_is_refused_without_content_length_too() {
-        let budget = BodyBudget::of(64 * UNIT_BYTES);
-        assert!(read(1024 * 1024, &budget).await.is_ok());
-        let refused = read(1024 * 1024 + 1, &budget).await;
-        assert_eq!(refused.map(|_| ()).unwrap_err().code(), ErrorCode::PayloadTooLarge);
+        let room = Room::of(64 * MEBIBYTE, 1);
+        assert!(room.read(1, 10 * MEBIBYTE).await.is_ok());
+        assert_eq!(room.read(1, 10 * MEBIBYTE + 1).await.map(|_| ()), Err("payload_too_large"));
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/events/batch`: many events in one request and one commit.
+//! `POST /v1/events/batch`: many events in one request.
 
 use std::fmt;
 
@@ -7,19 +7,21 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
+use super::Api;
 use super::auth::Tenant;
-use super::body::RequestBody;
+use super::body::{RequestBody, read_body};
 use super::event_input::EventReader;
-use super::events::{IDEMPOTENCY_KEY, PublishedView, refusal};
+use super::events::{PublishedView, REPLAYED, read_idempotency_key, refusal};
 use super::input::{self, Errors};
 use super::problem::{ErrorCode, Problem};
-use super::{Api, blocking};
-use crate::actors::publication::{Publication, PublishError};
+use crate::actors::publication::{Publication, PublishError, Published};
 use crate::domain::event::MAX_BODY_BYTES;
 use crate::domain::filter::FieldError;
+use crate::store::BatchKey;
 
-/// The most events in one request. More: one commit delays all others for longer.
+/// The most events in one request. More: a batch holds more memory until the last of it is stored.
 const MAX_EVENTS: usize = 1_000;
 /// For the whole request: no more than a single event may have.
 const MAX_BATCH_BYTES: usize = MAX_BODY_BYTES;
@@ -56,8 +58,8 @@ impl From<&Problem> for ItemView {
     }
 }
 
-/// `POST /v1/events/batch`: an array, or one event per line. Responds after the commit; an invalid item is reported in
-/// its place, and the others are stored.
+/// `POST /v1/events/batch`: an array, or one event per line. Responds when all of it is durable; an invalid item is
+/// reported in its place, and the others are stored.
 pub(crate) async fn publish(
     request: HttpRequest,
     payload: web::Payload,
@@ -65,17 +67,20 @@ pub(crate) async fn publish(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     // its share of the memory budget is held until the events are stored, the body itself only until it is parsed
-    let RequestBody { bytes, share: _share } = api.read_events(&request, payload, MAX_BATCH_BYTES).await?;
+    let RequestBody { bytes, share: _share } = read_body(&request, payload, MAX_BATCH_BYTES).await?;
     let is_ndjson = is_ndjson(&request);
     let mut errors = Errors::new();
-    if request.headers().contains_key(IDEMPOTENCY_KEY) {
-        // ignoring it silently would let a repeated batch be stored twice
-        errors.add("Idempotency-Key", "a batch can't have one; send the events one by one to POST /v1/events");
-    }
+    let key = read_idempotency_key(request.headers(), &mut errors);
     let reader = api.event_reader(organization_id);
     let inline = reader.may_read_inline(bytes.len());
-    let read = move || read_batch(&bytes, is_ndjson, errors, &reader);
-    let items = if inline { read() } else { blocking(read).await? }?;
+    let read = move || {
+        let items = read_batch(&bytes, is_ndjson, errors, &reader)?;
+        let key = key.map(|key| BatchKey::new(&key, batch_hash(&bytes)));
+        Ok::<_, Problem>((items, key))
+    };
+    let (items, key) = if inline { read() } else { api.parse(organization_id, read).await? }?;
+    // an item that is refused is no event
+    api.admit_events(organization_id, items.iter().filter(|item| item.is_ok()).count())?;
     let mut refused = Vec::with_capacity(items.len());
     let mut publications = Vec::with_capacity(items.len());
     for item in items {
@@ -84,34 +89,72 @@ pub(crate) async fn publish(
                 publications.push(publication);
                 refused.push(None);
             }
-            Err(problem) => refused.push(Some(problem)),
+            Err(problem) => match api.unless_in_doubt(problem) {
+                doubt if doubt.code() == ErrorCode::Unavailable => return Err(doubt),
+                problem => refused.push(Some(problem)),
+            },
         }
     }
-    let mut accepted = publish_all(&api, publications).await?.into_iter();
+    let accepted = publish_all(&api, publications, key).await?;
+    let is_replay =
+        !accepted.is_empty() && accepted.iter().all(|answer| answer.as_ref().is_ok_and(|it| it.replayed));
+    let mut accepted = accepted.into_iter();
     let mut data = Vec::with_capacity(refused.len());
     for refused in refused {
         // there are as many results as events
         let lost = || Problem::new(ErrorCode::Internal, ErrorCode::Internal.help());
         data.push(match refused {
             Some(problem) => ItemView::from(&problem),
-            None => accepted.next().ok_or_else(lost)?,
+            None => match accepted.next().ok_or_else(lost)? {
+                Ok(published) => ItemView::Accepted(PublishedView::from(published)),
+                Err(problem) => ItemView::from(&problem),
+            },
         });
     }
-    Ok(HttpResponse::Accepted().json(BatchView { data }))
+    let mut response = HttpResponse::Accepted();
+    if is_replay {
+        response.insert_header(REPLAYED);
+    }
+    Ok(response.json(BatchView { data }))
 }
 
-/// All of them in one commit: what prevents one of them from being stored prevents all, and is the response.
-async fn publish_all(api: &Api, publications: Vec<Publication>) -> Result<Vec<ItemView>, Problem> {
-    if publications.is_empty() {
-        return Ok(Vec::new());
-    }
-    let answers = api.engine.publish_all(publications).await.map_err(refusal)?;
-    let views = answers.into_iter().map(|answer| match answer {
-        Ok(published) => Ok(ItemView::Accepted(PublishedView::from(published))),
-        Err(error @ PublishError::IdempotencyKeyReused) => Ok(ItemView::from(&refusal(error))),
-        Err(error) => Err(refusal(error)),
+/// What happened to each, or what concerns all of them: a batch takes several commits, and when one of them fails, or the
+/// key of the whole was used for another batch, that is the response.
+async fn publish_all(
+    api: &Api,
+    publications: Vec<Publication>,
+    key: Option<BatchKey>,
+) -> Result<Vec<Result<Published, Problem>>, Problem> {
+    let answers = api.engine.publish_all(publications, key).await.map_err(refusal_of_batch)?;
+    let results = answers.into_iter().map(|answer| match answer {
+        Ok(published) => Ok(Ok(published)),
+        Err(PublishError::IdempotencyKeyReused) => Ok(Err(Problem::new(
+            ErrorCode::IdempotencyKeyReused,
+            "the idempotency_key of this item was used with another event within 24 hours; use a new key for a new event",
+        ))),
+        Err(error @ PublishError::UnknownEventType) => Ok(Err(refusal(error))),
+        Err(error) => Err(refusal_of_batch(error)),
     });
-    views.collect()
+    results.collect()
+}
+
+fn refusal_of_batch(error: PublishError) -> Problem {
+    match error {
+        PublishError::Unavailable(reason) => {
+            tracing::debug!(%reason, "batch not acknowledged");
+            Problem::new(
+                ErrorCode::Unavailable,
+                "the database is not available, and a part of the batch may be stored: try again in a moment, and with an \
+                 Idempotency-Key nothing is stored twice",
+            )
+        }
+        error => refusal(error),
+    }
+}
+
+/// Never the same as the hash of an event: an organization's keys are one space.
+fn batch_hash(body: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update("[batch]\n").chain_update(body).finalize().into()
 }
 
 fn is_ndjson(request: &HttpRequest) -> bool {
@@ -141,7 +184,8 @@ impl<'a> Items<'a> {
         let mut items = Self::default();
         let body = input::without_mark(body);
         for line in body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-            items.push(line);
+            // what is hashed for its idempotency key is the same in both forms
+            items.push(line.trim_ascii());
         }
         items
     }
@@ -195,7 +239,7 @@ pub(crate) fn read_batch(
         errors.add("", format!("a batch holds 1 to {MAX_EVENTS} events, this has {}", items.count));
     }
     errors.into_result()?;
-    Ok(items.kept.into_iter().map(|item| reader.read(item, Errors::new())).collect())
+    Ok(items.kept.into_iter().enumerate().map(|(place, item)| reader.read_item(item, place)).collect())
 }
 
 #[cfg(test)]
@@ -280,7 +324,7 @@ mod tests {
         ) {
             let _ = read_batch(&bytes, is_ndjson, Errors::new(), &reader());
             let _ = read(&text, is_ndjson);
-            let _ = reader().read(text.as_bytes(), Errors::new()).map(|_| ());
+            let _ = reader().read(text.as_bytes(), None, Errors::new()).map(|_| ());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Reads one event, alone in a request or one of a batch.
 
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::body::too_large;
 use super::event_types::KnownTypes;
@@ -11,6 +12,7 @@ use crate::domain::event::{MAX_BODY_BYTES, body_overhead};
 use crate::domain::event_type_registry::{Registered, check_data};
 use crate::domain::ids::OrganizationId;
 use crate::domain::time::{UnixMillis, normalize_rfc3339};
+use crate::store::IdempotencyKey;
 
 /// Larger bodies are parsed on a blocking thread; below this, switching threads costs more than the parsing.
 const INLINE_BYTES: usize = 64 * 1024;
@@ -33,9 +35,35 @@ impl EventReader {
         bytes <= INLINE_BYTES && !self.types.has_own()
     }
 
-    /// Reads `{event_type, data, timestamp?}`; `errors` are those of the request around it.
-    pub(crate) fn read(&self, text: &[u8], mut errors: Errors) -> Result<Publication, Problem> {
+    /// Reads `{event_type, data, timestamp?}`; `key` and `errors` are those of the request around it.
+    pub(crate) fn read(
+        &self,
+        text: &[u8],
+        key: Option<String>,
+        mut errors: Errors,
+    ) -> Result<Publication, Problem> {
         let mut fields = JsonFields::parse(text, &mut errors)?;
+        let message = "is for an item of a batch; send the header Idempotency-Key";
+        fields.refuse("idempotency_key", message, &mut errors);
+        self.read_fields(fields, key, errors)
+    }
+
+    /// Reads the item at this place of a batch, which has its idempotency key inside.
+    pub(crate) fn read_item(&self, text: &[u8], place: usize) -> Result<Publication, Problem> {
+        let mut errors = Errors::new();
+        let mut fields = JsonFields::parse(text, &mut errors)?;
+        let key = fields.read("idempotency_key", &mut errors, read_key).into_option();
+        let mut publication = self.read_fields(fields, key, errors)?;
+        publication.place = place;
+        Ok(publication)
+    }
+
+    fn read_fields(
+        &self,
+        mut fields: JsonFields<'_>,
+        key: Option<String>,
+        mut errors: Errors,
+    ) -> Result<Publication, Problem> {
         let event_type = fields.require("event_type", &mut errors, |value, path, errors| {
             let name = input::string(value, path, errors)?;
             self.lookup(&name, path, errors).map(|registered| (name, registered))
@@ -53,18 +81,19 @@ impl EventReader {
             // a required field that is missing is among the errors
             return Err(Problem::input(Vec::new()));
         };
+        let sent_at = timestamp.as_ref().map(|(text, _)| text.as_str());
+        let idempotency = key.map(|key| {
+            let request_hash = content_hash(&event_type, sent_at, data);
+            IdempotencyKey { key, request_hash }
+        });
         let (timestamp, occurred_at) = timestamp.unwrap_or_else(|| (self.now.to_string(), self.now));
         if data.get().len() + body_overhead(&event_type, &timestamp) > MAX_BODY_BYTES {
             return Err(too_large(MAX_BODY_BYTES));
         }
-        Ok(Publication {
-            organization_id: self.organization_id,
-            event_type,
-            timestamp,
-            occurred_at,
-            data: data.to_owned(),
-            idempotency: None,
-        })
+        let mut publication =
+            Publication::new(self.organization_id, event_type, (timestamp, occurred_at), data.to_owned());
+        publication.idempotency = idempotency;
+        Ok(publication)
     }
 
     fn lookup(&self, name: &str, path: &str, errors: &mut Errors) -> Option<Registered> {
@@ -81,6 +110,31 @@ impl EventReader {
             registered => Some(registered),
         }
     }
+}
+
+/// What makes an event the same one when its key is used again, whether it is published alone or in a batch.
+fn content_hash(event_type: &str, timestamp: Option<&str>, data: &RawValue) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    // neither of the first two can have a line break
+    for part in [event_type, "\n", timestamp.unwrap_or_default(), "\n", data.get()] {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// The same characters as in the header.
+fn read_key(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
+    let key = input::string(value, path, errors)?;
+    if !is_idempotency_key(key.as_bytes()) {
+        errors.add(path, "must have 1 to 255 printable ASCII characters");
+        return None;
+    }
+    Some(key)
+}
+
+/// Whether this can be an idempotency key: 1 to 255 printable ASCII characters, spaces among them.
+pub(super) fn is_idempotency_key(value: &[u8]) -> bool {
+    (1..=255).contains(&value.len()) && value.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// The contract promises receivers an object.

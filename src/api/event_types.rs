@@ -1,5 +1,6 @@
 //! `/v1/event-types`: the event types that can be published and subscribed to, and an organization's own types.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use actix_web::http::header;
@@ -8,12 +9,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::Api;
 use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, JsonFields};
 use super::pagination::QueryString;
 use super::problem::{ErrorCode, Problem};
-use super::{Api, blocking};
 use crate::domain::event_type_registry::{EventTypeRegistry, Registered, compile_schema};
 use crate::domain::event_types::{BUILT_IN, EventType, OPERATIONAL, OwnEventType, built_in, is_operational};
 use crate::domain::ids::OrganizationId;
@@ -22,8 +23,11 @@ use crate::domain::patterns::{EventPattern, PatternError, is_event_type};
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
-/// Per organization. They are held in memory with their schemas.
-const MAX_OWN_TYPES: usize = 200;
+/// Comparisons of characters that one request may cause with names that do not exist, some 50 ms. Smaller: fewer of many
+/// typos get a suggestion. Larger: a batch of a thousand typos takes the processor from others for seconds.
+const MAX_STEPS: usize = 10_000_000;
+/// Of all schemas of one organization together; they are in memory, and in one response.
+const MAX_SCHEMA_BYTES: usize = 8 * 1024 * 1024;
 /// The most own types that an error names. Larger: a batch with a thousand typos gets a response of megabytes.
 const MAX_NAMED: usize = 20;
 const MAX_DESCRIPTION_CHARACTERS: usize = 500;
@@ -33,11 +37,13 @@ const MAX_DESCRIPTION_CHARACTERS: usize = 500;
 pub(crate) struct KnownTypes {
     registry: Arc<RwLock<EventTypeRegistry>>,
     organization_id: OrganizationId,
+    /// What looking for similar names may still cost in this request.
+    steps_left: Arc<AtomicUsize>,
 }
 
 impl KnownTypes {
     pub(crate) fn new(registry: Arc<RwLock<EventTypeRegistry>>, organization_id: OrganizationId) -> Self {
-        Self { registry, organization_id }
+        Self { registry, organization_id, steps_left: Arc::new(AtomicUsize::new(MAX_STEPS)) }
     }
 
     /// Whether an event of this type can be published, and with what `data`.
@@ -47,7 +53,12 @@ impl KnownTypes {
 
     /// Whether the organization has own types.
     pub(crate) fn has_own(&self) -> bool {
-        self.registry().has_own(self.organization_id)
+        self.own_count() > 0
+    }
+
+    /// The number of the organization's own types.
+    fn own_count(&self) -> usize {
+        self.registry().own_count(self.organization_id)
     }
 
     /// Whether a webhook can subscribe to this; a pattern that nothing will ever match is a typo.
@@ -64,6 +75,11 @@ impl KnownTypes {
 
     /// The error for an unknown name or pattern: which type was probably meant, and which exist.
     pub(crate) fn unknown(&self, name: &str) -> String {
+        let cost = name.len() * self.registry().name_bytes(self.organization_id);
+        let is_affordable = |left: usize| left.checked_sub(cost);
+        if self.steps_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_affordable).is_err() {
+            return String::from("no such event type; GET /v1/event-types lists those that there are");
+        }
         let own = self.own_names();
         let known = BUILT_IN.iter().map(|event_type| event_type.name).chain(own.iter().map(String::as_str));
         let meant = did_you_mean(name, known);
@@ -161,7 +177,7 @@ fn empty_object() -> Box<RawValue> {
 
 /// The organization's own types, by their names.
 pub(crate) async fn own_types(api: &Api, organization_id: OrganizationId) -> Result<Vec<OwnEventType>, Problem> {
-    api.store(move |store| store.own_event_types(organization_id)).await
+    api.read(organization_id, move |store| store.own_event_types(organization_id)).await
 }
 
 /// A realistic `data` of any type that a webhook can subscribe to; `None` for an unknown type.
@@ -207,7 +223,7 @@ pub(crate) async fn create(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let event_type = create_from(&api, organization_id, body).await?;
+    let event_type = create_from(&api, organization_id, body.bytes.clone()).await?;
     let location = format!("/v1/event-types/{}", event_type.name);
     let view = EventTypeView::own(&event_type);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
@@ -221,18 +237,28 @@ pub(crate) async fn create_from(
 ) -> Result<OwnEventType, Problem> {
     let now = api.engine.now();
     // compiling a schema takes too long for a worker
-    let event_type = blocking(move || read_event_type(&body, organization_id, now)).await??;
-    let created = Api::change(api, move |api, store| {
-        if store.own_event_types(organization_id)?.len() >= MAX_OWN_TYPES {
-            let detail =
-                format!("an organization can have {MAX_OWN_TYPES} event types of its own; delete one first");
-            return Err(Problem::new(ErrorCode::Conflict, detail));
+    let event_type = api.parse(organization_id, move || read_event_type(&body, organization_id, now)).await??;
+    let created = Api::change(api, organization_id, move |api, store| {
+        let most = api.options.limits.event_types_per_organization;
+        if most > 0 && KnownTypes::new(api.engine.event_types(), organization_id).own_count() >= most as usize {
+            let detail = format!(
+                "this deployment allows an organization {most} event types of its own \
+                 (limits.event_types_per_organization); delete one, or ask the operator for a higher limit"
+            );
+            return Err(Problem::new(ErrorCode::LimitReached, detail));
+        }
+        let types = KnownTypes::new(api.engine.event_types(), organization_id);
+        let schema_bytes = event_type.schema.as_ref().map_or(0, String::len);
+        if types.registry().schema_bytes(organization_id) + schema_bytes > MAX_SCHEMA_BYTES {
+            let detail = format!(
+                "the schemas of an organization's event types may have {MAX_SCHEMA_BYTES} bytes together; delete one"
+            );
+            return Err(Problem::new(ErrorCode::LimitReached, detail));
         }
         store.create_event_type(&event_type).map_err(|error| match error {
             StoreError::Conflict => already_there(&event_type.name),
             error => error.into(),
         })?;
-        api.engine.event_type_created(&event_type);
         Ok(event_type)
     });
     created.await
@@ -259,11 +285,10 @@ pub(crate) async fn remove(
         let detail = format!("{name} is built in; only an organization's own event types can be deleted");
         return Err(Problem::new(ErrorCode::Conflict, detail));
     }
-    let deleted = Api::change(api, move |api, store| {
+    let deleted = Api::change(api, organization_id, move |_, store| {
         if !store.delete_event_type(organization_id, &name)? {
             return Err(Problem::new(ErrorCode::NotFound, "there is no such event type; check the name"));
         }
-        api.engine.event_type_deleted(organization_id, &name);
         Ok(())
     });
     deleted.await

@@ -5,26 +5,27 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::auth::Tenant;
-use super::body::{MANAGEMENT_LIMIT_BYTES, RequestBody, read_body};
-use super::event_input::EventReader;
+use super::body::{MANAGEMENT_LIMIT_BYTES, RequestBody, read_body, response_body};
+use super::event_input::{EventReader, is_idempotency_key};
 use super::event_types::KnownTypes;
 use super::input::{self, Errors, JsonFields};
 use super::logs::{self, LogRow};
 use super::pagination::{List, QueryString, read_instant};
 use super::problem::{ErrorCode, Problem};
-use super::{Api, blocking, path_id};
+use super::{Api, path_id};
 use crate::actors::publication::{PublishError, Published};
 use crate::domain::event::{EventFilter, EventRecord, MAX_BODY_BYTES};
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
-use crate::store::{EventDetail, IdempotencyKey, ReplayTargets};
+use crate::store::{EventDetail, ReplayTargets};
 
 /// Its name in lower case.
-pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
-const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Of a response that repeats an earlier one.
+pub(super) const REPLAYED: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("idempotent-replay"), HeaderValue::from_static("true"));
 const WHAT: &str = "event";
 
 /// An accepted event, alone or in a batch.
@@ -61,8 +62,9 @@ pub(crate) async fn publish(
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
+    api.admit_events(organization_id, 1)?;
     // its share of the memory budget is held until the event is stored, the body itself only until it is parsed
-    let RequestBody { bytes, share: _share } = api.read_events(&request, payload, MAX_BODY_BYTES).await?;
+    let RequestBody { bytes, share: _share } = read_body(&request, payload, MAX_BODY_BYTES).await?;
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
     Ok(answer(accept(&api, organization_id, bytes, key, errors).await?))
@@ -74,6 +76,7 @@ pub(crate) async fn publish_from(
     organization_id: OrganizationId,
     body: Bytes,
 ) -> Result<Published, Problem> {
+    api.admit_events(organization_id, 1)?;
     accept(api, organization_id, body, None, Errors::new()).await
 }
 
@@ -87,20 +90,28 @@ async fn accept(
 ) -> Result<Published, Problem> {
     let reader = api.event_reader(organization_id);
     let inline = reader.may_read_inline(body.len());
-    let read = move || {
-        let mut publication = reader.read(&body, errors)?;
-        publication.idempotency =
-            key.map(|key| IdempotencyKey { key, request_hash: Sha256::digest(&body).into() });
-        Ok::<_, Problem>(publication)
-    };
-    let publication = if inline { read() } else { blocking(read).await? }?;
+    let read = move || reader.read(&body, key, errors);
+    let read = if inline { read() } else { api.parse(organization_id, read).await? };
+    let publication = read.map_err(|problem| api.unless_in_doubt(problem))?;
     api.engine.publish(publication).await.map_err(refusal)
+}
+
+impl Api {
+    /// A type that is unknown here may have been created by a change whose answer was lost: then nobody knows for a moment.
+    pub(super) fn unless_in_doubt(&self, problem: Problem) -> Problem {
+        if problem.code() != ErrorCode::UnknownEventType || !self.engine.is_in_doubt() {
+            return problem;
+        }
+        let detail = "the database was not available a moment ago, and the event type may have been created since; nothing \
+                      was stored, try again in a moment";
+        Problem::new(ErrorCode::Unavailable, detail)
+    }
 }
 
 fn answer(published: Published) -> HttpResponse {
     let mut response = HttpResponse::Accepted();
     if published.replayed {
-        response.insert_header((IDEMPOTENT_REPLAY, HeaderValue::from_static("true")));
+        response.insert_header(REPLAYED);
     }
     response.json(PublishedView::from(published))
 }
@@ -119,18 +130,28 @@ pub(super) fn refusal(error: PublishError) -> Problem {
             )
         }
         PublishError::Stopping => unavailable("the engine is stopping; nothing was stored, try again in a moment"),
-        PublishError::IdempotencyKeyReused => {
+        PublishError::OverShare { retry_after } => Problem::too_many(
+            "more events of this organization wait to be stored than its share; nothing was stored, try again after \
+             Retry-After",
+            retry_after,
+        ),
+        PublishError::UnknownEventType => {
+            Problem::new(ErrorCode::UnknownEventType, "the event type was deleted; nothing was stored")
+        }
+        PublishError::OrganizationDeleted => {
+            Problem::new(ErrorCode::Unauthorized, "the organization of this API key was deleted")
+        }
+        PublishError::IdempotencyKeyReused | PublishError::BatchKeyReused => {
             Problem::new(ErrorCode::IdempotencyKeyReused, ErrorCode::IdempotencyKeyReused.help())
         }
     }
 }
 
-fn read_idempotency_key(headers: &HeaderMap, errors: &mut Errors) -> Option<String> {
+pub(super) fn read_idempotency_key(headers: &HeaderMap, errors: &mut Errors) -> Option<String> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY);
     let value = values.next()?.as_bytes();
-    let fits = (1..=255).contains(&value.len()) && value.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    if !fits || values.next().is_some() {
-        errors.add("Idempotency-Key", "must be one header of 1 to 255 visible ASCII characters");
+    if !is_idempotency_key(value) || values.next().is_some() {
+        errors.add("Idempotency-Key", "must be one header of 1 to 255 printable ASCII characters");
         return None;
     }
     std::str::from_utf8(value).ok().map(str::to_owned)
@@ -195,7 +216,8 @@ pub(crate) async fn page(
     logs::check_order(filter.from, filter.to, &mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
-    let rows = api.store(move |store| store.events(organization_id, &filter, page.request())).await?;
+    let rows =
+        api.read(organization_id, move |store| store.events(organization_id, &filter, page.request())).await?;
     Ok(page.list(rows, |row| row.id.0, |row| row))
 }
 
@@ -205,7 +227,7 @@ pub(crate) async fn detail(
     organization_id: OrganizationId,
     id: EventId,
 ) -> Result<EventDetail, Problem> {
-    let detail = api.store(move |store| store.event(organization_id, id)).await?;
+    let detail = api.read(organization_id, move |store| store.event(organization_id, id)).await?;
     detail.ok_or_else(|| Problem::no_such(WHAT))
 }
 
@@ -218,7 +240,7 @@ pub(crate) async fn read(
     let id: EventId = path_id(&request, "event_id", WHAT)?;
     let detail = detail(&api, organization_id, id).await?;
     // up to 10 MiB of body are read and copied
-    let body = blocking(move || {
+    let body = api.parse(organization_id, move || {
         let payload: &RawValue = serde_json::from_slice(&detail.body)?;
         let deliveries = detail.deliveries.into_iter().map(LogRow::from).collect();
         serde_json::to_vec(&EventDetailView { row: detail.record.into(), payload, deliveries })
@@ -227,7 +249,7 @@ pub(crate) async fn read(
         tracing::error!(event = %id, %error, "a stored body is not JSON");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })?;
-    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+    Ok(HttpResponse::Ok().content_type("application/json").body(response_body(&api, organization_id, body)?))
 }
 
 /// `POST /v1/events/{id}/replay {webhook_id?}`: to that webhook, or to each that has a delivery of it. An absent body
@@ -261,7 +283,7 @@ pub(crate) async fn send_again(
     let now = api.engine.now();
     let engine = api.engine.clone();
     // both happen even if the client disconnects meanwhile
-    let replayed = api.store(move |store| {
+    let replayed = api.step(organization_id, move |store| {
         let replayed =
             store.replay_event(organization_id, id, &targets, &mut || engine.next_id(), now)?.inspect(|ids| {
                 engine.work_added(organization_id, ids.clone());

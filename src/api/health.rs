@@ -12,17 +12,13 @@ use super::problem::Problem;
 use super::webhooks::WHAT;
 use super::{Api, path_id};
 use crate::actors::statistics::CurrentStatistics;
-use crate::domain::delivery::DeliveryStatus;
-use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
+use crate::domain::health::{EndpointState, EndpointStates, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
-use crate::domain::statistics::{LatencyCounts, PeriodCounts, PeriodStatistics, period_start};
+use crate::domain::statistics::{PeriodCounts, PeriodStatistics, period_start};
 use crate::domain::time::UnixMillis;
 use crate::store::{Store, StoreResult};
 
-/// The newest finished deliveries of a period, from which rates and response times are computed. Larger: the call reads
-/// for longer, for figures that hardly change.
-const MAX_SAMPLES: usize = 10_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -110,64 +106,48 @@ impl From<PendingStats> for BacklogView {
     }
 }
 
-/// Attempts that ended in a period, and the deliveries that were created in it and have succeeded or failed, at most
-/// the newest 10,000.
+/// Attempts and deliveries that ended in a period. Counted in steps of 5 minutes: the period's first step is included whole.
+/// From kept counts, so that it costs the same at any number of deliveries.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct PeriodView {
-    /// Attempts, including those of deliveries that are still pending. Counted in steps of 5 minutes: the period's
-    /// first step is included whole.
+    /// Attempts, including those of deliveries that are still pending.
     pub attempts: u64,
     /// The failed ones, whether or not a retry follows.
     pub failed_attempts: u64,
-    pub deliveries: usize,
+    /// Those that succeeded or failed.
+    pub deliveries: u64,
     /// From 0 to 1; `null` when there are none.
     pub success_rate: Option<f64>,
-    /// Response times of their last attempts, including those without a response.
+    /// Response times of all attempts, including those without a response, with an error of at most a quarter.
     pub latency_ms: LatencyView,
-    /// Response times of all attempts, with an error of at most a quarter.
-    #[serde(skip)]
-    pub attempt_latency: LatencyCounts,
 }
 
 /// Percentiles of response times.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct LatencyView {
     pub p50: Option<u64>,
     pub p95: Option<u64>,
     pub p99: Option<u64>,
 }
 
-impl PeriodView {
-    /// Of the deliveries that were created since an instant.
-    fn since(since: UnixMillis, finished: &[FinishedDelivery], counts: PeriodCounts) -> Self {
-        let of_period = || finished.iter().filter(|delivery| delivery.created_at >= since);
-        let deliveries = of_period().count();
-        let succeeded = of_period().filter(|delivery| delivery.status == DeliveryStatus::Success).count();
-        let mut durations: Vec<u64> = of_period().map(|delivery| delivery.last_duration_ms).collect();
-        durations.sort_unstable();
+impl From<PeriodCounts> for PeriodView {
+    fn from(counts: PeriodCounts) -> Self {
+        let deliveries = counts.succeeded.saturating_add(counts.failed);
         Self {
             attempts: counts.attempts(),
             failed_attempts: counts.failed_attempts(),
             deliveries,
-            success_rate: (deliveries > 0).then(|| succeeded as f64 / deliveries as f64),
+            success_rate: (deliveries > 0).then(|| counts.succeeded as f64 / deliveries as f64),
             latency_ms: LatencyView {
-                p50: percentile(&durations, 50),
-                p95: percentile(&durations, 95),
-                p99: percentile(&durations, 99),
+                p50: counts.latency.percentile(50),
+                p95: counts.latency.percentile(95),
+                p99: counts.latency.percentile(99),
             },
-            attempt_latency: counts.latency,
         }
     }
 }
 
-/// The smallest value that this percentage does not exceed (nearest rank).
-fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
-    let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.checked_sub(1)?).copied()
-}
-
-/// The last hour and the last day of a webhook, or of the organization. The day's newest deliveries that lie within the
-/// last hour are the newest of the hour: they are read once.
+/// The last hour and the last day of a webhook, or of the organization.
 fn periods(
     store: &dyn Store,
     counted: &CurrentStatistics,
@@ -175,7 +155,6 @@ fn periods(
     endpoint_id: Option<EndpointId>,
     now: UnixMillis,
 ) -> StoreResult<[PeriodView; 2]> {
-    let day = store.recent_deliveries(organization_id, endpoint_id, now - DAY, MAX_SAMPLES)?;
     let counts: Vec<PeriodStatistics> = match endpoint_id {
         None => counted.of_organization(store, organization_id, now - DAY)?,
         Some(id) => {
@@ -188,7 +167,7 @@ fn periods(
         let mut sum = PeriodCounts::default();
         let within = counts.iter().filter(|period| period.period_start >= period_start(since));
         within.for_each(|period| sum.merge(&period.counts));
-        PeriodView::since(since, &day, sum)
+        PeriodView::from(sum)
     }))
 }
 
@@ -216,8 +195,8 @@ pub(crate) async fn of_webhook(
     id: EndpointId,
 ) -> Result<WebhookHealthView, Problem> {
     let (now, counted) = (api.engine.now(), api.engine.statistics());
-    let view = api.store(move |store| {
-        let Some(found) = store.endpoint(organization_id, id)? else { return Ok(None) };
+    let view = api.read(organization_id, move |store| {
+        let Some(found) = store.find_endpoint(organization_id, id)? else { return Ok(None) };
         let pending = store.pending(organization_id, Some(id))?;
         let [last_1h, last_24h] = periods(store, &counted, organization_id, Some(id), now)?;
         let last_failure = counted.last_failure(store, organization_id, id)?;
@@ -244,7 +223,7 @@ pub(crate) async fn organization(
 ) -> Result<HttpResponse, Problem> {
     no_parameters(&request)?;
     let (now, counted) = (api.engine.now(), api.engine.statistics());
-    let view = api.store(move |store| {
+    let view = api.read(organization_id, move |store| {
         let [last_1h, last_24h] = periods(store, &counted, organization_id, None, now)?;
         Ok(OrganizationHealthView {
             webhooks: store.endpoint_states(organization_id)?.into(),
@@ -259,39 +238,22 @@ pub(crate) async fn organization(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn finished(status: DeliveryStatus, last_duration_ms: u64) -> FinishedDelivery {
-        let (id, at) = (DeliveryId(1), UnixMillis(0));
-        FinishedDelivery { id, status, created_at: at, finished_at: at, last_duration_ms }
-    }
-
-    #[test]
-    fn percentiles_are_values_that_occurred() {
-        let hundred: Vec<u64> = (1..=100).collect();
-        assert_eq!([50, 95, 99].map(|percent| percentile(&hundred, percent)), [Some(50), Some(95), Some(99)]);
-        assert_eq!([50, 95, 99].map(|percent| percentile(&[7], percent)), [Some(7); 3]);
-        assert_eq!([50, 95, 99].map(|percent| percentile(&[1, 9], percent)), [Some(1), Some(9), Some(9)]);
-        assert_eq!(percentile(&[], 50), None);
-    }
+    use crate::domain::statistics::LatencyCounts;
 
     #[test]
     fn nothing_delivered_has_no_rate_and_no_latency() {
-        let view = PeriodView::since(UnixMillis(0), &[], PeriodCounts::default());
+        let view = PeriodView::from(PeriodCounts::default());
         assert_eq!((view.deliveries, view.success_rate), (0, None));
         assert_eq!(view.latency_ms, LatencyView { p50: None, p95: None, p99: None });
     }
 
     #[test]
     fn the_rate_counts_successes_among_all_that_ended() {
-        let failed = finished(DeliveryStatus::Failed, 10_000);
-        let all = [finished(DeliveryStatus::Success, 5), failed, failed, failed];
-        let view = PeriodView::since(UnixMillis(0), &all, PeriodCounts::default());
+        let mut latency = LatencyCounts::default();
+        [5, 5, 5, 5, 7].into_iter().for_each(|milliseconds| latency.record(milliseconds));
+        let view = PeriodView::from(PeriodCounts { succeeded: 1, failed: 3, retried: 1, latency });
         assert_eq!((view.deliveries, view.success_rate), (4, Some(0.25)));
-        assert_eq!(view.latency_ms.p50, Some(10_000));
-        assert_eq!(
-            PeriodView::since(UnixMillis(1), &all, PeriodCounts::default()).deliveries,
-            0,
-            "and those before the period are left out"
-        );
+        assert_eq!((view.attempts, view.failed_attempts), (5, 4));
+        assert_eq!(view.latency_ms, LatencyView { p50: Some(5), p95: Some(7), p99: Some(7) });
     }
 }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, JsonFields};
+use super::line::Line;
 use super::pagination::{List, QueryString};
 use super::problem::Problem;
 use super::{Api, NO_STORE, auth, organizations, path_id};
@@ -52,7 +53,7 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let (key, text) = create_from(&api, organization_id, &body).await?;
+    let (key, text) = create_from(&api, Line::of(&request), organization_id, &body).await?;
     let location = format!("/v1/organizations/{organization_id}/keys/{}", key.id);
     let view = KeyView::new(key, Some(text.expose().to_owned()));
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
@@ -60,13 +61,14 @@ pub(crate) async fn create(
 
 /// Creates the key that the body describes. Returns it as stored, and the key itself.
 pub(crate) async fn create_from(
-    api: &Api,
+    api: &web::Data<Api>,
+    by: Line,
     organization_id: OrganizationId,
     body: &[u8],
 ) -> Result<(ApiKey, Secret), Problem> {
     let now = api.engine.now();
     let NewKey { name, role, expires_at } = NewKey::read(body, now)?;
-    organizations::find(api, organization_id).await?;
+    organizations::find(api, by, organization_id).await?;
     let (text, prefix) = auth::generate_key(&mut api.engine.rng());
     let key = ApiKey {
         id: KeyId(api.engine.next_id()),
@@ -78,9 +80,11 @@ pub(crate) async fn create_from(
         created_at: now,
         expires_at,
     };
-    let stored = key.clone();
-    api.store(move |store| store.create_key(&stored)).await?;
-    Ok((key, text))
+    let created = Api::change_by(api, by, organization_id, move |_, store| {
+        store.create_key(&key)?;
+        Ok((key, text))
+    });
+    created.await
 }
 
 struct NewKey {
@@ -125,7 +129,8 @@ fn read_role(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Role> 
 /// `GET …/keys`: without the keys themselves and without revoked ones.
 pub(crate) async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
-    let List { data, next_cursor } = page(&api, organization_id, request.query_string()).await?;
+    let List { data, next_cursor } =
+        page(&api, Line::of(&request), organization_id, request.query_string()).await?;
     let data: Vec<KeyView> = data.into_iter().map(|key| KeyView::new(key, None)).collect();
     Ok(HttpResponse::Ok().json(List { data, next_cursor }))
 }
@@ -133,6 +138,7 @@ pub(crate) async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<Ht
 /// The page of an organization's keys that a query string describes.
 pub(crate) async fn page(
     api: &Api,
+    by: Line,
     organization_id: OrganizationId,
     query: &str,
 ) -> Result<List<ApiKey>, Problem> {
@@ -141,8 +147,8 @@ pub(crate) async fn page(
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
-    organizations::find(api, organization_id).await?;
-    let rows = api.store(move |store| store.keys(organization_id, page.request())).await?;
+    organizations::find(api, by, organization_id).await?;
+    let rows = api.read(by, move |store| store.keys(organization_id, page.request())).await?;
     Ok(page.list(rows, |key| key.id.0, |key| key))
 }
 
@@ -150,18 +156,21 @@ pub(crate) async fn page(
 pub(crate) async fn revoke(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
     let id: KeyId = path_id(&request, "key_id", "key")?;
-    revoke_key(&api, organization_id, id).await?;
+    revoke_key(&api, Line::of(&request), organization_id, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 pub(crate) async fn revoke_key(
     api: &web::Data<Api>,
+    by: Line,
     organization_id: OrganizationId,
     id: KeyId,
 ) -> Result<(), Problem> {
-    let revoked = Api::change(api, move |api, store| {
-        let hash = store.revoke_key(organization_id, id)?.ok_or_else(|| Problem::no_such("key"))?;
-        api.keys.forget(&hash);
+    let revoked = Api::change_by(api, by, organization_id, move |api, store| {
+        // without an answer, which key it was is not known here
+        let revoked = store.revoke_key(organization_id, id);
+        let hash = revoked.inspect_err(|_| api.keys.forget_organization(organization_id))?;
+        api.keys.forget(&hash.ok_or_else(|| Problem::no_such("key"))?);
         Ok(())
     });
     revoked.await

@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::auth::Tenant;
+use super::body::response_body;
 use super::input::Errors;
 use super::pagination::{List, QueryString, RequestedPage, read_instant};
 use super::problem::{ErrorCode, Problem};
-use super::{Api, blocking, path_id};
+use super::{Api, path_id};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
@@ -85,7 +86,7 @@ pub(crate) async fn page(
     query: &str,
 ) -> Result<List<DeliveryRecord>, Problem> {
     let (filter, page) = read_query(query)?;
-    let log = api.store(move |store| {
+    let log = api.read(organization_id, move |store| {
         let begin = Instant::now();
         let may_go_on = || begin.elapsed() < LOOKS_ON_FOR;
         look(page.request(), |request| store.deliveries(organization_id, &filter, request), may_go_on)
@@ -118,7 +119,7 @@ pub(crate) async fn detail(
     organization_id: OrganizationId,
     id: DeliveryId,
 ) -> Result<DeliveryDetail, Problem> {
-    let detail = api.store(move |store| store.delivery(organization_id, id)).await?;
+    let detail = api.read(organization_id, move |store| store.delivery(organization_id, id)).await?;
     detail.ok_or_else(|| Problem::no_such(WHAT))
 }
 
@@ -131,7 +132,7 @@ pub(crate) async fn read(
     let id: DeliveryId = path_id(&request, "delivery_id", WHAT)?;
     let detail = detail(&api, organization_id, id).await?;
     // up to 10 MiB of body are read and copied
-    let body = blocking(move || {
+    let body = api.parse(organization_id, move || {
         let payload: &RawValue = serde_json::from_slice(&detail.body)?;
         serde_json::to_vec(&LogDetail { row: detail.record.into(), payload, attempts: detail.attempts })
     });
@@ -139,7 +140,7 @@ pub(crate) async fn read(
         tracing::error!(delivery = %id, %error, "a stored body is not JSON");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })?;
-    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+    Ok(HttpResponse::Ok().content_type("application/json").body(response_body(&api, organization_id, body)?))
 }
 
 /// `POST /v1/webhooks/logs/{id}/retry`: pending again, with a new round of its retry schedule.
@@ -190,7 +191,7 @@ pub(crate) async fn retry_delivery(
     let now = api.engine.now();
     let engine = api.engine.clone();
     // all of it happens even if the client disconnects meanwhile
-    let requeued = api.store(move |store| {
+    let requeued = api.step(organization_id, move |store| {
         let requeued = store.requeue_delivery(organization_id, id, now)?;
         let RequeueOutcome::Requeued { endpoint_id } = requeued else { return Ok((requeued, None)) };
         // before the engine is notified, so that the row is as this call left it

@@ -10,11 +10,14 @@ mod connection_timeouts;
 pub(crate) mod docs;
 pub(crate) mod event_batch;
 pub(crate) mod event_input;
+mod event_rate;
 pub(crate) mod event_types;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod input;
+mod key_cache;
 pub(crate) mod keys;
+pub(crate) mod line;
 pub(crate) mod logs;
 pub mod middleware;
 pub mod openapi;
@@ -26,28 +29,33 @@ pub mod request_id;
 mod route_spec;
 pub mod routes;
 pub mod server;
+pub(crate) mod turns;
+pub(crate) mod usage;
 pub(crate) mod webhook_actions;
 pub(crate) mod webhook_input;
 pub mod webhook_settings;
 mod webhook_view;
 pub(crate) mod webhooks;
 
+use std::fmt::Display;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 use crate::actors::handle::EngineHandle;
+use crate::config::LimitSettings;
 use crate::domain::secret::Secret;
 use crate::domain::target::TargetPolicy;
-use crate::store::{Store, StoreResult};
-use crate::telemetry;
-use auth::KeyCache;
-use body::{BodyBudget, RequestBody};
+use event_rate::EventRates;
+use key_cache::KeyCache;
+use probes::Readiness;
 use problem::{ErrorCode, Problem};
+use turns::Turns;
 
 /// How long to wait for a read. The store has its own limits, which end slow calls: a read that exceeds this hangs on a
 /// dead connection. Smaller than those limits: slow calls are mistaken for dead ones. Larger: clients wait in vain.
@@ -67,9 +75,14 @@ pub struct ApiOptions {
     pub target_policy: TargetPolicy,
     /// The prefix of the signature headers; custom headers can't begin with it.
     pub signature_header_prefix: String,
-    /// How many bytes the bodies of events may hold until they are stored; at least 10 MiB, or the largest are always
-    /// refused.
-    pub body_memory_bytes: usize,
+    /// The connections that the store has for the API's reads. Smaller: reads wait although there is a free connection.
+    /// Larger: they wait for a connection instead of their turn.
+    pub reads_at_once: usize,
+    /// Where they run. Their priority may be lower than that of publishing: they take the longest of all that the API
+    /// does, and hold nothing up.
+    pub read_threads: Handle,
+    /// How much one organization may have.
+    pub limits: LimitSettings,
     /// Renders `/metrics`; `None` when it is served on another address, and then this one responds with 404.
     pub metrics: Option<MetricsRenderer>,
 }
@@ -80,9 +93,9 @@ pub struct Api {
     options: ApiOptions,
     admin_key_hash: Option<[u8; 32]>,
     keys: KeyCache,
-    bodies: BodyBudget,
-    /// Held while a change is written and the engine is notified.
-    changes: Mutex<()>,
+    event_rates: Option<EventRates>,
+    turns: Turns,
+    readiness: Readiness,
     /// `/openapi.json` and `/docs` of this deployment, rendered at the first request.
     description: OnceLock<Bytes>,
     documentation: OnceLock<Bytes>,
@@ -93,12 +106,13 @@ impl Api {
     pub fn new(engine: EngineHandle, options: ApiOptions) -> Self {
         let admin_key_hash = options.admin_key.as_ref().map(|key| auth::hash_key(key.expose()));
         Self {
-            bodies: BodyBudget::of(options.body_memory_bytes),
+            event_rates: EventRates::limited_to(options.limits.events_per_second_per_organization),
+            turns: Turns::new(options.reads_at_once),
+            readiness: Readiness::default(),
             engine,
             options,
             admin_key_hash,
             keys: KeyCache::default(),
-            changes: Mutex::new(()),
             description: OnceLock::new(),
             documentation: OnceLock::new(),
         }
@@ -110,47 +124,6 @@ impl Api {
 
     pub(crate) fn signature_header_prefix(&self) -> &str {
         &self.options.signature_header_prefix
-    }
-
-    /// Reads a body with events. Counts it as shed load when there is no room for it.
-    async fn read_events(
-        &self,
-        request: &HttpRequest,
-        payload: web::Payload,
-        limit: usize,
-    ) -> Result<RequestBody, Problem> {
-        let read = body::read_large_body(request, payload, limit, &self.bodies).await;
-        read.inspect_err(|problem| {
-            if problem.code() == ErrorCode::Overloaded {
-                self.engine.report_overload(telemetry::Overload::ArrivingBytes);
-            }
-        })
-    }
-
-    /// Writes to the store and does what must follow (notify the engine, forget a key), on a blocking thread.
-    ///
-    /// Both happen even if the client disconnects meanwhile: then the handler's future is dropped, but the thread
-    /// continues. Changes run one after the other, so that the engine is notified in the order of the commits: an
-    /// update that arrived after a deletion would bring the webhook back.
-    async fn change<T: Send + 'static>(
-        this: &web::Data<Self>,
-        change: impl FnOnce(&Self, &dyn Store) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let api = web::Data::clone(this).into_inner();
-        let work = move || {
-            let _in_order = api.changes.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&api, api.engine.store().as_ref())
-        };
-        within(CHANGE_PATIENCE, blocking(work)).await??
-    }
-
-    /// Runs a store call on a blocking thread.
-    pub(crate) async fn store<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let store = Arc::clone(self.engine.store());
-        within(READ_PATIENCE, blocking(move || call(store.as_ref()))).await??.map_err(Problem::from)
     }
 }
 
@@ -165,7 +138,12 @@ async fn within<T>(patience: Duration, answer: impl Future<Output = T>) -> Resul
 
 /// Runs `work` on a blocking thread: workers must never wait for a disk or process megabytes.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    web::block(work).await.map_err(|error| {
+    finished(web::block(work)).await
+}
+
+/// The result of work on another thread.
+async fn finished<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, Problem> {
+    work.await.map_err(|error| {
         tracing::error!(%error, "blocking work of the API failed");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })

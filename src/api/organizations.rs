@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, JsonFields};
+use super::line::Line;
 use super::pagination::{List, QueryString};
 use super::problem::Problem;
 use super::{Api, path_id};
@@ -26,7 +27,7 @@ pub(crate) async fn create(
 }
 
 /// Creates the organization that the body describes.
-pub(crate) async fn create_from(api: &Api, body: &[u8]) -> Result<Organization, Problem> {
+pub(crate) async fn create_from(api: &web::Data<Api>, body: &[u8]) -> Result<Organization, Problem> {
     let mut errors = Errors::new();
     let mut fields = JsonFields::parse(body, &mut errors)?;
     let name = fields.require("name", &mut errors, input::name);
@@ -37,9 +38,12 @@ pub(crate) async fn create_from(api: &Api, body: &[u8]) -> Result<Organization, 
         name: name.unwrap_or_default(),
         created_at: api.engine.now(),
     };
-    let stored = organization.clone();
-    api.store(move |store| store.create_organization(&stored)).await?;
-    Ok(organization)
+    let id = organization.id;
+    let created = Api::change_by(api, Line::Admin, id, move |_, store| {
+        store.create_organization(&organization)?;
+        Ok(organization)
+    });
+    created.await
 }
 
 /// `GET /v1/organizations`.
@@ -54,14 +58,14 @@ pub(crate) async fn page(api: &Api, query: &str) -> Result<List<Organization>, P
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
-    let rows = api.store(move |store| store.organizations(page.request())).await?;
+    let rows = api.read(Line::Admin, move |store| store.organizations(page.request())).await?;
     Ok(page.list(rows, |row| row.id.0, |row| row))
 }
 
 /// `GET /v1/organizations/{id}`.
 pub(crate) async fn read(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let id: OrganizationId = path_id(&request, "organization_id", WHAT)?;
-    Ok(HttpResponse::Ok().json(find(&api, id).await?))
+    Ok(HttpResponse::Ok().json(find(&api, Line::Admin, id).await?))
 }
 
 /// `DELETE /v1/organizations/{id}`: with everything that it owns.
@@ -75,16 +79,16 @@ pub(crate) async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<
 /// database in the background.
 pub(crate) async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(), Problem> {
     let now = api.engine.now();
-    let deleted = Api::change(api, move |api, store| {
-        let endpoint_ids = store.delete_organization(id, now)?.ok_or_else(|| Problem::no_such(WHAT))?;
+    let deleted = Api::change_by(api, Line::Admin, id, move |api, store| {
+        let deleted = store.delete_organization(id, now);
+        // also when it failed: it may have been committed
         api.keys.forget_organization(id);
-        api.engine.organization_deleted(id, &endpoint_ids);
-        Ok(())
+        if deleted? { Ok(()) } else { Err(Problem::no_such(WHAT)) }
     });
     deleted.await
 }
 
 /// Reads an organization that a path names.
-pub(crate) async fn find(api: &Api, id: OrganizationId) -> Result<Organization, Problem> {
-    api.store(move |store| store.organization(id)).await?.ok_or_else(|| Problem::no_such(WHAT))
+pub(crate) async fn find(api: &Api, by: Line, id: OrganizationId) -> Result<Organization, Problem> {
+    api.read(by, move |store| store.organization(id)).await?.ok_or_else(|| Problem::no_such(WHAT))
 }

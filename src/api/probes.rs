@@ -1,9 +1,11 @@
 //! `/health/live`, `/health/ready`, `/metrics`: for the infrastructure around the engine; they need no key.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
+use tokio::time::Instant;
 
 use super::problem::{ErrorCode, Problem};
 use super::{Api, MetricsRenderer, blocking};
@@ -24,12 +26,38 @@ pub(crate) async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> 
     if !api.engine.can_commit() {
         return Err(Problem::new(ErrorCode::Unavailable, "the database can't be written to"));
     }
-    let ping = api.store(|store| store.ping());
-    match tokio::time::timeout(PING_TIMEOUT, ping).await {
-        Ok(result) => result?,
-        Err(_) => return Err(Problem::new(ErrorCode::Unavailable, "the database does not respond")),
-    }
+    api.readiness.ping(&api).await?;
     Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ok"})))
+}
+
+/// Asks the database for all who want to know at the same time: anybody may ask, as often as they like.
+#[derive(Default)]
+pub(super) struct Readiness(tokio::sync::Mutex<Option<Answered>>);
+
+struct Answered {
+    asked_at: Instant,
+    answer: Result<(), Problem>,
+}
+
+impl Readiness {
+    async fn ping(&self, api: &Api) -> Result<(), Problem> {
+        let came_at = Instant::now();
+        let mut last = self.0.lock().await;
+        if let Some(Answered { asked_at, answer }) = last.as_ref()
+            && *asked_at >= came_at
+        {
+            return answer.clone();
+        }
+        let asked_at = Instant::now();
+        let store = Arc::clone(api.engine.store());
+        let ping = blocking(move || store.ping());
+        let answer = match tokio::time::timeout(PING_TIMEOUT, ping).await {
+            Ok(answer) => answer.and_then(|answer| Ok(answer?)),
+            Err(_) => Err(Problem::new(ErrorCode::Unavailable, "the database does not respond")),
+        };
+        *last = Some(Answered { asked_at, answer: answer.clone() });
+        answer
+    }
 }
 
 /// `GET /metrics`, unless it is bound to another address.

@@ -1,6 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457): the closed list of codes, and what each means for a client.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -10,8 +11,8 @@ use serde::Serialize;
 use crate::domain::filter::FieldError;
 use crate::store::StoreError;
 
-/// How long a client should wait before it retries after a 503.
-const RETRY_AFTER_SECONDS: &str = "1";
+/// How long a client should wait before it retries after a 503 or a 429, unless the problem says something else.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 macro_rules! error_codes {
     ($($variant:ident, $text:literal, $status:ident, $title:literal, $help:literal;)*) => {
@@ -68,6 +69,8 @@ error_codes! {
          says which.";
     TooManySecrets, "too_many_secrets", CONFLICT, "Too many secrets are valid",
         "Five secrets of the webhook are valid already. Wait until one has ended; `detail` says when that is.";
+    LimitReached, "limit_reached", CONFLICT, "The organization has as many as it may",
+        "The organization has as many as this deployment allows; `detail` names the limit and what to do.";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The body exceeds the limit that `detail` names. Nothing was stored.";
     UnsupportedEncoding, "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not read",
@@ -90,6 +93,8 @@ error_codes! {
         "The Idempotency-Key was used with another request within 24 hours. Use a new key for a new event.";
     InvalidCursor, "invalid_cursor", UNPROCESSABLE_ENTITY, "The cursor can't be read",
         "Use `next_cursor` of the previous page unchanged, for the same list.";
+    TooManyRequests, "too_many_requests", TOO_MANY_REQUESTS, "Too much at once from one organization",
+        "The organization asks for more than its share, or publishes more than it may. Nothing was done. Try again after `Retry-After`.";
     Internal, "internal_error", INTERNAL_SERVER_ERROR, "Something went wrong on our side",
         "An error of the engine. It is in the engine's log; the request may not have taken effect.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Temporarily unavailable",
@@ -114,6 +119,7 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     allow: Option<String>,
+    retry_after: Duration,
 }
 
 #[derive(Serialize)]
@@ -132,7 +138,7 @@ struct ProblemBody<'a> {
 impl Problem {
     /// An error with words for this occurrence.
     pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), allow: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), allow: None, retry_after: RETRY_AFTER }
     }
 
     /// Nothing with this id in the organization: said of a foreign id as of a missing one.
@@ -144,6 +150,11 @@ impl Problem {
     pub(crate) fn method_not_allowed(allow: String) -> Self {
         let detail = format!("this route has the methods {allow}");
         Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed, detail) }
+    }
+
+    /// More than the organization's share: it can succeed after `retry_after`.
+    pub(crate) fn too_many(detail: impl Into<String>, retry_after: Duration) -> Self {
+        Self { retry_after, ..Self::new(ErrorCode::TooManyRequests, detail) }
     }
 
     /// All invalid fields. When all of them break the same rule, the response has that rule's code.
@@ -202,6 +213,12 @@ impl From<StoreError> for Problem {
             StoreError::Conflict => {
                 Self::new(ErrorCode::Conflict, "others changed it at the same time; read it and try again")
             }
+            StoreError::NoSuchOrganization => Self::no_such("organization"),
+            StoreError::Invalid(reason) => {
+                tracing::debug!(%reason, "a value that can't be stored");
+                let detail = "a text of the request holds a character that can't be stored, such as NUL (U+0000)";
+                Self::new(ErrorCode::ValidationFailed, detail)
+            }
             StoreError::Refused(reason) | StoreError::Corrupt(reason) => {
                 tracing::error!(%reason, "store failed the api");
                 Self::new(ErrorCode::Internal, ErrorCode::Internal.help())
@@ -228,8 +245,10 @@ impl ResponseError for Problem {
             StatusCode::UNAUTHORIZED => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                // whole seconds, and not before the time has come
+                let seconds = self.retry_after.as_millis().div_ceil(1_000).max(1);
+                response.insert_header((header::RETRY_AFTER, seconds.to_string()));
             }
             _ => {}
         }
@@ -278,6 +297,9 @@ mod tests {
         let response = Problem::from(StoreError::Unavailable("x".to_owned())).error_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "1");
+        let response = Problem::too_many("x", Duration::from_millis(2_001)).error_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "3");
         let response = Problem::method_not_allowed("GET, PUT".to_owned()).error_response();
         assert_eq!(response.headers().get(header::ALLOW).unwrap(), "GET, PUT");
         let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();

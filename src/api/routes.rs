@@ -11,7 +11,7 @@ use super::middleware::catch_panic;
 use super::problem::{ErrorCode, Problem};
 pub use super::route_spec::RouteSpec;
 use super::{
-    Api, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations, probes,
+    Api, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations, probes, usage,
     webhook_actions, webhooks,
 };
 
@@ -35,6 +35,8 @@ routes! {
     POST   "/v1/organizations/{organization_id}/keys" Keys keys::create;
     GET    "/v1/organizations/{organization_id}/keys" Keys keys::list;
     DELETE "/v1/organizations/{organization_id}/keys/{key_id}" Keys keys::revoke;
+
+    GET    "/v1/usage" Admin usage::read;
 
     GET    "/v1/webhooks/logs" Read logs::list;
     GET    "/v1/webhooks/logs/{delivery_id}" Read logs::read;

@@ -9,20 +9,23 @@ use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::event_types::{KnownTypes, sample};
 use super::input::{self, Errors, JsonFields};
+use super::line::Line;
 use super::problem::{ErrorCode, Problem};
+use super::turns::{TESTS_FOR_ONE, first_step};
 use super::webhooks::WHAT;
 use super::{Api, Queued, path_id};
-use crate::actors::handle::EngineHandle;
+use crate::actors::fairness::shares::{Refusal, Resource};
 use crate::actors::publication::{Publication, TestError, TestResult};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
-use crate::store::{RequeueRange, Store, StoreResult};
+use crate::store::{RequeueRange, Store};
 
 /// The default type of a test event.
 const DEFAULT_EVENT_TYPE: &str = "call.completed";
-/// Deliveries that one transaction enqueues. Larger: publishers wait longer for their commits meanwhile.
-const RECOVERY_STEP: usize = 1_000;
+
+/// Deliveries that a preview counts one by one. Larger: a request reads for longer, about a millisecond for each thousand.
+pub(crate) const COUNTED_AT_MOST: usize = 10_000;
 
 /// The outcome of a test event.
 #[derive(Serialize)]
@@ -91,17 +94,31 @@ pub(crate) async fn send_test(
 ) -> Result<TestResult, Problem> {
     let webhook = api.find_endpoint(organization_id, id).await?;
     let now = api.engine.now();
-    let publication = Publication {
-        organization_id,
-        event_type,
-        timestamp: now.to_string(),
-        occurred_at: now,
-        data,
-        idempotency: None,
-    };
+    let publication = Publication::new(organization_id, event_type, (now.to_string(), now), data);
+    let line = Line::Organization(organization_id);
+    let place = api.turns.tests.enter(organization_id).await;
+    let place = place.map_err(|_| {
+        let detail = format!(
+            "{TESTS_FOR_ONE} test events of this organization are on their way, which is as many as one may have; try \
+             again when one of them has ended"
+        );
+        api.over_share(line, &detail)
+    })?;
+    let attempt = api.engine.shares().try_take(Resource::Attempts, organization_id, 1);
+    let attempt = attempt.map_err(|refusal| match refusal {
+        Refusal::OverShare => {
+            api.over_share(line, "this organization has as many attempts in flight as its share")
+        }
+        Refusal::NothingFree => {
+            Problem::new(ErrorCode::Overloaded, "nothing was sent: too many attempts are in flight")
+        }
+    })?;
     let engine = api.engine.clone();
     // a separate task: the attempt is recorded even if the client disconnects meanwhile
-    let sent = rt::spawn(async move { engine.send_test(&webhook, &publication).await });
+    let sent = rt::spawn(async move {
+        let _held = (place, attempt);
+        engine.send_test(&webhook, &publication).await
+    });
     let result = sent.await.map_err(|error| {
         tracing::error!(webhook = %id, %error, "a test ended without a result");
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
@@ -127,7 +144,7 @@ pub(crate) async fn resume(
 
 /// Closes a webhook's circuit breaker and makes the deliveries that wait for a retry due now. Returns their number.
 pub(crate) async fn resume_webhook(
-    api: &Api,
+    api: &web::Data<Api>,
     organization_id: OrganizationId,
     id: EndpointId,
 ) -> Result<usize, Problem> {
@@ -137,37 +154,37 @@ pub(crate) async fn resume_webhook(
             "the webhook is disabled, so nothing is sent to it; set active to true, then what waits goes out",
         ));
     }
-    let now = api.engine.now();
-    let engine = api.engine.clone();
-    // continues if the client disconnects
-    let resumed = api.store(move |store| Ok(resume_in_steps(store, &engine, organization_id, id, now)));
-    resumed.await?
+    api.do_long_work(organization_id, resume_in_steps(web::Data::clone(api), organization_id, id)).await
 }
 
 /// Step by step, like a recovery. The breaker first: the deliveries that become due must not wait for its probe.
-fn resume_in_steps(
-    store: &dyn Store,
-    engine: &EngineHandle,
+async fn resume_in_steps(
+    api: web::Data<Api>,
     organization_id: OrganizationId,
     id: EndpointId,
-    now: UnixMillis,
 ) -> Result<usize, Problem> {
+    let now = api.engine.now();
     let mut deliveries = 0;
-    let ended = store.close_breaker(organization_id, id).and_then(|()| {
-        let mut after = None;
-        loop {
-            let step = store.make_due(organization_id, id, after, RECOVERY_STEP, now)?;
-            deliveries += step.deliveries;
-            after = step.next;
-            if after.is_none() {
-                return Ok(());
+    let close = move |store: &dyn Store| store.close_breaker(organization_id, id);
+    let mut size = first_step();
+    let mut ended = api.next_step(organization_id, &mut size, close).await.map(|()| None);
+    while let Ok(after) = ended {
+        let rows = size.rows();
+        let step = move |store: &dyn Store| store.make_due(organization_id, id, after, rows, now);
+        ended = match api.next_step(organization_id, &mut size, step).await {
+            Ok(step) => {
+                deliveries += step.deliveries;
+                if step.next.is_none() {
+                    break;
+                }
+                Ok(step.next)
             }
-        }
-    });
+            Err(problem) => Err(problem),
+        };
+    }
     // also when it ended halfway: another call handles the remaining deliveries
-    engine.endpoint_resumed(organization_id, id);
-    ended?;
-    Ok(deliveries)
+    api.engine.endpoint_resumed(organization_id, id);
+    ended.map(|_| deliveries)
 }
 
 /// `POST /v1/webhooks/{id}/recover {since, until?, status?}`: responds when the last of them is enqueued.
@@ -183,7 +200,7 @@ pub(crate) async fn recover(
     Ok(HttpResponse::Accepted().json(Queued { deliveries }))
 }
 
-/// The number of deliveries that [`recover_from`] would enqueue.
+/// The number of deliveries that [`recover_from`] would enqueue, or [`COUNTED_AT_MOST`] + 1 if it is larger than that.
 pub(crate) async fn count_recoverable(
     api: &Api,
     organization_id: OrganizationId,
@@ -192,12 +209,13 @@ pub(crate) async fn count_recoverable(
 ) -> Result<usize, Problem> {
     let range = read_range(body, api.engine.now())?;
     api.find_endpoint(organization_id, id).await?;
-    api.store(move |store| store.count_range(organization_id, id, &range)).await
+    api.read(organization_id, move |store| store.count_range(organization_id, id, &range, COUNTED_AT_MOST + 1))
+        .await
 }
 
 /// Enqueues the deliveries that the body describes. Returns their number.
 pub(crate) async fn recover_from(
-    api: &Api,
+    api: &web::Data<Api>,
     organization_id: OrganizationId,
     id: EndpointId,
     body: &[u8],
@@ -205,10 +223,7 @@ pub(crate) async fn recover_from(
     let now = api.engine.now();
     let range = read_range(body, now)?;
     api.find_endpoint(organization_id, id).await?;
-    let engine = api.engine.clone();
-    // continues if the client disconnects: half a recovery is worse than a whole one
-    let recovered = api.store(move |store| Ok(recover_range(store, &engine, organization_id, id, &range, now)));
-    recovered.await?
+    api.do_long_work(organization_id, recover_range(web::Data::clone(api), organization_id, id, range, now)).await
 }
 
 fn read_range(body: &[u8], now: UnixMillis) -> Result<RequeueRange, Problem> {
@@ -239,42 +254,44 @@ fn read_status(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Deli
 
 /// Step by step, so that other writes come in between. The engine is notified of the deliveries that were enqueued even
 /// if the database fails halfway.
-fn recover_range(
-    store: &dyn Store,
-    engine: &EngineHandle,
+async fn recover_range(
+    api: web::Data<Api>,
     organization_id: OrganizationId,
     id: EndpointId,
-    range: &RequeueRange,
+    range: RequeueRange,
     now: UnixMillis,
 ) -> Result<usize, Problem> {
     let mut deliveries = 0;
-    let ended = requeue(store, organization_id, id, range, now, &mut deliveries);
+    let ended = requeue(&api, organization_id, id, &range, now, &mut deliveries).await;
     if deliveries > 0 {
-        engine.work_added(organization_id, vec![id]);
+        api.engine.work_added(organization_id, vec![id]);
     }
     match ended {
-        Err(error) if deliveries > 0 => {
-            tracing::warn!(webhook = %id, %error, deliveries, "a recovery ended halfway");
+        Err(problem) if deliveries > 0 => {
+            tracing::warn!(webhook = %id, %problem, deliveries, "a recovery ended halfway");
             let detail = format!(
                 "the database is not available; {deliveries} deliveries are queued again, ask once more for the rest"
             );
             Err(Problem::new(ErrorCode::Unavailable, detail))
         }
-        ended => Ok(ended.map(|()| deliveries)?),
+        ended => ended.map(|()| deliveries),
     }
 }
 
-fn requeue(
-    store: &dyn Store,
+async fn requeue(
+    api: &Api,
     organization_id: OrganizationId,
     id: EndpointId,
     range: &RequeueRange,
     now: UnixMillis,
     deliveries: &mut usize,
-) -> StoreResult<()> {
+) -> Result<(), Problem> {
     let mut after = None;
+    let mut size = first_step();
     loop {
-        let page = store.requeue_range(organization_id, id, range, after, RECOVERY_STEP, now)?;
+        let (range, rows) = (*range, size.rows());
+        let step = move |store: &dyn Store| store.requeue_range(organization_id, id, &range, after, rows, now);
+        let page = api.next_step(organization_id, &mut size, step).await?;
         *deliveries += page.deliveries;
         after = page.next;
         if after.is_none() {

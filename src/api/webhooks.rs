@@ -7,16 +7,18 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::auth::Tenant;
-use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
+use super::body::{MANAGEMENT_LIMIT_BYTES, read_body, response_body};
 use super::event_types::KnownTypes;
 use super::input::{self, Errors, JsonFields};
 use super::pagination::{List, QueryString};
 use super::problem::{ErrorCode, Problem};
+use super::turns::first_step;
 use super::webhook_input::WebhookChanges;
 use super::webhook_settings::{self, Rules};
 use super::webhook_view::WebhookView;
 use super::{Api, NO_STORE, path_id};
 use crate::domain::endpoint::{Endpoint, MAX_VALID_SECRETS, TooManySecrets};
+use crate::domain::health::EndpointStates;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
@@ -45,7 +47,9 @@ impl Api {
         organization_id: OrganizationId,
         id: EndpointId,
     ) -> Result<EndpointStart, Problem> {
-        self.store(move |store| store.endpoint(organization_id, id)).await?.ok_or_else(|| Problem::no_such(WHAT))
+        self.read(organization_id, move |store| store.find_endpoint(organization_id, id))
+            .await?
+            .ok_or_else(|| Problem::no_such(WHAT))
     }
 }
 
@@ -78,12 +82,29 @@ pub(crate) async fn create_from(
     let mut endpoint = Endpoint::new(id, organization_id, "", secret, now);
     changes.apply(&mut endpoint, now, &mut errors);
     errors.into_result()?;
-    let created = Api::change(api, move |api, store| {
+    let created = Api::change(api, organization_id, move |api, store| {
+        check_count(store, organization_id, api.options.limits.webhooks_per_organization)?;
         store.create_endpoint(&endpoint)?;
-        api.engine.endpoint_changed(&endpoint);
         Ok(endpoint)
     });
     created.await
+}
+
+/// Refuses one more webhook than the organization may have. Its changes come one after the other, so it can't pass the
+/// limit with parallel calls.
+fn check_count(store: &dyn Store, organization_id: OrganizationId, most: u32) -> Result<(), Problem> {
+    if most == 0 {
+        return Ok(());
+    }
+    let EndpointStates { healthy, failing, paused, disabled } = store.endpoint_states(organization_id)?;
+    if healthy + failing + paused + disabled < u64::from(most) {
+        return Ok(());
+    }
+    let detail = format!(
+        "this deployment allows an organization {most} webhooks (limits.webhooks_per_organization); \
+         delete one, or ask the operator for a higher limit"
+    );
+    Err(Problem::new(ErrorCode::LimitReached, detail))
 }
 
 /// `GET /v1/webhooks`.
@@ -93,9 +114,17 @@ pub(crate) async fn list(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let rows = page(&api, organization_id, request.query_string()).await?;
-    let data: Vec<WebhookView<'_>> =
-        rows.data.iter().map(|row| WebhookView::new(&row.endpoint, Some(&row.health))).collect();
-    Ok(HttpResponse::Ok().json(List { data, next_cursor: rows.next_cursor }))
+    // with filters of the largest size a page has 50 MB, which takes too long on a worker
+    let body = api.parse(organization_id, move || {
+        let data: Vec<WebhookView<'_>> =
+            rows.data.iter().map(|row| WebhookView::new(&row.endpoint, Some(&row.health))).collect();
+        serde_json::to_vec(&List { data, next_cursor: rows.next_cursor })
+    });
+    let body = body.await?.map_err(|error| {
+        tracing::error!(%error, "webhooks can't be written as JSON");
+        Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
+    })?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(response_body(&api, organization_id, body)?))
 }
 
 /// The page of the organization's webhooks that a query string describes.
@@ -109,7 +138,7 @@ pub(crate) async fn page(
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
-    let rows = api.store(move |store| store.endpoints(organization_id, page.request())).await?;
+    let rows = api.read(organization_id, move |store| store.endpoints(organization_id, page.request())).await?;
     Ok(page.list(rows, |row| row.endpoint.id.0, |row| row))
 }
 
@@ -175,9 +204,8 @@ pub(crate) async fn remove(
     id: EndpointId,
 ) -> Result<(), Problem> {
     let now = api.engine.now();
-    let deleted = Api::change(api, move |api, store| {
+    let deleted = Api::change(api, organization_id, move |api, store| {
         let cancelled = store.delete_endpoint(organization_id, id, now)?.ok_or_else(|| Problem::no_such(WHAT))?;
-        api.engine.endpoint_deleted(organization_id, id);
         api.engine.deliveries_cancelled(cancelled);
         Ok(cancelled)
     });
@@ -190,11 +218,18 @@ pub(crate) async fn remove(
 /// A long backlog is cancelled in many transactions, between which other changes and publishers have their turns. The
 /// webhook is already deleted: if the database fails, the engine cancels the remaining deliveries later.
 async fn cancel_the_rest(api: &web::Data<Api>, organization_id: OrganizationId, id: EndpointId, now: UnixMillis) {
-    let engine = api.engine.clone();
-    let cancelled = api.store(move |store| {
-        let cancelled = store.cancel_all_pending(organization_id, id, now)?;
-        engine.deliveries_cancelled(cancelled);
-        Ok(())
+    let stepper = web::Data::clone(api);
+    let cancelled = api.do_long_work(organization_id, async move {
+        // for its rests: how many are cancelled at once is the store's
+        let mut size = first_step();
+        loop {
+            let step = move |store: &dyn Store| store.cancel_pending(organization_id, id, now);
+            let cancelled = stepper.next_step(organization_id, &mut size, step).await?;
+            stepper.engine.deliveries_cancelled(cancelled);
+            if cancelled < CANCELLED_AT_ONCE {
+                return Ok(());
+            }
+        }
     });
     if let Err(problem) = cancelled.await {
         tracing::warn!(webhook = %id, %problem, "could not cancel all pending deliveries of a deleted webhook yet; the engine will");
@@ -285,7 +320,7 @@ fn secret_answer(endpoint: &Endpoint, now: UnixMillis) -> HttpResponse {
     HttpResponse::Ok().insert_header(NO_STORE).json(SecretView::new(endpoint, now))
 }
 
-/// Reads an endpoint, changes it, writes it back, and notifies the engine.
+/// Reads an endpoint, changes it, and writes it back.
 async fn change(
     api: &web::Data<Api>,
     organization_id: OrganizationId,
@@ -293,10 +328,8 @@ async fn change(
     now: UnixMillis,
     apply: impl Fn(&mut Endpoint) -> Result<(), Problem> + Send + 'static,
 ) -> Result<EndpointStart, Problem> {
-    let changed = Api::change(api, move |api, store| {
-        let changed = change_in_store(store, organization_id, id, now, &apply)?;
-        api.engine.endpoint_changed(&changed.endpoint);
-        Ok(changed)
+    let changed = Api::change(api, organization_id, move |_, store| {
+        change_in_store(store, organization_id, id, now, &apply)
     });
     changed.await
 }
@@ -310,7 +343,7 @@ fn change_in_store(
     apply: &dyn Fn(&mut Endpoint) -> Result<(), Problem>,
 ) -> Result<EndpointStart, Problem> {
     for _ in 0..UPDATE_TRIES {
-        let mut found = store.endpoint(organization_id, id)?.ok_or_else(|| Problem::no_such(WHAT))?;
+        let mut found = store.find_endpoint(organization_id, id)?.ok_or_else(|| Problem::no_such(WHAT))?;
         let before = found.endpoint.clone();
         apply(&mut found.endpoint)?;
         if found.endpoint == before {

@@ -1,5 +1,7 @@
 //! `ringback load`: measures an engine, or plays the receivers for a measurement that runs on another machine.
 
+mod fairness;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,6 +74,8 @@ pub(crate) struct LoadArgs {
 enum LoadCommand {
     /// Play the receivers for a run on another machine
     Receive(ReceiveArgs),
+    /// Measure what an organization notices of another one that does whatever it can
+    Fairness(fairness::FairnessArgs),
 }
 
 #[derive(Args)]
@@ -107,6 +111,9 @@ struct EngineChoice {
     /// Start an engine on a temporary database of this PostgreSQL server
     #[arg(long, value_name = "URL", conflicts_with = "target")]
     postgres: Option<String>,
+    /// Start this program as the engine, for example an older version [default: this program]
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    program: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -146,6 +153,7 @@ struct ScenarioOverrides {
 pub(crate) fn run(args: LoadArgs) -> anyhow::Result<()> {
     match args.command {
         Some(LoadCommand::Receive(args)) => actix_web::rt::System::new().block_on(receive(args)),
+        Some(LoadCommand::Fairness(args)) => actix_web::rt::System::new().block_on(fairness::measure(args)),
         None if args.scenario.is_none() => {
             print_line(&list_scenarios());
             Ok(())
@@ -157,8 +165,9 @@ pub(crate) fn run(args: LoadArgs) -> anyhow::Result<()> {
 fn list_scenarios() -> String {
     let width = BUILT_IN.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let summary = |name| Scenario::built_in(name).map(|scenario| scenario.summary).unwrap_or_default();
-    let lines: Vec<String> =
+    let mut lines: Vec<String> =
         BUILT_IN.iter().map(|(name, _)| format!("  {name:width$}  {}", summary(name))).collect();
+    lines.push(format!("  {:width$}  {}", "fairness", fairness::SUMMARY));
     format!("ringback load <SCENARIO>:\n{}", lines.join("\n"))
 }
 
@@ -296,7 +305,13 @@ fn engine_under_test(
         bail!("--receivers must be http://<ip>:<port> when the run starts the engine");
     };
     let launcher = EngineLauncher {
-        program: std::env::current_exe()?,
+        lifts_limits: choice.program.is_none(),
+        program: match &choice.program {
+            Some(program) => {
+                std::fs::canonicalize(program).with_context(|| format!("there is no {}", program.display()))?
+            }
+            None => std::env::current_exe()?,
+        },
         folder: temporary.folder.path().to_owned(),
         database_url: database.url().to_owned(),
         listen: free_address()?,

@@ -21,6 +21,8 @@ const MASTER_KEY_BYTES: usize = 32;
 /// Below this, a memory bound has no room for one event of 10 MiB.
 const MIN_MEMORY_BYTES: i64 = 16 * 1024 * 1024;
 const MAX_MEMORY_BYTES: i64 = 1 << 40;
+/// Of a limit of an organization.
+const MAX_LIMIT: i64 = 1_000_000;
 const DAY_SECONDS: i64 = 86_400;
 const DECADE_SECONDS: i64 = 10 * 365 * DAY_SECONDS;
 
@@ -104,6 +106,23 @@ macro_rules! seconds {
                 Ok(())
             },
             show: |settings| Some(settings.delivery.$field.as_secs().to_string()),
+        }
+    };
+}
+
+macro_rules! limit {
+    ($name:literal, $field:ident, $help:literal) => {
+        SettingKey {
+            name: $name,
+            kind: ValueKind::Number(0..=MAX_LIMIT),
+            help: $help,
+            example: None,
+            read: |value, settings| {
+                let number = value.integer(0..=MAX_LIMIT)?;
+                settings.limits.$field = u32::try_from(number).map_err(|_| String::from("is too large"))?;
+                Ok(())
+            },
+            show: |settings| Some(settings.limits.$field.to_string()),
         }
     };
 }
@@ -252,9 +271,9 @@ pub static KEYS: &[SettingKey] = &[
         max_uncommitted_events,
         usize,
         1..=10_000_000,
-        "Events received but not yet committed; above it, publishers get 503. Too small: a burst is refused that the next \
-               commit would have taken; below 1000 the largest batches always are. Too large: publishers wait long for their \
-               response when the disk is slow."
+        "Events received but not yet committed; above it, publishers get 503, and above its share of it (three quarters of what \
+               others leave) an organization gets 429. Too small: a burst is refused that the next commit would have taken. Too \
+               large: publishers wait long for their response when the disk is slow."
     ),
     number!(
         "delivery.max_uncommitted_bytes",
@@ -304,6 +323,27 @@ pub static KEYS: &[SettingKey] = &[
         1..=DECADE_SECONDS,
         "Events older than this are removed with their deliveries (default: 30 days); pending deliveries never are. Too small: \
                nobody can look up or resend what happened. Too large: the database grows."
+    ),
+    limit!(
+        "limits.webhooks_per_organization",
+        webhooks_per_organization,
+        "Webhooks that one organization may have, disabled ones included; 0 for no limit. One more is refused with 409 \
+               limit_reached. Too small: customers must ask for more. Too large: each event of such an organization becomes as many \
+               deliveries."
+    ),
+    limit!(
+        "limits.event_types_per_organization",
+        event_types_per_organization,
+        "Event types of its own that one organization may have; 0 for no limit. One more is refused with 409 limit_reached. \
+               Too large: they are held in memory with their schemas."
+    ),
+    limit!(
+        "limits.events_per_second_per_organization",
+        events_per_second_per_organization,
+        "Events that one organization may publish in a second, also at once; 0 for no limit. More are refused with 429 \
+               too_many_requests and Retry-After. A batch counts its valid events, \
+               a repeated request counts again; a batch that is larger than a second's worth is taken, and \
+               the organization waits for it afterwards."
     ),
 ];
 

@@ -272,7 +272,7 @@ fn the_example_file_holds_the_defaults_and_names_every_key() {
     let loaded = file(text).unwrap();
     for key in KEYS {
         assert_eq!(key.show(&loaded.settings), key.show(&Settings::default()), "{}", key.name);
-        let short = key.name.strip_prefix("delivery.").unwrap_or(key.name);
+        let short = key.name.rsplit('.').next().unwrap_or_default();
         let line = text.lines().find(|line| line.trim_start_matches("# ").starts_with(&format!("{short} = ")));
         let line = line.unwrap_or_else(|| panic!("{} is missing in ringback.toml", key.name));
         assert_eq!(line.starts_with('#'), key.show(&Settings::default()).is_none(), "{line}");
@@ -317,6 +317,7 @@ fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => (name, value).prop_map(|(name, value)| format!("{name} = {value}")),
         1 => Just(String::from("[delivery]")),
+        1 => Just(String::from("[limits]")),
         1 => "\\PC{0,30}",
     ]
 }

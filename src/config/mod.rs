@@ -57,6 +57,8 @@ pub struct Settings {
     pub signature_header_prefix: String,
     /// The table `[delivery]`.
     pub delivery: DeliverySettings,
+    /// The table `[limits]`.
+    pub limits: LimitSettings,
 }
 
 impl Default for Settings {
@@ -77,6 +79,7 @@ impl Default for Settings {
             metrics_listen: None,
             signature_header_prefix: String::from("x-callintel"),
             delivery: DeliverySettings::default(),
+            limits: LimitSettings::default(),
         }
     }
 }
@@ -120,6 +123,27 @@ impl Default for DeliverySettings {
             idle_linger: Duration::from_secs(5),
             disable_after: Duration::from_secs(5 * 86_400),
             retention: Duration::from_secs(30 * 86_400),
+        }
+    }
+}
+
+/// How much one organization may have; 0 = as much as it likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Webhooks, disabled ones included.
+    pub webhooks_per_organization: u32,
+    /// Event types of its own, which are held in memory with their schemas.
+    pub event_types_per_organization: u32,
+    /// Events that it may publish in a second, on average; as many may come at once.
+    pub events_per_second_per_organization: u32,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            webhooks_per_organization: 1_000,
+            event_types_per_organization: 1_000,
+            events_per_second_per_organization: 0,
         }
     }
 }

@@ -40,8 +40,8 @@ impl Webhooks {
         if unknown.is_empty() || self.is_whole {
             return Ok(());
         }
-        let found = api.store(move |store| {
-            let rows = unknown.into_iter().map(|id| store.endpoint(organization_id, id));
+        let found = api.read(organization_id, move |store| {
+            let rows = unknown.into_iter().map(|id| store.find_endpoint(organization_id, id));
             rows.collect::<Result<Vec<_>, _>>()
         });
         self.urls.extend(found.await?.into_iter().flatten().map(|row| (row.endpoint.id, row.endpoint.url)));

@@ -12,7 +12,16 @@ pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
     pub(crate) async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Self, Problem> {
-        let body = read_body(request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+        Self::read_within(request, payload, MANAGEMENT_LIMIT_BYTES).await
+    }
+
+    /// Reads a form of at most this many bytes.
+    pub(crate) async fn read_within(
+        request: &HttpRequest,
+        payload: web::Payload,
+        limit: usize,
+    ) -> Result<Self, Problem> {
+        let body = read_body(request, payload, limit).await?;
         Ok(Self::parse(&body))
     }
 

@@ -56,7 +56,7 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
     let (own, organization) = match caller {
         Caller::Admin => (None, None),
         Caller::Key { organization_id, .. } => {
-            let found = organizations::find(api, organization_id).await.map_err(refuse)?;
+            let found = organizations::find(api, organization_id.into(), organization_id).await.map_err(refuse)?;
             (Some(organization_id), Some(found.name))
         }
     };

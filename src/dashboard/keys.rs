@@ -14,6 +14,7 @@ use super::session_cookie::key_hash;
 use super::state::Dashboard;
 use super::time;
 use super::viewer::Viewer;
+use crate::api::line::Line;
 use crate::api::pagination::List;
 use crate::api::problem::Problem;
 use crate::api::{Api, keys, path_id};
@@ -33,6 +34,8 @@ const DAY_MS: i64 = 86_400_000;
 /// The organization whose keys a page manages, and its addresses.
 pub(crate) struct KeyScope {
     pub organization_id: OrganizationId,
+    /// In whose line its calls wait.
+    pub by: Line,
     /// The address of the page.
     pub page: String,
     /// Where a new key is posted; each key's own address is below.
@@ -42,7 +45,8 @@ pub(crate) struct KeyScope {
 impl KeyScope {
     fn own(viewer: &Viewer) -> Result<Self, Problem> {
         let address = "/keys".to_owned();
-        Ok(Self { organization_id: viewer.organization_id()?, page: address.clone(), address })
+        let organization_id = viewer.organization_id()?;
+        Ok(Self { organization_id, by: organization_id.into(), page: address.clone(), address })
     }
 }
 
@@ -120,7 +124,7 @@ async fn own_content(
 }
 
 pub(super) async fn page(api: &Api, ring: &KeyScope, query: &Form) -> Result<List<ApiKey>, Problem> {
-    keys::page(api, ring.organization_id, &cursor_query(query.given("cursor"))).await
+    keys::page(api, ring.by, ring.organization_id, &cursor_query(query.given("cursor"))).await
 }
 
 /// Confirms a revocation.
@@ -131,13 +135,13 @@ pub(crate) fn done(query: &Form) -> Markup {
 /// Creates a key and shows it.
 pub(crate) async fn create_from(
     viewer: &Viewer,
-    api: &Api,
+    api: &web::Data<Api>,
     ring: &KeyScope,
     form: &Form,
 ) -> Result<Markup, Problem> {
     let expires_at = expiry(form, viewer);
     let body = json!({ "name": form.text("name"), "role": form.text("role"), "expires_at": expires_at });
-    let (key, text) = keys::create_from(api, ring.organization_id, body.to_string().as_bytes()).await?;
+    let (key, text) = keys::create_from(api, ring.by, ring.organization_id, body.to_string().as_bytes()).await?;
     Ok(html! {
         div.head { h1 { "New API key" } }
         section.card {
@@ -165,7 +169,7 @@ pub(crate) async fn revoke_in(
     api: &web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let id: KeyId = path_id(request, "key_id", "key")?;
-    keys::revoke_key(api, ring.organization_id, id).await?;
+    keys::revoke_key(api, ring.by, ring.organization_id, id).await?;
     Ok(see_other(&format!("{}?done=revoked", ring.page)))
 }
 

@@ -23,9 +23,10 @@ pub(crate) enum Section {
     EventTypes,
     Keys,
     Organizations,
+    Usage,
 }
 
-const SECTIONS: [(Section, &str, &str, Permission); 7] = [
+const SECTIONS: [(Section, &str, &str, Permission); 8] = [
     (Section::Overview, "Overview", "/", Permission::Read),
     (Section::Webhooks, "Webhooks", "/webhooks", Permission::Read),
     (Section::Logs, "Logs", "/logs", Permission::Read),
@@ -33,6 +34,7 @@ const SECTIONS: [(Section, &str, &str, Permission); 7] = [
     (Section::EventTypes, "Event types", "/event-types", Permission::Read),
     (Section::Keys, "API keys", "/keys", Permission::Keys),
     (Section::Organizations, "Organizations", "/organizations", Permission::Admin),
+    (Section::Usage, "Usage", "/usage", Permission::Admin),
 ];
 
 /// A page for a signed-in viewer.
@@ -106,7 +108,7 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
             }
             nav aria-label="Main" { ul.nav {
                 @for (section, name, address, permission) in SECTIONS {
-                    @if viewer.may(permission) && (viewer.caller == Caller::Admin) == (section == Section::Organizations) {
+                    @if viewer.may(permission) && (viewer.caller == Caller::Admin) == (permission == Permission::Admin) {
                         li { a href=(address) aria-current=[(section == current).then_some("page")] { (name) } }
                     }
                 }

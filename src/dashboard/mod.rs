@@ -35,6 +35,7 @@ mod session_cookie;
 mod sign_in;
 mod state;
 mod time;
+mod usage;
 mod viewer;
 mod webhooks;
 

@@ -12,6 +12,7 @@ use super::layout::{self, Section};
 use super::response::see_other;
 use super::time;
 use super::viewer::Viewer;
+use crate::api::line::Line;
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::{Api, organizations, path_id};
 use crate::domain::filter::FieldError;
@@ -73,12 +74,12 @@ pub(crate) async fn delete(
 }
 
 async fn named(request: &HttpRequest, api: &Api) -> Result<Organization, Problem> {
-    organizations::find(api, path_id(request, "organization_id", "organization")?).await
+    organizations::find(api, Line::Admin, path_id(request, "organization_id", "organization")?).await
 }
 
 fn ring(organization_id: OrganizationId) -> KeyScope {
     let page = format!("/organizations/{organization_id}");
-    KeyScope { organization_id, address: format!("{page}/keys"), page }
+    KeyScope { organization_id, by: Line::Admin, address: format!("{page}/keys"), page }
 }
 
 async fn correct(

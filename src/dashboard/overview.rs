@@ -36,7 +36,8 @@ pub(crate) async fn read(
     let organization_id = viewer.organization_id()?;
     let range = ChartRange::parse(Form::parse(request.query_string().as_bytes()).text("range"));
     let (now, counted) = (viewer.now, api.engine().statistics());
-    let health = api.store(move |store| Health::read(store, &counted, organization_id, range, now)).await?;
+    let health =
+        api.read(organization_id, move |store| Health::read(store, &counted, organization_id, range, now)).await?;
     let content = html! {
         div.head {
             h1 { "Overview" }
@@ -87,7 +88,7 @@ impl Health {
         let mut urls = HashMap::new();
         for id in failures.iter().map(|row| row.endpoint_id) {
             if !urls.contains_key(&id)
-                && let Some(found) = store.endpoint(organization_id, id)?
+                && let Some(found) = store.find_endpoint(organization_id, id)?
             {
                 urls.insert(id, found.endpoint.url);
             }

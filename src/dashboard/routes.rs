@@ -9,7 +9,8 @@ use actix_web::{Route, guard as method_guard, web};
 use super::access::Access;
 use super::guard::guard;
 use super::{
-    asset_files, error, event_types, events, keys, logs, organization, organizations, overview, sign_in, webhooks,
+    asset_files, error, event_types, events, keys, logs, organization, organizations, overview, sign_in, usage,
+    webhooks,
 };
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
@@ -99,6 +100,8 @@ pages! {
     POST "/organizations/{organization_id}/keys" (ADMIN) organization::create_key;
     POST "/organizations/{organization_id}/keys/{key_id}/revoke" (ADMIN) organization::revoke_key;
     POST "/organizations/{organization_id}/delete" (ADMIN) organization::delete;
+
+    GET  "/usage" (ADMIN) usage::read;
 }
 
 /// Registers all pages, and the fallback for other paths.

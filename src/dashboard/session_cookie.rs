@@ -6,7 +6,7 @@ use actix_web::cookie::{Cookie, SameSite};
 use super::session::LIFETIME;
 use super::state::Dashboard;
 use crate::api::Api;
-use crate::api::auth::{Caller, caller_of};
+use crate::api::auth::{Caller, address, caller_of};
 use crate::api::problem::{ErrorCode, Problem};
 
 /// The caller who signed in with this browser; `None` without a session, or when its key was revoked.
@@ -16,7 +16,7 @@ pub(crate) async fn caller(
     request: &HttpRequest,
 ) -> Result<Option<Caller>, Problem> {
     let Some(key_hash) = key_hash(api, dashboard, request) else { return Ok(None) };
-    match caller_of(api, key_hash).await {
+    match caller_of(api, key_hash, address(request)).await {
         Ok(caller) => Ok(Some(caller)),
         Err(problem) if problem.code() == ErrorCode::Unauthorized => {
             token(dashboard, request).inspect(|token| dashboard.sessions.end(token));

@@ -13,7 +13,8 @@ use super::session_cookie::{caller, session_cookie, token};
 use super::state::Dashboard;
 use super::viewer::Preferences;
 use crate::api::Api;
-use crate::api::auth::{Caller, Permission, caller_of, hash_key};
+use crate::api::auth::{Caller, Permission, address, caller_of, hash_key};
+use crate::api::line::Line;
 use crate::api::problem::{ErrorCode, Problem};
 
 const ONLY_PUBLISHES: &str =
@@ -24,6 +25,9 @@ const ANY_ORIGIN: &str = "http://ringback.invalid";
 /// Longer addresses are dropped. Smaller: signing in loses a page with many filters. Larger: the redirect does not
 /// fit into a header.
 const MAX_NEXT_BYTES: usize = 2_048;
+
+/// Of the form, which anybody can send. Smaller: a long address to continue at is an error instead of dropped.
+const MAX_FORM_BYTES: usize = 64 * 1024;
 
 const UNKNOWN: &str =
     "This key is unknown, expired or revoked. Check that you copied all of it, or ask for a new one.";
@@ -42,7 +46,7 @@ pub(crate) async fn read(
             let used = "This link was already used, or the engine has restarted since. Restart the engine for a new link, or sign in with a key.";
             return Ok(page(&request, &dashboard, &next, Some(used)));
         };
-        return Ok(enter_with(&api, &dashboard, key_hash, &next));
+        return Ok(enter_with(&api, &dashboard, Line::Admin, key_hash, &next));
     }
     if query.is_ticked("began") && caller(&api, &dashboard, &request).await?.is_none() {
         let lost = "The browser did not store the session cookie. Allow cookies, and open the dashboard over HTTPS (or on localhost).";
@@ -61,11 +65,11 @@ pub(crate) async fn enter(
     api: web::Data<Api>,
     dashboard: web::Data<Dashboard>,
 ) -> Result<HttpResponse, PageError> {
-    let form = Form::read(&request, payload).await?;
+    let form = Form::read_within(&request, payload, MAX_FORM_BYTES).await?;
     let next = inner_address(form.text("next"));
     let key_hash = hash_key(form.text("key"));
-    match caller_of(&api, key_hash).await {
-        Ok(caller) if may_enter(&caller) => Ok(enter_with(&api, &dashboard, key_hash, &next)),
+    match caller_of(&api, key_hash, address(&request)).await {
+        Ok(caller) if may_enter(&caller) => Ok(enter_with(&api, &dashboard, Line::from(&caller), key_hash, &next)),
         Ok(_) => Ok(page(&request, &dashboard, &next, Some(ONLY_PUBLISHES))),
         Err(problem) if problem.code() == ErrorCode::Unauthorized => {
             Ok(page(&request, &dashboard, &next, Some(UNKNOWN)))
@@ -74,8 +78,8 @@ pub(crate) async fn enter(
     }
 }
 
-fn enter_with(api: &Api, dashboard: &Dashboard, key_hash: [u8; 32], next: &str) -> HttpResponse {
-    let token = dashboard.sessions.begin(key_hash, &mut api.engine().rng(), api.engine().now());
+fn enter_with(api: &Api, dashboard: &Dashboard, owner: Line, key_hash: [u8; 32], next: &str) -> HttpResponse {
+    let token = dashboard.sessions.begin(owner, key_hash, &mut api.engine().rng(), api.engine().now());
     let query: String = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("began", "1")
         .append_pair("next", next)

@@ -57,6 +57,15 @@ impl DeliveryStatus {
     }
 }
 
+/// A place in an endpoint's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueuePosition {
+    /// When its turn comes.
+    pub queued_at: UnixMillis,
+    /// Decides between equal `queued_at`.
+    pub id: DeliveryId,
+}
+
 /// A pending delivery in a supervisor's window, ready to be attempted.
 #[derive(Debug, Clone)]
 pub struct QueuedDelivery {
@@ -65,6 +74,8 @@ pub struct QueuedDelivery {
     pub attempts_made: u32,
     /// Those of them that the schedule does not count: attempts before the last resend, and attempts that had a follow-up.
     pub attempts_not_counted: u32,
+    /// Its place in the queue, when it was read.
+    pub queued_at: UnixMillis,
     /// Not attempted before this instant.
     pub due_at: UnixMillis,
     /// The event to deliver.
@@ -76,7 +87,7 @@ pub struct QueuedDelivery {
 impl QueuedDelivery {
     /// A delivery that was just accepted.
     pub fn first(id: DeliveryId, due_at: UnixMillis, event: Arc<Event>) -> Self {
-        Self { id, attempts_made: 0, attempts_not_counted: 0, due_at, event, follow_up: None }
+        Self { id, attempts_made: 0, attempts_not_counted: 0, queued_at: due_at, due_at, event, follow_up: None }
     }
 
     /// Secrets that were refused directly before, in order.

@@ -1,6 +1,8 @@
 //! Events: accepted once; their body is built once and never changed.
 
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::ids::{EventId, OrganizationId};
 use super::time::UnixMillis;
@@ -25,6 +27,19 @@ pub struct Event {
     pub accepted_at: UnixMillis,
     /// Signed, sent and stored unchanged.
     pub body: Bytes,
+}
+
+impl Event {
+    /// The published data, verbatim, as it is in the body; `null` if that was not made by [`build_body`].
+    pub(crate) fn data(&self) -> Box<RawValue> {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            #[serde(borrow)]
+            data: &'a RawValue,
+        }
+        serde_json::from_slice::<Body<'_>>(&self.body)
+            .map_or_else(|_| RawValue::NULL.to_owned(), |body| body.data.to_owned())
+    }
 }
 
 /// A row of the list of events.

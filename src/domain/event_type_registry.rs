@@ -1,13 +1,13 @@
 //! The event types that organizations define, with compiled schemas, for the publish path.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::event_types::{OwnEventType, built_in, is_operational};
+use super::event_types::{BUILT_IN, OwnEventType, built_in, is_operational};
 use super::filter::FieldError;
 use super::ids::OrganizationId;
 use super::schema_bounds::check_bounds;
@@ -55,22 +55,66 @@ pub(crate) enum Registered {
 /// All organizations' own event types.
 #[derive(Default)]
 pub(crate) struct EventTypeRegistry {
-    own: HashMap<OrganizationId, HashMap<String, Option<Schema>>>,
+    own: HashMap<OrganizationId, HashMap<String, KnownType>>,
+}
+
+/// A type that an organization defined.
+pub(crate) struct KnownType {
+    schema: Option<Schema>,
+    /// As it was defined; also one that no longer compiles.
+    schema_text: Option<Box<str>>,
+}
+
+impl KnownType {
+    /// Compiles its schema, which can take long. A stored schema that no longer compiles is ignored, so that an update of
+    /// the engine does not stop publishers.
+    pub(crate) fn of(event_type: &OwnEventType) -> Self {
+        Self {
+            schema: event_type.schema.as_deref().and_then(|text| compile_schema(text).ok()),
+            schema_text: event_type.schema.as_deref().map(Box::from),
+        }
+    }
 }
 
 impl EventTypeRegistry {
-    /// Adds or replaces a type. A stored schema that no longer compiles is ignored, so that an update of the engine does not
-    /// stop publishers.
+    /// Adds or replaces a type.
     pub(crate) fn insert(&mut self, event_type: &OwnEventType) {
-        let schema = event_type.schema.as_deref().and_then(|text| compile_schema(text).ok());
-        let types = self.own.entry(event_type.organization_id).or_default();
-        types.insert(event_type.name.clone(), schema);
+        self.insert_known(event_type, KnownType::of(event_type));
     }
 
-    /// Removes a type.
-    pub(crate) fn remove(&mut self, organization_id: OrganizationId, name: &str) {
-        if let Some(types) = self.own.get_mut(&organization_id) {
-            types.remove(name);
+    fn insert_known(&mut self, event_type: &OwnEventType, known: KnownType) {
+        let types = self.own.entry(event_type.organization_id).or_default();
+        types.insert(event_type.name.clone(), known);
+    }
+
+    /// Those of an organization's types that are not known as they are. They are compiled before [`Self::replace`]: who
+    /// holds the lock of the registry holds up all publishers.
+    pub(crate) fn unknown<'a>(
+        &self,
+        organization_id: OrganizationId,
+        types: &'a [OwnEventType],
+    ) -> Vec<&'a OwnEventType> {
+        let known = self.own.get(&organization_id);
+        let is_known = |own: &OwnEventType| {
+            let known = known.and_then(|known| known.get(&own.name));
+            known.is_some_and(|known| known.schema_text.as_deref() == own.schema.as_deref())
+        };
+        types.iter().filter(|own| !is_known(own)).collect()
+    }
+
+    /// Makes these the types of an organization, of which some were compiled now.
+    pub(crate) fn replace(
+        &mut self,
+        organization_id: OrganizationId,
+        types: &[OwnEventType],
+        compiled: Vec<(&OwnEventType, KnownType)>,
+    ) {
+        for (event_type, known) in compiled {
+            self.insert_known(event_type, known);
+        }
+        let names: HashSet<&str> = types.iter().map(|own| own.name.as_str()).collect();
+        if let Some(own) = self.own.get_mut(&organization_id) {
+            own.retain(|name, _| names.contains(name.as_str()));
         }
     }
 
@@ -88,15 +132,27 @@ impl EventTypeRegistry {
             return Registered::Operational;
         }
         match self.own.get(&organization_id).and_then(|types| types.get(name)) {
-            Some(Some(schema)) => Registered::WithSchema(schema.clone()),
-            Some(None) => Registered::Yes,
+            Some(KnownType { schema: Some(schema), .. }) => Registered::WithSchema(schema.clone()),
+            Some(KnownType { schema: None, .. }) => Registered::Yes,
             None => Registered::No,
         }
     }
 
-    /// Whether an organization has defined types.
-    pub(crate) fn has_own(&self, organization_id: OrganizationId) -> bool {
-        self.own.get(&organization_id).is_some_and(|types| !types.is_empty())
+    /// How many types an organization has defined.
+    pub(crate) fn own_count(&self, organization_id: OrganizationId) -> usize {
+        self.own.get(&organization_id).map_or(0, HashMap::len)
+    }
+
+    /// The length of all names that an organization knows.
+    pub(crate) fn name_bytes(&self, organization_id: OrganizationId) -> usize {
+        let own: usize = self.own.get(&organization_id).map_or(0, |types| types.keys().map(String::len).sum());
+        own + BUILT_IN.iter().map(|event_type| event_type.name.len()).sum::<usize>()
+    }
+
+    /// The length of all schemas that an organization has defined.
+    pub(crate) fn schema_bytes(&self, organization_id: OrganizationId) -> usize {
+        let types = self.own.get(&organization_id);
+        types.map_or(0, |types| types.values().map(|known| known.schema_text.as_deref().map_or(0, str::len)).sum())
     }
 
     /// The names of an organization's own types, sorted.
@@ -152,10 +208,26 @@ mod tests {
         assert!(matches!(registry.lookup(OrganizationId(2), "invoice.paid"), Registered::No));
         assert!(matches!(registry.lookup(OrganizationId(2), "call.completed"), Registered::Yes));
         assert!(matches!(registry.lookup(OrganizationId(1), "webhook.failing"), Registered::Operational));
-        assert!(registry.has_own(OrganizationId(1)) && !registry.has_own(OrganizationId(2)));
-        registry.remove(OrganizationId(1), "invoice.paid");
-        assert!(!registry.has_own(OrganizationId(1)));
-        assert!(matches!(registry.lookup(OrganizationId(1), "invoice.paid"), Registered::No));
+        assert_eq!([1, 2].map(|id| registry.own_count(OrganizationId(id))), [1, 0]);
+    }
+
+    #[test]
+    fn an_organizations_types_are_replaced_and_only_new_schemas_compiled() {
+        let mut registry = EventTypeRegistry::default();
+        let organization_id = OrganizationId(1);
+        registry.insert(&own("old", None));
+        registry.insert(&own("kept", Some(SCHEMA)));
+        registry.insert(&own("changed", None));
+        let types = [own("kept", Some(SCHEMA)), own("changed", Some(SCHEMA)), own("new", None)];
+        let unknown = registry.unknown(organization_id, &types);
+        assert_eq!(unknown.iter().map(|own| own.name.as_str()).collect::<Vec<_>>(), ["changed", "new"]);
+        let compiled = unknown.into_iter().map(|own| (own, KnownType::of(own))).collect();
+        registry.replace(organization_id, &types, compiled);
+        assert_eq!(registry.names(organization_id), ["changed", "kept", "new"]);
+        assert!(matches!(registry.lookup(organization_id, "changed"), Registered::WithSchema(_)));
+        assert!(matches!(registry.lookup(organization_id, "old"), Registered::No));
+        registry.replace(organization_id, &[], Vec::new());
+        assert_eq!(registry.own_count(organization_id), 0);
     }
 
     #[test]

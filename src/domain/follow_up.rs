@@ -42,6 +42,7 @@ pub(crate) fn follow_up(
         id: delivery.id,
         attempts_made: delivery.attempts_made + 1,
         attempts_not_counted: delivery.attempts_not_counted + 1,
+        queued_at: delivery.queued_at,
         due_at: now,
         event: delivery.event.clone(),
         follow_up: Some(Box::new(known)),

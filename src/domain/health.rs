@@ -3,9 +3,8 @@
 
 use serde::Serialize;
 
-use super::delivery::DeliveryStatus;
 use super::endpoint::Endpoint;
-use super::ids::{DeliveryId, EndpointId, OrganizationId};
+use super::ids::{EndpointId, OrganizationId};
 use super::rotation::SecretId;
 use super::time::UnixMillis;
 
@@ -114,18 +113,4 @@ pub struct PendingStats {
     pub pending: u64,
     /// When the oldest of them was created.
     pub oldest_pending_at: Option<UnixMillis>,
-}
-
-/// A delivery that succeeded or failed, with what success rates and latencies are computed from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FinishedDelivery {
-    pub id: DeliveryId,
-    /// When it was created.
-    pub created_at: UnixMillis,
-    /// [`DeliveryStatus::Success`] or [`DeliveryStatus::Failed`].
-    pub status: DeliveryStatus,
-    /// When it ended.
-    pub finished_at: UnixMillis,
-    /// How long its last attempt took.
-    pub last_duration_ms: u64,
 }

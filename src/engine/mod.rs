@@ -1,6 +1,7 @@
 //! Start-up, wiring, ordered shutdown: the only place that names concrete stores and transports.
 
 mod dev;
+mod low_priority;
 mod system;
 
 use std::io::Write;
@@ -13,8 +14,8 @@ use actix_web::web;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::actors::Actors;
 use crate::actors::context::{ActorContext, ActorSettings};
+use crate::actors::{Actors, SupervisorThreads};
 use crate::api::request_id::RequestIds;
 use crate::api::server::{BoundServer, ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
@@ -24,10 +25,11 @@ use crate::domain::breaker::BreakerConfig;
 use crate::domain::machine::MachineLimits;
 use crate::domain::target::TargetPolicy;
 use crate::store::cipher::{Cipher, CipherError};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Store, StoreError, StoreResult};
 use crate::telemetry::{self, LoggingError};
 use crate::transport::{AwcTransport, TransportConfig, TransportSetupError};
 pub use dev::CLIENTS_KEY_FILE;
+use low_priority::LowPriorityThreads;
 use system::SystemClock;
 pub use system::SystemEntropy;
 
@@ -36,11 +38,21 @@ const API_SHUTDOWN: Duration = Duration::from_secs(10);
 /// Limit of a drain: attempts may take up to their timeout (60 s at most), and their outcomes must reach the disk.
 const DRAIN_LIMIT: Duration = Duration::from_secs(75);
 
-/// Gauges that a deletion or another change by the API made stale are correct again after this.
-const GAUGE_REFRESH: Duration = Duration::from_secs(15);
+/// How often the start waits for the count of pending deliveries, 5 s each time. Less: the start fails with tens of millions
+/// of them.
+const COUNT_WAITS: usize = 60;
+
+/// Gauges that a deletion or another change by the API made stale are correct again after this. Smaller: a tenant that changes
+/// webhooks in a loop has open breakers counted more often. Larger: pending deliveries seem to be below zero for longer
+/// after a recovery.
+const GAUGE_REFRESH: Duration = Duration::from_secs(2);
 /// At this many attempts in flight each endpoint is limited to one. Smaller: a few fast endpoints are slowed for nothing.
 /// Larger: a start with thousands of slow receivers costs memory, 24 KB an attempt.
 const CROWDED_ATTEMPTS: usize = 2_048;
+
+/// Connections that the stores have for the API's reads; as many of those run at once.
+const SQLITE_READS: usize = 4;
+const POSTGRES_READS: usize = 8;
 
 /// Why the engine can't start or run.
 #[derive(Debug, Error)]
@@ -122,9 +134,16 @@ async fn serve(
     metrics: MetricsRenderer,
 ) -> Result<(), EngineError> {
     let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
-    let arbiters: Vec<Arbiter> = (0..parallelism).map(|_| Arbiter::new()).collect();
-    let handles = arbiters.iter().map(Arbiter::handle).collect();
-    let (pending, breakers_open) = (store.count_pending()?, store.open_breakers()?.len() as u64);
+    let arbiters: Vec<Arbiter> = (0..2 * parallelism).map(|_| Arbiter::new()).collect();
+    let (of_few, of_many) = arbiters.split_at(parallelism);
+    let handles = |arbiters: &[Arbiter]| arbiters.iter().map(Arbiter::handle).collect();
+    let threads = SupervisorThreads::new(handles(of_few), handles(of_many));
+    let breakers_open = store.open_breakers()?.len() as u64;
+    // nothing that is sent waits for this
+    let counted = tokio::task::spawn_blocking({
+        let store = Arc::clone(&store);
+        move || pending_at_start(store.as_ref())
+    });
     let context = ActorContext::new(
         store,
         transport,
@@ -133,7 +152,7 @@ async fn serve(
         actor_settings(&settings, open_files()),
     );
     let context = Arc::new(context);
-    let actors = Actors::start(context.clone(), handles)?;
+    let actors = Actors::start(context.clone(), threads)?;
     actix::spawn(async move {
         loop {
             tokio::time::sleep(GAUGE_REFRESH).await;
@@ -141,12 +160,15 @@ async fn serve(
         }
     });
 
+    let read_threads = LowPriorityThreads::new()?;
     let own_metrics = settings.metrics_listen.is_some();
     let options = ApiOptions {
         admin_key: settings.admin_key.clone(),
         target_policy: target_policy(&settings, &addresses),
         signature_header_prefix: settings.signature_header_prefix.clone(),
-        body_memory_bytes: settings.delivery.max_uncommitted_bytes,
+        reads_at_once: if settings.database_url.starts_with("sqlite:") { SQLITE_READS } else { POSTGRES_READS },
+        read_threads: read_threads.handle(),
+        limits: settings.limits,
         metrics: (!own_metrics).then(|| metrics.clone()),
     };
     let api = web::Data::new(Api::new(actors.handle.clone(), options));
@@ -164,6 +186,7 @@ async fn serve(
     let address = servers[0].address;
     let metrics_address = servers.last().map_or(address, |server| server.address);
     let database = if settings.database_url.starts_with("sqlite:") { "sqlite" } else { "postgres" };
+    let pending = counted.await.map_err(std::io::Error::other)??;
     telemetry::EngineStarted { listen: address, database, pending, breakers_open, dev: settings.dev }.emit();
     if settings.dev {
         dev::greet(&settings, &actors.handle, &dashboard, address, metrics_address)?;
@@ -174,6 +197,17 @@ async fn serve(
         arbiter.stop();
     }
     Ok(())
+}
+
+/// Waits for the count of pending deliveries, which the store began when it was opened.
+fn pending_at_start(store: &dyn Store) -> StoreResult<u64> {
+    let mut waits_left = COUNT_WAITS;
+    loop {
+        match store.count_pending() {
+            Err(StoreError::Unavailable(_)) if waits_left > 0 => waits_left -= 1,
+            result => return result,
+        }
+    }
 }
 
 /// The address at which a client on this machine reaches a server that listens on `address`: the unspecified address becomes

@@ -162,7 +162,7 @@ impl Arrivals {
     }
 }
 
-/// A poisoned lock is used all the same: nothing under these locks panics, and counts that are off by one do less harm
+/// A poisoned lock is used like any other: nothing under these locks panics, and counts that are off by one do less harm
 /// than a missing report.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -25,6 +25,9 @@ pub enum LoadError {
     /// The engine that the run starts did not become ready.
     #[error("the engine did not start: {0}")]
     NotStarted(String),
+    /// An aggressor of a fairness run did not come about.
+    #[error("the aggressor could not be prepared: {0}")]
+    NotPrepared(String),
     #[error("{what}: {error}")]
     System {
         /// What was attempted.

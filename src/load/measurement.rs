@@ -24,7 +24,7 @@ pub(crate) struct Measurement {
     pub lost: u64,
     /// Arrived again after a 200.
     pub duplicated: u64,
-    /// Publish requests answered with 503.
+    /// Publish requests answered with 429 or 503.
     pub refused: u64,
     /// Publish requests that were not acknowledged, by reason.
     pub errors: BTreeMap<String, u64>,

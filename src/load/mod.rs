@@ -3,13 +3,14 @@
 //!
 //! `scenario` defines a run; `publisher` and `pace` make its requests, `receiver` and `arrivals` record the deliveries,
 //! `baseline` measures without an engine, `phase` measures one phase, `measurement` adds phases up, `run` puts the whole
-//! together, and `report` presents it.
+//! together, and `report` presents it. `fairness` is a run of its own kind.
 
 mod arrivals;
 mod baseline;
 pub(crate) mod clock;
-pub(crate) mod error;
+pub mod error;
 mod event_stamp;
+pub mod fairness;
 mod http;
 mod latency;
 mod measurement;

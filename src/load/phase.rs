@@ -255,6 +255,11 @@ impl RunningPhase {
     pub(crate) fn accepted(&self) -> u64 {
         self.progress.accepted.load(Ordering::Relaxed)
     }
+
+    /// Whether every event has been published.
+    pub(crate) fn has_published(&self) -> bool {
+        self.publisher.is_finished()
+    }
 }
 
 /// Number of webhooks of an organization at which every event arrives.

@@ -19,7 +19,7 @@ use super::pace::make_requests;
 use super::scenario::PublishPlan;
 
 pub(crate) const EVENT_TYPE: &str = "call.completed";
-/// After a 503 without `Retry-After`.
+/// After a 429 or 503 without `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// After a request without a response: the engine may be starting.
 const AFTER_NO_RESPONSE: Duration = Duration::from_millis(20);
@@ -55,7 +55,7 @@ pub(crate) struct PublishResult {
     pub acknowledged: Vec<NumberSet>,
     /// Acknowledged events by Unix second.
     pub seconds: BTreeMap<u64, u64>,
-    /// Requests answered with 503, which are repeated.
+    /// Requests answered with 429 or 503, which are repeated.
     pub refused: u64,
     /// Requests that were not acknowledged, by reason; these are not repeated.
     pub errors: BTreeMap<String, u64>,
@@ -109,7 +109,7 @@ pub(crate) async fn publish(job: PublishJob, clock: RunClock, progress: Arc<Publ
 }
 
 impl Publisher {
-    /// Makes one request, and repeats it after each 503.
+    /// Makes one request, and repeats it after each 429 or 503.
     async fn request(&self, request: u64, at: u64) {
         let job = &self.job;
         let organizations = job.keys.len() as u64;
@@ -168,7 +168,7 @@ impl Publisher {
             // a refused event of a batch has an `error` in its place
             202 if memchr::memmem::find(&body, br#""error":"#).is_none() => RequestOutcome::Acknowledged,
             202 => RequestOutcome::Failed("an event of a batch was refused".to_owned()),
-            503 => RequestOutcome::Refused(retry_after.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs)),
+            429 | 503 => RequestOutcome::Refused(retry_after.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs)),
             status => RequestOutcome::Failed(format!("status {status}")),
         }
     }
@@ -234,5 +234,37 @@ mod tests {
         assert_eq!(numbers, [6, 7, 8]);
         let short: Value = serde_json::from_slice(&job(3).body(9, 1, 99)).unwrap();
         assert!(short.is_array(), "the last batch may have one event");
+    }
+
+    #[actix_rt::test]
+    async fn a_request_that_is_refused_with_429_or_503_is_repeated_until_it_is_accepted() {
+        use actix_web::{App, HttpResponse, HttpServer, web};
+        use std::sync::atomic::AtomicUsize;
+
+        let answered = Arc::new(AtomicUsize::new(0));
+        let shared = Arc::clone(&answered);
+        let app = move || {
+            let answered = Arc::clone(&shared);
+            let answer = move || {
+                let response = match answered.fetch_add(1, Ordering::Relaxed) {
+                    0 => HttpResponse::TooManyRequests().insert_header((header::RETRY_AFTER, "0")).finish(),
+                    1 => HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, "0")).finish(),
+                    _ => HttpResponse::Accepted().finish(),
+                };
+                async { response }
+            };
+            App::new().route("/v1/events", web::post().to(answer))
+        };
+        let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", server.addrs()[0]);
+        let running = server.run();
+        let handle = running.handle();
+        actix_rt::spawn(running);
+        let job = PublishJob { base, events: 3, ..job(1) };
+        let published = publish(job, RunClock::start(), Arc::default()).await;
+        handle.stop(false).await;
+        assert_eq!((published.refused, published.acknowledged[0].len()), (2, 3));
+        assert!(published.errors.is_empty(), "{:?}", published.errors);
+        assert_eq!(answered.load(Ordering::Relaxed), 5);
     }
 }

@@ -36,7 +36,9 @@ pub enum EngineAccess {
 }
 
 /// Settings in the environment that are passed on to an engine that the run starts, so that their effect can be measured.
-const PASSED_ON_SETTINGS: [&str; 2] = ["DELIVERY_", "LOG"];
+const PASSED_ON_SETTINGS: [&str; 3] = ["DELIVERY_", "LIMITS_", "LOG"];
+/// Runs make more webhooks than an organization may have by default.
+const LIFTED_LIMIT: &str = "RINGBACK_LIMITS_WEBHOOKS_PER_ORGANIZATION";
 /// The kernel counts CPU time in hundredths of a second (`USER_HZ`, proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -53,7 +55,7 @@ pub(crate) struct LoadTenant {
     /// May publish and manage webhooks.
     pub key: String,
     /// `None` when the run did not create it and must not delete it.
-    organization: Option<String>,
+    pub organization: Option<String>,
     webhooks: Vec<String>,
 }
 
@@ -229,6 +231,9 @@ pub struct EngineLauncher {
     pub admin_key: String,
     /// Address of the receivers, which the engine must not refuse.
     pub receivers: IpAddr,
+    /// Whether an organization may have as many webhooks as the run needs. An older program does not know this limit, and
+    /// refuses a setting that it does not know.
+    pub lifts_limits: bool,
 }
 
 /// An engine that the run started; killed when it is dropped.
@@ -254,6 +259,9 @@ impl EngineLauncher {
         command.env("RINGBACK_LISTEN", self.listen.to_string()).env("RINGBACK_DATABASE_URL", &self.database_url);
         command.env("RINGBACK_MASTER_KEY", &self.master_key).env("RINGBACK_ADMIN_KEY", &self.admin_key);
         command.env("RINGBACK_ALLOW_HTTP", "true");
+        if self.lifts_limits {
+            command.env(LIFTED_LIMIT, "0");
+        }
         command.env("RINGBACK_ALLOWED_NETWORKS", IpNet::from(self.receivers).to_string());
         if std::env::var_os("RINGBACK_LOG").is_none() {
             command.env("RINGBACK_LOG", "warn");

@@ -1,24 +1,19 @@
-//! One connection type over both databases, the single writer, the pool of readers, and the meaning of a
-//! database's errors.
+//! One connection type over both databases, and the single writer. The pools of readers and the meaning of a
+//! database's errors are in the files of this folder.
+
+mod errors;
+mod readers;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::{PgConnection, SqliteConnection};
+use diesel::sql_types::Bool;
 use parking_lot::FairMutex;
 
+pub(super) use self::readers::{ReaderOptions, Readers};
 use super::{StoreError, StoreResult};
-
-/// Begins a transaction whose statements are planned as in any other session.
-const BEGIN_AS_USUAL: &str = "
-    BEGIN;
-    SET LOCAL plan_cache_mode = auto;
-    SET LOCAL enable_seqscan = on;
-";
 
 /// A connection to either database. Portable queries run on it; code for only one of the two matches on it.
 #[derive(diesel::MultiConnection)]
@@ -29,22 +24,6 @@ pub(super) enum AnyConnection {
 
 /// Diesel's name for both backends at once.
 pub(super) type AnyBackend = <AnyConnection as diesel::Connection>::Backend;
-
-impl From<DieselError> for StoreError {
-    fn from(error: DieselError) -> Self {
-        use DatabaseErrorKind::{CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation};
-        match error {
-            // the id or hash exists already
-            DieselError::DatabaseError(UniqueViolation, _) => Self::Conflict,
-            DieselError::DatabaseError(CheckViolation | ForeignKeyViolation | NotNullViolation, information) => {
-                Self::Corrupt(information.message().to_owned())
-            }
-            DieselError::DeserializationError(error) => Self::Corrupt(error.to_string()),
-            // what a database reports when it can't work now: disk full, read-only, server gone, time-out
-            error => Self::Unavailable(error.to_string()),
-        }
-    }
-}
 
 /// Opens connections to one database.
 pub(super) trait Opener: Send + Sync + 'static {
@@ -59,50 +38,105 @@ pub(super) trait Opener: Send + Sync + 'static {
     fn open_reader(&self) -> StoreResult<AnyConnection>;
 }
 
-/// The single writer. A connection that failed is dropped, and the next call opens another.
+/// Failures in a row after which a connection is replaced although its server responds: they can be about its
+/// session, such as a statement that the server has forgotten. Smaller: an organization's slow change costs
+/// everyone the connection. Larger: publishers are refused for longer if the session is to blame.
+const MAX_FAILURES: u32 = 8;
+
+/// The single writer. A broken connection is dropped, and the next call opens another. A connection whose
+/// statement failed is kept if its server responds and takes writes: on PostgreSQL it holds the lock that makes
+/// this engine the one that writes, and all publishers wait while another is opened.
 pub(super) struct Writer {
     opener: Arc<dyn Opener>,
+    /// Held by all changes except commits, from before they wait for the connection until their end: so a
+    /// commit waits for at most one of them, however many are waiting.
+    lane: FairMutex<()>,
     /// Fair: a caller that writes step by step would otherwise take it again before the one that waits for it
     /// has woken up.
     connection: FairMutex<Option<CountedConnection>>,
 }
 
-/// A connection, and how often it was used.
+/// A connection, and how it was used.
 struct CountedConnection {
     connection: AnyConnection,
     times: u64,
+    /// Failures since the last success, without those that are about data.
+    failures: u32,
 }
 
 impl CountedConnection {
     fn new(connection: AnyConnection) -> Self {
-        Self { connection, times: 0 }
+        Self { connection, times: 0, failures: 0 }
     }
+
+    /// Whether the connection is fit for the next caller, after this result.
+    fn can_go_on<T>(&mut self, result: &StoreResult<T>) -> bool {
+        if self.connection.is_broken() {
+            return false;
+        }
+        match (result, &mut self.connection) {
+            (Err(StoreError::Unavailable(_)), AnyConnection::Postgres(postgres)) => {
+                self.failures += 1;
+                self.failures < MAX_FAILURES && takes_writes(postgres)
+            }
+            // opened again in a moment, and no lock goes with it: the file's lock is not the connection's
+            (Err(StoreError::Unavailable(_)), AnyConnection::Sqlite(_)) => false,
+            (Err(_), _) => true,
+            (Ok(_), _) => {
+                self.failures = 0;
+                true
+            }
+        }
+    }
+}
+
+/// Asks the server. Not if it is gone or shuts down, the transaction could not be rolled back, or writes are
+/// refused (a standby behind the same address).
+fn takes_writes(postgres: &mut PgConnection) -> bool {
+    let is_writable = diesel::dsl::sql::<Bool>("current_setting('transaction_read_only') = 'off'");
+    diesel::select(is_writable).get_result(postgres).unwrap_or(false)
 }
 
 impl Writer {
     /// A writer with a connection that is already open.
     pub(super) fn new(opener: Arc<dyn Opener>, connection: AnyConnection) -> Self {
-        Self { opener, connection: FairMutex::new(Some(CountedConnection::new(connection))) }
+        let connection = FairMutex::new(Some(CountedConnection::new(connection)));
+        Self { opener, lane: FairMutex::new(()), connection }
     }
 
-    /// Runs `work` in one transaction: all of it is durable, or none of it exists.
+    /// Runs `work` in one transaction: all of it is durable, or none of it exists. For everything except the
+    /// commits of persistence, which go first.
     pub(super) fn write<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
+        let _lane = self.lane.lock();
         self.run(|connection| in_transaction(connection, work))
     }
 
-    /// Runs `work`, which begins its own transaction.
+    /// The same; hands the result to `settle` before the next change can begin.
+    pub(super) fn write_and_settle<T>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>,
+        settle: impl FnOnce(&StoreResult<T>),
+    ) -> StoreResult<T> {
+        let _lane = self.lane.lock();
+        self.run(|connection| {
+            let result = in_transaction(connection, work);
+            settle(&result);
+            result
+        })
+    }
+
+    /// Runs `work`, which begins its own transaction, before all changes that wait in [`Writer::write`].
     pub(super) fn run<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
         let mut slot = self.connection.lock();
         self.opener.check()?;
-        // taken out during the work: after a panic or an error the connection is gone, and its transaction with
-        // it
+        // taken out during the work: after a panic the connection is gone, and its transaction with it
         let mut used = match slot.take() {
             Some(used) => used,
             None => CountedConnection::new(self.opener.open_writer().map_err(as_outage)?),
         };
         used.times += 1;
         let result = forget_old_plans(&mut used).and_then(|()| work(&mut used.connection));
-        if !matches!(result, Err(StoreError::Unavailable(_))) && !used.connection.is_broken() {
+        if used.can_go_on(&result) {
             *slot = Some(used);
         }
         result
@@ -139,7 +173,7 @@ pub(super) fn in_transaction<T>(
             AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
         }
         AnyConnection::Postgres(postgres) => {
-            AnsiTransactionManager::begin_transaction_sql(postgres, BEGIN_AS_USUAL)?;
+            AnsiTransactionManager::begin_transaction(postgres)?;
         }
     }
     let result = work(connection);
@@ -155,68 +189,4 @@ pub(super) fn in_transaction<T>(
         }
     }
     result
-}
-
-/// The size and care of the pool of readers.
-pub(super) struct ReaderOptions {
-    /// The maximum number of connections.
-    pub(super) max_size: u32,
-    /// Whether a connection is tested before it is handed out.
-    pub(super) test_on_check_out: bool,
-}
-
-/// How long a read waits for a connection. If the server is gone, the result is "unavailable" after this.
-const READER_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The same after a read has waited in vain. The pool keeps trying to connect; meanwhile a caller must not hold
-/// a thread for long, or publishers queue up behind each other only to be answered "unavailable".
-const READER_TIMEOUT_WHILE_GONE: Duration = Duration::from_millis(200);
-
-/// The pool of readers.
-pub(super) struct Readers {
-    pool: r2d2::Pool<ReaderManager>,
-    is_server_gone: AtomicBool,
-}
-
-impl Readers {
-    /// An empty pool; connections are opened on demand.
-    pub(super) fn new(opener: Arc<dyn Opener>, options: &ReaderOptions) -> Self {
-        let pool = r2d2::Pool::builder()
-            .max_size(options.max_size)
-            .min_idle(Some(0))
-            .test_on_check_out(options.test_on_check_out)
-            .connection_timeout(READER_TIMEOUT)
-            .build_unchecked(ReaderManager(opener));
-        Self { pool, is_server_gone: AtomicBool::new(false) }
-    }
-
-    /// Runs `work` on a reader.
-    pub(super) fn read<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
-        let is_gone = self.is_server_gone.load(Ordering::Relaxed);
-        let timeout = if is_gone { READER_TIMEOUT_WHILE_GONE } else { READER_TIMEOUT };
-        let connection = self.pool.get_timeout(timeout);
-        // if connections exist but are all busy, the server is there, and waiting is worth it
-        let is_gone = connection.is_err() && self.pool.state().connections == 0;
-        self.is_server_gone.store(is_gone, Ordering::Relaxed);
-        work(&mut *connection.map_err(|error| StoreError::Unavailable(error.to_string()))?)
-    }
-}
-
-struct ReaderManager(Arc<dyn Opener>);
-
-impl r2d2::ManageConnection for ReaderManager {
-    type Connection = AnyConnection;
-    type Error = StoreError;
-
-    fn connect(&self) -> Result<AnyConnection, StoreError> {
-        self.0.open_reader()
-    }
-
-    fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
-        Ok(connection.ping()?)
-    }
-
-    fn has_broken(&self, connection: &mut AnyConnection) -> bool {
-        std::thread::panicking() || connection.is_broken()
-    }
 }

@@ -6,7 +6,7 @@ use super::{PageRequest, StoreResult};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{EventFilter, EventRecord};
-use crate::domain::health::{EndpointStates, FinishedDelivery, PendingStats};
+use crate::domain::health::{EndpointStates, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::PeriodStatistics;
@@ -52,12 +52,14 @@ pub trait LogStore: Send + Sync + 'static {
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<RequeuedPage>;
-    /// How many deliveries of an endpoint are in a range; 0 for an endpoint that does not exist.
+    /// How many deliveries of an endpoint are in a range, at most `limit`: no more are read. 0 for an endpoint that does
+    /// not exist.
     fn count_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         range: &RequeueRange,
+        limit: usize,
     ) -> StoreResult<usize>;
     /// Replays an event: a finished delivery is requeued, a pending one is left alone, and an endpoint without
     /// a delivery gets one with an id from `next_id`. Returns the endpoints that now have a pending delivery of
@@ -76,15 +78,6 @@ pub trait LogStore: Send + Sync + 'static {
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
     ) -> StoreResult<PendingStats>;
-    /// The newest `limit` deliveries of an endpoint or organization that were created at `since` or later and
-    /// have succeeded or failed, newest first.
-    fn recent_deliveries(
-        &self,
-        organization_id: OrganizationId,
-        endpoint_id: Option<EndpointId>,
-        since: UnixMillis,
-        limit: usize,
-    ) -> StoreResult<Vec<FinishedDelivery>>;
     /// How many endpoints of an organization are in each state.
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates>;
     /// The newest failed attempt of an endpoint, unless it is older than the retention of the log; `None` for a

@@ -74,6 +74,8 @@ pub struct PruneReport {
     pub events: usize,
     /// How many deliveries were removed with them.
     pub deliveries: usize,
+    /// When the last event that was looked at was accepted; `None` when there was none.
+    pub reached: Option<UnixMillis>,
     /// The next step continues after this event; `None` when all old events were looked at.
     pub next: Option<EventId>,
 }

@@ -4,6 +4,9 @@
 //! parameter, never the database's clock. Every read or write of tenant data takes the organization. The
 //! exception is [`MaintenanceStore`], which works on all organizations at once; its rows carry theirs.
 
+mod backlog;
+mod backlog_keeper;
+mod changes;
 pub mod cipher;
 mod connection;
 mod detail;
@@ -13,6 +16,7 @@ mod log;
 mod maintenance;
 pub mod memory;
 mod models;
+mod new_key;
 mod postgres;
 mod queue;
 mod schema;
@@ -25,6 +29,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use self::changes::{ChangeNumber, ChangeStore, Changed, ChangesSince, SettingChange};
 use self::cipher::Cipher;
 use self::diesel_store::DieselStore;
 pub use self::log::{
@@ -33,8 +38,9 @@ pub use self::log::{
 pub use self::maintenance::{AgendaRow, MaintenanceStore, PruneReport};
 pub(crate) use self::queue::IDEMPOTENCY_KEY_LIFETIME;
 pub use self::queue::{
-    AcceptedEvent, CANCELLED_AT_ONCE, Checkpoint, CommitReport, DisableEndpoint, DuePage, DueRequest, EventCommit,
-    IdempotencyKey, MadeDue, NewEvent, QueuePosition, QueueStore, SavedHealth, WriteBatch,
+    AcceptedEvent, BatchKey, CANCELLED_AT_ONCE, Checkpoint, CommitReport, DisableEndpoint, DuePage, DueRequest,
+    EventCommit, IdempotencyKey, MadeDue, NewEvent, QueuePosition, QueueStore, RESENT_AT_ONCE, SavedHealth,
+    WriteBatch,
 };
 pub use self::tenants::{EndpointStart, TenantStore};
 
@@ -47,12 +53,18 @@ pub enum StoreError {
     /// The database can't be reached or can't write now (disk full, server gone). Worth a retry.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The database refuses a value, such as a text with a NUL on PostgreSQL. Trying again is useless.
+    #[error("the database can't store or compare a value: {0}")]
+    Invalid(String),
     /// A stored value can't be read: wrong master key, or damage.
     #[error("a stored value can't be read: {0}")]
     Corrupt(String),
     /// The row was changed by someone else since it was read.
     #[error("the row was changed in the meantime")]
     Conflict,
+    /// The organization does not exist, or was deleted since its caller was let in.
+    #[error("there is no such organization")]
+    NoSuchOrganization,
 }
 
 /// The result of a method of the store.
@@ -70,9 +82,9 @@ pub struct PageRequest {
 /// The whole store. One implementation over Diesel for SQLite and PostgreSQL, one in memory as a reference.
 ///
 /// The methods of its parts can be called on a `dyn Store` without importing the traits.
-pub trait Store: QueueStore + TenantStore + LogStore + MaintenanceStore {}
+pub trait Store: QueueStore + TenantStore + ChangeStore + LogStore + MaintenanceStore {}
 
-impl<S: QueueStore + TenantStore + LogStore + MaintenanceStore> Store for S {}
+impl<S: QueueStore + TenantStore + ChangeStore + LogStore + MaintenanceStore> Store for S {}
 
 /// Opens the database of a URL, creates or upgrades its schema, and locks out other engines.
 pub fn open(database_url: &str, cipher: Cipher) -> StoreResult<Arc<dyn Store>> {

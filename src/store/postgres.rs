@@ -14,10 +14,10 @@ use diesel::sql_types::{BigInt, Bool};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::connection::{AnyConnection, Opener, ReaderOptions};
-use super::diesel_store::{Database, DieselStore, migrate};
+use super::diesel_store::{Database, DieselStore, Pools, migrate};
 use super::{Cipher, StoreError, StoreResult};
 
-pub(super) use self::commit::{is_one_statement, write};
+pub(super) use self::commit::{NewRows, is_one_statement, write};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -49,12 +49,13 @@ const SESSION: &str = "
     SET tcp_keepalives_count = 3;
     SET tcp_user_timeout = 20000;
 ";
-/// How the writer's statements, which are commits, are planned: once, and so that rows are found by their keys.
-/// With the actual values the server would plan them again each time, and a plan made while a table was small
-/// would read all of it when it no longer is. Other changes are planned as usual (`connection::BEGIN_AS_USUAL`).
+/// How the writer's statements are planned: once, so that rows are found by their keys, and pages are read in the order
+/// of their index. With the actual values the server would plan them again each time, and a plan made while a table was
+/// small, or before the server has analyzed it, would read all of it, or all pending rows, when it no longer is.
 const WRITER_SESSION: &str = "
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
+    SET enable_bitmapscan = off;
 ";
 /// How reads are planned: with the actual values. A plan for any value treats a rare code, a newest page and a
 /// page long ago alike, and read a whole index for each (`docs/performance.md`).
@@ -72,7 +73,14 @@ const CONNECTION_DEFAULTS: [(&str, &str); 6] = [
     ("tcp_user_timeout", "20000"),
     ("application_name", "ringback"),
 ];
-const READERS: ReaderOptions = ReaderOptions { max_size: 8, test_on_check_out: true };
+/// With the writer and the count of what is pending at most 20 connections, of the 100 that a server allows unless it is told otherwise; they are
+/// opened when they are needed. Smaller: reads wait for each other while the server could do both. Larger: fewer
+/// programs can share the server (`docs/production.md` gives the sum).
+const POOLS: Pools = Pools { api: readers(8), engine: readers(8), keys: readers(2) };
+
+const fn readers(max_size: u32) -> ReaderOptions {
+    ReaderOptions { max_size, test_on_check_out: true }
+}
 
 /// Opens the database.
 pub(super) fn open(url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
@@ -84,7 +92,7 @@ pub(super) fn open(url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     server::check_rights(&mut postgres)?;
     migrate(&mut postgres, MIGRATIONS)?;
     postgres.batch_execute(SESSION)?;
-    DieselStore::new(Arc::new(opener), AnyConnection::Postgres(postgres), &READERS, cipher, Database::Postgres)
+    DieselStore::new(Arc::new(opener), AnyConnection::Postgres(postgres), &POOLS, cipher, Database::Postgres)
 }
 
 fn with_defaults(url: &str) -> String {

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{EndpointStart, StoreResult};
+use super::{ChangeNumber, EndpointStart, StoreResult};
 use crate::domain::attempt::{NextStep, Outcome};
+pub use crate::domain::delivery::QueuePosition;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
@@ -58,7 +59,7 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Closes an endpoint's breaker at a person's request. That the endpoint is failing stays known.
     fn close_breaker(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> StoreResult<()>;
     /// Makes deliveries due at `now` that wait for a later retry, from behind `after`, at most `limit` in one
-    /// short transaction.
+    /// short transaction, which may do fewer.
     fn make_due(
         &self,
         organization_id: OrganizationId,
@@ -69,9 +70,13 @@ pub trait QueueStore: Send + Sync + 'static {
     ) -> StoreResult<MadeDue>;
 }
 
-/// How many deliveries one transaction cancels. Smaller: a long queue takes more syncs of the disk. Larger:
-/// publishers wait longer for their commits.
-pub const CANCELLED_AT_ONCE: usize = 1_000;
+/// How many deliveries one transaction cancels: 1 to 3 ms (`docs/performance.md`). Smaller: a long queue takes
+/// more syncs of the disk. Larger: publishers wait longer for their commits.
+pub const CANCELLED_AT_ONCE: usize = 250;
+
+/// How many deliveries one transaction sends again or makes due: 3 ms on SQLite, 6 on PostgreSQL
+/// (`docs/performance.md`). As above.
+pub const RESENT_AT_ONCE: usize = 250;
 
 /// How long an idempotency key is remembered, even if its event is removed earlier. An older key counts as
 /// unused.
@@ -87,6 +92,20 @@ pub struct NewEvent {
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
     /// `None` when the publisher sent no key.
     pub idempotency: Option<IdempotencyKey>,
+    /// The key of the batch that it came in; `None` when that had none.
+    pub batch: Option<Arc<BatchKey>>,
+}
+
+impl NewEvent {
+    /// The response to its publisher.
+    pub(crate) fn accepted(&self) -> AcceptedEvent {
+        AcceptedEvent {
+            id: self.event.id,
+            event_type: self.event.event_type.clone(),
+            occurred_at: self.event.occurred_at,
+            deliveries: self.deliveries.len(),
+        }
+    }
 }
 
 /// An idempotency key and the request that it came with.
@@ -94,8 +113,54 @@ pub struct NewEvent {
 pub struct IdempotencyKey {
     /// 1–255 characters.
     pub key: String,
-    /// SHA-256 of the request's body.
+    /// SHA-256 of what was sent: another one is another event.
     pub request_hash: [u8; 32],
+}
+
+impl IdempotencyKey {
+    /// The key of an operational event that an attempt caused: the event is stored once, however often the attempt's outcome
+    /// is written, as after a commit whose answer was lost.
+    pub fn of_operational(delivery_id: DeliveryId, attempt: u32, event_type: &str) -> Self {
+        let key = format!("{SEPARATOR}{event_type}{SEPARATOR}{}{SEPARATOR}{attempt}", delivery_id.0);
+        Self { key, request_hash: [0; 32] }
+    }
+}
+
+/// The idempotency key of a whole batch.
+///
+/// Each of its events has a key of its own, so that a batch that was stored in part is completed by its repetition.
+/// This one only shows that all of them belong to the same request, and that the key is used.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BatchKey {
+    key: String,
+    request_hash: [u8; 32],
+}
+
+/// No key that a publisher sends has it: theirs are printable ASCII.
+const SEPARATOR: char = '\u{1}';
+
+impl BatchKey {
+    /// `key` as the publisher sent it, and a hash of the request's body.
+    pub fn new(key: &str, request_hash: [u8; 32]) -> Self {
+        Self { key: key.to_owned(), request_hash }
+    }
+
+    /// The key of the item at this place of the batch, from 0.
+    pub fn of_item(&self, place: usize) -> IdempotencyKey {
+        IdempotencyKey {
+            key: format!("{SEPARATOR}{}{SEPARATOR}{place}", self.key),
+            request_hash: self.request_hash,
+        }
+    }
+
+    /// As it is stored.
+    pub(super) fn marker(&self) -> &str {
+        &self.key
+    }
+
+    pub(super) fn request_hash(&self) -> &[u8; 32] {
+        &self.request_hash
+    }
 }
 
 /// Everything that one group commit writes: all of it or nothing.
@@ -103,6 +168,9 @@ pub struct IdempotencyKey {
 pub struct WriteBatch {
     /// New events.
     pub events: Vec<NewEvent>,
+    /// The last change of settings with which they were matched: one of an organization with later changes is not stored.
+    /// `None`: they are stored whatever was changed.
+    pub matched_at: Option<ChangeNumber>,
     /// Outcomes to record. An outcome decides only about a delivery that is still pending. If the delivery was
     /// cancelled in the meantime, because its endpoint was deleted, the attempt is kept, and counts as a
     /// success if the receiver acknowledged it.
@@ -188,9 +256,14 @@ pub enum EventCommit {
     Replayed(AcceptedEvent),
     /// Not stored: its idempotency key was used by another request.
     KeyReused,
+    /// Not stored: the key of its batch was used by another request.
+    BatchKeyReused,
     /// Not stored: it was to announce that an endpoint is disabled, and the endpoint was not (see
     /// [`DisableEndpoint`]).
     Withheld,
+    /// Not stored: settings of its organization were changed after [`WriteBatch::matched_at`], or its key was used by somebody
+    /// else while it was written. To be matched again, and written with another commit.
+    Outdated,
 }
 
 /// The parts of the response to a publisher.
@@ -226,11 +299,22 @@ pub struct DueRequest {
     /// The first one may exceed that, up to this many bytes. If it is larger, the page is empty and `more` is
     /// set.
     pub max_first_bytes: usize,
+    /// Only deliveries behind this position, where an earlier page ended; `None`: from the head of the queue.
+    pub after: Option<QueuePosition>,
     /// Deliveries that the supervisor already has; skipped and not counted.
     pub known: Vec<DeliveryId>,
 }
 
 impl DueRequest {
+    /// The end of a page with these deliveries.
+    pub(super) fn end(&self, deliveries: &[QueuedDelivery], more: bool) -> Option<QueuePosition> {
+        if !more {
+            return Some(QueuePosition { queued_at: self.now, id: DeliveryId(i64::MAX) });
+        }
+        let last = deliveries.last().map(|last| QueuePosition { queued_at: last.queued_at, id: last.id });
+        last.or(self.after)
+    }
+
     /// Whether a body of `added` bytes fits behind `deliveries` deliveries with `bytes` bytes.
     pub(super) fn has_room_for(&self, deliveries: usize, bytes: usize, added: usize) -> bool {
         bytes.saturating_add(added) <= self.max_bytes || (deliveries == 0 && added <= self.max_first_bytes)
@@ -246,15 +330,9 @@ pub struct DuePage {
     pub more: bool,
     /// The earliest `queued_at` after `now`.
     pub next_due_at: Option<UnixMillis>,
-}
-
-/// A place in an endpoint's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueuePosition {
-    /// When its turn comes.
-    pub queued_at: UnixMillis,
-    /// Decides between equal `queued_at`.
-    pub id: DeliveryId,
+    /// Where it ended. Between the beginning of the page and this position nothing was pending except what is in it and
+    /// what the supervisor has.
+    pub end: Option<QueuePosition>,
 }
 
 /// The result of one step of making retries due.

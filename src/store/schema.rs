@@ -16,6 +16,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    counters (name) {
+        name -> Text,
+        value -> BigInt,
+    }
+}
+
+diesel::table! {
+    setting_changes (number) {
+        number -> BigInt,
+        organization_id -> BigInt,
+        kind -> SmallInt,
+        endpoint_id -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     api_keys (id) {
         id -> BigInt,
         organization_id -> BigInt,

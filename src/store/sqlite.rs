@@ -22,8 +22,9 @@ pub(super) use self::lock::DatabaseLock;
 use self::statements::{End, EndAtOnce, InsertDeliveries, NewDelivery, Retry};
 use super::connection::{AnyConnection, Opener, ReaderOptions};
 use super::detail::StoredAttempt;
-use super::diesel_store::{Database, DieselStore, migrate};
+use super::diesel_store::{Database, DieselStore, Pools, migrate};
 use super::models::AttemptRow;
+use super::new_key::NewKey;
 use super::schema::{attempts, events, idempotency_keys};
 use super::{Cipher, NewEvent, StoreError, StoreResult};
 use crate::domain::attempt::{NextStep, Outcome};
@@ -66,7 +67,13 @@ const READER_PRAGMAS: &str = "
     PRAGMA cache_size = -8192;
     PRAGMA temp_store = MEMORY;
 ";
-const READERS: ReaderOptions = ReaderOptions { max_size: 4, test_on_check_out: false };
+/// Reads run on the processors of this machine: more connections than that would only take turns. One for keys
+/// would wait for a read of the disk.
+const POOLS: Pools = Pools { api: readers(4), engine: readers(4), keys: readers(2) };
+
+const fn readers(max_size: u32) -> ReaderOptions {
+    ReaderOptions { max_size, test_on_check_out: false }
+}
 
 const SYNCHRONOUS_FULL: i32 = 2;
 
@@ -95,7 +102,7 @@ pub(super) fn open(path: &str, cipher: Cipher) -> StoreResult<DieselStore> {
     let opener: Arc<dyn Opener> = Arc::new(SqliteOpener { lock: Arc::clone(&lock) });
     let connection = open_checked(opener.as_ref()).map_err(|error| explain(error, &path))?;
     let database = Database::Sqlite { checkpointing: Mutex::new(()), lock };
-    DieselStore::new(opener, connection, &READERS, cipher, database)
+    DieselStore::new(opener, connection, &POOLS, cipher, database)
 }
 
 fn open_checked(opener: &dyn Opener) -> StoreResult<AnyConnection> {
@@ -312,24 +319,23 @@ fn insert_deliveries(sqlite: &mut SqliteConnection, event: &Event, mut rows: &[N
     Ok(())
 }
 
-/// Stores the keys of events that were stored; an expired one is overwritten.
-pub(super) fn save_keys(sqlite: &mut SqliteConnection, stored: &[&NewEvent], now: UnixMillis) -> QueryResult<()> {
+/// Stores keys; an expired one is overwritten.
+pub(super) fn save_keys(sqlite: &mut SqliteConnection, keys: &[NewKey<'_>], now: UnixMillis) -> QueryResult<()> {
     #[rustfmt::skip]
     use idempotency_keys::columns::{
         created_at, delivery_count, event_id, event_type, key, occurred_at, organization_id, request_hash,
     };
-    for new in stored {
-        let Some(idempotency) = &new.idempotency else { continue };
+    for new in keys {
         diesel::insert_into(idempotency_keys::table)
             .values((
-                organization_id.eq(new.event.organization_id.0),
-                key.eq(&idempotency.key),
-                request_hash.eq(idempotency.request_hash.as_slice()),
-                event_id.eq(new.event.id.0),
+                organization_id.eq(new.organization_id),
+                key.eq(new.key),
+                request_hash.eq(new.request_hash.as_slice()),
+                event_id.eq(new.event_id),
                 created_at.eq(now.0),
-                event_type.eq(&new.event.event_type),
-                occurred_at.eq(new.event.occurred_at.0),
-                delivery_count.eq(i32::try_from(new.deliveries.len()).unwrap_or(i32::MAX)),
+                event_type.eq(new.event_type),
+                occurred_at.eq(new.occurred_at),
+                delivery_count.eq(new.delivery_count),
             ))
             .on_conflict((organization_id, key))
             .do_update()

@@ -19,18 +19,23 @@ pub trait TenantStore: Send + Sync + 'static {
     /// Removes an organization with its keys, endpoints and event types; from then on it is invisible. Its
     /// events and deliveries are removed later by
     /// [`MaintenanceStore::purge_organizations`](super::MaintenanceStore), and must not be read until then.
-    /// Returns the endpoints that were removed with it; `None` when there is no such organization.
-    fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>>;
-    /// Adds a key.
+    /// Returns whether there was such an organization.
+    fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<bool>;
+    /// Adds a key; [`StoreError::NoSuchOrganization`](super::StoreError::NoSuchOrganization) when its organization does not
+    /// exist.
     fn create_key(&self, key: &ApiKey) -> StoreResult<()>;
     /// Lists an organization's keys, newest first; revoked ones are not in it.
     fn keys(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<ApiKey>>;
     /// Revokes a key. Returns its hash; `None` when there is no such key.
     fn revoke_key(&self, organization_id: OrganizationId, id: KeyId) -> StoreResult<Option<[u8; 32]>>;
-    /// Finds the key with this hash: the only way from a caller to its organization.
+    /// Finds the key with this hash, if its organization exists: the only way from a caller to its organization.
     fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>>;
-    /// Adds an endpoint.
+    /// Adds an endpoint; as for keys, its organization must exist.
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
+    /// Finds an endpoint with its health: for people, over the connections of the API. The engine has
+    /// [`QueueStore::endpoint`](super::QueueStore::endpoint).
+    fn find_endpoint(&self, organization_id: OrganizationId, id: EndpointId)
+    -> StoreResult<Option<EndpointStart>>;
     /// Lists an organization's endpoints with their health, newest first.
     fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>>;
     /// Writes an endpoint back. `endpoint.version` must be one more than the stored version, else
@@ -48,6 +53,7 @@ pub trait TenantStore: Send + Sync + 'static {
         now: UnixMillis,
     ) -> StoreResult<Option<usize>>;
     /// Adds an event type; [`StoreError::Conflict`](super::StoreError::Conflict) when the organization has one of that name.
+    /// As for keys, it must exist.
     fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()>;
     /// Lists an organization's own event types in the order of their names.
     fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;

@@ -265,6 +265,8 @@ pub(crate) enum StoreOperation {
     ReadAgenda,
     /// By retention.
     RemoveOld,
+    /// After a change, or a commit, that failed.
+    ResolveDoubt,
 }
 
 impl StoreOperation {
@@ -276,6 +278,7 @@ impl StoreOperation {
             Self::ReadDeliveries => "read deliveries",
             Self::ReadAgenda => "read the agenda",
             Self::RemoveOld => "remove what is old",
+            Self::ResolveDoubt => "read what failed changes have changed",
         }
     }
 }
@@ -293,7 +296,7 @@ impl StoreUnavailable<'_> {
     /// Logs an error, throttled: it is retried several times a second, perhaps for hours, and the disk that is full may be
     /// the log's as well.
     pub(crate) fn emit(&self) {
-        static THROTTLES: [LogThrottle; 6] = [const { LogThrottle::new() }; 6];
+        static THROTTLES: [LogThrottle; 7] = [const { LogThrottle::new() }; 7];
         let Some(left_out) = THROTTLES[self.operation as usize].allow(self.now) else { return };
         error!(
             target: STORE,
@@ -324,6 +327,30 @@ pub(crate) struct Pruned {
 impl Pruned {
     pub(crate) fn emit(&self) {
         info!(target: STORE, events = self.events, deliveries = self.deliveries, "old events removed");
+    }
+}
+
+/// How far retention is behind.
+pub(crate) struct RetentionLag(pub Duration);
+
+impl RetentionLag {
+    /// Sets the gauge.
+    pub(crate) fn emit(&self) {
+        METRICS.retention_lag.set(self.0.as_secs_f64());
+    }
+}
+
+/// Retention is far behind, and does not catch up.
+pub(crate) struct RetentionBehind(pub Duration);
+
+impl RetentionBehind {
+    /// Logs a warning.
+    pub(crate) fn emit(&self) {
+        warn!(
+            target: STORE,
+            lag_seconds = self.0.as_secs(),
+            "retention does not catch up: events become old faster than they are removed"
+        );
     }
 }
 

@@ -79,6 +79,10 @@ declare! {
     attempts_in_flight: Gauge = gauge("ringback_attempts_in_flight", "HTTP requests to receivers in flight");
     endpoints_active: Gauge = gauge("ringback_endpoints_active", "Endpoint supervisors in memory");
     breakers_open: Gauge = gauge("ringback_breakers_open", "Endpoints whose circuit breaker is open");
+    retention_lag: Gauge = gauge(
+        "ringback_retention_lag_seconds",
+        "How far retention is behind: how much older than the retention the next event to be removed is; 0 when there is none",
+    );
     local_faults: CounterByLabel = counter(
         "ringback_local_faults_total",
         "Attempts that could not be made because this machine lacked files, memory or ports, by kind",
@@ -322,6 +326,7 @@ mod tests {
             "ringback_attempts_in_flight ",
             "ringback_endpoints_active ",
             "ringback_breakers_open ",
+            "ringback_retention_lag_seconds ",
             "ringback_local_faults_total{kind=\"open_files\"} ",
             "ringback_persistence_batch_rows_bucket{le=\"2000\"}",
             "ringback_persistence_commit_seconds_count ",

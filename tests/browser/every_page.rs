@@ -60,7 +60,10 @@ fn every_admin_page_is_accessible_and_fits() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.sign_in(ADMIN_KEY);
-    check(&browser, &["/organizations".to_owned(), format!("/organizations/{}", site.organization())]);
+    check(
+        &browser,
+        &["/organizations".to_owned(), format!("/organizations/{}", site.organization()), "/usage".to_owned()],
+    );
 }
 
 /// Characters of a name of an organization or a key.
@@ -157,7 +160,7 @@ fn with_the_longest_values_every_page_fits() {
     browser.open("/");
     browser.click(&button("Sign out"));
     browser.sign_in(ADMIN_KEY);
-    fit(&browser, &["/organizations".to_owned(), format!("/organizations/{organization}")]);
+    fit(&browser, &["/organizations".to_owned(), format!("/organizations/{organization}"), "/usage".to_owned()]);
 }
 
 #[test]

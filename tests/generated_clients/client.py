@@ -42,6 +42,8 @@ from ringback_client.models import (
     LogDetail,
     LogList,
     LogRow,
+    NewBatchEvent,
+    NewBatchEventData,
     NewEvent,
     NewEventData,
     NewEventType,
@@ -151,8 +153,11 @@ def publish(webhook: str) -> str:
     assert again.headers["idempotent-replay"] == "true" and again.parsed == published, again
     assert published.deliveries == 1 and published.timestamp == first.timestamp, published
 
-    unknown = NewEvent(event_type="no.such", data=NewEventData())
-    batch = expect(BatchAnswer, publish_events.sync(client=client, body=[event(id="call_2"), unknown]))
+    second = NewBatchEvent(
+        event_type="call.completed", data=NewBatchEventData.from_dict({"id": "call_2"}), idempotency_key="python-2"
+    )
+    unknown = NewBatchEvent(event_type="no.such", data=NewBatchEventData())
+    batch = expect(BatchAnswer, publish_events.sync(client=client, body=[second, unknown]))
     assert isinstance(batch.data[0], PublishedEvent) and batch.data[0].id.startswith("msg_"), batch
     assert isinstance(batch.data[1], BatchRefusal), batch
     assert batch.data[1].error.code == ErrorCode.UNKNOWN_EVENT_TYPE and batch.data[1].error.errors, batch

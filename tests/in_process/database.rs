@@ -34,19 +34,24 @@ pub(crate) enum Database {
 }
 
 impl Database {
-    /// A new, empty store. In memory instead of PostgreSQL where that is not installed, which is printed.
-    pub(crate) fn open(self) -> Arc<dyn Store> {
-        let url = match self {
+    /// The URL of a new database; `None` for a store in memory. In memory instead of PostgreSQL where that is not
+    /// installed, which is printed.
+    pub(crate) fn create(self) -> Option<String> {
+        match self {
             Self::Memory => None,
             Self::Sqlite => {
                 let folder = tempfile::Builder::new().prefix("ringback-api-").tempdir().unwrap().keep();
                 Some(format!("sqlite://{}", folder.join("api.db").display()))
             }
             Self::Postgres => postgres::shared().map(|server| server.create_database()),
-        };
+        }
+    }
+
+    /// The store at a URL, or a new one in memory.
+    pub(crate) fn open_at(url: Option<&str>) -> Arc<dyn Store> {
         url.map_or_else(
             || Arc::new(MemoryStore::default()) as Arc<dyn Store>,
-            |url| store::open(&url, cipher()).unwrap(),
+            |url| store::open(url, cipher()).unwrap(),
         )
     }
 }

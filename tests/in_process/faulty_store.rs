@@ -1,13 +1,13 @@
 //! A store with faults on demand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::{EventFilter, EventRecord};
 use ringback::domain::event_types::OwnEventType;
-use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
+use ringback::domain::health::{EndpointHealth, EndpointStates, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::{ApiKey, Organization};
@@ -27,8 +27,12 @@ pub(crate) struct FaultyStore {
     pub failing_step: AtomicUsize,
     /// How many checkpoints may have been made.
     pub checkpoints: AtomicUsize,
+    /// Calls that are held up until the test lets them go.
+    pub held: HeldCalls,
     /// The next checkpoint panics.
     pub checkpoint_panics: AtomicBool,
+    /// The next call of this method is made, and its answer lost.
+    pub loses_answer_of: Mutex<&'static str>,
     /// In the way of so many of them stands a reader.
     pub checkpoints_blocked: AtomicUsize,
 }
@@ -45,7 +49,9 @@ impl FaultyStore {
             outcome_panics,
             failing_step,
             checkpoints,
+            held: HeldCalls::default(),
             checkpoint_panics,
+            loses_answer_of: Mutex::default(),
             checkpoints_blocked,
         }
     }
@@ -53,6 +59,18 @@ impl FaultyStore {
     fn open(&self) -> StoreResult<()> {
         match self.is_unavailable.load(Ordering::SeqCst) {
             true => Err(StoreError::Unavailable("switched off".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// What happens after a method was called.
+    fn after(&self, method: &str) -> StoreResult<()> {
+        let mut loses = self.loses_answer_of.lock().unwrap();
+        match *loses == method {
+            true => {
+                *loses = "";
+                Err(StoreError::Unavailable("the answer was lost".to_owned()))
+            }
             false => Ok(()),
         }
     }
@@ -67,6 +85,7 @@ impl FaultyStore {
     /// What happens before a method of the store is called.
     fn before(&self, method: &str) -> StoreResult<()> {
         self.open()?;
+        self.held.pass(method);
         match method {
             "update_endpoint" => self.conflict(),
             "requeue_range" if take_one(&self.failing_step) == Ok(1) => {
@@ -77,17 +96,61 @@ impl FaultyStore {
     }
 }
 
+/// Holds up calls of one method, as a slow database does.
+#[derive(Default)]
+pub(crate) struct HeldCalls {
+    state: Mutex<HeldState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct HeldState {
+    method: &'static str,
+    to_hold: usize,
+    inside: usize,
+}
+
+impl HeldCalls {
+    /// The next calls of this method wait.
+    pub(crate) fn hold(&self, method: &'static str, calls: usize) {
+        *self.state.lock().unwrap() = HeldState { method, to_hold: calls, inside: 0 };
+    }
+
+    /// How many wait now.
+    pub(crate) fn inside(&self) -> usize {
+        self.state.lock().unwrap().inside
+    }
+
+    /// Lets all of them go on.
+    pub(crate) fn release(&self) {
+        *self.state.lock().unwrap() = HeldState::default();
+        self.changed.notify_all();
+    }
+
+    fn pass(&self, method: &str) {
+        let mut state = self.state.lock().unwrap();
+        if state.method != method || state.to_hold == 0 {
+            return;
+        }
+        state.to_hold -= 1;
+        state.inside += 1;
+        drop(self.changed.wait_while(state, |state| state.inside > 0).unwrap());
+    }
+}
+
 /// Counts down to 0; returns what it was, or `Err` when it was 0.
 fn take_one(counter: &AtomicUsize) -> Result<usize, usize> {
     counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
 }
 
-/// Passes each method on to the store behind, after [`FaultyStore::before`].
+/// Passes each method on to the store behind, between [`FaultyStore::before`] and [`FaultyStore::after`].
 macro_rules! pass_on {
     ($(fn $method:ident(&self $(, $argument:ident: $type:ty)* $(,)?) -> $result:ty;)+) => {
         $(fn $method(&self $(, $argument: $type)*) -> $result {
             self.before(stringify!($method))?;
-            self.inner.$method($($argument),*)
+            let result = self.inner.$method($($argument),*);
+            self.after(stringify!($method))?;
+            result
         })+
     };
 }
@@ -97,7 +160,10 @@ impl QueueStore for FaultyStore {
         self.open()?;
         let panics = !batch.outcomes.is_empty() && self.outcome_panics.swap(false, Ordering::SeqCst);
         assert!(!panics, "a panic on demand");
-        self.inner.commit(batch, now)
+        self.held.pass("commit");
+        let report = self.inner.commit(batch, now);
+        self.after(if batch.events.is_empty() { "commit" } else { "commit of events" })?;
+        report
     }
 
     fn checkpoint(&self) -> StoreResult<Checkpoint> {
@@ -141,12 +207,17 @@ impl TenantStore for FaultyStore {
         fn create_organization(&self, organization: &Organization) -> StoreResult<()>;
         fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
         fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;
-        fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>>;
+        fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<bool>;
         fn create_key(&self, key: &ApiKey) -> StoreResult<()>;
         fn keys(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<ApiKey>>;
         fn revoke_key(&self, organization_id: OrganizationId, id: KeyId) -> StoreResult<Option<[u8; 32]>>;
         fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>>;
         fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
+        fn find_endpoint(
+            &self,
+            organization_id: OrganizationId,
+            id: EndpointId,
+        ) -> StoreResult<Option<EndpointStart>>;
         fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>>;
         fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
         fn delete_endpoint(
@@ -158,6 +229,15 @@ impl TenantStore for FaultyStore {
         fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()>;
         fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
         fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool>;
+    }
+}
+
+impl ChangeStore for FaultyStore {
+    pass_on! {
+        fn wait_until_decided(&self) -> StoreResult<()>;
+        fn last_change(&self) -> StoreResult<ChangeNumber>;
+        fn changes_since(&self, after: ChangeNumber, limit: usize) -> StoreResult<ChangesSince>;
+        fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
     }
 }
 
@@ -197,6 +277,7 @@ impl LogStore for FaultyStore {
             organization_id: OrganizationId,
             endpoint_id: EndpointId,
             range: &RequeueRange,
+            limit: usize,
         ) -> StoreResult<usize>;
         fn replay_event(
             &self,
@@ -211,13 +292,6 @@ impl LogStore for FaultyStore {
             organization_id: OrganizationId,
             endpoint_id: Option<EndpointId>,
         ) -> StoreResult<PendingStats>;
-        fn recent_deliveries(
-            &self,
-            organization_id: OrganizationId,
-            endpoint_id: Option<EndpointId>,
-            since: UnixMillis,
-            limit: usize,
-        ) -> StoreResult<Vec<FinishedDelivery>>;
         fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates>;
         fn last_failure(
             &self,

@@ -122,7 +122,7 @@ fn errors_follow_from_the_permission_the_path_and_the_body() {
         let operation = described(spec);
         let has = |status: &str| operation["responses"].get(status).is_some();
         let is_open = spec.permission == Permission::Open;
-        for status in ["401", "403", "503"] {
+        for status in ["401", "403", "429", "503"] {
             assert!(is_open || has(status), "{}: {status}", name(spec));
         }
         assert_eq!(operation["security"] == json!([]), is_open, "{}", name(spec));

@@ -15,11 +15,12 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
+use ringback::actors::{Actors, SupervisorThreads};
 use ringback::api::middleware::observe;
 use ringback::api::request_id::RequestIds;
 use ringback::api::{Api, ApiOptions, routes};
+use ringback::config::LimitSettings;
 use ringback::dashboard::{self, Dashboard};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response, TlsFault};
 use ringback::domain::breaker::BreakerConfig;
@@ -63,8 +64,8 @@ impl RandomSource for CountingRandomSource {
 
 /// Every receiver says 200, unless a test wants another answer.
 pub(crate) struct Receivers {
-    /// Status of the answer; 0 for none, 1 for a handshake that failed.
-    pub status: AtomicU16,
+    /// Status of the answer; 0 for none, 1 for a handshake that failed, 2 for one that does not come until this changes.
+    pub status: Arc<AtomicU16>,
     /// Bodies as they came.
     pub received: Mutex<Vec<Bytes>>,
 }
@@ -72,6 +73,15 @@ pub(crate) struct Receivers {
 impl Transport for Receivers {
     fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
         self.received.lock().unwrap().push(request.body);
+        if self.status.load(Ordering::SeqCst) == 2 {
+            let status = self.status.clone();
+            return Box::pin(async move {
+                while status.load(Ordering::SeqCst) == 2 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Ok(AttemptResult { response: Err(AttemptError::Timeout), duration: Duration::from_millis(3) })
+            });
+        }
         let answer = match self.status.load(Ordering::SeqCst) {
             0 => Err(AttemptError::Timeout),
             1 => Err(AttemptError::TlsFailure(TlsFault::WrongName)),
@@ -132,6 +142,8 @@ type Call = Rc<dyn Fn(test::TestRequest) -> LocalBoxFuture<'static, Answer>>;
 pub(crate) struct World {
     call: Call,
     pub store: Arc<FaultyStore>,
+    /// `None` for a store in memory.
+    pub database_url: Option<String>,
     pub clock: Arc<TestClock>,
     pub receivers: Arc<Receivers>,
     pub actors: Actors,
@@ -159,17 +171,20 @@ impl World {
         dashboard: Dashboard,
         configure: impl FnOnce(&mut ApiOptions),
     ) -> Self {
-        let store = Arc::new(FaultyStore::over(database.open()));
+        let database_url = database.create();
+        let store = Arc::new(FaultyStore::over(Database::open_at(database_url.as_deref())));
         let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
         let random = Arc::new(CountingRandomSource(AtomicU64::new(1)));
-        let receivers = Arc::new(Receivers { status: AtomicU16::new(200), received: Mutex::default() });
+        let receivers = Arc::new(Receivers { status: Arc::new(AtomicU16::new(200)), received: Mutex::default() });
         let context = ActorContext::new(store.clone(), receivers.clone(), clock.clone(), random, settings());
-        let actors = Actors::start(Arc::new(context), vec![Arbiter::current()]).unwrap();
+        let actors = Actors::start(Arc::new(context), SupervisorThreads::single(Arbiter::current())).unwrap();
         let mut options = ApiOptions {
             admin_key: Some(Secret::new(ADMIN.to_owned())),
             target_policy: TargetPolicy::default(),
             signature_header_prefix: "x-acme".to_owned(),
-            body_memory_bytes: 64 * 1024 * 1024,
+            reads_at_once: 4,
+            read_threads: tokio::runtime::Handle::current(),
+            limits: LimitSettings::default(),
             metrics: Some(Arc::new(|| "ringback_up 1\n".to_owned())),
         };
         configure(&mut options);
@@ -191,7 +206,7 @@ impl World {
                 Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
             })
         });
-        Self { call, store, clock, receivers, actors, api, dashboard }
+        Self { call, store, database_url, clock, receivers, actors, api, dashboard }
     }
 
     pub(crate) async fn send(&self, request: test::TestRequest) -> Answer {

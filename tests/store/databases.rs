@@ -144,8 +144,8 @@ fn publishers_commit_between_the_steps_of_a_long_cancellation() {
         waited
     });
     assert_eq!(begun.into_inner(), 41);
-    // some steps can end while the publisher waits for the lock
-    assert!(waited <= 5, "a commit waited for {waited} steps besides the current one");
+    // 38 to 40 where the lock is not fair, and else 0: unless the system does not run the publisher's thread for a while
+    assert!(waited <= 20, "a commit waited for {waited} steps besides the current one");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use ringback::domain::attempt::{NextStep, Outcome};
 use ringback::domain::delivery::DeliveryStatus;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId};
-use ringback::store::{AgendaRow, DueRequest, NewEvent, WriteBatch};
+use ringback::store::{AgendaRow, DueRequest, NewEvent, QueuePosition, WriteBatch};
 
 use crate::fixture::{Fixture, at, outcome};
 
@@ -25,6 +25,7 @@ on_every_store!(
     two_outcomes_of_one_delivery_in_one_batch_both_count,
     outcomes_are_reported_in_the_order_of_the_batch,
     a_page_skips_known_deliveries_and_shows_whether_there_are_more,
+    a_page_begins_behind_the_position_where_another_one_ended,
     a_page_stops_before_too_many_bytes_but_contains_at_least_one_delivery,
     deliveries_of_one_event_share_its_body,
     endpoints_with_a_backlog_share_the_bodies_that_were_read,
@@ -49,6 +50,7 @@ fn request(seconds: i64) -> DueRequest {
         max_deliveries: 100,
         max_bytes: usize::MAX,
         max_first_bytes: usize::MAX,
+        after: None,
         known: Vec::new(),
     }
 }
@@ -291,6 +293,36 @@ fn a_page_skips_known_deliveries_and_shows_whether_there_are_more(f: &Fixture) {
     assert_eq!(page(&[ids[1], ids[3], DeliveryId(5)], 2), (vec![ids[0], ids[2]], true));
     assert_eq!(page(&ids, 3), (Vec::new(), false));
     assert_eq!(page(&ids[..5], 0), (Vec::new(), true));
+}
+
+fn a_page_begins_behind_the_position_where_another_one_ended(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    // several in one instant
+    let ids: Vec<DeliveryId> = (0..9).map(|n| f.publish(organization_id, &[endpoint_id], at(n / 3))[0]).collect();
+    let page = |after, max_deliveries, now| {
+        let request = DueRequest { max_deliveries, after, ..request(now) };
+        let page = f.store.due_deliveries(organization_id, endpoint_id, &request).unwrap();
+        (page.deliveries.iter().map(|queued| queued.id).collect::<Vec<_>>(), page.end, page.more)
+    };
+    let (mut after, mut read) = (None, Vec::new());
+    loop {
+        let (found, end, more) = page(after, 2, 5);
+        assert!(found.len() <= 2 && end > after);
+        read.extend(found);
+        after = end;
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(read, ids);
+    assert_eq!(page(after, 9, 5), (Vec::new(), after, false), "behind all that were due");
+    let third = Some(QueuePosition { queued_at: at(0), id: ids[2] });
+    assert_eq!(page(third, 9, 1).0, ids[3..6]);
+    // what does not fit is read by the next page
+    assert_eq!(page(third, 0, 5), (Vec::new(), third, true));
+    let later = f.publish(organization_id, &[endpoint_id], at(6));
+    assert_eq!(page(after, 9, 6).0, later);
 }
 
 /// An event with a body of this many bytes.

@@ -147,7 +147,7 @@ impl Fixture {
             body: Bytes::from(format!("{{\"event_type\":\"{event_type}\",\"webhook_id\":\"{id}\"}}")),
         };
         let deliveries = endpoints.iter().map(|&endpoint_id| (DeliveryId(self.id_at(now)), endpoint_id)).collect();
-        NewEvent { event: Arc::new(event), deliveries, idempotency: None }
+        NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }
     }
 
     /// Stores an event for endpoints; returns its deliveries' ids.
@@ -213,6 +213,7 @@ impl Fixture {
             max_deliveries: 1_000,
             max_bytes: usize::MAX,
             max_first_bytes: usize::MAX,
+            after: None,
             known: Vec::new(),
         };
         let page = self.store.due_deliveries(organization_id, endpoint_id, &request).unwrap();

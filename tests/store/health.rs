@@ -1,23 +1,18 @@
 //! The health of endpoints and organizations.
 
-use ringback::domain::attempt::{AttemptError, NextStep};
-use ringback::domain::delivery::DeliveryStatus;
+use ringback::domain::attempt::NextStep;
 use ringback::domain::endpoint::{DisabledReason, Endpoint};
-use ringback::domain::health::{EndpointHealth, EndpointStates, FinishedDelivery, PendingStats};
-use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId, instant_in};
+use ringback::domain::health::{EndpointHealth, EndpointStates, PendingStats};
+use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::rotation::SecretId;
-use ringback::domain::time::UnixMillis;
-use ringback::store::{DisableEndpoint, EventCommit, ReplayTargets, WriteBatch};
+use ringback::store::{DisableEndpoint, EventCommit, WriteBatch};
 
-use crate::fixture::{Fixture, URL, at, outcome, plain_endpoint, unanswered};
+use crate::fixture::{Fixture, URL, at, outcome, plain_endpoint};
 
 on_every_store!(
     pending_deliveries_are_counted_for_an_endpoint_and_for_an_organization,
     the_oldest_pending_delivery_is_the_one_created_first,
-    recent_deliveries_are_the_finished_ones_newest_first,
-    recent_deliveries_have_the_duration_of_their_last_attempt,
-    recent_deliveries_of_an_organization_include_replayed_ones_and_none_of_others,
     endpoints_are_counted_by_their_states,
     it_is_stored_that_the_owner_of_a_failing_endpoint_was_notified,
     an_endpoint_is_disabled_with_the_given_reason,
@@ -57,87 +52,6 @@ fn the_oldest_pending_delivery_is_the_one_created_first(f: &Fixture) {
     f.record(vec![outcome(organization_id, endpoint_id, first, 1, 500, NextStep::RetryAt(at(999)))]);
     let stats = f.store.pending(organization_id, Some(endpoint_id)).unwrap();
     assert_eq!(stats, PendingStats { pending: 2, oldest_pending_at: Some(at(1)) }, "whatever its turn is");
-}
-
-fn ended(id: DeliveryId, status: DeliveryStatus, number: i64, last_duration_ms: u64) -> FinishedDelivery {
-    let finished_at = UnixMillis(at(number * 10).0 + 40);
-    FinishedDelivery { id, status, created_at: instant_in(id.0), finished_at, last_duration_ms }
-}
-
-fn recent_deliveries_are_the_finished_ones_newest_first(f: &Fixture) {
-    let organization_id = f.organization();
-    let endpoint_id = f.endpoint(organization_id);
-    let ids: Vec<DeliveryId> =
-        (0..6).map(|second| f.publish(organization_id, &[endpoint_id], at(second))[0]).collect();
-    let of = |id, status, next| outcome(organization_id, endpoint_id, id, 1, status, next);
-    f.record(vec![
-        of(ids[0], 200, NextStep::Succeeded),
-        of(ids[1], 200, NextStep::Succeeded),
-        of(ids[2], 404, NextStep::Failed),
-        of(ids[3], 500, NextStep::RetryAt(at(60))),
-        of(ids[4], 200, NextStep::Succeeded),
-    ]);
-    let success = |place: usize| ended(ids[place], DeliveryStatus::Success, 1, 37);
-    let failed = ended(ids[2], DeliveryStatus::Failed, 1, 37);
-    for endpoint_id in [None, Some(endpoint_id)] {
-        let recent =
-            |since, limit| f.store.recent_deliveries(organization_id, endpoint_id, at(since), limit).unwrap();
-        assert_eq!(recent(1, 99), [success(4), failed, success(1)]);
-        assert_eq!(recent(1, 2), [success(4), failed]);
-        assert_eq!(recent(0, 99).len(), 4);
-        assert_eq!(recent(5, 99), []);
-    }
-    f.store.delete_endpoint(organization_id, endpoint_id, at(7)).unwrap();
-    let cancelled = f.store.recent_deliveries(organization_id, None, at(3), 99).unwrap();
-    assert_eq!(cancelled, [success(4)], "a cancelled delivery has no outcome");
-}
-
-fn recent_deliveries_have_the_duration_of_their_last_attempt(f: &Fixture) {
-    let organization_id = f.organization();
-    let endpoint_id = f.endpoint(organization_id);
-    let ids = f.publish(organization_id, &[endpoint_id, endpoint_id], at(0));
-    let of = |id, number, next| outcome(organization_id, endpoint_id, id, number, 500, next);
-    f.record(vec![
-        of(ids[0], 1, NextStep::RetryAt(at(60))),
-        unanswered(of(ids[0], 2, NextStep::Failed), AttemptError::Timeout),
-        unanswered(of(ids[1], 1, NextStep::Failed), AttemptError::Timeout),
-    ]);
-    f.store.requeue_delivery(organization_id, ids[1], at(9)).unwrap();
-    let fast = of(ids[1], 2, NextStep::Succeeded);
-    f.record(vec![fast]);
-    let recent = f.store.recent_deliveries(organization_id, Some(endpoint_id), at(0), 9).unwrap();
-    let fast = ended(ids[1], DeliveryStatus::Success, 2, 37);
-    assert_eq!(recent, [fast, ended(ids[0], DeliveryStatus::Failed, 2, 10_000)]);
-}
-
-fn recent_deliveries_of_an_organization_include_replayed_ones_and_none_of_others(f: &Fixture) {
-    let (organization_id, other) = (f.organization(), f.organization());
-    let (first, second, foreign) = (f.endpoint(organization_id), f.endpoint(organization_id), f.endpoint(other));
-    let new = f.new_event(organization_id, &[first], at(1));
-    let old = (first, new.deliveries[0].0);
-    let event_id = new.event.id;
-    f.commit_events(vec![new], at(1));
-    let to_second = ReplayTargets::Endpoints(vec![second]);
-    f.store.replay_event(organization_id, event_id, &to_second, &mut || f.id_at(at(2)), at(2)).unwrap();
-    let replayed = (second, f.due(organization_id, second, at(2))[0]);
-    let newest = (first, f.publish(organization_id, &[first], at(3))[0]);
-    let theirs = f.publish(other, &[foreign], at(4))[0];
-    let of = |(endpoint_id, id), status, next| outcome(organization_id, endpoint_id, id, 1, status, next);
-    f.record(vec![
-        of(old, 200, NextStep::Succeeded),
-        of(replayed, 500, NextStep::Failed),
-        of(newest, 200, NextStep::Succeeded),
-        outcome(other, foreign, theirs, 1, 200, NextStep::Succeeded),
-    ]);
-    let statuses = |endpoint_id, limit| -> Vec<DeliveryStatus> {
-        let recent = f.store.recent_deliveries(organization_id, endpoint_id, at(0), limit).unwrap();
-        recent.iter().map(|delivery| delivery.status).collect()
-    };
-    let (success, failed) = (DeliveryStatus::Success, DeliveryStatus::Failed);
-    assert_eq!(statuses(None, 9), [success, failed, success]);
-    assert_eq!(statuses(None, 2), [success, failed]);
-    assert_eq!(statuses(Some(second), 9), [failed]);
-    assert_eq!(statuses(Some(foreign), 9), []);
 }
 
 fn failing(organization_id: OrganizationId, endpoint_id: EndpointId, seconds: i64) -> EndpointHealth {

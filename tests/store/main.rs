@@ -22,12 +22,17 @@ macro_rules! on_every_store {
     };
 }
 
+mod backlog;
+mod bounded_steps;
+mod changes;
 mod clocks;
 mod databases;
 mod delivering;
 mod events;
 mod fixture;
 mod health;
+mod lanes;
+mod lasting_connections;
 mod managing;
 mod master_key;
 mod postgres_servers;

@@ -4,6 +4,7 @@ use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::event::EventFilter;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use ringback::domain::time::UnixMillis;
 use ringback::store::{AcceptedEvent, EventCommit, NewEvent, PruneReport, ReplayTargets};
 
 use crate::fixture::{Fixture, at, first_page, keyed, outcome};
@@ -17,6 +18,10 @@ on_every_store!(
     a_key_outlives_its_event_and_repeats_the_first_response,
     old_keys_are_removed_oldest_first,
     events_of_a_deleted_organization_are_removed_in_steps_and_no_others,
+    a_step_tells_when_the_last_event_that_it_looked_at_was_accepted,
+    a_wide_event_is_removed_whole_and_its_neighbours_stay,
+    a_wide_event_stays_whole_while_one_of_its_deliveries_is_pending,
+    an_organization_with_a_wide_event_is_removed_whole,
 );
 
 /// Stores an event for endpoints at an instant.
@@ -28,6 +33,11 @@ fn publish(f: &Fixture, owner: OrganizationId, endpoints: &[EndpointId], seconds
 
 fn succeed(f: &Fixture, owner: OrganizationId, endpoint_id: EndpointId, id: DeliveryId) {
     assert_eq!(f.record(vec![outcome(owner, endpoint_id, id, 1, 200, NextStep::Succeeded)]), [true]);
+}
+
+/// One step, without the instant that it reached.
+fn prune(f: &Fixture, before: UnixMillis, after: Option<EventId>, limit: usize) -> PruneReport {
+    PruneReport { reached: None, ..f.store.prune(before, after, limit).unwrap() }
 }
 
 fn events(f: &Fixture, owner: OrganizationId) -> Vec<EventId> {
@@ -48,10 +58,14 @@ fn old_events_are_removed_with_their_deliveries_and_attempts(f: &Fixture) {
     succeed(f, organization_id, mine, ids[1]);
     succeed(f, other, theirs, foreign.deliveries[0].0);
     succeed(f, organization_id, mine, young.deliveries[0].0);
-    assert_eq!(f.store.prune(at(1), None, 99).unwrap(), PruneReport::default());
+    assert_eq!(prune(f, at(1), None, 99), PruneReport::default());
     assert_eq!(events(f, organization_id).len(), 3);
-    let report = f.store.prune(at(4), None, 99).unwrap();
-    assert_eq!(report, PruneReport { events: 3, deliveries: 3, next: None }, "of all organizations");
+    let report = prune(f, at(4), None, 99);
+    assert_eq!(
+        report,
+        PruneReport { events: 3, deliveries: 3, next: None, ..PruneReport::default() },
+        "of all organizations"
+    );
     assert_eq!(events(f, organization_id), [young.event.id]);
     assert_eq!(events(f, other), []);
     assert_eq!(f.log(organization_id, &DeliveryFilter::default()), [young.deliveries[0].0]);
@@ -65,12 +79,12 @@ fn an_event_stays_while_one_of_its_deliveries_is_pending(f: &Fixture) {
     let half = publish(f, organization_id, &[endpoint_id, endpoint_id], 1);
     let (first, second) = (half.deliveries[0].0, half.deliveries[1].0);
     succeed(f, organization_id, endpoint_id, first);
-    assert_eq!(f.store.prune(at(9), None, 99).unwrap(), PruneReport::default());
+    assert_eq!(prune(f, at(9), None, 99), PruneReport::default());
     assert_eq!(f.log(organization_id, &DeliveryFilter::default()), [second, first]);
     assert_eq!(f.due(organization_id, endpoint_id, at(9)), [second]);
     succeed(f, organization_id, endpoint_id, second);
-    let report = f.store.prune(at(9), None, 99).unwrap();
-    assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None });
+    let report = prune(f, at(9), None, 99);
+    assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None, ..PruneReport::default() });
 }
 
 fn an_event_stays_while_a_replay_of_it_is_pending(f: &Fixture) {
@@ -80,13 +94,13 @@ fn an_event_stays_while_a_replay_of_it_is_pending(f: &Fixture) {
     succeed(f, organization_id, first, new.deliveries[0].0);
     let to_second = ReplayTargets::Endpoints(vec![second]);
     f.store.replay_event(organization_id, new.event.id, &to_second, &mut || f.id_at(at(50)), at(50)).unwrap();
-    assert_eq!(f.store.prune(at(99), None, 99).unwrap(), PruneReport::default());
+    assert_eq!(prune(f, at(99), None, 99), PruneReport::default());
     let replayed = f.due(organization_id, second, at(50))[0];
     succeed(f, organization_id, second, replayed);
-    let report = f.store.prune(at(9), None, 99).unwrap();
+    let report = prune(f, at(9), None, 99);
     assert_eq!(
         report,
-        PruneReport { events: 1, deliveries: 2, next: None },
+        PruneReport { events: 1, deliveries: 2, next: None, ..PruneReport::default() },
         "an event is old when it was accepted long ago"
     );
     assert!(f.store.delivery(organization_id, replayed).unwrap().is_none());
@@ -100,10 +114,10 @@ fn pruning_continues_behind_the_events_that_it_looked_at(f: &Fixture) {
         succeed(f, organization_id, endpoint_id, stored[done].deliveries[0].0);
     }
     let id = |index: usize| Some(stored[index].event.id);
-    let step = |after| f.store.prune(at(99), after, 2).unwrap();
-    assert_eq!(step(None), PruneReport { events: 1, deliveries: 1, next: id(1) });
-    assert_eq!(step(id(1)), PruneReport { events: 1, deliveries: 1, next: id(3) });
-    assert_eq!(step(id(3)), PruneReport { events: 1, deliveries: 1, next: None });
+    let step = |after| prune(f, at(99), after, 2);
+    assert_eq!(step(None), PruneReport { events: 1, deliveries: 1, next: id(1), ..PruneReport::default() });
+    assert_eq!(step(id(1)), PruneReport { events: 1, deliveries: 1, next: id(3), ..PruneReport::default() });
+    assert_eq!(step(id(3)), PruneReport { events: 1, deliveries: 1, next: None, ..PruneReport::default() });
     assert_eq!(events(f, organization_id), [stored[3].event.id, stored[0].event.id]);
 }
 
@@ -119,12 +133,12 @@ fn pruning_removes_a_replayed_delivery_with_its_event_and_not_with_its_neighbour
     let after = publish(f, organization_id, &[], 4);
     assert!(before.event.id.0 < replayed.0 && replayed.0 < after.event.id.0);
     // its neighbours are removed; it stays as long as its event
-    let report = f.store.prune(at(9), None, 99).unwrap();
-    assert_eq!(report, PruneReport { events: 2, deliveries: 0, next: None });
+    let report = prune(f, at(9), None, 99);
+    assert_eq!(report, PruneReport { events: 2, deliveries: 0, next: None, ..PruneReport::default() });
     assert_eq!(f.store.event(organization_id, kept.event.id).unwrap().unwrap().deliveries.len(), 2);
     succeed(f, organization_id, first, kept.deliveries[0].0);
-    let report = f.store.prune(at(9), None, 99).unwrap();
-    assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None });
+    let report = prune(f, at(9), None, 99);
+    assert_eq!(report, PruneReport { events: 1, deliveries: 2, next: None, ..PruneReport::default() });
 }
 
 fn a_key_outlives_its_event_and_repeats_the_first_response(f: &Fixture) {
@@ -136,7 +150,7 @@ fn a_key_outlives_its_event_and_repeats_the_first_response(f: &Fixture) {
     for (delivery_id, endpoint_id) in first.deliveries.clone() {
         succeed(f, organization_id, endpoint_id, delivery_id);
     }
-    assert_eq!(f.store.prune(at(5), None, 9).unwrap().events, 1);
+    assert_eq!(prune(f, at(5), None, 9).events, 1);
     let answer = AcceptedEvent {
         id: first.event.id,
         event_type: String::from("user.created"),
@@ -199,4 +213,98 @@ fn old_keys_are_removed_oldest_first(f: &Fixture) {
     assert!(is_known(organization_id, "c") && is_known(organization_id, "d"));
     assert_eq!(f.store.prune_idempotency_keys(at(4), 9).unwrap(), 2);
     assert!(!is_known(organization_id, "c"));
+}
+
+fn a_step_tells_when_the_last_event_that_it_looked_at_was_accepted(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    publish(f, organization_id, &[], 1);
+    // stays, and was looked at
+    publish(f, organization_id, &[endpoint_id], 2);
+    publish(f, organization_id, &[], 3);
+    let step = |after| f.store.prune(at(3), after, 1).unwrap();
+    let first = step(None);
+    assert_eq!((first.events, first.reached), (1, Some(at(1))));
+    let second = step(first.next);
+    assert_eq!((second.events, second.reached), (0, Some(at(2))));
+    assert_eq!(step(second.next), PruneReport::default());
+}
+
+/// An event with more deliveries than one step may remove; all but `pending` have ended.
+fn wide(f: &Fixture, owner: OrganizationId, endpoint_id: EndpointId, seconds: i64, pending: usize) -> NewEvent {
+    let new = publish(f, owner, &vec![endpoint_id; 2_500], seconds);
+    let ended = new.deliveries.iter().skip(pending);
+    let ended = ended.map(|(id, _)| outcome(owner, endpoint_id, *id, 1, 200, NextStep::Succeeded));
+    f.record(ended.collect());
+    new
+}
+
+/// Prunes everything that is older; returns what was removed and the largest number of deliveries of one step.
+fn prune_all(f: &Fixture, before: UnixMillis) -> (usize, usize, usize) {
+    let (mut events, mut deliveries, mut most) = (0, 0, 0);
+    let mut after = None;
+    loop {
+        let step = f.store.prune(before, after, 99).unwrap();
+        events += step.events;
+        deliveries += step.deliveries;
+        most = most.max(step.deliveries);
+        after = step.next;
+        if after.is_none() {
+            return (events, deliveries, most);
+        }
+    }
+}
+
+fn a_wide_event_is_removed_whole_and_its_neighbours_stay(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let kept = publish(f, organization_id, &[endpoint_id], 1);
+    let removed = wide(f, organization_id, endpoint_id, 2, 0);
+    let young = publish(f, organization_id, &[endpoint_id], 9);
+    // replayed to one more
+    let other = f.endpoint(organization_id);
+    let to_other = ReplayTargets::Endpoints(vec![other]);
+    f.store.replay_event(organization_id, removed.event.id, &to_other, &mut || f.id_at(at(9)), at(9)).unwrap();
+    let replayed = f.due(organization_id, other, at(9))[0];
+    succeed(f, organization_id, other, replayed);
+    let (events_removed, deliveries, most) = prune_all(f, at(5));
+    assert_eq!((events_removed, deliveries), (1, 2_501));
+    // the store in memory has no step to bound
+    assert!(most <= 1_000 || most == 2_501, "{most} in one step");
+    assert_eq!(events(f, organization_id), [young.event.id, kept.event.id]);
+    let left: Vec<DeliveryId> = [&young, &kept].map(|new| new.deliveries[0].0).to_vec();
+    assert_eq!(f.log(organization_id, &DeliveryFilter::default()), left);
+}
+
+fn a_wide_event_stays_whole_while_one_of_its_deliveries_is_pending(f: &Fixture) {
+    let organization_id = f.organization();
+    let endpoint_id = f.endpoint(organization_id);
+    let new = wide(f, organization_id, endpoint_id, 1, 1);
+    let after = publish(f, organization_id, &[], 2);
+    assert_eq!(prune_all(f, at(9)), (1, 0, 0), "only the one behind it");
+    assert_eq!(events(f, organization_id), [new.event.id]);
+    assert!(f.store.event(organization_id, after.event.id).unwrap().is_none());
+    assert_eq!(f.store.event(organization_id, new.event.id).unwrap().unwrap().deliveries.len(), 2_500);
+    succeed(f, organization_id, endpoint_id, new.deliveries[0].0);
+    // a replay counts as well
+    let other = f.endpoint(organization_id);
+    let to_other = ReplayTargets::Endpoints(vec![other]);
+    f.store.replay_event(organization_id, new.event.id, &to_other, &mut || f.id_at(at(9)), at(9)).unwrap();
+    assert_eq!(prune_all(f, at(9)), (0, 0, 0));
+    succeed(f, organization_id, other, f.due(organization_id, other, at(9))[0]);
+    let (events_removed, deliveries, _) = prune_all(f, at(9));
+    assert_eq!((events_removed, deliveries), (1, 2_501));
+}
+
+fn an_organization_with_a_wide_event_is_removed_whole(f: &Fixture) {
+    let (deleted, kept) = (f.organization(), f.organization());
+    let (theirs, stays) = (f.endpoint(deleted), f.endpoint(kept));
+    wide(f, deleted, theirs, 1, 1_200);
+    let others = publish(f, kept, &[stays], 2);
+    wide(f, deleted, theirs, 3, 0);
+    f.store.delete_organization(deleted, at(4)).unwrap();
+    f.purge(at(5), 99);
+    assert!(f.log(deleted, &DeliveryFilter::default()).is_empty() && events(f, deleted).is_empty());
+    assert_eq!(f.due(kept, stays, at(9)), [others.deliveries[0].0]);
+    assert_eq!(f.store.count_pending().unwrap(), 1);
 }

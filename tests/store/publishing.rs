@@ -1,7 +1,11 @@
 //! Accepting events: what a commit stores, and idempotency keys.
 
+use std::sync::Arc;
+
 use ringback::domain::endpoint::{DisabledReason, Endpoint};
-use ringback::store::{AcceptedEvent, DisableEndpoint, EventCommit, NewEvent, StoreError, WriteBatch};
+use ringback::domain::ids::OrganizationId;
+use ringback::domain::time::UnixMillis;
+use ringback::store::{AcceptedEvent, BatchKey, DisableEndpoint, EventCommit, NewEvent, StoreError, WriteBatch};
 
 use crate::fixture::{Fixture, URL, at, keyed, outcome, plain_endpoint};
 
@@ -19,6 +23,8 @@ on_every_store!(
     an_event_and_the_outcome_of_its_delivery_can_be_in_one_batch,
     an_endpoint_that_answers_410_is_disabled_once,
     a_large_batch_is_stored_whole,
+    a_repeated_batch_stores_what_is_missing_and_nothing_twice,
+    another_batch_with_a_used_key_is_refused_whole_also_beyond_the_length_of_the_first,
 );
 
 fn accepted(new: &NewEvent) -> AcceptedEvent {
@@ -203,6 +209,55 @@ fn an_endpoint_that_answers_410_is_disabled_once(f: &Fixture) {
     assert!(disabled.len() == 1 && disabled[0] == expected);
     assert!(f.store.endpoint(organization_id, id).unwrap().unwrap().endpoint == expected);
     assert!(f.store.commit(&batch, at(6)).unwrap().disabled.is_empty());
+}
+
+/// Items of a batch with a key, at these places of the request.
+fn of_batch(f: &Fixture, organization_id: OrganizationId, key: &BatchKey, places: &[usize]) -> Vec<NewEvent> {
+    let endpoint_id = f.endpoint(organization_id);
+    let item = |&place: &usize| NewEvent {
+        idempotency: Some(key.of_item(place)),
+        batch: Some(Arc::new(key.clone())),
+        ..f.new_event(organization_id, &[endpoint_id], at(0))
+    };
+    places.iter().map(item).collect()
+}
+
+fn a_repeated_batch_stores_what_is_missing_and_nothing_twice(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let key = BatchKey::new("nightly", [1; 32]);
+    let first = of_batch(f, organization_id, &key, &[0, 2]);
+    let report = f.commit_events(first.clone(), at(0));
+    assert_eq!(report.events, [EventCommit::Stored, EventCommit::Stored]);
+    // the rest of it in a later commit, as after a crash
+    let again = of_batch(f, organization_id, &key, &[0, 2, 3]);
+    let report = f.commit_events(again, at(1));
+    assert_eq!(report.events[0], EventCommit::Replayed(accepted(&first[0])));
+    assert_eq!(report.events[1], EventCommit::Replayed(accepted(&first[1])));
+    assert_eq!(report.events[2], EventCommit::Stored);
+    assert_eq!(f.store.count_pending().unwrap(), 3);
+    // another organization has keys of its own
+    let foreign = of_batch(f, other, &BatchKey::new("nightly", [2; 32]), &[0]);
+    assert_eq!(f.commit_events(foreign, at(1)).events, [EventCommit::Stored]);
+}
+
+fn another_batch_with_a_used_key_is_refused_whole_also_beyond_the_length_of_the_first(f: &Fixture) {
+    let organization_id = f.organization();
+    f.commit_events(of_batch(f, organization_id, &BatchKey::new("nightly", [1; 32]), &[0, 1]), at(0));
+    let other = BatchKey::new("nightly", [2; 32]);
+    for places in [&[0, 1, 2, 3][..], &[7]] {
+        let report = f.commit_events(of_batch(f, organization_id, &other, places), at(1));
+        assert!(report.events.iter().all(|commit| *commit == EventCommit::BatchKeyReused), "{places:?}");
+    }
+    // both in one commit: the first decides
+    let mut both = of_batch(f, organization_id, &BatchKey::new("new", [1; 32]), &[0, 1]);
+    both.extend(of_batch(f, organization_id, &BatchKey::new("new", [2; 32]), &[0, 5]));
+    let report = f.commit_events(both, at(2));
+    assert_eq!(report.events[..2], [EventCommit::Stored, EventCommit::Stored]);
+    assert_eq!(report.events[2..], [EventCommit::BatchKeyReused, EventCommit::BatchKeyReused]);
+    // a day later the key is free
+    let later = UnixMillis(at(1).0 + 25 * 3_600_000);
+    let report = f.commit_events(of_batch(f, organization_id, &other, &[0]), later);
+    assert_eq!(report.events, [EventCommit::Stored]);
 }
 
 fn a_large_batch_is_stored_whole(f: &Fixture) {

@@ -43,6 +43,7 @@ fn queued(
         max_deliveries: 9,
         max_bytes: usize::MAX,
         max_first_bytes: usize::MAX,
+        after: None,
         known: Vec::new(),
     };
     let page = f.store.due_deliveries(organization_id, endpoint_id, &request).unwrap();
@@ -128,9 +129,10 @@ fn a_range_is_resent_step_by_step_and_each_delivery_once(f: &Fixture) {
     }
     let range = all(DeliveryStatus::Failed);
     let step = |after| f.store.requeue_range(organization_id, endpoint_id, &range, after, 2, at(99)).unwrap();
-    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), 5);
+    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range, 99).unwrap(), 5);
+    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range, 2).unwrap(), 2, "no more are read");
     assert_eq!(step(None), RequeuedPage { deliveries: 2, next: Some(failed[1]) });
-    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), 3);
+    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range, 99).unwrap(), 3);
     // they fail again before the next step
     finish(f, organization_id, endpoint_id, failed[0], 500);
     finish(f, organization_id, endpoint_id, failed[1], 500);
@@ -153,7 +155,7 @@ fn a_range_contains_deliveries_created_from_its_beginning_to_before_its_end(f: &
     let ids: Vec<_> = (10..15).map(|second| f.publish(organization_id, &[endpoint_id], at(second))[0]).collect();
     ids.iter().for_each(|id| finish(f, organization_id, endpoint_id, *id, 500));
     let range = RequeueRange { since: at(11), until: at(13), status: DeliveryStatus::Failed };
-    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), 2);
+    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range, 99).unwrap(), 2);
     let page = f.store.requeue_range(organization_id, endpoint_id, &range, None, 9, at(99)).unwrap();
     assert_eq!(page, RequeuedPage { deliveries: 2, next: None });
     assert_eq!(f.due(organization_id, endpoint_id, at(99)), [ids[1], ids[2]]);
@@ -176,10 +178,10 @@ fn only_succeeded_and_failed_deliveries_are_in_a_range(f: &Fixture) {
     ] {
         let page = f.store.requeue_range(owner, endpoint_id, &all(status), None, 9, at(5)).unwrap();
         assert_eq!(page, none, "{status:?}");
-        assert_eq!(f.store.count_range(owner, endpoint_id, &all(status)).unwrap(), 0, "{status:?}");
+        assert_eq!(f.store.count_range(owner, endpoint_id, &all(status), 99).unwrap(), 0, "{status:?}");
     }
     let range = all(DeliveryStatus::Success);
-    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range).unwrap(), 1);
+    assert_eq!(f.store.count_range(organization_id, endpoint_id, &range, 99).unwrap(), 1);
     let page = f.store.requeue_range(organization_id, endpoint_id, &range, None, 9, at(5)).unwrap();
     assert_eq!(page, RequeuedPage { deliveries: 1, next: None });
     assert_eq!(

@@ -179,6 +179,16 @@ fn nothing_of_a_deleted_secret_stays_in_the_file() {
     f.store.delete_endpoint(organization_id, full.id, at(1)).unwrap();
     assert!(f.store.endpoint(organization_id, neighbour).unwrap().is_some());
     let mut sqlite = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-    sqlite.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    #[derive(QueryableByName)]
+    struct Checkpoint {
+        #[diesel(sql_type = diesel::sql_types::Integer)]
+        busy: i32,
+    }
+    // the thread that counts pending deliveries can be in its way
+    let is_blocked = |sqlite: &mut SqliteConnection| {
+        let checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result::<Checkpoint>(sqlite);
+        checkpoint.unwrap().busy != 0
+    };
+    while is_blocked(&mut sqlite) {}
     assert!(!sealed.iter().any(|sealed| holds(sealed)));
 }

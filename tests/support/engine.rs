@@ -322,14 +322,25 @@ impl Api {
     }
 
     /// One call with an additional header.
-    pub fn call_with_header(&self, method: &str, path: &str, body: &str, (name, value): (&str, &str)) -> Answer {
+    pub fn call_with_header(&self, method: &str, path: &str, body: &str, header: (&str, &str)) -> Answer {
+        self.try_call_with_header(method, path, body, header).unwrap()
+    }
+
+    /// The same; an error when the engine ends meanwhile.
+    pub fn try_call_with_header(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        (name, value): (&str, &str),
+    ) -> Result<Answer, ureq::Error> {
         let url = format!("http://{}{path}", self.address.lock().unwrap());
         let request = http::Request::builder()
             .method(method)
             .uri(url)
             .header("authorization", format!("Bearer {}", self.key))
             .header(name, value);
-        read(self.agent.run(request.body(body.as_bytes()).unwrap()).unwrap()).unwrap()
+        read(self.agent.run(request.body(body.as_bytes()).unwrap())?)
     }
 
     pub fn get(&self, path: &str) -> Answer {

@@ -138,7 +138,7 @@ impl PostgresServer {
     /// Starts the server, at first or after [`PostgresServer::stop`]; returns when it takes connections.
     pub fn start_again(&self) -> io::Result<()> {
         let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=800{}",
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=1600{}",
             self.port, self.settings
         );
         let mut start = self.command("pg_ctl");

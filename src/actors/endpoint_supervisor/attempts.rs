@@ -2,6 +2,7 @@
 
 use actix::{AsyncContext, Context, Handler};
 
+use super::super::fairness::shares::Resource;
 use super::super::mailbox::post;
 use super::super::messages::{AttemptEnded, AttemptNotMade, Change, RecordOutcome};
 use super::super::operational::{OperationalEvent, operational_event};
@@ -28,7 +29,9 @@ impl EndpointSupervisor {
         let (request, sent) = running.template.request(&delivery, number, secret, now);
         let me = ctx.address();
         let sending = self.parts.context.transport.attempt(request);
-        let in_flight = (EngineGauge::AttemptsInFlight.guard(), self.parts.context.begin_attempt());
+        // never below one attempt: an endpoint that is limited still makes it
+        let held = self.parts.share.take_anyway(Resource::Attempts, 1);
+        let in_flight = (EngineGauge::AttemptsInFlight.guard(), held);
         actix::spawn(async move {
             let result = sending.await;
             drop(in_flight);
@@ -66,7 +69,7 @@ impl EndpointSupervisor {
         let AttemptDecision { health, disable, .. } = decision;
         let change = Change { health, disable, url, announcements, supervisor: ctx.address().recipient() };
         let record = RecordOutcome { outcome, change };
-        parts.context.inbox.put(|pending| pending.outcomes.push(record)).request(&parts.ports.persistence);
+        parts.context.inbox.put(|pending| pending.record(record)).request(&parts.ports.persistence);
     }
 }
 

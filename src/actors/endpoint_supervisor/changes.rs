@@ -19,6 +19,7 @@ impl Handler<Reconfigure> for EndpointSupervisor {
 impl EndpointSupervisor {
     fn reconfigure(&mut self, endpoint: Option<Box<Endpoint>>, ctx: &mut Context<Self>) {
         let Some(running) = &mut self.running else {
+            self.parts.context.queue_cursors.forget(self.parts.endpoint_id);
             self.start_is_stale = true;
             return;
         };
@@ -40,6 +41,7 @@ impl Handler<ResetBreaker> for EndpointSupervisor {
     fn handle(&mut self, ResetBreaker(reset): ResetBreaker, ctx: &mut Self::Context) {
         self.received += 1;
         let Some(running) = &self.running else {
+            self.parts.context.queue_cursors.forget(self.parts.endpoint_id);
             self.start_is_stale = true;
             return;
         };

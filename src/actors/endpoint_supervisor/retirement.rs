@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix::{AsyncContext, Context, Handler};
 
+use super::super::fairness::shares::Resource;
 use super::super::mailbox::post;
 use super::super::messages::{Retire, RetireRequest, SupervisorDrain, SupervisorStopped};
 use super::{EndpointSupervisor, SupervisorParts};
@@ -16,6 +17,10 @@ const STAY_FOR: Duration = Duration::from_secs(60);
 /// The same while endpoints wait for a supervisor.
 const STAY_FOR_WHEN_CROWDED: Duration = Duration::from_secs(1);
 
+/// How long an endpoint keeps its place while others wait for it. Smaller: more is read again for each delivery. Larger:
+/// the others wait longer.
+const TURN: Duration = Duration::from_secs(5);
+
 impl EndpointSupervisor {
     pub(super) fn consider_retiring(&mut self, now: UnixMillis, ctx: &mut Context<Self>) {
         if !self.may_retire(now) {
@@ -24,7 +29,7 @@ impl EndpointSupervisor {
             }
             return;
         }
-        if self.is_draining || self.parts.context.is_crowded() {
+        if self.is_draining || self.is_awaited() {
             self.request_retirement(now);
         } else if self.linger.is_none() {
             let linger = ctx.run_later(self.parts.context.settings.idle_linger, |actor, _| {
@@ -40,12 +45,24 @@ impl EndpointSupervisor {
 
     fn may_retire(&self, now: UnixMillis) -> bool {
         let Some(running) = &self.running else { return false };
-        let stay_for = if self.parts.context.is_crowded() { STAY_FOR_WHEN_CROWDED } else { STAY_FOR };
+        let stay_for = if self.is_awaited() { STAY_FOR_WHEN_CROWDED } else { STAY_FOR };
         match running.machine.pending_work(now) {
             PendingWork::Busy => false,
             PendingWork::Idle => true,
-            PendingWork::Until(at) => at.since(now) > stay_for,
+            PendingWork::Until(at) => at.since(now) > stay_for || self.gives_way(now),
         }
+    }
+
+    /// Whether another endpoint waits for this place: one of the same organization, or of any if this one has more than
+    /// its share.
+    fn is_awaited(&self) -> bool {
+        let SupervisorParts { context, share, .. } = &self.parts;
+        share.waits_for_supervisors() || context.is_crowded() && share.is_used_up(Resource::Supervisors)
+    }
+
+    /// Whether its turn is over: it starts nothing more, and leaves what it holds to the database and a later turn.
+    pub(super) fn gives_way(&self, now: UnixMillis) -> bool {
+        now.since(self.begins_at) >= TURN && self.is_awaited()
     }
 
     /// Leaves the state of the rate limit to a successor, which may start as soon as the router has agreed.
@@ -68,6 +85,10 @@ impl EndpointSupervisor {
         });
         let (endpoint_id, received) = (self.parts.endpoint_id, self.received);
         self.remember_sent(now);
+        if let Some(running) = &self.running {
+            let cursor = running.machine.cursor_for_successor();
+            self.parts.context.queue_cursors.keep(endpoint_id, cursor, now);
+        }
         post(&self.parts.ports.router_retire, RetireRequest { endpoint_id, received, due_at });
     }
 }
@@ -78,6 +99,7 @@ impl Drop for EndpointSupervisor {
         let SupervisorParts { organization_id, endpoint_id, generation, .. } = self.parts;
         let is_lost = !self.ends_on_purpose;
         if is_lost {
+            self.parts.context.queue_cursors.forget(endpoint_id);
             self.remember_sent(self.parts.context.now());
         }
         post(

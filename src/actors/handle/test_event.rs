@@ -52,6 +52,7 @@ impl EngineHandle {
         let (endpoint, now) = (&webhook.endpoint, self.now());
         let (event_id, delivery_id) = {
             let mut ids = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.begin_run(now, 2);
             (EventId(ids.next(now)), DeliveryId(ids.next(now)))
         };
         let event = Arc::new(publication.event(event_id, now));
@@ -64,7 +65,7 @@ impl EngineHandle {
             event: event.clone(),
             accepted_secret,
         });
-        let new = NewEvent { event, deliveries: vec![(delivery_id, endpoint.id)], idempotency: None };
+        let new = NewEvent { event, deliveries: vec![(delivery_id, endpoint.id)], idempotency: None, batch: None };
         let statistics = outcomes.iter().map(StatisticsDelta::of).collect();
         let failures = outcomes.iter().filter_map(LastFailure::of).collect();
         let mut batch = WriteBatch { events: vec![new], outcomes, statistics, failures, ..WriteBatch::default() };
@@ -75,7 +76,8 @@ impl EngineHandle {
             store.commit(&batch, finished_at)?;
             Ok(notified)
         });
-        if let Some(notified) = write.await? {
+        let written = write.await.inspect_err(|_| self.change_in_doubt());
+        if let Some(notified) = written? {
             let (organization_id, url) = (endpoint.organization_id, Arc::from(endpoint.url.as_str()));
             let reset = BreakerReset::TestSucceeded { url, accepted_secret };
             self.breaker_was_reset(organization_id, endpoint.id, reset);
@@ -165,7 +167,7 @@ impl EngineHandle {
             let (announcement, event) = (Announcement::Recovered { failing_since }, &success.event);
             let event_id = event.id.to_string();
             let recovered = operational_event(announcement, &success.outcome, &event.event_type, &event_id, url);
-            let subscriptions = self.0.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
+            let subscriptions = self.0.settings.subscriptions();
             let mut ids = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner);
             let now = success.outcome.finished_at;
             let new = recovered.and_then(|event| assemble_operational(&event, &subscriptions, &mut ids, now));

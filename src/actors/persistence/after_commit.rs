@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use actix::Recipient;
 
+use super::super::context::ActorContext;
 use super::super::mailbox::post;
 use super::super::messages::{Change, CommittedEvent, Ingest, OutcomesRecorded};
 use super::super::publication::{PublishError, Published};
 use crate::domain::attempt::NextStep;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::Event;
-use crate::domain::ids::DeliveryId;
-use crate::store::{AcceptedEvent, CommitReport, EventCommit, NewEvent, WriteBatch};
+use crate::domain::ids::{DeliveryId, OrganizationId};
+use crate::store::{CommitReport, EventCommit, NewEvent, WriteBatch};
 use crate::telemetry;
 
 pub(super) fn report_commit(batch: &WriteBatch, report: &CommitReport, took: Duration) {
@@ -49,28 +50,31 @@ pub(super) fn notify_supervisors(batch: &WriteBatch, changes: Vec<Change>) {
     }
 }
 
-/// Sends every publisher its results. Their events come first in the batch, in their order.
+/// Sends every publisher its result. Their events come first in the batch, in their order.
 pub(super) fn answer_publishers(ingests: Vec<Ingest>, events: &[NewEvent], report: &CommitReport) {
-    let mut commits = events.iter().zip(&report.events);
-    for ingest in ingests {
-        let results = commits.by_ref().take(ingest.publications.len()).map(|(new, commit)| match commit {
-            EventCommit::Stored => Ok(Published { event: accepted(new), replayed: false }),
+    for (ingest, (new, commit)) in ingests.into_iter().zip(events.iter().zip(&report.events)) {
+        ingest.reply.answer(match commit {
+            EventCommit::Stored => Ok(Published { event: new.accepted(), replayed: false }),
             EventCommit::Replayed(event) => Ok(Published { event: event.clone(), replayed: true }),
             EventCommit::KeyReused => Err(PublishError::IdempotencyKeyReused),
-            // only operational events are ever withheld
-            EventCommit::Withheld => Err(PublishError::Stopping),
+            EventCommit::BatchKeyReused => Err(PublishError::BatchKeyReused),
+            // only operational events are ever withheld, and outdated ones were taken out
+            EventCommit::Withheld | EventCommit::Outdated => Err(PublishError::Stopping),
         });
-        // a publisher that hung up misses its result; the events are stored all the same
-        drop(ingest.reply.send(results.collect()));
     }
 }
 
-fn accepted(new: &NewEvent) -> AcceptedEvent {
-    AcceptedEvent {
-        id: new.event.id,
-        event_type: new.event.event_type.clone(),
-        occurred_at: new.event.occurred_at,
-        deliveries: new.deliveries.len(),
+/// Counts for each organization what was written for it.
+pub(super) fn meter_rows(context: &ActorContext, batch: &WriteBatch) {
+    let of_events = batch.events.iter().map(|new| (new.event.organization_id, 1 + new.deliveries.len() as u64));
+    let of_outcomes = batch.outcomes.iter().map(|outcome| (outcome.organization_id, 1));
+    let mut rows: HashMap<OrganizationId, u64> = HashMap::new();
+    for (organization_id, count) in of_events.chain(of_outcomes) {
+        *rows.entry(organization_id).or_default() += count;
+    }
+    let now = context.now();
+    for (organization_id, count) in rows {
+        context.shares.of(organization_id).rows.add(count, now);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::operation::{BodySpec, NamedExamples, Operation, ResponseSpec, reference};
-use super::{receiving, schemas, schemas_events, schemas_health, schemas_webhooks};
+use super::operation::{BodySpec, NamedExamples, Operation, REPLAY, ResponseSpec, reference};
+use super::{receiving, schemas, schemas_events, schemas_health, schemas_webhooks, usage};
 use crate::api::auth::Permission;
 use crate::api::problem::ErrorCode;
 use crate::api::route_spec::RouteSpec;
@@ -165,8 +165,8 @@ fn codes(operation: &Operation, spec: &RouteSpec) -> Vec<ErrorCode> {
     use ErrorCode as E;
     let mut codes = operation.errors.to_vec();
     if spec.permission != Permission::Open {
-        // the caller is read from the store
-        codes.extend([E::Unauthorized, E::Forbidden, E::Unavailable, E::Internal]);
+        // the caller is read from the store, and organizations take turns
+        codes.extend([E::Unauthorized, E::Forbidden, E::TooManyRequests, E::Unavailable, E::Internal]);
     }
     if spec.path.contains('{') {
         codes.push(E::NotFound);
@@ -203,7 +203,7 @@ fn bad(status: u16, codes: &[ErrorCode]) -> Value {
     response["headers"] = json!({REQUEST_ID: reference("headers", REQUEST_ID)});
     match status {
         401 => response["headers"]["WWW-Authenticate"] = header("How to authenticate", "Bearer"),
-        503 => response["headers"]["Retry-After"] = header("Seconds to wait before trying again", "1"),
+        429 | 503 => response["headers"]["Retry-After"] = header("Seconds to wait before trying again", "1"),
         _ => {}
     }
     response
@@ -235,8 +235,12 @@ fn components() -> Value {
         "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
         "example": schemas::REQUEST_ID,
     });
+    let replay = json!({
+        "description": "Present, and `true`, when everything that was published was stored by an earlier request with the same key",
+        "schema": {"type": "string", "enum": ["true"]},
+    });
     json!({
-        "headers": {REQUEST_ID: request_id},
+        "headers": {REQUEST_ID: request_id, REPLAY: replay},
         "schemas": all_schemas(),
         "parameters": schemas::parameters(),
         "examples": examples,
@@ -261,7 +265,12 @@ fn example(code: ErrorCode) -> Value {
 }
 
 fn all_schemas() -> Map<String, Value> {
-    let lists =
-        [schemas::schemas(), schemas_health::schemas(), schemas_webhooks::schemas(), schemas_events::schemas()];
+    let lists = [
+        schemas::schemas(),
+        schemas_health::schemas(),
+        schemas_webhooks::schemas(),
+        schemas_events::schemas(),
+        usage::schemas(),
+    ];
     lists.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

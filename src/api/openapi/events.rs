@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::operation::{BodySpec, Operation, ResponseSpec, location, query, schema_ref};
+use super::operation::{BodySpec, Operation, REPLAY, ResponseSpec, location, query, reference, schema_ref};
 use super::schemas::{self, AT, WEBHOOK_ID, page};
 use super::schemas_events::{
     detail_example, event_detail_example, event_row_example, event_type_example, published_example, row_example,
     status,
 };
 use crate::api::problem::ErrorCode::{
-    Conflict, IdempotencyKeyReused, NotFound, Overloaded, ReservedEventType, SchemaViolation, UnknownEventType,
-    ValidationFailed,
+    Conflict, IdempotencyKeyReused, LimitReached, NotFound, Overloaded, ReservedEventType, SchemaViolation,
+    UnknownEventType, ValidationFailed,
 };
 
 /// What is written down about them.
@@ -18,25 +18,28 @@ pub(crate) fn operations() -> Vec<Operation> {
     [events(), batches(), past_events(), event_types(), logs()].concat()
 }
 
-fn events() -> Vec<Operation> {
-    let replay = json!({"Idempotent-Replay": {
-        "description": "Present, and `true`, when this repeats the first response to the same request",
-        "schema": {"type": "string", "enum": ["true"]},
-    }});
-    let key = json!({
+fn replay() -> Value {
+    json!({REPLAY: reference("headers", REPLAY)})
+}
+
+fn key() -> Value {
+    json!({
         "name": "Idempotency-Key", "in": "header", "required": false, "example": "order-17",
         "description": "The same key with the same body within 24 hours gets the first response again and publishes nothing",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-    });
+    })
+}
+
+fn events() -> Vec<Operation> {
     vec![
         Operation::new(
             ("POST", "/v1/events"),
             "publishEvent",
             "Events",
-            ResponseSpec::json(202, "Stored; delivery has begun", "PublishedEvent", published_example()).headers(replay),
+            ResponseSpec::json(202, "Stored; delivery has begun", "PublishedEvent", published_example()).headers(replay()),
         )
         .about("Publish an event", "Responds only after the event and its deliveries are durably stored. A body may have 10 MiB.")
-        .with([key])
+        .with([key()])
         .body("NewEvent", vec![
             ("A completed call", json!({
                 "event_type": "call.completed", "timestamp": "2024-12-16T10:30:45Z",
@@ -68,11 +71,15 @@ fn batches() -> Vec<Operation> {
         ("POST", "/v1/events/batch"),
         "publishEvents",
         "Events",
-        ResponseSpec::json(202, "The valid ones are stored; their delivery has begun", "BatchAnswer", answer),
+        ResponseSpec::json(202, "The valid ones are stored; their delivery has begun", "BatchAnswer", answer)
+            .headers(replay()),
     )
-    .about("Publish many events", "Up to 1,000 in one commit: an array, or with `Content-Type: application/x-ndjson` one event per line. Invalid items \
-        are refused individually, and the valid ones are stored. The body may have 10 MiB. A batch can't have an `Idempotency-Key`.")
-    .errors(&[Overloaded]);
+    .about("Publish many events", "Up to 1,000: an array, or with `Content-Type: application/x-ndjson` one event per line. Invalid items \
+        are refused individually, and the valid ones are stored. Responds when all of them are durable; that may take several \
+        commits, so after a 503 a part of them may be stored. With an `Idempotency-Key` a repetition gets the same results and stores \
+        only what is missing. An item can have its own `idempotency_key`. The body may have 10 MiB.")
+    .with([key()])
+    .errors(&[IdempotencyKeyReused, Overloaded]);
     batch.body = Some(body);
     vec![batch]
 }
@@ -138,7 +145,7 @@ fn event_types() -> Vec<Operation> {
         )
         .about(
             "Add an event type",
-            "An organization can have up to 200 own types. With a schema, events whose `data` does not fit are refused.",
+            "How many of its own an organization may have is a setting of the deployment (1,000 by default). With a schema, events whose `data` does not fit are refused.",
         )
         .body(
             "NewEventType",
@@ -150,7 +157,7 @@ fn event_types() -> Vec<Operation> {
                 ),
             ],
         )
-        .errors(&[Conflict, ReservedEventType]),
+        .errors(&[Conflict, LimitReached, ReservedEventType]),
         Operation::new(
             ("DELETE", "/v1/event-types/{event_type}"),
             "deleteEventType",

@@ -17,6 +17,7 @@ mod schemas_events;
 mod schemas_health;
 mod schemas_webhooks;
 mod system;
+mod usage;
 mod webhooks;
 
 use actix_web::HttpResponse;
@@ -29,7 +30,8 @@ pub(crate) use operation::Operation;
 
 /// What is written down about every route.
 pub fn operations() -> Vec<Operation> {
-    [organizations::operations(), webhooks::operations(), events::operations(), system::operations()].concat()
+    let organizations = [organizations::operations(), usage::operations()].concat();
+    [organizations, webhooks::operations(), events::operations(), system::operations()].concat()
 }
 
 /// The whole description of these routes, for a deployment whose signature headers begin with `signature_header_prefix`.

@@ -158,6 +158,9 @@ pub(crate) fn query(name: &str, description: &str, schema: Value, example: Value
     json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema, "example": example})
 }
 
+/// The header of a response that repeats an earlier one, and the component that describes it.
+pub(super) const REPLAY: &str = "Idempotent-Replay";
+
 /// The header with the address of a created resource.
 pub(crate) fn location() -> Value {
     json!({"Location": {"description": "The path of the created resource", "required": true, "schema": {"type": "string"}}})

@@ -31,27 +31,41 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("EventList", list_of("EventRow")),
         ("EventDetail", event_detail()),
         ("Replay", input(json!({"webhook_id": webhook_id_or_null()}), &[])),
-        ("Batch", json!({"type": "array", "minItems": 1, "maxItems": 1_000, "items": schema_ref("NewEvent")})),
+        (
+            "Batch",
+            json!({"type": "array", "minItems": 1, "maxItems": 1_000, "items": schema_ref("NewBatchEvent")}),
+        ),
         (
             "BatchAnswer",
             output(
                 json!({"data": {"type": "array", "items": schema_ref("BatchItem"), "description": "In the order sent"}}),
             ),
         ),
+        ("NewBatchEvent", new_batch_event()),
         ("BatchItem", json!({"anyOf": [schema_ref("PublishedEvent"), schema_ref("BatchRefusal")]})),
         ("BatchRefusal", batch_refusal()),
     ]
 }
 
+fn new_event_fields() -> Value {
+    json!({
+        "event_type": event_type(),
+        "data": free_form("Sent to receivers verbatim: numbers, the order of keys and escapes stay unchanged"),
+        "timestamp": instant_or_null("When it happened, RFC 3339. Absent: now"),
+    })
+}
+
 fn new_event() -> Value {
-    input(
-        json!({
-            "event_type": event_type(),
-            "data": free_form("Sent to receivers verbatim: numbers, the order of keys and escapes stay unchanged"),
-            "timestamp": instant_or_null("When it happened, RFC 3339. Absent: now"),
-        }),
-        &["event_type", "data"],
-    )
+    input(new_event_fields(), &["event_type", "data"])
+}
+
+fn new_batch_event() -> Value {
+    let mut fields = new_event_fields();
+    fields["idempotency_key"] = json!({
+        "type": ["string", "null"], "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$",
+        "description": "The same key with the same item within 24 hours gets the first result again and publishes nothing",
+    });
+    input(fields, &["event_type", "data"])
 }
 
 fn published() -> Value {

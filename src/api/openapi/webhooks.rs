@@ -7,7 +7,8 @@ use super::schemas::{AT, DELIVERY_ID, page};
 use super::schemas_health;
 use super::schemas_webhooks::{SECRET, example};
 use crate::api::problem::ErrorCode::{
-    Conflict, HttpsRequired, Overloaded, TooManySecrets, UnknownEventType, UrlForbidden, ValidationFailed,
+    Conflict, HttpsRequired, LimitReached, Overloaded, TooManySecrets, UnknownEventType, UrlForbidden,
+    ValidationFailed,
 };
 
 const TAG: &str = "Webhooks";
@@ -73,7 +74,7 @@ fn resource() -> Vec<Operation> {
         )
         .about("Create a webhook", "The response contains the signing secret, with which receivers verify signatures.")
         .body("NewWebhook", new_examples())
-        .errors(&[HttpsRequired, UnknownEventType, UrlForbidden]),
+        .errors(&[HttpsRequired, LimitReached, UnknownEventType, UrlForbidden]),
         Operation::new(
             ("GET", ALL),
             "listWebhooks",

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
 use crate::api::auth::Permission;
+use crate::api::body::response_body;
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::{Api, events, path_id};
 use crate::dashboard::choices::Webhooks;
@@ -180,6 +181,7 @@ pub(crate) async fn payload(
     request: HttpRequest,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
-    let detail = events::detail(&api, viewer.organization_id()?, id(&request)?).await?;
-    Ok(download(&detail.record.id.to_string(), detail.body))
+    let organization_id = viewer.organization_id()?;
+    let detail = events::detail(&api, organization_id, id(&request)?).await?;
+    Ok(download(&detail.record.id.to_string(), response_body(&api, organization_id, detail.body)?))
 }

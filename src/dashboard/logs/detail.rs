@@ -1,12 +1,14 @@
 //! `/logs/{delivery_id}`: one delivery with its attempts and payload.
 
+use actix_web::body::BoxBody;
 use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
+
 use maud::{Markup, html};
 
 use super::attempts;
 use crate::api::auth::Permission;
+use crate::api::body::response_body;
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::{Api, logs, path_id};
 use crate::dashboard::error::PageError;
@@ -125,12 +127,13 @@ pub(crate) async fn payload(
     request: HttpRequest,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
-    let detail = logs::detail(&api, viewer.organization_id()?, id(&request)?).await?;
-    Ok(download(&detail.record.id.to_string(), detail.body))
+    let organization_id = viewer.organization_id()?;
+    let detail = logs::detail(&api, organization_id, id(&request)?).await?;
+    Ok(download(&detail.record.id.to_string(), response_body(&api, organization_id, detail.body)?))
 }
 
 /// A payload as a download, so that browsers never render it as a page of ours.
-pub(crate) fn download(name: &str, body: Bytes) -> HttpResponse {
+pub(crate) fn download(name: &str, body: BoxBody) -> HttpResponse {
     let disposition = ContentDisposition {
         disposition: DispositionType::Attachment,
         parameters: vec![DispositionParam::Filename(format!("{name}.json"))],

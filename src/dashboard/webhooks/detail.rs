@@ -8,7 +8,7 @@ use super::recover::{self, RecoverRange};
 use super::{crumbs, descriptions, recent_deliveries, secret_card, settings, snippets, webhook_id};
 use crate::api::Api;
 use crate::api::auth::Permission;
-use crate::api::health::{self, PeriodView, WebhookHealthView};
+use crate::api::health::{self, LatencyView, PeriodView, WebhookHealthView};
 use crate::dashboard::components::{self, Complaints, count, number};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
@@ -192,13 +192,13 @@ fn tiles(viewer: &Viewer, health: &WebhookHealthView) -> Markup {
 fn period(name: &str, period: &PeriodView) -> Markup {
     let rate = period.success_rate.map_or("–".to_owned(), |rate| {
         let good = (rate * period.deliveries as f64).round() as u64;
-        components::percent(good, period.deliveries as u64)
+        components::percent(good, period.deliveries)
     });
     html! {
         div.tile {
             dt { (name) } dd.value { (rate) }
             dd.note {
-                @if period.deliveries == 0 { "no finished deliveries" } @else { "of " (count(period.deliveries as u64, "delivery", "deliveries")) " succeeded" }
+                @if period.deliveries == 0 { "no finished deliveries" } @else { "of " (count(period.deliveries, "delivery", "deliveries")) " succeeded" }
                 "; " (attempts(period))
             }
         }
@@ -214,13 +214,14 @@ fn attempts(period: &PeriodView) -> String {
 }
 
 fn latency(name: &str, period: &PeriodView) -> Markup {
-    let latency = |percent| period.attempt_latency.percentile(percent).map_or("–".to_owned(), time::milliseconds);
+    let LatencyView { p50, p95, p99 } = period.latency_ms;
+    let latency = |value: Option<u64>| value.map_or("–".to_owned(), time::milliseconds);
     html! {
         div.tile {
-            dt { (name) } dd.value { (latency(50)) }
+            dt { (name) } dd.value { (latency(p50)) }
             dd.note {
                 @if period.attempts == 0 { "no attempts" }
-                @else { "median; p95 " (latency(95)) ", p99 " (latency(99)) }
+                @else { "median; p95 " (latency(p95)) ", p99 " (latency(p99)) }
             }
         }
     }

@@ -20,8 +20,9 @@ pub(crate) async fn activity(
 ) -> Result<Vec<Activity>, Problem> {
     let (range, asked) = (ChartRange::Day, ids.clone());
     let counted = api.engine().statistics();
-    let counted =
-        api.store(move |store| counted.of_endpoints(store, organization_id, &asked, range.since(now))).await?;
+    let counted = api
+        .read(organization_id, move |store| counted.of_endpoints(store, organization_id, &asked, range.since(now)))
+        .await?;
     let mut by_webhook: HashMap<EndpointId, Vec<PeriodStatistics>> = HashMap::new();
     for (id, period) in counted {
         by_webhook.entry(id).or_default().push(period);

@@ -33,12 +33,15 @@ pub(crate) async fn sample(
 
 /// `POST /webhooks/preview/filter`: whether the filter matches the sample.
 pub(crate) async fn filter(
-    _: Viewer,
+    viewer: Viewer,
     request: HttpRequest,
     payload: web::Payload,
+    api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let form = Form::read(&request, payload).await?;
-    Ok(fragment(&verdict(&form)))
+    // the sample may be large, and each condition reads it
+    let verdict = api.parse(viewer.organization_id()?, move || verdict(&form)).await?;
+    Ok(fragment(&verdict))
 }
 
 /// `POST /webhooks/preview/retry`: the schedule in words.

@@ -38,7 +38,8 @@ pub(crate) async fn read(
     if let Some(failed) = failed.filter(|_| !has_failed) {
         let filter = DeliveryFilter { endpoint_id: Some(id), ..DeliveryFilter::default() };
         let page = PageRequest { before_id: failed.0.checked_add(1), limit: 1 };
-        let found = api.store(move |store| store.deliveries(organization_id, &filter, page)).await?.rows;
+        let found =
+            api.read(organization_id, move |store| store.deliveries(organization_id, &filter, page)).await?.rows;
         let found = found.into_iter().find(|row| row.id == failed);
         has_failed = found.is_some();
         rows.extend(found);

@@ -133,9 +133,11 @@ fn answer(
                 @for (name, value) in [("since", since.to_string()), ("until", until.to_string()), ("status", range.status.clone())] {
                     input type="hidden" name=(name) value=(value);
                 }
-                p { (count(many, "delivery", "deliveries")) " between " (time::instant(since, viewer.zone())) " and " (time::instant(until, viewer.zone()))
+                @let is_more = many > webhook_actions::COUNTED_AT_MOST as u64;
+                @let many = many.min(webhook_actions::COUNTED_AT_MOST as u64);
+                p { @if is_more { "More than " } (count(many, "delivery", "deliveries")) " between " (time::instant(since, viewer.zone())) " and " (time::instant(until, viewer.zone()))
                     " " (which) ". Each is resent with a full retry schedule; receivers recognize it by the event’s ID." }
-                div.actions { button.primary { "Resend " (components::number(many)) } }
+                div.actions { button.primary { "Resend " @if is_more { "all" } @else { (components::number(many)) } } }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::attempt::{AttemptError, NextStep, Response, RetryOn};
 use crate::domain::breaker::BreakerConfig;
-use crate::domain::delivery::QueuedDelivery;
+use crate::domain::delivery::{QueuePosition, QueuedDelivery};
 use crate::domain::endpoint::{DisabledReason, Endpoint, RateLimit};
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::DeliveryId;
@@ -89,8 +89,11 @@ impl RateLimitHistory {
 pub enum Input<'a> {
     /// Deliveries of events that were just committed, in the order of their ids.
     Committed(Vec<QueuedDelivery>),
-    /// Deliveries were committed that are only in the database.
-    MoreInStore,
+    /// Deliveries became pending that are only in the database.
+    MoreInStore {
+        /// Their turns come at this instant or later; `None` when that is not known.
+        since: Option<UnixMillis>,
+    },
     /// The page that [`Effect::Load`] asked for.
     Loaded {
         /// In queue order.
@@ -99,6 +102,8 @@ pub enum Input<'a> {
         more: bool,
         /// The earliest due time after now.
         next_due_at: Option<UnixMillis>,
+        /// Where the page ended.
+        end: Option<QueuePosition>,
     },
     /// The database failed at [`Effect::Load`], or there was no memory for the page.
     LoadFailed,
@@ -162,6 +167,8 @@ pub enum Effect {
         max_deliveries: usize,
         /// An upper bound on bytes of bodies; one delivery may exceed it.
         max_bytes: usize,
+        /// It begins behind this position; `None`: at the head of the queue.
+        after: Option<QueuePosition>,
     },
     /// Store the endpoint's health.
     SaveHealth(EndpointHealth),

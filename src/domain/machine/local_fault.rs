@@ -59,6 +59,7 @@ impl EndpointMachine {
         }
         self.local_pause.begin(now);
         if self.settings.ordered || !self.settings.active {
+            self.cursor.go_before_delivery(&delivery);
             // an ordered queue begins again from its head; an inactive endpoint holds nothing in memory
             self.release_window();
         } else {

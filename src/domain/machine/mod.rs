@@ -14,6 +14,7 @@
 //! [`Effect`]s to carry out. Its whole state can be rebuilt from the database, where a delivery that it drops from memory
 //! is still pending.
 
+mod cursor;
 mod interface;
 mod local_fault;
 mod outcomes;
@@ -36,6 +37,7 @@ use super::ids::DeliveryId;
 use super::limiter::RateLimiter;
 use super::rotation::SecretId;
 use super::time::UnixMillis;
+pub use cursor::QueueCursor;
 pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, PendingWork, RateLimitHistory};
 use local_fault::LocalPause;
 use window::Window;
@@ -88,6 +90,7 @@ pub struct EndpointMachine {
     /// Unrecorded when deliveries were left in the database. One of these may have been recorded there and resent by a
     /// person before this machine was notified.
     maybe_resent: HashSet<DeliveryId>,
+    cursor: QueueCursor,
     /// A page is being read.
     loading: bool,
     /// Recorded while a page was being read, which may still show them as due.
@@ -108,6 +111,7 @@ pub struct EndpointMachine {
     draining: bool,
     /// All endpoints together have too many attempts in flight, so each is limited to one.
     limited_to_one: bool,
+    gives_way: bool,
 }
 
 impl EndpointMachine {
@@ -132,6 +136,7 @@ impl EndpointMachine {
             in_flight_bytes: 0,
             unrecorded: HashMap::new(),
             maybe_resent: HashSet::new(),
+            cursor: QueueCursor::default(),
             loading: false,
             recorded_while_loading: HashSet::new(),
             left_while_loading: false,
@@ -144,6 +149,7 @@ impl EndpointMachine {
             local_pause: LocalPause::default(),
             draining: false,
             limited_to_one: false,
+            gives_way: false,
         }
     }
 
@@ -153,16 +159,28 @@ impl EndpointMachine {
         self.limited_to_one = limited_to_one;
     }
 
+    /// Starts nothing more while others wait for its place: what it holds is left to the database.
+    pub(crate) fn give_way(&mut self, gives_way: bool) {
+        self.gives_way = gives_way;
+    }
+
     /// Applies an input and returns what to do.
     pub fn step(&mut self, input: Input<'_>, now: UnixMillis, rng: &mut dyn Rng) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
             Input::Committed(deliveries) => self.admit(deliveries),
-            Input::MoreInStore => {
+            Input::MoreInStore { since } => {
+                match since {
+                    Some(at) => self.cursor.go_to_instant(at),
+                    None => self.cursor.go_to_head(),
+                }
                 self.maybe_resent.extend(self.unrecorded.keys().copied());
                 self.leave_in_store();
             }
-            Input::Loaded { deliveries, more, next_due_at } => self.take_page(deliveries, more, next_due_at, now),
+            Input::Loaded { deliveries, more, next_due_at, end } => {
+                self.cursor.page_read(end);
+                self.take_page(deliveries, more, next_due_at, now);
+            }
             Input::LoadFailed => self.load_failed(now),
             Input::AttemptFinished { delivery, response } => {
                 self.attempt_finished(delivery, response, now, rng, &mut effects);
@@ -198,7 +216,9 @@ impl EndpointMachine {
             // deliveries that arrive while the receiver is down are backlog: they must not hold memory, nor go before newer
             // ones when it is back
             let may_come = is_new && in_order && self.settings.active && !self.breaker.is_open();
-            if !may_come || self.window.admit_fresh(delivery) {
+            let left = if may_come { self.window.admit_fresh(delivery) } else { vec![delivery] };
+            if !left.is_empty() {
+                left.iter().for_each(|delivery| self.cursor.go_before_delivery(delivery));
                 self.leave_in_store();
             }
         }
@@ -217,7 +237,8 @@ impl EndpointMachine {
         now: UnixMillis,
     ) {
         self.loading = false;
-        self.more_in_store = more || self.left_while_loading;
+        // what seems to be the end is believed only if the head was read not long ago
+        self.more_in_store = more || self.left_while_loading || self.cursor.is_overdue(now);
         self.left_while_loading = false;
         self.due_again_at(next_due_at);
         let recorded = std::mem::take(&mut self.recorded_while_loading);
@@ -236,6 +257,7 @@ impl EndpointMachine {
                 }
                 return;
             } else {
+                self.cursor.go_before_delivery(&delivery);
                 self.due_again_at(Some(delivery.due_at));
             }
         }
@@ -243,6 +265,7 @@ impl EndpointMachine {
 
     fn load_failed(&mut self, now: UnixMillis) {
         self.loading = false;
+        self.cursor.page_failed();
         self.left_while_loading = false;
         self.recorded_while_loading.clear();
         self.more_in_store = true;
@@ -272,6 +295,7 @@ impl EndpointMachine {
         if old.ordered != self.settings.ordered || old.active != self.settings.active {
             self.blocked_until = None;
             self.release_window();
+            self.cursor.go_to_head();
         }
     }
 
@@ -294,6 +318,8 @@ impl EndpointMachine {
             self.save_health(effects);
         }
         self.blocked_until = None;
+        // retries that are due now have other places
+        self.cursor.go_to_head();
         match self.settings.ordered {
             // read again from its head
             true => self.release_window(),
@@ -358,6 +384,7 @@ impl EndpointMachine {
         let max_unsettled = 2 * self.settings.max_in_flight as usize;
         self.settings.active
             && !self.draining
+            && !self.gives_way
             && self.limited_until.is_none()
             && self.blocked_until.is_none()
             && self.local_pause.until().is_none()
@@ -376,6 +403,7 @@ impl EndpointMachine {
             && may_send
             && self.settings.active
             && !self.draining
+            && !self.gives_way
             && self.blocked_until.is_none()
             && self.load_not_before.is_none()
             && (settled || !self.settings.ordered);
@@ -384,9 +412,14 @@ impl EndpointMachine {
         }
         if let Some((room, max_bytes)) = self.window.room_for_page() {
             self.loading = true;
+            if self.settings.ordered {
+                // retries keep their places
+                self.cursor.go_to_head();
+            }
+            let after = self.cursor.begin_page(now);
             // the others would only wait in memory for the probe's result
             let max_deliveries = if permission == BreakerPermission::Probe { 1 } else { room };
-            effects.push(Effect::Load { max_deliveries, max_bytes });
+            effects.push(Effect::Load { max_deliveries, max_bytes, after });
         }
     }
 
@@ -412,6 +445,7 @@ impl EndpointMachine {
     }
 
     fn release_window(&mut self) {
+        self.cursor = self.cursor_for_successor();
         self.window.clear();
         self.leave_in_store();
     }

@@ -263,6 +263,12 @@ impl EndpointMachine {
         if self.loading {
             self.recorded_while_loading.insert(delivery_id);
         }
+        if maybe_resent {
+            self.cursor.go_to_head();
+        }
+        if let Some(at) = due_at {
+            self.cursor.go_before(at, delivery_id);
+        }
         if maybe_resent || (self.settings.ordered && due_at.is_some()) {
             // the next page has it: a retry kept its place at the head of the queue, a resent delivery has a new one
             self.leave_in_store();

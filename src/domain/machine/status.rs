@@ -1,6 +1,6 @@
 //! What the supervisor reads from the machine: when to wake it, whether it has work, what it holds in memory.
 
-use super::{EndpointMachine, MachineSettings, PendingWork};
+use super::{EndpointMachine, MachineSettings, PendingWork, QueueCursor};
 use crate::domain::breaker::BreakerPermission;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::DeliveryId;
@@ -39,7 +39,10 @@ impl EndpointMachine {
         }
         match self.wake_at(now) {
             Some(at) => PendingWork::Until(at),
-            None if self.has_work() && self.settings.active && !self.draining => PendingWork::Busy,
+            None if self.has_work() && self.settings.active && !self.draining => match self.gives_way {
+                true => PendingWork::Until(now),
+                false => PendingWork::Busy,
+            },
             None => PendingWork::Idle,
         }
     }
@@ -47,6 +50,28 @@ impl EndpointMachine {
     /// The deliveries in memory, which the next page must leave out.
     pub(crate) fn held_ids(&self) -> Vec<DeliveryId> {
         self.window.ids().chain(self.in_flight.keys().copied()).chain(self.unrecorded.keys().copied()).collect()
+    }
+
+    /// Continues to read the queue where an earlier machine of the endpoint has left it.
+    pub(crate) fn read_on(&mut self, cursor: QueueCursor) {
+        self.cursor = cursor;
+    }
+
+    /// For the endpoint's next machine: what this one holds and does not attempt is read again.
+    pub(crate) fn cursor_for_successor(&self) -> QueueCursor {
+        if self.settings.ordered {
+            // its retries keep their places
+            return QueueCursor::default();
+        }
+        let mut cursor = self.cursor;
+        self.window.deliveries().for_each(|delivery| cursor.go_before_delivery(delivery));
+        cursor
+    }
+
+    /// Something pending may be anywhere in the queue, without an announcement.
+    pub(crate) fn read_from_head(&mut self) {
+        self.cursor.go_to_head();
+        self.leave_in_store();
     }
 
     /// Bytes of bodies in memory.

@@ -3,6 +3,7 @@
 mod follow_ups;
 mod local_faults;
 mod other_places;
+mod reading_on;
 mod world;
 
 use std::collections::BTreeMap;
@@ -188,7 +189,7 @@ fn a_stale_page_repeats_no_delivery() {
     let stale = world.queued(DeliveryId(1), &world.rows[&DeliveryId(1)].clone());
     world.machine.loading = true;
     world.run_until(world.now + Duration::from_secs(1));
-    world.feed(Input::Loaded { deliveries: vec![stale], more: false, next_due_at: None });
+    world.feed(Input::Loaded { deliveries: vec![stale], more: false, next_due_at: None, end: None });
     world.run_until(START + DAY);
     assert_eq!(world.sent.len(), 1);
 }
@@ -331,7 +332,7 @@ fn a_resent_delivery_gets_its_whole_schedule_again_while_its_attempt_numbers_con
     let id = DeliveryId(1);
     let (queued_at, due_at) = (START, START);
     world.rows.insert(id, Row { queued_at, due_at, attempts: 4, earlier: 4, is_final: None, finals: 0 });
-    world.feed(Input::MoreInStore);
+    world.feed(Input::MoreInStore { since: None });
     world.run_until(START + Duration::from_secs(2 * 3600));
     let numbers: Vec<u32> = world.sent.iter().map(|(_, number, _)| *number).collect();
     assert_eq!(numbers, [5, 6, 7, 8]);
@@ -350,14 +351,14 @@ fn a_delivery_that_is_resent_before_its_end_was_reported_is_not_forgotten() {
     let queued = world
         .queued(id, &Row { queued_at: START, due_at: START, attempts: 0, earlier: 0, is_final: None, finals: 0 });
     let mut step = |input| world.machine.step(input, START, &mut world.rng);
-    let empty = || Input::Loaded { deliveries: Vec::new(), more: false, next_due_at: None };
+    let empty = || Input::Loaded { deliveries: Vec::new(), more: false, next_due_at: None, end: None };
     step(empty());
     step(Input::Committed(vec![queued.clone()]));
     let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::new() });
     step(Input::AttemptFinished { delivery: &queued, response: &answer });
     let asked = |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::Load { .. }));
     // recorded in the database, resent there, and only then reported here
-    assert!(asked(step(Input::MoreInStore)));
+    assert!(asked(step(Input::MoreInStore { since: None })));
     assert!(!asked(step(empty())), "the page left out what is in memory");
     assert!(asked(step(Input::OutcomesRecorded(&[id]))));
 }

@@ -62,14 +62,14 @@ impl Window {
         self.fresh.has_room_for(delivery)
     }
 
-    /// Adds a just accepted delivery. Returns whether older ones had to make room for it.
-    pub(crate) fn admit_fresh(&mut self, delivery: QueuedDelivery) -> bool {
-        let mut made_room = false;
+    /// Adds a just accepted delivery. Returns older ones that had to make room for it.
+    pub(crate) fn admit_fresh(&mut self, delivery: QueuedDelivery) -> Vec<QueuedDelivery> {
+        let mut left = Vec::new();
         while !self.fresh.has_room_for(&delivery) {
-            made_room = self.fresh.pop().is_some();
+            left.extend(self.fresh.pop());
         }
         self.fresh.push(delivery);
-        made_room
+        left
     }
 
     /// Adds a delivery from a page.
@@ -131,6 +131,11 @@ impl Window {
 
     /// The ids in both queues.
     pub(crate) fn ids(&self) -> impl Iterator<Item = DeliveryId> + '_ {
-        self.fresh.deliveries.iter().chain(&self.backlog.deliveries).map(|delivery| delivery.id)
+        self.deliveries().map(|delivery| delivery.id)
+    }
+
+    /// The deliveries in both queues.
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &QueuedDelivery> {
+        self.fresh.deliveries.iter().chain(&self.backlog.deliveries)
     }
 }

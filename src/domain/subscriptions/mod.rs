@@ -16,9 +16,9 @@ use super::ids::{EndpointId, OrganizationId};
 use super::patterns::EventPattern;
 use interner::Interner;
 
-/// Removed ids that are remembered. An update that was read before a removal and arrives after it is only milliseconds
-/// late. Smaller: during a burst of removals, a late update can bring an endpoint back. Larger: costs memory.
-const REMEMBERED_REMOVALS: usize = 4_096;
+/// Deleted organizations that are remembered. A publisher that was let in before the deletion is only seconds late. Smaller:
+/// during a burst of deletions, a late event is stored that nobody can see, and later removed. Larger: costs memory.
+const REMEMBERED_DELETIONS: usize = 4_096;
 
 /// The index that every event is matched against. Lists active endpoints only.
 ///
@@ -30,15 +30,13 @@ pub struct Subscriptions {
     lists: HashMap<ListKey, Vec<Posting>>,
     types: Interner<str>,
     filters: Interner<Filter>,
-    removed_endpoints: Removed<EndpointId>,
-    removed_organizations: Removed<OrganizationId>,
+    deleted_organizations: DeletedOrganizations,
 }
 
-/// An endpoint in the index. An inactive one is kept for its version.
+/// An endpoint in the index. An inactive one is kept too: it goes with its organization.
 #[derive(Debug)]
 struct Member {
     organization_id: OrganizationId,
-    version: i64,
     patterns: Box<[Pattern]>,
     filter: Option<u32>,
 }
@@ -61,23 +59,11 @@ struct Posting {
 }
 
 impl Subscriptions {
-    /// Adds or replaces an endpoint; a version older than the known one is ignored, an inactive endpoint is removed from the
-    /// lists.
+    /// Adds or replaces an endpoint; an inactive one is removed from the lists.
     pub fn upsert(&mut self, endpoint: &Endpoint) {
-        let known = self.members.get(&endpoint.id);
-        if known.is_some_and(|known| known.version > endpoint.version)
-            || self.removed_endpoints.contains(endpoint.id)
-            || self.removed_organizations.contains(endpoint.organization_id)
-        {
-            return;
-        }
         self.take_out(endpoint.id);
-        let mut member = Member {
-            organization_id: endpoint.organization_id,
-            version: endpoint.version,
-            patterns: Box::default(),
-            filter: None,
-        };
+        let mut member =
+            Member { organization_id: endpoint.organization_id, patterns: Box::default(), filter: None };
         if endpoint.active {
             member.patterns = self.intern(&endpoint.events);
             let filter = endpoint.filter.as_ref();
@@ -92,25 +78,33 @@ impl Subscriptions {
         self.members.insert(endpoint.id, member);
     }
 
-    /// Removes an endpoint. Ids are never reused, so a late update of it is ignored.
+    /// Removes an endpoint.
     pub(crate) fn remove(&mut self, organization_id: OrganizationId, endpoint_id: EndpointId) {
         let known = self.members.get(&endpoint_id);
         if known.is_some_and(|known| known.organization_id != organization_id) {
             return;
         }
         self.take_out(endpoint_id);
-        self.removed_endpoints.insert(endpoint_id);
     }
 
-    /// Removes all endpoints of an organization.
-    pub(crate) fn remove_organization(&mut self, organization_id: OrganizationId) {
+    /// Removes all endpoints of an organization that was deleted; returns them.
+    pub(crate) fn remove_organization(&mut self, organization_id: OrganizationId) -> Vec<EndpointId> {
         // walks all endpoints: rare, and cheaper than keeping a list per organization
         let of_organization = self.members.iter().filter(|(_, member)| member.organization_id == organization_id);
         let ids: Vec<EndpointId> = of_organization.map(|(&id, _)| id).collect();
-        for id in ids {
-            self.take_out(id);
-        }
-        self.removed_organizations.insert(organization_id);
+        ids.iter().for_each(|id| self.take_out(*id));
+        self.deleted_organizations.insert(organization_id);
+        ids
+    }
+
+    /// Whether an organization was deleted not long ago.
+    pub(crate) fn is_deleted(&self, organization_id: OrganizationId) -> bool {
+        self.deleted_organizations.ids.contains(&organization_id)
+    }
+
+    /// All endpoints, with their organizations.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (OrganizationId, EndpointId)> {
+        self.members.iter().map(|(&id, member)| (member.organization_id, id))
     }
 
     #[cfg(test)]
@@ -138,6 +132,18 @@ impl Subscriptions {
         };
         let wanted = candidates.into_iter().filter(|posting| posting.filter.is_none_or(&mut passes));
         wanted.map(|posting| posting.id).collect()
+    }
+
+    /// At most how many endpoints want an event of this type, whatever its data: one that asks for it in several ways
+    /// counts for each.
+    pub(crate) fn count_candidates(&self, organization_id: OrganizationId, event_type: &str) -> usize {
+        let count = |pattern| self.lists.get(&(organization_id, pattern)).map_or(0, Vec::len);
+        let exact = self.types.find(event_type).map_or(0, |id| count(Pattern::Exact(id)));
+        if is_operational(event_type) {
+            return exact;
+        }
+        let prefixes = event_type.match_indices('.').filter_map(|(dot, _)| self.types.find(&event_type[..dot]));
+        exact + count(Pattern::All) + prefixes.map(|id| count(Pattern::Prefix(id))).sum::<usize>()
     }
 
     /// By event type alone; ascending, each once.
@@ -208,30 +214,20 @@ impl Subscriptions {
     }
 }
 
-/// The latest removed ids.
-#[derive(Debug)]
-struct Removed<Id> {
-    ids: HashSet<Id>,
-    order: VecDeque<Id>,
+/// The latest deleted organizations.
+#[derive(Debug, Default)]
+struct DeletedOrganizations {
+    ids: HashSet<OrganizationId>,
+    order: VecDeque<OrganizationId>,
 }
 
-impl<Id> Default for Removed<Id> {
-    fn default() -> Self {
-        Self { ids: HashSet::new(), order: VecDeque::new() }
-    }
-}
-
-impl<Id: Copy + Eq + std::hash::Hash> Removed<Id> {
-    fn contains(&self, id: Id) -> bool {
-        self.ids.contains(&id)
-    }
-
-    fn insert(&mut self, id: Id) {
+impl DeletedOrganizations {
+    fn insert(&mut self, id: OrganizationId) {
         if !self.ids.insert(id) {
             return;
         }
         self.order.push_back(id);
-        if self.order.len() > REMEMBERED_REMOVALS
+        if self.order.len() > REMEMBERED_DELETIONS
             && let Some(oldest) = self.order.pop_front()
         {
             self.ids.remove(&oldest);

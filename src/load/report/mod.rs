@@ -2,7 +2,7 @@
 
 mod charts;
 mod html;
-mod table;
+pub(super) mod table;
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ pub struct Figures {
     pub lost: u64,
     /// Arrived again after a 200.
     pub duplicated: u64,
-    /// Publish requests answered with 503, and repeated.
+    /// Publish requests answered with 429 or 503, and repeated.
     pub refused: u64,
     /// Publish requests that were not acknowledged, by reason.
     pub errors: BTreeMap<String, u64>,

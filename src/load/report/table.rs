@@ -87,7 +87,7 @@ fn rates(report: &Report, columns: &[(&str, &Figures)]) -> Table {
     each("deliveries/s", &|it| thousands(it.deliveries_per_second as u64));
     each("lost", &|it| thousands(it.lost));
     each("duplicated", &|it| thousands(it.duplicated));
-    each("answered 503, repeated", &|it| thousands(it.refused));
+    each("answered 429 or 503, repeated", &|it| thousands(it.refused));
     each("not acknowledged", &|it| thousands(it.errors.values().sum()));
     each("engine's CPU per delivery", &|it| {
         optional(it.cpu_micros_per_delivery, |micros| format!("{micros:.1} µs"))

@@ -1,18 +1,19 @@
 //! The one transaction of the path of an event: new events, outcomes, health, disabled endpoints.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
 use super::super::connection::{AnyConnection, in_transaction};
 use super::super::models::hash_from;
+use super::super::new_key::NewKey;
 use super::super::schema::idempotency_keys;
 use super::super::{
     AcceptedEvent, Cipher, CommitReport, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreResult, WriteBatch,
     postgres, sqlite,
 };
 use super::id_leads::{self, IdLead};
-use super::{cancelled_attempts, endpoints, failures, statistics};
+use super::{cancelled_attempts, changes, endpoints, failures, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -53,8 +54,17 @@ fn write(
     batch: &WriteBatch,
     now: UnixMillis,
 ) -> StoreResult<CommitReport> {
+    let asks_itself = matches!(connection, AnyConnection::Postgres(_)) && batch.disable.is_empty();
+    let outdated = match batch.matched_at.filter(|_| !batch.events.is_empty() && !asks_itself) {
+        // before this commit's own changes
+        Some(matched_at) => changes::organizations_since(connection, matched_at)?,
+        None => HashSet::new(),
+    };
     let (disabled, withheld) = endpoints::disable(connection, cipher, &batch.disable, now)?;
-    let events = decide(&batch.events, used_keys(connection, &batch.events, now)?, &withheld);
+    let not_stored = NotStored { withheld: &withheld, outdated: &outdated };
+    let decided = decide(&batch.events, used_keys(connection, &batch.events, now)?, &not_stored);
+    let keys = decided.keys(&batch.events);
+    let mut events = decided.events;
     let stored: Vec<&NewEvent> = batch
         .events
         .iter()
@@ -64,10 +74,21 @@ fn write(
     let outcomes_recorded = match connection {
         AnyConnection::Sqlite(connection) => {
             sqlite::insert_events(connection, &stored)?;
-            sqlite::save_keys(connection, &stored, now)?;
+            sqlite::save_keys(connection, &keys, now)?;
             sqlite::record_outcomes(connection, &batch.outcomes)?
         }
-        AnyConnection::Postgres(connection) => postgres::write(connection, &stored, &batch.outcomes, now)?,
+        AnyConnection::Postgres(connection) => {
+            let matched_at = batch.matched_at.filter(|_| asks_itself);
+            let new = postgres::NewRows { events: &stored, keys: &keys, matched_at };
+            let written = postgres::write(connection, new, &batch.outcomes, now)?;
+            let commits = events.iter_mut().filter(|commit| **commit == EventCommit::Stored);
+            for (new, commit) in stored.iter().zip(commits) {
+                if !written.has_stored(&new.event) {
+                    *commit = EventCommit::Outdated;
+                }
+            }
+            written.outcomes_recorded
+        }
     };
     endpoints::save_health(connection, &batch.health)?;
     statistics::add(connection, &batch.statistics)?;
@@ -93,6 +114,13 @@ fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis
     for new in batch {
         if let Some(idempotency) = &new.idempotency {
             by_organization.entry(new.event.organization_id).or_default().push(&idempotency.key);
+        }
+        if let Some(batch) = &new.batch {
+            let keys = by_organization.entry(new.event.organization_id).or_default();
+            // items of a batch stand together
+            if keys.iter().rev().take(2).all(|key| *key != batch.marker()) {
+                keys.push(batch.marker());
+            }
         }
     }
     let mut used = UsedKeys::new();
@@ -127,11 +155,84 @@ fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis
     Ok(used)
 }
 
+/// What becomes of the events of a commit.
+struct Decided {
+    /// One for each event.
+    events: Vec<EventCommit>,
+    /// Indexes of events that are the first of their batch: its key is stored with them.
+    first_of_batch: Vec<usize>,
+}
+
+impl Decided {
+    fn keys<'a>(&self, batch: &'a [NewEvent]) -> Vec<NewKey<'a>> {
+        let firsts: HashMap<(OrganizationId, &str), EventId> = self
+            .first_of_batch
+            .iter()
+            .filter_map(|&place| {
+                let new = &batch[place];
+                Some(((new.event.organization_id, new.batch.as_ref()?.marker()), new.event.id))
+            })
+            .collect();
+        let stored = batch.iter().zip(&self.events).filter(|(_, commit)| **commit == EventCommit::Stored);
+        let of_events = stored.filter_map(|(new, _)| {
+            let key = new.idempotency.as_ref()?;
+            let of_batch = new.batch.as_ref().map(|batch| (new.event.organization_id, batch.marker()));
+            let first = of_batch.and_then(|of_batch| firsts.get(&of_batch)).copied();
+            let first_of_batch = first.unwrap_or(new.event.id).0;
+            Some(NewKey { first_of_batch, ..new_key(new, &key.key, &key.request_hash) })
+        });
+        let of_batches = self.first_of_batch.iter().filter_map(|&place| {
+            let new = &batch[place];
+            let of_batch = new.batch.as_ref()?;
+            Some(NewKey { is_of_batch: true, ..new_key(new, of_batch.marker(), of_batch.request_hash()) })
+        });
+        of_events.chain(of_batches).collect()
+    }
+}
+
+fn new_key<'a>(new: &'a NewEvent, key: &'a str, request_hash: &'a [u8; 32]) -> NewKey<'a> {
+    NewKey {
+        organization_id: new.event.organization_id.0,
+        key,
+        request_hash,
+        event_id: new.event.id.0,
+        event_type: &new.event.event_type,
+        occurred_at: new.event.occurred_at.0,
+        delivery_count: i32::try_from(new.deliveries.len()).unwrap_or(i32::MAX),
+        is_of_batch: false,
+        first_of_batch: new.event.id.0,
+    }
+}
+
+/// Events that are not stored whatever their keys are.
+struct NotStored<'a> {
+    withheld: &'a [EventId],
+    /// Organizations whose events have to be matched again.
+    outdated: &'a HashSet<OrganizationId>,
+}
+
 /// Decides which events of a batch are stored; a key also counts for the events after it in the batch.
-fn decide(batch: &[NewEvent], mut used: UsedKeys, withheld: &[EventId]) -> Vec<EventCommit> {
-    let mut decide_one = |new: &NewEvent| {
-        if withheld.contains(&new.event.id) {
+fn decide(batch: &[NewEvent], mut used: UsedKeys, not_stored: &NotStored<'_>) -> Decided {
+    let mut first_of_batch = Vec::new();
+    let mut decide_one = |(place, new): (usize, &NewEvent)| {
+        if not_stored.withheld.contains(&new.event.id) {
             return EventCommit::Withheld;
+        }
+        if not_stored.outdated.contains(&new.event.organization_id) {
+            return EventCommit::Outdated;
+        }
+        if let Some(of_batch) = &new.batch {
+            let marker = (new.event.organization_id, of_batch.marker().to_owned());
+            match used.get(&marker) {
+                Some(first) if first.request_hash != *of_batch.request_hash() => {
+                    return EventCommit::BatchKeyReused;
+                }
+                Some(_) => {}
+                None => {
+                    first_of_batch.push(place);
+                    used.insert(marker, UsedKey { request_hash: *of_batch.request_hash(), event: new.accepted() });
+                }
+            }
         }
         let Some(idempotency) = &new.idempotency else { return EventCommit::Stored };
         let key = (new.event.organization_id, idempotency.key.clone());
@@ -141,16 +242,11 @@ fn decide(batch: &[NewEvent], mut used: UsedKeys, withheld: &[EventId]) -> Vec<E
             }
             Some(_) => EventCommit::KeyReused,
             None => {
-                let event = AcceptedEvent {
-                    id: new.event.id,
-                    event_type: new.event.event_type.clone(),
-                    occurred_at: new.event.occurred_at,
-                    deliveries: new.deliveries.len(),
-                };
-                used.insert(key, UsedKey { request_hash: idempotency.request_hash, event });
+                used.insert(key, UsedKey { request_hash: idempotency.request_hash, event: new.accepted() });
                 EventCommit::Stored
             }
         }
     };
-    batch.iter().map(&mut decide_one).collect()
+    let events = batch.iter().enumerate().map(&mut decide_one).collect();
+    Decided { events, first_of_batch }
 }

@@ -10,7 +10,7 @@ use super::super::event_cache::EventCache;
 use super::super::models::StoredEventRow;
 use super::super::schema::{deliveries, events};
 use super::super::{DuePage, DueRequest, StoreResult};
-use super::endpoints::IsPending;
+use super::endpoints::{IsBehind, IsPending};
 use super::sql_limit;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::event::Event;
@@ -32,6 +32,7 @@ struct Candidate {
     event_id: i64,
     attempt_count: i32,
     attempts_before_round: i32,
+    queued_at: i64,
     due_at: i64,
 }
 
@@ -70,7 +71,7 @@ impl DuePageReader<'_> {
         let recent = self.recent.find(self.organization_id, ids);
         let (chosen, more) = self.choose(connection, candidates, &recent)?;
         let events = self.events(connection, &chosen, recent)?;
-        let deliveries = chosen
+        let deliveries: Vec<QueuedDelivery> = chosen
             .into_iter()
             .filter_map(|candidate| {
                 // an event can only be missing if its organization was deleted between the two reads
@@ -78,13 +79,15 @@ impl DuePageReader<'_> {
                     id: DeliveryId(candidate.id),
                     attempts_made: candidate.attempt_count.max(0) as u32,
                     attempts_not_counted: candidate.attempts_before_round.max(0) as u32,
+                    queued_at: UnixMillis(candidate.queued_at),
                     due_at: UnixMillis(candidate.due_at),
                     event: Arc::clone(event),
                     follow_up: None,
                 })
             })
             .collect();
-        Ok(DuePage { deliveries, more, next_due_at: next_due_at.map(UnixMillis) })
+        let end = self.request.end(&deliveries, more);
+        Ok(DuePage { deliveries, more, next_due_at: next_due_at.map(UnixMillis), end })
     }
 
     /// Deliveries that are due and not known, in queue order, one more than may be chosen: it shows whether
@@ -97,6 +100,7 @@ impl DuePageReader<'_> {
             .filter(deliveries::organization_id.eq(self.organization_id.0))
             .filter(IsPending)
             .filter(deliveries::queued_at.le(request.now.0))
+            .filter(IsBehind::position(request.after))
             .order((deliveries::queued_at, deliveries::id))
             .limit(sql_limit(limit))
             .select((
@@ -104,6 +108,7 @@ impl DuePageReader<'_> {
                 deliveries::event_id,
                 deliveries::attempt_count,
                 deliveries::attempts_before_round,
+                deliveries::queued_at,
                 deliveries::due_at,
             ))
             .load(connection)?;

@@ -4,13 +4,16 @@ use diesel::backend::Backend;
 use diesel::expression::ValidGrouping;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::Bool;
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Bool, HasSqlType};
 
 use super::super::connection::AnyConnection;
 use super::super::models::{EndpointRow, HealthRow};
 use super::super::schema::{deliveries, endpoint_health, endpoints};
-use super::super::{CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, SavedHealth, StoreResult};
-use super::sql_limit;
+use super::super::{
+    CANCELLED_AT_ONCE, Changed, DisableEndpoint, EndpointStart, QueuePosition, SavedHealth, StoreResult,
+};
+use super::{changes, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::health::EndpointHealth;
@@ -29,6 +32,7 @@ pub(super) fn read(
         .filter(endpoints::id.eq(id.0))
         .filter(endpoints::organization_id.eq(organization_id.0))
         .filter(endpoints::deleted_at.is_null())
+        .filter(IsOwned)
         .select((EndpointRow::as_select(), Option::<HealthRow>::as_select()))
         .first(connection)
         .optional()?;
@@ -61,28 +65,81 @@ pub(super) fn cancel_pending(
         .limit(sql_limit(CANCELLED_AT_ONCE))
         .select(deliveries::id)
         .load(connection)?;
-    let cancelled = diesel::update(deliveries::table.filter(deliveries::id.eq_any(pending)))
+    // one that an outcome ended meanwhile keeps it
+    let cancelled = diesel::update(deliveries::table.filter(deliveries::id.eq_any(pending)).filter(IsPending))
         .set((deliveries::status.eq(DeliveryStatus::Cancelled.code()), deliveries::finished_at.eq(now.0)))
         .execute(connection)?;
     Ok(cancelled)
 }
 
-/// Written out instead of bound: a partial index is only used if the query shows its condition. And an
-/// expression type instead of a text (`diesel::dsl::sql`), for which Diesel would compile the whole query again
-/// on every run.
-#[derive(Debug, Clone, Copy, QueryId, ValidGrouping)]
-pub(super) struct IsPending;
+/// A condition that is written out instead of bound: a partial index is only used if the query shows its
+/// condition. And an expression type instead of a text (`diesel::dsl::sql`), for which Diesel would compile the
+/// whole query again on every run.
+macro_rules! condition {
+    ($(#[$doc:meta])* $name:ident = $sql:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, QueryId, ValidGrouping)]
+        pub(super) struct $name;
 
-impl Expression for IsPending {
+        impl Expression for $name {
+            type SqlType = Bool;
+        }
+
+        impl<Source> AppearsOnTable<Source> for $name {}
+        impl<Source> SelectableExpression<Source> for $name {}
+
+        impl<DB: Backend> QueryFragment<DB> for $name {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+                out.push_sql($sql);
+                Ok(())
+            }
+        }
+    };
+}
+
+condition!(
+    /// A pending delivery.
+    IsPending = "deliveries.status = 0"
+);
+condition!(
+    /// An endpoint whose organization was not deleted: those of a deleted one go in steps, and none of them may
+    /// be seen meanwhile.
+    IsOwned = "NOT EXISTS (SELECT 1 FROM deleted_organizations WHERE deleted_organizations.id = endpoints.organization_id)"
+);
+
+/// Behind a position of the queue. As a comparison of rows, so that a database can begin in its index exactly there, also
+/// among many deliveries of one instant. An expression type like [`IsPending`].
+#[derive(Debug, Clone, Copy, QueryId, ValidGrouping)]
+pub(super) struct IsBehind {
+    queued_at: i64,
+    id: i64,
+}
+
+impl IsBehind {
+    /// Everything is behind `None`.
+    pub(super) fn position(after: Option<QueuePosition>) -> Self {
+        let (queued_at, id) = after.map_or((i64::MIN, i64::MIN), |after| (after.queued_at.0, after.id.0));
+        Self { queued_at, id }
+    }
+}
+
+impl Expression for IsBehind {
     type SqlType = Bool;
 }
 
-impl<Source> AppearsOnTable<Source> for IsPending {}
-impl<Source> SelectableExpression<Source> for IsPending {}
+impl<Source> AppearsOnTable<Source> for IsBehind {}
+impl<Source> SelectableExpression<Source> for IsBehind {}
 
-impl<DB: Backend> QueryFragment<DB> for IsPending {
+impl<DB: Backend + HasSqlType<BigInt>> QueryFragment<DB> for IsBehind
+where
+    i64: ToSql<BigInt, DB>,
+{
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        out.push_sql("deliveries.status = 0");
+        out.push_sql("(deliveries.queued_at, deliveries.id) > (");
+        out.push_bind_param::<BigInt, _>(&self.queued_at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<BigInt, _>(&self.id)?;
+        out.push_sql(")");
         Ok(())
     }
 }
@@ -139,6 +196,7 @@ pub(super) fn disable(
             withheld.extend(*announced_by);
             continue;
         }
+        changes::add(connection, *organization_id, Changed::Endpoint(*id))?;
         let start = read(connection, cipher, *organization_id, *id)?;
         disabled.extend(start.map(|start| start.endpoint));
     }

@@ -4,19 +4,17 @@ use bytes::Bytes;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::super::connection::AnyConnection;
-use super::super::models::{DeliveryRow, corrupt};
+use super::super::models::DeliveryRow;
 use super::super::schema::{attempts, deliveries, endpoint_failures, events};
 use super::super::{
-    DeliveryDetail, EventDetail, LogPage, LogStore, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange,
-    RequeuedPage, StoreResult,
+    DeliveryDetail, EventDetail, LogPage, LogStore, PageRequest, RESENT_AT_ONCE, ReplayTargets, RequeueOutcome,
+    RequeueRange, RequeuedPage, StoreResult,
 };
 use super::event_queries::{self, EventColumns, ListedEvent};
 use super::failures::FailureRow;
-use super::health_queries::{self, FinishedRow, PendingRow, StatesRow};
-use super::id_leads::{self, IdLead};
-use super::log_queries::{self, AttemptColumns, OwnAttempt, ROWS_LOOKED_AT, record};
-use super::log_rows::{LogScope, LogSource};
+use super::health_queries::{self, StatesRow};
+use super::log_queries::{self, AttemptColumns, OwnAttempt, PENDING_SORTED, ROWS_LOOKED_AT, record};
+use super::log_sources::PageBounds;
 use super::query::NumberRow;
 use super::resend::{self, is_replayed};
 use super::time_ranges::{Period, id_ranges};
@@ -24,7 +22,7 @@ use super::{DieselStore, statistics};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{EventFilter, EventRecord};
-use crate::domain::health::{EndpointStates, FinishedDelivery, PendingStats};
+use crate::domain::health::{EndpointStates, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::PeriodStatistics;
@@ -38,8 +36,16 @@ impl LogStore for DieselStore {
         page: PageRequest,
     ) -> StoreResult<LogPage> {
         let runs = self.leads.runs();
-        self.readers
-            .read(|connection| log_queries::list(connection, &runs, organization_id, filter, page, ROWS_LOOKED_AT))
+        // while they are still being counted there may be many
+        let pending = match filter.status {
+            Some(DeliveryStatus::Pending) => {
+                self.backlog.backlog().pending(organization_id, filter.endpoint_id).ok()
+            }
+            _ => None,
+        };
+        let bounds =
+            PageBounds { rows: ROWS_LOOKED_AT, can_sort_pending: pending.is_some_and(|n| n <= PENDING_SORTED) };
+        self.readers.read(|connection| log_queries::list(connection, &runs, organization_id, filter, page, bounds))
     }
 
     fn delivery(&self, organization_id: OrganizationId, id: DeliveryId) -> StoreResult<Option<DeliveryDetail>> {
@@ -164,7 +170,7 @@ impl LogStore for DieselStore {
         id: DeliveryId,
         now: UnixMillis,
     ) -> StoreResult<RequeueOutcome> {
-        self.writer.write(|connection| {
+        self.write_counted(|connection, change| {
             let found: Option<(i64, i16)> = deliveries::table
                 .filter(deliveries::id.eq(id.0))
                 .filter(deliveries::organization_id.eq(organization_id.0))
@@ -180,6 +186,7 @@ impl LogStore for DieselStore {
                 return Ok(RequeueOutcome::StillPending);
             }
             resend::begin_rounds(connection, organization_id, &[id.0], now)?;
+            change.begins(organization_id, endpoint_id, id);
             Ok(RequeueOutcome::Requeued { endpoint_id })
         })
     }
@@ -193,8 +200,8 @@ impl LogStore for DieselStore {
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<RequeuedPage> {
-        let runs = self.leads.runs();
-        self.writer.write(|connection| {
+        let (runs, limit) = (self.leads.runs(), limit.min(RESENT_AT_ONCE));
+        self.write_counted(|connection, change| {
             if !range.is_final() || resend::live(connection, organization_id, &[endpoint_id])?.is_empty() {
                 return Ok(RequeuedPage { deliveries: 0, next: None });
             }
@@ -213,6 +220,7 @@ impl LogStore for DieselStore {
                 }
             }
             resend::begin_rounds(connection, organization_id, &ids, now)?;
+            ids.iter().for_each(|id| change.begins(organization_id, endpoint_id, DeliveryId(*id)));
             let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
             Ok(RequeuedPage { deliveries: ids.len(), next })
         })
@@ -223,6 +231,7 @@ impl LogStore for DieselStore {
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         range: &RequeueRange,
+        limit: usize,
     ) -> StoreResult<usize> {
         let runs = self.leads.runs();
         self.readers.read(|connection| {
@@ -231,8 +240,10 @@ impl LogStore for DieselStore {
             }
             let mut counted = 0;
             for ids_of_period in id_ranges(connection, &runs, resend::period(range))? {
+                let rest = limit - counted;
                 let rows: Vec<NumberRow> =
-                    resend::count(organization_id, endpoint_id, range.status, ids_of_period).load(connection)?;
+                    resend::count(organization_id, endpoint_id, range.status, ids_of_period, rest)
+                        .load(connection)?;
                 counted += rows.first().map_or(0, |row| row.n.max(0) as usize);
             }
             Ok(counted)
@@ -247,41 +258,7 @@ impl LogStore for DieselStore {
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
-        let mut written = Vec::new();
-        let endpoints = self.writer.write(|connection| {
-            let mut next_id = |connection: &mut AnyConnection| {
-                let id = next_id();
-                // a run that this transaction has stored already must not be stored again
-                let is_known = written.last().is_some_and(|lead: &IdLead| lead.has(id));
-                let lead = self.leads.of_row(id, now).filter(|_| !is_known);
-                written.extend(lead);
-                lead.map_or(Ok(()), |lead| id_leads::save(connection, lead)).map(|()| id)
-            };
-
-            let Some(existing) = resend::deliveries_by_endpoint(connection, organization_id, id)? else {
-                return Ok(None);
-            };
-            let wanted: Vec<EndpointId> = match targets {
-                ReplayTargets::Delivered => existing.keys().copied().collect(),
-                ReplayTargets::Endpoints(endpoints) => endpoints.clone(),
-            };
-            let endpoints = resend::live(connection, organization_id, &wanted)?;
-            let mut finished = Vec::new();
-            for &endpoint_id in &endpoints {
-                match existing.get(&endpoint_id).map(Vec::as_slice) {
-                    None | Some([]) => {
-                        let delivery_id = next_id(connection)?;
-                        resend::insert_replayed(connection, organization_id, id, endpoint_id, delivery_id, now)?;
-                    }
-                    Some(rows) if rows.iter().any(|(_, status)| *status == DeliveryStatus::Pending.code()) => {}
-                    Some([(oldest, _), ..]) => finished.push(*oldest),
-                }
-            }
-            resend::begin_rounds(connection, organization_id, &finished, now)?;
-            Ok(Some(endpoints.into_iter().collect()))
-        })?;
-        written.into_iter().for_each(|lead| self.leads.add(lead));
-        Ok(endpoints)
+        self.replay(organization_id, id, targets, next_id, now)
     }
 
     fn pending(
@@ -289,65 +266,7 @@ impl LogStore for DieselStore {
         organization_id: OrganizationId,
         endpoint_id: Option<EndpointId>,
     ) -> StoreResult<PendingStats> {
-        self.readers.read(|connection| {
-            let rows: Vec<PendingRow> =
-                health_queries::count_pending(organization_id, endpoint_id).load(connection)?;
-            let Some(PendingRow { pending, oldest }) = rows.into_iter().next() else {
-                return Ok(PendingStats::default());
-            };
-            let oldest_pending_at: Option<i64> = match oldest {
-                None => None,
-                Some(oldest) => deliveries::table
-                    .filter(deliveries::id.eq(oldest))
-                    .filter(deliveries::organization_id.eq(organization_id.0))
-                    .select(deliveries::created_at)
-                    .first(connection)
-                    .optional()?,
-            };
-            Ok(PendingStats {
-                pending: pending.max(0) as u64,
-                oldest_pending_at: oldest_pending_at.map(UnixMillis),
-            })
-        })
-    }
-
-    fn recent_deliveries(
-        &self,
-        organization_id: OrganizationId,
-        endpoint_id: Option<EndpointId>,
-        since: UnixMillis,
-        limit: usize,
-    ) -> StoreResult<Vec<FinishedDelivery>> {
-        let runs = self.leads.runs();
-        self.readers.read(|connection| {
-            let mut rows: Vec<FinishedRow> = Vec::new();
-            let sources = match endpoint_id {
-                Some(_) => &[LogSource::Endpoint][..],
-                None => &[LogSource::Events, LogSource::Replays],
-            };
-            for range in id_ranges(connection, &runs, Period { from: Some(since), to: None })? {
-                let scope = LogScope::of(organization_id, endpoint_id, range, None);
-                for source in sources {
-                    rows.extend(
-                        health_queries::build(connection, *source, &scope, limit)
-                            .load::<FinishedRow>(connection)?,
-                    );
-                }
-            }
-            rows.sort_by_key(|row| std::cmp::Reverse(row.id));
-            rows.truncate(limit);
-            let delivery = |row: FinishedRow| {
-                let status = DeliveryStatus::from_code(row.status);
-                Ok(FinishedDelivery {
-                    id: DeliveryId(row.id),
-                    status: status.ok_or_else(|| corrupt(format!("delivery status {}", row.status)))?,
-                    created_at: UnixMillis(row.created_at),
-                    finished_at: UnixMillis(row.finished_at),
-                    last_duration_ms: row.duration_ms.max(0) as u64,
-                })
-            };
-            rows.into_iter().map(delivery).collect()
-        })
+        self.pending_stats(organization_id, endpoint_id)
     }
 
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {

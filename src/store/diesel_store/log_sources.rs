@@ -15,6 +15,15 @@ use super::query::{BoundValue, DynamicQuery, NumberRow, indexed_by};
 use super::sql_limit;
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 
+/// What one page may read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageBounds {
+    /// About how many rows it may look at without showing them.
+    pub(super) rows: usize,
+    /// Whether all pending deliveries of the endpoint or organization are few enough to be sorted.
+    pub(super) can_sort_pending: bool,
+}
+
 /// The sources of a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SourceChoice {
@@ -24,20 +33,20 @@ pub(super) struct SourceChoice {
     pub(super) floor: Option<i64>,
 }
 
-/// Chooses for a page that may read about `bound` rows without showing them.
+/// Chooses for a page.
 pub(super) fn choose(
     connection: &mut AnyConnection,
     filter: &DeliveryFilter,
     scope: &LogScope,
-    bound: usize,
+    bounds: PageBounds,
 ) -> StoreResult<SourceChoice> {
     let mut best: Option<SourceChoice> = None;
-    for path in access_paths(filter) {
+    for path in access_paths(filter, bounds.can_sort_pending) {
         let sources = path.sources(connection, filter, scope)?;
         if sources.iter().all(|source| source.fits(filter)) {
             return Ok(SourceChoice { sources, floor: None });
         }
-        match floor(connection, &sources, filter, scope, bound)? {
+        match floor(connection, &sources, filter, scope, bounds.rows)? {
             None => return Ok(SourceChoice { sources, floor: None }),
             floor => best = best.or(Some(SourceChoice { sources, floor })),
         }
@@ -54,16 +63,16 @@ enum AccessPath {
 
 /// All ways to reach the rows that a filter selects, the one first that has most of them among its newest
 /// entries.
-fn access_paths(filter: &DeliveryFilter) -> Vec<AccessPath> {
+fn access_paths(filter: &DeliveryFilter, can_sort_pending: bool) -> Vec<AccessPath> {
     let mut paths = Vec::new();
     if let Some((low, high)) = filter.response_code.filter(|(low, high)| *high < 200 || *low > 299) {
         paths.push(AccessPath::Codes { low, high });
     }
     match filter.status {
-        Some(DeliveryStatus::Pending) => paths.push(AccessPath::One(LogSource::Pending)),
+        Some(DeliveryStatus::Pending) if can_sort_pending => paths.push(AccessPath::One(LogSource::Pending)),
         Some(DeliveryStatus::Failed) => paths.push(AccessPath::One(LogSource::Failed)),
         Some(DeliveryStatus::Cancelled) => paths.push(AccessPath::One(LogSource::Cancelled)),
-        Some(DeliveryStatus::Success) | None => {}
+        Some(DeliveryStatus::Pending | DeliveryStatus::Success) | None => {}
     }
     let by_endpoint = |path: &AccessPath| !matches!(path, AccessPath::One(LogSource::Cancelled));
     if filter.endpoint_id.is_some() && !paths.iter().any(by_endpoint) {

@@ -1,7 +1,5 @@
 //! What the engine does for all organizations: reading at its start, removing old rows, watching.
 
-use std::collections::HashSet;
-
 use diesel::dsl::max;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer};
@@ -11,20 +9,35 @@ use super::super::schema::{
     api_keys, deleted_organizations, deliveries, endpoint_health, endpoints, event_types, events, organizations,
 };
 use super::super::{AgendaRow, MaintenanceStore, PruneReport, StoreResult};
-use super::endpoints::IsPending;
+use super::endpoints::IsOwned;
+use super::pruning::PurgePosition;
 use super::query::NumberRow;
 use super::time_ranges::{Period, id_ranges};
 use super::{DieselStore, failures, pruning, sql_limit, statistics};
-use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
+/// Deleted organizations that one step looks at, when nothing is left of them. Smaller: more steps. Larger: commits
+/// wait longer for the writer.
+const DELETED_A_STEP: usize = 20;
+
+/// What one step of the purge did.
+#[derive(Default)]
+struct PurgeStep {
+    /// How far it has come with an organization.
+    reached: Option<(i64, PurgePosition)>,
+    /// The last organization of which nothing was left.
+    looked_at: Option<i64>,
+    forgotten: Vec<i64>,
+    may_have_more: bool,
+}
+
 impl MaintenanceStore for DieselStore {
     fn largest_id(&self) -> StoreResult<i64> {
-        self.readers.read(|connection| {
+        self.engine_readers.read(|connection| {
             let largest: [Option<i64>; 5] = [
                 organizations::table.select(max(organizations::id)).first(connection)?,
                 api_keys::table.select(max(api_keys::id)).first(connection)?,
@@ -37,10 +50,11 @@ impl MaintenanceStore for DieselStore {
     }
 
     fn scan_endpoints(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<Endpoint>> {
-        self.readers.read(|connection| {
+        self.engine_readers.read(|connection| {
             let rows: Vec<EndpointRow> = endpoints::table
                 .filter(endpoints::id.gt(after.map_or(i64::MIN, |id| id.0)))
                 .filter(endpoints::deleted_at.is_null())
+                .filter(IsOwned)
                 .order(endpoints::id)
                 .limit(sql_limit(limit))
                 .select(EndpointRow::as_select())
@@ -54,7 +68,7 @@ impl MaintenanceStore for DieselStore {
         after: Option<(OrganizationId, &str)>,
         limit: usize,
     ) -> StoreResult<Vec<OwnEventType>> {
-        self.readers.read(|connection| {
+        self.engine_readers.read(|connection| {
             let (organization_id, name) = after.map_or((i64::MIN, ""), |(id, name)| (id.0, name));
             let further_of_it = event_types::organization_id.eq(organization_id).and(event_types::name.gt(name));
             let rows: Vec<EventTypeRow> = event_types::table
@@ -68,7 +82,7 @@ impl MaintenanceStore for DieselStore {
     }
 
     fn scan_agenda(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<AgendaRow>> {
-        self.readers.read(|connection| {
+        self.engine_readers.read(|connection| {
             if limit == 0 {
                 return Ok(Vec::new());
             }
@@ -90,7 +104,7 @@ impl MaintenanceStore for DieselStore {
     }
 
     fn open_breakers(&self) -> StoreResult<Vec<EndpointHealth>> {
-        self.readers.read(|connection| {
+        self.engine_readers.read(|connection| {
             let rows: Vec<HealthRow> = endpoint_health::table
                 .filter(endpoint_health::probe_at.is_not_null())
                 .order(endpoint_health::endpoint_id)
@@ -101,15 +115,12 @@ impl MaintenanceStore for DieselStore {
     }
 
     fn count_pending(&self) -> StoreResult<u64> {
-        self.readers.read(|connection| {
-            let count: i64 = deliveries::table.filter(IsPending).count().get_result(connection)?;
-            Ok(count.max(0) as u64)
-        })
+        self.backlog.backlog().total()
     }
 
     // reads a table: SQLite answers `SELECT 1` without looking at its file
     fn ping(&self) -> StoreResult<()> {
-        self.readers.read(|connection| {
+        self.engine_readers.read(|connection| {
             organizations::table.select(organizations::id).first::<i64>(connection).optional()?;
             Ok(())
         })
@@ -117,40 +128,18 @@ impl MaintenanceStore for DieselStore {
 
     fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport> {
         let runs = self.leads.runs();
-        let report = self.writer.write(|connection| {
-            if after.is_none() {
-                failures::prune(connection, before, limit)?;
-            }
+        if after.is_none() {
+            self.writer.write(|connection| failures::prune(connection, before, limit))?;
+        }
+        let (ranges, page) = self.engine_readers.read(|connection| {
             let ranges = id_ranges(connection, &runs, Period { from: None, to: Some(before) })?;
-            let mut page = pruning::page_of_old(connection, &ranges, after, limit)?;
-            let may_have_more = pruning::cut(&mut page) || page.len() == limit;
-            let next = page.last().filter(|_| may_have_more).map(|last| EventId(last.0));
-            let mut found = Vec::new();
-            for range in ranges {
-                // between the ranges are events of another time
-                let mut of_span = page.iter().filter(|(id, ..)| range.from <= *id && *id < range.before);
-                if let Some(first) = of_span.next() {
-                    found.extend(pruning::deliveries_of(
-                        connection,
-                        *first,
-                        *of_span.next_back().unwrap_or(first),
-                    )?);
-                }
-            }
-
-            let is_pending =
-                |(_, _, status): &&pruning::DeliveryOfEvent| *status == DeliveryStatus::Pending.code();
-            let kept: HashSet<i64> = found.iter().filter(is_pending).map(|(_, event_id, _)| *event_id).collect();
-            let removed: Vec<i64> = page.iter().map(|(id, ..)| *id).filter(|id| !kept.contains(id)).collect();
-            let in_removed: HashSet<i64> = removed.iter().copied().collect();
-            let removed_deliveries: Vec<i64> = found
-                .iter()
-                .filter(|(_, event_id, _)| in_removed.contains(event_id))
-                .map(|(id, ..)| *id)
-                .collect();
-            pruning::remove(connection, &removed, &removed_deliveries)?;
-            Ok(PruneReport { events: removed.len(), deliveries: removed_deliveries.len(), next })
+            let page = pruning::page_of_old(connection, &ranges, after, limit)?;
+            Ok((ranges, page))
         })?;
+        let report = match page.is_empty() {
+            true => PruneReport::default(),
+            false => self.writer.write(|connection| pruning::prune(connection, &ranges, page, limit))?,
+        };
         if report.next.is_none() {
             self.prune_leads()?;
         }
@@ -182,28 +171,51 @@ impl MaintenanceStore for DieselStore {
     }
 
     fn purge_organizations(&self, settled_before: UnixMillis, limit: usize) -> StoreResult<bool> {
-        self.writer.write(|connection| {
-            let deleted: Vec<(i64, i64)> =
-                deleted_organizations::table.order(deleted_organizations::id).load(connection)?;
+        let mut purge = self.removal.purge.lock();
+        let step = self.write_counted(|connection, change| {
+            let deleted: Vec<(i64, i64)> = deleted_organizations::table
+                .filter(deleted_organizations::id.gt(purge.looked_at.unwrap_or(i64::MIN)))
+                .order(deleted_organizations::id)
+                .limit(sql_limit(DELETED_A_STEP))
+                .load(connection)?;
+            let mut step = PurgeStep { may_have_more: deleted.len() == DELETED_A_STEP, ..PurgeStep::default() };
             for (id, deleted_at) in deleted {
-                if pruning::purge(connection, OrganizationId(id), limit)? {
-                    return Ok(true);
+                let is_settled = deleted_at < settled_before.0;
+                let mut position = purge.positions.get(&id).cloned().unwrap_or_default();
+                let mut purge_from =
+                    |position: &mut _| pruning::purge(connection, OrganizationId(id), limit, position, change);
+                let mut has_removed = purge_from(&mut position)?;
+                if is_settled && !has_removed {
+                    // before it is forgotten, from the beginning
+                    position = PurgePosition::default();
+                    has_removed = purge_from(&mut position)?;
                 }
-                if deleted_at < settled_before.0 {
+                if has_removed {
+                    step.may_have_more = true;
+                    step.reached = Some((id, position));
+                    break;
+                }
+                step.looked_at = Some(id);
+                if is_settled {
                     diesel::delete(deleted_organizations::table.find(id)).execute(connection)?;
+                    step.forgotten.push(id);
                 }
             }
-            Ok(false)
-        })
+            Ok(step)
+        })?;
+        purge.positions.extend(step.reached);
+        step.forgotten.iter().for_each(|id| drop(purge.positions.remove(id)));
+        // the next round begins with the first again
+        purge.looked_at = step.looked_at.or(purge.looked_at).filter(|_| step.may_have_more);
+        Ok(step.may_have_more)
     }
 
     fn prune_idempotency_keys(&self, before: UnixMillis, limit: usize) -> StoreResult<usize> {
-        self.writer.write(|connection| {
-            let old = diesel::sql_query(pruning::OLD_KEYS)
-                .bind::<BigInt, _>(before.0)
-                .bind::<BigInt, _>(sql_limit(limit));
-            Ok(old.execute(connection)?)
-        })
+        let mut from = self.removal.keys_from.lock();
+        let (removed, next) =
+            self.writer.write(|connection| pruning::remove_old_keys(connection, (*from, before.0), limit))?;
+        *from = next;
+        Ok(removed)
     }
 
     fn prune_statistics(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {

@@ -1,12 +1,15 @@
-//! The store over Diesel. The four traits are implemented in `queue.rs`, `tenants.rs`, `log.rs` and
-//! `maintenance.rs`; the other files hold queries that these share or that need more room. What SQLite and
+//! The store over Diesel. The five traits are implemented in `queue.rs`, `tenants.rs`, `changes.rs`,
+//! `log.rs` and `maintenance.rs`; the other files hold queries that these share or that need more room. What SQLite and
 //! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
+mod backlog;
 mod cancelled_attempts;
+mod changes;
 mod commit;
 mod due;
 mod endpoints;
 mod event_queries;
+mod event_types;
 mod failures;
 mod health_queries;
 mod id_leads;
@@ -17,6 +20,8 @@ mod log_queries;
 mod log_rows;
 mod log_sources;
 mod maintenance;
+#[cfg(test)]
+mod old_snapshot_tests;
 mod pruning;
 mod query;
 #[cfg(test)]
@@ -29,6 +34,8 @@ mod statement_cache_tests;
 mod statistics;
 mod tenants;
 mod time_ranges;
+#[cfg(test)]
+mod used_key_tests;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -39,6 +46,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use parking_lot::Mutex;
 
 use self::id_leads::IdLeads;
+use super::backlog_keeper::BacklogKeeper;
 use super::cipher::Cipher;
 use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
 use super::event_cache::EventCache;
@@ -47,9 +55,16 @@ use super::{StoreError, StoreResult};
 
 /// The store over SQLite or PostgreSQL.
 pub(super) struct DieselStore {
-    writer: Writer,
+    backlog: BacklogKeeper,
+    writer: Arc<Writer>,
+    /// Of the API: lists, logs, health.
     readers: Readers,
+    /// Of supervisors, scheduler and maintenance: no request takes one of them.
+    engine_readers: Readers,
+    /// Of authentication: a request that waits for one waits only for others like it.
+    key_readers: Readers,
     cipher: Cipher,
+    removal: pruning::Removal,
     event_cache: EventCache,
     leads: IdLeads,
     // last: the lock that keeps others out is released after the connections are closed
@@ -69,19 +84,42 @@ pub(super) enum Database {
     Postgres,
 }
 
+/// The pools of readers. None can be filled by the work of another.
+pub(super) struct Pools {
+    /// What tenants read through the API.
+    pub(super) api: ReaderOptions,
+    /// Supervisors, scheduler, maintenance.
+    pub(super) engine: ReaderOptions,
+    /// API keys.
+    pub(super) keys: ReaderOptions,
+}
+
 impl DieselStore {
     /// A store over the writing connection, whose schema is up to date.
     pub(super) fn new(
         opener: Arc<dyn Opener>,
         mut connection: AnyConnection,
-        readers: &ReaderOptions,
+        pools: &Pools,
         cipher: Cipher,
         database: Database,
     ) -> StoreResult<Self> {
         let leads = IdLeads::load(&mut connection)?;
-        let readers = Readers::new(Arc::clone(&opener), readers);
-        let writer = Writer::new(opener, connection);
-        Ok(Self { writer, readers, cipher, event_cache: EventCache::default(), leads, database })
+        let pool = |options| Readers::new(Arc::clone(&opener), options);
+        let (readers, engine_readers, key_readers) = (pool(&pools.api), pool(&pools.engine), pool(&pools.keys));
+        let writer = Arc::new(Writer::new(Arc::clone(&opener), connection));
+        let backlog = BacklogKeeper::start(Arc::clone(&opener), Arc::clone(&writer), Box::new(backlog::Queries))?;
+        Ok(Self {
+            backlog,
+            writer,
+            readers,
+            engine_readers,
+            key_readers,
+            cipher,
+            removal: pruning::Removal::default(),
+            event_cache: EventCache::default(),
+            leads,
+            database,
+        })
     }
 
     /// Forgets the runs of ids that were ahead and of which no row is left.

@@ -9,7 +9,7 @@ use super::log_queries;
 use super::log_rows::{LogScope, LogSource};
 use super::log_sources;
 use super::time_ranges::{IdRange, Period, id_ranges};
-use super::{event_queries, failures, health_queries, maintenance, pruning, resend, statistics};
+use super::{backlog, event_queries, failures, health_queries, maintenance, pruning, resend, statistics};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -199,32 +199,23 @@ fn deliveries_to_resend_are_found_by_their_endpoint_in_the_order_of_ids() {
         let range = range(&mut connection);
         let page = resend::page(OrganizationId(1), EndpointId(7), status, range, 500);
         assert_steps(&mut connection, &page.sql, &[index]);
-        let count = resend::count(OrganizationId(1), EndpointId(7), status, range);
-        assert_steps(&mut connection, &count.sql, &[index]);
+        let count = resend::count(OrganizationId(1), EndpointId(7), status, range, 500);
+        assert_steps(&mut connection, &count.sql, &["CO-ROUTINE c", index, "SCAN c"]);
     }
 }
 
 #[test]
 fn health_is_read_from_indexes() {
     let (_folder, mut connection) = database();
-    let pending = "COVERING INDEX deliveries_pending (endpoint_id=?)";
-    let of_organization = health_queries::count_pending(OrganizationId(1), None);
-    assert_steps(&mut connection, &of_organization.sql, &[OWNED, pending]);
-    let of_endpoint = health_queries::count_pending(OrganizationId(1), Some(EndpointId(7)));
-    assert_steps(&mut connection, &of_endpoint.sql, &["endpoints", pending]);
+    let pending = "COVERING INDEX deliveries_pending";
+    assert_steps(
+        &mut connection,
+        backlog::COUNT,
+        &["CO-ROUTINE c", &format!("SCAN deliveries USING {pending}"), "SCAN c", PRIMARY_KEY],
+    );
+    let lowest = format!("SEARCH deliveries USING {pending} (endpoint_id=?)");
+    assert_steps(&mut connection, backlog::LOWEST_PENDING, &[&lowest]);
 
-    let attempt = "PRIMARY KEY (delivery_id=? AND number=?)";
-    let attempt = ["CORRELATED SCALAR SUBQUERY", attempt];
-    let of_endpoint = [OWNER, OF_ENDPOINT];
-    for (endpoint_id, source, found) in [
-        (None, LogSource::Events, &[ALL_EVENTS, PRIMARY_KEY][..]),
-        (None, LogSource::Replays, &[REPLAYS]),
-        (Some(EndpointId(7)), LogSource::Endpoint, &of_endpoint),
-    ] {
-        let scope = of_period(&mut connection, endpoint_id);
-        let query = health_queries::build(&connection, source, &scope, 10_000);
-        assert_steps(&mut connection, &query.sql, &[found, &attempt[..]].concat());
-    }
     let by_organization = "endpoints_organization (organization_id=?)";
     assert_steps(&mut connection, health_queries::STATES, &[by_organization, PRIMARY_KEY]);
 }
@@ -255,13 +246,18 @@ fn pruning_reads_only_old_rows() {
         (old.as_str(), "PRIMARY KEY (rowid>? AND rowid<?)"),
         (probe, "PRIMARY KEY (rowid>? AND rowid<?)"),
         (
-            "SELECT id, event_id, status FROM deliveries WHERE id > ? AND id <= ? AND NOT (deliveries.replayed)",
+            "SELECT id, event_id, status FROM deliveries WHERE id > ? AND id <= ? AND NOT (deliveries.replayed) \
+             ORDER BY id LIMIT ?",
             "PRIMARY KEY (rowid>? AND rowid<?)",
         ),
         (
             "SELECT id, event_id, status FROM deliveries WHERE event_id >= ? AND event_id <= ? \
-             AND deliveries.replayed",
+             AND deliveries.replayed ORDER BY event_id, id LIMIT ?",
             "deliveries_replayed_event (event_id>? AND event_id<?)",
+        ),
+        (
+            "SELECT id FROM deliveries WHERE id > ? AND id <= ? AND event_id = ? AND status = ? LIMIT 1",
+            "PRIMARY KEY (rowid>? AND rowid<?)",
         ),
     ] {
         assert_steps(&mut connection, sql, &[expected]);
@@ -269,18 +265,21 @@ fn pruning_reads_only_old_rows() {
     let deleted = "SEARCH e USING INDEX endpoints_deleted (id>?)";
     assert_steps(&mut connection, pruning::DELETED_ENDPOINTS, &[deleted]);
     let plan = plan(&mut connection, pruning::OLD_KEYS);
-    assert!(plan.iter().any(|step| step.contains("idempotency_keys_created (created_at<?)")), "{plan:#?}");
+    assert!(
+        plan.iter().any(|step| step.contains("idempotency_keys_created (created_at>? AND created_at<?)")),
+        "{plan:#?}"
+    );
     assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");
 }
 
 #[test]
 fn the_rows_of_a_deleted_organization_are_found_without_reading_those_of_others() {
     let (_folder, mut connection) = database();
-    let of_events = pruning::deliveries_of_events(&connection, OrganizationId(1), 7).sql;
+    let of_events = pruning::deliveries_of_events(&connection, OrganizationId(1), (3, 7), 9).sql;
     for (sql, expected) in [
         (
-            "SELECT id FROM events WHERE organization_id = ? ORDER BY id LIMIT ?",
-            &["events_organization (organization_id=?)"][..],
+            "SELECT id FROM events WHERE organization_id = ? AND id > ? ORDER BY id LIMIT ?",
+            &["events_organization (organization_id=? AND rowid>?)"][..],
         ),
         (
             of_events.as_str(),
@@ -290,12 +289,12 @@ fn the_rows_of_a_deleted_organization_are_found_without_reading_those_of_others(
             ],
         ),
         (
-            "SELECT id FROM deliveries WHERE organization_id = ? AND deliveries.replayed LIMIT ?",
-            &["deliveries_replayed (organization_id=?)"],
+            "SELECT id FROM deliveries WHERE organization_id = ? AND id > ? AND deliveries.replayed ORDER BY id LIMIT ?",
+            &["deliveries_replayed (organization_id=? AND rowid>?)"],
         ),
         (
-            pruning::KEYS_OF_ORGANIZATION,
-            &["PRIMARY KEY (organization_id=? AND key=?)", "PRIMARY KEY (organization_id=?)"],
+            "SELECT key FROM idempotency_keys WHERE organization_id = ? AND key > ? ORDER BY key LIMIT ?",
+            &["PRIMARY KEY (organization_id=? AND key>?)"],
         ),
     ] {
         let plan = plan(&mut connection, sql);

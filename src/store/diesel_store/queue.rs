@@ -4,8 +4,8 @@ use diesel::prelude::*;
 
 use super::super::schema::{deliveries, endpoint_health};
 use super::super::{
-    Checkpoint, CommitReport, DuePage, DueRequest, EndpointStart, MadeDue, QueuePosition, QueueStore, StoreResult,
-    WriteBatch, sqlite,
+    Checkpoint, CommitReport, DuePage, DueRequest, EndpointStart, MadeDue, QueuePosition, QueueStore,
+    RESENT_AT_ONCE, StoreResult, WriteBatch, sqlite,
 };
 use super::due::DuePageReader;
 use super::endpoints::IsPending;
@@ -20,7 +20,11 @@ impl QueueStore for DieselStore {
             return Ok(CommitReport::default());
         }
         let lead = self.leads.of_events(&batch.events);
-        let report = self.writer.run(|connection| commit::commit(connection, &self.cipher, batch, lead, now))?;
+        let report = self.writer.run(|connection| {
+            let result = commit::commit(connection, &self.cipher, batch, lead, now);
+            self.settle_commit(batch, &result);
+            result
+        })?;
         lead.into_iter().for_each(|lead| self.leads.add(lead));
         Ok(report)
     }
@@ -29,11 +33,11 @@ impl QueueStore for DieselStore {
         let Database::Sqlite { checkpointing, lock } = &self.database else { return Ok(Checkpoint::Done) };
         // another checkpoint is under way
         let Some(_alone) = checkpointing.try_lock() else { return Ok(Checkpoint::Done) };
-        sqlite::checkpoint::run(&self.readers, &self.writer, lock)
+        sqlite::checkpoint::run(&self.engine_readers, &self.writer, lock)
     }
 
     fn endpoint(&self, organization_id: OrganizationId, id: EndpointId) -> StoreResult<Option<EndpointStart>> {
-        self.readers.read(|connection| endpoints::read(connection, &self.cipher, organization_id, id))
+        self.engine_readers.read(|connection| endpoints::read(connection, &self.cipher, organization_id, id))
     }
 
     fn due_deliveries(
@@ -43,7 +47,7 @@ impl QueueStore for DieselStore {
         request: &DueRequest,
     ) -> StoreResult<DuePage> {
         let page = DuePageReader { organization_id, endpoint_id, request, recent: &self.event_cache };
-        self.readers.read(|connection| page.read(connection))
+        self.engine_readers.read(|connection| page.read(connection))
     }
 
     fn cancel_pending(
@@ -52,7 +56,11 @@ impl QueueStore for DieselStore {
         endpoint_id: EndpointId,
         now: UnixMillis,
     ) -> StoreResult<usize> {
-        self.writer.write(|connection| endpoints::cancel_pending(connection, organization_id, endpoint_id, now))
+        self.write_counted(|connection, change| {
+            let cancelled = endpoints::cancel_pending(connection, organization_id, endpoint_id, now)?;
+            change.ends(organization_id, endpoint_id, cancelled);
+            Ok(cancelled)
+        })
     }
 
     fn close_breaker(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> StoreResult<()> {
@@ -75,6 +83,7 @@ impl QueueStore for DieselStore {
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<MadeDue> {
+        let limit = limit.min(RESENT_AT_ONCE);
         // the head of the queue first, where a retry of an ordered endpoint keeps its place; then those whose turn is
         // still to come
         self.writer.write(|connection| {

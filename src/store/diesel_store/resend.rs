@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 
+use super::super::backlog::BacklogChange;
 use super::super::connection::AnyConnection;
 use super::super::schema::{deliveries, endpoints, events};
-use super::super::{RequeueRange, StoreResult};
+use super::super::{RESENT_AT_ONCE, ReplayTargets, RequeueRange, StoreResult};
+use super::id_leads::{self, IdLead};
 use super::query::{BoundValue, DynamicQuery};
-use super::sql_limit;
 use super::time_ranges::{IdRange, Period};
+use super::{DieselStore, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -40,14 +42,17 @@ pub(super) fn page(
     query
 }
 
-/// The query for the number of deliveries in a range.
+/// The query for the number of deliveries in a range, which reads no more than `limit`.
 pub(super) fn count(
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     status: DeliveryStatus,
     range: IdRange,
+    limit: usize,
 ) -> DynamicQuery {
-    in_span("SELECT count(*) AS n", organization_id, endpoint_id, status, range)
+    let mut query = in_span("SELECT count(*) AS n FROM (SELECT d.id", organization_id, endpoint_id, status, range);
+    query.push(" LIMIT {}) c", BoundValue::Number(sql_limit(limit)));
+    query
 }
 
 /// The status is written out, so that the partial index of failed deliveries is recognized as usable; a plus
@@ -67,6 +72,137 @@ fn in_span(
     query.and("d.id < {}", BoundValue::Number(range.before));
     range.times.restrict(&mut query, "d.id", "d.created_at");
     query
+}
+
+impl DieselStore {
+    /// Sends an event again, in steps: an event can have ten thousand deliveries.
+    pub(super) fn replay(
+        &self,
+        organization_id: OrganizationId,
+        event_id: EventId,
+        targets: &ReplayTargets,
+        next_id: &mut dyn FnMut() -> i64,
+        now: UnixMillis,
+    ) -> StoreResult<Option<Vec<EndpointId>>> {
+        let known =
+            self.readers.read(|connection| deliveries_by_endpoint(connection, organization_id, event_id))?;
+        let Some(known) = known else { return Ok(None) };
+        let mut wanted: Vec<EndpointId> = match targets {
+            ReplayTargets::Delivered => known.keys().copied().collect(),
+            ReplayTargets::Endpoints(endpoints) => endpoints.clone(),
+        };
+        wanted.sort_unstable();
+        wanted.dedup();
+        let replay = Replay::new(organization_id, event_id, known, now);
+        let mut replayed = Vec::with_capacity(wanted.len());
+        for some in wanted.chunks(RESENT_AT_ONCE) {
+            let mut written = Vec::new();
+            let step = self.write_counted(|connection, change| {
+                let mut next_id = |connection: &mut AnyConnection| {
+                    let id = next_id();
+                    // a run that this transaction has stored already must not be stored again
+                    let is_known = written.last().is_some_and(|lead: &IdLead| lead.has(id));
+                    let lead = self.leads.of_row(id, now).filter(|_| !is_known);
+                    written.extend(lead);
+                    lead.map_or(Ok(()), |lead| id_leads::save(connection, lead)).map(|()| id)
+                };
+                replay.step(connection, some, &mut next_id, change)
+            })?;
+            written.into_iter().for_each(|lead| self.leads.add(lead));
+            replayed.extend(step);
+        }
+        Ok(Some(replayed))
+    }
+}
+
+/// An event that is sent again.
+struct Replay {
+    organization_id: OrganizationId,
+    event_id: EventId,
+    /// Its deliveries when the replay began. Their statuses may be others by now.
+    known: DeliveriesByEndpoint,
+    /// The largest of them: other replays since then made larger ids.
+    largest: i64,
+    now: UnixMillis,
+}
+
+impl Replay {
+    fn new(
+        organization_id: OrganizationId,
+        event_id: EventId,
+        known: DeliveriesByEndpoint,
+        now: UnixMillis,
+    ) -> Self {
+        let largest = known.values().flatten().map(|(id, _)| *id).max().unwrap_or(event_id.0);
+        Self { organization_id, event_id, known, largest, now }
+    }
+
+    /// Sends it to those of some endpoints that exist; returns these.
+    fn step(
+        &self,
+        connection: &mut AnyConnection,
+        endpoints: &[EndpointId],
+        next_id: &mut dyn FnMut(&mut AnyConnection) -> StoreResult<i64>,
+        change: &mut BacklogChange,
+    ) -> StoreResult<BTreeSet<EndpointId>> {
+        let still_there: Option<i64> = events::table
+            .filter(events::id.eq(self.event_id.0))
+            .filter(events::organization_id.eq(self.organization_id.0))
+            .select(events::id)
+            .first(connection)
+            .optional()?;
+        if still_there.is_none() {
+            return Ok(BTreeSet::new());
+        }
+        let live = live(connection, self.organization_id, endpoints)?;
+        let existing = self.deliveries_now(connection, &live)?;
+        let mut finished = Vec::new();
+        for &endpoint_id in &live {
+            let begins = match existing.get(&endpoint_id).map(Vec::as_slice) {
+                None | Some([]) => {
+                    let id = next_id(connection)?;
+                    insert_replayed(connection, self.organization_id, self.event_id, endpoint_id, id, self.now)?;
+                    id
+                }
+                Some(rows) if rows.iter().any(|(_, status)| *status == DeliveryStatus::Pending.code()) => continue,
+                Some([(oldest, _), ..]) => {
+                    finished.push(*oldest);
+                    *oldest
+                }
+            };
+            change.begins(self.organization_id, endpoint_id, DeliveryId(begins));
+        }
+        begin_rounds(connection, self.organization_id, &finished, self.now)?;
+        Ok(live)
+    }
+
+    /// The deliveries to these endpoints as they are now, oldest first.
+    fn deliveries_now(
+        &self,
+        connection: &mut AnyConnection,
+        endpoints: &BTreeSet<EndpointId>,
+    ) -> StoreResult<DeliveriesByEndpoint> {
+        let columns = (deliveries::endpoint_id, deliveries::id, deliveries::status);
+        let known = endpoints.iter().filter_map(|endpoint_id| self.known.get(endpoint_id)).flatten();
+        let known: Vec<i64> = known.map(|(id, _)| *id).collect();
+        let mut rows: Vec<(i64, i64, i16)> = Vec::new();
+        for ids in known.chunks(IDS_A_STATEMENT) {
+            let some = deliveries::table.filter(deliveries::id.eq_any(ids)).select(columns);
+            rows.append(&mut some.load(connection)?);
+        }
+        let since = deliveries::table
+            .filter(deliveries::event_id.eq(self.event_id.0))
+            .filter(deliveries::id.gt(self.largest))
+            .filter(is_replayed())
+            .filter(deliveries::organization_id.eq(self.organization_id.0));
+        rows.append(&mut since.select(columns).load(connection)?);
+        rows.sort_unstable_by_key(|(_, id, _)| *id);
+        let mut found = DeliveriesByEndpoint::new();
+        for (endpoint_id, id, status) in rows {
+            found.entry(EndpointId(endpoint_id)).or_default().push((id, status));
+        }
+        Ok(found)
+    }
 }
 
 /// The endpoints among these that exist.
@@ -125,10 +261,11 @@ pub(super) fn begin_rounds(
     Ok(())
 }
 
+/// Ids and statuses of an event's deliveries, oldest first.
 type DeliveriesByEndpoint = BTreeMap<EndpointId, Vec<(i64, i16)>>;
 
-/// Ids and statuses of an event's deliveries, oldest first; `None` when there is no such event.
-pub(super) fn deliveries_by_endpoint(
+/// All of an event's deliveries; `None` when there is no such event.
+fn deliveries_by_endpoint(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     id: EventId,
@@ -169,7 +306,7 @@ pub(super) fn is_replayed() -> diesel::expression::SqlLiteral<diesel::sql_types:
     diesel::dsl::sql("deliveries.replayed")
 }
 
-pub(super) fn insert_replayed(
+fn insert_replayed(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     event_id: EventId,

@@ -72,7 +72,7 @@ fn every_statement_of_a_delivery_is_compiled_once() {
         body: Bytes::from_static(b"{}"),
     };
     let deliveries = (101..106).map(|id| (DeliveryId(id), ENDPOINT)).collect();
-    let events = vec![NewEvent { event: Arc::new(event), deliveries, idempotency: None }];
+    let events = vec![NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }];
     let retry = NextStep::RetryAt(NOW);
     let outcomes = vec![
         outcome(101, 1, false, NextStep::Succeeded),
@@ -91,6 +91,7 @@ fn every_statement_of_a_delivery_is_compiled_once() {
         max_deliveries: 9,
         max_bytes: 99,
         max_first_bytes: 99,
+        after: None,
         known: vec![DeliveryId(104)],
     };
     let recent = EventCache::default();

@@ -4,10 +4,10 @@ use diesel::prelude::*;
 
 use super::super::models::{ApiKeyRow, EndpointRow, EventTypeRow, HealthRow, OrganizationRow, hash_from};
 use super::super::schema::{
-    api_keys, deleted_organizations, endpoint_failures, endpoint_health, endpoints, event_types, organizations,
+    api_keys, deleted_organizations, endpoint_health, endpoints, event_types as own_event_types, organizations,
 };
-use super::super::{EndpointStart, PageRequest, StoreError, StoreResult, TenantStore};
-use super::{DieselStore, failures, sql_limit};
+use super::super::{Changed, EndpointStart, PageRequest, StoreError, StoreResult, TenantStore};
+use super::{DieselStore, changes, event_types, failures, pruning, sql_limit};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
@@ -46,33 +46,34 @@ impl TenantStore for DieselStore {
         })
     }
 
-    // events and deliveries are removed later, in steps (`super::pruning`): no key is left to see them with
-    fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>> {
+    // the first transaction makes it invisible: its webhooks are removed in steps, and later its events and
+    // deliveries (`super::pruning`), which no key is left to see
+    fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<bool> {
         let deleted = self.writer.write(|connection| {
             if diesel::delete(organizations::table.find(id.0)).execute(connection)? == 0 {
-                return Ok(None);
+                return Ok(false);
             }
             let deleted = (deleted_organizations::id.eq(id.0), deleted_organizations::deleted_at.eq(now.0));
             diesel::insert_into(deleted_organizations::table).values(deleted).execute(connection)?;
-            let owned = || endpoints::table.filter(endpoints::organization_id.eq(id.0)).select(endpoints::id);
-            let live: Vec<i64> =
-                owned().filter(endpoints::deleted_at.is_null()).order(endpoints::id).load(connection)?;
-            diesel::delete(endpoint_health::table.filter(endpoint_health::endpoint_id.eq_any(owned())))
-                .execute(connection)?;
-            diesel::delete(endpoint_failures::table.filter(endpoint_failures::endpoint_id.eq_any(owned())))
-                .execute(connection)?;
-            diesel::delete(endpoints::table.filter(endpoints::organization_id.eq(id.0))).execute(connection)?;
-            diesel::delete(event_types::table.filter(event_types::organization_id.eq(id.0)))
+            diesel::delete(own_event_types::table.filter(own_event_types::organization_id.eq(id.0)))
                 .execute(connection)?;
             diesel::delete(api_keys::table.filter(api_keys::organization_id.eq(id.0))).execute(connection)?;
-            Ok(Some(live.into_iter().map(EndpointId).collect()))
+            changes::add(connection, id, Changed::OrganizationDeleted)?;
+            Ok(true)
         });
         self.event_cache.clear();
-        deleted
+        let is_deleted: bool = deleted?;
+        if is_deleted {
+            // it is gone already: what fails here is left to the purge
+            while let Ok(true) = self.writer.write(|connection| pruning::remove_endpoints(connection, id)) {}
+            self.removal.purge.lock().looked_at = None;
+        }
+        Ok(is_deleted)
     }
 
     fn create_key(&self, key: &ApiKey) -> StoreResult<()> {
         self.writer.write(|connection| {
+            changes::require_organization(connection, key.organization_id)?;
             diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)).execute(connection)?;
             Ok(())
         })
@@ -103,8 +104,9 @@ impl TenantStore for DieselStore {
     }
 
     fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>> {
-        self.readers.read(|connection| {
+        self.key_readers.read(|connection| {
             let row: Option<ApiKeyRow> = api_keys::table
+                .inner_join(organizations::table.on(organizations::id.eq(api_keys::organization_id)))
                 .filter(api_keys::hash.eq(hash.as_slice()))
                 .select(ApiKeyRow::as_select())
                 .first(connection)
@@ -115,10 +117,19 @@ impl TenantStore for DieselStore {
 
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
         self.writer.write(|connection| {
+            changes::require_organization(connection, endpoint.organization_id)?;
             let row = EndpointRow::seal(endpoint, &self.cipher)?;
             diesel::insert_into(endpoints::table).values(row).execute(connection)?;
-            Ok(())
+            changes::add(connection, endpoint.organization_id, Changed::Endpoint(endpoint.id))
         })
+    }
+
+    fn find_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        id: EndpointId,
+    ) -> StoreResult<Option<EndpointStart>> {
+        self.readers.read(|connection| super::endpoints::read(connection, &self.cipher, organization_id, id))
     }
 
     fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>> {
@@ -153,7 +164,7 @@ impl TenantStore for DieselStore {
             if url != endpoint.url || (endpoint.active && !active) {
                 diesel::delete(endpoint_health::table.find(endpoint.id.0)).execute(connection)?;
             }
-            Ok(())
+            changes::add(connection, endpoint.organization_id, Changed::Endpoint(endpoint.id))
         })
     }
 
@@ -163,7 +174,7 @@ impl TenantStore for DieselStore {
         id: EndpointId,
         now: UnixMillis,
     ) -> StoreResult<Option<usize>> {
-        self.writer.write(|connection| {
+        self.write_counted(|connection, change| {
             let live = endpoints::table
                 .filter(endpoints::id.eq(id.0))
                 .filter(endpoints::organization_id.eq(organization_id.0))
@@ -187,34 +198,37 @@ impl TenantStore for DieselStore {
             }
             diesel::delete(endpoint_health::table.find(id.0)).execute(connection)?;
             failures::forget(connection, id)?;
-            super::endpoints::cancel_pending(connection, organization_id, id, now).map(Some)
+            let cancelled = super::endpoints::cancel_pending(connection, organization_id, id, now)?;
+            change.ends(organization_id, id, cancelled);
+            changes::add(connection, organization_id, Changed::Endpoint(id))?;
+            Ok(Some(cancelled))
         })
     }
 
     fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()> {
         self.writer.write(|connection| {
-            diesel::insert_into(event_types::table).values(EventTypeRow::from(event_type)).execute(connection)?;
-            Ok(())
+            changes::require_organization(connection, event_type.organization_id)?;
+            diesel::insert_into(own_event_types::table)
+                .values(EventTypeRow::from(event_type))
+                .execute(connection)?;
+            changes::add(connection, event_type.organization_id, Changed::EventTypes)
         })
     }
 
     fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
-        self.readers.read(|connection| {
-            let rows: Vec<EventTypeRow> = event_types::table
-                .filter(event_types::organization_id.eq(organization_id.0))
-                .order(event_types::name)
-                .select(EventTypeRow::as_select())
-                .load(connection)?;
-            Ok(rows.into_iter().map(OwnEventType::from).collect())
-        })
+        self.readers.read(|connection| event_types::own(connection, organization_id))
     }
 
     fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool> {
         self.writer.write(|connection| {
-            let own = event_types::table
-                .filter(event_types::organization_id.eq(organization_id.0))
-                .filter(event_types::name.eq(name));
-            Ok(diesel::delete(own).execute(connection)? > 0)
+            let own = own_event_types::table
+                .filter(own_event_types::organization_id.eq(organization_id.0))
+                .filter(own_event_types::name.eq(name));
+            if diesel::delete(own).execute(connection)? == 0 {
+                return Ok(false);
+            }
+            changes::add(connection, organization_id, Changed::EventTypes)?;
+            Ok(true)
         })
     }
 }

@@ -10,7 +10,7 @@ use super::MemoryStore;
 use super::state::{MemoryDelivery, MemoryState, page_of, passes};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{Event, EventFilter, EventRecord};
-use crate::domain::health::{EndpointState, EndpointStates, FinishedDelivery, PendingStats};
+use crate::domain::health::{EndpointState, EndpointStates, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::PeriodStatistics;
@@ -90,8 +90,9 @@ impl LogStore for MemoryStore {
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         range: &RequeueRange,
+        limit: usize,
     ) -> StoreResult<usize> {
-        Ok(self.state().in_range(organization_id, endpoint_id, range, None).len())
+        Ok(self.state().in_range(organization_id, endpoint_id, range, None).len().min(limit))
     }
 
     fn replay_event(
@@ -111,16 +112,6 @@ impl LogStore for MemoryStore {
         endpoint_id: Option<EndpointId>,
     ) -> StoreResult<PendingStats> {
         Ok(self.state().pending(organization_id, endpoint_id))
-    }
-
-    fn recent_deliveries(
-        &self,
-        organization_id: OrganizationId,
-        endpoint_id: Option<EndpointId>,
-        since: UnixMillis,
-        limit: usize,
-    ) -> StoreResult<Vec<FinishedDelivery>> {
-        Ok(self.state().recent(organization_id, endpoint_id, since, limit))
     }
 
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
@@ -317,29 +308,6 @@ impl MemoryState {
             pending: pending().count() as u64,
             oldest_pending_at: pending().next().map(|record| record.created_at),
         }
-    }
-
-    fn recent(
-        &self,
-        organization_id: OrganizationId,
-        endpoint_id: Option<EndpointId>,
-        since: UnixMillis,
-        limit: usize,
-    ) -> Vec<FinishedDelivery> {
-        let recent = self.of(organization_id, endpoint_id).rev();
-        let recent = recent.filter(|delivery| delivery.record.created_at >= since);
-        let finished = recent.filter_map(|delivery| {
-            let record = &delivery.record;
-            let counts = matches!(record.status, DeliveryStatus::Success | DeliveryStatus::Failed);
-            Some(FinishedDelivery {
-                id: record.id,
-                status: record.status,
-                created_at: record.created_at,
-                finished_at: record.finished_at.filter(|_| counts)?,
-                last_duration_ms: delivery.attempts.last().map_or(0, |attempt| attempt.duration_ms),
-            })
-        });
-        finished.take(limit).collect()
     }
 
     fn endpoint_states(&self, organization_id: OrganizationId) -> EndpointStates {

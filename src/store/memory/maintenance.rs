@@ -117,7 +117,8 @@ impl MemoryState {
         let old = old.map(|(event, _)| event.id).filter(|id| after.is_none_or(|after| *id > after));
         let page: Vec<EventId> = old.take(limit).collect();
         let next = page.last().copied().filter(|_| page.len() == limit);
-        let mut report = PruneReport { next, ..PruneReport::default() };
+        let reached = page.last().map(|last| self.events[last].0.accepted_at);
+        let mut report = PruneReport { reached, next, ..PruneReport::default() };
         for id in page {
             let mut of_event = self.deliveries.values().filter(|delivery| delivery.record.event_id == id);
             if of_event.any(|delivery| delivery.record.status == DeliveryStatus::Pending) {

@@ -1,5 +1,6 @@
 //! The path of an event in memory.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::{
@@ -22,6 +23,8 @@ impl QueueStore for MemoryStore {
         if batch.events.iter().any(is_known) {
             return Err(StoreError::Conflict);
         }
+        let changes = batch.matched_at.into_iter().flat_map(|matched_at| state.changes_since(matched_at));
+        let outdated: HashSet<OrganizationId> = changes.map(|change| change.organization_id).collect();
         let (mut disabled, mut withheld) = (Vec::new(), Vec::new());
         for disable in &batch.disable {
             match state.disable(disable, now) {
@@ -29,9 +32,10 @@ impl QueueStore for MemoryStore {
                 None => withheld.extend(disable.announced_by),
             }
         }
-        let mut store = |new: &NewEvent| match withheld.contains(&new.event.id) {
-            true => EventCommit::Withheld,
-            false => state.store_event(new, now),
+        let mut store = |new: &NewEvent| match new.event.organization_id {
+            _ if withheld.contains(&new.event.id) => EventCommit::Withheld,
+            id if outdated.contains(&id) => EventCommit::Outdated,
+            _ => state.store_event(new, now),
         };
         let events = batch.events.iter().map(&mut store).collect();
         let (mut outcomes_recorded, mut after_cancellation) = (Vec::new(), Vec::new());
@@ -69,7 +73,9 @@ impl QueueStore for MemoryStore {
                 page.next_due_at = Some(delivery.queued_at);
                 break;
             }
-            if page.more || request.known.contains(&delivery.record.id) {
+            let position = QueuePosition { queued_at: delivery.queued_at, id: delivery.record.id };
+            let is_behind = request.after < Some(position);
+            if page.more || !is_behind || request.known.contains(&delivery.record.id) {
                 continue;
             }
             let Some((event, _)) = state.events.get(&delivery.record.event_id) else { continue };
@@ -85,11 +91,13 @@ impl QueueStore for MemoryStore {
                 id: delivery.record.id,
                 attempts_made: delivery.record.attempt_count,
                 attempts_not_counted: delivery.attempts_before_round,
+                queued_at: delivery.queued_at,
                 due_at: delivery.due_at,
                 event: Arc::clone(event),
                 follow_up: None,
             });
         }
+        page.end = request.end(&page.deliveries, page.more);
         Ok(page)
     }
 

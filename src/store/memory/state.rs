@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::detail::StoredAttempt;
 use super::super::{
-    AcceptedEvent, CANCELLED_AT_ONCE, DisableEndpoint, EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME,
-    NewEvent, PageRequest, SavedHealth, StoreError, StoreResult,
+    AcceptedEvent, CANCELLED_AT_ONCE, ChangeNumber, Changed, DisableEndpoint, EndpointStart, EventCommit,
+    IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, SavedHealth, SettingChange, StoreError, StoreResult,
 };
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
@@ -32,6 +32,8 @@ pub(super) struct MemoryState {
     pub(super) idempotency: HashMap<(OrganizationId, String), RememberedKey>,
     pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
     pub(super) failures: BTreeMap<EndpointId, LastFailure>,
+    /// The log of changed settings; all of it is kept.
+    pub(super) changes: Vec<SettingChange>,
     /// Deleted ids count for `largest_id`.
     pub(super) largest_deleted: i64,
 }
@@ -103,6 +105,18 @@ pub(super) fn page_of<'a, T: 'a>(
 }
 
 impl MemoryState {
+    /// Adds a line to the log of changed settings.
+    pub(super) fn changed(&mut self, organization_id: OrganizationId, what: Changed) {
+        let number = ChangeNumber(self.changes.len() as i64 + 1);
+        self.changes.push(SettingChange { number, organization_id, what });
+    }
+
+    /// The lines behind `after`.
+    pub(super) fn changes_since(&self, after: ChangeNumber) -> &[SettingChange] {
+        let known = usize::try_from(after.0).unwrap_or(0).min(self.changes.len());
+        &self.changes[known..]
+    }
+
     pub(super) fn endpoint(&self, organization_id: OrganizationId, id: EndpointId) -> Option<&Endpoint> {
         self.endpoints.get(&id).filter(|endpoint| endpoint.organization_id == organization_id)
     }
@@ -138,6 +152,19 @@ impl MemoryState {
 
     pub(super) fn store_event(&mut self, new: &NewEvent, now: UnixMillis) -> EventCommit {
         let organization_id = new.event.organization_id;
+        if let Some(batch) = &new.batch {
+            let marker = (organization_id, batch.marker().to_owned());
+            let used =
+                self.idempotency.get(&marker).filter(|used| used.created_at > now - IDEMPOTENCY_KEY_LIFETIME);
+            if used.is_some_and(|used| used.request_hash != *batch.request_hash()) {
+                return EventCommit::BatchKeyReused;
+            }
+            if used.is_none() {
+                let request_hash = *batch.request_hash();
+                let used = RememberedKey { request_hash, event: new.accepted(), created_at: now };
+                self.idempotency.insert(marker, used);
+            }
+        }
         if let Some(idempotency) = &new.idempotency {
             let key = (organization_id, idempotency.key.clone());
             let used = self.idempotency.get(&key).filter(|used| used.created_at > now - IDEMPOTENCY_KEY_LIFETIME);
@@ -147,13 +174,8 @@ impl MemoryState {
                 }
                 return EventCommit::Replayed(used.event.clone());
             }
-            let event = AcceptedEvent {
-                id: new.event.id,
-                event_type: new.event.event_type.clone(),
-                occurred_at: new.event.occurred_at,
-                deliveries: new.deliveries.len(),
-            };
-            let used = RememberedKey { request_hash: idempotency.request_hash, event, created_at: now };
+            let request_hash = idempotency.request_hash;
+            let used = RememberedKey { request_hash, event: new.accepted(), created_at: now };
             self.idempotency.insert(key, used);
         }
         self.events.insert(new.event.id, (Arc::clone(&new.event), new.deliveries.len()));
@@ -233,7 +255,9 @@ impl MemoryState {
         endpoint.disabled_at = Some(now);
         endpoint.updated_at = now;
         endpoint.version += 1;
-        Some(endpoint.clone())
+        let endpoint = endpoint.clone();
+        self.changed(endpoint.organization_id, Changed::Endpoint(endpoint.id));
+        Some(endpoint)
     }
 
     /// An endpoint's pending deliveries in queue order.

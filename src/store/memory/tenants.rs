@@ -1,8 +1,8 @@
 //! Organizations, keys, endpoints and event types in memory.
 
-use super::super::{EndpointStart, PageRequest, StoreError, StoreResult, TenantStore};
+use super::super::{Changed, EndpointStart, PageRequest, QueueStore, StoreError, StoreResult, TenantStore};
 use super::MemoryStore;
-use super::state::page_of;
+use super::state::{MemoryState, page_of};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
@@ -28,13 +28,11 @@ impl TenantStore for MemoryStore {
         Ok(self.state().organizations.get(&id).cloned())
     }
 
-    fn delete_organization(&self, id: OrganizationId, _now: UnixMillis) -> StoreResult<Option<Vec<EndpointId>>> {
+    fn delete_organization(&self, id: OrganizationId, _now: UnixMillis) -> StoreResult<bool> {
         let mut state = self.state();
         if state.organizations.remove(&id).is_none() {
-            return Ok(None);
+            return Ok(false);
         }
-        let owned = state.endpoints.values().filter(|endpoint| endpoint.organization_id == id);
-        let endpoints = owned.map(|endpoint| endpoint.id).collect();
         state.keys.retain(|_, key| key.organization_id != id);
         state.endpoints.retain(|_, endpoint| endpoint.organization_id != id);
         state.health.retain(|_, health| health.organization_id != id);
@@ -44,11 +42,13 @@ impl TenantStore for MemoryStore {
         state.event_types.retain(|(organization_id, _), _| *organization_id != id);
         state.idempotency.retain(|(organization_id, _), _| *organization_id != id);
         state.statistics.retain(|(_, organization_id, _), _| *organization_id != id);
-        Ok(Some(endpoints))
+        state.changed(id, Changed::OrganizationDeleted);
+        Ok(true)
     }
 
     fn create_key(&self, key: &ApiKey) -> StoreResult<()> {
         let mut state = self.state();
+        state.require_organization(key.organization_id)?;
         if state.keys.values().any(|other| other.id == key.id || other.hash == key.hash) {
             return Err(StoreError::Conflict);
         }
@@ -76,11 +76,21 @@ impl TenantStore for MemoryStore {
 
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
         let mut state = self.state();
+        state.require_organization(endpoint.organization_id)?;
         if state.endpoints.contains_key(&endpoint.id) {
             return Err(StoreError::Conflict);
         }
         state.endpoints.insert(endpoint.id, endpoint.clone());
+        state.changed(endpoint.organization_id, Changed::Endpoint(endpoint.id));
         Ok(())
+    }
+
+    fn find_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        id: EndpointId,
+    ) -> StoreResult<Option<EndpointStart>> {
+        QueueStore::endpoint(self, organization_id, id)
     }
 
     fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>> {
@@ -100,6 +110,7 @@ impl TenantStore for MemoryStore {
             state.health.remove(&endpoint.id);
         }
         state.endpoints.insert(endpoint.id, endpoint.clone());
+        state.changed(endpoint.organization_id, Changed::Endpoint(endpoint.id));
         Ok(())
     }
 
@@ -117,16 +128,19 @@ impl TenantStore for MemoryStore {
         state.health.remove(&id);
         state.failures.remove(&id);
         state.largest_deleted = state.largest_deleted.max(id.0);
+        state.changed(organization_id, Changed::Endpoint(id));
         Ok(Some(state.cancel(organization_id, id, now)))
     }
 
     fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()> {
         let mut state = self.state();
+        state.require_organization(event_type.organization_id)?;
         let key = (event_type.organization_id, event_type.name.clone());
         if state.event_types.contains_key(&key) {
             return Err(StoreError::Conflict);
         }
         state.event_types.insert(key, event_type.clone());
+        state.changed(event_type.organization_id, Changed::EventTypes);
         Ok(())
     }
 
@@ -137,6 +151,17 @@ impl TenantStore for MemoryStore {
     }
 
     fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool> {
-        Ok(self.state().event_types.remove(&(organization_id, name.to_owned())).is_some())
+        let mut state = self.state();
+        let was_there = state.event_types.remove(&(organization_id, name.to_owned())).is_some();
+        if was_there {
+            state.changed(organization_id, Changed::EventTypes);
+        }
+        Ok(was_there)
+    }
+}
+
+impl MemoryState {
+    fn require_organization(&self, id: OrganizationId) -> StoreResult<()> {
+        self.organizations.get(&id).map(|_| ()).ok_or(StoreError::NoSuchOrganization)
     }
 }

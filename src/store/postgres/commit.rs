@@ -10,47 +10,86 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{Array, BigInt, Binary, HasSqlType, Integer, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, HasSqlType, Integer, Nullable, SmallInt, Text};
 
 use super::super::detail::StoredAttempt;
-use super::super::{NewEvent, WriteBatch};
+use super::super::new_key::NewKey;
+use super::super::{ChangeNumber, IDEMPOTENCY_KEY_LIFETIME, NewEvent, WriteBatch};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
-use crate::domain::ids::DeliveryId;
+use crate::domain::event::Event;
+use crate::domain::ids::{DeliveryId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// Whether a batch fits one statement: no part of it has to see what another part has written.
 pub(in super::super) fn is_one_statement(batch: &WriteBatch) -> bool {
-    let WriteBatch { events, outcomes, health, disable, statistics, failures } = batch;
+    let WriteBatch { events, matched_at: _, outcomes, health, disable, statistics, failures } = batch;
     let new: Vec<&NewEvent> = events.iter().collect();
     let is_plain = statistics.is_empty() && failures.is_empty() && health.is_empty() && disable.is_empty();
     is_plain && rounds(&new, outcomes).len() == 1
 }
 
-/// Stores events and records outcomes; `true` for each outcome whose delivery was still pending and did not have this
-/// attempt yet.
+/// Events to store, with the keys that they use up.
+///
+/// A key that somebody else has used meanwhile is not overwritten, and its event not stored: the insert of the key decides,
+/// not that it was looked for before.
+#[derive(Clone, Copy)]
+pub(in super::super) struct NewRows<'a> {
+    pub(in super::super) events: &'a [&'a NewEvent],
+    pub(in super::super) keys: &'a [NewKey<'a>],
+    /// Nothing is stored for an organization whose settings were changed behind this; `None`: that is known already.
+    pub(in super::super) matched_at: Option<ChangeNumber>,
+}
+
+/// What was written.
+pub(in super::super) struct WrittenRows {
+    /// One for each outcome: whether its delivery was still pending and did not have this attempt yet.
+    pub(in super::super) outcomes_recorded: Vec<bool>,
+    /// Organizations whose events were not stored: see [`NewRows::matched_at`].
+    outdated: HashSet<OrganizationId>,
+    /// Events whose keys were used by somebody else.
+    without_key: HashSet<EventId>,
+}
+
+impl WrittenRows {
+    /// Whether a new event was stored.
+    pub(in super::super) fn has_stored(&self, event: &Event) -> bool {
+        !self.outdated.contains(&event.organization_id) && !self.without_key.contains(&event.id)
+    }
+}
+
+/// The ids of updated deliveries, the organizations with changed settings, and the events whose keys were used by somebody
+/// else; `None` when there are none.
+type StatementResult = (Option<Vec<i64>>, Option<Vec<i64>>, Option<Vec<i64>>);
+
+/// Stores events and records outcomes.
 pub(in super::super) fn write(
     postgres: &mut PgConnection,
-    stored: &[&NewEvent],
+    mut new: NewRows<'_>,
     outcomes: &[Outcome],
     now: UnixMillis,
-) -> QueryResult<Vec<bool>> {
+) -> QueryResult<WrittenRows> {
     let mut recorded = vec![false; outcomes.len()];
-    let mut stored = stored;
-    for round in rounds(stored, outcomes) {
+    let mut written =
+        WrittenRows { outcomes_recorded: Vec::new(), outdated: HashSet::new(), without_key: HashSet::new() };
+    for round in rounds(new.events, outcomes) {
         let attempts: Vec<StoredOutcome<'_>> =
             round.iter().map(|&place| StoredOutcome::of(&outcomes[place])).collect();
-        let statement = CommitStatement::new(stored, &attempts, now);
-        let updated = statement.get_result::<Option<Vec<i64>>>(postgres)?.unwrap_or_default();
+        let statement = CommitStatement::new(new, &attempts, now);
+        let (updated, changed, without_key): StatementResult = statement.get_result(postgres)?;
+        let updated = updated.unwrap_or_default();
+        written.outdated.extend(changed.unwrap_or_default().into_iter().map(OrganizationId));
+        written.without_key.extend(without_key.unwrap_or_default().into_iter().map(EventId));
         if updated.len() == round.len() {
             round.iter().for_each(|&place| recorded[place] = true);
         } else {
             let updated: HashSet<i64> = updated.into_iter().collect();
             round.iter().for_each(|&place| recorded[place] = updated.contains(&outcomes[place].delivery_id.0));
         }
-        stored = &[];
+        new = NewRows { events: &[], keys: &[], matched_at: None };
     }
-    Ok(recorded)
+    written.outcomes_recorded = recorded;
+    Ok(written)
 }
 
 /// The indexes of outcomes, split into rounds so that a statement updates a row only once, and none that it
@@ -112,6 +151,34 @@ impl<'a> StoredOutcome<'a> {
     }
 }
 
+/// What decides in the statement itself whether rows of an event are stored, so that nothing can come between the question
+/// and the commit.
+#[derive(Clone, Copy)]
+struct Conditions {
+    /// Its organization's settings must not have been changed since it was matched.
+    on_settings: bool,
+    /// Its keys must be its own.
+    on_keys: bool,
+}
+
+impl Conditions {
+    fn push_for_keys(self, out: &mut AstPass<'_, '_, Pg>) {
+        if self.on_settings {
+            out.push_sql(" WHERE new.organization_id NOT IN (SELECT organization_id FROM outdated)");
+        }
+    }
+
+    /// `event` is the column with the event's id.
+    fn push_for_events(self, event: &str, out: &mut AstPass<'_, '_, Pg>) {
+        self.push_for_keys(out);
+        if self.on_keys {
+            out.push_sql(if self.on_settings { " AND new." } else { " WHERE new." });
+            out.push_sql(event);
+            out.push_sql(" NOT IN (SELECT event_id FROM without_key)");
+        }
+    }
+}
+
 fn column<'a, R, T>(rows: &'a [R], value: impl FnMut(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
@@ -142,7 +209,7 @@ impl<'a> EventArrays<'a> {
         }
     }
 
-    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn push<'b>(&'b self, conditions: Conditions, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "new_event AS (INSERT INTO events (id, organization_id, event_type, occurred_at, accepted_at, \
              last_delivery_id, delivery_count, body) SELECT * FROM UNNEST(",
@@ -155,7 +222,11 @@ impl<'a> EventArrays<'a> {
         bind::<Array<BigInt>, _>(out, ", ", &self.last_delivery_id)?;
         bind::<Array<Integer>, _>(out, ", ", &self.delivery_count)?;
         bind::<Array<Binary>, _>(out, ", ", &self.body)?;
-        out.push_sql(")), ");
+        out.push_sql(
+            ") AS new (id, organization_id, event_type, occurred_at, accepted_at, last_delivery_id, delivery_count, body)",
+        );
+        conditions.push_for_events("id", out);
+        out.push_sql("), ");
         Ok(())
     }
 }
@@ -186,7 +257,7 @@ impl DeliveryArrays {
         columns
     }
 
-    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn push<'b>(&'b self, conditions: Conditions, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "new_delivery AS (INSERT INTO deliveries (id, organization_id, endpoint_id, event_id, partition, \
              created_at, queued_at, due_at) SELECT id, organization_id, endpoint_id, event_id, partition, \
@@ -198,12 +269,14 @@ impl DeliveryArrays {
         bind::<Array<BigInt>, _>(out, ", ", &self.event_id)?;
         bind::<Array<SmallInt>, _>(out, ", ", &self.partition)?;
         bind::<Array<BigInt>, _>(out, ", ", &self.accepted_at)?;
-        out.push_sql(") AS new (id, organization_id, endpoint_id, event_id, partition, accepted_at)), ");
+        out.push_sql(") AS new (id, organization_id, endpoint_id, event_id, partition, accepted_at)");
+        conditions.push_for_events("event_id", out);
+        out.push_sql("), ");
         Ok(())
     }
 }
 
-/// The keys of events; an expired one is overwritten.
+/// Keys; only an expired one is overwritten.
 #[derive(Default)]
 struct KeyArrays<'a> {
     organization_id: Vec<i64>,
@@ -213,33 +286,32 @@ struct KeyArrays<'a> {
     event_type: Vec<&'a str>,
     occurred_at: Vec<i64>,
     delivery_count: Vec<i32>,
+    is_of_batch: Vec<bool>,
+    first_of_batch: Vec<i64>,
     created_at: i64,
+    /// Keys that were used then or earlier have expired.
+    expired_at: i64,
 }
 
 impl<'a> KeyArrays<'a> {
-    fn of(stored: &[&'a NewEvent], now: UnixMillis) -> Self {
-        let mut columns = Self { created_at: now.0, ..Self::default() };
-        for new in stored {
-            if let Some(idempotency) = &new.idempotency {
-                columns.organization_id.push(new.event.organization_id.0);
-                columns.key.push(&idempotency.key);
-                columns.request_hash.push(&idempotency.request_hash);
-                columns.event_id.push(new.event.id.0);
-                columns.event_type.push(&new.event.event_type);
-                columns.occurred_at.push(new.event.occurred_at.0);
-                columns.delivery_count.push(i32::try_from(new.deliveries.len()).unwrap_or(i32::MAX));
-            }
+    fn of(keys: &[NewKey<'a>], now: UnixMillis) -> Self {
+        Self {
+            organization_id: keys.iter().map(|new| new.organization_id).collect(),
+            key: keys.iter().map(|new| new.key).collect(),
+            request_hash: keys.iter().map(|new| new.request_hash.as_slice()).collect(),
+            event_id: keys.iter().map(|new| new.event_id).collect(),
+            event_type: keys.iter().map(|new| new.event_type).collect(),
+            occurred_at: keys.iter().map(|new| new.occurred_at).collect(),
+            delivery_count: keys.iter().map(|new| new.delivery_count).collect(),
+            is_of_batch: keys.iter().map(|new| new.is_of_batch).collect(),
+            first_of_batch: keys.iter().map(|new| new.first_of_batch).collect(),
+            created_at: now.0,
+            expired_at: (now - IDEMPOTENCY_KEY_LIFETIME).0,
         }
-        columns
     }
 
-    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "new_key AS (INSERT INTO idempotency_keys (organization_id, key, request_hash, event_id, event_type, \
-             occurred_at, delivery_count, created_at) SELECT new.*, ",
-        );
-        out.push_bind_param::<BigInt, _>(&self.created_at)?;
-        out.push_sql(" FROM UNNEST(");
+    fn push<'b>(&'b self, conditions: Conditions, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("sent_key AS MATERIALIZED (SELECT * FROM UNNEST(");
         bind::<Array<BigInt>, _>(out, "", &self.organization_id)?;
         bind::<Array<Text>, _>(out, ", ", &self.key)?;
         bind::<Array<Binary>, _>(out, ", ", &self.request_hash)?;
@@ -247,11 +319,52 @@ impl<'a> KeyArrays<'a> {
         bind::<Array<Text>, _>(out, ", ", &self.event_type)?;
         bind::<Array<BigInt>, _>(out, ", ", &self.occurred_at)?;
         bind::<Array<Integer>, _>(out, ", ", &self.delivery_count)?;
+        bind::<Array<Bool>, _>(out, ", ", &self.is_of_batch)?;
+        bind::<Array<BigInt>, _>(out, ", ", &self.first_of_batch)?;
         out.push_sql(
-            ") AS new ON CONFLICT (organization_id, key) DO UPDATE SET request_hash = excluded.request_hash, \
-             event_id = excluded.event_id, event_type = excluded.event_type, occurred_at = excluded.occurred_at, \
-             delivery_count = excluded.delivery_count, created_at = excluded.created_at), ",
+            ") AS new (organization_id, key, request_hash, event_id, event_type, occurred_at, delivery_count, \
+             is_of_batch, first_of_batch)",
         );
+        conditions.push_for_keys(out);
+        // in one order, so that two commits with the same keys don't wait for each other
+        out.push_sql(" ORDER BY organization_id, key), ");
+        self.push_insert("new_batch_key", "WHERE is_of_batch", out)?;
+        out.push_sql(
+            "without_batch_key AS MATERIALIZED (SELECT event_id FROM sent_key WHERE is_of_batch \
+             AND NOT EXISTS (SELECT 1 FROM new_batch_key used WHERE used.organization_id = sent_key.organization_id \
+             AND used.key = sent_key.key)), ",
+        );
+        // no key may stay of an event that is not stored
+        let if_batch_has =
+            "WHERE NOT is_of_batch AND first_of_batch NOT IN (SELECT event_id FROM without_batch_key)";
+        self.push_insert("new_key", if_batch_has, out)?;
+        out.push_sql(
+            "without_key AS MATERIALIZED (SELECT event_id FROM sent_key WHERE NOT is_of_batch \
+             AND NOT EXISTS (SELECT 1 FROM new_key used WHERE used.organization_id = sent_key.organization_id \
+             AND used.key = sent_key.key)), ",
+        );
+        Ok(())
+    }
+
+    /// Inserts some of the keys that were sent; those that it inserted are rows of `name`.
+    fn push_insert<'b>(&'b self, name: &str, which: &str, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(name);
+        out.push_sql(
+            " AS (INSERT INTO idempotency_keys AS used (organization_id, key, request_hash, event_id, event_type, \
+             occurred_at, delivery_count, created_at) SELECT organization_id, key, request_hash, event_id, event_type, \
+             occurred_at, delivery_count, ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.created_at)?;
+        out.push_sql(" FROM sent_key ");
+        out.push_sql(which);
+        out.push_sql(
+            " ON CONFLICT (organization_id, key) DO UPDATE SET request_hash = excluded.request_hash, \
+             event_id = excluded.event_id, event_type = excluded.event_type, occurred_at = excluded.occurred_at, \
+             delivery_count = excluded.delivery_count, created_at = excluded.created_at \
+             WHERE used.event_type IS NULL OR used.created_at <= ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.expired_at)?;
+        out.push_sql(" RETURNING used.organization_id, used.key), ");
         Ok(())
     }
 }
@@ -333,7 +446,7 @@ impl<'a> AttemptArrays<'a> {
              CASE WHEN new.number > 1 OR new.status = 0 THEN new.detail END AS own_detail), \
              own_row AS (INSERT INTO attempts (delivery_id, number, organization_id, started_at, duration_ms, \
              response_code, error, detail) SELECT * FROM updated WHERE own_detail IS NOT NULL) \
-             SELECT ARRAY_AGG(id) FROM updated",
+             SELECT (SELECT ARRAY_AGG(id) FROM updated), ",
         );
         Ok(())
     }
@@ -350,6 +463,7 @@ where
 
 /// The statement of a batch; parts with nothing to write are not in the text.
 struct CommitStatement<'a> {
+    matched_at: Option<i64>,
     events: EventArrays<'a>,
     deliveries: DeliveryArrays,
     keys: KeyArrays<'a>,
@@ -357,11 +471,12 @@ struct CommitStatement<'a> {
 }
 
 impl<'a> CommitStatement<'a> {
-    fn new(stored: &'a [&NewEvent], attempts: &'a [StoredOutcome<'a>], now: UnixMillis) -> Self {
+    fn new(new: NewRows<'a>, attempts: &'a [StoredOutcome<'a>], now: UnixMillis) -> Self {
         Self {
-            events: EventArrays::of(stored),
-            deliveries: DeliveryArrays::of(stored),
-            keys: KeyArrays::of(stored, now),
+            matched_at: new.matched_at.filter(|_| !new.events.is_empty()).map(|number| number.0),
+            events: EventArrays::of(new.events),
+            deliveries: DeliveryArrays::of(new.events),
+            keys: KeyArrays::of(new.keys, now),
             attempts: AttemptArrays::of(attempts),
         }
     }
@@ -370,26 +485,36 @@ impl<'a> CommitStatement<'a> {
 impl QueryFragment<Pg> for CommitStatement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH ");
+        let conditions = Conditions { on_settings: self.matched_at.is_some(), on_keys: !self.keys.key.is_empty() };
+        if let Some(matched_at) = &self.matched_at {
+            out.push_sql("outdated AS MATERIALIZED (SELECT organization_id FROM setting_changes WHERE number > ");
+            out.push_bind_param::<BigInt, _>(matched_at)?;
+            out.push_sql("), ");
+        }
+        if conditions.on_keys {
+            self.keys.push(conditions, &mut out)?;
+        }
         if !self.events.id.is_empty() {
-            self.events.push(&mut out)?;
+            self.events.push(conditions, &mut out)?;
         }
         if !self.deliveries.id.is_empty() {
-            self.deliveries.push(&mut out)?;
+            self.deliveries.push(conditions, &mut out)?;
         }
-        if !self.keys.key.is_empty() {
-            self.keys.push(&mut out)?;
+        match self.attempts.id.is_empty() {
+            true => out.push_sql("updated AS (SELECT 0) SELECT NULL::BIGINT[], "),
+            false => self.attempts.push(&mut out)?,
         }
-        if self.attempts.id.is_empty() {
-            out.push_sql("updated AS (SELECT 0) SELECT NULL::BIGINT[] FROM updated");
-            return Ok(());
-        }
-        self.attempts.push(&mut out)
+        let array = |is_there, query| if is_there { query } else { "NULL::BIGINT[]" };
+        out.push_sql(array(conditions.on_settings, "(SELECT ARRAY_AGG(organization_id) FROM outdated)"));
+        out.push_sql(", ");
+        out.push_sql(array(conditions.on_keys, "(SELECT ARRAY_AGG(event_id) FROM without_key)"));
+        Ok(())
     }
 }
 
 impl Query for CommitStatement<'_> {
-    /// The ids of the updated deliveries; `NULL` when there are none.
-    type SqlType = Nullable<Array<BigInt>>;
+    /// As in [`StatementResult`].
+    type SqlType = (Nullable<Array<BigInt>>, Nullable<Array<BigInt>>, Nullable<Array<BigInt>>);
 }
 
 /// Identified by its text.

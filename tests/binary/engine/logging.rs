@@ -1,5 +1,7 @@
 //! Requests in the engine's log: all of them where that is configured, and refusals always.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::json;
 use test_support::engine::{ADMIN_KEY, eventually, text};
 use test_support::world::{Database, World};
@@ -66,11 +68,26 @@ fn an_overloaded_engine_says_so_once_and_not_for_each_refusal() {
     let serve = database.serve().set("RINGBACK_DELIVERY_MAX_UNCOMMITTED_EVENTS", "1");
     let world = World::start(database, serve);
     let event = json!({"event_type": "call.completed", "data": {}});
-    for _ in 0..50 {
-        // two events never fit
-        let answer = world.api.post("/v1/events/batch", &json!([event, event])).expect(503);
-        assert_eq!(answer.json()["code"], "overloaded");
-    }
+    let admin = world.api.with_key(ADMIN_KEY);
+    let other = admin.post("/v1/organizations", &json!({"name": "other"})).expect(201).json();
+    let keys = format!("/v1/organizations/{}/keys", text(&other, "id"));
+    let key = admin.post(&keys, &json!({"name": "k", "role": "owner"})).expect(201).json();
+    let apis = [world.api.clone(), world.api.with_key(text(&key, "key"))];
+    let refused = AtomicUsize::new(0);
+    // one event at a time fits: while one organization has it, the other one finds nothing
+    std::thread::scope(|scope| {
+        for api in apis.iter().cycle().take(8) {
+            scope.spawn(|| {
+                while refused.load(Ordering::Relaxed) < 50 {
+                    let answer = api.post("/v1/events", &event);
+                    if answer.status == 503 {
+                        assert_eq!(answer.json()["code"], "overloaded");
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
     world.api.post("/v1/events", &event).expect(202);
     let lines = || world.engine.log().lines().filter(|line| line.contains("overloaded")).count();
     eventually("a line about it", || (lines() > 0).then_some(()));

@@ -121,7 +121,7 @@ fn ten_mebibyte_events_for_hanging_receivers_stay_within_their_budgets_and_none_
             if answer.status == 202 {
                 return Some(text(&answer.json(), "id").to_owned());
             }
-            assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{}", answer.text);
+            assert_eq!((answer.status, answer.header("retry-after")), (429, "1"), "{}", answer.text);
             refused.fetch_add(1, Ordering::Relaxed);
             None
         })

@@ -13,6 +13,9 @@ on_every_store!(
     a_batch_without_a_single_valid_event_gets_a_result_per_item,
     a_batch_of_the_wrong_size_or_shape_is_refused_as_a_whole,
     an_error_that_prevents_one_event_prevents_the_batch,
+    an_item_with_an_idempotency_key_is_stored_once_alone_and_beside_others,
+    a_repeated_batch_gets_the_same_answers_and_stores_nothing,
+    a_key_belongs_to_one_event_or_batch_however_it_is_sent,
     schemas_hold_in_batches_too,
     a_batch_that_is_too_much_at_once_is_refused_as_a_whole,
 );
@@ -118,7 +121,7 @@ async fn a_batch_of_the_wrong_size_or_shape_is_refused_as_a_whole(database: Data
     post(&world, &owner, "application/json", large).await.problem(413, "payload_too_large");
     let request = actix_web::test::TestRequest::post().uri("/v1/events/batch");
     let request = request.insert_header(("authorization", format!("Bearer {owner}")));
-    let request = request.insert_header(("idempotency-key", "k")).set_payload(batch(1));
+    let request = request.insert_header(("idempotency-key", "x".repeat(256))).set_payload(batch(1));
     assert_eq!(world.send(request).await.problem(422, "validation_failed"), ["Idempotency-Key"]);
     assert_eq!(count_events(&world, &owner).await, 0);
 
@@ -143,6 +146,95 @@ async fn an_error_that_prevents_one_event_prevents_the_batch(database: Database)
     answer.problem(503, "unavailable");
 }
 
+async fn an_item_with_an_idempotency_key_is_stored_once_alone_and_beside_others(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let item = |number: u32, key: &str| {
+        format!(r#"{{"event_type":"call.completed","data":{{"n":{number}}},"idempotency_key":{key}}}"#)
+    };
+    let first = format!("[{}, {}]", item(1, r#""order 1""#), event(2));
+    let first = post(&world, &owner, "application/json", first).await.ok(202);
+    // in the other form, in another place, and another body with its key
+    let long = format!(r#""{}""#, "x".repeat(256));
+    let lines = [item(3, r#""order 3""#), item(1, r#""order 1""#), item(4, r#""order 3""#), item(5, &long)];
+    let more = [r#""""#, "7", r#""a\u0001b""#, r#""é""#, "null"].map(|key| item(6, key));
+    let body = [lines.as_slice(), more.as_slice()].concat().join("\r\n");
+    let again = post(&world, &owner, "application/x-ndjson", body).await.ok(202);
+    assert_eq!(again["data"][1], first["data"][0]);
+    assert!(again["data"][0]["id"].is_string() && again["data"][8]["id"].is_string(), "{again}");
+    assert_eq!(again["data"][2]["error"]["code"], "idempotency_key_reused");
+    for bad in 3..8 {
+        let error = &again["data"][bad]["error"];
+        assert_eq!(error["code"], "validation_failed", "{error}");
+        assert_eq!(error["errors"][0]["field"], "idempotency_key", "{error}");
+    }
+    assert_eq!(count_events(&world, &owner).await, 4);
+    // a single event has it in the header
+    let single = world.call(&owner, "POST", "/v1/events", item(1, r#""order 1""#)).await;
+    assert_eq!(single.problem(422, "validation_failed"), ["idempotency_key"]);
+}
+
+async fn a_key_belongs_to_one_event_or_batch_however_it_is_sent(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let send = async |path: &str, key: &str, body: &Value| {
+        let request = actix_web::test::TestRequest::post().uri(path);
+        let request = request.insert_header(("authorization", format!("Bearer {owner}")));
+        world.send(request.insert_header(("idempotency-key", key)).set_payload(body.to_string())).await
+    };
+    let item = |number: u32, key: &str| {
+        let mut item = event(number);
+        item["idempotency_key"] = json!(key);
+        item
+    };
+    // alone, then in a batch
+    let alone = send("/v1/events", "a", &event(1)).await.ok(202);
+    let batch = json!([item(1, "a"), item(2, "b"), item(3, "a")]);
+    let answers = send("/v1/events/batch", "whole", &batch).await.ok(202);
+    assert_eq!(answers["data"][0], alone);
+    assert_eq!(answers["data"][2]["error"]["code"], "idempotency_key_reused");
+    // in a batch, then alone
+    assert_eq!(send("/v1/events", "b", &event(2)).await.ok(202), answers["data"][1]);
+    // a batch's key is no event's, and the other way round
+    send("/v1/events", "whole", &event(1)).await.problem(422, "idempotency_key_reused");
+    send("/v1/events/batch", "a", &json!([event(1)])).await.problem(422, "idempotency_key_reused");
+    let line = event(7).to_string();
+    send("/v1/events", "line", &event(7)).await.ok(202);
+    let lines =
+        actix_web::test::TestRequest::post().uri("/v1/events/batch").insert_header(("idempotency-key", "line"));
+    let lines = lines.insert_header(("authorization", format!("Bearer {owner}")));
+    let lines = lines.insert_header(("content-type", "application/x-ndjson")).set_payload(line);
+    world.send(lines).await.problem(422, "idempotency_key_reused");
+    assert_eq!(count_events(&world, &owner).await, 3);
+}
+
+async fn a_repeated_batch_gets_the_same_answers_and_stores_nothing(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+    let send = async |key: &str, body: &Value| {
+        let request = actix_web::test::TestRequest::post().uri("/v1/events/batch");
+        let request = request.insert_header(("authorization", format!("Bearer {owner}")));
+        let request = request.insert_header(("idempotency-key", key));
+        world.send(request.set_payload(body.to_string())).await
+    };
+    let body = json!([event(1), 7, event(1), {"event_type": "no.such", "data": {}}, event(4)]);
+    let first = send("nightly", &body).await;
+    assert_eq!((first.status, first.header("idempotent-replay")), (202, None), "{}", first.text);
+    assert_ne!(first.json()["data"][0]["id"], first.json()["data"][2]["id"], "two items, not one");
+    let again = send("nightly", &body).await;
+    assert_eq!((again.status, again.header("idempotent-replay")), (202, Some("true")));
+    assert_eq!(again.text, first.text);
+    // also with the key of an item that was stored before
+    let mut keyed = json!([event(1), event(2)]);
+    keyed[1]["idempotency_key"] = json!("one");
+    send("weekly", &json!([keyed[1]])).await.ok(202);
+    let partly = send("monthly", &keyed).await;
+    assert_eq!((partly.status, partly.header("idempotent-replay")), (202, None), "one of them is new");
+    send("nightly", &json!([event(1)])).await.problem(422, "idempotency_key_reused");
+    assert_eq!(count_events(&world, &owner).await, 3 + 2);
+}
+
 async fn schemas_hold_in_batches_too(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
@@ -162,10 +254,10 @@ async fn a_batch_that_is_too_much_at_once_is_refused_as_a_whole(database: Databa
     let owner = world.owner().await;
     count_events(&world, &owner).await;
     let batch = json!((0..1_000).map(event).collect::<Vec<_>>()).to_string();
-    // the first holds all that may be uncommitted
+    // the first holds all that its organization may have uncommitted
     let both = [post(&world, &owner, "", batch.clone()), post(&world, &owner, "", batch)];
     let [first, second] = <[Answer; 2]>::try_from(futures_util::future::join_all(both).await).ok().unwrap();
     first.ok(202);
-    second.problem(503, "overloaded");
-    assert_eq!(second.header("retry-after"), Some("1"));
+    second.problem(429, "too_many_requests");
+    assert!(second.header("retry-after").is_some_and(|seconds| seconds.parse::<u64>().unwrap() >= 1));
 }

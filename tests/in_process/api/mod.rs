@@ -1,10 +1,14 @@
 //! The API from the outside: requests in, responses out, over the real handlers and actors and each store.
 
 mod batches;
+mod deleting;
 mod docs;
+mod doubt;
 mod event_types;
 mod events;
+mod fairness;
 mod health;
+mod limits;
 mod logs;
 mod organizations;
 mod requests;

@@ -67,6 +67,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/organizations/{organization_id}/keys", ADMINS),
     ("POST", "/organizations/{organization_id}/keys/{key_id}/revoke", ADMINS),
     ("POST", "/organizations/{organization_id}/delete", ADMINS),
+    ("GET", "/usage", ADMINS),
 ];
 
 fn allowed(page: &PageSpec) -> &'static [&'static str] {

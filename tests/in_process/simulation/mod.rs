@@ -1,7 +1,9 @@
 //! The real actors over days of simulated time.
 
+mod fairness;
 mod operating;
 mod repairing;
+mod retaining;
 mod returning;
 mod statistics;
 mod world;
@@ -70,7 +72,7 @@ fn an_endpoint_down_for_three_days_is_attempted_exactly_on_its_policy_across_bre
                     quiet.events = vec![ringback::domain::patterns::EventPattern::Exact("call.missed".to_owned())];
                     quiet.version += 1;
                     world.store.update_endpoint(&quiet).unwrap();
-                    life.engine().endpoint_changed(&quiet);
+                    life.engine().settings_changed();
                 }
             }
             life.publish("call.completed", DATA).await;
@@ -312,7 +314,7 @@ fn deactivating_pauses_what_is_pending_and_activating_goes_on_with_it() {
             endpoint.active = active;
             endpoint.version += 1;
             world.store.update_endpoint(&endpoint).unwrap();
-            life.engine().endpoint_changed(&endpoint);
+            life.engine().settings_changed();
         };
         switch(false);
         pass(DAY).await;
@@ -333,7 +335,7 @@ fn an_endpoint_that_changes_while_its_supervisor_begins_gets_each_event_once() {
             for _ in 0..3 {
                 endpoint.version += 1;
                 world.store.update_endpoint(&endpoint).unwrap();
-                life.engine().endpoint_changed(&endpoint);
+                life.engine().settings_changed();
             }
             // until the supervisor has retired
             pass(Duration::from_secs(20)).await;
@@ -351,7 +353,7 @@ fn a_deleted_endpoints_pending_deliveries_are_cancelled_and_never_sent() {
         pass(Duration::from_secs(10)).await;
         let cancelled = world.store.delete_endpoint(ORGANIZATION, EndpointId(1), life.now()).unwrap();
         assert_eq!(cancelled, Some(1));
-        life.engine().endpoint_deleted(ORGANIZATION, EndpointId(1));
+        life.engine().settings_changed();
         pass(DAY).await;
     });
     assert_eq!(world.seen(1).len(), 1);
@@ -368,7 +370,7 @@ fn a_change_while_a_supervisor_begins_is_in_force_when_it_has_begun() {
         endpoint.version += 1;
         endpoint.url = world::url(9);
         world.store.update_endpoint(&endpoint).unwrap();
-        life.engine().endpoint_changed(&endpoint);
+        life.engine().settings_changed();
         life.publish("call.completed", DATA).await;
         pass(Duration::from_secs(1)).await;
         life.publish("call.completed", DATA).await;
@@ -387,7 +389,7 @@ fn a_batch_larger_than_a_mailbox_is_delivered_completely() {
         life.publish("call.completed", DATA).await;
         life.eventually("the supervisor is there", || count(&world, 1, DeliveryStatus::Success) == 1).await;
         let batch: Vec<_> = (0..2_000).map(|_| life.publication("call.completed", DATA)).collect();
-        life.engine().publish_all(batch).await.unwrap();
+        life.engine().publish_all(batch, None).await.unwrap();
         life.eventually("all delivered", || count(&world, 1, DeliveryStatus::Success) == 2_001).await;
     });
     assert_eq!(world.seen(1).len(), 2_001);
@@ -415,9 +417,9 @@ fn a_webhook_that_is_deleted_as_soon_as_it_is_created_leaves_nobody_looking_for_
     world.live(async |life| {
         for id in 1..=20 {
             let endpoint = world.endpoint(id, always(200));
-            life.engine().endpoint_changed(&endpoint);
+            life.engine().settings_changed();
             assert_eq!(world.store.delete_endpoint(ORGANIZATION, endpoint.id, life.now()).unwrap(), Some(0));
-            life.engine().endpoint_deleted(ORGANIZATION, endpoint.id);
+            life.engine().settings_changed();
         }
         // never returns while a supervisor is started over and over: time stands still while there is work
         pass(DAY).await;

@@ -152,7 +152,7 @@ fn events_older_than_they_are_kept_are_removed_and_pending_ones_stay() {
         off.active = false;
         off.version += 1;
         world.store.update_endpoint(&off).unwrap();
-        life.engine().endpoint_changed(&off);
+        life.engine().settings_changed();
         life.until(BEGIN + 29 * DAY).await;
         assert_eq!(deliveries(&world, 1).len(), 1_200);
         life.until(BEGIN + 31 * DAY).await;

@@ -58,12 +58,12 @@ fn a_late_410_of_a_url_that_was_replaced_disables_nothing_and_ends_nothing() {
             moved.version += 1;
             world.store.update_endpoint(&moved).unwrap();
             if engine_knows {
-                life.engine().endpoint_changed(&moved);
+                life.engine().settings_changed();
             }
             pass(10 * SECOND).await;
             assert!(read(&world, 1).endpoint.active && read(&world, 1).health.is_blank(), "{engine_knows}");
             assert!(operational_events(&world, 3).is_empty());
-            life.engine().endpoint_changed(&moved);
+            life.engine().settings_changed();
             life.publish("call.completed", DATA).await;
             life.eventually("delivered", || count(&world, 1, DeliveryStatus::Success) >= 1).await;
             life.until(BEGIN + DAY).await;
@@ -88,7 +88,7 @@ fn an_attempt_under_way_when_its_webhook_is_deleted_is_in_the_log() {
             life.publish("call.completed", DATA).await;
             pass(SECOND).await;
             world.store.delete_endpoint(ORGANIZATION, target.id, life.now()).unwrap();
-            life.engine().endpoint_deleted(ORGANIZATION, target.id);
+            life.engine().settings_changed();
             life.until(BEGIN + DAY).await;
         });
         let row = &deliveries(&world, 1)[0];

@@ -9,18 +9,19 @@ use std::time::Duration;
 use actix::Arbiter;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use ringback::actors::Actors;
 use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::actors::handle::EngineHandle;
 use ringback::actors::publication::Publication;
+use ringback::actors::{Actors, SupervisorThreads};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::ids::{EndpointId, EventId, OrganizationId};
+use ringback::domain::organization::Organization;
 use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::{Clock, UnixMillis};
-use ringback::store::Store;
 use ringback::store::memory::MemoryStore;
+use ringback::store::{Store, TenantStore};
 use ringback::transport::{AttemptRequest, Transport};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 /// When the world begins: 2025-06-15T15:06:40Z.
 pub(crate) const BEGIN: UnixMillis = UnixMillis(1_750_000_000_000);
 pub(crate) const ORGANIZATION: OrganizationId = OrganizationId(1);
+pub(crate) const OTHER_ORGANIZATION: OrganizationId = OrganizationId(2);
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// How a receiver answers an attempt: after a delay, with a status or not at all.
@@ -122,8 +124,12 @@ impl World {
     pub(crate) fn new() -> Self {
         let transport =
             ScriptedTransport { scripts: Mutex::default(), seen: Mutex::default(), clock: Mutex::default() };
+        let store = MemoryStore::default();
+        for id in [ORGANIZATION, OTHER_ORGANIZATION] {
+            store.create_organization(&Organization { id, name: id.to_string(), created_at: BEGIN }).unwrap();
+        }
         Self {
-            store: Arc::new(MemoryStore::default()),
+            store: Arc::new(store),
             transport: Arc::new(transport),
             now: Mutex::new(BEGIN),
             seeds: AtomicU64::new(1),
@@ -171,7 +177,7 @@ impl World {
                 self.settings.clone(),
             );
             let context = Arc::new(context);
-            let actors = Actors::start(context.clone(), vec![Arbiter::current()]).unwrap();
+            let actors = Actors::start(context.clone(), SupervisorThreads::single(Arbiter::current())).unwrap();
             live(Life { actors, context, clock: clock.clone() }).await;
             clock.now()
         });
@@ -207,6 +213,13 @@ impl Life {
         self.engine().publish(self.publication(event_type, data)).await.unwrap().event.id
     }
 
+    /// Publishes an event of another organization.
+    pub(crate) async fn publish_for(&self, organization_id: OrganizationId, event_type: &str, data: &str) {
+        let mut publication = self.publication(event_type, data);
+        publication.organization_id = organization_id;
+        self.engine().publish(publication).await.unwrap();
+    }
+
     /// Publishes many, in commits of a thousand.
     pub(crate) async fn publish_many(&self, count: usize, event_type: &str, data: &str) {
         let mut left = count;
@@ -214,7 +227,7 @@ impl Life {
             let batch = left.min(1_000);
             let batch = (0..batch).map(|_| self.publication(event_type, data)).collect::<Vec<_>>();
             left -= batch.len();
-            self.engine().publish_all(batch).await.unwrap();
+            self.engine().publish_all(batch, None).await.unwrap();
         }
     }
 
@@ -223,20 +236,14 @@ impl Life {
         change(endpoint);
         endpoint.version += 1;
         world.store.update_endpoint(endpoint).unwrap();
-        self.engine().endpoint_changed(endpoint);
+        self.engine().settings_changed();
     }
 
     /// What a publisher sends.
     pub(crate) fn publication(&self, event_type: &str, data: &str) -> Publication {
         let now = self.now();
-        Publication {
-            organization_id: ORGANIZATION,
-            event_type: event_type.to_owned(),
-            timestamp: now.to_string(),
-            occurred_at: now,
-            data: RawValue::from_string(data.to_owned()).unwrap(),
-            idempotency: None,
-        }
+        let data = RawValue::from_string(data.to_owned()).unwrap();
+        Publication::new(ORGANIZATION, event_type.to_owned(), (now.to_string(), now), data)
     }
 
     /// Lets time pass until an instant of the world.

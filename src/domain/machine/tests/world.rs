@@ -1,6 +1,6 @@
 //! A small world around the machine: a model of the database, responses and delays from a seed, and restarts.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use super::super::*;
 use crate::domain::attempt::{AttemptError, NextStep, Response, RetryOn};
 use crate::domain::breaker::BreakerConfig;
+use crate::domain::delivery::QueuePosition;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
@@ -39,13 +40,42 @@ pub(super) struct Row {
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum WorldEvent {
-    Publish { count: usize, by_memory: bool },
-    Answer { id: DeliveryId, generation: u32 },
-    Recorded { id: DeliveryId, next: RecordedStep, generation: u32 },
-    Page { generation: u32 },
-    Wake { generation: u32 },
+    Publish {
+        count: usize,
+        by_memory: bool,
+    },
+    Add {
+        count: usize,
+        behind_ms: i64,
+        again: bool,
+    },
+    Announce {
+        ids: Vec<DeliveryId>,
+        at: UnixMillis,
+        again: bool,
+        generation: u32,
+    },
+    /// The supervisor gives its place back, and another one continues at once.
+    Succession,
+    Answer {
+        id: DeliveryId,
+        generation: u32,
+    },
+    Recorded {
+        id: DeliveryId,
+        next: RecordedStep,
+        generation: u32,
+    },
+    Page {
+        generation: u32,
+    },
+    Wake {
+        generation: u32,
+    },
     Crash,
-    Toggle { max_in_flight: u32 },
+    Toggle {
+        max_in_flight: u32,
+    },
 }
 
 /// `NextStep` with an order, for the agenda.
@@ -62,6 +92,9 @@ pub(super) type Receiver = Box<dyn Fn(UnixMillis, u32) -> Result<u16, AttemptErr
 
 /// Whether this machine lacks what an attempt needs at an instant.
 pub(super) type Starved = Box<dyn Fn(UnixMillis, &mut SmallRng) -> bool>;
+
+/// A page that was read and is on its way: deliveries, whether there are more, the next due time, where it ended.
+type Snapshot = (Vec<QueuedDelivery>, bool, Option<UnixMillis>, Option<QueuePosition>);
 
 pub(super) struct World {
     pub(super) settings: MachineSettings,
@@ -81,13 +114,17 @@ pub(super) struct World {
     /// What each attempt was signed with, and whether its connection was fresh.
     pub(super) signed: Vec<(SecretId, bool)>,
     pub(super) next_id: i64,
-    pub(super) snapshot: Option<(Vec<QueuedDelivery>, bool, Option<UnixMillis>)>,
+    pub(super) snapshot: Option<Snapshot>,
     pub(super) max_latency_ms: i64,
     /// An attempt takes that much longer.
     pub(super) min_latency_ms: i64,
     /// The response of a receiver that checks the signature; replaces `receiver`.
     pub(super) answer: Option<Box<dyn Fn(SecretId) -> u16>>,
     pub(super) scheduled_wake: Option<UnixMillis>,
+    /// Pending, and the machine has not heard of it.
+    pub(super) unannounced: BTreeSet<DeliveryId>,
+    pub(super) pages: usize,
+    pub(super) pages_from_head: usize,
     pub(super) was_gone: bool,
     pub(super) announcements: Vec<(UnixMillis, Announcement)>,
     /// Whether this machine lacks what an attempt needs.
@@ -133,6 +170,9 @@ impl World {
             min_latency_ms: 0,
             answer: None,
             scheduled_wake: None,
+            unannounced: BTreeSet::new(),
+            pages: 0,
+            pages_from_head: 0,
             was_gone: false,
             announcements: Vec::new(),
             is_starved: Box::new(|_, _| false),
@@ -164,6 +204,7 @@ impl World {
             id,
             attempts_made: row.attempts,
             attempts_not_counted: row.earlier,
+            queued_at: row.queued_at,
             due_at: row.due_at,
             event: Arc::new(event),
             follow_up: None,
@@ -182,21 +223,79 @@ impl World {
         }
         match by_memory {
             true => self.feed(Input::Committed(committed)),
-            false => self.feed(Input::MoreInStore),
+            false => self.feed(Input::MoreInStore { since: Some(self.now) }),
         }
     }
 
-    pub(super) fn read_page(&mut self, max_deliveries: usize) {
+    /// Deliveries become pending, and the machine hears of it later: of events that were accepted a while ago, or by a
+    /// clock that is behind, or of one that is sent again.
+    fn add_unannounced(&mut self, count: usize, behind_ms: i64, again: bool) {
+        let at = UnixMillis(self.now.0 - behind_ms);
+        let ended = |(_, row): &(&DeliveryId, &Row)| row.is_final.is_some();
+        let ids: Vec<DeliveryId> = match again {
+            true => self.rows.iter().filter(ended).map(|(id, _)| *id).take(count).collect(),
+            false => {
+                self.next_id += count as i64;
+                (self.next_id - count as i64..self.next_id).map(DeliveryId).collect()
+            }
+        };
+        for id in &ids {
+            let old = self.rows.get(id).map_or((0, 0), |row| (row.attempts, row.finals));
+            let (attempts, finals) = old;
+            let row = Row { queued_at: at, due_at: at, attempts, earlier: attempts, is_final: None, finals };
+            self.rows.insert(*id, row);
+        }
+        self.unannounced.extend(&ids);
+        let announced_at = self.soon();
+        let generation = self.generation;
+        self.at(announced_at, WorldEvent::Announce { ids, at, again, generation });
+    }
+
+    fn announce(&mut self, ids: &[DeliveryId], at: UnixMillis, again: bool) {
+        ids.iter().for_each(|id| _ = self.unannounced.remove(id));
+        if again || self.rng.random_bool(0.3) {
+            return self.feed(Input::MoreInStore { since: Some(at).filter(|_| !again) });
+        }
+        let unread = Row { queued_at: at, due_at: at, attempts: 0, earlier: 0, is_final: None, finals: 0 };
+        let committed = ids.iter().map(|id| self.queued(*id, &unread)).collect();
+        self.feed(Input::Committed(committed));
+    }
+
+    /// Whatever a page that begins here does not see is in the machine's memory, or not announced yet.
+    fn check_passed(&self, after: Option<QueuePosition>) {
+        if after.is_none() {
+            return;
+        }
+        let known = self.machine.held_ids();
+        for (id, row) in self.rows.iter().filter(|(_, row)| row.is_final.is_none()) {
+            let is_passed = Some(QueuePosition { queued_at: row.queued_at, id: *id }) <= after;
+            let is_missed = is_passed && !known.contains(id) && !self.unannounced.contains(id);
+            assert!(!is_missed, "{id} at {:?} is in front of {after:?}", row.queued_at);
+        }
+    }
+
+    pub(super) fn read_page(&mut self, max_deliveries: usize, after: Option<QueuePosition>) {
+        self.check_passed(after);
+        self.pages += 1;
+        self.pages_from_head += usize::from(after.is_none());
+        let is_behind =
+            |id: &DeliveryId, row: &Row| after < Some(QueuePosition { queued_at: row.queued_at, id: *id });
         let known = self.machine.held_ids();
         let now = self.now;
         let mut pending: Vec<_> = self.rows.iter().filter(|(_, row)| row.is_final.is_none()).collect();
         pending.sort_by_key(|(id, row)| (row.queued_at, **id));
         let next_due_at = pending.iter().map(|(_, row)| row.queued_at).find(|at| *at > now);
-        let due: Vec<_> =
-            pending.into_iter().filter(|(id, row)| row.queued_at <= now && !known.contains(id)).collect();
+        let due: Vec<_> = pending
+            .into_iter()
+            .filter(|(id, row)| row.queued_at <= now && is_behind(id, row) && !known.contains(id))
+            .collect();
         let more = due.len() > max_deliveries;
-        let deliveries = due.into_iter().take(max_deliveries).map(|(id, row)| self.queued(*id, row)).collect();
-        self.snapshot = Some((deliveries, more, next_due_at));
+        let deliveries: Vec<QueuedDelivery> =
+            due.into_iter().take(max_deliveries).map(|(id, row)| self.queued(*id, row)).collect();
+        let last = deliveries.last().map(|last| QueuePosition { queued_at: last.queued_at, id: last.id });
+        let all = QueuePosition { queued_at: now, id: DeliveryId(i64::MAX) };
+        let end = if more { last.or(after) } else { Some(all) };
+        self.snapshot = Some((deliveries, more, next_due_at, end));
     }
 
     pub(super) fn feed(&mut self, input: Input<'_>) {
@@ -254,8 +353,8 @@ impl World {
                 };
                 self.at(at, WorldEvent::Recorded { id: delivery_id, next, generation });
             }
-            Effect::Load { max_deliveries, .. } => {
-                self.read_page(max_deliveries);
+            Effect::Load { max_deliveries, after, .. } => {
+                self.read_page(max_deliveries, after);
                 let at = self.soon();
                 self.at(at, WorldEvent::Page { generation });
             }
@@ -274,6 +373,11 @@ impl World {
     pub(super) fn happen(&mut self, event: WorldEvent) {
         match event {
             WorldEvent::Publish { count, by_memory } => self.publish(count, by_memory),
+            WorldEvent::Add { count, behind_ms, again } => self.add_unannounced(count, behind_ms, again),
+            WorldEvent::Announce { ids, at, again, generation } if generation == self.generation => {
+                self.announce(&ids, at, again);
+            }
+            WorldEvent::Succession => self.succeed(),
             WorldEvent::Answer { id, generation } if generation == self.generation => {
                 // a test may have finished it already
                 let Some(delivery) = self.in_flight.remove(&id) else { return };
@@ -295,11 +399,11 @@ impl World {
                 self.feed(Input::OutcomesRecorded(&[id]));
             }
             WorldEvent::Page { generation } if generation == self.generation => {
-                let (deliveries, more, next_due_at) = self.snapshot.take().expect("a page was read");
+                let (deliveries, more, next_due_at, end) = self.snapshot.take().expect("a page was read");
                 if self.rng.random_ratio(1, 10) {
                     self.feed(Input::LoadFailed);
                 } else {
-                    self.feed(Input::Loaded { deliveries, more, next_due_at });
+                    self.feed(Input::Loaded { deliveries, more, next_due_at, end });
                 }
             }
             WorldEvent::Wake { generation } if generation == self.generation => {
@@ -344,7 +448,20 @@ impl World {
         row.finals += u32::from(row.is_final.is_some());
     }
 
+    /// Only when nothing is in flight, recorded or read, as for a real supervisor.
+    fn succeed(&mut self) {
+        if self.machine.pending_work(self.now) != PendingWork::Busy && self.unannounced.is_empty() {
+            let cursor = self.machine.cursor_for_successor();
+            self.crash_before(|machine| machine.read_on(cursor));
+        }
+    }
+
     pub(super) fn crash(&mut self) {
+        self.unannounced.clear();
+        self.crash_before(|_| {});
+    }
+
+    fn crash_before(&mut self, prepare: impl FnOnce(&mut EndpointMachine)) {
         self.generation += 1;
         self.in_flight.clear();
         self.snapshot = None;
@@ -355,6 +472,7 @@ impl World {
             self.health,
             RateLimitHistory::UnknownUntil(self.now),
         );
+        prepare(&mut self.machine);
         self.feed(Input::Wake);
     }
 

@@ -1,0 +1,233 @@
+//! The settings that publishing needs in memory, subscriptions and event types, kept equal to their rows.
+//!
+//! They are changed in one way only: by reading the log of changes, and then the rows that it names. Whoever changed a row
+//! has this done before the answer ([`SettingsCache::catch_up`]); where a change was lost from sight, the next commit that
+//! it concerns notices ([`EventCommit::Outdated`](crate::store::EventCommit::Outdated)).
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use actix::Recipient;
+use parking_lot::Mutex;
+
+use super::context::ActorContext;
+use super::mailbox::post;
+use super::messages::{EndpointChanged, OrganizationDeleted};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event_type_registry::{EventTypeRegistry, KnownType};
+use crate::domain::event_types::OwnEventType;
+use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::subscriptions::Subscriptions;
+use crate::store::{ChangeNumber, Changed, ChangesSince, Store, StoreResult};
+
+/// Endpoints, or event types, in one read while the engine starts.
+const SCAN_PAGE: usize = 5_000;
+/// Lines of the log in one read.
+const CHANGES_A_PAGE: usize = 1_000;
+
+/// Who hears of changed settings.
+pub(super) struct SettingsPorts {
+    pub(super) endpoint_changed: Recipient<EndpointChanged>,
+    pub(super) organization_deleted: Recipient<OrganizationDeleted>,
+}
+
+/// Subscriptions and event types of all organizations.
+pub(crate) struct SettingsCache {
+    context: Arc<ActorContext>,
+    ports: SettingsPorts,
+    subscriptions: RwLock<Subscriptions>,
+    event_types: Arc<RwLock<EventTypeRegistry>>,
+    /// The last line of the log that is in the two.
+    applied: AtomicI64,
+    /// How many changes and commits failed that the database may have committed, and how many of them are resolved.
+    doubts: AtomicU64,
+    resolved: AtomicU64,
+    /// Held while rows are read and applied: what was read earlier must not replace what was read later.
+    reading: Mutex<()>,
+}
+
+impl SettingsCache {
+    /// Reads everything.
+    pub(super) fn load(context: Arc<ActorContext>, ports: SettingsPorts) -> StoreResult<Self> {
+        let store = context.store.as_ref();
+        // first: what changes while the rest is read is read again
+        let applied = store.last_change()?;
+        let mut subscriptions = Subscriptions::default();
+        scan_endpoints(store, |endpoint| subscriptions.upsert(&endpoint))?;
+        let event_types = read_event_types(store)?;
+        Ok(Self {
+            ports,
+            subscriptions: RwLock::new(subscriptions),
+            event_types: Arc::new(RwLock::new(event_types)),
+            applied: AtomicI64::new(applied.0),
+            doubts: AtomicU64::new(0),
+            resolved: AtomicU64::new(0),
+            reading: Mutex::default(),
+            context,
+        })
+    }
+
+    /// Who wants which event.
+    pub(super) fn subscriptions(&self) -> RwLockReadGuard<'_, Subscriptions> {
+        self.subscriptions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every organization's own event types.
+    pub(super) fn event_types(&self) -> Arc<RwLock<EventTypeRegistry>> {
+        Arc::clone(&self.event_types)
+    }
+
+    /// The last change that is known here. To be asked before [`Self::subscriptions`], which may then know more.
+    pub(super) fn applied(&self) -> ChangeNumber {
+        ChangeNumber(self.applied.load(Ordering::Acquire))
+    }
+
+    /// A change or commit failed, and the database may have committed it.
+    pub(super) fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether something may have been changed that nobody has read yet.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.resolved.load(Ordering::Acquire) < self.doubts.load(Ordering::Acquire)
+    }
+
+    /// Waits until the database has decided what came into doubt before this call, and reads what was changed. Blocks.
+    pub(super) fn resolve(&self) -> StoreResult<()> {
+        let doubts = self.doubts.load(Ordering::Acquire);
+        self.context.store.wait_until_decided()?;
+        self.catch_up()?;
+        self.resolved.fetch_max(doubts, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Reads what was changed and tells who has to know. Afterwards every change whose commit ended before this call is
+    /// known. Blocks; one caller at a time reads, the others find it done.
+    pub(super) fn catch_up(&self) -> StoreResult<()> {
+        let _reading = self.reading.lock();
+        self.context.mark_counts_stale();
+        self.read_log()
+    }
+
+    fn read_log(&self) -> StoreResult<()> {
+        loop {
+            let lines = match self.context.store.changes_since(self.applied(), CHANGES_A_PAGE)? {
+                ChangesSince::Lines(lines) => lines,
+                ChangesSince::Everything => {
+                    self.read_everything()?;
+                    continue;
+                }
+            };
+            let Some(last) = lines.last() else { return Ok(()) };
+            let distinct: HashSet<(OrganizationId, Changed)> =
+                lines.iter().map(|line| (line.organization_id, line.what)).collect();
+            for (organization_id, what) in distinct {
+                self.read_again(organization_id, what)?;
+            }
+            self.applied.store(last.number.0, Ordering::Release);
+        }
+    }
+
+    fn read_again(&self, organization_id: OrganizationId, what: Changed) -> StoreResult<()> {
+        match what {
+            Changed::Endpoint(id) => {
+                let found = self.context.store.endpoint(organization_id, id)?;
+                self.apply_endpoint(organization_id, id, found.map(|start| start.endpoint));
+            }
+            Changed::EventTypes => self.read_event_types_of(organization_id)?,
+            Changed::OrganizationDeleted => {
+                let endpoints = self.write_subscriptions().remove_organization(organization_id);
+                self.write_event_types().remove_organization(organization_id);
+                for endpoint_id in endpoints {
+                    self.announce(organization_id, endpoint_id, None);
+                }
+                post(&self.ports.organization_deleted, OrganizationDeleted);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_event_types_of(&self, organization_id: OrganizationId) -> StoreResult<()> {
+        let types = self.context.store.event_types_now(organization_id)?;
+        let known = self.event_types.read().unwrap_or_else(PoisonError::into_inner);
+        let unknown = known.unknown(organization_id, &types);
+        drop(known);
+        let compiled = unknown.into_iter().map(|own| (own, KnownType::of(own))).collect();
+        self.write_event_types().replace(organization_id, &types, compiled);
+        Ok(())
+    }
+
+    /// After an absence so long that the log no longer has all of it.
+    fn read_everything(&self) -> StoreResult<()> {
+        let store = self.context.store.as_ref();
+        let applied = store.last_change()?;
+        let event_types = read_event_types(store)?;
+        let mut gone: HashSet<(OrganizationId, EndpointId)> = self.subscriptions().endpoints().collect();
+        scan_endpoints(store, |endpoint| {
+            gone.remove(&(endpoint.organization_id, endpoint.id));
+            self.apply_endpoint(endpoint.organization_id, endpoint.id, Some(endpoint));
+        })?;
+        for (organization_id, endpoint_id) in gone {
+            self.apply_endpoint(organization_id, endpoint_id, None);
+        }
+        *self.write_event_types() = event_types;
+        self.applied.store(applied.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes over an endpoint as it is in its row; `None` when there is none any more.
+    fn apply_endpoint(
+        &self,
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        endpoint: Option<Endpoint>,
+    ) {
+        match &endpoint {
+            Some(endpoint) => self.write_subscriptions().upsert(endpoint),
+            None => self.write_subscriptions().remove(organization_id, endpoint_id),
+        }
+        self.announce(organization_id, endpoint_id, endpoint);
+    }
+
+    fn announce(&self, organization_id: OrganizationId, endpoint_id: EndpointId, endpoint: Option<Endpoint>) {
+        let change = EndpointChanged { organization_id, endpoint_id, endpoint: endpoint.map(Box::new) };
+        post(&self.ports.endpoint_changed, change);
+    }
+
+    fn write_subscriptions(&self) -> RwLockWriteGuard<'_, Subscriptions> {
+        self.subscriptions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_event_types(&self) -> RwLockWriteGuard<'_, EventTypeRegistry> {
+        self.event_types.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_event_types(store: &dyn Store) -> StoreResult<EventTypeRegistry> {
+    let mut registry = EventTypeRegistry::default();
+    let mut last: Option<OwnEventType> = None;
+    loop {
+        let after = last.as_ref().map(|last| (last.organization_id, last.name.as_str()));
+        let page = store.scan_event_types(after, SCAN_PAGE)?;
+        page.iter().for_each(|event_type| registry.insert(event_type));
+        let is_last = page.len() < SCAN_PAGE;
+        last = page.into_iter().last();
+        if is_last {
+            return Ok(registry);
+        }
+    }
+}
+
+fn scan_endpoints(store: &dyn Store, mut each: impl FnMut(Endpoint)) -> StoreResult<()> {
+    let mut after: Option<EndpointId> = None;
+    loop {
+        let endpoints = store.scan_endpoints(after, SCAN_PAGE)?;
+        let is_last = endpoints.len() < SCAN_PAGE;
+        after = endpoints.last().map(|last| last.id);
+        endpoints.into_iter().for_each(&mut each);
+        if is_last {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The log of changed settings in memory.
+
+use super::super::{ChangeNumber, ChangeStore, ChangesSince, StoreResult, TenantStore};
+use super::MemoryStore;
+use crate::domain::event_types::OwnEventType;
+use crate::domain::ids::OrganizationId;
+
+impl ChangeStore for MemoryStore {
+    fn wait_until_decided(&self) -> StoreResult<()> {
+        Ok(())
+    }
+
+    fn last_change(&self) -> StoreResult<ChangeNumber> {
+        Ok(self.state().changes.last().map_or(ChangeNumber::default(), |line| line.number))
+    }
+
+    fn changes_since(&self, after: ChangeNumber, limit: usize) -> StoreResult<ChangesSince> {
+        let state = self.state();
+        let lines = state.changes_since(after);
+        Ok(ChangesSince::Lines(lines[..lines.len().min(limit)].to_vec()))
+    }
+
+    fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+        self.own_event_types(organization_id)
+    }
+}

@@ -1,0 +1,49 @@
+//! Who waits for whom.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use ringback::store::CANCELLED_AT_ONCE;
+
+use crate::fixture::{Fixture, at};
+
+/// Changes at the same time, each of another endpoint.
+const CHANGERS: usize = 12;
+
+#[test]
+fn a_commit_waits_for_few_changes_however_many_are_waiting() {
+    let f = Fixture::sqlite();
+    let organization_id = f.organization();
+    let endpoints: Vec<_> = (0..CHANGERS).map(|_| f.endpoint(organization_id)).collect();
+    for _ in 0..4 {
+        for endpoint_id in &endpoints {
+            f.publish(organization_id, &vec![*endpoint_id; CANCELLED_AT_ONCE], at(0));
+        }
+    }
+    let (ended, running) = (AtomicUsize::new(0), AtomicUsize::new(CHANGERS));
+    let change = |endpoint_id| {
+        while f.store.cancel_pending(organization_id, endpoint_id, at(1)).unwrap() > 0 {
+            ended.fetch_add(1, Ordering::AcqRel);
+        }
+        running.fetch_sub(1, Ordering::AcqRel);
+    };
+    let waited: Vec<usize> = thread::scope(|scope| {
+        for endpoint_id in &endpoints {
+            scope.spawn(|| change(*endpoint_id));
+        }
+        let mut waited = Vec::new();
+        while running.load(Ordering::Acquire) == CHANGERS {
+            let before = ended.load(Ordering::Acquire);
+            f.publish(organization_id, &[], at(1));
+            waited.push(ended.load(Ordering::Acquire) - before);
+        }
+        waited
+    });
+    // the change under way, and what ends before the publisher has come to the lock
+    let typical = {
+        let mut sorted = waited.clone();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
+    };
+    assert!(typical <= 2, "a commit waited for {typical} changes of {CHANGERS} at once: {waited:?}");
+}
