@@ -23,6 +23,7 @@ use futures_util::stream::{self, Stream};
 use rustls::ClientConfig;
 use thiserror::Error;
 use tokio::runtime;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::failure::{ExchangeFailure, NoResponse, classify};
@@ -86,6 +87,8 @@ struct SharedTransport {
     policy: Arc<TargetPolicy>,
     resolver: ResolverSettings,
     tls: Arc<ClientConfig>,
+    /// Tells all threads to close their idle connections; when it did so last.
+    room: watch::Sender<Option<Instant>>,
 }
 
 /// The clients and caches of one thread for one transport.
@@ -97,7 +100,6 @@ struct ThreadClients {
     pair: RefCell<Rc<ClientPair>>,
     targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
     used: Cell<bool>,
-    room_made_at: Cell<Option<Instant>>,
 }
 
 struct ClientPair {
@@ -118,6 +120,7 @@ impl AwcTransport {
             policy: Arc::new(config.policy),
             resolver: ResolverSettings::new(&config.dns_servers),
             tls: Arc::new(tls::client_config(config.ca_file.as_deref())?),
+            room: watch::Sender::new(None),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -145,16 +148,17 @@ impl Transport for AwcTransport {
     }
 }
 
-/// Closes this thread's idle connections, so that another attempt can use their descriptors. At most once a second: under
+/// Closes the idle connections of all threads, so that other attempts can use their descriptors. At most once a second: under
 /// lasting pressure connections would otherwise never be reused, and more of them would be needed.
 fn make_room(shared: &SharedTransport) {
-    let Some(clients) = CLIENTS.with_borrow(|all| all.get(&shared.id).cloned()) else { return };
     let now = Instant::now();
-    if clients.room_made_at.get().is_none_or(|at| now.duration_since(at) >= MAKE_ROOM_EVERY) {
-        clients.room_made_at.set(Some(now));
-        let fresh = Rc::new(clients.pair());
-        clients.pair.replace(fresh);
-    }
+    shared.room.send_if_modified(|made_at| {
+        let is_due = made_at.is_none_or(|at| now.duration_since(at) >= MAKE_ROOM_EVERY);
+        if is_due {
+            *made_at = Some(now);
+        }
+        is_due
+    });
 }
 
 /// Sends the request once and returns the response's head.
@@ -240,10 +244,9 @@ impl ThreadClients {
             pair,
             targets: RefCell::default(),
             used: Cell::new(true),
-            room_made_at: Cell::new(None),
         });
         CLIENTS.with_borrow_mut(|all| all.insert(shared.id, Rc::clone(&clients)));
-        actix_rt::spawn(sweep(shared.id, Rc::clone(&clients)));
+        actix_rt::spawn(sweep(shared.id, Rc::clone(&clients), shared.room.subscribe()));
         Ok(clients)
     }
 
@@ -267,10 +270,14 @@ impl ThreadClients {
 
 /// Periodically closes idle connections, and drops everything when the thread makes no attempts any more. Connections in
 /// use stay until their attempt is over.
-async fn sweep(id: u64, clients: Rc<ThreadClients>) {
+async fn sweep(id: u64, clients: Rc<ThreadClients>, mut room: watch::Receiver<Option<Instant>>) {
     loop {
-        tokio::time::sleep(SWEEP).await;
-        if !clients.used.replace(false) {
+        let is_over = tokio::select! {
+            () = tokio::time::sleep(SWEEP) => !clients.used.replace(false),
+            // an error: the transport is gone
+            needed = room.changed() => needed.is_err(),
+        };
+        if is_over {
             CLIENTS.with_borrow_mut(|all| {
                 if all.get(&id).is_some_and(|current| Rc::ptr_eq(current, &clients)) {
                     all.remove(&id);

@@ -11,15 +11,20 @@ use crate::domain::time::UnixMillis;
 /// after the shortage has ended.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Pauses double up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// 250 ms doubled this often exceeds the longest pause.
-const MAX_DOUBLINGS: u32 = 5;
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// 250 ms doubled this often is the longest pause.
+const MAX_DOUBLINGS: u32 = 2;
+
+/// So long after a fault an endpoint makes one attempt at a time. Smaller: endpoints take turns in using up what is there.
+/// Larger: it is slow for so much longer after the shortage.
+const CAREFUL_FOR: Duration = Duration::from_secs(5);
 
 /// The pause of an endpoint after local faults.
 #[derive(Debug, Default)]
 pub(super) struct LocalPause {
     until: Option<UnixMillis>,
     pauses: u32,
+    careful_until: Option<UnixMillis>,
 }
 
 impl LocalPause {
@@ -30,15 +35,22 @@ impl LocalPause {
 
     /// Attempts can be made: the next pause is the first one again.
     pub(super) fn over(&mut self) {
-        *self = Self::default();
+        (self.until, self.pauses) = (None, 0);
+    }
+
+    /// Whether to make one attempt at a time.
+    pub(super) fn is_careful(&self) -> bool {
+        self.careful_until.is_some()
     }
 
     pub(super) fn pass_time(&mut self, now: UnixMillis) {
         self.until.take_if(|until| *until <= now);
+        self.careful_until.take_if(|until| *until <= now);
     }
 
     /// Attempts that fail together make one pause.
     fn begin(&mut self, now: UnixMillis) {
+        self.careful_until = Some(now + CAREFUL_FOR);
         if self.until.is_none() {
             let pause = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(MAX_DOUBLINGS)).min(LONGEST_PAUSE);
             self.until = Some(now + pause);

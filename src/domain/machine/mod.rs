@@ -378,7 +378,7 @@ impl EndpointMachine {
     }
 
     fn may_start(&self) -> bool {
-        let one = self.settings.ordered || self.limited_to_one;
+        let one = self.settings.ordered || self.limited_to_one || self.local_pause.is_careful();
         let limit = if one { 1 } else { self.concurrency.limit() as usize };
         // outcomes that are not on disk mean repeated requests after a crash, so their number is bounded too
         let max_unsettled = 2 * self.settings.max_in_flight as usize;

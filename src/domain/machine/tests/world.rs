@@ -110,6 +110,8 @@ pub(super) struct World {
     /// (delivery, number, instant) of every attempt.
     pub(super) sent: Vec<(DeliveryId, u32, UnixMillis)>,
     pub(super) in_flight: BTreeMap<DeliveryId, QueuedDelivery>,
+    /// How many that were, after each input.
+    loads: Vec<(UnixMillis, usize)>,
     pub(super) recorded_at: BTreeMap<DeliveryId, UnixMillis>,
     /// What each attempt was signed with, and whether its connection was fresh.
     pub(super) signed: Vec<(SecretId, bool)>,
@@ -162,6 +164,7 @@ impl World {
             receiver,
             sent: Vec::new(),
             in_flight: BTreeMap::new(),
+            loads: Vec::new(),
             recorded_at: BTreeMap::new(),
             signed: Vec::new(),
             next_id: 1,
@@ -304,6 +307,7 @@ impl World {
             self.perform(effect);
         }
         self.check_in_flight();
+        self.loads.push((self.now, self.machine.in_flight()));
         let wake = self.machine.wake_at(self.now);
         if let Some(at) =
             wake.filter(|at| self.scheduled_wake.is_none_or(|known| *at < known || known <= self.now))
@@ -360,6 +364,11 @@ impl World {
             }
             Effect::SaveHealth(health) => self.health = health,
         }
+    }
+
+    /// The most attempts that were in flight at once.
+    pub(super) fn most_in_flight_since(&self, since: UnixMillis) -> usize {
+        self.loads.iter().filter(|(at, _)| *at >= since).map(|(_, load)| *load).max().unwrap_or(0)
     }
 
     pub(super) fn check_in_flight(&self) {
