@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::actors::publication::Publication;
-use ringback::actors::{Actors, SupervisorThreads};
+use ringback::actors::{Actors, ClusterPlace, SupervisorThreads};
 use ringback::domain::attempt::{AttemptResult, LocalFault, Response};
 use ringback::domain::breaker::BreakerConfig;
 use ringback::domain::endpoint::Endpoint;
@@ -60,7 +60,6 @@ pub(crate) fn endpoint(id: i64) -> Endpoint {
 
 pub(crate) fn settings(endpoints: usize) -> ActorSettings {
     ActorSettings {
-        node: 0,
         max_active_endpoints: endpoints.max(1),
         crowded_attempts: 2_048,
         payload_memory_bytes: 128 * 1024 * 1024,
@@ -95,9 +94,11 @@ pub(crate) fn with_actors<T>(endpoints: usize, run: impl AsyncFnOnce(&Actors) ->
     System::new().block_on(async {
         let arbiter = Arbiter::new();
         let random = Arc::new(CountingRandomSource::default());
-        let context =
-            ActorContext::new(store, Arc::new(AnswersAtOnce), Arc::new(MachineClock), random, settings(endpoints));
-        let actors = Actors::start(Arc::new(context), SupervisorThreads::single(arbiter.handle()))?;
+        let clock = Arc::new(MachineClock);
+        let place = ClusterPlace::alone(clock.clone());
+        let context = ActorContext::new(store, Arc::new(AnswersAtOnce), clock, random, settings(endpoints))
+            .in_cluster(place.joined.rights().clone());
+        let actors = Actors::start(Arc::new(context), SupervisorThreads::single(arbiter.handle()), place)?;
         let result = run(&actors).await;
         actors.stop().await;
         arbiter.stop();

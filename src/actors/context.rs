@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::cluster::rights::Rights;
 use super::fairness::gate::{FairGate, GateLimits};
 use super::fairness::shares::{Capacities, OrganizationShare, Resource, Shares};
 use super::inbox::Inbox;
@@ -42,8 +43,6 @@ pub(crate) const ENGINE: OrganizationId = OrganizationId(0);
 /// Bounds and intervals of the actors.
 #[derive(Debug, Clone)]
 pub struct ActorSettings {
-    /// Number of this process in the ids that it makes.
-    pub node: u8,
     /// Endpoint supervisors in memory at once.
     pub max_active_endpoints: usize,
     /// Attempts in flight over all endpoints. At its share of them, an organization's endpoints are limited to one each.
@@ -77,8 +76,8 @@ pub struct ActorContext {
     pub random: Arc<dyn RandomSource>,
     /// Bounds and paces.
     pub settings: ActorSettings,
-    /// When this process began: attempts before it are unknown to the rate limits.
-    began_at: UnixMillis,
+    /// What this node may do.
+    pub rights: Arc<Rights>,
     /// Rate limits of endpoints that left memory before their limit was full again.
     limiters: Mutex<HashMap<EndpointId, LimiterMemory>>,
     /// How far the queues of endpoints that left memory were read.
@@ -112,7 +111,7 @@ impl ActorContext {
     ) -> Self {
         let shares = Shares::new(capacities(&settings));
         Self {
-            began_at: clock.now(),
+            rights: Arc::new(Rights::alone(clock.clone())),
             limiters: Mutex::default(),
             queue_cursors: QueueCursors::default(),
             inbox: Inbox::default(),
@@ -130,6 +129,11 @@ impl ActorContext {
             urgent_reads: reads_gate(CONCURRENT_URGENT_READS),
             commit_failed_at: AtomicI64::new(NEVER),
         }
+    }
+
+    /// For a node of a cluster.
+    pub fn in_cluster(self, rights: Arc<Rights>) -> Self {
+        Self { rights, ..self }
     }
 
     pub(crate) fn now(&self) -> UnixMillis {
@@ -150,7 +154,10 @@ impl ActorContext {
     /// The attempts of the recent past that the rate limit of a starting supervisor must count.
     pub(crate) fn rate_limit_history(&self, endpoint_id: EndpointId) -> RateLimitHistory {
         let remembered = self.limiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&endpoint_id);
-        remembered.map_or(RateLimitHistory::UnknownUntil(self.began_at), RateLimitHistory::Remembered)
+        // what another node or an earlier process has sent is not known here
+        let since = self.rights.acquired_at(endpoint_id);
+        let remembered = remembered.filter(|memory| memory.left_at() >= since);
+        remembered.map_or(RateLimitHistory::UnknownUntil(since), RateLimitHistory::Remembered)
     }
 
     /// Runs a read of the database off this thread: a few at once over all actors, and organizations take turns.
@@ -219,10 +226,17 @@ impl ActorContext {
     /// Counts pending deliveries and open breakers in the database if their gauges are stale. Between two counts the gauges
     /// follow the commits; commits during a count may be missed or counted twice.
     pub(crate) async fn refresh_gauges(self: &Arc<Self>) {
-        if !self.counts_are_stale.swap(false, Ordering::AcqRel) {
+        // what others accept ends here, and the other way round
+        let is_stale = self.counts_are_stale.swap(false, Ordering::AcqRel) || self.rights.may_have_company();
+        if !is_stale {
             return;
         }
-        let counts = self.clone().read(ENGINE, |store| Ok((store.count_pending()?, store.open_breakers()?.len())));
+        let rights = self.rights.clone();
+        let is_own = move |id| rights.has(id);
+        let counts = self.clone().read(ENGINE, move |store| {
+            let open = store.open_breakers()?.into_iter().filter(|health| is_own(health.endpoint_id));
+            Ok((store.count_pending_of(&is_own)?, open.count()))
+        });
         match counts.await {
             Ok((pending, open)) => {
                 EngineGauge::DeliveriesPending.set(pending);
@@ -282,7 +296,6 @@ pub(super) mod tests {
     /// Settings for tests of single parts.
     pub(crate) fn settings() -> ActorSettings {
         ActorSettings {
-            node: 0,
             max_active_endpoints: 100,
             crowded_attempts: 100,
             payload_memory_bytes: 1024 * 1024,

@@ -7,12 +7,14 @@ mod attempts;
 mod changes;
 mod retirement;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext as _, AsyncContext, Context, Handler, Recipient, SpawnHandle};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use tokio::task::AbortHandle;
 
 use super::context::ActorContext;
 use super::fairness::shares::{Holding, OrganizationShare, Resource};
@@ -27,7 +29,7 @@ use crate::domain::attempt::NextStep;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::machine::{Announcement, Effect, EndpointMachine, Input, LOAD_RETRY, MachineSettings};
 use crate::domain::time::UnixMillis;
 use crate::store::{DuePage, DueRequest, EndpointStart, SavedHealth, Store};
@@ -99,6 +101,8 @@ pub(crate) struct EndpointSupervisor {
     begins_at: UnixMillis,
     ends_on_purpose: bool,
     breaker_was_open: bool,
+    /// Attempts in flight: they end with the supervisor.
+    in_flight: HashMap<DeliveryId, AbortHandle>,
 }
 
 impl EndpointSupervisor {
@@ -125,6 +129,7 @@ impl EndpointSupervisor {
             begins_at,
             ends_on_purpose: false,
             breaker_was_open: false,
+            in_flight: HashMap::new(),
         }
     }
 
@@ -166,12 +171,14 @@ impl EndpointSupervisor {
         machine.read_on(context.queue_cursors.take(*endpoint_id));
         self.breaker_was_open = machine.is_breaker_open();
         let template = RequestTemplate::new(&start.endpoint, &self.parts.context.settings);
+        let must_read = template.ordered && context.rights.may_have_company();
         self.running = Some(Running { machine, template });
         let (early, shares) = (std::mem::take(&mut self.early), std::mem::take(&mut self.early_holdings));
         if let Some(since) = self.early_cursor.take() {
             self.apply(Input::MoreInStore { since }, ctx);
         }
-        self.apply(Input::Committed(early), ctx);
+        // the machine begins by reading a page; they are in it, or behind it
+        self.apply(if must_read { Input::MoreInStore { since: None } } else { Input::Committed(early) }, ctx);
         drop(shares);
         if self.is_draining {
             self.apply(Input::Drain, ctx);
@@ -335,7 +342,14 @@ impl Handler<Deliver> for EndpointSupervisor {
     fn handle(&mut self, Deliver(deliveries, share): Deliver, ctx: &mut Self::Context) {
         self.received += 1;
         self.parts.credits.give_back(deliveries.len());
+        // another node may have committed one that comes before them
+        let must_read = self.running.as_ref().is_some_and(|running| running.template.ordered)
+            && self.parts.context.rights.may_have_company();
         match self.running {
+            Some(_) if must_read => {
+                let since = deliveries.iter().map(|delivery| delivery.queued_at).min();
+                self.apply(Input::MoreInStore { since }, ctx);
+            }
             Some(_) => self.apply(Input::Committed(deliveries), ctx),
             None => {
                 self.early.extend(deliveries);

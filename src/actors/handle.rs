@@ -10,10 +10,12 @@ use actix::Recipient;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use super::cluster::push::{Push, PushKey};
+use super::cluster::rights::ClusterSeen;
 use super::context::ActorContext;
 use super::fairness::shares::Shares;
 use super::mailbox::post;
-use super::messages::{BreakerReset, BreakerWasReset, CollectInbox, ResolveDoubt, WorkAdded};
+use super::messages::{BreakerReset, BreakerWasReset, CollectInbox, Nudge, Pushed, ResolveDoubt, WorkAdded};
 use super::settings_cache::SettingsCache;
 use super::statistics::CurrentStatistics;
 use crate::domain::delivery::DeliveryStatus;
@@ -28,6 +30,14 @@ pub(super) struct HandlePorts {
     pub persistence: Recipient<CollectInbox>,
     pub router: RouterPorts,
     pub resolver: Recipient<ResolveDoubt>,
+    pub links: LinksPorts,
+}
+
+/// The part of [`HandlePorts`] of other nodes.
+pub(super) struct LinksPorts {
+    pub key: PushKey,
+    pub pushed: Recipient<Pushed>,
+    pub nudge: Recipient<Nudge>,
 }
 
 /// The router's part of [`HandlePorts`].
@@ -46,6 +56,7 @@ struct Shared {
     ids: Arc<Mutex<IdGenerator>>,
     ports: HandlePorts,
     is_accepting: AtomicBool,
+    is_leaving: AtomicBool,
 }
 
 impl EngineHandle {
@@ -55,7 +66,14 @@ impl EngineHandle {
         ids: Arc<Mutex<IdGenerator>>,
         ports: HandlePorts,
     ) -> Self {
-        Self(Arc::new(Shared { context, settings, ids, ports, is_accepting: AtomicBool::new(true) }))
+        Self(Arc::new(Shared {
+            context,
+            settings,
+            ids,
+            ports,
+            is_accepting: AtomicBool::new(true),
+            is_leaving: AtomicBool::new(false),
+        }))
     }
 
     /// For reads and for the management of rows. The engine learns of changes by the methods below.
@@ -100,6 +118,29 @@ impl EngineHandle {
             tracing::debug!(%error, "changed settings can't be read yet");
             self.change_in_doubt();
         }
+        if self.0.context.rights.may_have_company() {
+            post(&self.0.ports.links.nudge, Nudge);
+        }
+    }
+
+    /// The nodes that share the database, as this one has seen them last.
+    pub(crate) fn cluster(&self) -> Arc<ClusterSeen> {
+        self.0.context.rights.seen()
+    }
+
+    /// Whether this node may deliver.
+    pub(crate) fn has_rights(&self) -> bool {
+        self.0.context.rights.may_act()
+    }
+
+    /// Takes what another node says; `false`: it is of no node of this cluster, or old.
+    pub(crate) fn pushed(&self, header: &str, body: &[u8]) -> bool {
+        if !self.0.ports.links.key.verifies(header, self.now(), body) {
+            return false;
+        }
+        let Ok(push) = serde_json::from_slice::<Push>(body) else { return false };
+        post(&self.0.ports.links.pushed, Pushed { announcements: push.announcements() });
+        true
     }
 
     /// Call after a change of rows failed that may have been committed.
@@ -136,9 +177,19 @@ impl EngineHandle {
         self.0.context.mark_counts_stale();
     }
 
-    /// Whether the engine takes requests: false while it stops.
+    /// Whether clients should send their requests here: not while it stops or leaves a cluster.
     pub(crate) fn is_ready(&self) -> bool {
+        self.is_accepting() && !self.0.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// Whether events are taken: not any more when it stops.
+    pub(super) fn is_accepting(&self) -> bool {
         self.0.is_accepting.load(Ordering::Acquire)
+    }
+
+    /// From now on clients should go elsewhere; requests that come nevertheless are answered.
+    pub(super) fn begin_leaving(&self) {
+        self.0.is_leaving.store(true, Ordering::Release);
     }
 
     /// Whether an event could be stored now, judging by the last commit.

@@ -11,6 +11,7 @@ use super::operational::OperationalEvent;
 use super::publication::Publication;
 use super::publish_reply::PublishReply;
 use crate::domain::attempt::{AttemptResult, LocalFault, Outcome};
+use crate::domain::cluster::Partition;
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
@@ -49,6 +50,13 @@ bounded! {
     Rescan: "one a second";
     EndpointChanged: "requests of the management API, and 410 responses";
     OrganizationDeleted: "requests of the management API";
+    Announce: "one for each dispatch, and requests of the management API";
+    Announced: "pushes of other nodes, one at a time from each";
+    Pushed: "pushes of other nodes, one at a time from each";
+    Nudge: "requests of the management API, and moves of partitions";
+    ClusterChanged: "one for each beat";
+    LookNow: "pushes of other nodes, one at a time from each";
+    EndpointReleased: "one for each supervisor";
     ResolveDoubt: "one for each commit, and for each request of the management API that failed";
 }
 
@@ -284,3 +292,78 @@ pub(crate) struct CapacityFreed(pub OrganizationId);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Rescan;
+
+// ---- of the cluster
+
+/// Something was committed that concerns an endpoint which another node may own.
+#[derive(Debug, Clone)]
+pub(crate) struct Announcement {
+    pub organization_id: OrganizationId,
+    pub endpoint_id: EndpointId,
+    /// The earliest place in its queue that is new; `None`: anywhere.
+    pub since: Option<UnixMillis>,
+    pub reset: Option<BreakerReset>,
+}
+
+/// To the links: these endpoints are not this node's.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Announce(pub Vec<Announcement>);
+
+/// To the links: another node said something.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Pushed {
+    pub announcements: Vec<Announcement>,
+}
+
+/// To the links: others have to look at the cluster's rows, or at changed settings.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Nudge;
+
+/// To the links: who owns what has changed, or the members.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ClusterChanged;
+
+/// To the router: this was committed elsewhere for endpoints of this node.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Announced(pub Vec<Announcement>);
+
+/// To the router: start nothing more for these partitions. Responds when their supervisors have ended, or after a moment with
+/// the endpoints of those that still have an attempt in flight.
+#[derive(Message)]
+#[rtype(result = "Vec<(EndpointId, OrganizationId)>")]
+pub(crate) struct HandOver(pub Vec<Partition>);
+
+/// To the router: this node's rights have ended. Responds when no supervisor is left.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Abandon;
+
+/// To persistence: this node's rights have ended, and with them what its supervisors wanted to record.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct DropRecords;
+
+/// To the membership: look at the cluster's rows now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct LookNow;
+
+/// To the membership: an attempt of an endpoint that another node owns has ended here.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct EndpointReleased(pub EndpointId);
+
+/// To the membership: hand over everything. Responds when it is handed over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HandOverAll;
+
+/// To the membership: give the slot back.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Leave;

@@ -12,6 +12,7 @@
 //!                                             └──────Activate─────┘
 //! ```
 
+pub mod cluster;
 pub mod context;
 mod doubt_resolver;
 pub(crate) mod endpoint_supervisor;
@@ -40,16 +41,22 @@ use std::sync::{Arc, Mutex};
 use actix::{Actor, Addr, AsyncContext, Context};
 
 use crate::domain::ids::IdGenerator;
+use crate::domain::time::Clock;
 use crate::store::StoreResult;
+use crate::transport::{NoPeers, Peers};
+use cluster::joining::Joined;
+use cluster::links::Links;
+use cluster::membership::{Membership, MembershipPorts};
+use cluster::push::PushKey;
 use context::ActorContext;
 use doubt_resolver::DoubtResolver;
 use endpoint_supervisor::SupervisorPorts;
-use handle::{EngineHandle, HandlePorts, RouterPorts};
-use messages::{Drain, Flush};
+use handle::{EngineHandle, HandlePorts, LinksPorts, RouterPorts};
+use messages::{Drain, Flush, HandOverAll, Leave};
 use persistence::{Persistence, PersistencePorts};
 use retention::Retention;
 pub use router::SupervisorThreads;
-use router::{Router, RouterPeers, SchedulerPorts};
+use router::{ClusterPorts, Router, RouterPeers, SchedulerPorts};
 use scheduler::Scheduler;
 use settings_cache::{SettingsCache, SettingsPorts};
 
@@ -59,19 +66,45 @@ pub struct Actors {
     pub handle: EngineHandle,
     router: Addr<Router>,
     persistence: Addr<Persistence>,
+    membership: Addr<Membership>,
+    context: Arc<ActorContext>,
+}
+
+/// The place of an engine among the nodes of its database.
+pub struct ClusterPlace {
+    /// As it has joined.
+    pub joined: Joined,
+    /// The key of what nodes say to each other.
+    pub key: PushKey,
+    /// How they say it.
+    pub peers: Arc<dyn Peers>,
+}
+
+impl ClusterPlace {
+    /// Of an engine that has its store for itself, by a clock of its own: for tests and measurements.
+    pub fn alone(clock: Arc<dyn Clock>) -> Self {
+        Self { joined: Joined::alone(clock), key: PushKey::new([0; 32]), peers: Arc::new(NoPeers) }
+    }
 }
 
 impl Actors {
     /// Reads subscriptions and event types, and starts the actors: the supervisors on `threads`, the others on the calling
-    /// thread. The database must be open and owned by this process.
-    pub fn start(context: Arc<ActorContext>, threads: SupervisorThreads) -> StoreResult<Self> {
-        let ids = IdGenerator::new(context.settings.node, context.store.largest_id()?);
+    /// thread.
+    pub fn start(
+        context: Arc<ActorContext>,
+        threads: SupervisorThreads,
+        place: ClusterPlace,
+    ) -> StoreResult<Self> {
+        let ClusterPlace { joined, key, peers } = place;
+        let ids = IdGenerator::new(joined.slot(), context.store.largest_id()?);
         let ids = Arc::new(Mutex::new(ids));
 
         // these know each other: every address exists before the first of them runs
         let (router_context, scheduler_context) = (Context::<Router>::new(), Context::<Scheduler>::new());
         let (router, scheduler) = (router_context.address(), scheduler_context.address());
         let retention_context = Context::<Retention>::new();
+        let (links_context, membership_context) = (Context::<Links>::new(), Context::<Membership>::new());
+        let (links, membership) = (links_context.address(), membership_context.address());
         let ports = SettingsPorts {
             endpoint_changed: router.clone().recipient(),
             organization_deleted: retention_context.address().recipient(),
@@ -82,6 +115,26 @@ impl Actors {
         let ports =
             PersistencePorts { router: router.clone().recipient(), resolver: resolver.clone().recipient() };
         let persistence = Persistence::new(context.clone(), settings.clone(), ids.clone(), ports).start();
+        let ports = MembershipPorts {
+            hand_over: router.clone().recipient(),
+            abandon: router.clone().recipient(),
+            drop_records: persistence.clone().recipient(),
+            rescan: scheduler.clone().recipient(),
+            resolver: resolver.clone().recipient(),
+            flush: persistence.clone().recipient(),
+            changed: links.clone().recipient(),
+            nudge: links.clone().recipient(),
+        };
+        // first: everything else asks for the rights
+        let member = Membership::new(context.clone(), settings.clone(), ids.clone(), joined, ports);
+        membership_context.run(member);
+        let to_router = router.clone().recipient();
+        links_context.run(Links::new(
+            context.clone(),
+            (key.clone(), peers),
+            to_router,
+            membership.clone().recipient(),
+        ));
         scheduler_context.run(Scheduler::new(context.clone(), router.clone().recipient()));
         let supervisors = SupervisorPorts {
             router_retire: router.clone().recipient(),
@@ -90,7 +143,9 @@ impl Actors {
         };
         let scheduler =
             SchedulerPorts { schedule: scheduler.clone().recipient(), capacity_freed: scheduler.recipient() };
-        let peers = RouterPeers { scheduler, supervisors: Arc::new(supervisors) };
+        let cluster =
+            ClusterPorts { announce: links.clone().recipient(), released: membership.clone().recipient() };
+        let peers = RouterPeers { scheduler, cluster, supervisors: Arc::new(supervisors) };
         router_context.run(Router::new(context.clone(), threads, peers));
         retention_context.run(Retention::new(context.clone()));
         let ports = HandlePorts {
@@ -100,14 +155,24 @@ impl Actors {
                 breaker_was_reset: router.clone().recipient(),
             },
             resolver: resolver.recipient(),
+            links: LinksPorts { key, pushed: links.clone().recipient(), nudge: links.recipient() },
         };
-        let handle = EngineHandle::new(context, settings, ids, ports);
-        Ok(Self { handle, router, persistence })
+        let handle = EngineHandle::new(context.clone(), settings, ids, ports);
+        Ok(Self { handle, router, persistence, membership, context })
     }
 
     /// For tests that send messages to the router.
     pub fn router(&self) -> &Addr<Router> {
         &self.router
+    }
+
+    /// Gives this node's webhooks to other nodes, if there are any; returns whether there are.
+    pub async fn hand_over(&self) -> bool {
+        let has_company = self.context.rights.has_company();
+        self.handle.begin_leaving();
+        // an error means that the actor has ended already
+        let _ = self.membership.send(HandOverAll).await;
+        has_company
     }
 
     /// Stops in order: no new attempts are made, attempts in flight end, and their outcomes are on disk.
@@ -117,5 +182,6 @@ impl Actors {
         let _ = self.persistence.send(Flush).await;
         let _ = self.router.send(Drain).await;
         let _ = self.persistence.send(Flush).await;
+        let _ = self.membership.send(Leave).await;
     }
 }

@@ -20,7 +20,7 @@ use self::gathering::Gathering;
 use self::writer::{Writer, Written};
 use super::context::ActorContext;
 use super::mailbox::post;
-use super::messages::{CollectInbox, Dispatch, Flush, ResolveDoubt};
+use super::messages::{CollectInbox, Dispatch, DropRecords, Flush, ResolveDoubt};
 use super::publication::PublishError;
 use super::settings_cache::SettingsCache;
 use crate::domain::endpoint::DisabledReason;
@@ -59,6 +59,8 @@ pub(crate) struct Persistence {
     flushers: Vec<oneshot::Sender<()>>,
     commits_since_checkpoint: u32,
     is_checkpointing: bool,
+    /// Outcomes of the write under way are not written again if it fails.
+    drops_records: bool,
     /// A timer will write the counts if no other commit takes them along.
     counts_are_timed: bool,
 }
@@ -88,6 +90,7 @@ impl Persistence {
             flushers: Vec::new(),
             commits_since_checkpoint: 0,
             is_checkpointing: false,
+            drops_records: false,
             counts_are_timed: false,
         }
     }
@@ -144,7 +147,10 @@ impl Persistence {
             self.write_if_idle(ctx);
             return;
         };
-        let Written { content, result, took } = written;
+        let Written { mut content, result, took } = written;
+        if std::mem::take(&mut self.drops_records) && result.is_err() {
+            content.drop_records();
+        }
         match result {
             Ok(report) => self.finish_commit(Committed { content, report, took }, ctx),
             Err(error) => {
@@ -255,6 +261,18 @@ impl Actor for Persistence {
 impl Handler<CollectInbox> for Persistence {
     type Result = ();
     fn handle(&mut self, _: CollectInbox, ctx: &mut Self::Context) {
+        self.write_if_idle(ctx);
+    }
+}
+
+impl Handler<DropRecords> for Persistence {
+    type Result = ();
+    fn handle(&mut self, _: DropRecords, ctx: &mut Self::Context) {
+        self.drops_records = self.is_writing;
+        let mut gathering = self.gathering.lock();
+        gathering.add(self.context.inbox.collect(true), Instant::now());
+        gathering.drop_records();
+        drop(gathering);
         self.write_if_idle(ctx);
     }
 }

@@ -6,20 +6,24 @@
 //! It starts the supervisors and so knows their type; they know it by its messages alone. Recipients for the six messages
 //! that it sends to each of them would cost several allocations an endpoint.
 
-use std::collections::HashMap;
+mod cluster;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use actix::{Actor, Addr, ArbiterHandle, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use tokio::sync::oneshot;
 
+use self::cluster::HandingOver;
 use super::context::ActorContext;
 use super::endpoint_supervisor::{EndpointSupervisor, SupervisorParts, SupervisorPorts};
 use super::fairness::shares::{Holding, OrganizationShare, Refusal, Resource};
 use super::mailbox::post;
 use super::mailbox_credits::MailboxCredits;
 use super::messages::{
-    Activate, BreakerWasReset, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged, MoreInStore, Reconfigure,
-    ResetBreaker, Retire, RetireRequest, Schedule, SupervisorDrain, SupervisorStopped, WorkAdded,
+    Activate, Announce, Announcement, BreakerWasReset, CapacityFreed, Deliver, Dispatch, Drain, EndpointChanged,
+    EndpointReleased, MoreInStore, Reconfigure, ResetBreaker, Retire, RetireRequest, Schedule, SupervisorDrain,
+    SupervisorStopped, WorkAdded,
 };
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -37,7 +41,14 @@ const NOTHING_NEW: UnixMillis = UnixMillis(i64::MAX);
 /// Where the router and its supervisors send their messages.
 pub(crate) struct RouterPeers {
     pub(super) scheduler: SchedulerPorts,
+    pub(super) cluster: ClusterPorts,
     pub(super) supervisors: Arc<SupervisorPorts>,
+}
+
+/// The cluster's part of [`RouterPeers`].
+pub(crate) struct ClusterPorts {
+    pub(super) announce: Recipient<Announce>,
+    pub(super) released: Recipient<EndpointReleased>,
 }
 
 /// The scheduler's part of [`RouterPeers`].
@@ -101,6 +112,18 @@ pub struct Router {
     next_generation: u64,
     is_draining: bool,
     drained: Vec<oneshot::Sender<()>>,
+    handing_over: Vec<HandingOver>,
+    /// Endpoints whose next owner waits for the end of their supervisors here.
+    pinned: HashSet<EndpointId>,
+    abandoned: Vec<oneshot::Sender<()>>,
+}
+
+/// Why deliveries were not handed to a supervisor.
+enum NotHandedOn {
+    /// Their endpoint has to wait for its turn.
+    Postponed(AgendaRow),
+    /// Another node delivers them.
+    Elsewhere(Announcement),
 }
 
 impl Router {
@@ -113,11 +136,14 @@ impl Router {
             next_generation: 0,
             is_draining: false,
             drained: Vec::new(),
+            handing_over: Vec::new(),
+            pinned: HashSet::new(),
+            abandoned: Vec::new(),
         }
     }
 
-    /// The supervisor of an endpoint, started if there is none; `None` if there is no room for one, or its organization
-    /// has its share of the places. Urgent means that an event was just accepted for it.
+    /// The supervisor of an endpoint, started if there is none; `None` if there is no room for one, its organization
+    /// has its share of the places, or another node has it. Urgent means that an event was just accepted for it.
     fn supervisor(
         &mut self,
         organization_id: OrganizationId,
@@ -126,7 +152,7 @@ impl Router {
     ) -> Option<&mut Supervised> {
         let is_alive = self.supervised.get(&endpoint_id).is_some_and(|supervised| supervised.addr.connected());
         if !is_alive {
-            if self.is_draining {
+            if self.is_draining || !self.context.rights.owns(endpoint_id) {
                 return None;
             }
             // a lost one still has its place
@@ -177,20 +203,25 @@ impl Router {
         Supervised { organization_id, addr, generation, sent: 0, credits, share, place }
     }
 
-    /// Hands deliveries to their endpoint's supervisor; an error if it gets none now and must wait for its turn.
+    /// Hands deliveries to their endpoint's supervisor.
     fn deliver(
         &mut self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,
         deliveries: Vec<QueuedDelivery>,
-    ) -> Result<(), AgendaRow> {
+    ) -> Result<(), NotHandedOn> {
         let context = self.context.clone();
         let since = deliveries.iter().map(|delivery| delivery.queued_at).min();
+        if !context.rights.owns(endpoint_id) {
+            let announcement = Announcement { organization_id, endpoint_id, since, reset: None };
+            return Err(NotHandedOn::Elsewhere(announcement));
+        }
         let Some(supervised) = self.supervisor(organization_id, endpoint_id, true) else {
             if let Some(since) = since {
                 context.queue_cursors.lower(endpoint_id, since);
             }
-            return Err(AgendaRow { endpoint_id, organization_id, due_at: context.now() });
+            let row = AgendaRow { endpoint_id, organization_id, due_at: context.now() };
+            return Err(NotHandedOn::Postponed(row));
         };
         let sizes = || deliveries.iter().map(|delivery| delivery.event.body.len());
         let room = context.payload.try_hold(&supervised.share, sizes().sum(), sizes().max().unwrap_or(0));
@@ -213,6 +244,7 @@ impl Router {
             // its place is free when the caller drops it, which is before the scheduler reads this
             post(&self.peers.scheduler.capacity_freed, CapacityFreed(supervised.organization_id));
             self.answer_drain();
+            self.tell_cluster(endpoint_id);
         }
         removed
     }
@@ -243,10 +275,15 @@ impl Handler<Dispatch> for Router {
                 queued.1.push(QueuedDelivery::first(id, due_at, event));
             }
         }
-        let deliver = |(endpoint_id, (organization_id, deliveries))| {
-            self.deliver(organization_id, endpoint_id, deliveries).err()
-        };
-        let postponed: Vec<AgendaRow> = by_endpoint.into_iter().filter_map(deliver).collect();
+        let (mut postponed, mut elsewhere) = (Vec::new(), Vec::new());
+        for (endpoint_id, (organization_id, deliveries)) in by_endpoint {
+            match self.deliver(organization_id, endpoint_id, deliveries) {
+                Ok(()) => {}
+                Err(NotHandedOn::Postponed(row)) => postponed.push(row),
+                Err(NotHandedOn::Elsewhere(announcement)) => elsewhere.push(announcement),
+            }
+        }
+        self.announce(elsewhere);
         if !postponed.is_empty() && !self.is_draining {
             post(&self.peers.scheduler.schedule, Schedule(postponed));
         }
@@ -258,6 +295,9 @@ impl Handler<Activate> for Router {
     fn handle(&mut self, Activate(rows): Activate, _: &mut Self::Context) -> Self::Result {
         let mut refused = Vec::new();
         for row in rows {
+            if !self.context.rights.owns(row.endpoint_id) {
+                continue;
+            }
             match self.supervisor(row.organization_id, row.endpoint_id, false) {
                 Some(supervised) if supervised.credits.overflow(Some(NOTHING_NEW)) => {
                     supervised.sent += 1;
@@ -304,6 +344,11 @@ impl Handler<WorkAdded> for Router {
         let due_at = self.context.now();
         for endpoint_id in added.endpoint_ids {
             self.context.queue_cursors.forget(endpoint_id);
+            if !self.context.rights.owns(endpoint_id) {
+                let organization_id = added.organization_id;
+                self.announce(vec![Announcement { organization_id, endpoint_id, since: None, reset: None }]);
+                continue;
+            }
             match self.supervised.get_mut(&endpoint_id) {
                 Some(supervised) if supervised.addr.connected() => {
                     let needs_message = supervised.credits.overflow(None);
@@ -330,6 +375,10 @@ impl Handler<BreakerWasReset> for Router {
     fn handle(&mut self, was_reset: BreakerWasReset, _: &mut Self::Context) {
         let BreakerWasReset { organization_id, endpoint_id, reset } = was_reset;
         self.context.queue_cursors.forget(endpoint_id);
+        if !self.context.rights.owns(endpoint_id) {
+            let reset = Some(reset);
+            return self.announce(vec![Announcement { organization_id, endpoint_id, since: None, reset }]);
+        }
         match self.supervised.get_mut(&endpoint_id) {
             Some(supervised) if supervised.addr.connected() => {
                 supervised.sent += 1;

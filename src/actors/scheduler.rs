@@ -66,6 +66,10 @@ impl Scheduler {
     }
 
     fn schedule(&mut self, row: AgendaRow) {
+        // another node has it, or is about to
+        if !self.context.rights.owns(row.endpoint_id) {
+            return;
+        }
         if self.ready.contains(row.endpoint_id) {
             return;
         }

@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub(crate) mod body;
+pub(crate) mod cluster;
 mod connection_timeouts;
 pub(crate) mod docs;
 pub(crate) mod event_batch;

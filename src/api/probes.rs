@@ -23,6 +23,9 @@ pub(crate) async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> 
     if !api.engine.is_ready() {
         return Err(Problem::new(ErrorCode::Unavailable, "the engine is stopping"));
     }
+    if !api.engine.has_rights() {
+        return Err(Problem::new(ErrorCode::Unavailable, "this node has no place in the cluster now"));
+    }
     if !api.engine.can_commit() {
         return Err(Problem::new(ErrorCode::Unavailable, "the database can't be written to"));
     }

@@ -210,6 +210,10 @@ impl From<StoreError> for Problem {
                 tracing::warn!(%reason, "store not available for the api");
                 Self::new(ErrorCode::Unavailable, "the database is not available; try again in a moment")
             }
+            StoreError::Fenced => Self::new(
+                ErrorCode::Unavailable,
+                "this node has just lost its place in the cluster; try again in a moment",
+            ),
             StoreError::Conflict => {
                 Self::new(ErrorCode::Conflict, "others changed it at the same time; read it and try again")
             }

@@ -11,9 +11,10 @@ use super::middleware::catch_panic;
 use super::problem::{ErrorCode, Problem};
 pub use super::route_spec::RouteSpec;
 use super::{
-    Api, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations, probes, usage,
-    webhook_actions, webhooks,
+    Api, cluster, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations, probes,
+    usage, webhook_actions, webhooks,
 };
+use crate::actors::cluster::push::PUSH_PATH;
 
 macro_rules! routes {
     ($($method:ident $path:literal $permission:ident $handler:path;)*) => {
@@ -37,6 +38,7 @@ routes! {
     DELETE "/v1/organizations/{organization_id}/keys/{key_id}" Keys keys::revoke;
 
     GET    "/v1/usage" Admin usage::read;
+    GET    "/v1/cluster" Admin cluster::read;
 
     GET    "/v1/webhooks/logs" Read logs::list;
     GET    "/v1/webhooks/logs/{delivery_id}" Read logs::read;
@@ -96,6 +98,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     for path in paths {
         config.service(resource(path));
     }
+    // between nodes: no part of the API
+    config.route(PUSH_PATH, web::post().to(cluster::push));
     config.default_service(web::to(unknown_route));
 }
 

@@ -2,6 +2,7 @@
 
 mod address;
 mod client;
+mod cluster;
 mod completions;
 mod config;
 mod keys;
@@ -41,6 +42,8 @@ enum Command {
     Trigger(trigger::TriggerArgs),
     /// Measure an engine under load, compared with what this machine can do without one
     Load(Box<load::LoadArgs>),
+    /// Show which nodes share the database
+    Cluster(cluster::ClusterArgs),
     /// Check the settings
     Config(config::ConfigArgs),
     /// Generate a master key, or change the one that a database uses
@@ -63,6 +66,7 @@ impl Cli {
             Command::Listen(args) => actix_web::rt::System::new().block_on(listen::run(args)),
             Command::Trigger(args) => actix_web::rt::System::new().block_on(trigger::run(args)),
             Command::Load(args) => load::run(*args),
+            Command::Cluster(args) => actix_web::rt::System::new().block_on(cluster::run(args)),
             Command::Config(args) => config::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Completions(args) => completions::run(&args),

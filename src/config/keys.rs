@@ -26,6 +26,11 @@ const MAX_LIMIT: i64 = 1_000_000;
 const DAY_SECONDS: i64 = 86_400;
 const DECADE_SECONDS: i64 = 10 * 365 * DAY_SECONDS;
 
+/// A lease must be longer than what a node keeps of it as a margin (`domain::cluster::lease`).
+const LEASE_SECONDS: RangeInclusive<i64> = 3..=60;
+/// Of the name of a node.
+const MAX_NAME_CHARACTERS: usize = 100;
+
 /// What a key accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ValueKind {
@@ -141,7 +146,7 @@ pub static KEYS: &[SettingKey] = &[
     SettingKey {
         name: "database_url",
         kind: ValueKind::Text("URL"),
-        help: "sqlite://path (relative to the working directory; one engine at a time) or postgres://user@host/database.",
+        help: "sqlite://path (relative to the working directory; one engine for each file) or postgres://user@host/database.",
         example: None,
         read: |value, settings| database_url(value).map(|url| settings.database_url = url),
         show: |settings| Some(quoted(without_password(&settings.database_url))),
@@ -324,6 +329,35 @@ pub static KEYS: &[SettingKey] = &[
         "Events older than this are removed with their deliveries (default: 30 days); pending deliveries never are. Too small: \
                nobody can look up or resend what happened. Too large: the database grows."
     ),
+    SettingKey {
+        name: "cluster.advertise",
+        kind: ValueKind::Text("http://host:port"),
+        help: "Where other nodes of the same PostgreSQL database reach this one's API (default: `listen`, when that is not a \
+               wildcard). Without one they find this node's events by looking, up to 1 s later.",
+        example: Some(r#""http://10.0.0.7:8080""#),
+        read: |value, settings| advertise(value).map(|url| settings.cluster.advertise = Some(url)),
+        show: |settings| settings.cluster.advertise.as_ref().map(quoted),
+    },
+    SettingKey {
+        name: "cluster.lease_seconds",
+        kind: ValueKind::Seconds(LEASE_SECONDS),
+        help: "How long a node that is silent keeps its webhooks; the same on all nodes. Too small: a database that is slow for a \
+               moment stops delivery. Too large: the webhooks of a dead node wait for longer.",
+        example: None,
+        read: |value, settings| {
+            settings.cluster.lease = Duration::from_secs(value.integer(LEASE_SECONDS)?.unsigned_abs());
+            Ok(())
+        },
+        show: |settings| Some(settings.cluster.lease.as_secs().to_string()),
+    },
+    SettingKey {
+        name: "cluster.name",
+        kind: ValueKind::Text("text"),
+        help: "The name of this node, for people (default: host name and port).",
+        example: Some(r#""ringback-1""#),
+        read: |value, settings| node_name(value).map(|name| settings.cluster.name = Some(name)),
+        show: |settings| settings.cluster.name.as_ref().map(quoted),
+    },
     limit!(
         "limits.webhooks_per_organization",
         webhooks_per_organization,
@@ -388,6 +422,29 @@ pub(crate) fn without_password(database_url: &str) -> String {
     match url.password() {
         None => database_url.to_owned(),
         Some(_) => url.set_password(Some("hidden")).map_or_else(|()| hidden(), |()| url.to_string()),
+    }
+}
+
+fn advertise(value: &SettingValue) -> Result<String, String> {
+    let text = value.text()?;
+    let expected = "expects an address like http://10.0.0.7:8080, without a path";
+    let url = url::Url::parse(text).map_err(|_| expected.to_owned())?;
+    let is_plain =
+        url.scheme() == "http" && url.path() == "/" && url.query().is_none() && url.username().is_empty();
+    match url.host_str().filter(|_| is_plain) {
+        Some(host) => Ok(format!("http://{host}:{}", url.port_or_known_default().unwrap_or(80))),
+        None => Err(expected.to_owned()),
+    }
+}
+
+fn node_name(value: &SettingValue) -> Result<String, String> {
+    let text = value.text()?;
+    match !text.trim().is_empty()
+        && text.chars().count() <= MAX_NAME_CHARACTERS
+        && !text.chars().any(char::is_control)
+    {
+        true => Ok(text.to_owned()),
+        false => Err(format!("expects 1 to {MAX_NAME_CHARACTERS} characters")),
     }
 }
 

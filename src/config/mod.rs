@@ -59,6 +59,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// The table `[limits]`.
     pub limits: LimitSettings,
+    /// The table `[cluster]`.
+    pub cluster: ClusterSettings,
 }
 
 impl Default for Settings {
@@ -80,6 +82,7 @@ impl Default for Settings {
             signature_header_prefix: String::from("x-callintel"),
             delivery: DeliverySettings::default(),
             limits: LimitSettings::default(),
+            cluster: ClusterSettings::default(),
         }
     }
 }
@@ -124,6 +127,23 @@ impl Default for DeliverySettings {
             disable_after: Duration::from_secs(5 * 86_400),
             retention: Duration::from_secs(30 * 86_400),
         }
+    }
+}
+
+/// A node among others on one PostgreSQL database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// `http://host:port`; `None`: `listen`, when that is no wildcard.
+    pub advertise: Option<String>,
+    /// How long a node that is silent keeps its rights.
+    pub lease: Duration,
+    /// `None`: host name and port.
+    pub name: Option<String>,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        Self { advertise: None, lease: Duration::from_secs(6), name: None }
     }
 }
 

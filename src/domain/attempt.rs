@@ -100,11 +100,13 @@ pub enum LocalFault {
     Memory,
     /// No local port towards this receiver.
     Ports,
+    /// This node's lease was not renewed in time: another node may have taken over.
+    Lease,
 }
 
 impl LocalFault {
     /// Every fault.
-    pub(crate) const ALL: [Self; 3] = [Self::OpenFiles, Self::Memory, Self::Ports];
+    pub(crate) const ALL: [Self; 4] = [Self::OpenFiles, Self::Memory, Self::Ports, Self::Lease];
 
     /// The name in logs and metrics.
     pub(crate) fn as_str(self) -> &'static str {
@@ -112,6 +114,7 @@ impl LocalFault {
             Self::OpenFiles => "open_files",
             Self::Memory => "memory",
             Self::Ports => "ports",
+            Self::Lease => "lease",
         }
     }
 }

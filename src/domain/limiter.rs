@@ -66,6 +66,13 @@ pub struct LimiterMemory {
     pub full_at: UnixMillis,
 }
 
+impl LimiterMemory {
+    /// When it was left.
+    pub(crate) fn left_at(&self) -> UnixMillis {
+        self.left_at
+    }
+}
+
 /// A token bucket: in any second it grants at most the burst and a second's worth.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {

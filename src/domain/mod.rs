@@ -4,6 +4,7 @@
 
 pub mod attempt;
 pub mod breaker;
+pub mod cluster;
 pub(crate) mod concurrency;
 pub mod delivery;
 pub mod endpoint;

@@ -4,6 +4,7 @@
 //! [`TargetPolicy::allows_socket`], which the transport calls for every address that it is about to connect to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use host_name::check_host_name;
 use ipnet::IpNet;
@@ -66,6 +67,23 @@ pub struct TargetPolicy {
     /// Where the engine itself listens. Refused even inside `allowed_networks`, because the engine would call itself. An
     /// unspecified address (`0.0.0.0`, `::`) stands for every loopback address.
     pub own_addresses: Vec<SocketAddr>,
+    /// Where other nodes of the cluster listen: as forbidden.
+    pub peer_addresses: PeerAddresses,
+}
+
+/// The addresses of other nodes, which come and go. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct PeerAddresses(Arc<RwLock<Vec<SocketAddr>>>);
+
+impl PeerAddresses {
+    /// From now on it is these.
+    pub(crate) fn set(&self, addresses: Vec<SocketAddr>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    fn any(&self, is: impl Fn(&SocketAddr) -> bool) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().any(is)
+    }
 }
 
 /// Why a URL is refused when a webhook is created or changed. The texts are for the tenant and say what to do.
@@ -200,11 +218,12 @@ impl TargetPolicy {
 
     fn is_own(&self, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();
-        self.own_addresses.iter().any(|own| {
+        let is_it = |own: &SocketAddr| {
             let own_ip = own.ip().to_canonical();
             own.port() == address.port()
                 && (own_ip == ip || ip.is_unspecified() || own_ip.is_unspecified() && ip.is_loopback())
-        })
+        };
+        self.own_addresses.iter().any(is_it) || self.peer_addresses.any(is_it)
     }
 }
 

@@ -24,8 +24,12 @@ pub struct UnixMillis(pub i64);
 
 /// Where the current time comes from: the machine in production, the simulation in tests.
 pub trait Clock: Send + Sync + 'static {
-    /// The current instant.
+    /// The current instant. It can be set, forward and back.
     fn now(&self) -> UnixMillis;
+    /// How long the machine has run, suspended or not. It is never set; a simulated clock is not either.
+    fn uptime(&self) -> Duration {
+        Duration::from_millis(self.now().0.unsigned_abs())
+    }
 }
 
 impl UnixMillis {

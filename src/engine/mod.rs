@@ -1,5 +1,6 @@
 //! Start-up, wiring, ordered shutdown: the only place that names concrete stores and transports.
 
+mod cluster;
 mod dev;
 mod low_priority;
 mod system;
@@ -14,8 +15,12 @@ use actix_web::web;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::actors::cluster::clock::DatabaseClock;
+use crate::actors::cluster::joining;
+use crate::actors::cluster::push::PushKey;
+use crate::actors::cluster::rights::Rights;
 use crate::actors::context::{ActorContext, ActorSettings};
-use crate::actors::{Actors, SupervisorThreads};
+use crate::actors::{Actors, ClusterPlace, SupervisorThreads};
 use crate::api::request_id::RequestIds;
 use crate::api::server::{BoundServer, ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
@@ -23,11 +28,12 @@ use crate::config::Settings;
 use crate::dashboard::{self, Dashboard};
 use crate::domain::breaker::BreakerConfig;
 use crate::domain::machine::MachineLimits;
-use crate::domain::target::TargetPolicy;
+use crate::domain::secret::Secret;
+use crate::domain::target::{PeerAddresses, TargetPolicy};
 use crate::store::cipher::{Cipher, CipherError};
 use crate::store::{self, Store, StoreError, StoreResult};
 use crate::telemetry::{self, LoggingError};
-use crate::transport::{AwcTransport, TransportConfig, TransportSetupError};
+use crate::transport::{AwcPeers, AwcTransport, SendPermission, TransportConfig, TransportSetupError};
 pub use dev::CLIENTS_KEY_FILE;
 use low_priority::LowPriorityThreads;
 use system::SystemClock;
@@ -38,6 +44,12 @@ const API_SHUTDOWN: Duration = Duration::from_secs(10);
 /// Limit of a drain: attempts may take up to their timeout (60 s at most), and their outcomes must reach the disk.
 const DRAIN_LIMIT: Duration = Duration::from_secs(75);
 
+/// Two beats and the way to the database: by then every node that lives has seen one that has joined. Larger: a start takes
+/// longer.
+const SEEN_AFTER: Duration = Duration::from_millis(1_500);
+/// How long a node that leaves answers requests: as often as balancers look at readiness, and some more. Smaller: they send
+/// requests to a closed port. Larger: a rolling restart takes longer.
+const NOTICED_AFTER: Duration = Duration::from_secs(3);
 /// How often the start waits for the count of pending deliveries, 5 s each time. Less: the start fails with tens of millions
 /// of them.
 const COUNT_WAITS: usize = 60;
@@ -104,21 +116,42 @@ pub fn run(settings: Settings) -> Result<(), EngineError> {
     let cipher = cipher(&settings)?;
     let store = store::open(&settings.database_url, cipher)?;
     let addresses = OwnAddresses::reserve(&settings)?;
-    let transport = transport(&settings, &addresses)?;
-    actix::System::new().block_on(serve(settings, store, Arc::new(transport), addresses, metrics))
+    let clock = Arc::new(DatabaseClock::new(Arc::new(SystemClock)));
+    let identity = cluster::identity(&settings, addresses.api.address(), addresses.of_peers.clone());
+    let joined = joining::join(&store, clock.clone(), &SystemEntropy, identity)?;
+    let transport = transport(&settings, &addresses, joined.rights())?;
+    let key = PushKey::new(Cipher::derive_key(&master_key(&settings)?, PUSHES)?);
+    let place = ClusterPlace { joined, key, peers: Arc::new(AwcPeers) };
+    let parts = EngineParts { store, transport: Arc::new(transport), clock, place, addresses, metrics };
+    actix::System::new().block_on(serve(settings, parts))
+}
+
+/// What [`Cipher::derive_key`] makes the key of pushes for.
+const PUSHES: &str = "ringback cluster";
+
+/// What was set up before the threads run.
+struct EngineParts {
+    store: Arc<dyn Store>,
+    transport: Arc<AwcTransport>,
+    clock: Arc<DatabaseClock>,
+    place: ClusterPlace,
+    addresses: OwnAddresses,
+    metrics: MetricsRenderer,
 }
 
 /// Addresses of our own, bound before anything is sent: attempts must not go to them, and the port may have been 0.
 struct OwnAddresses {
     api: ReservedAddress,
     metrics: Option<ReservedAddress>,
+    of_peers: PeerAddresses,
 }
 
 impl OwnAddresses {
     fn reserve(settings: &Settings) -> Result<Self, EngineError> {
         let reserve =
             |address| ReservedAddress::new(address).map_err(|error| EngineError::Listen { address, error });
-        Ok(Self { api: reserve(settings.listen)?, metrics: settings.metrics_listen.map(reserve).transpose()? })
+        let (api, metrics) = (reserve(settings.listen)?, settings.metrics_listen.map(reserve).transpose()?);
+        Ok(Self { api, metrics, of_peers: PeerAddresses::default() })
     }
 
     fn all(&self) -> Vec<SocketAddr> {
@@ -126,13 +159,9 @@ impl OwnAddresses {
     }
 }
 
-async fn serve(
-    settings: Settings,
-    store: Arc<dyn Store>,
-    transport: Arc<AwcTransport>,
-    addresses: OwnAddresses,
-    metrics: MetricsRenderer,
-) -> Result<(), EngineError> {
+async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError> {
+    let EngineParts { store, transport, clock, place, addresses, metrics } = parts;
+    let has_company = place.joined.has_company();
     let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
     let arbiters: Vec<Arbiter> = (0..2 * parallelism).map(|_| Arbiter::new()).collect();
     let (of_few, of_many) = arbiters.split_at(parallelism);
@@ -147,12 +176,16 @@ async fn serve(
     let context = ActorContext::new(
         store,
         transport,
-        Arc::new(SystemClock),
+        clock,
         Arc::new(SystemEntropy),
         actor_settings(&settings, open_files()),
     );
-    let context = Arc::new(context);
-    let actors = Actors::start(context.clone(), threads)?;
+    let context = Arc::new(context.in_cluster(place.joined.rights().clone()));
+    let actors = Actors::start(context.clone(), threads, place)?;
+    if has_company {
+        // until they have seen this node, they may deliver in the order of their own commits
+        tokio::time::sleep(SEEN_AFTER).await;
+    }
     actix::spawn(async move {
         loop {
             tokio::time::sleep(GAUGE_REFRESH).await;
@@ -235,6 +268,13 @@ async fn run_until_stopped(servers: Vec<BoundServer>, actors: &Actors) {
     let reason = stop_signal().await;
     let begin = tokio::time::Instant::now();
     telemetry::EngineStopping { reason }.emit();
+    if actors.hand_over().await {
+        // balancers look at readiness, and publishers who have a connection go on using it meanwhile
+        tokio::select! {
+            () = tokio::time::sleep(NOTICED_AFTER) => {}
+            _ = stop_signal() => {}
+        }
+    }
     for handle in handles {
         handle.stop(true).await;
     }
@@ -281,19 +321,28 @@ fn listen(
 }
 
 fn cipher(settings: &Settings) -> Result<Cipher, EngineError> {
-    let key = match &settings.master_key {
-        Some(key) => key.clone(),
-        None if settings.dev => dev::master_key(&settings.database_url)?,
-        None => return Err(EngineError::NoMasterKey),
-    };
-    Ok(Cipher::from_master_key(&key, Arc::new(SystemEntropy))?)
+    Ok(Cipher::from_master_key(&master_key(settings)?, Arc::new(SystemEntropy))?)
 }
 
-fn transport(settings: &Settings, addresses: &OwnAddresses) -> Result<AwcTransport, EngineError> {
+fn master_key(settings: &Settings) -> Result<Secret, EngineError> {
+    match &settings.master_key {
+        Some(key) => Ok(key.clone()),
+        None if settings.dev => dev::master_key(&settings.database_url),
+        None => Err(EngineError::NoMasterKey),
+    }
+}
+
+fn transport(
+    settings: &Settings,
+    addresses: &OwnAddresses,
+    rights: &Arc<Rights>,
+) -> Result<AwcTransport, EngineError> {
+    let rights = rights.clone();
     let config = TransportConfig {
         policy: target_policy(settings, addresses),
         dns_servers: settings.dns_servers.clone(),
         ca_file: settings.ca_file.clone(),
+        permission: SendPermission::by(move || rights.may_act()),
     };
     Ok(AwcTransport::new(config)?)
 }
@@ -304,6 +353,7 @@ fn target_policy(settings: &Settings, addresses: &OwnAddresses) -> TargetPolicy 
         allowed_networks: settings.allowed_networks.clone(),
         allowed_ports: settings.allowed_ports.clone(),
         own_addresses: addresses.all(),
+        peer_addresses: addresses.of_peers.clone(),
     }
 }
 
@@ -316,7 +366,6 @@ fn open_files() -> usize {
 fn actor_settings(settings: &Settings, open_files: usize) -> ActorSettings {
     let delivery = &settings.delivery;
     ActorSettings {
-        node: 0,
         // half for one connection to each endpoint, a quarter for further attempts; the rest is for the API
         max_active_endpoints: delivery.max_active_endpoints.min((open_files / 2).max(1)),
         crowded_attempts: CROWDED_ATTEMPTS.min(open_files / 4),

@@ -5,6 +5,9 @@
 //! is on disk. At the start the rows are counted on a snapshot from before the first of these transactions, so that
 //! count and changes add up exactly.
 //!
+//! While other nodes write too, this node's changes are not all of them: the counts are then right as of the last count, which
+//! is made again and again.
+//!
 //! The oldest pending delivery is not kept. Kept is an id below which there is none: a bound, which a search raises.
 
 use std::collections::{BTreeSet, HashMap};
@@ -90,13 +93,16 @@ struct State {
     since_snapshot: Option<BacklogChange>,
     /// A commit that failed may have been written.
     is_in_doubt: bool,
+    /// Other nodes write too.
+    is_shared: bool,
 }
 
 #[derive(Default)]
 struct Kept {
-    total: u64,
     organizations: HashMap<OrganizationId, OrganizationBacklog>,
     next_entry: u64,
+    /// Others have changed what was counted.
+    is_shared: bool,
 }
 
 #[derive(Default)]
@@ -148,14 +154,12 @@ impl Kept {
         });
         let before = endpoint.pending;
         let after = before.saturating_add_signed(difference.count);
-        debug_assert_eq!(
-            after as i64,
-            before as i64 + difference.count,
+        debug_assert!(
+            self.is_shared || after as i64 == before as i64 + difference.count,
             "more deliveries ended than were pending"
         );
         endpoint.pending = after;
         organization.pending = organization.pending - before + after;
-        self.total = self.total - before + after;
         let lowest = difference.lowest.unwrap_or(DeliveryId(i64::MAX));
         endpoint.lowest_since_search = endpoint.lowest_since_search.min(lowest);
         let (old, new) = (endpoint.bound, endpoint.bound.min(lowest));
@@ -203,6 +207,20 @@ impl Backlog {
         state.since_snapshot = None;
     }
 
+    /// From now on other nodes write too, or no longer. Returns whether that is new: then another count is necessary.
+    pub(super) fn set_shared(&self, is_shared: bool) -> bool {
+        let mut state = self.state.lock();
+        let is_new = std::mem::replace(&mut state.is_shared, is_shared) != is_shared;
+        if let Some(kept) = state.kept.as_mut().filter(|_| is_new && is_shared) {
+            kept.is_shared = true;
+        }
+        is_new
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.state.lock().is_shared
+    }
+
     /// Whether the next count is necessary.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.state.lock().is_in_doubt
@@ -231,7 +249,7 @@ impl Backlog {
         }
         // entries of the old counts are never taken for new ones
         let next_entry = state.kept.as_ref().map_or(0, |kept| kept.next_entry);
-        let mut kept = Kept { next_entry, ..Kept::default() };
+        let mut kept = Kept { next_entry, is_shared: state.is_shared, ..Kept::default() };
         kept.add(&sum);
         state.kept = Some(kept);
         self.counted.notify_all();
@@ -247,9 +265,12 @@ impl Backlog {
         state.kept.as_mut().map(read).ok_or_else(counting)
     }
 
-    /// How many deliveries are pending in all.
-    pub(super) fn total(&self) -> StoreResult<u64> {
-        self.read(|kept| kept.total)
+    /// How many of some endpoints.
+    pub(super) fn total_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<u64> {
+        self.read(|kept| {
+            let endpoints = kept.organizations.values().flat_map(|organization| &organization.endpoints);
+            endpoints.filter(|(id, _)| is_counted(**id)).map(|(_, endpoint)| endpoint.pending).sum()
+        })
     }
 
     /// How many of an endpoint, or of an organization.
@@ -377,7 +398,7 @@ mod tests {
         backlog.add(&ended(FIRST, 1));
         assert_eq!(backlog.pending(ACME, Some(FIRST)).unwrap(), 4);
         assert_eq!(backlog.pending(ACME, Some(SECOND)).unwrap(), 0);
-        assert_eq!((backlog.pending(ACME, None).unwrap(), backlog.total().unwrap()), (4, 4));
+        assert_eq!((backlog.pending(ACME, None).unwrap(), backlog.total_of(&|_| true).unwrap()), (4, 4));
         assert_eq!(bound(&backlog, None), Some(5));
     }
 
@@ -388,11 +409,11 @@ mod tests {
         backlog.doubt();
         backlog.count_ended(counted(&[(FIRST, 7, 1)]));
         assert!(backlog.is_in_doubt());
-        assert_eq!(backlog.total().unwrap(), 1, "the last known ones until then");
+        assert_eq!(backlog.total_of(&|_| true).unwrap(), 1, "the last known ones until then");
         backlog.snapshot_opened();
         backlog.count_ended(counted(&[(FIRST, 2, 1)]));
         assert!(!backlog.is_in_doubt());
-        assert_eq!(backlog.total().unwrap(), 2);
+        assert_eq!(backlog.total_of(&|_| true).unwrap(), 2);
     }
 
     #[test]
@@ -439,6 +460,6 @@ mod tests {
         assert_eq!(bound(&backlog, None), Some(3));
         backlog.add(&ended(SECOND, 1));
         backlog.add(&ended(FIRST, 2));
-        assert_eq!((bound(&backlog, None), backlog.total().unwrap()), (None, 0));
+        assert_eq!((bound(&backlog, None), backlog.total_of(&|_| true).unwrap()), (None, 0));
     }
 }

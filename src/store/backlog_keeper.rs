@@ -2,9 +2,10 @@
 //! searches for the oldest one. It has connections of its own, and only while it works.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -18,6 +19,10 @@ use crate::domain::ids::{EndpointId, OrganizationId};
 const PAUSE: Duration = Duration::from_secs(1);
 /// Further pause for each row that a search has looked at: ten times as long as the search took, at about 2 µs a row.
 const PAUSE_A_ROW: Duration = Duration::from_micros(20);
+/// Pause between two counts while other nodes write too: so many times as long as a count takes, within bounds. Smaller: counts
+/// cost more than a twentieth of a processor. Larger: a backlog is shown as it was so long ago.
+const COUNT_PAUSE_FACTOR: u32 = 20;
+const COUNT_PAUSE: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(120);
 /// Searches that wait. More are refused: the next call asks again.
 const MAX_WANTED: usize = 1_000;
 
@@ -93,6 +98,13 @@ impl BacklogKeeper {
         }
     }
 
+    /// Other nodes write too, or no longer.
+    pub(super) fn set_shared(&self, is_shared: bool) {
+        if self.shared.backlog.set_shared(is_shared) {
+            self.doubt();
+        }
+    }
+
     /// A transaction failed and may have been committed.
     pub(super) fn doubt(&self) {
         self.shared.backlog.doubt();
@@ -124,12 +136,17 @@ impl Drop for BacklogKeeper {
 
 impl Shared {
     fn run(&self) {
+        let mut next_count = now();
         loop {
             let mut work = self.work.lock();
+            let is_due = |next_count: Instant| self.backlog.is_shared() && now() >= next_count;
             let has_nothing =
                 |work: &Work| work.snapshot.is_none() && work.wanted.is_empty() && !self.backlog.is_in_doubt();
-            while has_nothing(&work) && !work.is_ending {
-                self.wake.wait(&mut work);
+            while has_nothing(&work) && !work.is_ending && !is_due(next_count) {
+                match self.backlog.is_shared() {
+                    true => _ = self.wake.wait_for(&mut work, next_count.saturating_duration_since(now())),
+                    false => self.wake.wait(&mut work),
+                }
             }
             if work.is_ending {
                 return;
@@ -137,8 +154,11 @@ impl Shared {
             let snapshot = work.snapshot.take();
             let wanted = if snapshot.is_some() { BTreeSet::new() } else { std::mem::take(&mut work.wanted) };
             drop(work);
-            if snapshot.is_some() || self.backlog.is_in_doubt() {
+            if snapshot.is_some() || self.backlog.is_in_doubt() || is_due(next_count) {
+                let begin = now();
                 self.count(snapshot);
+                let pause = begin.elapsed() * COUNT_PAUSE_FACTOR;
+                next_count = now() + pause.clamp(*COUNT_PAUSE.start(), *COUNT_PAUSE.end());
             }
             // without a connection they are asked for again
             let rows = if wanted.is_empty() { 0 } else { self.search(wanted).unwrap_or(0) };
@@ -180,4 +200,9 @@ impl Shared {
         let mut work = self.work.lock();
         self.wake.wait_while_for(&mut work, |work| !work.is_ending, pause);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the pace of a thread, which no simulated time runs")]
+fn now() -> Instant {
+    Instant::now()
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use data_encoding::{BASE64, HEXLOWER};
+use hmac::{Hmac, Mac};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -75,6 +76,17 @@ impl Cipher {
         let mut key_id = [0; KEY_ID_BYTES];
         key_id.copy_from_slice(&digest[..KEY_ID_BYTES]);
         Ok(Self { cipher, key_id, random })
+    }
+
+    /// A key for another purpose, from which the master key can't be found: HMAC-SHA-256 of the purpose, which is HKDF-Expand
+    /// for one block (RFC 5869, section 2.3).
+    pub fn derive_key(base64: &Secret, purpose: &str) -> Result<[u8; 32], CipherError> {
+        let key =
+            Zeroizing::new(BASE64.decode(base64.expose().trim().as_bytes()).map_err(|_| CipherError::MasterKey)?);
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| CipherError::MasterKey)?;
+        mac.update(purpose.as_bytes());
+        mac.update(&[1]);
+        Ok(mac.finalize().into_bytes().into())
     }
 
     /// Whether a value claims to be encrypted with this key, by its envelope; only decrypting it proves that.

@@ -10,9 +10,10 @@ use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionMa
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
 use diesel::sql_types::Bool;
-use parking_lot::FairMutex;
+use parking_lot::{FairMutex, Mutex};
 
 pub(super) use self::readers::{ReaderOptions, Readers};
+use super::fence::Fence;
 use super::{StoreError, StoreResult};
 
 /// A connection to either database. Portable queries run on it; code for only one of the two matches on it.
@@ -36,6 +37,14 @@ pub(super) trait Opener: Send + Sync + 'static {
     fn open_writer(&self) -> StoreResult<AnyConnection>;
     /// A read-only connection.
     fn open_reader(&self) -> StoreResult<AnyConnection>;
+    /// A connection for what is rare and concerns nobody's fence. It waits for no lock for long.
+    fn open_unlocked(&self) -> StoreResult<AnyConnection> {
+        self.open_writer()
+    }
+    /// A connection for a node's beats, which don't wait for the disk: no outage of it may look like a node's end.
+    fn open_beats(&self) -> StoreResult<AnyConnection> {
+        self.open_writer()
+    }
 }
 
 /// Failures in a row after which a connection is replaced although its server responds: they can be about its
@@ -43,11 +52,21 @@ pub(super) trait Opener: Send + Sync + 'static {
 /// everyone the connection. Larger: publishers are refused for longer if the session is to blame.
 const MAX_FAILURES: u32 = 8;
 
-/// The single writer. A broken connection is dropped, and the next call opens another. A connection whose
-/// statement failed is kept if its server responds and takes writes: on PostgreSQL it holds the lock that makes
-/// this engine the one that writes, and all publishers wait while another is opened.
+/// The right of a writer to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Right {
+    /// Nobody else can write, or this store has not joined a cluster.
+    Unfenced,
+    Held(Fence),
+    /// Ended, by another node or by leaving.
+    Ended,
+}
+
+/// The single writer of this process. A broken connection is dropped, and the next call opens another. A connection
+/// whose statement failed is kept if its server responds and takes writes: all publishers wait while another is opened.
 pub(super) struct Writer {
     opener: Arc<dyn Opener>,
+    right: Mutex<Right>,
     /// Held by all changes except commits, from before they wait for the connection until their end: so a
     /// commit waits for at most one of them, however many are waiting.
     lane: FairMutex<()>,
@@ -101,14 +120,35 @@ impl Writer {
     /// A writer with a connection that is already open.
     pub(super) fn new(opener: Arc<dyn Opener>, connection: AnyConnection) -> Self {
         let connection = FairMutex::new(Some(CountedConnection::new(connection)));
-        Self { opener, lane: FairMutex::new(()), connection }
+        Self { opener, right: Mutex::new(Right::Unfenced), lane: FairMutex::new(()), connection }
+    }
+
+    /// From now on writes are made under this fence.
+    pub(super) fn take_fence(&self, fence: Fence) {
+        // between two transactions
+        let _connection = self.connection.lock();
+        *self.right.lock() = Right::Held(fence);
+    }
+
+    /// From now on nothing is written.
+    pub(super) fn end_right(&self) {
+        let _connection = self.connection.lock();
+        *self.right.lock() = Right::Ended;
+    }
+
+    /// The fence of the transaction under way: to be asked for within it.
+    pub(super) fn fence(&self) -> Option<Fence> {
+        match *self.right.lock() {
+            Right::Held(fence) => Some(fence),
+            Right::Unfenced | Right::Ended => None,
+        }
     }
 
     /// Runs `work` in one transaction: all of it is durable, or none of it exists. For everything except the
     /// commits of persistence, which go first.
     pub(super) fn write<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
         let _lane = self.lane.lock();
-        self.run(|connection| in_transaction(connection, work))
+        self.run(|connection| in_transaction(connection, self.fence(), work))
     }
 
     /// The same; hands the result to `settle` before the next change can begin.
@@ -119,7 +159,7 @@ impl Writer {
     ) -> StoreResult<T> {
         let _lane = self.lane.lock();
         self.run(|connection| {
-            let result = in_transaction(connection, work);
+            let result = in_transaction(connection, self.fence(), work);
             settle(&result);
             result
         })
@@ -130,16 +170,38 @@ impl Writer {
         let mut slot = self.connection.lock();
         self.opener.check()?;
         // taken out during the work: after a panic the connection is gone, and its transaction with it
+        let right = *self.right.lock();
+        if right == Right::Ended {
+            return Err(StoreError::Fenced);
+        }
         let mut used = match slot.take() {
             Some(used) => used,
-            None => CountedConnection::new(self.opener.open_writer().map_err(as_outage)?),
+            None => CountedConnection::new(self.reconnect(right)?),
         };
         used.times += 1;
         let result = forget_old_plans(&mut used).and_then(|()| work(&mut used.connection));
         if used.can_go_on(&result) {
             *slot = Some(used);
         }
+        if matches!(result, Err(StoreError::Fenced)) {
+            *self.right.lock() = Right::Ended;
+        }
         result
+    }
+
+    /// Another connection, when what the last one had begun is decided.
+    fn reconnect(&self, right: Right) -> StoreResult<AnyConnection> {
+        let mut connection = self.opener.open_writer().map_err(as_outage)?;
+        if let (Right::Held(fence), AnyConnection::Postgres(postgres)) = (right, &mut connection) {
+            let renewed = fence.renew(postgres);
+            *self.right.lock() = match &renewed {
+                Ok(renewed) => Right::Held(*renewed),
+                Err(StoreError::Fenced) => Right::Ended,
+                Err(_) => right,
+            };
+            renewed?;
+        }
+        Ok(connection)
     }
 }
 
@@ -163,8 +225,10 @@ fn as_outage(error: StoreError) -> StoreError {
     }
 }
 
+/// Runs `work` in a transaction, under a fence if there is one.
 pub(super) fn in_transaction<T>(
     connection: &mut AnyConnection,
+    fence: Option<Fence>,
     work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>,
 ) -> StoreResult<T> {
     match connection {
@@ -176,7 +240,11 @@ pub(super) fn in_transaction<T>(
             AnsiTransactionManager::begin_transaction(postgres)?;
         }
     }
-    let result = work(connection);
+    let held = match (fence, &mut *connection) {
+        (Some(fence), AnyConnection::Postgres(postgres)) => fence.hold(postgres),
+        _ => Ok(()),
+    };
+    let result = held.and_then(|()| work(connection));
     match (&result, connection) {
         (Ok(_), AnyConnection::Sqlite(sqlite)) => AnsiTransactionManager::commit_transaction(sqlite)?,
         (Ok(_), AnyConnection::Postgres(postgres)) => AnsiTransactionManager::commit_transaction(postgres)?,

@@ -24,8 +24,12 @@ pub trait MaintenanceStore: Send + Sync + 'static {
     fn scan_agenda(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<AgendaRow>>;
     /// The health of endpoints whose breaker is open.
     fn open_breakers(&self) -> StoreResult<Vec<EndpointHealth>>;
+    /// How many deliveries of some endpoints are pending.
+    fn count_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<u64>;
     /// How many deliveries are pending.
-    fn count_pending(&self) -> StoreResult<u64>;
+    fn count_pending(&self) -> StoreResult<u64> {
+        self.count_pending_of(&|_| true)
+    }
     /// Fails if the database does not respond.
     fn ping(&self) -> StoreResult<()>;
     /// Looks at up to `limit` events of all organizations that were accepted before `before`, oldest first,

@@ -8,10 +8,12 @@ mod backlog;
 mod backlog_keeper;
 mod changes;
 pub mod cipher;
+mod cluster;
 mod connection;
 mod detail;
 mod diesel_store;
 mod event_cache;
+mod fence;
 mod log;
 mod maintenance;
 pub mod memory;
@@ -31,11 +33,13 @@ use thiserror::Error;
 
 pub use self::changes::{ChangeNumber, ChangeStore, Changed, ChangesSince, SettingChange};
 use self::cipher::Cipher;
+pub use self::cluster::{Beat, ClusterStore, ClusterView, Joining, Ownership, PROTOCOL};
 use self::diesel_store::DieselStore;
 pub use self::log::{
     DeliveryDetail, EventDetail, LogPage, LogStore, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage,
 };
 pub use self::maintenance::{AgendaRow, MaintenanceStore, PruneReport};
+use self::postgres::Sharing;
 pub(crate) use self::queue::IDEMPOTENCY_KEY_LIFETIME;
 pub use self::queue::{
     AcceptedEvent, BatchKey, CANCELLED_AT_ONCE, Checkpoint, CommitReport, DisableEndpoint, DuePage, DueRequest,
@@ -65,6 +69,9 @@ pub enum StoreError {
     /// The organization does not exist, or was deleted since its caller was let in.
     #[error("there is no such organization")]
     NoSuchOrganization,
+    /// This node's rights were ended: nothing was written. It may write again when it has joined and read everything anew.
+    #[error("this node lost its lease; it joins again by itself")]
+    Fenced,
 }
 
 /// The result of a method of the store.
@@ -82,13 +89,14 @@ pub struct PageRequest {
 /// The whole store. One implementation over Diesel for SQLite and PostgreSQL, one in memory as a reference.
 ///
 /// The methods of its parts can be called on a `dyn Store` without importing the traits.
-pub trait Store: QueueStore + TenantStore + ChangeStore + LogStore + MaintenanceStore {}
+pub trait Store: QueueStore + TenantStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore {}
 
-impl<S: QueueStore + TenantStore + ChangeStore + LogStore + MaintenanceStore> Store for S {}
+impl<S: QueueStore + TenantStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore> Store for S {}
 
-/// Opens the database of a URL, creates or upgrades its schema, and locks out other engines.
+/// Opens the database of a URL, and creates or upgrades its schema. Other engines are locked out of a SQLite file; those on
+/// PostgreSQL share it ([`ClusterStore::join`]).
 pub fn open(database_url: &str, cipher: Cipher) -> StoreResult<Arc<dyn Store>> {
-    Ok(Arc::new(open_diesel(database_url, cipher)?))
+    Ok(Arc::new(open_diesel(database_url, cipher, Sharing::WithNodes)?))
 }
 
 /// Re-encrypts all secrets and header values of a database, from the key of `old` to the key of `new`. Refused
@@ -103,18 +111,18 @@ pub fn reencrypt(
     if let Some(path) = database_url.strip_prefix(SQLITE).filter(|path| !Path::new(path).exists()) {
         return Err(StoreError::Refused(format!("the database file {path} does not exist")));
     }
-    open_diesel(database_url, old)?.reencrypt(new, progress)
+    open_diesel(database_url, old, Sharing::Alone)?.reencrypt(new, progress)
 }
 
 const SQLITE: &str = "sqlite://";
 const POSTGRES: [&str; 2] = ["postgres://", "postgresql://"];
 
-fn open_diesel(database_url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
+fn open_diesel(database_url: &str, cipher: Cipher, sharing: Sharing) -> StoreResult<DieselStore> {
     if let Some(path) = database_url.strip_prefix(SQLITE) {
         return sqlite::open(path, cipher);
     }
     if POSTGRES.iter().any(|scheme| database_url.starts_with(scheme)) {
-        return postgres::open(database_url, cipher);
+        return postgres::open(database_url, cipher, sharing);
     }
     // the URL itself is left out: it can hold a password
     Err(StoreError::Refused(String::from(

@@ -286,8 +286,8 @@ fn filter(text: &str) -> StoreResult<Filter> {
     Filter::parse(&parse(text)?).map_err(|errors| corrupt(format!("filters: {errors:?}")))
 }
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = endpoint_health)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = endpoint_health, treat_none_as_null = true, primary_key(endpoint_id))]
 pub(super) struct HealthRow {
     endpoint_id: i64,
     organization_id: i64,

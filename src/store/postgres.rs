@@ -1,6 +1,7 @@
-//! PostgreSQL only: the lock that makes one engine the writer, its session settings, and a commit as one
-//! statement.
+//! PostgreSQL only: the lock that keeps out who must be alone, session settings, the rows of the cluster, and a commit as
+//! one statement.
 
+pub(super) mod cluster;
 mod commit;
 mod server;
 
@@ -21,11 +22,22 @@ pub(super) use self::commit::{NewRows, is_one_statement, write};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// `ringback` in ASCII: the advisory lock of the one engine that writes.
+/// `ringback` in ASCII: the advisory lock that nodes share, and that versions from before there were several take alone.
 const WRITER_LOCK: i64 = 0x7269_6e67_6261_636b;
-/// How long a start waits for another engine that is being stopped.
+/// Held while the schema is brought up to date.
+const MIGRATION_LOCK: i64 = WRITER_LOCK + 1;
+/// How long a start waits for someone who is alone and being stopped.
 const LOCK_MAX_WAIT: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(250);
+
+/// Whether others may use the database meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// As a node of a cluster.
+    WithNodes,
+    /// No node may run.
+    Alone,
+}
 
 /// Set explicitly, because a server, a database or a role can have other defaults, and a 202 means durable.
 /// Timeouts of sessions and statements would take the writer's lock with them, or every commit; older servers
@@ -51,8 +63,10 @@ const SESSION: &str = "
 ";
 /// How the writer's statements are planned: once, so that rows are found by their keys, and pages are read in the order
 /// of their index. With the actual values the server would plan them again each time, and a plan made while a table was
-/// small, or before the server has analyzed it, would read all of it, or all pending rows, when it no longer is.
+/// small, or before the server has analyzed it, would read all of it, or all pending rows, when it no longer is. A node that is
+/// frozen within a transaction keeps others from ending its rights until the server ends the session.
 const WRITER_SESSION: &str = "
+    SET idle_in_transaction_session_timeout = '2s';
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
     SET enable_bitmapscan = off;
@@ -63,6 +77,18 @@ const READER_SESSION: &str = "
     SET plan_cache_mode = force_custom_plan;
     SET default_transaction_read_only = on;
     SET statement_timeout = '30s';
+";
+/// Whoever waits for a lock here tries again: it may be a frozen node's.
+const RARE_SESSION: &str = "
+    SET lock_timeout = '1s';
+    SET statement_timeout = '10s';
+    SET idle_in_transaction_session_timeout = '2s';
+";
+/// Beats are not durable: an outage of a standby, for which commits wait, must not look like the end of all nodes.
+const BEAT_SESSION: &str = "
+    SET synchronous_commit = off;
+    SET statement_timeout = '5s';
+    SET lock_timeout = '2s';
 ";
 /// Without these, a connection waits a quarter of an hour for a server that vanished from the network.
 const CONNECTION_DEFAULTS: [(&str, &str); 6] = [
@@ -83,15 +109,19 @@ const fn readers(max_size: u32) -> ReaderOptions {
 }
 
 /// Opens the database.
-pub(super) fn open(url: &str, cipher: Cipher) -> StoreResult<DieselStore> {
-    let opener = PostgresOpener { url: with_defaults(url) };
+pub(super) fn open(url: &str, cipher: Cipher, sharing: Sharing) -> StoreResult<DieselStore> {
+    let opener = PostgresOpener { url: with_defaults(url), sharing };
     let mut postgres = opener.connect_as_writer()?;
-    wait_for_lock(&mut postgres)?;
-    // a migration may take long
+    opener.refuse_pooled_transactions(&mut postgres)?;
+    wait_for_lock(&mut postgres, sharing)?;
+    // a migration may take long, and so may another node's
     postgres.batch_execute("SET statement_timeout = 0")?;
+    postgres.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))?;
     server::check_rights(&mut postgres)?;
     migrate(&mut postgres, MIGRATIONS)?;
+    postgres.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})"))?;
     postgres.batch_execute(SESSION)?;
+    postgres.batch_execute(WRITER_SESSION)?;
     DieselStore::new(Arc::new(opener), AnyConnection::Postgres(postgres), &POOLS, cipher, Database::Postgres)
 }
 
@@ -108,31 +138,44 @@ fn with_defaults(url: &str) -> String {
     url
 }
 
-fn wait_for_lock(postgres: &mut PgConnection) -> StoreResult<()> {
+fn wait_for_lock(postgres: &mut PgConnection, sharing: Sharing) -> StoreResult<()> {
     let mut polls_left = LOCK_MAX_WAIT.as_millis() / LOCK_POLL.as_millis();
     loop {
-        match lock(postgres) {
+        match lock(postgres, sharing) {
             Err(StoreError::Refused(_)) if polls_left > 0 => thread::sleep(LOCK_POLL),
-            // the lock is held by an engine that keeps running
+            // the lock is held by someone who keeps running
             result => return result,
         }
         polls_left -= 1;
     }
 }
 
-/// Takes the lock of the one engine that writes; it lasts as long as the session.
-fn lock(postgres: &mut PgConnection) -> StoreResult<()> {
-    let attempt = diesel::dsl::sql::<Bool>("pg_try_advisory_lock(").bind::<BigInt, _>(WRITER_LOCK).sql(")");
-    if diesel::select(attempt).get_result(postgres)? {
-        return Ok(());
+/// Takes the lock; it lasts as long as the session.
+fn lock(postgres: &mut PgConnection, sharing: Sharing) -> StoreResult<()> {
+    let (function, message) = match sharing {
+        Sharing::WithNodes => (
+            "pg_try_advisory_lock_shared(",
+            "someone who must be alone uses this PostgreSQL database: `ringback keys rotate`, or a ringback from before \
+             several could share one. Wait for its end, or stop it",
+        ),
+        Sharing::Alone => (
+            "pg_try_advisory_lock(",
+            "another ringback uses this PostgreSQL database; stop all of its nodes first",
+        ),
+    };
+    let attempt = diesel::dsl::sql::<Bool>(function).bind::<BigInt, _>(WRITER_LOCK).sql(")");
+    match diesel::select(attempt).get_result(postgres)? {
+        true => Ok(()),
+        false => Err(StoreError::Refused(String::from(message))),
     }
-    Err(StoreError::Refused(String::from(
-        "another ringback writes to this PostgreSQL database; stop it first, or give this one another database",
-    )))
 }
+
+/// A pooler can have more sessions at rest than one.
+const POOLER_PROBES: usize = 3;
 
 struct PostgresOpener {
     url: String,
+    sharing: Sharing,
 }
 
 /// How libpq's messages begin if it could read the URL. Any other message may quote the part that it can't
@@ -163,6 +206,25 @@ impl PostgresOpener {
         Ok(postgres)
     }
 
+    /// A pooler that gives each transaction another session breaks locks, settings and prepared statements. It lends a second
+    /// client the session of the first, which rests.
+    fn refuse_pooled_transactions(&self, first: &mut PgConnection) -> StoreResult<()> {
+        for _ in 0..POOLER_PROBES {
+            let of_first = server::backend(first)?;
+            let mut second = PgConnection::establish(&self.url)
+                .map_err(|error| StoreError::Unavailable(self.safe_message(&error)))?;
+            second.batch_execute("BEGIN")?;
+            if server::backend(&mut second)? == of_first {
+                return Err(StoreError::Refused(String::from(
+                    "between this engine and PostgreSQL is a pooler in transaction mode, which gives each transaction another \
+                     session: locks, settings and prepared statements don't survive that. Name the server itself in the \
+                     database URL, or use the pooler's session mode (pgbouncer: pool_mode = session)",
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn connect_as_writer(&self) -> StoreResult<PgConnection> {
         self.connect(WRITER_SESSION)
     }
@@ -171,8 +233,16 @@ impl PostgresOpener {
 impl Opener for PostgresOpener {
     fn open_writer(&self) -> StoreResult<AnyConnection> {
         let mut postgres = self.connect_as_writer()?;
-        lock(&mut postgres)?;
+        lock(&mut postgres, self.sharing)?;
         Ok(AnyConnection::Postgres(postgres))
+    }
+
+    fn open_unlocked(&self) -> StoreResult<AnyConnection> {
+        Ok(AnyConnection::Postgres(self.connect(RARE_SESSION)?))
+    }
+
+    fn open_beats(&self) -> StoreResult<AnyConnection> {
+        Ok(AnyConnection::Postgres(self.connect(BEAT_SESSION)?))
     }
 
     fn open_reader(&self) -> StoreResult<AnyConnection> {

@@ -167,7 +167,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    delivery_statistics (period_start, organization_id, endpoint_id) {
+    delivery_statistics (period_start, organization_id, endpoint_id, node) {
         period_start -> BigInt,
         organization_id -> BigInt,
         endpoint_id -> BigInt,
@@ -175,6 +175,7 @@ diesel::table! {
         failed -> BigInt,
         retried -> BigInt,
         latency -> Binary,
+        node -> SmallInt,
     }
 }
 

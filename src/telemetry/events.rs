@@ -267,6 +267,8 @@ pub(crate) enum StoreOperation {
     RemoveOld,
     /// After a change, or a commit, that failed.
     ResolveDoubt,
+    /// The lease of this node.
+    Beat,
 }
 
 impl StoreOperation {
@@ -279,6 +281,7 @@ impl StoreOperation {
             Self::ReadAgenda => "read the agenda",
             Self::RemoveOld => "remove what is old",
             Self::ResolveDoubt => "read what failed changes have changed",
+            Self::Beat => "renew the lease",
         }
     }
 }
@@ -296,7 +299,7 @@ impl StoreUnavailable<'_> {
     /// Logs an error, throttled: it is retried several times a second, perhaps for hours, and the disk that is full may be
     /// the log's as well.
     pub(crate) fn emit(&self) {
-        static THROTTLES: [LogThrottle; 7] = [const { LogThrottle::new() }; 7];
+        static THROTTLES: [LogThrottle; 8] = [const { LogThrottle::new() }; 8];
         let Some(left_out) = THROTTLES[self.operation as usize].allow(self.now) else { return };
         error!(
             target: STORE,

@@ -80,6 +80,10 @@ pub(super) const fn gauge(name: &'static str, help: &'static str) -> MetricSpec 
     MetricSpec { name, kind: MetricKind::Gauge, help, labels: &[] }
 }
 
+pub(super) const fn gauge_with(name: &'static str, help: &'static str, labels: &'static [Label]) -> MetricSpec {
+    MetricSpec { name, kind: MetricKind::Gauge, help, labels }
+}
+
 pub(super) const fn histogram(name: &'static str, help: &'static str, buckets: &'static [f64]) -> MetricSpec {
     MetricSpec { name, kind: MetricKind::Histogram { buckets }, help, labels: &[] }
 }

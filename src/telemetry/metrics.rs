@@ -9,8 +9,9 @@ use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use super::metric_spec::{Label, LabelValues, MetricKind, MetricSpec, OTHER};
-use super::metric_spec::{counter, gauge, histogram};
+use super::metric_spec::{counter, gauge, gauge_with, histogram};
 use crate::domain::attempt::{AttemptError, LocalFault};
+use crate::domain::cluster::MemberState;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event_types;
 
@@ -88,6 +89,39 @@ declare! {
         "Attempts that could not be made because this machine lacked files, memory or ports, by kind",
         &[Label { name: "kind", values: LabelValues::ClosedOrOther(local_fault_kinds) }],
     );
+    cluster_nodes: GaugeByLabel = gauge_with(
+        "ringback_cluster_nodes",
+        "Nodes that share the database, by state",
+        &[Label { name: "state", values: LabelValues::Closed(node_states) }],
+    );
+    cluster_partitions: Gauge = gauge(
+        "ringback_cluster_partitions_owned",
+        "Of 256 parts of the webhooks, those that this node delivers to",
+    );
+    cluster_moves: CounterByLabel = counter(
+        "ringback_cluster_partition_moves_total",
+        "Partitions that this node gave away, or took from a dead one",
+        &[Label { name: "reason", values: LabelValues::Closed(move_reasons) }],
+    );
+    cluster_fenced: Counter = counter(
+        "ringback_cluster_fenced_commits_total",
+        "How often this node lost its rights, and wrote nothing more with them",
+        &[],
+    );
+    cluster_takeover: Histogram = histogram(
+        "ringback_cluster_takeover_seconds",
+        "How long a dead node had been silent when this one took over",
+        DURATION_BUCKETS,
+    );
+    cluster_pushes: CounterByLabel = counter(
+        "ringback_cluster_pushes_total",
+        "Messages to other nodes about what was accepted for their webhooks; what fails is found by looking, at most 1 s later",
+        &[Label { name: "outcome", values: LabelValues::Closed(push_outcomes) }],
+    );
+    cluster_clock_offset: Gauge = gauge(
+        "ringback_cluster_clock_offset_seconds",
+        "The database's clock, whose time is used, minus this machine's",
+    );
     batch_rows: Histogram = histogram(
         "ringback_persistence_batch_rows",
         "Events, deliveries and outcomes written by one commit",
@@ -124,6 +158,20 @@ fn local_fault_kinds() -> Vec<&'static str> {
     LocalFault::ALL.iter().map(|fault| fault.as_str()).collect()
 }
 
+fn node_states() -> Vec<&'static str> {
+    [MemberState::Joining, MemberState::Live, MemberState::Leaving, MemberState::Fenced]
+        .map(MemberState::as_str)
+        .to_vec()
+}
+
+fn move_reasons() -> Vec<&'static str> {
+    vec!["balance", "death", "leave"]
+}
+
+fn push_outcomes() -> Vec<&'static str> {
+    vec!["delivered", "failed"]
+}
+
 /// Prints all metrics in Prometheus' text format.
 pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -138,9 +186,36 @@ impl Handle for Gauge {
     }
 }
 
+impl Handle for Counter {
+    fn register(spec: &MetricSpec) -> Self {
+        metrics::counter!(spec.name)
+    }
+}
+
 impl Handle for Histogram {
     fn register(spec: &MetricSpec) -> Self {
         metrics::histogram!(spec.name)
+    }
+}
+
+/// A gauge for each value of the metric's one label.
+pub(super) struct GaugeByLabel(HashMap<&'static str, Gauge>);
+
+impl Handle for GaugeByLabel {
+    fn register(spec: &MetricSpec) -> Self {
+        let series = |label: &'static Label| {
+            let gauge = |value: &'static str| metrics::gauge!(spec.name, label.name => value);
+            label.values.listed().into_iter().map(move |value| (value, gauge(value)))
+        };
+        Self(spec.labels.iter().flat_map(series).collect())
+    }
+}
+
+impl GaugeByLabel {
+    pub(super) fn set(&self, value: &str, count: usize) {
+        if let Some(gauge) = self.0.get(value) {
+            gauge.set(count as f64);
+        }
     }
 }
 

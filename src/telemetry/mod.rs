@@ -5,6 +5,7 @@
 //! a URL may hold a token. An attempt is a line at debug; something that an operator should know is info or warn. A gauge
 //! counts things alive now, see [`gauges`]. Every metric is declared in [`metrics`].
 
+mod cluster;
 pub(crate) mod events;
 pub(crate) mod gauges;
 mod log_throttle;
@@ -13,6 +14,9 @@ mod metric_spec;
 pub mod metrics;
 mod requests;
 
+pub(crate) use cluster::{
+    ClockOffset, ClusterSeen, NodeJoined, NodeLeft, PartitionsMoved, PushEnded, RightsEnded, RightsLost,
+};
 pub(crate) use events::*;
 pub use logging::LogFormat;
 pub(crate) use logging::{LoggingError, install_logging};

@@ -31,7 +31,7 @@ use super::guarded::GuardedConnector;
 use super::prepared::{Target, header};
 use super::resolver::{Resolver, ResolverSettings};
 pub(crate) use super::tls::TlsSetupError;
-use super::{AttemptRequest, Transport, excerpt, tls};
+use super::{AttemptRequest, SendPermission, Transport, excerpt, tls};
 use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use crate::domain::target::TargetPolicy;
 
@@ -65,6 +65,8 @@ pub struct TransportConfig {
     pub dns_servers: Vec<SocketAddr>,
     /// Certificate authorities in PEM, trusted in addition to the built-in ones.
     pub ca_file: Option<PathBuf>,
+    /// Asked before a request is sent.
+    pub permission: SendPermission,
 }
 
 /// Why a transport can't be made.
@@ -87,6 +89,7 @@ struct SharedTransport {
     policy: Arc<TargetPolicy>,
     resolver: ResolverSettings,
     tls: Arc<ClientConfig>,
+    permission: SendPermission,
     /// Tells all threads to close their idle connections; when it did so last.
     room: watch::Sender<Option<Instant>>,
 }
@@ -97,6 +100,7 @@ struct ThreadClients {
     policy: Arc<TargetPolicy>,
     resolver: Resolver,
     tls: Arc<ClientConfig>,
+    permission: SendPermission,
     pair: RefCell<Rc<ClientPair>>,
     targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
     used: Cell<bool>,
@@ -120,6 +124,7 @@ impl AwcTransport {
             policy: Arc::new(config.policy),
             resolver: ResolverSettings::new(&config.dns_servers),
             tls: Arc::new(tls::client_config(config.ca_file.as_deref())?),
+            permission: config.permission,
             room: watch::Sender::new(None),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -235,12 +240,14 @@ impl ThreadClients {
             return Ok(clients);
         }
         let resolver = shared.resolver.build();
-        let pair = RefCell::new(Rc::new(ClientPair::new(&shared.policy, &resolver, &shared.tls)));
+        let permission = &shared.permission;
+        let pair = RefCell::new(Rc::new(ClientPair::new(&shared.policy, &resolver, &shared.tls, permission)));
         let clients = Rc::new(Self {
             runtime,
             policy: Arc::clone(&shared.policy),
             resolver,
             tls: Arc::clone(&shared.tls),
+            permission: permission.clone(),
             pair,
             targets: RefCell::default(),
             used: Cell::new(true),
@@ -251,7 +258,7 @@ impl ThreadClients {
     }
 
     fn pair(&self) -> ClientPair {
-        ClientPair::new(&self.policy, &self.resolver, &self.tls)
+        ClientPair::new(&self.policy, &self.resolver, &self.tls, &self.permission)
     }
 
     fn target(&self, url: &Arc<str>) -> Result<Rc<Target>, AttemptError> {
@@ -291,8 +298,14 @@ async fn sweep(id: u64, clients: Rc<ThreadClients>, mut room: watch::Receiver<Op
 }
 
 impl ClientPair {
-    fn new(policy: &Arc<TargetPolicy>, resolver: &Resolver, tls: &Arc<ClientConfig>) -> Self {
-        let client = |tls| client(GuardedConnector::new(Arc::clone(policy), resolver.clone(), tls));
+    fn new(
+        policy: &Arc<TargetPolicy>,
+        resolver: &Resolver,
+        tls: &Arc<ClientConfig>,
+        permission: &SendPermission,
+    ) -> Self {
+        let client =
+            |tls| client(GuardedConnector::new(Arc::clone(policy), resolver.clone(), tls, permission.clone()));
         Self { plain: client(None), tls: client(Some(Arc::clone(tls))) }
     }
 

@@ -18,12 +18,13 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 
+use super::SendPermission;
 use super::failure::{NoResponse, connect_error};
 use super::handshake::io_fault;
 use super::local_failure::local_fault;
 use super::resolver::{LateFamily, ResolvedName, Resolver};
 use super::stream::{GuardedStream, Io};
-use crate::domain::attempt::{AttemptError, TlsFault};
+use crate::domain::attempt::{AttemptError, LocalFault, TlsFault};
 use crate::domain::target::TargetPolicy;
 
 /// How long one address may take before the next one is tried in parallel (RFC 8305, section 8).
@@ -41,6 +42,7 @@ pub(super) struct GuardedConnector {
     resolver: Resolver,
     /// `None` connects without TLS.
     tls: Option<Arc<ClientConfig>>,
+    permission: SendPermission,
 }
 
 /// The name that the certificate must be for, or an address without brackets.
@@ -53,11 +55,27 @@ impl Host for SecuredHost {
 }
 
 impl GuardedConnector {
-    pub(super) fn new(policy: Arc<TargetPolicy>, resolver: Resolver, tls: Option<Arc<ClientConfig>>) -> Self {
-        Self { policy, resolver, tls }
+    pub(super) fn new(
+        policy: Arc<TargetPolicy>,
+        resolver: Resolver,
+        tls: Option<Arc<ClientConfig>>,
+        permission: SendPermission,
+    ) -> Self {
+        Self { policy, resolver, tls, permission }
     }
 
+    /// A connection over which the request may be sent: it can have taken long, and this process can have been frozen
+    /// meanwhile.
     async fn connect(self, uri: &Uri) -> Result<GuardedStream, NoResponse> {
+        let permission = self.permission.clone();
+        let connected = self.connect_anyway(uri).await?;
+        match permission.is_given() {
+            true => Ok(connected),
+            false => Err(NoResponse::NotMade(LocalFault::Lease)),
+        }
+    }
+
+    async fn connect_anyway(self, uri: &Uri) -> Result<GuardedStream, NoResponse> {
         let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
             return Err(AttemptError::InvalidRequest.into());
         };

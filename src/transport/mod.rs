@@ -1,4 +1,5 @@
-//! The one way out: every outbound request goes through a [`Transport`].
+//! The one way out: every outbound request to a receiver goes through a [`Transport`], every one to another node through
+//! [`Peers`].
 //!
 //! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed addresses only,
 //! `resolver` looks names up, `local_failure` recognizes what this machine lacks, `tls` sets TLS up, `handshake` explains
@@ -16,12 +17,14 @@ pub(crate) mod head;
 mod head_properties;
 mod header_lines;
 mod local_failure;
+mod peers;
 mod prepared;
 mod request_order;
 mod resolver;
 mod stream;
 mod tls;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +35,7 @@ use crate::domain::attempt::{AttemptResult, LocalFault};
 
 pub use client::{AwcTransport, TransportConfig, TransportSetupError};
 pub use excerpt::{BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES};
+pub use peers::{AwcPeers, NoPeers, PeerMessage, Peers};
 
 /// One HTTP request to a receiver.
 #[derive(Clone)]
@@ -47,6 +51,27 @@ pub struct AttemptRequest {
     pub timeout: Duration,
     /// Use no connection that was used before, because one of them was just found closed.
     pub fresh_connection: bool,
+}
+
+/// Whether a request may be sent now: asked again when its connection is there.
+#[derive(Clone, Default)]
+pub struct SendPermission(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl SendPermission {
+    /// Given by `is_given`; by default always.
+    pub fn by(is_given: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(is_given)))
+    }
+
+    fn is_given(&self) -> bool {
+        self.0.as_ref().is_none_or(|is_given| is_given())
+    }
+}
+
+impl fmt::Debug for SendPermission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendPermission")
+    }
 }
 
 /// Makes attempts. The handle is shared by all threads; the future stays on the thread of its caller.

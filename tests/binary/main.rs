@@ -19,6 +19,7 @@ macro_rules! on_both_databases {
     };
 }
 
+mod cluster;
 mod command_line;
 mod engine;
 mod faults;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use ringback::domain::cluster::{Member, Partition, Slot};
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::{EventFilter, EventRecord};
@@ -241,6 +242,26 @@ impl ChangeStore for FaultyStore {
     }
 }
 
+impl ClusterStore for FaultyStore {
+    pass_on! {
+        fn members(&self) -> StoreResult<Vec<Member>>;
+        fn join(&self, joining: &Joining) -> StoreResult<Slot>;
+        fn beat(&self, beat: &Beat) -> StoreResult<ClusterView>;
+        fn ownership(&self) -> StoreResult<Ownership>;
+        fn fence(&self, dead: &Member, moves: &[(Partition, Slot)]) -> StoreResult<bool>;
+        fn claim(&self, moves: &[(Partition, Slot)]) -> StoreResult<()>;
+        fn order_moves(&self, moves: &[(Partition, Slot)]) -> StoreResult<()>;
+        fn hand_over(
+            &self,
+            moves: &[(Partition, Option<Slot>)],
+            busy: &[(EndpointId, OrganizationId)],
+        ) -> StoreResult<()>;
+        fn unpin(&self, endpoints: &[EndpointId]) -> StoreResult<()>;
+        fn ask_to_look(&self, slots: &[Slot]) -> StoreResult<()>;
+        fn leave(&self) -> StoreResult<()>;
+    }
+}
+
 impl LogStore for FaultyStore {
     pass_on! {
         fn deliveries(
@@ -323,7 +344,7 @@ impl MaintenanceStore for FaultyStore {
         ) -> StoreResult<Vec<OwnEventType>>;
         fn scan_agenda(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<AgendaRow>>;
         fn open_breakers(&self) -> StoreResult<Vec<EndpointHealth>>;
-        fn count_pending(&self) -> StoreResult<u64>;
+        fn count_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<u64>;
         fn ping(&self) -> StoreResult<()>;
         fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;
         fn prune_endpoints(

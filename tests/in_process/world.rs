@@ -16,7 +16,7 @@ use futures_util::future::LocalBoxFuture;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use ringback::actors::context::{ActorContext, ActorSettings};
-use ringback::actors::{Actors, SupervisorThreads};
+use ringback::actors::{Actors, ClusterPlace, SupervisorThreads};
 use ringback::api::middleware::observe;
 use ringback::api::request_id::RequestIds;
 use ringback::api::{Api, ApiOptions, routes};
@@ -176,8 +176,11 @@ impl World {
         let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
         let random = Arc::new(CountingRandomSource(AtomicU64::new(1)));
         let receivers = Arc::new(Receivers { status: Arc::new(AtomicU16::new(200)), received: Mutex::default() });
-        let context = ActorContext::new(store.clone(), receivers.clone(), clock.clone(), random, settings());
-        let actors = Actors::start(Arc::new(context), SupervisorThreads::single(Arbiter::current())).unwrap();
+        let place = ClusterPlace::alone(clock.clone());
+        let context = ActorContext::new(store.clone(), receivers.clone(), clock.clone(), random, settings())
+            .in_cluster(place.joined.rights().clone());
+        let threads = SupervisorThreads::single(Arbiter::current());
+        let actors = Actors::start(Arc::new(context), threads, place).unwrap();
         let mut options = ApiOptions {
             admin_key: Some(Secret::new(ADMIN.to_owned())),
             target_policy: TargetPolicy::default(),
@@ -296,7 +299,6 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
 /// Those of the actors, with the policy of the contract.
 pub(crate) fn settings() -> ActorSettings {
     ActorSettings {
-        node: 0,
         crowded_attempts: 2_048,
         max_active_endpoints: 100,
         payload_memory_bytes: 16 * 1024 * 1024,

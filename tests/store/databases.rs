@@ -14,7 +14,7 @@ use ringback::domain::ids::EndpointId;
 use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::store::cipher::Cipher;
-use ringback::store::{CANCELLED_AT_ONCE, EventCommit, StoreError, StoreResult, open};
+use ringback::store::{CANCELLED_AT_ONCE, EventCommit, StoreError, StoreResult, open, reencrypt};
 use test_support::postgres;
 
 use crate::fixture::{
@@ -274,18 +274,21 @@ fn a_second_engine_on_the_same_file_is_refused_until_the_first_has_stopped() {
 }
 
 #[test]
-fn a_second_engine_on_the_same_postgres_database_is_refused_until_the_first_has_stopped() {
+fn a_postgres_database_is_not_encrypted_again_while_a_node_uses_it_and_none_starts_meanwhile() {
     let Some(server) = postgres::shared() else { return };
     let url = server.create_database();
     let first = open(&url, cipher()).unwrap_or_else(|error| panic!("{error}"));
-    let message = refusal(open(&url, cipher()));
-    assert!(message.contains("another ringback writes"), "{message}");
-    // an engine that is about to stop is waited for
+    let second = open(&url, cipher()).unwrap_or_else(|error| panic!("nodes share it: {error}"));
+    let reencrypt_now = || reencrypt(&url, cipher(), &cipher(), &mut |_| {});
+    let message = refusal(reencrypt_now());
+    assert!(message.contains("stop all of its nodes"), "{message}");
+    drop(first);
+    // a node that is about to stop is waited for
     let stopping = std::thread::spawn(move || {
         std::thread::sleep(std::time::Duration::from_millis(700));
-        drop(first);
+        drop(second);
     });
-    open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")).ping().unwrap();
+    assert_eq!(reencrypt_now().unwrap(), 0);
     stopping.join().unwrap();
 }
 

@@ -26,6 +26,7 @@ mod backlog;
 mod bounded_steps;
 mod changes;
 mod clocks;
+mod cluster;
 mod databases;
 mod delivering;
 mod events;

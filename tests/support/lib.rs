@@ -7,6 +7,7 @@
 
 pub mod authority;
 pub mod binary;
+pub mod cluster;
 pub mod engine;
 pub mod forbidden;
 pub mod hostile;

@@ -7,7 +7,7 @@ use super::super::mailbox::post;
 use super::super::messages::{AttemptEnded, AttemptNotMade, Change, RecordOutcome};
 use super::super::operational::{OperationalEvent, operational_event};
 use super::{AttemptDecision, EndpointSupervisor, SupervisorParts};
-use crate::domain::attempt::{NextStep, Outcome};
+use crate::domain::attempt::{LocalFault, NextStep, Outcome};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::event::Event;
 use crate::domain::event_types::is_operational;
@@ -25,6 +25,10 @@ impl EndpointSupervisor {
         now: UnixMillis,
         ctx: &mut Context<Self>,
     ) {
+        if !self.parts.context.rights.may_act() {
+            let fault = LocalFault::Lease;
+            return post(&ctx.address(), AttemptNotMade { delivery, fault });
+        }
         let Some(running) = &mut self.running else { return };
         let (request, sent) = running.template.request(&delivery, number, secret, now);
         let me = ctx.address();
@@ -32,7 +36,8 @@ impl EndpointSupervisor {
         // never below one attempt: an endpoint that is limited still makes it
         let held = self.parts.share.take_anyway(Resource::Attempts, 1);
         let in_flight = (EngineGauge::AttemptsInFlight.guard(), held);
-        actix::spawn(async move {
+        let delivery_id = delivery.id;
+        let attempt = actix::spawn(async move {
             let result = sending.await;
             drop(in_flight);
             let result = match result {
@@ -41,6 +46,7 @@ impl EndpointSupervisor {
             };
             post(&me, AttemptEnded { delivery, started_at: now, request: sent, result });
         });
+        self.in_flight.insert(delivery_id, attempt.abort_handle());
     }
 
     pub(super) fn record(
@@ -101,6 +107,7 @@ fn report_attempt(parts: &SupervisorParts, ended: &AttemptEnded, number: u32, ne
 impl Handler<AttemptEnded> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, ended: AttemptEnded, ctx: &mut Self::Context) {
+        self.in_flight.remove(&ended.delivery.id);
         let input = Input::AttemptFinished { delivery: &ended.delivery, response: &ended.result.response };
         if let Some((effects, now)) = self.step(input) {
             self.carry_out(effects, Some(ended), now, ctx);
@@ -111,6 +118,7 @@ impl Handler<AttemptEnded> for EndpointSupervisor {
 impl Handler<AttemptNotMade> for EndpointSupervisor {
     type Result = ();
     fn handle(&mut self, AttemptNotMade { delivery, fault }: AttemptNotMade, ctx: &mut Self::Context) {
+        self.in_flight.remove(&delivery.id);
         telemetry::AttemptNotMade { fault, now: self.parts.context.now() }.emit();
         self.apply(Input::AttemptNotMade(delivery), ctx);
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use actix::{AsyncContext, Context, Handler};
 
+use tokio::task::AbortHandle;
+
 use super::super::fairness::shares::Resource;
 use super::super::mailbox::post;
 use super::super::messages::{Retire, RetireRequest, SupervisorDrain, SupervisorStopped};
@@ -96,6 +98,7 @@ impl EndpointSupervisor {
 /// The router must learn of the end, also after a panic.
 impl Drop for EndpointSupervisor {
     fn drop(&mut self) {
+        self.in_flight.values().for_each(AbortHandle::abort);
         let SupervisorParts { organization_id, endpoint_id, generation, .. } = self.parts;
         let is_lost = !self.ends_on_purpose;
         if is_lost {

@@ -93,7 +93,7 @@ impl EngineHandle {
 
     /// Takes what the publications need of the bounds on uncommitted events, bytes and rows.
     fn admit(&self, publications: &[Publication]) -> Result<[Holding; 3], PublishError> {
-        if !self.is_ready() {
+        if !self.is_accepting() {
             return Err(PublishError::Stopping);
         }
         let Some(first) = publications.first() else { return Err(PublishError::Stopping) };

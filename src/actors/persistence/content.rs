@@ -26,6 +26,13 @@ pub(super) struct Outdated {
 }
 
 impl CommitContent {
+    /// Leaves out what supervisors wanted to record.
+    pub(super) fn drop_records(&mut self) {
+        self.changes.clear();
+        self.batch.outcomes.clear();
+        self.batch.health.clear();
+    }
+
     /// Takes out what has to be matched again. Whoever published it goes on waiting.
     pub(super) fn take_outdated(&mut self, report: &mut CommitReport) -> Outdated {
         let mut outdated = Outdated::default();

@@ -77,6 +77,11 @@ impl Gathering {
         }
     }
 
+    /// Leaves out what supervisors wanted to record.
+    pub(super) fn drop_records(&mut self) {
+        self.records = FairQueue::default();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.ingests.is_empty() && self.records.is_empty()
     }

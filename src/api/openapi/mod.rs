@@ -8,6 +8,7 @@
 //! `tests/generated_clients.sh` makes two clients and uses them).
 
 mod assemble;
+mod cluster;
 mod events;
 mod operation;
 mod organizations;
@@ -30,7 +31,7 @@ pub(crate) use operation::Operation;
 
 /// What is written down about every route.
 pub fn operations() -> Vec<Operation> {
-    let organizations = [organizations::operations(), usage::operations()].concat();
+    let organizations = [organizations::operations(), usage::operations(), cluster::operations()].concat();
     [organizations, webhooks::operations(), events::operations(), system::operations()].concat()
 }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use diesel::prelude::*;
 
 use super::super::connection::{AnyConnection, in_transaction};
+use super::super::fence::Fence;
 use super::super::models::hash_from;
 use super::super::new_key::NewKey;
 use super::super::schema::idempotency_keys;
@@ -20,40 +21,43 @@ use crate::domain::time::UnixMillis;
 /// Keys per query: well below the maximum number of parameters of either database.
 const KEYS_A_QUERY: usize = 500;
 
+/// The circumstances of a commit.
+#[derive(Clone, Copy)]
+pub(super) struct Commit<'a> {
+    pub(super) cipher: &'a Cipher,
+    pub(super) lead: Option<IdLead>,
+    pub(super) fence: Option<Fence>,
+    pub(super) now: UnixMillis,
+}
+
 pub(super) fn commit(
     connection: &mut AnyConnection,
-    cipher: &Cipher,
     batch: &WriteBatch,
-    lead: Option<IdLead>,
-    now: UnixMillis,
+    commit: Commit<'_>,
 ) -> StoreResult<CommitReport> {
+    let fence = commit.fence;
     match connection {
-        // used keys can be read before the statement: nobody else writes
-        AnyConnection::Postgres(_) if lead.is_none() && postgres::is_one_statement(batch) => {
-            let report = write(connection, cipher, batch, now)?;
+        AnyConnection::Postgres(_) if commit.lead.is_none() && postgres::is_one_statement(batch) => {
+            let report = write(connection, batch, commit)?;
             match report.outcomes_recorded.contains(&false) {
-                true => {
-                    in_transaction(connection, |connection| cancelled_attempts::record(connection, batch, report))
-                }
+                true => in_transaction(connection, fence, |connection| {
+                    cancelled_attempts::record(connection, batch, report)
+                }),
                 false => Ok(report),
             }
         }
-        _ => in_transaction(connection, |connection| {
-            if let Some(lead) = lead {
+        _ => in_transaction(connection, fence, |connection| {
+            if let Some(lead) = commit.lead {
                 id_leads::save(connection, lead)?;
             }
-            let report = write(connection, cipher, batch, now)?;
+            let report = write(connection, batch, commit)?;
             cancelled_attempts::record(connection, batch, report)
         }),
     }
 }
 
-fn write(
-    connection: &mut AnyConnection,
-    cipher: &Cipher,
-    batch: &WriteBatch,
-    now: UnixMillis,
-) -> StoreResult<CommitReport> {
+fn write(connection: &mut AnyConnection, batch: &WriteBatch, commit: Commit<'_>) -> StoreResult<CommitReport> {
+    let Commit { cipher, fence, now, .. } = commit;
     let asks_itself = matches!(connection, AnyConnection::Postgres(_)) && batch.disable.is_empty();
     let outdated = match batch.matched_at.filter(|_| !batch.events.is_empty() && !asks_itself) {
         // before this commit's own changes
@@ -80,7 +84,7 @@ fn write(
         AnyConnection::Postgres(connection) => {
             let matched_at = batch.matched_at.filter(|_| asks_itself);
             let new = postgres::NewRows { events: &stored, keys: &keys, matched_at };
-            let written = postgres::write(connection, new, &batch.outcomes, now)?;
+            let written = postgres::write(connection, new, &batch.outcomes, fence, now)?;
             let commits = events.iter_mut().filter(|commit| **commit == EventCommit::Stored);
             for (new, commit) in stored.iter().zip(commits) {
                 if !written.has_stored(&new.event) {
@@ -91,7 +95,7 @@ fn write(
         }
     };
     endpoints::save_health(connection, &batch.health)?;
-    statistics::add(connection, &batch.statistics)?;
+    statistics::add(connection, &batch.statistics, fence.map_or(0, |fence| fence.slot))?;
     failures::save(connection, &batch.failures)?;
     Ok(CommitReport { events, outcomes_recorded, after_cancellation: Vec::new(), disabled })
 }

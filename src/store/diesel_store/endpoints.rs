@@ -159,9 +159,20 @@ pub(super) fn save_health(connection: &mut AnyConnection, saved: &[SavedHealth])
         if live.is_none() {
             continue;
         }
-        diesel::delete(endpoint_health::table.find(health.endpoint_id.0)).execute(connection)?;
-        if !health.is_blank() {
-            diesel::insert_into(endpoint_health::table).values(HealthRow::from(health)).execute(connection)?;
+        if health.is_blank() {
+            diesel::delete(endpoint_health::table.find(health.endpoint_id.0)).execute(connection)?;
+            continue;
+        }
+        let row = HealthRow::from(health);
+        match connection {
+            AnyConnection::Sqlite(sqlite) => {
+                diesel::replace_into(endpoint_health::table).values(row).execute(sqlite)?;
+            }
+            // not deleted before: two nodes can write it, when an attempt ends where its endpoint has just been
+            AnyConnection::Postgres(postgres) => {
+                let insert = diesel::insert_into(endpoint_health::table).values(&row);
+                insert.on_conflict(endpoint_health::endpoint_id).do_update().set(&row).execute(postgres)?;
+            }
         }
     }
     Ok(())

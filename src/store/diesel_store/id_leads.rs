@@ -60,7 +60,7 @@ pub(super) struct IdLeads {
 impl IdLeads {
     /// Loads the runs. The first row that is ahead begins a new one: how the clock went in between is unknown.
     pub(super) fn load(connection: &mut AnyConnection) -> StoreResult<Self> {
-        let runs: Vec<IdLead> = id_leads::table.order(id_leads::first_id).load(connection)?;
+        let runs = read(connection)?;
         Ok(Self { runs: RwLock::new(Arc::new(runs)), newest_at: AtomicI64::new(i64::MAX) })
     }
 
@@ -144,6 +144,11 @@ impl IdLead {
     pub(super) fn times(&self) -> (i64, i64) {
         (self.begins_at - DISORDER_MS, instant_in(self.until_id).0)
     }
+}
+
+/// The recorded runs, in the order of ids.
+pub(super) fn read(connection: &mut AnyConnection) -> StoreResult<Vec<IdLead>> {
+    Ok(id_leads::table.order(id_leads::first_id).load(connection)?)
 }
 
 /// Records a run, in the transaction of its rows.

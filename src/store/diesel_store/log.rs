@@ -185,6 +185,9 @@ impl LogStore for DieselStore {
             if status == DeliveryStatus::Pending.code() {
                 return Ok(RequeueOutcome::StillPending);
             }
+            if resend::lock_finished(connection, organization_id, &[id.0])?.is_empty() {
+                return Ok(RequeueOutcome::StillPending);
+            }
             resend::begin_rounds(connection, organization_id, &[id.0], now)?;
             change.begins(organization_id, endpoint_id, id);
             Ok(RequeueOutcome::Requeued { endpoint_id })
@@ -219,10 +222,11 @@ impl LogStore for DieselStore {
                     ids.extend(found.load::<NumberRow>(connection)?.into_iter().map(|row| row.n));
                 }
             }
-            resend::begin_rounds(connection, organization_id, &ids, now)?;
-            ids.iter().for_each(|id| change.begins(organization_id, endpoint_id, DeliveryId(*id)));
+            let locked = resend::lock_finished(connection, organization_id, &ids)?;
+            resend::begin_rounds(connection, organization_id, &locked, now)?;
+            locked.iter().for_each(|id| change.begins(organization_id, endpoint_id, DeliveryId(*id)));
             let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
-            Ok(RequeuedPage { deliveries: ids.len(), next })
+            Ok(RequeuedPage { deliveries: locked.len(), next })
         })
     }
 

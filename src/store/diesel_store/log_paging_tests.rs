@@ -89,7 +89,12 @@ fn filled(connection: &mut AnyConnection) {
         let new = event(number);
         let outcomes = (0..new.deliveries.len()).filter_map(|place| outcome(&new, place, number)).collect();
         let batch = WriteBatch { events: vec![new], outcomes, ..WriteBatch::default() };
-        commit::commit(connection, &cipher, &batch, None, BEGIN).unwrap();
+        commit::commit(
+            connection,
+            &batch,
+            commit::Commit { cipher: &cipher, lead: None, fence: None, now: BEGIN },
+        )
+        .unwrap();
         if number == EVENTS / 2 {
             endpoints::cancel_pending(connection, ORGANIZATION, ENDPOINTS[1], BEGIN).unwrap();
         }

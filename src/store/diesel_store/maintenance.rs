@@ -114,8 +114,8 @@ impl MaintenanceStore for DieselStore {
         })
     }
 
-    fn count_pending(&self) -> StoreResult<u64> {
-        self.backlog.backlog().total()
+    fn count_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<u64> {
+        self.backlog.backlog().total_of(is_counted)
     }
 
     // reads a table: SQLite answers `SELECT 1` without looking at its file

@@ -1,10 +1,11 @@
-//! The store over Diesel. The five traits are implemented in `queue.rs`, `tenants.rs`, `changes.rs`,
-//! `log.rs` and `maintenance.rs`; the other files hold queries that these share or that need more room. What SQLite and
+//! The store over Diesel. The six traits are implemented in `queue.rs`, `tenants.rs`, `changes.rs`,
+//! `log.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
 //! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
 mod backlog;
 mod cancelled_attempts;
 mod changes;
+mod cluster;
 mod commit;
 mod due;
 mod endpoints;
@@ -57,6 +58,8 @@ use super::{StoreError, StoreResult};
 pub(super) struct DieselStore {
     backlog: BacklogKeeper,
     writer: Arc<Writer>,
+    opener: Arc<dyn Opener>,
+    membership: cluster::Membership,
     /// Of the API: lists, logs, health.
     readers: Readers,
     /// Of supervisors, scheduler and maintenance: no request takes one of them.
@@ -111,6 +114,8 @@ impl DieselStore {
         Ok(Self {
             backlog,
             writer,
+            opener,
+            membership: cluster::Membership::default(),
             readers,
             engine_readers,
             key_readers,
@@ -120,6 +125,13 @@ impl DieselStore {
             leads,
             database,
         })
+    }
+
+    /// Reads the runs of ids that other nodes have recorded.
+    fn read_leads(&self) -> StoreResult<()> {
+        let recorded = self.engine_readers.read(id_leads::read)?;
+        recorded.into_iter().for_each(|lead| self.leads.add(lead));
+        Ok(())
     }
 
     /// Forgets the runs of ids that were ahead and of which no row is left.

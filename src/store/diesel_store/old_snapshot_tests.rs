@@ -73,7 +73,7 @@ fn pages_that_begin_where_the_last_one_ended_touch_no_more_buffers_after_100_000
     let url = server.create_database();
     let key = Secret::new(String::from("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="));
     let cipher = Cipher::from_master_key(&key, Arc::new(CountingRandomSource::default())).unwrap();
-    let store = postgres::open(&url, cipher).unwrap();
+    let store = postgres::open(&url, cipher, postgres::Sharing::WithNodes).unwrap();
     let mut other = PgConnection::establish(&url).unwrap();
     other.batch_execute(FILL).unwrap();
     let mut old = PgConnection::establish(&url).unwrap();

@@ -7,6 +7,7 @@ use super::super::{
     Checkpoint, CommitReport, DuePage, DueRequest, EndpointStart, MadeDue, QueuePosition, QueueStore,
     RESENT_AT_ONCE, StoreResult, WriteBatch, sqlite,
 };
+use super::commit::Commit;
 use super::due::DuePageReader;
 use super::endpoints::IsPending;
 use super::resend::IDS_A_STATEMENT;
@@ -21,7 +22,8 @@ impl QueueStore for DieselStore {
         }
         let lead = self.leads.of_events(&batch.events);
         let report = self.writer.run(|connection| {
-            let result = commit::commit(connection, &self.cipher, batch, lead, now);
+            let commit = Commit { cipher: &self.cipher, lead, fence: self.writer.fence(), now };
+            let result = commit::commit(connection, batch, commit);
             self.settle_commit(batch, &result);
             result
         })?;
@@ -100,7 +102,8 @@ impl QueueStore for DieselStore {
                 let waiting =
                     head.iter().filter(|(.., due_at)| *due_at > now.0).map(|(id, ..)| *id).collect::<Vec<_>>();
                 for ids in waiting.chunks(IDS_A_STATEMENT) {
-                    let rows = deliveries::table.filter(deliveries::id.eq_any(ids));
+                    // one that ended meanwhile stays as it is
+                    let rows = deliveries::table.filter(deliveries::id.eq_any(ids)).filter(IsPending);
                     diesel::update(rows).set(deliveries::due_at.eq(now.0)).execute(connection)?;
                 }
                 let next = QueuePosition { queued_at: now, id: DeliveryId(i64::MAX) };
@@ -114,7 +117,7 @@ impl QueueStore for DieselStore {
                 .load(connection)?;
             let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
             for ids in ids.chunks(IDS_A_STATEMENT) {
-                let rows = deliveries::table.filter(deliveries::id.eq_any(ids));
+                let rows = deliveries::table.filter(deliveries::id.eq_any(ids)).filter(IsPending);
                 let due = (deliveries::queued_at.eq(now.0), deliveries::due_at.eq(now.0));
                 diesel::update(rows).set(due).execute(connection)?;
             }

@@ -145,12 +145,15 @@ impl Replay {
         next_id: &mut dyn FnMut(&mut AnyConnection) -> StoreResult<i64>,
         change: &mut BacklogChange,
     ) -> StoreResult<BTreeSet<EndpointId>> {
-        let still_there: Option<i64> = events::table
+        let event = events::table
             .filter(events::id.eq(self.event_id.0))
             .filter(events::organization_id.eq(self.organization_id.0))
-            .select(events::id)
-            .first(connection)
-            .optional()?;
+            .select(events::id);
+        // one replay of an event at a time, on whatever node: each makes the deliveries that are missing
+        let still_there: Option<i64> = match connection {
+            AnyConnection::Sqlite(sqlite) => event.first(sqlite).optional()?,
+            AnyConnection::Postgres(postgres) => event.for_update().first(postgres).optional()?,
+        };
         if still_there.is_none() {
             return Ok(BTreeSet::new());
         }
@@ -166,13 +169,18 @@ impl Replay {
                 }
                 Some(rows) if rows.iter().any(|(_, status)| *status == DeliveryStatus::Pending.code()) => continue,
                 Some([(oldest, _), ..]) => {
-                    finished.push(*oldest);
-                    *oldest
+                    finished.push((*oldest, endpoint_id));
+                    continue;
                 }
             };
             change.begins(self.organization_id, endpoint_id, DeliveryId(begins));
         }
-        begin_rounds(connection, self.organization_id, &finished, self.now)?;
+        let ids: Vec<i64> = finished.iter().map(|(id, _)| *id).collect();
+        let locked = lock_finished(connection, self.organization_id, &ids)?;
+        for (id, endpoint_id) in finished.into_iter().filter(|(id, _)| locked.contains(id)) {
+            change.begins(self.organization_id, endpoint_id, DeliveryId(id));
+        }
+        begin_rounds(connection, self.organization_id, &locked, self.now)?;
         Ok(live)
     }
 
@@ -223,6 +231,25 @@ pub(super) fn live(
         found.extend(rows.into_iter().map(EndpointId));
     }
     Ok(found)
+}
+
+/// Locks those of some deliveries that are finished, and returns them: another node may just have begun a new round of one.
+pub(super) fn lock_finished(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    ids: &[i64],
+) -> StoreResult<Vec<i64>> {
+    let AnyConnection::Postgres(postgres) = connection else {
+        // the transaction keeps everyone else from writing
+        return Ok(ids.to_vec());
+    };
+    let finished = deliveries::table
+        .filter(deliveries::id.eq_any(ids))
+        .filter(deliveries::organization_id.eq(organization_id.0))
+        .filter(deliveries::status.ne(DeliveryStatus::Pending.code()))
+        .order(deliveries::id)
+        .select(deliveries::id);
+    Ok(finished.for_update().load(postgres)?)
 }
 
 /// Begins a new round for finished deliveries. A first attempt that is stored in its delivery's row moves to

@@ -83,7 +83,12 @@ fn every_statement_of_a_delivery_is_compiled_once() {
     let recorded = outcomes.len();
     let statistics = outcomes.iter().map(StatisticsDelta::of).collect();
     let batch = WriteBatch { events, outcomes, statistics, ..WriteBatch::default() };
-    let report = commit::commit(&mut connection, &cipher, &batch, None, NOW).unwrap();
+    let report = commit::commit(
+        &mut connection,
+        &batch,
+        commit::Commit { cipher: &cipher, lead: None, fence: None, now: NOW },
+    )
+    .unwrap();
     assert_eq!(report.outcomes_recorded, vec![true; recorded]);
 
     let request = DueRequest {

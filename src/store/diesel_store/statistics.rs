@@ -1,10 +1,11 @@
-//! Counts of results by period. Read, added to and written back within a commit's transaction: the engine is
-//! the only writer.
+//! Counts of results by period. Read, added to and written back within a commit's transaction: each node has rows of its own,
+//! and is their only writer. Readers add up those of all nodes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary};
+use diesel::sql_types::{Array, BigInt, Binary, SmallInt};
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
@@ -74,7 +75,7 @@ fn sql_count(count: u64) -> i64 {
 }
 
 /// Adds counts to the stored ones of endpoints, and to the sums of their organizations.
-pub(super) fn add(connection: &mut AnyConnection, deltas: &[StatisticsDelta]) -> StoreResult<()> {
+pub(super) fn add(connection: &mut AnyConnection, deltas: &[StatisticsDelta], node: i16) -> StoreResult<()> {
     let mut rows: BTreeMap<StatisticsKey, PeriodCounts> = BTreeMap::new();
     for delta in deltas {
         for endpoint_id in [SUM, delta.endpoint_id.0] {
@@ -84,20 +85,24 @@ pub(super) fn add(connection: &mut AnyConnection, deltas: &[StatisticsDelta]) ->
     }
     match connection {
         _ if rows.is_empty() => {}
-        AnyConnection::Sqlite(sqlite) => add_one_by_one(sqlite, rows)?,
-        AnyConnection::Postgres(postgres) => add_together(postgres, rows)?,
+        AnyConnection::Sqlite(sqlite) => add_one_by_one(sqlite, rows, node)?,
+        AnyConnection::Postgres(postgres) => add_together(postgres, rows, node)?,
     }
     Ok(())
 }
 
 /// Both statements stay compiled.
-fn add_one_by_one(sqlite: &mut SqliteConnection, rows: BTreeMap<StatisticsKey, PeriodCounts>) -> QueryResult<()> {
+fn add_one_by_one(
+    sqlite: &mut SqliteConnection,
+    rows: BTreeMap<StatisticsKey, PeriodCounts>,
+    of_node: i16,
+) -> QueryResult<()> {
     use delivery_statistics::columns::{
-        endpoint_id, failed, latency, organization_id, period_start, retried, succeeded,
+        endpoint_id, failed, latency, node, organization_id, period_start, retried, succeeded,
     };
     for (key, mut counts) in rows {
-        let stored: Option<StatisticsRow> =
-            delivery_statistics::table.find(key).select(StatisticsRow::as_select()).first(sqlite).optional()?;
+        let row = delivery_statistics::table.find((key.0, key.1, key.2, of_node));
+        let stored: Option<StatisticsRow> = row.select(StatisticsRow::as_select()).first(sqlite).optional()?;
         if let Some(stored) = stored {
             counts = stored.and(&counts);
         }
@@ -110,6 +115,7 @@ fn add_one_by_one(sqlite: &mut SqliteConnection, rows: BTreeMap<StatisticsKey, P
                 failed.eq(sql_count(counts.failed)),
                 retried.eq(sql_count(counts.retried)),
                 latency.eq(counts.latency.encode()),
+                node.eq(of_node),
             ))
             .execute(sqlite)?;
     }
@@ -117,7 +123,11 @@ fn add_one_by_one(sqlite: &mut SqliteConnection, rows: BTreeMap<StatisticsKey, P
 }
 
 /// Two statements for any number of rows.
-fn add_together(postgres: &mut PgConnection, mut rows: BTreeMap<StatisticsKey, PeriodCounts>) -> QueryResult<()> {
+fn add_together(
+    postgres: &mut PgConnection,
+    mut rows: BTreeMap<StatisticsKey, PeriodCounts>,
+    node: i16,
+) -> QueryResult<()> {
     let column = |rows: &BTreeMap<StatisticsKey, PeriodCounts>, value: fn(&StatisticsKey) -> i64| {
         rows.keys().map(value).collect()
     };
@@ -126,11 +136,12 @@ fn add_together(postgres: &mut PgConnection, mut rows: BTreeMap<StatisticsKey, P
             .map(|of| column(&rows, of));
     let stored: Vec<StatisticsRow> = diesel::sql_query(
         "SELECT s.* FROM UNNEST($1, $2, $3) AS key (period_start, organization_id, endpoint_id) \
-         JOIN delivery_statistics s USING (period_start, organization_id, endpoint_id)",
+         JOIN delivery_statistics s USING (period_start, organization_id, endpoint_id) WHERE s.node = $4",
     )
     .bind::<Array<BigInt>, _>(&keys[0])
     .bind::<Array<BigInt>, _>(&keys[1])
     .bind::<Array<BigInt>, _>(&keys[2])
+    .bind::<SmallInt, _>(node)
     .get_results(postgres)?;
     for stored in stored {
         rows.entry(stored.key()).and_modify(|counts| *counts = stored.and(counts));
@@ -139,8 +150,8 @@ fn add_together(postgres: &mut PgConnection, mut rows: BTreeMap<StatisticsKey, P
         |of: fn(&PeriodCounts) -> u64| rows.values().map(|counts| sql_count(of(counts))).collect::<Vec<_>>();
     diesel::sql_query(
         "INSERT INTO delivery_statistics (period_start, organization_id, endpoint_id, succeeded, failed, retried, \
-         latency) SELECT * FROM UNNEST($1, $2, $3, $4, $5, $6, $7) \
-         ON CONFLICT (period_start, organization_id, endpoint_id) DO UPDATE SET succeeded = excluded.succeeded, \
+         latency, node) SELECT *, $8 FROM UNNEST($1, $2, $3, $4, $5, $6, $7) \
+         ON CONFLICT (period_start, organization_id, endpoint_id, node) DO UPDATE SET succeeded = excluded.succeeded, \
          failed = excluded.failed, retried = excluded.retried, latency = excluded.latency",
     )
     .bind::<Array<BigInt>, _>(&keys[0])
@@ -150,6 +161,7 @@ fn add_together(postgres: &mut PgConnection, mut rows: BTreeMap<StatisticsKey, P
     .bind::<Array<BigInt>, _>(counts(|counts| counts.failed))
     .bind::<Array<BigInt>, _>(counts(|counts| counts.retried))
     .bind::<Array<Binary>, _>(rows.values().map(|counts| counts.latency.encode()).collect::<Vec<_>>())
+    .bind::<SmallInt, _>(node)
     .execute(postgres)?;
     Ok(())
 }
@@ -182,9 +194,17 @@ pub(super) fn build(
 }
 
 fn read(connection: &mut AnyConnection, query: DynamicQuery) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>> {
-    let mut rows: Vec<StatisticsRow> = query.load(connection)?;
-    rows.sort_by_key(StatisticsRow::key);
-    rows.into_iter().map(StatisticsRow::into_statistics).collect()
+    let rows: Vec<StatisticsRow> = query.load(connection)?;
+    let mut sums: BTreeMap<StatisticsKey, (EndpointId, PeriodStatistics)> = BTreeMap::new();
+    for row in rows {
+        let key = row.key();
+        let (endpoint_id, statistics) = row.into_statistics()?;
+        match sums.entry(key) {
+            Entry::Occupied(sum) => sum.into_mut().1.counts.merge(&statistics.counts),
+            Entry::Vacant(place) => _ = place.insert((endpoint_id, statistics)),
+        }
+    }
+    Ok(sums.into_values().collect())
 }
 
 pub(super) fn of_organization(
@@ -210,11 +230,11 @@ pub(super) fn of_endpoints(
 
 /// The query that deletes some of an organization's rows.
 pub(super) fn build_deletion(organization_id: OrganizationId, limit: usize) -> DynamicQuery {
-    let key = "period_start, organization_id, endpoint_id";
+    let key = "period_start, organization_id, endpoint_id, node";
     let mut query = DynamicQuery::new(&format!("DELETE FROM delivery_statistics WHERE ({key}) IN ("));
     query.push(PERIODS, BoundValue::Number(i64::MIN));
     query.sql.push_str(
-        " SELECT s.period_start, s.organization_id, s.endpoint_id \
+        " SELECT s.period_start, s.organization_id, s.endpoint_id, s.node \
          FROM periods CROSS JOIN delivery_statistics s WHERE s.period_start = periods.begins",
     );
     query.and("s.organization_id = {}", BoundValue::Number(organization_id.0));
@@ -232,9 +252,9 @@ pub(super) fn delete(
 }
 
 pub(super) const OLD_ROWS: &str = "
-    DELETE FROM delivery_statistics WHERE (period_start, organization_id, endpoint_id) IN (
-        SELECT period_start, organization_id, endpoint_id FROM delivery_statistics WHERE period_start < $1
-        ORDER BY period_start, organization_id, endpoint_id LIMIT $2
+    DELETE FROM delivery_statistics WHERE (period_start, organization_id, endpoint_id, node) IN (
+        SELECT period_start, organization_id, endpoint_id, node FROM delivery_statistics WHERE period_start < $1
+        ORDER BY period_start, organization_id, endpoint_id, node LIMIT $2
     )";
 
 #[cfg(test)]
@@ -249,12 +269,12 @@ mod tests {
         let (organization_id, endpoint_id) = (OrganizationId(1), EndpointId(2));
         let counts = PeriodCounts { succeeded: 2, ..PeriodCounts::default() };
         let delta = StatisticsDelta { period_start: UnixMillis(0), organization_id, endpoint_id, counts };
-        add(&mut connection, std::slice::from_ref(&delta)).unwrap();
+        add(&mut connection, std::slice::from_ref(&delta), 0).unwrap();
         let damage = delivery_statistics::latency.eq(vec![255u8]);
         diesel::update(delivery_statistics::table).set(damage).execute(&mut connection).unwrap();
         let read = |connection: &mut AnyConnection| of_organization(connection, organization_id, UnixMillis(0));
         assert!(matches!(read(&mut connection), Err(StoreError::Corrupt(_))));
-        add(&mut connection, &[delta]).unwrap();
+        add(&mut connection, &[delta], 0).unwrap();
         assert_eq!(read(&mut connection).unwrap()[0].counts.succeeded, 4);
     }
 }

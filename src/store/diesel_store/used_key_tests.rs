@@ -69,7 +69,7 @@ fn write(store: &DieselStore, events: &[i64], keys: &[NewKey<'_>], now: UnixMill
     let rows = postgres::NewRows { events: &stored, keys, matched_at: None };
     let written = store.writer.run(|connection| {
         let AnyConnection::Postgres(connection) = connection else { panic!("PostgreSQL") };
-        let written = postgres::write(connection, rows, &[], now)?;
+        let written = postgres::write(connection, rows, &[], None, now)?;
         let told: Vec<bool> = stored.iter().map(|new| written.has_stored(&new.event)).collect();
         // in the tables: events, and those of deliveries
         let found: Vec<Found> = diesel::sql_query(
@@ -86,7 +86,7 @@ fn an_event_is_stored_only_with_its_own_keys_and_those_of_its_batch() {
     let Some(server) = servers::shared() else { return };
     let secret = Secret::new(String::from("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="));
     let cipher = Cipher::from_master_key(&secret, Arc::new(CountingRandomSource::default())).unwrap();
-    let store = postgres::open(&server.create_database(), cipher).unwrap();
+    let store = postgres::open(&server.create_database(), cipher, postgres::Sharing::WithNodes).unwrap();
     // 10 with a key, 20 and 30 of a batch, 40 without
     let keys = [key(10, "a"), of_batch(20, "batch"), item(20, "b", 20), item(30, "c", 20)];
     assert_eq!(write(&store, &[10, 20, 30, 40], &keys, NOW), (vec![true; 4], vec![10, 20, 30, 40]));

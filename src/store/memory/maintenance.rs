@@ -65,10 +65,11 @@ impl MaintenanceStore for MemoryStore {
         Ok(self.state().health.values().filter(|health| health.probe_at.is_some()).copied().collect())
     }
 
-    fn count_pending(&self) -> StoreResult<u64> {
+    fn count_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<u64> {
         let state = self.state();
-        let pending =
-            state.deliveries.values().filter(|delivery| delivery.record.status == DeliveryStatus::Pending);
+        let pending = state.deliveries.values().filter(|delivery| {
+            delivery.record.status == DeliveryStatus::Pending && is_counted(delivery.record.endpoint_id)
+        });
         Ok(pending.count() as u64)
     }
 

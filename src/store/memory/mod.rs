@@ -2,6 +2,7 @@
 //! The conformance suite compares the databases with it, and tests of other parts run on it.
 
 mod changes;
+mod cluster;
 mod log;
 mod maintenance;
 mod queue;
@@ -12,11 +13,13 @@ mod tenants;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::state::MemoryState;
+use super::cluster::OnlyNode;
 
 /// The [`Store`](super::Store) in memory.
 #[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<MemoryState>,
+    node: OnlyNode,
 }
 
 impl MemoryStore {

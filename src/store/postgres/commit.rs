@@ -4,6 +4,8 @@
 //! reported the end of the transaction (`ReadyForQuery`), which is after it is on disk. Its text is one of a
 //! few, so that the server has it parsed and planned already (see `WRITER_SESSION`).
 
+mod conditions;
+
 use std::collections::HashSet;
 
 use diesel::pg::Pg;
@@ -12,9 +14,11 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, HasSqlType, Integer, Nullable, SmallInt, Text};
 
+use self::conditions::{Conditions, IS_HELD};
 use super::super::detail::StoredAttempt;
+use super::super::fence::Fence;
 use super::super::new_key::NewKey;
-use super::super::{ChangeNumber, IDEMPOTENCY_KEY_LIFETIME, NewEvent, WriteBatch};
+use super::super::{ChangeNumber, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreError, StoreResult, WriteBatch};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::Event;
@@ -59,24 +63,28 @@ impl WrittenRows {
 }
 
 /// The ids of updated deliveries, the organizations with changed settings, and the events whose keys were used by somebody
-/// else; `None` when there are none.
-type StatementResult = (Option<Vec<i64>>, Option<Vec<i64>>, Option<Vec<i64>>);
+/// else; `None` when there are none. And whether the fence was held: if not, nothing was written.
+type StatementResult = (Option<Vec<i64>>, Option<Vec<i64>>, Option<Vec<i64>>, bool);
 
 /// Stores events and records outcomes.
 pub(in super::super) fn write(
     postgres: &mut PgConnection,
     mut new: NewRows<'_>,
     outcomes: &[Outcome],
+    fence: Option<Fence>,
     now: UnixMillis,
-) -> QueryResult<WrittenRows> {
+) -> StoreResult<WrittenRows> {
     let mut recorded = vec![false; outcomes.len()];
     let mut written =
         WrittenRows { outcomes_recorded: Vec::new(), outdated: HashSet::new(), without_key: HashSet::new() };
     for round in rounds(new.events, outcomes) {
         let attempts: Vec<StoredOutcome<'_>> =
             round.iter().map(|&place| StoredOutcome::of(&outcomes[place])).collect();
-        let statement = CommitStatement::new(new, &attempts, now);
-        let (updated, changed, without_key): StatementResult = statement.get_result(postgres)?;
+        let statement = CommitStatement::new(new, &attempts, fence, now);
+        let (updated, changed, without_key, is_held): StatementResult = statement.get_result(postgres)?;
+        if !is_held {
+            return Err(StoreError::Fenced);
+        }
         let updated = updated.unwrap_or_default();
         written.outdated.extend(changed.unwrap_or_default().into_iter().map(OrganizationId));
         written.without_key.extend(without_key.unwrap_or_default().into_iter().map(EventId));
@@ -148,34 +156,6 @@ impl<'a> StoredOutcome<'a> {
 
     fn finished_at(&self) -> Option<i64> {
         (self.status != DeliveryStatus::Pending.code()).then_some(self.outcome.finished_at.0)
-    }
-}
-
-/// What decides in the statement itself whether rows of an event are stored, so that nothing can come between the question
-/// and the commit.
-#[derive(Clone, Copy)]
-struct Conditions {
-    /// Its organization's settings must not have been changed since it was matched.
-    on_settings: bool,
-    /// Its keys must be its own.
-    on_keys: bool,
-}
-
-impl Conditions {
-    fn push_for_keys(self, out: &mut AstPass<'_, '_, Pg>) {
-        if self.on_settings {
-            out.push_sql(" WHERE new.organization_id NOT IN (SELECT organization_id FROM outdated)");
-        }
-    }
-
-    /// `event` is the column with the event's id.
-    fn push_for_events(self, event: &str, out: &mut AstPass<'_, '_, Pg>) {
-        self.push_for_keys(out);
-        if self.on_keys {
-            out.push_sql(if self.on_settings { " AND new." } else { " WHERE new." });
-            out.push_sql(event);
-            out.push_sql(" NOT IN (SELECT event_id FROM without_key)");
-        }
     }
 }
 
@@ -411,7 +391,7 @@ impl<'a> AttemptArrays<'a> {
     /// `ANY (ARRAY[..])` and `<= 0` leave the server one way to find the rows: by their keys. With `=` it could
     /// also read the whole index of pending deliveries, or the primary key: right while there are few rows,
     /// which is when it makes the first plan.
-    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn push<'b>(&'b self, conditions: Conditions, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "updated AS (UPDATE deliveries SET status = new.status, attempt_count = new.number, \
              queued_at = COALESCE(new.queued_at, deliveries.queued_at), \
@@ -440,8 +420,14 @@ impl<'a> AttemptArrays<'a> {
             ") AS new (id, organization_id, number, status, queued_at, due_at, not_counted, finished_at, \
              response_code, error, started_at, duration_ms, detail) WHERE deliveries.id = ANY (ARRAY[new.id]) \
              AND deliveries.organization_id = new.organization_id AND deliveries.status <= 0 \
-             AND deliveries.attempt_count < new.number \
-             RETURNING deliveries.id, new.number, new.organization_id, new.started_at, new.duration_ms, \
+             AND deliveries.attempt_count < new.number",
+        );
+        if conditions.on_fence {
+            out.push_sql(" AND ");
+            out.push_sql(IS_HELD);
+        }
+        out.push_sql(
+            " RETURNING deliveries.id, new.number, new.organization_id, new.started_at, new.duration_ms, \
              new.response_code, new.error, \
              CASE WHEN new.number > 1 OR new.status = 0 THEN new.detail END AS own_detail), \
              own_row AS (INSERT INTO attempts (delivery_id, number, organization_id, started_at, duration_ms, \
@@ -463,6 +449,7 @@ where
 
 /// The statement of a batch; parts with nothing to write are not in the text.
 struct CommitStatement<'a> {
+    fence: Option<Fence>,
     matched_at: Option<i64>,
     events: EventArrays<'a>,
     deliveries: DeliveryArrays,
@@ -471,8 +458,9 @@ struct CommitStatement<'a> {
 }
 
 impl<'a> CommitStatement<'a> {
-    fn new(new: NewRows<'a>, attempts: &'a [StoredOutcome<'a>], now: UnixMillis) -> Self {
+    fn new(new: NewRows<'a>, attempts: &'a [StoredOutcome<'a>], fence: Option<Fence>, now: UnixMillis) -> Self {
         Self {
+            fence,
             matched_at: new.matched_at.filter(|_| !new.events.is_empty()).map(|number| number.0),
             events: EventArrays::of(new.events),
             deliveries: DeliveryArrays::of(new.events),
@@ -485,7 +473,18 @@ impl<'a> CommitStatement<'a> {
 impl QueryFragment<Pg> for CommitStatement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH ");
-        let conditions = Conditions { on_settings: self.matched_at.is_some(), on_keys: !self.keys.key.is_empty() };
+        let conditions = Conditions {
+            on_fence: self.fence.is_some(),
+            on_settings: self.matched_at.is_some(),
+            on_keys: !self.keys.key.is_empty(),
+        };
+        if let Some(fence) = &self.fence {
+            out.push_sql("fence AS MATERIALIZED (SELECT slot FROM cluster_fences WHERE slot = ");
+            out.push_bind_param::<SmallInt, _>(&fence.slot)?;
+            out.push_sql(" AND generation = ");
+            out.push_bind_param::<BigInt, _>(&fence.generation)?;
+            out.push_sql(" FOR SHARE), ");
+        }
         if let Some(matched_at) = &self.matched_at {
             out.push_sql("outdated AS MATERIALIZED (SELECT organization_id FROM setting_changes WHERE number > ");
             out.push_bind_param::<BigInt, _>(matched_at)?;
@@ -502,19 +501,21 @@ impl QueryFragment<Pg> for CommitStatement<'_> {
         }
         match self.attempts.id.is_empty() {
             true => out.push_sql("updated AS (SELECT 0) SELECT NULL::BIGINT[], "),
-            false => self.attempts.push(&mut out)?,
+            false => self.attempts.push(conditions, &mut out)?,
         }
         let array = |is_there, query| if is_there { query } else { "NULL::BIGINT[]" };
         out.push_sql(array(conditions.on_settings, "(SELECT ARRAY_AGG(organization_id) FROM outdated)"));
         out.push_sql(", ");
         out.push_sql(array(conditions.on_keys, "(SELECT ARRAY_AGG(event_id) FROM without_key)"));
+        out.push_sql(", ");
+        out.push_sql(if conditions.on_fence { IS_HELD } else { "TRUE" });
         Ok(())
     }
 }
 
 impl Query for CommitStatement<'_> {
     /// As in [`StatementResult`].
-    type SqlType = (Nullable<Array<BigInt>>, Nullable<Array<BigInt>>, Nullable<Array<BigInt>>);
+    type SqlType = (Nullable<Array<BigInt>>, Nullable<Array<BigInt>>, Nullable<Array<BigInt>>, Bool);
 }
 
 /// Identified by its text.

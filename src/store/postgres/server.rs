@@ -43,6 +43,18 @@ pub(super) fn check(postgres: &mut PgConnection) -> StoreResult<()> {
     }
 }
 
+#[derive(QueryableByName)]
+struct Backend {
+    #[diesel(sql_type = Integer)]
+    pid: i32,
+}
+
+/// The process of the server that serves this connection now.
+pub(super) fn backend(postgres: &mut PgConnection) -> StoreResult<i32> {
+    let backend: Backend = diesel::sql_query("SELECT pg_backend_pid() AS pid").get_result(postgres)?;
+    Ok(backend.pid)
+}
+
 impl ServerSettings {
     fn problem(&self) -> Option<String> {
         if self.version_number < OLDEST_VERSION {
@@ -120,7 +132,7 @@ fn check_tables(postgres: &mut PgConnection) -> StoreResult<()> {
     let forbidden: Option<ForbiddenTable> = diesel::sql_query(
         "SELECT schemaname::TEXT AS schema, tablename::TEXT AS table, current_user::TEXT AS role FROM pg_tables \
          WHERE schemaname = current_schema() AND tablename IN ('__diesel_schema_migrations', 'organizations', 'deleted_organizations', 'api_keys', \
-         'counters', 'setting_changes', 'endpoints', 'endpoint_health', 'events', 'deliveries', 'attempts', 'idempotency_keys', 'id_leads', 'event_types', \
+         'counters', 'setting_changes', 'cluster_nodes', 'cluster_fences', 'cluster_partitions', 'cluster_pins', 'endpoints', 'endpoint_health', 'events', 'deliveries', 'attempts', 'idempotency_keys', 'id_leads', 'event_types', \
          'delivery_statistics', 'endpoint_failures') AND NOT (\
          has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') \
          AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT') \

@@ -259,8 +259,8 @@ fn command_line(serve: &Serve, database_url: &str) -> String {
     for arguments in [
         &["config", "check"][..],
         &["config", "check", "--listen", "nonsense"],
-        // the database is in use
-        &["serve"],
+        // the database is in use, or else there is no such address
+        &["serve", "--listen", "203.0.113.1:1"],
         &["keys", "rotate", "--new", "bm9uc2Vuc2U="],
         &["serve", "--database-url", "postgres://user@127.0.0.1:1/nobody-listens"],
     ] {

@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/organizations/{organization_id}/keys", &["admin", "owner"]),
     ("DELETE", "/v1/organizations/{organization_id}/keys/{key_id}", &["admin", "owner"]),
     ("GET", "/v1/usage", &["admin"]),
+    ("GET", "/v1/cluster", &["admin"]),
     ("GET", "/v1/webhooks/logs", &["viewer", "manager", "owner"]),
     ("GET", "/v1/webhooks/logs/{delivery_id}", &["viewer", "manager", "owner"]),
     ("POST", "/v1/webhooks/logs/{delivery_id}/retry", &["manager", "owner"]),

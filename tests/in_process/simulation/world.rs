@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use ringback::actors::context::{ActorContext, ActorSettings};
 use ringback::actors::handle::EngineHandle;
 use ringback::actors::publication::Publication;
-use ringback::actors::{Actors, SupervisorThreads};
+use ringback::actors::{Actors, ClusterPlace, SupervisorThreads};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::ids::{EndpointId, EventId, OrganizationId};
@@ -169,15 +169,18 @@ impl World {
             let clock = Arc::new(SimulatedClock { begin, begin_instant: Instant::now() });
             *self.transport.clock.lock().unwrap() = Some(clock.clone());
             let seed = self.seeds.fetch_add(1_000_000, Ordering::Relaxed);
+            let random = Arc::new(CountingRandomSource::starting_at(seed));
+            let place = ClusterPlace::alone(clock.clone());
             let context = ActorContext::new(
                 self.store.clone(),
                 self.transport.clone(),
                 clock.clone(),
-                Arc::new(CountingRandomSource::starting_at(seed)),
+                random,
                 self.settings.clone(),
             );
-            let context = Arc::new(context);
-            let actors = Actors::start(context.clone(), SupervisorThreads::single(Arbiter::current())).unwrap();
+            let context = Arc::new(context.in_cluster(place.joined.rights().clone()));
+            let threads = SupervisorThreads::single(Arbiter::current());
+            let actors = Actors::start(context.clone(), threads, place).unwrap();
             live(Life { actors, context, clock: clock.clone() }).await;
             clock.now()
         });

@@ -334,6 +334,7 @@ async fn a_host_with_an_underscore_is_delivered_to_over_tls() {
         policy: loopback_policy(),
         dns_servers: vec![names.address],
         ca_file: Some(authority.file.clone()),
+        ..TransportConfig::default()
     });
     let url = format!("https://my_app.example:{}/", receiver.address.port());
     assert_eq!(status(&attempt_within(&transport, &url, Duration::from_secs(4)).await), 200);

@@ -86,6 +86,7 @@ async fn a_certificate_is_checked_against_the_name_in_the_url() {
         policy: loopback_policy(),
         dns_servers: vec![names.address],
         ca_file: Some(authority.file.clone()),
+        ..TransportConfig::default()
     });
     let url = |name: &str| format!("https://{name}:{}/", receiver.address.port());
     assert_eq!(status(&attempt(&transport, &url("receiver.example")).await), 200);
@@ -204,6 +205,7 @@ async fn a_host_name_that_no_certificate_can_cover_is_reported_as_such() {
         policy: loopback_policy(),
         dns_servers: vec![names.address],
         ca_file: Some(authority.file.clone()),
+        ..TransportConfig::default()
     });
     for host in ["-a.example", "a-.example", "a~b.example"] {
         let result = attempt(&transport, &format!("https://{host}:{}/", receiver.address.port())).await;

@@ -1,0 +1,100 @@
+//! `/v1/cluster`: the nodes that share the database, for the admin; and what nodes say to each other.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::Api;
+use super::input::Errors;
+use super::pagination::QueryString;
+use super::problem::{ErrorCode, Problem};
+use crate::actors::cluster::joining::NodeReport;
+use crate::actors::cluster::push::PUSH_HEADER;
+use crate::actors::cluster::rights::ClusterSeen;
+use crate::domain::cluster::{Member, MemberState, Partition};
+use crate::domain::time::UnixMillis;
+
+/// The cluster as this node sees it.
+#[derive(Serialize)]
+pub(crate) struct ClusterView {
+    /// By their numbers.
+    pub nodes: Vec<NodeView>,
+    pub partitions: PartitionsView,
+}
+
+/// One node.
+#[derive(Serialize)]
+pub(crate) struct NodeView {
+    pub name: String,
+    /// Its place, which is in the ids that it makes.
+    pub node: u8,
+    pub state: &'static str,
+    pub version: String,
+    pub advertise: Option<String>,
+    pub started_at: UnixMillis,
+    pub last_beat_ms_ago: u64,
+    pub partitions: usize,
+    pub attempts_in_flight: usize,
+    pub pending: u64,
+    pub clock_offset_ms: i64,
+}
+
+/// The 256 parts of the webhooks.
+#[derive(Serialize)]
+pub(crate) struct PartitionsView {
+    pub owned: usize,
+    /// On their way to another node.
+    pub moving: usize,
+    pub unowned: usize,
+}
+
+impl ClusterView {
+    pub(crate) fn of(seen: &ClusterSeen) -> Self {
+        let shown = seen.members.iter().filter(|(member, _)| member.state != MemberState::Gone);
+        let nodes = shown.map(|(member, silence)| NodeView::of(member, *silence, seen)).collect();
+        let count = |is: fn(&ClusterSeen, Partition) -> bool| Partition::all().filter(|it| is(seen, *it)).count();
+        let partitions = PartitionsView {
+            owned: count(|seen, it| seen.map.owner(it).is_some() && seen.map.wanted(it).is_none()),
+            moving: count(|seen, it| seen.map.owner(it).is_some() && seen.map.wanted(it).is_some()),
+            unowned: count(|seen, it| seen.map.owner(it).is_none()),
+        };
+        Self { nodes, partitions }
+    }
+}
+
+impl NodeView {
+    fn of(member: &Member, silence: Duration, seen: &ClusterSeen) -> Self {
+        let NodeReport { attempts_in_flight, pending, clock_offset_ms } = NodeReport::read(&member.report);
+        Self {
+            name: member.name.clone(),
+            node: member.slot.0,
+            state: member.state.as_str(),
+            version: member.version.clone(),
+            advertise: member.advertise.clone(),
+            started_at: member.started_at,
+            last_beat_ms_ago: u64::try_from(silence.as_millis()).unwrap_or(u64::MAX),
+            partitions: seen.map.of(member.slot).count(),
+            attempts_in_flight,
+            pending,
+            clock_offset_ms,
+        }
+    }
+}
+
+/// `GET /v1/cluster`.
+pub(crate) async fn read(api: web::Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let mut errors = Errors::new();
+    QueryString::parse(request.query_string(), &mut errors).finish(&mut errors);
+    errors.into_result()?;
+    Ok(HttpResponse::Ok().json(ClusterView::of(&api.engine.cluster())))
+}
+
+/// What another node says. Whatever else comes here is as unknown as any other path.
+pub(crate) async fn push(api: web::Data<Api>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    let header = request.headers().get(PUSH_HEADER).and_then(|value| value.to_str().ok());
+    match header.is_some_and(|header| api.engine.pushed(header, &body)) {
+        true => HttpResponse::NoContent().finish(),
+        false => Problem::new(ErrorCode::NotFound, "there is no such route; GET /docs lists them").into_response(),
+    }
+}

@@ -1,0 +1,100 @@
+//! Any node accepts any event, and one delivers it.
+
+use std::sync::Barrier;
+
+use serde_json::json;
+use test_support::cluster::{Arrived, Cluster, publish};
+use test_support::engine::{eventually, text};
+use test_support::receiver::Receiver;
+use test_support::world::{EVENT_TYPE, Publishers};
+
+const WEBHOOKS: usize = 12;
+
+#[test]
+fn what_any_node_accepts_reaches_the_webhooks_of_all_nodes_once() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let receiver = Receiver::ok();
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    let publishers: Vec<Publishers> = cluster.nodes.iter().map(|node| Publishers::start(1, &node.api)).collect();
+    publishers.iter().for_each(|publishers| publishers.eventually_more(50));
+    let heard: Vec<_> = publishers.into_iter().map(Publishers::stop).collect();
+    assert!(heard.iter().all(|heard| heard.refused.is_empty()));
+    cluster.eventually_idle();
+    let arrived = Arrived::at(&receiver);
+    arrived.check_nothing_lost(&heard, WEBHOOKS);
+    assert_eq!(arrived.repeated, 0);
+    let delivered: f64 =
+        cluster.nodes.iter().map(|node| node.api.metric("ringback_cluster_pushes_total", "delivered")).sum();
+    assert!(delivered > 0.0, "nodes told each other");
+}
+
+#[test]
+fn a_webhook_that_was_created_on_one_node_gets_what_another_accepts_from_then_on() {
+    let Some(cluster) = Cluster::start(2) else { return };
+    let receiver = Receiver::ok();
+    let mut expected = Vec::new();
+    for number in 0..150 {
+        let (maker, publisher) = (&cluster.nodes[number % 2], &cluster.nodes[(number + 1) % 2]);
+        let url = format!("{}/{number}", receiver.url());
+        let webhook = maker.api.post("/v1/webhooks", &json!({"url": url})).expect(201).json();
+        expected.push((format!("/hook/{number}"), publish(&publisher.api, number)));
+        let path = format!("/v1/webhooks/{}", text(&webhook, "id"));
+        let body = json!({"active": false}).to_string();
+        maker.api.try_call("PATCH", &path, Some(body.as_bytes())).unwrap().expect(200);
+    }
+    eventually("each has come", || {
+        let seen = receiver.seen();
+        let has_come =
+            |(path, id): &(String, String)| seen.iter().any(|seen| seen.path == *path && seen.event_id() == *id);
+        // of a webhook that was disabled before its delivery began, the delivery waits
+        let came = expected.iter().filter(|pair| has_come(pair)).count();
+        let pending = cluster.nodes[0].api.get("/v1/webhooks/logs?limit=200&status=pending").expect(200).json();
+        (came + pending["data"].as_array().unwrap().len() >= expected.len()).then_some(())
+    });
+}
+
+#[test]
+fn an_idempotency_key_that_is_used_on_two_nodes_at_once_is_one_event() {
+    let Some(cluster) = Cluster::start(2) else { return };
+    let (together, apis) = (Barrier::new(2), [cluster.nodes[0].api.clone(), cluster.nodes[1].api.clone()]);
+    for number in 0..200 {
+        let key = format!("key-{number}");
+        let event = json!({"event_type": EVENT_TYPE, "data": {"number": number}}).to_string();
+        let publish = |node: usize| {
+            together.wait();
+            let answer = apis[node].call_with_header("POST", "/v1/events", &event, ("idempotency-key", &key));
+            text(&answer.expect(202).json(), "id").to_owned()
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let one = scope.spawn(|| publish(0));
+            let other = publish(1);
+            (one.join().unwrap(), other)
+        });
+        assert_eq!(one, other, "{key}");
+    }
+    assert_eq!(cluster.database.rows("events"), 200);
+}
+
+#[test]
+fn an_ordered_webhook_gets_what_was_acknowledged_before_first_whatever_node_accepted_it() {
+    let Some(mut cluster) = Cluster::start(3) else { return };
+    let receiver = Receiver::ok();
+    cluster.webhooks(&receiver, 4, &json!({"ordered": true}));
+    let mut published = Vec::new();
+    for number in 0..240 {
+        published.push(publish(&cluster.nodes[number % 3].api, number));
+        if number == 120 {
+            cluster.nodes[1].kill_and_restart();
+        }
+    }
+    cluster.eventually_idle();
+    for number in 0..4 {
+        let mut first: Vec<String> = Vec::new();
+        for seen in receiver.seen().into_iter().filter(|seen| seen.path == format!("/hook/{number}")) {
+            if !first.contains(&seen.event_id()) {
+                first.push(seen.event_id());
+            }
+        }
+        assert_eq!(first, published, "webhook {number}");
+    }
+}

@@ -1,0 +1,174 @@
+//! Nodes that are killed, frozen, or cut off from the database.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use test_support::cluster::{Arrived, Cluster, LEASE, within_a_lease_and_two_seconds};
+use test_support::engine::eventually;
+use test_support::pausing_proxy::PausingProxy;
+use test_support::postgres;
+use test_support::receiver::Receiver;
+use test_support::world::{Database, Heard, Publishers};
+
+const WEBHOOKS: usize = 12;
+/// What a node may have in flight or not yet recorded when it ends.
+const UNSETTLED: usize = WEBHOOKS * 32;
+
+fn publishers(cluster: &Cluster) -> Vec<Publishers> {
+    cluster.nodes.iter().map(|node| Publishers::start(1, &node.api)).collect()
+}
+
+fn stop(publishers: Vec<Publishers>) -> Vec<Heard> {
+    publishers.into_iter().map(Publishers::stop).collect()
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_nodes_are_killed_and_their_webhooks_go_on_elsewhere() {
+    let Some(mut cluster) = Cluster::start(3) else { return };
+    let receiver = Receiver::ok();
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    let running = publishers(&cluster);
+    for (round, victim) in [1, 0, 2].into_iter().enumerate() {
+        running[(victim + 1) % 3].eventually_more(20);
+        cluster.nodes[victim].engine.kill();
+        if round == 0 {
+            // it does not come back before the others have taken over
+            let killed_at = Instant::now();
+            eventually("the others have taken over", || {
+                let view = cluster.nodes[2].view();
+                (view["partitions"]["owned"] == 256 && view["nodes"][victim]["state"] == "fenced").then_some(())
+            });
+            println!("measured: a killed node was taken over after {:?} (lease {LEASE:?})", killed_at.elapsed());
+            running[2].eventually_more(20);
+        }
+        let Cluster { nodes, .. } = &mut cluster;
+        let node = &mut nodes[victim];
+        node.engine.restart(&node.serve);
+    }
+    cluster.eventually_balanced();
+    let heard = stop(running);
+    cluster.eventually_idle();
+    let arrived = Arrived::at(&receiver);
+    arrived.check_nothing_lost(&heard, WEBHOOKS);
+    assert!(arrived.repeated <= 3 * UNSETTLED, "{} came twice", arrived.repeated);
+    println!(
+        "measured: {} events by three nodes, each killed once: 0 lost, {} repeated, longest gap {:?}",
+        heard.iter().map(|heard| heard.acknowledged.len()).sum::<usize>(),
+        arrived.repeated,
+        arrived.longest_gap
+    );
+}
+
+#[test]
+fn a_node_that_was_frozen_for_longer_than_its_lease_does_nothing_with_its_old_rights_and_comes_back() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let receiver = Receiver::ok();
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    let running = publishers(&cluster);
+    running[0].eventually_more(20);
+    let frozen = &cluster.nodes[1];
+    frozen.freeze(true);
+    eventually("the others have taken over", || {
+        let view = cluster.nodes[0].view();
+        (view["nodes"][1]["state"] == "fenced" && view["partitions"]["owned"] == 256).then_some(())
+    });
+    running[0].eventually_more(20);
+    frozen.freeze(false);
+    cluster.eventually_balanced();
+    assert!(frozen.engine.log().contains("has lost its rights"), "{}", frozen.engine.log());
+    let heard = stop(running);
+    cluster.eventually_idle();
+    let arrived = Arrived::at(&receiver);
+    arrived.check_nothing_lost(&heard, WEBHOOKS);
+    assert!(arrived.repeated <= UNSETTLED, "{} came twice", arrived.repeated);
+    println!("measured: {} repeated after a freeze of more than a lease", arrived.repeated);
+}
+
+#[test]
+fn a_node_that_was_frozen_for_a_moment_loses_nothing_and_nothing_comes_twice() {
+    let Some(cluster) = Cluster::start(2) else { return };
+    let receiver = Receiver::ok();
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    let running = publishers(&cluster);
+    running[0].eventually_more(20);
+    let (frozen, since) = (&cluster.nodes[1], Instant::now());
+    frozen.freeze(true);
+    while since.elapsed() < LEASE / 4 {
+        running[0].eventually_more(1);
+    }
+    frozen.freeze(false);
+    running[1].eventually_more(20);
+    let heard = stop(running);
+    cluster.eventually_idle();
+    let arrived = Arrived::at(&receiver);
+    arrived.check_nothing_lost(&heard, WEBHOOKS);
+    assert_eq!(arrived.repeated, 0);
+    assert!(!frozen.engine.log().contains("has lost its rights"));
+    assert_eq!(frozen.view()["partitions"]["owned"], 256);
+}
+
+#[test]
+fn a_node_that_is_cut_off_from_the_database_stops_sending_before_others_take_over() {
+    let Some(server) = postgres::shared() else { return };
+    let database = Database { folder: tempfile::tempdir().unwrap(), url: server.create_database() };
+    let proxy = PausingProxy::to(server.address());
+    let of_proxy = database.url.replace(&server.address().to_string(), &proxy.address.to_string());
+    assert_ne!(of_proxy, database.url);
+    let urls = [database.url.clone(), of_proxy];
+    let cluster = Cluster::at(database, &urls);
+    // every answer takes so long that each webhook always has an attempt in flight
+    let receiver = Receiver::ok();
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    let running = Publishers::start(2, &cluster.nodes[0].api);
+    running.eventually_more(20);
+    let cut_at = Instant::now();
+    proxy.pause();
+    eventually("the other one has taken over", || {
+        (cluster.nodes[0].view()["nodes"][1]["state"] == "fenced").then_some(())
+    });
+    let taken_over_after = cut_at.elapsed();
+    running.eventually_more(20);
+    proxy.go_on();
+    cluster.eventually_balanced();
+    let heard = running.stop();
+    cluster.eventually_idle();
+    let arrived = Arrived::at(&receiver);
+    arrived.check_nothing_lost(&[heard], WEBHOOKS);
+    assert!(arrived.repeated <= UNSETTLED, "{} came twice", arrived.repeated);
+    assert!(taken_over_after + Duration::from_millis(500) >= LEASE, "{taken_over_after:?}");
+    println!(
+        "measured: taken over {taken_over_after:?} after the cut, within {:?} promised; {} repeated",
+        within_a_lease_and_two_seconds(),
+        arrived.repeated
+    );
+}
+
+#[test]
+fn after_a_restart_of_postgres_nobody_is_taken_for_dead_and_nothing_is_lost() {
+    let Some(server) = postgres::private() else { return };
+    let database = Database { folder: tempfile::tempdir().unwrap(), url: server.create_database() };
+    let urls = vec![database.url.clone(); 3];
+    let cluster = Cluster::at(database, &urls);
+    let receiver = Receiver::ok();
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    let running = publishers(&cluster);
+    running[0].eventually_more(20);
+    server.stop().unwrap();
+    // longer than a lease
+    let since = Instant::now();
+    while since.elapsed() < LEASE + Duration::from_secs(1) {
+        running[0].eventually_more_refused(1);
+    }
+    server.start_again().unwrap();
+    running.iter().for_each(|publishers| publishers.eventually_more(20));
+    cluster.eventually_balanced();
+    let heard = stop(running);
+    cluster.eventually_idle();
+    let arrived = Arrived::at(&receiver);
+    arrived.check_nothing_lost(&heard, WEBHOOKS);
+    for node in &cluster.nodes {
+        let log = node.engine.log();
+        assert!(!log.contains("a node is dead") && !log.contains("has lost its rights"), "{log}");
+    }
+    println!("measured: {} repeated after an outage of the database of {:?}", arrived.repeated, since.elapsed());
+}

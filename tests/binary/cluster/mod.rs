@@ -1,0 +1,7 @@
+//! Several nodes on one PostgreSQL database: killed, frozen, cut off, restarted.
+//!
+//! What is measured is printed: `cargo test --test binary cluster:: -- --nocapture`.
+
+mod accepting;
+mod changing;
+mod failing;
