@@ -349,9 +349,12 @@ impl<'a> History<'a> {
             }
             Step::PruneKeys { age } => {
                 let before = UnixMillis(self.now.0 - age * 1_000);
-                // all of them at once: keys used at the same instant have no order
-                let [one, other] =
-                    self.stores.map(|store| store.prune_idempotency_keys(before, usize::MAX).unwrap());
+                // all of them at once: keys used at the same instant have no order. Three times: a round goes on where the last
+                // one ended, and begins anew when it finds nothing, so that keys from before a clock was set back go with the third
+                let prune = |store: &dyn Store| -> usize {
+                    (0..3).map(|_| store.prune_idempotency_keys(before, usize::MAX).unwrap()).sum()
+                };
+                let [one, other] = self.stores.map(prune);
                 prop_assert_eq!(one, other);
                 let [one, other] = self.stores.map(|store| store.prune_statistics(before, usize::MAX).unwrap());
                 prop_assert_eq!(one, other);
