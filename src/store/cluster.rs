@@ -2,7 +2,7 @@
 //!
 //! A store that has joined writes under its fence, `(slot, generation)`: a transaction share-locks that row, so whoever
 //! ends the node's rights waits for the one transaction under way, and every later one finds another generation and writes
-//! nothing ([`StoreError::Fenced`](super::StoreError::Fenced)). A lost connection is replaced under a new generation, so that
+//! nothing ([`StoreError::Fenced`]). A lost connection is replaced under a new generation, so that
 //! what it had begun is decided by then.
 //!
 //! SQLite and the memory have one node, which owns everything.
@@ -73,7 +73,7 @@ pub trait ClusterStore: Send + Sync + 'static {
     fn members(&self) -> StoreResult<Vec<Member>>;
     /// Takes a free slot. From now on this store writes under its fence.
     fn join(&self, joining: &Joining) -> StoreResult<Slot>;
-    /// Says that this node lives, over a connection that nothing else uses. [`StoreError::Fenced`](super::StoreError::Fenced):
+    /// Says that this node lives, over a connection that nothing else uses. [`StoreError::Fenced`]:
     /// its rights were ended.
     fn beat(&self, beat: &Beat) -> StoreResult<ClusterView>;
     /// Reads who owns what.
