@@ -40,9 +40,9 @@ pub(super) enum Sharing {
 }
 
 /// Set explicitly, because a server, a database or a role can have other defaults, and a 202 means durable.
-/// Timeouts of sessions and statements would take the writer's lock with them, or every commit; older servers
+/// Timeouts of sessions and statements would take every commit with them; older servers
 /// don't know some of them. The keepalives protect the server: an engine that vanished from the network must
-/// not hold the writer's lock for hours. No statement is compiled (`jit`), which takes 0.1 to 2 s each time a
+/// not hold row locks for hours. No statement is compiled (`jit`), which takes 0.1 to 2 s each time a
 /// cost is overestimated, as that of ranges is: ours run for milliseconds.
 const SESSION: &str = "
     SET synchronous_commit = on;

@@ -174,19 +174,21 @@ mod tests {
     async fn each_receiver_behaves_as_its_path_says() {
         let receivers = AggressorReceivers::start().unwrap();
         let client = awc::Client::default();
-        let post = async |behaviour| {
-            let sent =
-                client.post(receivers.url(behaviour, 7)).timeout(Duration::from_millis(200)).send_body("{}").await;
+        let (soon, at_last) = (Duration::from_secs(1), Duration::from_secs(30));
+        let post = async |behaviour, limit| {
+            let sent = client.post(receivers.url(behaviour, 7)).timeout(limit).send_body("{}").await;
             sent.ok().map(|response| response.status().as_u16())
         };
-        let statuses = [Behaviour::Fast, Behaviour::Denying, Behaviour::Slow, Behaviour::Hanging, Behaviour::Dead];
         let mut answers = Vec::new();
-        for behaviour in statuses {
-            answers.push(post(behaviour).await);
+        for behaviour in [Behaviour::Fast, Behaviour::Denying] {
+            answers.push(post(behaviour, at_last).await);
+        }
+        for behaviour in [Behaviour::Slow, Behaviour::Hanging, Behaviour::Dead] {
+            answers.push(post(behaviour, soon).await);
         }
         assert_eq!(answers, [Some(200), Some(400), None, None, None]);
         receivers.hold(true);
-        assert_eq!(post(Behaviour::Fast).await, None);
+        assert_eq!(post(Behaviour::Fast, soon).await, None);
         assert_eq!(receivers.attempts(), 5, "nothing arrives at a dead one");
     }
 }

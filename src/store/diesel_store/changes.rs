@@ -67,8 +67,8 @@ pub(super) fn organizations_since(
 }
 
 impl ChangeStore for DieselStore {
-    // the writer has one connection, and gets another one on PostgreSQL only when the server has ended the session of the
-    // last, whose lock it takes over
+    // the writer has one connection; another one renews the fence on PostgreSQL, which waits for what the last had begun and
+    // lets nothing of it begin any more
     fn wait_until_decided(&self) -> StoreResult<()> {
         self.writer.run(|_| Ok(()))
     }
