@@ -69,7 +69,7 @@ pub enum StoreError {
     /// The organization does not exist, or was deleted since its caller was let in.
     #[error("there is no such organization")]
     NoSuchOrganization,
-    /// This node's rights were ended: nothing was written. It may write again when it has joined and read everything anew.
+    /// This node's rights were ended: nothing was written. It may write again when it has joined again and read everything again.
     #[error("this node lost its lease; it joins again by itself")]
     Fenced,
 }

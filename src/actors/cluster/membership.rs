@@ -1,6 +1,7 @@
 //! The actor around the keeper: tells router, scheduler and links of gains and losses, and joins again after a loss of all rights.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,13 @@ pub(crate) struct MembershipPorts {
     pub nudge: Recipient<Nudge>,
 }
 
+/// The deliveries that wait for this node, as they were counted last.
+#[derive(Default)]
+struct PendingCount {
+    count: AtomicU64,
+    is_counting: AtomicBool,
+}
+
 /// The membership actor.
 pub(crate) struct Membership {
     context: Arc<ActorContext>,
@@ -58,6 +66,7 @@ pub(crate) struct Membership {
     next: Option<SpawnHandle>,
     look_again: bool,
     is_handing_over: bool,
+    pending: Arc<PendingCount>,
     rounds: u64,
     /// Rounds up to this one began before partitions were given away, and may have seen them as this node's.
     outdated_rounds: u64,
@@ -91,6 +100,7 @@ impl Membership {
             next: None,
             look_again: false,
             is_handing_over: false,
+            pending: Arc::default(),
             rounds: 0,
             outdated_rounds: 0,
             released: Vec::new(),
@@ -114,12 +124,14 @@ impl Membership {
         let begin = self.context.clock.uptime();
         self.rounds += 1;
         let number = self.rounds;
-        let (state, context, offset) = (self.state, self.context.clone(), self.clock.offset_ms());
+        self.count_pending();
+        let (state, offset) = (self.state, self.clock.offset_ms());
+        let pending = self.pending.count.load(Ordering::Relaxed);
         let round = async move {
             let done = tokio::task::spawn_blocking(move || {
                 let report = NodeReport {
                     attempts_in_flight: EngineGauge::AttemptsInFlight.guards(),
-                    pending: context.store.count_pending_of(&|id| context.rights.has(id)).unwrap_or(0),
+                    pending,
                     clock_offset_ms: offset,
                 };
                 let report = serde_json::to_string(&report).unwrap_or_default();
@@ -146,6 +158,20 @@ impl Membership {
                 }
             }
             actor.schedule(BEAT.saturating_sub(took), ctx);
+        }));
+    }
+
+    /// For the next report. Apart from the round: after a start the first count can take long, and no beat may wait for it.
+    fn count_pending(&self) {
+        if self.pending.is_counting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (pending, context) = (self.pending.clone(), self.context.clone());
+        drop(tokio::task::spawn_blocking(move || {
+            if let Ok(count) = context.store.count_pending_of(&|id| context.rights.has(id)) {
+                pending.count.store(count, Ordering::Relaxed);
+            }
+            pending.is_counting.store(false, Ordering::Release);
         }));
     }
 
@@ -314,7 +340,7 @@ impl Membership {
 
     // ---- the end of all rights
 
-    /// Others may act for this node's endpoints: everything that it holds is dropped, and it begins anew.
+    /// Others may act for this node's endpoints: everything that it holds is dropped, and it joins again.
     fn rights_ended(&mut self, ctx: &mut Context<Self>) {
         self.rights().end();
         self.keeper = None;

@@ -11,7 +11,7 @@ use super::super::fence::Fence;
 use super::super::{
     Beat, ChangeStore, ClusterStore, ClusterView, Joining, Ownership, StoreError, StoreResult, postgres,
 };
-use super::DieselStore;
+use super::{DieselStore, id_leads};
 use crate::domain::cluster::{Member, Partition, Slot};
 use crate::domain::ids::{EndpointId, OrganizationId};
 
@@ -84,17 +84,18 @@ impl ClusterStore for DieselStore {
         let mut connection = beats.take().map_or_else(|| self.opener.open_beats(), Ok)?;
         let AnyConnection::Postgres(postgres) = &mut connection else { return Err(StoreError::Fenced) };
         let view = postgres::cluster::beat(postgres, fence, beat);
-        if !matches!(view, Err(StoreError::Unavailable(_))) {
-            *beats = Some(connection);
-        }
         if let Ok(view) = &view {
-            let is_other = |member: &&Member| i16::from(member.slot.0) != fence.slot && member.state.has_rights();
-            let is_shared = view.members.iter().any(|member| is_other(&member));
+            let is_other = |member: &Member| i16::from(member.slot.0) != fence.slot && member.state.has_rights();
+            let is_shared = view.members.iter().any(is_other);
             self.backlog.set_shared(is_shared);
             if is_shared && self.membership.beats_made.fetch_add(1, Ordering::Relaxed).is_multiple_of(LEADS_EVERY)
             {
-                self.read_leads()?;
+                // over this connection: a beat waits for no other work
+                id_leads::read(&mut connection)?.into_iter().for_each(|lead| self.leads.add(lead));
             }
+        }
+        if !matches!(view, Err(StoreError::Unavailable(_))) {
+            *beats = Some(connection);
         }
         view
     }

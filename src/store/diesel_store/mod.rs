@@ -127,13 +127,6 @@ impl DieselStore {
         })
     }
 
-    /// Reads the runs of ids that other nodes have recorded.
-    fn read_leads(&self) -> StoreResult<()> {
-        let recorded = self.engine_readers.read(id_leads::read)?;
-        recorded.into_iter().for_each(|lead| self.leads.add(lead));
-        Ok(())
-    }
-
     /// Forgets the runs of ids that were ahead and of which no row is left.
     fn prune_leads(&self) -> StoreResult<()> {
         if !self.leads.runs().is_empty() {
