@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use self::after_commit::{answer_publishers, meter_rows, notify_supervisors, report_commit, to_dispatch};
 use self::content::CommitContent;
-use self::gathering::Gathering;
+use self::gathering::{Gathering, GatheringMark};
 use self::writer::{Writer, Written};
 use super::context::ActorContext;
 use super::mailbox::post;
@@ -56,13 +56,21 @@ pub(crate) struct Persistence {
     is_writing: bool,
     /// Since when commits fail: what they held may be stored.
     failing_since: Option<UnixMillis>,
-    flushers: Vec<oneshot::Sender<()>>,
+    flushers: Vec<Flusher>,
     commits_since_checkpoint: u32,
     is_checkpointing: bool,
     /// Outcomes of the write under way are not written again if it fails.
     drops_records: bool,
     /// A timer will write the counts if no other commit takes them along.
     counts_are_timed: bool,
+}
+
+/// Waits until everything that came before is on disk.
+struct Flusher {
+    mark: GatheringMark,
+    /// A write was begun since, which took along the counts.
+    has_counts: bool,
+    done: oneshot::Sender<()>,
 }
 
 /// A write that is on disk.
@@ -110,6 +118,7 @@ impl Persistence {
             return;
         }
         self.is_writing = true;
+        self.flushers.iter_mut().for_each(|flusher| flusher.has_counts = true);
         let (writer, gathering) = (self.writer(), Arc::clone(&self.gathering));
         let written = async move {
             let done = tokio::task::spawn_blocking(move || writer.write(&gathering, counts)).await;
@@ -120,9 +129,9 @@ impl Persistence {
 
     /// There is nothing to write now.
     fn become_idle(&mut self, ctx: &mut Context<Self>) {
-        // an error means that the caller of a flush no longer waits
-        for flusher in self.flushers.drain(..) {
-            let _ = flusher.send(());
+        for Flusher { done, .. } in self.flushers.drain(..) {
+            // an error means that nobody waits any more
+            let _ = done.send(());
         }
         let now = Instant::now();
         let due_at = self.context.counting.lock().due_at(now);
@@ -132,6 +141,19 @@ impl Persistence {
             actor.counts_are_timed = false;
             actor.write_if_idle(ctx);
         });
+    }
+
+    /// A write is on disk: who waited for that? Under load there is always something left to write.
+    fn answer_flushers(&mut self) {
+        if self.flushers.is_empty() {
+            return;
+        }
+        let gathering = self.gathering.lock();
+        let is_done = |flusher: &mut Flusher| flusher.has_counts && !gathering.holds_older_than(flusher.mark);
+        for Flusher { done, .. } in self.flushers.extract_if(.., is_done) {
+            // as above
+            let _ = done.send(());
+        }
     }
 
     fn writer(&self) -> Writer {
@@ -211,6 +233,7 @@ impl Persistence {
         self.checkpoint_if_due(ctx);
         let outdated = content.take_outdated(&mut report);
         self.gathering.lock().put_back_outdated(outdated);
+        self.answer_flushers();
         let CommitContent { ingests, operational: _, again: _, changes, batch } = content;
         report_commit(&batch, &report, took);
         meter_rows(&self.context, &batch);
@@ -281,7 +304,11 @@ impl Handler<Flush> for Persistence {
     type Result = ResponseFuture<()>;
     fn handle(&mut self, _: Flush, ctx: &mut Self::Context) -> Self::Result {
         let (done, flushed) = oneshot::channel();
-        self.flushers.push(done);
+        let mut gathering = self.gathering.lock();
+        gathering.add(self.context.inbox.collect(true), Instant::now());
+        let mark = gathering.mark();
+        drop(gathering);
+        self.flushers.push(Flusher { mark, has_counts: false, done });
         self.write_if_idle(ctx);
         Box::pin(async move {
             // an error means that the actor ended, and with it the work to flush

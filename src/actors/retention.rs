@@ -58,6 +58,7 @@ struct RemainingWork {
     /// The event after which the run continues; `None` when all old events were looked at.
     events: Option<Option<EventId>>,
     keys: bool,
+    sessions: bool,
     statistics: bool,
     deleted: bool,
     /// The deleted endpoint after which a whole run continues. Begins when the events are done.
@@ -69,6 +70,7 @@ struct RemainingWork {
 struct Limits {
     events: UnixMillis,
     keys: UnixMillis,
+    sessions: UnixMillis,
     statistics: UnixMillis,
     deleted: UnixMillis,
     endpoints: UnixMillis,
@@ -104,8 +106,14 @@ pub(crate) struct Retention {
 
 impl RemainingWork {
     /// Everything, from the oldest on.
-    const WHOLE: Self =
-        Self { events: Some(None), keys: true, statistics: true, deleted: true, endpoints: Some(None) };
+    const WHOLE: Self = Self {
+        events: Some(None),
+        keys: true,
+        sessions: true,
+        statistics: true,
+        deleted: true,
+        endpoints: Some(None),
+    };
 
     /// What has become old since the last run.
     fn behind(position: Option<EventId>) -> Self {
@@ -113,7 +121,12 @@ impl RemainingWork {
     }
 
     fn is_empty(&self) -> bool {
-        self.events.is_none() && !self.keys && !self.statistics && !self.deleted && self.endpoints.is_none()
+        self.events.is_none()
+            && !self.keys
+            && !self.sessions
+            && !self.statistics
+            && !self.deleted
+            && self.endpoints.is_none()
     }
 
     /// Does one step of each kind, with this many rows.
@@ -124,6 +137,9 @@ impl RemainingWork {
         if self.keys {
             let removed = store.prune_idempotency_keys(before.keys, rows)?;
             (self.keys, has_removed) = (removed == rows, removed > 0);
+        }
+        if self.sessions {
+            self.sessions = store.prune_sessions(before.sessions, rows)?;
         }
         if self.statistics {
             self.statistics = store.prune_statistics(before.statistics, rows)?;
@@ -209,6 +225,7 @@ impl Retention {
         let before = Limits {
             events: now - retention,
             keys: now - IDEMPOTENCY_KEY_LIFETIME,
+            sessions: now,
             // no chart goes back further than the log
             statistics: now - retention.min(STATISTICS_KEPT),
             deleted: now - SETTLED_AFTER,

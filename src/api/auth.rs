@@ -15,13 +15,14 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::key_cache::{CacheAnswer, KnownKey};
 use super::line::Line;
+use super::lookup_cache::{CacheAnswer, Credential, KnownKey, LookupCache};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, path_id};
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::Role;
 use crate::domain::secret::Secret;
+use crate::store::{Store, StoreResult};
 
 /// Makes a key findable in leaked text.
 const KEY_PREFIX: &str = "rbk_";
@@ -189,12 +190,8 @@ pub(crate) async fn caller_of(api: &Api, hash: [u8; 32], address: IpAddr) -> Res
         return Ok(Caller::Admin);
     }
     let now = api.engine.now();
-    let known = match api.keys.get(&hash, now) {
-        CacheAnswer::Known(known) => Some(known),
-        CacheAnswer::NoSuchKey => None,
-        CacheAnswer::Ask { line } => super::within(KEY_PATIENCE, look_up(api, hash, line, address)).await??,
-    };
-    match known {
+    let read = move |store: &dyn Store| Ok(store.key_by_hash(&hash)?.as_ref().map(KnownKey::from));
+    match look_up(api, &api.keys, hash, address, read).await? {
         Some(KnownKey { organization_id, key_id, role, expires_at }) if expires_at.is_none_or(|at| now < at) => {
             Ok(Caller::Key { organization_id, key_id, role })
         }
@@ -202,28 +199,38 @@ pub(crate) async fn caller_of(api: &Api, hash: [u8; 32], address: IpAddr) -> Res
     }
 }
 
-/// Asks the store for a key. One that was valid a moment ago waits in its organization's line, any other in that of the
-/// address that it comes from, at a gate of its own: a flood of unknown keys keeps only its own address waiting.
-async fn look_up(
+/// Asks the store what a token stands for. One that was valid a moment ago waits in its owner's line, any other in that of
+/// the address that it comes from, at a gate of its own: a flood of unknown keys keeps only its own address waiting.
+pub(super) async fn look_up<C: Credential + Send + 'static>(
     api: &Api,
+    cache: &LookupCache<C>,
     hash: [u8; 32],
-    line: Option<OrganizationId>,
     address: IpAddr,
-) -> Result<Option<KnownKey>, Problem> {
-    let pass = match line {
-        Some(organization_id) => api.turn(&api.turns.known_keys, organization_id.into()).await?,
-        None => api.turn(&api.turns.new_keys, Line::Address(address)).await?,
-    };
-    // another request with the same key may have asked meanwhile
-    let now = api.engine.now();
-    match api.keys.get(&hash, now) {
+    read: impl FnOnce(&dyn Store) -> StoreResult<Option<C>> + Send + 'static,
+) -> Result<Option<C>, Problem> {
+    let line = match cache.get(&hash, api.engine.now()) {
         CacheAnswer::Known(known) => return Ok(Some(known)),
-        CacheAnswer::NoSuchKey => return Ok(None),
-        CacheAnswer::Ask { .. } => {}
-    }
-    let generation = api.keys.generation();
-    let key = api.ask(KEY_PATIENCE, pass, move |store| store.key_by_hash(&hash)).await?;
-    Ok(api.keys.insert(hash, key.as_ref(), generation, now))
+        CacheAnswer::Unknown => return Ok(None),
+        CacheAnswer::Ask { line } => line,
+    };
+    let asked = async {
+        let pass = match line {
+            Some(line) => api.turn(&api.turns.known_keys, line).await?,
+            None => api.turn(&api.turns.new_keys, Line::Address(address)).await?,
+        };
+        // another request with the same token may have asked meanwhile
+        let now = api.engine.now();
+        match cache.get(&hash, now) {
+            CacheAnswer::Known(known) => return Ok(Some(known)),
+            CacheAnswer::Unknown => return Ok(None),
+            CacheAnswer::Ask { .. } => {}
+        }
+        let generation = cache.generation();
+        let found = api.ask(KEY_PATIENCE, pass, read).await?;
+        cache.insert(hash, found, generation, now);
+        Ok(found)
+    };
+    super::within(KEY_PATIENCE, asked).await?
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

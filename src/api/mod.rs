@@ -16,10 +16,10 @@ pub(crate) mod event_types;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod input;
-mod key_cache;
 pub(crate) mod keys;
 pub(crate) mod line;
 pub(crate) mod logs;
+mod lookup_cache;
 pub mod middleware;
 pub mod openapi;
 pub(crate) mod organizations;
@@ -30,6 +30,7 @@ pub mod request_id;
 mod route_spec;
 pub mod routes;
 pub mod server;
+pub(crate) mod sessions;
 pub(crate) mod turns;
 pub(crate) mod usage;
 pub(crate) mod webhook_actions;
@@ -51,9 +52,10 @@ use tokio::runtime::Handle;
 use crate::actors::handle::EngineHandle;
 use crate::config::LimitSettings;
 use crate::domain::secret::Secret;
+use crate::domain::session::DashboardSession;
 use crate::domain::target::TargetPolicy;
 use event_rate::EventRates;
-use key_cache::KeyCache;
+use lookup_cache::{KnownKey, LookupCache};
 use probes::Readiness;
 use problem::{ErrorCode, Problem};
 use turns::Turns;
@@ -93,7 +95,8 @@ pub struct Api {
     engine: EngineHandle,
     options: ApiOptions,
     admin_key_hash: Option<[u8; 32]>,
-    keys: KeyCache,
+    keys: LookupCache<KnownKey>,
+    sessions: LookupCache<DashboardSession>,
     event_rates: Option<EventRates>,
     turns: Turns,
     readiness: Readiness,
@@ -113,7 +116,8 @@ impl Api {
             engine,
             options,
             admin_key_hash,
-            keys: KeyCache::default(),
+            keys: LookupCache::default(),
+            sessions: LookupCache::default(),
             description: OnceLock::new(),
             documentation: OnceLock::new(),
         }

@@ -83,6 +83,7 @@ pub(crate) async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(
         let deleted = store.delete_organization(id, now);
         // also when it failed: it may have been committed
         api.keys.forget_organization(id);
+        api.sessions.forget_organization(id);
         if deleted? { Ok(()) } else { Err(Problem::no_such(WHAT)) }
     });
     deleted.await

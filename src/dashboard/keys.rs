@@ -10,7 +10,7 @@ use super::error::PageError;
 use super::form::{Form, can_be_corrected, cursor_query};
 use super::layout::{self, Section};
 use super::response::see_other;
-use super::session_cookie::key_hash;
+use super::session_cookie::session;
 use super::state::Dashboard;
 use super::time;
 use super::viewer::Viewer;
@@ -108,7 +108,7 @@ async fn own_content(
 ) -> Result<Markup, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let ring = KeyScope::own(viewer)?;
-    let signed_in_with = key_hash(api, dashboard, request);
+    let signed_in_with = session(api, dashboard, request).await?.map(|session| session.key_hash);
     let keys = page(api, &ring, &query).await?;
     Ok(html! {
         div.head {

@@ -1,6 +1,6 @@
 //! The dashboard: pages rendered on the server, based on the same calls as the HTTP API.
 //!
-//! Pages are a function of the store: the only state kept here is who is signed in (`session`). All routes are in one
+//! Pages are a function of the store: the only state kept here are the links that sign in once (`tickets`). All routes are in one
 //! table (`routes`) with the permission that each needs. Forms are handled by [`crate::api`], so that each rule is
 //! written once and an error names its field. Live parts request their own page again and swap in what changed (htmx
 //! and idiomorph, vendored).
@@ -30,10 +30,10 @@ mod payload;
 mod request_response;
 mod response;
 mod routes;
-mod session;
 mod session_cookie;
 mod sign_in;
 mod state;
+mod tickets;
 mod time;
 mod usage;
 mod viewer;

@@ -1,38 +1,40 @@
 //! Finds the session of a browser by its cookie.
 
-use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};
+use actix_web::{HttpRequest, web};
 
-use super::session::LIFETIME;
 use super::state::Dashboard;
 use crate::api::Api;
 use crate::api::auth::{Caller, address, caller_of};
 use crate::api::problem::{ErrorCode, Problem};
+use crate::api::sessions::{self, LIFETIME};
+use crate::domain::session::DashboardSession;
 
 /// The caller who signed in with this browser; `None` without a session, or when its key was revoked.
 pub(crate) async fn caller(
-    api: &Api,
+    api: &web::Data<Api>,
     dashboard: &Dashboard,
     request: &HttpRequest,
 ) -> Result<Option<Caller>, Problem> {
-    let Some(key_hash) = key_hash(api, dashboard, request) else { return Ok(None) };
-    match caller_of(api, key_hash, address(request)).await {
+    let Some(session) = session(api, dashboard, request).await? else { return Ok(None) };
+    match caller_of(api, session.key_hash, address(request)).await {
         Ok(caller) => Ok(Some(caller)),
         Err(problem) if problem.code() == ErrorCode::Unauthorized => {
-            token(dashboard, request).inspect(|token| dashboard.sessions.end(token));
+            sessions::end(api, &session).await?;
             Ok(None)
         }
         Err(problem) => Err(problem),
     }
 }
 
-/// The hash of the API key that this browser signed in with.
-pub(crate) fn key_hash(api: &Api, dashboard: &Dashboard, request: &HttpRequest) -> Option<[u8; 32]> {
-    dashboard.sessions.key_hash(&token(dashboard, request)?, api.engine().now())
-}
-
-pub(crate) fn token(dashboard: &Dashboard, request: &HttpRequest) -> Option<String> {
-    request.cookie(cookie_name(dashboard)).map(|cookie| cookie.value().to_owned())
+/// The session of this browser.
+pub(crate) async fn session(
+    api: &Api,
+    dashboard: &Dashboard,
+    request: &HttpRequest,
+) -> Result<Option<DashboardSession>, Problem> {
+    let Some(token) = request.cookie(cookie_name(dashboard)) else { return Ok(None) };
+    sessions::find(api, token.value(), address(request)).await
 }
 
 /// The cookie that carries a session's token; without a token it removes the browser's cookie.

@@ -9,13 +9,13 @@ use super::error::PageError;
 use super::form::Form;
 use super::layout;
 use super::response::see_other;
-use super::session_cookie::{caller, session_cookie, token};
+use super::session_cookie::{caller, session, session_cookie};
 use super::state::Dashboard;
 use super::viewer::Preferences;
 use crate::api::Api;
 use crate::api::auth::{Caller, Permission, address, caller_of, hash_key};
-use crate::api::line::Line;
 use crate::api::problem::{ErrorCode, Problem};
+use crate::api::sessions;
 
 const ONLY_PUBLISHES: &str =
     "This key can only publish events. Use a viewer, manager or owner key, or the admin key.";
@@ -42,11 +42,17 @@ pub(crate) async fn read(
     let next = inner_address(query.text("next"));
     if let Some(ticket) = query.given("ticket") {
         let now = api.engine().now();
-        let Some(key_hash) = dashboard.sessions.take_ticket(ticket, now) else {
+        let Some(key_hash) = dashboard.tickets.take(ticket, now) else {
             let used = "This link was already used, or the engine has restarted since. Restart the engine for a new link, or sign in with a key.";
             return Ok(page(&request, &dashboard, &next, Some(used)));
         };
-        return Ok(enter_with(&api, &dashboard, Line::Admin, key_hash, &next));
+        return match caller_of(&api, key_hash, address(&request)).await {
+            Ok(caller) => enter_with(&api, &dashboard, &caller, key_hash, &next).await,
+            Err(problem) if problem.code() == ErrorCode::Unauthorized => {
+                Ok(page(&request, &dashboard, &next, Some(UNKNOWN)))
+            }
+            Err(problem) => Err(problem.into()),
+        };
     }
     if query.is_ticked("began") && caller(&api, &dashboard, &request).await?.is_none() {
         let lost = "The browser did not store the session cookie. Allow cookies, and open the dashboard over HTTPS (or on localhost).";
@@ -69,7 +75,7 @@ pub(crate) async fn enter(
     let next = inner_address(form.text("next"));
     let key_hash = hash_key(form.text("key"));
     match caller_of(&api, key_hash, address(&request)).await {
-        Ok(caller) if may_enter(&caller) => Ok(enter_with(&api, &dashboard, Line::from(&caller), key_hash, &next)),
+        Ok(caller) if may_enter(&caller) => enter_with(&api, &dashboard, &caller, key_hash, &next).await,
         Ok(_) => Ok(page(&request, &dashboard, &next, Some(ONLY_PUBLISHES))),
         Err(problem) if problem.code() == ErrorCode::Unauthorized => {
             Ok(page(&request, &dashboard, &next, Some(UNKNOWN)))
@@ -78,8 +84,18 @@ pub(crate) async fn enter(
     }
 }
 
-fn enter_with(api: &Api, dashboard: &Dashboard, owner: Line, key_hash: [u8; 32], next: &str) -> HttpResponse {
-    let token = dashboard.sessions.begin(owner, key_hash, &mut api.engine().rng(), api.engine().now());
+async fn enter_with(
+    api: &web::Data<Api>,
+    dashboard: &Dashboard,
+    caller: &Caller,
+    key_hash: [u8; 32],
+    next: &str,
+) -> Result<HttpResponse, PageError> {
+    let organization_id = match *caller {
+        Caller::Admin => None,
+        Caller::Key { organization_id, .. } => Some(organization_id),
+    };
+    let token = sessions::begin(api, organization_id, key_hash).await?;
     let query: String = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("began", "1")
         .append_pair("next", next)
@@ -90,16 +106,17 @@ fn enter_with(api: &Api, dashboard: &Dashboard, owner: Line, key_hash: [u8; 32],
     if let Err(error) = kept {
         tracing::error!(%error, "a session's cookie was not set");
     }
-    response
+    Ok(response)
 }
 
 /// `POST /sign-out`.
 pub(crate) async fn leave(
     request: HttpRequest,
+    api: web::Data<Api>,
     dashboard: web::Data<Dashboard>,
 ) -> Result<HttpResponse, PageError> {
-    if let Some(token) = token(&dashboard, &request) {
-        dashboard.sessions.end(&token);
+    if let Some(session) = session(&api, &dashboard, &request).await? {
+        sessions::end(&api, &session).await?;
     }
     let mut response = see_other("/sign-in");
     response

@@ -1,11 +1,11 @@
 //! What all pages and workers share.
 
-use crate::dashboard::session::Sessions;
+use super::tickets::Tickets;
 use crate::domain::time::UnixMillis;
 
 /// The dashboard's state, one for all workers.
 pub struct Dashboard {
-    pub(super) sessions: Sessions,
+    pub(super) tickets: Tickets,
     /// Whether cookies are limited to HTTPS (and localhost).
     pub(super) secure: bool,
 }
@@ -13,12 +13,12 @@ pub struct Dashboard {
 impl Dashboard {
     /// `secure` must be true except on a developer's machine.
     pub fn new(secure: bool) -> Self {
-        Self { sessions: Sessions::default(), secure }
+        Self { tickets: Tickets::default(), secure }
     }
 
     /// A path that signs in the first browser that opens it, with the key that has this hash.
     pub fn sign_in_once(&self, key_hash: [u8; 32], rng: &mut impl rand::Rng, now: UnixMillis) -> String {
-        let ticket = self.sessions.issue_ticket(key_hash, rng, now);
+        let ticket = self.tickets.issue(key_hash, rng, now);
         format!("/sign-in?ticket={ticket}")
     }
 }

@@ -24,18 +24,25 @@ pub(crate) struct FairQueue<T> {
     /// Organizations with items or debts, the next one first.
     turns: VecDeque<OrganizationId>,
     len: usize,
+    /// Of the items that come now; grows with each mark.
+    generation: u64,
 }
+
+/// A moment in the life of a queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark(u64);
 
 #[derive(Debug)]
 struct Line<T> {
-    items: VecDeque<T>,
+    /// With their generations, which never fall.
+    items: VecDeque<(u64, T)>,
     /// Below zero: served beyond its credit.
     credit: i64,
 }
 
 impl<T> Default for FairQueue<T> {
     fn default() -> Self {
-        Self { lines: HashMap::new(), turns: VecDeque::new(), len: 0 }
+        Self { lines: HashMap::new(), turns: VecDeque::new(), len: 0, generation: 1 }
     }
 }
 
@@ -45,14 +52,34 @@ impl<T> FairQueue<T> {
     }
 
     pub(crate) fn push_back(&mut self, organization_id: OrganizationId, item: T) {
-        self.line(organization_id).items.push_back(item);
+        let generation = self.generation;
+        self.line(organization_id).items.push_back((generation, item));
         self.len += 1;
     }
 
-    /// Puts an item before all others of its organization.
+    /// Puts an item before all others of its organization. It counts as older than every mark.
     pub(crate) fn push_front(&mut self, organization_id: OrganizationId, item: T) {
-        self.line(organization_id).items.push_front(item);
+        self.line(organization_id).items.push_front((0, item));
         self.len += 1;
+    }
+
+    /// Tells what waits now from what comes later.
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.generation += 1;
+        Mark(self.generation)
+    }
+
+    /// Whether something waits that came before.
+    pub(crate) fn holds_older_than(&self, Mark(mark): Mark) -> bool {
+        let is_older = |line: &Line<T>| line.items.front().is_some_and(|(generation, _)| *generation < mark);
+        self.len > 0 && self.lines.values().any(is_older)
+    }
+
+    /// Drops all items.
+    pub(crate) fn clear(&mut self) {
+        self.lines.clear();
+        self.turns.clear();
+        self.len = 0;
     }
 
     fn line(&mut self, organization_id: OrganizationId) -> &mut Line<T> {
@@ -84,7 +111,7 @@ impl<T> FairQueue<T> {
         line.credit = line.credit.saturating_add(for_one).min(for_one);
         let mut cost = 0;
         while line.credit > 0 && served + cost < limits.in_all {
-            let Some(item) = line.items.pop_front() else { break };
+            let Some((_, item)) = line.items.pop_front() else { break };
             self.len -= 1;
             let of_item = serve(item).max(1);
             line.credit = line.credit.saturating_sub(i64::try_from(of_item).unwrap_or(i64::MAX));
@@ -153,6 +180,25 @@ mod tests {
         assert_eq!(serve(&mut queue, LIMITS).len(), 1);
         queue.push_back(org(1), (1, 100));
         assert_eq!(serve(&mut queue, LIMITS).len(), 1, "nobody else waits");
+    }
+
+    #[test]
+    fn a_mark_is_reached_when_what_came_before_it_is_served_whatever_came_after() {
+        let mut queue = FairQueue::default();
+        (0..30).for_each(|_| queue.push_back(org(1), (1, 1)));
+        queue.push_back(org(2), (2, 1));
+        let mark = queue.mark();
+        for round in 0..3 {
+            assert!(queue.holds_older_than(mark), "round {round}");
+            (0..100).for_each(|_| queue.push_back(org(2), (2, 1)));
+            serve(&mut queue, LIMITS);
+        }
+        assert!(!queue.holds_older_than(mark) && !queue.is_empty());
+        queue.push_front(org(2), (2, 1));
+        assert!(queue.holds_older_than(mark), "it was put back");
+        queue.clear();
+        queue.push_back(org(2), (2, 1));
+        assert!(!queue.holds_older_than(mark));
     }
 
     proptest! {

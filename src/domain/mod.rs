@@ -29,6 +29,7 @@ pub mod rotation;
 pub(crate) mod schema_bounds;
 pub mod secret;
 pub mod sent_request;
+pub mod session;
 pub mod signing;
 pub mod statistics;
 pub(crate) mod step_size;

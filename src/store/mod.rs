@@ -22,6 +22,7 @@ mod new_key;
 mod postgres;
 mod queue;
 mod schema;
+mod sessions;
 mod sqlite;
 pub mod temporary_database;
 mod tenants;
@@ -46,6 +47,7 @@ pub use self::queue::{
     EventCommit, IdempotencyKey, MadeDue, NewEvent, QueuePosition, QueueStore, RESENT_AT_ONCE, SavedHealth,
     WriteBatch,
 };
+pub use self::sessions::SessionStore;
 pub use self::tenants::{EndpointStart, TenantStore};
 
 /// Why a method of the store failed.
@@ -89,9 +91,15 @@ pub struct PageRequest {
 /// The whole store. One implementation over Diesel for SQLite and PostgreSQL, one in memory as a reference.
 ///
 /// The methods of its parts can be called on a `dyn Store` without importing the traits.
-pub trait Store: QueueStore + TenantStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore {}
+pub trait Store:
+    QueueStore + TenantStore + SessionStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore
+{
+}
 
-impl<S: QueueStore + TenantStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore> Store for S {}
+impl<S: QueueStore + TenantStore + SessionStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore> Store
+    for S
+{
+}
 
 /// Opens the database of a URL, and creates or upgrades its schema. Other engines are locked out of a SQLite file; those on
 /// PostgreSQL share it ([`ClusterStore::join`]).

@@ -45,6 +45,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    dashboard_sessions (token_hash) {
+        token_hash -> Binary,
+        organization_id -> BigInt,
+        key_hash -> Binary,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
     endpoints (id) {
         id -> BigInt,
         organization_id -> BigInt,

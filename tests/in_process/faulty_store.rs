@@ -12,6 +12,7 @@ use ringback::domain::health::{EndpointHealth, EndpointStates, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::{ApiKey, Organization};
+use ringback::domain::session::DashboardSession;
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::time::UnixMillis;
 use ringback::store::*;
@@ -230,6 +231,15 @@ impl TenantStore for FaultyStore {
         fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()>;
         fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
         fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool>;
+    }
+}
+
+impl SessionStore for FaultyStore {
+    pass_on! {
+        fn begin_session(&self, session: &DashboardSession, now: UnixMillis) -> StoreResult<()>;
+        fn session(&self, token_hash: &[u8; 32]) -> StoreResult<Option<DashboardSession>>;
+        fn end_session(&self, token_hash: &[u8; 32]) -> StoreResult<()>;
+        fn prune_sessions(&self, now: UnixMillis, limit: usize) -> StoreResult<bool>;
     }
 }
 

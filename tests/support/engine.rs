@@ -294,7 +294,11 @@ pub struct Api {
 
 impl Api {
     fn new(address: Arc<Mutex<SocketAddr>>, key: &str) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_global(Some(PATIENCE));
         Self { address, key: key.to_owned(), agent: config.build().new_agent() }
     }
 
@@ -332,14 +336,25 @@ impl Api {
         method: &str,
         path: &str,
         body: &str,
-        (name, value): (&str, &str),
+        header: (&str, &str),
+    ) -> Result<Answer, ureq::Error> {
+        self.try_call_with_headers(method, path, body, &[header])
+    }
+
+    /// The same with several.
+    pub fn try_call_with_headers(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
     ) -> Result<Answer, ureq::Error> {
         let url = format!("http://{}{path}", self.address.lock().unwrap());
         let request = http::Request::builder()
             .method(method)
             .uri(url)
-            .header("authorization", format!("Bearer {}", self.key))
-            .header(name, value);
+            .header("authorization", format!("Bearer {}", self.key));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         read(self.agent.run(request.body(body.as_bytes()).unwrap())?)
     }
 

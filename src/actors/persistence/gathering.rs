@@ -9,7 +9,7 @@ use super::super::inbox::PendingWrites;
 use super::super::messages::{Ingest, Record, RecordOutcome};
 use super::super::publication::PublishError;
 use super::content::{CommitContent, Outdated};
-use crate::domain::fair_queue::{FairQueue, RoundLimits};
+use crate::domain::fair_queue::{FairQueue, Mark, RoundLimits};
 use crate::domain::ids::OrganizationId;
 use crate::domain::step_size::StepSize;
 
@@ -36,6 +36,13 @@ pub(super) struct Gathering {
     last_organization: Option<OrganizationId>,
     last_change_at: Option<Instant>,
     turn: StepSize,
+}
+
+/// A moment in the life of the gathering.
+#[derive(Clone, Copy)]
+pub(super) struct GatheringMark {
+    ingests: Mark,
+    records: Mark,
 }
 
 /// How much the next commit takes.
@@ -79,7 +86,17 @@ impl Gathering {
 
     /// Leaves out what supervisors wanted to record.
     pub(super) fn drop_records(&mut self) {
-        self.records = FairQueue::default();
+        self.records.clear();
+    }
+
+    /// Tells what waits now from what comes later.
+    pub(super) fn mark(&mut self) -> GatheringMark {
+        GatheringMark { ingests: self.ingests.mark(), records: self.records.mark() }
+    }
+
+    /// Whether something waits that came before.
+    pub(super) fn holds_older_than(&self, mark: GatheringMark) -> bool {
+        self.ingests.holds_older_than(mark.ingests) || self.records.holds_older_than(mark.records)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,5 +1,5 @@
-//! The store over Diesel. The six traits are implemented in `queue.rs`, `tenants.rs`, `changes.rs`,
-//! `log.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
+//! The store over Diesel. The seven traits are implemented in `queue.rs`, `tenants.rs`,
+//! `sessions.rs`, `changes.rs`, `log.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
 //! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
 mod backlog;
@@ -30,6 +30,7 @@ mod query_plan_tests;
 mod queue;
 mod reencryption;
 mod resend;
+mod sessions;
 #[cfg(test)]
 mod statement_cache_tests;
 mod statistics;

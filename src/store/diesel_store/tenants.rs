@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use super::super::models::{ApiKeyRow, EndpointRow, EventTypeRow, HealthRow, OrganizationRow, hash_from};
 use super::super::schema::{
-    api_keys, deleted_organizations, endpoint_health, endpoints, event_types as own_event_types, organizations,
+    api_keys, dashboard_sessions, deleted_organizations, endpoint_health, endpoints,
+    event_types as own_event_types, organizations,
 };
 use super::super::{Changed, EndpointStart, PageRequest, StoreError, StoreResult, TenantStore};
 use super::{DieselStore, changes, event_types, failures, pruning, sql_limit};
@@ -58,6 +59,8 @@ impl TenantStore for DieselStore {
             diesel::delete(own_event_types::table.filter(own_event_types::organization_id.eq(id.0)))
                 .execute(connection)?;
             diesel::delete(api_keys::table.filter(api_keys::organization_id.eq(id.0))).execute(connection)?;
+            diesel::delete(dashboard_sessions::table.filter(dashboard_sessions::organization_id.eq(id.0)))
+                .execute(connection)?;
             changes::add(connection, id, Changed::OrganizationDeleted)?;
             Ok(true)
         });

@@ -6,6 +6,7 @@ mod cluster;
 mod log;
 mod maintenance;
 mod queue;
+mod sessions;
 mod state;
 mod statistics;
 mod tenants;

@@ -17,6 +17,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::session::DashboardSession;
 use crate::domain::statistics::PeriodCounts;
 use crate::domain::time::UnixMillis;
 
@@ -24,6 +25,7 @@ use crate::domain::time::UnixMillis;
 pub(super) struct MemoryState {
     pub(super) organizations: BTreeMap<OrganizationId, Organization>,
     pub(super) keys: BTreeMap<KeyId, ApiKey>,
+    pub(super) sessions: HashMap<[u8; 32], DashboardSession>,
     pub(super) endpoints: BTreeMap<EndpointId, Endpoint>,
     pub(super) health: BTreeMap<EndpointId, EndpointHealth>,
     pub(super) events: BTreeMap<EventId, (Arc<Event>, usize)>,

@@ -34,6 +34,7 @@ impl TenantStore for MemoryStore {
             return Ok(false);
         }
         state.keys.retain(|_, key| key.organization_id != id);
+        state.sessions.retain(|_, session| session.organization_id != Some(id));
         state.endpoints.retain(|_, endpoint| endpoint.organization_id != id);
         state.health.retain(|_, health| health.organization_id != id);
         state.failures.retain(|_, failure| failure.organization_id != id);
@@ -161,7 +162,7 @@ impl TenantStore for MemoryStore {
 }
 
 impl MemoryState {
-    fn require_organization(&self, id: OrganizationId) -> StoreResult<()> {
+    pub(super) fn require_organization(&self, id: OrganizationId) -> StoreResult<()> {
         self.organizations.get(&id).map(|_| ()).ok_or(StoreError::NoSuchOrganization)
     }
 }

@@ -1,14 +1,17 @@
 //! Any node accepts any event, and one delivers it.
 
 use std::sync::Barrier;
+use std::time::Instant;
 
 use serde_json::json;
-use test_support::cluster::{Arrived, Cluster, publish};
-use test_support::engine::{eventually, text};
+use test_support::cluster::{Arrived, Cluster, Node, publish};
+use test_support::engine::{Api, eventually, text};
 use test_support::receiver::Receiver;
 use test_support::world::{EVENT_TYPE, Publishers};
 
 const WEBHOOKS: usize = 12;
+/// What a browser sends with a form of the dashboard.
+const FROM_THE_PAGE: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 #[test]
 fn what_any_node_accepts_reaches_the_webhooks_of_all_nodes_once() {
@@ -97,4 +100,35 @@ fn an_ordered_webhook_gets_what_was_acknowledged_before_first_whatever_node_acce
         }
         assert_eq!(first, published, "webhook {number}");
     }
+}
+
+/// Signs in with a key; returns the cookie.
+fn sign_in(api: &Api) -> String {
+    let form = format!("key={}", api.key());
+    let answer = api.try_call_with_headers("POST", "/sign-in", &form, &[FROM_THE_PAGE]).unwrap().expect(303);
+    let cookie = answer.header("set-cookie");
+    cookie.split_once(';').unwrap().0.to_owned()
+}
+
+fn is_signed_in(api: &Api, cookie: &str) -> bool {
+    let answer = api.call_with_header("GET", "/webhooks", "", ("cookie", cookie));
+    assert!(answer.status == 200 || answer.header("location").starts_with("/sign-in"), "{answer:?}");
+    answer.status == 200
+}
+
+#[test]
+fn who_signs_in_on_one_node_is_signed_in_on_all_of_them_until_they_sign_out_on_any() {
+    let Some(mut cluster) = Cluster::start(2) else { return };
+    let [one, other] = [0, 1].map(|number| cluster.nodes[number].api.clone());
+    let (first, second) = (sign_in(&one), sign_in(&one));
+    assert!(is_signed_in(&other, &first) && is_signed_in(&one, &second));
+    assert!(!is_signed_in(&other, &format!("{first}x")));
+    let headers = [FROM_THE_PAGE, ("cookie", first.as_str())];
+    other.try_call_with_headers("POST", "/sign-out", "", &headers).unwrap().expect(303);
+    assert!(!is_signed_in(&other, &first));
+    let signed_out_at = Instant::now();
+    eventually("the other node knows", || (!is_signed_in(&one, &first)).then_some(()));
+    println!("measured: signed out on the other node after {:?}", signed_out_at.elapsed());
+    cluster.nodes.iter_mut().for_each(Node::kill_and_restart);
+    assert!(is_signed_in(&one, &second) && is_signed_in(&other, &second), "also after a crash");
 }

@@ -1,38 +1,51 @@
-//! What the store said about keys a moment ago.
+//! What the store said about API keys and sessions a moment ago.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::line::Line;
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Role};
+use crate::domain::session::DashboardSession;
 use crate::domain::time::UnixMillis;
 
-/// How long a key is used without asking the store. A key that another node revoked works for this long: the contract
-/// allows 1 s.
+/// How long a key or a session is used without asking the store. One that another node ended works for this long: the
+/// contract allows 1 s.
 const CACHE_TTL: Duration = Duration::from_millis(900);
-/// The most keys that are remembered. Above it the organization with the most of them is forgotten.
+/// The most that are remembered. Above it those of the organization with the most of them are forgotten.
 const CACHE_CAPACITY: usize = 10_000;
-/// The most hashes of keys that do not exist. They only save look-ups of a client that repeats a wrong key.
+/// The most hashes that belong to nothing. They only save look-ups of a client that repeats a wrong key.
 const UNKNOWN_CAPACITY: usize = 1_024;
 
-type KeyHash = [u8; 32];
+type TokenHash = [u8; 32];
 
-/// Keys that were found in the store. Bounded; forgets a key at once when it is revoked here, and asks for it again after
-/// `CACHE_TTL`, in case it was revoked elsewhere.
-#[derive(Default)]
-pub(crate) struct KeyCache {
-    state: Mutex<CacheState>,
+/// What a token stands for.
+pub(crate) trait Credential: Copy {
+    /// In whose line it is looked up again.
+    fn owner(&self) -> Line;
 }
 
-#[derive(Default)]
-struct CacheState {
+/// What was found in the store under the hashes of tokens. Bounded; forgets it at once when it is ended here, and asks for
+/// it again after `CACHE_TTL`, in case it was ended elsewhere.
+pub(crate) struct LookupCache<C> {
+    state: Mutex<CacheState<C>>,
+}
+
+struct CacheState<C> {
     /// Old ones too: they were valid, so whoever has them does not guess.
-    keys: HashMap<KeyHash, CachedKey>,
+    found: HashMap<TokenHash, Cached<C>>,
     /// When the store did not have them.
-    unknown: HashMap<KeyHash, UnixMillis>,
-    /// Grows with every revocation: a key that was read before one must not be cached after it.
+    unknown: HashMap<TokenHash, UnixMillis>,
+    /// Grows with every one that is ended: what was read before must not be cached after it.
     generation: u64,
+}
+
+impl<C> Default for LookupCache<C> {
+    fn default() -> Self {
+        let state = CacheState { found: HashMap::new(), unknown: HashMap::new(), generation: 0 };
+        Self { state: Mutex::new(state) }
+    }
 }
 
 /// What every request needs to know about its key.
@@ -44,22 +57,40 @@ pub(super) struct KnownKey {
     pub expires_at: Option<UnixMillis>,
 }
 
-/// What the cache knows about a key.
+impl From<&ApiKey> for KnownKey {
+    fn from(key: &ApiKey) -> Self {
+        Self { organization_id: key.organization_id, key_id: key.id, role: key.role, expires_at: key.expires_at }
+    }
+}
+
+impl Credential for KnownKey {
+    fn owner(&self) -> Line {
+        self.organization_id.into()
+    }
+}
+
+impl Credential for DashboardSession {
+    fn owner(&self) -> Line {
+        self.organization_id.map_or(Line::Admin, Line::from)
+    }
+}
+
+/// What the cache knows about a token.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum CacheAnswer {
+pub(super) enum CacheAnswer<C> {
     /// It is valid.
-    Known(KnownKey),
-    /// There was none a moment ago.
-    NoSuchKey,
+    Known(C),
+    /// It stood for nothing a moment ago.
+    Unknown,
     /// Only the store knows.
     Ask {
-        /// The organization that it belonged to when the store was last asked.
-        line: Option<OrganizationId>,
+        /// Whose it was when the store was last asked.
+        line: Option<Line>,
     },
 }
 
-struct CachedKey {
-    key: KnownKey,
+struct Cached<C> {
+    credential: C,
     read_at: UnixMillis,
 }
 
@@ -69,19 +100,17 @@ fn is_fresh(read_at: UnixMillis, now: UnixMillis) -> bool {
     read_at <= now && now.since(read_at) < CACHE_TTL
 }
 
-impl KeyCache {
-    fn lock(&self) -> MutexGuard<'_, CacheState> {
+impl<C: Credential> LookupCache<C> {
+    fn lock(&self) -> MutexGuard<'_, CacheState<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn get(&self, hash: &KeyHash, now: UnixMillis) -> CacheAnswer {
+    pub(super) fn get(&self, hash: &TokenHash, now: UnixMillis) -> CacheAnswer<C> {
         let state = self.lock();
-        match state.keys.get(hash) {
-            Some(cached) if is_fresh(cached.read_at, now) => CacheAnswer::Known(cached.key),
-            Some(cached) => CacheAnswer::Ask { line: Some(cached.key.organization_id) },
-            None if state.unknown.get(hash).is_some_and(|read_at| is_fresh(*read_at, now)) => {
-                CacheAnswer::NoSuchKey
-            }
+        match state.found.get(hash) {
+            Some(cached) if is_fresh(cached.read_at, now) => CacheAnswer::Known(cached.credential),
+            Some(cached) => CacheAnswer::Ask { line: Some(cached.credential.owner()) },
+            None if state.unknown.get(hash).is_some_and(|read_at| is_fresh(*read_at, now)) => CacheAnswer::Unknown,
             None => CacheAnswer::Ask { line: None },
         }
     }
@@ -90,77 +119,64 @@ impl KeyCache {
         self.lock().generation
     }
 
-    /// Caches what the store said at `read_at`, unless a key was revoked since `generation`.
-    pub(super) fn insert(
-        &self,
-        hash: KeyHash,
-        found: Option<&ApiKey>,
-        generation: u64,
-        read_at: UnixMillis,
-    ) -> Option<KnownKey> {
-        let known = found.map(|key| KnownKey {
-            organization_id: key.organization_id,
-            key_id: key.id,
-            role: key.role,
-            expires_at: key.expires_at,
-        });
+    /// Caches what the store said at `read_at`, unless something was ended since `generation`.
+    pub(super) fn insert(&self, hash: TokenHash, found: Option<C>, generation: u64, read_at: UnixMillis) {
         let mut state = self.lock();
         if state.generation != generation {
-            return known;
+            return;
         }
-        match known {
-            Some(key) => {
+        match found {
+            Some(credential) => {
                 state.unknown.remove(&hash);
                 state.make_room(read_at);
-                state.keys.insert(hash, CachedKey { key, read_at });
+                state.found.insert(hash, Cached { credential, read_at });
             }
             None => {
-                state.keys.remove(&hash);
+                state.found.remove(&hash);
                 if state.unknown.len() >= UNKNOWN_CAPACITY {
                     state.unknown.clear();
                 }
                 state.unknown.insert(hash, read_at);
             }
         }
-        known
     }
 
-    /// Forgets a key that was revoked.
-    pub(crate) fn forget(&self, hash: &KeyHash) {
+    /// Forgets one that was ended.
+    pub(crate) fn forget(&self, hash: &TokenHash) {
         let mut state = self.lock();
         state.generation += 1;
-        state.keys.remove(hash);
+        state.found.remove(hash);
     }
 
-    /// Forgets the keys of an organization that was deleted.
+    /// Forgets those of an organization that was deleted.
     pub(crate) fn forget_organization(&self, organization_id: OrganizationId) {
         let mut state = self.lock();
         state.generation += 1;
-        state.keys.retain(|_, cached| cached.key.organization_id != organization_id);
+        state.found.retain(|_, cached| cached.credential.owner() != organization_id.into());
     }
 }
 
-impl CacheState {
+impl<C: Credential> CacheState<C> {
     /// Makes room for one more: by what is old, then by the organization that has the most.
     fn make_room(&mut self, now: UnixMillis) {
-        if self.keys.len() < CACHE_CAPACITY {
+        if self.found.len() < CACHE_CAPACITY {
             return;
         }
-        self.keys.retain(|_, cached| is_fresh(cached.read_at, now));
-        if self.keys.len() < CACHE_CAPACITY / 2 {
+        self.found.retain(|_, cached| is_fresh(cached.read_at, now));
+        if self.found.len() < CACHE_CAPACITY / 2 {
             return;
         }
-        let mut counts: HashMap<OrganizationId, usize> = HashMap::new();
-        for cached in self.keys.values() {
-            *counts.entry(cached.key.organization_id).or_default() += 1;
+        let mut counts: HashMap<Line, usize> = HashMap::new();
+        for cached in self.found.values() {
+            *counts.entry(cached.credential.owner()).or_default() += 1;
         }
         let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        let Some((organization_id, count)) = most else { return };
+        let Some((owner, count)) = most else { return };
         // when nobody has many, forgetting one at a time would cost a walk for each key
         if count < CACHE_CAPACITY / 16 {
-            self.keys.clear();
+            self.found.clear();
         } else {
-            self.keys.retain(|_, cached| cached.key.organization_id != organization_id);
+            self.found.retain(|_, cached| cached.credential.owner() != owner);
         }
     }
 }
@@ -184,21 +200,21 @@ mod tests {
         }
     }
 
-    fn insert(cache: &KeyCache, key: &ApiKey) {
-        cache.insert(key.hash, Some(key), cache.generation(), NOW);
+    fn insert(cache: &LookupCache<KnownKey>, key: &ApiKey) {
+        cache.insert(key.hash, Some(key.into()), cache.generation(), NOW);
     }
 
-    fn is_known(cache: &KeyCache, seed: u8, now: UnixMillis) -> bool {
+    fn is_known(cache: &LookupCache<KnownKey>, seed: u8, now: UnixMillis) -> bool {
         matches!(cache.get(&[seed; 32], now), CacheAnswer::Known(_))
     }
 
     #[test]
     fn a_key_is_forgotten_when_it_is_revoked_and_asked_for_again_when_it_is_a_second_old() {
-        let cache = KeyCache::default();
+        let cache = LookupCache::<KnownKey>::default();
         insert(&cache, &key(1));
         insert(&cache, &key(2));
         assert!(is_known(&cache, 1, NOW));
-        let again = CacheAnswer::Ask { line: Some(OrganizationId(1)) };
+        let again = CacheAnswer::Ask { line: Some(OrganizationId(1).into()) };
         assert_eq!(cache.get(&[1; 32], NOW + Duration::from_secs(1)), again);
         assert_eq!(cache.get(&[1; 32], NOW - Duration::from_millis(1)), again);
         cache.forget(&[1; 32]);
@@ -210,29 +226,29 @@ mod tests {
 
     #[test]
     fn a_key_read_before_a_revocation_is_not_remembered_after_it() {
-        let cache = KeyCache::default();
+        let cache = LookupCache::<KnownKey>::default();
         let before = cache.generation();
         cache.forget(&[1; 32]);
-        cache.insert([1; 32], Some(&key(1)), before, NOW);
+        cache.insert([1; 32], Some(KnownKey::from(&key(1))), before, NOW);
         assert!(!is_known(&cache, 1, NOW));
     }
 
     #[test]
     fn a_key_that_does_not_exist_is_not_asked_for_at_once_again() {
-        let cache = KeyCache::default();
-        assert_eq!(cache.insert([1; 32], None, cache.generation(), NOW), None);
-        assert_eq!(cache.get(&[1; 32], NOW), CacheAnswer::NoSuchKey);
+        let cache = LookupCache::<KnownKey>::default();
+        cache.insert([1; 32], None, cache.generation(), NOW);
+        assert_eq!(cache.get(&[1; 32], NOW), CacheAnswer::Unknown);
         let later = NOW + Duration::from_secs(1);
         assert_eq!(cache.get(&[1; 32], later), CacheAnswer::Ask { line: None });
         // one that expired or was revoked elsewhere
         insert(&cache, &key(2));
         cache.insert([2; 32], None, cache.generation(), NOW);
-        assert_eq!(cache.get(&[2; 32], NOW), CacheAnswer::NoSuchKey);
+        assert_eq!(cache.get(&[2; 32], NOW), CacheAnswer::Unknown);
     }
 
     #[test]
     fn the_cache_stays_within_its_capacity_and_an_organization_with_many_keys_forgets_its_own() {
-        let cache = KeyCache::default();
+        let cache = LookupCache::<KnownKey>::default();
         let mut mine = key(7);
         mine.organization_id = OrganizationId(2);
         insert(&cache, &mine);
@@ -245,7 +261,7 @@ mod tests {
             cache.insert(unknown, None, cache.generation(), NOW);
         }
         let state = cache.lock();
-        assert!(state.keys.len() <= CACHE_CAPACITY && state.unknown.len() <= UNKNOWN_CAPACITY);
+        assert!(state.found.len() <= CACHE_CAPACITY && state.unknown.len() <= UNKNOWN_CAPACITY);
         drop(state);
         assert!(is_known(&cache, 7, NOW));
     }

@@ -1,0 +1,60 @@
+//! Sessions of the dashboard: who is signed in with a browser, on any node.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use actix_web::web;
+use data_encoding::BASE64URL_NOPAD;
+use rand::Rng;
+
+use super::auth::{hash_key, look_up};
+use super::line::Line;
+use super::problem::Problem;
+use super::{Api, lookup_cache::Credential};
+use crate::domain::ids::OrganizationId;
+use crate::domain::session::DashboardSession;
+use crate::store::Store;
+
+/// How long a session lasts: a working day. Longer: a forgotten browser stays signed in. Shorter: people must sign in
+/// again during their work.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
+/// 256 random bits.
+pub(crate) fn token(rng: &mut impl Rng) -> String {
+    let mut bytes = [0u8; 32];
+    rng.fill_bytes(&mut bytes);
+    BASE64URL_NOPAD.encode(&bytes)
+}
+
+/// Begins a session with an API key that is valid; returns its token.
+pub(crate) async fn begin(
+    api: &web::Data<Api>,
+    organization_id: Option<OrganizationId>,
+    key_hash: [u8; 32],
+) -> Result<String, Problem> {
+    let (token, now) = (token(&mut api.engine.rng()), api.engine.now());
+    let session =
+        DashboardSession { token_hash: hash_key(&token), organization_id, key_hash, expires_at: now + LIFETIME };
+    let owner = session.owner();
+    Api::change_by(api, owner, owner.id(), move |_, store| Ok(store.begin_session(&session, now)?)).await?;
+    Ok(token)
+}
+
+/// The session of a token, unless it is over.
+pub(crate) async fn find(api: &Api, token: &str, address: IpAddr) -> Result<Option<DashboardSession>, Problem> {
+    let hash = hash_key(token);
+    let read = move |store: &dyn Store| store.session(&hash);
+    let found = look_up(api, &api.sessions, hash, address, read).await?;
+    Ok(found.filter(|session| api.engine.now() < session.expires_at))
+}
+
+/// Ends a session here at once, on other nodes within a second.
+pub(crate) async fn end(api: &web::Data<Api>, session: &DashboardSession) -> Result<(), Problem> {
+    let (hash, owner): ([u8; 32], Line) = (session.token_hash, session.owner());
+    let ended = Api::change_by(api, owner, owner.id(), move |api, store| {
+        let ended = store.end_session(&hash);
+        api.sessions.forget(&hash);
+        Ok(ended?)
+    });
+    ended.await
+}
