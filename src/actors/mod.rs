@@ -175,13 +175,19 @@ impl Actors {
         has_company
     }
 
+    /// Waits until all that persistence got before this call is on disk.
+    pub async fn flush(&self) {
+        // an error means that the actor has ended already
+        let _ = self.persistence.send(Flush).await;
+    }
+
     /// Stops in order: no new attempts are made, attempts in flight end, and their outcomes are on disk.
     pub async fn stop(&self) {
         self.handle.stop_accepting();
-        // an error means that the actor has ended already
-        let _ = self.persistence.send(Flush).await;
+        self.flush().await;
+        // as above
         let _ = self.router.send(Drain).await;
-        let _ = self.persistence.send(Flush).await;
+        self.flush().await;
         let _ = self.membership.send(Leave).await;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use ringback::domain::cluster::{Member, Partition, Slot};
 use ringback::domain::delivery::DeliveryFilter;
@@ -98,6 +99,9 @@ impl FaultyStore {
     }
 }
 
+/// Longer than a test waits for anything.
+const HELD_AT_MOST: Duration = Duration::from_secs(60);
+
 /// Holds up calls of one method, as a slow database does.
 #[derive(Default)]
 pub(crate) struct HeldCalls {
@@ -129,6 +133,13 @@ impl HeldCalls {
         self.changed.notify_all();
     }
 
+    /// Lets all of them go on; the next call waits.
+    pub(crate) fn release_all_but_the_next(&self) {
+        let mut state = self.state.lock().unwrap();
+        (state.to_hold, state.inside) = (1, 0);
+        self.changed.notify_all();
+    }
+
     fn pass(&self, method: &str) {
         let mut state = self.state.lock().unwrap();
         if state.method != method || state.to_hold == 0 {
@@ -136,7 +147,8 @@ impl HeldCalls {
         }
         state.to_hold -= 1;
         state.inside += 1;
-        drop(self.changed.wait_while(state, |state| state.inside > 0).unwrap());
+        // a test that fails does not release what it holds
+        drop(self.changed.wait_timeout_while(state, HELD_AT_MOST, |state| state.inside > 0).unwrap());
     }
 }
 

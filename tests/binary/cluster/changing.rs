@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use test_support::cluster::{Arrived, Cluster};
 use test_support::engine::{Api, eventually, text};
 use test_support::receiver::{Receiver, reply};
-use test_support::world::{EVENT_TYPE, Heard, Publishers};
+use test_support::world::{EVENT_TYPE, Heard};
 
 const WEBHOOKS: usize = 12;
 
@@ -61,23 +61,6 @@ fn a_rolling_restart_loses_nothing_doubles_nothing_and_refuses_nobody() {
     arrived.check_nothing_lost(&[heard], WEBHOOKS);
     assert_eq!(arrived.repeated, 0);
     println!("measured: longest gap of a webhook in a rolling restart {:?}", arrived.longest_gap);
-}
-
-#[test]
-fn partitions_move_although_publishers_leave_no_moment_without_a_write() {
-    let Some(mut cluster) = Cluster::start(2) else { return };
-    let receiver = Receiver::ok();
-    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
-    cluster.nodes[1].engine.terminate();
-    assert!(cluster.nodes[1].engine.end().success());
-    let publishers = Publishers::start(16, &cluster.nodes[0].api);
-    publishers.eventually_more(100);
-    let node = &mut cluster.nodes[1];
-    node.engine.restart(&node.serve);
-    cluster.eventually_balanced();
-    let heard = publishers.stop();
-    cluster.eventually_idle();
-    Arrived::at(&receiver).check_nothing_lost(&[heard], WEBHOOKS);
 }
 
 #[test]

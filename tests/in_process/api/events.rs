@@ -1,7 +1,9 @@
 //! Publishing.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::{join, join3};
 use serde_json::json;
 
 use crate::database::{Database, on_every_store};
@@ -16,6 +18,7 @@ on_every_store!(
     a_body_over_the_limit_is_refused_and_nothing_is_stored,
     a_body_is_json_whatever_its_content_type_says_unless_it_is_compressed,
     a_stopping_engine_takes_nothing_in,
+    a_flush_ends_although_something_is_always_being_written,
     a_hundred_requests_at_once_with_one_key_make_one_event,
     events_are_listed_newest_first_and_found_by_type_and_time,
     an_event_is_shown_with_its_body_as_it_is_sent_and_its_deliveries,
@@ -181,6 +184,50 @@ async fn a_stopping_engine_takes_nothing_in(database: Database) {
     let answer = world.post(&owner, "/v1/events", json!({"event_type": "call.missed", "data": {}})).await;
     answer.problem(503, "unavailable");
     assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+async fn a_flush_ends_although_something_is_always_being_written(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let (wanted, begun, is_flushed) = (Cell::new(0), Cell::new(0), Cell::new(false));
+    let step = async |number| {
+        eventually("it is its turn", async || (wanted.get() == number).then_some(())).await;
+        begun.set(number);
+    };
+    let publish = async |number| {
+        step(number).await;
+        let event = json!({"event_type": "call.missed", "data": {}});
+        world.post(&owner, "/v1/events", event).await.ok(202);
+    };
+    let flush = async {
+        step(2).await;
+        world.actors.flush().await;
+        is_flushed.set(true);
+    };
+    let begin = async |number| {
+        wanted.set(number);
+        eventually("it has begun", async || (begun.get() == number).then_some(())).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let held =
+        async || eventually("a commit is held", async || (world.store.held.inside() == 1).then_some(())).await;
+    let steps = async {
+        world.store.held.hold("commit", 1);
+        begin(1).await;
+        held().await;
+        begin(2).await;
+        for number in [3, 4] {
+            assert!(!is_flushed.get(), "what came before is not written, or its counts");
+            begin(number).await;
+            world.store.held.release_all_but_the_next();
+            held().await;
+        }
+        eventually("the flush has ended", async || is_flushed.get().then_some(())).await;
+        world.store.held.release();
+    };
+    join(join3(publish(1), publish(3), publish(4)), join(flush, steps)).await;
 }
 
 async fn a_hundred_requests_at_once_with_one_key_make_one_event(database: Database) {
