@@ -5,7 +5,7 @@
 //! it concerns notices ([`EventCommit::Outdated`](crate::store::EventCommit::Outdated)).
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use actix::Recipient;
@@ -43,6 +43,8 @@ pub(crate) struct SettingsCache {
     /// How many changes and commits failed that the database may have committed, and how many of them are resolved.
     doubts: AtomicU64,
     resolved: AtomicU64,
+    /// What was read before counts no more.
+    must_read_everything: AtomicBool,
     /// Held while rows are read and applied: what was read earlier must not replace what was read later.
     reading: Mutex<()>,
 }
@@ -63,6 +65,7 @@ impl SettingsCache {
             applied: AtomicI64::new(applied.0),
             doubts: AtomicU64::new(0),
             resolved: AtomicU64::new(0),
+            must_read_everything: AtomicBool::new(false),
             reading: Mutex::default(),
             context,
         })
@@ -88,6 +91,11 @@ impl SettingsCache {
         self.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// The log may not be the one that was read: the next look reads all settings.
+    pub(super) fn read_anew(&self) {
+        self.must_read_everything.store(true, Ordering::Release);
+    }
+
     /// Whether something may have been changed that nobody has read yet.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.resolved.load(Ordering::Acquire) < self.doubts.load(Ordering::Acquire)
@@ -107,6 +115,9 @@ impl SettingsCache {
     pub(super) fn catch_up(&self) -> StoreResult<()> {
         let _reading = self.reading.lock();
         self.context.mark_counts_stale();
+        if self.must_read_everything.swap(false, Ordering::AcqRel) {
+            self.read_everything().inspect_err(|_| self.read_anew())?;
+        }
         self.read_log()
     }
 
@@ -158,7 +169,7 @@ impl SettingsCache {
         Ok(())
     }
 
-    /// After an absence so long that the log no longer has all of it.
+    /// After an absence so long that the log no longer has all of it, and after joining again.
     fn read_everything(&self) -> StoreResult<()> {
         let store = self.context.store.as_ref();
         let applied = store.last_change()?;

@@ -158,6 +158,12 @@ impl IdGenerator {
         }
     }
 
+    /// The same for a node that has joined again: the ids that it made before are not made again, also if they are no longer in
+    /// the database.
+    pub fn joined_again(&self, node: u8, largest_stored: i64) -> Self {
+        Self::new(node, largest_stored.max(self.last_tick << (NODE_BITS + COUNTER_BITS)))
+    }
+
     /// Makes the next `ids` ids follow each other within one millisecond, if there are so many in one: between them are none
     /// of another node. The deliveries of an event are the ids behind its own.
     pub(crate) fn begin_run(&mut self, now: UnixMillis, ids: usize) {

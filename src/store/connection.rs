@@ -41,6 +41,8 @@ pub(super) trait Opener: Send + Sync + 'static {
     fn open_unlocked(&self) -> StoreResult<AnyConnection> {
         self.open_writer()
     }
+    /// A connection was lost: if there are other servers, they are asked first now.
+    fn lost(&self) {}
     /// A connection for a node's beats, which don't wait for the disk: no outage of it may look like a node's end.
     fn open_beats(&self) -> StoreResult<AnyConnection> {
         self.open_writer()
@@ -180,8 +182,9 @@ impl Writer {
         };
         used.times += 1;
         let result = forget_old_plans(&mut used).and_then(|()| work(&mut used.connection));
-        if used.can_go_on(&result) {
-            *slot = Some(used);
+        match used.can_go_on(&result) {
+            true => *slot = Some(used),
+            false => self.opener.lost(),
         }
         if matches!(result, Err(StoreError::Fenced)) {
             *self.right.lock() = Right::Ended;

@@ -11,6 +11,40 @@ pub(super) struct Fence {
     pub(super) slot: i16,
     pub(super) incarnation: i64,
     pub(super) generation: i64,
+    /// Of the server when the node joined: another one lacks what had not reached it.
+    pub(super) timeline: Timeline,
+}
+
+/// A history of the database. A standby that is promoted begins another one, and what its predecessor committed last may not be
+/// in it: then what a node holds in memory is not what is in the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub(super) struct Timeline {
+    #[diesel(sql_type = BigInt)]
+    timeline: i64,
+}
+
+impl Timeline {
+    /// As a column of that name. The name of a file of the log begins with it.
+    pub(super) const COLUMN: &str =
+        "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::BIT(32)::BIGINT AS timeline";
+
+    /// Of the server behind this connection.
+    pub(super) fn of(postgres: &mut PgConnection) -> StoreResult<Self> {
+        Ok(diesel::sql_query(format!("SELECT {}", Self::COLUMN)).get_result(postgres)?)
+    }
+
+    /// The rights that a node has in another history have ended.
+    pub(super) fn require(self, now: Self) -> StoreResult<()> {
+        if self == now {
+            return Ok(());
+        }
+        tracing::warn!(
+            was = self.timeline,
+            is = now.timeline,
+            "PostgreSQL has failed over to a standby, which may lack what was committed last; this node reads everything again"
+        );
+        Err(StoreError::Fenced)
+    }
 }
 
 impl Fence {
@@ -32,6 +66,7 @@ impl Fence {
     /// The fence for a new connection. Waits for the end of what an earlier one has begun, and moves the fence, so that
     /// nothing of it can begin any more.
     pub(super) fn renew(self, postgres: &mut PgConnection) -> StoreResult<Self> {
+        self.timeline.require(Timeline::of(postgres)?)?;
         let generation = postgres.transaction(|postgres| {
             let mine: Option<Generation> = diesel::sql_query(
                 "SELECT incarnation AS generation FROM cluster_nodes \

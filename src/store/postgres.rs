@@ -4,6 +4,7 @@
 pub(super) mod cluster;
 mod commit;
 mod server;
+mod servers;
 
 use std::sync::Arc;
 use std::thread;
@@ -17,6 +18,8 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use super::connection::{AnyConnection, Opener, ReaderOptions};
 use super::diesel_store::{Database, DieselStore, Pools, migrate};
 use super::{Cipher, StoreError, StoreResult};
+
+use self::servers::Servers;
 
 pub(super) use self::commit::{NewRows, is_one_statement, write};
 
@@ -90,15 +93,6 @@ const BEAT_SESSION: &str = "
     SET statement_timeout = '5s';
     SET lock_timeout = '2s';
 ";
-/// Without these, a connection waits a quarter of an hour for a server that vanished from the network.
-const CONNECTION_DEFAULTS: [(&str, &str); 6] = [
-    ("connect_timeout", "3"),
-    ("keepalives_idle", "10"),
-    ("keepalives_interval", "5"),
-    ("keepalives_count", "3"),
-    ("tcp_user_timeout", "20000"),
-    ("application_name", "ringback"),
-];
 /// With the writer and the count of what is pending at most 20 connections, of the 100 that a server allows unless it is told otherwise; they are
 /// opened when they are needed. Smaller: reads wait for each other while the server could do both. Larger: fewer
 /// programs can share the server (`docs/production.md` gives the sum).
@@ -110,7 +104,7 @@ const fn readers(max_size: u32) -> ReaderOptions {
 
 /// Opens the database.
 pub(super) fn open(url: &str, cipher: Cipher, sharing: Sharing) -> StoreResult<DieselStore> {
-    let opener = PostgresOpener { url: with_defaults(url), sharing };
+    let opener = PostgresOpener { servers: Servers::of(url), sharing };
     let mut postgres = opener.connect_as_writer()?;
     opener.refuse_pooled_transactions(&mut postgres)?;
     wait_for_lock(&mut postgres, sharing)?;
@@ -123,19 +117,6 @@ pub(super) fn open(url: &str, cipher: Cipher, sharing: Sharing) -> StoreResult<D
     postgres.batch_execute(SESSION)?;
     postgres.batch_execute(WRITER_SESSION)?;
     DieselStore::new(Arc::new(opener), AnyConnection::Postgres(postgres), &POOLS, cipher, Database::Postgres)
-}
-
-fn with_defaults(url: &str) -> String {
-    let mut url = url.to_owned();
-    for (name, value) in CONNECTION_DEFAULTS {
-        if !url.contains(&format!("{name}=")) {
-            url.push(if url.contains('?') { '&' } else { '?' });
-            url.push_str(name);
-            url.push('=');
-            url.push_str(value);
-        }
-    }
-    url
 }
 
 fn wait_for_lock(postgres: &mut PgConnection, sharing: Sharing) -> StoreResult<()> {
@@ -174,32 +155,13 @@ fn lock(postgres: &mut PgConnection, sharing: Sharing) -> StoreResult<()> {
 const POOLER_PROBES: usize = 3;
 
 struct PostgresOpener {
-    url: String,
+    servers: Servers,
     sharing: Sharing,
 }
 
-/// How libpq's messages begin if it could read the URL. Any other message may quote the part that it can't
-/// read, which can be a password.
-const READABLE: [&str; 3] = ["connection to server", "could not translate host name", "timeout expired"];
-
 impl PostgresOpener {
-    /// The part of an error that may be shown: never a part of the password. A password with an unencoded `@`
-    /// or `/` makes libpq take a part of it for the host.
-    fn safe_message(&self, error: &ConnectionError) -> String {
-        let text = error.to_string();
-        let is_plain = self.url.matches('@').count() <= 1;
-        match is_plain && READABLE.iter().any(|beginning| text.trim_start().starts_with(beginning)) {
-            true => text,
-            false => String::from(
-                "its URL can't be read, or names no server; special characters in a user name or password must be \
-                 percent-encoded (an `@` as %40, a `/` as %2F, a `%` as %25)",
-            ),
-        }
-    }
-
     fn connect(&self, session: &str) -> StoreResult<PgConnection> {
-        let mut postgres = PgConnection::establish(&self.url)
-            .map_err(|error| StoreError::Unavailable(self.safe_message(&error)))?;
+        let mut postgres = self.servers.connect()?;
         server::check(&mut postgres)?;
         postgres.batch_execute(SESSION)?;
         postgres.batch_execute(session)?;
@@ -211,8 +173,7 @@ impl PostgresOpener {
     fn refuse_pooled_transactions(&self, first: &mut PgConnection) -> StoreResult<()> {
         for _ in 0..POOLER_PROBES {
             let of_first = server::backend(first)?;
-            let mut second = PgConnection::establish(&self.url)
-                .map_err(|error| StoreError::Unavailable(self.safe_message(&error)))?;
+            let mut second = self.servers.connect()?;
             second.batch_execute("BEGIN")?;
             if server::backend(&mut second)? == of_first {
                 return Err(StoreError::Refused(String::from(
@@ -239,6 +200,10 @@ impl Opener for PostgresOpener {
 
     fn open_unlocked(&self) -> StoreResult<AnyConnection> {
         Ok(AnyConnection::Postgres(self.connect(RARE_SESSION)?))
+    }
+
+    fn lost(&self) {
+        self.servers.lost();
     }
 
     fn open_beats(&self) -> StoreResult<AnyConnection> {

@@ -76,7 +76,7 @@ impl RightsLost {
         METRICS.cluster_fenced.increment(1);
         warn!(
             target: CLUSTER, node = self.slot.0,
-            "this node was silent for too long and has lost its rights; it drops what it holds and joins again"
+            "this node has lost its rights; it drops what it holds and joins again"
         );
     }
 }

@@ -96,16 +96,49 @@ impl PostgresServer {
         initdb.args(["--username=ringback", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]);
         run(initdb.arg("-D").arg(&data))?;
         server.watchdog = Some(server.spawn_watchdog()?);
+        server.start_on_a_free_port()?;
+        Ok(server)
+    }
+
+    fn start_on_a_free_port(&mut self) -> io::Result<()> {
         // the port can be taken between its choice and the start
         for attempt in 1.. {
-            server.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-            match server.start_again() {
+            self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            match self.start_again() {
                 Err(error) if attempt == 3 => return Err(error),
                 Err(_) => {}
                 Ok(()) => break,
             }
         }
-        Ok(server)
+        Ok(())
+    }
+
+    /// A standby of this server, which follows it until it is promoted.
+    pub fn standby(&self) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("ringback-standby-").tempdir()?.keep();
+        if let Some((uid, gid)) = self.owner {
+            std::os::unix::fs::chown(&folder, Some(uid), Some(gid))?;
+        }
+        let mut standby = Self {
+            bindir: self.bindir.clone(),
+            folder,
+            port: 0,
+            owner: self.owner,
+            settings: self.settings.clone(),
+            databases: AtomicU32::new(0),
+            watchdog: None,
+        };
+        let mut copy = standby.command("pg_basebackup");
+        copy.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "ringback", "-X", "stream"]);
+        run(copy.args(["-c", "fast", "-R", "-D"]).arg(standby.data()))?;
+        standby.watchdog = Some(standby.spawn_watchdog()?);
+        standby.start_on_a_free_port()?;
+        Ok(standby)
+    }
+
+    /// Makes a standby take writes; returns when it does.
+    pub fn promote(&self) -> io::Result<()> {
+        run(self.command("pg_ctl").args(["promote", "-w", "-t", "60", "-D"]).arg(self.data()))
     }
 
     /// With the data and the server's log.
@@ -178,9 +211,37 @@ impl PostgresServer {
         diesel::sql_query(statement).execute(&mut admin).expect("the statement is right");
     }
 
+    /// What a query with one value answers, as its administrator.
+    pub fn answer(&self, query: &str) -> String {
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            answer: String,
+        }
+        let mut admin = PgConnection::establish(&self.url("postgres")).expect("the test server answers");
+        let query = diesel::sql_query(format!("SELECT ({query})::TEXT AS answer"));
+        let row: Row = query.get_result(&mut admin).expect("the query is right");
+        row.answer
+    }
+
+    /// Waits until a standby has everything that this server has now.
+    pub fn await_replay_by(&self, standby: &Self) {
+        let here = self.answer("SELECT pg_current_wal_lsn()");
+        let query = format!("SELECT pg_last_wal_replay_lsn() >= '{here}'");
+        crate::engine::eventually("the standby has caught up", || {
+            (standby.answer(&query) == "true").then_some(())
+        });
+    }
+
     /// Where it listens.
     pub fn address(&self) -> std::net::SocketAddr {
         ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// A database of this server, or of that standby of it, whichever takes writes.
+    pub fn url_with(&self, standby: &Self, url: &str) -> String {
+        let both = format!("127.0.0.1:{},127.0.0.1:{}", self.port, standby.port);
+        url.replace(&format!("127.0.0.1:{}", self.port), &both)
     }
 
     fn url(&self, database: &str) -> String {

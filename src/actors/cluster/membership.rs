@@ -379,7 +379,9 @@ impl Membership {
 
     fn joined_again(&mut self, slot: Slot, largest_id: i64, ctx: &mut Context<Self>) {
         self.me = slot;
-        *self.ids.lock().unwrap_or_else(PoisonError::into_inner) = IdGenerator::new(slot.0, largest_id);
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        *ids = ids.joined_again(slot.0, largest_id);
+        drop(ids);
         let parts = KeeperParts {
             store: self.context.store.clone(),
             rights: self.rights().clone(),
@@ -390,7 +392,8 @@ impl Membership {
         };
         self.keeper = Some(Keeper::new(parts));
         telemetry::NodeJoined { slot, name: &self.identity.name, members: 0 }.emit();
-        // what it holds in memory may be old
+        // what it holds in memory may be old, or, after a failover of the database, newer than the rows
+        self.settings.read_anew();
         self.settings.doubt();
         post(&self.ports.resolver, ResolveDoubt);
         self.round(ctx);

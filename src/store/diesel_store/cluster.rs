@@ -1,6 +1,6 @@
 //! The nodes that share the database: on PostgreSQL in rows; a SQLite file has one, which owns everything.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use diesel::prelude::*;
 use parking_lot::Mutex;
@@ -24,6 +24,7 @@ pub(super) struct Membership {
     /// Of beats: opened with the first, and again after a failure.
     beats: Mutex<Option<AnyConnection>>,
     beats_made: AtomicU32,
+    has_joined: AtomicBool,
     /// Of a file.
     alone: OnlyNode,
 }
@@ -70,7 +71,17 @@ impl ClusterStore for DieselStore {
         let Some(fence) = self.rarely(|postgres| postgres::cluster::join(postgres, joining))? else {
             return Ok(self.membership.alone.join(joining));
         };
+        let is_again = self.membership.has_joined.swap(true, Ordering::Relaxed);
+        if is_again {
+            // others may have written meanwhile, or the database has gone back to an earlier state
+            self.leads.replace(self.engine_readers.read(id_leads::read)?);
+            self.removal.begin_anew();
+            self.event_cache.clear();
+        }
         self.writer.take_fence(fence);
+        if is_again {
+            self.backlog.doubt();
+        }
         // 0 to 255
         Ok(Slot(fence.slot as u8))
     }
@@ -94,8 +105,9 @@ impl ClusterStore for DieselStore {
                 id_leads::read(&mut connection)?.into_iter().for_each(|lead| self.leads.add(lead));
             }
         }
-        if !matches!(view, Err(StoreError::Unavailable(_))) {
-            *beats = Some(connection);
+        match view {
+            Err(StoreError::Unavailable(_)) => self.opener.lost(),
+            _ => *beats = Some(connection),
         }
         view
     }

@@ -64,6 +64,12 @@ impl IdLeads {
         Ok(Self { runs: RwLock::new(Arc::new(runs)), newest_at: AtomicI64::new(i64::MAX) })
     }
 
+    /// Takes over the runs as they are in the database now; see [`Self::load`].
+    pub(super) fn replace(&self, runs: Vec<IdLead>) {
+        *self.runs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(runs);
+        self.newest_at.store(i64::MAX, Ordering::Relaxed);
+    }
+
     /// The runs at this moment.
     pub(super) fn runs(&self) -> Arc<Vec<IdLead>> {
         Arc::clone(&self.runs.read().unwrap_or_else(PoisonError::into_inner))

@@ -44,6 +44,14 @@ pub(super) struct Removal {
     pub(super) keys_from: Mutex<i64>,
 }
 
+impl Removal {
+    /// Forgets how far it has come.
+    pub(super) fn begin_anew(&self) {
+        *self.purge.lock() = Purge::default();
+        *self.keys_from.lock() = 0;
+    }
+}
+
 /// How far the purge has come.
 #[derive(Default)]
 pub(super) struct Purge {

@@ -3,8 +3,9 @@
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text};
 
-use super::super::fence::{Fence, move_fence};
+use super::super::fence::{Fence, Timeline, move_fence};
 use super::super::{Beat, ChangeNumber, ClusterView, Joining, Ownership, PROTOCOL, StoreError, StoreResult};
+use super::server;
 use crate::domain::cluster::{Member, MemberState, Partition, PartitionMap, Pin, Slot};
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -54,6 +55,8 @@ struct ViewRow {
     last_change: i64,
     #[diesel(sql_type = BigInt)]
     map_version: i64,
+    #[diesel(embed)]
+    timeline: Timeline,
 }
 
 #[derive(QueryableByName)]
@@ -127,12 +130,14 @@ pub(in super::super) fn members(postgres: &mut PgConnection) -> StoreResult<Vec<
     Ok(rows.into_iter().map(Member::from).collect())
 }
 
-/// Takes the slot that a node of this name had last, or the lowest that is free.
+/// Takes the slot that a node of this name had last, or the lowest that is free. A process that joins again takes its own.
 pub(in super::super) fn join(postgres: &mut PgConnection, joining: &Joining) -> StoreResult<Fence> {
     postgres.transaction(|postgres| {
         diesel::sql_query(JOIN_LOCK).execute(postgres)?;
         let members = members(postgres)?;
-        let of_same_name = members.iter().find(|member| !member.state.has_rights() && member.name == joining.name);
+        let is_own = |member: &Member| !joining.process.is_empty() && member.process == joining.process;
+        let may_take = |member: &Member| !member.state.has_rights() || is_own(member);
+        let of_same_name = members.iter().find(|member| member.name == joining.name && may_take(member));
         let is_free = |slot: &Slot| !members.iter().any(|member| member.slot == *slot && member.state.has_rights());
         let free = of_same_name.map(|member| member.slot).or_else(|| (0..=u8::MAX).map(Slot).find(is_free));
         let Some(Slot(slot)) = free else {
@@ -160,7 +165,9 @@ pub(in super::super) fn join(postgres: &mut PgConnection, joining: &Joining) -> 
         let generation = move_fence(postgres, slot)?;
         // of a predecessor that left without handing over
         disown(postgres, slot)?;
-        Ok(Fence { slot, incarnation: joining.incarnation, generation })
+        server::note_standbys(postgres)?;
+        let timeline = Timeline::of(postgres)?;
+        Ok(Fence { slot, incarnation: joining.incarnation, generation, timeline })
     })
 }
 
@@ -180,24 +187,26 @@ fn disown(postgres: &mut PgConnection, slot: i16) -> StoreResult<()> {
     Ok(())
 }
 
-/// One round trip.
+/// One round trip. [`Timeline::COLUMN`] goes with it.
 const BEAT: &str = "
     WITH me AS (UPDATE cluster_nodes SET beat = beat + 1, state = $3, report = $4
                 WHERE slot = $1 AND incarnation = $2 AND state < 3 RETURNING slot)
     SELECT n.*, (SELECT count(*) FROM me) AS own_rows,
            (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT AS clock,
            (SELECT value FROM counters WHERE name = 'setting_changes') AS last_change,
-           (SELECT value FROM counters WHERE name = 'cluster_map') AS map_version
+           (SELECT value FROM counters WHERE name = 'cluster_map') AS map_version,
+           {timeline}
     FROM cluster_nodes n ORDER BY n.slot";
 
 pub(in super::super) fn beat(postgres: &mut PgConnection, fence: Fence, beat: &Beat) -> StoreResult<ClusterView> {
-    let rows: Vec<ViewRow> = diesel::sql_query(BEAT)
+    let rows: Vec<ViewRow> = diesel::sql_query(BEAT.replace("{timeline}", Timeline::COLUMN))
         .bind::<SmallInt, _>(fence.slot)
         .bind::<BigInt, _>(fence.incarnation)
         .bind::<SmallInt, _>(code(beat.state))
         .bind::<Text, _>(&beat.report)
         .load(postgres)?;
     let Some(first) = rows.first().filter(|row| row.own_rows == 1) else { return Err(StoreError::Fenced) };
+    fence.timeline.require(first.timeline)?;
     let (clock, last_change, map_version) = (first.clock, first.last_change, first.map_version);
     Ok(ClusterView {
         members: rows.into_iter().map(|row| row.member.into()).collect(),

@@ -4,7 +4,7 @@
 //! engine would start, and then every write would fail or be wrong, and every publish be answered with 503.
 
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Integer, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 
 use super::super::{StoreError, StoreResult};
 
@@ -83,6 +83,38 @@ impl ServerSettings {
 }
 
 #[derive(QueryableByName)]
+struct Standbys {
+    #[diesel(sql_type = BigInt)]
+    connected: i64,
+    #[diesel(sql_type = Text)]
+    synchronous: String,
+}
+
+/// Says what an acknowledged event survives, if there are standbys.
+pub(in super::super) fn note_standbys(postgres: &mut PgConnection) -> StoreResult<()> {
+    // a role without rights sees the rows, with empty columns
+    let Standbys { connected, synchronous } = diesel::sql_query(
+        "SELECT count(*) AS connected, current_setting('synchronous_standby_names') AS synchronous \
+         FROM pg_stat_replication",
+    )
+    .get_result(postgres)?;
+    if !synchronous.is_empty() {
+        tracing::info!(
+            synchronous_standby_names = synchronous,
+            connected,
+            "an event is acknowledged when a synchronous standby has it too: a failover to that one loses nothing"
+        );
+    } else if connected > 0 {
+        tracing::warn!(
+            connected,
+            "PostgreSQL has standbys, but none is synchronous: a failover can lose what was acknowledged in the last moments \
+             before it; with synchronous_standby_names it loses nothing (docs/cluster.md)"
+        );
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
 struct SchemaRights {
     #[diesel(sql_type = Text)]
     role: String,
@@ -132,7 +164,7 @@ fn check_tables(postgres: &mut PgConnection) -> StoreResult<()> {
     let forbidden: Option<ForbiddenTable> = diesel::sql_query(
         "SELECT schemaname::TEXT AS schema, tablename::TEXT AS table, current_user::TEXT AS role FROM pg_tables \
          WHERE schemaname = current_schema() AND tablename IN ('__diesel_schema_migrations', 'organizations', 'deleted_organizations', 'api_keys', \
-         'counters', 'setting_changes', 'cluster_nodes', 'cluster_fences', 'cluster_partitions', 'cluster_pins', 'endpoints', 'endpoint_health', 'events', 'deliveries', 'attempts', 'idempotency_keys', 'id_leads', 'event_types', \
+         'counters', 'setting_changes', 'dashboard_sessions', 'cluster_nodes', 'cluster_fences', 'cluster_partitions', 'cluster_pins', 'endpoints', 'endpoint_health', 'events', 'deliveries', 'attempts', 'idempotency_keys', 'id_leads', 'event_types', \
          'delivery_statistics', 'endpoint_failures') AND NOT (\
          has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') \
          AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT') \

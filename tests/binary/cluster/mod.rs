@@ -5,3 +5,4 @@
 mod accepting;
 mod changing;
 mod failing;
+mod failover;
