@@ -24,9 +24,10 @@ pub(crate) enum Section {
     Keys,
     Organizations,
     Usage,
+    Cluster,
 }
 
-const SECTIONS: [(Section, &str, &str, Permission); 8] = [
+const SECTIONS: [(Section, &str, &str, Permission); 9] = [
     (Section::Overview, "Overview", "/", Permission::Read),
     (Section::Webhooks, "Webhooks", "/webhooks", Permission::Read),
     (Section::Logs, "Logs", "/logs", Permission::Read),
@@ -35,6 +36,7 @@ const SECTIONS: [(Section, &str, &str, Permission); 8] = [
     (Section::Keys, "API keys", "/keys", Permission::Keys),
     (Section::Organizations, "Organizations", "/organizations", Permission::Admin),
     (Section::Usage, "Usage", "/usage", Permission::Admin),
+    (Section::Cluster, "Nodes", "/cluster", Permission::Admin),
 ];
 
 /// A page for a signed-in viewer.

@@ -11,6 +11,7 @@ mod asset_files;
 mod assets;
 mod charts;
 mod choices;
+mod cluster;
 mod components;
 mod error;
 mod event_types;

@@ -9,8 +9,8 @@ use actix_web::{Route, guard as method_guard, web};
 use super::access::Access;
 use super::guard::guard;
 use super::{
-    asset_files, error, event_types, events, keys, logs, organization, organizations, overview, sign_in, usage,
-    webhooks,
+    asset_files, cluster, error, event_types, events, keys, logs, organization, organizations, overview, sign_in,
+    usage, webhooks,
 };
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
@@ -102,6 +102,7 @@ pages! {
     POST "/organizations/{organization_id}/delete" (ADMIN) organization::delete;
 
     GET  "/usage" (ADMIN) usage::read;
+    GET  "/cluster" (ADMIN) cluster::read;
 }
 
 /// Registers all pages, and the fallback for other paths.

@@ -62,7 +62,12 @@ fn every_admin_page_is_accessible_and_fits() {
     browser.sign_in(ADMIN_KEY);
     check(
         &browser,
-        &["/organizations".to_owned(), format!("/organizations/{}", site.organization()), "/usage".to_owned()],
+        &[
+            "/organizations".to_owned(),
+            format!("/organizations/{}", site.organization()),
+            "/usage".to_owned(),
+            "/cluster".to_owned(),
+        ],
     );
 }
 
@@ -160,7 +165,15 @@ fn with_the_longest_values_every_page_fits() {
     browser.open("/");
     browser.click(&button("Sign out"));
     browser.sign_in(ADMIN_KEY);
-    fit(&browser, &["/organizations".to_owned(), format!("/organizations/{organization}"), "/usage".to_owned()]);
+    fit(
+        &browser,
+        &[
+            "/organizations".to_owned(),
+            format!("/organizations/{organization}"),
+            "/usage".to_owned(),
+            "/cluster".to_owned(),
+        ],
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use test_support::cluster::{Arrived, Cluster, Node, publish};
-use test_support::engine::{Api, eventually, text};
+use test_support::engine::{ADMIN_KEY, Api, eventually, text};
 use test_support::receiver::Receiver;
 use test_support::world::{EVENT_TYPE, Publishers};
 
@@ -131,4 +131,17 @@ fn who_signs_in_on_one_node_is_signed_in_on_all_of_them_until_they_sign_out_on_a
     println!("measured: signed out on the other node after {:?}", signed_out_at.elapsed());
     cluster.nodes.iter_mut().for_each(Node::kill_and_restart);
     assert!(is_signed_in(&one, &second) && is_signed_in(&other, &second), "also after a crash");
+}
+
+#[test]
+fn the_dashboard_shows_the_admin_every_node_with_its_share() {
+    let Some(cluster) = Cluster::start(2) else { return };
+    let admin = cluster.nodes[0].api.with_key(ADMIN_KEY);
+    let cookie = sign_in(&admin);
+    let page = admin.call_with_header("GET", "/cluster", "", ("cookie", &cookie)).expect(200).text;
+    assert!(page.contains("256 of 256"), "{page}");
+    for node in ["node-0", "node-1"] {
+        let row = page.split("<tr").find(|row| row.contains(&format!(">{node}</span>"))).expect("it has a row");
+        assert!(row.contains(">live</span>") && row.contains(">128</td>"), "{row}");
+    }
 }

@@ -68,6 +68,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/organizations/{organization_id}/keys/{key_id}/revoke", ADMINS),
     ("POST", "/organizations/{organization_id}/delete", ADMINS),
     ("GET", "/usage", ADMINS),
+    ("GET", "/cluster", ADMINS),
 ];
 
 fn allowed(page: &PageSpec) -> &'static [&'static str] {
