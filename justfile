@@ -16,6 +16,10 @@ ci *flags:
 kills rounds="500":
     RINGBACK_KILL_ROUNDS={{rounds}} cargo test --test binary faults::killed_at_random -- --nocapture
 
+# Three nodes on a private PostgreSQL: killed, frozen and restarted at random moments; RINGBACK_SEED repeats a run
+cluster rounds="200":
+    RINGBACK_CLUSTER_ROUNDS={{rounds}} cargo test --test binary cluster::at_random -- --nocapture
+
 # PostgreSQL crashes under load, several times
 postgres-crashes rounds="10":
     RINGBACK_POSTGRES_CRASHES={{rounds}} cargo test --test binary faults::postgres_gone -- --nocapture

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::cluster::rights::Rights;
+use super::fairness::event_rates::EventRates;
 use super::fairness::gate::{FairGate, GateLimits};
 use super::fairness::shares::{Capacities, OrganizationShare, Resource, Shares};
 use super::inbox::Inbox;
@@ -88,6 +89,8 @@ pub struct ActorContext {
     pub(super) counting: Arc<SharedCounting>,
     /// What organizations hold of the engine.
     pub(crate) shares: Arc<Shares>,
+    /// How many events organizations may publish, if that is limited.
+    pub(super) event_rates: OnceLock<Arc<EventRates>>,
     /// Event bodies in memory.
     pub payload: PayloadMemory,
     /// All places for supervisors are taken: those of organizations that have more than their share give way.
@@ -118,6 +121,7 @@ impl ActorContext {
             counting: Arc::default(),
             payload: PayloadMemory::new(settings.payload_memory_bytes, Arc::clone(&shares)),
             shares,
+            event_rates: OnceLock::new(),
             store,
             transport,
             clock,

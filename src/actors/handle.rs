@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use super::cluster::push::{Push, PushKey};
 use super::cluster::rights::ClusterSeen;
 use super::context::ActorContext;
+use super::fairness::event_rates::EventRates;
 use super::fairness::shares::Shares;
 use super::mailbox::post;
 use super::messages::{BreakerReset, BreakerWasReset, CollectInbox, Nudge, Pushed, ResolveDoubt, WorkAdded};
@@ -87,6 +88,12 @@ impl EngineHandle {
     }
 
     /// What organizations hold of the engine.
+    /// What is taken here counts for other nodes too, and what they take for this one.
+    pub(crate) fn share_event_rates(&self, rates: Arc<EventRates>) {
+        // an error means that it was told before
+        let _ = self.0.context.event_rates.set(rates);
+    }
+
     pub(crate) fn shares(&self) -> &Arc<Shares> {
         &self.0.context.shares
     }

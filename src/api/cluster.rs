@@ -65,7 +65,8 @@ impl ClusterView {
 
 impl NodeView {
     fn of(member: &Member, silence: Duration, seen: &ClusterSeen) -> Self {
-        let NodeReport { attempts_in_flight, pending, clock_offset_ms } = NodeReport::read(&member.report);
+        let NodeReport { attempts_in_flight, pending, clock_offset_ms, events_taken: _ } =
+            NodeReport::read(&member.report);
         Self {
             name: member.name.clone(),
             node: member.slot.0,

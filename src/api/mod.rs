@@ -11,7 +11,6 @@ mod connection_timeouts;
 pub(crate) mod docs;
 pub(crate) mod event_batch;
 pub(crate) mod event_input;
-mod event_rate;
 pub(crate) mod event_types;
 pub(crate) mod events;
 pub(crate) mod health;
@@ -49,12 +48,13 @@ use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use crate::actors::fairness::event_rates::EventRates;
 use crate::actors::handle::EngineHandle;
 use crate::config::LimitSettings;
+use crate::domain::ids::OrganizationId;
 use crate::domain::secret::Secret;
 use crate::domain::session::DashboardSession;
 use crate::domain::target::TargetPolicy;
-use event_rate::EventRates;
 use lookup_cache::{KnownKey, LookupCache};
 use probes::Readiness;
 use problem::{ErrorCode, Problem};
@@ -97,7 +97,7 @@ pub struct Api {
     admin_key_hash: Option<[u8; 32]>,
     keys: LookupCache<KnownKey>,
     sessions: LookupCache<DashboardSession>,
-    event_rates: Option<EventRates>,
+    event_rates: Option<Arc<EventRates>>,
     turns: Turns,
     readiness: Readiness,
     /// `/openapi.json` and `/docs` of this deployment, rendered at the first request.
@@ -108,9 +108,13 @@ pub struct Api {
 impl Api {
     /// An API for this engine.
     pub fn new(engine: EngineHandle, options: ApiOptions) -> Self {
+        let event_rates = EventRates::limited_to(options.limits.events_per_second_per_organization).map(Arc::new);
+        if let Some(rates) = &event_rates {
+            engine.share_event_rates(Arc::clone(rates));
+        }
         let admin_key_hash = options.admin_key.as_ref().map(|key| auth::hash_key(key.expose()));
         Self {
-            event_rates: EventRates::limited_to(options.limits.events_per_second_per_organization),
+            event_rates,
             turns: Turns::new(options.reads_at_once),
             readiness: Readiness::default(),
             engine,
@@ -121,6 +125,21 @@ impl Api {
             description: OnceLock::new(),
             documentation: OnceLock::new(),
         }
+    }
+
+    /// Counts events that an organization publishes, and refuses them when they are more than it may.
+    pub(crate) fn admit_events(&self, organization_id: OrganizationId, events: usize) -> Result<(), Problem> {
+        let Some(rates) = &self.event_rates else { return Ok(()) };
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        rates.admit(organization_id, events).map_err(|wait| {
+            let detail = format!(
+                "the organization may publish {} events in a second (limits.events_per_second_per_organization); \
+                 nothing was stored, try again after Retry-After",
+                rates.per_second()
+            );
+            self.engine.shares().of(organization_id).refused.add(1, self.engine.now());
+            Problem::too_many(detail, wait)
+        })
     }
 
     pub(crate) fn engine(&self) -> &EngineHandle {

@@ -7,6 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use super::super::fairness::event_rates::EventsTaken;
 use super::clock::DatabaseClock;
 use super::identity::ProcessIdentity;
 use super::keeper::{Keeper, KeeperParts, Round};
@@ -25,6 +26,9 @@ pub(crate) struct NodeReport {
     pub attempts_in_flight: usize,
     pub pending: u64,
     pub clock_offset_ms: i64,
+    /// For the other nodes' limits.
+    #[serde(skip_serializing_if = "EventsTaken::is_empty")]
+    pub events_taken: EventsTaken,
 }
 
 impl NodeReport {

@@ -126,6 +126,8 @@ impl Membership {
         let number = self.rounds;
         self.count_pending();
         let (state, offset) = (self.state, self.clock.offset_ms());
+        let rates = self.context.event_rates.get();
+        let events_taken = rates.map(|rates| rates.taken()).unwrap_or_default();
         let pending = self.pending.count.load(Ordering::Relaxed);
         let round = async move {
             let done = tokio::task::spawn_blocking(move || {
@@ -133,6 +135,7 @@ impl Membership {
                     attempts_in_flight: EngineGauge::AttemptsInFlight.guards(),
                     pending,
                     clock_offset_ms: offset,
+                    events_taken,
                 };
                 let report = serde_json::to_string(&report).unwrap_or_default();
                 let round = keeper.round(&Beat { state, report });
@@ -189,6 +192,7 @@ impl Membership {
         let has_gained = self.take_gains(&round);
         let has_news_for_others = round.ended > 0;
         let released = self.rights().set_kept_elsewhere(&round.ownership.pins, self.me);
+        self.learn_rates(&round);
         self.show(&round);
         self.last = Some(round);
         if must_look || has_gained || !released.is_empty() {
@@ -234,6 +238,16 @@ impl Membership {
         let now = with_rights(round);
         let has_lost_one = self.last.as_ref().is_some_and(|last| !with_rights(last).is_subset(&now));
         was_asked || has_lost_one || round.ended > 0
+    }
+
+    fn learn_rates(&self, round: &Round) {
+        let Some(rates) = self.context.event_rates.get() else { return };
+        let others =
+            round.view.members.iter().filter(|member| member.slot != self.me && member.state.has_rights());
+        rates.learn(
+            others
+                .map(|member| ((member.slot, member.incarnation), NodeReport::read(&member.report).events_taken)),
+        );
     }
 
     fn take_gains(&self, round: &Round) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! Nothing is reserved for an organization in advance: one that is alone has nearly everything, and gives way as others ask.
 
+pub(crate) mod event_rates;
 pub(crate) mod gate;
 pub(crate) mod meter;
 pub(crate) mod shares;

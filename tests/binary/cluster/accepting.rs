@@ -145,3 +145,21 @@ fn the_dashboard_shows_the_admin_every_node_with_its_share() {
         assert!(row.contains(">live</span>") && row.contains(">128</td>"), "{row}");
     }
 }
+
+#[test]
+fn the_limit_of_events_in_a_second_counts_what_an_organization_publishes_through_all_nodes() {
+    let Some(mut cluster) = Cluster::start(2) else { return };
+    for node in &mut cluster.nodes {
+        node.serve = node.serve.clone().set("RINGBACK_LIMITS_EVENTS_PER_SECOND_PER_ORGANIZATION", "10");
+        node.kill_and_restart();
+    }
+    cluster.eventually_balanced();
+    let event = || json!({"event_type": EVENT_TYPE, "data": {}});
+    // twenty seconds' worth, which is taken as a whole
+    let batch: Vec<_> = (0..200).map(|_| event()).collect();
+    cluster.nodes[0].api.post("/v1/events/batch", &json!(batch)).expect(202);
+    eventually("the other node refuses, for longer than for what it took itself", || {
+        let answer = cluster.nodes[1].api.post("/v1/events", &event());
+        (answer.status == 429 && answer.header("retry-after").parse::<u64>().unwrap() > 5).then_some(())
+    });
+}

@@ -3,6 +3,7 @@
 //! What is measured is printed: `cargo test --test binary cluster:: -- --nocapture`.
 
 mod accepting;
+mod at_random;
 mod changing;
 mod failing;
 mod failover;
