@@ -43,8 +43,8 @@ pub(crate) struct SettingsCache {
     /// How many changes and commits failed that the database may have committed, and how many of them are resolved.
     doubts: AtomicU64,
     resolved: AtomicU64,
-    /// What was read before counts no more.
-    must_read_everything: AtomicBool,
+    /// What was read before counts no more, and nothing may be matched with it.
+    is_outdated: AtomicBool,
     /// Held while rows are read and applied: what was read earlier must not replace what was read later.
     reading: Mutex<()>,
 }
@@ -65,7 +65,7 @@ impl SettingsCache {
             applied: AtomicI64::new(applied.0),
             doubts: AtomicU64::new(0),
             resolved: AtomicU64::new(0),
-            must_read_everything: AtomicBool::new(false),
+            is_outdated: AtomicBool::new(false),
             reading: Mutex::default(),
             context,
         })
@@ -91,9 +91,23 @@ impl SettingsCache {
         self.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The log may not be the one that was read: the next look reads all settings.
-    pub(super) fn read_anew(&self) {
-        self.must_read_everything.store(true, Ordering::Release);
+    /// The log may not be the one that was read: until everything is read again, no event is matched.
+    pub(super) fn become_outdated(&self) {
+        self.is_outdated.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Acquire)
+    }
+
+    /// Reads everything again, whatever was read before. Blocks.
+    pub(super) fn read_anew(&self) -> StoreResult<()> {
+        let _reading = self.reading.lock();
+        self.context.mark_counts_stale();
+        self.read_everything()?;
+        self.read_log()?;
+        self.is_outdated.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Whether something may have been changed that nobody has read yet.
@@ -115,9 +129,6 @@ impl SettingsCache {
     pub(super) fn catch_up(&self) -> StoreResult<()> {
         let _reading = self.reading.lock();
         self.context.mark_counts_stale();
-        if self.must_read_everything.swap(false, Ordering::AcqRel) {
-            self.read_everything().inspect_err(|_| self.read_anew())?;
-        }
         self.read_log()
     }
 

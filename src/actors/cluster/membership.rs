@@ -357,6 +357,8 @@ impl Membership {
     /// Others may act for this node's endpoints: everything that it holds is dropped, and it joins again.
     fn rights_ended(&mut self, ctx: &mut Context<Self>) {
         self.rights().end();
+        // what is in memory may be old, or, after a failover of the database, newer than the rows
+        self.settings.become_outdated();
         self.keeper = None;
         self.last = None;
         telemetry::RightsLost { slot: self.me }.emit();
@@ -406,11 +408,29 @@ impl Membership {
         };
         self.keeper = Some(Keeper::new(parts));
         telemetry::NodeJoined { slot, name: &self.identity.name, members: 0 }.emit();
-        // what it holds in memory may be old, or, after a failover of the database, newer than the rows
-        self.settings.read_anew();
-        self.settings.doubt();
-        post(&self.ports.resolver, ResolveDoubt);
-        self.round(ctx);
+        self.read_settings_anew(ctx);
+    }
+
+    /// Before anything is delivered or accepted.
+    fn read_settings_anew(&self, ctx: &mut Context<Self>) {
+        let settings = self.settings.clone();
+        let read = async move {
+            let read = tokio::task::spawn_blocking(move || settings.read_anew());
+            read.await.unwrap_or(Err(StoreError::Fenced))
+        };
+        ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {
+            Ok(()) => {
+                // what was begun before is decided, too
+                actor.settings.doubt();
+                post(&actor.ports.resolver, ResolveDoubt);
+                actor.round(ctx);
+            }
+            Err(error) => {
+                let (operation, now) = (StoreOperation::ResolveDoubt, actor.context.now());
+                telemetry::StoreUnavailable { operation, now, error: &error, retry_in: JOIN_RETRY }.emit();
+                ctx.run_later(JOIN_RETRY, |actor, ctx| actor.read_settings_anew(ctx));
+            }
+        }));
     }
 }
 

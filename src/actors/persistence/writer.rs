@@ -51,6 +51,8 @@ struct Assembly<'a> {
     event_types: RwLockReadGuard<'a, EventTypeRegistry>,
     ids: MutexGuard<'a, IdGenerator>,
     now: UnixMillis,
+    /// Nothing may be matched now.
+    is_outdated: bool,
     content: CommitContent,
     health: HashMap<EndpointId, SavedHealth>,
 }
@@ -98,6 +100,7 @@ impl Writer {
             event_types: event_types.read().unwrap_or_else(PoisonError::into_inner),
             ids: self.ids.lock().unwrap_or_else(PoisonError::into_inner),
             now,
+            is_outdated: self.settings.is_outdated(),
             content: CommitContent {
                 ingests: Vec::new(),
                 operational: Vec::new(),
@@ -139,6 +142,10 @@ impl Assembly<'_> {
 
     /// Why an event can't be stored although it was validated.
     fn refusal(&self, ingest: &Ingest) -> Option<PublishError> {
+        if self.is_outdated {
+            let reason = "this node reads its settings again; try again in a moment";
+            return Some(PublishError::Unavailable(reason.to_owned()));
+        }
         let Publication { organization_id, event_type, .. } = &ingest.publication;
         if self.subscriptions.is_deleted(*organization_id) {
             return Some(PublishError::OrganizationDeleted);

@@ -1,7 +1,7 @@
 //! A pool of readers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::r2d2::R2D2Connection;
@@ -28,18 +28,21 @@ const READER_TIMEOUT_WHILE_GONE: Duration = Duration::from_millis(200);
 pub(in super::super) struct Readers {
     pool: r2d2::Pool<ReaderManager>,
     is_server_gone: AtomicBool,
+    /// Grows when no connection that was opened before is to be used any more.
+    generation: Arc<AtomicU64>,
 }
 
 impl Readers {
     /// An empty pool; connections are opened on demand.
     pub(in super::super) fn new(opener: Arc<dyn Opener>, options: &ReaderOptions) -> Self {
+        let generation = Arc::new(AtomicU64::new(0));
         let pool = r2d2::Pool::builder()
             .max_size(options.max_size)
             .min_idle(Some(0))
             .test_on_check_out(options.test_on_check_out)
             .connection_timeout(READER_TIMEOUT)
-            .build_unchecked(ReaderManager(opener));
-        Self { pool, is_server_gone: AtomicBool::new(false) }
+            .build_unchecked(ReaderManager { opener, generation: Arc::clone(&generation) });
+        Self { pool, is_server_gone: AtomicBool::new(false), generation }
     }
 
     /// Runs `work` on a reader.
@@ -53,25 +56,51 @@ impl Readers {
         // if connections exist but are all busy, the server is there, and waiting is worth it
         let is_gone = connection.is_err() && self.pool.state().connections == 0;
         self.is_server_gone.store(is_gone, Ordering::Relaxed);
-        work(&mut *connection.map_err(|error| StoreError::Unavailable(error.to_string()))?)
+        let mut reader = connection.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        work(&mut reader.connection)
+    }
+
+    /// From now on reads are made over connections that are opened from now on: those before may lead to another server.
+    pub(in super::super) fn renew(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 }
 
-struct ReaderManager(Arc<dyn Opener>);
+struct ReaderManager {
+    opener: Arc<dyn Opener>,
+    generation: Arc<AtomicU64>,
+}
+
+/// A connection of a pool.
+struct Reader {
+    connection: AnyConnection,
+    generation: u64,
+}
+
+impl ReaderManager {
+    fn is_outdated(&self, reader: &Reader) -> bool {
+        reader.generation != self.generation.load(Ordering::Acquire)
+    }
+}
 
 impl r2d2::ManageConnection for ReaderManager {
-    type Connection = AnyConnection;
+    type Connection = Reader;
     type Error = StoreError;
 
-    fn connect(&self) -> Result<AnyConnection, StoreError> {
-        self.0.open_reader()
+    fn connect(&self) -> Result<Reader, StoreError> {
+        // before the connection
+        let generation = self.generation.load(Ordering::Acquire);
+        Ok(Reader { connection: self.opener.open_reader()?, generation })
     }
 
-    fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
-        Ok(connection.ping()?)
+    fn is_valid(&self, reader: &mut Reader) -> Result<(), StoreError> {
+        if self.is_outdated(reader) {
+            return Err(StoreError::Unavailable(String::from("the connection may lead to another server")));
+        }
+        Ok(reader.connection.ping()?)
     }
 
-    fn has_broken(&self, connection: &mut AnyConnection) -> bool {
-        std::thread::panicking() || connection.is_broken()
+    fn has_broken(&self, reader: &mut Reader) -> bool {
+        std::thread::panicking() || reader.connection.is_broken() || self.is_outdated(reader)
     }
 }

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use parking_lot::Mutex;
 
 use super::super::cluster::OnlyNode;
-use super::super::connection::AnyConnection;
+use super::super::connection::{AnyConnection, Readers};
 use super::super::fence::Fence;
 use super::super::{
     Beat, ChangeStore, ClusterStore, ClusterView, Joining, Ownership, StoreError, StoreResult, postgres,
@@ -73,7 +73,9 @@ impl ClusterStore for DieselStore {
         };
         let is_again = self.membership.has_joined.swap(true, Ordering::Relaxed);
         if is_again {
-            // others may have written meanwhile, or the database has gone back to an earlier state
+            // others may have written meanwhile, or another server has taken the place of the last one, which may lack something
+            [&self.readers, &self.engine_readers, &self.key_readers].into_iter().for_each(Readers::renew);
+            *self.membership.beats.lock() = None;
             self.leads.replace(self.engine_readers.read(id_leads::read)?);
             self.removal.begin_anew();
             self.event_cache.clear();

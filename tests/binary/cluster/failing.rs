@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use test_support::cluster::{Arrived, Cluster, LEASE, within_a_lease_and_two_seconds};
+use test_support::cluster::{Arrived, Cluster, LEASE, publish, within_a_lease_and_two_seconds};
 use test_support::engine::eventually;
 use test_support::pausing_proxy::PausingProxy;
 use test_support::postgres;
@@ -171,4 +171,36 @@ fn after_a_restart_of_postgres_nobody_is_taken_for_dead_and_nothing_is_lost() {
         assert!(!log.contains("a node is dead") && !log.contains("has lost its rights"), "{log}");
     }
     println!("measured: {} repeated after an outage of the database of {:?}", arrived.repeated, since.elapsed());
+}
+
+#[test]
+fn nodes_that_cannot_reach_each_other_deliver_everything_once_and_in_order_nevertheless() {
+    let Some(mut cluster) = Cluster::start(2) else { return };
+    for node in &mut cluster.nodes {
+        // nobody listens there
+        node.serve = node.serve.clone().set("RINGBACK_CLUSTER_ADVERTISE", "http://127.0.0.1:1");
+        node.engine.terminate();
+        assert!(node.engine.end().success());
+        node.engine.restart(&node.serve);
+    }
+    cluster.eventually_balanced();
+    let (receiver, ordered) = (Receiver::ok(), Receiver::ok());
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    cluster.webhooks(&ordered, 4, &json!({"ordered": true}));
+    let published: Vec<String> = (0..100).map(|number| publish(&cluster.nodes[number % 2].api, number)).collect();
+    cluster.eventually_idle();
+    for (receiver, webhooks) in [(&receiver, WEBHOOKS), (&ordered, 4)] {
+        for number in 0..webhooks {
+            let path = format!("/hook/{number}");
+            let seen = receiver.seen().into_iter().filter(|seen| seen.path == path);
+            let mut ids: Vec<String> = seen.map(|seen| seen.event_id()).collect();
+            if webhooks == WEBHOOKS {
+                ids.sort_by_key(|id| published.iter().position(|published| published == id));
+            }
+            assert_eq!(ids, published, "webhook {number}");
+        }
+    }
+    let failed: f64 =
+        cluster.nodes.iter().map(|node| node.api.metric("ringback_cluster_pushes_total", "failed")).sum();
+    assert!(failed > 0.0, "they have tried");
 }
