@@ -63,6 +63,8 @@ fn a_page_says_that_it_is_out_of_date_while_the_engine_is_down() {
     site.stop();
     browser.sees("Out of date");
     site.start_again();
-    // sessions end with the engine
-    browser.arrive("/sign-in");
+    browser.sees_no("Out of date");
+    // the session goes on
+    browser.reads(&css("#tile-delivered .value"), "0");
+    assert_eq!(browser.path(), "/");
 }
