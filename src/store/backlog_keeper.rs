@@ -59,6 +59,8 @@ struct Work {
     /// A connection with the snapshot of a count.
     snapshot: Option<AnyConnection>,
     wanted: BTreeSet<Wanted>,
+    /// How much all nodes have written, as far as is known.
+    writes: i64,
     is_ending: bool,
 }
 
@@ -95,6 +97,15 @@ impl BacklogKeeper {
             Err(StoreError::Unavailable(_)) if !change.is_empty() => self.doubt(),
             // rolled back
             Err(_) => {}
+        }
+    }
+
+    /// How much all nodes have written: while that stands still, so do the counts.
+    pub(super) fn note_writes(&self, writes: i64) {
+        let mut work = self.shared.work.lock();
+        if work.writes != writes {
+            work.writes = writes;
+            self.shared.wake.notify_all();
         }
     }
 
@@ -137,13 +148,14 @@ impl Drop for BacklogKeeper {
 impl Shared {
     fn run(&self) {
         let mut next_count = now();
+        let mut counted_writes = -1;
         loop {
             let mut work = self.work.lock();
-            let is_due = |next_count: Instant| self.backlog.is_shared() && now() >= next_count;
+            let may_differ = |work: &Work| self.backlog.is_shared() && work.writes != counted_writes;
             let has_nothing =
                 |work: &Work| work.snapshot.is_none() && work.wanted.is_empty() && !self.backlog.is_in_doubt();
-            while has_nothing(&work) && !work.is_ending && !is_due(next_count) {
-                match self.backlog.is_shared() {
+            while has_nothing(&work) && !work.is_ending && !(may_differ(&work) && now() >= next_count) {
+                match may_differ(&work) {
                     true => _ = self.wake.wait_for(&mut work, next_count.saturating_duration_since(now())),
                     false => self.wake.wait(&mut work),
                 }
@@ -151,12 +163,16 @@ impl Shared {
             if work.is_ending {
                 return;
             }
+            let is_due = may_differ(&work) && now() >= next_count;
+            // a write that ends during the count is one more with the next beat
+            let writes = work.writes;
             let snapshot = work.snapshot.take();
             let wanted = if snapshot.is_some() { BTreeSet::new() } else { std::mem::take(&mut work.wanted) };
             drop(work);
-            if snapshot.is_some() || self.backlog.is_in_doubt() || is_due(next_count) {
+            if snapshot.is_some() || self.backlog.is_in_doubt() || is_due {
                 let begin = now();
                 self.count(snapshot);
+                counted_writes = writes;
                 let pause = begin.elapsed() * COUNT_PAUSE_FACTOR;
                 next_count = now() + pause.clamp(*COUNT_PAUSE.start(), *COUNT_PAUSE.end());
             }

@@ -5,6 +5,7 @@ mod errors;
 mod readers;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
@@ -72,6 +73,8 @@ pub(super) struct Writer {
     /// Held by all changes except commits, from before they wait for the connection until their end: so a
     /// commit waits for at most one of them, however many are waiting.
     lane: FairMutex<()>,
+    /// How many transactions have ended.
+    writes: AtomicI64,
     /// Fair: a caller that writes step by step would otherwise take it again before the one that waits for it
     /// has woken up.
     connection: FairMutex<Option<CountedConnection>>,
@@ -122,7 +125,13 @@ impl Writer {
     /// A writer with a connection that is already open.
     pub(super) fn new(opener: Arc<dyn Opener>, connection: AnyConnection) -> Self {
         let connection = FairMutex::new(Some(CountedConnection::new(connection)));
-        Self { opener, right: Mutex::new(Right::Unfenced), lane: FairMutex::new(()), connection }
+        Self {
+            opener,
+            right: Mutex::new(Right::Unfenced),
+            lane: FairMutex::new(()),
+            writes: AtomicI64::new(0),
+            connection,
+        }
     }
 
     /// From now on writes are made under this fence.
@@ -138,6 +147,11 @@ impl Writer {
         *self.right.lock() = Right::Ended;
     }
 
+    /// How many transactions have ended here that may have written something.
+    pub(super) fn writes(&self) -> i64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
     /// The fence of the transaction under way: to be asked for within it.
     pub(super) fn fence(&self) -> Option<Fence> {
         match *self.right.lock() {
@@ -150,7 +164,7 @@ impl Writer {
     /// commits of persistence, which go first.
     pub(super) fn write<T>(&self, work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>) -> StoreResult<T> {
         let _lane = self.lane.lock();
-        self.run(|connection| in_transaction(connection, self.fence(), work))
+        self.run(|connection| self.in_transaction(connection, work))
     }
 
     /// The same; hands the result to `settle` before the next change can begin.
@@ -161,10 +175,25 @@ impl Writer {
     ) -> StoreResult<T> {
         let _lane = self.lane.lock();
         self.run(|connection| {
-            let result = in_transaction(connection, self.fence(), work);
+            let result = self.in_transaction(connection, work);
             settle(&result);
             result
         })
+    }
+
+    fn in_transaction<T>(
+        &self,
+        connection: &mut AnyConnection,
+        work: impl FnOnce(&mut AnyConnection) -> StoreResult<T>,
+    ) -> StoreResult<T> {
+        let result = in_transaction(connection, self.fence(), work);
+        self.note_write();
+        result
+    }
+
+    /// Something may have been written.
+    pub(super) fn note_write(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Runs `work`, which begins its own transaction, before all changes that wait in [`Writer::write`].

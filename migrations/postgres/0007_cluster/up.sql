@@ -19,6 +19,8 @@ CREATE TABLE cluster_nodes (
     started_at BIGINT NOT NULL,
     -- grows when another node could not tell it something
     looks BIGINT NOT NULL DEFAULT 0,
+    -- how many transactions it has written since it started: while these stand still, so do counts of rows
+    writes BIGINT NOT NULL DEFAULT 0,
     -- for people: JSON
     report TEXT NOT NULL
 ) WITH (fillfactor = 10);

@@ -96,10 +96,11 @@ impl ClusterStore for DieselStore {
         let mut beats = self.membership.beats.lock();
         let mut connection = beats.take().map_or_else(|| self.opener.open_beats(), Ok)?;
         let AnyConnection::Postgres(postgres) = &mut connection else { return Err(StoreError::Fenced) };
-        let view = postgres::cluster::beat(postgres, fence, beat);
-        if let Ok(view) = &view {
+        let view = postgres::cluster::beat(postgres, fence, beat, self.writer.writes());
+        if let Ok((view, all_writes)) = &view {
             let is_other = |member: &Member| i16::from(member.slot.0) != fence.slot && member.state.has_rights();
             let is_shared = view.members.iter().any(is_other);
+            self.backlog.note_writes(*all_writes);
             self.backlog.set_shared(is_shared);
             if is_shared && self.membership.beats_made.fetch_add(1, Ordering::Relaxed).is_multiple_of(LEADS_EVERY)
             {
@@ -111,7 +112,7 @@ impl ClusterStore for DieselStore {
             Err(StoreError::Unavailable(_)) => self.opener.lost(),
             _ => *beats = Some(connection),
         }
-        view
+        view.map(|(view, _)| view)
     }
 
     fn ownership(&self) -> StoreResult<Ownership> {

@@ -24,6 +24,7 @@ impl QueueStore for DieselStore {
         let report = self.writer.run(|connection| {
             let commit = Commit { cipher: &self.cipher, lead, fence: self.writer.fence(), now };
             let result = commit::commit(connection, batch, commit);
+            self.writer.note_write();
             self.settle_commit(batch, &result);
             result
         })?;

@@ -49,6 +49,9 @@ struct ViewRow {
     member: MemberRow,
     #[diesel(sql_type = BigInt)]
     own_rows: i64,
+    /// Of all nodes together.
+    #[diesel(sql_type = BigInt)]
+    all_writes: i64,
     #[diesel(sql_type = BigInt)]
     clock: i64,
     #[diesel(sql_type = BigInt)]
@@ -189,31 +192,41 @@ fn disown(postgres: &mut PgConnection, slot: i16) -> StoreResult<()> {
 
 /// One round trip. [`Timeline::COLUMN`] goes with it.
 const BEAT: &str = "
-    WITH me AS (UPDATE cluster_nodes SET beat = beat + 1, state = $3, report = $4
+    WITH me AS (UPDATE cluster_nodes SET beat = beat + 1, state = $3, report = $4, writes = $5
                 WHERE slot = $1 AND incarnation = $2 AND state < 3 RETURNING slot)
     SELECT n.*, (SELECT count(*) FROM me) AS own_rows,
+           (SELECT sum(writes) FROM cluster_nodes)::BIGINT AS all_writes,
            (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT AS clock,
            (SELECT value FROM counters WHERE name = 'setting_changes') AS last_change,
            (SELECT value FROM counters WHERE name = 'cluster_map') AS map_version,
            {timeline}
     FROM cluster_nodes n ORDER BY n.slot";
 
-pub(in super::super) fn beat(postgres: &mut PgConnection, fence: Fence, beat: &Beat) -> StoreResult<ClusterView> {
+/// Returns how much was written by all nodes together, too, as they have said with their last beats.
+pub(in super::super) fn beat(
+    postgres: &mut PgConnection,
+    fence: Fence,
+    beat: &Beat,
+    writes: i64,
+) -> StoreResult<(ClusterView, i64)> {
     let rows: Vec<ViewRow> = diesel::sql_query(BEAT.replace("{timeline}", Timeline::COLUMN))
         .bind::<SmallInt, _>(fence.slot)
         .bind::<BigInt, _>(fence.incarnation)
         .bind::<SmallInt, _>(code(beat.state))
         .bind::<Text, _>(&beat.report)
+        .bind::<BigInt, _>(writes)
         .load(postgres)?;
     let Some(first) = rows.first().filter(|row| row.own_rows == 1) else { return Err(StoreError::Fenced) };
     fence.timeline.require(first.timeline)?;
     let (clock, last_change, map_version) = (first.clock, first.last_change, first.map_version);
-    Ok(ClusterView {
+    let all_writes = first.all_writes;
+    let view = ClusterView {
         members: rows.into_iter().map(|row| row.member.into()).collect(),
         clock: Some(UnixMillis(clock)),
         last_change: ChangeNumber(last_change),
         map_version,
-    })
+    };
+    Ok((view, all_writes))
 }
 
 pub(in super::super) fn ownership(postgres: &mut PgConnection) -> StoreResult<Ownership> {
