@@ -5,6 +5,7 @@ mod test_event;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use actix::Recipient;
 use rand::SeedableRng;
@@ -135,19 +136,28 @@ impl EngineHandle {
         self.0.context.rights.seen()
     }
 
+    /// How long ago it looked at them; for long when the database is away.
+    pub(crate) fn looked_before(&self) -> Duration {
+        self.0.context.rights.looked_before()
+    }
+
     /// Whether this node may deliver.
     pub(crate) fn has_rights(&self) -> bool {
         self.0.context.rights.may_act()
     }
 
     /// Takes what another node says; `false`: it is of no node of this cluster, or old.
-    pub(crate) fn pushed(&self, header: &str, body: &[u8]) -> bool {
-        if !self.0.ports.links.key.verifies(header, self.now(), body) {
-            return false;
+    pub(crate) fn pushed(&self, header: &str, body: &[u8]) -> Option<String> {
+        let key = &self.0.ports.links.key;
+        if !key.verifies(header, self.now(), body) {
+            return None;
         }
-        let Ok(push) = serde_json::from_slice::<Push>(body) else { return false };
+        let push: Push = serde_json::from_slice(body).ok()?;
+        if !push.is_for(&self.cluster()) {
+            return None;
+        }
         post(&self.0.ports.links.pushed, Pushed { announcements: push.announcements() });
-        true
+        Some(key.answer_to(header))
     }
 
     /// Call after a change of rows failed that may have been committed.

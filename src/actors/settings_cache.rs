@@ -19,7 +19,7 @@ use crate::domain::event_type_registry::{EventTypeRegistry, KnownType};
 use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
-use crate::store::{ChangeNumber, Changed, ChangesSince, Store, StoreResult};
+use crate::store::{ChangeNumber, Changed, ChangesSince, Store, StoreError, StoreResult};
 
 /// Endpoints, or event types, in one read while the engine starts.
 const SCAN_PAGE: usize = 5_000;
@@ -154,7 +154,14 @@ impl SettingsCache {
     fn read_again(&self, organization_id: OrganizationId, what: Changed) -> StoreResult<()> {
         match what {
             Changed::Endpoint(id) => {
-                let found = self.context.store.endpoint(organization_id, id)?;
+                let found = match self.context.store.endpoint(organization_id, id) {
+                    // one damaged row must not keep the events of all others from being stored
+                    Err(StoreError::Corrupt(error)) => {
+                        tracing::error!(%error, webhook = %id, organization = %organization_id, "a webhook can't be read; it gets nothing");
+                        None
+                    }
+                    found => found?,
+                };
                 self.apply_endpoint(organization_id, id, found.map(|start| start.endpoint));
             }
             Changed::EventTypes => self.read_event_types_of(organization_id)?,

@@ -50,9 +50,10 @@ pub(crate) struct PartitionsView {
 }
 
 impl ClusterView {
-    pub(crate) fn of(seen: &ClusterSeen) -> Self {
+    /// `looked_before`: how long ago this node looked.
+    pub(crate) fn of(seen: &ClusterSeen, looked_before: Duration) -> Self {
         let shown = seen.members.iter().filter(|(member, _)| member.state != MemberState::Gone);
-        let nodes = shown.map(|(member, silence)| NodeView::of(member, *silence, seen)).collect();
+        let nodes = shown.map(|(member, silence)| NodeView::of(member, *silence + looked_before, seen)).collect();
         let count = |is: fn(&ClusterSeen, Partition) -> bool| Partition::all().filter(|it| is(seen, *it)).count();
         let partitions = PartitionsView {
             owned: count(|seen, it| seen.map.owner(it).is_some() && seen.map.wanted(it).is_none()),
@@ -88,14 +89,14 @@ pub(crate) async fn read(api: web::Data<Api>, request: HttpRequest) -> Result<Ht
     let mut errors = Errors::new();
     QueryString::parse(request.query_string(), &mut errors).finish(&mut errors);
     errors.into_result()?;
-    Ok(HttpResponse::Ok().json(ClusterView::of(&api.engine.cluster())))
+    Ok(HttpResponse::Ok().json(ClusterView::of(&api.engine.cluster(), api.engine.looked_before())))
 }
 
 /// What another node says. Whatever else comes here is as unknown as any other path.
 pub(crate) async fn push(api: web::Data<Api>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let header = request.headers().get(PUSH_HEADER).and_then(|value| value.to_str().ok());
-    match header.is_some_and(|header| api.engine.pushed(header, &body)) {
-        true => HttpResponse::NoContent().finish(),
-        false => Problem::new(ErrorCode::NotFound, "there is no such route; GET /docs lists them").into_response(),
+    match header.and_then(|header| api.engine.pushed(header, &body)) {
+        Some(answer) => HttpResponse::NoContent().insert_header((PUSH_HEADER, answer)).finish(),
+        None => Problem::new(ErrorCode::NotFound, "there is no such route; GET /docs lists them").into_response(),
     }
 }

@@ -127,7 +127,7 @@ impl ApiResponse {
         }
         let text = json_text::harmless(&text);
         match self.status {
-            401 => bail!("the engine does not accept this key: {text}\n(set another with --key or RINGBACK_KEY)"),
+            401 => bail!("the engine does not accept this key: {text}\n(set another: `--help` says how)"),
             403 => bail!("this key may not do that: {text}"),
             status => bail!("the engine answered {status}: {text}"),
         }

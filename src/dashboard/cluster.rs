@@ -22,7 +22,7 @@ const LARGE_OFFSET_MS: u64 = 1_000;
 /// `GET /cluster`.
 pub(crate) async fn read(viewer: Viewer, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
     let seen = api.engine().cluster();
-    let view = ClusterView::of(&seen);
+    let view = ClusterView::of(&seen, api.engine().looked_before());
     let content = html! {
         div.head { h1 { (TITLE) } }
         p.dim {

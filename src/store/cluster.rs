@@ -7,6 +7,8 @@
 //!
 //! SQLite and the memory have one node, which owns everything.
 
+use std::time::Duration;
+
 use parking_lot::Mutex;
 
 use super::{ChangeNumber, StoreError, StoreResult};
@@ -32,6 +34,8 @@ pub struct Joining {
     pub version: String,
     /// By its own clock.
     pub started_at: UnixMillis,
+    /// How long its beat may stand still before others may end its rights.
+    pub lease: Duration,
 }
 
 /// What a node writes with its beat.
@@ -120,6 +124,7 @@ impl OnlyNode {
             version: joining.version.clone(),
             protocol: PROTOCOL,
             started_at: joining.started_at,
+            lease: joining.lease,
             looks: 0,
             report: String::new(),
         });

@@ -28,6 +28,10 @@ impl Timeline {
     pub(super) const COLUMN: &str =
         "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::BIT(32)::BIGINT AS timeline";
 
+    pub(super) fn number(self) -> i64 {
+        self.timeline
+    }
+
     /// Of the server behind this connection.
     pub(super) fn of(postgres: &mut PgConnection) -> StoreResult<Self> {
         Ok(diesel::sql_query(format!("SELECT {}", Self::COLUMN)).get_result(postgres)?)

@@ -104,7 +104,9 @@ impl<S: QueueStore + TenantStore + SessionStore + ChangeStore + LogStore + Maint
 /// Opens the database of a URL, and creates or upgrades its schema. Other engines are locked out of a SQLite file; those on
 /// PostgreSQL share it ([`ClusterStore::join`]).
 pub fn open(database_url: &str, cipher: Cipher) -> StoreResult<Arc<dyn Store>> {
-    Ok(Arc::new(open_diesel(database_url, cipher, Sharing::WithNodes)?))
+    let store = open_diesel(database_url, cipher, Sharing::WithNodes)?;
+    store.require_master_key()?;
+    Ok(Arc::new(store))
 }
 
 /// Re-encrypts all secrets and header values of a database, from the key of `old` to the key of `new`. Refused

@@ -45,6 +45,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    master_key (id) {
+        id -> SmallInt,
+        key_id -> Text,
+    }
+}
+
+diesel::table! {
     dashboard_sessions (token_hash) {
         token_hash -> Binary,
         organization_id -> BigInt,

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use awc::Client;
+use awc::http::header::HeaderValue;
 use futures_util::future::LocalBoxFuture;
 
 /// How long a message may take. Larger: what a node that is cut off should know reaches it later by another way.
@@ -18,6 +19,8 @@ pub struct PeerMessage {
     pub header: (&'static str, String),
     /// JSON.
     pub body: Vec<u8>,
+    /// The value of the same header of the answer, which only a node of the cluster knows.
+    pub answer: String,
 }
 
 /// Sends messages to other nodes. The handle is shared by all threads; the future stays on the thread of its caller.
@@ -40,10 +43,13 @@ impl Peers for AwcPeers {
             client.get_or_init(|| Client::builder().timeout(TIMEOUT).disable_redirects().finish()).clone()
         });
         Box::pin(async move {
-            let PeerMessage { url, header, body } = message;
+            let PeerMessage { url, header, body, answer } = message;
+            let name = header.0;
             let request =
                 client.post(url).insert_header(header).insert_header(("content-type", "application/json"));
-            request.send_body(body).await.is_ok_and(|answer| answer.status().is_success())
+            let is_answer = |value: &HeaderValue| value.as_bytes() == answer.as_bytes();
+            let answered = request.send_body(body).await;
+            answered.is_ok_and(|got| got.status().is_success() && got.headers().get(name).is_some_and(is_answer))
         })
     }
 }

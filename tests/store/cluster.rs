@@ -1,5 +1,7 @@
 //! The fence: what a store writes whose rights have ended.
 
+use std::time::Duration;
+
 use ringback::domain::attempt::NextStep;
 use ringback::domain::cluster::{MemberState, Partition, Slot};
 use ringback::domain::ids::EndpointId;
@@ -11,6 +13,7 @@ use crate::fixture::{Fixture, at, cipher, outcome, plain_endpoint};
 
 fn joining(name: &str, incarnation: i64) -> Joining {
     Joining {
+        lease: Duration::from_secs(6),
         incarnation,
         name: name.to_owned(),
         process: String::new(),

@@ -397,6 +397,10 @@ fn with_another_master_key_reading_endpoints_names_the_right_key() {
     let organization_id = f.organization();
     f.endpoint(organization_id);
     drop(f);
+    // as in a database of a version that did not note its key
+    let mut database = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    diesel::sql_query("DELETE FROM master_key").execute(&mut database).unwrap();
+    drop(database);
     let other = Secret::new(String::from("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU="));
     let other = Cipher::from_master_key(&other, Arc::new(CountingRandomSource::default()))
         .unwrap_or_else(|error| panic!("{error}"));

@@ -42,9 +42,9 @@ fn assert_readable(url: &str, cipher: Cipher, organization_id: OrganizationId, e
     }
 }
 
-fn is_unreadable(url: &str, cipher: Cipher, organization_id: OrganizationId, id: EndpointId) -> bool {
-    let read = store(url, cipher).endpoint(organization_id, id);
-    matches!(read, Err(StoreError::Corrupt(message)) if message.contains("master key whose id is"))
+fn is_refused(url: &str, cipher: Cipher) -> bool {
+    let refused = open(url, cipher);
+    matches!(refused, Err(StoreError::Refused(message)) if message.contains("master key whose id is"))
 }
 
 fn changes_the_key(url: &str) {
@@ -53,17 +53,36 @@ fn changes_the_key(url: &str) {
     let changed = reencrypt(url, cipher(), &key(1), &mut |so_far| steps.push(so_far)).unwrap();
     assert_eq!(changed, 251, "a deleted endpoint has nothing to encrypt");
     assert_eq!(steps, [200, 251]);
-    assert!(is_unreadable(url, cipher(), organization_id, endpoints[0].id));
+    assert!(is_refused(url, cipher()));
     assert_readable(url, key(1), organization_id, &endpoints);
     let again = reencrypt(url, cipher(), &key(1), &mut |_| {}).unwrap();
     assert_eq!(again, 0, "nothing is left to do");
     assert_readable(url, key(1), organization_id, &endpoints);
     // a third key that was never used
     match reencrypt(url, key(2), &key(3), &mut |_| {}) {
-        Err(StoreError::Corrupt(message)) => assert!(message.contains("master key whose id is"), "{message}"),
+        Err(StoreError::Refused(message)) => assert!(message.contains("master key whose id is"), "{message}"),
         _ => panic!("not refused"),
     }
     assert_readable(url, key(1), organization_id, &endpoints);
+}
+
+/// Also before there is a secret: two nodes could write secrets that neither of them can read of the other.
+fn the_first_start_decides(url: &str) {
+    drop(store(url, key(1)));
+    assert!(is_refused(url, key(2)));
+    drop(store(url, key(1)));
+    assert_eq!(reencrypt(url, key(1), &key(3), &mut |_| {}).unwrap(), 0);
+    assert!(is_refused(url, key(1)));
+    drop(store(url, key(3)));
+}
+
+#[test]
+fn a_database_without_secrets_is_used_with_the_master_key_of_its_first_start() {
+    let folder = tempfile::tempdir().unwrap();
+    the_first_start_decides(&sqlite_url(&folder.path().join("ringback.db")));
+    if let Some(server) = postgres::shared() {
+        the_first_start_decides(&server.create_database());
+    }
 }
 
 #[test]

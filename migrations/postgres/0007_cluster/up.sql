@@ -17,6 +17,8 @@ CREATE TABLE cluster_nodes (
     -- of what nodes tell each other
     protocol SMALLINT NOT NULL,
     started_at BIGINT NOT NULL,
+    -- how long its beat may stand still before its rights may be ended, in milliseconds: what it goes by itself
+    lease_ms BIGINT NOT NULL,
     -- grows when another node could not tell it something
     looks BIGINT NOT NULL DEFAULT 0,
     -- how many transactions it has written since it started: while these stand still, so do counts of rows

@@ -116,6 +116,7 @@ pub fn join(
 /// What a node says of itself when it joins.
 pub(super) fn joining(identity: &Identity, random: &dyn RandomSource, clock: &dyn Clock) -> Joining {
     Joining {
+        lease: identity.lease,
         incarnation: SmallRng::from_seed(random.seed()).next_u64() as i64,
         name: identity.name.clone(),
         process: ProcessIdentity::stored(ProcessIdentity::own().as_ref()),

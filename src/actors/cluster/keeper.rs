@@ -46,7 +46,7 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     pub(crate) fn new(parts: KeeperParts) -> Self {
-        let observer = Observer::new(parts.lease);
+        let observer = Observer::new();
         Self { parts, observer, ownership: None, addresses: HashMap::new() }
     }
 

@@ -117,14 +117,17 @@ impl Links {
     }
 
     fn send(&mut self, slot: Slot, announcements: Vec<Announcement>, seen: &ClusterSeen, ctx: &mut Context<Self>) {
-        let member = seen.members.iter().map(|(member, _)| member).find(|member| member.slot == slot);
-        let address =
-            member.filter(|member| member.state.has_rights()).and_then(|member| member.advertise.clone());
-        let Some(address) = address else { return self.mark(slot, announcements, ctx) };
+        let mut members = seen.members.iter().map(|(member, _)| member);
+        let member = members.find(|member| member.slot == slot && member.state.has_rights());
+        let Some((member, address)) = member.and_then(|member| Some((member, member.advertise.clone()?))) else {
+            return self.mark(slot, announcements, ctx);
+        };
         self.in_flight.insert(slot);
-        let body = serde_json::to_vec(&Push::of(&announcements)).unwrap_or_default();
+        let body = serde_json::to_vec(&Push::of(&announcements, slot, member.incarnation)).unwrap_or_default();
         let header = self.key.sign(self.context.now(), &body);
-        let message = PeerMessage { url: format!("{address}{PUSH_PATH}"), header: (PUSH_HEADER, header), body };
+        let answer = self.key.answer_to(&header);
+        let url = format!("{address}{PUSH_PATH}");
+        let message = PeerMessage { url, header: (PUSH_HEADER, header), body, answer };
         ctx.spawn(self.peers.tell(message).into_actor(self).map(move |is_delivered, actor, ctx| {
             actor.in_flight.remove(&slot);
             telemetry::PushEnded { is_delivered }.emit();

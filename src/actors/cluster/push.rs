@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::super::messages::{Announcement, BreakerReset};
+use super::rights::ClusterSeen;
+use crate::domain::cluster::{Member, Slot};
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::rotation::SecretId;
 use crate::domain::time::UnixMillis;
@@ -47,6 +49,12 @@ impl PushKey {
         format!("t={},s={}", now.0, tag.unwrap_or_default())
     }
 
+    /// What whoever takes a push answers with: the header of the answer. Anything else at that address can't know it.
+    pub(crate) fn answer_to(&self, header: &str) -> String {
+        let tag = self.mac(0, header.as_bytes()).map(|mac| HEXLOWER.encode(&mac.finalize().into_bytes()));
+        tag.unwrap_or_default()
+    }
+
     /// Whether a push is of a node of this cluster, and new.
     pub(crate) fn verifies(&self, header: &str, now: UnixMillis, body: &[u8]) -> bool {
         let parts = header.strip_prefix("t=").and_then(|rest| rest.split_once(",s="));
@@ -60,6 +68,9 @@ impl PushKey {
 /// A push as it is sent. Fields are only added.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Push {
+    /// The node that it is for: an address can be another one's.
+    slot: u8,
+    incarnation: i64,
     /// Endpoints that have something new in the database.
     #[serde(default)]
     endpoints: Vec<PushedEndpoint>,
@@ -83,7 +94,7 @@ enum PushedReset {
 }
 
 impl Push {
-    pub(crate) fn of(announcements: &[Announcement]) -> Self {
+    pub(crate) fn of(announcements: &[Announcement], slot: Slot, incarnation: i64) -> Self {
         let endpoints = announcements.iter().map(|announcement| PushedEndpoint {
             organization: announcement.organization_id.0,
             endpoint: announcement.endpoint_id.0,
@@ -96,7 +107,13 @@ impl Push {
                 },
             }),
         });
-        Self { endpoints: endpoints.collect() }
+        Self { slot: slot.0, incarnation, endpoints: endpoints.collect() }
+    }
+
+    /// Whether it is for this node, as it has seen itself last.
+    pub(crate) fn is_for(&self, seen: &ClusterSeen) -> bool {
+        let is_me = |member: &Member| member.slot.0 == self.slot && member.incarnation == self.incarnation;
+        seen.me == Some(Slot(self.slot)) && seen.members.iter().any(|(member, _)| is_me(member))
     }
 
     pub(crate) fn announcements(self) -> Vec<Announcement> {
@@ -118,6 +135,7 @@ impl Push {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::cluster::MemberState;
 
     #[test]
     fn only_a_new_push_with_the_clusters_key_is_taken() {
@@ -133,6 +151,11 @@ mod tests {
         }
     }
 
+    fn seen(me: u8, incarnation: i64) -> ClusterSeen {
+        let member = Member { incarnation, ..crate::domain::cluster::tests::member(me, MemberState::Live) };
+        ClusterSeen { members: vec![(member, Duration::ZERO)], me: Some(Slot(me)), ..ClusterSeen::default() }
+    }
+
     #[test]
     fn what_is_announced_arrives() {
         let announcement = Announcement {
@@ -144,9 +167,11 @@ mod tests {
                 accepted_secret: Some(SecretId(4)),
             }),
         };
-        let text = serde_json::to_string(&Push::of(std::slice::from_ref(&announcement))).unwrap();
+        let text = serde_json::to_string(&Push::of(std::slice::from_ref(&announcement), Slot(3), 4)).unwrap();
         let arrived = serde_json::from_str::<Push>(&text).unwrap().announcements();
         assert_eq!(format!("{arrived:?}"), format!("{:?}", vec![announcement]));
-        assert!(serde_json::from_str::<Push>("{\"later\":1}").unwrap().announcements().is_empty());
+        let later = serde_json::from_str::<Push>(r#"{"slot":3,"incarnation":4,"later":1}"#).unwrap();
+        assert!(later.is_for(&seen(3, 4)) && !later.is_for(&seen(3, 5)) && !later.is_for(&seen(2, 4)));
+        assert!(later.announcements().is_empty());
     }
 }

@@ -126,6 +126,12 @@ impl Rights {
         self.has_company() || fresh_until != FOR_EVER && self.uptime() > fresh_until
     }
 
+    /// How long ago this node looked at the others; of the only one of a database it is always now.
+    pub(crate) fn looked_before(&self) -> Duration {
+        let at = self.looked_at.load(Ordering::Acquire);
+        Duration::from_millis(self.uptime().saturating_sub(at))
+    }
+
     /// Since when this node knows what was sent to an endpoint.
     pub(crate) fn acquired_at(&self, endpoint_id: EndpointId) -> UnixMillis {
         UnixMillis(self.acquired_at[usize::from(Partition::of(endpoint_id).0)].load(Ordering::Acquire))

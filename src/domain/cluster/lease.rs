@@ -32,9 +32,8 @@ pub fn trusted_until(asked_at: Duration, lease: Duration) -> Duration {
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// What a node has seen of the others.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Observer {
-    lease: Duration,
     seen: BTreeMap<Slot, Seen>,
     /// When it looked last.
     looked_at: Option<Duration>,
@@ -51,8 +50,8 @@ struct Seen {
 
 impl Observer {
     /// One that has seen nothing.
-    pub fn new(lease: Duration) -> Self {
-        Self { lease, seen: BTreeMap::new(), looked_at: None }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Takes what the rows show at `now`.
@@ -85,9 +84,9 @@ impl Observer {
         seen.map_or(Duration::ZERO, |seen| now.saturating_sub(seen.since))
     }
 
-    /// Whether a member has rights that may be ended.
+    /// Whether a member has rights that may be ended. By its own lease, whatever this node's is: that is what it goes by.
     pub fn is_dead(&self, member: &Member, now: Duration) -> bool {
-        member.state.has_rights() && self.silent_for(member, now) >= self.lease
+        member.state.has_rights() && self.silent_for(member, now) >= member.lease
     }
 
     /// Whether a member has been there for long enough to own something.
@@ -102,7 +101,7 @@ impl Observer {
         let rank = members.iter().filter(is_living).filter(|member| member.slot < me).count();
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
         let dead = members.iter().filter(|member| member.slot != me && self.is_dead(member, now));
-        dead.filter(|member| self.silent_for(member, now) >= self.lease + TURN * rank).collect()
+        dead.filter(|member| self.silent_for(member, now) >= member.lease + TURN * rank).collect()
     }
 }
 
@@ -119,8 +118,21 @@ mod tests {
     }
 
     #[test]
+    fn a_member_with_a_longer_lease_is_given_the_longer_time_whatever_the_others_have() {
+        let mut observer = Observer::new();
+        let members = [
+            Member { lease: LEASE * 2, ..member(0, MemberState::Live) },
+            Member { lease: LEASE, ..member(1, MemberState::Live) },
+        ];
+        (100..=112).for_each(|second| observer.observe(&members, at(second)));
+        let dead = |now: Duration| members.iter().map(|member| observer.is_dead(member, now)).collect::<Vec<_>>();
+        assert_eq!(dead(at(111)), [false, true]);
+        assert_eq!(dead(at(112)), [true, true]);
+    }
+
+    #[test]
     fn a_member_is_dead_when_its_beat_stood_still_for_a_lease_whatever_the_beat_says() {
-        let mut observer = Observer::new(LEASE);
+        let mut observer = Observer::new();
         let mut other = member(1, MemberState::Live);
         let look = |observer: &mut Observer, other: &Member, seconds: std::ops::RangeInclusive<u64>| {
             seconds.for_each(|second| observer.observe(std::slice::from_ref(other), at(second)));
@@ -141,7 +153,7 @@ mod tests {
 
     #[test]
     fn after_an_outage_of_the_database_or_a_freeze_of_its_own_a_node_takes_nobody_for_dead() {
-        let mut observer = Observer::new(LEASE);
+        let mut observer = Observer::new();
         let mut other = member(1, MemberState::Live);
         observer.observe(std::slice::from_ref(&other), at(100));
         observer.observe(std::slice::from_ref(&other), at(130));
@@ -166,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_first_of_the_living_ends_the_rights_of_the_dead_and_the_next_later() {
-        let mut observer = Observer::new(LEASE);
+        let mut observer = Observer::new();
         let mut members: Vec<Member> = (0..4).map(|slot| member(slot, MemberState::Live)).collect();
         for second in 0..=6 {
             observer.observe(&members, at(second));

@@ -14,6 +14,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use std::time::Duration;
+
 use super::ids::{EndpointId, OrganizationId};
 use super::time::UnixMillis;
 
@@ -106,6 +108,8 @@ pub struct Member {
     pub protocol: i16,
     /// By its own clock.
     pub started_at: UnixMillis,
+    /// How long its beat may stand still before its rights may be ended: it stops by itself before that.
+    pub lease: Duration,
     /// Changes when another node could not tell it something: it must look itself.
     pub looks: i64,
     /// What it says of itself, for people.
@@ -185,6 +189,7 @@ pub(crate) mod tests {
             version: String::from("0"),
             protocol: 1,
             started_at: UnixMillis(0),
+            lease: Duration::from_secs(6),
             looks: 0,
             report: String::new(),
         }

@@ -83,7 +83,7 @@ impl World {
             generation: 1,
             incarnation: 1,
             trusted_until: Duration::ZERO,
-            observer: Observer::new(LEASE),
+            observer: Observer::new(),
             owns: vec![false; super::PARTITIONS],
             is_frozen: false,
             is_cut_off: false,

@@ -2,16 +2,19 @@
 
 use diesel::prelude::*;
 
-use super::super::StoreResult;
 use super::super::cipher::Cipher;
 use super::super::connection::AnyConnection;
 use super::super::models::corrupt;
-use super::super::schema::endpoints;
+use super::super::schema::{endpoints, master_key};
+use super::super::{StoreError, StoreResult};
 use super::DieselStore;
 use crate::domain::ids::{EndpointId, OrganizationId};
 
 /// Endpoints per transaction. Each has at most four encrypted values.
 const ENDPOINTS_A_BATCH: i64 = 200;
+
+/// The table has one row.
+const THE_ONE: i16 = 1;
 
 /// Id, organization, secret, previous secret, older secrets, headers.
 type EncryptedColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
@@ -21,16 +24,66 @@ impl DieselStore {
     /// left alone, so that a second run finishes an interrupted one. Calls `progress` with the number of
     /// endpoints changed so far, and returns the total.
     pub(in crate::store) fn reencrypt(&self, new: &Cipher, progress: &mut dyn FnMut(usize)) -> StoreResult<usize> {
+        let known = self.writer.write(|connection| {
+            Ok(master_key::table.select(master_key::key_id).first::<String>(connection).optional()?)
+        })?;
+        if let Some(known) = known.filter(|known| ![self.cipher.key_id(), new.key_id()].contains(known)) {
+            return Err(other_key(&known, &self.cipher.key_id()));
+        }
         let mut changed = 0;
         let mut after = i64::MIN;
         loop {
             let batch = self.writer.write(|connection| reencrypt_batch(connection, &self.cipher, new, after))?;
-            let Some(last) = batch.last else { return Ok(changed) };
+            let Some(last) = batch.last else { break };
             after = last;
             changed += batch.changed;
             progress(changed);
         }
+        self.writer.write(|connection| {
+            let row = (master_key::id.eq(THE_ONE), master_key::key_id.eq(new.key_id()));
+            diesel::delete(master_key::table).execute(connection)?;
+            diesel::insert_into(master_key::table).values(row).execute(connection)?;
+            Ok(())
+        })?;
+        Ok(changed)
     }
+
+    /// Refuses a master key that is not the one of this database: its secrets could not be read, and those that it writes by no
+    /// other node. The first start decides.
+    pub(in crate::store) fn require_master_key(&self) -> StoreResult<()> {
+        let configured = self.cipher.key_id();
+        let expected = self.writer.write(|connection| {
+            let known = master_key::table.select(master_key::key_id);
+            if let Some(known) = known.first::<String>(connection).optional()? {
+                return Ok(Some(known));
+            }
+            // of a version from before: its secrets decide, and are read later
+            let secret = endpoints::table.filter(endpoints::deleted_at.is_null()).select(endpoints::secret);
+            let secret: Option<Vec<u8>> = secret.first(connection).optional()?;
+            if secret.is_some_and(|secret| !self.cipher.sealed(&secret)) {
+                return Ok(None);
+            }
+            let row = (master_key::id.eq(THE_ONE), master_key::key_id.eq(&configured));
+            let insert = diesel::insert_into(master_key::table).values(row);
+            match connection {
+                AnyConnection::Sqlite(sqlite) => insert.on_conflict_do_nothing().execute(sqlite)?,
+                // of two that start at once one waits here for the other
+                AnyConnection::Postgres(postgres) => insert.on_conflict_do_nothing().execute(postgres)?,
+            };
+            Ok(Some(known.first::<String>(connection)?))
+        })?;
+        match expected {
+            Some(expected) if expected != configured => Err(other_key(&expected, &configured)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn other_key(expected: &str, configured: &str) -> StoreError {
+    StoreError::Refused(format!(
+        "this database is used with the master key whose id is {expected}, the configured one has the id {configured}; \
+         every node, and every start, needs the same master key (`ringback keys rotate` changes it)"
+    ))
 }
 
 struct ReencryptedBatch {

@@ -1,5 +1,7 @@
 //! The rows of the cluster. Locks are taken in the order nodes, fences, partitions: nobody waits in a circle.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text};
 
@@ -37,6 +39,8 @@ struct MemberRow {
     protocol: i16,
     #[diesel(sql_type = BigInt)]
     started_at: i64,
+    #[diesel(sql_type = BigInt)]
+    lease_ms: i64,
     #[diesel(sql_type = BigInt)]
     looks: i64,
     #[diesel(sql_type = Text)]
@@ -122,6 +126,7 @@ impl From<MemberRow> for Member {
             version: row.version,
             protocol: row.protocol,
             started_at: UnixMillis(row.started_at),
+            lease: Duration::from_millis(row.lease_ms.unsigned_abs()),
             looks: row.looks,
             report: row.report,
         }
@@ -151,10 +156,10 @@ pub(in super::super) fn join(postgres: &mut PgConnection, joining: &Joining) -> 
         let slot = i16::from(slot);
         diesel::sql_query(
             "INSERT INTO cluster_nodes (slot, incarnation, beat, state, name, process, advertise, version, protocol, \
-             started_at, report) VALUES ($1, $2, 0, 0, $3, $4, $5, $6, $7, $8, '') ON CONFLICT (slot) DO UPDATE SET \
+             started_at, lease_ms, report) VALUES ($1, $2, 0, 0, $3, $4, $5, $6, $7, $8, $9, '') ON CONFLICT (slot) DO UPDATE SET \
              incarnation = excluded.incarnation, beat = 0, state = 0, name = excluded.name, process = excluded.process, \
              advertise = excluded.advertise, version = excluded.version, protocol = excluded.protocol, \
-             started_at = excluded.started_at, report = ''",
+             started_at = excluded.started_at, lease_ms = excluded.lease_ms, report = ''",
         )
         .bind::<SmallInt, _>(slot)
         .bind::<BigInt, _>(joining.incarnation)
@@ -164,6 +169,7 @@ pub(in super::super) fn join(postgres: &mut PgConnection, joining: &Joining) -> 
         .bind::<Text, _>(&joining.version)
         .bind::<SmallInt, _>(PROTOCOL)
         .bind::<BigInt, _>(joining.started_at.0)
+        .bind::<BigInt, _>(i64::try_from(joining.lease.as_millis()).unwrap_or(i64::MAX))
         .execute(postgres)?;
         let generation = move_fence(postgres, slot)?;
         // of a predecessor that left without handing over

@@ -1,11 +1,13 @@
 //! The servers that a database URL names, and which of them to ask first.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use parking_lot::Mutex;
 
+use super::super::fence::Timeline;
 use super::super::{StoreError, StoreResult};
 
 /// Without these, a connection waits a quarter of an hour for a server that vanished from the network, while a standby may have
@@ -32,6 +34,8 @@ const AVOIDED_FOR: Duration = Duration::from_secs(10);
 pub(super) struct Servers {
     /// One for each.
     urls: Vec<String>,
+    /// Of all that were reached.
+    newest_timeline: AtomicI64,
     known: Mutex<Known>,
 }
 
@@ -46,7 +50,7 @@ impl Servers {
     pub(super) fn of(url: &str) -> Self {
         let urls: Vec<String> = each(&with_defaults(url));
         let known = Known { last: 0, kept_waiting_at: vec![None; urls.len()] };
-        Self { urls, known: Mutex::new(known) }
+        Self { urls, newest_timeline: AtomicI64::new(0), known: Mutex::new(known) }
     }
 
     /// A connection to the first one that answers and takes writes.
@@ -56,10 +60,13 @@ impl Servers {
             let begin = now();
             let url = &self.urls[place];
             match PgConnection::establish(url) {
-                Ok(connection) => {
-                    self.answered(place);
-                    return Ok(connection);
-                }
+                Ok(mut connection) => match self.refusal(&mut connection) {
+                    None => {
+                        self.answered(place);
+                        return Ok(connection);
+                    }
+                    Some(refusal) => messages.push(refusal),
+                },
                 Err(error) => {
                     let message = safe_message(url, &error);
                     if !messages.contains(&message) {
@@ -72,6 +79,19 @@ impl Servers {
             }
         }
         Err(StoreError::Unavailable(messages.join("; ")))
+    }
+
+    /// A server that was replaced and runs again takes writes, too: what is written there is lost.
+    fn refusal(&self, postgres: &mut PgConnection) -> Option<String> {
+        // a standby has none; it is refused with advice elsewhere
+        let timeline = Timeline::of(postgres).ok()?.number();
+        let newest = self.newest_timeline.fetch_max(timeline, Ordering::AcqRel);
+        (timeline < newest).then(|| {
+            format!(
+                "a PostgreSQL server takes writes that another one has replaced (its timeline is {timeline}, that of its \
+                 successor {newest}); stop it, and make it a standby"
+            )
+        })
     }
 
     /// In which order they are asked.

@@ -46,6 +46,12 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_that_was_acknowledged() {
     let taken_after = writable_at.elapsed();
     running.iter().for_each(|publishers| publishers.eventually_more(20));
     cluster.eventually_balanced();
+    // its machine is back, and its connections are worth no less than the others
+    server.start_again().unwrap();
+    standby.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ringback'");
+    running.iter().for_each(|publishers| publishers.eventually_more(20));
+    cluster.eventually_balanced();
+    assert_eq!(server.answer("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ringback'"), "0");
     let heard: Vec<Heard> = running.into_iter().map(Publishers::stop).collect();
     cluster.eventually_idle();
     let arrived = Arrived::at(&receiver);

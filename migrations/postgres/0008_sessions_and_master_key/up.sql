@@ -10,3 +10,9 @@ CREATE TABLE dashboard_sessions (
 );
 CREATE INDEX dashboard_sessions_by_owner ON dashboard_sessions (organization_id, expires_at);
 CREATE INDEX dashboard_sessions_by_end ON dashboard_sessions (expires_at);
+
+-- With which master key the database is used, from the first start on, also before there is a secret: the beginning of its SHA-256.
+CREATE TABLE master_key (
+    id SMALLINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    key_id TEXT NOT NULL
+);

@@ -1,1 +1,2 @@
 DROP TABLE dashboard_sessions;
+DROP TABLE master_key;
