@@ -86,12 +86,15 @@ impl Servers {
         // a standby has none; it is refused with advice elsewhere
         let timeline = Timeline::of(postgres).ok()?.number();
         let newest = self.newest_timeline.fetch_max(timeline, Ordering::AcqRel);
-        (timeline < newest).then(|| {
-            format!(
-                "a PostgreSQL server takes writes that another one has replaced (its timeline is {timeline}, that of its \
-                 successor {newest}); stop it, and make it a standby"
-            )
-        })
+        if timeline >= newest {
+            return None;
+        }
+        let refusal = format!(
+            "a PostgreSQL server takes writes although another one has replaced it (its timeline is {timeline}, that of its \
+             successor {newest}); it is not used: stop it, and make it a standby"
+        );
+        tracing::warn!("{refusal}");
+        Some(refusal)
     }
 
     /// In which order they are asked.

@@ -48,7 +48,13 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_that_was_acknowledged() {
     cluster.eventually_balanced();
     // its machine is back, and its connections are worth no less than the others
     server.start_again().unwrap();
-    standby.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ringback'");
+    eventually("a node has met it", || {
+        // whoever loses its connection asks the other server first, unless that was lost a moment ago
+        standby
+            .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ringback'");
+        let has_met = cluster.nodes.iter().any(|node| node.engine.log().contains("another one has replaced it"));
+        has_met.then_some(())
+    });
     running.iter().for_each(|publishers| publishers.eventually_more(20));
     cluster.eventually_balanced();
     assert_eq!(server.answer("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ringback'"), "0");
