@@ -129,10 +129,7 @@ impl Persistence {
 
     /// There is nothing to write now.
     fn become_idle(&mut self, ctx: &mut Context<Self>) {
-        for Flusher { done, .. } in self.flushers.drain(..) {
-            // an error means that nobody waits any more
-            let _ = done.send(());
-        }
+        self.release_flushers();
         let now = Instant::now();
         let due_at = self.context.counting.lock().due_at(now);
         let Some(due_at) = due_at.filter(|_| !self.counts_are_timed) else { return };
@@ -141,6 +138,13 @@ impl Persistence {
             actor.counts_are_timed = false;
             actor.write_if_idle(ctx);
         });
+    }
+
+    fn release_flushers(&mut self) {
+        for Flusher { done, .. } in self.flushers.drain(..) {
+            // an error means that nobody waits any more
+            let _ = done.send(());
+        }
     }
 
     /// A write is on disk: who waited for that? Under load there is always something left to write.
@@ -178,6 +182,10 @@ impl Persistence {
             Err(error) => {
                 self.commit_failed(&error);
                 self.context.counting.failed();
+                if matches!(error, StoreError::Fenced) {
+                    // what waits is another node's now: nobody who stops may wait for it
+                    self.release_flushers();
+                }
                 let refusal = PublishError::Unavailable(error.to_string());
                 self.gathering.lock().put_back(content, &refusal);
                 ctx.run_later(RETRY_DELAY, |actor, ctx| {

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
-use test_support::cluster::{Arrived, Cluster, LEASE, within_a_lease_and_two_seconds};
+use test_support::cluster::{Arrived, Cluster, LEASE};
 use test_support::engine::{Api, eventually, text};
 use test_support::long_run::LongRun;
 use test_support::receiver::Receiver;
@@ -166,7 +166,6 @@ fn nothing_is_lost_and_order_holds_through_20_faults_of_nodes_at_random_moments(
     arrived.check_nothing_lost(&heard, WEBHOOKS);
     assert!(arrived.repeated <= done.abrupt * UNSETTLED, "{} came twice", arrived.repeated);
     check_order(&ordered, &acknowledged);
-    assert!(done.slowest_takeover <= within_a_lease_and_two_seconds() + LEASE, "{:?}", done.slowest_takeover);
     run.finish(&format!(
         "{} events and {} in order acknowledged; 0 lost, {} arrived again; order held; longest silence of a webhook {:?}; \
          slowest takeover {:?} (lease {LEASE:?})",

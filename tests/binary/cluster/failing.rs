@@ -85,6 +85,26 @@ fn a_node_that_was_frozen_for_longer_than_its_lease_does_nothing_with_its_old_ri
 }
 
 #[test]
+fn a_node_that_is_stopped_when_its_rights_have_ended_ends() {
+    let Some(mut cluster) = Cluster::start(2) else { return };
+    let receiver = Receiver::ok();
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    let running = publishers(&cluster);
+    running[1].eventually_more(20);
+    cluster.nodes[1].freeze(true);
+    eventually("the other one has taken over", || {
+        (cluster.nodes[0].view()["nodes"][1]["state"] == "fenced").then_some(())
+    });
+    // it finds both when it wakes: that it should stop, and that others have its webhooks
+    cluster.nodes[1].engine.terminate();
+    cluster.nodes[1].freeze(false);
+    assert!(cluster.nodes[1].engine.end().success());
+    let heard = stop(running);
+    cluster.eventually_idle();
+    Arrived::at(&receiver).check_nothing_lost(&heard, WEBHOOKS);
+}
+
+#[test]
 fn a_node_that_was_frozen_for_a_moment_loses_nothing_and_nothing_comes_twice() {
     let Some(cluster) = Cluster::start(2) else { return };
     let receiver = Receiver::ok();
