@@ -78,6 +78,7 @@ pub(crate) async fn publish(
         let key = key.map(|key| BatchKey::new(&key, batch_hash(&bytes)));
         Ok::<_, Problem>((items, key))
     };
+    let is_in_doubt = api.engine.is_in_doubt();
     let (items, key) = if inline { read() } else { api.parse(organization_id, read).await? }?;
     // an item that is refused is no event
     api.admit_events(organization_id, items.iter().filter(|item| item.is_ok()).count())?;
@@ -89,7 +90,7 @@ pub(crate) async fn publish(
                 publications.push(publication);
                 refused.push(None);
             }
-            Err(problem) => match api.unless_in_doubt(problem) {
+            Err(problem) => match api.unless_in_doubt(problem, is_in_doubt) {
                 doubt if doubt.code() == ErrorCode::Unavailable => return Err(doubt),
                 problem => refused.push(Some(problem)),
             },

@@ -88,18 +88,21 @@ async fn accept(
     key: Option<String>,
     errors: Errors,
 ) -> Result<Published, Problem> {
+    // before the types are looked at: what is in doubt can be known a moment later
+    let is_in_doubt = api.engine.is_in_doubt();
     let reader = api.event_reader(organization_id);
     let inline = reader.may_read_inline(body.len());
     let read = move || reader.read(&body, key, errors);
     let read = if inline { read() } else { api.parse(organization_id, read).await? };
-    let publication = read.map_err(|problem| api.unless_in_doubt(problem))?;
+    let publication = read.map_err(|problem| api.unless_in_doubt(problem, is_in_doubt))?;
     api.engine.publish(publication).await.map_err(refusal)
 }
 
 impl Api {
     /// A type that is unknown here may have been created by a change whose answer was lost: then nobody knows for a moment.
-    pub(super) fn unless_in_doubt(&self, problem: Problem) -> Problem {
-        if problem.code() != ErrorCode::UnknownEventType || !self.engine.is_in_doubt() {
+    /// `was_in_doubt`: before it was looked up.
+    pub(super) fn unless_in_doubt(&self, problem: Problem, was_in_doubt: bool) -> Problem {
+        if problem.code() != ErrorCode::UnknownEventType || !(was_in_doubt || self.engine.is_in_doubt()) {
             return problem;
         }
         let detail = "the database was not available a moment ago, and the event type may have been created since; nothing \
