@@ -154,15 +154,15 @@ impl SettingsCache {
     fn read_again(&self, organization_id: OrganizationId, what: Changed) -> StoreResult<()> {
         match what {
             Changed::Endpoint(id) => {
-                let found = match self.context.store.endpoint(organization_id, id) {
-                    // one damaged row must not keep the events of all others from being stored
+                match self.context.store.endpoint(organization_id, id) {
+                    // one damaged row must not keep the events of all others from being stored. Not announced like a deletion:
+                    // what is pending stays
                     Err(StoreError::Corrupt(error)) => {
-                        tracing::error!(%error, webhook = %id, organization = %organization_id, "a webhook can't be read; it gets nothing");
-                        None
+                        tracing::error!(%error, webhook = %id, organization = %organization_id, "a webhook can't be read; it gets no new events");
+                        self.write_subscriptions().remove(organization_id, id);
                     }
-                    found => found?,
-                };
-                self.apply_endpoint(organization_id, id, found.map(|start| start.endpoint));
+                    found => self.apply_endpoint(organization_id, id, found?.map(|start| start.endpoint)),
+                }
             }
             Changed::EventTypes => self.read_event_types_of(organization_id)?,
             Changed::OrganizationDeleted => {

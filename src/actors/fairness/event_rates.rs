@@ -95,8 +95,11 @@ impl EventRates {
         let mut state = self.state.lock();
         state.forget_the_idle(Instant::now());
         let mut taken: EventsTaken = state.taken.iter().map(|(id, taken)| (id.0, taken.events)).collect();
-        while taken.len() > MOST_TOLD {
-            taken.pop_last();
+        while taken.len() > MOST_TOLD
+            && let Some((id, _)) = taken.pop_last()
+        {
+            // counted from 0 again, or all of it would be owed when it is told later
+            state.taken.remove(&OrganizationId(id));
         }
         taken
     }
@@ -242,6 +245,25 @@ mod tests {
             let wait = nodes[0].admit(A, 1).unwrap_err();
             assert!(wait > Duration::from_secs(1), "what the others took is owed: {wait:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_told_because_there_was_too_much_is_not_owed_later() {
+        let nodes: Vec<EventRates> = (0..2).filter_map(|_| EventRates::limited_to(1_000)).collect();
+        let last = OrganizationId(MOST_TOLD as i64 + 1);
+        let take = |id: OrganizationId, events| nodes[0].admit(id, events).unwrap();
+        (1..=MOST_TOLD as i64).for_each(|id| take(OrganizationId(id), 1));
+        take(last, 1_000);
+        tell_each_other(&nodes);
+        tell_each_other(&nodes);
+        // the others rest, this one goes on
+        after(COUNTED_FOR - Duration::from_secs(1)).await;
+        take(last, 1);
+        tell_each_other(&nodes);
+        after(Duration::from_secs(1)).await;
+        take(last, 10);
+        tell_each_other(&nodes);
+        assert!(nodes[1].admit(last, 900).is_ok(), "a few are owed, not all of them");
     }
 
     #[tokio::test(start_paused = true)]
