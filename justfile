@@ -20,6 +20,10 @@ kills rounds="500":
 cluster rounds="200":
     RINGBACK_CLUSTER_ROUNDS={{rounds}} cargo test --test binary cluster::at_random -- --nocapture
 
+# Three nodes, restarted one after the other under load through a balancer
+rolling-restarts rounds="10":
+    RINGBACK_CLUSTER_RESTARTS={{rounds}} cargo test --test binary cluster::changing::a_rolling_restart -- --nocapture
+
 # PostgreSQL crashes under load, several times
 postgres-crashes rounds="10":
     RINGBACK_POSTGRES_CRASHES={{rounds}} cargo test --test binary faults::postgres_gone -- --nocapture

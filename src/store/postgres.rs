@@ -17,6 +17,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::connection::{AnyConnection, Opener, ReaderOptions};
 use super::diesel_store::{Database, DieselStore, Pools, migrate};
+use super::schema::oldest_reader;
 use super::{Cipher, StoreError, StoreResult};
 
 use self::servers::Servers;
@@ -112,7 +113,9 @@ pub(super) fn open(url: &str, cipher: Cipher, sharing: Sharing) -> StoreResult<D
     postgres.batch_execute("SET statement_timeout = 0")?;
     postgres.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))?;
     server::check_rights(&mut postgres)?;
-    migrate(&mut postgres, MIGRATIONS)?;
+    migrate(&mut postgres, MIGRATIONS, |postgres| {
+        oldest_reader::table.select(oldest_reader::migration).first(postgres)
+    })?;
     postgres.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})"))?;
     postgres.batch_execute(SESSION)?;
     postgres.batch_execute(WRITER_SESSION)?;

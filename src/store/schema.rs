@@ -52,6 +52,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    oldest_reader (id) {
+        id -> SmallInt,
+        migration -> Text,
+    }
+}
+
+diesel::table! {
     dashboard_sessions (token_hash) {
         token_hash -> Binary,
         organization_id -> BigInt,

@@ -25,7 +25,7 @@ use super::detail::StoredAttempt;
 use super::diesel_store::{Database, DieselStore, Pools, migrate};
 use super::models::AttemptRow;
 use super::new_key::NewKey;
-use super::schema::{attempts, events, idempotency_keys};
+use super::schema::{attempts, events, idempotency_keys, oldest_reader};
 use super::{Cipher, NewEvent, StoreError, StoreResult};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
@@ -111,7 +111,7 @@ fn open_checked(opener: &dyn Opener) -> StoreResult<AnyConnection> {
         check_version(sqlite)?;
         check_durability(sqlite)?;
         check_encoding(sqlite)?;
-        migrate(sqlite, MIGRATIONS)?;
+        migrate(sqlite, MIGRATIONS, |sqlite| oldest_reader::table.select(oldest_reader::migration).first(sqlite))?;
     }
     Ok(connection)
 }
@@ -167,7 +167,7 @@ fn try_to_write(folder: &Path) -> std::io::Result<()> {
 pub(super) fn open_for_plans(path: PathBuf) -> StoreResult<AnyConnection> {
     let mut connection = connect(&path, WRITER_PRAGMAS)?;
     if let AnyConnection::Sqlite(sqlite) = &mut connection {
-        migrate(sqlite, MIGRATIONS)?;
+        migrate(sqlite, MIGRATIONS, |sqlite| oldest_reader::table.select(oldest_reader::migration).first(sqlite))?;
     }
     Ok(connection)
 }

@@ -314,20 +314,26 @@ fn after_a_crash_of_postgres_the_store_reports_unavailable_and_recovers_on_its_o
 }
 
 #[test]
-fn a_schema_from_the_future_is_refused() {
-    const INSERT: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')";
+fn a_newer_schema_is_used_if_it_has_only_additions_and_refused_if_it_says_that_it_has_more() {
+    const ADDED: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')";
+    const CHANGED: &str = "UPDATE oldest_reader SET migration = '9999'";
+    let refused = |url: &str| refusal(open(url, cipher())).contains("can be used from version 9999 on");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     drop(open_sqlite(&path));
     let mut sqlite = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-    diesel::sql_query(INSERT).execute(&mut sqlite).unwrap();
-    assert!(refusal(open(&sqlite_url(&path), cipher())).contains("newer version"));
+    diesel::sql_query(ADDED).execute(&mut sqlite).unwrap();
+    Fixture::over(open_sqlite(&path)).organization();
+    diesel::sql_query(CHANGED).execute(&mut sqlite).unwrap();
+    assert!(refused(&sqlite_url(&path)));
     let Some(server) = postgres::shared() else { return };
     let url = server.create_database();
     drop(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}")));
     let mut connection = PgConnection::establish(&url).unwrap();
-    diesel::sql_query(INSERT).execute(&mut connection).unwrap();
-    assert!(refusal(open(&url, cipher())).contains("newer version"));
+    diesel::sql_query(ADDED).execute(&mut connection).unwrap();
+    Fixture::over(open(&url, cipher()).unwrap_or_else(|error| panic!("{error}"))).organization();
+    diesel::sql_query(CHANGED).execute(&mut connection).unwrap();
+    assert!(refused(&url));
 }
 
 fn server_analyzes(url: &str) {

@@ -36,6 +36,14 @@ impl Node {
         self.engine.kill_and_restart(&self.serve);
     }
 
+    /// Stops it with SIGTERM, and starts it again with other settings.
+    pub fn restart_as(&mut self, serve: Serve) {
+        self.engine.terminate();
+        assert!(self.engine.end().success());
+        self.engine.restart(&serve);
+        self.serve = serve;
+    }
+
     /// Freezes the process, or lets it go on.
     pub fn freeze(&self, is_frozen: bool) {
         let signal = if is_frozen { "-STOP" } else { "-CONT" };

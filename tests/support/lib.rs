@@ -25,4 +25,6 @@ pub mod requirements;
 pub mod small_disk;
 pub mod system_calls;
 pub mod tally;
+pub mod unreliable_proxy;
 pub mod world;
+pub mod wrong_clock;

@@ -44,6 +44,7 @@ use std::sync::Arc;
 
 use diesel::backend::Backend;
 use diesel::migration::{Migration, MigrationSource};
+use diesel::result::QueryResult;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use parking_lot::Mutex;
 
@@ -137,21 +138,31 @@ impl DieselStore {
     }
 }
 
-/// Brings the schema up to date; refuses a schema that this program does not know.
-pub(super) fn migrate<DB: Backend>(
-    connection: &mut impl MigrationHarness<DB>,
+/// Brings the schema up to date. A schema with migrations that this program does not know is refused, unless it says that they
+/// have only added to it.
+pub(super) fn migrate<DB: Backend, C: MigrationHarness<DB>>(
+    connection: &mut C,
     migrations: EmbeddedMigrations,
+    oldest_reader: impl FnOnce(&mut C) -> QueryResult<String>,
 ) -> StoreResult<()> {
     let failed =
         |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Unavailable(format!("migration: {error}"));
     let known: Vec<Box<dyn Migration<DB>>> = migrations.migrations().map_err(failed)?;
     let known: HashSet<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
     let applied = connection.applied_migrations().map_err(failed)?;
+    // the newest is the first
     if let Some(unknown) = applied.iter().map(ToString::to_string).find(|version| !known.contains(version)) {
-        return Err(StoreError::Refused(format!(
-            "the database has the schema version {unknown}, which a newer version of ringback made; start that \
-             version, or restore a backup from before the upgrade"
-        )));
+        let oldest = oldest_reader(connection)?;
+        if !known.contains(&oldest) {
+            return Err(StoreError::Refused(format!(
+                "the database has the schema version {unknown}, which a newer version of ringback made, and which can be \
+                 used from version {oldest} on; start a newer version, or restore a backup from before the upgrade"
+            )));
+        }
+        tracing::warn!(
+            schema = unknown,
+            "the database was upgraded by a newer version of ringback, with additions that this one does not use"
+        );
     }
     connection.run_pending_migrations(migrations).map_err(failed)?;
     Ok(())

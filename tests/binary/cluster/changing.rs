@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use test_support::cluster::{Arrived, Cluster};
 use test_support::engine::{Api, eventually, text};
+use test_support::long_run::LongRun;
 use test_support::receiver::{Receiver, reply};
 use test_support::world::{EVENT_TYPE, Heard};
 
 const WEBHOOKS: usize = 12;
+const RESTARTS: &str = "RINGBACK_CLUSTER_RESTARTS";
 
 /// Publishes through whichever node says that it is ready, as a balancer would; returns what it heard.
 fn through_a_balancer(apis: Vec<Api>, stop: Arc<AtomicBool>) -> Heard {
@@ -46,21 +48,24 @@ fn a_rolling_restart_loses_nothing_doubles_nothing_and_refuses_nobody() {
         let stop = stop.clone();
         move || through_a_balancer(apis, stop)
     });
-    for node in &mut cluster.nodes {
-        node.engine.terminate();
-        assert!(node.engine.end().success());
-        node.engine.restart(&node.serve);
+    let run = LongRun::new("rolling restarts", RESTARTS, 1);
+    for _ in 0..run.rounds() {
+        for node in &mut cluster.nodes {
+            node.restart_as(node.serve.clone());
+        }
+        cluster.eventually_balanced();
+        run.step();
     }
-    cluster.eventually_balanced();
     stop.store(true, Ordering::Relaxed);
     let heard = publisher.join().unwrap();
     cluster.eventually_idle();
     assert_eq!(heard.refused, HashMap::new());
     assert!(heard.acknowledged.len() > 20, "{}", heard.acknowledged.len());
     let arrived = Arrived::at(&receiver);
+    let acknowledged = heard.acknowledged.len();
     arrived.check_nothing_lost(&[heard], WEBHOOKS);
     assert_eq!(arrived.repeated, 0);
-    println!("measured: longest gap of a webhook in a rolling restart {:?}", arrived.longest_gap);
+    run.finish(&format!("{acknowledged} events; longest gap of a webhook {:?}", arrived.longest_gap));
 }
 
 #[test]

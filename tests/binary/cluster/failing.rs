@@ -7,7 +7,8 @@ use test_support::cluster::{Arrived, Cluster, LEASE, publish, within_a_lease_and
 use test_support::engine::eventually;
 use test_support::pausing_proxy::PausingProxy;
 use test_support::postgres;
-use test_support::receiver::Receiver;
+use test_support::receiver::{Receiver, Seen};
+use test_support::unreliable_proxy::UnreliableProxy;
 use test_support::world::{Database, Heard, Publishers};
 
 const WEBHOOKS: usize = 12;
@@ -193,16 +194,26 @@ fn after_a_restart_of_postgres_nobody_is_taken_for_dead_and_nothing_is_lost() {
     println!("measured: {} repeated after an outage of the database of {:?}", arrived.repeated, since.elapsed());
 }
 
+/// Each event came once to each webhook, and in the order in which they were acknowledged.
+fn check_once(receiver: &Receiver, webhooks: usize, published: &[String], is_ordered: bool) {
+    let seen = receiver.seen();
+    for number in 0..webhooks {
+        let path = format!("/hook/{number}");
+        let mut ids: Vec<String> = seen.iter().filter(|seen| seen.path == path).map(Seen::event_id).collect();
+        if !is_ordered {
+            ids.sort_by_key(|id| published.iter().position(|published| published == id));
+        }
+        assert_eq!(ids, published, "webhook {number}");
+    }
+}
+
 #[test]
 fn nodes_that_cannot_reach_each_other_deliver_everything_once_and_in_order_nevertheless() {
     let Some(mut cluster) = Cluster::start(2) else { return };
     // nobody listens where the second one says that it does, and the first one says that it is the second one
     let mut advertised = String::from("http://127.0.0.1:1");
     for node in cluster.nodes.iter_mut().rev() {
-        node.serve = node.serve.clone().set("RINGBACK_CLUSTER_ADVERTISE", &advertised);
-        node.engine.terminate();
-        assert!(node.engine.end().success());
-        node.engine.restart(&node.serve);
+        node.restart_as(node.serve.clone().set("RINGBACK_CLUSTER_ADVERTISE", &advertised));
         advertised = format!("http://{}", node.engine.address());
     }
     cluster.eventually_balanced();
@@ -211,21 +222,37 @@ fn nodes_that_cannot_reach_each_other_deliver_everything_once_and_in_order_never
     cluster.webhooks(&ordered, 4, &json!({"ordered": true}));
     let published: Vec<String> = (0..100).map(|number| publish(&cluster.nodes[number % 2].api, number)).collect();
     cluster.eventually_idle();
-    for (receiver, webhooks) in [(&receiver, WEBHOOKS), (&ordered, 4)] {
-        for number in 0..webhooks {
-            let path = format!("/hook/{number}");
-            let seen = receiver.seen().into_iter().filter(|seen| seen.path == path);
-            let mut ids: Vec<String> = seen.map(|seen| seen.event_id()).collect();
-            if webhooks == WEBHOOKS {
-                ids.sort_by_key(|id| published.iter().position(|published| published == id));
-            }
-            assert_eq!(ids, published, "webhook {number}");
-        }
-    }
+    check_once(&receiver, WEBHOOKS, &published, false);
+    check_once(&ordered, 4, &published, true);
     let failed: f64 =
         cluster.nodes.iter().map(|node| node.api.metric("ringback_cluster_pushes_total", "failed")).sum();
     assert!(failed > 0.0, "they have tried");
     let taken: f64 =
         cluster.nodes.iter().map(|node| node.api.metric("ringback_cluster_pushes_total", "delivered")).sum();
     assert!(taken == 0.0, "none came to whom it was for: {taken}");
+}
+
+#[test]
+fn pushes_that_are_lost_repeated_and_out_of_order_lose_nothing_double_nothing_and_disturb_no_order() {
+    let Some(mut cluster) = Cluster::start(3) else { return };
+    let proxies: Vec<UnreliableProxy> = cluster.nodes.iter().map(|_| UnreliableProxy::start()).collect();
+    for (node, proxy) in cluster.nodes.iter_mut().zip(&proxies) {
+        let advertised = format!("http://{}", proxy.address);
+        node.restart_as(node.serve.clone().set("RINGBACK_CLUSTER_ADVERTISE", &advertised));
+        proxy.lead_to(node.engine.address());
+    }
+    cluster.eventually_balanced();
+    let (receiver, ordered) = (Receiver::ok(), Receiver::ok());
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
+    cluster.webhooks(&ordered, 4, &json!({"ordered": true}));
+    let published: Vec<String> = (0..300).map(|number| publish(&cluster.nodes[number % 3].api, number)).collect();
+    cluster.eventually_idle();
+    check_once(&receiver, WEBHOOKS, &published, false);
+    check_once(&ordered, 4, &published, true);
+    let sum = |outcome| -> f64 {
+        cluster.nodes.iter().map(|node| node.api.metric("ringback_cluster_pushes_total", outcome)).sum()
+    };
+    let repeated: usize = proxies.iter().map(UnreliableProxy::repeated).sum();
+    assert!(sum("failed") > 0.0 && sum("delivered") > 0.0 && repeated > 0);
+    println!("measured: of {} pushes {} were lost, {repeated} sent again later", sum("delivered"), sum("failed"));
 }

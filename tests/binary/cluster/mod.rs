@@ -5,5 +5,6 @@
 mod accepting;
 mod at_random;
 mod changing;
+mod clocks;
 mod failing;
 mod failover;
