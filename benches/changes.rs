@@ -73,7 +73,7 @@ impl World {
 
     fn organization(&mut self) -> anyhow::Result<OrganizationId> {
         let id = OrganizationId(self.id());
-        self.store.create_organization(&Organization { id, name: String::from("Acme"), created_at: BEGIN })?;
+        self.store.create_organization(&Organization::named(id, "Acme", BEGIN))?;
         Ok(id)
     }
 

@@ -369,7 +369,7 @@ fn fill(options: &Options, file: &Path, delay: Duration) -> anyhow::Result<()> {
         .collect();
     for (n, (organization_id, endpoints)) in organizations.iter().enumerate() {
         progress("webhooks", n * endpoints.len());
-        store.create_organization(&Organization { id: *organization_id, name: n.to_string(), created_at: now })?;
+        store.create_organization(&Organization::named(*organization_id, n.to_string(), now))?;
         for &id in endpoints {
             let url = format!("http://127.0.0.1:{}/{id}", options.port);
             store.create_endpoint(&endpoint(id, *organization_id, url, &["call.*", "batch.done"], now))?;
@@ -403,18 +403,19 @@ fn progress(what: &str, count: usize) {
 /// An organization with one webhook and a key, for the event that is published while it is measured.
 fn publisher(options: &Options, store: &dyn Store, ids: &mut IdGenerator, now: UnixMillis) -> anyhow::Result<()> {
     let organization_id = OrganizationId(ids.next(now));
-    store.create_organization(&Organization { id: organization_id, name: "fresh".to_owned(), created_at: now })?;
+    store.create_organization(&Organization::named(organization_id, "fresh", now))?;
     let url = format!("http://127.0.0.1:{}/fresh", options.port);
     store.create_endpoint(&endpoint(EndpointId(ids.next(now)), organization_id, url, &["call.*"], now))?;
     store.create_key(&ApiKey {
         id: KeyId(ids.next(now)),
-        organization_id,
+        organization_id: Some(organization_id),
         name: "bench".to_owned(),
         role: Role::Publisher,
         hash: Sha256::digest(PUBLISHER_KEY.as_bytes()).into(),
         prefix: PUBLISHER_KEY[..12].to_owned(),
         created_at: now,
         expires_at: None,
+        last_used_at: None,
     })?;
     Ok(())
 }

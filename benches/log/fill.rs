@@ -124,7 +124,7 @@ impl Filling<'_> {
     /// The first one has nearly everything.
     fn tenant(&mut self, place: usize) -> anyhow::Result<Tenant> {
         let id = OrganizationId(self.ids.next(self.begin));
-        self.store.create_organization(&Organization { id, name: place.to_string(), created_at: self.begin })?;
+        self.store.create_organization(&Organization::named(id, place.to_string(), self.begin))?;
         let purposes = match place {
             0 => [INITIATED, BATCHES, REPLAYED].into_iter().chain((3..WEBHOOKS).map(some_or_all)).collect(),
             _ => vec![ALL, SOME],
@@ -132,13 +132,14 @@ impl Filling<'_> {
         if place == 0 {
             self.store.create_key(&ApiKey {
                 id: KeyId(self.ids.next(self.begin)),
-                organization_id: id,
+                organization_id: Some(id),
                 name: String::from("bench"),
                 role: Role::Owner,
                 hash: Sha256::digest(KEY.as_bytes()).into(),
                 prefix: KEY[..12].to_owned(),
                 created_at: self.begin,
                 expires_at: None,
+                last_used_at: None,
             })?;
         }
         let mut webhooks = Vec::new();

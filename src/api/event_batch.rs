@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::Api;
-use super::auth::Tenant;
 use super::body::{RequestBody, read_body};
+use super::caller::Tenant;
 use super::event_input::EventReader;
 use super::events::{PublishedView, REPLAYED, read_idempotency_key, refusal};
 use super::input::{self, Errors};

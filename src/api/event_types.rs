@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Api;
-use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
+use super::caller::Tenant;
 use super::input::{self, Errors, JsonFields};
 use super::pagination::QueryString;
 use super::problem::{ErrorCode, Problem};

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, RequestBody, read_body, response_body};
+use super::caller::Tenant;
 use super::event_input::{EventReader, is_idempotency_key};
 use super::event_types::KnownTypes;
 use super::input::{self, Errors, JsonFields};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::auth::Tenant;
+use super::caller::Tenant;
 use super::input::Errors;
 use super::pagination::QueryString;
 use super::problem::Problem;

@@ -60,6 +60,15 @@ impl<T> FieldValue<T> {
             Self::Absent | Self::Null => None,
         }
     }
+
+    /// What is to be set: `None` when nothing is, `Some(None)` for `null`.
+    pub(crate) fn given(self) -> Option<Option<T>> {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some(None),
+            Self::Value(value) => Some(Some(value)),
+        }
+    }
 }
 
 /// An object's fields in the order in which they were written, duplicates included.
@@ -283,9 +292,12 @@ pub(crate) fn string_of_length(
     }
 }
 
+/// Characters of the longest name (contract).
+pub(crate) const MAX_NAME: usize = 200;
+
 /// A name that an operator chose: visible, on one line.
 pub(crate) fn name(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
-    let text = string_of_length(1..=200)(value, path, errors)?;
+    let text = string_of_length(1..=MAX_NAME)(value, path, errors)?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
         errors.add(path, "must not be blank or contain control characters");
         return None;

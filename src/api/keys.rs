@@ -1,16 +1,18 @@
-//! `/v1/organizations/{id}/keys`: an organization's API keys, managed with the admin key or by an owner.
+//! `/v1/organizations/{id}/keys`: an organization's API keys, managed with the admin key or by an owner. `/v1/keys`: those of the
+//! deployment.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::auth::PathOrganization;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, JsonFields};
 use super::line::Line;
 use super::pagination::{List, QueryString};
 use super::problem::Problem;
-use super::{Api, NO_STORE, auth, organizations, path_id};
+use super::{Api, NO_STORE, key_text, organizations, path_id};
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Role};
 use crate::domain::secret::Secret;
@@ -22,12 +24,14 @@ struct KeyView {
     /// The key itself, only in the response to its creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    organization_id: OrganizationId,
+    /// `null` for a key of the deployment.
+    organization_id: Option<OrganizationId>,
     name: String,
     role: Role,
     prefix: String,
     created_at: UnixMillis,
     expires_at: Option<UnixMillis>,
+    last_used_at: Option<UnixMillis>,
 }
 
 impl KeyView {
@@ -41,6 +45,7 @@ impl KeyView {
             prefix: key.prefix,
             created_at: key.created_at,
             expires_at: key.expires_at,
+            last_used_at: key.last_used_at,
         }
     }
 }
@@ -49,38 +54,63 @@ impl KeyView {
 pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
+    organization: PathOrganization,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
+    let PathOrganization(organization_id) = organization;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let (key, text) = create_from(&api, Line::of(&request), organization_id, &body).await?;
-    let location = format!("/v1/organizations/{organization_id}/keys/{}", key.id);
-    let view = KeyView::new(key, Some(text.expose().to_owned()));
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
+    let (key, text) = create_from(&api, Line::of(&request), Some(organization_id), &body).await?;
+    Ok(created(format!("/v1/organizations/{organization_id}/keys/{}", key.id), key, &text))
 }
 
-/// Creates the key that the body describes. Returns it as stored, and the key itself.
+/// `POST /v1/keys {name, role, expires_at?}`: the same for a key of the deployment.
+pub(crate) async fn create_for_deployment(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let (key, text) = create_from(&api, Line::Admin, None, &body).await?;
+    Ok(created(format!("/v1/keys/{}", key.id), key, &text))
+}
+
+fn created(location: String, key: ApiKey, text: &Secret) -> HttpResponse {
+    let view = KeyView::new(key, Some(text.expose().to_owned()));
+    HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view)
+}
+
+/// Whose line changes of these keys wait in.
+fn line_of(owner: Option<OrganizationId>) -> Line {
+    owner.map_or(Line::Admin, Line::from)
+}
+
+/// Creates the key that the body describes, of an organization or (`None`) of the deployment. Returns it as stored, and the
+/// key itself.
 pub(crate) async fn create_from(
     api: &web::Data<Api>,
     by: Line,
-    organization_id: OrganizationId,
+    owner: Option<OrganizationId>,
     body: &[u8],
 ) -> Result<(ApiKey, Secret), Problem> {
     let now = api.engine.now();
-    let NewKey { name, role, expires_at } = NewKey::read(body, now)?;
-    organizations::find(api, by, organization_id).await?;
-    let (text, prefix) = auth::generate_key(&mut api.engine.rng());
+    let roles: &[Role] = if owner.is_some() { &Role::ALL } else { &Role::OF_DEPLOYMENT };
+    let NewKey { name, role, expires_at } = NewKey::read(body, roles, now)?;
+    if let Some(organization_id) = owner {
+        organizations::find(api, by, organization_id).await?;
+    }
+    let (text, prefix) = key_text::generate_key(&mut api.engine.rng());
     let key = ApiKey {
         id: KeyId(api.engine.next_id()),
-        organization_id,
+        organization_id: owner,
         name,
         role,
-        hash: auth::hash_key(text.expose()),
+        hash: key_text::hash_key(text.expose()),
         prefix,
         created_at: now,
         expires_at,
+        last_used_at: None,
     };
-    let created = Api::change_by(api, by, organization_id, move |_, store| {
+    let created = Api::change_by(api, by, line_of(owner).id(), move |_, store| {
         store.create_key(&key)?;
         Ok((key, text))
     });
@@ -94,11 +124,12 @@ struct NewKey {
 }
 
 impl NewKey {
-    fn read(body: &[u8], now: UnixMillis) -> Result<Self, Problem> {
+    fn read(body: &[u8], roles: &[Role], now: UnixMillis) -> Result<Self, Problem> {
         let mut errors = Errors::new();
         let mut fields = JsonFields::parse(body, &mut errors)?;
         let name = fields.require("name", &mut errors, input::name);
-        let role = fields.require("role", &mut errors, read_role);
+        let role =
+            fields.require("role", &mut errors, |value, path, errors| read_role(value, roles, path, errors));
         let expires_at = fields.read("expires_at", &mut errors, |value, path, errors| {
             let instant = input::instant(value, path, errors)?;
             if instant <= now {
@@ -117,29 +148,43 @@ impl NewKey {
     }
 }
 
-fn read_role(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Role> {
+fn read_role(value: &RawValue, roles: &[Role], path: &str, errors: &mut Errors) -> Option<Role> {
     let text = input::string(value, path, errors)?;
-    let role = Role::parse(&text);
+    let role = Role::parse(&text).filter(|role| roles.contains(role));
     if role.is_none() {
-        errors.add(path, "must be one of publisher, viewer, manager, owner");
+        let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        errors.add(path, format!("must be one of {}", names.join(", ")));
     }
     role
 }
 
 /// `GET …/keys`: without the keys themselves and without revoked ones.
-pub(crate) async fn list(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
-    let List { data, next_cursor } =
-        page(&api, Line::of(&request), organization_id, request.query_string()).await?;
-    let data: Vec<KeyView> = data.into_iter().map(|key| KeyView::new(key, None)).collect();
-    Ok(HttpResponse::Ok().json(List { data, next_cursor }))
+pub(crate) async fn list(
+    request: HttpRequest,
+    organization: PathOrganization,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let page = page(&api, Line::of(&request), Some(organization.0), request.query_string()).await?;
+    Ok(HttpResponse::Ok().json(views(page)))
 }
 
-/// The page of an organization's keys that a query string describes.
+/// `GET /v1/keys`: the same for those of the deployment.
+pub(crate) async fn list_of_deployment(
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(views(page(&api, Line::Admin, None, request.query_string()).await?)))
+}
+
+fn views(List { data, next_cursor }: List<ApiKey>) -> List<KeyView> {
+    List { data: data.into_iter().map(|key| KeyView::new(key, None)).collect(), next_cursor }
+}
+
+/// The page of an organization's or (`None`) the deployment's keys that a query string describes.
 pub(crate) async fn page(
     api: &Api,
     by: Line,
-    organization_id: OrganizationId,
+    owner: Option<OrganizationId>,
     query: &str,
 ) -> Result<List<ApiKey>, Problem> {
     let mut errors = Errors::new();
@@ -147,29 +192,44 @@ pub(crate) async fn page(
     let page = query.page(&mut errors);
     query.finish(&mut errors);
     errors.into_result()?;
-    organizations::find(api, by, organization_id).await?;
-    let rows = api.read(by, move |store| store.keys(organization_id, page.request())).await?;
+    if let Some(organization_id) = owner {
+        organizations::find(api, by, organization_id).await?;
+    }
+    let rows = api.read(by, move |store| store.keys(owner, page.request())).await?;
     Ok(page.list(rows, |key| key.id.0, |key| key))
 }
 
 /// `DELETE …/keys/{key_id}`: the key stops working at once.
-pub(crate) async fn revoke(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
+pub(crate) async fn revoke(
+    request: HttpRequest,
+    organization: PathOrganization,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
     let id: KeyId = path_id(&request, "key_id", "key")?;
-    revoke_key(&api, Line::of(&request), organization_id, id).await?;
+    revoke_key(&api, Line::of(&request), Some(organization.0), id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `DELETE /v1/keys/{key_id}`: the same for a key of the deployment.
+pub(crate) async fn revoke_of_deployment(
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id: KeyId = path_id(&request, "key_id", "key")?;
+    revoke_key(&api, Line::Admin, None, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 pub(crate) async fn revoke_key(
     api: &web::Data<Api>,
     by: Line,
-    organization_id: OrganizationId,
+    owner: Option<OrganizationId>,
     id: KeyId,
 ) -> Result<(), Problem> {
-    let revoked = Api::change_by(api, by, organization_id, move |api, store| {
+    let revoked = Api::change_by(api, by, line_of(owner).id(), move |api, store| {
         // without an answer, which key it was is not known here
-        let revoked = store.revoke_key(organization_id, id);
-        let hash = revoked.inspect_err(|_| api.keys.forget_organization(organization_id))?;
+        let revoked = store.revoke_key(owner, id);
+        let hash = revoked.inspect_err(|_| api.keys.forget_all_of(line_of(owner)))?;
         api.keys.forget(&hash.ok_or_else(|| Problem::no_such("key"))?);
         Ok(())
     });

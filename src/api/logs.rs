@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::auth::Tenant;
 use super::body::response_body;
+use super::caller::Tenant;
 use super::input::Errors;
 use super::pagination::{List, QueryString, RequestedPage, read_instant};
 use super::problem::{ErrorCode, Problem};

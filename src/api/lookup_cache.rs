@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::line::Line;
 use crate::domain::ids::{KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Role};
+use crate::domain::organization::{ApiKey, LAST_USE_PRECISION, Role};
 use crate::domain::session::DashboardSession;
 use crate::domain::time::UnixMillis;
 
@@ -22,6 +22,9 @@ type TokenHash = [u8; 32];
 
 /// What a token stands for.
 pub(crate) trait Credential: Copy {
+    /// Whether it is remembered for a moment that a token stands for nothing.
+    const REMEMBERS_UNKNOWN: bool = true;
+
     /// In whose line it is looked up again.
     fn owner(&self) -> Line;
 }
@@ -51,21 +54,31 @@ impl<C> Default for LookupCache<C> {
 /// What every request needs to know about its key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct KnownKey {
-    pub organization_id: OrganizationId,
+    /// `None` for a key of the deployment.
+    pub organization_id: Option<OrganizationId>,
     pub key_id: KeyId,
     pub role: Role,
     pub expires_at: Option<UnixMillis>,
+    last_used_at: Option<UnixMillis>,
+}
+
+impl KnownKey {
+    /// Whether it is known that it is used at this time, as precisely as that is told.
+    pub(super) fn is_use_noted(&self, now: UnixMillis) -> bool {
+        self.last_used_at.is_some_and(|at| now < at + LAST_USE_PRECISION)
+    }
 }
 
 impl From<&ApiKey> for KnownKey {
     fn from(key: &ApiKey) -> Self {
-        Self { organization_id: key.organization_id, key_id: key.id, role: key.role, expires_at: key.expires_at }
+        let ApiKey { organization_id, id: key_id, role, expires_at, last_used_at, .. } = *key;
+        Self { organization_id, key_id, role, expires_at, last_used_at }
     }
 }
 
 impl Credential for KnownKey {
     fn owner(&self) -> Line {
-        self.organization_id.into()
+        self.organization_id.map_or(Line::Admin, Line::from)
     }
 }
 
@@ -133,6 +146,9 @@ impl<C: Credential> LookupCache<C> {
             }
             None => {
                 state.found.remove(&hash);
+                if !C::REMEMBERS_UNKNOWN {
+                    return;
+                }
                 if state.unknown.len() >= UNKNOWN_CAPACITY {
                     state.unknown.clear();
                 }
@@ -148,11 +164,24 @@ impl<C: Credential> LookupCache<C> {
         state.found.remove(hash);
     }
 
-    /// Forgets those of an organization that was deleted.
-    pub(crate) fn forget_organization(&self, organization_id: OrganizationId) {
+    /// Forgets those of an organization, or of the deployment.
+    pub(crate) fn forget_all_of(&self, owner: Line) {
         let mut state = self.lock();
         state.generation += 1;
-        state.found.retain(|_, cached| cached.credential.owner() != organization_id.into());
+        state.found.retain(|_, cached| cached.credential.owner() != owner);
+    }
+}
+
+impl LookupCache<KnownKey> {
+    /// Notes that a key is used now; `false` when another request has done so already.
+    pub(super) fn note_use(&self, hash: &TokenHash, now: UnixMillis) -> bool {
+        let mut state = self.lock();
+        let Some(cached) = state.found.get_mut(hash) else { return false };
+        let is_new = !cached.credential.is_use_noted(now);
+        if is_new {
+            cached.credential.last_used_at = Some(now);
+        }
+        is_new
     }
 }
 
@@ -190,13 +219,14 @@ mod tests {
     fn key(seed: u8) -> ApiKey {
         ApiKey {
             id: KeyId(i64::from(seed)),
-            organization_id: OrganizationId(1),
+            organization_id: Some(OrganizationId(1)),
             name: "k".to_owned(),
             role: Role::Owner,
             hash: [seed; 32],
             prefix: "rbk_".to_owned(),
             created_at: NOW,
             expires_at: None,
+            last_used_at: None,
         }
     }
 
@@ -220,7 +250,7 @@ mod tests {
         cache.forget(&[1; 32]);
         assert_eq!(cache.get(&[1; 32], NOW), CacheAnswer::Ask { line: None });
         assert!(is_known(&cache, 2, NOW));
-        cache.forget_organization(OrganizationId(1));
+        cache.forget_all_of(OrganizationId(1).into());
         assert!(!is_known(&cache, 2, NOW));
     }
 
@@ -250,7 +280,7 @@ mod tests {
     fn the_cache_stays_within_its_capacity_and_an_organization_with_many_keys_forgets_its_own() {
         let cache = LookupCache::<KnownKey>::default();
         let mut mine = key(7);
-        mine.organization_id = OrganizationId(2);
+        mine.organization_id = Some(OrganizationId(2));
         insert(&cache, &mine);
         for number in 0..(CACHE_CAPACITY as u64 + 500) {
             let mut key = key(0);

@@ -12,7 +12,7 @@ use actix_web::{Error, HttpMessage};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::auth::Caller;
+use super::caller::Caller;
 use super::problem::{ErrorCode, Problem};
 use super::request_id::{RequestIds, X_REQUEST_ID};
 use crate::telemetry::HttpRequestServed;
@@ -66,18 +66,14 @@ fn named(response: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceRespons
 fn served(response: &ServiceResponse<BoxBody>, method: &Method, id: &HeaderValue, begin: Instant) {
     let request = response.request();
     let caller = request.extensions().get::<Caller>().copied();
-    let (organization_id, key_id) = match caller {
-        Some(Caller::Key { organization_id, key_id, .. }) => (Some(organization_id), Some(key_id)),
-        Some(Caller::Admin) | None => (None, None),
-    };
     HttpRequestServed {
         route: request.match_pattern().as_deref(),
         method: method.as_str(),
         status: response.status().as_u16(),
         path: request.path(),
         duration: begin.elapsed(),
-        organization_id,
-        key_id,
+        organization_id: caller.and_then(|caller| caller.organization_id()),
+        key_id: caller.and_then(|caller| caller.key_id()),
         request_id: id.to_str().unwrap_or_default(),
     }
     .emit();

@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub(crate) mod body;
+pub(crate) mod caller;
 pub(crate) mod cluster;
 mod connection_timeouts;
 pub(crate) mod docs;
@@ -15,6 +16,7 @@ pub(crate) mod event_types;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod input;
+pub mod key_text;
 pub(crate) mod keys;
 pub(crate) mod line;
 pub(crate) mod logs;
@@ -55,6 +57,7 @@ use crate::domain::ids::OrganizationId;
 use crate::domain::secret::Secret;
 use crate::domain::session::DashboardSession;
 use crate::domain::target::TargetPolicy;
+use caller::KnownOrganization;
 use lookup_cache::{KnownKey, LookupCache};
 use probes::Readiness;
 use problem::{ErrorCode, Problem};
@@ -97,6 +100,7 @@ pub struct Api {
     admin_key_hash: Option<[u8; 32]>,
     keys: LookupCache<KnownKey>,
     sessions: LookupCache<DashboardSession>,
+    organizations: LookupCache<KnownOrganization>,
     event_rates: Option<Arc<EventRates>>,
     turns: Turns,
     readiness: Readiness,
@@ -112,7 +116,7 @@ impl Api {
         if let Some(rates) = &event_rates {
             engine.share_event_rates(Arc::clone(rates));
         }
-        let admin_key_hash = options.admin_key.as_ref().map(|key| auth::hash_key(key.expose()));
+        let admin_key_hash = options.admin_key.as_ref().map(|key| key_text::hash_key(key.expose()));
         Self {
             event_rates,
             turns: Turns::new(options.reads_at_once),
@@ -122,6 +126,7 @@ impl Api {
             admin_key_hash,
             keys: LookupCache::default(),
             sessions: LookupCache::default(),
+            organizations: LookupCache::default(),
             description: OnceLock::new(),
             documentation: OnceLock::new(),
         }

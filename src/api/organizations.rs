@@ -1,49 +1,239 @@
 //! `/v1/organizations`: tenants, managed with the admin key.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
+use super::Api;
+use super::auth::path_organization;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
-use super::input::{self, Errors, JsonFields};
+use super::events::{REPLAYED, read_idempotency_key};
+use super::input::{self, Errors, FieldValue, JsonFields, MAX_NAME};
 use super::line::Line;
 use super::pagination::{List, QueryString};
-use super::problem::Problem;
-use super::{Api, path_id};
+use super::problem::{ErrorCode, Problem};
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::Organization;
+use crate::domain::organization::{Metadata, Organization, OrganizationChange, OrganizationUid, UidError};
+use crate::store::{Creation, CreationKey, StoreError};
 
 const WHAT: &str = "organization";
+/// How long a repeated request with the same idempotency key is answered with what the first one made (contract).
+const CREATION_KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// `POST /v1/organizations {name}`.
+/// `POST /v1/organizations {name, uid?, metadata?}`.
 pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let organization = create_from(&api, &body).await?;
+    let mut errors = Errors::new();
+    let key = read_idempotency_key(request.headers(), &mut errors);
+    errors.into_result()?;
+    let Some(key) = key else { return Ok(created(&create_from(&api, &body).await?)) };
+    let organization = NewOrganization::read(&body)?.into_organization(&api);
+    let key = CreationKey {
+        key: Sha256::digest(key.as_bytes()).into(),
+        request: Sha256::digest(&*body).into(),
+        not_before: api.engine.now() - CREATION_KEY_LIFETIME,
+    };
+    let made = Api::change_by(&api, Line::Admin, organization.id, move |_, store| {
+        let made = match store.create_organization_once(&organization, &key) {
+            // by another node's use of the key, which is found now, or by the uid of another organization
+            Err(StoreError::Conflict) => store.create_organization_once(&organization, &key),
+            made => made,
+        };
+        Ok((made.map_err(|error| uid_is_taken(error, organization.uid.as_ref()))?, organization))
+    });
+    match made.await? {
+        (Creation::Created, organization) => Ok(created(&organization)),
+        (Creation::Known(organization), _) => {
+            let mut response = created(&organization);
+            let (name, value) = REPLAYED;
+            response.headers_mut().insert(name, value);
+            Ok(response)
+        }
+        (Creation::OtherRequest, _) => {
+            Err(Problem::new(ErrorCode::IdempotencyKeyReused, ErrorCode::IdempotencyKeyReused.help()))
+        }
+    }
+}
+
+fn created(organization: &Organization) -> HttpResponse {
     let location = format!("/v1/organizations/{}", organization.id);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(organization))
+    HttpResponse::Created().insert_header((header::LOCATION, location)).json(organization)
+}
+
+/// A conflict of an organization is one of its own id.
+fn uid_is_taken(error: StoreError, uid: Option<&OrganizationUid>) -> Problem {
+    match (error, uid) {
+        (StoreError::Conflict, Some(uid)) => {
+            let detail = format!("another organization has the uid {uid}; GET /v1/organizations/{uid} shows it");
+            Problem::new(ErrorCode::Conflict, detail)
+        }
+        (error, _) => error.into(),
+    }
 }
 
 /// Creates the organization that the body describes.
 pub(crate) async fn create_from(api: &web::Data<Api>, body: &[u8]) -> Result<Organization, Problem> {
-    let mut errors = Errors::new();
-    let mut fields = JsonFields::parse(body, &mut errors)?;
-    let name = fields.require("name", &mut errors, input::name);
-    fields.finish(&mut errors);
-    errors.into_result()?;
-    let organization = Organization {
-        id: OrganizationId(api.engine.next_id()),
-        name: name.unwrap_or_default(),
-        created_at: api.engine.now(),
-    };
-    let id = organization.id;
-    let created = Api::change_by(api, Line::Admin, id, move |_, store| {
-        store.create_organization(&organization)?;
+    let organization = NewOrganization::read(body)?.into_organization(api);
+    let made = Api::change_by(api, Line::Admin, organization.id, move |_, store| {
+        let made = store.create_organization(&organization);
+        made.map_err(|error| uid_is_taken(error, organization.uid.as_ref()))?;
         Ok(organization)
     });
-    created.await
+    made.await
+}
+
+struct NewOrganization {
+    name: String,
+    uid: Option<OrganizationUid>,
+    metadata: Metadata,
+}
+
+impl NewOrganization {
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        let mut errors = Errors::new();
+        let mut fields = JsonFields::parse(body, &mut errors)?;
+        let name = fields.require("name", &mut errors, input::name);
+        let uid = fields.read("uid", &mut errors, read_uid);
+        let metadata = fields.read("metadata", &mut errors, read_metadata);
+        fields.finish(&mut errors);
+        errors.into_result()?;
+        Ok(Self {
+            // a required field that is missing is among the errors
+            name: name.unwrap_or_default(),
+            uid: uid.into_option(),
+            metadata: metadata.into_option().unwrap_or_default(),
+        })
+    }
+
+    /// The body of a get-or-create may be empty: its uid is in the path, and is the name of one without.
+    fn read_with(uid: OrganizationUid, body: &[u8]) -> Result<Self, Problem> {
+        let body = if body.is_empty() { b"{}" } else { body };
+        let mut errors = Errors::new();
+        let mut fields = JsonFields::parse(body, &mut errors)?;
+        let name = fields.read("name", &mut errors, input::name);
+        let metadata = fields.read("metadata", &mut errors, read_metadata);
+        fields.refuse("uid", "it is in the path; PATCH changes it", &mut errors);
+        fields.finish(&mut errors);
+        errors.into_result()?;
+        // the longest uid is longer than the longest name
+        let name = name.into_option().unwrap_or_else(|| uid.as_str().chars().take(MAX_NAME).collect());
+        Ok(Self { name, uid: Some(uid), metadata: metadata.into_option().unwrap_or_default() })
+    }
+
+    fn into_organization(self, api: &Api) -> Organization {
+        let Self { name, uid, metadata } = self;
+        let id = OrganizationId(api.engine.next_id());
+        Organization { id, uid, name, metadata, created_at: api.engine.now() }
+    }
+}
+
+fn read_uid(value: &RawValue, path: &str, errors: &mut Errors) -> Option<OrganizationUid> {
+    let text = input::string(value, path, errors)?;
+    text.parse().map_err(|error: UidError| errors.add(path, error.to_string())).ok()
+}
+
+fn read_metadata(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Metadata> {
+    let entries = JsonFields::nested(value, path, errors)?.into_entries();
+    let mut pairs = BTreeMap::new();
+    for (name, value) in entries {
+        if name.is_empty() || name.contains('\0') {
+            errors.add(path, "names must not be empty or contain a NUL character");
+            return None;
+        }
+        let text = input::string(value, &format!("{path}.{name}"), errors)?;
+        pairs.insert(name, text);
+    }
+    let metadata = Metadata::new(pairs);
+    if metadata.is_none() {
+        let (pairs, bytes) = (Metadata::MAX_PAIRS, Metadata::MAX_BYTES);
+        errors.add(path, format!("may have {pairs} pairs, and {bytes} bytes of names and values together"));
+    }
+    metadata
+}
+
+/// `PUT /v1/organizations/{uid} {name?, metadata?}`: creates it unless it is there. One that is there stays as it is.
+pub(crate) async fn get_or_create(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let uid = match request.match_info().get("organization_id").unwrap_or_default().parse() {
+        Ok(uid) => uid,
+        // by our own id one can only be got
+        Err(UidError::Prefix) => return read(request, api).await,
+        Err(error) => {
+            let mut errors = Errors::new();
+            errors.add("uid", error.to_string());
+            return Err(errors.into_result().err().unwrap_or_else(|| Problem::no_such(WHAT)));
+        }
+    };
+    let organization = NewOrganization::read_with(uid, &body)?.into_organization(&api);
+    let made = Api::change_by(&api, Line::Admin, organization.id, move |_, store| {
+        let Some(uid) = &organization.uid else { return Err(Problem::no_such(WHAT)) };
+        if let Some(known) = store.organization_by_uid(uid)? {
+            return Ok((known, false));
+        }
+        match store.create_organization(&organization) {
+            Ok(()) => Ok((organization, true)),
+            // at the same moment somebody else made it
+            Err(StoreError::Conflict) => {
+                let known = store.organization_by_uid(uid)?;
+                Ok((known.ok_or_else(|| uid_is_taken(StoreError::Conflict, Some(uid)))?, false))
+            }
+            Err(error) => Err(error.into()),
+        }
+    });
+    match made.await? {
+        (organization, true) => Ok(created(&organization)),
+        (organization, false) => Ok(HttpResponse::Ok().json(organization)),
+    }
+}
+
+/// `PATCH /v1/organizations/{id} {name?, uid?, metadata?}`: `null` takes the uid or the metadata away.
+pub(crate) async fn update(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let id = path_organization(&api, &request).await?;
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let change = read_change(&body)?;
+    let changed = Api::change_by(&api, Line::Admin, id, move |api, store| {
+        let changed = store.update_organization(id, &change);
+        // also when it failed: it may have been committed
+        api.organizations.forget_all_of(id.into());
+        let uid = change.uid.as_ref().and_then(Option::as_ref);
+        let changed = changed.map_err(|error| uid_is_taken(error, uid))?;
+        changed.ok_or_else(|| Problem::no_such(WHAT))
+    });
+    Ok(HttpResponse::Ok().json(changed.await?))
+}
+
+fn read_change(body: &[u8]) -> Result<OrganizationChange, Problem> {
+    let mut errors = Errors::new();
+    let mut fields = JsonFields::parse(body, &mut errors)?;
+    let name = fields.read("name", &mut errors, input::name);
+    if name == FieldValue::Null {
+        errors.add("name", "must not be null");
+    }
+    let uid = fields.read("uid", &mut errors, read_uid);
+    let metadata = fields.read("metadata", &mut errors, read_metadata);
+    fields.finish(&mut errors);
+    errors.into_result()?;
+    Ok(OrganizationChange {
+        name: name.into_option(),
+        uid: uid.given(),
+        metadata: metadata.given().map(Option::unwrap_or_default),
+    })
 }
 
 /// `GET /v1/organizations`.
@@ -64,13 +254,13 @@ pub(crate) async fn page(api: &Api, query: &str) -> Result<List<Organization>, P
 
 /// `GET /v1/organizations/{id}`.
 pub(crate) async fn read(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let id: OrganizationId = path_id(&request, "organization_id", WHAT)?;
+    let id = path_organization(&api, &request).await?;
     Ok(HttpResponse::Ok().json(find(&api, Line::Admin, id).await?))
 }
 
 /// `DELETE /v1/organizations/{id}`: with everything that it owns.
 pub(crate) async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let id: OrganizationId = path_id(&request, "organization_id", WHAT)?;
+    let id = path_organization(&api, &request).await?;
     remove(&api, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -82,8 +272,9 @@ pub(crate) async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(
     let deleted = Api::change_by(api, Line::Admin, id, move |api, store| {
         let deleted = store.delete_organization(id, now);
         // also when it failed: it may have been committed
-        api.keys.forget_organization(id);
-        api.sessions.forget_organization(id);
+        api.keys.forget_all_of(id.into());
+        api.sessions.forget_all_of(id.into());
+        api.organizations.forget_all_of(id.into());
         if deleted? { Ok(()) } else { Err(Problem::no_such(WHAT)) }
     });
     deleted.await

@@ -54,6 +54,9 @@ error_codes! {
         "The request's body did not arrive whole or its framing is wrong. Send it again.";
     InvalidJson, "invalid_json", BAD_REQUEST, "The body is not JSON",
         "The body is not valid UTF-8 JSON; `detail` names the position.";
+    OrganizationRequired, "organization_required", BAD_REQUEST, "Name the organization",
+        "A key of the deployment belongs to no organization. Send the header `Ringback-Organization` with the id or uid of the \
+         one that the call is for.";
     Unauthorized, "unauthorized", UNAUTHORIZED, "No valid API key",
         "The key is missing, unknown, expired or revoked. Send `Authorization: Bearer <key>`.";
     Forbidden, "forbidden", FORBIDDEN, "The key may not do this",

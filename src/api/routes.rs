@@ -32,10 +32,16 @@ routes! {
     POST   "/v1/organizations" Admin organizations::create;
     GET    "/v1/organizations" Admin organizations::list;
     GET    "/v1/organizations/{organization_id}" Admin organizations::read;
+    PUT    "/v1/organizations/{organization_id}" Admin organizations::get_or_create;
+    PATCH  "/v1/organizations/{organization_id}" Admin organizations::update;
     DELETE "/v1/organizations/{organization_id}" Admin organizations::delete;
     POST   "/v1/organizations/{organization_id}/keys" Keys keys::create;
     GET    "/v1/organizations/{organization_id}/keys" Keys keys::list;
     DELETE "/v1/organizations/{organization_id}/keys/{key_id}" Keys keys::revoke;
+
+    POST   "/v1/keys" Admin keys::create_for_deployment;
+    GET    "/v1/keys" Admin keys::list_of_deployment;
+    DELETE "/v1/keys/{key_id}" Admin keys::revoke_of_deployment;
 
     GET    "/v1/usage" Admin usage::read;
     GET    "/v1/cluster" Admin cluster::read;

@@ -7,7 +7,8 @@ use actix_web::web;
 use data_encoding::BASE64URL_NOPAD;
 use rand::Rng;
 
-use super::auth::{hash_key, look_up};
+use super::caller::look_up;
+use super::key_text::hash_key;
 use super::line::Line;
 use super::problem::Problem;
 use super::{Api, lookup_cache::Credential};

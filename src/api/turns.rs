@@ -63,6 +63,8 @@ const KNOWN_KEYS_WAITING: usize = 8_192;
 const NEW_KEYS_AT_ONCE: usize = 1;
 /// Requests with such keys that may wait, for each address that they come from.
 const NEW_KEYS_WAITING: usize = 256;
+/// Notes of the last use of keys that are written at once: one in a minute for each key.
+const KEY_USES_AT_ONCE: usize = 2;
 
 /// The gates of the API, one for each kind of work.
 pub(super) struct Turns {
@@ -77,6 +79,7 @@ pub(super) struct Turns {
     pub(super) parsing: Arc<FairGate>,
     pub(super) known_keys: Arc<FairGate>,
     pub(super) new_keys: Arc<FairGate>,
+    pub(super) key_uses: Arc<FairGate>,
 }
 
 impl Turns {
@@ -94,6 +97,7 @@ impl Turns {
             parsing: gate(PARSING_AT_ONCE, PARSING_FOR_ONE, PARSING_WAITING),
             known_keys: gate(KNOWN_KEYS_AT_ONCE, 1, KNOWN_KEYS_WAITING),
             new_keys: gate(NEW_KEYS_AT_ONCE, 1, NEW_KEYS_WAITING),
+            key_uses: gate(KEY_USES_AT_ONCE, 1, WAITING),
         }
     }
 }

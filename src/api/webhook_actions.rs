@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
+use super::caller::Tenant;
 use super::event_types::{KnownTypes, sample};
 use super::input::{self, Errors, JsonFields};
 use super::line::Line;

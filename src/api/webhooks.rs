@@ -6,8 +6,8 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::auth::Tenant;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body, response_body};
+use super::caller::Tenant;
 use super::event_types::KnownTypes;
 use super::input::{self, Errors, JsonFields};
 use super::pagination::{List, QueryString};

@@ -16,7 +16,7 @@ use super::response::{protect, redirect_htmx, see_other, wants_fragment};
 use super::session_cookie::caller;
 use super::state::Dashboard;
 use super::viewer::{Preferences, Viewer};
-use crate::api::auth::{Caller, Permission};
+use crate::api::auth::Permission;
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::{Api, organizations};
 
@@ -53,15 +53,13 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
         Ok(None) => return Err(to_sign_in(request)),
         Err(problem) => return Err(refuse(problem)),
     };
-    let (own, organization) = match caller {
-        Caller::Admin => (None, None),
-        Caller::Key { organization_id, .. } => {
-            let found = organizations::find(api, organization_id.into(), organization_id).await.map_err(refuse)?;
-            (Some(organization_id), Some(found.name))
-        }
+    let own = caller.organization_id();
+    let organization = match own {
+        None => None,
+        Some(id) => Some(organizations::find(api, id.into(), id).await.map_err(refuse)?.name),
     };
     if let Access::Needs(permission) = access {
-        if caller == Caller::Admin && permission == Permission::Keys {
+        if caller.is_admin() && permission == Permission::Keys {
             let detail =
                 "the admin key belongs to no organization; open one under Organizations to manage its keys";
             return Err(refuse(Problem::new(ErrorCode::Forbidden, detail)));

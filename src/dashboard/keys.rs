@@ -124,7 +124,7 @@ async fn own_content(
 }
 
 pub(super) async fn page(api: &Api, ring: &KeyScope, query: &Form) -> Result<List<ApiKey>, Problem> {
-    keys::page(api, ring.by, ring.organization_id, &cursor_query(query.given("cursor"))).await
+    keys::page(api, ring.by, Some(ring.organization_id), &cursor_query(query.given("cursor"))).await
 }
 
 /// Confirms a revocation.
@@ -141,7 +141,8 @@ pub(crate) async fn create_from(
 ) -> Result<Markup, Problem> {
     let expires_at = expiry(form, viewer);
     let body = json!({ "name": form.text("name"), "role": form.text("role"), "expires_at": expires_at });
-    let (key, text) = keys::create_from(api, ring.by, ring.organization_id, body.to_string().as_bytes()).await?;
+    let (key, text) =
+        keys::create_from(api, ring.by, Some(ring.organization_id), body.to_string().as_bytes()).await?;
     Ok(html! {
         div.head { h1 { "New API key" } }
         section.card {
@@ -169,7 +170,7 @@ pub(crate) async fn revoke_in(
     api: &web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let id: KeyId = path_id(request, "key_id", "key")?;
-    keys::revoke_key(api, ring.by, ring.organization_id, id).await?;
+    keys::revoke_key(api, ring.by, Some(ring.organization_id), id).await?;
     Ok(see_other(&format!("{}?done=revoked", ring.page)))
 }
 
@@ -192,12 +193,13 @@ fn may(role: Role) -> &'static str {
         Role::Viewer => "Can view webhooks, logs and events.",
         Role::Manager => "Can view everything, manage webhooks and event types, and resend.",
         Role::Owner => "Can do everything, including managing API keys.",
+        Role::Admin => "Can do everything in every organization.",
     }
 }
 
 fn role_badge(role: Role) -> Markup {
     let class = match role {
-        Role::Owner => "warn",
+        Role::Owner | Role::Admin => "warn",
         Role::Manager => "info",
         Role::Viewer | Role::Publisher => "off",
     };
@@ -329,7 +331,7 @@ pub(crate) fn add_card(viewer: &Viewer, ring: &KeyScope, said: &SubmittedForm<'_
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::auth::Caller;
+    use crate::api::caller::Caller;
     use crate::dashboard::viewer::Preferences;
     use jiff::tz::TimeZone;
 
@@ -338,7 +340,7 @@ mod tests {
         let look = Preferences { zone: TimeZone::get(&zone_name).unwrap(), zone_name, theme: None };
         // 2024-12-16T10:30:45.007Z
         let now = UnixMillis(1_734_345_045_007);
-        let viewer = Viewer { caller: Caller::Admin, organization: None, look, address: String::new(), now };
+        let viewer = Viewer { caller: Caller::ADMIN, organization: None, look, address: String::new(), now };
         expiry(&Form::parse(form.as_bytes()), &viewer)
     }
 

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{HTMX, ICON, MORPH, SCRIPT, STYLE};
 use super::viewer::{Preferences, Viewer};
-use crate::api::auth::{Caller, Permission};
+use crate::api::auth::Permission;
 
 /// htmx without what our policy forbids: no eval, no inline styles, no other origins. A 422 is swapped in like a
 /// success, as it holds the form with its errors.
@@ -110,7 +110,7 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
             }
             nav aria-label="Main" { ul.nav {
                 @for (section, name, address, permission) in SECTIONS {
-                    @if viewer.may(permission) && (viewer.caller == Caller::Admin) == (permission == Permission::Admin) {
+                    @if viewer.may(permission) && viewer.caller.is_admin() == (permission == Permission::Admin) {
                         li { a href=(address) aria-current=[(section == current).then_some("page")] { (name) } }
                     }
                 }

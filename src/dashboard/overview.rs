@@ -14,7 +14,7 @@ use super::viewer::Viewer;
 use super::{components, time};
 use crate::actors::statistics::CurrentStatistics;
 use crate::api::Api;
-use crate::api::auth::{Caller, Permission};
+use crate::api::auth::Permission;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::health::{EndpointStates, PendingStats};
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -30,7 +30,7 @@ pub(crate) async fn read(
     request: HttpRequest,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
-    if viewer.caller == Caller::Admin {
+    if viewer.caller.is_admin() {
         return Ok(see_other("/organizations"));
     }
     let organization_id = viewer.organization_id()?;

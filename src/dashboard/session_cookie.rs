@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, web};
 
 use super::state::Dashboard;
 use crate::api::Api;
-use crate::api::auth::{Caller, address, caller_of};
+use crate::api::caller::{Caller, address, caller_of};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::sessions::{self, LIFETIME};
 use crate::domain::session::DashboardSession;

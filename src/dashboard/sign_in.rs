@@ -13,10 +13,14 @@ use super::session_cookie::{caller, session, session_cookie};
 use super::state::Dashboard;
 use super::viewer::Preferences;
 use crate::api::Api;
-use crate::api::auth::{Caller, Permission, address, caller_of, hash_key};
+use crate::api::auth::Permission;
+use crate::api::caller::{Caller, address, caller_of};
+use crate::api::key_text::hash_key;
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::sessions;
 
+const NO_ORGANIZATION: &str =
+    "This key of the deployment belongs to no organization. Use a key of the organization, or an admin key.";
 const ONLY_PUBLISHES: &str =
     "This key can only publish events. Use a viewer, manager or owner key, or the admin key.";
 
@@ -76,6 +80,7 @@ pub(crate) async fn enter(
     let key_hash = hash_key(form.text("key"));
     match caller_of(&api, key_hash, address(&request)).await {
         Ok(caller) if may_enter(&caller) => enter_with(&api, &dashboard, &caller, key_hash, &next).await,
+        Ok(Caller::Deployment { .. }) => Ok(page(&request, &dashboard, &next, Some(NO_ORGANIZATION))),
         Ok(_) => Ok(page(&request, &dashboard, &next, Some(ONLY_PUBLISHES))),
         Err(problem) if problem.code() == ErrorCode::Unauthorized => {
             Ok(page(&request, &dashboard, &next, Some(UNKNOWN)))
@@ -91,11 +96,7 @@ async fn enter_with(
     key_hash: [u8; 32],
     next: &str,
 ) -> Result<HttpResponse, PageError> {
-    let organization_id = match *caller {
-        Caller::Admin => None,
-        Caller::Key { organization_id, .. } => Some(organization_id),
-    };
-    let token = sessions::begin(api, organization_id, key_hash).await?;
+    let token = sessions::begin(api, caller.organization_id(), key_hash).await?;
     let query: String = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("began", "1")
         .append_pair("next", next)
@@ -128,8 +129,9 @@ pub(crate) async fn leave(
 /// Whether a key may open the dashboard: all except those that can only publish.
 fn may_enter(caller: &Caller) -> bool {
     match caller {
-        Caller::Admin => true,
-        Caller::Key { organization_id, .. } => Permission::Read.check(caller, Some(*organization_id)).is_ok(),
+        Caller::Admin { .. } => true,
+        Caller::Deployment { .. } => false,
+        Caller::Key { .. } => Permission::Read.check(caller, None).is_ok(),
     }
 }
 

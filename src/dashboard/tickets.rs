@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::api::auth::hash_key;
+use crate::api::key_text::hash_key;
 use crate::api::sessions::{LIFETIME, token};
 use crate::domain::time::UnixMillis;
 

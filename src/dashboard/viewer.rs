@@ -3,10 +3,10 @@
 use actix_web::HttpRequest;
 use jiff::tz::TimeZone;
 
-use crate::api::auth::{Caller, Permission};
+use crate::api::auth::Permission;
+use crate::api::caller::Caller;
 use crate::api::problem::{ErrorCode, Problem};
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::Role;
 use crate::domain::time::UnixMillis;
 
 /// The viewer's time zone; set by the script.
@@ -27,26 +27,17 @@ pub(crate) struct Viewer {
 impl Viewer {
     /// Only for pages that the admin can't open.
     pub(crate) fn organization_id(&self) -> Result<OrganizationId, Problem> {
-        match self.caller {
-            Caller::Key { organization_id, .. } => Ok(organization_id),
-            Caller::Admin => Err(Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())),
-        }
+        let missing = || Problem::new(ErrorCode::Internal, ErrorCode::Internal.help());
+        self.caller.organization_id().ok_or_else(missing)
     }
 
     /// Whether to offer an action.
     pub(crate) fn may(&self, permission: Permission) -> bool {
-        let own = match self.caller {
-            Caller::Key { organization_id, .. } => Some(organization_id),
-            Caller::Admin => None,
-        };
-        permission.check(&self.caller, own).is_ok()
+        permission.check(&self.caller, self.caller.organization_id()).is_ok()
     }
 
     pub(crate) fn role(&self) -> &'static str {
-        match self.caller {
-            Caller::Admin => "admin",
-            Caller::Key { role, .. } => Role::as_str(role),
-        }
+        self.caller.role().as_str()
     }
 
     pub(crate) fn zone(&self) -> &TimeZone {

@@ -11,7 +11,7 @@ use data_encoding::BASE64;
 use super::EngineError;
 use super::system::SystemEntropy;
 use crate::actors::handle::EngineHandle;
-use crate::api::auth;
+use crate::api::key_text;
 use crate::config::Settings;
 use crate::dashboard::Dashboard;
 use crate::domain::ids::{KeyId, OrganizationId};
@@ -64,7 +64,7 @@ pub(crate) fn greet(
     writeln!(out, "development mode: http and private targets are allowed, never run this in public")?;
     writeln!(out, "  organization  {ORGANIZATION}")?;
     writeln!(out, "  owner key     {}", key.expose())?;
-    let sign_in = dashboard.sign_in_once(auth::hash_key(key.expose()), &mut engine.rng(), engine.now());
+    let sign_in = dashboard.sign_in_once(key_text::hash_key(key.expose()), &mut engine.rng(), engine.now());
     writeln!(out, "  dashboard     http://{address}{sign_in}  (signs in once)")?;
     writeln!(out, "  API           http://{address}/v1/webhooks")?;
     writeln!(out, "  metrics       http://{metrics}/metrics")?;
@@ -109,21 +109,22 @@ fn quoted(text: &str) -> String {
 
 fn owner_key(engine: &EngineHandle, path: &Path) -> Result<Secret, EngineError> {
     if let Some(key) = read(path)? {
-        let found = engine.store().key_by_hash(&auth::hash_key(key.expose()))?;
+        let found = engine.store().key_by_hash(&key_text::hash_key(key.expose()))?;
         if found.is_some_and(|key| !key.is_expired(engine.now())) {
             return Ok(key);
         }
     }
-    let (key, prefix) = auth::generate_key(&mut engine.rng());
+    let (key, prefix) = key_text::generate_key(&mut engine.rng());
     let record = ApiKey {
         id: KeyId(engine.next_id()),
-        organization_id: organization(engine)?,
+        organization_id: Some(organization(engine)?),
         name: "made by serve --dev".to_owned(),
         role: Role::Owner,
-        hash: auth::hash_key(key.expose()),
+        hash: key_text::hash_key(key.expose()),
         prefix,
         created_at: engine.now(),
         expires_at: None,
+        last_used_at: None,
     };
     engine.store().create_key(&record)?;
     write(path, &key)?;
@@ -143,8 +144,7 @@ fn organization(engine: &EngineHandle) -> Result<OrganizationId, EngineError> {
         }
     }
     let id = OrganizationId(engine.next_id());
-    let organization = Organization { id, name: ORGANIZATION.to_owned(), created_at: engine.now() };
-    engine.store().create_organization(&organization)?;
+    engine.store().create_organization(&Organization::named(id, ORGANIZATION, engine.now()))?;
     Ok(id)
 }
 

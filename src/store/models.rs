@@ -22,7 +22,7 @@ use crate::domain::event_types::OwnEventType;
 use crate::domain::filter::Filter;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
-use crate::domain::organization::{ApiKey, Organization, Role};
+use crate::domain::organization::{ApiKey, Metadata, Organization, OrganizationChange, Role};
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
@@ -52,18 +52,67 @@ pub(super) struct OrganizationRow {
     id: i64,
     name: String,
     created_at: i64,
+    uid: Option<String>,
+    metadata: Option<String>,
 }
 
 impl From<&Organization> for OrganizationRow {
     fn from(organization: &Organization) -> Self {
-        Self { id: organization.id.0, name: organization.name.clone(), created_at: organization.created_at.0 }
+        Self {
+            id: organization.id.0,
+            name: organization.name.clone(),
+            created_at: organization.created_at.0,
+            uid: organization.uid.as_ref().map(ToString::to_string),
+            metadata: metadata_text(&organization.metadata),
+        }
     }
 }
 
-impl From<OrganizationRow> for Organization {
-    fn from(row: OrganizationRow) -> Self {
-        Self { id: OrganizationId(row.id), name: row.name, created_at: UnixMillis(row.created_at) }
+/// Nothing for an empty one, which most are.
+fn metadata_text(metadata: &Metadata) -> Option<String> {
+    // strings always serialize
+    (!metadata.is_empty()).then(|| serde_json::to_string(metadata).unwrap_or_default())
+}
+
+impl TryFrom<OrganizationRow> for Organization {
+    type Error = StoreError;
+    fn try_from(row: OrganizationRow) -> StoreResult<Self> {
+        let uid = row.uid.map(|uid| uid.parse().map_err(|_| corrupt(format!("uid {uid}")))).transpose()?;
+        let metadata = row.metadata.map(|text| serde_json::from_str(&text).map_err(corrupt)).transpose()?;
+        Ok(Self {
+            id: OrganizationId(row.id),
+            uid,
+            name: row.name,
+            metadata: metadata.unwrap_or_default(),
+            created_at: UnixMillis(row.created_at),
+        })
     }
+}
+
+/// The columns that an [`OrganizationChange`] sets.
+#[derive(AsChangeset)]
+#[diesel(table_name = organizations)]
+pub(super) struct OrganizationChangeset {
+    name: Option<String>,
+    uid: Option<Option<String>>,
+    metadata: Option<Option<String>>,
+}
+
+impl OrganizationChangeset {
+    /// `None` when there is nothing to set.
+    pub(super) fn of(change: &OrganizationChange) -> Option<Self> {
+        let OrganizationChange { name, uid, metadata } = change;
+        (*change != OrganizationChange::default()).then(|| Self {
+            name: name.clone(),
+            uid: uid.as_ref().map(|uid| uid.as_ref().map(ToString::to_string)),
+            metadata: metadata.as_ref().map(metadata_text),
+        })
+    }
+}
+
+/// The organization of a key in its row: 0 for the deployment's.
+pub(super) fn key_owner(organization_id: Option<OrganizationId>) -> i64 {
+    organization_id.map_or(0, |id| id.0)
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -77,19 +126,21 @@ pub(super) struct ApiKeyRow {
     prefix: String,
     created_at: i64,
     expires_at: Option<i64>,
+    last_used_at: Option<i64>,
 }
 
 impl From<&ApiKey> for ApiKeyRow {
     fn from(key: &ApiKey) -> Self {
         Self {
             id: key.id.0,
-            organization_id: key.organization_id.0,
+            organization_id: key_owner(key.organization_id),
             name: key.name.clone(),
             role: key.role.as_str().to_owned(),
             hash: key.hash.to_vec(),
             prefix: key.prefix.clone(),
             created_at: key.created_at.0,
             expires_at: key.expires_at.map(|at| at.0),
+            last_used_at: key.last_used_at.map(|at| at.0),
         }
     }
 }
@@ -99,13 +150,14 @@ impl TryFrom<ApiKeyRow> for ApiKey {
     fn try_from(row: ApiKeyRow) -> StoreResult<Self> {
         Ok(Self {
             id: KeyId(row.id),
-            organization_id: OrganizationId(row.organization_id),
+            organization_id: (row.organization_id != 0).then_some(OrganizationId(row.organization_id)),
             name: row.name,
             role: Role::parse(&row.role).ok_or_else(|| corrupt(format!("role {}", row.role)))?,
             hash: hash_from(&row.hash)?,
             prefix: row.prefix,
             created_at: UnixMillis(row.created_at),
             expires_at: row.expires_at.map(UnixMillis),
+            last_used_at: row.last_used_at.map(UnixMillis),
         })
     }
 }

@@ -5,6 +5,10 @@ diesel::table! {
         id -> BigInt,
         name -> Text,
         created_at -> BigInt,
+        uid -> Nullable<Text>,
+        metadata -> Nullable<Text>,
+        creation_key -> Nullable<Binary>,
+        creation_request -> Nullable<Binary>,
     }
 }
 
@@ -41,6 +45,7 @@ diesel::table! {
         prefix -> Text,
         created_at -> BigInt,
         expires_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
     }
 }
 

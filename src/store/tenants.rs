@@ -5,17 +5,31 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationName, OrganizationUid};
 use crate::domain::time::UnixMillis;
 
 /// What people manage: organizations, API keys, endpoints and event types.
 pub trait TenantStore: Send + Sync + 'static {
-    /// Adds an organization.
+    /// Adds an organization; [`StoreError::Conflict`](super::StoreError::Conflict) when its own id is another one's.
     fn create_organization(&self, organization: &Organization) -> StoreResult<()>;
+    /// Adds an organization unless one was made with this key. [`StoreError::Conflict`](super::StoreError::Conflict) also when
+    /// another node makes one with it at the same moment: ask again.
+    fn create_organization_once(&self, organization: &Organization, key: &CreationKey) -> StoreResult<Creation>;
+    /// Changes what is given. Returns the organization as it is then; `None` when there is none.
+    /// [`StoreError::Conflict`](super::StoreError::Conflict) when its new own id is another one's.
+    fn update_organization(
+        &self,
+        id: OrganizationId,
+        change: &OrganizationChange,
+    ) -> StoreResult<Option<Organization>>;
     /// Lists organizations, newest first.
     fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
     /// Reads an organization.
     fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;
+    /// Finds an organization by the publisher's own id.
+    fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>>;
+    /// The id of an organization that a call names, for every call that names one.
+    fn organization_named(&self, name: &OrganizationName) -> StoreResult<Option<OrganizationId>>;
     /// Removes an organization with its keys, endpoints and event types; from then on it is invisible. Its
     /// events and deliveries are removed later by
     /// [`MaintenanceStore::purge_organizations`](super::MaintenanceStore), and must not be read until then.
@@ -24,12 +38,16 @@ pub trait TenantStore: Send + Sync + 'static {
     /// Adds a key; [`StoreError::NoSuchOrganization`](super::StoreError::NoSuchOrganization) when its organization does not
     /// exist.
     fn create_key(&self, key: &ApiKey) -> StoreResult<()>;
-    /// Lists an organization's keys, newest first; revoked ones are not in it.
-    fn keys(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<ApiKey>>;
-    /// Revokes a key. Returns its hash; `None` when there is no such key.
-    fn revoke_key(&self, organization_id: OrganizationId, id: KeyId) -> StoreResult<Option<[u8; 32]>>;
-    /// Finds the key with this hash, if its organization exists: the only way from a caller to its organization.
+    /// Lists the keys of an organization, or (`None`) of the deployment, newest first; revoked ones are not in it.
+    fn keys(&self, owner: Option<OrganizationId>, page: PageRequest) -> StoreResult<Vec<ApiKey>>;
+    /// Revokes a key of this owner. Returns its hash; `None` when there is no such key.
+    fn revoke_key(&self, owner: Option<OrganizationId>, id: KeyId) -> StoreResult<Option<[u8; 32]>>;
+    /// Finds the key with this hash, if it is the deployment's or its organization exists: the only way from a caller to its
+    /// organization.
     fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>>;
+    /// Notes that a key is used now, unless that was noted within
+    /// [`LAST_USE_PRECISION`](crate::domain::organization::LAST_USE_PRECISION).
+    fn note_key_used(&self, id: KeyId, now: UnixMillis) -> StoreResult<()>;
     /// Adds an endpoint; as for keys, its organization must exist.
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
     /// Finds an endpoint with its health: for people, over the connections of the API. The engine has
@@ -59,6 +77,27 @@ pub trait TenantStore: Send + Sync + 'static {
     fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
     /// Removes an event type. Returns whether it existed.
     fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool>;
+}
+
+/// By which an organization is made once, however often it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreationKey {
+    /// SHA-256 of the client's key.
+    pub key: [u8; 32],
+    /// SHA-256 of the request.
+    pub request: [u8; 32],
+    /// What was made with the key before does not count any more.
+    pub not_before: UnixMillis,
+}
+
+/// What [`TenantStore::create_organization_once`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    Created,
+    /// The same request made this one.
+    Known(Organization),
+    /// Another request used the key.
+    OtherRequest,
 }
 
 /// An endpoint with its health: what a supervisor starts from.

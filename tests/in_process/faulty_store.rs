@@ -12,7 +12,9 @@ use ringback::domain::event_types::OwnEventType;
 use ringback::domain::health::{EndpointHealth, EndpointStates, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
-use ringback::domain::organization::{ApiKey, Organization};
+use ringback::domain::organization::{
+    ApiKey, Organization, OrganizationChange, OrganizationName, OrganizationUid,
+};
 use ringback::domain::session::DashboardSession;
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::time::UnixMillis;
@@ -219,12 +221,25 @@ impl QueueStore for FaultyStore {
 impl TenantStore for FaultyStore {
     pass_on! {
         fn create_organization(&self, organization: &Organization) -> StoreResult<()>;
+        fn create_organization_once(
+            &self,
+            organization: &Organization,
+            key: &CreationKey,
+        ) -> StoreResult<Creation>;
+        fn update_organization(
+            &self,
+            id: OrganizationId,
+            change: &OrganizationChange,
+        ) -> StoreResult<Option<Organization>>;
+        fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>>;
+        fn organization_named(&self, name: &OrganizationName) -> StoreResult<Option<OrganizationId>>;
+        fn note_key_used(&self, id: KeyId, now: UnixMillis) -> StoreResult<()>;
         fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
         fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;
         fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<bool>;
         fn create_key(&self, key: &ApiKey) -> StoreResult<()>;
-        fn keys(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<ApiKey>>;
-        fn revoke_key(&self, organization_id: OrganizationId, id: KeyId) -> StoreResult<Option<[u8; 32]>>;
+        fn keys(&self, owner: Option<OrganizationId>, page: PageRequest) -> StoreResult<Vec<ApiKey>>;
+        fn revoke_key(&self, owner: Option<OrganizationId>, id: KeyId) -> StoreResult<Option<[u8; 32]>>;
         fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>>;
         fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
         fn find_endpoint(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::Arbiter;
 use actix_web::dev::Service;
 use actix_web::http::Method;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderValue};
 use actix_web::middleware::from_fn;
 use actix_web::{App, test, web};
 use bytes::Bytes;
@@ -225,6 +225,37 @@ impl World {
             request.insert_header(("authorization", format!("Bearer {key}")))
         };
         self.send(request.set_payload(body.into())).await
+    }
+
+    /// A call that names the organization that it is for; with an empty name it does not.
+    pub(crate) async fn call_in(
+        &self,
+        key: &str,
+        organization: &str,
+        method: &str,
+        path: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = test::TestRequest::default().method(method).uri(path).set_payload(body.into());
+        request = request.insert_header(("authorization", format!("Bearer {key}")));
+        if !organization.is_empty() {
+            let name = HeaderValue::from_bytes(organization.as_bytes()).unwrap();
+            request = request.insert_header(("ringback-organization", name));
+        }
+        self.send(request).await
+    }
+
+    /// A new key of the deployment.
+    pub(crate) async fn deployment_key(&self, role: &str) -> String {
+        let answer = self.post(ADMIN, "/v1/keys", json!({"name": role, "role": role})).await;
+        answer.ok(201)["key"].as_str().unwrap().to_owned()
+    }
+
+    /// The id of one that nobody uses.
+    pub(crate) async fn spare_deployment_key(&self) -> String {
+        let answer = self.post(ADMIN, "/v1/keys", json!({"name": "spare", "role": "viewer"})).await;
+        answer.ok(201)["id"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {

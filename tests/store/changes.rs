@@ -148,7 +148,7 @@ fn nothing_is_made_in_an_organization_that_does_not_exist(f: &Fixture) {
     let key = f.key(deleted, 1);
     f.store.delete_organization(deleted, at(1)).unwrap();
     for organization_id in [deleted, never] {
-        let key = ApiKey { organization_id, hash: [2; 32], ..key.clone() };
+        let key = ApiKey { organization_id: Some(organization_id), hash: [2; 32], ..key.clone() };
         let endpoint = plain_endpoint(EndpointId(f.id_at(at(0))), organization_id);
         let results = [
             f.store.create_key(&key),

@@ -93,22 +93,21 @@ impl Fixture {
 
     pub(crate) fn organization(&self) -> OrganizationId {
         let id = OrganizationId(self.id_at(START));
-        self.store
-            .create_organization(&Organization { id, name: String::from("Acme"), created_at: START })
-            .unwrap();
+        self.store.create_organization(&Organization::named(id, "Acme", START)).unwrap();
         id
     }
 
     pub(crate) fn key(&self, organization_id: OrganizationId, hash: u8) -> ApiKey {
         let key = ApiKey {
             id: KeyId(self.id_at(START)),
-            organization_id,
+            organization_id: Some(organization_id),
             name: String::from("ci"),
             role: Role::Manager,
             hash: [hash; 32],
             prefix: String::from("rb_abc"),
             created_at: START,
             expires_at: Some(at(60)),
+            last_used_at: None,
         };
         self.store.create_key(&key).unwrap();
         key

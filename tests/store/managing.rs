@@ -3,13 +3,17 @@
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{EndpointId, KeyId, OrganizationId};
+use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationUid, Role};
 use ringback::store::{PageRequest, StoreError};
 
 use crate::fixture::{Fixture, at, first_page, full_endpoint, plain_endpoint};
 
 on_every_store!(
     organizations_are_listed_newest_first_and_paged,
+    an_organization_is_found_by_its_own_id_which_no_other_one_has,
     a_key_is_found_by_its_hash_until_it_is_revoked,
+    a_key_of_the_deployment_belongs_to_no_organization_and_outlives_them,
+    the_use_of_a_key_is_noted_once_a_minute,
     an_endpoint_is_read_back_as_it_was_stored,
     a_list_of_endpoints_shows_their_health_newest_first,
     an_update_from_an_old_version_is_a_conflict,
@@ -35,19 +39,69 @@ fn organizations_are_listed_newest_first_and_paged(f: &Fixture) {
     f.store.ping().unwrap();
 }
 
+fn an_organization_is_found_by_its_own_id_which_no_other_one_has(f: &Fixture) {
+    let (first, second) = (f.organization(), f.organization());
+    let uid: OrganizationUid = "customer-42".parse().unwrap();
+    let named = OrganizationChange { uid: Some(Some(uid.clone())), ..OrganizationChange::default() };
+    let id_of = |name: &str| f.store.organization_named(&name.parse().unwrap()).unwrap();
+    assert_eq!(id_of("customer-42"), None);
+    let changed = f.store.update_organization(first, &named).unwrap().unwrap();
+    assert_eq!(f.store.organization_by_uid(&uid).unwrap().as_ref(), Some(&changed));
+    assert_eq!((id_of("customer-42"), id_of(&first.to_string())), (Some(first), Some(first)));
+    assert!(matches!(f.store.update_organization(second, &named), Err(StoreError::Conflict)));
+    let same = Organization { id: OrganizationId(f.id_at(at(0))), ..changed.clone() };
+    assert!(matches!(f.store.create_organization(&same), Err(StoreError::Conflict)));
+    let nothing = OrganizationChange::default();
+    assert_eq!(f.store.update_organization(first, &nothing).unwrap(), Some(changed));
+    assert_eq!(f.store.update_organization(OrganizationId(1), &named).unwrap(), None);
+    f.store.delete_organization(first, at(1)).unwrap();
+    assert_eq!((id_of("customer-42"), id_of(&first.to_string())), (None, None));
+    assert!(f.store.update_organization(second, &named).unwrap().is_some());
+}
+
+fn a_key_of_the_deployment_belongs_to_no_organization_and_outlives_them(f: &Fixture) {
+    let organization_id = f.organization();
+    let own = f.key(organization_id, 1);
+    let key = ApiKey {
+        id: KeyId(f.id_at(at(0))),
+        organization_id: None,
+        hash: [2; 32],
+        role: Role::Admin,
+        ..own.clone()
+    };
+    f.store.create_key(&key).unwrap();
+    f.store.delete_organization(organization_id, at(1)).unwrap();
+    assert_eq!(f.store.key_by_hash(&own.hash).unwrap(), None);
+    assert_eq!(f.store.key_by_hash(&key.hash).unwrap().as_ref(), Some(&key));
+    assert_eq!(f.store.keys(None, first_page(9)).unwrap(), std::slice::from_ref(&key));
+    assert_eq!(f.store.revoke_key(Some(organization_id), key.id).unwrap(), None);
+    assert_eq!(f.store.revoke_key(None, key.id).unwrap(), Some(key.hash));
+    assert_eq!(f.store.key_by_hash(&key.hash).unwrap(), None);
+}
+
+fn the_use_of_a_key_is_noted_once_a_minute(f: &Fixture) {
+    let key = f.key(f.organization(), 1);
+    for (used, noted) in [(5, 5), (64, 5), (65, 65), (64, 65)] {
+        f.store.note_key_used(key.id, at(used)).unwrap();
+        let read = f.store.key_by_hash(&key.hash).unwrap().unwrap();
+        assert_eq!(read.last_used_at, Some(at(noted)), "{used}");
+    }
+    f.store.note_key_used(KeyId(1), at(9)).unwrap();
+}
+
 fn a_key_is_found_by_its_hash_until_it_is_revoked(f: &Fixture) {
     let organization_id = f.organization();
     let key = f.key(organization_id, 1);
     let other = f.key(organization_id, 2);
     assert_eq!(f.store.key_by_hash(&key.hash).unwrap().as_ref(), Some(&key));
-    assert_eq!(f.store.keys(organization_id, first_page(9)).unwrap(), [other.clone(), key.clone()]);
+    assert_eq!(f.store.keys(Some(organization_id), first_page(9)).unwrap(), [other.clone(), key.clone()]);
     let page = PageRequest { before_id: Some(other.id.0), limit: 9 };
-    assert_eq!(f.store.keys(organization_id, page).unwrap(), std::slice::from_ref(&key));
+    assert_eq!(f.store.keys(Some(organization_id), page).unwrap(), std::slice::from_ref(&key));
     assert!(matches!(f.store.create_key(&key), Err(StoreError::Conflict)));
-    assert_eq!(f.store.revoke_key(organization_id, key.id).unwrap(), Some(key.hash));
-    assert_eq!(f.store.revoke_key(organization_id, key.id).unwrap(), None);
+    assert_eq!(f.store.revoke_key(Some(organization_id), key.id).unwrap(), Some(key.hash));
+    assert_eq!(f.store.revoke_key(Some(organization_id), key.id).unwrap(), None);
     assert_eq!(f.store.key_by_hash(&key.hash).unwrap(), None);
-    assert_eq!(f.store.keys(organization_id, first_page(9)).unwrap(), [other]);
+    assert_eq!(f.store.keys(Some(organization_id), first_page(9)).unwrap(), [other]);
 }
 
 fn an_endpoint_is_read_back_as_it_was_stored(f: &Fixture) {
@@ -130,8 +184,8 @@ fn another_organizations_rows_do_not_exist(f: &Fixture) {
     let delivery_id = f.publish(mine, &[endpoint_id], at(0))[0];
     assert!(f.store.endpoint(other, endpoint_id).unwrap().is_none());
     assert!(f.store.endpoints(other, first_page(9)).unwrap().is_empty());
-    assert!(f.store.keys(other, first_page(9)).unwrap().is_empty());
-    assert_eq!(f.store.revoke_key(other, key.id).unwrap(), None);
+    assert!(f.store.keys(Some(other), first_page(9)).unwrap().is_empty());
+    assert_eq!(f.store.revoke_key(Some(other), key.id).unwrap(), None);
     assert_eq!(f.store.delete_endpoint(other, endpoint_id, at(1)).unwrap(), None);
     assert_eq!(f.store.cancel_pending(other, endpoint_id, at(1)).unwrap(), 0);
     let stolen = Endpoint { version: 2, ..plain_endpoint(endpoint_id, other) };
@@ -145,7 +199,7 @@ fn another_organizations_rows_do_not_exist(f: &Fixture) {
     f.save_health(failing(other, endpoint_id, true));
     assert!(f.store.open_breakers().unwrap().is_empty());
     assert_eq!(f.due(mine, endpoint_id, at(5)), [delivery_id]);
-    assert_eq!(f.store.keys(mine, first_page(9)).unwrap(), [key]);
+    assert_eq!(f.store.keys(Some(mine), first_page(9)).unwrap(), [key]);
     assert!(read(f, mine, endpoint_id) == plain_endpoint(endpoint_id, mine));
 }
 

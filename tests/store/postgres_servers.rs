@@ -27,7 +27,7 @@ fn works(url: &str) {
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
     assert_eq!(f.due(organization_id, endpoint_id, at(0)), [id]);
     let (id, name) = (OrganizationId(f.id_at(at(0))), "Zoë, 漢字 😀".to_owned());
-    let named = Organization { id, name, created_at: at(0) };
+    let named = Organization::named(id, name, at(0));
     f.store.create_organization(&named).unwrap();
     assert_eq!(f.store.organization(id).unwrap(), Some(named));
 }

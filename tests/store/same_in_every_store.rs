@@ -203,7 +203,7 @@ impl<'a> History<'a> {
         };
         for store in stores {
             for id in organizations {
-                let organization = Organization { id, name: String::from("Acme"), created_at: now };
+                let organization = Organization::named(id, "Acme", now);
                 store.create_organization(&organization).unwrap();
             }
             for (index, &id) in history.endpoints.iter().enumerate() {

@@ -17,7 +17,8 @@ Post an event once; Ringback stores it, fans it out to every webhook of the orga
 delivers it over HTTPS, retries with growing delays, and keeps a log of every attempt.\n\n\
 Every call except health checks needs a key: `Authorization: Bearer <key>`. Keys of an organization have a role: \
 `publisher` (events), `viewer` (read), `manager` (webhooks, logs, replays, and read) or `owner` (all of these, and keys). \
-The deployment's admin key manages organizations and their keys.\n\n\
+The deployment's admin key manages organizations and their keys. A key of the deployment acts in the organization that the \
+header `Ringback-Organization` names.\n\n\
 Bodies are read as JSON, whatever their Content-Type; unknown fields are refused. Errors are `application/problem+json` \
 with a `code` of a closed list and, for input errors, all invalid fields in `errors`. Lists come in pages, newest \
 first. An id of another organization gets the same response as one that does not exist.\n\n\
@@ -85,7 +86,10 @@ fn describe(operation: &Operation, spec: &RouteSpec) -> Value {
         "description": format!("{}\n\n{}", operation.description, who(spec.permission)),
         "responses": responses(operation, spec),
     });
-    let parameters: Vec<Value> = path_parameters(spec.path).chain(operation.parameters.iter().cloned()).collect();
+    let is_of_tenant = matches!(spec.permission, Permission::Publish | Permission::Read | Permission::Manage);
+    let organization = is_of_tenant.then(|| reference("parameters", "organization"));
+    let parameters = path_parameters(spec.path).chain(operation.parameters.iter().cloned()).chain(organization);
+    let parameters: Vec<Value> = parameters.collect();
     if !parameters.is_empty() {
         described["parameters"] = Value::from(parameters);
     }
@@ -102,7 +106,9 @@ fn who(permission: Permission) -> String {
     let roles: Vec<String> = permission.roles().iter().map(|role| format!("`{}`", role.as_str())).collect();
     match permission {
         Permission::Open => String::from("No key is needed."),
-        Permission::Admin => String::from("Needs the admin key."),
+        Permission::Admin => {
+            String::from("Needs the admin key, or a key of the deployment with the role `admin`.")
+        }
         Permission::Keys => {
             format!("Needs the admin key or a key of this organization with the role {}.", roles.join(" or "))
         }
@@ -139,7 +145,9 @@ fn named(examples: &[(&'static str, Value)]) -> Map<String, Value> {
 
 fn responses(operation: &Operation, spec: &RouteSpec) -> Map<String, Value> {
     let mut responses = Map::new();
-    responses.insert(operation.answer.status.to_string(), good(&operation.answer));
+    for answer in std::iter::once(&operation.answer).chain(&operation.other_answer) {
+        responses.insert(answer.status.to_string(), good(answer));
+    }
     let codes = codes(operation, spec);
     let mut statuses: Vec<u16> = codes.iter().map(|code| code.status().as_u16()).collect();
     statuses.dedup();
@@ -167,6 +175,11 @@ fn codes(operation: &Operation, spec: &RouteSpec) -> Vec<ErrorCode> {
     if spec.permission != Permission::Open {
         // the caller is read from the store, and organizations take turns
         codes.extend([E::Unauthorized, E::Forbidden, E::TooManyRequests, E::Unavailable, E::Internal]);
+        // of the header that names the organization
+        codes.extend([E::BadRequest, E::NotFound]);
+    }
+    if matches!(spec.permission, Permission::Publish | Permission::Read | Permission::Manage) {
+        codes.push(E::OrganizationRequired);
     }
     if spec.path.contains('{') {
         codes.push(E::NotFound);

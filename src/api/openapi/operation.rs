@@ -26,6 +26,8 @@ pub struct Operation {
     pub body: Option<BodySpec>,
     /// The response on success.
     pub answer: ResponseSpec,
+    /// Another one, with another status.
+    pub other_answer: Option<ResponseSpec>,
     /// Errors in addition to those.
     pub errors: &'static [ErrorCode],
 }
@@ -76,6 +78,7 @@ impl Operation {
             parameters: Vec::new(),
             body: None,
             answer,
+            other_answer: None,
             errors: &[],
         }
     }
@@ -109,6 +112,11 @@ impl Operation {
             body.required = false;
         }
         operation
+    }
+
+    /// With another response on success.
+    pub(crate) fn or(self, answer: ResponseSpec) -> Self {
+        Self { other_answer: Some(answer), ..self }
     }
 
     /// Errors in addition to those that follow from the route.

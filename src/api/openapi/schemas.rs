@@ -24,12 +24,25 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("FieldError", field_error()),
         ("Role", role()),
         ("Organization", organization()),
-        ("NewOrganization", input(json!({"name": name()}), &["name"])),
+        (
+            "NewOrganization",
+            input(json!({"name": name(), "uid": uid_or_null(), "metadata": metadata(true)}), &["name"]),
+        ),
+        ("WantedOrganization", input(json!({"name": name(), "metadata": metadata(true)}), &[])),
+        (
+            "OrganizationChange",
+            input(json!({"name": name(), "uid": uid_or_null(), "metadata": metadata(true)}), &[]),
+        ),
         ("OrganizationList", list_of("Organization")),
         ("ApiKey", api_key(false)),
         ("CreatedApiKey", api_key(true)),
-        ("NewApiKey", new_api_key()),
+        ("NewApiKey", new_api_key("Role")),
         ("ApiKeyList", list_of("ApiKey")),
+        ("DeploymentRole", deployment_role()),
+        ("DeploymentKey", deployment_key(false)),
+        ("CreatedDeploymentKey", deployment_key(true)),
+        ("NewDeploymentKey", new_api_key("DeploymentRole")),
+        ("DeploymentKeyList", list_of("DeploymentKey")),
         (
             "Queued",
             output(
@@ -48,7 +61,11 @@ pub(crate) fn parameters() -> Value {
     };
     let query = |name: &str, text: &str, schema: Value| json!({"name": name, "in": "query", "description": text, "schema": schema});
     json!({
-        "organization_id": path("organization_id", "org", ORGANIZATION_ID, "The organization's id"),
+        "organization_id": {"name": "organization_id", "in": "path", "required": true,
+            "description": "The organization's id or `uid`", "schema": uid(), "example": ORGANIZATION_ID},
+        "organization": {"name": "Ringback-Organization", "in": "header", "required": false,
+            "description": "The id or `uid` of the organization in which a key of the deployment acts. An organization's own key does not need it",
+            "schema": uid(), "example": "customer-42"},
         "key_id": path("key_id", "key", KEY_ID, "The key's id"),
         "webhook_id": path("webhook_id", "wh", WEBHOOK_ID, "The webhook's id"),
         "delivery_id": path("delivery_id", "dlv", DELIVERY_ID, "The delivery's id"),
@@ -192,7 +209,29 @@ pub(crate) fn field_errors() -> Value {
 }
 
 fn organization() -> Value {
-    output(json!({"id": id("org"), "name": {"type": "string"}, "created_at": instant("When it was created")}))
+    output(json!({
+        "id": id("org"),
+        "uid": {"type": ["string", "null"], "description": "Your own id of it, which serves wherever its id does"},
+        "name": {"type": "string"},
+        "metadata": metadata(false),
+        "created_at": instant("When it was created"),
+    }))
+}
+
+/// An id of ours, or the publisher's own.
+fn uid() -> Value {
+    json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,256}$"})
+}
+
+fn uid_or_null() -> Value {
+    json!({"type": ["string", "null"], "pattern": "^(?!org_)[A-Za-z0-9._-]{1,256}$",
+        "description": "Your own id of the organization, unique in the deployment; not beginning with `org_`"})
+}
+
+fn metadata(may_be_null: bool) -> Value {
+    let kind = if may_be_null { json!(["object", "null"]) } else { json!("object") };
+    json!({"type": kind, "additionalProperties": {"type": "string"},
+        "description": "What you keep with it: at most 50 pairs and 8 KiB"})
 }
 
 fn role() -> Value {
@@ -200,6 +239,20 @@ fn role() -> Value {
         &Role::ALL.map(Role::as_str),
         "`publisher`: events; `viewer`: read; `manager`: webhooks, logs, replays, and read; `owner`: all of these, and keys",
     )
+}
+
+fn deployment_role() -> Value {
+    choice(
+        &Role::OF_DEPLOYMENT.map(Role::as_str),
+        "What the key may do in every organization; `admin`: everything, and what concerns the deployment",
+    )
+}
+
+fn deployment_key(created: bool) -> Value {
+    let mut schema = api_key(created);
+    schema["properties"]["organization_id"] = json!({"type": "null"});
+    schema["properties"]["role"] = schema_ref("DeploymentRole");
+    schema
 }
 
 fn api_key(created: bool) -> Value {
@@ -211,6 +264,7 @@ fn api_key(created: bool) -> Value {
         "prefix": {"type": "string", "description": "The beginning of the key, to recognize it by"},
         "created_at": instant("When it was created"),
         "expires_at": instant_or_null("It is refused from then on"),
+        "last_used_at": instant_or_null("When it was used last, to a minute; `null`: never"),
     });
     if created {
         properties["key"] = json!({"type": "string", "description": "The key itself: shown only here. Keep it"});
@@ -218,21 +272,28 @@ fn api_key(created: bool) -> Value {
     output(properties)
 }
 
-fn new_api_key() -> Value {
+fn new_api_key(role: &str) -> Value {
     let expires_at =
         instant_or_null("The key is refused from then on; must be in the future. Absent: it does not expire");
-    input(json!({"name": name(), "role": schema_ref("Role"), "expires_at": expires_at}), &["name", "role"])
+    input(json!({"name": name(), "role": schema_ref(role), "expires_at": expires_at}), &["name", "role"])
 }
 
 /// An organization as an example.
 pub(crate) fn organization_example() -> Value {
-    json!({"id": ORGANIZATION_ID, "name": "Acme", "created_at": AT})
+    json!({"id": ORGANIZATION_ID, "uid": "customer-42", "name": "Acme", "metadata": {"plan": "pro"}, "created_at": AT})
+}
+
+pub(crate) fn deployment_key_example() -> Value {
+    json!({
+        "id": KEY_ID, "organization_id": null, "name": "our backend", "role": "admin", "prefix": "rbk_Zm9vYmFy",
+        "created_at": AT, "expires_at": null, "last_used_at": AT,
+    })
 }
 
 pub(crate) fn api_key_example() -> Value {
     json!({
         "id": KEY_ID, "organization_id": ORGANIZATION_ID, "name": "billing service", "role": "publisher",
-        "prefix": "rbk_Zm9vYmFy", "created_at": AT, "expires_at": null,
+        "prefix": "rbk_Zm9vYmFy", "created_at": AT, "expires_at": null, "last_used_at": null,
     })
 }
 

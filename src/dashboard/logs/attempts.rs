@@ -114,7 +114,7 @@ fn upcoming(viewer: &Viewer, delivery: &DeliveryRecord, webhook: Option<Endpoint
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::auth::Caller;
+    use crate::api::caller::Caller;
     use crate::dashboard::viewer::Preferences;
     use crate::domain::attempt::AttemptError;
     use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
@@ -126,7 +126,7 @@ mod tests {
 
     fn viewer() -> Viewer {
         let look = Preferences { zone: TimeZone::UTC, zone_name: "UTC".to_owned(), theme: None };
-        Viewer { caller: Caller::Admin, organization: None, look, address: "/".to_owned(), now: UnixMillis(1_000) }
+        Viewer { caller: Caller::ADMIN, organization: None, look, address: "/".to_owned(), now: UnixMillis(1_000) }
     }
 
     fn delivery(status: DeliveryStatus, next_attempt_at: Option<UnixMillis>) -> DeliveryRecord {

@@ -2,18 +2,31 @@
 
 use diesel::prelude::*;
 
-use super::super::models::{ApiKeyRow, EndpointRow, EventTypeRow, HealthRow, OrganizationRow, hash_from};
+use super::super::connection::AnyConnection;
+use super::super::models::{
+    ApiKeyRow, EndpointRow, EventTypeRow, HealthRow, OrganizationChangeset, OrganizationRow, hash_from, key_owner,
+};
 use super::super::schema::{
     api_keys, dashboard_sessions, deleted_organizations, endpoint_health, endpoints,
     event_types as own_event_types, organizations,
 };
-use super::super::{Changed, EndpointStart, PageRequest, StoreError, StoreResult, TenantStore};
+use super::super::{
+    Changed, Creation, CreationKey, EndpointStart, PageRequest, StoreError, StoreResult, TenantStore,
+};
 use super::{DieselStore, changes, event_types, failures, pruning, sql_limit};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::organization::{
+    ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationName, OrganizationUid,
+};
 use crate::domain::time::UnixMillis;
+
+fn read_organization(connection: &mut AnyConnection, id: OrganizationId) -> StoreResult<Option<Organization>> {
+    let row: Option<OrganizationRow> =
+        organizations::table.find(id.0).select(OrganizationRow::as_select()).first(connection).optional()?;
+    row.map(Organization::try_from).transpose()
+}
 
 impl TenantStore for DieselStore {
     fn create_organization(&self, organization: &Organization) -> StoreResult<()> {
@@ -21,6 +34,45 @@ impl TenantStore for DieselStore {
             let row = OrganizationRow::from(organization);
             diesel::insert_into(organizations::table).values(row).execute(connection)?;
             Ok(())
+        })
+    }
+
+    fn create_organization_once(&self, organization: &Organization, key: &CreationKey) -> StoreResult<Creation> {
+        self.writer.write(|connection| {
+            let used = organizations::table.filter(organizations::creation_key.eq(key.key.as_slice()));
+            let known: Option<(OrganizationRow, Option<Vec<u8>>)> = used
+                .select((OrganizationRow::as_select(), organizations::creation_request))
+                .first(connection)
+                .optional()?;
+            if let Some((row, request)) = known {
+                let known = Organization::try_from(row)?;
+                if known.created_at > key.not_before {
+                    let is_same = request.as_deref() == Some(key.request.as_slice());
+                    return Ok(if is_same { Creation::Known(known) } else { Creation::OtherRequest });
+                }
+                let forgotten = organizations::creation_key.eq(None::<Vec<u8>>);
+                diesel::update(used).set(forgotten).execute(connection)?;
+            }
+            let row = OrganizationRow::from(organization);
+            let by = (
+                organizations::creation_key.eq(key.key.to_vec()),
+                organizations::creation_request.eq(key.request.to_vec()),
+            );
+            diesel::insert_into(organizations::table).values((row, by)).execute(connection)?;
+            Ok(Creation::Created)
+        })
+    }
+
+    fn update_organization(
+        &self,
+        id: OrganizationId,
+        change: &OrganizationChange,
+    ) -> StoreResult<Option<Organization>> {
+        self.writer.write(|connection| {
+            if let Some(changed) = OrganizationChangeset::of(change) {
+                diesel::update(organizations::table.find(id.0)).set(changed).execute(connection)?;
+            }
+            read_organization(connection, id)
         })
     }
 
@@ -32,18 +84,35 @@ impl TenantStore for DieselStore {
                 .limit(sql_limit(page.limit))
                 .select(OrganizationRow::as_select())
                 .load(connection)?;
-            Ok(rows.into_iter().map(Organization::from).collect())
+            rows.into_iter().map(Organization::try_from).collect()
         })
     }
 
     fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>> {
+        self.readers.read(|connection| read_organization(connection, id))
+    }
+
+    fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>> {
         self.readers.read(|connection| {
             let row: Option<OrganizationRow> = organizations::table
-                .find(id.0)
+                .filter(organizations::uid.eq(uid.as_str()))
                 .select(OrganizationRow::as_select())
                 .first(connection)
                 .optional()?;
-            Ok(row.map(Organization::from))
+            row.map(Organization::try_from).transpose()
+        })
+    }
+
+    fn organization_named(&self, name: &OrganizationName) -> StoreResult<Option<OrganizationId>> {
+        self.key_readers.read(|connection| {
+            let ids = organizations::table.select(organizations::id);
+            let id: Option<i64> = match name {
+                OrganizationName::Id(id) => ids.filter(organizations::id.eq(id.0)).first(connection).optional()?,
+                OrganizationName::Uid(uid) => {
+                    ids.filter(organizations::uid.eq(uid.as_str())).first(connection).optional()?
+                }
+            };
+            Ok(id.map(OrganizationId))
         })
     }
 
@@ -76,16 +145,18 @@ impl TenantStore for DieselStore {
 
     fn create_key(&self, key: &ApiKey) -> StoreResult<()> {
         self.writer.write(|connection| {
-            changes::require_organization(connection, key.organization_id)?;
+            if let Some(organization_id) = key.organization_id {
+                changes::require_organization(connection, organization_id)?;
+            }
             diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)).execute(connection)?;
             Ok(())
         })
     }
 
-    fn keys(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<ApiKey>> {
+    fn keys(&self, owner: Option<OrganizationId>, page: PageRequest) -> StoreResult<Vec<ApiKey>> {
         self.readers.read(|connection| {
             let rows: Vec<ApiKeyRow> = api_keys::table
-                .filter(api_keys::organization_id.eq(organization_id.0))
+                .filter(api_keys::organization_id.eq(key_owner(owner)))
                 .filter(api_keys::id.lt(page.before_id.unwrap_or(i64::MAX)))
                 .order(api_keys::id.desc())
                 .limit(sql_limit(page.limit))
@@ -95,11 +166,11 @@ impl TenantStore for DieselStore {
         })
     }
 
-    fn revoke_key(&self, organization_id: OrganizationId, id: KeyId) -> StoreResult<Option<[u8; 32]>> {
+    fn revoke_key(&self, owner: Option<OrganizationId>, id: KeyId) -> StoreResult<Option<[u8; 32]>> {
         self.writer.write(|connection| {
             let key = api_keys::table
                 .filter(api_keys::id.eq(id.0))
-                .filter(api_keys::organization_id.eq(organization_id.0));
+                .filter(api_keys::organization_id.eq(key_owner(owner)));
             let hash: Option<Vec<u8>> = key.select(api_keys::hash).first(connection).optional()?;
             diesel::delete(key).execute(connection)?;
             hash.as_deref().map(hash_from).transpose()
@@ -109,12 +180,25 @@ impl TenantStore for DieselStore {
     fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>> {
         self.key_readers.read(|connection| {
             let row: Option<ApiKeyRow> = api_keys::table
-                .inner_join(organizations::table.on(organizations::id.eq(api_keys::organization_id)))
+                .left_join(organizations::table.on(organizations::id.eq(api_keys::organization_id)))
                 .filter(api_keys::hash.eq(hash.as_slice()))
+                .filter(api_keys::organization_id.eq(key_owner(None)).or(organizations::id.is_not_null()))
                 .select(ApiKeyRow::as_select())
                 .first(connection)
                 .optional()?;
             row.map(ApiKey::try_from).transpose()
+        })
+    }
+
+    fn note_key_used(&self, id: KeyId, now: UnixMillis) -> StoreResult<()> {
+        let noted = now - LAST_USE_PRECISION;
+        self.writer.write(|connection| {
+            let last_used_at = api_keys::last_used_at;
+            let stale = api_keys::table
+                .filter(api_keys::id.eq(id.0))
+                .filter(last_used_at.is_null().or(last_used_at.le(noted.0)));
+            diesel::update(stale).set(last_used_at.eq(now.0)).execute(connection)?;
+            Ok(())
         })
     }
 

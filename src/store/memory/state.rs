@@ -24,6 +24,8 @@ use crate::domain::time::UnixMillis;
 #[derive(Default)]
 pub(super) struct MemoryState {
     pub(super) organizations: BTreeMap<OrganizationId, Organization>,
+    /// What was made with which key, and by which request.
+    pub(super) creation_keys: HashMap<[u8; 32], (OrganizationId, [u8; 32])>,
     pub(super) keys: BTreeMap<KeyId, ApiKey>,
     pub(super) sessions: HashMap<[u8; 32], DashboardSession>,
     pub(super) endpoints: BTreeMap<EndpointId, Endpoint>,

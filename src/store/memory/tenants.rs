@@ -1,22 +1,55 @@
 //! Organizations, keys, endpoints and event types in memory.
 
-use super::super::{Changed, EndpointStart, PageRequest, QueueStore, StoreError, StoreResult, TenantStore};
+use super::super::{
+    Changed, Creation, CreationKey, EndpointStart, PageRequest, QueueStore, StoreError, StoreResult, TenantStore,
+};
 use super::MemoryStore;
 use super::state::{MemoryState, page_of};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::OwnEventType;
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::organization::{
+    ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationName, OrganizationUid,
+};
 use crate::domain::time::UnixMillis;
 
 impl TenantStore for MemoryStore {
     fn create_organization(&self, organization: &Organization) -> StoreResult<()> {
+        self.state().add_organization(organization)
+    }
+
+    fn create_organization_once(&self, organization: &Organization, key: &CreationKey) -> StoreResult<Creation> {
         let mut state = self.state();
-        if state.organizations.contains_key(&organization.id) {
+        let known = state.creation_keys.get(&key.key);
+        let known = known.and_then(|(id, request)| Some((state.organizations.get(id)?, request)));
+        if let Some((known, request)) = known.filter(|(known, _)| known.created_at > key.not_before) {
+            return Ok(match *request == key.request {
+                true => Creation::Known(known.clone()),
+                false => Creation::OtherRequest,
+            });
+        }
+        state.add_organization(organization)?;
+        state.creation_keys.insert(key.key, (organization.id, key.request));
+        Ok(Creation::Created)
+    }
+
+    fn update_organization(
+        &self,
+        id: OrganizationId,
+        change: &OrganizationChange,
+    ) -> StoreResult<Option<Organization>> {
+        let mut state = self.state();
+        if !state.organizations.contains_key(&id) {
+            return Ok(None);
+        }
+        if let Some(Some(uid)) = &change.uid
+            && state.organizations.values().any(|other| other.id != id && other.uid.as_ref() == Some(uid))
+        {
             return Err(StoreError::Conflict);
         }
-        state.organizations.insert(organization.id, organization.clone());
-        Ok(())
+        let Some(organization) = state.organizations.get_mut(&id) else { return Ok(None) };
+        change.clone().apply(organization);
+        Ok(Some(organization.clone()))
     }
 
     fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>> {
@@ -28,12 +61,25 @@ impl TenantStore for MemoryStore {
         Ok(self.state().organizations.get(&id).cloned())
     }
 
+    fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>> {
+        let state = self.state();
+        Ok(state.organizations.values().find(|organization| organization.uid.as_ref() == Some(uid)).cloned())
+    }
+
+    fn organization_named(&self, name: &OrganizationName) -> StoreResult<Option<OrganizationId>> {
+        let found = match name {
+            OrganizationName::Id(id) => self.organization(*id)?,
+            OrganizationName::Uid(uid) => self.organization_by_uid(uid)?,
+        };
+        Ok(found.map(|organization| organization.id))
+    }
+
     fn delete_organization(&self, id: OrganizationId, _now: UnixMillis) -> StoreResult<bool> {
         let mut state = self.state();
         if state.organizations.remove(&id).is_none() {
             return Ok(false);
         }
-        state.keys.retain(|_, key| key.organization_id != id);
+        state.keys.retain(|_, key| key.organization_id != Some(id));
         state.sessions.retain(|_, session| session.organization_id != Some(id));
         state.endpoints.retain(|_, endpoint| endpoint.organization_id != id);
         state.health.retain(|_, health| health.organization_id != id);
@@ -49,7 +95,9 @@ impl TenantStore for MemoryStore {
 
     fn create_key(&self, key: &ApiKey) -> StoreResult<()> {
         let mut state = self.state();
-        state.require_organization(key.organization_id)?;
+        if let Some(organization_id) = key.organization_id {
+            state.require_organization(organization_id)?;
+        }
         if state.keys.values().any(|other| other.id == key.id || other.hash == key.hash) {
             return Err(StoreError::Conflict);
         }
@@ -57,15 +105,15 @@ impl TenantStore for MemoryStore {
         Ok(())
     }
 
-    fn keys(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<ApiKey>> {
+    fn keys(&self, owner: Option<OrganizationId>, page: PageRequest) -> StoreResult<Vec<ApiKey>> {
         let state = self.state();
-        let own = state.keys.values().filter(|key| key.organization_id == organization_id);
+        let own = state.keys.values().filter(|key| key.organization_id == owner);
         Ok(page_of(own, |key| key.id.0, page).into_iter().cloned().collect())
     }
 
-    fn revoke_key(&self, organization_id: OrganizationId, id: KeyId) -> StoreResult<Option<[u8; 32]>> {
+    fn revoke_key(&self, owner: Option<OrganizationId>, id: KeyId) -> StoreResult<Option<[u8; 32]>> {
         let mut state = self.state();
-        if state.keys.get(&id).is_none_or(|key| key.organization_id != organization_id) {
+        if state.keys.get(&id).is_none_or(|key| key.organization_id != owner) {
             return Ok(None);
         }
         Ok(state.keys.remove(&id).map(|key| key.hash))
@@ -73,6 +121,15 @@ impl TenantStore for MemoryStore {
 
     fn key_by_hash(&self, hash: &[u8; 32]) -> StoreResult<Option<ApiKey>> {
         Ok(self.state().keys.values().find(|key| key.hash == *hash).cloned())
+    }
+
+    fn note_key_used(&self, id: KeyId, now: UnixMillis) -> StoreResult<()> {
+        if let Some(key) = self.state().keys.get_mut(&id)
+            && key.last_used_at.is_none_or(|noted| noted <= now - LAST_USE_PRECISION)
+        {
+            key.last_used_at = Some(now);
+        }
+        Ok(())
     }
 
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
@@ -162,6 +219,17 @@ impl TenantStore for MemoryStore {
 }
 
 impl MemoryState {
+    fn add_organization(&mut self, organization: &Organization) -> StoreResult<()> {
+        let is_same = |other: &Organization| {
+            other.id == organization.id || (other.uid.is_some() && other.uid == organization.uid)
+        };
+        if self.organizations.values().any(is_same) {
+            return Err(StoreError::Conflict);
+        }
+        self.organizations.insert(organization.id, organization.clone());
+        Ok(())
+    }
+
     pub(super) fn require_organization(&self, id: OrganizationId) -> StoreResult<()> {
         self.organizations.get(&id).map(|_| ()).ok_or(StoreError::NoSuchOrganization)
     }

@@ -81,7 +81,7 @@ async fn whatever_is_made_beside_the_deletion_of_its_organization_goes_with_it(d
         }
         let id: OrganizationId = organization.parse().unwrap();
         let all = PageRequest { before_id: None, limit: 100 };
-        assert!(world.store.keys(id, all).unwrap().is_empty());
+        assert!(world.store.keys(Some(id), all).unwrap().is_empty());
         assert!(world.store.own_event_types(id).unwrap().is_empty());
         assert!(world.store.scan_endpoints(None, 1_000).unwrap().is_empty());
         world

@@ -15,4 +15,5 @@ mod requests;
 mod resending;
 mod roles;
 mod server;
+mod tenants;
 mod webhooks;

@@ -23,10 +23,15 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/organizations", &["admin"]),
     ("GET", "/v1/organizations", &["admin"]),
     ("GET", "/v1/organizations/{organization_id}", &["admin"]),
+    ("PUT", "/v1/organizations/{organization_id}", &["admin"]),
+    ("PATCH", "/v1/organizations/{organization_id}", &["admin"]),
     ("DELETE", "/v1/organizations/{organization_id}", &["admin"]),
     ("POST", "/v1/organizations/{organization_id}/keys", &["admin", "owner"]),
     ("GET", "/v1/organizations/{organization_id}/keys", &["admin", "owner"]),
     ("DELETE", "/v1/organizations/{organization_id}/keys/{key_id}", &["admin", "owner"]),
+    ("POST", "/v1/keys", &["admin"]),
+    ("GET", "/v1/keys", &["admin"]),
+    ("DELETE", "/v1/keys/{key_id}", &["admin"]),
     ("GET", "/v1/usage", &["admin"]),
     ("GET", "/v1/cluster", &["admin"]),
     ("GET", "/v1/webhooks/logs", &["viewer", "manager", "owner"]),
@@ -68,7 +73,8 @@ fn allowed(route: &RouteSpec) -> &'static [&'static str] {
 fn body_for(route: &RouteSpec) -> &'static str {
     match (route.method.as_str(), route.path) {
         ("POST", "/v1/organizations") => r#"{"name":"another"}"#,
-        ("POST", "/v1/organizations/{organization_id}/keys") => r#"{"name":"k","role":"viewer"}"#,
+        ("PUT" | "PATCH", "/v1/organizations/{organization_id}") => r#"{"name":"another"}"#,
+        ("POST", "/v1/organizations/{organization_id}/keys" | "/v1/keys") => r#"{"name":"k","role":"viewer"}"#,
         ("POST", "/v1/webhooks") => r#"{"url":"https://example.com/"}"#,
         ("POST", "/v1/events") => r#"{"event_type":"call.completed","data":{}}"#,
         ("POST", "/v1/events/batch") => r#"[{"event_type":"call.completed","data":{}}]"#,
@@ -83,7 +89,8 @@ fn body_for(route: &RouteSpec) -> &'static str {
 async fn every_route_is_in_the_table_of_permissions() {
     assert_eq!(ROUTES.len(), ALLOWED.len());
     for route in ROUTES {
-        let roles: Vec<&str> = allowed(route).iter().copied().filter(|who| Role::parse(who).is_some()).collect();
+        let is_role = |who: &&str| Role::ALL.iter().any(|role| role.as_str() == *who);
+        let roles: Vec<&str> = allowed(route).iter().copied().filter(is_role).collect();
         match route.permission {
             Permission::Open => assert_eq!(allowed(route), ["open"]),
             permission => {
@@ -127,16 +134,94 @@ async fn every_role_can_call_its_routes_and_no_other(database: Database) {
             let tenant = Tenant::new(&world).await;
             let role_key = tenant.keys.iter().find(|(role, _)| role.as_str() == who);
             let key = role_key.map_or(ADMIN, |(_, key)| key);
-            let path = tenant.path(route.path);
+            let path = match route.path {
+                "/v1/keys/{key_id}" => format!("/v1/keys/{}", world.spare_deployment_key().await),
+                path => tenant.path(path),
+            };
             let answer = world.call(key, route.method.as_str(), &path, body_for(route)).await;
             let case = format!("{who}: {} {} → {} {}", route.method, route.path, answer.status, answer.text);
             if allowed(route).contains(&who) {
                 assert!((200..300).contains(&answer.status), "{case}");
+            } else if who == "admin" {
+                answer.problem(400, "organization_required");
             } else {
                 assert_eq!(answer.status, 403, "{case}");
                 answer.problem(403, "forbidden");
             }
         }
+    }
+}
+
+/// Whether a call was allowed, or how it was refused.
+fn verdict(answer: &crate::world::Answer) -> &'static str {
+    match answer.status {
+        200..300 => "allowed",
+        403 => "forbidden",
+        400 => "organization_required",
+        status => panic!("{status} {}", answer.text),
+    }
+}
+
+/// With the header a key of the deployment may do in the organization what its role may do there, and an admin everything.
+/// Without it only what concerns the deployment.
+#[actix_web::test]
+async fn a_key_of_the_deployment_does_what_its_role_may_in_the_organization_that_the_header_names() {
+    for route in ROUTES.iter().filter(|route| route.permission != Permission::Open) {
+        for who in ["admin key", "admin", "publisher", "viewer", "manager", "owner"] {
+            for organization in ["", "id", "uid"] {
+                let world = World::new().await;
+                let tenant = Tenant::new(&world).await;
+                let uid = json!({"uid": "customer-42"});
+                world.patch(ADMIN, &format!("/v1/organizations/{}", tenant.organization), uid).await.ok(200);
+                let key = match who {
+                    "admin key" => ADMIN.to_owned(),
+                    role => world.deployment_key(role).await,
+                };
+                let named = match organization {
+                    "id" => tenant.organization.as_str(),
+                    "uid" => "customer-42",
+                    _ => "",
+                };
+                let path = match route.path {
+                    "/v1/keys/{key_id}" => format!("/v1/keys/{}", world.spare_deployment_key().await),
+                    path => tenant.path(path),
+                };
+                let answer = world.call_in(&key, named, route.method.as_str(), &path, body_for(route)).await;
+                let is_admin = who.starts_with("admin");
+                let expected = match route.permission {
+                    _ if is_admin && (!named.is_empty() || allowed(route).contains(&"admin")) => "allowed",
+                    Permission::Admin => "forbidden",
+                    _ if named.is_empty() && route.permission != Permission::Keys => "organization_required",
+                    _ if allowed(route).contains(&who) => "allowed",
+                    _ => "forbidden",
+                };
+                let case = format!("{who} in {organization:?}: {} {}", route.method, route.path);
+                assert_eq!(verdict(&answer), expected, "{case}: {}", answer.text);
+            }
+        }
+    }
+}
+
+/// The header only narrows: it names another organization to nobody.
+#[actix_web::test]
+async fn a_key_of_an_organization_that_names_another_one_finds_nothing() {
+    let world = World::new().await;
+    let (tenant, stranger) = (Tenant::new(&world).await, Tenant::new(&world).await);
+    for (organization, uid) in [(&tenant.organization, "mine"), (&stranger.organization, "theirs")] {
+        world.patch(ADMIN, &format!("/v1/organizations/{organization}"), json!({"uid": uid})).await.ok(200);
+    }
+    for route in ROUTES.iter().filter(|route| route.permission != Permission::Open) {
+        let (method, body) = (route.method.as_str(), body_for(route));
+        for (role, key) in &tenant.keys {
+            for name in [&stranger.organization, "theirs", "nobody", "org_0000000000001", "org_x", "é", "a b"] {
+                let answer = world.call_in(key, name, method, &tenant.path(route.path), body).await;
+                assert_eq!(answer.problem(404, "not_found"), [""; 0], "{} {method} {}", role.as_str(), route.path);
+            }
+        }
+    }
+    for name in [&tenant.organization, "mine"] {
+        let answer = world.call_in(tenant.key("viewer"), name, "GET", "/v1/webhooks", "").await;
+        assert_eq!(answer.ok(200)["data"].as_array().unwrap().len(), 1, "{name}");
     }
 }
 

@@ -126,7 +126,7 @@ impl World {
             ScriptedTransport { scripts: Mutex::default(), seen: Mutex::default(), clock: Mutex::default() };
         let store = MemoryStore::default();
         for id in [ORGANIZATION, OTHER_ORGANIZATION] {
-            store.create_organization(&Organization { id, name: id.to_string(), created_at: BEGIN }).unwrap();
+            store.create_organization(&Organization::named(id, id.to_string(), BEGIN)).unwrap();
         }
         Self {
             store: Arc::new(store),
