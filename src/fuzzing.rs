@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use crate::api::event_batch::read_batch;
 use crate::api::event_input::EventReader;
-use crate::api::event_types::KnownTypes;
 use crate::api::input::{Errors, Fields};
+use crate::api::known_types::KnownTypes;
 use crate::api::webhook_input::WebhookChanges;
 use crate::api::webhook_settings::Rules;
 use crate::domain::filter::Filter;

@@ -60,6 +60,7 @@ pub(crate) fn endpoint(id: i64) -> Endpoint {
 
 pub(crate) fn settings(endpoints: usize) -> ActorSettings {
     ActorSettings {
+        event_types: ringback::domain::event_types::EventTypePolicy::default(),
         max_active_endpoints: endpoints.max(1),
         crowded_attempts: 2_048,
         payload_memory_bytes: 128 * 1024 * 1024,

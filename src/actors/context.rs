@@ -13,6 +13,7 @@ use super::inbox::Inbox;
 use super::payload::PayloadMemory;
 use super::queue_cursors::QueueCursors;
 use super::statistics::SharedCounting;
+use crate::domain::event_types::EventTypePolicy;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::limiter::LimiterMemory;
 use crate::domain::machine::{MachineLimits, RateLimitHistory};
@@ -44,6 +45,8 @@ pub(crate) const ENGINE: OrganizationId = OrganizationId(0);
 /// Bounds and intervals of the actors.
 #[derive(Debug, Clone)]
 pub struct ActorSettings {
+    /// Which event types there are besides those that somebody defined.
+    pub event_types: EventTypePolicy,
     /// Endpoint supervisors in memory at once.
     pub max_active_endpoints: usize,
     /// Attempts in flight over all endpoints. At its share of them, an organization's endpoints are limited to one each.
@@ -300,6 +303,7 @@ pub(super) mod tests {
     /// Settings for tests of single parts.
     pub(crate) fn settings() -> ActorSettings {
         ActorSettings {
+            event_types: EventTypePolicy::default(),
             max_active_endpoints: 100,
             crowded_attempts: 100,
             payload_memory_bytes: 1024 * 1024,

@@ -22,6 +22,7 @@ use super::settings_cache::SettingsCache;
 use super::statistics::CurrentStatistics;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event_type_registry::EventTypeRegistry;
+use crate::domain::event_types::EventTypePolicy;
 use crate::domain::ids::{EndpointId, IdGenerator, OrganizationId};
 use crate::domain::time::UnixMillis;
 use crate::store::Store;
@@ -117,6 +118,11 @@ impl EngineHandle {
     /// Every organization's own event types.
     pub(crate) fn event_types(&self) -> Arc<RwLock<EventTypeRegistry>> {
         self.0.settings.event_types()
+    }
+
+    /// Which event types there are besides those.
+    pub(crate) fn event_type_policy(&self) -> EventTypePolicy {
+        self.0.context.settings.event_types
     }
 
     /// Call after webhooks, event types or organizations were changed in the store: from now on every event meets them as

@@ -16,7 +16,7 @@ use super::mailbox::post;
 use super::messages::{EndpointChanged, OrganizationDeleted};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_type_registry::{EventTypeRegistry, KnownType};
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::subscriptions::Subscriptions;
 use crate::store::{ChangeNumber, Changed, ChangesSince, Store, StoreError, StoreResult};
@@ -57,7 +57,7 @@ impl SettingsCache {
         let applied = store.last_change()?;
         let mut subscriptions = Subscriptions::default();
         scan_endpoints(store, |endpoint| subscriptions.upsert(&endpoint))?;
-        let event_types = read_event_types(store)?;
+        let event_types = read_event_types(&context)?;
         Ok(Self {
             ports,
             subscriptions: RwLock::new(subscriptions),
@@ -191,7 +191,7 @@ impl SettingsCache {
     fn read_everything(&self) -> StoreResult<()> {
         let store = self.context.store.as_ref();
         let applied = store.last_change()?;
-        let event_types = read_event_types(store)?;
+        let event_types = read_event_types(&self.context)?;
         let mut gone: HashSet<(OrganizationId, EndpointId)> = self.subscriptions().endpoints().collect();
         scan_endpoints(store, |endpoint| {
             gone.remove(&(endpoint.organization_id, endpoint.id));
@@ -233,12 +233,12 @@ impl SettingsCache {
     }
 }
 
-fn read_event_types(store: &dyn Store) -> StoreResult<EventTypeRegistry> {
-    let mut registry = EventTypeRegistry::default();
-    let mut last: Option<OwnEventType> = None;
+fn read_event_types(context: &ActorContext) -> StoreResult<EventTypeRegistry> {
+    let mut registry = EventTypeRegistry::new(context.settings.event_types);
+    let mut last: Option<DefinedEventType> = None;
     loop {
         let after = last.as_ref().map(|last| (last.organization_id, last.name.as_str()));
-        let page = store.scan_event_types(after, SCAN_PAGE)?;
+        let page = context.store.scan_event_types(after, SCAN_PAGE)?;
         page.iter().for_each(|event_type| registry.insert(event_type));
         let is_last = page.len() < SCAN_PAGE;
         last = page.into_iter().last();

@@ -251,7 +251,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::event_types::KnownTypes;
+    use crate::api::known_types::KnownTypes;
     use crate::domain::ids::OrganizationId;
     use crate::domain::time::UnixMillis;
 

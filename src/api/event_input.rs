@@ -4,8 +4,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::body::too_large;
-use super::event_types::KnownTypes;
 use super::input::{self, Errors, JsonFields};
+use super::known_types::KnownTypes;
 use super::problem::{ErrorCode, Problem};
 use crate::actors::publication::Publication;
 use crate::domain::event::{MAX_BODY_BYTES, body_overhead};
@@ -32,7 +32,7 @@ impl EventReader {
     /// Whether this many bytes may be parsed on a worker. Not where a schema may have to be checked: how long that
     /// takes is up to its author.
     pub(crate) fn may_read_inline(&self, bytes: usize) -> bool {
-        bytes <= INLINE_BYTES && !self.types.has_own()
+        bytes <= INLINE_BYTES && !self.types.may_have_schemas()
     }
 
     /// Reads `{event_type, data, timestamp?}`; `key` and `errors` are those of the request around it.

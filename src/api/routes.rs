@@ -11,8 +11,8 @@ use super::middleware::catch_panic;
 use super::problem::{ErrorCode, Problem};
 pub use super::route_spec::RouteSpec;
 use super::{
-    Api, cluster, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations, probes,
-    usage, webhook_actions, webhooks,
+    Api, catalogue, cluster, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations,
+    probes, usage, webhook_actions, webhooks,
 };
 use crate::actors::cluster::push::PUSH_PATH;
 
@@ -43,6 +43,13 @@ routes! {
     GET    "/v1/keys" Admin keys::list_of_deployment;
     DELETE "/v1/keys/{key_id}" Admin keys::revoke_of_deployment;
 
+    GET    "/v1/catalogue/event-types" Admin catalogue::list;
+    POST   "/v1/catalogue/event-types" Admin catalogue::create;
+    GET    "/v1/catalogue/event-types/{event_type}" Admin catalogue::read;
+    PUT    "/v1/catalogue/event-types/{event_type}" Admin catalogue::put;
+    PATCH  "/v1/catalogue/event-types/{event_type}" Admin catalogue::patch;
+    DELETE "/v1/catalogue/event-types/{event_type}" Admin catalogue::delete;
+
     GET    "/v1/usage" Admin usage::read;
     GET    "/v1/cluster" Admin cluster::read;
 
@@ -70,6 +77,8 @@ routes! {
     POST   "/v1/events/{event_id}/replay" Manage events::replay;
     GET    "/v1/event-types" Read event_types::list;
     POST   "/v1/event-types" Manage event_types::create;
+    PUT    "/v1/event-types/{event_type}" Manage event_types::put;
+    PATCH  "/v1/event-types/{event_type}" Manage event_types::patch;
     DELETE "/v1/event-types/{event_type}" Manage event_types::delete;
 
     GET    "/v1/health" Read health::organization;

@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::caller::Tenant;
-use super::event_types::{KnownTypes, sample};
 use super::input::{self, Errors, JsonFields};
+use super::known_types::KnownTypes;
 use super::line::Line;
+use super::offered_types::sample;
 use super::problem::{ErrorCode, Problem};
 use super::turns::{TESTS_FOR_ONE, first_step};
 use super::webhooks::WHAT;

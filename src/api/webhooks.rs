@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body, response_body};
 use super::caller::Tenant;
-use super::event_types::KnownTypes;
 use super::input::{self, Errors, JsonFields};
+use super::known_types::KnownTypes;
 use super::pagination::{List, QueryString};
 use super::problem::{ErrorCode, Problem};
 use super::turns::first_step;

@@ -225,6 +225,26 @@ pub static KEYS: &[SettingKey] = &[
         show: |settings| Some(quoted(&settings.log)),
     },
     SettingKey {
+        name: "builtin_event_types",
+        kind: ValueKind::Text("true or false"),
+        help: "Whether the catalogue begins with the 14 event types of the CallIntel documentation. With false there are only \
+               those that you add (`/v1/catalogue/event-types`). All nodes need the same.",
+        example: None,
+        read: |value, settings| value.boolean().map(|has| settings.event_types.has_built_in = has),
+        show: |settings| Some(settings.event_types.has_built_in.to_string()),
+    },
+    SettingKey {
+        name: "unknown_event_types",
+        kind: ValueKind::Text("refuse or accept"),
+        help: "What happens to an event whose type nobody registered: refused with 422 unknown_event_type, which finds typing errors; \
+               or accepted, and delivered to webhooks that want every type or name it. All nodes need the same.",
+        example: None,
+        read: |value, settings| {
+            unknown_event_types(value).map(|accepts| settings.event_types.accepts_unknown = accepts)
+        },
+        show: |settings| Some(quoted(if settings.event_types.accepts_unknown { "accept" } else { "refuse" })),
+    },
+    SettingKey {
         name: "log_format",
         kind: ValueKind::Text("text or json"),
         help: "\"text\" for people, \"json\" for machines. Log lines go to standard error.",
@@ -483,6 +503,14 @@ fn log_filter(value: &SettingValue) -> Result<String, String> {
     let text = value.text()?;
     logging::parse_filter(text).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
+}
+
+fn unknown_event_types(value: &SettingValue) -> Result<bool, String> {
+    match value.text()? {
+        "refuse" => Ok(false),
+        "accept" => Ok(true),
+        other => Err(format!("expects refuse or accept, got {other}")),
+    }
 }
 
 fn log_format(value: &SettingValue) -> Result<LogFormat, String> {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::domain::event_types::EventTypePolicy;
 use crate::domain::secret::Secret;
 use crate::domain::target::PortRange;
 
@@ -59,6 +60,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// The table `[limits]`.
     pub limits: LimitSettings,
+    /// Which event types there are besides those that somebody defined.
+    pub event_types: EventTypePolicy,
     /// The table `[cluster]`.
     pub cluster: ClusterSettings,
 }
@@ -82,6 +85,7 @@ impl Default for Settings {
             signature_header_prefix: String::from("x-callintel"),
             delivery: DeliverySettings::default(),
             limits: LimitSettings::default(),
+            event_types: EventTypePolicy::default(),
             cluster: ClusterSettings::default(),
         }
     }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
+use crate::api::offered_types::{OfferedType, TypeOrigin, offered};
 use crate::api::problem::Problem;
-use crate::api::{Api, event_types, webhooks};
-use crate::domain::event_types::{BUILT_IN, OPERATIONAL};
+use crate::api::{Api, webhooks};
+use crate::domain::event_types::OPERATIONAL;
 use crate::domain::ids::{EndpointId, OrganizationId};
 
 /// The API's page size. With more webhooks, a text field for the id replaces the list.
@@ -91,13 +92,16 @@ impl Webhooks {
 pub(crate) struct Choices {
     pub webhooks: Webhooks,
     own_types: Vec<String>,
+    shared_types: Vec<String>,
 }
 
 impl Choices {
     pub(crate) async fn read(api: &Api, organization_id: OrganizationId) -> Result<Self, Problem> {
         let webhooks = Webhooks::read(api, organization_id).await?;
-        let own_types = event_types::own_types(api, organization_id).await?;
-        Ok(Self { webhooks, own_types: own_types.into_iter().map(|own| own.name).collect() })
+        let types = offered(api, organization_id).await?;
+        let (own, shared): (Vec<_>, Vec<_>) = types.into_iter().partition(|it| it.origin == TypeOrigin::Own);
+        let names = |types: Vec<OfferedType>| types.into_iter().map(|it| it.name).collect();
+        Ok(Self { webhooks, own_types: names(own), shared_types: names(shared) })
     }
 
     /// Event types that webhooks can subscribe to, in groups; no group is empty.
@@ -110,8 +114,8 @@ impl Choices {
     /// Event types that can be published, in groups; no group is empty.
     pub(crate) fn publishable(&self) -> Vec<(&'static str, Vec<&str>)> {
         let own: Vec<&str> = self.own_types.iter().map(String::as_str).collect();
-        let built_in = BUILT_IN.iter().map(|event_type| event_type.name).collect();
-        let groups = [("Custom", own), ("Built in", built_in)];
+        let shared: Vec<&str> = self.shared_types.iter().map(String::as_str).collect();
+        let groups = [("Custom", own), ("Catalogue", shared)];
         groups.into_iter().filter(|(_, names)| !names.is_empty()).collect()
     }
 

@@ -14,10 +14,12 @@ use super::response::see_other;
 use super::time;
 use super::viewer::Viewer;
 use crate::api::auth::Permission;
+use crate::api::event_type_definitions::{self as definitions, Definer};
+use crate::api::offered_types::{OfferedType, TypeOrigin, all_of};
 use crate::api::problem::{InputError, Problem};
-use crate::api::{Api, event_types, webhooks};
+use crate::api::{Api, webhooks};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event_types::{BUILT_IN, EventType, OPERATIONAL, OwnEventType};
+use crate::domain::event_types::{EventType, OPERATIONAL, built_in};
 use crate::domain::filter::FieldError;
 use crate::domain::ids::OrganizationId;
 use crate::domain::json_text::pretty;
@@ -60,7 +62,7 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, PageError> {
     let form = Form::read(&request, payload).await?;
     let (body, not_json) = body_of(&form);
-    match event_types::create_from(&api, viewer.organization_id()?, body.into()).await {
+    match definitions::create(&api, Definer::organization(viewer.organization_id()?), body.into()).await {
         Ok(_) => Ok(see_other("/event-types?done=added")),
         Err(problem) if can_be_corrected(&problem) => {
             let problem = with_position(problem, not_json.as_ref());
@@ -79,7 +81,7 @@ pub(crate) async fn delete(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let name = request.match_info().get("event_type").unwrap_or_default().to_owned();
-    event_types::remove(&api, viewer.organization_id()?, name).await?;
+    definitions::remove(&api, Definer::organization(viewer.organization_id()?), name).await?;
     Ok(see_other("/event-types?done=deleted"))
 }
 
@@ -113,7 +115,8 @@ async fn content(
     form: &Form,
 ) -> Result<Markup, PageError> {
     let organization_id = viewer.organization_id()?;
-    let own = event_types::own_types(api, organization_id).await?;
+    let types = all_of(api, organization_id).await?;
+    let (own, shared): (Vec<_>, Vec<_>) = types.into_iter().partition(|it| it.origin == TypeOrigin::Own);
     let endpoints = endpoints(api, organization_id).await?;
     let asking = |name: &str| endpoints.as_deref().map(|all| all.iter().filter(|it| asks(it, name)).count());
     let may_manage = viewer.may(Permission::Manage);
@@ -127,14 +130,10 @@ async fn content(
         // a form with errors comes first
         @if problem.is_some() { (add_card(&Complaints::of(problem), form)) }
         (own_card(viewer, &own, &asking))
-        @for group in BuiltInGroup::ALL {
+        @for (title, types) in grouped(&shared) {
             section.card.flush {
-                header { h2 { (group.title()) } }
-                ul.items {
-                    @for event_type in BUILT_IN.iter().filter(|it| BuiltInGroup::of(it.name) == group) {
-                        (ours(event_type, asking(event_type.name)))
-                    }
-                }
+                header { h2 { (title) } }
+                ul.items { @for event_type in types { (shared_item(event_type, asking(&event_type.name))) } }
             }
         }
         section.card.flush {
@@ -168,30 +167,37 @@ fn asks(endpoint: &Endpoint, event_type: &str) -> bool {
     }
 }
 
-/// The headings under which the contract lists the built-in types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BuiltInGroup {
-    Call,
-    Data,
-    Batch,
-}
-
-impl BuiltInGroup {
-    const ALL: [Self; 3] = [Self::Call, Self::Data, Self::Batch];
-
-    fn of(name: &str) -> Self {
-        match name {
-            name if name.starts_with("batch.") => Self::Batch,
-            name if name.ends_with("_ready") || name.ends_with("_complete") => Self::Data,
-            _ => Self::Call,
+/// The types of all organizations under headings, in their order.
+fn grouped(types: &[OfferedType]) -> Vec<(String, Vec<&OfferedType>)> {
+    let mut groups: Vec<(String, Vec<&OfferedType>)> = Vec::new();
+    for event_type in types {
+        let title = heading(&event_type.name);
+        match groups.iter_mut().find(|(known, _)| *known == title) {
+            Some((_, types)) => types.push(event_type),
+            None => groups.push((title, vec![event_type])),
         }
     }
+    groups
+}
 
-    fn title(self) -> &'static str {
-        match self {
-            Self::Call => "Call events",
-            Self::Data => "Data events",
-            Self::Batch => "Batch events",
+/// For the built-in types those of the CallIntel documentation, for others what the name begins with.
+fn heading(name: &str) -> String {
+    let prefix = name.split('.').next().unwrap_or_default();
+    if built_in(name).is_some() && prefix == "call" && (name.ends_with("_ready") || name.ends_with("_complete")) {
+        return String::from("Data events");
+    }
+    let mut letters = prefix.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(" events".chars()).collect()
+}
+
+fn shared_item(event_type: &OfferedType, asking: Option<usize>) -> Markup {
+    html! {
+        li {
+            (headline(&event_type.name, asking, &html! {}))
+            @if !event_type.description.is_empty() { p { (event_type.description) } }
+            (json_details("Sample data", event_type.sample.get()))
+            @if let Some(schema) = &event_type.schema { (json_details("Data schema", schema.get())) }
         }
     }
 }
@@ -226,7 +232,7 @@ fn json_details(title: &str, text: &str) -> Markup {
     html! { details.more { summary.small { (title) } pre { (pretty(text).as_deref().unwrap_or(text)) } } }
 }
 
-fn own_card(viewer: &Viewer, own: &[OwnEventType], asking: &impl Fn(&str) -> Option<usize>) -> Markup {
+fn own_card(viewer: &Viewer, own: &[OfferedType], asking: &impl Fn(&str) -> Option<usize>) -> Markup {
     let may_manage = viewer.may(Permission::Manage);
     html! {
         section.card.flush {
@@ -234,7 +240,7 @@ fn own_card(viewer: &Viewer, own: &[OwnEventType], asking: &impl Fn(&str) -> Opt
             @if own.is_empty() {
                 (components::empty("No custom event types yet", &html! {
                     p {
-                        "The types below are ready to publish. "
+                        "The types of the catalogue below are ready to publish. "
                         @if may_manage { "For anything else in your product, " a href="#add" { "add a type" } "." }
                         @else { "A manager or owner can add more." }
                     }
@@ -245,9 +251,12 @@ fn own_card(viewer: &Viewer, own: &[OwnEventType], asking: &impl Fn(&str) -> Opt
                     li {
                         (headline(&event_type.name, asking(&event_type.name), &delete_button(event_type, may_manage)))
                         @if !event_type.description.is_empty() { p { (event_type.description) } }
-                        p.dim.small { "Added " (time::dated(event_type.created_at, viewer.zone())) }
+                        p.dim.small {
+                            @if let Some(at) = event_type.created_at { "Added " (time::dated(at, viewer.zone())) }
+                            @if event_type.archived { ", archived: accepted, and no longer offered" }
+                        }
                         @match &event_type.schema {
-                            Some(schema) => { (json_details("Data schema", schema)) }
+                            Some(schema) => { (json_details("Data schema", schema.get())) }
                             None => { p.dim.small { "No schema: any data is accepted." } }
                         }
                     }
@@ -257,7 +266,7 @@ fn own_card(viewer: &Viewer, own: &[OwnEventType], asking: &impl Fn(&str) -> Opt
     }
 }
 
-fn delete_button(event_type: &OwnEventType, may_manage: bool) -> Markup {
+fn delete_button(event_type: &OfferedType, may_manage: bool) -> Markup {
     let id = format!("delete-{}", event_type.name);
     html! {
         @if may_manage {
@@ -301,14 +310,15 @@ fn add_card(complaints: &Complaints<'_>, form: &Form) -> Markup {
 mod tests {
     use super::*;
     use crate::api::problem::ErrorCode;
+    use crate::domain::event_types::BUILT_IN;
 
     #[test]
     fn built_in_types_are_grouped_under_the_headings_of_the_contract() {
-        let count =
-            |group| BUILT_IN.iter().filter(|event_type| BuiltInGroup::of(event_type.name) == group).count();
-        assert_eq!(BuiltInGroup::ALL.map(count), [6, 4, 4]);
-        assert_eq!(BuiltInGroup::of("call.analysis_complete"), BuiltInGroup::Data);
-        assert_eq!(BuiltInGroup::of("call.completed"), BuiltInGroup::Call);
+        let types = BUILT_IN.iter().map(|it| OfferedType::ours(it, TypeOrigin::BuiltIn)).collect::<Vec<_>>();
+        let groups = grouped(&types).into_iter().map(|(title, types)| (title, types.len())).collect::<Vec<_>>();
+        let expected = [("Call events", 6), ("Data events", 4), ("Batch events", 4)];
+        assert_eq!(groups, expected.map(|(title, count)| (title.to_owned(), count)));
+        assert_eq!(heading("invoice.paid"), "Invoice events");
     }
 
     #[test]

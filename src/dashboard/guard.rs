@@ -59,9 +59,9 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
         Some(id) => Some(organizations::find(api, id.into(), id).await.map_err(refuse)?.name),
     };
     if let Access::Needs(permission) = access {
-        if caller.is_admin() && permission == Permission::Keys {
-            let detail =
-                "the admin key belongs to no organization; open one under Organizations to manage its keys";
+        if own.is_none() && !matches!(permission, Permission::Open | Permission::Admin) {
+            let detail = "the admin key belongs to no organization; open one under Organizations to manage its keys, and sign in with a \
+                          key of it for everything else";
             return Err(refuse(Problem::new(ErrorCode::Forbidden, detail)));
         }
         permission.check(&caller, own).map_err(refuse)?;

@@ -1,4 +1,4 @@
-//! The event types that every organization has, and those that organizations add.
+//! The event types that there are: built in, of the catalogue, and of one organization.
 
 use super::ids::OrganizationId;
 use super::time::UnixMillis;
@@ -14,19 +14,82 @@ pub struct EventType {
     pub sample: &'static str,
 }
 
-/// An event type that an organization added.
+/// Who the types of the catalogue belong to in their rows: no organization has this id.
+pub const CATALOGUE: OrganizationId = OrganizationId(0);
+
+/// An event type that somebody defined: an organization for itself, or the operator in the catalogue for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnEventType {
-    /// The tenant.
+pub struct DefinedEventType {
+    /// The organization, or [`CATALOGUE`].
     pub organization_id: OrganizationId,
-    /// Unique within the organization.
+    /// Unique within its owner's.
     pub name: String,
     /// When it happens.
     pub description: String,
     /// A JSON Schema of its `data`, as JSON text.
     pub schema: Option<String>,
+    /// A realistic `data`, as JSON text.
+    pub sample: Option<String>,
+    pub state: EventTypeState,
     /// When it was added.
     pub created_at: UnixMillis,
+}
+
+/// What a defined type is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EventTypeState {
+    #[default]
+    Active,
+    /// Accepted and delivered, and no longer offered.
+    Archived,
+    /// Of a built-in type: there is none any more.
+    Removed,
+}
+
+impl DefinedEventType {
+    /// One that has only a name.
+    pub fn named(organization_id: OrganizationId, name: impl Into<String>, created_at: UnixMillis) -> Self {
+        Self {
+            organization_id,
+            name: name.into(),
+            description: String::new(),
+            schema: None,
+            sample: None,
+            state: EventTypeState::Active,
+            created_at,
+        }
+    }
+
+    /// A built-in type, to be changed.
+    pub fn of_built_in(built_in: &EventType, created_at: UnixMillis) -> Self {
+        Self {
+            description: built_in.description.to_owned(),
+            sample: Some(built_in.sample.to_owned()),
+            ..Self::named(CATALOGUE, built_in.name, created_at)
+        }
+    }
+}
+
+/// Which types there are besides those that somebody defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventTypePolicy {
+    /// The catalogue begins with the built-in types.
+    pub has_built_in: bool,
+    /// Types that nobody registered are accepted.
+    pub accepts_unknown: bool,
+}
+
+impl Default for EventTypePolicy {
+    fn default() -> Self {
+        Self { has_built_in: true, accepts_unknown: false }
+    }
+}
+
+impl EventTypePolicy {
+    /// The built-in types that there are.
+    pub fn built_in(self) -> &'static [EventType] {
+        if self.has_built_in { BUILT_IN } else { &[] }
+    }
 }
 
 /// The 14 types of the CallIntel documentation, in its order. Where it shows a payload, the sample is that `data`.

@@ -366,6 +366,7 @@ fn open_files() -> usize {
 fn actor_settings(settings: &Settings, open_files: usize) -> ActorSettings {
     let delivery = &settings.delivery;
     ActorSettings {
+        event_types: settings.event_types,
         // half for one connection to each endpoint, a quarter for further attempts; the rest is for the API
         max_active_endpoints: delivery.max_active_endpoints.min((open_files / 2).max(1)),
         crowded_attempts: CROWDED_ATTEMPTS.min(open_files / 4),

@@ -7,7 +7,7 @@
 //! also after a change whose answer was lost.
 
 use super::StoreResult;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::{EndpointId, OrganizationId};
 
 /// How many lines are kept. Smaller: an engine that was away for long reads all settings again, instead of what changed.
@@ -80,5 +80,5 @@ pub trait ChangeStore: Send + Sync + 'static {
     /// At most `limit` lines behind `after`.
     fn changes_since(&self, after: ChangeNumber, limit: usize) -> StoreResult<ChangesSince>;
     /// An organization's own event types, for the engine: over connections that no request takes.
-    fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
+    fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>>;
 }

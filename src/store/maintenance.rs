@@ -2,7 +2,7 @@
 
 use super::StoreResult;
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -18,7 +18,7 @@ pub trait MaintenanceStore: Send + Sync + 'static {
         &self,
         after: Option<(OrganizationId, &str)>,
         limit: usize,
-    ) -> StoreResult<Vec<OwnEventType>>;
+    ) -> StoreResult<Vec<DefinedEventType>>;
     /// Endpoints with pending deliveries in the order of their ids, from after `after`: a skip scan over the
     /// pending index that touches one row per endpoint.
     fn scan_agenda(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<AgendaRow>>;

@@ -18,7 +18,7 @@ use crate::domain::attempt::{Outcome, RetryOn};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::endpoint::{CustomHeader, DisabledReason, Endpoint, PreviousSecret};
 use crate::domain::event::Event;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::{DefinedEventType, EventTypeState};
 use crate::domain::filter::Filter;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
@@ -389,27 +389,41 @@ pub(super) struct EventTypeRow {
     description: String,
     schema: Option<String>,
     created_at: i64,
+    sample: Option<String>,
+    state: i16,
 }
 
-impl From<&OwnEventType> for EventTypeRow {
-    fn from(own: &OwnEventType) -> Self {
+/// The states in their order in the column.
+const EVENT_TYPE_STATES: [EventTypeState; 3] =
+    [EventTypeState::Active, EventTypeState::Archived, EventTypeState::Removed];
+
+impl From<&DefinedEventType> for EventTypeRow {
+    fn from(own: &DefinedEventType) -> Self {
         Self {
             organization_id: own.organization_id.0,
             name: own.name.clone(),
             description: own.description.clone(),
             schema: own.schema.clone(),
             created_at: own.created_at.0,
+            sample: own.sample.clone(),
+            state: own.state as i16,
         }
     }
 }
 
-impl From<EventTypeRow> for OwnEventType {
+impl From<EventTypeRow> for DefinedEventType {
     fn from(row: EventTypeRow) -> Self {
         Self {
             organization_id: OrganizationId(row.organization_id),
             name: row.name,
             description: row.description,
             schema: row.schema,
+            sample: row.sample,
+            // one that only a newer version knows is accepted
+            state: usize::try_from(row.state)
+                .ok()
+                .and_then(|state| EVENT_TYPE_STATES.get(state).copied())
+                .unwrap_or_default(),
             created_at: UnixMillis(row.created_at),
         }
     }

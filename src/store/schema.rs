@@ -191,6 +191,8 @@ diesel::table! {
         description -> Text,
         schema -> Nullable<Text>,
         created_at -> BigInt,
+        sample -> Nullable<Text>,
+        state -> SmallInt,
     }
 }
 

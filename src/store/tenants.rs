@@ -2,7 +2,7 @@
 
 use super::{PageRequest, StoreResult};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationName, OrganizationUid};
@@ -70,11 +70,13 @@ pub trait TenantStore: Send + Sync + 'static {
         id: EndpointId,
         now: UnixMillis,
     ) -> StoreResult<Option<usize>>;
-    /// Adds an event type; [`StoreError::Conflict`](super::StoreError::Conflict) when the organization has one of that name.
-    /// As for keys, it must exist.
-    fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()>;
-    /// Lists an organization's own event types in the order of their names.
-    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
+    /// Adds an event type; [`StoreError::Conflict`](super::StoreError::Conflict) when its owner has one of that name. An
+    /// organization must exist, as for keys.
+    fn create_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()>;
+    /// Adds an event type, or replaces the one of that name.
+    fn save_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()>;
+    /// Lists an organization's own event types, or those of the catalogue, in the order of their names.
+    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>>;
     /// Removes an event type. Returns whether it existed.
     fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool>;
 }

@@ -8,7 +8,7 @@ use ringback::domain::cluster::{Member, Partition, Slot};
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::{EventFilter, EventRecord};
-use ringback::domain::event_types::OwnEventType;
+use ringback::domain::event_types::DefinedEventType;
 use ringback::domain::health::{EndpointHealth, EndpointStates, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
@@ -255,8 +255,9 @@ impl TenantStore for FaultyStore {
             id: EndpointId,
             now: UnixMillis,
         ) -> StoreResult<Option<usize>>;
-        fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()>;
-        fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
+        fn create_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()>;
+        fn save_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()>;
+        fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>>;
         fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool>;
     }
 }
@@ -275,7 +276,7 @@ impl ChangeStore for FaultyStore {
         fn wait_until_decided(&self) -> StoreResult<()>;
         fn last_change(&self) -> StoreResult<ChangeNumber>;
         fn changes_since(&self, after: ChangeNumber, limit: usize) -> StoreResult<ChangesSince>;
-        fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>>;
+        fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>>;
     }
 }
 
@@ -378,7 +379,7 @@ impl MaintenanceStore for FaultyStore {
             &self,
             after: Option<(OrganizationId, &str)>,
             limit: usize,
-        ) -> StoreResult<Vec<OwnEventType>>;
+        ) -> StoreResult<Vec<DefinedEventType>>;
         fn scan_agenda(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<AgendaRow>>;
         fn open_breakers(&self) -> StoreResult<Vec<EndpointHealth>>;
         fn count_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<u64>;

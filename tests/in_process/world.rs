@@ -24,6 +24,7 @@ use ringback::config::LimitSettings;
 use ringback::dashboard::{self, Dashboard};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response, TlsFault};
 use ringback::domain::breaker::BreakerConfig;
+use ringback::domain::event_types::EventTypePolicy;
 use ringback::domain::machine::MachineLimits;
 use ringback::domain::random::RandomSource;
 use ringback::domain::secret::Secret;
@@ -330,6 +331,7 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
 /// Those of the actors, with the policy of the contract.
 pub(crate) fn settings() -> ActorSettings {
     ActorSettings {
+        event_types: EventTypePolicy::default(),
         crowded_attempts: 2_048,
         max_active_endpoints: 100,
         payload_memory_bytes: 16 * 1024 * 1024,

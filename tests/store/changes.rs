@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use ringback::domain::endpoint::{DisabledReason, Endpoint};
-use ringback::domain::event_types::OwnEventType;
+use ringback::domain::event_types::{DefinedEventType, EventTypeState};
 use ringback::domain::ids::{EndpointId, OrganizationId};
 use ringback::domain::organization::ApiKey;
 use ringback::store::{
@@ -23,12 +23,14 @@ on_every_store!(
     nothing_is_made_in_an_organization_that_does_not_exist,
 );
 
-fn own_type(organization_id: OrganizationId) -> OwnEventType {
-    OwnEventType {
+fn own_type(organization_id: OrganizationId) -> DefinedEventType {
+    DefinedEventType {
         organization_id,
         name: String::from("own.type"),
         description: String::new(),
         schema: None,
+        sample: None,
+        state: EventTypeState::Active,
         created_at: at(0),
     }
 }

@@ -8,7 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use ringback::domain::attempt::NextStep;
-use ringback::domain::event_types::OwnEventType;
+use ringback::domain::event_types::{DefinedEventType, EventTypeState};
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::EndpointId;
 use ringback::domain::random::CountingRandomSource;
@@ -86,11 +86,13 @@ fn a_deleted_organization_leaves_no_row_in_any_table() {
     }
     f.save_health(EndpointHealth { probe_at: Some(at(5)), ..EndpointHealth::healthy(organization_id, live) });
     f.store.delete_endpoint(organization_id, deleted, at(1)).unwrap();
-    let event_type = OwnEventType {
+    let event_type = DefinedEventType {
         organization_id,
         name: String::from("order.paid"),
         description: String::new(),
         schema: None,
+        sample: None,
+        state: EventTypeState::Active,
         created_at: at(0),
     };
     f.store.create_event_type(&event_type).unwrap();

@@ -3,7 +3,7 @@
 use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::DeliveryStatus;
 use ringback::domain::event::{EventFilter, EventRecord};
-use ringback::domain::event_types::OwnEventType;
+use ringback::domain::event_types::{CATALOGUE, DefinedEventType, EventTypeState};
 use ringback::domain::ids::{EventId, OrganizationId};
 use ringback::domain::time::UnixMillis;
 use ringback::store::{NewEvent, PageRequest, StoreError};
@@ -16,6 +16,7 @@ on_every_store!(
     an_event_is_read_with_its_body_and_its_deliveries,
     another_organizations_events_do_not_exist,
     own_event_types_are_listed_by_name,
+    a_type_of_the_catalogue_belongs_to_no_organization_and_is_replaced_as_a_whole,
     the_name_of_an_event_type_is_unique_within_its_organization,
     event_types_of_all_organizations_are_scanned_in_order,
     event_types_are_removed_with_their_organization,
@@ -91,14 +92,34 @@ fn another_organizations_events_do_not_exist(f: &Fixture) {
     assert!(f.store.event(organization_id, EventId(5)).unwrap().is_none());
 }
 
-fn own(organization_id: OrganizationId, name: &str) -> OwnEventType {
-    OwnEventType {
+fn own(organization_id: OrganizationId, name: &str) -> DefinedEventType {
+    DefinedEventType {
         organization_id,
         name: name.to_owned(),
         description: String::from("Wenn es geschieht"),
         schema: name.starts_with('b').then(|| String::from(r#"{"type":"object"}"#)),
+        sample: None,
+        state: EventTypeState::Active,
         created_at: at(7),
     }
+}
+
+fn a_type_of_the_catalogue_belongs_to_no_organization_and_is_replaced_as_a_whole(f: &Fixture) {
+    let organization_id = f.organization();
+    let before = f.store.last_change().unwrap();
+    let mut shared = DefinedEventType { sample: Some(String::from("{}")), ..own(CATALOGUE, "a") };
+    f.store.save_event_type(&shared).unwrap();
+    assert!(f.store.last_change().unwrap() > before, "every node hears of it");
+    for state in [EventTypeState::Archived, EventTypeState::Removed, EventTypeState::Active] {
+        shared = DefinedEventType { state, sample: None, schema: None, ..shared };
+        f.store.save_event_type(&shared).unwrap();
+        assert_eq!(f.store.own_event_types(CATALOGUE).unwrap(), std::slice::from_ref(&shared));
+    }
+    assert!(f.store.own_event_types(organization_id).unwrap().is_empty());
+    f.store.delete_organization(organization_id, at(1)).unwrap();
+    assert_eq!(f.store.scan_event_types(None, 9).unwrap(), std::slice::from_ref(&shared));
+    let gone = own(organization_id, "a");
+    assert!(matches!(f.store.save_event_type(&gone), Err(StoreError::NoSuchOrganization)));
 }
 
 fn own_event_types_are_listed_by_name(f: &Fixture) {
@@ -123,7 +144,7 @@ fn the_name_of_an_event_type_is_unique_within_its_organization(f: &Fixture) {
     let (organization_id, other) = (f.organization(), f.organization());
     f.store.create_event_type(&own(organization_id, "a")).unwrap();
     f.store.create_event_type(&own(other, "a")).unwrap();
-    let second = OwnEventType { description: String::new(), ..own(organization_id, "a") };
+    let second = DefinedEventType { description: String::new(), ..own(organization_id, "a") };
     assert!(matches!(f.store.create_event_type(&second), Err(StoreError::Conflict)));
     assert_eq!(f.store.own_event_types(organization_id).unwrap(), [own(organization_id, "a")]);
 }

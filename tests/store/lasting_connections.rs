@@ -6,7 +6,7 @@ use std::thread;
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 use ringback::domain::delivery::DeliveryFilter;
-use ringback::domain::event_types::OwnEventType;
+use ringback::domain::event_types::DefinedEventType;
 use ringback::domain::ids::OrganizationId;
 use ringback::store::{StoreError, open};
 use test_support::postgres;
@@ -64,9 +64,8 @@ fn store_and_watcher() -> Option<(Fixture, Watcher)> {
     Some((f, Watcher(PgConnection::establish(&url).unwrap())))
 }
 
-fn event_type(organization_id: OrganizationId, name: &str) -> OwnEventType {
-    let (name, description) = (name.to_owned(), String::new());
-    OwnEventType { organization_id, name, description, schema: None, created_at: at(0) }
+fn event_type(organization_id: OrganizationId, name: &str) -> DefinedEventType {
+    DefinedEventType::named(organization_id, name, at(0))
 }
 
 #[test]

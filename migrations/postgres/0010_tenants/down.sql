@@ -1,3 +1,6 @@
+DELETE FROM event_types WHERE organization_id = 0;
+ALTER TABLE event_types DROP COLUMN state;
+ALTER TABLE event_types DROP COLUMN sample;
 DELETE FROM api_keys WHERE organization_id = 0;
 ALTER TABLE api_keys DROP COLUMN last_used_at;
 DROP INDEX organizations_by_creation_key;

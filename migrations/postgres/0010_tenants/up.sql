@@ -10,3 +10,8 @@ CREATE UNIQUE INDEX organizations_by_creation_key ON organizations (creation_key
 
 -- Keys of the deployment have the organization 0.
 ALTER TABLE api_keys ADD COLUMN last_used_at BIGINT;
+
+-- Types of the catalogue have the organization 0.
+ALTER TABLE event_types ADD COLUMN sample TEXT;
+-- 0: offered; 1: archived; 2: a built-in type that was removed
+ALTER TABLE event_types ADD COLUMN state SMALLINT NOT NULL DEFAULT 0;

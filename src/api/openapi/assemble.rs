@@ -34,6 +34,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Webhooks", "The destinations of an organization, and their signing secrets."),
     ("Logs", "The outcome of every delivery, attempt by attempt."),
     ("Event types", "The event types that can be published and subscribed to."),
+    ("Catalogue", "The event types of all organizations, which the operator manages."),
     ("Organizations", "Tenants, fully separate from each other."),
     ("Keys", "The API keys of an organization."),
     ("System", "For the infrastructure around the engine; needs no key."),

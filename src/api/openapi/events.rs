@@ -159,6 +159,25 @@ fn event_types() -> Vec<Operation> {
         )
         .errors(&[Conflict, LimitReached, ReservedEventType]),
         Operation::new(
+            ("PUT", "/v1/event-types/{event_type}"),
+            "putEventType",
+            TAG,
+            ResponseSpec::json(200, "As it is now", "EventType", event_type_example()),
+        )
+        .or(ResponseSpec::json(201, "Added", "EventType", event_type_example()))
+        .about("Set an event type", "Adds one of the organization's own, or makes it what the body says; what is not given is as in a new one.")
+        .optional_body("EventTypeChange", vec![("With a description", json!({"description": "An invoice was paid"}))])
+        .errors(&[Conflict, LimitReached, ReservedEventType]),
+        Operation::new(
+            ("PATCH", "/v1/event-types/{event_type}"),
+            "updateEventType",
+            TAG,
+            ResponseSpec::json(200, "As it is now", "EventType", event_type_example()),
+        )
+        .about("Change an event type", "One of the organization's own; only the fields that are given.")
+        .body("EventTypeChange", vec![("Archive it", json!({"archived": true}))])
+        .errors(&[LimitReached]),
+        Operation::new(
             ("DELETE", "/v1/event-types/{event_type}"),
             "deleteEventType",
             TAG,

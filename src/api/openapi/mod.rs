@@ -8,6 +8,7 @@
 //! `tests/generated_clients.sh` makes two clients and uses them).
 
 mod assemble;
+mod catalogue;
 mod cluster;
 mod events;
 mod operation;
@@ -31,7 +32,9 @@ pub(crate) use operation::Operation;
 
 /// What is written down about every route.
 pub fn operations() -> Vec<Operation> {
-    let organizations = [organizations::operations(), usage::operations(), cluster::operations()].concat();
+    let organizations =
+        [organizations::operations(), catalogue::operations(), usage::operations(), cluster::operations()]
+            .concat();
     [organizations, webhooks::operations(), events::operations(), system::operations()].concat()
 }
 

@@ -27,6 +27,8 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("EventType", event_type_view()),
         ("EventTypes", event_types()),
         ("NewEventType", new_event_type()),
+        ("EventTypeChange", event_type_change()),
+        ("CatalogueTypes", list_of("EventType")),
         ("EventRow", output(event_row())),
         ("EventList", list_of("EventRow")),
         ("EventDetail", event_detail()),
@@ -166,12 +168,13 @@ fn attempt() -> Value {
 fn event_type_view() -> Value {
     output(json!({
         "name": event_type(),
-        "kind": choice(&["built_in", "operational", "own"], "`built_in`: every organization has it; \
-            `operational`: made by the engine, and subscribed to by name; `own`: of this organization"),
+        "kind": choice(&["built_in", "catalogue", "operational", "own"], "`built_in`: every organization has it; `catalogue`: the \
+            operator added or changed it; `operational`: made by the engine, and subscribed to by name; `own`: of this organization"),
         "description": {"type": "string", "description": "When it happens"},
-        "sample": free_form_or_null("A realistic `data`"),
-        "schema": free_form_or_null("A JSON Schema that `data` must fit; own types can have one"),
-        "created_at": instant_or_null("Only for own types"),
+        "sample": free_form("A realistic `data`"),
+        "schema": free_form_or_null("A JSON Schema that `data` must fit"),
+        "archived": {"type": "boolean", "description": "It is accepted and delivered, and no longer offered"},
+        "created_at": instant_or_null("`null` for a built-in type that nobody changed"),
     }))
 }
 
@@ -183,12 +186,25 @@ fn event_types() -> Value {
     list
 }
 
+fn event_type_change() -> Value {
+    input(event_type_fields(), &[])
+}
+
 fn new_event_type() -> Value {
-    let description = json!({"type": ["string", "null"], "maxLength": 500, "description": "When it happens"});
-    let schema = free_form_or_null(
-        "A JSON Schema that `data` must fit; it must stand alone. Its first example that is an object is the sample",
-    );
-    input(json!({"name": event_type(), "description": description, "schema": schema}), &["name"])
+    let mut fields = event_type_fields();
+    fields["name"] = event_type();
+    input(fields, &["name"])
+}
+
+fn event_type_fields() -> Value {
+    json!({
+        "description": {"type": ["string", "null"], "maxLength": 500, "description": "When it happens"},
+        "schema": free_form_or_null("A JSON Schema that `data` must fit; it must stand alone"),
+        "sample": free_form_or_null(
+            "A realistic `data`, for test events. Absent: the first example of the schema that is an object, or an empty object",
+        ),
+        "archived": {"type": ["boolean", "null"], "description": "Accepted and delivered, and no longer offered"},
+    })
 }
 
 fn event_row() -> Value {
@@ -262,6 +278,7 @@ pub(crate) fn detail_example() -> Value {
 pub(crate) fn event_type_example() -> Value {
     json!({
         "name": "invoice.paid", "kind": "own", "description": "An invoice was paid", "sample": {"amount": 45.2},
-        "schema": {"type": "object", "required": ["amount"], "examples": [{"amount": 45.2}]}, "created_at": AT,
+        "schema": {"type": "object", "required": ["amount"], "examples": [{"amount": 45.2}]},
+        "archived": false, "created_at": AT,
     })
 }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::event_types::KnownTypes;
 use super::input::{self, Errors};
+use super::known_types::KnownTypes;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::secret::Secret;

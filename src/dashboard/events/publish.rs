@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::api::event_types::sample;
+use crate::api::offered_types::sample;
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::{Api, events};
 use crate::dashboard::choices::Choices;

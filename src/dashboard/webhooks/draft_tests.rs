@@ -3,8 +3,8 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::*;
-use crate::api::event_types::KnownTypes;
 use crate::api::input::{Errors, JsonFields};
+use crate::api::known_types::KnownTypes;
 use crate::api::webhook_input::WebhookChanges;
 use crate::api::webhook_settings::Rules;
 use crate::dashboard::components::Complaints;
@@ -104,7 +104,7 @@ fn untouched(html: &str) -> Form {
 }
 
 fn through_the_form(draft: &Draft) -> Draft {
-    let types = EventTypeOptions::default();
+    let types = EventTypeOptions::built_in();
     let content = WebhookForm {
         draft,
         types: &types,
@@ -118,7 +118,7 @@ fn through_the_form(draft: &Draft) -> Draft {
 }
 
 fn draft_of(endpoint: &Endpoint) -> Draft {
-    Draft::of(endpoint, &EventTypeOptions::default().names())
+    Draft::of(endpoint, &EventTypeOptions::built_in().names())
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) use save::{create, edit, new, update};
 pub(crate) use secret::{reveal, rotate};
 pub(crate) use test_event::{read as read_test, sample as test_sample, send as send_test_event};
 
-use crate::api::event_types;
+use crate::api::offered_types;
 use crate::api::problem::Problem;
 use crate::api::{Api, path_id};
 use crate::domain::endpoint::Endpoint;
@@ -55,7 +55,7 @@ fn crumbs(endpoint: Option<&Endpoint>) -> Markup {
 
 /// Sample `data` of an event type, indented; `None` for an unknown type.
 async fn pretty_sample(api: &Api, organization_id: OrganizationId, name: &str) -> Result<Option<String>, Problem> {
-    let sample = event_types::sample(api, organization_id, name).await?;
+    let sample = offered_types::sample(api, organization_id, name).await?;
     Ok(sample.map(|sample| indent(sample.get(), usize::MAX).text))
 }
 

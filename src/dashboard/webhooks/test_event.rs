@@ -12,7 +12,7 @@ use super::save::complaint;
 use super::{crumbs, is_too_deep, pretty_sample, webhook_id};
 use crate::actors::publication::TestResult;
 use crate::api::problem::Problem;
-use crate::api::{Api, event_types, webhook_actions};
+use crate::api::{Api, offered_types, webhook_actions};
 use crate::dashboard::components::{self, Complaints};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
@@ -24,7 +24,6 @@ use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event_types::BUILT_IN;
 
 const FIELDS: [&str; 2] = ["event_type", "data"];
 const TITLE: &str = "Send a test event";
@@ -101,11 +100,11 @@ fn first_subscribed<'a>(endpoint: &Endpoint, types: &'a EventTypeOptions) -> &'a
     let first = names.iter().copied().find(|name| is_asked(name));
     let usual =
         names.iter().copied().find(|name| *name == USUAL && (endpoint.events.is_empty() || is_asked(USUAL)));
-    usual.or(first).unwrap_or(BUILT_IN[0].name)
+    usual.or(first).or(names.first().copied()).unwrap_or(USUAL)
 }
 
 async fn check(api: &Api, endpoint: &Endpoint, event_type: &str, data: &str) -> Result<Box<RawValue>, Problem> {
-    if event_types::sample(api, endpoint.organization_id, event_type).await?.is_none() {
+    if offered_types::sample(api, endpoint.organization_id, event_type).await?.is_none() {
         return Err(complaint("event_type", "this event type no longer exists; choose another".to_owned()));
     }
     read_data(data).map_err(|message| complaint("data", message))

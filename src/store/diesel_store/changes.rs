@@ -10,7 +10,7 @@ use super::super::connection::AnyConnection;
 use super::super::schema::{counters, setting_changes};
 use super::super::{StoreError, StoreResult};
 use super::{DieselStore, event_types, sql_limit};
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::OrganizationId;
 
 const COUNTER: &str = "setting_changes";
@@ -97,7 +97,7 @@ impl ChangeStore for DieselStore {
         Ok(lines.collect::<Option<Vec<_>>>().map_or(ChangesSince::Everything, ChangesSince::Lines))
     }
 
-    fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+    fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>> {
         self.engine_readers.read(|connection| event_types::own(connection, organization_id))
     }
 }

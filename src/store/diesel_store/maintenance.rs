@@ -15,7 +15,7 @@ use super::query::NumberRow;
 use super::time_ranges::{Period, id_ranges};
 use super::{DieselStore, failures, pruning, sql_limit, statistics};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -67,7 +67,7 @@ impl MaintenanceStore for DieselStore {
         &self,
         after: Option<(OrganizationId, &str)>,
         limit: usize,
-    ) -> StoreResult<Vec<OwnEventType>> {
+    ) -> StoreResult<Vec<DefinedEventType>> {
         self.engine_readers.read(|connection| {
             let (organization_id, name) = after.map_or((i64::MIN, ""), |(id, name)| (id.0, name));
             let further_of_it = event_types::organization_id.eq(organization_id).and(event_types::name.gt(name));
@@ -77,7 +77,7 @@ impl MaintenanceStore for DieselStore {
                 .limit(sql_limit(limit))
                 .select(EventTypeRow::as_select())
                 .load(connection)?;
-            Ok(rows.into_iter().map(OwnEventType::from).collect())
+            Ok(rows.into_iter().map(DefinedEventType::from).collect())
         })
     }
 

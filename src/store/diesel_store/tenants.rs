@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
 use super::super::models::{
-    ApiKeyRow, EndpointRow, EventTypeRow, HealthRow, OrganizationChangeset, OrganizationRow, hash_from, key_owner,
+    ApiKeyRow, EndpointRow, HealthRow, OrganizationChangeset, OrganizationRow, hash_from, key_owner,
 };
 use super::super::schema::{
     api_keys, dashboard_sessions, deleted_organizations, endpoint_health, endpoints,
@@ -15,7 +15,7 @@ use super::super::{
 };
 use super::{DieselStore, changes, event_types, failures, pruning, sql_limit};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{
     ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationName, OrganizationUid,
@@ -292,17 +292,19 @@ impl TenantStore for DieselStore {
         })
     }
 
-    fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()> {
+    fn create_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
+        self.writer.write(|connection| event_types::insert(connection, event_type))
+    }
+
+    fn save_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
         self.writer.write(|connection| {
-            changes::require_organization(connection, event_type.organization_id)?;
-            diesel::insert_into(own_event_types::table)
-                .values(EventTypeRow::from(event_type))
-                .execute(connection)?;
-            changes::add(connection, event_type.organization_id, Changed::EventTypes)
+            let key = (event_type.organization_id.0, event_type.name.as_str());
+            diesel::delete(own_event_types::table.find(key)).execute(connection)?;
+            event_types::insert(connection, event_type)
         })
     }
 
-    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>> {
         self.readers.read(|connection| event_types::own(connection, organization_id))
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::{ChangeNumber, ChangeStore, ChangesSince, StoreResult, TenantStore};
 use super::MemoryStore;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::OrganizationId;
 
 impl ChangeStore for MemoryStore {
@@ -20,7 +20,7 @@ impl ChangeStore for MemoryStore {
         Ok(ChangesSince::Lines(lines[..lines.len().min(limit)].to_vec()))
     }
 
-    fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+    fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>> {
         self.own_event_types(organization_id)
     }
 }

@@ -7,7 +7,7 @@ use super::MemoryStore;
 use super::state::MemoryState;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -36,7 +36,7 @@ impl MaintenanceStore for MemoryStore {
         &self,
         after: Option<(OrganizationId, &str)>,
         limit: usize,
-    ) -> StoreResult<Vec<OwnEventType>> {
+    ) -> StoreResult<Vec<DefinedEventType>> {
         let state = self.state();
         let following = state
             .event_types

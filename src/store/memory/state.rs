@@ -12,7 +12,7 @@ use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
@@ -32,7 +32,7 @@ pub(super) struct MemoryState {
     pub(super) health: BTreeMap<EndpointId, EndpointHealth>,
     pub(super) events: BTreeMap<EventId, (Arc<Event>, usize)>,
     pub(super) deliveries: BTreeMap<DeliveryId, MemoryDelivery>,
-    pub(super) event_types: BTreeMap<(OrganizationId, String), OwnEventType>,
+    pub(super) event_types: BTreeMap<(OrganizationId, String), DefinedEventType>,
     pub(super) idempotency: HashMap<(OrganizationId, String), RememberedKey>,
     pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
     pub(super) failures: BTreeMap<EndpointId, LastFailure>,

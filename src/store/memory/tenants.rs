@@ -6,7 +6,7 @@ use super::super::{
 use super::MemoryStore;
 use super::state::{MemoryState, page_of};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event_types::OwnEventType;
+use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{
     ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationName, OrganizationUid,
@@ -190,19 +190,19 @@ impl TenantStore for MemoryStore {
         Ok(Some(state.cancel(organization_id, id, now)))
     }
 
-    fn create_event_type(&self, event_type: &OwnEventType) -> StoreResult<()> {
+    fn create_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
         let mut state = self.state();
-        state.require_organization(event_type.organization_id)?;
-        let key = (event_type.organization_id, event_type.name.clone());
-        if state.event_types.contains_key(&key) {
+        if state.event_types.contains_key(&(event_type.organization_id, event_type.name.clone())) {
             return Err(StoreError::Conflict);
         }
-        state.event_types.insert(key, event_type.clone());
-        state.changed(event_type.organization_id, Changed::EventTypes);
-        Ok(())
+        state.save_event_type(event_type)
     }
 
-    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<OwnEventType>> {
+    fn save_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
+        self.state().save_event_type(event_type)
+    }
+
+    fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>> {
         let state = self.state();
         let own = state.event_types.values().filter(|own| own.organization_id == organization_id);
         Ok(own.cloned().collect())
@@ -219,6 +219,16 @@ impl TenantStore for MemoryStore {
 }
 
 impl MemoryState {
+    fn save_event_type(&mut self, event_type: &DefinedEventType) -> StoreResult<()> {
+        let owner = event_type.organization_id;
+        if owner != CATALOGUE {
+            self.require_organization(owner)?;
+        }
+        self.event_types.insert((owner, event_type.name.clone()), event_type.clone());
+        self.changed(owner, Changed::EventTypes);
+        Ok(())
+    }
+
     fn add_organization(&mut self, organization: &Organization) -> StoreResult<()> {
         let is_same = |other: &Organization| {
             other.id == organization.id || (other.uid.is_some() && other.uid == organization.uid)

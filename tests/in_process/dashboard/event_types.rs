@@ -94,7 +94,7 @@ async fn every_error_is_shown_at_its_field() {
     assert!(form < list, "a form with errors comes first");
     assert_eq!(both.matches("id=\"add\"").count(), 1);
     let built_in = complaint("call.completed", "").await;
-    assert!(built_in.contains("call.completed is built in"), "{built_in}");
+    assert!(built_in.contains("call.completed is in the catalogue"), "{built_in}");
     let reserved = complaint("webhook.failing", "").await;
     assert!(reserved.contains("id=\"name-error\""), "{reserved}");
 }

@@ -15,6 +15,7 @@ use ringback::actors::publication::Publication;
 use ringback::actors::{Actors, ClusterPlace, SupervisorThreads};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
 use ringback::domain::endpoint::Endpoint;
+use ringback::domain::event_types::EventTypePolicy;
 use ringback::domain::ids::{EndpointId, EventId, OrganizationId};
 use ringback::domain::organization::Organization;
 use ringback::domain::random::CountingRandomSource;
@@ -277,6 +278,7 @@ pub(crate) fn endpoint(id: i64) -> Endpoint {
 
 pub(crate) fn settings() -> ActorSettings {
     ActorSettings {
+        event_types: EventTypePolicy::default(),
         max_active_endpoints: 1_000,
         payload_memory_bytes: 64 * 1024 * 1024,
         max_uncommitted_bytes: 16 * 1024 * 1024,
