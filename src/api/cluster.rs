@@ -66,7 +66,7 @@ impl ClusterView {
 
 impl NodeView {
     fn of(member: &Member, silence: Duration, seen: &ClusterSeen) -> Self {
-        let NodeReport { attempts_in_flight, pending, clock_offset_ms, events_taken: _ } =
+        let NodeReport { attempts_in_flight, pending, clock_offset_ms, settings: _, events_taken: _ } =
             NodeReport::read(&member.report);
         Self {
             name: member.name.clone(),

@@ -102,14 +102,24 @@ impl EngineClient {
                 if io.kind() == std::io::ErrorKind::ConnectionRefused =>
             {
                 anyhow!(
-                    "nothing listens at {base}: is `ringback serve --dev` running there? (--engine sets another address)"
+                    "nothing listens at {base}: is `ringback serve` running there? (--engine sets another address)"
                 )
             }
             SendRequestError::Url(url) => {
                 anyhow!("--engine {base} is not an address like http://127.0.0.1:8080: {url}")
             }
             SendRequestError::Timeout => anyhow!("{base} did not answer within {} s", TIMEOUT.as_secs()),
-            other => anyhow!("the request to {base} failed: {other}"),
+            SendRequestError::Connect(ConnectError::Io(error)) if base.starts_with("https:") => {
+                anyhow!("{base} does not answer over TLS: {error} (without TLS, the address begins with http://)")
+            }
+            SendRequestError::Send(_) | SendRequestError::Response(_) | SendRequestError::H2(_) => {
+                anyhow!(
+                    "what listens at {base} does not speak HTTP as an engine does: {error} (--engine sets another address)"
+                )
+            }
+            other => anyhow!(
+                "the request to {base} failed: {other} (is an engine there? --engine sets another address)"
+            ),
         }
     }
 }
@@ -120,14 +130,17 @@ impl ApiResponse {
         if (200..300).contains(&self.status) {
             return Ok(self.body);
         }
-        let problem: ProblemBody = serde_json::from_str(&self.body).unwrap_or_default();
-        let mut text = problem.detail.or(problem.title).unwrap_or_else(|| self.body.chars().take(500).collect());
+        let Ok(problem) = serde_json::from_str::<ProblemBody>(&self.body) else {
+            let beginning = json_text::harmless(&self.body.chars().take(100).collect::<String>());
+            bail!("what answered {} is not an engine: {beginning} (--engine sets another address)", self.status);
+        };
+        let mut text = problem.detail.or(problem.title).unwrap_or_default();
         for error in problem.errors {
             text.push_str(&format!("\n  {}: {}", error.field, error.message));
         }
         let text = json_text::harmless(&text);
         match self.status {
-            401 => bail!("the engine does not accept this key: {text}\n(set another: `--help` says how)"),
+            401 => bail!("the engine does not accept this key: {text}\n(`--help` says how to set another)"),
             403 => bail!("this key may not do that: {text}"),
             status => bail!("the engine answered {status}: {text}"),
         }
@@ -175,6 +188,6 @@ mod tests {
         drop(listener);
         let engine = EngineClient::new(&address, Secret::new(String::from("k")));
         let error = engine.call(Method::GET, "/v1/webhooks", None).await.err().unwrap().to_string();
-        assert!(error.contains("is `ringback serve --dev` running there?"), "{error}");
+        assert!(error.contains("is `ringback serve` running there?"), "{error}");
     }
 }

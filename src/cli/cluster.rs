@@ -1,5 +1,7 @@
 //! `ringback cluster`: which nodes share the database.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, bail};
 use awc::http::Method;
 use clap::Args;
@@ -11,6 +13,9 @@ use serde::Deserialize;
 
 use super::client::EngineClient;
 use super::print_line;
+
+/// Every node beats twice a second. Smaller: a slow machine looks like an outage. Larger: an outage looks healthy.
+const SILENT_MS: u64 = 3_000;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -30,6 +35,9 @@ pub(crate) struct ClusterArgs {
     /// Admin key of the deployment
     #[arg(long, env = "RINGBACK_ADMIN_KEY", value_name = "KEY", hide_env_values = true)]
     admin_key: Option<String>,
+    /// File with the admin key
+    #[arg(long, env = "RINGBACK_ADMIN_KEY_FILE", value_name = "FILE")]
+    admin_key_file: Option<PathBuf>,
     /// Print the API's response
     #[arg(long)]
     json: bool,
@@ -63,8 +71,7 @@ struct Partitions {
 }
 
 pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
-    let Some(key) = &args.admin_key else { bail!("no admin key: set --admin-key or RINGBACK_ADMIN_KEY") };
-    let engine = EngineClient::new(&args.engine, Secret::new(key.trim().to_owned()));
+    let engine = EngineClient::new(&args.engine, admin_key(&args)?);
     let response = engine.call(Method::GET, "/v1/cluster", None).await?.ok()?;
     if args.json {
         print_line(&json_text::pretty(&response).unwrap_or_else(|| json_text::harmless(&response)));
@@ -72,7 +79,33 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
     }
     let cluster: Cluster = serde_json::from_str(&response).context("the response is not that of an engine")?;
     print_line(&text(&cluster));
+    if let Some(seconds) = silent_for(&cluster) {
+        bail!(
+            "no node has been seen for {seconds} s: this is what the node saw before it lost the database, which it may have done since"
+        );
+    }
     Ok(())
+}
+
+fn admin_key(args: &ClusterArgs) -> anyhow::Result<Secret> {
+    let key = match (&args.admin_key, &args.admin_key_file) {
+        (Some(key), _) => key.clone(),
+        (None, Some(path)) => {
+            std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?
+        }
+        (None, None) => {
+            bail!(
+                "no admin key: set --admin-key, RINGBACK_ADMIN_KEY or RINGBACK_ADMIN_KEY_FILE to the one that the nodes have"
+            )
+        }
+    };
+    Ok(Secret::new(key.trim().to_owned()))
+}
+
+/// For how many seconds no node was seen, if that is longer than a beat takes: of a database that is away, what is shown is old.
+fn silent_for(cluster: &Cluster) -> Option<u64> {
+    let latest = cluster.nodes.iter().map(|node| node.last_beat_ms_ago).min()?;
+    (latest >= SILENT_MS).then_some(latest / 1_000)
 }
 
 fn text(cluster: &Cluster) -> String {
@@ -120,5 +153,9 @@ mod tests {
         let shown = text(&serde_json::from_str(response).unwrap());
         assert!(shown.contains("420 ms ago") && shown.contains("-7 ms") && shown.contains("1 moving"), "{shown}");
         assert!(!shown.contains('\u{1b}'), "{shown}");
+        let cluster: Cluster = serde_json::from_str(response).unwrap();
+        assert_eq!(silent_for(&cluster), None);
+        let old = response.replace("420", "9215");
+        assert_eq!(silent_for(&serde_json::from_str(&old).unwrap()), Some(9));
     }
 }

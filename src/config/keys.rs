@@ -361,7 +361,7 @@ pub static KEYS: &[SettingKey] = &[
     SettingKey {
         name: "cluster.lease_seconds",
         kind: ValueKind::Seconds(LEASE_SECONDS),
-        help: "How long a node that is silent keeps its webhooks; the same on all nodes. Too small: a database that is slow for a \
+        help: "How long a node that is silent keeps its webhooks; nodes may have different ones. Too small: a database that is slow for a \
                moment stops delivery. Too large: the webhooks of a dead node wait for longer.",
         example: None,
         read: |value, settings| {

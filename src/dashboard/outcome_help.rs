@@ -102,12 +102,13 @@ pub(crate) fn of_error(error: &str) -> OutcomeHelp {
             "The host's address is not an allowed target, so no connection was made.",
             "Use a public address; an operator can allow others with allowed_networks.",
         ),
-        "invalid_request" => {
-            ("The webhook's URL or headers don't form a valid request.", "Edit the webhook, then resend.")
-        }
+        "invalid_request" => (
+            "The webhook's URL or headers don't form a request that this engine may send.",
+            "Edit the webhook; an operator can allow http and other ports with allow_http and allowed_ports.",
+        ),
         _ => ("No response.", "Send a test event to the webhook to see what happens now."),
     };
-    OutcomeHelp { what, help, is_retried: !matches!(error, "blocked_address" | "invalid_request") }
+    OutcomeHelp { what, help, is_retried: error != "blocked_address" }
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ pub enum Verdict {
 pub fn judge(answer: &Result<Response, AttemptError>, retry_on: RetryOn, now: UnixMillis) -> Verdict {
     let response = match answer {
         Ok(response) => response,
-        Err(AttemptError::BlockedAddress | AttemptError::InvalidRequest) => return Verdict::Fail,
+        Err(AttemptError::BlockedAddress) => return Verdict::Fail,
         Err(_) => return Verdict::Retry { not_before: None },
     };
     let retry = || Verdict::Retry {
@@ -304,11 +304,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_response_is_retried_unless_the_target_is_forbidden_or_the_request_invalid() {
+    fn a_missing_response_is_retried_unless_the_target_is_forbidden() {
         for error in AttemptError::ALL {
             let verdict = judge(&Err(error), RetryOn::default(), UnixMillis(0));
-            let is_final = matches!(error, AttemptError::BlockedAddress | AttemptError::InvalidRequest);
-            assert_eq!(verdict == Verdict::Fail, is_final, "{error:?}");
+            assert_eq!(verdict == Verdict::Fail, error == AttemptError::BlockedAddress, "{error:?}");
         }
     }
 

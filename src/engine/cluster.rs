@@ -1,10 +1,12 @@
 //! What this engine joins the cluster of its database with.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::reachable;
 use crate::actors::cluster::joining::Identity;
 use crate::config::Settings;
+use crate::config::keys::KEYS;
 use crate::domain::target::PeerAddresses;
 
 /// `listen` is the address that the API has, with its real port.
@@ -15,10 +17,50 @@ pub(super) fn identity(settings: &Settings, listen: SocketAddr, addresses: PeerA
         name: cluster.name.clone().unwrap_or_else(|| format!("{}:{}", host_name(), reachable(listen).port())),
         advertise: cluster.advertise.clone().or(own),
         lease: cluster.lease,
+        settings: shared_settings(settings),
         addresses,
     }
 }
 
+/// Settings that decide what happens to an event and its deliveries, whichever node handles them.
+const SHARED: [&str; 15] = [
+    "allow_http",
+    "allowed_networks",
+    "allowed_ports",
+    "signature_header_prefix",
+    "builtin_event_types",
+    "unknown_event_types",
+    "delivery.breaker_failure_threshold",
+    "delivery.breaker_initial_pause_seconds",
+    "delivery.breaker_max_pause_seconds",
+    "delivery.disable_after_seconds",
+    "delivery.retention_seconds",
+    "ca_file",
+    "limits.webhooks_per_organization",
+    "limits.event_types_per_organization",
+    "limits.events_per_second_per_organization",
+];
+
+fn shared_settings(settings: &Settings) -> BTreeMap<String, String> {
+    let shared = KEYS.iter().filter(|key| SHARED.contains(&key.name));
+    // one that is not set is compared, too
+    shared
+        .map(|key| (key.name.to_owned(), key.show(settings).unwrap_or_else(|| String::from("not set"))))
+        .collect()
+}
+
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_that_nodes_compare_exists_and_no_secret_is_among_them() {
+        let shared = shared_settings(&Settings::default());
+        assert_eq!(shared.len(), SHARED.len(), "{shared:?}");
+        assert!(shared.keys().all(|name| !name.contains("key") && !name.contains("url")), "{shared:?}");
+    }
 }

@@ -174,6 +174,16 @@ impl PostgresOpener {
     /// A pooler that gives each transaction another session breaks locks, settings and prepared statements. It lends a second
     /// client the session of the first, which rests.
     fn refuse_pooled_transactions(&self, first: &mut PgConnection) -> StoreResult<()> {
+        self.look_for_pooler(first).map_err(|error| match error {
+            StoreError::Unavailable(text) if text.contains("server closed the connection") => StoreError::Refused(format!(
+                "the database ends connections as soon as a transaction begins, which a pooler in statement mode does: name the server \
+                 itself in the database URL, or use the pooler's session mode (pgbouncer: pool_mode = session). It said: {text}"
+            )),
+            error => error,
+        })
+    }
+
+    fn look_for_pooler(&self, first: &mut PgConnection) -> StoreResult<()> {
         for _ in 0..POOLER_PROBES {
             let of_first = server::backend(first)?;
             let mut second = self.servers.connect()?;

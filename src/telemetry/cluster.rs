@@ -6,6 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::log_throttle::LogThrottle;
 use super::metrics::METRICS;
+use crate::domain::cluster::neighbours::Finding;
 use crate::domain::cluster::{Member, MemberState, PartitionMap, Slot};
 use crate::domain::time::UnixMillis;
 
@@ -19,7 +20,7 @@ const MUCH: i64 = 1_000;
 pub(crate) struct NodeJoined<'a> {
     pub slot: Slot,
     pub name: &'a str,
-    /// With this one; 0 for "not looked at yet".
+    /// With this one.
     pub members: usize,
 }
 
@@ -30,6 +31,60 @@ impl NodeJoined<'_> {
             1 => debug!(target: CLUSTER, node = self.slot.0, name = self.name, "joined"),
             members => info!(target: CLUSTER, node = self.slot.0, name = self.name, members, "joined the cluster"),
         }
+    }
+}
+
+/// This node has a place again after it had lost its rights.
+pub(crate) struct NodeJoinedAgain<'a> {
+    pub slot: Slot,
+    pub name: &'a str,
+}
+
+impl NodeJoinedAgain<'_> {
+    pub(crate) fn emit(&self) {
+        info!(target: CLUSTER, node = self.slot.0, name = self.name, "joined the cluster again");
+    }
+}
+
+/// Something that an operator should know of another node.
+pub(crate) struct NeighbourFound<'a>(pub &'a Finding);
+
+impl NeighbourFound<'_> {
+    pub(crate) fn emit(&self) {
+        match self.0 {
+            Finding::Joined { name } => info!(target: CLUSTER, name, "another node has joined"),
+            Finding::Left { name } => info!(target: CLUSTER, name, "another node has left"),
+            Finding::OtherSetting { name, setting, here, there } => warn!(
+                target: CLUSTER, name, setting, here, there,
+                "another node has another value of a setting that should be the same on all nodes: what happens to an event \
+                 depends on which of them handles it"
+            ),
+            Finding::NoAddress => warn!(
+                target: CLUSTER,
+                "this node listens on a wildcard address, and the others don't know where to reach it: what they accept for its webhooks waits for up \
+                 to a second, and webhooks can point to it; set cluster.advertise"
+            ),
+            Finding::SameName { name } => {
+                warn!(target: CLUSTER, name, "another node has the same name; set cluster.name, so that people can tell them apart");
+            }
+            Finding::SameAddress { name, address } => warn!(
+                target: CLUSTER, name, address,
+                "another node says that it is reached at the same address as this one; set cluster.advertise to an address at which \
+                 the other nodes reach this one, or events wait for up to a second"
+            ),
+        }
+    }
+}
+
+/// Of a process on this machine that has ended without leaving, which this one need not wait for.
+pub(crate) struct FormerProcessEnded<'a> {
+    pub member: &'a Member,
+}
+
+impl FormerProcessEnded<'_> {
+    pub(crate) fn emit(&self) {
+        let Member { slot, name, .. } = self.member;
+        warn!(target: CLUSTER, node = slot.0, name, "a process of this machine has ended without handing over its webhooks; they go on at once");
     }
 }
 

@@ -396,7 +396,7 @@ pub(crate) struct EngineStopping<'a> {
 
 impl EngineStopping<'_> {
     pub(crate) fn emit(&self) {
-        info!(target: ENGINE, reason = self.reason, "stopping: no new events, attempts in flight end first");
+        info!(target: ENGINE, reason = self.reason, "stopping: attempts in flight end first");
     }
 }
 

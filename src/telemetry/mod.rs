@@ -15,7 +15,8 @@ pub mod metrics;
 mod requests;
 
 pub(crate) use cluster::{
-    ClockOffset, ClusterSeen, NodeJoined, NodeLeft, PartitionsMoved, PushEnded, RightsEnded, RightsLost,
+    ClockOffset, ClusterSeen, FormerProcessEnded, NeighbourFound, NodeJoined, NodeJoinedAgain, NodeLeft,
+    PartitionsMoved, PushEnded, RightsEnded, RightsLost,
 };
 pub(crate) use events::*;
 pub use logging::LogFormat;

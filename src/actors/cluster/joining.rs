@@ -12,6 +12,7 @@ use super::clock::DatabaseClock;
 use super::identity::ProcessIdentity;
 use super::keeper::{Keeper, KeeperParts, Round};
 use super::rights::Rights;
+use crate::domain::cluster::neighbours::SharedSettings;
 use crate::domain::cluster::{MemberState, Slot};
 use crate::domain::random::RandomSource;
 use crate::domain::target::PeerAddresses;
@@ -26,6 +27,9 @@ pub(crate) struct NodeReport {
     pub attempts_in_flight: usize,
     pub pending: u64,
     pub clock_offset_ms: i64,
+    /// For the other nodes to compare.
+    #[serde(skip_serializing_if = "SharedSettings::is_empty")]
+    pub settings: SharedSettings,
     /// For the other nodes' limits.
     #[serde(skip_serializing_if = "EventsTaken::is_empty")]
     pub events_taken: EventsTaken,
@@ -46,6 +50,8 @@ pub struct Identity {
     pub advertise: Option<String>,
     /// How long a node that is silent keeps its rights.
     pub lease: Duration,
+    /// What should be the same on all nodes.
+    pub settings: SharedSettings,
     /// Gets the addresses of the others.
     pub addresses: PeerAddresses,
 }
@@ -63,7 +69,8 @@ impl Joined {
     /// Of an engine that has its store for itself.
     pub(in super::super) fn alone(clock: Arc<dyn Clock>) -> Self {
         let (lease, addresses) = (Duration::ZERO, PeerAddresses::default());
-        let identity = Identity { name: String::new(), advertise: None, lease, addresses };
+        let settings = SharedSettings::new();
+        let identity = Identity { name: String::new(), advertise: None, lease, settings, addresses };
         let rights = Arc::new(Rights::alone(clock.clone()));
         Self { seat: None, identity, clock: Arc::new(DatabaseClock::new(clock)), rights }
     }
@@ -82,6 +89,10 @@ impl Joined {
     pub fn has_company(&self) -> bool {
         self.seat.as_ref().is_some_and(|(keeper, round)| company(round, keeper.me()))
     }
+}
+
+fn with_rights(round: &Round) -> usize {
+    round.view.members.iter().filter(|member| member.state.has_rights()).count()
 }
 
 /// Whether other nodes have rights.
@@ -109,7 +120,7 @@ pub fn join(
     };
     let mut keeper = Keeper::new(parts);
     let round = keeper.round(&Beat { state: MemberState::Live, report: String::new() })?;
-    telemetry::NodeJoined { slot: me, name: &identity.name, members: round.view.members.len() }.emit();
+    telemetry::NodeJoined { slot: me, name: &identity.name, members: with_rights(&round) }.emit();
     Ok(Joined { seat: Some((keeper, round)), identity, clock, rights })
 }
 
@@ -130,7 +141,7 @@ pub(super) fn joining(identity: &Identity, random: &dyn RandomSource, clock: &dy
 fn end_rights_of_ended_processes(store: &dyn Store) -> StoreResult<()> {
     for member in store.members()? {
         if member.state.has_rights() && ProcessIdentity::has_ended(&member.process) && store.fence(&member, &[])? {
-            telemetry::RightsEnded { member: &member, silence: Duration::ZERO, partitions: 0 }.emit();
+            telemetry::FormerProcessEnded { member: &member }.emit();
         }
     }
     Ok(())

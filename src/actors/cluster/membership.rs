@@ -21,7 +21,8 @@ use super::joining::{Identity, Joined, NodeReport, company, joining};
 use super::keeper::{Keeper, KeeperParts, Round};
 use super::rights::{ClusterSeen, Holding, Rights};
 use crate::domain::cluster::lease::BEAT;
-use crate::domain::cluster::{MemberState, Partition, Slot};
+use crate::domain::cluster::neighbours::{Neighbours, Own};
+use crate::domain::cluster::{Member, MemberState, Partition, Slot};
 use crate::domain::ids::{EndpointId, IdGenerator};
 use crate::store::{Beat, StoreError, StoreResult};
 use crate::telemetry::gauges::EngineGauge;
@@ -72,6 +73,7 @@ pub(crate) struct Membership {
     outdated_rounds: u64,
     /// Ended while a hand-over that may pin them was written.
     released: Vec<EndpointId>,
+    neighbours: Neighbours,
 }
 
 impl Membership {
@@ -104,6 +106,7 @@ impl Membership {
             rounds: 0,
             outdated_rounds: 0,
             released: Vec::new(),
+            neighbours: Neighbours::default(),
         }
     }
 
@@ -128,6 +131,7 @@ impl Membership {
         let (state, offset) = (self.state, self.clock.offset_ms());
         let rates = self.context.event_rates.get();
         let events_taken = rates.map(|rates| rates.taken()).unwrap_or_default();
+        let settings = self.identity.settings.clone();
         let pending = self.pending.count.load(Ordering::Relaxed);
         let round = async move {
             let done = tokio::task::spawn_blocking(move || {
@@ -135,6 +139,7 @@ impl Membership {
                     attempts_in_flight: EngineGauge::AttemptsInFlight.guards(),
                     pending,
                     clock_offset_ms: offset,
+                    settings,
                     events_taken,
                 };
                 let report = serde_json::to_string(&report).unwrap_or_default();
@@ -193,6 +198,7 @@ impl Membership {
         let has_news_for_others = round.ended > 0;
         let released = self.rights().set_kept_elsewhere(&round.ownership.pins, self.me);
         self.learn_rates(&round);
+        self.look_at_neighbours(&round);
         self.show(&round);
         self.last = Some(round);
         if must_look || has_gained || !released.is_empty() {
@@ -277,6 +283,15 @@ impl Membership {
             }
         }
         has_gained
+    }
+
+    fn look_at_neighbours(&mut self, round: &Round) {
+        let Identity { name, advertise, settings, .. } = &self.identity;
+        let own = Own { slot: self.me, name, advertise: advertise.as_deref(), settings };
+        let settings_of = |member: &Member| NodeReport::read(&member.report).settings;
+        for finding in self.neighbours.look(own, &round.view.members, settings_of) {
+            telemetry::NeighbourFound(&finding).emit();
+        }
     }
 
     fn show(&self, round: &Round) {
@@ -407,7 +422,7 @@ impl Membership {
             addresses: self.identity.addresses.clone(),
         };
         self.keeper = Some(Keeper::new(parts));
-        telemetry::NodeJoined { slot, name: &self.identity.name, members: 0 }.emit();
+        telemetry::NodeJoinedAgain { slot, name: &self.identity.name }.emit();
         self.read_settings_anew(ctx);
     }
 

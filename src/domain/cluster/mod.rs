@@ -9,6 +9,7 @@ pub mod assignment;
 pub mod lease;
 #[cfg(test)]
 mod model_tests;
+pub(crate) mod neighbours;
 
 use std::fmt;
 

@@ -41,6 +41,8 @@ impl Readers {
             .min_idle(Some(0))
             .test_on_check_out(options.test_on_check_out)
             .connection_timeout(READER_TIMEOUT)
+            // whoever waited gets the error, and reports it
+            .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(ReaderManager { opener, generation: Arc::clone(&generation) });
         Self { pool, is_server_gone: AtomicBool::new(false), generation }
     }

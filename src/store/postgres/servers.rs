@@ -167,6 +167,10 @@ const READABLE: [&str; 3] = ["connection to server", "could not translate host n
 /// or `/` makes libpq take a part of it for the host.
 fn safe_message(url: &str, error: &ConnectionError) -> String {
     let text = error.to_string();
+    // it was connected: the URL is as it should be, and the message is the server's, or a pooler's
+    if matches!(error, ConnectionError::CouldntSetupConfiguration(_)) {
+        return text;
+    }
     let is_plain = url.matches('@').count() <= 1;
     match is_plain && READABLE.iter().any(|beginning| text.trim_start().starts_with(beginning)) {
         true => text,

@@ -159,3 +159,34 @@ fn a_rate_limit_holds_in_every_second_while_its_webhook_moves() {
     assert!(fullest <= LIMIT + 2, "{fullest} within a second");
     println!("measured: at most {fullest} attempts within any second, with a limit of {LIMIT}, across moves");
 }
+
+#[test]
+fn a_node_with_other_settings_is_named_in_the_log_of_every_node_and_fails_nothing_for_good() {
+    let Some(mut cluster) = Cluster::start(2) else { return };
+    let receiver = Receiver::ok();
+    let policy = json!({"max_attempts": 50, "initial_delay_seconds": 1, "backoff_multiplier": 1});
+    cluster.webhooks(&receiver, WEBHOOKS, &json!({"retry_policy": policy}));
+    let right = cluster.nodes[1].serve.clone();
+    cluster.nodes[1].restart_as(right.clone().set("RINGBACK_ALLOW_HTTP", "false"));
+    cluster.eventually_balanced();
+    for node in &cluster.nodes {
+        eventually("it is in the log", || {
+            let log = node.engine.log();
+            let is_told = |line: &str| {
+                line.contains("another value of a setting") && line.contains("setting=\"allow_http\"")
+            };
+            log.lines().any(is_told).then_some(())
+        });
+    }
+    let event = test_support::cluster::publish(&cluster.nodes[0].api, 0);
+    eventually("those of the other node have tried in vain", || {
+        let pending = cluster.nodes[0].api.get("/v1/webhooks/logs?limit=200&status=pending").expect(200).json();
+        let rows = pending["data"].as_array().unwrap();
+        let refused = rows.iter().filter(|row| row["error"] == "invalid_request").count();
+        (refused > 0 && refused + receiver.count() == WEBHOOKS).then_some(())
+    });
+    cluster.nodes[1].restart_as(right);
+    cluster.eventually_idle();
+    let came = receiver.seen().iter().filter(|seen| seen.event_id() == event).count();
+    assert_eq!(came, WEBHOOKS, "nothing was failed for good");
+}
