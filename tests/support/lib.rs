@@ -17,6 +17,7 @@ pub mod name_server;
 pub mod next_addresses;
 pub mod paced;
 pub mod pausing_proxy;
+pub mod pooler;
 pub mod postgres;
 pub mod process;
 pub mod raw_receiver;

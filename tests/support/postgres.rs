@@ -278,7 +278,7 @@ fn read_back(mut file: std::fs::File) -> io::Result<String> {
 }
 
 /// PostgreSQL refuses to run as root: then it runs as `nobody`.
-fn unprivileged_owner() -> io::Result<Option<(u32, u32)>> {
+pub(crate) fn unprivileged_owner() -> io::Result<Option<(u32, u32)>> {
     let id = |arguments: &[&str]| -> io::Result<u32> {
         let output = Command::new("id").args(arguments).output()?;
         String::from_utf8_lossy(&output.stdout).trim().parse().map_err(io::Error::other)

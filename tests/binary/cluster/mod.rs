@@ -8,3 +8,4 @@ mod changing;
 mod clocks;
 mod failing;
 mod failover;
+mod pooling;
