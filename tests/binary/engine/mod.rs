@@ -17,3 +17,4 @@ mod sending_again;
 mod starting;
 mod statistics;
 mod stopping;
+mod walkthrough;
