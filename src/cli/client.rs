@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(30);
+const ORGANIZATION_HEADER: &str = "ringback-organization";
 
 #[derive(Args, Clone)]
 pub(crate) struct EngineArgs {
@@ -30,6 +31,9 @@ pub(crate) struct EngineArgs {
     /// API key of an organization [default: read from ./ringback.db.dev-key, which `serve --dev` writes]
     #[arg(long, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true)]
     pub key: Option<String>,
+    /// Organization in which a key of the deployment acts, by its id or uid
+    #[arg(long, env = "RINGBACK_ORGANIZATION", value_name = "ORGANIZATION")]
+    pub organization: Option<String>,
 }
 
 impl EngineArgs {
@@ -39,6 +43,13 @@ impl EngineArgs {
             return Ok(Some(Secret::new(key.trim().to_owned())));
         }
         read_dev_key(Path::new(DEV_KEY_FILE))
+    }
+
+    /// A client with this key, for the organization that was given.
+    pub(crate) fn client(&self, key: Secret) -> EngineClient {
+        // an empty variable is as if not set
+        let organization = self.organization.clone().filter(|name| !name.is_empty());
+        EngineClient { organization, ..EngineClient::new(&self.engine, key) }
     }
 }
 
@@ -53,6 +64,7 @@ fn read_dev_key(path: &Path) -> anyhow::Result<Option<Secret>> {
 pub(crate) struct EngineClient {
     base: String,
     key: Secret,
+    organization: Option<String>,
     http: awc::Client,
 }
 
@@ -70,7 +82,7 @@ impl EngineClient {
         let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let connector = awc::Connector::new().rustls_0_23(Arc::new(tls));
         let http = awc::Client::builder().connector(connector).timeout(TIMEOUT).disable_redirects().finish();
-        Self { base: address.trim_end_matches('/').to_owned(), key, http }
+        Self { base: address.trim_end_matches('/').to_owned(), key, organization: None, http }
     }
 
     /// Sends one request; an error means that no response came.
@@ -85,6 +97,10 @@ impl EngineClient {
             .request(method, format!("{}{path}", self.base))
             .insert_header((header::AUTHORIZATION, format!("Bearer {}", self.key.expose())))
             .insert_header((header::ACCEPT, "application/json"));
+        let request = match &self.organization {
+            Some(name) => request.insert_header((ORGANIZATION_HEADER, name.as_str())),
+            None => request,
+        };
         let sent = match body {
             Some(body) => request.insert_header((header::CONTENT_TYPE, "application/json")).send_body(body),
             None => request.send(),

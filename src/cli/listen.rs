@@ -83,7 +83,7 @@ pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<()> {
     let receiver = Arc::new(LocalReceiver::new(&args)?);
     let engine = match &args.secret {
         Some(_) => None,
-        None => args.engine.key()?.map(|key| EngineClient::new(&args.engine.engine, key)),
+        None => args.engine.key()?.map(|key| args.engine.client(key)),
     };
     let data = web::Data::from(Arc::clone(&receiver));
     let server = HttpServer::new(move || {

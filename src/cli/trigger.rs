@@ -17,13 +17,16 @@ use super::{print_error, print_line};
 Examples:
   ringback trigger call.completed
   ringback trigger call.completed --data '{\"id\":\"call_1\"}'
+  ringback trigger invoice.paid --data @invoice.json
 
 On another engine, with its key in RINGBACK_KEY:
-  ringback trigger batch.completed --engine https://hooks.example.com")]
+  ringback trigger batch.completed --engine https://hooks.example.com
+With a key of the deployment:
+  ringback trigger batch.completed --organization customer-42")]
 pub(crate) struct TriggerArgs {
     /// Event type, for example call.completed; without one, the types are listed
     event_type: Option<String>,
-    /// Data of the event as JSON, instead of the sample; sent unchanged
+    /// Data of the event as JSON, instead of the sample; sent unchanged. `@file` reads a file, `-` standard input
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
     #[command(flatten)]
@@ -41,14 +44,19 @@ pub(crate) async fn run(args: TriggerArgs) -> anyhow::Result<()> {
         print_line(&list());
         return Ok(());
     };
-    let body = body(event_type, args.data.as_deref())?;
+    let given = args.data.as_deref().map(read_data).transpose()?;
     let Some(key) = args.engine.key()? else {
         bail!(
             "no key: set --key or RINGBACK_KEY, or run this in the directory of `ringback serve --dev`, which writes \
              one to {DEV_KEY_FILE}"
         );
     };
-    let engine = EngineClient::new(&args.engine.engine, key);
+    let engine = args.engine.client(key);
+    let data = match given {
+        Some(data) => data,
+        None => sample(&engine, event_type).await?,
+    };
+    let body = body(event_type, &data)?;
     let response = engine.call(Method::POST, "/v1/events", Some(body)).await?.ok()?;
     print_line(&json_text::pretty(&response).unwrap_or_else(|| json_text::harmless(&response)));
     if has_no_deliveries(&response) {
@@ -65,18 +73,56 @@ fn has_no_deliveries(response: &str) -> bool {
     serde_json::from_str::<AcceptedEvent>(response).is_ok_and(|accepted| accepted.deliveries == 0)
 }
 
-fn body(event_type: &str, data: Option<&str>) -> anyhow::Result<String> {
-    let data = match (data, built_in(event_type)) {
-        (Some(data), _) => data,
-        (None, Some(known)) => known.sample,
-        (None, None) => {
-            let meant = did_you_mean(event_type, BUILT_IN.iter().map(|known| known.name));
-            bail!(
-                "there is no sample of `{event_type}`: {meant}give --data '{{…}}', or use one of these:\n{}",
-                list()
-            )
-        }
+/// The text itself, or that of a file.
+fn read_data(given: &str) -> anyhow::Result<String> {
+    match given.strip_prefix('@') {
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("{path} can't be read")),
+        None if given == "-" => std::io::read_to_string(std::io::stdin()).context("standard input can't be read"),
+        None => Ok(given.to_owned()),
+    }
+}
+
+/// The type's sample as the engine has it. A key that only publishes may not ask: then that of a built-in type.
+async fn sample(engine: &EngineClient, event_type: &str) -> anyhow::Result<String> {
+    let listed = engine.call(Method::GET, "/v1/event-types", None).await?;
+    let types = match listed.status {
+        200 => serde_json::from_str(&listed.body).context("the response is not that of an engine")?,
+        _ => EventTypes::default(),
     };
+    sample_among(&types, event_type)
+}
+
+/// Those that an engine offers; none when it does not say.
+#[derive(Deserialize, Default)]
+struct EventTypes {
+    data: Vec<OfferedType>,
+}
+
+#[derive(Deserialize)]
+struct OfferedType {
+    name: String,
+    sample: Box<RawValue>,
+}
+
+fn sample_among(types: &EventTypes, event_type: &str) -> anyhow::Result<String> {
+    if let Some(offered) = types.data.iter().find(|offered| offered.name == event_type) {
+        return Ok(offered.sample.get().to_owned());
+    }
+    if let Some(known) = built_in(event_type).filter(|_| types.data.is_empty()) {
+        return Ok(known.sample.to_owned());
+    }
+    let offered: Vec<&str> = match types.data.is_empty() {
+        true => BUILT_IN.iter().map(|known| known.name).collect(),
+        false => types.data.iter().map(|offered| offered.name.as_str()).collect(),
+    };
+    let meant = did_you_mean(event_type, offered.iter().copied());
+    bail!(
+        "there is no sample of `{event_type}`: {meant}give --data '{{…}}', or use one of these:\n  {}",
+        json_text::harmless(&offered.join("\n  "))
+    )
+}
+
+fn body(event_type: &str, data: &str) -> anyhow::Result<String> {
     let data = serde_json::from_str::<&RawValue>(data).context("--data is not JSON")?;
     Ok(serde_json::to_string(&EventRequest { event_type, data })?)
 }
@@ -100,22 +146,36 @@ mod tests {
 
     #[test]
     fn data_is_sent_unchanged() {
-        let body = body("acme.thing", Some("{\"n\": 1e400}")).unwrap();
+        let body = body("acme.thing", "{\"n\": 1e400}").unwrap();
         assert_eq!(body, "{\"event_type\":\"acme.thing\",\"data\":{\"n\": 1e400}}");
+        assert!(super::body("acme.thing", "nope").is_err());
     }
 
     #[test]
-    fn every_built_in_type_has_a_sample() {
+    fn data_comes_from_the_command_line_or_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.json");
+        std::fs::write(&path, "{\"n\": 1}").unwrap();
+        assert_eq!(read_data("{}").unwrap(), "{}");
+        assert_eq!(read_data(&format!("@{}", path.display())).unwrap(), "{\"n\": 1}");
+        assert!(read_data("@/nowhere").unwrap_err().to_string().contains("/nowhere"));
+    }
+
+    #[test]
+    fn the_sample_is_the_engines_and_without_its_list_that_of_a_built_in_type() {
+        let types: EventTypes =
+            serde_json::from_str(r#"{"data": [{"name": "invoice.paid", "sample": {"n": 1}}], "operational": []}"#)
+                .unwrap();
+        assert_eq!(sample_among(&types, "invoice.paid").unwrap(), "{\"n\": 1}");
+        let error = sample_among(&types, "invoice.pai").unwrap_err().to_string();
+        assert!(error.contains("did you mean invoice.paid?"), "{error}");
+        // the operator has taken it away
+        assert!(sample_among(&types, "call.completed").is_err());
         for known in BUILT_IN {
-            assert!(body(known.name, None).is_ok(), "{}", known.name);
+            assert_eq!(sample_among(&EventTypes::default(), known.name).unwrap(), known.sample);
         }
-    }
-
-    #[test]
-    fn an_unknown_type_without_data_lists_those_with_a_sample() {
-        let error = body("call.complete", None).unwrap_err().to_string();
+        let error = sample_among(&EventTypes::default(), "call.complete").unwrap_err().to_string();
         assert!(BUILT_IN.iter().all(|known| error.contains(known.name)), "{error}");
         assert!(error.contains("`call.complete`: did you mean call.completed? give --data"), "{error}");
-        assert!(body("call.complete", Some("nope")).is_err());
     }
 }

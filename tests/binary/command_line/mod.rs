@@ -157,6 +157,9 @@ fn trigger_publishes_the_sample_and_prints_the_answer() {
     let output = ringback(folder.path(), &args).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "{\n  \"id\": \"msg_1\",\n  \"deliveries\": 1\n}\n");
+    // this engine does not list its types
+    let request = requests.recv_timeout(PATIENCE).unwrap();
+    assert!(request.starts_with("GET /v1/event-types HTTP/1.1\r\n"), "{request}");
     let request = requests.recv_timeout(PATIENCE).unwrap();
     assert!(request.starts_with("POST /v1/events HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("{\"event_type\":\"call.completed\",\"data\":{"), "{request}");
@@ -340,7 +343,10 @@ fn addresses_are_taken_as_people_type_them_or_refused_with_the_right_form() {
         (["listen", "--secret", SECRET, "--listen=nowhere"], "127.0.0.1:9001"),
         (["serve", "--dev", "--listen", "9001"], "127.0.0.1:9001 for this machine alone"),
         (["serve", "--dev", "--listen", ":9001"], "0.0.0.0:9001 for every network"),
-        (["trigger", "call.complete", "--key", "rbk_k"], "did you mean call.completed?"),
+        (
+            ["trigger", "call.complete", "--key=rbk_k", &format!("--engine={engine}")],
+            "did you mean call.completed?",
+        ),
     ] {
         let output = ringback(folder.path(), &args).output().unwrap();
         assert!(!output.status.success());
