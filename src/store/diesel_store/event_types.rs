@@ -2,12 +2,11 @@
 
 use diesel::prelude::*;
 
+use super::super::StoreResult;
 use super::super::connection::AnyConnection;
 use super::super::models::EventTypeRow;
 use super::super::schema::event_types;
-use super::super::{Changed, StoreResult};
-use super::changes;
-use crate::domain::event_types::{CATALOGUE, DefinedEventType};
+use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::OrganizationId;
 
 /// Those of an organization, in the order of their names.
@@ -21,14 +20,4 @@ pub(super) fn own(
         .select(EventTypeRow::as_select())
         .load(connection)?;
     Ok(rows.into_iter().map(DefinedEventType::from).collect())
-}
-
-/// Adds one; an organization that it belongs to must exist.
-pub(super) fn insert(connection: &mut AnyConnection, event_type: &DefinedEventType) -> StoreResult<()> {
-    let owner = event_type.organization_id;
-    if owner != CATALOGUE {
-        changes::require_organization(connection, owner)?;
-    }
-    diesel::insert_into(event_types::table).values(EventTypeRow::from(event_type)).execute(connection)?;
-    changes::add(connection, owner, Changed::EventTypes)
 }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
 use super::super::models::{
-    ApiKeyRow, EndpointRow, HealthRow, OrganizationChangeset, OrganizationRow, hash_from, key_owner,
+    ApiKeyRow, EndpointRow, EventTypeRow, HealthRow, OrganizationChangeset, OrganizationRow, hash_from, key_owner,
 };
 use super::super::schema::{
     api_keys, dashboard_sessions, deleted_organizations, endpoint_health, endpoints,
@@ -15,7 +15,7 @@ use super::super::{
 };
 use super::{DieselStore, changes, event_types, failures, pruning, sql_limit};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event_types::DefinedEventType;
+use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{
     ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationName, OrganizationUid,
@@ -26,6 +26,16 @@ fn read_organization(connection: &mut AnyConnection, id: OrganizationId) -> Stor
     let row: Option<OrganizationRow> =
         organizations::table.find(id.0).select(OrganizationRow::as_select()).first(connection).optional()?;
     row.map(Organization::try_from).transpose()
+}
+
+/// Adds a type; an organization that it belongs to must exist.
+fn insert_event_type(connection: &mut AnyConnection, event_type: &DefinedEventType) -> StoreResult<()> {
+    let owner = event_type.organization_id;
+    if owner != CATALOGUE {
+        changes::require_organization(connection, owner)?;
+    }
+    diesel::insert_into(own_event_types::table).values(EventTypeRow::from(event_type)).execute(connection)?;
+    changes::add(connection, owner, Changed::EventTypes)
 }
 
 impl TenantStore for DieselStore {
@@ -293,14 +303,14 @@ impl TenantStore for DieselStore {
     }
 
     fn create_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
-        self.writer.write(|connection| event_types::insert(connection, event_type))
+        self.writer.write(|connection| insert_event_type(connection, event_type))
     }
 
     fn save_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
         self.writer.write(|connection| {
             let key = (event_type.organization_id.0, event_type.name.as_str());
             diesel::delete(own_event_types::table.find(key)).execute(connection)?;
-            event_types::insert(connection, event_type)
+            insert_event_type(connection, event_type)
         })
     }
 
