@@ -12,8 +12,8 @@ use ringback::config::{Flags, load};
 use ringback::domain::random::RandomSource;
 use ringback::domain::secret::Secret;
 use ringback::engine::SystemEntropy;
-use ringback::store;
 use ringback::store::cipher::Cipher;
+use ringback::store::{self, StoreError};
 use zeroize::Zeroizing;
 
 use super::serve::unusable;
@@ -127,7 +127,10 @@ fn rotate(args: &RotateArgs) -> anyhow::Result<()> {
     let result =
         store::reencrypt(&settings.database_url, old, &new, &mut |changed| bar.set_position(changed as u64));
     bar.finish_and_clear();
-    let changed = result.context("the re-encryption is incomplete; the old key is still needed")?;
+    let changed = match result {
+        Err(StoreError::Refused(reason)) => bail!("nothing was changed: {reason}"),
+        result => result.context("the re-encryption is incomplete; the old key is still needed")?,
+    };
     print_line(&format!(
         "{changed} webhooks are encrypted with the new key; start the engine with the new key in RINGBACK_MASTER_KEY"
     ));

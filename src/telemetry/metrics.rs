@@ -21,6 +21,8 @@ const UPKEEP_PAUSE: Duration = Duration::from_secs(5);
 /// From a receiver next door to the longest timeout that a webhook may have.
 const DURATION_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Around leases, which are 3 to 60 s (6 by default).
+const TAKEOVER_BUCKETS: &[f64] = &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 30.0, 60.0, 90.0];
 /// From a commit on an idle disk to one that makes publishers wait.
 const COMMIT_BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 const ROWS_BUCKETS: &[f64] =
@@ -111,7 +113,7 @@ declare! {
     cluster_takeover: Histogram = histogram(
         "ringback_cluster_takeover_seconds",
         "How long a dead node had been silent when this one took over",
-        DURATION_BUCKETS,
+        TAKEOVER_BUCKETS,
     );
     cluster_pushes: CounterByLabel = counter(
         "ringback_cluster_pushes_total",

@@ -173,6 +173,9 @@ fn safe_message(url: &str, error: &ConnectionError) -> String {
     }
     let is_plain = url.matches('@').count() <= 1;
     match is_plain && READABLE.iter().any(|beginning| text.trim_start().starts_with(beginning)) {
+        true if text.contains("FATAL:  database") && text.contains("does not exist") => {
+            format!("{} (make it with CREATE DATABASE, or name another one in the URL)", text.trim_end())
+        }
         true => text,
         false => String::from(
             "its URL can't be read, or names no server; special characters in a user name or password must be \
