@@ -120,6 +120,11 @@ impl EngineHandle {
         self.0.settings.event_types()
     }
 
+    /// Changes whenever a name of an organization may stand for another one, or for none.
+    pub(crate) fn names_version(&self) -> u64 {
+        self.0.settings.names_version()
+    }
+
     /// Which event types there are besides those.
     pub(crate) fn event_type_policy(&self) -> EventTypePolicy {
         self.0.context.settings.event_types

@@ -40,6 +40,8 @@ pub(crate) struct SettingsCache {
     event_types: Arc<RwLock<EventTypeRegistry>>,
     /// The last line of the log that is in the two.
     applied: AtomicI64,
+    /// See [`Self::names_version`].
+    names_version: AtomicU64,
     /// How many changes and commits failed that the database may have committed, and how many of them are resolved.
     doubts: AtomicU64,
     resolved: AtomicU64,
@@ -63,6 +65,7 @@ impl SettingsCache {
             subscriptions: RwLock::new(subscriptions),
             event_types: Arc::new(RwLock::new(event_types)),
             applied: AtomicI64::new(applied.0),
+            names_version: AtomicU64::new(0),
             doubts: AtomicU64::new(0),
             resolved: AtomicU64::new(0),
             is_outdated: AtomicBool::new(false),
@@ -165,7 +168,9 @@ impl SettingsCache {
                 }
             }
             Changed::EventTypes => self.read_event_types_of(organization_id)?,
+            Changed::OrganizationRenamed => self.names_changed(),
             Changed::OrganizationDeleted => {
+                self.names_changed();
                 let endpoints = self.write_subscriptions().remove_organization(organization_id);
                 self.write_event_types().remove_organization(organization_id);
                 for endpoint_id in endpoints {
@@ -175,6 +180,15 @@ impl SettingsCache {
             }
         }
         Ok(())
+    }
+
+    fn names_changed(&self) {
+        self.names_version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Changes whenever a name of an organization may stand for another one, or for none.
+    pub(super) fn names_version(&self) -> u64 {
+        self.names_version.load(Ordering::Acquire)
     }
 
     fn read_event_types_of(&self, organization_id: OrganizationId) -> StoreResult<()> {
@@ -201,6 +215,7 @@ impl SettingsCache {
             self.apply_endpoint(organization_id, endpoint_id, None);
         }
         *self.write_event_types() = event_types;
+        self.names_changed();
         self.applied.store(applied.0, Ordering::Release);
         Ok(())
     }

@@ -7,7 +7,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 
 use super::Api;
-use super::caller::{Caller, address, find_caller, organization_named};
+use super::caller::{Caller, address, find_caller, resolve_organization_now};
 use super::problem::{ErrorCode, Problem};
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::Role;
@@ -54,14 +54,14 @@ impl Permission {
                           id or uid, or use a key of the organization, made with POST /v1/organizations/{id}/keys";
             return Err(Problem::new(ErrorCode::OrganizationRequired, detail));
         }
-        let role = caller.role();
-        if role == Role::Admin {
-            return Ok(());
-        }
         // before the role: callers must not learn which other organizations exist
         let own = caller.organization_id().or(path_organization);
         if self == Self::Keys && path_organization != own {
             return Err(Problem::no_such("organization"));
+        }
+        let role = caller.role();
+        if role == Role::Admin {
+            return Ok(());
         }
         if self.roles().contains(&role) {
             return Ok(());
@@ -130,7 +130,7 @@ pub(super) async fn path_organization(
     request: &HttpRequest,
 ) -> Result<OrganizationId, Problem> {
     let name = request.match_info().get("organization_id").unwrap_or_default();
-    organization_named(api, name, address(request)).await
+    resolve_organization_now(api, name, address(request)).await
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn another_organizations_keys_are_not_found_for_any_role() {
-        for role in Role::ALL {
+        for role in Role::OF_DEPLOYMENT {
             let caller = Caller::Key { organization_id: OrganizationId(1), key_id: Some(KeyId(1)), role };
             let problem = Permission::Keys.check(&caller, Some(OrganizationId(2))).unwrap_err();
             assert_eq!(problem.code(), ErrorCode::NotFound, "{role:?}");

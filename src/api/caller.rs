@@ -1,6 +1,7 @@
 //! Who calls, and for which organization.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -14,7 +15,7 @@ use super::line::Line;
 use super::lookup_cache::{CacheAnswer, Credential, KnownKey, LookupCache};
 use super::problem::{ErrorCode, Problem};
 use crate::domain::ids::{KeyId, OrganizationId};
-use crate::domain::organization::{OrganizationName, Role};
+use crate::domain::organization::{OrganizationRef, Role};
 use crate::store::{Store, StoreResult};
 
 /// Names the organization in which a key of the deployment acts.
@@ -125,7 +126,7 @@ fn named_organization(request: &HttpRequest) -> Result<Option<&str>, Problem> {
 
 /// A caller who names an organization: keys of the deployment act in it with their role, others must belong to it.
 async fn acting_in(api: &web::Data<Api>, caller: Caller, name: &str, address: IpAddr) -> Result<Caller, Problem> {
-    let organization_id = organization_named(api, name, address).await?;
+    let organization_id = resolve_organization(api, name, address).await?;
     match caller.organization_id() {
         Some(own) if own == organization_id => Ok(caller),
         Some(_) => Err(Problem::no_such("organization")),
@@ -133,15 +134,31 @@ async fn acting_in(api: &web::Data<Api>, caller: Caller, name: &str, address: Ip
     }
 }
 
-/// The organization with this id, or this id of the publisher's own.
-pub(super) async fn organization_named(
+/// The organization with this id, or this id of the publisher's own, as the database has it now: for calls that name it in
+/// their path, which change what lasts.
+pub(super) async fn resolve_organization_now(
     api: &web::Data<Api>,
     name: &str,
     address: IpAddr,
 ) -> Result<OrganizationId, Problem> {
+    api.organizations.forget(&hash_key(name));
+    resolve_organization(api, name, address).await
+}
+
+/// The same, as it was at most a second ago if no other node has changed it: those are heard of within
+/// milliseconds.
+async fn resolve_organization(
+    api: &web::Data<Api>,
+    name: &str,
+    address: IpAddr,
+) -> Result<OrganizationId, Problem> {
+    let version = api.engine.names_version();
+    if api.names_version.swap(version, Ordering::AcqRel) != version {
+        api.organizations.forget_everything();
+    }
     let unknown = || Problem::no_such("organization");
-    let parsed: OrganizationName = name.parse().map_err(|()| unknown())?;
-    let read = move |store: &dyn Store| Ok(store.organization_named(&parsed)?.map(KnownOrganization));
+    let parsed: OrganizationRef = name.parse().map_err(|()| unknown())?;
+    let read = move |store: &dyn Store| Ok(store.resolve_organization(&parsed)?.map(KnownOrganization));
     let found = look_up(api, &api.organizations, hash_key(name), address, read).await?;
     found.map(|KnownOrganization(id)| id).ok_or_else(unknown)
 }

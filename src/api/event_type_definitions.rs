@@ -13,6 +13,7 @@ use crate::domain::event_type_registry::{Registered, check_data, compile_schema}
 use crate::domain::event_types::{CATALOGUE, DefinedEventType, EventTypeState, built_in, is_operational};
 use crate::domain::ids::OrganizationId;
 use crate::domain::patterns::{PatternError, is_event_type};
+use crate::domain::time::UnixMillis;
 use crate::store::{Store, StoreError};
 
 /// Of all schemas of one organization together, or of the catalogue; they are in memory, and in one response.
@@ -37,6 +38,14 @@ impl Definer {
 
     fn is_catalogue(self) -> bool {
         self.owner == CATALOGUE
+    }
+
+    /// What nothing is said of is as in a built-in type of this name, or empty.
+    fn new_type(self, name: String, now: UnixMillis) -> DefinedEventType {
+        match built_in(&name).filter(|_| self.is_catalogue()) {
+            Some(built_in) => DefinedEventType::of_built_in(built_in, now),
+            None => DefinedEventType::named(self.owner, name, now),
+        }
     }
 
     async fn change<T: Send + 'static>(
@@ -96,15 +105,18 @@ impl Definition {
 
     /// Changes what is given, and refuses a sample that does not fit the schema.
     fn apply(self, event_type: &mut DefinedEventType) -> Result<(), Problem> {
+        // `null` restores what a built-in type has
+        let defaults = built_in(&event_type.name).filter(|_| event_type.organization_id == CATALOGUE);
         if let Some(description) = self.description.given() {
-            event_type.description = description.unwrap_or_default();
+            let default = || defaults.map_or_else(String::new, |it| it.description.to_owned());
+            event_type.description = description.unwrap_or_else(default);
         }
         if let Some(schema) = self.schema.given() {
             event_type.schema = schema;
         }
         let gives_sample = matches!(self.sample, FieldValue::Value(_));
         if let Some(sample) = self.sample.given() {
-            event_type.sample = sample;
+            event_type.sample = sample.or_else(|| defaults.map(|it| it.sample.to_owned()));
         }
         if let Some(archived) = self.archived.given() {
             let is_archived = archived.unwrap_or_default();
@@ -179,7 +191,7 @@ pub(crate) async fn create(
         let mut definition = Definition::read(&body, true)?;
         // a name that is missing is among the errors
         let name = definition.name.take().ok_or_else(|| Problem::input(Vec::new()))?;
-        let mut event_type = DefinedEventType::named(definer.owner, name, now);
+        let mut event_type = definer.new_type(name, now);
         definition.apply(&mut event_type)?;
         Ok::<_, Problem>(event_type)
     };
@@ -191,8 +203,9 @@ pub(crate) async fn create(
             return Err(already_there(&event_type.name));
         }
         check_room(api, definer, &event_type, None)?;
-        match definer.is_catalogue() {
-            // one that was removed has a row
+        // of one that was removed the row is there
+        let has_row = store.own_event_types(definer.owner)?.iter().any(|defined| defined.name == event_type.name);
+        match has_row {
             true => store.save_event_type(&event_type)?,
             false => store.create_event_type(&event_type).map_err(|error| match error {
                 StoreError::Conflict => already_there(&event_type.name),
@@ -218,7 +231,7 @@ pub(crate) async fn put(
         let name = read_name(&quoted, "name", &mut errors);
         errors.into_result()?;
         let name = name.ok_or_else(|| Problem::input(Vec::new()))?;
-        let mut event_type = DefinedEventType::named(definer.owner, name, now);
+        let mut event_type = definer.new_type(name, now);
         Definition::read(&body, false)?.apply(&mut event_type)?;
         Ok::<_, Problem>(event_type)
     };
@@ -243,7 +256,10 @@ pub(crate) async fn patch(
 ) -> Result<DefinedEventType, Problem> {
     let definition = api.parse(definer.by, move || Definition::read(&body, false)).await??;
     let saved = definer.change(api, move |api, store| {
-        let known = definer.known(api, store, &name)?.ok_or_else(no_such)?;
+        let Some(known) = definer.known(api, store, &name)? else {
+            refuse_name_of_catalogue(api, definer, &name)?;
+            return Err(no_such());
+        };
         let mut event_type = known.clone();
         definition.apply(&mut event_type)?;
         check_room(api, definer, &event_type, Some(&known))?;
@@ -331,7 +347,6 @@ fn check_room(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::UnixMillis;
 
     #[test]
     fn every_bad_field_of_a_new_type_is_named_at_once() {

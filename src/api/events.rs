@@ -142,7 +142,7 @@ pub(super) fn refusal(error: PublishError) -> Problem {
             Problem::new(ErrorCode::UnknownEventType, "the event type was deleted; nothing was stored")
         }
         PublishError::OrganizationDeleted => {
-            Problem::new(ErrorCode::Unauthorized, "the organization of this API key was deleted")
+            Problem::new(ErrorCode::NotFound, "the organization was deleted; nothing was stored")
         }
         PublishError::IdempotencyKeyReused | PublishError::BatchKeyReused => {
             Problem::new(ErrorCode::IdempotencyKeyReused, ErrorCode::IdempotencyKeyReused.help())

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use crate::domain::event_type_registry::{EventTypeRegistry, Registered};
 use crate::domain::ids::OrganizationId;
 use crate::domain::nearest::did_you_mean;
-use crate::domain::patterns::EventPattern;
+use crate::domain::patterns::{EventPattern, PatternError, is_event_type};
 
 /// Comparisons of characters that one request may cause with names that do not exist, some 50 ms. Smaller: fewer of many
 /// typos get a suggestion. Larger: a batch of a thousand typos takes the processor from others for seconds.
@@ -54,6 +54,9 @@ impl KnownTypes {
 
     /// The error for an unknown name or pattern: which type was probably meant, and which exist.
     pub(crate) fn unknown(&self, name: &str) -> String {
+        if !name.ends_with(".*") && !is_event_type(name) {
+            return PatternError::Malformed.to_string();
+        }
         let registry = self.registry();
         let (shared, own) = (registry.shared_names(), registry.names(self.organization_id));
         let known = || shared.iter().chain(&own).copied();

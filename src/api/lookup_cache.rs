@@ -164,6 +164,14 @@ impl<C: Credential> LookupCache<C> {
         state.found.remove(hash);
     }
 
+    /// Forgets all of them.
+    pub(super) fn forget_everything(&self) {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.found.clear();
+        state.unknown.clear();
+    }
+
     /// Forgets those of an organization, or of the deployment.
     pub(crate) fn forget_all_of(&self, owner: Line) {
         let mut state = self.lock();

@@ -46,6 +46,7 @@ pub(crate) mod webhooks;
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -105,6 +106,8 @@ pub struct Api {
     keys: LookupCache<KnownKey>,
     sessions: LookupCache<DashboardSession>,
     organizations: LookupCache<KnownOrganization>,
+    /// Of the names in it.
+    names_version: AtomicU64,
     event_rates: Option<Arc<EventRates>>,
     turns: Turns,
     readiness: Readiness,
@@ -131,6 +134,7 @@ impl Api {
             keys: LookupCache::default(),
             sessions: LookupCache::default(),
             organizations: LookupCache::default(),
+            names_version: AtomicU64::new(0),
             description: OnceLock::new(),
             documentation: OnceLock::new(),
         }

@@ -13,6 +13,7 @@ use super::auth::path_organization;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::events::{REPLAYED, read_idempotency_key};
 use super::input::{self, Errors, FieldValue, JsonFields, MAX_NAME};
+use super::key_text::hash_key;
 use super::line::Line;
 use super::pagination::{List, QueryString};
 use super::problem::{ErrorCode, Problem};
@@ -36,9 +37,12 @@ pub(crate) async fn create(
     errors.into_result()?;
     let Some(key) = key else { return Ok(created(&create_from(&api, &body).await?)) };
     let organization = NewOrganization::read(&body)?.into_organization(&api);
+    // in whatever order a client writes its fields
+    let Organization { uid, name, metadata, .. } = &organization;
+    let request = serde_json::to_vec(&(uid, name, metadata)).unwrap_or_default();
     let key = CreationKey {
         key: Sha256::digest(key.as_bytes()).into(),
-        request: Sha256::digest(&*body).into(),
+        request: Sha256::digest(&request).into(),
         not_before: api.engine.now() - CREATION_KEY_LIFETIME,
     };
     let made = Api::change_by(&api, Line::Admin, organization.id, move |_, store| {
@@ -177,24 +181,40 @@ pub(crate) async fn get_or_create(
         }
     };
     let organization = NewOrganization::read_with(uid, &body)?.into_organization(&api);
+    // nearly always it is there
+    let wanted = organization.uid.clone();
+    let known = api.read(Line::Admin, move |store| match &wanted {
+        Some(uid) => store.organization_by_uid(uid),
+        None => Ok(None),
+    });
+    if let Some(known) = known.await? {
+        // this node must not know better than its own answer
+        forget_name(&api, organization.uid.as_ref());
+        return Ok(HttpResponse::Ok().json(known));
+    }
     let made = Api::change_by(&api, Line::Admin, organization.id, move |_, store| {
-        let Some(uid) = &organization.uid else { return Err(Problem::no_such(WHAT)) };
-        if let Some(known) = store.organization_by_uid(uid)? {
-            return Ok((known, false));
-        }
-        match store.create_organization(&organization) {
-            Ok(()) => Ok((organization, true)),
+        let uid = organization.uid.clone();
+        match (store.create_organization(&organization), &uid) {
+            (Ok(()), _) => Ok((organization, true)),
             // at the same moment somebody else made it
-            Err(StoreError::Conflict) => {
+            (Err(StoreError::Conflict), Some(uid)) => {
                 let known = store.organization_by_uid(uid)?;
                 Ok((known.ok_or_else(|| uid_is_taken(StoreError::Conflict, Some(uid)))?, false))
             }
-            Err(error) => Err(error.into()),
+            (Err(error), _) => Err(error.into()),
         }
     });
-    match made.await? {
+    let made = made.await?;
+    forget_name(&api, made.0.uid.as_ref());
+    match made {
         (organization, true) => Ok(created(&organization)),
         (organization, false) => Ok(HttpResponse::Ok().json(organization)),
+    }
+}
+
+fn forget_name(api: &Api, uid: Option<&OrganizationUid>) {
+    if let Some(uid) = uid {
+        api.organizations.forget(&hash_key(uid.as_str()));
     }
 }
 
@@ -212,6 +232,7 @@ pub(crate) async fn update(
         // also when it failed: it may have been committed
         api.organizations.forget_all_of(id.into());
         let uid = change.uid.as_ref().and_then(Option::as_ref);
+        forget_name(api, uid);
         let changed = changed.map_err(|error| uid_is_taken(error, uid))?;
         changed.ok_or_else(|| Problem::no_such(WHAT))
     });

@@ -10,7 +10,7 @@ use super::caller::Tenant;
 use super::input::{self, Errors, JsonFields};
 use super::known_types::KnownTypes;
 use super::line::Line;
-use super::offered_types::sample;
+use super::offered_types::{offered, sample};
 use super::problem::{ErrorCode, Problem};
 use super::turns::{TESTS_FOR_ONE, first_step};
 use super::webhooks::WHAT;
@@ -73,8 +73,11 @@ pub(crate) async fn test(
     let mut errors = Errors::new();
     let mut fields = JsonFields::parse(input::or_empty_object(&body), &mut errors)?;
     let event_type = fields.read("event_type", &mut errors, input::string).into_option();
-    let event_type = event_type.unwrap_or_else(|| DEFAULT_EVENT_TYPE.to_owned());
     fields.finish(&mut errors);
+    let event_type = match event_type {
+        Some(event_type) => event_type,
+        None => default_type(&api, organization_id, id).await?,
+    };
     let sample = sample(&api, organization_id, &event_type).await?;
     if sample.is_none() {
         let message = KnownTypes::new(api.engine.event_types(), organization_id).unknown(&event_type);
@@ -83,6 +86,19 @@ pub(crate) async fn test(
     errors.into_result()?;
     let result = send_test(&api, organization_id, id, event_type, sample.unwrap_or_default()).await?;
     Ok(HttpResponse::Ok().json(TestView::from(result)))
+}
+
+/// The contract's, unless there is none: then the first that the webhook wants.
+async fn default_type(api: &Api, organization_id: OrganizationId, id: EndpointId) -> Result<String, Problem> {
+    let types = offered(api, organization_id).await?;
+    if types.is_empty() || types.iter().any(|it| it.name == DEFAULT_EVENT_TYPE) {
+        return Ok(DEFAULT_EVENT_TYPE.to_owned());
+    }
+    let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
+    let wants =
+        |name: &str| endpoint.events.is_empty() || endpoint.events.iter().any(|pattern| pattern.matches(name));
+    let wanted = types.iter().find(|it| wants(&it.name)).or(types.first());
+    Ok(wanted.map_or_else(|| DEFAULT_EVENT_TYPE.to_owned(), |it| it.name.clone()))
 }
 
 /// Sends this `data` to a webhook as an event of this type, once and at once.

@@ -60,7 +60,7 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
     };
     if let Access::Needs(permission) = access {
         if own.is_none() && !matches!(permission, Permission::Open | Permission::Admin) {
-            let detail = "the admin key belongs to no organization; open one under Organizations to manage its keys, and sign in with a \
+            let detail = "an admin key belongs to no organization; open one under Organizations to manage its keys, and sign in with a \
                           key of it for everything else";
             return Err(refuse(Problem::new(ErrorCode::Forbidden, detail)));
         }

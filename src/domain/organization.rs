@@ -44,6 +44,9 @@ pub enum UidError {
     /// Too short, too long, or other characters.
     #[error("must have 1 to 256 of the characters A-Z a-z 0-9 . _ -")]
     Characters,
+    /// Clients take them out of a path: a call for this organization would be one for something else.
+    #[error("must not be . or .., which can't be in a URL's path")]
+    Dots,
     /// It looks like one of ours.
     #[error("must not begin with org_, which our own ids begin with")]
     Prefix,
@@ -65,6 +68,9 @@ impl FromStr for OrganizationUid {
         if !(1..=Self::MAX_LENGTH).contains(&text.len()) || !text.bytes().all(is_allowed) {
             return Err(UidError::Characters);
         }
+        if matches!(text, "." | "..") {
+            return Err(UidError::Dots);
+        }
         if text.starts_with(ID_PREFIX) {
             return Err(UidError::Prefix);
         }
@@ -80,12 +86,12 @@ impl fmt::Display for OrganizationUid {
 
 /// How a call names an organization: by its id, or by the publisher's own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum OrganizationName {
+pub enum OrganizationRef {
     Id(OrganizationId),
     Uid(OrganizationUid),
 }
 
-impl FromStr for OrganizationName {
+impl FromStr for OrganizationRef {
     /// It can name nothing.
     type Err = ();
 
@@ -216,8 +222,8 @@ mod tests {
     #[test]
     fn an_own_id_has_the_characters_of_the_contract_and_is_never_taken_for_one_of_ours() {
         for good in ["a", "42", "Acme_Ltd.-7", &"x".repeat(256), "xorg_1"] {
-            let name: OrganizationName = good.parse().unwrap();
-            assert_eq!(name, OrganizationName::Uid(good.parse().unwrap()), "{good}");
+            let name: OrganizationRef = good.parse().unwrap();
+            assert_eq!(name, OrganizationRef::Uid(good.parse().unwrap()), "{good}");
         }
         for (bad, error) in [
             ("", UidError::Characters),
@@ -225,14 +231,16 @@ mod tests {
             ("a/b", UidError::Characters),
             ("a b", UidError::Characters),
             ("é", UidError::Characters),
+            (".", UidError::Dots),
+            ("..", UidError::Dots),
             ("org_", UidError::Prefix),
             ("org_0apeam4qr0000", UidError::Prefix),
         ] {
             assert_eq!(bad.parse::<OrganizationUid>(), Err(error), "{bad}");
         }
         let id = OrganizationId(7 << 22);
-        assert_eq!(id.to_string().parse(), Ok(OrganizationName::Id(id)));
-        assert_eq!("org_nonsense!".parse::<OrganizationName>(), Err(()));
+        assert_eq!(id.to_string().parse(), Ok(OrganizationRef::Id(id)));
+        assert_eq!("org_nonsense!".parse::<OrganizationRef>(), Err(()));
     }
 
     #[test]

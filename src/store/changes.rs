@@ -36,8 +36,10 @@ pub enum Changed {
     OrganizationDeleted,
     /// This endpoint was created, changed or deleted.
     Endpoint(EndpointId),
-    /// One of the organization's event types was created or deleted.
+    /// One of the organization's event types was created, changed or deleted.
     EventTypes,
+    /// The organization has another own id, or none any more.
+    OrganizationRenamed,
 }
 
 impl Changed {
@@ -47,6 +49,7 @@ impl Changed {
             Self::OrganizationDeleted => (0, None),
             Self::Endpoint(id) => (1, Some(id.0)),
             Self::EventTypes => (2, None),
+            Self::OrganizationRenamed => (3, None),
         }
     }
 
@@ -56,6 +59,7 @@ impl Changed {
             (0, None) => Some(Self::OrganizationDeleted),
             (1, Some(id)) => Some(Self::Endpoint(EndpointId(id))),
             (2, None) => Some(Self::EventTypes),
+            (3, None) => Some(Self::OrganizationRenamed),
             _ => None,
         }
     }

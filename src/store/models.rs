@@ -381,8 +381,9 @@ impl From<HealthRow> for EndpointHealth {
     }
 }
 
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = event_types)]
+#[diesel(treat_none_as_null = true)]
 pub(super) struct EventTypeRow {
     organization_id: i64,
     name: String,

@@ -5,7 +5,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationName, OrganizationUid};
+use crate::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
 use crate::domain::time::UnixMillis;
 
 /// What people manage: organizations, API keys, endpoints and event types.
@@ -29,7 +29,7 @@ pub trait TenantStore: Send + Sync + 'static {
     /// Finds an organization by the publisher's own id.
     fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>>;
     /// The id of an organization that a call names, for every call that names one.
-    fn organization_named(&self, name: &OrganizationName) -> StoreResult<Option<OrganizationId>>;
+    fn resolve_organization(&self, name: &OrganizationRef) -> StoreResult<Option<OrganizationId>>;
     /// Removes an organization with its keys, endpoints and event types; from then on it is invisible. Its
     /// events and deliveries are removed later by
     /// [`MaintenanceStore::purge_organizations`](super::MaintenanceStore), and must not be read until then.

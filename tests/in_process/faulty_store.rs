@@ -12,9 +12,7 @@ use ringback::domain::event_types::DefinedEventType;
 use ringback::domain::health::{EndpointHealth, EndpointStates, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
-use ringback::domain::organization::{
-    ApiKey, Organization, OrganizationChange, OrganizationName, OrganizationUid,
-};
+use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
 use ringback::domain::session::DashboardSession;
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::time::UnixMillis;
@@ -232,7 +230,7 @@ impl TenantStore for FaultyStore {
             change: &OrganizationChange,
         ) -> StoreResult<Option<Organization>>;
         fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>>;
-        fn organization_named(&self, name: &OrganizationName) -> StoreResult<Option<OrganizationId>>;
+        fn resolve_organization(&self, name: &OrganizationRef) -> StoreResult<Option<OrganizationId>>;
         fn note_key_used(&self, id: KeyId, now: UnixMillis) -> StoreResult<()>;
         fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
         fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;

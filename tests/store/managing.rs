@@ -43,7 +43,7 @@ fn an_organization_is_found_by_its_own_id_which_no_other_one_has(f: &Fixture) {
     let (first, second) = (f.organization(), f.organization());
     let uid: OrganizationUid = "customer-42".parse().unwrap();
     let named = OrganizationChange { uid: Some(Some(uid.clone())), ..OrganizationChange::default() };
-    let id_of = |name: &str| f.store.organization_named(&name.parse().unwrap()).unwrap();
+    let id_of = |name: &str| f.store.resolve_organization(&name.parse().unwrap()).unwrap();
     assert_eq!(id_of("customer-42"), None);
     let changed = f.store.update_organization(first, &named).unwrap().unwrap();
     assert_eq!(f.store.organization_by_uid(&uid).unwrap().as_ref(), Some(&changed));

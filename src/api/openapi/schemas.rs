@@ -220,11 +220,11 @@ fn organization() -> Value {
 
 /// An id of ours, or the publisher's own.
 fn uid() -> Value {
-    json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,256}$"})
+    json!({"type": "string", "pattern": "^(?!\\.{1,2}$)[A-Za-z0-9._-]{1,256}$"})
 }
 
 fn uid_or_null() -> Value {
-    json!({"type": ["string", "null"], "pattern": "^(?!org_)[A-Za-z0-9._-]{1,256}$",
+    json!({"type": ["string", "null"], "pattern": "^(?!org_|\\.{1,2}$)[A-Za-z0-9._-]{1,256}$",
         "description": "Your own id of the organization, unique in the deployment; not beginning with `org_`"})
 }
 

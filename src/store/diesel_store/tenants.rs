@@ -18,7 +18,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{
-    ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationName, OrganizationUid,
+    ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
 };
 use crate::domain::time::UnixMillis;
 
@@ -28,14 +28,11 @@ fn read_organization(connection: &mut AnyConnection, id: OrganizationId) -> Stor
     row.map(Organization::try_from).transpose()
 }
 
-/// Adds a type; an organization that it belongs to must exist.
-fn insert_event_type(connection: &mut AnyConnection, event_type: &DefinedEventType) -> StoreResult<()> {
-    let owner = event_type.organization_id;
-    if owner != CATALOGUE {
-        changes::require_organization(connection, owner)?;
+fn require_owner(connection: &mut AnyConnection, event_type: &DefinedEventType) -> StoreResult<()> {
+    match event_type.organization_id {
+        CATALOGUE => Ok(()),
+        owner => changes::require_organization(connection, owner),
     }
-    diesel::insert_into(own_event_types::table).values(EventTypeRow::from(event_type)).execute(connection)?;
-    changes::add(connection, owner, Changed::EventTypes)
 }
 
 impl TenantStore for DieselStore {
@@ -80,7 +77,10 @@ impl TenantStore for DieselStore {
     ) -> StoreResult<Option<Organization>> {
         self.writer.write(|connection| {
             if let Some(changed) = OrganizationChangeset::of(change) {
-                diesel::update(organizations::table.find(id.0)).set(changed).execute(connection)?;
+                let updated = diesel::update(organizations::table.find(id.0)).set(changed).execute(connection)?;
+                if updated > 0 && change.uid.is_some() {
+                    changes::add(connection, id, Changed::OrganizationRenamed)?;
+                }
             }
             read_organization(connection, id)
         })
@@ -113,12 +113,12 @@ impl TenantStore for DieselStore {
         })
     }
 
-    fn organization_named(&self, name: &OrganizationName) -> StoreResult<Option<OrganizationId>> {
+    fn resolve_organization(&self, name: &OrganizationRef) -> StoreResult<Option<OrganizationId>> {
         self.key_readers.read(|connection| {
             let ids = organizations::table.select(organizations::id);
             let id: Option<i64> = match name {
-                OrganizationName::Id(id) => ids.filter(organizations::id.eq(id.0)).first(connection).optional()?,
-                OrganizationName::Uid(uid) => {
+                OrganizationRef::Id(id) => ids.filter(organizations::id.eq(id.0)).first(connection).optional()?,
+                OrganizationRef::Uid(uid) => {
                     ids.filter(organizations::uid.eq(uid.as_str())).first(connection).optional()?
                 }
             };
@@ -303,14 +303,28 @@ impl TenantStore for DieselStore {
     }
 
     fn create_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
-        self.writer.write(|connection| insert_event_type(connection, event_type))
+        self.writer.write(|connection| {
+            require_owner(connection, event_type)?;
+            let row = EventTypeRow::from(event_type);
+            diesel::insert_into(own_event_types::table).values(row).execute(connection)?;
+            changes::add(connection, event_type.organization_id, Changed::EventTypes)
+        })
     }
 
     fn save_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
         self.writer.write(|connection| {
-            let key = (event_type.organization_id.0, event_type.name.as_str());
-            diesel::delete(own_event_types::table.find(key)).execute(connection)?;
-            insert_event_type(connection, event_type)
+            require_owner(connection, event_type)?;
+            let row = EventTypeRow::from(event_type);
+            let key = (own_event_types::organization_id, own_event_types::name);
+            let insert = diesel::insert_into(own_event_types::table).values(&row);
+            // two nodes can do it at the same moment
+            match connection {
+                AnyConnection::Sqlite(sqlite) => insert.on_conflict(key).do_update().set(&row).execute(sqlite)?,
+                AnyConnection::Postgres(postgres) => {
+                    insert.on_conflict(key).do_update().set(&row).execute(postgres)?
+                }
+            };
+            changes::add(connection, event_type.organization_id, Changed::EventTypes)
         })
     }
 

@@ -9,7 +9,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{
-    ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationName, OrganizationUid,
+    ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
 };
 use crate::domain::time::UnixMillis;
 
@@ -49,7 +49,11 @@ impl TenantStore for MemoryStore {
         }
         let Some(organization) = state.organizations.get_mut(&id) else { return Ok(None) };
         change.clone().apply(organization);
-        Ok(Some(organization.clone()))
+        let changed = organization.clone();
+        if change.uid.is_some() {
+            state.changed(id, Changed::OrganizationRenamed);
+        }
+        Ok(Some(changed))
     }
 
     fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>> {
@@ -66,10 +70,10 @@ impl TenantStore for MemoryStore {
         Ok(state.organizations.values().find(|organization| organization.uid.as_ref() == Some(uid)).cloned())
     }
 
-    fn organization_named(&self, name: &OrganizationName) -> StoreResult<Option<OrganizationId>> {
+    fn resolve_organization(&self, name: &OrganizationRef) -> StoreResult<Option<OrganizationId>> {
         let found = match name {
-            OrganizationName::Id(id) => self.organization(*id)?,
-            OrganizationName::Uid(uid) => self.organization_by_uid(uid)?,
+            OrganizationRef::Id(id) => self.organization(*id)?,
+            OrganizationRef::Uid(uid) => self.organization_by_uid(uid)?,
         };
         Ok(found.map(|organization| organization.id))
     }

@@ -163,3 +163,27 @@ fn the_limit_of_events_in_a_second_counts_what_an_organization_publishes_through
         (answer.status == 429 && answer.header("retry-after").parse::<u64>().unwrap() > 5).then_some(())
     });
 }
+
+#[test]
+fn a_name_that_an_organization_gave_up_leads_to_its_new_owner_on_the_node_that_made_it() {
+    let Some(cluster) = Cluster::start(2) else { return };
+    let [one, other] = [0, 1].map(|number| cluster.nodes[number].engine.api(ADMIN_KEY));
+    let put = |api: &Api, path: &str| api.try_call("PUT", path, Some(b"{}")).unwrap();
+    let event = json!({"event_type": EVENT_TYPE, "data": {}}).to_string();
+    for round in 0..10 {
+        let (name, path) = (format!("u{round}"), format!("/v1/organizations/u{round}"));
+        let header = ("ringback-organization", name.as_str());
+        let former = put(&one, &path).expect(201).json();
+        other.call_with_header("POST", "/v1/events", &event, header).expect(202);
+        let renamed = json!({"uid": format!("old{round}")}).to_string();
+        one.try_call("PATCH", &path, Some(renamed.as_bytes())).unwrap().expect(200);
+        let owner = put(&other, &path).expect(201).json();
+        let key = other.post(&format!("{path}/keys"), &json!({"name": "k", "role": "viewer"})).expect(201).json();
+        assert_eq!(key["organization_id"], owner["id"]);
+        let id = other.call_with_header("POST", "/v1/events", &event, header).expect(202).json()["id"].clone();
+        let events = other.with_key(text(&key, "key")).get("/v1/events").expect(200).json();
+        assert_eq!(events["data"][0]["id"], id, "not in {}", former["id"]);
+        other.try_call("DELETE", &path, None).unwrap().expect(204);
+        one.get(&format!("/v1/organizations/{}", text(&former, "id"))).expect(200);
+    }
+}

@@ -39,7 +39,7 @@ async fn an_own_id_serves_wherever_an_id_does_and_belongs_to_one_organization(da
     assert_eq!(key["organization_id"], made["id"]);
     let owner = key["key"].as_str().unwrap();
     assert_eq!(world.get(owner, &format!("{by_uid}/keys")).await.ok(200)["data"].as_array().unwrap().len(), 1);
-    for bad in ["", "org_x", "a/b", "a b", "é", &"x".repeat(257)] {
+    for bad in ["", ".", "..", "org_x", "a/b", "a b", "é", &"x".repeat(257)] {
         let body = json!({"name": "Acme", "uid": bad});
         assert_eq!(
             world.post(ADMIN, ORGANIZATIONS, body).await.problem(422, "validation_failed"),
@@ -59,6 +59,12 @@ async fn an_own_id_serves_wherever_an_id_does_and_belongs_to_one_organization(da
         let body = json!({"name": "Acme", "metadata": bad});
         assert_eq!(world.post(ADMIN, ORGANIZATIONS, body).await.problem(422, "validation_failed"), [field]);
     }
+    // a path and a header that contradict each other
+    let other = world.post(ADMIN, ORGANIZATIONS, json!({"name": "Other", "uid": "other"})).await.ok(201);
+    let keys = format!("{by_uid}/keys");
+    world.call_in(ADMIN, "other", "GET", &keys, "").await.problem(404, "not_found");
+    world.call_in(ADMIN, id(&made), "GET", &keys, "").await.ok(200);
+    assert_eq!(other["uid"], "other");
     world.call(ADMIN, "DELETE", &by_uid, "").await.ok(204);
     world.get(ADMIN, &by_uid).await.problem(404, "not_found");
     assert_eq!(world.get(owner, "/v1/webhooks").await.status, 401);
@@ -104,10 +110,13 @@ async fn an_idempotency_key_makes_one_organization_for_a_day(database: Database)
     let again = create("one", r#"{"name":"Acme"}"#).await;
     assert_eq!((again.ok(201), again.header("idempotent-replay")), (first.ok(201), Some("true")));
     create("one", r#"{"name":"Other"}"#).await.problem(422, "idempotency_key_reused");
+    let written = create("same", r#"{"name":"A","metadata":{"a":"1","b":"2"}}"#).await.ok(201);
+    let other_order = create("same", r#"{"metadata":{"b":"2","a":"1"},"name":"A"}"#).await.ok(201);
+    assert_eq!(written, other_order, "the order of fields says nothing");
     assert_ne!(id(&create("two", r#"{"name":"Acme"}"#).await.ok(201)), id(&first.json()));
     world.clock.advance(Duration::from_secs(24 * 3600));
     assert_ne!(id(&create("one", r#"{"name":"Other"}"#).await.ok(201)), id(&first.json()));
-    assert_eq!(world.get(ADMIN, ORGANIZATIONS).await.ok(200)["data"].as_array().unwrap().len(), 3);
+    assert_eq!(world.get(ADMIN, ORGANIZATIONS).await.ok(200)["data"].as_array().unwrap().len(), 4);
     create("", r#"{"name":"Acme"}"#).await.problem(422, "validation_failed");
     create("three", r#"{"name":"A","uid":"a"}"#).await.ok(201);
     create("four", r#"{"name":"A","uid":"a"}"#).await.problem(409, "conflict");
