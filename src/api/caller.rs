@@ -246,7 +246,7 @@ pub(super) async fn look_up<C: Credential + Send + 'static>(
         }
         let generation = cache.generation();
         let found = api.ask(KEY_PATIENCE, pass, read).await?;
-        cache.insert(hash, found, generation, now);
+        cache.insert(hash, found.clone(), generation, now);
         Ok(found)
     };
     super::within(KEY_PATIENCE, asked).await?

@@ -54,9 +54,6 @@ impl KnownTypes {
 
     /// The error for an unknown name or pattern: which type was probably meant, and which exist.
     pub(crate) fn unknown(&self, name: &str) -> String {
-        if !name.ends_with(".*") && !is_event_type(name) {
-            return PatternError::Malformed.to_string();
-        }
         let registry = self.registry();
         let (shared, own) = (registry.shared_names(), registry.names(self.organization_id));
         let known = || shared.iter().chain(&own).copied();
@@ -67,7 +64,11 @@ impl KnownTypes {
         }
         let meant = did_you_mean(name, known());
         let names = listed(&shared, &own);
-        format!("no such event type; {meant}POST /v1/event-types registers another. {names}")
+        match name.ends_with(".*") || is_event_type(name) {
+            true => format!("no such event type; {meant}POST /v1/event-types registers another. {names}"),
+            // nobody can register it
+            false => format!("{}; {meant}{names}", PatternError::Malformed),
+        }
     }
 
     pub(super) fn registry(&self) -> RwLockReadGuard<'_, EventTypeRegistry> {

@@ -21,7 +21,7 @@ const UNKNOWN_CAPACITY: usize = 1_024;
 type TokenHash = [u8; 32];
 
 /// What a token stands for.
-pub(crate) trait Credential: Copy {
+pub(crate) trait Credential: Clone {
     /// Whether it is remembered for a moment that a token stands for nothing.
     const REMEMBERS_UNKNOWN: bool = true;
 
@@ -89,7 +89,7 @@ impl Credential for DashboardSession {
 }
 
 /// What the cache knows about a token.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum CacheAnswer<C> {
     /// It is valid.
     Known(C),
@@ -121,7 +121,7 @@ impl<C: Credential> LookupCache<C> {
     pub(super) fn get(&self, hash: &TokenHash, now: UnixMillis) -> CacheAnswer<C> {
         let state = self.lock();
         match state.found.get(hash) {
-            Some(cached) if is_fresh(cached.read_at, now) => CacheAnswer::Known(cached.credential),
+            Some(cached) if is_fresh(cached.read_at, now) => CacheAnswer::Known(cached.credential.clone()),
             Some(cached) => CacheAnswer::Ask { line: Some(cached.credential.owner()) },
             None if state.unknown.get(hash).is_some_and(|read_at| is_fresh(*read_at, now)) => CacheAnswer::Unknown,
             None => CacheAnswer::Ask { line: None },

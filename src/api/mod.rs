@@ -36,6 +36,7 @@ mod route_spec;
 pub mod routes;
 pub mod server;
 pub(crate) mod sessions;
+pub(crate) mod sign_in_links;
 pub(crate) mod turns;
 pub(crate) mod usage;
 pub(crate) mod webhook_actions;
@@ -94,6 +95,8 @@ pub struct ApiOptions {
     pub read_threads: Handle,
     /// How much one organization may have.
     pub limits: LimitSettings,
+    /// Where browsers reach the dashboard, for links to it; `None`: where a request came to.
+    pub public_url: Option<String>,
     /// Renders `/metrics`; `None` when it is served on another address, and then this one responds with 404.
     pub metrics: Option<MetricsRenderer>,
 }

@@ -12,7 +12,7 @@ use super::problem::{ErrorCode, Problem};
 pub use super::route_spec::RouteSpec;
 use super::{
     Api, catalogue, cluster, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations,
-    probes, usage, webhook_actions, webhooks,
+    probes, sign_in_links, usage, webhook_actions, webhooks,
 };
 use crate::actors::cluster::push::PUSH_PATH;
 
@@ -38,6 +38,8 @@ routes! {
     POST   "/v1/organizations/{organization_id}/keys" Keys keys::create;
     GET    "/v1/organizations/{organization_id}/keys" Keys keys::list;
     DELETE "/v1/organizations/{organization_id}/keys/{key_id}" Keys keys::revoke;
+
+    POST   "/v1/organizations/{organization_id}/sign-in-links" Keys sign_in_links::create;
 
     POST   "/v1/keys" Admin keys::create_for_deployment;
     GET    "/v1/keys" Admin keys::list_of_deployment;

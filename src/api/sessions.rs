@@ -13,7 +13,7 @@ use super::line::Line;
 use super::problem::Problem;
 use super::{Api, lookup_cache::Credential};
 use crate::domain::ids::OrganizationId;
-use crate::domain::session::DashboardSession;
+use crate::domain::session::{DashboardSession, SignIn};
 use crate::store::Store;
 
 /// How long a session lasts: a working day. Longer: a forgotten browser stays signed in. Shorter: people must sign in
@@ -27,15 +27,15 @@ pub(crate) fn token(rng: &mut impl Rng) -> String {
     BASE64URL_NOPAD.encode(&bytes)
 }
 
-/// Begins a session with an API key that is valid; returns its token.
+/// Begins a session with a key or a link that is valid; returns its token.
 pub(crate) async fn begin(
     api: &web::Data<Api>,
     organization_id: Option<OrganizationId>,
-    key_hash: [u8; 32],
+    began_with: SignIn,
 ) -> Result<String, Problem> {
     let (token, now) = (token(&mut api.engine.rng()), api.engine.now());
     let session =
-        DashboardSession { token_hash: hash_key(&token), organization_id, key_hash, expires_at: now + LIFETIME };
+        DashboardSession { token_hash: hash_key(&token), organization_id, began_with, expires_at: now + LIFETIME };
     let owner = session.owner();
     Api::change_by(api, owner, owner.id(), move |_, store| Ok(store.begin_session(&session, now)?)).await?;
     Ok(token)

@@ -3,21 +3,16 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use data_encoding::BASE64;
-use zeroize::Zeroizing;
-
 use super::environment::PREFIX;
+use super::readers::{
+    admin_key, advertise, ca_file, database_url, header_prefix, log_filter, log_format, master_key, node_name,
+    portal_name, public_url, unknown_event_types,
+};
 use super::value::SettingValue;
 use super::{LogFormat, Settings};
-use crate::domain::secret::Secret;
-use crate::telemetry::logging;
 
-/// An admin key shorter than this can be guessed.
-const MIN_ADMIN_KEY_CHARACTERS: usize = 16;
-const MASTER_KEY_BYTES: usize = 32;
 /// Below this, a memory bound has no room for one event of 10 MiB.
 const MIN_MEMORY_BYTES: i64 = 16 * 1024 * 1024;
 const MAX_MEMORY_BYTES: i64 = 1 << 40;
@@ -28,8 +23,6 @@ const DECADE_SECONDS: i64 = 10 * 365 * DAY_SECONDS;
 
 /// A lease must be longer than what a node keeps of it as a margin (`domain::cluster::lease`).
 const LEASE_SECONDS: RangeInclusive<i64> = 3..=60;
-/// Of the name of a node.
-const MAX_NAME_CHARACTERS: usize = 100;
 
 /// What a key accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -378,6 +371,23 @@ pub static KEYS: &[SettingKey] = &[
         read: |value, settings| node_name(value).map(|name| settings.cluster.name = Some(name)),
         show: |settings| settings.cluster.name.as_ref().map(quoted),
     },
+    SettingKey {
+        name: "portal.public_url",
+        kind: ValueKind::Text("https://host"),
+        help: "Where browsers of customers reach the dashboard: sign-in links begin with it (default: where the call that makes one came to, \
+               which behind a proxy can be an address that only your servers know).",
+        example: Some(r#""https://hooks.example.com""#),
+        read: |value, settings| public_url(value).map(|url| settings.portal.public_url = Some(url)),
+        show: |settings| settings.portal.public_url.as_ref().map(quoted),
+    },
+    SettingKey {
+        name: "portal.name",
+        kind: ValueKind::Text("text"),
+        help: "The name of your product: customers who come by a sign-in link see it instead of Ringback's.",
+        example: Some(r#""Acme""#),
+        read: |value, settings| portal_name(value).map(|name| settings.portal.name = Some(name)),
+        show: |settings| settings.portal.name.as_ref().map(quoted),
+    },
     limit!(
         "limits.webhooks_per_organization",
         webhooks_per_organization,
@@ -411,18 +421,6 @@ fn list<T: std::fmt::Display>(values: &[T]) -> String {
     format!("[{}]", items.join(", "))
 }
 
-fn database_url(value: &SettingValue) -> Result<String, String> {
-    let url = value.text()?;
-    let path = url.strip_prefix("sqlite://");
-    if path.is_some_and(str::is_empty) {
-        return Err(String::from("names no file: expects for example sqlite://ringback.db"));
-    }
-    if path.is_none() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(String::from("expects sqlite://path/to/file.db or postgres://user@host/database"));
-    }
-    Ok(url.to_owned())
-}
-
 /// The URL without the password of `user:password@`, for display. A URL that can't be parsed is not shown at all, because
 /// its password may end anywhere.
 pub(crate) fn without_password(database_url: &str) -> String {
@@ -443,95 +441,4 @@ pub(crate) fn without_password(database_url: &str) -> String {
         None => database_url.to_owned(),
         Some(_) => url.set_password(Some("hidden")).map_or_else(|()| hidden(), |()| url.to_string()),
     }
-}
-
-fn advertise(value: &SettingValue) -> Result<String, String> {
-    let text = value.text()?;
-    let expected = "expects an address like http://10.0.0.7:8080, without a path";
-    let url = url::Url::parse(text).map_err(|_| expected.to_owned())?;
-    let is_plain =
-        url.scheme() == "http" && url.path() == "/" && url.query().is_none() && url.username().is_empty();
-    match url.host_str().filter(|_| is_plain) {
-        Some(host) => Ok(format!("http://{host}:{}", url.port_or_known_default().unwrap_or(80))),
-        None => Err(expected.to_owned()),
-    }
-}
-
-fn node_name(value: &SettingValue) -> Result<String, String> {
-    let text = value.text()?;
-    match !text.trim().is_empty()
-        && text.chars().count() <= MAX_NAME_CHARACTERS
-        && !text.chars().any(char::is_control)
-    {
-        true => Ok(text.to_owned()),
-        false => Err(format!("expects 1 to {MAX_NAME_CHARACTERS} characters")),
-    }
-}
-
-fn admin_key(value: &SettingValue) -> Result<Secret, String> {
-    let text = value.text()?;
-    let count = text.chars().count();
-    if count < MIN_ADMIN_KEY_CHARACTERS {
-        return Err(format!("needs at least {MIN_ADMIN_KEY_CHARACTERS} characters, this one has {count}"));
-    }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(String::from("may contain only visible ASCII characters, because it travels in a header"));
-    }
-    Ok(Secret::new(text.to_owned()))
-}
-
-fn master_key(value: &SettingValue) -> Result<Secret, String> {
-    let text = value.text()?;
-    let expected = "expects 32 bytes in base64, as `openssl rand -base64 32` prints them";
-    let bytes = Zeroizing::new(BASE64.decode(text.as_bytes()).map_err(|_| expected.to_owned())?);
-    if bytes.len() != MASTER_KEY_BYTES {
-        return Err(format!("{expected}; this one has {} bytes", bytes.len()));
-    }
-    Ok(Secret::new(text.to_owned()))
-}
-
-fn ca_file(value: &SettingValue) -> Result<PathBuf, String> {
-    let text = value.text()?;
-    let path = PathBuf::from(text);
-    if !path.is_file() {
-        return Err(format!("there is no file `{text}`"));
-    }
-    Ok(path)
-}
-
-fn log_filter(value: &SettingValue) -> Result<String, String> {
-    let text = value.text()?;
-    logging::parse_filter(text).map_err(|error| error.to_string())?;
-    Ok(text.to_owned())
-}
-
-fn unknown_event_types(value: &SettingValue) -> Result<bool, String> {
-    match value.text()? {
-        "refuse" => Ok(false),
-        "accept" => Ok(true),
-        other => Err(format!("expects refuse or accept, got {other}")),
-    }
-}
-
-fn log_format(value: &SettingValue) -> Result<LogFormat, String> {
-    match value.text()? {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        other => Err(format!("expects text or json, got `{other}`")),
-    }
-}
-
-fn header_prefix(value: &SettingValue) -> Result<String, String> {
-    let text = value.text()?.to_ascii_lowercase();
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(is_token) {
-        return Err(format!("expects the beginning of a header name, for example x-callintel, got `{text}`"));
-    }
-    if text.ends_with('-') {
-        return Err(String::from("must not end with a dash: headers are named `<prefix>-signature`"));
-    }
-    if text == "webhook" {
-        return Err(String::from("can't be `webhook`: `webhook-signature` belongs to Standard Webhooks"));
-    }
-    Ok(text)
 }

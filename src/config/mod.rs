@@ -9,6 +9,7 @@ mod documentation;
 mod environment;
 pub mod keys;
 mod load;
+mod readers;
 mod value;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -64,6 +65,17 @@ pub struct Settings {
     pub event_types: EventTypePolicy,
     /// The table `[cluster]`.
     pub cluster: ClusterSettings,
+    /// The table `[portal]`.
+    pub portal: PortalSettings,
+}
+
+/// What customers see who come by a sign-in link.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PortalSettings {
+    /// Where their browsers reach the dashboard.
+    pub public_url: Option<String>,
+    /// The product's.
+    pub name: Option<String>,
 }
 
 impl Default for Settings {
@@ -87,6 +99,7 @@ impl Default for Settings {
             limits: LimitSettings::default(),
             event_types: EventTypePolicy::default(),
             cluster: ClusterSettings::default(),
+            portal: PortalSettings::default(),
         }
     }
 }

@@ -13,9 +13,9 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, Resp
 use super::access::Access;
 use super::error::PageError;
 use super::response::{protect, redirect_htmx, see_other, wants_fragment};
-use super::session_cookie::caller;
+use super::session_cookie::{SignedIn, signed_in};
 use super::state::Dashboard;
-use super::viewer::{Preferences, Viewer};
+use super::viewer::{Door, Preferences, Viewer};
 use crate::api::auth::Permission;
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::{Api, organizations};
@@ -48,8 +48,8 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
     let shared = || request.app_data::<web::Data<Api>>().zip(request.app_data::<web::Data<Dashboard>>());
     let (api, dashboard) =
         shared().ok_or_else(|| refuse(Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())))?;
-    let caller = match caller(api, dashboard, request).await {
-        Ok(Some(caller)) => caller,
+    let SignedIn { caller, visitor } = match signed_in(api, dashboard, request).await {
+        Ok(Some(signed_in)) => signed_in,
         Ok(None) => return Err(to_sign_in(request)),
         Err(problem) => return Err(refuse(problem)),
     };
@@ -67,7 +67,9 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
         permission.check(&caller, own).map_err(refuse)?;
     }
     let address = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    let viewer = Viewer { caller, organization, look: Preferences::of(request), address, now: api.engine().now() };
+    let door = visitor.map(|visitor| Door { visitor, product: dashboard.product.clone() });
+    let viewer =
+        Viewer { caller, organization, door, look: Preferences::of(request), address, now: api.engine().now() };
     // for the access log
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(viewer);

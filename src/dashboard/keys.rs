@@ -20,6 +20,7 @@ use crate::api::problem::Problem;
 use crate::api::{Api, keys, path_id};
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Role};
+use crate::domain::session::SignIn;
 use crate::domain::time::UnixMillis;
 
 const TITLE: &str = "API keys";
@@ -108,7 +109,10 @@ async fn own_content(
 ) -> Result<Markup, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let ring = KeyScope::own(viewer)?;
-    let signed_in_with = session(api, dashboard, request).await?.map(|session| session.key_hash);
+    let signed_in_with = session(api, dashboard, request).await?.and_then(|session| match session.began_with {
+        SignIn::Key(hash) => Some(hash),
+        SignIn::Link(_) => None,
+    });
     let keys = page(api, &ring, &query).await?;
     Ok(html! {
         div.head {
@@ -340,7 +344,8 @@ mod tests {
         let look = Preferences { zone: TimeZone::get(&zone_name).unwrap(), zone_name, theme: None };
         // 2024-12-16T10:30:45.007Z
         let now = UnixMillis(1_734_345_045_007);
-        let viewer = Viewer { caller: Caller::ADMIN, organization: None, look, address: String::new(), now };
+        let viewer =
+            Viewer { caller: Caller::ADMIN, organization: None, door: None, look, address: String::new(), now };
         expiry(&Form::parse(form.as_bytes()), &viewer)
     }
 

@@ -63,24 +63,24 @@ pub(crate) fn with_status(
         }
         div.sr #spoken aria-live="polite" {}
     };
-    answer(status, &document(Some(&viewer.look), title, &body))
+    answer(status, &document(Some(&viewer.look), (title, viewer.brand()), &body))
 }
 
 /// A page without navigation, centred in the window.
 pub(crate) fn door(status: StatusCode, look: &Preferences, title: &str, content: &Markup) -> HttpResponse {
-    answer(status, &document(Some(look), title, &html! { main.door { (content) } }))
+    answer(status, &document(Some(look), (title, "Ringback"), &html! { main.door { (content) } }))
 }
 
 /// The same without a viewer's preferences.
 pub(crate) fn plain(status: StatusCode, title: &str, content: &Markup) -> HttpResponse {
-    answer(status, &document(None, title, &html! { main.door { (content) } }))
+    answer(status, &document(None, (title, "Ringback"), &html! { main.door { (content) } }))
 }
 
 fn answer(status: StatusCode, document: &Markup) -> HttpResponse {
     HttpResponse::build(status).content_type("text/html; charset=utf-8").body(document.0.clone())
 }
 
-fn document(look: Option<&Preferences>, title: &str, body: &Markup) -> Markup {
+fn document(look: Option<&Preferences>, (title, brand): (&str, &str), body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" data-theme=[look.and_then(|look| look.theme)] data-zone=[look.map(|look| &look.zone_name)] {
@@ -88,7 +88,7 @@ fn document(look: Option<&Preferences>, title: &str, body: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="htmx-config" content=(HTMX_SETTINGS);
-                title { (title) " · Ringback" }
+                title { (title) " · " (brand) }
                 link rel="icon" type="image/svg+xml" href=(*ICON.path);
                 link rel="stylesheet" href=(*STYLE.path);
                 script src=(*SCRIPT.path) {}
@@ -103,10 +103,13 @@ fn document(look: Option<&Preferences>, title: &str, body: &Markup) -> Markup {
 fn side(viewer: &Viewer, current: Section) -> Markup {
     html! {
         header.side {
-            a.brand href="/" { (logo()) "Ringback" }
+            a.brand href="/" { (logo()) (viewer.brand()) }
             div.who {
                 strong { (viewer.organization.as_deref().unwrap_or("This deployment")) }
-                span.dim { "signed in as " (viewer.role()) }
+                span.dim { "signed in as " (viewer.door.as_ref().and_then(|door| door.visitor.name.as_deref()).unwrap_or_else(|| viewer.role())) }
+                @if let Some(back) = viewer.door.as_ref().and_then(|door| door.visitor.return_url.as_deref()) {
+                    a.small href=(back) { "Back to " (viewer.door.as_ref().and_then(|door| door.product.as_deref()).unwrap_or("where you came from")) }
+                }
             }
             nav aria-label="Main" { ul.nav {
                 @for (section, name, address, permission) in SECTIONS {

@@ -1,5 +1,7 @@
 //! Finds the session of a browser by its cookie.
 
+use std::sync::Arc;
+
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::{HttpRequest, web};
 
@@ -8,17 +10,33 @@ use crate::api::Api;
 use crate::api::caller::{Caller, address, caller_of};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::sessions::{self, LIFETIME};
-use crate::domain::session::DashboardSession;
+use crate::domain::session::{DashboardSession, SignIn, Visitor};
 
-/// The caller who signed in with this browser; `None` without a session, or when its key was revoked.
-pub(crate) async fn caller(
+/// Who signed in with this browser.
+pub(crate) struct SignedIn {
+    pub caller: Caller,
+    /// Came by a sign-in link.
+    pub visitor: Option<Arc<Visitor>>,
+}
+
+/// Who signed in with this browser; `None` without a session, or when its key was revoked.
+pub(crate) async fn signed_in(
     api: &web::Data<Api>,
     dashboard: &Dashboard,
     request: &HttpRequest,
-) -> Result<Option<Caller>, Problem> {
+) -> Result<Option<SignedIn>, Problem> {
     let Some(session) = session(api, dashboard, request).await? else { return Ok(None) };
-    match caller_of(api, session.key_hash, address(request)).await {
-        Ok(caller) => Ok(Some(caller)),
+    let key_hash = match (&session.began_with, session.organization_id) {
+        (SignIn::Key(hash), _) => *hash,
+        (SignIn::Link(visitor), Some(organization_id)) => {
+            let caller = Caller::Key { organization_id, key_id: None, role: visitor.role };
+            return Ok(Some(SignedIn { caller, visitor: Some(Arc::clone(visitor)) }));
+        }
+        // links are of organizations
+        (SignIn::Link(_), None) => return Ok(None),
+    };
+    match caller_of(api, key_hash, address(request)).await {
+        Ok(caller) => Ok(Some(SignedIn { caller, visitor: None })),
         Err(problem) if problem.code() == ErrorCode::Unauthorized => {
             sessions::end(api, &session).await?;
             Ok(None)
@@ -38,12 +56,19 @@ pub(crate) async fn session(
 }
 
 /// The cookie that carries a session's token; without a token it removes the browser's cookie.
-pub(crate) fn session_cookie(dashboard: &Dashboard, token: Option<String>) -> Cookie<'static> {
+///
+/// Whoever comes by a link comes from another site, and on the way from there browsers send no strict cookie. Forms from other
+/// sites are refused in any case.
+pub(crate) fn session_cookie(
+    dashboard: &Dashboard,
+    token: Option<String>,
+    same_site: SameSite,
+) -> Cookie<'static> {
     let lifetime = if token.is_some() { LIFETIME.as_secs() as i64 } else { 0 };
     Cookie::build(cookie_name(dashboard), token.unwrap_or_default())
         .path("/")
         .http_only(true)
-        .same_site(SameSite::Strict)
+        .same_site(same_site)
         .secure(dashboard.secure)
         .max_age(actix_web::cookie::time::Duration::seconds(lifetime))
         .finish()

@@ -1,5 +1,6 @@
 //! Sign-in with an API key, and sign-out.
 
+use actix_web::cookie::SameSite;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
@@ -9,7 +10,7 @@ use super::error::PageError;
 use super::form::Form;
 use super::layout;
 use super::response::see_other;
-use super::session_cookie::{caller, session, session_cookie};
+use super::session_cookie::{session, session_cookie, signed_in};
 use super::state::Dashboard;
 use super::viewer::Preferences;
 use crate::api::Api;
@@ -17,7 +18,8 @@ use crate::api::auth::Permission;
 use crate::api::caller::{Caller, address, caller_of};
 use crate::api::key_text::hash_key;
 use crate::api::problem::{ErrorCode, Problem};
-use crate::api::sessions;
+use crate::api::{sessions, sign_in_links};
+use crate::domain::session::SignIn;
 
 const NO_ORGANIZATION: &str =
     "This key of the deployment belongs to no organization. Use a key of the organization, or an admin key.";
@@ -58,11 +60,20 @@ pub(crate) async fn read(
             Err(problem) => Err(problem.into()),
         };
     }
-    if query.is_ticked("began") && caller(&api, &dashboard, &request).await?.is_none() {
+    if let Some(link) = query.given("link") {
+        return match sign_in_links::enter(&api, link, address(&request)).await? {
+            Some(token) => Ok(begun(&dashboard, token, &next, SameSite::Lax)),
+            None => {
+                let over = "This link was already used, or is too old. Go back to where you found it, and open a new one.";
+                Ok(page(&request, &dashboard, &next, Some(over)))
+            }
+        };
+    }
+    if query.is_ticked("began") && signed_in(&api, &dashboard, &request).await?.is_none() {
         let lost = "The browser did not store the session cookie. Allow cookies, and open the dashboard over HTTPS (or on localhost).";
         return Ok(page(&request, &dashboard, &next, Some(lost)));
     }
-    match caller(&api, &dashboard, &request).await? {
+    match signed_in(&api, &dashboard, &request).await? {
         Some(_) => Ok(see_other(&next)),
         None => Ok(page(&request, &dashboard, &next, None)),
     }
@@ -96,18 +107,23 @@ async fn enter_with(
     key_hash: [u8; 32],
     next: &str,
 ) -> Result<HttpResponse, PageError> {
-    let token = sessions::begin(api, caller.organization_id(), key_hash).await?;
+    let token = sessions::begin(api, caller.organization_id(), SignIn::Key(key_hash)).await?;
+    Ok(begun(dashboard, token, next, SameSite::Strict))
+}
+
+/// Gives the browser its session, and goes on to a page that notices when it does not keep it.
+fn begun(dashboard: &Dashboard, token: String, next: &str, same_site: SameSite) -> HttpResponse {
     let query: String = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("began", "1")
         .append_pair("next", next)
         .finish();
     let mut response = see_other(&format!("/sign-in?{query}"));
     // our cookies are always valid header values
-    let kept = response.add_cookie(&session_cookie(dashboard, Some(token)));
+    let kept = response.add_cookie(&session_cookie(dashboard, Some(token), same_site));
     if let Err(error) = kept {
         tracing::error!(%error, "a session's cookie was not set");
     }
-    Ok(response)
+    response
 }
 
 /// `POST /sign-out`.
@@ -121,7 +137,7 @@ pub(crate) async fn leave(
     }
     let mut response = see_other("/sign-in");
     response
-        .add_cookie(&session_cookie(&dashboard, None))
+        .add_cookie(&session_cookie(&dashboard, None, SameSite::Strict))
         .map_err(|_| Problem::new(ErrorCode::Internal, ErrorCode::Internal.help()))?;
     Ok(response)
 }

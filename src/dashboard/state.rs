@@ -6,6 +6,8 @@ use crate::domain::time::UnixMillis;
 /// The dashboard's state, one for all workers.
 pub struct Dashboard {
     pub(super) tickets: Tickets,
+    /// The product's name, which customers who come by a link see instead of ours.
+    pub(super) product: Option<String>,
     /// Whether cookies are limited to HTTPS (and localhost).
     pub(super) secure: bool,
 }
@@ -13,7 +15,12 @@ pub struct Dashboard {
 impl Dashboard {
     /// `secure` must be true except on a developer's machine.
     pub fn new(secure: bool) -> Self {
-        Self { tickets: Tickets::default(), secure }
+        Self { tickets: Tickets::default(), product: None, secure }
+    }
+
+    /// For the customers of a product with this name.
+    pub fn of_product(self, name: Option<String>) -> Self {
+        Self { product: name, ..self }
     }
 
     /// A path that signs in the first browser that opens it, with the key that has this hash.

@@ -1,5 +1,7 @@
 //! The viewer of a page, and their preferences.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use jiff::tz::TimeZone;
 
@@ -7,6 +9,7 @@ use crate::api::auth::Permission;
 use crate::api::caller::Caller;
 use crate::api::problem::{ErrorCode, Problem};
 use crate::domain::ids::OrganizationId;
+use crate::domain::session::Visitor;
 use crate::domain::time::UnixMillis;
 
 /// The viewer's time zone; set by the script.
@@ -18,13 +21,28 @@ pub(crate) struct Viewer {
     pub caller: Caller,
     /// `None` for the admin.
     pub organization: Option<String>,
+    /// Of whoever came by a sign-in link.
+    pub door: Option<Door>,
     pub look: Preferences,
     /// The requested path with its query.
     pub address: String,
     pub now: UnixMillis,
 }
 
+/// How somebody came in from a product.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    pub visitor: Arc<Visitor>,
+    /// The product's name.
+    pub product: Option<String>,
+}
+
 impl Viewer {
+    /// What the dashboard is called here.
+    pub(crate) fn brand(&self) -> &str {
+        self.door.as_ref().and_then(|door| door.product.as_deref()).unwrap_or("Ringback")
+    }
+
     /// Only for pages that the admin can't open.
     pub(crate) fn organization_id(&self) -> Result<OrganizationId, Problem> {
         let missing = || Problem::new(ErrorCode::Internal, ErrorCode::Internal.help());

@@ -202,10 +202,11 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
         reads_at_once: if settings.database_url.starts_with("sqlite:") { SQLITE_READS } else { POSTGRES_READS },
         read_threads: read_threads.handle(),
         limits: settings.limits,
+        public_url: settings.portal.public_url.clone(),
         metrics: (!own_metrics).then(|| metrics.clone()),
     };
     let api = web::Data::new(Api::new(actors.handle.clone(), options));
-    let dashboard = web::Data::new(Dashboard::new(!settings.dev));
+    let dashboard = web::Data::new(Dashboard::new(!settings.dev).of_product(settings.portal.name.clone()));
     let pages = {
         let dashboard = dashboard.clone();
         move |config: &mut web::ServiceConfig| dashboard::configure(dashboard.clone(), config)

@@ -47,7 +47,7 @@ pub use self::queue::{
     EventCommit, IdempotencyKey, MadeDue, NewEvent, QueuePosition, QueueStore, RESENT_AT_ONCE, SavedHealth,
     WriteBatch,
 };
-pub use self::sessions::SessionStore;
+pub use self::sessions::{LinkUse, SessionStore};
 pub use self::tenants::{Creation, CreationKey, EndpointStart, TenantStore};
 
 /// Why a method of the store failed.

@@ -69,6 +69,21 @@ diesel::table! {
         organization_id -> BigInt,
         key_hash -> Binary,
         expires_at -> BigInt,
+        role -> Nullable<Text>,
+        name -> Nullable<Text>,
+        return_url -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    sign_in_links (token_hash) {
+        token_hash -> Binary,
+        organization_id -> BigInt,
+        role -> Text,
+        name -> Nullable<Text>,
+        return_url -> Nullable<Text>,
+        expires_at -> BigInt,
+        used_at -> Nullable<BigInt>,
     }
 }
 

@@ -13,7 +13,7 @@ use ringback::domain::health::{EndpointHealth, EndpointStates, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
-use ringback::domain::session::DashboardSession;
+use ringback::domain::session::{DashboardSession, SignInLink};
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::time::UnixMillis;
 use ringback::store::*;
@@ -263,6 +263,8 @@ impl TenantStore for FaultyStore {
 impl SessionStore for FaultyStore {
     pass_on! {
         fn begin_session(&self, session: &DashboardSession, now: UnixMillis) -> StoreResult<()>;
+        fn create_link(&self, link: &SignInLink, now: UnixMillis) -> StoreResult<()>;
+        fn use_link(&self, token_hash: &[u8; 32], now: UnixMillis) -> StoreResult<LinkUse>;
         fn session(&self, token_hash: &[u8; 32]) -> StoreResult<Option<DashboardSession>>;
         fn end_session(&self, token_hash: &[u8; 32]) -> StoreResult<()>;
         fn prune_sessions(&self, now: UnixMillis, limit: usize) -> StoreResult<bool>;

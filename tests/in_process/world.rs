@@ -189,6 +189,7 @@ impl World {
             reads_at_once: 4,
             read_threads: tokio::runtime::Handle::current(),
             limits: LimitSettings::default(),
+            public_url: None,
             metrics: Some(Arc::new(|| "ringback_up 1\n".to_owned())),
         };
         configure(&mut options);

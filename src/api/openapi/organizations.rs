@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::operation::{Operation, ResponseSpec, location};
-use super::schemas::{api_key_example, deployment_key_example, organization_example, page};
+use super::schemas::{AT, api_key_example, deployment_key_example, organization_example, page};
 use crate::api::problem::ErrorCode::{Conflict, IdempotencyKeyReused};
 
 const ALL: &str = "/v1/organizations";
@@ -107,6 +107,31 @@ pub(crate) fn operations() -> Vec<Operation> {
         )
         .about("List keys", "Without the keys themselves and without revoked ones.")
         .paged(),
+        Operation::new(
+            ("POST", "/v1/organizations/{organization_id}/sign-in-links"),
+            "createSignInLink",
+            "Organizations",
+            ResponseSpec::json(
+                201,
+                "Created; the only response with the link",
+                "SignInLink",
+                json!({"url": "https://hooks.example.com/sign-in?link=Zm9vYmFyYmF6", "expires_at": AT}),
+            ),
+        )
+        .about(
+            "Create a sign-in link",
+            "It opens the dashboard once, signed in to this organization with this role, for 12 hours. Redirect your customer to it.",
+        )
+        .optional_body(
+            "NewSignInLink",
+            vec![
+                ("For a manager", json!({})),
+                (
+                    "With a way back",
+                    json!({"role": "viewer", "expires_in_seconds": 60, "return_url": "https://example.com/settings", "name": "Ada"}),
+                ),
+            ],
+        ),
         Operation::new(
             ("POST", DEPLOYMENT_KEYS),
             "createDeploymentKey",

@@ -34,6 +34,15 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
             input(json!({"name": name(), "uid": uid_or_null(), "metadata": metadata(true)}), &[]),
         ),
         ("OrganizationList", list_of("Organization")),
+        (
+            "SignInLink",
+            output(json!({
+                "url": {"type": "string", "format": "uri", "description": "Opens the dashboard once"},
+                "expires_at": instant("It is refused from then on"),
+            })),
+        ),
+        ("NewSignInLink", new_sign_in_link()),
+        ("VisitorRole", choice(&["viewer", "manager", "owner"], "The roles that can open the dashboard")),
         ("ApiKey", api_key(false)),
         ("CreatedApiKey", api_key(true)),
         ("NewApiKey", new_api_key("Role")),
@@ -238,6 +247,20 @@ fn role() -> Value {
     choice(
         &Role::ALL.map(Role::as_str),
         "`publisher`: events; `viewer`: read; `manager`: webhooks, logs, replays, and read; `owner`: all of these, and keys",
+    )
+}
+
+fn new_sign_in_link() -> Value {
+    let seconds = json!({"type": "integer", "minimum": 10, "maximum": 604_800});
+    input(
+        json!({
+            "role": ref_or_null("VisitorRole", "What its visitor may do. `null`: `manager`"),
+            "expires_in_seconds": or_default(seconds, &json!(300), "For so long it can be used"),
+            "return_url": {"type": ["string", "null"], "maxLength": 2048,
+                "description": "A link back to your product, shown in the dashboard; http or https"},
+            "name": {"type": ["string", "null"], "minLength": 1, "maxLength": 200, "description": "Of the visitor, as shown"},
+        }),
+        &[],
     )
 }
 

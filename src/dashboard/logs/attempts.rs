@@ -126,7 +126,14 @@ mod tests {
 
     fn viewer() -> Viewer {
         let look = Preferences { zone: TimeZone::UTC, zone_name: "UTC".to_owned(), theme: None };
-        Viewer { caller: Caller::ADMIN, organization: None, look, address: "/".to_owned(), now: UnixMillis(1_000) }
+        Viewer {
+            caller: Caller::ADMIN,
+            organization: None,
+            door: None,
+            look,
+            address: "/".to_owned(),
+            now: UnixMillis(1_000),
+        }
     }
 
     fn delivery(status: DeliveryStatus, next_attempt_at: Option<UnixMillis>) -> DeliveryRecord {

@@ -8,7 +8,7 @@ use super::super::models::{
 };
 use super::super::schema::{
     api_keys, dashboard_sessions, deleted_organizations, endpoint_health, endpoints,
-    event_types as own_event_types, organizations,
+    event_types as own_event_types, organizations, sign_in_links,
 };
 use super::super::{
     Changed, Creation, CreationKey, EndpointStart, PageRequest, StoreError, StoreResult, TenantStore,
@@ -139,6 +139,8 @@ impl TenantStore for DieselStore {
                 .execute(connection)?;
             diesel::delete(api_keys::table.filter(api_keys::organization_id.eq(id.0))).execute(connection)?;
             diesel::delete(dashboard_sessions::table.filter(dashboard_sessions::organization_id.eq(id.0)))
+                .execute(connection)?;
+            diesel::delete(sign_in_links::table.filter(sign_in_links::organization_id.eq(id.0)))
                 .execute(connection)?;
             changes::add(connection, id, Changed::OrganizationDeleted)?;
             Ok(true)

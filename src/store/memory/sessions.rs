@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::super::{SessionStore, StoreResult};
+use super::super::{LinkUse, SessionStore, StoreResult};
 use super::MemoryStore;
-use crate::domain::session::{DashboardSession, SESSIONS_FOR_ONE};
+use crate::domain::session::{DashboardSession, LINKS_FOR_ONE, SESSIONS_FOR_ONE, SignInLink};
 use crate::domain::time::UnixMillis;
 
 impl SessionStore for MemoryStore {
@@ -15,8 +15,9 @@ impl SessionStore for MemoryStore {
         }
         let is_own = |other: &DashboardSession| other.organization_id == session.organization_id;
         state.sessions.retain(|_, other| !is_own(other) || other.expires_at > now);
-        state.sessions.insert(session.token_hash, *session);
-        let mut own: Vec<DashboardSession> = state.sessions.values().copied().filter(is_own).collect();
+        state.sessions.insert(session.token_hash, session.clone());
+        let mut own: Vec<DashboardSession> =
+            state.sessions.values().filter(|other| is_own(other)).cloned().collect();
         own.sort_by_key(|session| (Reverse(session.expires_at), session.token_hash));
         for above in own.iter().skip(SESSIONS_FOR_ONE) {
             state.sessions.remove(&above.token_hash);
@@ -25,7 +26,7 @@ impl SessionStore for MemoryStore {
     }
 
     fn session(&self, token_hash: &[u8; 32]) -> StoreResult<Option<DashboardSession>> {
-        Ok(self.state().sessions.get(token_hash).copied())
+        Ok(self.state().sessions.get(token_hash).cloned())
     }
 
     fn end_session(&self, token_hash: &[u8; 32]) -> StoreResult<()> {
@@ -40,6 +41,30 @@ impl SessionStore for MemoryStore {
         for token_hash in &over {
             state.sessions.remove(token_hash);
         }
+        state.links.retain(|_, (link, _)| link.expires_at > now);
         Ok(over.len() >= limit)
+    }
+
+    fn create_link(&self, link: &SignInLink, now: UnixMillis) -> StoreResult<()> {
+        let mut state = self.state();
+        state.require_organization(link.organization_id)?;
+        state.links.insert(link.token_hash, (link.clone(), false));
+        let is_own = |other: &SignInLink| other.organization_id == link.organization_id;
+        state.links.retain(|_, (other, _)| !is_own(other) || other.expires_at > now);
+        let mut own: Vec<SignInLink> =
+            state.links.values().map(|(other, _)| other).filter(|other| is_own(other)).cloned().collect();
+        own.sort_by_key(|link| (Reverse(link.expires_at), link.token_hash));
+        for above in own.iter().skip(LINKS_FOR_ONE) {
+            state.links.remove(&above.token_hash);
+        }
+        Ok(())
+    }
+
+    fn use_link(&self, token_hash: &[u8; 32], now: UnixMillis) -> StoreResult<LinkUse> {
+        let mut state = self.state();
+        let Some((link, is_used)) = state.links.get_mut(token_hash) else { return Ok(LinkUse::Unknown) };
+        let is_first = !*is_used && link.expires_at > now;
+        *is_used |= is_first;
+        Ok(if is_first { LinkUse::First(link.clone()) } else { LinkUse::Refused(link.clone()) })
     }
 }

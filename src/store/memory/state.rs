@@ -17,7 +17,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Organization};
-use crate::domain::session::DashboardSession;
+use crate::domain::session::{DashboardSession, SignInLink};
 use crate::domain::statistics::PeriodCounts;
 use crate::domain::time::UnixMillis;
 
@@ -28,6 +28,8 @@ pub(super) struct MemoryState {
     pub(super) creation_keys: HashMap<[u8; 32], (OrganizationId, [u8; 32])>,
     pub(super) keys: BTreeMap<KeyId, ApiKey>,
     pub(super) sessions: HashMap<[u8; 32], DashboardSession>,
+    /// And whether they were used.
+    pub(super) links: HashMap<[u8; 32], (SignInLink, bool)>,
     pub(super) endpoints: BTreeMap<EndpointId, Endpoint>,
     pub(super) health: BTreeMap<EndpointId, EndpointHealth>,
     pub(super) events: BTreeMap<EventId, (Arc<Event>, usize)>,

@@ -85,6 +85,7 @@ impl TenantStore for MemoryStore {
         }
         state.keys.retain(|_, key| key.organization_id != Some(id));
         state.sessions.retain(|_, session| session.organization_id != Some(id));
+        state.links.retain(|_, (link, _)| link.organization_id != id);
         state.endpoints.retain(|_, endpoint| endpoint.organization_id != id);
         state.health.retain(|_, health| health.organization_id != id);
         state.failures.retain(|_, failure| failure.organization_id != id);

@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/organizations/{organization_id}/keys", &["admin", "owner"]),
     ("GET", "/v1/organizations/{organization_id}/keys", &["admin", "owner"]),
     ("DELETE", "/v1/organizations/{organization_id}/keys/{key_id}", &["admin", "owner"]),
+    ("POST", "/v1/organizations/{organization_id}/sign-in-links", &["admin", "owner"]),
     ("POST", "/v1/keys", &["admin"]),
     ("GET", "/v1/keys", &["admin"]),
     ("DELETE", "/v1/keys/{key_id}", &["admin"]),

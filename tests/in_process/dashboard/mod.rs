@@ -13,4 +13,5 @@ mod keys;
 mod logs;
 mod redirects;
 mod sessions;
+mod sign_in_links;
 mod webhooks;

@@ -1,0 +1,133 @@
+//! `/v1/organizations/{id}/sign-in-links`: doors to the dashboard for a product's customers.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::auth::PathOrganization;
+use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
+use super::input::{self, Errors, JsonFields};
+use super::key_text::hash_key;
+use super::line::Line;
+use super::problem::Problem;
+use super::sessions::{self, token};
+use super::{Api, NO_STORE};
+use crate::domain::organization::Role;
+use crate::domain::session::{SignIn, SignInLink, Visitor};
+use crate::domain::time::UnixMillis;
+use crate::store::LinkUse;
+
+/// The contract's.
+const LIFETIME_SECONDS: RangeInclusive<u64> = 10..=604_800;
+const USUAL_LIFETIME: Duration = Duration::from_secs(300);
+const MAX_URL_CHARACTERS: usize = 2_048;
+/// Those that can open the dashboard.
+const ROLES: [Role; 3] = [Role::Viewer, Role::Manager, Role::Owner];
+
+#[derive(Serialize)]
+struct LinkView {
+    url: String,
+    expires_at: UnixMillis,
+}
+
+/// `POST …/sign-in-links {role?, expires_in_seconds?, return_url?, name?}`.
+pub(crate) async fn create(
+    request: HttpRequest,
+    payload: web::Payload,
+    organization: PathOrganization,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let PathOrganization(organization_id) = organization;
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let NewLink { visitor, lifetime } = NewLink::read(&body)?;
+    let (token, now) = (token(&mut api.engine.rng()), api.engine.now());
+    let link = SignInLink { token_hash: hash_key(&token), organization_id, visitor, expires_at: now + lifetime };
+    let view =
+        LinkView { url: format!("{}/sign-in?link={token}", base(&api, &request)), expires_at: link.expires_at };
+    let by = Line::of(&request);
+    Api::change_by(&api, by, organization_id, move |_, store| Ok(store.create_link(&link, now)?)).await?;
+    Ok(HttpResponse::Created().insert_header(NO_STORE).json(view))
+}
+
+/// Where browsers reach the dashboard: what the operator says, or where this request came to.
+fn base(api: &Api, request: &HttpRequest) -> String {
+    match &api.options.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => {
+            let connection = request.connection_info();
+            format!("{}://{}", connection.scheme(), connection.host())
+        }
+    }
+}
+
+struct NewLink {
+    visitor: Visitor,
+    lifetime: Duration,
+}
+
+impl NewLink {
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        let mut errors = Errors::new();
+        let mut fields = JsonFields::parse(input::or_empty_object(body), &mut errors)?;
+        let role = fields.read("role", &mut errors, read_role).into_option().unwrap_or(Role::Manager);
+        let seconds =
+            fields.read("expires_in_seconds", &mut errors, input::whole_number(LIFETIME_SECONDS)).into_option();
+        let return_url = fields.read("return_url", &mut errors, read_url).into_option();
+        let name = fields.read("name", &mut errors, input::name).into_option();
+        fields.finish(&mut errors);
+        errors.into_result()?;
+        let lifetime = seconds.map_or(USUAL_LIFETIME, Duration::from_secs);
+        Ok(Self { visitor: Visitor { role, name, return_url }, lifetime })
+    }
+}
+
+fn read_role(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Role> {
+    let text = input::string(value, path, errors)?;
+    let role = Role::parse(&text).filter(|role| ROLES.contains(role));
+    if role.is_none() {
+        errors.add(path, "must be one of viewer, manager, owner");
+    }
+    role
+}
+
+/// It becomes a link of a page: nothing but a web address may be in it.
+fn read_url(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
+    let text = input::string_of_length(1..=MAX_URL_CHARACTERS)(value, path, errors)?;
+    let url =
+        Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    if url.is_none() {
+        errors.add(path, "must be an address that begins with https:// or http://");
+    }
+    url.map(String::from)
+}
+
+/// Uses a link up and begins its session; `None`: it opens nothing (any more).
+pub(crate) async fn enter(api: &web::Data<Api>, token: &str, address: IpAddr) -> Result<Option<String>, Problem> {
+    let (hash, now) = (hash_key(token), api.engine.now());
+    let line = Line::Address(address);
+    let used = Api::change_by(api, line, line.id(), move |_, store| Ok(store.use_link(&hash, now)?)).await?;
+    match used {
+        LinkUse::First(link) => {
+            let SignInLink { organization_id, visitor, .. } = link;
+            let began_with = SignIn::Link(Arc::new(visitor));
+            Ok(Some(sessions::begin(api, Some(organization_id), began_with).await?))
+        }
+        LinkUse::Refused(link) => {
+            tracing::warn!(
+                target: "ringback::dashboard", organization = %link.organization_id, from = %address,
+                "a sign-in link was refused: it was used before, or is over"
+            );
+            Ok(None)
+        }
+        LinkUse::Unknown => {
+            tracing::warn!(target: "ringback::dashboard", from = %address, "a sign-in link was refused: there is no such link");
+            Ok(None)
+        }
+    }
+}
