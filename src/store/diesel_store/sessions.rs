@@ -190,6 +190,14 @@ impl SessionStore for DieselStore {
     }
 
     fn use_link(&self, token_hash: &[u8; 32], now: UnixMillis) -> StoreResult<LinkUse> {
+        // whoever guesses must not keep the writer busy
+        let found = self.key_readers.read(|connection| {
+            let link = sign_in_links::table.find(token_hash.as_slice()).select(sign_in_links::expires_at);
+            Ok(link.first::<i64>(connection).optional()?)
+        })?;
+        if found.is_none() {
+            return Ok(LinkUse::Unknown);
+        }
         self.writer.write(|connection| {
             let link = sign_in_links::table.find(token_hash.as_slice());
             let row: Option<LinkRow> = link.select(LinkRow::as_select()).first(connection).optional()?;
