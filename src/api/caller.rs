@@ -134,8 +134,7 @@ async fn acting_in(api: &web::Data<Api>, caller: Caller, name: &str, address: Ip
     }
 }
 
-/// The organization with this id, or this id of the publisher's own, as the database has it now: for calls that name it in
-/// their path, which change what lasts.
+/// The same as the database has it now: for calls that name it in their path, which change what lasts.
 pub(super) async fn resolve_organization_now(
     api: &web::Data<Api>,
     name: &str,
@@ -145,16 +144,18 @@ pub(super) async fn resolve_organization_now(
     resolve_organization(api, name, address).await
 }
 
-/// The same, as it was at most a second ago if no other node has changed it: those are heard of within
-/// milliseconds.
+/// The organization with this id, or this id of the publisher's own, as this node knows it: it hears of changes of other nodes
+/// within milliseconds, and believes nothing for longer than a second.
 async fn resolve_organization(
     api: &web::Data<Api>,
     name: &str,
     address: IpAddr,
 ) -> Result<OrganizationId, Problem> {
     let version = api.engine.names_version();
-    if api.names_version.swap(version, Ordering::AcqRel) != version {
+    if api.names_version.load(Ordering::Acquire) != version {
+        // in this order: nobody who sees the new version finds what is older
         api.organizations.forget_everything();
+        api.names_version.store(version, Ordering::Release);
     }
     let unknown = || Problem::no_such("organization");
     let parsed: OrganizationRef = name.parse().map_err(|()| unknown())?;

@@ -54,9 +54,8 @@ impl KnownTypes {
 
     /// The error for an unknown name or pattern: which type was probably meant, and which exist.
     pub(crate) fn unknown(&self, name: &str) -> String {
-        let registry = self.registry();
-        let (shared, own) = (registry.shared_names(), registry.names(self.organization_id));
-        let known = || shared.iter().chain(&own).copied();
+        let (shared, own) = self.names();
+        let known = || shared.iter().chain(&own).map(String::as_str);
         let cost = name.len() * known().map(str::len).sum::<usize>();
         let is_affordable = |left: usize| left.checked_sub(cost);
         if self.steps_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_affordable).is_err() {
@@ -71,14 +70,22 @@ impl KnownTypes {
         }
     }
 
+    /// Those of all organizations, and its own. Copies: who holds the lock while names are compared holds up all publishers.
+    fn names(&self) -> (Vec<String>, Vec<String>) {
+        let registry = self.registry();
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        (owned(registry.shared_names()), owned(registry.names(self.organization_id)))
+    }
+
     pub(super) fn registry(&self) -> RwLockReadGuard<'_, EventTypeRegistry> {
         self.registry.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The types that can be published, as far as there is room for them.
-fn listed(shared: &[&str], own: &[&str]) -> String {
-    let named: Vec<&str> = shared.iter().take(MAX_NAMED).chain(own.iter().take(MAX_NAMED)).copied().collect();
+fn listed(shared: &[String], own: &[String]) -> String {
+    let named = shared.iter().take(MAX_NAMED).chain(own.iter().take(MAX_NAMED));
+    let named: Vec<&str> = named.map(String::as_str).collect();
     let named_of = |count: usize| count.min(MAX_NAMED);
     match (shared.len() + own.len()) - named_of(shared.len()) - named_of(own.len()) {
         0 if named.is_empty() => String::from("There are none yet"),
