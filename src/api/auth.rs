@@ -7,10 +7,11 @@ use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 
 use super::Api;
-use super::caller::{Caller, address, find_caller, resolve_organization_now};
+use super::caller::{Caller, find_caller};
+use super::line::Line;
 use super::problem::{ErrorCode, Problem};
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::Role;
+use crate::domain::organization::{OrganizationRef, Role};
 
 /// What a route requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,13 +125,20 @@ async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), Prob
     Ok(())
 }
 
-/// The organization that the path names by its id or uid.
+/// The organization that the path names by its id or uid, read now: what such calls change lasts. Nothing that others use is
+/// forgotten for it, or whoever lists their keys in a loop would keep everyone's names from being remembered.
 pub(super) async fn path_organization(
     api: &web::Data<Api>,
     request: &HttpRequest,
 ) -> Result<OrganizationId, Problem> {
+    let unknown = || Problem::no_such("organization");
     let name = request.match_info().get("organization_id").unwrap_or_default();
-    resolve_organization_now(api, name, address(request)).await
+    let name: OrganizationRef = name.parse().map_err(|()| unknown())?;
+    let read = api.read(Line::of(request), move |store| match &name {
+        OrganizationRef::Id(id) => store.organization(*id),
+        OrganizationRef::Uid(uid) => store.organization_by_uid(uid),
+    });
+    read.await?.map(|organization| organization.id).ok_or_else(unknown)
 }
 
 #[cfg(test)]

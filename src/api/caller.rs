@@ -134,16 +134,6 @@ async fn acting_in(api: &web::Data<Api>, caller: Caller, name: &str, address: Ip
     }
 }
 
-/// The same as the database has it now: for calls that name it in their path, which change what lasts.
-pub(super) async fn resolve_organization_now(
-    api: &web::Data<Api>,
-    name: &str,
-    address: IpAddr,
-) -> Result<OrganizationId, Problem> {
-    api.organizations.forget(&hash_key(name));
-    resolve_organization(api, name, address).await
-}
-
 /// The organization with this id, or this id of the publisher's own, as this node knows it: it hears of changes of other nodes
 /// within milliseconds, and believes nothing for longer than a second.
 async fn resolve_organization(

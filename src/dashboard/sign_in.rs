@@ -1,7 +1,7 @@
 //! Sign-in with an API key, and sign-out.
 
 use actix_web::cookie::SameSite;
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use url::{Position, Url};
@@ -60,7 +60,8 @@ pub(crate) async fn read(
             Err(problem) => Err(problem.into()),
         };
     }
-    if let Some(link) = query.given("link") {
+    // with HEAD a program looks where a link leads, and must not use it up
+    if let Some(link) = query.given("link").filter(|_| request.method() != Method::HEAD) {
         return match sign_in_links::enter(&api, link, address(&request)).await? {
             Some(token) => Ok(begun(&dashboard, token, &next, SameSite::Lax)),
             None => {

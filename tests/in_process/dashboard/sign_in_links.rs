@@ -43,6 +43,8 @@ async fn a_link_opens_the_dashboard_of_its_organization_once_with_its_role(datab
     let link = answer.ok(201);
     assert_eq!(link["expires_at"], "2024-12-16T10:35:45.007Z", "five minutes");
     let browser = Browser::new(&world);
+    let looked = browser.send("HEAD", &address(&link), &[], "").await;
+    assert_eq!((looked.status, looked.header("set-cookie")), (200, None), "whoever only looks uses nothing up");
     let entered = browser.get(&address(&link)).await;
     let cookie = entered.header("set-cookie").unwrap();
     assert!(cookie.contains("SameSite=Lax") && cookie.contains("HttpOnly"), "{cookie}");
