@@ -95,7 +95,7 @@ impl World {
             body: Bytes::from(vec![b'x'; BODY_BYTES]),
         };
         let deliveries = targets.iter().map(|&endpoint_id| (DeliveryId(self.id()), endpoint_id)).collect();
-        NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }
+        NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }
     }
 
     /// Stores events with one delivery each, to the endpoints in turns, and gives their outcomes to `outcomes`.

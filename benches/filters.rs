@@ -54,7 +54,7 @@ fn matching(c: &mut Criterion) {
         for size in SIZES {
             let subscriptions = subscriptions(size, make);
             group.bench_with_input(BenchmarkId::from_parameter(size), &subscriptions, |b, subscriptions| {
-                b.iter(|| subscriptions.matching(ORGANIZATION, "call.completed", black_box(&data)));
+                b.iter(|| subscriptions.matching(ORGANIZATION, "call.completed", &[], black_box(&data)));
             });
         }
     }

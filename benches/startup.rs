@@ -436,7 +436,7 @@ fn new_event(
         body: Bytes::from(vec![b'x'; BODY_BYTES]),
     };
     let deliveries = targets.map(|endpoint_id| (DeliveryId(ids.next(now)), endpoint_id)).collect();
-    NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }
+    NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }
 }
 
 fn endpoint(

@@ -207,7 +207,7 @@ impl Filling<'_> {
             accepted_at: at,
             body: Bytes::from(body),
         };
-        NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }
+        NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }
     }
 
     fn outcome(&mut self, new: &NewEvent, (delivery_id, endpoint_id): (DeliveryId, EndpointId)) -> Outcome {
@@ -281,7 +281,13 @@ impl Filling<'_> {
                 accepted_at: now,
                 body: event.body,
             };
-            let new = NewEvent { event: Arc::new(event), deliveries: Vec::new(), idempotency: None, batch: None };
+            let new = NewEvent {
+                event: Arc::new(event),
+                deliveries: Vec::new(),
+                labels: None,
+                idempotency: None,
+                batch: None,
+            };
             let outcomes = made.into_iter().map(|delivery| self.outcome(&new, (delivery, webhook.id))).collect();
             self.store.commit(&WriteBatch { outcomes, ..WriteBatch::default() }, now)?;
         }

@@ -32,7 +32,8 @@ pub(super) fn assemble_operational(
 }
 
 fn subscribers(publication: &Publication, subscriptions: &Subscriptions) -> Vec<EndpointId> {
-    subscriptions.matching(publication.organization_id, &publication.event_type, &publication.data)
+    let channels = publication.labels.as_ref().map_or(&[][..], |labels| &labels.channels);
+    subscriptions.matching(publication.organization_id, &publication.event_type, channels, &publication.data)
 }
 
 fn to_endpoints(
@@ -45,5 +46,11 @@ fn to_endpoints(
     let id = EventId(ids.next(now));
     let deliveries = endpoints.into_iter().map(|endpoint| (DeliveryId(ids.next(now)), endpoint)).collect();
     let event = Arc::new(publication.event(id, now));
-    NewEvent { event, deliveries, idempotency: publication.idempotency.clone(), batch: publication.batch.clone() }
+    NewEvent {
+        event,
+        deliveries,
+        labels: publication.labels.clone(),
+        idempotency: publication.idempotency.clone(),
+        batch: publication.batch.clone(),
+    }
 }

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::domain::attempt::{AttemptResult, LocalFault};
 use crate::domain::event::{Event, build_body};
 use crate::domain::ids::{DeliveryId, EventId, OrganizationId};
+use crate::domain::labels::EventLabels;
 use crate::domain::time::UnixMillis;
 use crate::store::{AcceptedEvent, BatchKey, IdempotencyKey, StoreError};
 
@@ -25,6 +26,8 @@ pub struct Publication {
     pub occurred_at: UnixMillis,
     /// Verbatim, so that subscribers get the numbers and the order of keys that the publisher sent.
     pub data: Box<RawValue>,
+    /// `None` when the publisher sent none.
+    pub labels: Option<Arc<EventLabels>>,
     /// Only when the publisher sent an `Idempotency-Key`, for an item of a batch an `idempotency_key`.
     pub idempotency: Option<IdempotencyKey>,
     /// Where it stands in its batch, from 0; 0 for a single event.
@@ -41,8 +44,17 @@ impl Publication {
         (timestamp, occurred_at): (String, UnixMillis),
         data: Box<RawValue>,
     ) -> Self {
-        let (idempotency, place, batch) = (None, 0, None);
-        Self { organization_id, event_type, timestamp, occurred_at, data, idempotency, place, batch }
+        Self {
+            organization_id,
+            event_type,
+            timestamp,
+            occurred_at,
+            data,
+            labels: None,
+            idempotency: None,
+            place: 0,
+            batch: None,
+        }
     }
 
     /// The event to store under this id.

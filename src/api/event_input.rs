@@ -1,16 +1,20 @@
 //! Reads one event, alone in a request or one of a batch.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::body::too_large;
 use super::input::{self, Errors, JsonFields};
 use super::known_types::KnownTypes;
+use super::label_input::labels;
 use super::problem::{ErrorCode, Problem};
 use crate::actors::publication::Publication;
 use crate::domain::event::{MAX_BODY_BYTES, body_overhead};
 use crate::domain::event_type_registry::{Registered, check_data};
 use crate::domain::ids::OrganizationId;
+use crate::domain::labels::{EventLabels, MAX_EVENT_CHANNELS, MAX_TAGS};
 use crate::domain::time::{UnixMillis, normalize_rfc3339};
 use crate::store::IdempotencyKey;
 
@@ -35,7 +39,7 @@ impl EventReader {
         bytes <= INLINE_BYTES && !self.types.may_have_schemas()
     }
 
-    /// Reads `{event_type, data, timestamp?}`; `key` and `errors` are those of the request around it.
+    /// Reads `{event_type, data, timestamp?, channels?, tags?}`; `key` and `errors` are those of the request around it.
     pub(crate) fn read(
         &self,
         text: &[u8],
@@ -70,6 +74,10 @@ impl EventReader {
         });
         let data = fields.require("data", &mut errors, read_data);
         let timestamp = fields.read("timestamp", &mut errors, read_timestamp).into_option();
+        let mut labels_of =
+            |name, most| fields.read(name, &mut errors, labels(most)).into_option().unwrap_or_default();
+        let labels =
+            EventLabels { channels: labels_of("channels", MAX_EVENT_CHANNELS), tags: labels_of("tags", MAX_TAGS) };
         fields.finish(&mut errors);
         if let (Some((_, Registered::WithSchema(schema))), Some(data)) = (&event_type, data) {
             for error in check_data(schema, data) {
@@ -83,7 +91,7 @@ impl EventReader {
         };
         let sent_at = timestamp.as_ref().map(|(text, _)| text.as_str());
         let idempotency = key.map(|key| {
-            let request_hash = content_hash(&event_type, sent_at, data);
+            let request_hash = content_hash(&event_type, sent_at, data, &labels);
             IdempotencyKey { key, request_hash }
         });
         let (timestamp, occurred_at) = timestamp.unwrap_or_else(|| (self.now.to_string(), self.now));
@@ -93,6 +101,7 @@ impl EventReader {
         let mut publication =
             Publication::new(self.organization_id, event_type, (timestamp, occurred_at), data.to_owned());
         publication.idempotency = idempotency;
+        publication.labels = (!labels.is_empty()).then(|| Arc::new(labels));
         Ok(publication)
     }
 
@@ -113,11 +122,18 @@ impl EventReader {
 }
 
 /// What makes an event the same one when its key is used again, whether it is published alone or in a batch.
-fn content_hash(event_type: &str, timestamp: Option<&str>, data: &RawValue) -> [u8; 32] {
+fn content_hash(event_type: &str, timestamp: Option<&str>, data: &RawValue, labels: &EventLabels) -> [u8; 32] {
     let mut hash = Sha256::new();
     // neither of the first two can have a line break
     for part in [event_type, "\n", timestamp.unwrap_or_default(), "\n", data.get()] {
         hash.update(part);
+    }
+    // nothing for an event without any: keys that were used before there were labels still count
+    for (kind, labels) in [("\nchannel\n", &labels.channels), ("\ntag\n", &labels.tags)] {
+        for label in labels {
+            hash.update(kind);
+            hash.update(label);
+        }
     }
     hash.finalize().into()
 }

@@ -11,6 +11,7 @@ use super::caller::Tenant;
 use super::event_input::{EventReader, is_idempotency_key};
 use super::input::{self, Errors, JsonFields};
 use super::known_types::KnownTypes;
+use super::label_input::label;
 use super::logs::{self, LogRow};
 use super::pagination::{List, QueryString, read_instant};
 use super::problem::{ErrorCode, Problem};
@@ -55,7 +56,7 @@ impl Api {
     }
 }
 
-/// `POST /v1/events {event_type, data, timestamp?}`: responds after the commit.
+/// `POST /v1/events {event_type, data, timestamp?, channels?, tags?}`: responds after the commit.
 pub(crate) async fn publish(
     request: HttpRequest,
     payload: web::Payload,
@@ -168,6 +169,8 @@ struct EventRow {
     created_at: UnixMillis,
     /// Includes those that a replay created.
     delivery_count: usize,
+    channels: Vec<String>,
+    tags: Vec<String>,
 }
 
 impl From<EventRecord> for EventRow {
@@ -178,6 +181,8 @@ impl From<EventRecord> for EventRow {
             timestamp: record.occurred_at,
             created_at: record.accepted_at,
             delivery_count: record.deliveries,
+            channels: record.labels.channels,
+            tags: record.labels.tags,
         }
     }
 }
@@ -213,6 +218,7 @@ pub(crate) async fn page(
     let page = query.page(&mut errors);
     let filter = EventFilter {
         event_type: query.read("event_type", &mut errors, logs::read_event_type),
+        tag: query.read("tag", &mut errors, label),
         from: query.read("from", &mut errors, read_instant),
         to: query.read("to", &mut errors, read_instant),
     };

@@ -5,12 +5,12 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::caller::Tenant;
+use super::caller::{Caller, Tenant};
 use super::input::Errors;
 use super::pagination::QueryString;
-use super::problem::Problem;
+use super::problem::{ErrorCode, Problem};
 use super::webhooks::WHAT;
-use super::{Api, path_id};
+use super::{Api, all_health, path_id};
 use crate::actors::statistics::CurrentStatistics;
 use crate::domain::health::{EndpointState, EndpointStates, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
@@ -78,12 +78,12 @@ struct OrganizationHealthView {
     last_24h: PeriodView,
 }
 
-#[derive(Serialize)]
-struct StatesView {
-    healthy: u64,
-    failing: u64,
-    paused: u64,
-    disabled: u64,
+#[derive(Debug, Serialize)]
+pub(crate) struct StatesView {
+    pub healthy: u64,
+    pub failing: u64,
+    pub paused: u64,
+    pub disabled: u64,
 }
 
 impl From<EndpointStates> for StatesView {
@@ -93,10 +93,10 @@ impl From<EndpointStates> for StatesView {
     }
 }
 
-#[derive(Serialize)]
-struct BacklogView {
-    pending: u64,
-    oldest_pending_at: Option<UnixMillis>,
+#[derive(Debug, Serialize)]
+pub(crate) struct BacklogView {
+    pub pending: u64,
+    pub oldest_pending_at: Option<UnixMillis>,
 }
 
 impl From<PendingStats> for BacklogView {
@@ -215,13 +215,41 @@ pub(crate) async fn of_webhook(
     view.await?.ok_or_else(|| Problem::no_such(WHAT))
 }
 
-/// `GET /v1/health`.
-pub(crate) async fn organization(
+/// `GET /v1/health`, and with `?all=true` that of all organizations for the admin.
+pub(crate) async fn read(
     request: HttpRequest,
-    Tenant(organization_id): Tenant,
+    caller: web::ReqData<Caller>,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    no_parameters(&request)?;
+    let mut errors = Errors::new();
+    let mut query = QueryString::parse(request.query_string(), &mut errors);
+    let of_all = query.read("all", &mut errors, |text| match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(String::from("must be true or false")),
+    });
+    if of_all == Some(true) {
+        if !caller.is_admin() {
+            let detail = "the health of all organizations is for the admin key, or a key of the deployment with the role admin, \
+                          without the header Ringback-Organization";
+            return Err(Problem::new(ErrorCode::Forbidden, detail));
+        }
+        let page = query.page(&mut errors);
+        query.finish(&mut errors);
+        errors.into_result()?;
+        return Ok(HttpResponse::Ok().json(all_health::page(&api, page).await?));
+    }
+    query.finish(&mut errors);
+    errors.into_result()?;
+    let organization_id = caller.organization_id().ok_or_else(|| {
+        let detail =
+            "send the header Ringback-Organization with an id or uid, or ask for all organizations with ?all=true";
+        Problem::new(ErrorCode::OrganizationRequired, detail)
+    })?;
+    Ok(HttpResponse::Ok().json(of_organization(&api, organization_id).await?))
+}
+
+async fn of_organization(api: &Api, organization_id: OrganizationId) -> Result<OrganizationHealthView, Problem> {
     let (now, counted) = (api.engine.now(), api.engine.statistics());
     let view = api.read(organization_id, move |store| {
         let [last_1h, last_24h] = periods(store, &counted, organization_id, None, now)?;
@@ -232,7 +260,7 @@ pub(crate) async fn organization(
             last_24h,
         })
     });
-    Ok(HttpResponse::Ok().json(view.await?))
+    view.await
 }
 
 #[cfg(test)]

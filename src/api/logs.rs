@@ -1,5 +1,6 @@
 //! `/v1/webhooks/logs`: the delivery log.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -10,12 +11,13 @@ use tokio::time::Instant;
 use super::body::response_body;
 use super::caller::Tenant;
 use super::input::Errors;
+use super::label_input::label;
 use super::pagination::{List, QueryString, RequestedPage, read_instant};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, path_id};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, ParseIdError};
 use crate::domain::patterns::is_event_type;
 use crate::domain::time::UnixMillis;
 use crate::store::{DeliveryDetail, LogPage, PageRequest, RequeueOutcome, StoreResult};
@@ -214,10 +216,10 @@ fn read_query(query: &str) -> Result<(DeliveryFilter, RequestedPage), Problem> {
     let mut query = QueryString::parse(query, &mut errors);
     let page = query.page(&mut errors);
     let filter = DeliveryFilter {
-        endpoint_id: query.read("webhook_id", &mut errors, |text| {
-            text.parse().map_err(|error: crate::domain::ids::ParseIdError| error.to_string())
-        }),
+        endpoint_id: query.read("webhook_id", &mut errors, read_id),
+        event_id: query.read("event_id", &mut errors, read_id),
         event_type: query.read("event_type", &mut errors, read_event_type),
+        tag: query.read("tag", &mut errors, label),
         status: query.read("status", &mut errors, |text| {
             DeliveryStatus::parse(text)
                 .ok_or_else(|| "must be one of pending, success, failed, cancelled".to_owned())
@@ -232,6 +234,10 @@ fn read_query(query: &str) -> Result<(DeliveryFilter, RequestedPage), Problem> {
     query.finish(&mut errors);
     errors.into_result()?;
     Ok((filter, page))
+}
+
+fn read_id<Id: FromStr<Err = ParseIdError>>(text: &str) -> Result<Id, String> {
+    text.parse().map_err(|error: ParseIdError| error.to_string())
 }
 
 /// The parameter `event_type`.

@@ -4,6 +4,7 @@
 //! registration, so that no route exists without a permission. Handlers read their input with [`input`], which reports
 //! all invalid fields, and every error is a [`problem::Problem`].
 
+pub(crate) mod all_health;
 pub mod auth;
 pub(crate) mod body;
 pub(crate) mod caller;
@@ -21,6 +22,7 @@ pub(crate) mod input;
 pub mod key_text;
 pub(crate) mod keys;
 pub(crate) mod known_types;
+pub(crate) mod label_input;
 pub(crate) mod line;
 pub(crate) mod logs;
 mod lookup_cache;
@@ -59,6 +61,7 @@ use tokio::runtime::Handle;
 use crate::actors::fairness::event_rates::EventRates;
 use crate::actors::handle::EngineHandle;
 use crate::config::LimitSettings;
+use crate::domain::endpoint::EndpointDefaults;
 use crate::domain::ids::OrganizationId;
 use crate::domain::secret::Secret;
 use crate::domain::session::DashboardSession;
@@ -95,6 +98,8 @@ pub struct ApiOptions {
     pub read_threads: Handle,
     /// How much one organization may have.
     pub limits: LimitSettings,
+    /// What a webhook has whose owner says nothing about it.
+    pub defaults: EndpointDefaults,
     /// Where browsers reach the dashboard, for links to it; `None`: where a request came to.
     pub public_url: Option<String>,
     /// Renders `/metrics`; `None` when it is served on another address, and then this one responds with 404.

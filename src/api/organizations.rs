@@ -267,9 +267,19 @@ pub(crate) async fn page(api: &Api, query: &str) -> Result<List<Organization>, P
     let mut errors = Errors::new();
     let mut query = QueryString::parse(query, &mut errors);
     let page = query.page(&mut errors);
+    let only_failing = query.read("state", &mut errors, |text| match text {
+        "failing" => Ok(()),
+        _ => Err(String::from(
+            "must be failing: organizations with a webhook that fails, also while it is paused for it",
+        )),
+    });
     query.finish(&mut errors);
     errors.into_result()?;
-    let rows = api.read(Line::Admin, move |store| store.organizations(page.request())).await?;
+    let rows = api.read(Line::Admin, move |store| match only_failing {
+        Some(()) => store.failing_organizations(page.request()),
+        None => store.organizations(page.request()),
+    });
+    let rows = rows.await?;
     Ok(page.list(rows, |row| row.id.0, |row| row))
 }
 

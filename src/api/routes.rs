@@ -83,7 +83,7 @@ routes! {
     PATCH  "/v1/event-types/{event_type}" Manage event_types::patch;
     DELETE "/v1/event-types/{event_type}" Manage event_types::delete;
 
-    GET    "/v1/health" Read health::organization;
+    GET    "/v1/health" ReadAny health::read;
 
     GET    "/health/live" Open probes::live;
     GET    "/health/ready" Open probes::ready;

@@ -47,7 +47,7 @@ impl WebhookChanges {
                 (FieldValue::Null, Requirement::Required { null_refused }) => {
                     errors.add(setting.name, *null_refused)
                 }
-                (FieldValue::Null, _) => changes.push(setting.restore_default()),
+                (FieldValue::Null, _) => changes.push(setting.restore_default(rules.defaults)),
                 (FieldValue::Value(change), _) => {
                     changes.push(change);
                     names.push(setting.name);

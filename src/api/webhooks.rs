@@ -38,7 +38,13 @@ impl Api {
             types: KnownTypes::new(self.engine.event_types(), organization_id),
             target_policy: &self.options.target_policy,
             signature_header_prefix: &self.options.signature_header_prefix,
+            defaults: self.options.defaults,
         }
+    }
+
+    /// A webhook of which its owner has said nothing, for forms.
+    pub(crate) fn blank_webhook(&self) -> Endpoint {
+        webhook_settings::blank(&self.options.defaults)
     }
 
     /// One of the organization's webhooks, with its health.
@@ -79,7 +85,7 @@ pub(crate) async fn create_from(
     let id = EndpointId(api.engine.next_id());
     let secret = Secret::generate(&mut api.engine.rng());
     let now = api.engine.now();
-    let mut endpoint = Endpoint::new(id, organization_id, "", secret, now);
+    let mut endpoint = Endpoint::new(id, organization_id, "", secret, now).with_defaults(&api.options.defaults);
     changes.apply(&mut endpoint, now, &mut errors);
     errors.into_result()?;
     let created = Api::change(api, organization_id, move |api, store| {

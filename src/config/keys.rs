@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::environment::PREFIX;
 use super::readers::{
-    admin_key, advertise, ca_file, database_url, header_prefix, log_filter, log_format, master_key, node_name,
-    portal_name, public_url, unknown_event_types,
+    RETRY_POLICY_EXAMPLE, admin_key, advertise, ca_file, database_url, header_prefix, log_filter, log_format,
+    master_key, node_name, portal_name, public_url, retry_policy, shown_policy, unknown_event_types,
 };
 use super::value::SettingValue;
 use super::{LogFormat, Settings};
+use crate::domain::retry::{MAX_RETRIES, RetrySchedule};
 
 /// Below this, a memory bound has no room for one event of 10 MiB.
 const MIN_MEMORY_BYTES: i64 = 16 * 1024 * 1024;
@@ -23,6 +24,11 @@ const DECADE_SECONDS: i64 = 10 * 365 * DAY_SECONDS;
 
 /// A lease must be longer than what a node keeps of it as a margin (`domain::cluster::lease`).
 const LEASE_SECONDS: RangeInclusive<i64> = 3..=60;
+
+/// The contract's bounds of a webhook's settings.
+const RETRIES: RangeInclusive<i64> = 0..=MAX_RETRIES as i64;
+const TIMEOUTS: RangeInclusive<i64> = 1..=60;
+const CONCURRENCY: RangeInclusive<i64> = 1..=256;
 
 /// What a key accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -387,6 +393,61 @@ pub static KEYS: &[SettingKey] = &[
         example: Some(r#""Acme""#),
         read: |value, settings| portal_name(value).map(|name| settings.portal.name = Some(name)),
         show: |settings| settings.portal.name.as_ref().map(quoted),
+    },
+    SettingKey {
+        name: "defaults.retry",
+        kind: ValueKind::Number(RETRIES),
+        help: "`retry` of webhooks that say nothing about it. The defaults are for webhooks that are made or set back to them from now on. \
+               Too small: an event is lost to a receiver that is away for longer. Too large: deliveries to dead receivers pile up.",
+        example: None,
+        read: |value, settings| {
+            let retries = value.integer(RETRIES)?;
+            settings.defaults.retry = RetrySchedule::Retries(u32::try_from(retries).unwrap_or_default());
+            Ok(())
+        },
+        show: |settings| match settings.defaults.retry {
+            RetrySchedule::Retries(retries) => Some(retries.to_string()),
+            RetrySchedule::Policy(_) => None,
+        },
+    },
+    SettingKey {
+        name: "defaults.retry_policy",
+        kind: ValueKind::Text("table"),
+        help: "`retry_policy` of webhooks that say nothing about it, instead of `defaults.retry`; fields that are left out have the \
+               values of a webhook's `retry_policy`. In the variable, JSON.",
+        example: Some(RETRY_POLICY_EXAMPLE),
+        read: |value, settings| {
+            retry_policy(value).map(|policy| settings.defaults.retry = RetrySchedule::Policy(policy))
+        },
+        show: |settings| match settings.defaults.retry {
+            RetrySchedule::Retries(_) => None,
+            RetrySchedule::Policy(policy) => Some(shown_policy(&policy)),
+        },
+    },
+    SettingKey {
+        name: "defaults.timeout",
+        kind: ValueKind::Seconds(TIMEOUTS),
+        help: "`timeout` of webhooks that say nothing about it. Too small: slow receivers count as failed. Too large: they hold places \
+               that others need.",
+        example: None,
+        read: |value, settings| {
+            settings.defaults.timeout = Duration::from_secs(value.integer(TIMEOUTS)?.unsigned_abs());
+            Ok(())
+        },
+        show: |settings| Some(settings.defaults.timeout.as_secs().to_string()),
+    },
+    SettingKey {
+        name: "defaults.max_in_flight",
+        kind: ValueKind::Number(CONCURRENCY),
+        help: "`max_in_flight` of webhooks that say nothing about it. Too small: a fast receiver gets its events late. Too large: a \
+               small one is overwhelmed.",
+        example: None,
+        read: |value, settings| {
+            let most = value.integer(CONCURRENCY)?;
+            settings.defaults.max_in_flight = u32::try_from(most).map_err(|_| String::from("is too large"))?;
+            Ok(())
+        },
+        show: |settings| Some(settings.defaults.max_in_flight.to_string()),
     },
     limit!(
         "limits.webhooks_per_organization",

@@ -265,6 +265,11 @@ impl Merge {
             let message = format!("{key} is less than delivery.breaker_initial_pause_seconds");
             self.problems.push(SettingsProblem { origin, message });
         }
+        let origins = &self.loaded.origins;
+        if let (Some(_), Some(origin)) = (origins.get("defaults.retry"), origins.get("defaults.retry_policy")) {
+            let message = String::from("not together with defaults.retry: keep one of the two");
+            self.problems.push(SettingsProblem { origin: Some(origin.clone()), message });
+        }
     }
 
     fn set(&mut self, key: &'static SettingKey, value: &SettingValue, origin: Origin) {

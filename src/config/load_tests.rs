@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::LogFormat;
+use crate::domain::retry::{RetryPolicy, RetrySchedule};
 
 const MASTER_KEY: &str = "bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=";
 
@@ -346,5 +347,37 @@ proptest! {
             let again = file(&format!("{table}{name} = {shown}"));
             prop_assert_eq!(again.ok().and_then(|again| key.show(&again.settings)), Some(shown), "{}", name);
         }
+    }
+}
+
+#[test]
+fn defaults_of_webhooks_are_read_from_a_table_and_from_json() {
+    let text = "[defaults]\ntimeout = 20\nretry_policy = { max_attempts = 4, backoff_multiplier = 1.5 }\n";
+    let of_file = merge(Some(("f", text)), [], &Flags::default()).unwrap().settings.defaults;
+    let variable = (
+        String::from("RINGBACK_DEFAULTS_RETRY_POLICY"),
+        r#"{"max_attempts":4,"backoff_multiplier":1.5}"#.to_owned(),
+    );
+    let of_variable = merge(None, [variable], &Flags::default()).unwrap().settings.defaults;
+    let policy = RetryPolicy { max_attempts: 4, backoff_multiplier: 1.5, ..RetryPolicy::default() };
+    assert_eq!(of_file.retry, RetrySchedule::Policy(policy));
+    assert_eq!(of_variable.retry, of_file.retry);
+    assert_eq!((of_file.timeout, of_file.max_in_flight), (Duration::from_secs(20), 32));
+}
+
+#[test]
+fn defaults_that_no_webhook_could_have_are_refused_with_what_is_wrong() {
+    for (text, expected) in [
+        ("retry = 21", "from 0 to 20"),
+        ("timeout = 0", "from 1 to 60"),
+        ("max_in_flight = 257", "from 1 to 256"),
+        ("retry_policy = 5", "expects a table like"),
+        ("retry_policy = { max_attempts = 51 }", "max_attempts must be from 1 to 50, got 51"),
+        ("retry_policy = { attempts = 5 }", "unknown field `attempts`"),
+        ("retry_policy = { max_attempts = \"5\" }", "expects a table like"),
+        ("retry = 3\nretry_policy = { max_attempts = 5 }", "not together with defaults.retry"),
+    ] {
+        let error = merge(Some(("f", &format!("[defaults]\n{text}\n"))), [], &Flags::default()).err().unwrap();
+        assert!(error.to_string().contains(expected), "{text}: {error}");
     }
 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::domain::endpoint::EndpointDefaults;
 use crate::domain::event_types::EventTypePolicy;
 use crate::domain::secret::Secret;
 use crate::domain::target::PortRange;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// The table `[limits]`.
     pub limits: LimitSettings,
+    /// The table `[defaults]`.
+    pub defaults: EndpointDefaults,
     /// Which event types there are besides those that somebody defined.
     pub event_types: EventTypePolicy,
     /// The table `[cluster]`.
@@ -97,6 +100,7 @@ impl Default for Settings {
             signature_header_prefix: String::from("x-callintel"),
             delivery: DeliverySettings::default(),
             limits: LimitSettings::default(),
+            defaults: EndpointDefaults::default(),
             event_types: EventTypePolicy::default(),
             cluster: ClusterSettings::default(),
             portal: PortalSettings::default(),

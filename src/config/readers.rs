@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::LogFormat;
 use super::value::SettingValue;
+use crate::domain::retry::RetryPolicy;
 use crate::domain::secret::Secret;
 use crate::telemetry::logging;
 
@@ -138,4 +139,21 @@ pub(super) fn header_prefix(value: &SettingValue) -> Result<String, String> {
         return Err(String::from("can't be `webhook`: `webhook-signature` belongs to Standard Webhooks"));
     }
     Ok(text)
+}
+
+pub(super) const RETRY_POLICY_EXAMPLE: &str =
+    "{ max_attempts = 5, backoff_multiplier = 2.0, initial_delay_seconds = 60, max_delay_seconds = 3600 }";
+
+pub(super) fn retry_policy(value: &SettingValue) -> Result<RetryPolicy, String> {
+    let policy: RetryPolicy = value.table(RETRY_POLICY_EXAMPLE)?;
+    policy.check().map(|()| policy)
+}
+
+/// As in the file.
+pub(super) fn shown_policy(policy: &RetryPolicy) -> String {
+    let RetryPolicy { max_attempts, backoff_multiplier, initial_delay_seconds, max_delay_seconds } = policy;
+    format!(
+        "{{ max_attempts = {max_attempts}, backoff_multiplier = {backoff_multiplier:?}, \
+         initial_delay_seconds = {initial_delay_seconds}, max_delay_seconds = {max_delay_seconds} }}"
+    )
 }

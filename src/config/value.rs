@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
-use toml::de::DeValue;
+use serde::de::DeserializeOwned;
+use toml::de::{DeTable, DeValue};
 
 use crate::domain::target::{PortRange, PortRangeError};
 
@@ -22,6 +23,8 @@ pub(super) enum SettingValue {
     Boolean(bool),
     /// A list in the file.
     List(Vec<SettingValue>),
+    /// A table in the file, as JSON.
+    Table(String),
     /// Any other type in the file; no key accepts it.
     Other(&'static str),
 }
@@ -40,7 +43,7 @@ impl SettingValue {
             }
             DeValue::Float(_) => Self::Other("a fraction"),
             DeValue::Datetime(_) => Self::Other("a date"),
-            DeValue::Table(_) => Self::Other("a table"),
+            DeValue::Table(table) => table_as_json(table).map_or(Self::Other("a table"), Self::Table),
         }
     }
 
@@ -50,6 +53,7 @@ impl SettingValue {
             Self::Integer(_) => "an integer",
             Self::Boolean(_) => "a boolean",
             Self::List(_) => "a list",
+            Self::Table(_) => "a table",
             Self::Other(kind) => kind,
         }
     }
@@ -124,6 +128,16 @@ impl SettingValue {
         }
     }
 
+    /// A table of numbers: in the file a table, in a variable JSON.
+    pub(super) fn table<T: DeserializeOwned>(&self, example: &str) -> Result<T, String> {
+        match self {
+            Self::Table(json) | Self::Untyped(json) => {
+                serde_json::from_str(json).map_err(|error| format!("{error}; expects a table like {example}"))
+            }
+            other => Err(format!("expects a table like {example}, got {}", other.kind())),
+        }
+    }
+
     fn items(&self) -> Result<Vec<Cow<'_, str>>, String> {
         match self {
             Self::Untyped(text) => {
@@ -133,6 +147,20 @@ impl SettingValue {
             other => Err(format!("expects a list, for example [\"…\", \"…\"], got {}", other.kind())),
         }
     }
+}
+
+/// `None` when a value is no number.
+fn table_as_json(table: &DeTable<'_>) -> Option<String> {
+    let mut fields = serde_json::Map::new();
+    for (name, value) in table {
+        let number = match value.get_ref() {
+            DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix()).ok()?.into(),
+            DeValue::Float(float) => serde_json::Number::from_f64(float.as_str().parse().ok()?)?,
+            _ => return None,
+        };
+        fields.insert(name.get_ref().to_string(), number.into());
+    }
+    Some(serde_json::Value::from(fields).to_string())
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {

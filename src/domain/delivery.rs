@@ -134,7 +134,10 @@ pub struct DeliveryRecord {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
     pub endpoint_id: Option<EndpointId>,
+    pub event_id: Option<EventId>,
     pub event_type: Option<String>,
+    /// Deliveries of events with this tag.
+    pub tag: Option<String>,
     pub status: Option<DeliveryStatus>,
     /// Last response code in this range, both ends included.
     pub response_code: Option<(u16, u16)>,

@@ -17,6 +17,7 @@ use super::time::UnixMillis;
 pub(crate) const MAX_VALID_SECRETS: usize = 5;
 /// The contract asks receivers to respond within 10 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_MAX_IN_FLIGHT: u32 = 32;
 
 /// `rate_limit` of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -88,6 +89,22 @@ pub(crate) struct TooManySecrets {
     pub until: UnixMillis,
 }
 
+/// What an endpoint has whose owner says nothing about it, as the operator set it; else what the contract says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EndpointDefaults {
+    pub retry: RetrySchedule,
+    /// 1–60 s.
+    pub timeout: Duration,
+    /// 1–256.
+    pub max_in_flight: u32,
+}
+
+impl Default for EndpointDefaults {
+    fn default() -> Self {
+        Self { retry: RetrySchedule::default(), timeout: DEFAULT_TIMEOUT, max_in_flight: DEFAULT_MAX_IN_FLIGHT }
+    }
+}
+
 /// An endpoint with all of its settings. It contains secrets and therefore has no `Debug`.
 #[derive(Clone, PartialEq)]
 pub struct Endpoint {
@@ -108,6 +125,8 @@ pub struct Endpoint {
     pub events: Vec<EventPattern>,
     /// The conditions on the event's `data`; `None` = no conditions.
     pub filter: Option<Filter>,
+    /// It gets only events that share one of these; empty = all events. At most 10.
+    pub channels: Vec<String>,
     /// For a whole attempt: 1–60 s.
     pub timeout: Duration,
     /// How it retries.
@@ -153,12 +172,13 @@ impl Endpoint {
             disabled_at: None,
             events: Vec::new(),
             filter: None,
+            channels: Vec::new(),
             timeout: DEFAULT_TIMEOUT,
             retry: RetrySchedule::default(),
             retry_on: RetryOn::default(),
             headers: Vec::new(),
             rate_limit: None,
-            max_in_flight: 32,
+            max_in_flight: DEFAULT_MAX_IN_FLIGHT,
             ordered: false,
             secret,
             previous_secrets: Vec::new(),
@@ -166,6 +186,12 @@ impl Endpoint {
             updated_at: created_at,
             version: 1,
         }
+    }
+
+    /// With the operator's defaults.
+    pub fn with_defaults(self, defaults: &EndpointDefaults) -> Self {
+        let EndpointDefaults { retry, timeout, max_in_flight } = *defaults;
+        Self { retry, timeout, max_in_flight, ..self }
     }
 
     /// The rotated secrets that are valid at `now`, the newest first.

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::ids::{EventId, OrganizationId};
+use super::labels::EventLabels;
 use super::time::UnixMillis;
 
 /// The largest body in bytes: the CallIntel documentation promises receivers 10 MB.
@@ -53,12 +54,15 @@ pub struct EventRecord {
     pub accepted_at: UnixMillis,
     /// The number of its deliveries, including those of replays.
     pub deliveries: usize,
+    pub labels: EventLabels,
 }
 
 /// Which events to return; an absent field matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     pub event_type: Option<String>,
+    /// Events with this tag.
+    pub tag: Option<String>,
     /// Accepted at or after.
     pub from: Option<UnixMillis>,
     /// Accepted before.

@@ -106,6 +106,23 @@ impl EndpointStates {
     }
 }
 
+/// An organization whose webhooks fail or fall behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrganizationInTrouble {
+    pub organization_id: OrganizationId,
+    /// Since when its longest failing webhook fails.
+    pub failing_since: Option<UnixMillis>,
+    /// Nothing that is pending was created before.
+    pub pending_since: Option<UnixMillis>,
+}
+
+impl OrganizationInTrouble {
+    /// How long it has been waiting for someone to look: who has waited longest comes first.
+    pub(crate) fn since(&self) -> UnixMillis {
+        self.failing_since.into_iter().chain(self.pending_since).min().unwrap_or(UnixMillis(i64::MAX))
+    }
+}
+
 /// The size and age of a backlog.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PendingStats {

@@ -17,6 +17,7 @@ pub(crate) mod follow_up;
 pub mod health;
 pub mod ids;
 pub mod json_text;
+pub mod labels;
 pub mod last_failure;
 pub(crate) mod limiter;
 pub mod machine;

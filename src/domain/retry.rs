@@ -1,5 +1,6 @@
 //! When a failed delivery is attempted again (contract, "What an answer means").
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -31,6 +32,33 @@ pub struct RetryPolicy {
     pub max_delay_seconds: u64,
 }
 
+/// Of [`RetryPolicy::max_attempts`] (contract).
+pub(crate) const MAX_ATTEMPTS_BOUNDS: RangeInclusive<f64> = 1.0..=50.0;
+/// Of [`RetryPolicy::backoff_multiplier`] (contract).
+pub(crate) const MULTIPLIER_BOUNDS: RangeInclusive<f64> = 1.0..=10.0;
+/// Of [`RetryPolicy::initial_delay_seconds`] (contract).
+pub(crate) const INITIAL_DELAY_BOUNDS: RangeInclusive<f64> = 1.0..=86_400.0;
+/// Of [`RetryPolicy::max_delay_seconds`] (contract).
+pub(crate) const MAX_DELAY_BOUNDS: RangeInclusive<f64> = 1.0..=604_800.0;
+
+impl RetryPolicy {
+    /// Checks the bounds of every field; the error names the first one that is out of them.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let fields = [
+            ("max_attempts", f64::from(self.max_attempts), MAX_ATTEMPTS_BOUNDS),
+            ("backoff_multiplier", self.backoff_multiplier, MULTIPLIER_BOUNDS),
+            ("initial_delay_seconds", self.initial_delay_seconds as f64, INITIAL_DELAY_BOUNDS),
+            ("max_delay_seconds", self.max_delay_seconds as f64, MAX_DELAY_BOUNDS),
+        ];
+        match fields.into_iter().find(|(_, value, bounds)| !bounds.contains(value)) {
+            None => Ok(()),
+            Some((name, value, bounds)) => {
+                Err(format!("{name} must be from {} to {}, got {value}", bounds.start(), bounds.end()))
+            }
+        }
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self { max_attempts: 5, backoff_multiplier: 2.0, initial_delay_seconds: 60, max_delay_seconds: 3600 }
@@ -45,6 +73,9 @@ pub enum RetrySchedule {
     /// `retry_policy`.
     Policy(RetryPolicy),
 }
+
+/// The most that `retry` can be (contract).
+pub(crate) const MAX_RETRIES: u64 = 20;
 
 impl Default for RetrySchedule {
     fn default() -> Self {

@@ -23,7 +23,7 @@ pub(super) fn identity(settings: &Settings, listen: SocketAddr, addresses: PeerA
 }
 
 /// Settings that decide what happens to an event and its deliveries, whichever node handles them.
-const SHARED: [&str; 15] = [
+const SHARED: [&str; 19] = [
     "allow_http",
     "allowed_networks",
     "allowed_ports",
@@ -36,6 +36,10 @@ const SHARED: [&str; 15] = [
     "delivery.disable_after_seconds",
     "delivery.retention_seconds",
     "ca_file",
+    "defaults.retry",
+    "defaults.retry_policy",
+    "defaults.timeout",
+    "defaults.max_in_flight",
     "limits.webhooks_per_organization",
     "limits.event_types_per_organization",
     "limits.events_per_second_per_organization",

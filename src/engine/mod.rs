@@ -202,6 +202,7 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
         reads_at_once: if settings.database_url.starts_with("sqlite:") { SQLITE_READS } else { POSTGRES_READS },
         read_threads: read_threads.handle(),
         limits: settings.limits,
+        defaults: settings.defaults,
         public_url: settings.portal.public_url.clone(),
         metrics: (!own_metrics).then(|| metrics.clone()),
     };

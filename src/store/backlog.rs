@@ -302,6 +302,14 @@ impl Backlog {
         })
     }
 
+    /// The lowest bound of every organization with pending deliveries.
+    pub(super) fn bounds(&self) -> StoreResult<Vec<(OrganizationId, DeliveryId)>> {
+        self.read(|kept| {
+            let lowest = |(id, own): (&OrganizationId, &OrganizationBacklog)| Some((*id, own.by_bound.first()?.0));
+            kept.organizations.iter().filter_map(lowest).collect()
+        })
+    }
+
     /// A search for the endpoint's oldest pending delivery begins to read. Call [`Backlog::search_ended`] afterwards.
     pub(super) fn search_began(&self, organization_id: OrganizationId, from: &Bound) -> StoreResult<()> {
         self.read(|kept| {

@@ -6,7 +6,7 @@ use super::{PageRequest, StoreResult};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{EventFilter, EventRecord};
-use crate::domain::health::{EndpointStates, PendingStats};
+use crate::domain::health::{EndpointStates, OrganizationInTrouble, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::PeriodStatistics;
@@ -80,6 +80,8 @@ pub trait LogStore: Send + Sync + 'static {
     ) -> StoreResult<PendingStats>;
     /// How many endpoints of an organization are in each state.
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates>;
+    /// The organizations whose webhooks fail or fall behind, those first that have for longest; at most `most`.
+    fn organizations_in_trouble(&self, most: usize) -> StoreResult<Vec<OrganizationInTrouble>>;
     /// The newest failed attempt of an endpoint, unless it is older than the retention of the log; `None` for a
     /// deleted endpoint.
     fn last_failure(

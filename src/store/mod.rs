@@ -14,6 +14,7 @@ mod detail;
 mod diesel_store;
 mod event_cache;
 mod fence;
+mod label_rows;
 mod log;
 mod maintenance;
 pub mod memory;

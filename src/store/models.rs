@@ -194,6 +194,7 @@ pub(super) struct EndpointRow {
     created_at: i64,
     updated_at: i64,
     version: i64,
+    channels: Option<String>,
 }
 
 /// `retry` in the database.
@@ -259,6 +260,7 @@ impl EndpointRow {
             created_at: endpoint.created_at.0,
             updated_at: endpoint.updated_at.0,
             version: endpoint.version,
+            channels: (!endpoint.channels.is_empty()).then(|| json(&endpoint.channels)).transpose()?,
         })
     }
 
@@ -297,6 +299,7 @@ impl EndpointRow {
             disabled_at: self.disabled_at.map(UnixMillis),
             events: parse(&self.events)?,
             filter: self.filters.as_deref().map(filter).transpose()?,
+            channels: self.channels.as_deref().map(parse).transpose()?.unwrap_or_default(),
             timeout: Duration::from_millis(self.timeout_ms.max(0) as u64),
             retry: match parse(&self.retry)? {
                 StoredRetry::Retries(retries) => RetrySchedule::Retries(retries),

@@ -12,6 +12,7 @@ use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::labels::EventLabels;
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::StatisticsDelta;
 use crate::domain::time::UnixMillis;
@@ -90,6 +91,8 @@ pub struct NewEvent {
     /// Its deliveries. Their ids follow the event's id directly, so that an event's deliveries are one range
     /// of the primary key.
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
+    /// `None` when the publisher sent none.
+    pub labels: Option<Arc<EventLabels>>,
     /// `None` when the publisher sent no key.
     pub idempotency: Option<IdempotencyKey>,
     /// The key of the batch that it came in; `None` when that had none.
@@ -97,6 +100,11 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// How many channels and tags it has: each is a row.
+    pub(crate) fn label_count(&self) -> usize {
+        self.labels.as_ref().map_or(0, |labels| labels.len())
+    }
+
     /// The response to its publisher.
     pub(crate) fn accepted(&self) -> AcceptedEvent {
         AcceptedEvent {

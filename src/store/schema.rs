@@ -112,6 +112,7 @@ diesel::table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         version -> BigInt,
+        channels -> Nullable<Text>,
         deleted_at -> Nullable<BigInt>,
     }
 }
@@ -139,6 +140,16 @@ diesel::table! {
         last_delivery_id -> BigInt,
         delivery_count -> Integer,
         body -> Binary,
+    }
+}
+
+diesel::table! {
+    event_labels (event_id, kind, place) {
+        event_id -> BigInt,
+        kind -> SmallInt,
+        place -> SmallInt,
+        organization_id -> BigInt,
+        label -> Text,
     }
 }
 
@@ -242,6 +253,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     endpoints,
     endpoint_health,
     endpoint_failures,
+    event_labels,
     events,
     deliveries,
     attempts,

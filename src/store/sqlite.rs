@@ -23,9 +23,10 @@ use self::statements::{End, EndAtOnce, InsertDeliveries, NewDelivery, Retry};
 use super::connection::{AnyConnection, Opener, ReaderOptions};
 use super::detail::StoredAttempt;
 use super::diesel_store::{Database, DieselStore, Pools, migrate};
+use super::label_rows;
 use super::models::AttemptRow;
 use super::new_key::NewKey;
-use super::schema::{attempts, events, idempotency_keys, oldest_reader};
+use super::schema::{attempts, event_labels, events, idempotency_keys, oldest_reader};
 use super::{Cipher, NewEvent, StoreError, StoreResult};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
@@ -292,6 +293,9 @@ pub(super) fn insert_events(sqlite: &mut SqliteConnection, stored: &[&NewEvent])
             partition: endpoint_id.partition(),
         }));
         insert_deliveries(sqlite, event, &rows)?;
+        for label in label_rows::rows(new) {
+            diesel::insert_into(event_labels::table).values(label).execute(sqlite)?;
+        }
     }
     Ok(())
 }

@@ -24,6 +24,8 @@ pub trait TenantStore: Send + Sync + 'static {
     ) -> StoreResult<Option<Organization>>;
     /// Lists organizations, newest first.
     fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
+    /// Lists those of them that have a failing webhook, paused ones included.
+    fn failing_organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
     /// Reads an organization.
     fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;
     /// Finds an organization by the publisher's own id.

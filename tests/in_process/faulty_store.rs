@@ -9,7 +9,7 @@ use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::{EventFilter, EventRecord};
 use ringback::domain::event_types::DefinedEventType;
-use ringback::domain::health::{EndpointHealth, EndpointStates, PendingStats};
+use ringback::domain::health::{EndpointHealth, EndpointStates, OrganizationInTrouble, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
@@ -233,6 +233,7 @@ impl TenantStore for FaultyStore {
         fn resolve_organization(&self, name: &OrganizationRef) -> StoreResult<Option<OrganizationId>>;
         fn note_key_used(&self, id: KeyId, now: UnixMillis) -> StoreResult<()>;
         fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
+        fn failing_organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
         fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;
         fn delete_organization(&self, id: OrganizationId, now: UnixMillis) -> StoreResult<bool>;
         fn create_key(&self, key: &ApiKey) -> StoreResult<()>;
@@ -352,6 +353,7 @@ impl LogStore for FaultyStore {
             endpoint_id: Option<EndpointId>,
         ) -> StoreResult<PendingStats>;
         fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates>;
+        fn organizations_in_trouble(&self, most: usize) -> StoreResult<Vec<OrganizationInTrouble>>;
         fn last_failure(
             &self,
             organization_id: OrganizationId,

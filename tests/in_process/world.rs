@@ -24,6 +24,7 @@ use ringback::config::LimitSettings;
 use ringback::dashboard::{self, Dashboard};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response, TlsFault};
 use ringback::domain::breaker::BreakerConfig;
+use ringback::domain::endpoint::EndpointDefaults;
 use ringback::domain::event_types::EventTypePolicy;
 use ringback::domain::machine::MachineLimits;
 use ringback::domain::random::RandomSource;
@@ -189,6 +190,7 @@ impl World {
             reads_at_once: 4,
             read_threads: tokio::runtime::Handle::current(),
             limits: LimitSettings::default(),
+            defaults: EndpointDefaults::default(),
             public_url: None,
             metrics: Some(Arc::new(|| "ringback_up 1\n".to_owned())),
         };

@@ -60,7 +60,7 @@ fn after_a_clock_was_ahead_for_an_hour_the_log_and_the_events_are_found_by_their
                 assert_eq!(f.log(organization_id, &filter), of_period(&all, from, to), "{from}..{to}");
             }
         }
-        let filter = EventFilter { event_type: None, from: Some(at(from)), to: Some(at(to)) };
+        let filter = EventFilter { event_type: None, tag: None, from: Some(at(from)), to: Some(at(to)) };
         let events = f.store.events(organization_id, &filter, first_page(99)).unwrap();
         let times: Vec<UnixMillis> = events.iter().map(|event| event.accepted_at).collect();
         let expected =
@@ -131,7 +131,7 @@ fn after_a_clock_was_ahead_for_years_events_are_pruned_when_they_are_old_and_non
     assert_eq!(events(f, organization_id), []);
     f.publish(organization_id, &[], at(50));
     f.publish(organization_id, &[], at(60));
-    let filter = EventFilter { event_type: None, from: Some(at(45)), to: Some(at(55)) };
+    let filter = EventFilter { event_type: None, tag: None, from: Some(at(45)), to: Some(at(55)) };
     assert_eq!(f.store.events(organization_id, &filter, first_page(9)).unwrap().len(), 1);
 }
 

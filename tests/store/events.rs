@@ -5,6 +5,7 @@ use ringback::domain::delivery::DeliveryStatus;
 use ringback::domain::event::{EventFilter, EventRecord};
 use ringback::domain::event_types::{CATALOGUE, DefinedEventType, EventTypeState};
 use ringback::domain::ids::{EventId, OrganizationId};
+use ringback::domain::labels::EventLabels;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{NewEvent, PageRequest, StoreError};
 
@@ -47,6 +48,7 @@ fn events_are_listed_newest_first_and_paged(f: &Fixture) {
         occurred_at: UnixMillis(at(1).0 - 5),
         accepted_at: at(1),
         deliveries: 2,
+        labels: EventLabels::default(),
     };
     assert_eq!(f.store.events(organization_id, &all, page).unwrap(), [expected]);
 }
@@ -60,7 +62,12 @@ fn events_are_filtered_by_type_and_by_when_they_were_accepted(f: &Fixture) {
         .collect();
     let event_type = Some(String::from("call.completed"));
     let (from, to) = (Some(at(1)), Some(at(3)));
-    let filter = |event_type: &Option<String>, from, to| EventFilter { event_type: event_type.clone(), from, to };
+    let filter = |event_type: &Option<String>, from, to| EventFilter {
+        event_type: event_type.clone(),
+        from,
+        to,
+        ..EventFilter::default()
+    };
     assert_eq!(ids(f, organization_id, &filter(&event_type, None, None)), [stored[3], stored[2], stored[0]]);
     assert_eq!(ids(f, organization_id, &filter(&None, from, to)), [stored[2], stored[1]]);
     assert_eq!(ids(f, organization_id, &filter(&event_type, from, to)), [stored[2]]);

@@ -146,7 +146,7 @@ impl Fixture {
             body: Bytes::from(format!("{{\"event_type\":\"{event_type}\",\"webhook_id\":\"{id}\"}}")),
         };
         let deliveries = endpoints.iter().map(|&endpoint_id| (DeliveryId(self.id_at(now)), endpoint_id)).collect();
-        NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }
+        NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }
     }
 
     /// Stores an event for endpoints; returns its deliveries' ids.

@@ -78,6 +78,8 @@ fn the_log_is_filtered_by_each_field_and_by_all_together(f: &Fixture) {
     assert_eq!(log(answered(500, 599)), [users[0], calls[1]]);
     assert_eq!(log(answered(503, 503)), [calls[1]]);
     let everything = DeliveryFilter {
+        event_id: None,
+        tag: None,
         endpoint_id: Some(b),
         event_type: Some(String::from("call.completed")),
         status: Some(DeliveryStatus::Failed),

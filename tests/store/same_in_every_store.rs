@@ -11,6 +11,7 @@ use ringback::domain::endpoint::DisabledReason;
 use ringback::domain::event::{Event, EventFilter};
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
+use ringback::domain::labels::EventLabels;
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::Organization;
 use ringback::domain::rotation::SecretId;
@@ -144,7 +145,7 @@ struct Question {
 
 fn question() -> impl Strategy<Value = Question> {
     let filter = (
-        prop::option::weighted(0.3, 0..TYPES.len()),
+        (prop::option::weighted(0.3, 0..TYPES.len()), prop::option::weighted(0.3, 0..4usize)),
         prop::option::weighted(0.4, prop::sample::select(&DeliveryStatus::ALL[..])),
         prop::option::weighted(0.3, prop::sample::select(&CODES[..])),
         prop::option::weighted(0.3, 0..300i64),
@@ -155,10 +156,12 @@ fn question() -> impl Strategy<Value = Question> {
     (numbers, filter, prop::option::weighted(0.4, 0..ENDPOINTS), since).prop_map(
         |(numbers, filter, by_endpoint, since)| {
             let (max_deliveries, max_bytes, known, limit, page) = numbers;
-            let (event_type, status, response_code, from, to) = filter;
+            let ((event_type, tag), status, response_code, from, to) = filter;
             let filter = DeliveryFilter {
                 endpoint_id: None,
+                event_id: None,
                 event_type: event_type.map(|index| TYPES[index].to_owned()),
+                tag: tag.map(|number| if number == 3 { String::from("every") } else { format!("t{number}") }),
                 status,
                 response_code,
                 from: None,
@@ -393,7 +396,12 @@ impl<'a> History<'a> {
             }
         }
         let idempotency = key.map(|key| IdempotencyKey { key: key.to_string(), request_hash: [request; 32] });
-        NewEvent { event: Arc::new(event), deliveries, idempotency, batch: None }
+        let labels = EventLabels {
+            channels: vec![String::from("t1")],
+            tags: vec![format!("t{}", bytes % 3), String::from("every")],
+        };
+        let labels = bytes.is_multiple_of(2).then(|| Arc::new(labels));
+        NewEvent { event: Arc::new(event), deliveries, labels, idempotency, batch: None }
     }
 
     fn attempt(
@@ -450,13 +458,15 @@ impl<'a> History<'a> {
         let endpoint_id = question.by_endpoint.map(|index| self.endpoints[index]);
         let instant = |seconds: i64| UnixMillis(self.begin.0 + seconds * 1_000);
         let (from, to) = (question.from.map(instant), question.to.map(instant));
-        let filter = DeliveryFilter { endpoint_id, from, to, ..question.filter.clone() };
+        let event_id = (question.known == 3).then(|| self.events.get(question.page)).flatten().map(|(id, _)| *id);
+        let filter = DeliveryFilter { endpoint_id, event_id, from, to, ..question.filter.clone() };
         for organization_id in self.organizations {
             let rows = store.deliveries(organization_id, &filter, page).unwrap();
             answers.push(format!("{rows:?}"));
             let endpoints = store.endpoints(organization_id, first_page(question.limit)).unwrap();
             answers.push(format!("{:?}", endpoints.iter().map(|start| start.endpoint.id).collect::<Vec<_>>()));
-            let filter = EventFilter { event_type: filter.event_type.clone(), from: filter.from, to: filter.to };
+            let DeliveryFilter { event_type, tag, from, to, .. } = filter.clone();
+            let filter = EventFilter { event_type, tag, from, to };
             answers.push(format!("{:?}", store.events(organization_id, &filter, page).unwrap()));
             let pending = store.pending(organization_id, endpoint_id).unwrap();
             answers.push(format!("{pending:?} {:?}", store.endpoint_states(organization_id).unwrap()));

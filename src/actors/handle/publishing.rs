@@ -129,7 +129,8 @@ impl EngineHandle {
                 _ => subscriptions.count_candidates(publication.organization_id, event_type),
             };
             last = Some((event_type, deliveries));
-            demand.rows += 1 + deliveries;
+            let labels = publication.labels.as_ref().map_or(0, |labels| labels.len());
+            demand.rows += 1 + deliveries + labels;
         }
         demand
     }

@@ -65,7 +65,13 @@ impl EngineHandle {
             event: event.clone(),
             accepted_secret,
         });
-        let new = NewEvent { event, deliveries: vec![(delivery_id, endpoint.id)], idempotency: None, batch: None };
+        let new = NewEvent {
+            event,
+            deliveries: vec![(delivery_id, endpoint.id)],
+            labels: None,
+            idempotency: None,
+            batch: None,
+        };
         let statistics = outcomes.iter().map(StatisticsDelta::of).collect();
         let failures = outcomes.iter().filter_map(LastFailure::of).collect();
         let mut batch = WriteBatch { events: vec![new], outcomes, statistics, failures, ..WriteBatch::default() };

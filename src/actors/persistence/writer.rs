@@ -196,7 +196,7 @@ impl Assembly<'_> {
 }
 
 fn rows(new: &NewEvent) -> usize {
-    1 + new.deliveries.len() + new.event.body.len() / BYTES_A_ROW
+    1 + new.deliveries.len() + new.label_count() + new.event.body.len() / BYTES_A_ROW
 }
 
 fn to_disable(outcome: &Outcome, change: &Change, announced_by: Option<EventId>) -> Option<DisableEndpoint> {

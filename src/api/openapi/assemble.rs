@@ -87,7 +87,7 @@ fn describe(operation: &Operation, spec: &RouteSpec) -> Value {
         "description": format!("{}\n\n{}", operation.description, who(spec.permission)),
         "responses": responses(operation, spec),
     });
-    let is_of_tenant = matches!(spec.permission, Permission::Publish | Permission::Read | Permission::Manage);
+    let is_of_tenant = !spec.permission.is_of_deployment();
     let organization = is_of_tenant.then(|| reference("parameters", "organization"));
     let parameters = path_parameters(spec.path).chain(operation.parameters.iter().cloned()).chain(organization);
     let parameters: Vec<Value> = parameters.collect();
@@ -179,7 +179,7 @@ fn codes(operation: &Operation, spec: &RouteSpec) -> Vec<ErrorCode> {
         // of the header that names the organization
         codes.extend([E::BadRequest, E::NotFound]);
     }
-    if matches!(spec.permission, Permission::Publish | Permission::Read | Permission::Manage) {
+    if !spec.permission.is_of_deployment() {
         codes.push(E::OrganizationRequired);
     }
     if spec.path.contains('{') {

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::operation::{BodySpec, Operation, REPLAY, ResponseSpec, location, query, reference, schema_ref};
-use super::schemas::{self, AT, WEBHOOK_ID, page};
+use super::schemas::{self, AT, EVENT_ID, WEBHOOK_ID, page};
 use super::schemas_events::{
     detail_example, event_detail_example, event_row_example, event_type_example, published_example, row_example,
     status,
 };
+use crate::api::label_input::label_schema;
 use crate::api::problem::ErrorCode::{
     Conflict, IdempotencyKeyReused, LimitReached, NotFound, Overloaded, ReservedEventType, SchemaViolation,
     UnknownEventType, ValidationFailed,
@@ -46,6 +47,9 @@ fn events() -> Vec<Operation> {
                 "data": {"id": "call_123456789", "status": "completed", "direction": "outbound", "duration_seconds": 345},
             })),
             ("Only the required fields", json!({"event_type": "call.missed", "data": {}})),
+            ("For webhooks of one project, to be found by a tag", json!({
+                "event_type": "call.completed", "data": {"id": "call_123456789"}, "channels": ["project_7"], "tags": ["call_123456789"],
+            })),
         ])
         .errors(&[UnknownEventType, ReservedEventType, SchemaViolation, IdempotencyKeyReused, Overloaded]),
     ]
@@ -101,6 +105,7 @@ fn past_events() -> Vec<Operation> {
         .paged()
         .with([
             query("event_type", "Of this type", schemas::event_type(), json!("call.completed")),
+            query("tag", "With this tag", label_schema(), json!("call_123456789")),
             query("from", "Accepted at or after this instant", at(), json!("2024-12-16T00:00:00Z")),
             query("to", "Accepted before this instant", at(), json!(AT)),
         ]),
@@ -202,7 +207,9 @@ fn logs() -> Vec<Operation> {
         .paged()
         .with([
             query("webhook_id", "Of this webhook", schemas::id("wh"), json!(WEBHOOK_ID)),
+            query("event_id", "Of this event", schemas::id("msg"), json!(EVENT_ID)),
             query("event_type", "Of this type", schemas::event_type(), json!("call.completed")),
+            query("tag", "Of events with this tag", label_schema(), json!("call_123456789")),
             query("status", "In this status", status(), json!("failed")),
             query("response_code", "Whose last response had this code, or a code of this class", code, json!("5xx")),
             query("from", "Accepted at or after this instant", at(), json!("2024-12-16T00:00:00Z")),

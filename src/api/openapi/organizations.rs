@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::operation::{Operation, ResponseSpec, location};
+use super::operation::{Operation, ResponseSpec, location, query};
 use super::schemas::{AT, api_key_example, deployment_key_example, organization_example, page};
 use crate::api::problem::ErrorCode::{Conflict, IdempotencyKeyReused};
 
@@ -56,7 +56,8 @@ pub(crate) fn operations() -> Vec<Operation> {
             ResponseSpec::json(200, "A page of organizations", "OrganizationList", page(organization_example())),
         )
         .about("List organizations", "Newest first.")
-        .paged(),
+        .paged()
+        .with([query("state", "Only those with a webhook that fails, paused ones included", json!({"type": "string", "enum": ["failing"]}), json!("failing"))]),
         Operation::new(("GET", ONE), "readOrganization", "Organizations", organization(200, "The organization"))
             .about("Read an organization", "By its id or your own."),
         Operation::new(("PUT", ONE), "getOrCreateOrganization", "Organizations", organization(200, "It was there"))

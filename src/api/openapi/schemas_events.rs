@@ -9,8 +9,10 @@ use super::schemas::{
     AT, DELIVERY_ID, EVENT_ID, WEBHOOK_ID, choice, delivered_example, described, event_type, field_errors,
     free_form, free_form_or_null, id, input, instant, instant_or_null, list_of, output, ref_or_null,
 };
+use crate::api::label_input::labels_schema;
 use crate::domain::attempt::AttemptError;
 use crate::domain::delivery::DeliveryStatus;
+use crate::domain::labels::{MAX_EVENT_CHANNELS, MAX_TAGS};
 
 /// All of them.
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
@@ -54,7 +56,16 @@ fn new_event_fields() -> Value {
         "event_type": event_type(),
         "data": free_form("Sent to receivers verbatim: numbers, the order of keys and escapes stay unchanged"),
         "timestamp": instant_or_null("When it happened, RFC 3339. Absent: now"),
+        "channels": labels_or_null(MAX_EVENT_CHANNELS, "A webhook with channels receives only events that share one; webhooks \
+            without receive all. Absent: only to webhooks without"),
+        "tags": labels_or_null(MAX_TAGS, "By which the event and its deliveries are found. Receivers don't see them"),
     })
+}
+
+fn labels_or_null(most: usize, description: &str) -> Value {
+    let mut schema = labels_schema(most);
+    schema["type"] = json!(["array", "null"]);
+    described(schema, description)
 }
 
 fn new_event() -> Value {
@@ -214,6 +225,8 @@ fn event_row() -> Value {
         "timestamp": instant("When it happened"),
         "created_at": instant("When it was accepted"),
         "delivery_count": {"type": "integer", "minimum": 0, "description": "The number of webhooks that it is delivered to, including by replays"},
+        "channels": labels_schema(MAX_EVENT_CHANNELS),
+        "tags": labels_schema(MAX_TAGS),
     })
 }
 
@@ -238,7 +251,8 @@ fn batch_refusal() -> Value {
 
 /// A row of the list of events, as an example.
 pub(crate) fn event_row_example() -> Value {
-    json!({"id": EVENT_ID, "event_type": "call.completed", "timestamp": AT, "created_at": AT, "delivery_count": 1})
+    json!({"id": EVENT_ID, "event_type": "call.completed", "timestamp": AT, "created_at": AT, "delivery_count": 1,
+        "channels": [], "tags": ["call_123456789"]})
 }
 
 /// An event with its deliveries, as an example.

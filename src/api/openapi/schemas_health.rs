@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::operation::schema_ref;
 use super::schemas::{
-    choice, described, event_type, id, input, instant, instant_or_null, or_default, output, ref_or_null,
+    choice, described, event_type, id, input, instant, instant_or_null, list_of, or_default, output, ref_or_null,
 };
 use super::schemas_events::{error, error_detail, response_code};
 
@@ -19,6 +19,10 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("RecoveryStatus", choice(&["failed", "success"], "`success` resends deliveries that succeeded")),
         ("WebhookHealth", webhook_health()),
         ("OrganizationHealth", organization_health()),
+        ("WebhookStates", webhook_states()),
+        ("OrganizationSummary", organization_summary()),
+        ("OrganizationSummaryList", list_of("OrganizationSummary")),
+        ("Health", json!({"anyOf": [schema_ref("OrganizationHealth"), schema_ref("OrganizationSummaryList")]})),
         ("LastFailure", last_failure()),
         ("Period", period()),
         ("Backlog", output(pending())),
@@ -87,11 +91,26 @@ fn last_failure() -> Value {
     }))
 }
 
-fn organization_health() -> Value {
+fn webhook_states() -> Value {
     let count = || json!({"type": "integer", "minimum": 0});
     let states = output(json!({"healthy": count(), "failing": count(), "paused": count(), "disabled": count()}));
+    described(states, "The number of webhooks in each state")
+}
+
+fn organization_summary() -> Value {
     output(json!({
-        "webhooks": described(states, "The number of webhooks in each state"),
+        "organization_id": id("org"),
+        "uid": {"type": ["string", "null"], "description": "Your own id of it"},
+        "name": {"type": "string"},
+        "webhooks": schema_ref("WebhookStates"),
+        "failing_since": instant_or_null("Since when the longest failing webhook fails"),
+        "backlog": schema_ref("Backlog"),
+    }))
+}
+
+fn organization_health() -> Value {
+    output(json!({
+        "webhooks": schema_ref("WebhookStates"),
         "backlog": schema_ref("Backlog"),
         "last_1h": schema_ref("Period"),
         "last_24h": schema_ref("Period"),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::operation::{Operation, ResponseSpec};
+use super::operation::{Operation, ResponseSpec, query};
 use super::schemas::free_form;
 use super::schemas_health;
 use crate::api::problem::ErrorCode::{Internal, NotFound, Unavailable, ValidationFailed};
@@ -18,14 +18,17 @@ pub(crate) fn operations() -> Vec<Operation> {
     document.content =
         Some(("application/json", free_form("As specified by OpenAPI 3.1"), json!({"openapi": "3.1.0"})));
     let page = ResponseSpec::text("text/html", "An HTML page", "<!DOCTYPE html>");
-    let health =
-        ResponseSpec::json(200, "Its health", "OrganizationHealth", schemas_health::organization_example());
+    let health = ResponseSpec::json(200, "Its health", "Health", schemas_health::organization_example());
     vec![
         Operation::new(("GET", "/v1/health"), "readHealth", "Webhooks", health)
             .about(
                 "Read the organization's health",
-                "Its webhooks by state, the backlog, and the success rate and response times over the last hour and day.",
+                "Its webhooks by state, the backlog, and the success rate and response times over the last hour and day. With `all=true` and \
+                 the admin key, which then names no organization: a page of all organizations, those first whose webhooks fail or \
+                 fall behind, who have for longest first.",
             )
+            .paged()
+            .with([query("all", "Of all organizations, for the admin", json!({"type": "boolean"}), json!(false))])
             .errors(&[ValidationFailed]),
         Operation::new(("GET", "/health/live"), "live", TAG, ok("The process is running"))
             .about("Check liveness", "For a liveness probe: says nothing about the database.")

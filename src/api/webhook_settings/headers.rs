@@ -53,7 +53,7 @@ pub(super) const HEADERS: Structured = Structured {
         let headers = read_headers(value, path, rules, errors)?;
         Some(Change::new(move |endpoint, errors| endpoint.headers = unmask(&headers, &endpoint.headers, errors)))
     },
-    reset: |endpoint| endpoint.headers.clear(),
+    reset: |endpoint, _| endpoint.headers.clear(),
 };
 
 /// A value equal to the mask keeps the stored value, so that a webhook that was read can be written back.

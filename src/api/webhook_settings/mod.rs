@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::input::{self, Errors};
 use super::known_types::KnownTypes;
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{Endpoint, EndpointDefaults};
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::secret::Secret;
 use crate::domain::target::TargetPolicy;
@@ -25,7 +25,7 @@ use crate::domain::time::UnixMillis;
 
 pub use documentation::page;
 pub(crate) use headers::MASK;
-pub(crate) use retries::{MAX_RETRIES, PolicyField, RETRY_POLICY};
+pub(crate) use retries::{PolicyField, RETRY_POLICY};
 pub(crate) use table::SETTINGS;
 pub(crate) use values::{BURST_BOUNDS, PER_SECOND_BOUNDS, SECRET_PATTERN, read_secret};
 
@@ -79,7 +79,7 @@ pub(crate) struct Structured {
     /// Reads a value that is not `null`. Notes what is wrong with it and then returns nothing.
     pub read: fn(&RawValue, &str, &Rules<'_>, &mut Errors) -> Option<Change>,
     /// Restores the default.
-    pub reset: fn(&mut Endpoint),
+    pub reset: fn(&mut Endpoint, &EndpointDefaults),
 }
 
 /// Where and how the dashboard's form shows a setting.
@@ -102,6 +102,7 @@ pub(crate) struct Rules<'a> {
     pub types: KnownTypes,
     pub target_policy: &'a TargetPolicy,
     pub signature_header_prefix: &'a str,
+    pub defaults: EndpointDefaults,
 }
 
 /// A checked change to one setting. It can be applied again to a newer version of the webhook.
@@ -147,12 +148,12 @@ impl Setting {
     }
 
     /// The change that `null` asks for.
-    pub(crate) fn restore_default(&'static self) -> Change {
-        Change::new(|endpoint, _| match &self.kind {
-            SettingKind::Boolean { get, set } => set(endpoint, get(&defaults())),
-            SettingKind::Integer { get, set, .. } => set(endpoint, get(&defaults())),
-            SettingKind::Text { get, set, .. } => set(endpoint, get(&defaults()).map(str::to_owned)),
-            SettingKind::Structured(structured) => (structured.reset)(endpoint),
+    pub(crate) fn restore_default(&'static self, defaults: EndpointDefaults) -> Change {
+        Change::new(move |endpoint, _| match &self.kind {
+            SettingKind::Boolean { get, set } => set(endpoint, get(&blank(&defaults))),
+            SettingKind::Integer { get, set, .. } => set(endpoint, get(&blank(&defaults))),
+            SettingKind::Text { get, set, .. } => set(endpoint, get(&blank(&defaults)).map(str::to_owned)),
+            SettingKind::Structured(structured) => (structured.reset)(endpoint, &defaults),
         })
     }
 
@@ -166,8 +167,9 @@ impl Setting {
         }
     }
 
+    /// The default of a deployment that sets none.
     pub(crate) fn default(&self) -> Value {
-        self.get(&defaults())
+        self.get(&blank(&EndpointDefaults::default()))
     }
 
     pub(crate) fn is_in_every_response(&self) -> bool {
@@ -220,6 +222,7 @@ impl Setting {
 }
 
 /// A webhook that nothing was set for.
-fn defaults() -> Endpoint {
-    Endpoint::new(EndpointId(0), OrganizationId(0), "", Secret::new(String::new()), UnixMillis(0))
+pub(crate) fn blank(defaults: &EndpointDefaults) -> Endpoint {
+    let secret = Secret::new(String::new());
+    Endpoint::new(EndpointId(0), OrganizationId(0), "", secret, UnixMillis(0)).with_defaults(defaults)
 }

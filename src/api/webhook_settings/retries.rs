@@ -9,10 +9,10 @@ use super::values::{reference, reference_or_null};
 use super::{Change, Rules, Structured};
 use crate::api::input::{self, Errors, JsonFields};
 use crate::domain::attempt::RetryOn;
-use crate::domain::retry::{RetryPolicy, RetrySchedule};
-
-/// The most that `retry` can be.
-pub(crate) const MAX_RETRIES: u64 = 20;
+use crate::domain::retry::{
+    INITIAL_DELAY_BOUNDS, MAX_ATTEMPTS_BOUNDS, MAX_DELAY_BOUNDS, MAX_RETRIES, MULTIPLIER_BOUNDS, RetryPolicy,
+    RetrySchedule,
+};
 
 pub(super) const RETRY: Structured = Structured {
     type_name: "integer",
@@ -28,9 +28,9 @@ pub(super) const RETRY: Structured = Structured {
         Some(Change::new(move |endpoint, _| endpoint.retry = RetrySchedule::Retries(retries)))
     },
     // resetting the one of the two that is not in force changes nothing
-    reset: |endpoint| {
+    reset: |endpoint, defaults| {
         if matches!(endpoint.retry, RetrySchedule::Retries(_)) {
-            endpoint.retry = RetrySchedule::default();
+            endpoint.retry = defaults.retry;
         }
     },
 };
@@ -48,9 +48,9 @@ pub(super) const POLICY: Structured = Structured {
         let policy = read_policy(value, path, errors)?;
         Some(Change::new(move |endpoint, _| endpoint.retry = RetrySchedule::Policy(policy)))
     },
-    reset: |endpoint| {
+    reset: |endpoint, defaults| {
         if matches!(endpoint.retry, RetrySchedule::Policy(_)) {
-            endpoint.retry = RetrySchedule::default();
+            endpoint.retry = defaults.retry;
         }
     },
 };
@@ -65,7 +65,7 @@ pub(super) const RETRY_ON: Structured = Structured {
         classes.into_iter().filter(|(is_retried, _)| *is_retried).map(|(_, class)| class).collect()
     },
     read: |value, path, rules, errors| read_retry_on(value, path, rules, errors),
-    reset: |endpoint| endpoint.retry_on = RetryOn::default(),
+    reset: |endpoint, _| endpoint.retry_on = RetryOn::default(),
 };
 
 /// A field of `retry_policy`.
@@ -89,7 +89,7 @@ pub(crate) static RETRY_POLICY: [PolicyField; 4] = [
         name: "max_attempts",
         help: "All attempts, including the first",
         is_whole: true,
-        bounds: 1.0..=50.0,
+        bounds: MAX_ATTEMPTS_BOUNDS,
         label: "Attempts",
         form_help: "Including the first; 1 to 50.",
         get: |policy| policy.max_attempts.into(),
@@ -99,7 +99,7 @@ pub(crate) static RETRY_POLICY: [PolicyField; 4] = [
         name: "initial_delay_seconds",
         help: "The delay before the first retry",
         is_whole: true,
-        bounds: 1.0..=86_400.0,
+        bounds: INITIAL_DELAY_BOUNDS,
         label: "First delay, seconds",
         form_help: "1 to 86,400.",
         get: |policy| policy.initial_delay_seconds as f64,
@@ -109,7 +109,7 @@ pub(crate) static RETRY_POLICY: [PolicyField; 4] = [
         name: "backoff_multiplier",
         help: "Each delay is the previous one times this",
         is_whole: false,
-        bounds: 1.0..=10.0,
+        bounds: MULTIPLIER_BOUNDS,
         label: "Grows by a factor of",
         form_help: "1 to 10.",
         get: |policy| policy.backoff_multiplier,
@@ -119,7 +119,7 @@ pub(crate) static RETRY_POLICY: [PolicyField; 4] = [
         name: "max_delay_seconds",
         help: "No delay is longer than this",
         is_whole: true,
-        bounds: 1.0..=604_800.0,
+        bounds: MAX_DELAY_BOUNDS,
         label: "Longest delay, seconds",
         form_help: "At most 604,800, a week.",
         get: |policy| policy.max_delay_seconds as f64,

@@ -46,6 +46,16 @@ pub(crate) static SETTINGS: &[Setting] = &[
         form: None,
     },
     Setting {
+        name: "channels",
+        help: "It receives only events that share one of these. Empty: all events",
+        help_in_responses: None,
+        null_means: None,
+        example: r#"["project_7"]"#,
+        requirement: Requirement::Optional,
+        kind: SettingKind::Structured(values::CHANNELS),
+        form: None,
+    },
+    Setting {
         name: "active",
         help: "Whether events are sent. While it is false, pending deliveries wait and new events are not delivered to it",
         help_in_responses: None,

@@ -1,4 +1,4 @@
-//! The settings with formats of their own, except those of retries and headers: `url`, `events`, `filters`, `rate_limit`
+//! The settings with formats of their own, except those of retries and headers: `url`, `events`, `channels`, `filters`, `rate_limit`
 //! and `secret`.
 
 use std::ops::RangeInclusive;
@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use super::{Change, Rules, Structured};
 use crate::api::input::{self, Errors, JsonFields};
+use crate::api::label_input::{labels, labels_schema};
 use crate::api::problem::ErrorCode;
 use crate::domain::endpoint::RateLimit;
 use crate::domain::filter::Filter;
+use crate::domain::labels::MAX_ENDPOINT_CHANNELS;
 use crate::domain::patterns::EventPattern;
 use crate::domain::secret::Secret;
 use crate::domain::target::TargetError;
@@ -42,7 +44,7 @@ pub(super) const URL: Structured = Structured {
         Some(Change::new(move |endpoint, _| endpoint.url.clone_from(&url)))
     },
     // `null` is refused before
-    reset: |_| {},
+    reset: |_, _| {},
 };
 
 pub(super) const EVENTS: Structured = Structured {
@@ -55,7 +57,20 @@ pub(super) const EVENTS: Structured = Structured {
         let patterns = read_events(value, path, rules, errors)?;
         Some(Change::new(move |endpoint, _| endpoint.events.clone_from(&patterns)))
     },
-    reset: |endpoint| endpoint.events.clear(),
+    reset: |endpoint, _| endpoint.events.clear(),
+};
+
+pub(super) const CHANNELS: Structured = Structured {
+    type_name: "list of strings",
+    bounds: "at most 10, each of 1 to 128 characters",
+    schema: || labels_schema(MAX_ENDPOINT_CHANNELS),
+    response_schema: || labels_schema(MAX_ENDPOINT_CHANNELS),
+    get: |endpoint| json!(endpoint.channels),
+    read: |value, path, _, errors| {
+        let channels = labels(MAX_ENDPOINT_CHANNELS)(value, path, errors)?;
+        Some(Change::new(move |endpoint, _| endpoint.channels.clone_from(&channels)))
+    },
+    reset: |endpoint, _| endpoint.channels.clear(),
 };
 
 pub(super) const FILTERS: Structured = Structured {
@@ -68,7 +83,7 @@ pub(super) const FILTERS: Structured = Structured {
         let filter = read_filters(value, path, errors)?;
         Some(Change::new(move |endpoint, _| endpoint.filter = Some(filter.clone())))
     },
-    reset: |endpoint| endpoint.filter = None,
+    reset: |endpoint, _| endpoint.filter = None,
 };
 
 pub(super) const RATE_LIMIT: Structured = Structured {
@@ -81,7 +96,7 @@ pub(super) const RATE_LIMIT: Structured = Structured {
         let limit = read_rate_limit(value, path, errors)?;
         Some(Change::new(move |endpoint, _| endpoint.rate_limit = Some(limit)))
     },
-    reset: |endpoint| endpoint.rate_limit = None,
+    reset: |endpoint, _| endpoint.rate_limit = None,
 };
 
 pub(super) const SECRET: Structured = Structured {
@@ -95,7 +110,7 @@ pub(super) const SECRET: Structured = Structured {
         Some(Change::new(move |endpoint, _| endpoint.secret = secret.clone()))
     },
     // a new webhook has a generated one already
-    reset: |_| {},
+    reset: |_, _| {},
 };
 
 /// A reference to a named OpenAPI schema.

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::filter_rows::{self, FilterRow, Operator};
 use crate::api::problem::{ErrorCode, InputError, Problem};
-use crate::api::webhook_settings::{MASK, MAX_RETRIES, RETRY_POLICY, SETTINGS, Setting, SettingKind};
+use crate::api::webhook_settings::{MASK, RETRY_POLICY, SETTINGS, Setting, SettingKind};
 use crate::dashboard::form::Form;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::filter::FieldError;
-use crate::domain::retry::{RetryPolicy, RetrySchedule};
+use crate::domain::retry::{MAX_RETRIES, RetryPolicy, RetrySchedule};
 
 pub(crate) const TICKED: &str = "on";
 
@@ -26,6 +26,8 @@ pub(crate) struct Draft {
     pub events: Vec<String>,
     /// Typed patterns, separated by spaces.
     pub patterns: String,
+    /// One on each line.
+    pub channels: String,
     /// Whether the filter is given as JSON instead of rows.
     pub filter_is_json: bool,
     pub lines: Vec<FilterRow>,
@@ -70,6 +72,7 @@ impl Draft {
             all_events: true,
             events: Vec::new(),
             patterns: String::new(),
+            channels: String::new(),
             filter_is_json: false,
             lines: Vec::new(),
             filter_json: String::new(),
@@ -101,6 +104,7 @@ impl Draft {
         draft.events = ticked.map(|name| (*name).to_owned()).collect();
         events.retain(|event| !draft.events.contains(event));
         draft.patterns = events.join(" ");
+        draft.channels = endpoint.channels.join("\n");
         if let Some(filter) = &endpoint.filter {
             let source = filter.source();
             draft.filter_json = serde_json::to_string_pretty(source).unwrap_or_default();
@@ -132,6 +136,7 @@ impl Draft {
             all_events: form.text("events_as") != "some",
             events: form.values("event").map(str::to_owned).collect(),
             patterns: text("patterns"),
+            channels: lines(form.text("channels")).collect::<Vec<_>>().join("\n"),
             filter_is_json: form.text("filter_as") == "json",
             lines: read_filter_rows(form),
             filter_json: trimmed(form.text("filter_json")),
@@ -208,6 +213,7 @@ impl Draft {
             );
         }
         set("events", json!(self.subscriptions()));
+        set("channels", json!(lines(&self.channels).collect::<Vec<_>>()));
         set("filters", filter.unwrap_or(Value::Null));
         if self.own_policy {
             let fields = RETRY_POLICY.iter().zip(&self.policy);
@@ -269,6 +275,10 @@ fn number(text: &str) -> Value {
 }
 
 /// The rows that are not empty.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty())
+}
+
 pub(crate) fn read_filter_rows(form: &Form) -> Vec<FilterRow> {
     let values = form.values("filter_field").zip(form.values("filter_operator")).zip(form.values("filter_value"));
     let lines = values.map(|((field, operator), value)| FilterRow {

@@ -11,7 +11,7 @@ use crate::dashboard::components::Complaints;
 use crate::dashboard::webhooks::event_type_options::EventTypeOptions;
 use crate::dashboard::webhooks::form::{self, WebhookForm};
 use crate::domain::attempt::RetryOn;
-use crate::domain::endpoint::{CustomHeader, RateLimit};
+use crate::domain::endpoint::{CustomHeader, EndpointDefaults, RateLimit};
 use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::filter::Filter;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -26,6 +26,7 @@ fn endpoint(filter: Value, retry: RetrySchedule) -> Endpoint {
         description: Some("Sends <b>calls</b>\r\n& more ".to_owned()),
         events: events.map(|text| EventPattern::parse(text).unwrap()).to_vec(),
         filter: Some(Filter::parse(&filter).unwrap()),
+        channels: vec!["eu, uk".to_owned(), "<größe>".to_owned()],
         timeout: Duration::from_secs(17),
         retry,
         retry_on: RetryOn { client_errors: true, redirects: true },
@@ -144,6 +145,7 @@ fn what_the_form_says_of_a_webhook_makes_the_same_webhook() {
         types: KnownTypes::new(registry, OrganizationId(1)),
         target_policy: &TargetPolicy::default(),
         signature_header_prefix: "x-callintel",
+        defaults: EndpointDefaults::default(),
     };
     let mut errors = Errors::new();
     let fields = JsonFields::parse(body.as_bytes(), &mut errors).unwrap();
@@ -151,6 +153,7 @@ fn what_the_form_says_of_a_webhook_makes_the_same_webhook() {
     let mut made = endpoint.clone();
     made.events.clear();
     made.filter = None;
+    made.channels.clear();
     (made.timeout, made.retry) = (Duration::from_secs(1), RetrySchedule::default());
     (made.rate_limit, made.max_in_flight, made.ordered) = (None, 1, false);
     changes.apply(&mut made, UnixMillis(9), &mut errors);

@@ -140,6 +140,9 @@ fn events(content: &WebhookForm<'_>) -> Markup {
                 (alternative("events_as", "some", !draft.all_events, "Selected events", "", &some))
             }
             (event_complaints(draft, complaints))
+            (components::field("channels", "Channels", "Only events that share one of these; none: events of all channels. One on each line, at most 10.", complaints, &html! {
+                textarea.short #channels name="channels" rows="2" aria-describedby="channels-help" spellcheck="false" { (draft.channels) }
+            }))
         }
     }
 }

@@ -24,7 +24,8 @@ const FIRST_SAMPLE: &str = "call.completed";
 
 /// `GET /webhooks/new`.
 pub(crate) async fn new(viewer: Viewer, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
-    page(&viewer, &api, None, &Draft::blank(), None, &Form::default()).await
+    let draft = Draft::of(&api.blank_webhook(), &[]);
+    page(&viewer, &api, None, &draft, None, &Form::default()).await
 }
 
 /// `POST /webhooks`.

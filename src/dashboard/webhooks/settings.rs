@@ -33,6 +33,9 @@ pub(crate) fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
     html! {
         dl.facts {
             dt { "Events" } dd { (events(&endpoint.events, usize::MAX)) }
+            @if !endpoint.channels.is_empty() {
+                dt { "Channels" } dd { span.chips { @for channel in &endpoint.channels { code.chip { (channel) } } } }
+            }
             dt { "Filter" } dd { (filter(endpoint)) }
             dt { "Retries" } dd { (descriptions::schedule(&endpoint.retry)) "." @if let Some(more) = retried(endpoint) { " " (more) } }
             dt { "Timeout" } dd { (time::span(endpoint.timeout)) }

@@ -13,6 +13,7 @@ use super::endpoint::Endpoint;
 use super::event_types::is_operational;
 use super::filter::{Document, Filter};
 use super::ids::{EndpointId, OrganizationId};
+use super::labels;
 use super::patterns::EventPattern;
 use interner::Interner;
 
@@ -29,7 +30,7 @@ pub struct Subscriptions {
     members: HashMap<EndpointId, Member>,
     lists: HashMap<ListKey, Vec<Posting>>,
     types: Interner<str>,
-    filters: Interner<Filter>,
+    conditions: Interner<Condition>,
     deleted_organizations: DeletedOrganizations,
 }
 
@@ -38,7 +39,28 @@ pub struct Subscriptions {
 struct Member {
     organization_id: OrganizationId,
     patterns: Box<[Pattern]>,
-    filter: Option<u32>,
+    condition: Option<u32>,
+}
+
+/// What an endpoint asks of an event beside its type.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Condition {
+    filter: Option<Filter>,
+    channels: Box<[String]>,
+}
+
+impl Condition {
+    /// `None` when it asks for nothing, as most do.
+    fn of(endpoint: &Endpoint) -> Option<Self> {
+        let Endpoint { filter, channels, .. } = endpoint;
+        let is_there = filter.is_some() || !channels.is_empty();
+        is_there.then(|| Self { filter: filter.clone(), channels: channels.clone().into() })
+    }
+
+    fn holds(&self, channels: &[String], document: &Document<'_>) -> bool {
+        labels::is_reached(&self.channels, channels)
+            && self.filter.as_ref().is_none_or(|filter| filter.matches_document(document))
+    }
 }
 
 /// A pattern over interned event types; a prefix without its final dot.
@@ -51,11 +73,11 @@ enum Pattern {
 
 type ListKey = (OrganizationId, Pattern);
 
-/// One endpoint in a list, with the number of its filter.
+/// One endpoint in a list, with the number of its condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Posting {
     id: EndpointId,
-    filter: Option<u32>,
+    condition: Option<u32>,
 }
 
 impl Subscriptions {
@@ -63,15 +85,15 @@ impl Subscriptions {
     pub fn upsert(&mut self, endpoint: &Endpoint) {
         self.take_out(endpoint.id);
         let mut member =
-            Member { organization_id: endpoint.organization_id, patterns: Box::default(), filter: None };
+            Member { organization_id: endpoint.organization_id, patterns: Box::default(), condition: None };
         if endpoint.active {
             member.patterns = self.intern(&endpoint.events);
-            let filter = endpoint.filter.as_ref();
-            member.filter = filter.map(|filter| self.filters.acquire(filter, || Arc::new(filter.clone())));
+            let condition = Condition::of(endpoint).map(Arc::new);
+            member.condition = condition.map(|shared| self.conditions.acquire(&shared, || Arc::clone(&shared)));
             for &pattern in &member.patterns {
                 let list = self.lists.entry((endpoint.organization_id, pattern)).or_default();
                 if let Err(place) = list.binary_search_by_key(&endpoint.id, |posting| posting.id) {
-                    list.insert(place, Posting { id: endpoint.id, filter: member.filter });
+                    list.insert(place, Posting { id: endpoint.id, condition: member.condition });
                 }
             }
         }
@@ -119,18 +141,24 @@ impl Subscriptions {
         member.is_some_and(|member| !member.patterns.is_empty() && member.organization_id == organization_id)
     }
 
-    /// The endpoints that want this event, by id. `data` is parsed at most once, and only if there is a filter; a filter that
-    /// several endpoints share is evaluated once.
-    pub fn matching(&self, organization_id: OrganizationId, event_type: &str, data: &RawValue) -> Vec<EndpointId> {
+    /// The endpoints that want this event, by id. `data` is parsed at most once, and only if there is a filter; a condition
+    /// that several endpoints share is evaluated once.
+    pub fn matching(
+        &self,
+        organization_id: OrganizationId,
+        event_type: &str,
+        channels: &[String],
+        data: &RawValue,
+    ) -> Vec<EndpointId> {
         let candidates = self.candidates(organization_id, event_type);
         let document = Document::new(data);
         let mut verdicts: HashMap<u32, bool> = HashMap::new();
-        let mut passes = |id: u32| {
+        let mut holds = |id: u32| {
             *verdicts
                 .entry(id)
-                .or_insert_with(|| self.filters.get(id).is_some_and(|filter| filter.matches_document(&document)))
+                .or_insert_with(|| self.conditions.get(id).is_some_and(|known| known.holds(channels, &document)))
         };
-        let wanted = candidates.into_iter().filter(|posting| posting.filter.is_none_or(&mut passes));
+        let wanted = candidates.into_iter().filter(|posting| posting.condition.is_none_or(&mut holds));
         wanted.map(|posting| posting.id).collect()
     }
 
@@ -208,8 +236,8 @@ impl Subscriptions {
                 self.types.release(text);
             }
         }
-        if let Some(filter) = member.filter {
-            self.filters.release(filter);
+        if let Some(condition) = member.condition {
+            self.conditions.release(condition);
         }
     }
 }

@@ -17,7 +17,7 @@ fn endpoint(id: i64, events: &[&str], filter: Option<Value>) -> Endpoint {
 
 fn matching(subscriptions: &Subscriptions, event_type: &str, data: &str) -> Vec<i64> {
     let data = RawValue::from_string(data.to_owned()).unwrap();
-    subscriptions.matching(ORG, event_type, &data).into_iter().map(|id| id.0).collect()
+    subscriptions.matching(ORG, event_type, &[], &data).into_iter().map(|id| id.0).collect()
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn filters_decide_among_the_candidates() {
         subscriptions.upsert(&endpoint(id, &[], Some(json!({"n": id % 2}))));
     }
     assert_eq!(matching(&subscriptions, "a", r#"{"n":1}"#), [1, 3]);
-    assert_eq!(subscriptions.filters.len(), 2);
+    assert_eq!(subscriptions.conditions.len(), 2);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn what_nobody_uses_any_more_is_freed_and_remembered_deletions_are_bounded() {
         subscriptions.remove(ORG, EndpointId(id));
     }
     assert!(subscriptions.lists.is_empty() && subscriptions.members.is_empty());
-    assert_eq!(subscriptions.types.len() + subscriptions.filters.len(), 0);
+    assert_eq!(subscriptions.types.len() + subscriptions.conditions.len(), 0);
     (0..5_000).for_each(|id| drop(subscriptions.remove_organization(OrganizationId(id))));
     assert_eq!(subscriptions.deleted_organizations.ids.len(), REMEMBERED_DELETIONS);
     assert!(!subscriptions.is_deleted(OrganizationId(0)) && subscriptions.is_deleted(OrganizationId(4_999)));
@@ -94,14 +94,15 @@ proptest! {
     #[test]
     fn the_index_agrees_with_asking_every_endpoint(
         steps in prop::collection::vec(
-            (1i64..12, prop::collection::vec("\\*|a\\.\\*|a\\.b\\.\\*|a\\.b|a\\.b\\.c|b|webhook\\.failing", 0..4),
+            ((1i64..12, prop::collection::vec("x|y|z", 0..3)), prop::collection::vec("\\*|a\\.\\*|a\\.b\\.\\*|a\\.b|a\\.b\\.c|b|webhook\\.failing", 0..4),
              prop::option::of(0i64..3), any::<bool>(), 0u8..10, 1i64..3),
             1..60,
         ),
+        published in prop::collection::vec("x|y|z", 0..3),
     ) {
         let mut subscriptions = Subscriptions::default();
         let mut model: BTreeMap<i64, Endpoint> = BTreeMap::new();
-        for (id, events, filter, active, action, organization) in steps {
+        for ((id, channels), events, filter, active, action, organization) in steps {
             // an id belongs to one organization permanently
             let organization_id = OrganizationId(id % 2 + 1);
             if action == 0 {
@@ -113,19 +114,21 @@ proptest! {
             } else {
                 let events: Vec<&str> = events.iter().map(String::as_str).collect();
                 let filter = filter.map(|n| json!({"n": n}));
-                let new = Endpoint { organization_id, active, ..endpoint(id, &events, filter) };
+                let new = Endpoint { organization_id, active, channels, ..endpoint(id, &events, filter) };
                 subscriptions.upsert(&new);
                 model.insert(id, new);
             }
             for event_type in ["a", "a.b", "a.b.c", "a.x", "b", "webhook.failing"] {
                 let data = RawValue::from_string(r#"{"n":1}"#.to_owned()).unwrap();
+                let channels = if event_type.len() % 2 == 0 { &[][..] } else { &published[..] };
                 let expected: Vec<EndpointId> = model.values().filter(|endpoint| {
                     endpoint.organization_id == ORG && endpoint.active
                         && (endpoint.events.iter().any(|pattern| pattern.matches(event_type))
                             || endpoint.events.is_empty() && EventPattern::All.matches(event_type))
+                        && (endpoint.channels.is_empty() || channels.iter().any(|one| endpoint.channels.contains(one)))
                         && endpoint.filter.as_ref().is_none_or(|filter| filter.matches(&data))
                 }).map(|endpoint| endpoint.id).collect();
-                prop_assert_eq!(subscriptions.matching(ORG, event_type, &data), expected);
+                prop_assert_eq!(subscriptions.matching(ORG, event_type, channels, &data), expected);
             }
             prop_assert_eq!(subscriptions.active_count(), model.values().filter(|endpoint| endpoint.active).count());
         }

@@ -5,8 +5,8 @@ use diesel::sql_types::{BigInt, Text};
 
 use super::super::PageRequest;
 use super::super::connection::AnyConnection;
-use super::log_rows::LogSource;
-use super::query::{BoundValue, DynamicQuery, indexed_by};
+use super::events_by::EventsBy;
+use super::query::{BoundValue, DynamicQuery};
 use super::sql_limit;
 use super::time_ranges::IdRange;
 use crate::domain::event::EventFilter;
@@ -35,20 +35,21 @@ pub(super) fn build(
     page: PageRequest,
 ) -> DynamicQuery {
     let before = page.before_id.map_or(range.before, |before| before.min(range.before));
-    let index = indexed_by(connection, LogSource::index_of_events(filter.event_type.is_some()));
+    let by = EventsBy::of_events(filter);
     let mut query = DynamicQuery::new(
         "SELECT e.id, e.event_type, e.occurred_at, e.accepted_at, e.delivery_count + \
-         (SELECT count(*) FROM deliveries d WHERE d.event_id = e.id AND d.replayed) AS deliveries FROM events e",
+         (SELECT count(*) FROM deliveries d WHERE d.event_id = e.id AND d.replayed) AS deliveries FROM ",
     );
-    query.sql.push_str(&index);
-    query.push(" WHERE e.organization_id = {}", BoundValue::Number(organization_id.0));
-    query.and("e.id < {}", BoundValue::Number(before));
-    query.and("e.id >= {}", BoundValue::Number(range.from));
+    query.sql.push_str(&by.tables(connection));
+    query.sql.push_str(" WHERE true");
+    by.restrict(&mut query, organization_id);
+    query.and(&format!("{} < {{}}", by.id()), BoundValue::Number(before));
+    query.and(&format!("{} >= {{}}", by.id()), BoundValue::Number(range.from));
     range.times.restrict(&mut query, "e.id", "e.accepted_at");
     if let Some(event_type) = &filter.event_type {
         query.and("e.event_type = {}", BoundValue::Text(event_type.clone()));
     }
-    query.push(" ORDER BY e.id DESC LIMIT {}", BoundValue::Number(sql_limit(page.limit)));
+    query.push(&format!(" ORDER BY {} DESC LIMIT {{}}", by.id()), BoundValue::Number(sql_limit(page.limit)));
     query
 }
 

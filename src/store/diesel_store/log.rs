@@ -1,5 +1,7 @@
 //! The delivery log, resends and health.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -10,9 +12,10 @@ use super::super::{
     DeliveryDetail, EventDetail, LogPage, LogStore, PageRequest, RESENT_AT_ONCE, ReplayTargets, RequeueOutcome,
     RequeueRange, RequeuedPage, StoreResult,
 };
+use super::event_labels;
 use super::event_queries::{self, EventColumns, ListedEvent};
 use super::failures::FailureRow;
-use super::health_queries::{self, StatesRow};
+use super::health_queries::{self, FailingRow, StatesRow};
 use super::log_queries::{self, AttemptColumns, OwnAttempt, PENDING_SORTED, ROWS_LOOKED_AT, record};
 use super::log_sources::PageBounds;
 use super::query::NumberRow;
@@ -22,8 +25,8 @@ use super::{DieselStore, statistics};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{EventFilter, EventRecord};
-use crate::domain::health::{EndpointStates, PendingStats};
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::health::{EndpointStates, OrganizationInTrouble, PendingStats};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, instant_in};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
@@ -108,7 +111,10 @@ impl LogStore for DieselStore {
                     );
                 }
             }
+            let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+            let mut labels = event_labels::read(connection, organization_id, &ids)?;
             let record = |row: ListedEvent| EventRecord {
+                labels: labels.remove(&EventId(row.id)).unwrap_or_default(),
                 id: EventId(row.id),
                 event_type: row.event_type,
                 occurred_at: UnixMillis(row.occurred_at),
@@ -150,8 +156,10 @@ impl LogStore for DieselStore {
                 .order(deliveries::id)
                 .select(DeliveryRow::as_select())
                 .load(connection)?;
+            let mut labels = event_labels::read(connection, organization_id, &[id.0])?;
             let record = EventRecord {
                 id,
+                labels: labels.remove(&id).unwrap_or_default(),
                 event_type: event_type.clone(),
                 occurred_at: UnixMillis(occurred_at),
                 accepted_at: UnixMillis(accepted_at),
@@ -285,6 +293,26 @@ impl LogStore for DieselStore {
                 disabled: states.disabled.max(0) as u64,
             })
         })
+    }
+
+    fn organizations_in_trouble(&self, most: usize) -> StoreResult<Vec<OrganizationInTrouble>> {
+        let pending = self.backlog.backlog().bounds()?;
+        let failing: Vec<FailingRow> =
+            self.readers.read(|connection| Ok(diesel::sql_query(health_queries::FAILING).load(connection)?))?;
+        let mut all: HashMap<OrganizationId, OrganizationInTrouble> = HashMap::new();
+        let blank =
+            |organization_id| OrganizationInTrouble { organization_id, failing_since: None, pending_since: None };
+        for (id, bound) in pending {
+            all.entry(id).or_insert_with(|| blank(id)).pending_since = Some(instant_in(bound.0));
+        }
+        for row in failing {
+            let id = OrganizationId(row.organization_id);
+            all.entry(id).or_insert_with(|| blank(id)).failing_since = Some(UnixMillis(row.failing_since));
+        }
+        let mut all: Vec<OrganizationInTrouble> = all.into_values().collect();
+        all.sort_by_key(|one| (one.since(), one.organization_id));
+        all.truncate(most);
+        Ok(all)
     }
 
     fn last_failure(

@@ -17,6 +17,7 @@ use crate::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome, Res
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, IDS_A_MILLISECOND, OrganizationId, first_id_at};
+use crate::domain::labels::EventLabels;
 use crate::domain::random::CountingRandomSource;
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
@@ -28,9 +29,19 @@ const ENDPOINTS: [EndpointId; 3] = [EndpointId(11), EndpointId(12), EndpointId(1
 const TYPES: [&str; 2] = ["call.completed", "user.created"];
 const EVENTS: i64 = 60;
 
+/// Several seconds in all: deliveries are looked for a second before and after their event.
+fn event_id(number: i64) -> EventId {
+    EventId(first_id_at(BEGIN) + number * 100 * IDS_A_MILLISECOND)
+}
+
+/// Tags of one event in three, one of them rare.
+fn tags(number: i64) -> Vec<String> {
+    let tags = [(number % 3 == 1, "even"), (number % 17 == 1, "rare")];
+    tags.into_iter().filter(|(has, _)| *has).map(|(_, tag)| tag.to_owned()).collect()
+}
+
 fn event(number: i64) -> NewEvent {
-    // several seconds: deliveries are looked for a second before and after their event
-    let first = first_id_at(BEGIN) + number * 100 * IDS_A_MILLISECOND;
+    let EventId(first) = event_id(number);
     let at = UnixMillis(BEGIN.0 + number * 100);
     let event = Event {
         id: EventId(first),
@@ -43,7 +54,10 @@ fn event(number: i64) -> NewEvent {
     let targets = ENDPOINTS.iter().enumerate().filter(|(place, _)| (number >> place) & 1 == 0 || *place == 0);
     let deliveries =
         targets.map(|(place, &endpoint_id)| (DeliveryId(first + 1 + place as i64), endpoint_id)).collect();
-    NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }
+    // a channel is no tag
+    let labels = EventLabels { channels: vec![String::from("rare")], tags: tags(number) };
+    let labels = Some(Arc::new(labels)).filter(|labels| !labels.tags.is_empty());
+    NewEvent { event: Arc::new(event), deliveries, labels, idempotency: None, batch: None }
 }
 
 /// Outcomes of all kinds, in no order that the indexes know; none for some deliveries.
@@ -116,7 +130,24 @@ fn filters() -> Vec<DeliveryFilter> {
                     for from in [None, Some(UnixMillis(BEGIN.0 + 2_550))] {
                         let event_type = event_type.map(str::to_owned);
                         let to = from.map(|from| UnixMillis(from.0 + 2_000));
-                        filters.push(DeliveryFilter { endpoint_id, event_type, status, response_code, from, to });
+                        let filter = DeliveryFilter {
+                            endpoint_id,
+                            event_type,
+                            status,
+                            response_code,
+                            from,
+                            to,
+                            ..DeliveryFilter::default()
+                        };
+                        for tag in ["even", "rare"] {
+                            filters.push(DeliveryFilter { tag: Some(tag.to_owned()), ..filter.clone() });
+                        }
+                        for number in [35, 41] {
+                            filters.push(DeliveryFilter { event_id: Some(event_id(number)), ..filter.clone() });
+                        }
+                        let (tag, event_id) = (Some(String::from("rare")), Some(event_id(35)));
+                        filters.push(DeliveryFilter { tag, event_id, ..filter.clone() });
+                        filters.push(filter);
                     }
                 }
             }
@@ -152,6 +183,10 @@ fn asked_for(filter: &DeliveryFilter, row: &DeliveryRecord) -> bool {
         && filter.event_type.as_ref().is_none_or(|wanted| row.event_type == *wanted)
         && filter.status.is_none_or(|wanted| row.status == wanted)
         && filter.response_code.is_none_or(|(low, high)| row.response_code.is_some_and(|c| c >= low && c <= high))
+        && filter.event_id.is_none_or(|wanted| row.event_id == wanted)
+        && filter.tag.as_ref().is_none_or(|wanted| {
+            (0..EVENTS).any(|number| event_id(number) == row.event_id && tags(number).contains(wanted))
+        })
         && filter.from.is_none_or(|from| row.created_at >= from)
         && filter.to.is_none_or(|to| row.created_at < to)
 }

@@ -7,6 +7,8 @@ use super::super::connection::AnyConnection;
 use super::super::detail::StoredAttempt;
 use super::super::models::{DeliveryRow, corrupt, response_code};
 use super::super::{LogPage, PageRequest, StoreResult};
+use super::event_labels;
+use super::events_by::EventsBy;
 use super::id_leads::IdLead;
 use super::log_rows::{LogScope, LogSource, from, from_events, newest, pending_ids};
 use super::log_sources::{self, PageBounds, SourceChoice};
@@ -96,9 +98,10 @@ pub(super) fn build(
     scope: &LogScope,
     limit: usize,
 ) -> DynamicQuery {
+    let by = EventsBy::of_deliveries(filter);
     let mut query = match source {
         LogSource::Pending => from_pending(connection, filter, scope, limit),
-        LogSource::Events => from_events(connection, COLUMNS, scope, filter.event_type.is_some()),
+        LogSource::Events => from_events(connection, COLUMNS, scope, by),
         source => from(connection, COLUMNS, source, scope, true),
     };
     if source != LogSource::Pending {
@@ -114,7 +117,10 @@ pub(super) fn build(
         query.and("+d.response_code >= {}", BoundValue::Number(i64::from(low)));
         query.and("+d.response_code <= {}", BoundValue::Number(i64::from(high)));
     }
-    newest(&mut query, source, limit);
+    if let Some(tag) = filter.tag.as_ref().filter(|_| source != LogSource::Events || filter.event_id.is_some()) {
+        event_labels::and_tagged(&mut query, "d.event_id", tag);
+    }
+    newest(&mut query, source, by, limit);
     query
 }
 

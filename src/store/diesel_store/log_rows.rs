@@ -1,11 +1,12 @@
 //! The sources of the log's rows, and the SQL that reads from one of them.
 
 use super::super::connection::AnyConnection;
+use super::events_by::EventsBy;
 use super::query::{BoundValue, DynamicQuery, indexed_by};
 use super::sql_limit;
 use super::time_ranges::{IdRange, TimeCondition};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
-use crate::domain::ids::{EndpointId, IDS_A_MILLISECOND, OrganizationId};
+use crate::domain::ids::{EndpointId, EventId, IDS_A_MILLISECOND, OrganizationId};
 
 /// Response codes that [`LogSource::Code`] has; written as in the partial indexes.
 pub(super) const NOT_SUCCESS: &str = "(d.response_code < 200 OR d.response_code > 299)";
@@ -24,21 +25,19 @@ pub(super) enum LogSource {
     Pending,
     /// Deliveries whose last response had this code, not a 2xx; only those of the endpoint, if one is given.
     Code(i64),
-    /// The organization's events, or those of the filter's type, and for each its range of the primary key.
+    /// The organization's events, or those of them that an index has for the filter, and for each its range of the primary
+    /// key.
     Events,
     /// Deliveries made by replays: their ids are in no event's range.
     Replays,
+    /// Those of one event.
+    ReplaysOf(EventId),
 }
 
 impl LogSource {
     /// Whether it has one endpoint's rows only, if one is given.
     pub(super) fn is_by_endpoint(self) -> bool {
         matches!(self, Self::Endpoint | Self::Failed | Self::Code(_) | Self::Pending)
-    }
-
-    /// The index that events are read from.
-    pub(super) fn index_of_events(by_type: bool) -> &'static str {
-        if by_type { "events_type" } else { "events_organization" }
     }
 
     /// The name of its index of deliveries.
@@ -52,6 +51,7 @@ impl LogSource {
             Self::Code(_) if by_endpoint => "deliveries_code_endpoint",
             Self::Code(_) => "deliveries_code",
             Self::Events | Self::Replays => "deliveries_replayed",
+            Self::ReplaysOf(_) => "deliveries_replayed_event",
         }
     }
 
@@ -61,16 +61,18 @@ impl LogSource {
             Self::Failed => Some(DeliveryStatus::Failed),
             Self::Cancelled => Some(DeliveryStatus::Cancelled),
             Self::Pending => Some(DeliveryStatus::Pending),
-            Self::Endpoint | Self::Code(_) | Self::Events | Self::Replays => None,
+            Self::Endpoint | Self::Code(_) | Self::Events | Self::Replays | Self::ReplaysOf(_) => None,
         }
     }
 
     /// Whether it contains only rows that the filter selects.
     pub(super) fn fits(self, filter: &DeliveryFilter) -> bool {
+        // of a type, or with a tag
         let by_type = self == Self::Events;
         let by_code = matches!(self, Self::Code(_));
         (filter.endpoint_id.is_none() || self.is_by_endpoint())
-            && (filter.event_type.is_none() || by_type)
+            && (filter.event_type.is_none() || by_type && filter.tag.is_none())
+            && (filter.tag.is_none() || by_type)
             && (filter.status.is_none() || self.status().is_some())
             && (filter.response_code.is_none() || by_code)
     }
@@ -129,11 +131,11 @@ impl LogScope {
 }
 
 /// Adds the order, newest first, and the limit.
-pub(super) fn newest(query: &mut DynamicQuery, source: LogSource, limit: usize) {
-    query.sql.push_str(match source {
-        LogSource::Events => " ORDER BY e.id DESC, d.id DESC",
-        _ => " ORDER BY d.id DESC",
-    });
+pub(super) fn newest(query: &mut DynamicQuery, source: LogSource, by: EventsBy<'_>, limit: usize) {
+    match source {
+        LogSource::Events => query.sql.push_str(&format!(" ORDER BY {} DESC, d.id DESC", by.id())),
+        _ => query.sql.push_str(" ORDER BY d.id DESC"),
+    }
     query.push(" LIMIT {}", BoundValue::Number(sql_limit(limit)));
 }
 
@@ -149,7 +151,7 @@ pub(super) fn from(
     with_events: bool,
 ) -> DynamicQuery {
     if source == LogSource::Events {
-        return from_events(connection, columns, scope, false);
+        return from_events(connection, columns, scope, EventsBy::Organization);
     }
     let mut query = DynamicQuery::new(columns);
     let events = if with_events { " CROSS JOIN events e" } else { "" };
@@ -177,6 +179,7 @@ pub(super) fn from(
         LogSource::Failed => query.sql.push_str(" AND d.status = 2"),
         LogSource::Cancelled => query.sql.push_str(" AND d.status = 3"),
         LogSource::Replays => query.sql.push_str(" AND d.replayed"),
+        LogSource::ReplaysOf(id) => query.and("d.replayed AND d.event_id = {}", BoundValue::Number(id.0)),
         LogSource::Code(code) => {
             query.and(&format!("{NOT_SUCCESS} AND d.response_code = {{}}"), BoundValue::Number(code))
         }
@@ -196,11 +199,10 @@ pub(super) fn from_events(
     connection: &AnyConnection,
     columns: &str,
     scope: &LogScope,
-    by_type: bool,
+    by: EventsBy<'_>,
 ) -> DynamicQuery {
     let mut query = DynamicQuery::new(columns);
-    let index = indexed_by(connection, LogSource::index_of_events(by_type));
-    query.sql.push_str(&format!(" FROM events e{index}"));
+    query.sql.push_str(&format!(" FROM {}", by.tables(connection)));
     query.sql.push_str(match connection {
         AnyConnection::Sqlite(_) => {
             " CROSS JOIN deliveries d \
@@ -211,14 +213,19 @@ pub(super) fn from_events(
              AND deliveries.id <= e.last_delivery_id AND deliveries.event_id = e.id OFFSET 0) d WHERE true"
         }
     });
-    query.and("e.organization_id = {}", BoundValue::Number(scope.organization_id.0));
-    query.and("e.id < {}", BoundValue::Number(scope.before));
-    query.and("e.id >= {}", BoundValue::Number(scope.events_from));
+    by.restrict(&mut query, scope.organization_id);
+    events_between(&mut query, scope, by);
     query.and("+d.organization_id = {}", BoundValue::Number(scope.organization_id.0));
     query.and("+d.id < {}", BoundValue::Number(scope.before));
     query.and("+d.id >= {}", BoundValue::Number(scope.from));
     of_endpoint(&mut query, scope);
     query
+}
+
+/// The events whose deliveries can be in the scope.
+pub(super) fn events_between(query: &mut DynamicQuery, scope: &LogScope, by: EventsBy<'_>) {
+    query.and(&format!("{} < {{}}", by.id()), BoundValue::Number(scope.before));
+    query.and(&format!("{} >= {{}}", by.id()), BoundValue::Number(scope.events_from));
 }
 
 /// Columns of pending deliveries, from the queues' index alone. Its order is another one, so the condition on

@@ -10,8 +10,9 @@ use diesel::sql_types::{BigInt, Integer};
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
+use super::events_by::EventsBy;
 use super::log_rows::{self, LogScope, LogSource, NOT_SUCCESS};
-use super::query::{BoundValue, DynamicQuery, NumberRow, indexed_by};
+use super::query::{BoundValue, DynamicQuery, NumberRow};
 use super::sql_limit;
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 
@@ -41,6 +42,10 @@ pub(super) fn choose(
     bounds: PageBounds,
 ) -> StoreResult<SourceChoice> {
     let mut best: Option<SourceChoice> = None;
+    if let Some(id) = filter.event_id {
+        // it has as many deliveries as webhooks want it
+        return Ok(SourceChoice { sources: vec![LogSource::Events, LogSource::ReplaysOf(id)], floor: None });
+    }
     for path in access_paths(filter, bounds.can_sort_pending) {
         let sources = path.sources(connection, filter, scope)?;
         if sources.iter().all(|source| source.fits(filter)) {
@@ -65,6 +70,9 @@ enum AccessPath {
 /// entries.
 fn access_paths(filter: &DeliveryFilter, can_sort_pending: bool) -> Vec<AccessPath> {
     let mut paths = Vec::new();
+    if filter.tag.is_some() {
+        return vec![AccessPath::Organization];
+    }
     if let Some((low, high)) = filter.response_code.filter(|(low, high)| *high < 200 || *low > 299) {
         paths.push(AccessPath::Codes { low, high });
     }
@@ -173,7 +181,11 @@ fn floor_of_events(
     scope: &LogScope,
     bound: usize,
 ) -> StoreResult<Option<i64>> {
-    let bound = if filter.event_type.is_none() { bound.saturating_mul(SIDE_BY_SIDE) } else { bound };
+    let bound = if filter.event_type.is_none() && filter.tag.is_none() {
+        bound.saturating_mul(SIDE_BY_SIDE)
+    } else {
+        bound
+    };
     let sample: Vec<DeliveryCountRow> = fans(connection, filter, scope, SAMPLE).load(connection)?;
     // an event's row is read as well
     let rows: usize = sample.iter().map(|event| 1 + event.delivery_count.max(0) as usize).sum();
@@ -192,7 +204,8 @@ pub(super) fn nth_event(
     before: usize,
 ) -> DynamicQuery {
     let mut query = events(connection, "SELECT e.id AS n", filter, scope);
-    query.push(" ORDER BY e.id DESC LIMIT 1 OFFSET {}", BoundValue::Number(sql_limit(before)));
+    let id = EventsBy::of_deliveries(filter).id();
+    query.push(&format!(" ORDER BY {id} DESC LIMIT 1 OFFSET {{}}"), BoundValue::Number(sql_limit(before)));
     query
 }
 
@@ -204,18 +217,18 @@ pub(super) fn fans(
     limit: usize,
 ) -> DynamicQuery {
     let mut query = events(connection, "SELECT e.delivery_count", filter, scope);
-    query.push(" ORDER BY e.id DESC LIMIT {}", BoundValue::Number(sql_limit(limit)));
+    let id = EventsBy::of_deliveries(filter).id();
+    query.push(&format!(" ORDER BY {id} DESC LIMIT {{}}"), BoundValue::Number(sql_limit(limit)));
     query
 }
 
 fn events(connection: &AnyConnection, columns: &str, filter: &DeliveryFilter, scope: &LogScope) -> DynamicQuery {
-    let index = indexed_by(connection, LogSource::index_of_events(filter.event_type.is_some()));
-    let mut query = DynamicQuery::new(&format!("{columns} FROM events e{index}"));
-    query.push(" WHERE e.organization_id = {}", BoundValue::Number(scope.organization_id.0));
+    let by = EventsBy::of_deliveries(filter);
+    let mut query = DynamicQuery::new(&format!("{columns} FROM {} WHERE true", by.tables(connection)));
+    by.restrict(&mut query, scope.organization_id);
     if let Some(event_type) = &filter.event_type {
         query.and("e.event_type = {}", BoundValue::Text(event_type.clone()));
     }
-    query.and("e.id < {}", BoundValue::Number(scope.before));
-    query.and("e.id >= {}", BoundValue::Number(scope.events_from));
+    log_rows::events_between(&mut query, scope, by);
     query
 }

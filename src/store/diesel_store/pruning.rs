@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::super::backlog::BacklogChange;
 use super::super::connection::AnyConnection;
 use super::super::schema::{
-    attempts, deliveries, endpoint_failures, endpoint_health, endpoints, events, idempotency_keys,
+    attempts, deliveries, endpoint_failures, endpoint_health, endpoints, event_labels, events, idempotency_keys,
 };
 use super::super::{PruneReport, StoreResult};
 use super::endpoints::IsPending;
@@ -303,6 +303,7 @@ fn remove(connection: &mut AnyConnection, event_ids: &[i64], delivery_ids: &[i64
         diesel::delete(deliveries::table.filter(deliveries::id.eq_any(ids))).execute(connection)?;
     }
     for ids in event_ids.chunks(IDS_A_STATEMENT) {
+        diesel::delete(event_labels::table.filter(event_labels::event_id.eq_any(ids))).execute(connection)?;
         diesel::delete(events::table.filter(events::id.eq_any(ids))).execute(connection)?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use super::time_ranges::{IdRange, Period, id_ranges};
 use super::{backlog, event_queries, failures, health_queries, maintenance, pruning, resend, statistics};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
-use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 #[derive(QueryableByName)]
@@ -51,6 +51,7 @@ const REPLAYS: &str = "deliveries_replayed (organization_id=? AND rowid>? AND ro
 const OF_ENDPOINT: &str = "deliveries_endpoint (endpoint_id=? AND rowid>? AND rowid<?)";
 const FAILED_OF_ENDPOINT: &str = "deliveries_failed_endpoint (endpoint_id=? AND rowid>? AND rowid<?)";
 const EVENTS_OF_TYPE: &str = "events_type (organization_id=? AND event_type=? AND rowid>? AND rowid<?)";
+const TAGGED: &str = "event_labels_tag (organization_id=? AND label=? AND event_id>? AND event_id<?)";
 const CANCELLED: &str = "deliveries_cancelled (organization_id=? AND rowid>? AND rowid<?)";
 const CODE: &str = "deliveries_code (organization_id=? AND response_code=? AND rowid>? AND rowid<?)";
 const CODE_OF_ENDPOINT: &str =
@@ -119,6 +120,18 @@ fn the_log_reads_no_other_organizations_rows_and_sorts_nothing() {
     let all = DeliveryFilter::default();
     let query = log_queries::build(&connection, LogSource::Events, &all, &scope(None), 50);
     assert_steps(&mut connection, &query.sql, &[ALL_EVENTS, PRIMARY_KEY]);
+    let tagged = DeliveryFilter { tag: Some(String::from("rare")), ..DeliveryFilter::default() };
+    let query = log_queries::build(&connection, LogSource::Events, &tagged, &scope(None), 50);
+    assert_steps(&mut connection, &query.sql, &[TAGGED, PRIMARY_KEY, PRIMARY_KEY]);
+    let of_event = DeliveryFilter { event_id: Some(EventId(7)), ..DeliveryFilter::default() };
+    let query = log_queries::build(&connection, LogSource::Events, &of_event, &scope(None), 50);
+    assert_steps(&mut connection, &query.sql, &[PRIMARY_KEY, PRIMARY_KEY]);
+    let query = log_queries::build(&connection, LogSource::ReplaysOf(EventId(7)), &of_event, &scope(None), 50);
+    assert_steps(
+        &mut connection,
+        &query.sql,
+        &["deliveries_replayed_event (event_id=? AND rowid>? AND rowid<?)", PRIMARY_KEY],
+    );
 }
 
 #[test]

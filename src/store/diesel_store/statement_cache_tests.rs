@@ -72,7 +72,8 @@ fn every_statement_of_a_delivery_is_compiled_once() {
         body: Bytes::from_static(b"{}"),
     };
     let deliveries = (101..106).map(|id| (DeliveryId(id), ENDPOINT)).collect();
-    let events = vec![NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }];
+    let events =
+        vec![NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }];
     let retry = NextStep::RetryAt(NOW);
     let outcomes = vec![
         outcome(101, 1, false, NextStep::Succeeded),

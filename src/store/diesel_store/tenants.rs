@@ -98,6 +98,25 @@ impl TenantStore for DieselStore {
         })
     }
 
+    fn failing_organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>> {
+        self.readers.read(|connection| {
+            let failing = endpoint_health::table
+                .inner_join(endpoints::table.on(endpoints::id.eq(endpoint_health::endpoint_id)))
+                .filter(endpoint_health::failing_since.is_not_null().or(endpoint_health::probe_at.is_not_null()))
+                .filter(endpoints::active.eq(true))
+                .filter(endpoints::deleted_at.is_null())
+                .select(endpoint_health::organization_id);
+            let rows: Vec<OrganizationRow> = organizations::table
+                .filter(organizations::id.lt(page.before_id.unwrap_or(i64::MAX)))
+                .filter(organizations::id.eq_any(failing))
+                .order(organizations::id.desc())
+                .limit(sql_limit(page.limit))
+                .select(OrganizationRow::as_select())
+                .load(connection)?;
+            rows.into_iter().map(Organization::try_from).collect()
+        })
+    }
+
     fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>> {
         self.readers.read(|connection| read_organization(connection, id))
     }
@@ -283,6 +302,7 @@ impl TenantStore for DieselStore {
             let deleted = diesel::update(live).set((
                 endpoints::deleted_at.eq(now.0),
                 endpoints::url.eq(""),
+                endpoints::channels.eq(None::<String>),
                 endpoints::description.eq(None::<String>),
                 endpoints::events.eq("[]"),
                 endpoints::filters.eq(None::<String>),

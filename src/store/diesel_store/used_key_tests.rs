@@ -36,7 +36,7 @@ fn event(id: i64) -> NewEvent {
         body: Bytes::from_static(b"{}"),
     };
     let deliveries = vec![(DeliveryId(id + 1), EndpointId(2))];
-    NewEvent { event: Arc::new(event), deliveries, idempotency: None, batch: None }
+    NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }
 }
 
 fn key(event_id: i64, key: &str) -> NewKey<'_> {

@@ -10,8 +10,9 @@ use super::MemoryStore;
 use super::state::{MemoryDelivery, MemoryState, page_of, passes};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{Event, EventFilter, EventRecord};
-use crate::domain::health::{EndpointState, EndpointStates, PendingStats};
+use crate::domain::health::{EndpointState, EndpointStates, OrganizationInTrouble, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::labels::EventLabels;
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
@@ -28,7 +29,8 @@ impl LogStore for MemoryStore {
             .deliveries
             .values()
             .map(|delivery| &delivery.record)
-            .filter(|record| record.organization_id == organization_id && passes(filter, record));
+            .filter(|record| record.organization_id == organization_id && passes(filter, record))
+            .filter(|record| filter.tag.as_ref().is_none_or(|tag| state.has_tag(record.event_id, tag)));
         let rows = page_of(own, |record| record.id.0, page).into_iter().cloned().collect();
         Ok(LogPage { rows, next_before: None })
     }
@@ -116,6 +118,25 @@ impl LogStore for MemoryStore {
 
     fn endpoint_states(&self, organization_id: OrganizationId) -> StoreResult<EndpointStates> {
         Ok(self.state().endpoint_states(organization_id))
+    }
+
+    fn organizations_in_trouble(&self, most: usize) -> StoreResult<Vec<OrganizationInTrouble>> {
+        let state = self.state();
+        let of = |organization_id: &OrganizationId| {
+            let own = state.endpoints.values().filter(|endpoint| endpoint.organization_id == *organization_id);
+            let health =
+                own.filter(|endpoint| endpoint.active).filter_map(|endpoint| state.health.get(&endpoint.id));
+            OrganizationInTrouble {
+                organization_id: *organization_id,
+                failing_since: health.filter_map(|health| health.failing_since).min(),
+                pending_since: state.pending(*organization_id, None).oldest_pending_at,
+            }
+        };
+        let mut all: Vec<OrganizationInTrouble> = state.organizations.keys().map(of).collect();
+        all.retain(|one| one.failing_since.is_some() || one.pending_since.is_some());
+        all.sort_by_key(|one| (one.since(), one.organization_id));
+        all.truncate(most);
+        Ok(all)
     }
 
     fn last_failure(
@@ -260,7 +281,12 @@ impl MemoryState {
             occurred_at: event.occurred_at,
             accepted_at: event.accepted_at,
             deliveries: deliveries + replayed,
+            labels: self.labels.get(&event.id).map(|labels| EventLabels::clone(labels)).unwrap_or_default(),
         }
+    }
+
+    fn has_tag(&self, id: EventId, tag: &str) -> bool {
+        self.labels.get(&id).is_some_and(|labels| labels.tags.iter().any(|known| known == tag))
     }
 
     fn list_events(
@@ -272,6 +298,7 @@ impl MemoryState {
         let own = self.events.values().filter(|(event, _)| {
             event.organization_id == organization_id
                 && filter.event_type.as_ref().is_none_or(|event_type| event.event_type == *event_type)
+                && filter.tag.as_ref().is_none_or(|tag| self.has_tag(event.id, tag))
                 && filter.from.is_none_or(|from| event.accepted_at >= from)
                 && filter.to.is_none_or(|to| event.accepted_at < to)
         });
@@ -310,7 +337,7 @@ impl MemoryState {
         }
     }
 
-    fn endpoint_states(&self, organization_id: OrganizationId) -> EndpointStates {
+    pub(super) fn endpoint_states(&self, organization_id: OrganizationId) -> EndpointStates {
         let mut states = EndpointStates::default();
         for endpoint in self.endpoints.values().filter(|endpoint| endpoint.organization_id == organization_id) {
             states.count(EndpointState::of(endpoint, self.health.get(&endpoint.id)));

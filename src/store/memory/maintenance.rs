@@ -126,6 +126,7 @@ impl MemoryState {
                 continue;
             }
             self.events.remove(&id);
+            self.labels.remove(&id);
             report.events += 1;
             let before = self.deliveries.len();
             self.deliveries.retain(|_, delivery| delivery.record.event_id != id);

@@ -15,6 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::labels::EventLabels;
 use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Organization};
 use crate::domain::session::{DashboardSession, SignInLink};
@@ -33,6 +34,8 @@ pub(super) struct MemoryState {
     pub(super) endpoints: BTreeMap<EndpointId, Endpoint>,
     pub(super) health: BTreeMap<EndpointId, EndpointHealth>,
     pub(super) events: BTreeMap<EventId, (Arc<Event>, usize)>,
+    /// Of events that have any.
+    pub(super) labels: HashMap<EventId, Arc<EventLabels>>,
     pub(super) deliveries: BTreeMap<DeliveryId, MemoryDelivery>,
     pub(super) event_types: BTreeMap<(OrganizationId, String), DefinedEventType>,
     pub(super) idempotency: HashMap<(OrganizationId, String), RememberedKey>,
@@ -185,6 +188,9 @@ impl MemoryState {
             self.idempotency.insert(key, used);
         }
         self.events.insert(new.event.id, (Arc::clone(&new.event), new.deliveries.len()));
+        if let Some(labels) = &new.labels {
+            self.labels.insert(new.event.id, Arc::clone(labels));
+        }
         for &(id, endpoint_id) in &new.deliveries {
             self.deliveries.insert(id, MemoryDelivery::new(&new.event, id, endpoint_id, new.event.accepted_at));
         }
@@ -285,6 +291,7 @@ impl MemoryState {
 
 pub(super) fn passes(filter: &DeliveryFilter, record: &DeliveryRecord) -> bool {
     filter.endpoint_id.is_none_or(|id| record.endpoint_id == id)
+        && filter.event_id.is_none_or(|id| record.event_id == id)
         && filter.event_type.as_ref().is_none_or(|event_type| record.event_type == *event_type)
         && filter.status.is_none_or(|status| record.status == status)
         && filter

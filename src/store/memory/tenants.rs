@@ -61,6 +61,16 @@ impl TenantStore for MemoryStore {
         Ok(page_of(state.organizations.values(), |item| item.id.0, page).into_iter().cloned().collect())
     }
 
+    fn failing_organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>> {
+        let state = self.state();
+        let is_failing = |organization: &&Organization| {
+            let states = state.endpoint_states(organization.id);
+            states.failing + states.paused > 0
+        };
+        let failing = state.organizations.values().filter(is_failing);
+        Ok(page_of(failing, |item| item.id.0, page).into_iter().cloned().collect())
+    }
+
     fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>> {
         Ok(self.state().organizations.get(&id).cloned())
     }
@@ -89,7 +99,9 @@ impl TenantStore for MemoryStore {
         state.endpoints.retain(|_, endpoint| endpoint.organization_id != id);
         state.health.retain(|_, health| health.organization_id != id);
         state.failures.retain(|_, failure| failure.organization_id != id);
-        state.events.retain(|_, (event, _)| event.organization_id != id);
+        let removed: Vec<_> =
+            state.events.iter().filter(|(_, (event, _))| event.organization_id == id).map(|(id, _)| *id).collect();
+        removed.iter().for_each(|id| drop((state.events.remove(id), state.labels.remove(id))));
         state.deliveries.retain(|_, delivery| delivery.record.organization_id != id);
         state.event_types.retain(|(organization_id, _), _| *organization_id != id);
         state.idempotency.retain(|(organization_id, _), _| *organization_id != id);

@@ -5,6 +5,7 @@
 //! few, so that the server has it parsed and planned already (see `WRITER_SESSION`).
 
 mod conditions;
+mod labels;
 
 use std::collections::HashSet;
 
@@ -15,6 +16,7 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, HasSqlType, Integer, Nullable, SmallInt, Text};
 
 use self::conditions::{Conditions, IS_HELD};
+use self::labels::LabelArrays;
 use super::super::detail::StoredAttempt;
 use super::super::fence::Fence;
 use super::super::new_key::NewKey;
@@ -453,6 +455,7 @@ struct CommitStatement<'a> {
     matched_at: Option<i64>,
     events: EventArrays<'a>,
     deliveries: DeliveryArrays,
+    labels: LabelArrays<'a>,
     keys: KeyArrays<'a>,
     attempts: AttemptArrays<'a>,
 }
@@ -464,6 +467,7 @@ impl<'a> CommitStatement<'a> {
             matched_at: new.matched_at.filter(|_| !new.events.is_empty()).map(|number| number.0),
             events: EventArrays::of(new.events),
             deliveries: DeliveryArrays::of(new.events),
+            labels: LabelArrays::of(new.events),
             keys: KeyArrays::of(new.keys, now),
             attempts: AttemptArrays::of(attempts),
         }
@@ -498,6 +502,9 @@ impl QueryFragment<Pg> for CommitStatement<'_> {
         }
         if !self.deliveries.id.is_empty() {
             self.deliveries.push(conditions, &mut out)?;
+        }
+        if !self.labels.is_empty() {
+            self.labels.push(conditions, &mut out)?;
         }
         match self.attempts.id.is_empty() {
             true => out.push_sql("updated AS (SELECT 0) SELECT NULL::BIGINT[], "),

@@ -134,8 +134,13 @@ mod tests {
                 let (id, organization_id) = (EventId(self.commits), OrganizationId(1));
                 let event_type = String::from("call.completed");
                 let event = Event { id, organization_id, event_type, occurred_at: NOW, accepted_at: NOW, body };
-                let new =
-                    NewEvent { event: Arc::new(event), deliveries: Vec::new(), idempotency: None, batch: None };
+                let new = NewEvent {
+                    event: Arc::new(event),
+                    deliveries: Vec::new(),
+                    labels: None,
+                    idempotency: None,
+                    batch: None,
+                };
                 self.store.commit(&WriteBatch { events: vec![new], ..WriteBatch::default() }, NOW).unwrap();
             }
         }

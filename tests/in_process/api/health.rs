@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::database::{Database, on_every_store};
-use crate::world::{World, eventually};
+use crate::world::{ADMIN, World, eventually};
 
 on_every_store!(
     health_without_deliveries_has_no_figures,
@@ -14,6 +14,8 @@ on_every_store!(
     a_receiver_that_fails_shows_with_its_backlog_and_its_breaker,
     the_last_failure_is_the_newest_of_the_webhook_and_nobody_elses,
     a_webhook_is_resumed_and_one_that_is_disabled_is_not,
+    an_operator_sees_organizations_in_trouble_first_and_every_one_once,
+    only_the_admin_sees_the_health_of_all_organizations,
 );
 
 fn period(deliveries: u64, success_rate: Value, latency: Value) -> Value {
@@ -165,4 +167,72 @@ async fn a_webhook_is_resumed_and_one_that_is_disabled_is_not(database: Database
     let refused = world.call(&owner, "POST", &resume, "").await;
     refused.problem(409, "conflict");
     assert!(refused.text.contains("set active to true"), "{}", refused.text);
+}
+
+async fn an_operator_sees_organizations_in_trouble_first_and_every_one_once(database: Database) {
+    let world = World::on(database).await;
+    let mut names = Vec::new();
+    for name in ["calm", "late", "failing", "fine", "deleted"] {
+        names.push((name, world.organization(name).await));
+    }
+    let id = |wanted: &str| names.iter().find(|(name, _)| *name == wanted).unwrap().1.clone();
+    let event = json!({"event_type": "call.completed", "data": {}});
+    world.receivers.status.store(503, Ordering::SeqCst);
+    for name in ["failing", "late", "deleted"] {
+        let owner = world.key(&id(name), "owner").await;
+        let webhook = world.webhook(&owner, json!({"url": "https://example.com/"})).await;
+        world.post(&owner, "/v1/events", event.clone()).await.ok(202);
+        world.counted(&owner, "/v1/health", 1).await;
+        if name == "late" {
+            // what is inactive fails no more, and is still behind
+            world.patch(&owner, &webhook, json!({"active": false})).await.ok(200);
+        }
+        world.clock.advance(Duration::from_secs(60));
+    }
+    world.call(ADMIN, "DELETE", &format!("/v1/organizations/{}", id("deleted")), "").await.ok(204);
+    let mut seen = Vec::new();
+    let mut path = String::from("/v1/health?all=true&limit=1");
+    loop {
+        let page = world.get(ADMIN, &path).await.ok(200);
+        seen.extend(page["data"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/v1/health?all=true&limit=1&cursor={cursor}");
+    }
+    let all = world.get(ADMIN, "/v1/health?all=true").await.ok(200);
+    assert_eq!(all["data"], json!(seen), "pages and the whole are the same");
+    let ids: Vec<&str> = seen.iter().map(|row| row["organization_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [id("failing"), id("late"), id("fine"), id("calm")]);
+    let states = |failing, disabled| json!({"healthy": 0, "failing": failing, "paused": 0, "disabled": disabled});
+    let at = "2024-12-16T10:30:45.007Z";
+    let backlog = |at: Value| json!({"pending": u64::from(!at.is_null()), "oldest_pending_at": at});
+    let failing = json!({
+        "organization_id": id("failing"), "uid": null, "name": "failing", "webhooks": states(1, 0), "failing_since": at,
+        "backlog": backlog(json!(at)),
+    });
+    assert_eq!(seen[0], failing);
+    assert_eq!((&seen[1]["webhooks"], &seen[1]["failing_since"]), (&states(0, 1), &Value::Null));
+    assert_eq!((&seen[2]["webhooks"], &seen[2]["backlog"]), (&states(0, 0), &backlog(Value::Null)));
+    let listed = world.get(ADMIN, "/v1/organizations?state=failing").await.ok(200);
+    let listed: Vec<&str> =
+        listed["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(listed, [id("failing")]);
+    let refused = world.get(ADMIN, "/v1/organizations?state=sad").await;
+    assert_eq!(refused.problem(422, "validation_failed"), ["state"]);
+}
+
+async fn only_the_admin_sees_the_health_of_all_organizations(database: Database) {
+    let world = World::on(database).await;
+    let organization = world.organization("acme").await;
+    world.get(ADMIN, "/v1/health").await.problem(400, "organization_required");
+    world.get(&world.deployment_key("admin").await, "/v1/health?all=true").await.ok(200);
+    for role in ["viewer", "manager", "owner"] {
+        let key = world.key(&organization, role).await;
+        world.get(&key, "/v1/health?all=true").await.problem(403, "forbidden");
+        let key = world.deployment_key(role).await;
+        world.get(&key, "/v1/health?all=true").await.problem(400, "organization_required");
+        world.call_in(&organization, &key, "GET", "/v1/health?all=true", "").await.problem(403, "forbidden");
+    }
+    world.call_in(&organization, ADMIN, "GET", "/v1/health?all=true", "").await.problem(403, "forbidden");
+    world.call_in(&organization, ADMIN, "GET", "/v1/health?all=false", "").await.ok(200);
+    assert_eq!(world.get(ADMIN, "/v1/health?all=1").await.problem(422, "validation_failed"), ["all"]);
 }

@@ -8,6 +8,7 @@ mod event_types;
 mod events;
 mod fairness;
 mod health;
+mod labels;
 mod limits;
 mod logs;
 mod organizations;

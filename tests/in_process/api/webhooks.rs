@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ringback::domain::endpoint::EndpointDefaults;
+use ringback::domain::retry::{RetryPolicy, RetrySchedule};
 use serde_json::{Value, json};
 
 use crate::database::{Database, on_every_store};
@@ -21,6 +23,7 @@ on_every_store!(
     header_values_are_masked_and_the_mask_keeps_them,
     a_secret_is_brought_rotated_and_read,
     a_change_is_retried_a_few_times_when_others_change_the_webhook_first,
+    a_webhook_that_says_nothing_has_the_operators_defaults_and_null_restores_them,
 );
 
 const URL: &str = "https://your-domain.com/webhooks/callintel";
@@ -61,7 +64,7 @@ async fn a_new_webhook_has_the_documented_defaults_and_shows_its_secret_once(dat
     let documented = json!({"id": id, "url": URL, "description": null, "events": [], "active": true, "state": "healthy",
         "disabled_reason": null, "disabled_at": null, "filters": null, "retry": 3, "retry_policy": null,
         "retry_on": [], "timeout": 10, "headers": {}, "rate_limit": null, "max_in_flight": 32,
-        "ordered": false, "created_at": "2024-12-16T10:30:45.007Z", "updated_at": "2024-12-16T10:30:45.007Z"});
+        "ordered": false, "channels": [], "created_at": "2024-12-16T10:30:45.007Z", "updated_at": "2024-12-16T10:30:45.007Z"});
     for (name, value) in documented.as_object().unwrap() {
         assert_eq!(created.get(name), Some(value), "{name}");
     }
@@ -345,4 +348,27 @@ async fn a_change_is_retried_a_few_times_when_others_change_the_webhook_first(da
     world.patch(&owner, &path, json!({"timeout": 8})).await.problem(409, "conflict");
     world.store.conflicts.store(0, Ordering::SeqCst);
     assert_eq!(world.get(&owner, &path).await.ok(200)["timeout"], 7);
+}
+
+async fn a_webhook_that_says_nothing_has_the_operators_defaults_and_null_restores_them(database: Database) {
+    let policy = RetryPolicy { max_attempts: 9, ..RetryPolicy::default() };
+    let defaults = EndpointDefaults {
+        retry: RetrySchedule::Policy(policy),
+        timeout: Duration::from_secs(25),
+        max_in_flight: 3,
+    };
+    let world = World::configured(database, |options| options.defaults = defaults).await;
+    let owner = world.owner().await;
+    let names = ["retry", "retry_policy", "timeout", "max_in_flight"];
+    let of = |webhook: &Value| names.map(|name| webhook[name].clone());
+    let expected = [Value::Null, json!(policy), json!(25), json!(3)];
+    let quiet = world.webhook(&owner, json!({"url": URL})).await;
+    assert_eq!(of(&world.get(&owner, &quiet).await.ok(200)), expected);
+    let outspoken = world.webhook(&owner, json!({"url": URL, "retry": 2, "timeout": 5, "max_in_flight": 7})).await;
+    assert_eq!(of(&world.get(&owner, &outspoken).await.ok(200)), [json!(2), Value::Null, json!(5), json!(7)]);
+    let nothing = json!({"retry": null, "timeout": null, "max_in_flight": null});
+    assert_eq!(of(&world.patch(&owner, &outspoken, nothing).await.ok(200)), expected);
+    // a policy replaces the other, whichever of them is the default
+    let other = world.patch(&owner, &quiet, json!({"retry": 1})).await.ok(200);
+    assert_eq!((&other["retry"], &other["retry_policy"]), (&json!(1), &Value::Null));
 }

@@ -1,0 +1,2 @@
+DROP TABLE event_labels;
+ALTER TABLE endpoints DROP COLUMN channels;
