@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::context::ActorContext;
 use super::messages::OrganizationDeleted;
+use crate::domain::audit;
 use crate::domain::ids::{EndpointId, EventId};
 use crate::domain::step_size::StepSize;
 use crate::domain::time::UnixMillis;
@@ -59,6 +60,7 @@ struct RemainingWork {
     events: Option<Option<EventId>>,
     keys: bool,
     sessions: bool,
+    audit_log: bool,
     statistics: bool,
     deleted: bool,
     /// The deleted endpoint after which a whole run continues. Begins when the events are done.
@@ -71,6 +73,7 @@ struct Limits {
     events: UnixMillis,
     keys: UnixMillis,
     sessions: UnixMillis,
+    audit_log: UnixMillis,
     statistics: UnixMillis,
     deleted: UnixMillis,
     endpoints: UnixMillis,
@@ -110,6 +113,7 @@ impl RemainingWork {
         events: Some(None),
         keys: true,
         sessions: true,
+        audit_log: true,
         statistics: true,
         deleted: true,
         endpoints: Some(None),
@@ -124,6 +128,7 @@ impl RemainingWork {
         self.events.is_none()
             && !self.keys
             && !self.sessions
+            && !self.audit_log
             && !self.statistics
             && !self.deleted
             && self.endpoints.is_none()
@@ -140,6 +145,9 @@ impl RemainingWork {
         }
         if self.sessions {
             self.sessions = store.prune_sessions(before.sessions, rows)?;
+        }
+        if self.audit_log {
+            self.audit_log = store.prune_audit_log(before.audit_log, rows)?;
         }
         if self.statistics {
             self.statistics = store.prune_statistics(before.statistics, rows)?;
@@ -226,6 +234,7 @@ impl Retention {
             events: now - retention,
             keys: now - IDEMPOTENCY_KEY_LIFETIME,
             sessions: now,
+            audit_log: now - audit::KEPT_FOR,
             // no chart goes back further than the log
             statistics: now - retention.min(STATISTICS_KEPT),
             deleted: now - SETTLED_AFTER,

@@ -28,6 +28,8 @@ pub enum Permission {
     Read,
     /// The same, and of all organizations for the admin: the route tells them apart.
     ReadAny,
+    /// Reading who changed it; of the deployment for the admin.
+    Audit,
     /// Changing it.
     Manage,
 }
@@ -38,7 +40,7 @@ impl Permission {
         match self {
             Self::Open => &Role::ALL,
             Self::Admin => &[],
-            Self::Keys => &[Role::Owner],
+            Self::Keys | Self::Audit => &[Role::Owner],
             Self::Publish => &[Role::Publisher, Role::Owner],
             Self::Read | Self::ReadAny => &[Role::Viewer, Role::Manager, Role::Owner],
             Self::Manage => &[Role::Manager, Role::Owner],
@@ -50,9 +52,14 @@ impl Permission {
         matches!(self, Self::Open | Self::Admin | Self::Keys)
     }
 
+    /// Whether the admin, who needs no organization for it, then means the deployment.
+    fn is_of_both(self) -> bool {
+        matches!(self, Self::ReadAny | Self::Audit)
+    }
+
     /// Admits the caller or returns the error. `path_organization` is the organization in the path, if there is one.
     pub(crate) fn check(self, caller: &Caller, path_organization: Option<OrganizationId>) -> Result<(), Problem> {
-        let is_of_deployment = self.is_of_deployment() || self == Self::ReadAny && caller.is_admin();
+        let is_of_deployment = self.is_of_deployment() || self.is_of_both() && caller.is_admin();
         if caller.organization_id().is_none() && !is_of_deployment {
             let detail = "a key of the deployment acts in the organization that the header Ringback-Organization names: send its \
                           id or uid, or use a key of the organization, made with POST /v1/organizations/{id}/keys";

@@ -4,6 +4,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::Api;
+use super::audit::Author;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::event_type_definitions::{self as definitions, Definer};
 use super::event_types::name_in;
@@ -38,10 +39,11 @@ pub(crate) async fn read(request: HttpRequest, api: web::Data<Api>) -> Result<Ht
 pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let event_type = definitions::create(&api, Definer::catalogue(), body.bytes.clone()).await?;
+    let event_type = definitions::create(&api, Definer::catalogue(author), body.bytes.clone()).await?;
     let location = format!("/v1/catalogue/event-types/{}", event_type.name);
     let view = OfferedType::defined(event_type);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
@@ -51,11 +53,13 @@ pub(crate) async fn create(
 pub(crate) async fn put(
     request: HttpRequest,
     payload: web::Payload,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let name = name_in(&request);
-    let (event_type, is_new) = definitions::put(&api, Definer::catalogue(), name, body.bytes.clone()).await?;
+    let (event_type, is_new) =
+        definitions::put(&api, Definer::catalogue(author), name, body.bytes.clone()).await?;
     let mut response = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(response.json(OfferedType::defined(event_type)))
 }
@@ -64,16 +68,21 @@ pub(crate) async fn put(
 pub(crate) async fn patch(
     request: HttpRequest,
     payload: web::Payload,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let name = name_in(&request);
-    let event_type = definitions::patch(&api, Definer::catalogue(), name, body.bytes.clone()).await?;
+    let event_type = definitions::patch(&api, Definer::catalogue(author), name, body.bytes.clone()).await?;
     Ok(HttpResponse::Ok().json(OfferedType::defined(event_type)))
 }
 
 /// `DELETE /v1/catalogue/event-types/{name}`.
-pub(crate) async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    definitions::remove(&api, Definer::catalogue(), name_in(&request)).await?;
+pub(crate) async fn delete(
+    request: HttpRequest,
+    author: Author,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    definitions::remove(&api, Definer::catalogue(author), name_in(&request)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,14 +1,19 @@
 //! Defining event types: an organization its own, the operator those of the catalogue.
 
+use std::sync::Arc;
+
 use actix_web::web;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::Api;
+use super::audit::{Author, view};
 use super::input::{self, Errors, FieldValue, JsonFields};
 use super::known_types::KnownTypes;
 use super::line::Line;
+use super::offered_types::OfferedType;
 use super::problem::{ErrorCode, Problem};
+use crate::domain::audit::AuditAction;
 use crate::domain::event_type_registry::{Registered, check_data, compile_schema};
 use crate::domain::event_types::{CATALOGUE, DefinedEventType, EventTypeState, built_in, is_operational};
 use crate::domain::ids::OrganizationId;
@@ -20,28 +25,47 @@ use crate::store::{Store, StoreError};
 const MAX_SCHEMA_BYTES: usize = 8 * 1024 * 1024;
 const MAX_DESCRIPTION_CHARACTERS: usize = 500;
 
-/// Whose types are defined, and in whose line that is done.
-#[derive(Debug, Clone, Copy)]
+/// Whose types are defined, and by whom.
+#[derive(Debug, Clone)]
 pub(crate) struct Definer {
     owner: OrganizationId,
-    by: Line,
+    by: Author,
 }
 
 impl Definer {
-    pub(crate) fn organization(organization_id: OrganizationId) -> Self {
-        Self { owner: organization_id, by: organization_id.into() }
+    pub(crate) fn organization(organization_id: OrganizationId, by: Author) -> Self {
+        Self { owner: organization_id, by }
     }
 
-    pub(crate) fn catalogue() -> Self {
-        Self { owner: CATALOGUE, by: Line::Admin }
+    pub(crate) fn catalogue(by: Author) -> Self {
+        Self { owner: CATALOGUE, by }
     }
 
-    fn is_catalogue(self) -> bool {
+    fn line(&self) -> Line {
+        if self.is_catalogue() { Line::Admin } else { self.owner.into() }
+    }
+
+    /// The store, recording a change of this type.
+    fn recording(
+        &self,
+        (api, store): (&Api, &dyn Store),
+        action: AuditAction,
+        before: Option<&DefinedEventType>,
+        after: Option<&DefinedEventType>,
+    ) -> Arc<dyn Store> {
+        let subject = before.or(after).map_or("", |event_type| &event_type.name);
+        let views =
+            [before, after].map(|shown| shown.and_then(|shown| view(&OfferedType::defined(shown.clone()))));
+        let owner = (!self.is_catalogue()).then_some(self.owner);
+        store.recording(self.by.entry(api, owner, action, subject, views))
+    }
+
+    fn is_catalogue(&self) -> bool {
         self.owner == CATALOGUE
     }
 
     /// What nothing is said of is as in a built-in type of this name, or empty.
-    fn new_type(self, name: String, now: UnixMillis) -> DefinedEventType {
+    fn new_type(&self, name: String, now: UnixMillis) -> DefinedEventType {
         match built_in(&name).filter(|_| self.is_catalogue()) {
             Some(built_in) => DefinedEventType::of_built_in(built_in, now),
             None => DefinedEventType::named(self.owner, name, now),
@@ -49,16 +73,15 @@ impl Definer {
     }
 
     async fn change<T: Send + 'static>(
-        self,
+        &self,
         api: &web::Data<Api>,
         change: impl FnOnce(&Api, &dyn Store) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let line = if self.is_catalogue() { Line::Admin.id() } else { self.owner };
-        Api::change_by(api, self.by, line, change).await
+        Api::change_by(api, self.line(), self.line().id(), change).await
     }
 
     /// The type as it is now; for the catalogue also a built-in one that nobody changed.
-    fn known(self, api: &Api, store: &dyn Store, name: &str) -> Result<Option<DefinedEventType>, Problem> {
+    fn known(&self, api: &Api, store: &dyn Store, name: &str) -> Result<Option<DefinedEventType>, Problem> {
         let defined = store.own_event_types(self.owner)?.into_iter().find(|defined| defined.name == name);
         if defined.is_some() || !self.is_catalogue() {
             return Ok(defined.filter(|defined| defined.state != EventTypeState::Removed));
@@ -187,24 +210,27 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<DefinedEventType, Problem> {
     let now = api.engine.now();
+    let reader = definer.clone();
     let read = move || {
         let mut definition = Definition::read(&body, true)?;
         // a name that is missing is among the errors
         let name = definition.name.take().ok_or_else(|| Problem::input(Vec::new()))?;
-        let mut event_type = definer.new_type(name, now);
+        let mut event_type = reader.new_type(name, now);
         definition.apply(&mut event_type)?;
         Ok::<_, Problem>(event_type)
     };
     // compiling a schema takes too long for a worker
-    let event_type = api.parse(definer.by, read).await??;
+    let event_type = api.parse(definer.line(), read).await??;
+    let by = definer.clone();
     let created = definer.change(api, move |api, store| {
-        refuse_name_of_catalogue(api, definer, &event_type.name)?;
-        if definer.known(api, store, &event_type.name)?.is_some() {
+        refuse_name_of_catalogue(api, &by, &event_type.name)?;
+        if by.known(api, store, &event_type.name)?.is_some() {
             return Err(already_there(&event_type.name));
         }
-        check_room(api, definer, &event_type, None)?;
+        check_room(api, &by, &event_type, None)?;
         // of one that was removed the row is there
-        let has_row = store.own_event_types(definer.owner)?.iter().any(|defined| defined.name == event_type.name);
+        let has_row = store.own_event_types(by.owner)?.iter().any(|defined| defined.name == event_type.name);
+        let store = by.recording((api, store), AuditAction::EventTypeCreated, None, Some(&event_type));
         match has_row {
             true => store.save_event_type(&event_type)?,
             false => store.create_event_type(&event_type).map_err(|error| match error {
@@ -225,23 +251,26 @@ pub(crate) async fn put(
     body: Bytes,
 ) -> Result<(DefinedEventType, bool), Problem> {
     let now = api.engine.now();
+    let reader = definer.clone();
     let read = move || {
         let mut errors = Errors::new();
         let quoted = RawValue::from_string(serde_json::json!(name).to_string()).unwrap_or_default();
         let name = read_name(&quoted, "name", &mut errors);
         errors.into_result()?;
         let name = name.ok_or_else(|| Problem::input(Vec::new()))?;
-        let mut event_type = definer.new_type(name, now);
+        let mut event_type = reader.new_type(name, now);
         Definition::read(&body, false)?.apply(&mut event_type)?;
         Ok::<_, Problem>(event_type)
     };
-    let mut event_type = api.parse(definer.by, read).await??;
+    let mut event_type = api.parse(definer.line(), read).await??;
+    let by = definer.clone();
     let saved = definer.change(api, move |api, store| {
-        refuse_name_of_catalogue(api, definer, &event_type.name)?;
-        let known = definer.known(api, store, &event_type.name)?;
-        check_room(api, definer, &event_type, known.as_ref())?;
+        refuse_name_of_catalogue(api, &by, &event_type.name)?;
+        let known = by.known(api, store, &event_type.name)?;
+        check_room(api, &by, &event_type, known.as_ref())?;
         event_type.created_at = known.as_ref().map_or(event_type.created_at, |known| known.created_at);
-        store.save_event_type(&event_type)?;
+        let action = known.as_ref().map_or(AuditAction::EventTypeCreated, |_| AuditAction::EventTypeChanged);
+        by.recording((api, store), action, known.as_ref(), Some(&event_type)).save_event_type(&event_type)?;
         Ok((event_type, known.is_none()))
     });
     saved.await
@@ -254,15 +283,17 @@ pub(crate) async fn patch(
     name: String,
     body: Bytes,
 ) -> Result<DefinedEventType, Problem> {
-    let definition = api.parse(definer.by, move || Definition::read(&body, false)).await??;
+    let definition = api.parse(definer.line(), move || Definition::read(&body, false)).await??;
+    let by = definer.clone();
     let saved = definer.change(api, move |api, store| {
-        let Some(known) = definer.known(api, store, &name)? else {
-            refuse_name_of_catalogue(api, definer, &name)?;
+        let Some(known) = by.known(api, store, &name)? else {
+            refuse_name_of_catalogue(api, &by, &name)?;
             return Err(no_such());
         };
         let mut event_type = known.clone();
         definition.apply(&mut event_type)?;
-        check_room(api, definer, &event_type, Some(&known))?;
+        check_room(api, &by, &event_type, Some(&known))?;
+        let store = by.recording((api, store), AuditAction::EventTypeChanged, Some(&known), Some(&event_type));
         store.save_event_type(&event_type)?;
         Ok(event_type)
     });
@@ -271,18 +302,20 @@ pub(crate) async fn patch(
 
 /// Removes a type: webhooks that are subscribed to it by name stay so.
 pub(crate) async fn remove(api: &web::Data<Api>, definer: Definer, name: String) -> Result<(), Problem> {
+    let by = definer.clone();
     let removed = definer.change(api, move |api, store| {
-        let Some(known) = definer.known(api, store, &name)? else {
-            refuse_name_of_catalogue(api, definer, &name)?;
+        let Some(known) = by.known(api, store, &name)? else {
+            refuse_name_of_catalogue(api, &by, &name)?;
             return Err(no_such());
         };
-        if definer.is_catalogue() && built_in(&name).is_some() {
+        let store = by.recording((api, store), AuditAction::EventTypeDeleted, Some(&known), None);
+        if by.is_catalogue() && built_in(&name).is_some() {
             // its row says that it is gone
             let state = EventTypeState::Removed;
             store.save_event_type(&DefinedEventType { state, schema: None, sample: None, ..known })?;
             return Ok(());
         }
-        match store.delete_event_type(definer.owner, &name)? {
+        match store.delete_event_type(by.owner, &name)? {
             true => Ok(()),
             false => Err(no_such()),
         }
@@ -295,7 +328,7 @@ pub(super) fn no_such() -> Problem {
 }
 
 /// An organization can't define what all of them have.
-fn refuse_name_of_catalogue(api: &Api, definer: Definer, name: &str) -> Result<(), Problem> {
+fn refuse_name_of_catalogue(api: &Api, definer: &Definer, name: &str) -> Result<(), Problem> {
     let types = KnownTypes::new(api.engine.event_types(), definer.owner);
     if definer.is_catalogue() || matches!(types.registry().lookup_shared(name), Registered::No) {
         if is_operational(name) {
@@ -319,7 +352,7 @@ fn already_there(name: &str) -> Problem {
 /// Whether there is room for one more type, or for a longer schema of a known one.
 fn check_room(
     api: &Api,
-    definer: Definer,
+    definer: &Definer,
     event_type: &DefinedEventType,
     known: Option<&DefinedEventType>,
 ) -> Result<(), Problem> {

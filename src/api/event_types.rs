@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::Api;
+use super::audit::Author;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::caller::Tenant;
 use super::event_type_definitions::{self as definitions, Definer};
@@ -45,10 +46,11 @@ pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let definer = Definer::organization(organization_id);
+    let definer = Definer::organization(organization_id, author);
     let event_type = definitions::create(&api, definer, body.bytes.clone()).await?;
     let location = format!("/v1/event-types/{}", event_type.name);
     let view = OfferedType::defined(event_type);
@@ -65,10 +67,11 @@ pub(crate) async fn put(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let (name, definer) = (name_in(&request), Definer::organization(organization_id));
+    let (name, definer) = (name_in(&request), Definer::organization(organization_id, author));
     let (event_type, is_new) = definitions::put(&api, definer, name, body.bytes.clone()).await?;
     let mut response = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(response.json(OfferedType::defined(event_type)))
@@ -79,10 +82,11 @@ pub(crate) async fn patch(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let (name, definer) = (name_in(&request), Definer::organization(organization_id));
+    let (name, definer) = (name_in(&request), Definer::organization(organization_id, author));
     let event_type = definitions::patch(&api, definer, name, body.bytes.clone()).await?;
     Ok(HttpResponse::Ok().json(OfferedType::defined(event_type)))
 }
@@ -91,8 +95,9 @@ pub(crate) async fn patch(
 pub(crate) async fn delete(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    definitions::remove(&api, Definer::organization(organization_id), name_in(&request)).await?;
+    definitions::remove(&api, Definer::organization(organization_id, author), name_in(&request)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

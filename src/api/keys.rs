@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::audit::{Author, view};
 use super::auth::PathOrganization;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, JsonFields};
@@ -13,10 +14,12 @@ use super::line::Line;
 use super::pagination::{List, QueryString};
 use super::problem::Problem;
 use super::{Api, NO_STORE, key_text, organizations, path_id};
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Role};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
+use crate::store::PageRequest;
 
 #[derive(Serialize)]
 struct KeyView {
@@ -55,11 +58,12 @@ pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     organization: PathOrganization,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let PathOrganization(organization_id) = organization;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let (key, text) = create_from(&api, Line::of(&request), Some(organization_id), &body).await?;
+    let (key, text) = create_from(&api, &author, Some(organization_id), &body).await?;
     Ok(created(format!("/v1/organizations/{organization_id}/keys/{}", key.id), key, &text))
 }
 
@@ -67,10 +71,11 @@ pub(crate) async fn create(
 pub(crate) async fn create_for_deployment(
     request: HttpRequest,
     payload: web::Payload,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let (key, text) = create_from(&api, Line::Admin, None, &body).await?;
+    let (key, text) = create_from(&api, &author, None, &body).await?;
     Ok(created(format!("/v1/keys/{}", key.id), key, &text))
 }
 
@@ -88,7 +93,7 @@ fn line_of(owner: Option<OrganizationId>) -> Line {
 /// key itself.
 pub(crate) async fn create_from(
     api: &web::Data<Api>,
-    by: Line,
+    by: &Author,
     owner: Option<OrganizationId>,
     body: &[u8],
 ) -> Result<(ApiKey, Secret), Problem> {
@@ -96,7 +101,7 @@ pub(crate) async fn create_from(
     let roles: &[Role] = if owner.is_some() { &Role::ALL } else { &Role::OF_DEPLOYMENT };
     let NewKey { name, role, expires_at } = NewKey::read(body, roles, now)?;
     if let Some(organization_id) = owner {
-        organizations::find(api, by, organization_id).await?;
+        organizations::find(api, by.line, organization_id).await?;
     }
     let (text, prefix) = key_text::generate_key(&mut api.engine.rng());
     let key = ApiKey {
@@ -110,8 +115,10 @@ pub(crate) async fn create_from(
         expires_at,
         last_used_at: None,
     };
-    let created = Api::change_by(api, by, line_of(owner).id(), move |_, store| {
-        store.create_key(&key)?;
+    let views = [None, view(&KeyView::new(key.clone(), None))];
+    let entry = by.entry(api, owner, AuditAction::KeyCreated, key.id, views);
+    let created = Api::change_by(api, by.line, line_of(owner).id(), move |_, store| {
+        store.recording(entry).create_key(&key)?;
         Ok((key, text))
     });
     created.await
@@ -203,32 +210,39 @@ pub(crate) async fn page(
 pub(crate) async fn revoke(
     request: HttpRequest,
     organization: PathOrganization,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: KeyId = path_id(&request, "key_id", "key")?;
-    revoke_key(&api, Line::of(&request), Some(organization.0), id).await?;
+    revoke_key(&api, &author, Some(organization.0), id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `DELETE /v1/keys/{key_id}`: the same for a key of the deployment.
 pub(crate) async fn revoke_of_deployment(
     request: HttpRequest,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: KeyId = path_id(&request, "key_id", "key")?;
-    revoke_key(&api, Line::Admin, None, id).await?;
+    revoke_key(&api, &author, None, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 pub(crate) async fn revoke_key(
     api: &web::Data<Api>,
-    by: Line,
+    by: &Author,
     owner: Option<OrganizationId>,
     id: KeyId,
 ) -> Result<(), Problem> {
-    let revoked = Api::change_by(api, by, line_of(owner).id(), move |api, store| {
+    let (line, by) = (by.line, by.clone());
+    let revoked = Api::change_by(api, line, line_of(owner).id(), move |api, store| {
+        let newest = PageRequest { before_id: Some(id.0.saturating_add(1)), limit: 1 };
+        let known = store.keys(owner, newest)?.pop().filter(|key| key.id == id);
+        let views = [known.and_then(|key| view(&KeyView::new(key, None))), None];
         // without an answer, which key it was is not known here
-        let revoked = store.revoke_key(owner, id);
+        let revoked =
+            store.recording(by.entry(api, owner, AuditAction::KeyRevoked, id, views)).revoke_key(owner, id);
         let hash = revoked.inspect_err(|_| api.keys.forget_all_of(line_of(owner)))?;
         api.keys.forget(&hash.ok_or_else(|| Problem::no_such("key"))?);
         Ok(())

@@ -5,6 +5,7 @@
 //! all invalid fields, and every error is a [`problem::Problem`].
 
 pub(crate) mod all_health;
+pub(crate) mod audit;
 pub mod auth;
 pub(crate) mod body;
 pub(crate) mod caller;

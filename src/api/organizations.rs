@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::Api;
+use super::audit::{Author, view};
 use super::auth::path_organization;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::events::{REPLAYED, read_idempotency_key};
@@ -17,6 +18,7 @@ use super::key_text::hash_key;
 use super::line::Line;
 use super::pagination::{List, QueryString};
 use super::problem::{ErrorCode, Problem};
+use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{Metadata, Organization, OrganizationChange, OrganizationUid, UidError};
 use crate::store::{Creation, CreationKey, StoreError};
@@ -29,13 +31,14 @@ const CREATION_KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
     errors.into_result()?;
-    let Some(key) = key else { return Ok(created(&create_from(&api, &body).await?)) };
+    let Some(key) = key else { return Ok(created(&create_from(&api, &author, &body).await?)) };
     let organization = NewOrganization::read(&body)?.into_organization(&api);
     // in whatever order a client writes its fields
     let Organization { uid, name, metadata, .. } = &organization;
@@ -45,7 +48,9 @@ pub(crate) async fn create(
         request: Sha256::digest(&request).into(),
         not_before: api.engine.now() - CREATION_KEY_LIFETIME,
     };
+    let entry = creation(&api, &author, &organization);
     let made = Api::change_by(&api, Line::Admin, organization.id, move |_, store| {
+        let store = store.recording(entry);
         let made = match store.create_organization_once(&organization, &key) {
             // by another node's use of the key, which is found now, or by the uid of another organization
             Err(StoreError::Conflict) => store.create_organization_once(&organization, &key),
@@ -84,14 +89,20 @@ fn uid_is_taken(error: StoreError, uid: Option<&OrganizationUid>) -> Problem {
 }
 
 /// Creates the organization that the body describes.
-pub(crate) async fn create_from(api: &web::Data<Api>, body: &[u8]) -> Result<Organization, Problem> {
+pub(crate) async fn create_from(api: &web::Data<Api>, by: &Author, body: &[u8]) -> Result<Organization, Problem> {
     let organization = NewOrganization::read(body)?.into_organization(api);
+    let entry = creation(api, by, &organization);
     let made = Api::change_by(api, Line::Admin, organization.id, move |_, store| {
-        let made = store.create_organization(&organization);
+        let made = store.recording(entry).create_organization(&organization);
         made.map_err(|error| uid_is_taken(error, organization.uid.as_ref()))?;
         Ok(organization)
     });
     made.await
+}
+
+fn creation(api: &Api, by: &Author, organization: &Organization) -> AuditEntry {
+    let views = [None, view(organization)];
+    by.entry(api, Some(organization.id), AuditAction::OrganizationCreated, organization.id, views)
 }
 
 struct NewOrganization {
@@ -167,6 +178,7 @@ fn read_metadata(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Me
 pub(crate) async fn get_or_create(
     request: HttpRequest,
     payload: web::Payload,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
@@ -192,9 +204,10 @@ pub(crate) async fn get_or_create(
         forget_name(&api, organization.uid.as_ref());
         return Ok(HttpResponse::Ok().json(known));
     }
+    let entry = creation(&api, &author, &organization);
     let made = Api::change_by(&api, Line::Admin, organization.id, move |_, store| {
         let uid = organization.uid.clone();
-        match (store.create_organization(&organization), &uid) {
+        match (store.recording(entry).create_organization(&organization), &uid) {
             (Ok(()), _) => Ok((organization, true)),
             // at the same moment somebody else made it
             (Err(StoreError::Conflict), Some(uid)) => {
@@ -222,12 +235,18 @@ fn forget_name(api: &Api, uid: Option<&OrganizationUid>) {
 pub(crate) async fn update(
     request: HttpRequest,
     payload: web::Payload,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_organization(&api, &request).await?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let change = read_change(&body)?;
     let changed = Api::change_by(&api, Line::Admin, id, move |api, store| {
+        let known = store.organization(id)?.ok_or_else(|| Problem::no_such(WHAT))?;
+        let mut wanted = known.clone();
+        change.clone().apply(&mut wanted);
+        let views = [view(&known), view(&wanted)];
+        let store = store.recording(author.entry(api, Some(id), AuditAction::OrganizationChanged, id, views));
         let changed = store.update_organization(id, &change);
         // also when it failed: it may have been committed
         api.organizations.forget_all_of(id.into());
@@ -290,17 +309,24 @@ pub(crate) async fn read(request: HttpRequest, api: web::Data<Api>) -> Result<Ht
 }
 
 /// `DELETE /v1/organizations/{id}`: with everything that it owns.
-pub(crate) async fn delete(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn delete(
+    request: HttpRequest,
+    author: Author,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
     let id = path_organization(&api, &request).await?;
-    remove(&api, id).await?;
+    remove(&api, &author, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Deletes an organization with everything that it owns. Its data is inaccessible at once, and removed from the
 /// database in the background.
-pub(crate) async fn remove(api: &web::Data<Api>, id: OrganizationId) -> Result<(), Problem> {
-    let now = api.engine.now();
+pub(crate) async fn remove(api: &web::Data<Api>, by: &Author, id: OrganizationId) -> Result<(), Problem> {
+    let (now, by) = (api.engine.now(), by.clone());
     let deleted = Api::change_by(api, Line::Admin, id, move |api, store| {
+        let views = [store.organization(id)?.as_ref().and_then(view), None];
+        // its own log goes with it
+        let store = store.recording(by.entry(api, None, AuditAction::OrganizationDeleted, id, views));
         let deleted = store.delete_organization(id, now);
         // also when it failed: it may have been committed
         api.keys.forget_all_of(id.into());

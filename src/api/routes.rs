@@ -11,8 +11,8 @@ use super::middleware::catch_panic;
 use super::problem::{ErrorCode, Problem};
 pub use super::route_spec::RouteSpec;
 use super::{
-    Api, catalogue, cluster, docs, event_batch, event_types, events, health, keys, logs, openapi, organizations,
-    probes, sign_in_links, usage, webhook_actions, webhooks,
+    Api, audit, catalogue, cluster, docs, event_batch, event_types, events, health, keys, logs, openapi,
+    organizations, probes, sign_in_links, usage, webhook_actions, webhooks,
 };
 use crate::actors::cluster::push::PUSH_PATH;
 
@@ -84,6 +84,7 @@ routes! {
     DELETE "/v1/event-types/{event_type}" Manage event_types::delete;
 
     GET    "/v1/health" ReadAny health::read;
+    GET    "/v1/audit-log" Audit audit::list;
 
     GET    "/health/live" Open probes::live;
     GET    "/health/ready" Open probes::ready;

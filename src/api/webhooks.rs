@@ -6,6 +6,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
+use super::audit::{Author, view};
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body, response_body};
 use super::caller::Tenant;
 use super::input::{self, Errors, JsonFields};
@@ -17,6 +18,7 @@ use super::webhook_input::WebhookChanges;
 use super::webhook_settings::{self, Rules};
 use super::webhook_view::WebhookView;
 use super::{Api, NO_STORE, path_id};
+use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::endpoint::{Endpoint, MAX_VALID_SECRETS, TooManySecrets};
 use crate::domain::health::EndpointStates;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -64,10 +66,11 @@ pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let endpoint = create_from(&api, organization_id, &body).await?;
+    let endpoint = create_from(&api, &author, organization_id, &body).await?;
     let location = format!("/v1/webhooks/{}", endpoint.id);
     let view = WebhookView::created(&endpoint);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(NO_STORE).json(view))
@@ -76,6 +79,7 @@ pub(crate) async fn create(
 /// Creates the webhook that the body describes.
 pub(crate) async fn create_from(
     api: &web::Data<Api>,
+    by: &Author,
     organization_id: OrganizationId,
     body: &[u8],
 ) -> Result<Endpoint, Problem> {
@@ -88,9 +92,11 @@ pub(crate) async fn create_from(
     let mut endpoint = Endpoint::new(id, organization_id, "", secret, now).with_defaults(&api.options.defaults);
     changes.apply(&mut endpoint, now, &mut errors);
     errors.into_result()?;
+    let views = [None, view(&WebhookView::new(&endpoint, None))];
+    let entry = by.entry(api, Some(organization_id), AuditAction::WebhookCreated, id, views);
     let created = Api::change(api, organization_id, move |api, store| {
         check_count(store, organization_id, api.options.limits.webhooks_per_organization)?;
-        store.create_endpoint(&endpoint)?;
+        store.recording(entry).create_endpoint(&endpoint)?;
         Ok(endpoint)
     });
     created.await
@@ -164,17 +170,19 @@ pub(crate) async fn update(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let changed = update_from(&api, organization_id, id, &body).await?;
+    let changed = update_from(&api, &author, organization_id, id, &body).await?;
     Ok(HttpResponse::Ok().json(WebhookView::new(&changed.endpoint, Some(&changed.health))))
 }
 
 /// Changes the settings that the body contains.
 pub(crate) async fn update_from(
     api: &web::Data<Api>,
+    by: &Author,
     organization_id: OrganizationId,
     id: EndpointId,
     body: &[u8],
@@ -183,8 +191,7 @@ pub(crate) async fn update_from(
     let fields = JsonFields::parse(body, &mut errors)?;
     let changes = WebhookChanges::read_change(fields, &api.rules(organization_id), &mut errors);
     errors.into_result()?;
-    let now = api.engine.now();
-    let changed = change(api, organization_id, id, now, move |endpoint| {
+    let changed = change(api, by, AuditAction::WebhookChanged, organization_id, id, move |endpoint, now| {
         let mut errors = Errors::new();
         changes.apply(endpoint, now, &mut errors);
         errors.into_result()
@@ -196,21 +203,26 @@ pub(crate) async fn update_from(
 pub(crate) async fn delete(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
-    remove(&api, organization_id, id).await?;
+    remove(&api, &author, organization_id, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Deletes a webhook and cancels its pending deliveries.
 pub(crate) async fn remove(
     api: &web::Data<Api>,
+    by: &Author,
     organization_id: OrganizationId,
     id: EndpointId,
 ) -> Result<(), Problem> {
-    let now = api.engine.now();
+    let (now, by) = (api.engine.now(), by.clone());
     let deleted = Api::change(api, organization_id, move |api, store| {
+        let found = store.find_endpoint(organization_id, id)?.ok_or_else(|| Problem::no_such(WHAT))?;
+        let views = [view(&WebhookView::new(&found.endpoint, None)), None];
+        let store = store.recording(by.entry(api, Some(organization_id), AuditAction::WebhookDeleted, id, views));
         let cancelled = store.delete_endpoint(organization_id, id, now)?.ok_or_else(|| Problem::no_such(WHAT))?;
         api.engine.deliveries_cancelled(cancelled);
         Ok(cancelled)
@@ -285,17 +297,19 @@ pub(crate) async fn rotate_secret(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let endpoint = rotate_from(&api, organization_id, id, &body).await?;
+    let endpoint = rotate_from(&api, &author, organization_id, id, &body).await?;
     Ok(secret_answer(&endpoint, api.engine.now()))
 }
 
 /// Rotates the secret as the body describes.
 pub(crate) async fn rotate_from(
     api: &web::Data<Api>,
+    by: &Author,
     organization_id: OrganizationId,
     id: EndpointId,
     body: &[u8],
@@ -309,8 +323,7 @@ pub(crate) async fn rotate_from(
     errors.into_result()?;
     let secret = secret.unwrap_or_else(|| Secret::generate(&mut api.engine.rng()));
     let overlap = Duration::from_secs(overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS));
-    let now = api.engine.now();
-    let changed = change(api, organization_id, id, now, move |endpoint| {
+    let changed = change(api, by, AuditAction::WebhookSecretRotated, organization_id, id, move |endpoint, now| {
         endpoint.rotate(secret.clone(), overlap, now).map_err(|TooManySecrets { until }| {
             let detail = format!(
                 "{MAX_VALID_SECRETS} secrets of this webhook are valid; the first of them ends at {until}. Rotate after \
@@ -329,13 +342,19 @@ fn secret_answer(endpoint: &Endpoint, now: UnixMillis) -> HttpResponse {
 /// Reads an endpoint, changes it, and writes it back.
 async fn change(
     api: &web::Data<Api>,
+    by: &Author,
+    action: AuditAction,
     organization_id: OrganizationId,
     id: EndpointId,
-    now: UnixMillis,
-    apply: impl Fn(&mut Endpoint) -> Result<(), Problem> + Send + 'static,
+    apply: impl Fn(&mut Endpoint, UnixMillis) -> Result<(), Problem> + Send + 'static,
 ) -> Result<EndpointStart, Problem> {
-    let changed = Api::change(api, organization_id, move |_, store| {
-        change_in_store(store, organization_id, id, now, &apply)
+    let (now, by) = (api.engine.now(), by.clone());
+    let changed = Api::change(api, organization_id, move |api, store| {
+        let entry = |before: &Endpoint, after: &Endpoint| {
+            let views = [before, after].map(|endpoint| view(&WebhookView::new(endpoint, None)));
+            by.entry(api, Some(organization_id), action, id, views)
+        };
+        change_in_store(store, organization_id, id, now, &|endpoint| apply(endpoint, now), &entry)
     });
     changed.await
 }
@@ -347,6 +366,7 @@ fn change_in_store(
     id: EndpointId,
     now: UnixMillis,
     apply: &dyn Fn(&mut Endpoint) -> Result<(), Problem>,
+    entry: &dyn Fn(&Endpoint, &Endpoint) -> AuditEntry,
 ) -> Result<EndpointStart, Problem> {
     for _ in 0..UPDATE_TRIES {
         let mut found = store.find_endpoint(organization_id, id)?.ok_or_else(|| Problem::no_such(WHAT))?;
@@ -357,7 +377,8 @@ fn change_in_store(
         }
         found.endpoint.version += 1;
         found.endpoint.updated_at = now.max(before.updated_at);
-        match store.update_endpoint(&found.endpoint) {
+        let recording = store.recording(entry(&before, &found.endpoint));
+        match recording.update_endpoint(&found.endpoint) {
             Ok(()) => return Ok(found),
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),

@@ -62,7 +62,9 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, PageError> {
     let form = Form::read(&request, payload).await?;
     let (body, not_json) = body_of(&form);
-    match definitions::create(&api, Definer::organization(viewer.organization_id()?), body.into()).await {
+    match definitions::create(&api, Definer::organization(viewer.organization_id()?, viewer.author()), body.into())
+        .await
+    {
         Ok(_) => Ok(see_other("/event-types?done=added")),
         Err(problem) if can_be_corrected(&problem) => {
             let problem = with_position(problem, not_json.as_ref());
@@ -81,7 +83,7 @@ pub(crate) async fn delete(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let name = request.match_info().get("event_type").unwrap_or_default().to_owned();
-    definitions::remove(&api, Definer::organization(viewer.organization_id()?), name).await?;
+    definitions::remove(&api, Definer::organization(viewer.organization_id()?, viewer.author()), name).await?;
     Ok(see_other("/event-types?done=deleted"))
 }
 

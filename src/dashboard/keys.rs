@@ -97,7 +97,7 @@ pub(crate) async fn revoke(
     request: HttpRequest,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
-    revoke_in(&KeyScope::own(&viewer)?, &request, &api).await
+    revoke_in(&viewer, &KeyScope::own(&viewer)?, &request, &api).await
 }
 
 async fn own_content(
@@ -146,7 +146,7 @@ pub(crate) async fn create_from(
     let expires_at = expiry(form, viewer);
     let body = json!({ "name": form.text("name"), "role": form.text("role"), "expires_at": expires_at });
     let (key, text) =
-        keys::create_from(api, ring.by, Some(ring.organization_id), body.to_string().as_bytes()).await?;
+        keys::create_from(api, &viewer.author(), Some(ring.organization_id), body.to_string().as_bytes()).await?;
     Ok(html! {
         div.head { h1 { "New API key" } }
         section.card {
@@ -169,12 +169,13 @@ pub(crate) async fn create_from(
 
 /// Revokes the key in the path and shows the others again.
 pub(crate) async fn revoke_in(
+    viewer: &Viewer,
     ring: &KeyScope,
     request: &HttpRequest,
     api: &web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let id: KeyId = path_id(request, "key_id", "key")?;
-    keys::revoke_key(api, ring.by, Some(ring.organization_id), id).await?;
+    keys::revoke_key(api, &viewer.author(), Some(ring.organization_id), id).await?;
     Ok(see_other(&format!("{}?done=revoked", ring.page)))
 }
 

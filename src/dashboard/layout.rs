@@ -22,20 +22,24 @@ pub(crate) enum Section {
     Events,
     EventTypes,
     Keys,
+    /// The log of changes.
+    Changes,
     Organizations,
     Usage,
     Cluster,
 }
 
-const SECTIONS: [(Section, &str, &str, Permission); 9] = [
+const SECTIONS: [(Section, &str, &str, Permission); 11] = [
     (Section::Overview, "Overview", "/", Permission::Read),
     (Section::Webhooks, "Webhooks", "/webhooks", Permission::Read),
     (Section::Logs, "Logs", "/logs", Permission::Read),
     (Section::Events, "Events", "/events", Permission::Read),
     (Section::EventTypes, "Event types", "/event-types", Permission::Read),
     (Section::Keys, "API keys", "/keys", Permission::Keys),
+    (Section::Changes, "Changes", "/changes", Permission::Audit),
     (Section::Organizations, "Organizations", "/organizations", Permission::Admin),
     (Section::Usage, "Usage", "/usage", Permission::Admin),
+    (Section::Changes, "Changes", "/changes", Permission::Admin),
     (Section::Cluster, "Nodes", "/cluster", Permission::Admin),
 ];
 

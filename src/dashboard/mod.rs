@@ -9,6 +9,7 @@ mod access;
 mod activity;
 mod asset_files;
 mod assets;
+mod changes;
 mod charts;
 mod choices;
 mod cluster;

@@ -49,9 +49,13 @@ pub(crate) async fn create_key(
 }
 
 /// `POST /organizations/{organization_id}/keys/{key_id}/revoke`.
-pub(crate) async fn revoke_key(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, PageError> {
+pub(crate) async fn revoke_key(
+    viewer: Viewer,
+    request: HttpRequest,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, PageError> {
     let organization_id: OrganizationId = path_id(&request, "organization_id", "organization")?;
-    keys::revoke_in(&ring(organization_id), &request, &api).await
+    keys::revoke_in(&viewer, &ring(organization_id), &request, &api).await
 }
 
 /// `POST /organizations/{organization_id}/delete`, confirmed by its name.
@@ -69,7 +73,7 @@ pub(crate) async fn delete(
         let problem = Problem::input(vec![InputError { code: ErrorCode::ValidationFailed, error }]);
         return correct(&viewer, &request, &api, &organization, problem, form).await;
     }
-    organizations::remove(&api, organization.id).await?;
+    organizations::remove(&api, &viewer.author(), organization.id).await?;
     Ok(see_other("/organizations?done=deleted"))
 }
 

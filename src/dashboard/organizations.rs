@@ -35,7 +35,7 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, PageError> {
     let form = Form::read(&request, payload).await?;
     let body = json!({ "name": form.text("name") }).to_string();
-    match organizations::create_from(&api, body.as_bytes()).await {
+    match organizations::create_from(&api, &viewer.author(), body.as_bytes()).await {
         Ok(created) => Ok(see_other(&format!("/organizations/{}", created.id))),
         Err(problem) if can_be_corrected(&problem) => {
             let content = content(&viewer, &api, &Form::default(), Some(&problem), form.text("name")).await?;

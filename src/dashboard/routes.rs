@@ -9,8 +9,8 @@ use actix_web::{Route, guard as method_guard, web};
 use super::access::Access;
 use super::guard::guard;
 use super::{
-    asset_files, cluster, error, event_types, events, keys, logs, organization, organizations, overview, sign_in,
-    usage, webhooks,
+    asset_files, changes, cluster, error, event_types, events, keys, logs, organization, organizations, overview,
+    sign_in, usage, webhooks,
 };
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
@@ -44,6 +44,7 @@ const READ: Access = Access::Needs(Permission::Read);
 const PUBLISH: Access = Access::Needs(Permission::Publish);
 const MANAGE: Access = Access::Needs(Permission::Manage);
 const KEYS: Access = Access::Needs(Permission::Keys);
+const AUDIT: Access = Access::Needs(Permission::Audit);
 const ADMIN: Access = Access::Needs(Permission::Admin);
 
 pages! {
@@ -57,6 +58,7 @@ pages! {
     POST "/event-types" (MANAGE) event_types::create;
     POST "/event-types/{event_type}/delete" (MANAGE) event_types::delete;
 
+    GET  "/changes" (AUDIT) changes::list;
     GET  "/keys" (KEYS) keys::list;
     POST "/keys" (KEYS) keys::create;
     POST "/keys/{key_id}/revoke" (KEYS) keys::revoke;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use jiff::tz::TimeZone;
 
+use crate::api::audit::Author;
 use crate::api::auth::Permission;
 use crate::api::caller::Caller;
 use crate::api::problem::{ErrorCode, Problem};
+use crate::domain::audit::Actor;
 use crate::domain::ids::OrganizationId;
 use crate::domain::session::Visitor;
 use crate::domain::time::UnixMillis;
@@ -47,6 +49,15 @@ impl Viewer {
     pub(crate) fn organization_id(&self) -> Result<OrganizationId, Problem> {
         let missing = || Problem::new(ErrorCode::Internal, ErrorCode::Internal.help());
         self.caller.organization_id().ok_or_else(missing)
+    }
+
+    /// Who makes the changes of this page.
+    pub(crate) fn author(&self) -> Author {
+        let mut author = Author::of(&self.caller);
+        if let (Actor::SignIn { name, .. }, Some(door)) = (&mut author.actor, &self.door) {
+            name.clone_from(&door.visitor.name);
+        }
+        author
     }
 
     /// Whether to offer an action.

@@ -113,6 +113,11 @@ id_type!(
     "key"
 );
 id_type!(
+    /// An entry of the log of changes.
+    AuditId,
+    "aud"
+);
+id_type!(
     /// A configured destination; the API calls it a webhook.
     EndpointId,
     "wh"

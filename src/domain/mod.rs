@@ -3,6 +3,7 @@
 //! Nothing here depends on actix, Diesel, awc or tokio; time and randomness are parameters.
 
 pub mod attempt;
+pub mod audit;
 pub mod breaker;
 pub mod cluster;
 pub(crate) mod concurrency;

@@ -4,6 +4,7 @@
 //! parameter, never the database's clock. Every read or write of tenant data takes the organization. The
 //! exception is [`MaintenanceStore`], which works on all organizations at once; its rows carry theirs.
 
+mod audit;
 mod backlog;
 mod backlog_keeper;
 mod changes;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use self::audit::AuditStore;
 pub use self::changes::{ChangeNumber, ChangeStore, Changed, ChangesSince, SettingChange};
 use self::cipher::Cipher;
 pub use self::cluster::{Beat, ClusterStore, ClusterView, Joining, Ownership, PROTOCOL};
@@ -93,12 +95,20 @@ pub struct PageRequest {
 ///
 /// The methods of its parts can be called on a `dyn Store` without importing the traits.
 pub trait Store:
-    QueueStore + TenantStore + SessionStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore
+    QueueStore + TenantStore + AuditStore + SessionStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore
 {
 }
 
-impl<S: QueueStore + TenantStore + SessionStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore> Store
-    for S
+impl<
+    S: QueueStore
+        + TenantStore
+        + AuditStore
+        + SessionStore
+        + ChangeStore
+        + LogStore
+        + MaintenanceStore
+        + ClusterStore,
+> Store for S
 {
 }
 

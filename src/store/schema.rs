@@ -144,6 +144,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_log (id) {
+        id -> BigInt,
+        organization_id -> BigInt,
+        at -> BigInt,
+        actor -> SmallInt,
+        actor_key_id -> Nullable<BigInt>,
+        actor_role -> Nullable<Text>,
+        actor_name -> Nullable<Text>,
+        action -> Text,
+        subject -> Text,
+        before -> Nullable<Text>,
+        after -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     event_labels (event_id, kind, place) {
         event_id -> BigInt,
         kind -> SmallInt,

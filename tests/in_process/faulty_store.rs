@@ -1,9 +1,11 @@
 //! A store with faults on demand.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use ringback::domain::audit::AuditEntry;
 use ringback::domain::cluster::{Member, Partition, Slot};
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
@@ -20,6 +22,17 @@ use ringback::store::*;
 
 pub(crate) struct FaultyStore {
     inner: Arc<dyn Store>,
+    faults: Arc<Faults>,
+}
+
+impl Deref for FaultyStore {
+    type Target = Faults;
+    fn deref(&self) -> &Faults {
+        &self.faults
+    }
+}
+
+pub(crate) struct Faults {
     /// While it is set, nothing works.
     pub is_unavailable: AtomicBool,
     /// So many updates find that the row was changed meanwhile.
@@ -45,8 +58,7 @@ impl FaultyStore {
         let (is_unavailable, conflicts) = (AtomicBool::new(false), AtomicUsize::new(0));
         let (outcome_panics, checkpoint_panics) = (AtomicBool::new(false), AtomicBool::new(false));
         let [failing_step, checkpoints, checkpoints_blocked] = [0; 3].map(AtomicUsize::new);
-        Self {
-            inner,
+        let faults = Faults {
             is_unavailable,
             conflicts,
             outcome_panics,
@@ -56,7 +68,8 @@ impl FaultyStore {
             checkpoint_panics,
             loses_answer_of: Mutex::default(),
             checkpoints_blocked,
-        }
+        };
+        Self { inner, faults: Arc::new(faults) }
     }
 
     fn open(&self) -> StoreResult<()> {
@@ -370,6 +383,17 @@ impl LogStore for FaultyStore {
             endpoint_ids: &[EndpointId],
             since: UnixMillis,
         ) -> StoreResult<Vec<(EndpointId, PeriodStatistics)>>;
+    }
+}
+
+impl AuditStore for FaultyStore {
+    fn recording(&self, entry: AuditEntry) -> Arc<dyn Store> {
+        Arc::new(Self { inner: self.inner.recording(entry), faults: Arc::clone(&self.faults) })
+    }
+
+    pass_on! {
+        fn audit_log(&self, owner: Option<OrganizationId>, page: PageRequest) -> StoreResult<Vec<AuditEntry>>;
+        fn prune_audit_log(&self, before: UnixMillis, limit: usize) -> StoreResult<bool>;
     }
 }
 

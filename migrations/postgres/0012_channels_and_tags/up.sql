@@ -12,5 +12,5 @@ CREATE TABLE event_labels (
     label TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (event_id, kind, place)
 );
--- events and deliveries with a tag
-CREATE INDEX event_labels_tag ON event_labels (organization_id, label, event_id) WHERE kind = 1;
+-- events and deliveries with a tag; unique, so that they are read in order without sorting
+CREATE UNIQUE INDEX event_labels_tag ON event_labels (organization_id, label, event_id) WHERE kind = 1;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operation::{BodySpec, NamedExamples, Operation, REPLAY, ResponseSpec, reference};
-use super::{cluster, receiving, schemas, schemas_events, schemas_health, schemas_webhooks, usage};
+use super::{audit, cluster, receiving, schemas, schemas_events, schemas_health, schemas_webhooks, usage};
 use crate::api::auth::Permission;
 use crate::api::problem::ErrorCode;
 use crate::api::route_spec::RouteSpec;
@@ -285,6 +285,7 @@ fn all_schemas() -> Map<String, Value> {
         schemas_webhooks::schemas(),
         schemas_events::schemas(),
         usage::schemas(),
+        audit::schemas(),
         cluster::schemas(),
     ];
     lists.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()

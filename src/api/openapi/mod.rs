@@ -8,6 +8,7 @@
 //! `tests/generated_clients.sh` makes two clients and uses them).
 
 mod assemble;
+mod audit;
 mod catalogue;
 mod cluster;
 mod events;
@@ -32,9 +33,14 @@ pub(crate) use operation::Operation;
 
 /// What is written down about every route.
 pub fn operations() -> Vec<Operation> {
-    let organizations =
-        [organizations::operations(), catalogue::operations(), usage::operations(), cluster::operations()]
-            .concat();
+    let organizations = [
+        organizations::operations(),
+        audit::operations(),
+        catalogue::operations(),
+        usage::operations(),
+        cluster::operations(),
+    ]
+    .concat();
     [organizations, webhooks::operations(), events::operations(), system::operations()].concat()
 }
 

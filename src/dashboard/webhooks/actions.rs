@@ -21,7 +21,7 @@ pub(crate) async fn set_active(
     let form = Form::read(&request, payload).await?;
     let active = form.text("active") == "true";
     let body = json!({ "active": active }).to_string();
-    webhooks::update_from(&api, viewer.organization_id()?, id, body.as_bytes()).await?;
+    webhooks::update_from(&api, &viewer.author(), viewer.organization_id()?, id, body.as_bytes()).await?;
     let done = if active { "enabled" } else { "disabled" };
     Ok(match form.text("from") {
         "list" => see_other(&format!("/webhooks?done={done}")),
@@ -46,6 +46,6 @@ pub(crate) async fn delete(
     request: HttpRequest,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
-    webhooks::remove(&api, viewer.organization_id()?, webhook_id(&request)?).await?;
+    webhooks::remove(&api, &viewer.author(), viewer.organization_id()?, webhook_id(&request)?).await?;
     Ok(see_other("/webhooks?done=deleted"))
 }

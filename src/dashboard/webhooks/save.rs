@@ -8,6 +8,7 @@ use super::draft::Draft;
 use super::event_type_options::EventTypeOptions;
 use super::form::{self, WebhookForm};
 use super::{crumbs, pretty_sample, webhook_id};
+use crate::api::audit::Author;
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::{Api, webhooks};
 use crate::dashboard::components::Complaints;
@@ -42,7 +43,7 @@ pub(crate) async fn create(
             // null means "without", which is the default of a new webhook
             body.retain(|_, value| !value.is_null());
             let body = serde_json::Value::Object(body).to_string();
-            webhooks::create_from(&api, viewer.organization_id()?, body.as_bytes()).await
+            webhooks::create_from(&api, &viewer.author(), viewer.organization_id()?, body.as_bytes()).await
         }
         Err(problem) => Err(problem),
     };
@@ -74,13 +75,19 @@ pub(crate) async fn update(
     let endpoint = find(&viewer, &request, &api).await?;
     let form = Form::read(&request, payload).await?;
     let draft = Draft::read(&form);
-    match write(&api, &endpoint, &draft, form.text("version")).await {
+    match write(&api, &viewer.author(), &endpoint, &draft, form.text("version")).await {
         Ok(()) => Ok(see_other(&format!("/webhooks/{}?done=saved", endpoint.id))),
         Err(problem) => page(&viewer, &api, Some(&endpoint), &draft, Some(&problem), &form).await,
     }
 }
 
-async fn write(api: &web::Data<Api>, endpoint: &Endpoint, draft: &Draft, version: &str) -> Result<(), Problem> {
+async fn write(
+    api: &web::Data<Api>,
+    by: &Author,
+    endpoint: &Endpoint,
+    draft: &Draft,
+    version: &str,
+) -> Result<(), Problem> {
     let types = EventTypeOptions::of(api, endpoint.organization_id).await?;
     let changes = draft.changes(&Draft::of(endpoint, &types.names()))?;
     if changes.is_empty() {
@@ -93,7 +100,7 @@ async fn write(api: &web::Data<Api>, endpoint: &Endpoint, draft: &Draft, version
         return Err(Problem::new(ErrorCode::Conflict, detail));
     }
     let body = serde_json::Value::Object(changes).to_string();
-    webhooks::update_from(api, endpoint.organization_id, endpoint.id, body.as_bytes()).await.map(|_| ())
+    webhooks::update_from(api, by, endpoint.organization_id, endpoint.id, body.as_bytes()).await.map(|_| ())
 }
 
 async fn find(viewer: &Viewer, request: &HttpRequest, api: &Api) -> Result<Endpoint, Problem> {

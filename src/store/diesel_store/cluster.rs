@@ -11,7 +11,7 @@ use super::super::fence::Fence;
 use super::super::{
     Beat, ChangeStore, ClusterStore, ClusterView, Joining, Ownership, StoreError, StoreResult, postgres,
 };
-use super::{DieselStore, id_leads};
+use super::{DieselStore, Shared, id_leads};
 use crate::domain::cluster::{Member, Partition, Slot};
 use crate::domain::ids::{EndpointId, OrganizationId};
 
@@ -29,7 +29,7 @@ pub(super) struct Membership {
     alone: OnlyNode,
 }
 
-impl DieselStore {
+impl Shared {
     fn is_shared(&self) -> bool {
         matches!(self.database, super::Database::Postgres)
     }
@@ -52,13 +52,22 @@ impl DieselStore {
             _ => Ok(()),
         })
     }
+
+    fn leave_cluster(&self) -> StoreResult<()> {
+        if self.writer.fence().is_some() {
+            self.fenced(postgres::cluster::leave)?;
+            self.writer.end_right();
+        }
+        self.membership.alone.leave();
+        Ok(())
+    }
 }
 
 /// Whoever has the slot next need not wait for a lease to end.
-impl Drop for DieselStore {
+impl Drop for Shared {
     fn drop(&mut self) {
         // otherwise its lease ends by itself
-        let _ = self.leave();
+        let _ = self.leave_cluster();
     }
 }
 
@@ -154,11 +163,6 @@ impl ClusterStore for DieselStore {
     }
 
     fn leave(&self) -> StoreResult<()> {
-        if self.writer.fence().is_some() {
-            self.fenced(postgres::cluster::leave)?;
-            self.writer.end_right();
-        }
-        self.membership.alone.leave();
-        Ok(())
+        self.leave_cluster()
     }
 }

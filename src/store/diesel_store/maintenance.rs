@@ -6,7 +6,8 @@ use diesel::sql_types::{BigInt, Integer};
 
 use super::super::models::{EndpointRow, EventTypeRow, HealthRow};
 use super::super::schema::{
-    api_keys, deleted_organizations, deliveries, endpoint_health, endpoints, event_types, events, organizations,
+    api_keys, audit_log, deleted_organizations, deliveries, endpoint_health, endpoints, event_types, events,
+    organizations,
 };
 use super::super::{AgendaRow, MaintenanceStore, PruneReport, StoreResult};
 use super::endpoints::IsOwned;
@@ -38,12 +39,13 @@ struct PurgeStep {
 impl MaintenanceStore for DieselStore {
     fn largest_id(&self) -> StoreResult<i64> {
         self.engine_readers.read(|connection| {
-            let largest: [Option<i64>; 5] = [
+            let largest: [Option<i64>; 6] = [
                 organizations::table.select(max(organizations::id)).first(connection)?,
                 api_keys::table.select(max(api_keys::id)).first(connection)?,
                 endpoints::table.select(max(endpoints::id)).first(connection)?,
                 events::table.select(max(events::id)).first(connection)?,
                 deliveries::table.select(max(deliveries::id)).first(connection)?,
+                audit_log::table.select(max(audit_log::id)).first(connection)?,
             ];
             Ok(largest.into_iter().flatten().max().unwrap_or(0))
         })

@@ -1,7 +1,8 @@
-//! The store over Diesel. The seven traits are implemented in `queue.rs`, `tenants.rs`,
-//! `sessions.rs`, `changes.rs`, `log.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
+//! The store over Diesel. The eight traits are implemented in `queue.rs`, `tenants.rs`,
+//! `audit.rs`, `sessions.rs`, `changes.rs`, `log.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
 //! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
+mod audit;
 mod backlog;
 mod cancelled_attempts;
 mod changes;
@@ -42,6 +43,7 @@ mod time_ranges;
 mod used_key_tests;
 
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use diesel::backend::Backend;
@@ -57,9 +59,24 @@ use super::connection::{AnyConnection, Opener, ReaderOptions, Readers, Writer};
 use super::event_cache::EventCache;
 use super::sqlite::DatabaseLock;
 use super::{StoreError, StoreResult};
+use crate::domain::audit::AuditEntry;
 
 /// The store over SQLite or PostgreSQL.
 pub(super) struct DieselStore {
+    shared: Arc<Shared>,
+    /// Written with the next change of settings.
+    entry: Option<AuditEntry>,
+}
+
+impl Deref for DieselStore {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// What all views of a store share.
+pub(super) struct Shared {
     backlog: BacklogKeeper,
     writer: Arc<Writer>,
     opener: Arc<dyn Opener>,
@@ -115,7 +132,7 @@ impl DieselStore {
         let (readers, engine_readers, key_readers) = (pool(&pools.api), pool(&pools.engine), pool(&pools.keys));
         let writer = Arc::new(Writer::new(Arc::clone(&opener), connection));
         let backlog = BacklogKeeper::start(Arc::clone(&opener), Arc::clone(&writer), Box::new(backlog::Queries))?;
-        Ok(Self {
+        let shared = Arc::new(Shared {
             backlog,
             writer,
             opener,
@@ -128,7 +145,8 @@ impl DieselStore {
             event_cache: EventCache::default(),
             leads,
             database,
-        })
+        });
+        Ok(Self { shared, entry: None })
     }
 
     /// Forgets the runs of ids that were ahead and of which no row is left.

@@ -18,7 +18,7 @@ use super::log_rows::{self, LogScope, LogSource};
 use super::query::{BoundValue, DynamicQuery};
 use super::resend::is_replayed;
 use super::time_ranges::IdRange;
-use super::{backlog, sql_limit, statistics};
+use super::{audit, backlog, sql_limit, statistics};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -354,7 +354,8 @@ pub(super) fn purge(
     position.replayed = some[..replayed.min(some.len())].last().copied().unwrap_or(position.replayed);
     let keys = remove_keys(connection, id, limit, position)?;
     let statistics = statistics::delete(connection, id, limit)?;
-    Ok(!event_ids.is_empty() || !some.is_empty() || keys + statistics > 0)
+    let entries = audit::delete(connection, id, limit)?;
+    Ok(!event_ids.is_empty() || !some.is_empty() || keys + statistics + entries > 0)
 }
 
 /// Removes some idempotency keys of a deleted organization; returns how many.

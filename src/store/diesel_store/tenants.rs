@@ -40,7 +40,7 @@ impl TenantStore for DieselStore {
         self.writer.write(|connection| {
             let row = OrganizationRow::from(organization);
             diesel::insert_into(organizations::table).values(row).execute(connection)?;
-            Ok(())
+            self.record(connection)
         })
     }
 
@@ -66,6 +66,7 @@ impl TenantStore for DieselStore {
                 organizations::creation_request.eq(key.request.to_vec()),
             );
             diesel::insert_into(organizations::table).values((row, by)).execute(connection)?;
+            self.record(connection)?;
             Ok(Creation::Created)
         })
     }
@@ -78,6 +79,9 @@ impl TenantStore for DieselStore {
         self.writer.write(|connection| {
             if let Some(changed) = OrganizationChangeset::of(change) {
                 let updated = diesel::update(organizations::table.find(id.0)).set(changed).execute(connection)?;
+                if updated > 0 {
+                    self.record(connection)?;
+                }
                 if updated > 0 && change.uid.is_some() {
                     changes::add(connection, id, Changed::OrganizationRenamed)?;
                 }
@@ -161,6 +165,7 @@ impl TenantStore for DieselStore {
                 .execute(connection)?;
             diesel::delete(sign_in_links::table.filter(sign_in_links::organization_id.eq(id.0)))
                 .execute(connection)?;
+            self.record(connection)?;
             changes::add(connection, id, Changed::OrganizationDeleted)?;
             Ok(true)
         });
@@ -180,7 +185,7 @@ impl TenantStore for DieselStore {
                 changes::require_organization(connection, organization_id)?;
             }
             diesel::insert_into(api_keys::table).values(ApiKeyRow::from(key)).execute(connection)?;
-            Ok(())
+            self.record(connection)
         })
     }
 
@@ -203,7 +208,9 @@ impl TenantStore for DieselStore {
                 .filter(api_keys::id.eq(id.0))
                 .filter(api_keys::organization_id.eq(key_owner(owner)));
             let hash: Option<Vec<u8>> = key.select(api_keys::hash).first(connection).optional()?;
-            diesel::delete(key).execute(connection)?;
+            if diesel::delete(key).execute(connection)? > 0 {
+                self.record(connection)?;
+            }
             hash.as_deref().map(hash_from).transpose()
         })
     }
@@ -238,6 +245,7 @@ impl TenantStore for DieselStore {
             changes::require_organization(connection, endpoint.organization_id)?;
             let row = EndpointRow::seal(endpoint, &self.cipher)?;
             diesel::insert_into(endpoints::table).values(row).execute(connection)?;
+            self.record(connection)?;
             changes::add(connection, endpoint.organization_id, Changed::Endpoint(endpoint.id))
         })
     }
@@ -282,6 +290,7 @@ impl TenantStore for DieselStore {
             if url != endpoint.url || (endpoint.active && !active) {
                 diesel::delete(endpoint_health::table.find(endpoint.id.0)).execute(connection)?;
             }
+            self.record(connection)?;
             changes::add(connection, endpoint.organization_id, Changed::Endpoint(endpoint.id))
         })
     }
@@ -319,6 +328,7 @@ impl TenantStore for DieselStore {
             failures::forget(connection, id)?;
             let cancelled = super::endpoints::cancel_pending(connection, organization_id, id, now)?;
             change.ends(organization_id, id, cancelled);
+            self.record(connection)?;
             changes::add(connection, organization_id, Changed::Endpoint(id))?;
             Ok(Some(cancelled))
         })
@@ -329,6 +339,7 @@ impl TenantStore for DieselStore {
             require_owner(connection, event_type)?;
             let row = EventTypeRow::from(event_type);
             diesel::insert_into(own_event_types::table).values(row).execute(connection)?;
+            self.record(connection)?;
             changes::add(connection, event_type.organization_id, Changed::EventTypes)
         })
     }
@@ -346,6 +357,7 @@ impl TenantStore for DieselStore {
                     insert.on_conflict(key).do_update().set(&row).execute(postgres)?
                 }
             };
+            self.record(connection)?;
             changes::add(connection, event_type.organization_id, Changed::EventTypes)
         })
     }
@@ -362,6 +374,7 @@ impl TenantStore for DieselStore {
             if diesel::delete(own).execute(connection)? == 0 {
                 return Ok(false);
             }
+            self.record(connection)?;
             changes::add(connection, organization_id, Changed::EventTypes)?;
             Ok(true)
         })

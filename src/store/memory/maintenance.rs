@@ -21,6 +21,7 @@ impl MaintenanceStore for MemoryStore {
             state.endpoints.keys().next_back().map(|id| id.0),
             state.events.keys().next_back().map(|id| id.0),
             state.deliveries.keys().next_back().map(|id| id.0),
+            state.audit_log.keys().next_back().map(|id| id.0),
             Some(state.largest_deleted),
         ];
         Ok(largest.into_iter().flatten().max().unwrap_or(0))

@@ -1,6 +1,7 @@
 //! The reference: the same store in memory, as simple as it can be. Nothing is indexed and nothing survives.
 //! The conformance suite compares the databases with it, and tests of other parts run on it.
 
+mod audit;
 mod changes;
 mod cluster;
 mod log;
@@ -11,16 +12,19 @@ mod state;
 mod statistics;
 mod tenants;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::state::MemoryState;
 use super::cluster::OnlyNode;
+use crate::domain::audit::AuditEntry;
 
 /// The [`Store`](super::Store) in memory.
 #[derive(Default)]
 pub struct MemoryStore {
-    state: Mutex<MemoryState>,
-    node: OnlyNode,
+    state: Arc<Mutex<MemoryState>>,
+    node: Arc<OnlyNode>,
+    /// Written with the next change of settings.
+    entry: Option<AuditEntry>,
 }
 
 impl MemoryStore {

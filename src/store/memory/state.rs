@@ -9,12 +9,13 @@ use super::super::{
     IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, SavedHealth, SettingChange, StoreError, StoreResult,
 };
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
+use crate::domain::audit::AuditEntry;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::ids::{AuditId, DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::labels::EventLabels;
 use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Organization};
@@ -34,6 +35,7 @@ pub(super) struct MemoryState {
     pub(super) endpoints: BTreeMap<EndpointId, Endpoint>,
     pub(super) health: BTreeMap<EndpointId, EndpointHealth>,
     pub(super) events: BTreeMap<EventId, (Arc<Event>, usize)>,
+    pub(super) audit_log: BTreeMap<AuditId, AuditEntry>,
     /// Of events that have any.
     pub(super) labels: HashMap<EventId, Arc<EventLabels>>,
     pub(super) deliveries: BTreeMap<DeliveryId, MemoryDelivery>,

@@ -15,7 +15,10 @@ use crate::domain::time::UnixMillis;
 
 impl TenantStore for MemoryStore {
     fn create_organization(&self, organization: &Organization) -> StoreResult<()> {
-        self.state().add_organization(organization)
+        let mut state = self.state();
+        state.add_organization(organization)?;
+        self.record(&mut state);
+        Ok(())
     }
 
     fn create_organization_once(&self, organization: &Organization, key: &CreationKey) -> StoreResult<Creation> {
@@ -30,6 +33,7 @@ impl TenantStore for MemoryStore {
         }
         state.add_organization(organization)?;
         state.creation_keys.insert(key.key, (organization.id, key.request));
+        self.record(&mut state);
         Ok(Creation::Created)
     }
 
@@ -50,6 +54,7 @@ impl TenantStore for MemoryStore {
         let Some(organization) = state.organizations.get_mut(&id) else { return Ok(None) };
         change.clone().apply(organization);
         let changed = organization.clone();
+        self.record(&mut state);
         if change.uid.is_some() {
             state.changed(id, Changed::OrganizationRenamed);
         }
@@ -106,6 +111,8 @@ impl TenantStore for MemoryStore {
         state.event_types.retain(|(organization_id, _), _| *organization_id != id);
         state.idempotency.retain(|(organization_id, _), _| *organization_id != id);
         state.statistics.retain(|(_, organization_id, _), _| *organization_id != id);
+        state.audit_log.retain(|_, entry| entry.organization_id != Some(id));
+        self.record(&mut state);
         state.changed(id, Changed::OrganizationDeleted);
         Ok(true)
     }
@@ -119,6 +126,7 @@ impl TenantStore for MemoryStore {
             return Err(StoreError::Conflict);
         }
         state.keys.insert(key.id, key.clone());
+        self.record(&mut state);
         Ok(())
     }
 
@@ -133,6 +141,7 @@ impl TenantStore for MemoryStore {
         if state.keys.get(&id).is_none_or(|key| key.organization_id != owner) {
             return Ok(None);
         }
+        self.record(&mut state);
         Ok(state.keys.remove(&id).map(|key| key.hash))
     }
 
@@ -156,6 +165,7 @@ impl TenantStore for MemoryStore {
             return Err(StoreError::Conflict);
         }
         state.endpoints.insert(endpoint.id, endpoint.clone());
+        self.record(&mut state);
         state.changed(endpoint.organization_id, Changed::Endpoint(endpoint.id));
         Ok(())
     }
@@ -185,6 +195,7 @@ impl TenantStore for MemoryStore {
             state.health.remove(&endpoint.id);
         }
         state.endpoints.insert(endpoint.id, endpoint.clone());
+        self.record(&mut state);
         state.changed(endpoint.organization_id, Changed::Endpoint(endpoint.id));
         Ok(())
     }
@@ -203,6 +214,7 @@ impl TenantStore for MemoryStore {
         state.health.remove(&id);
         state.failures.remove(&id);
         state.largest_deleted = state.largest_deleted.max(id.0);
+        self.record(&mut state);
         state.changed(organization_id, Changed::Endpoint(id));
         Ok(Some(state.cancel(organization_id, id, now)))
     }
@@ -212,11 +224,16 @@ impl TenantStore for MemoryStore {
         if state.event_types.contains_key(&(event_type.organization_id, event_type.name.clone())) {
             return Err(StoreError::Conflict);
         }
-        state.save_event_type(event_type)
+        state.save_event_type(event_type)?;
+        self.record(&mut state);
+        Ok(())
     }
 
     fn save_event_type(&self, event_type: &DefinedEventType) -> StoreResult<()> {
-        self.state().save_event_type(event_type)
+        let mut state = self.state();
+        state.save_event_type(event_type)?;
+        self.record(&mut state);
+        Ok(())
     }
 
     fn own_event_types(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>> {
@@ -228,6 +245,9 @@ impl TenantStore for MemoryStore {
     fn delete_event_type(&self, organization_id: OrganizationId, name: &str) -> StoreResult<bool> {
         let mut state = self.state();
         let was_there = state.event_types.remove(&(organization_id, name.to_owned())).is_some();
+        if was_there {
+            self.record(&mut state);
+        }
         if was_there {
             state.changed(organization_id, Changed::EventTypes);
         }
