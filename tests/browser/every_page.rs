@@ -74,8 +74,8 @@ fn every_admin_page_is_accessible_and_fits() {
 /// Characters of a name of an organization or a key.
 const MAX_NAME: usize = 200;
 
-const OF_AN_ORGANIZATION: [&str; 8] =
-    ["/", "/webhooks", "/webhooks/new", "/logs", "/events", "/events/new", "/event-types", "/keys"];
+const OF_AN_ORGANIZATION: [&str; 9] =
+    ["/", "/webhooks", "/webhooks/new", "/logs", "/events", "/events/new", "/event-types", "/keys", "/changes"];
 
 fn with_data(seed: &Seed) -> Vec<String> {
     let mut pages: Vec<String> = OF_AN_ORGANIZATION.map(str::to_owned).to_vec();

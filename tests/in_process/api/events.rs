@@ -267,7 +267,7 @@ async fn events_are_listed_newest_first_and_found_by_type_and_time(database: Dat
     assert_eq!(list(&next).await, [ids[0].clone()]);
     let expected = json!({
         "id": ids[2], "event_type": "call.missed", "timestamp": "2024-12-01T00:00:00.000Z",
-        "created_at": "2024-12-16T10:32:45.007Z", "delivery_count": 1
+        "created_at": "2024-12-16T10:32:45.007Z", "delivery_count": 1, "channels": [], "tags": [],
     });
     assert_eq!(page["data"][0], expected);
     let bad = "/v1/events?event_type=A&from=x&to=y&limit=0&status=failed";

@@ -230,9 +230,9 @@ async fn only_the_admin_sees_the_health_of_all_organizations(database: Database)
         world.get(&key, "/v1/health?all=true").await.problem(403, "forbidden");
         let key = world.deployment_key(role).await;
         world.get(&key, "/v1/health?all=true").await.problem(400, "organization_required");
-        world.call_in(&organization, &key, "GET", "/v1/health?all=true", "").await.problem(403, "forbidden");
+        world.call_in(&key, &organization, "GET", "/v1/health?all=true", "").await.problem(403, "forbidden");
     }
-    world.call_in(&organization, ADMIN, "GET", "/v1/health?all=true", "").await.problem(403, "forbidden");
-    world.call_in(&organization, ADMIN, "GET", "/v1/health?all=false", "").await.ok(200);
+    world.call_in(ADMIN, &organization, "GET", "/v1/health?all=true", "").await.problem(403, "forbidden");
+    world.call_in(ADMIN, &organization, "GET", "/v1/health?all=false", "").await.ok(200);
     assert_eq!(world.get(ADMIN, "/v1/health?all=1").await.problem(422, "validation_failed"), ["all"]);
 }

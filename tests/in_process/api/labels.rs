@@ -77,8 +77,8 @@ async fn events_and_deliveries_are_found_by_their_tags_and_deliveries_by_their_e
     }
     let batch = json!([
         {"event_type": "call.completed", "tags": ["call 7", "größe"], "channels": ["c"], "data": {}},
-        {"event_type": "call.started", "tags": ["call 7"], "data": {}},
-        {"event_type": "call.started", "channels": ["call 7"], "data": {}},
+        {"event_type": "call.connected", "tags": ["call 7"], "data": {}},
+        {"event_type": "call.connected", "channels": ["call 7"], "data": {}},
     ]);
     let published = world.post(&owner, "/v1/events/batch", batch).await.ok(202);
     let id = |place: usize| published["data"][place]["id"].as_str().unwrap().to_owned();
@@ -98,7 +98,7 @@ async fn events_and_deliveries_are_found_by_their_tags_and_deliveries_by_their_e
     };
     assert_eq!(found("/v1/events?tag=call+7").await, [id(1), id(0)]);
     assert_eq!(found("/v1/events?tag=gr%C3%B6%C3%9Fe").await, [id(0)]);
-    assert_eq!(found("/v1/events?tag=call+7&event_type=call.started").await, [id(1)]);
+    assert_eq!(found("/v1/events?tag=call+7&event_type=call.connected").await, [id(1)]);
     assert!(found("/v1/events?tag=c").await.is_empty(), "a channel is no tag");
     assert!(found("/v1/events?tag=call").await.is_empty(), "a tag is found as a whole");
     assert_eq!(found("/v1/webhooks/logs?tag=call+7").await, [id(1), id(1), id(0), id(0)]);

@@ -1,5 +1,6 @@
 //! The API from the outside: requests in, responses out, over the real handlers and actors and each store.
 
+mod audit;
 mod batches;
 mod deleting;
 mod docs;

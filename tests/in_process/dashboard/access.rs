@@ -58,6 +58,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("GET", "/event-types", READERS),
     ("POST", "/event-types", MANAGERS),
     ("POST", "/event-types/{event_type}/delete", MANAGERS),
+    ("GET", "/changes", &["owner", "admin"]),
     ("GET", "/keys", OWNERS),
     ("POST", "/keys", OWNERS),
     ("POST", "/keys/{key_id}/revoke", OWNERS),
