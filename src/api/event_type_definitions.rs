@@ -338,8 +338,8 @@ fn refuse_name_of_catalogue(api: &Api, definer: &Definer, name: &str) -> Result<
         return Ok(());
     }
     let detail = format!(
-        "{name} is in the catalogue of this deployment, which the operator changes; an organization can change and delete its own \
-         event types only: choose another name"
+        "{name} is in the catalogue that all organizations share; an organization can change and delete its own event types only: \
+         choose another name"
     );
     Err(Problem::new(ErrorCode::Conflict, detail))
 }
@@ -362,8 +362,8 @@ fn check_room(
     let is_full = most > 0 && registry.own_count(definer.owner) >= most;
     if known.is_none() && !definer.is_catalogue() && is_full {
         let detail = format!(
-            "this deployment allows an organization {most} event types of its own \
-             (limits.event_types_per_organization); delete one, or ask the operator for a higher limit"
+            "an organization may have {most} event types of its own (limits.event_types_per_organization); \
+             delete one, or ask for a higher limit"
         );
         return Err(Problem::new(ErrorCode::LimitReached, detail));
     }

@@ -107,36 +107,53 @@ fn read_role(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Role> 
 /// It becomes a link of a page: nothing but a web address may be in it.
 fn read_url(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String> {
     let text = input::string_of_length(1..=MAX_URL_CHARACTERS)(value, path, errors)?;
-    let url =
-        Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    let url = web_address(&text);
     if url.is_none() {
         errors.add(path, "must be an address that begins with https:// or http://");
     }
     url.map(String::from)
 }
 
-/// Uses a link up and begins its session; `None`: it opens nothing (any more).
-pub(crate) async fn enter(api: &web::Data<Api>, token: &str, address: IpAddr) -> Result<Option<String>, Problem> {
+fn web_address(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+}
+
+/// Whether a page may link to it.
+pub(crate) fn is_web_address(text: &str) -> bool {
+    web_address(text).is_some()
+}
+
+/// What became of a link that was opened.
+pub(crate) enum Entry {
+    /// A session began.
+    Begun { token: String, return_url: Option<String> },
+    /// It opens nothing (any more).
+    Refused { return_url: Option<String> },
+}
+
+/// Uses a link up and begins its session.
+pub(crate) async fn enter(api: &web::Data<Api>, token: &str, address: IpAddr) -> Result<Entry, Problem> {
     let (hash, now) = (hash_key(token), api.engine.now());
     let line = Line::Address(address);
     let used = Api::change_by(api, line, line.id(), move |_, store| Ok(store.use_link(&hash, now)?)).await?;
     match used {
         LinkUse::First(link) => {
             let SignInLink { organization_id, visitor, .. } = link;
+            let return_url = visitor.return_url.clone();
             let began_with = SignIn::Link(Arc::new(visitor));
-            Ok(Some(sessions::begin(api, Some(organization_id), began_with).await?))
+            Ok(Entry::Begun { token: sessions::begin(api, Some(organization_id), began_with).await?, return_url })
         }
         LinkUse::Refused(link) => {
             tracing::warn!(
                 target: "ringback::dashboard", organization = %link.organization_id, from = %address,
                 "a sign-in link was refused: it was used before, or is over"
             );
-            Ok(None)
+            Ok(Entry::Refused { return_url: link.visitor.return_url })
         }
         LinkUse::Unknown => {
             // anybody can ask for any
             tracing::debug!(target: "ringback::dashboard", from = %address, "there is no such sign-in link");
-            Ok(None)
+            Ok(Entry::Refused { return_url: None })
         }
     }
 }

@@ -113,8 +113,7 @@ fn check_count(store: &dyn Store, organization_id: OrganizationId, most: u32) ->
         return Ok(());
     }
     let detail = format!(
-        "this deployment allows an organization {most} webhooks (limits.webhooks_per_organization); \
-         delete one, or ask the operator for a higher limit"
+        "an organization may have {most} webhooks (limits.webhooks_per_organization); delete one, or ask for a higher limit"
     );
     Err(Problem::new(ErrorCode::LimitReached, detail))
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::environment::PREFIX;
 use super::readers::{
     RETRY_POLICY_EXAMPLE, admin_key, advertise, ca_file, database_url, header_prefix, log_filter, log_format,
-    master_key, node_name, portal_name, public_url, retry_policy, shown_policy, unknown_event_types,
+    master_key, node_name, retry_policy, shown_policy, unknown_event_types,
 };
 use super::value::SettingValue;
-use super::{LogFormat, Settings};
+use super::{LogFormat, Settings, portal};
 use crate::domain::retry::{MAX_RETRIES, RetrySchedule};
 
 /// Below this, a memory bound has no room for one event of 10 MiB.
@@ -383,7 +383,7 @@ pub static KEYS: &[SettingKey] = &[
         help: "Where browsers of customers reach the dashboard: sign-in links begin with it (default: where the call that makes one came to, \
                which behind a proxy can be an address that only your servers know).",
         example: Some(r#""https://hooks.example.com""#),
-        read: |value, settings| public_url(value).map(|url| settings.portal.public_url = Some(url)),
+        read: |value, settings| portal::public_url(value).map(|url| settings.portal.public_url = Some(url)),
         show: |settings| settings.portal.public_url.as_ref().map(quoted),
     },
     SettingKey {
@@ -391,8 +391,40 @@ pub static KEYS: &[SettingKey] = &[
         kind: ValueKind::Text("text"),
         help: "The name of your product: customers who come by a sign-in link see it instead of Ringback's.",
         example: Some(r#""Acme""#),
-        read: |value, settings| portal_name(value).map(|name| settings.portal.name = Some(name)),
+        read: |value, settings| portal::name(value).map(|name| settings.portal.name = Some(name)),
         show: |settings| settings.portal.name.as_ref().map(quoted),
+    },
+    SettingKey {
+        name: "portal.logo",
+        kind: ValueKind::Text("path"),
+        help: "The logo of your product, for the same customers: an SVG, PNG, JPEG or WebP file of at most 256 KiB, read at the start. It \
+               stands on white and on nearly black.",
+        example: Some(r#""/etc/ringback/logo.svg""#),
+        read: |value, settings| portal::logo(value).map(|logo| settings.portal.logo = Some(logo)),
+        show: |settings| settings.portal.logo.as_ref().map(|logo| quoted(logo.path.display())),
+    },
+    SettingKey {
+        name: "portal.accent_color",
+        kind: ValueKind::Text("#rrggbb"),
+        help: "The colour of your product, for the same customers: buttons, links and marks have it, lighter or darker where it could not be \
+               read.",
+        example: Some(r##""#0a7c5a""##),
+        read: |value, settings| {
+            portal::accent_color(value).map(|color| settings.portal.accent_color = Some(color))
+        },
+        show: |settings| settings.portal.accent_color.map(quoted),
+    },
+    SettingKey {
+        name: "portal.frame_ancestors",
+        kind: ValueKind::Text("list of origins"),
+        help: "Origins whose pages may show the dashboard in a frame to the same customers, like [\"https://app.example.com\"]; http:// only \
+               for localhost, and no `*`. Whoever writes such a page can cover the dashboard and make a customer click what they don't see. \
+               Needs HTTPS, except on localhost.",
+        example: None,
+        read: |value, settings| {
+            portal::frame_ancestors(value).map(|origins| settings.portal.frame_ancestors = origins)
+        },
+        show: |settings| Some(list(&settings.portal.frame_ancestors)),
     },
     SettingKey {
         name: "defaults.retry",

@@ -9,6 +9,7 @@ mod documentation;
 mod environment;
 pub mod keys;
 mod load;
+mod portal;
 mod readers;
 mod value;
 
@@ -26,6 +27,7 @@ use crate::domain::target::PortRange;
 pub use crate::telemetry::LogFormat;
 pub use documentation::{documentation, example_file};
 pub use load::{Flags, Loaded, SettingsError, SettingsProblem, inspect, load, merge};
+pub use portal::{AccentColor, Logo, PortalSettings};
 
 /// The effective settings of `serve`.
 #[derive(Clone)]
@@ -70,15 +72,6 @@ pub struct Settings {
     pub cluster: ClusterSettings,
     /// The table `[portal]`.
     pub portal: PortalSettings,
-}
-
-/// What customers see who come by a sign-in link.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PortalSettings {
-    /// Where their browsers reach the dashboard.
-    pub public_url: Option<String>,
-    /// The product's.
-    pub name: Option<String>,
 }
 
 impl Default for Settings {

@@ -89,27 +89,6 @@ pub(super) fn log_filter(value: &SettingValue) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn public_url(value: &SettingValue) -> Result<String, String> {
-    let text = value.text()?;
-    let url =
-        url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-    let is_whole = url.is_some_and(|url| url.query().is_none() && url.fragment().is_none() && url.path() == "/");
-    match is_whole {
-        true => Ok(text.trim_end_matches('/').to_owned()),
-        false => Err(format!("expects an address without a path, like https://hooks.example.com, got {text}")),
-    }
-}
-
-pub(super) fn portal_name(value: &SettingValue) -> Result<String, String> {
-    let text = value.text()?.trim();
-    let is_good =
-        !text.is_empty() && text.chars().count() <= MAX_NAME_CHARACTERS && !text.chars().any(char::is_control);
-    match is_good {
-        true => Ok(text.to_owned()),
-        false => Err(format!("expects 1 to {MAX_NAME_CHARACTERS} characters on one line")),
-    }
-}
-
 pub(super) fn unknown_event_types(value: &SettingValue) -> Result<bool, String> {
     match value.text()? {
         "refuse" => Ok(false),

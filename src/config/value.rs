@@ -138,7 +138,7 @@ impl SettingValue {
         }
     }
 
-    fn items(&self) -> Result<Vec<Cow<'_, str>>, String> {
+    pub(super) fn items(&self) -> Result<Vec<Cow<'_, str>>, String> {
         match self {
             Self::Untyped(text) => {
                 Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Cow::from).collect())

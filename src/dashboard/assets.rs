@@ -35,7 +35,8 @@ pub(crate) static ICON: Asset = asset!("icon.svg", "image/svg+xml");
 
 static ALL: [&Asset; 5] = [&STYLE, &SCRIPT, &HTMX, &MORPH, &ICON];
 
-fn address(name: &str, bytes: &[u8]) -> String {
+/// With a hash of the content.
+pub(super) fn address(name: &str, bytes: &[u8]) -> String {
     let hash = BASE64URL_NOPAD.encode(&Sha256::digest(bytes)[..9]);
     format!("/assets/{hash}/{name}")
 }

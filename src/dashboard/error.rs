@@ -4,9 +4,11 @@ use std::fmt;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use maud::html;
+use maud::{Markup, html};
 
+use super::portal::{Portal, portal_of};
 use super::response::protect;
+use super::viewer::Preferences;
 use super::{components, layout};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::routes::unknown_route;
@@ -33,23 +35,37 @@ impl ResponseError for PageError {
 
     fn error_response(&self) -> HttpResponse {
         let Self(problem) = self;
-        let title = match problem.code() {
-            ErrorCode::NotFound => "Not found",
-            ErrorCode::Forbidden => "This key can’t do that",
-            ErrorCode::Unavailable | ErrorCode::Overloaded => "Temporarily unavailable",
-            _ => problem.code().title(),
-        };
-        let content = html! {
-            div.card {
-                h1 { (title) }
-                p { (components::sentence(problem.detail())) }
-                @if !problem.errors().is_empty() {
-                    ul { @for error in problem.errors() { li { code { (error.field) } ": " (error.message) } } }
-                }
-                p.actions { a.button.primary href="/" { "Go to overview" } }
+        let title = title(problem, "This key can’t do that");
+        layout::plain(problem.code().status(), title, &content(problem, title))
+    }
+}
+
+/// The same for whoever came by a sign-in link.
+pub(super) fn for_visitor(problem: &Problem, portal: &Portal, request: &HttpRequest) -> HttpResponse {
+    let title = title(problem, "You can’t do that");
+    let look = Preferences::of(request);
+    layout::door(problem.code().status(), &look, Some(portal), title, &content(problem, title))
+}
+
+fn title(problem: &Problem, forbidden: &'static str) -> &'static str {
+    match problem.code() {
+        ErrorCode::NotFound => "Not found",
+        ErrorCode::Forbidden => forbidden,
+        ErrorCode::Unavailable | ErrorCode::Overloaded => "Temporarily unavailable",
+        _ => problem.code().title(),
+    }
+}
+
+fn content(problem: &Problem, title: &str) -> Markup {
+    html! {
+        div.card {
+            h1 { (title) }
+            p { (components::sentence(problem.detail())) }
+            @if !problem.errors().is_empty() {
+                ul { @for error in problem.errors() { li { code { (error.field) } ": " (error.message) } } }
             }
-        };
-        layout::plain(problem.code().status(), title, &content)
+            p.actions { a.button.primary href="/" { "Go to overview" } }
+        }
     }
 }
 
@@ -65,7 +81,11 @@ pub(crate) async fn nowhere(request: HttpRequest) -> HttpResponse {
         return unknown_route(request).await;
     }
     let problem = Problem::new(ErrorCode::NotFound, "there is no page at this address");
-    let mut response = PageError(problem).error_response();
-    protect(response.headers_mut());
+    let portal = portal_of(&request);
+    let mut response = match &portal {
+        Some(portal) => for_visitor(&problem, portal, &request),
+        None => PageError(problem).error_response(),
+    };
+    protect(response.headers_mut(), portal.as_deref().and_then(Portal::frames));
     response
 }

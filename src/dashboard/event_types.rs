@@ -141,7 +141,7 @@ async fn content(
         section.card.flush {
             header {
                 h2 { "Operational events" }
-                p.dim.small { "Events about your webhooks, made by Ringback. A webhook gets them only if it subscribes to them by name." }
+                p.dim.small { "Events about the webhooks themselves. A webhook gets them only if it subscribes to them by name." }
             }
             ul.items { @for event_type in OPERATIONAL { (ours(event_type, asking(event_type.name))) } }
         }

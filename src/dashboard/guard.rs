@@ -2,18 +2,21 @@
 //! adds the security headers.
 
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 
 use super::access::Access;
-use super::error::PageError;
+use super::error::{PageError, for_visitor};
+use super::layout::OfProduct;
+use super::portal::{Portal, portal_of};
 use super::response::{protect, redirect_htmx, see_other, wants_fragment};
-use super::session_cookie::{SignedIn, signed_in};
+use super::session_cookie::{SignedIn, came_by_link, signed_in};
 use super::state::Dashboard;
 use super::viewer::{Door, Preferences, Viewer};
 use crate::api::auth::Permission;
@@ -25,15 +28,36 @@ pub(crate) async fn guard(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let mut response = match admit(access, request.request()).await {
+    let response = match admit(access, request.request()).await {
         Ok(()) => match next.call(request).await {
             Ok(response) => response,
             Err(error) => return Err(error),
         },
-        Err(refusal) => request.into_response(refusal),
+        // with its error, which `into_response` forgets
+        Err(refusal) => ServiceResponse::new(request.into_parts().0, refusal),
     };
-    protect(response.headers_mut());
+    let portal = portal_of(response.request());
+    let mut response = match &portal {
+        Some(portal) => with_products_errors(response, portal),
+        None => response,
+    };
+    let is_of_product = response.response().extensions().get::<OfProduct>().is_some();
+    let frames = dashboard_of(response.request()).filter(|_| is_of_product);
+    let frames = frames.and_then(|dashboard| dashboard.portal.frames().cloned());
+    protect(response.headers_mut(), frames.as_ref());
     Ok(response)
+}
+
+/// A page for an error is made without a look at who asks; a visitor gets the product's.
+fn with_products_errors(response: ServiceResponse<BoxBody>, portal: &Portal) -> ServiceResponse<BoxBody> {
+    let problem = response.response().error().and_then(|error| error.as_error::<PageError>());
+    let Some(PageError(problem)) = problem else { return response };
+    let page = for_visitor(problem, portal, response.request());
+    response.into_response(page)
+}
+
+fn dashboard_of(request: &HttpRequest) -> Option<&web::Data<Dashboard>> {
+    request.app_data::<web::Data<Dashboard>>()
 }
 
 async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse> {
@@ -45,12 +69,12 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
     if access == Access::Open {
         return Ok(());
     }
-    let shared = || request.app_data::<web::Data<Api>>().zip(request.app_data::<web::Data<Dashboard>>());
+    let shared = || request.app_data::<web::Data<Api>>().zip(dashboard_of(request));
     let (api, dashboard) =
         shared().ok_or_else(|| refuse(Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())))?;
     let SignedIn { caller, visitor } = match signed_in(api, dashboard, request).await {
         Ok(Some(signed_in)) => signed_in,
-        Ok(None) => return Err(to_sign_in(request)),
+        Ok(None) => return Err(to_sign_in(dashboard, request)),
         Err(problem) => return Err(refuse(problem)),
     };
     let own = caller.organization_id();
@@ -58,21 +82,27 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
         None => None,
         Some(id) => Some(organizations::find(api, id.into(), id).await.map_err(refuse)?.name),
     };
+    let address = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    let is_visitor = visitor.is_some();
+    let door = visitor.map(|visitor| Door { visitor, portal: Arc::clone(&dashboard.portal) });
+    let viewer =
+        Viewer { caller, organization, door, look: Preferences::of(request), address, now: api.engine().now() };
+    // also for the page that refuses
+    request.extensions_mut().insert(viewer);
     if let Access::Needs(permission) = access {
         if own.is_none() && !matches!(permission, Permission::Open | Permission::Admin) {
             let detail = "an admin key belongs to no organization; open one under Organizations to manage its keys, and sign in with a \
                           key of it for everything else";
             return Err(refuse(Problem::new(ErrorCode::Forbidden, detail)));
         }
-        permission.check(&caller, own).map_err(refuse)?;
+        permission.check(&caller, own).map_err(|problem| match is_visitor {
+            // who has a role instead of a key
+            true => refuse(Problem::new(ErrorCode::Forbidden, "your role here does not include this page")),
+            false => refuse(problem),
+        })?;
     }
-    let address = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    let door = visitor.map(|visitor| Door { visitor, product: dashboard.product.clone() });
-    let viewer =
-        Viewer { caller, organization, door, look: Preferences::of(request), address, now: api.engine().now() };
     // for the access log
     request.extensions_mut().insert(caller);
-    request.extensions_mut().insert(viewer);
     Ok(())
 }
 
@@ -87,12 +117,18 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
 }
 
 fn refuse(problem: Problem) -> HttpResponse {
-    PageError(problem).error_response()
+    HttpResponse::from_error(PageError(problem))
 }
 
-fn to_sign_in(request: &HttpRequest) -> HttpResponse {
+fn to_sign_in(dashboard: &Dashboard, request: &HttpRequest) -> HttpResponse {
+    // whoever came by a link has no key to sign in with
+    let is_visit_over = came_by_link(dashboard, request).is_some();
+    let page = if is_visit_over { "/sign-in?over=1" } else { "/sign-in" };
     if wants_fragment(request) {
-        return redirect_htmx("/sign-in");
+        return redirect_htmx(page);
+    }
+    if is_visit_over {
+        return see_other(page);
     }
     let next = match *request.method() {
         Method::GET => request.uri().path_and_query().map_or("/", |address| address.as_str()),

@@ -10,7 +10,7 @@ use super::error::PageError;
 use super::form::{Form, can_be_corrected, cursor_query};
 use super::layout::{self, Section};
 use super::response::see_other;
-use super::session_cookie::session;
+use super::session_cookie::sessions_of;
 use super::state::Dashboard;
 use super::time;
 use super::viewer::Viewer;
@@ -109,7 +109,8 @@ async fn own_content(
 ) -> Result<Markup, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let ring = KeyScope::own(viewer)?;
-    let signed_in_with = session(api, dashboard, request).await?.and_then(|session| match session.began_with {
+    let signed_in_with = sessions_of(api, dashboard, request).await?.into_iter().next();
+    let signed_in_with = signed_in_with.and_then(|session| match session.began_with {
         SignIn::Key(hash) => Some(hash),
         SignIn::Link(_) => None,
     });
@@ -152,7 +153,7 @@ pub(crate) async fn create_from(
         section.card {
             div.note-box.warn role="status" {
                 strong { "Copy this key now: it is shown only once. " }
-                "Ringback stores only its hash."
+                "Only its hash is stored."
             }
             (components::copyable("new-key", text.expose()))
             dl.facts {

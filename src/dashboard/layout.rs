@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{HTMX, ICON, MORPH, SCRIPT, STYLE};
+use super::portal::Portal;
 use super::viewer::{Preferences, Viewer};
 use crate::api::auth::Permission;
 
@@ -67,24 +68,39 @@ pub(crate) fn with_status(
         }
         div.sr #spoken aria-live="polite" {}
     };
-    answer(status, &document(Some(&viewer.look), (title, viewer.brand()), &body))
+    answer(status, viewer.portal(), &document(Some(&viewer.look), viewer.portal(), title, &body))
 }
 
 /// A page without navigation, centred in the window.
-pub(crate) fn door(status: StatusCode, look: &Preferences, title: &str, content: &Markup) -> HttpResponse {
-    answer(status, &document(Some(look), (title, "Ringback"), &html! { main.door { (content) } }))
+pub(crate) fn door(
+    status: StatusCode,
+    look: &Preferences,
+    portal: Option<&Portal>,
+    title: &str,
+    content: &Markup,
+) -> HttpResponse {
+    answer(status, portal, &document(Some(look), portal, title, &html! { main.door { (content) } }))
 }
 
 /// The same without a viewer's preferences.
 pub(crate) fn plain(status: StatusCode, title: &str, content: &Markup) -> HttpResponse {
-    answer(status, &document(None, (title, "Ringback"), &html! { main.door { (content) } }))
+    answer(status, None, &document(None, None, title, &html! { main.door { (content) } }))
 }
 
-fn answer(status: StatusCode, document: &Markup) -> HttpResponse {
-    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(document.0.clone())
+/// Marks a page that looks like a product's: only such a page may be shown in a frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OfProduct;
+
+fn answer(status: StatusCode, portal: Option<&Portal>, document: &Markup) -> HttpResponse {
+    let mut response =
+        HttpResponse::build(status).content_type("text/html; charset=utf-8").body(document.0.clone());
+    if portal.is_some() {
+        response.extensions_mut().insert(OfProduct);
+    }
+    response
 }
 
-fn document(look: Option<&Preferences>, (title, brand): (&str, &str), body: &Markup) -> Markup {
+fn document(look: Option<&Preferences>, portal: Option<&Portal>, title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" data-theme=[look.and_then(|look| look.theme)] data-zone=[look.map(|look| &look.zone_name)] {
@@ -92,9 +108,12 @@ fn document(look: Option<&Preferences>, (title, brand): (&str, &str), body: &Mar
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="htmx-config" content=(HTMX_SETTINGS);
-                title { (title) " · " (brand) }
-                link rel="icon" type="image/svg+xml" href=(*ICON.path);
+                title { (title) " · " (portal.map_or("Ringback", Portal::brand)) }
                 link rel="stylesheet" href=(*STYLE.path);
+                @match portal {
+                    Some(portal) => (portal.head()),
+                    None => { link rel="icon" type=(ICON.content_type) href=(*ICON.path); }
+                }
                 script src=(*SCRIPT.path) {}
                 script src=(*HTMX.path) defer {}
                 script src=(*MORPH.path) defer {}
@@ -107,13 +126,18 @@ fn document(look: Option<&Preferences>, (title, brand): (&str, &str), body: &Mar
 fn side(viewer: &Viewer, current: Section) -> Markup {
     html! {
         header.side {
-            a.brand href="/" { (logo()) (viewer.brand()) }
+            a.brand href="/" {
+                @match viewer.portal() {
+                    Some(portal) => (portal.heading()),
+                    None => { (logo()) "Ringback" }
+                }
+            }
             div.who {
                 strong { (viewer.organization.as_deref().unwrap_or("This deployment")) }
                 span.dim { "signed in as " (viewer.door.as_ref().and_then(|door| door.visitor.name.as_deref()).unwrap_or_else(|| viewer.role())) }
-                @if let Some(back) = viewer.door.as_ref().and_then(|door| door.visitor.return_url.as_deref()) {
-                    a.small href=(back) { "Back to " (viewer.door.as_ref().and_then(|door| door.product.as_deref()).unwrap_or("where you came from")) }
-                }
+            }
+            @if let Some(door) = &viewer.door {
+                @if let Some(url) = &door.visitor.return_url { p.back { (way_back(&door.portal, url, "")) } }
             }
             nav aria-label="Main" { ul.nav {
                 @for (section, name, address, permission) in SECTIONS {
@@ -121,7 +145,8 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
                         li { a href=(address) aria-current=[(section == current).then_some("page")] { (name) } }
                     }
                 }
-                li { a href="/docs" { "API reference" } }
+                // it is about the API of whoever runs this, for which a visitor has no key
+                @if viewer.door.is_none() { li { a href="/docs" { "API reference" } } }
             } }
             footer {
                 div.field {
@@ -136,6 +161,11 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
             }
         }
     }
+}
+
+/// Out of the frame, where there is one: the product would be shown inside of itself.
+pub(super) fn way_back(portal: &Portal, url: &str, class: &str) -> Markup {
+    html! { a class=[(!class.is_empty()).then_some(class)] href=(url) target="_top" { "Back to " (portal.product()) } }
 }
 
 pub(crate) fn logo() -> Markup {

@@ -5,6 +5,7 @@
 //! written once and an error names its field. Live parts request their own page again and swap in what changed (htmx
 //! and idiomorph, vendored).
 
+mod accent;
 mod access;
 mod activity;
 mod asset_files;
@@ -27,8 +28,10 @@ mod logs;
 mod organization;
 mod organizations;
 mod outcome_help;
+mod outside;
 mod overview;
 mod payload;
+mod portal;
 mod request_response;
 mod response;
 mod routes;
@@ -44,6 +47,7 @@ mod webhooks;
 use actix_web::web;
 
 pub use access::Access;
+pub use portal::Portal;
 pub use routes::{PAGES, PageSpec};
 pub use state::Dashboard;
 

@@ -100,11 +100,11 @@ pub(crate) fn of_error(error: &str) -> OutcomeHelp {
         ),
         "blocked_address" => (
             "The host's address is not an allowed target, so no connection was made.",
-            "Use a public address; an operator can allow others with allowed_networks.",
+            "Use an address that anyone can reach from the internet, or ask for this one to be allowed.",
         ),
         "invalid_request" => (
             "The webhook's URL or headers don't form a request that this engine may send.",
-            "Edit the webhook; an operator can allow http and other ports with allow_http and allowed_ports.",
+            "Edit the webhook: its URL needs https and a usual port, unless others are allowed here.",
         ),
         _ => ("No response.", "Send a test event to the webhook to see what happens now."),
     };

@@ -1,6 +1,5 @@
-//! Sign-in with an API key, and sign-out.
+//! Sign-in with an API key or a link, and sign-out.
 
-use actix_web::cookie::SameSite;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
@@ -9,16 +8,18 @@ use url::{Position, Url};
 use super::error::PageError;
 use super::form::Form;
 use super::layout;
+use super::outside::{self, Outside};
 use super::response::see_other;
-use super::session_cookie::{session, session_cookie, signed_in};
+use super::session_cookie::{begin_visit, begin_with_key, came_by_link, end_sessions, sessions_of, signed_in};
 use super::state::Dashboard;
 use super::viewer::Preferences;
 use crate::api::Api;
 use crate::api::auth::Permission;
 use crate::api::caller::{Caller, address, caller_of};
 use crate::api::key_text::hash_key;
-use crate::api::problem::{ErrorCode, Problem};
-use crate::api::{sessions, sign_in_links};
+use crate::api::problem::ErrorCode;
+use crate::api::sessions;
+use crate::api::sign_in_links::{self, Entry};
 use crate::domain::session::SignIn;
 
 const NO_ORGANIZATION: &str =
@@ -38,7 +39,7 @@ const MAX_FORM_BYTES: usize = 64 * 1024;
 const UNKNOWN: &str =
     "This key is unknown, expired or revoked. Check that you copied all of it, or ask for a new one.";
 
-/// `GET /sign-in?next=&ticket=`.
+/// `GET /sign-in?next=&ticket=`, `?link=`, and where these lead on to.
 pub(crate) async fn read(
     request: HttpRequest,
     api: web::Data<Api>,
@@ -53,7 +54,7 @@ pub(crate) async fn read(
             return Ok(page(&request, &dashboard, &next, Some(used)));
         };
         return match caller_of(&api, key_hash, address(&request)).await {
-            Ok(caller) => enter_with(&api, &dashboard, &caller, key_hash, &next).await,
+            Ok(caller) => enter_with((&request, &api, &dashboard), &caller, key_hash, &next).await,
             Err(problem) if problem.code() == ErrorCode::Unauthorized => {
                 Ok(page(&request, &dashboard, &next, Some(UNKNOWN)))
             }
@@ -63,21 +64,37 @@ pub(crate) async fn read(
     // with HEAD a program looks where a link leads, and must not use it up
     if let Some(link) = query.given("link").filter(|_| request.method() != Method::HEAD) {
         return match sign_in_links::enter(&api, link, address(&request)).await? {
-            Some(token) => Ok(begun(&dashboard, token, &next, SameSite::Lax)),
-            None => {
-                let over = "This link was already used, or is too old. Go back to where you found it, and open a new one.";
-                Ok(page(&request, &dashboard, &next, Some(over)))
+            Entry::Begun { token, return_url } => {
+                let mut response = go_on(&next, true);
+                begin_visit(&dashboard, &mut response, &token, return_url.as_deref());
+                Ok(response)
             }
+            Entry::Refused { return_url } => Ok(outside(&request, &dashboard, Outside::LinkOver, return_url)),
         };
     }
-    if query.is_ticked("began") && signed_in(&api, &dashboard, &request).await?.is_none() {
-        let lost = "The browser did not store the session cookie. Allow cookies, and open the dashboard over HTTPS (or on localhost).";
-        return Ok(page(&request, &dashboard, &next, Some(lost)));
+    if signed_in(&api, &dashboard, &request).await?.is_some() {
+        return Ok(see_other(&next));
     }
-    match signed_in(&api, &dashboard, &request).await? {
-        Some(_) => Ok(see_other(&next)),
-        None => Ok(page(&request, &dashboard, &next, None)),
-    }
+    let is_visit = query.is_ticked("visit");
+    let lost = "The browser did not store the session cookie. Allow cookies, and open the dashboard over HTTPS (or on localhost).";
+    Ok(match query.is_ticked("began") {
+        true if is_visit => outside(&request, &dashboard, Outside::NoCookie, None),
+        true => page(&request, &dashboard, &next, Some(lost)),
+        false if query.is_ticked("left") => outside(&request, &dashboard, Outside::SignedOut, None),
+        false if query.is_ticked("over") => outside(&request, &dashboard, Outside::Over, None),
+        false => page(&request, &dashboard, &next, None),
+    })
+}
+
+/// What a visitor sees who is not signed in. Where they came from is what a link says, or their browser.
+fn outside(
+    request: &HttpRequest,
+    dashboard: &Dashboard,
+    outside: Outside,
+    return_url: Option<String>,
+) -> HttpResponse {
+    let known = || came_by_link(dashboard, request)?.return_url;
+    outside::page(request, &dashboard.portal, outside, return_url.or_else(known).as_deref())
 }
 
 /// `POST /sign-in`.
@@ -91,7 +108,9 @@ pub(crate) async fn enter(
     let next = inner_address(form.text("next"));
     let key_hash = hash_key(form.text("key"));
     match caller_of(&api, key_hash, address(&request)).await {
-        Ok(caller) if may_enter(&caller) => enter_with(&api, &dashboard, &caller, key_hash, &next).await,
+        Ok(caller) if may_enter(&caller) => {
+            enter_with((&request, &api, &dashboard), &caller, key_hash, &next).await
+        }
         Ok(Caller::Deployment { .. }) => Ok(page(&request, &dashboard, &next, Some(NO_ORGANIZATION))),
         Ok(_) => Ok(page(&request, &dashboard, &next, Some(ONLY_PUBLISHES))),
         Err(problem) if problem.code() == ErrorCode::Unauthorized => {
@@ -102,29 +121,25 @@ pub(crate) async fn enter(
 }
 
 async fn enter_with(
-    api: &web::Data<Api>,
-    dashboard: &Dashboard,
+    (request, api, dashboard): (&HttpRequest, &web::Data<Api>, &Dashboard),
     caller: &Caller,
     key_hash: [u8; 32],
     next: &str,
 ) -> Result<HttpResponse, PageError> {
     let token = sessions::begin(api, caller.organization_id(), SignIn::Key(key_hash)).await?;
-    Ok(begun(dashboard, token, next, SameSite::Strict))
+    let mut response = go_on(next, false);
+    begin_with_key(dashboard, request, &mut response, &token);
+    Ok(response)
 }
 
-/// Gives the browser its session, and goes on to a page that notices when it does not keep it.
-fn begun(dashboard: &Dashboard, token: String, next: &str, same_site: SameSite) -> HttpResponse {
-    let query: String = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("began", "1")
-        .append_pair("next", next)
-        .finish();
-    let mut response = see_other(&format!("/sign-in?{query}"));
-    // our cookies are always valid header values
-    let kept = response.add_cookie(&session_cookie(dashboard, Some(token), same_site));
-    if let Err(error) = kept {
-        tracing::error!(%error, "a session's cookie was not set");
+/// To a page that notices when the browser does not keep its session.
+fn go_on(next: &str, is_visit: bool) -> HttpResponse {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("began", "1").append_pair("next", next);
+    if is_visit {
+        query.append_pair("visit", "1");
     }
-    response
+    see_other(&format!("/sign-in?{}", query.finish()))
 }
 
 /// `POST /sign-out`.
@@ -133,13 +148,12 @@ pub(crate) async fn leave(
     api: web::Data<Api>,
     dashboard: web::Data<Dashboard>,
 ) -> Result<HttpResponse, PageError> {
-    if let Some(session) = session(&api, &dashboard, &request).await? {
+    for session in sessions_of(&api, &dashboard, &request).await? {
         sessions::end(&api, &session).await?;
     }
-    let mut response = see_other("/sign-in");
-    response
-        .add_cookie(&session_cookie(&dashboard, None, SameSite::Strict))
-        .map_err(|_| Problem::new(ErrorCode::Internal, ErrorCode::Internal.help()))?;
+    let is_visitor = came_by_link(&dashboard, &request).is_some();
+    let mut response = see_other(if is_visitor { "/sign-in?left=1" } else { "/sign-in" });
+    end_sessions(&dashboard, &mut response);
     Ok(response)
 }
 
@@ -175,7 +189,7 @@ fn own_page(next: &str) -> Option<String> {
 fn page(request: &HttpRequest, dashboard: &Dashboard, next: &str, complaint: Option<&str>) -> HttpResponse {
     let content = form(next, complaint, !dashboard.secure);
     let status = if complaint.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    layout::door(status, &Preferences::of(request), "Sign in", &content)
+    layout::door(status, &Preferences::of(request), None, "Sign in", &content)
 }
 
 fn form(next: &str, complaint: Option<&str>, is_dev: bool) -> Markup {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use jiff::tz::TimeZone;
 
+use super::portal::Portal;
 use crate::api::audit::Author;
 use crate::api::auth::Permission;
 use crate::api::caller::Caller;
@@ -35,14 +36,14 @@ pub(crate) struct Viewer {
 #[derive(Debug, Clone)]
 pub(crate) struct Door {
     pub visitor: Arc<Visitor>,
-    /// The product's name.
-    pub product: Option<String>,
+    /// How the product looks.
+    pub portal: Arc<Portal>,
 }
 
 impl Viewer {
-    /// What the dashboard is called here.
-    pub(crate) fn brand(&self) -> &str {
-        self.door.as_ref().and_then(|door| door.product.as_deref()).unwrap_or("Ringback")
+    /// How the product looks that a visitor came from.
+    pub(crate) fn portal(&self) -> Option<&Portal> {
+        self.door.as_ref().map(|door| &*door.portal)
     }
 
     /// Only for pages that the admin can't open.

@@ -22,8 +22,8 @@ pub(super) fn identity(settings: &Settings, listen: SocketAddr, addresses: PeerA
     }
 }
 
-/// Settings that decide what happens to an event and its deliveries, whichever node handles them.
-const SHARED: [&str; 19] = [
+/// Settings that decide what happens to an event and its deliveries, whichever node handles them, and what a customer sees.
+const SHARED: [&str; 22] = [
     "allow_http",
     "allowed_networks",
     "allowed_ports",
@@ -43,6 +43,9 @@ const SHARED: [&str; 19] = [
     "limits.webhooks_per_organization",
     "limits.event_types_per_organization",
     "limits.events_per_second_per_organization",
+    "portal.name",
+    "portal.accent_color",
+    "portal.frame_ancestors",
 ];
 
 fn shared_settings(settings: &Settings) -> BTreeMap<String, String> {

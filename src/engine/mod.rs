@@ -25,7 +25,7 @@ use crate::api::request_id::RequestIds;
 use crate::api::server::{BoundServer, ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
 use crate::config::Settings;
-use crate::dashboard::{self, Dashboard};
+use crate::dashboard::{self, Dashboard, Portal};
 use crate::domain::breaker::BreakerConfig;
 use crate::domain::machine::MachineLimits;
 use crate::domain::secret::Secret;
@@ -207,7 +207,7 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
         metrics: (!own_metrics).then(|| metrics.clone()),
     };
     let api = web::Data::new(Api::new(actors.handle.clone(), options));
-    let dashboard = web::Data::new(Dashboard::new(!settings.dev).of_product(settings.portal.name.clone()));
+    let dashboard = web::Data::new(Dashboard::new(!settings.dev).of_product(Portal::new(&settings.portal)));
     let pages = {
         let dashboard = dashboard.clone();
         move |config: &mut web::ServiceConfig| dashboard::configure(dashboard.clone(), config)

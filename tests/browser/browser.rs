@@ -97,6 +97,11 @@ impl Browser {
         Self::with(site, &json!({"profile.managed_default_content_settings.javascript": 2}))
     }
 
+    /// One that keeps no cookies of frames of other sites, except each frame's own for itself.
+    pub(crate) fn without_cookies_of_other_sites(site: &Site) -> Option<Self> {
+        Self::with(site, &json!({"profile.cookie_controls_mode": 1}))
+    }
+
     fn with(site: &Site, preferences: &Value) -> Option<Self> {
         let turn = Turn::take();
         let profile = tempfile::Builder::new().prefix("ringback-browser-").tempdir().unwrap();
@@ -237,6 +242,16 @@ impl Browser {
     /// Types without clearing: chooses in a select too.
     pub(crate) fn type_in(&self, by: &By, text: &str) {
         self.with_element(by, |element| element.type_in(text));
+    }
+
+    /// From here on, what is asked is about the page in this frame.
+    pub(crate) fn enter_frame(&self, by: &By) {
+        self.with_element(by, |element| self.session.call("POST", "/frame", &json!({"id": element.reference()})));
+    }
+
+    /// And again about the page around it.
+    pub(crate) fn leave_frame(&self) {
+        self.session.call("POST", "/frame", &json!({"id": null})).unwrap();
     }
 
     /// Presses a key where the focus is.

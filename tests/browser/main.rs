@@ -15,6 +15,7 @@ mod keys;
 mod logs;
 mod organizations;
 mod overview;
+mod portal;
 mod screenshots;
 mod seed;
 mod signing_in;

@@ -4,7 +4,9 @@
   const root = document.documentElement;
   const remember = (name, value) => {
     const secure = location.protocol === "https:" ? "; Secure" : "";
-    document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; Max-Age=31536000; SameSite=Strict${secure}`;
+    // in a frame of another site no other cookie is kept
+    const kind = window.parent === window ? `SameSite=Strict${secure}` : "SameSite=None; Secure; Partitioned";
+    document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; Max-Age=31536000; ${kind}`;
   };
 
   // the server renders times in the viewer's zone, which it learns from this cookie

@@ -93,8 +93,10 @@ fn nothing(viewer: &Viewer, choices: &Choices, filters: &Filters) -> Markup {
         return components::empty("No older events", &html! { a.button href=(PATH) { "Go to newest" } });
     }
     let help = html! {
-        p { "Publish with " code { "POST /v1/events" } " and a key that can publish; see the " a href="/docs" { "API reference" }
-            ". From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
+        @if viewer.door.is_some() { p { "Events appear here as soon as there are some." } } @else {
+            p { "Publish with " code { "POST /v1/events" } " and a key that can publish; see the " a href="/docs" { "API reference" }
+                ". From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
+        }
         div.actions {
             @if viewer.may(Permission::Publish) { a.button.primary href="/events/new" { "Publish sample event" } }
             @if viewer.may(Permission::Manage) && choices.webhooks.is_empty() {

@@ -111,7 +111,10 @@ fn nothing(viewer: &Viewer, filters: &Filters) -> Markup {
         return components::empty("No older deliveries", &html! { a.button href=(PATH) { "Go to newest" } });
     }
     let help = html! {
-        p { "A delivery is one event on its way to one webhook. Add a webhook, publish an event, and its outcome appears here. From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
+        p {
+            "A delivery is one event on its way to one webhook. Add a webhook, publish an event, and its outcome appears here."
+            @if viewer.door.is_none() { " From a shell, " code { "ringback trigger call.completed" } " publishes a sample." }
+        }
         div.actions {
             @if viewer.may(Permission::Manage) { a.button.primary href="/webhooks/new" { "Add webhook" } }
             @if viewer.may(Permission::Publish) { a.button href="/events/new" { "Publish sample event" } }

@@ -11,6 +11,7 @@ mod headers;
 mod html;
 mod keys;
 mod logs;
+mod portal;
 mod redirects;
 mod sessions;
 mod sign_in_links;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ringback::dashboard::Dashboard;
+use ringback::config::PortalSettings;
+use ringback::dashboard::{Dashboard, Portal};
 use serde_json::{Value, json};
 
 use super::browser::Browser;
@@ -108,7 +109,8 @@ async fn what_a_link_can_not_be_is_named_field_by_field() {
 
 #[actix_web::test]
 async fn the_dashboard_bears_the_products_name_for_whoever_comes_by_a_link_and_begins_at_its_public_address() {
-    let dashboard = Dashboard::new(true).of_product(Some(String::from("Acme & Co")));
+    let look = PortalSettings { name: Some(String::from("Acme & Co")), ..PortalSettings::default() };
+    let dashboard = Dashboard::new(true).of_product(Portal::new(&look));
     let public = |options: &mut ringback::api::ApiOptions| {
         options.public_url = Some(String::from("https://hooks.acme.example"))
     };
@@ -120,7 +122,7 @@ async fn the_dashboard_bears_the_products_name_for_whoever_comes_by_a_link_and_b
     browser.get(&address(&link)).await;
     let page = browser.get("/webhooks").await.text;
     assert!(
-        page.contains("Webhooks · Acme &amp; Co</title>") && page.contains("</svg>Acme &amp; Co</a>"),
+        page.contains("Webhooks · Acme &amp; Co</title>") && page.contains("href=\"/\">Acme &amp; Co</a>"),
         "{page}"
     );
     assert_eq!(browser.get("/keys").await.status, 200, "an owner manages keys");
