@@ -1,11 +1,10 @@
 //! `/`: an organization's health at a glance.
 
-use std::collections::HashMap;
-
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
 use super::activity::{Activity, ChartRange};
+use super::attention::Attention;
 use super::error::PageError;
 use super::form::Form;
 use super::layout::{self, Section};
@@ -15,14 +14,10 @@ use super::{components, time};
 use crate::actors::statistics::CurrentStatistics;
 use crate::api::Api;
 use crate::api::auth::Permission;
-use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
-use crate::domain::health::{EndpointStates, PendingStats};
-use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::health::{EndpointState, EndpointStates, PendingStats};
+use crate::domain::ids::OrganizationId;
 use crate::domain::time::UnixMillis;
-use crate::store::{PageRequest, Store, StoreResult};
-
-/// Failures shown; the log has all.
-const NEWEST_FAILURES: usize = 8;
+use crate::store::{Store, StoreResult};
 
 /// `GET /?range=`.
 pub(crate) async fn read(
@@ -49,9 +44,10 @@ pub(crate) async fn read(
         }
         @if health.states == EndpointStates::default() { (first_steps(&viewer)) }
         div.stack-live #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
+            @if health.attention.is_urgent() { (health.attention.show(&viewer)) }
             (health.tiles(&viewer, range))
             (health.charts(&viewer, range))
-            (health.failures(&viewer))
+            @if !health.attention.is_urgent() { (health.attention.show(&viewer)) }
         }
     };
     Ok(layout::page(&viewer, Section::Overview, "Overview", &content))
@@ -69,9 +65,7 @@ struct Health {
     states: EndpointStates,
     backlog: PendingStats,
     activity: Activity,
-    failures: Vec<DeliveryRecord>,
-    /// By webhook, without those deleted since.
-    urls: HashMap<EndpointId, String>,
+    attention: Attention,
 }
 
 impl Health {
@@ -82,24 +76,12 @@ impl Health {
         range: ChartRange,
         now: UnixMillis,
     ) -> StoreResult<Self> {
-        let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
-        let page = PageRequest { before_id: None, limit: NEWEST_FAILURES };
-        let failures = store.deliveries(organization_id, &failed, page)?.rows;
-        let mut urls = HashMap::new();
-        for id in failures.iter().map(|row| row.endpoint_id) {
-            if !urls.contains_key(&id)
-                && let Some(found) = store.find_endpoint(organization_id, id)?
-            {
-                urls.insert(id, found.endpoint.url);
-            }
-        }
         let statistics = counted.of_organization(store, organization_id, range.since(now))?;
         Ok(Self {
             states: store.endpoint_states(organization_id)?,
             backlog: store.pending(organization_id, None)?,
             activity: Activity::of(range, &statistics, now),
-            failures,
-            urls,
+            attention: Attention::read(store, counted, organization_id, range.since(now), now)?,
         })
     }
 
@@ -125,7 +107,7 @@ impl Health {
                     div.value { (components::number(self.backlog.pending)) }
                     div.note { (oldest) }
                 }
-                a.tile #tile-webhooks href="/webhooks" {
+                div.tile #tile-webhooks {
                     div.label { "Webhooks" }
                     (self.webhooks())
                 }
@@ -135,12 +117,18 @@ impl Health {
 
     fn webhooks(&self) -> Markup {
         let EndpointStates { healthy, failing, paused, disabled } = self.states;
+        let states = [
+            (healthy, EndpointState::Healthy),
+            (failing, EndpointState::Failing),
+            (paused, EndpointState::Paused),
+            (disabled, EndpointState::Disabled),
+        ];
         html! {
-            div.value { (components::number(healthy + failing + paused + disabled)) }
+            div.value { a href="/webhooks" { (components::number(healthy + failing + paused + disabled)) } }
             div.note.states {
-                @for (count, class, name) in
-                    [(healthy, "ok", "healthy"), (failing, "warn", "failing"), (paused, "bad", "paused"), (disabled, "off", "disabled")] {
-                    @if count > 0 { span.badge.(class) { (components::number(count)) " " (name) } " " }
+                @for (count, state) in states {
+                    @let (class, name, meaning) = components::described(state);
+                    @if count > 0 { a.badge.(class) href={ "/webhooks?state=" (name) } title=(meaning) { (components::number(count)) " " (name) } " " }
                 }
             }
         }
@@ -156,40 +144,6 @@ impl Health {
             div.cols {
                 section.card { header { h2 { "Success rate" } } (self.activity.success_rate(zone)) }
                 section.card { header { h2 { "Response time" } } (self.activity.latency(zone)) }
-            }
-        }
-    }
-
-    fn webhook(&self, id: EndpointId) -> Markup {
-        html! {
-            @match self.urls.get(&id) {
-                Some(url) => { a href={ "/webhooks/" (id) } { (url) } }
-                None => { code { (id) } " " span.dim { "deleted" } }
-            }
-        }
-    }
-
-    fn failures(&self, viewer: &Viewer) -> Markup {
-        html! {
-            section.card.flush {
-                header { h2 { "Recent failed deliveries" } a href="/logs?status=failed" { "View all" } }
-                @if self.failures.is_empty() {
-                    (components::empty("No failed deliveries", &html! { p { "Deliveries that failed and are not retried any more appear here, with their last response." } }))
-                } @else {
-                    div.wide { table.stack {
-                        thead { tr {
-                            th scope="col" { "Event type" } th scope="col" { "Response" } th scope="col" { "Attempts" }
-                            th scope="col" { "Webhook" } th scope="col" { "Failed" }
-                        } }
-                        tbody { @for row in &self.failures { tr {
-                            td.type data-label="Event type" { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } }
-                            td data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
-                            td data-label="Attempts" { (row.attempt_count) }
-                            td.break data-label="Webhook" { (self.webhook(row.endpoint_id)) }
-                            td data-label="Failed" { (time::relative(row.finished_at.unwrap_or(row.created_at), viewer.now, viewer.zone())) }
-                        } } }
-                    } }
-                }
             }
         }
     }

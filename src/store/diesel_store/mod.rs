@@ -8,6 +8,7 @@ mod changes;
 mod cluster;
 mod commit;
 mod due;
+mod endpoint_search;
 mod endpoints;
 mod event_queries;
 mod event_types;
