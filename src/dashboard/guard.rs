@@ -15,6 +15,7 @@ use super::error::PageError;
 use super::response::{protect, redirect_htmx, see_other, wants_fragment};
 use super::session_cookie::{SignedIn, signed_in};
 use super::state::Dashboard;
+use super::view_as;
 use super::viewer::{Door, Preferences, Viewer};
 use crate::api::auth::Permission;
 use crate::api::problem::{ErrorCode, Problem};
@@ -25,10 +26,11 @@ pub(crate) async fn guard(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let view = view_as::prefix(request.request());
     let mut response = match admit(access, request.request()).await {
-        Ok(()) => match next.call(request).await {
-            Ok(response) => response,
-            Err(error) => return Err(error),
+        Ok(()) => match (next.call(request).await?, view) {
+            (response, Some(view)) => view_as::keep_inside(&view, response),
+            (response, None) => response,
         },
         Err(refusal) => request.into_response(refusal),
     };
@@ -53,6 +55,9 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
         Ok(None) => return Err(to_sign_in(request)),
         Err(problem) => return Err(refuse(problem)),
     };
+    let entered = view_as::enter(request, &caller).map_err(refuse)?;
+    let is_operator = entered.is_some();
+    let caller = entered.unwrap_or(caller);
     let own = caller.organization_id();
     let organization = match own {
         None => None,
@@ -60,8 +65,7 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
     };
     if let Access::Needs(permission) = access {
         if own.is_none() && !matches!(permission, Permission::Open | Permission::Admin) {
-            let detail = "an admin key belongs to no organization; open one under Organizations to manage its keys, and sign in with a \
-                          key of it for everything else";
+            let detail = "an admin key belongs to no organization; open one under Organizations to manage its keys, and to view its pages";
             return Err(refuse(Problem::new(ErrorCode::Forbidden, detail)));
         }
         permission.check(&caller, own).map_err(refuse)?;
@@ -69,7 +73,10 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
     let address = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let door = visitor.map(|visitor| Door { visitor, product: dashboard.product.clone() });
     let viewer =
-        Viewer { caller, organization, door, look: Preferences::of(request), address, now: api.engine().now() };
+        Viewer { caller, organization, is_operator, door, look: Preferences::of(request), address, now: api.engine().now() };
+    if is_operator {
+        view_as::note(request, &caller);
+    }
     // for the access log
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(viewer);

@@ -5,6 +5,8 @@ use actix_web::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{HTMX, ICON, MORPH, SCRIPT, STYLE};
+use super::search;
+use super::view_as;
 use super::viewer::{Preferences, Viewer};
 use crate::api::auth::Permission;
 
@@ -22,12 +24,16 @@ pub(crate) enum Section {
     Events,
     EventTypes,
     Keys,
+    /// In no navigation.
+    Search,
     Organizations,
+    Catalogue,
+    DeploymentKeys,
     Usage,
     Cluster,
 }
 
-const SECTIONS: [(Section, &str, &str, Permission); 9] = [
+const SECTIONS: [(Section, &str, &str, Permission); 11] = [
     (Section::Overview, "Overview", "/", Permission::Read),
     (Section::Webhooks, "Webhooks", "/webhooks", Permission::Read),
     (Section::Logs, "Logs", "/logs", Permission::Read),
@@ -35,6 +41,8 @@ const SECTIONS: [(Section, &str, &str, Permission); 9] = [
     (Section::EventTypes, "Event types", "/event-types", Permission::Read),
     (Section::Keys, "API keys", "/keys", Permission::Keys),
     (Section::Organizations, "Organizations", "/organizations", Permission::Admin),
+    (Section::Catalogue, "Catalogue", "/catalogue", Permission::Admin),
+    (Section::DeploymentKeys, "Deployment keys", "/deployment-keys", Permission::Admin),
     (Section::Usage, "Usage", "/usage", Permission::Admin),
     (Section::Cluster, "Nodes", "/cluster", Permission::Admin),
 ];
@@ -54,6 +62,7 @@ pub(crate) fn with_status(
 ) -> HttpResponse {
     let body = html! {
         a.skip href="#content" { "Skip to content" }
+        (view_as::bar(viewer))
         div.frame {
             (side(viewer, section))
             main.main #content tabindex="-1" {
@@ -111,6 +120,7 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
                     a.small href=(back) { "Back to " (viewer.door.as_ref().and_then(|door| door.product.as_deref()).unwrap_or("where you came from")) }
                 }
             }
+            (search::field(viewer))
             nav aria-label="Main" { ul.nav {
                 @for (section, name, address, permission) in SECTIONS {
                     @if viewer.may(permission) && viewer.caller.is_admin() == (permission == Permission::Admin) {

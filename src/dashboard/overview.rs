@@ -29,10 +29,11 @@ pub(crate) async fn read(
         return Ok(see_other("/organizations"));
     }
     let organization_id = viewer.organization_id()?;
-    let range = ChartRange::parse(Form::parse(request.query_string().as_bytes()).text("range"));
+    let chosen = ChartRange::parse(Form::parse(request.query_string().as_bytes()).text("range"));
     let (now, counted) = (viewer.now, api.engine().statistics());
     let health =
-        api.read(organization_id, move |store| Health::read(store, &counted, organization_id, range, now)).await?;
+        api.read(organization_id, move |store| Health::read(store, &counted, organization_id, chosen, now)).await?;
+    let range = health.range;
     let content = html! {
         div.head {
             h1 { "Overview" }
@@ -64,6 +65,7 @@ fn first_steps(viewer: &Viewer) -> Markup {
 struct Health {
     states: EndpointStates,
     backlog: PendingStats,
+    range: ChartRange,
     activity: Activity,
     attention: Attention,
 }
@@ -73,14 +75,20 @@ impl Health {
         store: &dyn Store,
         counted: &CurrentStatistics,
         organization_id: OrganizationId,
-        range: ChartRange,
+        chosen: Option<ChartRange>,
         now: UnixMillis,
     ) -> StoreResult<Self> {
-        let statistics = counted.of_organization(store, organization_id, range.since(now))?;
+        let longest = chosen.unwrap_or(ChartRange::Day);
+        let statistics = counted.of_organization(store, organization_id, longest.since(now))?;
+        let created = store.organization(organization_id)?.map_or(now, |organization| organization.created_at);
+        let began = statistics.iter().map(|period| period.period_start).fold(created, UnixMillis::min);
+        let range = chosen.unwrap_or_else(|| ChartRange::fitting(now.since(began)));
+        let activity = Activity::of(range, &statistics, now);
         Ok(Self {
             states: store.endpoint_states(organization_id)?,
             backlog: store.pending(organization_id, None)?,
-            activity: Activity::of(range, &statistics, now),
+            range,
+            activity: if chosen.is_some() { activity } else { activity.beginning(began) },
             attention: Attention::read(store, counted, organization_id, range.since(now), now)?,
         })
     }

@@ -117,14 +117,16 @@ impl RecentDeliveries {
             section.card.flush {
                 header { h2 { "Recent deliveries" } @if !self.rows.is_empty() { a href={ "/logs?webhook_id=" (id) } { "View all" } } }
                 @if self.rows.is_empty() { (components::empty("No deliveries yet", nothing)) } @else {
-                    div.wide { table.stack {
-                        thead { tr { th scope="col" { "Event" } th scope="col" { "Status" } th scope="col" { "Response" } th.num scope="col" { "Attempts" } th scope="col" { "Created" } } }
+                    div.wide { table.stack.rows {
+                        thead { tr { th scope="col" { "Status" } th scope="col" { "Event" } th scope="col" { "Response" } th scope="col" { "Created" } } }
                         tbody { @for row in &self.rows { tr {
-                            td.type data-label="Event" { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } }
-                            td data-label="Status" { (components::status(row.status)) }
-                            td data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
-                            td.num data-label="Attempts" { (row.attempt_count) }
-                            td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
+                            td.state { (components::status(row.status)) }
+                            td.main { div.type { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } } }
+                            td.result {
+                                div { (components::answer(row.response_code, row.error.as_deref())) }
+                                div.dim.small { (components::count(row.attempt_count.into(), "attempt", "attempts")) }
+                            }
+                            td.when { div { (time::instant(row.created_at, viewer.zone())) } }
                         } } }
                     } }
                 }

@@ -3,6 +3,8 @@
 
 mod access;
 mod browser;
+mod catalogue;
+mod deployment_keys;
 mod event_types;
 mod events;
 mod form_values;
@@ -12,6 +14,9 @@ mod html;
 mod keys;
 mod logs;
 mod redirects;
+mod repair;
+mod search;
 mod sessions;
 mod sign_in_links;
+mod view_as;
 mod webhooks;
