@@ -274,7 +274,7 @@ pub(crate) fn table(
     html! {
         section.card.flush {
             @if keys.data.is_empty() {
-                (components::empty("No keys yet", &html! { p {
+                (components::empty(&format!("No {}s yet", ring.what()), &html! { p {
                     @if ring.owner.is_some() { "Publishers and dashboard users each need a key. Create the first one below: an owner key, which can create all others." }
                     @else { "Create one below for a backend that acts in all organizations, so that it does not need the admin key." }
                 } }))

@@ -43,6 +43,7 @@ async fn a_broken_webhook_is_named_with_its_reason_what_waits_and_what_failed_un
     world.receivers.status.store(500, Ordering::SeqCst);
     publish(&world, &owner, 20).await;
     health(&world, &owner, &webhook, |it| it["breaker"]["state"] == "open" && it["pending"] == 12).await;
+    world.clock.advance(Duration::from_secs(1));
 
     let overview = browser.get("/").await.text;
     let said = words(&overview);
@@ -91,7 +92,7 @@ async fn a_webhook_that_waits_for_its_own_rate_limit_is_behind_and_not_failing()
     let browser = Browser::signed_in(&world, &owner).await;
     let limit = json!({"per_second": 0.5, "burst": 1});
     let webhook = world.webhook(&owner, json!({"url": "https://example.com/slow", "rate_limit": limit})).await;
-    publish(&world, &owner, 41).await;
+    publish(&world, &owner, 40).await;
     health(&world, &owner, &webhook, |it| it["pending"] == 40).await;
     world.clock.advance(Duration::from_secs(1));
     let overview = words(&browser.get("/").await.text);

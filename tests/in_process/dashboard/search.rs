@@ -46,10 +46,9 @@ async fn a_part_of_a_url_finds_the_organizations_webhooks_and_any_text_offers_it
     assert_eq!(found("HOOKS.example").await.len(), 1);
     assert_eq!(found("example.com").await.len(), 2);
     assert_eq!(found("one_100%").await.len(), 1);
-    for nothing in ["one-100", "%", "_00", "theirs", "!", "\u{0}"] {
-        let expected = usize::from(matches!(nothing, "%" | "_00"));
-        assert_eq!(found(nothing).await.len() >= expected, true, "{nothing}");
-        assert!(found(nothing).await.len() <= 1, "{nothing}");
+    assert_eq!(found("%").await.len(), 1, "it is in one of the URLs");
+    for nothing in ["one-100", "_00", "theirs", "!", "example_com"] {
+        assert!(found(nothing).await.is_empty(), "{nothing}");
     }
     let page = browser.get("/search?q=vip%26%22").await.text;
     assert!(page.contains("href=\"/events?tag=vip%26%22\"") && page.contains("href=\"/logs?tag=vip%26%22\""), "{page}");
