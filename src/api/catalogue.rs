@@ -15,7 +15,8 @@ use super::pagination::{List, QueryString};
 use super::problem::Problem;
 use crate::domain::event_types::CATALOGUE;
 
-async fn all(api: &Api) -> Result<Vec<OfferedType>, Problem> {
+/// The types of the catalogue, archived ones too.
+pub(crate) async fn all(api: &Api) -> Result<Vec<OfferedType>, Problem> {
     let defined = api.read(Line::Admin, |store| store.own_event_types(CATALOGUE)).await?;
     Ok(catalogue_of(api, defined))
 }

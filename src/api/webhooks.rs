@@ -24,7 +24,7 @@ use crate::domain::health::EndpointStates;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
-use crate::store::{CANCELLED_AT_ONCE, EndpointStart, Store, StoreError};
+use crate::store::{CANCELLED_AT_ONCE, EndpointSearch, EndpointStart, Store, StoreError};
 
 pub(super) const WHAT: &str = "webhook";
 /// How many times a change is tried when others change the webhook concurrently.
@@ -150,6 +150,23 @@ pub(crate) async fn page(
     query.finish(&mut errors);
     errors.into_result()?;
     let rows = api.read(organization_id, move |store| store.endpoints(organization_id, page.request())).await?;
+    Ok(page.list(rows, |row| row.endpoint.id.0, |row| row))
+}
+
+/// The same of those that are looked for.
+pub(crate) async fn search(
+    api: &Api,
+    organization_id: OrganizationId,
+    search: EndpointSearch,
+    query: &str,
+) -> Result<List<EndpointStart>, Problem> {
+    let mut errors = Errors::new();
+    let mut query = QueryString::parse(query, &mut errors);
+    let page = query.page(&mut errors);
+    query.finish(&mut errors);
+    errors.into_result()?;
+    let read = move |store: &dyn Store| store.search_endpoints(organization_id, &search, page.request());
+    let rows = api.read(organization_id, read).await?;
     Ok(page.list(rows, |row| row.endpoint.id.0, |row| row))
 }
 

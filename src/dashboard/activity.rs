@@ -10,6 +10,12 @@ use super::{components, time};
 use crate::domain::statistics::{PERIOD, PeriodCounts, PeriodStatistics};
 use crate::domain::time::UnixMillis;
 
+/// Steps of a chart that does not reach back further, because there was nothing yet. Smaller: few broad bars. Larger: a bar at
+/// the edge of an empty chart.
+const FEWEST_STEPS: usize = 8;
+/// With fewer steps since the beginning there is no chart.
+const FEWEST_WITH_CHART: usize = 3;
+
 /// The period that a chart covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChartRange {
@@ -21,9 +27,14 @@ pub(crate) enum ChartRange {
 impl ChartRange {
     pub(crate) const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
 
-    /// Parses the value in an address; a day if it is unknown.
-    pub(crate) fn parse(text: &str) -> Self {
-        Self::ALL.into_iter().find(|range| range.as_str() == text).unwrap_or(Self::Day)
+    /// Parses the value in an address.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|range| range.as_str() == text)
+    }
+
+    /// For whoever chose none: a day, or an hour of what is no older.
+    pub(crate) fn fitting(age: Duration) -> Self {
+        if age < Self::Hour.step() * Self::Hour.steps() { Self::Hour } else { Self::Day }
     }
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -72,6 +83,8 @@ pub(crate) struct Activity {
     range: ChartRange,
     steps: Vec<(UnixMillis, PeriodCounts)>,
     pub total: PeriodCounts,
+    /// Whether what is shown began so lately that a chart would be one bar.
+    is_too_young: bool,
 }
 
 impl Activity {
@@ -93,13 +106,26 @@ impl Activity {
                 total.merge(&period.counts);
             }
         }
-        Self { range, steps, total }
+        Self { range, steps, total, is_too_young: false }
+    }
+
+    /// Without the steps before the beginning of what is shown, but for a few.
+    pub(crate) fn beginning(mut self, began: UnixMillis) -> Self {
+        let length = self.range.step();
+        let before = self.steps.iter().take_while(|(start, _)| *start + length <= began).count();
+        let after = self.steps.len() - before;
+        self.is_too_young = after < FEWEST_WITH_CHART;
+        self.steps.drain(..self.steps.len().saturating_sub(after.max(FEWEST_STEPS)));
+        self
     }
 
     /// Replaces a chart without data.
     fn nothing(&self) -> Option<Markup> {
-        let help = || html! { p.dim { "No attempts in this period." } };
-        (self.total == PeriodCounts::default()).then(help)
+        if self.total == PeriodCounts::default() {
+            return Some(html! { p.dim { "No attempts in this period." } });
+        }
+        self.is_too_young
+            .then(|| html! { p.dim { "Too early for a chart: it begins to show something after ten minutes." } })
     }
 
     fn labels(&self, zone: &TimeZone) -> Vec<Step> {
@@ -245,10 +271,20 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_range_means_a_day() {
-        assert_eq!(
-            ["1h", "24h", "7d", "", "9y"].map(ChartRange::parse),
-            [ChartRange::Hour, ChartRange::Day, ChartRange::Week, ChartRange::Day, ChartRange::Day]
-        );
+    fn a_range_that_nobody_chose_is_no_longer_than_what_there_is() {
+        let parsed = ["1h", "24h", "7d", "", "9y"].map(ChartRange::parse);
+        assert_eq!(parsed, [Some(ChartRange::Hour), Some(ChartRange::Day), Some(ChartRange::Week), None, None]);
+        let fitting = [0, 300, 3_599, 3_600, 900_000].map(|age| ChartRange::fitting(Duration::from_secs(age)));
+        let [hour, day] = [ChartRange::Hour, ChartRange::Day];
+        assert_eq!(fitting, [hour, hour, hour, day, day]);
+    }
+
+    #[test]
+    fn a_chart_begins_with_what_it_shows_and_is_none_while_it_would_be_one_bar() {
+        let began = |minutes: u64| NOW - Duration::from_secs(minutes * 60);
+        let chart = |minutes| Activity::of(ChartRange::Hour, [&period(NOW, 3, 1)], NOW).beginning(began(minutes));
+        assert!(chart(5).nothing().is_some() && chart(30).nothing().is_none());
+        assert_eq!([5, 30, 50, 600].map(|minutes| chart(minutes).steps.len()), [8, 8, 11, 12]);
+        assert_eq!(chart(30).steps.last().map(|(_, counts)| counts.succeeded), Some(3));
     }
 }

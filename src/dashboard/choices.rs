@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
+use super::long_url;
 use crate::api::offered_types::{OfferedType, TypeOrigin, offered};
 use crate::api::problem::Problem;
 use crate::api::{Api, webhooks};
@@ -62,7 +63,7 @@ impl Webhooks {
     pub(crate) fn link(&self, id: EndpointId) -> Markup {
         html! {
             @match self.urls.get(&id) {
-                Some(url) => { a.url href={ "/webhooks/" (id) } title=(url) { (url.strip_prefix("https://").unwrap_or(url)) } }
+                Some(url) => { a.url href={ "/webhooks/" (id) } title=(url) { (long_url::shortened(url.strip_prefix("https://").unwrap_or(url))) } }
                 None => { span.dim title=(id) { "deleted webhook" } }
             }
         }

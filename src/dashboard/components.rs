@@ -19,7 +19,19 @@ pub(crate) fn status(status: DeliveryStatus) -> Markup {
 }
 
 pub(crate) fn state(state: EndpointState) -> Markup {
-    let (class, name, meaning) = match state {
+    let (class, name, meaning) = described(state);
+    html! { span.badge.(class) title=(meaning) { (name) } }
+}
+
+/// The same as a link to the webhooks in this state.
+pub(crate) fn state_link(state: EndpointState) -> Markup {
+    let (class, name, meaning) = described(state);
+    html! { a.badge.(class) href={ "/webhooks?state=" (name) } title=(meaning) { (name) } }
+}
+
+/// The class, the name and the meaning of a state.
+pub(crate) fn described(state: EndpointState) -> (&'static str, &'static str, &'static str) {
+    match state {
         EndpointState::Healthy => {
             ("ok", "healthy", "The receiver responds, or nothing was sent since the webhook was added or changed.")
         }
@@ -32,8 +44,7 @@ pub(crate) fn state(state: EndpointState) -> Markup {
         EndpointState::Disabled => {
             ("off", "disabled", "Nothing is sent: pending deliveries wait, and new events are not sent to it.")
         }
-    };
-    html! { span.badge.(class) title=(meaning) { (name) } }
+    }
 }
 
 /// The status code of a response, or the error if there was none.

@@ -3,11 +3,10 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
-use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::components::{self, Complaints};
 use super::error::PageError;
+use super::event_type_form::{FIELDS, body_of, fields, with_position};
 use super::form::{Form, can_be_corrected};
 use super::layout::{self, Section};
 use super::response::see_other;
@@ -16,22 +15,15 @@ use super::viewer::Viewer;
 use crate::api::auth::Permission;
 use crate::api::event_type_definitions::{self as definitions, Definer};
 use crate::api::offered_types::{OfferedType, TypeOrigin, all_of};
-use crate::api::problem::{InputError, Problem};
+use crate::api::problem::Problem;
 use crate::api::{Api, webhooks};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{EventType, OPERATIONAL, built_in};
-use crate::domain::filter::FieldError;
 use crate::domain::ids::OrganizationId;
 use crate::domain::json_text::pretty;
 use crate::domain::patterns::EventPattern;
 
 const TITLE: &str = "Event types";
-const FIELDS: &[&str] = &["name", "description", "schema"];
-const SCHEMA_HELP: &str = "Optional. A JSON Schema for the data of these events; events that don't match are refused. Its \
-                           first example becomes the sample of test events.";
-const SCHEMA_EXAMPLE: &str = "{\n  \"type\": \"object\",\n  \"required\": [\"invoice_id\"],\n  \"properties\": { \
-                              \"invoice_id\": { \"type\": \"string\" } },\n  \"examples\": [{ \"invoice_id\": \
-                              \"inv_1\" }]\n}";
 /// At most this many webhooks are read to count the subscriptions of each type, in pages of the second size. With
 /// more webhooks no counts are shown.
 const MAX_COUNTED: usize = 1_000;
@@ -61,13 +53,13 @@ pub(crate) async fn create(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let form = Form::read(&request, payload).await?;
-    let (body, not_json) = body_of(&form);
+    let (body, not_json) = body_of(&form, &[]);
     match definitions::create(&api, Definer::organization(viewer.organization_id()?, viewer.author()), body.into())
         .await
     {
         Ok(_) => Ok(see_other("/event-types?done=added")),
         Err(problem) if can_be_corrected(&problem) => {
-            let problem = with_position(problem, not_json.as_ref());
+            let problem = with_position(problem, &not_json);
             let content = content(&viewer, &api, None, Some(&problem), &form).await?;
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Ok(layout::with_status(status, &viewer, Section::EventTypes, TITLE, &content))
@@ -85,28 +77,6 @@ pub(crate) async fn delete(
     let name = request.match_info().get("event_type").unwrap_or_default().to_owned();
     definitions::remove(&api, Definer::organization(viewer.organization_id()?, viewer.author()), name).await?;
     Ok(see_other("/event-types?done=deleted"))
-}
-
-/// The body of the API call. A schema that is not JSON is sent as a string, which the API rejects together with the
-/// other invalid fields; the second value says where the JSON is invalid.
-fn body_of(form: &Form) -> (String, Option<serde_json::Error>) {
-    let (schema, not_json) = match form.given("schema").map(|text| (text, serde_json::from_str::<&RawValue>(text)))
-    {
-        None => ("null".to_owned(), None),
-        Some((_, Ok(schema))) => (schema.get().to_owned(), None),
-        Some((text, Err(error))) => (json!(text).to_string(), Some(error)),
-    };
-    let (name, description) = (json!(form.text("name")), json!(form.text("description")));
-    (format!("{{\"name\":{name},\"description\":{description},\"schema\":{schema}}}"), not_json)
-}
-
-fn with_position(problem: Problem, not_json: Option<&serde_json::Error>) -> Problem {
-    let Some(error) = not_json else { return problem };
-    let reworded = problem.errors().iter().map(|it| {
-        let message = if it.field == "schema" { format!("is not JSON: {error}") } else { it.message.clone() };
-        InputError { code: problem.code(), error: FieldError { field: it.field.clone(), message } }
-    });
-    Problem::input(reworded.collect())
 }
 
 async fn content(
@@ -230,7 +200,7 @@ fn headline(name: &str, asking: Option<usize>, actions: &Markup) -> Markup {
     }
 }
 
-fn json_details(title: &str, text: &str) -> Markup {
+pub(crate) fn json_details(title: &str, text: &str) -> Markup {
     html! { details.more { summary.small { (title) } pre { (pretty(text).as_deref().unwrap_or(text)) } } }
 }
 
@@ -288,20 +258,11 @@ fn delete_button(event_type: &OfferedType, may_manage: bool) -> Markup {
 }
 
 fn add_card(complaints: &Complaints<'_>, form: &Form) -> Markup {
-    let name_help = "Lowercase letters, digits, _ and -, in groups separated by dots, such as invoice.paid.";
-    let schema = html! {
-        textarea #schema name="schema" rows="10" spellcheck="false" placeholder=(SCHEMA_EXAMPLE)
-            aria-describedby="schema-help schema-error" aria-invalid=[complaints.is_wrong("schema").then_some("true")] {
-            (form.text("schema"))
-        }
-    };
     html! {
         section.card #add {
             h2 { "Add event type" }
             form.form method="post" action="/event-types" {
-                (components::text_field("name", "Name", name_help, form.text("name"), "text", complaints))
-                (components::text_field("description", "Description", "Optional: when it happens.", form.text("description"), "text", complaints))
-                (components::field("schema", "Schema", SCHEMA_HELP, complaints, &schema))
+                (fields(form, complaints, true))
                 div.actions { button.primary { "Add event type" } }
             }
         }
@@ -311,7 +272,6 @@ fn add_card(complaints: &Complaints<'_>, form: &Form) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::problem::ErrorCode;
     use crate::domain::event_types::BUILT_IN;
 
     #[test]
@@ -321,30 +281,5 @@ mod tests {
         let expected = [("Call events", 6), ("Data events", 4), ("Batch events", 4)];
         assert_eq!(groups, expected.map(|(title, count)| (title.to_owned(), count)));
         assert_eq!(heading("invoice.paid"), "Invoice events");
-    }
-
-    #[test]
-    fn a_schema_is_passed_to_the_api_verbatim_and_invalid_json_as_a_string() {
-        let body = |form: &str| body_of(&Form::parse(form.as_bytes()));
-        let (text, not_json) = body("name=a.b&schema=%7B%22n%22%3A1e400%7D");
-        assert!(text.contains(r#""schema":{"n":1e400}"#) && not_json.is_none(), "{text}");
-        let (text, not_json) = body("name=a.b&schema=%7B%22n%22%3A");
-        assert!(text.contains(r#""schema":"{\"n\":""#) && not_json.is_some(), "{text}");
-        assert!(body("name=a.b&schema=").0.contains(r#""schema":null"#));
-        let quoted = body("name=a%22%2C%22x%22%3A%22b&schema=").0;
-        let parsed: serde_json::Value = serde_json::from_str(&quoted).unwrap();
-        assert_eq!(parsed["name"], "a\",\"x\":\"b");
-    }
-
-    #[test]
-    fn invalid_json_is_reported_with_its_position_together_with_other_fields() {
-        let error = |field: &str| InputError {
-            code: ErrorCode::ValidationFailed,
-            error: FieldError { field: field.to_owned(), message: "is wrong".to_owned() },
-        };
-        let (_, not_json) = body_of(&Form::parse(b"schema=%7B%0A%0Ax"));
-        let problem = with_position(Problem::input(vec![error("name"), error("schema")]), not_json.as_ref());
-        assert_eq!(problem.errors()[0].message, "is wrong");
-        assert!(problem.errors()[1].message.contains("line 3"), "{}", problem.errors()[1].message);
     }
 }

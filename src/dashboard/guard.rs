@@ -18,6 +18,7 @@ use super::portal::{Portal, portal_of};
 use super::response::{protect, redirect_htmx, see_other, wants_fragment};
 use super::session_cookie::{SignedIn, came_by_link, signed_in};
 use super::state::Dashboard;
+use super::view_as;
 use super::viewer::{Door, Preferences, Viewer};
 use crate::api::auth::Permission;
 use crate::api::problem::{ErrorCode, Problem};
@@ -28,10 +29,11 @@ pub(crate) async fn guard(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let view = view_as::prefix(request.request());
     let response = match admit(access, request.request()).await {
-        Ok(()) => match next.call(request).await {
-            Ok(response) => response,
-            Err(error) => return Err(error),
+        Ok(()) => match (next.call(request).await?, view) {
+            (response, Some(view)) => view_as::keep_inside(&view, response),
+            (response, None) => response,
         },
         // with its error, which `into_response` forgets
         Err(refusal) => ServiceResponse::new(request.into_parts().0, refusal),
@@ -77,6 +79,9 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
         Ok(None) => return Err(to_sign_in(dashboard, request)),
         Err(problem) => return Err(refuse(problem)),
     };
+    let entered = view_as::enter(request, &caller).map_err(refuse)?;
+    let is_operator = entered.is_some();
+    let caller = entered.unwrap_or(caller);
     let own = caller.organization_id();
     let organization = match own {
         None => None,
@@ -85,14 +90,20 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
     let address = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let is_visitor = visitor.is_some();
     let door = visitor.map(|visitor| Door { visitor, portal: Arc::clone(&dashboard.portal) });
-    let viewer =
-        Viewer { caller, organization, door, look: Preferences::of(request), address, now: api.engine().now() };
+    let viewer = Viewer {
+        caller,
+        organization,
+        is_operator,
+        door,
+        look: Preferences::of(request),
+        address,
+        now: api.engine().now(),
+    };
     // also for the page that refuses
     request.extensions_mut().insert(viewer);
     if let Access::Needs(permission) = access {
-        if own.is_none() && !matches!(permission, Permission::Open | Permission::Admin) {
-            let detail = "an admin key belongs to no organization; open one under Organizations to manage its keys, and sign in with a \
-                          key of it for everything else";
+        if own.is_none() && !matches!(permission, Permission::Open | Permission::Admin | Permission::Audit) {
+            let detail = "an admin key belongs to no organization; open one under Organizations to manage its keys, and to view its pages";
             return Err(refuse(Problem::new(ErrorCode::Forbidden, detail)));
         }
         permission.check(&caller, own).map_err(|problem| match is_visitor {
@@ -100,6 +111,9 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
             true => refuse(Problem::new(ErrorCode::Forbidden, "your role here does not include this page")),
             false => refuse(problem),
         })?;
+    }
+    if is_operator {
+        view_as::note(request, &caller);
     }
     // for the access log
     request.extensions_mut().insert(caller);

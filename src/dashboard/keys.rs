@@ -32,9 +32,10 @@ const LIFETIMES: [(&str, &str); 4] =
     [("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In 365 days")];
 const DAY_MS: i64 = 86_400_000;
 
-/// The organization whose keys a page manages, and its addresses.
+/// Whose keys a page manages, and its addresses.
 pub(crate) struct KeyScope {
-    pub organization_id: OrganizationId,
+    /// The organization; `None` for the deployment.
+    pub owner: Option<OrganizationId>,
     /// In whose line its calls wait.
     pub by: Line,
     /// The address of the page.
@@ -47,7 +48,20 @@ impl KeyScope {
     fn own(viewer: &Viewer) -> Result<Self, Problem> {
         let address = "/keys".to_owned();
         let organization_id = viewer.organization_id()?;
-        Ok(Self { organization_id, by: organization_id.into(), page: address.clone(), address })
+        Ok(Self { owner: Some(organization_id), by: organization_id.into(), page: address.clone(), address })
+    }
+
+    pub(super) fn deployment() -> Self {
+        let address = "/deployment-keys".to_owned();
+        Self { owner: None, by: Line::Admin, page: address.clone(), address }
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        if self.owner.is_some() { &Role::ALL } else { &Role::OF_DEPLOYMENT }
+    }
+
+    fn what(&self) -> &'static str {
+        if self.owner.is_some() { "API key" } else { "deployment key" }
     }
 }
 
@@ -109,11 +123,7 @@ async fn own_content(
 ) -> Result<Markup, PageError> {
     let query = Form::parse(request.query_string().as_bytes());
     let ring = KeyScope::own(viewer)?;
-    let signed_in_with = sessions_of(api, dashboard, request).await?.into_iter().next();
-    let signed_in_with = signed_in_with.and_then(|session| match session.began_with {
-        SignIn::Key(hash) => Some(hash),
-        SignIn::Link(_) => None,
-    });
+    let signed_in_with = signed_in_with(request, api, dashboard).await?;
     let keys = page(api, &ring, &query).await?;
     Ok(html! {
         div.head {
@@ -128,8 +138,21 @@ async fn own_content(
     })
 }
 
+/// The hash of the key that the viewer signed in with.
+pub(super) async fn signed_in_with(
+    request: &HttpRequest,
+    api: &Api,
+    dashboard: &Dashboard,
+) -> Result<Option<[u8; 32]>, Problem> {
+    let session = sessions_of(api, dashboard, request).await?.into_iter().next();
+    Ok(session.and_then(|session| match session.began_with {
+        SignIn::Key(hash) => Some(hash),
+        SignIn::Link(_) => None,
+    }))
+}
+
 pub(super) async fn page(api: &Api, ring: &KeyScope, query: &Form) -> Result<List<ApiKey>, Problem> {
-    keys::page(api, ring.by, Some(ring.organization_id), &cursor_query(query.given("cursor"))).await
+    keys::page(api, ring.by, ring.owner, &cursor_query(query.given("cursor"))).await
 }
 
 /// Confirms a revocation.
@@ -146,10 +169,9 @@ pub(crate) async fn create_from(
 ) -> Result<Markup, Problem> {
     let expires_at = expiry(form, viewer);
     let body = json!({ "name": form.text("name"), "role": form.text("role"), "expires_at": expires_at });
-    let (key, text) =
-        keys::create_from(api, &viewer.author(), Some(ring.organization_id), body.to_string().as_bytes()).await?;
+    let (key, text) = keys::create_from(api, &viewer.author(), ring.owner, body.to_string().as_bytes()).await?;
     Ok(html! {
-        div.head { h1 { "New API key" } }
+        div.head { h1 { "New " (ring.what()) } }
         section.card {
             div.note-box.warn role="status" {
                 strong { "Copy this key now: it is shown only once. " }
@@ -158,11 +180,12 @@ pub(crate) async fn create_from(
             (components::copyable("new-key", text.expose()))
             dl.facts {
                 dt { "Name" } dd { (key.name) }
-                dt { "Role" } dd { (role_badge(key.role)) " " (may(key.role)) }
+                dt { "Role" } dd { (role_badge(key.role)) " " (ring.may(key.role)) }
                 dt { "Expires" } dd { (expires(&key, viewer)) }
             }
             p.dim { "Send it with every API request, in the header "
-                code { "Authorization: Bearer " (key.prefix) "…" } "." }
+                code { "Authorization: Bearer " (key.prefix) "…" } "."
+                @if ring.owner.is_none() { " The header " code { "Ringback-Organization" } " names the organization." } }
             div.actions { a.button.primary href=(ring.page) { "I have copied it" } }
         }
     })
@@ -176,7 +199,7 @@ pub(crate) async fn revoke_in(
     api: &web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let id: KeyId = path_id(request, "key_id", "key")?;
-    keys::revoke_key(api, &viewer.author(), Some(ring.organization_id), id).await?;
+    keys::revoke_key(api, &viewer.author(), ring.owner, id).await?;
     Ok(see_other(&format!("{}?done=revoked", ring.page)))
 }
 
@@ -191,6 +214,26 @@ fn expiry(form: &Form, viewer: &Viewer) -> Option<String> {
     let is_offered = LIFETIMES.iter().any(|(days, _)| *days == lifetime);
     let days = lifetime.parse::<i64>().ok().filter(|_| is_offered);
     Some(days.map_or_else(|| lifetime.to_owned(), |days| UnixMillis(viewer.now.0 + days * DAY_MS).to_string()))
+}
+
+impl KeyScope {
+    /// What a key with a role is good for.
+    fn may(&self, role: Role) -> &'static str {
+        if self.owner.is_some() { may(role) } else { may_everywhere(role) }
+    }
+}
+
+/// The same of a key of the deployment. Only the role admin opens the dashboard.
+fn may_everywhere(role: Role) -> &'static str {
+    match role {
+        Role::Publisher => "Can publish events in every organization.",
+        Role::Viewer => "Can view webhooks, logs and events of every organization.",
+        Role::Manager => {
+            "Can view everything, manage webhooks and event types, and resend, in every organization."
+        }
+        Role::Owner => "Can do everything in every organization, but not manage organizations.",
+        Role::Admin => "Can do everything: also manage organizations, the catalogue and deployment keys.",
+    }
 }
 
 fn may(role: Role) -> &'static str {
@@ -234,7 +277,10 @@ pub(crate) fn table(
     html! {
         section.card.flush {
             @if keys.data.is_empty() {
-                (components::empty("No API keys yet", &html! { p { "Publishers and dashboard users each need a key. Create the first one below: an owner key, which can create all others." } }))
+                (components::empty(&format!("No {}s yet", ring.what()), &html! { p {
+                    @if ring.owner.is_some() { "Publishers and dashboard users each need a key. Create the first one below: an owner key, which can create all others." }
+                    @else { "Create one below for a backend that acts in all organizations, so that it does not need the admin key." }
+                } }))
             } @else {
                 div.wide { table.stack {
                     thead { tr {
@@ -258,7 +304,7 @@ fn row(viewer: &Viewer, ring: &KeyScope, key: &ApiKey, is_own: bool) -> Markup {
                 (key.name)
                 @if is_own { div { span.badge.info { "your current key" } } }
             } }
-            td data-label="Role" { span { (role_badge(key.role)) div.dim.small { (may(key.role)) } } }
+            td data-label="Role" { span { (role_badge(key.role)) div.dim.small { (ring.may(key.role)) } } }
             td data-label="Prefix" { code.nowrap { (key.prefix) "…" } }
             td data-label="Created" { (time::dated(key.created_at, viewer.zone())) }
             td data-label="Expires" { span { (expires(key, viewer)) } }
@@ -291,18 +337,18 @@ pub(crate) fn add_card(viewer: &Viewer, ring: &KeyScope, said: &SubmittedForm<'_
     let (complaints, form) = (Complaints::of(said.problem), &said.form);
     html! {
         section.card #add {
-            h2 { "Create API key" }
+            h2 { "Create " (ring.what()) }
             form.form method="post" action=(ring.address) {
                 (components::text_field("name", "Name", "Who or what will use it, such as “billing service”.",
                     form.text("name"), "text", &complaints))
                 fieldset.field aria-describedby="role-error" {
                     legend { "Role" }
                     div.row {
-                        @for role in Role::ALL {
+                        @for &role in ring.roles() {
                             label.check {
                                 input type="radio" name="role" value=(role.as_str()) required
                                     checked[form.text("role") == role.as_str()];
-                                span { (role.as_str()) small { (may(role)) } }
+                                span { (role.as_str()) small { (ring.may(role)) } }
                             }
                         }
                     }
@@ -346,8 +392,15 @@ mod tests {
         let look = Preferences { zone: TimeZone::get(&zone_name).unwrap(), zone_name, theme: None };
         // 2024-12-16T10:30:45.007Z
         let now = UnixMillis(1_734_345_045_007);
-        let viewer =
-            Viewer { caller: Caller::ADMIN, organization: None, door: None, look, address: String::new(), now };
+        let viewer = Viewer {
+            caller: Caller::ADMIN,
+            organization: None,
+            is_operator: false,
+            door: None,
+            look,
+            address: String::new(),
+            now,
+        };
         expiry(&Form::parse(form.as_bytes()), &viewer)
     }
 

@@ -6,6 +6,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{HTMX, ICON, MORPH, SCRIPT, STYLE};
 use super::portal::Portal;
+use super::search;
+use super::view_as;
 use super::viewer::{Preferences, Viewer};
 use crate::api::auth::Permission;
 
@@ -25,12 +27,16 @@ pub(crate) enum Section {
     Keys,
     /// The log of changes.
     Changes,
+    /// In no navigation.
+    Search,
     Organizations,
+    Catalogue,
+    DeploymentKeys,
     Usage,
     Cluster,
 }
 
-const SECTIONS: [(Section, &str, &str, Permission); 11] = [
+const SECTIONS: [(Section, &str, &str, Permission); 13] = [
     (Section::Overview, "Overview", "/", Permission::Read),
     (Section::Webhooks, "Webhooks", "/webhooks", Permission::Read),
     (Section::Logs, "Logs", "/logs", Permission::Read),
@@ -39,6 +45,8 @@ const SECTIONS: [(Section, &str, &str, Permission); 11] = [
     (Section::Keys, "API keys", "/keys", Permission::Keys),
     (Section::Changes, "Changes", "/changes", Permission::Audit),
     (Section::Organizations, "Organizations", "/organizations", Permission::Admin),
+    (Section::Catalogue, "Catalogue", "/catalogue", Permission::Admin),
+    (Section::DeploymentKeys, "Deployment keys", "/deployment-keys", Permission::Admin),
     (Section::Usage, "Usage", "/usage", Permission::Admin),
     (Section::Changes, "Changes", "/changes", Permission::Admin),
     (Section::Cluster, "Nodes", "/cluster", Permission::Admin),
@@ -59,6 +67,7 @@ pub(crate) fn with_status(
 ) -> HttpResponse {
     let body = html! {
         a.skip href="#content" { "Skip to content" }
+        (view_as::bar(viewer))
         div.frame {
             (side(viewer, section))
             main.main #content tabindex="-1" {
@@ -139,6 +148,7 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
             @if let Some(door) = &viewer.door {
                 @if let Some(url) = &door.visitor.return_url { p.back { (way_back(&door.portal, url, "")) } }
             }
+            (search::field(viewer))
             nav aria-label="Main" { ul.nav {
                 @for (section, name, address, permission) in SECTIONS {
                     @if viewer.may(permission) && viewer.caller.is_admin() == (permission == Permission::Admin) {

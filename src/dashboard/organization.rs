@@ -11,6 +11,7 @@ use super::keys::{self, KeyScope, SubmittedForm};
 use super::layout::{self, Section};
 use super::response::see_other;
 use super::time;
+use super::view_as;
 use super::viewer::Viewer;
 use crate::api::line::Line;
 use crate::api::problem::{ErrorCode, InputError, Problem};
@@ -83,7 +84,7 @@ async fn named(request: &HttpRequest, api: &Api) -> Result<Organization, Problem
 
 fn ring(organization_id: OrganizationId) -> KeyScope {
     let page = format!("/organizations/{organization_id}");
-    KeyScope { organization_id, by: Line::Admin, address: format!("{page}/keys"), page }
+    KeyScope { owner: Some(organization_id), by: Line::Admin, address: format!("{page}/keys"), page }
 }
 
 async fn correct(
@@ -123,7 +124,10 @@ async fn content(
                 p.crumbs { a href="/organizations" { "Organizations" } }
                 h1 { (organization.name) }
             }
-            a.button.primary href="#add" { "Create API key" }
+            div.actions {
+                a.button href=(view_as::entrance(organization.id)) { "View as customer" }
+                a.button.primary href="#add" { "Create API key" }
+            }
         }
         (keys::done(&query))
         (complaints.summary(&known))
@@ -134,7 +138,7 @@ async fn content(
                 dt { "ID" } dd { (components::copyable("organization-id", &organization.id.to_string())) }
                 dt { "Created" } dd { (time::dated(organization.created_at, viewer.zone())) }
             }
-            p.dim { "To view its webhooks, events and logs, sign in with one of its own keys. The admin key can only create and revoke keys." }
+            p.dim { "“View as customer” opens its webhooks, events and logs as its people see them, with everything that an owner can do. Each page that you open there is noted in the engine's log." }
         }
         (keys::table(viewer, &ring, &keys, &query, None))
         @if said.problem.is_none() || is_deletion_wrong { (keys::add_card(viewer, &ring, said)) }

@@ -1,11 +1,10 @@
 //! `/`: an organization's health at a glance.
 
-use std::collections::HashMap;
-
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
 use super::activity::{Activity, ChartRange};
+use super::attention::Attention;
 use super::error::PageError;
 use super::form::Form;
 use super::layout::{self, Section};
@@ -15,14 +14,10 @@ use super::{components, time};
 use crate::actors::statistics::CurrentStatistics;
 use crate::api::Api;
 use crate::api::auth::Permission;
-use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
-use crate::domain::health::{EndpointStates, PendingStats};
-use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::health::{EndpointState, EndpointStates, PendingStats};
+use crate::domain::ids::OrganizationId;
 use crate::domain::time::UnixMillis;
-use crate::store::{PageRequest, Store, StoreResult};
-
-/// Failures shown; the log has all.
-const NEWEST_FAILURES: usize = 8;
+use crate::store::{Store, StoreResult};
 
 /// `GET /?range=`.
 pub(crate) async fn read(
@@ -34,10 +29,12 @@ pub(crate) async fn read(
         return Ok(see_other("/organizations"));
     }
     let organization_id = viewer.organization_id()?;
-    let range = ChartRange::parse(Form::parse(request.query_string().as_bytes()).text("range"));
+    let chosen = ChartRange::parse(Form::parse(request.query_string().as_bytes()).text("range"));
     let (now, counted) = (viewer.now, api.engine().statistics());
-    let health =
-        api.read(organization_id, move |store| Health::read(store, &counted, organization_id, range, now)).await?;
+    let health = api
+        .read(organization_id, move |store| Health::read(store, &counted, organization_id, chosen, now))
+        .await?;
+    let range = health.range;
     let content = html! {
         div.head {
             h1 { "Overview" }
@@ -49,9 +46,10 @@ pub(crate) async fn read(
         }
         @if health.states == EndpointStates::default() { (first_steps(&viewer)) }
         div.stack-live #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
+            @if health.attention.is_urgent() { (health.attention.show(&viewer)) }
             (health.tiles(&viewer, range))
             (health.charts(&viewer, range))
-            (health.failures(&viewer))
+            @if !health.attention.is_urgent() { (health.attention.show(&viewer)) }
         }
     };
     Ok(layout::page(&viewer, Section::Overview, "Overview", &content))
@@ -68,10 +66,9 @@ fn first_steps(viewer: &Viewer) -> Markup {
 struct Health {
     states: EndpointStates,
     backlog: PendingStats,
+    range: ChartRange,
     activity: Activity,
-    failures: Vec<DeliveryRecord>,
-    /// By webhook, without those deleted since.
-    urls: HashMap<EndpointId, String>,
+    attention: Attention,
 }
 
 impl Health {
@@ -79,27 +76,21 @@ impl Health {
         store: &dyn Store,
         counted: &CurrentStatistics,
         organization_id: OrganizationId,
-        range: ChartRange,
+        chosen: Option<ChartRange>,
         now: UnixMillis,
     ) -> StoreResult<Self> {
-        let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
-        let page = PageRequest { before_id: None, limit: NEWEST_FAILURES };
-        let failures = store.deliveries(organization_id, &failed, page)?.rows;
-        let mut urls = HashMap::new();
-        for id in failures.iter().map(|row| row.endpoint_id) {
-            if !urls.contains_key(&id)
-                && let Some(found) = store.find_endpoint(organization_id, id)?
-            {
-                urls.insert(id, found.endpoint.url);
-            }
-        }
-        let statistics = counted.of_organization(store, organization_id, range.since(now))?;
+        let longest = chosen.unwrap_or(ChartRange::Day);
+        let statistics = counted.of_organization(store, organization_id, longest.since(now))?;
+        let created = store.organization(organization_id)?.map_or(now, |organization| organization.created_at);
+        let began = statistics.iter().map(|period| period.period_start).fold(created, UnixMillis::min);
+        let range = chosen.unwrap_or_else(|| ChartRange::fitting(now.since(began)));
+        let activity = Activity::of(range, &statistics, now);
         Ok(Self {
             states: store.endpoint_states(organization_id)?,
             backlog: store.pending(organization_id, None)?,
-            activity: Activity::of(range, &statistics, now),
-            failures,
-            urls,
+            range,
+            activity: if chosen.is_some() { activity } else { activity.beginning(began) },
+            attention: Attention::read(store, counted, organization_id, range.since(now), now)?,
         })
     }
 
@@ -125,7 +116,7 @@ impl Health {
                     div.value { (components::number(self.backlog.pending)) }
                     div.note { (oldest) }
                 }
-                a.tile #tile-webhooks href="/webhooks" {
+                div.tile #tile-webhooks {
                     div.label { "Webhooks" }
                     (self.webhooks())
                 }
@@ -135,12 +126,18 @@ impl Health {
 
     fn webhooks(&self) -> Markup {
         let EndpointStates { healthy, failing, paused, disabled } = self.states;
+        let states = [
+            (healthy, EndpointState::Healthy),
+            (failing, EndpointState::Failing),
+            (paused, EndpointState::Paused),
+            (disabled, EndpointState::Disabled),
+        ];
         html! {
-            div.value { (components::number(healthy + failing + paused + disabled)) }
+            div.value { a href="/webhooks" { (components::number(healthy + failing + paused + disabled)) } }
             div.note.states {
-                @for (count, class, name) in
-                    [(healthy, "ok", "healthy"), (failing, "warn", "failing"), (paused, "bad", "paused"), (disabled, "off", "disabled")] {
-                    @if count > 0 { span.badge.(class) { (components::number(count)) " " (name) } " " }
+                @for (count, state) in states {
+                    @let (class, name, meaning) = components::described(state);
+                    @if count > 0 { a.badge.(class) href={ "/webhooks?state=" (name) } title=(meaning) { (components::number(count)) " " (name) } " " }
                 }
             }
         }
@@ -156,40 +153,6 @@ impl Health {
             div.cols {
                 section.card { header { h2 { "Success rate" } } (self.activity.success_rate(zone)) }
                 section.card { header { h2 { "Response time" } } (self.activity.latency(zone)) }
-            }
-        }
-    }
-
-    fn webhook(&self, id: EndpointId) -> Markup {
-        html! {
-            @match self.urls.get(&id) {
-                Some(url) => { a href={ "/webhooks/" (id) } { (url) } }
-                None => { code { (id) } " " span.dim { "deleted" } }
-            }
-        }
-    }
-
-    fn failures(&self, viewer: &Viewer) -> Markup {
-        html! {
-            section.card.flush {
-                header { h2 { "Recent failed deliveries" } a href="/logs?status=failed" { "View all" } }
-                @if self.failures.is_empty() {
-                    (components::empty("No failed deliveries", &html! { p { "Deliveries that failed and are not retried any more appear here, with their last response." } }))
-                } @else {
-                    div.wide { table.stack {
-                        thead { tr {
-                            th scope="col" { "Event type" } th scope="col" { "Response" } th scope="col" { "Attempts" }
-                            th scope="col" { "Webhook" } th scope="col" { "Failed" }
-                        } }
-                        tbody { @for row in &self.failures { tr {
-                            td.type data-label="Event type" { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } }
-                            td data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
-                            td data-label="Attempts" { (row.attempt_count) }
-                            td.break data-label="Webhook" { (self.webhook(row.endpoint_id)) }
-                            td data-label="Failed" { (time::relative(row.finished_at.unwrap_or(row.created_at), viewer.now, viewer.zone())) }
-                        } } }
-                    } }
-                }
             }
         }
     }

@@ -9,8 +9,8 @@ use actix_web::{Route, guard as method_guard, web};
 use super::access::Access;
 use super::guard::guard;
 use super::{
-    asset_files, changes, cluster, error, event_types, events, keys, logs, organization, organizations, overview,
-    sign_in, usage, webhooks,
+    asset_files, catalogue, changes, cluster, deployment_keys, error, event_types, events, keys, logs,
+    organization, organizations, overview, search, sign_in, usage, view_as, webhooks,
 };
 use crate::api::auth::Permission;
 use crate::api::middleware::catch_panic;
@@ -96,6 +96,8 @@ pages! {
     GET  "/events/{event_id}/payload" (READ) events::payload;
     POST "/events/{event_id}/replay" (MANAGE) events::replay;
 
+    GET  "/search" (READ) search::read;
+
     GET  "/organizations" (ADMIN) organizations::list;
     POST "/organizations" (ADMIN) organizations::create;
     GET  "/organizations/{organization_id}" (ADMIN) organization::read;
@@ -103,22 +105,40 @@ pages! {
     POST "/organizations/{organization_id}/keys/{key_id}/revoke" (ADMIN) organization::revoke_key;
     POST "/organizations/{organization_id}/delete" (ADMIN) organization::delete;
 
+    GET  "/catalogue" (ADMIN) catalogue::list;
+    POST "/catalogue" (ADMIN) catalogue::create;
+    GET  "/catalogue/{catalogue_type}" (ADMIN) catalogue::edit;
+    POST "/catalogue/{catalogue_type}" (ADMIN) catalogue::save;
+    POST "/catalogue/{catalogue_type}/archive" (ADMIN) catalogue::archive;
+    POST "/catalogue/{catalogue_type}/remove" (ADMIN) catalogue::remove;
+
+    GET  "/deployment-keys" (ADMIN) deployment_keys::list;
+    POST "/deployment-keys" (ADMIN) deployment_keys::create;
+    POST "/deployment-keys/{key_id}/revoke" (ADMIN) deployment_keys::revoke;
+
     GET  "/usage" (ADMIN) usage::read;
     GET  "/cluster" (ADMIN) cluster::read;
 }
 
-/// Registers all pages, and the fallback for other paths.
+/// Registers all pages, those of an organization also for the operator's view, and the fallback for other paths.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    for spec in PAGES {
-        let access = spec.access;
-        let route = (spec.handler)();
-        let route = match spec.method.clone() {
-            Method::GET => route.guard(method_guard::Any(method_guard::Get()).or(method_guard::Head())),
-            method => route.method(method),
-        };
-        let guard = move |request: ServiceRequest, next: Next<BoxBody>| guard(access, request, next);
-        // the inner one turns a panic into a response that the guard adds its headers to
-        config.route(spec.path, route.wrap(from_fn(catch_panic)).wrap(from_fn(guard)).wrap(from_fn(catch_panic)));
+    for page in PAGES {
+        config.route(page.path, route(page));
+        if view_as::shows(page.access) {
+            config.route(&view_as::pattern(page.path), route(page));
+        }
     }
     config.default_service(web::to(error::nowhere));
+}
+
+fn route(page: &PageSpec) -> Route {
+    let access = page.access;
+    let route = (page.handler)();
+    let route = match page.method.clone() {
+        Method::GET => route.guard(method_guard::Any(method_guard::Get()).or(method_guard::Head())),
+        method => route.method(method),
+    };
+    let guard = move |request: ServiceRequest, next: Next<BoxBody>| guard(access, request, next);
+    // the inner one turns a panic into a response that the guard adds its headers to
+    route.wrap(from_fn(catch_panic)).wrap(from_fn(guard)).wrap(from_fn(catch_panic))
 }

@@ -24,6 +24,13 @@ pub(crate) fn relative(at: UnixMillis, now: UnixMillis, zone: &TimeZone) -> Mark
     html! { time.nowrap datetime=(at) title=(title) { (distance(at, now)) } }
 }
 
+/// The time of day, with the date unless it is today.
+pub(crate) fn clock(at: UnixMillis, now: UnixMillis, zone: &TimeZone) -> Markup {
+    let is_today = local(at, zone, "%F") == local(now, zone, "%F");
+    let format = if is_today { "%H:%M" } else { "%b %-d, %H:%M" };
+    html! { time.nowrap datetime=(at) title=(utc(at)) { (local(at, zone, format)) } }
+}
+
 pub(crate) fn utc(at: UnixMillis) -> String {
     local(at, &TimeZone::UTC, "%Y-%m-%d %H:%M:%S%.3f UTC")
 }
@@ -117,6 +124,14 @@ mod tests {
         assert!(shown.contains("title=\"2024-12-16 10:30:45.007 UTC\""), "{shown}");
         assert!(shown.contains("datetime=\"2024-12-16T10:30:45.007Z\""), "{shown}");
         assert!(dated(AT, &zone("Asia/Tokyo")).into_string().contains(">Dec 16, 2024, 19:30<"));
+    }
+
+    #[test]
+    fn a_time_of_today_is_shown_without_its_date() {
+        let zone = zone("America/New_York");
+        let shown = |before| clock(AT - Duration::from_secs(before), AT, &zone).into_string();
+        assert!(shown(3_600).contains(">04:30<"), "{}", shown(3_600));
+        assert!(shown(6 * 3_600).contains(">Dec 15, 23:30<"), "{}", shown(6 * 3_600));
     }
 
     #[test]

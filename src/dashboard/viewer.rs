@@ -24,6 +24,8 @@ pub(crate) struct Viewer {
     pub caller: Caller,
     /// `None` for the admin.
     pub organization: Option<String>,
+    /// Whether the operator looks at the organization's pages.
+    pub is_operator: bool,
     /// Of whoever came by a sign-in link.
     pub door: Option<Door>,
     pub look: Preferences,

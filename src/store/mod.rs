@@ -51,7 +51,7 @@ pub use self::queue::{
     WriteBatch,
 };
 pub use self::sessions::{LinkUse, SessionStore};
-pub use self::tenants::{Creation, CreationKey, EndpointStart, TenantStore};
+pub use self::tenants::{Creation, CreationKey, EndpointSearch, EndpointStart, TenantStore};
 
 /// Why a method of the store failed.
 #[derive(Debug, Error)]

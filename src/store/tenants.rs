@@ -1,9 +1,9 @@
 //! Organizations, their keys, event types and endpoints.
 
 use super::{PageRequest, StoreResult};
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event_types::DefinedEventType;
-use crate::domain::health::EndpointHealth;
+use crate::domain::health::{EndpointHealth, EndpointState};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
 use crate::domain::time::UnixMillis;
@@ -58,6 +58,13 @@ pub trait TenantStore: Send + Sync + 'static {
     -> StoreResult<Option<EndpointStart>>;
     /// Lists an organization's endpoints with their health, newest first.
     fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>>;
+    /// Lists those that are looked for, newest first. Reads all of the organization's, but for their secrets.
+    fn search_endpoints(
+        &self,
+        organization_id: OrganizationId,
+        search: &EndpointSearch,
+        page: PageRequest,
+    ) -> StoreResult<Vec<EndpointStart>>;
     /// Writes an endpoint back. `endpoint.version` must be one more than the stored version, else
     /// [`StoreError::Conflict`](super::StoreError::Conflict). An endpoint with a new URL, or that was switched on, starts with a clean
     /// record: its health is forgotten.
@@ -110,4 +117,36 @@ pub struct EndpointStart {
     pub endpoint: Endpoint,
     /// As it was last stored.
     pub health: EndpointHealth,
+}
+
+/// Which of an organization's endpoints are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointSearch {
+    /// In this state.
+    State(EndpointState),
+    /// Failing, paused, or disabled by the engine: not those that a person disabled.
+    Troubled,
+    /// With a rate limit of their own.
+    RateLimited,
+    /// With this text in the URL. ASCII letters match in either case.
+    Url(String),
+}
+
+impl EndpointSearch {
+    /// Whether this one is looked for.
+    pub(crate) fn finds(&self, EndpointStart { endpoint, health }: &EndpointStart) -> bool {
+        let state = EndpointState::of(endpoint, Some(health));
+        match self {
+            Self::State(wanted) => state == *wanted,
+            Self::Troubled => match state {
+                EndpointState::Healthy => false,
+                EndpointState::Failing | EndpointState::Paused => true,
+                EndpointState::Disabled => {
+                    matches!(endpoint.disabled_reason, Some(DisabledReason::Gone | DisabledReason::Failing))
+                }
+            },
+            Self::RateLimited => endpoint.rate_limit.is_some(),
+            Self::Url(part) => endpoint.url.to_ascii_lowercase().contains(&part.to_ascii_lowercase()),
+        }
+    }
 }

@@ -40,6 +40,7 @@ fn a_webhook_is_added_with_every_setting_and_changed() {
     browser.fill(&line("#filter-lines", "filter_field"), "duration");
     browser.type_in(&line("#filter-lines", "filter_operator"), "is at least");
     browser.fill(&line("#filter-lines", "filter_value"), "60");
+    browser.click(&css("#advanced > summary"));
     browser.click(&field("Custom schedule"));
     browser.fill(&field("Attempts"), "7");
     browser.fill(&field("First delay"), "2");
@@ -102,6 +103,7 @@ fn errors_are_shown_at_their_fields_and_no_input_is_lost() {
     browser.fill(&field("Patterns"), "call.unheard_of");
     browser.click(&field("JSON"));
     browser.fill(&css("#filter_json"), "{\"direction\": {\"like\": 1}}");
+    browser.click(&css("#advanced > summary"));
     browser.fill(&field("Retries"), "99");
     browser.click(&button("Add webhook"));
     browser.reads(&css("#url-error"), "https");
@@ -144,6 +146,7 @@ fn the_filter_and_the_retry_schedule_are_previewed_while_typing() {
     browser.fill(&css("#sample"), "{\"duration\": 100001}");
     browser.reads(&css("#filter-preview"), "Would match this sample.");
 
+    browser.click(&css("#advanced > summary"));
     browser.reads(&css("#retry-preview"), "4 attempts: immediately, then 1 min, 5 min and 15 min later");
     browser.fill(&field("Retries"), "1");
     browser.reads(&css("#retry-preview"), "2 attempts: immediately, then 1 min later");

@@ -260,6 +260,12 @@ impl TenantStore for FaultyStore {
             id: EndpointId,
         ) -> StoreResult<Option<EndpointStart>>;
         fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>>;
+        fn search_endpoints(
+            &self,
+            organization_id: OrganizationId,
+            search: &EndpointSearch,
+            page: PageRequest,
+        ) -> StoreResult<Vec<EndpointStart>>;
         fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
         fn delete_endpoint(
             &self,

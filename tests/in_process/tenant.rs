@@ -12,6 +12,7 @@ pub(crate) struct Tenant {
     event: String,
     delivery: String,
     spare_key_id: String,
+    deployment_key_id: String,
     pub keys: Vec<(Role, String)>,
 }
 
@@ -33,18 +34,23 @@ impl Tenant {
         let spare = world.post(ADMIN, &format!("/v1/organizations/{organization}/keys"), spare).await.ok(201);
         let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
         let webhook = webhook.rsplit_once('/').unwrap().1.to_owned();
-        Self { webhook, event: id(&event), delivery, spare_key_id: id(&spare), keys, organization }
+        let spare_key_id = id(&spare);
+        let deployment_key_id = world.spare_deployment_key().await;
+        Self { webhook, event: id(&event), delivery, spare_key_id, deployment_key_id, keys, organization }
     }
 
     /// A page's address with the ids of what is here.
     pub(crate) fn path(&self, pattern: &str) -> String {
+        let key_id =
+            if pattern.starts_with("/deployment-keys") { &self.deployment_key_id } else { &self.spare_key_id };
         pattern
             .replace("{organization_id}", &self.organization)
             .replace("{webhook_id}", &self.webhook)
             .replace("{event_id}", &self.event)
             .replace("{event_type}", &own_type(&self.organization))
             .replace("{delivery_id}", &self.delivery)
-            .replace("{key_id}", &self.spare_key_id)
+            .replace("{catalogue_type}", "call.failed")
+            .replace("{key_id}", key_id)
             .replace("{hash}", "x")
             .replace("{name}", "app.css")
     }
@@ -64,8 +70,9 @@ impl Tenant {
         for path in ["/v1/webhooks", "/v1/events", "/v1/webhooks/logs", "/v1/event-types"] {
             all.push_str(&world.get(owner, path).await.ok(200).to_string());
         }
-        for path in ["/v1/organizations".to_owned(), format!("/v1/organizations/{}/keys", self.organization)] {
-            let mut list = world.get(ADMIN, &path).await.ok(200);
+        let keys = format!("/v1/organizations/{}/keys", self.organization);
+        for path in ["/v1/organizations", "/v1/catalogue/event-types", "/v1/keys", &keys] {
+            let mut list = world.get(ADMIN, path).await.ok(200);
             // signing in changes it
             for row in list["data"].as_array_mut().unwrap() {
                 row.as_object_mut().unwrap().remove("last_used_at");

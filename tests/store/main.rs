@@ -42,6 +42,7 @@ mod publishing;
 mod reading_the_log;
 mod resending;
 mod same_in_every_store;
+mod searching;
 mod sessions;
 mod sqlite_files;
 mod statistics;

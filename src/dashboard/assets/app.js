@@ -104,6 +104,15 @@
     }
   });
 
+  // a slash leads to the search, unless something is typed
+  document.addEventListener("keydown", (event) => {
+    const search = document.getElementById("search");
+    const isTyped = event.target.closest("input, select, textarea, dialog[open]");
+    if (event.key !== "/" || !search || isTyped || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    search.focus();
+  });
+
   const say = (button, text) => {
     const before = button.dataset.says || button.textContent;
     button.dataset.says = before;

@@ -129,6 +129,7 @@ mod tests {
         Viewer {
             caller: Caller::ADMIN,
             organization: None,
+            is_operator: false,
             door: None,
             look,
             address: "/".to_owned(),

@@ -10,14 +10,12 @@ use crate::domain::delivery::DeliveryRecord;
 /// With the id of a form, each row has a checkbox `id` that belongs to that form.
 pub(crate) fn table(viewer: &Viewer, rows: &[DeliveryRecord], webhooks: &Webhooks, form: Option<&str>) -> Markup {
     html! {
-        div.wide { table.stack {
+        div.wide { table.stack.rows {
             thead { tr {
                 @if form.is_some() {
                     th scope="col" { input type="checkbox" data-all="id" aria-label="Select all shown" autocomplete="off"; }
                 }
-                @for name in ["Status", "Event type", "Webhook"] { th scope="col" { (name) } }
-                th.num scope="col" { "Attempts" }
-                @for name in ["Response", "Created", "Next / finished"] { th scope="col" { (name) } }
+                @for name in ["Status", "Event type and webhook", "Response", "Created"] { th scope="col" { (name) } }
             } }
             tbody { @for row in rows { (line(viewer, row, webhooks, form)) } }
         } }
@@ -28,18 +26,24 @@ fn line(viewer: &Viewer, row: &DeliveryRecord, webhooks: &Webhooks, form: Option
     html! {
         tr id={ "row-" (row.id) } {
             @if let Some(form) = form {
-                td data-label="Select" {
+                td.pick {
                     input id={ "box-" (row.id) } type="checkbox" name="id" value=(row.id) form=(form)
                         aria-label={ "Select " (row.event_type) " " (row.id) } autocomplete="off";
                 }
             }
-            td data-label="Status" { (components::status(row.status)) }
-            td.type data-label="Event type" { a href={ "/logs/" (row.id) } title={ "Delivery " (row.id) } { (components::event_type(&row.event_type)) } }
-            td.fill data-label="Webhook" { (webhooks.link(row.endpoint_id)) }
-            td.num data-label="Attempts" { (row.attempt_count) }
-            td data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
-            td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
-            td data-label="Next / finished" { (when(viewer, row)) }
+            td.state { div data-label="Status" { (components::status(row.status)) } }
+            td.main {
+                div.type data-label="Event type" { a href={ "/logs/" (row.id) } title={ "Delivery " (row.id) } { (components::event_type(&row.event_type)) } }
+                div.small data-label="Webhook" { (webhooks.link(row.endpoint_id)) }
+            }
+            td.result {
+                div data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
+                div.dim.small data-label="Attempts" { (components::count(row.attempt_count.into(), "attempt", "attempts")) }
+            }
+            td.when {
+                div data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
+                div.dim.small data-label="Next / finished" { (when(viewer, row)) }
+            }
         }
     }
 }
@@ -49,8 +53,8 @@ fn when(viewer: &Viewer, row: &DeliveryRecord) -> Markup {
     html! {
         @match (row.next_attempt_at, row.finished_at) {
             (Some(next), _) if time::is_due(next, viewer.now) => { span title=(time::utc(next)) { "due now" } }
-            (Some(next), _) => { (time::relative(next, viewer.now, viewer.zone())) }
-            (None, Some(finished)) => { (time::relative(finished, viewer.now, viewer.zone())) }
+            (Some(next), _) => { "next " (time::relative(next, viewer.now, viewer.zone())) }
+            (None, Some(finished)) => { "ended " (time::relative(finished, viewer.now, viewer.zone())) }
             (None, None) => { span.dim { "–" } }
         }
     }

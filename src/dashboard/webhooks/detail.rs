@@ -1,23 +1,29 @@
 //! The page of one webhook: its health, settings and actions.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
+use super::condition::Condition;
 use super::list::switch;
-use super::recover::{self, RecoverRange};
-use super::{crumbs, descriptions, recent_deliveries, secret_card, settings, snippets, webhook_id};
+use super::recover::{self, Missed};
+use super::{crumbs, recent_deliveries, secret_card, settings, snippets, webhook_id};
 use crate::api::Api;
 use crate::api::auth::Permission;
 use crate::api::health::{self, LatencyView, PeriodView, WebhookHealthView};
-use crate::dashboard::components::{self, Complaints, count, number};
+use crate::dashboard::components::{self, count, number};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
+use crate::dashboard::long_url;
+use crate::dashboard::outage;
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::endpoint::Endpoint;
-use crate::domain::health::EndpointState;
 use crate::domain::ids::EndpointId;
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// `GET /webhooks/{webhook_id}`.
 pub(crate) async fn read(
@@ -38,23 +44,36 @@ pub(super) async fn page(
     is_revealed: bool,
 ) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
-    let endpoint = api.find_endpoint(organization_id, id).await?.endpoint;
+    let found = api.find_endpoint(organization_id, id).await?;
     let health = health::of_webhook(api, organization_id, id).await?;
     let failed = health.last_failure.as_ref().map(|failure| failure.delivery_id);
     let newest = recent_deliveries::read(api, organization_id, id, failed).await?;
+    let missed = Missed::read(api, &found, health.last_failure.is_some(), viewer.now).await?;
+    let endpoint = found.endpoint;
     let may_manage = viewer.may(Permission::Manage);
     let is_new =
         matches!(query.text("done"), "created" | "rotated") && secret_card::is_fresh(&endpoint, viewer.now);
     let address = format!("/webhooks/{id}");
+    let condition = Condition {
+        viewer,
+        endpoint: &endpoint,
+        health: &health,
+        newest: &newest,
+        missed: missed.as_ref(),
+        address: may_manage.then_some(&address),
+    };
+    let is_broken = outage::is_in_trouble(health.state, &endpoint);
     let content = html! {
         (head(&endpoint, may_manage, &address))
         (done(query, &address))
         @if is_new && may_manage { (secret_card::card(viewer, &endpoint, true)) }
         div.part #live data-live hx-get=(address) hx-trigger="refresh" hx-select="#live" hx-select-oob="#switch,#doomed"
             hx-swap="morph:outerHTML" hx-target="this" {
-            (condition(viewer, &endpoint, &health, may_manage.then_some(&address)))
-            @if let Some(failure) = &health.last_failure { (newest.failure(viewer, &endpoint, failure)) }
-            (tiles(viewer, &health))
+            (condition.show())
+            @if let Some(failure) = &health.last_failure {
+                @if !is_broken { (newest.failure(viewer, &endpoint, failure)) }
+            }
+            (tiles(viewer, &endpoint, &health))
             (newest.table(viewer, id, &nothing(&address, may_manage)))
         }
         div.cols {
@@ -62,11 +81,7 @@ pub(super) async fn page(
             @if may_manage && !is_new { (secret_card::card(viewer, &endpoint, is_revealed)) }
         }
         @if may_manage {
-            section.card #recover {
-                h2 { "Resend failed deliveries" }
-                p.dim { "After an outage, choose its time range, check how many deliveries failed, then resend them." }
-                (recover::form(id, viewer, &RecoverRange::usual(viewer), &Complaints::of(None)))
-            }
+            (recover::card(id, viewer, missed.as_ref(), is_broken))
         }
         (snippets::card(&endpoint, api.signature_header_prefix(), query.text("snippet")))
         @if may_manage { (deletion(&endpoint, health.pending, &address)) }
@@ -79,7 +94,7 @@ fn head(endpoint: &Endpoint, may_manage: bool, address: &str) -> Markup {
         div.head {
             div {
                 (crumbs(None))
-                h1.long title=(endpoint.url) { (endpoint.url) }
+                h1.long title=(endpoint.url) { (long_url::shortened(&endpoint.url)) }
                 @if let Some(description) = &endpoint.description { p.dim.break { (description) } }
             }
             @if may_manage {
@@ -122,56 +137,9 @@ fn done(query: &Form, address: &str) -> Markup {
     }
 }
 
-/// Explains the state and what to do about it.
-fn meaning(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> Markup {
-    let ago = |at| time::relative(at, viewer.now, viewer.zone());
-    html! {
-        @match health.state {
-            EndpointState::Healthy => { p { "The receiver responds, or nothing was sent since the webhook was added or changed." } }
-            EndpointState::Failing => {
-                p { "The last attempt failed." @if let Some(since) = health.failing_since { " No success since " (ago(since)) "." }
-                    " Deliveries are retried on schedule; after more failures in a row the webhook is paused." }
-            }
-            EndpointState::Paused => {
-                p { "Its circuit breaker is open after repeated failures, so deliveries are on hold" @if let Some(since) = health.failing_since { " (no success since " (ago(since)) ")" } "."
-                    @if let Some(at) = health.breaker.probe_at {
-                        " The next delivery is sent as a probe " @if time::is_due(at, viewer.now) { "as soon as there is one" } @else { (ago(at)) }
-                        "; if it succeeds, the others follow, those attempted before at their next retry."
-                    } }
-                p { "Check the last failure below, fix the receiver, and send a test event: a 2xx response closes the breaker and deliveries go out again, those attempted before at their next retry." }
-            }
-            EndpointState::Disabled => {
-                @let (why, what) = descriptions::disabled(endpoint.disabled_reason);
-                p { (why) @if let Some(at) = endpoint.disabled_at { " That was " (ago(at)) "." } " " (what) }
-            }
-        }
-    }
-}
-
-/// `address` is given to viewers who may resume the webhook.
-fn condition(
-    viewer: &Viewer,
-    endpoint: &Endpoint,
-    health: &WebhookHealthView,
-    address: Option<&String>,
-) -> Markup {
-    let may_wait = health.pending > 0 || matches!(health.state, EndpointState::Failing | EndpointState::Paused);
-    let resumed = address.filter(|_| may_wait && health.state != EndpointState::Disabled);
-    html! {
-        section.card {
-            header { h2 { "Health" } (components::state(health.state)) }
-            (meaning(viewer, endpoint, health))
-            @if let Some(address) = resumed {
-                form.lines method="post" action={ (address) "/resume" } {
-                    p.small.dim { "Once the receiver is fixed, resume to send deliveries that wait for a retry or a probe right away." }
-                    div.actions { button.small { "Resume" } }
-                }
-            }
-        }
-    }
-}
-
-fn tiles(viewer: &Viewer, health: &WebhookHealthView) -> Markup {
+fn tiles(viewer: &Viewer, endpoint: &Endpoint, health: &WebhookHealthView) -> Markup {
+    // the day of a new webhook is its hour
+    let has_a_day = viewer.now.since(endpoint.created_at) > HOUR;
     html! {
         dl.tiles {
             div.tile {
@@ -182,9 +150,9 @@ fn tiles(viewer: &Viewer, health: &WebhookHealthView) -> Markup {
                 } }
             }
             (period("Last hour", &health.last_1h))
-            (period("Last 24 hours", &health.last_24h))
+            @if has_a_day { (period("Last 24 hours", &health.last_24h)) }
             (latency("Response time, 1 h", &health.last_1h))
-            (latency("Response time, 24 h", &health.last_24h))
+            @if has_a_day { (latency("Response time, 24 h", &health.last_24h)) }
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::filter::FieldError;
 use crate::domain::retry::{MAX_RETRIES, RetryPolicy, RetrySchedule};
 
+/// The simple settings that the form does not fold.
+const SHOWN: [&str; 2] = ["active", "description"];
 pub(crate) const TICKED: &str = "on";
 
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +88,27 @@ impl Draft {
             burst: String::new(),
             secret: String::new(),
         }
+    }
+
+    /// Whether a setting that the form folds is not as in a new webhook.
+    pub(crate) fn has_advanced(&self) -> bool {
+        let blank = Self::blank();
+        let folded = Self {
+            url: self.url.clone(),
+            simple: SHOWN.iter().fold(blank.simple.clone(), |mut simple, name| {
+                let value = self.simple.get(name).cloned().unwrap_or_default();
+                simple.insert(name, value);
+                simple
+            }),
+            all_events: self.all_events,
+            events: self.events.clone(),
+            patterns: self.patterns.clone(),
+            filter_is_json: self.filter_is_json,
+            lines: self.lines.clone(),
+            filter_json: self.filter_json.clone(),
+            ..blank
+        };
+        *self != folded
     }
 
     /// The settings of a webhook; `known` event types have a checkbox.

@@ -10,6 +10,19 @@ use super::filter_rows::{FilterRow, Operator};
 use crate::api::webhook_settings::{FormField, FormSection, MASK, RETRY_POLICY, SETTINGS, Setting, SettingKind};
 use crate::dashboard::components::{self, Complaints};
 
+/// Settings that are folded.
+const ADVANCED: [&str; 9] = [
+    "retry",
+    "retry_policy",
+    "retry_schedule",
+    "retry_on",
+    "timeout",
+    "rate_limit",
+    "max_in_flight",
+    "headers",
+    "secret",
+];
+
 pub(crate) struct WebhookForm<'a> {
     pub draft: &'a Draft,
     pub types: &'a EventTypeOptions,
@@ -34,13 +47,26 @@ pub(crate) fn form(content: &WebhookForm<'_>) -> Markup {
             (target(content))
             (events(content))
             (filter(content))
-            (retries(content))
-            (pace(content))
-            (headers(content))
-            @if content.version.is_none() { (secret(content)) }
-            div.actions {
+            (advanced(content))
+            div.actions.savebar {
                 button.primary { @if content.version.is_none() { "Add webhook" } @else { "Save changes" } }
                 a.button href=(content.back) { "Cancel" }
+            }
+        }
+    }
+}
+
+/// What few webhooks need, folded unless something in it is set or wrong.
+fn advanced(content: &WebhookForm<'_>) -> Markup {
+    let is_wrong = ADVANCED.iter().any(|field| content.complaints.is_wrong(field));
+    html! {
+        details.advanced #advanced open[is_wrong || content.draft.has_advanced()] {
+            summary { "Advanced settings" span.dim.small { "Retries, timeout, rate, headers" @if content.version.is_none() { ", secret" } } }
+            div.form {
+                (retries(content))
+                (pace(content))
+                (headers(content))
+                @if content.version.is_none() { (secret(content)) }
             }
         }
     }

@@ -12,10 +12,13 @@ use crate::dashboard::components;
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
+use crate::dashboard::long_url;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::health::EndpointState;
-use crate::store::EndpointStart;
+use crate::store::{EndpointSearch, EndpointStart};
 
+/// In an address: every webhook that does not deliver, but for those that a person disabled.
+const TROUBLED: &str = "troubled";
 /// Event types named in a row.
 const MAX_CHIPS: usize = 3;
 
@@ -31,14 +34,18 @@ pub(crate) async fn list(
     let asked = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(cursor.map(|it| ("cursor", it)))
         .finish();
-    let rows = webhooks::page(&api, organization_id, &asked).await?;
+    let shown = Shown::read(query.text("state"));
+    let rows = match &shown {
+        Shown::All => webhooks::page(&api, organization_id, &asked).await?,
+        Shown::Some { search, .. } => webhooks::search(&api, organization_id, search.clone(), &asked).await?,
+    };
     let ids = rows.data.iter().map(|row| row.endpoint.id).collect();
     let activities = activity(&api, organization_id, ids, viewer.now).await?;
     let may_manage = viewer.may(Permission::Manage);
     let content = html! {
         div.head {
             h1 { "Webhooks" }
-            @if may_manage && !rows.data.is_empty() { a.button.primary href="/webhooks/new" { "Add webhook" } }
+            @if may_manage && (!rows.data.is_empty() || !matches!(shown, Shown::All)) { a.button.primary href="/webhooks/new" { "Add webhook" } }
         }
         @match query.text("done") {
             "deleted" => { (components::done("The webhook was deleted and its pending deliveries were cancelled.")) }
@@ -47,7 +54,8 @@ pub(crate) async fn list(
             _ => {}
         }
         section.card.flush #live data-live hx-get=(viewer.address) hx-trigger="refresh" hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
-            @if rows.data.is_empty() { (nothing(may_manage)) } @else {
+            @if let Shown::Some { title, .. } = &shown { header { h2 { (title) } a href="/webhooks" { "Show all webhooks" } } }
+            @if rows.data.is_empty() { (shown.nothing(may_manage)) } @else {
                 div.wide { table.stack {
                     thead { tr {
                         th scope="col" { "Webhook" } th scope="col" { "Events" } th scope="col" { "State" }
@@ -56,11 +64,48 @@ pub(crate) async fn list(
                     } }
                     tbody { @for (found, activity) in rows.data.iter().zip(&activities) { (row(found, activity, may_manage)) } }
                 } }
-                (components::pager(&rows, "/webhooks", cursor.is_none()))
+                (components::pager(&rows, &shown.address(), cursor.is_none()))
             }
         }
     };
     Ok(layout::page(&viewer, Section::Webhooks, "Webhooks", &content))
+}
+
+/// Which webhooks are listed.
+enum Shown {
+    All,
+    Some { name: &'static str, title: String, search: EndpointSearch },
+}
+
+impl Shown {
+    /// Those in a state, by its name in an address.
+    fn read(name: &str) -> Self {
+        if name == TROUBLED {
+            let title = "Failing, paused, or disabled by Ringback".to_owned();
+            return Self::Some { name: TROUBLED, title, search: EndpointSearch::Troubled };
+        }
+        let states =
+            [EndpointState::Healthy, EndpointState::Failing, EndpointState::Paused, EndpointState::Disabled];
+        let named = states.into_iter().find(|state| components::described(*state).1 == name);
+        named.map_or(Self::All, |state| {
+            let (_, name, _) = components::described(state);
+            Self::Some { name, title: format!("Only {name} webhooks"), search: EndpointSearch::State(state) }
+        })
+    }
+
+    fn address(&self) -> String {
+        match self {
+            Self::All => "/webhooks".to_owned(),
+            Self::Some { name, .. } => format!("/webhooks?state={name}"),
+        }
+    }
+
+    fn nothing(&self, may_manage: bool) -> Markup {
+        match self {
+            Self::All => nothing(may_manage),
+            Self::Some { .. } => components::empty("None", &html! { p { "No webhook is in this state now." } }),
+        }
+    }
 }
 
 fn nothing(may_manage: bool) -> Markup {
@@ -80,7 +125,7 @@ fn row(found: &EndpointStart, activity: &Activity, may_manage: bool) -> Markup {
     html! {
         tr {
             td data-label="Webhook" { div.about {
-                a.url href=(address) title=(endpoint.url) { (endpoint.url) }
+                (long_url::link(&address, &endpoint.url))
                 @if let Some(description) = &endpoint.description { span.dim.small.break { (description) } }
             } }
             td data-label="Events" { (settings::events(&endpoint.events, MAX_CHIPS)) }

@@ -1,6 +1,7 @@
 //! Webhooks: the list, the form, and the page of one webhook with its actions.
 
 mod actions;
+mod condition;
 mod descriptions;
 mod detail;
 mod draft;

@@ -9,7 +9,7 @@ use crate::api::problem::Problem;
 use crate::api::{Api, logs};
 use crate::dashboard::outcome_help;
 use crate::dashboard::viewer::Viewer;
-use crate::dashboard::{components, request_response, time};
+use crate::dashboard::{components, invisible_characters, request_response, time};
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
@@ -17,6 +17,8 @@ use crate::domain::last_failure::EXCERPT_BYTES;
 use crate::store::PageRequest;
 
 const NEWEST: usize = 10;
+/// Characters of a body's first line.
+const FIRST_LINE: usize = 160;
 
 pub(crate) struct RecentDeliveries {
     /// Attempted ones first, as they have something to show.
@@ -49,6 +51,13 @@ pub(crate) async fn read(
     Ok(RecentDeliveries { rows, has_failed })
 }
 
+/// The first line of a body that says something, shortened.
+fn first_line(body: &str) -> Option<&str> {
+    let line = body.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let end = line.char_indices().nth(FIRST_LINE).map_or(line.len(), |(end, _)| end);
+    line.get(..end)
+}
+
 impl RecentDeliveries {
     /// The last failed attempt and its help.
     pub(crate) fn failure(&self, viewer: &Viewer, endpoint: &Endpoint, failure: &LastFailureView) -> Markup {
@@ -75,19 +84,49 @@ impl RecentDeliveries {
         }
     }
 
+    /// The same for a webhook in trouble: what its receiver's first line says, and where the rest is.
+    pub(crate) fn failure_in_short(
+        &self,
+        viewer: &Viewer,
+        endpoint: &Endpoint,
+        failure: &LastFailureView,
+    ) -> Markup {
+        let LastFailureView { at, delivery_id, response_code, error, response_excerpt } = failure;
+        let meaning = outcome_help::of(*response_code, error.as_deref());
+        let first_line = response_excerpt.as_deref().and_then(first_line);
+        let attempt = self.rows.iter().find(|row| row.id == *delivery_id).map(|row| row.attempt_count);
+        html! {
+            div #last-failure {
+                h3 { "Last failure: " (components::answer(*response_code, error.as_deref()))
+                    " " span.dim.small { (time::relative(*at, viewer.now, viewer.zone())) } }
+                p { (meaning.what) @if !meaning.help.is_empty() { " " (meaning.help) } }
+                @if let Some(line) = first_line { p { "Its response begins with " code.raw { (invisible_characters::text(line)) } } }
+                @if *at < endpoint.updated_at { p.dim { "The webhook has been changed since." } }
+                p {
+                    @match attempt.filter(|_| self.has_failed) {
+                        Some(number) => { a href={ "/logs/" (delivery_id) "#attempt-" (number) } { "View this attempt" } }
+                        None => { span.dim { "Its delivery (" code { (delivery_id) } ") is no longer in the log." } }
+                    }
+                }
+            }
+        }
+    }
+
     pub(crate) fn table(&self, viewer: &Viewer, id: EndpointId, nothing: &Markup) -> Markup {
         html! {
             section.card.flush {
                 header { h2 { "Recent deliveries" } @if !self.rows.is_empty() { a href={ "/logs?webhook_id=" (id) } { "View all" } } }
                 @if self.rows.is_empty() { (components::empty("No deliveries yet", nothing)) } @else {
-                    div.wide { table.stack {
-                        thead { tr { th scope="col" { "Event" } th scope="col" { "Status" } th scope="col" { "Response" } th.num scope="col" { "Attempts" } th scope="col" { "Created" } } }
+                    div.wide { table.stack.rows {
+                        thead { tr { th scope="col" { "Status" } th scope="col" { "Event" } th scope="col" { "Response" } th scope="col" { "Created" } } }
                         tbody { @for row in &self.rows { tr {
-                            td.type data-label="Event" { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } }
-                            td data-label="Status" { (components::status(row.status)) }
-                            td data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
-                            td.num data-label="Attempts" { (row.attempt_count) }
-                            td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
+                            td.state { (components::status(row.status)) }
+                            td.main { div.type { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } } }
+                            td.result {
+                                div { (components::answer(row.response_code, row.error.as_deref())) }
+                                div.dim.small { (components::count(row.attempt_count.into(), "attempt", "attempts")) }
+                            }
+                            td.when { div { (time::instant(row.created_at, viewer.zone())) } }
                         } } }
                     } }
                 }

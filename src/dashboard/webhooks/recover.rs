@@ -1,5 +1,7 @@
 //! Resends a range of a webhook's deliveries, after showing how many there are.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
@@ -13,15 +15,19 @@ use crate::dashboard::components::{self, Complaints, count};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
+use crate::dashboard::outage;
 use crate::dashboard::response::see_other;
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
+use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::EndpointId;
 use crate::domain::time::UnixMillis;
+use crate::store::{EndpointStart, RequeueRange, Store};
 
 const FIELDS: [&str; 3] = ["since", "until", "status"];
 const TITLE: &str = "Resend deliveries";
-const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_secs(3_600);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// A range as typed, in the viewer's zone.
 pub(crate) struct RecoverRange {
@@ -35,6 +41,11 @@ impl RecoverRange {
     pub(crate) fn usual(viewer: &Viewer) -> Self {
         let since = time::input_value(viewer.now - HOUR, viewer.zone());
         Self { since, until: String::new(), status: "failed".to_owned() }
+    }
+
+    /// Deliveries that failed since then.
+    fn since(viewer: &Viewer, since: UnixMillis) -> Self {
+        Self { since: time::input_value(since, viewer.zone()), ..Self::usual(viewer) }
     }
 
     fn read(form: &Form) -> Self {
@@ -51,6 +62,89 @@ impl RecoverRange {
         };
         let until = if self.until.is_empty() { viewer.now } else { read("until", &self.until)? };
         Ok((read("since", &self.since)?, until))
+    }
+}
+
+/// What failed since a webhook broke, or when it was broken last.
+pub(crate) struct Missed {
+    /// When it broke.
+    began: UnixMillis,
+    /// From where on deliveries failed because of that.
+    since: UnixMillis,
+    /// At most one more than [`webhook_actions::COUNTED_AT_MOST`].
+    pub deliveries: u64,
+}
+
+impl Missed {
+    /// `None` when it did not break within a week, as far as known.
+    pub(crate) async fn read(
+        api: &Api,
+        webhook: &EndpointStart,
+        has_failed: bool,
+        now: UnixMillis,
+    ) -> Result<Option<Self>, Problem> {
+        let (organization_id, id) = (webhook.endpoint.organization_id, webhook.endpoint.id);
+        let (began, timeout) = (outage::began(webhook), webhook.endpoint.timeout);
+        if began.is_none() && !has_failed {
+            return Ok(None);
+        }
+        let counted = api.engine().statistics();
+        let read = move |store: &dyn Store| {
+            let began = match began {
+                Some(began) => Some(began),
+                None => {
+                    let periods = counted.of_endpoints(store, organization_id, &[id], now - WEEK)?;
+                    outage::last_outage(periods.into_iter().map(|(_, period)| period).collect())
+                }
+            };
+            let Some(began) = began else { return Ok(None) };
+            let since = outage::first_failed(began, timeout);
+            let range = RequeueRange { since, until: now, status: DeliveryStatus::Failed };
+            let most = webhook_actions::COUNTED_AT_MOST + 1;
+            let deliveries = store.count_range(organization_id, id, &range, most)? as u64;
+            Ok(Some(Self { began, since, deliveries }))
+        };
+        api.read(organization_id, read).await
+    }
+}
+
+/// The card of a webhook's page: filled in with what it missed.
+pub(crate) fn card(id: EndpointId, viewer: &Viewer, missed: Option<&Missed>, is_broken: bool) -> Markup {
+    html! {
+        section.card #recover {
+            @match missed.filter(|missed| missed.deliveries > 0) {
+                Some(Missed { began, since, deliveries }) => {
+                    @let range = RecoverRange::since(viewer, *since);
+                    h2 { "Recover what failed since it broke" }
+                    p.dim {
+                        "It broke at " (time::clock(*began, viewer.now, viewer.zone())) ". "
+                        @if is_broken { "Repair the receiver first: what is resent while it fails, fails again." }
+                        @else { "Check the range, then resend what failed in it." }
+                    }
+                    (form(id, viewer, &range, &Complaints::of(None)))
+                    div #recoverable { (answer(id, viewer, &range, *deliveries, *since, viewer.now)) }
+                }
+                None => {
+                    h2 { "Resend failed deliveries" }
+                    p.dim { "After an outage, choose its time range, check how many deliveries failed, then resend them." }
+                    (form(id, viewer, &RecoverRange::usual(viewer), &Complaints::of(None)))
+                }
+            }
+        }
+    }
+}
+
+/// The address of the page that counts what failed since then, to be confirmed.
+pub(crate) fn address(id: EndpointId, viewer: &Viewer, since: UnixMillis) -> String {
+    let since = time::input_value(since, viewer.zone());
+    let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("since", &since).finish();
+    format!("/webhooks/{id}/recover?{query}")
+}
+
+impl Missed {
+    /// What follows the repair of a webhook: the way to what failed meanwhile.
+    pub(crate) fn link(&self, id: EndpointId, viewer: &Viewer) -> Markup {
+        html! { a.button href=(address(id, viewer, self.since)) { "Recover what failed…" } }
     }
 }
 

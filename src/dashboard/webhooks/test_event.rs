@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::event_type_options::EventTypeOptions;
 use super::form::type_choice;
+use super::recover::Missed;
 use super::save::complaint;
 use super::{crumbs, is_too_deep, pretty_sample, webhook_id};
 use crate::actors::publication::TestResult;
@@ -17,6 +18,7 @@ use crate::dashboard::components::{self, Complaints};
 use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Section};
+use crate::dashboard::outage;
 use crate::dashboard::outcome_help::{of_code, of_error};
 use crate::dashboard::request_response;
 use crate::dashboard::response::{fragment, wants_fragment};
@@ -24,6 +26,7 @@ use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
+use crate::domain::health::EndpointState;
 
 const FIELDS: [&str; 2] = ["event_type", "data"];
 const TITLE: &str = "Send a test event";
@@ -67,7 +70,14 @@ pub(crate) async fn send(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
-    let endpoint = api.find_endpoint(organization_id, webhook_id(&request)?).await?.endpoint;
+    let before = api.find_endpoint(organization_id, webhook_id(&request)?).await?;
+    let was_broken =
+        outage::is_in_trouble(EndpointState::of(&before.endpoint, Some(&before.health)), &before.endpoint);
+    let missed = match was_broken {
+        true => Missed::read(&api, &before, true, viewer.now).await?,
+        false => None,
+    };
+    let endpoint = before.endpoint;
     let form = Form::read(&request, payload).await?;
     let (event_type, data) = (form.text("event_type"), form.text("data"));
     let sent = match check(&api, &endpoint, event_type, data).await {
@@ -77,7 +87,15 @@ pub(crate) async fn send(
         Err(problem) => Err(problem),
     };
     let complaints = Complaints::of(sent.as_ref().err());
-    let result = sent.as_ref().map_or_else(|_| html! {}, |sent| result(sent, &endpoint));
+    let result = sent.as_ref().map_or_else(
+        |_| html! {},
+        |sent| {
+            html! {
+                (result(sent, &endpoint))
+                @if was_broken && sent.is_success { (works_again(&viewer, &endpoint, missed.as_ref())) }
+            }
+        },
+    );
     let status = match &sent {
         Ok(_) => StatusCode::OK,
         Err(problem) if problem.code().status().is_server_error() => problem.code().status(),
@@ -203,6 +221,30 @@ fn result(sent: &TestResult, endpoint: &Endpoint) -> Markup {
                 h3 { "Response body" }
                 (request_response::body(&String::from_utf8_lossy(&response.body)))
             }
+        }
+    }
+}
+
+/// What is left to do after the repair of a receiver.
+fn works_again(viewer: &Viewer, endpoint: &Endpoint, missed: Option<&Missed>) -> Markup {
+    let address = format!("/webhooks/{}", endpoint.id);
+    html! {
+        section.card #works-again {
+            h2 { "The receiver works again" }
+            @if endpoint.active {
+                p { "Deliveries go out again, those attempted before at their next retry. To send these at once too:" }
+                div.actions { form method="post" action={ (address) "/resume" } { button { "Resume now" } } }
+            } @else {
+                p { "The webhook is still disabled. Enable it, and its pending deliveries are sent." }
+                div.actions { form method="post" action={ (address) "/active" } {
+                    input type="hidden" name="active" value="true";
+                    button { "Enable" }
+                } }
+            }
+            @if let Some(missed) = missed { @if missed.deliveries > 0 {
+                p { "What failed for good meanwhile is not sent by itself:" }
+                div.actions { (missed.link(endpoint.id, viewer)) }
+            } }
         }
     }
 }

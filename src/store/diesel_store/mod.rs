@@ -9,6 +9,7 @@ mod changes;
 mod cluster;
 mod commit;
 mod due;
+mod endpoint_search;
 mod endpoints;
 mod event_labels;
 mod event_queries;

@@ -11,9 +11,10 @@ use super::super::schema::{
     event_types as own_event_types, organizations, sign_in_links,
 };
 use super::super::{
-    Changed, Creation, CreationKey, EndpointStart, PageRequest, StoreError, StoreResult, TenantStore,
+    Changed, Creation, CreationKey, EndpointSearch, EndpointStart, PageRequest, StoreError, StoreResult,
+    TenantStore,
 };
-use super::{DieselStore, changes, event_types, failures, pruning, sql_limit};
+use super::{DieselStore, changes, endpoint_search, event_types, failures, pruning, sql_limit};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
@@ -271,6 +272,16 @@ impl TenantStore for DieselStore {
                 .load(connection)?;
             rows.into_iter().map(|row| super::endpoints::start(row, &self.cipher)).collect()
         })
+    }
+
+    fn search_endpoints(
+        &self,
+        organization_id: OrganizationId,
+        search: &EndpointSearch,
+        page: PageRequest,
+    ) -> StoreResult<Vec<EndpointStart>> {
+        self.readers
+            .read(|connection| endpoint_search::read(connection, &self.cipher, organization_id, search, page))
     }
 
     fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {

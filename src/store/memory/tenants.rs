@@ -1,7 +1,8 @@
 //! Organizations, keys, endpoints and event types in memory.
 
 use super::super::{
-    Changed, Creation, CreationKey, EndpointStart, PageRequest, QueueStore, StoreError, StoreResult, TenantStore,
+    Changed, Creation, CreationKey, EndpointSearch, EndpointStart, PageRequest, QueueStore, StoreError,
+    StoreResult, TenantStore,
 };
 use super::MemoryStore;
 use super::state::{MemoryState, page_of};
@@ -182,6 +183,19 @@ impl TenantStore for MemoryStore {
         let state = self.state();
         let own = state.endpoints.values().filter(|endpoint| endpoint.organization_id == organization_id);
         let page = page_of(own, |endpoint| endpoint.id.0, page);
+        Ok(page.into_iter().map(|endpoint| state.start(endpoint)).collect())
+    }
+
+    fn search_endpoints(
+        &self,
+        organization_id: OrganizationId,
+        search: &EndpointSearch,
+        page: PageRequest,
+    ) -> StoreResult<Vec<EndpointStart>> {
+        let state = self.state();
+        let own = state.endpoints.values().filter(|endpoint| endpoint.organization_id == organization_id);
+        let found = own.filter(|endpoint| search.finds(&state.start(endpoint)));
+        let page = page_of(found, |endpoint| endpoint.id.0, page);
         Ok(page.into_iter().map(|endpoint| state.start(endpoint)).collect())
     }
 

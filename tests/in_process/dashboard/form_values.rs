@@ -7,6 +7,7 @@ pub(crate) fn missing(pattern: &str) -> String {
         .replace("{webhook_id}", "wh_0000000000001")
         .replace("{event_id}", "msg_0000000000001")
         .replace("{event_type}", "no.such_type")
+        .replace("{catalogue_type}", "no.such_type")
         .replace("{delivery_id}", "dlv_0000000000001")
         .replace("{key_id}", "key_0000000000001")
 }
@@ -15,9 +16,12 @@ pub(crate) fn missing(pattern: &str) -> String {
 pub(crate) fn body_for(path: &str) -> &'static [(&'static str, &'static str)] {
     match path {
         "/organizations" => &[("name", "another")],
-        "/keys" | "/organizations/{organization_id}/keys" => &[("name", "k"), ("role", "viewer")],
+        "/keys" | "/organizations/{organization_id}/keys" | "/deployment-keys" => {
+            &[("name", "k"), ("role", "viewer")]
+        }
         "/organizations/{organization_id}/delete" => &[("confirm", "acme")],
-        "/event-types" => &[("name", "invoice.sent")],
+        "/event-types" | "/catalogue" => &[("name", "invoice.sent")],
+        "/catalogue/{catalogue_type}" => &[("description", "another")],
         "/sign-in" => &[("key", "rbk_unknown")],
         "/events" => &[("event_type", "call.completed"), ("data", "{}")],
         "/webhooks" | "/webhooks/{webhook_id}/edit" => &[("url", "https://example.com/")],

@@ -3,6 +3,8 @@
 
 mod access;
 mod browser;
+mod catalogue;
+mod deployment_keys;
 mod event_types;
 mod events;
 mod form_values;
@@ -13,6 +15,9 @@ mod keys;
 mod logs;
 mod portal;
 mod redirects;
+mod repair;
+mod search;
 mod sessions;
 mod sign_in_links;
+mod view_as;
 mod webhooks;
