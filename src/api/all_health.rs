@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use super::Api;
 use super::health::{BacklogView, StatesView};
+use super::input::Errors;
 use super::line::Line;
-use super::pagination::{List, RequestedPage};
+use super::pagination::{List, QueryString, RequestedPage};
 use super::problem::Problem;
+use crate::domain::event::EventFilter;
 use crate::domain::health::OrganizationInTrouble;
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{Organization, OrganizationUid};
@@ -29,9 +31,21 @@ pub(crate) struct OrganizationSummary {
     /// Since when the longest failing of them fails.
     pub failing_since: Option<UnixMillis>,
     pub backlog: BacklogView,
+    /// When its newest event was accepted, of those that are still kept.
+    pub last_event_at: Option<UnixMillis>,
 }
 
 /// A page: first those whose webhooks fail or fall behind, who have for longest first, then the others, newest first.
+pub(crate) async fn of_query(api: &Api, query: &str) -> Result<List<OrganizationSummary>, Problem> {
+    let mut errors = Errors::new();
+    let mut query = QueryString::parse(query, &mut errors);
+    let requested = query.page(&mut errors);
+    query.finish(&mut errors);
+    errors.into_result()?;
+    page(api, requested).await
+}
+
+/// The same, once the page is known.
 pub(crate) async fn page(api: &Api, page: RequestedPage) -> Result<List<OrganizationSummary>, Problem> {
     let PageRequest { before_id, limit } = page.request();
     let limit = limit - 1;
@@ -95,6 +109,7 @@ fn summary(
     trouble: Option<OrganizationInTrouble>,
 ) -> StoreResult<OrganizationSummary> {
     let Organization { id, uid, name, .. } = organization;
+    let newest = store.events(id, &EventFilter::default(), PageRequest { before_id: None, limit: 1 })?;
     Ok(OrganizationSummary {
         organization_id: id,
         uid,
@@ -102,5 +117,6 @@ fn summary(
         webhooks: store.endpoint_states(id)?.into(),
         failing_since: trouble.and_then(|trouble| trouble.failing_since),
         backlog: store.pending(id, None)?.into(),
+        last_event_at: newest.first().map(|event| event.accepted_at),
     })
 }

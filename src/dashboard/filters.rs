@@ -10,6 +10,7 @@ use super::time;
 use super::viewer::Viewer;
 use crate::api::problem::Problem;
 use crate::domain::delivery::DeliveryStatus;
+use crate::domain::labels::MAX_CHARACTERS;
 use crate::domain::time::UnixMillis;
 
 /// Parameters that only report a result: not filters, and never shown as text.
@@ -186,6 +187,15 @@ pub(crate) fn event_type(choices: &Choices, filters: &Filters, complaints: &Comp
         }
     };
     components::field("event_type", "Event type", "", complaints, &control)
+}
+
+/// Events are found by a tag as a whole.
+pub(crate) fn tag(filters: &Filters, complaints: &Complaints<'_>) -> Markup {
+    let control = html! {
+        input #tag name="tag" value=(filters.get("tag")) maxlength=(MAX_CHARACTERS) autocomplete="off" spellcheck="false"
+            aria-describedby="tag-error" aria-invalid=[complaints.is_wrong("tag").then_some("true")];
+    };
+    components::field("tag", "Tag", "", complaints, &control)
 }
 
 pub(crate) fn status(filters: &Filters, complaints: &Complaints<'_>) -> Markup {

@@ -12,8 +12,11 @@ use super::layout::{self, Section};
 use super::response::see_other;
 use super::time;
 use super::viewer::Viewer;
+use crate::api::all_health::{self, OrganizationSummary};
 use crate::api::problem::Problem;
 use crate::api::{Api, organizations};
+use crate::domain::health::EndpointState;
+use crate::domain::time::UnixMillis;
 
 /// `GET /organizations`.
 pub(crate) async fn list(
@@ -54,7 +57,7 @@ async fn content(
     name: &str,
 ) -> Result<Markup, PageError> {
     let cursor = query.given("cursor");
-    let list = organizations::page(api, &cursor_query(cursor)).await?;
+    let list = all_health::of_query(api, &cursor_query(cursor)).await?;
     let complaints = Complaints::of(problem);
     Ok(html! {
         div.head { h1 { "Organizations" } }
@@ -72,15 +75,41 @@ async fn content(
                 (components::empty("No organizations yet", &html! { p { "Each is a tenant with its own webhooks, events, logs and keys. Add the first one above, then create a key for it." } }))
             } @else {
                 div.wide { table.stack {
-                    thead { tr { th scope="col" { "Name" } th scope="col" { "ID" } th scope="col" { "Created" } } }
-                    tbody { @for row in &list.data { tr {
-                        td data-label="Name" { a href={ "/organizations/" (row.id) } { (row.name) } }
-                        td data-label="ID" { code { (row.id) } }
-                        td data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
-                    } } }
+                    thead { tr { @for name in ["Name", "Webhooks", "Failing since", "Pending", "Last event"] { th scope="col" { (name) } } } }
+                    tbody { @for row in &list.data { (summary(viewer, row)) } }
                 } }
                 (components::pager(&list, "/organizations", cursor.is_none()))
             }
         }
     })
+}
+
+fn summary(viewer: &Viewer, row: &OrganizationSummary) -> Markup {
+    let ago = |at: UnixMillis| html! { span title=(at) { (time::relative(at, viewer.now, viewer.zone())) } };
+    let states = [
+        (row.webhooks.failing, EndpointState::Failing),
+        (row.webhooks.paused, EndpointState::Paused),
+        (row.webhooks.disabled, EndpointState::Disabled),
+        (row.webhooks.healthy, EndpointState::Healthy),
+    ];
+    html! {
+        tr id={ "organization-" (row.organization_id) } {
+            td data-label="Name" {
+                a href={ "/organizations/" (row.organization_id) } { (row.name) }
+                @if let Some(uid) = &row.uid { " " code.dim { (uid) } }
+            }
+            td data-label="Webhooks" {
+                @if states.iter().all(|(count, _)| *count == 0) { span.dim { "none" } }
+                span.chips { @for (count, state) in states { @if count > 0 { span { (components::number(count)) " " (components::state(state)) } } } }
+            }
+            td data-label="Failing since" { @if let Some(at) = row.failing_since { (ago(at)) } @else { "–" } }
+            td data-label="Pending" {
+                @if row.backlog.pending == 0 { "–" } @else {
+                    (components::number(row.backlog.pending))
+                    @if let Some(at) = row.backlog.oldest_pending_at { span.dim.small { ", oldest " (ago(at)) } }
+                }
+            }
+            td data-label="Last event" { @if let Some(at) = row.last_event_at { (ago(at)) } @else { "–" } }
+        }
+    }
 }

@@ -105,6 +105,7 @@ fn organization_summary() -> Value {
         "webhooks": schema_ref("WebhookStates"),
         "failing_since": instant_or_null("Since when the longest failing webhook fails"),
         "backlog": schema_ref("Backlog"),
+        "last_event_at": instant_or_null("When its newest event was accepted, of those that are still kept"),
     }))
 }
 

@@ -98,8 +98,21 @@ fn facts(viewer: &Viewer, record: &EventRecord) -> Markup {
             dd { (time::instant(record.occurred_at, zone)) " (" (time::relative(record.occurred_at, viewer.now, zone)) ")" }
             dt { "Accepted" }
             dd { (time::instant(record.accepted_at, zone)) " (" (time::relative(record.accepted_at, viewer.now, zone)) ")" }
+            @if !record.labels.channels.is_empty() {
+                dt { "Channels" } dd { span.chips { @for channel in &record.labels.channels { code.chip { (channel) } } } }
+            }
+            @if !record.labels.tags.is_empty() {
+                dt { "Tags" }
+                dd { span.chips { @for tag in &record.labels.tags { a.chip href=(tagged(tag)) { (tag) } } } }
+            }
         } }
     }
+}
+
+/// Other events with the same tag.
+fn tagged(tag: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("tag", tag).finish();
+    format!("/events?{query}")
 }
 
 /// Refreshes while a delivery is pending.

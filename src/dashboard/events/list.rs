@@ -36,7 +36,11 @@ pub(crate) async fn list(
         Err(problem) if !problem.errors().is_empty() => (StatusCode::UNPROCESSABLE_ENTITY, Some(problem), None),
         Err(problem) => return Err(problem.into()),
     };
-    let own = filters::event_type(&choices, &filters, &Complaints::of(problem.as_ref()));
+    let complaints = Complaints::of(problem.as_ref());
+    let own = html! {
+        (filters::event_type(&choices, &filters, &complaints))
+        (filters::tag(&filters, &complaints))
+    };
     let content = html! {
         div.head {
             h1 { "Events" }

@@ -70,8 +70,19 @@ fn filter_form(viewer: &Viewer, choices: &Choices, filters: &Filters, problem: O
         (filters::event_type(choices, filters, &complaints))
         (components::field("webhook_id", "Webhook", "", &complaints, &webhook))
         (components::field("response_code", "Response code", "", &complaints, &code))
+        (filters::tag(filters, &complaints))
+        @if !filters.get("event_id").is_empty() { (event(filters, &complaints)) }
     };
     filters::form(viewer, PATH, filters, problem, &own)
+}
+
+/// Only where a link asked for one event: people look at an event's own page.
+fn event(filters: &Filters, complaints: &Complaints<'_>) -> Markup {
+    let control = html! {
+        input #event_id name="event_id" value=(filters.get("event_id")) autocomplete="off" spellcheck="false"
+            aria-describedby="event_id-error" aria-invalid=[complaints.is_wrong("event_id").then_some("true")];
+    };
+    components::field("event_id", "Event", "", complaints, &control)
 }
 
 /// The rows; the newest page refreshes itself.

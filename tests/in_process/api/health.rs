@@ -204,10 +204,14 @@ async fn an_operator_sees_organizations_in_trouble_first_and_every_one_once(data
     assert_eq!(ids, [id("failing"), id("late"), id("fine"), id("calm")]);
     let states = |failing, disabled| json!({"healthy": 0, "failing": failing, "paused": 0, "disabled": disabled});
     let at = "2024-12-16T10:30:45.007Z";
+    assert_eq!(
+        (&seen[1]["last_event_at"], &seen[2]["last_event_at"]),
+        (&json!("2024-12-16T10:31:45.007Z"), &Value::Null)
+    );
     let backlog = |at: Value| json!({"pending": u64::from(!at.is_null()), "oldest_pending_at": at});
     let failing = json!({
         "organization_id": id("failing"), "uid": null, "name": "failing", "webhooks": states(1, 0), "failing_since": at,
-        "backlog": backlog(json!(at)),
+        "backlog": backlog(json!(at)), "last_event_at": at,
     });
     assert_eq!(seen[0], failing);
     assert_eq!((&seen[1]["webhooks"], &seen[1]["failing_since"]), (&states(0, 1), &Value::Null));
