@@ -120,7 +120,7 @@ impl Activity {
     }
 
     /// Replaces a chart without data.
-    fn nothing(&self) -> Option<Markup> {
+    pub(crate) fn nothing(&self) -> Option<Markup> {
         if self.total == PeriodCounts::default() {
             return Some(html! { p.dim { "No attempts in this period." } });
         }

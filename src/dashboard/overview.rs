@@ -145,6 +145,9 @@ impl Health {
 
     fn charts(&self, viewer: &Viewer, range: ChartRange) -> Markup {
         let zone = viewer.zone();
+        if let Some(nothing) = self.activity.nothing() {
+            return html! { section.card { header { h2 { "Deliveries" } span.dim.small { (range.name()) } } (nothing) } };
+        }
         html! {
             section.card {
                 header { h2 { "Deliveries" } span.dim.small { (range.name()) } }

@@ -60,22 +60,31 @@ fn every_admin_page_is_accessible_and_fits() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.sign_in(ADMIN_KEY);
-    check(
-        &browser,
-        &[
-            "/organizations".to_owned(),
-            format!("/organizations/{}", site.organization()),
-            "/usage".to_owned(),
-            "/cluster".to_owned(),
-        ],
-    );
+    let mut pages = OF_THE_OPERATOR.map(str::to_owned).to_vec();
+    pages.push(format!("/organizations/{}", site.organization()));
+    pages.extend(["", "webhooks", "keys"].map(|page| format!("/as/{}/{page}", site.organization())));
+    check(&browser, &pages);
 }
+
+const OF_THE_OPERATOR: [&str; 6] =
+    ["/organizations", "/catalogue", "/catalogue/call.completed", "/deployment-keys", "/usage", "/cluster"];
 
 /// Characters of a name of an organization or a key.
 const MAX_NAME: usize = 200;
 
-const OF_AN_ORGANIZATION: [&str; 9] =
-    ["/", "/webhooks", "/webhooks/new", "/logs", "/events", "/events/new", "/event-types", "/keys", "/changes"];
+const OF_AN_ORGANIZATION: [&str; 11] = [
+    "/",
+    "/webhooks",
+    "/webhooks?state=troubled",
+    "/webhooks/new",
+    "/logs",
+    "/events",
+    "/events/new",
+    "/event-types",
+    "/keys",
+    "/changes",
+    "/search?q=127.0.0.1",
+];
 
 fn with_data(seed: &Seed) -> Vec<String> {
     let mut pages: Vec<String> = OF_AN_ORGANIZATION.map(str::to_owned).to_vec();
@@ -165,15 +174,10 @@ fn with_the_longest_values_every_page_fits() {
     browser.open("/");
     browser.click(&button("Sign out"));
     browser.sign_in(ADMIN_KEY);
-    fit(
-        &browser,
-        &[
-            "/organizations".to_owned(),
-            format!("/organizations/{organization}"),
-            "/usage".to_owned(),
-            "/cluster".to_owned(),
-        ],
-    );
+    let mut pages = OF_THE_OPERATOR.map(str::to_owned).to_vec();
+    pages.push(format!("/organizations/{organization}"));
+    pages.extend(["", "webhooks", "logs"].map(|page| format!("/as/{organization}/{page}")));
+    fit(&browser, &pages);
 }
 
 #[test]

@@ -25,9 +25,17 @@ fn the_overview_shows_an_organizations_health() {
     // what is counted is written a little later; the page follows by itself
     browser.eventually("the sum of deliveries", || Ok((number("#tile-delivered") > 200).then_some(())));
     assert!(number("#tile-pending") > 20);
+    // of what is minutes old a chart would be one bar, but whoever asks for a day gets it
+    browser.sees("Too early for a chart");
+    browser.click(&link("Last 24 hours"));
+    browser.arrive("/?range=24h");
     assert!(browser.count(&css("svg.chart")) >= 3, "charts are missing");
-    browser.click(&css("table a[href^='/logs/']"));
+    browser.click(&css("#attention a[href^='/logs/']"));
     browser.arrive("/logs/dlv_");
+    browser.open("/");
+    browser.click(&link("1 paused"));
+    browser.arrive("/webhooks?state=paused");
+    assert_eq!(browser.count(&css("tbody tr")), 1);
     browser.open("/");
     browser.click(&link("Last 7 days"));
     browser.arrive("/?range=7d");

@@ -32,13 +32,13 @@ fn line(viewer: &Viewer, row: &DeliveryRecord, webhooks: &Webhooks, form: Option
                 }
             }
             td.state { div data-label="Status" { (components::status(row.status)) } }
-            td.main {
+            td.subject {
                 div.type data-label="Event type" { a href={ "/logs/" (row.id) } title={ "Delivery " (row.id) } { (components::event_type(&row.event_type)) } }
                 div.small data-label="Webhook" { (webhooks.link(row.endpoint_id)) }
             }
             td.result {
                 div data-label="Response" { (components::answer(row.response_code, row.error.as_deref())) }
-                div.dim.small data-label="Attempts" { (components::count(row.attempt_count.into(), "attempt", "attempts")) }
+                (attempts(row))
             }
             td.when {
                 div data-label="Created" { (time::instant(row.created_at, viewer.zone())) }
@@ -46,6 +46,12 @@ fn line(viewer: &Viewer, row: &DeliveryRecord, webhooks: &Webhooks, form: Option
             }
         }
     }
+}
+
+/// How many attempts there were; on a phone only the number.
+pub(crate) fn attempts(row: &DeliveryRecord) -> Markup {
+    let noun = if row.attempt_count == 1 { " attempt" } else { " attempts" };
+    html! { div.dim.small.tries data-label="Attempts" { (row.attempt_count) span.wordy { (noun) } } }
 }
 
 /// When a pending delivery is attempted next, or when a finished one ended.

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use crate::api::health::LastFailureView;
 use crate::api::problem::Problem;
 use crate::api::{Api, logs};
+use crate::dashboard::logs::table::attempts;
 use crate::dashboard::outcome_help;
 use crate::dashboard::viewer::Viewer;
 use crate::dashboard::{components, invisible_characters, request_response, time};
@@ -121,10 +122,10 @@ impl RecentDeliveries {
                         thead { tr { th scope="col" { "Status" } th scope="col" { "Event" } th scope="col" { "Response" } th scope="col" { "Created" } } }
                         tbody { @for row in &self.rows { tr {
                             td.state { (components::status(row.status)) }
-                            td.main { div.type { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } } }
+                            td.subject { div.type { a href={ "/logs/" (row.id) } { (components::event_type(&row.event_type)) } } }
                             td.result {
                                 div { (components::answer(row.response_code, row.error.as_deref())) }
-                                div.dim.small { (components::count(row.attempt_count.into(), "attempt", "attempts")) }
+                                (attempts(row))
                             }
                             td.when { div { (time::instant(row.created_at, viewer.zone())) } }
                         } } }

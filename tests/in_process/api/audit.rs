@@ -106,12 +106,8 @@ async fn no_secret_is_in_the_log(database: Database) {
     world.patch(&owner, &path, json!({"headers": {"authorization": "Bearer other-hidden"}})).await.ok(200);
     let rotated = world.post(&owner, &format!("{path}/secret/rotate"), json!({})).await.ok(200);
     world.call(&owner, "DELETE", &path, "").await.ok(204);
-    let key = world.post(
-        &owner,
-        &format!("/v1/organizations/{organization}/keys"),
-        json!({"name": "k", "role": "viewer"}),
-    );
-    let key = key.await.ok(201);
+    let keys = format!("/v1/organizations/{organization}/keys");
+    let key = world.post(&owner, &keys, json!({"name": "k", "role": "viewer"})).await.ok(201);
     let link =
         world.post(ADMIN, &format!("/v1/organizations/{organization}/sign-in-links"), json!({})).await.ok(201);
     let token = link["url"].as_str().unwrap().rsplit('=').next().unwrap().to_owned();
