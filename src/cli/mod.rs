@@ -5,9 +5,9 @@ mod client;
 mod cluster;
 mod completions;
 mod config;
-mod keys;
 mod listen;
 mod load;
+mod master_key;
 mod registration;
 mod serve;
 mod shutdown;
@@ -47,7 +47,8 @@ enum Command {
     /// Check the settings
     Config(config::ConfigArgs),
     /// Generate a master key, or change the one that a database uses
-    Keys(keys::KeysArgs),
+    #[command(alias = "keys")]
+    MasterKey(master_key::MasterKeyArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -68,7 +69,7 @@ impl Cli {
             Command::Load(args) => load::run(*args),
             Command::Cluster(args) => actix_web::rt::System::new().block_on(cluster::run(args)),
             Command::Config(args) => config::run(&args),
-            Command::Keys(args) => keys::run(&args),
+            Command::MasterKey(args) => master_key::run(&args),
             Command::Completions(args) => completions::run(&args),
         }
     }
@@ -150,6 +151,7 @@ mod tests {
         for (line, meant) in [
             (vec!["ringback", "serv"], "serve"),
             (vec!["ringback", "triger"], "trigger"),
+            (vec!["ringback", "master-key", "rotat"], "rotate"),
             (vec!["ringback", "keys", "rotat"], "rotate"),
             (vec!["ringback", "serve", "--databse-url", "x"], "--database-url"),
             (vec!["ringback", "listen", "--failfirst", "1"], "--fail-first"),
