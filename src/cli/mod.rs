@@ -9,13 +9,16 @@ mod listen;
 mod load;
 mod master_key;
 mod registration;
+mod resources;
 mod serve;
 mod shutdown;
 mod signature_check;
+mod table;
 mod trigger;
 
 use clap::builder::Resettable;
 use clap::{Arg, Command as CommandLine, CommandFactory, FromArgMatches, Parser, Subcommand};
+use ringback::domain::json_text;
 use ringback::domain::time::UnixMillis;
 
 /// Webhook delivery engine: stores an event once, fans it out, signs, delivers, retries, and keeps a delivery log
@@ -40,6 +43,18 @@ enum Command {
     Listen(listen::ListenArgs),
     /// Publish a sample event
     Trigger(trigger::TriggerArgs),
+    /// Organizations: the customers of a product
+    Orgs(resources::OrganizationsArgs),
+    /// Webhooks: where events are sent
+    Webhooks(Box<resources::WebhooksArgs>),
+    /// Events: publish, find, send again
+    Events(resources::EventsArgs),
+    /// The delivery log: what was sent and what came back
+    Logs(resources::LogsArgs),
+    /// Event types of an organization, or of the catalogue
+    EventTypes(resources::EventTypesArgs),
+    /// API keys of an organization, or of the deployment
+    ApiKeys(resources::ApiKeysArgs),
     /// Measure an engine under load, compared with what this machine can do without one
     Load(Box<load::LoadArgs>),
     /// Show which nodes share the database
@@ -66,6 +81,12 @@ impl Cli {
             Command::Serve(args) => serve::run(&args),
             Command::Listen(args) => actix_web::rt::System::new().block_on(listen::run(args)),
             Command::Trigger(args) => actix_web::rt::System::new().block_on(trigger::run(args)),
+            Command::Orgs(args) => resources::run(args),
+            Command::Webhooks(args) => resources::run(*args),
+            Command::Events(args) => resources::run(args),
+            Command::Logs(args) => resources::run(args),
+            Command::EventTypes(args) => resources::run(args),
+            Command::ApiKeys(args) => resources::run(args),
             Command::Load(args) => load::run(*args),
             Command::Cluster(args) => actix_web::rt::System::new().block_on(cluster::run(args)),
             Command::Config(args) => config::run(&args),
@@ -95,6 +116,17 @@ fn print_line(line: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Prints a document: to a terminal readable and harmless, to a program as it is.
+fn print_json(document: &str) {
+    use std::io::IsTerminal;
+    match std::io::stdout().is_terminal() {
+        true => print_line(&json_text::pretty(document).unwrap_or_else(|| json_text::harmless(document))),
+        // a response without a body has no document
+        false if document.is_empty() => {}
+        false => print_line(document),
+    }
 }
 
 /// Prints a line to standard error; a closed terminal is not an error.
