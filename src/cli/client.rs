@@ -228,8 +228,11 @@ impl ApiResponse {
             bail!("what answered {} is not an engine: {beginning} (--engine sets another address)", self.status);
         };
         let mut text = problem.detail.or(problem.title).unwrap_or_default();
-        for error in problem.errors {
-            text.push_str(&format!("\n  {}: {}", error.field, error.message));
+        for error in problem.errors.iter().map(|error| format!("{}: {}", error.field, error.message)) {
+            // of one field that is wrong, the detail says everything
+            if !text.contains(&error) {
+                text.push_str(&format!("\n  {error}"));
+            }
         }
         if let (429 | 503, Some(seconds)) = (self.status, self.retry_after) {
             text.push_str(&format!("\n  (Retry-After: {seconds} s)"));

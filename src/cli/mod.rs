@@ -144,6 +144,26 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Two arguments of one id in one line have one value, of the type of one of them.
+    fn hidden_by_own<'a>(command: &'a clap::Command, above: &[&'a str], found: &mut Vec<String>) {
+        let ids = |is_global| {
+            command
+                .get_arguments()
+                .filter(move |arg| arg.is_global_set() == is_global)
+                .map(|arg| arg.get_id().as_str())
+        };
+        found.extend(ids(false).filter(|id| above.contains(id)).map(|id| format!("{}: {id}", command.get_name())));
+        let globals: Vec<&str> = above.iter().copied().chain(ids(true)).collect();
+        command.get_subcommands().for_each(|subcommand| hidden_by_own(subcommand, &globals, found));
+    }
+
+    #[test]
+    fn no_verb_has_an_argument_of_the_same_name_as_one_that_every_verb_has() {
+        let mut found = Vec::new();
+        hidden_by_own(&Cli::command(), &[], &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+
     fn collect_without_example(command: &clap::Command, path: &str, found: &mut Vec<String>) {
         let path = format!("{path} {}", command.get_name());
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -78,7 +78,8 @@ Examples:
   ringback api-keys delete key_01h8xgj5c2m4k --organization customer-1 --yes")]
     Delete {
         /// Id of the key
-        key: KeyId,
+        #[arg(value_name = "KEY")]
+        id: KeyId,
         #[command(flatten)]
         asking: YesArgs,
     },
@@ -106,9 +107,9 @@ impl Resource for ApiKeysArgs {
                 shown.remark("The key is shown only now: keep it where its user finds it, and nobody else.");
                 Ok(())
             }
-            Verb::Delete { key, asking } => {
-                let call = Call::new(Method::DELETE, format!("{path}/{key}"));
-                session.delete(call, &format!("key {key}"), asking.yes).await
+            Verb::Delete { id, asking } => {
+                let call = Call::new(Method::DELETE, format!("{path}/{id}"));
+                session.delete(call, &format!("key {id}"), asking.yes).await
             }
         }
     }

@@ -126,7 +126,7 @@ impl Resource for EventsArgs {
             Verb::Replay { event, webhook } => {
                 let mut body = Object::default();
                 body.set_given("webhook_id", webhook)?;
-                let done = |answer: &Object| format!("{} deliveries are sent again", answer.text("deliveries"));
+                let done = |answer: &Object| format!("deliveries sent again: {}", answer.text("deliveries"));
                 let call = Call::post(format!("/v1/events/{event}/replay")).body(body.to_json()?);
                 session.tell(call, done).await
             }

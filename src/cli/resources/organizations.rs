@@ -77,8 +77,8 @@ enum Verb {
     #[command(after_help = "Examples:\n  ringback orgs get customer-1")]
     Get {
         /// Its id or uid
-        #[arg(value_parser = values::organization)]
-        organization: String,
+        #[arg(value_name = "ORGANIZATION", value_parser = values::organization)]
+        id: String,
     },
     /// Create an organization
     #[command(after_help = "\
@@ -102,8 +102,8 @@ Examples:
   ringback orgs update customer-1 --data '{\"metadata\": null}'")]
     Update {
         /// Its id or uid
-        #[arg(value_parser = values::organization)]
-        organization: String,
+        #[arg(value_name = "ORGANIZATION", value_parser = values::organization)]
+        id: String,
         #[command(flatten)]
         fields: FieldsArgs,
     },
@@ -111,8 +111,8 @@ Examples:
     #[command(after_help = "Examples:\n  ringback orgs delete customer-1 --yes")]
     Delete {
         /// Its id or uid
-        #[arg(value_parser = values::organization)]
-        organization: String,
+        #[arg(value_name = "ORGANIZATION", value_parser = values::organization)]
+        id: String,
         #[command(flatten)]
         asking: YesArgs,
     },
@@ -124,8 +124,8 @@ Examples:
     --name Ada --return-url https://example.com/settings")]
     SignInLink {
         /// Its id or uid
-        #[arg(value_parser = values::organization)]
-        organization: String,
+        #[arg(value_name = "ORGANIZATION", value_parser = values::organization)]
+        id: String,
         /// What the visitor may do: viewer, manager or owner [default: manager]
         #[arg(long)]
         role: Option<String>,
@@ -143,19 +143,19 @@ Examples:
 
 impl Resource for OrganizationsArgs {
     async fn run(self) -> anyhow::Result<()> {
-        if let Verb::SignInLink { organization, role, expires_in, return_url, name } = &self.verb {
+        if let Verb::SignInLink { id, role, expires_in, return_url, name } = &self.verb {
             let mut body = Object::default();
             body.set_given("role", role.as_ref())?;
             body.set_given("expires_in_seconds", expires_in.map(|time| time.as_secs()))?;
             body.set_given("return_url", return_url.as_ref())?;
             body.set_given("name", name.as_ref())?;
-            return sign_in_link(&self.session, organization, &body).await;
+            return sign_in_link(&self.session, id, &body).await;
         }
         let session = self.session.session(Scope::Deployment)?;
-        let of = |organization: &str| organization_path(organization, "");
+        let of = |id: &str| organization_path(id, "");
         match self.verb {
             Verb::List(page) => session.list("/v1/organizations", &page, &LISTING).await,
-            Verb::Get { organization } => session.show(Call::get(of(&organization))).await.map(drop),
+            Verb::Get { id } => session.show(Call::get(of(&id))).await.map(drop),
             Verb::Create { fields, get: true, .. } => {
                 let body = fields.body()?.without(&["uid"]).to_json()?;
                 let uid = fields.uid.unwrap_or_default();
@@ -166,15 +166,15 @@ impl Resource for OrganizationsArgs {
                 let call = Call::post("/v1/organizations").body(fields.body()?.to_json()?);
                 session.show(Call { idempotency_key, ..call }).await.map(drop)
             }
-            Verb::Update { organization, fields } => {
+            Verb::Update { id, fields } => {
                 let body = fields.body()?;
                 refuse_empty(&body)?;
-                let call = Call::new(Method::PATCH, of(&organization)).body(body.to_json()?);
+                let call = Call::new(Method::PATCH, of(&id)).body(body.to_json()?);
                 session.show(call).await.map(drop)
             }
-            Verb::Delete { organization, asking } => {
-                let what = format!("organization {organization} with its webhooks, events, logs and keys");
-                session.delete(Call::new(Method::DELETE, of(&organization)).long(), &what, asking.yes).await
+            Verb::Delete { id, asking } => {
+                let what = format!("organization {id} with its webhooks, events, logs and keys");
+                session.delete(Call::new(Method::DELETE, of(&id)).long(), &what, asking.yes).await
             }
             // made above
             Verb::SignInLink { .. } => Ok(()),

@@ -152,6 +152,6 @@ mod tests {
             body(&["--data", data, "--timeout", "9"]),
             r#"{"timeout":9,"retry_schedule":[5, 1e1],"url":"https://a.example"}"#
         );
-        assert!(object_of(Some("[1]")).unwrap_err().to_string().contains("must be an object"));
+        assert!(object_of(Some("[1]")).err().unwrap().to_string().contains("must be an object"));
     }
 }

@@ -185,7 +185,7 @@ impl Resource for WebhooksArgs {
                 }
             }
             Verb::Resume { webhook } => {
-                let done = |answer: &Object| format!("{} deliveries are due now", answer.text("deliveries"));
+                let done = |answer: &Object| format!("deliveries due now: {}", answer.text("deliveries"));
                 session.tell(Call::post(of(webhook, "/resume")).long(), done).await
             }
             Verb::Recover { webhook, since, until, status } => {
@@ -193,7 +193,7 @@ impl Resource for WebhooksArgs {
                 body.set("since", &since)?;
                 body.set_given("until", until)?;
                 body.set_given("status", status)?;
-                let done = |answer: &Object| format!("{} deliveries are sent again", answer.text("deliveries"));
+                let done = |answer: &Object| format!("deliveries sent again: {}", answer.text("deliveries"));
                 session.tell(Call::post(of(webhook, "/recover")).body(body.to_json()?).long(), done).await
             }
             Verb::RotateSecret { webhook, overlap, secret } => {

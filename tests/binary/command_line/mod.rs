@@ -1,6 +1,10 @@
 //! The real binary, against an engine that is played here.
 
+mod forwarding;
 mod listening;
+mod publishing;
+mod resources;
+mod world;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
