@@ -66,7 +66,7 @@ said() {
 : >engine
 : >receiver
 RINGBACK_LISTEN=127.0.0.1:0 RINGBACK_DATABASE_URL="sqlite://$WORK/ringback.db" RINGBACK_ADMIN_KEY=admin-of-this-run \
-    RINGBACK_MASTER_KEY="$("$BIN" keys generate --quiet)" RINGBACK_LOG=warn RINGBACK_ALLOW_HTTP=true \
+    RINGBACK_MASTER_KEY="$("$BIN" master-key generate --quiet)" RINGBACK_LOG=warn RINGBACK_ALLOW_HTTP=true \
     RINGBACK_ALLOWED_NETWORKS=127.0.0.0/8 "$BIN" serve >engine 2>log &
 STARTED+=($!)
 python3 receiver.py >receiver &

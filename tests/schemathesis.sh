@@ -50,7 +50,7 @@ ADMIN="admin-of-the-schemathesis-run"
 cd "$WORK"
 : >out
 RINGBACK_LISTEN=127.0.0.1:0 RINGBACK_DATABASE_URL="sqlite://$WORK/ringback.db" RINGBACK_ADMIN_KEY="$ADMIN" \
-    RINGBACK_MASTER_KEY="$("$BIN" keys generate --quiet)" RINGBACK_LOG=warn RINGBACK_DNS_SERVERS="$DNS" \
+    RINGBACK_MASTER_KEY="$("$BIN" master-key generate --quiet)" RINGBACK_LOG=warn RINGBACK_DNS_SERVERS="$DNS" \
     "$BIN" serve >out 2>log &
 ENGINE=$!
 URL=

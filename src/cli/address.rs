@@ -44,6 +44,26 @@ pub(crate) fn engine(text: &str) -> Result<String, String> {
     Ok(address)
 }
 
+/// Parses the address of an application that deliveries are sent on to. A port alone means this machine.
+pub(crate) fn application(text: &str) -> Result<String, String> {
+    let example = "for example http://localhost:3000/hooks";
+    let text = text.trim();
+    let port = text.strip_prefix(':').unwrap_or(text);
+    let address = match port.split('/').next().is_some_and(|port| port.parse::<u16>().is_ok()) {
+        true => format!("http://localhost:{port}"),
+        false if text.contains("://") => text.to_owned(),
+        false => format!("http://{text}"),
+    };
+    let url = Url::parse(&address).map_err(|error| format!("expects a URL, {example}: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(format!("expects a URL that begins with http:// or https://, {example}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err(format!("expects a URL without credentials and without #, {example}"));
+    }
+    Ok(url.into())
+}
+
 fn is_local_or_private(host: Option<Host<&str>>) -> bool {
     match host {
         Some(Host::Domain(name)) => is_localhost(name),
@@ -115,6 +135,22 @@ mod tests {
             ("http:/127.0.0.1:8080", "for example http://127.0.0.1:8080 or"),
         ] {
             assert!(engine(text).is_err_and(|error| error.contains(expected)), "{text}: {:?}", engine(text));
+        }
+    }
+
+    #[test]
+    fn an_application_is_a_url_or_a_port_of_this_machine() {
+        for (text, expected) in [
+            ("3000", "http://localhost:3000/"),
+            (":3000/hooks", "http://localhost:3000/hooks"),
+            ("3000/hooks", "http://localhost:3000/hooks"),
+            ("localhost:3000/hooks?a=b", "http://localhost:3000/hooks?a=b"),
+            ("https://dev.example.com/hooks", "https://dev.example.com/hooks"),
+        ] {
+            assert_eq!(application(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", "ftp://localhost", "http://", "http://me:secret@localhost", "http://localhost/#x"] {
+            assert!(application(text).is_err_and(|error| error.contains("localhost:3000/hooks")), "{text}");
         }
     }
 

@@ -5,14 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use awc::http::Method;
 use clap::Args;
-use comfy_table::Table;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use ringback::domain::json_text;
-use ringback::domain::secret::Secret;
 use serde::Deserialize;
 
-use super::client::EngineClient;
-use super::print_line;
+use super::client::{EngineClient, read_admin_key};
+use super::table::{Column, NOTHING, Table};
+use super::{print_json, print_line};
 
 /// Every node beats twice a second. Smaller: a slow machine looks like an outage. Larger: an outage looks healthy.
 const SILENT_MS: u64 = 3_000;
@@ -71,10 +68,15 @@ struct Partitions {
 }
 
 pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
-    let engine = EngineClient::new(&args.engine, admin_key(&args)?);
+    let Some(key) = read_admin_key(args.admin_key.as_deref(), args.admin_key_file.as_deref())? else {
+        bail!(
+            "no admin key: set --admin-key, RINGBACK_ADMIN_KEY or RINGBACK_ADMIN_KEY_FILE to the one that the nodes have"
+        );
+    };
+    let engine = EngineClient::new(&args.engine, key);
     let response = engine.call(Method::GET, "/v1/cluster", None).await?.ok()?;
     if args.json {
-        print_line(&json_text::pretty(&response).unwrap_or_else(|| json_text::harmless(&response)));
+        print_json(&response);
         return Ok(());
     }
     let cluster: Cluster = serde_json::from_str(&response).context("the response is not that of an engine")?;
@@ -87,21 +89,6 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn admin_key(args: &ClusterArgs) -> anyhow::Result<Secret> {
-    let key = match (&args.admin_key, &args.admin_key_file) {
-        (Some(key), _) => key.clone(),
-        (None, Some(path)) => {
-            std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?
-        }
-        (None, None) => {
-            bail!(
-                "no admin key: set --admin-key, RINGBACK_ADMIN_KEY or RINGBACK_ADMIN_KEY_FILE to the one that the nodes have"
-            )
-        }
-    };
-    Ok(Secret::new(key.trim().to_owned()))
-}
-
 /// For how many seconds no node was seen, if that is longer than a beat takes: of a database that is away, what is shown is old.
 fn silent_for(cluster: &Cluster) -> Option<u64> {
     let latest = cluster.nodes.iter().map(|node| node.last_beat_ms_ago).min()?;
@@ -109,36 +96,35 @@ fn silent_for(cluster: &Cluster) -> Option<u64> {
 }
 
 fn text(cluster: &Cluster) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header([
-        "node",
-        "name",
-        "state",
-        "partitions",
-        "in flight",
-        "pending",
-        "last beat",
-        "clock offset",
-        "advertise",
-        "version",
+    let mut table = Table::new([
+        Column::number("node"),
+        Column::shrinking("name"),
+        Column::text("state"),
+        Column::number("partitions"),
+        Column::number("in flight"),
+        Column::number("pending"),
+        Column::number("beat ms ago"),
+        Column::number("clock ms"),
+        Column::shrinking("advertise"),
+        Column::text("version"),
     ]);
     for node in &cluster.nodes {
-        table.add_row([
+        table.row([
             node.node.to_string(),
-            json_text::harmless(&node.name),
-            json_text::harmless(&node.state),
+            node.name.clone(),
+            node.state.clone(),
             node.partitions.to_string(),
             node.attempts_in_flight.to_string(),
             node.pending.to_string(),
-            format!("{} ms ago", node.last_beat_ms_ago),
-            format!("{} ms", node.clock_offset_ms),
-            node.advertise.as_deref().map_or_else(|| String::from("–"), json_text::harmless),
-            json_text::harmless(&node.version),
+            node.last_beat_ms_ago.to_string(),
+            node.clock_offset_ms.to_string(),
+            node.advertise.clone().unwrap_or_else(|| String::from(NOTHING)),
+            node.version.clone(),
         ]);
     }
     let Partitions { owned, moving, unowned } = cluster.partitions;
-    format!("{table}\npartitions: {owned} owned, {moving} moving, {unowned} unowned")
+    let table = table.text();
+    format!("{table}\n\npartitions: {owned} owned, {moving} moving, {unowned} unowned")
 }
 
 #[cfg(test)]
@@ -151,7 +137,7 @@ mod tests {
             "started_at": "2026-11-29T10:00:00Z", "last_beat_ms_ago": 420, "partitions": 256, "attempts_in_flight": 1,
             "pending": 2, "clock_offset_ms": -7}], "partitions": {"owned": 255, "moving": 1, "unowned": 0}}"#;
         let shown = text(&serde_json::from_str(response).unwrap());
-        assert!(shown.contains("420 ms ago") && shown.contains("-7 ms") && shown.contains("1 moving"), "{shown}");
+        assert!(shown.contains(" 420 ") && shown.contains(" -7 ") && shown.contains("1 moving"), "{shown}");
         assert!(!shown.contains('\u{1b}'), "{shown}");
         let cluster: Cluster = serde_json::from_str(response).unwrap();
         assert_eq!(silent_for(&cluster), None);

@@ -1,5 +1,7 @@
 //! `ringback listen`: a receiver on this machine that verifies both signatures and prints what arrives.
 
+mod forward;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +16,7 @@ use ringback::domain::json_text::{harmless, pretty};
 use ringback::domain::secret::Secret;
 use serde::Deserialize;
 
+use self::forward::{Forward, Forwarded};
 use super::client::{EngineArgs, EngineClient};
 use super::shutdown::Shutdown;
 use super::signature_check::SignedRequest;
@@ -27,11 +30,12 @@ const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 With a key (--key, RINGBACK_KEY, or ./ringback.db.dev-key from `serve --dev`)
 it registers a webhook for itself and deletes it on exit. Webhooks that an
 earlier run left behind at the same address are deleted at the start. With
---secret it only receives.
+--secret it only receives. With --forward-to your application answers.
 
 Examples:
   ringback listen
   ringback listen --listen 9001
+  ringback listen --forward-to http://localhost:3000/hooks
   ringback listen --events call.completed --events 'batch.*'
   ringback listen --fail-first 2    # see retries: 503 twice, then 200
   ringback listen --status 410      # a receiver that is gone
@@ -43,6 +47,14 @@ pub(crate) struct ListenArgs {
     /// Verify signatures with this secret, and do not register a webhook
     #[arg(long, value_name = "WHSEC", conflicts_with_all = ["url", "events"])]
     secret: Option<String>,
+    /// Send each delivery on to this address, and answer what it answers
+    #[arg(
+        long,
+        value_name = "URL",
+        value_parser = address::application,
+        conflicts_with_all = ["status", "fail_first", "fail_with"]
+    )]
+    forward_to: Option<String>,
     /// Status to answer with
     #[arg(long, value_name = "CODE", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
@@ -86,9 +98,11 @@ pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<()> {
         None => args.engine.key()?.map(|key| args.engine.client(key)),
     };
     let data = web::Data::from(Arc::clone(&receiver));
+    let forward = web::Data::new(args.forward_to.clone().map(Forward::new));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
+            .app_data(forward.clone())
             .app_data(web::PayloadConfig::new(BODY_LIMIT_BYTES))
             .default_service(web::to(receive))
     });
@@ -96,6 +110,9 @@ pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<()> {
     let server = server
         .with_context(|| format!("can't listen on {}; choose another address with --listen", args.listen))?;
     let address = server.addrs().first().copied().unwrap_or(args.listen);
+    if args.forward_to.as_ref().is_some_and(|url| address::points_to(url, address)) {
+        bail!("--forward-to leads to this command itself; choose another address for one of them, see --listen");
+    }
     let server = server.run();
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);
@@ -106,6 +123,9 @@ pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<()> {
         Some(engine) => Some(register(engine, &args, address, &receiver).await?),
         None => None,
     };
+    if let Some(url) = &args.forward_to {
+        print_line(&format!("sending on to {url}"));
+    }
     print_line(&format!("listening on http://{address} (Ctrl-C to stop)"));
     if receiver.secret.get().is_none() {
         print_line(
@@ -134,20 +154,44 @@ async fn register(
     let here = ringback::engine::reachable(listening);
     let url = args.url.clone().unwrap_or_else(|| format!("http://{here}/"));
     let (id, secret) = registration::register(engine, &url, &args.events, here).await?;
+    if args.forward_to.is_some() {
+        print_line(&format!("signing secret: {}  (your application verifies with it)", secret.expose()));
+    }
     let _ = receiver.secret.set(secret);
     let events = if args.events.is_empty() { String::from("all events") } else { args.events.join(", ") };
     print_line(&format!("registered {id} for {events} at {}", args.engine.engine));
     Ok(id)
 }
 
-async fn receive(request: HttpRequest, body: Bytes, receiver: web::Data<LocalReceiver>) -> HttpResponse {
+async fn receive(
+    request: HttpRequest,
+    body: Bytes,
+    receiver: web::Data<LocalReceiver>,
+    forward: web::Data<Option<Forward>>,
+) -> HttpResponse {
     let number = receiver.received.fetch_add(1, Ordering::Relaxed) + 1;
-    let status = if number <= receiver.fail_first { receiver.fail_with } else { receiver.status };
     if !receiver.delay.is_zero() {
         actix_web::rt::time::sleep(receiver.delay).await;
     }
-    print_line(&receiver.describe(&request, &body, status));
-    HttpResponse::new(status)
+    let described = receiver.describe(&request, &body);
+    let Forwarded { response, remark } = match &**forward {
+        Some(forward) => forward.send(&request, body).await,
+        None => Forwarded { response: HttpResponse::new(receiver.status_of(number)), remark: String::new() },
+    };
+    print_line(&described.text(response.status(), &remark));
+    response
+}
+
+/// A delivery for a person.
+struct Described {
+    head: String,
+    rest: String,
+}
+
+impl Described {
+    fn text(&self, status: StatusCode, remark: &str) -> String {
+        format!("\n{}  -> {}\n{remark}{}", self.head, status.as_u16(), self.rest)
+    }
 }
 
 impl LocalReceiver {
@@ -170,20 +214,25 @@ impl LocalReceiver {
         })
     }
 
-    fn describe(&self, request: &HttpRequest, body: &Bytes, status: StatusCode) -> String {
+    /// The status of a request, which are numbered from 1.
+    fn status_of(&self, number: u64) -> StatusCode {
+        if number <= self.fail_first { self.fail_with } else { self.status }
+    }
+
+    fn describe(&self, request: &HttpRequest, body: &Bytes) -> Described {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let shown = |name: &str| harmless(header(name).unwrap_or("-"));
         let text = String::from_utf8_lossy(body);
         let event_type = serde_json::from_str::<EventTypeOnly>(&text).ok().map(|body| body.event_type);
         let event_type = event_type.as_deref().map_or_else(|| String::from("(no event type)"), harmless);
-        let mut out = format!(
-            "\n{} {event_type}  {}  {}  attempt {}  -> {}\n",
+        let head = format!(
+            "{} {event_type}  {}  {}  attempt {}",
             now(),
             shown("webhook-id"),
             shown(&format!("{}-delivery", self.prefix)),
             shown(&format!("{}-attempt", self.prefix)),
-            status.as_u16(),
         );
+        let mut rest = String::new();
         if let Some(secret) = self.secret.get() {
             let document = format!("{}-signature", self.prefix);
             let signed = SignedRequest {
@@ -193,11 +242,11 @@ impl LocalReceiver {
                 standard: header("webhook-signature"),
                 document: header(&document),
             };
-            out.push_str(&verdict("webhook-signature", signed.verify_standard(secret, now())));
-            out.push_str(&verdict(&document, signed.verify_document(secret, &self.prefix)));
+            rest.push_str(&verdict("webhook-signature", signed.verify_standard(secret, now())));
+            rest.push_str(&verdict(&document, signed.verify_document(secret, &self.prefix)));
         }
-        out.push_str(&pretty(&text).unwrap_or_else(|| harmless(&text)));
-        out
+        rest.push_str(&pretty(&text).unwrap_or_else(|| harmless(&text)));
+        Described { head, rest }
     }
 }
 
@@ -249,7 +298,7 @@ mod tests {
             .insert_header(("x-callintel-delivery", "dlv_1"))
             .insert_header(("x-callintel-attempt", "2"))
             .to_http_request();
-        let shown = receiver(0).describe(&request, &body, StatusCode::OK);
+        let shown = receiver(0).describe(&request, &body).text(StatusCode::OK, "");
         let head = format!("call.completed  {id}  dlv_1  attempt 2  -> 200");
         for part in [head.as_str(), "✓ webhook-signature", "✓ x-callintel-signature", "\"n\": 1e400"] {
             assert!(shown.contains(part), "{part} is missing in {shown}");
@@ -258,11 +307,8 @@ mod tests {
 
     #[test]
     fn a_request_without_signatures_is_shown_with_the_missing_headers() {
-        let shown = receiver(0).describe(
-            &TestRequest::post().to_http_request(),
-            &Bytes::from_static(b"<b>\x1b[2J"),
-            StatusCode::OK,
-        );
+        let request = TestRequest::post().to_http_request();
+        let shown = receiver(0).describe(&request, &Bytes::from_static(b"<b>\x1b[2J")).text(StatusCode::OK, "");
         assert!(shown.contains("✗ webhook-signature: webhook-id is missing"), "{shown}");
         assert!(shown.contains("✗ x-callintel-signature: x-callintel-signature is missing"), "{shown}");
         assert!(!shown.contains('\x1b'));
@@ -274,7 +320,12 @@ mod tests {
         let mut statuses = Vec::new();
         for _ in 0..3 {
             let request = TestRequest::post().to_http_request();
-            statuses.push(receive(request, Bytes::from_static(b"{}"), data.clone()).await.status().as_u16());
+            statuses.push(
+                receive(request, Bytes::from_static(b"{}"), data.clone(), web::Data::new(None))
+                    .await
+                    .status()
+                    .as_u16(),
+            );
         }
         assert_eq!(statuses, [503, 503, 200]);
     }

@@ -5,17 +5,20 @@ mod client;
 mod cluster;
 mod completions;
 mod config;
-mod keys;
 mod listen;
 mod load;
+mod master_key;
 mod registration;
+mod resources;
 mod serve;
 mod shutdown;
 mod signature_check;
+mod table;
 mod trigger;
 
 use clap::builder::Resettable;
 use clap::{Arg, Command as CommandLine, CommandFactory, FromArgMatches, Parser, Subcommand};
+use ringback::domain::json_text;
 use ringback::domain::time::UnixMillis;
 
 /// Webhook delivery engine: stores an event once, fans it out, signs, delivers, retries, and keeps a delivery log
@@ -40,6 +43,18 @@ enum Command {
     Listen(listen::ListenArgs),
     /// Publish a sample event
     Trigger(trigger::TriggerArgs),
+    /// Organizations: the customers of a product
+    Orgs(resources::OrganizationsArgs),
+    /// Webhooks: where events are sent
+    Webhooks(Box<resources::WebhooksArgs>),
+    /// Events: publish, find, send again
+    Events(resources::EventsArgs),
+    /// The delivery log: what was sent and what came back
+    Logs(resources::LogsArgs),
+    /// Event types of an organization, or of the catalogue
+    EventTypes(resources::EventTypesArgs),
+    /// API keys of an organization, or of the deployment
+    ApiKeys(resources::ApiKeysArgs),
     /// Measure an engine under load, compared with what this machine can do without one
     Load(Box<load::LoadArgs>),
     /// Show which nodes share the database
@@ -47,7 +62,8 @@ enum Command {
     /// Check the settings
     Config(config::ConfigArgs),
     /// Generate a master key, or change the one that a database uses
-    Keys(keys::KeysArgs),
+    #[command(alias = "keys")]
+    MasterKey(master_key::MasterKeyArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -65,10 +81,16 @@ impl Cli {
             Command::Serve(args) => serve::run(&args),
             Command::Listen(args) => actix_web::rt::System::new().block_on(listen::run(args)),
             Command::Trigger(args) => actix_web::rt::System::new().block_on(trigger::run(args)),
+            Command::Orgs(args) => resources::run(args),
+            Command::Webhooks(args) => resources::run(*args),
+            Command::Events(args) => resources::run(args),
+            Command::Logs(args) => resources::run(args),
+            Command::EventTypes(args) => resources::run(args),
+            Command::ApiKeys(args) => resources::run(args),
             Command::Load(args) => load::run(*args),
             Command::Cluster(args) => actix_web::rt::System::new().block_on(cluster::run(args)),
             Command::Config(args) => config::run(&args),
-            Command::Keys(args) => keys::run(&args),
+            Command::MasterKey(args) => master_key::run(&args),
             Command::Completions(args) => completions::run(&args),
         }
     }
@@ -96,6 +118,17 @@ fn print_line(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
+/// Prints a document: to a terminal readable and harmless, to a program as it is.
+fn print_json(document: &str) {
+    use std::io::IsTerminal;
+    match std::io::stdout().is_terminal() {
+        true => print_line(&json_text::pretty(document).unwrap_or_else(|| json_text::harmless(document))),
+        // a response without a body has no document
+        false if document.is_empty() => {}
+        false => print_line(document),
+    }
+}
+
 /// Prints a line to standard error; a closed terminal is not an error.
 pub(crate) fn print_error(line: &str) {
     use std::io::Write;
@@ -109,6 +142,26 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Two arguments of one id in one line have one value, of the type of one of them.
+    fn hidden_by_own<'a>(command: &'a clap::Command, above: &[&'a str], found: &mut Vec<String>) {
+        let ids = |is_global| {
+            command
+                .get_arguments()
+                .filter(move |arg| arg.is_global_set() == is_global)
+                .map(|arg| arg.get_id().as_str())
+        };
+        found.extend(ids(false).filter(|id| above.contains(id)).map(|id| format!("{}: {id}", command.get_name())));
+        let globals: Vec<&str> = above.iter().copied().chain(ids(true)).collect();
+        command.get_subcommands().for_each(|subcommand| hidden_by_own(subcommand, &globals, found));
+    }
+
+    #[test]
+    fn no_verb_has_an_argument_of_the_same_name_as_one_that_every_verb_has() {
+        let mut found = Vec::new();
+        hidden_by_own(&Cli::command(), &[], &mut found);
+        assert_eq!(found, Vec::<String>::new());
     }
 
     fn collect_without_example(command: &clap::Command, path: &str, found: &mut Vec<String>) {
@@ -150,6 +203,7 @@ mod tests {
         for (line, meant) in [
             (vec!["ringback", "serv"], "serve"),
             (vec!["ringback", "triger"], "trigger"),
+            (vec!["ringback", "master-key", "rotat"], "rotate"),
             (vec!["ringback", "keys", "rotat"], "rotate"),
             (vec!["ringback", "serve", "--databse-url", "x"], "--database-url"),
             (vec!["ringback", "listen", "--failfirst", "1"], "--fail-first"),

@@ -147,7 +147,7 @@ impl Settings {
             return Ok(());
         }
         let message = String::from(
-            "master_key is missing: it encrypts secrets at rest. Make one with `ringback keys generate` or \
+            "master_key is missing: it encrypts secrets at rest. Make one with `ringback master-key generate` or \
              `openssl rand -base64 32`, keep it safe, and set RINGBACK_MASTER_KEY to it (with --dev one is created next to the \
              database)",
         );

@@ -139,7 +139,7 @@ fn lock(postgres: &mut PgConnection, sharing: Sharing) -> StoreResult<()> {
     let (function, message) = match sharing {
         Sharing::WithNodes => (
             "pg_try_advisory_lock_shared(",
-            "someone who must be alone uses this PostgreSQL database: `ringback keys rotate`, or a ringback from before \
+            "someone who must be alone uses this PostgreSQL database: `ringback master-key rotate`, or a ringback from before \
              several could share one. Wait for its end, or stop it",
         ),
         Sharing::Alone => (

@@ -82,7 +82,7 @@ impl DieselStore {
 fn other_key(expected: &str, configured: &str) -> StoreError {
     StoreError::Refused(format!(
         "this database is used with the master key whose id is {expected}, the configured one has the id {configured}; \
-         every node, and every start, needs the same master key (`ringback keys rotate` changes it)"
+         every node, and every start, needs the same master key (`ringback master-key rotate` changes it)"
     ))
 }
 

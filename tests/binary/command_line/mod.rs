@@ -1,6 +1,10 @@
 //! The real binary, against an engine that is played here.
 
+mod forwarding;
 mod listening;
+mod publishing;
+mod resources;
+mod world;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -241,12 +245,13 @@ fn config_check_names_every_mistake_and_the_missing_master_key_beside_what_is_in
 }
 
 #[test]
-fn keys_generate_prints_a_key_that_serve_takes_and_says_what_it_is() {
+fn master_key_generate_prints_a_key_that_serve_takes_and_says_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let output = ringback(folder.path(), &["keys", "generate"]).output().unwrap();
+    let output = ringback(folder.path(), &["master-key", "generate"]).output().unwrap();
     let key = text(&output.stdout);
     assert_eq!(data_encoding::BASE64.decode(key.trim().as_bytes()).unwrap().len(), 32);
     assert!(text(&output.stderr).contains("RINGBACK_MASTER_KEY"));
+    // the name that it had before
     let quiet = ringback(folder.path(), &["keys", "generate", "--quiet"]).output().unwrap();
     assert!(quiet.stderr.is_empty() && quiet.stdout != output.stdout);
     let checked =
@@ -256,7 +261,7 @@ fn keys_generate_prints_a_key_that_serve_takes_and_says_what_it_is() {
 }
 
 #[test]
-fn keys_rotate_says_which_key_is_missing_or_wrong() {
+fn master_key_rotate_says_which_key_is_missing_or_wrong() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.key"), format!("{}\n", data_encoding::BASE64.encode(&[1; 32]))).unwrap();
     for (args, expected) in [
@@ -268,7 +273,8 @@ fn keys_rotate_says_which_key_is_missing_or_wrong() {
         (vec!["--old-file", "a.key", "--new", "short"], "the new key can't be used"),
         (vec!["--old-file", "none.key", "--new", "x"], "none.key can't be read"),
     ] {
-        let output = ringback(folder.path(), &[&["keys", "rotate"], args.as_slice()].concat()).output().unwrap();
+        let output =
+            ringback(folder.path(), &[&["master-key", "rotate"], args.as_slice()].concat()).output().unwrap();
         assert!(!output.status.success());
         let printed = text(&output.stderr);
         assert!(printed.contains(expected), "{expected}: {printed}");
@@ -280,7 +286,7 @@ fn keys_rotate_says_which_key_is_missing_or_wrong() {
 }
 
 #[test]
-fn keys_rotate_takes_the_keys_from_variables_and_from_files() {
+fn master_key_rotate_takes_the_keys_from_variables_and_from_files() {
     let folder = tempfile::tempdir().unwrap();
     let key = |byte: u8| data_encoding::BASE64.encode(&[byte; 32]);
     drop(
@@ -298,7 +304,7 @@ fn keys_rotate_takes_the_keys_from_variables_and_from_files() {
         (vec!["--new-file", "3.key"], vec![("RINGBACK_MASTER_KEY_FILE", String::from("2.key"))]),
         (vec!["--old-file", "3.key"], vec![("RINGBACK_NEW_MASTER_KEY", key(4))]),
     ] {
-        let args = [&["keys", "rotate", "--database-url", "sqlite://x.db"], args.as_slice()].concat();
+        let args = [&["master-key", "rotate", "--database-url", "sqlite://x.db"], args.as_slice()].concat();
         let output = ringback(folder.path(), &args).envs(variables).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
     }
@@ -362,7 +368,7 @@ fn the_examples_of_help_can_be_pasted_from_a_narrow_terminal() {
         (&["listen"], "  ringback listen --fail-first 2    # see retries: 503 twice, then 200"),
         (&["trigger"], "  ringback trigger batch.completed --engine https://hooks.example.com"),
         (&["load"], "  ringback load throughput --postgres postgres://postgres@127.0.0.1/postgres"),
-        (&["keys", "rotate"], "  ringback keys rotate --old-file ringback.db.master-key --new-file new.key"),
+        (&["master-key", "rotate"], "  ringback master-key rotate --old-file master.key --new-file new.key"),
     ] {
         for columns in ["80", "100", "200"] {
             let args = [command, &["--help"]].concat();

@@ -10,7 +10,7 @@ use test_support::world::{Database, World};
 fn without_a_master_key_serve_refuses_to_start_and_says_how_to_make_one() {
     let folder = tempfile::tempdir().unwrap();
     let said = Serve::bare(folder.path()).refusal();
-    assert!(said.contains("RINGBACK_MASTER_KEY") && said.contains("ringback keys generate"), "{said}");
+    assert!(said.contains("RINGBACK_MASTER_KEY") && said.contains("ringback master-key generate"), "{said}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
 }
 

@@ -1,4 +1,4 @@
-//! `ringback keys`: the master key, which encrypts signing secrets and custom headers at rest.
+//! `ringback master-key`: the master key, which encrypts signing secrets and custom headers at rest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,18 +21,18 @@ use super::{print_error, print_line};
 
 const EXAMPLES: &str = "\
 Examples:
-  ringback keys generate
-  ringback keys rotate --new-file new.key";
+  ringback master-key generate
+  ringback master-key rotate --new-file new.key";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct KeysArgs {
+pub(crate) struct MasterKeyArgs {
     #[command(subcommand)]
-    command: KeysCommand,
+    command: MasterKeyCommand,
 }
 
 #[derive(Subcommand)]
-enum KeysCommand {
+enum MasterKeyCommand {
     /// Generate a master key and print it
     Generate(GenerateArgs),
     /// Re-encrypt the secrets in a database with a new master key
@@ -42,8 +42,8 @@ enum KeysCommand {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  ringback keys generate
-  (umask 077; ringback keys generate --quiet > master.key)
+  ringback master-key generate
+  (umask 077; ringback master-key generate --quiet > master.key)
   RINGBACK_MASTER_KEY=$(cat master.key) ringback serve")]
 struct GenerateArgs {
     /// Print the key and nothing else
@@ -60,11 +60,12 @@ RINGBACK_MASTER_KEY and RINGBACK_NEW_MASTER_KEY: the values of --old and --new
 are visible in the list of processes.
 
 Examples:
-  (umask 077; ringback keys generate --quiet > new.key)
-  ringback keys rotate --old-file master.key --new-file new.key
+  (umask 077; ringback master-key generate --quiet > new.key)
+  ringback master-key rotate --old-file master.key --new-file new.key
 
 For a database of `serve --dev`:
-  ringback keys rotate --old-file ringback.db.master-key --new-file new.key")]
+  ringback master-key rotate --new-file new.key \\
+    --old-file ringback.db.master-key")]
 struct RotateArgs {
     /// Current master key of the database [default: RINGBACK_MASTER_KEY, or master_key in the configuration file]
     #[arg(long, value_name = "BASE64", conflicts_with = "old_file")]
@@ -86,10 +87,10 @@ struct RotateArgs {
     config: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &KeysArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &MasterKeyArgs) -> anyhow::Result<()> {
     match &args.command {
-        KeysCommand::Generate(args) => generate(args),
-        KeysCommand::Rotate(args) => rotate(args),
+        MasterKeyCommand::Generate(args) => generate(args),
+        MasterKeyCommand::Rotate(args) => rotate(args),
     }
 }
 
@@ -116,7 +117,7 @@ fn rotate(args: &RotateArgs) -> anyhow::Result<()> {
     let new = read_key(by_value, args.new_file.as_deref())?;
     let (Some(old), Some(new)) = (&old, &new) else { bail!(missing_keys(old.is_some(), new.is_some())) };
     if old == new {
-        bail!("the new key equals the old one; generate another with `ringback keys generate`");
+        bail!("the new key equals the old one; generate another with `ringback master-key generate`");
     }
     let cipher = |key: &Secret| Cipher::from_master_key(key, Arc::new(SystemEntropy));
     let old = cipher(old).context("the old key can't be used")?;
@@ -148,7 +149,7 @@ fn missing_keys(has_old: bool, has_new: bool) -> String {
     }
     if !has_new {
         lines.push(
-            "no new key: generate one with `(umask 077; ringback keys generate --quiet > new.key)` and name its file \
+            "no new key: generate one with `(umask 077; ringback master-key generate --quiet > new.key)` and name its file \
              with --new-file new.key, or set RINGBACK_NEW_MASTER_KEY",
         );
     }
