@@ -15,7 +15,7 @@ use crate::api::key_text;
 use crate::config::Settings;
 use crate::dashboard::Dashboard;
 use crate::domain::ids::{KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Organization, Role};
+use crate::domain::organization::{ApiKey, Organization, OrganizationUid, Role};
 use crate::domain::random::RandomSource;
 use crate::domain::secret::Secret;
 use crate::store::PageRequest;
@@ -132,6 +132,12 @@ fn owner_key(engine: &EngineHandle, path: &Path) -> Result<Secret, EngineError> 
 }
 
 fn organization(engine: &EngineHandle) -> Result<OrganizationId, EngineError> {
+    let uid: Option<OrganizationUid> = ORGANIZATION.parse().ok();
+    let named = |uid: &OrganizationUid| engine.store().organization_by_uid(uid).transpose();
+    if let Some(found) = uid.as_ref().and_then(named).transpose()? {
+        return Ok(found.id);
+    }
+    // made by an earlier version
     let mut before_id = None;
     loop {
         let page = engine.store().organizations(PageRequest { before_id, limit: 200 })?;
@@ -144,7 +150,8 @@ fn organization(engine: &EngineHandle) -> Result<OrganizationId, EngineError> {
         }
     }
     let id = OrganizationId(engine.next_id());
-    engine.store().create_organization(&Organization::named(id, ORGANIZATION, engine.now()))?;
+    let organization = Organization { uid, ..Organization::named(id, ORGANIZATION, engine.now()) };
+    engine.store().create_organization(&organization)?;
     Ok(id)
 }
 
