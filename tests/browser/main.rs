@@ -17,6 +17,7 @@ mod logs;
 mod organizations;
 mod overview;
 mod portal;
+mod product;
 mod repair;
 mod screenshots;
 mod search;

@@ -20,23 +20,23 @@ const PAGES: [&str; 8] =
     ["/", "/webhooks", "/webhooks/new", "/logs", "/events", "/events/new", "/event-types", "/keys"];
 
 /// A product's own server, on another site than the dashboard: cookies tell `localhost` from `127.0.0.1`.
-struct Product {
+pub(crate) struct Product {
     server: Receiver,
 }
 
 impl Product {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let page = || reply(200).with("content-type", "text/html; charset=utf-8").body(PRODUCT);
         Self { server: Receiver::answering(move |_| page()) }
     }
 
-    fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         let url = url::Url::parse(&self.server.url()).unwrap();
         format!("http://localhost:{}", url.port().unwrap())
     }
 
     /// Its page with this in the frame.
-    fn showing(&self, address: &str) -> String {
+    pub(crate) fn showing(&self, address: &str) -> String {
         format!("{}/#{address}", self.origin())
     }
 }

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::operation::{Operation, ResponseSpec, schema_ref};
 use super::schemas::{AT, WEBHOOK_ID, choice, described, free_form_or_null, id, instant, list_of, output, page};
 use crate::domain::audit::AuditAction;
-use crate::domain::organization::Role;
 
 /// What is written down about it.
 pub(crate) fn operations() -> Vec<Operation> {
@@ -28,7 +27,6 @@ pub(crate) fn operations() -> Vec<Operation> {
 
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
     let actions: Vec<&str> = AuditAction::ALL.iter().map(|action| action.as_str()).collect();
-    let roles: Vec<&str> = Role::OF_DEPLOYMENT.iter().map(|role| role.as_str()).collect();
     let mut key_id = described(id("key"), "Only of a key");
     key_id["type"] = json!(["string", "null"]);
     vec![
@@ -51,7 +49,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
                 "type": schema_ref("AuditActorType"),
                 "key_id": key_id,
                 "name": {"type": ["string", "null"], "description": "Of whoever came by a sign-in link, as the link says"},
-                "role": {"type": "string", "enum": roles},
+                "role": schema_ref("DeploymentRole"),
             })),
         ),
         (
@@ -67,7 +65,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
 
 fn example() -> Value {
     json!({
-        "id": "aud_0066HFGFR0G00", "at": AT, "actor": {"type": "sign_in", "key_id": null, "name": "Ada", "role": "manager"},
+        "id": "aud_0ap41fbb00000", "at": AT, "actor": {"type": "sign_in", "key_id": null, "name": "Ada", "role": "manager"},
         "action": "webhook.changed", "subject": WEBHOOK_ID, "before": {"timeout": 10}, "after": {"timeout": 20},
     })
 }
