@@ -124,7 +124,8 @@ impl Activity {
         if self.total == PeriodCounts::default() {
             return Some(html! { p.dim { "No attempts in this period." } });
         }
-        self.is_too_young.then(|| html! { p.dim { "Too early for a chart: it begins to show something after ten minutes." } })
+        self.is_too_young
+            .then(|| html! { p.dim { "Too early for a chart: it begins to show something after ten minutes." } })
     }
 
     fn labels(&self, zone: &TimeZone) -> Vec<Step> {

@@ -80,7 +80,8 @@ impl Attention {
                 behind.push((webhook, pending));
             }
         }
-        let filter = DeliveryFilter { status: Some(DeliveryStatus::Failed), from: Some(since), ..Default::default() };
+        let filter =
+            DeliveryFilter { status: Some(DeliveryStatus::Failed), from: Some(since), ..Default::default() };
         let page = PageRequest { before_id: None, limit: NEWEST_FAILURES };
         let failed = store.deliveries(organization_id, &filter, page)?.rows;
         let shown: HashSet<EndpointId> = troubled.iter().map(|it| it.webhook.endpoint.id).collect();

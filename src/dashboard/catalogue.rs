@@ -33,7 +33,9 @@ pub(crate) async fn list(
     let done = match query.text("done") {
         "added" => Some("The event type was added. Every organization can publish it and subscribe to it."),
         "saved" => Some("The event type was changed."),
-        "archived" => Some("The event type was archived: it is still accepted and delivered, and no longer offered."),
+        "archived" => {
+            Some("The event type was archived: it is still accepted and delivered, and no longer offered.")
+        }
         "restored" => Some("The event type is offered again."),
         "removed" => Some("The event type was removed."),
         _ => None,

@@ -14,10 +14,12 @@ pub(crate) const FIELDS: &[&str] = &["name", "description", "schema", "sample"];
 /// Those that are typed as JSON.
 const JSON: [&str; 2] = ["schema", "sample"];
 const NAME_HELP: &str = "Lowercase letters, digits, _ and -, in groups separated by dots, such as invoice.paid.";
-const SCHEMA_HELP: &str = "Optional. A JSON Schema for the data of these events; events that don't match are refused.";
+const SCHEMA_HELP: &str =
+    "Optional. A JSON Schema for the data of these events; events that don't match are refused.";
 const SCHEMA_EXAMPLE: &str = "{\n  \"type\": \"object\",\n  \"required\": [\"invoice_id\"],\n  \"properties\": { \
                               \"invoice_id\": { \"type\": \"string\" } }\n}";
-const SAMPLE_HELP: &str = "Optional. Realistic data, for test events. Without it, the first example of the schema is the sample.";
+const SAMPLE_HELP: &str =
+    "Optional. Realistic data, for test events. Without it, the first example of the schema is the sample.";
 const SAMPLE_EXAMPLE: &str = "{ \"invoice_id\": \"inv_1\" }";
 
 /// A field whose JSON can't be read, and where.
@@ -53,7 +55,8 @@ pub(crate) fn with_position(problem: Problem, not_json: &[NotJson]) -> Problem {
     }
     let reworded = problem.errors().iter().map(|it| {
         let fault = not_json.iter().find(|NotJson(field, _)| it.field == *field);
-        let message = fault.map_or_else(|| it.message.clone(), |NotJson(_, error)| format!("is not JSON: {error}"));
+        let message =
+            fault.map_or_else(|| it.message.clone(), |NotJson(_, error)| format!("is not JSON: {error}"));
         InputError { code: problem.code(), error: FieldError { field: it.field.clone(), message } }
     });
     Problem::input(reworded.collect())

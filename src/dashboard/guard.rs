@@ -72,8 +72,15 @@ async fn admit(access: Access, request: &HttpRequest) -> Result<(), HttpResponse
     }
     let address = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let door = visitor.map(|visitor| Door { visitor, product: dashboard.product.clone() });
-    let viewer =
-        Viewer { caller, organization, is_operator, door, look: Preferences::of(request), address, now: api.engine().now() };
+    let viewer = Viewer {
+        caller,
+        organization,
+        is_operator,
+        door,
+        look: Preferences::of(request),
+        address,
+        now: api.engine().now(),
+    };
     if is_operator {
         view_as::note(request, &caller);
     }

@@ -168,8 +168,7 @@ pub(crate) async fn create_from(
 ) -> Result<Markup, Problem> {
     let expires_at = expiry(form, viewer);
     let body = json!({ "name": form.text("name"), "role": form.text("role"), "expires_at": expires_at });
-    let (key, text) =
-        keys::create_from(api, ring.by, ring.owner, body.to_string().as_bytes()).await?;
+    let (key, text) = keys::create_from(api, ring.by, ring.owner, body.to_string().as_bytes()).await?;
     Ok(html! {
         div.head { h1 { "New " (ring.what()) } }
         section.card {
@@ -227,7 +226,9 @@ fn may_everywhere(role: Role) -> &'static str {
     match role {
         Role::Publisher => "Can publish events in every organization.",
         Role::Viewer => "Can view webhooks, logs and events of every organization.",
-        Role::Manager => "Can view everything, manage webhooks and event types, and resend, in every organization.",
+        Role::Manager => {
+            "Can view everything, manage webhooks and event types, and resend, in every organization."
+        }
         Role::Owner => "Can do everything in every organization, but not manage organizations.",
         Role::Admin => "Can do everything: also manage organizations, the catalogue and deployment keys.",
     }
@@ -389,8 +390,15 @@ mod tests {
         let look = Preferences { zone: TimeZone::get(&zone_name).unwrap(), zone_name, theme: None };
         // 2024-12-16T10:30:45.007Z
         let now = UnixMillis(1_734_345_045_007);
-        let viewer =
-            Viewer { caller: Caller::ADMIN, organization: None, is_operator: false, door: None, look, address: String::new(), now };
+        let viewer = Viewer {
+            caller: Caller::ADMIN,
+            organization: None,
+            is_operator: false,
+            door: None,
+            look,
+            address: String::new(),
+            now,
+        };
         expiry(&Form::parse(form.as_bytes()), &viewer)
     }
 

@@ -31,8 +31,9 @@ pub(crate) async fn read(
     let organization_id = viewer.organization_id()?;
     let chosen = ChartRange::parse(Form::parse(request.query_string().as_bytes()).text("range"));
     let (now, counted) = (viewer.now, api.engine().statistics());
-    let health =
-        api.read(organization_id, move |store| Health::read(store, &counted, organization_id, chosen, now)).await?;
+    let health = api
+        .read(organization_id, move |store| Health::read(store, &counted, organization_id, chosen, now))
+        .await?;
     let range = health.range;
     let content = html! {
         div.head {

@@ -88,7 +88,8 @@ pub(super) fn bar(viewer: &Viewer) -> Markup {
 pub(super) fn keep_inside(prefix: &str, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let (request, mut response) = response.into_parts();
     let location = response.headers().get(header::LOCATION).and_then(|it| it.to_str().ok());
-    let inside = location.filter(|it| is_of_organization(it)).map(|it| HeaderValue::from_str(&format!("{prefix}{it}")));
+    let inside =
+        location.filter(|it| is_of_organization(it)).map(|it| HeaderValue::from_str(&format!("{prefix}{it}")));
     if let Some(Ok(inside)) = inside {
         response.headers_mut().insert(header::LOCATION, inside);
     }
@@ -131,7 +132,8 @@ fn is_of_organization(address: &str) -> bool {
         return false;
     }
     let Ok(address) = address.split('#').next().unwrap_or_default().parse::<Uri>() else { return false };
-    let first = |path: &str| path.strip_prefix('/').map(|path| path.split('/').next().unwrap_or_default().to_owned());
+    let first =
+        |path: &str| path.strip_prefix('/').map(|path| path.split('/').next().unwrap_or_default().to_owned());
     let wanted = first(address.path()).filter(|_| address.host().is_none());
     wanted.is_some() && PAGES.iter().any(|page| shows(page.access) && first(page.path) == wanted)
 }

@@ -41,7 +41,8 @@ impl Tenant {
 
     /// A page's address with the ids of what is here.
     pub(crate) fn path(&self, pattern: &str) -> String {
-        let key_id = if pattern.starts_with("/deployment-keys") { &self.deployment_key_id } else { &self.spare_key_id };
+        let key_id =
+            if pattern.starts_with("/deployment-keys") { &self.deployment_key_id } else { &self.spare_key_id };
         pattern
             .replace("{organization_id}", &self.organization)
             .replace("{webhook_id}", &self.webhook)

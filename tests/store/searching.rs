@@ -36,8 +36,8 @@ fn endpoints_are_found_by_their_state_and_troubled_ones_without_those_that_a_per
         f.save_health(EndpointHealth { failing_since: Some(at(1)), probe_at, ..healthy });
         id
     });
-    let [by_hand, gone, given_up] = [DisabledReason::Manual, DisabledReason::Gone, DisabledReason::Failing]
-        .map(|reason| {
+    let [by_hand, gone, given_up] =
+        [DisabledReason::Manual, DisabledReason::Gone, DisabledReason::Failing].map(|reason| {
             with(f, organization_id, |endpoint| {
                 endpoint.active = false;
                 endpoint.disabled_reason = Some(reason);

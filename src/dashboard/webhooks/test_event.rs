@@ -71,7 +71,8 @@ pub(crate) async fn send(
 ) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     let before = api.find_endpoint(organization_id, webhook_id(&request)?).await?;
-    let was_broken = outage::is_in_trouble(EndpointState::of(&before.endpoint, Some(&before.health)), &before.endpoint);
+    let was_broken =
+        outage::is_in_trouble(EndpointState::of(&before.endpoint, Some(&before.health)), &before.endpoint);
     let missed = match was_broken {
         true => Missed::read(&api, &before, true, viewer.now).await?,
         false => None,
@@ -88,9 +89,11 @@ pub(crate) async fn send(
     let complaints = Complaints::of(sent.as_ref().err());
     let result = sent.as_ref().map_or_else(
         |_| html! {},
-        |sent| html! {
-            (result(sent, &endpoint))
-            @if was_broken && sent.is_success { (works_again(&viewer, &endpoint, missed.as_ref())) }
+        |sent| {
+            html! {
+                (result(sent, &endpoint))
+                @if was_broken && sent.is_success { (works_again(&viewer, &endpoint, missed.as_ref())) }
+            }
         },
     );
     let status = match &sent {

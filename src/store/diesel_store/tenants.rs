@@ -11,7 +11,8 @@ use super::super::schema::{
     event_types as own_event_types, organizations, sign_in_links,
 };
 use super::super::{
-    Changed, Creation, CreationKey, EndpointSearch, EndpointStart, PageRequest, StoreError, StoreResult, TenantStore,
+    Changed, Creation, CreationKey, EndpointSearch, EndpointStart, PageRequest, StoreError, StoreResult,
+    TenantStore,
 };
 use super::{DieselStore, changes, endpoint_search, event_types, failures, pruning, sql_limit};
 use crate::domain::endpoint::Endpoint;
@@ -252,9 +253,8 @@ impl TenantStore for DieselStore {
         search: &EndpointSearch,
         page: PageRequest,
     ) -> StoreResult<Vec<EndpointStart>> {
-        self.readers.read(|connection| {
-            endpoint_search::read(connection, &self.cipher, organization_id, search, page)
-        })
+        self.readers
+            .read(|connection| endpoint_search::read(connection, &self.cipher, organization_id, search, page))
     }
 
     fn update_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {

@@ -1,8 +1,8 @@
 //! Organizations, keys, endpoints and event types in memory.
 
 use super::super::{
-    Changed, Creation, CreationKey, EndpointSearch, EndpointStart, PageRequest, QueueStore, StoreError, StoreResult,
-    TenantStore,
+    Changed, Creation, CreationKey, EndpointSearch, EndpointStart, PageRequest, QueueStore, StoreError,
+    StoreResult, TenantStore,
 };
 use super::MemoryStore;
 use super::state::{MemoryState, page_of};

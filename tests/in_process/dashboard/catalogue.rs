@@ -62,7 +62,9 @@ async fn every_error_is_shown_at_its_field_and_no_input_is_lost() {
     let form = [("name", "Not a name"), ("schema", "{\n\nx"), ("sample", "[]")];
     let answer = browser.post("/catalogue", &form).await;
     assert_eq!(answer.status, 422);
-    for part in ["id=\"name-error\"", "id=\"schema-error\"", "is not JSON", "line 3", "id=\"sample-error\"", "Not a name"] {
+    for part in
+        ["id=\"name-error\"", "id=\"schema-error\"", "is not JSON", "line 3", "id=\"sample-error\"", "Not a name"]
+    {
         assert!(answer.text.contains(part), "{part}: {}", answer.text);
     }
     let answer = browser.post("/catalogue/call.failed", &[("sample", "{")]).await;

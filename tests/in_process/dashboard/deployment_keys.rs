@@ -30,5 +30,8 @@ async fn whoever_signs_in_with_a_deployment_key_sees_which_one_it_is() {
     let page = browser.get("/deployment-keys").await.text;
     assert!(page.contains("your current key"), "{page}");
     let refused = browser.post("/deployment-keys", &[("name", ""), ("role", "king")]).await;
-    assert!(refused.status == 422 && refused.text.contains("id=\"role-error\"") || refused.text.contains("must be one of"));
+    assert!(
+        refused.status == 422 && refused.text.contains("id=\"role-error\"")
+            || refused.text.contains("must be one of")
+    );
 }

@@ -16,7 +16,9 @@ pub(crate) fn missing(pattern: &str) -> String {
 pub(crate) fn body_for(path: &str) -> &'static [(&'static str, &'static str)] {
     match path {
         "/organizations" => &[("name", "another")],
-        "/keys" | "/organizations/{organization_id}/keys" | "/deployment-keys" => &[("name", "k"), ("role", "viewer")],
+        "/keys" | "/organizations/{organization_id}/keys" | "/deployment-keys" => {
+            &[("name", "k"), ("role", "viewer")]
+        }
         "/organizations/{organization_id}/delete" => &[("confirm", "acme")],
         "/event-types" | "/catalogue" => &[("name", "invoice.sent")],
         "/catalogue/{catalogue_type}" => &[("description", "another")],

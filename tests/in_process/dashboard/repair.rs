@@ -57,7 +57,10 @@ async fn a_broken_webhook_is_named_with_its_reason_what_waits_and_what_failed_un
     let shown = browser.get(&page).await.text;
     let said = words(&shown);
     assert!(said.contains("This webhook answers 500 since 10:30"), "{said}");
-    assert!(said.contains("Its response begins with ok") && said.contains("12 deliveries wait until 10:30"), "{said}");
+    assert!(
+        said.contains("Its response begins with ok") && said.contains("12 deliveries wait until 10:30"),
+        "{said}"
+    );
     assert!(said.contains("8 deliveries failed for good since it broke."), "{said}");
     assert!(said.contains("Recover what failed since it broke") && said.contains("Resend 8"), "{said}");
     let first = ["id=\"condition\"", "id=\"last-failure\"", "class=\"tiles\"", "id=\"recover\""];
@@ -68,7 +71,8 @@ async fn a_broken_webhook_is_named_with_its_reason_what_waits_and_what_failed_un
     let form = [("event_type", "call.completed"), ("data", "{}")];
     let tested = browser.post(&format!("{page}/test"), &form).await.text;
     assert!(tested.contains("The receiver works again") && tested.contains("Recover what failed…"), "{tested}");
-    let recover = tested.split(&format!("href=\"{page}/recover?")).nth(1).and_then(|it| it.split('"').next()).unwrap();
+    let recover =
+        tested.split(&format!("href=\"{page}/recover?")).nth(1).and_then(|it| it.split('"').next()).unwrap();
     health(&world, &owner, &webhook, |it| it["state"] == "healthy" && it["pending"] == 0).await;
     let counted = browser.get(&format!("{page}/recover?{}", recover.replace("&amp;", "&"))).await.text;
     assert!(words(&counted).contains("8 deliveries between"), "{counted}");
@@ -99,7 +103,10 @@ async fn a_webhook_that_waits_for_its_own_rate_limit_is_behind_and_not_failing()
     let expected = "Waits for its own rate limit · 40 deliveries waiting, the oldest from";
     assert!(overview.contains(expected) && overview.contains("done in about 1 min 20 s"), "{overview}");
     let page = words(&browser.get(&webhook.replace("/v1", "")).await.text);
-    assert!(page.contains("It works, and waits for its own rate limit of 0.5 per second: 40 deliveries pending"), "{page}");
+    assert!(
+        page.contains("It works, and waits for its own rate limit of 0.5 per second: 40 deliveries pending"),
+        "{page}"
+    );
     assert!(page.contains("done in about 1 min 20 s") && !page.contains("failing"), "{page}");
 }
 

@@ -51,6 +51,9 @@ async fn a_part_of_a_url_finds_the_organizations_webhooks_and_any_text_offers_it
         assert!(found(nothing).await.is_empty(), "{nothing}");
     }
     let page = browser.get("/search?q=vip%26%22").await.text;
-    assert!(page.contains("href=\"/events?tag=vip%26%22\"") && page.contains("href=\"/logs?tag=vip%26%22\""), "{page}");
+    assert!(
+        page.contains("href=\"/events?tag=vip%26%22\"") && page.contains("href=\"/logs?tag=vip%26%22\""),
+        "{page}"
+    );
     assert!(browser.get("/search").await.text.contains("by part of its URL"));
 }

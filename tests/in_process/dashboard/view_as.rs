@@ -1,8 +1,8 @@
 //! The operator's view: the same pages as an organization's people see, and nothing of another organization.
 
 use actix_web::http::Method;
-use ringback::dashboard::{Access, PAGES, PageSpec};
 use ringback::api::auth::Permission;
+use ringback::dashboard::{Access, PAGES, PageSpec};
 use serde_json::json;
 
 use super::browser::Browser;
@@ -13,7 +13,9 @@ use crate::world::{ADMIN, Answer, World};
 
 /// The pages that the view has.
 fn pages() -> impl Iterator<Item = &'static PageSpec> {
-    PAGES.iter().filter(|page| !matches!(page.access, Access::Open | Access::Needs(Permission::Admin | Permission::Open)))
+    PAGES
+        .iter()
+        .filter(|page| !matches!(page.access, Access::Open | Access::Needs(Permission::Admin | Permission::Open)))
 }
 
 fn view_of(tenant: &Tenant, page: &PageSpec) -> String {
