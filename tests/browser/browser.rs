@@ -230,8 +230,13 @@ impl Browser {
         })
     }
 
+    /// In the middle of the window, where no bar at an edge of it is in the way.
     pub(crate) fn click(&self, by: &By) {
-        self.with_element(by, |element| element.click());
+        let centre = "arguments[0].scrollIntoView({ block: 'center', inline: 'nearest' })";
+        self.with_element(by, |element| {
+            self.session.script(centre, &json!([element.reference()]))?;
+            element.click()
+        });
     }
 
     /// Types into a field what is to stand there.

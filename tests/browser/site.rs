@@ -75,6 +75,11 @@ impl Site {
         text(&taken, "id").to_owned()
     }
 
+    /// What the engine has written into its log.
+    pub(crate) fn log(&self) -> String {
+        self.engine.log()
+    }
+
     /// Stops the engine.
     pub(crate) fn stop(&mut self) {
         self.engine.kill();

@@ -10,7 +10,7 @@ use crate::site::Site;
 
 #[test]
 fn the_operator_views_an_organization_changes_something_in_it_and_leaves() {
-    let site = Site::new();
+    let site = Site::with(|serve| serve.argument("--dev").set("RINGBACK_LOG", "info"));
     let webhook = site.webhook(&json!({"url": "https://hooks.example.com/customer"}));
     let organization = site.organization();
     let browser = browser_on!(site);
@@ -42,4 +42,10 @@ fn the_operator_views_an_organization_changes_something_in_it_and_leaves() {
     browser.click(&link("Leave this view"));
     browser.arrive(&format!("/organizations/{organization}"));
     browser.sees_no("as operator");
+    let log = site.log();
+    let noted: Vec<&str> = log.lines().filter(|line| line.contains("an operator views an organization")).collect();
+    let who = format!("organization={organization} by=\"admin key\" address=127.0.0.1");
+    assert!(!noted.is_empty() && noted.iter().all(|line| line.contains(&who)), "{noted:#?}");
+    let disabled = format!("method=POST path=\"/as/{organization}/webhooks/{webhook}/active\"");
+    assert!(noted.iter().any(|line| line.contains(&disabled)), "{noted:#?}");
 }

@@ -71,17 +71,18 @@ fn live(viewer: &Viewer, choices: &Choices, filters: &Filters, rows: &List<Event
 
 fn table(viewer: &Viewer, rows: &[EventRecord]) -> Markup {
     html! {
-        div.wide { table.stack {
-            thead { tr {
-                @for name in ["Event type", "ID", "Occurred", "Accepted"] { th scope="col" { (name) } }
-                th.num scope="col" { "Deliveries" }
-            } }
+        div.wide { table.stack.rows {
+            thead { tr { @for name in ["Event type and ID", "Deliveries", "Occurred"] { th scope="col" { (name) } } } }
             tbody { @for row in rows { tr id={ "row-" (row.id) } {
-                td.type data-label="Event type" { (components::event_type(&row.event_type)) }
-                td data-label="ID" { a href={ "/events/" (row.id) } { code { (row.id) } } }
-                td data-label="Occurred" { (time::instant(row.occurred_at, viewer.zone())) }
-                td data-label="Accepted" { (time::instant(row.accepted_at, viewer.zone())) }
-                td.num data-label="Deliveries" { (components::number(row.deliveries as u64)) }
+                td.subject {
+                    div.type data-label="Event type" { (components::event_type(&row.event_type)) }
+                    div.small data-label="ID" { a href={ "/events/" (row.id) } { code { (row.id) } } }
+                }
+                td.result { div data-label="Deliveries" { (components::count(row.deliveries as u64, "delivery", "deliveries")) } }
+                td.when {
+                    div data-label="Occurred" { (time::instant(row.occurred_at, viewer.zone())) }
+                    div.dim.small data-label="Accepted" { "accepted " (time::instant(row.accepted_at, viewer.zone())) }
+                }
             } } }
         } }
     }
