@@ -41,6 +41,7 @@ mod tickets;
 mod time;
 mod usage;
 mod viewer;
+mod visitor;
 mod webhooks;
 
 use actix_web::web;
