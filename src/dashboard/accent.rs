@@ -7,8 +7,9 @@ use palette::{FromColor, Mix, Oklab, Srgb};
 
 use crate::config::AccentColor;
 
-const TEXT: f64 = 4.5;
-const PART: f64 = 3.0;
+/// A little more than needed: the recommendation's coefficients of a colour's luminance are rounded, those of `palette` are not.
+const TEXT: f64 = 4.52;
+const PART: f64 = 3.02;
 /// Between the colour as it is given and black or white.
 const STEPS: u32 = 200;
 
@@ -121,13 +122,13 @@ mod tests {
             let accent = Accent::new(given, &theme);
             let Accent { text, fill, ink, soft } = accent;
             for ground in theme.grounds.iter().chain([&soft]) {
-                assert!(ratio(text, *ground) >= TEXT, "{given:x}: the text {text:x} on {ground:x}");
+                assert!(ratio(text, *ground) >= 4.5, "{given:x}: the text {text:x} on {ground:x}");
             }
             for ground in theme.grounds {
-                assert!(ratio(fill, ground) >= PART, "{given:x}: the button {fill:x} on {ground:x}");
+                assert!(ratio(fill, ground) >= 3.0, "{given:x}: the button {fill:x} on {ground:x}");
             }
-            assert!(ratio(ink, fill) >= TEXT, "{given:x}: {ink:x} on the button {fill:x}");
-            let is_good = theme.grounds.iter().all(|ground| ratio(given, *ground) >= PART);
+            assert!(ratio(ink, fill) >= 4.5, "{given:x}: {ink:x} on the button {fill:x}");
+            let is_good = theme.grounds.iter().all(|ground| ratio(given, *ground) >= 3.05);
             assert!(!is_good || fill == given, "{given:x} could stay as it is");
         }
     }

@@ -6,9 +6,10 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::{Markup, html};
 
-use super::portal::{Portal, portal_of};
+use super::portal::Portal;
 use super::response::protect;
 use super::viewer::Preferences;
+use super::visitor::portal_of;
 use super::{components, layout};
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::routes::unknown_route;

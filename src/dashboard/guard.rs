@@ -14,12 +14,13 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web}
 use super::access::Access;
 use super::error::{PageError, for_visitor};
 use super::layout::OfProduct;
-use super::portal::{Portal, portal_of};
+use super::portal::Portal;
 use super::response::{protect, redirect_htmx, see_other, wants_fragment};
 use super::session_cookie::{SignedIn, came_by_link, signed_in};
 use super::state::Dashboard;
 use super::view_as;
 use super::viewer::{Door, Preferences, Viewer};
+use super::visitor::portal_of;
 use crate::api::auth::Permission;
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::{Api, organizations};

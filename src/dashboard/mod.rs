@@ -50,6 +50,7 @@ mod time;
 mod usage;
 mod view_as;
 mod viewer;
+mod visitor;
 mod webhooks;
 
 use actix_web::web;

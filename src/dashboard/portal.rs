@@ -1,18 +1,12 @@
 //! The look of a product: what customers see who come by a sign-in link, instead of ours.
 
-use std::sync::Arc;
-
 use actix_web::http::header::HeaderValue;
-use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::Bytes;
 use maud::{Markup, html};
 
 use super::accent;
 use super::assets::address;
 use super::response::policy_in_frames_of;
-use super::session_cookie::came_by_link;
-use super::state::Dashboard;
-use super::viewer::Viewer;
 use crate::config::{AccentColor, PortalSettings};
 
 /// Of the mark in a browser's tab, when the product has neither logo nor colour.
@@ -117,13 +111,4 @@ impl Portal {
     pub(crate) fn find(&self, name: &str) -> Option<&PortalFile> {
         [&self.logo, &self.icon, &self.style].into_iter().flatten().find(|file| file.name == name)
     }
-}
-
-/// The product of whoever sent a request: of a visitor, or of one whose visit is over.
-pub(super) fn portal_of(request: &HttpRequest) -> Option<Arc<Portal>> {
-    if let Some(viewer) = request.extensions().get::<Viewer>() {
-        return viewer.door.as_ref().map(|door| Arc::clone(&door.portal));
-    }
-    let dashboard = request.app_data::<web::Data<Dashboard>>()?;
-    came_by_link(dashboard, request).map(|_| Arc::clone(&dashboard.portal))
 }
