@@ -27,7 +27,7 @@ pub(super) use values::read_json;
 pub(super) use webhooks::WebhooksArgs;
 
 use self::object::Object;
-use super::client::{Call, DEV_KEY_FILE, EngineArgs, EngineClient, read_admin_key};
+use super::client::{ApiResponse, Call, DEV_KEY_FILE, EngineArgs, EngineClient, read_admin_key};
 use super::{now, print_error, print_json, print_line};
 
 /// A command for one kind of thing.
@@ -41,6 +41,7 @@ pub(super) fn run(resource: impl Resource) -> anyhow::Result<()> {
 
 /// Which engine, whose key, and how to answer. After any verb.
 #[derive(Args)]
+#[command(next_help_heading = "Engine")]
 pub(super) struct SessionArgs {
     #[command(flatten)]
     engine: EngineArgs,
@@ -114,6 +115,10 @@ impl Session {
     /// The body of a 2xx response. For programs, a problem is printed too.
     async fn call(&self, call: Call) -> anyhow::Result<String> {
         let response = self.client.send(call).await?;
+        self.body_of(response)
+    }
+
+    fn body_of(&self, response: ApiResponse) -> anyhow::Result<String> {
         if self.json && !(200..300).contains(&response.status) {
             print_json(&response.body);
         }

@@ -7,8 +7,8 @@ use serde_json::json;
 use test_support::engine::{ADMIN_KEY, text as field};
 use test_support::raw_receiver;
 
-use super::text;
 use super::world::{World, rows};
+use super::{ringback, text};
 
 #[test]
 fn an_organization_is_made_listed_shown_changed_and_deleted() {
@@ -225,6 +225,22 @@ fn a_list_that_takes_several_pages_is_one_table_and_one_document() {
     let rest = world.json(&format!("events list --cursor {}", field(&most, "next_cursor")));
     assert_eq!(rest["data"].as_array().unwrap().len(), 10);
     assert_eq!(world.json("events list --all")["next_cursor"], json!(null));
+}
+
+#[test]
+fn a_list_is_not_given_up_while_the_engine_says_when_to_ask_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let busy = raw_receiver::Receiver::start(|mut connection| {
+        connection.read_head();
+        connection.send(match connection.number {
+            0 => "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            _ => "HTTP/1.1 200 OK\r\ncontent-length: 30\r\nconnection: close\r\n\r\n{\"data\":[],\"next_cursor\":null}",
+        });
+    });
+    let engine = format!("http://{}", busy.address);
+    let output = ringback(folder.path(), &["orgs", "list", "--engine", &engine, "--key", "k", "--json"]).output();
+    assert_eq!(text(&output.unwrap().stdout), "{\"data\":[],\"next_cursor\":null}\n");
+    assert_eq!(busy.connections(), 2);
 }
 
 #[test]
