@@ -23,7 +23,7 @@ pub(super) use logs::LogsArgs;
 pub(super) use organizations::OrganizationsArgs;
 
 use ringback::domain::secret::Secret;
-pub(super) use values::read_json;
+pub(super) use values::{organization as organization_name, read_json};
 pub(super) use webhooks::WebhooksArgs;
 
 use self::object::Object;
@@ -77,7 +77,7 @@ impl SessionArgs {
         let client = EngineClient::new(&self.engine.engine, key);
         let client = match scope {
             Scope::Deployment => client,
-            Scope::Organization => client.acting_in(self.engine.organization()),
+            Scope::Organization => client.acting_in(self.engine.organization.as_deref()),
             Scope::Of(organization) => client.acting_in(Some(organization)),
         };
         Ok(Session { client, json: self.json })
@@ -85,7 +85,7 @@ impl SessionArgs {
 
     /// The admin key is no organization's: it counts where it can be used, after a key that was given.
     fn key(&self, scope: Scope<'_>) -> anyhow::Result<Option<Secret>> {
-        let needs_organization = matches!(scope, Scope::Organization) && self.engine.organization().is_none();
+        let needs_organization = matches!(scope, Scope::Organization) && self.engine.organization.is_none();
         if self.engine.key.is_none() && !needs_organization {
             let key = read_admin_key(self.admin_key.as_deref(), self.admin_key_file.as_deref())?;
             if key.is_some() {
@@ -97,11 +97,9 @@ impl SessionArgs {
 
     /// The organization for a path.
     fn organization(&self) -> anyhow::Result<&str> {
-        let organization = self.engine.organization().context(
+        self.engine.organization.as_deref().context(
             "name the organization with --organization or RINGBACK_ORGANIZATION; `ringback orgs list` shows them",
-        )?;
-        values::organization(organization).map_err(|error| anyhow::anyhow!("--organization {error}"))?;
-        Ok(organization)
+        )
     }
 }
 

@@ -258,6 +258,7 @@ fn what_makes_no_sense_is_answered_with_what_to_do() {
         (String::from("webhooks create --data @nowhere.json"), "nowhere.json can't be read"),
         (String::from("webhooks create --header x-token"), "expects 'name: value'"),
         (String::from("webhooks create --colour red"), "unexpected argument '--colour'"),
+        (String::from("webhooks list --organization a/b"), "`ringback orgs list` shows them"),
         (format!("webhooks update {id}"), "nothing to change"),
         (format!("webhooks recover {id} --since yesterday"), "how long ago it was"),
         (format!("webhooks delete {id}"), "add --yes"),
