@@ -36,7 +36,13 @@ pub(crate) struct EngineArgs {
     #[arg(long, global = true, env = "RINGBACK_KEY", value_name = "KEY", hide_env_values = true)]
     pub key: Option<String>,
     /// Organization in which a key of the deployment acts, by its id or uid
-    #[arg(long, global = true, env = "RINGBACK_ORGANIZATION", value_name = "ORGANIZATION")]
+    #[arg(
+        long,
+        global = true,
+        env = "RINGBACK_ORGANIZATION",
+        value_name = "ORGANIZATION",
+        value_parser = super::resources::organization_name
+    )]
     pub organization: Option<String>,
 }
 
@@ -51,12 +57,7 @@ impl EngineArgs {
 
     /// A client with this key, for the organization that was given.
     pub(crate) fn client(&self, key: Secret) -> EngineClient {
-        EngineClient::new(&self.engine, key).acting_in(self.organization())
-    }
-
-    /// An empty variable is as if not set.
-    pub(crate) fn organization(&self) -> Option<&str> {
-        self.organization.as_deref().filter(|name| !name.is_empty())
+        EngineClient::new(&self.engine, key).acting_in(self.organization.as_deref())
     }
 }
 

@@ -5,6 +5,8 @@ mod client;
 mod cluster;
 mod completions;
 mod config;
+#[cfg(test)]
+mod examples;
 mod listen;
 mod load;
 mod master_key;

@@ -125,15 +125,17 @@ impl Session {
 
     /// One page. An engine that has no time for it is asked again when it says so.
     async fn page(&self, path: &str) -> anyhow::Result<String> {
-        for _ in 1..MOST_TRIES {
+        let mut tries = 1;
+        loop {
             let response = self.client.send(Call::get(path)).await?;
             match (response.status, response.retry_after.map(Duration::from_secs)) {
-                (429 | 503, Some(pause)) if pause <= LONGEST_PAUSE => actix_web::rt::time::sleep(pause).await,
-                (200, _) => return Ok(response.body),
-                _ => break,
+                (429 | 503, Some(pause)) if pause <= LONGEST_PAUSE && tries < MOST_TRIES => {
+                    actix_web::rt::time::sleep(pause).await;
+                }
+                _ => return self.body_of(response),
             }
+            tries += 1;
         }
-        self.call(Call::get(path)).await
     }
 
     /// Prints a list that has no pages.

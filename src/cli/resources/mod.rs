@@ -23,11 +23,11 @@ pub(super) use logs::LogsArgs;
 pub(super) use organizations::OrganizationsArgs;
 
 use ringback::domain::secret::Secret;
-pub(super) use values::read_json;
+pub(super) use values::{organization as organization_name, read_json};
 pub(super) use webhooks::WebhooksArgs;
 
 use self::object::Object;
-use super::client::{Call, DEV_KEY_FILE, EngineArgs, EngineClient, read_admin_key};
+use super::client::{ApiResponse, Call, DEV_KEY_FILE, EngineArgs, EngineClient, read_admin_key};
 use super::{now, print_error, print_json, print_line};
 
 /// A command for one kind of thing.
@@ -41,6 +41,7 @@ pub(super) fn run(resource: impl Resource) -> anyhow::Result<()> {
 
 /// Which engine, whose key, and how to answer. After any verb.
 #[derive(Args)]
+#[command(next_help_heading = "Engine")]
 pub(super) struct SessionArgs {
     #[command(flatten)]
     engine: EngineArgs,
@@ -76,7 +77,7 @@ impl SessionArgs {
         let client = EngineClient::new(&self.engine.engine, key);
         let client = match scope {
             Scope::Deployment => client,
-            Scope::Organization => client.acting_in(self.engine.organization()),
+            Scope::Organization => client.acting_in(self.engine.organization.as_deref()),
             Scope::Of(organization) => client.acting_in(Some(organization)),
         };
         Ok(Session { client, json: self.json })
@@ -84,7 +85,7 @@ impl SessionArgs {
 
     /// The admin key is no organization's: it counts where it can be used, after a key that was given.
     fn key(&self, scope: Scope<'_>) -> anyhow::Result<Option<Secret>> {
-        let needs_organization = matches!(scope, Scope::Organization) && self.engine.organization().is_none();
+        let needs_organization = matches!(scope, Scope::Organization) && self.engine.organization.is_none();
         if self.engine.key.is_none() && !needs_organization {
             let key = read_admin_key(self.admin_key.as_deref(), self.admin_key_file.as_deref())?;
             if key.is_some() {
@@ -96,11 +97,9 @@ impl SessionArgs {
 
     /// The organization for a path.
     fn organization(&self) -> anyhow::Result<&str> {
-        let organization = self.engine.organization().context(
+        self.engine.organization.as_deref().context(
             "name the organization with --organization or RINGBACK_ORGANIZATION; `ringback orgs list` shows them",
-        )?;
-        values::organization(organization).map_err(|error| anyhow::anyhow!("--organization {error}"))?;
-        Ok(organization)
+        )
     }
 }
 
@@ -114,6 +113,10 @@ impl Session {
     /// The body of a 2xx response. For programs, a problem is printed too.
     async fn call(&self, call: Call) -> anyhow::Result<String> {
         let response = self.client.send(call).await?;
+        self.body_of(response)
+    }
+
+    fn body_of(&self, response: ApiResponse) -> anyhow::Result<String> {
         if self.json && !(200..300).contains(&response.status) {
             print_json(&response.body);
         }

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::cli::now;
 
 /// Parses the id or uid of an organization.
-pub(super) fn organization(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn organization(text: &str) -> Result<String, String> {
     match text.parse::<OrganizationRef>() {
         Ok(_) => Ok(text.to_owned()),
         Err(()) => Err(String::from(

@@ -7,8 +7,8 @@ use serde_json::json;
 use test_support::engine::{ADMIN_KEY, text as field};
 use test_support::raw_receiver;
 
-use super::text;
 use super::world::{World, rows};
+use super::{ringback, text};
 
 #[test]
 fn an_organization_is_made_listed_shown_changed_and_deleted() {
@@ -228,6 +228,22 @@ fn a_list_that_takes_several_pages_is_one_table_and_one_document() {
 }
 
 #[test]
+fn a_list_is_not_given_up_while_the_engine_says_when_to_ask_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let busy = raw_receiver::Receiver::start(|mut connection| {
+        connection.read_head();
+        connection.send(match connection.number {
+            0 => "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            _ => "HTTP/1.1 200 OK\r\ncontent-length: 30\r\nconnection: close\r\n\r\n{\"data\":[],\"next_cursor\":null}",
+        });
+    });
+    let engine = format!("http://{}", busy.address);
+    let output = ringback(folder.path(), &["orgs", "list", "--engine", &engine, "--key", "k", "--json"]).output();
+    assert_eq!(text(&output.unwrap().stdout), "{\"data\":[],\"next_cursor\":null}\n");
+    assert_eq!(busy.connections(), 2);
+}
+
+#[test]
 fn what_makes_no_sense_is_answered_with_what_to_do() {
     let world = World::new();
     let id = "wh_0000000000000";
@@ -242,6 +258,7 @@ fn what_makes_no_sense_is_answered_with_what_to_do() {
         (String::from("webhooks create --data @nowhere.json"), "nowhere.json can't be read"),
         (String::from("webhooks create --header x-token"), "expects 'name: value'"),
         (String::from("webhooks create --colour red"), "unexpected argument '--colour'"),
+        (String::from("webhooks list --organization a/b"), "`ringback orgs list` shows them"),
         (format!("webhooks update {id}"), "nothing to change"),
         (format!("webhooks recover {id} --since yesterday"), "how long ago it was"),
         (format!("webhooks delete {id}"), "add --yes"),
