@@ -67,7 +67,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("PATCH", "/v1/event-types/{event_type}", &["manager", "owner"]),
     ("DELETE", "/v1/event-types/{event_type}", &["manager", "owner"]),
     ("GET", "/v1/health", &["viewer", "manager", "owner"]),
-    ("GET", "/v1/audit-log", &["owner"]),
+    ("GET", "/v1/audit-log", &["admin", "owner"]),
     ("GET", "/health/live", &["open"]),
     ("GET", "/health/ready", &["open"]),
     ("GET", "/metrics", &["open"]),
