@@ -103,9 +103,9 @@ fn text(cluster: &Cluster) -> String {
         Column::number("partitions"),
         Column::number("in flight"),
         Column::number("pending"),
-        Column::number("beat ms ago"),
+        Column::number("beat ms"),
         Column::number("clock ms"),
-        Column::shrinking("advertise"),
+        Column::text("advertise"),
         Column::text("version"),
     ]);
     for node in &cluster.nodes {
