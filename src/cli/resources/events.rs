@@ -42,6 +42,9 @@ enum Verb {
         /// Only of this type
         #[arg(long, value_name = "TYPE")]
         event_type: Option<String>,
+        /// Only with this tag
+        #[arg(long)]
+        tag: Option<String>,
         /// Accepted since then: an instant, or how long ago, like 2h
         #[arg(long, value_name = "TIME", value_parser = values::instant)]
         from: Option<String>,
@@ -79,6 +82,12 @@ Examples:
         /// Repeated with the same key, the command publishes nothing again
         #[arg(long, value_name = "KEY", value_parser = values::idempotency_key)]
         idempotency_key: Option<String>,
+        /// Only to webhooks that share a channel, or have none; can be repeated
+        #[arg(long = "channel", value_name = "CHANNEL")]
+        channels: Vec<String>,
+        /// To find the event by; can be repeated
+        #[arg(long = "tag", value_name = "TAG")]
+        tags: Vec<String>,
     },
     /// Send an event again
     #[command(after_help = "\
@@ -98,8 +107,8 @@ impl Resource for EventsArgs {
     async fn run(self) -> anyhow::Result<()> {
         let session = self.session.session(Scope::Organization)?;
         match self.verb {
-            Verb::List { event_type, from, to, page } => {
-                let filters = [("event_type", event_type), ("from", from), ("to", to)];
+            Verb::List { event_type, tag, from, to, page } => {
+                let filters = [("event_type", event_type), ("tag", tag), ("from", from), ("to", to)];
                 session.list(&with_query("/v1/events", filters), &page, &LISTING).await
             }
             Verb::Get { event } => {
@@ -111,11 +120,13 @@ impl Resource for EventsArgs {
                 });
                 Ok(())
             }
-            Verb::Publish { event_type, data, timestamp, idempotency_key } => {
+            Verb::Publish { event_type, data, timestamp, idempotency_key, channels, tags } => {
                 let mut body = Object::default();
                 body.set("event_type", &event_type)?;
                 body.set("data", &read_json("--data", &data)?)?;
                 body.set_given("timestamp", timestamp)?;
+                body.set_given("channels", Some(channels).filter(|it| !it.is_empty()))?;
+                body.set_given("tags", Some(tags).filter(|it| !it.is_empty()))?;
                 let call = Call::post("/v1/events").body(body.to_json()?);
                 let answer = session.call(Call { idempotency_key, ..call }).await?;
                 let event = Object::parse(&answer)?;

@@ -1,7 +1,7 @@
 //! `ringback logs`.
 
 use clap::{Args, Subcommand};
-use ringback::domain::ids::{DeliveryId, EndpointId};
+use ringback::domain::ids::{DeliveryId, EndpointId, EventId};
 
 use super::list::{Listing, PageArgs, Show};
 use super::object::Object;
@@ -82,9 +82,15 @@ struct FiltersArgs {
     /// Only to this webhook
     #[arg(long, value_name = "WEBHOOK")]
     webhook: Option<EndpointId>,
+    /// Only of this event
+    #[arg(long, value_name = "EVENT")]
+    event: Option<EventId>,
     /// Only of this type
     #[arg(long, value_name = "TYPE")]
     event_type: Option<String>,
+    /// Only of events with this tag
+    #[arg(long)]
+    tag: Option<String>,
     /// Only success, failed, pending or cancelled
     #[arg(long)]
     status: Option<String>,
@@ -103,7 +109,9 @@ impl FiltersArgs {
     fn path(self) -> String {
         let filters = [
             ("webhook_id", self.webhook.map(|id| id.to_string())),
+            ("event_id", self.event.map(|id| id.to_string())),
             ("event_type", self.event_type),
+            ("tag", self.tag),
             ("status", self.status),
             ("response_code", self.response_code),
             ("from", self.from),

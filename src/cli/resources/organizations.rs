@@ -71,8 +71,14 @@ impl FieldsArgs {
 #[derive(Subcommand)]
 enum Verb {
     /// List organizations, the newest first
-    #[command(after_help = "Examples:\n  ringback orgs list --all")]
-    List(PageArgs),
+    #[command(after_help = "Examples:\n  ringback orgs list --all\n  ringback orgs list --failing")]
+    List {
+        /// Only those with a webhook that fails
+        #[arg(long)]
+        failing: bool,
+        #[command(flatten)]
+        page: PageArgs,
+    },
     /// Show an organization
     #[command(after_help = "Examples:\n  ringback orgs get customer-1")]
     Get {
@@ -154,7 +160,10 @@ impl Resource for OrganizationsArgs {
         let session = self.session.session(Scope::Deployment)?;
         let of = |id: &str| organization_path(id, "");
         match self.verb {
-            Verb::List(page) => session.list("/v1/organizations", &page, &LISTING).await,
+            Verb::List { failing, page } => {
+                let path = if failing { "/v1/organizations?state=failing" } else { "/v1/organizations" };
+                session.list(path, &page, &LISTING).await
+            }
             Verb::Get { id } => session.show(Call::get(of(&id))).await.map(drop),
             Verb::Create { fields, get: true, .. } => {
                 let body = fields.body()?.without(&["uid"]).to_json()?;

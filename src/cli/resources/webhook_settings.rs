@@ -17,6 +17,9 @@ pub(super) struct SettingsArgs {
     /// Event types or patterns, like call.completed,batch.*; '' means all
     #[arg(long, value_name = "PATTERNS", value_delimiter = ',')]
     events: Option<Vec<String>>,
+    /// Only events of these channels, separated by commas; '' for all
+    #[arg(long, value_name = "CHANNELS", value_delimiter = ',')]
+    channels: Option<Vec<String>>,
     /// A note for people; '' takes it away
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -67,6 +70,7 @@ impl SettingsArgs {
             given.iter().map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect::<Vec<_>>()
         };
         body.set_given("events", self.events.as_ref().map(patterns))?;
+        body.set_given("channels", self.channels.as_ref().map(patterns))?;
         body.set_given(
             "description",
             self.description.as_ref().map(|text| Some(text).filter(|it| !it.is_empty())),
