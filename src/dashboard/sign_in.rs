@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use url::{Position, Url};
 
-use super::error::PageError;
+use super::error::{PageError, for_visitor};
 use super::form::Form;
 use super::layout;
 use super::outside::{self, Outside};
@@ -63,13 +63,14 @@ pub(crate) async fn read(
     }
     // with HEAD a program looks where a link leads, and must not use it up
     if let Some(link) = query.given("link").filter(|_| request.method() != Method::HEAD) {
-        return match sign_in_links::enter(&api, link, address(&request)).await? {
-            Entry::Begun { token, return_url } => {
+        return match sign_in_links::enter(&api, link, address(&request)).await {
+            Err(problem) => Ok(for_visitor(&problem, &dashboard.portal, &request)),
+            Ok(Entry::Begun { token, return_url }) => {
                 let mut response = go_on(&next, true);
                 begin_visit(&dashboard, &mut response, &token, return_url.as_deref());
                 Ok(response)
             }
-            Entry::Refused { return_url } => Ok(outside(&request, &dashboard, Outside::LinkOver, return_url)),
+            Ok(Entry::Refused { return_url }) => Ok(outside(&request, &dashboard, Outside::LinkOver, return_url)),
         };
     }
     if signed_in(&api, &dashboard, &request).await?.is_some() {

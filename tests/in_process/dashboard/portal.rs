@@ -1,5 +1,6 @@
 //! What whoever comes by a sign-in link sees: the product, and nothing of ours.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::http::{Method, header};
@@ -235,6 +236,20 @@ async fn whoever_is_no_longer_signed_in_is_sent_back_to_the_product_and_not_aske
     let out = browser.post("/sign-out", &[]).await;
     assert_eq!(out.location(), "/sign-in");
     assert_eq!(browser.get("/webhooks").await.location(), "/sign-in?next=%2Fwebhooks", "the visit is forgotten");
+}
+
+#[actix_web::test]
+async fn a_link_that_can_not_be_looked_up_now_says_so_as_the_product() {
+    let world = world(&with_frames()).await;
+    let organization = world.organization("acme").await;
+    let link = link(&world, &organization, json!({})).await;
+    world.store.is_unavailable.store(true, Ordering::SeqCst);
+    let answer = Browser::new(&world).get(&link).await;
+    assert_eq!(answer.status, 503);
+    assert!(is_framable(&answer));
+    check_for_customers(&answer, "unavailable");
+    world.store.is_unavailable.store(false, Ordering::SeqCst);
+    assert_eq!(Browser::new(&world).get(&link).await.status, 303, "it was not used up");
 }
 
 #[actix_web::test]
