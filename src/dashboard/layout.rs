@@ -5,8 +5,8 @@ use actix_web::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{HTMX, ICON, MORPH, SCRIPT, STYLE};
-use super::search;
-use super::view_as;
+use super::search_box;
+use super::view_bar;
 use super::viewer::{Preferences, Viewer};
 use crate::api::auth::Permission;
 
@@ -62,7 +62,7 @@ pub(crate) fn with_status(
 ) -> HttpResponse {
     let body = html! {
         a.skip href="#content" { "Skip to content" }
-        (view_as::bar(viewer))
+        (view_bar::bar(viewer))
         div.frame {
             (side(viewer, section))
             main.main #content tabindex="-1" {
@@ -120,7 +120,7 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
                     a.small href=(back) { "Back to " (viewer.door.as_ref().and_then(|door| door.product.as_deref()).unwrap_or("where you came from")) }
                 }
             }
-            (search::field(viewer))
+            (search_box::field(viewer))
             nav aria-label="Main" { ul.nav {
                 @for (section, name, address, permission) in SECTIONS {
                     @if viewer.may(permission) && viewer.caller.is_admin() == (permission == Permission::Admin) {

@@ -38,6 +38,7 @@ mod request_response;
 mod response;
 mod routes;
 mod search;
+mod search_box;
 mod session_cookie;
 mod sign_in;
 mod state;
@@ -45,6 +46,7 @@ mod tickets;
 mod time;
 mod usage;
 mod view_as;
+mod view_bar;
 mod viewer;
 mod webhooks;
 
