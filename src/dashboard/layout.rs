@@ -6,8 +6,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{HTMX, ICON, MORPH, SCRIPT, STYLE};
 use super::portal::Portal;
-use super::search;
-use super::view_as;
+use super::search_box;
+use super::view_bar;
 use super::viewer::{Preferences, Viewer};
 use crate::api::auth::Permission;
 
@@ -67,7 +67,7 @@ pub(crate) fn with_status(
 ) -> HttpResponse {
     let body = html! {
         a.skip href="#content" { "Skip to content" }
-        (view_as::bar(viewer))
+        (view_bar::bar(viewer))
         div.frame {
             (side(viewer, section))
             main.main #content tabindex="-1" {
@@ -148,7 +148,7 @@ fn side(viewer: &Viewer, current: Section) -> Markup {
             @if let Some(door) = &viewer.door {
                 @if let Some(url) = &door.visitor.return_url { p.back { (way_back(&door.portal, url, "")) } }
             }
-            (search::field(viewer))
+            (search_box::field(viewer))
             nav aria-label="Main" { ul.nav {
                 @for (section, name, address, permission) in SECTIONS {
                     @if viewer.may(permission) && viewer.caller.is_admin() == (permission == Permission::Admin) {

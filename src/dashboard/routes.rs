@@ -142,3 +142,20 @@ fn route(page: &PageSpec) -> Route {
     // the inner one turns a panic into a response that the guard adds its headers to
     route.wrap(from_fn(catch_panic)).wrap(from_fn(guard)).wrap(from_fn(catch_panic))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_operators_view_has_every_page_of_an_organization_and_no_other() {
+        let beginning = |page: &PageSpec| page.path.split('/').nth(1).unwrap_or_default();
+        let (inside, outside): (Vec<&PageSpec>, Vec<&PageSpec>) =
+            PAGES.iter().partition(|page| view_as::shows(page.access));
+        let of_organization: BTreeSet<&str> = inside.into_iter().map(beginning).collect();
+        assert_eq!(of_organization, BTreeSet::from(view_as::BEGINNINGS));
+        assert!(outside.into_iter().all(|page| !of_organization.contains(beginning(page))));
+    }
+}

@@ -8,33 +8,17 @@ use super::error::PageError;
 use super::form::Form;
 use super::layout::{self, Section};
 use super::response::see_other;
+use super::search_box::{HINT, MAX_CHARACTERS};
 use super::viewer::Viewer;
 use super::{components, long_url};
-use crate::api::auth::Permission;
 use crate::api::problem::{ErrorCode, Problem};
 use crate::api::{Api, logs, webhooks};
 use crate::domain::health::EndpointState;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::store::{EndpointSearch, EndpointStart};
 
-/// Characters of a search: as long as a URL may be.
-const MAX_CHARACTERS: usize = 2_048;
 /// Webhooks that are shown; whoever finds more types more.
 const MOST_WEBHOOKS: &str = "limit=20";
-const HINT: &str = "An event, delivery or webhook by its ID, a webhook by part of its URL, or a tag.";
-
-/// The box in the frame around every page.
-pub(super) fn field(viewer: &Viewer) -> Markup {
-    html! {
-        @if viewer.caller.organization_id().is_some() && viewer.may(Permission::Read) {
-            form.search role="search" method="get" action="/search" {
-                label.sr for="search" { "Search" }
-                input #search type="search" name="q" placeholder="Search" title=(HINT) maxlength=(MAX_CHARACTERS)
-                    autocomplete="off" spellcheck="false" aria-keyshortcuts="/";
-            }
-        }
-    }
-}
 
 /// What a text can be the id of.
 enum Named {

@@ -9,12 +9,9 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, Uri};
-use maud::{Markup, html};
 
 use super::access::Access;
 use super::response::wants_fragment;
-use super::routes::PAGES;
-use super::viewer::Viewer;
 use crate::api::auth::Permission;
 use crate::api::caller::{Caller, address};
 use crate::api::problem::Problem;
@@ -27,6 +24,9 @@ const VIEWED: &str = "viewed";
 /// Attributes that hold addresses of pages. In what a page shows, a quotation mark is always escaped: these are attributes
 /// wherever they occur.
 const ATTRIBUTES: [&str; 5] = [" href=\"", " action=\"", " formaction=\"", " hx-get=\"", " hx-post=\""];
+
+/// What the paths of an organization's pages begin with; a test of the routes compares them.
+pub(super) const BEGINNINGS: [&str; 7] = ["", "event-types", "events", "keys", "logs", "search", "webhooks"];
 
 /// Whether a page is one of an organization.
 pub(super) fn shows(access: Access) -> bool {
@@ -70,18 +70,6 @@ pub(super) fn note(request: &HttpRequest, caller: &Caller) {
     let by = caller.key_id().map_or_else(|| "admin key".to_owned(), |id| id.to_string());
     let address = address(request);
     tracing::info!(%organization, by, %address, method = %request.method(), path = request.path(), "an operator views an organization");
-}
-
-/// Says whose pages these are, and leads back.
-pub(super) fn bar(viewer: &Viewer) -> Markup {
-    html! {
-        @if let (true, Some(organization_id)) = (viewer.is_operator, viewer.caller.organization_id()) {
-            aside.viewing aria-label="Operator’s view" {
-                span { "You view the pages of " strong { (viewer.organization.as_deref().unwrap_or_default()) } " as operator. What you change here, you change for this organization." }
-                a href={ "/organizations/" (organization_id) } { "Leave this view" }
-            }
-        }
-    }
 }
 
 /// Leads from the pages and redirects of a response to the same view.
@@ -132,10 +120,8 @@ fn is_of_organization(address: &str) -> bool {
         return false;
     }
     let Ok(address) = address.split('#').next().unwrap_or_default().parse::<Uri>() else { return false };
-    let first =
-        |path: &str| path.strip_prefix('/').map(|path| path.split('/').next().unwrap_or_default().to_owned());
-    let wanted = first(address.path()).filter(|_| address.host().is_none());
-    wanted.is_some() && PAGES.iter().any(|page| shows(page.access) && first(page.path) == wanted)
+    let beginning = address.path().strip_prefix('/').and_then(|path| path.split('/').next());
+    address.host().is_none() && beginning.is_some_and(|beginning| BEGINNINGS.contains(&beginning))
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ Examples:
   ringback logs list --event-type call.completed --response-code 5xx --from 2h")]
     List {
         #[command(flatten)]
-        filters: FiltersArgs,
+        filters: Box<FiltersArgs>,
         #[command(flatten)]
         page: PageArgs,
     },

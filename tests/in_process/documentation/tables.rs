@@ -13,7 +13,9 @@ use serde_json::Value;
 const MAX_LISTED: usize = 15;
 /// Variables that are not settings.
 const OTHER_VARIABLES: &[&str] = &[
+    "RINGBACK_ENGINE",
     "RINGBACK_KEY",
+    "RINGBACK_ORGANIZATION",
     "RINGBACK_METRICS_PORT",
     "RINGBACK_MASTER_KEY_FILE",
     "RINGBACK_ADMIN_KEY_FILE",
