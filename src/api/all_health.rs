@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::Api;
-use super::health::{BacklogView, StatesView};
+use super::health_views::{BacklogView, StatesView};
 use super::input::Errors;
 use super::line::Line;
 use super::pagination::{List, QueryString, RequestedPage};

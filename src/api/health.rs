@@ -6,13 +6,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::caller::{Caller, Tenant};
+use super::health_views::{BacklogView, StatesView};
 use super::input::Errors;
 use super::pagination::QueryString;
 use super::problem::{ErrorCode, Problem};
 use super::webhooks::WHAT;
 use super::{Api, all_health, path_id};
 use crate::actors::statistics::CurrentStatistics;
-use crate::domain::health::{EndpointState, EndpointStates, PendingStats};
+use crate::domain::health::EndpointState;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::{PeriodCounts, PeriodStatistics, period_start};
@@ -76,34 +77,6 @@ struct OrganizationHealthView {
     backlog: BacklogView,
     last_1h: PeriodView,
     last_24h: PeriodView,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct StatesView {
-    pub healthy: u64,
-    pub failing: u64,
-    pub paused: u64,
-    pub disabled: u64,
-}
-
-impl From<EndpointStates> for StatesView {
-    fn from(states: EndpointStates) -> Self {
-        let EndpointStates { healthy, failing, paused, disabled } = states;
-        Self { healthy, failing, paused, disabled }
-    }
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct BacklogView {
-    pub pending: u64,
-    pub oldest_pending_at: Option<UnixMillis>,
-}
-
-impl From<PendingStats> for BacklogView {
-    fn from(stats: PendingStats) -> Self {
-        let PendingStats { pending, oldest_pending_at } = stats;
-        Self { pending, oldest_pending_at }
-    }
 }
 
 /// Attempts and deliveries that ended in a period. Counted in steps of 5 minutes: the period's first step is included whole.

@@ -19,6 +19,7 @@ pub(crate) mod event_type_definitions;
 pub(crate) mod event_types;
 pub(crate) mod events;
 pub(crate) mod health;
+mod health_views;
 pub(crate) mod input;
 pub mod key_text;
 pub(crate) mod keys;
