@@ -166,7 +166,7 @@ impl Past {
 fn remember(connection: &mut SqliteConnection, period: i64, description: &str, counts: &PeriodCounts) {
     let insert = format!(
         "INSERT INTO delivery_statistics SELECT max(period_start) - ?, organization_id, \
-         coalesce((SELECT id FROM endpoints WHERE description LIKE '{description}%'), 0), ?, ?, ?, ? \
+         coalesce((SELECT id FROM endpoints WHERE description LIKE '{description}%'), 0), ?, ?, ?, ?, max(node) \
          FROM delivery_statistics GROUP BY organization_id"
     );
     let mut insert = diesel::sql_query(insert).into_boxed().bind::<BigInt, _>(period * PERIOD_MS);

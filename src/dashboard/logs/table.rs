@@ -59,8 +59,8 @@ fn when(viewer: &Viewer, row: &DeliveryRecord) -> Markup {
     html! {
         @match (row.next_attempt_at, row.finished_at) {
             (Some(next), _) if time::is_due(next, viewer.now) => { span title=(time::utc(next)) { "due now" } }
-            (Some(next), _) => { "next " (time::relative(next, viewer.now, viewer.zone())) }
-            (None, Some(finished)) => { "ended " (time::relative(finished, viewer.now, viewer.zone())) }
+            (Some(next), _) => { span.wordy { "next " } (time::relative(next, viewer.now, viewer.zone())) }
+            (None, Some(finished)) => { span.wordy { "ended " } (time::relative(finished, viewer.now, viewer.zone())) }
             (None, None) => { span.dim { "–" } }
         }
     }
