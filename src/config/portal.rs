@@ -159,7 +159,7 @@ pub(super) fn frame_ancestors(value: &SettingValue) -> Result<Vec<String>, Strin
 fn origin(text: &str) -> Result<String, String> {
     if text.contains('*') {
         return Err(format!(
-            "names each origin, without `*`: whoever can put a page on any host that fits could frame the dashboard, got `{text}`"
+            "expects each origin by its name, without `*`: whoever can put a page on any host that fits could frame the dashboard, got `{text}`"
         ));
     }
     let expected = || format!("expects origins like https://app.example.com, without a path, got `{text}`");
