@@ -26,7 +26,8 @@ const VIEWED: &str = "viewed";
 const ATTRIBUTES: [&str; 5] = [" href=\"", " action=\"", " formaction=\"", " hx-get=\"", " hx-post=\""];
 
 /// What the paths of an organization's pages begin with; a test of the routes compares them.
-pub(super) const BEGINNINGS: [&str; 8] = ["", "changes", "event-types", "events", "keys", "logs", "search", "webhooks"];
+pub(super) const BEGINNINGS: [&str; 8] =
+    ["", "changes", "event-types", "events", "keys", "logs", "search", "webhooks"];
 
 /// Whether a page is one of an organization.
 pub(super) fn shows(access: Access) -> bool {
