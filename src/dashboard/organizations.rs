@@ -85,7 +85,7 @@ async fn content(
 }
 
 fn summary(viewer: &Viewer, row: &OrganizationSummary) -> Markup {
-    let ago = |at: UnixMillis| html! { span title=(at) { (time::relative(at, viewer.now, viewer.zone())) } };
+    let ago = |at: UnixMillis| time::relative(at, viewer.now, viewer.zone());
     let states = [
         (row.webhooks.failing, EndpointState::Failing),
         (row.webhooks.paused, EndpointState::Paused),
