@@ -32,6 +32,7 @@ mod delivering;
 mod events;
 mod fixture;
 mod health;
+mod labels_and_audit;
 mod lanes;
 mod lasting_connections;
 mod managing;
