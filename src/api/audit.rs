@@ -1,5 +1,7 @@
 //! The log of changes: who made them, and `GET /v1/audit-log`.
 
+use std::collections::{HashMap, HashSet};
+
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -15,6 +17,7 @@ use crate::domain::audit::{Actor, AuditAction, AuditEntry, differences};
 use crate::domain::ids::{AuditId, KeyId, OrganizationId};
 use crate::domain::organization::Role;
 use crate::domain::time::UnixMillis;
+use crate::store::{PageRequest, Store, StoreResult};
 
 /// Fields of views that say nothing about a change.
 const LEFT_OUT: [&str; 4] = ["secret", "key", "updated_at", "last_used_at"];
@@ -133,6 +136,38 @@ pub(crate) async fn page(
     query.finish(&mut errors);
     errors.into_result()?;
     let line = owner.map_or(Line::Admin, Line::from);
-    let rows = api.read(line, move |store| store.audit_log(owner, page.request())).await?;
-    Ok(page.list(rows, |entry| entry.id.0, AuditView::from))
+    let read = api.read(line, move |store| {
+        let rows = store.audit_log(owner, page.request())?;
+        let names = key_names(store, owner, &rows)?;
+        Ok((rows, names))
+    });
+    let (rows, names) = read.await?;
+    let view = |entry| {
+        let mut view = AuditView::from(entry);
+        view.actor.name = view.actor.name.or_else(|| names.get(&view.actor.key_id?).cloned());
+        view
+    };
+    Ok(page.list(rows, |entry| entry.id.0, view))
+}
+
+/// The names of the keys that made these changes and still exist: of the organization, and of the deployment.
+fn key_names(
+    store: &dyn Store,
+    owner: Option<OrganizationId>,
+    entries: &[AuditEntry],
+) -> StoreResult<HashMap<KeyId, String>> {
+    let key_of = |entry: &AuditEntry| match entry.actor {
+        Actor::Key { key_id, .. } => Some(key_id),
+        Actor::AdminKey | Actor::SignIn { .. } => None,
+    };
+    let ids: HashSet<KeyId> = entries.iter().filter_map(key_of).collect();
+    let mut names = HashMap::new();
+    for id in ids {
+        for owner in [owner, None] {
+            let newest = PageRequest { before_id: Some(id.0.saturating_add(1)), limit: 1 };
+            let found = store.keys(owner, newest)?.pop().filter(|key| key.id == id);
+            names.extend(found.map(|key| (id, key.name)));
+        }
+    }
+    Ok(names)
 }

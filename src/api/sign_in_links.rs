@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::audit::Author;
 use super::auth::PathOrganization;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, JsonFields};
@@ -20,11 +18,10 @@ use super::line::Line;
 use super::problem::Problem;
 use super::sessions::{self, token};
 use super::{Api, NO_STORE};
-use crate::domain::audit::AuditAction;
 use crate::domain::organization::Role;
 use crate::domain::session::{SignIn, SignInLink, Visitor};
 use crate::domain::time::UnixMillis;
-use crate::store::{LinkUse, Store};
+use crate::store::LinkUse;
 
 /// The contract's.
 const LIFETIME_SECONDS: RangeInclusive<u64> = 10..=604_800;
@@ -44,7 +41,6 @@ pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     organization: PathOrganization,
-    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let PathOrganization(organization_id) = organization;
@@ -54,12 +50,8 @@ pub(crate) async fn create(
     let link = SignInLink { token_hash: hash_key(&token), organization_id, visitor, expires_at: now + lifetime };
     let view =
         LinkView { url: format!("{}/sign-in?link={token}", base(&api, &request)), expires_at: link.expires_at };
-    let Visitor { role, name, return_url } = &link.visitor;
-    let shown = json!({"role": role, "name": name, "return_url": return_url, "expires_at": link.expires_at});
-    let views = [None, Some(shown)];
-    let entry = author.entry(&api, Some(organization_id), AuditAction::SignInLinkCreated, organization_id, views);
-    let change = move |_: &Api, store: &dyn Store| Ok(store.recording(entry).create_link(&link, now)?);
-    Api::change_by(&api, author.line, organization_id, change).await?;
+    let by = Line::of(&request);
+    Api::change_by(&api, by, organization_id, move |_, store| Ok(store.create_link(&link, now)?)).await?;
     Ok(HttpResponse::Created().insert_header(NO_STORE).json(view))
 }
 

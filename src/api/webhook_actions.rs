@@ -3,8 +3,10 @@
 use actix_web::rt;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::audit::Author;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::caller::Tenant;
 use super::input::{self, Errors, JsonFields};
@@ -17,6 +19,7 @@ use super::webhooks::WHAT;
 use super::{Api, Queued, path_id};
 use crate::actors::fairness::shares::{Refusal, Resource};
 use crate::actors::publication::{Publication, TestError, TestResult};
+use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -152,16 +155,18 @@ pub(crate) async fn send_test(
 pub(crate) async fn resume(
     request: HttpRequest,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
-    let deliveries = resume_webhook(&api, organization_id, id).await?;
+    let deliveries = resume_webhook(&api, &author, organization_id, id).await?;
     Ok(HttpResponse::Accepted().json(Queued { deliveries }))
 }
 
 /// Closes a webhook's circuit breaker and makes the deliveries that wait for a retry due now. Returns their number.
 pub(crate) async fn resume_webhook(
     api: &web::Data<Api>,
+    by: &Author,
     organization_id: OrganizationId,
     id: EndpointId,
 ) -> Result<usize, Problem> {
@@ -171,18 +176,20 @@ pub(crate) async fn resume_webhook(
             "the webhook is disabled, so nothing is sent to it; set active to true, then what waits goes out",
         ));
     }
-    api.do_long_work(organization_id, resume_in_steps(web::Data::clone(api), organization_id, id)).await
+    let entry = by.entry(api, Some(organization_id), AuditAction::WebhookResumed, id, [None, None]);
+    api.do_long_work(organization_id, resume_in_steps(web::Data::clone(api), entry, organization_id, id)).await
 }
 
 /// Step by step, like a recovery. The breaker first: the deliveries that become due must not wait for its probe.
 async fn resume_in_steps(
     api: web::Data<Api>,
+    entry: AuditEntry,
     organization_id: OrganizationId,
     id: EndpointId,
 ) -> Result<usize, Problem> {
     let now = api.engine.now();
     let mut deliveries = 0;
-    let close = move |store: &dyn Store| store.close_breaker(organization_id, id);
+    let close = move |store: &dyn Store| store.recording(entry).close_breaker(organization_id, id);
     let mut size = first_step();
     let mut ended = api.next_step(organization_id, &mut size, close).await.map(|()| None);
     while let Ok(after) = ended {
@@ -209,11 +216,12 @@ pub(crate) async fn recover(
     request: HttpRequest,
     payload: web::Payload,
     Tenant(organization_id): Tenant,
+    author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: EndpointId = path_id(&request, "webhook_id", WHAT)?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let deliveries = recover_from(&api, organization_id, id, &body).await?;
+    let deliveries = recover_from(&api, &author, organization_id, id, &body).await?;
     Ok(HttpResponse::Accepted().json(Queued { deliveries }))
 }
 
@@ -233,6 +241,7 @@ pub(crate) async fn count_recoverable(
 /// Enqueues the deliveries that the body describes. Returns their number.
 pub(crate) async fn recover_from(
     api: &web::Data<Api>,
+    by: &Author,
     organization_id: OrganizationId,
     id: EndpointId,
     body: &[u8],
@@ -240,7 +249,11 @@ pub(crate) async fn recover_from(
     let now = api.engine.now();
     let range = read_range(body, now)?;
     api.find_endpoint(organization_id, id).await?;
-    api.do_long_work(organization_id, recover_range(web::Data::clone(api), organization_id, id, range, now)).await
+    let RequeueRange { since, until, status } = range;
+    let shown = json!({"since": since, "until": until, "status": status});
+    let entry = by.entry(api, Some(organization_id), AuditAction::WebhookRecovered, id, [None, Some(shown)]);
+    let recovery = Recovery { organization_id, id, range, now };
+    api.do_long_work(organization_id, recover_range(web::Data::clone(api), recovery, entry)).await
 }
 
 fn read_range(body: &[u8], now: UnixMillis) -> Result<RequeueRange, Problem> {
@@ -269,17 +282,21 @@ fn read_status(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Deli
     status
 }
 
-/// Step by step, so that other writes come in between. The engine is notified of the deliveries that were enqueued even
-/// if the database fails halfway.
-async fn recover_range(
-    api: web::Data<Api>,
+/// What is enqueued again.
+#[derive(Clone, Copy)]
+struct Recovery {
     organization_id: OrganizationId,
     id: EndpointId,
     range: RequeueRange,
     now: UnixMillis,
-) -> Result<usize, Problem> {
+}
+
+/// Step by step, so that other writes come in between. The engine is notified of the deliveries that were enqueued even
+/// if the database fails halfway.
+async fn recover_range(api: web::Data<Api>, recovery: Recovery, entry: AuditEntry) -> Result<usize, Problem> {
+    let Recovery { organization_id, id, .. } = recovery;
     let mut deliveries = 0;
-    let ended = requeue(&api, organization_id, id, &range, now, &mut deliveries).await;
+    let ended = requeue(&api, recovery, entry, &mut deliveries).await;
     if deliveries > 0 {
         api.engine.work_added(organization_id, vec![id]);
     }
@@ -295,19 +312,18 @@ async fn recover_range(
     }
 }
 
-async fn requeue(
-    api: &Api,
-    organization_id: OrganizationId,
-    id: EndpointId,
-    range: &RequeueRange,
-    now: UnixMillis,
-    deliveries: &mut usize,
-) -> Result<(), Problem> {
+/// The step that enqueues the first of them writes the entry.
+async fn requeue(api: &Api, recovery: Recovery, entry: AuditEntry, deliveries: &mut usize) -> Result<(), Problem> {
+    let Recovery { organization_id, id, range, now } = recovery;
     let mut after = None;
     let mut size = first_step();
     loop {
-        let (range, rows) = (*range, size.rows());
-        let step = move |store: &dyn Store| store.requeue_range(organization_id, id, &range, after, rows, now);
+        let rows = size.rows();
+        let entry = (*deliveries == 0).then(|| entry.clone());
+        let step = move |store: &dyn Store| match entry {
+            Some(entry) => store.recording(entry).requeue_range(organization_id, id, &range, after, rows, now),
+            None => store.requeue_range(organization_id, id, &range, after, rows, now),
+        };
         let page = api.next_step(organization_id, &mut size, step).await?;
         *deliveries += page.deliveries;
         after = page.next;

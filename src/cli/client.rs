@@ -1,6 +1,6 @@
 //! A client for the API of a running engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,15 +44,36 @@ pub(crate) struct EngineArgs {
         value_parser = super::resources::organization_name
     )]
     pub organization: Option<String>,
+    #[arg(long, env = "RINGBACK_ADMIN_KEY", hide = true, hide_env_values = true, global = true)]
+    admin_key: Option<String>,
+    #[arg(long, env = "RINGBACK_ADMIN_KEY_FILE", hide = true, global = true)]
+    admin_key_file: Option<PathBuf>,
 }
 
 impl EngineArgs {
-    /// The key from the command line or environment, or else the one that `serve --dev` wrote to this directory.
+    /// The key for calls in an organization: that from the command line or environment, where one is named the admin key, or
+    /// else the one that `serve --dev` wrote to this directory.
     pub(crate) fn key(&self) -> anyhow::Result<Option<Secret>> {
-        if let Some(key) = &self.key {
-            return Ok(Some(Secret::new(key.trim().to_owned())));
+        match &self.organization {
+            Some(_) => self.key_of_deployment(),
+            None => match self.given_key() {
+                Some(key) => Ok(Some(key)),
+                None => read_dev_key(Path::new(DEV_KEY_FILE)),
+            },
         }
-        read_dev_key(Path::new(DEV_KEY_FILE))
+    }
+
+    /// The key for calls that the admin key can make.
+    pub(crate) fn key_of_deployment(&self) -> anyhow::Result<Option<Secret>> {
+        if let Some(key) = self.given_key() {
+            return Ok(Some(key));
+        }
+        let admin = read_admin_key(self.admin_key.as_deref(), self.admin_key_file.as_deref())?;
+        admin.map_or_else(|| read_dev_key(Path::new(DEV_KEY_FILE)), |key| Ok(Some(key)))
+    }
+
+    fn given_key(&self) -> Option<Secret> {
+        self.key.as_ref().map(|key| Secret::new(key.trim().to_owned()))
     }
 
     /// A client with this key, for the organization that was given.

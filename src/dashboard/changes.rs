@@ -38,9 +38,9 @@ pub(crate) async fn list(
                     thead { tr { @for name in ["When", "Who", "What", "Change"] { th scope="col" { (name) } } } }
                     tbody { @for row in &list.data { tr id={ "row-" (row.id) } {
                         td data-label="When" { (time::instant(row.at, viewer.zone())) }
-                        td data-label="Who" { (who(&row.actor)) }
-                        td data-label="What" { (what(row)) }
-                        td data-label="Change" { (difference(row)) }
+                        td data-label="Who" { div { (who(&row.actor)) } }
+                        td data-label="What" { div { (what(row)) } }
+                        td data-label="Change" { div { (difference(row)) } }
                     } } }
                 } }
                 (components::pager(&list, PATH, cursor.is_none()))
@@ -52,9 +52,7 @@ pub(crate) async fn list(
 
 fn what_is_here(viewer: &Viewer) -> &'static str {
     match viewer.caller.organization_id() {
-        Some(_) => {
-            "Who changed webhooks, event types, keys and sign-in links of this organization in the last 90 days."
-        }
+        Some(_) => "Who changed webhooks, event types and keys of this organization in the last 90 days.",
         None => {
             "Who changed keys of the deployment and the catalogue, and who deleted organizations, in the last 90 days. \
              An organization's own changes are on its pages."
@@ -66,7 +64,8 @@ fn who(actor: &ActorView) -> Markup {
     html! {
         @match (actor.r#type, &actor.key_id, &actor.name) {
             ("admin_key", ..) => { "Admin key" }
-            (_, Some(id), _) => { "Key " code { (id) } }
+            (_, Some(_), Some(name)) => { "Key " (name) }
+            (_, Some(id), None) => { "Key " code { (id) } }
             (_, None, Some(name)) => { (name) }
             (_, None, None) => { "Someone by a sign-in link" }
         }

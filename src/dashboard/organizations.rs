@@ -105,8 +105,10 @@ fn summary(viewer: &Viewer, row: &OrganizationSummary) -> Markup {
             td data-label="Failing since" { @if let Some(at) = row.failing_since { (ago(at)) } @else { "–" } }
             td data-label="Pending" {
                 @if row.backlog.pending == 0 { "–" } @else {
-                    (components::number(row.backlog.pending))
-                    @if let Some(at) = row.backlog.oldest_pending_at { span.dim.small { ", oldest " (ago(at)) } }
+                    div {
+                        (components::number(row.backlog.pending))
+                        @if let Some(at) = row.backlog.oldest_pending_at { span.dim.small { ", oldest " (ago(at)) } }
+                    }
                 }
             }
             td data-label="Last event" { @if let Some(at) = row.last_event_at { (ago(at)) } @else { "–" } }

@@ -1,4 +1,4 @@
-//! Who changed what: one entry for each change of settings.
+//! Who changed what: one entry for each change of settings, resume and recovery.
 
 use std::time::Duration;
 
@@ -66,10 +66,11 @@ actions! {
     OrganizationDeleted = "organization.deleted",
     KeyCreated = "key.created",
     KeyRevoked = "key.revoked",
-    SignInLinkCreated = "sign_in_link.created",
     WebhookCreated = "webhook.created",
     WebhookChanged = "webhook.changed",
     WebhookSecretRotated = "webhook.secret_rotated",
+    WebhookResumed = "webhook.resumed",
+    WebhookRecovered = "webhook.recovered",
     WebhookDeleted = "webhook.deleted",
     EventTypeCreated = "event_type.created",
     EventTypeChanged = "event_type.changed",

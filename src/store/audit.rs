@@ -9,8 +9,8 @@ use crate::domain::time::UnixMillis;
 
 /// Who changed what.
 pub trait AuditStore: Send + Sync + 'static {
-    /// The same store, of which the next change of an organization, key, link, webhook or event type writes this entry, in its
-    /// own transaction; one that changes nothing writes none.
+    /// The same store, of which the next change of an organization, key, webhook or event type, resume or recovery writes this
+    /// entry, in its own transaction; one that changes nothing writes none.
     fn recording(&self, entry: AuditEntry) -> Arc<dyn Store>;
     /// Lists the entries of an organization, or (`None`) of the deployment, newest first.
     fn audit_log(&self, owner: Option<OrganizationId>, page: PageRequest) -> StoreResult<Vec<AuditEntry>>;

@@ -17,7 +17,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         )
         .about(
             "Read who changed what",
-            "Changes of webhooks, event types, keys, sign-in links and the organization itself, newest first, for 90 days. With the admin \
+            "Changes of webhooks, event types, keys and the organization itself, and who resumed or recovered a webhook, newest first, for 90 days. With the admin \
              key, which then names no organization: those of the deployment, that is of its keys, of the catalogue, and deletions of \
              organizations.",
         )
@@ -48,7 +48,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
             output(json!({
                 "type": schema_ref("AuditActorType"),
                 "key_id": key_id,
-                "name": {"type": ["string", "null"], "description": "Of whoever came by a sign-in link, as the link says"},
+                "name": {"type": ["string", "null"], "description": "Of the key, while it exists, or of whoever came by a sign-in link, as the link says"},
                 "role": schema_ref("DeploymentRole"),
             })),
         ),

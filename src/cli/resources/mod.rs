@@ -12,7 +12,6 @@ mod webhook_settings;
 mod webhooks;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 pub(super) use api_keys::ApiKeysArgs;
@@ -27,7 +26,7 @@ pub(super) use values::{organization as organization_name, read_json};
 pub(super) use webhooks::WebhooksArgs;
 
 use self::object::Object;
-use super::client::{ApiResponse, Call, DEV_KEY_FILE, EngineArgs, EngineClient, read_admin_key};
+use super::client::{ApiResponse, Call, DEV_KEY_FILE, EngineArgs, EngineClient};
 use super::{now, print_error, print_json, print_line};
 
 /// A command for one kind of thing.
@@ -48,10 +47,6 @@ pub(super) struct SessionArgs {
     /// Print the API's response as it is, for programs
     #[arg(long, global = true)]
     json: bool,
-    #[arg(long, env = "RINGBACK_ADMIN_KEY", hide = true, hide_env_values = true, global = true)]
-    admin_key: Option<String>,
-    #[arg(long, env = "RINGBACK_ADMIN_KEY_FILE", hide = true, global = true)]
-    admin_key_file: Option<PathBuf>,
 }
 
 /// Whose a call's route is.
@@ -83,16 +78,11 @@ impl SessionArgs {
         Ok(Session { client, json: self.json })
     }
 
-    /// The admin key is no organization's: it counts where it can be used, after a key that was given.
     fn key(&self, scope: Scope<'_>) -> anyhow::Result<Option<Secret>> {
-        let needs_organization = matches!(scope, Scope::Organization) && self.engine.organization.is_none();
-        if self.engine.key.is_none() && !needs_organization {
-            let key = read_admin_key(self.admin_key.as_deref(), self.admin_key_file.as_deref())?;
-            if key.is_some() {
-                return Ok(key);
-            }
+        match scope {
+            Scope::Organization => self.engine.key(),
+            Scope::Deployment | Scope::Of(_) => self.engine.key_of_deployment(),
         }
-        self.engine.key()
     }
 
     /// The organization for a path.

@@ -76,7 +76,8 @@ impl SettingsArgs {
             self.description.as_ref().map(|text| Some(text).filter(|it| !it.is_empty())),
         )?;
         body.set_given("active", self.active)?;
-        body.set_given("filters", self.filters.as_deref().map(|it| read_json("--filters", it)).transpose()?)?;
+        let filters = self.filters.as_deref().map(|it| if it.is_empty() { "null" } else { it });
+        body.set_given("filters", filters.map(|it| read_json("--filters", it)).transpose()?)?;
         body.set_given("timeout", self.timeout)?;
         body.set_given("retry", self.retry)?;
         let policy = self.retry_policy.as_deref().map(|it| read_json("--retry-policy", it)).transpose()?;

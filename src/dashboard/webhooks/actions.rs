@@ -36,7 +36,7 @@ pub(crate) async fn resume(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let id = webhook_id(&request)?;
-    let due = webhook_actions::resume_webhook(&api, viewer.organization_id()?, id).await?;
+    let due = webhook_actions::resume_webhook(&api, &viewer.author(), viewer.organization_id()?, id).await?;
     Ok(see_other(&format!("/webhooks/{id}?done=resumed&count={due}")))
 }
 

@@ -248,6 +248,8 @@ pub(crate) async fn send(
     let form = Form::read(&request, payload).await?;
     let body = json!({ "since": form.text("since"), "until": form.text("until"), "status": form.text("status") });
     let body = body.to_string();
-    let many = webhook_actions::recover_from(&api, viewer.organization_id()?, id, body.as_bytes()).await?;
+    let many =
+        webhook_actions::recover_from(&api, &viewer.author(), viewer.organization_id()?, id, body.as_bytes())
+            .await?;
     Ok(see_other(&format!("/webhooks/{id}?done=recovered&count={many}")))
 }

@@ -233,6 +233,9 @@ impl LogStore for DieselStore {
             let locked = resend::lock_finished(connection, organization_id, &ids)?;
             resend::begin_rounds(connection, organization_id, &locked, now)?;
             locked.iter().for_each(|id| change.begins(organization_id, endpoint_id, DeliveryId(*id)));
+            if !locked.is_empty() {
+                self.record(connection)?;
+            }
             let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
             Ok(RequeuedPage { deliveries: locked.len(), next })
         })

@@ -74,7 +74,7 @@ impl QueueStore for DieselStore {
             diesel::update(row)
                 .set((endpoint_health::probe_at.eq(None::<i64>), endpoint_health::pauses.eq(0)))
                 .execute(connection)?;
-            Ok(())
+            self.record(connection)
         })
     }
 

@@ -185,7 +185,7 @@ impl SessionStore for DieselStore {
             for token_hash in above {
                 diesel::delete(sign_in_links::table.find(token_hash)).execute(connection)?;
             }
-            self.record(connection)
+            Ok(())
         })
     }
 

@@ -83,6 +83,9 @@ impl LogStore for MemoryStore {
         let mut found = state.in_range(organization_id, endpoint_id, range, after);
         found.truncate(limit);
         found.iter().for_each(|id| state.requeue(*id, now));
+        if !found.is_empty() {
+            self.record(&mut state);
+        }
         let next = found.last().copied().filter(|_| found.len() == limit);
         Ok(RequeuedPage { deliveries: found.len(), next })
     }

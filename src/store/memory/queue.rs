@@ -117,6 +117,7 @@ impl QueueStore for MemoryStore {
             health.probe_at = None;
             health.pauses = 0;
         }
+        self.record(&mut state);
         Ok(())
     }
 

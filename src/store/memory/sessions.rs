@@ -49,7 +49,6 @@ impl SessionStore for MemoryStore {
         let mut state = self.state();
         state.require_organization(link.organization_id)?;
         state.links.insert(link.token_hash, (link.clone(), false));
-        self.record(&mut state);
         let is_own = |other: &SignInLink| other.organization_id == link.organization_id;
         state.links.retain(|_, (other, _)| !is_own(other) || other.expires_at > now);
         let mut own: Vec<SignInLink> =

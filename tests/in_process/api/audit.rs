@@ -7,6 +7,7 @@ use crate::world::{ADMIN, World};
 
 on_every_store!(
     every_change_of_an_organization_is_in_its_log_with_who_made_it_and_what_it_was_before,
+    a_recovery_is_in_the_log_once_if_it_sends_anything_again,
     what_changes_nothing_and_what_is_refused_leaves_no_entry,
     no_secret_is_in_the_log,
     changes_of_the_deployment_have_a_log_of_their_own,
@@ -36,8 +37,9 @@ async fn every_change_of_an_organization_is_in_its_log_with_who_made_it_and_what
     world.post(&owner, "/v1/event-types", json!({"name": "invoice.paid"})).await.ok(201);
     world.patch(&owner, "/v1/event-types/invoice.paid", json!({"archived": true})).await.ok(200);
     world.call(&owner, "DELETE", "/v1/event-types/invoice.paid", "").await.ok(204);
-    let link = format!("/v1/organizations/{organization}/sign-in-links");
-    world.post(ADMIN, &link, json!({"name": "Ada", "role": "viewer"})).await.ok(201);
+    world.post(&owner, &format!("{path}/resume"), json!({})).await.ok(202);
+    let since = json!({"since": "2024-12-16T00:00:00Z"});
+    world.post(&owner, &format!("{path}/recover"), since.clone()).await.ok(202);
     let deployment_key = world.deployment_key("manager").await;
     world.call_in(&deployment_key, &organization, "DELETE", &path, "").await.ok(204);
     world.patch(ADMIN, &format!("/v1/organizations/{organization}"), json!({"name": "Acme"})).await.ok(200);
@@ -55,7 +57,7 @@ async fn every_change_of_an_organization_is_in_its_log_with_who_made_it_and_what
             "event_type.created",
             "event_type.changed",
             "event_type.deleted",
-            "sign_in_link.created",
+            "webhook.resumed",
             "webhook.deleted",
             "organization.changed",
         ]
@@ -64,7 +66,7 @@ async fn every_change_of_an_organization_is_in_its_log_with_who_made_it_and_what
     let owner_key = entry("key.created")["subject"].clone();
     let changed = entry("webhook.changed");
     assert_eq!(changed["subject"], webhook.as_str());
-    assert_eq!(changed["actor"], json!({"type": "key", "key_id": owner_key, "name": null, "role": "owner"}));
+    assert_eq!(changed["actor"], json!({"type": "key", "key_id": owner_key, "name": "k", "role": "owner"}));
     assert_eq!(changed["before"], json!({"timeout": 10, "url": "https://example.com/a"}));
     assert_eq!(changed["after"], json!({"timeout": 20, "url": "https://example.com/b"}));
     assert_eq!(changed["at"], "2024-12-16T10:30:45.007Z");
@@ -75,7 +77,6 @@ async fn every_change_of_an_organization_is_in_its_log_with_who_made_it_and_what
     assert_eq!((&deleted["actor"]["type"], &deleted["actor"]["role"]), (&json!("key"), &json!("manager")));
     let admin = json!({"type": "admin_key", "key_id": null, "name": null, "role": "admin"});
     assert_eq!(entry("organization.changed")["actor"], admin);
-    assert_eq!(entry("sign_in_link.created")["after"]["name"], "Ada");
     assert_eq!(entry("event_type.changed")["after"], json!({"archived": true}));
     let stranger = world.owner().await;
     let theirs = log(&world, &stranger).await;
@@ -204,4 +205,25 @@ async fn the_log_comes_in_pages(database: Database) {
     assert_eq!(seen, all);
     assert_eq!(all.len(), 7);
     assert_eq!(world.get(&owner, "/v1/audit-log?since=1").await.problem(422, "validation_failed"), ["since"]);
+}
+
+async fn a_recovery_is_in_the_log_once_if_it_sends_anything_again(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let path = world.webhook(&owner, json!({"url": "https://example.com/", "retry": 0})).await;
+    let recover = async || {
+        let since = json!({"since": "2024-12-16T00:00:00Z", "status": "success"});
+        world.post(&owner, &format!("{path}/recover"), since).await.ok(202)["deliveries"].clone()
+    };
+    assert_eq!(recover().await, 0);
+    world.post(&owner, "/v1/events", json!({"event_type": "call.completed", "data": {}})).await.ok(202);
+    world.delivered(&owner).await;
+    world.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(recover().await, 1);
+    let entries = log(&world, &owner).await;
+    let recovered: Vec<&Value> = entries.iter().filter(|entry| entry["action"] == "webhook.recovered").collect();
+    assert_eq!(recovered.len(), 1);
+    let after =
+        json!({"since": "2024-12-16T00:00:00.000Z", "until": "2024-12-16T10:30:46.007Z", "status": "success"});
+    assert_eq!(recovered[0]["after"], after);
 }
