@@ -42,8 +42,8 @@ fn times_are_shown_in_the_viewers_zone_with_the_exact_utc() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.devtools("Emulation.setTimezoneOverride", json!({"timezoneId": "Asia/Tokyo"}));
-    browser.sign_in(ADMIN_KEY);
-    browser.open(&format!("/organizations/{}", site.organization()));
+    browser.sign_in(site.owner.key());
+    browser.open("/changes");
     let time = css("main time");
     let iso = browser.ask(&time, "it.dateTime");
     let expected = "new Date(arguments[0]).toLocaleTimeString('en-GB', { timeZone: 'Asia/Tokyo' })";

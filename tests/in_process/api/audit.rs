@@ -66,7 +66,7 @@ async fn every_change_of_an_organization_is_in_its_log_with_who_made_it_and_what
     let owner_key = entry("key.created")["subject"].clone();
     let changed = entry("webhook.changed");
     assert_eq!(changed["subject"], webhook.as_str());
-    assert_eq!(changed["actor"], json!({"type": "key", "key_id": owner_key, "name": "k", "role": "owner"}));
+    assert_eq!(changed["actor"], json!({"type": "key", "key_id": owner_key, "name": "owner", "role": "owner"}));
     assert_eq!(changed["before"], json!({"timeout": 10, "url": "https://example.com/a"}));
     assert_eq!(changed["after"], json!({"timeout": 20, "url": "https://example.com/b"}));
     assert_eq!(changed["at"], "2024-12-16T10:30:45.007Z");
