@@ -269,6 +269,9 @@ pub(crate) async fn put(
         let known = by.known(api, store, &event_type.name)?;
         check_room(api, &by, &event_type, known.as_ref())?;
         event_type.created_at = known.as_ref().map_or(event_type.created_at, |known| known.created_at);
+        if known.as_ref() == Some(&event_type) {
+            return Ok((event_type, false));
+        }
         let action = known.as_ref().map_or(AuditAction::EventTypeCreated, |_| AuditAction::EventTypeChanged);
         by.recording((api, store), action, known.as_ref(), Some(&event_type)).save_event_type(&event_type)?;
         Ok((event_type, known.is_none()))
@@ -293,6 +296,9 @@ pub(crate) async fn patch(
         let mut event_type = known.clone();
         definition.apply(&mut event_type)?;
         check_room(api, &by, &event_type, Some(&known))?;
+        if event_type == known {
+            return Ok(event_type);
+        }
         let store = by.recording((api, store), AuditAction::EventTypeChanged, Some(&known), Some(&event_type));
         store.save_event_type(&event_type)?;
         Ok(event_type)

@@ -21,7 +21,7 @@ use super::problem::{ErrorCode, Problem};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{Metadata, Organization, OrganizationChange, OrganizationUid, UidError};
-use crate::store::{Creation, CreationKey, StoreError};
+use crate::store::{Creation, CreationKey, Store, StoreError};
 
 const WHAT: &str = "organization";
 /// How long a repeated request with the same idempotency key is answered with what the first one made (contract).
@@ -246,7 +246,9 @@ pub(crate) async fn update(
         let mut wanted = known.clone();
         change.clone().apply(&mut wanted);
         let views = [view(&known), view(&wanted)];
-        let store = store.recording(author.entry(api, Some(id), AuditAction::OrganizationChanged, id, views));
+        let entry = || author.entry(api, Some(id), AuditAction::OrganizationChanged, id, views);
+        let recording = (wanted != known).then(|| store.recording(entry()));
+        let store: &dyn Store = recording.as_deref().unwrap_or(store);
         let changed = store.update_organization(id, &change);
         // also when it failed: it may have been committed
         api.organizations.forget_all_of(id.into());

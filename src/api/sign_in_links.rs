@@ -15,7 +15,7 @@ use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, JsonFields};
 use super::key_text::hash_key;
 use super::line::Line;
-use super::problem::Problem;
+use super::problem::{ErrorCode, Problem};
 use super::sessions::{self, token};
 use super::{Api, NO_STORE};
 use crate::domain::organization::Role;
@@ -49,21 +49,27 @@ pub(crate) async fn create(
     let (token, now) = (token(&mut api.engine.rng()), api.engine.now());
     let link = SignInLink { token_hash: hash_key(&token), organization_id, visitor, expires_at: now + lifetime };
     let view =
-        LinkView { url: format!("{}/sign-in?link={token}", base(&api, &request)), expires_at: link.expires_at };
+        LinkView { url: format!("{}/sign-in?link={token}", base(&api, &request)?), expires_at: link.expires_at };
     let by = Line::of(&request);
     Api::change_by(&api, by, organization_id, move |_, store| Ok(store.create_link(&link, now)?)).await?;
     Ok(HttpResponse::Created().insert_header(NO_STORE).json(view))
 }
 
 /// Where browsers reach the dashboard: what the operator says, or where this request came to.
-fn base(api: &Api, request: &HttpRequest) -> String {
-    match &api.options.public_url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => {
-            let connection = request.connection_info();
-            format!("{}://{}", connection.scheme(), connection.host())
-        }
+fn base(api: &Api, request: &HttpRequest) -> Result<String, Problem> {
+    if let Some(url) = &api.options.public_url {
+        return Ok(url.trim_end_matches('/').to_owned());
     }
+    let connection = request.connection_info();
+    let address = format!("{}://{}", connection.scheme(), connection.host());
+    // whoever calls can send what is no host
+    let is_whole = |url: &Url| url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let url = web_address(&address).filter(is_whole);
+    url.map(|url| url.origin().ascii_serialization()).ok_or_else(|| {
+        let detail = "the header Host, or X-Forwarded-Host, names no host: send the one that browsers use, or let the operator set \
+                      portal.public_url";
+        Problem::new(ErrorCode::BadRequest, detail)
+    })
 }
 
 struct NewLink {
@@ -101,13 +107,16 @@ fn read_url(value: &RawValue, path: &str, errors: &mut Errors) -> Option<String>
     let text = input::string_of_length(1..=MAX_URL_CHARACTERS)(value, path, errors)?;
     let url = web_address(&text);
     if url.is_none() {
-        errors.add(path, "must be an address that begins with https:// or http://");
+        errors.add(path, "must be an address that begins with https:// or http://, without a user name");
     }
     url.map(String::from)
 }
 
+/// Without a name and password, which are nobody else's business.
 fn web_address(text: &str) -> Option<Url> {
-    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+    let url = Url::parse(text).ok()?;
+    let is_web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    (is_web && url.username().is_empty() && url.password().is_none()).then_some(url)
 }
 
 /// Whether a page may link to it.

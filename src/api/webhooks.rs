@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::audit::{Author, view};
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body, response_body};
@@ -15,7 +16,7 @@ use super::pagination::{List, QueryString};
 use super::problem::{ErrorCode, Problem};
 use super::turns::first_step;
 use super::webhook_input::WebhookChanges;
-use super::webhook_settings::{self, Rules};
+use super::webhook_settings::{self, MASK, Rules};
 use super::webhook_view::WebhookView;
 use super::{Api, NO_STORE, path_id};
 use crate::domain::audit::{AuditAction, AuditEntry};
@@ -367,12 +368,26 @@ async fn change(
     let (now, by) = (api.engine.now(), by.clone());
     let changed = Api::change(api, organization_id, move |api, store| {
         let entry = |before: &Endpoint, after: &Endpoint| {
-            let views = [before, after].map(|endpoint| view(&WebhookView::new(endpoint, None)));
+            let mut views = [before, after].map(|endpoint| view(&WebhookView::new(endpoint, None)));
+            tell_new_headers(before, after, &mut views[1]);
             by.entry(api, Some(organization_id), action, id, views)
         };
         change_in_store(store, organization_id, id, now, &|endpoint| apply(endpoint, now), &entry)
     });
     changed.await
+}
+
+/// Values of headers are hidden, and would look unchanged.
+fn tell_new_headers(before: &Endpoint, after: &Endpoint, shown: &mut Option<Value>) {
+    let known = |name: &str| before.headers.iter().find(|header| header.name == name);
+    for header in &after.headers {
+        if known(&header.name).is_some_and(|known| known.value != header.value)
+            && let Some(value) =
+                shown.as_mut().and_then(|view| view.pointer_mut(&format!("/headers/{}", header.name)))
+        {
+            *value = Value::from(format!("{MASK} (new)"));
+        }
+    }
 }
 
 /// The engine (after a 410) and other nodes change endpoints too: then the change is applied to the newer version.

@@ -113,11 +113,17 @@ fn now() -> UnixMillis {
     UnixMillis(0) + since_epoch
 }
 
-/// Prints a line; a closed pipe (`| head`) is not an error.
+/// Prints a line; a closed pipe (`| head`) is not an error. A full disk is: what is printed may be shown once only.
 fn print_line(line: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            print_error(&format!("error: the output can't be written: {error}"));
+            std::process::exit(1);
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Prints a document: to a terminal readable and harmless, to a program as it is.

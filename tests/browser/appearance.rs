@@ -1,7 +1,6 @@
 //! Colours and times, as their reader has them.
 
 use serde_json::json;
-use test_support::engine::ADMIN_KEY;
 
 use crate::browser::{THEMES, button, css};
 use crate::browser_on;
@@ -42,6 +41,7 @@ fn times_are_shown_in_the_viewers_zone_with_the_exact_utc() {
     let site = Site::new();
     let browser = browser_on!(site);
     browser.devtools("Emulation.setTimezoneOverride", json!({"timezoneId": "Asia/Tokyo"}));
+    site.webhook(&json!({"url": "https://hooks.example.com/"}));
     browser.sign_in(site.owner.key());
     browser.open("/changes");
     let time = css("main time");
