@@ -1,6 +1,6 @@
 //! `ringback trigger`: publishes a sample event.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use awc::http::Method;
 use clap::Args;
 use ringback::domain::event_types::{BUILT_IN, built_in};
@@ -83,8 +83,10 @@ fn has_no_deliveries(response: &str) -> bool {
 async fn sample(engine: &EngineClient, event_type: &str) -> anyhow::Result<Box<RawValue>> {
     let listed = engine.call(Method::GET, "/v1/event-types", None).await?;
     let types = match listed.status {
-        403 => EventTypes::default(),
-        _ => serde_json::from_str(&listed.ok()?).context("the response is not that of an engine")?,
+        200 => serde_json::from_str(&listed.body).context("the response is not that of an engine")?,
+        // the same would be said of the event
+        400 | 401 | 404 => return Err(listed.ok().err().unwrap_or_else(|| anyhow!("the engine did not answer"))),
+        _ => EventTypes::default(),
     };
     sample_among(&types, event_type)
 }
