@@ -10,7 +10,7 @@ use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::caller::Tenant;
 use super::event_type_definitions::{self as definitions, Definer};
 use super::input::Errors;
-use super::offered_types::{OfferedType, TypeOrigin, all_of};
+use super::offered_types::{OfferedType, TypeOrigin, all_of, find};
 use super::pagination::QueryString;
 use super::problem::Problem;
 use crate::domain::event_types::OPERATIONAL;
@@ -39,6 +39,16 @@ pub(crate) async fn list(
         next_cursor: None,
     };
     Ok(HttpResponse::Ok().json(view))
+}
+
+/// `GET /v1/event-types/{name}`: archived ones and operational events too.
+pub(crate) async fn read(
+    request: HttpRequest,
+    Tenant(organization_id): Tenant,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let found = find(&api, organization_id, &name_in(&request)).await?;
+    Ok(HttpResponse::Ok().json(found.ok_or_else(definitions::no_such)?))
 }
 
 /// `POST /v1/event-types {name, description?, schema?, sample?, archived?}`.

@@ -121,17 +121,16 @@ pub(crate) async fn offered(api: &Api, organization_id: OrganizationId) -> Resul
     Ok(types)
 }
 
-/// A realistic `data` of any type that can be asked for; `None` for an unknown one.
-pub(crate) async fn sample(
+/// One that can be published or asked for, archived ones and operational events too; `None` for an unknown one.
+pub(super) async fn find(
     api: &Api,
     organization_id: OrganizationId,
     name: &str,
-) -> Result<Option<Box<RawValue>>, Problem> {
+) -> Result<Option<OfferedType>, Problem> {
     if is_operational(name) {
         let operational = OPERATIONAL.iter().find(|event_type| event_type.name == name);
-        return Ok(operational.and_then(|event_type| raw(event_type.sample)));
+        return Ok(operational.map(|event_type| OfferedType::ours(event_type, TypeOrigin::Operational)));
     }
-    let policy = api.engine.event_type_policy();
     let wanted = name.to_owned();
     let read = api.read(organization_id, move |store| {
         let mut defined = store.own_event_types(organization_id)?;
@@ -140,12 +139,24 @@ pub(crate) async fn sample(
     });
     Ok(match read.await? {
         Some(defined) if defined.state == EventTypeState::Removed => None,
-        Some(defined) => Some(sample_of(&defined)),
-        None => match policy.built_in().iter().find(|event_type| event_type.name == name) {
-            Some(built_in) => raw(built_in.sample),
-            None => policy.accepts_unknown.then(empty_object),
-        },
+        Some(defined) => Some(OfferedType::defined(defined)),
+        None => {
+            let policy = api.engine.event_type_policy();
+            let built_in = policy.built_in().iter().find(|event_type| event_type.name == name);
+            built_in.map(|event_type| OfferedType::ours(event_type, TypeOrigin::BuiltIn))
+        }
     })
+}
+
+/// A realistic `data` of any type that can be asked for; `None` for an unknown one.
+pub(crate) async fn sample(
+    api: &Api,
+    organization_id: OrganizationId,
+    name: &str,
+) -> Result<Option<Box<RawValue>>, Problem> {
+    let is_accepted = api.engine.event_type_policy().accepts_unknown && !is_operational(name);
+    let found = find(api, organization_id, name).await?;
+    Ok(found.map(|event_type| event_type.sample).or_else(|| is_accepted.then(empty_object)))
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ routes! {
     POST   "/v1/events/{event_id}/replay" Manage events::replay;
     GET    "/v1/event-types" Read event_types::list;
     POST   "/v1/event-types" Manage event_types::create;
+    GET    "/v1/event-types/{event_type}" Read event_types::read;
     PUT    "/v1/event-types/{event_type}" Manage event_types::put;
     PATCH  "/v1/event-types/{event_type}" Manage event_types::patch;
     DELETE "/v1/event-types/{event_type}" Manage event_types::delete;

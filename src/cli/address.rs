@@ -38,6 +38,11 @@ pub(crate) fn engine(text: &str) -> Result<String, String> {
     if !has_scheme && !is_local_or_private(url.host()) {
         return Err(format!("expects a URL: write https://{text}, or http://{text} if it has no certificate"));
     }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!(
+            "expects a URL without user name and password, {example}; the key is given with --key"
+        ));
+    }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!("expects the engine's address alone, {example}"));
     }
@@ -131,6 +136,7 @@ mod tests {
             ("ftp://127.0.0.1", "http://127.0.0.1:8080"),
             ("http://127.0.0.1:99999", "http://127.0.0.1:8080"),
             ("https://hooks.example.com/?a=b", "http://127.0.0.1:8080"),
+            ("https://a:b@hooks.example.com", "--key"),
             ("https//hooks.example.com", "http://127.0.0.1:8080"),
             ("http:/127.0.0.1:8080", "for example http://127.0.0.1:8080 or"),
         ] {

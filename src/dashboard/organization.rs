@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use super::components::{self, Complaints};
 use super::error::PageError;
 use super::form::{Form, can_be_corrected};
+use super::invisible_characters;
 use super::keys::{self, KeyScope, SubmittedForm};
 use super::layout::{self, Section};
 use super::response::see_other;
@@ -134,16 +135,33 @@ async fn content(
         @if is_deletion_wrong { (delete_card(organization, &complaints)) }
         @else if said.problem.is_some() { (keys::add_card(viewer, &ring, said)) }
         section.card {
-            dl.facts {
-                dt { "ID" } dd { (components::copyable("organization-id", &organization.id.to_string())) }
-                dt { "Created" } dd { (time::dated(organization.created_at, viewer.zone())) }
-            }
+            (facts(viewer, organization))
             p.dim { "“View as customer” opens its webhooks, events and logs as its people see them, with everything that an owner can do. Each page that you open there is noted in the engine's log." }
         }
         (keys::table(viewer, &ring, &keys, &query, None))
         @if said.problem.is_none() || is_deletion_wrong { (keys::add_card(viewer, &ring, said)) }
         @if !is_deletion_wrong { (delete_card(organization, &complaints)) }
     })
+}
+
+fn facts(viewer: &Viewer, organization: &Organization) -> Markup {
+    html! {
+        dl.facts {
+            dt { "ID" } dd { (components::copyable("organization-id", &organization.id.to_string())) }
+            @if let Some(uid) = &organization.uid {
+                dt { "Your ID" } dd { (components::copyable("organization-uid", uid.as_str())) }
+            }
+            dt { "Created" } dd { (time::dated(organization.created_at, viewer.zone())) }
+            @if !organization.metadata.is_empty() {
+                dt { "Metadata" }
+                dd {
+                    @for (name, value) in organization.metadata.pairs() {
+                        div { code { (invisible_characters::text(name)) } ": " (invisible_characters::text(value)) }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn delete_card(organization: &Organization, complaints: &Complaints<'_>) -> Markup {

@@ -87,7 +87,8 @@ pub fn pretty(text: &str) -> Option<String> {
     Some(harmless(&indent(text, usize::MAX).text))
 }
 
-/// A text from outside, with control characters escaped that a terminal could obey.
+/// A text from outside, with characters escaped that a terminal could obey or that show a line in another order than it is
+/// written in (CVE-2021-42574).
 pub fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|symbol| push_harmless(&mut out, symbol));
@@ -95,7 +96,8 @@ pub fn harmless(text: &str) -> String {
 }
 
 fn push_harmless(out: &mut String, symbol: char) {
-    if symbol.is_control() && symbol != '\n' {
+    let reorders = matches!(symbol, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if reorders || (symbol.is_control() && symbol != '\n') {
         out.extend(symbol.escape_unicode());
     } else {
         out.push(symbol);
@@ -187,6 +189,7 @@ mod tests {
     #[test]
     fn control_characters_that_a_terminal_could_obey_are_escaped() {
         assert_eq!(harmless("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
+        assert_eq!(harmless("a\u{202e}b\u{2066}\u{5e9}\u{200f}"), "a\\u{202e}b\\u{2066}\u{5e9}\u{200f}");
         assert_eq!(pretty("\"\u{9b}2J\"").as_deref(), Some("\"\\u{9b}2J\""));
     }
 

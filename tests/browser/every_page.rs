@@ -130,7 +130,9 @@ fn with_the_longest_values_every_page_fits() {
     let long = Long::under(&receiver.url());
     let name = "o".repeat(MAX_NAME);
     let admin = site.admin();
-    let made = admin.post("/v1/organizations", &json!({"name": name})).expect(201).json();
+    let metadata = json!({"k".repeat(90): "v".repeat(900)});
+    let organization = json!({"name": name, "uid": "u".repeat(256), "metadata": metadata});
+    let made = admin.post("/v1/organizations", &organization).expect(201).json();
     let (organization, keys) = (text(&made, "id"), format!("/v1/organizations/{}/keys", text(&made, "id")));
     let key = admin.post(&keys, &json!({"name": "k".repeat(MAX_NAME), "role": "owner"})).expect(201).json();
     let owner = admin.with_key(text(&key, "key"));

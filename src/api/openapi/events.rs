@@ -164,6 +164,13 @@ fn event_types() -> Vec<Operation> {
         )
         .errors(&[Conflict, LimitReached, ReservedEventType]),
         Operation::new(
+            ("GET", "/v1/event-types/{event_type}"),
+            "readEventType",
+            TAG,
+            ResponseSpec::json(200, "The type", "EventType", event_type_example()),
+        )
+        .about("Read an event type", "Also an archived one, and operational events."),
+        Operation::new(
             ("PUT", "/v1/event-types/{event_type}"),
             "putEventType",
             TAG,

@@ -54,8 +54,14 @@ pub(super) const EVENTS: Structured = Structured {
     response_schema: patterns_schema,
     get: |endpoint| json!(endpoint.events),
     read: |value, path, rules, errors| {
-        let patterns = read_events(value, path, rules, errors)?;
-        Some(Change::new(move |endpoint, _| endpoint.events.clone_from(&patterns)))
+        let AskedFor { patterns, unknown } = read_events(value, path, rules, errors)?;
+        Some(Change::new(move |endpoint, errors| {
+            // one that was there before its type went can stay: else nothing beside it could be changed
+            for it in unknown.iter().filter(|it| !endpoint.events.contains(&it.pattern)) {
+                errors.add_with_code(ErrorCode::UnknownEventType, it.path.clone(), it.message.clone());
+            }
+            endpoint.events.clone_from(&patterns);
+        }))
     },
     reset: |endpoint, _| endpoint.events.clear(),
 };
@@ -166,22 +172,41 @@ pub(crate) fn read_secret(value: &RawValue, path: &str, errors: &mut Errors) -> 
     Secret::parse_signing(text).map_err(|error| errors.add(path, error.to_string())).ok()
 }
 
-fn read_events(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Errors) -> Option<Vec<EventPattern>> {
+/// What a webhook shall receive.
+struct AskedFor {
+    /// None twice.
+    patterns: Vec<EventPattern>,
+    /// Those that no type matches.
+    unknown: Vec<UnknownPattern>,
+}
+
+struct UnknownPattern {
+    pattern: EventPattern,
+    path: String,
+    message: String,
+}
+
+fn read_events(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Errors) -> Option<AskedFor> {
     let items = input::array(MAX_PATTERNS)(value, path, errors)?;
-    let mut patterns = Vec::with_capacity(items.len());
+    let mut asked_for = AskedFor { patterns: Vec::with_capacity(items.len()), unknown: Vec::new() };
     for (index, item) in items.into_iter().enumerate() {
         let path = format!("{path}[{index}]");
         let Some(text) = input::string(item, &path, errors) else { continue };
-        match EventPattern::parse(&text) {
-            Err(error) => errors.add(path, error.to_string()),
-            Ok(pattern) if !rules.types.can_be_asked_for(&pattern) => {
-                errors.add_with_code(ErrorCode::UnknownEventType, path, rules.types.unknown(&text));
+        let pattern = match EventPattern::parse(&text) {
+            Ok(pattern) if asked_for.patterns.contains(&pattern) => continue,
+            Ok(pattern) => pattern,
+            Err(error) => {
+                errors.add(path, error.to_string());
+                continue;
             }
-            Ok(pattern) if patterns.contains(&pattern) => {}
-            Ok(pattern) => patterns.push(pattern),
+        };
+        if !rules.types.can_be_asked_for(&pattern) {
+            let message = rules.types.unknown(&text);
+            asked_for.unknown.push(UnknownPattern { pattern: pattern.clone(), path, message });
         }
+        asked_for.patterns.push(pattern);
     }
-    Some(patterns)
+    Some(asked_for)
 }
 
 fn read_filters(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Filter> {

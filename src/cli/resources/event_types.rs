@@ -1,19 +1,14 @@
 //! `ringback event-types`: of an organization, or of the catalogue.
 
-use anyhow::{Context, bail};
 use awc::http::Method;
 use clap::{Args, Subcommand};
-use ringback::domain::nearest::did_you_mean;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::list::{Listing, Show};
 use super::object::Object;
 use super::values::{self, path_segment, read_json};
 use super::webhook_settings::{object_of, refuse_empty};
-use super::{Resource, Scope, Session, SessionArgs, YesArgs};
+use super::{Resource, Scope, SessionArgs, YesArgs};
 use crate::cli::client::Call;
-use crate::cli::now;
 use crate::cli::table::Column;
 
 const LISTING: Listing = Listing {
@@ -132,8 +127,7 @@ impl Resource for EventTypesArgs {
         let of = |name: &str| format!("{path}/{}", path_segment(name));
         match self.verb {
             Verb::List => session.list_whole(path, &LISTING).await,
-            Verb::Get { name } if self.catalogue => session.show(Call::get(of(&name))).await.map(drop),
-            Verb::Get { name } => get_from_list(&session, path, &name).await,
+            Verb::Get { name } => session.show(Call::get(of(&name))).await.map(drop),
             Verb::Create { name, fields } => {
                 let mut body = fields.body()?;
                 body.set("name", &name)?;
@@ -151,27 +145,4 @@ impl Resource for EventTypesArgs {
             }
         }
     }
-}
-
-/// The API has no route for one type of an organization: all of them come on one page.
-async fn get_from_list(session: &Session, path: &str, name: &str) -> anyhow::Result<()> {
-    #[derive(Deserialize)]
-    struct Types {
-        data: Vec<Box<RawValue>>,
-        #[serde(default)]
-        operational: Vec<Box<RawValue>>,
-    }
-    let body = session.call(Call::get(path)).await?;
-    let types: Types = serde_json::from_str(&body).context("the response is not that of an engine")?;
-    let mut names = Vec::new();
-    for document in types.data.iter().chain(&types.operational) {
-        let object = Object::parse(document.get())?;
-        if object.text("name") == name {
-            session.print(document.get(), || object.details(now()));
-            return Ok(());
-        }
-        names.push(object.text("name"));
-    }
-    let meant = did_you_mean(name, names.iter().map(String::as_str));
-    bail!("there is no event type {name}: {meant}`ringback event-types list` shows all")
 }

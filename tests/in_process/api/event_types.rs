@@ -13,6 +13,7 @@ on_every_store!(
     an_own_type_is_set_changed_and_archived,
     the_catalogue_is_every_organizations_and_built_in_types_can_be_changed_and_removed,
     a_sample_is_what_test_events_are_made_of_and_fits_its_schema,
+    a_webhook_keeps_a_type_that_is_gone_and_takes_no_other_unknown_one,
 );
 
 fn names(list: &Value) -> Vec<&str> {
@@ -37,6 +38,13 @@ async fn the_event_types_are_listed_with_samples_that_can_be_published(database:
     let expected = ["webhook.disabled", "webhook.failing", "webhook.recovered", "delivery.exhausted"];
     assert_eq!(names(operational), expected);
     assert!(operational.as_array().unwrap().iter().all(|row| row["kind"] == "operational"));
+    // each is read by its name, too
+    for event_type in listed.iter().chain(operational.as_array().unwrap()) {
+        let path = format!("/v1/event-types/{}", event_type["name"].as_str().unwrap());
+        assert_eq!(&world.get(&owner, &path).await.ok(200), event_type);
+    }
+    let other = world.owner().await;
+    world.get(&other, "/v1/event-types/invoice.paid").await.problem(404, "not_found");
 }
 
 async fn an_own_type_is_registered_published_asked_for_and_deleted(database: Database) {
@@ -182,6 +190,7 @@ async fn the_catalogue_is_every_organizations_and_built_in_types_can_be_changed_
     let event = |name: &str| json!({"event_type": name, "data": {}});
     for key in [&owner, &other] {
         assert_eq!(world.get(key, "/v1/event-types").await.ok(200)["data"][14], made);
+        assert_eq!(world.get(key, "/v1/event-types/invoice.paid").await.ok(200), made);
         world.webhook(key, json!({"url": "https://example.com/", "events": ["invoice.*"]})).await;
         assert_eq!(world.post(key, "/v1/events", event("invoice.paid")).await.ok(202)["deliveries"], 1);
         world.post(key, "/v1/event-types", body.clone()).await.problem(409, "conflict");
@@ -193,6 +202,7 @@ async fn the_catalogue_is_every_organizations_and_built_in_types_can_be_changed_
     assert_eq!(world.patch(ADMIN, &one, json!({"archived": true})).await.ok(200)["archived"], true);
     assert_eq!(world.get(&owner, "/v1/event-types").await.ok(200)["data"].as_array().unwrap().len(), 14);
     world.post(&owner, "/v1/events", event("invoice.paid")).await.ok(202);
+    assert_eq!(world.get(&owner, "/v1/event-types/invoice.paid").await.ok(200)["archived"], true);
     // built-in ones are like others
     let built_in = format!("{CATALOGUE}/call.missed");
     let schema = json!({"schema": {"required": ["id"]}});
@@ -206,6 +216,7 @@ async fn the_catalogue_is_every_organizations_and_built_in_types_can_be_changed_
     for method in ["GET", "DELETE"] {
         world.call(ADMIN, method, &built_in, "").await.problem(404, "not_found");
     }
+    world.get(&owner, "/v1/event-types/call.missed").await.problem(404, "not_found");
     let refused = world.post(&owner, "/v1/events", event("call.missed")).await;
     assert_eq!(refused.problem(422, "unknown_event_type"), ["event_type"]);
     assert!(!names(&world.get(&owner, "/v1/event-types").await.ok(200)["data"]).contains(&"call.missed"));
@@ -247,4 +258,24 @@ async fn a_sample_is_what_test_events_are_made_of_and_fits_its_schema(database: 
     world.post(&owner, &format!("{webhook}/test"), json!({})).await.ok(200);
     let received = world.receivers.received.lock().unwrap().last().unwrap().clone();
     assert_eq!(serde_json::from_slice::<Value>(&received).unwrap()["event_type"], "a.b");
+}
+
+async fn a_webhook_keeps_a_type_that_is_gone_and_takes_no_other_unknown_one(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let events = json!(["call.missed", "call.completed"]);
+    let webhook = world.webhook(&owner, json!({"url": "https://example.com/", "events": events})).await;
+    world.call(ADMIN, "DELETE", "/v1/catalogue/event-types/call.missed", "").await.ok(204);
+    // what was read is sent back with one thing changed
+    let body = json!({"events": ["call.missed", "call.failed"], "description": "x"});
+    let changed = world.patch(&owner, &webhook, body).await.ok(200);
+    assert_eq!(changed["events"], json!(["call.missed", "call.failed"]));
+    let refused = world.patch(&owner, &webhook, json!({"events": ["call.missed", "call.mised"]})).await;
+    assert_eq!(refused.problem(422, "unknown_event_type"), ["events[1]"]);
+    // and what was given up does not come back
+    world.patch(&owner, &webhook, json!({"events": ["call.failed"]})).await.ok(200);
+    let refused = world.patch(&owner, &webhook, json!({"events": ["call.missed"]})).await;
+    assert_eq!(refused.problem(422, "unknown_event_type"), ["events[0]"]);
+    let new = json!({"url": "https://example.com/", "events": ["call.missed"]});
+    world.post(&owner, "/v1/webhooks", new).await.problem(422, "unknown_event_type");
 }

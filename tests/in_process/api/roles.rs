@@ -63,6 +63,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/events/{event_id}/replay", &["manager", "owner"]),
     ("GET", "/v1/event-types", &["viewer", "manager", "owner"]),
     ("POST", "/v1/event-types", &["manager", "owner"]),
+    ("GET", "/v1/event-types/{event_type}", &["viewer", "manager", "owner"]),
     ("PUT", "/v1/event-types/{event_type}", &["manager", "owner"]),
     ("PATCH", "/v1/event-types/{event_type}", &["manager", "owner"]),
     ("DELETE", "/v1/event-types/{event_type}", &["manager", "owner"]),

@@ -13,6 +13,7 @@ mod headers;
 mod html;
 mod keys;
 mod logs;
+mod organization;
 mod portal;
 mod redirects;
 mod repair;
