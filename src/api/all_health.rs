@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::Api;
 use super::health_views::{BacklogView, StatesView};
-use super::input::Errors;
 use super::line::Line;
-use super::pagination::{List, QueryString, RequestedPage};
+use super::pagination::{List, RequestedPage};
 use super::problem::Problem;
 use crate::domain::event::EventFilter;
 use crate::domain::health::OrganizationInTrouble;
@@ -37,12 +36,7 @@ pub(crate) struct OrganizationSummary {
 
 /// A page: first those whose webhooks fail or fall behind, who have for longest first, then the others, newest first.
 pub(crate) async fn of_query(api: &Api, query: &str) -> Result<List<OrganizationSummary>, Problem> {
-    let mut errors = Errors::new();
-    let mut query = QueryString::parse(query, &mut errors);
-    let requested = query.page(&mut errors);
-    query.finish(&mut errors);
-    errors.into_result()?;
-    page(api, requested).await
+    page(api, RequestedPage::of_query(query)?).await
 }
 
 /// The same, once the page is known.

@@ -9,9 +9,8 @@ use serde_json::Value;
 
 use super::Api;
 use super::caller::Caller;
-use super::input::Errors;
 use super::line::Line;
-use super::pagination::{List, QueryString};
+use super::pagination::{List, RequestedPage};
 use super::problem::{ErrorCode, Problem};
 use crate::domain::audit::{Actor, AuditAction, AuditEntry, differences};
 use crate::domain::ids::{AuditId, KeyId, OrganizationId};
@@ -130,11 +129,7 @@ pub(crate) async fn page(
     owner: Option<OrganizationId>,
     query: &str,
 ) -> Result<List<AuditView>, Problem> {
-    let mut errors = Errors::new();
-    let mut query = QueryString::parse(query, &mut errors);
-    let page = query.page(&mut errors);
-    query.finish(&mut errors);
-    errors.into_result()?;
+    let page = RequestedPage::of_query(query)?;
     let line = owner.map_or(Line::Admin, Line::from);
     let read = api.read(line, move |store| {
         let rows = store.audit_log(owner, page.request())?;

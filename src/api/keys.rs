@@ -11,7 +11,7 @@ use super::auth::PathOrganization;
 use super::body::{MANAGEMENT_LIMIT_BYTES, read_body};
 use super::input::{self, Errors, JsonFields};
 use super::line::Line;
-use super::pagination::{List, QueryString};
+use super::pagination::{List, RequestedPage};
 use super::problem::Problem;
 use super::{Api, NO_STORE, key_text, organizations, path_id};
 use crate::domain::audit::AuditAction;
@@ -194,11 +194,7 @@ pub(crate) async fn page(
     owner: Option<OrganizationId>,
     query: &str,
 ) -> Result<List<ApiKey>, Problem> {
-    let mut errors = Errors::new();
-    let mut query = QueryString::parse(query, &mut errors);
-    let page = query.page(&mut errors);
-    query.finish(&mut errors);
-    errors.into_result()?;
+    let page = RequestedPage::of_query(query)?;
     if let Some(organization_id) = owner {
         organizations::find(api, by, organization_id).await?;
     }

@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 
 use super::input::{Errors, not_an_instant};
-use super::problem::ErrorCode;
+use super::problem::{ErrorCode, Problem};
 use crate::domain::time::UnixMillis;
 use crate::store::PageRequest;
 
@@ -95,6 +95,15 @@ pub(crate) struct RequestedPage {
 }
 
 impl RequestedPage {
+    /// The page that a query string without other parameters describes.
+    pub(crate) fn of_query(query: &str) -> Result<Self, Problem> {
+        let mut errors = Errors::new();
+        let mut query = QueryString::parse(query, &mut errors);
+        let page = query.page(&mut errors);
+        query.finish(&mut errors);
+        errors.into_result().map(|()| page)
+    }
+
     /// The request to the store: one row more, to know whether there is a next page.
     pub(crate) fn request(self) -> PageRequest {
         PageRequest { before_id: self.before_id, limit: self.limit + 1 }
@@ -149,14 +158,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn page(query: &str) -> Result<RequestedPage, crate::api::problem::Problem> {
-        let mut errors = Errors::new();
-        let mut query = QueryString::parse(query, &mut errors);
-        let page = query.page(&mut errors);
-        query.finish(&mut errors);
-        errors.into_result().map(|()| page)
-    }
-
     proptest! {
         #[test]
         fn every_cursor_leads_back_to_its_id(id in 1..i64::MAX) {
@@ -165,22 +166,22 @@ mod tests {
 
         #[test]
         fn no_text_makes_the_query_reader_panic(text: String) {
-            let _ = page(&text);
+            let _ = RequestedPage::of_query(&text);
         }
     }
 
     #[test]
     fn a_limit_out_of_bounds_a_bad_cursor_and_an_unknown_parameter_are_named_at_once() {
-        let problem = page("limit=0&cursor=abc&page=2&limit=3").unwrap_err();
+        let problem = RequestedPage::of_query("limit=0&cursor=abc&page=2&limit=3").unwrap_err();
         let mut fields: Vec<&str> = problem.errors().iter().map(|error| error.field.as_str()).collect();
         fields.sort_unstable();
         assert_eq!(fields, ["cursor", "limit", "limit", "page"]);
-        assert_eq!(page("cursor=abc").unwrap_err().code(), ErrorCode::InvalidCursor);
+        assert_eq!(RequestedPage::of_query("cursor=abc").unwrap_err().code(), ErrorCode::InvalidCursor);
         for bad in ["limit=201", "limit=-1", "limit=x", "limit=1.5"] {
-            assert!(page(bad).is_err(), "{bad}");
+            assert!(RequestedPage::of_query(bad).is_err(), "{bad}");
         }
-        assert_eq!(page("limit=").unwrap().limit, DEFAULT_LIMIT);
-        assert_eq!(page("limit=200").unwrap().limit, 200);
+        assert_eq!(RequestedPage::of_query("limit=").unwrap().limit, DEFAULT_LIMIT);
+        assert_eq!(RequestedPage::of_query("limit=200").unwrap().limit, 200);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::body::{MANAGEMENT_LIMIT_BYTES, read_body, response_body};
 use super::caller::Tenant;
 use super::input::{self, Errors, JsonFields};
 use super::known_types::KnownTypes;
-use super::pagination::{List, QueryString};
+use super::pagination::{List, RequestedPage};
 use super::problem::{ErrorCode, Problem};
 use super::turns::first_step;
 use super::webhook_input::WebhookChanges;
@@ -145,11 +145,7 @@ pub(crate) async fn page(
     organization_id: OrganizationId,
     query: &str,
 ) -> Result<List<EndpointStart>, Problem> {
-    let mut errors = Errors::new();
-    let mut query = QueryString::parse(query, &mut errors);
-    let page = query.page(&mut errors);
-    query.finish(&mut errors);
-    errors.into_result()?;
+    let page = RequestedPage::of_query(query)?;
     let rows = api.read(organization_id, move |store| store.endpoints(organization_id, page.request())).await?;
     Ok(page.list(rows, |row| row.endpoint.id.0, |row| row))
 }
@@ -161,11 +157,7 @@ pub(crate) async fn search(
     search: EndpointSearch,
     query: &str,
 ) -> Result<List<EndpointStart>, Problem> {
-    let mut errors = Errors::new();
-    let mut query = QueryString::parse(query, &mut errors);
-    let page = query.page(&mut errors);
-    query.finish(&mut errors);
-    errors.into_result()?;
+    let page = RequestedPage::of_query(query)?;
     let read = move |store: &dyn Store| store.search_endpoints(organization_id, &search, page.request());
     let rows = api.read(organization_id, read).await?;
     Ok(page.list(rows, |row| row.endpoint.id.0, |row| row))

@@ -3,24 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::browser::Browser;
-use crate::world::{World, eventually};
-
-async fn publish(world: &World, owner: &str, times: usize) {
-    for _ in 0..times {
-        world.post(owner, "/v1/events", json!({"event_type": "call.completed", "data": {}})).await.ok(202);
-    }
-}
-
-async fn health(world: &World, owner: &str, webhook: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
-    let path = format!("{webhook}/health");
-    eventually("the webhook's health is as wanted", async || {
-        Some(world.get(owner, &path).await.ok(200)).filter(|health| is_wanted(health))
-    })
-    .await
-}
+use super::webhooks::{health, publish};
+use crate::world::World;
 
 /// The page without its tags.
 fn words(page: &str) -> String {

@@ -11,12 +11,19 @@ use crate::world::{World, eventually};
 
 const TIMES_OUT: u16 = 0;
 
-async fn publish(world: &World, owner: &str) {
-    world.post(owner, "/v1/events", json!({"event_type": "call.completed", "data": {}})).await.ok(202);
+pub(super) async fn publish(world: &World, owner: &str, times: usize) {
+    for _ in 0..times {
+        world.post(owner, "/v1/events", json!({"event_type": "call.completed", "data": {}})).await.ok(202);
+    }
 }
 
 /// Asks until the webhook's health is as wanted.
-async fn health(world: &World, owner: &str, webhook: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn health(
+    world: &World,
+    owner: &str,
+    webhook: &str,
+    is_wanted: impl Fn(&Value) -> bool,
+) -> Value {
     let path = format!("{webhook}/health");
     eventually("the webhook's health is as wanted", async || {
         Some(world.get(owner, &path).await.ok(200)).filter(|health| is_wanted(health))
@@ -35,7 +42,7 @@ async fn the_first_delivery_is_counted_on_the_overview_and_in_the_list_at_once()
     let browser = Browser::signed_in(&world, &owner).await;
     let webhook = world.webhook(&owner, json!({"url": "https://example.com/hook"})).await;
     assert!(browser.get("/").await.text.contains("No attempts in this period"));
-    publish(&world, &owner).await;
+    publish(&world, &owner, 1).await;
     world.delivered(&owner).await;
     health(&world, &owner, &webhook, |health| health["last_1h"]["attempts"] == 1).await;
     for range in ["1h", "24h", "7d"] {
@@ -61,7 +68,7 @@ async fn a_failing_webhook_shows_why_while_its_deliveries_wait() {
     let webhook = world.webhook(&owner, json!({"url": "https://example.com/hook", "max_in_flight": 1})).await;
     world.receivers.status.store(500, Ordering::SeqCst);
     for _ in 0..30 {
-        publish(&world, &owner).await;
+        publish(&world, &owner, 1).await;
     }
     let seen = health(&world, &owner, &webhook, |health| health["breaker"]["state"] == "open").await;
     assert_eq!(seen["pending"], 30, "{seen}");
