@@ -429,7 +429,11 @@ impl<'a> History<'a> {
 
     fn ask(&self, question: &Question) -> Result<(), TestCaseError> {
         let [one, other] = self.stores.map(|store| self.answer(store, question));
-        prop_assert_eq!(one, other);
+        // one by one: a message that shows all of them is too long to be read
+        for (one, other) in one.iter().zip(&other) {
+            prop_assert_eq!(one, other, "{:?}", question);
+        }
+        prop_assert_eq!(one.len(), other.len());
         Ok(())
     }
 

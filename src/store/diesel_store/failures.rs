@@ -123,7 +123,7 @@ pub(super) fn forget(connection: &mut AnyConnection, endpoint_id: EndpointId) ->
 
 pub(super) const OLD_ROWS: &str = "
     DELETE FROM endpoint_failures WHERE endpoint_id IN (
-        SELECT endpoint_id FROM endpoint_failures WHERE failed_at < $1 ORDER BY failed_at LIMIT $2
+        SELECT endpoint_id FROM endpoint_failures WHERE failed_at < $1 ORDER BY failed_at, endpoint_id LIMIT $2
     )";
 
 /// Removes failures that are older than the log, at most `limit`.
