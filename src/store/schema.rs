@@ -9,6 +9,11 @@ diesel::table! {
         metadata -> Nullable<Text>,
         creation_key -> Nullable<Binary>,
         creation_request -> Nullable<Binary>,
+        body -> SmallInt,
+        environment -> Text,
+        rate_limit -> Nullable<Integer>,
+        updated_at -> Nullable<BigInt>,
+        tokens_valid_from -> Nullable<BigInt>,
     }
 }
 
@@ -113,6 +118,9 @@ diesel::table! {
         updated_at -> BigInt,
         version -> BigInt,
         channels -> Nullable<Text>,
+        uid -> Nullable<Text>,
+        metadata -> Nullable<Text>,
+        header_style -> SmallInt,
         deleted_at -> Nullable<BigInt>,
     }
 }

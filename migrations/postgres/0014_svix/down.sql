@@ -1,0 +1,16 @@
+DROP TABLE svix_answers;
+DROP TABLE svix_event_types;
+DROP INDEX event_labels_uid;
+DELETE FROM event_labels WHERE kind = 2;
+DROP INDEX endpoints_by_uid;
+ALTER TABLE endpoints DROP COLUMN header_style;
+ALTER TABLE endpoints DROP COLUMN metadata;
+ALTER TABLE endpoints DROP COLUMN uid;
+DROP INDEX organizations_environment;
+DROP INDEX organizations_by_uid;
+CREATE UNIQUE INDEX organizations_by_uid ON organizations (uid) WHERE uid IS NOT NULL;
+ALTER TABLE organizations DROP COLUMN tokens_valid_from;
+ALTER TABLE organizations DROP COLUMN updated_at;
+ALTER TABLE organizations DROP COLUMN rate_limit;
+ALTER TABLE organizations DROP COLUMN environment;
+ALTER TABLE organizations DROP COLUMN body;
