@@ -65,6 +65,8 @@ pub struct ActorSettings {
     pub retention: Duration,
     /// Start of the names of the document's headers, for example `x-callintel`.
     pub header_prefix: String,
+    /// Whether requests with the headers of Svix have the names of Standard Webhooks instead.
+    pub whitelabel_headers: bool,
     /// The `user-agent` of attempts.
     pub user_agent: String,
 }
@@ -320,6 +322,7 @@ pub(super) mod tests {
             idle_linger: Duration::from_secs(5),
             retention: Duration::from_secs(30 * 86_400),
             header_prefix: "x-callintel".to_owned(),
+            whitelabel_headers: false,
             user_agent: "Ringback/test".to_owned(),
         }
     }

@@ -16,7 +16,12 @@ pub(super) fn assemble(
     ids: &mut IdGenerator,
     now: UnixMillis,
 ) -> NewEvent {
-    to_endpoints(publication, subscribers(publication, subscriptions), ids, now)
+    let endpoints = match publication.only_to {
+        Some(id) if subscriptions.is_active(publication.organization_id, id) => vec![id],
+        Some(_) => Vec::new(),
+        None => subscribers(publication, subscriptions),
+    };
+    to_endpoints(publication, endpoints, subscriptions, ids, now)
 }
 
 /// The same for an operational event; `None` if no endpoint subscribes to it.
@@ -28,7 +33,7 @@ pub(super) fn assemble_operational(
 ) -> Option<NewEvent> {
     let mut endpoints = subscribers(&operational.publication, subscriptions);
     endpoints.retain(|endpoint_id| *endpoint_id != operational.about);
-    (!endpoints.is_empty()).then(|| to_endpoints(&operational.publication, endpoints, ids, now))
+    (!endpoints.is_empty()).then(|| to_endpoints(&operational.publication, endpoints, subscriptions, ids, now))
 }
 
 fn subscribers(publication: &Publication, subscriptions: &Subscriptions) -> Vec<EndpointId> {
@@ -39,13 +44,15 @@ fn subscribers(publication: &Publication, subscriptions: &Subscriptions) -> Vec<
 fn to_endpoints(
     publication: &Publication,
     endpoints: Vec<EndpointId>,
+    subscriptions: &Subscriptions,
     ids: &mut IdGenerator,
     now: UnixMillis,
 ) -> NewEvent {
     ids.begin_run(now, 1 + endpoints.len());
     let id = EventId(ids.next(now));
     let deliveries = endpoints.into_iter().map(|endpoint| (DeliveryId(ids.next(now)), endpoint)).collect();
-    let event = Arc::new(publication.event(id, now));
+    let shape = subscriptions.body_shape(publication.organization_id);
+    let event = Arc::new(publication.event(id, shape, now));
     NewEvent {
         event,
         deliveries,

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::domain::attempt::{AttemptResult, LocalFault};
 use crate::domain::event::{Event, build_body};
-use crate::domain::ids::{DeliveryId, EventId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::labels::EventLabels;
+use crate::domain::organization::BodyShape;
 use crate::domain::time::UnixMillis;
 use crate::store::{AcceptedEvent, BatchKey, IdempotencyKey, StoreError};
 
@@ -18,7 +20,7 @@ use crate::store::{AcceptedEvent, BatchKey, IdempotencyKey, StoreError};
 pub struct Publication {
     /// The publisher's organization.
     pub organization_id: OrganizationId,
-    /// A registered type.
+    /// A registered type, or any where it [need not](Self::has_free_type) be.
     pub event_type: String,
     /// RFC 3339 UTC ending in `Z`; goes into the body verbatim.
     pub timestamp: String,
@@ -30,6 +32,10 @@ pub struct Publication {
     pub labels: Option<Arc<EventLabels>>,
     /// Only when the publisher sent an `Idempotency-Key`, for an item of a batch an `idempotency_key`.
     pub idempotency: Option<IdempotencyKey>,
+    /// Whether its type need not be registered.
+    pub has_free_type: bool,
+    /// The only endpoint that gets it, whatever that asks for; `None`: all that want it.
+    pub only_to: Option<EndpointId>,
     /// Where it stands in its batch, from 0; 0 for a single event.
     pub place: usize,
     /// Only for an item of a batch that came with an `Idempotency-Key`; set by the engine.
@@ -52,20 +58,26 @@ impl Publication {
             data,
             labels: None,
             idempotency: None,
+            has_free_type: false,
+            only_to: None,
             place: 0,
             batch: None,
         }
     }
 
     /// The event to store under this id.
-    pub(super) fn event(&self, id: EventId, now: UnixMillis) -> Event {
+    pub(super) fn event(&self, id: EventId, shape: BodyShape, now: UnixMillis) -> Event {
+        let data = self.data.get();
         Event {
             id,
             organization_id: self.organization_id,
             event_type: self.event_type.clone(),
             occurred_at: self.occurred_at,
             accepted_at: now,
-            body: build_body(&self.event_type, &self.timestamp, id, self.data.get()),
+            body: match shape {
+                BodyShape::Envelope => build_body(&self.event_type, &self.timestamp, id, data),
+                BodyShape::Verbatim => Bytes::copy_from_slice(data.as_bytes()),
+            },
         }
     }
 }

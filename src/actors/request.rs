@@ -8,7 +8,7 @@ use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{CustomHeader, Endpoint};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
-use crate::domain::sent_request::{EndpointHeaders, SentRequest};
+use crate::domain::sent_request::{EndpointHeaders, HeaderStyle, SentRequest};
 use crate::domain::signing::SigningKey;
 use crate::domain::time::UnixMillis;
 use crate::transport::AttemptRequest;
@@ -58,6 +58,10 @@ impl RequestTemplate {
             keys: std::iter::once(Key::new(&endpoint.secret, None)).chain(previous).collect(),
             headers: Arc::new(EndpointHeaders {
                 user_agent: settings.user_agent.clone(),
+                style: match endpoint.header_style {
+                    HeaderStyle::Svix if settings.whitelabel_headers => HeaderStyle::Standard,
+                    style => style,
+                },
                 prefix: settings.header_prefix.clone(),
                 custom_names: endpoint.headers.iter().map(|header| header.name.clone()).collect(),
             }),

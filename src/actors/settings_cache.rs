@@ -18,6 +18,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event_type_registry::{EventTypeRegistry, KnownType};
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::organization::BodyShape;
 use crate::domain::subscriptions::Subscriptions;
 use crate::store::{ChangeNumber, Changed, ChangesSince, Store, StoreError, StoreResult};
 
@@ -59,6 +60,7 @@ impl SettingsCache {
         let applied = store.last_change()?;
         let mut subscriptions = Subscriptions::default();
         scan_endpoints(store, |endpoint| subscriptions.upsert(&endpoint))?;
+        subscriptions.set_verbatim(store.verbatim_organizations()?);
         let event_types = read_event_types(&context)?;
         Ok(Self {
             ports,
@@ -168,7 +170,12 @@ impl SettingsCache {
                 }
             }
             Changed::EventTypes => self.read_event_types_of(organization_id)?,
-            Changed::OrganizationRenamed => self.names_changed(),
+            Changed::Organization => {
+                self.names_changed();
+                let is_verbatim = self.context.store.is_verbatim(organization_id)?;
+                let shape = if is_verbatim { BodyShape::Verbatim } else { BodyShape::Envelope };
+                self.write_subscriptions().set_body_shape(organization_id, shape);
+            }
             Changed::OrganizationDeleted => {
                 self.names_changed();
                 let endpoints = self.write_subscriptions().remove_organization(organization_id);
@@ -214,6 +221,8 @@ impl SettingsCache {
         for (organization_id, endpoint_id) in gone {
             self.apply_endpoint(organization_id, endpoint_id, None);
         }
+        let verbatim = store.verbatim_organizations()?;
+        self.write_subscriptions().set_verbatim(verbatim);
         *self.write_event_types() = event_types;
         self.names_changed();
         self.applied.store(applied.0, Ordering::Release);

@@ -11,7 +11,7 @@ use super::caller::{Caller, find_caller};
 use super::line::Line;
 use super::problem::{ErrorCode, Problem};
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::{OrganizationRef, Role};
+use crate::domain::organization::{Environment, OrganizationRef, Role};
 
 /// What a route requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +146,7 @@ pub(super) async fn path_organization(
     let name: OrganizationRef = name.parse().map_err(|()| unknown())?;
     let read = api.read(Line::of(request), move |store| match &name {
         OrganizationRef::Id(id) => store.organization(*id),
-        OrganizationRef::Uid(uid) => store.organization_by_uid(uid),
+        OrganizationRef::Uid(uid) => store.organization_by_uid(&Environment::default(), uid),
     });
     read.await?.map(|organization| organization.id).ok_or_else(unknown)
 }

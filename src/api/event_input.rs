@@ -76,8 +76,11 @@ impl EventReader {
         let timestamp = fields.read("timestamp", &mut errors, read_timestamp).into_option();
         let mut labels_of =
             |name, most| fields.read(name, &mut errors, labels(most)).into_option().unwrap_or_default();
-        let labels =
-            EventLabels { channels: labels_of("channels", MAX_EVENT_CHANNELS), tags: labels_of("tags", MAX_TAGS) };
+        let labels = EventLabels {
+            channels: labels_of("channels", MAX_EVENT_CHANNELS),
+            tags: labels_of("tags", MAX_TAGS),
+            uid: None,
+        };
         fields.finish(&mut errors);
         if let (Some((_, Registered::WithSchema(schema))), Some(data)) = (&event_type, data) {
             for error in check_data(schema, data) {

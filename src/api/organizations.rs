@@ -20,14 +20,16 @@ use super::pagination::{List, QueryString};
 use super::problem::{ErrorCode, Problem};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::{Metadata, Organization, OrganizationChange, OrganizationUid, UidError};
+use crate::domain::organization::{
+    BodyShape, Environment, Metadata, Organization, OrganizationChange, OrganizationUid, UidError,
+};
 use crate::store::{Creation, CreationKey, Store, StoreError};
 
 const WHAT: &str = "organization";
 /// How long a repeated request with the same idempotency key is answered with what the first one made (contract).
 const CREATION_KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// `POST /v1/organizations {name, uid?, metadata?}`.
+/// `POST /v1/organizations {name, uid?, metadata?, body?}`.
 pub(crate) async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -41,8 +43,14 @@ pub(crate) async fn create(
     let Some(key) = key else { return Ok(created(&create_from(&api, &author, &body).await?)) };
     let organization = NewOrganization::read(&body)?.into_organization(&api);
     // in whatever order a client writes its fields
-    let Organization { uid, name, metadata, .. } = &organization;
-    let request = serde_json::to_vec(&(uid, name, metadata)).unwrap_or_default();
+    let Organization { uid, name, metadata, body, .. } = &organization;
+    let fields = (uid, name, metadata);
+    // as it was before there was a body, so that a key from then is known
+    let request = match body {
+        BodyShape::Envelope => serde_json::to_vec(&fields),
+        BodyShape::Verbatim => serde_json::to_vec(&(fields, body)),
+    };
+    let request = request.unwrap_or_default();
     let key = CreationKey {
         key: Sha256::digest(key.as_bytes()).into(),
         request: Sha256::digest(&request).into(),
@@ -109,6 +117,7 @@ struct NewOrganization {
     name: String,
     uid: Option<OrganizationUid>,
     metadata: Metadata,
+    body: BodyShape,
 }
 
 impl NewOrganization {
@@ -118,9 +127,11 @@ impl NewOrganization {
         let name = fields.require("name", &mut errors, input::name);
         let uid = fields.read("uid", &mut errors, read_uid);
         let metadata = fields.read("metadata", &mut errors, read_metadata);
+        let body = fields.read("body", &mut errors, read_body_shape);
         fields.finish(&mut errors);
         errors.into_result()?;
         Ok(Self {
+            body: body.into_option().unwrap_or_default(),
             // a required field that is missing is among the errors
             name: name.unwrap_or_default(),
             uid: uid.into_option(),
@@ -135,24 +146,38 @@ impl NewOrganization {
         let mut fields = JsonFields::parse(body, &mut errors)?;
         let name = fields.read("name", &mut errors, input::name);
         let metadata = fields.read("metadata", &mut errors, read_metadata);
+        let shape = fields.read("body", &mut errors, read_body_shape);
         fields.refuse("uid", "it is in the path; PATCH changes it", &mut errors);
         fields.finish(&mut errors);
         errors.into_result()?;
         // the longest uid is longer than the longest name
         let name = name.into_option().unwrap_or_else(|| uid.as_str().chars().take(MAX_NAME).collect());
-        Ok(Self { name, uid: Some(uid), metadata: metadata.into_option().unwrap_or_default() })
+        let body = shape.into_option().unwrap_or_default();
+        Ok(Self { name, uid: Some(uid), metadata: metadata.into_option().unwrap_or_default(), body })
     }
 
     fn into_organization(self, api: &Api) -> Organization {
-        let Self { name, uid, metadata } = self;
+        let Self { name, uid, metadata, body } = self;
         let id = OrganizationId(api.engine.next_id());
-        Organization { id, uid, name, metadata, created_at: api.engine.now() }
+        Organization { uid, metadata, body, ..Organization::named(id, name, api.engine.now()) }
     }
 }
 
 fn read_uid(value: &RawValue, path: &str, errors: &mut Errors) -> Option<OrganizationUid> {
     let text = input::string(value, path, errors)?;
     text.parse().map_err(|error: UidError| errors.add(path, error.to_string())).ok()
+}
+
+fn read_body_shape(value: &RawValue, path: &str, errors: &mut Errors) -> Option<BodyShape> {
+    let text = input::string(value, path, errors)?;
+    let found = BodyShape::ALL.into_iter().find(|shape| shape.as_str() == text);
+    if found.is_none() {
+        errors.add(
+            path,
+            "must be envelope (receivers get event_type, timestamp, webhook_id and data) or verbatim (data alone)",
+        );
+    }
+    found
 }
 
 fn read_metadata(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Metadata> {
@@ -174,7 +199,7 @@ fn read_metadata(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Me
     metadata
 }
 
-/// `PUT /v1/organizations/{uid} {name?, metadata?}`: creates it unless it is there. One that is there stays as it is.
+/// `PUT /v1/organizations/{uid} {name?, metadata?, body?}`: creates it unless it is there. One that is there stays as it is.
 pub(crate) async fn get_or_create(
     request: HttpRequest,
     payload: web::Payload,
@@ -196,7 +221,7 @@ pub(crate) async fn get_or_create(
     // nearly always it is there
     let wanted = organization.uid.clone();
     let known = api.read(Line::Admin, move |store| match &wanted {
-        Some(uid) => store.organization_by_uid(uid),
+        Some(uid) => store.organization_by_uid(&Environment::default(), uid),
         None => Ok(None),
     });
     if let Some(known) = known.await? {
@@ -211,7 +236,7 @@ pub(crate) async fn get_or_create(
             (Ok(()), _) => Ok((organization, true)),
             // at the same moment somebody else made it
             (Err(StoreError::Conflict), Some(uid)) => {
-                let known = store.organization_by_uid(uid)?;
+                let known = store.organization_by_uid(&Environment::default(), uid)?;
                 Ok((known.ok_or_else(|| uid_is_taken(StoreError::Conflict, Some(uid)))?, false))
             }
             (Err(error), _) => Err(error.into()),
@@ -231,7 +256,7 @@ fn forget_name(api: &Api, uid: Option<&OrganizationUid>) {
     }
 }
 
-/// `PATCH /v1/organizations/{id} {name?, uid?, metadata?}`: `null` takes the uid or the metadata away.
+/// `PATCH /v1/organizations/{id} {name?, uid?, metadata?, body?}`: `null` takes the uid or the metadata away, and gives back the default body.
 pub(crate) async fn update(
     request: HttpRequest,
     payload: web::Payload,
@@ -269,12 +294,15 @@ fn read_change(body: &[u8]) -> Result<OrganizationChange, Problem> {
     }
     let uid = fields.read("uid", &mut errors, read_uid);
     let metadata = fields.read("metadata", &mut errors, read_metadata);
+    let shape = fields.read("body", &mut errors, read_body_shape);
     fields.finish(&mut errors);
     errors.into_result()?;
     Ok(OrganizationChange {
         name: name.into_option(),
         uid: uid.given(),
         metadata: metadata.given().map(Option::unwrap_or_default),
+        body: shape.given().map(Option::unwrap_or_default),
+        ..OrganizationChange::default()
     })
 }
 

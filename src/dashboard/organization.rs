@@ -19,7 +19,7 @@ use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::{Api, organizations, path_id};
 use crate::domain::filter::FieldError;
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::Organization;
+use crate::domain::organization::{BodyShape, Organization};
 
 /// The field that must repeat the name before an organization is deleted.
 const CONFIRM: &str = "confirm";
@@ -152,6 +152,12 @@ fn facts(viewer: &Viewer, organization: &Organization) -> Markup {
                 dt { "Your ID" } dd { (components::copyable("organization-uid", uid.as_str())) }
             }
             dt { "Created" } dd { (time::dated(organization.created_at, viewer.zone())) }
+            @if organization.body == BodyShape::Verbatim {
+                dt { "Bodies" } dd { "What was published, without the envelope" }
+            }
+            @if !organization.environment.is_own() {
+                dt { "Svix environment" } dd { code { (organization.environment.as_str()) } }
+            }
             @if !organization.metadata.is_empty() {
                 dt { "Metadata" }
                 dd {

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::attempt::RetryOn;
 use super::filter::Filter;
 use super::ids::{EndpointId, OrganizationId};
+use super::organization::{Metadata, OrganizationUid};
 use super::patterns::EventPattern;
 use super::retry::RetrySchedule;
 use super::secret::Secret;
+use super::sent_request::HeaderStyle;
 use super::time::UnixMillis;
 
 /// How many secrets of an endpoint are valid at once, the newest included (contract). Larger: a receiver that refuses
@@ -141,6 +143,12 @@ pub struct Endpoint {
     pub max_in_flight: u32,
     /// One at a time, in event order; a retry blocks the next.
     pub ordered: bool,
+    /// How its requests are signed.
+    pub header_style: HeaderStyle,
+    /// The publisher's own id of it, unique in its organization.
+    pub uid: Option<OrganizationUid>,
+    /// What a publisher keeps with it. The engine does not read it.
+    pub metadata: Metadata,
     /// The newest signing secret.
     pub secret: Secret,
     /// Earlier secrets that sign as well after rotations, the newest first. Each has its own expiry, which may be past.
@@ -180,6 +188,9 @@ impl Endpoint {
             rate_limit: None,
             max_in_flight: DEFAULT_MAX_IN_FLIGHT,
             ordered: false,
+            header_style: HeaderStyle::default(),
+            uid: None,
+            metadata: Metadata::default(),
             secret,
             previous_secrets: Vec::new(),
             created_at,

@@ -31,15 +31,22 @@ pub struct Event {
 }
 
 impl Event {
-    /// The published data, verbatim, as it is in the body; `null` if that was not made by [`build_body`].
+    /// The published data, verbatim: `data` of a body that [`build_body`] made, which has the event's id, and all of any other;
+    /// `null` for what is not JSON.
     pub(crate) fn data(&self) -> Box<RawValue> {
         #[derive(Deserialize)]
         struct Body<'a> {
+            webhook_id: EventId,
             #[serde(borrow)]
             data: &'a RawValue,
         }
-        serde_json::from_slice::<Body<'_>>(&self.body)
-            .map_or_else(|_| RawValue::NULL.to_owned(), |body| body.data.to_owned())
+        let enveloped =
+            serde_json::from_slice::<Body<'_>>(&self.body).ok().filter(|body| body.webhook_id == self.id);
+        let data = match enveloped {
+            Some(body) => Some(body.data),
+            None => serde_json::from_slice(&self.body).ok(),
+        };
+        data.unwrap_or(RawValue::NULL).to_owned()
     }
 }
 

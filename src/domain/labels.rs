@@ -17,6 +17,8 @@ pub struct EventLabels {
     pub channels: Vec<String>,
     /// At most 10.
     pub tags: Vec<String>,
+    /// The publisher's own id of the event, unique in its organization.
+    pub uid: Option<String>,
 }
 
 impl EventLabels {
@@ -24,9 +26,9 @@ impl EventLabels {
         self.len() == 0
     }
 
-    /// How many there are.
+    /// How many there are, the event's own id included.
     pub(crate) fn len(&self) -> usize {
-        self.channels.len() + self.tags.len()
+        self.channels.len() + self.tags.len() + usize::from(self.uid.is_some())
     }
 }
 

@@ -14,19 +14,100 @@ use super::time::UnixMillis;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Organization {
     pub id: OrganizationId,
-    /// The publisher's own id of it, unique in the deployment.
+    /// The publisher's own id of it, unique in its environment.
     pub uid: Option<OrganizationUid>,
     /// 1 to 200 characters, chosen by the operator.
     pub name: String,
     pub metadata: Metadata,
+    /// What its receivers get of an event.
+    pub body: BodyShape,
+    #[serde(skip)]
+    pub environment: Environment,
+    /// Of an application: messages in a second. Kept, and not enforced.
+    #[serde(skip)]
+    pub rate_limit: Option<u16>,
     /// When it was created.
     pub created_at: UnixMillis,
+    /// When it was last changed; `None`: never.
+    #[serde(skip)]
+    pub updated_at: Option<UnixMillis>,
+    /// Tokens that were made for it before are refused.
+    #[serde(skip)]
+    pub tokens_valid_from: Option<UnixMillis>,
 }
 
 impl Organization {
     /// Without an own id and metadata.
     pub fn named(id: OrganizationId, name: impl Into<String>, created_at: UnixMillis) -> Self {
-        Self { id, uid: None, name: name.into(), metadata: Metadata::default(), created_at }
+        Self {
+            id,
+            uid: None,
+            name: name.into(),
+            metadata: Metadata::default(),
+            body: BodyShape::default(),
+            environment: Environment::default(),
+            rate_limit: None,
+            created_at,
+            updated_at: None,
+            tokens_valid_from: None,
+        }
+    }
+}
+
+/// What the body of an event is, of all events of an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyShape {
+    /// The four keys of the contract, with what was published in `data`.
+    #[default]
+    Envelope,
+    /// What was published, as it was sent.
+    Verbatim,
+}
+
+impl BodyShape {
+    pub(crate) const ALL: [Self; 2] = [Self::Envelope, Self::Verbatim];
+
+    /// The name in the API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Envelope => "envelope",
+            Self::Verbatim => "verbatim",
+        }
+    }
+}
+
+/// Whose organizations: of the Svix-compatible API, whose tokens each name one, or the deployment's own. An organization's own
+/// id is unique in its environment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Environment(String);
+
+impl Environment {
+    /// Longer ones name nothing.
+    const MAX_LENGTH: usize = 128;
+
+    /// Of a name that begins with `org_`, as tokens have it; `None` for anything else.
+    pub fn named(name: &str) -> Option<Self> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let is_name =
+            name.starts_with(ID_PREFIX) && name.len() <= Self::MAX_LENGTH && name.bytes().all(is_allowed);
+        is_name.then(|| Self(name.to_owned()))
+    }
+
+    /// As it is stored: empty for the deployment's own.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is the deployment's own.
+    pub fn is_own(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// As [`Environment::as_str`] gave it.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -138,14 +219,23 @@ pub struct OrganizationChange {
     pub uid: Option<Option<OrganizationUid>>,
     /// Replaces all of it.
     pub metadata: Option<Metadata>,
+    pub body: Option<BodyShape>,
+    /// `Some(None)` takes it away.
+    pub rate_limit: Option<Option<u16>>,
+    pub updated_at: Option<UnixMillis>,
+    pub tokens_valid_from: Option<UnixMillis>,
 }
 
 impl OrganizationChange {
     pub(crate) fn apply(self, organization: &mut Organization) {
-        let Self { name, uid, metadata } = self;
+        let Self { name, uid, metadata, body, rate_limit, updated_at, tokens_valid_from } = self;
         organization.name = name.unwrap_or_else(|| std::mem::take(&mut organization.name));
         organization.uid = uid.unwrap_or_else(|| organization.uid.take());
         organization.metadata = metadata.unwrap_or_else(|| std::mem::take(&mut organization.metadata));
+        organization.body = body.unwrap_or(organization.body);
+        organization.rate_limit = rate_limit.unwrap_or(organization.rate_limit);
+        organization.updated_at = updated_at.or(organization.updated_at);
+        organization.tokens_valid_from = tokens_valid_from.or(organization.tokens_valid_from);
     }
 }
 

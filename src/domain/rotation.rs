@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::endpoint::Endpoint;
 use super::secret::Secret;
+use super::sent_request::HeaderStyle;
 use super::time::UnixMillis;
 
 /// Identifies a secret of an endpoint without revealing it, to remember which one its receiver accepts. It is the beginning
@@ -49,9 +50,13 @@ pub struct SecretTerms {
 }
 
 impl SecretTerms {
-    /// The secrets of an endpoint.
+    /// The secrets of an endpoint. Of one whose requests lack the document's signature only the newest counts: the others sign
+    /// every request as well, and no receiver has to be asked which one it takes.
     pub fn of(endpoint: &Endpoint) -> Self {
         let newest = SecretTerm { id: SecretId::of(&endpoint.secret), expires_at: None };
+        if endpoint.header_style != HeaderStyle::Native {
+            return Self { newest, previous: Vec::new() };
+        }
         let term = |previous: &super::endpoint::PreviousSecret| SecretTerm {
             id: SecretId::of(&previous.secret),
             expires_at: Some(previous.expires_at),

@@ -25,12 +25,35 @@ pub struct SentRequest {
     pub standard: Vec<Digest>,
 }
 
+/// Which headers sign a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HeaderStyle {
+    /// Those of the contract: the document's and those of Standard Webhooks.
+    #[default]
+    Native,
+    /// `svix-id`, `svix-timestamp` and `svix-signature`: what Svix's libraries verify.
+    Svix,
+    /// The same three with the names of Standard Webhooks, and nothing else.
+    Standard,
+}
+
+impl HeaderStyle {
+    /// The names of id, timestamp and signature.
+    pub(crate) fn names(self) -> [&'static str; 3] {
+        match self {
+            Self::Native | Self::Standard => ["webhook-id", "webhook-timestamp", "webhook-signature"],
+            Self::Svix => ["svix-id", "svix-timestamp", "svix-signature"],
+        }
+    }
+}
+
 /// The part of an endpoint's headers that is the same in every request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EndpointHeaders {
     /// `Ringback/` and the version, unless a test sets another.
     pub user_agent: String,
-    /// Before `-signature`, `-delivery` and `-attempt`.
+    pub style: HeaderStyle,
+    /// Before `-signature`, `-delivery` and `-attempt`; they are in the native style alone.
     pub prefix: String,
     /// Names of the customer's own headers, in their order; their values are never kept.
     pub custom_names: Vec<String>,
@@ -44,19 +67,22 @@ impl SentRequest {
         number: u32,
         at: UnixMillis,
     ) -> Vec<(String, String)> {
-        let EndpointHeaders { user_agent, prefix, custom_names } = self.endpoint.as_ref();
+        let EndpointHeaders { user_agent, style, prefix, custom_names } = self.endpoint.as_ref();
         let mut headers = Vec::with_capacity(9 + custom_names.len());
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
         headers.push(("user-agent".to_owned(), user_agent.clone()));
-        headers.push((format!("{prefix}-signature"), document_text(&self.document)));
-        if let Some(previous) = &self.previous_document {
-            headers.push((format!("{prefix}-signature-previous"), document_text(previous)));
+        if *style == HeaderStyle::Native {
+            headers.push((format!("{prefix}-signature"), document_text(&self.document)));
+            if let Some(previous) = &self.previous_document {
+                headers.push((format!("{prefix}-signature-previous"), document_text(previous)));
+            }
+            headers.push((format!("{prefix}-delivery"), delivery_id.to_string()));
+            headers.push((format!("{prefix}-attempt"), number.to_string()));
         }
-        headers.push((format!("{prefix}-delivery"), delivery_id.to_string()));
-        headers.push((format!("{prefix}-attempt"), number.to_string()));
-        headers.push(("webhook-id".to_owned(), self.event_id.to_string()));
-        headers.push(("webhook-timestamp".to_owned(), at.as_seconds().to_string()));
-        headers.push(("webhook-signature".to_owned(), standard_text(&self.standard)));
+        let [id, timestamp, signature] = style.names();
+        headers.push((id.to_owned(), self.event_id.to_string()));
+        headers.push((timestamp.to_owned(), at.as_seconds().to_string()));
+        headers.push((signature.to_owned(), standard_text(&self.standard)));
         headers
     }
 }

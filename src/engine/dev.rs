@@ -15,7 +15,7 @@ use crate::api::key_text;
 use crate::config::Settings;
 use crate::dashboard::Dashboard;
 use crate::domain::ids::{KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Organization, OrganizationUid, Role};
+use crate::domain::organization::{ApiKey, Environment, Organization, OrganizationUid, Role};
 use crate::domain::random::RandomSource;
 use crate::domain::secret::Secret;
 use crate::store::PageRequest;
@@ -133,7 +133,8 @@ fn owner_key(engine: &EngineHandle, path: &Path) -> Result<Secret, EngineError> 
 
 fn organization(engine: &EngineHandle) -> Result<OrganizationId, EngineError> {
     let uid: Option<OrganizationUid> = ORGANIZATION.parse().ok();
-    let named = |uid: &OrganizationUid| engine.store().organization_by_uid(uid).transpose();
+    let named =
+        |uid: &OrganizationUid| engine.store().organization_by_uid(&Environment::default(), uid).transpose();
     if let Some(found) = uid.as_ref().and_then(named).transpose()? {
         return Ok(found.id);
     }

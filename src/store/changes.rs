@@ -38,8 +38,8 @@ pub enum Changed {
     Endpoint(EndpointId),
     /// One of the organization's event types was created, changed or deleted.
     EventTypes,
-    /// The organization has another own id, or none any more.
-    OrganizationRenamed,
+    /// The organization has another own id, or none any more, or its events another body.
+    Organization,
 }
 
 impl Changed {
@@ -49,7 +49,7 @@ impl Changed {
             Self::OrganizationDeleted => (0, None),
             Self::Endpoint(id) => (1, Some(id.0)),
             Self::EventTypes => (2, None),
-            Self::OrganizationRenamed => (3, None),
+            Self::Organization => (3, None),
         }
     }
 
@@ -59,7 +59,7 @@ impl Changed {
             (0, None) => Some(Self::OrganizationDeleted),
             (1, Some(id)) => Some(Self::Endpoint(EndpointId(id))),
             (2, None) => Some(Self::EventTypes),
-            (3, None) => Some(Self::OrganizationRenamed),
+            (3, None) => Some(Self::Organization),
             _ => None,
         }
     }
@@ -83,6 +83,10 @@ pub trait ChangeStore: Send + Sync + 'static {
     fn last_change(&self) -> StoreResult<ChangeNumber>;
     /// At most `limit` lines behind `after`.
     fn changes_since(&self, after: ChangeNumber, limit: usize) -> StoreResult<ChangesSince>;
+    /// Organizations whose events have a verbatim body.
+    fn verbatim_organizations(&self) -> StoreResult<Vec<OrganizationId>>;
+    /// Whether this organization is one of them.
+    fn is_verbatim(&self, organization_id: OrganizationId) -> StoreResult<bool>;
     /// An organization's own event types, for the engine: over connections that no request takes.
     fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>>;
 }

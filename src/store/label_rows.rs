@@ -8,6 +8,8 @@ use super::schema::event_labels;
 pub(super) const CHANNEL: i16 = 0;
 /// As in the index `event_labels_tag`.
 pub(super) const TAG: i16 = 1;
+/// The publisher's own id of the event; as in the index `event_labels_uid`.
+pub(super) const UID: i16 = 2;
 
 /// A channel or tag of a new event.
 #[derive(Insertable)]
@@ -22,7 +24,9 @@ pub(super) struct LabelRow<'a> {
 
 /// The rows of an event; none for most.
 pub(super) fn rows(new: &NewEvent) -> impl Iterator<Item = LabelRow<'_>> {
-    let labels = new.labels.iter().flat_map(|labels| [(CHANNEL, &labels.channels), (TAG, &labels.tags)]);
+    let labels = new.labels.iter().flat_map(|labels| {
+        [(CHANNEL, labels.channels.as_slice()), (TAG, &labels.tags), (UID, labels.uid.as_slice())]
+    });
     labels.flat_map(move |(kind, texts)| {
         // there are at most ten
         texts.iter().zip(0..).map(move |(label, place)| LabelRow {

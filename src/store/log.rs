@@ -31,6 +31,8 @@ pub trait LogStore: Send + Sync + 'static {
         filter: &EventFilter,
         page: PageRequest,
     ) -> StoreResult<Vec<EventRecord>>;
+    /// The newest event with this own id of its publisher.
+    fn event_by_uid(&self, organization_id: OrganizationId, uid: &str) -> StoreResult<Option<EventId>>;
     /// Reads an event with its body and deliveries.
     fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>>;
     /// Makes a finished delivery pending again at `now`, with its whole retry schedule ahead of it. Its

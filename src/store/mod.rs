@@ -91,6 +91,17 @@ pub struct PageRequest {
     pub limit: usize,
 }
 
+/// A page of a list in either direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirectedPage {
+    /// Only ids behind this one, in the direction of the page; `None` begins at the end.
+    pub behind: Option<i64>,
+    /// From the lowest id on, and not from the highest.
+    pub is_ascending: bool,
+    /// At most this many.
+    pub limit: usize,
+}
+
 /// The whole store. One implementation over Diesel for SQLite and PostgreSQL, one in memory as a reference.
 ///
 /// The methods of its parts can be called on a `dyn Store` without importing the traits.

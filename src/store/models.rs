@@ -22,10 +22,13 @@ use crate::domain::event_types::{DefinedEventType, EventTypeState};
 use crate::domain::filter::Filter;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
-use crate::domain::organization::{ApiKey, Metadata, Organization, OrganizationChange, Role};
+use crate::domain::organization::{
+    ApiKey, BodyShape, Environment, Metadata, Organization, OrganizationChange, Role,
+};
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
+use crate::domain::sent_request::HeaderStyle;
 use crate::domain::time::UnixMillis;
 
 impl From<CipherError> for StoreError {
@@ -54,6 +57,17 @@ pub(super) struct OrganizationRow {
     created_at: i64,
     uid: Option<String>,
     metadata: Option<String>,
+    body: i16,
+    environment: String,
+    rate_limit: Option<i32>,
+    updated_at: Option<i64>,
+    tokens_valid_from: Option<i64>,
+}
+
+/// The shapes in their order in the column.
+fn body_shape(code: i16) -> StoreResult<BodyShape> {
+    let shape = usize::try_from(code).ok().and_then(|code| BodyShape::ALL.get(code));
+    shape.copied().ok_or_else(|| corrupt(format!("body {code}")))
 }
 
 impl From<&Organization> for OrganizationRow {
@@ -64,6 +78,11 @@ impl From<&Organization> for OrganizationRow {
             created_at: organization.created_at.0,
             uid: organization.uid.as_ref().map(ToString::to_string),
             metadata: metadata_text(&organization.metadata),
+            body: organization.body as i16,
+            environment: organization.environment.as_str().to_owned(),
+            rate_limit: organization.rate_limit.map(i32::from),
+            updated_at: organization.updated_at.map(|at| at.0),
+            tokens_valid_from: organization.tokens_valid_from.map(|at| at.0),
         }
     }
 }
@@ -84,7 +103,12 @@ impl TryFrom<OrganizationRow> for Organization {
             uid,
             name: row.name,
             metadata: metadata.unwrap_or_default(),
+            body: body_shape(row.body)?,
+            environment: Environment::stored(row.environment),
+            rate_limit: row.rate_limit.and_then(|limit| u16::try_from(limit).ok()),
             created_at: UnixMillis(row.created_at),
+            updated_at: row.updated_at.map(UnixMillis),
+            tokens_valid_from: row.tokens_valid_from.map(UnixMillis),
         })
     }
 }
@@ -96,16 +120,24 @@ pub(super) struct OrganizationChangeset {
     name: Option<String>,
     uid: Option<Option<String>>,
     metadata: Option<Option<String>>,
+    body: Option<i16>,
+    rate_limit: Option<Option<i32>>,
+    updated_at: Option<i64>,
+    tokens_valid_from: Option<i64>,
 }
 
 impl OrganizationChangeset {
     /// `None` when there is nothing to set.
     pub(super) fn of(change: &OrganizationChange) -> Option<Self> {
-        let OrganizationChange { name, uid, metadata } = change;
+        let OrganizationChange { name, uid, metadata, body, rate_limit, updated_at, tokens_valid_from } = change;
         (*change != OrganizationChange::default()).then(|| Self {
             name: name.clone(),
             uid: uid.as_ref().map(|uid| uid.as_ref().map(ToString::to_string)),
             metadata: metadata.as_ref().map(metadata_text),
+            body: body.map(|shape| shape as i16),
+            rate_limit: rate_limit.map(|limit| limit.map(i32::from)),
+            updated_at: updated_at.map(|at| at.0),
+            tokens_valid_from: tokens_valid_from.map(|at| at.0),
         })
     }
 }
@@ -195,6 +227,9 @@ pub(super) struct EndpointRow {
     updated_at: i64,
     version: i64,
     channels: Option<String>,
+    uid: Option<String>,
+    metadata: Option<String>,
+    header_style: i16,
 }
 
 /// `retry` in the database.
@@ -205,6 +240,8 @@ enum StoredRetry {
     Policy(RetryPolicy),
 }
 
+/// In the column `header_style`.
+const SVIX_HEADERS: i16 = 1;
 const CLIENT_ERRORS: &str = "4xx";
 const REDIRECTS: &str = "3xx";
 
@@ -261,6 +298,13 @@ impl EndpointRow {
             updated_at: endpoint.updated_at.0,
             version: endpoint.version,
             channels: (!endpoint.channels.is_empty()).then(|| json(&endpoint.channels)).transpose()?,
+            uid: endpoint.uid.as_ref().map(ToString::to_string),
+            metadata: metadata_text(&endpoint.metadata),
+            header_style: match endpoint.header_style {
+                HeaderStyle::Native => 0,
+                // which of their names it uses is the deployment's
+                HeaderStyle::Svix | HeaderStyle::Standard => SVIX_HEADERS,
+            },
         })
     }
 
@@ -316,6 +360,12 @@ impl EndpointRow {
             rate_limit: self.rate_limit.as_deref().map(parse).transpose()?,
             max_in_flight: self.max_in_flight.max(0) as u32,
             ordered: self.ordered,
+            header_style: match self.header_style {
+                SVIX_HEADERS => HeaderStyle::Svix,
+                _ => HeaderStyle::Native,
+            },
+            uid: self.uid.map(|uid| uid.parse().map_err(|_| corrupt(format!("uid {uid}")))).transpose()?,
+            metadata: self.metadata.as_deref().map(parse).transpose()?.unwrap_or_default(),
             secret: decrypt(&self.secret)?,
             previous_secrets,
             created_at: UnixMillis(self.created_at),

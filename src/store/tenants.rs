@@ -1,11 +1,13 @@
 //! Organizations, their keys, event types and endpoints.
 
-use super::{PageRequest, StoreResult};
+use super::{DirectedPage, PageRequest, StoreResult};
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::{EndpointHealth, EndpointState};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
+use crate::domain::organization::{
+    ApiKey, Environment, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
+};
 use crate::domain::time::UnixMillis;
 
 /// What people manage: organizations, API keys, endpoints and event types.
@@ -28,9 +30,15 @@ pub trait TenantStore: Send + Sync + 'static {
     fn failing_organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
     /// Reads an organization.
     fn organization(&self, id: OrganizationId) -> StoreResult<Option<Organization>>;
+    /// Lists the organizations of an environment, by their ids.
+    fn organizations_of(&self, environment: &Environment, page: DirectedPage) -> StoreResult<Vec<Organization>>;
     /// Finds an organization by the publisher's own id.
-    fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>>;
-    /// The id of an organization that a call names, for every call that names one.
+    fn organization_by_uid(
+        &self,
+        environment: &Environment,
+        uid: &OrganizationUid,
+    ) -> StoreResult<Option<Organization>>;
+    /// The id of one of the deployment's own organizations that a call names, for every call that names one.
     fn resolve_organization(&self, name: &OrganizationRef) -> StoreResult<Option<OrganizationId>>;
     /// Removes an organization with its keys, endpoints and event types; from then on it is invisible. Its
     /// events and deliveries are removed later by
@@ -50,12 +58,22 @@ pub trait TenantStore: Send + Sync + 'static {
     /// Notes that a key is used now, unless that was noted within
     /// [`LAST_USE_PRECISION`](crate::domain::organization::LAST_USE_PRECISION).
     fn note_key_used(&self, id: KeyId, now: UnixMillis) -> StoreResult<()>;
-    /// Adds an endpoint; as for keys, its organization must exist.
+    /// Adds an endpoint; as for keys, its organization must exist. [`StoreError::Conflict`](super::StoreError::Conflict) when
+    /// its own id is another one's.
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()>;
     /// Finds an endpoint with its health: for people, over the connections of the API. The engine has
     /// [`QueueStore::endpoint`](super::QueueStore::endpoint).
     fn find_endpoint(&self, organization_id: OrganizationId, id: EndpointId)
     -> StoreResult<Option<EndpointStart>>;
+    /// Finds an endpoint by the publisher's own id.
+    fn endpoint_by_uid(
+        &self,
+        organization_id: OrganizationId,
+        uid: &OrganizationUid,
+    ) -> StoreResult<Option<EndpointStart>>;
+    /// Lists an organization's endpoints with their health in one of two directions.
+    fn endpoints_of(&self, organization_id: OrganizationId, page: DirectedPage)
+    -> StoreResult<Vec<EndpointStart>>;
     /// Lists an organization's endpoints with their health, newest first.
     fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>>;
     /// Lists those that are looked for, newest first. Reads all of the organization's, but for their secrets.

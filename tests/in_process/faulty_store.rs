@@ -14,7 +14,9 @@ use ringback::domain::event_types::DefinedEventType;
 use ringback::domain::health::{EndpointHealth, EndpointStates, OrganizationInTrouble, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
-use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
+use ringback::domain::organization::{
+    ApiKey, Environment, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
+};
 use ringback::domain::session::{DashboardSession, SignInLink};
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::time::UnixMillis;
@@ -242,7 +244,26 @@ impl TenantStore for FaultyStore {
             id: OrganizationId,
             change: &OrganizationChange,
         ) -> StoreResult<Option<Organization>>;
-        fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>>;
+        fn organizations_of(
+            &self,
+            environment: &Environment,
+            page: DirectedPage,
+        ) -> StoreResult<Vec<Organization>>;
+        fn organization_by_uid(
+            &self,
+            environment: &Environment,
+            uid: &OrganizationUid,
+        ) -> StoreResult<Option<Organization>>;
+        fn endpoint_by_uid(
+            &self,
+            organization_id: OrganizationId,
+            uid: &OrganizationUid,
+        ) -> StoreResult<Option<EndpointStart>>;
+        fn endpoints_of(
+            &self,
+            organization_id: OrganizationId,
+            page: DirectedPage,
+        ) -> StoreResult<Vec<EndpointStart>>;
         fn resolve_organization(&self, name: &OrganizationRef) -> StoreResult<Option<OrganizationId>>;
         fn note_key_used(&self, id: KeyId, now: UnixMillis) -> StoreResult<()>;
         fn organizations(&self, page: PageRequest) -> StoreResult<Vec<Organization>>;
@@ -296,6 +317,8 @@ impl ChangeStore for FaultyStore {
         fn wait_until_decided(&self) -> StoreResult<()>;
         fn last_change(&self) -> StoreResult<ChangeNumber>;
         fn changes_since(&self, after: ChangeNumber, limit: usize) -> StoreResult<ChangesSince>;
+        fn verbatim_organizations(&self) -> StoreResult<Vec<OrganizationId>>;
+        fn is_verbatim(&self, organization_id: OrganizationId) -> StoreResult<bool>;
         fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>>;
     }
 }
@@ -335,6 +358,7 @@ impl LogStore for FaultyStore {
             filter: &EventFilter,
             page: PageRequest,
         ) -> StoreResult<Vec<EventRecord>>;
+        fn event_by_uid(&self, organization_id: OrganizationId, uid: &str) -> StoreResult<Option<EventId>>;
         fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>>;
         fn requeue_delivery(
             &self,

@@ -399,6 +399,7 @@ impl<'a> History<'a> {
         let labels = EventLabels {
             channels: vec![String::from("t1")],
             tags: vec![format!("t{}", bytes % 3), String::from("every")],
+            uid: bytes.is_multiple_of(4).then(|| format!("u{}", bytes % 5)),
         };
         let labels = bytes.is_multiple_of(2).then(|| Arc::new(labels));
         NewEvent { event: Arc::new(event), deliveries, labels, idempotency, batch: None }
@@ -472,6 +473,7 @@ impl<'a> History<'a> {
             let DeliveryFilter { event_type, tag, from, to, .. } = filter.clone();
             let filter = EventFilter { event_type, tag, from, to };
             answers.push(format!("{:?}", store.events(organization_id, &filter, page).unwrap()));
+            answers.push(format!("{:?}", store.event_by_uid(organization_id, "u3").unwrap()));
             let pending = store.pending(organization_id, endpoint_id).unwrap();
             answers.push(format!("{pending:?} {:?}", store.endpoint_states(organization_id).unwrap()));
             let since = *question.since.get(&self.instants);

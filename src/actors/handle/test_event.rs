@@ -55,7 +55,8 @@ impl EngineHandle {
             ids.begin_run(now, 2);
             (EventId(ids.next(now)), DeliveryId(ids.next(now)))
         };
-        let event = Arc::new(publication.event(event_id, now));
+        let shape = self.0.settings.subscriptions().body_shape(publication.organization_id);
+        let event = Arc::new(publication.event(event_id, shape, now));
         let delivery = QueuedDelivery::first(delivery_id, now, event.clone());
         let TestAttempts { outcomes, result, is_success, accepted_secret } =
             self.attempt_test(webhook, delivery).await?;

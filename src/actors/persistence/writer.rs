@@ -150,8 +150,9 @@ impl Assembly<'_> {
         if self.subscriptions.is_deleted(*organization_id) {
             return Some(PublishError::OrganizationDeleted);
         }
+        let is_again = ingest.is_again && !ingest.publication.has_free_type;
         let is_unknown = || matches!(self.event_types.lookup(*organization_id, event_type), Registered::No);
-        (ingest.is_again && is_unknown()).then_some(PublishError::UnknownEventType)
+        (is_again && is_unknown()).then_some(PublishError::UnknownEventType)
     }
 
     fn add_record(&mut self, record: Record) -> usize {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::operation::schema_ref;
 use crate::api::problem::ErrorCode;
-use crate::domain::organization::Role;
+use crate::domain::organization::{BodyShape, Role};
 
 /// Of every time in an example.
 pub(crate) const AT: &str = "2024-12-16T10:30:45.007Z";
@@ -26,12 +26,28 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("Organization", organization()),
         (
             "NewOrganization",
-            input(json!({"name": name(), "uid": uid_or_null(), "metadata": metadata(true)}), &["name"]),
+            input(
+                json!({"name": name(), "uid": uid_or_null(), "metadata": metadata(true), "body": wanted_body()}),
+                &["name"],
+            ),
         ),
-        ("WantedOrganization", input(json!({"name": name(), "metadata": metadata(true)}), &[])),
+        (
+            "WantedOrganization",
+            input(json!({"name": name(), "metadata": metadata(true), "body": wanted_body()}), &[]),
+        ),
         (
             "OrganizationChange",
-            input(json!({"name": name(), "uid": uid_or_null(), "metadata": metadata(true)}), &[]),
+            input(
+                json!({"name": name(), "uid": uid_or_null(), "metadata": metadata(true), "body": wanted_body()}),
+                &[],
+            ),
+        ),
+        (
+            "BodyShape",
+            choice(
+                &BodyShape::ALL.map(BodyShape::as_str),
+                "What receivers get of an event: `event_type`, `timestamp`, `webhook_id` and `data`, or `data` alone, as it was sent",
+            ),
         ),
         ("OrganizationList", list_of("Organization")),
         (
@@ -223,8 +239,13 @@ fn organization() -> Value {
         "uid": {"type": ["string", "null"], "description": "Your own id of it, which serves wherever its id does"},
         "name": {"type": "string"},
         "metadata": metadata(false),
+        "body": schema_ref("BodyShape"),
         "created_at": instant("When it was created"),
     }))
+}
+
+fn wanted_body() -> Value {
+    ref_or_null("BodyShape", "Of its events from now on. `null`: `envelope`")
 }
 
 /// An id of ours, or the publisher's own.
@@ -303,7 +324,7 @@ fn new_api_key(role: &str) -> Value {
 
 /// An organization as an example.
 pub(crate) fn organization_example() -> Value {
-    json!({"id": ORGANIZATION_ID, "uid": "customer-42", "name": "Acme", "metadata": {"plan": "pro"}, "created_at": AT})
+    json!({"id": ORGANIZATION_ID, "uid": "customer-42", "name": "Acme", "metadata": {"plan": "pro"}, "body": "envelope", "created_at": AT})
 }
 
 pub(crate) fn deployment_key_example() -> Value {

@@ -51,6 +51,9 @@ struct FieldsArgs {
     /// What you keep with it, like plan=pro; all of them together replace what is there
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::pair)]
     metadata: Vec<(String, String)>,
+    /// What receivers get of its events: envelope, or verbatim (what was published, and nothing around it)
+    #[arg(long, value_name = "SHAPE")]
+    body: Option<String>,
     /// All fields as JSON; `@file` reads a file, `-` standard input. A flag wins over a field
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
@@ -61,6 +64,7 @@ impl FieldsArgs {
         let mut body = object_of(self.data.as_deref())?;
         body.set_given("name", self.name.as_ref())?;
         body.set_given("uid", self.uid.as_ref())?;
+        body.set_given("body", self.body.as_ref())?;
         if !self.metadata.is_empty() {
             body.set("metadata", &self.metadata.iter().cloned().collect::<BTreeMap<_, _>>())?;
         }

@@ -14,6 +14,7 @@ use super::event_types::is_operational;
 use super::filter::{Document, Filter};
 use super::ids::{EndpointId, OrganizationId};
 use super::labels;
+use super::organization::BodyShape;
 use super::patterns::EventPattern;
 use interner::Interner;
 
@@ -32,6 +33,8 @@ pub struct Subscriptions {
     types: Interner<str>,
     conditions: Interner<Condition>,
     deleted_organizations: DeletedOrganizations,
+    /// Organizations whose events have a verbatim body.
+    verbatim: HashSet<OrganizationId>,
 }
 
 /// An endpoint in the index. An inactive one is kept too: it goes with its organization.
@@ -116,7 +119,30 @@ impl Subscriptions {
         let ids: Vec<EndpointId> = of_organization.map(|(&id, _)| id).collect();
         ids.iter().for_each(|id| self.take_out(*id));
         self.deleted_organizations.insert(organization_id);
+        self.verbatim.remove(&organization_id);
         ids
+    }
+
+    /// Takes over what bodies an organization's events have.
+    pub(crate) fn set_body_shape(&mut self, organization_id: OrganizationId, shape: BodyShape) {
+        match shape {
+            BodyShape::Envelope => self.verbatim.remove(&organization_id),
+            BodyShape::Verbatim => self.verbatim.insert(organization_id),
+        };
+    }
+
+    /// The same for all organizations.
+    pub(crate) fn set_verbatim(&mut self, organizations: impl IntoIterator<Item = OrganizationId>) {
+        self.verbatim = organizations.into_iter().collect();
+    }
+
+    /// What bodies an organization's events have.
+    pub(crate) fn body_shape(&self, organization_id: OrganizationId) -> BodyShape {
+        // most deployments have none
+        match !self.verbatim.is_empty() && self.verbatim.contains(&organization_id) {
+            true => BodyShape::Verbatim,
+            false => BodyShape::Envelope,
+        }
     }
 
     /// Whether an organization was deleted not long ago.
@@ -135,7 +161,6 @@ impl Subscriptions {
     }
 
     /// Whether this endpoint exists and is active.
-    #[cfg(test)]
     pub(crate) fn is_active(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> bool {
         let member = self.members.get(&endpoint_id);
         member.is_some_and(|member| !member.patterns.is_empty() && member.organization_id == organization_id)

@@ -81,6 +81,9 @@ pub(super) const NAMES: &[&str] = &[
     "x-api-key",
     "Authorization",
     "X-Api-Key",
+    "svix-id",
+    "svix-timestamp",
+    "svix-signature",
 ];
 
 /// Values of headers; at most 224.

@@ -20,7 +20,7 @@ use thiserror::Error;
 use super::Headers;
 use super::dictionary::{NAMES, SUFFIXES, USER_AGENT, USUAL_PREFIX, VALUES, place};
 use crate::domain::ids::{DeliveryId, EventId};
-use crate::domain::sent_request::{EndpointHeaders, MASKED, SentRequest};
+use crate::domain::sent_request::{EndpointHeaders, HeaderStyle, MASKED, SentRequest};
 use crate::domain::signing::Digest;
 use crate::domain::time::UnixMillis;
 
@@ -55,6 +55,9 @@ const USER_AGENT_NAME: u8 = WORDS + place(NAMES, "user-agent");
 const WEBHOOK_ID: u8 = WORDS + place(NAMES, "webhook-id");
 const WEBHOOK_TIMESTAMP: u8 = WORDS + place(NAMES, "webhook-timestamp");
 const WEBHOOK_SIGNATURE: u8 = WORDS + place(NAMES, "webhook-signature");
+const SVIX_ID: u8 = WORDS + place(NAMES, "svix-id");
+const SVIX_TIMESTAMP: u8 = WORDS + place(NAMES, "svix-timestamp");
+const SVIX_SIGNATURE: u8 = WORDS + place(NAMES, "svix-signature");
 const JSON: u8 = WORDS + place(VALUES, "application/json");
 const MASKED_VALUE: u8 = WORDS + place(VALUES, MASKED);
 const SIGNATURE_SUFFIX: u8 = place(&SUFFIXES, "-signature");
@@ -144,11 +147,32 @@ struct Packer<'a> {
 impl<'a> Packer<'a> {
     /// The request, header by header in the order of [`SentRequest::fixed_headers`].
     fn request(&mut self, request: &'a SentRequest, number: u32) {
-        let EndpointHeaders { user_agent, prefix, custom_names } = request.endpoint.as_ref();
-        let fixed = 8 + usize::from(request.previous_document.is_some());
-        self.number((fixed + custom_names.len()) as u64);
+        let EndpointHeaders { user_agent, style, custom_names, .. } = request.endpoint.as_ref();
+        let own = if *style == HeaderStyle::Native { 3 } else { 0 };
+        let previous = usize::from(own > 0 && request.previous_document.is_some());
+        self.number((5 + own + previous + custom_names.len()) as u64);
         self.bytes.extend_from_slice(&[CONTENT_TYPE, JSON, USER_AGENT_NAME]);
         self.user_agent(user_agent);
+        if own > 0 {
+            self.own_headers(request, number);
+        }
+        let [id, timestamp, signature] = match style {
+            HeaderStyle::Native | HeaderStyle::Standard => [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE],
+            HeaderStyle::Svix => [SVIX_ID, SVIX_TIMESTAMP, SVIX_SIGNATURE],
+        };
+        self.bytes.extend_from_slice(&[id, EVENT_ID]);
+        self.signed(self.context.delivery_id.0.wrapping_sub(request.event_id.0));
+        self.bytes.extend_from_slice(&[timestamp, SECONDS, 0, signature]);
+        self.signatures(&request.standard);
+        for name in custom_names {
+            self.name(name);
+            self.bytes.push(MASKED_VALUE);
+        }
+    }
+
+    /// Those whose names have our prefix.
+    fn own_headers(&mut self, request: &'a SentRequest, number: u32) {
+        let prefix = &request.endpoint.prefix;
         self.prefixed(prefix, SIGNATURE_SUFFIX);
         self.digest(&request.document);
         if let Some(previous) = &request.previous_document {
@@ -159,14 +183,6 @@ impl<'a> Packer<'a> {
         self.bytes.push(DELIVERY_ID);
         self.prefixed(prefix, ATTEMPT_SUFFIX);
         self.decimal(u64::from(number));
-        self.bytes.extend_from_slice(&[WEBHOOK_ID, EVENT_ID]);
-        self.signed(self.context.delivery_id.0.wrapping_sub(request.event_id.0));
-        self.bytes.extend_from_slice(&[WEBHOOK_TIMESTAMP, SECONDS, 0, WEBHOOK_SIGNATURE]);
-        self.signatures(&request.standard);
-        for name in custom_names {
-            self.name(name);
-            self.bytes.push(MASKED_VALUE);
-        }
     }
 
     fn headers(&mut self, headers: &'a [(String, String)]) {

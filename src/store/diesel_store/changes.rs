@@ -7,11 +7,12 @@ use diesel::sql_types::{BigInt, Nullable, SmallInt};
 
 use super::super::changes::{CHANGES_KEPT, ChangeNumber, ChangeStore, Changed, ChangesSince, SettingChange};
 use super::super::connection::AnyConnection;
-use super::super::schema::{counters, setting_changes};
+use super::super::schema::{counters, organizations, setting_changes};
 use super::super::{StoreError, StoreResult};
 use super::{DieselStore, event_types, sql_limit};
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::OrganizationId;
+use crate::domain::organization::BodyShape;
 
 const COUNTER: &str = "setting_changes";
 
@@ -97,6 +98,22 @@ impl ChangeStore for DieselStore {
         Ok(lines.collect::<Option<Vec<_>>>().map_or(ChangesSince::Everything, ChangesSince::Lines))
     }
 
+    fn verbatim_organizations(&self) -> StoreResult<Vec<OrganizationId>> {
+        self.engine_readers.read(|connection| {
+            let verbatim = organizations::table.filter(organizations::body.eq(BodyShape::Verbatim as i16));
+            let ids: Vec<i64> = verbatim.select(organizations::id).load(connection)?;
+            Ok(ids.into_iter().map(OrganizationId).collect())
+        })
+    }
+
+    fn is_verbatim(&self, organization_id: OrganizationId) -> StoreResult<bool> {
+        self.engine_readers.read(|connection| {
+            let row = organizations::table.find(organization_id.0).select(organizations::body);
+            let body: Option<i16> = row.first(connection).optional()?;
+            Ok(body == Some(BodyShape::Verbatim as i16))
+        })
+    }
+
     fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>> {
         self.engine_readers.read(|connection| event_types::own(connection, organization_id))
     }
@@ -105,7 +122,6 @@ impl ChangeStore for DieselStore {
 /// Refuses a change in an organization that does not exist (any more). Its row stays until the change has ended: a deletion
 /// waits for it, and then finds what was made.
 pub(super) fn require_organization(connection: &mut AnyConnection, id: OrganizationId) -> StoreResult<()> {
-    use super::super::schema::organizations;
     let row = organizations::table.find(id.0).select(organizations::id);
     let found: Option<i64> = match connection {
         AnyConnection::Sqlite(sqlite) => row.first(sqlite).optional()?,

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
-use super::super::label_rows::TAG;
+use super::super::label_rows::{TAG, UID};
 use super::super::schema::event_labels;
 use super::query::{BoundValue, DynamicQuery};
 use crate::domain::ids::{EventId, OrganizationId};
@@ -27,9 +27,31 @@ pub(super) fn read(
     let mut labels: HashMap<EventId, EventLabels> = HashMap::new();
     for (event_id, kind, label) in found {
         let of_event = labels.entry(EventId(event_id)).or_default();
-        if kind == TAG { &mut of_event.tags } else { &mut of_event.channels }.push(label);
+        match kind {
+            TAG => of_event.tags.push(label),
+            UID => of_event.uid = Some(label),
+            _ => of_event.channels.push(label),
+        }
     }
     Ok(labels)
+}
+
+/// The newest event with this own id.
+pub(super) fn event_with_uid(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    uid: &str,
+) -> StoreResult<Option<EventId>> {
+    let found: Option<i64> = event_labels::table
+        .filter(event_labels::organization_id.eq(organization_id.0))
+        .filter(event_labels::label.eq(uid))
+        // in the text: only so an index of these rows alone can serve
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("kind = 2"))
+        .order(event_labels::event_id.desc())
+        .select(event_labels::event_id)
+        .first(connection)
+        .optional()?;
+    Ok(found.map(EventId))
 }
 
 /// The condition that the event in this column has a tag.

@@ -125,6 +125,10 @@ impl LogStore for DieselStore {
         })
     }
 
+    fn event_by_uid(&self, organization_id: OrganizationId, uid: &str) -> StoreResult<Option<EventId>> {
+        self.readers.read(|connection| event_labels::event_with_uid(connection, organization_id, uid))
+    }
+
     fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>> {
         self.readers.read(|connection| {
             let event: Option<EventColumns> = events::table

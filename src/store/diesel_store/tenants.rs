@@ -11,15 +11,16 @@ use super::super::schema::{
     event_types as own_event_types, organizations, sign_in_links,
 };
 use super::super::{
-    Changed, Creation, CreationKey, EndpointSearch, EndpointStart, PageRequest, StoreError, StoreResult,
-    TenantStore,
+    Changed, Creation, CreationKey, DirectedPage, EndpointSearch, EndpointStart, PageRequest, StoreError,
+    StoreResult, TenantStore,
 };
 use super::{DieselStore, changes, endpoint_search, event_types, failures, pruning, sql_limit};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{
-    ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
+    ApiKey, BodyShape, Environment, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef,
+    OrganizationUid,
 };
 use crate::domain::time::UnixMillis;
 
@@ -27,6 +28,14 @@ fn read_organization(connection: &mut AnyConnection, id: OrganizationId) -> Stor
     let row: Option<OrganizationRow> =
         organizations::table.find(id.0).select(OrganizationRow::as_select()).first(connection).optional()?;
     row.map(Organization::try_from).transpose()
+}
+
+/// Others have to know of a body that is not the usual one before the first event.
+fn announce_body(connection: &mut AnyConnection, organization: &Organization) -> StoreResult<()> {
+    match organization.body {
+        BodyShape::Envelope => Ok(()),
+        BodyShape::Verbatim => changes::add(connection, organization.id, Changed::Organization),
+    }
 }
 
 fn require_owner(connection: &mut AnyConnection, event_type: &DefinedEventType) -> StoreResult<()> {
@@ -41,6 +50,7 @@ impl TenantStore for DieselStore {
         self.writer.write(|connection| {
             let row = OrganizationRow::from(organization);
             diesel::insert_into(organizations::table).values(row).execute(connection)?;
+            announce_body(connection, organization)?;
             self.record(connection)
         })
     }
@@ -67,6 +77,7 @@ impl TenantStore for DieselStore {
                 organizations::creation_request.eq(key.request.to_vec()),
             );
             diesel::insert_into(organizations::table).values((row, by)).execute(connection)?;
+            announce_body(connection, organization)?;
             self.record(connection)?;
             Ok(Creation::Created)
         })
@@ -83,8 +94,8 @@ impl TenantStore for DieselStore {
                 if updated > 0 {
                     self.record(connection)?;
                 }
-                if updated > 0 && change.uid.is_some() {
-                    changes::add(connection, id, Changed::OrganizationRenamed)?;
+                if updated > 0 && (change.uid.is_some() || change.body.is_some()) {
+                    changes::add(connection, id, Changed::Organization)?;
                 }
             }
             read_organization(connection, id)
@@ -126,9 +137,34 @@ impl TenantStore for DieselStore {
         self.readers.read(|connection| read_organization(connection, id))
     }
 
-    fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>> {
+    fn organizations_of(&self, environment: &Environment, page: DirectedPage) -> StoreResult<Vec<Organization>> {
+        self.readers.read(|connection| {
+            let query = organizations::table
+                .filter(organizations::environment.eq(environment.as_str()))
+                .limit(sql_limit(page.limit))
+                .select(OrganizationRow::as_select());
+            let rows: Vec<OrganizationRow> = match page.is_ascending {
+                true => query
+                    .filter(organizations::id.gt(page.behind.unwrap_or(i64::MIN)))
+                    .order(organizations::id)
+                    .load(connection)?,
+                false => query
+                    .filter(organizations::id.lt(page.behind.unwrap_or(i64::MAX)))
+                    .order(organizations::id.desc())
+                    .load(connection)?,
+            };
+            rows.into_iter().map(Organization::try_from).collect()
+        })
+    }
+
+    fn organization_by_uid(
+        &self,
+        environment: &Environment,
+        uid: &OrganizationUid,
+    ) -> StoreResult<Option<Organization>> {
         self.readers.read(|connection| {
             let row: Option<OrganizationRow> = organizations::table
+                .filter(organizations::environment.eq(environment.as_str()))
                 .filter(organizations::uid.eq(uid.as_str()))
                 .select(OrganizationRow::as_select())
                 .first(connection)
@@ -143,7 +179,8 @@ impl TenantStore for DieselStore {
             let id: Option<i64> = match name {
                 OrganizationRef::Id(id) => ids.filter(organizations::id.eq(id.0)).first(connection).optional()?,
                 OrganizationRef::Uid(uid) => {
-                    ids.filter(organizations::uid.eq(uid.as_str())).first(connection).optional()?
+                    let own = ids.filter(organizations::environment.eq(""));
+                    own.filter(organizations::uid.eq(uid.as_str())).first(connection).optional()?
                 }
             };
             Ok(id.map(OrganizationId))
@@ -259,6 +296,50 @@ impl TenantStore for DieselStore {
         self.readers.read(|connection| super::endpoints::read(connection, &self.cipher, organization_id, id))
     }
 
+    fn endpoint_by_uid(
+        &self,
+        organization_id: OrganizationId,
+        uid: &OrganizationUid,
+    ) -> StoreResult<Option<EndpointStart>> {
+        self.readers.read(|connection| {
+            let row: Option<(EndpointRow, Option<HealthRow>)> = endpoints::table
+                .left_join(endpoint_health::table.on(endpoint_health::endpoint_id.eq(endpoints::id)))
+                .filter(endpoints::organization_id.eq(organization_id.0))
+                .filter(endpoints::uid.eq(uid.as_str()))
+                .filter(endpoints::deleted_at.is_null())
+                .select((EndpointRow::as_select(), Option::<HealthRow>::as_select()))
+                .first(connection)
+                .optional()?;
+            row.map(|row| super::endpoints::start(row, &self.cipher)).transpose()
+        })
+    }
+
+    fn endpoints_of(
+        &self,
+        organization_id: OrganizationId,
+        page: DirectedPage,
+    ) -> StoreResult<Vec<EndpointStart>> {
+        self.readers.read(|connection| {
+            let query = endpoints::table
+                .left_join(endpoint_health::table.on(endpoint_health::endpoint_id.eq(endpoints::id)))
+                .filter(endpoints::organization_id.eq(organization_id.0))
+                .filter(endpoints::deleted_at.is_null())
+                .limit(sql_limit(page.limit))
+                .select((EndpointRow::as_select(), Option::<HealthRow>::as_select()));
+            let rows: Vec<(EndpointRow, Option<HealthRow>)> = match page.is_ascending {
+                true => query
+                    .filter(endpoints::id.gt(page.behind.unwrap_or(i64::MIN)))
+                    .order(endpoints::id)
+                    .load(connection)?,
+                false => query
+                    .filter(endpoints::id.lt(page.behind.unwrap_or(i64::MAX)))
+                    .order(endpoints::id.desc())
+                    .load(connection)?,
+            };
+            rows.into_iter().map(|row| super::endpoints::start(row, &self.cipher)).collect()
+        })
+    }
+
     fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>> {
         self.readers.read(|connection| {
             let rows: Vec<(EndpointRow, Option<HealthRow>)> = endpoints::table
@@ -323,6 +404,8 @@ impl TenantStore for DieselStore {
                 endpoints::deleted_at.eq(now.0),
                 endpoints::url.eq(""),
                 endpoints::channels.eq(None::<String>),
+                endpoints::uid.eq(None::<String>),
+                endpoints::metadata.eq(None::<String>),
                 endpoints::description.eq(None::<String>),
                 endpoints::events.eq("[]"),
                 endpoints::filters.eq(None::<String>),

@@ -4,6 +4,7 @@ use super::super::{ChangeNumber, ChangeStore, ChangesSince, StoreResult, TenantS
 use super::MemoryStore;
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::OrganizationId;
+use crate::domain::organization::BodyShape;
 
 impl ChangeStore for MemoryStore {
     fn wait_until_decided(&self) -> StoreResult<()> {
@@ -18,6 +19,17 @@ impl ChangeStore for MemoryStore {
         let state = self.state();
         let lines = state.changes_since(after);
         Ok(ChangesSince::Lines(lines[..lines.len().min(limit)].to_vec()))
+    }
+
+    fn verbatim_organizations(&self) -> StoreResult<Vec<OrganizationId>> {
+        let state = self.state();
+        let verbatim = state.organizations.values().filter(|known| known.body == BodyShape::Verbatim);
+        Ok(verbatim.map(|organization| organization.id).collect())
+    }
+
+    fn is_verbatim(&self, organization_id: OrganizationId) -> StoreResult<bool> {
+        let found = self.organization(organization_id)?;
+        Ok(found.is_some_and(|organization| organization.body == BodyShape::Verbatim))
     }
 
     fn event_types_now(&self, organization_id: OrganizationId) -> StoreResult<Vec<DefinedEventType>> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::super::detail::StoredAttempt;
 use super::super::{
-    AcceptedEvent, CANCELLED_AT_ONCE, ChangeNumber, Changed, DisableEndpoint, EndpointStart, EventCommit,
-    IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, SavedHealth, SettingChange, StoreError, StoreResult,
+    AcceptedEvent, CANCELLED_AT_ONCE, ChangeNumber, Changed, DirectedPage, DisableEndpoint, EndpointStart,
+    EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, SavedHealth, SettingChange, StoreError,
+    StoreResult,
 };
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::audit::AuditEntry;
@@ -18,7 +19,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{AuditId, DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::labels::EventLabels;
 use crate::domain::last_failure::LastFailure;
-use crate::domain::organization::{ApiKey, Organization};
+use crate::domain::organization::{ApiKey, Environment, Organization, OrganizationUid};
 use crate::domain::session::{DashboardSession, SignInLink};
 use crate::domain::statistics::PeriodCounts;
 use crate::domain::time::UnixMillis;
@@ -115,7 +116,33 @@ pub(super) fn page_of<'a, T: 'a>(
     items.rev().filter(|item| page.before_id.is_none_or(|before| id(item) < before)).take(page.limit).collect()
 }
 
+/// A page in either direction of items that are sorted by their ids.
+pub(super) fn directed_page_of<'a, T: 'a>(
+    items: impl DoubleEndedIterator<Item = &'a T>,
+    id: impl Fn(&T) -> i64,
+    page: DirectedPage,
+) -> Vec<&'a T> {
+    match page.is_ascending {
+        true => items.filter(|item| page.behind.is_none_or(|behind| id(item) > behind)).take(page.limit).collect(),
+        false => page_of(items, id, PageRequest { before_id: page.behind, limit: page.limit }),
+    }
+}
+
 impl MemoryState {
+    /// The organization of this environment with this own id.
+    pub(super) fn with_uid(&self, environment: &Environment, uid: &OrganizationUid) -> Option<&Organization> {
+        let mut of_it = self.organizations.values().filter(|known| known.environment == *environment);
+        of_it.find(|known| known.uid.as_ref() == Some(uid))
+    }
+
+    /// Whether another endpoint of its organization has its own id.
+    pub(super) fn has_uid_of(&self, endpoint: &Endpoint) -> bool {
+        let is_other =
+            |other: &&Endpoint| other.organization_id == endpoint.organization_id && other.id != endpoint.id;
+        let mut others = self.endpoints.values().filter(is_other);
+        endpoint.uid.is_some() && others.any(|other| other.uid == endpoint.uid)
+    }
+
     /// Adds a line to the log of changed settings.
     pub(super) fn changed(&mut self, organization_id: OrganizationId, what: Changed) {
         let number = ChangeNumber(self.changes.len() as i64 + 1);

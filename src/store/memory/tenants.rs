@@ -1,16 +1,17 @@
 //! Organizations, keys, endpoints and event types in memory.
 
 use super::super::{
-    Changed, Creation, CreationKey, EndpointSearch, EndpointStart, PageRequest, QueueStore, StoreError,
-    StoreResult, TenantStore,
+    Changed, Creation, CreationKey, DirectedPage, EndpointSearch, EndpointStart, PageRequest, QueueStore,
+    StoreError, StoreResult, TenantStore,
 };
 use super::MemoryStore;
-use super::state::{MemoryState, page_of};
+use super::state::{MemoryState, directed_page_of, page_of};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{
-    ApiKey, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
+    ApiKey, BodyShape, Environment, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef,
+    OrganizationUid,
 };
 use crate::domain::time::UnixMillis;
 
@@ -47,8 +48,9 @@ impl TenantStore for MemoryStore {
         if !state.organizations.contains_key(&id) {
             return Ok(None);
         }
+        let environment = state.organizations.get(&id).map(|known| known.environment.clone()).unwrap_or_default();
         if let Some(Some(uid)) = &change.uid
-            && state.organizations.values().any(|other| other.id != id && other.uid.as_ref() == Some(uid))
+            && state.with_uid(&environment, uid).is_some_and(|other| other.id != id)
         {
             return Err(StoreError::Conflict);
         }
@@ -56,8 +58,8 @@ impl TenantStore for MemoryStore {
         change.clone().apply(organization);
         let changed = organization.clone();
         self.record(&mut state);
-        if change.uid.is_some() {
-            state.changed(id, Changed::OrganizationRenamed);
+        if change.uid.is_some() || change.body.is_some() {
+            state.changed(id, Changed::Organization);
         }
         Ok(Some(changed))
     }
@@ -81,15 +83,24 @@ impl TenantStore for MemoryStore {
         Ok(self.state().organizations.get(&id).cloned())
     }
 
-    fn organization_by_uid(&self, uid: &OrganizationUid) -> StoreResult<Option<Organization>> {
+    fn organizations_of(&self, environment: &Environment, page: DirectedPage) -> StoreResult<Vec<Organization>> {
         let state = self.state();
-        Ok(state.organizations.values().find(|organization| organization.uid.as_ref() == Some(uid)).cloned())
+        let of_it = state.organizations.values().filter(|organization| organization.environment == *environment);
+        Ok(directed_page_of(of_it, |item| item.id.0, page).into_iter().cloned().collect())
+    }
+
+    fn organization_by_uid(
+        &self,
+        environment: &Environment,
+        uid: &OrganizationUid,
+    ) -> StoreResult<Option<Organization>> {
+        Ok(self.state().with_uid(environment, uid).cloned())
     }
 
     fn resolve_organization(&self, name: &OrganizationRef) -> StoreResult<Option<OrganizationId>> {
         let found = match name {
             OrganizationRef::Id(id) => self.organization(*id)?,
-            OrganizationRef::Uid(uid) => self.organization_by_uid(uid)?,
+            OrganizationRef::Uid(uid) => self.organization_by_uid(&Environment::default(), uid)?,
         };
         Ok(found.map(|organization| organization.id))
     }
@@ -162,7 +173,7 @@ impl TenantStore for MemoryStore {
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
         let mut state = self.state();
         state.require_organization(endpoint.organization_id)?;
-        if state.endpoints.contains_key(&endpoint.id) {
+        if state.endpoints.contains_key(&endpoint.id) || state.has_uid_of(endpoint) {
             return Err(StoreError::Conflict);
         }
         state.endpoints.insert(endpoint.id, endpoint.clone());
@@ -177,6 +188,27 @@ impl TenantStore for MemoryStore {
         id: EndpointId,
     ) -> StoreResult<Option<EndpointStart>> {
         QueueStore::endpoint(self, organization_id, id)
+    }
+
+    fn endpoint_by_uid(
+        &self,
+        organization_id: OrganizationId,
+        uid: &OrganizationUid,
+    ) -> StoreResult<Option<EndpointStart>> {
+        let state = self.state();
+        let mut own = state.endpoints.values().filter(|endpoint| endpoint.organization_id == organization_id);
+        Ok(own.find(|endpoint| endpoint.uid.as_ref() == Some(uid)).map(|endpoint| state.start(endpoint)))
+    }
+
+    fn endpoints_of(
+        &self,
+        organization_id: OrganizationId,
+        page: DirectedPage,
+    ) -> StoreResult<Vec<EndpointStart>> {
+        let state = self.state();
+        let own = state.endpoints.values().filter(|endpoint| endpoint.organization_id == organization_id);
+        let page = directed_page_of(own, |endpoint| endpoint.id.0, page);
+        Ok(page.into_iter().map(|endpoint| state.start(endpoint)).collect())
     }
 
     fn endpoints(&self, organization_id: OrganizationId, page: PageRequest) -> StoreResult<Vec<EndpointStart>> {
@@ -282,12 +314,16 @@ impl MemoryState {
 
     fn add_organization(&mut self, organization: &Organization) -> StoreResult<()> {
         let is_same = |other: &Organization| {
-            other.id == organization.id || (other.uid.is_some() && other.uid == organization.uid)
+            let is_known = other.uid.is_some() && other.uid == organization.uid;
+            other.id == organization.id || (is_known && other.environment == organization.environment)
         };
         if self.organizations.values().any(is_same) {
             return Err(StoreError::Conflict);
         }
         self.organizations.insert(organization.id, organization.clone());
+        if organization.body != BodyShape::Envelope {
+            self.changed(organization.id, Changed::Organization);
+        }
         Ok(())
     }
 
