@@ -12,7 +12,7 @@ use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
-use ringback::domain::sent_request::{EndpointHeaders, SentRequest};
+use ringback::domain::sent_request::{EndpointHeaders, HeaderStyle, SentRequest};
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
 use ringback::store::{DueRequest, NewEvent, PageRequest, Store, WriteBatch, open};
@@ -149,6 +149,7 @@ fn outcomes(new: &NewEvent) -> Vec<Outcome> {
         endpoint: Arc::new(EndpointHeaders {
             user_agent: String::from("Ringback/0.1.0"),
             prefix: String::from("x-callintel"),
+            style: HeaderStyle::Native,
             custom_names: Vec::new(),
         }),
         event_id: event.id,

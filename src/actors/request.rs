@@ -190,6 +190,30 @@ mod tests {
     }
 
     #[test]
+    fn a_request_in_the_style_of_svix_has_its_three_headers_signed_with_every_valid_secret_and_none_of_ours() {
+        let previous =
+            PreviousSecret { secret: Secret::new(OLD_SECRET.to_owned()), expires_at: NOW + DEFAULT_TIMEOUT };
+        let endpoint =
+            Endpoint { header_style: HeaderStyle::Svix, previous_secrets: vec![previous], ..endpoint() };
+        for (whitelabel_headers, prefix) in [(false, "svix"), (true, "webhook")] {
+            let settings = ActorSettings { whitelabel_headers, ..settings() };
+            let template = RequestTemplate::new(&endpoint, &settings);
+            let (request, _) = template.request(&delivery(), 2, SecretId::of(&endpoint.secret), NOW);
+            let names: Vec<String> = request.headers.iter().map(|(name, _)| name.clone()).collect();
+            let ours = ["id", "timestamp", "signature"].map(|name| format!("{prefix}-{name}"));
+            let expected =
+                [&["content-type".to_owned(), "user-agent".to_owned()], &ours[..], &["X-Token".to_owned()]];
+            assert_eq!(names, expected.concat());
+            let (id, signatures) = (EventId(5).to_string(), header(&request, &ours[2]).unwrap());
+            assert_eq!(header(&request, &ours[0]), Some(id.as_str()));
+            for secret in [SECRET, OLD_SECRET] {
+                let key = SigningKey::new(&Secret::new(secret.to_owned()));
+                assert!(key.verify_standard(&id, 1_750_000_000, &request.body, signatures), "{secret}");
+            }
+        }
+    }
+
+    #[test]
     fn a_rotated_secret_keeps_signing_until_it_expires() {
         let mut endpoint = endpoint();
         let old = Secret::new(OLD_SECRET.to_owned());

@@ -151,6 +151,26 @@ mod tests {
     }
 
     #[test]
+    fn the_published_data_is_found_in_a_body_of_either_shape() {
+        let id = EventId(1 << 40);
+        let event = |body: Bytes| Event {
+            id,
+            organization_id: OrganizationId(1),
+            event_type: String::from("a.b"),
+            occurred_at: UnixMillis(0),
+            accepted_at: UnixMillis(0),
+            body,
+        };
+        let data = r#"{"webhook_id":"msg_07b925m00000c","data":[1e400]}"#;
+        let enveloped = build_body("a.b", "2024-12-16T10:30:45Z", id, data);
+        for body in [enveloped, Bytes::from_static(data.as_bytes())] {
+            assert_eq!(event(body).data().get(), data);
+        }
+        assert_eq!(event(Bytes::from_static(b" 7 ")).data().get(), "7");
+        assert_eq!(event(Bytes::from_static(b"<xml>")).data().get(), "null");
+    }
+
+    #[test]
     fn depth_counts_nesting_and_not_brackets_in_strings() {
         assert_eq!(json_depth("1"), 0);
         assert_eq!(json_depth(r#"{"a":[1,{"b":2}],"c":"[[[[\"[["}"#), 3);

@@ -12,12 +12,12 @@ use ringback::domain::event::Event;
 use ringback::domain::filter::Filter;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, KeyId, OrganizationId};
-use ringback::domain::organization::{ApiKey, Organization, Role};
+use ringback::domain::organization::{ApiKey, Metadata, Organization, Role};
 use ringback::domain::patterns::EventPattern;
 use ringback::domain::random::CountingRandomSource;
 use ringback::domain::retry::{RetryPolicy, RetrySchedule};
 use ringback::domain::secret::Secret;
-use ringback::domain::sent_request::{EndpointHeaders, SentRequest};
+use ringback::domain::sent_request::{EndpointHeaders, HeaderStyle, SentRequest};
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
 use ringback::store::memory::MemoryStore;
@@ -259,6 +259,9 @@ pub(crate) fn full_endpoint(id: EndpointId, organization_id: OrganizationId) -> 
         rate_limit: Some(RateLimit { per_second: 0.5, burst: Some(4) }),
         max_in_flight: 256,
         ordered: true,
+        header_style: HeaderStyle::Svix,
+        uid: Some("crm.Main_1".parse().unwrap()),
+        metadata: Metadata::new([(String::from("team"), String::from("größe"))].into()).unwrap(),
         previous_secrets: [("whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQtb2xkLW9sZA==", 86_400), (OLDER_SECRET, 60)]
             .map(|(secret, end)| PreviousSecret { secret: Secret::new(secret.to_owned()), expires_at: at(end) })
             .to_vec(),
@@ -289,6 +292,7 @@ pub(crate) fn outcome(
     let endpoint = EndpointHeaders {
         user_agent: String::from("Ringback/test"),
         prefix: String::from("x-callintel"),
+        style: HeaderStyle::Native,
         custom_names: vec![String::from("X-Token")],
     };
     let request = SentRequest { endpoint: Arc::new(endpoint), event_id: EventId(7), ..SentRequest::default() };

@@ -3,14 +3,19 @@
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{EndpointId, KeyId, OrganizationId};
-use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationUid, Role};
-use ringback::store::{PageRequest, StoreError};
+use ringback::domain::organization::{
+    ApiKey, BodyShape, Environment, Organization, OrganizationChange, OrganizationUid, Role,
+};
+use ringback::store::{Changed, ChangesSince, DirectedPage, PageRequest, StoreError};
 
 use crate::fixture::{Fixture, at, first_page, full_endpoint, plain_endpoint};
 
 on_every_store!(
     organizations_are_listed_newest_first_and_paged,
     an_organization_is_found_by_its_own_id_which_no_other_one_has,
+    an_own_id_is_unique_in_its_environment_whose_organizations_are_listed_in_both_directions,
+    those_with_verbatim_bodies_are_known_and_every_change_of_it_is_in_the_log_of_changes,
+    a_webhook_is_found_by_its_own_id_which_no_other_of_its_organization_has_until_it_is_deleted,
     a_key_is_found_by_its_hash_until_it_is_revoked,
     a_key_of_the_deployment_belongs_to_no_organization_and_outlives_them,
     the_use_of_a_key_is_noted_once_a_minute,
@@ -46,7 +51,7 @@ fn an_organization_is_found_by_its_own_id_which_no_other_one_has(f: &Fixture) {
     let id_of = |name: &str| f.store.resolve_organization(&name.parse().unwrap()).unwrap();
     assert_eq!(id_of("customer-42"), None);
     let changed = f.store.update_organization(first, &named).unwrap().unwrap();
-    assert_eq!(f.store.organization_by_uid(&uid).unwrap().as_ref(), Some(&changed));
+    assert_eq!(f.store.organization_by_uid(&Environment::default(), &uid).unwrap().as_ref(), Some(&changed));
     assert_eq!((id_of("customer-42"), id_of(&first.to_string())), (Some(first), Some(first)));
     assert!(matches!(f.store.update_organization(second, &named), Err(StoreError::Conflict)));
     let same = Organization { id: OrganizationId(f.id_at(at(0))), ..changed.clone() };
@@ -57,6 +62,82 @@ fn an_organization_is_found_by_its_own_id_which_no_other_one_has(f: &Fixture) {
     f.store.delete_organization(first, at(1)).unwrap();
     assert_eq!((id_of("customer-42"), id_of(&first.to_string())), (None, None));
     assert!(f.store.update_organization(second, &named).unwrap().is_some());
+}
+
+fn an_own_id_is_unique_in_its_environment_whose_organizations_are_listed_in_both_directions(f: &Fixture) {
+    let environment = Environment::named("org_staging").unwrap();
+    let make = |environment: &Environment, uid: &str| {
+        let mut organization = Organization::named(OrganizationId(f.id_at(at(0))), "App", at(0));
+        organization.uid = Some(uid.parse().unwrap());
+        organization.environment = environment.clone();
+        organization.body = BodyShape::Verbatim;
+        organization.rate_limit = Some(70);
+        f.store.create_organization(&organization).map(|()| organization)
+    };
+    let own = make(&Environment::default(), "a").unwrap();
+    let apps = ["a", "b", "c"].map(|uid| make(&environment, uid).unwrap());
+    assert!(matches!(make(&environment, "b"), Err(StoreError::Conflict)));
+    assert_eq!(f.store.organization_by_uid(&environment, &"a".parse().unwrap()).unwrap().as_ref(), Some(&apps[0]));
+    // by its name alone one of the deployment's own is meant
+    assert_eq!(f.store.resolve_organization(&"a".parse().unwrap()).unwrap(), Some(own.id));
+    assert_eq!(f.store.resolve_organization(&"b".parse().unwrap()).unwrap(), None);
+    let list = |behind: Option<OrganizationId>, is_ascending| {
+        let page = DirectedPage { behind: behind.map(|id| id.0), is_ascending, limit: 2 };
+        f.store.organizations_of(&environment, page).unwrap()
+    };
+    assert_eq!(list(None, true), apps[..2]);
+    assert_eq!(list(Some(apps[1].id), true), apps[2..]);
+    assert_eq!(list(None, false), [apps[2].clone(), apps[1].clone()]);
+    assert_eq!(list(Some(apps[1].id), false), apps[..1]);
+}
+
+fn those_with_verbatim_bodies_are_known_and_every_change_of_it_is_in_the_log_of_changes(f: &Fixture) {
+    let before = f.store.last_change().unwrap();
+    let lines = || match f.store.changes_since(before, 99).unwrap() {
+        ChangesSince::Lines(lines) => {
+            lines.iter().map(|line| (line.organization_id, line.what)).collect::<Vec<_>>()
+        }
+        ChangesSince::Everything => panic!("all lines are kept"),
+    };
+    let plain = f.organization();
+    let mut verbatim = Organization::named(OrganizationId(f.id_at(at(0))), "App", at(0));
+    verbatim.body = BodyShape::Verbatim;
+    f.store.create_organization(&verbatim).unwrap();
+    assert_eq!(f.store.verbatim_organizations().unwrap(), [verbatim.id]);
+    assert_eq!(lines(), [(verbatim.id, Changed::Organization)]);
+    let shaped = |body| OrganizationChange { body: Some(body), ..OrganizationChange::default() };
+    f.store.update_organization(plain, &shaped(BodyShape::Verbatim)).unwrap();
+    f.store.update_organization(verbatim.id, &shaped(BodyShape::Envelope)).unwrap();
+    assert_eq!(f.store.verbatim_organizations().unwrap(), [plain]);
+    assert!(f.store.is_verbatim(plain).unwrap() && !f.store.is_verbatim(verbatim.id).unwrap());
+    assert_eq!(lines().len(), 3);
+}
+
+fn a_webhook_is_found_by_its_own_id_which_no_other_of_its_organization_has_until_it_is_deleted(f: &Fixture) {
+    let (owner, other) = (f.organization(), f.organization());
+    let named = |owner| Endpoint {
+        uid: Some("main".parse().unwrap()),
+        ..plain_endpoint(EndpointId(f.id_at(at(0))), owner)
+    };
+    let first = named(owner);
+    f.store.create_endpoint(&first).unwrap();
+    f.store.create_endpoint(&named(other)).unwrap();
+    assert!(matches!(f.store.create_endpoint(&named(owner)), Err(StoreError::Conflict)));
+    let find = || f.store.endpoint_by_uid(owner, &"main".parse().unwrap()).unwrap().map(|found| found.endpoint.id);
+    assert_eq!(find(), Some(first.id));
+    f.store.delete_endpoint(owner, first.id, at(1)).unwrap();
+    assert_eq!(find(), None);
+    let (second, third) = (named(owner), plain_endpoint(EndpointId(f.id_at(at(2))), owner));
+    f.store.create_endpoint(&second).unwrap();
+    f.store.create_endpoint(&third).unwrap();
+    assert_eq!(find(), Some(second.id));
+    let list = |behind: Option<EndpointId>, is_ascending| {
+        let page = DirectedPage { behind: behind.map(|id| id.0), is_ascending, limit: 1 };
+        let found = f.store.endpoints_of(owner, page).unwrap();
+        found.into_iter().map(|start| start.endpoint.id).collect::<Vec<_>>()
+    };
+    assert_eq!((list(None, true), list(None, false)), (vec![second.id], vec![third.id]));
+    assert_eq!((list(Some(second.id), true), list(Some(second.id), false)), (vec![third.id], vec![]));
 }
 
 fn a_key_of_the_deployment_belongs_to_no_organization_and_outlives_them(f: &Fixture) {

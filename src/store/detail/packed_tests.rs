@@ -8,7 +8,7 @@ use super::Headers;
 use super::dictionary::{NAMES, SUFFIXES, VALUES};
 use super::packed::{AttemptContext, AttemptDetail, DetailError, pack, unpack};
 use crate::domain::ids::{DeliveryId, EventId};
-use crate::domain::sent_request::{EndpointHeaders, MASKED, SentRequest};
+use crate::domain::sent_request::{EndpointHeaders, HeaderStyle, MASKED, SentRequest};
 use crate::domain::time::UnixMillis;
 
 const CONTEXT: AttemptContext =
@@ -44,6 +44,7 @@ fn ordinary() -> (SentRequest, Headers) {
         endpoint: Arc::new(EndpointHeaders {
             user_agent: String::from("Ringback/0.1.0"),
             prefix: String::from("x-callintel"),
+            style: HeaderStyle::Native,
             custom_names: vec![String::from("X-Token")],
         }),
         event_id: EventId(1_000_000),
@@ -223,12 +224,13 @@ fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
 }
 
 fn request() -> impl Strategy<Value = SentRequest> {
-    let endpoint = ("(Ringback/)?[a-z0-9.]{0,9}", "x-callintel|[a-z-]{0,8}", vec(name(), 0..4));
+    let style = prop::sample::select(vec![HeaderStyle::Native, HeaderStyle::Svix, HeaderStyle::Standard]);
+    let endpoint = ("(Ringback/)?[a-z0-9.]{0,9}", style, "x-callintel|[a-z-]{0,8}", vec(name(), 0..4));
     let signatures = (any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), vec(any::<[u8; 32]>(), 0..4));
     (endpoint, 0..i64::MAX, signatures).prop_map(|(endpoint, event_id, signatures)| {
-        let (user_agent, prefix, custom_names) = endpoint;
+        let (user_agent, style, prefix, custom_names) = endpoint;
         let (document, previous_document, standard) = signatures;
-        let endpoint = Arc::new(EndpointHeaders { user_agent, prefix, custom_names });
+        let endpoint = Arc::new(EndpointHeaders { user_agent, style, prefix, custom_names });
         SentRequest { endpoint, event_id: EventId(event_id), document, previous_document, standard }
     })
 }
