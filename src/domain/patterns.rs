@@ -63,6 +63,11 @@ impl EventPattern {
         if is_event_type(text) { Ok(Self::Exact(text.to_owned())) } else { Err(PatternError::Malformed) }
     }
 
+    /// Reads a pattern that was stored. Exact types can have other characters than ours: those of the Svix-compatible API do.
+    fn stored(text: String) -> Self {
+        Self::parse(&text).unwrap_or(Self::Exact(text))
+    }
+
     /// Whether events of this type match. Operational events match only by name.
     pub(crate) fn matches(&self, event_type: &str) -> bool {
         match self {
@@ -93,14 +98,22 @@ impl Serialize for EventPattern {
 
 impl<'de> Deserialize<'de> for EventPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        String::deserialize(deserializer).map(Self::stored)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_stored_pattern_is_read_as_it_was_written() {
+        let exact = EventPattern::Exact(String::from("User.Signed-up_2"));
+        for pattern in [exact, EventPattern::All, EventPattern::parse("call.*").unwrap()] {
+            let stored = serde_json::to_string(&pattern).unwrap();
+            assert_eq!(serde_json::from_str::<EventPattern>(&stored).unwrap(), pattern);
+        }
+    }
 
     #[test]
     fn patterns_read_and_print_alike() {
