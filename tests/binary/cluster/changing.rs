@@ -72,7 +72,8 @@ fn a_rolling_restart_loses_nothing_doubles_nothing_and_refuses_nobody() {
 fn a_receiver_that_hangs_delays_the_move_of_its_own_webhook_only() {
     let Some(mut cluster) = Cluster::start(2) else { return };
     let (hanging, receiver) = (Receiver::holding(200), Receiver::ok());
-    let of_hanging = cluster.webhooks(&hanging, WEBHOOKS, &json!({}));
+    // longer than a busy machine takes for all of this
+    let of_hanging = cluster.webhooks(&hanging, WEBHOOKS, &json!({"timeout": 60}));
     cluster.webhooks(&receiver, WEBHOOKS, &json!({}));
     let first = test_support::cluster::publish(&cluster.nodes[0].api, 0);
     eventually("all hang", || (hanging.count() == WEBHOOKS).then_some(()));
