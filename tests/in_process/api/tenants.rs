@@ -15,12 +15,38 @@ on_every_store!(
     a_key_of_the_deployment_is_shown_once_listed_and_revoked,
     the_last_use_of_a_key_is_told_to_a_minute,
     an_organization_that_is_gone_can_not_be_named,
+    a_verbatim_body_is_the_data_as_it_was_sent_from_the_change_on,
 );
 
 const ORGANIZATIONS: &str = "/v1/organizations";
 
 fn id(value: &Value) -> &str {
     value["id"].as_str().unwrap()
+}
+
+async fn a_verbatim_body_is_the_data_as_it_was_sent_from_the_change_on(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let organization = &world.get(ADMIN, ORGANIZATIONS).await.ok(200)["data"][0];
+    assert_eq!(organization["body"], "envelope");
+    let path = format!("{ORGANIZATIONS}/{}", id(organization));
+    world.webhook(&owner, json!({"url": "https://example.com/", "filters": {"n": {"gte": 1}}})).await;
+    let data = r#"{"n":1e0, "webhook_id":"x","data":{"é":"\u00e9"}}"#;
+    let publish = async || {
+        let event = format!(r#"{{"event_type":"call.completed","data":{data}}}"#);
+        let published = world.call(&owner, "POST", "/v1/events", &event).await.ok(202);
+        assert_eq!(published["deliveries"], 1, "filters look at the data in either shape");
+        world.get(&owner, &format!("/v1/events/{}", id(&published))).await.text
+    };
+    assert!(publish().await.contains(&format!(r#","data":{data}}}"#)));
+    let change = async |body: Value| world.call(ADMIN, "PATCH", &path, &json!({"body": body}).to_string()).await;
+    assert_eq!(change(json!("verbatim")).await.ok(200)["body"], "verbatim");
+    assert!(publish().await.contains(&format!(r#""payload":{data}"#)), "data and nothing around it");
+    assert_eq!(change(json!("xml")).await.problem(422, "validation_failed"), ["body"]);
+    assert_eq!(change(Value::Null).await.ok(200)["body"], "envelope");
+    assert!(publish().await.contains("event_type\":"));
+    let made = json!({"name": "Acme", "uid": "acme", "body": "verbatim"});
+    assert_eq!(world.post(ADMIN, ORGANIZATIONS, made).await.ok(201)["body"], "verbatim");
 }
 
 async fn an_own_id_serves_wherever_an_id_does_and_belongs_to_one_organization(database: Database) {
