@@ -98,7 +98,15 @@ fn uid_is_taken(error: StoreError, uid: Option<&OrganizationUid>) -> Problem {
 
 /// Creates the organization that the body describes.
 pub(crate) async fn create_from(api: &web::Data<Api>, by: &Author, body: &[u8]) -> Result<Organization, Problem> {
-    let organization = NewOrganization::read(body)?.into_organization(api);
+    add(api, by, NewOrganization::read(body)?.into_organization(api)).await
+}
+
+/// Creates an organization.
+pub(crate) async fn add(
+    api: &web::Data<Api>,
+    by: &Author,
+    organization: Organization,
+) -> Result<Organization, Problem> {
     let entry = creation(api, by, &organization);
     let made = Api::change_by(api, Line::Admin, organization.id, move |_, store| {
         let made = store.recording(entry).create_organization(&organization);
@@ -265,13 +273,24 @@ pub(crate) async fn update(
 ) -> Result<HttpResponse, Problem> {
     let id = path_organization(&api, &request).await?;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
-    let change = read_change(&body)?;
-    let changed = Api::change_by(&api, Line::Admin, id, move |api, store| {
+    let changed = change(&api, &author, id, read_change(&body)?).await?;
+    Ok(HttpResponse::Ok().json(changed))
+}
+
+/// Changes what is given of an organization.
+pub(crate) async fn change(
+    api: &web::Data<Api>,
+    by: &Author,
+    id: OrganizationId,
+    change: OrganizationChange,
+) -> Result<Organization, Problem> {
+    let by = by.clone();
+    let changed = Api::change_by(api, Line::Admin, id, move |api, store| {
         let known = store.organization(id)?.ok_or_else(|| Problem::no_such(WHAT))?;
         let mut wanted = known.clone();
         change.clone().apply(&mut wanted);
         let views = [view(&known), view(&wanted)];
-        let entry = || author.entry(api, Some(id), AuditAction::OrganizationChanged, id, views);
+        let entry = || by.entry(api, Some(id), AuditAction::OrganizationChanged, id, views);
         let recording = (wanted != known).then(|| store.recording(entry()));
         let store: &dyn Store = recording.as_deref().unwrap_or(store);
         let changed = store.update_organization(id, &change);
@@ -282,7 +301,7 @@ pub(crate) async fn update(
         let changed = changed.map_err(|error| uid_is_taken(error, uid))?;
         changed.ok_or_else(|| Problem::no_such(WHAT))
     });
-    Ok(HttpResponse::Ok().json(changed.await?))
+    changed.await
 }
 
 fn read_change(body: &[u8]) -> Result<OrganizationChange, Problem> {

@@ -36,7 +36,7 @@ const DEFAULT_OVERLAP_SECONDS: u64 = 86_400;
 const MAX_OVERLAP_SECONDS: u64 = 30 * 86_400;
 
 impl Api {
-    fn rules(&self, organization_id: OrganizationId) -> Rules<'_> {
+    pub(crate) fn rules(&self, organization_id: OrganizationId) -> Rules<'_> {
         Rules {
             types: KnownTypes::new(self.engine.event_types(), organization_id),
             target_policy: &self.options.target_policy,
@@ -93,11 +93,26 @@ pub(crate) async fn create_from(
     let mut endpoint = Endpoint::new(id, organization_id, "", secret, now).with_defaults(&api.options.defaults);
     changes.apply(&mut endpoint, now, &mut errors);
     errors.into_result()?;
+    add(api, by, endpoint).await
+}
+
+/// Creates a webhook, whose requests are signed as its organization's are.
+pub(crate) async fn add(api: &web::Data<Api>, by: &Author, mut endpoint: Endpoint) -> Result<Endpoint, Problem> {
+    let organization_id = endpoint.organization_id;
     let views = [None, view(&WebhookView::new(&endpoint, None))];
-    let entry = by.entry(api, Some(organization_id), AuditAction::WebhookCreated, id, views);
+    let entry = by.entry(api, Some(organization_id), AuditAction::WebhookCreated, endpoint.id, views);
     let created = Api::change(api, organization_id, move |api, store| {
         check_count(store, organization_id, api.options.limits.webhooks_per_organization)?;
-        store.recording(entry).create_endpoint(&endpoint)?;
+        let organization = store.organization(organization_id)?;
+        endpoint.header_style = organization.map(|found| found.header_style).unwrap_or_default();
+        let uid = endpoint.uid.clone();
+        let created = store.recording(entry).create_endpoint(&endpoint);
+        created.map_err(|error| match (error, uid) {
+            (StoreError::Conflict, Some(uid)) => {
+                Problem::new(ErrorCode::Conflict, format!("another webhook of the organization has the uid {uid}"))
+            }
+            (error, _) => error.into(),
+        })?;
         Ok(endpoint)
     });
     created.await
@@ -349,7 +364,7 @@ fn secret_answer(endpoint: &Endpoint, now: UnixMillis) -> HttpResponse {
 }
 
 /// Reads an endpoint, changes it, and writes it back.
-async fn change(
+pub(crate) async fn change(
     api: &web::Data<Api>,
     by: &Author,
     action: AuditAction,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{KeyId, OrganizationId};
+use super::sent_request::HeaderStyle;
 use super::time::UnixMillis;
 
 /// A tenant. Nothing crosses between two of them.
@@ -21,6 +22,9 @@ pub struct Organization {
     pub metadata: Metadata,
     /// What its receivers get of an event.
     pub body: BodyShape,
+    /// Of its new endpoints.
+    #[serde(skip)]
+    pub header_style: HeaderStyle,
     #[serde(skip)]
     pub environment: Environment,
     /// Of an application: messages in a second. Kept, and not enforced.
@@ -45,6 +49,7 @@ impl Organization {
             name: name.into(),
             metadata: Metadata::default(),
             body: BodyShape::default(),
+            header_style: HeaderStyle::default(),
             environment: Environment::default(),
             rate_limit: None,
             created_at,

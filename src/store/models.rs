@@ -58,6 +58,7 @@ pub(super) struct OrganizationRow {
     uid: Option<String>,
     metadata: Option<String>,
     body: i16,
+    header_style: i16,
     environment: String,
     rate_limit: Option<i32>,
     updated_at: Option<i64>,
@@ -79,12 +80,28 @@ impl From<&Organization> for OrganizationRow {
             uid: organization.uid.as_ref().map(ToString::to_string),
             metadata: metadata_text(&organization.metadata),
             body: organization.body as i16,
+            header_style: header_style_code(organization.header_style),
             environment: organization.environment.as_str().to_owned(),
             rate_limit: organization.rate_limit.map(i32::from),
             updated_at: organization.updated_at.map(|at| at.0),
             tokens_valid_from: organization.tokens_valid_from.map(|at| at.0),
         }
     }
+}
+
+/// In the columns `header_style`.
+const SVIX_HEADERS: i16 = 1;
+
+fn header_style_code(style: HeaderStyle) -> i16 {
+    match style {
+        HeaderStyle::Native => 0,
+        // which of their names it uses is the deployment's
+        HeaderStyle::Svix | HeaderStyle::Standard => SVIX_HEADERS,
+    }
+}
+
+fn header_style(code: i16) -> HeaderStyle {
+    if code == SVIX_HEADERS { HeaderStyle::Svix } else { HeaderStyle::Native }
 }
 
 /// Nothing for an empty one, which most are.
@@ -104,6 +121,7 @@ impl TryFrom<OrganizationRow> for Organization {
             name: row.name,
             metadata: metadata.unwrap_or_default(),
             body: body_shape(row.body)?,
+            header_style: header_style(row.header_style),
             environment: Environment::stored(row.environment),
             rate_limit: row.rate_limit.and_then(|limit| u16::try_from(limit).ok()),
             created_at: UnixMillis(row.created_at),
@@ -240,8 +258,6 @@ enum StoredRetry {
     Policy(RetryPolicy),
 }
 
-/// In the column `header_style`.
-const SVIX_HEADERS: i16 = 1;
 const CLIENT_ERRORS: &str = "4xx";
 const REDIRECTS: &str = "3xx";
 
@@ -300,11 +316,7 @@ impl EndpointRow {
             channels: (!endpoint.channels.is_empty()).then(|| json(&endpoint.channels)).transpose()?,
             uid: endpoint.uid.as_ref().map(ToString::to_string),
             metadata: metadata_text(&endpoint.metadata),
-            header_style: match endpoint.header_style {
-                HeaderStyle::Native => 0,
-                // which of their names it uses is the deployment's
-                HeaderStyle::Svix | HeaderStyle::Standard => SVIX_HEADERS,
-            },
+            header_style: header_style_code(endpoint.header_style),
         })
     }
 
@@ -360,10 +372,7 @@ impl EndpointRow {
             rate_limit: self.rate_limit.as_deref().map(parse).transpose()?,
             max_in_flight: self.max_in_flight.max(0) as u32,
             ordered: self.ordered,
-            header_style: match self.header_style {
-                SVIX_HEADERS => HeaderStyle::Svix,
-                _ => HeaderStyle::Native,
-            },
+            header_style: header_style(self.header_style),
             uid: self.uid.map(|uid| uid.parse().map_err(|_| corrupt(format!("uid {uid}")))).transpose()?,
             metadata: self.metadata.as_deref().map(parse).transpose()?.unwrap_or_default(),
             secret: decrypt(&self.secret)?,

@@ -10,6 +10,7 @@ diesel::table! {
         creation_key -> Nullable<Binary>,
         creation_request -> Nullable<Binary>,
         body -> SmallInt,
+        header_style -> SmallInt,
         environment -> Text,
         rate_limit -> Nullable<Integer>,
         updated_at -> Nullable<BigInt>,

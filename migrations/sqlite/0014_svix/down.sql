@@ -13,4 +13,5 @@ ALTER TABLE organizations DROP COLUMN tokens_valid_from;
 ALTER TABLE organizations DROP COLUMN updated_at;
 ALTER TABLE organizations DROP COLUMN rate_limit;
 ALTER TABLE organizations DROP COLUMN environment;
+ALTER TABLE organizations DROP COLUMN header_style;
 ALTER TABLE organizations DROP COLUMN body;

@@ -2,6 +2,8 @@
 
 -- How the bodies of its events are built; 0: envelope; 1: verbatim
 ALTER TABLE organizations ADD COLUMN body SMALLINT NOT NULL DEFAULT 0;
+-- how requests to its new endpoints are signed; 0: as the contract says; 1: as Svix does
+ALTER TABLE organizations ADD COLUMN header_style SMALLINT NOT NULL DEFAULT 0;
 -- Of an application of the Svix API; '' for the deployment's own
 ALTER TABLE organizations ADD COLUMN environment TEXT NOT NULL DEFAULT '';
 -- of an application, in messages per second: kept, not enforced
