@@ -60,6 +60,7 @@ struct RemainingWork {
     events: Option<Option<EventId>>,
     keys: bool,
     sessions: bool,
+    answers: bool,
     audit_log: bool,
     statistics: bool,
     deleted: bool,
@@ -73,6 +74,7 @@ struct Limits {
     events: UnixMillis,
     keys: UnixMillis,
     sessions: UnixMillis,
+    answers: UnixMillis,
     audit_log: UnixMillis,
     statistics: UnixMillis,
     deleted: UnixMillis,
@@ -113,6 +115,7 @@ impl RemainingWork {
         events: Some(None),
         keys: true,
         sessions: true,
+        answers: true,
         audit_log: true,
         statistics: true,
         deleted: true,
@@ -128,6 +131,7 @@ impl RemainingWork {
         self.events.is_none()
             && !self.keys
             && !self.sessions
+            && !self.answers
             && !self.audit_log
             && !self.statistics
             && !self.deleted
@@ -145,6 +149,9 @@ impl RemainingWork {
         }
         if self.sessions {
             self.sessions = store.prune_sessions(before.sessions, rows)?;
+        }
+        if self.answers {
+            self.answers = store.prune_answers(before.answers, rows)?;
         }
         if self.audit_log {
             self.audit_log = store.prune_audit_log(before.audit_log, rows)?;
@@ -234,6 +241,7 @@ impl Retention {
             events: now - retention,
             keys: now - IDEMPOTENCY_KEY_LIFETIME,
             sessions: now,
+            answers: now - IDEMPOTENCY_KEY_LIFETIME,
             audit_log: now - audit::KEPT_FOR,
             // no chart goes back further than the log
             statistics: now - retention.min(STATISTICS_KEPT),

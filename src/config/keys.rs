@@ -11,7 +11,7 @@ use super::readers::{
     master_key, node_name, retry_policy, shown_policy, unknown_event_types,
 };
 use super::value::SettingValue;
-use super::{LogFormat, Settings, portal};
+use super::{LogFormat, Settings, portal, svix};
 use crate::domain::retry::{MAX_RETRIES, RetrySchedule};
 
 /// Below this, a memory bound has no room for one event of 10 MiB.
@@ -61,8 +61,8 @@ pub struct SettingKey {
     /// For the example file, when there is no default.
     pub(super) example: Option<&'static str>,
     /// Reads a value into the settings, or returns what it expects.
-    read: fn(&SettingValue, &mut Settings) -> Result<(), String>,
-    show: fn(&Settings) -> Option<String>,
+    pub(super) read: fn(&SettingValue, &mut Settings) -> Result<(), String>,
+    pub(super) show: fn(&Settings) -> Option<String>,
 }
 
 impl SettingKey {
@@ -502,6 +502,10 @@ pub static KEYS: &[SettingKey] = &[
                a repeated request counts again; a batch that is larger than a second's worth is taken, and \
                the organization waits for it afterwards."
     ),
+    svix::JWT_SECRET,
+    svix::RETRY_SCHEDULE,
+    svix::WHITELABEL_HEADERS,
+    svix::CORS_ORIGINS,
 ];
 
 fn quoted(value: impl std::fmt::Display) -> String {

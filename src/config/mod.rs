@@ -1,6 +1,6 @@
 //! Settings: built-in defaults < `ringback.toml` < `RINGBACK_*` variables < flags. Unknown keys are refused.
 //! An empty variable counts as not set, and `RINGBACK_MASTER_KEY_FILE` names a file that contains the value (likewise for
-//! the admin key and the database URL).
+//! the admin key, the database URL and the secret of the Svix-compatible API).
 //!
 //! [`keys::KEYS`] is the one table of settings: the file, the variables, `config check` and the documentation are made
 //! from it. [`load::load`] merges the sources and reports every mistake at once.
@@ -11,6 +11,7 @@ pub mod keys;
 mod load;
 mod portal;
 mod readers;
+mod svix;
 mod value;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,6 +29,7 @@ pub use crate::telemetry::LogFormat;
 pub use documentation::{documentation, example_file};
 pub use load::{Flags, Loaded, SettingsError, SettingsProblem, inspect, load, merge};
 pub use portal::{AccentColor, Logo, PortalSettings};
+pub use svix::SvixSettings;
 
 /// The effective settings of `serve`.
 #[derive(Clone)]
@@ -72,6 +74,8 @@ pub struct Settings {
     pub cluster: ClusterSettings,
     /// The table `[portal]`.
     pub portal: PortalSettings,
+    /// The table `[svix]`.
+    pub svix: SvixSettings,
 }
 
 impl Default for Settings {
@@ -97,6 +101,7 @@ impl Default for Settings {
             event_types: EventTypePolicy::default(),
             cluster: ClusterSettings::default(),
             portal: PortalSettings::default(),
+            svix: SvixSettings::default(),
         }
     }
 }

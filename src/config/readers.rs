@@ -117,6 +117,11 @@ pub(super) fn header_prefix(value: &SettingValue) -> Result<String, String> {
     if text == "webhook" {
         return Err(String::from("can't be `webhook`: `webhook-signature` belongs to Standard Webhooks"));
     }
+    if text == "svix" {
+        return Err(String::from(
+            "can't be `svix`: Svix's libraries would take the hexadecimal `svix-signature` for theirs and refuse every delivery",
+        ));
+    }
     Ok(text)
 }
 

@@ -138,6 +138,18 @@ impl SettingValue {
         }
     }
 
+    /// A list of whole numbers.
+    pub(super) fn integers(&self, range: RangeInclusive<i64>) -> Result<Vec<i64>, String> {
+        match self {
+            Self::List(items) => items.iter().map(|item| item.integer(range.clone())).collect(),
+            Self::Untyped(_) => {
+                let read = |item: &Cow<'_, str>| Self::Untyped(item.to_string()).integer(range.clone());
+                self.items()?.iter().map(read).collect()
+            }
+            other => Err(format!("expects a list of whole numbers, for example [5, 300], got {}", other.kind())),
+        }
+    }
+
     pub(super) fn items(&self) -> Result<Vec<Cow<'_, str>>, String> {
         match self {
             Self::Untyped(text) => {

@@ -36,5 +36,6 @@ pub mod signing;
 pub mod statistics;
 pub(crate) mod step_size;
 pub mod subscriptions;
+pub mod svix;
 pub mod target;
 pub mod time;

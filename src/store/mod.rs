@@ -26,6 +26,7 @@ mod queue;
 mod schema;
 mod sessions;
 mod sqlite;
+mod svix;
 pub mod temporary_database;
 mod tenants;
 
@@ -51,6 +52,7 @@ pub use self::queue::{
     WriteBatch,
 };
 pub use self::sessions::{LinkUse, SessionStore};
+pub use self::svix::{AnswerState, AnswerTimes, KeptAnswer, NamePage, SvixStore};
 pub use self::tenants::{Creation, CreationKey, EndpointSearch, EndpointStart, TenantStore};
 
 /// Why a method of the store failed.
@@ -106,7 +108,15 @@ pub struct DirectedPage {
 ///
 /// The methods of its parts can be called on a `dyn Store` without importing the traits.
 pub trait Store:
-    QueueStore + TenantStore + AuditStore + SessionStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore
+    QueueStore
+    + TenantStore
+    + AuditStore
+    + SessionStore
+    + SvixStore
+    + ChangeStore
+    + LogStore
+    + MaintenanceStore
+    + ClusterStore
 {
 }
 
@@ -115,6 +125,7 @@ impl<
         + TenantStore
         + AuditStore
         + SessionStore
+        + SvixStore
         + ChangeStore
         + LogStore
         + MaintenanceStore

@@ -248,6 +248,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    svix_event_types (environment, name) {
+        environment -> Text,
+        name -> Text,
+        description -> Text,
+        archived -> Bool,
+        deprecated -> Bool,
+        schemas -> Nullable<Text>,
+        feature_flags -> Nullable<Text>,
+        group_name -> Nullable<Text>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    svix_answers (key_hash) {
+        key_hash -> Binary,
+        created_at -> BigInt,
+        status -> SmallInt,
+        body -> Binary,
+    }
+}
+
+diesel::table! {
     delivery_statistics (period_start, organization_id, endpoint_id, node) {
         period_start -> BigInt,
         organization_id -> BigInt,

@@ -19,6 +19,7 @@ use ringback::domain::organization::{
 };
 use ringback::domain::session::{DashboardSession, SignInLink};
 use ringback::domain::statistics::PeriodStatistics;
+use ringback::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
 use ringback::domain::time::UnixMillis;
 use ringback::store::*;
 
@@ -309,6 +310,53 @@ impl SessionStore for FaultyStore {
         fn session(&self, token_hash: &[u8; 32]) -> StoreResult<Option<DashboardSession>>;
         fn end_session(&self, token_hash: &[u8; 32]) -> StoreResult<()>;
         fn prune_sessions(&self, now: UnixMillis, limit: usize) -> StoreResult<bool>;
+    }
+}
+
+impl SvixStore for FaultyStore {
+    pass_on! {
+        fn application(
+            &self,
+            environment: &Environment,
+            name: &OrganizationRef,
+        ) -> StoreResult<Option<Application>>;
+        fn environment_event_types(
+            &self,
+            environment: &Environment,
+            page: &NamePage,
+        ) -> StoreResult<Vec<EnvironmentEventType>>;
+        fn environment_event_type(
+            &self,
+            environment: &Environment,
+            name: &str,
+        ) -> StoreResult<Option<EnvironmentEventType>>;
+        fn create_environment_event_type(
+            &self,
+            environment: &Environment,
+            event_type: &EnvironmentEventType,
+        ) -> StoreResult<Option<EnvironmentEventType>>;
+        fn put_environment_event_type(
+            &self,
+            environment: &Environment,
+            event_type: &EnvironmentEventType,
+        ) -> StoreResult<(EnvironmentEventType, bool)>;
+        fn change_environment_event_type(
+            &self,
+            environment: &Environment,
+            name: &str,
+            change: &EventTypeChange,
+            now: UnixMillis,
+        ) -> StoreResult<Option<EnvironmentEventType>>;
+        fn remove_environment_event_type(&self, environment: &Environment, name: &str) -> StoreResult<bool>;
+        fn begin_answer(&self, key_hash: &[u8; 32], times: AnswerTimes) -> StoreResult<AnswerState>;
+        fn answer(&self, key_hash: &[u8; 32]) -> StoreResult<Option<AnswerState>>;
+        fn keep_answer(
+            &self,
+            key_hash: &[u8; 32],
+            answer: Option<&KeptAnswer>,
+            now: UnixMillis,
+        ) -> StoreResult<()>;
+        fn prune_answers(&self, before: UnixMillis, limit: usize) -> StoreResult<bool>;
     }
 }
 

@@ -47,5 +47,6 @@ mod searching;
 mod sessions;
 mod sqlite_files;
 mod statistics;
+mod svix;
 mod tombstones;
 mod upgrading;

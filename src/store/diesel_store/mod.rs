@@ -1,5 +1,5 @@
-//! The store over Diesel. The eight traits are implemented in `queue.rs`, `tenants.rs`,
-//! `audit.rs`, `sessions.rs`, `changes.rs`, `log.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
+//! The store over Diesel. The nine traits are implemented in `queue.rs`, `tenants.rs`,
+//! `audit.rs`, `sessions.rs`, `svix.rs`, `changes.rs`, `log.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
 //! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
 mod audit;
@@ -38,6 +38,7 @@ mod sessions;
 #[cfg(test)]
 mod statement_cache_tests;
 mod statistics;
+mod svix;
 mod tenants;
 mod time_ranges;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::super::cipher::Cipher;
 use super::super::connection::AnyConnection;
 use super::super::models::corrupt;
-use super::super::schema::{endpoints, master_key};
+use super::super::schema::{endpoints, master_key, svix_answers};
 use super::super::{StoreError, StoreResult};
 use super::DieselStore;
 use crate::domain::ids::{EndpointId, OrganizationId};
@@ -40,6 +40,8 @@ impl DieselStore {
             progress(changed);
         }
         self.writer.write(|connection| {
+            // of requests that are repeated, if at all, within seconds
+            diesel::delete(svix_answers::table).execute(connection)?;
             let row = (master_key::id.eq(THE_ONE), master_key::key_id.eq(new.key_id()));
             diesel::delete(master_key::table).execute(connection)?;
             diesel::insert_into(master_key::table).values(row).execute(connection)?;

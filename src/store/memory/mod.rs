@@ -10,6 +10,7 @@ mod queue;
 mod sessions;
 mod state;
 mod statistics;
+mod svix;
 mod tenants;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

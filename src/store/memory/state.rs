@@ -9,6 +9,7 @@ use super::super::{
     EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, SavedHealth, SettingChange, StoreError,
     StoreResult,
 };
+use super::svix::MemoryAnswer;
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
 use crate::domain::audit::AuditEntry;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
@@ -22,6 +23,7 @@ use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Environment, Organization, OrganizationUid};
 use crate::domain::session::{DashboardSession, SignInLink};
 use crate::domain::statistics::PeriodCounts;
+use crate::domain::svix::EnvironmentEventType;
 use crate::domain::time::UnixMillis;
 
 #[derive(Default)]
@@ -41,6 +43,9 @@ pub(super) struct MemoryState {
     pub(super) labels: HashMap<EventId, Arc<EventLabels>>,
     pub(super) deliveries: BTreeMap<DeliveryId, MemoryDelivery>,
     pub(super) event_types: BTreeMap<(OrganizationId, String), DefinedEventType>,
+    /// By environment and name.
+    pub(super) environment_event_types: BTreeMap<(String, String), EnvironmentEventType>,
+    pub(super) answers: HashMap<[u8; 32], MemoryAnswer>,
     pub(super) idempotency: HashMap<(OrganizationId, String), RememberedKey>,
     pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
     pub(super) failures: BTreeMap<EndpointId, LastFailure>,

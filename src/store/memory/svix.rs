@@ -1,0 +1,155 @@
+//! What only the Svix-compatible API keeps, in memory.
+
+use super::super::{AnswerState, AnswerTimes, KeptAnswer, NamePage, StoreResult, SvixStore};
+use super::MemoryStore;
+use crate::domain::organization::OrganizationRef;
+use crate::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
+use crate::domain::time::UnixMillis;
+
+/// An answer; without one it is under way.
+pub(super) struct MemoryAnswer {
+    created_at: UnixMillis,
+    answer: Option<KeptAnswer>,
+}
+
+impl From<&MemoryAnswer> for AnswerState {
+    fn from(kept: &MemoryAnswer) -> Self {
+        kept.answer.clone().map_or(Self::UnderWay, Self::Answered)
+    }
+}
+
+fn key(environment: &Environment, name: &str) -> (String, String) {
+    (environment.stored().to_owned(), name.to_owned())
+}
+
+impl SvixStore for MemoryStore {
+    fn application(&self, environment: &Environment, name: &OrganizationRef) -> StoreResult<Option<Application>> {
+        let state = self.state();
+        let is_meant = |organization: &&crate::domain::organization::Organization| match name {
+            OrganizationRef::Id(id) => organization.id == *id,
+            OrganizationRef::Uid(uid) => organization.uid.as_ref() == Some(uid),
+        };
+        let found = state.organizations.values().find(is_meant).filter(|_| environment.stored().is_empty());
+        Ok(found.map(|organization| Application { id: organization.id, tokens_valid_from: None }))
+    }
+
+    fn environment_event_types(
+        &self,
+        environment: &Environment,
+        page: &NamePage,
+    ) -> StoreResult<Vec<EnvironmentEventType>> {
+        let state = self.state();
+        let is_beyond = |name: &String| {
+            page.beyond
+                .as_ref()
+                .is_none_or(|beyond| if page.is_descending { name < beyond } else { name > beyond })
+        };
+        let mut found: Vec<EnvironmentEventType> = state
+            .environment_event_types
+            .iter()
+            .filter(|((owner, name), event_type)| {
+                owner == environment.stored() && is_beyond(name) && (page.with_archived || !event_type.archived)
+            })
+            .map(|(_, event_type)| event_type.clone())
+            .collect();
+        if page.is_descending {
+            found.reverse();
+        }
+        found.truncate(page.limit);
+        Ok(found)
+    }
+
+    fn environment_event_type(
+        &self,
+        environment: &Environment,
+        name: &str,
+    ) -> StoreResult<Option<EnvironmentEventType>> {
+        Ok(self.state().environment_event_types.get(&key(environment, name)).cloned())
+    }
+
+    fn create_environment_event_type(
+        &self,
+        environment: &Environment,
+        event_type: &EnvironmentEventType,
+    ) -> StoreResult<Option<EnvironmentEventType>> {
+        let known = self.environment_event_type(environment, &event_type.name)?;
+        match known.is_some_and(|known| !known.archived) {
+            true => Ok(None),
+            false => self.put_environment_event_type(environment, event_type).map(|(stored, _)| Some(stored)),
+        }
+    }
+
+    fn put_environment_event_type(
+        &self,
+        environment: &Environment,
+        event_type: &EnvironmentEventType,
+    ) -> StoreResult<(EnvironmentEventType, bool)> {
+        let mut state = self.state();
+        let key = key(environment, &event_type.name);
+        let created_at = state.environment_event_types.get(&key).map(|known| known.created_at);
+        let stored =
+            EnvironmentEventType { created_at: created_at.unwrap_or(event_type.created_at), ..event_type.clone() };
+        state.environment_event_types.insert(key, stored.clone());
+        Ok((stored, created_at.is_none()))
+    }
+
+    fn change_environment_event_type(
+        &self,
+        environment: &Environment,
+        name: &str,
+        change: &EventTypeChange,
+        now: UnixMillis,
+    ) -> StoreResult<Option<EnvironmentEventType>> {
+        let mut state = self.state();
+        let known = state.environment_event_types.get_mut(&key(environment, name));
+        Ok(known.map(|known| {
+            change.clone().apply(known, now);
+            known.clone()
+        }))
+    }
+
+    fn remove_environment_event_type(&self, environment: &Environment, name: &str) -> StoreResult<bool> {
+        Ok(self.state().environment_event_types.remove(&key(environment, name)).is_some())
+    }
+
+    fn begin_answer(&self, key_hash: &[u8; 32], times: AnswerTimes) -> StoreResult<AnswerState> {
+        let mut state = self.state();
+        let still_counts = |kept: &&MemoryAnswer| match kept.answer {
+            Some(_) => kept.created_at >= times.kept_since,
+            None => kept.created_at >= times.abandoned_before,
+        };
+        if let Some(kept) = state.answers.get(key_hash).filter(still_counts) {
+            return Ok(kept.into());
+        }
+        state.answers.insert(*key_hash, MemoryAnswer { created_at: times.now, answer: None });
+        Ok(AnswerState::Begun)
+    }
+
+    fn answer(&self, key_hash: &[u8; 32]) -> StoreResult<Option<AnswerState>> {
+        Ok(self.state().answers.get(key_hash).map(AnswerState::from))
+    }
+
+    fn keep_answer(&self, key_hash: &[u8; 32], answer: Option<&KeptAnswer>, now: UnixMillis) -> StoreResult<()> {
+        let mut state = self.state();
+        match answer {
+            Some(answer) => {
+                let answer = Some(answer.clone());
+                state.answers.insert(*key_hash, MemoryAnswer { created_at: now, answer });
+            }
+            None => {
+                state.answers.remove(key_hash);
+            }
+        }
+        Ok(())
+    }
+
+    fn prune_answers(&self, before: UnixMillis, limit: usize) -> StoreResult<bool> {
+        let mut state = self.state();
+        let old = state.answers.iter().filter(|(_, kept)| kept.created_at < before);
+        let old: Vec<[u8; 32]> = old.map(|(key_hash, _)| *key_hash).take(limit).collect();
+        for key_hash in &old {
+            state.answers.remove(key_hash);
+        }
+        Ok(old.len() >= limit)
+    }
+}
