@@ -11,7 +11,8 @@ use super::caller::{Caller, find_caller};
 use super::line::Line;
 use super::problem::{ErrorCode, Problem};
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::{Environment, OrganizationRef, Role};
+use crate::domain::organization::{OrganizationRef, Role};
+use crate::domain::svix::Environment;
 
 /// What a route requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

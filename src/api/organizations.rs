@@ -21,8 +21,9 @@ use super::problem::{ErrorCode, Problem};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{
-    BodyShape, Environment, Metadata, Organization, OrganizationChange, OrganizationUid, UidError,
+    BodyShape, Metadata, Organization, OrganizationChange, OrganizationUid, UidError,
 };
+use crate::domain::svix::Environment;
 use crate::store::{Creation, CreationKey, Store, StoreError};
 
 const WHAT: &str = "organization";

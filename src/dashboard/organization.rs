@@ -155,8 +155,8 @@ fn facts(viewer: &Viewer, organization: &Organization) -> Markup {
             @if organization.body == BodyShape::Verbatim {
                 dt { "Bodies" } dd { "What was published, without the envelope" }
             }
-            @if !organization.environment.is_own() {
-                dt { "Svix environment" } dd { code { (organization.environment.as_str()) } }
+            @if !organization.environment.is_default() {
+                dt { "Svix environment" } dd { code { (organization.environment.to_string()) } }
             }
             @if !organization.metadata.is_empty() {
                 dt { "Metadata" }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{KeyId, OrganizationId};
 use super::sent_request::HeaderStyle;
+use super::svix::Environment;
 use super::time::UnixMillis;
 
 /// A tenant. Nothing crosses between two of them.
@@ -79,40 +80,6 @@ impl BodyShape {
             Self::Envelope => "envelope",
             Self::Verbatim => "verbatim",
         }
-    }
-}
-
-/// Whose organizations: of the Svix-compatible API, whose tokens each name one, or the deployment's own. An organization's own
-/// id is unique in its environment.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Environment(String);
-
-impl Environment {
-    /// Longer ones name nothing.
-    const MAX_LENGTH: usize = 128;
-
-    /// Of a name that begins with `org_`, as tokens have it; `None` for anything else.
-    pub fn named(name: &str) -> Option<Self> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let is_name =
-            name.starts_with(ID_PREFIX) && name.len() <= Self::MAX_LENGTH && name.bytes().all(is_allowed);
-        is_name.then(|| Self(name.to_owned()))
-    }
-
-    /// As it is stored: empty for the deployment's own.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it is the deployment's own.
-    pub fn is_own(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// As [`Environment::as_str`] gave it.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
     }
 }
 

@@ -28,7 +28,17 @@ impl Default for Environment {
 impl Environment {
     /// As the tables have it: empty for the default one.
     pub fn stored(&self) -> &str {
-        if self.0 == DEFAULT_ENVIRONMENT { "" } else { &self.0 }
+        if self.is_default() { "" } else { &self.0 }
+    }
+
+    /// As the tables have it.
+    pub(crate) fn of_stored(text: String) -> Self {
+        if text.is_empty() { Self::default() } else { Self(text) }
+    }
+
+    /// Whether it is the one of whoever names none: then its organizations are the deployment's own.
+    pub fn is_default(&self) -> bool {
+        self.0 == DEFAULT_ENVIRONMENT
     }
 }
 

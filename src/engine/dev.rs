@@ -15,9 +15,10 @@ use crate::api::key_text;
 use crate::config::Settings;
 use crate::dashboard::Dashboard;
 use crate::domain::ids::{KeyId, OrganizationId};
-use crate::domain::organization::{ApiKey, Environment, Organization, OrganizationUid, Role};
+use crate::domain::organization::{ApiKey, Organization, OrganizationUid, Role};
 use crate::domain::random::RandomSource;
 use crate::domain::secret::Secret;
+use crate::domain::svix::Environment;
 use crate::store::PageRequest;
 
 const ORGANIZATION: &str = "dev";

@@ -22,13 +22,12 @@ use crate::domain::event_types::{DefinedEventType, EventTypeState};
 use crate::domain::filter::Filter;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
-use crate::domain::organization::{
-    ApiKey, BodyShape, Environment, Metadata, Organization, OrganizationChange, Role,
-};
+use crate::domain::organization::{ApiKey, BodyShape, Metadata, Organization, OrganizationChange, Role};
 use crate::domain::retry::{RetryPolicy, RetrySchedule};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
 use crate::domain::sent_request::HeaderStyle;
+use crate::domain::svix::Environment;
 use crate::domain::time::UnixMillis;
 
 impl From<CipherError> for StoreError {
@@ -81,7 +80,7 @@ impl From<&Organization> for OrganizationRow {
             metadata: metadata_text(&organization.metadata),
             body: organization.body as i16,
             header_style: header_style_code(organization.header_style),
-            environment: organization.environment.as_str().to_owned(),
+            environment: organization.environment.stored().to_owned(),
             rate_limit: organization.rate_limit.map(i32::from),
             updated_at: organization.updated_at.map(|at| at.0),
             tokens_valid_from: organization.tokens_valid_from.map(|at| at.0),
@@ -122,7 +121,7 @@ impl TryFrom<OrganizationRow> for Organization {
             metadata: metadata.unwrap_or_default(),
             body: body_shape(row.body)?,
             header_style: header_style(row.header_style),
-            environment: Environment::stored(row.environment),
+            environment: Environment::of_stored(row.environment),
             rate_limit: row.rate_limit.and_then(|limit| u16::try_from(limit).ok()),
             created_at: UnixMillis(row.created_at),
             updated_at: row.updated_at.map(UnixMillis),

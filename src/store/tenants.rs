@@ -5,9 +5,8 @@ use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::{EndpointHealth, EndpointState};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
-use crate::domain::organization::{
-    ApiKey, Environment, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
-};
+use crate::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
+use crate::domain::svix::Environment;
 use crate::domain::time::UnixMillis;
 
 /// What people manage: organizations, API keys, endpoints and event types.

@@ -14,9 +14,7 @@ use ringback::domain::event_types::DefinedEventType;
 use ringback::domain::health::{EndpointHealth, EndpointStates, OrganizationInTrouble, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
-use ringback::domain::organization::{
-    ApiKey, Environment, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
-};
+use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
 use ringback::domain::session::{DashboardSession, SignInLink};
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};

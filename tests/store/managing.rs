@@ -3,9 +3,8 @@
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{EndpointId, KeyId, OrganizationId};
-use ringback::domain::organization::{
-    ApiKey, BodyShape, Environment, Organization, OrganizationChange, OrganizationUid, Role,
-};
+use ringback::domain::organization::{ApiKey, BodyShape, Organization, OrganizationChange, OrganizationUid, Role};
+use ringback::domain::svix::Environment;
 use ringback::store::{Changed, ChangesSince, DirectedPage, PageRequest, StoreError};
 
 use crate::fixture::{Fixture, at, first_page, full_endpoint, plain_endpoint};
@@ -65,7 +64,7 @@ fn an_organization_is_found_by_its_own_id_which_no_other_one_has(f: &Fixture) {
 }
 
 fn an_own_id_is_unique_in_its_environment_whose_organizations_are_listed_in_both_directions(f: &Fixture) {
-    let environment = Environment::named("org_staging").unwrap();
+    let environment = "org_staging".parse::<Environment>().unwrap();
     let make = |environment: &Environment, uid: &str| {
         let mut organization = Organization::named(OrganizationId(f.id_at(at(0))), "App", at(0));
         organization.uid = Some(uid.parse().unwrap());

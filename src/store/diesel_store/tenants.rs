@@ -19,9 +19,9 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{
-    ApiKey, BodyShape, Environment, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef,
-    OrganizationUid,
+    ApiKey, BodyShape, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
 };
+use crate::domain::svix::Environment;
 use crate::domain::time::UnixMillis;
 
 fn read_organization(connection: &mut AnyConnection, id: OrganizationId) -> StoreResult<Option<Organization>> {
@@ -140,7 +140,7 @@ impl TenantStore for DieselStore {
     fn organizations_of(&self, environment: &Environment, page: DirectedPage) -> StoreResult<Vec<Organization>> {
         self.readers.read(|connection| {
             let query = organizations::table
-                .filter(organizations::environment.eq(environment.as_str()))
+                .filter(organizations::environment.eq(environment.stored()))
                 .limit(sql_limit(page.limit))
                 .select(OrganizationRow::as_select());
             let rows: Vec<OrganizationRow> = match page.is_ascending {
@@ -164,7 +164,7 @@ impl TenantStore for DieselStore {
     ) -> StoreResult<Option<Organization>> {
         self.readers.read(|connection| {
             let row: Option<OrganizationRow> = organizations::table
-                .filter(organizations::environment.eq(environment.as_str()))
+                .filter(organizations::environment.eq(environment.stored()))
                 .filter(organizations::uid.eq(uid.as_str()))
                 .select(OrganizationRow::as_select())
                 .first(connection)

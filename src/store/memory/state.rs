@@ -20,9 +20,10 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{AuditId, DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use crate::domain::labels::EventLabels;
 use crate::domain::last_failure::LastFailure;
-use crate::domain::organization::{ApiKey, Environment, Organization, OrganizationUid};
+use crate::domain::organization::{ApiKey, Organization, OrganizationUid};
 use crate::domain::session::{DashboardSession, SignInLink};
 use crate::domain::statistics::PeriodCounts;
+use crate::domain::svix::Environment;
 use crate::domain::svix::EnvironmentEventType;
 use crate::domain::time::UnixMillis;
 

@@ -25,12 +25,13 @@ fn key(environment: &Environment, name: &str) -> (String, String) {
 impl SvixStore for MemoryStore {
     fn application(&self, environment: &Environment, name: &OrganizationRef) -> StoreResult<Option<Application>> {
         let state = self.state();
-        let is_meant = |organization: &&crate::domain::organization::Organization| match name {
-            OrganizationRef::Id(id) => organization.id == *id,
-            OrganizationRef::Uid(uid) => organization.uid.as_ref() == Some(uid),
+        let found = match name {
+            OrganizationRef::Id(id) => {
+                state.organizations.get(id).filter(|found| found.environment == *environment)
+            }
+            OrganizationRef::Uid(uid) => state.with_uid(environment, uid),
         };
-        let found = state.organizations.values().find(is_meant).filter(|_| environment.stored().is_empty());
-        Ok(found.map(|organization| Application { id: organization.id, tokens_valid_from: None }))
+        Ok(found.map(|found| Application { id: found.id, tokens_valid_from: found.tokens_valid_from }))
     }
 
     fn environment_event_types(

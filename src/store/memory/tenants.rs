@@ -10,9 +10,9 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
 use crate::domain::organization::{
-    ApiKey, BodyShape, Environment, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef,
-    OrganizationUid,
+    ApiKey, BodyShape, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
 };
+use crate::domain::svix::Environment;
 use crate::domain::time::UnixMillis;
 
 impl TenantStore for MemoryStore {
