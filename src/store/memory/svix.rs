@@ -2,7 +2,8 @@
 
 use super::super::{AnswerState, AnswerTimes, KeptAnswer, NamePage, StoreResult, SvixStore};
 use super::MemoryStore;
-use crate::domain::organization::OrganizationRef;
+use crate::domain::ids::OrganizationId;
+use crate::domain::organization::{Organization, OrganizationRef};
 use crate::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
 use crate::domain::time::UnixMillis;
 
@@ -25,12 +26,16 @@ fn key(environment: &Environment, name: &str) -> (String, String) {
 impl SvixStore for MemoryStore {
     fn application(&self, environment: &Environment, name: &OrganizationRef) -> StoreResult<Option<Application>> {
         let state = self.state();
-        let is_meant = |organization: &&crate::domain::organization::Organization| match name {
+        let is_meant = |organization: &&Organization| match name {
             OrganizationRef::Id(id) => organization.id == *id,
             OrganizationRef::Uid(uid) => organization.uid.as_ref() == Some(uid),
         };
         let found = state.organizations.values().find(is_meant).filter(|_| environment.stored().is_empty());
         Ok(found.map(|organization| Application { id: organization.id, tokens_valid_from: None }))
+    }
+
+    fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>> {
+        Ok(self.state().organizations.contains_key(&id).then(Environment::default))
     }
 
     fn environment_event_types(
