@@ -16,5 +16,6 @@ pub mod engine;
 pub mod fuzzing;
 pub mod load;
 pub mod store;
+pub mod svix;
 pub mod telemetry;
 pub mod transport;

@@ -25,7 +25,7 @@ use crate::store::{EventDetail, ReplayTargets};
 /// Its name in lower case.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Of a response that repeats an earlier one.
-pub(super) const REPLAYED: (HeaderName, HeaderValue) =
+pub(crate) const REPLAYED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("idempotent-replay"), HeaderValue::from_static("true"));
 const WHAT: &str = "event";
 

@@ -25,7 +25,7 @@ impl Line {
     }
 
     /// As the key of a gate. Ids of organizations are positive.
-    pub(super) fn id(self) -> OrganizationId {
+    pub(crate) fn id(self) -> OrganizationId {
         match self {
             Self::Organization(id) => id,
             Self::Admin => OrganizationId(-1),

@@ -33,7 +33,7 @@ pub(crate) mod offered_types;
 pub mod openapi;
 pub(crate) mod organizations;
 pub(crate) mod pagination;
-mod probes;
+pub(crate) mod probes;
 pub mod problem;
 pub mod request_id;
 mod route_spec;
@@ -204,7 +204,7 @@ struct Queued {
 }
 
 /// For responses that contain a key or a secret: no cache on the way may keep them.
-const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+pub(crate) const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
 /// Reads an id of the path. An invalid id can't name anything, so it gets the response for an unknown one.
 pub(crate) fn path_id<Id: FromStr>(request: &HttpRequest, name: &str, what: &str) -> Result<Id, Problem> {

@@ -201,6 +201,13 @@ impl Problem {
         &self.detail
     }
 
+    /// When it is worth to try again, where that is said.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let is_said =
+            matches!(self.code.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        is_said.then_some(self.retry_after)
+    }
+
     pub(crate) fn errors(&self) -> &[FieldError] {
         &self.errors
     }
@@ -248,16 +255,13 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
-        match self.code.status() {
-            StatusCode::UNAUTHORIZED => {
-                response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                // whole seconds, and not before the time has come
-                let seconds = self.retry_after.as_millis().div_ceil(1_000).max(1);
-                response.insert_header((header::RETRY_AFTER, seconds.to_string()));
-            }
-            _ => {}
+        if self.code.status() == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Some(after) = self.retry_after() {
+            // whole seconds, and not before the time has come
+            let seconds = after.as_millis().div_ceil(1_000).max(1);
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
         if let Some(allow) = self.allow.as_deref().and_then(|methods| HeaderValue::from_str(methods).ok()) {
             response.insert_header((header::ALLOW, allow));

@@ -18,6 +18,7 @@ use super::line::Line;
 use super::problem::{ErrorCode, Problem};
 use super::sessions::{self, token};
 use super::{Api, NO_STORE};
+use crate::domain::ids::OrganizationId;
 use crate::domain::organization::Role;
 use crate::domain::session::{SignIn, SignInLink, Visitor};
 use crate::domain::time::UnixMillis;
@@ -46,13 +47,30 @@ pub(crate) async fn create(
     let PathOrganization(organization_id) = organization;
     let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
     let NewLink { visitor, lifetime } = NewLink::read(&body)?;
+    let expires_at = api.engine.now() + lifetime;
+    let url = create_link(&api, &request, organization_id, visitor, lifetime).await?;
+    Ok(HttpResponse::Created().insert_header(NO_STORE).json(LinkView { url, expires_at }))
+}
+
+/// The longest time that a link may wait to be opened.
+pub(crate) fn longest_lifetime() -> Duration {
+    Duration::from_secs(*LIFETIME_SECONDS.end())
+}
+
+/// Makes a link that opens the dashboard once, and returns its URL.
+pub(crate) async fn create_link(
+    api: &web::Data<Api>,
+    request: &HttpRequest,
+    organization_id: OrganizationId,
+    visitor: Visitor,
+    lifetime: Duration,
+) -> Result<String, Problem> {
     let (token, now) = (token(&mut api.engine.rng()), api.engine.now());
     let link = SignInLink { token_hash: hash_key(&token), organization_id, visitor, expires_at: now + lifetime };
-    let view =
-        LinkView { url: format!("{}/sign-in?link={token}", base(&api, &request)?), expires_at: link.expires_at };
-    let by = Line::of(&request);
-    Api::change_by(&api, by, organization_id, move |_, store| Ok(store.create_link(&link, now)?)).await?;
-    Ok(HttpResponse::Created().insert_header(NO_STORE).json(view))
+    let url = format!("{}/sign-in?link={token}", base(api, request)?);
+    let by = Line::of(request);
+    Api::change_by(api, by, organization_id, move |_, store| Ok(store.create_link(&link, now)?)).await?;
+    Ok(url)
 }
 
 /// Where browsers reach the dashboard: what the operator says, or where this request came to.

@@ -217,7 +217,7 @@ impl Api {
     }
 
     /// A change in one short step whose order does not matter: a retry or a replay.
-    pub(super) async fn step<T: Send + 'static>(
+    pub(crate) async fn step<T: Send + 'static>(
         &self,
         organization_id: OrganizationId,
         step: impl FnOnce(&dyn Store) -> StoreResult<T> + Send + 'static,

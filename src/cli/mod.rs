@@ -15,6 +15,7 @@ mod resources;
 mod serve;
 mod shutdown;
 mod signature_check;
+mod svix;
 mod table;
 mod trigger;
 
@@ -66,6 +67,8 @@ enum Command {
     /// Generate a master key, or change the one that a database uses
     #[command(alias = "keys")]
     MasterKey(master_key::MasterKeyArgs),
+    /// Tokens of the Svix-compatible API
+    Svix(svix::SvixArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -93,6 +96,7 @@ impl Cli {
             Command::Cluster(args) => actix_web::rt::System::new().block_on(cluster::run(args)),
             Command::Config(args) => config::run(&args),
             Command::MasterKey(args) => master_key::run(&args),
+            Command::Svix(args) => svix::run(&args),
             Command::Completions(args) => completions::run(&args),
         }
     }

@@ -22,7 +22,7 @@ pub(crate) const IDS_A_MILLISECOND: i64 = 1 << (NODE_BITS + COUNTER_BITS);
 const COUNTER_MASK: i64 = (1 << COUNTER_BITS) - 1;
 const TEXT_LENGTH: usize = 13;
 /// Crockford's base 32, lower case: no i, l, o, u.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+pub(crate) const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

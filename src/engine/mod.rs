@@ -32,6 +32,7 @@ use crate::domain::secret::Secret;
 use crate::domain::target::{PeerAddresses, TargetPolicy};
 use crate::store::cipher::{Cipher, CipherError};
 use crate::store::{self, Store, StoreError, StoreResult};
+use crate::svix::{self, Svix};
 use crate::telemetry::{self, LoggingError};
 use crate::transport::{AwcPeers, AwcTransport, SendPermission, TransportConfig, TransportSetupError};
 pub use dev::CLIENTS_KEY_FILE;
@@ -209,8 +210,13 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
     let api = web::Data::new(Api::new(actors.handle.clone(), options));
     let dashboard = web::Data::new(Dashboard::new(!settings.dev).of_product(Portal::new(&settings.portal)));
     let pages = {
-        let dashboard = dashboard.clone();
-        move |config: &mut web::ServiceConfig| dashboard::configure(dashboard.clone(), config)
+        let (dashboard, svix) = (dashboard.clone(), Svix::new(&settings.svix).map(web::Data::new));
+        move |config: &mut web::ServiceConfig| {
+            dashboard::configure(dashboard.clone(), config);
+            if let Some(svix) = &svix {
+                svix::configure(svix.clone(), config);
+            }
+        }
     };
     let ids = RequestIds::new(&mut actors.handle.rng());
     let on_api = |options| bind_api(api.clone(), pages, options);

@@ -1,6 +1,7 @@
 //! What only the Svix-compatible API keeps: event types of environments, and answers to repeated requests.
 
 use super::StoreResult;
+use crate::domain::ids::OrganizationId;
 use crate::domain::organization::OrganizationRef;
 use crate::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
 use crate::domain::time::UnixMillis;
@@ -52,6 +53,8 @@ pub struct AnswerTimes {
 pub trait SvixStore: Send + Sync + 'static {
     /// Finds an application of an environment by its id or uid.
     fn application(&self, environment: &Environment, name: &OrganizationRef) -> StoreResult<Option<Application>>;
+    /// The environment of an organization; `None` when there is no such organization.
+    fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>>;
     /// Lists event types.
     fn environment_event_types(
         &self,

@@ -318,6 +318,7 @@ impl SvixStore for FaultyStore {
             environment: &Environment,
             name: &OrganizationRef,
         ) -> StoreResult<Option<Application>>;
+        fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>>;
         fn environment_event_types(
             &self,
             environment: &Environment,

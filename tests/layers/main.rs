@@ -90,6 +90,11 @@ const LAYERS: &[Layer] = &[
         not: &["diesel", "diesel_migrations", "r2d2", "awc", "clap", "anyhow"],
     },
     Layer {
+        name: "svix",
+        modules: &["domain", "telemetry", "config", "store", "actors", "api"],
+        not: &["diesel", "diesel_migrations", "r2d2", "awc", "clap", "anyhow"],
+    },
+    Layer {
         name: "load",
         modules: &["domain", "config"],
         not: &["diesel", "diesel_migrations", "r2d2", "anyhow"],

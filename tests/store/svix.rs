@@ -46,7 +46,9 @@ fn an_organization_without_an_environment_is_an_application_of_the_default_one_o
     let found = f.store.application(&Environment::default(), &OrganizationRef::Id(id)).unwrap().unwrap();
     assert_eq!((found.id, found.tokens_valid_from), (id, None));
     assert_eq!(f.store.application(&environment("org_other"), &OrganizationRef::Id(id)).unwrap(), None);
+    assert_eq!(f.store.environment_of(id).unwrap(), Some(Environment::default()));
     f.store.delete_organization(id, START).unwrap();
+    assert_eq!(f.store.environment_of(id).unwrap(), None);
     assert_eq!(f.store.application(&Environment::default(), &OrganizationRef::Id(id)).unwrap(), None);
 }
 

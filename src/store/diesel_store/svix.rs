@@ -183,6 +183,18 @@ impl SvixStore for DieselStore {
         })
     }
 
+    fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>> {
+        let stored = self.key_readers.read(|connection| {
+            let row = organizations::table.find(id.0).select(organizations::environment);
+            Ok(row.first::<String>(connection).optional()?)
+        })?;
+        match stored.as_deref() {
+            None => Ok(None),
+            Some("") => Ok(Some(Environment::default())),
+            Some(name) => name.parse().map(Some).map_err(|()| corrupt(format!("environment {name} of {id}"))),
+        }
+    }
+
     fn environment_event_types(
         &self,
         environment: &Environment,

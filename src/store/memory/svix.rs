@@ -2,6 +2,7 @@
 
 use super::super::{AnswerState, AnswerTimes, KeptAnswer, NamePage, StoreResult, SvixStore};
 use super::MemoryStore;
+use crate::domain::ids::OrganizationId;
 use crate::domain::organization::OrganizationRef;
 use crate::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
 use crate::domain::time::UnixMillis;
@@ -32,6 +33,10 @@ impl SvixStore for MemoryStore {
             OrganizationRef::Uid(uid) => state.with_uid(environment, uid),
         };
         Ok(found.map(|found| Application { id: found.id, tokens_valid_from: found.tokens_valid_from }))
+    }
+
+    fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>> {
+        Ok(self.state().organizations.get(&id).map(|found| found.environment.clone()))
     }
 
     fn environment_event_types(

@@ -1,0 +1,219 @@
+//! Who calls, and for which application. The only place where tokens and environments are enforced: a middleware around every
+//! route of the table.
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
+
+use super::Svix;
+use super::error::SvixError;
+use super::ids::ApplicationId;
+use super::route_spec::Permission;
+use super::token::Claims;
+use crate::api::Api;
+use crate::api::caller::{Caller, address, caller_of};
+use crate::api::key_text::hash_key;
+use crate::api::line::Line;
+use crate::domain::ids::OrganizationId;
+use crate::domain::organization::{OrganizationRef, Role};
+use crate::domain::svix::{Application, Environment};
+
+const APPLICATION_PREFIX: &str = "app_";
+
+/// Whose token a request has.
+enum Bearer {
+    /// Everything in the environment.
+    Environment(Environment, Caller),
+    /// One application in it.
+    Application(Environment, Holder),
+}
+
+/// An application whose token a request has.
+struct Holder {
+    id: OrganizationId,
+    caller: Caller,
+    /// `None` for one of our keys.
+    claims: Option<Claims>,
+}
+
+/// What a request is for, for handlers of routes with a permission.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    /// In which all is that the request names.
+    pub environment: Environment,
+    /// The application in the path, which exists.
+    pub application: Option<Application>,
+    /// The application whose token it is; `None` for one of the environment.
+    pub holder: Option<OrganizationId>,
+    /// Event types with flags are seen with one of these; `None`: all are.
+    pub feature_flags: Option<Vec<String>>,
+    /// In whose line the request waits.
+    pub line: Line,
+}
+
+impl Access {
+    /// The application in the path.
+    pub(crate) fn application(&self) -> Result<Application, SvixError> {
+        // missing on a route without one
+        self.application.ok_or_else(SvixError::internal)
+    }
+}
+
+impl FromRequest for Access {
+    type Error = SvixError;
+    type Future = std::future::Ready<Result<Self, SvixError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        // missing on an open route
+        std::future::ready(request.extensions().get::<Self>().cloned().ok_or_else(SvixError::internal))
+    }
+}
+
+/// The middleware around a route: finds the caller and the application, and checks the permission before the handler runs.
+pub(super) async fn authorize(
+    permission: Permission,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if permission == Permission::Open {
+        return next.call(request).await;
+    }
+    match admit(permission, request.request()).await {
+        Ok(()) => next.call(request).await,
+        Err(error) => Ok(request.error_response(error)),
+    }
+}
+
+async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), SvixError> {
+    let api = request.app_data::<web::Data<Api>>().ok_or_else(SvixError::internal)?;
+    let svix = request.app_data::<web::Data<Svix>>().ok_or_else(SvixError::internal)?;
+    let name = request.match_info().get("app");
+    let access = match bearer(svix, api, request).await? {
+        Bearer::Environment(environment, caller) => {
+            // for the access log, also when it is refused
+            request.extensions_mut().insert(caller);
+            let line = Line::from(&caller);
+            let application = match name {
+                Some(name) => Some(find(api, line, &environment, name).await?),
+                None => None,
+            };
+            Access { environment, application, holder: None, feature_flags: None, line }
+        }
+        Bearer::Application(environment, holder) => {
+            request.extensions_mut().insert(holder.caller);
+            of_application(api, permission, environment, holder, name).await?
+        }
+    };
+    request.extensions_mut().insert(access);
+    Ok(())
+}
+
+async fn of_application(
+    api: &Api,
+    permission: Permission,
+    environment: Environment,
+    holder: Holder,
+    name: Option<&str>,
+) -> Result<Access, SvixError> {
+    let Holder { id, caller, claims } = holder;
+    let line = Line::from(&caller);
+    // deleted ones have no rights
+    let own = look_up(api, line, &environment, OrganizationRef::Id(id)).await?.ok_or_else(invalid)?;
+    if let (Some(claims), Some(from)) = (&claims, own.tokens_valid_from)
+        && claims.is_from_before(from)
+    {
+        return Err(SvixError::unauthorized("this token was ended"));
+    }
+    if permission == Permission::Environment {
+        return Err(SvixError::forbidden("this call needs a token of the environment, not one of an application"));
+    }
+    let is_named = match name {
+        // said of another application as of none
+        Some(name) => find(api, line, &environment, name).await?.id == id,
+        None => true,
+    };
+    if !is_named {
+        return Err(SvixError::not_found());
+    }
+    let only_reads = claims.as_ref().is_some_and(|claims| claims.read_only);
+    if only_reads && permission != Permission::ApplicationRead {
+        return Err(SvixError::forbidden("this token only reads, and sees no secret"));
+    }
+    let application = name.is_some().then_some(own);
+    let feature_flags = Some(claims.map(|claims| claims.feature_flags).unwrap_or_default());
+    Ok(Access { environment, application, holder: Some(id), feature_flags, line })
+}
+
+fn invalid() -> SvixError {
+    SvixError::unauthorized("Invalid token")
+}
+
+async fn bearer(svix: &Svix, api: &web::Data<Api>, request: &HttpRequest) -> Result<Bearer, SvixError> {
+    let token = token_of(request).ok_or_else(invalid)?;
+    // our keys have no dots
+    if token.contains('.') {
+        return of_claims(svix.key.read(token, api.engine().now()).ok_or_else(invalid)?);
+    }
+    let caller = caller_of(api, hash_key(token), address(request)).await?;
+    match caller {
+        Caller::Admin { .. } => Ok(Bearer::Environment(Environment::default(), caller)),
+        Caller::Key { organization_id: id, role: Role::Owner, .. } => {
+            let environment = api.read(id, move |store| store.environment_of(id)).await?.ok_or_else(invalid)?;
+            Ok(Bearer::Application(environment, Holder { id, caller, claims: None }))
+        }
+        Caller::Key { .. } | Caller::Deployment { .. } => Err(SvixError::forbidden(
+            "of Ringback's own keys the admin key and keys of organizations with the role owner may call this API",
+        )),
+    }
+}
+
+/// Whose token it is.
+fn of_claims(claims: Claims) -> Result<Bearer, SvixError> {
+    let Some(subject) = claims.sub.clone() else {
+        return Err(SvixError::unauthorized("Invalid token (missing `sub`)."));
+    };
+    let environment = |text: &str| -> Result<Environment, SvixError> {
+        text.parse()
+            .map_err(|()| SvixError::bad_token("the token names an environment that is not of the form org_…"))
+    };
+    match claims.org.clone() {
+        None => Ok(Bearer::Environment(environment(&subject)?, Caller::ADMIN)),
+        Some(org) => {
+            let environment = environment(&org)?;
+            let ApplicationId(id) = subject
+                .parse()
+                .map_err(|()| SvixError::bad_token("`sub` of the token is not the id of an application"))?;
+            let caller = Caller::Key { organization_id: id, key_id: None, role: Role::Owner };
+            Ok(Bearer::Application(environment, Holder { id, caller, claims: Some(claims) }))
+        }
+    }
+}
+
+/// The application with this id or uid.
+async fn find(api: &Api, line: Line, environment: &Environment, name: &str) -> Result<Application, SvixError> {
+    let name = match name.starts_with(APPLICATION_PREFIX) {
+        true => name.parse().map(|ApplicationId(id)| OrganizationRef::Id(id)).ok(),
+        false => name.parse().map(OrganizationRef::Uid).ok(),
+    };
+    let name = name.ok_or_else(SvixError::not_found)?;
+    look_up(api, line, environment, name).await?.ok_or_else(SvixError::not_found)
+}
+
+async fn look_up(
+    api: &Api,
+    line: Line,
+    environment: &Environment,
+    name: OrganizationRef,
+) -> Result<Option<Application>, SvixError> {
+    let environment = environment.clone();
+    Ok(api.read(line, move |store| store.application(&environment, &name)).await?)
+}
+
+fn token_of(request: &HttpRequest) -> Option<&str> {
+    let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

@@ -1,0 +1,159 @@
+//! The names that this API gives to ids. Each is made from ours and back: nothing has to be kept about them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+
+/// Of digits in the text of an id.
+const ALPHABET: &[u8; 32] = crate::domain::ids::ALPHABET;
+/// Of the number of an attempt, at least.
+const NUMBER_DIGITS: usize = 2;
+/// More than any number has.
+const MAX_NUMBER_DIGITS: usize = 6;
+const ATTEMPT_PREFIX: &str = "atmpt_";
+/// Of an id behind its prefix.
+const ID_DIGITS: usize = 13;
+
+macro_rules! renamed_id {
+    ($(#[$doc:meta])* $name:ident, $inner:ident, $ours:literal, $theirs:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let ours = self.0.to_string();
+                write!(f, "{}{}", $theirs, ours.strip_prefix($ours).unwrap_or(&ours))
+            }
+        }
+
+        impl FromStr for $name {
+            /// It is not the id of one.
+            type Err = ();
+
+            fn from_str(text: &str) -> Result<Self, ()> {
+                let digits = text.strip_prefix($theirs).ok_or(())?;
+                format!("{}{digits}", $ours).parse().map(Self).map_err(|_| ())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
+renamed_id!(
+    /// An organization.
+    ApplicationId,
+    OrganizationId,
+    "org_",
+    "app_"
+);
+renamed_id!(
+    /// A webhook.
+    EndpointName,
+    EndpointId,
+    "wh_",
+    "ep_"
+);
+
+/// An attempt: the delivery's id, and the attempt's number in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptId {
+    pub delivery_id: DeliveryId,
+    pub number: u32,
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let delivery = self.delivery_id.to_string();
+        let digits = delivery.rsplit('_').next().unwrap_or_default();
+        write!(f, "{ATTEMPT_PREFIX}{digits}")?;
+        let significant = (0..MAX_NUMBER_DIGITS).rev().find(|place| self.number >> (5 * place) != 0);
+        let count = significant.map_or(1, |place| place + 1).max(NUMBER_DIGITS);
+        (0..count).rev().try_for_each(|place| {
+            let digit = (self.number >> (5 * place)) & 31;
+            write!(f, "{}", char::from(ALPHABET[digit as usize]))
+        })
+    }
+}
+
+impl FromStr for AttemptId {
+    /// It is not the id of one.
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits = text.strip_prefix(ATTEMPT_PREFIX).ok_or(())?;
+        let (delivery, number) = digits.split_at_checked(ID_DIGITS).ok_or(())?;
+        let delivery_id = format!("dlv_{delivery}").parse().map_err(|_| ())?;
+        let value = number.bytes().try_fold(0u32, |value, byte| {
+            let digit = ALPHABET.iter().position(|&symbol| symbol == byte)?;
+            value.checked_mul(32)?.checked_add(u32::try_from(digit).ok()?)
+        });
+        let id = Self { delivery_id, number: value.ok_or(())? };
+        // one attempt has one name
+        (id.to_string() == text).then_some(id).ok_or(())
+    }
+}
+
+impl Serialize for AttemptId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_id_survives_its_text_form(raw in 0..i64::MAX, number in 0u32..1_000_000) {
+            let application = ApplicationId(OrganizationId(raw));
+            prop_assert_eq!(application.to_string().parse(), Ok(application));
+            prop_assert!(application.to_string().starts_with("app_"));
+            let endpoint = EndpointName(EndpointId(raw));
+            prop_assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
+            prop_assert!(endpoint.to_string().starts_with("ep_"));
+            let attempt = AttemptId { delivery_id: DeliveryId(raw), number };
+            prop_assert_eq!(attempt.to_string().parse(), Ok(attempt));
+        }
+
+        #[test]
+        fn attempts_sort_by_their_delivery_then_by_their_number(
+            (a, b) in (0..i64::MAX, 0..i64::MAX),
+            (m, n) in (0u32..1_024, 0u32..1_024),
+        ) {
+            let text = |raw, number| AttemptId { delivery_id: DeliveryId(raw), number }.to_string();
+            prop_assert_eq!((a, m).cmp(&(b, n)), text(a, m).cmp(&text(b, n)));
+        }
+
+        #[test]
+        fn no_text_panics_and_what_is_read_prints_the_same(text in "(app_|ep_|atmpt_|org_)?[0-9a-zé]{0,20}") {
+            if let Ok(id) = text.parse::<ApplicationId>() {
+                prop_assert_eq!(id.to_string(), text.clone());
+            }
+            if let Ok(id) = text.parse::<AttemptId>() {
+                prop_assert_eq!(id.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn an_attempt_has_the_thirteen_characters_of_its_delivery_and_two_of_its_number() {
+        let id = AttemptId { delivery_id: DeliveryId(33), number: 35 };
+        assert_eq!(id.to_string(), "atmpt_000000000001113");
+        for wrong in ["atmpt_0000000000011", "atmpt_00000000000113", "atmpt_0000000000011013", "dlv_0000000000011"]
+        {
+            assert_eq!(wrong.parse::<AttemptId>(), Err(()), "{wrong}");
+        }
+        assert!("org_0000000000011".parse::<ApplicationId>().is_err(), "ours is not theirs");
+    }
+}

@@ -1,0 +1,81 @@
+//! The Svix-compatible API, at `/api/v1`: what Svix's client libraries call.
+//!
+//! It is there when the setting `svix.jwt_secret` is. Applications are organizations, endpoints webhooks, messages events: it
+//! calls what the handlers of [`crate::api`] call. Its routes are in one table ([`routes::ROUTES`]) with the permission
+//! that each needs; its errors have the shape that the libraries read ([`error::SvixError`]), whatever went wrong.
+
+mod access;
+mod error;
+mod event_types;
+mod fields;
+mod health;
+mod idempotency;
+pub mod ids;
+mod input;
+mod not_here;
+pub mod page;
+mod portal_access;
+mod route_spec;
+pub mod routes;
+mod shape;
+pub mod token;
+
+use actix_cors::Cors;
+use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
+use actix_web::web;
+
+use crate::config::SvixSettings;
+use crate::domain::secret::Secret;
+use token::TokenKey;
+
+pub use route_spec::{Permission, RouteSpec};
+
+/// Where it is.
+pub const BASE_PATH: &str = "/api/v1";
+/// For how many seconds a browser remembers that it may call. Smaller: it asks before more calls. Larger: a change of the
+/// setting reaches it later.
+const CORS_MAX_AGE: usize = 600;
+
+/// What the handlers of this API share beside [`crate::api::Api`], one for all workers.
+pub struct Svix {
+    key: TokenKey,
+    cors_origins: Vec<String>,
+    allows_every_origin: bool,
+}
+
+impl Svix {
+    /// `None` when it is not turned on.
+    pub fn new(settings: &SvixSettings) -> Option<Self> {
+        let secret: &Secret = settings.jwt_secret.as_ref()?;
+        Some(Self {
+            key: TokenKey::new(secret),
+            cors_origins: settings.cors_origins.clone(),
+            allows_every_origin: settings.allows_every_origin(),
+        })
+    }
+
+    fn cors(&self) -> Cors {
+        // who may call is decided by the token; the origin decides which pages of a browser may
+        let cors = Cors::default()
+            .allow_any_method()
+            .allow_any_header()
+            .expose_any_header()
+            .block_on_origin_mismatch(false)
+            .max_age(CORS_MAX_AGE);
+        match self.allows_every_origin {
+            true => cors.allow_any_origin().send_wildcard(),
+            false => self.cors_origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin)),
+        }
+    }
+}
+
+/// Registers every route. `/v1` has no part of this in its way.
+pub fn configure(svix: web::Data<Svix>, config: &mut web::ServiceConfig) {
+    let scope = web::scope(BASE_PATH)
+        .wrap(NormalizePath::new(TrailingSlash::Trim))
+        .wrap(svix.cors())
+        .wrap(from_fn(shape::in_shape))
+        .app_data(svix)
+        .configure(routes::configure);
+    config.service(scope);
+}
