@@ -54,8 +54,13 @@ impl WebhookChanges {
                 }
             }
         }
-        if names.contains(&"retry") && names.contains(&"retry_policy") {
-            errors.add("retry_policy", "not together with retry; give one of the two");
+        // each of them replaces the others
+        let mut schedules =
+            ["retry", "retry_policy", "retry_schedule"].into_iter().filter(|name| names.contains(name));
+        if let Some(first) = schedules.next() {
+            for other in schedules {
+                errors.add(other, format!("not together with {first}; give one of the two"));
+            }
         }
         fields.finish(errors);
         Self(changes)

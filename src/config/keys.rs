@@ -439,7 +439,7 @@ pub static KEYS: &[SettingKey] = &[
         },
         show: |settings| match settings.defaults.retry {
             RetrySchedule::Retries(retries) => Some(retries.to_string()),
-            RetrySchedule::Policy(_) => None,
+            RetrySchedule::Policy(_) | RetrySchedule::Delays(_) => None,
         },
     },
     SettingKey {
@@ -452,7 +452,7 @@ pub static KEYS: &[SettingKey] = &[
             retry_policy(value).map(|policy| settings.defaults.retry = RetrySchedule::Policy(policy))
         },
         show: |settings| match settings.defaults.retry {
-            RetrySchedule::Retries(_) => None,
+            RetrySchedule::Retries(_) | RetrySchedule::Delays(_) => None,
             RetrySchedule::Policy(policy) => Some(shown_policy(&policy)),
         },
     },

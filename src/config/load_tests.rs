@@ -66,6 +66,19 @@ fn every_key_has_a_variable_and_both_are_read() {
 }
 
 #[test]
+fn a_header_prefix_that_belongs_to_others_is_refused_with_the_reason() {
+    for (wrong, reason) in [("webhook", "belongs to Standard Webhooks"), ("Svix", "prefer `svix-signature`")] {
+        let from_file = file(&format!("signature_header_prefix = \"{wrong}\""));
+        let variables = vars(&[("RINGBACK_SIGNATURE_HEADER_PREFIX", wrong)]);
+        for loaded in [from_file, merge(None, variables, &Flags::default())] {
+            let found = problems(loaded);
+            assert!(found.len() == 1 && found[0].contains(reason), "{found:?}");
+        }
+    }
+    assert!(file("signature_header_prefix = \"x-svix\"").is_ok());
+}
+
+#[test]
 fn ports_are_numbers_or_ranges_in_quotes() {
     let loaded = file("allowed_ports = [443, \"8443\", \"9000-9100\"]").unwrap();
     let shown = super::find("allowed_ports").and_then(|key| key.show(&loaded.settings));

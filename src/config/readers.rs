@@ -118,9 +118,9 @@ pub(super) fn header_prefix(value: &SettingValue) -> Result<String, String> {
         return Err(String::from("can't be `webhook`: `webhook-signature` belongs to Standard Webhooks"));
     }
     if text == "svix" {
-        return Err(String::from(
-            "can't be `svix`: Svix's libraries would take the hexadecimal `svix-signature` for theirs and refuse every delivery",
-        ));
+        let why = "can't be `svix`: Svix's libraries prefer `svix-signature` to `webhook-signature` and would refuse the hex signature \
+                   that Ringback puts there; keep x-callintel or choose another one: these libraries verify `webhook-signature` as it is";
+        return Err(String::from(why));
     }
     Ok(text)
 }

@@ -65,6 +65,60 @@ impl Default for RetryPolicy {
     }
 }
 
+/// `retry_schedule` of a webhook: the delay before each retry, in seconds. A list of fixed size, because whoever sends copies it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<u32>", into = "Vec<u32>")]
+pub struct RetryDelays {
+    /// Zero after the last one.
+    seconds: [u32; MAX_DELAYS],
+    count: usize,
+}
+
+/// The most delays of a `retry_schedule` (contract).
+pub(crate) const MAX_DELAYS: usize = 20;
+/// Of each of them (contract).
+pub(crate) const DELAY_BOUNDS: RangeInclusive<u32> = 1..=604_800;
+
+/// Why a list is no `retry_schedule`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RetryDelaysError {
+    #[error("must have 1 to {MAX_DELAYS} delays, this has {0}")]
+    Count(usize),
+    #[error("delay {position} must be from {} to {} seconds, got {seconds}", DELAY_BOUNDS.start(), DELAY_BOUNDS.end())]
+    OutOfBounds { position: usize, seconds: u32 },
+}
+
+impl RetryDelays {
+    /// Checks how many there are and the bounds of each.
+    pub fn new(delays: &[u32]) -> Result<Self, RetryDelaysError> {
+        let mut seconds = [0; MAX_DELAYS];
+        let room = seconds.get_mut(..delays.len()).filter(|room| !room.is_empty());
+        room.ok_or(RetryDelaysError::Count(delays.len()))?.copy_from_slice(delays);
+        match delays.iter().enumerate().find(|(_, seconds)| !DELAY_BOUNDS.contains(seconds)) {
+            Some((index, &seconds)) => Err(RetryDelaysError::OutOfBounds { position: index + 1, seconds }),
+            None => Ok(Self { seconds, count: delays.len() }),
+        }
+    }
+
+    /// In the order of the retries.
+    pub fn seconds(&self) -> &[u32] {
+        &self.seconds[..self.count]
+    }
+}
+
+impl TryFrom<Vec<u32>> for RetryDelays {
+    type Error = RetryDelaysError;
+    fn try_from(delays: Vec<u32>) -> Result<Self, RetryDelaysError> {
+        Self::new(&delays)
+    }
+}
+
+impl From<RetryDelays> for Vec<u32> {
+    fn from(delays: RetryDelays) -> Self {
+        delays.seconds().to_vec()
+    }
+}
+
 /// How a webhook retries.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RetrySchedule {
@@ -72,6 +126,8 @@ pub enum RetrySchedule {
     Retries(u32),
     /// `retry_policy`.
     Policy(RetryPolicy),
+    /// `retry_schedule`.
+    Delays(RetryDelays),
 }
 
 /// The most that `retry` can be (contract).
@@ -89,6 +145,7 @@ impl RetrySchedule {
         match self {
             Self::Retries(retries) => retries + 1,
             Self::Policy(policy) => policy.max_attempts.max(1),
+            Self::Delays(delays) => delays.seconds().len() as u32 + 1,
         }
     }
 
@@ -97,6 +154,7 @@ impl RetrySchedule {
         match self {
             Self::Retries(_) => default_delay(retry),
             Self::Policy(policy) => policy_delay(policy, retry),
+            Self::Delays(delays) => listed_delay(delays, retry),
         }
     }
 
@@ -135,6 +193,13 @@ fn default_delay(retry: u32) -> Duration {
         last.saturating_mul(3u64.saturating_pow(triplings)).min(DEFAULT_MAX_DELAY_SECONDS)
     });
     Duration::from_secs(seconds)
+}
+
+/// After the last one it stays: an attempt that uses up no retry can be delayed too.
+fn listed_delay(delays: &RetryDelays, retry: u32) -> Duration {
+    let delays = delays.seconds();
+    let index = (retry.saturating_sub(1) as usize).min(delays.len().saturating_sub(1));
+    Duration::from_secs(delays.get(index).copied().unwrap_or_default().into())
 }
 
 fn policy_delay(policy: &RetryPolicy, retry: u32) -> Duration {
@@ -183,6 +248,25 @@ mod tests {
     }
 
     #[test]
+    fn a_list_has_one_retry_for_each_delay() {
+        let schedule = RetrySchedule::Delays(RetryDelays::new(&[5, 604_800, 1]).unwrap());
+        let seconds: Vec<u64> = (1..=5).map(|retry| schedule.base_delay(retry).as_secs()).collect();
+        assert_eq!(seconds, [5, 604_800, 1, 1, 1]);
+        assert_eq!(schedule.max_attempts(), 4);
+    }
+
+    #[test]
+    fn a_list_is_refused_that_is_empty_too_long_or_has_a_delay_out_of_bounds() {
+        assert!(RetryDelays::new(&[60; 20]).is_ok());
+        assert_eq!(RetryDelays::new(&[60; 21]), Err(RetryDelaysError::Count(21)));
+        assert_eq!(RetryDelays::new(&[]), Err(RetryDelaysError::Count(0)));
+        for wrong in [0, 604_801] {
+            let refused = RetryDelays::new(&[1, wrong, 1]).unwrap_err();
+            assert_eq!(refused, RetryDelaysError::OutOfBounds { position: 2, seconds: wrong });
+        }
+    }
+
+    #[test]
     fn retry_after_is_read_as_seconds_or_a_date_and_capped() {
         let now = UnixMillis(1_734_345_045_000);
         let day = Duration::from_secs(24 * 3600);
@@ -208,7 +292,9 @@ mod tests {
                 })
             },
         );
-        prop_oneof![(0u32..=20).prop_map(RetrySchedule::Retries), policy]
+        let delays = proptest::collection::vec(DELAY_BOUNDS, 1..=MAX_DELAYS)
+            .prop_map(|delays| RetrySchedule::Delays(RetryDelays::new(&delays).unwrap()));
+        prop_oneof![(0u32..=20).prop_map(RetrySchedule::Retries), policy, delays]
     }
 
     proptest! {

@@ -23,7 +23,7 @@ use crate::domain::filter::Filter;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
 use crate::domain::organization::{ApiKey, BodyShape, Metadata, Organization, OrganizationChange, Role};
-use crate::domain::retry::{RetryPolicy, RetrySchedule};
+use crate::domain::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
 use crate::domain::sent_request::HeaderStyle;
@@ -255,6 +255,7 @@ pub(super) struct EndpointRow {
 enum StoredRetry {
     Retries(u32),
     Policy(RetryPolicy),
+    Delays(RetryDelays),
 }
 
 const CLIENT_ERRORS: &str = "4xx";
@@ -273,6 +274,7 @@ impl EndpointRow {
         let retry = match endpoint.retry {
             RetrySchedule::Retries(retries) => StoredRetry::Retries(retries),
             RetrySchedule::Policy(policy) => StoredRetry::Policy(policy),
+            RetrySchedule::Delays(delays) => StoredRetry::Delays(delays),
         };
         let retry_on: Vec<&str> =
             [(endpoint.retry_on.client_errors, CLIENT_ERRORS), (endpoint.retry_on.redirects, REDIRECTS)]
@@ -359,6 +361,7 @@ impl EndpointRow {
             retry: match parse(&self.retry)? {
                 StoredRetry::Retries(retries) => RetrySchedule::Retries(retries),
                 StoredRetry::Policy(policy) => RetrySchedule::Policy(policy),
+                StoredRetry::Delays(delays) => RetrySchedule::Delays(delays),
             },
             retry_on: RetryOn {
                 client_errors: retry_on.iter().any(|name| name == CLIENT_ERRORS),

@@ -156,6 +156,9 @@ fn the_filter_and_the_retry_schedule_are_previewed_while_typing() {
     browser.fill(&field("Grows by"), "2");
     browser.fill(&field("Longest delay"), "45");
     browser.reads(&css("#retry-preview"), "3 attempts: immediately, then 30 s and 45 s later");
+    browser.click(&field("List of delays"));
+    browser.fill(&field("Delays, seconds"), "5, 300");
+    browser.reads(&css("#retry-preview"), "3 attempts: immediately, then 5 s and 5 min later");
     assert_eq!(browser.value("window.marker"), "not loaded again");
     accessibility::check(&browser, "a form with previews");
 }

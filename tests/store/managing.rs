@@ -4,6 +4,7 @@ use ringback::domain::endpoint::Endpoint;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::{EndpointId, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, BodyShape, Organization, OrganizationChange, OrganizationUid, Role};
+use ringback::domain::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use ringback::domain::svix::Environment;
 use ringback::store::{Changed, ChangesSince, DirectedPage, PageRequest, StoreError};
 
@@ -186,7 +187,15 @@ fn a_key_is_found_by_its_hash_until_it_is_revoked(f: &Fixture) {
 
 fn an_endpoint_is_read_back_as_it_was_stored(f: &Fixture) {
     let organization_id = f.organization();
-    for make in [plain_endpoint, full_endpoint] {
+    let ways = [
+        RetrySchedule::Retries(0),
+        RetrySchedule::Policy(RetryPolicy { max_attempts: 7, ..RetryPolicy::default() }),
+        RetrySchedule::Delays(RetryDelays::new(&[1, 604_800, 5]).unwrap()),
+    ];
+    let with = |retry| move |id, organization_id| Endpoint { retry, ..full_endpoint(id, organization_id) };
+    let full: Vec<Box<dyn Fn(EndpointId, OrganizationId) -> Endpoint>> =
+        ways.into_iter().map(|way| Box::new(with(way)) as _).collect();
+    for make in full.into_iter().chain([Box::new(plain_endpoint) as _]) {
         let endpoint = make(EndpointId(f.id_at(at(0))), organization_id);
         f.store.create_endpoint(&endpoint).unwrap();
         let read = f.store.endpoint(organization_id, endpoint.id).unwrap().unwrap();

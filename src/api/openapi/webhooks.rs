@@ -49,6 +49,7 @@ fn change_examples() -> Vec<(&'static str, Value)> {
             "A retry policy",
             json!({"retry_policy": {"max_attempts": 5, "backoff_multiplier": 2, "initial_delay_seconds": 60, "max_delay_seconds": 3600}}),
         ),
+        ("A list of delays", json!({"retry_schedule": [5, 300, 1800, 7200, 18000, 36000, 36000]})),
         ("Restore a default", json!({"timeout": null})),
     ]
 }
@@ -60,7 +61,7 @@ fn resource() -> Vec<Operation> {
     let change = |method, id| {
         Operation::new((method, ONE), id, TAG, webhook("The webhook as it is now"))
             .about("Change a webhook", "`PUT` and `PATCH` both change only the fields that are in the body; `null` restores a field's default. \
-                Of `retry` and `retry_policy` the one in the body replaces the other. Setting `active` to true enables a \
+                Of `retry`, `retry_policy` and `retry_schedule` the one in the body replaces the others. Setting `active` to true enables a \
                 disabled webhook.")
             .body("WebhookChange", change_examples())
             .errors(&[Conflict, HttpsRequired, UnknownEventType, UrlForbidden])

@@ -1,4 +1,4 @@
-//! The settings of retries: `retry`, `retry_policy` and `retry_on`.
+//! The settings of retries: `retry`, `retry_policy`, `retry_schedule` and `retry_on`.
 
 use std::ops::RangeInclusive;
 
@@ -10,8 +10,8 @@ use super::{Change, Rules, Structured};
 use crate::api::input::{self, Errors, JsonFields};
 use crate::domain::attempt::RetryOn;
 use crate::domain::retry::{
-    INITIAL_DELAY_BOUNDS, MAX_ATTEMPTS_BOUNDS, MAX_DELAY_BOUNDS, MAX_RETRIES, MULTIPLIER_BOUNDS, RetryPolicy,
-    RetrySchedule,
+    DELAY_BOUNDS, INITIAL_DELAY_BOUNDS, MAX_ATTEMPTS_BOUNDS, MAX_DELAY_BOUNDS, MAX_DELAYS, MAX_RETRIES,
+    MULTIPLIER_BOUNDS, RetryDelays, RetryPolicy, RetrySchedule,
 };
 
 pub(super) const RETRY: Structured = Structured {
@@ -21,13 +21,13 @@ pub(super) const RETRY: Structured = Structured {
     response_schema: || json!({"type": ["integer", "null"]}),
     get: |endpoint| match endpoint.retry {
         RetrySchedule::Retries(retries) => json!(retries),
-        RetrySchedule::Policy(_) => Value::Null,
+        RetrySchedule::Policy(_) | RetrySchedule::Delays(_) => Value::Null,
     },
     read: |value, path, _, errors| {
         let retries = input::whole_number(0..=MAX_RETRIES)(value, path, errors)? as u32;
         Some(Change::new(move |endpoint, _| endpoint.retry = RetrySchedule::Retries(retries)))
     },
-    // resetting the one of the two that is not in force changes nothing
+    // resetting one of the three that is not in force changes nothing
     reset: |endpoint, defaults| {
         if matches!(endpoint.retry, RetrySchedule::Retries(_)) {
             endpoint.retry = defaults.retry;
@@ -41,7 +41,7 @@ pub(super) const POLICY: Structured = Structured {
     schema: || reference("RetryPolicy"),
     response_schema: || reference_or_null("RetryPolicyInForce"),
     get: |endpoint| match endpoint.retry {
-        RetrySchedule::Retries(_) => Value::Null,
+        RetrySchedule::Retries(_) | RetrySchedule::Delays(_) => Value::Null,
         RetrySchedule::Policy(policy) => json!(policy),
     },
     read: |value, path, _, errors| {
@@ -50,6 +50,30 @@ pub(super) const POLICY: Structured = Structured {
     },
     reset: |endpoint, defaults| {
         if matches!(endpoint.retry, RetrySchedule::Policy(_)) {
+            endpoint.retry = defaults.retry;
+        }
+    },
+};
+
+pub(super) const SCHEDULE: Structured = Structured {
+    type_name: "list of integers",
+    bounds: "1 to 20, each 1 to 604,800",
+    schema: delays_schema,
+    response_schema: || {
+        let mut schema = delays_schema();
+        schema["type"] = json!(["array", "null"]);
+        schema
+    },
+    get: |endpoint| match endpoint.retry {
+        RetrySchedule::Retries(_) | RetrySchedule::Policy(_) => Value::Null,
+        RetrySchedule::Delays(delays) => json!(delays),
+    },
+    read: |value, path, _, errors| {
+        let delays = read_delays(value, path, errors)?;
+        Some(Change::new(move |endpoint, _| endpoint.retry = RetrySchedule::Delays(delays)))
+    },
+    reset: |endpoint, defaults| {
+        if matches!(endpoint.retry, RetrySchedule::Delays(_)) {
             endpoint.retry = defaults.retry;
         }
     },
@@ -158,6 +182,22 @@ fn read_policy(value: &RawValue, path: &str, errors: &mut Errors) -> Option<Retr
     }
     fields.finish(errors);
     Some(policy)
+}
+
+fn delays_schema() -> Value {
+    let delay = json!({"type": "integer", "minimum": DELAY_BOUNDS.start(), "maximum": DELAY_BOUNDS.end()});
+    json!({"type": "array", "minItems": 1, "maxItems": MAX_DELAYS, "items": delay})
+}
+
+fn read_delays(value: &RawValue, path: &str, errors: &mut Errors) -> Option<RetryDelays> {
+    let bounds = u64::from(*DELAY_BOUNDS.start())..=u64::from(*DELAY_BOUNDS.end());
+    let mut delays = Vec::new();
+    for (index, item) in input::array(MAX_DELAYS)(value, path, errors)?.into_iter().enumerate() {
+        // each one that is wrong is named
+        delays.push(input::whole_number(bounds.clone())(item, &format!("{path}[{index}]"), errors));
+    }
+    let delays: Option<Vec<u32>> = delays.into_iter().map(|delay| u32::try_from(delay?).ok()).collect();
+    RetryDelays::new(&delays?).map_err(|error| errors.add(path, error.to_string())).ok()
 }
 
 fn retry_on_schema() -> Value {

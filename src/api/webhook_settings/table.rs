@@ -84,8 +84,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "retry",
-        help: "Retries after the first attempt, at 60, 300 and 900 s, then tripling up to 6 h. Not together with `retry_policy`",
-        help_in_responses: Some("`null` while `retry_policy` is in force"),
+        help: "Retries after the first attempt, at 60, 300 and 900 s, then tripling up to 6 h. Not together with `retry_policy` or `retry_schedule`",
+        help_in_responses: Some("`null` while `retry_policy` or `retry_schedule` is in force"),
         null_means: None,
         example: "3",
         requirement: Requirement::Optional,
@@ -95,11 +95,21 @@ pub(crate) static SETTINGS: &[Setting] = &[
     Setting {
         name: "retry_policy",
         help: "A retry schedule that replaces that of `retry`",
-        help_in_responses: Some("`null` while `retry` is in force"),
+        help_in_responses: Some("`null` while `retry` or `retry_schedule` is in force"),
         null_means: Some("back to the default of `retry`"),
         example: "null",
         requirement: Requirement::Optional,
         kind: SettingKind::Structured(retries::POLICY),
+        form: None,
+    },
+    Setting {
+        name: "retry_schedule",
+        help: "The delay before each retry, in seconds; it replaces the schedule of `retry`, and there are as many retries as delays",
+        help_in_responses: Some("`null` while `retry` or `retry_policy` is in force"),
+        null_means: Some("back to the default of `retry`"),
+        example: "[5, 300, 1800]",
+        requirement: Requirement::Optional,
+        kind: SettingKind::Structured(retries::SCHEDULE),
         form: None,
     },
     Setting {

@@ -38,6 +38,9 @@ pub(super) struct SettingsArgs {
     /// A retry schedule of your own, as JSON or @file
     #[arg(long, value_name = "JSON")]
     retry_policy: Option<String>,
+    /// The delay before each retry, in seconds, like 5,300,1800
+    #[arg(long, value_name = "DELAYS", value_delimiter = ',', conflicts_with_all = ["retry", "retry_policy"])]
+    retry_schedule: Option<Vec<u64>>,
     /// Classes of responses that are retried although they are final, like 4xx,3xx
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
     retry_on: Option<Vec<String>>,
@@ -82,6 +85,7 @@ impl SettingsArgs {
         body.set_given("retry", self.retry)?;
         let policy = self.retry_policy.as_deref().map(|it| read_json("--retry-policy", it)).transpose()?;
         body.set_given("retry_policy", policy)?;
+        body.set_given("retry_schedule", self.retry_schedule.as_ref())?;
         body.set_given("retry_on", self.retry_on.as_ref().map(patterns))?;
         if !self.headers.is_empty() {
             body.set("headers", &self.headers.iter().cloned().collect::<BTreeMap<_, _>>())?;
@@ -143,6 +147,7 @@ mod tests {
             body(&["--header", "b: 2", "--header", "a: x:y", "--rate-limit-per-second", "0.5", "--ordered"]),
             r#"{"headers":{"a":"x:y","b":"2"},"rate_limit":{"per_second":0.5},"ordered":true}"#
         );
+        assert_eq!(body(&["--retry-schedule", "5,300,1800"]), r#"{"retry_schedule":[5,300,1800]}"#);
         assert_eq!(body(&["--events", "", "--description", ""]), r#"{"events":[],"description":null}"#);
         assert_eq!(
             body(&["--ordered", "false", "--filters", r#"{"n": 1e400}"#]),

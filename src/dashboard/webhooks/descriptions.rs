@@ -57,7 +57,7 @@ pub(crate) fn disabled(reason: Option<DisabledReason>) -> (&'static str, &'stati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::retry::RetryPolicy;
+    use crate::domain::retry::{RetryDelays, RetryPolicy};
 
     fn policy(max_attempts: u32, backoff_multiplier: f64, initial: u64, most: u64) -> RetrySchedule {
         let (initial_delay_seconds, max_delay_seconds) = (initial, most);
@@ -80,6 +80,10 @@ mod tests {
             "2 attempts: immediately, then 1 min later; failed after 1 min"
         );
         assert_eq!(schedule(&RetrySchedule::Retries(0)), "1 attempt, immediately; no retries");
+        assert_eq!(
+            schedule(&RetrySchedule::Delays(RetryDelays::new(&[5, 300]).unwrap())),
+            "3 attempts: immediately, then 5 s and 5 min later; failed after 5 min 5 s"
+        );
         assert_eq!(
             schedule(&policy(3, 2.0, 30, 45)).split(';').next(),
             Some("3 attempts: immediately, then 30 s and 45 s later")

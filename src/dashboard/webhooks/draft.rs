@@ -11,7 +11,7 @@ use crate::api::webhook_settings::{MASK, RETRY_POLICY, SETTINGS, Setting, Settin
 use crate::dashboard::form::Form;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::filter::FieldError;
-use crate::domain::retry::{MAX_RETRIES, RetryPolicy, RetrySchedule};
+use crate::domain::retry::{MAX_RETRIES, RetryDelays, RetryPolicy, RetrySchedule};
 
 /// The simple settings that the form does not fold.
 const SHOWN: [&str; 2] = ["active", "description"];
@@ -34,10 +34,11 @@ pub(crate) struct Draft {
     pub filter_is_json: bool,
     pub lines: Vec<FilterRow>,
     pub filter_json: String,
-    /// Whether `policy` replaces `retry`.
-    pub own_policy: bool,
+    pub retry_as: RetryAs,
     pub retry: String,
     pub policy: [String; 4],
+    /// The delays of `retry_schedule`, as typed.
+    pub delays: String,
     pub client_errors: bool,
     pub redirects: bool,
     pub headers: Vec<(String, String)>,
@@ -45,6 +46,30 @@ pub(crate) struct Draft {
     pub burst: String,
     /// Only for a new webhook.
     pub secret: String,
+}
+
+/// Which of the three ways to retry a webhook has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RetryAs {
+    Retries,
+    Policy,
+    Delays,
+}
+
+impl RetryAs {
+    /// The name in the form.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Retries => "retries",
+            Self::Policy => "policy",
+            Self::Delays => "delays",
+        }
+    }
+
+    fn read(form: &Form) -> Self {
+        let given = form.text("retry_as");
+        [Self::Policy, Self::Delays].into_iter().find(|it| it.name() == given).unwrap_or(Self::Retries)
+    }
 }
 
 fn policy_texts(policy: &RetryPolicy) -> [String; 4] {
@@ -78,9 +103,10 @@ impl Draft {
             filter_is_json: false,
             lines: Vec::new(),
             filter_json: String::new(),
-            own_policy: false,
+            retry_as: RetryAs::Retries,
             retry: (RetrySchedule::default().max_attempts() - 1).to_string(),
             policy: policy_texts(&RetryPolicy::default()),
+            delays: String::new(),
             client_errors: false,
             redirects: false,
             headers: Vec::new(),
@@ -139,7 +165,13 @@ impl Draft {
         }
         match endpoint.retry {
             RetrySchedule::Retries(retries) => draft.retry = retries.to_string(),
-            RetrySchedule::Policy(policy) => (draft.own_policy, draft.policy) = (true, policy_texts(&policy)),
+            RetrySchedule::Policy(policy) => {
+                (draft.retry_as, draft.policy) = (RetryAs::Policy, policy_texts(&policy));
+            }
+            RetrySchedule::Delays(delays) => {
+                let delays: Vec<String> = delays.seconds().iter().map(ToString::to_string).collect();
+                (draft.retry_as, draft.delays) = (RetryAs::Delays, delays.join(", "));
+            }
         }
         draft.headers = endpoint.headers.iter().map(|header| (header.name.clone(), MASK.to_owned())).collect();
         if let Some(limit) = endpoint.rate_limit {
@@ -163,9 +195,10 @@ impl Draft {
             filter_is_json: form.text("filter_as") == "json",
             lines: read_filter_rows(form),
             filter_json: trimmed(form.text("filter_json")),
-            own_policy: form.text("retry_as") == "policy",
+            retry_as: RetryAs::read(form),
             retry: text("retry"),
             policy: RETRY_POLICY.each_ref().map(|field| text(&format!("retry_policy.{}", field.name))),
+            delays: text("retry_schedule"),
             client_errors: form.values("retry_on").any(|class| class == "4xx"),
             redirects: form.values("retry_on").any(|class| class == "3xx"),
             headers: headers
@@ -183,8 +216,7 @@ impl Draft {
         if self.all_events {
             return Vec::new();
         }
-        let typed = self.patterns.split([' ', ',', ';', '\n', '\r', '\t']).filter(|pattern| !pattern.is_empty());
-        self.events.iter().map(String::as_str).chain(typed).collect()
+        self.events.iter().map(String::as_str).chain(listed(&self.patterns)).collect()
     }
 
     /// The filter; `None` without conditions.
@@ -238,13 +270,15 @@ impl Draft {
         set("events", json!(self.subscriptions()));
         set("channels", json!(lines(&self.channels).collect::<Vec<_>>()));
         set("filters", filter.unwrap_or(Value::Null));
-        if self.own_policy {
-            let fields = RETRY_POLICY.iter().zip(&self.policy);
-            let fields = fields.map(|(field, text)| (field.name.to_owned(), number(text)));
-            set("retry_policy", Value::Object(fields.collect()));
-        } else {
-            set("retry", number(&self.retry));
-        }
+        match self.retry_as {
+            RetryAs::Retries => set("retry", number(&self.retry)),
+            RetryAs::Policy => {
+                let fields = RETRY_POLICY.iter().zip(&self.policy);
+                let fields = fields.map(|(field, text)| (field.name.to_owned(), number(text)));
+                set("retry_policy", Value::Object(fields.collect()))
+            }
+            RetryAs::Delays => set("retry_schedule", listed(&self.delays).map(number).collect()),
+        };
         set("retry_on", json!(classes));
         set("headers", Value::Object(headers));
         let limit = json!({ "per_second": number(&self.per_second), "burst": number(&self.burst) });
@@ -297,6 +331,11 @@ fn number(text: &str) -> Value {
     }
 }
 
+/// What is typed in one field, separated by spaces, commas or lines.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', ',', ';', '\n', '\r', '\t']).filter(|one| !one.is_empty())
+}
+
 /// The rows that are not empty.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
@@ -314,10 +353,21 @@ pub(crate) fn read_filter_rows(form: &Form) -> Vec<FilterRow> {
 
 /// The schedule described by the form; `None` while a number is missing or out of bounds.
 pub(crate) fn schedule(form: &Form) -> Option<RetrySchedule> {
-    if form.text("retry_as") != "policy" {
-        let retries: u64 = form.text("retry").parse().ok().filter(|retries| *retries <= MAX_RETRIES)?;
-        return Some(RetrySchedule::Retries(retries as u32));
+    match RetryAs::read(form) {
+        RetryAs::Retries => {
+            let retries: u64 = form.text("retry").parse().ok().filter(|retries| *retries <= MAX_RETRIES)?;
+            Some(RetrySchedule::Retries(retries as u32))
+        }
+        RetryAs::Policy => schedule_of_policy(form),
+        RetryAs::Delays => {
+            let delays: Option<Vec<u32>> =
+                listed(form.text("retry_schedule")).map(|text| text.parse().ok()).collect();
+            RetryDelays::new(&delays?).ok().map(RetrySchedule::Delays)
+        }
     }
+}
+
+fn schedule_of_policy(form: &Form) -> Option<RetrySchedule> {
     let mut policy = RetryPolicy::default();
     for field in &RETRY_POLICY {
         let number: f64 = form.text(&format!("retry_policy.{}", field.name)).parse().ok()?;

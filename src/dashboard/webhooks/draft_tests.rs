@@ -125,7 +125,8 @@ fn draft_of(endpoint: &Endpoint) -> Draft {
 #[test]
 fn a_webhook_with_every_setting_that_is_saved_unchanged_stays_as_it_is() {
     let usual = endpoint(json!({"a": {"in": [1], "exists": true}, "  ": 1}), RetrySchedule::Retries(5));
-    for endpoint in [every_setting(), usual] {
+    let delays = RetrySchedule::Delays(RetryDelays::new(&[5, 604_800]).unwrap());
+    for endpoint in [every_setting(), usual, Endpoint { retry: delays, ..every_setting() }] {
         let before = draft_of(&endpoint);
         let sent = through_the_form(&before);
         assert_eq!(sent, before);
@@ -167,11 +168,20 @@ fn what_the_form_says_of_a_webhook_makes_the_same_webhook() {
 }
 
 #[test]
+fn typed_delays_are_a_list_of_numbers_and_what_is_none_goes_to_the_api_as_it_was_typed() {
+    let draft = Draft { retry_as: RetryAs::Delays, delays: "5,300;  soon\n1.5".to_owned(), ..Draft::blank() };
+    assert_eq!(draft.body().unwrap()["retry_schedule"], json!([5, 300, "soon", 1.5]));
+    assert_eq!(Draft { delays: String::new(), ..draft }.body().unwrap()["retry_schedule"], json!([]));
+}
+
+#[test]
 fn the_form_has_every_setting() {
     let mut draft = Draft { secret: "whsec_x".to_owned(), ..Draft::blank() };
     let mut names: Vec<String> = draft.body().unwrap().into_iter().map(|(name, _)| name).collect();
-    draft.own_policy = true;
-    names.extend(draft.body().unwrap().into_iter().map(|(name, _)| name));
+    for way in [RetryAs::Policy, RetryAs::Delays] {
+        draft.retry_as = way;
+        names.extend(draft.body().unwrap().into_iter().map(|(name, _)| name));
+    }
     let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     assert_eq!(names, SETTINGS.iter().map(|setting| setting.name).collect());
 }
@@ -179,7 +189,7 @@ fn the_form_has_every_setting() {
 #[test]
 fn only_what_was_changed_is_sent() {
     let before = draft_of(&every_setting());
-    let mut after = Draft { own_policy: false, ..before.clone() };
+    let mut after = Draft { retry_as: RetryAs::Retries, ..before.clone() };
     after.simple.insert("timeout", "20".to_owned());
     let changes = Value::Object(after.changes(&before).unwrap());
     assert_eq!(changes, json!({"timeout": 20, "retry": 3}));

@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 
 use super::descriptions;
-use super::draft::{Draft, TICKED, simple_settings};
+use super::draft::{Draft, RetryAs, TICKED, simple_settings};
 use super::event_type_options::EventTypeOptions;
 use super::filter_rows::{FilterRow, Operator};
 use crate::api::webhook_settings::{FormField, FormSection, MASK, RETRY_POLICY, SETTINGS, Setting, SettingKind};
@@ -283,13 +283,25 @@ fn retries(content: &WebhookForm<'_>) -> Markup {
         (number(&format!("retry_policy.{}", field.name), field.label, field.form_help, value))
     } } };
     let usual = html! { div.narrow { (number("retry", "Retries", "0 to 20; after 15 min, each delay is three times the previous one, up to 6 h.", &draft.retry)) } };
+    let delays = components::text_field(
+        "retry_schedule",
+        "Delays, seconds",
+        "One for each retry, separated by commas or spaces: 1 to 20 whole numbers from 1 to 604,800, a week.",
+        &draft.delays,
+        "text",
+        complaints,
+    );
+    let way = |way: RetryAs, label: &str, help: &str, fields: &Markup| {
+        alternative("retry_as", way.name(), draft.retry_as == way, label, help, fields)
+    };
     html! {
         section.card #retries {
             h2 { "Retries" }
             fieldset.ways {
                 legend.sr { "Retry schedule" }
-                (alternative("retry_as", "retries", !draft.own_policy, "Default schedule", "1 min, 5 min, 15 min and longer.", &usual))
-                (alternative("retry_as", "policy", draft.own_policy, "Custom schedule", "", &policy))
+                (way(RetryAs::Retries, "Default schedule", "1 min, 5 min, 15 min and longer.", &usual))
+                (way(RetryAs::Policy, "Custom schedule", "Delays that grow.", &policy))
+                (way(RetryAs::Delays, "List of delays", "Each retry has its own.", &delays))
             }
             @if !complaints.about("retry_policy").any(|error| error.field.contains('.')) { (complaints.at("retry_policy")) }
             div #retry-preview.note-box.info aria-live="polite" hx-post="/webhooks/preview/retry" hx-include="#retries"
@@ -315,8 +327,8 @@ fn retries(content: &WebhookForm<'_>) -> Markup {
 
 fn schedule(draft: &Draft) -> Markup {
     let mut encoded = url::form_urlencoded::Serializer::new(String::new());
-    encoded.append_pair("retry_as", if draft.own_policy { "policy" } else { "retries" });
-    encoded.append_pair("retry", &draft.retry);
+    encoded.append_pair("retry_as", draft.retry_as.name());
+    encoded.append_pair("retry", &draft.retry).append_pair("retry_schedule", &draft.delays);
     for (field, value) in RETRY_POLICY.iter().zip(&draft.policy) {
         encoded.append_pair(&format!("retry_policy.{}", field.name), value);
     }

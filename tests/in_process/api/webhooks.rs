@@ -14,7 +14,7 @@ on_every_store!(
     the_examples_of_the_contract_are_accepted,
     a_new_webhook_has_the_documented_defaults_and_shows_its_secret_once,
     a_change_touches_only_the_fields_that_it_names_and_null_is_the_default,
-    retry_and_retry_policy_replace_each_other,
+    retry_retry_policy_and_retry_schedule_replace_each_other,
     switching_off_and_on_keeps_the_reason_and_the_time,
     every_bad_value_is_refused_by_name,
     reserved_headers_are_refused_whatever_their_case,
@@ -62,7 +62,7 @@ async fn a_new_webhook_has_the_documented_defaults_and_shows_its_secret_once(dat
     let id = created["id"].clone();
     // those of the contract; `docs/webhook-settings.md` has every default and is compared with the code
     let documented = json!({"id": id, "url": URL, "description": null, "events": [], "active": true, "state": "healthy",
-        "disabled_reason": null, "disabled_at": null, "filters": null, "retry": 3, "retry_policy": null,
+        "disabled_reason": null, "disabled_at": null, "filters": null, "retry": 3, "retry_policy": null, "retry_schedule": null,
         "retry_on": [], "timeout": 10, "headers": {}, "rate_limit": null, "max_in_flight": 32,
         "ordered": false, "channels": [], "created_at": "2024-12-16T10:30:45.007Z", "updated_at": "2024-12-16T10:30:45.007Z"});
     for (name, value) in documented.as_object().unwrap() {
@@ -101,7 +101,7 @@ async fn a_change_touches_only_the_fields_that_it_names_and_null_is_the_default(
     world.patch(&owner, &path, json!({"url": null})).await.problem(422, "validation_failed");
 }
 
-async fn retry_and_retry_policy_replace_each_other(database: Database) {
+async fn retry_retry_policy_and_retry_schedule_replace_each_other(database: Database) {
     let world = World::on(database).await;
     let owner = world.owner().await;
     let path = world.webhook(&owner, json!({"url": URL, "retry_policy": {"max_attempts": 9}})).await;
@@ -113,8 +113,22 @@ async fn retry_and_retry_policy_replace_each_other(database: Database) {
     // what was read can be written back
     let changed = world.patch(&owner, &path, json!({"retry": 0, "retry_policy": null})).await.ok(200);
     assert_eq!(changed["retry"], 0);
-    let both = json!({"retry": 1, "retry_policy": {}});
-    assert_eq!(world.patch(&owner, &path, both).await.problem(422, "validation_failed"), ["retry_policy"]);
+    let schedule = json!([5, 300, 604_800]);
+    let changed = world.patch(&owner, &path, json!({"retry_schedule": schedule, "retry": null})).await.ok(200);
+    assert_eq!(world.get(&owner, &path).await.ok(200)["retry_schedule"], schedule);
+    assert_eq!((&changed["retry"], &changed["retry_policy"]), (&Value::Null, &Value::Null));
+    // one that is not in force can't be taken back
+    let changed = world.patch(&owner, &path, json!({"retry": null, "retry_policy": null})).await.ok(200);
+    assert_eq!(changed["retry_schedule"], schedule);
+    let changed = world.patch(&owner, &path, json!({"retry_schedule": null})).await.ok(200);
+    assert_eq!((&changed["retry"], &changed["retry_schedule"]), (&json!(3), &Value::Null));
+    for (both, refused) in [
+        (json!({"retry": 1, "retry_policy": {}}), vec!["retry_policy"]),
+        (json!({"retry_policy": {}, "retry_schedule": [1]}), vec!["retry_schedule"]),
+        (json!({"retry": 1, "retry_policy": {}, "retry_schedule": [1]}), vec!["retry_policy", "retry_schedule"]),
+    ] {
+        assert_eq!(world.patch(&owner, &path, both).await.problem(422, "validation_failed"), refused);
+    }
 }
 
 async fn switching_off_and_on_keeps_the_reason_and_the_time(database: Database) {
@@ -164,6 +178,13 @@ async fn every_bad_value_is_refused_by_name(database: Database) {
         ("retry_policy", json!({"initial_delay_seconds": 86401}), "retry_policy.initial_delay_seconds"),
         ("retry_policy", json!({"max_delay_seconds": 604801}), "retry_policy.max_delay_seconds"),
         ("retry_policy", json!({"attempts": 3}), "retry_policy.attempts"),
+        ("retry_schedule", json!([]), "retry_schedule"),
+        ("retry_schedule", json!(5), "retry_schedule"),
+        ("retry_schedule", json!(vec![1; 21]), "retry_schedule"),
+        ("retry_schedule", json!([1, 0]), "retry_schedule[1]"),
+        ("retry_schedule", json!([604_801]), "retry_schedule[0]"),
+        ("retry_schedule", json!([1, 1.5]), "retry_schedule[1]"),
+        ("retry_schedule", json!(["1"]), "retry_schedule[0]"),
         ("retry_on", json!(["5xx"]), "retry_on[0]"),
         ("retry_on", json!("4xx"), "retry_on"),
         ("active", json!("yes"), "active"),
