@@ -21,6 +21,11 @@ use crate::store::IdempotencyKey;
 /// Larger bodies are parsed on a blocking thread; below this, switching threads costs more than the parsing.
 const INLINE_BYTES: usize = 64 * 1024;
 
+/// Whether this many bytes may be parsed on a worker, if nothing has to be checked beside their form.
+pub(crate) fn may_read_inline(bytes: usize) -> bool {
+    bytes <= INLINE_BYTES
+}
+
 /// Reads the events of one request.
 #[derive(Clone)]
 pub(crate) struct EventReader {
@@ -36,7 +41,7 @@ impl EventReader {
     /// Whether this many bytes may be parsed on a worker. Not where a schema may have to be checked: how long that
     /// takes is up to its author.
     pub(crate) fn may_read_inline(&self, bytes: usize) -> bool {
-        bytes <= INLINE_BYTES && !self.types.may_have_schemas()
+        may_read_inline(bytes) && !self.types.may_have_schemas()
     }
 
     /// Reads `{event_type, data, timestamp?, channels?, tags?}`; `key` and `errors` are those of the request around it.

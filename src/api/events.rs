@@ -125,7 +125,7 @@ fn answer(published: Published) -> HttpResponse {
 }
 
 /// The response to an event that was not accepted.
-pub(super) fn refusal(error: PublishError) -> Problem {
+pub(crate) fn refusal(error: PublishError) -> Problem {
     let unavailable = |detail: &str| Problem::new(ErrorCode::Unavailable, detail);
     match error {
         PublishError::Overloaded => Problem::new(ErrorCode::Overloaded, ErrorCode::Overloaded.help()),
@@ -322,7 +322,6 @@ fn no_such_webhook() -> Problem {
 /// One manual attempt of an event at a webhook now. A delivery that has ended gets a manual round, and a webhook without one gets a
 /// delivery with such a round. A delivery that waits for a retry is attempted now, and if that fails, the retry follows as it would
 /// have; one that is due already, or under way, is left alone.
-#[allow(dead_code, reason = "the resend of the Svix-compatible API")]
 pub(crate) async fn attempt_now(
     api: &Api,
     organization_id: OrganizationId,

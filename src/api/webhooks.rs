@@ -348,7 +348,7 @@ pub(crate) async fn rotate_from(
     let secret = secret.unwrap_or_else(|| Secret::generate(&mut api.engine.rng()));
     let overlap = Duration::from_secs(overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS));
     let changed = change(api, by, AuditAction::WebhookSecretRotated, organization_id, id, move |endpoint, now| {
-        endpoint.rotate(secret.clone(), overlap, now).map_err(|TooManySecrets { until }| {
+        endpoint.rotate(secret.clone(), overlap, MAX_VALID_SECRETS, now).map_err(|TooManySecrets { until }| {
             let detail = format!(
                 "{MAX_VALID_SECRETS} secrets of this webhook are valid; the first of them ends at {until}. Rotate after \
                  that, or with overlap_seconds 0 to end the newest at once"

@@ -211,11 +211,12 @@ impl Endpoint {
     }
 
     /// Replaces the secret at `now`. The previous one stays valid for `overlap`, and earlier ones until their own expiry. The
-    /// same secret changes nothing, because it is a repeated request.
+    /// same secret changes nothing, because it is a repeated request. At most `most` secrets are valid then.
     pub(crate) fn rotate(
         &mut self,
         secret: Secret,
         overlap: Duration,
+        most: usize,
         now: UnixMillis,
     ) -> Result<(), TooManySecrets> {
         if self.secret == secret {
@@ -227,7 +228,7 @@ impl Endpoint {
         if !overlap.is_zero() {
             previous.insert(0, PreviousSecret { secret: self.secret.clone(), expires_at: now + overlap });
         }
-        if previous.len() >= MAX_VALID_SECRETS {
+        if previous.len() >= most {
             // the secret that is being replaced is valid in any case
             let ends = previous[1..].iter().map(|one| one.expires_at);
             return Err(TooManySecrets { until: ends.min().unwrap_or(now) });
@@ -262,9 +263,9 @@ mod tests {
     #[test]
     fn each_rotated_secret_stays_valid_to_its_own_end() {
         let mut endpoint = endpoint();
-        endpoint.rotate(secret(1), 3 * HOUR, NOW).unwrap();
-        endpoint.rotate(secret(2), HOUR, NOW).unwrap();
-        endpoint.rotate(secret(3), 2 * HOUR, NOW).unwrap();
+        endpoint.rotate(secret(1), 3 * HOUR, MAX_VALID_SECRETS, NOW).unwrap();
+        endpoint.rotate(secret(2), HOUR, MAX_VALID_SECRETS, NOW).unwrap();
+        endpoint.rotate(secret(3), 2 * HOUR, MAX_VALID_SECRETS, NOW).unwrap();
         assert_eq!(valid(&endpoint, NOW), ["whsec_3", "whsec_2", "whsec_1", "whsec_0"]);
         assert_eq!(valid(&endpoint, NOW + HOUR), ["whsec_3", "whsec_2", "whsec_0"]);
         assert_eq!(valid(&endpoint, NOW + 2 * HOUR), ["whsec_3", "whsec_0"]);
@@ -275,34 +276,34 @@ mod tests {
     fn a_sixth_valid_secret_is_refused_until_one_has_ended_and_nothing_changes() {
         let mut endpoint = endpoint();
         for number in 1..5 {
-            endpoint.rotate(secret(number), HOUR * number, NOW).unwrap();
+            endpoint.rotate(secret(number), HOUR * number, MAX_VALID_SECRETS, NOW).unwrap();
         }
         let before = endpoint.clone();
-        let refused = endpoint.rotate(secret(5), HOUR, NOW);
+        let refused = endpoint.rotate(secret(5), HOUR, MAX_VALID_SECRETS, NOW);
         assert_eq!(refused, Err(TooManySecrets { until: NOW + HOUR }));
         assert!(endpoint == before);
         // without an overlap there are five again
-        endpoint.clone().rotate(secret(5), Duration::ZERO, NOW).unwrap();
-        endpoint.rotate(secret(5), HOUR, NOW + HOUR).unwrap();
+        endpoint.clone().rotate(secret(5), Duration::ZERO, MAX_VALID_SECRETS, NOW).unwrap();
+        endpoint.rotate(secret(5), HOUR, MAX_VALID_SECRETS, NOW + HOUR).unwrap();
         assert_eq!(valid(&endpoint, NOW + HOUR).len(), 5);
     }
 
     #[test]
     fn without_an_overlap_only_the_secret_before_ends() {
         let mut endpoint = endpoint();
-        endpoint.rotate(secret(1), HOUR, NOW).unwrap();
-        endpoint.rotate(secret(2), Duration::ZERO, NOW).unwrap();
+        endpoint.rotate(secret(1), HOUR, MAX_VALID_SECRETS, NOW).unwrap();
+        endpoint.rotate(secret(2), Duration::ZERO, MAX_VALID_SECRETS, NOW).unwrap();
         assert_eq!(valid(&endpoint, NOW), ["whsec_2", "whsec_0"]);
     }
 
     #[test]
     fn a_secret_that_comes_back_is_there_once_and_the_same_again_changes_nothing() {
         let mut endpoint = endpoint();
-        endpoint.rotate(secret(1), HOUR, NOW).unwrap();
+        endpoint.rotate(secret(1), HOUR, MAX_VALID_SECRETS, NOW).unwrap();
         let before = endpoint.clone();
-        endpoint.rotate(secret(1), 9 * HOUR, NOW).unwrap();
+        endpoint.rotate(secret(1), 9 * HOUR, MAX_VALID_SECRETS, NOW).unwrap();
         assert!(endpoint == before);
-        endpoint.rotate(secret(0), HOUR, NOW).unwrap();
+        endpoint.rotate(secret(0), HOUR, MAX_VALID_SECRETS, NOW).unwrap();
         assert_eq!(valid(&endpoint, NOW), ["whsec_0", "whsec_1"]);
     }
 }

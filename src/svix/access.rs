@@ -43,7 +43,7 @@ struct Holder {
 pub(crate) struct Access {
     /// In which all is that the request names.
     pub environment: Environment,
-    /// The application in the path, which exists.
+    /// The application in the path; where an environment's token may make one it need not exist.
     pub application: Option<Application>,
     /// The application whose token it is; `None` for one of the environment.
     pub holder: Option<OrganizationId>,
@@ -56,8 +56,7 @@ pub(crate) struct Access {
 impl Access {
     /// The application in the path.
     pub(crate) fn application(&self) -> Result<Application, SvixError> {
-        // missing on a route without one
-        self.application.ok_or_else(SvixError::internal)
+        self.application.ok_or_else(SvixError::not_found)
     }
 }
 
@@ -96,6 +95,10 @@ async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), Svix
             request.extensions_mut().insert(caller);
             let line = Line::from(&caller);
             let application = match name {
+                // some calls make it
+                Some(name) if permission == Permission::Environment => {
+                    named(api, line, &environment, name).await?
+                }
                 Some(name) => Some(find(api, line, &environment, name).await?),
                 None => None,
             };
@@ -193,12 +196,23 @@ fn of_claims(claims: Claims) -> Result<Bearer, SvixError> {
 
 /// The application with this id or uid.
 async fn find(api: &Api, line: Line, environment: &Environment, name: &str) -> Result<Application, SvixError> {
+    named(api, line, environment, name).await?.ok_or_else(SvixError::not_found)
+}
+
+async fn named(
+    api: &Api,
+    line: Line,
+    environment: &Environment,
+    name: &str,
+) -> Result<Option<Application>, SvixError> {
     let name = match name.starts_with(APPLICATION_PREFIX) {
         true => name.parse().map(|ApplicationId(id)| OrganizationRef::Id(id)).ok(),
         false => name.parse().map(OrganizationRef::Uid).ok(),
     };
-    let name = name.ok_or_else(SvixError::not_found)?;
-    look_up(api, line, environment, name).await?.ok_or_else(SvixError::not_found)
+    match name {
+        Some(name) => look_up(api, line, environment, name).await,
+        None => Ok(None),
+    }
 }
 
 async fn look_up(

@@ -104,6 +104,14 @@ impl SvixError {
         Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "server_error", ErrorCode::Internal.help())
     }
 
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.status == StatusCode::CONFLICT
+    }
+
     /// All fields that are wrong.
     pub(crate) fn invalid(detail: Vec<InvalidField>) -> Self {
         let body = ErrorBody::Input { detail };
@@ -140,7 +148,8 @@ impl From<Problem> for SvixError {
     }
 }
 
-fn invalid_fields(problem: &Problem) -> Vec<InvalidField> {
+/// What is wrong according to a problem with an input.
+pub(super) fn invalid_fields(problem: &Problem) -> Vec<InvalidField> {
     let field = |error: &FieldError| {
         let parts = error.field.split('.').filter(|part| !part.is_empty());
         let loc = std::iter::once("body").chain(parts).map(str::to_owned).collect();

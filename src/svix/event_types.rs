@@ -137,6 +137,29 @@ pub(super) async fn list(
     Ok(HttpResponse::Ok().json(list))
 }
 
+/// Those of these names that are no types of the environment, or archived ones.
+pub(super) async fn missing(
+    api: &Api,
+    access: &Access,
+    mut names: Vec<String>,
+) -> Result<Vec<String>, SvixError> {
+    if names.is_empty() {
+        return Ok(names);
+    }
+    let environment = access.environment.clone();
+    let read = api.read(access.line, move |store| {
+        let mut unknown = Vec::new();
+        for name in names.drain(..) {
+            let found = store.environment_event_type(&environment, &name)?;
+            if found.is_none_or(|found| found.archived) {
+                unknown.push(name);
+            }
+        }
+        Ok(unknown)
+    });
+    Ok(read.await?)
+}
+
 /// The types of a page that the caller sees.
 fn seen(store: &dyn Store, access: &Access, mut page: NamePage) -> StoreResult<Vec<EnvironmentEventType>> {
     let Some(flags) = &access.feature_flags else {

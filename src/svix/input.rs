@@ -1,11 +1,17 @@
 //! Reads bodies, and collects what is wrong with them. Unknown fields are ignored: Svix's libraries know more of them than its
 //! open-source server.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, web};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{InvalidField, SvixError};
+use super::error::{InvalidField, SvixError, invalid_fields};
 use crate::api::body::read_body;
+use crate::api::input::Errors;
+use crate::api::problem::Problem;
+use crate::domain::organization::{Metadata, OrganizationUid, UidError};
 use crate::domain::svix::is_name;
 
 /// Svix's server takes as much.
@@ -22,7 +28,8 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     from_json(if body.is_empty() { b"{}" } else { &body })
 }
 
-fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, SvixError> {
+/// Reads JSON.
+pub(super) fn from_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, SvixError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let invalid = |path: String, error: &serde_json::Error| {
         let place = path.split('.').filter(|part| !part.is_empty());
@@ -61,6 +68,18 @@ impl Invalid {
         self.fields.push(InvalidField::new(&[self.begin, field], msg));
     }
 
+    /// Adds what our own API says of fields that both have.
+    pub(crate) fn add_all_of(&mut self, problem: &Problem) {
+        self.fields.extend(invalid_fields(problem));
+    }
+
+    /// The same as a problem of our own API, for changes that it makes.
+    pub(crate) fn into_problem(self) -> Result<(), Problem> {
+        let mut errors = Errors::new();
+        self.fields.into_iter().for_each(|field| errors.add(field.loc[1..].join("."), field.msg));
+        errors.into_result()
+    }
+
     pub(crate) fn into_result(self) -> Result<(), SvixError> {
         if self.fields.is_empty() { Ok(()) } else { Err(SvixError::invalid(self.fields)) }
     }
@@ -81,6 +100,24 @@ impl Invalid {
             self.add(field, format!("may have {MAX_TEXT_BYTES} bytes"));
         }
     }
+}
+
+/// An own id that does not look like one of ours, whose ids begin with `prefix`.
+pub(super) fn checked_uid(text: &str, prefix: &str, invalid: &mut Invalid) -> Option<OrganizationUid> {
+    if text.starts_with(prefix) {
+        invalid.add("uid", format!("must not begin with {prefix}, which ids begin with"));
+        return None;
+    }
+    text.parse().map_err(|error: UidError| invalid.add("uid", error.to_string())).ok()
+}
+
+/// Metadata within its bounds.
+pub(super) fn checked_metadata(pairs: BTreeMap<String, String>, invalid: &mut Invalid) -> Metadata {
+    Metadata::new(pairs).unwrap_or_else(|| {
+        let (pairs, bytes) = (Metadata::MAX_PAIRS, Metadata::MAX_BYTES);
+        invalid.add("metadata", format!("may have {pairs} pairs and {bytes} bytes"));
+        Metadata::default()
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,12 @@
 //! that each needs; its errors have the shape that the libraries read ([`error::SvixError`]), whatever went wrong.
 
 mod access;
+mod applications;
+mod attempts;
+mod endpoint_actions;
+mod endpoint_input;
+mod endpoint_parts;
+mod endpoints;
 mod error;
 mod event_types;
 mod fields;
@@ -12,6 +18,7 @@ mod health;
 mod idempotency;
 pub mod ids;
 mod input;
+mod messages;
 mod not_here;
 pub mod page;
 mod portal_access;
@@ -25,6 +32,7 @@ use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::web;
 
 use crate::config::SvixSettings;
+use crate::domain::retry::{RetryDelays, RetrySchedule};
 use crate::domain::secret::Secret;
 use token::TokenKey;
 
@@ -39,6 +47,8 @@ const CORS_MAX_AGE: usize = 600;
 /// What the handlers of this API share beside [`crate::api::Api`], one for all workers.
 pub struct Svix {
     key: TokenKey,
+    /// Of new endpoints.
+    retry: RetrySchedule,
     cors_origins: Vec<String>,
     allows_every_origin: bool,
 }
@@ -47,8 +57,11 @@ impl Svix {
     /// `None` when it is not turned on.
     pub fn new(settings: &SvixSettings) -> Option<Self> {
         let secret: &Secret = settings.jwt_secret.as_ref()?;
+        let delays = RetryDelays::new(&settings.retry_schedule);
         Some(Self {
             key: TokenKey::new(secret),
+            // checked as it was read
+            retry: delays.map_or(RetrySchedule::default(), RetrySchedule::Delays),
             cors_origins: settings.cors_origins.clone(),
             allows_every_origin: settings.allows_every_origin(),
         })

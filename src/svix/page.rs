@@ -9,6 +9,7 @@ use super::error::SvixError;
 use super::input::Invalid;
 use crate::api::pagination::read_instant;
 use crate::domain::time::UnixMillis;
+use crate::store::PageEdge;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 250;
@@ -52,6 +53,11 @@ impl Query {
     pub fn flag(&mut self, name: &str) -> bool {
         let read = |text: &str| text.parse().map_err(|_| String::from("must be true or false"));
         self.read(name, read).unwrap_or_default()
+    }
+
+    /// Reads `true` or `false`, or what an absent one means.
+    pub fn flag_or(&mut self, name: &str, absent: bool) -> bool {
+        if self.text(name).is_some() { self.flag(name) } else { absent }
     }
 
     /// Reads an RFC 3339 instant.
@@ -129,6 +135,51 @@ impl<K> Page<K> {
     /// How many rows to read: one more than are on the page, to know whether there are more.
     pub fn rows(&self) -> usize {
         self.limit + 1
+    }
+}
+
+impl<K: Copy> Page<K> {
+    /// At most so many rows are on it.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Where it begins, for lists whose newest rows come first.
+    pub fn edge(&self) -> PageEdge<K> {
+        self.edge_of(|key| key)
+    }
+
+    /// The same, for rows that have another key.
+    pub fn edge_of<P>(&self, position: impl Fn(K) -> P) -> PageEdge<P> {
+        match (self.beyond, self.fetched()) {
+            (None, _) => PageEdge::Newest,
+            (Some(beyond), Order::Descending) => PageEdge::OlderThan(position(beyond)),
+            (Some(beyond), Order::Ascending) => PageEdge::NewerThan(position(beyond)),
+        }
+    }
+}
+
+impl<K: Display + Copy> Page<K> {
+    /// Makes the response from rows that were read from this page's edge, the newest first; `next` is where the search for more
+    /// goes on, if there may be any.
+    pub fn edge_list<'a, Row, View>(
+        &self,
+        rows: &'a [Row],
+        next: Option<K>,
+        key: impl Fn(&Row) -> K,
+        view: impl FnMut(&'a Row) -> View,
+    ) -> List<View> {
+        let (first, last) = (rows.first().map(&key), rows.last().map(&key));
+        let (forwards, backwards) = match self.goes_back {
+            false => (next.or(last), first),
+            true => (last, next.or(first)),
+        };
+        List {
+            iterator: forwards.map(|key| key.to_string()),
+            prev_iterator: backwards.map(|key| format!("{BACKWARDS}{key}")),
+            done: next.is_none(),
+            data: rows.iter().map(view).collect(),
+        }
     }
 }
 

@@ -9,7 +9,10 @@ use actix_web::{HttpResponse, Resource, guard, web};
 use super::access::authorize;
 use super::error::SvixError;
 use super::route_spec::{Permission, RouteSpec};
-use super::{event_types, health, idempotency, not_here, portal_access};
+use super::{
+    applications, attempts, endpoint_actions, endpoint_parts, endpoints, event_types, health, idempotency, messages,
+    not_here, portal_access,
+};
 use crate::api::middleware::catch_panic;
 
 macro_rules! routes {
@@ -25,6 +28,40 @@ macro_rules! routes {
 }
 
 routes! {
+    GET    "/app" Environment applications::list;
+    POST   "/app" Environment applications::create;
+    GET    "/app/{app}" ApplicationRead applications::read;
+    PUT    "/app/{app}" Environment applications::put;
+    PATCH  "/app/{app}" Environment applications::patch;
+    DELETE "/app/{app}" Environment applications::delete;
+
+    GET    "/app/{app}/endpoint" ApplicationRead endpoints::list;
+    POST   "/app/{app}/endpoint" Application endpoints::create;
+    GET    "/app/{app}/endpoint/{endpoint}" ApplicationRead endpoints::read;
+    PUT    "/app/{app}/endpoint/{endpoint}" Application endpoints::put;
+    PATCH  "/app/{app}/endpoint/{endpoint}" Application endpoints::patch;
+    DELETE "/app/{app}/endpoint/{endpoint}" Application endpoints::delete;
+    GET    "/app/{app}/endpoint/{endpoint}/secret" Application endpoint_parts::read_secret;
+    POST   "/app/{app}/endpoint/{endpoint}/secret/rotate" Application endpoint_parts::rotate_secret;
+    GET    "/app/{app}/endpoint/{endpoint}/headers" ApplicationRead endpoint_parts::read_headers;
+    PUT    "/app/{app}/endpoint/{endpoint}/headers" Application endpoint_parts::put_headers;
+    PATCH  "/app/{app}/endpoint/{endpoint}/headers" Application endpoint_parts::patch_headers;
+    GET    "/app/{app}/endpoint/{endpoint}/stats" ApplicationRead endpoint_actions::stats;
+    POST   "/app/{app}/endpoint/{endpoint}/send-example" Application endpoint_actions::send_example;
+    POST   "/app/{app}/endpoint/{endpoint}/recover" Application endpoint_actions::recover;
+    GET    "/app/{app}/endpoint/{endpoint}/msg" ApplicationRead attempts::messages_of_endpoint;
+
+    GET    "/app/{app}/msg" ApplicationRead messages::list;
+    POST   "/app/{app}/msg" Environment messages::create;
+    GET    "/app/{app}/msg/{msg}" ApplicationRead messages::read;
+    GET    "/app/{app}/msg/{msg}/endpoint" ApplicationRead attempts::destinations;
+    POST   "/app/{app}/msg/{msg}/endpoint/{endpoint}/resend" Application attempts::resend;
+    GET    "/app/{app}/msg/{msg}/endpoint/{endpoint}/attempt" ApplicationRead attempts::of_message_at_endpoint;
+    GET    "/app/{app}/msg/{msg}/attempt" ApplicationRead attempts::of_message;
+    GET    "/app/{app}/msg/{msg}/attempt/{attempt}" ApplicationRead attempts::read;
+    GET    "/app/{app}/attempt/endpoint/{endpoint}" ApplicationRead attempts::of_endpoint;
+    GET    "/app/{app}/attempt/msg/{msg}" ApplicationRead attempts::of_message;
+
     GET    "/event-type" ApplicationRead event_types::list;
     POST   "/event-type" Environment event_types::create;
     GET    "/event-type/{event_type}" ApplicationRead event_types::read;

@@ -1,0 +1,380 @@
+//! Attempts, and what became of messages at endpoints.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::access::Access;
+use super::endpoints::{self, EndpointOut};
+use super::error::SvixError;
+use super::ids::{AttemptId, EndpointName};
+use super::messages::{self, MessageOut, listed, payload_of, sent};
+use super::page::{Order, Page, Query};
+use crate::api::{Api, events, logs};
+use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, instant_in};
+use crate::domain::time::UnixMillis;
+use crate::store::{
+    AttemptFilter, AttemptPageRequest, AttemptPosition, AttemptsOf, CodeClass, EdgePage, ListFilter,
+    ListedAttempt, Message, MessagePageRequest,
+};
+
+/// Of a response that was not asked for.
+const NOT_SHOWN: &str = "{}";
+
+/// What became of a message at an endpoint, or of an attempt. The numbers are Svix's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Success = 0,
+    Pending = 1,
+    Fail = 2,
+    Sending = 3,
+    Canceled = 4,
+}
+
+impl Status {
+    const ALL: [Self; 5] = [Self::Success, Self::Pending, Self::Fail, Self::Sending, Self::Canceled];
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Pending => "pending",
+            Self::Fail => "fail",
+            Self::Sending => "sending",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let number: Option<u8> = text.parse().ok();
+        let found = Self::ALL.into_iter().find(|status| number == Some(*status as u8));
+        found.ok_or_else(|| String::from("must be 0 (success), 1 (pending), 2 (fail), 3 (sending) or 4 (canceled)"))
+    }
+
+    /// Of a delivery. One that has been tried and waits for a retry is being sent.
+    pub(super) fn of(delivery: &DeliveryRecord, knows_canceled: bool) -> Self {
+        match delivery.status {
+            DeliveryStatus::Success => Self::Success,
+            DeliveryStatus::Failed => Self::Fail,
+            DeliveryStatus::Pending if delivery.attempt_count == 0 => Self::Pending,
+            DeliveryStatus::Pending => Self::Sending,
+            DeliveryStatus::Cancelled if knows_canceled => Self::Canceled,
+            DeliveryStatus::Cancelled => Self::Fail,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AttemptOut {
+    id: AttemptId,
+    msg_id: EventId,
+    endpoint_id: EndpointName,
+    url: String,
+    response: String,
+    response_status_code: u16,
+    response_duration_ms: u64,
+    status: u8,
+    status_text: &'static str,
+    /// 1: asked for by somebody.
+    trigger_type: u8,
+    timestamp: UnixMillis,
+}
+
+impl AttemptOut {
+    fn of(attempt: ListedAttempt, with_content: bool) -> Self {
+        let status = match attempt.response_code {
+            Some(200..300) => Status::Success,
+            _ => Status::Fail,
+        };
+        let response = match with_content {
+            true => attempt.response_body.or(attempt.error).unwrap_or_default(),
+            false => NOT_SHOWN.to_owned(),
+        };
+        Self {
+            id: AttemptId { delivery_id: attempt.at.delivery_id, number: attempt.at.number },
+            msg_id: attempt.event_id,
+            endpoint_id: EndpointName(attempt.endpoint_id),
+            url: attempt.url.unwrap_or_default(),
+            response,
+            response_status_code: attempt.response_code.unwrap_or_default(),
+            response_duration_ms: attempt.duration_ms,
+            status: status as u8,
+            status_text: status.text(),
+            trigger_type: u8::from(attempt.is_manual),
+            timestamp: attempt.started_at,
+        }
+    }
+}
+
+/// What a query asks of a list of attempts.
+struct AttemptQuery {
+    page: Page<AttemptId>,
+    filter: AttemptFilter,
+    with_content: bool,
+    /// An attempt has ended: no other status is one of an attempt.
+    is_empty: bool,
+}
+
+impl AttemptQuery {
+    fn read(request: &HttpRequest, of: AttemptsOf) -> Result<Self, SvixError> {
+        let mut query = Query::parse(request.query_string());
+        let page = query.page(Order::Descending);
+        let deliveries = ListFilter {
+            event_types: query.event_types().unwrap_or_default(),
+            channel: query.read("channel", |text| Ok(text.to_owned())),
+            from: query.instant("after"),
+            to: query.instant("before"),
+            ..ListFilter::all(of)
+        };
+        let status = query.read("status", Status::parse);
+        let code_class = query.read("status_code_class", |text| match text {
+            "0" => Ok(CodeClass::NoResponse),
+            "100" | "200" | "300" | "400" | "500" => Ok(CodeClass::Digit(text.parse::<u16>().unwrap_or_default() / 100)),
+            _ => Err(String::from("must be 0, 100, 200, 300, 400 or 500")),
+        });
+        let with_content = query.flag_or("with_content", true);
+        query.finish()?;
+        let succeeded = match status {
+            Some(Status::Success) => Some(true),
+            Some(Status::Fail) => Some(false),
+            _ => None,
+        };
+        let is_empty = status.is_some() && succeeded.is_none();
+        let filter = AttemptFilter { deliveries, succeeded, code_class };
+        Ok(Self { page, filter, with_content, is_empty })
+    }
+
+    async fn answer(self, api: &Api, access: &Access, owner: OrganizationId) -> Result<HttpResponse, SvixError> {
+        let Self { page, filter, with_content, is_empty } = self;
+        let edge = page.edge_of(|id| AttemptPosition { delivery_id: id.delivery_id, number: id.number });
+        let wanted = AttemptPageRequest { edge, limit: page.limit(), with_response: with_content };
+        let found = match is_empty {
+            true => EdgePage { rows: Vec::new(), next: None },
+            false => api.read(access.line, move |store| store.attempts(owner, &filter, wanted)).await?,
+        };
+        let next = found.next.map(|at| AttemptId { delivery_id: at.delivery_id, number: at.number });
+        let key = |row: &ListedAttempt| AttemptId { delivery_id: row.at.delivery_id, number: row.at.number };
+        let list = page.edge_list(&found.rows, next, key, |row| AttemptOut::of(row.clone(), with_content));
+        Ok(HttpResponse::Ok().json(list))
+    }
+}
+
+/// `GET /api/v1/app/{app}/attempt/endpoint/{endpoint}`: the newest message first.
+pub(super) async fn of_endpoint(
+    request: HttpRequest,
+    access: Access,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, found) = endpoints::of_path(&request, &api, &access).await?;
+    let query = AttemptQuery::read(&request, AttemptsOf::Endpoint(found.endpoint.id))?;
+    query.answer(&api, &access, owner).await
+}
+
+/// `GET /api/v1/app/{app}/attempt/msg/{msg}`, with `?endpoint_id=` at one endpoint.
+pub(super) async fn of_message(
+    request: HttpRequest,
+    access: Access,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, id) = existing(&request, &api, &access).await?;
+    let name = Query::parse(request.query_string()).text("endpoint_id").map(str::to_owned);
+    let endpoint = match name {
+        Some(name) => Some(endpoints::find(&api, &access, owner, &name).await?.endpoint.id),
+        None => None,
+    };
+    AttemptQuery::read(&request, AttemptsOf::Event(id, endpoint))?.answer(&api, &access, owner).await
+}
+
+/// `GET /api/v1/app/{app}/msg/{msg}/endpoint/{endpoint}/attempt`.
+pub(super) async fn of_message_at_endpoint(
+    request: HttpRequest,
+    access: Access,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, id) = existing(&request, &api, &access).await?;
+    let (_, found) = endpoints::of_path(&request, &api, &access).await?;
+    AttemptQuery::read(&request, AttemptsOf::Event(id, Some(found.endpoint.id)))?.answer(&api, &access, owner).await
+}
+
+/// The message in the path, which exists.
+async fn existing(
+    request: &HttpRequest,
+    api: &Api,
+    access: &Access,
+) -> Result<(OrganizationId, EventId), SvixError> {
+    let (owner, id) = messages::of_path(request, api, access).await?;
+    events::detail(api, owner, id).await?;
+    Ok((owner, id))
+}
+
+/// `GET /api/v1/app/{app}/msg/{msg}/attempt/{attempt}`.
+pub(super) async fn read(
+    request: HttpRequest,
+    access: Access,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, id) = messages::of_path(&request, &api, &access).await?;
+    let name = request.match_info().get("attempt").unwrap_or_default();
+    let attempt: AttemptId = name.parse().map_err(|()| SvixError::not_found())?;
+    let delivery = logs::detail(&api, owner, attempt.delivery_id).await?.record;
+    if delivery.event_id != id {
+        return Err(SvixError::not_found());
+    }
+    let of = AttemptsOf::Event(id, Some(delivery.endpoint_id));
+    let behind = AttemptPosition { delivery_id: attempt.delivery_id, number: attempt.number.saturating_add(1) };
+    let filter = AttemptFilter { deliveries: ListFilter::all(of), succeeded: None, code_class: None };
+    let wanted =
+        AttemptPageRequest { edge: crate::store::PageEdge::OlderThan(behind), limit: 1, with_response: true };
+    let found = api.read(access.line, move |store| store.attempts(owner, &filter, wanted)).await?;
+    let row = found.rows.into_iter().next().filter(|row| {
+        row.at.delivery_id == attempt.delivery_id && row.at.number == attempt.number
+    });
+    Ok(HttpResponse::Ok().json(AttemptOut::of(row.ok_or_else(SvixError::not_found)?, true)))
+}
+
+/// `POST /api/v1/app/{app}/msg/{msg}/endpoint/{endpoint}/resend`: one attempt more, now.
+pub(super) async fn resend(
+    request: HttpRequest,
+    access: Access,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, id) = messages::of_path(&request, &api, &access).await?;
+    let (_, found) = endpoints::of_path(&request, &api, &access).await?;
+    events::attempt_now(&api, owner, id, found.endpoint.id).await?;
+    Ok(HttpResponse::Accepted().json(serde_json::json!({})))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EndpointMessageOut<'a> {
+    #[serde(flatten)]
+    message: MessageOut<'a>,
+    status: u8,
+    status_text: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt: Option<UnixMillis>,
+}
+
+/// `GET /api/v1/app/{app}/endpoint/{endpoint}/msg`: messages that were sent to it, and how that went; the newest first.
+pub(super) async fn messages_of_endpoint(
+    request: HttpRequest,
+    access: Access,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, found) = endpoints::of_path(&request, &api, &access).await?;
+    let mut query = Query::parse(request.query_string());
+    let page: Page<EventId> = query.page(Order::Descending);
+    let filter = ListFilter {
+        event_types: query.event_types().unwrap_or_default(),
+        channel: query.read("channel", |text| Ok(text.to_owned())),
+        from: query.instant("after"),
+        to: query.instant("before"),
+        ..ListFilter::all(AttemptsOf::Endpoint(found.endpoint.id))
+    };
+    let status = query.read("status", Status::parse);
+    let knows_canceled = query.flag_or("expanded_statuses", false);
+    let with_body = query.flag_or("with_content", true);
+    query.finish()?;
+    let statuses = match status {
+        None => Vec::new(),
+        Some(Status::Success) => vec![DeliveryStatus::Success],
+        Some(Status::Pending | Status::Sending) => vec![DeliveryStatus::Pending],
+        Some(Status::Fail) => vec![DeliveryStatus::Failed, DeliveryStatus::Cancelled],
+        Some(Status::Canceled) => vec![DeliveryStatus::Cancelled],
+    };
+    // deliveries have the ids behind their event's, and a replay later ones
+    let edge = page.edge_of(|id| DeliveryId(id.0));
+    let wanted = MessagePageRequest { edge, limit: page.limit(), statuses, with_body };
+    let found = api.read(access.line, move |store| store.messages(owner, &filter, &wanted)).await?;
+    let body = api.parse(access.line, move || {
+        let is_meant = |row: &&Message| status.is_none_or(|wanted| Status::of(&row.delivery, true) == wanted
+            || wanted == Status::Fail);
+        let rows: Vec<&Message> = found.rows.iter().filter(is_meant).collect();
+        let next = found.next.map(|id| EventId(id.0));
+        let key = |row: &&Message| EventId(row.delivery.id.0);
+        let list = page.edge_list(&rows, next, key, |row| {
+            let status = Status::of(&row.delivery, knows_canceled);
+            EndpointMessageOut {
+                message: MessageOut {
+                    id: row.delivery.event_id,
+                    event_id: row.labels.uid.clone(),
+                    event_type: row.delivery.event_type.clone(),
+                    payload: payload_of(row.body.as_deref()),
+                    channels: listed(row.labels.channels.clone()),
+                    tags: listed(row.labels.tags.clone()),
+                    timestamp: row.accepted_at,
+                },
+                status: status as u8,
+                status_text: status.text(),
+                next_attempt: row.delivery.next_attempt_at,
+            }
+        });
+        serde_json::to_vec(&list)
+    });
+    sent(&api, owner, body.await?)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DestinationOut {
+    #[serde(flatten)]
+    endpoint: EndpointOut,
+    status: u8,
+    status_text: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt: Option<UnixMillis>,
+}
+
+/// `GET /api/v1/app/{app}/msg/{msg}/endpoint`: where a message was sent to, and how that went; also endpoints that were deleted.
+pub(super) async fn destinations(
+    request: HttpRequest,
+    access: Access,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, id) = messages::of_path(&request, &api, &access).await?;
+    let mut query = Query::parse(request.query_string());
+    let page: Page<EndpointName> = query.page(Order::Ascending);
+    let knows_canceled = query.flag_or("expanded_statuses", false);
+    query.finish()?;
+    let mut deliveries = events::detail(&api, owner, id).await?.deliveries;
+    // what became of it last decides
+    deliveries.sort_by_key(|delivery| (delivery.endpoint_id, std::cmp::Reverse(delivery.id)));
+    deliveries.dedup_by_key(|delivery| delivery.endpoint_id);
+    let is_ascending = page.fetched() == Order::Ascending;
+    if !is_ascending {
+        deliveries.reverse();
+    }
+    if let Some(&EndpointName(beyond)) = page.beyond() {
+        deliveries.retain(|delivery| match is_ascending {
+            true => delivery.endpoint_id > beyond,
+            false => delivery.endpoint_id < beyond,
+        });
+    }
+    deliveries.truncate(page.rows());
+    let rows = api.read(access.line, move |store| {
+        let found = |delivery: DeliveryRecord| {
+            let found = store.find_endpoint(owner, delivery.endpoint_id)?;
+            Ok((found.map(|start| EndpointOut::from(start.endpoint)), delivery))
+        };
+        deliveries.into_iter().map(found).collect::<crate::store::StoreResult<Vec<_>>>()
+    });
+    let list = page.list(
+        rows.await?,
+        |(_, delivery)| EndpointName(delivery.endpoint_id),
+        |(endpoint, delivery)| {
+            let status = Status::of(&delivery, knows_canceled);
+            DestinationOut {
+                endpoint: endpoint.unwrap_or_else(|| deleted(delivery.endpoint_id)),
+                status: status as u8,
+                status_text: status.text(),
+                next_attempt: delivery.next_attempt_at,
+            }
+        },
+    );
+    Ok(HttpResponse::Ok().json(list))
+}
+
+/// What is left of an endpoint that was deleted.
+fn deleted(id: EndpointId) -> EndpointOut {
+    EndpointOut::deleted(id, instant_in(id.0))
+}

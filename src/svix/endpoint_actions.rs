@@ -1,0 +1,178 @@
+//! What can be done with an endpoint: sending it an example, recovering what failed, and counting what became of its messages.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::access::Access;
+use super::endpoints::of_path;
+use super::error::SvixError;
+use super::input::{Invalid, read_json};
+use super::messages::publish_example;
+use super::page::Query;
+use crate::api::audit::Author;
+use crate::api::pagination::read_instant;
+use crate::api::{Api, webhook_actions};
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::ids::EventId;
+use crate::domain::round::Rounds;
+use crate::domain::time::UnixMillis;
+use crate::store::{RequeueRange, Store, StoreResult};
+
+/// A type that exists everywhere.
+const PING: &str = "svix.ping";
+const PING_EXAMPLE: &str = r#"{"success":true}"#;
+/// The version of a type's schemas whose example is sent.
+const EXAMPLE_VERSION: &str = "1";
+/// How far back failed messages are recovered, as by Svix's server.
+const LONGEST_RECOVERY: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
+/// What is counted when a query does not say.
+const USUAL_PERIOD: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExampleIn {
+    event_type: String,
+    example_index: Option<usize>,
+}
+
+/// `POST /api/v1/app/{app}/endpoint/{endpoint}/send-example`: publishes the type's example, to this endpoint alone.
+pub(super) async fn send_example(
+    request: HttpRequest,
+    payload: web::Payload,
+    access: Access,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, found) = of_path(&request, &api, &access).await?;
+    let ExampleIn { event_type, example_index } = read_json(&request, payload).await?;
+    let example = match event_type == PING {
+        true => RawValue::from_string(PING_EXAMPLE.to_owned()).ok(),
+        false => {
+            let (environment, name) = (access.environment.clone(), event_type.clone());
+            let known = api.read(access.line, move |store| store.environment_event_type(&environment, &name));
+            let known = known.await?.ok_or_else(SvixError::not_found)?;
+            known.schemas.as_deref().and_then(|schemas| example_of(schemas, example_index.unwrap_or_default()))
+        }
+    };
+    let Some(example) = example else {
+        let mut invalid = Invalid::of_body();
+        invalid.add("eventType", "has no example: add `examples` to version 1 of its schemas");
+        invalid.into_result()?;
+        return Err(SvixError::not_found());
+    };
+    publish_example(&api, owner, found.endpoint.id, event_type, example).await
+}
+
+fn example_of(schemas: &str, index: usize) -> Option<Box<RawValue>> {
+    let schemas: Value = serde_json::from_str(schemas).ok()?;
+    let schema = schemas.get(EXAMPLE_VERSION)?;
+    let example = schema.get("examples").and_then(|examples| examples.get(index)).or_else(|| schema.get("example"))?;
+    RawValue::from_string(example.to_string()).ok()
+}
+
+#[derive(Deserialize)]
+struct RecoveryIn {
+    since: String,
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskOut {
+    id: String,
+    status: &'static str,
+    task: &'static str,
+    updated_at: UnixMillis,
+}
+
+/// `POST /api/v1/app/{app}/endpoint/{endpoint}/recover`: one attempt for each message that failed in the range. Responds when all
+/// of them are enqueued.
+pub(super) async fn recover(
+    request: HttpRequest,
+    payload: web::Payload,
+    access: Access,
+    author: Author,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, found) = of_path(&request, &api, &access).await?;
+    let RecoveryIn { since, until } = read_json(&request, payload).await?;
+    let now = api.engine().now();
+    let mut invalid = Invalid::of_body();
+    let mut instant =
+        |field: &str, text: &str| read_instant(text).map_err(|message| invalid.add(field, message)).ok();
+    let since = instant("since", &since);
+    let until = until.map_or(Some(now), |until| instant("until", &until));
+    if since.is_some_and(|since| since < now - LONGEST_RECOVERY) {
+        invalid.add("since", "can't be more than 14 days ago");
+    }
+    if let (Some(since), Some(until)) = (since, until)
+        && since >= until
+    {
+        invalid.add("since", "must be before until");
+    }
+    invalid.into_result()?;
+    let (Some(since), Some(until)) = (since, until) else { return Err(SvixError::internal()) };
+    let range = RequeueRange { since, until, status: DeliveryStatus::Failed, rounds: Rounds::Once };
+    webhook_actions::recover_all(&api, &author, owner, found.endpoint.id, range).await?;
+    let id = EventId(api.engine().next_id()).to_string();
+    let task = TaskOut {
+        id: format!("qtask_{}", id.rsplit('_').next().unwrap_or_default()),
+        status: "running",
+        task: "endpoint.recover",
+        updated_at: now,
+    };
+    Ok(HttpResponse::Accepted().json(task))
+}
+
+/// Attempts of a period by their outcomes, and what waits.
+#[derive(Default, Serialize)]
+struct StatsOut {
+    success: u64,
+    pending: u64,
+    sending: u64,
+    fail: u64,
+    canceled: u64,
+}
+
+/// `GET /api/v1/app/{app}/endpoint/{endpoint}/stats`, with `?since=` and `?until=`: as far back as statistics are kept.
+pub(super) async fn stats(
+    request: HttpRequest,
+    access: Access,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, found) = of_path(&request, &api, &access).await?;
+    let mut query = Query::parse(request.query_string());
+    let (since, until) = (query.instant("since"), query.instant("until"));
+    query.finish()?;
+    let until = until.unwrap_or_else(|| api.engine().now());
+    let since = since.unwrap_or(until - USUAL_PERIOD);
+    let id = found.endpoint.id;
+    let counted = api.read(access.line, move |store: &dyn Store| -> StoreResult<StatsOut> {
+        let mut stats = StatsOut { pending: store.pending(owner, Some(id))?.pending, ..StatsOut::default() };
+        for (_, period) in store.endpoint_statistics(owner, &[id], since)? {
+            if period.period_start < until {
+                stats.success += period.counts.succeeded;
+                stats.fail += period.counts.failed + period.counts.retried;
+            }
+        }
+        Ok(stats)
+    });
+    Ok(HttpResponse::Ok().json(counted.await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_a_type_is_one_of_those_of_its_first_version() {
+        let schemas = r#"{"1":{"examples":[{"a":1},{"a":2}]},"2":{"example":{"a":3}}}"#;
+        let text = |index| example_of(schemas, index).map(|example| example.get().to_owned());
+        assert_eq!(text(0).as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!(text(1).as_deref(), Some(r#"{"a":2}"#));
+        assert_eq!(text(2), None);
+        assert_eq!(example_of(r#"{"1":{"example":{"b":1}}}"#, 0).unwrap().get(), r#"{"b":1}"#);
+        assert!(example_of("[]", 0).is_none() && example_of("{}", 0).is_none());
+    }
+}
