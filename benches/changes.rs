@@ -16,6 +16,7 @@ use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, OrganizationId};
 use ringback::domain::organization::Organization;
 use ringback::domain::random::CountingRandomSource;
+use ringback::domain::round::Rounds;
 use ringback::domain::secret::Secret;
 use ringback::domain::sent_request::SentRequest;
 use ringback::domain::statistics::{PeriodCounts, StatisticsDelta};
@@ -121,8 +122,12 @@ impl World {
     fn resends(&mut self, step: usize) -> anyhow::Result<()> {
         let endpoint_id = self.endpoint(self.organization_id)?;
         self.publish(BACKLOG, &[endpoint_id], DeliveryStatus::Failed)?;
-        let range =
-            RequeueRange { since: BEGIN, until: UnixMillis(self.now.0 + 1), status: DeliveryStatus::Failed };
+        let range = RequeueRange {
+            since: BEGIN,
+            until: UnixMillis(self.now.0 + 1),
+            status: DeliveryStatus::Failed,
+            rounds: Rounds::Schedule,
+        };
         let mut times = Times::default();
         let mut after = None;
         loop {
@@ -222,6 +227,7 @@ impl World {
                 organization_id,
                 event_id,
                 &ReplayTargets::Delivered,
+                Rounds::Schedule,
                 &mut || self.ids.next(now),
                 now,
             )

@@ -12,6 +12,7 @@ use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, KeyId, OrganizationId};
 use ringback::domain::organization::{ApiKey, Organization, Role};
+use ringback::domain::round::Rounds;
 use ringback::domain::secret::Secret;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{NewEvent, ReplayTargets, Store, WriteBatch};
@@ -271,7 +272,7 @@ impl Filling<'_> {
                 made.push(DeliveryId(id));
                 id
             };
-            self.store.replay_event(tenant.id, id, &targets, &mut next_id, now)?;
+            self.store.replay_event(tenant.id, id, &targets, Rounds::Schedule, &mut next_id, now)?;
             let Some(event) = self.store.event(tenant.id, id)? else { continue };
             let event = Event {
                 id,

@@ -12,15 +12,17 @@ use super::event_input::{EventReader, is_idempotency_key};
 use super::input::{self, Errors, JsonFields};
 use super::known_types::KnownTypes;
 use super::label_input::label;
-use super::logs::{self, LogRow};
+use super::logs::{self, LogRow, read_rounds};
 use super::pagination::{List, QueryString, read_instant};
 use super::problem::{ErrorCode, Problem};
 use super::{Api, path_id};
 use crate::actors::publication::{PublishError, Published};
+use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::{EventFilter, EventRecord, MAX_BODY_BYTES};
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
+use crate::domain::round::Rounds;
 use crate::domain::time::UnixMillis;
-use crate::store::{EventDetail, ReplayTargets};
+use crate::store::{EventDetail, MadeDeliveryDue, PageRequest, ReplayTargets};
 
 /// Its name in lower case.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -28,6 +30,8 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub(super) const REPLAYED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("idempotent-replay"), HeaderValue::from_static("true"));
 const WHAT: &str = "event";
+/// An event has one delivery to a webhook, and seldom more.
+const MOST_PENDING: usize = 10;
 
 /// An accepted event, alone or in a batch.
 #[derive(Serialize)]
@@ -261,7 +265,7 @@ pub(crate) async fn read(
     Ok(HttpResponse::Ok().content_type("application/json").body(response_body(&api, organization_id, body)?))
 }
 
-/// `POST /v1/events/{id}/replay {webhook_id?}`: to that webhook, or to each that has a delivery of it. An absent body
+/// `POST /v1/events/{id}/replay {webhook_id?, rounds?}`: to that webhook, or to each that has a delivery of it. An absent body
 /// means an empty object.
 pub(crate) async fn replay(
     request: HttpRequest,
@@ -274,9 +278,10 @@ pub(crate) async fn replay(
     let mut errors = Errors::new();
     let mut fields = JsonFields::parse(input::or_empty_object(&body), &mut errors)?;
     let webhook_id = fields.read("webhook_id", &mut errors, input::id::<EndpointId>).into_option();
+    let rounds = read_rounds(&mut fields, &mut errors);
     fields.finish(&mut errors);
     errors.into_result()?;
-    let deliveries = send_again(&api, organization_id, id, webhook_id).await?;
+    let deliveries = send_again(&api, organization_id, id, webhook_id, rounds).await?;
     Ok(HttpResponse::Accepted().json(super::Queued { deliveries }))
 }
 
@@ -287,25 +292,76 @@ pub(crate) async fn send_again(
     organization_id: OrganizationId,
     id: EventId,
     webhook_id: Option<EndpointId>,
+    rounds: Rounds,
 ) -> Result<usize, Problem> {
     let targets = webhook_id.map_or(ReplayTargets::Delivered, |id| ReplayTargets::Endpoints(vec![id]));
     let now = api.engine.now();
     let engine = api.engine.clone();
     // both happen even if the client disconnects meanwhile
     let replayed = api.step(organization_id, move |store| {
-        let replayed =
-            store.replay_event(organization_id, id, &targets, &mut || engine.next_id(), now)?.inspect(|ids| {
+        let replayed = store
+            .replay_event(organization_id, id, &targets, rounds, &mut || engine.next_id(), now)?
+            .inspect(|ids| {
                 engine.work_added(organization_id, ids.clone());
             });
         Ok(replayed)
     });
     let endpoints = replayed.await?.ok_or_else(|| Problem::no_such(WHAT))?;
     if webhook_id.is_some() && endpoints.is_empty() {
-        let mut errors = Errors::new();
-        errors.add("webhook_id", "there is no such webhook; check the id");
-        errors.into_result()?;
+        return Err(no_such_webhook());
     }
     Ok(endpoints.len())
+}
+
+fn no_such_webhook() -> Problem {
+    let mut errors = Errors::new();
+    errors.add("webhook_id", "there is no such webhook; check the id");
+    errors.into_result().err().unwrap_or_else(|| Problem::no_such("webhook"))
+}
+
+/// One manual attempt of an event at a webhook now. A delivery that has ended gets a manual round, and a webhook without one gets a
+/// delivery with such a round. A delivery that waits for a retry is attempted now, and if that fails, the retry follows as it would
+/// have; one that is due already, or under way, is left alone.
+#[allow(dead_code, reason = "the resend of the Svix-compatible API")]
+pub(crate) async fn attempt_now(
+    api: &Api,
+    organization_id: OrganizationId,
+    id: EventId,
+    webhook_id: EndpointId,
+) -> Result<(), Problem> {
+    let now = api.engine.now();
+    let engine = api.engine.clone();
+    let targets = ReplayTargets::Endpoints(vec![webhook_id]);
+    let waiting = DeliveryFilter {
+        endpoint_id: Some(webhook_id),
+        event_id: Some(id),
+        status: Some(DeliveryStatus::Pending),
+        ..DeliveryFilter::default()
+    };
+    // all of it happens even if the client disconnects meanwhile
+    let replayed = api.step(organization_id, move |store| {
+        let mut next_id = || engine.next_id();
+        let replayed =
+            store.replay_event(organization_id, id, &targets, Rounds::Once, &mut next_id, now)?.inspect(|ids| {
+                engine.work_added(organization_id, ids.clone());
+            });
+        if replayed.as_ref().is_some_and(|ids| !ids.is_empty()) {
+            // those that were pending already: a replay leaves them alone
+            let page = PageRequest { before_id: None, limit: MOST_PENDING };
+            for row in store.deliveries(organization_id, &waiting, page)?.rows {
+                let made_due = store.make_delivery_due(organization_id, row.id, now)?;
+                if let MadeDeliveryDue::MadeDue { endpoint_id } = made_due {
+                    engine.work_added(organization_id, vec![endpoint_id]);
+                }
+            }
+        }
+        Ok(replayed)
+    });
+    match replayed.await? {
+        None => Err(Problem::no_such(WHAT)),
+        Some(endpoints) if endpoints.is_empty() => Err(no_such_webhook()),
+        Some(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::body::response_body;
+use super::body::{MANAGEMENT_LIMIT_BYTES, read_body, response_body};
 use super::caller::Tenant;
-use super::input::Errors;
+use super::input::{self, Errors, JsonFields};
 use super::label_input::label;
 use super::pagination::{List, QueryString, RequestedPage, read_instant};
 use super::problem::{ErrorCode, Problem};
@@ -19,6 +19,7 @@ use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, ParseIdError};
 use crate::domain::patterns::is_event_type;
+use crate::domain::round::Rounds;
 use crate::domain::time::UnixMillis;
 use crate::store::{DeliveryDetail, LogPage, PageRequest, RequeueOutcome, StoreResult};
 
@@ -145,15 +146,35 @@ pub(crate) async fn read(
     Ok(HttpResponse::Ok().content_type("application/json").body(response_body(&api, organization_id, body)?))
 }
 
-/// `POST /v1/webhooks/logs/{id}/retry`: pending again, with a new round of its retry schedule.
+/// `POST /v1/webhooks/logs/{id}/retry {rounds?}`: pending again, with a new round of its retry schedule or with one attempt. An
+/// absent body means an empty object.
 pub(crate) async fn retry(
     request: HttpRequest,
+    payload: web::Payload,
     Tenant(organization_id): Tenant,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let id: DeliveryId = path_id(&request, "delivery_id", WHAT)?;
-    let row = retry_delivery(&api, organization_id, id).await?;
+    let body = read_body(&request, payload, MANAGEMENT_LIMIT_BYTES).await?;
+    let mut errors = Errors::new();
+    let mut fields = JsonFields::parse(input::or_empty_object(&body), &mut errors)?;
+    let rounds = read_rounds(&mut fields, &mut errors);
+    fields.finish(&mut errors);
+    errors.into_result()?;
+    let row = retry_delivery(&api, organization_id, id, rounds).await?;
     Ok(HttpResponse::Accepted().json(LogRow::from(row)))
+}
+
+/// The field `rounds` of a resend.
+pub(super) fn read_rounds(fields: &mut JsonFields<'_>, errors: &mut Errors) -> Rounds {
+    let read = |value: &RawValue, path: &str, errors: &mut Errors| {
+        let rounds = Rounds::parse(&input::string(value, path, errors)?);
+        if rounds.is_none() {
+            errors.add(path, "must be schedule or once");
+        }
+        rounds
+    };
+    fields.read("rounds", errors, read).into_option().unwrap_or_default()
 }
 
 /// Why a delivery was not made pending again.
@@ -189,12 +210,13 @@ pub(crate) async fn retry_delivery(
     api: &Api,
     organization_id: OrganizationId,
     id: DeliveryId,
+    rounds: Rounds,
 ) -> Result<DeliveryRecord, NotRetried> {
     let now = api.engine.now();
     let engine = api.engine.clone();
     // all of it happens even if the client disconnects meanwhile
     let requeued = api.step(organization_id, move |store| {
-        let requeued = store.requeue_delivery(organization_id, id, now)?;
+        let requeued = store.requeue_delivery(organization_id, id, rounds, now)?;
         let RequeueOutcome::Requeued { endpoint_id } = requeued else { return Ok((requeued, None)) };
         // before the engine is notified, so that the row is as this call left it
         let page = PageRequest { before_id: Some(id.0.saturating_add(1)), limit: 1 };

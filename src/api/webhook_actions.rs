@@ -12,6 +12,7 @@ use super::caller::Tenant;
 use super::input::{self, Errors, JsonFields};
 use super::known_types::KnownTypes;
 use super::line::Line;
+use super::logs::read_rounds;
 use super::offered_types::{offered, sample};
 use super::problem::{ErrorCode, Problem};
 use super::turns::{TESTS_FOR_ONE, first_step};
@@ -211,7 +212,7 @@ async fn resume_in_steps(
     ended.map(|_| deliveries)
 }
 
-/// `POST /v1/webhooks/{id}/recover {since, until?, status?}`: responds when the last of them is enqueued.
+/// `POST /v1/webhooks/{id}/recover {since, until?, status?, rounds?}`: responds when the last of them is enqueued.
 pub(crate) async fn recover(
     request: HttpRequest,
     payload: web::Payload,
@@ -246,11 +247,22 @@ pub(crate) async fn recover_from(
     id: EndpointId,
     body: &[u8],
 ) -> Result<usize, Problem> {
+    let range = read_range(body, api.engine.now())?;
+    recover_all(api, by, organization_id, id, range).await
+}
+
+/// Enqueues the deliveries of a range. Returns their number.
+pub(crate) async fn recover_all(
+    api: &web::Data<Api>,
+    by: &Author,
+    organization_id: OrganizationId,
+    id: EndpointId,
+    range: RequeueRange,
+) -> Result<usize, Problem> {
     let now = api.engine.now();
-    let range = read_range(body, now)?;
     api.find_endpoint(organization_id, id).await?;
-    let RequeueRange { since, until, status } = range;
-    let shown = json!({"since": since, "until": until, "status": status});
+    let RequeueRange { since, until, status, rounds } = range;
+    let shown = json!({"since": since, "until": until, "status": status, "rounds": rounds});
     let entry = by.entry(api, Some(organization_id), AuditAction::WebhookRecovered, id, [None, Some(shown)]);
     let recovery = Recovery { organization_id, id, range, now };
     api.do_long_work(organization_id, recover_range(web::Data::clone(api), recovery, entry)).await
@@ -262,6 +274,7 @@ fn read_range(body: &[u8], now: UnixMillis) -> Result<RequeueRange, Problem> {
     let since = fields.require("since", &mut errors, input::instant);
     let until = fields.read("until", &mut errors, input::instant).into_option().unwrap_or(now);
     let status = fields.read("status", &mut errors, read_status).into_option();
+    let rounds = read_rounds(&mut fields, &mut errors);
     fields.finish(&mut errors);
     if since.is_some_and(|since| since >= until) {
         errors.add("since", format!("must be before until, which is {until}"));
@@ -269,7 +282,7 @@ fn read_range(body: &[u8], now: UnixMillis) -> Result<RequeueRange, Problem> {
     errors.into_result()?;
     // an instant that is missing is among the errors
     let since = since.ok_or_else(|| Problem::input(Vec::new()))?;
-    Ok(RequeueRange { since, until, status: status.unwrap_or(DeliveryStatus::Failed) })
+    Ok(RequeueRange { since, until, status: status.unwrap_or(DeliveryStatus::Failed), rounds })
 }
 
 fn read_status(value: &RawValue, path: &str, errors: &mut Errors) -> Option<DeliveryStatus> {
@@ -337,23 +350,28 @@ async fn requeue(api: &Api, recovery: Recovery, entry: AuditEntry, deliveries: &
 mod tests {
     use super::*;
 
+    use crate::domain::round::Rounds;
+
     const NOW: UnixMillis = UnixMillis(1_734_345_045_007);
 
     #[test]
     fn a_recovery_covers_failed_deliveries_until_now_by_default() {
         let range = read_range(br#"{"since":"2024-12-16T10:00:00Z"}"#, NOW).unwrap();
-        assert_eq!((range.until, range.status), (NOW, DeliveryStatus::Failed));
-        let body = br#"{"since":"2024-12-16T10:00:00Z","until":"2024-12-16T10:30:00Z","status":"success"}"#;
+        assert_eq!((range.until, range.status, range.rounds), (NOW, DeliveryStatus::Failed, Rounds::Schedule));
+        let body =
+            br#"{"since":"2024-12-16T10:00:00Z","until":"2024-12-16T10:30:00Z","status":"success","rounds":"once"}"#;
         let range = read_range(body, NOW).unwrap();
         assert_eq!((range.until, range.status), (UnixMillis(1_734_345_000_000), DeliveryStatus::Success));
+        assert_eq!(range.rounds, Rounds::Once);
     }
 
     #[test]
     fn every_bad_field_of_a_range_is_named_at_once() {
         let problem =
-            read_range(br#"{"since":1,"until":"x","status":"pending","dry_run":true}"#, NOW).unwrap_err();
+            read_range(br#"{"since":1,"until":"x","status":"pending","rounds":"twice","dry_run":true}"#, NOW)
+                .unwrap_err();
         let fields: Vec<&str> = problem.errors().iter().map(|error| error.field.as_str()).collect();
-        assert_eq!(fields, ["since", "until", "status", "dry_run"]);
+        assert_eq!(fields, ["since", "until", "status", "rounds", "dry_run"]);
         for body in [
             r#"{"since":"2024-12-16T10:30:46Z"}"#,
             r#"{"since":"2024-12-16T10:00:00Z","until":"2024-12-16T10:00:00Z"}"#,

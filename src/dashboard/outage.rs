@@ -6,6 +6,7 @@ use super::components::in_words;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::health::{EndpointState, PendingStats};
+use crate::domain::round::Rounds;
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 use crate::store::{EndpointStart, RequeueRange};
@@ -75,7 +76,7 @@ pub(crate) fn first_failed(began: UnixMillis, timeout: Duration) -> UnixMillis {
 /// The deliveries that failed since a webhook in trouble broke.
 pub(crate) fn failed_range(webhook: &EndpointStart, now: UnixMillis) -> Option<RequeueRange> {
     let since = first_failed(began(webhook)?, webhook.endpoint.timeout);
-    Some(RequeueRange { since, until: now, status: DeliveryStatus::Failed })
+    Some(RequeueRange { since, until: now, status: DeliveryStatus::Failed, rounds: Rounds::Schedule })
 }
 
 /// When the last outage began, from the counts of its webhook: the first period with failures of those that follow each

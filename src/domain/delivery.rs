@@ -72,8 +72,9 @@ pub struct QueuedDelivery {
     pub id: DeliveryId,
     /// Attempts that are recorded so far.
     pub attempts_made: u32,
-    /// Those of them that the schedule does not count: attempts before the last resend, and attempts that had a follow-up.
-    pub attempts_not_counted: u32,
+    /// Those of them that the schedule does not count: attempts before the last resend, and attempts that had a follow-up. Less
+    /// than 0 in a manual round (see [`super::round`]).
+    pub attempts_not_counted: i32,
     /// Its place in the queue, when it was read.
     pub queued_at: UnixMillis,
     /// Not attempted before this instant.

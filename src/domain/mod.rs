@@ -28,6 +28,7 @@ pub mod patterns;
 pub mod random;
 pub mod retry;
 pub mod rotation;
+pub mod round;
 pub(crate) mod schema_bounds;
 pub mod secret;
 pub mod sent_request;

@@ -9,6 +9,7 @@ use crate::domain::event::{EventFilter, EventRecord};
 use crate::domain::health::{EndpointStates, OrganizationInTrouble, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
+use crate::domain::round::Rounds;
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
@@ -33,12 +34,13 @@ pub trait LogStore: Send + Sync + 'static {
     ) -> StoreResult<Vec<EventRecord>>;
     /// Reads an event with its body and deliveries.
     fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>>;
-    /// Makes a finished delivery pending again at `now`, with its whole retry schedule ahead of it. Its
+    /// Makes a finished delivery pending again at `now`, with its whole retry schedule ahead of it or with one attempt. Its
     /// attempts stay in the log, and their numbers continue.
     fn requeue_delivery(
         &self,
         organization_id: OrganizationId,
         id: DeliveryId,
+        rounds: Rounds,
         now: UnixMillis,
     ) -> StoreResult<RequeueOutcome>;
     /// The same for an endpoint's deliveries in a range, oldest first: those with an id above `after`, at most
@@ -69,9 +71,18 @@ pub trait LogStore: Send + Sync + 'static {
         organization_id: OrganizationId,
         id: EventId,
         targets: &ReplayTargets,
+        rounds: Rounds,
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>>;
+    /// Makes a delivery that waits for a retry due at `now`, with an attempt that its schedule does not count: if that fails, the
+    /// retry that it waited for follows, after the same delay. One that is due already, or under way, is left alone.
+    fn make_delivery_due(
+        &self,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> StoreResult<MadeDeliveryDue>;
     /// The backlog of an endpoint, or of all of an organization's endpoints.
     fn pending(
         &self,
@@ -152,7 +163,21 @@ pub enum RequeueOutcome {
     },
 }
 
-/// Which deliveries of an endpoint are resent.
+/// The result of making a delivery due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeDeliveryDue {
+    /// There is no such delivery, it has ended, or its endpoint was deleted.
+    NotPending,
+    /// Its attempt is due already, or under way.
+    AlreadyDue,
+    /// It waited for a retry, and is due now.
+    MadeDue {
+        /// The endpoint that it belongs to.
+        endpoint_id: EndpointId,
+    },
+}
+
+/// Which deliveries of an endpoint are resent, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequeueRange {
     /// Created at this instant or later.
@@ -161,6 +186,8 @@ pub struct RequeueRange {
     pub until: UnixMillis,
     /// In this final status: success or failed. Deliveries in any other status are never resent.
     pub status: DeliveryStatus,
+    /// How many attempts each gets.
+    pub rounds: Rounds,
 }
 
 impl RequeueRange {

@@ -40,7 +40,8 @@ use self::cipher::Cipher;
 pub use self::cluster::{Beat, ClusterStore, ClusterView, Joining, Ownership, PROTOCOL};
 use self::diesel_store::DieselStore;
 pub use self::log::{
-    DeliveryDetail, EventDetail, LogPage, LogStore, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage,
+    DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, ReplayTargets, RequeueOutcome, RequeueRange,
+    RequeuedPage,
 };
 pub use self::maintenance::{AgendaRow, MaintenanceStore, PruneReport};
 use self::postgres::Sharing;

@@ -15,6 +15,7 @@ use ringback::domain::health::{EndpointHealth, EndpointStates, OrganizationInTro
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
+use ringback::domain::round::Rounds;
 use ringback::domain::session::{DashboardSession, SignInLink};
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::time::UnixMillis;
@@ -340,6 +341,7 @@ impl LogStore for FaultyStore {
             &self,
             organization_id: OrganizationId,
             id: DeliveryId,
+            rounds: Rounds,
             now: UnixMillis,
         ) -> StoreResult<RequeueOutcome>;
         fn requeue_range(
@@ -363,9 +365,16 @@ impl LogStore for FaultyStore {
             organization_id: OrganizationId,
             id: EventId,
             targets: &ReplayTargets,
+            rounds: Rounds,
             next_id: &mut dyn FnMut() -> i64,
             now: UnixMillis,
         ) -> StoreResult<Option<Vec<EndpointId>>>;
+        fn make_delivery_due(
+            &self,
+            organization_id: OrganizationId,
+            id: DeliveryId,
+            now: UnixMillis,
+        ) -> StoreResult<MadeDeliveryDue>;
         fn pending(
             &self,
             organization_id: OrganizationId,

@@ -9,6 +9,7 @@ use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use ringback::domain::health::PendingStats;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use ringback::domain::round::Rounds;
 use ringback::store::{PageRequest, ReplayTargets, RequeueRange, Store, StoreError, WriteBatch, open};
 use test_support::engine::eventually;
 use test_support::postgres as servers;
@@ -161,18 +162,25 @@ impl Tenant {
                 f.store.delete_endpoint(self.id, self.endpoints[endpoint], now).unwrap();
             }
             Step::Again { delivery } if !self.deliveries.is_empty() => {
-                f.store.requeue_delivery(self.id, delivery.get(&self.deliveries).0, now).unwrap();
+                f.store.requeue_delivery(self.id, delivery.get(&self.deliveries).0, Rounds::Once, now).unwrap();
             }
             Step::Recover { endpoint, success, limit } => {
                 let status = if success { DeliveryStatus::Success } else { DeliveryStatus::Failed };
-                let range = RequeueRange { since: at(-1), until: at(i64::from(u16::MAX)), status };
+                let range = RequeueRange {
+                    since: at(-1),
+                    until: at(i64::from(u16::MAX)),
+                    status,
+                    rounds: Rounds::Schedule,
+                };
                 f.store.requeue_range(self.id, self.endpoints[endpoint], &range, None, limit, now).unwrap();
             }
             Step::Replay { event, mask } if !self.events.is_empty() => {
                 let targets = mask.map(|mask| ReplayTargets::Endpoints(self.chosen(mask)));
                 let targets = targets.unwrap_or(ReplayTargets::Delivered);
                 let mut next_id = || f.id_at(now);
-                f.store.replay_event(self.id, *event.get(&self.events), &targets, &mut next_id, now).unwrap();
+                f.store
+                    .replay_event(self.id, *event.get(&self.events), &targets, Rounds::Once, &mut next_id, now)
+                    .unwrap();
             }
             Step::DeleteOrganization => {
                 f.store.delete_organization(self.id, now).unwrap();
@@ -182,6 +190,9 @@ impl Tenant {
             Step::Prune { limit } => drop(f.store.prune(now, None, limit).unwrap()),
             Step::Resume { endpoint } => {
                 f.store.make_due(self.id, self.endpoints[endpoint], None, 10, now).unwrap();
+                if let Some(&(id, _)) = self.deliveries.last() {
+                    f.store.make_delivery_due(self.id, id, now).unwrap();
+                }
             }
             Step::Reopen => store.reopen(),
             Step::Attempt { .. } | Step::Again { .. } | Step::Replay { .. } => {}
@@ -313,7 +324,7 @@ fn the_oldest_is_found_behind_many_that_have_ended(f: &Fixture) {
     end(&oldest[1..], endpoints[1]);
     assert_eq!(f.store.pending(organization_id, None).unwrap(), stats(1, 3));
     // sent again: older than all others
-    f.store.requeue_delivery(organization_id, oldest[1], at(4)).unwrap();
+    f.store.requeue_delivery(organization_id, oldest[1], Rounds::Schedule, at(4)).unwrap();
     assert_eq!(f.store.pending(organization_id, None).unwrap(), stats(2, 1));
 }
 

@@ -8,6 +8,7 @@ use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::DeliveryStatus;
 use ringback::domain::health::EndpointHealth;
 use ringback::domain::ids::EndpointId;
+use ringback::domain::round::Rounds;
 use ringback::store::{ReplayTargets, RequeueRange, open};
 
 use crate::fixture::{Fixture, at, cipher, keyed, open_sqlite, outcome};
@@ -46,8 +47,14 @@ fn an_event_is_replayed_to_more_endpoints_than_one_step_takes(f: &Fixture) {
     let targets = ReplayTargets::Endpoints(wanted);
     for _ in 0..2 {
         // the second time everything is pending already
-        let replayed =
-            f.store.replay_event(organization_id, event.event.id, &targets, &mut || f.id_at(at(9)), at(9));
+        let replayed = f.store.replay_event(
+            organization_id,
+            event.event.id,
+            &targets,
+            Rounds::Schedule,
+            &mut || f.id_at(at(9)),
+            at(9),
+        );
         assert_eq!(replayed.unwrap().unwrap(), endpoints);
         assert_eq!(f.store.count_pending().unwrap(), 600);
     }
@@ -58,7 +65,14 @@ fn an_event_is_replayed_to_more_endpoints_than_one_step_takes(f: &Fixture) {
         assert_eq!(f.due(organization_id, endpoint_id, at(9)).len(), 1);
     }
     let nothing = ReplayTargets::Endpoints(Vec::new());
-    let replayed = f.store.replay_event(organization_id, event.event.id, &nothing, &mut || f.id_at(at(9)), at(9));
+    let replayed = f.store.replay_event(
+        organization_id,
+        event.event.id,
+        &nothing,
+        Rounds::Schedule,
+        &mut || f.id_at(at(9)),
+        at(9),
+    );
     assert_eq!(replayed.unwrap().unwrap(), []);
 }
 
@@ -67,7 +81,8 @@ fn a_range_is_sent_again_whole_in_steps_of_any_size(f: &Fixture) {
     let endpoint_id = f.endpoint(organization_id);
     let ids = f.publish(organization_id, &[endpoint_id; 900], at(0));
     f.record(ids.iter().map(|id| outcome(organization_id, endpoint_id, *id, 1, 404, NextStep::Failed)).collect());
-    let range = RequeueRange { since: at(0), until: at(1), status: DeliveryStatus::Failed };
+    let range =
+        RequeueRange { since: at(0), until: at(1), status: DeliveryStatus::Failed, rounds: Rounds::Schedule };
     let (mut after, mut requeued) = (None, 0);
     loop {
         let page = f.store.requeue_range(organization_id, endpoint_id, &range, after, 100_000, at(5)).unwrap();

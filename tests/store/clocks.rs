@@ -4,6 +4,7 @@ use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use ringback::domain::event::EventFilter;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use ringback::domain::round::Rounds;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{ReplayTargets, RequeueRange, open};
 
@@ -85,7 +86,12 @@ fn after_a_clock_was_ahead_for_an_hour_failed_deliveries_are_resent_by_their_tim
     let all = publish_by(f, organization_id, endpoint_id, &SECONDS);
     fail(f, organization_id, endpoint_id, &all);
     for ((since, until), number) in PERIODS.into_iter().zip(2..) {
-        let range = RequeueRange { since: at(since), until: at(until), status: DeliveryStatus::Failed };
+        let range = RequeueRange {
+            since: at(since),
+            until: at(until),
+            status: DeliveryStatus::Failed,
+            rounds: Rounds::Schedule,
+        };
         let expected = of_period(&all, since, until);
         assert_eq!(f.store.count_range(organization_id, endpoint_id, &range, 99).unwrap(), expected.len());
         let (mut after, mut requeued) = (None, 0);
@@ -166,7 +172,9 @@ fn a_delivery_made_by_a_replay_is_found_by_its_time(f: &Fixture) {
     f.commit_events(vec![new.clone()], at(HOUR));
     let targets = ReplayTargets::Endpoints(vec![second]);
     // the clock is right again, and nothing else was stored since
-    f.store.replay_event(organization_id, new.event.id, &targets, &mut || f.id_at(at(60)), at(60)).unwrap();
+    f.store
+        .replay_event(organization_id, new.event.id, &targets, Rounds::Schedule, &mut || f.id_at(at(60)), at(60))
+        .unwrap();
     let replayed = f.due(organization_id, second, at(60));
     let filter = DeliveryFilter { from: Some(at(30)), to: Some(at(90)), ..Default::default() };
     assert_eq!(f.log(organization_id, &filter), replayed);
@@ -182,7 +190,9 @@ fn a_delivery_made_by_a_replay_just_before_an_event_is_found_by_its_time(f: &Fix
         f.publish(other, &[f.endpoint(other)], at(20));
         let targets = ReplayTargets::Endpoints(vec![second]);
         let mut next_id = || f.id_at(at(replayed_at));
-        f.store.replay_event(owner, new.event.id, &targets, &mut next_id, at(replayed_at)).unwrap();
+        f.store
+            .replay_event(owner, new.event.id, &targets, Rounds::Schedule, &mut next_id, at(replayed_at))
+            .unwrap();
         let replayed = f.due(owner, second, at(100));
         f.publish(other, &[f.endpoint(other)], at(next_at));
         for since in [0, 25, replayed_at] {

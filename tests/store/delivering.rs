@@ -7,6 +7,7 @@ use ringback::domain::attempt::{NextStep, Outcome};
 use ringback::domain::delivery::DeliveryStatus;
 use ringback::domain::event::Event;
 use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use ringback::domain::round::Rounds;
 use ringback::store::{AgendaRow, DueRequest, NewEvent, QueuePosition, WriteBatch};
 
 use crate::fixture::{Fixture, at, outcome};
@@ -189,7 +190,7 @@ fn an_attempt_that_the_schedule_does_not_count_is_in_the_log_and_the_delivery_st
     let detail = f.store.delivery(organization_id, id).unwrap().unwrap();
     assert_eq!(detail.attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
     // a new round counts from its beginning
-    f.store.requeue_delivery(organization_id, id, at(99)).unwrap();
+    f.store.requeue_delivery(organization_id, id, Rounds::Schedule, at(99)).unwrap();
     assert_eq!(queued(), [(4, 4)]);
 }
 

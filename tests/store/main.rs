@@ -42,6 +42,7 @@ mod pruning;
 mod publishing;
 mod reading_the_log;
 mod resending;
+mod rounds;
 mod same_in_every_store;
 mod searching;
 mod sessions;

@@ -4,6 +4,7 @@ use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::event::EventFilter;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use ringback::domain::round::Rounds;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{AcceptedEvent, EventCommit, NewEvent, PruneReport, ReplayTargets};
 
@@ -93,7 +94,9 @@ fn an_event_stays_while_a_replay_of_it_is_pending(f: &Fixture) {
     let new = publish(f, organization_id, &[first], 1);
     succeed(f, organization_id, first, new.deliveries[0].0);
     let to_second = ReplayTargets::Endpoints(vec![second]);
-    f.store.replay_event(organization_id, new.event.id, &to_second, &mut || f.id_at(at(50)), at(50)).unwrap();
+    f.store
+        .replay_event(organization_id, new.event.id, &to_second, Rounds::Schedule, &mut || f.id_at(at(50)), at(50))
+        .unwrap();
     assert_eq!(prune(f, at(99), None, 99), PruneReport::default());
     let replayed = f.due(organization_id, second, at(50))[0];
     succeed(f, organization_id, second, replayed);
@@ -127,7 +130,9 @@ fn pruning_removes_a_replayed_delivery_with_its_event_and_not_with_its_neighbour
     let kept = publish(f, organization_id, &[first], 1);
     let before = publish(f, organization_id, &[], 2);
     let to_second = ReplayTargets::Endpoints(vec![second]);
-    f.store.replay_event(organization_id, kept.event.id, &to_second, &mut || f.id_at(at(3)), at(3)).unwrap();
+    f.store
+        .replay_event(organization_id, kept.event.id, &to_second, Rounds::Schedule, &mut || f.id_at(at(3)), at(3))
+        .unwrap();
     let replayed = f.due(organization_id, second, at(3))[0];
     succeed(f, organization_id, second, replayed);
     let after = publish(f, organization_id, &[], 4);
@@ -179,7 +184,9 @@ fn events_of_a_deleted_organization_are_removed_in_steps_and_no_others(f: &Fixtu
         expected.push(publish(f, kept, &[stays], second).deliveries[0].0);
         if second == 1 {
             let again = ReplayTargets::Endpoints(vec![f.endpoint(deleted)]);
-            f.store.replay_event(deleted, new.event.id, &again, &mut || f.id_at(at(9)), at(9)).unwrap();
+            f.store
+                .replay_event(deleted, new.event.id, &again, Rounds::Schedule, &mut || f.id_at(at(9)), at(9))
+                .unwrap();
             succeed(f, deleted, theirs, new.deliveries[0].0);
         }
     }
@@ -264,7 +271,16 @@ fn a_wide_event_is_removed_whole_and_its_neighbours_stay(f: &Fixture) {
     // replayed to one more
     let other = f.endpoint(organization_id);
     let to_other = ReplayTargets::Endpoints(vec![other]);
-    f.store.replay_event(organization_id, removed.event.id, &to_other, &mut || f.id_at(at(9)), at(9)).unwrap();
+    f.store
+        .replay_event(
+            organization_id,
+            removed.event.id,
+            &to_other,
+            Rounds::Schedule,
+            &mut || f.id_at(at(9)),
+            at(9),
+        )
+        .unwrap();
     let replayed = f.due(organization_id, other, at(9))[0];
     succeed(f, organization_id, other, replayed);
     let (events_removed, deliveries, most) = prune_all(f, at(5));
@@ -289,7 +305,9 @@ fn a_wide_event_stays_whole_while_one_of_its_deliveries_is_pending(f: &Fixture) 
     // a replay counts as well
     let other = f.endpoint(organization_id);
     let to_other = ReplayTargets::Endpoints(vec![other]);
-    f.store.replay_event(organization_id, new.event.id, &to_other, &mut || f.id_at(at(9)), at(9)).unwrap();
+    f.store
+        .replay_event(organization_id, new.event.id, &to_other, Rounds::Schedule, &mut || f.id_at(at(9)), at(9))
+        .unwrap();
     assert_eq!(prune_all(f, at(9)), (0, 0, 0));
     succeed(f, organization_id, other, f.due(organization_id, other, at(9))[0]);
     let (events_removed, deliveries, _) = prune_all(f, at(9));

@@ -3,6 +3,7 @@
 use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use ringback::domain::round::Rounds;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{DueRequest, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage};
 
@@ -21,23 +22,29 @@ on_every_store!(
     an_event_of_another_organization_is_not_replayed,
 );
 
-fn finish(f: &Fixture, organization_id: OrganizationId, endpoint_id: EndpointId, id: DeliveryId, status: u16) {
+pub(crate) fn finish(
+    f: &Fixture,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    id: DeliveryId,
+    status: u16,
+) {
     let number = record(f, organization_id, id).attempt_count + 1;
     let next = if status == 200 { NextStep::Succeeded } else { NextStep::Failed };
     assert_eq!(f.record(vec![outcome(organization_id, endpoint_id, id, number, status, next)]), [true]);
 }
 
-fn record(f: &Fixture, organization_id: OrganizationId, id: DeliveryId) -> DeliveryRecord {
+pub(crate) fn record(f: &Fixture, organization_id: OrganizationId, id: DeliveryId) -> DeliveryRecord {
     f.store.delivery(organization_id, id).unwrap().unwrap().record
 }
 
 /// Attempts made, attempts in earlier rounds, due since.
-fn queued(
+pub(crate) fn queued(
     f: &Fixture,
     organization_id: OrganizationId,
     endpoint_id: EndpointId,
     seconds: i64,
-) -> Vec<(u32, u32, UnixMillis)> {
+) -> Vec<(u32, i32, UnixMillis)> {
     let request = DueRequest {
         now: at(seconds),
         max_deliveries: 9,
@@ -57,7 +64,7 @@ fn a_resent_delivery_is_pending_from_now_and_keeps_its_attempts(f: &Fixture) {
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
     finish(f, organization_id, endpoint_id, id, 404);
     let again = RequeueOutcome::Requeued { endpoint_id };
-    assert_eq!(f.store.requeue_delivery(organization_id, id, at(100)).unwrap(), again);
+    assert_eq!(f.store.requeue_delivery(organization_id, id, Rounds::Schedule, at(100)).unwrap(), again);
     assert_eq!(queued(f, organization_id, endpoint_id, 99), []);
     assert_eq!(queued(f, organization_id, endpoint_id, 100), [(1, 1, at(100))]);
     let detail = f.store.delivery(organization_id, id).unwrap().unwrap();
@@ -72,7 +79,11 @@ fn a_resent_delivery_is_pending_from_now_and_keeps_its_attempts(f: &Fixture) {
     assert_eq!(f.record(vec![retry]), [true]);
     assert_eq!(queued(f, organization_id, endpoint_id, 160), [(2, 1, at(160))]);
     finish(f, organization_id, endpoint_id, id, 200);
-    assert_eq!(f.store.requeue_delivery(organization_id, id, at(500)).unwrap(), again, "also what succeeded");
+    assert_eq!(
+        f.store.requeue_delivery(organization_id, id, Rounds::Schedule, at(500)).unwrap(),
+        again,
+        "also what succeeded"
+    );
     assert_eq!(queued(f, organization_id, endpoint_id, 500), [(3, 3, at(500))]);
     finish(f, organization_id, endpoint_id, id, 200);
     let detail = f.store.delivery(organization_id, id).unwrap().unwrap();
@@ -88,7 +99,7 @@ fn a_delivery_that_can_not_be_resent_is_refused_with_the_reason(f: &Fixture) {
     finish(f, organization_id, deleted, ids[1], 404);
     f.store.delete_endpoint(organization_id, deleted, at(1)).unwrap();
     let before = ids.iter().map(|id| record(f, organization_id, *id)).collect::<Vec<_>>();
-    let requeue = |owner, id| f.store.requeue_delivery(owner, id, at(2)).unwrap();
+    let requeue = |owner, id| f.store.requeue_delivery(owner, id, Rounds::Schedule, at(2)).unwrap();
     assert_eq!(requeue(organization_id, ids[0]), RequeueOutcome::StillPending);
     assert_eq!(requeue(organization_id, ids[1]), RequeueOutcome::WebhookGone);
     assert_eq!(requeue(organization_id, ids[2]), RequeueOutcome::WebhookGone);
@@ -102,13 +113,13 @@ fn a_cancelled_delivery_can_be_resent_while_its_endpoint_exists(f: &Fixture) {
     let endpoint_id = f.endpoint(organization_id);
     let id = f.publish(organization_id, &[endpoint_id], at(0))[0];
     f.store.cancel_pending(organization_id, endpoint_id, at(1)).unwrap();
-    let requeued = f.store.requeue_delivery(organization_id, id, at(2)).unwrap();
+    let requeued = f.store.requeue_delivery(organization_id, id, Rounds::Schedule, at(2)).unwrap();
     assert_eq!(requeued, RequeueOutcome::Requeued { endpoint_id });
     assert_eq!(queued(f, organization_id, endpoint_id, 2), [(0, 0, at(2))]);
 }
 
 fn all(status: DeliveryStatus) -> RequeueRange {
-    RequeueRange { since: at(0), until: at(1_000), status }
+    RequeueRange { since: at(0), until: at(1_000), status, rounds: Rounds::Schedule }
 }
 
 fn a_range_is_resent_step_by_step_and_each_delivery_once(f: &Fixture) {
@@ -154,7 +165,8 @@ fn a_range_contains_deliveries_created_from_its_beginning_to_before_its_end(f: &
     let endpoint_id = f.endpoint(organization_id);
     let ids: Vec<_> = (10..15).map(|second| f.publish(organization_id, &[endpoint_id], at(second))[0]).collect();
     ids.iter().for_each(|id| finish(f, organization_id, endpoint_id, *id, 500));
-    let range = RequeueRange { since: at(11), until: at(13), status: DeliveryStatus::Failed };
+    let range =
+        RequeueRange { since: at(11), until: at(13), status: DeliveryStatus::Failed, rounds: Rounds::Schedule };
     assert_eq!(f.store.count_range(organization_id, endpoint_id, &range, 99).unwrap(), 2);
     let page = f.store.requeue_range(organization_id, endpoint_id, &range, None, 9, at(99)).unwrap();
     assert_eq!(page, RequeuedPage { deliveries: 2, next: None });
@@ -212,7 +224,9 @@ fn replay(
     targets: &ReplayTargets,
     seconds: i64,
 ) -> Option<Vec<EndpointId>> {
-    f.store.replay_event(organization_id, id, targets, &mut || f.id_at(at(seconds)), at(seconds)).unwrap()
+    f.store
+        .replay_event(organization_id, id, targets, Rounds::Schedule, &mut || f.id_at(at(seconds)), at(seconds))
+        .unwrap()
 }
 
 fn a_replay_requeues_finished_deliveries_leaves_pending_ones_and_adds_missing_ones(f: &Fixture) {

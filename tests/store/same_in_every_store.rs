@@ -1,5 +1,7 @@
 //! Random histories: after every step a database returns the same as the store in memory.
 
+mod sending_again;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,12 +17,13 @@ use ringback::domain::labels::EventLabels;
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::Organization;
 use ringback::domain::rotation::SecretId;
+use ringback::domain::round::Rounds;
 use ringback::domain::statistics::StatisticsDelta;
 use ringback::domain::time::UnixMillis;
 use ringback::store::memory::MemoryStore;
 use ringback::store::{
-    CommitReport, DisableEndpoint, DueRequest, IdempotencyKey, NewEvent, PageRequest, QueuePosition,
-    ReplayTargets, RequeueRange, SavedHealth, Store, WriteBatch,
+    CommitReport, DisableEndpoint, DueRequest, IdempotencyKey, NewEvent, PageRequest, QueuePosition, SavedHealth,
+    Store, WriteBatch,
 };
 
 use crate::fixture::{Fixture, START, URL, first_page, outcome, plain_endpoint, unanswered};
@@ -62,6 +65,11 @@ enum Step {
     },
     Again {
         delivery: prop::sample::Index,
+        once: bool,
+    },
+    /// One that waits for a retry is made due.
+    Hurry {
+        delivery: prop::sample::Index,
     },
     Recover {
         endpoint: usize,
@@ -70,12 +78,14 @@ enum Step {
         until: prop::sample::Index,
         after: Option<prop::sample::Index>,
         limit: usize,
+        once: bool,
     },
     /// To the endpoints of the mask, or to those that it was delivered to.
     Replay {
         event: prop::sample::Index,
         mask: Option<u8>,
         by_owner: bool,
+        once: bool,
     },
     Prune {
         before: prop::sample::Index,
@@ -101,8 +111,9 @@ fn step() -> impl Strategy<Value = Step> {
     let attempt = (any::<prop::sample::Index>(), 1..7u32, 0..6u8, 0..200i64, any::<bool>());
     let endpoint = 0..ENDPOINTS;
     let index = || any::<prop::sample::Index>();
-    let recover = (0..ENDPOINTS, any::<bool>(), index(), index(), prop::option::weighted(0.3, index()), 1..4usize);
-    let replay = (index(), prop::option::weighted(0.7, 0..16u8), prop::bool::weighted(0.9));
+    let after = prop::option::weighted(0.3, index());
+    let recover = (0..ENDPOINTS, any::<bool>(), index(), index(), after, 1..4usize, any::<bool>());
+    let replay = (index(), prop::option::weighted(0.7, 0..16u8), prop::bool::weighted(0.9), any::<bool>());
     let prune = (index(), prop::option::weighted(0.5, index()), 1..4usize);
     prop_oneof![
         8 => publish.prop_map(|(second, mask, event_type, key, request, bytes)| {
@@ -114,17 +125,22 @@ fn step() -> impl Strategy<Value = Step> {
         1 => endpoint.clone().prop_map(|endpoint| Step::Cancel { endpoint }),
         1 => endpoint.clone().prop_map(|endpoint| Step::Delete { endpoint }),
         1 => endpoint.clone().prop_map(|endpoint| Step::Gone { endpoint }),
-        4 => index().prop_map(|delivery| Step::Again { delivery }),
-        3 => recover.prop_map(|(endpoint, success, since, until, after, limit)| {
-            Step::Recover { endpoint, success, since, until, after, limit }
+        4 => (index(), any::<bool>()).prop_map(|(delivery, once)| Step::Again { delivery, once }),
+        4 => index().prop_map(|delivery| Step::Hurry { delivery }),
+        3 => recover.prop_map(|(endpoint, success, since, until, after, limit, once)| {
+            Step::Recover { endpoint, success, since, until, after, limit, once }
         }),
-        4 => replay.prop_map(|(event, mask, by_owner)| Step::Replay { event, mask, by_owner }),
+        4 => replay.prop_map(|(event, mask, by_owner, once)| Step::Replay { event, mask, by_owner, once }),
         2 => prune.prop_map(|(before, after, limit)| Step::Prune { before, after, limit }),
         1 => (0..200i64).prop_map(|age| Step::PruneKeys { age }),
         2 => (endpoint, any::<bool>(), any::<bool>())
             .prop_map(|(endpoint, failing, open)| Step::Health { endpoint, failing, open }),
         4 => prop_oneof![4 => 0..100i64, 1 => Just(24 * 3600), 2 => -4_000..0i64].prop_map(|seconds| Step::Wait { seconds }),
     ]
+}
+
+fn rounds(once: bool) -> Rounds {
+    if once { Rounds::Once } else { Rounds::Schedule }
 }
 
 /// The queries after every step.
@@ -224,9 +240,12 @@ impl<'a> History<'a> {
         let mut batch = WriteBatch::default();
         match *step {
             Step::Wait { seconds } => self.now.0 += seconds * 1_000,
-            Step::Again { ref delivery } => self.again(delivery)?,
+            Step::Again { ref delivery, once } => self.again(delivery, rounds(once))?,
+            Step::Hurry { ref delivery } => self.hurry(delivery)?,
             Step::Recover { .. } => self.recover(step)?,
-            Step::Replay { ref event, mask, by_owner } => self.replay(event, mask, by_owner)?,
+            Step::Replay { ref event, mask, by_owner, once } => {
+                self.replay(event, mask, by_owner, rounds(once))?
+            }
             Step::Prune { .. } | Step::PruneKeys { .. } => self.prune(step)?,
             Step::Publish { second, mask, event_type, key, request, bytes } => {
                 batch.events.push(self.event(second, mask, event_type, key, request, bytes));
@@ -282,63 +301,6 @@ impl<'a> History<'a> {
             format!("{events:?} {outcomes_recorded:?} {after_cancellation:?} {disabled:?}")
         });
         prop_assert_eq!(one, other);
-        Ok(())
-    }
-
-    fn again(&self, delivery: &prop::sample::Index) -> Result<(), TestCaseError> {
-        if self.deliveries.is_empty() {
-            return Ok(());
-        }
-        let &(id, owner, _) = delivery.get(&self.deliveries);
-        let [one, other] = self.stores.map(|store| store.requeue_delivery(owner, id, self.now).unwrap());
-        prop_assert_eq!(one, other);
-        Ok(())
-    }
-
-    fn recover(&self, step: &Step) -> Result<(), TestCaseError> {
-        let Step::Recover { endpoint, success, since, until, after, limit } = step else { return Ok(()) };
-        if self.deliveries.is_empty() {
-            return Ok(());
-        }
-        let instant = |index: &prop::sample::Index| *index.get(&self.instants);
-        let status = if *success { DeliveryStatus::Success } else { DeliveryStatus::Failed };
-        let range = RequeueRange { since: instant(since), until: instant(until), status };
-        let after = after.map(|index| index.get(&self.deliveries).0);
-        let (owner, endpoint_id) = (self.owner(*endpoint), self.endpoints[*endpoint]);
-        let [one, other] = self.stores.map(|store| {
-            let count = store.count_range(owner, endpoint_id, &range, 99).unwrap();
-            (count, store.requeue_range(owner, endpoint_id, &range, after, *limit, self.now).unwrap())
-        });
-        prop_assert_eq!(one, other);
-        Ok(())
-    }
-
-    fn replay(
-        &mut self,
-        event: &prop::sample::Index,
-        mask: Option<u8>,
-        by_owner: bool,
-    ) -> Result<(), TestCaseError> {
-        if self.events.is_empty() {
-            return Ok(());
-        }
-        let &(id, owner) = event.get(&self.events);
-        let caller =
-            if by_owner { owner } else { self.organizations[usize::from(owner == self.organizations[0])] };
-        let targets = mask.map_or(ReplayTargets::Delivered, |mask| {
-            let chosen = (0..ENDPOINTS).filter(|endpoint| mask & (1 << endpoint) != 0);
-            ReplayTargets::Endpoints(chosen.map(|endpoint| self.endpoints[endpoint]).collect())
-        });
-        let spare: Vec<i64> = (0..ENDPOINTS).map(|_| self.ids.next(self.now)).collect();
-        let [one, other] = self.stores.map(|store| {
-            let mut ids = spare.iter().copied();
-            store.replay_event(caller, id, &targets, &mut || ids.next().unwrap(), self.now).unwrap()
-        });
-        prop_assert_eq!(one, other);
-        if let Some(detail) = self.stores[0].event(owner, id).unwrap() {
-            let added = detail.deliveries.iter().filter(|delivery| spare.contains(&delivery.id.0));
-            self.deliveries.extend(added.map(|delivery| (delivery.id, owner, delivery.endpoint_id)));
-        }
         Ok(())
     }
 

@@ -124,7 +124,8 @@ fn past_events() -> Vec<Operation> {
         )
         .about("Replay an event", "To one webhook, or to each that has a delivery of it. The event keeps its id, so that receivers can recognize it. No body \
             is as good as an empty object.")
-        .optional_body("Replay", vec![("To all webhooks", json!({})), ("To one webhook", json!({"webhook_id": WEBHOOK_ID}))]),
+        .optional_body("Replay", vec![("To all webhooks", json!({})), ("To one webhook", json!({"webhook_id": WEBHOOK_ID})),
+            ("To one webhook, without retries", json!({"webhook_id": WEBHOOK_ID, "rounds": "once"}))]),
     ]
 }
 
@@ -235,8 +236,9 @@ fn logs() -> Vec<Operation> {
             "Logs",
             ResponseSpec::json(202, "Pending again", "LogRow", pending_example()),
         )
-        .about("Retry a delivery", "Begins a new round of its retry schedule, whatever its status. A pending delivery is refused, and so is one \
-            whose webhook was deleted.")
+        .about("Retry a delivery", "Begins a new round of its retry schedule, or with `once` makes one attempt, whatever its status. A pending delivery is \
+            refused, and so is one whose webhook was deleted. No body is as good as an empty object.")
+        .optional_body("Retry", vec![("The whole schedule", json!({})), ("One attempt", json!({"rounds": "once"}))])
         .errors(&[Conflict]),
     ]
 }

@@ -13,6 +13,7 @@ use crate::api::label_input::labels_schema;
 use crate::domain::attempt::AttemptError;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::labels::{MAX_EVENT_CHANNELS, MAX_TAGS};
+use crate::domain::round::Rounds;
 
 /// All of them.
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
@@ -34,7 +35,16 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("EventRow", output(event_row())),
         ("EventList", list_of("EventRow")),
         ("EventDetail", event_detail()),
-        ("Replay", input(json!({"webhook_id": webhook_id_or_null()}), &[])),
+        ("Replay", input(json!({"webhook_id": webhook_id_or_null(), "rounds": rounds_or_null()}), &[])),
+        ("Retry", input(json!({"rounds": rounds_or_null()}), &[])),
+        (
+            "Rounds",
+            choice(
+                &Rounds::ALL.map(Rounds::as_str),
+                "How often a delivery is attempted that is sent again: `schedule`, the first attempt and all its retries; `once`, one \
+                 attempt without retries",
+            ),
+        ),
         (
             "Batch",
             json!({"type": "array", "minItems": 1, "maxItems": 1_000, "items": schema_ref("NewBatchEvent")}),
@@ -49,6 +59,10 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("BatchItem", json!({"anyOf": [schema_ref("PublishedEvent"), schema_ref("BatchRefusal")]})),
         ("BatchRefusal", batch_refusal()),
     ]
+}
+
+pub(super) fn rounds_or_null() -> Value {
+    ref_or_null("Rounds", "How often each delivery is attempted. `null`: the default, `schedule`")
 }
 
 fn new_event_fields() -> Value {

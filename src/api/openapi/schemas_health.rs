@@ -6,7 +6,7 @@ use super::operation::schema_ref;
 use super::schemas::{
     choice, described, event_type, id, input, instant, instant_or_null, list_of, or_default, output, ref_or_null,
 };
-use super::schemas_events::{error, error_detail, response_code};
+use super::schemas_events::{error, error_detail, response_code, rounds_or_null};
 
 /// All of them.
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
@@ -48,6 +48,7 @@ fn recovery() -> Value {
             "since": instant("Created at or after"),
             "until": instant_or_null("Created before; after `since`. Absent: now"),
             "status": status,
+            "rounds": rounds_or_null(),
         }),
         &["since"],
     )

@@ -166,6 +166,7 @@ fn actions() -> Vec<Operation> {
         .body("Recovery", vec![
             ("Since an instant", json!({"since": "2024-12-16T08:00:00Z"})),
             ("A range", json!({"since": "2024-12-16T08:00:00Z", "until": AT, "status": "failed"})),
+            ("Without retries", json!({"since": "2024-12-16T08:00:00Z", "rounds": "once"})),
         ]),
         Operation::new(("GET", "/v1/webhooks/{webhook_id}/health"), "readWebhookHealth", TAG, health)
             .about("Read a webhook's health", "Its state, its pending deliveries, and its success rate and response times over the last hour and day.")

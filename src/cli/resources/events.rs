@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use ringback::domain::ids::{EndpointId, EventId};
 
 use super::list::{Listing, PageArgs, Show};
-use super::logs;
+use super::logs::{self, RoundsArgs};
 use super::object::Object;
 use super::values::{self, read_json, with_query};
 use super::{Resource, Scope, SessionArgs};
@@ -93,13 +93,15 @@ Examples:
     #[command(after_help = "\
 Examples:
   ringback events replay msg_01h8xgj5c2m4k
-  ringback events replay msg_01h8xgj5c2m4k --webhook wh_01h8xgj5c2m4k")]
+  ringback events replay msg_01h8xgj5c2m4k --webhook wh_01h8xgj5c2m4k --once")]
     Replay {
         /// Id of the event
         event: EventId,
         /// To this webhook, instead of each that has a delivery of it
         #[arg(long, value_name = "WEBHOOK")]
         webhook: Option<EndpointId>,
+        #[command(flatten)]
+        rounds: RoundsArgs,
     },
 }
 
@@ -134,9 +136,10 @@ impl Resource for EventsArgs {
                 trigger::warn_of_no_deliveries(&answer);
                 Ok(())
             }
-            Verb::Replay { event, webhook } => {
+            Verb::Replay { event, webhook, rounds } => {
                 let mut body = Object::default();
                 body.set_given("webhook_id", webhook)?;
+                rounds.add_to(&mut body)?;
                 let done = |answer: &Object| format!("deliveries sent again: {}", answer.text("deliveries"));
                 let call = Call::post(format!("/v1/events/{event}/replay")).body(body.to_json()?);
                 session.tell(call, done).await

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId};
+use ringback::domain::round::Rounds;
 
 use super::list::{Listing, PageArgs, Show};
 use super::object::Object;
@@ -70,11 +71,31 @@ Examples:
         delivery: DeliveryId,
     },
     /// Send a delivery again, with a new round of retries
-    #[command(after_help = "Examples:\n  ringback logs retry dlv_01h8xgj5c2m4k")]
+    #[command(after_help = "\
+Examples:
+  ringback logs retry dlv_01h8xgj5c2m4k
+  ringback logs retry dlv_01h8xgj5c2m4k --once")]
     Retry {
         /// Id of the delivery
         delivery: DeliveryId,
+        #[command(flatten)]
+        rounds: RoundsArgs,
     },
+}
+
+/// How often a delivery is attempted that is sent again.
+#[derive(Args)]
+pub(super) struct RoundsArgs {
+    /// One attempt, and no retries
+    #[arg(long)]
+    once: bool,
+}
+
+impl RoundsArgs {
+    /// An engine that does not know the field is asked only if the flag is given.
+    pub(super) fn add_to(&self, body: &mut Object) -> anyhow::Result<()> {
+        body.set_given("rounds", self.once.then_some(Rounds::Once))
+    }
 }
 
 #[derive(Args)]
@@ -132,8 +153,11 @@ impl Resource for LogsArgs {
                 session.print(&body, || details(object));
                 Ok(())
             }
-            Verb::Retry { delivery } => {
-                session.show(Call::post(format!("/v1/webhooks/logs/{delivery}/retry"))).await.map(drop)
+            Verb::Retry { delivery, rounds } => {
+                let mut body = Object::default();
+                rounds.add_to(&mut body)?;
+                let call = Call::post(format!("/v1/webhooks/logs/{delivery}/retry")).body(body.to_json()?);
+                session.show(call).await.map(drop)
             }
         }
     }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use ringback::domain::ids::EndpointId;
 
 use super::list::{Listing, PageArgs, Show};
+use super::logs::RoundsArgs;
 use super::object::Object;
 use super::values;
 use super::webhook_settings::{SettingsArgs, refuse_empty};
@@ -107,7 +108,8 @@ Examples:
 Examples:
   ringback webhooks recover wh_01h8xgj5c2m4k --since 2h
   ringback webhooks recover wh_01h8xgj5c2m4k --since 2026-11-30T08:00:00Z \\
-    --until 2026-11-30T10:00:00Z --status success")]
+    --until 2026-11-30T10:00:00Z --status success
+  ringback webhooks recover wh_01h8xgj5c2m4k --since 2h --once")]
     Recover {
         /// Id of the webhook
         webhook: EndpointId,
@@ -120,6 +122,8 @@ Examples:
         /// Which of them: failed or success [default: failed]
         #[arg(long)]
         status: Option<String>,
+        #[command(flatten)]
+        rounds: RoundsArgs,
     },
     /// Make a new secret; the old one stays valid for a while
     #[command(after_help = "Examples:\n  ringback webhooks rotate-secret wh_01h8xgj5c2m4k --overlap 7d")]
@@ -188,11 +192,12 @@ impl Resource for WebhooksArgs {
                 let done = |answer: &Object| format!("deliveries due now: {}", answer.text("deliveries"));
                 session.tell(Call::post(of(webhook, "/resume")).long(), done).await
             }
-            Verb::Recover { webhook, since, until, status } => {
+            Verb::Recover { webhook, since, until, status, rounds } => {
                 let mut body = Object::default();
                 body.set("since", &since)?;
                 body.set_given("until", until)?;
                 body.set_given("status", status)?;
+                rounds.add_to(&mut body)?;
                 let done = |answer: &Object| format!("deliveries sent again: {}", answer.text("deliveries"));
                 session.tell(Call::post(of(webhook, "/recover")).body(body.to_json()?).long(), done).await
             }

@@ -24,6 +24,7 @@ use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::event::EventRecord;
 use crate::domain::filter::FieldError;
 use crate::domain::ids::{EndpointId, EventId};
+use crate::domain::round::Rounds;
 use crate::store::EventDetail;
 
 /// `GET /events/{event_id}`.
@@ -169,7 +170,10 @@ pub(crate) async fn replay(
     let id = id(&request)?;
     let form = Form::read(&request, payload).await?;
     let result = match form.given("webhook_id").map(str::parse::<EndpointId>).transpose() {
-        Ok(webhook_id) => events::send_again(&api, viewer.organization_id()?, id, webhook_id).await,
+        Ok(webhook_id) => {
+            let rounds = Rounds::Schedule;
+            events::send_again(&api, viewer.organization_id()?, id, webhook_id, rounds).await
+        }
         Err(error) => Err(no_webhook(error.to_string())),
     };
     match result {

@@ -14,6 +14,7 @@ use crate::dashboard::form::Form;
 use crate::dashboard::response::see_other;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::ids::DeliveryId;
+use crate::domain::round::Rounds;
 
 /// The id of the form to which the checkboxes in the list belong.
 pub(crate) const FORM: &str = "again";
@@ -102,7 +103,7 @@ pub(crate) async fn retry_chosen(
         form.values("id").filter_map(|id| id.parse().ok()).take(MOST_AT_ONCE).collect();
     let mut tally = ResendCounts::default();
     for id in ids {
-        match retry_delivery(&api, organization_id, id).await {
+        match retry_delivery(&api, organization_id, id, Rounds::Schedule).await {
             Ok(_) => tally.queued += 1,
             Err(NotRetried::StillPending) => tally.pending += 1,
             Err(NotRetried::WebhookGone) => tally.gone += 1,
@@ -122,7 +123,7 @@ pub(crate) async fn retry(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, PageError> {
     let id: DeliveryId = path_id(&request, "delivery_id", "delivery")?;
-    match retry_delivery(&api, viewer.organization_id()?, id).await {
+    match retry_delivery(&api, viewer.organization_id()?, id, Rounds::Schedule).await {
         Ok(_) => Ok(see_other(&format!("/logs/{id}?done=queued"))),
         // the page shows the reason and the alternative
         Err(NotRetried::StillPending | NotRetried::WebhookGone) => {

@@ -21,6 +21,7 @@ use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::EndpointId;
+use crate::domain::round::Rounds;
 use crate::domain::time::UnixMillis;
 use crate::store::{EndpointStart, RequeueRange, Store};
 
@@ -99,7 +100,8 @@ impl Missed {
             };
             let Some(began) = began else { return Ok(None) };
             let since = outage::first_failed(began, timeout);
-            let range = RequeueRange { since, until: now, status: DeliveryStatus::Failed };
+            let range =
+                RequeueRange { since, until: now, status: DeliveryStatus::Failed, rounds: Rounds::Schedule };
             let most = webhook_actions::COUNTED_AT_MOST + 1;
             let deliveries = store.count_range(organization_id, id, &range, most)? as u64;
             Ok(Some(Self { began, since, deliveries }))

@@ -36,6 +36,7 @@ use super::health::EndpointHealth;
 use super::ids::DeliveryId;
 use super::limiter::RateLimiter;
 use super::rotation::SecretId;
+use super::round::RoundPlace;
 use super::time::UnixMillis;
 pub use cursor::QueueCursor;
 pub use interface::{Announcement, Effect, Input, MachineLimits, MachineSettings, PendingWork, RateLimitHistory};
@@ -51,8 +52,7 @@ pub(crate) const LOAD_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
     number: u32,
-    /// Attempts that the schedule does not count.
-    not_counted: u32,
+    place: RoundPlace,
     is_probe: bool,
     bytes: usize,
     secret: SecretId,
@@ -172,7 +172,11 @@ impl EndpointMachine {
             Input::MoreInStore { since } => {
                 match since {
                     Some(at) => self.cursor.go_to_instant(at),
-                    None => self.cursor.go_to_head(),
+                    None => {
+                        self.cursor.go_to_head();
+                        // the first delivery of an ordered queue may be due now: its page shows whether it is
+                        self.blocked_until = None;
+                    }
                 }
                 self.maybe_resent.extend(self.unrecorded.keys().copied());
                 self.leave_in_store();
@@ -371,9 +375,10 @@ impl EndpointMachine {
         let secret = secrets.next(self.health.accepted_secret, delivery.refused(), now);
         let secret = secret.unwrap_or_else(|| secrets.newest());
         let number = delivery.attempts_made + 1;
-        let (not_counted, bytes, epoch) = (delivery.attempts_not_counted, delivery.event.body.len(), self.epoch);
+        let place = RoundPlace::of(number, delivery.attempts_not_counted);
+        let (bytes, epoch) = (delivery.event.body.len(), self.epoch);
         self.in_flight_bytes += bytes;
-        self.in_flight.insert(delivery.id, InFlight { number, not_counted, is_probe, bytes, secret, epoch });
+        self.in_flight.insert(delivery.id, InFlight { number, place, is_probe, bytes, secret, epoch });
         effects.push(Effect::Attempt { delivery, number, secret });
     }
 

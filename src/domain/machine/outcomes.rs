@@ -50,7 +50,7 @@ impl EndpointMachine {
         let verdict = judge(response, self.settings.retry_on, now);
         let retry_at = match verdict {
             Verdict::Retry { not_before } => {
-                self.settings.retry.next_attempt_at(number - attempt.not_counted, not_before, now, rng)
+                self.settings.retry.next_attempt_at(attempt.place.among_all(), not_before, now, rng)
             }
             _ => None,
         };
@@ -95,8 +95,8 @@ impl EndpointMachine {
         let next = match judge(response, self.settings.retry_on, now) {
             Verdict::Success => NextStep::Succeeded,
             _ => {
-                let counted = number - attempt.not_counted;
-                NextStep::UncountedRetryAt(self.settings.retry.delayed(counted, None, now, rng))
+                let place = attempt.place.in_its_round();
+                NextStep::UncountedRetryAt(self.settings.retry.delayed(place, None, now, rng))
             }
         };
         self.wait_for_record(delivery_id, next.due_at());

@@ -4,6 +4,7 @@ mod follow_ups;
 mod local_faults;
 mod other_places;
 mod reading_on;
+mod rounds;
 mod world;
 
 use std::collections::BTreeMap;
@@ -306,7 +307,8 @@ proptest! {
         prop_assert_eq!(world.pending(), 0, "at the end {:?}", world.machine.pending_work(world.now));
         for (id, row) in &world.rows {
             prop_assert_eq!(row.finals, 1, "{}", id);
-            prop_assert!(row.attempts > row.earlier && row.attempts - row.earlier <= plan.policy.max_attempts);
+            let counted = row.attempts as i32 - row.earlier;
+            prop_assert!(counted > 0 && counted <= plan.policy.max_attempts as i32);
         }
         prop_assert_eq!(world.machine.pending_work(world.now), PendingWork::Idle);
         prop_assert_eq!(world.machine.payload_bytes(), 0);

@@ -78,7 +78,7 @@ impl DuePageReader<'_> {
                 events.get(&EventId(candidate.event_id)).map(|event| QueuedDelivery {
                     id: DeliveryId(candidate.id),
                     attempts_made: candidate.attempt_count.max(0) as u32,
-                    attempts_not_counted: candidate.attempts_before_round.max(0) as u32,
+                    attempts_not_counted: candidate.attempts_before_round,
                     queued_at: UnixMillis(candidate.queued_at),
                     due_at: UnixMillis(candidate.due_at),
                     event: Arc::clone(event),

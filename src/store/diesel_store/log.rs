@@ -9,8 +9,8 @@ use diesel::sql_types::BigInt;
 use super::super::models::DeliveryRow;
 use super::super::schema::{attempts, deliveries, endpoint_failures, events};
 use super::super::{
-    DeliveryDetail, EventDetail, LogPage, LogStore, PageRequest, RESENT_AT_ONCE, ReplayTargets, RequeueOutcome,
-    RequeueRange, RequeuedPage, StoreResult,
+    DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, PageRequest, RESENT_AT_ONCE, ReplayTargets,
+    RequeueOutcome, RequeueRange, RequeuedPage, StoreResult,
 };
 use super::event_labels;
 use super::event_queries::{self, EventColumns, ListedEvent};
@@ -28,6 +28,7 @@ use crate::domain::event::{EventFilter, EventRecord};
 use crate::domain::health::{EndpointStates, OrganizationInTrouble, PendingStats};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, instant_in};
 use crate::domain::last_failure::LastFailure;
+use crate::domain::round::Rounds;
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
@@ -176,6 +177,7 @@ impl LogStore for DieselStore {
         &self,
         organization_id: OrganizationId,
         id: DeliveryId,
+        rounds: Rounds,
         now: UnixMillis,
     ) -> StoreResult<RequeueOutcome> {
         self.write_counted(|connection, change| {
@@ -196,7 +198,7 @@ impl LogStore for DieselStore {
             if resend::lock_finished(connection, organization_id, &[id.0])?.is_empty() {
                 return Ok(RequeueOutcome::StillPending);
             }
-            resend::begin_rounds(connection, organization_id, &[id.0], now)?;
+            resend::begin_rounds(connection, organization_id, &[id.0], rounds, now)?;
             change.begins(organization_id, endpoint_id, id);
             Ok(RequeueOutcome::Requeued { endpoint_id })
         })
@@ -231,7 +233,7 @@ impl LogStore for DieselStore {
                 }
             }
             let locked = resend::lock_finished(connection, organization_id, &ids)?;
-            resend::begin_rounds(connection, organization_id, &locked, now)?;
+            resend::begin_rounds(connection, organization_id, &locked, range.rounds, now)?;
             locked.iter().for_each(|id| change.begins(organization_id, endpoint_id, DeliveryId(*id)));
             if !locked.is_empty() {
                 self.record(connection)?;
@@ -270,10 +272,20 @@ impl LogStore for DieselStore {
         organization_id: OrganizationId,
         id: EventId,
         targets: &ReplayTargets,
+        rounds: Rounds,
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
-        self.replay(organization_id, id, targets, next_id, now)
+        self.replay(organization_id, id, targets, rounds, next_id, now)
+    }
+
+    fn make_delivery_due(
+        &self,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> StoreResult<MadeDeliveryDue> {
+        self.writer.write(|connection| resend::make_due(connection, organization_id, id, now))
     }
 
     fn pending(

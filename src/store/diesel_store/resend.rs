@@ -7,13 +7,15 @@ use diesel::prelude::*;
 use super::super::backlog::BacklogChange;
 use super::super::connection::AnyConnection;
 use super::super::schema::{deliveries, endpoints, events};
-use super::super::{RESENT_AT_ONCE, ReplayTargets, RequeueRange, StoreResult};
+use super::super::{MadeDeliveryDue, RESENT_AT_ONCE, ReplayTargets, RequeueRange, StoreResult};
+use super::endpoints::IsPending;
 use super::id_leads::{self, IdLead};
 use super::query::{BoundValue, DynamicQuery};
 use super::time_ranges::{IdRange, Period};
 use super::{DieselStore, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::round::{Rounds, not_counted_when_hurried};
 use crate::domain::time::UnixMillis;
 
 /// Ids per statement: well below the maximum number of parameters of either database.
@@ -81,6 +83,7 @@ impl DieselStore {
         organization_id: OrganizationId,
         event_id: EventId,
         targets: &ReplayTargets,
+        rounds: Rounds,
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
@@ -93,7 +96,7 @@ impl DieselStore {
         };
         wanted.sort_unstable();
         wanted.dedup();
-        let replay = Replay::new(organization_id, event_id, known, now);
+        let replay = Replay::new(organization_id, event_id, known, rounds, now);
         let mut replayed = Vec::with_capacity(wanted.len());
         for some in wanted.chunks(RESENT_AT_ONCE) {
             let mut written = Vec::new();
@@ -123,6 +126,7 @@ struct Replay {
     known: DeliveriesByEndpoint,
     /// The largest of them: other replays since then made larger ids.
     largest: i64,
+    rounds: Rounds,
     now: UnixMillis,
 }
 
@@ -131,10 +135,11 @@ impl Replay {
         organization_id: OrganizationId,
         event_id: EventId,
         known: DeliveriesByEndpoint,
+        rounds: Rounds,
         now: UnixMillis,
     ) -> Self {
         let largest = known.values().flatten().map(|(id, _)| *id).max().unwrap_or(event_id.0);
-        Self { organization_id, event_id, known, largest, now }
+        Self { organization_id, event_id, known, largest, rounds, now }
     }
 
     /// Sends it to those of some endpoints that exist; returns these.
@@ -164,7 +169,7 @@ impl Replay {
             let begins = match existing.get(&endpoint_id).map(Vec::as_slice) {
                 None | Some([]) => {
                     let id = next_id(connection)?;
-                    insert_replayed(connection, self.organization_id, self.event_id, endpoint_id, id, self.now)?;
+                    self.insert(connection, endpoint_id, id)?;
                     id
                 }
                 Some(rows) if rows.iter().any(|(_, status)| *status == DeliveryStatus::Pending.code()) => continue,
@@ -180,8 +185,27 @@ impl Replay {
         for (id, endpoint_id) in finished.into_iter().filter(|(id, _)| locked.contains(id)) {
             change.begins(self.organization_id, endpoint_id, DeliveryId(id));
         }
-        begin_rounds(connection, self.organization_id, &locked, self.now)?;
+        begin_rounds(connection, self.organization_id, &locked, self.rounds, self.now)?;
         Ok(live)
+    }
+
+    /// Adds a delivery.
+    fn insert(&self, connection: &mut AnyConnection, endpoint_id: EndpointId, id: i64) -> StoreResult<()> {
+        diesel::insert_into(deliveries::table)
+            .values((
+                deliveries::id.eq(id),
+                deliveries::organization_id.eq(self.organization_id.0),
+                deliveries::endpoint_id.eq(endpoint_id.0),
+                deliveries::event_id.eq(self.event_id.0),
+                deliveries::partition.eq(endpoint_id.partition()),
+                deliveries::created_at.eq(self.now.0),
+                deliveries::queued_at.eq(self.now.0),
+                deliveries::due_at.eq(self.now.0),
+                deliveries::attempts_before_round.eq(-self.rounds.begins_at()),
+                deliveries::replayed.eq(true),
+            ))
+            .execute(connection)?;
+        Ok(())
     }
 
     /// The deliveries to these endpoints as they are now, oldest first.
@@ -258,6 +282,7 @@ pub(super) fn begin_rounds(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     ids: &[i64],
+    rounds: Rounds,
     now: UnixMillis,
 ) -> StoreResult<()> {
     for ids in ids.chunks(IDS_A_STATEMENT) {
@@ -278,7 +303,7 @@ pub(super) fn begin_rounds(
                 deliveries::queued_at.eq(now.0),
                 deliveries::due_at.eq(now.0),
                 deliveries::finished_at.eq(None::<i64>),
-                deliveries::attempts_before_round.eq(deliveries::attempt_count),
+                deliveries::attempts_before_round.eq(deliveries::attempt_count - rounds.begins_at()),
                 deliveries::attempt_started_at.eq(None::<i64>),
                 deliveries::attempt_duration_ms.eq(None::<i64>),
                 deliveries::attempt_detail.eq(None::<Vec<u8>>),
@@ -286,6 +311,50 @@ pub(super) fn begin_rounds(
             .execute(connection)?;
     }
     Ok(())
+}
+
+/// Makes a delivery that waits for a retry due now, with an attempt that its schedule does not count.
+pub(super) fn make_due(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    id: DeliveryId,
+    now: UnixMillis,
+) -> StoreResult<MadeDeliveryDue> {
+    let pending = deliveries::table
+        .filter(deliveries::id.eq(id.0))
+        .filter(deliveries::organization_id.eq(organization_id.0))
+        .filter(IsPending);
+    let waiting = pending.select((
+        deliveries::endpoint_id,
+        deliveries::due_at,
+        deliveries::queued_at,
+        deliveries::attempt_count,
+        deliveries::attempts_before_round,
+    ));
+    let found: Option<(i64, i64, i64, i32, i32)> = match connection {
+        AnyConnection::Sqlite(sqlite) => waiting.first(sqlite).optional()?,
+        // another node may be recording an attempt
+        AnyConnection::Postgres(postgres) => waiting.for_update().first(postgres).optional()?,
+    };
+    let Some((endpoint_id, due_at, queued_at, attempts, not_counted)) = found else {
+        return Ok(MadeDeliveryDue::NotPending);
+    };
+    let endpoint_id = EndpointId(endpoint_id);
+    if live(connection, organization_id, &[endpoint_id])?.is_empty() {
+        return Ok(MadeDeliveryDue::NotPending);
+    }
+    if due_at <= now.0 {
+        return Ok(MadeDeliveryDue::AlreadyDue);
+    }
+    diesel::update(pending)
+        .set((
+            deliveries::due_at.eq(now.0),
+            // of an ordered endpoint it keeps its place
+            deliveries::queued_at.eq(queued_at.min(now.0)),
+            deliveries::attempts_before_round.eq(not_counted_when_hurried(attempts, not_counted)),
+        ))
+        .execute(connection)?;
+    Ok(MadeDeliveryDue::MadeDue { endpoint_id })
 }
 
 /// Ids and statuses of an event's deliveries, oldest first.
@@ -331,28 +400,4 @@ fn deliveries_by_endpoint(
 /// Written out, like [`super::endpoints::IsPending`].
 pub(super) fn is_replayed() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
     diesel::dsl::sql("deliveries.replayed")
-}
-
-fn insert_replayed(
-    connection: &mut AnyConnection,
-    organization_id: OrganizationId,
-    event_id: EventId,
-    endpoint_id: EndpointId,
-    id: i64,
-    now: UnixMillis,
-) -> StoreResult<()> {
-    diesel::insert_into(deliveries::table)
-        .values((
-            deliveries::id.eq(id),
-            deliveries::organization_id.eq(organization_id.0),
-            deliveries::endpoint_id.eq(endpoint_id.0),
-            deliveries::event_id.eq(event_id.0),
-            deliveries::partition.eq(endpoint_id.partition()),
-            deliveries::created_at.eq(now.0),
-            deliveries::queued_at.eq(now.0),
-            deliveries::due_at.eq(now.0),
-            deliveries::replayed.eq(true),
-        ))
-        .execute(connection)?;
-    Ok(())
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::super::{
-    DeliveryDetail, EventDetail, LogPage, LogStore, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange,
-    RequeuedPage, StoreResult,
+    DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, PageRequest, ReplayTargets, RequeueOutcome,
+    RequeueRange, RequeuedPage, StoreResult,
 };
 use super::MemoryStore;
 use super::state::{MemoryDelivery, MemoryState, page_of, passes};
@@ -14,6 +14,7 @@ use crate::domain::health::{EndpointState, EndpointStates, OrganizationInTrouble
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::labels::EventLabels;
 use crate::domain::last_failure::LastFailure;
+use crate::domain::round::{Rounds, not_counted_when_hurried};
 use crate::domain::statistics::PeriodStatistics;
 use crate::domain::time::UnixMillis;
 
@@ -65,9 +66,10 @@ impl LogStore for MemoryStore {
         &self,
         organization_id: OrganizationId,
         id: DeliveryId,
+        rounds: Rounds,
         now: UnixMillis,
     ) -> StoreResult<RequeueOutcome> {
-        Ok(self.state().requeue_delivery(organization_id, id, now))
+        Ok(self.state().requeue_delivery(organization_id, id, rounds, now))
     }
 
     fn requeue_range(
@@ -82,7 +84,7 @@ impl LogStore for MemoryStore {
         let mut state = self.state();
         let mut found = state.in_range(organization_id, endpoint_id, range, after);
         found.truncate(limit);
-        found.iter().for_each(|id| state.requeue(*id, now));
+        found.iter().for_each(|id| state.requeue(*id, range.rounds, now));
         if !found.is_empty() {
             self.record(&mut state);
         }
@@ -105,10 +107,20 @@ impl LogStore for MemoryStore {
         organization_id: OrganizationId,
         id: EventId,
         targets: &ReplayTargets,
+        rounds: Rounds,
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
-        Ok(self.state().replay_event(organization_id, id, targets, next_id, now))
+        Ok(self.state().replay_event(organization_id, id, targets, rounds, next_id, now))
+    }
+
+    fn make_delivery_due(
+        &self,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> StoreResult<MadeDeliveryDue> {
+        Ok(self.state().make_delivery_due(organization_id, id, now))
     }
 
     fn pending(
@@ -175,6 +187,7 @@ impl MemoryState {
         &mut self,
         organization_id: OrganizationId,
         id: DeliveryId,
+        rounds: Rounds,
         now: UnixMillis,
     ) -> RequeueOutcome {
         let found = self.deliveries.get(&id).map(|delivery| &delivery.record);
@@ -188,19 +201,44 @@ impl MemoryState {
         if status == DeliveryStatus::Pending {
             return RequeueOutcome::StillPending;
         }
-        self.requeue(id, now);
+        self.requeue(id, rounds, now);
         RequeueOutcome::Requeued { endpoint_id }
     }
 
     /// Begins a new round for a finished delivery.
-    fn requeue(&mut self, id: DeliveryId, now: UnixMillis) {
+    fn requeue(&mut self, id: DeliveryId, rounds: Rounds, now: UnixMillis) {
         let Some(delivery) = self.deliveries.get_mut(&id) else { return };
         delivery.record.status = DeliveryStatus::Pending;
         delivery.record.finished_at = None;
         delivery.record.next_attempt_at = Some(now);
         delivery.queued_at = now;
         delivery.due_at = now;
-        delivery.attempts_before_round = delivery.record.attempt_count;
+        delivery.attempts_before_round = delivery.record.attempt_count as i32 - rounds.begins_at();
+    }
+
+    fn make_delivery_due(
+        &mut self,
+        organization_id: OrganizationId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> MadeDeliveryDue {
+        let found = self.deliveries.get(&id).map(|delivery| &delivery.record);
+        let found = found.filter(|it| it.organization_id == organization_id);
+        let pending = found.filter(|it| it.status == DeliveryStatus::Pending);
+        let endpoint_id = pending.map(|record| record.endpoint_id);
+        let live = endpoint_id.filter(|endpoint_id| self.endpoint(organization_id, *endpoint_id).is_some());
+        let Some((endpoint_id, delivery)) = live.zip(self.deliveries.get_mut(&id)) else {
+            return MadeDeliveryDue::NotPending;
+        };
+        if delivery.due_at <= now {
+            return MadeDeliveryDue::AlreadyDue;
+        }
+        delivery.due_at = now;
+        delivery.queued_at = delivery.queued_at.min(now);
+        delivery.record.next_attempt_at = Some(now);
+        let attempts = delivery.record.attempt_count as i32;
+        delivery.attempts_before_round = not_counted_when_hurried(attempts, delivery.attempts_before_round);
+        MadeDeliveryDue::MadeDue { endpoint_id }
     }
 
     /// The deliveries of a range, oldest first.
@@ -228,6 +266,7 @@ impl MemoryState {
         organization_id: OrganizationId,
         id: EventId,
         targets: &ReplayTargets,
+        rounds: Rounds,
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> Option<Vec<EndpointId>> {
@@ -241,7 +280,7 @@ impl MemoryState {
         endpoints.dedup();
         endpoints.retain(|endpoint_id| self.endpoint(organization_id, *endpoint_id).is_some());
         for &endpoint_id in &endpoints {
-            self.replay_to(&event, endpoint_id, next_id, now);
+            self.replay_to(&event, endpoint_id, rounds, next_id, now);
         }
         Some(endpoints)
     }
@@ -250,6 +289,7 @@ impl MemoryState {
         &mut self,
         event: &Event,
         endpoint_id: EndpointId,
+        rounds: Rounds,
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) {
@@ -262,11 +302,15 @@ impl MemoryState {
             return;
         }
         if let Some(&(id, _)) = existing.first() {
-            self.requeue(id, now);
+            self.requeue(id, rounds, now);
             return;
         }
         let id = DeliveryId(next_id());
-        let delivery = MemoryDelivery { replayed: true, ..MemoryDelivery::new(event, id, endpoint_id, now) };
+        let delivery = MemoryDelivery {
+            replayed: true,
+            attempts_before_round: -rounds.begins_at(),
+            ..MemoryDelivery::new(event, id, endpoint_id, now)
+        };
         self.deliveries.insert(id, delivery);
     }
 

@@ -54,8 +54,8 @@ pub(super) struct MemoryDelivery {
     pub(super) queued_at: UnixMillis,
     pub(super) due_at: UnixMillis,
     pub(super) attempts: Vec<AttemptRecord>,
-    /// How many attempts were made before the current round.
-    pub(super) attempts_before_round: u32,
+    /// How many attempts were made before the current round; fewer in a manual one (see [`crate::domain::round`]).
+    pub(super) attempts_before_round: i32,
     /// Made by a replay.
     pub(super) replayed: bool,
 }
@@ -218,7 +218,7 @@ impl MemoryState {
         match outcome.next {
             NextStep::RetryAt(_) | NextStep::UncountedRetryAt(_) | NextStep::Failed if is_cancelled => {}
             NextStep::RetryAt(at) | NextStep::UncountedRetryAt(at) => {
-                delivery.attempts_before_round += u32::from(matches!(outcome.next, NextStep::UncountedRetryAt(_)));
+                delivery.attempts_before_round += i32::from(matches!(outcome.next, NextStep::UncountedRetryAt(_)));
                 delivery.due_at = at;
                 if !outcome.ordered {
                     delivery.queued_at = at;

@@ -95,6 +95,8 @@ fn a_webhook_is_made_listed_shown_changed_and_deleted() {
             .refused(&format!("webhooks resume {id}"))
             .contains("the engine answered 409: the webhook is disabled")
     );
+    let recovered = world.said(&format!("webhooks recover {id} --since 2h --once"));
+    assert_eq!(recovered, "deliveries sent again: 0\n");
     let deleted = world.said(&format!("webhooks delete {id} --yes"));
     assert_eq!(deleted, format!("deleted webhook {id}\n"));
     assert_eq!(world.json("webhooks list")["data"], json!([]));

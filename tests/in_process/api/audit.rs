@@ -238,7 +238,7 @@ async fn a_recovery_is_in_the_log_once_if_it_sends_anything_again(database: Data
     let entries = log(&world, &owner).await;
     let recovered: Vec<&Value> = entries.iter().filter(|entry| entry["action"] == "webhook.recovered").collect();
     assert_eq!(recovered.len(), 1);
-    let after =
-        json!({"since": "2024-12-16T00:00:00.000Z", "until": "2024-12-16T10:30:46.007Z", "status": "success"});
+    let (since, until) = ("2024-12-16T00:00:00.000Z", "2024-12-16T10:30:46.007Z");
+    let after = json!({"since": since, "until": until, "status": "success", "rounds": "schedule"});
     assert_eq!(recovered[0]["after"], after);
 }

@@ -18,6 +18,7 @@ on_every_store!(
     a_recovery_resends_the_failed_deliveries_of_its_range,
     a_recovery_names_everything_that_is_wrong_with_it,
     a_recovery_keeps_its_finished_transactions_when_a_later_one_fails,
+    once_is_one_attempt_without_retries_however_a_delivery_is_sent_again,
     an_event_is_replayed_where_it_was_delivered_or_to_one_webhook,
 );
 
@@ -212,6 +213,47 @@ async fn a_recovery_keeps_its_finished_transactions_when_a_later_one_fails(datab
     assert_eq!(idle().await, 2_100 + first_step);
     assert_eq!(world.post(&owner, &recover, body).await.ok(202)["deliveries"], 2_100);
     assert_eq!(idle().await, 4_200 + first_step);
+}
+
+async fn once_is_one_attempt_without_retries_however_a_delivery_is_sent_again(database: Database) {
+    let world = World::on(database).await;
+    let owner = world.owner().await;
+    let (webhook, row) = failed(&world, &owner).await;
+    // with a response that is retried
+    world.receivers.status.store(503, Ordering::SeqCst);
+    let retry = format!("/v1/webhooks/logs/{}/retry", row["id"].as_str().unwrap());
+    let replay = format!("/v1/events/{}/replay", row["event_id"].as_str().unwrap());
+    let recover = format!("{webhook}/recover");
+    let since = "2024-12-16T10:00:00Z";
+    let ways = [
+        (&retry, json!({"rounds": "once"})),
+        (&replay, json!({"rounds": "once"})),
+        (&recover, json!({"since": since, "rounds": "once"})),
+    ];
+    for (attempts, (path, body)) in (2..).zip(ways) {
+        // a recovery is of deliveries before now
+        world.clock.advance(Duration::from_secs(1));
+        world.post(&owner, path, body).await.ok(202);
+        let row = finished(&world, &owner, &row["id"]).await;
+        assert_eq!((&row["status"], &row["attempt_count"]), (&json!("failed"), &json!(attempts)), "{path}");
+    }
+    let body = |rounds: Value| json!({"rounds": rounds, "since": since, "since2": 1});
+    for (path, fields) in [
+        (&retry, &["rounds", "since", "since2"][..]),
+        (&replay, &["rounds", "since", "since2"]),
+        (&recover, &["rounds", "since2"]),
+    ] {
+        for bad in [json!("twice"), json!(1)] {
+            assert_eq!(world.post(&owner, path, body(bad)).await.problem(422, "validation_failed"), fields);
+        }
+    }
+    let queued = world.post(&owner, &retry, json!({"rounds": "schedule"})).await.ok(202);
+    assert_eq!(queued["status"], "pending");
+    eventually("it waits for a retry", async || {
+        let row = world.get(&owner, retry.trim_end_matches("/retry")).await.ok(200);
+        (row["attempt_count"] == 5 && row["status"] == "pending").then_some(())
+    })
+    .await;
 }
 
 async fn an_event_is_replayed_where_it_was_delivered_or_to_one_webhook(database: Database) {

@@ -7,6 +7,8 @@ use ringback::domain::endpoint::Endpoint;
 use ringback::domain::ids::EndpointId;
 use ringback::domain::patterns::EventPattern;
 use ringback::domain::retry::{RetryPolicy, RetrySchedule};
+use ringback::domain::round::Rounds;
+use ringback::store::MadeDeliveryDue;
 
 use super::world::{BEGIN, ORGANIZATION, World, always, down_until, endpoint, pass};
 use super::{DATA, DAY, assert_on_schedule, count, deliveries};
@@ -106,7 +108,7 @@ fn what_is_sent_again_gets_its_whole_schedule_and_its_numbers_go_on() {
         life.publish("call.completed", DATA).await;
         life.until(BEGIN + DAY).await;
         let id = deliveries(&world, 1)[0].id;
-        world.store.requeue_delivery(ORGANIZATION, id, life.now()).unwrap();
+        world.store.requeue_delivery(ORGANIZATION, id, Rounds::Schedule, life.now()).unwrap();
         life.engine().work_added(ORGANIZATION, vec![EndpointId(1)]);
         life.until(BEGIN + 2 * DAY).await;
     });
@@ -115,6 +117,38 @@ fn what_is_sent_again_gets_its_whole_schedule_and_its_numbers_go_on() {
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_on_schedule(&seen[4..], RetrySchedule::default());
     assert_eq!(deliveries(&world, 1)[0].status, DeliveryStatus::Failed);
+}
+
+#[test]
+fn what_is_sent_again_once_gets_one_attempt_and_what_waits_for_a_retry_can_be_attempted_before_it() {
+    let world = World::new();
+    world.endpoint(1, always(500));
+    let in_an_hour = BEGIN + Duration::from_secs(3_600);
+    world.live(async |life| {
+        life.publish("call.completed", DATA).await;
+        life.until(in_an_hour).await;
+        let id = deliveries(&world, 1)[0].id;
+        world.store.requeue_delivery(ORGANIZATION, id, Rounds::Once, life.now()).unwrap();
+        life.engine().work_added(ORGANIZATION, vec![EndpointId(1)]);
+        life.until(BEGIN + DAY).await;
+        assert_eq!(world.seen(1).len(), 5);
+        assert_eq!(deliveries(&world, 1)[0].status, DeliveryStatus::Failed);
+
+        life.publish("call.completed", DATA).await;
+        life.until(BEGIN + DAY + Duration::from_secs(5)).await;
+        let waiting = deliveries(&world, 1).iter().map(|row| row.id).max().unwrap();
+        let made_due = world.store.make_delivery_due(ORGANIZATION, waiting, life.now()).unwrap();
+        assert_eq!(made_due, MadeDeliveryDue::MadeDue { endpoint_id: EndpointId(1) });
+        life.engine().work_added(ORGANIZATION, vec![EndpointId(1)]);
+        life.until(BEGIN + 2 * DAY).await;
+    });
+    let seen = world.seen(1);
+    let numbers: Vec<u32> = seen.iter().map(|seen| seen.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 1, 2, 3, 4, 5]);
+    assert!(seen[6].at.since(seen[5].at) < Duration::from_secs(10), "before its retry");
+    // its schedule goes on as if the attempt in between had not been made
+    assert_on_schedule(&seen[6..], RetrySchedule::default());
+    assert!(deliveries(&world, 1).iter().all(|row| row.status == DeliveryStatus::Failed));
 }
 
 #[test]

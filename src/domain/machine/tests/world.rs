@@ -17,6 +17,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::retry::RetrySchedule;
 use crate::domain::rotation::{SecretId, SecretTerms};
+use crate::domain::round::{RoundPlace, Rounds};
 
 pub(super) const START: UnixMillis = UnixMillis(1_750_000_000_000);
 pub(super) const LIMITS: MachineLimits = MachineLimits {
@@ -33,7 +34,7 @@ pub(super) struct Row {
     pub(super) queued_at: UnixMillis,
     pub(super) due_at: UnixMillis,
     pub(super) attempts: u32,
-    pub(super) earlier: u32,
+    pub(super) earlier: i32,
     pub(super) is_final: Option<NextStep>,
     pub(super) finals: u32,
 }
@@ -245,7 +246,9 @@ impl World {
         for id in &ids {
             let old = self.rows.get(id).map_or((0, 0), |row| (row.attempts, row.finals));
             let (attempts, finals) = old;
-            let row = Row { queued_at: at, due_at: at, attempts, earlier: attempts, is_final: None, finals };
+            let rounds = if again && self.rng.random_bool(0.3) { Rounds::Once } else { Rounds::Schedule };
+            let earlier = attempts as i32 - rounds.begins_at();
+            let row = Row { queued_at: at, due_at: at, attempts, earlier, is_final: None, finals };
             self.rows.insert(*id, row);
         }
         self.unannounced.extend(&ids);
@@ -326,7 +329,9 @@ impl World {
                 let row = &self.rows[&delivery.id];
                 assert!(row.is_final.is_none(), "{} was attempted after its end", delivery.id);
                 assert!(row.due_at <= self.now, "{} was attempted before it was due", delivery.id);
-                assert!(number - delivery.attempts_not_counted <= self.settings.retry.max_attempts());
+                let place = RoundPlace::of(number, delivery.attempts_not_counted);
+                let is_on_schedule = place.among_all() <= self.settings.retry.max_attempts();
+                assert!(is_on_schedule || place.is_manual() && place.in_its_round() == 1);
                 let is_fresh = delivery.follow_up.as_ref().is_some_and(|known| known.on_fresh_connection);
                 self.signed.push((secret, is_fresh));
                 if self.settings.ordered {
@@ -447,7 +452,7 @@ impl World {
             RecordedStep::Succeeded => row.is_final = Some(NextStep::Succeeded),
             RecordedStep::Failed => row.is_final = Some(NextStep::Failed),
             RecordedStep::RetryAt(at) | RecordedStep::UncountedRetryAt(at) => {
-                row.earlier += u32::from(matches!(next, RecordedStep::UncountedRetryAt(_)));
+                row.earlier += i32::from(matches!(next, RecordedStep::UncountedRetryAt(_)));
                 row.due_at = at;
                 if !ordered {
                     row.queued_at = at;
