@@ -353,6 +353,18 @@ impl LogStore for FaultyStore {
             limit: usize,
             now: UnixMillis,
         ) -> StoreResult<RequeuedPage>;
+        fn attempts(
+            &self,
+            organization_id: OrganizationId,
+            filter: &AttemptFilter,
+            page: AttemptPageRequest,
+        ) -> StoreResult<EdgePage<ListedAttempt, AttemptPosition>>;
+        fn messages(
+            &self,
+            organization_id: OrganizationId,
+            filter: &ListFilter,
+            page: &MessagePageRequest,
+        ) -> StoreResult<EdgePage<Message, DeliveryId>>;
         fn count_range(
             &self,
             organization_id: OrganizationId,

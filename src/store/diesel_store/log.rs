@@ -9,9 +9,11 @@ use diesel::sql_types::BigInt;
 use super::super::models::DeliveryRow;
 use super::super::schema::{attempts, deliveries, endpoint_failures, events};
 use super::super::{
-    DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, PageRequest, RESENT_AT_ONCE, ReplayTargets,
-    RequeueOutcome, RequeueRange, RequeuedPage, StoreResult,
+    AttemptFilter, AttemptPageRequest, AttemptPosition, DeliveryDetail, EdgePage, EventDetail, ListFilter,
+    ListedAttempt, LogPage, LogStore, MadeDeliveryDue, Message, MessagePageRequest, PageRequest, RESENT_AT_ONCE,
+    ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage, StoreResult,
 };
+use super::attempt_list;
 use super::event_labels;
 use super::event_queries::{self, EventColumns, ListedEvent};
 use super::failures::FailureRow;
@@ -241,6 +243,27 @@ impl LogStore for DieselStore {
             let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
             Ok(RequeuedPage { deliveries: locked.len(), next })
         })
+    }
+
+    fn attempts(
+        &self,
+        organization_id: OrganizationId,
+        filter: &AttemptFilter,
+        page: AttemptPageRequest,
+    ) -> StoreResult<EdgePage<ListedAttempt, AttemptPosition>> {
+        let (runs, bound) = (self.leads.runs(), ROWS_LOOKED_AT);
+        self.readers.read(|connection| attempt_list::list(connection, &runs, organization_id, filter, page, bound))
+    }
+
+    fn messages(
+        &self,
+        organization_id: OrganizationId,
+        filter: &ListFilter,
+        page: &MessagePageRequest,
+    ) -> StoreResult<EdgePage<Message, DeliveryId>> {
+        let (runs, bound) = (self.leads.runs(), ROWS_LOOKED_AT);
+        self.readers
+            .read(|connection| attempt_list::messages(connection, &runs, organization_id, filter, page, bound))
     }
 
     fn count_range(
