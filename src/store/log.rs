@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{PageRequest, StoreResult};
+use super::{
+    AttemptFilter, AttemptPageRequest, AttemptPosition, EdgePage, EventListFilter, EventPageRequest, ListFilter,
+    ListedAttempt, ListedEvent, Message, MessagePageRequest, PageRequest, StoreResult,
+};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{EventFilter, EventRecord};
@@ -56,6 +59,27 @@ pub trait LogStore: Send + Sync + 'static {
         limit: usize,
         now: UnixMillis,
     ) -> StoreResult<RequeuedPage>;
+    /// Lists attempts of an endpoint or an event in the order of their deliveries: a late retry is at its delivery's place.
+    fn attempts(
+        &self,
+        organization_id: OrganizationId,
+        filter: &AttemptFilter,
+        page: AttemptPageRequest,
+    ) -> StoreResult<EdgePage<ListedAttempt, AttemptPosition>>;
+    /// Lists an organization's events.
+    fn event_list(
+        &self,
+        organization_id: OrganizationId,
+        filter: &EventListFilter,
+        page: EventPageRequest,
+    ) -> StoreResult<EdgePage<ListedEvent, EventId>>;
+    /// Lists an endpoint's or an event's deliveries with their events.
+    fn messages(
+        &self,
+        organization_id: OrganizationId,
+        filter: &ListFilter,
+        page: &MessagePageRequest,
+    ) -> StoreResult<EdgePage<Message, DeliveryId>>;
     /// How many deliveries of an endpoint are in a range, at most `limit`: no more are read. 0 for an endpoint that does
     /// not exist.
     fn count_range(

@@ -4,6 +4,7 @@
 //! parameter, never the database's clock. Every read or write of tenant data takes the organization. The
 //! exception is [`MaintenanceStore`], which works on all organizations at once; its rows carry theirs.
 
+mod attempts;
 mod audit;
 mod backlog;
 mod backlog_keeper;
@@ -35,6 +36,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use self::attempts::{
+    AttemptFilter, AttemptPageRequest, AttemptPosition, AttemptsOf, CodeClass, EdgePage, EventListFilter,
+    EventPageRequest, ListFilter, ListedAttempt, ListedEvent, Message, MessagePageRequest, PageEdge,
+};
 pub use self::audit::AuditStore;
 pub use self::changes::{ChangeNumber, ChangeStore, Changed, ChangesSince, SettingChange};
 use self::cipher::Cipher;

@@ -47,7 +47,8 @@ impl Status {
     fn parse(text: &str) -> Result<Self, String> {
         let number: Option<u8> = text.parse().ok();
         let found = Self::ALL.into_iter().find(|status| number == Some(*status as u8));
-        found.ok_or_else(|| String::from("must be 0 (success), 1 (pending), 2 (fail), 3 (sending) or 4 (canceled)"))
+        found
+            .ok_or_else(|| String::from("must be 0 (success), 1 (pending), 2 (fail), 3 (sending) or 4 (canceled)"))
     }
 
     /// Of a delivery. One that has been tried and waits for a retry is being sent.
@@ -129,7 +130,9 @@ impl AttemptQuery {
         let status = query.read("status", Status::parse);
         let code_class = query.read("status_code_class", |text| match text {
             "0" => Ok(CodeClass::NoResponse),
-            "100" | "200" | "300" | "400" | "500" => Ok(CodeClass::Digit(text.parse::<u16>().unwrap_or_default() / 100)),
+            "100" | "200" | "300" | "400" | "500" => {
+                Ok(CodeClass::Digit(text.parse::<u16>().unwrap_or_default() / 100))
+            }
             _ => Err(String::from("must be 0, 100, 200, 300, 400 or 500")),
         });
         let with_content = query.flag_or("with_content", true);
@@ -193,7 +196,9 @@ pub(super) async fn of_message_at_endpoint(
 ) -> Result<HttpResponse, SvixError> {
     let (owner, id) = existing(&request, &api, &access).await?;
     let (_, found) = endpoints::of_path(&request, &api, &access).await?;
-    AttemptQuery::read(&request, AttemptsOf::Event(id, Some(found.endpoint.id)))?.answer(&api, &access, owner).await
+    AttemptQuery::read(&request, AttemptsOf::Event(id, Some(found.endpoint.id)))?
+        .answer(&api, &access, owner)
+        .await
 }
 
 /// The message in the path, which exists.
@@ -226,9 +231,11 @@ pub(super) async fn read(
     let wanted =
         AttemptPageRequest { edge: crate::store::PageEdge::OlderThan(behind), limit: 1, with_response: true };
     let found = api.read(access.line, move |store| store.attempts(owner, &filter, wanted)).await?;
-    let row = found.rows.into_iter().next().filter(|row| {
-        row.at.delivery_id == attempt.delivery_id && row.at.number == attempt.number
-    });
+    let row = found
+        .rows
+        .into_iter()
+        .next()
+        .filter(|row| row.at.delivery_id == attempt.delivery_id && row.at.number == attempt.number);
     Ok(HttpResponse::Ok().json(AttemptOut::of(row.ok_or_else(SvixError::not_found)?, true)))
 }
 
@@ -287,8 +294,9 @@ pub(super) async fn messages_of_endpoint(
     let wanted = MessagePageRequest { edge, limit: page.limit(), statuses, with_body };
     let found = api.read(access.line, move |store| store.messages(owner, &filter, &wanted)).await?;
     let body = api.parse(access.line, move || {
-        let is_meant = |row: &&Message| status.is_none_or(|wanted| Status::of(&row.delivery, true) == wanted
-            || wanted == Status::Fail);
+        let is_meant = |row: &&Message| {
+            status.is_none_or(|wanted| Status::of(&row.delivery, true) == wanted || wanted == Status::Fail)
+        };
         let rows: Vec<&Message> = found.rows.iter().filter(is_meant).collect();
         let next = found.next.map(|id| EventId(id.0));
         let key = |row: &&Message| EventId(row.delivery.id.0);

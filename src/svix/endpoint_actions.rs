@@ -67,7 +67,8 @@ pub(super) async fn send_example(
 fn example_of(schemas: &str, index: usize) -> Option<Box<RawValue>> {
     let schemas: Value = serde_json::from_str(schemas).ok()?;
     let schema = schemas.get(EXAMPLE_VERSION)?;
-    let example = schema.get("examples").and_then(|examples| examples.get(index)).or_else(|| schema.get("example"))?;
+    let example =
+        schema.get("examples").and_then(|examples| examples.get(index)).or_else(|| schema.get("example"))?;
     RawValue::from_string(example.to_string()).ok()
 }
 

@@ -220,7 +220,8 @@ fn checked_types(types: Option<Vec<String>>, invalid: &mut Invalid) -> Vec<Strin
         invalid.add("filterTypes", "can't be empty: it has an event type or more, or is null for all");
     }
     if types.iter().any(|name| !is_name(name)) {
-        invalid.add("filterTypes", "names of event types have 1 to 256 of the characters A-Z, a-z, 0-9, -, _ and .");
+        invalid
+            .add("filterTypes", "names of event types have 1 to 256 of the characters A-Z, a-z, 0-9, -, _ and .");
     }
     without_repetitions(types)
 }

@@ -78,7 +78,8 @@ pub(super) async fn rotate_secret(
     let apply = move |endpoint: &mut Endpoint, now| {
         let rotated = endpoint.rotate(secret.clone(), Duration::from_secs(grace), MOST_SECRETS, now);
         rotated.map_err(|TooManySecrets { until }| {
-            let detail = format!("{MOST_SECRETS} secrets of this endpoint sign; the first of them ends at {until}");
+            let detail =
+                format!("{MOST_SECRETS} secrets of this endpoint sign; the first of them ends at {until}");
             Problem::new(ErrorCode::TooManySecrets, detail)
         })
     };
@@ -157,8 +158,7 @@ fn patched(
     changes: &BTreeMap<String, Option<String>>,
     gone: &[String],
 ) -> BTreeMap<String, String> {
-    let is_replaced =
-        |name: &str| changes.keys().chain(gone).any(|changed| changed.eq_ignore_ascii_case(name));
+    let is_replaced = |name: &str| changes.keys().chain(gone).any(|changed| changed.eq_ignore_ascii_case(name));
     let kept = endpoint.headers.iter().filter(|header| !is_replaced(&header.name));
     let kept = kept.map(|header| (header.name.clone(), header.value.expose().to_owned()));
     let set = changes.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));

@@ -182,7 +182,8 @@ async fn check_types(api: &Api, access: &Access, names: &[String]) -> Result<(),
     }
     let mut invalid = Invalid::of_body();
     let names = missing.join(", ");
-    invalid.add("filterTypes", format!("there are no such event types: {names}; POST /api/v1/event-type makes one"));
+    invalid
+        .add("filterTypes", format!("there are no such event types: {names}; POST /api/v1/event-type makes one"));
     invalid.into_result()
 }
 

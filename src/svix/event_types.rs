@@ -138,11 +138,7 @@ pub(super) async fn list(
 }
 
 /// Those of these names that are no types of the environment, or archived ones.
-pub(super) async fn missing(
-    api: &Api,
-    access: &Access,
-    mut names: Vec<String>,
-) -> Result<Vec<String>, SvixError> {
+pub(super) async fn missing(api: &Api, access: &Access, mut names: Vec<String>) -> Result<Vec<String>, SvixError> {
     if names.is_empty() {
         return Ok(names);
     }

@@ -135,7 +135,11 @@ fn read_message(text: &[u8]) -> Result<CheckedMessage, SvixError> {
     Ok(CheckedMessage { event_type: message.event_type, data, labels, application: message.application })
 }
 
-fn read_payload(payload: &RawValue, params: Option<TransformationsParams>, invalid: &mut Invalid) -> Box<RawValue> {
+fn read_payload(
+    payload: &RawValue,
+    params: Option<TransformationsParams>,
+    invalid: &mut Invalid,
+) -> Box<RawValue> {
     if !payload.get().starts_with('{') {
         invalid.add("payload", "must be an object");
     }
@@ -147,7 +151,9 @@ fn read_payload(payload: &RawValue, params: Option<TransformationsParams>, inval
         match params.raw_payload.map(RawValue::from_string) {
             None => {}
             Some(Ok(raw)) => data = raw,
-            Some(Err(_)) => invalid.add("transformationsParams", "rawPayload must be JSON: other bodies are not stored"),
+            Some(Err(_)) => {
+                invalid.add("transformationsParams", "rawPayload must be JSON: other bodies are not stored")
+            }
         }
     }
     if json_depth(data.get()) > MAX_JSON_DEPTH {
@@ -361,15 +367,20 @@ pub(super) async fn list(
     let read = api.read(access.line, move |store| -> StoreResult<_> { store.event_list(owner, &filter, wanted) });
     let found = read.await?;
     let body = api.parse(access.line, move || {
-        let listed_rows = page.edge_list(&found.rows, found.next, |row| row.id, |row: &ListedEvent| MessageOut {
-            id: row.id,
-            event_id: row.labels.uid.clone(),
-            event_type: row.event_type.clone(),
-            payload: payload_of(row.body.as_deref()),
-            channels: listed(row.labels.channels.clone()),
-            tags: listed(row.labels.tags.clone()),
-            timestamp: row.accepted_at,
-        });
+        let listed_rows = page.edge_list(
+            &found.rows,
+            found.next,
+            |row| row.id,
+            |row: &ListedEvent| MessageOut {
+                id: row.id,
+                event_id: row.labels.uid.clone(),
+                event_type: row.event_type.clone(),
+                payload: payload_of(row.body.as_deref()),
+                channels: listed(row.labels.channels.clone()),
+                tags: listed(row.labels.tags.clone()),
+                timestamp: row.accepted_at,
+            },
+        );
         serde_json::to_vec(&listed_rows)
     });
     sent(&api, owner, body.await?)

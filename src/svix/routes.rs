@@ -10,8 +10,8 @@ use super::access::authorize;
 use super::error::SvixError;
 use super::route_spec::{Permission, RouteSpec};
 use super::{
-    applications, attempts, endpoint_actions, endpoint_parts, endpoints, event_types, health, idempotency, messages,
-    not_here, portal_access,
+    applications, attempts, endpoint_actions, endpoint_parts, endpoints, event_types, health, idempotency,
+    messages, not_here, portal_access,
 };
 use crate::api::middleware::catch_panic;
 

@@ -424,6 +424,24 @@ impl LogStore for FaultyStore {
             limit: usize,
             now: UnixMillis,
         ) -> StoreResult<RequeuedPage>;
+        fn attempts(
+            &self,
+            organization_id: OrganizationId,
+            filter: &AttemptFilter,
+            page: AttemptPageRequest,
+        ) -> StoreResult<EdgePage<ListedAttempt, AttemptPosition>>;
+        fn event_list(
+            &self,
+            organization_id: OrganizationId,
+            filter: &EventListFilter,
+            page: EventPageRequest,
+        ) -> StoreResult<EdgePage<ListedEvent, EventId>>;
+        fn messages(
+            &self,
+            organization_id: OrganizationId,
+            filter: &ListFilter,
+            page: &MessagePageRequest,
+        ) -> StoreResult<EdgePage<Message, DeliveryId>>;
         fn count_range(
             &self,
             organization_id: OrganizationId,

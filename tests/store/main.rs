@@ -35,6 +35,7 @@ mod health;
 mod labels_and_audit;
 mod lanes;
 mod lasting_connections;
+mod listing_attempts;
 mod managing;
 mod master_key;
 mod postgres_servers;

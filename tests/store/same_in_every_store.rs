@@ -1,5 +1,6 @@
 //! Random histories: after every step a database returns the same as the store in memory.
 
+mod lists;
 mod sending_again;
 
 use std::sync::Arc;
@@ -450,6 +451,7 @@ impl<'a> History<'a> {
             let &(id, owner) = question.since.get(&self.events);
             answers.push(format!("{:?}", store.event(owner, id).unwrap()));
         }
+        answers.extend(self.lists(store, question, &filter));
         let detail = before.map(|&(id, organization_id, _)| store.delivery(organization_id, id).unwrap());
         answers.push(format!("{detail:?}"));
         answers.push(format!("{:?}", store.scan_agenda(Some(EndpointId(self.organizations[0].0)), 9).unwrap()));

@@ -9,8 +9,10 @@ use diesel::sql_types::BigInt;
 use super::super::models::DeliveryRow;
 use super::super::schema::{attempts, deliveries, endpoint_failures, events};
 use super::super::{
-    DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, PageRequest, RESENT_AT_ONCE, ReplayTargets,
-    RequeueOutcome, RequeueRange, RequeuedPage, StoreResult,
+    AttemptFilter, AttemptPageRequest, AttemptPosition, DeliveryDetail, EdgePage, EventDetail, EventListFilter,
+    EventPageRequest, ListFilter, ListedAttempt, ListedEvent, LogPage, LogStore, MadeDeliveryDue, Message,
+    MessagePageRequest, PageRequest, RESENT_AT_ONCE, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage,
+    StoreResult,
 };
 use super::event_labels;
 use super::event_queries::{self, EventColumns, ListedEvent};
@@ -22,6 +24,7 @@ use super::query::NumberRow;
 use super::resend::{self, is_replayed};
 use super::time_ranges::{Period, id_ranges};
 use super::{DieselStore, statistics};
+use super::{attempt_list, event_list};
 use crate::domain::attempt::AttemptRecord;
 use crate::domain::delivery::{DeliveryFilter, DeliveryRecord, DeliveryStatus};
 use crate::domain::event::{EventFilter, EventRecord};
@@ -245,6 +248,37 @@ impl LogStore for DieselStore {
             let next = ids.last().copied().filter(|_| ids.len() == limit).map(DeliveryId);
             Ok(RequeuedPage { deliveries: locked.len(), next })
         })
+    }
+
+    fn attempts(
+        &self,
+        organization_id: OrganizationId,
+        filter: &AttemptFilter,
+        page: AttemptPageRequest,
+    ) -> StoreResult<EdgePage<ListedAttempt, AttemptPosition>> {
+        let (runs, bound) = (self.leads.runs(), ROWS_LOOKED_AT);
+        self.readers.read(|connection| attempt_list::list(connection, &runs, organization_id, filter, page, bound))
+    }
+
+    fn event_list(
+        &self,
+        organization_id: OrganizationId,
+        filter: &EventListFilter,
+        page: EventPageRequest,
+    ) -> StoreResult<EdgePage<ListedEvent, EventId>> {
+        let runs = self.leads.runs();
+        self.readers.read(|connection| event_list::list(connection, &runs, organization_id, filter, page))
+    }
+
+    fn messages(
+        &self,
+        organization_id: OrganizationId,
+        filter: &ListFilter,
+        page: &MessagePageRequest,
+    ) -> StoreResult<EdgePage<Message, DeliveryId>> {
+        let (runs, bound) = (self.leads.runs(), ROWS_LOOKED_AT);
+        self.readers
+            .read(|connection| attempt_list::messages(connection, &runs, organization_id, filter, page, bound))
     }
 
     fn count_range(

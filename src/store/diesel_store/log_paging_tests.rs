@@ -9,7 +9,11 @@ use diesel::connection::SimpleConnection;
 
 use super::super::cipher::Cipher;
 use super::super::connection::AnyConnection;
-use super::super::{NewEvent, PageRequest, WriteBatch, sqlite};
+use super::super::{
+    AttemptFilter, AttemptPageRequest, AttemptPosition, AttemptsOf, ListFilter, NewEvent, PageEdge, PageRequest,
+    WriteBatch, sqlite,
+};
+use super::attempt_list;
 use super::log_queries;
 use super::log_sources::PageBounds;
 use super::{commit, endpoints};
@@ -218,4 +222,63 @@ fn pages_that_look_at_little_have_every_row_once_and_in_order() {
         );
     }
     assert!(cut_pages > 500, "{cut_pages}");
+}
+
+/// All pages of a list of attempts, in one direction.
+fn follow_attempts(
+    connection: &mut AnyConnection,
+    filter: &AttemptFilter,
+    is_backwards: bool,
+    bound: usize,
+) -> Vec<AttemptPosition> {
+    let begin = AttemptPosition { delivery_id: DeliveryId(0), number: 0 };
+    let mut edge = if is_backwards { PageEdge::Newest } else { PageEdge::NewerThan(begin) };
+    let mut rows: Vec<AttemptPosition> = Vec::new();
+    loop {
+        let page = AttemptPageRequest { edge, limit: 4, with_response: false };
+        let found = attempt_list::list(connection, &[], ORGANIZATION, filter, page, bound).unwrap();
+        assert!(found.rows.len() <= 4);
+        let own = found.rows.iter().map(|row| row.at);
+        let place = if is_backwards { rows.len() } else { 0 };
+        rows.splice(place..place, own);
+        let Some(next) = found.next else { return rows };
+        let goes_on = match edge {
+            PageEdge::Newest => true,
+            PageEdge::OlderThan(at) => next < at,
+            PageEdge::NewerThan(at) => next > at,
+        };
+        assert!(goes_on, "each page continues behind the one before");
+        edge = if is_backwards { PageEdge::OlderThan(next) } else { PageEdge::NewerThan(next) };
+    }
+}
+
+#[test]
+fn pages_of_attempts_that_look_at_little_have_every_row_once_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = sqlite::open_for_plans(folder.path().join("attempts.db")).unwrap();
+    filled(&mut connection);
+    let mut most = 0;
+    let of_endpoints = ENDPOINTS.map(AttemptsOf::Endpoint);
+    let of_events = [35, 41].map(|number| AttemptsOf::Event(event_id(number), None));
+    for of in of_endpoints.into_iter().chain(of_events) {
+        for (event_types, succeeded, from) in [
+            (vec![], None, None),
+            (vec![TYPES[1].to_owned()], None, None),
+            (vec![], Some(true), Some(UnixMillis(BEGIN.0 + 2_550))),
+            (vec![TYPES[0].to_owned(), TYPES[1].to_owned()], Some(false), None),
+        ] {
+            let deliveries = ListFilter { event_types, from, ..ListFilter::all(of) };
+            let filter = AttemptFilter { deliveries, succeeded, code_class: None };
+            let all = follow_attempts(&mut connection, &filter, true, usize::MAX);
+            assert!(all.is_sorted_by(|newer, older| newer > older));
+            most = most.max(all.len());
+            for bound in [1, 3, 17, usize::MAX] {
+                for is_backwards in [true, false] {
+                    let found = follow_attempts(&mut connection, &filter, is_backwards, bound);
+                    assert_eq!(found, all, "{filter:?}, {bound}, {is_backwards}");
+                }
+            }
+        }
+    }
+    assert!(most > 40, "{most}");
 }

@@ -2,16 +2,19 @@
 //! `audit.rs`, `sessions.rs`, `svix.rs`, `changes.rs`, `log.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
 //! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
+mod attempt_list;
 mod audit;
 mod backlog;
 mod cancelled_attempts;
 mod changes;
 mod cluster;
 mod commit;
+mod delivery_scan;
 mod due;
 mod endpoint_search;
 mod endpoints;
 mod event_labels;
+mod event_list;
 mod event_queries;
 mod event_types;
 mod events_by;

@@ -4,15 +4,18 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::super::connection::AnyConnection;
-use super::super::{PageRequest, sqlite};
+use super::super::{AttemptPosition, AttemptsOf, PageRequest, sqlite};
 use super::log_queries;
 use super::log_rows::{LogScope, LogSource};
 use super::log_sources;
 use super::time_ranges::{IdRange, Period, id_ranges};
-use super::{backlog, event_queries, failures, health_queries, maintenance, pruning, resend, statistics};
+use super::{
+    attempt_list, backlog, delivery_scan, event_queries, failures, health_queries, maintenance, pruning, resend,
+    statistics,
+};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
-use crate::domain::ids::{EndpointId, EventId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 #[derive(QueryableByName)]
@@ -346,4 +349,36 @@ fn old_failures_are_found_by_their_time() {
     let plan = plan(&mut connection, failures::OLD_ROWS);
     assert!(plan.iter().any(|step| step.contains("endpoint_failures_failed_at (failed_at<?)")), "{plan:#?}");
     assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");
+}
+
+#[test]
+fn lists_of_attempts_walk_through_deliveries_and_sort_nothing() {
+    let (_folder, mut connection) = database();
+    let (endpoint, event) = (EndpointId(7), EventId(7));
+    let replays = "deliveries_replayed_event (event_id=? AND rowid>? AND rowid<?)";
+    for of in
+        [AttemptsOf::Endpoint(endpoint), AttemptsOf::Event(event, None), AttemptsOf::Event(event, Some(endpoint))]
+    {
+        for source in delivery_scan::sources(of) {
+            for scope in [scope(of.endpoint_id()), of_period(&mut connection, of.endpoint_id())] {
+                for is_backwards in [false, true] {
+                    let query = delivery_scan::build(&connection, source, of, &scope, is_backwards, 50);
+                    let expected = match source {
+                        LogSource::Endpoint => &[OWNER, OF_ENDPOINT, PRIMARY_KEY][..],
+                        LogSource::Events => &[PRIMARY_KEY, PRIMARY_KEY],
+                        _ => &[replays, PRIMARY_KEY],
+                    };
+                    assert_steps(&mut connection, &query.sql, expected);
+                }
+            }
+        }
+    }
+    let keys = [(3, 1), (4, 2)].map(|(id, number)| AttemptPosition { delivery_id: DeliveryId(id), number });
+    let [rows, own] = <[_; 2]>::try_from(attempt_list::details(OrganizationId(1), &keys)).ok().unwrap();
+    let plan_of_rows = plan(&mut connection, &rows.sql);
+    let found = plan_of_rows.iter().any(|step| step.contains("a USING PRIMARY KEY (delivery_id=? AND number=?)"));
+    assert!(found, "{plan_of_rows:#?}");
+    assert_steps(&mut connection, &own.sql, &[PRIMARY_KEY]);
+    let heads = "SELECT number FROM attempts WHERE delivery_id IN (?, ?) AND organization_id = ?";
+    assert_steps(&mut connection, heads, &["PRIMARY KEY (delivery_id=?)"]);
 }

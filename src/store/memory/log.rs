@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::super::{
-    DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, PageRequest, ReplayTargets, RequeueOutcome,
-    RequeueRange, RequeuedPage, StoreResult,
+    AttemptFilter, AttemptPageRequest, AttemptPosition, DeliveryDetail, EdgePage, EventDetail, EventListFilter,
+    EventPageRequest, ListFilter, ListedAttempt, ListedEvent, LogPage, LogStore, MadeDeliveryDue, Message,
+    MessagePageRequest, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage, StoreResult,
 };
 use super::MemoryStore;
 use super::state::{MemoryDelivery, MemoryState, page_of, passes};
@@ -97,6 +98,33 @@ impl LogStore for MemoryStore {
         }
         let next = found.last().copied().filter(|_| found.len() == limit);
         Ok(RequeuedPage { deliveries: found.len(), next })
+    }
+
+    fn attempts(
+        &self,
+        organization_id: OrganizationId,
+        filter: &AttemptFilter,
+        page: AttemptPageRequest,
+    ) -> StoreResult<EdgePage<ListedAttempt, AttemptPosition>> {
+        Ok(self.state().list_attempts(organization_id, filter, page))
+    }
+
+    fn event_list(
+        &self,
+        organization_id: OrganizationId,
+        filter: &EventListFilter,
+        page: EventPageRequest,
+    ) -> StoreResult<EdgePage<ListedEvent, EventId>> {
+        Ok(self.state().list_events(organization_id, filter, page))
+    }
+
+    fn messages(
+        &self,
+        organization_id: OrganizationId,
+        filter: &ListFilter,
+        page: &MessagePageRequest,
+    ) -> StoreResult<EdgePage<Message, DeliveryId>> {
+        Ok(self.state().list_messages(organization_id, filter, page))
     }
 
     fn count_range(

@@ -1,6 +1,7 @@
 //! The reference: the same store in memory, as simple as it can be. Nothing is indexed and nothing survives.
 //! The conformance suite compares the databases with it, and tests of other parts run on it.
 
+mod attempts;
 mod audit;
 mod changes;
 mod cluster;
