@@ -392,7 +392,7 @@ fn actor_settings(settings: &Settings, open_files: usize) -> ActorSettings {
         idle_linger: delivery.idle_linger,
         retention: delivery.retention,
         header_prefix: settings.signature_header_prefix.clone(),
-        whitelabel_headers: false,
+        whitelabel_headers: settings.svix.whitelabel_headers,
         user_agent: concat!("Ringback/", env!("CARGO_PKG_VERSION")).to_owned(),
     }
 }

@@ -15,7 +15,7 @@ use super::super::{
     StoreResult,
 };
 use super::event_labels;
-use super::event_queries::{self, EventColumns, ListedEvent};
+use super::event_queries::{self, EventColumns};
 use super::failures::FailureRow;
 use super::health_queries::{self, FailingRow, StatesRow};
 use super::log_queries::{self, AttemptColumns, OwnAttempt, PENDING_SORTED, ROWS_LOOKED_AT, record};
@@ -105,19 +105,19 @@ impl LogStore for DieselStore {
         let runs = self.leads.runs();
         self.readers.read(|connection| {
             let ranges = id_ranges(connection, &runs, Period { from: filter.from, to: filter.to })?;
-            let mut rows: Vec<ListedEvent> = Vec::new();
+            let mut rows: Vec<event_queries::ListedEvent> = Vec::new();
             for range in ranges.into_iter().rev() {
                 let rest = PageRequest { limit: page.limit - rows.len(), ..page };
                 if rest.limit > 0 {
                     rows.extend(
                         event_queries::build(connection, organization_id, filter, range, rest)
-                            .load::<ListedEvent>(connection)?,
+                            .load::<event_queries::ListedEvent>(connection)?,
                     );
                 }
             }
             let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
             let mut labels = event_labels::read(connection, organization_id, &ids)?;
-            let record = |row: ListedEvent| EventRecord {
+            let record = |row: event_queries::ListedEvent| EventRecord {
                 labels: labels.remove(&EventId(row.id)).unwrap_or_default(),
                 id: EventId(row.id),
                 event_type: row.event_type,

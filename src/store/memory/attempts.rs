@@ -30,7 +30,7 @@ fn page_at<T, P: Copy + Ord>(
 }
 
 impl MemoryState {
-    pub(super) fn list_events(
+    pub(super) fn select_events(
         &self,
         organization_id: OrganizationId,
         filter: &EventListFilter,

@@ -115,7 +115,7 @@ impl LogStore for MemoryStore {
         filter: &EventListFilter,
         page: EventPageRequest,
     ) -> StoreResult<EdgePage<ListedEvent, EventId>> {
-        Ok(self.state().list_events(organization_id, filter, page))
+        Ok(self.state().select_events(organization_id, filter, page))
     }
 
     fn messages(
