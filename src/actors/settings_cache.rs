@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::context::ActorContext;
 use super::mailbox::post;
-use super::messages::{EndpointChanged, OrganizationDeleted};
+use super::messages::{EndpointChanged, OrganizationDeleted, PayloadErased};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_type_registry::{EventTypeRegistry, KnownType};
 use crate::domain::event_types::DefinedEventType;
@@ -30,6 +30,7 @@ const CHANGES_A_PAGE: usize = 1_000;
 pub(super) struct SettingsPorts {
     pub(super) endpoint_changed: Recipient<EndpointChanged>,
     pub(super) organization_deleted: Recipient<OrganizationDeleted>,
+    pub(super) payload_erased: Recipient<PayloadErased>,
 }
 
 /// Subscriptions and event types of all organizations.
@@ -169,6 +170,9 @@ impl SettingsCache {
             }
             Changed::EventTypes => self.read_event_types_of(organization_id)?,
             Changed::OrganizationRenamed => self.names_changed(),
+            Changed::PayloadErased(event_id) => {
+                post(&self.ports.payload_erased, PayloadErased { organization_id, event_id });
+            }
             Changed::OrganizationDeleted => {
                 self.names_changed();
                 let endpoints = self.write_subscriptions().remove_organization(organization_id);

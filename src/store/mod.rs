@@ -13,6 +13,7 @@ mod cluster;
 mod connection;
 mod detail;
 mod diesel_store;
+mod erasure;
 mod event_cache;
 mod fence;
 mod label_rows;
@@ -39,6 +40,7 @@ pub use self::changes::{ChangeNumber, ChangeStore, Changed, ChangesSince, Settin
 use self::cipher::Cipher;
 pub use self::cluster::{Beat, ClusterStore, ClusterView, Joining, Ownership, PROTOCOL};
 use self::diesel_store::DieselStore;
+pub use self::erasure::{ErasureStep, ErasureStore};
 pub use self::log::{
     DeliveryDetail, EventDetail, LogPage, LogStore, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage,
 };
@@ -71,6 +73,9 @@ pub enum StoreError {
     /// The row was changed by someone else since it was read.
     #[error("the row was changed in the meantime")]
     Conflict,
+    /// The event's payload was erased: it can't be sent any more.
+    #[error("the event's payload was erased, and can't be sent any more")]
+    PayloadErased,
     /// The organization does not exist, or was deleted since its caller was let in.
     #[error("there is no such organization")]
     NoSuchOrganization,
@@ -95,7 +100,15 @@ pub struct PageRequest {
 ///
 /// The methods of its parts can be called on a `dyn Store` without importing the traits.
 pub trait Store:
-    QueueStore + TenantStore + AuditStore + SessionStore + ChangeStore + LogStore + MaintenanceStore + ClusterStore
+    QueueStore
+    + TenantStore
+    + AuditStore
+    + SessionStore
+    + ChangeStore
+    + LogStore
+    + ErasureStore
+    + MaintenanceStore
+    + ClusterStore
 {
 }
 
@@ -106,6 +119,7 @@ impl<
         + SessionStore
         + ChangeStore
         + LogStore
+        + ErasureStore
         + MaintenanceStore
         + ClusterStore,
 > Store for S

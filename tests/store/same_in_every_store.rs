@@ -77,6 +77,11 @@ enum Step {
         mask: Option<u8>,
         by_owner: bool,
     },
+    /// The payload of an event, or the response to an attempt.
+    Erase {
+        at: prop::sample::Index,
+        attempt: Option<u32>,
+    },
     Prune {
         before: prop::sample::Index,
         after: Option<prop::sample::Index>,
@@ -119,6 +124,7 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Recover { endpoint, success, since, until, after, limit }
         }),
         4 => replay.prop_map(|(event, mask, by_owner)| Step::Replay { event, mask, by_owner }),
+        1 => (index(), prop::option::of(1..4u32)).prop_map(|(at, attempt)| Step::Erase { at, attempt }),
         2 => prune.prop_map(|(before, after, limit)| Step::Prune { before, after, limit }),
         1 => (0..200i64).prop_map(|age| Step::PruneKeys { age }),
         2 => (endpoint, any::<bool>(), any::<bool>())
@@ -225,6 +231,7 @@ impl<'a> History<'a> {
         match *step {
             Step::Wait { seconds } => self.now.0 += seconds * 1_000,
             Step::Again { ref delivery } => self.again(delivery)?,
+            Step::Erase { ref at, attempt } => self.erase(at, attempt)?,
             Step::Recover { .. } => self.recover(step)?,
             Step::Replay { ref event, mask, by_owner } => self.replay(event, mask, by_owner)?,
             Step::Prune { .. } | Step::PruneKeys { .. } => self.prune(step)?,
@@ -290,7 +297,20 @@ impl<'a> History<'a> {
             return Ok(());
         }
         let &(id, owner, _) = delivery.get(&self.deliveries);
-        let [one, other] = self.stores.map(|store| store.requeue_delivery(owner, id, self.now).unwrap());
+        let [one, other] = self.stores.map(|it| format!("{:?}", it.requeue_delivery(owner, id, self.now)));
+        prop_assert_eq!(one, other);
+        Ok(())
+    }
+
+    fn erase(&self, at: &prop::sample::Index, attempt: Option<u32>) -> Result<(), TestCaseError> {
+        if self.deliveries.is_empty() || self.events.is_empty() {
+            return Ok(());
+        }
+        let (&(id, owner), &(delivery, of, _)) = (at.get(&self.events), at.get(&self.deliveries));
+        let [one, other] = self.stores.map(|store| match attempt {
+            Some(number) => (store.erase_response(of, delivery, number).unwrap(), None),
+            None => (true, store.erase_payload(owner, id, self.now).unwrap()),
+        });
         prop_assert_eq!(one, other);
         Ok(())
     }
@@ -332,7 +352,7 @@ impl<'a> History<'a> {
         let spare: Vec<i64> = (0..ENDPOINTS).map(|_| self.ids.next(self.now)).collect();
         let [one, other] = self.stores.map(|store| {
             let mut ids = spare.iter().copied();
-            store.replay_event(caller, id, &targets, &mut || ids.next().unwrap(), self.now).unwrap()
+            format!("{:?}", store.replay_event(caller, id, &targets, &mut || ids.next().unwrap(), self.now))
         });
         prop_assert_eq!(one, other);
         if let Some(detail) = self.stores[0].event(owner, id).unwrap() {

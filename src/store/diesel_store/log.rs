@@ -10,8 +10,9 @@ use super::super::models::DeliveryRow;
 use super::super::schema::{attempts, deliveries, endpoint_failures, events};
 use super::super::{
     DeliveryDetail, EventDetail, LogPage, LogStore, PageRequest, RESENT_AT_ONCE, ReplayTargets, RequeueOutcome,
-    RequeueRange, RequeuedPage, StoreResult,
+    RequeueRange, RequeuedPage, StoreError, StoreResult,
 };
+use super::erasure;
 use super::event_labels;
 use super::event_queries::{self, EventColumns, ListedEvent};
 use super::failures::FailureRow;
@@ -196,6 +197,9 @@ impl LogStore for DieselStore {
             if resend::lock_finished(connection, organization_id, &[id.0])?.is_empty() {
                 return Ok(RequeueOutcome::StillPending);
             }
+            if erasure::sendable(connection, organization_id, &[id.0])?.is_empty() {
+                return Err(StoreError::PayloadErased);
+            }
             resend::begin_rounds(connection, organization_id, &[id.0], now)?;
             change.begins(organization_id, endpoint_id, id);
             Ok(RequeueOutcome::Requeued { endpoint_id })
@@ -230,7 +234,8 @@ impl LogStore for DieselStore {
                     ids.extend(found.load::<NumberRow>(connection)?.into_iter().map(|row| row.n));
                 }
             }
-            let locked = resend::lock_finished(connection, organization_id, &ids)?;
+            let finished = resend::lock_finished(connection, organization_id, &ids)?;
+            let locked = erasure::sendable(connection, organization_id, &finished)?;
             resend::begin_rounds(connection, organization_id, &locked, now)?;
             locked.iter().for_each(|id| change.begins(organization_id, endpoint_id, DeliveryId(*id)));
             if !locked.is_empty() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{
     DeliveryDetail, EventDetail, LogPage, LogStore, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange,
-    RequeuedPage, StoreResult,
+    RequeuedPage, StoreError, StoreResult,
 };
 use super::MemoryStore;
 use super::state::{MemoryDelivery, MemoryState, page_of, passes};
@@ -67,7 +67,7 @@ impl LogStore for MemoryStore {
         id: DeliveryId,
         now: UnixMillis,
     ) -> StoreResult<RequeueOutcome> {
-        Ok(self.state().requeue_delivery(organization_id, id, now))
+        self.state().requeue_delivery(organization_id, id, now)
     }
 
     fn requeue_range(
@@ -82,11 +82,12 @@ impl LogStore for MemoryStore {
         let mut state = self.state();
         let mut found = state.in_range(organization_id, endpoint_id, range, after);
         found.truncate(limit);
+        let next = found.last().copied().filter(|_| found.len() == limit);
+        found.retain(|id| state.deliveries.get(id).is_some_and(|it| !state.is_erased(it.record.event_id)));
         found.iter().for_each(|id| state.requeue(*id, now));
         if !found.is_empty() {
             self.record(&mut state);
         }
-        let next = found.last().copied().filter(|_| found.len() == limit);
         Ok(RequeuedPage { deliveries: found.len(), next })
     }
 
@@ -108,7 +109,7 @@ impl LogStore for MemoryStore {
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
-        Ok(self.state().replay_event(organization_id, id, targets, next_id, now))
+        self.state().replay_event(organization_id, id, targets, next_id, now)
     }
 
     fn pending(
@@ -176,20 +177,23 @@ impl MemoryState {
         organization_id: OrganizationId,
         id: DeliveryId,
         now: UnixMillis,
-    ) -> RequeueOutcome {
+    ) -> StoreResult<RequeueOutcome> {
         let found = self.deliveries.get(&id).map(|delivery| &delivery.record);
         let Some(record) = found.filter(|record| record.organization_id == organization_id) else {
-            return RequeueOutcome::NotFound;
+            return Ok(RequeueOutcome::NotFound);
         };
         let (endpoint_id, status) = (record.endpoint_id, record.status);
         if self.endpoint(organization_id, endpoint_id).is_none() {
-            return RequeueOutcome::WebhookGone;
+            return Ok(RequeueOutcome::WebhookGone);
         }
         if status == DeliveryStatus::Pending {
-            return RequeueOutcome::StillPending;
+            return Ok(RequeueOutcome::StillPending);
+        }
+        if self.is_erased(record.event_id) {
+            return Err(StoreError::PayloadErased);
         }
         self.requeue(id, now);
-        RequeueOutcome::Requeued { endpoint_id }
+        Ok(RequeueOutcome::Requeued { endpoint_id })
     }
 
     /// Begins a new round for a finished delivery.
@@ -230,9 +234,12 @@ impl MemoryState {
         targets: &ReplayTargets,
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
-    ) -> Option<Vec<EndpointId>> {
-        let (event, _) = self.events.get(&id).filter(|(event, _)| event.organization_id == organization_id)?;
-        let event = Arc::clone(event);
+    ) -> StoreResult<Option<Vec<EndpointId>>> {
+        let found = self.events.get(&id).filter(|(event, _)| event.organization_id == organization_id);
+        let Some(event) = found.map(|(event, _)| Arc::clone(event)) else { return Ok(None) };
+        if event.body.is_empty() {
+            return Err(StoreError::PayloadErased);
+        }
         let mut endpoints = match targets {
             ReplayTargets::Endpoints(endpoints) => endpoints.clone(),
             ReplayTargets::Delivered => self.of_event(&event).map(|record| record.endpoint_id).collect(),
@@ -243,7 +250,7 @@ impl MemoryState {
         for &endpoint_id in &endpoints {
             self.replay_to(&event, endpoint_id, next_id, now);
         }
-        Some(endpoints)
+        Ok(Some(endpoints))
     }
 
     fn replay_to(

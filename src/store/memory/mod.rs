@@ -4,6 +4,7 @@
 mod audit;
 mod changes;
 mod cluster;
+mod erasure;
 mod log;
 mod maintenance;
 mod queue;
