@@ -16,7 +16,7 @@ use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::rotation::SecretId;
 use crate::domain::sent_request::SentRequest;
 use crate::domain::time::UnixMillis;
@@ -36,6 +36,8 @@ bounded! {
     ResetBreaker: "requests of the management API";
     Reconfigure: "requests of the management API";
     WorkAdded: "requests of the management API";
+    PayloadErased: "requests of the management API";
+    ForgetPayload: "requests of the management API";
     SupervisorDrain: "one for each supervisor";
     Retire: "one for each RetireRequest";
     RetireRequest: "one at a time for each supervisor";
@@ -158,6 +160,14 @@ pub(crate) struct WorkAdded {
     pub endpoint_ids: Vec<EndpointId>,
 }
 
+/// An event's payload was erased, and that is stored.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct PayloadErased {
+    pub organization_id: OrganizationId,
+    pub event_id: EventId,
+}
+
 /// An endpoint's breaker is closed in the store for another reason than its own attempts.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -226,6 +236,11 @@ pub(crate) struct MoreInStore;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Reconfigure(pub Option<Box<Endpoint>>);
+
+/// An event's payload was erased: its deliveries are pending no more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ForgetPayload(pub EventId);
 
 /// Close the breaker.
 #[derive(Message)]

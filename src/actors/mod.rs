@@ -108,6 +108,7 @@ impl Actors {
         let ports = SettingsPorts {
             endpoint_changed: router.clone().recipient(),
             organization_deleted: retention_context.address().recipient(),
+            payload_erased: router.clone().recipient(),
         };
         let settings = Arc::new(SettingsCache::load(context.clone(), ports)?);
         let resolver =

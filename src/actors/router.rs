@@ -7,6 +7,7 @@
 //! that it sends to each of them would cost several allocations an endpoint.
 
 mod cluster;
+mod erasure;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::context::ActorContext;
 use super::mailbox::post;
-use super::messages::{EndpointChanged, OrganizationDeleted};
+use super::messages::{EndpointChanged, OrganizationDeleted, PayloadErased};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_type_registry::{EventTypeRegistry, KnownType};
 use crate::domain::event_types::DefinedEventType;
@@ -31,6 +31,7 @@ const CHANGES_A_PAGE: usize = 1_000;
 pub(super) struct SettingsPorts {
     pub(super) endpoint_changed: Recipient<EndpointChanged>,
     pub(super) organization_deleted: Recipient<OrganizationDeleted>,
+    pub(super) payload_erased: Recipient<PayloadErased>,
 }
 
 /// Subscriptions and event types of all organizations.
@@ -175,6 +176,9 @@ impl SettingsCache {
                 let is_verbatim = self.context.store.is_verbatim(organization_id)?;
                 let shape = if is_verbatim { BodyShape::Verbatim } else { BodyShape::Envelope };
                 self.write_subscriptions().set_body_shape(organization_id, shape);
+            }
+            Changed::PayloadErased(event_id) => {
+                post(&self.ports.payload_erased, PayloadErased { organization_id, event_id });
             }
             Changed::OrganizationDeleted => {
                 self.names_changed();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::attempt::Outcome;
-use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::last_failure::LastFailure;
 use crate::domain::statistics::{ALL_ENDPOINTS, PeriodStatistics, StatisticsDelta, Tally, period_start};
 use crate::domain::time::UnixMillis;
@@ -92,6 +92,10 @@ impl Failures {
         }
         let rest = self.leaving.split_off(self.leaving.len().min(MAX_COUNTS));
         std::mem::replace(&mut self.leaving, rest)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut LastFailure> {
+        self.leaving.iter_mut().chain(self.waiting.values_mut())
     }
 
     fn of(&self, endpoint_id: EndpointId) -> impl Iterator<Item = &LastFailure> {
@@ -291,6 +295,14 @@ impl CurrentStatistics {
             self.0.together(stored, |counting| counting.of_endpoints(organization_id, &ids))?;
         counts.extend(waiting.into_iter().filter(|(_, it)| it.period_start >= period_start(since)));
         Ok(counts)
+    }
+
+    /// Before the response is erased in the store, in which a commit under way may still write an excerpt of it.
+    pub(crate) fn forget_excerpt(&self, organization_id: OrganizationId, delivery_id: DeliveryId) {
+        let counting = &mut *self.0.lock();
+        let all = counting.under_way.failures.iter_mut().chain(counting.failures.all_mut());
+        let of_delivery = all.filter(|it| it.organization_id == organization_id && it.delivery_id == delivery_id);
+        of_delivery.for_each(|failure| failure.excerpt = None);
     }
 
     /// [`LogStore::last_failure`](crate::store::LogStore::last_failure).

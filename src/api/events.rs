@@ -196,7 +196,8 @@ struct EventDetailView<'a> {
     #[serde(flatten)]
     row: EventRow,
     /// The body verbatim, embedded and not serialized again.
-    payload: &'a RawValue,
+    payload: Option<&'a RawValue>,
+    payload_erased: bool,
     deliveries: Vec<LogRow>,
 }
 
@@ -254,9 +255,9 @@ pub(crate) async fn read(
     let detail = detail(&api, organization_id, id).await?;
     // up to 10 MiB of body are read and copied
     let body = api.parse(organization_id, move || {
-        let payload: &RawValue = serde_json::from_slice(&detail.body)?;
+        let (payload, payload_erased) = logs::payload(&detail.body)?;
         let deliveries = detail.deliveries.into_iter().map(LogRow::from).collect();
-        serde_json::to_vec(&EventDetailView { row: detail.record.into(), payload, deliveries })
+        serde_json::to_vec(&EventDetailView { row: detail.record.into(), payload, payload_erased, deliveries })
     });
     let body = body.await?.map_err(|error| {
         tracing::error!(event = %id, %error, "a stored body is not JSON");

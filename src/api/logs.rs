@@ -21,7 +21,7 @@ use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, ParseI
 use crate::domain::patterns::is_event_type;
 use crate::domain::round::Rounds;
 use crate::domain::time::UnixMillis;
-use crate::store::{DeliveryDetail, LogPage, PageRequest, RequeueOutcome, StoreResult};
+use crate::store::{DeliveryDetail, LogPage, PageRequest, RequeueOutcome, StoreError, StoreResult};
 
 #[derive(Serialize)]
 pub(super) struct LogRow {
@@ -67,7 +67,8 @@ struct LogDetail<'a> {
     #[serde(flatten)]
     row: LogRow,
     /// The body verbatim, embedded and not serialized again.
-    payload: &'a RawValue,
+    payload: Option<&'a RawValue>,
+    payload_erased: bool,
     attempts: Vec<AttemptRecord>,
 }
 
@@ -126,6 +127,14 @@ pub(crate) async fn detail(
     detail.ok_or_else(|| Problem::no_such(WHAT))
 }
 
+/// A stored body as it is shown, and whether it was erased.
+pub(super) fn payload(body: &[u8]) -> serde_json::Result<(Option<&RawValue>, bool)> {
+    match body.is_empty() {
+        true => Ok((None, true)),
+        false => Ok((Some(serde_json::from_slice(body)?), false)),
+    }
+}
+
 /// `GET /v1/webhooks/logs/{id}`: the row with the body and every attempt.
 pub(crate) async fn read(
     request: HttpRequest,
@@ -136,8 +145,9 @@ pub(crate) async fn read(
     let detail = detail(&api, organization_id, id).await?;
     // up to 10 MiB of body are read and copied
     let body = api.parse(organization_id, move || {
-        let payload: &RawValue = serde_json::from_slice(&detail.body)?;
-        serde_json::to_vec(&LogDetail { row: detail.record.into(), payload, attempts: detail.attempts })
+        let (payload, payload_erased) = payload(&detail.body)?;
+        let (row, attempts) = (detail.record.into(), detail.attempts);
+        serde_json::to_vec(&LogDetail { row, payload, payload_erased, attempts })
     });
     let body = body.await?.map_err(|error| {
         tracing::error!(delivery = %id, %error, "a stored body is not JSON");
@@ -184,13 +194,18 @@ pub(crate) enum NotRetried {
     StillPending,
     /// Its webhook was deleted.
     WebhookGone,
+    /// Its event can't be sent any more.
+    PayloadErased,
     /// It does not exist, or the database failed.
     Problem(Problem),
 }
 
 impl From<Problem> for NotRetried {
     fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
+        match problem.code() {
+            ErrorCode::PayloadErased => Self::PayloadErased,
+            _ => Self::Problem(problem),
+        }
     }
 }
 
@@ -199,6 +214,7 @@ impl From<NotRetried> for Problem {
         let detail = match reason {
             NotRetried::StillPending => "the delivery is pending: next_attempt_at says when it is tried",
             NotRetried::WebhookGone => "the delivery's webhook was deleted; replay the event to another one",
+            NotRetried::PayloadErased => return StoreError::PayloadErased.into(),
             NotRetried::Problem(problem) => return problem,
         };
         Self::new(ErrorCode::Conflict, detail)

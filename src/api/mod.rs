@@ -13,6 +13,7 @@ pub(crate) mod catalogue;
 pub(crate) mod cluster;
 mod connection_timeouts;
 pub(crate) mod docs;
+pub(crate) mod erasure;
 pub(crate) mod event_batch;
 pub(crate) mod event_input;
 pub(crate) mod event_type_definitions;

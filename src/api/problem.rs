@@ -70,6 +70,9 @@ error_codes! {
     Conflict, "conflict", CONFLICT, "Not in this state",
         "The object is not in a state that allows this, it exists already, or others changed it meanwhile; `detail` \
          says which.";
+    PayloadErased, "payload_erased", CONFLICT, "The event's payload was erased",
+        "The payload was erased at somebody's request and is stored nowhere any more: the event can't be sent again. Publish it anew if \
+         receivers need it.";
     TooManySecrets, "too_many_secrets", CONFLICT, "Too many secrets are valid",
         "Five secrets of the webhook are valid already. Wait until one has ended; `detail` says when that is.";
     LimitReached, "limit_reached", CONFLICT, "The organization has as many as it may",
@@ -226,6 +229,9 @@ impl From<StoreError> for Problem {
             ),
             StoreError::Conflict => {
                 Self::new(ErrorCode::Conflict, "others changed it at the same time; read it and try again")
+            }
+            StoreError::PayloadErased => {
+                Self::new(ErrorCode::PayloadErased, "the event's payload was erased; nothing was sent again")
             }
             StoreError::NoSuchOrganization => Self::no_such("organization"),
             StoreError::Invalid(reason) => {

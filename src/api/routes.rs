@@ -11,7 +11,7 @@ use super::middleware::catch_panic;
 use super::problem::{ErrorCode, Problem};
 pub use super::route_spec::RouteSpec;
 use super::{
-    Api, audit, catalogue, cluster, docs, event_batch, event_types, events, health, keys, logs, openapi,
+    Api, audit, catalogue, cluster, docs, erasure, event_batch, event_types, events, health, keys, logs, openapi,
     organizations, probes, sign_in_links, usage, webhook_actions, webhooks,
 };
 use crate::actors::cluster::push::PUSH_PATH;
@@ -58,6 +58,7 @@ routes! {
     GET    "/v1/webhooks/logs" Read logs::list;
     GET    "/v1/webhooks/logs/{delivery_id}" Read logs::read;
     POST   "/v1/webhooks/logs/{delivery_id}/retry" Manage logs::retry;
+    DELETE "/v1/webhooks/logs/{delivery_id}/attempts/{number}/response" Manage erasure::response;
 
     POST   "/v1/webhooks" Manage webhooks::create;
     GET    "/v1/webhooks" Read webhooks::list;
@@ -77,6 +78,7 @@ routes! {
     GET    "/v1/events" Read events::list;
     GET    "/v1/events/{event_id}" Read events::read;
     POST   "/v1/events/{event_id}/replay" Manage events::replay;
+    DELETE "/v1/events/{event_id}/payload" Manage erasure::payload;
     GET    "/v1/event-types" Read event_types::list;
     POST   "/v1/event-types" Manage event_types::create;
     GET    "/v1/event-types/{event_type}" Read event_types::read;

@@ -81,6 +81,8 @@ fn what(row: &AuditView) -> Markup {
         br;
         @match kind {
             "webhook" if is_there => { a href={ "/webhooks/" (row.subject) } { code { (row.subject) } } }
+            "event" => { a href={ "/events/" (row.subject) } { code { (row.subject) } } }
+            "attempt" => { a href={ "/logs/" (row.subject) } { code { (row.subject) } } }
             _ => { code { (row.subject) } }
         }
     }

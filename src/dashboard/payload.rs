@@ -10,6 +10,9 @@ const MOST_SHOWN_BYTES: usize = 64 * 1024;
 
 /// A payload with a copy button; `whole` is the address of the full download.
 pub(crate) fn card(json: &[u8], whole: &str) -> Markup {
+    if json.is_empty() {
+        return erased();
+    }
     let IndentedText { text, is_cut } = indent(&String::from_utf8_lossy(json), MOST_SHOWN_BYTES);
     html! {
         section.card aria-labelledby="payload-title" {
@@ -29,9 +32,24 @@ pub(crate) fn card(json: &[u8], whole: &str) -> Markup {
     }
 }
 
+fn erased() -> Markup {
+    html! {
+        section.card aria-labelledby="payload-title" {
+            h2 #payload-title { "Payload" }
+            p.dim { "Erased on request. What was sent is stored nowhere any more, and the event can’t be sent again." }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_erased_payload_is_said_to_be_erased_and_not_offered_as_a_download() {
+        let shown = card(b"", "/whole").into_string();
+        assert!(shown.contains("Erased on request") && !shown.contains("/whole"), "{shown}");
+    }
 
     #[test]
     fn a_large_payload_is_truncated_with_a_notice() {

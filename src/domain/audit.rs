@@ -72,6 +72,8 @@ actions! {
     WebhookResumed = "webhook.resumed",
     WebhookRecovered = "webhook.recovered",
     WebhookDeleted = "webhook.deleted",
+    EventPayloadErased = "event.payload_erased",
+    AttemptResponseErased = "attempt.response_erased",
     EventTypeCreated = "event_type.created",
     EventTypeChanged = "event_type.changed",
     EventTypeDeleted = "event_type.deleted",

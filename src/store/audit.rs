@@ -9,7 +9,7 @@ use crate::domain::time::UnixMillis;
 
 /// Who changed what.
 pub trait AuditStore: Send + Sync + 'static {
-    /// The same store, of which the next change of an organization, key, webhook or event type, resume or recovery writes this
+    /// The same store, of which the next change of an organization, key, webhook or event type, resume, recovery or erasure writes this
     /// entry, in its own transaction; one that changes nothing writes none.
     fn recording(&self, entry: AuditEntry) -> Arc<dyn Store>;
     /// Lists the entries of an organization, or (`None`) of the deployment, newest first.

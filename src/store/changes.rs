@@ -8,7 +8,7 @@
 
 use super::StoreResult;
 use crate::domain::event_types::DefinedEventType;
-use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 
 /// How many lines are kept. Smaller: an engine that was away for long reads all settings again, instead of what changed.
 /// Larger: the table takes more room, at 30 bytes a line.
@@ -40,16 +40,19 @@ pub enum Changed {
     EventTypes,
     /// The organization has another own id, or none any more, or its events another body.
     Organization,
+    /// An event's payload was erased: whoever has it in memory forgets it.
+    PayloadErased(EventId),
 }
 
 impl Changed {
-    /// The columns `kind` and `endpoint_id`.
+    /// The columns `kind` and `endpoint_id`, which also has other ids.
     pub(super) fn columns(self) -> (i16, Option<i64>) {
         match self {
             Self::OrganizationDeleted => (0, None),
             Self::Endpoint(id) => (1, Some(id.0)),
             Self::EventTypes => (2, None),
             Self::Organization => (3, None),
+            Self::PayloadErased(id) => (4, Some(id.0)),
         }
     }
 
@@ -60,6 +63,7 @@ impl Changed {
             (1, Some(id)) => Some(Self::Endpoint(EndpointId(id))),
             (2, None) => Some(Self::EventTypes),
             (3, None) => Some(Self::Organization),
+            (4, Some(id)) => Some(Self::PayloadErased(EventId(id))),
             _ => None,
         }
     }

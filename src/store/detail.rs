@@ -79,6 +79,15 @@ impl StoredAttempt {
     }
 }
 
+/// The detail without headers and body of the response; `None` if it has neither.
+pub(super) fn without_response(
+    delivery_id: DeliveryId,
+    started_at: UnixMillis,
+    detail: &[u8],
+) -> Result<Option<Vec<u8>>, DetailError> {
+    packed::without_response(AttemptContext { delivery_id, started_at }, detail)
+}
+
 /// The explanation as text; `None` for a code of a newer version.
 fn explanation(headers: &Headers) -> Option<String> {
     headers.iter().find(|(name, _)| name == ERROR_DETAIL_HEADER).and_then(|(_, code)| in_words(code))
@@ -158,6 +167,18 @@ mod tests {
             assert_eq!((record.error.as_deref(), record.error_detail), (Some("tls_failure"), None));
             assert_eq!(record.response_headers, None);
         }
+    }
+
+    #[test]
+    fn a_response_can_be_forgotten_and_the_rest_stays() {
+        let response = Response { status: 500, headers: vec![("x".into(), "y".into())], body: "secret".into() };
+        let stored = StoredAttempt::of(&outcome(Ok(response)));
+        let before = stored.clone().into_record(DeliveryId(3)).unwrap();
+        let detail = without_response(DeliveryId(3), UnixMillis(5), &stored.detail).unwrap().unwrap();
+        assert!(!detail.windows(6).any(|bytes| bytes == b"secret"));
+        assert_eq!(without_response(DeliveryId(3), UnixMillis(5), &detail), Ok(None));
+        let after = StoredAttempt { detail, ..stored }.into_record(DeliveryId(3)).unwrap();
+        assert_eq!(after, AttemptRecord { response_headers: None, response_body: None, ..before });
     }
 
     #[test]

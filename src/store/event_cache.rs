@@ -14,7 +14,8 @@ const MAX_EVENT_BYTES: usize = 16 * 1024;
 /// About what an event takes besides its body and type; rather too high.
 const OVERHEAD: usize = 256;
 
-/// At most [`MAX_BYTES`] of events, the most recently read. Events never change, so no entry is outdated.
+/// At most [`MAX_BYTES`] of events, the most recently read. Events never change except that their payload is erased, which
+/// [`EventCache::forget`] follows.
 #[derive(Default)]
 pub(super) struct EventCache {
     cached: Mutex<CachedEvents>,
@@ -26,6 +27,8 @@ struct CachedEvents {
     /// Oldest first.
     order: VecDeque<EventId>,
     bytes: usize,
+    /// Grows with each event that is forgotten.
+    version: u64,
 }
 
 fn size(event: &Event) -> usize {
@@ -46,17 +49,36 @@ impl EventCache {
             .collect()
     }
 
-    /// Caches events that were just read from the database.
-    pub(super) fn keep(&self, events: &[Arc<Event>]) {
+    /// To be asked before events are read, for [`Self::keep`].
+    pub(super) fn version(&self) -> u64 {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).version
+    }
+
+    /// Caches events that were read from the database, unless one was forgotten since `version`: it may be among them.
+    pub(super) fn keep(&self, events: &[Arc<Event>], version: u64) {
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.version != version {
+            return;
+        }
         for event in events.iter().filter(|event| event.body.len() <= MAX_EVENT_BYTES) {
             cached.add(event);
         }
     }
 
+    /// Forgets an event whose payload was erased.
+    pub(super) fn forget(&self, id: EventId) {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.version += 1;
+        if let Some(event) = cached.events.remove(&id) {
+            cached.bytes -= size(&event);
+            cached.order.retain(|cached| *cached != id);
+        }
+    }
+
     /// Empties the cache.
     pub(super) fn clear(&self) {
-        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = CachedEvents::default();
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        *cached = CachedEvents { version: cached.version + 1, ..CachedEvents::default() };
     }
 }
 
@@ -107,7 +129,7 @@ mod tests {
     #[test]
     fn a_cached_event_is_found_by_its_own_organization_only() {
         let recent = EventCache::default();
-        recent.keep(&[event(1, 10), event(2, 10), event(1, 10)]);
+        recent.keep(&[event(1, 10), event(2, 10), event(1, 10)], 0);
         assert_eq!(ids(&recent, ORGANIZATION, 9), [1, 2]);
         assert!(ids(&recent, OrganizationId(2), 9).is_empty());
         recent.clear();
@@ -115,11 +137,24 @@ mod tests {
     }
 
     #[test]
+    fn a_forgotten_event_does_not_come_back_with_a_read_that_began_before() {
+        let recent = EventCache::default();
+        let before = recent.version();
+        recent.keep(&[event(1, 10), event(2, 10)], before);
+        recent.forget(EventId(1));
+        recent.keep(&[event(1, 10), event(3, 10)], before);
+        assert_eq!(ids(&recent, ORGANIZATION, 9), [2]);
+        assert_eq!(recent.cached.lock().unwrap().bytes, size(&event(2, 10)));
+        recent.keep(&[event(3, 10)], recent.version());
+        assert_eq!(ids(&recent, ORGANIZATION, 9), [2, 3]);
+    }
+
+    #[test]
     fn the_cache_never_exceeds_its_bound_and_drops_the_oldest_first() {
         let recent = EventCache::default();
         let live = event(0, MAX_EVENT_BYTES);
         for id in 1..=1_000 {
-            recent.keep(&[event(id, MAX_EVENT_BYTES), event(1_000_000 + id, MAX_EVENT_BYTES + 1)]);
+            recent.keep(&[event(id, MAX_EVENT_BYTES), event(1_000_000 + id, MAX_EVENT_BYTES + 1)], 0);
         }
         let found = ids(&recent, ORGANIZATION, 2_000_000);
         assert_eq!(found.last(), Some(&1_000), "and none that is too large");

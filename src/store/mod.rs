@@ -14,6 +14,7 @@ mod cluster;
 mod connection;
 mod detail;
 mod diesel_store;
+mod erasure;
 mod event_cache;
 mod fence;
 mod label_rows;
@@ -45,6 +46,7 @@ pub use self::changes::{ChangeNumber, ChangeStore, Changed, ChangesSince, Settin
 use self::cipher::Cipher;
 pub use self::cluster::{Beat, ClusterStore, ClusterView, Joining, Ownership, PROTOCOL};
 use self::diesel_store::DieselStore;
+pub use self::erasure::{ErasureStep, ErasureStore};
 pub use self::log::{
     DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, ReplayTargets, RequeueOutcome, RequeueRange,
     RequeuedPage,
@@ -79,6 +81,9 @@ pub enum StoreError {
     /// The row was changed by someone else since it was read.
     #[error("the row was changed in the meantime")]
     Conflict,
+    /// The event's payload was erased: it can't be sent any more.
+    #[error("the event's payload was erased, and can't be sent any more")]
+    PayloadErased,
     /// The organization does not exist, or was deleted since its caller was let in.
     #[error("there is no such organization")]
     NoSuchOrganization,
@@ -121,6 +126,7 @@ pub trait Store:
     + SvixStore
     + ChangeStore
     + LogStore
+    + ErasureStore
     + MaintenanceStore
     + ClusterStore
 {
@@ -134,6 +140,7 @@ impl<
         + SvixStore
         + ChangeStore
         + LogStore
+        + ErasureStore
         + MaintenanceStore
         + ClusterStore,
 > Store for S

@@ -118,7 +118,7 @@ async function readTheLog(webhook: string, event: string): Promise<void> {
   assert(row !== undefined && row.webhook_id === webhook && row.error === null && row.finished_at !== null);
   const delivery = { params: { path: { delivery_id: row.id } } };
   const detail = await ok(client.GET("/v1/webhooks/logs/{delivery_id}", delivery));
-  assert.deepEqual(detail.payload.data["nested"], { list: [1, null, { deep: true }] });
+  assert.deepEqual(detail.payload?.data["nested"], { list: [1, null, { deep: true }] });
   const attempt = detail.attempts[0];
   assert(attempt !== undefined && attempt.response_code === 200 && attempt.response_body === "ok");
   assert.equal(attempt.request_headers["webhook-id"], event);

@@ -391,6 +391,23 @@ impl ClusterStore for FaultyStore {
     }
 }
 
+impl ErasureStore for FaultyStore {
+    pass_on! {
+        fn erase_payload(
+            &self,
+            organization_id: OrganizationId,
+            id: EventId,
+            now: UnixMillis,
+        ) -> StoreResult<Option<ErasureStep>>;
+        fn erase_response(
+            &self,
+            organization_id: OrganizationId,
+            id: DeliveryId,
+            number: u32,
+        ) -> StoreResult<bool>;
+    }
+}
+
 impl LogStore for FaultyStore {
     pass_on! {
         fn deliveries(

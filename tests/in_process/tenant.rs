@@ -51,6 +51,7 @@ impl Tenant {
             .replace("{delivery_id}", &self.delivery)
             .replace("{catalogue_type}", "call.failed")
             .replace("{key_id}", key_id)
+            .replace("{number}", "1")
             .replace("{hash}", "x")
             .replace("{name}", "app.css")
     }

@@ -29,6 +29,7 @@ mod clocks;
 mod cluster;
 mod databases;
 mod delivering;
+mod erasing;
 mod events;
 mod fixture;
 mod health;

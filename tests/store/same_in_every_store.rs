@@ -88,6 +88,11 @@ enum Step {
         by_owner: bool,
         once: bool,
     },
+    /// The payload of an event, or the response to an attempt.
+    Erase {
+        at: prop::sample::Index,
+        attempt: Option<u32>,
+    },
     Prune {
         before: prop::sample::Index,
         after: Option<prop::sample::Index>,
@@ -132,6 +137,7 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Recover { endpoint, success, since, until, after, limit, once }
         }),
         4 => replay.prop_map(|(event, mask, by_owner, once)| Step::Replay { event, mask, by_owner, once }),
+        1 => (index(), prop::option::of(1..4u32)).prop_map(|(at, attempt)| Step::Erase { at, attempt }),
         2 => prune.prop_map(|(before, after, limit)| Step::Prune { before, after, limit }),
         1 => (0..200i64).prop_map(|age| Step::PruneKeys { age }),
         2 => (endpoint, any::<bool>(), any::<bool>())
@@ -243,6 +249,7 @@ impl<'a> History<'a> {
             Step::Wait { seconds } => self.now.0 += seconds * 1_000,
             Step::Again { ref delivery, once } => self.again(delivery, rounds(once))?,
             Step::Hurry { ref delivery } => self.hurry(delivery)?,
+            Step::Erase { ref at, attempt } => self.erase(at, attempt)?,
             Step::Recover { .. } => self.recover(step)?,
             Step::Replay { ref event, mask, by_owner, once } => {
                 self.replay(event, mask, by_owner, rounds(once))?
@@ -300,6 +307,19 @@ impl<'a> History<'a> {
                 report.disabled.iter().map(|endpoint| (endpoint.id, endpoint.version)).collect();
             let CommitReport { events, outcomes_recorded, after_cancellation, .. } = report;
             format!("{events:?} {outcomes_recorded:?} {after_cancellation:?} {disabled:?}")
+        });
+        prop_assert_eq!(one, other);
+        Ok(())
+    }
+
+    fn erase(&self, at: &prop::sample::Index, attempt: Option<u32>) -> Result<(), TestCaseError> {
+        if self.deliveries.is_empty() || self.events.is_empty() {
+            return Ok(());
+        }
+        let (&(id, owner), &(delivery, of, _)) = (at.get(&self.events), at.get(&self.deliveries));
+        let [one, other] = self.stores.map(|store| match attempt {
+            Some(number) => (store.erase_response(of, delivery, number).unwrap(), None),
+            None => (true, store.erase_payload(owner, id, self.now).unwrap()),
         });
         prop_assert_eq!(one, other);
         Ok(())

@@ -1,8 +1,8 @@
-//! Changes of an endpoint that come from the API: new settings, and a breaker that is reset.
+//! Changes that come from the API: new settings, a breaker that is reset, and payloads that are erased.
 
 use actix::{Context, Handler};
 
-use super::super::messages::{BreakerReset, Reconfigure, ResetBreaker};
+use super::super::messages::{BreakerReset, ForgetPayload, Reconfigure, ResetBreaker};
 use super::super::request::RequestTemplate;
 use super::EndpointSupervisor;
 use crate::domain::endpoint::Endpoint;
@@ -33,6 +33,15 @@ impl EndpointSupervisor {
             None => MachineSettings { active: false, ..running.machine.settings().clone() },
         };
         self.apply(Input::Reconfigured(settings), ctx);
+    }
+}
+
+impl Handler<ForgetPayload> for EndpointSupervisor {
+    type Result = ();
+    fn handle(&mut self, ForgetPayload(event_id): ForgetPayload, ctx: &mut Self::Context) {
+        self.received += 1;
+        self.early.retain(|delivery| delivery.event.id != event_id);
+        self.apply(Input::PayloadErased(event_id), ctx);
     }
 }
 

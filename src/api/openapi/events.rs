@@ -10,8 +10,8 @@ use super::schemas_events::{
 };
 use crate::api::label_input::label_schema;
 use crate::api::problem::ErrorCode::{
-    Conflict, IdempotencyKeyReused, LimitReached, NotFound, Overloaded, ReservedEventType, SchemaViolation,
-    UnknownEventType, ValidationFailed,
+    Conflict, IdempotencyKeyReused, LimitReached, NotFound, Overloaded, PayloadErased, ReservedEventType,
+    SchemaViolation, UnknownEventType, ValidationFailed,
 };
 
 /// What is written down about them.
@@ -125,7 +125,17 @@ fn past_events() -> Vec<Operation> {
         .about("Replay an event", "To one webhook, or to each that has a delivery of it. The event keeps its id, so that receivers can recognize it. No body \
             is as good as an empty object.")
         .optional_body("Replay", vec![("To all webhooks", json!({})), ("To one webhook", json!({"webhook_id": WEBHOOK_ID})),
-            ("To one webhook, without retries", json!({"webhook_id": WEBHOOK_ID, "rounds": "once"}))]),
+            ("To one webhook, without retries", json!({"webhook_id": WEBHOOK_ID, "rounds": "once"}))])
+        .errors(&[PayloadErased]),
+        Operation::new(
+            ("DELETE", "/v1/events/{event_id}/payload"),
+            "erasePayload",
+            "Events",
+            ResponseSpec::empty(204, "Erased"),
+        )
+        .about("Erase an event's payload", "Its body is forgotten for good, with what was published as `data`. Type, times, tags, channels and \
+            the log of its deliveries stay. Pending deliveries are cancelled; an attempt that is under way ends. From then on `payload` \
+            is `null`, and the event can't be sent again. Erasing it once more changes nothing."),
     ]
 }
 
@@ -237,9 +247,17 @@ fn logs() -> Vec<Operation> {
             ResponseSpec::json(202, "Pending again", "LogRow", pending_example()),
         )
         .about("Retry a delivery", "Begins a new round of its retry schedule, or with `once` makes one attempt, whatever its status. A pending delivery is \
-            refused, and so is one whose webhook was deleted. No body is as good as an empty object.")
+            refused, and so is one whose webhook was deleted, or whose event's payload was erased. No body is as good as an empty object.")
         .optional_body("Retry", vec![("The whole schedule", json!({})), ("One attempt", json!({"rounds": "once"}))])
-        .errors(&[Conflict]),
+        .errors(&[Conflict, PayloadErased]),
+        Operation::new(
+            ("DELETE", "/v1/webhooks/logs/{delivery_id}/attempts/{number}/response"),
+            "eraseResponse",
+            "Logs",
+            ResponseSpec::empty(204, "Erased"),
+        )
+        .about("Erase the response to an attempt", "`response_headers` and `response_body` of the attempt are forgotten for good and are `null` from then \
+            on, also where the webhook's health shows its last failure. Status, times and error stay. Erasing it once more changes nothing."),
     ]
 }
 

@@ -94,6 +94,8 @@ pub(crate) fn parameters() -> Value {
         "key_id": path("key_id", "key", KEY_ID, "The key's id"),
         "webhook_id": path("webhook_id", "wh", WEBHOOK_ID, "The webhook's id"),
         "delivery_id": path("delivery_id", "dlv", DELIVERY_ID, "The delivery's id"),
+        "number": {"name": "number", "in": "path", "required": true, "description": "The attempt's number",
+            "schema": {"type": "integer", "minimum": 1}, "example": 1},
         "event_id": path("event_id", "msg", EVENT_ID, "The event's id"),
         "event_type": {"name": "event_type", "in": "path", "required": true, "description": "The event type's name",
             "schema": event_type(), "example": "invoice.paid"},

@@ -137,7 +137,7 @@ pub(crate) fn error() -> Value {
 fn delivery_status() -> Value {
     choice(
         &DeliveryStatus::ALL.map(DeliveryStatus::as_str),
-        "`pending`: not finished; `cancelled`: its webhook was deleted",
+        "`pending`: not finished; `cancelled`: its webhook was deleted, or its event's payload was erased",
     )
 }
 
@@ -170,10 +170,16 @@ pub(crate) fn row() -> Value {
 
 fn detail() -> Value {
     let mut fields = row();
-    fields["payload"] = schema_ref("DeliveredEvent");
+    add_payload(&mut fields);
     fields["attempts"] =
         json!({"type": "array", "items": schema_ref("Attempt"), "description": "In the order of the attempts"});
     output(fields)
+}
+
+fn add_payload(fields: &mut Value) {
+    fields["payload"] = ref_or_null("DeliveredEvent", "What receivers get, verbatim; `null` when it was erased");
+    fields["payload_erased"] =
+        json!({"type": "boolean", "description": "It was erased, and the event can't be sent any more"});
 }
 
 fn attempt() -> Value {
@@ -185,8 +191,8 @@ fn attempt() -> Value {
         "error": error(),
         "error_detail": error_detail(),
         "request_headers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "As they were sent"},
-        "response_headers": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "The first 8 KiB"},
-        "response_body": {"type": ["string", "null"], "description": "The first 16 KiB"},
+        "response_headers": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "The first 8 KiB; `null` without a response, and when it was erased"},
+        "response_body": {"type": ["string", "null"], "description": "The first 16 KiB; `null` without a response, and when it was erased"},
     }))
 }
 
@@ -246,7 +252,7 @@ fn event_row() -> Value {
 
 fn event_detail() -> Value {
     let mut fields = event_row();
-    fields["payload"] = schema_ref("DeliveredEvent");
+    add_payload(&mut fields);
     fields["deliveries"] = json!({"type": "array", "items": schema_ref("LogRow")});
     output(fields)
 }
@@ -273,6 +279,7 @@ pub(crate) fn event_row_example() -> Value {
 pub(crate) fn event_detail_example() -> Value {
     let mut event = event_row_example();
     event["payload"] = delivered_example();
+    event["payload_erased"] = json!(false);
     event["deliveries"] = json!([row_example()]);
     event
 }
@@ -294,6 +301,7 @@ pub(crate) fn row_example() -> Value {
 pub(crate) fn detail_example() -> Value {
     let mut detail = row_example();
     detail["payload"] = delivered_example();
+    detail["payload_erased"] = json!(false);
     detail["attempts"] = json!([{
         "number": 1, "started_at": AT, "duration_ms": 48, "response_code": 200, "error": null, "error_detail": null,
         "request_headers": {"content-type": "application/json", "webhook-id": EVENT_ID},

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 
@@ -65,7 +64,7 @@ async fn content(
     let EventDetail { record, body, deliveries } = events::detail(api, organization_id, id).await?;
     let mut webhooks = Webhooks::read(api, organization_id).await?;
     webhooks.add(api, organization_id, deliveries.iter().map(|row| row.endpoint_id)).await?;
-    let may_replay = viewer.may(Permission::Manage) && !webhooks.is_empty();
+    let may_replay = viewer.may(Permission::Manage) && !webhooks.is_empty() && !body.is_empty();
     Ok(html! {
         div.head {
             div {
@@ -178,10 +177,10 @@ pub(crate) async fn replay(
     };
     match result {
         Ok(deliveries) => Ok(see_other(&format!("/events/{id}?queued={deliveries}"))),
-        Err(problem) if problem.code() == ErrorCode::ValidationFailed => {
+        Err(problem) if [ErrorCode::ValidationFailed, ErrorCode::PayloadErased].contains(&problem.code()) => {
             let viewer = Viewer { address: format!("/events/{id}"), ..viewer };
             let content = content(&viewer, &api, id, &html! {}, Some(&problem)).await?;
-            Ok(layout::with_status(StatusCode::UNPROCESSABLE_ENTITY, &viewer, Section::Events, "Event", &content))
+            Ok(layout::with_status(problem.code().status(), &viewer, Section::Events, "Event", &content))
         }
         Err(problem) => Err(problem.into()),
     }
@@ -200,5 +199,8 @@ pub(crate) async fn payload(
 ) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     let detail = events::detail(&api, organization_id, id(&request)?).await?;
+    if detail.body.is_empty() {
+        return Err(Problem::no_such("payload").into());
+    }
     Ok(download(&detail.record.id.to_string(), response_body(&api, organization_id, detail.body)?))
 }

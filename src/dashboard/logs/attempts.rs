@@ -76,6 +76,9 @@ fn exchanged(attempt: &AttemptRecord, is_last: bool) -> Markup {
     let id = |what: &str| format!("{what}-{}", attempt.number);
     html! {
         (request_response::headers(&id("request"), "Request headers", &attempt.request_headers, false))
+        @if attempt.response_code.is_some() && attempt.response_headers.is_none() {
+            p.dim.small { "Headers and body of the response were erased on request." }
+        }
         @if let Some(headers) = &attempt.response_headers { (request_response::headers(&id("response"), "Response headers", headers, false)) }
         @if let Some(body) = &attempt.response_body {
             details.more id=(id("body")) open[is_last && !body.is_empty()] {

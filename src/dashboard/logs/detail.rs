@@ -41,12 +41,12 @@ pub(crate) async fn read(
     let content = html! {
         @match query.text("done") {
             "queued" => (components::done("Queued to be resent, with a full retry schedule.")),
-            "refused" => { p.note-box.warn role="status" #done { "Not resent: it is still pending, or its webhook was deleted." } }
+            "refused" => { p.note-box.warn role="status" #done { "Not resent: it is still pending, its webhook was deleted, or its payload was erased." } }
             _ => {}
         }
         div.stack-live #live data-live[record.status == DeliveryStatus::Pending] hx-get=(viewer.address) hx-trigger="refresh"
             hx-select="#live" hx-swap="morph:outerHTML" hx-target="this" {
-            (head(&viewer, &record, webhook.is_some()))
+            (head(&viewer, &record, webhook.is_some(), body.is_empty()))
             (facts(&viewer, &record, webhook.as_ref().zip(state)))
             section.card aria-labelledby="attempts-title" {
                 h2 #attempts-title { "Attempts" }
@@ -63,8 +63,9 @@ fn id(request: &HttpRequest) -> Result<DeliveryId, Problem> {
     path_id(request, "delivery_id", "delivery")
 }
 
-fn head(viewer: &Viewer, record: &DeliveryRecord, has_webhook: bool) -> Markup {
+fn head(viewer: &Viewer, record: &DeliveryRecord, has_webhook: bool, is_erased: bool) -> Markup {
     let reason = match (record.status, has_webhook) {
+        _ if is_erased => Some("Its payload was erased, so it can’t be resent."),
         (DeliveryStatus::Pending, _) => Some("Still pending: it is sent automatically."),
         (_, false) => Some("Its webhook was deleted. You can resend the event to another one."),
         _ => None,
@@ -129,6 +130,9 @@ pub(crate) async fn payload(
 ) -> Result<HttpResponse, PageError> {
     let organization_id = viewer.organization_id()?;
     let detail = logs::detail(&api, organization_id, id(&request)?).await?;
+    if detail.body.is_empty() {
+        return Err(Problem::no_such("payload").into());
+    }
     Ok(download(&detail.record.id.to_string(), response_body(&api, organization_id, detail.body)?))
 }
 

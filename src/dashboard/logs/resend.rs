@@ -28,19 +28,26 @@ struct ResendCounts {
     queued: u64,
     pending: u64,
     gone: u64,
+    erased: u64,
     failed: u64,
 }
 
 impl ResendCounts {
     fn of(form: &Form) -> Self {
         let number = |name: &str| form.text(name).parse().unwrap_or(0);
-        let [queued, pending, gone, failed] = ["queued", "pending", "gone", "failed"].map(number);
-        Self { queued, pending, gone, failed }
+        let [queued, pending, gone, erased, failed] =
+            ["queued", "pending", "gone", "erased", "failed"].map(number);
+        Self { queued, pending, gone, erased, failed }
     }
 
     fn query(&self) -> String {
-        let parts =
-            [("queued", self.queued), ("pending", self.pending), ("gone", self.gone), ("failed", self.failed)];
+        let parts = [
+            ("queued", self.queued),
+            ("pending", self.pending),
+            ("gone", self.gone),
+            ("erased", self.erased),
+            ("failed", self.failed),
+        ];
         let given: Vec<String> =
             parts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}={count}")).collect();
         given.join("&")
@@ -63,6 +70,11 @@ impl ResendCounts {
                 self.gone,
                 "can't be resent because its webhook was deleted",
                 "can't be resent because their webhook was deleted",
+            ),
+            sentence(
+                self.erased,
+                "can't be resent because its payload was erased",
+                "can't be resent because their payload was erased",
             ),
             sentence(self.failed, "could not be queued; try again", "could not be queued; try again"),
         ];
@@ -107,6 +119,7 @@ pub(crate) async fn retry_chosen(
             Ok(_) => tally.queued += 1,
             Err(NotRetried::StillPending) => tally.pending += 1,
             Err(NotRetried::WebhookGone) => tally.gone += 1,
+            Err(NotRetried::PayloadErased) => tally.erased += 1,
             Err(NotRetried::Problem(_)) => tally.failed += 1,
         }
     }
@@ -126,7 +139,7 @@ pub(crate) async fn retry(
     match retry_delivery(&api, viewer.organization_id()?, id, Rounds::Schedule).await {
         Ok(_) => Ok(see_other(&format!("/logs/{id}?done=queued"))),
         // the page shows the reason and the alternative
-        Err(NotRetried::StillPending | NotRetried::WebhookGone) => {
+        Err(NotRetried::StillPending | NotRetried::WebhookGone | NotRetried::PayloadErased) => {
             Ok(see_other(&format!("/logs/{id}?done=refused")))
         }
         Err(NotRetried::Problem(problem)) => Err(problem.into()),
@@ -139,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_result_of_a_resend_can_not_be_forged_into_text() {
-        let tally = ResendCounts { queued: 3, pending: 1, gone: 2, failed: 0 };
+        let tally = ResendCounts { queued: 3, pending: 1, gone: 2, erased: 0, failed: 0 };
         assert_eq!(tally.query(), "queued=3&pending=1&gone=2");
         assert_eq!(ResendCounts::of(&Form::parse(tally.query().as_bytes())), tally);
         let shown = report(&Form::parse(tally.query().as_bytes())).into_string();

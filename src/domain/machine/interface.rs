@@ -7,7 +7,7 @@ use crate::domain::breaker::BreakerConfig;
 use crate::domain::delivery::{QueuePosition, QueuedDelivery};
 use crate::domain::endpoint::{DisabledReason, Endpoint, RateLimit};
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::DeliveryId;
+use crate::domain::ids::{DeliveryId, EventId};
 use crate::domain::limiter::{LimiterMemory, RateLimiter};
 use crate::domain::retry::RetrySchedule;
 use crate::domain::rotation::{SecretId, SecretTerms};
@@ -126,6 +126,8 @@ pub enum Input<'a> {
     },
     /// A person resumed the webhook: nothing waits for a probe, and deliveries that waited for a retry are due now.
     Resumed,
+    /// An event's payload was erased: what was pending of it is cancelled in the database.
+    PayloadErased(EventId),
     /// The endpoint's settings changed.
     Reconfigured(MachineSettings),
     /// Nothing new is started from now on.

@@ -74,7 +74,7 @@ impl EndpointMachine {
             self.cursor.go_before_delivery(&delivery);
             // an ordered queue begins again from its head; an inactive endpoint holds nothing in memory
             self.release_window();
-        } else {
+        } else if !attempt.is_erased {
             self.window.put_back(delivery);
         }
     }

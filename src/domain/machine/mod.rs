@@ -15,6 +15,7 @@
 //! is still pending.
 
 mod cursor;
+mod erasure;
 mod interface;
 mod local_fault;
 mod outcomes;
@@ -33,7 +34,7 @@ use super::breaker::{Breaker, BreakerPermission};
 use super::concurrency::AdaptiveConcurrency;
 use super::delivery::QueuedDelivery;
 use super::health::EndpointHealth;
-use super::ids::DeliveryId;
+use super::ids::{DeliveryId, EventId};
 use super::limiter::RateLimiter;
 use super::rotation::SecretId;
 use super::round::RoundPlace;
@@ -53,6 +54,9 @@ pub(crate) const LOAD_RETRY: Duration = Duration::from_secs(1);
 struct InFlight {
     number: u32,
     place: RoundPlace,
+    event_id: EventId,
+    /// The event's payload was erased since: nothing follows this attempt.
+    is_erased: bool,
     is_probe: bool,
     bytes: usize,
     secret: SecretId,
@@ -95,6 +99,8 @@ pub struct EndpointMachine {
     loading: bool,
     /// Recorded while a page was being read, which may still show them as due.
     recorded_while_loading: HashSet<DeliveryId>,
+    /// Their payloads were erased while a page was being read, which may still have them.
+    erased_while_loading: Vec<EventId>,
     /// Deliveries were left in the database while a page was being read, which may not show them.
     left_while_loading: bool,
     /// Due deliveries may be in the database that are not in memory.
@@ -139,6 +145,7 @@ impl EndpointMachine {
             cursor: QueueCursor::default(),
             loading: false,
             recorded_while_loading: HashSet::new(),
+            erased_while_loading: Vec::new(),
             left_while_loading: false,
             more_in_store: true,
             next_due_at: None,
@@ -193,6 +200,7 @@ impl EndpointMachine {
             Input::OutcomesRecorded(recorded) => recorded.iter().for_each(|id| self.outcome_recorded(*id)),
             Input::Tested { accepted_secret } => self.tested(accepted_secret, &mut effects),
             Input::Resumed => self.resumed(&mut effects),
+            Input::PayloadErased(event_id) => self.payload_erased(event_id),
             Input::Reconfigured(settings) => self.reconfigure(settings, now, &mut effects),
             Input::Drain => self.draining = true,
             Input::Wake => {}
@@ -246,9 +254,10 @@ impl EndpointMachine {
         self.left_while_loading = false;
         self.due_again_at(next_due_at);
         let recorded = std::mem::take(&mut self.recorded_while_loading);
+        let erased = std::mem::take(&mut self.erased_while_loading);
         for (place, delivery) in deliveries.into_iter().enumerate() {
             self.highest_seen = self.highest_seen.max(delivery.id);
-            if recorded.contains(&delivery.id) || self.holds(delivery.id) {
+            if recorded.contains(&delivery.id) || erased.contains(&delivery.event.id) || self.holds(delivery.id) {
                 continue;
             }
             if delivery.due_at <= now {
@@ -272,6 +281,7 @@ impl EndpointMachine {
         self.cursor.page_failed();
         self.left_while_loading = false;
         self.recorded_while_loading.clear();
+        self.erased_while_loading.clear();
         self.more_in_store = true;
         self.load_not_before = Some(now + LOAD_RETRY);
     }
@@ -376,9 +386,19 @@ impl EndpointMachine {
         let secret = secret.unwrap_or_else(|| secrets.newest());
         let number = delivery.attempts_made + 1;
         let place = RoundPlace::of(number, delivery.attempts_not_counted);
-        let (bytes, epoch) = (delivery.event.body.len(), self.epoch);
+        let bytes = delivery.event.body.len();
         self.in_flight_bytes += bytes;
-        self.in_flight.insert(delivery.id, InFlight { number, place, is_probe, bytes, secret, epoch });
+        let attempt = InFlight {
+            number,
+            event_id: delivery.event.id,
+            is_erased: false,
+            place,
+            is_probe,
+            bytes,
+            secret,
+            epoch: self.epoch,
+        };
+        self.in_flight.insert(delivery.id, attempt);
         effects.push(Effect::Attempt { delivery, number, secret });
     }
 

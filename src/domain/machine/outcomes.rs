@@ -30,7 +30,8 @@ impl EndpointMachine {
             return self.settle_of_another_place(delivery.id, &attempt, response, now, rng, effects);
         }
         let accepted = self.health.accepted_secret;
-        match follow_up(delivery, attempt.secret, response, &self.settings.secrets, accepted, now) {
+        let follow_up = || follow_up(delivery, attempt.secret, response, &self.settings.secrets, accepted, now);
+        match (!attempt.is_erased).then(follow_up).flatten() {
             Some(next) => self.go_on(next, &attempt, response, now, effects),
             None => self.settle(delivery, &attempt, response, now, rng, effects),
         }
@@ -69,7 +70,7 @@ impl EndpointMachine {
         let health = changed.then_some(self.health);
         effects.push(Effect::Record { delivery_id, number, next, health, disable, announcements });
 
-        if let (true, Some(at)) = (self.settings.ordered, retry_at) {
+        if let (true, Some(at)) = (self.settings.ordered && !attempt.is_erased, retry_at) {
             self.block_until(at);
         }
         if disable.is_some() {
@@ -102,7 +103,7 @@ impl EndpointMachine {
         self.wait_for_record(delivery_id, next.due_at());
         let announcements = Vec::new();
         effects.push(Effect::Record { delivery_id, number, next, health: None, disable: None, announcements });
-        if let (true, Some(at)) = (self.settings.ordered, next.due_at()) {
+        if let (true, Some(at)) = (self.settings.ordered && !attempt.is_erased, next.due_at()) {
             self.block_until(at);
         }
     }

@@ -1,5 +1,6 @@
 //! The machine in a small world.
 
+mod erasing;
 mod follow_ups;
 mod local_faults;
 mod other_places;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::domain::delivery::QueuedDelivery;
-use crate::domain::ids::DeliveryId;
+use crate::domain::ids::{DeliveryId, EventId};
 
 /// Deliveries in each of the two queues. Smaller: the database is read more often. Larger: a slow endpoint holds more
 /// memory.
@@ -35,6 +35,11 @@ impl Queue {
         let delivery = self.deliveries.pop_front()?;
         self.bytes -= delivery.event.body.len();
         Some(delivery)
+    }
+
+    fn remove_event(&mut self, id: EventId) {
+        self.deliveries.retain(|delivery| delivery.event.id != id);
+        self.bytes = self.deliveries.iter().map(|delivery| delivery.event.body.len()).sum();
     }
 
     fn pop_newest(&mut self) -> Option<QueuedDelivery> {
@@ -99,6 +104,12 @@ impl Window {
     pub(crate) fn put_back(&mut self, delivery: QueuedDelivery) {
         self.backlog.bytes += delivery.event.body.len();
         self.backlog.deliveries.push_front(delivery);
+    }
+
+    /// Releases the deliveries of an event.
+    pub(crate) fn remove_event(&mut self, id: EventId) {
+        self.fresh.remove_event(id);
+        self.backlog.remove_event(id);
     }
 
     /// Releases everything; it is in the database.

@@ -138,6 +138,19 @@ pub(super) fn unpack(context: AttemptContext, bytes: &[u8]) -> Result<AttemptDet
     }
 }
 
+/// What [`pack`] writes for the same attempt without a response; `None` if it has none.
+pub(super) fn without_response(context: AttemptContext, bytes: &[u8]) -> Result<Option<Vec<u8>>, DetailError> {
+    if unpack(context, bytes)?.response.is_none() {
+        return Ok(None);
+    }
+    let mut unpacker = Unpacker { bytes, at: 0, prefix: USUAL_PREFIX.to_owned(), context };
+    unpacker.byte()?;
+    unpacker.headers()?;
+    let mut kept = bytes[..unpacker.at].to_vec();
+    kept.push(0);
+    Ok(Some(kept))
+}
+
 struct Packer<'a> {
     bytes: Vec<u8>,
     prefix: &'a str,

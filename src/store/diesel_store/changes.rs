@@ -88,6 +88,7 @@ impl ChangeStore for DieselStore {
         })?;
         // the next line is missing if it was removed in the meantime
         if rows.first().is_some_and(|(number, ..)| *number != after.0 + 1) {
+            self.event_cache.clear();
             return Ok(ChangesSince::Everything);
         }
         let lines = rows.into_iter().map(|(number, organization_id, kind, endpoint_id)| {
@@ -95,7 +96,13 @@ impl ChangeStore for DieselStore {
             let (number, organization_id) = (ChangeNumber(number), OrganizationId(organization_id));
             Some(SettingChange { number, organization_id, what })
         });
-        Ok(lines.collect::<Option<Vec<_>>>().map_or(ChangesSince::Everything, ChangesSince::Lines))
+        let lines: Option<Vec<SettingChange>> = lines.collect();
+        for line in lines.iter().flatten() {
+            if let Changed::PayloadErased(id) = line.what {
+                self.event_cache.forget(id);
+            }
+        }
+        Ok(lines.map_or(ChangesSince::Everything, ChangesSince::Lines))
     }
 
     fn verbatim_organizations(&self) -> StoreResult<Vec<OrganizationId>> {

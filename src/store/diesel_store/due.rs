@@ -57,6 +57,7 @@ impl DuePageReader<'_> {
     }
 
     fn read_parts(&self, connection: &mut AnyConnection) -> StoreResult<DuePage> {
+        let version = self.recent.version();
         let candidates = self.candidates(connection)?;
         let next_due_at: Option<i64> = deliveries::table
             .filter(deliveries::endpoint_id.eq(self.endpoint_id.0))
@@ -70,12 +71,14 @@ impl DuePageReader<'_> {
         let ids = candidates.iter().map(|candidate| EventId(candidate.event_id));
         let recent = self.recent.find(self.organization_id, ids);
         let (chosen, more) = self.choose(connection, candidates, &recent)?;
-        let events = self.events(connection, &chosen, recent)?;
+        let events = self.events(connection, &chosen, recent, version)?;
         let deliveries: Vec<QueuedDelivery> = chosen
             .into_iter()
             .filter_map(|candidate| {
-                // an event can only be missing if its organization was deleted between the two reads
-                events.get(&EventId(candidate.event_id)).map(|event| QueuedDelivery {
+                // an event can only be missing if its organization was deleted between the two reads, and without a body if that
+                // was erased between them
+                let event = events.get(&EventId(candidate.event_id)).filter(|event| !event.body.is_empty());
+                event.map(|event| QueuedDelivery {
                     id: DeliveryId(candidate.id),
                     attempts_made: candidate.attempt_count.max(0) as u32,
                     attempts_not_counted: candidate.attempts_before_round,
@@ -154,6 +157,7 @@ impl DuePageReader<'_> {
         connection: &mut AnyConnection,
         chosen: &[Candidate],
         recent: EventsById,
+        version: u64,
     ) -> StoreResult<EventsById> {
         let unread = chosen.iter().map(|candidate| candidate.event_id);
         let unread = distinct(unread.filter(|id| !recent.contains_key(&EventId(*id))));
@@ -161,7 +165,7 @@ impl DuePageReader<'_> {
             .into_iter()
             .map(|row| Arc::new(Event::from(row)))
             .collect();
-        self.recent.keep(&read);
+        self.recent.keep(&read, version);
         let mut events = recent;
         events.extend(read.into_iter().map(|event| (event.id, event)));
         Ok(events)

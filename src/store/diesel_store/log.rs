@@ -12,8 +12,9 @@ use super::super::{
     AttemptFilter, AttemptPageRequest, AttemptPosition, DeliveryDetail, EdgePage, EventDetail, EventListFilter,
     EventPageRequest, ListFilter, ListedAttempt, ListedEvent, LogPage, LogStore, MadeDeliveryDue, Message,
     MessagePageRequest, PageRequest, RESENT_AT_ONCE, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage,
-    StoreResult,
+    StoreError, StoreResult,
 };
+use super::erasure;
 use super::event_labels;
 use super::event_queries::{self, EventColumns};
 use super::failures::FailureRow;
@@ -205,6 +206,9 @@ impl LogStore for DieselStore {
             if resend::lock_finished(connection, organization_id, &[id.0])?.is_empty() {
                 return Ok(RequeueOutcome::StillPending);
             }
+            if erasure::sendable(connection, organization_id, &[id.0])?.is_empty() {
+                return Err(StoreError::PayloadErased);
+            }
             resend::begin_rounds(connection, organization_id, &[id.0], rounds, now)?;
             change.begins(organization_id, endpoint_id, id);
             Ok(RequeueOutcome::Requeued { endpoint_id })
@@ -239,7 +243,8 @@ impl LogStore for DieselStore {
                     ids.extend(found.load::<NumberRow>(connection)?.into_iter().map(|row| row.n));
                 }
             }
-            let locked = resend::lock_finished(connection, organization_id, &ids)?;
+            let finished = resend::lock_finished(connection, organization_id, &ids)?;
+            let locked = erasure::sendable(connection, organization_id, &finished)?;
             resend::begin_rounds(connection, organization_id, &locked, range.rounds, now)?;
             locked.iter().for_each(|id| change.begins(organization_id, endpoint_id, DeliveryId(*id)));
             if !locked.is_empty() {

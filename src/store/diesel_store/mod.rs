@@ -1,5 +1,5 @@
 //! The store over Diesel. The nine traits are implemented in `queue.rs`, `tenants.rs`,
-//! `audit.rs`, `sessions.rs`, `svix.rs`, `changes.rs`, `log.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
+//! `audit.rs`, `sessions.rs`, `svix.rs`, `changes.rs`, `log.rs`, `erasure.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
 //! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
 mod attempt_list;
@@ -13,6 +13,7 @@ mod delivery_scan;
 mod due;
 mod endpoint_search;
 mod endpoints;
+mod erasure;
 mod event_labels;
 mod event_list;
 mod event_queries;

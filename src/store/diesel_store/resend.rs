@@ -7,7 +7,8 @@ use diesel::prelude::*;
 use super::super::backlog::BacklogChange;
 use super::super::connection::AnyConnection;
 use super::super::schema::{deliveries, endpoints, events};
-use super::super::{MadeDeliveryDue, RESENT_AT_ONCE, ReplayTargets, RequeueRange, StoreResult};
+use super::super::{MadeDeliveryDue, RESENT_AT_ONCE, ReplayTargets, RequeueRange, StoreError, StoreResult};
+use super::due::octet_length;
 use super::endpoints::IsPending;
 use super::id_leads::{self, IdLead};
 use super::query::{BoundValue, DynamicQuery};
@@ -153,14 +154,16 @@ impl Replay {
         let event = events::table
             .filter(events::id.eq(self.event_id.0))
             .filter(events::organization_id.eq(self.organization_id.0))
-            .select(events::id);
+            .select(octet_length(events::body));
         // one replay of an event at a time, on whatever node: each makes the deliveries that are missing
-        let still_there: Option<i64> = match connection {
+        let length: Option<i32> = match connection {
             AnyConnection::Sqlite(sqlite) => event.first(sqlite).optional()?,
             AnyConnection::Postgres(postgres) => event.for_update().first(postgres).optional()?,
         };
-        if still_there.is_none() {
-            return Ok(BTreeSet::new());
+        match length {
+            None => return Ok(BTreeSet::new()),
+            Some(0) => return Err(StoreError::PayloadErased),
+            Some(_) => {}
         }
         let live = live(connection, self.organization_id, endpoints)?;
         let existing = self.deliveries_now(connection, &live)?;

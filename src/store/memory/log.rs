@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::super::{
     AttemptFilter, AttemptPageRequest, AttemptPosition, DeliveryDetail, EdgePage, EventDetail, EventListFilter,
     EventPageRequest, ListFilter, ListedAttempt, ListedEvent, LogPage, LogStore, MadeDeliveryDue, Message,
-    MessagePageRequest, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage, StoreResult,
+    MessagePageRequest, PageRequest, ReplayTargets, RequeueOutcome, RequeueRange, RequeuedPage, StoreError,
+    StoreResult,
 };
 use super::MemoryStore;
 use super::state::{MemoryDelivery, MemoryState, page_of, passes};
@@ -77,7 +78,7 @@ impl LogStore for MemoryStore {
         rounds: Rounds,
         now: UnixMillis,
     ) -> StoreResult<RequeueOutcome> {
-        Ok(self.state().requeue_delivery(organization_id, id, rounds, now))
+        self.state().requeue_delivery(organization_id, id, rounds, now)
     }
 
     fn requeue_range(
@@ -92,11 +93,12 @@ impl LogStore for MemoryStore {
         let mut state = self.state();
         let mut found = state.in_range(organization_id, endpoint_id, range, after);
         found.truncate(limit);
+        let next = found.last().copied().filter(|_| found.len() == limit);
+        found.retain(|id| state.deliveries.get(id).is_some_and(|it| !state.is_erased(it.record.event_id)));
         found.iter().for_each(|id| state.requeue(*id, range.rounds, now));
         if !found.is_empty() {
             self.record(&mut state);
         }
-        let next = found.last().copied().filter(|_| found.len() == limit);
         Ok(RequeuedPage { deliveries: found.len(), next })
     }
 
@@ -146,7 +148,7 @@ impl LogStore for MemoryStore {
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
     ) -> StoreResult<Option<Vec<EndpointId>>> {
-        Ok(self.state().replay_event(organization_id, id, targets, rounds, next_id, now))
+        self.state().replay_event(organization_id, id, targets, rounds, next_id, now)
     }
 
     fn make_delivery_due(
@@ -224,20 +226,23 @@ impl MemoryState {
         id: DeliveryId,
         rounds: Rounds,
         now: UnixMillis,
-    ) -> RequeueOutcome {
+    ) -> StoreResult<RequeueOutcome> {
         let found = self.deliveries.get(&id).map(|delivery| &delivery.record);
         let Some(record) = found.filter(|record| record.organization_id == organization_id) else {
-            return RequeueOutcome::NotFound;
+            return Ok(RequeueOutcome::NotFound);
         };
         let (endpoint_id, status) = (record.endpoint_id, record.status);
         if self.endpoint(organization_id, endpoint_id).is_none() {
-            return RequeueOutcome::WebhookGone;
+            return Ok(RequeueOutcome::WebhookGone);
         }
         if status == DeliveryStatus::Pending {
-            return RequeueOutcome::StillPending;
+            return Ok(RequeueOutcome::StillPending);
+        }
+        if self.is_erased(record.event_id) {
+            return Err(StoreError::PayloadErased);
         }
         self.requeue(id, rounds, now);
-        RequeueOutcome::Requeued { endpoint_id }
+        Ok(RequeueOutcome::Requeued { endpoint_id })
     }
 
     /// Begins a new round for a finished delivery.
@@ -304,9 +309,12 @@ impl MemoryState {
         rounds: Rounds,
         next_id: &mut dyn FnMut() -> i64,
         now: UnixMillis,
-    ) -> Option<Vec<EndpointId>> {
-        let (event, _) = self.events.get(&id).filter(|(event, _)| event.organization_id == organization_id)?;
-        let event = Arc::clone(event);
+    ) -> StoreResult<Option<Vec<EndpointId>>> {
+        let found = self.events.get(&id).filter(|(event, _)| event.organization_id == organization_id);
+        let Some(event) = found.map(|(event, _)| Arc::clone(event)) else { return Ok(None) };
+        if event.body.is_empty() {
+            return Err(StoreError::PayloadErased);
+        }
         let mut endpoints = match targets {
             ReplayTargets::Endpoints(endpoints) => endpoints.clone(),
             ReplayTargets::Delivered => self.of_event(&event).map(|record| record.endpoint_id).collect(),
@@ -317,7 +325,7 @@ impl MemoryState {
         for &endpoint_id in &endpoints {
             self.replay_to(&event, endpoint_id, rounds, next_id, now);
         }
-        Some(endpoints)
+        Ok(Some(endpoints))
     }
 
     fn replay_to(

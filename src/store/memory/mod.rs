@@ -5,6 +5,7 @@ mod attempts;
 mod audit;
 mod changes;
 mod cluster;
+mod erasure;
 mod log;
 mod maintenance;
 mod queue;

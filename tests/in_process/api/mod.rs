@@ -5,6 +5,7 @@ mod batches;
 mod deleting;
 mod docs;
 mod doubt;
+mod erasing;
 mod event_types;
 mod events;
 mod fairness;

@@ -144,6 +144,34 @@ async fn selected_deliveries_are_resent_and_the_others_counted() {
 }
 
 #[actix_web::test]
+async fn pages_say_what_was_erased_and_send_none_of_it_again() {
+    let world = World::new().await;
+    let (browser, owner, _) = begin(&world).await;
+    let id = deliver(&world, &owner, r#"{"name":"unforgettable"}"#).await;
+    let row = world.get(&owner, &format!("/v1/webhooks/logs/{id}")).await.ok(200);
+    let event = row["event_id"].as_str().unwrap();
+    for erased in [format!("events/{event}/payload"), format!("webhooks/logs/{id}/attempts/1/response")] {
+        world.call(&owner, "DELETE", &format!("/v1/{erased}"), "").await.ok(204);
+    }
+    for page in [format!("/events/{event}"), format!("/logs/{id}")] {
+        let shown = browser.get(&page).await;
+        assert_eq!(shown.status, 200, "{page}");
+        assert!(shown.text.contains("Erased on request") && !shown.text.contains("unforgettable"), "{page}");
+        assert_eq!(browser.get(&format!("{page}/payload")).await.status, 404, "{page}");
+    }
+    let delivery = browser.get(&format!("/logs/{id}")).await.text;
+    assert!(delivery.contains("can’t be resent") && delivery.contains("were erased on request"), "{delivery}");
+    let answer = browser.post(&format!("/logs/{id}/retry"), &[]).await;
+    assert_eq!((answer.status, answer.location()), (303, format!("/logs/{id}?done=refused").as_str()));
+    let answer = browser.post("/logs/retry", &[("id", &id)]).await;
+    assert_eq!((answer.status, answer.location()), (303, "/logs?erased=1"));
+    assert!(browser.get("/logs?erased=1").await.text.contains("because its payload was erased"));
+    let answer = browser.post(&format!("/events/{event}/replay"), &[]).await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.text.contains("Nothing was resent."), "{}", answer.text);
+}
+
+#[actix_web::test]
 async fn a_delivery_shows_its_payload_verbatim() {
     let data =
         r#"{"n":1e400,"big":1234567890123456789012345678901234567890,"s":"</pre><script>alert(1)</script>"}"#;

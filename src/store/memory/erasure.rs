@@ -1,0 +1,81 @@
+//! Erasure of payloads and responses in memory.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::{CANCELLED_AT_ONCE, Changed, ErasureStep, ErasureStore, StoreResult};
+use super::MemoryStore;
+use super::state::MemoryState;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::event::Event;
+use crate::domain::ids::{DeliveryId, EventId, OrganizationId};
+use crate::domain::time::UnixMillis;
+
+impl ErasureStore for MemoryStore {
+    fn erase_payload(
+        &self,
+        organization_id: OrganizationId,
+        id: EventId,
+        now: UnixMillis,
+    ) -> StoreResult<Option<ErasureStep>> {
+        let mut state = self.state();
+        match state.events.get(&id) {
+            Some((event, _)) if event.organization_id != organization_id => return Ok(None),
+            Some((event, _)) if event.body.is_empty() => {
+                return Ok(Some(ErasureStep { cancelled: Vec::new(), is_done: true }));
+            }
+            Some(_) => {}
+            None => return Ok(None),
+        }
+        let mut cancelled = Vec::new();
+        for delivery in state.deliveries.values_mut() {
+            let record = &mut delivery.record;
+            let is_pending = record.event_id == id && record.status == DeliveryStatus::Pending;
+            if is_pending && cancelled.len() < CANCELLED_AT_ONCE {
+                record.status = DeliveryStatus::Cancelled;
+                record.finished_at = Some(now);
+                record.next_attempt_at = None;
+                cancelled.push(record.endpoint_id);
+            }
+        }
+        let is_done = cancelled.len() < CANCELLED_AT_ONCE;
+        if is_done {
+            state.forget_body(id);
+            self.record(&mut state);
+            state.changed(organization_id, Changed::PayloadErased(id));
+        }
+        Ok(Some(ErasureStep { cancelled, is_done }))
+    }
+
+    fn erase_response(&self, organization_id: OrganizationId, id: DeliveryId, number: u32) -> StoreResult<bool> {
+        let mut state = self.state();
+        let found = state.deliveries.get_mut(&id).filter(|it| it.record.organization_id == organization_id);
+        let Some(delivery) = found else { return Ok(false) };
+        let endpoint_id = delivery.record.endpoint_id;
+        let Some(attempt) = delivery.attempts.iter_mut().find(|it| it.number == number) else { return Ok(false) };
+        let (headers, body) = (attempt.response_headers.take(), attempt.response_body.take());
+        let mut changed = headers.is_some() || body.is_some();
+        if let Some(failure) = state.failures.get_mut(&endpoint_id).filter(|failure| failure.delivery_id == id) {
+            changed |= failure.excerpt.take().is_some();
+        }
+        if changed {
+            self.record(&mut state);
+        }
+        Ok(true)
+    }
+}
+
+impl MemoryState {
+    fn forget_body(&mut self, id: EventId) {
+        let Some((event, _)) = self.events.get_mut(&id) else { return };
+        let Event { organization_id, occurred_at, accepted_at, .. } = **event;
+        let event_type = event.event_type.clone();
+        *event = Arc::new(Event { id, organization_id, event_type, occurred_at, accepted_at, body: Bytes::new() });
+    }
+
+    /// Whether an event can't be sent any more.
+    pub(super) fn is_erased(&self, id: EventId) -> bool {
+        self.events.get(&id).is_some_and(|(event, _)| event.body.is_empty())
+    }
+}
