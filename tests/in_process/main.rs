@@ -10,6 +10,7 @@ mod faulty_store;
 mod odd_text;
 mod openapi;
 mod simulation;
+mod svix;
 mod tenant;
 mod transport;
 mod world;

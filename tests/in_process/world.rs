@@ -20,7 +20,7 @@ use ringback::actors::{Actors, ClusterPlace, SupervisorThreads};
 use ringback::api::middleware::observe;
 use ringback::api::request_id::RequestIds;
 use ringback::api::{Api, ApiOptions, routes};
-use ringback::config::LimitSettings;
+use ringback::config::{LimitSettings, SvixSettings};
 use ringback::dashboard::{self, Dashboard};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response, TlsFault};
 use ringback::domain::breaker::BreakerConfig;
@@ -31,6 +31,7 @@ use ringback::domain::random::RandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::target::TargetPolicy;
 use ringback::domain::time::{Clock, UnixMillis};
+use ringback::svix::{self, Svix};
 use ringback::transport::{AttemptRequest, Transport};
 use serde_json::{Value, json};
 
@@ -173,6 +174,21 @@ impl World {
         dashboard: Dashboard,
         configure: impl FnOnce(&mut ApiOptions),
     ) -> Self {
+        Self::with_all(database, dashboard, &SvixSettings::default(), configure).await
+    }
+
+    /// With the Svix-compatible API on the same address.
+    pub(crate) async fn with_svix(database: Database, svix: &SvixSettings) -> Self {
+        Self::with_all(database, Dashboard::new(true), svix, |_| {}).await
+    }
+
+    async fn with_all(
+        database: Database,
+        dashboard: Dashboard,
+        svix: &SvixSettings,
+        configure: impl FnOnce(&mut ApiOptions),
+    ) -> Self {
+        let svix = Svix::new(svix).map(web::Data::new);
         let database_url = database.create();
         let store = Arc::new(FaultyStore::over(Database::open_at(database_url.as_deref())));
         let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
@@ -202,7 +218,8 @@ impl World {
             .app_data(api.clone())
             .wrap(from_fn(move |request, next| observe(ids.clone(), request, next)))
             .configure(routes::configure)
-            .configure(|config| dashboard::configure(pages, config));
+            .configure(|config| dashboard::configure(pages, config))
+            .configure(|config| svix.into_iter().for_each(|svix| svix::configure(svix, config)));
         let service = Rc::new(test::init_service(app).await);
         let call: Call = Rc::new(move |request| {
             let service = service.clone();
