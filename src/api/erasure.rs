@@ -67,15 +67,27 @@ pub(crate) async fn response(
 ) -> Result<HttpResponse, Problem> {
     let id: DeliveryId = path_id(&request, "delivery_id", "delivery")?;
     let number: u32 = path_id(&request, "number", "attempt")?;
+    erase_response(&api, &author, organization_id, id, number).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Erases the response to an attempt of a delivery.
+pub(crate) async fn erase_response(
+    api: &Api,
+    author: &Author,
+    organization_id: OrganizationId,
+    id: DeliveryId,
+    number: u32,
+) -> Result<(), Problem> {
     let which = Some(json!({"attempt": number}));
-    let entry = author.entry(&api, Some(organization_id), AuditAction::AttemptResponseErased, id, [None, which]);
+    let entry = author.entry(api, Some(organization_id), AuditAction::AttemptResponseErased, id, [None, which]);
     let statistics = api.engine.statistics();
     let erased = api.step(organization_id, move |store| {
         statistics.forget_excerpt(organization_id, id);
         store.recording(entry).erase_response(organization_id, id, number)
     });
     match erased.await? {
-        true => Ok(HttpResponse::NoContent().finish()),
+        true => Ok(()),
         false => Err(Problem::no_such("attempt")),
     }
 }

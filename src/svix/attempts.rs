@@ -9,7 +9,8 @@ use super::error::SvixError;
 use super::ids::{AttemptId, EndpointName};
 use super::messages::{self, MessageOut, listed, payload_of, sent};
 use super::page::{Order, Page, Query};
-use crate::api::{Api, events, logs};
+use crate::api::audit::Author;
+use crate::api::{Api, erasure, events, logs};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, instant_in};
 use crate::domain::time::UnixMillis;
@@ -237,6 +238,23 @@ pub(super) async fn read(
         .next()
         .filter(|row| row.at.delivery_id == attempt.delivery_id && row.at.number == attempt.number);
     Ok(HttpResponse::Ok().json(AttemptOut::of(row.ok_or_else(SvixError::not_found)?, true)))
+}
+
+/// `DELETE /api/v1/app/{app}/msg/{msg}/attempt/{attempt}/content`: forgets the response for good.
+pub(super) async fn erase(
+    request: HttpRequest,
+    access: Access,
+    author: Author,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, id) = messages::of_path(&request, &api, &access).await?;
+    let name = request.match_info().get("attempt").unwrap_or_default();
+    let attempt: AttemptId = name.parse().map_err(|()| SvixError::not_found())?;
+    if logs::detail(&api, owner, attempt.delivery_id).await?.record.event_id != id {
+        return Err(SvixError::not_found());
+    }
+    erasure::erase_response(&api, &author, owner, attempt.delivery_id, attempt.number).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// `POST /api/v1/app/{app}/msg/{msg}/endpoint/{endpoint}/resend`: one attempt more, now.

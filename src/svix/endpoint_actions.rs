@@ -148,10 +148,10 @@ pub(super) async fn stats(
     query.finish()?;
     let until = until.unwrap_or_else(|| api.engine().now());
     let since = since.unwrap_or(until - USUAL_PERIOD);
-    let id = found.endpoint.id;
+    let (id, recent) = (found.endpoint.id, api.engine().statistics());
     let counted = api.read(access.line, move |store: &dyn Store| -> StoreResult<StatsOut> {
         let mut stats = StatsOut { pending: store.pending(owner, Some(id))?.pending, ..StatsOut::default() };
-        for (_, period) in store.endpoint_statistics(owner, &[id], since)? {
+        for (_, period) in recent.of_endpoints(store, owner, &[id], since)? {
             if period.period_start < until {
                 stats.success += period.counts.succeeded;
                 stats.fail += period.counts.failed + period.counts.retried;

@@ -19,7 +19,7 @@ use crate::api::audit::Author;
 use crate::api::body::{RequestBody, read_body, response_body};
 use crate::api::event_input::may_read_inline;
 use crate::api::problem::Problem;
-use crate::api::{Api, events};
+use crate::api::{Api, erasure, events};
 use crate::domain::event::{MAX_BODY_BYTES, MAX_JSON_DEPTH, json_depth};
 use crate::domain::ids::{EndpointId, EventId, OrganizationId, instant_in};
 use crate::domain::labels::{EventLabels, MAX_EVENT_CHANNELS, MAX_TAGS, is_label};
@@ -326,6 +326,18 @@ pub(super) async fn read(
         })
     });
     sent(&api, owner, body.await?)
+}
+
+/// `DELETE /api/v1/app/{app}/msg/{msg}/content`: forgets the payload for good.
+pub(super) async fn erase(
+    request: HttpRequest,
+    access: Access,
+    author: Author,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let (owner, id) = of_path(&request, &api, &access).await?;
+    erasure::erase_payload(&api, &author, owner, id).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// A response that can be large.

@@ -54,11 +54,13 @@ routes! {
     GET    "/app/{app}/msg" ApplicationRead messages::list;
     POST   "/app/{app}/msg" Environment messages::create;
     GET    "/app/{app}/msg/{msg}" ApplicationRead messages::read;
+    DELETE "/app/{app}/msg/{msg}/content" Environment messages::erase;
     GET    "/app/{app}/msg/{msg}/endpoint" ApplicationRead attempts::destinations;
     POST   "/app/{app}/msg/{msg}/endpoint/{endpoint}/resend" Application attempts::resend;
     GET    "/app/{app}/msg/{msg}/endpoint/{endpoint}/attempt" ApplicationRead attempts::of_message_at_endpoint;
     GET    "/app/{app}/msg/{msg}/attempt" ApplicationRead attempts::of_message;
     GET    "/app/{app}/msg/{msg}/attempt/{attempt}" ApplicationRead attempts::read;
+    DELETE "/app/{app}/msg/{msg}/attempt/{attempt}/content" Environment attempts::erase;
     GET    "/app/{app}/attempt/endpoint/{endpoint}" ApplicationRead attempts::of_endpoint;
     GET    "/app/{app}/attempt/msg/{msg}" ApplicationRead attempts::of_message;
 

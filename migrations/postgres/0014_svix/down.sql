@@ -1,3 +1,4 @@
+UPDATE oldest_reader SET migration = '0009';
 DROP TABLE svix_answers;
 DROP TABLE svix_event_types;
 DROP INDEX event_labels_uid;

@@ -51,3 +51,6 @@ CREATE TABLE svix_answers (
     body BYTEA NOT NULL
 );
 CREATE INDEX svix_answers_created ON svix_answers (created_at);
+
+-- an older program can read neither delays of a webhook nor events without a body
+UPDATE oldest_reader SET migration = '0014';
