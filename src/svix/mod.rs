@@ -12,6 +12,7 @@ mod health;
 mod idempotency;
 pub mod ids;
 mod input;
+mod known_applications;
 mod not_here;
 pub mod page;
 mod portal_access;
@@ -26,6 +27,7 @@ use actix_web::web;
 
 use crate::config::SvixSettings;
 use crate::domain::secret::Secret;
+use known_applications::KnownApplications;
 use token::TokenKey;
 
 pub use route_spec::{Permission, RouteSpec};
@@ -39,6 +41,7 @@ const CORS_MAX_AGE: usize = 600;
 /// What the handlers of this API share beside [`crate::api::Api`], one for all workers.
 pub struct Svix {
     key: TokenKey,
+    applications: KnownApplications,
     cors_origins: Vec<String>,
     allows_every_origin: bool,
 }
@@ -49,6 +52,7 @@ impl Svix {
         let secret: &Secret = settings.jwt_secret.as_ref()?;
         Some(Self {
             key: TokenKey::new(secret),
+            applications: KnownApplications::default(),
             cors_origins: settings.cors_origins.clone(),
             allows_every_origin: settings.allows_every_origin(),
         })
