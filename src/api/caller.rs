@@ -211,7 +211,7 @@ fn note_use(api: &web::Data<Api>, key: &KnownKey) {
 
 /// Asks the store what a token stands for. One that was valid a moment ago waits in its owner's line, any other in that of
 /// the address that it comes from, at a gate of its own: a flood of unknown keys keeps only its own address waiting.
-pub(super) async fn look_up<C: Credential + Send + 'static>(
+pub(crate) async fn look_up<C: Credential + Send + 'static>(
     api: &Api,
     cache: &LookupCache<C>,
     hash: [u8; 32],

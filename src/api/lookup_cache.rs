@@ -165,7 +165,7 @@ impl<C: Credential> LookupCache<C> {
     }
 
     /// Forgets all of them.
-    pub(super) fn forget_everything(&self) {
+    pub(crate) fn forget_everything(&self) {
         let mut state = self.lock();
         state.generation += 1;
         state.found.clear();

@@ -28,7 +28,7 @@ pub(crate) mod known_types;
 pub(crate) mod label_input;
 pub(crate) mod line;
 pub(crate) mod logs;
-mod lookup_cache;
+pub(crate) mod lookup_cache;
 pub mod middleware;
 pub(crate) mod offered_types;
 pub mod openapi;

@@ -13,8 +13,8 @@ use super::serve::unusable;
 use super::{now, print_line};
 
 const EXAMPLES: &str = "\
-The token is signed with svix.jwt_secret, and the engine need not run. That of an
-environment is valid for 10 years, that of an application for 28 days.
+The token is signed with svix.jwt_secret, and the engine need not run. An
+environment's is valid for 10 years, an application's for 28 days.
 
 Examples, with the secret in RINGBACK_SVIX_JWT_SECRET:
   ringback svix token

@@ -1,17 +1,16 @@
 //! Every setting, in one table: name, bounds, help, how it is read and shown. The example file and the documentation are
 //! made from it.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::environment::PREFIX;
 use super::readers::{
     RETRY_POLICY_EXAMPLE, admin_key, advertise, ca_file, database_url, header_prefix, log_filter, log_format,
     master_key, node_name, retry_policy, shown_policy, unknown_event_types,
 };
-use super::value::SettingValue;
-use super::{LogFormat, Settings, portal, svix};
+pub use super::setting_key::SettingKey;
+use super::setting_key::ValueKind;
+use super::{LogFormat, portal, svix};
 use crate::domain::retry::{MAX_RETRIES, RetrySchedule};
 
 /// Below this, a memory bound has no room for one event of 10 MiB.
@@ -29,57 +28,6 @@ const LEASE_SECONDS: RangeInclusive<i64> = 3..=60;
 const RETRIES: RangeInclusive<i64> = 0..=MAX_RETRIES as i64;
 const TIMEOUTS: RangeInclusive<i64> = 1..=60;
 const CONCURRENCY: RangeInclusive<i64> = 1..=256;
-
-/// What a key accepts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ValueKind {
-    /// Described in words.
-    Text(&'static str),
-    /// A whole number.
-    Number(RangeInclusive<i64>),
-    /// A duration in whole seconds.
-    Seconds(RangeInclusive<i64>),
-}
-
-impl fmt::Display for ValueKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Number(range) => write!(f, "{} to {}", range.start(), range.end()),
-            Self::Seconds(range) => write!(f, "{} to {} seconds", range.start(), range.end()),
-        }
-    }
-}
-
-/// One setting.
-pub struct SettingKey {
-    /// As in the file; a dot separates the table: `delivery.idle_linger_seconds`.
-    pub name: &'static str,
-    pub(super) kind: ValueKind,
-    /// For operators: what it does, and what breaks when it is too small or too large.
-    pub(super) help: &'static str,
-    /// For the example file, when there is no default.
-    pub(super) example: Option<&'static str>,
-    /// Reads a value into the settings, or returns what it expects.
-    pub(super) read: fn(&SettingValue, &mut Settings) -> Result<(), String>,
-    pub(super) show: fn(&Settings) -> Option<String>,
-}
-
-impl SettingKey {
-    /// The environment variable of this setting: `RINGBACK_DELIVERY_IDLE_LINGER_SECONDS`.
-    pub fn variable(&self) -> String {
-        format!("{PREFIX}{}", self.name.replace('.', "_").to_ascii_uppercase())
-    }
-
-    /// The value as it would be written in the file, secrets hidden; `None` when it is not set.
-    pub fn show(&self, settings: &Settings) -> Option<String> {
-        (self.show)(settings)
-    }
-
-    pub(super) fn read(&self, value: &SettingValue, settings: &mut Settings) -> Result<(), String> {
-        (self.read)(value, settings)
-    }
-}
 
 macro_rules! number {
     ($name:literal, $field:ident, $type:ty, $range:expr, $help:literal) => {

@@ -11,6 +11,7 @@ pub mod keys;
 mod load;
 mod portal;
 mod readers;
+mod setting_key;
 mod svix;
 mod value;
 

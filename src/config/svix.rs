@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use url::Url;
 
-use super::keys::{SettingKey, ValueKind};
+use super::setting_key::{SettingKey, ValueKind};
 use super::value::SettingValue;
 use crate::domain::secret::Secret;
 

@@ -1,6 +1,8 @@
 //! Who calls, and for which application. The only place where tokens and environments are enforced: a middleware around every
 //! route of the table.
 
+use std::net::IpAddr;
+
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
@@ -11,7 +13,7 @@ use super::Svix;
 use super::error::SvixError;
 use super::ids::ApplicationId;
 use super::route_spec::Permission;
-use super::token::Claims;
+use super::token::{Claims, TokenKey};
 use crate::api::Api;
 use crate::api::caller::{Caller, address, caller_of};
 use crate::api::key_text::hash_key;
@@ -88,87 +90,109 @@ pub(super) async fn authorize(
 async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), SvixError> {
     let api = request.app_data::<web::Data<Api>>().ok_or_else(SvixError::internal)?;
     let svix = request.app_data::<web::Data<Svix>>().ok_or_else(SvixError::internal)?;
-    let name = request.match_info().get("app");
-    let access = match bearer(svix, api, request).await? {
+    let call = Call { api, svix, address: address(request), name: request.match_info().get("app") };
+    let access = match call.bearer(request).await? {
         Bearer::Environment(environment, caller) => {
             // for the access log, also when it is refused
             request.extensions_mut().insert(caller);
-            let line = Line::from(&caller);
-            let application = match name {
-                // some calls make it
-                Some(name) if permission == Permission::Environment => {
-                    named(api, line, &environment, name).await?
-                }
-                Some(name) => Some(find(api, line, &environment, name).await?),
-                None => None,
+            let application = match call.named(&environment).await {
+                // some of these calls make it
+                Err(error) if error.is_not_found() && permission == Permission::Environment => None,
+                found => found?,
             };
+            let line = Line::from(&caller);
             Access { environment, application, holder: None, feature_flags: None, line }
         }
         Bearer::Application(environment, holder) => {
             request.extensions_mut().insert(holder.caller);
-            of_application(api, permission, environment, holder, name).await?
+            call.of_application(permission, environment, holder).await?
         }
     };
     request.extensions_mut().insert(access);
     Ok(())
 }
 
-async fn of_application(
-    api: &Api,
-    permission: Permission,
-    environment: Environment,
-    holder: Holder,
-    name: Option<&str>,
-) -> Result<Access, SvixError> {
-    let Holder { id, caller, claims } = holder;
-    let line = Line::from(&caller);
-    // deleted ones have no rights
-    let own = look_up(api, line, &environment, OrganizationRef::Id(id)).await?.ok_or_else(invalid)?;
-    if let (Some(claims), Some(from)) = (&claims, own.tokens_valid_from)
-        && claims.is_from_before(from)
-    {
-        return Err(SvixError::unauthorized("this token was ended"));
-    }
-    if permission == Permission::Environment {
-        return Err(SvixError::forbidden("this call needs a token of the environment, not one of an application"));
-    }
-    let is_named = match name {
-        // said of another application as of none
-        Some(name) => find(api, line, &environment, name).await?.id == id,
-        None => true,
-    };
-    if !is_named {
-        return Err(SvixError::not_found());
-    }
-    let only_reads = claims.as_ref().is_some_and(|claims| claims.read_only);
-    if only_reads && permission != Permission::ApplicationRead {
-        return Err(SvixError::forbidden("this token only reads, and sees no secret"));
-    }
-    let application = name.is_some().then_some(own);
-    let feature_flags = Some(claims.map(|claims| claims.feature_flags).unwrap_or_default());
-    Ok(Access { environment, application, holder: Some(id), feature_flags, line })
-}
-
 fn invalid() -> SvixError {
     SvixError::unauthorized("Invalid token")
 }
 
-async fn bearer(svix: &Svix, api: &web::Data<Api>, request: &HttpRequest) -> Result<Bearer, SvixError> {
-    let token = token_of(request).ok_or_else(invalid)?;
-    // our keys have no dots
-    if token.contains('.') {
-        return of_claims(svix.key.read(token, api.engine().now()).ok_or_else(invalid)?);
-    }
-    let caller = caller_of(api, hash_key(token), address(request)).await?;
-    match caller {
-        Caller::Admin { .. } => Ok(Bearer::Environment(Environment::default(), caller)),
-        Caller::Key { organization_id: id, role: Role::Owner, .. } => {
-            let environment = api.read(id, move |store| store.environment_of(id)).await?.ok_or_else(invalid)?;
-            Ok(Bearer::Application(environment, Holder { id, caller, claims: None }))
+/// What is needed to find out.
+struct Call<'a> {
+    api: &'a web::Data<Api>,
+    svix: &'a Svix,
+    address: IpAddr,
+    /// Of the application in the path: its id or uid.
+    name: Option<&'a str>,
+}
+
+impl Call<'_> {
+    async fn bearer(&self, request: &HttpRequest) -> Result<Bearer, SvixError> {
+        let token = bearer_token(request).ok_or_else(invalid)?;
+        if TokenKey::is_token(token) {
+            return of_claims(self.svix.key.read(token, self.api.engine().now()).ok_or_else(invalid)?);
         }
-        Caller::Key { .. } | Caller::Deployment { .. } => Err(SvixError::forbidden(
-            "of Ringback's own keys the admin key and keys of organizations with the role owner may call this API",
-        )),
+        let caller = caller_of(self.api, hash_key(token), self.address).await?;
+        match caller {
+            Caller::Admin { .. } => Ok(Bearer::Environment(Environment::default(), caller)),
+            Caller::Key { organization_id: id, role: Role::Owner, .. } => {
+                let environment = self.api.read(id, move |store| store.environment_of(id)).await?;
+                let environment = environment.ok_or_else(invalid)?;
+                Ok(Bearer::Application(environment, Holder { id, caller, claims: None }))
+            }
+            Caller::Key { .. } | Caller::Deployment { .. } => Err(SvixError::forbidden(
+                "of Ringback's own keys the admin key and keys of organizations with the role owner may call this API",
+            )),
+        }
+    }
+
+    async fn of_application(
+        &self,
+        permission: Permission,
+        environment: Environment,
+        holder: Holder,
+    ) -> Result<Access, SvixError> {
+        let Holder { id, caller, claims } = holder;
+        // deleted ones have no rights
+        let own = self.find(&environment, OrganizationRef::Id(id)).await?.ok_or_else(invalid)?;
+        if let (Some(claims), Some(from)) = (&claims, own.tokens_valid_from)
+            && claims.is_from_before(from)
+        {
+            return Err(SvixError::unauthorized("this token was ended"));
+        }
+        if permission == Permission::Environment {
+            let detail = "this call needs a token of the environment, not one of an application";
+            return Err(SvixError::forbidden(detail));
+        }
+        let application = self.named(&environment).await?;
+        // said of another application as of none
+        if application.is_some_and(|application| application.id != id) {
+            return Err(SvixError::not_found());
+        }
+        let only_reads = claims.as_ref().is_some_and(|claims| claims.read_only);
+        if only_reads && permission != Permission::ApplicationRead {
+            return Err(SvixError::forbidden("this token only reads, and sees no secret"));
+        }
+        let feature_flags = Some(claims.map(|claims| claims.feature_flags).unwrap_or_default());
+        Ok(Access { environment, application, holder: Some(id), feature_flags, line: Line::from(&caller) })
+    }
+
+    /// The application in the path; `None` where a path has none.
+    async fn named(&self, environment: &Environment) -> Result<Option<Application>, SvixError> {
+        let Some(name) = self.name else { return Ok(None) };
+        let name = match name.starts_with(APPLICATION_PREFIX) {
+            true => name.parse().map(|ApplicationId(id)| OrganizationRef::Id(id)).ok(),
+            false => name.parse().map(OrganizationRef::Uid).ok(),
+        };
+        let found = self.find(environment, name.ok_or_else(SvixError::not_found)?).await?;
+        found.map(Some).ok_or_else(SvixError::not_found)
+    }
+
+    async fn find(
+        &self,
+        environment: &Environment,
+        name: OrganizationRef,
+    ) -> Result<Option<Application>, SvixError> {
+        self.svix.applications.find(self.api, self.address, environment, name).await
     }
 }
 
@@ -194,38 +218,7 @@ fn of_claims(claims: Claims) -> Result<Bearer, SvixError> {
     }
 }
 
-/// The application with this id or uid.
-async fn find(api: &Api, line: Line, environment: &Environment, name: &str) -> Result<Application, SvixError> {
-    named(api, line, environment, name).await?.ok_or_else(SvixError::not_found)
-}
-
-async fn named(
-    api: &Api,
-    line: Line,
-    environment: &Environment,
-    name: &str,
-) -> Result<Option<Application>, SvixError> {
-    let name = match name.starts_with(APPLICATION_PREFIX) {
-        true => name.parse().map(|ApplicationId(id)| OrganizationRef::Id(id)).ok(),
-        false => name.parse().map(OrganizationRef::Uid).ok(),
-    };
-    match name {
-        Some(name) => look_up(api, line, environment, name).await,
-        None => Ok(None),
-    }
-}
-
-async fn look_up(
-    api: &Api,
-    line: Line,
-    environment: &Environment,
-    name: OrganizationRef,
-) -> Result<Option<Application>, SvixError> {
-    let environment = environment.clone();
-    Ok(api.read(line, move |store| store.application(&environment, &name)).await?)
-}
-
-fn token_of(request: &HttpRequest) -> Option<&str> {
+fn bearer_token(request: &HttpRequest) -> Option<&str> {
     let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();

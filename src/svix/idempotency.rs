@@ -71,14 +71,16 @@ impl Call {
         let access = request.extensions().get::<Access>().cloned()?;
         let api = request.app_data::<web::Data<Api>>()?.clone();
         let holder = access.holder.map(|id| id.to_string()).unwrap_or_default();
-        // from slash or not, it is the same call
+        // without a slash at its end
         let path = request.uri().path_and_query().map(|path| path.as_str()).unwrap_or_default();
         let mut hash = Sha256::new();
         for part in [access.environment.stored().as_bytes(), holder.as_bytes(), path.as_bytes(), key] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        Some(Self { api, line: access.line, key_hash: hash.finalize().into() })
+        // what is done for an application waits in its line, whoever asks for it
+        let line = access.application.map_or(access.line, |application| application.id.into());
+        Some(Self { api, line, key_hash: hash.finalize().into() })
     }
 
     /// `None` when this is the first one, which now has to be carried out.

@@ -18,6 +18,7 @@ mod health;
 mod idempotency;
 pub mod ids;
 mod input;
+mod known_applications;
 mod messages;
 mod not_here;
 pub mod page;
@@ -34,6 +35,7 @@ use actix_web::web;
 use crate::config::SvixSettings;
 use crate::domain::retry::{RetryDelays, RetrySchedule};
 use crate::domain::secret::Secret;
+use known_applications::KnownApplications;
 use token::TokenKey;
 
 pub use route_spec::{Permission, RouteSpec};
@@ -49,6 +51,7 @@ pub struct Svix {
     key: TokenKey,
     /// Of new endpoints.
     retry: RetrySchedule,
+    applications: KnownApplications,
     cors_origins: Vec<String>,
     allows_every_origin: bool,
 }
@@ -62,6 +65,7 @@ impl Svix {
             key: TokenKey::new(secret),
             // checked as it was read
             retry: delays.map_or(RetrySchedule::default(), RetrySchedule::Delays),
+            applications: KnownApplications::default(),
             cors_origins: settings.cors_origins.clone(),
             allows_every_origin: settings.allows_every_origin(),
         })

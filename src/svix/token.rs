@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::Sha256;
 
 use super::ids::ApplicationId;
@@ -48,11 +48,11 @@ pub(super) struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org: Option<String>,
     /// In seconds since 1970, as the others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "whole")]
     exp: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "whole")]
     nbf: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "whole")]
     iat: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
@@ -122,6 +122,12 @@ impl TokenKey {
         format!("{signed}.{}", BASE64URL_NOPAD.encode(&mac.finalize().into_bytes()))
     }
 
+    /// Whether a text has the form of a token, whoever made it.
+    pub(super) fn is_token(text: &str) -> bool {
+        let header = text.split_once('.').and_then(|(header, _)| decoded::<Header>(header));
+        header.is_some()
+    }
+
     /// What a token says; `None` when it is not one of ours, or not valid now.
     pub(super) fn read(&self, token: &str, now: UnixMillis) -> Option<Claims> {
         if token.len() > MAX_TOKEN_BYTES {
@@ -161,6 +167,11 @@ impl Default for TokenWishes {
 #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of every length")
+}
+
+/// Some readers take no fractions.
+fn whole<S: Serializer>(seconds: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    seconds.map(|seconds| seconds as i64).serialize(serializer)
 }
 
 fn encoded(part: &impl Serialize) -> String {

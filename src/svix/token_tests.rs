@@ -40,6 +40,9 @@ fn a_token_that_we_make_says_whose_it_is_and_how_long_it_is_valid() {
     assert_eq!(claims.sub, Some(application.to_string()));
     assert_eq!((claims.org.as_deref(), claims.read_only), (Some("org_acme"), true));
     assert_eq!(claims.feature_flags, ["beta"]);
+    let (_, payload) = token.split_once('.').unwrap();
+    let payload: Value = decoded(payload.split_once('.').unwrap().0).unwrap();
+    assert!(payload["exp"].is_i64() && payload["iat"] == NOW.as_seconds(), "{payload}");
     let end = NOW + APPLICATION_LIFETIME;
     assert!(key().read(&token, end).is_some());
     assert!(key().read(&token, end + Duration::from_secs(LEEWAY_SECONDS as u64 + 1)).is_none());
@@ -98,4 +101,12 @@ fn a_token_that_does_not_say_when_it_was_made_is_from_before() {
     assert!(claims(json!({"sub": "app_x"})).is_from_before(NOW));
     assert!(claims(json!({"iat": NOW.as_seconds() - 1})).is_from_before(NOW));
     assert!(!claims(json!({"iat": NOW.as_seconds()})).is_from_before(NOW));
+}
+
+#[test]
+fn a_key_of_ours_is_not_taken_for_a_token() {
+    for text in ["rbk_abc", "an.admin.key-of-16", "..", "eyJ9.x.y"] {
+        assert!(!TokenKey::is_token(text), "{text}");
+    }
+    assert!(TokenKey::is_token(&with_claims(&json!({}))));
 }

@@ -29,6 +29,7 @@ async fn a_repeated_request_gets_the_first_answer_and_changes_nothing(database: 
     // the body is not compared
     let other = json!({"name": "b", "description": "x"});
     assert_eq!(world.svix_once(&token, "k1", "/event-type", &other).await.text, first.text);
+    assert_eq!(world.svix_once(&token, "k1", "/event-type/", &new).await.text, first.text);
     world.svix_once(&token, "k2", "/event-type", &new).await.svix_error(409, "event_type_exists");
 }
 
