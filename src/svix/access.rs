@@ -45,7 +45,7 @@ struct Holder {
 pub(crate) struct Access {
     /// In which all is that the request names.
     pub environment: Environment,
-    /// The application in the path, which exists.
+    /// The application in the path; where an environment's token may make one it need not exist.
     pub application: Option<Application>,
     /// The application whose token it is; `None` for one of the environment.
     pub holder: Option<OrganizationId>,
@@ -58,8 +58,7 @@ pub(crate) struct Access {
 impl Access {
     /// The application in the path.
     pub(crate) fn application(&self) -> Result<Application, SvixError> {
-        // missing on a route without one
-        self.application.ok_or_else(SvixError::internal)
+        self.application.ok_or_else(SvixError::not_found)
     }
 }
 
@@ -97,6 +96,10 @@ async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), Svix
             // for the access log, also when it is refused
             request.extensions_mut().insert(caller);
             let application = call.named(&environment).await?;
+            // with `Environment`, the call may be the one that makes it
+            if call.name.is_some() && application.is_none() && permission != Permission::Environment {
+                return Err(SvixError::not_found());
+            }
             let line = Line::from(&caller);
             Access { environment, application, holder: None, feature_flags: None, line }
         }
@@ -162,7 +165,7 @@ impl Call<'_> {
         }
         let application = self.named(&environment).await?;
         // said of another application as of none
-        if application.is_some_and(|application| application.id != id) {
+        if self.name.is_some() && application.is_none_or(|application| application.id != id) {
             return Err(SvixError::not_found());
         }
         let only_reads = claims.as_ref().is_some_and(|claims| claims.read_only);
@@ -173,15 +176,17 @@ impl Call<'_> {
         Ok(Access { environment, application, holder: Some(id), feature_flags, line: Line::from(&caller) })
     }
 
-    /// The application in the path; `None` where a path has none.
+    /// The application in the path, if there is one.
     async fn named(&self, environment: &Environment) -> Result<Option<Application>, SvixError> {
         let Some(name) = self.name else { return Ok(None) };
         let name = match name.starts_with(APPLICATION_PREFIX) {
             true => name.parse().map(|ApplicationId(id)| OrganizationRef::Id(id)).ok(),
             false => name.parse().map(OrganizationRef::Uid).ok(),
         };
-        let found = self.find(environment, name.ok_or_else(SvixError::not_found)?).await?;
-        found.map(Some).ok_or_else(SvixError::not_found)
+        match name {
+            Some(name) => self.find(environment, name).await,
+            None => Ok(None),
+        }
     }
 
     async fn find(
