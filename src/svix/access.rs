@@ -95,11 +95,11 @@ async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), Svix
         Bearer::Environment(environment, caller) => {
             // for the access log, also when it is refused
             request.extensions_mut().insert(caller);
-            let application = match call.named(&environment).await {
-                // some of these calls make it
-                Err(error) if error.is_not_found() && permission == Permission::Environment => None,
-                found => found?,
-            };
+            let application = call.named(&environment).await?;
+            // with `Environment`, the call may be the one that makes it
+            if call.name.is_some() && application.is_none() && permission != Permission::Environment {
+                return Err(SvixError::not_found());
+            }
             let line = Line::from(&caller);
             Access { environment, application, holder: None, feature_flags: None, line }
         }
@@ -165,7 +165,7 @@ impl Call<'_> {
         }
         let application = self.named(&environment).await?;
         // said of another application as of none
-        if application.is_some_and(|application| application.id != id) {
+        if self.name.is_some() && application.is_none_or(|application| application.id != id) {
             return Err(SvixError::not_found());
         }
         let only_reads = claims.as_ref().is_some_and(|claims| claims.read_only);
@@ -176,15 +176,17 @@ impl Call<'_> {
         Ok(Access { environment, application, holder: Some(id), feature_flags, line: Line::from(&caller) })
     }
 
-    /// The application in the path; `None` where a path has none.
+    /// The application in the path, if there is one.
     async fn named(&self, environment: &Environment) -> Result<Option<Application>, SvixError> {
         let Some(name) = self.name else { return Ok(None) };
         let name = match name.starts_with(APPLICATION_PREFIX) {
             true => name.parse().map(|ApplicationId(id)| OrganizationRef::Id(id)).ok(),
             false => name.parse().map(OrganizationRef::Uid).ok(),
         };
-        let found = self.find(environment, name.ok_or_else(SvixError::not_found)?).await?;
-        found.map(Some).ok_or_else(SvixError::not_found)
+        match name {
+            Some(name) => self.find(environment, name).await,
+            None => Ok(None),
+        }
     }
 
     async fn find(
