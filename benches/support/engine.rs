@@ -77,6 +77,7 @@ pub(crate) fn settings(endpoints: usize) -> ActorSettings {
         idle_linger: Duration::from_secs(3_600),
         retention: Duration::from_secs(30 * 86_400),
         header_prefix: "x-callintel".to_owned(),
+        whitelabel_headers: false,
         user_agent: "Ringback/bench".to_owned(),
     }
 }

@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Svix;
 use super::access::Access;
+use super::applications::{ApplicationIn, found_or_made};
 use super::error::SvixError;
 use super::ids::ApplicationId;
 use super::input::{Invalid, read_json};
 use super::token::TokenWishes;
+use crate::api::audit::Author;
 use crate::api::sign_in_links::{create_link, longest_lifetime};
 use crate::api::{Api, NO_STORE};
+use crate::domain::ids::OrganizationId;
 use crate::domain::organization::Role;
 use crate::domain::session::Visitor;
 
@@ -29,6 +32,7 @@ struct PortalWishes {
     read_only: Option<bool>,
     capabilities: Option<Vec<String>>,
     expiry: Option<u64>,
+    application: Option<ApplicationIn>,
 }
 
 #[derive(Serialize)]
@@ -42,11 +46,15 @@ pub(super) async fn create(
     request: HttpRequest,
     payload: web::Payload,
     access: Access,
+    author: Author,
     api: web::Data<Api>,
     svix: web::Data<Svix>,
 ) -> Result<HttpResponse, SvixError> {
-    let wishes = read_json(&request, payload).await?;
-    answer(&request, &access, &api, &svix, wishes).await
+    let mut wishes: PortalWishes = read_json(&request, payload).await?;
+    let described = wishes.application.take();
+    let wishes = wishes.checked()?;
+    let id = found_or_made(&request, &api, &author, &access, described).await?;
+    answer(&request, &access, id, &api, &svix, wishes).await
 }
 
 /// `POST /api/v1/auth/dashboard-access/{app}`: its older name.
@@ -56,18 +64,18 @@ pub(super) async fn create_without_wishes(
     api: web::Data<Api>,
     svix: web::Data<Svix>,
 ) -> Result<HttpResponse, SvixError> {
-    answer(&request, &access, &api, &svix, PortalWishes::default()).await
+    let id = access.application()?.id;
+    answer(&request, &access, id, &api, &svix, TokenWishes::default()).await
 }
 
 async fn answer(
     request: &HttpRequest,
     access: &Access,
+    id: OrganizationId,
     api: &web::Data<Api>,
     svix: &Svix,
-    wishes: PortalWishes,
+    wishes: TokenWishes,
 ) -> Result<HttpResponse, SvixError> {
-    let wishes = wishes.checked()?;
-    let id = access.application()?.id;
     let role = if wishes.read_only { Role::Viewer } else { Role::Manager };
     let visitor = Visitor { role, name: None, return_url: None };
     let url = create_link(api, request, id, visitor, wishes.lifetime.min(longest_lifetime())).await?;

@@ -368,6 +368,7 @@ pub(crate) fn settings() -> ActorSettings {
         idle_linger: Duration::from_secs(5),
         retention: Duration::from_secs(30 * 86_400),
         header_prefix: "x-acme".to_owned(),
+        whitelabel_headers: false,
         user_agent: "Ringback/test".to_owned(),
     }
 }

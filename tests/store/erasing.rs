@@ -4,6 +4,7 @@ use ringback::domain::attempt::NextStep;
 use ringback::domain::delivery::DeliveryStatus;
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
+use ringback::domain::round::Rounds;
 use ringback::store::{
     CANCELLED_AT_ONCE, ChangeNumber, Changed, ChangesSince, ErasureStep, ReplayTargets, RequeueRange, StoreError,
     WriteBatch,
@@ -49,7 +50,7 @@ fn an_erased_payload_is_gone_and_what_was_pending_is_cancelled(f: &Fixture) {
     let (kept, _) = publish(f, organization_id, &[first, second]);
     f.record(vec![outcome(organization_id, first, deliveries[0], 1, 200, NextStep::Succeeded)]);
     let to_third = ReplayTargets::Endpoints(vec![third]);
-    f.store.replay_event(organization_id, id, &to_third, &mut || f.id_at(at(5)), at(5)).unwrap();
+    f.store.replay_event(organization_id, id, &to_third, Rounds::Schedule, &mut || f.id_at(at(5)), at(5)).unwrap();
     // both are in memory as well
     assert_eq!((f.due(organization_id, second, at(9)).len(), f.due(organization_id, first, at(9)).len()), (2, 1));
     assert_eq!(erase(f, organization_id, id), done(&[second, third]));
@@ -77,13 +78,15 @@ fn an_erased_event_is_not_sent_again_and_a_range_passes_over_it(f: &Fixture) {
         f.record(vec![outcome(organization_id, endpoint_id, delivery, 1, 404, NextStep::Failed)]);
     }
     assert_eq!(erase(f, organization_id, id), done(&[]));
-    let retried = f.store.requeue_delivery(organization_id, deliveries[0], at(60));
+    let retried = f.store.requeue_delivery(organization_id, deliveries[0], Rounds::Schedule, at(60));
     assert!(matches!(retried, Err(StoreError::PayloadErased)), "{retried:?}");
     for targets in [ReplayTargets::Delivered, ReplayTargets::Endpoints(vec![other])] {
-        let replayed = f.store.replay_event(organization_id, id, &targets, &mut || f.id_at(at(60)), at(60));
+        let replayed =
+            f.store.replay_event(organization_id, id, &targets, Rounds::Schedule, &mut || f.id_at(at(60)), at(60));
         assert!(matches!(replayed, Err(StoreError::PayloadErased)), "{replayed:?}");
     }
-    let range = RequeueRange { since: at(0), until: at(100), status: DeliveryStatus::Failed };
+    let range =
+        RequeueRange { since: at(0), until: at(100), status: DeliveryStatus::Failed, rounds: Rounds::Schedule };
     let step = |after| f.store.requeue_range(organization_id, endpoint_id, &range, after, 1, at(60)).unwrap();
     let first = step(None);
     assert_eq!((first.deliveries, first.next), (0, Some(deliveries[0])), "the range goes on behind it");
@@ -156,7 +159,7 @@ fn an_erased_response_leaves_status_times_and_error(f: &Fixture) {
     }
     assert_eq!(excerpt(), None);
     // the first one moves when a new round begins
-    f.store.requeue_delivery(organization_id, id, at(60)).unwrap();
+    f.store.requeue_delivery(organization_id, id, Rounds::Schedule, at(60)).unwrap();
     assert_eq!(attempts(), expected);
     assert!(expected[1].response_body.is_some());
     assert!(f.store.erase_response(organization_id, id, 1).unwrap());

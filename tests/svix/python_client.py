@@ -267,8 +267,10 @@ def messages(app, endpoint, secrets):
     assert path == "/main/200"
     lower = {name.lower(): value for name, value in headers.items()}
     assert lower["svix-id"] == made.id and lower["x-mine"] == "1", lower
+    assert json.loads(body) == payload
     for secret in secrets:
-        assert Webhook(secret).verify(body, headers) == payload, "each valid secret has signed"
+        # raises unless this secret has signed
+        Webhook(secret).verify(body, headers)
     try:
         Webhook(secrets[0]).verify(body + b" ", headers)
         raise AssertionError("a changed body was accepted")
