@@ -23,6 +23,7 @@ mod maintenance;
 pub mod memory;
 mod models;
 mod new_key;
+mod organization_rows;
 mod postgres;
 mod queue;
 mod schema;

@@ -10,9 +10,7 @@ use zeroize::Zeroizing;
 
 use super::cipher::{Cipher, CipherError};
 use super::detail::StoredAttempt;
-use super::schema::{
-    api_keys, attempts, deliveries, endpoint_health, endpoints, event_types, events, organizations,
-};
+use super::schema::{api_keys, attempts, deliveries, endpoint_health, endpoints, event_types, events};
 use super::{StoreError, StoreResult};
 use crate::domain::attempt::{Outcome, RetryOn};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
@@ -22,12 +20,11 @@ use crate::domain::event_types::{DefinedEventType, EventTypeState};
 use crate::domain::filter::Filter;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, first_id_at};
-use crate::domain::organization::{ApiKey, BodyShape, Metadata, Organization, OrganizationChange, Role};
+use crate::domain::organization::{ApiKey, Metadata, Role};
 use crate::domain::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
 use crate::domain::sent_request::HeaderStyle;
-use crate::domain::svix::Environment;
 use crate::domain::time::UnixMillis;
 
 impl From<CipherError> for StoreError {
@@ -48,50 +45,11 @@ pub(super) fn corrupt(what: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(what.to_string())
 }
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = organizations)]
-pub(super) struct OrganizationRow {
-    id: i64,
-    name: String,
-    created_at: i64,
-    uid: Option<String>,
-    metadata: Option<String>,
-    body: i16,
-    header_style: i16,
-    environment: String,
-    rate_limit: Option<i32>,
-    updated_at: Option<i64>,
-    tokens_valid_from: Option<i64>,
-}
-
-/// The shapes in their order in the column.
-fn body_shape(code: i16) -> StoreResult<BodyShape> {
-    let shape = usize::try_from(code).ok().and_then(|code| BodyShape::ALL.get(code));
-    shape.copied().ok_or_else(|| corrupt(format!("body {code}")))
-}
-
-impl From<&Organization> for OrganizationRow {
-    fn from(organization: &Organization) -> Self {
-        Self {
-            id: organization.id.0,
-            name: organization.name.clone(),
-            created_at: organization.created_at.0,
-            uid: organization.uid.as_ref().map(ToString::to_string),
-            metadata: metadata_text(&organization.metadata),
-            body: organization.body as i16,
-            header_style: header_style_code(organization.header_style),
-            environment: organization.environment.stored().to_owned(),
-            rate_limit: organization.rate_limit.map(i32::from),
-            updated_at: organization.updated_at.map(|at| at.0),
-            tokens_valid_from: organization.tokens_valid_from.map(|at| at.0),
-        }
-    }
-}
-
 /// In the columns `header_style`.
 const SVIX_HEADERS: i16 = 1;
 
-fn header_style_code(style: HeaderStyle) -> i16 {
+/// The column of a style.
+pub(super) fn header_style_code(style: HeaderStyle) -> i16 {
     match style {
         HeaderStyle::Native => 0,
         // which of their names it uses is the deployment's
@@ -99,64 +57,15 @@ fn header_style_code(style: HeaderStyle) -> i16 {
     }
 }
 
-fn header_style(code: i16) -> HeaderStyle {
+/// The style of a column.
+pub(super) fn header_style(code: i16) -> HeaderStyle {
     if code == SVIX_HEADERS { HeaderStyle::Svix } else { HeaderStyle::Native }
 }
 
-/// Nothing for an empty one, which most are.
-fn metadata_text(metadata: &Metadata) -> Option<String> {
+/// Metadata in the database: nothing for an empty one, which most are.
+pub(super) fn metadata_text(metadata: &Metadata) -> Option<String> {
     // strings always serialize
     (!metadata.is_empty()).then(|| serde_json::to_string(metadata).unwrap_or_default())
-}
-
-impl TryFrom<OrganizationRow> for Organization {
-    type Error = StoreError;
-    fn try_from(row: OrganizationRow) -> StoreResult<Self> {
-        let uid = row.uid.map(|uid| uid.parse().map_err(|_| corrupt(format!("uid {uid}")))).transpose()?;
-        let metadata = row.metadata.map(|text| serde_json::from_str(&text).map_err(corrupt)).transpose()?;
-        Ok(Self {
-            id: OrganizationId(row.id),
-            uid,
-            name: row.name,
-            metadata: metadata.unwrap_or_default(),
-            body: body_shape(row.body)?,
-            header_style: header_style(row.header_style),
-            environment: Environment::of_stored(row.environment),
-            rate_limit: row.rate_limit.and_then(|limit| u16::try_from(limit).ok()),
-            created_at: UnixMillis(row.created_at),
-            updated_at: row.updated_at.map(UnixMillis),
-            tokens_valid_from: row.tokens_valid_from.map(UnixMillis),
-        })
-    }
-}
-
-/// The columns that an [`OrganizationChange`] sets.
-#[derive(AsChangeset)]
-#[diesel(table_name = organizations)]
-pub(super) struct OrganizationChangeset {
-    name: Option<String>,
-    uid: Option<Option<String>>,
-    metadata: Option<Option<String>>,
-    body: Option<i16>,
-    rate_limit: Option<Option<i32>>,
-    updated_at: Option<i64>,
-    tokens_valid_from: Option<i64>,
-}
-
-impl OrganizationChangeset {
-    /// `None` when there is nothing to set.
-    pub(super) fn of(change: &OrganizationChange) -> Option<Self> {
-        let OrganizationChange { name, uid, metadata, body, rate_limit, updated_at, tokens_valid_from } = change;
-        (*change != OrganizationChange::default()).then(|| Self {
-            name: name.clone(),
-            uid: uid.as_ref().map(|uid| uid.as_ref().map(ToString::to_string)),
-            metadata: metadata.as_ref().map(metadata_text),
-            body: body.map(|shape| shape as i16),
-            rate_limit: rate_limit.map(|limit| limit.map(i32::from)),
-            updated_at: updated_at.map(|at| at.0),
-            tokens_valid_from: tokens_valid_from.map(|at| at.0),
-        })
-    }
 }
 
 /// The organization of a key in its row: 0 for the deployment's.

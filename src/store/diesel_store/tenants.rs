@@ -3,9 +3,8 @@
 use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
-use super::super::models::{
-    ApiKeyRow, EndpointRow, EventTypeRow, HealthRow, OrganizationChangeset, OrganizationRow, hash_from, key_owner,
-};
+use super::super::models::{ApiKeyRow, EndpointRow, EventTypeRow, HealthRow, hash_from, key_owner};
+use super::super::organization_rows::{OrganizationChangeset, OrganizationRow};
 use super::super::schema::{
     api_keys, dashboard_sessions, deleted_organizations, endpoint_health, endpoints,
     event_types as own_event_types, organizations, sign_in_links,

@@ -4,6 +4,7 @@ mod access;
 mod event_types;
 mod portal_access;
 mod repeated;
+mod resources;
 mod shape;
 
 use actix_web::http::Method;
