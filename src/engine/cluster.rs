@@ -23,7 +23,7 @@ pub(super) fn identity(settings: &Settings, listen: SocketAddr, addresses: PeerA
 }
 
 /// Settings that decide what happens to an event and its deliveries, whichever node handles them, and what a customer sees.
-const SHARED: [&str; 22] = [
+const SHARED: [&str; 24] = [
     "allow_http",
     "allowed_networks",
     "allowed_ports",
@@ -46,6 +46,8 @@ const SHARED: [&str; 22] = [
     "portal.name",
     "portal.accent_color",
     "portal.frame_ancestors",
+    "svix.retry_schedule",
+    "svix.whitelabel_headers",
 ];
 
 fn shared_settings(settings: &Settings) -> BTreeMap<String, String> {
