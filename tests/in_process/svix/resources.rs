@@ -191,9 +191,8 @@ async fn a_secret_is_replaced_ten_times_within_a_day_and_all_of_them_sign(databa
     let eleventh = world.svix(&token, "POST", "/app/app/endpoint/main/secret/rotate", "{}").await;
     eleventh.svix_error(409, "too_many_secrets");
     let message = publish(&world, json!({"eventType": "a.b", "payload": {}})).await;
-    let owner = world
-        .key(&world.get(ADMIN, "/v1/organizations/app").await.ok(200)["id"].as_str().unwrap().to_owned(), "owner");
-    let owner = owner.await;
+    let organization = world.get(ADMIN, "/v1/organizations/app").await.ok(200);
+    let owner = world.key(organization["id"].as_str().unwrap(), "owner").await;
     let signatures = eventually("it is delivered", async || {
         let path = format!("/v1/events/{}", message["id"].as_str().unwrap());
         let event = world.get(&owner, &path).await.ok(200);

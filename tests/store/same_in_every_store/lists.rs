@@ -1,10 +1,10 @@
-//! Lists of attempts and of deliveries with their events.
+//! Lists of events, of attempts, and of deliveries with their events.
 
 use ringback::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId};
 use ringback::store::{
-    AttemptFilter, AttemptPageRequest, AttemptPosition, AttemptsOf, CodeClass, ListFilter, MessagePageRequest,
-    PageEdge, Store,
+    AttemptFilter, AttemptPageRequest, AttemptPosition, AttemptsOf, CodeClass, EventListFilter, EventPageRequest,
+    ListFilter, MessagePageRequest, PageEdge, Store,
 };
 
 use super::{History, Question};
@@ -50,6 +50,18 @@ impl History<'_> {
                 let (statuses, with_body) = (statuses.clone(), limit.is_multiple_of(2));
                 let page = MessagePageRequest { edge: delivery_edge, limit, statuses, with_body };
                 answers.push(format!("{:?}", store.messages(organization_id, &deliveries, &page).unwrap()));
+            }
+            let events = EventListFilter {
+                event_types: deliveries.event_types.clone(),
+                channel: filter.tag.clone().filter(|_| question.known == 2),
+                tag: filter.tag.clone(),
+                from: filter.from,
+                to: filter.to,
+            };
+            let event_id = event.unwrap_or(EventId(0));
+            for edge in [PageEdge::Newest, PageEdge::OlderThan(event_id), PageEdge::NewerThan(event_id)] {
+                let page = EventPageRequest { edge, limit, with_body: limit.is_multiple_of(2) };
+                answers.push(format!("{:?}", store.event_list(organization_id, &events, page).unwrap()));
             }
         }
         answers
