@@ -128,9 +128,11 @@ fn server_builder(options: &ServerOptions) -> ServerBuilder {
         .disable_signals()
 }
 
-/// Binds the API, and `pages` on the same address.
+/// Binds the API, and `pages` on the same address; `before` is asked for a path before all others: patterns are compared one after
+/// the other.
 pub fn bind_api(
     api: web::Data<Api>,
+    before: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     pages: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     options: ServerOptions,
 ) -> std::io::Result<BoundServer> {
@@ -141,6 +143,7 @@ pub fn bind_api(
             .app_data(api.clone())
             .wrap(from_fn(move |request, next| observe(ids.clone(), request, next)))
             .wrap(from_fn(watch_requests))
+            .configure(before.clone())
             .configure(routes::configure)
             .configure(pages.clone())
     };

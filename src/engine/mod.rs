@@ -209,17 +209,18 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
     };
     let api = web::Data::new(Api::new(actors.handle.clone(), options));
     let dashboard = web::Data::new(Dashboard::new(!settings.dev).of_product(Portal::new(&settings.portal)));
-    let pages = {
-        let (dashboard, svix) = (dashboard.clone(), Svix::new(&settings.svix).map(web::Data::new));
-        move |config: &mut web::ServiceConfig| {
-            dashboard::configure(dashboard.clone(), config);
-            if let Some(svix) = &svix {
-                svix::configure(svix.clone(), config);
-            }
+    let svix = Svix::new(&settings.svix).map(web::Data::new);
+    let before = move |config: &mut web::ServiceConfig| {
+        if let Some(svix) = &svix {
+            svix::configure(svix.clone(), config);
         }
     };
+    let pages = {
+        let dashboard = dashboard.clone();
+        move |config: &mut web::ServiceConfig| dashboard::configure(dashboard.clone(), config)
+    };
     let ids = RequestIds::new(&mut actors.handle.rng());
-    let on_api = |options| bind_api(api.clone(), pages, options);
+    let on_api = |options| bind_api(api.clone(), before, pages, options);
     let mut servers = vec![listen(addresses.api, parallelism, ids.clone(), on_api)?];
     if let Some(address) = addresses.metrics {
         servers.push(listen(address, 1, ids, |options| bind_metrics(metrics.clone(), options))?);

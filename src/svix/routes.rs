@@ -28,6 +28,19 @@ macro_rules! routes {
 }
 
 routes! {
+    GET    "/app/{app}/msg" ApplicationRead messages::list;
+    POST   "/app/{app}/msg" Environment messages::create;
+    GET    "/app/{app}/msg/{msg}" ApplicationRead messages::read;
+    DELETE "/app/{app}/msg/{msg}/content" Environment messages::erase;
+    GET    "/app/{app}/msg/{msg}/endpoint" ApplicationRead attempts::destinations;
+    POST   "/app/{app}/msg/{msg}/endpoint/{endpoint}/resend" Application attempts::resend;
+    GET    "/app/{app}/msg/{msg}/endpoint/{endpoint}/attempt" ApplicationRead attempts::of_message_at_endpoint;
+    GET    "/app/{app}/msg/{msg}/attempt" ApplicationRead attempts::of_message;
+    GET    "/app/{app}/msg/{msg}/attempt/{attempt}" ApplicationRead attempts::read;
+    DELETE "/app/{app}/msg/{msg}/attempt/{attempt}/content" Environment attempts::erase;
+    GET    "/app/{app}/attempt/endpoint/{endpoint}" ApplicationRead attempts::of_endpoint;
+    GET    "/app/{app}/attempt/msg/{msg}" ApplicationRead attempts::of_message;
+
     GET    "/app" Environment applications::list;
     POST   "/app" Environment applications::create;
     GET    "/app/{app}" ApplicationRead applications::read;
@@ -50,19 +63,6 @@ routes! {
     POST   "/app/{app}/endpoint/{endpoint}/send-example" Application endpoint_actions::send_example;
     POST   "/app/{app}/endpoint/{endpoint}/recover" Application endpoint_actions::recover;
     GET    "/app/{app}/endpoint/{endpoint}/msg" ApplicationRead attempts::messages_of_endpoint;
-
-    GET    "/app/{app}/msg" ApplicationRead messages::list;
-    POST   "/app/{app}/msg" Environment messages::create;
-    GET    "/app/{app}/msg/{msg}" ApplicationRead messages::read;
-    DELETE "/app/{app}/msg/{msg}/content" Environment messages::erase;
-    GET    "/app/{app}/msg/{msg}/endpoint" ApplicationRead attempts::destinations;
-    POST   "/app/{app}/msg/{msg}/endpoint/{endpoint}/resend" Application attempts::resend;
-    GET    "/app/{app}/msg/{msg}/endpoint/{endpoint}/attempt" ApplicationRead attempts::of_message_at_endpoint;
-    GET    "/app/{app}/msg/{msg}/attempt" ApplicationRead attempts::of_message;
-    GET    "/app/{app}/msg/{msg}/attempt/{attempt}" ApplicationRead attempts::read;
-    DELETE "/app/{app}/msg/{msg}/attempt/{attempt}/content" Environment attempts::erase;
-    GET    "/app/{app}/attempt/endpoint/{endpoint}" ApplicationRead attempts::of_endpoint;
-    GET    "/app/{app}/attempt/msg/{msg}" ApplicationRead attempts::of_message;
 
     GET    "/event-type" ApplicationRead event_types::list;
     POST   "/event-type" Environment event_types::create;

@@ -24,7 +24,7 @@ fn options() -> ServerOptions {
 async fn a_body_over_the_limit_gets_its_response_while_the_client_is_still_sending() {
     let world = World::new().await;
     let owner = world.owner().await;
-    let bound = bind_api(world.api.clone(), |_| {}, options()).unwrap();
+    let bound = bind_api(world.api.clone(), |_| {}, |_| {}, options()).unwrap();
     let handle = bound.server.handle();
     actix::spawn(bound.server);
     let client = awc::Client::default();
