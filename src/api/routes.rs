@@ -162,6 +162,10 @@ fn no_such_route(path: &str) -> Problem {
     };
     let detail = match meant != path && ROUTES.iter().any(is_route) {
         true => format!("there is no such route; without the extra slash it is {meant}"),
+        // where it is on, it answers by itself
+        false if parts.starts_with(&["api", "v1"]) => String::from(
+            "there is no such route: the Svix-compatible API is off, and the operator turns it on with RINGBACK_SVIX_JWT_SECRET",
+        ),
         false => String::from("there is no such route; GET /docs lists them"),
     };
     Problem::new(ErrorCode::NotFound, detail)

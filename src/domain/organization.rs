@@ -26,7 +26,7 @@ pub struct Organization {
     /// Of its new endpoints.
     #[serde(skip)]
     pub header_style: HeaderStyle,
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Environment::is_default")]
     pub environment: Environment,
     /// Of an application: messages in a second. Kept, and not enforced.
     #[serde(skip)]

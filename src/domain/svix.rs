@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use super::ids::OrganizationId;
 use super::time::UnixMillis;
 
@@ -51,6 +53,12 @@ impl FromStr for Environment {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         let is_good = !rest.is_empty() && text.len() <= MAX_ENVIRONMENT_BYTES && rest.bytes().all(is_plain);
         is_good.then(|| Self(text.to_owned())).ok_or(())
+    }
+}
+
+impl Serialize for Environment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::api::Api;
 use crate::api::caller::{Caller, address, caller_of};
 use crate::api::key_text::hash_key;
 use crate::api::line::Line;
+use crate::api::problem::ErrorCode;
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{OrganizationRef, Role};
 use crate::domain::svix::{Application, Environment};
@@ -113,7 +114,9 @@ async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), Svix
 }
 
 fn invalid() -> SvixError {
-    SvixError::unauthorized("Invalid token")
+    SvixError::unauthorized(
+        "Invalid token: it must be signed (HS256) with this engine's svix.jwt_secret, be within its time, and its application exist",
+    )
 }
 
 /// What is needed to find out.
@@ -127,11 +130,16 @@ struct Call<'a> {
 
 impl Call<'_> {
     async fn bearer(&self, request: &HttpRequest) -> Result<Bearer, SvixError> {
-        let token = bearer_token(request).ok_or_else(invalid)?;
+        let no_token = || SvixError::unauthorized("no token; send the header Authorization: Bearer <token>");
+        let token = bearer_token(request).ok_or_else(no_token)?;
         if TokenKey::is_token(token) {
             return of_claims(self.svix.key.read(token, self.api.engine().now()).ok_or_else(invalid)?);
         }
-        let caller = caller_of(self.api, hash_key(token), self.address).await?;
+        let caller = caller_of(self.api, hash_key(token), self.address).await;
+        let caller = caller.map_err(|problem| match problem.code() {
+            ErrorCode::Unauthorized => invalid(),
+            _ => problem.into(),
+        })?;
         match caller {
             Caller::Admin { .. } => Ok(Bearer::Environment(Environment::default(), caller)),
             Caller::Key { organization_id: id, role: Role::Owner, .. } => {

@@ -220,8 +220,7 @@ fn checked_types(types: Option<Vec<String>>, invalid: &mut Invalid) -> Vec<Strin
         invalid.add("filterTypes", "can't be empty: it has an event type or more, or is null for all");
     }
     if types.iter().any(|name| !is_name(name)) {
-        invalid
-            .add("filterTypes", "names of event types have 1 to 256 of the characters A-Z, a-z, 0-9, -, _ and .");
+        invalid.add("filterTypes", "each must have 1 to 256 of the characters A-Z, a-z, 0-9, -, _ and .");
     }
     without_repetitions(types)
 }
@@ -238,7 +237,7 @@ pub(super) fn check_channels(channels: &[String], most: usize, invalid: &mut Inv
         invalid.add("channels", format!("must have 1 to {most} items, or be null"));
     }
     if channels.iter().any(|channel| !is_name(channel) || channel.len() > MAX_CHANNEL_BYTES) {
-        let msg = format!("have 1 to {MAX_CHANNEL_BYTES} of the characters A-Z, a-z, 0-9, -, _ and .");
+        let msg = format!("each must have 1 to {MAX_CHANNEL_BYTES} of the characters A-Z, a-z, 0-9, -, _ and .");
         invalid.add("channels", msg);
     }
 }
@@ -265,7 +264,7 @@ pub(super) fn checked_secret(field: &str, text: &str, invalid: &mut Invalid) -> 
     let is_good = BASE64.decode(encoded.as_bytes()).is_ok_and(|bytes| SECRET_BYTES.contains(&bytes.len()));
     if !is_good {
         let (least, most) = (SECRET_BYTES.start(), SECRET_BYTES.end());
-        invalid.add(field, format!("is whsec_ and the base64 of {least} to {most} bytes"));
+        invalid.add(field, format!("must be whsec_ and the base64 of {least} to {most} bytes"));
         return None;
     }
     Some(Secret::new(format!("{SECRET_PREFIX}{encoded}")))

@@ -236,14 +236,18 @@ pub(crate) fn field_errors() -> Value {
 }
 
 fn organization() -> Value {
-    output(json!({
+    let mut schema = output(json!({
         "id": id("org"),
         "uid": {"type": ["string", "null"], "description": "Your own id of it, which serves wherever its id does"},
         "name": {"type": "string"},
         "metadata": metadata(false),
         "body": schema_ref("BodyShape"),
         "created_at": instant("When it was created"),
-    }))
+    }));
+    // most have none
+    schema["properties"]["environment"] = json!({"type": "string",
+        "description": "Of an application of the Svix-compatible API, when its environment is not the default one: its `uid` is unique there"});
+    schema
 }
 
 fn wanted_body() -> Value {
