@@ -46,8 +46,8 @@ struct ApplicationPatch {
     throttle_rate: Patch<u16>,
     #[serde(default)]
     uid: Patch<String>,
-    #[serde(default, deserialize_with = "given")]
-    metadata: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    metadata: Patch<BTreeMap<String, String>>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +83,7 @@ impl From<Organization> for ApplicationOut {
 }
 
 /// What of an application is set.
+#[derive(Clone)]
 pub(super) struct ApplicationFields {
     name: String,
     rate_limit: Option<u16>,
@@ -96,7 +97,7 @@ impl ApplicationIn {
         check_name(&self.name, &mut invalid);
         let rate_limit = self.rate_limit.or(self.throttle_rate);
         check_rate(rate_limit, &mut invalid);
-        let uid = self.uid.and_then(|uid| checked_uid(&uid, ID_PREFIX, &mut invalid));
+        let uid = self.uid.and_then(|uid| checked_uid(&uid, &[ID_PREFIX], &mut invalid));
         let metadata = checked_metadata(self.metadata.unwrap_or_default(), &mut invalid);
         invalid.into_result()?;
         Ok(ApplicationFields { name: self.name, rate_limit, uid, metadata })
@@ -233,9 +234,21 @@ pub(super) async fn put(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, SvixError> {
     let fields = read_json::<ApplicationIn>(&request, payload).await?.checked(Invalid::of_body())?;
-    let Ok(application) = access.application() else {
-        let made = add(&api, &author, &access.environment, fields).await?;
-        return Ok(HttpResponse::Created().json(ApplicationOut::from(made)));
+    let id = match access.application() {
+        Ok(application) => application.id,
+        Err(_) => match add(&api, &author, &access.environment, fields.clone()).await {
+            Ok(made) => return Ok(HttpResponse::Created().json(ApplicationOut::from(made))),
+            // somebody else made it at the same moment
+            Err(error) if error.is_conflict() => {
+                let name = request.match_info().get("app").unwrap_or_default();
+                let uid: OrganizationUid = name.parse().map_err(|_| error)?;
+                let environment = access.environment.clone();
+                let found = api.read(access.line, move |store| store.organization_by_uid(&environment, &uid));
+                let taken = || SvixError::conflict("conflict", "another application has this uid");
+                found.await?.map(|found| found.id).ok_or_else(taken)?
+            }
+            Err(error) => return Err(error),
+        },
     };
     let ApplicationFields { name, rate_limit, uid, metadata } = fields;
     let change = OrganizationChange {
@@ -246,7 +259,7 @@ pub(super) async fn put(
         updated_at: Some(api.engine().now()),
         ..OrganizationChange::default()
     };
-    let changed = organizations::change(&api, &author, application.id, change).await?;
+    let changed = organizations::change(&api, &author, id, change).await?;
     Ok(HttpResponse::Ok().json(ApplicationOut::from(changed)))
 }
 
@@ -266,8 +279,8 @@ pub(super) async fn patch(
     }
     let rate_limit = patch.rate_limit.given().or(patch.throttle_rate.given());
     check_rate(rate_limit.flatten(), &mut invalid);
-    let uid = patch.uid.given().map(|uid| uid.and_then(|uid| checked_uid(&uid, ID_PREFIX, &mut invalid)));
-    let metadata = patch.metadata.map(|pairs| checked_metadata(pairs, &mut invalid));
+    let uid = patch.uid.given().map(|uid| uid.and_then(|uid| checked_uid(&uid, &[ID_PREFIX], &mut invalid)));
+    let metadata = patch.metadata.given().map(|pairs| checked_metadata(pairs.unwrap_or_default(), &mut invalid));
     invalid.into_result()?;
     let updated_at = Some(api.engine().now());
     let change =

@@ -21,6 +21,8 @@ use crate::store::{
 
 /// Of a response that was not asked for.
 const NOT_SHOWN: &str = "{}";
+/// Of one that was erased.
+const ERASED: &str = "EXPUNGED";
 
 /// What became of a message at an endpoint, or of an attempt. The numbers are Svix's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +91,8 @@ impl AttemptOut {
             _ => Status::Fail,
         };
         let response = match with_content {
-            true => attempt.response_body.or(attempt.error).unwrap_or_default(),
+            true if attempt.response_code.is_some() => attempt.response_body.unwrap_or_else(|| ERASED.to_owned()),
+            true => attempt.error.unwrap_or_default(),
             false => NOT_SHOWN.to_owned(),
         };
         Self {

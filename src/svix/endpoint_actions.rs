@@ -27,6 +27,8 @@ const PING_EXAMPLE: &str = r#"{"success":true}"#;
 const EXAMPLE_VERSION: &str = "1";
 /// How far back failed messages are recovered, as by Svix's server.
 const LONGEST_RECOVERY: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
+/// How far back attempts can be counted, as with Svix's server; those that are kept are of the last days.
+const LONGEST_STATISTICS: std::time::Duration = std::time::Duration::from_secs(28 * 86_400);
 /// What is counted when a query does not say.
 const USUAL_PERIOD: std::time::Duration = std::time::Duration::from_secs(86_400);
 
@@ -144,7 +146,12 @@ pub(super) async fn stats(
 ) -> Result<HttpResponse, SvixError> {
     let (owner, found) = of_path(&request, &api, &access).await?;
     let mut query = Query::parse(request.query_string());
-    let (since, until) = (query.instant("since"), query.instant("until"));
+    let earliest = api.engine().now() - LONGEST_STATISTICS;
+    let since = query.instant("since");
+    if since.is_some_and(|since| since < earliest) {
+        query.refuse("since", "can't be more than 28 days ago");
+    }
+    let until = query.instant("until");
     query.finish()?;
     let until = until.unwrap_or_else(|| api.engine().now());
     let since = since.unwrap_or(until - USUAL_PERIOD);

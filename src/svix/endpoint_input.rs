@@ -19,8 +19,8 @@ use crate::domain::secret::Secret;
 use crate::domain::svix::is_name;
 use crate::domain::time::UnixMillis;
 
-/// What ids begin with: an own id that does is never found.
-const ID_PREFIX: &str = "ep_";
+/// What ids begin with, here and in our own API: an own id that does would be taken for one.
+const ID_PREFIXES: [&str; 2] = ["ep_", "wh_"];
 /// Before the base64 part of a secret.
 const SECRET_PREFIX: &str = "whsec_";
 /// Bytes of a secret, as Svix's server takes them.
@@ -73,8 +73,8 @@ pub(super) struct EndpointPatch {
     rate_limit: Patch<u16>,
     #[serde(default)]
     throttle_rate: Patch<u16>,
-    #[serde(default, deserialize_with = "given")]
-    metadata: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    metadata: Patch<BTreeMap<String, String>>,
 }
 
 /// A checked change of an endpoint; `None` leaves a field as it is.
@@ -109,7 +109,7 @@ impl EndpointIn {
         EndpointChange {
             settings: read_settings(api, owner, settings, invalid),
             description: Some(Some(description).filter(|text| !text.is_empty())),
-            uid: Some(self.uid.and_then(|uid| checked_uid(&uid, ID_PREFIX, invalid))),
+            uid: Some(self.uid.and_then(|uid| checked_uid(&uid, &ID_PREFIXES, invalid))),
             is_disabled: Some(self.disabled.unwrap_or_default()),
             events: Some(checked_types(self.filter_types.or(self.event_types), invalid)),
             channels: Some(checked_channels(self.channels, invalid)),
@@ -135,12 +135,12 @@ impl EndpointPatch {
         EndpointChange {
             settings: url.and_then(|url| read_settings(api, owner, url, invalid)),
             description: self.description.map(|text| Some(text).filter(|text| !text.is_empty())),
-            uid: uid.map(|uid| uid.and_then(|uid| checked_uid(&uid, ID_PREFIX, invalid))),
+            uid: uid.map(|uid| uid.and_then(|uid| checked_uid(&uid, &ID_PREFIXES, invalid))),
             is_disabled: self.disabled,
             events: types.map(|types| checked_types(types, invalid)),
             channels: self.channels.given().map(|channels| checked_channels(channels, invalid)),
             rate_limit,
-            metadata: self.metadata.map(|pairs| checked_metadata(pairs, invalid)),
+            metadata: self.metadata.given().map(|pairs| checked_metadata(pairs.unwrap_or_default(), invalid)),
             secret: None,
         }
     }

@@ -233,10 +233,16 @@ pub(super) async fn put(
             let changed = set(&api, &author, owner, found.endpoint.id, change).await?;
             Ok(HttpResponse::Ok().json(EndpointOut::from(changed)))
         }
-        Err(error) if error.is_not_found() => {
-            let made = add(&api, &svix, &author, owner, change).await?;
-            Ok(HttpResponse::Created().json(EndpointOut::from(made)))
-        }
+        Err(error) if error.is_not_found() => match add(&api, &svix, &author, owner, change.clone()).await {
+            Ok(made) => Ok(HttpResponse::Created().json(EndpointOut::from(made))),
+            // somebody else made it at the same moment
+            Err(error) if error.is_conflict() => {
+                let found = of_path(&request, &api, &access).await.map_err(|_| error)?.1;
+                let changed = set(&api, &author, owner, found.endpoint.id, change).await?;
+                Ok(HttpResponse::Ok().json(EndpointOut::from(changed)))
+            }
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     }
 }

@@ -134,6 +134,9 @@ impl From<Problem> for SvixError {
         if status == StatusCode::UNPROCESSABLE_ENTITY {
             return Self::invalid(invalid_fields(&problem));
         }
+        if code == ErrorCode::PayloadErased {
+            return Self::plain(StatusCode::BAD_REQUEST, "missing_payload", problem.detail());
+        }
         // the libraries tell errors apart by their status
         let code = match status {
             StatusCode::UNAUTHORIZED => "authentication_failed",
@@ -212,7 +215,8 @@ mod tests {
     async fn every_problem_has_the_shape_that_the_libraries_read_and_keeps_its_status() {
         for code in ErrorCode::ALL {
             let (status, retry_after, body) = sent(Problem::new(*code, "what happened").into()).await;
-            assert_eq!(status, code.status().as_u16());
+            let expected = if *code == ErrorCode::PayloadErased { 400 } else { code.status().as_u16() };
+            assert_eq!(status, expected);
             assert_eq!(retry_after.is_some(), matches!(status, 429 | 503), "{code:?}");
             match status {
                 422 => {

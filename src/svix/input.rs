@@ -102,9 +102,9 @@ impl Invalid {
     }
 }
 
-/// An own id that does not look like one of ours, whose ids begin with `prefix`.
-pub(super) fn checked_uid(text: &str, prefix: &str, invalid: &mut Invalid) -> Option<OrganizationUid> {
-    if text.starts_with(prefix) {
+/// An own id that does not look like one of ours, whose ids begin with one of `prefixes`.
+pub(super) fn checked_uid(text: &str, prefixes: &[&str], invalid: &mut Invalid) -> Option<OrganizationUid> {
+    if let Some(prefix) = prefixes.iter().find(|prefix| text.starts_with(**prefix)) {
         invalid.add("uid", format!("must not begin with {prefix}, which ids begin with"));
         return None;
     }

@@ -12,6 +12,7 @@ on_every_store!(
     null_takes_away_what_absent_leaves_and_a_put_replaces_everything,
     own_ids_are_unique_in_their_environment_alone,
     pages_of_messages_follow_each_other_and_lead_back_whatever_is_filtered,
+    what_was_erased_reads_as_erased_and_is_not_sent_again,
     a_secret_is_replaced_ten_times_within_a_day_and_all_of_them_sign,
 );
 
@@ -108,6 +109,7 @@ async fn null_takes_away_what_absent_leaves_and_a_put_replaces_everything(databa
     );
     assert_eq!(call("PATCH", json!({"url": null})).await.svix_invalid(), ["body.url"]);
     assert_eq!(call("PATCH", json!({"throttleRate": null})).await.ok(200)["rateLimit"], Value::Null);
+    assert_eq!(call("PATCH", json!({"metadata": null})).await.ok(200)["metadata"], json!({}));
     let nulls = json!({
         "url": URL, "uid": "main", "description": null, "rateLimit": null, "channels": null, "metadata": null,
         "filterTypes": null, "disabled": null, "version": null, "secret": null,
@@ -178,6 +180,29 @@ async fn pages_of_messages_follow_each_other_and_lead_back_whatever_is_filtered(
     }
     let (_, without) = get("with_content=false&limit=1").await;
     assert_eq!(without["data"][0]["payload"], json!({}));
+}
+
+async fn what_was_erased_reads_as_erased_and_is_not_sent_again(database: Database) {
+    let world = world(database).await;
+    application(&world).await;
+    let token = environment_token();
+    world.svix(&token, "POST", "/app/app/endpoint", json!({"url": URL, "uid": "main"})).await.ok(201);
+    publish(&world, json!({"eventType": "a.b", "eventId": "evt_1", "payload": {"pii": 1}})).await;
+    let attempt = eventually("it is delivered", async || {
+        let attempts = world.svix(&token, "GET", "/app/app/attempt/msg/evt_1", "").await.ok(200);
+        attempts["data"].get(0).cloned()
+    });
+    let attempt = attempt.await;
+    let path = format!("/app/app/msg/evt_1/attempt/{}", attempt["id"].as_str().unwrap());
+    assert_ne!(world.svix(&token, "GET", &path, "").await.ok(200)["response"], "EXPUNGED");
+    world.svix(&token, "DELETE", &format!("{path}/content"), "").await.ok(204);
+    assert_eq!(world.svix(&token, "GET", &path, "").await.ok(200)["response"], "EXPUNGED");
+    world.svix(&token, "POST", "/app/app/msg/evt_1/endpoint/main/resend", "{}").await.ok(202);
+    world.svix(&token, "DELETE", "/app/app/msg/evt_1/content", "").await.ok(204);
+    let message = world.svix(&token, "GET", "/app/app/msg/evt_1", "").await.ok(200);
+    assert_eq!(message["payload"], json!({"expired": true}));
+    let resent = world.svix(&token, "POST", "/app/app/msg/evt_1/endpoint/main/resend", "{}").await;
+    resent.svix_error(400, "missing_payload");
 }
 
 async fn a_secret_is_replaced_ten_times_within_a_day_and_all_of_them_sign(database: Database) {
