@@ -177,6 +177,7 @@ def read_the_log(webhook: str, event_id: str) -> None:
     row = next(row for row in expect(LogList, page).data if row.event_id == event_id)
     assert row.webhook_id == webhook and row.error is None and isinstance(row.finished_at, datetime), row
     detail = expect(LogDetail, read_delivery.sync(row.id, client=client))
+    assert detail.payload is not None and not detail.payload_erased, detail
     assert detail.payload.data["nested"] == {"list": [1, None, {"deep": True}]}, detail
     assert detail.payload.data["number"] == 0.1, detail
     attempt = detail.attempts[0]

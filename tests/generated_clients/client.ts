@@ -143,7 +143,9 @@ async function health(webhook: string): Promise<void> {
   assert(tested.response_code === 200 && tested.error === null);
   await ok(client.POST(test, { ...at(webhook), body: { event_type: "call.missed" } }));
   assert.equal((await ok(client.GET("/v1/webhooks/{webhook_id}/health", at(webhook)))).state, "healthy");
-  assert((await ok(client.GET("/v1/health"))).webhooks.healthy >= 1);
+  const own = await ok(client.GET("/v1/health"));
+  // of all organizations it would be a list
+  assert("webhooks" in own && own.webhooks.healthy >= 1);
   await ok(client.GET("/health/live"));
   await ok(client.GET("/health/ready"));
   assert((await ok(client.GET("/metrics", { parseAs: "text" }))).includes("ringback_deliveries_pending"));

@@ -99,7 +99,7 @@ pub(crate) fn parameters() -> Value {
         "event_id": path("event_id", "msg", EVENT_ID, "The event's id"),
         "event_type": {"name": "event_type", "in": "path", "required": true, "description": "The event type's name",
             "schema": event_type(), "example": "invoice.paid"},
-        "limit": query("limit", "The most rows", json!({"type": "integer", "minimum": 1, "maximum": 200, "default": 50})),
+        "limit": query("limit", "The most rows; 50 when it is left out", json!({"type": "integer", "minimum": 1, "maximum": 200})),
         "cursor": query("cursor", "`next_cursor` of the previous page, unchanged; only for the same list", json!({"type": "string", "maxLength": 64})),
     })
 }
