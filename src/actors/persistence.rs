@@ -35,7 +35,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// Commits between two checkpoints of the store. Smaller: asking costs more than it brings. Larger: the store's log is
 /// longer, by that many of the largest commits.
 const COMMITS_A_CHECKPOINT: u32 = 8;
-/// Pause after a reader blocked a checkpoint. Smaller: it is retried in vain for as long as they read. Larger: the log is
+/// Pause after a reader blocked a checkpoint. Smaller: it is retried without effect for as long as they read. Larger: the log is
 /// that much longer when they have ended.
 const BLOCKED_DELAY: Duration = Duration::from_millis(500);
 

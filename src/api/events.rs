@@ -25,7 +25,7 @@ use crate::domain::time::UnixMillis;
 use crate::store::{EventDetail, MadeDeliveryDue, PageRequest, ReplayTargets};
 
 /// Its name in lower case.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Of a response that repeats an earlier one.
 pub(crate) const REPLAYED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("idempotent-replay"), HeaderValue::from_static("true"));

@@ -71,7 +71,7 @@ error_codes! {
         "The object is not in a state that allows this, it exists already, or others changed it meanwhile; `detail` \
          says which.";
     PayloadErased, "payload_erased", CONFLICT, "The event's payload was erased",
-        "The payload was erased at somebody's request and is stored nowhere any more: the event can't be sent again. Publish it anew if \
+        "The payload was erased at somebody's request and is stored nowhere any more: the event can't be sent again. Publish a new event if \
          receivers need it.";
     TooManySecrets, "too_many_secrets", CONFLICT, "Too many secrets are valid",
         "Five secrets of the webhook are valid already. Wait until one has ended; `detail` says when that is.";

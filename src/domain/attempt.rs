@@ -200,7 +200,6 @@ pub(crate) fn proves_alive(verdict: Verdict) -> bool {
 /// The record of an attempt, and the next step of its delivery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// The tenant.
     pub organization_id: OrganizationId,
     pub endpoint_id: EndpointId,
     pub delivery_id: DeliveryId,

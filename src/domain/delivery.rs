@@ -110,7 +110,6 @@ pub struct FollowUp {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRecord {
     pub id: DeliveryId,
-    /// The tenant.
     pub organization_id: OrganizationId,
     pub event_id: EventId,
     pub endpoint_id: EndpointId,

@@ -12,7 +12,6 @@ use super::time::UnixMillis;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndpointHealth {
     pub endpoint_id: EndpointId,
-    /// The tenant.
     pub organization_id: OrganizationId,
     /// The first failure since the last success; `None` while it is healthy.
     pub failing_since: Option<UnixMillis>,

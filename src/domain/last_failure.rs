@@ -11,7 +11,6 @@ pub(crate) const EXCERPT_BYTES: usize = 512;
 /// A failed attempt, as far as it is shown with its endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastFailure {
-    /// The tenant.
     pub organization_id: OrganizationId,
     pub endpoint_id: EndpointId,
     /// When the attempt ended.

@@ -83,7 +83,6 @@ pub struct PeriodStatistics {
 pub struct StatisticsDelta {
     /// When the period begins.
     pub period_start: UnixMillis,
-    /// The tenant.
     pub organization_id: OrganizationId,
     pub endpoint_id: EndpointId,
     /// The counts to add.

@@ -154,7 +154,6 @@ pub struct LogPage {
 /// A delivery with its body and attempts.
 #[derive(Debug, Clone)]
 pub struct DeliveryDetail {
-    /// The row.
     pub record: DeliveryRecord,
     /// What the receiver gets.
     pub body: Bytes,
@@ -165,7 +164,6 @@ pub struct DeliveryDetail {
 /// An event with its body and deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventDetail {
-    /// The row.
     pub record: EventRecord,
     /// What receivers get.
     pub body: Bytes,

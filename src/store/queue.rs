@@ -277,7 +277,6 @@ pub enum EventCommit {
 /// The parts of the response to a publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedEvent {
-    /// The event.
     pub id: EventId,
     pub event_type: String,
     /// When it happened.

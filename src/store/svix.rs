@@ -96,7 +96,7 @@ pub trait SvixStore: Send + Sync + 'static {
     fn begin_answer(&self, key_hash: &[u8; 32], times: AnswerTimes) -> StoreResult<AnswerState>;
     /// Looks up what is known about a key; `None` for nothing.
     fn answer(&self, key_hash: &[u8; 32]) -> StoreResult<Option<AnswerState>>;
-    /// Keeps the answer of whoever began; without one, the next request with that key begins anew.
+    /// Keeps the answer of whoever began; without one, the next request with that key is carried out again.
     fn keep_answer(&self, key_hash: &[u8; 32], answer: Option<&KeptAnswer>, now: UnixMillis) -> StoreResult<()>;
     /// Removes answers from before `before`, at most `limit`. Returns whether there may be more.
     fn prune_answers(&self, before: UnixMillis, limit: usize) -> StoreResult<bool>;

@@ -11,7 +11,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 
 use super::Svix;
 use super::error::SvixError;
-use super::ids::ApplicationId;
+use super::ids::{APPLICATION_PREFIX, ApplicationId};
 use super::route_spec::Permission;
 use super::token::{Claims, TokenKey};
 use crate::api::Api;
@@ -22,8 +22,6 @@ use crate::api::problem::ErrorCode;
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{OrganizationRef, Role};
 use crate::domain::svix::{Application, Environment};
-
-const APPLICATION_PREFIX: &str = "app_";
 
 /// Whose token a request has.
 enum Bearer {

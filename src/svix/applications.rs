@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::access::Access;
 use super::error::{InvalidField, SvixError};
 use super::fields::{Patch, given};
-use super::ids::ApplicationId;
+use super::ids::{APPLICATION_PREFIX, ApplicationId};
 use super::input::{Invalid, checked_metadata, checked_uid, read_json};
 use super::page::{Page, Query};
 use crate::api::audit::Author;
@@ -19,9 +19,6 @@ use crate::domain::sent_request::HeaderStyle;
 use crate::domain::svix::Environment;
 use crate::domain::time::UnixMillis;
 use crate::store::DirectedPage;
-
-/// What ids begin with: an own id that does is never found.
-const ID_PREFIX: &str = "app_";
 
 /// What describes an application.
 #[derive(Deserialize)]
@@ -96,8 +93,8 @@ impl ApplicationIn {
     pub(super) fn checked(self, mut invalid: Invalid) -> Result<ApplicationFields, SvixError> {
         check_name(&self.name, &mut invalid);
         let rate_limit = self.rate_limit.or(self.throttle_rate);
-        check_rate(rate_limit, &mut invalid);
-        let uid = self.uid.and_then(|uid| checked_uid(&uid, &[ID_PREFIX], &mut invalid));
+        invalid.check_rate(rate_limit);
+        let uid = self.uid.and_then(|uid| checked_uid(&uid, &[APPLICATION_PREFIX], &mut invalid));
         let metadata = checked_metadata(self.metadata.unwrap_or_default(), &mut invalid);
         invalid.into_result()?;
         Ok(ApplicationFields { name: self.name, rate_limit, uid, metadata })
@@ -109,12 +106,6 @@ fn check_name(name: &str, invalid: &mut Invalid) {
         invalid.add("name", "must have a character or more");
     }
     invalid.check_text("name", name);
-}
-
-fn check_rate(rate: Option<u16>, invalid: &mut Invalid) {
-    if rate == Some(0) {
-        invalid.add("rateLimit", "must be at least 1, or null");
-    }
 }
 
 impl ApplicationFields {
@@ -278,8 +269,9 @@ pub(super) async fn patch(
         check_name(name, &mut invalid);
     }
     let rate_limit = patch.rate_limit.given().or(patch.throttle_rate.given());
-    check_rate(rate_limit.flatten(), &mut invalid);
-    let uid = patch.uid.given().map(|uid| uid.and_then(|uid| checked_uid(&uid, &[ID_PREFIX], &mut invalid)));
+    invalid.check_rate(rate_limit.flatten());
+    let uid =
+        patch.uid.given().map(|uid| uid.and_then(|uid| checked_uid(&uid, &[APPLICATION_PREFIX], &mut invalid)));
     let metadata = patch.metadata.given().map(|pairs| checked_metadata(pairs.unwrap_or_default(), &mut invalid));
     invalid.into_result()?;
     let updated_at = Some(api.engine().now());

@@ -124,13 +124,7 @@ impl AttemptQuery {
     fn read(request: &HttpRequest, of: AttemptsOf) -> Result<Self, SvixError> {
         let mut query = Query::parse(request.query_string());
         let page = query.page(Order::Descending);
-        let deliveries = ListFilter {
-            event_types: query.event_types().unwrap_or_default(),
-            channel: query.read("channel", |text| Ok(text.to_owned())),
-            from: query.instant("after"),
-            to: query.instant("before"),
-            ..ListFilter::all(of)
-        };
+        let deliveries = read_filter(&mut query, of);
         let status = query.read("status", Status::parse);
         let code_class = query.read("status_code_class", |text| match text {
             "0" => Ok(CodeClass::NoResponse),
@@ -163,6 +157,17 @@ impl AttemptQuery {
         let key = |row: &ListedAttempt| AttemptId { delivery_id: row.at.delivery_id, number: row.at.number };
         let list = page.edge_list(&found.rows, next, key, |row| AttemptOut::of(row.clone(), with_content));
         Ok(HttpResponse::Ok().json(list))
+    }
+}
+
+/// What a query says of the messages.
+fn read_filter(query: &mut Query, of: AttemptsOf) -> ListFilter {
+    ListFilter {
+        event_types: query.event_types().unwrap_or_default(),
+        channel: query.read("channel", |text| Ok(text.to_owned())),
+        from: query.instant("after"),
+        to: query.instant("before"),
+        ..ListFilter::all(of)
     }
 }
 
@@ -216,20 +221,30 @@ async fn existing(
     Ok((owner, id))
 }
 
+/// The attempt in the path, and its delivery, which is one of the message in the path.
+async fn of_path(
+    request: &HttpRequest,
+    api: &Api,
+    access: &Access,
+) -> Result<(OrganizationId, AttemptId, DeliveryRecord), SvixError> {
+    let (owner, id) = messages::of_path(request, api, access).await?;
+    let name = request.match_info().get("attempt").unwrap_or_default();
+    let attempt: AttemptId = name.parse().map_err(|()| SvixError::not_found())?;
+    let delivery = logs::detail(api, owner, attempt.delivery_id).await?.record;
+    if delivery.event_id != id {
+        return Err(SvixError::not_found());
+    }
+    Ok((owner, attempt, delivery))
+}
+
 /// `GET /api/v1/app/{app}/msg/{msg}/attempt/{attempt}`.
 pub(super) async fn read(
     request: HttpRequest,
     access: Access,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, SvixError> {
-    let (owner, id) = messages::of_path(&request, &api, &access).await?;
-    let name = request.match_info().get("attempt").unwrap_or_default();
-    let attempt: AttemptId = name.parse().map_err(|()| SvixError::not_found())?;
-    let delivery = logs::detail(&api, owner, attempt.delivery_id).await?.record;
-    if delivery.event_id != id {
-        return Err(SvixError::not_found());
-    }
-    let of = AttemptsOf::Event(id, Some(delivery.endpoint_id));
+    let (owner, attempt, delivery) = of_path(&request, &api, &access).await?;
+    let of = AttemptsOf::Event(delivery.event_id, Some(delivery.endpoint_id));
     let behind = AttemptPosition { delivery_id: attempt.delivery_id, number: attempt.number.saturating_add(1) };
     let filter = AttemptFilter { deliveries: ListFilter::all(of), succeeded: None, code_class: None };
     let wanted =
@@ -250,12 +265,7 @@ pub(super) async fn erase(
     author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, SvixError> {
-    let (owner, id) = messages::of_path(&request, &api, &access).await?;
-    let name = request.match_info().get("attempt").unwrap_or_default();
-    let attempt: AttemptId = name.parse().map_err(|()| SvixError::not_found())?;
-    if logs::detail(&api, owner, attempt.delivery_id).await?.record.event_id != id {
-        return Err(SvixError::not_found());
-    }
+    let (owner, attempt, _) = of_path(&request, &api, &access).await?;
     erasure::erase_response(&api, &author, owner, attempt.delivery_id, attempt.number).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -292,13 +302,7 @@ pub(super) async fn messages_of_endpoint(
     let (owner, found) = endpoints::of_path(&request, &api, &access).await?;
     let mut query = Query::parse(request.query_string());
     let page: Page<EventId> = query.page(Order::Descending);
-    let filter = ListFilter {
-        event_types: query.event_types().unwrap_or_default(),
-        channel: query.read("channel", |text| Ok(text.to_owned())),
-        from: query.instant("after"),
-        to: query.instant("before"),
-        ..ListFilter::all(AttemptsOf::Endpoint(found.endpoint.id))
-    };
+    let filter = read_filter(&mut query, AttemptsOf::Endpoint(found.endpoint.id));
     let status = query.read("status", Status::parse);
     let knows_canceled = query.flag_or("expanded_statuses", false);
     let with_body = query.flag_or("with_content", true);

@@ -105,7 +105,7 @@ impl EndpointIn {
             settings.insert("headers".to_owned(), json!(headers));
         }
         let rate_limit = self.rate_limit.or(self.throttle_rate);
-        check_rate(rate_limit, invalid);
+        invalid.check_rate(rate_limit);
         EndpointChange {
             settings: read_settings(api, owner, settings, invalid),
             description: Some(Some(description).filter(|text| !text.is_empty())),
@@ -129,7 +129,7 @@ impl EndpointPatch {
         check_version(self.version, invalid);
         let url = self.url.map(|url| Map::from_iter([("url".to_owned(), Value::from(url))]));
         let rate_limit = self.rate_limit.given().or(self.throttle_rate.given());
-        check_rate(rate_limit.flatten(), invalid);
+        invalid.check_rate(rate_limit.flatten());
         let uid = self.uid.given();
         let types = self.filter_types.given().or(self.event_types.given());
         EndpointChange {
@@ -205,12 +205,6 @@ fn read_settings(
 fn check_version(version: Option<u16>, invalid: &mut Invalid) {
     if version == Some(0) {
         invalid.add("version", "must be at least 1");
-    }
-}
-
-fn check_rate(rate: Option<u16>, invalid: &mut Invalid) {
-    if rate == Some(0) {
-        invalid.add("rateLimit", "must be at least 1, or null");
     }
 }
 

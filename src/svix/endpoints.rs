@@ -10,6 +10,7 @@ use super::endpoint_input::{EndpointChange, EndpointIn, EndpointPatch};
 use super::error::SvixError;
 use super::ids::EndpointName;
 use super::input::{Invalid, read_json};
+use super::messages::listed;
 use super::page::{Order, Page, Query};
 use super::{Svix, event_types};
 use crate::api::audit::Author;
@@ -51,7 +52,6 @@ pub(super) struct EndpointOut {
 
 impl From<Endpoint> for EndpointOut {
     fn from(endpoint: Endpoint) -> Self {
-        let listed = |texts: Vec<String>| Some(texts).filter(|texts| !texts.is_empty());
         let types = listed(endpoint.events.iter().map(ToString::to_string).collect());
         // our own API takes finer ones
         let rate = endpoint.rate_limit.map(|limit| limit.per_second.ceil().clamp(1.0, f64::from(u16::MAX)) as u16);

@@ -17,17 +17,16 @@ use tokio::time::Instant;
 use super::access::Access;
 use super::error::SvixError;
 use crate::api::Api;
-use crate::api::events::REPLAYED;
+use crate::api::events::{IDEMPOTENCY_KEY, REPLAYED};
 use crate::api::line::Line;
 use crate::store::{AnswerState, AnswerTimes, IDEMPOTENCY_KEY_LIFETIME, KeptAnswer};
 
-const KEY_HEADER: &str = "idempotency-key";
 /// Calls whose repetition their own commit finds out.
 const FOUND_OUT_BY_THEMSELVES: &[&str] = &["/api/v1/app/{app}/msg"];
 /// For as long a request waits for the first one with its key. Smaller: clients are told to try again more often. Larger: they
 /// give up first.
 const PATIENCE: Duration = Duration::from_secs(14);
-/// Between two looks for the answer, at first and at most. Smaller: the store is asked in vain. Larger: repetitions wait longer
+/// Between two looks for the answer, at first and at most. Smaller: the store is asked more often than answers change. Larger: repetitions wait longer
 /// than they must.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
@@ -63,7 +62,7 @@ struct Call {
 impl Call {
     /// `None` without a key.
     fn of(request: &HttpRequest) -> Option<Self> {
-        let key = request.headers().get(KEY_HEADER)?.as_bytes();
+        let key = request.headers().get(IDEMPOTENCY_KEY)?.as_bytes();
         let pattern = request.match_pattern()?;
         if key.is_empty() || FOUND_OUT_BY_THEMSELVES.contains(&pattern.as_str()) {
             return None;

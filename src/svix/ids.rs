@@ -14,11 +14,13 @@ const NUMBER_DIGITS: usize = 2;
 /// More than any number has.
 const MAX_NUMBER_DIGITS: usize = 6;
 const ATTEMPT_PREFIX: &str = "atmpt_";
+/// What ids of applications begin with: an own id that does is never found.
+pub(super) const APPLICATION_PREFIX: &str = "app_";
 /// Of an id behind its prefix.
 const ID_DIGITS: usize = 13;
 
 macro_rules! renamed_id {
-    ($(#[$doc:meta])* $name:ident, $inner:ident, $ours:literal, $theirs:literal) => {
+    ($(#[$doc:meta])* $name:ident, $inner:ident, $ours:literal, $theirs:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct $name(pub $inner);
@@ -53,7 +55,7 @@ renamed_id!(
     ApplicationId,
     OrganizationId,
     "org_",
-    "app_"
+    APPLICATION_PREFIX
 );
 renamed_id!(
     /// A webhook.

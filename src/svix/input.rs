@@ -91,6 +91,13 @@ impl Invalid {
         }
     }
 
+    /// A limit of the rate, of an application or an endpoint.
+    pub(crate) fn check_rate(&mut self, rate: Option<u16>) {
+        if rate == Some(0) {
+            self.add("rateLimit", "must be at least 1, or null");
+        }
+    }
+
     /// A text for people.
     pub(crate) fn check_text(&mut self, field: &str, text: &str) {
         if text.bytes().any(|byte| byte <= 8) {

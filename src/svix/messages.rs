@@ -31,7 +31,6 @@ use crate::store::{
 
 /// What ids begin with: an own id that does is never found.
 const ID_PREFIX: &str = "msg_";
-const KEY_HEADER: &str = "idempotency-key";
 /// Before keys of this API: no key that is sent to our own has it, as those are printable.
 const KEYED: char = '\u{2}';
 /// Before own ids of messages, which are keys as well.
@@ -204,7 +203,7 @@ pub(super) async fn create(
 /// An own id is a key as well: the insert of the key decides which of two messages with it is stored, and a repetition of one
 /// and the same request is known by the client's key.
 fn idempotency_key(headers: &HeaderMap, uid: Option<&str>, api: &Api) -> Option<IdempotencyKey> {
-    let sent = headers.get(KEY_HEADER).map(|value| value.as_bytes()).filter(|key| !key.is_empty());
+    let sent = headers.get(events::IDEMPOTENCY_KEY).map(|value| value.as_bytes()).filter(|key| !key.is_empty());
     match (uid, sent) {
         (None, None) => None,
         // what is sent with it is not compared, as with Svix's server

@@ -16,7 +16,6 @@ const RESOURCES: [Resource; 5] = [
 /// What an organization uses now, or a moment ago.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OrganizationUsage {
-    /// Whose.
     pub organization_id: OrganizationId,
     /// Of its endpoints, in memory.
     pub supervisors: usize,
