@@ -105,6 +105,11 @@ impl NewEvent {
         self.labels.as_ref().map_or(0, |labels| labels.len())
     }
 
+    /// The publisher's own id of it.
+    pub(crate) fn uid(&self) -> Option<&str> {
+        self.labels.as_ref()?.uid.as_deref()
+    }
+
     /// The response to its publisher.
     pub(crate) fn accepted(&self) -> AcceptedEvent {
         AcceptedEvent {
@@ -262,7 +267,7 @@ pub enum EventCommit {
     /// Not stored: its idempotency key was used within the last 24 h by the same request; this is that
     /// request's event.
     Replayed(AcceptedEvent),
-    /// Not stored: its idempotency key was used by another request.
+    /// Not stored: its idempotency key was used by another request, or its own id is that of another event.
     KeyReused,
     /// Not stored: the key of its batch was used by another request.
     BatchKeyReused,

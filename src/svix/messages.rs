@@ -21,13 +21,11 @@ use crate::api::event_input::may_read_inline;
 use crate::api::problem::Problem;
 use crate::api::{Api, erasure, events};
 use crate::domain::event::{MAX_BODY_BYTES, MAX_JSON_DEPTH, json_depth};
-use crate::domain::ids::{EndpointId, EventId, OrganizationId, instant_in};
+use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::labels::{EventLabels, MAX_EVENT_CHANNELS, MAX_TAGS, is_label};
 use crate::domain::svix::is_name;
 use crate::domain::time::UnixMillis;
-use crate::store::{
-    EventListFilter, EventPageRequest, IDEMPOTENCY_KEY_LIFETIME, IdempotencyKey, ListedEvent, StoreResult,
-};
+use crate::store::{EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent, StoreResult};
 
 /// What ids begin with: an own id that does is never found.
 const ID_PREFIX: &str = "msg_";
@@ -184,7 +182,6 @@ pub(super) async fn create(
     };
     let owner = found_or_made(&request, &api, &author, &access, message.application.take()).await?;
     let key = idempotency_key(request.headers(), message.labels.uid.as_deref(), &api);
-    refuse_known(&api, &access, owner, message.labels.uid.clone()).await?;
     let shown = with_content.then(|| message.data.clone());
     let labels = message.labels.clone();
     let published = publish(&api, owner, message, key, None).await?;
@@ -201,7 +198,7 @@ pub(super) async fn create(
 }
 
 /// An own id is a key as well: the insert of the key decides which of two messages with it is stored, and a repetition of one
-/// and the same request is known by the client's key.
+/// and the same request is known by the client's key. When the key is forgotten, the commit still finds the id itself.
 fn idempotency_key(headers: &HeaderMap, uid: Option<&str>, api: &Api) -> Option<IdempotencyKey> {
     let sent = headers.get(events::IDEMPOTENCY_KEY).map(|value| value.as_bytes()).filter(|key| !key.is_empty());
     match (uid, sent) {
@@ -219,22 +216,6 @@ fn idempotency_key(headers: &HeaderMap, uid: Option<&str>, api: &Api) -> Option<
             };
             Some(IdempotencyKey { key: format!("{NAMED}{uid}"), request_hash })
         }
-    }
-}
-
-/// Refuses an own id whose message is older than keys are remembered; until then its key does.
-async fn refuse_known(
-    api: &Api,
-    access: &Access,
-    owner: OrganizationId,
-    uid: Option<String>,
-) -> Result<(), SvixError> {
-    let Some(uid) = uid else { return Ok(()) };
-    let known = api.read(access.line, move |store| store.event_by_uid(owner, &uid)).await?;
-    let forgotten = api.engine().now() - IDEMPOTENCY_KEY_LIFETIME;
-    match known {
-        Some(id) if instant_in(id.0) <= forgotten => Err(taken()),
-        _ => Ok(()),
     }
 }
 

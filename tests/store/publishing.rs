@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ringback::domain::endpoint::{DisabledReason, Endpoint};
 use ringback::domain::ids::OrganizationId;
+use ringback::domain::labels::EventLabels;
 use ringback::domain::time::UnixMillis;
 use ringback::store::{AcceptedEvent, BatchKey, DisableEndpoint, EventCommit, NewEvent, StoreError, WriteBatch};
 
@@ -17,6 +18,7 @@ on_every_store!(
     a_key_is_used_once_within_one_batch,
     a_key_is_forgotten_after_a_day,
     a_key_belongs_to_its_organization,
+    an_own_id_is_refused_for_as_long_as_its_event_is_kept_also_when_its_key_is_forgotten,
     a_batch_is_stored_whole_or_not_at_all,
     an_event_with_a_refused_delivery_stores_none_of_its_others,
     an_event_is_stored_with_all_its_deliveries_however_many_they_are,
@@ -125,6 +127,32 @@ fn a_key_belongs_to_its_organization(f: &Fixture) {
     assert_eq!(report.events, [EventCommit::Stored, EventCommit::Stored]);
     let report = f.commit_events(vec![make(second, 1), make(first, 2)], at(0));
     assert_eq!(report.events, [EventCommit::KeyReused, EventCommit::KeyReused]);
+}
+
+fn an_own_id_is_refused_for_as_long_as_its_event_is_kept_also_when_its_key_is_forgotten(f: &Fixture) {
+    const DAY: i64 = 24 * 3600;
+    let (organization_id, other) = (f.organization(), f.organization());
+    let named = |organization_id, uid: &str, request, seconds| {
+        let labels = EventLabels { uid: Some(uid.to_owned()), ..EventLabels::default() };
+        let event = f.new_event(organization_id, &[], at(seconds));
+        keyed(NewEvent { labels: Some(Arc::new(labels)), ..event }, uid, request)
+    };
+    let first = named(organization_id, "a", 1, 0);
+    let twice = named(organization_id, "b", 2, 0);
+    let batch = vec![first.clone(), twice, named(organization_id, "b", 3, 0)];
+    let report = f.commit_events(batch, at(0));
+    assert_eq!(report.events, [EventCommit::Stored, EventCommit::Stored, EventCommit::KeyReused]);
+    let repeated = f.commit_events(vec![named(organization_id, "a", 1, 5)], at(5));
+    assert_eq!(repeated.events, [EventCommit::Replayed(accepted(&first))]);
+    let later = 3 * DAY;
+    let batch = vec![
+        named(organization_id, "a", 1, later),
+        named(organization_id, "c", 4, later),
+        named(other, "a", 5, later),
+    ];
+    let report = f.commit_events(batch, at(later));
+    assert_eq!(report.events, [EventCommit::KeyReused, EventCommit::Stored, EventCommit::Stored]);
+    assert_eq!(f.store.event_by_uid(organization_id, "a").unwrap(), Some(first.event.id));
 }
 
 fn a_batch_is_stored_whole_or_not_at_all(f: &Fixture) {

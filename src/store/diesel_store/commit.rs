@@ -14,12 +14,12 @@ use super::super::{
     postgres, sqlite,
 };
 use super::id_leads::{self, IdLead};
-use super::{cancelled_attempts, changes, endpoints, failures, statistics};
+use super::{cancelled_attempts, changes, endpoints, event_labels, failures, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
 /// Keys per query: well below the maximum number of parameters of either database.
-const KEYS_A_QUERY: usize = 500;
+pub(super) const KEYS_A_QUERY: usize = 500;
 
 /// The circumstances of a commit.
 #[derive(Clone, Copy)]
@@ -66,7 +66,9 @@ fn write(connection: &mut AnyConnection, batch: &WriteBatch, commit: Commit<'_>)
     };
     let (disabled, withheld) = endpoints::disable(connection, cipher, &batch.disable, now)?;
     let not_stored = NotStored { withheld: &withheld, outdated: &outdated };
-    let decided = decide(&batch.events, used_keys(connection, &batch.events, now)?, &not_stored);
+    let known_uids = event_labels::known_uids(connection, &batch.events)?;
+    let used = Used { keys: used_keys(connection, &batch.events, now)?, uids: known_uids };
+    let decided = decide(&batch.events, used, &not_stored);
     let keys = decided.keys(&batch.events);
     let mut events = decided.events;
     let stored: Vec<&NewEvent> = batch
@@ -110,6 +112,13 @@ struct UsedKey {
 type UsedKeyColumns = (String, Vec<u8>, i64, String, i64, i32);
 
 type UsedKeys = HashMap<(OrganizationId, String), UsedKey>;
+
+/// What may be used once.
+struct Used {
+    keys: UsedKeys,
+    /// Own ids of events that are still kept: they can outlive their keys.
+    uids: HashSet<(OrganizationId, String)>,
+}
 
 /// The keys of the batch that were used before and have not expired. The response to the first use is in the
 /// key's own row: a key can outlive its event.
@@ -215,8 +224,9 @@ struct NotStored<'a> {
     outdated: &'a HashSet<OrganizationId>,
 }
 
-/// Decides which events of a batch are stored; a key also counts for the events after it in the batch.
-fn decide(batch: &[NewEvent], mut used: UsedKeys, not_stored: &NotStored<'_>) -> Decided {
+/// Decides which events of a batch are stored; a key or own id also counts for the events after it in the batch.
+fn decide(batch: &[NewEvent], used: Used, not_stored: &NotStored<'_>) -> Decided {
+    let Used { keys: mut used, mut uids } = used;
     let mut first_of_batch = Vec::new();
     let mut decide_one = |(place, new): (usize, &NewEvent)| {
         if not_stored.withheld.contains(&new.event.id) {
@@ -238,18 +248,24 @@ fn decide(batch: &[NewEvent], mut used: UsedKeys, not_stored: &NotStored<'_>) ->
                 }
             }
         }
-        let Some(idempotency) = &new.idempotency else { return EventCommit::Stored };
-        let key = (new.event.organization_id, idempotency.key.clone());
-        match used.get(&key) {
-            Some(first) if first.request_hash == idempotency.request_hash => {
-                EventCommit::Replayed(first.event.clone())
-            }
-            Some(_) => EventCommit::KeyReused,
-            None => {
-                used.insert(key, UsedKey { request_hash: idempotency.request_hash, event: new.accepted() });
-                EventCommit::Stored
-            }
+        let key = new.idempotency.as_ref().map(|sent| ((new.event.organization_id, sent.key.clone()), sent));
+        if let Some((key, sent)) = &key
+            && let Some(first) = used.get(key)
+        {
+            return match first.request_hash == sent.request_hash {
+                true => EventCommit::Replayed(first.event.clone()),
+                false => EventCommit::KeyReused,
+            };
         }
+        if let Some(uid) = new.uid()
+            && !uids.insert((new.event.organization_id, uid.to_owned()))
+        {
+            return EventCommit::KeyReused;
+        }
+        if let Some((key, sent)) = key {
+            used.insert(key, UsedKey { request_hash: sent.request_hash, event: new.accepted() });
+        }
+        EventCommit::Stored
     };
     let events = batch.iter().enumerate().map(&mut decide_one).collect();
     Decided { events, first_of_batch }

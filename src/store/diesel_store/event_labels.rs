@@ -1,16 +1,21 @@
 //! Channels and tags of events. Those that have none, as most, cost nothing: nothing is written for them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
+use super::super::NewEvent;
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
 use super::super::label_rows::{TAG, UID};
 use super::super::schema::event_labels;
+use super::commit::KEYS_A_QUERY;
 use super::query::{BoundValue, DynamicQuery};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::labels::EventLabels;
+
+/// In the text: only so an index of these rows alone can serve.
+const IS_UID: &str = "kind = 2";
 
 /// The channels and tags of these events of an organization.
 pub(super) fn read(
@@ -45,13 +50,38 @@ pub(super) fn event_with_uid(
     let found: Option<i64> = event_labels::table
         .filter(event_labels::organization_id.eq(organization_id.0))
         .filter(event_labels::label.eq(uid))
-        // in the text: only so an index of these rows alone can serve
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("kind = 2"))
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(IS_UID))
         .order(event_labels::event_id.desc())
         .select(event_labels::event_id)
         .first(connection)
         .optional()?;
     Ok(found.map(EventId))
+}
+
+/// Of the own ids of these events, those that an event has already.
+pub(super) fn known_uids(
+    connection: &mut AnyConnection,
+    batch: &[NewEvent],
+) -> StoreResult<HashSet<(OrganizationId, String)>> {
+    let mut by_organization: HashMap<OrganizationId, Vec<&str>> = HashMap::new();
+    for new in batch {
+        if let Some(uid) = new.uid() {
+            by_organization.entry(new.event.organization_id).or_default().push(uid);
+        }
+    }
+    let mut known = HashSet::new();
+    for (organization_id, uids) in by_organization {
+        for uids in uids.chunks(KEYS_A_QUERY) {
+            let found: Vec<String> = event_labels::table
+                .filter(event_labels::organization_id.eq(organization_id.0))
+                .filter(event_labels::label.eq_any(uids))
+                .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(IS_UID))
+                .select(event_labels::label)
+                .load(connection)?;
+            known.extend(found.into_iter().map(|uid| (organization_id, uid)));
+        }
+    }
+    Ok(known)
 }
 
 /// The condition that the event in this column has a tag.

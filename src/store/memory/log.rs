@@ -61,10 +61,7 @@ impl LogStore for MemoryStore {
     }
 
     fn event_by_uid(&self, organization_id: OrganizationId, uid: &str) -> StoreResult<Option<EventId>> {
-        let state = self.state();
-        let mut own = state.events.iter().rev().filter(|(_, (event, _))| event.organization_id == organization_id);
-        let has_uid = |id: &EventId| state.labels.get(id).is_some_and(|labels| labels.uid.as_deref() == Some(uid));
-        Ok(own.find(|(id, _)| has_uid(id)).map(|(id, _)| *id))
+        Ok(self.state().event_with_uid(organization_id, uid))
     }
 
     fn event(&self, organization_id: OrganizationId, id: EventId) -> StoreResult<Option<EventDetail>> {

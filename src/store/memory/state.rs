@@ -194,6 +194,14 @@ impl MemoryState {
         queue.len()
     }
 
+    pub(super) fn event_with_uid(&self, organization_id: OrganizationId, uid: &str) -> Option<EventId> {
+        let named = self.labels.iter().filter(|(_, labels)| labels.uid.as_deref() == Some(uid));
+        let own = named.filter(|(id, _)| {
+            self.events.get(id).is_some_and(|(event, _)| event.organization_id == organization_id)
+        });
+        own.map(|(id, _)| *id).max()
+    }
+
     pub(super) fn store_event(&mut self, new: &NewEvent, now: UnixMillis) -> EventCommit {
         let organization_id = new.event.organization_id;
         if let Some(batch) = &new.batch {
@@ -218,9 +226,14 @@ impl MemoryState {
                 }
                 return EventCommit::Replayed(used.event.clone());
             }
+        }
+        if new.uid().is_some_and(|uid| self.event_with_uid(organization_id, uid).is_some()) {
+            return EventCommit::KeyReused;
+        }
+        if let Some(idempotency) = &new.idempotency {
             let request_hash = idempotency.request_hash;
             let used = RememberedKey { request_hash, event: new.accepted(), created_at: now };
-            self.idempotency.insert(key, used);
+            self.idempotency.insert((organization_id, idempotency.key.clone()), used);
         }
         self.events.insert(new.event.id, (Arc::clone(&new.event), new.deliveries.len()));
         if let Some(labels) = &new.labels {
