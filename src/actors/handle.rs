@@ -24,6 +24,7 @@ use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::event_types::EventTypePolicy;
 use crate::domain::ids::{EndpointId, IdGenerator, OrganizationId};
+use crate::domain::organization::BodyShape;
 use crate::domain::time::UnixMillis;
 use crate::store::Store;
 use crate::telemetry;
@@ -118,6 +119,11 @@ impl EngineHandle {
     /// Every organization's own event types.
     pub(crate) fn event_types(&self) -> Arc<RwLock<EventTypeRegistry>> {
         self.0.settings.event_types()
+    }
+
+    /// How the bodies of an organization's events are built.
+    pub(crate) fn body_shape(&self, organization_id: OrganizationId) -> BodyShape {
+        self.0.settings.body_shape(organization_id)
     }
 
     /// Changes whenever a name of an organization may stand for another one, or for none.

@@ -197,6 +197,11 @@ impl SettingsCache {
         self.names_version.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// How the bodies of an organization's events are built.
+    pub(super) fn body_shape(&self, organization_id: OrganizationId) -> BodyShape {
+        self.subscriptions().body_shape(organization_id)
+    }
+
     /// Changes whenever a name of an organization may stand for another one, or for none.
     pub(super) fn names_version(&self) -> u64 {
         self.names_version.load(Ordering::Acquire)

@@ -71,7 +71,7 @@ pub(crate) async fn publish(
     let is_ndjson = is_ndjson(&request);
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
-    let reader = api.event_reader(organization_id);
+    let reader = api.event_reader(organization_id).await?;
     let inline = reader.may_read_inline(bytes.len());
     let read = move || {
         let items = read_batch(&bytes, is_ndjson, errors, &reader)?;

@@ -106,8 +106,10 @@ impl EventReader {
         if data.get().len() + body_overhead(&event_type, &timestamp) > MAX_BODY_BYTES {
             return Err(too_large(MAX_BODY_BYTES));
         }
+        let has_free_type = self.types.is_of_environment(&event_type);
         let mut publication =
             Publication::new(self.organization_id, event_type, (timestamp, occurred_at), data.to_owned());
+        publication.has_free_type = has_free_type;
         publication.idempotency = idempotency;
         publication.labels = (!labels.is_empty()).then(|| Arc::new(labels));
         Ok(publication)

@@ -54,9 +54,10 @@ impl From<Published> for PublishedView {
 }
 
 impl Api {
-    pub(super) fn event_reader(&self, organization_id: OrganizationId) -> EventReader {
+    pub(super) async fn event_reader(&self, organization_id: OrganizationId) -> Result<EventReader, Problem> {
         let types = KnownTypes::new(self.engine.event_types(), organization_id);
-        EventReader { organization_id, types, now: self.engine.now() }
+        let types = types.with_environment(self.environment_type_names(organization_id).await?);
+        Ok(EventReader { organization_id, types, now: self.engine.now() })
     }
 }
 
@@ -95,7 +96,7 @@ async fn accept(
 ) -> Result<Published, Problem> {
     // before the types are looked at: what is in doubt can be known a moment later
     let is_in_doubt = api.engine.is_in_doubt();
-    let reader = api.event_reader(organization_id);
+    let reader = api.event_reader(organization_id).await?;
     let inline = reader.may_read_inline(body.len());
     let read = move || reader.read(&body, key, errors);
     let read = if inline { read() } else { api.parse(organization_id, read).await? };

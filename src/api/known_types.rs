@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use super::environment_types::TypeNames;
 use crate::domain::event_type_registry::{EventTypeRegistry, Registered};
 use crate::domain::ids::OrganizationId;
 use crate::domain::nearest::did_you_mean;
@@ -20,18 +21,42 @@ const MAX_NAMED: usize = 20;
 pub(crate) struct KnownTypes {
     registry: Arc<RwLock<EventTypeRegistry>>,
     organization_id: OrganizationId,
+    /// Types of the organization's environment, which have other names than ours may have.
+    environment: TypeNames,
     /// What looking for similar names may still cost in this request.
     steps_left: Arc<AtomicUsize>,
 }
 
 impl KnownTypes {
     pub(crate) fn new(registry: Arc<RwLock<EventTypeRegistry>>, organization_id: OrganizationId) -> Self {
-        Self { registry, organization_id, steps_left: Arc::new(AtomicUsize::new(MAX_STEPS)) }
+        let (environment, steps_left) = (TypeNames::default(), Arc::new(AtomicUsize::new(MAX_STEPS)));
+        Self { registry, organization_id, environment, steps_left }
+    }
+
+    /// Also those of its environment.
+    pub(super) fn with_environment(self, environment: TypeNames) -> Self {
+        Self { environment, ..self }
     }
 
     /// Whether an event of this type can be published, and with what `data`.
     pub(crate) fn lookup(&self, name: &str) -> Registered {
-        self.registry().lookup(self.organization_id, name)
+        match self.registry().lookup(self.organization_id, name) {
+            Registered::No if self.environment.contains(name) => Registered::Yes,
+            found => found,
+        }
+    }
+
+    /// Whether it is a type of the environment, which the engine need not know.
+    pub(super) fn is_of_environment(&self, name: &str) -> bool {
+        self.environment.contains(name)
+    }
+
+    /// What a webhook asks for.
+    pub(super) fn pattern(&self, text: &str) -> Result<EventPattern, PatternError> {
+        match EventPattern::parse(text) {
+            Err(_) if self.environment.contains(text) => Ok(EventPattern::Exact(text.to_owned())),
+            parsed => parsed,
+        }
     }
 
     /// Whether an event may have to be checked against a schema.
@@ -47,7 +72,9 @@ impl KnownTypes {
             EventPattern::Prefix(_) => {
                 let registry = self.registry();
                 let mut names = registry.shared_names().into_iter().chain(registry.names(self.organization_id));
-                registry.policy().accepts_unknown || names.any(|name| pattern.matches(name))
+                registry.policy().accepts_unknown
+                    || names.any(|name| pattern.matches(name))
+                    || self.environment.iter().any(|name| pattern.matches(name))
             }
         }
     }
@@ -70,11 +97,14 @@ impl KnownTypes {
         }
     }
 
-    /// Those of all organizations, and its own. Copies: who holds the lock while names are compared holds up all publishers.
+    /// Those of all organizations, and its own with those of its environment. Copies: who holds the lock while names are compared holds up all publishers.
     fn names(&self) -> (Vec<String>, Vec<String>) {
         let registry = self.registry();
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-        (owned(registry.shared_names()), owned(registry.names(self.organization_id)))
+        let mut own: Vec<String> = owned(registry.names(self.organization_id));
+        own.extend(self.environment.iter().cloned());
+        own.sort_unstable();
+        (owned(registry.shared_names()), own)
     }
 
     pub(super) fn registry(&self) -> RwLockReadGuard<'_, EventTypeRegistry> {

@@ -13,6 +13,7 @@ pub(crate) mod catalogue;
 pub(crate) mod cluster;
 mod connection_timeouts;
 pub(crate) mod docs;
+mod environment_types;
 pub(crate) mod erasure;
 pub(crate) mod event_batch;
 pub(crate) mod event_input;
@@ -70,6 +71,7 @@ use crate::domain::secret::Secret;
 use crate::domain::session::DashboardSession;
 use crate::domain::target::TargetPolicy;
 use caller::KnownOrganization;
+use environment_types::KnownEnvironmentTypes;
 use lookup_cache::{KnownKey, LookupCache};
 use probes::Readiness;
 use problem::{ErrorCode, Problem};
@@ -117,6 +119,7 @@ pub struct Api {
     keys: LookupCache<KnownKey>,
     sessions: LookupCache<DashboardSession>,
     organizations: LookupCache<KnownOrganization>,
+    environment_types: KnownEnvironmentTypes,
     /// Of the names in it.
     names_version: AtomicU64,
     event_rates: Option<Arc<EventRates>>,
@@ -145,6 +148,7 @@ impl Api {
             keys: LookupCache::default(),
             sessions: LookupCache::default(),
             organizations: LookupCache::default(),
+            environment_types: KnownEnvironmentTypes::default(),
             names_version: AtomicU64::new(0),
             description: OnceLock::new(),
             documentation: OnceLock::new(),
@@ -164,6 +168,11 @@ impl Api {
             self.engine.shares().of(organization_id).refused.add(1, self.engine.now());
             Problem::too_many(detail, wait)
         })
+    }
+
+    /// Call after event types of an environment were changed.
+    pub(crate) fn environment_types_changed(&self) {
+        self.environment_types.forget();
     }
 
     pub(crate) fn engine(&self) -> &EngineHandle {

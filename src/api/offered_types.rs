@@ -1,14 +1,18 @@
 //! The event types that an organization can publish and ask for, as they are shown.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Api;
+use super::environment_types::environment_types;
 use super::problem::Problem;
 use crate::domain::event_types::{
     CATALOGUE, DefinedEventType, EventType, EventTypeState, OPERATIONAL, is_operational,
 };
 use crate::domain::ids::OrganizationId;
+use crate::domain::svix::EnvironmentEventType;
 use crate::domain::time::UnixMillis;
 
 /// Where a type comes from.
@@ -16,7 +20,7 @@ use crate::domain::time::UnixMillis;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TypeOrigin {
     BuiltIn,
-    /// The operator added it, or changed a built-in one.
+    /// The operator added it, or changed a built-in one; or it is of the organization's environment.
     Catalogue,
     Operational,
     Own,
@@ -66,23 +70,46 @@ impl OfferedType {
     }
 }
 
+impl OfferedType {
+    /// Of its schemas, the one of the newest version.
+    fn of_environment(event_type: EnvironmentEventType) -> Self {
+        let versions = event_type
+            .schemas
+            .as_deref()
+            .and_then(|text| serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text).ok());
+        let newest = versions.into_iter().flatten().max_by_key(|(version, _)| version.parse::<u64>().ok());
+        let schema = newest.map(|(_, schema)| schema);
+        Self {
+            origin: TypeOrigin::Catalogue,
+            sample: schema.as_deref().and_then(|schema| first_example(schema.get())).unwrap_or_else(empty_object),
+            schema,
+            archived: event_type.archived,
+            created_at: Some(event_type.created_at),
+            name: event_type.name,
+            description: event_type.description,
+        }
+    }
+}
+
 fn raw(text: &str) -> Option<Box<RawValue>> {
     serde_json::from_str(text).ok()
 }
 
 /// Its sample; without one the first example of its schema that is an object; without that an empty object.
 fn sample_of(defined: &DefinedEventType) -> Box<RawValue> {
+    let sample = defined.sample.as_deref().and_then(raw);
+    sample.or_else(|| first_example(defined.schema.as_deref()?)).unwrap_or_else(empty_object)
+}
+
+/// The first example of a schema that is an object.
+fn first_example(schema: &str) -> Option<Box<RawValue>> {
     #[derive(serde::Deserialize)]
     struct Examples {
         #[serde(default)]
         examples: Vec<Box<RawValue>>,
     }
-    if let Some(sample) = defined.sample.as_deref().and_then(raw) {
-        return sample;
-    }
-    let schema = defined.schema.as_deref().and_then(|text| serde_json::from_str::<Examples>(text).ok());
-    let mut examples = schema.into_iter().flat_map(|schema| schema.examples);
-    examples.find(|example| example.get().starts_with('{')).unwrap_or_else(empty_object)
+    let schema: Examples = serde_json::from_str(schema).ok()?;
+    schema.examples.into_iter().find(|example| example.get().starts_with('{'))
 }
 
 fn empty_object() -> Box<RawValue> {
@@ -102,13 +129,23 @@ pub(super) fn catalogue_of(api: &Api, defined: Vec<DefinedEventType>) -> Vec<Off
 }
 
 /// All types that an organization can publish and ask for. Its own come last; of the catalogue those that are not archived,
-/// and that it has none of its own of the same name.
+/// and that it has none of its own of the same name. An application whose environment has types is offered these instead of
+/// the catalogue.
 pub(crate) async fn all_of(api: &Api, organization_id: OrganizationId) -> Result<Vec<OfferedType>, Problem> {
+    let may_be_application = api.may_be_application(organization_id);
     let read = api.read(organization_id, move |store| {
-        Ok((store.own_event_types(CATALOGUE)?, store.own_event_types(organization_id)?))
+        let own = store.own_event_types(organization_id)?;
+        let environment = if may_be_application { environment_types(store, organization_id)? } else { Vec::new() };
+        let catalogue = if environment.is_empty() { store.own_event_types(CATALOGUE)? } else { Vec::new() };
+        Ok((environment, catalogue, own))
     });
-    let (catalogue, own) = read.await?;
-    let mut types = catalogue_of(api, catalogue);
+    let (environment, catalogue, own) = read.await?;
+    let mut types = match environment.is_empty() {
+        true => catalogue_of(api, catalogue),
+        false => {
+            environment.into_iter().filter(|it| it.is_seen_with(&[])).map(OfferedType::of_environment).collect()
+        }
+    };
     types.retain(|shared| !shared.archived && own.iter().all(|own| own.name != shared.name));
     types.extend(own.into_iter().map(OfferedType::defined));
     Ok(types)
@@ -132,12 +169,23 @@ pub(super) async fn find(
         return Ok(operational.map(|event_type| OfferedType::ours(event_type, TypeOrigin::Operational)));
     }
     let wanted = name.to_owned();
+    let may_be_application = api.may_be_application(organization_id);
     let read = api.read(organization_id, move |store| {
         let mut defined = store.own_event_types(organization_id)?;
         defined.extend(store.own_event_types(CATALOGUE)?);
-        Ok(defined.into_iter().find(|defined| defined.name == wanted))
+        let defined = defined.into_iter().find(|defined| defined.name == wanted);
+        let environment = store.environment_of(organization_id)?.filter(|_| may_be_application);
+        let of_environment = match environment {
+            Some(environment) => store.environment_event_type(&environment, &wanted)?,
+            None => None,
+        };
+        Ok((of_environment, defined))
     });
-    Ok(match read.await? {
+    let (of_environment, defined) = read.await?;
+    if let Some(found) = of_environment {
+        return Ok(Some(OfferedType::of_environment(found)));
+    }
+    Ok(match defined {
         Some(defined) if defined.state == EventTypeState::Removed => None,
         Some(defined) => Some(OfferedType::defined(defined)),
         None => {

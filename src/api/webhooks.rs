@@ -36,6 +36,7 @@ const DEFAULT_OVERLAP_SECONDS: u64 = 86_400;
 const MAX_OVERLAP_SECONDS: u64 = 30 * 86_400;
 
 impl Api {
+    /// For a webhook of which no event types are read.
     pub(crate) fn rules(&self, organization_id: OrganizationId) -> Rules<'_> {
         Rules {
             types: KnownTypes::new(self.engine.event_types(), organization_id),
@@ -43,6 +44,13 @@ impl Api {
             signature_header_prefix: &self.options.signature_header_prefix,
             defaults: self.options.defaults,
         }
+    }
+
+    /// The same with the types of the organization's environment.
+    async fn rules_with_environment(&self, organization_id: OrganizationId) -> Result<Rules<'_>, Problem> {
+        let rules = self.rules(organization_id);
+        let environment = self.environment_type_names(organization_id).await?;
+        Ok(Rules { types: rules.types.with_environment(environment), ..rules })
     }
 
     /// A webhook of which its owner has said nothing, for forms.
@@ -84,9 +92,10 @@ pub(crate) async fn create_from(
     organization_id: OrganizationId,
     body: &[u8],
 ) -> Result<Endpoint, Problem> {
+    let rules = api.rules_with_environment(organization_id).await?;
     let mut errors = Errors::new();
     let fields = JsonFields::parse(body, &mut errors)?;
-    let changes = WebhookChanges::read_new(fields, &api.rules(organization_id), &mut errors);
+    let changes = WebhookChanges::read_new(fields, &rules, &mut errors);
     let id = EndpointId(api.engine.next_id());
     let secret = Secret::generate(&mut api.engine.rng());
     let now = api.engine.now();
@@ -211,9 +220,10 @@ pub(crate) async fn update_from(
     id: EndpointId,
     body: &[u8],
 ) -> Result<EndpointStart, Problem> {
+    let rules = api.rules_with_environment(organization_id).await?;
     let mut errors = Errors::new();
     let fields = JsonFields::parse(body, &mut errors)?;
-    let changes = WebhookChanges::read_change(fields, &api.rules(organization_id), &mut errors);
+    let changes = WebhookChanges::read_change(fields, &rules, &mut errors);
     errors.into_result()?;
     let changed = change(api, by, AuditAction::WebhookChanged, organization_id, id, move |endpoint, now| {
         let mut errors = Errors::new();

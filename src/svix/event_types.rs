@@ -205,7 +205,9 @@ pub(super) async fn create(
     let environment = access.environment;
     let made =
         api.step(access.line.id(), move |store| store.create_environment_event_type(&environment, &event_type));
-    match made.await? {
+    let made = made.await?;
+    api.environment_types_changed();
+    match made {
         Some(made) => Ok(HttpResponse::Created().json(EventTypeView::of(made, true))),
         None => Err(SvixError::conflict("event_type_exists", "An event_type with this name already exists")),
     }
@@ -227,6 +229,7 @@ pub(super) async fn put(
     let environment = access.environment;
     let put = api.step(access.line.id(), move |store| store.put_environment_event_type(&environment, &event_type));
     let (event_type, is_new) = put.await?;
+    api.environment_types_changed();
     let mut response = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(response.json(EventTypeView::of(event_type, true)))
 }
@@ -259,7 +262,9 @@ pub(super) async fn delete(
         let environment = access.environment;
         let removed =
             api.step(access.line.id(), move |store| store.remove_environment_event_type(&environment, &name));
-        if !removed.await? {
+        let was_there = removed.await?;
+        api.environment_types_changed();
+        if !was_there {
             return Err(SvixError::not_found());
         }
     } else {

@@ -192,7 +192,7 @@ fn read_events(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Err
     for (index, item) in items.into_iter().enumerate() {
         let path = format!("{path}[{index}]");
         let Some(text) = input::string(item, &path, errors) else { continue };
-        let pattern = match EventPattern::parse(&text) {
+        let pattern = match rules.types.pattern(&text) {
             Ok(pattern) if asked_for.patterns.contains(&pattern) => continue,
             Ok(pattern) => pattern,
             Err(error) => {

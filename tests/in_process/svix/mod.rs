@@ -2,6 +2,7 @@
 
 mod access;
 mod event_types;
+mod offered_types;
 mod portal_access;
 mod repeated;
 mod resources;
