@@ -53,6 +53,9 @@ const FAR_BEHIND: Duration = Duration::from_secs(600);
 /// Counts by period are kept for at most this long: a week of charts, and the day before it for comparison.
 const STATISTICS_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
 
+/// Background tasks are kept for as long as Svix's service keeps them.
+const TASKS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+
 /// The work that a run has left.
 #[derive(Clone, Copy)]
 struct RemainingWork {
@@ -61,6 +64,7 @@ struct RemainingWork {
     keys: bool,
     sessions: bool,
     answers: bool,
+    tasks: bool,
     audit_log: bool,
     statistics: bool,
     deleted: bool,
@@ -75,6 +79,7 @@ struct Limits {
     keys: UnixMillis,
     sessions: UnixMillis,
     answers: UnixMillis,
+    tasks: UnixMillis,
     audit_log: UnixMillis,
     statistics: UnixMillis,
     deleted: UnixMillis,
@@ -116,6 +121,7 @@ impl RemainingWork {
         keys: true,
         sessions: true,
         answers: true,
+        tasks: true,
         audit_log: true,
         statistics: true,
         deleted: true,
@@ -132,6 +138,7 @@ impl RemainingWork {
             && !self.keys
             && !self.sessions
             && !self.answers
+            && !self.tasks
             && !self.audit_log
             && !self.statistics
             && !self.deleted
@@ -152,6 +159,9 @@ impl RemainingWork {
         }
         if self.answers {
             self.answers = store.prune_answers(before.answers, rows)?;
+        }
+        if self.tasks {
+            self.tasks = store.prune_tasks(before.tasks, rows)?;
         }
         if self.audit_log {
             self.audit_log = store.prune_audit_log(before.audit_log, rows)?;
@@ -242,6 +252,7 @@ impl Retention {
             keys: now - IDEMPOTENCY_KEY_LIFETIME,
             sessions: now,
             answers: now - IDEMPOTENCY_KEY_LIFETIME,
+            tasks: now - TASKS_KEPT,
             audit_log: now - audit::KEPT_FOR,
             // no chart goes back further than the log
             statistics: now - retention.min(STATISTICS_KEPT),

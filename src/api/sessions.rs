@@ -6,14 +6,18 @@ use std::time::Duration;
 use actix_web::web;
 use data_encoding::BASE64URL_NOPAD;
 use rand::Rng;
+use serde_json::json;
 
+use super::audit::Author;
 use super::caller::look_up;
 use super::key_text::hash_key;
 use super::line::Line;
 use super::problem::Problem;
 use super::{Api, lookup_cache::Credential};
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::OrganizationId;
 use crate::domain::session::{DashboardSession, SignIn};
+use crate::domain::svix::EndingTokens;
 use crate::store::Store;
 
 /// How long a session lasts: a working day. Longer: a forgotten browser stays signed in. Shorter: people must sign in
@@ -55,6 +59,25 @@ pub(crate) async fn end(api: &web::Data<Api>, session: &DashboardSession) -> Res
     let ended = Api::change_by(api, owner, owner.id(), move |api, store| {
         let ended = store.end_session(&hash);
         api.sessions.forget(&hash);
+        Ok(ended?)
+    });
+    ended.await
+}
+
+/// Ends the tokens of an application, its sign-in links and the sessions that began with one: here at once, on other nodes within a
+/// second. Returns whether there is such an organization.
+pub(crate) async fn end_tokens(
+    api: &web::Data<Api>,
+    by: &Author,
+    id: OrganizationId,
+    ends: EndingTokens,
+) -> Result<bool, Problem> {
+    let now = api.engine.now();
+    let after = json!({"tokens_made_before": ends.made_before, "end_at": ends.end_at});
+    let entry = by.entry(api, Some(id), AuditAction::OrganizationChanged, id, [None, Some(after)]);
+    let ended = Api::change_by(api, by.line, id, move |api, store| {
+        let ended = store.recording(entry).end_tokens(id, ends, now);
+        api.sessions.forget_everything();
         Ok(ended?)
     });
     ended.await

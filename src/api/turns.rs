@@ -103,7 +103,7 @@ impl Turns {
 }
 
 /// Long work begins small: how long its rows take is not known yet.
-pub(super) const fn first_step() -> StepSize {
+pub(crate) const fn first_step() -> StepSize {
     StepSize::within(ROWS_A_STEP)
 }
 
@@ -235,7 +235,7 @@ impl Api {
     }
 
     /// One step of long work, and a rest. It is not refused when the line is full: half of the work is done already.
-    pub(super) async fn next_step<T: Send + 'static>(
+    pub(crate) async fn next_step<T: Send + 'static>(
         &self,
         organization_id: OrganizationId,
         size: &mut StepSize,
@@ -257,7 +257,7 @@ impl Api {
 
     /// Does long work for an organization, one piece after the other; it waits for its turn before each of its steps
     /// ([`Self::next_step`]). It is finished even if the client disconnects: half a recovery is worse than a whole one.
-    pub(super) async fn do_long_work<T: 'static>(
+    pub(crate) async fn do_long_work<T: 'static>(
         &self,
         organization_id: OrganizationId,
         work: impl Future<Output = Result<T, Problem>> + 'static,

@@ -252,7 +252,7 @@ pub(crate) async fn recover_from(
 }
 
 /// Enqueues the deliveries of a range. Returns their number.
-pub(crate) async fn recover_all(
+async fn recover_all(
     api: &web::Data<Api>,
     by: &Author,
     organization_id: OrganizationId,

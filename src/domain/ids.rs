@@ -132,6 +132,11 @@ id_type!(
     DeliveryId,
     "dlv"
 );
+id_type!(
+    /// A background task of the Svix-compatible API.
+    TaskId,
+    "qtask"
+);
 
 impl EndpointId {
     /// `hash(endpoint) % 256`: the unit of ownership when several nodes share one PostgreSQL.

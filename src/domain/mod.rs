@@ -40,3 +40,4 @@ pub mod subscriptions;
 pub mod svix;
 pub mod target;
 pub mod time;
+pub(crate) mod token_ends;

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::ids::OrganizationId;
 use super::time::UnixMillis;
+pub use super::token_ends::{EndingTokens, TokenEnds};
 
 /// The environment of whoever names none: Svix's server has the same.
 const DEFAULT_ENVIRONMENT: &str = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
@@ -79,8 +80,7 @@ pub(crate) fn is_name(text: &str) -> bool {
 pub struct Application {
     /// The same as the organization's.
     pub id: OrganizationId,
-    /// Its tokens from before are refused.
-    pub tokens_valid_from: Option<UnixMillis>,
+    pub tokens: TokenEnds,
 }
 
 /// An event type of an environment. It is offered to applications; whatever it says, everything can be published.

@@ -210,6 +210,9 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
     let api = web::Data::new(Api::new(actors.handle.clone(), options));
     let dashboard = web::Data::new(Dashboard::new(!settings.dev).of_product(Portal::new(&settings.portal)));
     let svix = Svix::new(&settings.svix).map(web::Data::new);
+    if let Some(svix) = &svix {
+        actix::spawn(svix::watch(api.clone(), svix.clone()));
+    }
     let before = move |config: &mut web::ServiceConfig| {
         if let Some(svix) = &svix {
             svix::configure(svix.clone(), config);

@@ -30,6 +30,7 @@ mod schema;
 mod sessions;
 mod sqlite;
 mod svix;
+mod tasks;
 pub mod temporary_database;
 mod tenants;
 
@@ -62,6 +63,9 @@ pub use self::queue::{
 };
 pub use self::sessions::{LinkUse, SessionStore};
 pub use self::svix::{AnswerState, AnswerTimes, KeptAnswer, NamePage, SvixStore};
+pub use self::tasks::{
+    BackgroundTask, TASKS_FOR_ONE, TaskFilter, TaskKind, TaskMark, TaskSelection, TaskStatus, TaskStep, TaskStore,
+};
 pub use self::tenants::{Creation, CreationKey, EndpointSearch, EndpointStart, TenantStore};
 
 /// Why a method of the store failed.
@@ -125,6 +129,7 @@ pub trait Store:
     + AuditStore
     + SessionStore
     + SvixStore
+    + TaskStore
     + ChangeStore
     + LogStore
     + ErasureStore
@@ -139,6 +144,7 @@ impl<
         + AuditStore
         + SessionStore
         + SvixStore
+        + TaskStore
         + ChangeStore
         + LogStore
         + ErasureStore

@@ -15,6 +15,8 @@ diesel::table! {
         rate_limit -> Nullable<Integer>,
         updated_at -> Nullable<BigInt>,
         tokens_valid_from -> Nullable<BigInt>,
+        tokens_ending_before -> Nullable<BigInt>,
+        tokens_end_at -> Nullable<BigInt>,
     }
 }
 
@@ -268,6 +270,26 @@ diesel::table! {
         created_at -> BigInt,
         status -> SmallInt,
         body -> Binary,
+    }
+}
+
+diesel::table! {
+    svix_tasks (id) {
+        id -> BigInt,
+        environment -> Text,
+        organization_id -> BigInt,
+        endpoint_id -> BigInt,
+        kind -> SmallInt,
+        status -> SmallInt,
+        since -> BigInt,
+        until -> BigInt,
+        selection -> Nullable<Text>,
+        place -> Nullable<BigInt>,
+        sent -> BigInt,
+        failure -> Nullable<Text>,
+        version -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
     }
 }
 

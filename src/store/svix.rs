@@ -3,7 +3,7 @@
 use super::StoreResult;
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::OrganizationRef;
-use crate::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
+use crate::domain::svix::{Application, EndingTokens, Environment, EnvironmentEventType, EventTypeChange};
 use crate::domain::time::UnixMillis;
 
 /// A page of event types in the order of their names.
@@ -55,6 +55,9 @@ pub trait SvixStore: Send + Sync + 'static {
     fn application(&self, environment: &Environment, name: &OrganizationRef) -> StoreResult<Option<Application>>;
     /// The environment of an organization; `None` when there is no such organization.
     fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>>;
+    /// Ends tokens of an application; see [`TokenEnds`](crate::domain::svix::TokenEnds). Sign-in links of the organization
+    /// end at once, the sessions that began with one as the tokens do. Returns whether there is such an organization.
+    fn end_tokens(&self, id: OrganizationId, ends: EndingTokens, now: UnixMillis) -> StoreResult<bool>;
     /// Lists event types.
     fn environment_event_types(
         &self,

@@ -160,7 +160,8 @@ impl Call<'_> {
         let Holder { id, caller, claims } = holder;
         // deleted ones have no rights
         let own = self.find(&environment, OrganizationRef::Id(id)).await?.ok_or_else(invalid)?;
-        if let (Some(claims), Some(from)) = (&claims, own.tokens_valid_from)
+        let valid_from = own.tokens.valid_from_at(self.api.engine().now());
+        if let (Some(claims), Some(from)) = (&claims, valid_from)
             && claims.is_from_before(from)
         {
             return Err(SvixError::unauthorized("this token was ended"));

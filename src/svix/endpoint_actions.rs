@@ -1,4 +1,4 @@
-//! What can be done with an endpoint: sending it an example, recovering what failed, and counting what became of its messages.
+//! What can be done with an endpoint: sending it an example, and counting what became of its messages.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -11,22 +11,14 @@ use super::error::SvixError;
 use super::input::{Invalid, read_json};
 use super::messages::publish_example;
 use super::page::Query;
-use crate::api::audit::Author;
-use crate::api::pagination::read_instant;
-use crate::api::{Api, webhook_actions};
-use crate::domain::delivery::DeliveryStatus;
-use crate::domain::ids::EventId;
-use crate::domain::round::Rounds;
-use crate::domain::time::UnixMillis;
-use crate::store::{RequeueRange, Store, StoreResult};
+use crate::api::Api;
+use crate::store::{Store, StoreResult};
 
 /// A type that exists everywhere.
 const PING: &str = "svix.ping";
 const PING_EXAMPLE: &str = r#"{"success":true}"#;
 /// The version of a type's schemas whose example is sent.
 const EXAMPLE_VERSION: &str = "1";
-/// How far back failed messages are recovered, as by Svix's server.
-const LONGEST_RECOVERY: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
 /// How far back attempts can be counted, as with Svix's server; those that are kept are of the last days.
 const LONGEST_STATISTICS: std::time::Duration = std::time::Duration::from_secs(28 * 86_400);
 /// What is counted when a query does not say.
@@ -72,60 +64,6 @@ fn example_of(schemas: &str, index: usize) -> Option<Box<RawValue>> {
     let example =
         schema.get("examples").and_then(|examples| examples.get(index)).or_else(|| schema.get("example"))?;
     RawValue::from_string(example.to_string()).ok()
-}
-
-#[derive(Deserialize)]
-struct RecoveryIn {
-    since: String,
-    until: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TaskOut {
-    id: String,
-    status: &'static str,
-    task: &'static str,
-    updated_at: UnixMillis,
-}
-
-/// `POST /api/v1/app/{app}/endpoint/{endpoint}/recover`: one attempt for each message that failed in the range. Responds when all
-/// of them are enqueued.
-pub(super) async fn recover(
-    request: HttpRequest,
-    payload: web::Payload,
-    access: Access,
-    author: Author,
-    api: web::Data<Api>,
-) -> Result<HttpResponse, SvixError> {
-    let (owner, found) = of_path(&request, &api, &access).await?;
-    let RecoveryIn { since, until } = read_json(&request, payload).await?;
-    let now = api.engine().now();
-    let mut invalid = Invalid::of_body();
-    let mut instant =
-        |field: &str, text: &str| read_instant(text).map_err(|message| invalid.add(field, message)).ok();
-    let since = instant("since", &since);
-    let until = until.map_or(Some(now), |until| instant("until", &until));
-    if since.is_some_and(|since| since < now - LONGEST_RECOVERY) {
-        invalid.add("since", "can't be more than 14 days ago");
-    }
-    if let (Some(since), Some(until)) = (since, until)
-        && since >= until
-    {
-        invalid.add("since", "must be before until");
-    }
-    invalid.into_result()?;
-    let (Some(since), Some(until)) = (since, until) else { return Err(SvixError::internal()) };
-    let range = RequeueRange { since, until, status: DeliveryStatus::Failed, rounds: Rounds::Once };
-    webhook_actions::recover_all(&api, &author, owner, found.endpoint.id, range).await?;
-    let id = EventId(api.engine().next_id()).to_string();
-    let task = TaskOut {
-        id: format!("qtask_{}", id.rsplit('_').next().unwrap_or_default()),
-        status: "running",
-        task: "endpoint.recover",
-        updated_at: now,
-    };
-    Ok(HttpResponse::Accepted().json(task))
 }
 
 /// Attempts of a period by their outcomes, and what waits.

@@ -26,6 +26,9 @@ mod portal_access;
 mod route_spec;
 pub mod routes;
 mod shape;
+mod task_list;
+mod task_runner;
+mod tasks;
 pub mod token;
 
 use actix_cors::Cors;
@@ -36,9 +39,11 @@ use crate::config::SvixSettings;
 use crate::domain::retry::{RetryDelays, RetrySchedule};
 use crate::domain::secret::Secret;
 use known_applications::KnownApplications;
+use task_runner::TaskRunner;
 use token::TokenKey;
 
 pub use route_spec::{Permission, RouteSpec};
+pub use task_runner::watch;
 
 /// Where it is.
 pub const BASE_PATH: &str = "/api/v1";
@@ -52,6 +57,7 @@ pub struct Svix {
     /// Of new endpoints.
     retry: RetrySchedule,
     applications: KnownApplications,
+    tasks: TaskRunner,
     cors_origins: Vec<String>,
     allows_every_origin: bool,
 }
@@ -66,6 +72,7 @@ impl Svix {
             // checked as it was read
             retry: delays.map_or(RetrySchedule::default(), RetrySchedule::Delays),
             applications: KnownApplications::default(),
+            tasks: TaskRunner::default(),
             cors_origins: settings.cors_origins.clone(),
             allows_every_origin: settings.allows_every_origin(),
         })

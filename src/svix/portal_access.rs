@@ -1,10 +1,11 @@
-//! `/api/v1/auth/app-portal-access/{app}`: a door to the dashboard, and a token, for one application.
+//! `/api/v1/auth/app-portal-access/{app}`: a door to the dashboard, and a token, for one application; and the end of all of them.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use super::Svix;
 use super::access::Access;
@@ -14,11 +15,14 @@ use super::ids::ApplicationId;
 use super::input::{Invalid, read_json};
 use super::token::TokenWishes;
 use crate::api::audit::Author;
+use crate::api::sessions::end_tokens;
 use crate::api::sign_in_links::{create_link, longest_lifetime};
 use crate::api::{Api, NO_STORE};
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::Role;
 use crate::domain::session::Visitor;
+use crate::domain::svix::EndingTokens;
+use crate::domain::time::UnixMillis;
 
 /// Of `expiry`, in seconds.
 const EXPIRIES: RangeInclusive<u64> = 3_600..=604_800;
@@ -81,6 +85,49 @@ async fn answer(
     let url = create_link(api, request, id, visitor, wishes.lifetime.min(longest_lifetime())).await?;
     let token = svix.key.application_token(&access.environment, ApplicationId(id), wishes, api.engine().now());
     Ok(HttpResponse::Ok().insert_header(NO_STORE).json(PortalAccess { url, token }))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ExpiryIn {
+    expiry: Option<u64>,
+    session_ids: Option<Vec<String>>,
+}
+
+/// `POST /api/v1/auth/app/{app}/expire-all`: ends all tokens of the application that were made before, after `expiry` seconds.
+///
+/// A token says in which second it was made, no more. So those of this second end too, and the answer waits for the next one: a token that
+/// is made after it is none of them.
+pub(super) async fn expire_all(
+    request: HttpRequest,
+    payload: web::Payload,
+    access: Access,
+    author: Author,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, SvixError> {
+    let id = access.application()?.id;
+    let ExpiryIn { expiry, session_ids } = read_json(&request, payload).await?;
+    let mut invalid = Invalid::of_body();
+    let seconds = expiry.unwrap_or_default();
+    if seconds > *EXPIRIES.end() {
+        invalid.add("expiry", format!("must be at most {} seconds", EXPIRIES.end()));
+    }
+    if session_ids.is_some_and(|ids| !ids.is_empty()) {
+        invalid.add("sessionIds", "tokens have no sessions here: without it all tokens of the application end");
+    }
+    invalid.into_result()?;
+    let now = api.engine().now();
+    let next_second = UnixMillis((now.as_seconds() + 1) * 1_000);
+    let end_at = if seconds == 0 { now } else { now + Duration::from_secs(seconds) };
+    let ends = EndingTokens { made_before: next_second, end_at };
+    let is_known = end_tokens(&api, &author, id, ends).await?;
+    sleep(next_second.since(now)).await;
+    if !is_known {
+        return Err(SvixError::not_found());
+    }
+    // a session that was being begun with a link meanwhile
+    api.step(id, move |store| store.end_tokens(id, ends, now)).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 impl PortalWishes {

@@ -11,7 +11,7 @@ use super::error::SvixError;
 use super::route_spec::{Permission, RouteSpec};
 use super::{
     applications, attempts, endpoint_actions, endpoint_parts, endpoints, event_types, health, idempotency,
-    messages, not_here, portal_access,
+    messages, not_here, portal_access, task_list, tasks,
 };
 use crate::api::middleware::catch_panic;
 
@@ -61,7 +61,9 @@ routes! {
     PATCH  "/app/{app}/endpoint/{endpoint}/headers" Application endpoint_parts::patch_headers;
     GET    "/app/{app}/endpoint/{endpoint}/stats" ApplicationRead endpoint_actions::stats;
     POST   "/app/{app}/endpoint/{endpoint}/send-example" Application endpoint_actions::send_example;
-    POST   "/app/{app}/endpoint/{endpoint}/recover" Application endpoint_actions::recover;
+    POST   "/app/{app}/endpoint/{endpoint}/recover" Application tasks::recover;
+    POST   "/app/{app}/endpoint/{endpoint}/replay-missing" Application tasks::replay_missing;
+    POST   "/app/{app}/endpoint/{endpoint}/bulk-replay" Application tasks::bulk_replay;
     GET    "/app/{app}/endpoint/{endpoint}/msg" ApplicationRead attempts::messages_of_endpoint;
 
     GET    "/event-type" ApplicationRead event_types::list;
@@ -74,7 +76,11 @@ routes! {
 
     POST   "/auth/app-portal-access/{app}" Environment portal_access::create;
     POST   "/auth/dashboard-access/{app}" Environment portal_access::create_without_wishes;
+    POST   "/auth/app/{app}/expire-all" Environment portal_access::expire_all;
     POST   "/auth/logout" ApplicationRead not_here::logout;
+
+    GET    "/background-task" ApplicationRead task_list::list;
+    GET    "/background-task/{task}" ApplicationRead task_list::read;
 
     GET    "/health" Open health::report;
     GET    "/health/ping" Open health::ping;

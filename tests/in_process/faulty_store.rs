@@ -12,13 +12,13 @@ use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::{EventFilter, EventRecord};
 use ringback::domain::event_types::DefinedEventType;
 use ringback::domain::health::{EndpointHealth, EndpointStates, OrganizationInTrouble, PendingStats};
-use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, TaskId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
 use ringback::domain::round::Rounds;
 use ringback::domain::session::{DashboardSession, SignInLink};
 use ringback::domain::statistics::PeriodStatistics;
-use ringback::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
+use ringback::domain::svix::{Application, EndingTokens, Environment, EnvironmentEventType, EventTypeChange};
 use ringback::domain::time::UnixMillis;
 use ringback::store::*;
 
@@ -320,6 +320,7 @@ impl SvixStore for FaultyStore {
             name: &OrganizationRef,
         ) -> StoreResult<Option<Application>>;
         fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>>;
+        fn end_tokens(&self, id: OrganizationId, ends: EndingTokens, now: UnixMillis) -> StoreResult<bool>;
         fn environment_event_types(
             &self,
             environment: &Environment,
@@ -357,6 +358,34 @@ impl SvixStore for FaultyStore {
             now: UnixMillis,
         ) -> StoreResult<()>;
         fn prune_answers(&self, before: UnixMillis, limit: usize) -> StoreResult<bool>;
+    }
+}
+
+impl TaskStore for FaultyStore {
+    pass_on! {
+        fn create_task(&self, task: &BackgroundTask, most_running: usize) -> StoreResult<bool>;
+        fn task(
+            &self,
+            environment: &Environment,
+            owner: Option<OrganizationId>,
+            id: TaskId,
+        ) -> StoreResult<Option<BackgroundTask>>;
+        fn tasks(
+            &self,
+            environment: &Environment,
+            filter: &TaskFilter,
+            page: DirectedPage,
+        ) -> StoreResult<Vec<BackgroundTask>>;
+        fn next_task(&self, organization_id: OrganizationId) -> StoreResult<Option<BackgroundTask>>;
+        fn running_tasks(&self, limit: usize) -> StoreResult<Vec<TaskMark>>;
+        fn advance_task(
+            &self,
+            task: &BackgroundTask,
+            step: &TaskStep,
+            next_id: &mut dyn FnMut() -> i64,
+            now: UnixMillis,
+        ) -> StoreResult<Option<BackgroundTask>>;
+        fn prune_tasks(&self, before: UnixMillis, limit: usize) -> StoreResult<bool>;
     }
 }
 

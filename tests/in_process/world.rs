@@ -213,6 +213,9 @@ impl World {
         configure(&mut options);
         let api = web::Data::new(Api::new(actors.handle.clone(), options));
         let dashboard = web::Data::new(dashboard);
+        if let Some(svix) = &svix {
+            actix_web::rt::spawn(ringback::svix::watch(api.clone(), svix.clone()));
+        }
         let (pages, ids) = (dashboard.clone(), request_ids());
         let app = App::new()
             .app_data(api.clone())

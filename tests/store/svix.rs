@@ -1,7 +1,7 @@
 //! What only the Svix-compatible API keeps.
 
 use ringback::domain::organization::OrganizationRef;
-use ringback::domain::svix::{Environment, EnvironmentEventType, EventTypeChange};
+use ringback::domain::svix::{Environment, EnvironmentEventType, EventTypeChange, TokenEnds};
 use ringback::store::{AnswerState, AnswerTimes, KeptAnswer, NamePage};
 
 use crate::fixture::{Fixture, START, at};
@@ -44,7 +44,7 @@ fn names(f: &Fixture, page: &NamePage) -> Vec<String> {
 fn an_organization_without_an_environment_is_an_application_of_the_default_one_only(f: &Fixture) {
     let id = f.organization();
     let found = f.store.application(&Environment::default(), &OrganizationRef::Id(id)).unwrap().unwrap();
-    assert_eq!((found.id, found.tokens_valid_from), (id, None));
+    assert_eq!((found.id, found.tokens), (id, TokenEnds::default()));
     assert_eq!(f.store.application(&environment("org_other"), &OrganizationRef::Id(id)).unwrap(), None);
     assert_eq!(f.store.environment_of(id).unwrap(), Some(Environment::default()));
     f.store.delete_organization(id, START).unwrap();

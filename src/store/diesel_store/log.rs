@@ -229,23 +229,9 @@ impl LogStore for DieselStore {
             if !range.is_final() || resend::live(connection, organization_id, &[endpoint_id])?.is_empty() {
                 return Ok(RequeuedPage { deliveries: 0, next: None });
             }
-            let mut ids: Vec<i64> = Vec::new();
-            for ids_of_period in id_ranges(connection, &runs, resend::period(range))? {
-                let rest = limit - ids.len();
-                if rest > 0 {
-                    let found = resend::page(
-                        organization_id,
-                        endpoint_id,
-                        range.status,
-                        resend::behind(ids_of_period, after),
-                        rest,
-                    );
-                    ids.extend(found.load::<NumberRow>(connection)?.into_iter().map(|row| row.n));
-                }
-            }
-            let finished = resend::lock_finished(connection, organization_id, &ids)?;
-            let locked = erasure::sendable(connection, organization_id, &finished)?;
-            resend::begin_rounds(connection, organization_id, &locked, range.rounds, now)?;
+            let behind = resend::Behind { runs: &runs, after, limit };
+            let ids = resend::ids_in_range(connection, organization_id, endpoint_id, range, behind)?;
+            let locked = resend::begin_again(connection, organization_id, &ids, range.rounds, now)?;
             locked.iter().for_each(|id| change.begins(organization_id, endpoint_id, DeliveryId(*id)));
             if !locked.is_empty() {
                 self.record(connection)?;

@@ -1,5 +1,5 @@
-//! The store over Diesel. The nine traits are implemented in `queue.rs`, `tenants.rs`,
-//! `audit.rs`, `sessions.rs`, `svix.rs`, `changes.rs`, `log.rs`, `erasure.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
+//! The store over Diesel. The traits are implemented in `queue.rs`, `tenants.rs`,
+//! `audit.rs`, `sessions.rs`, `svix.rs`, `tasks.rs`, `changes.rs`, `log.rs`, `erasure.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
 //! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
 mod attempt_list;
@@ -43,8 +43,10 @@ mod sessions;
 mod statement_cache_tests;
 mod statistics;
 mod svix;
+mod tasks;
 mod tenants;
 mod time_ranges;
+mod tokens;
 #[cfg(test)]
 mod used_key_tests;
 

@@ -11,9 +11,9 @@ use super::super::{MadeDeliveryDue, RESENT_AT_ONCE, ReplayTargets, RequeueRange,
 use super::due::octet_length;
 use super::endpoints::IsPending;
 use super::id_leads::{self, IdLead};
-use super::query::{BoundValue, DynamicQuery};
-use super::time_ranges::{IdRange, Period};
-use super::{DieselStore, sql_limit};
+use super::query::{BoundValue, DynamicQuery, NumberRow};
+use super::time_ranges::{IdRange, Period, id_ranges};
+use super::{DieselStore, erasure, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::round::{Rounds, not_counted_when_hurried};
@@ -75,6 +75,46 @@ fn in_span(
     query.and("d.id < {}", BoundValue::Number(range.before));
     range.times.restrict(&mut query, "d.id", "d.created_at");
     query
+}
+
+/// Where a step through a range of deliveries goes on.
+pub(super) struct Behind<'a> {
+    pub(super) runs: &'a [IdLead],
+    pub(super) after: Option<DeliveryId>,
+    pub(super) limit: usize,
+}
+
+/// The ids of the next deliveries of a range, oldest first.
+pub(super) fn ids_in_range(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    range: &RequeueRange,
+    Behind { runs, after, limit }: Behind<'_>,
+) -> StoreResult<Vec<i64>> {
+    let mut ids: Vec<i64> = Vec::new();
+    for ids_of_period in id_ranges(connection, runs, period(range))? {
+        let rest = limit - ids.len();
+        if rest > 0 {
+            let found = page(organization_id, endpoint_id, range.status, behind(ids_of_period, after), rest);
+            ids.extend(found.load::<NumberRow>(connection)?.into_iter().map(|row| row.n));
+        }
+    }
+    Ok(ids)
+}
+
+/// Begins a new round for those of some finished deliveries that can be sent; returns these.
+pub(super) fn begin_again(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    ids: &[i64],
+    rounds: Rounds,
+    now: UnixMillis,
+) -> StoreResult<Vec<i64>> {
+    let finished = lock_finished(connection, organization_id, ids)?;
+    let locked = erasure::sendable(connection, organization_id, &finished)?;
+    begin_rounds(connection, organization_id, &locked, rounds, now)?;
+    Ok(locked)
 }
 
 impl DieselStore {

@@ -6,10 +6,10 @@ use super::super::connection::AnyConnection;
 use super::super::models::corrupt;
 use super::super::schema::{organizations, svix_answers, svix_event_types};
 use super::super::{AnswerState, AnswerTimes, KeptAnswer, NamePage, StoreError, StoreResult, SvixStore};
-use super::{DieselStore, sql_limit};
+use super::{DieselStore, sql_limit, tokens};
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::organization::OrganizationRef;
-use crate::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
+use crate::domain::svix::{Application, EndingTokens, Environment, EnvironmentEventType, EventTypeChange};
 use crate::domain::time::UnixMillis;
 
 /// Of an answer that is under way.
@@ -169,8 +169,8 @@ impl SvixStore for DieselStore {
         self.key_readers.read(|connection| {
             let query = organizations::table
                 .filter(organizations::environment.eq(environment.stored()))
-                .select((organizations::id, organizations::tokens_valid_from));
-            let row: Option<(i64, Option<i64>)> = match name {
+                .select((organizations::id, tokens::COLUMNS));
+            let row: Option<(i64, tokens::Columns)> = match name {
                 OrganizationRef::Id(id) => {
                     query.filter(organizations::id.eq(id.0)).first(connection).optional()?
                 }
@@ -178,8 +178,7 @@ impl SvixStore for DieselStore {
                     query.filter(organizations::uid.eq(uid.as_str())).first(connection).optional()?
                 }
             };
-            Ok(row
-                .map(|(id, from)| Application { id: OrganizationId(id), tokens_valid_from: from.map(UnixMillis) }))
+            Ok(row.map(|(id, ends)| Application { id: OrganizationId(id), tokens: tokens::ends(ends) }))
         })
     }
 
@@ -193,6 +192,10 @@ impl SvixStore for DieselStore {
             Some("") => Ok(Some(Environment::default())),
             Some(name) => name.parse().map(Some).map_err(|()| corrupt(format!("environment {name} of {id}"))),
         }
+    }
+
+    fn end_tokens(&self, id: OrganizationId, ends: EndingTokens, now: UnixMillis) -> StoreResult<bool> {
+        self.end_tokens_of(id, ends, now)
     }
 
     fn environment_event_types(

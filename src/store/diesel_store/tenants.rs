@@ -7,7 +7,7 @@ use super::super::models::{ApiKeyRow, EndpointRow, EventTypeRow, HealthRow, hash
 use super::super::organization_rows::{OrganizationChangeset, OrganizationRow};
 use super::super::schema::{
     api_keys, dashboard_sessions, deleted_organizations, endpoint_health, endpoints,
-    event_types as own_event_types, organizations, sign_in_links,
+    event_types as own_event_types, organizations, sign_in_links, svix_tasks,
 };
 use super::super::{
     Changed, Creation, CreationKey, DirectedPage, EndpointSearch, EndpointStart, PageRequest, StoreError,
@@ -202,6 +202,7 @@ impl TenantStore for DieselStore {
                 .execute(connection)?;
             diesel::delete(sign_in_links::table.filter(sign_in_links::organization_id.eq(id.0)))
                 .execute(connection)?;
+            diesel::delete(svix_tasks::table.filter(svix_tasks::organization_id.eq(id.0))).execute(connection)?;
             self.record(connection)?;
             changes::add(connection, id, Changed::OrganizationDeleted)?;
             Ok(true)

@@ -243,7 +243,7 @@ impl MemoryState {
     }
 
     /// Begins a new round for a finished delivery.
-    fn requeue(&mut self, id: DeliveryId, rounds: Rounds, now: UnixMillis) {
+    pub(super) fn requeue(&mut self, id: DeliveryId, rounds: Rounds, now: UnixMillis) {
         let Some(delivery) = self.deliveries.get_mut(&id) else { return };
         delivery.record.status = DeliveryStatus::Pending;
         delivery.record.finished_at = None;
@@ -279,7 +279,7 @@ impl MemoryState {
     }
 
     /// The deliveries of a range, oldest first.
-    fn in_range(
+    pub(super) fn in_range(
         &self,
         organization_id: OrganizationId,
         endpoint_id: EndpointId,

@@ -13,6 +13,7 @@ mod sessions;
 mod state;
 mod statistics;
 mod svix;
+mod tasks;
 mod tenants;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::super::detail::StoredAttempt;
 use super::super::{
-    AcceptedEvent, CANCELLED_AT_ONCE, ChangeNumber, Changed, DirectedPage, DisableEndpoint, EndpointStart,
-    EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, SavedHealth, SettingChange, StoreError,
-    StoreResult,
+    AcceptedEvent, BackgroundTask, CANCELLED_AT_ONCE, ChangeNumber, Changed, DirectedPage, DisableEndpoint,
+    EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, SavedHealth, SettingChange,
+    StoreError, StoreResult,
 };
 use super::svix::MemoryAnswer;
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};
@@ -17,14 +17,14 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::health::EndpointHealth;
-use crate::domain::ids::{AuditId, DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
+use crate::domain::ids::{AuditId, DeliveryId, EndpointId, EventId, KeyId, OrganizationId, TaskId};
 use crate::domain::labels::EventLabels;
 use crate::domain::last_failure::LastFailure;
 use crate::domain::organization::{ApiKey, Organization, OrganizationUid};
 use crate::domain::session::{DashboardSession, SignInLink};
 use crate::domain::statistics::PeriodCounts;
-use crate::domain::svix::Environment;
 use crate::domain::svix::EnvironmentEventType;
+use crate::domain::svix::{EndingTokens, Environment};
 use crate::domain::time::UnixMillis;
 
 #[derive(Default)]
@@ -47,6 +47,8 @@ pub(super) struct MemoryState {
     /// By environment and name.
     pub(super) environment_event_types: BTreeMap<(String, String), EnvironmentEventType>,
     pub(super) answers: HashMap<[u8; 32], MemoryAnswer>,
+    pub(super) tasks: BTreeMap<TaskId, BackgroundTask>,
+    pub(super) ending_tokens: HashMap<OrganizationId, EndingTokens>,
     pub(super) idempotency: HashMap<(OrganizationId, String), RememberedKey>,
     pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
     pub(super) failures: BTreeMap<EndpointId, LastFailure>,

@@ -4,7 +4,7 @@ use super::super::{AnswerState, AnswerTimes, KeptAnswer, NamePage, StoreResult, 
 use super::MemoryStore;
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::OrganizationRef;
-use crate::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
+use crate::domain::svix::{Application, EndingTokens, Environment, EnvironmentEventType, EventTypeChange};
 use crate::domain::time::UnixMillis;
 
 /// An answer; without one it is under way.
@@ -32,11 +32,20 @@ impl SvixStore for MemoryStore {
             }
             OrganizationRef::Uid(uid) => state.with_uid(environment, uid),
         };
-        Ok(found.map(|found| Application { id: found.id, tokens_valid_from: found.tokens_valid_from }))
+        Ok(found.map(|found| Application { id: found.id, tokens: state.token_ends(found) }))
     }
 
     fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>> {
         Ok(self.state().organizations.get(&id).map(|found| found.environment.clone()))
+    }
+
+    fn end_tokens(&self, id: OrganizationId, ends: EndingTokens, now: UnixMillis) -> StoreResult<bool> {
+        let mut state = self.state();
+        let is_known = state.end_tokens(id, ends, now);
+        if is_known {
+            self.record(&mut state);
+        }
+        Ok(is_known)
     }
 
     fn environment_event_types(

@@ -124,6 +124,8 @@ impl TenantStore for MemoryStore {
         state.idempotency.retain(|(organization_id, _), _| *organization_id != id);
         state.statistics.retain(|(_, organization_id, _), _| *organization_id != id);
         state.audit_log.retain(|_, entry| entry.organization_id != Some(id));
+        state.tasks.retain(|_, task| task.organization_id != id);
+        state.ending_tokens.remove(&id);
         self.record(&mut state);
         state.changed(id, Changed::OrganizationDeleted);
         Ok(true)

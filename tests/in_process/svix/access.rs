@@ -20,7 +20,8 @@ on_every_store!(
 );
 
 /// A path with the names of what is there.
-fn path(pattern: &str, application: &str, attempt: &str) -> String {
+fn path(pattern: &str, application: &str, Scene { attempt, task, .. }: &Scene) -> String {
+    let pattern = pattern.replace("{task}", task);
     let named = pattern.replace("{app}", application).replace("{event_type}", "user.signup");
     named.replace("{endpoint}", "main").replace("{msg}", "evt_1").replace("{attempt}", attempt)
 }
@@ -35,21 +36,21 @@ fn body(method: &str, path: &str) -> &'static str {
         ("PUT", "/app/{app}/endpoint/{endpoint}") => r#"{"url":"https://example.com/changed","uid":"main"}"#,
         ("PUT" | "PATCH", "/app/{app}/endpoint/{endpoint}/headers") => r#"{"headers":{"x-a":"b"}}"#,
         ("POST", "/app/{app}/endpoint/{endpoint}/send-example") => r#"{"eventType":"svix.ping"}"#,
-        ("POST", "/app/{app}/endpoint/{endpoint}/recover") => r#"{"since":"2024-12-16T00:00:00Z"}"#,
+        (
+            "POST",
+            "/app/{app}/endpoint/{endpoint}/recover"
+            | "/app/{app}/endpoint/{endpoint}/replay-missing"
+            | "/app/{app}/endpoint/{endpoint}/bulk-replay",
+        ) => r#"{"since":"2024-12-16T00:00:00Z"}"#,
         ("POST", "/app/{app}/msg") => r#"{"eventType":"user.signup","payload":{}}"#,
         _ => "{}",
     }
 }
 
-async fn call(
-    Scene { world, attempt, .. }: &Scene,
-    token: &str,
-    route: &ringback::svix::RouteSpec,
-    application: &str,
-) -> (u16, String) {
+async fn call(scene: &Scene, token: &str, route: &ringback::svix::RouteSpec, application: &str) -> (u16, String) {
     let method = route.method.as_str();
-    let path = path(route.path, application, attempt);
-    let answer = world.svix(token, method, &path, body(method, route.path)).await;
+    let path = path(route.path, application, scene);
+    let answer = scene.world.svix(token, method, &path, body(method, route.path)).await;
     (answer.status, format!("{method} {}: {} {}", route.path, answer.status, answer.text))
 }
 
@@ -60,6 +61,8 @@ struct Scene {
     other: String,
     /// Of that message.
     attempt: String,
+    /// Of that endpoint.
+    task: String,
 }
 
 async fn with_applications(database: Database) -> Scene {
@@ -79,7 +82,10 @@ async fn with_applications(database: Database) -> Scene {
         attempts["data"][0]["id"].as_str().map(str::to_owned)
     });
     let attempt = attempt.await;
-    Scene { world, one, other, attempt }
+    let missing = json!({"since": "2024-12-16T00:00:00Z"});
+    let task = world.svix(&token, "POST", &of_one("endpoint/main/replay-missing"), missing).await.ok(202);
+    let task = task["id"].as_str().unwrap().to_owned();
+    Scene { world, one, other, attempt, task }
 }
 
 async fn without_a_valid_token_only_open_routes_can_be_called(database: Database) {

@@ -7,6 +7,7 @@ mod portal_access;
 mod repeated;
 mod resources;
 mod shape;
+mod tasks;
 
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
