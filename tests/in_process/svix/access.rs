@@ -25,7 +25,7 @@ fn path(pattern: &str, application: &str, attempt: &str) -> String {
     named.replace("{endpoint}", "main").replace("{msg}", "evt_1").replace("{attempt}", attempt)
 }
 
-fn body(method: &str, path: &str) -> &'static str {
+pub(super) fn body(method: &str, path: &str) -> &'static str {
     match (method, path) {
         ("POST", "/event-type") => r#"{"name":"user.deleted","description":"x"}"#,
         ("PUT", "/event-type/{event_type}") => r#"{"description":"x"}"#,
@@ -41,7 +41,7 @@ fn body(method: &str, path: &str) -> &'static str {
     }
 }
 
-async fn call(
+pub(super) async fn call(
     Scene { world, attempt, .. }: &Scene,
     token: &str,
     route: &ringback::svix::RouteSpec,
@@ -54,15 +54,15 @@ async fn call(
 }
 
 /// A world with an event type and two applications, one with an endpoint and a message that was delivered to it.
-struct Scene {
+pub(super) struct Scene {
     world: World,
-    one: String,
+    pub(super) one: String,
     other: String,
     /// Of that message.
     attempt: String,
 }
 
-async fn with_applications(database: Database) -> Scene {
+pub(super) async fn with_applications(database: Database) -> Scene {
     let world = world(database).await;
     let token = environment_token();
     let new = json!({"name": "user.signup", "description": "x"});

@@ -2,6 +2,7 @@
 
 mod access;
 mod event_types;
+mod openapi;
 mod portal_access;
 mod repeated;
 mod resources;
