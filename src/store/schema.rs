@@ -15,6 +15,7 @@ diesel::table! {
         rate_limit -> Nullable<Integer>,
         updated_at -> Nullable<BigInt>,
         tokens_valid_from -> Nullable<BigInt>,
+        svix_id -> Nullable<Text>,
     }
 }
 
@@ -123,6 +124,7 @@ diesel::table! {
         metadata -> Nullable<Text>,
         header_style -> SmallInt,
         deleted_at -> Nullable<BigInt>,
+        svix_id -> Nullable<Text>,
     }
 }
 

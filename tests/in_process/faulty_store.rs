@@ -19,6 +19,7 @@ use ringback::domain::round::Rounds;
 use ringback::domain::session::{DashboardSession, SignInLink};
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::svix::{Application, Environment, EnvironmentEventType, EventTypeChange};
+use ringback::domain::svix_id::SvixId;
 use ringback::domain::time::UnixMillis;
 use ringback::store::*;
 
@@ -319,6 +320,20 @@ impl SvixStore for FaultyStore {
             environment: &Environment,
             name: &OrganizationRef,
         ) -> StoreResult<Option<Application>>;
+        fn application_by_svix_id(
+            &self,
+            environment: &Environment,
+            id: &SvixId,
+        ) -> StoreResult<Option<Application>>;
+        fn endpoint_by_svix_id(
+            &self,
+            organization_id: OrganizationId,
+            id: &SvixId,
+        ) -> StoreResult<Option<EndpointStart>>;
+        fn svix_ids_of_endpoints(
+            &self,
+            organization_id: OrganizationId,
+        ) -> StoreResult<Vec<(EndpointId, SvixId)>>;
         fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>>;
         fn environment_event_types(
             &self,
