@@ -320,20 +320,9 @@ impl SvixStore for FaultyStore {
             environment: &Environment,
             name: &OrganizationRef,
         ) -> StoreResult<Option<Application>>;
-        fn application_by_svix_id(
-            &self,
-            environment: &Environment,
-            id: &SvixId,
-        ) -> StoreResult<Option<Application>>;
-        fn endpoint_by_svix_id(
-            &self,
-            organization_id: OrganizationId,
-            id: &SvixId,
-        ) -> StoreResult<Option<EndpointStart>>;
-        fn svix_ids_of_endpoints(
-            &self,
-            organization_id: OrganizationId,
-        ) -> StoreResult<Vec<(EndpointId, SvixId)>>;
+        fn application_by_svix_id(&self, environment: &Environment, id: &SvixId) -> StoreResult<Option<Application>>;
+        fn endpoint_by_svix_id(&self, owner: OrganizationId, id: &SvixId) -> StoreResult<Option<EndpointStart>>;
+        fn svix_ids_of_endpoints(&self, owner: OrganizationId) -> StoreResult<Vec<(EndpointId, SvixId)>>;
         fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>>;
         fn environment_event_types(
             &self,
