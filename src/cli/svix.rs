@@ -1,4 +1,12 @@
-//! `ringback svix token`.
+//! `ringback svix`: tokens, and the way from Svix's server.
+
+mod bring;
+mod import;
+mod keys;
+mod same;
+mod source;
+mod tally;
+mod target;
 
 use std::path::PathBuf;
 
@@ -20,6 +28,18 @@ Examples, with the secret in RINGBACK_SVIX_JWT_SECRET:
   ringback svix token
   ringback svix token --environment org_staging
   ringback svix token --application app_0n4b8q2v6x1c3";
+
+const IMPORT_EXAMPLES: &str = "\
+Brings over event types, applications and endpoints with their signing keys,
+through the API of the running engine. Applications and endpoints keep their
+ids. Messages and attempts stay where they are. What is here already and the
+same is left alone: run it again before you switch, and it brings over what has
+changed since. It ends with 1 when something was refused.
+
+Examples, with the engine's secret in RINGBACK_SVIX_JWT_SECRET:
+  ringback svix import --from postgres://svix@10.0.0.5/svix --dry-run
+  ringback svix import --from postgres://svix@10.0.0.5/svix
+  ringback svix import --from postgres://svix@10.0.0.5/svix --to https://hooks.example.com --environment org_staging";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -43,11 +63,22 @@ enum SvixCommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Bring over what Svix's open-source server has
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(Box<import::ImportArgs>),
 }
 
 pub(crate) fn run(args: &SvixArgs) -> anyhow::Result<()> {
-    let SvixCommand::Token { environment, application, config } = &args.command;
-    let flags = Flags { config: config.clone(), ..Flags::default() };
+    match &args.command {
+        SvixCommand::Token { environment, application, config } => {
+            token(environment.as_deref(), application.as_deref(), config.as_ref())
+        }
+        SvixCommand::Import(args) => import::run(args),
+    }
+}
+
+fn token(environment: Option<&str>, application: Option<&str>, config: Option<&PathBuf>) -> anyhow::Result<()> {
+    let flags = Flags { config: config.cloned(), ..Flags::default() };
     let settings = load(&flags).map_err(|error| unusable(&error.problems))?.settings;
     let Some(secret) = &settings.svix.jwt_secret else {
         bail!(
@@ -55,7 +86,7 @@ pub(crate) fn run(args: &SvixArgs) -> anyhow::Result<()> {
         );
     };
     let key = TokenKey::new(secret);
-    let environment = environment.as_deref().map_or_else(|| Ok(Environment::default()), environment_of)?;
+    let environment = environment.map_or_else(|| Ok(Environment::default()), environment_of)?;
     print_line(&match application {
         None => key.environment_token(&environment, now()),
         Some(id) => key.application_token(&environment, application_of(id)?, TokenWishes::default(), now()),

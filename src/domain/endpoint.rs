@@ -12,6 +12,7 @@ use super::patterns::EventPattern;
 use super::retry::RetrySchedule;
 use super::secret::Secret;
 use super::sent_request::HeaderStyle;
+use super::svix_id::SvixId;
 use super::time::UnixMillis;
 
 /// How many secrets of an endpoint are valid at once, the newest included (contract). Larger: a receiver that refuses
@@ -147,6 +148,8 @@ pub struct Endpoint {
     pub header_style: HeaderStyle,
     /// The publisher's own id of it, unique in its organization.
     pub uid: Option<OrganizationUid>,
+    /// Of one that was brought over from Svix's server; unique in its organization.
+    pub svix_id: Option<SvixId>,
     /// What a publisher keeps with it. The engine does not read it.
     pub metadata: Metadata,
     /// The newest signing secret.
@@ -190,6 +193,7 @@ impl Endpoint {
             ordered: false,
             header_style: HeaderStyle::default(),
             uid: None,
+            svix_id: None,
             metadata: Metadata::default(),
             secret,
             previous_secrets: Vec::new(),

@@ -38,6 +38,7 @@ pub mod statistics;
 pub(crate) mod step_size;
 pub mod subscriptions;
 pub mod svix;
+pub mod svix_id;
 pub mod target;
 pub mod time;
 pub(crate) mod token_ends;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{KeyId, OrganizationId};
 use super::sent_request::HeaderStyle;
 use super::svix::Environment;
+use super::svix_id::SvixId;
 use super::time::UnixMillis;
 
 /// A tenant. Nothing crosses between two of them.
@@ -39,6 +40,9 @@ pub struct Organization {
     /// Tokens that were made for it before are refused.
     #[serde(skip)]
     pub tokens_valid_from: Option<UnixMillis>,
+    /// Of an application that was brought over from Svix's server; unique in its environment.
+    #[serde(skip)]
+    pub svix_id: Option<SvixId>,
 }
 
 impl Organization {
@@ -56,6 +60,7 @@ impl Organization {
             created_at,
             updated_at: None,
             tokens_valid_from: None,
+            svix_id: None,
         }
     }
 }

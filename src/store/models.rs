@@ -25,6 +25,7 @@ use crate::domain::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
 use crate::domain::sent_request::HeaderStyle;
+use crate::domain::svix_id::SvixId;
 use crate::domain::time::UnixMillis;
 
 impl From<CipherError> for StoreError {
@@ -156,6 +157,7 @@ pub(super) struct EndpointRow {
     uid: Option<String>,
     metadata: Option<String>,
     header_style: i16,
+    svix_id: Option<String>,
 }
 
 /// `retry` in the database.
@@ -227,6 +229,7 @@ impl EndpointRow {
             uid: endpoint.uid.as_ref().map(ToString::to_string),
             metadata: metadata_text(&endpoint.metadata),
             header_style: header_style_code(endpoint.header_style),
+            svix_id: endpoint.svix_id.as_ref().map(ToString::to_string),
         })
     }
 
@@ -285,6 +288,7 @@ impl EndpointRow {
             ordered: self.ordered,
             header_style: header_style(self.header_style),
             uid: self.uid.map(|uid| uid.parse().map_err(|_| corrupt(format!("uid {uid}")))).transpose()?,
+            svix_id: self.svix_id.as_deref().map(svix_id).transpose()?,
             metadata: self.metadata.as_deref().map(parse).transpose()?.unwrap_or_default(),
             secret: decrypt(&self.secret)?,
             previous_secrets,
@@ -301,6 +305,11 @@ fn json(value: &(impl Serialize + ?Sized)) -> StoreResult<String> {
 
 fn parse<T: DeserializeOwned>(text: &str) -> StoreResult<T> {
     serde_json::from_str(text).map_err(corrupt)
+}
+
+/// Reads an id of Svix's server.
+pub(super) fn svix_id(text: &str) -> StoreResult<SvixId> {
+    text.parse().map_err(|()| corrupt(format!("svix_id {text}")))
 }
 
 fn disabled_reason(text: &str) -> StoreResult<DisabledReason> {

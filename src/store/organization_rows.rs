@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::models::{corrupt, header_style, header_style_code, metadata_text};
+use super::models::{corrupt, header_style, header_style_code, metadata_text, svix_id};
 use super::schema::organizations;
 use super::{StoreError, StoreResult};
 use crate::domain::ids::OrganizationId;
@@ -24,6 +24,7 @@ pub(super) struct OrganizationRow {
     rate_limit: Option<i32>,
     updated_at: Option<i64>,
     tokens_valid_from: Option<i64>,
+    svix_id: Option<String>,
 }
 
 /// The shapes in their order in the column.
@@ -46,6 +47,7 @@ impl From<&Organization> for OrganizationRow {
             rate_limit: organization.rate_limit.map(i32::from),
             updated_at: organization.updated_at.map(|at| at.0),
             tokens_valid_from: organization.tokens_valid_from.map(|at| at.0),
+            svix_id: organization.svix_id.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -67,6 +69,7 @@ impl TryFrom<OrganizationRow> for Organization {
             created_at: UnixMillis(row.created_at),
             updated_at: row.updated_at.map(UnixMillis),
             tokens_valid_from: row.tokens_valid_from.map(UnixMillis),
+            svix_id: row.svix_id.as_deref().map(svix_id).transpose()?,
         })
     }
 }

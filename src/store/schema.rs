@@ -17,6 +17,7 @@ diesel::table! {
         tokens_valid_from -> Nullable<BigInt>,
         tokens_ending_before -> Nullable<BigInt>,
         tokens_end_at -> Nullable<BigInt>,
+        svix_id -> Nullable<Text>,
     }
 }
 
@@ -125,6 +126,7 @@ diesel::table! {
         metadata -> Nullable<Text>,
         header_style -> SmallInt,
         deleted_at -> Nullable<BigInt>,
+        svix_id -> Nullable<Text>,
     }
 }
 

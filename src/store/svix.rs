@@ -1,9 +1,10 @@
 //! What only the Svix-compatible API keeps: event types of environments, and answers to repeated requests.
 
-use super::StoreResult;
-use crate::domain::ids::OrganizationId;
+use super::{EndpointStart, StoreResult};
+use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::organization::OrganizationRef;
 use crate::domain::svix::{Application, EndingTokens, Environment, EnvironmentEventType, EventTypeChange};
+use crate::domain::svix_id::SvixId;
 use crate::domain::time::UnixMillis;
 
 /// A page of event types in the order of their names.
@@ -53,6 +54,17 @@ pub struct AnswerTimes {
 pub trait SvixStore: Send + Sync + 'static {
     /// Finds an application of an environment by its id or uid.
     fn application(&self, environment: &Environment, name: &OrganizationRef) -> StoreResult<Option<Application>>;
+    /// Finds an application of an environment by the id that it had at Svix's server.
+    fn application_by_svix_id(&self, environment: &Environment, id: &SvixId) -> StoreResult<Option<Application>>;
+    /// Finds an endpoint of an application by the id that it had at Svix's server.
+    fn endpoint_by_svix_id(
+        &self,
+        organization_id: OrganizationId,
+        id: &SvixId,
+    ) -> StoreResult<Option<EndpointStart>>;
+    /// The endpoints of an application that were brought over from Svix's server, with the ids that they had there; deleted ones
+    /// too, while they are in the log.
+    fn svix_ids_of_endpoints(&self, organization_id: OrganizationId) -> StoreResult<Vec<(EndpointId, SvixId)>>;
     /// The environment of an organization; `None` when there is no such organization.
     fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>>;
     /// Ends tokens of an application; see [`TokenEnds`](crate::domain::svix::TokenEnds). Sign-in links of the organization

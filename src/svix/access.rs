@@ -11,7 +11,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 
 use super::Svix;
 use super::error::SvixError;
-use super::ids::{APPLICATION_PREFIX, ApplicationId};
+use super::ids::ApplicationName;
 use super::route_spec::Permission;
 use super::token::{Claims, TokenKey};
 use crate::api::Api;
@@ -33,8 +33,9 @@ enum Bearer {
 
 /// An application whose token a request has.
 struct Holder {
-    id: OrganizationId,
-    caller: Caller,
+    name: ApplicationName,
+    /// Of one of our keys; a token's is known when its application is.
+    caller: Option<Caller>,
     /// `None` for one of our keys.
     claims: Option<Claims>,
 }
@@ -103,8 +104,9 @@ async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), Svix
             Access { environment, application, holder: None, feature_flags: None, line }
         }
         Bearer::Application(environment, holder) => {
-            request.extensions_mut().insert(holder.caller);
-            call.of_application(permission, environment, holder).await?
+            let (own, caller) = call.holder(&environment, &holder).await?;
+            request.extensions_mut().insert(caller);
+            call.of_application(permission, environment, (own, caller), holder.claims).await?
         }
     };
     request.extensions_mut().insert(access);
@@ -143,7 +145,8 @@ impl Call<'_> {
             Caller::Key { organization_id: id, role: Role::Owner, .. } => {
                 let environment = self.api.read(id, move |store| store.environment_of(id)).await?;
                 let environment = environment.ok_or_else(invalid)?;
-                Ok(Bearer::Application(environment, Holder { id, caller, claims: None }))
+                let name = ApplicationName::Ours(OrganizationRef::Id(id));
+                Ok(Bearer::Application(environment, Holder { name, caller: Some(caller), claims: None }))
             }
             Caller::Key { .. } | Caller::Deployment { .. } => Err(SvixError::forbidden(
                 "of Ringback's own keys the admin key and keys of organizations with the role owner may call this API",
@@ -151,15 +154,25 @@ impl Call<'_> {
         }
     }
 
+    /// The application whose token it is, and who calls with it. Deleted ones have no rights.
+    async fn holder(
+        &self,
+        environment: &Environment,
+        holder: &Holder,
+    ) -> Result<(Application, Caller), SvixError> {
+        let own = self.find(environment, holder.name.clone()).await?.ok_or_else(invalid)?;
+        let with_token = Caller::Key { organization_id: own.id, key_id: None, role: Role::Owner };
+        Ok((own, holder.caller.unwrap_or(with_token)))
+    }
+
     async fn of_application(
         &self,
         permission: Permission,
         environment: Environment,
-        holder: Holder,
+        (own, caller): (Application, Caller),
+        claims: Option<Claims>,
     ) -> Result<Access, SvixError> {
-        let Holder { id, caller, claims } = holder;
-        // deleted ones have no rights
-        let own = self.find(&environment, OrganizationRef::Id(id)).await?.ok_or_else(invalid)?;
+        let id = own.id;
         let valid_from = own.tokens.valid_from_at(self.api.engine().now());
         if let (Some(claims), Some(from)) = (&claims, valid_from)
             && claims.is_from_before(from)
@@ -186,20 +199,16 @@ impl Call<'_> {
     /// The application in the path, if there is one.
     async fn named(&self, environment: &Environment) -> Result<Option<Application>, SvixError> {
         let Some(name) = self.name else { return Ok(None) };
-        let name = match name.starts_with(APPLICATION_PREFIX) {
-            true => name.parse().map(|ApplicationId(id)| OrganizationRef::Id(id)).ok(),
-            false => name.parse().map(OrganizationRef::Uid).ok(),
-        };
-        match name {
-            Some(name) => self.find(environment, name).await,
-            None => Ok(None),
+        match name.parse() {
+            Ok(name) => self.find(environment, name).await,
+            Err(()) => Ok(None),
         }
     }
 
     async fn find(
         &self,
         environment: &Environment,
-        name: OrganizationRef,
+        name: ApplicationName,
     ) -> Result<Option<Application>, SvixError> {
         self.svix.applications.find(self.api, self.address, environment, name).await
     }
@@ -218,11 +227,13 @@ fn of_claims(claims: Claims) -> Result<Bearer, SvixError> {
         None => Ok(Bearer::Environment(environment(&subject)?, Caller::ADMIN)),
         Some(org) => {
             let environment = environment(&org)?;
-            let ApplicationId(id) = subject
+            let named = subject
                 .parse()
-                .map_err(|()| SvixError::bad_token("`sub` of the token is not the id of an application"))?;
-            let caller = Caller::Key { organization_id: id, key_id: None, role: Role::Owner };
-            Ok(Bearer::Application(environment, Holder { id, caller, claims: Some(claims) }))
+                .ok()
+                .filter(|name| !matches!(name, ApplicationName::Ours(OrganizationRef::Uid(_))));
+            let name =
+                named.ok_or_else(|| SvixError::bad_token("`sub` of the token is not the id of an application"))?;
+            Ok(Bearer::Application(environment, Holder { name, caller: None, claims: Some(claims) }))
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::access::Access;
 use super::error::{InvalidField, SvixError};
 use super::fields::{Patch, given};
-use super::ids::{APPLICATION_PREFIX, ApplicationId};
+use super::ids::{APPLICATION_PREFIX, ApplicationId, ApplicationName, shown_application};
 use super::input::{Invalid, checked_metadata, checked_uid, read_json};
 use super::page::{Page, Query};
 use crate::api::audit::Author;
@@ -17,6 +17,7 @@ use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{BodyShape, Metadata, Organization, OrganizationChange, OrganizationUid};
 use crate::domain::sent_request::HeaderStyle;
 use crate::domain::svix::Environment;
+use crate::domain::svix_id::SvixId;
 use crate::domain::time::UnixMillis;
 use crate::store::DirectedPage;
 
@@ -50,7 +51,7 @@ struct ApplicationPatch {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ApplicationOut {
-    id: ApplicationId,
+    id: String,
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<OrganizationUid>,
@@ -65,9 +66,10 @@ struct ApplicationOut {
 
 impl From<Organization> for ApplicationOut {
     fn from(organization: Organization) -> Self {
-        let Organization { id, uid, name, metadata, rate_limit, created_at, updated_at, .. } = organization;
+        let id = shown_application(&organization);
+        let Organization { uid, name, metadata, rate_limit, created_at, updated_at, .. } = organization;
         Self {
-            id: ApplicationId(id),
+            id,
             name,
             uid,
             rate_limit,
@@ -86,6 +88,8 @@ pub(super) struct ApplicationFields {
     rate_limit: Option<u16>,
     uid: Option<OrganizationUid>,
     metadata: Metadata,
+    /// Of one that is made under the id that it had at Svix's server.
+    svix_id: Option<SvixId>,
 }
 
 impl ApplicationIn {
@@ -97,7 +101,7 @@ impl ApplicationIn {
         let uid = self.uid.and_then(|uid| checked_uid(&uid, &[APPLICATION_PREFIX], &mut invalid));
         let metadata = checked_metadata(self.metadata.unwrap_or_default(), &mut invalid);
         invalid.into_result()?;
-        Ok(ApplicationFields { name: self.name, rate_limit, uid, metadata })
+        Ok(ApplicationFields { name: self.name, rate_limit, uid, metadata, svix_id: None })
     }
 }
 
@@ -110,7 +114,7 @@ fn check_name(name: &str, invalid: &mut Invalid) {
 
 impl ApplicationFields {
     fn into_organization(self, environment: Environment, api: &Api) -> Organization {
-        let Self { name, rate_limit, uid, metadata } = self;
+        let Self { name, rate_limit, uid, metadata, svix_id } = self;
         let id = OrganizationId(api.engine().next_id());
         Organization {
             uid,
@@ -119,6 +123,7 @@ impl ApplicationFields {
             environment,
             body: BodyShape::Verbatim,
             header_style: HeaderStyle::Svix,
+            svix_id,
             ..Organization::named(id, name, api.engine().now())
         }
     }
@@ -216,7 +221,22 @@ pub(super) async fn read(access: Access, api: web::Data<Api>) -> Result<HttpResp
     Ok(HttpResponse::Ok().json(ApplicationOut::from(found)))
 }
 
-/// `PUT /api/v1/app/{app}`: all of it, also of one that is not there yet.
+/// What the path names, by whatever name but our id; `None` when that is nothing.
+async fn made_meanwhile(
+    request: &HttpRequest,
+    api: &web::Data<Api>,
+    access: &Access,
+) -> Result<Option<OrganizationId>, SvixError> {
+    let name = request.match_info().get("app").unwrap_or_default().parse().map_err(|()| SvixError::not_found())?;
+    let environment = access.environment.clone();
+    let found = api.read(access.line, move |store| match &name {
+        ApplicationName::Ours(name) => store.application(&environment, name),
+        ApplicationName::OfSvix(id) => store.application_by_svix_id(&environment, id),
+    });
+    Ok(found.await?.map(|found| found.id))
+}
+
+/// `PUT /api/v1/app/{app}`: all of it, also of one that is not there yet. One that is made under an id of Svix's server keeps that.
 pub(super) async fn put(
     request: HttpRequest,
     payload: web::Payload,
@@ -224,24 +244,23 @@ pub(super) async fn put(
     author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, SvixError> {
-    let fields = read_json::<ApplicationIn>(&request, payload).await?.checked(Invalid::of_body())?;
+    let mut fields = read_json::<ApplicationIn>(&request, payload).await?.checked(Invalid::of_body())?;
+    if let Some(Ok(ApplicationName::OfSvix(id))) = request.match_info().get("app").map(str::parse) {
+        fields.svix_id = Some(id);
+    }
     let id = match access.application() {
         Ok(application) => application.id,
         Err(_) => match add(&api, &author, &access.environment, fields.clone()).await {
             Ok(made) => return Ok(HttpResponse::Created().json(ApplicationOut::from(made))),
             // somebody else made it at the same moment
             Err(error) if error.is_conflict() => {
-                let name = request.match_info().get("app").unwrap_or_default();
-                let uid: OrganizationUid = name.parse().map_err(|_| error)?;
-                let environment = access.environment.clone();
-                let found = api.read(access.line, move |store| store.organization_by_uid(&environment, &uid));
                 let taken = || SvixError::conflict("conflict", "another application has this uid");
-                found.await?.map(|found| found.id).ok_or_else(taken)?
+                made_meanwhile(&request, &api, &access).await.map_err(|_| error)?.ok_or_else(taken)?
             }
             Err(error) => return Err(error),
         },
     };
-    let ApplicationFields { name, rate_limit, uid, metadata } = fields;
+    let ApplicationFields { name, rate_limit, uid, metadata, .. } = fields;
     let change = OrganizationChange {
         name: Some(name),
         uid: Some(uid),

@@ -1,18 +1,21 @@
 //! Attempts, and what became of messages at endpoints.
 
+use std::collections::HashMap;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::access::Access;
 use super::endpoints::{self, EndpointOut};
 use super::error::SvixError;
-use super::ids::{AttemptId, EndpointName};
+use super::ids::{AttemptId, EndpointName, shown_endpoint_id};
 use super::messages::{self, MessageOut, listed, payload_of, sent};
 use super::page::{Order, Page, Query};
 use crate::api::audit::Author;
 use crate::api::{Api, erasure, events, logs};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, instant_in};
+use crate::domain::svix_id::SvixId;
 use crate::domain::time::UnixMillis;
 use crate::store::{
     AttemptFilter, AttemptPageRequest, AttemptPosition, AttemptsOf, CodeClass, EdgePage, ListFilter,
@@ -72,7 +75,7 @@ impl Status {
 struct AttemptOut {
     id: AttemptId,
     msg_id: EventId,
-    endpoint_id: EndpointName,
+    endpoint_id: String,
     url: String,
     response: String,
     response_status_code: u16,
@@ -85,7 +88,7 @@ struct AttemptOut {
 }
 
 impl AttemptOut {
-    fn of(attempt: ListedAttempt, with_content: bool) -> Self {
+    fn of(attempt: ListedAttempt, svix_ids: &SvixIds, with_content: bool) -> Self {
         let status = match attempt.response_code {
             Some(200..300) => Status::Success,
             _ => Status::Fail,
@@ -98,7 +101,7 @@ impl AttemptOut {
         Self {
             id: AttemptId { delivery_id: attempt.at.delivery_id, number: attempt.at.number },
             msg_id: attempt.event_id,
-            endpoint_id: EndpointName(attempt.endpoint_id),
+            endpoint_id: shown_endpoint_id(attempt.endpoint_id, svix_ids.get(&attempt.endpoint_id)),
             url: attempt.url.unwrap_or_default(),
             response,
             response_status_code: attempt.response_code.unwrap_or_default(),
@@ -150,14 +153,34 @@ impl AttemptQuery {
         let edge = page.edge_of(|id| AttemptPosition { delivery_id: id.delivery_id, number: id.number });
         let wanted = AttemptPageRequest { edge, limit: page.limit(), with_response: with_content };
         let found = match is_empty {
-            true => EdgePage { rows: Vec::new(), next: None },
-            false => api.read(access.line, move |store| store.attempts(owner, &filter, wanted)).await?,
+            true => (EdgePage { rows: Vec::new(), next: None }, SvixIds::default()),
+            false => attempts_of(api, access, owner, filter, wanted).await?,
         };
+        let (found, svix_ids) = found;
         let next = found.next.map(|at| AttemptId { delivery_id: at.delivery_id, number: at.number });
         let key = |row: &ListedAttempt| AttemptId { delivery_id: row.at.delivery_id, number: row.at.number };
-        let list = page.edge_list(&found.rows, next, key, |row| AttemptOut::of(row.clone(), with_content));
+        let list =
+            page.edge_list(&found.rows, next, key, |row| AttemptOut::of(row.clone(), &svix_ids, with_content));
         Ok(HttpResponse::Ok().json(list))
     }
+}
+
+/// The ids of endpoints that were brought over from Svix's server.
+type SvixIds = HashMap<EndpointId, SvixId>;
+
+/// A page of attempts, and how their endpoints are shown.
+async fn attempts_of(
+    api: &Api,
+    access: &Access,
+    owner: OrganizationId,
+    filter: AttemptFilter,
+    wanted: AttemptPageRequest,
+) -> Result<(EdgePage<ListedAttempt, AttemptPosition>, SvixIds), SvixError> {
+    let read = api.read(access.line, move |store| {
+        let found = store.attempts(owner, &filter, wanted)?;
+        Ok((found, store.svix_ids_of_endpoints(owner)?.into_iter().collect()))
+    });
+    Ok(read.await?)
 }
 
 /// What a query says of the messages.
@@ -249,13 +272,13 @@ pub(super) async fn read(
     let filter = AttemptFilter { deliveries: ListFilter::all(of), succeeded: None, code_class: None };
     let wanted =
         AttemptPageRequest { edge: crate::store::PageEdge::OlderThan(behind), limit: 1, with_response: true };
-    let found = api.read(access.line, move |store| store.attempts(owner, &filter, wanted)).await?;
+    let (found, svix_ids) = attempts_of(&api, &access, owner, filter, wanted).await?;
     let row = found
         .rows
         .into_iter()
         .next()
         .filter(|row| row.at.delivery_id == attempt.delivery_id && row.at.number == attempt.number);
-    Ok(HttpResponse::Ok().json(AttemptOut::of(row.ok_or_else(SvixError::not_found)?, true)))
+    Ok(HttpResponse::Ok().json(AttemptOut::of(row.ok_or_else(SvixError::not_found)?, &svix_ids, true)))
 }
 
 /// `DELETE /api/v1/app/{app}/msg/{msg}/attempt/{attempt}/content`: forgets the response for good.
@@ -385,9 +408,14 @@ pub(super) async fn destinations(
     }
     deliveries.truncate(page.rows());
     let rows = api.read(access.line, move |store| {
+        let svix_ids: SvixIds = store.svix_ids_of_endpoints(owner)?.into_iter().collect();
         let found = |delivery: DeliveryRecord| {
             let found = store.find_endpoint(owner, delivery.endpoint_id)?;
-            Ok((found.map(|start| EndpointOut::from(start.endpoint)), delivery))
+            let endpoint = match found {
+                Some(start) => EndpointOut::from(start.endpoint),
+                None => deleted(delivery.endpoint_id, svix_ids.get(&delivery.endpoint_id)),
+            };
+            Ok((endpoint, delivery))
         };
         deliveries.into_iter().map(found).collect::<crate::store::StoreResult<Vec<_>>>()
     });
@@ -397,7 +425,7 @@ pub(super) async fn destinations(
         |(endpoint, delivery)| {
             let status = Status::of(&delivery, knows_canceled);
             DestinationOut {
-                endpoint: endpoint.unwrap_or_else(|| deleted(delivery.endpoint_id)),
+                endpoint,
                 status: status as u8,
                 status_text: status.text(),
                 next_attempt: delivery.next_attempt_at,
@@ -408,6 +436,6 @@ pub(super) async fn destinations(
 }
 
 /// What is left of an endpoint that was deleted.
-fn deleted(id: EndpointId) -> EndpointOut {
-    EndpointOut::deleted(id, instant_in(id.0))
+fn deleted(id: EndpointId, svix_id: Option<&SvixId>) -> EndpointOut {
+    EndpointOut::deleted(id, svix_id, instant_in(id.0))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::access::Access;
 use super::endpoint_input::{EndpointChange, EndpointIn, EndpointPatch};
 use super::error::SvixError;
-use super::ids::EndpointName;
+use super::ids::{EndpointName, shown_endpoint, shown_endpoint_id, svix_id_of_endpoint};
 use super::input::{Invalid, read_json};
 use super::messages::listed;
 use super::page::{Order, Page, Query};
@@ -22,6 +22,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::organization::{Metadata, OrganizationUid};
 use crate::domain::secret::Secret;
+use crate::domain::svix_id::SvixId;
 use crate::domain::time::UnixMillis;
 use crate::store::{DirectedPage, EndpointStart};
 
@@ -34,7 +35,7 @@ const VERSION: u16 = 1;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EndpointOut {
-    id: EndpointName,
+    id: String,
     url: String,
     description: String,
     uid: Option<OrganizationUid>,
@@ -56,7 +57,7 @@ impl From<Endpoint> for EndpointOut {
         // our own API takes finer ones
         let rate = endpoint.rate_limit.map(|limit| limit.per_second.ceil().clamp(1.0, f64::from(u16::MAX)) as u16);
         Self {
-            id: EndpointName(endpoint.id),
+            id: shown_endpoint(&endpoint),
             url: endpoint.url,
             description: endpoint.description.unwrap_or_default(),
             uid: endpoint.uid,
@@ -76,9 +77,9 @@ impl From<Endpoint> for EndpointOut {
 
 impl EndpointOut {
     /// What is left of one that was deleted.
-    pub(super) fn deleted(id: EndpointId, created_at: UnixMillis) -> Self {
+    pub(super) fn deleted(id: EndpointId, svix_id: Option<&SvixId>, created_at: UnixMillis) -> Self {
         Self {
-            id: EndpointName(id),
+            id: shown_endpoint_id(id, svix_id),
             url: String::new(),
             description: String::new(),
             uid: None,
@@ -103,9 +104,10 @@ pub(super) async fn find(
     owner: OrganizationId,
     name: &str,
 ) -> Result<EndpointStart, SvixError> {
-    let found = match name.parse::<EndpointName>() {
-        Ok(EndpointName(id)) => api.read(access.line, move |store| store.find_endpoint(owner, id)).await?,
-        Err(()) => {
+    let found = match (name.parse::<EndpointName>(), svix_id_of_endpoint(name)) {
+        (Ok(EndpointName(id)), _) => api.read(access.line, move |store| store.find_endpoint(owner, id)).await?,
+        (Err(()), Some(id)) => api.read(access.line, move |store| store.endpoint_by_svix_id(owner, &id)).await?,
+        (Err(()), None) => {
             let uid: OrganizationUid = name.parse().map_err(|_| SvixError::not_found())?;
             api.read(access.line, move |store| store.endpoint_by_uid(owner, &uid)).await?
         }
@@ -155,7 +157,7 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, SvixError> {
     let owner = access.application()?.id;
     let change = read_in(&request, payload, &api, &access, owner).await?;
-    let made = add(&api, &svix, &author, owner, change).await?;
+    let made = add(&api, &svix, &author, owner, None, change).await?;
     Ok(HttpResponse::Created().json(EndpointOut::from(made)))
 }
 
@@ -192,6 +194,7 @@ async fn add(
     svix: &Svix,
     by: &Author,
     owner: OrganizationId,
+    svix_id: Option<SvixId>,
     change: EndpointChange,
 ) -> Result<Endpoint, SvixError> {
     let id = EndpointId(api.engine().next_id());
@@ -200,6 +203,7 @@ async fn add(
     let mut endpoint = Endpoint {
         timeout: TIMEOUT,
         retry: svix.retry,
+        svix_id,
         retry_on: RetryOn { client_errors: true, redirects: true },
         ..Endpoint::new(id, owner, "", secret, now)
     };
@@ -217,7 +221,8 @@ pub(super) async fn read(
     Ok(HttpResponse::Ok().json(EndpointOut::from(found.endpoint)))
 }
 
-/// `PUT /api/v1/app/{app}/endpoint/{endpoint}`: all of it but its secret and headers, also of one that is not there yet.
+/// `PUT /api/v1/app/{app}/endpoint/{endpoint}`: all of it but its secret and headers, also of one that is not there yet. One
+/// that is made under an id of Svix's server keeps that.
 pub(super) async fn put(
     request: HttpRequest,
     payload: web::Payload,
@@ -228,21 +233,24 @@ pub(super) async fn put(
 ) -> Result<HttpResponse, SvixError> {
     let owner = access.application()?.id;
     let change = read_in(&request, payload, &api, &access, owner).await?;
+    let svix_id = request.match_info().get("endpoint").and_then(svix_id_of_endpoint);
     match of_path(&request, &api, &access).await {
         Ok((_, found)) => {
             let changed = set(&api, &author, owner, found.endpoint.id, change).await?;
             Ok(HttpResponse::Ok().json(EndpointOut::from(changed)))
         }
-        Err(error) if error.is_not_found() => match add(&api, &svix, &author, owner, change.clone()).await {
-            Ok(made) => Ok(HttpResponse::Created().json(EndpointOut::from(made))),
-            // somebody else made it at the same moment
-            Err(error) if error.is_conflict() => {
-                let found = of_path(&request, &api, &access).await.map_err(|_| error)?.1;
-                let changed = set(&api, &author, owner, found.endpoint.id, change).await?;
-                Ok(HttpResponse::Ok().json(EndpointOut::from(changed)))
+        Err(error) if error.is_not_found() => {
+            match add(&api, &svix, &author, owner, svix_id, change.clone()).await {
+                Ok(made) => Ok(HttpResponse::Created().json(EndpointOut::from(made))),
+                // somebody else made it at the same moment
+                Err(error) if error.is_conflict() => {
+                    let found = of_path(&request, &api, &access).await.map_err(|_| error)?.1;
+                    let changed = set(&api, &author, owner, found.endpoint.id, change).await?;
+                    Ok(HttpResponse::Ok().json(EndpointOut::from(changed)))
+                }
+                Err(error) => Err(error),
             }
-            Err(error) => Err(error),
-        },
+        }
         Err(error) => Err(error),
     }
 }

@@ -1,11 +1,15 @@
-//! The names that this API gives to ids. Each is made from ours and back: nothing has to be kept about them.
+//! The names that this API gives to ids. Each is made from ours and back: nothing has to be kept about them. Applications and
+//! endpoints that were brought over from Svix's server keep the names that they had there.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
+use crate::domain::organization::{Organization, OrganizationRef};
+use crate::domain::svix_id::SvixId;
 
 /// Of digits in the text of an id.
 const ALPHABET: &[u8; 32] = crate::domain::ids::ALPHABET;
@@ -16,6 +20,7 @@ const MAX_NUMBER_DIGITS: usize = 6;
 const ATTEMPT_PREFIX: &str = "atmpt_";
 /// What ids of applications begin with: an own id that does is never found.
 pub(super) const APPLICATION_PREFIX: &str = "app_";
+const ENDPOINT_PREFIX: &str = "ep_";
 /// Of an id behind its prefix.
 const ID_DIGITS: usize = 13;
 
@@ -62,8 +67,68 @@ renamed_id!(
     EndpointName,
     EndpointId,
     "wh_",
-    "ep_"
+    ENDPOINT_PREFIX
 );
+
+/// How a path or a token names an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ApplicationName {
+    /// By our id or the publisher's own.
+    Ours(OrganizationRef),
+    /// By the id that it had at Svix's server.
+    OfSvix(SvixId),
+}
+
+impl FromStr for ApplicationName {
+    /// It can't be the name of one.
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let Some(digits) = text.strip_prefix(APPLICATION_PREFIX) else {
+            return text.parse().map(|uid| Self::Ours(OrganizationRef::Uid(uid))).map_err(|_| ());
+        };
+        match text.parse() {
+            Ok(ApplicationId(id)) => Ok(Self::Ours(OrganizationRef::Id(id))),
+            Err(()) => digits.parse().map(Self::OfSvix),
+        }
+    }
+}
+
+impl fmt::Display for ApplicationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ours(OrganizationRef::Id(id)) => ApplicationId(*id).fmt(f),
+            Self::Ours(OrganizationRef::Uid(uid)) => f.write_str(uid.as_str()),
+            Self::OfSvix(id) => write!(f, "{APPLICATION_PREFIX}{id}"),
+        }
+    }
+}
+
+/// The id that a path gives to an endpoint, if it is one of Svix's server.
+pub(super) fn svix_id_of_endpoint(name: &str) -> Option<SvixId> {
+    name.strip_prefix(ENDPOINT_PREFIX)?.parse().ok()
+}
+
+/// The id of an application in responses.
+pub(super) fn shown_application(organization: &Organization) -> String {
+    match &organization.svix_id {
+        Some(id) => format!("{APPLICATION_PREFIX}{id}"),
+        None => ApplicationId(organization.id).to_string(),
+    }
+}
+
+/// The id of an endpoint in responses.
+pub(super) fn shown_endpoint(endpoint: &Endpoint) -> String {
+    shown_endpoint_id(endpoint.id, endpoint.svix_id.as_ref())
+}
+
+/// The same of one of which only the ids are known.
+pub(super) fn shown_endpoint_id(id: EndpointId, svix_id: Option<&SvixId>) -> String {
+    match svix_id {
+        Some(id) => format!("{ENDPOINT_PREFIX}{id}"),
+        None => EndpointName(id).to_string(),
+    }
+}
 
 /// An attempt: the delivery's id, and the attempt's number in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

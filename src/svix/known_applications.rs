@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::SvixError;
+use super::ids::ApplicationName;
 use crate::api::Api;
 use crate::api::caller::look_up;
 use crate::api::key_text::hash_key;
 use crate::api::line::Line;
 use crate::api::lookup_cache::{Credential, LookupCache};
-use crate::domain::organization::OrganizationRef;
 use crate::domain::svix::{Application, Environment};
 
 /// What names of applications stand for. This node hears of changes of other nodes within milliseconds, and believes nothing for
@@ -40,7 +40,7 @@ impl KnownApplications {
         api: &Api,
         address: IpAddr,
         environment: &Environment,
-        name: OrganizationRef,
+        name: ApplicationName,
     ) -> Result<Option<Application>, SvixError> {
         let version = api.engine().names_version();
         if self.version.load(Ordering::Acquire) != version {
@@ -48,15 +48,15 @@ impl KnownApplications {
             self.found.forget_everything();
             self.version.store(version, Ordering::Release);
         }
-        let text = match &name {
-            OrganizationRef::Id(id) => id.to_string(),
-            OrganizationRef::Uid(uid) => uid.as_str().to_owned(),
-        };
         // no name has a line break
-        let hash = hash_key(&format!("{environment}\n{text}"));
+        let hash = hash_key(&format!("{environment}\n{name}"));
         let environment = environment.clone();
         let found = look_up(api, &self.found, hash, address, move |store| {
-            Ok(store.application(&environment, &name)?.map(KnownApplication))
+            let found = match &name {
+                ApplicationName::Ours(name) => store.application(&environment, name)?,
+                ApplicationName::OfSvix(id) => store.application_by_svix_id(&environment, id)?,
+            };
+            Ok(found.map(KnownApplication))
         });
         Ok(found.await?.map(|KnownApplication(application)| application))
     }

@@ -21,6 +21,7 @@ mod input;
 mod known_applications;
 mod messages;
 mod not_here;
+pub mod openapi;
 pub mod page;
 mod portal_access;
 mod route_spec;

@@ -11,7 +11,7 @@ use super::error::SvixError;
 use super::route_spec::{Permission, RouteSpec};
 use super::{
     applications, attempts, endpoint_actions, endpoint_parts, endpoints, event_types, health, idempotency,
-    messages, not_here, portal_access, task_list, tasks,
+    messages, not_here, openapi, portal_access, task_list, tasks,
 };
 use crate::api::middleware::catch_panic;
 
@@ -84,6 +84,7 @@ routes! {
 
     GET    "/health" Open health::report;
     GET    "/health/ping" Open health::ping;
+    GET    "/openapi.json" Open openapi_document;
 }
 
 /// Registers every route of the table, and the response to all other paths.
@@ -126,6 +127,11 @@ fn resource(path: &'static str) -> Resource {
         let error = SvixError::method_not_allowed(allow.clone());
         async move { HttpResponse::from_error(error) }
     }))
+}
+
+/// `GET /api/v1/openapi.json`.
+async fn openapi_document() -> HttpResponse {
+    openapi::response(ROUTES)
 }
 
 async fn unknown_route() -> HttpResponse {

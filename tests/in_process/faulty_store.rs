@@ -19,6 +19,7 @@ use ringback::domain::round::Rounds;
 use ringback::domain::session::{DashboardSession, SignInLink};
 use ringback::domain::statistics::PeriodStatistics;
 use ringback::domain::svix::{Application, EndingTokens, Environment, EnvironmentEventType, EventTypeChange};
+use ringback::domain::svix_id::SvixId;
 use ringback::domain::time::UnixMillis;
 use ringback::store::*;
 
@@ -319,6 +320,9 @@ impl SvixStore for FaultyStore {
             environment: &Environment,
             name: &OrganizationRef,
         ) -> StoreResult<Option<Application>>;
+        fn application_by_svix_id(&self, environment: &Environment, id: &SvixId) -> StoreResult<Option<Application>>;
+        fn endpoint_by_svix_id(&self, owner: OrganizationId, id: &SvixId) -> StoreResult<Option<EndpointStart>>;
+        fn svix_ids_of_endpoints(&self, owner: OrganizationId) -> StoreResult<Vec<(EndpointId, SvixId)>>;
         fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>>;
         fn end_tokens(&self, id: OrganizationId, ends: EndingTokens, now: UnixMillis) -> StoreResult<bool>;
         fn environment_event_types(

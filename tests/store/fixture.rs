@@ -261,6 +261,7 @@ pub(crate) fn full_endpoint(id: EndpointId, organization_id: OrganizationId) -> 
         ordered: true,
         header_style: HeaderStyle::Svix,
         uid: Some(format!("crm.Main_{id}").parse().unwrap()),
+        svix_id: Some(format!("{:0>27}", id.0).parse().unwrap()),
         metadata: Metadata::new([(String::from("team"), String::from("größe"))].into()).unwrap(),
         previous_secrets: [("whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQtb2xkLW9sZA==", 86_400), (OLDER_SECRET, 60)]
             .map(|(secret, end)| PreviousSecret { secret: Secret::new(secret.to_owned()), expires_at: at(end) })

@@ -1,10 +1,13 @@
 //! What only the Svix-compatible API keeps.
 
-use ringback::domain::organization::OrganizationRef;
+use ringback::domain::endpoint::Endpoint;
+use ringback::domain::ids::{EndpointId, OrganizationId};
+use ringback::domain::organization::{Organization, OrganizationRef};
 use ringback::domain::svix::{Environment, EnvironmentEventType, EventTypeChange, TokenEnds};
-use ringback::store::{AnswerState, AnswerTimes, KeptAnswer, NamePage};
+use ringback::domain::svix_id::SvixId;
+use ringback::store::{AnswerState, AnswerTimes, KeptAnswer, NamePage, StoreError};
 
-use crate::fixture::{Fixture, START, at};
+use crate::fixture::{Fixture, START, at, plain_endpoint};
 
 on_every_store!(
     an_organization_without_an_environment_is_an_application_of_the_default_one_only,
@@ -16,6 +19,8 @@ on_every_store!(
     a_key_is_begun_once_until_its_answer_is_kept,
     a_key_whose_request_failed_or_died_is_begun_anew,
     an_answer_is_forgotten_when_it_is_old,
+    an_id_of_svix_s_server_names_one_application_of_an_environment,
+    an_id_of_svix_s_server_names_one_endpoint_of_an_application,
 );
 
 fn environment(name: &str) -> Environment {
@@ -175,4 +180,49 @@ fn an_answer_is_forgotten_when_it_is_old(f: &Fixture) {
     assert!(!f.store.prune_answers(at(2), 5).unwrap());
     assert!(f.store.answer(&[2; 32]).unwrap().is_none());
     assert!(f.store.answer(&[3; 32]).unwrap().is_some() && f.store.answer(&[1; 32]).unwrap().is_some());
+}
+
+fn svix_id() -> SvixId {
+    "2LBxFYmgXDq3bNSJG8zTvVeYj1A".parse().unwrap()
+}
+
+fn an_id_of_svix_s_server_names_one_application_of_an_environment(f: &Fixture) {
+    let (here, there) = (Environment::default(), environment("org_other"));
+    let application = |environment: &Environment| {
+        let id = OrganizationId(f.id_at(START));
+        let organization = Organization::named(id, "brought over", START);
+        Organization { environment: environment.clone(), svix_id: Some(svix_id()), ..organization }
+    };
+    let (first, second, other) = (application(&here), application(&here), application(&there));
+    let find = |environment: &Environment| f.store.application_by_svix_id(environment, &svix_id()).unwrap();
+    f.store.create_organization(&first).unwrap();
+    assert!(matches!(f.store.create_organization(&second), Err(StoreError::Conflict)));
+    assert_eq!((find(&here).unwrap().id, find(&there)), (first.id, None));
+    assert_eq!(f.store.organization(first.id).unwrap().unwrap().svix_id, Some(svix_id()));
+    f.store.create_organization(&other).unwrap();
+    assert_eq!(find(&there).unwrap().id, other.id);
+    f.store.delete_organization(first.id, START).unwrap();
+    assert_eq!(find(&here), None);
+    f.store.create_organization(&second).unwrap();
+    assert_eq!(find(&here).unwrap().id, second.id);
+}
+
+fn an_id_of_svix_s_server_names_one_endpoint_of_an_application(f: &Fixture) {
+    let (owner, other) = (f.organization(), f.organization());
+    let endpoint = |owner| {
+        let id = EndpointId(f.id_at(START));
+        Endpoint { svix_id: Some(svix_id()), ..plain_endpoint(id, owner) }
+    };
+    let (first, second, elsewhere) = (endpoint(owner), endpoint(owner), endpoint(other));
+    let find = |owner| f.store.endpoint_by_svix_id(owner, &svix_id()).unwrap().map(|start| start.endpoint);
+    f.store.create_endpoint(&first).unwrap();
+    assert!(matches!(f.store.create_endpoint(&second), Err(StoreError::Conflict)));
+    assert!(find(owner) == Some(first.clone()) && find(other).is_none());
+    assert_eq!(f.store.svix_ids_of_endpoints(owner).unwrap(), [(first.id, svix_id())]);
+    assert_eq!(f.store.svix_ids_of_endpoints(other).unwrap(), []);
+    f.store.create_endpoint(&elsewhere).unwrap();
+    f.store.delete_endpoint(owner, first.id, START).unwrap();
+    assert!(find(owner).is_none());
+    f.store.create_endpoint(&second).unwrap();
+    assert!(find(owner) == Some(second));
 }

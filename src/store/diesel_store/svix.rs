@@ -3,13 +3,16 @@
 use diesel::prelude::*;
 
 use super::super::connection::AnyConnection;
-use super::super::models::corrupt;
-use super::super::schema::{organizations, svix_answers, svix_event_types};
-use super::super::{AnswerState, AnswerTimes, KeptAnswer, NamePage, StoreError, StoreResult, SvixStore};
+use super::super::models::{EndpointRow, HealthRow, corrupt, svix_id};
+use super::super::schema::{endpoint_health, endpoints, organizations, svix_answers, svix_event_types};
+use super::super::{
+    AnswerState, AnswerTimes, EndpointStart, KeptAnswer, NamePage, StoreError, StoreResult, SvixStore,
+};
 use super::{DieselStore, sql_limit, tokens};
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::organization::OrganizationRef;
 use crate::domain::svix::{Application, EndingTokens, Environment, EnvironmentEventType, EventTypeChange};
+use crate::domain::svix_id::SvixId;
 use crate::domain::time::UnixMillis;
 
 /// Of an answer that is under way.
@@ -132,6 +135,11 @@ fn add(
     Ok(rows > 0)
 }
 
+/// From its id, and when its tokens end.
+fn application((id, ends): (i64, tokens::Columns)) -> Application {
+    Application { id: OrganizationId(id), tokens: tokens::ends(ends) }
+}
+
 /// The row of an answer: when, status, body.
 type AnswerRow = (i64, i16, Vec<u8>);
 
@@ -178,8 +186,47 @@ impl SvixStore for DieselStore {
                     query.filter(organizations::uid.eq(uid.as_str())).first(connection).optional()?
                 }
             };
-            Ok(row.map(|(id, ends)| Application { id: OrganizationId(id), tokens: tokens::ends(ends) }))
+            Ok(row.map(application))
         })
+    }
+
+    fn application_by_svix_id(&self, environment: &Environment, id: &SvixId) -> StoreResult<Option<Application>> {
+        self.key_readers.read(|connection| {
+            let row = organizations::table
+                .filter(organizations::environment.eq(environment.stored()))
+                .filter(organizations::svix_id.eq(id.as_str()))
+                .select((organizations::id, tokens::COLUMNS));
+            Ok(row.first(connection).optional()?.map(application))
+        })
+    }
+
+    fn endpoint_by_svix_id(
+        &self,
+        organization_id: OrganizationId,
+        id: &SvixId,
+    ) -> StoreResult<Option<EndpointStart>> {
+        self.readers.read(|connection| {
+            let row: Option<(EndpointRow, Option<HealthRow>)> = endpoints::table
+                .left_join(endpoint_health::table.on(endpoint_health::endpoint_id.eq(endpoints::id)))
+                .filter(endpoints::organization_id.eq(organization_id.0))
+                .filter(endpoints::svix_id.eq(id.as_str()))
+                .filter(endpoints::deleted_at.is_null())
+                .select((EndpointRow::as_select(), Option::<HealthRow>::as_select()))
+                .first(connection)
+                .optional()?;
+            row.map(|row| super::endpoints::start(row, &self.cipher)).transpose()
+        })
+    }
+
+    fn svix_ids_of_endpoints(&self, organization_id: OrganizationId) -> StoreResult<Vec<(EndpointId, SvixId)>> {
+        let rows: Vec<(i64, Option<String>)> = self.readers.read(|connection| {
+            let named = endpoints::table
+                .filter(endpoints::organization_id.eq(organization_id.0))
+                .filter(endpoints::svix_id.is_not_null());
+            Ok(named.select((endpoints::id, endpoints::svix_id)).load(connection)?)
+        })?;
+        let named = rows.iter().filter_map(|(id, text)| Some((EndpointId(*id), text.as_deref()?)));
+        named.map(|(id, text)| Ok((id, svix_id(text)?))).collect()
     }
 
     fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>> {

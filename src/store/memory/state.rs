@@ -143,12 +143,15 @@ impl MemoryState {
         of_it.find(|known| known.uid.as_ref() == Some(uid))
     }
 
-    /// Whether another endpoint of its organization has its own id.
-    pub(super) fn has_uid_of(&self, endpoint: &Endpoint) -> bool {
+    /// Whether another endpoint of its organization has its own id, or that of Svix's server.
+    pub(super) fn has_name_of(&self, endpoint: &Endpoint) -> bool {
         let is_other =
             |other: &&Endpoint| other.organization_id == endpoint.organization_id && other.id != endpoint.id;
         let mut others = self.endpoints.values().filter(is_other);
-        endpoint.uid.is_some() && others.any(|other| other.uid == endpoint.uid)
+        others.any(|other| {
+            (endpoint.uid.is_some() && other.uid == endpoint.uid)
+                || (endpoint.svix_id.is_some() && other.svix_id == endpoint.svix_id)
+        })
     }
 
     /// Adds a line to the log of changed settings.

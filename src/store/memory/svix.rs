@@ -1,10 +1,11 @@
 //! What only the Svix-compatible API keeps, in memory.
 
-use super::super::{AnswerState, AnswerTimes, KeptAnswer, NamePage, StoreResult, SvixStore};
+use super::super::{AnswerState, AnswerTimes, EndpointStart, KeptAnswer, NamePage, StoreResult, SvixStore};
 use super::MemoryStore;
-use crate::domain::ids::OrganizationId;
+use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::organization::OrganizationRef;
 use crate::domain::svix::{Application, EndingTokens, Environment, EnvironmentEventType, EventTypeChange};
+use crate::domain::svix_id::SvixId;
 use crate::domain::time::UnixMillis;
 
 /// An answer; without one it is under way.
@@ -33,6 +34,29 @@ impl SvixStore for MemoryStore {
             OrganizationRef::Uid(uid) => state.with_uid(environment, uid),
         };
         Ok(found.map(|found| Application { id: found.id, tokens: state.token_ends(found) }))
+    }
+
+    fn application_by_svix_id(&self, environment: &Environment, id: &SvixId) -> StoreResult<Option<Application>> {
+        let state = self.state();
+        let mut of_it = state.organizations.values().filter(|known| known.environment == *environment);
+        let found = of_it.find(|known| known.svix_id.as_ref() == Some(id));
+        Ok(found.map(|found| Application { id: found.id, tokens: state.token_ends(found) }))
+    }
+
+    fn endpoint_by_svix_id(
+        &self,
+        organization_id: OrganizationId,
+        id: &SvixId,
+    ) -> StoreResult<Option<EndpointStart>> {
+        let state = self.state();
+        let mut own = state.endpoints.values().filter(|endpoint| endpoint.organization_id == organization_id);
+        Ok(own.find(|endpoint| endpoint.svix_id.as_ref() == Some(id)).map(|endpoint| state.start(endpoint)))
+    }
+
+    fn svix_ids_of_endpoints(&self, organization_id: OrganizationId) -> StoreResult<Vec<(EndpointId, SvixId)>> {
+        let state = self.state();
+        let own = state.endpoints.values().filter(|endpoint| endpoint.organization_id == organization_id);
+        Ok(own.filter_map(|endpoint| Some((endpoint.id, endpoint.svix_id.clone()?))).collect())
     }
 
     fn environment_of(&self, id: OrganizationId) -> StoreResult<Option<Environment>> {

@@ -175,7 +175,7 @@ impl TenantStore for MemoryStore {
     fn create_endpoint(&self, endpoint: &Endpoint) -> StoreResult<()> {
         let mut state = self.state();
         state.require_organization(endpoint.organization_id)?;
-        if state.endpoints.contains_key(&endpoint.id) || state.has_uid_of(endpoint) {
+        if state.endpoints.contains_key(&endpoint.id) || state.has_name_of(endpoint) {
             return Err(StoreError::Conflict);
         }
         state.endpoints.insert(endpoint.id, endpoint.clone());
@@ -317,7 +317,9 @@ impl MemoryState {
     fn add_organization(&mut self, organization: &Organization) -> StoreResult<()> {
         let is_same = |other: &Organization| {
             let is_known = other.uid.is_some() && other.uid == organization.uid;
-            other.id == organization.id || (is_known && other.environment == organization.environment)
+            let is_brought = other.svix_id.is_some() && other.svix_id == organization.svix_id;
+            let has_its_name = (is_known || is_brought) && other.environment == organization.environment;
+            other.id == organization.id || has_its_name
         };
         if self.organizations.values().any(is_same) {
             return Err(StoreError::Conflict);

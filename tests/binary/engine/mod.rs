@@ -17,4 +17,5 @@ mod sending_again;
 mod starting;
 mod statistics;
 mod stopping;
+mod svix_import;
 mod walkthrough;

@@ -26,7 +26,7 @@ fn path(pattern: &str, application: &str, Scene { attempt, task, .. }: &Scene) -
     named.replace("{endpoint}", "main").replace("{msg}", "evt_1").replace("{attempt}", attempt)
 }
 
-fn body(method: &str, path: &str) -> &'static str {
+pub(super) fn body(method: &str, path: &str) -> &'static str {
     match (method, path) {
         ("POST", "/event-type") => r#"{"name":"user.deleted","description":"x"}"#,
         ("PUT", "/event-type/{event_type}") => r#"{"description":"x"}"#,
@@ -47,7 +47,7 @@ fn body(method: &str, path: &str) -> &'static str {
     }
 }
 
-async fn call(scene: &Scene, token: &str, route: &ringback::svix::RouteSpec, application: &str) -> (u16, String) {
+pub(super) async fn call(scene: &Scene, token: &str, route: &ringback::svix::RouteSpec, application: &str) -> (u16, String) {
     let method = route.method.as_str();
     let path = path(route.path, application, scene);
     let answer = scene.world.svix(token, method, &path, body(method, route.path)).await;
@@ -55,9 +55,9 @@ async fn call(scene: &Scene, token: &str, route: &ringback::svix::RouteSpec, app
 }
 
 /// A world with an event type and two applications, one with an endpoint and a message that was delivered to it.
-struct Scene {
+pub(super) struct Scene {
     world: World,
-    one: String,
+    pub(super) one: String,
     other: String,
     /// Of that message.
     attempt: String,
@@ -65,7 +65,7 @@ struct Scene {
     task: String,
 }
 
-async fn with_applications(database: Database) -> Scene {
+pub(super) async fn with_applications(database: Database) -> Scene {
     let world = world(database).await;
     let token = environment_token();
     let new = json!({"name": "user.signup", "description": "x"});

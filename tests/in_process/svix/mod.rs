@@ -1,8 +1,10 @@
 //! The Svix-compatible API from the outside: requests in, responses out, over the real handlers and each store.
 
 mod access;
+mod brought_over;
 mod event_types;
 mod offered_types;
+mod openapi;
 mod portal_access;
 mod repeated;
 mod resources;
