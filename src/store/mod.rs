@@ -23,6 +23,7 @@ mod maintenance;
 pub mod memory;
 mod models;
 mod new_key;
+mod notices;
 mod organization_rows;
 mod postgres;
 mod queue;
@@ -53,6 +54,7 @@ pub use self::log::{
     RequeuedPage,
 };
 pub use self::maintenance::{AgendaRow, MaintenanceStore, PruneReport};
+pub use self::notices::{Notice, NoticeStore};
 use self::postgres::Sharing;
 pub(crate) use self::queue::IDEMPOTENCY_KEY_LIFETIME;
 pub use self::queue::{
@@ -125,6 +127,7 @@ pub trait Store:
     + AuditStore
     + SessionStore
     + SvixStore
+    + NoticeStore
     + ChangeStore
     + LogStore
     + ErasureStore
@@ -139,6 +142,7 @@ impl<
         + AuditStore
         + SessionStore
         + SvixStore
+        + NoticeStore
         + ChangeStore
         + LogStore
         + ErasureStore

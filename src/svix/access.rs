@@ -20,7 +20,7 @@ use crate::api::key_text::hash_key;
 use crate::api::line::Line;
 use crate::api::problem::ErrorCode;
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::{OrganizationRef, Role};
+use crate::domain::organization::{OrganizationRef, OrganizationUid, Role};
 use crate::domain::svix::{Application, Environment};
 
 /// Whose token a request has.
@@ -187,7 +187,7 @@ impl Call<'_> {
         let Some(name) = self.name else { return Ok(None) };
         let name = match name.starts_with(APPLICATION_PREFIX) {
             true => name.parse().map(|ApplicationId(id)| OrganizationRef::Id(id)).ok(),
-            false => name.parse().map(OrganizationRef::Uid).ok(),
+            false => OrganizationUid::parse_in(environment, name).map(OrganizationRef::Uid).ok(),
         };
         match name {
             Some(name) => self.find(environment, name).await,

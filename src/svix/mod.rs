@@ -21,11 +21,13 @@ mod input;
 mod known_applications;
 mod messages;
 mod not_here;
+mod operational_webhooks;
 pub mod page;
 mod portal_access;
 mod route_spec;
 pub mod routes;
 mod shape;
+pub mod teller;
 pub mod token;
 
 use actix_cors::Cors;

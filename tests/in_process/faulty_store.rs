@@ -312,6 +312,21 @@ impl SessionStore for FaultyStore {
     }
 }
 
+impl NoticeStore for FaultyStore {
+    pass_on! {
+        fn has_listeners(&self) -> StoreResult<bool>;
+        fn is_told(&self, organization_id: OrganizationId) -> StoreResult<bool>;
+        fn notices(&self, behind: Option<OrganizationId>, limit: usize) -> StoreResult<Vec<Notice>>;
+        fn remove_notices(&self, ids: &[i64]) -> StoreResult<()>;
+        fn least_due(
+            &self,
+            application_id: OrganizationId,
+            now: UnixMillis,
+            most: usize,
+        ) -> StoreResult<Option<usize>>;
+    }
+}
+
 impl SvixStore for FaultyStore {
     pass_on! {
         fn application(

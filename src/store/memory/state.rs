@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::detail::StoredAttempt;
 use super::super::{
     AcceptedEvent, CANCELLED_AT_ONCE, ChangeNumber, Changed, DirectedPage, DisableEndpoint, EndpointStart,
-    EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, SavedHealth, SettingChange, StoreError,
+    EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, Notice, PageRequest, SavedHealth, SettingChange, StoreError,
     StoreResult,
 };
 use super::svix::MemoryAnswer;
@@ -47,6 +47,8 @@ pub(super) struct MemoryState {
     /// By environment and name.
     pub(super) environment_event_types: BTreeMap<(String, String), EnvironmentEventType>,
     pub(super) answers: HashMap<[u8; 32], MemoryAnswer>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) last_notice: i64,
     pub(super) idempotency: HashMap<(OrganizationId, String), RememberedKey>,
     pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
     pub(super) failures: BTreeMap<EndpointId, LastFailure>,
