@@ -30,35 +30,19 @@ struct Listener {
     uid: Option<String>,
 }
 
-/// Two rows by their keys. Nobody listens to the management environment itself: what is told there would tell again.
+/// Two rows by their keys, which are not locked: a notice for an application that is deleted meanwhile is removed untold. Nobody
+/// listens to the management environment itself: what is told there would tell again.
 const LISTENER: &str = "
     SELECT m.id AS application_id, o.uid AS uid FROM organizations o JOIN organizations m
         ON m.environment = $1 AND m.uid = CASE o.environment WHEN '' THEN $2 ELSE o.environment END
     WHERE o.id = $3 AND o.environment <> $1";
-/// The listener stays until this transaction has ended, so that a notice never outlives it unseen.
-const LISTENER_HELD: &str = "
-    SELECT m.id AS application_id, o.uid AS uid FROM organizations o JOIN organizations m
-        ON m.environment = $1 AND m.uid = CASE o.environment WHEN '' THEN $2 ELSE o.environment END
-    WHERE o.id = $3 AND o.environment <> $1 FOR KEY SHARE OF m";
 
-fn find_listener(
-    connection: &mut AnyConnection,
-    query: &'static str,
-    id: OrganizationId,
-) -> StoreResult<Option<Listener>> {
-    let query = diesel::sql_query(query)
+fn listener(connection: &mut AnyConnection, id: OrganizationId) -> StoreResult<Option<Listener>> {
+    let query = diesel::sql_query(LISTENER)
         .bind::<Text, _>(Environment::management().to_string())
         .bind::<Text, _>(Environment::default().to_string())
         .bind::<BigInt, _>(id.0);
     Ok(query.get_result(connection).optional()?)
-}
-
-fn listener(connection: &mut AnyConnection, id: OrganizationId) -> StoreResult<Option<Listener>> {
-    let query = match connection {
-        AnyConnection::Sqlite(_) => LISTENER,
-        AnyConnection::Postgres(_) => LISTENER_HELD,
-    };
-    find_listener(connection, query, id)
 }
 
 /// Writes notices about one organization, if anyone listens, in the transaction of what they tell.
@@ -154,7 +138,7 @@ impl NoticeStore for DieselStore {
     }
 
     fn is_told(&self, organization_id: OrganizationId) -> StoreResult<bool> {
-        let found = self.engine_readers.read(|connection| find_listener(connection, LISTENER, organization_id));
+        let found = self.engine_readers.read(|connection| listener(connection, organization_id));
         Ok(found?.is_some())
     }
 
