@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::cluster::rights::Rights;
 use super::fairness::event_rates::EventRates;
 use super::fairness::gate::{FairGate, GateLimits};
@@ -90,6 +92,8 @@ pub struct ActorContext {
     pub(super) queue_cursors: QueueCursors,
     /// Work that waits for persistence.
     pub(super) inbox: Inbox,
+    /// This node may have written a notice.
+    pub(super) noticed: Notify,
     /// Counts that are not stored yet.
     pub(super) counting: Arc<SharedCounting>,
     /// What organizations hold of the engine.
@@ -123,6 +127,7 @@ impl ActorContext {
             limiters: Mutex::default(),
             queue_cursors: QueueCursors::default(),
             inbox: Inbox::default(),
+            noticed: Notify::new(),
             counting: Arc::default(),
             payload: PayloadMemory::new(settings.payload_memory_bytes, Arc::clone(&shares)),
             shares,

@@ -1,5 +1,6 @@
 //! The engine as the API sees it: publishing, test events, and notices of what the API changed in the store.
 
+mod notices;
 mod publishing;
 mod test_event;
 
@@ -143,6 +144,7 @@ impl EngineHandle {
             tracing::debug!(%error, "changed settings can't be read yet");
             self.change_in_doubt();
         }
+        self.0.context.noticed.notify_one();
         if self.0.context.rights.may_have_company() {
             post(&self.0.ports.links.nudge, Nudge);
         }

@@ -17,6 +17,7 @@ use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::event::Event;
 use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::notice::NewNotice;
 use crate::domain::rotation::SecretId;
 use crate::domain::sent_request::SentRequest;
 use crate::domain::time::UnixMillis;
@@ -115,6 +116,8 @@ pub(crate) struct Change {
     /// Where the attempt was sent: the changes apply only while the endpoint still points there.
     pub url: Arc<str>,
     pub announcements: Vec<OperationalEvent>,
+    /// What the attempt tells whoever listens to its environment.
+    pub notice: Option<Box<NewNotice>>,
     /// Gets a message when the outcome is on disk.
     pub supervisor: Recipient<OutcomesRecorded>,
 }

@@ -20,6 +20,7 @@ mod event_assembly;
 pub(crate) mod fairness;
 pub mod handle;
 mod inbox;
+mod listeners;
 mod mailbox;
 mod mailbox_credits;
 pub mod messages;

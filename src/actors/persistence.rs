@@ -244,6 +244,9 @@ impl Persistence {
         self.answer_flushers();
         let CommitContent { ingests, operational: _, again: _, changes, batch } = content;
         report_commit(&batch, &report, took);
+        if !batch.notices.is_empty() || !report.disabled.is_empty() {
+            self.context.noticed.notify_one();
+        }
         meter_rows(&self.context, &batch);
         self.context.counting.committed(&batch.outcomes, &report.counted(&batch.outcomes), Instant::now());
         answer_publishers(ingests, &batch.events, &report);

@@ -12,6 +12,7 @@ use actix::Recipient;
 use parking_lot::Mutex;
 
 use super::context::ActorContext;
+use super::listeners::Listeners;
 use super::mailbox::post;
 use super::messages::{EndpointChanged, OrganizationDeleted, PayloadErased};
 use crate::domain::endpoint::Endpoint;
@@ -40,6 +41,7 @@ pub(crate) struct SettingsCache {
     ports: SettingsPorts,
     subscriptions: RwLock<Subscriptions>,
     event_types: Arc<RwLock<EventTypeRegistry>>,
+    listeners: Listeners,
     /// The last line of the log that is in the two.
     applied: AtomicI64,
     /// See [`Self::names_version`].
@@ -63,8 +65,11 @@ impl SettingsCache {
         scan_endpoints(store, |endpoint| subscriptions.upsert(&endpoint))?;
         subscriptions.set_verbatim(store.verbatim_organizations()?);
         let event_types = read_event_types(&context)?;
+        let listeners = Listeners::default();
+        listeners.read(store)?;
         Ok(Self {
             ports,
+            listeners,
             subscriptions: RwLock::new(subscriptions),
             event_types: Arc::new(RwLock::new(event_types)),
             applied: AtomicI64::new(applied.0),
@@ -85,6 +90,11 @@ impl SettingsCache {
     /// Every organization's own event types.
     pub(super) fn event_types(&self) -> Arc<RwLock<EventTypeRegistry>> {
         Arc::clone(&self.event_types)
+    }
+
+    /// Whose webhooks anyone is told about.
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     /// The last change that is known here. To be asked before [`Self::subscriptions`], which may then know more.
@@ -172,7 +182,7 @@ impl SettingsCache {
             }
             Changed::EventTypes => self.read_event_types_of(organization_id)?,
             Changed::Organization => {
-                self.names_changed();
+                self.names_changed()?;
                 let is_verbatim = self.context.store.is_verbatim(organization_id)?;
                 let shape = if is_verbatim { BodyShape::Verbatim } else { BodyShape::Envelope };
                 self.write_subscriptions().set_body_shape(organization_id, shape);
@@ -181,7 +191,7 @@ impl SettingsCache {
                 post(&self.ports.payload_erased, PayloadErased { organization_id, event_id });
             }
             Changed::OrganizationDeleted => {
-                self.names_changed();
+                self.names_changed()?;
                 let endpoints = self.write_subscriptions().remove_organization(organization_id);
                 self.write_event_types().remove_organization(organization_id);
                 for endpoint_id in endpoints {
@@ -193,8 +203,9 @@ impl SettingsCache {
         Ok(())
     }
 
-    fn names_changed(&self) {
+    fn names_changed(&self) -> StoreResult<()> {
         self.names_version.fetch_add(1, Ordering::AcqRel);
+        self.listeners.read(self.context.store.as_ref())
     }
 
     /// How the bodies of an organization's events are built.
@@ -233,7 +244,7 @@ impl SettingsCache {
         let verbatim = store.verbatim_organizations()?;
         self.write_subscriptions().set_verbatim(verbatim);
         *self.write_event_types() = event_types;
-        self.names_changed();
+        self.names_changed()?;
         self.applied.store(applied.0, Ordering::Release);
         Ok(())
     }

@@ -23,6 +23,7 @@ pub mod last_failure;
 pub(crate) mod limiter;
 pub mod machine;
 pub mod nearest;
+pub mod notice;
 pub mod organization;
 pub mod patterns;
 pub mod random;

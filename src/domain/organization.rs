@@ -116,6 +116,19 @@ impl OrganizationUid {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Of the application of the management environment that is named after this one. No other may look like an id.
+    pub fn of_environment(environment: &Environment) -> Self {
+        Self(environment.to_string())
+    }
+
+    /// Reads the own id of an organization in this environment.
+    pub(crate) fn parse_in(environment: &Environment, text: &str) -> Result<Self, UidError> {
+        text.parse().or_else(|error| match text.parse::<Environment>() {
+            Ok(named) if environment.is_management() => Ok(Self::of_environment(&named)),
+            _ => Err(error),
+        })
+    }
 }
 
 impl FromStr for OrganizationUid {

@@ -11,6 +11,9 @@ pub use super::token_ends::{EndingTokens, TokenEnds};
 
 /// The environment of whoever names none: Svix's server has the same.
 const DEFAULT_ENVIRONMENT: &str = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
+/// The environment whose applications are told about the webhooks of the environments that they are named after. As in Svix's
+/// server.
+const MANAGEMENT_ENVIRONMENT: &str = "org_00000000000SvixManagement00";
 /// What every name of an environment begins with.
 const PREFIX: &str = "org_";
 /// Smaller: names of others don't fit. Larger: they fill the indexes.
@@ -29,6 +32,16 @@ impl Default for Environment {
 }
 
 impl Environment {
+    /// The one whose [notices](super::notice) are about all others.
+    pub fn management() -> Self {
+        Self(MANAGEMENT_ENVIRONMENT.to_owned())
+    }
+
+    /// Whether it is that one.
+    pub fn is_management(&self) -> bool {
+        self.0 == MANAGEMENT_ENVIRONMENT
+    }
+
     /// As the tables have it: empty for the default one.
     pub fn stored(&self) -> &str {
         if self.is_default() { "" } else { &self.0 }

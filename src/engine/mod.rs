@@ -194,6 +194,8 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
         }
     });
 
+    svix::teller::start(actors.handle.clone());
+
     let read_threads = LowPriorityThreads::new()?;
     let own_metrics = settings.metrics_listen.is_some();
     let options = ApiOptions {

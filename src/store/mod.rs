@@ -23,6 +23,7 @@ mod maintenance;
 pub mod memory;
 mod models;
 mod new_key;
+mod notices;
 mod organization_rows;
 mod postgres;
 mod queue;
@@ -54,6 +55,7 @@ pub use self::log::{
     RequeuedPage,
 };
 pub use self::maintenance::{AgendaRow, MaintenanceStore, PruneReport};
+pub use self::notices::{Notice, NoticeStore};
 use self::postgres::Sharing;
 pub(crate) use self::queue::IDEMPOTENCY_KEY_LIFETIME;
 pub use self::queue::{
@@ -130,6 +132,7 @@ pub trait Store:
     + SessionStore
     + SvixStore
     + TaskStore
+    + NoticeStore
     + ChangeStore
     + LogStore
     + ErasureStore
@@ -145,6 +148,7 @@ impl<
         + SessionStore
         + SvixStore
         + TaskStore
+        + NoticeStore
         + ChangeStore
         + LogStore
         + ErasureStore

@@ -6,7 +6,7 @@ use super::models::{corrupt, header_style, header_style_code, metadata_text, svi
 use super::schema::organizations;
 use super::{StoreError, StoreResult};
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::{BodyShape, Organization, OrganizationChange};
+use crate::domain::organization::{BodyShape, Organization, OrganizationChange, OrganizationUid};
 use crate::domain::svix::Environment;
 use crate::domain::time::UnixMillis;
 
@@ -55,7 +55,10 @@ impl From<&Organization> for OrganizationRow {
 impl TryFrom<OrganizationRow> for Organization {
     type Error = StoreError;
     fn try_from(row: OrganizationRow) -> StoreResult<Self> {
-        let uid = row.uid.map(|uid| uid.parse().map_err(|_| corrupt(format!("uid {uid}")))).transpose()?;
+        let environment = Environment::of_stored(row.environment);
+        let read =
+            |uid: String| OrganizationUid::parse_in(&environment, &uid).map_err(|_| corrupt(format!("uid {uid}")));
+        let uid = row.uid.map(read).transpose()?;
         let metadata = row.metadata.map(|text| serde_json::from_str(&text).map_err(corrupt)).transpose()?;
         Ok(Self {
             id: OrganizationId(row.id),
@@ -64,7 +67,7 @@ impl TryFrom<OrganizationRow> for Organization {
             metadata: metadata.unwrap_or_default(),
             body: body_shape(row.body)?,
             header_style: header_style(row.header_style),
-            environment: Environment::of_stored(row.environment),
+            environment,
             rate_limit: row.rate_limit.and_then(|limit| u16::try_from(limit).ok()),
             created_at: UnixMillis(row.created_at),
             updated_at: row.updated_at.map(UnixMillis),

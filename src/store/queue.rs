@@ -14,6 +14,7 @@ use crate::domain::health::EndpointHealth;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::labels::EventLabels;
 use crate::domain::last_failure::LastFailure;
+use crate::domain::notice::NewNotice;
 use crate::domain::statistics::StatisticsDelta;
 use crate::domain::time::UnixMillis;
 
@@ -139,6 +140,13 @@ impl IdempotencyKey {
     }
 }
 
+impl IdempotencyKey {
+    /// The key of the message about a [notice](crate::domain::notice): it is published once, also when two nodes do it.
+    pub fn of_notice(cause: &str) -> Self {
+        Self { key: format!("{SEPARATOR}notice{SEPARATOR}{cause}"), request_hash: [0; 32] }
+    }
+}
+
 /// The idempotency key of a whole batch.
 ///
 /// Each of its events has a key of its own, so that a batch that was stored in part is completed by its repetition.
@@ -196,6 +204,8 @@ pub struct WriteBatch {
     pub statistics: Vec<StatisticsDelta>,
     /// Last failures, kept for endpoints that still exist unless a newer one is stored.
     pub failures: Vec<LastFailure>,
+    /// About outcomes of this batch; kept for those that are recorded, if anyone listens.
+    pub notices: Vec<NewNotice>,
 }
 
 impl WriteBatch {
@@ -207,6 +217,7 @@ impl WriteBatch {
             && self.disable.is_empty()
             && self.statistics.is_empty()
             && self.failures.is_empty()
+            && self.notices.is_empty()
     }
 }
 

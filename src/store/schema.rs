@@ -309,6 +309,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    svix_notices (id) {
+        id -> BigInt,
+        application_id -> BigInt,
+        organization_id -> BigInt,
+        cause -> Text,
+        event_type -> Text,
+        facts -> Text,
+    }
+}
+
+diesel::table! {
     endpoint_failures (endpoint_id) {
         endpoint_id -> BigInt,
         organization_id -> BigInt,

@@ -20,7 +20,7 @@ use crate::api::key_text::hash_key;
 use crate::api::line::Line;
 use crate::api::problem::ErrorCode;
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::{OrganizationRef, Role};
+use crate::domain::organization::{OrganizationRef, OrganizationUid, Role};
 use crate::domain::svix::{Application, Environment};
 
 /// Whose token a request has.
@@ -199,9 +199,9 @@ impl Call<'_> {
     /// The application in the path, if there is one.
     async fn named(&self, environment: &Environment) -> Result<Option<Application>, SvixError> {
         let Some(name) = self.name else { return Ok(None) };
-        match name.parse() {
-            Ok(name) => self.find(environment, name).await,
-            Err(()) => Ok(None),
+        match ApplicationName::parse_in(environment, name) {
+            Some(name) => self.find(environment, name).await,
+            None => Ok(None),
         }
     }
 
@@ -227,9 +227,7 @@ fn of_claims(claims: Claims) -> Result<Bearer, SvixError> {
         None => Ok(Bearer::Environment(environment(&subject)?, Caller::ADMIN)),
         Some(org) => {
             let environment = environment(&org)?;
-            let named = subject
-                .parse()
-                .ok()
+            let named = ApplicationName::parse_in(&environment, &subject)
                 .filter(|name| !matches!(name, ApplicationName::Ours(OrganizationRef::Uid(_))));
             let name =
                 named.ok_or_else(|| SvixError::bad_token("`sub` of the token is not the id of an application"))?;

@@ -94,14 +94,26 @@ pub(super) struct ApplicationFields {
 
 impl ApplicationIn {
     /// Checks everything; `invalid` has what was wrong before.
-    pub(super) fn checked(self, mut invalid: Invalid) -> Result<ApplicationFields, SvixError> {
+    pub(super) fn checked(
+        self,
+        environment: &Environment,
+        mut invalid: Invalid,
+    ) -> Result<ApplicationFields, SvixError> {
         check_name(&self.name, &mut invalid);
         let rate_limit = self.rate_limit.or(self.throttle_rate);
         invalid.check_rate(rate_limit);
-        let uid = self.uid.and_then(|uid| checked_uid(&uid, &[APPLICATION_PREFIX], &mut invalid));
+        let uid = self.uid.and_then(|uid| checked_name(environment, &uid, &mut invalid));
         let metadata = checked_metadata(self.metadata.unwrap_or_default(), &mut invalid);
         invalid.into_result()?;
         Ok(ApplicationFields { name: self.name, rate_limit, uid, metadata, svix_id: None })
+    }
+}
+
+/// In the management environment an application has the name of the environment that it is told about.
+fn checked_name(environment: &Environment, uid: &str, invalid: &mut Invalid) -> Option<OrganizationUid> {
+    match OrganizationUid::parse_in(environment, uid) {
+        Ok(uid) if environment.is_management() && !uid.as_str().starts_with(APPLICATION_PREFIX) => Some(uid),
+        _ => checked_uid(uid, &[APPLICATION_PREFIX], invalid),
     }
 }
 
@@ -139,6 +151,18 @@ async fn add(
     Ok(organizations::add(api, by, fields.into_organization(environment.clone(), api)).await?)
 }
 
+/// Creates the application of the management environment that is told about this one.
+pub(super) async fn add_listener(api: &web::Data<Api>, by: &Author, about: &Environment) -> Result<(), SvixError> {
+    let fields = ApplicationFields {
+        name: format!("Operational webhooks of {about}"),
+        rate_limit: None,
+        uid: Some(OrganizationUid::of_environment(about)),
+        metadata: Metadata::default(),
+    };
+    add(api, by, &Environment::management(), fields).await?;
+    Ok(())
+}
+
 /// The application in the path; else, if the body describes one whose `uid` is the name in the path, that one, made now.
 pub(super) async fn found_or_made(
     request: &HttpRequest,
@@ -153,7 +177,7 @@ pub(super) async fn found_or_made(
     if let Ok(application) = found {
         return Ok(application.id);
     }
-    let fields = described.checked(Invalid::of_body())?;
+    let fields = described.checked(&access.environment, Invalid::of_body())?;
     let name = request.match_info().get("app").unwrap_or_default();
     if fields.uid.as_ref().is_none_or(|uid| uid.as_str() != name) {
         let msg = "must be the name of the application in the path, which does not exist yet";
@@ -192,7 +216,8 @@ pub(super) async fn create(
     let mut query = Query::parse(request.query_string());
     let gets = query.flag("get_if_exists");
     query.finish()?;
-    let fields = read_json::<ApplicationIn>(&request, payload).await?.checked(Invalid::of_body())?;
+    let fields =
+        read_json::<ApplicationIn>(&request, payload).await?.checked(&access.environment, Invalid::of_body())?;
     let known = |uid: OrganizationUid| {
         let (api, environment, line) = (api.clone(), access.environment.clone(), access.line);
         async move { api.read(line, move |store| store.organization_by_uid(&environment, &uid)).await }
@@ -221,13 +246,17 @@ pub(super) async fn read(access: Access, api: web::Data<Api>) -> Result<HttpResp
     Ok(HttpResponse::Ok().json(ApplicationOut::from(found)))
 }
 
+fn path_name(request: &HttpRequest, access: &Access) -> Option<ApplicationName> {
+    ApplicationName::parse_in(&access.environment, request.match_info().get("app")?)
+}
+
 /// What the path names, by whatever name but our id; `None` when that is nothing.
 async fn made_meanwhile(
     request: &HttpRequest,
     api: &web::Data<Api>,
     access: &Access,
 ) -> Result<Option<OrganizationId>, SvixError> {
-    let name = request.match_info().get("app").unwrap_or_default().parse().map_err(|()| SvixError::not_found())?;
+    let name = path_name(request, access).ok_or_else(SvixError::not_found)?;
     let environment = access.environment.clone();
     let found = api.read(access.line, move |store| match &name {
         ApplicationName::Ours(name) => store.application(&environment, name),
@@ -244,8 +273,9 @@ pub(super) async fn put(
     author: Author,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, SvixError> {
-    let mut fields = read_json::<ApplicationIn>(&request, payload).await?.checked(Invalid::of_body())?;
-    if let Some(Ok(ApplicationName::OfSvix(id))) = request.match_info().get("app").map(str::parse) {
+    let mut fields =
+        read_json::<ApplicationIn>(&request, payload).await?.checked(&access.environment, Invalid::of_body())?;
+    if let Some(ApplicationName::OfSvix(id)) = path_name(&request, &access) {
         fields.svix_id = Some(id);
     }
     let id = match access.application() {
@@ -290,7 +320,7 @@ pub(super) async fn patch(
     let rate_limit = patch.rate_limit.given().or(patch.throttle_rate.given());
     invalid.check_rate(rate_limit.flatten());
     let uid =
-        patch.uid.given().map(|uid| uid.and_then(|uid| checked_uid(&uid, &[APPLICATION_PREFIX], &mut invalid)));
+        patch.uid.given().map(|uid| uid.and_then(|uid| checked_name(&access.environment, &uid, &mut invalid)));
     let metadata = patch.metadata.given().map(|pairs| checked_metadata(pairs.unwrap_or_default(), &mut invalid));
     invalid.into_result()?;
     let updated_at = Some(api.engine().now());

@@ -13,6 +13,7 @@ use super::input::{Invalid, read_json};
 use super::page::{Order, Page, Query};
 use crate::api::Api;
 use crate::domain::event_type_registry::compile_schema;
+use crate::domain::notice::NoticeKind;
 use crate::domain::svix::{EnvironmentEventType, EventTypeChange, is_name};
 use crate::domain::time::UnixMillis;
 use crate::store::{NamePage, Store, StoreResult};
@@ -146,6 +147,9 @@ pub(super) async fn missing(api: &Api, access: &Access, mut names: Vec<String>) 
     let read = api.read(access.line, move |store| {
         let mut unknown = Vec::new();
         for name in names.drain(..) {
+            if environment.is_management() && NoticeKind::parse(&name).is_some() {
+                continue;
+            }
             let found = store.environment_event_type(&environment, &name)?;
             if found.is_none_or(|found| found.archived) {
                 unknown.push(name);

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
-use crate::domain::organization::{Organization, OrganizationRef};
+use crate::domain::organization::{Organization, OrganizationRef, OrganizationUid};
+use crate::domain::svix::Environment;
 use crate::domain::svix_id::SvixId;
 
 /// Of digits in the text of an id.
@@ -79,17 +80,15 @@ pub(super) enum ApplicationName {
     OfSvix(SvixId),
 }
 
-impl FromStr for ApplicationName {
-    /// It can't be the name of one.
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
+impl ApplicationName {
+    /// Reads a name in this environment; `None` for what can't be one.
+    pub(super) fn parse_in(environment: &Environment, text: &str) -> Option<Self> {
         let Some(digits) = text.strip_prefix(APPLICATION_PREFIX) else {
-            return text.parse().map(|uid| Self::Ours(OrganizationRef::Uid(uid))).map_err(|_| ());
+            return OrganizationUid::parse_in(environment, text).map(OrganizationRef::Uid).map(Self::Ours).ok();
         };
         match text.parse() {
-            Ok(ApplicationId(id)) => Ok(Self::Ours(OrganizationRef::Id(id))),
-            Err(()) => digits.parse().map(Self::OfSvix),
+            Ok(ApplicationId(id)) => Some(Self::Ours(OrganizationRef::Id(id))),
+            Err(()) => digits.parse().map(Self::OfSvix).ok(),
         }
     }
 }

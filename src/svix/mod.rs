@@ -21,6 +21,7 @@ mod input;
 mod known_applications;
 mod messages;
 mod not_here;
+mod operational_webhooks;
 pub mod openapi;
 pub mod page;
 mod portal_access;
@@ -30,6 +31,7 @@ mod shape;
 mod task_list;
 mod task_runner;
 mod tasks;
+pub mod teller;
 pub mod token;
 
 use actix_cors::Cors;

@@ -11,7 +11,7 @@ use super::error::SvixError;
 use super::route_spec::{Permission, RouteSpec};
 use super::{
     applications, attempts, endpoint_actions, endpoint_parts, endpoints, event_types, health, idempotency,
-    messages, not_here, openapi, portal_access, task_list, tasks,
+    messages, not_here, openapi, operational_webhooks, portal_access, task_list, tasks,
 };
 use crate::api::middleware::catch_panic;
 
@@ -65,6 +65,16 @@ routes! {
     POST   "/app/{app}/endpoint/{endpoint}/replay-missing" Application tasks::replay_missing;
     POST   "/app/{app}/endpoint/{endpoint}/bulk-replay" Application tasks::bulk_replay;
     GET    "/app/{app}/endpoint/{endpoint}/msg" ApplicationRead attempts::messages_of_endpoint;
+
+    GET    "/operational-webhook/endpoint" Environment operational_webhooks::list;
+    POST   "/operational-webhook/endpoint" Environment operational_webhooks::create;
+    GET    "/operational-webhook/endpoint/{endpoint}" Environment operational_webhooks::read;
+    PUT    "/operational-webhook/endpoint/{endpoint}" Environment operational_webhooks::put;
+    DELETE "/operational-webhook/endpoint/{endpoint}" Environment operational_webhooks::delete;
+    GET    "/operational-webhook/endpoint/{endpoint}/secret" Environment operational_webhooks::read_secret;
+    POST   "/operational-webhook/endpoint/{endpoint}/secret/rotate" Environment operational_webhooks::rotate_secret;
+    GET    "/operational-webhook/endpoint/{endpoint}/headers" Environment operational_webhooks::read_headers;
+    PUT    "/operational-webhook/endpoint/{endpoint}/headers" Environment operational_webhooks::put_headers;
 
     GET    "/event-type" ApplicationRead event_types::list;
     POST   "/event-type" Environment event_types::create;

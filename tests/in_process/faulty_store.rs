@@ -2,8 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use ringback::domain::audit::AuditEntry;
 use ringback::domain::cluster::{Member, Partition, Slot};
@@ -22,6 +21,8 @@ use ringback::domain::svix::{Application, EndingTokens, Environment, Environment
 use ringback::domain::svix_id::SvixId;
 use ringback::domain::time::UnixMillis;
 use ringback::store::*;
+
+use crate::held_calls::HeldCalls;
 
 pub(crate) struct FaultyStore {
     inner: Arc<dyn Store>,
@@ -112,59 +113,6 @@ impl FaultyStore {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// Longer than a test waits for anything.
-const HELD_AT_MOST: Duration = Duration::from_secs(60);
-
-/// Holds up calls of one method, as a slow database does.
-#[derive(Default)]
-pub(crate) struct HeldCalls {
-    state: Mutex<HeldState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct HeldState {
-    method: &'static str,
-    to_hold: usize,
-    inside: usize,
-}
-
-impl HeldCalls {
-    /// The next calls of this method wait.
-    pub(crate) fn hold(&self, method: &'static str, calls: usize) {
-        *self.state.lock().unwrap() = HeldState { method, to_hold: calls, inside: 0 };
-    }
-
-    /// How many wait now.
-    pub(crate) fn inside(&self) -> usize {
-        self.state.lock().unwrap().inside
-    }
-
-    /// Lets all of them go on.
-    pub(crate) fn release(&self) {
-        *self.state.lock().unwrap() = HeldState::default();
-        self.changed.notify_all();
-    }
-
-    /// Lets all of them go on; the next call waits.
-    pub(crate) fn release_all_but_the_next(&self) {
-        let mut state = self.state.lock().unwrap();
-        (state.to_hold, state.inside) = (1, 0);
-        self.changed.notify_all();
-    }
-
-    fn pass(&self, method: &str) {
-        let mut state = self.state.lock().unwrap();
-        if state.method != method || state.to_hold == 0 {
-            return;
-        }
-        state.to_hold -= 1;
-        state.inside += 1;
-        // a test that fails does not release what it holds
-        drop(self.changed.wait_timeout_while(state, HELD_AT_MOST, |state| state.inside > 0).unwrap());
     }
 }
 
@@ -310,6 +258,21 @@ impl SessionStore for FaultyStore {
         fn session(&self, token_hash: &[u8; 32]) -> StoreResult<Option<DashboardSession>>;
         fn end_session(&self, token_hash: &[u8; 32]) -> StoreResult<()>;
         fn prune_sessions(&self, now: UnixMillis, limit: usize) -> StoreResult<bool>;
+    }
+}
+
+impl NoticeStore for FaultyStore {
+    pass_on! {
+        fn has_listeners(&self) -> StoreResult<bool>;
+        fn is_told(&self, organization_id: OrganizationId) -> StoreResult<bool>;
+        fn notices(&self, behind: Option<OrganizationId>, limit: usize) -> StoreResult<Vec<Notice>>;
+        fn remove_notices(&self, ids: &[i64]) -> StoreResult<()>;
+        fn least_due(
+            &self,
+            application_id: OrganizationId,
+            now: UnixMillis,
+            most: usize,
+        ) -> StoreResult<Option<usize>>;
     }
 }
 

@@ -7,6 +7,7 @@ mod dashboard;
 mod database;
 mod documentation;
 mod faulty_store;
+mod held_calls;
 mod odd_text;
 mod openapi;
 mod simulation;

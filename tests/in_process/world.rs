@@ -199,6 +199,7 @@ impl World {
             .in_cluster(place.joined.rights().clone());
         let threads = SupervisorThreads::single(Arbiter::current());
         let actors = Actors::start(Arc::new(context), threads, place).unwrap();
+        svix::teller::start(actors.handle.clone());
         let mut options = ApiOptions {
             admin_key: Some(Secret::new(ADMIN.to_owned())),
             target_policy: TargetPolicy::default(),

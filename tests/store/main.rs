@@ -39,6 +39,7 @@ mod lasting_connections;
 mod listing_attempts;
 mod managing;
 mod master_key;
+mod notices;
 mod postgres_servers;
 mod pruning;
 mod publishing;

@@ -105,6 +105,23 @@ assert.equal((await own.endpoint.list("app")).data.length, 1);
 await refused(403, () => own.application.list());
 await refused(401, () => new Svix("nonsense", { serverUrl: url }).application.list());
 
+// not in Svix's open-source server
+if (svix.operationalWebhook?.endpoint && !process.env.SVIX_URL) {
+  const calls = svix.operationalWebhook.endpoint;
+  const names = isV2 ? { eventTypes: ["endpoint.created"] } : { filterTypes: ["endpoint.created"] };
+  const operations = await calls.create({ url: target, uid: "ops", ...names });
+  assert.equal((await calls.get("ops")).id, operations.id);
+  assert.deepEqual((await calls.list()).data.map((row) => row.id), [operations.id]);
+  const { key: of } = await calls.getSecret("ops");
+  arrived.length = 0;
+  const watched = await svix.endpoint.create("app", { url: target, uid: "watched" });
+  const told = await next();
+  new Webhook(of).verify(told.body, told.headers);
+  const content = JSON.parse(told.body);
+  assert.deepEqual([content.type, content.data.endpointId], ["endpoint.created", watched.id]);
+  await calls.delete("ops");
+}
+
 await svix.endpoint.delete("app", "main");
 await svix.application.delete("app");
 await refused(404, () => svix.application.get("app"));

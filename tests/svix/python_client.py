@@ -8,6 +8,7 @@ import base64
 import hmac
 import http.server
 import json
+import os
 import queue
 import sys
 import threading
@@ -369,6 +370,44 @@ def portal(app):
     refused(401, Svix("nonsense", SvixOptions(server_url=URL)).application.list)
 
 
+def operational_webhooks(app):
+    if os.environ.get("SVIX_URL"):
+        # Svix's open-source server has the second way only, and that if it is configured
+        return
+    step("operational webhooks: by the environment itself, and by the management environment")
+    management = Svix(token({"sub": "org_00000000000SvixManagement00"}), SvixOptions(server_url=URL))
+    kinds = ["endpoint.created", "message.attempt.exhausted"]
+    if IS_V2:
+        calls = svix.operational_webhook.endpoint
+        made = calls.create(models.OperationalWebhookEndpointIn(url=receiver.url + "/operations/200", uid="ops", event_types=kinds))
+        assert made.event_types == kinds and calls.get("ops").id == made.id
+        assert [row.id for row in calls.list().data] == [made.id]
+        calls.upsert("ops", models.OperationalWebhookEndpointUpsertIn(url=made.url, uid="ops", event_types=kinds[:1]))
+        calls.set_headers("ops", models.OperationalWebhookEndpointHeadersIn(headers={"x-ops": "yes"}))
+        assert calls.get_headers("ops").headers == {"x-ops": "yes"}
+        before = calls.get_secret("ops").key
+        calls.rotate_secret("ops", models.OperationalWebhookEndpointSecretIn())
+        key = calls.get_secret("ops").key
+        assert key != before
+        assert other.operational_webhook.endpoint.list().data == []
+    else:
+        management.application.create(models.ApplicationIn(name="Operations", uid=ENVIRONMENT))
+        management.endpoint.create(ENVIRONMENT, models.EndpointIn(url=receiver.url + "/operations/200", uid="ops", **types(kinds[:1])))
+        key = management.endpoint.get_secret(ENVIRONMENT, "ops").key
+    watched = svix.endpoint.create(app, models.EndpointIn(url=receiver.url + "/watched/200", uid="watched"))
+    path, headers, body = until("it is told", lambda: next((seen for seen in [receiver.next()] if seen[0].startswith("/operations")), None))
+    Webhook(key).verify(body, headers)
+    told = json.loads(body)
+    assert told["type"] == "endpoint.created" and told["data"]["endpointId"] == watched.id, told
+    assert told["data"]["endpointUid"] == "watched" and told["data"]["appId"] == svix.application.get(app).id, told
+    listed = until("it is listed", lambda: management.message.list(ENVIRONMENT).data)
+    assert listed[0].event_type == "endpoint.created"
+    svix.endpoint.delete(app, "watched")
+    if IS_V2:
+        svix.operational_webhook.endpoint.delete("ops")
+    management.application.delete(ENVIRONMENT)
+
+
 def missing():
     step("what only the hosted service has is a 404 that the library can read")
     if hasattr(svix, "background_task"):
@@ -384,5 +423,6 @@ attempts("first", endpoint, made)
 erasure("first", once)
 failures("first")
 portal("first")
+operational_webhooks("first")
 missing()
 print(f"svix {version('svix')} for Python: {steps} parts, all as expected")

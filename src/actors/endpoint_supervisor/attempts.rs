@@ -12,6 +12,7 @@ use crate::domain::delivery::QueuedDelivery;
 use crate::domain::event::Event;
 use crate::domain::event_types::is_operational;
 use crate::domain::machine::{Announcement, Input};
+use crate::domain::notice::NewNotice;
 use crate::domain::rotation::SecretId;
 use crate::domain::time::UnixMillis;
 use crate::telemetry::{self, gauges::EngineGauge};
@@ -73,7 +74,9 @@ impl EndpointSupervisor {
         let url = running.template.url();
         let announcements = announce(decision.announcements, &outcome, &ended.delivery.event, &url);
         let AttemptDecision { health, disable, .. } = decision;
-        let change = Change { health, disable, url, announcements, supervisor: ctx.address().recipient() };
+        let notice = NewNotice::of_attempt(&outcome, &ended.delivery).map(Box::new);
+        let supervisor = ctx.address().recipient();
+        let change = Change { health, disable, url, announcements, notice, supervisor };
         let record = RecordOutcome { outcome, change };
         parts.context.inbox.put(|pending| pending.record(record)).request(&parts.ports.persistence);
     }

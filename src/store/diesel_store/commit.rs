@@ -14,7 +14,7 @@ use super::super::{
     postgres, sqlite,
 };
 use super::id_leads::{self, IdLead};
-use super::{cancelled_attempts, changes, endpoints, event_labels, failures, statistics};
+use super::{cancelled_attempts, changes, endpoints, event_labels, failures, notices, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -99,6 +99,7 @@ fn write(connection: &mut AnyConnection, batch: &WriteBatch, commit: Commit<'_>)
     endpoints::save_health(connection, &batch.health)?;
     statistics::add(connection, &batch.statistics, fence.map_or(0, |fence| fence.slot))?;
     failures::save(connection, &batch.failures)?;
+    notices::tell_commit(connection, batch, &disabled, &outcomes_recorded)?;
     Ok(CommitReport { events, outcomes_recorded, after_cancellation: Vec::new(), disabled })
 }
 

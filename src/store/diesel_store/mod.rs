@@ -1,5 +1,5 @@
 //! The store over Diesel. The traits are implemented in `queue.rs`, `tenants.rs`,
-//! `audit.rs`, `sessions.rs`, `svix.rs`, `tasks.rs`, `changes.rs`, `log.rs`, `erasure.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
+//! `audit.rs`, `sessions.rs`, `svix.rs`, `tasks.rs`, `notices.rs`, `changes.rs`, `log.rs`, `erasure.rs`, `maintenance.rs` and `cluster.rs`; the other files hold queries that these share or that need more room. What SQLite and
 //! PostgreSQL do differently is in `sqlite.rs` and `postgres.rs` next to this folder.
 
 mod attempt_list;
@@ -29,6 +29,7 @@ mod log_queries;
 mod log_rows;
 mod log_sources;
 mod maintenance;
+mod notices;
 #[cfg(test)]
 mod old_snapshot_tests;
 mod pruning;

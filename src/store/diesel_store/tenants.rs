@@ -13,10 +13,11 @@ use super::super::{
     Changed, Creation, CreationKey, DirectedPage, EndpointSearch, EndpointStart, PageRequest, StoreError,
     StoreResult, TenantStore,
 };
-use super::{DieselStore, changes, endpoint_search, event_types, failures, pruning, sql_limit};
+use super::{DieselStore, changes, endpoint_search, event_types, failures, notices, pruning, sql_limit};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
+use crate::domain::notice::{NewNotice, NoticeKind};
 use crate::domain::organization::{
     ApiKey, BodyShape, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
 };
@@ -284,6 +285,9 @@ impl TenantStore for DieselStore {
             let row = EndpointRow::seal(endpoint, &self.cipher)?;
             diesel::insert_into(endpoints::table).values(row).execute(connection)?;
             self.record(connection)?;
+            notices::tell(connection, endpoint.organization_id, |_| {
+                Ok(vec![NewNotice::of_endpoint(NoticeKind::Created, endpoint)])
+            })?;
             changes::add(connection, endpoint.organization_id, Changed::Endpoint(endpoint.id))
         })
     }
@@ -383,6 +387,7 @@ impl TenantStore for DieselStore {
                 diesel::delete(endpoint_health::table.find(endpoint.id.0)).execute(connection)?;
             }
             self.record(connection)?;
+            notices::tell(connection, endpoint.organization_id, |_| Ok(NewNotice::of_change(active, endpoint)))?;
             changes::add(connection, endpoint.organization_id, Changed::Endpoint(endpoint.id))
         })
     }
@@ -398,6 +403,7 @@ impl TenantStore for DieselStore {
                 .filter(endpoints::id.eq(id.0))
                 .filter(endpoints::organization_id.eq(organization_id.0))
                 .filter(endpoints::deleted_at.is_null());
+            let uid: Option<Option<String>> = live.select(endpoints::uid).first(connection).optional()?;
             // nothing confidential outlives the endpoint, its address included, which can hold a token: the
             // rest is a name in the log of its deliveries, and is removed with the last of them
             let deleted = diesel::update(live).set((
@@ -423,6 +429,9 @@ impl TenantStore for DieselStore {
             let cancelled = super::endpoints::cancel_pending(connection, organization_id, id, now)?;
             change.ends(organization_id, id, cancelled);
             self.record(connection)?;
+            notices::tell(connection, organization_id, |_| {
+                Ok(vec![NewNotice::of_deleted(organization_id, id, uid.flatten())])
+            })?;
             changes::add(connection, organization_id, Changed::Endpoint(id))?;
             Ok(Some(cancelled))
         })

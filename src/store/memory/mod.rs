@@ -8,6 +8,7 @@ mod cluster;
 mod erasure;
 mod log;
 mod maintenance;
+mod notices;
 mod queue;
 mod sessions;
 mod state;

@@ -47,6 +47,7 @@ impl QueueStore for MemoryStore {
         batch.health.iter().for_each(|saved| state.save_health(saved));
         batch.statistics.iter().for_each(|delta| state.add_statistics(delta));
         batch.failures.iter().for_each(|failure| state.save_failure(failure));
+        state.tell_commit(batch, &disabled, &outcomes_recorded);
         Ok(CommitReport { events, outcomes_recorded, after_cancellation, disabled })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::detail::StoredAttempt;
 use super::super::{
     AcceptedEvent, BackgroundTask, CANCELLED_AT_ONCE, ChangeNumber, Changed, DirectedPage, DisableEndpoint,
-    EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, PageRequest, SavedHealth, SettingChange,
+    EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, Notice, PageRequest, SavedHealth, SettingChange,
     StoreError, StoreResult,
 };
 use super::svix::MemoryAnswer;
@@ -49,6 +49,8 @@ pub(super) struct MemoryState {
     pub(super) answers: HashMap<[u8; 32], MemoryAnswer>,
     pub(super) tasks: BTreeMap<TaskId, BackgroundTask>,
     pub(super) ending_tokens: HashMap<OrganizationId, EndingTokens>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) last_notice: i64,
     pub(super) idempotency: HashMap<(OrganizationId, String), RememberedKey>,
     pub(super) statistics: BTreeMap<(UnixMillis, OrganizationId, EndpointId), PeriodCounts>,
     pub(super) failures: BTreeMap<EndpointId, LastFailure>,

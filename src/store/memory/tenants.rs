@@ -9,6 +9,7 @@ use super::state::{MemoryState, directed_page_of, page_of};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::{CATALOGUE, DefinedEventType};
 use crate::domain::ids::{EndpointId, KeyId, OrganizationId};
+use crate::domain::notice::{NewNotice, NoticeKind};
 use crate::domain::organization::{
     ApiKey, BodyShape, LAST_USE_PRECISION, Organization, OrganizationChange, OrganizationRef, OrganizationUid,
 };
@@ -180,6 +181,7 @@ impl TenantStore for MemoryStore {
         }
         state.endpoints.insert(endpoint.id, endpoint.clone());
         self.record(&mut state);
+        state.tell(endpoint.organization_id, vec![NewNotice::of_endpoint(NoticeKind::Created, endpoint)]);
         state.changed(endpoint.organization_id, Changed::Endpoint(endpoint.id));
         Ok(())
     }
@@ -239,11 +241,13 @@ impl TenantStore for MemoryStore {
         let Some(read) = read.filter(|read| read.version == endpoint.version - 1) else {
             return Err(StoreError::Conflict);
         };
-        if read.url != endpoint.url || (endpoint.active && !read.active) {
+        let was_active = read.active;
+        if read.url != endpoint.url || (endpoint.active && !was_active) {
             state.health.remove(&endpoint.id);
         }
         state.endpoints.insert(endpoint.id, endpoint.clone());
         self.record(&mut state);
+        state.tell(endpoint.organization_id, NewNotice::of_change(was_active, endpoint));
         state.changed(endpoint.organization_id, Changed::Endpoint(endpoint.id));
         Ok(())
     }
@@ -255,9 +259,9 @@ impl TenantStore for MemoryStore {
         now: UnixMillis,
     ) -> StoreResult<Option<usize>> {
         let mut state = self.state();
-        if state.endpoint(organization_id, id).is_none() {
-            return Ok(None);
-        }
+        let Some(endpoint) = state.endpoint(organization_id, id) else { return Ok(None) };
+        let uid = endpoint.uid.as_ref().map(ToString::to_string);
+        state.tell(organization_id, vec![NewNotice::of_deleted(organization_id, id, uid)]);
         state.endpoints.remove(&id);
         state.health.remove(&id);
         state.failures.remove(&id);

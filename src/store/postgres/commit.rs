@@ -29,9 +29,10 @@ use crate::domain::time::UnixMillis;
 
 /// Whether a batch fits one statement: no part of it has to see what another part has written.
 pub(in super::super) fn is_one_statement(batch: &WriteBatch) -> bool {
-    let WriteBatch { events, matched_at: _, outcomes, health, disable, statistics, failures } = batch;
+    let WriteBatch { events, matched_at: _, outcomes, health, disable, statistics, failures, notices } = batch;
     let new: Vec<&NewEvent> = events.iter().collect();
     let is_plain = statistics.is_empty() && failures.is_empty() && health.is_empty() && disable.is_empty();
+    let is_plain = is_plain && notices.is_empty();
     is_plain && rounds(&new, outcomes).len() == 1
 }
 

@@ -165,7 +165,8 @@ fn check_tables(postgres: &mut PgConnection) -> StoreResult<()> {
         "SELECT schemaname::TEXT AS schema, tablename::TEXT AS table, current_user::TEXT AS role FROM pg_tables \
          WHERE schemaname = current_schema() AND tablename IN ('__diesel_schema_migrations', 'organizations', 'deleted_organizations', 'api_keys', \
          'counters', 'setting_changes', 'dashboard_sessions', 'sign_in_links', 'master_key', 'oldest_reader', 'cluster_nodes', 'cluster_fences', 'cluster_partitions', 'cluster_pins', 'endpoints', 'endpoint_health', 'events', 'event_labels', 'audit_log', 'deliveries', 'attempts', 'idempotency_keys', 'id_leads', 'event_types', \
-         'delivery_statistics', 'endpoint_failures', 'svix_event_types', 'svix_answers', 'svix_tasks') AND NOT (\
+         'delivery_statistics', 'endpoint_failures', 'svix_event_types', 'svix_answers', 'svix_tasks', \
+         'svix_notices') AND NOT (\
          has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') \
          AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT') \
          AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'UPDATE') \

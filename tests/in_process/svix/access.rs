@@ -34,6 +34,11 @@ pub(super) fn body(method: &str, path: &str) -> &'static str {
         ("PUT", "/app/{app}") => r#"{"name":"renamed"}"#,
         ("POST", "/app/{app}/endpoint") => r#"{"url":"https://example.com/new"}"#,
         ("PUT", "/app/{app}/endpoint/{endpoint}") => r#"{"url":"https://example.com/changed","uid":"main"}"#,
+        ("POST", "/operational-webhook/endpoint") => r#"{"url":"https://example.com/new"}"#,
+        ("PUT", "/operational-webhook/endpoint/{endpoint}") => {
+            r#"{"url":"https://example.com/changed","uid":"main"}"#
+        }
+        ("PUT", "/operational-webhook/endpoint/{endpoint}/headers") => r#"{"headers":{"x-a":"b"}}"#,
         ("PUT" | "PATCH", "/app/{app}/endpoint/{endpoint}/headers") => r#"{"headers":{"x-a":"b"}}"#,
         ("POST", "/app/{app}/endpoint/{endpoint}/send-example") => r#"{"eventType":"svix.ping"}"#,
         (
@@ -74,6 +79,8 @@ pub(super) async fn with_applications(database: Database) -> Scene {
     let of_one = |path: &str| format!("/app/{}/{path}", app_id(&one));
     let endpoint = json!({"url": "https://example.com/hook", "uid": "main"});
     world.svix(&token, "POST", &of_one("endpoint"), endpoint).await.ok(201);
+    let operations = json!({"url": "https://example.com/operations", "uid": "main"});
+    world.svix(&token, "POST", "/operational-webhook/endpoint", operations).await.ok(201);
     let message = json!({"eventType": "user.signup", "eventId": "evt_1", "payload": {}});
     world.svix(&token, "POST", &of_one("msg"), message).await.ok(202);
     let attempts = of_one("attempt/msg/evt_1");

@@ -5,6 +5,7 @@ mod brought_over;
 mod event_types;
 mod offered_types;
 mod openapi;
+mod operational_webhooks;
 mod portal_access;
 mod repeated;
 mod resources;

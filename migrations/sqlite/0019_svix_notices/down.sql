@@ -1,0 +1,1 @@
+DROP TABLE svix_notices;
