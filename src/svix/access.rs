@@ -20,7 +20,7 @@ use crate::api::key_text::hash_key;
 use crate::api::line::Line;
 use crate::api::problem::ErrorCode;
 use crate::domain::ids::OrganizationId;
-use crate::domain::organization::{OrganizationRef, OrganizationUid, Role};
+use crate::domain::organization::{OrganizationRef, Role};
 use crate::domain::svix::{Application, Environment};
 
 /// Whose token a request has.

@@ -158,6 +158,7 @@ pub(super) async fn add_listener(api: &web::Data<Api>, by: &Author, about: &Envi
         rate_limit: None,
         uid: Some(OrganizationUid::of_environment(about)),
         metadata: Metadata::default(),
+        svix_id: None,
     };
     add(api, by, &Environment::management(), fields).await?;
     Ok(())

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::access::Access;
 use super::endpoints::EndpointOut;
 use super::error::SvixError;
-use super::ids::EndpointName;
+use super::ids::{ApplicationName, EndpointName};
 use super::page::{Order, Page, Query};
 use super::{Svix, applications, endpoint_parts, endpoints};
 use crate::api::Api;
@@ -25,7 +25,8 @@ async fn there(
     if access.environment.is_management() {
         return Err(SvixError::forbidden("nobody is told about the management environment itself"));
     }
-    let name = OrganizationRef::Uid(OrganizationUid::of_environment(&access.environment));
+    let uid = OrganizationUid::of_environment(&access.environment);
+    let name = ApplicationName::Ours(OrganizationRef::Uid(uid));
     let environment = Environment::management();
     let application = svix.applications.find(api, address(request), &environment, name).await?;
     Ok(Access { environment, application, ..access })
@@ -70,7 +71,7 @@ pub(super) async fn list(
     let none = page.list(
         Vec::new(),
         |id: &EndpointName| *id,
-        |EndpointName(id)| EndpointOut::deleted(id, api.engine().now()),
+        |EndpointName(id)| EndpointOut::deleted(id, None, api.engine().now()),
     );
     Ok(HttpResponse::Ok().json(none))
 }
