@@ -25,6 +25,7 @@ pub mod page;
 mod portal_access;
 mod route_spec;
 pub mod routes;
+mod secret_input;
 mod shape;
 pub mod token;
 
@@ -34,7 +35,7 @@ use actix_web::web;
 
 use crate::config::SvixSettings;
 use crate::domain::retry::{RetryDelays, RetrySchedule};
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, SecretKind};
 use known_applications::KnownApplications;
 use token::TokenKey;
 
@@ -51,6 +52,8 @@ pub struct Svix {
     key: TokenKey,
     /// Of new endpoints.
     retry: RetrySchedule,
+    /// Of secrets that nobody supplies.
+    secret_kind: SecretKind,
     applications: KnownApplications,
     cors_origins: Vec<String>,
     allows_every_origin: bool,
@@ -65,6 +68,7 @@ impl Svix {
             key: TokenKey::new(secret),
             // checked as it was read
             retry: delays.map_or(RetrySchedule::default(), RetrySchedule::Delays),
+            secret_kind: settings.secret_kind,
             applications: KnownApplications::default(),
             cors_origins: settings.cors_origins.clone(),
             allows_every_origin: settings.allows_every_origin(),

@@ -2,7 +2,7 @@
 //! a store in memory.
 
 mod access;
-mod browser;
+pub(crate) mod browser;
 mod catalogue;
 mod deployment_keys;
 mod event_types;
