@@ -13,6 +13,7 @@ use ringback::domain::ids::{DeliveryId, EndpointId, EventId, IdGenerator, Organi
 use ringback::domain::random::CountingRandomSource;
 use ringback::domain::secret::Secret;
 use ringback::domain::sent_request::{EndpointHeaders, HeaderStyle, SentRequest};
+use ringback::domain::signing::StandardSignature;
 use ringback::domain::time::UnixMillis;
 use ringback::store::cipher::Cipher;
 use ringback::store::{DueRequest, NewEvent, PageRequest, Store, WriteBatch, open};
@@ -153,9 +154,9 @@ fn outcomes(new: &NewEvent) -> Vec<Outcome> {
             custom_names: Vec::new(),
         }),
         event_id: event.id,
-        document: [0xa5; 32],
+        document: Some([0xa5; 32]),
         previous_document: None,
-        standard: vec![[0x5a; 32]],
+        standard: vec![StandardSignature::Hmac([0x5a; 32])],
     };
     let of = |&(delivery_id, endpoint_id): &(DeliveryId, EndpointId)| Outcome {
         organization_id: event.organization_id,

@@ -9,7 +9,7 @@ use crate::domain::endpoint::{CustomHeader, Endpoint};
 use crate::domain::rotation::SecretId;
 use crate::domain::secret::Secret;
 use crate::domain::sent_request::{EndpointHeaders, HeaderStyle, SentRequest};
-use crate::domain::signing::SigningKey;
+use crate::domain::signing::{Digest, Signer, SigningKey};
 use crate::domain::time::UnixMillis;
 use crate::transport::AttemptRequest;
 
@@ -30,13 +30,13 @@ pub struct RequestTemplate {
 /// A signing secret, ready to sign with.
 struct Key {
     id: SecretId,
-    key: SigningKey,
+    signer: Signer,
     expires_at: Option<UnixMillis>,
 }
 
 impl Key {
     fn new(secret: &Secret, expires_at: Option<UnixMillis>) -> Self {
-        Self { id: SecretId::of(secret), key: SigningKey::new(secret), expires_at }
+        Self { id: SecretId::of(secret), signer: Signer::new(secret), expires_at }
     }
 
     fn is_valid(&self, now: UnixMillis) -> bool {
@@ -74,11 +74,29 @@ impl RequestTemplate {
 
     /// The keys of the document's two signatures: the one that signs, and the one of the second signature while several
     /// secrets are valid. That is the first that was refused right before, or else the next to try (contract, "Rotation").
-    fn document_keys(&self, secret: SecretId, refused: &[SecretId], now: UnixMillis) -> (&Key, Option<&Key>) {
-        let valid = || self.keys.iter().filter(|key| key.is_valid(now));
-        let signing = self.keys.iter().find(|key| key.id == secret).unwrap_or(&self.keys[0]);
-        let first = refused.first().and_then(|refused| valid().find(|key| key.id == *refused));
-        (signing, first.or_else(|| valid().find(|key| key.id != signing.id)))
+    /// Both are missing when no valid secret can make them.
+    fn document_keys(&self, secret: SecretId, refused: &[SecretId], now: UnixMillis) -> [Option<&SigningKey>; 2] {
+        let all = || self.keys.iter().filter_map(|key| Some((key, key.signer.document_key()?)));
+        let valid = || all().filter(|(key, _)| key.is_valid(now));
+        let signing = all().find(|(key, _)| key.id == secret).or_else(|| valid().next());
+        let Some((Key { id, .. }, signing)) = signing else { return [None; 2] };
+        let first = refused.first().and_then(|refused| valid().find(|(key, _)| key.id == *refused));
+        let other = first.or_else(|| valid().find(|(key, _)| key.id != *id));
+        [Some(signing), other.map(|(_, other)| other)]
+    }
+
+    /// The document's two signatures, which the native style has alone.
+    fn document_digests(
+        &self,
+        delivery: &QueuedDelivery,
+        secret: SecretId,
+        now: UnixMillis,
+    ) -> [Option<Digest>; 2] {
+        if self.headers.style != HeaderStyle::Native {
+            return [None; 2];
+        }
+        let keys = self.document_keys(secret, delivery.refused(), now);
+        keys.map(|key| key.map(|key| key.document_digest(&delivery.event.body)))
     }
 
     /// The request of attempt `number` of a delivery at `now`, and the part of it that the log keeps; `secret` makes the
@@ -93,14 +111,14 @@ impl RequestTemplate {
         let body = &delivery.event.body;
         let event_id = delivery.event.id;
         let (id, timestamp) = (event_id.to_string(), now.as_seconds().to_string());
-        let (signing, other) = self.document_keys(secret, delivery.refused(), now);
+        let [document, previous_document] = self.document_digests(delivery, secret, now);
         let valid = self.keys.iter().filter(|key| key.is_valid(now));
         let sent = SentRequest {
             endpoint: Arc::clone(&self.headers),
             event_id,
-            document: signing.key.document_digest(body),
-            previous_document: other.map(|other| other.key.document_digest(body)),
-            standard: valid.map(|Key { key, .. }| key.standard_digest(&id, &timestamp, body)).collect(),
+            document,
+            previous_document,
+            standard: valid.map(|Key { signer, .. }| signer.sign_standard(&id, &timestamp, body)).collect(),
         };
         let mut headers = sent.fixed_headers(delivery.id, number, now);
         for CustomHeader { name, value } in &self.custom_headers {

@@ -1,5 +1,6 @@
 //! `/v1/webhooks`: an organization's webhooks and their secrets.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::http::header;
@@ -290,7 +291,7 @@ async fn cancel_the_rest(api: &web::Data<Api>, organization_id: OrganizationId, 
 
 #[derive(Serialize)]
 struct SecretView<'a> {
-    secret: &'a str,
+    secret: Cow<'a, str>,
     /// Until this time events are also signed with the newest previous secret.
     previous_secret_expires_at: Option<UnixMillis>,
     /// All valid previous secrets, the newest first.
@@ -308,7 +309,7 @@ impl<'a> SecretView<'a> {
         let previous_secrets: Vec<PreviousSecretView> =
             previous.map(|previous| PreviousSecretView { expires_at: previous.expires_at }).collect();
         Self {
-            secret: endpoint.secret.expose(),
+            secret: endpoint.secret.shown(),
             previous_secret_expires_at: previous_secrets.first().map(|previous| previous.expires_at),
             previous_secrets,
         }
@@ -355,7 +356,14 @@ pub(crate) async fn rotate_from(
     let overlap = fields.read("overlap_seconds", &mut errors, overlap).into_option();
     fields.finish(&mut errors);
     errors.into_result()?;
-    let secret = secret.unwrap_or_else(|| Secret::generate(&mut api.engine.rng()));
+    let secret = match secret {
+        Some(secret) => secret,
+        // receivers go on verifying in the way that they do
+        None => {
+            let kind = api.find_endpoint(organization_id, id).await?.endpoint.secret.kind();
+            Secret::generate_of(kind, &mut api.engine.rng())
+        }
+    };
     let overlap = Duration::from_secs(overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS));
     let changed = change(api, by, AuditAction::WebhookSecretRotated, organization_id, id, move |endpoint, now| {
         endpoint.rotate(secret.clone(), overlap, MAX_VALID_SECRETS, now).map_err(|TooManySecrets { until }| {

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use ringback::domain::json_text::{harmless, pretty};
-use ringback::domain::secret::Secret;
+use ringback::domain::signing::Verifier;
 use serde::Deserialize;
 
 use self::forward::{Forward, Forwarded};
@@ -44,7 +44,7 @@ pub(crate) struct ListenArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000", value_parser = address::local)]
     listen: SocketAddr,
-    /// Verify signatures with this secret, and do not register a webhook
+    /// Verify signatures with this secret or public key (whpk_…), and do not register a webhook
     #[arg(long, value_name = "WHSEC", conflicts_with_all = ["url", "events"])]
     secret: Option<String>,
     /// Send each delivery on to this address, and answer what it answers
@@ -82,7 +82,7 @@ pub(crate) struct ListenArgs {
 
 struct LocalReceiver {
     /// Set once, by `--secret` or by the registration; without it, signatures are not verified.
-    secret: std::sync::OnceLock<Secret>,
+    verifier: std::sync::OnceLock<Verifier>,
     prefix: String,
     status: StatusCode,
     fail_first: u64,
@@ -127,7 +127,7 @@ pub(crate) async fn run(args: ListenArgs) -> anyhow::Result<()> {
         print_line(&format!("sending on to {url}"));
     }
     print_line(&format!("listening on http://{address} (Ctrl-C to stop)"));
-    if receiver.secret.get().is_none() {
+    if receiver.verifier.get().is_none() {
         print_line(
             "no secret, so signatures are not verified (use --secret, or --key to register with the engine)",
         );
@@ -157,7 +157,7 @@ async fn register(
     if args.forward_to.is_some() {
         print_line(&format!("signing secret: {}  (your application verifies with it)", secret.expose()));
     }
-    let _ = receiver.secret.set(secret);
+    let _ = receiver.verifier.set(Verifier::parse(secret.expose())?);
     let events = if args.events.is_empty() { String::from("all events") } else { args.events.join(", ") };
     print_line(&format!("registered {id} for {events} at {}", args.engine.engine));
     Ok(id)
@@ -196,15 +196,15 @@ impl Described {
 
 impl LocalReceiver {
     fn new(args: &ListenArgs) -> anyhow::Result<Self> {
-        let secret = std::sync::OnceLock::new();
+        let verifier = std::sync::OnceLock::new();
         if let Some(text) = &args.secret {
-            match Secret::parse_signing(text.trim().to_owned()) {
-                Ok(parsed) => drop(secret.set(parsed)),
+            match Verifier::parse(text.trim()) {
+                Ok(parsed) => _ = verifier.set(parsed),
                 Err(error) => bail!("--secret: {error}"),
             }
         }
         Ok(Self {
-            secret,
+            verifier,
             prefix: args.signature_header_prefix.to_ascii_lowercase(),
             status: StatusCode::from_u16(args.status)?,
             fail_first: args.fail_first,
@@ -222,28 +222,35 @@ impl LocalReceiver {
     fn describe(&self, request: &HttpRequest, body: &Bytes) -> Described {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let shown = |name: &str| harmless(header(name).unwrap_or("-"));
+        // those of Svix's style have nothing else
+        let standard = if header("svix-signature").is_some() { "svix" } else { "webhook" };
+        let of_standard = |name: &str| header(&format!("{standard}-{name}"));
         let text = String::from_utf8_lossy(body);
         let event_type = serde_json::from_str::<EventTypeOnly>(&text).ok().map(|body| body.event_type);
         let event_type = event_type.as_deref().map_or_else(|| String::from("(no event type)"), harmless);
         let head = format!(
             "{} {event_type}  {}  {}  attempt {}",
             now(),
-            shown("webhook-id"),
+            shown(&format!("{standard}-id")),
             shown(&format!("{}-delivery", self.prefix)),
             shown(&format!("{}-attempt", self.prefix)),
         );
         let mut rest = String::new();
-        if let Some(secret) = self.secret.get() {
+        if let Some(verifier) = self.verifier.get() {
             let document = format!("{}-signature", self.prefix);
             let signed = SignedRequest {
                 body,
-                id: header("webhook-id"),
-                timestamp: header("webhook-timestamp"),
-                standard: header("webhook-signature"),
+                standard_prefix: standard,
+                id: of_standard("id"),
+                timestamp: of_standard("timestamp"),
+                standard: of_standard("signature"),
                 document: header(&document),
             };
-            rest.push_str(&verdict("webhook-signature", signed.verify_standard(secret, now())));
-            rest.push_str(&verdict(&document, signed.verify_document(secret, &self.prefix)));
+            let name = format!("{standard}-signature");
+            rest.push_str(&verdict(&name, signed.verify_standard(verifier, now())));
+            if let Some(key) = verifier.document_key().filter(|_| standard == "webhook") {
+                rest.push_str(&verdict(&document, signed.verify_document(key, &self.prefix)));
+            }
         }
         rest.push_str(&pretty(&text).unwrap_or_else(|| harmless(&text)));
         Described { head, rest }
@@ -267,15 +274,20 @@ mod tests {
     use super::*;
     use actix_web::test::TestRequest;
     use ringback::domain::ids::EventId;
+    use ringback::domain::secret::Secret;
     use ringback::domain::signing::SigningKey;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
     fn receiver(fail_first: u64) -> LocalReceiver {
-        let secret = std::sync::OnceLock::new();
-        let _ = secret.set(Secret::new(SECRET.to_owned()));
+        receiver_with(SECRET, fail_first)
+    }
+
+    fn receiver_with(secret: &str, fail_first: u64) -> LocalReceiver {
+        let verifier =
+            std::sync::OnceLock::from(Verifier::parse(secret).unwrap_or_else(|error| panic!("{error}")));
         LocalReceiver {
-            secret,
+            verifier,
             prefix: String::from("x-callintel"),
             status: StatusCode::OK,
             fail_first,
@@ -303,6 +315,21 @@ mod tests {
         for part in [head.as_str(), "✓ webhook-signature", "✓ x-callintel-signature", "\"n\": 1e400"] {
             assert!(shown.contains(part), "{part} is missing in {shown}");
         }
+    }
+
+    #[test]
+    fn with_a_public_key_a_request_of_svixs_style_is_shown_with_the_one_signature_that_it_has() {
+        let public_key = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+        let request = TestRequest::post()
+            .insert_header(("svix-id", "msg_1"))
+            .insert_header(("svix-timestamp", now().as_seconds().to_string()))
+            .insert_header(("svix-signature", "v1a,AAAA"))
+            .to_http_request();
+        let shown =
+            receiver_with(public_key, 0).describe(&request, &Bytes::from_static(b"{}")).text(StatusCode::OK, "");
+        assert!(shown.contains("msg_1"), "{shown}");
+        assert!(shown.contains("✗ svix-signature: no signature"), "{shown}");
+        assert!(!shown.contains("x-callintel-signature"), "{shown}");
     }
 
     #[test]

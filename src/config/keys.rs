@@ -452,6 +452,7 @@ pub static KEYS: &[SettingKey] = &[
     ),
     svix::JWT_SECRET,
     svix::RETRY_SCHEDULE,
+    svix::DEFAULT_SIGNATURE_TYPE,
     svix::WHITELABEL_HEADERS,
     svix::CORS_ORIGINS,
 ];

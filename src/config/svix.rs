@@ -6,7 +6,7 @@ use url::Url;
 
 use super::setting_key::{SettingKey, ValueKind};
 use super::value::SettingValue;
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, SecretKind};
 
 /// Whoever has one token can try secrets against it without asking us: shorter ones are found. Not the 32 bytes of RFC 7518, so
 /// that whoever comes from Svix with 16 random bytes need not replace all tokens.
@@ -25,6 +25,8 @@ pub struct SvixSettings {
     pub jwt_secret: Option<Secret>,
     /// Seconds before each retry.
     pub retry_schedule: Vec<u32>,
+    /// Of secrets that nobody supplies.
+    pub secret_kind: SecretKind,
     /// `webhook-*` instead of `svix-*`.
     pub whitelabel_headers: bool,
     /// Whose pages may call it.
@@ -36,6 +38,7 @@ impl Default for SvixSettings {
         Self {
             jwt_secret: None,
             retry_schedule: vec![5, 300, 1_800, 7_200, 18_000, 36_000, 36_000],
+            secret_kind: SecretKind::default(),
             whitelabel_headers: false,
             cors_origins: vec![ANY_ORIGIN.to_owned()],
         }
@@ -69,6 +72,17 @@ pub(super) const RETRY_SCHEDULE: SettingKey = SettingKey {
     show: |settings| Some(format!("{:?}", settings.svix.retry_schedule)),
 };
 
+pub(super) const DEFAULT_SIGNATURE_TYPE: SettingKey = SettingKey {
+    name: "svix.default_signature_type",
+    kind: ValueKind::Text("hmac256 or ed25519"),
+    help: "What signs for endpoints that the Svix-compatible API makes, or whose secrets it rotates, when no secret is given: a shared secret \
+           (hmac256), or a private key whose public key receivers verify with (ed25519). Svix's libraries verify only the first. All \
+           nodes need the same.",
+    example: None,
+    read: |value, settings| secret_kind(value).map(|kind| settings.svix.secret_kind = kind),
+    show: |settings| Some(format!("{:?}", secret_kind_name(settings.svix.secret_kind))),
+};
+
 pub(super) const WHITELABEL_HEADERS: SettingKey = SettingKey {
     name: "svix.whitelabel_headers",
     kind: ValueKind::Text("true or false"),
@@ -94,6 +108,21 @@ fn jwt_secret(value: &SettingValue) -> Result<Secret, String> {
     match text.len() {
         length if length >= MIN_SECRET_BYTES => Ok(Secret::new(text.to_owned())),
         length => Err(format!("needs at least {MIN_SECRET_BYTES} bytes, this one has {length}")),
+    }
+}
+
+fn secret_kind(value: &SettingValue) -> Result<SecretKind, String> {
+    let text = value.text()?;
+    let kinds = [SecretKind::Hmac, SecretKind::Ed25519];
+    let found = kinds.into_iter().find(|kind| secret_kind_name(*kind) == text);
+    found.ok_or_else(|| format!("expects hmac256 or ed25519, got `{text}`"))
+}
+
+/// As Svix's server calls it.
+fn secret_kind_name(kind: SecretKind) -> &'static str {
+    match kind {
+        SecretKind::Hmac => "hmac256",
+        SecretKind::Ed25519 => "ed25519",
     }
 }
 
@@ -144,6 +173,13 @@ mod tests {
         assert!(jwt_secret(&untyped("0123456789abcdef")).is_ok());
         let error = jwt_secret(&untyped("0123456789abcde")).err().unwrap();
         assert!(error.contains("at least 16 bytes") && !error.contains("abcde"), "{error}");
+    }
+
+    #[test]
+    fn a_signature_type_has_the_names_of_svix() {
+        assert_eq!(secret_kind(&untyped("hmac256")), Ok(SecretKind::Hmac));
+        assert_eq!(secret_kind(&untyped("ed25519")), Ok(SecretKind::Ed25519));
+        assert!(secret_kind(&untyped("Ed25519")).is_err_and(|error| error.contains("hmac256 or ed25519")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Nothing here depends on actix, Diesel, awc or tokio; time and randomness are parameters.
 
+pub mod asymmetric;
 pub mod attempt;
 pub mod audit;
 pub mod breaker;

@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 
 use super::endpoint::Endpoint;
-use super::secret::Secret;
+use super::secret::{Secret, SecretKind};
 use super::sent_request::HeaderStyle;
 use super::time::UnixMillis;
 
@@ -46,7 +46,10 @@ impl SecretTerm {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretTerms {
     newest: SecretTerm,
+    /// Those that make the document's signature.
     previous: Vec<SecretTerm>,
+    /// Whether the newest makes it as well. A private key does not, so that a receiver can refuse only the others for it.
+    newest_signs: bool,
 }
 
 impl SecretTerms {
@@ -55,13 +58,15 @@ impl SecretTerms {
     pub fn of(endpoint: &Endpoint) -> Self {
         let newest = SecretTerm { id: SecretId::of(&endpoint.secret), expires_at: None };
         if endpoint.header_style != HeaderStyle::Native {
-            return Self { newest, previous: Vec::new() };
+            return Self { newest, previous: Vec::new(), newest_signs: true };
         }
+        let signs = |secret: &Secret| secret.kind() == SecretKind::Hmac;
         let term = |previous: &super::endpoint::PreviousSecret| SecretTerm {
             id: SecretId::of(&previous.secret),
             expires_at: Some(previous.expires_at),
         };
-        Self { newest, previous: endpoint.previous_secrets.iter().map(term).collect() }
+        let previous = endpoint.previous_secrets.iter().filter(|previous| signs(&previous.secret));
+        Self { newest, previous: previous.map(term).collect(), newest_signs: signs(&endpoint.secret) }
     }
 
     /// Made up: ids and ends, the newest first.
@@ -70,7 +75,7 @@ impl SecretTerms {
         let mut terms =
             terms.iter().map(|&(id, end)| SecretTerm { id: SecretId(id), expires_at: end.map(UnixMillis) });
         let newest = terms.next().unwrap_or_else(|| panic!("an endpoint has a secret"));
-        Self { newest, previous: terms.collect() }
+        Self { newest, previous: terms.collect(), newest_signs: true }
     }
 
     pub(crate) fn newest(&self) -> SecretId {
@@ -82,9 +87,9 @@ impl SecretTerms {
         self.valid(now).any(|valid| valid == id)
     }
 
-    /// The secrets that are valid at `now`, the newest first.
+    /// The secrets that are valid at `now` and sign, the newest first.
     pub(crate) fn valid(&self, now: UnixMillis) -> impl Iterator<Item = SecretId> + '_ {
-        let all = std::iter::once(&self.newest).chain(&self.previous);
+        let all = std::iter::once(&self.newest).filter(|_| self.newest_signs).chain(&self.previous);
         all.filter(move |term| term.is_valid(now)).map(|term| term.id)
     }
 
@@ -139,6 +144,16 @@ mod tests {
     fn an_only_secret_that_was_refused_leaves_none() {
         assert_eq!(terms(&[]).next(None, &[SecretId(0)], NOW), None);
         assert_eq!(terms(&[]).next(None, &[SecretId(7)], NOW), Some(SecretId(0)), "it replaced one that was");
+    }
+
+    #[test]
+    fn a_newest_private_key_leaves_the_documents_signature_to_the_secrets_before_it() {
+        let terms = SecretTerms { newest_signs: false, ..terms(&[2_000, 3_000]) };
+        assert_eq!(terms.next(None, &[], NOW), Some(SecretId(1)));
+        assert_eq!(terms.next(None, &[SecretId(1)], NOW), Some(SecretId(2)));
+        assert_eq!(terms.next(None, &[SecretId(1), SecretId(2)], NOW), None, "no attempt with what can't sign it");
+        assert_eq!(terms.next(Some(SecretId(2)), &[], UnixMillis(3_000)), None);
+        assert_eq!(SecretTerms { previous: Vec::new(), ..terms }.next(None, &[], NOW), Some(SecretId(0)));
     }
 
     #[test]

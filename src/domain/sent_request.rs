@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ids::{DeliveryId, EventId};
-use super::signing::{Digest, document_text, standard_text};
+use super::signing::{Digest, StandardSignature, document_text, standard_text};
 use super::time::UnixMillis;
 
 /// What stands in the log for a customer's own header values: they are secrets.
@@ -17,12 +17,12 @@ pub struct SentRequest {
     pub endpoint: Arc<EndpointHeaders>,
     /// In `webhook-id`.
     pub event_id: EventId,
-    /// HMAC-SHA256 of the body, in `{prefix}-signature`.
-    pub document: Digest,
+    /// HMAC-SHA256 of the body, in `{prefix}-signature`; in the native style alone, and only while a valid secret is one for HMAC.
+    pub document: Option<Digest>,
     /// With another valid secret, in `{prefix}-signature-previous`.
     pub previous_document: Option<Digest>,
     /// One for each valid secret, in `webhook-signature`.
-    pub standard: Vec<Digest>,
+    pub standard: Vec<StandardSignature>,
 }
 
 /// Which headers sign a request.
@@ -72,7 +72,9 @@ impl SentRequest {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
         headers.push(("user-agent".to_owned(), user_agent.clone()));
         if *style == HeaderStyle::Native {
-            headers.push((format!("{prefix}-signature"), document_text(&self.document)));
+            if let Some(document) = &self.document {
+                headers.push((format!("{prefix}-signature"), document_text(document)));
+            }
             if let Some(previous) = &self.previous_document {
                 headers.push((format!("{prefix}-signature-previous"), document_text(previous)));
             }
@@ -93,7 +95,7 @@ impl Default for SentRequest {
         Self {
             endpoint: Arc::default(),
             event_id: EventId(0),
-            document: Digest::default(),
+            document: Some(Digest::default()),
             previous_document: None,
             standard: Vec::new(),
         }

@@ -23,7 +23,7 @@ pub(super) fn identity(settings: &Settings, listen: SocketAddr, addresses: PeerA
 }
 
 /// Settings that decide what happens to an event and its deliveries, whichever node handles them, and what a customer sees.
-const SHARED: [&str; 24] = [
+const SHARED: [&str; 25] = [
     "allow_http",
     "allowed_networks",
     "allowed_ports",
@@ -47,6 +47,7 @@ const SHARED: [&str; 24] = [
     "portal.accent_color",
     "portal.frame_ancestors",
     "svix.retry_schedule",
+    "svix.default_signature_type",
     "svix.whitelabel_headers",
 ];
 

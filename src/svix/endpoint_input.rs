@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::fields::{Patch, given};
 use super::input::{Invalid, checked_metadata, checked_uid};
+use super::secret_input::checked_secret;
 use crate::api::Api;
 use crate::api::input::{Errors, JsonFields};
 use crate::api::webhook_input::WebhookChanges;
@@ -21,10 +21,6 @@ use crate::domain::time::UnixMillis;
 
 /// What ids begin with, here and in our own API: an own id that does would be taken for one.
 const ID_PREFIXES: [&str; 2] = ["ep_", "wh_"];
-/// Before the base64 part of a secret.
-const SECRET_PREFIX: &str = "whsec_";
-/// Bytes of a secret, as Svix's server takes them.
-const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=75;
 const MAX_CHANNELS: usize = 10;
 const MAX_CHANNEL_BYTES: usize = 128;
 
@@ -252,37 +248,9 @@ pub(super) fn check_header_names<'a>(names: impl Iterator<Item = &'a String>, in
     }
 }
 
-/// A secret, with or without its prefix.
-pub(super) fn checked_secret(field: &str, text: &str, invalid: &mut Invalid) -> Option<Secret> {
-    let encoded = text.strip_prefix(SECRET_PREFIX).unwrap_or(text);
-    let is_good = BASE64.decode(encoded.as_bytes()).is_ok_and(|bytes| SECRET_BYTES.contains(&bytes.len()));
-    if !is_good {
-        let (least, most) = (SECRET_BYTES.start(), SECRET_BYTES.end());
-        invalid.add(field, format!("must be whsec_ and the base64 of {least} to {most} bytes"));
-        return None;
-    }
-    Some(Secret::new(format!("{SECRET_PREFIX}{encoded}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_has_24_to_75_bytes_and_gets_its_prefix() {
-        let read = |text: &str| {
-            let mut invalid = Invalid::of_body();
-            let secret = checked_secret("secret", text, &mut invalid);
-            assert_eq!(secret.is_none(), invalid.into_result().is_err());
-            secret.map(|secret| secret.expose().to_owned())
-        };
-        let encoded = |length: usize| BASE64.encode(&vec![7; length]);
-        assert_eq!(read(&encoded(24)), Some(format!("whsec_{}", encoded(24))));
-        assert_eq!(read(&format!("whsec_{}", encoded(75))), Some(format!("whsec_{}", encoded(75))));
-        for wrong in [&encoded(23), &encoded(76), "", "whsec_", "not base64!"] {
-            assert_eq!(read(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn channels_and_types_are_lists_with_something_in_them() {

@@ -1,5 +1,6 @@
 //! What an endpoint has of its own routes: its secret, and the headers that are added to its requests.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,11 +8,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::Svix;
 use super::access::Access;
-use super::endpoint_input::{check_header_names, checked_secret};
+use super::endpoint_input::check_header_names;
 use super::endpoints::of_path;
 use super::error::SvixError;
 use super::input::{Invalid, read_json};
+use super::secret_input::checked_secret;
 use crate::api::audit::Author;
 use crate::api::input::{Errors, JsonFields};
 use crate::api::problem::{ErrorCode, Problem};
@@ -33,7 +36,8 @@ const SENSITIVE: [&str; 5] =
 
 #[derive(Serialize)]
 struct SecretOut<'a> {
-    key: &'a str,
+    /// Of a private key, the public one.
+    key: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +58,7 @@ pub(super) async fn read_secret(
 }
 
 fn secret_answer(endpoint: &Endpoint) -> HttpResponse {
-    HttpResponse::Ok().insert_header(NO_STORE).json(SecretOut { key: endpoint.secret.expose() })
+    HttpResponse::Ok().insert_header(NO_STORE).json(SecretOut { key: endpoint.secret.shown() })
 }
 
 /// `POST /api/v1/app/{app}/endpoint/{endpoint}/secret/rotate`: answers the new secret, which Svix's newest library reads.
@@ -64,6 +68,7 @@ pub(super) async fn rotate_secret(
     access: Access,
     author: Author,
     api: web::Data<Api>,
+    svix: web::Data<Svix>,
 ) -> Result<HttpResponse, SvixError> {
     let (owner, found) = of_path(&request, &api, &access).await?;
     let rotation: RotationIn = read_json(&request, payload).await?;
@@ -74,7 +79,7 @@ pub(super) async fn rotate_secret(
         invalid.add("gracePeriodSeconds", format!("must be from 0 to {LONGEST_GRACE}"));
     }
     invalid.into_result()?;
-    let secret = secret.unwrap_or_else(|| Secret::generate(&mut api.engine().rng()));
+    let secret = secret.unwrap_or_else(|| Secret::generate_of(svix.secret_kind, &mut api.engine().rng()));
     let apply = move |endpoint: &mut Endpoint, now| {
         let rotated = endpoint.rotate(secret.clone(), Duration::from_secs(grace), MOST_SECRETS, now);
         rotated.map_err(|TooManySecrets { until }| {

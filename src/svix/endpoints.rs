@@ -199,7 +199,8 @@ async fn add(
 ) -> Result<Endpoint, SvixError> {
     let id = EndpointId(api.engine().next_id());
     let now = api.engine().now();
-    let secret = change.secret.clone().unwrap_or_else(|| Secret::generate(&mut api.engine().rng()));
+    let secret =
+        change.secret.clone().unwrap_or_else(|| Secret::generate_of(svix.secret_kind, &mut api.engine().rng()));
     let mut endpoint = Endpoint {
         timeout: TIMEOUT,
         retry: svix.retry,

@@ -27,6 +27,7 @@ pub mod page;
 mod portal_access;
 mod route_spec;
 pub mod routes;
+mod secret_input;
 mod shape;
 mod task_list;
 mod task_runner;
@@ -40,7 +41,7 @@ use actix_web::web;
 
 use crate::config::SvixSettings;
 use crate::domain::retry::{RetryDelays, RetrySchedule};
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, SecretKind};
 use known_applications::KnownApplications;
 use task_runner::TaskRunner;
 use token::TokenKey;
@@ -59,6 +60,8 @@ pub struct Svix {
     key: TokenKey,
     /// Of new endpoints.
     retry: RetrySchedule,
+    /// Of secrets that nobody supplies.
+    secret_kind: SecretKind,
     applications: KnownApplications,
     tasks: TaskRunner,
     cors_origins: Vec<String>,
@@ -74,6 +77,7 @@ impl Svix {
             key: TokenKey::new(secret),
             // checked as it was read
             retry: delays.map_or(RetrySchedule::default(), RetrySchedule::Delays),
+            secret_kind: settings.secret_kind,
             applications: KnownApplications::default(),
             tasks: TaskRunner::default(),
             cors_origins: settings.cors_origins.clone(),

@@ -245,11 +245,22 @@ fn examples_follow_their_schemas() {
 
 #[test]
 fn the_pattern_of_a_secret_accepts_the_same_secrets_as_the_engine() {
-    let schema = &DOCUMENT["components"]["schemas"]["WebhookSecret"]["properties"]["secret"];
+    let schema = &DOCUMENT["components"]["schemas"]["SecretRotation"]["properties"]["secret"];
     for length in 20..=70 {
         let secret = format!("whsec_{}", data_encoding::BASE64.encode(&vec![0xa5; length]));
         assert_eq!(faults(schema, &json!(secret)).is_empty(), (24..=64).contains(&length), "{length}");
     }
+}
+
+#[test]
+fn the_pattern_of_a_shown_secret_accepts_public_keys_and_the_longer_ones_of_the_svix_compatible_api() {
+    let schema = &DOCUMENT["components"]["schemas"]["WebhookSecret"]["properties"]["secret"];
+    let is_accepted = |prefix: &str, length: usize| {
+        let text = format!("{prefix}{}", data_encoding::BASE64.encode(&vec![0xa5; length]));
+        faults(schema, &json!(text)).is_empty()
+    };
+    assert!((24..=75).all(|length| is_accepted("whsec_", length)));
+    assert!(is_accepted("whpk_", 32) && !is_accepted("whsk_", 64));
 }
 
 /// Calls `visit` with every schema in `value` and where it stands: one has a type, names a component, or is a choice.

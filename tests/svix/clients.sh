@@ -41,9 +41,9 @@ libraries() {
     local url="$1" version venv folder
     for version in $PYTHON_VERSIONS; do
         venv="$TARGET/svix-python-$version"
-        if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import svix' 2>/dev/null; then
+        if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import svix, cryptography' 2>/dev/null; then
             python3 -m venv "$venv"
-            "$venv/bin/pip" install --quiet "svix==$version"
+            "$venv/bin/pip" install --quiet "svix==$version" cryptography
         fi
         PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$HERE/python_client.py" "$url" "$SECRET"
     done

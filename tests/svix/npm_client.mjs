@@ -4,12 +4,14 @@
 //   node npm_client.mjs URL JWT_SECRET FOLDER_WITH_THE_LIBRARY
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
+import { createHmac, generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+
+import { isGenuine } from "../../src/dashboard/webhooks/snippets/ed25519.mjs";
 
 const [url, secret, folder] = process.argv.slice(2);
 const { version } = JSON.parse(readFileSync(join(folder, "node_modules/svix/package.json"), "utf8"));
@@ -98,6 +100,21 @@ await next();
 const rotated = `whsec_${Buffer.alloc(24, 7).toString("base64")}`;
 await svix.endpoint.rotateSecret("app", "main", { key: rotated });
 assert.equal((await svix.endpoint.getSecret("app", "main")).key, rotated);
+
+const { privateKey } = generateKeyPairSync("ed25519");
+const { d, x } = privateKey.export({ format: "jwk" });
+const [seed, publicBytes] = [d, x].map((half) => Buffer.from(half, "base64url"));
+const publicKey = `whpk_${publicBytes.toString("base64")}`;
+await svix.endpoint.rotateSecret("app", "main", { key: `whsk_${Buffer.concat([seed, publicBytes]).toString("base64")}` });
+assert.equal((await svix.endpoint.getSecret("app", "main")).key, publicKey);
+await svix.message.create("app", { eventType: "invoice.paid", payload });
+const signed = await next();
+// those that were replaced today sign along
+assert.deepEqual(signed.headers["svix-signature"].split(" ").map((one) => one.split(",")[0]), ["v1a", "v1", "v1"]);
+assert.ok(isGenuine(publicKey, Buffer.from(signed.body), signed.headers));
+assert.ok(!isGenuine(publicKey, Buffer.from(`${signed.body} `), signed.headers));
+for (const replaced of [key, rotated]) new Webhook(replaced).verify(signed.body, signed.headers);
+await refused(422, () => svix.endpoint.rotateSecret("app", "main", { key: publicKey }));
 
 const access = await svix.authentication.appPortalAccess("app", {});
 const own = new Svix(access.token, { serverUrl: url });

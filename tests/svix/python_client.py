@@ -7,6 +7,7 @@ engine; and what arrives is verified with the library's own `Webhook`. Run by te
 import base64
 import hmac
 import http.server
+import importlib.util
 import json
 import os
 import queue
@@ -15,7 +16,9 @@ import threading
 import time
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
+from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from svix.api import Svix, SvixOptions
 from svix import models
 from svix.api.errors.http_error import HttpError
@@ -331,6 +334,56 @@ def attempts(app, endpoint, made):
     refused(404, svix.message_attempt.resend, app, made.id, "missing")
 
 
+def code_for_receivers():
+    """What the dashboard gives to whoever has a public key."""
+    path = Path(__file__).parent / "../../src/dashboard/webhooks/snippets/ed25519.py"
+    spec = importlib.util.spec_from_file_location("ed25519", path.resolve())
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def private_keys(app):
+    step("private keys: create, the public key, verify what arrives, rotate to a secret and back")
+    is_genuine = code_for_receivers().is_genuine
+
+    def encoded(prefix, key):
+        return prefix + base64.b64encode(key).decode()
+
+    key, uid = Ed25519PrivateKey.generate(), "with-key"
+    public_bytes = key.public_key().public_bytes_raw()
+    private, public = encoded("whsk_", key.private_bytes_raw() + public_bytes), encoded("whpk_", public_bytes)
+    svix.endpoint.create(app, models.EndpointIn(url=receiver.url + "/with-key/200", uid=uid, secret=private))
+    assert svix.endpoint.get_secret(app, uid).key == public
+
+    def deliver():
+        svix.message.create(app, models.MessageIn(event_type="invoice.paid", payload={"text": "grüße"}))
+        found = until("it arrives", lambda: [seen for seen in [receiver.next()] if seen[0] == "/with-key/200"])
+        _, headers, body = found[0]
+        return {name.lower(): value for name, value in headers.items()}, body
+
+    headers, body = deliver()
+    assert headers["svix-signature"].startswith("v1a,"), headers
+    assert is_genuine(public, body, headers)
+    assert not is_genuine(public, body + b" ", headers)
+    assert not is_genuine(public, body, {**headers, "svix-id": "msg_other"})
+    secret = encoded("whsec_", bytes(range(32)))
+    svix.endpoint.rotate_secret(app, uid, models.EndpointSecretRotateIn(key=secret))
+    assert svix.endpoint.get_secret(app, uid).key == secret
+    headers, body = deliver()
+    assert [one.split(",")[0] for one in headers["svix-signature"].split(" ")] == ["v1", "v1a"], headers
+    Webhook(secret).verify(body, headers)
+    assert is_genuine(public, body, headers)
+    svix.endpoint.rotate_secret(app, uid, models.EndpointSecretRotateIn(key=private))
+    assert svix.endpoint.get_secret(app, uid).key == public
+    headers, body = deliver()
+    Webhook(secret).verify(body, headers)
+    assert is_genuine(public, body, headers)
+    for wrong in (public, encoded("whsk_", public_bytes * 2), encoded("whsk_", key.private_bytes_raw())):
+        refused(422, svix.endpoint.rotate_secret, app, uid, models.EndpointSecretRotateIn(key=wrong))
+    svix.endpoint.delete(app, uid)
+
+
 def failures(app):
     step("an endpoint that fails: retries, status, recover, stats")
     svix.endpoint.delete(app, "main")
@@ -421,6 +474,7 @@ endpoint, secrets = endpoints("first")
 made, free, once = messages("first", endpoint, secrets)
 attempts("first", endpoint, made)
 erasure("first", once)
+private_keys("first")
 failures("first")
 portal("first")
 operational_webhooks("first")

@@ -19,7 +19,9 @@ pub(crate) fn delivered(prefix: &str) -> Value {
         "summary": "The request to your receiver",
         "description": "Respond with any 2xx within the webhook's timeout. 408, 425, 429, 5xx and no response are retried; 410 disables \
             the webhook; any other response is final. The same event can arrive more than once: ignore a `webhook-id` that \
-            you have seen. The signature is over the bytes of the body.",
+            you have seen. The signature is over the bytes of the body. A webhook that was given a private key, through the \
+            Svix-compatible API, has `v1a,` and an ed25519 signature in `webhook-signature`, and the hexadecimal one only while a replaced \
+            secret is valid.",
         "security": [],
         "parameters": headers(prefix),
         "requestBody": {"required": true, "content": {"application/json": {

@@ -10,7 +10,8 @@ use super::schemas::{
     ref_or_null,
 };
 use crate::api::webhook_settings::{
-    BURST_BOUNDS, PER_SECOND_BOUNDS, PolicyField, RETRY_POLICY, Requirement, SECRET_PATTERN, SETTINGS, Setting,
+    BURST_BOUNDS, PER_SECOND_BOUNDS, PolicyField, RETRY_POLICY, Requirement, SECRET_PATTERN, SETTINGS,
+    SHOWN_SECRET_PATTERN, Setting,
 };
 use crate::domain::retry::RetryPolicy;
 
@@ -149,7 +150,10 @@ fn webhook(is_created: bool) -> Value {
 }
 
 fn secret() -> Value {
-    json!({"type": "string", "pattern": SECRET_PATTERN})
+    json!({
+        "type": "string", "pattern": SHOWN_SECRET_PATTERN,
+        "description": "`whsec_…`; of a webhook that signs with a private key (ed25519), the public key `whpk_…`",
+    })
 }
 
 fn nullable_secret() -> Value {

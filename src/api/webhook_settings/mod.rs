@@ -27,7 +27,7 @@ pub use documentation::page;
 pub(crate) use headers::MASK;
 pub(crate) use retries::{PolicyField, RETRY_POLICY};
 pub(crate) use table::SETTINGS;
-pub(crate) use values::{BURST_BOUNDS, PER_SECOND_BOUNDS, SECRET_PATTERN, read_secret};
+pub(crate) use values::{BURST_BOUNDS, PER_SECOND_BOUNDS, SECRET_PATTERN, SHOWN_SECRET_PATTERN, read_secret};
 
 /// One setting of a webhook.
 pub(crate) struct Setting {

@@ -29,6 +29,9 @@ pub(crate) const BURST_BOUNDS: RangeInclusive<u64> = 1..=10_000;
 pub(crate) const SECRET_PATTERN: &str = "^whsec_(([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/][AQgw]==)?\
     |([A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)$";
 
+/// The same as its owner sees it, which can be a public key; through the Svix-compatible API a secret can be longer.
+pub(crate) const SHOWN_SECRET_PATTERN: &str = "^wh(sec|pk)_[A-Za-z0-9+/]{32,100}={0,2}$";
+
 pub(super) const URL: Structured = Structured {
     type_name: "string",
     bounds: "a URL of at most 2,048 bytes",
@@ -109,8 +112,8 @@ pub(super) const SECRET: Structured = Structured {
     type_name: "string",
     bounds: "`whsec_` and the base64 of 24 to 64 bytes",
     schema: secret_schema,
-    response_schema: secret_schema,
-    get: |endpoint| json!(endpoint.secret.expose()),
+    response_schema: || json!({"type": "string", "pattern": SHOWN_SECRET_PATTERN}),
+    get: |endpoint| json!(endpoint.secret.shown()),
     read: |value, path, _, errors| {
         let secret = read_secret(value, path, errors)?;
         Some(Change::new(move |endpoint, _| endpoint.secret = secret.clone()))

@@ -9,6 +9,8 @@ use crate::dashboard::components;
 use crate::dashboard::time;
 use crate::dashboard::viewer::Viewer;
 use crate::domain::endpoint::Endpoint;
+use crate::domain::secret::SecretKind;
+use crate::domain::sent_request::HeaderStyle;
 use crate::domain::time::UnixMillis;
 
 /// How long the page after a creation or rotation shows the new secret. Larger: a bookmark of that page reveals it
@@ -30,10 +32,14 @@ pub(crate) fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> M
     let instant =
         |at| html! { (time::instant(at, viewer.zone())) " (" (time::relative(at, viewer.now, viewer.zone())) ")" };
     let address = format!("/webhooks/{}", endpoint.id);
+    let has_public_key = endpoint.secret.kind() == SecretKind::Ed25519;
     html! {
         section.card #secret {
-            h2 { "Signing secret" }
-            @if is_revealed {
+            h2 { @if has_public_key { "Public key" } @else { "Signing secret" } }
+            @if has_public_key {
+                (components::copyable("secret-text", &endpoint.secret.shown()))
+                p.small.dim { "Receivers verify signatures with it. It is no secret; the private key that signs is shown to nobody." }
+            } @else if is_revealed {
                 (components::copyable("secret-text", endpoint.secret.expose()))
                 p.small.dim { "Store it with your receiver's other secrets, for example in the environment variable " code { (VARIABLE) } "." }
             } @else {
@@ -59,7 +65,7 @@ pub(crate) fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> M
             dialog #rotate aria-labelledby="rotate-title" {
                 form.lines method="post" action={ (address) "/rotate" } {
                     h2 #rotate-title { "Rotate the signing secret" }
-                    p { "A new secret is created and shown. While the old one is valid, receivers may use either without losing events: an attempt that is refused with 401 or 403 is repeated at once, signed with the other secret. Update your receivers within that time." }
+                    p { (what_rotation_does(endpoint)) }
                     div.field {
                         label for="overlap" { "The old secret is valid for" }
                         select id="overlap" name="overlap" { @for (seconds, name) in OVERLAPS { option value=(seconds) { (name) } } }
@@ -68,6 +74,20 @@ pub(crate) fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> M
                     div.actions { button.primary { "Rotate secret" } button type="button" data-closes { "Cancel" } }
                 }
             }
+        }
+    }
+}
+
+fn what_rotation_does(endpoint: &Endpoint) -> &'static str {
+    match (endpoint.secret.kind(), endpoint.header_style) {
+        (SecretKind::Ed25519, _) => {
+            "A new private key is created, and its public key shown. While the old one is valid, every request is signed with both, and receivers may use either public key. Update your receivers within that time."
+        }
+        (SecretKind::Hmac, HeaderStyle::Svix | HeaderStyle::Standard) => {
+            "A new secret is created and shown. While the old one is valid, every request is signed with both, and receivers may use either. Update your receivers within that time."
+        }
+        (SecretKind::Hmac, HeaderStyle::Native) => {
+            "A new secret is created and shown. While the old one is valid, receivers may use either without losing events: an attempt that is refused with 401 or 403 is repeated at once, signed with the other secret. Update your receivers within that time."
         }
     }
 }

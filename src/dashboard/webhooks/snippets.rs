@@ -3,6 +3,8 @@
 use maud::{Markup, html};
 
 use crate::domain::endpoint::Endpoint;
+use crate::domain::secret::SecretKind;
+use crate::domain::sent_request::HeaderStyle;
 
 /// The environment variable from which the code reads the secret.
 pub(crate) const VARIABLE: &str = "WEBHOOK_SECRET";
@@ -23,6 +25,12 @@ static SNIPPETS: [Snippet; 4] = [
     Snippet { name: "curl", title: "curl (send a sample)", text: include_str!("snippets/send.sh") },
 ];
 
+/// For a webhook whose receivers have a public key; they look for both names of its headers.
+static WITH_PUBLIC_KEY: [Snippet; 2] = [
+    Snippet { name: "python", title: "Python", text: include_str!("snippets/ed25519.py") },
+    Snippet { name: "node", title: "Node", text: include_str!("snippets/ed25519.mjs") },
+];
+
 fn filled(snippet: &Snippet, prefix: &str, url: &str) -> String {
     // in a shell, a quote ends a string, an escaped one stands outside, and the next one begins another string
     let quoted = format!("'{}'", url.replace('\'', r"'\''"));
@@ -32,19 +40,41 @@ fn filled(snippet: &Snippet, prefix: &str, url: &str) -> String {
 
 /// The code samples; `chosen` is the name in the address.
 pub(crate) fn card(endpoint: &Endpoint, prefix: &str, chosen: &str) -> Markup {
-    let current = SNIPPETS.iter().find(|snippet| snippet.name == chosen).unwrap_or(&SNIPPETS[0]);
+    let snippets: &[Snippet] = match (endpoint.secret.kind(), endpoint.header_style) {
+        (SecretKind::Ed25519, _) => &WITH_PUBLIC_KEY,
+        (SecretKind::Hmac, HeaderStyle::Native) => &SNIPPETS,
+        (SecretKind::Hmac, HeaderStyle::Svix | HeaderStyle::Standard) => &[],
+    };
+    let current = snippets.iter().find(|snippet| snippet.name == chosen).or(snippets.first());
     html! {
         section.card #verify {
             h2 { "Verify signatures" }
-            p.dim { "Anyone can send requests to a URL. The signature in " code { (prefix) "-signature" }
-                ", made with this webhook’s secret, proves that an event comes from here; refuse requests without a valid one. The code expects the secret in " code { (VARIABLE) } ". Libraries for Standard Webhooks work as well, with the same secret: they read " code { "webhook-signature" } ", which also covers the time of sending." }
-            nav.tabs aria-label="Languages" { @for snippet in &SNIPPETS {
-                @let address = format!("/webhooks/{}?snippet={}", endpoint.id, snippet.name);
-                a href={ (address) "#verify" } hx-get=(address) hx-select="#verify" hx-target="#verify" hx-swap="outerHTML"
-                    aria-current=[(snippet.name == current.name).then_some("true")] { (snippet.title) }
-            } }
-            pre #snippet tabindex="0" { code { (filled(current, prefix, &endpoint.url)) } }
-            div.actions { button.small type="button" data-copy="#snippet" { "Copy" } }
+            (explanation(endpoint, prefix))
+            @if let Some(current) = current {
+                nav.tabs aria-label="Languages" { @for snippet in snippets {
+                    @let address = format!("/webhooks/{}?snippet={}", endpoint.id, snippet.name);
+                    a href={ (address) "#verify" } hx-get=(address) hx-select="#verify" hx-target="#verify" hx-swap="outerHTML"
+                        aria-current=[(snippet.name == current.name).then_some("true")] { (snippet.title) }
+                } }
+                pre #snippet tabindex="0" { code { (filled(current, prefix, &endpoint.url)) } }
+                div.actions { button.small type="button" data-copy="#snippet" { "Copy" } }
+            }
+        }
+    }
+}
+
+/// What signs this webhook's requests, and what verifies them.
+fn explanation(endpoint: &Endpoint, prefix: &str) -> Markup {
+    let [.., header] = endpoint.header_style.names();
+    html! {
+        @match (endpoint.secret.kind(), endpoint.header_style) {
+            (SecretKind::Ed25519, _) => p.dim { "Anyone can send requests to a URL. The ed25519 signature in " code { (header) }
+                " behind " code { "v1a," } " proves that an event comes from here, and when it was sent; refuse requests without a valid one. The code expects this webhook’s public key. Libraries that verify " code { "v1," }
+                " alone refuse these requests." },
+            (SecretKind::Hmac, HeaderStyle::Svix | HeaderStyle::Standard) => p.dim { "Anyone can send requests to a URL. The signature in " code { (header) }
+                ", made with this webhook’s secret, proves that an event comes from here, and when it was sent; refuse requests without a valid one. Libraries of Svix and those for Standard Webhooks verify it with this secret." },
+            (SecretKind::Hmac, HeaderStyle::Native) => p.dim { "Anyone can send requests to a URL. The signature in " code { (prefix) "-signature" }
+                ", made with this webhook’s secret, proves that an event comes from here; refuse requests without a valid one. The code expects the secret in " code { (VARIABLE) } ". Libraries for Standard Webhooks work as well, with the same secret: they read " code { "webhook-signature" } ", which also covers the time of sending." },
         }
     }
 }

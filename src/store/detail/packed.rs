@@ -21,7 +21,7 @@ use super::Headers;
 use super::dictionary::{NAMES, SUFFIXES, USER_AGENT, USUAL_PREFIX, VALUES, place};
 use crate::domain::ids::{DeliveryId, EventId};
 use crate::domain::sent_request::{EndpointHeaders, HeaderStyle, MASKED, SentRequest};
-use crate::domain::signing::Digest;
+use crate::domain::signing::{Digest, StandardSignature, standard_text};
 use crate::domain::time::UnixMillis;
 
 const VERSION: u8 = 1;
@@ -161,12 +161,13 @@ impl<'a> Packer<'a> {
     /// The request, header by header in the order of [`SentRequest::fixed_headers`].
     fn request(&mut self, request: &'a SentRequest, number: u32) {
         let EndpointHeaders { user_agent, style, custom_names, .. } = request.endpoint.as_ref();
-        let own = if *style == HeaderStyle::Native { 3 } else { 0 };
-        let previous = usize::from(own > 0 && request.previous_document.is_some());
-        self.number((5 + own + previous + custom_names.len()) as u64);
+        let is_native = *style == HeaderStyle::Native;
+        let documents = [&request.document, &request.previous_document].into_iter().flatten().count();
+        let own = if is_native { 2 + documents } else { 0 };
+        self.number((5 + own + custom_names.len()) as u64);
         self.bytes.extend_from_slice(&[CONTENT_TYPE, JSON, USER_AGENT_NAME]);
         self.user_agent(user_agent);
-        if own > 0 {
+        if is_native {
             self.own_headers(request, number);
         }
         let [id, timestamp, signature] = match style {
@@ -186,8 +187,10 @@ impl<'a> Packer<'a> {
     /// Those whose names have our prefix.
     fn own_headers(&mut self, request: &'a SentRequest, number: u32) {
         let prefix = &request.endpoint.prefix;
-        self.prefixed(prefix, SIGNATURE_SUFFIX);
-        self.digest(&request.document);
+        if let Some(document) = &request.document {
+            self.prefixed(prefix, SIGNATURE_SUFFIX);
+            self.digest(document);
+        }
         if let Some(previous) = &request.previous_document {
             self.prefixed(prefix, PREVIOUS_SIGNATURE_SUFFIX);
             self.digest(previous);
@@ -296,11 +299,18 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// At most 255: an endpoint has far fewer secrets.
-    fn signatures(&mut self, digests: &[Digest]) {
-        let count = u8::try_from(digests.len()).unwrap_or(u8::MAX);
+    /// At most 255: an endpoint has far fewer secrets. One of ed25519 makes them a text, which every version reads.
+    fn signatures(&mut self, signatures: &[StandardSignature]) {
+        let digest = |signature: &StandardSignature| match signature {
+            &StandardSignature::Hmac(digest) => Some(digest),
+            StandardSignature::Ed25519(_) => None,
+        };
+        if !signatures.iter().all(|signature| digest(signature).is_some()) {
+            return self.literal(&standard_text(signatures));
+        }
+        let count = u8::try_from(signatures.len()).unwrap_or(u8::MAX);
         self.bytes.extend_from_slice(&[SIGNATURES, count]);
-        self.bytes.extend(digests.iter().take(usize::from(count)).flatten());
+        self.bytes.extend(signatures.iter().take(usize::from(count)).filter_map(digest).flatten());
     }
 
     fn date(&mut self, value: &str) -> bool {

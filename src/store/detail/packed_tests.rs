@@ -9,6 +9,7 @@ use super::dictionary::{NAMES, SUFFIXES, VALUES};
 use super::packed::{AttemptContext, AttemptDetail, DetailError, pack, unpack};
 use crate::domain::ids::{DeliveryId, EventId};
 use crate::domain::sent_request::{EndpointHeaders, HeaderStyle, MASKED, SentRequest};
+use crate::domain::signing::StandardSignature;
 use crate::domain::time::UnixMillis;
 
 const CONTEXT: AttemptContext =
@@ -48,9 +49,9 @@ fn ordinary() -> (SentRequest, Headers) {
             custom_names: vec![String::from("X-Token")],
         }),
         event_id: EventId(1_000_000),
-        document: *document,
+        document: Some(*document),
         previous_document: None,
-        standard: vec![standard.try_into().unwrap()],
+        standard: vec![StandardSignature::Hmac(standard.try_into().unwrap())],
     };
     let response = [("content-length", "0"), ("date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("server", "nginx")];
     (request, pairs(&response))
@@ -223,10 +224,19 @@ fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
     vec((name(), value()), 0..12)
 }
 
+fn signature() -> impl Strategy<Value = StandardSignature> {
+    prop_oneof![
+        4 => any::<[u8; 32]>().prop_map(StandardSignature::Hmac),
+        1 => any::<([u8; 32], [u8; 32])>().prop_map(|(first, second)| {
+            StandardSignature::Ed25519(Box::new([first, second].concat().try_into().unwrap()))
+        }),
+    ]
+}
+
 fn request() -> impl Strategy<Value = SentRequest> {
     let style = prop::sample::select(vec![HeaderStyle::Native, HeaderStyle::Svix, HeaderStyle::Standard]);
     let endpoint = ("(Ringback/)?[a-z0-9.]{0,9}", style, "x-callintel|[a-z-]{0,8}", vec(name(), 0..4));
-    let signatures = (any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), vec(any::<[u8; 32]>(), 0..4));
+    let signatures = (any::<Option<[u8; 32]>>(), any::<Option<[u8; 32]>>(), vec(signature(), 0..4));
     (endpoint, 0..i64::MAX, signatures).prop_map(|(endpoint, event_id, signatures)| {
         let (user_agent, style, prefix, custom_names) = endpoint;
         let (document, previous_document, standard) = signatures;

@@ -2,6 +2,7 @@
 
 mod access;
 mod brought_over;
+mod ed25519;
 mod event_types;
 mod offered_types;
 mod openapi;
