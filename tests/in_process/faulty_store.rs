@@ -405,6 +405,7 @@ impl ErasureStore for FaultyStore {
             id: DeliveryId,
             number: u32,
         ) -> StoreResult<bool>;
+        fn erase_expired_payloads(&self, now: UnixMillis, limit: usize) -> StoreResult<ExpiryStep>;
     }
 }
 

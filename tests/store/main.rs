@@ -51,5 +51,6 @@ mod sessions;
 mod sqlite_files;
 mod statistics;
 mod svix;
+mod times;
 mod tombstones;
 mod upgrading;

@@ -36,6 +36,7 @@ fn body(method: &str, path: &str) -> &'static str {
         ("PUT" | "PATCH", "/app/{app}/endpoint/{endpoint}/headers") => r#"{"headers":{"x-a":"b"}}"#,
         ("POST", "/app/{app}/endpoint/{endpoint}/send-example") => r#"{"eventType":"svix.ping"}"#,
         ("POST", "/app/{app}/endpoint/{endpoint}/recover") => r#"{"since":"2024-12-16T00:00:00Z"}"#,
+        ("POST", "/app/{app}/msg/precheck/active") => r#"{"eventType":"user.signup"}"#,
         ("POST", "/app/{app}/msg") => r#"{"eventType":"user.signup","payload":{}}"#,
         _ => "{}",
     }

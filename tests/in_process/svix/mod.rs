@@ -2,6 +2,7 @@
 
 mod access;
 mod event_types;
+mod messages;
 mod portal_access;
 mod repeated;
 mod resources;
