@@ -97,8 +97,8 @@ await next();
 
 // what only the hosted service has besides, and its libraries of some versions
 if (svix.message.precheck && !process.env.SVIX_URL) {
-  const deliverAt = new Date(Date.now() + 3_600_000);
-  const later = { eventType: "invoice.paid", payload, deliverAt, payloadRetentionHours: 2 };
+  const deliverAt = new Date(Date.now() + 2 * 3_600_000);
+  const later = { eventType: "invoice.paid", payload, deliverAt, payloadRetentionHours: 3 };
   const late = await svix.message.create("app", later);
   assert.equal(late.deliverAt.getTime(), deliverAt.getTime());
   assert.equal((await svix.messageAttempt.listAttemptedMessages("app", "main")).data[0].nextAttempt.getTime(), deliverAt.getTime());
