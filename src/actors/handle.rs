@@ -27,7 +27,7 @@ use crate::domain::event_types::EventTypePolicy;
 use crate::domain::ids::{EndpointId, IdGenerator, OrganizationId};
 use crate::domain::organization::BodyShape;
 use crate::domain::time::UnixMillis;
-use crate::store::Store;
+use crate::store::{Store, StoreResult};
 use crate::telemetry;
 
 /// Where the handle sends its messages.
@@ -148,6 +148,20 @@ impl EngineHandle {
         if self.0.context.rights.may_have_company() {
             post(&self.0.ports.links.nudge, Nudge);
         }
+    }
+
+    /// Whether an event of this type with these channels would reach anybody, at least with some data. Blocks.
+    pub(crate) fn has_subscriber(
+        &self,
+        organization_id: OrganizationId,
+        event_type: &str,
+        channels: &[String],
+    ) -> StoreResult<bool> {
+        // a commit notices what others have changed; here nothing is committed
+        if self.0.context.rights.may_have_company() {
+            self.0.settings.catch_up()?;
+        }
+        Ok(self.0.settings.subscriptions().has_subscriber(organization_id, event_type, channels))
     }
 
     /// The nodes that share the database, as this one has seen them last.

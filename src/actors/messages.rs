@@ -138,6 +138,8 @@ pub(crate) struct Dispatch(pub Vec<CommittedEvent>);
 pub(crate) struct CommittedEvent {
     pub event: Arc<Event>,
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
+    /// `None`: they are due now.
+    pub deliver_at: Option<UnixMillis>,
 }
 
 /// Start supervisors for endpoints that are due. Responds with the endpoints for which there is no room now.

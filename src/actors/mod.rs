@@ -17,6 +17,7 @@ pub mod context;
 mod doubt_resolver;
 pub(crate) mod endpoint_supervisor;
 mod event_assembly;
+mod expiry;
 pub(crate) mod fairness;
 pub mod handle;
 mod inbox;
@@ -149,7 +150,6 @@ impl Actors {
             ClusterPorts { announce: links.clone().recipient(), released: membership.clone().recipient() };
         let peers = RouterPeers { scheduler, cluster, supervisors: Arc::new(supervisors) };
         router_context.run(Router::new(context.clone(), threads, peers));
-        retention_context.run(Retention::new(context.clone()));
         let ports = HandlePorts {
             persistence: persistence.clone().recipient(),
             router: RouterPorts {
@@ -160,6 +160,7 @@ impl Actors {
             links: LinksPorts { key, pushed: links.clone().recipient(), nudge: links.recipient() },
         };
         let handle = EngineHandle::new(context.clone(), settings, ids, ports);
+        retention_context.run(Retention::new(context.clone(), handle.clone()));
         Ok(Self { handle, router, persistence, membership, context })
     }
 

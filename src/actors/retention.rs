@@ -1,8 +1,9 @@
 //! Retention: removes rows older than the settings keep and the remains of deleted organizations, in small batches with a
 //! pause between, so that delivery does not wait for it. The further it is behind, the shorter the pauses, down to half
-//! of the time.
+//! of the time. Payloads that are kept for a shorter time go in the same steps.
 //!
-//! Owns the position of the run. Never removes pending deliveries of an organization that exists.
+//! Owns the position of the run. Never removes pending deliveries of an organization that exists; those of a payload whose time
+//! is over are cancelled.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, 
 use tokio::time::Instant;
 
 use super::context::ActorContext;
+use super::expiry::forget_expired;
+use super::handle::EngineHandle;
 use super::messages::OrganizationDeleted;
 use crate::domain::audit;
 use crate::domain::ids::{EndpointId, EventId};
@@ -61,6 +64,7 @@ const TASKS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 struct RemainingWork {
     /// The event after which the run continues; `None` when all old events were looked at.
     events: Option<Option<EventId>>,
+    payloads: bool,
     keys: bool,
     sessions: bool,
     answers: bool,
@@ -76,6 +80,7 @@ struct RemainingWork {
 #[derive(Clone, Copy)]
 struct Limits {
     events: UnixMillis,
+    payloads: UnixMillis,
     keys: UnixMillis,
     sessions: UnixMillis,
     answers: UnixMillis,
@@ -98,6 +103,7 @@ struct Step {
 /// The retention actor.
 pub(crate) struct Retention {
     context: Arc<ActorContext>,
+    engine: EngineHandle,
     /// Removed since the run began.
     removed: PruneReport,
     /// This run removed something, of whatever kind.
@@ -118,6 +124,7 @@ impl RemainingWork {
     /// Everything, from the oldest on.
     const WHOLE: Self = Self {
         events: Some(None),
+        payloads: true,
         keys: true,
         sessions: true,
         answers: true,
@@ -135,6 +142,7 @@ impl RemainingWork {
 
     fn is_empty(&self) -> bool {
         self.events.is_none()
+            && !self.payloads
             && !self.keys
             && !self.sessions
             && !self.answers
@@ -146,13 +154,16 @@ impl RemainingWork {
     }
 
     /// Does one step of each kind, with this many rows.
-    fn step(mut self, store: &dyn Store, before: Limits, rows: usize) -> StoreResult<Step> {
+    fn step(mut self, store: &dyn Store, engine: &EngineHandle, before: Limits, rows: usize) -> StoreResult<Step> {
         let events = rows / 2;
         let begin = Instant::now();
-        let mut has_removed = false;
+        // in every step: a run can take hours, and these have a promised time
+        let (more_payloads, mut has_removed) = forget_expired(store, engine, before.payloads, events)?;
+        self.payloads = more_payloads;
         if self.keys {
             let removed = store.prune_idempotency_keys(before.keys, rows)?;
-            (self.keys, has_removed) = (removed == rows, removed > 0);
+            self.keys = removed == rows;
+            has_removed |= removed > 0;
         }
         if self.sessions {
             self.sessions = store.prune_sessions(before.sessions, rows)?;
@@ -231,9 +242,10 @@ impl Lag {
 }
 
 impl Retention {
-    pub(crate) fn new(context: Arc<ActorContext>) -> Self {
+    pub(crate) fn new(context: Arc<ActorContext>, engine: EngineHandle) -> Self {
         Self {
             context,
+            engine,
             removed: PruneReport::default(),
             has_removed: false,
             position: None,
@@ -249,6 +261,7 @@ impl Retention {
         let (now, retention) = (self.context.now(), self.context.settings.retention);
         let before = Limits {
             events: now - retention,
+            payloads: now,
             keys: now - IDEMPOTENCY_KEY_LIFETIME,
             sessions: now,
             answers: now - IDEMPOTENCY_KEY_LIFETIME,
@@ -261,7 +274,8 @@ impl Retention {
             endpoints: now,
         };
         let rows = self.step_size.rows();
-        let step = self.context.clone().write(move |store| remaining.step(store, before, rows));
+        let engine = self.engine.clone();
+        let step = self.context.clone().write(move |store| remaining.step(store, &engine, before, rows));
         ctx.spawn(step.into_actor(self).map(move |step, actor, ctx| actor.step_done(step, before.events, ctx)));
     }
 

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod erasure;
+mod later;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -268,7 +269,20 @@ impl Handler<Dispatch> for Router {
     type Result = ();
     fn handle(&mut self, Dispatch(events): Dispatch, _: &mut Self::Context) {
         let mut by_endpoint: HashMap<EndpointId, (OrganizationId, Vec<QueuedDelivery>)> = HashMap::new();
+        let (mut postponed, mut elsewhere) = (Vec::new(), Vec::new());
+        let mut not_handed_on = |result| match result {
+            Ok(()) => {}
+            Err(NotHandedOn::Postponed(row)) => postponed.push(row),
+            Err(NotHandedOn::Elsewhere(announcement)) => elsewhere.push(announcement),
+        };
         for committed in events {
+            if let Some(deliver_at) = committed.deliver_at {
+                let organization_id = committed.event.organization_id;
+                for (_, endpoint_id) in committed.deliveries {
+                    not_handed_on(self.leave_until(deliver_at, organization_id, endpoint_id));
+                }
+                continue;
+            }
             for (id, endpoint_id) in committed.deliveries {
                 let event = committed.event.clone();
                 let (organization_id, due_at) = (event.organization_id, event.accepted_at);
@@ -276,13 +290,8 @@ impl Handler<Dispatch> for Router {
                 queued.1.push(QueuedDelivery::first(id, due_at, event));
             }
         }
-        let (mut postponed, mut elsewhere) = (Vec::new(), Vec::new());
         for (endpoint_id, (organization_id, deliveries)) in by_endpoint {
-            match self.deliver(organization_id, endpoint_id, deliveries) {
-                Ok(()) => {}
-                Err(NotHandedOn::Postponed(row)) => postponed.push(row),
-                Err(NotHandedOn::Elsewhere(announcement)) => elsewhere.push(announcement),
-            }
+            not_handed_on(self.deliver(organization_id, endpoint_id, deliveries));
         }
         self.announce(elsewhere);
         if !postponed.is_empty() && !self.is_draining {

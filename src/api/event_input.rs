@@ -84,7 +84,7 @@ impl EventReader {
         let labels = EventLabels {
             channels: labels_of("channels", MAX_EVENT_CHANNELS),
             tags: labels_of("tags", MAX_TAGS),
-            uid: None,
+            ..EventLabels::default()
         };
         fields.finish(&mut errors);
         if let (Some((_, Registered::WithSchema(schema))), Some(data)) = (&event_type, data) {

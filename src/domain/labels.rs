@@ -1,5 +1,7 @@
-//! What a publisher attaches to an event beside its data: channels decide who gets it, by tags it is found. Receivers see
-//! neither.
+//! What a publisher attaches to an event beside its data: channels decide who gets it, by tags it is found, and it can have a
+//! time at which it is sent, and one at which its payload is forgotten. Receivers see none of it.
+
+use super::time::UnixMillis;
 
 /// Characters of a channel or tag (contract).
 pub(crate) const MAX_CHARACTERS: usize = 128;
@@ -19,6 +21,10 @@ pub struct EventLabels {
     pub tags: Vec<String>,
     /// The publisher's own id of the event, unique in its organization.
     pub uid: Option<String>,
+    /// First attempts are due then; `None`: at once.
+    pub deliver_at: Option<UnixMillis>,
+    /// Its payload is forgotten then; `None`: when retention removes the event.
+    pub erase_at: Option<UnixMillis>,
 }
 
 impl EventLabels {
@@ -26,9 +32,10 @@ impl EventLabels {
         self.len() == 0
     }
 
-    /// How many there are, the event's own id included.
+    /// How many there are, the event's own id and its times included.
     pub(crate) fn len(&self) -> usize {
-        self.channels.len() + self.tags.len() + usize::from(self.uid.is_some())
+        let times = [self.deliver_at, self.erase_at].into_iter().flatten().count();
+        self.channels.len() + self.tags.len() + usize::from(self.uid.is_some()) + times
     }
 }
 

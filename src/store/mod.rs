@@ -49,7 +49,7 @@ pub use self::changes::{ChangeNumber, ChangeStore, Changed, ChangesSince, Settin
 use self::cipher::Cipher;
 pub use self::cluster::{Beat, ClusterStore, ClusterView, Joining, Ownership, PROTOCOL};
 use self::diesel_store::DieselStore;
-pub use self::erasure::{ErasureStep, ErasureStore};
+pub use self::erasure::{ErasureStep, ErasureStore, ExpiryStep};
 pub use self::log::{
     DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, ReplayTargets, RequeueOutcome, RequeueRange,
     RequeuedPage,

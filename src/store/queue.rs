@@ -61,7 +61,7 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Closes an endpoint's breaker at a person's request. That the endpoint is failing stays known.
     fn close_breaker(&self, organization_id: OrganizationId, endpoint_id: EndpointId) -> StoreResult<()>;
     /// Makes deliveries due at `now` that wait for a later retry, from behind `after`, at most `limit` in one
-    /// short transaction, which may do fewer.
+    /// short transaction, which may do fewer. First attempts that are due later stay as they are.
     fn make_due(
         &self,
         organization_id: OrganizationId,
@@ -101,6 +101,17 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// When its deliveries are first due.
+    pub(crate) fn due_at(&self) -> UnixMillis {
+        self.deliver_at().unwrap_or(self.event.accepted_at)
+    }
+
+    /// When its deliveries are first due, if that is later than it was accepted.
+    pub(crate) fn deliver_at(&self) -> Option<UnixMillis> {
+        let wanted = self.labels.as_ref().and_then(|labels| labels.deliver_at);
+        wanted.filter(|at| *at > self.event.accepted_at)
+    }
+
     /// How many channels and tags it has: each is a row.
     pub(crate) fn label_count(&self) -> usize {
         self.labels.as_ref().map_or(0, |labels| labels.len())

@@ -30,7 +30,6 @@ use super::schema::{attempts, event_labels, events, idempotency_keys, oldest_rea
 use super::{Cipher, NewEvent, StoreError, StoreResult};
 use crate::domain::attempt::{NextStep, Outcome};
 use crate::domain::delivery::DeliveryStatus;
-use crate::domain::event::Event;
 use crate::domain::time::UnixMillis;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -292,7 +291,7 @@ pub(super) fn insert_events(sqlite: &mut SqliteConnection, stored: &[&NewEvent])
             endpoint_id,
             partition: endpoint_id.partition(),
         }));
-        insert_deliveries(sqlite, event, &rows)?;
+        insert_deliveries(sqlite, new, &rows)?;
         for label in label_rows::rows(new) {
             diesel::insert_into(event_labels::table).values(label).execute(sqlite)?;
         }
@@ -302,24 +301,24 @@ pub(super) fn insert_events(sqlite: &mut SqliteConnection, stored: &[&NewEvent])
 
 /// Inserts several rows per statement where there are several: one compiled statement for each of a few numbers
 /// of rows.
-fn insert_deliveries(sqlite: &mut SqliteConnection, event: &Event, mut rows: &[NewDelivery]) -> QueryResult<()> {
+fn insert_deliveries(sqlite: &mut SqliteConnection, new: &NewEvent, mut rows: &[NewDelivery]) -> QueryResult<()> {
     fn by<'a, const N: usize>(
         sqlite: &mut SqliteConnection,
-        event: &Event,
+        new: &NewEvent,
         mut rows: &'a [NewDelivery],
     ) -> QueryResult<&'a [NewDelivery]> {
         while let Some((some, others)) = rows.split_first_chunk::<N>() {
-            InsertDeliveries { event, rows: some }.execute(sqlite)?;
+            InsertDeliveries { event: &new.event, due_at: new.due_at(), rows: some }.execute(sqlite)?;
             rows = others;
         }
         Ok(rows)
     }
-    rows = by::<32>(sqlite, event, rows)?;
-    rows = by::<16>(sqlite, event, rows)?;
-    rows = by::<8>(sqlite, event, rows)?;
-    rows = by::<4>(sqlite, event, rows)?;
-    rows = by::<2>(sqlite, event, rows)?;
-    by::<1>(sqlite, event, rows)?;
+    rows = by::<32>(sqlite, new, rows)?;
+    rows = by::<16>(sqlite, new, rows)?;
+    rows = by::<8>(sqlite, new, rows)?;
+    rows = by::<4>(sqlite, new, rows)?;
+    rows = by::<2>(sqlite, new, rows)?;
+    by::<1>(sqlite, new, rows)?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::access::Access;
 use super::endpoints::{self, EndpointOut};
 use super::error::SvixError;
 use super::ids::{AttemptId, EndpointName, shown_endpoint_id};
-use super::messages::{self, MessageOut, listed, payload_of, sent};
+use super::messages::{self, MessageOut, payload_of, sent};
 use super::page::{Order, Page, Query};
 use crate::api::audit::Author;
 use crate::api::{Api, erasure, events, logs};
@@ -351,15 +351,13 @@ pub(super) async fn messages_of_endpoint(
         let list = page.edge_list(&rows, next, key, |row| {
             let status = Status::of(&row.delivery, knows_canceled);
             EndpointMessageOut {
-                message: MessageOut {
-                    id: row.delivery.event_id,
-                    event_id: row.labels.uid.clone(),
-                    event_type: row.delivery.event_type.clone(),
-                    payload: payload_of(row.body.as_deref()),
-                    channels: listed(row.labels.channels.clone()),
-                    tags: listed(row.labels.tags.clone()),
-                    timestamp: row.accepted_at,
-                },
+                message: MessageOut::new(
+                    row.delivery.event_id,
+                    row.delivery.event_type.clone(),
+                    row.labels.clone(),
+                    payload_of(row.body.as_deref()),
+                    row.accepted_at,
+                ),
                 status: status as u8,
                 status_text: status.text(),
                 next_attempt: row.delivery.next_attempt_at,

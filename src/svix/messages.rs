@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::access::Access;
-use super::applications::{ApplicationIn, found_or_made};
-use super::endpoint_input::{check_channels, without_repetitions};
+use super::applications::found_or_made;
 use super::error::SvixError;
-use super::input::{Invalid, from_json};
+use super::message_input::{CheckedMessage, read_message};
 use super::page::{Order, Page, Query};
 use crate::actors::publication::{Publication, PublishError, Published};
 use crate::api::audit::Author;
@@ -20,46 +19,18 @@ use crate::api::body::{RequestBody, read_body, response_body};
 use crate::api::event_input::may_read_inline;
 use crate::api::problem::Problem;
 use crate::api::{Api, erasure, events};
-use crate::domain::event::{MAX_BODY_BYTES, MAX_JSON_DEPTH, json_depth};
+use crate::domain::event::MAX_BODY_BYTES;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
-use crate::domain::labels::{EventLabels, MAX_EVENT_CHANNELS, MAX_TAGS, is_label};
-use crate::domain::svix::is_name;
+use crate::domain::labels::EventLabels;
 use crate::domain::time::UnixMillis;
-use crate::store::{EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent, StoreResult};
+use crate::store::{AcceptedEvent, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent, StoreResult};
 
 /// What ids begin with: an own id that does is never found.
-const ID_PREFIX: &str = "msg_";
+pub(super) const ID_PREFIX: &str = "msg_";
 /// Before keys of this API: no key that is sent to our own has it, as those are printable.
 const KEYED: char = '\u{2}';
 /// Before own ids of messages, which are keys as well.
 const NAMED: char = '\u{3}';
-/// Days that a payload is kept, as Svix's server takes them.
-const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 5..=90;
-
-/// What is published.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MessageIn<'a> {
-    event_type: String,
-    #[serde(borrow, alias = "data")]
-    payload: &'a RawValue,
-    event_id: Option<String>,
-    channels: Option<Vec<String>>,
-    tags: Option<Vec<String>>,
-    payload_retention_period: Option<i64>,
-    transformations_params: Option<TransformationsParams>,
-    deliver_at: Option<String>,
-    application: Option<ApplicationIn>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TransformationsParams {
-    /// The body as it is to be sent.
-    raw_payload: Option<String>,
-    headers: Option<serde_json::Value>,
-}
-
 /// A message in a response.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,6 +42,23 @@ pub(super) struct MessageOut<'a> {
     pub channels: Option<Vec<String>>,
     pub tags: Option<Vec<String>>,
     pub timestamp: UnixMillis,
+    /// Only of one that was published for a later time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deliver_at: Option<UnixMillis>,
+}
+
+impl<'a> MessageOut<'a> {
+    pub(super) fn new(
+        id: EventId,
+        event_type: String,
+        labels: EventLabels,
+        payload: &'a RawValue,
+        timestamp: UnixMillis,
+    ) -> Self {
+        let EventLabels { channels, tags, uid, deliver_at, erase_at: _ } = labels;
+        let (channels, tags) = (listed(channels), listed(tags));
+        Self { id, event_id: uid, event_type, payload, channels, tags, timestamp, deliver_at }
+    }
 }
 
 /// A payload as it is shown: what was published, or that it is gone, or nothing where it was not asked for.
@@ -87,76 +75,6 @@ pub(super) fn payload_of(body: Option<&[u8]>) -> &RawValue {
 
 pub(super) fn listed(texts: Vec<String>) -> Option<Vec<String>> {
     Some(texts).filter(|texts| !texts.is_empty())
-}
-
-/// What is to be published, checked.
-struct CheckedMessage {
-    event_type: String,
-    data: Box<RawValue>,
-    labels: EventLabels,
-    application: Option<ApplicationIn>,
-}
-
-fn read_message(text: &[u8]) -> Result<CheckedMessage, SvixError> {
-    let message: MessageIn<'_> = from_json(text)?;
-    let mut invalid = Invalid::of_body();
-    invalid.check_name("eventType", &message.event_type);
-    if let Some(uid) = &message.event_id
-        && (!is_name(uid) || uid.starts_with(ID_PREFIX))
-    {
-        let msg = "must have 1 to 256 of the characters A-Z, a-z, 0-9, -, _ and ., and not begin with msg_";
-        invalid.add("eventId", msg);
-    }
-    let channels = message.channels.unwrap_or_default();
-    if !channels.is_empty() {
-        check_channels(&channels, MAX_EVENT_CHANNELS, &mut invalid);
-    }
-    let tags = message.tags.unwrap_or_default();
-    if tags.len() > MAX_TAGS || !tags.iter().all(|tag| is_label(tag)) {
-        invalid.add("tags", format!("has at most {MAX_TAGS} items of 1 to 128 characters"));
-    }
-    if message.payload_retention_period.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
-        let (least, most) = (RETENTION_DAYS.start(), RETENTION_DAYS.end());
-        invalid.add("payloadRetentionPeriod", format!("must be from {least} to {most} days"));
-    }
-    if message.deliver_at.is_some() {
-        invalid.add("deliverAt", "is not supported: the message would be sent at once");
-    }
-    let data = read_payload(message.payload, message.transformations_params, &mut invalid);
-    invalid.into_result()?;
-    let labels = EventLabels {
-        channels: without_repetitions(channels),
-        tags: without_repetitions(tags),
-        uid: message.event_id,
-    };
-    Ok(CheckedMessage { event_type: message.event_type, data, labels, application: message.application })
-}
-
-fn read_payload(
-    payload: &RawValue,
-    params: Option<TransformationsParams>,
-    invalid: &mut Invalid,
-) -> Box<RawValue> {
-    if !payload.get().starts_with('{') {
-        invalid.add("payload", "must be an object");
-    }
-    let mut data = payload.to_owned();
-    if let Some(params) = params {
-        if params.headers.is_some() {
-            invalid.add("transformationsParams", "headers of a single message are not supported");
-        }
-        match params.raw_payload.map(RawValue::from_string) {
-            None => {}
-            Some(Ok(raw)) => data = raw,
-            Some(Err(_)) => {
-                invalid.add("transformationsParams", "rawPayload must be JSON: other bodies are not stored")
-            }
-        }
-    }
-    if json_depth(data.get()) > MAX_JSON_DEPTH {
-        invalid.add("payload", format!("may nest {MAX_JSON_DEPTH} levels"));
-    }
-    data
 }
 
 /// `POST /api/v1/app/{app}/msg`: responds after the commit. A message with an `eventId` is accepted once, however often it is
@@ -176,25 +94,19 @@ pub(super) async fn create(
     }
     // its share of the memory budget is held until the event is stored
     let RequestBody { bytes, share: _share } = read_body(&request, payload, MAX_BODY_BYTES).await?;
+    let now = api.engine().now();
     let mut message = match may_read_inline(bytes.len()) {
-        true => read_message(&bytes)?,
-        false => api.parse(access.line, move || read_message(&bytes)).await??,
+        true => read_message(&bytes, now)?,
+        false => api.parse(access.line, move || read_message(&bytes, now)).await??,
     };
     let owner = found_or_made(&request, &api, &author, &access, message.application.take()).await?;
     let key = idempotency_key(request.headers(), message.labels.uid.as_deref(), &api);
     let shown = with_content.then(|| message.data.clone());
     let labels = message.labels.clone();
     let published = publish(&api, owner, message, key, None).await?;
-    let out = MessageOut {
-        id: published.event.id,
-        event_id: labels.uid,
-        event_type: published.event.event_type,
-        payload: payload_of(shown.as_ref().map(|data| data.get().as_bytes())),
-        channels: listed(labels.channels),
-        tags: listed(labels.tags),
-        timestamp: published.event.occurred_at,
-    };
-    Ok(HttpResponse::Accepted().json(out))
+    let AcceptedEvent { id, event_type, occurred_at, .. } = published.event;
+    let payload = payload_of(shown.as_ref().map(|data| data.get().as_bytes()));
+    Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, labels, payload, occurred_at)))
 }
 
 /// An own id is a key as well: the insert of the key decides which of two messages with it is stored, and a repetition of one
@@ -255,15 +167,8 @@ pub(super) async fn publish_example(
     let message =
         CheckedMessage { event_type, data: data.clone(), labels: EventLabels::default(), application: None };
     let published = publish(api, owner, message, None, Some(only_to)).await?;
-    Ok(HttpResponse::Accepted().json(MessageOut {
-        id: published.event.id,
-        event_id: None,
-        event_type: published.event.event_type,
-        payload: &data,
-        channels: None,
-        tags: None,
-        timestamp: published.event.occurred_at,
-    }))
+    let AcceptedEvent { id, event_type, occurred_at, .. } = published.event;
+    Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, EventLabels::default(), &data, occurred_at)))
 }
 
 /// The id of the message that a path names, by its id or own id.
@@ -274,12 +179,22 @@ pub(super) async fn of_path(
 ) -> Result<(OrganizationId, EventId), SvixError> {
     let owner = access.application()?.id;
     let name = request.match_info().get("msg").unwrap_or_default();
+    let found = find(api, access, owner, name).await?;
+    Ok((owner, found.ok_or_else(SvixError::not_found)?))
+}
+
+/// The id of the message with this id or own id. One that looks like an id is not looked up.
+pub(super) async fn find(
+    api: &Api,
+    access: &Access,
+    owner: OrganizationId,
+    name: &str,
+) -> Result<Option<EventId>, SvixError> {
     if name.starts_with(ID_PREFIX) {
-        return Ok((owner, name.parse().map_err(|_| SvixError::not_found())?));
+        return Ok(name.parse().ok());
     }
     let uid = name.to_owned();
-    let found = api.read(access.line, move |store| store.event_by_uid(owner, &uid)).await?;
-    Ok((owner, found.ok_or_else(SvixError::not_found)?))
+    Ok(api.read(access.line, move |store| store.event_by_uid(owner, &uid)).await?)
 }
 
 /// `GET /api/v1/app/{app}/msg/{msg}`.
@@ -295,15 +210,8 @@ pub(super) async fn read(
     let detail = events::detail(&api, owner, id).await?;
     let body = api.parse(access.line, move || {
         let record = detail.record;
-        serde_json::to_vec(&MessageOut {
-            id,
-            event_id: record.labels.uid,
-            event_type: record.event_type,
-            payload: payload_of(with_content.then_some(&*detail.body)),
-            channels: listed(record.labels.channels),
-            tags: listed(record.labels.tags),
-            timestamp: record.accepted_at,
-        })
+        let payload = payload_of(with_content.then_some(&*detail.body));
+        serde_json::to_vec(&MessageOut::new(id, record.event_type, record.labels, payload, record.accepted_at))
     });
     sent(&api, owner, body.await?)
 }
@@ -363,14 +271,9 @@ pub(super) async fn list(
             &found.rows,
             found.next,
             |row| row.id,
-            |row: &ListedEvent| MessageOut {
-                id: row.id,
-                event_id: row.labels.uid.clone(),
-                event_type: row.event_type.clone(),
-                payload: payload_of(row.body.as_deref()),
-                channels: listed(row.labels.channels.clone()),
-                tags: listed(row.labels.tags.clone()),
-                timestamp: row.accepted_at,
+            |row: &ListedEvent| {
+                let payload = payload_of(row.body.as_deref());
+                MessageOut::new(row.id, row.event_type.clone(), row.labels.clone(), payload, row.accepted_at)
             },
         );
         serde_json::to_vec(&listed_rows)

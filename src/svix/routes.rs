@@ -10,8 +10,8 @@ use super::access::authorize;
 use super::error::SvixError;
 use super::route_spec::{Permission, RouteSpec};
 use super::{
-    applications, attempts, endpoint_actions, endpoint_parts, endpoints, event_types, health, idempotency,
-    messages, not_here, openapi, operational_webhooks, portal_access, task_list, tasks,
+    applications, attempts, bulk_expunge, endpoint_actions, endpoint_parts, endpoints, event_types, health,
+    idempotency, messages, not_here, openapi, operational_webhooks, portal_access, precheck, task_list, tasks,
 };
 use crate::api::middleware::catch_panic;
 
@@ -30,6 +30,8 @@ macro_rules! routes {
 routes! {
     GET    "/app/{app}/msg" ApplicationRead messages::list;
     POST   "/app/{app}/msg" Environment messages::create;
+    POST   "/app/{app}/msg/precheck/active" Environment precheck::active;
+    POST   "/app/{app}/msg/bulk-expunge" Environment bulk_expunge::erase;
     GET    "/app/{app}/msg/{msg}" ApplicationRead messages::read;
     DELETE "/app/{app}/msg/{msg}/content" Environment messages::erase;
     GET    "/app/{app}/msg/{msg}/endpoint" ApplicationRead attempts::destinations;
@@ -119,7 +121,8 @@ fn resource(path: &'static str) -> Resource {
         let permission = spec.permission;
         let method = spec.method.clone();
         methods.push(method.to_string());
-        let is_post = method == Method::POST;
+        // its answers are not kept: it only looks
+        let is_post = method == Method::POST && path != "/app/{app}/msg/precheck/active";
         let route = (spec.handler)().wrap(from_fn(catch_panic));
         let route = match method {
             Method::GET => route.guard(guard::Any(guard::Get()).or(guard::Head())),

@@ -401,6 +401,7 @@ impl ErasureStore for FaultyStore {
             id: DeliveryId,
             number: u32,
         ) -> StoreResult<bool>;
+        fn erase_expired_payloads(&self, now: UnixMillis, limit: usize) -> StoreResult<ExpiryStep>;
     }
 }
 

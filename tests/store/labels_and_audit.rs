@@ -22,7 +22,8 @@ on_every_store!(
 );
 
 fn labelled(f: &Fixture, owner: OrganizationId, tag: &str, seconds: i64) -> NewEvent {
-    let labels = EventLabels { channels: vec![String::from("c")], tags: vec![tag.to_owned()], uid: None };
+    let (channels, tags) = (vec![String::from("c")], vec![tag.to_owned()]);
+    let labels = EventLabels { channels, tags, ..EventLabels::default() };
     let new = NewEvent { labels: Some(Arc::new(labels)), ..f.new_event(owner, &[], at(seconds)) };
     f.commit_events(vec![new.clone()], at(seconds));
     new

@@ -42,7 +42,8 @@ fn world(f: &Fixture) -> World {
         let event_type = if second == 2 { "user.created" } else { "call.completed" };
         let mut new = f.new_event_of(event_type, organization_id, &endpoints, at(second));
         let channels = if second % 2 == 0 { vec![String::from("even")] } else { Vec::new() };
-        new.labels = Some(Arc::new(EventLabels { channels, tags: vec![String::from("even")], uid: None }));
+        let tags = vec![String::from("even")];
+        new.labels = Some(Arc::new(EventLabels { channels, tags, ..EventLabels::default() }));
         f.commit_events(vec![new.clone()], at(second));
         events.push(new);
     }

@@ -53,5 +53,6 @@ mod sqlite_files;
 mod statistics;
 mod svix;
 mod tasks;
+mod times;
 mod tombstones;
 mod upgrading;

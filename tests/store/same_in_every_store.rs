@@ -101,6 +101,10 @@ enum Step {
     PruneKeys {
         age: i64,
     },
+    /// Payloads whose time has come are forgotten.
+    Expire {
+        limit: usize,
+    },
     Health {
         endpoint: usize,
         failing: bool,
@@ -133,6 +137,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => endpoint.clone().prop_map(|endpoint| Step::Gone { endpoint }),
         4 => (index(), any::<bool>()).prop_map(|(delivery, once)| Step::Again { delivery, once }),
         4 => index().prop_map(|delivery| Step::Hurry { delivery }),
+        2 => (1..4usize).prop_map(|limit| Step::Expire { limit }),
         3 => recover.prop_map(|(endpoint, success, since, until, after, limit, once)| {
             Step::Recover { endpoint, success, since, until, after, limit, once }
         }),
@@ -250,6 +255,10 @@ impl<'a> History<'a> {
             Step::Again { ref delivery, once } => self.again(delivery, rounds(once))?,
             Step::Hurry { ref delivery } => self.hurry(delivery)?,
             Step::Erase { ref at, attempt } => self.erase(at, attempt)?,
+            Step::Expire { limit } => {
+                let [one, other] = self.stores.map(|store| store.erase_expired_payloads(self.now, limit).unwrap());
+                prop_assert_eq!(one, other);
+            }
             Step::Recover { .. } => self.recover(step)?,
             Step::Replay { ref event, mask, by_owner, once } => {
                 self.replay(event, mask, by_owner, rounds(once))?
@@ -383,6 +392,8 @@ impl<'a> History<'a> {
             channels: vec![String::from("t1")],
             tags: vec![format!("t{}", bytes % 3), String::from("every")],
             uid: bytes.is_multiple_of(4).then(|| format!("u{}", bytes % 5)),
+            deliver_at: bytes.is_multiple_of(6).then(|| UnixMillis(self.now.0 + 40_000)),
+            erase_at: bytes.is_multiple_of(8).then(|| UnixMillis(self.now.0 + 90_000)),
         };
         let labels = bytes.is_multiple_of(2).then(|| Arc::new(labels));
         NewEvent { event: Arc::new(event), deliveries, labels, idempotency, batch: None }

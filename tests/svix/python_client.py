@@ -412,6 +412,44 @@ def erasure(app, made):
     assert svix.message.get(app, made.id, MessageGetOptions(with_content=True)).payload == {"expired": True}
 
 
+def later(app):
+    step("messages for a later time, a precheck, payloads that are kept for less, several erased at once")
+    if "deliver_at" not in models.MessageIn.model_fields or os.environ.get("SVIX_URL"):
+        return  # an older library, or a server that has none of it
+    at = datetime.now(timezone.utc) + timedelta(hours=2)
+    endpoint = svix.endpoint.create(app, models.EndpointIn(url=receiver.url + "/later/200", uid="later", channels=["l"]))
+    message = {"event_type": "invoice.paid", "payload": {"a": 1}, "channels": ["l"]}
+    late = svix.message.create(app, models.MessageIn(**message, deliver_at=at, payload_retention_hours=3))
+    assert abs(late.deliver_at - at) < timedelta(milliseconds=1), late.deliver_at
+    row = svix.message_attempt.list_attempted_messages(app, endpoint.id).data[0]
+    assert row.id == late.id and row.status == models.MessageStatus.PENDING and row.next_attempt == late.deliver_at
+    soon = datetime.now(timezone.utc) + timedelta(seconds=2)
+    sent = svix.message.create(app, models.MessageIn(**message, deliver_at=soon))
+    while True:
+        path, headers, _ = receiver.next()
+        if path == "/later/200":
+            break
+    assert datetime.now(timezone.utc) >= soon - timedelta(milliseconds=1)
+    assert {name.lower(): value for name, value in headers.items()}["svix-id"] == sent.id
+    too_late = datetime.now(timezone.utc) + timedelta(days=2)
+    refused(422, svix.message.create, app, models.MessageIn(**message, deliver_at=too_late))
+    refused(422, svix.message.create, app, models.MessageIn(**message, deliver_at=at, payload_retention_hours=1))
+    refused(422, svix.message.create, app, models.MessageIn(**message, payload_retention_period=91))
+    if hasattr(svix.message, "precheck"):
+        check = lambda channels: svix.message.precheck(app, models.MessagePrecheckIn(event_type="a", channels=channels))
+        assert check(["l"]).active
+        svix.endpoint.delete(app, "fails")
+        assert not check(["other"]).active and check(["l"]).active
+        refused(404, svix.message.precheck, "missing", models.MessagePrecheckIn(event_type="a"))
+    if hasattr(svix.message, "bulk_expunge_content"):
+        found = svix.message.bulk_expunge_content(app, models.BulkExpungeContentsIn(ids=[late.id, "missing"])).results
+        assert {name: str(status) for name, status in found.items()} == {late.id: "expunged", "missing": "not-found"}
+    else:
+        svix.message.expunge_content(app, late.id)
+    row = svix.message_attempt.list_attempted_messages(app, endpoint.id).data[-1]
+    assert row.id == late.id and row.next_attempt is None, row
+
+
 def portal(app):
     step("authentication: portal access, application tokens")
     access = svix.authentication.app_portal_access(app, models.AppPortalAccessIn())
@@ -476,6 +514,7 @@ attempts("first", endpoint, made)
 erasure("first", once)
 private_keys("first")
 failures("first")
+later("first")
 portal("first")
 operational_webhooks("first")
 missing()

@@ -103,7 +103,9 @@ fn report_attempt(parts: &SupervisorParts, ended: &AttemptEnded, number: u32, ne
     let SupervisorParts { organization_id, endpoint_id, .. } = *parts;
     telemetry::AttemptFinished::new(organization_id, endpoint_id, ended.delivery.id, number, &ended.result).emit();
     if number == 1 && next == NextStep::Succeeded {
-        telemetry::FirstAttemptAcknowledged { latency: now.since(ended.delivery.event.accepted_at) }.emit();
+        // one that was published for a later time is not late before that
+        let due_at = ended.delivery.event.accepted_at.max(ended.delivery.queued_at);
+        telemetry::FirstAttemptAcknowledged { latency: now.since(due_at) }.emit();
     }
 }
 

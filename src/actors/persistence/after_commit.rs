@@ -82,5 +82,9 @@ pub(super) fn meter_rows(context: &ActorContext, batch: &WriteBatch) {
 pub(super) fn to_dispatch(events: Vec<NewEvent>, report: &CommitReport) -> Vec<CommittedEvent> {
     let stored = events.into_iter().zip(&report.events).filter(|(_, commit)| **commit == EventCommit::Stored);
     let wanted = stored.filter(|(new, _)| !new.deliveries.is_empty());
-    wanted.map(|(new, _)| CommittedEvent { event: new.event, deliveries: new.deliveries }).collect()
+    let to_event = |(new, _): (NewEvent, _)| {
+        let deliver_at = new.deliver_at();
+        CommittedEvent { event: new.event, deliveries: new.deliveries, deliver_at }
+    };
+    wanted.map(to_event).collect()
 }

@@ -175,7 +175,11 @@ impl EndpointMachine {
     pub fn step(&mut self, input: Input<'_>, now: UnixMillis, rng: &mut dyn Rng) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
-            Input::Committed(deliveries) => self.admit(deliveries),
+            Input::Committed(deliveries) => {
+                // one that waited for this time comes before them
+                self.note_due(now);
+                self.admit(deliveries);
+            }
             Input::MoreInStore { since } => {
                 match since {
                     Some(at) => self.cursor.go_to_instant(at),
@@ -343,11 +347,15 @@ impl EndpointMachine {
 
     // ---- attempts and pages
 
-    fn pass_time(&mut self, now: UnixMillis) {
-        let passed = |at: &mut Option<UnixMillis>| at.take_if(|at| *at <= now).is_some();
-        if passed(&mut self.next_due_at) {
+    fn note_due(&mut self, now: UnixMillis) {
+        if self.next_due_at.take_if(|at| *at <= now).is_some() {
             self.leave_in_store();
         }
+    }
+
+    fn pass_time(&mut self, now: UnixMillis) {
+        let passed = |at: &mut Option<UnixMillis>| at.take_if(|at| *at <= now).is_some();
+        self.note_due(now);
         passed(&mut self.blocked_until);
         passed(&mut self.limited_until);
         passed(&mut self.load_not_before);

@@ -187,6 +187,19 @@ impl Subscriptions {
         wanted.map(|posting| posting.id).collect()
     }
 
+    /// Whether an endpoint would get an event of this type with these channels, at least with some data.
+    pub(crate) fn has_subscriber(
+        &self,
+        organization_id: OrganizationId,
+        event_type: &str,
+        channels: &[String],
+    ) -> bool {
+        let is_reached =
+            |id: u32| self.conditions.get(id).is_some_and(|known| labels::is_reached(&known.channels, channels));
+        let candidates = self.candidates(organization_id, event_type);
+        candidates.iter().any(|posting| posting.condition.is_none_or(is_reached))
+    }
+
     /// At most how many endpoints want an event of this type, whatever its data: one that asks for it in several ways
     /// counts for each.
     pub(crate) fn count_candidates(&self, organization_id: OrganizationId, event_type: &str) -> usize {

@@ -129,6 +129,14 @@ proptest! {
                         && endpoint.filter.as_ref().is_none_or(|filter| filter.matches(&data))
                 }).map(|endpoint| endpoint.id).collect();
                 prop_assert_eq!(subscriptions.matching(ORG, event_type, channels, &data), expected);
+                // with data for which every filter holds
+                let unfiltered = model.values().map(|endpoint| Endpoint { filter: None, ..endpoint.clone() });
+                let mut without_filters = Subscriptions::default();
+                unfiltered.for_each(|endpoint| without_filters.upsert(&endpoint));
+                prop_assert_eq!(
+                    subscriptions.has_subscriber(ORG, event_type, channels),
+                    !without_filters.matching(ORG, event_type, channels, &data).is_empty()
+                );
             }
             prop_assert_eq!(subscriptions.active_count(), model.values().filter(|endpoint| endpoint.active).count());
         }

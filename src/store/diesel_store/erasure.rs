@@ -9,11 +9,11 @@ use super::super::connection::AnyConnection;
 use super::super::detail;
 use super::super::models::corrupt;
 use super::super::schema::{attempts, deliveries, endpoint_failures, events};
-use super::super::{CANCELLED_AT_ONCE, Changed, ErasureStep, ErasureStore, StoreResult};
+use super::super::{CANCELLED_AT_ONCE, Changed, ErasureStep, ErasureStore, ExpiryStep, StoreResult};
 use super::due::octet_length;
 use super::endpoints::IsPending;
 use super::resend::{IDS_A_STATEMENT, is_replayed};
-use super::{DieselStore, changes, sql_limit};
+use super::{DieselStore, changes, expiry, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -30,7 +30,7 @@ impl ErasureStore for DieselStore {
             if length == 0 {
                 return Ok(Some(ErasureStep { cancelled: Vec::new(), is_done: true }));
             }
-            let found = pending(connection, organization_id, id, last)?;
+            let found = pending(connection, organization_id, id, last, CANCELLED_AT_ONCE)?;
             let is_done = found.len() < CANCELLED_AT_ONCE;
             let cancelled = cancel(connection, &found, now)?;
             cancelled.iter().for_each(|endpoint_id| change.ends(organization_id, *endpoint_id, 1));
@@ -64,6 +64,13 @@ impl ErasureStore for DieselStore {
             Ok(true)
         })
     }
+
+    fn erase_expired_payloads(&self, now: UnixMillis, limit: usize) -> StoreResult<ExpiryStep> {
+        let (step, done) =
+            self.write_counted(|connection, change| expiry::step(connection, now, limit, change))?;
+        done.into_iter().for_each(|id| self.event_cache.forget(id));
+        Ok(step)
+    }
 }
 
 /// Keeps an event from being sent again, on whatever node, until the transaction ends. Returns the id of its last delivery and
@@ -83,12 +90,13 @@ fn lock_event(
     })
 }
 
-/// Pending deliveries of an event, at most as many as one transaction cancels.
-fn pending(
+/// Pending deliveries of an event, at most `most`.
+pub(super) fn pending(
     connection: &mut AnyConnection,
     organization_id: OrganizationId,
     id: EventId,
     last: i64,
+    most: usize,
 ) -> StoreResult<Vec<i64>> {
     let mut found: Vec<i64> = deliveries::table
         .filter(deliveries::id.gt(id.0))
@@ -97,7 +105,7 @@ fn pending(
         .filter(deliveries::organization_id.eq(organization_id.0))
         .filter(IsPending)
         .order(deliveries::id)
-        .limit(sql_limit(CANCELLED_AT_ONCE))
+        .limit(sql_limit(most))
         .select(deliveries::id)
         .load(connection)?;
     let replayed: Vec<i64> = deliveries::table
@@ -106,7 +114,7 @@ fn pending(
         .filter(deliveries::organization_id.eq(organization_id.0))
         .filter(IsPending)
         .order(deliveries::id)
-        .limit(sql_limit(CANCELLED_AT_ONCE - found.len()))
+        .limit(sql_limit(most - found.len()))
         .select(deliveries::id)
         .load(connection)?;
     found.extend(replayed);
@@ -114,7 +122,14 @@ fn pending(
 }
 
 /// Cancels those of them that are still pending. Returns their endpoints.
-fn cancel(connection: &mut AnyConnection, found: &[i64], now: UnixMillis) -> StoreResult<Vec<EndpointId>> {
+pub(super) fn cancel(
+    connection: &mut AnyConnection,
+    found: &[i64],
+    now: UnixMillis,
+) -> StoreResult<Vec<EndpointId>> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
     let pending = deliveries::table
         .filter(deliveries::id.eq_any(found))
         .filter(IsPending)
@@ -133,7 +148,11 @@ fn cancel(connection: &mut AnyConnection, found: &[i64], now: UnixMillis) -> Sto
 }
 
 /// On SQLite the pages that become free are overwritten, which costs too much to do always.
-fn forget_body(connection: &mut AnyConnection, organization_id: OrganizationId, id: EventId) -> StoreResult<()> {
+pub(super) fn forget_body(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    id: EventId,
+) -> StoreResult<()> {
     if let AnyConnection::Sqlite(sqlite) = connection {
         sqlite.batch_execute("PRAGMA secure_delete = ON")?;
     }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use super::super::NewEvent;
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
-use super::super::label_rows::{TAG, UID};
+use super::super::label_rows::{CHANNEL, DELIVER_AT, ERASE_AT, TAG, UID, read_instant};
 use super::super::schema::event_labels;
 use super::commit::KEYS_A_QUERY;
 use super::query::{BoundValue, DynamicQuery};
@@ -35,7 +35,11 @@ pub(super) fn read(
         match kind {
             TAG => of_event.tags.push(label),
             UID => of_event.uid = Some(label),
-            _ => of_event.channels.push(label),
+            DELIVER_AT => of_event.deliver_at = read_instant(&label),
+            ERASE_AT => of_event.erase_at = read_instant(&label),
+            CHANNEL => of_event.channels.push(label),
+            // of a later version
+            _ => {}
         }
     }
     Ok(labels)

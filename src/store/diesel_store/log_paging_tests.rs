@@ -59,7 +59,8 @@ fn event(number: i64) -> NewEvent {
     let deliveries =
         targets.map(|(place, &endpoint_id)| (DeliveryId(first + 1 + place as i64), endpoint_id)).collect();
     // a channel is no tag
-    let labels = EventLabels { channels: vec![String::from("rare")], tags: tags(number), uid: None };
+    let labels =
+        EventLabels { channels: vec![String::from("rare")], tags: tags(number), ..EventLabels::default() };
     let labels = Some(Arc::new(labels)).filter(|labels| !labels.tags.is_empty());
     NewEvent { event: Arc::new(event), deliveries, labels, idempotency: None, batch: None }
 }

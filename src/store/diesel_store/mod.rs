@@ -19,6 +19,7 @@ mod event_list;
 mod event_queries;
 mod event_types;
 mod events_by;
+mod expiry;
 mod failures;
 mod health_queries;
 mod id_leads;

@@ -10,8 +10,8 @@ use super::log_rows::{LogScope, LogSource};
 use super::log_sources;
 use super::time_ranges::{IdRange, Period, id_ranges};
 use super::{
-    attempt_list, backlog, delivery_scan, event_queries, failures, health_queries, maintenance, pruning, resend,
-    statistics,
+    attempt_list, backlog, delivery_scan, event_queries, expiry, failures, health_queries, maintenance, pruning,
+    resend, statistics,
 };
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
@@ -341,6 +341,12 @@ fn counts_are_found_by_one_seek_per_period_and_nothing_else_is_read() {
     let plan = plan(&mut connection, statistics::OLD_ROWS);
     assert!(plan.iter().any(|step| step.contains("PRIMARY KEY (period_start<?)")), "{plan:#?}");
     assert!(!plan.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{plan:#?}");
+}
+
+#[test]
+fn payloads_whose_time_has_come_are_found_by_it_without_reading_those_of_others() {
+    let (_folder, mut connection) = database();
+    assert_steps(&mut connection, expiry::DUE, &["SEARCH l USING COVERING INDEX event_labels_erase_at (label<?)"]);
 }
 
 #[test]

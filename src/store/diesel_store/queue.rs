@@ -114,6 +114,8 @@ impl QueueStore for DieselStore {
             let rows: Vec<(i64, i64, i64)> = queue
                 .filter(deliveries::queued_at.ge(queued_at.0))
                 .filter(behind)
+                // not those that were published for a later time
+                .filter(deliveries::attempt_count.gt(0))
                 .select(columns)
                 .load(connection)?;
             let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();

@@ -139,7 +139,9 @@ impl DieselStore {
         wanted.dedup();
         let replay = Replay::new(organization_id, event_id, known, rounds, now);
         let mut replayed = Vec::with_capacity(wanted.len());
-        for some in wanted.chunks(RESENT_AT_ONCE) {
+        // an erased event is refused also when there is nobody to send it to
+        let nobody = wanted.is_empty().then_some(&wanted[..]);
+        for some in wanted.chunks(RESENT_AT_ONCE).chain(nobody) {
             let mut written = Vec::new();
             let step = self.write_counted(|connection, change| {
                 let mut next_id = |connection: &mut AnyConnection| {

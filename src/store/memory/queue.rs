@@ -8,7 +8,7 @@ use super::super::{
     QueueStore, StoreError, StoreResult, WriteBatch,
 };
 use super::MemoryStore;
-use super::state::{MemoryState, RecordedOutcome};
+use super::state::{MemoryDelivery, MemoryState, RecordedOutcome};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
@@ -151,9 +151,9 @@ impl MemoryState {
         };
         let mut deliveries = 0;
         for (_, id) in &page {
-            let Some(delivery) = self.deliveries.get_mut(id).filter(|delivery| delivery.due_at > now) else {
-                continue;
-            };
+            let is_retry =
+                |delivery: &&mut MemoryDelivery| delivery.due_at > now && delivery.record.attempt_count > 0;
+            let Some(delivery) = self.deliveries.get_mut(id).filter(is_retry) else { continue };
             delivery.due_at = now;
             delivery.queued_at = delivery.queued_at.min(now);
             delivery.record.next_attempt_at = Some(now);

@@ -247,7 +247,11 @@ impl MemoryState {
             self.labels.insert(new.event.id, Arc::clone(labels));
         }
         for &(id, endpoint_id) in &new.deliveries {
-            self.deliveries.insert(id, MemoryDelivery::new(&new.event, id, endpoint_id, new.event.accepted_at));
+            let mut delivery = MemoryDelivery::new(&new.event, id, endpoint_id, new.event.accepted_at);
+            let due_at = new.due_at();
+            (delivery.queued_at, delivery.due_at) = (due_at, due_at);
+            delivery.record.next_attempt_at = Some(due_at);
+            self.deliveries.insert(id, delivery);
         }
         EventCommit::Stored
     }

@@ -222,6 +222,7 @@ struct DeliveryArrays {
     event_id: Vec<i64>,
     partition: Vec<i16>,
     accepted_at: Vec<i64>,
+    due_at: Vec<i64>,
 }
 
 impl DeliveryArrays {
@@ -235,6 +236,7 @@ impl DeliveryArrays {
                 columns.event_id.push(new.event.id.0);
                 columns.partition.push(endpoint_id.partition());
                 columns.accepted_at.push(new.event.accepted_at.0);
+                columns.due_at.push(new.due_at().0);
             }
         }
         columns
@@ -244,7 +246,7 @@ impl DeliveryArrays {
         out.push_sql(
             "new_delivery AS (INSERT INTO deliveries (id, organization_id, endpoint_id, event_id, partition, \
              created_at, queued_at, due_at) SELECT id, organization_id, endpoint_id, event_id, partition, \
-             accepted_at, accepted_at, accepted_at FROM UNNEST(",
+             accepted_at, due_at, due_at FROM UNNEST(",
         );
         bind::<Array<BigInt>, _>(out, "", &self.id)?;
         bind::<Array<BigInt>, _>(out, ", ", &self.organization_id)?;
@@ -252,7 +254,8 @@ impl DeliveryArrays {
         bind::<Array<BigInt>, _>(out, ", ", &self.event_id)?;
         bind::<Array<SmallInt>, _>(out, ", ", &self.partition)?;
         bind::<Array<BigInt>, _>(out, ", ", &self.accepted_at)?;
-        out.push_sql(") AS new (id, organization_id, endpoint_id, event_id, partition, accepted_at)");
+        bind::<Array<BigInt>, _>(out, ", ", &self.due_at)?;
+        out.push_sql(") AS new (id, organization_id, endpoint_id, event_id, partition, accepted_at, due_at)");
         conditions.push_for_events("event_id", out);
         out.push_sql("), ");
         Ok(())

@@ -11,6 +11,7 @@ use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
 
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId};
+use crate::domain::time::UnixMillis;
 
 /// A statement: pieces of its text, each followed by the value that goes there.
 macro_rules! statement {
@@ -97,6 +98,7 @@ statement! {
 /// them.
 pub(super) struct InsertDeliveries<'a, const N: usize> {
     pub(super) event: &'a Event,
+    pub(super) due_at: UnixMillis,
     pub(super) rows: &'a [NewDelivery; N],
 }
 
@@ -120,10 +122,12 @@ impl<const N: usize> QueryFragment<Sqlite> for InsertDeliveries<'_, N> {
                 out.push_bind_param::<BigInt, _>(&id.0)?;
                 out.push_sql(", ");
                 out.push_bind_param::<BigInt, _>(&accepted_at.0)?;
+                out.push_sql(", ");
+                out.push_bind_param::<BigInt, _>(&self.due_at.0)?;
             } else {
-                out.push_sql("), (?1, ?2, ?3");
+                out.push_sql("), (?1, ?2, ?3, ?4");
             }
-            out.push_sql(", ?3, ?3, ");
+            out.push_sql(", ?4, ");
             out.push_bind_param::<BigInt, _>(&row.id.0)?;
             out.push_sql(", ");
             out.push_bind_param::<BigInt, _>(&row.endpoint_id.0)?;

@@ -1,6 +1,7 @@
 //! The real actors over days of simulated time.
 
 mod fairness;
+mod later;
 mod operating;
 mod repairing;
 mod retaining;

@@ -1,4 +1,6 @@
-//! The channels and tags of a commit's events.
+//! The channels, tags and times of a commit's events.
+
+use std::borrow::Cow;
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -15,7 +17,7 @@ pub(super) struct LabelArrays<'a> {
     kind: Vec<i16>,
     place: Vec<i16>,
     organization_id: Vec<i64>,
-    label: Vec<&'a str>,
+    label: Vec<Cow<'a, str>>,
 }
 
 impl<'a> LabelArrays<'a> {
@@ -26,7 +28,7 @@ impl<'a> LabelArrays<'a> {
             kind: rows.iter().map(|row| row.kind).collect(),
             place: rows.iter().map(|row| row.place).collect(),
             organization_id: rows.iter().map(|row| row.organization_id).collect(),
-            label: rows.iter().map(|row| row.label).collect(),
+            label: rows.into_iter().map(|row| row.label).collect(),
         }
     }
 
