@@ -6,7 +6,7 @@
 //! waits here, where others pass it, and not in the queues of endpoints, which keep their order. A notice is removed when its
 //! message is stored; the message has the notice's cause as its idempotency key, so that it is stored once whoever repeats it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -30,7 +30,7 @@ const DUE_AT_MOST: usize = 64;
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// Pause while no application takes more; doubled after each round up to the longest, which is that without work. Smaller: the
 /// database is asked more often. Larger: a fast endpoint idles.
-const HELD_PAUSE: Duration = Duration::from_millis(25);
+const HELD_PAUSE: Duration = Duration::from_millis(5);
 /// What an attempt without a response has for a status, as with Svix's server.
 const NO_RESPONSE: u16 = 0;
 
@@ -40,7 +40,8 @@ pub fn start(engine: EngineHandle) {
         engine,
         behind: None,
         has_told: false,
-        full: HashSet::new(),
+        resume_at: HashMap::new(),
+        held_at: HashMap::new(),
         held_pause: HELD_PAUSE,
         may_be_more: true,
     };
@@ -57,8 +58,11 @@ struct Teller {
     behind: Option<OrganizationId>,
     /// Something was told in this round.
     has_told: bool,
-    /// Applications that take no more in this round.
-    full: HashSet<OrganizationId>,
+    /// Applications that took no more in the last round, and whose turn it was: it is first in this one, or those at the beginning
+    /// would fill up every time what the application takes.
+    resume_at: HashMap<OrganizationId, OrganizationId>,
+    /// The same in this round.
+    held_at: HashMap<OrganizationId, OrganizationId>,
     /// After the next round in which nothing is told.
     held_pause: Duration,
     /// The store may hold notices although nobody listens any more.
@@ -106,7 +110,7 @@ impl Teller {
         let Some(last) = page.last() else {
             let was_first = self.behind.take().is_none();
             self.may_be_more = !was_first;
-            self.full.clear();
+            self.resume_at = std::mem::take(&mut self.held_at);
             return Ok(match (was_first, std::mem::take(&mut self.has_told)) {
                 (true, _) => Turn::Idle,
                 (false, true) => Turn::Taken,
@@ -119,7 +123,7 @@ impl Teller {
             of_applications.entry(notice.application_id).or_default().push(notice);
         }
         for (application_id, notices) in of_applications {
-            if !self.full.contains(&application_id) && self.tell(application_id, notices).await? {
+            if self.tell(application_id, notices).await? {
                 self.has_told = true;
                 self.held_pause = HELD_PAUSE;
             }
@@ -128,14 +132,20 @@ impl Teller {
     }
 
     /// Tells one application, if it takes more. Returns whether it did.
-    async fn tell(&mut self, application_id: OrganizationId, notices: Vec<Notice>) -> StoreResult<bool> {
+    async fn tell(&mut self, application_id: OrganizationId, mut notices: Vec<Notice>) -> StoreResult<bool> {
+        let resume_at = self.resume_at.get(&application_id);
+        notices.retain(|notice| resume_at.is_none_or(|resume_at| notice.organization_id >= *resume_at));
+        let Some(first) = notices.first().map(|first| first.organization_id) else { return Ok(false) };
+        if self.held_at.contains_key(&application_id) {
+            return Ok(false);
+        }
         let now = self.engine.now();
         let due = self.engine.read_for_all(move |store| store.least_due(application_id, now, DUE_AT_MOST));
         let done = match due.await? {
             // it was deleted
             None => notices.iter().map(|notice| notice.id).collect(),
             Some(DUE_AT_MOST..) => {
-                self.full.insert(application_id);
+                self.held_at.insert(application_id, first);
                 return Ok(false);
             }
             Some(_) => self.publish(application_id, notices).await?,

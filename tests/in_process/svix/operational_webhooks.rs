@@ -360,11 +360,17 @@ async fn a_storm_of_one_application_does_not_hold_up_what_is_told_about_another(
     world.receivers.status.store(400, Ordering::SeqCst);
     let arrived = |app: &str| -> Vec<usize> {
         let received = world.receivers.received.lock().unwrap();
-        let bodies = received.iter().filter_map(|body| serde_json::from_slice::<Value>(body).ok());
-        let told = bodies.filter(|body| body["type"].is_string());
-        told.enumerate().filter(|(_, body)| body["data"]["appId"] == app).map(|(place, _)| place).collect()
+        let bodies = received.iter().map(|body| String::from_utf8_lossy(body));
+        let told = bodies.filter(|body| body.contains("\"appId\""));
+        told.enumerate().filter(|(_, body)| body.contains(app)).map(|(place, _)| place).collect()
     };
-    eventually("the whole storm is told", async || (arrived(&stormy).len() > STORM).then_some(())).await;
+    let mut so_far = 0;
+    while so_far <= STORM {
+        so_far = eventually("more of the storm is told", async || {
+            Some(arrived(&stormy).len()).filter(|count| *count > so_far)
+        })
+        .await;
+    }
     assert_eq!(arrived(&stormy).len(), STORM + 1, "each once, and the webhook that was made");
     let places = arrived(&calm);
     assert!(places.len() == 1 && places[0] < MAY_BE_DUE + 3 * A_TURN, "{places:?}");

@@ -42,7 +42,7 @@ async fn unknown_routes_and_methods_are_errors_that_the_libraries_read() {
         "/nosuch",
         "/app/x/endpoint/y/replay-missing/z",
         "/event-type/a/b",
-        "/operational-webhook/endpoint",
+        "/operational-webhook/endpoint/x/y/z",
     ] {
         for token in ["", &environment_token()] {
             world.svix(token, "GET", path, "").await.svix_error(404, "not_found");
