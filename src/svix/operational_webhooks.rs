@@ -146,7 +146,7 @@ pub(super) async fn rotate_secret(
     svix: web::Data<Svix>,
 ) -> Result<HttpResponse, SvixError> {
     let access = there(&request, &api, &svix, access).await?;
-    endpoint_parts::rotate_secret(request, payload, access, author, api).await
+    endpoint_parts::rotate_secret(request, payload, access, author, api, svix).await
 }
 
 /// `GET /api/v1/operational-webhook/endpoint/{endpoint}/headers`.

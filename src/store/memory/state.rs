@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::super::detail::StoredAttempt;
 use super::super::{
     AcceptedEvent, BackgroundTask, CANCELLED_AT_ONCE, ChangeNumber, Changed, DirectedPage, DisableEndpoint,
-    EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, Notice, PageRequest, SavedHealth, SettingChange,
-    StoreError, StoreResult,
+    EndpointStart, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, Notice, PageRequest, SavedHealth,
+    SettingChange, StoreError, StoreResult,
 };
 use super::svix::MemoryAnswer;
 use crate::domain::attempt::{AttemptRecord, NextStep, Outcome};

@@ -53,7 +53,12 @@ pub(super) fn body(method: &str, path: &str) -> &'static str {
     }
 }
 
-pub(super) async fn call(scene: &Scene, token: &str, route: &ringback::svix::RouteSpec, application: &str) -> (u16, String) {
+pub(super) async fn call(
+    scene: &Scene,
+    token: &str,
+    route: &ringback::svix::RouteSpec,
+    application: &str,
+) -> (u16, String) {
     let method = route.method.as_str();
     let path = path(route.path, application, scene);
     let answer = scene.world.svix(token, method, &path, body(method, route.path)).await;

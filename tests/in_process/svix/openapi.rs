@@ -23,7 +23,7 @@ fn name(route: &RouteSpec) -> String {
 }
 
 /// The component that a reference names.
-fn component<'a>(value: &'a Value) -> &'a Value {
+fn component(value: &Value) -> &Value {
     match value["$ref"].as_str() {
         Some(reference) => {
             DOCUMENT.pointer(&reference[1..]).unwrap_or_else(|| panic!("{reference} names nothing"))
