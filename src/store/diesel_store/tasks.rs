@@ -123,7 +123,8 @@ fn is_running() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
 
 /// Whether nobody has made a step of a task since it was read. Until the transaction ends, nobody does.
 fn is_current(connection: &mut AnyConnection, task: &BackgroundTask) -> StoreResult<bool> {
-    let row = svix_tasks::table.find(task.id.0).filter(is_running()).select(svix_tasks::version);
+    let own = svix_tasks::table.find(task.id.0).filter(svix_tasks::organization_id.eq(task.organization_id.0));
+    let row = own.filter(is_running()).select(svix_tasks::version);
     let version: Option<i64> = match connection {
         AnyConnection::Sqlite(sqlite) => row.first(sqlite).optional()?,
         AnyConnection::Postgres(postgres) => row.for_update().first(postgres).optional()?,
