@@ -14,7 +14,7 @@ use super::super::{
 use super::due::octet_length;
 use super::id_leads::{self, IdLead};
 use super::query::{BoundValue, DynamicQuery, NumberRow, indexed_by};
-use super::{DieselStore, changes, resend, sql_limit};
+use super::{DieselStore, changes, erasure, resend, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, TaskId};
 use crate::domain::round::Rounds;
@@ -174,7 +174,9 @@ impl Step<'_> {
     /// Begins a round of one attempt for deliveries that have ended; returns for how many.
     fn again(&mut self, ids: &[i64]) -> StoreResult<usize> {
         let &BackgroundTask { organization_id, endpoint_id, .. } = self.task;
-        let begun = resend::begin_again(self.connection, organization_id, ids, Rounds::Once, self.now)?;
+        let ended = resend::lock_finished(self.connection, organization_id, ids)?;
+        let begun = erasure::sendable(self.connection, organization_id, &ended)?;
+        resend::begin_rounds(self.connection, organization_id, &begun, Rounds::Once, self.now)?;
         begun.iter().for_each(|id| self.change.begins(organization_id, endpoint_id, DeliveryId(*id)));
         Ok(begun.len())
     }
