@@ -20,6 +20,7 @@ use crate::api::{Api, blocking};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{DeliveryId, EventId, OrganizationId};
+use crate::domain::step_size::StepSize;
 use crate::domain::subscriptions::Subscriptions;
 use crate::store::{
     AttemptsOf, BackgroundTask, EventListFilter, EventPageRequest, ListFilter, Message, MessagePageRequest,
@@ -191,7 +192,7 @@ fn given_up(task: &BackgroundTask, problem: &Problem) -> TaskStep {
 
 async fn advance(
     api: &Api,
-    size: &mut crate::domain::step_size::StepSize,
+    size: &mut StepSize,
     task: &BackgroundTask,
     step: TaskStep,
 ) -> Result<Option<BackgroundTask>, Problem> {

@@ -11,7 +11,7 @@ use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::{EventFilter, EventRecord};
 use ringback::domain::event_types::DefinedEventType;
 use ringback::domain::health::{EndpointHealth, EndpointStates, OrganizationInTrouble, PendingStats};
-use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId, TaskId};
+use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
 use ringback::domain::round::Rounds;
@@ -132,6 +132,8 @@ macro_rules! pass_on {
         })+
     };
 }
+
+mod tasks;
 
 impl QueueStore for FaultyStore {
     fn commit(&self, batch: &WriteBatch, now: UnixMillis) -> StoreResult<CommitReport> {
@@ -325,34 +327,6 @@ impl SvixStore for FaultyStore {
             now: UnixMillis,
         ) -> StoreResult<()>;
         fn prune_answers(&self, before: UnixMillis, limit: usize) -> StoreResult<bool>;
-    }
-}
-
-impl TaskStore for FaultyStore {
-    pass_on! {
-        fn create_task(&self, task: &BackgroundTask, most_running: usize) -> StoreResult<bool>;
-        fn task(
-            &self,
-            environment: &Environment,
-            owner: Option<OrganizationId>,
-            id: TaskId,
-        ) -> StoreResult<Option<BackgroundTask>>;
-        fn tasks(
-            &self,
-            environment: &Environment,
-            filter: &TaskFilter,
-            page: DirectedPage,
-        ) -> StoreResult<Vec<BackgroundTask>>;
-        fn next_task(&self, organization_id: OrganizationId) -> StoreResult<Option<BackgroundTask>>;
-        fn running_tasks(&self, limit: usize) -> StoreResult<Vec<TaskMark>>;
-        fn advance_task(
-            &self,
-            task: &BackgroundTask,
-            step: &TaskStep,
-            next_id: &mut dyn FnMut() -> i64,
-            now: UnixMillis,
-        ) -> StoreResult<Option<BackgroundTask>>;
-        fn prune_tasks(&self, before: UnixMillis, limit: usize) -> StoreResult<bool>;
     }
 }
 

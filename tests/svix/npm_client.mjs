@@ -155,6 +155,32 @@ if (svix.operationalWebhook?.endpoint && !process.env.SVIX_URL) {
   await calls.delete("ops");
 }
 
+if (svix.backgroundTask && svix.endpoint.bulkReplay) {
+  const since = new Date(Date.now() - 60_000);
+  const ended = async (task) => {
+    for (const end = Date.now() + 30_000; Date.now() < end; ) {
+      const now = await svix.backgroundTask.get(task.id);
+      if (now.status !== "running") return now;
+    }
+    assert.fail(`${task.id} has not ended`);
+  };
+  await svix.endpoint.create("app", { url: target, uid: "late" });
+  const missing = await ended(await svix.endpoint.replayMissing("app", "late", { since }));
+  assert.deepEqual([missing.status, missing.task, missing.data], ["finished", "endpoint.replay", { messagesSent: 1 }]);
+  assert.deepEqual(JSON.parse((await next()).body), payload);
+  const again = await ended(await svix.endpoint.replayMissing("app", "late", { since }));
+  assert.deepEqual(again.data, { messagesSent: 0 });
+  const bulk = await ended(await svix.endpoint.bulkReplay("app", "main", { since, eventTypes: ["invoice.paid"] }));
+  assert.deepEqual(bulk.data, { messagesSent: 1 });
+  await next();
+  assert.equal((await svix.backgroundTask.list({ task: "endpoint.bulk-replay" })).data[0].id, bulk.id);
+}
+
+if (svix.authentication.expireAll) {
+  await svix.authentication.expireAll("app", {});
+  await refused(401, () => own.endpoint.list("app"));
+}
+
 await svix.endpoint.delete("app", "main");
 await svix.application.delete("app");
 await refused(404, () => svix.application.get("app"));

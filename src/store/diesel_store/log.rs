@@ -231,7 +231,9 @@ impl LogStore for DieselStore {
             }
             let behind = resend::Behind { runs: &runs, after, limit };
             let ids = resend::ids_in_range(connection, organization_id, endpoint_id, range, behind)?;
-            let locked = resend::begin_again(connection, organization_id, &ids, range.rounds, now)?;
+            let finished = resend::lock_finished(connection, organization_id, &ids)?;
+            let locked = erasure::sendable(connection, organization_id, &finished)?;
+            resend::begin_rounds(connection, organization_id, &locked, range.rounds, now)?;
             locked.iter().for_each(|id| change.begins(organization_id, endpoint_id, DeliveryId(*id)));
             if !locked.is_empty() {
                 self.record(connection)?;

@@ -11,7 +11,7 @@ use super::log_sources;
 use super::time_ranges::{IdRange, Period, id_ranges};
 use super::{
     attempt_list, backlog, delivery_scan, event_queries, expiry, failures, health_queries, maintenance, pruning,
-    resend, statistics,
+    resend, statistics, tasks,
 };
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
 use crate::domain::event::EventFilter;
@@ -387,4 +387,18 @@ fn lists_of_attempts_walk_through_deliveries_and_sort_nothing() {
     assert_steps(&mut connection, &own.sql, &[PRIMARY_KEY]);
     let heads = "SELECT number FROM attempts WHERE delivery_id IN (?, ?) AND organization_id = ?";
     assert_steps(&mut connection, heads, &["PRIMARY KEY (delivery_id=?)"]);
+}
+
+#[test]
+fn a_task_finds_what_is_missing_with_two_short_looks_for_each_event() {
+    let (_folder, mut connection) = database();
+    let query = tasks::without_delivery(&connection, OrganizationId(1), EndpointId(7), &[3, 5]);
+    let steps = [
+        "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+        "CORRELATED SCALAR SUBQUERY",
+        OF_ENDPOINT,
+        "CORRELATED SCALAR SUBQUERY",
+        "deliveries_replayed_event (event_id=?)",
+    ];
+    assert_steps(&mut connection, &query.sql, &steps);
 }

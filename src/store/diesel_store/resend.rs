@@ -13,7 +13,7 @@ use super::endpoints::IsPending;
 use super::id_leads::{self, IdLead};
 use super::query::{BoundValue, DynamicQuery, NumberRow};
 use super::time_ranges::{IdRange, Period, id_ranges};
-use super::{DieselStore, erasure, sql_limit};
+use super::{DieselStore, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::round::{Rounds, not_counted_when_hurried};
@@ -101,20 +101,6 @@ pub(super) fn ids_in_range(
         }
     }
     Ok(ids)
-}
-
-/// Begins a new round for those of some finished deliveries that can be sent; returns these.
-pub(super) fn begin_again(
-    connection: &mut AnyConnection,
-    organization_id: OrganizationId,
-    ids: &[i64],
-    rounds: Rounds,
-    now: UnixMillis,
-) -> StoreResult<Vec<i64>> {
-    let finished = lock_finished(connection, organization_id, ids)?;
-    let locked = erasure::sendable(connection, organization_id, &finished)?;
-    begin_rounds(connection, organization_id, &locked, rounds, now)?;
-    Ok(locked)
 }
 
 impl DieselStore {

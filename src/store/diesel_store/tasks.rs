@@ -14,7 +14,7 @@ use super::super::{
 use super::due::octet_length;
 use super::id_leads::{self, IdLead};
 use super::query::{BoundValue, DynamicQuery, NumberRow, indexed_by};
-use super::{DieselStore, changes, resend, sql_limit};
+use super::{DieselStore, changes, erasure, resend, sql_limit};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId, TaskId};
 use crate::domain::round::Rounds;
@@ -123,7 +123,8 @@ fn is_running() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
 
 /// Whether nobody has made a step of a task since it was read. Until the transaction ends, nobody does.
 fn is_current(connection: &mut AnyConnection, task: &BackgroundTask) -> StoreResult<bool> {
-    let row = svix_tasks::table.find(task.id.0).filter(is_running()).select(svix_tasks::version);
+    let own = svix_tasks::table.find(task.id.0).filter(svix_tasks::organization_id.eq(task.organization_id.0));
+    let row = own.filter(is_running()).select(svix_tasks::version);
     let version: Option<i64> = match connection {
         AnyConnection::Sqlite(sqlite) => row.first(sqlite).optional()?,
         AnyConnection::Postgres(postgres) => row.for_update().first(postgres).optional()?,
@@ -173,7 +174,9 @@ impl Step<'_> {
     /// Begins a round of one attempt for deliveries that have ended; returns for how many.
     fn again(&mut self, ids: &[i64]) -> StoreResult<usize> {
         let &BackgroundTask { organization_id, endpoint_id, .. } = self.task;
-        let begun = resend::begin_again(self.connection, organization_id, ids, Rounds::Once, self.now)?;
+        let ended = resend::lock_finished(self.connection, organization_id, ids)?;
+        let begun = erasure::sendable(self.connection, organization_id, &ended)?;
+        resend::begin_rounds(self.connection, organization_id, &begun, Rounds::Once, self.now)?;
         begun.iter().for_each(|id| self.change.begins(organization_id, endpoint_id, DeliveryId(*id)));
         Ok(begun.len())
     }
@@ -227,28 +230,37 @@ impl Step<'_> {
         if whole.is_empty() {
             return Ok(whole);
         }
-        let rows: Vec<NumberRow> = without_delivery(self.connection, self.task, &whole).load(self.connection)?;
+        let &BackgroundTask { organization_id, endpoint_id, .. } = self.task;
+        let query = without_delivery(self.connection, organization_id, endpoint_id, &whole);
+        let rows: Vec<NumberRow> = query.load(self.connection)?;
         Ok(rows.into_iter().map(|row| row.n).collect())
     }
 }
 
-/// The query for those of some events that have no delivery at the endpoint of a task. The deliveries that an event was stored
-/// with have the ids behind its own, and those of replays are in an index: each event takes two short looks.
-pub(super) fn without_delivery(connection: &AnyConnection, task: &BackgroundTask, events: &[i64]) -> DynamicQuery {
-    let (organization, endpoint) = (task.organization_id.0, task.endpoint_id.0);
+/// The query for those of some events that have no delivery at an endpoint. The deliveries that an event was stored with have the
+/// ids behind its own, and those of replays are in an index: each event takes two short looks.
+pub(super) fn without_delivery(
+    connection: &AnyConnection,
+    organization_id: OrganizationId,
+    endpoint_id: EndpointId,
+    events: &[i64],
+) -> DynamicQuery {
     let mut query = DynamicQuery::new("SELECT e.id AS n FROM events e WHERE true");
     query.and_one_of("e.id", events);
-    query.and("+e.organization_id = {}", BoundValue::Number(organization));
+    query.and("+e.organization_id = {}", BoundValue::Number(organization_id.0));
     let by_endpoint = indexed_by(connection, "deliveries_endpoint");
     query.and(
         &format!("NOT EXISTS (SELECT 1 FROM deliveries d{by_endpoint} WHERE d.endpoint_id = {{}}"),
-        BoundValue::Number(endpoint),
+        BoundValue::Number(endpoint_id.0),
     );
     query.sql.push_str(" AND d.id > e.id AND d.id <= e.last_delivery_id)");
     let by_event = indexed_by(connection, "deliveries_replayed_event");
     query.and(
-        &format!("NOT EXISTS (SELECT 1 FROM deliveries r{by_event} WHERE r.event_id = e.id AND r.replayed AND +r.endpoint_id = {{}})"),
-        BoundValue::Number(endpoint),
+        &format!(
+            "NOT EXISTS (SELECT 1 FROM deliveries r{by_event} WHERE r.event_id = e.id AND r.replayed AND \
+             +r.endpoint_id = {{}})"
+        ),
+        BoundValue::Number(endpoint_id.0),
     );
     query.sql.push_str(" ORDER BY e.id");
     query
