@@ -173,8 +173,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .body("EventExampleIn")
     .answer(&[202], "MessageOut"),
     post("/app/{app}/endpoint/{endpoint}/recover", "v1.endpoint.recover", "Send again what failed in a period")
-        .body("RecoverIn")
-        .answer(&[202], "RecoverOut"),
+        .body("PeriodIn")
+        .answer(&[202], "BackgroundTaskOut"),
+    post(
+        "/app/{app}/endpoint/{endpoint}/replay-missing",
+        "v1.endpoint.replay-missing",
+        "Send what an endpoint never got",
+    )
+    .body("PeriodIn")
+    .answer(&[202], "BackgroundTaskOut"),
+    post("/app/{app}/endpoint/{endpoint}/bulk-replay", "v1.endpoint.bulk-replay", "Send a selection again")
+        .body("BulkReplayIn")
+        .answer(&[202], "BackgroundTaskOut"),
     get(
         "/app/{app}/endpoint/{endpoint}/msg",
         "v1.message-attempt.list-attempted-messages",
@@ -193,6 +203,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .query(&["with_content"])
         .answer(&[200], "MessageOut"),
     delete("/app/{app}/msg/{msg}/content", "v1.message.expunge-content", "Erase a message's payload"),
+    post("/app/{app}/msg/bulk-expunge", "v1.message.bulk-expunge", "Erase the payloads of several messages")
+        .body("BulkExpungeIn")
+        .answer(&[200], "BulkExpungeOut"),
+    post("/app/{app}/msg/precheck/active", "v1.message.precheck", "Whether a message would reach any endpoint")
+        .body("MessagePrecheckIn")
+        .answer(&[200], "MessagePrecheckOut"),
     get(
         "/app/{app}/msg/{msg}/endpoint",
         "v1.message-attempt.list-attempted-destinations",
@@ -258,7 +274,67 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .answer(&[200], "AppPortalAccessOut"),
     post("/auth/dashboard-access/{app}", "v1.authentication.dashboard-access", "The older name of that")
         .answer(&[200], "AppPortalAccessOut"),
+    post("/auth/app/{app}/expire-all", "v1.authentication.expire-all", "End all tokens of an application")
+        .body("ApplicationTokenExpireIn"),
     post("/auth/logout", "v1.authentication.logout", "End a token").never(),
+    get("/operational-webhook/endpoint", "v1.operational-webhook-endpoint.list", "List operational endpoints")
+        .query(PAGE)
+        .answer(&[200], "ListResponse_EndpointOut"),
+    post(
+        "/operational-webhook/endpoint",
+        "v1.operational-webhook-endpoint.create",
+        "Create an operational endpoint",
+    )
+    .body("EndpointIn")
+    .answer(&[201], "EndpointOut"),
+    get(
+        "/operational-webhook/endpoint/{endpoint}",
+        "v1.operational-webhook-endpoint.get",
+        "Get an operational endpoint",
+    )
+    .answer(&[200], "EndpointOut"),
+    put(
+        "/operational-webhook/endpoint/{endpoint}",
+        "v1.operational-webhook-endpoint.update",
+        "Replace an operational endpoint, or create it",
+    )
+    .body("EndpointIn")
+    .answer(&[200, 201], "EndpointOut"),
+    delete(
+        "/operational-webhook/endpoint/{endpoint}",
+        "v1.operational-webhook-endpoint.delete",
+        "Delete an operational endpoint",
+    ),
+    get(
+        "/operational-webhook/endpoint/{endpoint}/secret",
+        "v1.operational-webhook-endpoint.get-secret",
+        "Get an operational endpoint's signing secret",
+    )
+    .answer(&[200], "EndpointSecretOut"),
+    post(
+        "/operational-webhook/endpoint/{endpoint}/secret/rotate",
+        "v1.operational-webhook-endpoint.rotate-secret",
+        "Replace an operational endpoint's signing secret",
+    )
+    .body("EndpointSecretRotateIn")
+    .answer(&[200], "EndpointSecretOut"),
+    get(
+        "/operational-webhook/endpoint/{endpoint}/headers",
+        "v1.operational-webhook-endpoint.get-headers",
+        "Get the headers that are added",
+    )
+    .answer(&[200], "EndpointHeadersOut"),
+    put(
+        "/operational-webhook/endpoint/{endpoint}/headers",
+        "v1.operational-webhook-endpoint.update-headers",
+        "Replace the headers that are added",
+    )
+    .body("EndpointHeadersIn"),
+    get("/background-task", "v1.background-task.list", "List background tasks, the newest first")
+        .query(&["limit", "iterator", "order", "task_status", "task_kind"])
+        .answer(&[200], "ListResponse_BackgroundTaskOut"),
+    get("/background-task/{task}", "v1.background-task.get", "Get a background task")
+        .answer(&[200], "BackgroundTaskOut"),
     get("/health", "v1.health.report", "Whether requests can be served now").answer(&[200, 500], "HealthReport"),
     get("/health/ping", "v1.health.get", "Whether the process is running"),
     get("/openapi.json", "v1.health.openapi", "This description").answer(&[200], "OpenApiDocument"),

@@ -61,7 +61,11 @@ fn free_form() -> Value {
 }
 
 fn secret() -> Value {
-    json!({"type": "string", "description": "`whsec_` and base64"})
+    json!({"type": "string", "description": "`whsec_` and base64, or `whsk_` and the base64 of an ed25519 key"})
+}
+
+fn shown_secret() -> Value {
+    json!({"type": "string", "description": "`whsec_` and base64, or `whpk_` and the base64 of a public key"})
 }
 
 /// Under both of its names.
@@ -135,6 +139,8 @@ fn message_in() -> Fields {
         maybe("channels", texts()),
         maybe("tags", texts()),
         maybe("payloadRetentionPeriod", json!({"type": "integer", "minimum": 5, "maximum": 90})),
+        maybe("payloadRetentionHours", json!({"type": "integer", "minimum": 1, "maximum": 2_160})),
+        maybe("deliverAt", instant()),
         maybe("transformationsParams", free_form()),
         maybe("application", object(application_in())),
     ]
@@ -149,6 +155,7 @@ fn message_out() -> Fields {
         maybe("channels", texts()),
         maybe("tags", texts()),
         always("timestamp", instant()),
+        maybe("deliverAt", instant()),
     ]
 }
 
@@ -202,7 +209,35 @@ fn portal_access_in() -> Fields {
 }
 
 fn background_task() -> Fields {
-    vec![always("id", text()), always("status", text()), always("task", text()), always("updatedAt", instant())]
+    let status = json!({"type": "string", "enum": ["running", "finished", "failed"]});
+    let data = object(vec![always("messagesSent", count()), maybe("error", text())]);
+    vec![
+        always("id", text()),
+        always("status", status),
+        always("task", text()),
+        always("data", data),
+        always("updatedAt", instant()),
+    ]
+}
+
+fn bulk_replay() -> Fields {
+    let selected = vec![
+        maybe("eventTypes", texts()),
+        maybe("channel", text()),
+        maybe("tag", text()),
+        maybe("status", json!({"type": "integer", "enum": [0, 2]})),
+        maybe("statusCodeClass", json!({"type": "integer", "enum": [0, 100, 200, 300, 400, 500]})),
+    ];
+    with(period(), selected)
+}
+
+fn period() -> Fields {
+    vec![always("since", instant()), maybe("until", instant())]
+}
+
+/// What became of each message whose payload was to be erased, by its name in the request.
+fn expunged() -> Value {
+    json!({"type": "object", "additionalProperties": {"type": "string", "enum": ["expunged", "not-found"]}})
 }
 
 fn health() -> Fields {
@@ -245,15 +280,21 @@ pub(super) fn all() -> Map<String, Value> {
         ("EndpointIn", object(endpoint_in)),
         ("EndpointPatch", object(optional(endpoint_fields()))),
         ("EndpointOut", object(endpoint_out())),
-        ("EndpointSecretOut", object(vec![always("key", secret())])),
+        ("EndpointSecretOut", object(vec![always("key", shown_secret())])),
         ("EndpointSecretRotateIn", object(rotation)),
         ("EndpointHeadersOut", object(headers_out)),
         ("EndpointHeadersIn", object(vec![always("headers", pairs())])),
         ("EndpointHeadersPatchIn", object(headers_patch)),
         ("EndpointStats", object(statistics.to_vec())),
         ("EventExampleIn", object(vec![always("eventType", name()), maybe("exampleIndex", count())])),
-        ("RecoverIn", object(vec![always("since", instant()), maybe("until", instant())])),
-        ("RecoverOut", object(background_task())),
+        ("PeriodIn", object(period())),
+        ("BulkReplayIn", object(bulk_replay())),
+        ("BackgroundTaskOut", object(background_task())),
+        ("BulkExpungeIn", object(vec![always("ids", texts())])),
+        ("BulkExpungeOut", object(vec![always("results", expunged())])),
+        ("MessagePrecheckIn", object(vec![always("eventType", name()), maybe("channels", texts())])),
+        ("MessagePrecheckOut", object(vec![always("active", flag())])),
+        ("ApplicationTokenExpireIn", object(vec![maybe("expiry", count())])),
         ("MessageIn", object(message_in())),
         ("MessageOut", object(message_out())),
         ("MessageAttemptOut", object(attempt())),
@@ -279,6 +320,7 @@ pub(super) fn all() -> Map<String, Value> {
         "MessageEndpointOut",
         "EndpointMessageOut",
         "EventTypeOut",
+        "BackgroundTaskOut",
     ];
     let lists = listed.map(|name| (format!("ListResponse_{name}"), list_of(name)));
     schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).chain(lists).collect()
@@ -292,6 +334,7 @@ pub(super) fn parameters() -> Map<String, Value> {
         ("msg", "The message's id or `eventId`"),
         ("attempt", "The attempt's id"),
         ("event_type", "The event type's name"),
+        ("task", "The background task's id"),
     ];
     let of_path = of_path.map(|(name, description)| (name, "path", text(), description));
     let of_query = [
@@ -325,5 +368,18 @@ pub(super) fn parameters() -> Map<String, Value> {
         let described = json!({"name": name, "in": place, "required": is_required, "schema": schema, "description": description});
         (name.to_owned(), described)
     };
-    of_path.into_iter().chain(of_query).chain([key]).map(parameter).collect()
+    let mut all: Map<String, Value> = of_path.into_iter().chain(of_query).chain([key]).map(parameter).collect();
+    all.extend(of_tasks().map(|(component, described)| (component.to_owned(), described)));
+    all
+}
+
+/// Parameters that have the names of others.
+fn of_tasks() -> [(&'static str, Value); 2] {
+    let words = |words: &[&str]| json!({"type": "string", "enum": words});
+    let query = |name: &str, schema: Value, description: &str| json!({"name": name, "in": "query", "required": false, "schema": schema, "description": description});
+    let kinds = words(&["endpoint.replay", "endpoint.recover", "endpoint.bulk-replay"]);
+    [
+        ("task_status", query("status", words(&["running", "finished", "failed"]), "Only with this status")),
+        ("task_kind", query("task", kinds, "Only of this kind")),
+    ]
 }

@@ -48,6 +48,7 @@ pub(super) fn body(method: &str, path: &str) -> &'static str {
             | "/app/{app}/endpoint/{endpoint}/bulk-replay",
         ) => r#"{"since":"2024-12-16T00:00:00Z"}"#,
         ("POST", "/app/{app}/msg/precheck/active") => r#"{"eventType":"user.signup"}"#,
+        ("POST", "/app/{app}/msg/bulk-expunge") => r#"{"ids":["missing"]}"#,
         ("POST", "/app/{app}/msg") => r#"{"eventType":"user.signup","payload":{}}"#,
         _ => "{}",
     }
