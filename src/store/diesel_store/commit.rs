@@ -14,12 +14,10 @@ use super::super::{
     postgres, sqlite,
 };
 use super::id_leads::{self, IdLead};
+use super::query::KEYS_A_QUERY;
 use super::{cancelled_attempts, changes, endpoints, event_labels, failures, notices, statistics};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
-
-/// Keys per query: well below the maximum number of parameters of either database.
-pub(super) const KEYS_A_QUERY: usize = 500;
 
 /// The circumstances of a commit.
 #[derive(Clone, Copy)]

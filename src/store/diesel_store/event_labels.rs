@@ -9,8 +9,7 @@ use super::super::StoreResult;
 use super::super::connection::AnyConnection;
 use super::super::label_rows::{CHANNEL, DELIVER_AT, ERASE_AT, TAG, UID, read_instant};
 use super::super::schema::event_labels;
-use super::commit::KEYS_A_QUERY;
-use super::query::{BoundValue, DynamicQuery};
+use super::query::{BoundValue, DynamicQuery, KEYS_A_QUERY};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::labels::EventLabels;
 

@@ -9,7 +9,7 @@ use super::super::label_rows::{ERASE_AT, instant_label};
 use super::super::schema::{event_labels, events};
 use super::super::{CANCELLED_AT_ONCE, Changed, ExpiryStep, StoreResult};
 use super::due::octet_length;
-use super::erasure::{cancel, forget_body, pending};
+use super::forgetting::{cancel, forget_body, pending};
 use super::{changes, sql_limit};
 use crate::domain::ids::{EventId, OrganizationId};
 use crate::domain::time::UnixMillis;

@@ -21,6 +21,7 @@ mod event_types;
 mod events_by;
 mod expiry;
 mod failures;
+mod forgetting;
 mod health_queries;
 mod id_leads;
 mod log;

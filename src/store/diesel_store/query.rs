@@ -9,6 +9,9 @@ use diesel::sql_types::{BigInt, Text};
 use super::super::StoreResult;
 use super::super::connection::{AnyBackend, AnyConnection};
 
+/// Keys per query: well below the maximum number of parameters of either database.
+pub(super) const KEYS_A_QUERY: usize = 500;
+
 /// A value bound to a condition.
 pub(super) enum BoundValue {
     Number(i64),
