@@ -111,7 +111,7 @@ pub enum EngineError {
 
 /// Runs the engine until SIGTERM or SIGINT, then stops it in order.
 pub fn run(settings: Settings) -> Result<(), EngineError> {
-    telemetry::install_logging(&settings.log, settings.log_format)?;
+    telemetry::install_logging(&settings.log, settings.log_format, settings.access_log)?;
     let metrics: MetricsRenderer = telemetry::install_metrics();
     // a wrong key, database or certificate file is reported before anything else happens
     let cipher = cipher(&settings)?;
