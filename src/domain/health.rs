@@ -69,6 +69,19 @@ pub enum EndpointState {
 }
 
 impl EndpointState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Healthy, Self::Failing, Self::Paused, Self::Disabled];
+
+    /// The name in the API and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Failing => "failing",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+
     /// What the API shows for an endpoint with this health.
     pub fn of(endpoint: &Endpoint, health: Option<&EndpointHealth>) -> Self {
         match health {
@@ -94,6 +107,16 @@ pub struct EndpointStates {
 }
 
 impl EndpointStates {
+    /// How many are in a state.
+    pub(crate) fn of(&self, state: EndpointState) -> u64 {
+        match state {
+            EndpointState::Healthy => self.healthy,
+            EndpointState::Failing => self.failing,
+            EndpointState::Paused => self.paused,
+            EndpointState::Disabled => self.disabled,
+        }
+    }
+
     /// Counts one more.
     pub(crate) fn count(&mut self, state: EndpointState) {
         match state {

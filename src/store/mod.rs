@@ -52,7 +52,7 @@ pub use self::log::{
     DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, ReplayTargets, RequeueOutcome, RequeueRange,
     RequeuedPage,
 };
-pub use self::maintenance::{AgendaRow, MaintenanceStore, PruneReport};
+pub use self::maintenance::{AgendaRow, DatabaseSize, MaintenanceStore, PruneReport};
 use self::postgres::Sharing;
 pub(crate) use self::queue::IDEMPOTENCY_KEY_LIFETIME;
 pub use self::queue::{

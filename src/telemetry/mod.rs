@@ -13,6 +13,7 @@ pub(crate) mod logging;
 mod metric_spec;
 pub mod metrics;
 mod requests;
+mod watching;
 
 pub(crate) use cluster::{
     ClockOffset, ClusterSeen, FormerProcessEnded, NeighbourFound, NodeJoined, NodeJoinedAgain, NodeLeft,
@@ -23,3 +24,4 @@ pub use logging::LogFormat;
 pub(crate) use logging::{LoggingError, install_logging};
 pub(crate) use metrics::install_metrics;
 pub(crate) use requests::{HttpRequestServed, IngestOverloaded, Overload};
+pub(crate) use watching::{DatabaseMeasured, OldestPending, WebhooksCounted};
