@@ -86,7 +86,7 @@ impl HttpRequestServed<'_> {
             duration_ms = self.duration.as_micros() as f64 / 1e3, bytes = self.bytes,
             organization = self.organization_id.map(tracing::field::display),
             key = self.key_id.map(tracing::field::display),
-            request_id = self.request_id, left_out, "request"
+            request_id = self.request_id, left_out, "request answered"
         );
     }
 

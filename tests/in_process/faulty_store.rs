@@ -533,11 +533,7 @@ impl MaintenanceStore for FaultyStore {
         fn open_breakers(&self) -> StoreResult<Vec<EndpointHealth>>;
         fn count_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<u64>;
         fn oldest_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<Option<UnixMillis>>;
-        fn scan_states(
-            &self,
-            after: Option<EndpointId>,
-            limit: usize,
-        ) -> StoreResult<Vec<(EndpointId, EndpointState)>>;
+        fn scan_states(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<(EndpointId, EndpointState)>>;
         fn size(&self) -> StoreResult<DatabaseSize>;
         fn ping(&self) -> StoreResult<()>;
         fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;

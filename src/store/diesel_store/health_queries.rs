@@ -1,10 +1,12 @@
 //! Queries for the health of endpoints and organizations.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer};
+use diesel::sql_types::BigInt;
 
 use super::super::StoreResult;
 use super::super::connection::AnyConnection;
+use super::super::schema::{endpoint_health, endpoints};
+use super::endpoints::IsOwned;
 use super::sql_limit;
 use crate::domain::health::EndpointState;
 use crate::domain::ids::EndpointId;
@@ -45,35 +47,30 @@ pub(super) const FAILING: &str = "
     WHERE h.failing_since IS NOT NULL AND e.id = h.endpoint_id AND e.active AND e.deleted_at IS NULL
     GROUP BY h.organization_id";
 
-#[derive(QueryableByName)]
-struct StateRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Integer)]
-    state: i32,
-}
-
-/// The same cases again, for a part of the endpoints of all organizations.
-const STATES_AFTER: &str = "
-    SELECT e.id, CASE WHEN NOT e.active THEN 3 WHEN h.probe_at IS NOT NULL THEN 2 WHEN h.failing_since IS NOT NULL THEN 1
-                      ELSE 0 END AS state
-    FROM endpoints e LEFT JOIN endpoint_health h ON h.endpoint_id = e.id
-    WHERE e.id > $1 AND e.deleted_at IS NULL ORDER BY e.id LIMIT $2";
-
+/// The states of endpoints of all organizations, in the order of their ids.
 pub(super) fn states_after(
     connection: &mut AnyConnection,
     after: Option<EndpointId>,
     limit: usize,
 ) -> StoreResult<Vec<(EndpointId, EndpointState)>> {
-    let rows: Vec<StateRow> = diesel::sql_query(STATES_AFTER)
-        .bind::<BigInt, _>(after.map_or(i64::MIN, |id| id.0))
-        .bind::<BigInt, _>(sql_limit(limit))
+    type Row = (i64, bool, Option<i64>, Option<i64>);
+    let rows: Vec<Row> = endpoints::table
+        .left_join(endpoint_health::table.on(endpoint_health::endpoint_id.eq(endpoints::id)))
+        .filter(endpoints::id.gt(after.map_or(i64::MIN, |id| id.0)))
+        .filter(endpoints::deleted_at.is_null())
+        .filter(IsOwned)
+        .order(endpoints::id)
+        .limit(sql_limit(limit))
+        .select((
+            endpoints::id,
+            endpoints::active,
+            endpoint_health::probe_at.nullable(),
+            endpoint_health::failing_since.nullable(),
+        ))
         .load(connection)?;
-    let state = |code| match code {
-        3 => EndpointState::Disabled,
-        2 => EndpointState::Paused,
-        1 => EndpointState::Failing,
-        _ => EndpointState::Healthy,
+    let state = |(id, is_active, probe_at, failing_since): Row| {
+        let state = EndpointState::from_parts(is_active, probe_at.is_some(), failing_since.is_some());
+        (EndpointId(id), state)
     };
-    Ok(rows.into_iter().map(|row| (EndpointId(row.id), state(row.state))).collect())
+    Ok(rows.into_iter().map(state).collect())
 }
