@@ -19,6 +19,10 @@ const LINES_OF_CALLERS: u32 = 2_000;
 /// The same about everybody else: probes, people who use the dashboard, and strangers, who could fill the disk.
 const LINES_OF_OTHERS: u32 = 100;
 
+/// Lines a second about requests for which the database was not there. Smaller: it is said later that there are others.
+/// Larger: strangers fill the log during an outage, because their keys are looked for too.
+const LINES_OF_OUTAGE: u32 = 1;
+
 /// Characters of a path in a log line. Longer: a client that requests nonsense fills the log faster.
 const MAX_PATH_CHARACTERS: usize = 200;
 
@@ -97,6 +101,21 @@ impl HttpRequestServed<'_> {
     fn short_path(&self) -> &str {
         let end = self.path.char_indices().nth(MAX_PATH_CHARACTERS).map_or(self.path.len(), |(end, _)| end);
         &self.path[..end]
+    }
+}
+
+/// The database was not there for a request, which was answered with 503.
+pub(crate) struct StoreMissed<'a> {
+    pub reason: &'a dyn std::fmt::Display,
+    pub at: Instant,
+}
+
+impl StoreMissed<'_> {
+    /// Logs a warning, within a budget: in an outage every request fails.
+    pub(crate) fn emit(&self) {
+        static BUDGET: LogBudget = LogBudget::new(LINES_OF_OUTAGE);
+        let Some(left_out) = BUDGET.allow(self.at) else { return };
+        warn!(target: API, reason = %self.reason, left_out, "the database is not available to the API");
     }
 }
 
