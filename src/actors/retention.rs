@@ -329,6 +329,8 @@ impl Retention {
         // another node does it
         if !self.context.rights.is_steward() {
             self.whole_run_at = None;
+            self.lag = Lag::default();
+            telemetry::RetentionLag(self.lag.now).emit();
             self.begin_after(PAUSE_AFTER_WORK, ctx);
             return;
         }

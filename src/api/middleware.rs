@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::Method;
@@ -44,6 +44,9 @@ pub async fn observe(
                 status: response.status().as_u16(),
                 path: "",
                 duration: begin.elapsed(),
+                ended_at: Instant::now().into_std(),
+                bytes: None,
+                has_key: false,
                 organization_id: None,
                 key_id: None,
                 request_id: id.to_str().unwrap_or_default(),
@@ -72,11 +75,22 @@ fn served(response: &ServiceResponse<BoxBody>, method: &Method, id: &HeaderValue
         status: response.status().as_u16(),
         path: request.path(),
         duration: begin.elapsed(),
+        ended_at: Instant::now().into_std(),
+        bytes: length(response.response().body().size()),
+        has_key: caller.is_some(),
         organization_id: caller.and_then(|caller| caller.organization_id()),
         key_id: caller.and_then(|caller| caller.key_id()),
         request_id: id.to_str().unwrap_or_default(),
     }
     .emit();
+}
+
+fn length(size: BodySize) -> Option<u64> {
+    match size {
+        BodySize::None => Some(0),
+        BodySize::Sized(bytes) => Some(bytes),
+        BodySize::Stream => None,
+    }
 }
 
 /// Responds with 500 when a handler panics: the worker thread and its other requests continue.

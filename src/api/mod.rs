@@ -70,6 +70,7 @@ use crate::domain::ids::OrganizationId;
 use crate::domain::secret::Secret;
 use crate::domain::session::DashboardSession;
 use crate::domain::target::TargetPolicy;
+use crate::telemetry;
 use caller::KnownOrganization;
 use environment_types::KnownEnvironmentTypes;
 use lookup_cache::{KnownKey, LookupCache};
@@ -188,7 +189,8 @@ impl Api {
 async fn within<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, Problem> {
     let answer = tokio::time::timeout(patience, answer).await;
     answer.map_err(|_| {
-        tracing::warn!(?patience, "the database does not respond to the API");
+        let at = tokio::time::Instant::now().into_std();
+        telemetry::StoreMissed { reason: &format_args!("no response within {patience:?}"), at }.emit();
         Problem::new(ErrorCode::Unavailable, "the database does not respond; try again in a moment")
     })
 }

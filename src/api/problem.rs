@@ -7,9 +7,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::domain::filter::FieldError;
 use crate::store::StoreError;
+use crate::telemetry::StoreMissed;
 
 /// How long a client should wait before it retries after a 503 or a 429, unless the problem says something else.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -220,7 +222,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(reason) => {
-                tracing::warn!(%reason, "store not available for the api");
+                StoreMissed { reason: &reason, at: Instant::now().into_std() }.emit();
                 Self::new(ErrorCode::Unavailable, "the database is not available; try again in a moment")
             }
             StoreError::Fenced => Self::new(

@@ -205,6 +205,16 @@ pub static KEYS: &[SettingKey] = &[
         },
     },
     SettingKey {
+        name: "access_log",
+        kind: ValueKind::Text("true or false"),
+        help: "Log one line for each request to the API and the dashboard (ringback::access), whatever `log` says: method, route, status, \
+               duration, bytes, organization, key and request id. Over 2,000 lines a second, or 100 without a valid key, lines are \
+               left out and counted.",
+        example: None,
+        read: |value, settings| value.boolean().map(|is_on| settings.access_log = is_on),
+        show: |settings| Some(settings.access_log.to_string()),
+    },
+    SettingKey {
         name: "metrics_listen",
         kind: ValueKind::Text("address:port"),
         help: "Serve /metrics here instead of on `listen`, for example on an address that only Prometheus can reach.",

@@ -59,6 +59,8 @@ pub struct Settings {
     pub log: String,
     /// Text or JSON.
     pub log_format: LogFormat,
+    /// Log a line for each request.
+    pub access_log: bool,
     /// Where `/metrics` is served instead of on `listen`.
     pub metrics_listen: Option<SocketAddr>,
     /// For example `x-callintel`, for `x-callintel-signature`.
@@ -94,6 +96,7 @@ impl Default for Settings {
             ca_file: None,
             log: String::from("info"),
             log_format: LogFormat::Text,
+            access_log: false,
             metrics_listen: None,
             signature_header_prefix: String::from("x-callintel"),
             delivery: DeliverySettings::default(),

@@ -69,13 +69,33 @@ pub enum EndpointState {
 }
 
 impl EndpointState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Healthy, Self::Failing, Self::Paused, Self::Disabled];
+
+    /// The name in the API and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Failing => "failing",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+
     /// What the API shows for an endpoint with this health.
     pub fn of(endpoint: &Endpoint, health: Option<&EndpointHealth>) -> Self {
-        match health {
-            _ if !endpoint.active => Self::Disabled,
-            Some(health) if health.probe_at.is_some() => Self::Paused,
-            Some(health) if health.failing_since.is_some() => Self::Failing,
-            _ => Self::Healthy,
+        let probes = health.is_some_and(|health| health.probe_at.is_some());
+        let fails = health.is_some_and(|health| health.failing_since.is_some());
+        Self::from_parts(endpoint.active, probes, fails)
+    }
+
+    /// Of an endpoint that is active, has a probe ahead of it, has failed since its last success.
+    pub(crate) fn from_parts(is_active: bool, has_probe: bool, is_failing: bool) -> Self {
+        match (is_active, has_probe, is_failing) {
+            (false, ..) => Self::Disabled,
+            (true, true, _) => Self::Paused,
+            (true, false, true) => Self::Failing,
+            (true, false, false) => Self::Healthy,
         }
     }
 }
@@ -94,6 +114,16 @@ pub struct EndpointStates {
 }
 
 impl EndpointStates {
+    /// How many are in a state.
+    pub(crate) fn of(&self, state: EndpointState) -> u64 {
+        match state {
+            EndpointState::Healthy => self.healthy,
+            EndpointState::Failing => self.failing,
+            EndpointState::Paused => self.paused,
+            EndpointState::Disabled => self.disabled,
+        }
+    }
+
     /// Counts one more.
     pub(crate) fn count(&mut self, state: EndpointState) {
         match state {

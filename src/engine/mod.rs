@@ -20,7 +20,7 @@ use crate::actors::cluster::joining;
 use crate::actors::cluster::push::PushKey;
 use crate::actors::cluster::rights::Rights;
 use crate::actors::context::{ActorContext, ActorSettings};
-use crate::actors::{Actors, ClusterPlace, SupervisorThreads};
+use crate::actors::{Actors, ClusterPlace, SupervisorThreads, watching};
 use crate::api::request_id::RequestIds;
 use crate::api::server::{BoundServer, ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
 use crate::api::{Api, ApiOptions, MetricsRenderer};
@@ -111,7 +111,7 @@ pub enum EngineError {
 
 /// Runs the engine until SIGTERM or SIGINT, then stops it in order.
 pub fn run(settings: Settings) -> Result<(), EngineError> {
-    telemetry::install_logging(&settings.log, settings.log_format)?;
+    telemetry::install_logging(&settings.log, settings.log_format, settings.access_log)?;
     let metrics: MetricsRenderer = telemetry::install_metrics();
     // a wrong key, database or certificate file is reported before anything else happens
     let cipher = cipher(&settings)?;
@@ -187,6 +187,8 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
         // until they have seen this node, they may deliver in the order of their own commits
         tokio::time::sleep(SEEN_AFTER).await;
     }
+    let read_threads = LowPriorityThreads::new()?;
+    actix::spawn(watching::watch(context.clone(), read_threads.handle()));
     actix::spawn(async move {
         loop {
             tokio::time::sleep(GAUGE_REFRESH).await;
@@ -196,7 +198,6 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
 
     svix::teller::start(actors.handle.clone());
 
-    let read_threads = LowPriorityThreads::new()?;
     let own_metrics = settings.metrics_listen.is_some();
     let options = ApiOptions {
         admin_key: settings.admin_key.clone(),

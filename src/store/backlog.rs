@@ -310,6 +310,20 @@ impl Backlog {
         })
     }
 
+    /// The bounds of some endpoints of all organizations.
+    pub(super) fn bounds_of(
+        &self,
+        is_counted: &dyn Fn(EndpointId) -> bool,
+    ) -> StoreResult<Vec<(DeliveryId, OrganizationId, EndpointId)>> {
+        self.read(|kept| {
+            let of = |(id, own): (&OrganizationId, &OrganizationBacklog)| {
+                let endpoints = own.by_bound.iter().filter(|(_, endpoint_id)| is_counted(*endpoint_id));
+                endpoints.map(|(bound, endpoint_id)| (*bound, *id, *endpoint_id)).collect::<Vec<_>>()
+            };
+            kept.organizations.iter().flat_map(of).collect()
+        })
+    }
+
     /// A search for the endpoint's oldest pending delivery begins to read. Call [`Backlog::search_ended`] afterwards.
     pub(super) fn search_began(&self, organization_id: OrganizationId, from: &Bound) -> StoreResult<()> {
         self.read(|kept| {

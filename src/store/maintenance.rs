@@ -3,7 +3,7 @@
 use super::StoreResult;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::DefinedEventType;
-use crate::domain::health::EndpointHealth;
+use crate::domain::health::{EndpointHealth, EndpointState};
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -30,6 +30,17 @@ pub trait MaintenanceStore: Send + Sync + 'static {
     fn count_pending(&self) -> StoreResult<u64> {
         self.count_pending_of(&|_| true)
     }
+    /// When the oldest pending delivery of some endpoints was created; `None` when nothing of them is pending. While a long
+    /// search for it goes on: an instant before which none of them was created.
+    fn oldest_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<Option<UnixMillis>>;
+    /// The states of endpoints of all organizations in the order of their ids, from after `after`.
+    fn scan_states(
+        &self,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> StoreResult<Vec<(EndpointId, EndpointState)>>;
+    /// How much room the database takes.
+    fn size(&self) -> StoreResult<DatabaseSize>;
     /// Fails if the database does not respond.
     fn ping(&self) -> StoreResult<()>;
     /// Looks at up to `limit` events of all organizations that were accepted before `before`, oldest first,
@@ -69,6 +80,15 @@ pub struct AgendaRow {
     pub organization_id: OrganizationId,
     /// When the first delivery of its queue has its turn.
     pub due_at: UnixMillis,
+}
+
+/// How much room a database takes, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DatabaseSize {
+    /// All of it.
+    pub total: u64,
+    /// Of these, the write-ahead log beside a SQLite file; that of a server is not the database's.
+    pub log: u64,
 }
 
 /// The result of one step of pruning.

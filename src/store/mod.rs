@@ -54,7 +54,7 @@ pub use self::log::{
     DeliveryDetail, EventDetail, LogPage, LogStore, MadeDeliveryDue, ReplayTargets, RequeueOutcome, RequeueRange,
     RequeuedPage,
 };
-pub use self::maintenance::{AgendaRow, MaintenanceStore, PruneReport};
+pub use self::maintenance::{AgendaRow, DatabaseSize, MaintenanceStore, PruneReport};
 pub use self::notices::{Notice, NoticeStore};
 use self::postgres::Sharing;
 pub(crate) use self::queue::IDEMPOTENCY_KEY_LIFETIME;

@@ -1,7 +1,9 @@
-//! Limits log lines about things that last: one every 10 s, with the number of lines left out.
+//! Limits log lines: about things that last to one every 10 s, about requests to so many in a second; each with the number of
+//! those left out.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::domain::time::UnixMillis;
 
@@ -40,6 +42,38 @@ impl LogThrottle {
     }
 }
 
+/// Lets so many lines through in a second.
+pub(super) struct LogBudget {
+    lines_a_second: u32,
+    second: Mutex<Second>,
+}
+
+struct Second {
+    began_at: Option<Instant>,
+    lines: u32,
+    left_out: u64,
+}
+
+impl LogBudget {
+    pub(super) const fn new(lines_a_second: u32) -> Self {
+        Self { lines_a_second, second: Mutex::new(Second { began_at: None, lines: 0, left_out: 0 }) }
+    }
+
+    /// Returns how many lines were left out since the last one if a line may be written now, otherwise `None`.
+    pub(super) fn allow(&self, now: Instant) -> Option<u64> {
+        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+        if second.began_at.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
+            (second.began_at, second.lines) = (Some(now), 0);
+        }
+        if second.lines == self.lines_a_second {
+            second.left_out += 1;
+            return None;
+        }
+        second.lines += 1;
+        Some(std::mem::take(&mut second.left_out))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +87,17 @@ mod tests {
         assert_eq!(throttle.allow(start + Duration::from_millis(9_999)), None);
         assert_eq!(throttle.allow(start + Duration::from_secs(10)), Some(2));
         assert_eq!(throttle.allow(UnixMillis(start.0 - 86_400_000)), Some(0), "the clock was set back");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
+    fn a_budget_lets_so_many_lines_through_in_a_second_and_counts_the_others() {
+        let budget = LogBudget::new(2);
+        let begin = Instant::now();
+        let after = |milliseconds| budget.allow(begin + Duration::from_millis(milliseconds));
+        assert_eq!([after(0), after(500), after(600), after(999)], [Some(0), Some(0), None, None]);
+        assert_eq!([after(1_000), after(1_100), after(1_200)], [Some(2), Some(0), None]);
+        assert_eq!(after(700), None, "requests end in another order than their times");
+        assert_eq!(after(3_000), Some(2));
     }
 }

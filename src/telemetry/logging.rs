@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
+use super::requests::ACCESS;
+
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// How log lines look.
@@ -63,9 +65,18 @@ pub(crate) fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
     EnvFilter::try_new(&filter).map_err(|_| LoggingError::Filter { directive: filter })
 }
 
+/// The filter with the access log switched on or off, whatever else it lets through, unless it names the access log itself.
+fn with_access_log(filter: &str, has_access_log: bool) -> String {
+    match (filter.contains(ACCESS), has_access_log) {
+        (true, _) => filter.to_owned(),
+        (false, true) => format!("{filter},{ACCESS}=info"),
+        (false, false) => format!("{filter},{ACCESS}=off"),
+    }
+}
+
 /// Starts logging for the whole process.
-pub(crate) fn install_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
-    let filter = parse_filter(filter)?;
+pub(crate) fn install_logging(filter: &str, format: LogFormat, has_access_log: bool) -> Result<(), LoggingError> {
+    let filter = parse_filter(&with_access_log(filter, has_access_log))?;
     // a line that can't be written (the log's disk is full) is dropped: reporting the error to standard error, which can't
     // be written to, would panic in the part of the engine that logs
     let builder =
@@ -94,6 +105,16 @@ mod tests {
             assert!(parse_filter(filter).unwrap().to_string().contains("actix_http=off"), "{filter}");
         }
         assert!(!parse_filter("info,actix_http=debug").unwrap().to_string().contains("actix_http=off"));
+    }
+
+    #[test]
+    fn the_access_log_is_on_or_off_whatever_else_is_logged() {
+        let filter = |text, is_on| parse_filter(&with_access_log(text, is_on)).unwrap().to_string();
+        for text in ["error", "off", "trace"] {
+            assert!(filter(text, true).contains("ringback::access=info"), "{text}");
+            assert!(filter(text, false).contains("ringback::access=off"), "{text}");
+        }
+        assert!(filter("info,ringback::access=info", false).contains("ringback::access=info"), "it is named");
     }
 
     #[test]

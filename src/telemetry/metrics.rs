@@ -14,6 +14,10 @@ use crate::domain::attempt::{AttemptError, LocalFault};
 use crate::domain::cluster::MemberState;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event_types;
+use crate::domain::health::EndpointState;
+
+/// Of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Samples of histograms wait in memory until they are folded into buckets: by a scrape, or this often.
 const UPKEEP_PAUSE: Duration = Duration::from_secs(5);
@@ -50,6 +54,11 @@ macro_rules! declare {
 }
 
 declare! {
+    build_info: GaugeByLabel = gauge_with(
+        "ringback_build_info",
+        "The version that runs; always 1",
+        &[Label { name: "version", values: LabelValues::Closed(versions) }],
+    );
     events_accepted: CounterByLabel = counter(
         "ringback_events_accepted_total",
         "Events accepted, by type; an organization's own types count as other",
@@ -79,12 +88,29 @@ declare! {
         "ringback_deliveries_pending",
         "Pending deliveries: due, waiting for a retry, or in flight",
     );
+    oldest_pending: Gauge = gauge(
+        "ringback_oldest_pending_age_seconds",
+        "How long ago the oldest pending delivery was created, whatever it waits for; 0 when nothing is pending",
+    );
     attempts_in_flight: Gauge = gauge("ringback_attempts_in_flight", "HTTP requests to receivers in flight");
     endpoints_active: Gauge = gauge("ringback_endpoints_active", "Endpoint supervisors in memory");
+    webhooks: GaugeByLabel = gauge_with(
+        "ringback_webhooks",
+        "Webhooks by state, counted every 15 s, and less often when there are very many",
+        &[Label { name: "state", values: LabelValues::Closed(webhook_states) }],
+    );
     breakers_open: Gauge = gauge("ringback_breakers_open", "Endpoints whose circuit breaker is open");
     retention_lag: Gauge = gauge(
         "ringback_retention_lag_seconds",
         "How far retention is behind: how much older than the retention the next event to be removed is; 0 when there is none",
+    );
+    database_bytes: Gauge = gauge(
+        "ringback_database_bytes",
+        "How much room the database takes: the SQLite file with its write-ahead log, or what PostgreSQL says",
+    );
+    database_log_bytes: Gauge = gauge(
+        "ringback_database_log_bytes",
+        "Of these, the write-ahead log beside the SQLite file; 0 on PostgreSQL",
     );
     local_faults: CounterByLabel = counter(
         "ringback_local_faults_total",
@@ -154,6 +180,14 @@ fn delivery_outcomes() -> Vec<&'static str> {
 fn attempt_outcomes() -> Vec<&'static str> {
     let responses = ["success", "http_3xx", "http_4xx", "http_5xx"].into_iter();
     responses.chain(AttemptError::ALL.iter().map(|error| error.as_str())).collect()
+}
+
+fn versions() -> Vec<&'static str> {
+    vec![VERSION]
+}
+
+fn webhook_states() -> Vec<&'static str> {
+    EndpointState::ALL.map(EndpointState::as_str).to_vec()
 }
 
 fn local_fault_kinds() -> Vec<&'static str> {
@@ -296,7 +330,9 @@ pub(super) static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
         }
     };
     describe();
-    Metrics::register(exporter)
+    let metrics = Metrics::register(exporter);
+    metrics.build_info.set(VERSION, 1);
+    metrics
 });
 
 fn recorder() -> Result<metrics_exporter_prometheus::PrometheusRecorder, BuildError> {
@@ -399,7 +435,11 @@ mod tests {
             "ringback_attempts_total{outcome=\"blocked_address\"}",
             "ringback_attempt_duration_seconds_bucket{le=\"+Inf\"}",
             "ringback_delivery_latency_seconds_bucket{le=\"0.001\"}",
+            concat!("ringback_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "ringback_deliveries_pending ",
+            "ringback_oldest_pending_age_seconds ",
+            "ringback_webhooks{state=\"healthy\"} ",
+            "ringback_database_bytes ",
             "ringback_attempts_in_flight ",
             "ringback_endpoints_active ",
             "ringback_breakers_open ",

@@ -13,6 +13,7 @@ pub(crate) mod logging;
 mod metric_spec;
 pub mod metrics;
 mod requests;
+mod watching;
 
 pub(crate) use cluster::{
     ClockOffset, ClusterSeen, FormerProcessEnded, NeighbourFound, NodeJoined, NodeJoinedAgain, NodeLeft,
@@ -22,4 +23,5 @@ pub(crate) use events::*;
 pub use logging::LogFormat;
 pub(crate) use logging::{LoggingError, install_logging};
 pub(crate) use metrics::install_metrics;
-pub(crate) use requests::{HttpRequestServed, IngestOverloaded, Overload};
+pub(crate) use requests::{HttpRequestServed, IngestOverloaded, Overload, StoreMissed};
+pub(crate) use watching::{DatabaseMeasured, OldestPending, WebhooksCounted};

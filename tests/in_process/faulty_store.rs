@@ -10,7 +10,9 @@ use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::Endpoint;
 use ringback::domain::event::{EventFilter, EventRecord};
 use ringback::domain::event_types::DefinedEventType;
-use ringback::domain::health::{EndpointHealth, EndpointStates, OrganizationInTrouble, PendingStats};
+use ringback::domain::health::{
+    EndpointHealth, EndpointState, EndpointStates, OrganizationInTrouble, PendingStats,
+};
 use ringback::domain::ids::{DeliveryId, EndpointId, EventId, KeyId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::organization::{ApiKey, Organization, OrganizationChange, OrganizationRef, OrganizationUid};
@@ -501,6 +503,9 @@ impl MaintenanceStore for FaultyStore {
         fn scan_agenda(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<AgendaRow>>;
         fn open_breakers(&self) -> StoreResult<Vec<EndpointHealth>>;
         fn count_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<u64>;
+        fn oldest_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<Option<UnixMillis>>;
+        fn scan_states(&self, after: Option<EndpointId>, limit: usize) -> StoreResult<Vec<(EndpointId, EndpointState)>>;
+        fn size(&self) -> StoreResult<DatabaseSize>;
         fn ping(&self) -> StoreResult<()>;
         fn prune(&self, before: UnixMillis, after: Option<EventId>, limit: usize) -> StoreResult<PruneReport>;
         fn prune_endpoints(

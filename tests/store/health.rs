@@ -2,11 +2,12 @@
 
 use ringback::domain::attempt::NextStep;
 use ringback::domain::endpoint::{DisabledReason, Endpoint};
-use ringback::domain::health::{EndpointHealth, EndpointStates, PendingStats};
+use ringback::domain::health::{EndpointHealth, EndpointState, EndpointStates, PendingStats};
 use ringback::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use ringback::domain::last_failure::LastFailure;
 use ringback::domain::rotation::SecretId;
 use ringback::store::{DisableEndpoint, EventCommit, WriteBatch};
+use test_support::engine::eventually;
 
 use crate::fixture::{Fixture, URL, at, outcome, plain_endpoint};
 
@@ -14,6 +15,9 @@ on_every_store!(
     pending_deliveries_are_counted_for_an_endpoint_and_for_an_organization,
     the_oldest_pending_delivery_is_the_one_created_first,
     endpoints_are_counted_by_their_states,
+    the_oldest_pending_delivery_of_all_organizations_is_the_oldest_of_those_that_are_counted,
+    the_oldest_pending_delivery_is_found_behind_many_that_have_ended,
+    the_states_of_all_endpoints_are_read_page_by_page,
     it_is_stored_that_the_owner_of_a_failing_endpoint_was_notified,
     an_endpoint_is_disabled_with_the_given_reason,
     the_newest_failure_of_an_endpoint_is_kept_in_whatever_order_they_are_written,
@@ -71,6 +75,63 @@ fn endpoints_are_counted_by_their_states(f: &Fixture) {
     disable(f, organization_id, ids[4], DisabledReason::Failing);
     let expected = EndpointStates { healthy: 3, failing: 1, paused: 1, disabled: 1 };
     assert_eq!(f.store.endpoint_states(organization_id).unwrap(), expected);
+}
+
+fn the_oldest_pending_delivery_of_all_organizations_is_the_oldest_of_those_that_are_counted(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let (first, second, foreign) = (f.endpoint(organization_id), f.endpoint(organization_id), f.endpoint(other));
+    assert_eq!(f.store.oldest_pending_of(&|_| true).unwrap(), None);
+    let oldest = f.publish(organization_id, &[first], at(1))[0];
+    f.publish(other, &[foreign], at(2));
+    f.publish(organization_id, &[second], at(3));
+    f.publish(organization_id, &[first], at(4));
+    assert_eq!(f.store.oldest_pending_of(&|_| true).unwrap(), Some(at(1)));
+    assert_eq!(f.store.oldest_pending_of(&|id| id == foreign || id == second).unwrap(), Some(at(2)));
+    assert_eq!(f.store.oldest_pending_of(&|_| false).unwrap(), None);
+    f.record(vec![outcome(organization_id, first, oldest, 1, 200, NextStep::Succeeded)]);
+    assert_eq!(f.store.oldest_pending_of(&|_| true).unwrap(), Some(at(2)));
+    assert_eq!(f.store.oldest_pending_of(&|id| id == first).unwrap(), Some(at(4)));
+}
+
+fn the_oldest_pending_delivery_is_found_behind_many_that_have_ended(f: &Fixture) {
+    let organization_id = f.organization();
+    let ids: Vec<EndpointId> = (0..3).map(|_| f.endpoint(organization_id)).collect();
+    let mut published: Vec<_> = (1..=300).map(|second| f.publish(organization_id, &ids, at(second))).collect();
+    let last = published.split_off(299);
+    for deliveries in published {
+        let ended = ids.iter().zip(deliveries);
+        f.record(ended.map(|(id, own)| outcome(organization_id, *id, own, 1, 200, NextStep::Succeeded)).collect());
+    }
+    // more than one look passes: until then it is said to be older, never younger
+    eventually("the oldest", || {
+        let oldest = f.store.oldest_pending_of(&|_| true).unwrap().unwrap();
+        assert!(oldest <= at(300), "{oldest}");
+        (oldest == at(300)).then_some(())
+    });
+    f.record(vec![outcome(organization_id, ids[0], last[0][0], 1, 200, NextStep::Succeeded)]);
+    assert_eq!(f.store.oldest_pending_of(&|id| id == ids[0]).unwrap(), None);
+}
+
+fn the_states_of_all_endpoints_are_read_page_by_page(f: &Fixture) {
+    let (organization_id, other) = (f.organization(), f.organization());
+    let ids: Vec<EndpointId> = (0..5).map(|_| f.endpoint(organization_id)).collect();
+    let foreign = f.endpoint(other);
+    f.save_health(failing(organization_id, ids[1], 1));
+    f.save_health(EndpointHealth { probe_at: Some(at(9)), ..failing(organization_id, ids[2], 1) });
+    f.store.delete_endpoint(organization_id, ids[3], at(2)).unwrap();
+    disable(f, organization_id, ids[4], DisabledReason::Gone);
+    let expected = [
+        (ids[0], EndpointState::Healthy),
+        (ids[1], EndpointState::Failing),
+        (ids[2], EndpointState::Paused),
+        (ids[4], EndpointState::Disabled),
+        (foreign, EndpointState::Healthy),
+    ];
+    assert_eq!(f.store.scan_states(None, 3).unwrap(), expected[..3]);
+    assert_eq!(f.store.scan_states(Some(ids[2]), 3).unwrap(), expected[3..]);
+    assert_eq!(f.store.scan_states(Some(foreign), 3).unwrap(), []);
+    f.store.delete_organization(other, at(3)).unwrap();
+    assert_eq!(f.store.scan_states(Some(ids[4]), 3).unwrap(), [], "of a deleted organization");
 }
 
 fn disable(

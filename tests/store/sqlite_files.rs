@@ -15,6 +15,19 @@ fn try_open(path: &Path) -> StoreResult<Arc<dyn Store>> {
     open(&sqlite_url(path), cipher())
 }
 
+#[test]
+fn the_size_of_a_database_is_that_of_its_file_and_of_its_write_ahead_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    let f = Fixture::over(open_sqlite(&path));
+    f.publish(f.organization(), &[], at(0));
+    let length = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
+    let size = f.store.size().unwrap();
+    assert_eq!(size.log, length("ringback.db-wal"));
+    assert_eq!(size.total, length("ringback.db") + size.log);
+    assert!(size.log > 0);
+}
+
 /// Other paths to the same file.
 fn other_names(folder: &Path, path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().unwrap();

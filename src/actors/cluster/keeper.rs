@@ -130,7 +130,7 @@ impl Keeper {
                 Ok(false) => {}
                 // its last commit is under way, or another node does it: with the next beat
                 Err(StoreError::Unavailable(error)) => {
-                    tracing::debug!(%error, slot = dead.slot.0, "the rights of a dead node can't be ended yet");
+                    tracing::debug!(%error, node = dead.slot.0, "the rights of a dead node can't be ended yet");
                 }
                 Err(error) => return Err(error),
             }

@@ -21,8 +21,15 @@ use crate::domain::time::UnixMillis;
 /// Rows that a request may look at for the oldest pending delivery. Smaller: more searches are left to the background, and
 /// the last known one is answered meanwhile. Larger: a request takes longer.
 const ROWS_A_REQUEST: usize = 256;
+/// Rows that a look at the oldest pending delivery of all endpoints may pass; it is made on a thread of low priority.
+/// Smaller: with ten thousand busy endpoints it is said to be older than it is for longer. Larger: a look costs more.
+const ROWS_A_LOOK: usize = 100_000;
+/// Endpoints for which such a look keeps a connection. Larger: others wait for one for longer.
+const ENDPOINTS_A_READ: usize = 64;
 /// Rows that a query without a result counts for: what it costs besides.
 const ROWS_A_QUERY: usize = 16;
+/// Rows that a look-up by an id counts for.
+const ROWS_A_LOOKUP: usize = 8;
 /// Rows at a time of a search in the background.
 const ROWS_A_PAGE: usize = 1_000;
 /// Ended deliveries that a search in the background passes one by one, unless more are pending: behind that it reads all
@@ -79,6 +86,61 @@ impl DieselStore {
             Oldest::None => return Ok(PendingStats::default()),
         };
         Ok(PendingStats { pending, oldest_pending_at })
+    }
+
+    /// When the oldest pending delivery of some endpoints of all organizations was created, or an instant before it. Only
+    /// endpoints whose bound is lower than what was found are searched: most of the time one.
+    pub(super) fn oldest_pending(
+        &self,
+        is_counted: &dyn Fn(EndpointId) -> bool,
+    ) -> StoreResult<Option<UnixMillis>> {
+        let kept = self.backlog.backlog();
+        let mut bounds = kept.bounds_of(is_counted)?;
+        bounds.sort_unstable();
+        let mut look = Look { oldest: None, rows_left: ROWS_A_LOOK, is_over: false };
+        for bounds in bounds.chunks(ENDPOINTS_A_READ) {
+            self.engine_readers.read(|connection| {
+                for (bound, organization_id, endpoint_id) in bounds {
+                    look.is_over |= look.oldest.is_some_and(|oldest| oldest <= instant_in(bound.0));
+                    if look.is_over {
+                        break;
+                    }
+                    let wanted = (*organization_id, Some(*endpoint_id));
+                    let search = Search { backlog: kept, wanted, is_in_background: false };
+                    let found = search.run(connection, ROWS_A_REQUEST.min(look.rows_left))?;
+                    look.note(&found);
+                    if let Oldest::NotBefore(_) = found.oldest {
+                        self.backlog.want(wanted);
+                    }
+                }
+                Ok(())
+            })?;
+            if look.is_over {
+                break;
+            }
+        }
+        Ok(look.oldest)
+    }
+}
+
+/// A look at many endpoints, from the lowest bound on.
+struct Look {
+    oldest: Option<UnixMillis>,
+    rows_left: usize,
+    /// Whoever is left has nothing older, or there is no time for them.
+    is_over: bool,
+}
+
+impl Look {
+    fn note(&mut self, found: &Found) {
+        let at = match found.oldest {
+            Oldest::Of(at) => Some(at),
+            Oldest::NotBefore(bound) => Some(instant_in(bound.0)),
+            // ended in the meantime
+            Oldest::None => None,
+        };
+        self.oldest = self.oldest.into_iter().chain(at).min();
+        self.rows_left = self.rows_left.saturating_sub(found.rows + ROWS_A_LOOKUP);
     }
 }
 

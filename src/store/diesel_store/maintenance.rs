@@ -9,15 +9,15 @@ use super::super::schema::{
     api_keys, audit_log, deleted_organizations, deliveries, endpoint_health, endpoints, event_types, events,
     organizations,
 };
-use super::super::{AgendaRow, MaintenanceStore, PruneReport, StoreResult};
+use super::super::{AgendaRow, DatabaseSize, MaintenanceStore, PruneReport, StoreResult};
 use super::endpoints::IsOwned;
 use super::pruning::PurgePosition;
 use super::query::NumberRow;
 use super::time_ranges::{Period, id_ranges};
-use super::{DieselStore, failures, pruning, sql_limit, statistics};
+use super::{Database, DieselStore, failures, health_queries, pruning, sql_limit, statistics};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::DefinedEventType;
-use crate::domain::health::EndpointHealth;
+use crate::domain::health::{EndpointHealth, EndpointState};
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -118,6 +118,28 @@ impl MaintenanceStore for DieselStore {
 
     fn count_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<u64> {
         self.backlog.backlog().total_of(is_counted)
+    }
+
+    fn oldest_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<Option<UnixMillis>> {
+        self.oldest_pending(is_counted)
+    }
+
+    fn scan_states(
+        &self,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> StoreResult<Vec<(EndpointId, EndpointState)>> {
+        self.engine_readers.read(|connection| health_queries::states_after(connection, after, limit))
+    }
+
+    fn size(&self) -> StoreResult<DatabaseSize> {
+        match &self.database {
+            Database::Sqlite { lock, .. } => lock.size(),
+            Database::Postgres => self.engine_readers.read(|connection| {
+                let size: NumberRow = diesel::sql_query(POSTGRES_SIZE).get_result(connection)?;
+                Ok(DatabaseSize { total: size.n.max(0) as u64, log: 0 })
+            }),
+        }
     }
 
     // reads a table: SQLite answers `SELECT 1` without looking at its file
@@ -229,6 +251,8 @@ impl MaintenanceStore for DieselStore {
         })
     }
 }
+
+const POSTGRES_SIZE: &str = "SELECT pg_database_size(current_database()) AS n";
 
 #[derive(QueryableByName)]
 struct AgendaEntry {

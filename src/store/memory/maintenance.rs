@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{AgendaRow, MaintenanceStore, PruneReport, StoreResult};
+use super::super::{AgendaRow, DatabaseSize, MaintenanceStore, PruneReport, StoreResult};
 use super::MemoryStore;
 use super::state::MemoryState;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_types::DefinedEventType;
-use crate::domain::health::EndpointHealth;
+use crate::domain::health::{EndpointHealth, EndpointState};
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -72,6 +72,29 @@ impl MaintenanceStore for MemoryStore {
             delivery.record.status == DeliveryStatus::Pending && is_counted(delivery.record.endpoint_id)
         });
         Ok(pending.count() as u64)
+    }
+
+    fn oldest_pending_of(&self, is_counted: &dyn Fn(EndpointId) -> bool) -> StoreResult<Option<UnixMillis>> {
+        let state = self.state();
+        let records = state.deliveries.values().map(|delivery| &delivery.record);
+        let pending = records.filter(|record| record.status == DeliveryStatus::Pending);
+        // the first in the order of the ids
+        Ok(pending.filter(|record| is_counted(record.endpoint_id)).map(|record| record.created_at).next())
+    }
+
+    fn scan_states(
+        &self,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> StoreResult<Vec<(EndpointId, EndpointState)>> {
+        let state = self.state();
+        let following = state.endpoints.values().filter(|endpoint| after.is_none_or(|after| endpoint.id > after));
+        let of = |endpoint: &Endpoint| (endpoint.id, EndpointState::of(endpoint, state.health.get(&endpoint.id)));
+        Ok(following.take(limit).map(of).collect())
+    }
+
+    fn size(&self) -> StoreResult<DatabaseSize> {
+        Ok(DatabaseSize::default())
     }
 
     fn ping(&self) -> StoreResult<()> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::super::{StoreError, StoreResult};
+use super::super::{DatabaseSize, StoreError, StoreResult};
 use super::explain;
 
 /// How long a start waits for another process to release the file.
@@ -52,6 +52,15 @@ impl DatabaseLock {
     /// The path of the database file.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How much room the file and its write-ahead log take.
+    pub(in crate::store) fn size(&self) -> StoreResult<DatabaseSize> {
+        let failed = |error| StoreError::Unavailable(format!("{}: {error}", self.path.display()));
+        let file = fs::metadata(&self.path).map_err(failed)?.len();
+        // there is none before the first commit
+        let log = fs::metadata(&self.log_path).map_or(0, |metadata| metadata.len());
+        Ok(DatabaseSize { total: file.saturating_add(log), log })
     }
 
     /// The path of its write-ahead log.

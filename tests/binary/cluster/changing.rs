@@ -191,3 +191,34 @@ fn a_node_with_other_settings_is_named_in_the_log_of_every_node_and_fails_nothin
     let came = receiver.seen().iter().filter(|seen| seen.event_id() == event).count();
     assert_eq!(came, WEBHOOKS, "nothing was failed for good");
 }
+
+#[test]
+fn what_nodes_count_as_their_own_adds_up_and_what_is_of_all_is_the_same_everywhere() {
+    let Some(mut cluster) = Cluster::start(2) else { return };
+    let broken = Receiver::answering(|_| reply(500));
+    cluster.webhooks(&broken, WEBHOOKS, &json!({"retry_schedule": [900]}));
+    test_support::cluster::publish(&cluster.nodes[0].api, 0);
+    eventually("all have failed once", || (broken.count() == WEBHOOKS).then_some(()));
+    // a start looks at once
+    for node in &mut cluster.nodes {
+        node.restart_as(node.serve.clone());
+    }
+    cluster.eventually_balanced();
+    let of_nodes = |name: &str, label: &str| -> Vec<f64> {
+        cluster.nodes.iter().map(|node| node.api.metric(name, label)).collect()
+    };
+    for (name, label) in [("ringback_webhooks", "failing"), ("ringback_deliveries_pending", "")] {
+        eventually(name, || {
+            let counts = of_nodes(name, label);
+            let has_each = counts.iter().all(|count| *count > 0.0);
+            (has_each && counts.iter().sum::<f64>() == WEBHOOKS as f64).then_some(())
+        });
+    }
+    eventually("each has an oldest one", || {
+        of_nodes("ringback_oldest_pending_age_seconds", "").iter().all(|age| *age > 0.0).then_some(())
+    });
+    eventually("the size of the one database", || {
+        let sizes = of_nodes("ringback_database_bytes", "");
+        (sizes[0] > 0.0 && (sizes[0] - sizes[1]).abs() < sizes[0] / 2.0).then_some(())
+    });
+}

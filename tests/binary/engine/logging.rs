@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use test_support::engine::{ADMIN_KEY, eventually, text};
 use test_support::world::{Database, World};
 
@@ -60,6 +60,86 @@ fn the_access_log_has_a_line_for_each_request_with_who_asked_and_its_id_and_noth
     for hidden in [&key, &secret, "a-token", "a-text", "a-key", ADMIN_KEY, "not visible"] {
         assert!(!log.contains(hidden), "{hidden} is in the log: {log}");
     }
+}
+
+/// The lines of a log in JSON, as objects.
+fn objects(log: &str) -> Vec<serde_json::Map<String, Value>> {
+    let lines = log.lines().filter(|line| line.starts_with('{'));
+    lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+#[test]
+fn a_line_of_the_access_log_has_the_documented_fields_and_nothing_that_a_client_chooses_but_the_request_id() {
+    let database = Database::sqlite();
+    let serve = database.serve().set("RINGBACK_LOG", "error").set("RINGBACK_LOG_FORMAT", "json");
+    let world = World::start(database, serve.set("RINGBACK_ACCESS_LOG", "true"));
+    let key = world.api.key().to_owned();
+    let call = |key: &str, path: &str, id: &str| {
+        world.engine.api(key).call_with_header("GET", path, "", ("x-request-id", id)).status
+    };
+    assert_eq!(call(&key, "/v1/webhooks/a-secret-in-a-path?token=a-secret-in-a-query", "first"), 404);
+    assert_eq!(call("rbk_a-secret-key", "/v1/webhooks?token=a-secret-in-a-query", "second"), 401);
+    assert_eq!(call(ADMIN_KEY, "/no-such-secret-page", "third"), 404);
+    let line = |id: &str| {
+        eventually(&format!("a line with {id}"), || {
+            objects(&world.engine.log())
+                .into_iter()
+                .find(|line| line.get("request_id").is_some_and(|own| own == id))
+        })
+    };
+    let always = [
+        "bytes",
+        "duration_ms",
+        "left_out",
+        "level",
+        "message",
+        "method",
+        "request_id",
+        "route",
+        "status",
+        "target",
+        "timestamp",
+    ];
+    for (id, route, status, more) in [
+        ("first", "/v1/webhooks/{webhook_id}", 404, &["key", "organization"][..]),
+        ("second", "/v1/webhooks", 401, &[]),
+        ("third", "unmatched", 404, &[]),
+    ] {
+        let line = line(id);
+        let mut expected: Vec<&str> = always.iter().chain(more).copied().collect();
+        expected.sort_unstable();
+        let mut fields: Vec<&str> = line.keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, expected, "{id}");
+        assert_eq!((line["route"].as_str(), line["status"].as_u64()), (Some(route), Some(status)), "{id}");
+        assert_eq!((line["target"].as_str(), line["level"].as_str()), (Some("ringback::access"), Some("INFO")));
+        assert!(line["bytes"].as_u64() > Some(20) && line["duration_ms"].is_number(), "{line:?}");
+    }
+    assert!(!world.engine.log().contains("secret"), "{}", world.engine.log());
+}
+
+#[test]
+fn a_stranger_who_floods_the_engine_does_not_flood_the_access_log() {
+    let database = Database::sqlite();
+    let serve = database.serve().set("RINGBACK_LOG_FORMAT", "json").set("RINGBACK_ACCESS_LOG", "true");
+    let world = World::start(database, serve);
+    let stranger = world.engine.api("rbk_unknown");
+    let flood = || (0..150).for_each(|_| assert_eq!(stranger.get("/v1/webhooks").status, 401));
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(flood))));
+    let of_strangers = || {
+        let lines = objects(&world.engine.log()).into_iter();
+        lines.filter(|line| line.get("status").is_some_and(|status| status == 401)).collect::<Vec<_>>()
+    };
+    // however fast this machine is: every request has a line, or is counted as left out by a later one
+    let requests = eventually("all of them", || {
+        assert_eq!(stranger.get("/v1/webhooks").status, 401);
+        let lines = of_strangers();
+        let left_out: u64 = lines.iter().filter_map(|line| line["left_out"].as_u64()).sum();
+        (lines.len() as u64 + left_out > 600).then_some(lines)
+    });
+    let seconds: std::collections::BTreeSet<&str> =
+        requests.iter().filter_map(|line| line["timestamp"].as_str()?.get(..19)).collect();
+    assert!(requests.len() <= 100 * (seconds.len() + 1), "{} lines in {} seconds", requests.len(), seconds.len());
 }
 
 #[test]

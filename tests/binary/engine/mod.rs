@@ -7,6 +7,7 @@ mod document;
 mod dying;
 mod examples;
 mod filter_examples;
+mod gauges;
 mod idempotency;
 mod logging;
 mod master_key;

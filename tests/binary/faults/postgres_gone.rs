@@ -62,6 +62,24 @@ fn when_postgres_crashes_under_load_publishers_are_told_to_come_back_and_nothing
 }
 
 #[test]
+fn while_postgres_is_away_the_log_gets_one_line_a_second_about_requests_and_not_one_for_each() {
+    let Some(server) = postgres::private() else { return };
+    let world = World::new(database(&server));
+    server.stop().unwrap();
+    let ask = || (0..50).for_each(|_| drop(world.api.get("/v1/webhooks").expect(503)));
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(ask))));
+    let lines = || {
+        let log = world.engine.log();
+        let about = log.lines().filter(|line| line.contains("the database is not available to the API"));
+        about.map(|line| line[..19].to_owned()).collect::<Vec<_>>()
+    };
+    eventually("a line about it", || (!lines().is_empty()).then_some(()));
+    let (lines, seconds) = (lines().len(), lines().into_iter().collect::<HashSet<_>>().len());
+    assert!(lines <= seconds + 1, "{lines} lines in {seconds} seconds");
+    assert!(lines < 100, "{lines}");
+}
+
+#[test]
 fn when_postgres_says_nothing_any_more_publishers_hear_so_in_bounded_time_and_nothing_acknowledged_is_lost() {
     let Some(server) = postgres::shared() else { return };
     let mut database = database(server);

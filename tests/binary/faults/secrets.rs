@@ -304,6 +304,8 @@ fn no_secret_slips_out(database: &Database, log_format: &str) -> Secrets {
         .serve()
         .set("RINGBACK_LOG", "trace,actix_http=trace")
         .set("RINGBACK_LOG_FORMAT", log_format)
+        // in the other format requests are lines at debug
+        .set("RINGBACK_ACCESS_LOG", if log_format == "json" { "true" } else { "false" })
         .set("RINGBACK_CA_FILE", authority.file.to_str().unwrap())
         .set("RINGBACK_DNS_SERVERS", &names.address.to_string());
     let mut engine = serve.start();
@@ -319,7 +321,8 @@ fn no_secret_slips_out(database: &Database, log_format: &str) -> Secrets {
 
     let log = std::fs::read(database.folder.path().join("stderr.log")).unwrap();
     let text = String::from_utf8_lossy(&log);
-    for source in ["actix_server", "actix_http", "rustls", "ringback::delivery"] {
+    let of_requests = if log_format == "json" { "ringback::access" } else { "ringback::api" };
+    for source in ["actix_server", "actix_http", "rustls", "ringback::delivery", of_requests] {
         assert!(text.contains(source), "the most talkative log holds nothing of {source}");
     }
     let mut not_logged = Secrets::default();

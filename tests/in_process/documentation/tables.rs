@@ -27,16 +27,16 @@ const OTHER_VARIABLES: &[&str] = &[
     "RINGBACK_UPDATE_DOCUMENTS",
 ];
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &str) -> String {
+pub(super) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
 /// Compares what stands between `<!-- generated: name -->` and `<!-- end -->` of a document, or rewrites it.
-fn hold(path: &str, name: &str, table: &str) {
+pub(super) fn hold(path: &str, name: &str, table: &str) {
     // several tables of a document are rewritten by tests that run at the same time
     static DOCUMENTS: Mutex<()> = Mutex::new(());
     let _one_at_a_time = DOCUMENTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +54,7 @@ fn hold(path: &str, name: &str, table: &str) {
     }
 }
 
-fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
     let rule = format!("|{}\n", "---|".repeat(head.len()));
