@@ -32,9 +32,9 @@ NAMESPACE=(unshare --mount)
     exec 3<"$SOURCES" 4<"$TARGET" 5<"$HOME_OF_CARGO"
     mount -t tmpfs tmpfs /usr/src
     mkdir /usr/src/ringback /usr/src/target /usr/src/cargo
-    mount --bind /proc/self/fd/3 /usr/src/ringback
-    mount --bind /proc/self/fd/4 /usr/src/target
-    mount --bind /proc/self/fd/5 /usr/src/cargo
+    mount --no-canonicalize --bind /proc/self/fd/3 /usr/src/ringback
+    mount --no-canonicalize --bind /proc/self/fd/4 /usr/src/target
+    mount --no-canonicalize --bind /proc/self/fd/5 /usr/src/cargo
     cd /usr/src/ringback
     export CARGO_HOME=/usr/src/cargo CARGO_TARGET_DIR=/usr/src/target PATH="$TOOLCHAIN/bin:$PATH"
     export RUSTFLAGS="--remap-path-prefix=/usr/src/cargo/registry/src=registry --remap-path-prefix=/usr/src/ringback=ringback"

