@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds the release binary so that whoever builds the same commit with the same toolchain gets the same bytes.
 #
-#   packaging/build.sh [OUTPUT]     default: target/release/ringback
+#   packaging/build.sh              target/release/ringback, which needs the glibc of this system
+#   packaging/build.sh --static     target/MACHINE-unknown-linux-musl/release/ringback, which needs nothing. Wants musl-tools
+#                                   and `rustup target add MACHINE-unknown-linux-musl`
 #
 #   SOURCE_DATE_EPOCH=SECONDS       default: the time of the commit
 #   CARGO_TARGET_DIR=DIR            as for cargo
@@ -15,14 +17,19 @@ cd "$(dirname "$0")/.."
 TARGET="${CARGO_TARGET_DIR:-$PWD/target}"
 mkdir -p "$TARGET"
 TARGET="$(realpath "$TARGET")"
-OUTPUT="${1:-$TARGET/release/ringback}"
+STATIC="$(uname -m)-unknown-linux-musl"
+case "${1:-}" in
+    "") TRIPLE="" BINARY="$TARGET/release/ringback" ;;
+    --static) TRIPLE="$STATIC" BINARY="$TARGET/$STATIC/release/ringback" ;;
+    *) echo "usage: packaging/build.sh [--static]" >&2; exit 2 ;;
+esac
 HOME_OF_CARGO="${CARGO_HOME:-$HOME/.cargo}"
 EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
 TOOLCHAIN="$(rustc --print sysroot)"
 
 # what is set here for a developer's machine would change the bytes
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CFLAGS CXXFLAGS CARGO_INCREMENTAL
-export SOURCE_DATE_EPOCH="$EPOCH" TARGET HOME_OF_CARGO TOOLCHAIN SOURCES="$PWD" LC_ALL=C TZ=UTC
+export "CC_${STATIC//-/_}=musl-gcc" SOURCE_DATE_EPOCH="$EPOCH" TRIPLE TARGET HOME_OF_CARGO TOOLCHAIN SOURCES="$PWD" LC_ALL=C TZ=UTC
 
 NAMESPACE=(unshare --mount)
 [ "$(id -u)" -eq 0 ] || NAMESPACE+=(--map-root-user)
@@ -38,7 +45,6 @@ NAMESPACE=(unshare --mount)
     cd /usr/src/ringback
     export CARGO_HOME=/usr/src/cargo CARGO_TARGET_DIR=/usr/src/target PATH="$TOOLCHAIN/bin:$PATH"
     export RUSTFLAGS="--remap-path-prefix=/usr/src/cargo/registry/src=registry --remap-path-prefix=/usr/src/ringback=ringback"
-    nice -n 19 cargo build --locked --release --bin ringback
+    nice -n 19 cargo build --locked --release --bin ringback ${TRIPLE:+--target "$TRIPLE"}
 '
-[ "$OUTPUT" -ef "$TARGET/release/ringback" ] || install -m 755 "$TARGET/release/ringback" "$OUTPUT"
-sha256sum "$OUTPUT"
+sha256sum "$BINARY"

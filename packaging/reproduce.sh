@@ -14,7 +14,7 @@ for folder in one another-one; do
     mkdir -p "$WORK/$folder/sources"
     git archive HEAD | tar -x -C "$WORK/$folder/sources"
     CARGO_TARGET_DIR="$WORK/$folder/target" "$WORK/$folder/sources/packaging/build.sh"
-    CARGO_TARGET_DIR="$WORK/$folder/target" "$WORK/$folder/sources/packaging/tarball.sh" "$WORK/$folder/tarball"
+    CARGO_TARGET_DIR="$WORK/$folder/target" "$WORK/$folder/sources/packaging/tarball.sh" "" "$WORK/$folder/tarball"
 done
 sums() { (cd "$1" && sha256sum target/release/ringback tarball/*.tar.gz); }
 if ! diff <(sums "$WORK/one") <(sums "$WORK/another-one"); then

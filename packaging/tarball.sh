@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Makes ringback-VERSION-TARGET.tar.gz of the release binary, and SHA256SUMS beside it. The same binary gives the same bytes.
+# Makes ringback-VERSION-MACHINE-linux-LIBC.tar.gz of a release binary, and SHA256SUMS beside it. The same binary gives the same
+# bytes.
 #
-#   packaging/tarball.sh [FOLDER]   default: target/packages
+#   packaging/tarball.sh [BINARY [FOLDER]]      default: target/release/ringback target/packages
 #
 #   SOURCE_DATE_EPOCH=SECONDS       default: the time of the commit
-#   CARGO_TARGET_DIR=DIR            as for cargo; DIR/release/ringback is what is packed
+#   CARGO_TARGET_DIR=DIR            as for cargo
 #   NEWEST_GLIBC=VERSION            fails when the binary needs a newer one; see packaging/tests/glibc.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TARGET="$(realpath "${CARGO_TARGET_DIR:-target}")"
-OUTPUT="${1:-$TARGET/packages}"
+BINARY="${1:-$TARGET/release/ringback}"
+OUTPUT="${2:-$TARGET/packages}"
 EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
-BINARY="$TARGET/release/ringback"
 [ -x "$BINARY" ] || { echo "no $BINARY: packaging/build.sh" >&2; exit 1; }
 packaging/tests/glibc.sh "$BINARY" "${NEWEST_GLIBC:-}"
 
@@ -22,7 +23,9 @@ case "$(od -An -tx1 -j18 -N1 "$BINARY" | tr -d ' ')" in
     b7) MACHINE=aarch64 ;;
     *) echo "$BINARY is for another processor" >&2; exit 1 ;;
 esac
-NAME="ringback-$VERSION-$MACHINE-linux-gnu"
+LIBC=gnu
+readelf --program-headers "$BINARY" | grep -q INTERP || LIBC=musl
+NAME="ringback-$VERSION-$MACHINE-linux-$LIBC"
 
 WORK="$(mktemp -d)"
 trap 'rm -rf "$WORK"' EXIT

@@ -45,7 +45,8 @@ step "the root of the image"
 mkdir -p "$ROOT"/{usr/bin,etc/ssl/certs,data,proc,run/secrets,tmp}
 install -m 755 "$BINARY" "$ROOT/usr/bin/ringback"
 cp /etc/ssl/certs/ca-certificates.crt "$ROOT/etc/ssl/certs/"
-ldd "$BINARY" | grep -oE '/[^ ]+' | while read -r library; do install -D "$library" "$ROOT$library"; done
+# a static program has none
+(ldd "$BINARY" || true) | sed -nE 's/.* (\/[^ ]+) \(.*|^\t(\/[^ ]+) \(.*/\1\2/p' | while read -r library; do install -D "$library" "$ROOT$library"; done
 printf 'nameserver 127.0.0.1\n' >"$ROOT/etc/resolv.conf"
 printf '127.0.0.1 localhost\n' >"$ROOT/etc/hosts"
 "$BINARY" master-key generate --quiet >"$ROOT/run/secrets/master-key"
