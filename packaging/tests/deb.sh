@@ -157,7 +157,7 @@ expand() {
 }
 denied="$(for group in $(unit SystemCallFilter | sed -n 's/^~//p'); do expand "$group"; done | sort -u)"
 allowed="$(for group in $(unit SystemCallFilter | grep -v '^~'); do expand "$group"; done | sort -u | comm -23 - <(echo "$denied"))"
-made="$(sed -nE 's/^[0-9]+ +([a-z_0-9]+)\(.*/\1/p' "$WORK/root/var/lib/ringback/calls" | sort -u)"
+made="$(sed -nE 's/^[0-9]+ +([a-z_0-9]+)\(.*/\1/p' "$ROOT/var/lib/ringback/calls" | sort -u)"
 [ "$(wc -l <<<"$made")" -gt 30 ] || fail "the system calls were not seen"
 refused="$(comm -23 <(echo "$made") <(echo "$allowed"))"
 [ -z "$refused" ] || fail "the unit's SystemCallFilter= refuses $(xargs <<<"$refused")"

@@ -72,5 +72,8 @@ fn the_packages_have_the_manual_pages_and_completions_of_this_command_line() {
             fs::write(packaging().join(path), content).unwrap();
         }
     }
-    assert!(wrong.is_empty(), "out of date in packaging/, RINGBACK_UPDATE_DOCUMENTS=1 rewrites them: {wrong:?}");
+    assert!(
+        wrong.is_empty(),
+        "out of date in packaging/, RINGBACK_UPDATE_DOCUMENTS=1 cargo test --bin ringback manual renews them: {wrong:?}"
+    );
 }
