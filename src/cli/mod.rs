@@ -9,6 +9,8 @@ mod config;
 mod examples;
 mod listen;
 mod load;
+#[cfg(test)]
+mod manual;
 mod master_key;
 mod registration;
 mod resources;
