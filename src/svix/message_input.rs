@@ -9,12 +9,14 @@ use super::applications::ApplicationIn;
 use super::endpoint_input::{check_channels, without_repetitions};
 use super::error::SvixError;
 use super::input::{Invalid, from_json};
-use super::messages::ID_PREFIX;
 use crate::api::pagination::read_instant;
 use crate::domain::event::{MAX_JSON_DEPTH, json_depth};
 use crate::domain::labels::{EventLabels, MAX_EVENT_CHANNELS, MAX_TAGS, is_label};
 use crate::domain::svix::is_name;
 use crate::domain::time::UnixMillis;
+
+/// What ids begin with: an own id that does is never found.
+pub(super) const ID_PREFIX: &str = "msg_";
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::access::Access;
 use super::applications::found_or_made;
 use super::error::SvixError;
-use super::message_input::{CheckedMessage, read_message};
+use super::message_input::{CheckedMessage, ID_PREFIX, read_message};
 use super::page::{Order, Page, Query};
 use crate::actors::publication::{Publication, PublishError, Published};
 use crate::api::audit::Author;
@@ -25,8 +25,6 @@ use crate::domain::labels::EventLabels;
 use crate::domain::time::UnixMillis;
 use crate::store::{AcceptedEvent, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent, StoreResult};
 
-/// What ids begin with: an own id that does is never found.
-pub(super) const ID_PREFIX: &str = "msg_";
 /// Before keys of this API: no key that is sent to our own has it, as those are printable.
 const KEYED: char = '\u{2}';
 /// Before own ids of messages, which are keys as well.
