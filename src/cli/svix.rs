@@ -39,7 +39,8 @@ changed since. It ends with 1 when something was refused.
 Examples, with the engine's secret in RINGBACK_SVIX_JWT_SECRET:
   ringback svix import --from postgres://svix@10.0.0.5/svix --dry-run
   ringback svix import --from postgres://svix@10.0.0.5/svix
-  ringback svix import --from postgres://svix@10.0.0.5/svix --to https://hooks.example.com --environment org_staging";
+  ringback svix import --from postgres://svix@10.0.0.5/svix \\
+      --to https://hooks.example.com --environment org_staging";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
