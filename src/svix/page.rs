@@ -83,9 +83,10 @@ impl Query {
     pub fn instant(&mut self, name: &str) -> Option<UnixMillis> {
         self.read(name, |text| {
             let (text, offset) = text.strip_suffix(UTC).map_or((text, ""), |text| (text, "Z"));
-            match text.split_at_checked(DAY_LENGTH) {
-                Some((day, time)) => read_instant(&format!("{day}{}{offset}", time.replacen(' ', "T", 1))),
-                None => read_instant(text),
+            let (day, time) = text.split_at_checked(DAY_LENGTH).unwrap_or((text, ""));
+            match time.strip_prefix(' ') {
+                Some(time) => read_instant(&format!("{day}T{time}{offset}")),
+                None => read_instant(&format!("{text}{offset}")),
             }
         })
     }
@@ -357,8 +358,12 @@ mod tests {
     fn instants_are_read_as_people_and_libraries_write_them() {
         let expected = UnixMillis::parse_rfc3339("2026-11-30T11:00:00.5Z");
         assert!(expected.is_some());
-        for text in ["2026-11-30T11:00:00.5Z", "2026-11-30%2011:00:00.5%20UTC", "2026-11-30+12:00:00.500%2B01:00"]
-        {
+        for text in [
+            "2026-11-30T11:00:00.5Z",
+            "2026-11-30%2011:00:00.5%20UTC",
+            "2026-11-30T12:00:00.5+01:00",
+            "2026-11-30+12:00:00.500%2B01:00",
+        ] {
             let mut query = Query::parse(&format!("before={text}"));
             assert_eq!(query.instant("before"), expected, "{text}");
         }
