@@ -105,11 +105,16 @@ pub struct AttemptFilter {
 
 impl AttemptFilter {
     pub(super) fn has_code(&self, code: Option<u16>) -> bool {
-        let succeeded = code.is_some_and(|code| (200..300).contains(&code));
+        let succeeded = is_success(code);
         let class = code.map_or(CodeClass::NoResponse, |code| CodeClass::Digit(code / 100));
         self.succeeded.is_none_or(|wanted| wanted == succeeded)
             && self.code_class.is_none_or(|wanted| wanted == class)
     }
+}
+
+/// Whether an attempt with this response succeeded.
+pub(super) fn is_success(code: Option<u16>) -> bool {
+    code.is_some_and(|code| (200..300).contains(&code))
 }
 
 /// Which page of the attempts to return.
@@ -168,6 +173,8 @@ pub struct MessagePageRequest {
     pub limit: usize,
     /// In one of these statuses; none: in any.
     pub statuses: Vec<DeliveryStatus>,
+    /// Whether any of its attempts succeeded, however a resend ended; `None` matches all.
+    pub succeeded: Option<bool>,
     /// Whether bodies are read as well.
     pub with_body: bool,
 }

@@ -9,8 +9,9 @@ use super::access::Access;
 use super::endpoints::{self, EndpointOut};
 use super::error::SvixError;
 use super::ids::{AttemptId, EndpointName, shown_endpoint_id};
-use super::messages::{self, MessageOut, payload_of, sent};
+use super::messages;
 use super::page::{Order, Page, Query};
+use super::reading::{Span, read_on};
 use crate::api::audit::Author;
 use crate::api::{Api, erasure, events, logs};
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
@@ -19,7 +20,7 @@ use crate::domain::svix_id::SvixId;
 use crate::domain::time::UnixMillis;
 use crate::store::{
     AttemptFilter, AttemptPageRequest, AttemptPosition, AttemptsOf, CodeClass, EdgePage, ListFilter,
-    ListedAttempt, Message, MessagePageRequest,
+    ListedAttempt, PageEdge,
 };
 
 /// Of a response that was not asked for.
@@ -40,7 +41,7 @@ pub(super) enum Status {
 impl Status {
     const ALL: [Self; 5] = [Self::Success, Self::Pending, Self::Fail, Self::Sending, Self::Canceled];
 
-    fn text(self) -> &'static str {
+    pub(super) fn text(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::Pending => "pending",
@@ -50,7 +51,7 @@ impl Status {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let number: Option<u8> = text.parse().ok();
         let found = Self::ALL.into_iter().find(|status| number == Some(*status as u8));
         found
@@ -66,6 +67,34 @@ impl Status {
             DeliveryStatus::Pending => Self::Sending,
             DeliveryStatus::Cancelled if knows_canceled => Self::Canceled,
             DeliveryStatus::Cancelled => Self::Fail,
+        }
+    }
+
+    /// The statuses of deliveries that are listed under this one, and whether an attempt of theirs has succeeded: one that did has
+    /// succeeded, whatever a resend brought since.
+    pub(super) fn of_deliveries(self) -> (Vec<DeliveryStatus>, Option<bool>) {
+        let statuses = match self {
+            Self::Success => vec![],
+            Self::Pending | Self::Sending => vec![DeliveryStatus::Pending],
+            Self::Fail => vec![DeliveryStatus::Failed, DeliveryStatus::Cancelled],
+            Self::Canceled => vec![DeliveryStatus::Cancelled],
+        };
+        (statuses, Some(self == Self::Success))
+    }
+
+    /// Of the last attempt of a delivery, whatever comes after it.
+    fn of_last_attempt(delivery: &DeliveryRecord, knows_canceled: bool) -> Self {
+        match Self::of(delivery, knows_canceled) {
+            Self::Sending => Self::of_response(delivery.response_code),
+            status => status,
+        }
+    }
+
+    /// Of an attempt.
+    fn of_response(code: Option<u16>) -> Self {
+        match code {
+            Some(200..300) => Self::Success,
+            _ => Self::Fail,
         }
     }
 }
@@ -89,10 +118,7 @@ struct AttemptOut {
 
 impl AttemptOut {
     fn of(attempt: ListedAttempt, svix_ids: &SvixIds, with_content: bool) -> Self {
-        let status = match attempt.response_code {
-            Some(200..300) => Status::Success,
-            _ => Status::Fail,
-        };
+        let status = Status::of_response(attempt.response_code);
         let response = match with_content {
             true if attempt.response_code.is_some() => attempt.response_body.unwrap_or_else(|| ERASED.to_owned()),
             true => attempt.error.unwrap_or_default(),
@@ -126,8 +152,9 @@ struct AttemptQuery {
 impl AttemptQuery {
     fn read(request: &HttpRequest, of: AttemptsOf) -> Result<Self, SvixError> {
         let mut query = Query::parse(request.query_string());
-        let page = query.page(Order::Descending);
+        let page: Page<AttemptId> = query.page_in(Order::Descending);
         let deliveries = read_filter(&mut query, of);
+        let page = page.in_period(deliveries.from, deliveries.to);
         let status = query.read("status", Status::parse);
         let code_class = query.read("status_code_class", |text| match text {
             "0" => Ok(CodeClass::NoResponse),
@@ -150,13 +177,28 @@ impl AttemptQuery {
 
     async fn answer(self, api: &Api, access: &Access, owner: OrganizationId) -> Result<HttpResponse, SvixError> {
         let Self { page, filter, with_content, is_empty } = self;
-        let edge = page.edge_of(|id| AttemptPosition { delivery_id: id.delivery_id, number: id.number });
-        let wanted = AttemptPageRequest { edge, limit: page.limit(), with_response: with_content };
+        let lowest = AttemptPosition { delivery_id: DeliveryId(0), number: 0 };
+        let edge = page.edge_of(|id| AttemptPosition { delivery_id: id.delivery_id, number: id.number }, lowest);
+        let span = Span { edge, limit: page.limit() };
+        let weight = |row: &ListedAttempt| row.response_body.as_ref().map_or(0, String::len);
         let found = match is_empty {
-            true => (EdgePage { rows: Vec::new(), next: None }, SvixIds::default()),
-            false => attempts_of(api, access, owner, filter, wanted).await?,
+            true => EdgePage { rows: Vec::new(), next: None },
+            false => {
+                let found = read_on(
+                    api,
+                    span,
+                    |row: &ListedAttempt| row.at,
+                    weight,
+                    async |edge, limit| {
+                        let filter = filter.clone();
+                        let wanted = AttemptPageRequest { edge, limit, with_response: with_content };
+                        Ok(api.read(access.line, move |store| store.attempts(owner, &filter, wanted)).await?)
+                    },
+                );
+                found.await?
+            }
         };
-        let (found, svix_ids) = found;
+        let svix_ids = svix_ids(api, access, owner).await?;
         let next = found.next.map(|at| AttemptId { delivery_id: at.delivery_id, number: at.number });
         let key = |row: &ListedAttempt| AttemptId { delivery_id: row.at.delivery_id, number: row.at.number };
         let list =
@@ -168,26 +210,16 @@ impl AttemptQuery {
 /// The ids of endpoints that were brought over from Svix's server.
 type SvixIds = HashMap<EndpointId, SvixId>;
 
-/// A page of attempts, and how their endpoints are shown.
-async fn attempts_of(
-    api: &Api,
-    access: &Access,
-    owner: OrganizationId,
-    filter: AttemptFilter,
-    wanted: AttemptPageRequest,
-) -> Result<(EdgePage<ListedAttempt, AttemptPosition>, SvixIds), SvixError> {
-    let read = api.read(access.line, move |store| {
-        let found = store.attempts(owner, &filter, wanted)?;
-        Ok((found, store.svix_ids_of_endpoints(owner)?.into_iter().collect()))
-    });
-    Ok(read.await?)
+async fn svix_ids(api: &Api, access: &Access, owner: OrganizationId) -> Result<SvixIds, SvixError> {
+    let read = api.read(access.line, move |store| store.svix_ids_of_endpoints(owner));
+    Ok(read.await?.into_iter().collect())
 }
 
 /// What a query says of the messages.
-fn read_filter(query: &mut Query, of: AttemptsOf) -> ListFilter {
+pub(super) fn read_filter(query: &mut Query, of: AttemptsOf) -> ListFilter {
     ListFilter {
         event_types: query.event_types().unwrap_or_default(),
-        channel: query.read("channel", |text| Ok(text.to_owned())),
+        channel: query.name("channel"),
         from: query.instant("after"),
         to: query.instant("before"),
         ..ListFilter::all(of)
@@ -212,7 +244,9 @@ pub(super) async fn of_message(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, SvixError> {
     let (owner, id) = existing(&request, &api, &access).await?;
-    let name = Query::parse(request.query_string()).text("endpoint_id").map(str::to_owned);
+    let mut query = Query::parse(request.query_string());
+    let name = query.name("endpoint_id");
+    query.finish()?;
     let endpoint = match name {
         Some(name) => Some(endpoints::find(&api, &access, owner, &name).await?.endpoint.id),
         None => None,
@@ -270,9 +304,9 @@ pub(super) async fn read(
     let of = AttemptsOf::Event(delivery.event_id, Some(delivery.endpoint_id));
     let behind = AttemptPosition { delivery_id: attempt.delivery_id, number: attempt.number.saturating_add(1) };
     let filter = AttemptFilter { deliveries: ListFilter::all(of), succeeded: None, code_class: None };
-    let wanted =
-        AttemptPageRequest { edge: crate::store::PageEdge::OlderThan(behind), limit: 1, with_response: true };
-    let (found, svix_ids) = attempts_of(&api, &access, owner, filter, wanted).await?;
+    let wanted = AttemptPageRequest { edge: PageEdge::OlderThan(behind), limit: 1, with_response: true };
+    let found = api.read(access.line, move |store| store.attempts(owner, &filter, wanted)).await?;
+    let svix_ids = svix_ids(&api, &access, owner).await?;
     let row = found
         .rows
         .into_iter()
@@ -307,75 +341,11 @@ pub(super) async fn resend(
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct EndpointMessageOut<'a> {
-    #[serde(flatten)]
-    message: MessageOut<'a>,
-    status: u8,
-    status_text: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_attempt: Option<UnixMillis>,
-}
-
-/// `GET /api/v1/app/{app}/endpoint/{endpoint}/msg`: messages that were sent to it, and how that went; the newest first.
-pub(super) async fn messages_of_endpoint(
-    request: HttpRequest,
-    access: Access,
-    api: web::Data<Api>,
-) -> Result<HttpResponse, SvixError> {
-    let (owner, found) = endpoints::of_path(&request, &api, &access).await?;
-    let mut query = Query::parse(request.query_string());
-    let page: Page<EventId> = query.page(Order::Descending);
-    let filter = read_filter(&mut query, AttemptsOf::Endpoint(found.endpoint.id));
-    let status = query.read("status", Status::parse);
-    let knows_canceled = query.flag_or("expanded_statuses", false);
-    let with_body = query.flag_or("with_content", true);
-    query.finish()?;
-    let statuses = match status {
-        None => Vec::new(),
-        Some(Status::Success) => vec![DeliveryStatus::Success],
-        Some(Status::Pending | Status::Sending) => vec![DeliveryStatus::Pending],
-        Some(Status::Fail) => vec![DeliveryStatus::Failed, DeliveryStatus::Cancelled],
-        Some(Status::Canceled) => vec![DeliveryStatus::Cancelled],
-    };
-    // deliveries have the ids behind their event's, and a replay later ones
-    let edge = page.edge_of(|id| DeliveryId(id.0));
-    let wanted = MessagePageRequest { edge, limit: page.limit(), statuses, with_body };
-    let found = api.read(access.line, move |store| store.messages(owner, &filter, &wanted)).await?;
-    let body = api.parse(access.line, move || {
-        let is_meant = |row: &&Message| {
-            status.is_none_or(|wanted| Status::of(&row.delivery, true) == wanted || wanted == Status::Fail)
-        };
-        let rows: Vec<&Message> = found.rows.iter().filter(is_meant).collect();
-        let next = found.next.map(|id| EventId(id.0));
-        let key = |row: &&Message| EventId(row.delivery.id.0);
-        let list = page.edge_list(&rows, next, key, |row| {
-            let status = Status::of(&row.delivery, knows_canceled);
-            EndpointMessageOut {
-                message: MessageOut::new(
-                    row.delivery.event_id,
-                    row.delivery.event_type.clone(),
-                    row.labels.clone(),
-                    payload_of(row.body.as_deref()),
-                    row.accepted_at,
-                ),
-                status: status as u8,
-                status_text: status.text(),
-                next_attempt: row.delivery.next_attempt_at,
-            }
-        });
-        serde_json::to_vec(&list)
-    });
-    sent(&api, owner, body.await?)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct DestinationOut {
     #[serde(flatten)]
     endpoint: EndpointOut,
     status: u8,
     status_text: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt: Option<UnixMillis>,
 }
 
@@ -387,7 +357,7 @@ pub(super) async fn destinations(
 ) -> Result<HttpResponse, SvixError> {
     let (owner, id) = messages::of_path(&request, &api, &access).await?;
     let mut query = Query::parse(request.query_string());
-    let page: Page<EndpointName> = query.page(Order::Ascending);
+    let page: Page<EndpointName> = query.page_in(Order::Ascending);
     let knows_canceled = query.flag_or("expanded_statuses", false);
     query.finish()?;
     let mut deliveries = events::detail(&api, owner, id).await?.deliveries;
@@ -421,7 +391,7 @@ pub(super) async fn destinations(
         rows.await?,
         |(_, delivery)| EndpointName(delivery.endpoint_id),
         |(endpoint, delivery)| {
-            let status = Status::of(&delivery, knows_canceled);
+            let status = Status::of_last_attempt(&delivery, knows_canceled);
             DestinationOut {
                 endpoint,
                 status: status as u8,

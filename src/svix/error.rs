@@ -68,6 +68,11 @@ impl SvixError {
         Self::plain(StatusCode::FORBIDDEN, "insufficient access", detail)
     }
 
+    /// A parameter of the query that can't be read.
+    pub(crate) fn unreadable_query(detail: impl Into<String>) -> Self {
+        Self::plain(StatusCode::BAD_REQUEST, "generic_error", detail)
+    }
+
     /// Said of what belongs to others as of what is missing.
     pub(crate) fn not_found() -> Self {
         Self::plain(StatusCode::NOT_FOUND, "not_found", "Entity not found")

@@ -13,6 +13,7 @@ use super::applications::found_or_made;
 use super::error::SvixError;
 use super::message_input::{CheckedMessage, ID_PREFIX, read_message};
 use super::page::{Order, Page, Query};
+use super::reading::{Span, read_on};
 use crate::actors::publication::{Publication, PublishError, Published};
 use crate::api::audit::Author;
 use crate::api::body::{RequestBody, read_body, response_body};
@@ -20,10 +21,10 @@ use crate::api::event_input::may_read_inline;
 use crate::api::problem::Problem;
 use crate::api::{Api, erasure, events};
 use crate::domain::event::MAX_BODY_BYTES;
-use crate::domain::ids::{EndpointId, EventId, OrganizationId};
+use crate::domain::ids::{EndpointId, EventId, OrganizationId, instant_in};
 use crate::domain::labels::EventLabels;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent, StoreResult};
+use crate::store::{AcceptedEvent, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent};
 
 /// Before keys of this API: no key that is sent to our own has it, as those are printable.
 const KEYED: char = '\u{2}';
@@ -46,13 +47,9 @@ pub(super) struct MessageOut<'a> {
 }
 
 impl<'a> MessageOut<'a> {
-    pub(super) fn new(
-        id: EventId,
-        event_type: String,
-        labels: EventLabels,
-        payload: &'a RawValue,
-        timestamp: UnixMillis,
-    ) -> Self {
+    pub(super) fn new(id: EventId, event_type: String, labels: EventLabels, payload: &'a RawValue) -> Self {
+        // of three times that are known of it, this one is the same everywhere
+        let timestamp = instant_in(id.0);
         let EventLabels { channels, tags, uid, deliver_at, erase_at: _ } = labels;
         let (channels, tags) = (listed(channels), listed(tags));
         Self { id, event_id: uid, event_type, payload, channels, tags, timestamp, deliver_at }
@@ -102,9 +99,9 @@ pub(super) async fn create(
     let shown = with_content.then(|| message.data.clone());
     let labels = message.labels.clone();
     let published = publish(&api, owner, message, key, None).await?;
-    let AcceptedEvent { id, event_type, occurred_at, .. } = published.event;
+    let AcceptedEvent { id, event_type, .. } = published.event;
     let payload = payload_of(shown.as_ref().map(|data| data.get().as_bytes()));
-    Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, labels, payload, occurred_at)))
+    Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, labels, payload)))
 }
 
 /// An own id is a key as well: the insert of the key decides which of two messages with it is stored, and a repetition of one
@@ -165,8 +162,8 @@ pub(super) async fn publish_example(
     let message =
         CheckedMessage { event_type, data: data.clone(), labels: EventLabels::default(), application: None };
     let published = publish(api, owner, message, None, Some(only_to)).await?;
-    let AcceptedEvent { id, event_type, occurred_at, .. } = published.event;
-    Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, EventLabels::default(), &data, occurred_at)))
+    let AcceptedEvent { id, event_type, .. } = published.event;
+    Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, EventLabels::default(), &data)))
 }
 
 /// The id of the message that a path names, by its id or own id.
@@ -209,7 +206,7 @@ pub(super) async fn read(
     let body = api.parse(access.line, move || {
         let record = detail.record;
         let payload = payload_of(with_content.then_some(&*detail.body));
-        serde_json::to_vec(&MessageOut::new(id, record.event_type, record.labels, payload, record.accepted_at))
+        serde_json::to_vec(&MessageOut::new(id, record.event_type, record.labels, payload))
     });
     sent(&api, owner, body.await?)
 }
@@ -248,22 +245,30 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, SvixError> {
     let owner = access.application()?.id;
     let mut query = Query::parse(request.query_string());
-    let page: Page<EventId> = query.page(Order::Descending);
+    let page: Page<EventId> = query.page_in(Order::Descending);
     let filter = EventListFilter {
         event_types: query.event_types().unwrap_or_default(),
-        channel: query.read("channel", |text| Ok(text.to_owned())),
-        tag: query.read("tag", |text| Ok(text.to_owned())),
+        channel: query.name("channel"),
+        tag: query.text("tag").filter(|tag| !tag.is_empty()).map(str::to_owned),
         from: query.instant("after"),
         to: query.instant("before"),
     };
-    let wanted = EventPageRequest {
-        edge: page.edge(),
-        limit: page.limit(),
-        with_body: query.flag_or("with_content", true),
-    };
+    let page = page.in_period(filter.from, filter.to);
+    let with_body = query.flag_or("with_content", true);
     query.finish()?;
-    let read = api.read(access.line, move |store| -> StoreResult<_> { store.event_list(owner, &filter, wanted) });
-    let found = read.await?;
+    let span = Span { edge: page.edge_of(|id| id, EventId(0)), limit: page.limit() };
+    let weight = |row: &ListedEvent| row.body.as_ref().map_or(0, |body| body.len());
+    let found = read_on(
+        &api,
+        span,
+        |row| row.id,
+        weight,
+        async |edge, limit| {
+            let (filter, wanted) = (filter.clone(), EventPageRequest { edge, limit, with_body });
+            Ok(api.read(access.line, move |store| store.event_list(owner, &filter, wanted)).await?)
+        },
+    );
+    let found = found.await?;
     let body = api.parse(access.line, move || {
         let listed_rows = page.edge_list(
             &found.rows,
@@ -271,7 +276,7 @@ pub(super) async fn list(
             |row| row.id,
             |row: &ListedEvent| {
                 let payload = payload_of(row.body.as_deref());
-                MessageOut::new(row.id, row.event_type.clone(), row.labels.clone(), payload, row.accepted_at)
+                MessageOut::new(row.id, row.event_type.clone(), row.labels.clone(), payload)
             },
         );
         serde_json::to_vec(&listed_rows)

@@ -1,4 +1,6 @@
 //! Query strings, and lists in pages: `limit`, `iterator` and `order`. Unknown parameters are ignored.
+//!
+//! As with Svix's server, a parameter that can't be read is answered with 400, and one that is not allowed with 422.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -15,6 +17,10 @@ const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 250;
 /// What an iterator begins with that goes back.
 const BACKWARDS: char = '-';
+/// How Rust's most used library for time writes the offset.
+const UTC: &str = " UTC";
+/// Of the day in an instant.
+const DAY_LENGTH: usize = 10;
 
 /// In which direction a list goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,16 +32,17 @@ pub enum Order {
 /// The parameters of a query string.
 pub struct Query {
     entries: Vec<(String, String)>,
+    /// What is wrong with the first parameter that can't be read.
+    unreadable: Option<String>,
     invalid: Invalid,
 }
 
 impl Query {
-    /// Reads a query string. An empty parameter counts as absent.
+    /// Reads a query string.
     pub fn parse(query: &str) -> Self {
         let entries = url::form_urlencoded::parse(query.as_bytes());
-        let entries =
-            entries.filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.into(), value.into()));
-        Self { entries: entries.collect(), invalid: Invalid::of_query() }
+        let entries = entries.map(|(name, value)| (name.into(), value.into()));
+        Self { entries: entries.collect(), unreadable: None, invalid: Invalid::of_query() }
     }
 
     /// A parameter as it is.
@@ -43,10 +50,22 @@ impl Query {
         self.entries.iter().find(|(entry, _)| entry == name).map(|(_, value)| value.as_str())
     }
 
-    /// Reads a parameter; `read` returns the error for an invalid one.
+    /// Reads a parameter; `read` returns the error for one that can't be read.
     pub fn read<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let result = read(self.text(name)?);
-        result.map_err(|message| self.invalid.add(name, message)).ok()
+        match read(self.text(name)?) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.unreadable.get_or_insert_with(|| format!("{name}: {message}"));
+                None
+            }
+        }
+    }
+
+    /// Reads a name that a list is filtered by, as of a channel.
+    pub fn name(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name)?.to_owned();
+        self.invalid.check_name(name, &text);
+        Some(text)
     }
 
     /// Reads `true` or `false`; an absent one is false.
@@ -60,9 +79,16 @@ impl Query {
         if self.text(name).is_some() { self.flag(name) } else { absent }
     }
 
-    /// Reads an RFC 3339 instant.
+    /// Reads an RFC 3339 instant. A space may stand for the T, and `UTC` for the offset.
     pub fn instant(&mut self, name: &str) -> Option<UnixMillis> {
-        self.read(name, read_instant)
+        self.read(name, |text| {
+            let (text, offset) = text.strip_suffix(UTC).map_or((text, ""), |text| (text, "Z"));
+            let (day, time) = text.split_at_checked(DAY_LENGTH).unwrap_or((text, ""));
+            match time.strip_prefix(' ') {
+                Some(time) => read_instant(&format!("{day}T{time}{offset}")),
+                None => read_instant(&format!("{text}{offset}")),
+            }
+        })
     }
 
     /// Reads names of event types: joined by commas, repeated, or as `event_types[]` and `event_types[0]`.
@@ -84,23 +110,29 @@ impl Query {
 
     /// Reads `limit`, `iterator` and `order`.
     pub fn page<K: FromStr>(&mut self, usual: Order) -> Page<K> {
-        let limit = self.read("limit", |text| {
-            let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-            limit.ok_or_else(|| format!("must be a whole number from 1 to {MAX_LIMIT}"))
-        });
         let order = self.read("order", |text| match text {
             "ascending" => Ok(Order::Ascending),
             "descending" => Ok(Order::Descending),
             _ => Err(String::from("must be ascending or descending")),
         });
-        let mut goes_back = false;
-        let beyond = self.read("iterator", |text| {
-            goes_back = text.starts_with(BACKWARDS);
-            let key = text.strip_prefix(BACKWARDS).unwrap_or(text);
-            key.parse()
-                .map_err(|_| String::from("not an iterator of this list: use that of another page as it is"))
-        });
-        Page { limit: limit.unwrap_or(DEFAULT_LIMIT), order: order.unwrap_or(usual), beyond, goes_back }
+        self.page_in(order.unwrap_or(usual))
+    }
+
+    /// Reads `limit` and `iterator` of a list that has one order.
+    pub fn page_in<K: FromStr>(&mut self, order: Order) -> Page<K> {
+        let limit = self.read("limit", |text| text.parse().map_err(|_| String::from("must be a whole number")));
+        let limit: usize = limit.unwrap_or(DEFAULT_LIMIT);
+        if limit > MAX_LIMIT {
+            self.invalid.add("limit", format!("must not exceed {MAX_LIMIT}"));
+        }
+        let given = self.text("iterator");
+        let is_given = given.is_some();
+        let goes_back = given.is_some_and(|text| text.starts_with(BACKWARDS));
+        let beyond = given.and_then(|text| text.strip_prefix(BACKWARDS).unwrap_or(text).parse().ok());
+        if is_given && beyond.is_none() {
+            self.invalid.add("iterator", "not an iterator of this list: use that of another page as it is");
+        }
+        Page { limit: limit.min(MAX_LIMIT), order, beyond, goes_back }
     }
 
     /// Adds what is wrong with a parameter that was read.
@@ -110,7 +142,10 @@ impl Query {
 
     /// Reports all that was wrong.
     pub(crate) fn finish(self) -> Result<(), SvixError> {
-        self.invalid.into_result()
+        match self.unreadable {
+            Some(detail) => Err(SvixError::unreadable_query(detail)),
+            None => self.invalid.into_result(),
+        }
     }
 }
 
@@ -149,17 +184,20 @@ impl<K: Copy> Page<K> {
         self.limit
     }
 
-    /// Where it begins, for lists whose newest rows come first.
-    pub fn edge(&self) -> PageEdge<K> {
-        self.edge_of(|key| key)
+    /// Of a list whose newest rows come first, with rows of a period: the first page after an instant has the oldest of them, and
+    /// `prevIterator` leads on.
+    pub fn in_period(self, after: Option<UnixMillis>, before: Option<UnixMillis>) -> Self {
+        let goes_on_from = self.beyond.is_none() && after.is_some() && before.is_none();
+        Self { goes_back: self.goes_back || goes_on_from, ..self }
     }
 
-    /// The same, for rows that have another key.
-    pub fn edge_of<P>(&self, position: impl Fn(K) -> P) -> PageEdge<P> {
-        match (self.beyond, self.fetched()) {
-            (None, _) => PageEdge::Newest,
-            (Some(beyond), Order::Descending) => PageEdge::OlderThan(position(beyond)),
-            (Some(beyond), Order::Ascending) => PageEdge::NewerThan(position(beyond)),
+    /// Where it begins, for lists whose newest rows come first. `position`: of the row that a key names; `lowest` is before all
+    /// rows.
+    pub fn edge_of<P>(&self, position: impl Fn(K) -> P, lowest: P) -> PageEdge<P> {
+        match (self.beyond.map(position), self.fetched()) {
+            (None, Order::Descending) => PageEdge::Newest,
+            (Some(beyond), Order::Descending) => PageEdge::OlderThan(beyond),
+            (beyond, Order::Ascending) => PageEdge::NewerThan(beyond.unwrap_or(lowest)),
         }
     }
 }
@@ -176,6 +214,8 @@ impl<K: Display + Copy> Page<K> {
     ) -> List<View> {
         let (first, last) = (rows.first().map(&key), rows.last().map(&key));
         let (forwards, backwards) = match self.goes_back {
+            // a page without room leads nowhere
+            _ if self.limit == 0 => (None, None),
             false => (next.or(last), first),
             true => (last, next.or(first)),
         };
@@ -225,6 +265,7 @@ pub struct List<View> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::ResponseError;
     use proptest::prelude::*;
 
     /// The page of 0..9 that a query asks for.
@@ -258,6 +299,8 @@ mod tests {
         assert_eq!((nothing.data, nothing.done, nothing.iterator), (vec![], true, None));
         assert_eq!(page("limit=3&order=descending&iterator=5").data, [4, 3, 2]);
         assert_eq!(page("limit=3&order=descending&iterator=-5").data, [8, 7, 6]);
+        let none = page("limit=0");
+        assert_eq!((none.data, none.done, none.iterator), (vec![], false, None));
     }
 
     proptest! {
@@ -266,12 +309,12 @@ mod tests {
             let order = if descending { "descending" } else { "ascending" };
             let (mut seen, mut iterator) = (Vec::new(), String::new());
             loop {
-                let page = page(&format!("limit={limit}&order={order}&iterator={iterator}"));
+                let page = page(&format!("limit={limit}&order={order}{iterator}"));
                 seen.extend(page.data);
                 if page.done {
                     break;
                 }
-                iterator = page.iterator.unwrap();
+                iterator = format!("&iterator={}", page.iterator.unwrap());
             }
             let mut expected: Vec<u32> = (0..9).collect();
             if descending {
@@ -282,16 +325,48 @@ mod tests {
     }
 
     #[test]
-    fn wrong_parameters_are_reported_and_unknown_ones_ignored() {
-        for wrong in ["limit=0", "limit=251", "limit=x", "limit=-1", "iterator=x", "iterator=--1", "order=up"] {
+    fn what_can_t_be_read_is_told_apart_from_what_is_not_allowed_and_unknown_parameters_are_ignored() {
+        for (wrong, expected) in [
+            ("limit=251", 422),
+            ("limit=x", 400),
+            ("limit=-1", 400),
+            ("limit=", 400),
+            ("iterator=x", 422),
+            ("iterator=--1", 422),
+            ("iterator=", 422),
+            ("iterator=x&limit=x", 400),
+            ("order=up", 400),
+            ("order=", 400),
+            ("channel=a b", 422),
+            ("channel=", 422),
+            ("with_content=1", 400),
+            ("before=yesterday", 400),
+            ("before=", 400),
+        ] {
             let mut query = Query::parse(wrong);
             let _: Page<u32> = query.page(Order::Ascending);
-            assert!(query.finish().is_err(), "{wrong}");
+            query.flag("with_content");
+            query.name("channel");
+            query.instant("before");
+            let status = query.finish().map_err(|error| error.status_code().as_u16());
+            assert_eq!(status, Err(expected), "{wrong}");
         }
-        assert_eq!(page("limit=250&unknown=1&iterator=&order=").data.len(), 9);
-        let mut query = Query::parse("with_content=maybe&before=yesterday");
-        assert!(!query.flag("with_content") && query.instant("before").is_none());
-        assert!(query.finish().is_err());
+        assert_eq!(page("limit=250&unknown=1").data.len(), 9);
+    }
+
+    #[test]
+    fn instants_are_read_as_people_and_libraries_write_them() {
+        let expected = UnixMillis::parse_rfc3339("2026-11-30T11:00:00.5Z");
+        assert!(expected.is_some());
+        for text in [
+            "2026-11-30T11:00:00.5Z",
+            "2026-11-30%2011:00:00.5%20UTC",
+            "2026-11-30T12:00:00.5+01:00",
+            "2026-11-30+12:00:00.500%2B01:00",
+        ] {
+            let mut query = Query::parse(&format!("before={text}"));
+            assert_eq!(query.instant("before"), expected, "{text}");
+        }
     }
 
     #[test]

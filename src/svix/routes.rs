@@ -10,8 +10,9 @@ use super::access::authorize;
 use super::error::SvixError;
 use super::route_spec::{Permission, RouteSpec};
 use super::{
-    applications, attempts, bulk_expunge, endpoint_actions, endpoint_parts, endpoints, event_types, health,
-    idempotency, messages, not_here, openapi, operational_webhooks, portal_access, precheck, task_list, tasks,
+    applications, attempts, bulk_expunge, endpoint_actions, endpoint_messages, endpoint_parts, endpoints,
+    event_types, health, idempotency, messages, not_here, openapi, operational_webhooks, portal_access, precheck,
+    task_list, tasks,
 };
 use crate::api::middleware::catch_panic;
 
@@ -66,7 +67,7 @@ routes! {
     POST   "/app/{app}/endpoint/{endpoint}/recover" Application tasks::recover;
     POST   "/app/{app}/endpoint/{endpoint}/replay-missing" Application tasks::replay_missing;
     POST   "/app/{app}/endpoint/{endpoint}/bulk-replay" Application tasks::bulk_replay;
-    GET    "/app/{app}/endpoint/{endpoint}/msg" ApplicationRead attempts::messages_of_endpoint;
+    GET    "/app/{app}/endpoint/{endpoint}/msg" ApplicationRead endpoint_messages::list;
 
     GET    "/operational-webhook/endpoint" Environment operational_webhooks::list;
     POST   "/operational-webhook/endpoint" Environment operational_webhooks::create;

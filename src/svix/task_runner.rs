@@ -230,7 +230,7 @@ fn selected(store: &dyn Store, task: &BackgroundTask, limit: usize) -> StoreResu
         Some(false) => vec![DeliveryStatus::Failed],
     };
     let edge = PageEdge::NewerThan(DeliveryId(task.place.unwrap_or_default()));
-    let page = MessagePageRequest { edge, limit, statuses, with_body: false };
+    let page = MessagePageRequest { edge, limit, statuses, succeeded: None, with_body: false };
     let found = store.messages(task.organization_id, &filter, &page)?;
     let is_meant = |message: &&Message| {
         let code = message.delivery.response_code.map_or(0, |code| code / 100);

@@ -282,8 +282,13 @@ fn another_organization_sees_no_attempts_and_no_messages(f: &Fixture) {
         {
             assert_eq!(page(f, stranger, &all(of), edge, 9), EdgePage { rows: Vec::new(), next: None });
         }
-        let request =
-            MessagePageRequest { edge: PageEdge::Newest, limit: 9, statuses: Vec::new(), with_body: true };
+        let request = MessagePageRequest {
+            edge: PageEdge::Newest,
+            limit: 9,
+            statuses: Vec::new(),
+            succeeded: None,
+            with_body: true,
+        };
         assert!(f.store.messages(stranger, &ListFilter::all(of), &request).unwrap().rows.is_empty());
     }
 }
@@ -291,7 +296,8 @@ fn another_organization_sees_no_attempts_and_no_messages(f: &Fixture) {
 fn messages_are_filtered_and_read_in_both_directions(f: &Fixture) {
     let world = world(f);
     let read = |filter: &ListFilter, edge, limit, statuses: &[DeliveryStatus]| {
-        let request = MessagePageRequest { edge, limit, statuses: statuses.to_vec(), with_body: true };
+        let request =
+            MessagePageRequest { edge, limit, statuses: statuses.to_vec(), succeeded: None, with_body: true };
         f.store.messages(world.organization_id, filter, &request).unwrap()
     };
     let filter = ListFilter::all(AttemptsOf::Endpoint(world.endpoints[0]));
@@ -340,7 +346,8 @@ fn a_page_of_large_bodies_is_cut(f: &Fixture) {
     let filter = ListFilter::all(AttemptsOf::Endpoint(endpoint_id));
     let (mut found, mut edge) = (Vec::new(), PageEdge::Newest);
     loop {
-        let request = MessagePageRequest { edge, limit: 100, statuses: Vec::new(), with_body: true };
+        let request =
+            MessagePageRequest { edge, limit: 100, statuses: Vec::new(), succeeded: None, with_body: true };
         let page = f.store.messages(organization_id, &filter, &request).unwrap();
         assert!(page.rows.iter().all(|row| row.body.as_ref().is_some_and(|body| body.len() == 1_000_000)));
         found.extend(page.rows.iter().map(|row| row.delivery.id));

@@ -3,7 +3,7 @@
 //! An attempt that was the first and last of its delivery lives in the delivery's row, all others in rows of their own. The list
 //! is in the order of deliveries, so it needs no index of its own: a page walks through deliveries and reads the attempts of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use diesel::prelude::*;
@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text};
 use super::super::StoreResult;
 use super::super::attempts::{
     AttemptFilter, AttemptPageRequest, AttemptPosition, EdgePage, ListFilter, ListedAttempt, Message,
-    MessagePageRequest, PageEdge, is_manual,
+    MessagePageRequest, PageEdge, is_manual, is_success,
 };
 use super::super::connection::AnyConnection;
 use super::super::models::response_code;
@@ -22,6 +22,7 @@ use super::id_leads::IdLead;
 use super::log_queries::record;
 use super::query::{BoundValue, DynamicQuery};
 use super::resend::IDS_A_STATEMENT;
+use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::domain::time::UnixMillis;
 
@@ -265,13 +266,18 @@ pub(super) fn messages(
         PageEdge::OlderThan(id) => PageEdge::OlderThan(next_older(id)),
         PageEdge::NewerThan(id) => PageEdge::NewerThan(next_newer(id)),
     };
-    let mut scan = DeliveryScan::begin(connection, runs, organization_id, filter, edge, Reads::Labels, bound)?;
+    let reads = if page.succeeded.is_some() { Reads::Both } else { Reads::Labels };
+    let mut scan = DeliveryScan::begin(connection, runs, organization_id, filter, edge, reads, bound)?;
     let is_listed =
         |delivery: &Scanned| page.statuses.is_empty() || page.statuses.contains(&delivery.record.status);
     let mut found: Vec<Scanned> = Vec::new();
     while found.len() <= page.limit && !scan.is_over() && !scan.is_spent() {
         let mut read = scan.next(connection, page.limit + 1 - found.len())?;
         read.retain(is_listed);
+        if let Some(wanted) = page.succeeded {
+            let succeeded = succeeded(connection, organization_id, &read)?;
+            read.retain(|delivery| succeeded.contains(&delivery.record.id.0) == wanted);
+        }
         found.append(&mut read);
     }
     let mut has_more = found.len() > page.limit;
@@ -297,6 +303,34 @@ pub(super) fn messages(
         labels: delivery.labels,
     };
     Ok(EdgePage { rows: found.into_iter().map(message).collect(), next })
+}
+
+/// Those of some deliveries with an attempt that succeeded.
+fn succeeded(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    read: &[Scanned],
+) -> StoreResult<HashSet<i64>> {
+    let is_known = |delivery: &Scanned| {
+        delivery.record.status == DeliveryStatus::Success || is_success(delivery.record.response_code)
+    };
+    // after a success only a resend makes another attempt, and it begins another round
+    let was_resent = |delivery: &Scanned| delivery.record.attempt_count > 1 && delivery.attempts_before_round != 0;
+    let id = |delivery: &Scanned| delivery.record.id.0;
+    let mut found: HashSet<i64> = read.iter().filter(|delivery| is_known(delivery)).map(id).collect();
+    let open: Vec<i64> =
+        read.iter().filter(|delivery| !is_known(delivery) && was_resent(delivery)).map(id).collect();
+    for ids in open.chunks(IDS_A_STATEMENT) {
+        let rows: Vec<i64> = attempts::table
+            .filter(attempts::delivery_id.eq_any(ids))
+            .filter(attempts::organization_id.eq(organization_id.0))
+            .filter(attempts::response_code.between(200, 299))
+            .select(attempts::delivery_id)
+            .distinct()
+            .load(connection)?;
+        found.extend(rows);
+    }
+    Ok(found)
 }
 
 /// The bodies of the first of these deliveries; drops those whose bodies would be too many bytes.

@@ -64,13 +64,14 @@ pub(super) struct Scanned {
 pub(super) enum Reads {
     Attempts,
     Labels,
+    Both,
 }
 
 impl Reads {
     /// How many rows a delivery costs, its own among them.
     fn cost_of(self, delivery: &Scanned) -> usize {
         match self {
-            Self::Attempts => 1 + delivery.record.attempt_count as usize,
+            Self::Attempts | Self::Both => 1 + delivery.record.attempt_count as usize,
             Self::Labels => 1,
         }
     }

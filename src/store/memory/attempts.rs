@@ -2,9 +2,10 @@
 
 use super::super::attempts::{
     AttemptFilter, AttemptPageRequest, AttemptPosition, EdgePage, EventListFilter, EventPageRequest, ListFilter,
-    ListedAttempt, ListedEvent, Message, MessagePageRequest, PageEdge, is_manual,
+    ListedAttempt, ListedEvent, Message, MessagePageRequest, PageEdge, is_manual, is_success,
 };
 use super::state::{MemoryDelivery, MemoryState};
+use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::{DeliveryId, EventId, OrganizationId};
 use crate::domain::labels::EventLabels;
 
@@ -111,7 +112,10 @@ impl MemoryState {
         page: &MessagePageRequest,
     ) -> EdgePage<Message, DeliveryId> {
         let wanted = |delivery: &&MemoryDelivery| {
-            page.statuses.is_empty() || page.statuses.contains(&delivery.record.status)
+            let succeeded = delivery.record.status == DeliveryStatus::Success
+                || delivery.attempts.iter().any(|attempt| is_success(attempt.response_code));
+            (page.statuses.is_empty() || page.statuses.contains(&delivery.record.status))
+                && page.succeeded.is_none_or(|wanted| wanted == succeeded)
         };
         let all = self.listed(organization_id, filter).filter(wanted).filter_map(|delivery| {
             let (event, _) = self.events.get(&delivery.record.event_id)?;

@@ -69,11 +69,10 @@ const fn delete(path: &'static str, id: &'static str, summary: &'static str) -> 
 
 const PAGE: &[&str] = &["limit", "iterator", "order"];
 const MESSAGES: &[&str] =
-    &["limit", "iterator", "order", "channel", "tag", "before", "after", "event_types", "with_content"];
+    &["limit", "iterator", "channel", "tag", "before", "after", "event_types", "with_content"];
 const ATTEMPTS: &[&str] = &[
     "limit",
     "iterator",
-    "order",
     "status",
     "status_code_class",
     "channel",
@@ -85,7 +84,6 @@ const ATTEMPTS: &[&str] = &[
 const ATTEMPTS_OF_MESSAGE: &[&str] = &[
     "limit",
     "iterator",
-    "order",
     "status",
     "status_code_class",
     "channel",
@@ -98,7 +96,6 @@ const ATTEMPTS_OF_MESSAGE: &[&str] = &[
 const MESSAGES_OF_ENDPOINT: &[&str] = &[
     "limit",
     "iterator",
-    "order",
     "status",
     "channel",
     "before",
@@ -214,7 +211,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "v1.message-attempt.list-attempted-destinations",
         "List where a message was sent to",
     )
-    .query(&["limit", "iterator", "order", "expanded_statuses"])
+    .query(&["limit", "iterator", "expanded_statuses"])
     .answer(&[200], "ListResponse_MessageEndpointOut"),
     post(
         "/app/{app}/msg/{msg}/endpoint/{endpoint}/resend",

@@ -298,7 +298,13 @@ pub(super) fn all() -> Map<String, Value> {
         ("MessageIn", object(message_in())),
         ("MessageOut", object(message_out())),
         ("MessageAttemptOut", object(attempt())),
-        ("MessageEndpointOut", object(with(with(endpoint_out(), fate()), vec![maybe("nextAttempt", instant())]))),
+        (
+            "MessageEndpointOut",
+            object(with(
+                with(endpoint_out(), fate()),
+                vec![always("nextAttempt", json!({"type": ["string", "null"], "format": "date-time"}))],
+            )),
+        ),
         ("EndpointMessageOut", object(with(with(message_out(), fate()), vec![maybe("nextAttempt", instant())]))),
         ("EventTypeIn", object(with(vec![always("name", name())], event_type()))),
         ("EventTypeUpdate", object(event_type())),
@@ -338,7 +344,7 @@ pub(super) fn parameters() -> Map<String, Value> {
     ];
     let of_path = of_path.map(|(name, description)| (name, "path", text(), description));
     let of_query = [
-        ("limit", json!({"type": "integer", "minimum": 1, "maximum": 250}), "At most so many; 50 if absent"),
+        ("limit", json!({"type": "integer", "minimum": 0, "maximum": 250}), "At most so many; 50 if absent"),
         ("iterator", text(), "The `iterator` or `prevIterator` of another page"),
         ("order", json!({"type": "string", "enum": ["ascending", "descending"]}), "In which order"),
         ("channel", text(), "Only messages of this channel"),

@@ -153,7 +153,11 @@ async fn lists_come_in_pages_in_the_order_of_names(database: Database) {
     assert_eq!(names(&world, &token, "limit=2&iterator=d").await, ["e"]);
     assert_eq!(names(&world, &token, "limit=2&iterator=-e").await, ["c", "d"]);
     assert_eq!(names(&world, &token, "order=descending&limit=3").await, ["e", "d", "c"]);
-    for query in ["limit=251", "limit=0", "iterator=a%20b", "order=x", "with_content=x"] {
+    for query in ["order=x", "with_content=x"] {
+        let answer = world.svix(&token, "GET", &format!("/event-type?{query}"), "").await;
+        answer.svix_error(400, "generic_error");
+    }
+    for query in ["limit=251", "iterator=a%20b"] {
         let places = world.svix(&token, "GET", &format!("/event-type?{query}"), "").await.svix_invalid();
         assert!(places[0].starts_with("query."), "{query}: {places:?}");
     }

@@ -4,6 +4,7 @@ mod access;
 mod brought_over;
 mod ed25519;
 mod event_types;
+mod lists;
 mod messages;
 mod offered_types;
 mod openapi;

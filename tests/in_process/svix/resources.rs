@@ -164,13 +164,13 @@ async fn pages_of_messages_follow_each_other_and_lead_back_whatever_is_filtered(
     ] {
         let (mut seen, mut iterator, mut last) = (Vec::new(), String::new(), Value::Null);
         loop {
-            let (rows, page) = get(&format!("{filter}&limit=2&iterator={iterator}")).await;
+            let (rows, page) = get(&format!("{filter}&limit=2{iterator}")).await;
             seen.extend(rows);
             last = if page["data"].as_array().unwrap().is_empty() { last } else { page.clone() };
             if page["done"] == true {
                 break;
             }
-            iterator = page["iterator"].as_str().unwrap().to_owned();
+            iterator = format!("&iterator={}", page["iterator"].as_str().unwrap());
         }
         assert_eq!(seen, expected, "{filter}");
         let back = last["prevIterator"].as_str().unwrap();

@@ -234,10 +234,12 @@ async fn tasks_are_listed_for_the_environment_and_for_one_application(database: 
     assert_eq!(list(&elsewhere, "").await, [0usize; 0]);
     world.svix(&elsewhere, "GET", &format!("/background-task/{}", ids[0]), "").await.svix_error(404, "not_found");
     world.svix(&all, "GET", "/background-task/qtask_x", "").await.svix_error(404, "not_found");
-    for (query, place) in [("status=over", "status"), ("task=x", "task"), ("iterator=x", "iterator")] {
+    for query in ["status=over", "task=x"] {
         let path = format!("/background-task?{query}");
-        assert_eq!(world.svix(&all, "GET", &path, "").await.svix_invalid(), [format!("query.{place}")]);
+        world.svix(&all, "GET", &path, "").await.svix_error(400, "generic_error");
     }
+    let wrong = world.svix(&all, "GET", "/background-task?iterator=x", "").await;
+    assert_eq!(wrong.svix_invalid(), ["query.iterator"]);
 }
 
 async fn a_task_that_nobody_carries_out_goes_on_where_it_stopped(database: Database) {

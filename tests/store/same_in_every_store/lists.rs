@@ -47,9 +47,13 @@ impl History<'_> {
             for (edge, delivery_edge) in edges {
                 let page = AttemptPageRequest { edge, limit, with_response: limit.is_multiple_of(2) };
                 answers.push(format!("{:?}", store.attempts(organization_id, &attempts, page).unwrap()));
-                let (statuses, with_body) = (statuses.clone(), limit.is_multiple_of(2));
-                let page = MessagePageRequest { edge: delivery_edge, limit, statuses, with_body };
-                answers.push(format!("{:?}", store.messages(organization_id, &deliveries, &page).unwrap()));
+                let with_body = limit.is_multiple_of(2);
+                for (statuses, succeeded) in
+                    [(statuses.clone(), None), (statuses.clone(), Some(false)), (Vec::new(), Some(true))]
+                {
+                    let page = MessagePageRequest { edge: delivery_edge, limit, statuses, succeeded, with_body };
+                    answers.push(format!("{:?}", store.messages(organization_id, &deliveries, &page).unwrap()));
+                }
             }
             let events = EventListFilter {
                 event_types: deliveries.event_types.clone(),
