@@ -103,11 +103,6 @@ impl Query {
         Page { limit: limit.unwrap_or(DEFAULT_LIMIT), order: order.unwrap_or(usual), beyond, goes_back }
     }
 
-    /// Adds what is wrong with a parameter that was read.
-    pub(crate) fn refuse(&mut self, name: &str, message: &str) {
-        self.invalid.add(name, message);
-    }
-
     /// Reports all that was wrong.
     pub(crate) fn finish(self) -> Result<(), SvixError> {
         self.invalid.into_result()

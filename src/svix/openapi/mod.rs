@@ -108,7 +108,11 @@ fn responses(operation: &Operation, spec: &RouteSpec) -> Map<String, Value> {
     let (has_body, has_input) =
         (operation.body.is_some(), operation.body.is_some() || !operation.query.is_empty());
     let errors = [
-        (400, !is_open, "The token says something impossible, or the payload was erased"),
+        (
+            400,
+            !is_open,
+            "The token says something impossible, or what is asked for can't be done; `code` says which",
+        ),
         (401, !is_open, "There is no token, or it is not valid"),
         (403, !is_open, "The token may not do that"),
         (404, has_names, "What the path names does not exist"),
