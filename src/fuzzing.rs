@@ -13,7 +13,8 @@ use crate::api::event_input::EventReader;
 use crate::api::input::{Errors, Fields};
 use crate::api::known_types::KnownTypes;
 use crate::api::webhook_input::WebhookChanges;
-use crate::api::webhook_settings::Rules;
+use crate::api::webhook_settings::{HeaderBounds, Rules};
+use crate::domain::endpoint::EndpointDefaults;
 use crate::domain::filter::Filter;
 use crate::domain::ids::OrganizationId;
 use crate::domain::retry::parse_retry_after;
@@ -131,6 +132,8 @@ pub fn webhook(body: &[u8]) {
         types: KnownTypes::new(Arc::default(), OrganizationId(1)),
         target_policy: &policy,
         signature_header_prefix: "x-acme",
+        defaults: EndpointDefaults::default(),
+        headers: HeaderBounds::USUAL,
     };
     for read in [WebhookChanges::read_new, WebhookChanges::read_change] {
         let mut errors = Errors::new();

@@ -17,7 +17,7 @@ use super::pagination::{List, RequestedPage};
 use super::problem::{ErrorCode, Problem};
 use super::turns::first_step;
 use super::webhook_input::WebhookChanges;
-use super::webhook_settings::{self, MASK, Rules};
+use super::webhook_settings::{self, HeaderBounds, MASK, Rules};
 use super::webhook_view::WebhookView;
 use super::{Api, NO_STORE, path_id};
 use crate::domain::audit::{AuditAction, AuditEntry};
@@ -44,6 +44,7 @@ impl Api {
             target_policy: &self.options.target_policy,
             signature_header_prefix: &self.options.signature_header_prefix,
             defaults: self.options.defaults,
+            headers: HeaderBounds::USUAL,
         }
     }
 

@@ -65,8 +65,8 @@ pub(super) const JWT_SECRET: SettingKey = SettingKey {
 pub(super) const RETRY_SCHEDULE: SettingKey = SettingKey {
     name: "svix.retry_schedule",
     kind: ValueKind::Text("list of seconds"),
-    help: "Delays before each retry, for endpoints made by the Svix-compatible API: 1 to 20 of 1 to 604800 seconds. All nodes need the same. \
-           Too few: an event is lost to a receiver that is away for longer. Too many: deliveries to dead receivers pile up.",
+    help: "Delays before each retry, for endpoints made by the Svix-compatible API: up to 20 of 1 to 604800 seconds, none for \
+           no retries. All nodes need the same. Too few: an event is lost to a receiver that is away for longer. Too many: deliveries to dead receivers pile up.",
     example: None,
     read: |value, settings| retry_schedule(value).map(|delays| settings.svix.retry_schedule = delays),
     show: |settings| Some(format!("{:?}", settings.svix.retry_schedule)),
@@ -129,8 +129,8 @@ fn secret_kind_name(kind: SecretKind) -> &'static str {
 fn retry_schedule(value: &SettingValue) -> Result<Vec<u32>, String> {
     let delays = value.integers(DELAYS)?;
     match delays.len() {
-        1..=MAX_DELAYS => Ok(delays.into_iter().filter_map(|delay| u32::try_from(delay).ok()).collect()),
-        count => Err(format!("expects 1 to {MAX_DELAYS} delays, got {count}")),
+        ..=MAX_DELAYS => Ok(delays.into_iter().filter_map(|delay| u32::try_from(delay).ok()).collect()),
+        count => Err(format!("expects at most {MAX_DELAYS} delays, got {count}")),
     }
 }
 
@@ -187,11 +187,13 @@ mod tests {
         assert_eq!(retry_schedule(&untyped("5, 300,1800")), Ok(vec![5, 300, 1_800]));
         let list = SettingValue::List(vec![SettingValue::Integer(5), SettingValue::Integer(604_800)]);
         assert_eq!(retry_schedule(&list), Ok(vec![5, 604_800]));
-        for wrong in ["", "0", "604801", "5;300", "-5", "1.5"] {
+        assert_eq!(retry_schedule(&SettingValue::List(Vec::new())), Ok(Vec::new()));
+        assert_eq!(retry_schedule(&untyped("")), Ok(Vec::new()));
+        for wrong in ["0", "604801", "5;300", "-5", "1.5"] {
             assert!(retry_schedule(&untyped(wrong)).is_err(), "{wrong}");
         }
         let many = vec!["5"; MAX_DELAYS + 1].join(",");
-        assert!(retry_schedule(&untyped(&many)).is_err_and(|error| error.contains("1 to 20")));
+        assert!(retry_schedule(&untyped(&many)).is_err_and(|error| error.contains("at most 20")));
     }
 
     #[test]

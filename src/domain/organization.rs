@@ -191,6 +191,12 @@ impl Metadata {
         (pairs.len() <= Self::MAX_PAIRS && bytes <= Self::MAX_BYTES).then_some(Self(pairs))
     }
 
+    /// Any number of pairs; `None` when they have more bytes as JSON.
+    pub(crate) fn within_json(pairs: BTreeMap<String, String>, max_bytes: usize) -> Option<Self> {
+        let metadata = Self(pairs);
+        serde_json::to_vec(&metadata).is_ok_and(|text| text.len() <= max_bytes).then_some(metadata)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -23,6 +23,9 @@ use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{OrganizationRef, Role};
 use crate::domain::svix::{Application, Environment};
 
+/// Of a token of an application that says something impossible.
+const BAD_TOKEN: &str = "bad token";
+
 /// Whose token a request has.
 enum Bearer {
     /// Everything in the environment.
@@ -115,7 +118,7 @@ async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), Svix
 
 fn invalid() -> SvixError {
     SvixError::unauthorized(
-        "Invalid token: it must be signed (HS256) with this engine's svix.jwt_secret, be within its time, and its application exist",
+        "Invalid token: it must be signed (HS256) with this engine's svix.jwt_secret, and be within its time",
     )
 }
 
@@ -132,6 +135,11 @@ impl Call<'_> {
     async fn bearer(&self, request: &HttpRequest) -> Result<Bearer, SvixError> {
         let no_token = || SvixError::unauthorized("no token; send the header Authorization: Bearer <token>");
         let token = bearer_token(request).ok_or_else(no_token)?;
+        if hash_key(token) == self.svix.secret_hash {
+            return Err(SvixError::unauthorized(
+                "Invalid token: this is the secret that signs tokens; `ringback svix token` makes one with it",
+            ));
+        }
         if TokenKey::is_token(token) {
             return of_claims(self.svix.key.read(token, self.api.engine().now()).ok_or_else(invalid)?);
         }
@@ -154,13 +162,13 @@ impl Call<'_> {
         }
     }
 
-    /// The application whose token it is, and who calls with it. Deleted ones have no rights.
+    /// The application whose token it is, and who calls with it. A deleted one is not found.
     async fn holder(
         &self,
         environment: &Environment,
         holder: &Holder,
     ) -> Result<(Application, Caller), SvixError> {
-        let own = self.find(environment, holder.name.clone()).await?.ok_or_else(invalid)?;
+        let own = self.find(environment, holder.name.clone()).await?.ok_or_else(SvixError::not_found)?;
         let with_token = Caller::Key { organization_id: own.id, key_id: None, role: Role::Owner };
         Ok((own, holder.caller.unwrap_or(with_token)))
     }
@@ -219,24 +227,25 @@ fn of_claims(claims: Claims) -> Result<Bearer, SvixError> {
     let Some(subject) = claims.sub.clone() else {
         return Err(SvixError::unauthorized("Invalid token (missing `sub`)."));
     };
-    let environment = |text: &str| -> Result<Environment, SvixError> {
-        text.parse()
-            .map_err(|()| SvixError::bad_token("the token names an environment that is not of the form org_…"))
+    // the two codes of Svix's server
+    let environment = |text: &str, code, claim| -> Result<Environment, SvixError> {
+        let detail = format!("`{claim}` of the token is not the id of an environment, which begins with org_");
+        text.parse().map_err(|()| SvixError::bad_request(code, detail))
     };
     match claims.org.clone() {
-        None => Ok(Bearer::Environment(environment(&subject)?, Caller::ADMIN)),
+        None => Ok(Bearer::Environment(environment(&subject, "bad_token", "sub")?, Caller::ADMIN)),
         Some(org) => {
-            let environment = environment(&org)?;
+            let environment = environment(&org, BAD_TOKEN, "org")?;
             let named = ApplicationName::parse_in(&environment, &subject)
                 .filter(|name| !matches!(name, ApplicationName::Ours(OrganizationRef::Uid(_))));
-            let name =
-                named.ok_or_else(|| SvixError::bad_token("`sub` of the token is not the id of an application"))?;
+            let bad = || SvixError::bad_request(BAD_TOKEN, "`sub` of the token is not the id of an application");
+            let name = named.ok_or_else(bad)?;
             Ok(Bearer::Application(environment, Holder { name, caller: None, claims: Some(claims) }))
         }
     }
 }
 
-fn bearer_token(request: &HttpRequest) -> Option<&str> {
+pub(super) fn bearer_token(request: &HttpRequest) -> Option<&str> {
     let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();

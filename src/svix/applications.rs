@@ -172,17 +172,16 @@ pub(super) async fn found_or_made(
     access: &Access,
     described: Option<ApplicationIn>,
 ) -> Result<OrganizationId, SvixError> {
-    let (found, Some(described)) = (access.application(), described) else {
-        return access.application().map(|application| application.id);
-    };
-    if let Ok(application) = found {
+    let Some(described) = described else { return access.application().map(|application| application.id) };
+    let fields = described.checked(&access.environment, Invalid::of_body())?;
+    if let Ok(application) = access.application() {
         return Ok(application.id);
     }
-    let fields = described.checked(&access.environment, Invalid::of_body())?;
     let name = request.match_info().get("app").unwrap_or_default();
     if fields.uid.as_ref().is_none_or(|uid| uid.as_str() != name) {
         let msg = "must be the name of the application in the path, which does not exist yet";
-        return Err(SvixError::invalid(vec![InvalidField::new(&["body", "application", "uid"], msg)]));
+        let rule = if fields.uid.is_none() { "application_uid_missing" } else { "application_uid_mismatch" };
+        return Err(SvixError::invalid(vec![InvalidField::of_type(rule, &["body", "application", "uid"], msg)]));
     }
     Ok(add(api, by, &access.environment, fields).await?.id)
 }

@@ -1,5 +1,7 @@
 //! What can be done with an endpoint: sending it an example, and counting what became of its messages.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +13,10 @@ use super::error::SvixError;
 use super::input::{Invalid, read_json};
 use super::messages::publish_example;
 use super::page::Query;
+use super::tasks::TOLERANCE;
 use crate::api::Api;
+use crate::api::pagination::read_instant;
+use crate::domain::time::UnixMillis;
 use crate::store::{Store, StoreResult};
 
 /// A type that exists everywhere.
@@ -19,10 +24,11 @@ const PING: &str = "svix.ping";
 const PING_EXAMPLE: &str = r#"{"success":true}"#;
 /// The version of a type's schemas whose example is sent.
 const EXAMPLE_VERSION: &str = "1";
-/// How far back attempts can be counted, as with Svix's server; those that are kept are of the last days.
-const LONGEST_STATISTICS: std::time::Duration = std::time::Duration::from_secs(28 * 86_400);
-/// What is counted when a query does not say.
-const USUAL_PERIOD: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// How far back attempts can be counted, and are when a query does not say, as with Svix's server; those that are kept are of the
+/// last days.
+const LONGEST_STATISTICS: Duration = Duration::from_secs(28 * 86_400);
+/// Of periods that can't be counted.
+const INVALID_RANGE: &str = "invalid_range";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,6 +46,9 @@ pub(super) async fn send_example(
 ) -> Result<HttpResponse, SvixError> {
     let (owner, found) = of_path(&request, &api, &access).await?;
     let ExampleIn { event_type, example_index } = read_json(&request, payload).await?;
+    let mut invalid = Invalid::of_body();
+    invalid.check_name("eventType", &event_type);
+    invalid.into_result()?;
     let example = match event_type == PING {
         true => RawValue::from_string(PING_EXAMPLE.to_owned()).ok(),
         false => {
@@ -49,12 +58,11 @@ pub(super) async fn send_example(
             known.schemas.as_deref().and_then(|schemas| example_of(schemas, example_index.unwrap_or_default()))
         }
     };
-    let Some(example) = example else {
-        let mut invalid = Invalid::of_body();
-        invalid.add("eventType", "has no example: add `examples` to version 1 of its schemas");
-        invalid.into_result()?;
-        return Err(SvixError::not_found());
+    let no_example = || {
+        let detail = "the event type has no example: add `examples` to version 1 of its schemas";
+        SvixError::bad_request("invalid_scheme", detail)
     };
+    let example = example.ok_or_else(no_example)?;
     publish_example(&api, owner, found.endpoint.id, event_type, example).await
 }
 
@@ -83,16 +91,7 @@ pub(super) async fn stats(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, SvixError> {
     let (owner, found) = of_path(&request, &api, &access).await?;
-    let mut query = Query::parse(request.query_string());
-    let earliest = api.engine().now() - LONGEST_STATISTICS;
-    let since = query.instant("since");
-    if since.is_some_and(|since| since < earliest) {
-        query.refuse("since", "can't be more than 28 days ago");
-    }
-    let until = query.instant("until");
-    query.finish()?;
-    let until = until.unwrap_or_else(|| api.engine().now());
-    let since = since.unwrap_or(until - USUAL_PERIOD);
+    let (since, until) = period(&request, api.engine().now())?;
     let (id, recent) = (found.endpoint.id, api.engine().statistics());
     let counted = api.read(access.line, move |store: &dyn Store| -> StoreResult<StatsOut> {
         let mut stats = StatsOut { pending: store.pending(owner, Some(id))?.pending, ..StatsOut::default() };
@@ -105,6 +104,25 @@ pub(super) async fn stats(
         Ok(stats)
     });
     Ok(HttpResponse::Ok().json(counted.await?))
+}
+
+/// The period that a query asks for.
+fn period(request: &HttpRequest, now: UnixMillis) -> Result<(UnixMillis, UnixMillis), SvixError> {
+    let refused = |detail: String| SvixError::bad_request(INVALID_RANGE, detail);
+    let query = Query::parse(request.query_string());
+    let instant = |name: &str| {
+        let read = query.text(name).map(read_instant).transpose();
+        read.map_err(|message| refused(format!("{name}: {message}")))
+    };
+    let until = instant("until")?.unwrap_or(now);
+    let since = instant("since")?.unwrap_or(until - LONGEST_STATISTICS);
+    if until > now {
+        return Err(refused(String::from("until can't be in the future")));
+    }
+    if since < until - LONGEST_STATISTICS - TOLERANCE {
+        return Err(refused(String::from("since can't be more than 28 days before until")));
+    }
+    Ok((since, until))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use super::fields::{Patch, given};
 use super::input::{Invalid, checked_metadata, checked_uid};
@@ -11,6 +12,7 @@ use super::secret_input::checked_secret;
 use crate::api::Api;
 use crate::api::input::{Errors, JsonFields};
 use crate::api::webhook_input::WebhookChanges;
+use crate::api::webhook_settings::{HeaderBounds, Rules};
 use crate::domain::endpoint::{DisabledReason, Endpoint, RateLimit};
 use crate::domain::ids::OrganizationId;
 use crate::domain::organization::{Metadata, OrganizationUid};
@@ -22,7 +24,12 @@ use crate::domain::time::UnixMillis;
 /// What ids begin with, here and in our own API: an own id that does would be taken for one.
 const ID_PREFIXES: [&str; 2] = ["ep_", "wh_"];
 const MAX_CHANNELS: usize = 10;
-const MAX_CHANNEL_BYTES: usize = 128;
+/// Headers that Svix's server lets nobody set, beside those that the engine sets itself.
+const FORBIDDEN_HEADERS: [&str; 7] =
+    ["age", "cache-control", "clear-site-data", "expires", "pragma", "trailers", "warning"];
+/// What the names of others begin with: they sign requests, or belong to those who pass them on.
+const FORBIDDEN_BEGINNINGS: [&str; 10] =
+    ["svix-", "webhook-", "x-svix-", "x-amz-", "x-amzn-", "x-google", "x-goog-", "x-gfe", "x-azure-", "x-fd-"];
 
 /// The body of a `POST` or `PUT`: what is absent or `null` has its default.
 #[derive(Deserialize)]
@@ -95,7 +102,7 @@ impl EndpointIn {
         let description = self.description.unwrap_or_default();
         invalid.check_text("description", &description);
         check_version(self.version, invalid);
-        let mut settings = Map::from_iter([("url".to_owned(), Value::from(self.url))]);
+        let mut settings = Map::from_iter([("url".to_owned(), Value::from(normalized(self.url)))]);
         if let Some(headers) = &self.headers {
             check_header_names(headers.keys(), invalid);
             settings.insert("headers".to_owned(), json!(headers));
@@ -123,7 +130,7 @@ impl EndpointPatch {
             invalid.check_text("description", description);
         }
         check_version(self.version, invalid);
-        let url = self.url.map(|url| Map::from_iter([("url".to_owned(), Value::from(url))]));
+        let url = self.url.map(|url| Map::from_iter([("url".to_owned(), Value::from(normalized(url)))]));
         let rate_limit = self.rate_limit.given().or(self.throttle_rate.given());
         invalid.check_rate(rate_limit.flatten());
         let uid = self.uid.given();
@@ -178,6 +185,16 @@ impl EndpointChange {
     }
 }
 
+/// The rules of our own API, with more room for headers.
+pub(super) fn rules(api: &Api, owner: OrganizationId) -> Rules<'_> {
+    Rules { headers: HeaderBounds::WIDE, ..api.rules(owner) }
+}
+
+/// As Svix's server shows it: the host in lower case, and a path. What is no URL is left to the check of URLs.
+fn normalized(url: String) -> String {
+    Url::parse(&url).map_or(url, String::from)
+}
+
 /// Reads settings that our own API has as well, by its rules.
 fn read_settings(
     api: &Api,
@@ -188,7 +205,7 @@ fn read_settings(
     let text = Value::Object(settings).to_string();
     let mut errors = Errors::new();
     let fields = JsonFields::parse(text.as_bytes(), &mut errors);
-    let changes = fields.map(|fields| WebhookChanges::read_change(fields, &api.rules(owner), &mut errors));
+    let changes = fields.map(|fields| WebhookChanges::read_change(fields, &rules(api, owner), &mut errors));
     match changes.and_then(|changes| errors.into_result().map(|()| changes)) {
         Ok(changes) => Some(changes),
         Err(problem) => {
@@ -226,9 +243,8 @@ pub(super) fn check_channels(channels: &[String], most: usize, invalid: &mut Inv
     if !(1..=most).contains(&channels.len()) {
         invalid.add("channels", format!("must have 1 to {most} items, or be null"));
     }
-    if channels.iter().any(|channel| !is_name(channel) || channel.len() > MAX_CHANNEL_BYTES) {
-        let msg = format!("each must have 1 to {MAX_CHANNEL_BYTES} of the characters A-Z, a-z, 0-9, -, _ and .");
-        invalid.add("channels", msg);
+    if channels.iter().any(|channel| !is_name(channel)) {
+        invalid.add("channels", "each must have 1 to 256 of the characters A-Z, a-z, 0-9, -, _ and .");
     }
 }
 
@@ -238,12 +254,17 @@ pub(super) fn without_repetitions(mut texts: Vec<String>) -> Vec<String> {
     texts
 }
 
-/// Headers that sign a request are not for others to set.
+/// Headers that are not for others to set.
 pub(super) fn check_header_names<'a>(names: impl Iterator<Item = &'a String>, invalid: &mut Invalid) {
     for name in names {
         let lower = name.to_ascii_lowercase();
-        if lower.starts_with("svix-") || lower.starts_with("webhook-") {
-            invalid.add("headers", format!("{name} can't be set: it signs requests"));
+        let is_forbidden = FORBIDDEN_HEADERS.contains(&lower.as_str())
+            || FORBIDDEN_BEGINNINGS.iter().any(|beginning| lower.starts_with(beginning));
+        if is_forbidden {
+            invalid.add(
+                "headers",
+                format!("{name} can't be set: it signs requests, or is for those who pass them on"),
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Svix;
 use super::access::Access;
-use super::endpoint_input::check_header_names;
+use super::endpoint_input::{check_header_names, rules};
 use super::endpoints::of_path;
 use super::error::SvixError;
 use super::input::{Invalid, read_json};
@@ -31,8 +31,14 @@ const LONGEST_GRACE: u64 = 7 * 86_400;
 /// Replaced secrets that sign at once, as with Svix's server.
 const MOST_SECRETS: usize = 11;
 /// Headers whose values are told to nobody.
-const SENSITIVE: [&str; 5] =
-    ["authorization", "proxy-authenticate", "proxy-authorization", "www-authenticate", "x-auth-token"];
+const SENSITIVE: [&str; 6] = [
+    "authorization",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "www-authenticate",
+    "x-api-key",
+    "x-auth-token",
+];
 
 #[derive(Serialize)]
 struct SecretOut<'a> {
@@ -186,7 +192,7 @@ async fn set_headers(
         let text = json!({"headers": headers}).to_string();
         let mut errors = Errors::new();
         let fields = JsonFields::parse(text.as_bytes(), &mut errors)?;
-        let change = WebhookChanges::read_change(fields, &shared.rules(owner), &mut errors);
+        let change = WebhookChanges::read_change(fields, &rules(&shared, owner), &mut errors);
         change.apply(endpoint, now, &mut errors);
         errors.into_result()
     };

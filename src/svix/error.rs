@@ -14,6 +14,14 @@ use crate::domain::filter::FieldError;
 
 /// Of a value that is wrong.
 const VALUE_ERROR: &str = "value_error";
+/// Words of our own API, and what they are called here.
+const WORDS: &[(&str, &str)] = &[
+    ("a webhook", "an endpoint"),
+    ("webhook", "endpoint"),
+    ("Webhook", "Endpoint"),
+    ("organization", "application"),
+    ("Organization", "Application"),
+];
 
 /// An error response.
 #[derive(Debug, Clone)]
@@ -45,6 +53,11 @@ impl InvalidField {
         let loc = loc.iter().map(|&part| part.to_owned()).collect();
         Self { loc, msg: msg.into(), r#type: VALUE_ERROR }
     }
+
+    /// The same with a type that says which rule it breaks.
+    pub(crate) fn of_type(r#type: &'static str, loc: &[&str], msg: impl Into<String>) -> Self {
+        Self { r#type, ..Self::new(loc, msg) }
+    }
 }
 
 impl SvixError {
@@ -58,9 +71,9 @@ impl SvixError {
         Self::plain(StatusCode::UNAUTHORIZED, "authentication_failed", detail)
     }
 
-    /// A valid token that says something impossible.
-    pub(crate) fn bad_token(detail: &str) -> Self {
-        Self::plain(StatusCode::BAD_REQUEST, "bad_token", detail)
+    /// What can't be done, as a valid token that says something impossible.
+    pub(crate) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::plain(StatusCode::BAD_REQUEST, code, detail)
     }
 
     /// A token with too few rights.
@@ -139,21 +152,31 @@ impl From<Problem> for SvixError {
         if status == StatusCode::UNPROCESSABLE_ENTITY {
             return Self::invalid(invalid_fields(&problem));
         }
-        if code == ErrorCode::PayloadErased {
-            return Self::plain(StatusCode::BAD_REQUEST, "missing_payload", problem.detail());
+        match code {
+            ErrorCode::PayloadErased => return Self::bad_request("missing_payload", problem.detail()),
+            ErrorCode::TooManySecrets => {
+                return Self::bad_request("limit_reached", in_its_words(problem.detail()));
+            }
+            ErrorCode::NotFound => return Self::not_found(),
+            _ => {}
         }
         // the libraries tell errors apart by their status
         let code = match status {
             StatusCode::UNAUTHORIZED => "authentication_failed",
             StatusCode::FORBIDDEN => "insufficient access",
-            StatusCode::NOT_FOUND => "not_found",
             StatusCode::CONFLICT if code == ErrorCode::Conflict => "conflict",
             StatusCode::TOO_MANY_REQUESTS => "rate_limit_exceeded",
             StatusCode::INTERNAL_SERVER_ERROR => "server_error",
             _ => code.as_str(),
         };
-        Self { retry_after: problem.retry_after(), ..Self::plain(status, code, problem.detail()) }
+        Self { retry_after: problem.retry_after(), ..Self::plain(status, code, in_its_words(problem.detail())) }
     }
+}
+
+/// What our own API says, for who knows only this one: without hints at its routes.
+fn in_its_words(text: &str) -> String {
+    let parts: Vec<&str> = text.split("; ").filter(|part| !part.contains("/v1/")).collect();
+    WORDS.iter().fold(parts.join("; "), |text, (ours, its)| text.replace(ours, its))
 }
 
 /// What is wrong according to a problem with an input.
@@ -161,10 +184,10 @@ pub(super) fn invalid_fields(problem: &Problem) -> Vec<InvalidField> {
     let field = |error: &FieldError| {
         let parts = error.field.split('.').filter(|part| !part.is_empty());
         let loc = std::iter::once("body").chain(parts).map(str::to_owned).collect();
-        InvalidField { loc, msg: error.message.clone(), r#type: VALUE_ERROR }
+        InvalidField { loc, msg: in_its_words(&error.message), r#type: VALUE_ERROR }
     };
     match problem.errors() {
-        [] => vec![InvalidField::new(&["body"], problem.detail())],
+        [] => vec![InvalidField::new(&["body"], in_its_words(problem.detail()))],
         errors => errors.iter().map(field).collect(),
     }
 }
@@ -220,10 +243,14 @@ mod tests {
     async fn every_problem_has_the_shape_that_the_libraries_read_and_keeps_its_status() {
         for code in ErrorCode::ALL {
             let (status, retry_after, body) = sent(Problem::new(*code, "what happened").into()).await;
-            let expected = if *code == ErrorCode::PayloadErased { 400 } else { code.status().as_u16() };
+            let expected = match code {
+                ErrorCode::PayloadErased | ErrorCode::TooManySecrets => 400,
+                code => code.status().as_u16(),
+            };
             assert_eq!(status, expected);
             assert_eq!(retry_after.is_some(), matches!(status, 429 | 503), "{code:?}");
             match status {
+                404 => assert_eq!(body, json!({"code": "not_found", "detail": "Entity not found"})),
                 422 => {
                     let expected = json!([{"loc": ["body"], "msg": "what happened", "type": "value_error"}]);
                     assert_eq!(body, json!({"detail": expected}), "{code:?}");
@@ -234,6 +261,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn nobody_is_told_of_words_and_routes_of_our_own_api() {
+        let text = "another organization has the uid a; GET /v1/organizations/a shows it";
+        assert_eq!(in_its_words(text), "another application has the uid a");
+        assert_eq!(in_its_words("a webhook of Organization 1"), "an endpoint of Application 1");
     }
 
     #[actix_web::test]

@@ -14,7 +14,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, rt, web};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::access::Access;
+use super::access::{Access, bearer_token};
 use super::error::SvixError;
 use crate::api::Api;
 use crate::api::events::{IDEMPOTENCY_KEY, REPLAYED};
@@ -52,6 +52,23 @@ pub(super) async fn once(request: ServiceRequest, next: Next<BoxBody>) -> Result
     })
 }
 
+/// A key counts for the token that comes with it and for the URL, as with Svix's server; `None` without a key.
+pub(super) fn key_of(request: &HttpRequest) -> Option<[u8; 32]> {
+    let key = request.headers().get(IDEMPOTENCY_KEY)?.as_bytes();
+    if key.is_empty() {
+        return None;
+    }
+    let token = bearer_token(request)?;
+    // without a slash at its end
+    let url = request.uri().path_and_query().map(|path| path.as_str()).unwrap_or_default();
+    let mut hash = Sha256::new();
+    for part in [token.as_bytes(), url.as_bytes(), key] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    Some(hash.finalize().into())
+}
+
 /// A request with an idempotency key.
 struct Call {
     api: web::Data<Api>,
@@ -62,24 +79,16 @@ struct Call {
 impl Call {
     /// `None` without a key.
     fn of(request: &HttpRequest) -> Option<Self> {
-        let key = request.headers().get(IDEMPOTENCY_KEY)?.as_bytes();
+        let key_hash = key_of(request)?;
         let pattern = request.match_pattern()?;
-        if key.is_empty() || FOUND_OUT_BY_THEMSELVES.contains(&pattern.as_str()) {
+        if FOUND_OUT_BY_THEMSELVES.contains(&pattern.as_str()) {
             return None;
         }
         let access = request.extensions().get::<Access>().cloned()?;
         let api = request.app_data::<web::Data<Api>>()?.clone();
-        let holder = access.holder.map(|id| id.to_string()).unwrap_or_default();
-        // without a slash at its end
-        let path = request.uri().path_and_query().map(|path| path.as_str()).unwrap_or_default();
-        let mut hash = Sha256::new();
-        for part in [access.environment.stored().as_bytes(), holder.as_bytes(), path.as_bytes(), key] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
         // what is done for an application waits in its line, whoever asks for it
         let line = access.application.map_or(access.line, |application| application.id.into());
-        Some(Self { api, line, key_hash: hash.finalize().into() })
+        Some(Self { api, line, key_hash })
     }
 
     /// `None` when this is the first one, which now has to be carried out.

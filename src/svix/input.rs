@@ -18,6 +18,8 @@ use crate::domain::svix::is_name;
 const BODY_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 /// Svix's server has no limit; larger ones fill lists.
 const MAX_TEXT_BYTES: usize = 4 * 1024;
+/// Of metadata, written as JSON, as with Svix's server.
+const MAX_METADATA_BYTES: usize = 4_096;
 
 /// Reads a body of JSON; an empty one is an empty object.
 pub(crate) async fn read_json<T: DeserializeOwned>(
@@ -120,9 +122,8 @@ pub(super) fn checked_uid(text: &str, prefixes: &[&str], invalid: &mut Invalid) 
 
 /// Metadata within its bounds.
 pub(super) fn checked_metadata(pairs: BTreeMap<String, String>, invalid: &mut Invalid) -> Metadata {
-    Metadata::new(pairs).unwrap_or_else(|| {
-        let (pairs, bytes) = (Metadata::MAX_PAIRS, Metadata::MAX_BYTES);
-        invalid.add("metadata", format!("may have {pairs} pairs and {bytes} bytes"));
+    Metadata::within_json(pairs, MAX_METADATA_BYTES).unwrap_or_else(|| {
+        invalid.add("metadata", format!("may have {MAX_METADATA_BYTES} bytes as JSON"));
         Metadata::default()
     })
 }

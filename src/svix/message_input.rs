@@ -75,10 +75,10 @@ pub(super) fn read_message(text: &[u8], now: UnixMillis) -> Result<CheckedMessag
     if deliver_at.is_some_and(|at| erase_at.is_some_and(|end| end <= at)) {
         invalid.add("deliverAt", "must come before the end of the payload's retention");
     }
-    let channels = message.channels.unwrap_or_default();
-    if !channels.is_empty() {
-        check_channels(&channels, MAX_EVENT_CHANNELS, &mut invalid);
+    if let Some(channels) = &message.channels {
+        check_channels(channels, MAX_EVENT_CHANNELS, &mut invalid);
     }
+    let channels = message.channels.unwrap_or_default();
     let tags = message.tags.unwrap_or_default();
     if tags.len() > MAX_TAGS || !tags.iter().all(|tag| is_label(tag)) {
         invalid.add("tags", format!("has at most {MAX_TAGS} items of 1 to 128 characters"));

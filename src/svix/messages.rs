@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::access::Access;
 use super::applications::found_or_made;
 use super::error::SvixError;
+use super::idempotency;
 use super::message_input::{CheckedMessage, ID_PREFIX, read_message};
 use super::page::{Order, Page, Query};
 use super::reading::{Span, read_on};
@@ -24,7 +25,7 @@ use crate::domain::event::MAX_BODY_BYTES;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId, instant_in};
 use crate::domain::labels::EventLabels;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent};
+use crate::store::{AcceptedEvent, BatchKey, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent};
 
 /// Before keys of this API: no key that is sent to our own has it, as those are printable.
 const KEYED: char = '\u{2}';
@@ -73,7 +74,7 @@ pub(super) fn listed(texts: Vec<String>) -> Option<Vec<String>> {
 }
 
 /// `POST /api/v1/app/{app}/msg`: responds after the commit. A message with an `eventId` is accepted once, however often it is
-/// sent; with an `idempotency-key`, its repetition gets the same answer.
+/// sent; with an `idempotency-key`, its repetition gets the same answer, whatever its body is.
 pub(super) async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -95,35 +96,69 @@ pub(super) async fn create(
         false => api.parse(access.line, move || read_message(&bytes, now)).await??,
     };
     let owner = found_or_made(&request, &api, &author, &access, message.application.take()).await?;
-    let key = idempotency_key(request.headers(), message.labels.uid.as_deref(), &api);
+    let keys = Keys::of(idempotency::key_of(&request), message.labels.uid.as_deref(), &api);
     let shown = with_content.then(|| message.data.clone());
     let labels = message.labels.clone();
-    let published = publish(&api, owner, message, key, None).await?;
+    let published = publish(&api, owner, message, keys, None).await?;
+    if published.replayed
+        && let Some(answer) = first_answer(&api, &access, owner, &published.event, with_content).await?
+    {
+        return Ok(answer);
+    }
     let AcceptedEvent { id, event_type, .. } = published.event;
     let payload = payload_of(shown.as_ref().map(|data| data.get().as_bytes()));
     Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, labels, payload)))
 }
 
-/// An own id is a key as well: the insert of the key decides which of two messages with it is stored, and a repetition of one
-/// and the same request is known by the client's key. When the key is forgotten, the commit still finds the id itself.
-fn idempotency_key(headers: &HeaderMap, uid: Option<&str>, api: &Api) -> Option<IdempotencyKey> {
-    let sent = headers.get(events::IDEMPOTENCY_KEY).map(|value| value.as_bytes()).filter(|key| !key.is_empty());
-    match (uid, sent) {
-        (None, None) => None,
-        // what is sent with it is not compared, as with Svix's server
-        (None, Some(sent)) => {
-            let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(sent));
-            Some(IdempotencyKey { key: format!("{KEYED}{digest}"), request_hash: [0; 32] })
-        }
-        (Some(uid), sent) => {
-            let request_hash = match sent {
-                Some(sent) => Sha256::digest(sent).into(),
+/// What a message is stored once with. An own id is a key as well: the insert of the key decides which of two messages with it
+/// is stored. When the key is forgotten, the commit still finds the id itself.
+#[derive(Default)]
+struct Keys {
+    /// Whoever repeats it gets the first answer; what is sent with it is not compared, as with Svix's server.
+    request: Option<IdempotencyKey>,
+    /// Beside a client's key, that of the own id.
+    name: Option<BatchKey>,
+}
+
+impl Keys {
+    fn of(sent: Option<[u8; 32]>, uid: Option<&str>, api: &Api) -> Self {
+        let named = |uid: &str| format!("{NAMED}{uid}");
+        match (sent, uid) {
+            (None, None) => Self::default(),
+            (Some(sent), uid) => {
+                let key = format!("{KEYED}{}", data_encoding::HEXLOWER.encode(&sent));
+                let request = Some(IdempotencyKey { key, request_hash: [0; 32] });
+                Self { request, name: uid.map(|uid| BatchKey::of_name(named(uid), sent)) }
+            }
+            (None, Some(uid)) => {
                 // the same as that of no other request
-                None => Sha256::digest(api.engine().next_id().to_be_bytes()).into(),
-            };
-            Some(IdempotencyKey { key: format!("{NAMED}{uid}"), request_hash })
+                let request_hash = Sha256::digest(api.engine().next_id().to_be_bytes()).into();
+                Self { request: Some(IdempotencyKey { key: named(uid), request_hash }), name: None }
+            }
         }
     }
+}
+
+/// What the first request with the key was answered, by what is stored; `None` when that is removed already.
+async fn first_answer(
+    api: &Api,
+    access: &Access,
+    owner: OrganizationId,
+    first: &AcceptedEvent,
+    with_content: bool,
+) -> Result<Option<HttpResponse>, SvixError> {
+    let id = first.id;
+    let Some(detail) = api.read(access.line, move |store| store.event(owner, id)).await? else { return Ok(None) };
+    let body = api.parse(access.line, move || {
+        let record = detail.record;
+        let payload = payload_of(with_content.then_some(&*detail.body));
+        serde_json::to_vec(&MessageOut::new(id, record.event_type, record.labels, payload))
+    });
+    let mut answer = sent(api, owner, body.await?)?;
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    let (name, value) = events::REPLAYED;
+    answer.headers_mut().insert(name, value);
+    Ok(Some(answer))
 }
 
 fn taken() -> SvixError {
@@ -134,16 +169,16 @@ async fn publish(
     api: &Api,
     owner: OrganizationId,
     message: CheckedMessage,
-    key: Option<IdempotencyKey>,
+    keys: Keys,
     only_to: Option<EndpointId>,
 ) -> Result<Published, SvixError> {
     let CheckedMessage { event_type, data, labels, .. } = message;
     let now = api.engine().now();
-    let mut publication = Publication::new(owner, event_type, (now.to_string(), now), data);
+    let mut publication = Publication::new(owner, event_type, (now.to_string(), now), data).with_name(keys.name);
     publication.has_free_type = true;
     publication.only_to = only_to;
     publication.labels = (!labels.is_empty()).then(|| Arc::new(labels));
-    publication.idempotency = key;
+    publication.idempotency = keys.request;
     api.engine().publish(publication).await.map_err(|error| match error {
         PublishError::IdempotencyKeyReused => taken(),
         error => events::refusal(error).into(),
@@ -159,11 +194,11 @@ pub(super) async fn publish_example(
     data: Box<RawValue>,
 ) -> Result<HttpResponse, SvixError> {
     api.admit_events(owner, 1)?;
-    let message =
-        CheckedMessage { event_type, data: data.clone(), labels: EventLabels::default(), application: None };
-    let published = publish(api, owner, message, None, Some(only_to)).await?;
+    let message = CheckedMessage { event_type, data, labels: EventLabels::default(), application: None };
+    let published = publish(api, owner, message, Keys::default(), Some(only_to)).await?;
     let AcceptedEvent { id, event_type, .. } = published.event;
-    Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, EventLabels::default(), &data)))
+    let out = MessageOut::new(id, event_type, EventLabels::default(), payload_of(None));
+    Ok(HttpResponse::Ok().json(out))
 }
 
 /// The id of the message that a path names, by its id or own id.

@@ -44,6 +44,7 @@ use actix_cors::Cors;
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::web;
 
+use crate::api::key_text::hash_key;
 use crate::config::SvixSettings;
 use crate::domain::retry::{RetryDelays, RetrySchedule};
 use crate::domain::secret::{Secret, SecretKind};
@@ -63,6 +64,8 @@ const CORS_MAX_AGE: usize = 600;
 /// What the handlers of this API share beside [`crate::api::Api`], one for all workers.
 pub struct Svix {
     key: TokenKey,
+    /// Of the secret itself, which some send instead of a token.
+    secret_hash: [u8; 32],
     /// Of new endpoints.
     retry: RetrySchedule,
     /// Of secrets that nobody supplies.
@@ -77,11 +80,15 @@ impl Svix {
     /// `None` when it is not turned on.
     pub fn new(settings: &SvixSettings) -> Option<Self> {
         let secret: &Secret = settings.jwt_secret.as_ref()?;
-        let delays = RetryDelays::new(&settings.retry_schedule);
+        let retry = match settings.retry_schedule.as_slice() {
+            [] => RetrySchedule::Retries(0),
+            // checked as it was read
+            delays => RetryDelays::new(delays).map_or(RetrySchedule::default(), RetrySchedule::Delays),
+        };
         Some(Self {
             key: TokenKey::new(secret),
-            // checked as it was read
-            retry: delays.map_or(RetrySchedule::default(), RetrySchedule::Delays),
+            secret_hash: hash_key(secret.expose()),
+            retry,
             secret_kind: settings.secret_kind,
             applications: KnownApplications::default(),
             tasks: TaskRunner::default(),
@@ -107,10 +114,12 @@ impl Svix {
 
 /// Registers every route. `/v1` has no part of this in its way.
 pub fn configure(svix: web::Data<Svix>, config: &mut web::ServiceConfig) {
+    let is_for_all = svix.allows_every_origin;
     let scope = web::scope(BASE_PATH)
         .wrap(NormalizePath::new(TrailingSlash::Trim))
         .wrap(svix.cors())
         .wrap(from_fn(shape::in_shape))
+        .wrap(from_fn(move |request, next| shape::for_other_origins(is_for_all, request, next)))
         .app_data(svix)
         .configure(routes::configure);
     config.service(scope);

@@ -135,11 +135,6 @@ impl Query {
         Page { limit: limit.min(MAX_LIMIT), order, beyond, goes_back }
     }
 
-    /// Adds what is wrong with a parameter that was read.
-    pub(crate) fn refuse(&mut self, name: &str, message: &str) {
-        self.invalid.add(name, message);
-    }
-
     /// Reports all that was wrong.
     pub(crate) fn finish(self) -> Result<(), SvixError> {
         match self.unreadable {

@@ -63,7 +63,7 @@ routes! {
     PUT    "/app/{app}/endpoint/{endpoint}/headers" Application endpoint_parts::put_headers;
     PATCH  "/app/{app}/endpoint/{endpoint}/headers" Application endpoint_parts::patch_headers;
     GET    "/app/{app}/endpoint/{endpoint}/stats" ApplicationRead endpoint_actions::stats;
-    POST   "/app/{app}/endpoint/{endpoint}/send-example" Application endpoint_actions::send_example;
+    POST   "/app/{app}/endpoint/{endpoint}/send-example" Environment endpoint_actions::send_example;
     POST   "/app/{app}/endpoint/{endpoint}/recover" Application tasks::recover;
     POST   "/app/{app}/endpoint/{endpoint}/replay-missing" Application tasks::replay_missing;
     POST   "/app/{app}/endpoint/{endpoint}/bulk-replay" Application tasks::bulk_replay;

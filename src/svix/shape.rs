@@ -2,7 +2,8 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError};
 
@@ -30,6 +31,23 @@ pub(super) async fn in_shape(
         }
     }
     Ok(ServiceResponse::new(request, new))
+}
+
+/// The middleware around that: what is no browser may ask what it may do as well, and whom all pages may call says so to everybody.
+pub(super) async fn for_other_origins(
+    is_for_all: bool,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let asks = request.method() == Method::OPTIONS && !request.headers().contains_key(header::ORIGIN);
+    let mut response = match asks {
+        true => request.into_response(HttpResponse::Ok().finish()),
+        false => next.call(request).await?,
+    };
+    if is_for_all && !response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    Ok(response)
 }
 
 /// What is sent instead of a response; `None` when that has the shape already.

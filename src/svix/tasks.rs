@@ -20,11 +20,14 @@ use crate::api::problem::Problem;
 use crate::domain::audit::AuditAction;
 use crate::domain::ids::{EndpointId, OrganizationId, TaskId};
 use crate::domain::labels::is_label;
+use crate::domain::svix::is_name;
 use crate::domain::time::UnixMillis;
 use crate::store::{BackgroundTask, TaskKind, TaskSelection, TaskStatus};
 
 /// How far back failed messages are recovered, as by Svix's server.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(14 * 86_400);
+/// For clocks that are wrong: who subtracts the longest period from his own time is not refused.
+pub(super) const TOLERANCE: Duration = Duration::from_secs(300);
 /// Tasks of one application that run or wait. Smaller: who recovers several endpoints is refused. Larger: more of them wait for the
 /// first.
 const RUNNING_FOR_ONE: usize = 8;
@@ -81,7 +84,7 @@ pub(super) async fn recover(
     let period: PeriodIn = read_json(&request, payload).await?;
     let (mut invalid, now) = (Invalid::of_body(), api.engine().now());
     let period = period.checked(now, &mut invalid);
-    if period.is_some_and(|(since, _)| since < now - LONGEST_RECOVERY) {
+    if period.is_some_and(|(since, _)| since < now - LONGEST_RECOVERY - TOLERANCE) {
         invalid.add("since", "can't be more than 14 days ago");
     }
     let work = Work::checked(TaskKind::Recover, period, TaskSelection::default(), invalid)?;
@@ -126,7 +129,7 @@ pub(super) async fn bulk_replay(
         invalid.add("eventTypes", format!("may have {MAX_EVENT_TYPES} names"));
     }
     for (field, label) in [("channel", &channel), ("tag", &tag)] {
-        if label.as_ref().is_some_and(|label| !is_label(label)) {
+        if label.as_ref().is_some_and(|label| !is_label(label) && !is_name(label)) {
             invalid.add(field, "must have 1 to 128 characters, none of them a control character");
         }
     }

@@ -17,6 +17,46 @@ const MAX_HEADER_NAME_BYTES: usize = 128;
 /// Names and values together: receivers refuse heads of more than 8 KiB, and the engine adds its own headers.
 const MAX_HEADERS_BYTES: usize = 4_096;
 
+/// How many headers there may be, and how long. Larger: receivers refuse requests for their heads, and every webhook in memory
+/// can have as much.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeaderBounds {
+    count: usize,
+    value_bytes: usize,
+    /// Of names and values.
+    total_bytes: usize,
+    /// Whether a value can be empty, and have white space anywhere.
+    takes_blanks: bool,
+}
+
+impl HeaderBounds {
+    pub(crate) const USUAL: Self = Self {
+        count: MAX_HEADERS,
+        // of all together it is said
+        value_bytes: usize::MAX,
+        total_bytes: MAX_HEADERS_BYTES,
+        takes_blanks: false,
+    };
+    /// Closer to Svix's server, which bounds values alone.
+    pub(crate) const WIDE: Self =
+        Self { count: 50, value_bytes: 4_096, total_bytes: 32 * 1024, takes_blanks: true };
+
+    /// What is wrong with a value, if anything.
+    fn value_fault(&self, text: &str) -> Option<String> {
+        let is_visible = |byte: u8| matches!(byte, b' '..=b'~') || (self.takes_blanks && byte == b'\t');
+        let is_blank = text.is_empty() || text.trim() != text;
+        if !text.bytes().all(is_visible) || (is_blank && !self.takes_blanks) {
+            let fault = match self.takes_blanks {
+                true => "a value is visible ASCII, blanks and tabs",
+                false => "a value is visible ASCII, not empty, without white space at its ends",
+            };
+            return Some(fault.to_owned());
+        }
+        let bytes = self.value_bytes;
+        (text.len() > bytes).then(|| format!("a value may have {bytes} bytes, this has {}", text.len()))
+    }
+}
+
 /// Headers that the engine or HTTP itself sets; a star stands for any ending.
 const RESERVED_HEADERS: [&str; 13] = [
     "host",
@@ -75,8 +115,9 @@ fn read_headers(
     errors: &mut Errors,
 ) -> Option<Vec<CustomHeader>> {
     let entries = JsonFields::nested(value, path, errors)?.into_entries();
-    if entries.len() > MAX_HEADERS {
-        errors.add(path, format!("may have at most {MAX_HEADERS} headers, this has {}", entries.len()));
+    let HeaderBounds { count, total_bytes, .. } = rules.headers;
+    if entries.len() > count {
+        errors.add(path, format!("may have at most {count} headers, this has {}", entries.len()));
         return None;
     }
     let mut headers: Vec<CustomHeader> = Vec::with_capacity(entries.len());
@@ -88,9 +129,8 @@ fn read_headers(
             continue;
         }
         let Some(text) = input::string(value, &path, errors) else { continue };
-        let visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        if text.is_empty() || !visible || text.trim() != text {
-            errors.add(path, "a value is visible ASCII, not empty, without white space at its ends");
+        if let Some(fault) = rules.headers.value_fault(&text) {
+            errors.add(path, fault);
             continue;
         }
         let known = headers.iter().any(|header| header.name.eq_ignore_ascii_case(&name) && header.name != name);
@@ -101,11 +141,8 @@ fn read_headers(
         total += name.len() + text.len();
         headers.push(CustomHeader { name, value: Secret::new(text) });
     }
-    if total > MAX_HEADERS_BYTES {
-        errors.add(
-            path,
-            format!("names and values together may have {MAX_HEADERS_BYTES} bytes, these have {total}"),
-        );
+    if total > total_bytes {
+        errors.add(path, format!("names and values together may have {total_bytes} bytes, these have {total}"));
         return None;
     }
     Some(headers)

@@ -24,7 +24,7 @@ use crate::domain::target::TargetPolicy;
 use crate::domain::time::UnixMillis;
 
 pub use documentation::page;
-pub(crate) use headers::MASK;
+pub(crate) use headers::{HeaderBounds, MASK};
 pub(crate) use retries::{PolicyField, RETRY_POLICY};
 pub(crate) use table::SETTINGS;
 pub(crate) use values::{BURST_BOUNDS, PER_SECOND_BOUNDS, SECRET_PATTERN, SHOWN_SECRET_PATTERN, read_secret};
@@ -103,6 +103,7 @@ pub(crate) struct Rules<'a> {
     pub target_policy: &'a TargetPolicy,
     pub signature_header_prefix: &'a str,
     pub defaults: EndpointDefaults,
+    pub headers: HeaderBounds,
 }
 
 /// A checked change to one setting. It can be applied again to a newer version of the webhook.

@@ -6,7 +6,7 @@ use super::*;
 use crate::api::input::{Errors, JsonFields};
 use crate::api::known_types::KnownTypes;
 use crate::api::webhook_input::WebhookChanges;
-use crate::api::webhook_settings::Rules;
+use crate::api::webhook_settings::{HeaderBounds, Rules};
 use crate::dashboard::components::Complaints;
 use crate::dashboard::webhooks::event_type_options::EventTypeOptions;
 use crate::dashboard::webhooks::form::{self, WebhookForm};
@@ -147,6 +147,7 @@ fn what_the_form_says_of_a_webhook_makes_the_same_webhook() {
         target_policy: &TargetPolicy::default(),
         signature_header_prefix: "x-callintel",
         defaults: EndpointDefaults::default(),
+        headers: HeaderBounds::USUAL,
     };
     let mut errors = Errors::new();
     let fields = JsonFields::parse(body.as_bytes(), &mut errors).unwrap();

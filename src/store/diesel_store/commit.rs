@@ -234,7 +234,8 @@ fn decide(batch: &[NewEvent], used: Used, not_stored: &NotStored<'_>) -> Decided
         if not_stored.outdated.contains(&new.event.organization_id) {
             return EventCommit::Outdated;
         }
-        if let Some(of_batch) = &new.batch {
+        let (name, of_batch) = (new.name_key(), new.batch_key());
+        if let Some(of_batch) = of_batch {
             let marker = (new.event.organization_id, of_batch.marker().to_owned());
             match used.get(&marker) {
                 Some(first) if first.request_hash != *of_batch.request_hash() => {
@@ -256,10 +257,20 @@ fn decide(batch: &[NewEvent], used: Used, not_stored: &NotStored<'_>) -> Decided
                 false => EventCommit::KeyReused,
             };
         }
+        let name = name.map(|name| ((new.event.organization_id, name.marker().to_owned()), name));
+        let named = name.as_ref().and_then(|(marker, name)| Some((used.get(marker)?, name)));
+        if named.is_some_and(|(first, name)| first.request_hash != *name.request_hash()) {
+            return EventCommit::KeyReused;
+        }
+        let is_new_name = named.is_none();
         if let Some(uid) = new.uid()
             && !uids.insert((new.event.organization_id, uid.to_owned()))
         {
             return EventCommit::KeyReused;
+        }
+        if let Some((marker, name)) = name.filter(|_| is_new_name) {
+            first_of_batch.push(place);
+            used.insert(marker, UsedKey { request_hash: *name.request_hash(), event: new.accepted() });
         }
         if let Some((key, sent)) = key {
             used.insert(key, UsedKey { request_hash: sent.request_hash, event: new.accepted() });

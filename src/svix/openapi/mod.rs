@@ -111,7 +111,7 @@ fn responses(operation: &Operation, spec: &RouteSpec) -> Map<String, Value> {
         (
             400,
             !is_open,
-            "The token says something impossible, a parameter can't be read, or the payload was erased",
+            "The token says something impossible, a parameter can't be read, or what is asked for can't be done; `code` says which",
         ),
         (401, !is_open, "There is no token, or it is not valid"),
         (403, !is_open, "The token may not do that"),

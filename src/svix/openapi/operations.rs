@@ -168,7 +168,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "Send an event type's example",
     )
     .body("EventExampleIn")
-    .answer(&[202], "MessageOut"),
+    .answer(&[200], "MessageOut"),
     post("/app/{app}/endpoint/{endpoint}/recover", "v1.endpoint.recover", "Send again what failed in a period")
         .body("PeriodIn")
         .answer(&[202], "BackgroundTaskOut"),

@@ -162,7 +162,7 @@ async fn another_environment_has_none_of_the_applications_of_this_one(database: 
     let of_one_there = token(&json!({"org": "org_another", "sub": app_id(one)}));
     for route in ROUTES.iter().filter(|route| route.permission != Permission::Open) {
         let (status, case) = call(&scene, &of_one_there, route, &app_id(one)).await;
-        assert_eq!(status, 401, "{case}");
+        assert_eq!(status, 404, "{case}");
         let (status, case) = call(&scene, &other, route, &app_id(one)).await;
         match route.path.contains("{app}") {
             // it makes one of that name in its own environment, and this name can't be one
@@ -211,7 +211,7 @@ async fn a_token_of_a_deleted_application_reaches_nothing(database: Database) {
     world.call(ADMIN, "DELETE", &format!("/v1/organizations/{one}"), "").await.ok(204);
     for route in ROUTES.iter().filter(|route| route.permission != Permission::Open) {
         let (status, case) = call(&scene, &token, route, &app_id(one)).await;
-        assert_eq!(status, 401, "{case}");
+        assert_eq!(status, 404, "{case}");
     }
 }
 

@@ -64,9 +64,9 @@ async fn a_token_that_svix_s_server_made_for_an_application_goes_on(database: Da
     assert_eq!(listed["data"][0]["id"], ENDPOINT);
     world.svix(&own, "GET", "/app", "").await.svix_error(403, "insufficient access");
     let unknown = token(&json!({"org": DEFAULT_ENVIRONMENT, "sub": APP.replace('2', "3")}));
-    world.svix(&unknown, "GET", "/event-type", "").await.svix_error(401, "authentication_failed");
+    world.svix(&unknown, "GET", "/event-type", "").await.svix_error(404, "not_found");
     let uid = token(&json!({"org": DEFAULT_ENVIRONMENT, "sub": "acme"}));
-    world.svix(&uid, "GET", "/event-type", "").await.svix_error(400, "bad_token");
+    world.svix(&uid, "GET", "/event-type", "").await.svix_error(400, "bad token");
 }
 
 async fn an_id_of_svix_is_free_again_when_what_had_it_is_deleted(database: Database) {

@@ -1,6 +1,7 @@
 //! The Svix-compatible API from the outside: requests in, responses out, over the real handlers and each store.
 
 mod access;
+mod as_there;
 mod brought_over;
 mod ed25519;
 mod event_types;

