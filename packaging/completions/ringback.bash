@@ -292,6 +292,9 @@ _ringback() {
             ringback__subcmd__help__subcmd__orgs,update)
                 cmd="ringback__subcmd__help__subcmd__orgs__subcmd__update"
                 ;;
+            ringback__subcmd__help__subcmd__svix,import)
+                cmd="ringback__subcmd__help__subcmd__svix__subcmd__import"
+                ;;
             ringback__subcmd__help__subcmd__svix,token)
                 cmd="ringback__subcmd__help__subcmd__svix__subcmd__token"
                 ;;
@@ -433,11 +436,17 @@ _ringback() {
             ringback__subcmd__svix,help)
                 cmd="ringback__subcmd__svix__subcmd__help"
                 ;;
+            ringback__subcmd__svix,import)
+                cmd="ringback__subcmd__svix__subcmd__import"
+                ;;
             ringback__subcmd__svix,token)
                 cmd="ringback__subcmd__svix__subcmd__token"
                 ;;
             ringback__subcmd__svix__subcmd__help,help)
                 cmd="ringback__subcmd__svix__subcmd__help__subcmd__help"
+                ;;
+            ringback__subcmd__svix__subcmd__help,import)
+                cmd="ringback__subcmd__svix__subcmd__help__subcmd__import"
                 ;;
             ringback__subcmd__svix__subcmd__help,token)
                 cmd="ringback__subcmd__svix__subcmd__help__subcmd__token"
@@ -2091,8 +2100,22 @@ _ringback() {
             return 0
             ;;
         ringback__subcmd__help__subcmd__svix)
-            opts="token"
+            opts="token import"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ringback__subcmd__help__subcmd__svix__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -3405,7 +3428,7 @@ _ringback() {
             return 0
             ;;
         ringback__subcmd__svix)
-            opts="-h --help token help"
+            opts="-h --help token import help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3419,7 +3442,7 @@ _ringback() {
             return 0
             ;;
         ringback__subcmd__svix__subcmd__help)
-            opts="token help"
+            opts="token import help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3446,6 +3469,20 @@ _ringback() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ringback__subcmd__svix__subcmd__help__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ringback__subcmd__svix__subcmd__help__subcmd__token)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -3453,6 +3490,40 @@ _ringback() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ringback__subcmd__svix__subcmd__import)
+            opts="-h --from --to --encryption-secret --environment --dry-run --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --encryption-secret)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --environment)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -48,7 +48,7 @@ complete -c ringback -n "__fish_ringback_using_subcommand serve" -l config -d 'C
 complete -c ringback -n "__fish_ringback_using_subcommand serve" -l dev -d 'Development mode: allow http and local targets, create the organization `dev` and its key'
 complete -c ringback -n "__fish_ringback_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l listen -d 'Address to listen on' -r
-complete -c ringback -n "__fish_ringback_using_subcommand listen" -l secret -d 'Verify signatures with this secret, and do not register a webhook' -r
+complete -c ringback -n "__fish_ringback_using_subcommand listen" -l secret -d 'Verify signatures with this secret or public key (whpk_…), and do not register a webhook' -r
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l forward-to -d 'Send each delivery on to this address, and answer what it answers' -r
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l status -d 'Status to answer with' -r
 complete -c ringback -n "__fish_ringback_using_subcommand listen" -l fail-first -d 'Number of requests to answer with --fail-with before the others get --status' -r
@@ -613,14 +613,23 @@ complete -c ringback -n "__fish_ringback_using_subcommand master-key; and __fish
 complete -c ringback -n "__fish_ringback_using_subcommand master-key; and __fish_seen_subcommand_from help" -f -a "generate" -d 'Generate a master key and print it'
 complete -c ringback -n "__fish_ringback_using_subcommand master-key; and __fish_seen_subcommand_from help" -f -a "rotate" -d 'Re-encrypt the secrets in a database with a new master key'
 complete -c ringback -n "__fish_ringback_using_subcommand master-key; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ringback -n "__fish_ringback_using_subcommand svix; and not __fish_seen_subcommand_from token help" -s h -l help -d 'Print help'
-complete -c ringback -n "__fish_ringback_using_subcommand svix; and not __fish_seen_subcommand_from token help" -f -a "token" -d 'Print a token for Svix\'s client libraries'
-complete -c ringback -n "__fish_ringback_using_subcommand svix; and not __fish_seen_subcommand_from token help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and not __fish_seen_subcommand_from token import help" -s h -l help -d 'Print help'
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and not __fish_seen_subcommand_from token import help" -f -a "token" -d 'Print a token for Svix\'s client libraries'
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and not __fish_seen_subcommand_from token import help" -f -a "import" -d 'Bring over what Svix\'s open-source server has'
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and not __fish_seen_subcommand_from token import help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from token" -l environment -d 'Environment [default: the one with the organizations of this deployment]' -r
 complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from token" -l application -d 'Only this application of it, by its id' -r
 complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from token" -l config -d 'Configuration file to read instead of ./ringback.toml' -r -F
 complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from token" -s h -l help -d 'Print help'
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from import" -l from -d 'PostgreSQL database of Svix\'s server, which is only read; a password may be in PGPASSWORD' -r
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from import" -l to -d 'Address of the engine' -r
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from import" -l encryption-secret -d '`main_secret` of Svix\'s server, when it has one: with it signing keys are encrypted' -r
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from import" -l environment -d 'Only this environment' -r
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from import" -l config -d 'Configuration file to read instead of ./ringback.toml' -r -F
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from import" -l dry-run -d 'Print what would be brought over, and change nothing'
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
 complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from help" -f -a "token" -d 'Print a token for Svix\'s client libraries'
+complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from help" -f -a "import" -d 'Bring over what Svix\'s open-source server has'
 complete -c ringback -n "__fish_ringback_using_subcommand svix; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ringback -n "__fish_ringback_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c ringback -n "__fish_ringback_using_subcommand help; and not __fish_seen_subcommand_from serve listen trigger orgs webhooks events logs event-types api-keys load cluster config master-key svix completions help" -f -a "serve" -d 'Run the engine'
@@ -677,3 +686,4 @@ complete -c ringback -n "__fish_ringback_using_subcommand help; and __fish_seen_
 complete -c ringback -n "__fish_ringback_using_subcommand help; and __fish_seen_subcommand_from master-key" -f -a "generate" -d 'Generate a master key and print it'
 complete -c ringback -n "__fish_ringback_using_subcommand help; and __fish_seen_subcommand_from master-key" -f -a "rotate" -d 'Re-encrypt the secrets in a database with a new master key'
 complete -c ringback -n "__fish_ringback_using_subcommand help; and __fish_seen_subcommand_from svix" -f -a "token" -d 'Print a token for Svix\'s client libraries'
+complete -c ringback -n "__fish_ringback_using_subcommand help; and __fish_seen_subcommand_from svix" -f -a "import" -d 'Bring over what Svix\'s open-source server has'

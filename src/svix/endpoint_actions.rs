@@ -112,7 +112,7 @@ fn period(request: &HttpRequest, now: UnixMillis) -> Result<(UnixMillis, UnixMil
     let query = Query::parse(request.query_string());
     let instant = |name: &str| {
         let read = query.text(name).map(read_instant).transpose();
-        read.map_err(|message| refused(format!("{name}: {message}")))
+        read.map_err(|message| SvixError::unreadable_query(format!("{name}: {message}")))
     };
     let until = instant("until")?.unwrap_or(now);
     let since = instant("since")?.unwrap_or(until - LONGEST_STATISTICS);
