@@ -165,14 +165,19 @@ if (svix.backgroundTask && svix.endpoint.bulkReplay) {
     assert.fail(`${task.id} has not ended`);
   };
   await svix.endpoint.create("app", { url: target, uid: "late" });
+  // as many as the steps before have published
+  const allArrive = async ({ messagesSent }) => {
+    assert(messagesSent >= 1);
+    for (let left = messagesSent; left > 0; left -= 1) assert.deepEqual(JSON.parse((await next()).body), payload);
+  };
+  arrived.length = 0;
   const missing = await ended(await svix.endpoint.replayMissing("app", "late", { since }));
-  assert.deepEqual([missing.status, missing.task, missing.data], ["finished", "endpoint.replay", { messagesSent: 1 }]);
-  assert.deepEqual(JSON.parse((await next()).body), payload);
+  assert.deepEqual([missing.status, missing.task], ["finished", "endpoint.replay"]);
+  await allArrive(missing.data);
   const again = await ended(await svix.endpoint.replayMissing("app", "late", { since }));
   assert.deepEqual(again.data, { messagesSent: 0 });
   const bulk = await ended(await svix.endpoint.bulkReplay("app", "main", { since, eventTypes: ["invoice.paid"] }));
-  assert.deepEqual(bulk.data, { messagesSent: 1 });
-  await next();
+  await allArrive(bulk.data);
   assert.equal((await svix.backgroundTask.list({ task: "endpoint.bulk-replay" })).data[0].id, bulk.id);
 }
 

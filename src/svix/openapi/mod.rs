@@ -1,6 +1,6 @@
 //! `/api/v1/openapi.json`: what this API is, in OpenAPI 3.1, made from the table of routes.
 //!
-//! Each route of the table has one [`Operation`](operations::Operation); who may call, the parameters of its path and its
+//! Each route of the table has one [`operations::Operation`]; who may call, the parameters of its path and its
 //! errors are derived. A test fails for a route without one, and compares every answer with its schema.
 
 mod operations;
