@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 
 ENGINE, PROMETHEUS, DASHBOARD = sys.argv[1:4]
-MAX_SECONDS = 50
+MAX_SECONDS = 240
 # What a healthy engine alone on a SQLite file leaves at 0, or without a value
 MAY_BE_ZERO = {
     "Processors in use": "the process tells whole seconds, and an engine at rest uses none for longer than this check takes",
