@@ -45,24 +45,24 @@ impl Api {
         self.engine.body_shape(organization_id) == BodyShape::Verbatim
     }
 
-    /// The names of the types of an organization's environment; none for most organizations, which costs nothing.
+    /// The names of the types of an organization's environment; `None` for one that can't be an application, which costs nothing.
     pub(super) async fn environment_type_names(
         &self,
         organization_id: OrganizationId,
-    ) -> Result<TypeNames, Problem> {
+    ) -> Result<Option<TypeNames>, Problem> {
         if !self.may_be_application(organization_id) {
-            return Ok(TypeNames::default());
+            return Ok(None);
         }
         let cache = &self.environment_types.0;
         let (hash, now) = (hash_key(&organization_id.to_string()), self.engine.now());
         if let CacheAnswer::Known(NamesOfOrganization(_, names)) = cache.get(&hash, now) {
-            return Ok(names);
+            return Ok(Some(names));
         }
         let generation = cache.generation();
         let types = self.read(organization_id, move |store| environment_types(store, organization_id)).await?;
         let names: TypeNames = Arc::new(types.into_iter().map(|event_type| event_type.name).collect());
         cache.insert(hash, Some(NamesOfOrganization(organization_id, Arc::clone(&names))), generation, now);
-        Ok(names)
+        Ok(Some(names))
     }
 }
 

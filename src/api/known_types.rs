@@ -22,39 +22,39 @@ pub(crate) struct KnownTypes {
     registry: Arc<RwLock<EventTypeRegistry>>,
     organization_id: OrganizationId,
     /// Types of the organization's environment, which have other names than ours may have.
-    environment: TypeNames,
+    environment: Option<TypeNames>,
     /// What looking for similar names may still cost in this request.
     steps_left: Arc<AtomicUsize>,
 }
 
 impl KnownTypes {
     pub(crate) fn new(registry: Arc<RwLock<EventTypeRegistry>>, organization_id: OrganizationId) -> Self {
-        let (environment, steps_left) = (TypeNames::default(), Arc::new(AtomicUsize::new(MAX_STEPS)));
-        Self { registry, organization_id, environment, steps_left }
+        let steps_left = Arc::new(AtomicUsize::new(MAX_STEPS));
+        Self { registry, organization_id, environment: None, steps_left }
     }
 
     /// Also those of its environment.
-    pub(super) fn with_environment(self, environment: TypeNames) -> Self {
+    pub(super) fn with_environment(self, environment: Option<TypeNames>) -> Self {
         Self { environment, ..self }
     }
 
     /// Whether an event of this type can be published, and with what `data`.
     pub(crate) fn lookup(&self, name: &str) -> Registered {
         match self.registry().lookup(self.organization_id, name) {
-            Registered::No if self.environment.contains(name) => Registered::Yes,
+            Registered::No if self.is_of_environment(name) => Registered::Yes,
             found => found,
         }
     }
 
     /// Whether it is a type of the environment, which the engine need not know.
     pub(super) fn is_of_environment(&self, name: &str) -> bool {
-        self.environment.contains(name)
+        self.environment.as_ref().is_some_and(|names| names.contains(name))
     }
 
     /// What a webhook asks for.
     pub(super) fn pattern(&self, text: &str) -> Result<EventPattern, PatternError> {
         match EventPattern::parse(text) {
-            Err(_) if self.environment.contains(text) => Ok(EventPattern::Exact(text.to_owned())),
+            Err(_) if self.is_of_environment(text) => Ok(EventPattern::Exact(text.to_owned())),
             parsed => parsed,
         }
     }
@@ -74,7 +74,7 @@ impl KnownTypes {
                 let mut names = registry.shared_names().into_iter().chain(registry.names(self.organization_id));
                 registry.policy().accepts_unknown
                     || names.any(|name| pattern.matches(name))
-                    || self.environment.iter().any(|name| pattern.matches(name))
+                    || self.environment.iter().flat_map(|names| names.iter()).any(|name| pattern.matches(name))
             }
         }
     }
@@ -102,7 +102,7 @@ impl KnownTypes {
         let registry = self.registry();
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         let mut own: Vec<String> = owned(registry.names(self.organization_id));
-        own.extend(self.environment.iter().cloned());
+        own.extend(self.environment.iter().flat_map(|names| names.iter().cloned()));
         own.sort_unstable();
         (owned(registry.shared_names()), own)
     }
