@@ -38,7 +38,7 @@ pub struct Publication {
     pub only_to: Option<EndpointId>,
     /// Where it stands in its batch, from 0; 0 for a single event.
     pub place: usize,
-    /// For an item of a batch that came with an `Idempotency-Key`, set by the engine; or that of a [name](Self::with_name).
+    /// For an item of a batch that came with an `Idempotency-Key`, set by the engine.
     pub(super) batch: Option<Arc<BatchKey>>,
 }
 
@@ -63,12 +63,6 @@ impl Publication {
             place: 0,
             batch: None,
         }
-    }
-
-    /// With a key beside its idempotency key, for a name that it has: a repetition is known by its idempotency key whatever its
-    /// name, and another event with the name is refused.
-    pub fn with_name(self, name: Option<BatchKey>) -> Self {
-        Self { batch: name.map(Arc::new), ..self }
     }
 
     /// The event to store under this id.

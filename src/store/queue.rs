@@ -96,7 +96,7 @@ pub struct NewEvent {
     pub labels: Option<Arc<EventLabels>>,
     /// `None` when the publisher sent no key.
     pub idempotency: Option<IdempotencyKey>,
-    /// The key of the batch that it came in, or of a name that it has; `None` when there is none.
+    /// The key of the batch that it came in; `None` when there is none.
     pub batch: Option<Arc<BatchKey>>,
 }
 
@@ -115,16 +115,6 @@ impl NewEvent {
     /// How many channels and tags it has: each is a row.
     pub(crate) fn label_count(&self) -> usize {
         self.labels.as_ref().map_or(0, |labels| labels.len())
-    }
-
-    /// The key of its batch.
-    pub(super) fn batch_key(&self) -> Option<&BatchKey> {
-        self.batch.as_deref().filter(|key| !key.is_name)
-    }
-
-    /// The key of a name that it has.
-    pub(super) fn name_key(&self) -> Option<&BatchKey> {
-        self.batch.as_deref().filter(|key| key.is_name)
     }
 
     /// The publisher's own id of it.
@@ -176,9 +166,6 @@ impl IdempotencyKey {
 pub struct BatchKey {
     key: String,
     request_hash: [u8; 32],
-    /// Not of a batch, but of a name that one event has beside its idempotency key: that comes first, and the name is used with
-    /// the event alone.
-    is_name: bool,
 }
 
 /// No key that a publisher sends has it: theirs are printable ASCII.
@@ -187,12 +174,7 @@ const SEPARATOR: char = '\u{1}';
 impl BatchKey {
     /// `key` as the publisher sent it, and a hash of the request's body.
     pub fn new(key: &str, request_hash: [u8; 32]) -> Self {
-        Self { key: key.to_owned(), request_hash, is_name: false }
-    }
-
-    /// The key of a name that an event has, and a hash of its idempotency key.
-    pub fn of_name(key: String, request_hash: [u8; 32]) -> Self {
-        Self { key, request_hash, is_name: true }
+        Self { key: key.to_owned(), request_hash }
     }
 
     /// The key of the item at this place of the batch, from 0.

@@ -332,7 +332,7 @@ pub(super) fn save_keys(sqlite: &mut SqliteConnection, keys: &[NewKey<'_>], now:
         diesel::insert_into(idempotency_keys::table)
             .values((
                 organization_id.eq(new.organization_id),
-                key.eq(new.key),
+                key.eq(&*new.key),
                 request_hash.eq(new.request_hash.as_slice()),
                 event_id.eq(new.event_id),
                 created_at.eq(now.0),

@@ -11,6 +11,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, rt, web};
+use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
@@ -21,8 +22,13 @@ use crate::api::events::{IDEMPOTENCY_KEY, REPLAYED};
 use crate::api::line::Line;
 use crate::store::{AnswerState, AnswerTimes, IDEMPOTENCY_KEY_LIFETIME, KeptAnswer};
 
-/// Calls whose repetition their own commit finds out.
-const FOUND_OUT_BY_THEMSELVES: &[&str] = &["/api/v1/app/{app}/msg"];
+/// Before keys of messages: no key that is sent to our own API has it, as those are printable.
+const KEYED: char = '\u{2}';
+/// Longer keys are hashed: with what stands before it, a key has at most 255 bytes.
+const LONGEST_TEXT: usize = 200;
+/// Of the hash of token and URL in such a key. Smaller: keys of different tokens of one application could meet. Larger: each
+/// key is longer.
+const SCOPE_BYTES: usize = 12;
 /// For as long a request waits for the first one with its key. Smaller: clients are told to try again more often. Larger: they
 /// give up first.
 const PATIENCE: Duration = Duration::from_secs(14);
@@ -53,20 +59,47 @@ pub(super) async fn once(request: ServiceRequest, next: Next<BoxBody>) -> Result
 }
 
 /// A key counts for the token that comes with it and for the URL, as with Svix's server; `None` without a key.
-pub(super) fn key_of(request: &HttpRequest) -> Option<[u8; 32]> {
-    let key = request.headers().get(IDEMPOTENCY_KEY)?.as_bytes();
-    if key.is_empty() {
-        return None;
+struct SentKey<'a> {
+    key: &'a [u8],
+    /// A hash of token and URL.
+    scope: Sha256,
+}
+
+impl<'a> SentKey<'a> {
+    fn of(request: &'a HttpRequest) -> Option<Self> {
+        let key = request.headers().get(IDEMPOTENCY_KEY)?.as_bytes();
+        if key.is_empty() {
+            return None;
+        }
+        let token = bearer_token(request)?;
+        // without a slash at its end
+        let url = request.uri().path_and_query().map(|path| path.as_str()).unwrap_or_default();
+        let mut scope = Sha256::new();
+        add(&mut scope, token.as_bytes());
+        add(&mut scope, url.as_bytes());
+        Some(Self { key, scope })
     }
-    let token = bearer_token(request)?;
-    // without a slash at its end
-    let url = request.uri().path_and_query().map(|path| path.as_str()).unwrap_or_default();
-    let mut hash = Sha256::new();
-    for part in [token.as_bytes(), url.as_bytes(), key] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
+
+    fn hash(mut self) -> [u8; 32] {
+        add(&mut self.scope, self.key);
+        self.scope.finalize().into()
     }
-    Some(hash.finalize().into())
+}
+
+fn add(hash: &mut Sha256, part: &[u8]) {
+    hash.update((part.len() as u64).to_be_bytes());
+    hash.update(part);
+}
+
+/// The key of a request as a key of the message that it publishes. Keys that are alike stay alike, so that they are stored
+/// together.
+pub(super) fn text_of(request: &HttpRequest) -> Option<String> {
+    let sent = SentKey::of(request)?;
+    let short = std::str::from_utf8(sent.key).ok().filter(|key| key.len() <= LONGEST_TEXT);
+    Some(match short {
+        Some(key) => format!("{KEYED}{}{key}", BASE64URL_NOPAD.encode(&sent.scope.finalize()[..SCOPE_BYTES])),
+        None => format!("{KEYED}{}", BASE64URL_NOPAD.encode(&sent.hash())),
+    })
 }
 
 /// A request with an idempotency key.
@@ -79,11 +112,7 @@ struct Call {
 impl Call {
     /// `None` without a key.
     fn of(request: &HttpRequest) -> Option<Self> {
-        let key_hash = key_of(request)?;
-        let pattern = request.match_pattern()?;
-        if FOUND_OUT_BY_THEMSELVES.contains(&pattern.as_str()) {
-            return None;
-        }
+        let key_hash = SentKey::of(request)?.hash();
         let access = request.extensions().get::<Access>().cloned()?;
         let api = request.app_data::<web::Data<Api>>()?.clone();
         // what is done for an application waits in its line, whoever asks for it

@@ -32,6 +32,10 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
 
 /// Reads JSON.
 pub(super) fn from_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, SvixError> {
+    // to know where it is wrong costs as much as reading it, and seldom is it wrong
+    if let Ok(value) = serde_json::from_slice(text) {
+        return Ok(value);
+    }
     let mut reader = serde_json::Deserializer::from_slice(text);
     let invalid = |path: String, error: &serde_json::Error| {
         let place = path.split('.').filter(|part| !part.is_empty());

@@ -6,7 +6,6 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::access::Access;
 use super::applications::found_or_made;
@@ -25,12 +24,8 @@ use crate::domain::event::MAX_BODY_BYTES;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId, instant_in};
 use crate::domain::labels::EventLabels;
 use crate::domain::time::UnixMillis;
-use crate::store::{AcceptedEvent, BatchKey, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent};
+use crate::store::{AcceptedEvent, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent};
 
-/// Before keys of this API: no key that is sent to our own has it, as those are printable.
-const KEYED: char = '\u{2}';
-/// Before own ids of messages, which are keys as well.
-const NAMED: char = '\u{3}';
 /// A message in a response.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,10 +91,11 @@ pub(super) async fn create(
         false => api.parse(access.line, move || read_message(&bytes, now)).await??,
     };
     let owner = found_or_made(&request, &api, &author, &access, message.application.take()).await?;
-    let keys = Keys::of(idempotency::key_of(&request), message.labels.uid.as_deref(), &api);
+    // whoever repeats it gets the first answer; what is sent with it is not compared, as with Svix's server
+    let key = idempotency::text_of(&request).map(|key| IdempotencyKey { key, request_hash: [0; 32] });
     let shown = with_content.then(|| message.data.clone());
     let labels = message.labels.clone();
-    let published = publish(&api, owner, message, keys, None).await?;
+    let published = publish(&api, owner, message, key, None).await?;
     if published.replayed
         && let Some(answer) = first_answer(&api, &access, owner, &published.event, with_content).await?
     {
@@ -108,35 +104,6 @@ pub(super) async fn create(
     let AcceptedEvent { id, event_type, .. } = published.event;
     let payload = payload_of(shown.as_ref().map(|data| data.get().as_bytes()));
     Ok(HttpResponse::Accepted().json(MessageOut::new(id, event_type, labels, payload)))
-}
-
-/// What a message is stored once with. An own id is a key as well: the insert of the key decides which of two messages with it
-/// is stored. When the key is forgotten, the commit still finds the id itself.
-#[derive(Default)]
-struct Keys {
-    /// Whoever repeats it gets the first answer; what is sent with it is not compared, as with Svix's server.
-    request: Option<IdempotencyKey>,
-    /// Beside a client's key, that of the own id.
-    name: Option<BatchKey>,
-}
-
-impl Keys {
-    fn of(sent: Option<[u8; 32]>, uid: Option<&str>, api: &Api) -> Self {
-        let named = |uid: &str| format!("{NAMED}{uid}");
-        match (sent, uid) {
-            (None, None) => Self::default(),
-            (Some(sent), uid) => {
-                let key = format!("{KEYED}{}", data_encoding::HEXLOWER.encode(&sent));
-                let request = Some(IdempotencyKey { key, request_hash: [0; 32] });
-                Self { request, name: uid.map(|uid| BatchKey::of_name(named(uid), sent)) }
-            }
-            (None, Some(uid)) => {
-                // the same as that of no other request
-                let request_hash = Sha256::digest(api.engine().next_id().to_be_bytes()).into();
-                Self { request: Some(IdempotencyKey { key: named(uid), request_hash }), name: None }
-            }
-        }
-    }
 }
 
 /// What the first request with the key was answered, by what is stored; `None` when that is removed already.
@@ -169,16 +136,16 @@ async fn publish(
     api: &Api,
     owner: OrganizationId,
     message: CheckedMessage,
-    keys: Keys,
+    key: Option<IdempotencyKey>,
     only_to: Option<EndpointId>,
 ) -> Result<Published, SvixError> {
     let CheckedMessage { event_type, data, labels, .. } = message;
     let now = api.engine().now();
-    let mut publication = Publication::new(owner, event_type, (now.to_string(), now), data).with_name(keys.name);
+    let mut publication = Publication::new(owner, event_type, (now.to_string(), now), data);
     publication.has_free_type = true;
     publication.only_to = only_to;
     publication.labels = (!labels.is_empty()).then(|| Arc::new(labels));
-    publication.idempotency = keys.request;
+    publication.idempotency = key;
     api.engine().publish(publication).await.map_err(|error| match error {
         PublishError::IdempotencyKeyReused => taken(),
         error => events::refusal(error).into(),
@@ -195,7 +162,7 @@ pub(super) async fn publish_example(
 ) -> Result<HttpResponse, SvixError> {
     api.admit_events(owner, 1)?;
     let message = CheckedMessage { event_type, data, labels: EventLabels::default(), application: None };
-    let published = publish(api, owner, message, Keys::default(), Some(only_to)).await?;
+    let published = publish(api, owner, message, None, Some(only_to)).await?;
     let AcceptedEvent { id, event_type, .. } = published.event;
     let out = MessageOut::new(id, event_type, EventLabels::default(), payload_of(None));
     Ok(HttpResponse::Ok().json(out))

@@ -60,6 +60,8 @@ pub const BASE_PATH: &str = "/api/v1";
 /// For how many seconds a browser remembers that it may call. Smaller: it asks before more calls. Larger: a change of the
 /// setting reaches it later.
 const CORS_MAX_AGE: usize = 600;
+/// What a page may read of a response beside its body.
+const EXPOSED_HEADERS: [&str; 3] = ["retry-after", "x-request-id", "idempotent-replay"];
 
 /// What the handlers of this API share beside [`crate::api::Api`], one for all workers.
 pub struct Svix {
@@ -102,7 +104,8 @@ impl Svix {
         let cors = Cors::default()
             .allow_any_method()
             .allow_any_header()
-            .expose_any_header()
+            // named, not all: those of each answer would be gathered into a text
+            .expose_headers(EXPOSED_HEADERS)
             .block_on_origin_mismatch(false)
             .max_age(CORS_MAX_AGE);
         match self.allows_every_origin {
@@ -118,8 +121,7 @@ pub fn configure(svix: web::Data<Svix>, config: &mut web::ServiceConfig) {
     let scope = web::scope(BASE_PATH)
         .wrap(NormalizePath::new(TrailingSlash::Trim))
         .wrap(svix.cors())
-        .wrap(from_fn(shape::in_shape))
-        .wrap(from_fn(move |request, next| shape::for_other_origins(is_for_all, request, next)))
+        .wrap(from_fn(move |request, next| shape::in_shape(is_for_all, request, next)))
         .app_data(svix)
         .configure(routes::configure);
     config.service(scope);

@@ -100,6 +100,10 @@ routes! {
     GET    "/openapi.json" Open openapi_document;
 }
 
+/// Calls whose answers are not kept for a repetition with the same `idempotency-key`: the commit of a message finds it out itself,
+/// and a precheck only looks.
+const NOT_KEPT: &[&str] = &["/app/{app}/msg", "/app/{app}/msg/precheck/active"];
+
 /// Registers every route of the table, and the response to all other paths.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     let mut paths: Vec<&str> = Vec::new();
@@ -122,18 +126,18 @@ fn resource(path: &'static str) -> Resource {
         let permission = spec.permission;
         let method = spec.method.clone();
         methods.push(method.to_string());
-        // its answers are not kept: it only looks
-        let is_post = method == Method::POST && path != "/app/{app}/msg/precheck/active";
-        let route = (spec.handler)().wrap(from_fn(catch_panic));
+        let route = (spec.handler)();
+        let route = match method == Method::POST && !NOT_KEPT.contains(&path) {
+            // inside: a panic must not keep the answer open
+            true => route.wrap(from_fn(catch_panic)).wrap(from_fn(idempotency::once)),
+            false => route,
+        };
         let route = match method {
             Method::GET => route.guard(guard::Any(guard::Get()).or(guard::Head())),
             method => route.method(method),
         };
-        let once = move |request: ServiceRequest, next: Next<BoxBody>| async move {
-            if is_post { idempotency::once(request, next).await } else { next.call(request).await }
-        };
         let authorize = move |request: ServiceRequest, next: Next<BoxBody>| authorize(permission, request, next);
-        let route = route.wrap(from_fn(once)).wrap(from_fn(authorize)).wrap(from_fn(catch_panic));
+        let route = route.wrap(from_fn(authorize)).wrap(from_fn(catch_panic));
         resource = resource.route(route);
     }
     let allow = methods.join(", ");

@@ -10,12 +10,28 @@ use actix_web::{Error, HttpResponse, ResponseError};
 use super::error::SvixError;
 use crate::api::problem::Problem;
 
-/// The middleware around the whole API.
+/// The middleware around the whole API. What is no browser may ask what it may do as well, and whom all pages may call says so to
+/// everybody.
 pub(super) async fn in_shape(
+    is_for_all_origins: bool,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let answer = next.call(request).await.map_err(|error| match error.as_error::<SvixError>() {
+    let asks = request.method() == Method::OPTIONS && !request.headers().contains_key(header::ORIGIN);
+    let mut response = match asks {
+        true => request.into_response(HttpResponse::Ok().finish()),
+        false => shaped(next.call(request).await)?,
+    };
+    if is_for_all_origins && !response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    Ok(response)
+}
+
+fn shaped(
+    answer: Result<ServiceResponse<impl MessageBody + 'static>, Error>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let answer = answer.map_err(|error| match error.as_error::<SvixError>() {
         Some(_) => error,
         None => other(&error).into(),
     })?;
@@ -31,23 +47,6 @@ pub(super) async fn in_shape(
         }
     }
     Ok(ServiceResponse::new(request, new))
-}
-
-/// The middleware around that: what is no browser may ask what it may do as well, and whom all pages may call says so to everybody.
-pub(super) async fn for_other_origins(
-    is_for_all: bool,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let asks = request.method() == Method::OPTIONS && !request.headers().contains_key(header::ORIGIN);
-    let mut response = match asks {
-        true => request.into_response(HttpResponse::Ok().finish()),
-        false => next.call(request).await?,
-    };
-    if is_for_all && !response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    }
-    Ok(response)
 }
 
 /// What is sent instead of a response; `None` when that has the shape already.

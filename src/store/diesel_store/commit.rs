@@ -1,5 +1,6 @@
 //! The one transaction of the path of an event: new events, outcomes, health, disabled endpoints.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
@@ -7,7 +8,7 @@ use diesel::prelude::*;
 use super::super::connection::{AnyConnection, in_transaction};
 use super::super::fence::Fence;
 use super::super::models::hash_from;
-use super::super::new_key::NewKey;
+use super::super::new_key::{NewKey, UidKey};
 use super::super::schema::idempotency_keys;
 use super::super::{
     AcceptedEvent, Cipher, CommitReport, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreResult, WriteBatch,
@@ -64,10 +65,11 @@ fn write(connection: &mut AnyConnection, batch: &WriteBatch, commit: Commit<'_>)
     };
     let (disabled, withheld) = endpoints::disable(connection, cipher, &batch.disable, now)?;
     let not_stored = NotStored { withheld: &withheld, outdated: &outdated };
+    let uids = uids_are(connection);
     let known_uids = event_labels::known_uids(connection, &batch.events)?;
-    let used = Used { keys: used_keys(connection, &batch.events, now)?, uids: known_uids };
+    let used = used_keys(connection, &batch.events, uids, now)?.with_uids(known_uids);
     let decided = decide(&batch.events, used, &not_stored);
-    let keys = decided.keys(&batch.events);
+    let keys = decided.keys(&batch.events, uids);
     let mut events = decided.events;
     let stored: Vec<&NewEvent> = batch
         .events
@@ -110,32 +112,63 @@ struct UsedKey {
 /// Key, hash, and the id, type, instant and number of deliveries of its event.
 type UsedKeyColumns = (String, Vec<u8>, i64, String, i64, i32);
 
-type UsedKeys = HashMap<(OrganizationId, String), UsedKey>;
-
 /// What may be used once.
+#[derive(Default)]
 struct Used {
-    keys: UsedKeys,
-    /// Own ids of events that are still kept: they can outlive their keys.
+    keys: HashMap<(OrganizationId, String), UsedKey>,
+    /// Own ids: of events that are still kept, and of keys that outlived theirs.
     uids: HashSet<(OrganizationId, String)>,
+}
+
+impl Used {
+    fn with_uids(mut self, uids: HashSet<(OrganizationId, String)>) -> Self {
+        self.uids.extend(uids);
+        self
+    }
+}
+
+/// What decides that an own id is used once.
+#[derive(Clone, Copy, PartialEq)]
+enum Uids {
+    /// The look for it in the commit: there is no other writer.
+    Found,
+    /// The insert of a key: others write at the same time.
+    Keyed,
+}
+
+fn uids_are(connection: &AnyConnection) -> Uids {
+    match connection {
+        AnyConnection::Sqlite(_) => Uids::Found,
+        AnyConnection::Postgres(_) => Uids::Keyed,
+    }
 }
 
 /// The keys of the batch that were used before and have not expired. The response to the first use is in the
 /// key's own row: a key can outlive its event.
-fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis) -> StoreResult<UsedKeys> {
-    let mut by_organization: HashMap<OrganizationId, Vec<&str>> = HashMap::new();
+fn used_keys(
+    connection: &mut AnyConnection,
+    batch: &[NewEvent],
+    uids: Uids,
+    now: UnixMillis,
+) -> StoreResult<Used> {
+    let mut by_organization: HashMap<OrganizationId, Vec<Cow<'_, str>>> = HashMap::new();
     for new in batch {
+        let mut add = |key| by_organization.entry(new.event.organization_id).or_default().push(key);
         if let Some(idempotency) = &new.idempotency {
-            by_organization.entry(new.event.organization_id).or_default().push(&idempotency.key);
+            add(Cow::from(&idempotency.key));
+        }
+        if let Some(uid) = new.uid().filter(|_| uids == Uids::Keyed) {
+            add(Cow::from(UidKey::of(uid)));
         }
         if let Some(batch) = &new.batch {
             let keys = by_organization.entry(new.event.organization_id).or_default();
             // items of a batch stand together
             if keys.iter().rev().take(2).all(|key| *key != batch.marker()) {
-                keys.push(batch.marker());
+                keys.push(Cow::from(batch.marker()));
             }
         }
     }
-    let mut used = UsedKeys::new();
+    let mut used = Used::default();
     for (organization_id, keys) in by_organization {
         for keys in keys.chunks(KEYS_A_QUERY) {
             let rows: Vec<UsedKeyColumns> = idempotency_keys::table
@@ -153,6 +186,10 @@ fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis
                 ))
                 .load(connection)?;
             for (key, request_hash, id, event_type, occurred_at, deliveries) in rows {
+                if let Some(uid) = UidKey::uid_in(&key) {
+                    used.uids.insert((organization_id, uid.to_owned()));
+                    continue;
+                }
                 let event = AcceptedEvent {
                     id: EventId(id),
                     event_type,
@@ -160,7 +197,7 @@ fn used_keys(connection: &mut AnyConnection, batch: &[NewEvent], now: UnixMillis
                     deliveries: deliveries.max(0) as usize,
                 };
                 let request_hash = hash_from(&request_hash)?;
-                used.insert((organization_id, key), UsedKey { request_hash, event });
+                used.keys.insert((organization_id, key), UsedKey { request_hash, event });
             }
         }
     }
@@ -176,7 +213,7 @@ struct Decided {
 }
 
 impl Decided {
-    fn keys<'a>(&self, batch: &'a [NewEvent]) -> Vec<NewKey<'a>> {
+    fn keys<'a>(&self, batch: &'a [NewEvent], uids: Uids) -> Vec<NewKey<'a>> {
         let firsts: HashMap<(OrganizationId, &str), EventId> = self
             .first_of_batch
             .iter()
@@ -186,23 +223,28 @@ impl Decided {
             })
             .collect();
         let stored = batch.iter().zip(&self.events).filter(|(_, commit)| **commit == EventCommit::Stored);
+        let of_uids = stored.clone().filter(|_| uids == Uids::Keyed).filter_map(|(new, _)| {
+            let key = Cow::from(UidKey::of(new.uid()?));
+            Some(NewKey { is_of_batch: new.idempotency.is_some(), ..new_key(new, key, &[0; 32]) })
+        });
         let of_events = stored.filter_map(|(new, _)| {
             let key = new.idempotency.as_ref()?;
             let of_batch = new.batch.as_ref().map(|batch| (new.event.organization_id, batch.marker()));
             let first = of_batch.and_then(|of_batch| firsts.get(&of_batch)).copied();
             let first_of_batch = first.unwrap_or(new.event.id).0;
-            Some(NewKey { first_of_batch, ..new_key(new, &key.key, &key.request_hash) })
+            Some(NewKey { first_of_batch, ..new_key(new, Cow::from(&key.key), &key.request_hash) })
         });
         let of_batches = self.first_of_batch.iter().filter_map(|&place| {
             let new = &batch[place];
             let of_batch = new.batch.as_ref()?;
-            Some(NewKey { is_of_batch: true, ..new_key(new, of_batch.marker(), of_batch.request_hash()) })
+            let key = Cow::from(of_batch.marker());
+            Some(NewKey { is_of_batch: true, ..new_key(new, key, of_batch.request_hash()) })
         });
-        of_events.chain(of_batches).collect()
+        of_events.chain(of_uids).chain(of_batches).collect()
     }
 }
 
-fn new_key<'a>(new: &'a NewEvent, key: &'a str, request_hash: &'a [u8; 32]) -> NewKey<'a> {
+fn new_key<'a>(new: &'a NewEvent, key: Cow<'a, str>, request_hash: &'a [u8; 32]) -> NewKey<'a> {
     NewKey {
         organization_id: new.event.organization_id.0,
         key,
@@ -234,8 +276,7 @@ fn decide(batch: &[NewEvent], used: Used, not_stored: &NotStored<'_>) -> Decided
         if not_stored.outdated.contains(&new.event.organization_id) {
             return EventCommit::Outdated;
         }
-        let (name, of_batch) = (new.name_key(), new.batch_key());
-        if let Some(of_batch) = of_batch {
+        if let Some(of_batch) = &new.batch {
             let marker = (new.event.organization_id, of_batch.marker().to_owned());
             match used.get(&marker) {
                 Some(first) if first.request_hash != *of_batch.request_hash() => {
@@ -257,20 +298,10 @@ fn decide(batch: &[NewEvent], used: Used, not_stored: &NotStored<'_>) -> Decided
                 false => EventCommit::KeyReused,
             };
         }
-        let name = name.map(|name| ((new.event.organization_id, name.marker().to_owned()), name));
-        let named = name.as_ref().and_then(|(marker, name)| Some((used.get(marker)?, name)));
-        if named.is_some_and(|(first, name)| first.request_hash != *name.request_hash()) {
-            return EventCommit::KeyReused;
-        }
-        let is_new_name = named.is_none();
         if let Some(uid) = new.uid()
             && !uids.insert((new.event.organization_id, uid.to_owned()))
         {
             return EventCommit::KeyReused;
-        }
-        if let Some((marker, name)) = name.filter(|_| is_new_name) {
-            first_of_batch.push(place);
-            used.insert(marker, UsedKey { request_hash: *name.request_hash(), event: new.accepted() });
         }
         if let Some((key, sent)) = key {
             used.insert(key, UsedKey { request_hash: sent.request_hash, event: new.accepted() });

@@ -42,7 +42,7 @@ fn event(id: i64) -> NewEvent {
 fn key(event_id: i64, key: &str) -> NewKey<'_> {
     NewKey {
         organization_id: 1,
-        key,
+        key: key.into(),
         request_hash: &[0; 32],
         event_id,
         event_type: "call.completed",

@@ -211,7 +211,7 @@ impl MemoryState {
 
     pub(super) fn store_event(&mut self, new: &NewEvent, now: UnixMillis) -> EventCommit {
         let organization_id = new.event.organization_id;
-        if let Some(batch) = new.batch_key() {
+        if let Some(batch) = &new.batch {
             let marker = (organization_id, batch.marker().to_owned());
             let used =
                 self.idempotency.get(&marker).filter(|used| used.created_at > now - IDEMPOTENCY_KEY_LIFETIME);
@@ -234,21 +234,8 @@ impl MemoryState {
                 return EventCommit::Replayed(used.event.clone());
             }
         }
-        let name = new.name_key().map(|name| ((organization_id, name.marker().to_owned()), name));
-        if let Some((marker, name)) = &name {
-            let used =
-                self.idempotency.get(marker).filter(|used| used.created_at > now - IDEMPOTENCY_KEY_LIFETIME);
-            if used.is_some_and(|used| used.request_hash != *name.request_hash()) {
-                return EventCommit::KeyReused;
-            }
-        }
         if new.uid().is_some_and(|uid| self.event_with_uid(organization_id, uid).is_some()) {
             return EventCommit::KeyReused;
-        }
-        if let Some((marker, name)) = name {
-            let used =
-                RememberedKey { request_hash: *name.request_hash(), event: new.accepted(), created_at: now };
-            self.idempotency.insert(marker, used);
         }
         if let Some(idempotency) = &new.idempotency {
             let request_hash = idempotency.request_hash;

@@ -280,10 +280,10 @@ struct KeyArrays<'a> {
 }
 
 impl<'a> KeyArrays<'a> {
-    fn of(keys: &[NewKey<'a>], now: UnixMillis) -> Self {
+    fn of(keys: &'a [NewKey<'a>], now: UnixMillis) -> Self {
         Self {
             organization_id: keys.iter().map(|new| new.organization_id).collect(),
-            key: keys.iter().map(|new| new.key).collect(),
+            key: keys.iter().map(|new| &*new.key).collect(),
             request_hash: keys.iter().map(|new| new.request_hash.as_slice()).collect(),
             event_id: keys.iter().map(|new| new.event_id).collect(),
             event_type: keys.iter().map(|new| new.event_type).collect(),
