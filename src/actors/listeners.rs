@@ -1,50 +1,55 @@
-//! Whose webhooks anyone is told about: known before an attempt is, so that a deployment without such an application pays nothing.
+//! Whose webhooks anyone is told about. All of it is in memory: a commit asks while it is put together, and waits for no read.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use crate::domain::ids::OrganizationId;
-use crate::store::{Store, StoreResult};
+use crate::store::{Listening, Store, StoreResult};
 
-/// Organizations that are remembered. Smaller: more of them are looked up again. Larger: costs memory, 16 bytes each.
-const REMEMBERED: usize = 100_000;
-
-/// What the store said since an organization was changed last. It decides itself when a notice is written.
+/// What the store said, kept equal to it as organizations change. The store decides itself when a notice is written.
 #[derive(Default)]
 pub(super) struct Listeners {
-    are_there: AtomicBool,
-    told: Mutex<HashMap<OrganizationId, bool>>,
+    known: RwLock<Listening>,
 }
 
 impl Listeners {
-    /// Asks again from now on.
+    /// Asks for everything again.
     pub(super) fn read(&self, store: &dyn Store) -> StoreResult<()> {
-        self.are_there.store(store.has_listeners()?, Ordering::Release);
-        self.told.lock().clear();
+        let read = store.listening()?;
+        *self.known.write() = read;
         Ok(())
     }
 
-    pub(super) fn are_there(&self) -> bool {
-        self.are_there.load(Ordering::Acquire)
+    /// Asks again about an organization that was made or changed. Everything is asked for only when it is told itself: its name
+    /// says about whom.
+    pub(super) fn read_one(&self, store: &dyn Store, id: OrganizationId) -> StoreResult<()> {
+        let Some(environment) = store.environment_of(id)? else { return Ok(()) };
+        if environment.is_management() {
+            return self.read(store);
+        }
+        // its environment never changes
+        if !environment.is_default() && self.are_there() {
+            let is_told = store.is_told(id)?;
+            self.known.write().to_others.insert(id, is_told);
+        }
+        Ok(())
     }
 
-    /// Whether anyone is told about an organization's webhooks. Blocks when it is not known.
-    pub(super) fn listen_to(&self, store: &dyn Store, organization_id: OrganizationId) -> bool {
-        if !self.are_there() {
-            return false;
+    /// An organization was deleted.
+    pub(super) fn forget(&self, store: &dyn Store, id: OrganizationId) -> StoreResult<()> {
+        if self.known.read().applications.contains(&id) {
+            return self.read(store);
         }
-        if let Some(known) = self.told.lock().get(&organization_id) {
-            return *known;
-        }
-        // the store looks again when it writes
-        let Ok(is_told) = store.is_told(organization_id) else { return true };
-        let mut told = self.told.lock();
-        if told.len() >= REMEMBERED {
-            told.clear();
-        }
-        told.insert(organization_id, is_told);
-        is_told
+        self.known.write().to_others.remove(&id);
+        Ok(())
+    }
+
+    /// Whether there is any application that could be told.
+    pub(super) fn are_there(&self) -> bool {
+        !self.known.read().applications.is_empty()
+    }
+
+    /// Whether anyone is told about an organization's webhooks.
+    pub(super) fn listen_to(&self, id: OrganizationId) -> bool {
+        self.known.read().includes(id)
     }
 }

@@ -182,7 +182,8 @@ impl SettingsCache {
             }
             Changed::EventTypes => self.read_event_types_of(organization_id)?,
             Changed::Organization => {
-                self.names_changed()?;
+                self.names_changed();
+                self.listeners.read_one(self.context.store.as_ref(), organization_id)?;
                 let is_verbatim = self.context.store.is_verbatim(organization_id)?;
                 let shape = if is_verbatim { BodyShape::Verbatim } else { BodyShape::Envelope };
                 self.write_subscriptions().set_body_shape(organization_id, shape);
@@ -191,7 +192,8 @@ impl SettingsCache {
                 post(&self.ports.payload_erased, PayloadErased { organization_id, event_id });
             }
             Changed::OrganizationDeleted => {
-                self.names_changed()?;
+                self.names_changed();
+                self.listeners.forget(self.context.store.as_ref(), organization_id)?;
                 let endpoints = self.write_subscriptions().remove_organization(organization_id);
                 self.write_event_types().remove_organization(organization_id);
                 for endpoint_id in endpoints {
@@ -203,9 +205,8 @@ impl SettingsCache {
         Ok(())
     }
 
-    fn names_changed(&self) -> StoreResult<()> {
+    fn names_changed(&self) {
         self.names_version.fetch_add(1, Ordering::AcqRel);
-        self.listeners.read(self.context.store.as_ref())
     }
 
     /// How the bodies of an organization's events are built.
@@ -244,7 +245,8 @@ impl SettingsCache {
         let verbatim = store.verbatim_organizations()?;
         self.write_subscriptions().set_verbatim(verbatim);
         *self.write_event_types() = event_types;
-        self.names_changed()?;
+        self.names_changed();
+        self.listeners.read(store)?;
         self.applied.store(applied.0, Ordering::Release);
         Ok(())
     }

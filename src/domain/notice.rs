@@ -56,6 +56,20 @@ impl NoticeKind {
         }
     }
 
+    /// What its type says to whoever chooses types.
+    pub(crate) fn description(self) -> &'static str {
+        match self {
+            Self::Created => "An endpoint was made",
+            Self::Updated => "An endpoint was changed, its secret and headers too",
+            Self::Deleted => "An endpoint was deleted",
+            Self::Disabled => "An endpoint was disabled, by a person or because it failed for days",
+            Self::Enabled => "An endpoint was enabled",
+            Self::Exhausted => "The last attempt to send a message failed",
+            Self::Failing => "Four attempts to send a message failed, and another follows",
+            Self::Recovered => "A message arrived after it was told as failing or exhausted",
+        }
+    }
+
     /// Reads the type of a message; `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.event_type() == text)

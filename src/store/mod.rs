@@ -55,7 +55,7 @@ pub use self::log::{
     RequeuedPage,
 };
 pub use self::maintenance::{AgendaRow, DatabaseSize, MaintenanceStore, PruneReport};
-pub use self::notices::{Notice, NoticeStore};
+pub use self::notices::{Listening, Notice, NoticeStore};
 use self::postgres::Sharing;
 pub(crate) use self::queue::IDEMPOTENCY_KEY_LIFETIME;
 pub use self::queue::{

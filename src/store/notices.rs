@@ -3,6 +3,8 @@
 //! A change of an endpoint, and a commit with an outcome that tells something, writes them in its own transaction if the
 //! management environment has an application that is named after the organization's environment.
 
+use std::collections::{HashMap, HashSet};
+
 use super::StoreResult;
 use crate::domain::ids::OrganizationId;
 use crate::domain::notice::{NoticeFacts, NoticeKind};
@@ -24,10 +26,28 @@ pub struct Notice {
     pub facts: NoticeFacts,
 }
 
+/// About whose webhooks anyone is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// The applications of the management environment.
+    pub applications: HashSet<OrganizationId>,
+    /// Whether one of them is told about the organizations of the default environment.
+    pub to_default: bool,
+    /// The organizations of all other environments, and whether an application is told about them. Empty without applications.
+    pub to_others: HashMap<OrganizationId, bool>,
+}
+
+impl Listening {
+    /// Whether anyone is told about the webhooks of this organization.
+    pub fn includes(&self, id: OrganizationId) -> bool {
+        self.to_others.get(&id).copied().unwrap_or(self.to_default)
+    }
+}
+
 /// Notices of all organizations.
 pub trait NoticeStore: Send + Sync + 'static {
-    /// Whether there is any application that could be told.
-    fn has_listeners(&self) -> StoreResult<bool>;
+    /// About whose webhooks anyone is told.
+    fn listening(&self) -> StoreResult<Listening>;
     /// Whether anyone is told about the webhooks of this organization.
     fn is_told(&self, organization_id: OrganizationId) -> StoreResult<bool>;
     /// Those that wait of the organizations behind this one, by organization and id, at most `limit`.

@@ -10,10 +10,10 @@ use super::access::Access;
 use super::error::SvixError;
 use super::fields::{Patch, given};
 use super::input::{Invalid, read_json};
+use super::management_types;
 use super::page::{Order, Page, Query};
 use crate::api::Api;
 use crate::domain::event_type_registry::compile_schema;
-use crate::domain::notice::NoticeKind;
 use crate::domain::svix::{EnvironmentEventType, EventTypeChange, is_name};
 use crate::domain::time::UnixMillis;
 use crate::store::{NamePage, Store, StoreResult};
@@ -129,7 +129,10 @@ pub(super) async fn list(
         limit: page.rows(),
     };
     let line = access.line;
-    let rows = api.read(line, move |store| seen(store, &access, names)).await?;
+    let rows = api.read(line, move |store| {
+        management_types::with_own(store, &access.environment, &names, |page| seen(store, &access, page))
+    });
+    let rows = rows.await?;
     let list = page.list(
         rows,
         |event_type| Name(event_type.name.clone()),
@@ -147,10 +150,11 @@ pub(super) async fn missing(api: &Api, access: &Access, mut names: Vec<String>) 
     let read = api.read(access.line, move |store| {
         let mut unknown = Vec::new();
         for name in names.drain(..) {
-            if environment.is_management() && NoticeKind::parse(&name).is_some() {
-                continue;
-            }
-            let found = store.environment_event_type(&environment, &name)?;
+            let found = match management_types::own(&environment, &name) {
+                // whatever became of a stored one
+                Some(own) => Some(own),
+                None => store.environment_event_type(&environment, &name)?,
+            };
             if found.is_none_or(|found| found.archived) {
                 unknown.push(name);
             }
@@ -186,7 +190,11 @@ pub(super) async fn read(
 ) -> Result<HttpResponse, SvixError> {
     let Name(name) = path_name(&request).ok_or_else(SvixError::not_found)?;
     let environment = access.environment;
-    let found = api.read(access.line, move |store| store.environment_event_type(&environment, &name)).await?;
+    let found = api.read(access.line, move |store| {
+        let stored = store.environment_event_type(&environment, &name)?;
+        Ok(stored.or_else(|| management_types::own(&environment, &name)))
+    });
+    let found = found.await?;
     let is_seen = |event_type: &EnvironmentEventType| {
         access.feature_flags.as_ref().is_none_or(|flags| event_type.is_seen_with(flags))
     };

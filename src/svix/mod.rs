@@ -21,6 +21,7 @@ mod idempotency;
 pub mod ids;
 mod input;
 mod known_applications;
+mod management_types;
 mod message_input;
 mod messages;
 mod not_here;

@@ -1,174 +1,86 @@
 //! `/api/v1/operational-webhook/endpoint`: endpoints that are told about the caller's environment. They are those of the
-//! application of the management environment that has its name.
+//! application of the management environment that has its name, and their handlers those of all endpoints.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 
 use super::access::Access;
-use super::endpoints::EndpointOut;
 use super::error::SvixError;
-use super::ids::{ApplicationName, EndpointName};
-use super::page::{Order, Page, Query};
-use super::{Svix, applications, endpoint_parts, endpoints};
+use super::ids::ApplicationName;
+use super::{Svix, applications};
 use crate::api::Api;
 use crate::api::audit::Author;
 use crate::api::caller::address;
 use crate::domain::organization::{OrganizationRef, OrganizationUid};
-use crate::domain::svix::Environment;
+use crate::domain::svix::{Application, Environment};
 
-/// The same caller in the application that is told about its environment, if there is one.
-async fn there(
-    request: &HttpRequest,
-    api: &web::Data<Api>,
-    svix: &Svix,
-    access: Access,
-) -> Result<Access, SvixError> {
-    if access.environment.is_management() {
+/// In front of these routes.
+const PREFIX: &str = "/operational-webhook/";
+
+/// What a call of one of these routes does where nobody is told yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Without {
+    /// It finds nothing.
+    Goes,
+    /// It makes the application, for the endpoint that it makes.
+    Makes,
+}
+
+/// `None` for a route that is none of these.
+pub(super) fn without_application(method: &Method, path: &str) -> Option<Without> {
+    let rest = path.strip_prefix(PREFIX)?;
+    let makes_endpoint = matches!((method.as_str(), rest), ("POST", "endpoint") | ("PUT", "endpoint/{endpoint}"));
+    Some(if makes_endpoint { Without::Makes } else { Without::Goes })
+}
+
+/// The middleware around these routes, inside of the one that admits: from here on the call is one for the application that is
+/// told about the caller's environment.
+pub(super) async fn for_application(
+    without: Without,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match enter(request.request(), without).await {
+        Ok(access) => {
+            request.extensions_mut().insert(access);
+            next.call(request).await
+        }
+        Err(error) => Ok(request.error_response(error)),
+    }
+}
+
+async fn enter(request: &HttpRequest, without: Without) -> Result<Access, SvixError> {
+    let api = request.app_data::<web::Data<Api>>().ok_or_else(SvixError::internal)?;
+    let svix = request.app_data::<web::Data<Svix>>().ok_or_else(SvixError::internal)?;
+    let access = Access::extract(request).await?;
+    let about = &access.environment;
+    if about.is_management() {
         return Err(SvixError::forbidden("nobody is told about the management environment itself"));
     }
-    let uid = OrganizationUid::of_environment(&access.environment);
-    let name = ApplicationName::Ours(OrganizationRef::Uid(uid));
-    let environment = Environment::management();
-    let application = svix.applications.find(api, address(request), &environment, name).await?;
-    Ok(Access { environment, application, ..access })
+    let mut application = told(request, api, svix, about).await?;
+    if application.is_none() && without == Without::Makes {
+        let author = Author::extract(request).await?;
+        match applications::add_listener(api, &author, about).await {
+            Ok(()) => {}
+            // somebody else made it at the same moment
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error),
+        }
+        application = told(request, api, svix, about).await?;
+    }
+    Ok(Access { environment: Environment::management(), application, ..access })
 }
 
-/// The same, where the application is made if there is none.
-async fn made_there(
+/// The application that is told about an environment, if there is one.
+async fn told(
     request: &HttpRequest,
     api: &web::Data<Api>,
     svix: &Svix,
-    author: &Author,
-    access: Access,
-) -> Result<Access, SvixError> {
-    let about = access.environment.clone();
-    let found = there(request, api, svix, access).await?;
-    if found.application.is_some() {
-        return Ok(found);
-    }
-    match applications::add_listener(api, author, &about).await {
-        Ok(()) => {}
-        // somebody else made it at the same moment
-        Err(error) if error.is_conflict() => {}
-        Err(error) => return Err(error),
-    }
-    there(request, api, svix, Access { environment: about, ..found }).await
-}
-
-/// `GET /api/v1/operational-webhook/endpoint`.
-pub(super) async fn list(
-    request: HttpRequest,
-    access: Access,
-    api: web::Data<Api>,
-    svix: web::Data<Svix>,
-) -> Result<HttpResponse, SvixError> {
-    let access = there(&request, &api, &svix, access).await?;
-    if access.application.is_some() {
-        return endpoints::list(request, access, api).await;
-    }
-    let mut query = Query::parse(request.query_string());
-    let page: Page<EndpointName> = query.page(Order::Descending);
-    query.finish()?;
-    let none = page.list(
-        Vec::new(),
-        |id: &EndpointName| *id,
-        |EndpointName(id)| EndpointOut::deleted(id, None, api.engine().now()),
-    );
-    Ok(HttpResponse::Ok().json(none))
-}
-
-/// `POST /api/v1/operational-webhook/endpoint`.
-pub(super) async fn create(
-    request: HttpRequest,
-    payload: web::Payload,
-    access: Access,
-    author: Author,
-    api: web::Data<Api>,
-    svix: web::Data<Svix>,
-) -> Result<HttpResponse, SvixError> {
-    let access = made_there(&request, &api, &svix, &author, access).await?;
-    endpoints::create(request, payload, access, author, api, svix).await
-}
-
-/// `GET /api/v1/operational-webhook/endpoint/{endpoint}`.
-pub(super) async fn read(
-    request: HttpRequest,
-    access: Access,
-    api: web::Data<Api>,
-    svix: web::Data<Svix>,
-) -> Result<HttpResponse, SvixError> {
-    let access = there(&request, &api, &svix, access).await?;
-    endpoints::read(request, access, api).await
-}
-
-/// `PUT /api/v1/operational-webhook/endpoint/{endpoint}`.
-pub(super) async fn put(
-    request: HttpRequest,
-    payload: web::Payload,
-    access: Access,
-    author: Author,
-    api: web::Data<Api>,
-    svix: web::Data<Svix>,
-) -> Result<HttpResponse, SvixError> {
-    let access = made_there(&request, &api, &svix, &author, access).await?;
-    endpoints::put(request, payload, access, author, api, svix).await
-}
-
-/// `DELETE /api/v1/operational-webhook/endpoint/{endpoint}`.
-pub(super) async fn delete(
-    request: HttpRequest,
-    access: Access,
-    author: Author,
-    api: web::Data<Api>,
-    svix: web::Data<Svix>,
-) -> Result<HttpResponse, SvixError> {
-    let access = there(&request, &api, &svix, access).await?;
-    endpoints::delete(request, access, author, api).await
-}
-
-/// `GET /api/v1/operational-webhook/endpoint/{endpoint}/secret`.
-pub(super) async fn read_secret(
-    request: HttpRequest,
-    access: Access,
-    api: web::Data<Api>,
-    svix: web::Data<Svix>,
-) -> Result<HttpResponse, SvixError> {
-    let access = there(&request, &api, &svix, access).await?;
-    endpoint_parts::read_secret(request, access, api).await
-}
-
-/// `POST /api/v1/operational-webhook/endpoint/{endpoint}/secret/rotate`.
-pub(super) async fn rotate_secret(
-    request: HttpRequest,
-    payload: web::Payload,
-    access: Access,
-    author: Author,
-    api: web::Data<Api>,
-    svix: web::Data<Svix>,
-) -> Result<HttpResponse, SvixError> {
-    let access = there(&request, &api, &svix, access).await?;
-    endpoint_parts::rotate_secret(request, payload, access, author, api, svix).await
-}
-
-/// `GET /api/v1/operational-webhook/endpoint/{endpoint}/headers`.
-pub(super) async fn read_headers(
-    request: HttpRequest,
-    access: Access,
-    api: web::Data<Api>,
-    svix: web::Data<Svix>,
-) -> Result<HttpResponse, SvixError> {
-    let access = there(&request, &api, &svix, access).await?;
-    endpoint_parts::read_headers(request, access, api).await
-}
-
-/// `PUT /api/v1/operational-webhook/endpoint/{endpoint}/headers`.
-pub(super) async fn put_headers(
-    request: HttpRequest,
-    payload: web::Payload,
-    access: Access,
-    author: Author,
-    api: web::Data<Api>,
-    svix: web::Data<Svix>,
-) -> Result<HttpResponse, SvixError> {
-    let access = there(&request, &api, &svix, access).await?;
-    endpoint_parts::put_headers(request, payload, access, author, api).await
+    about: &Environment,
+) -> Result<Option<Application>, SvixError> {
+    let name = ApplicationName::Ours(OrganizationRef::Uid(OrganizationUid::of_environment(about)));
+    svix.applications.find(api, address(request), &Environment::management(), name).await
 }

@@ -69,15 +69,15 @@ routes! {
     POST   "/app/{app}/endpoint/{endpoint}/bulk-replay" Application tasks::bulk_replay;
     GET    "/app/{app}/endpoint/{endpoint}/msg" ApplicationRead endpoint_messages::list;
 
-    GET    "/operational-webhook/endpoint" Environment operational_webhooks::list;
-    POST   "/operational-webhook/endpoint" Environment operational_webhooks::create;
-    GET    "/operational-webhook/endpoint/{endpoint}" Environment operational_webhooks::read;
-    PUT    "/operational-webhook/endpoint/{endpoint}" Environment operational_webhooks::put;
-    DELETE "/operational-webhook/endpoint/{endpoint}" Environment operational_webhooks::delete;
-    GET    "/operational-webhook/endpoint/{endpoint}/secret" Environment operational_webhooks::read_secret;
-    POST   "/operational-webhook/endpoint/{endpoint}/secret/rotate" Environment operational_webhooks::rotate_secret;
-    GET    "/operational-webhook/endpoint/{endpoint}/headers" Environment operational_webhooks::read_headers;
-    PUT    "/operational-webhook/endpoint/{endpoint}/headers" Environment operational_webhooks::put_headers;
+    GET    "/operational-webhook/endpoint" Environment endpoints::list;
+    POST   "/operational-webhook/endpoint" Environment endpoints::create;
+    GET    "/operational-webhook/endpoint/{endpoint}" Environment endpoints::read;
+    PUT    "/operational-webhook/endpoint/{endpoint}" Environment endpoints::put;
+    DELETE "/operational-webhook/endpoint/{endpoint}" Environment endpoints::delete;
+    GET    "/operational-webhook/endpoint/{endpoint}/secret" Environment endpoint_parts::read_secret;
+    POST   "/operational-webhook/endpoint/{endpoint}/secret/rotate" Environment endpoint_parts::rotate_secret;
+    GET    "/operational-webhook/endpoint/{endpoint}/headers" Environment endpoint_parts::read_headers;
+    PUT    "/operational-webhook/endpoint/{endpoint}/headers" Environment endpoint_parts::put_headers;
 
     GET    "/event-type" ApplicationRead event_types::list;
     POST   "/event-type" Environment event_types::create;
@@ -131,6 +131,12 @@ fn resource(path: &'static str) -> Resource {
             // inside: a panic must not keep the answer open
             true => route.wrap(from_fn(catch_panic)).wrap(from_fn(idempotency::once)),
             false => route,
+        };
+        let route = match operational_webhooks::without_application(&method, path) {
+            Some(without) => route.wrap(from_fn(move |request: ServiceRequest, next: Next<BoxBody>| {
+                operational_webhooks::for_application(without, request, next)
+            })),
+            None => route,
         };
         let route = match method {
             Method::GET => route.guard(guard::Any(guard::Get()).or(guard::Head())),

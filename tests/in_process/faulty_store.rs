@@ -267,7 +267,7 @@ impl SessionStore for FaultyStore {
 
 impl NoticeStore for FaultyStore {
     pass_on! {
-        fn has_listeners(&self) -> StoreResult<bool>;
+        fn listening(&self) -> StoreResult<Listening>;
         fn is_told(&self, organization_id: OrganizationId) -> StoreResult<bool>;
         fn notices(&self, behind: Option<OrganizationId>, limit: usize) -> StoreResult<Vec<Notice>>;
         fn remove_notices(&self, ids: &[i64]) -> StoreResult<()>;

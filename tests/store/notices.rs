@@ -10,7 +10,7 @@ use ringback::domain::labels::EventLabels;
 use ringback::domain::notice::{NewNotice, NoticeFacts, NoticeKind, NoticedAttempt};
 use ringback::domain::organization::{Organization, OrganizationUid};
 use ringback::domain::svix::Environment;
-use ringback::store::{DisableEndpoint, Notice, SavedHealth, StoreError, WriteBatch};
+use ringback::store::{DisableEndpoint, Listening, Notice, SavedHealth, StoreError, WriteBatch};
 
 use crate::fixture::{Fixture, START, URL, at, outcome, plain_endpoint};
 
@@ -165,21 +165,28 @@ fn notices_are_read_in_turns_of_organizations_and_removed(f: &Fixture) {
 fn only_listeners_of_the_own_environment_count(f: &Fixture) {
     let other: Environment = "org_other".parse().unwrap();
     let mine = f.organization();
-    assert!(!f.store.has_listeners().unwrap());
-    listener(f, &other);
+    let early = organization(f, other.clone(), "early".parse().unwrap());
+    assert_eq!(f.store.listening().unwrap(), Listening::default(), "nobody: nothing is remembered");
+    let of_other = listener(f, &other);
     let itself = listener(f, &Environment::management());
-    assert!(f.store.has_listeners().unwrap());
-    for untold in [mine, itself] {
-        assert!(!f.store.is_told(untold).unwrap());
+    let is_told = |id| {
+        let is_told = f.store.is_told(id).unwrap();
+        assert_eq!(f.store.listening().unwrap().includes(id), is_told, "all at once say the same as one");
+        is_told
+    };
+    assert_eq!(f.store.listening().unwrap().applications, [of_other, itself].into());
+    assert!(is_told(early));
+    for untold in [mine, itself, of_other] {
+        assert!(!is_told(untold));
         f.endpoint(untold);
     }
     assert!(all(f).is_empty());
     let theirs = organization(f, other, "customer".parse().unwrap());
-    assert!(f.store.is_told(theirs).unwrap());
+    assert!(is_told(theirs));
     let told = listener(f, &Environment::default());
-    assert!(f.store.is_told(mine).unwrap());
+    assert!(is_told(mine));
     f.store.delete_organization(told, START).unwrap();
-    assert!(!f.store.is_told(mine).unwrap());
+    assert!(!is_told(mine));
     assert_eq!(f.store.least_due(told, START, 9).unwrap(), None);
 }
 

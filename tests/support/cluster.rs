@@ -23,12 +23,13 @@ pub struct Node {
 }
 
 impl Node {
-    fn start(database_url: &str, number: usize) -> (Engine, Serve, TempDir) {
+    fn start(database_url: &str, number: usize, settings: &[(&str, &str)]) -> (Engine, Serve, TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let serve = Serve::new(folder.path(), database_url)
+        let plain = Serve::new(folder.path(), database_url)
             .set("RINGBACK_LOG", "info")
             .set("RINGBACK_CLUSTER_LEASE_SECONDS", &LEASE.as_secs().to_string())
             .set("RINGBACK_CLUSTER_NAME", &format!("node-{number}"));
+        let serve = settings.iter().fold(plain, |serve, (name, value)| serve.set(name, value));
         (serve.start(), serve, folder)
     }
 
@@ -66,14 +67,24 @@ pub struct Cluster {
 impl Cluster {
     /// `None`, with a message on standard error, when PostgreSQL is not installed.
     pub fn start(count: usize) -> Option<Self> {
+        Self::start_with(count, &[])
+    }
+
+    /// The same with further settings.
+    pub fn start_with(count: usize, settings: &[(&str, &str)]) -> Option<Self> {
         let database = Database::postgres()?;
         let urls = vec![database.url.clone(); count];
-        Some(Self::at(database, &urls))
+        Some(Self::set_up(database, &urls, settings))
     }
 
     /// Each node reaches the database at its own URL.
     pub fn at(database: Database, urls: &[String]) -> Self {
-        let started: Vec<_> = urls.iter().enumerate().map(|(number, url)| Node::start(url, number)).collect();
+        Self::set_up(database, urls, &[])
+    }
+
+    fn set_up(database: Database, urls: &[String], settings: &[(&str, &str)]) -> Self {
+        let start = |(number, url): (usize, &String)| Node::start(url, number, settings);
+        let started: Vec<_> = urls.iter().enumerate().map(start).collect();
         let admin = started[0].0.api(ADMIN_KEY);
         let organization = admin.post("/v1/organizations", &json!({"name": "acme"})).expect(201).json();
         let keys = format!("/v1/organizations/{}/keys", text(&organization, "id"));

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::super::cluster::clock::LARGEST_SKEW;
 use super::super::context::ActorContext;
 use super::super::event_assembly::{assemble, assemble_operational};
+use super::super::listeners::Listeners;
 use super::super::messages::{Change, Ingest, Record, RecordOutcome};
 use super::super::operational::OperationalEvent;
 use super::super::publication::{Publication, PublishError};
@@ -19,7 +20,7 @@ use super::content::CommitContent;
 use super::gathering::Gathering;
 use crate::domain::attempt::Outcome;
 use crate::domain::event_type_registry::{EventTypeRegistry, Registered};
-use crate::domain::ids::{EndpointId, EventId, IdGenerator, OrganizationId};
+use crate::domain::ids::{EndpointId, EventId, IdGenerator};
 use crate::domain::subscriptions::Subscriptions;
 use crate::domain::time::UnixMillis;
 use crate::store::{
@@ -47,7 +48,7 @@ pub(super) struct Written {
 
 /// The content of a commit while it is put together.
 struct Assembly<'a> {
-    listens_to: &'a dyn Fn(OrganizationId) -> bool,
+    listeners: &'a Listeners,
     subscriptions: RwLockReadGuard<'a, Subscriptions>,
     event_types: RwLockReadGuard<'a, EventTypeRegistry>,
     ids: MutexGuard<'a, IdGenerator>,
@@ -96,9 +97,8 @@ impl Writer {
         let limits = gathering.limits(Instant::now());
         let matched_at = self.settings.applied();
         let event_types = self.settings.event_types();
-        let listens_to = |id| self.settings.listeners().listen_to(self.context.store.as_ref(), id);
         let mut assembly = Assembly {
-            listens_to: &listens_to,
+            listeners: self.settings.listeners(),
             subscriptions: self.settings.subscriptions(),
             event_types: event_types.read().unwrap_or_else(PoisonError::into_inner),
             ids: self.ids.lock().unwrap_or_else(PoisonError::into_inner),
@@ -181,7 +181,9 @@ impl Assembly<'_> {
             cost += rows;
         }
         self.content.batch.disable.extend(to_disable(&outcome, &change, announced_by));
-        if let Some(notice) = change.notice.as_deref().filter(|_| (self.listens_to)(outcome.organization_id)) {
+        if let Some(notice) =
+            change.notice.as_deref().filter(|_| self.listeners.listen_to(outcome.organization_id))
+        {
             // it stays with its outcome too: a commit that fails is made again
             self.content.batch.notices.push(notice.clone());
             cost += 1;

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use super::super::connection::AnyConnection;
 use super::super::models::corrupt;
 use super::super::schema::{deliveries, endpoints, organizations, svix_notices};
-use super::super::{Notice, NoticeStore, StoreResult, WriteBatch};
+use super::super::{Listening, Notice, NoticeStore, StoreResult, WriteBatch};
 use super::endpoints::IsPending;
 use super::{DieselStore, event_labels, sql_limit};
 use crate::domain::endpoint::Endpoint;
@@ -128,12 +128,28 @@ fn notice((id, application_id, organization_id, cause, event_type, facts): Notic
 }
 
 impl NoticeStore for DieselStore {
-    fn has_listeners(&self) -> StoreResult<bool> {
+    fn listening(&self) -> StoreResult<Listening> {
+        let management = Environment::management();
         self.engine_readers.read(|connection| {
-            let of_it = organizations::environment.eq(Environment::management().stored().to_owned());
-            let found: Option<i64> =
-                organizations::table.filter(of_it).select(organizations::id).first(connection).optional()?;
-            Ok(found.is_some())
+            let applications: Vec<(i64, Option<String>)> = organizations::table
+                .filter(organizations::environment.eq(management.stored()))
+                .select((organizations::id, organizations::uid))
+                .load(connection)?;
+            if applications.is_empty() {
+                return Ok(Listening::default());
+            }
+            // as the query of one organization says it
+            let named: HashSet<&str> = applications.iter().filter_map(|(_, uid)| uid.as_deref()).collect();
+            let is_told = |name: &str| named.contains(name) && name != management.stored();
+            let others: Vec<(i64, String)> = organizations::table
+                .filter(organizations::environment.ne(""))
+                .select((organizations::id, organizations::environment))
+                .load(connection)?;
+            Ok(Listening {
+                to_default: is_told(&Environment::default().to_string()),
+                to_others: others.iter().map(|(id, name)| (OrganizationId(*id), is_told(name))).collect(),
+                applications: applications.iter().map(|(id, _)| OrganizationId(*id)).collect(),
+            })
         })
     }
 

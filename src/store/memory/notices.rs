@@ -1,6 +1,6 @@
 //! Notices that wait to be told, in memory.
 
-use super::super::{Notice, NoticeStore, StoreResult, WriteBatch};
+use super::super::{Listening, Notice, NoticeStore, StoreResult, WriteBatch};
 use super::MemoryStore;
 use super::state::MemoryState;
 use crate::domain::delivery::DeliveryStatus;
@@ -63,8 +63,19 @@ impl MemoryState {
 }
 
 impl NoticeStore for MemoryStore {
-    fn has_listeners(&self) -> StoreResult<bool> {
-        Ok(self.state().organizations.values().any(|known| known.environment.is_management()))
+    fn listening(&self) -> StoreResult<Listening> {
+        let state = self.state();
+        let applications = state.organizations.values().filter(|known| known.environment.is_management());
+        let mut listening =
+            Listening { applications: applications.map(|known| known.id).collect(), ..Listening::default() };
+        if listening.applications.is_empty() {
+            return Ok(listening);
+        }
+        let of_default = OrganizationUid::of_environment(&Environment::default());
+        listening.to_default = state.with_uid(&Environment::management(), &of_default).is_some();
+        let others = state.organizations.values().filter(|known| !known.environment.is_default());
+        listening.to_others = others.map(|known| (known.id, state.listener(known.id).is_some())).collect();
+        Ok(listening)
     }
 
     fn is_told(&self, organization_id: OrganizationId) -> StoreResult<bool> {

@@ -9,3 +9,4 @@ mod clocks;
 mod failing;
 mod failover;
 mod pooling;
+mod svix;

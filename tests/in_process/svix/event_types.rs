@@ -16,6 +16,7 @@ on_every_store!(
     lists_come_in_pages_in_the_order_of_names,
     a_type_with_flags_is_seen_by_tokens_with_one_of_them,
     wrong_input_is_refused_with_its_place,
+    the_management_environment_has_the_types_of_its_messages,
 );
 
 async fn create(world: &World, name: &str) -> Value {
@@ -202,4 +203,54 @@ async fn wrong_input_is_refused_with_its_place(database: Database) {
         world.svix(&token, "POST", "/event-type", body).await.svix_invalid();
     }
     assert!(names(&world, &token, "").await.is_empty());
+}
+
+async fn the_management_environment_has_the_types_of_its_messages(database: Database) {
+    let world = world(database).await;
+    let token = token(&json!({"sub": "org_00000000000SvixManagement00"}));
+    let mut expected = vec![
+        "endpoint.created",
+        "endpoint.deleted",
+        "endpoint.disabled",
+        "endpoint.enabled",
+        "endpoint.updated",
+        "message.attempt.exhausted",
+        "message.attempt.failing",
+        "message.attempt.recovered",
+    ];
+    assert_eq!(names(&world, &token, "").await, expected);
+    assert_eq!(names(&world, &environment_token(), "").await, [""; 0]);
+    let one = world.svix(&token, "GET", "/event-type/endpoint.deleted", "").await.ok(200);
+    assert_eq!(
+        (&one["archived"], &one["createdAt"], &one["schemas"]),
+        (&json!(false), &one["updatedAt"], &json!(null))
+    );
+    assert!(!one["description"].as_str().unwrap().is_empty());
+    // one's own are among them, or in the place of one
+    for name in ["a", "endpoint.created", "endpoint.moved", "z"] {
+        let new = json!({"name": name, "description": "mine"});
+        world.svix(&token, "POST", "/event-type", new).await.ok(201);
+    }
+    let one = world.svix(&token, "GET", "/event-type/endpoint.created", "").await.ok(200);
+    assert_eq!(one["description"], "mine");
+    expected.extend(["a", "endpoint.moved", "z"]);
+    expected.sort_unstable();
+    let (mut found, mut query) = (Vec::new(), String::from("limit=3"));
+    loop {
+        let list = world.svix(&token, "GET", &format!("/event-type?{query}"), "").await.ok(200);
+        let data = list["data"].as_array().unwrap();
+        assert!(data.len() <= 3);
+        found.extend(data.iter().map(|event_type| event_type["name"].as_str().unwrap().to_owned()));
+        if list["done"] == true {
+            break;
+        }
+        query = format!("limit=3&iterator={}", list["iterator"].as_str().unwrap());
+    }
+    assert_eq!(found, expected);
+    let back = names(&world, &token, "limit=3&iterator=-endpoint.updated").await;
+    assert_eq!(back, ["endpoint.disabled", "endpoint.enabled", "endpoint.moved"]);
+    world.svix(&token, "DELETE", "/event-type/endpoint.created", "").await.ok(204);
+    expected.retain(|name| *name != "endpoint.created");
+    assert_eq!(names(&world, &token, "").await, expected);
+    assert_eq!(names(&world, &token, "include_archived=true").await.len(), expected.len() + 1);
 }

@@ -23,6 +23,7 @@ on_every_store!(
     an_environment_manages_its_own_operational_endpoints,
     a_message_whose_commit_lost_its_answer_is_told_once,
     a_storm_of_one_application_does_not_hold_up_what_is_told_about_another,
+    a_commit_waits_for_no_read_to_know_who_is_told,
 );
 
 const MANAGEMENT: &str = "org_00000000000SvixManagement00";
@@ -374,4 +375,37 @@ async fn a_storm_of_one_application_does_not_hold_up_what_is_told_about_another(
     assert_eq!(arrived(&stormy).len(), STORM + 1, "each once, and the webhook that was made");
     let places = arrived(&calm);
     assert!(places.len() == 1 && places[0] < MAY_BE_DUE + 3 * A_TURN, "{places:?}");
+}
+
+async fn a_commit_waits_for_no_read_to_know_who_is_told(database: Database) {
+    const THERE: &str = "org_another";
+    let world = world(database).await;
+    let there = token(&json!({ "sub": THERE }));
+    for uid in ["early", "neighbour"] {
+        world.svix(&there, "POST", "/app", json!({"name": uid, "uid": uid})).await.ok(201);
+    }
+    world.svix(&management(), "POST", "/app", json!({"name": "x", "uid": THERE})).await.ok(201);
+    let late = world.svix(&there, "POST", "/app", json!({"name": "x", "uid": "late"})).await.ok(201);
+    let early = world.svix(&there, "GET", "/app/early", "").await.ok(200);
+    for made in [&early, &late] {
+        let owner = world.key(&made["id"].as_str().unwrap().replace("app_", "org_"), "owner").await;
+        fragile_webhook(&world, &owner).await;
+    }
+    // what was known of all others is as good as before
+    world.svix(&there, "PATCH", "/app/neighbour", json!({"uid": "renamed"})).await.ok(200);
+    for method in ["is_told", "listening"] {
+        world.store.held.hold(method, usize::MAX);
+        for name in ["early", "late"] {
+            let path = format!("/app/{name}/msg");
+            world.svix(&there, "POST", &path, json!({"eventType": "a.b", "payload": {}})).await.ok(202);
+        }
+        let exhausted = async || {
+            let told = messages(&world, THERE).await;
+            let count = types(&told).iter().filter(|kind| **kind == "message.attempt.exhausted").count();
+            (count == if method == "is_told" { 2 } else { 4 }).then_some(())
+        };
+        eventually("both are told", exhausted).await;
+        assert_eq!(world.store.held.inside(), 0, "{method}");
+        world.store.held.release();
+    }
 }
