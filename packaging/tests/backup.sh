@@ -73,11 +73,12 @@ HOOK="http://127.0.0.1:$(cat port)/"
 prepare() {
     rm -f open taken
     : >taken
+    unset RINGBACK_KEY
     "$BIN" orgs create --uid customer --name customer --get >/dev/null
     RINGBACK_KEY="$("$BIN" api-keys create --organization customer --name backend --role owner --json | field key)"
     export RINGBACK_KEY
     "$BIN" webhooks create --url "$HOOK" --events '*' --retry-policy '{"max_attempts": 10, "initial_delay_seconds": 1}' \
-        >/dev/null
+        >/dev/null 2>&1
 }
 publish() { "$BIN" trigger call.completed | grep -oE 'msg_[0-9a-z]+' | head -n 1; }
 # Whether the receiver took every event that is named

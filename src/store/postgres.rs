@@ -130,7 +130,7 @@ const CHECK_SESSION: &str = "SET statement_timeout = 0; SET idle_in_transaction_
 pub(super) fn open_for_check(url: &str, is_alone: bool) -> StoreResult<Subject> {
     let sharing = if is_alone { Sharing::Alone } else { Sharing::WithNodes };
     let opener = PostgresOpener { servers: Servers::of(url), sharing };
-    let mut postgres = opener.connect(if is_alone { "" } else { READER_SESSION })?;
+    let mut postgres = opener.connect(if is_alone { CHECK_SESSION } else { READER_SESSION })?;
     postgres.batch_execute(CHECK_SESSION)?;
     if is_alone {
         opener.refuse_pooled_transactions(&mut postgres)?;

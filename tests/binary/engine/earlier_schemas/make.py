@@ -86,7 +86,7 @@ def fill(api, admin, organization, receiver):
     logs = lambda status: api.call("GET", f"/v1/webhooks/logs?limit=1&status={status}")["data"]
     eventually("the first are delivered", lambda: not logs("pending"))
     api.call("DELETE", f"/v1/webhooks/{deleted['id']}")
-    api.call("POST", f"/v1/webhooks/{sound['id']}/rotate-secret", {})
+    api.call("POST", f"/v1/webhooks/{sound['id']}/secret/rotate", {})
     # fails until it is restored somewhere else: retries wait, and its breaker opens
     failing = hook("503-d", retry_policy={"max_attempts": 10, "initial_delay_seconds": 3600})
     for number in range(12):
