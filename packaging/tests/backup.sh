@@ -66,6 +66,7 @@ server.serve_forever()
 PYTHON
 python3 receiver.py >port 2>receiver.log &
 RECEIVER=$!
+disown "$RECEIVER"
 eventually test -s port
 HOOK="http://127.0.0.1:$(cat port)/"
 
@@ -179,8 +180,9 @@ touch open
 start "$URL"
 eventually took "$before"
 ! took "$after" || fail "an event from after the moment is there"
-[ "$("$BIN" cluster --json | python3 -c 'import json, sys; print(sum(n["state"] == "live" for n in json.load(sys.stdin)["nodes"]))')" = 1 ] ||
-    fail "a node from before the restore counts as live"
+# whichever nodes the restored rows remember, one is live
+is_alone() { [ "$("$BIN" cluster --json | tee cluster.log | grep -o '"state": *"live"' | wc -l)" = 1 ]; }
+eventually is_alone
 kill_engine
 check "$URL"
 stop_server fast
