@@ -139,7 +139,7 @@ def dump(database, schema, key):
     lines = [
         f"-- Rows of a database with the schema {schema}; made by make.py. {RECEIVER} is where its webhooks lead.",
         f"-- key: {key}",
-        "DELETE FROM counters;" if schema >= "0006" else "",
+        "DELETE FROM counters WHERE name = 'setting_changes';" if schema >= "0006" else "",
     ]
     tables = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").fetchall()
     for (table,) in tables:
@@ -186,6 +186,9 @@ def main():
         database = sqlite3.connect(path)
         number = database.execute("SELECT id FROM organizations WHERE name = 'acme'").fetchone()[0]
         add_by_hand(database, number)
+        # an hour later: everything that waits is due
+        database.execute("UPDATE deliveries SET due_at = created_at, queued_at = created_at WHERE status = 0")
+        database.execute("UPDATE endpoint_health SET probe_at = failing_since WHERE probe_at IS NOT NULL")
         # wherever they led, they lead to the test's receiver
         database.execute("UPDATE endpoints SET url = ? WHERE url <> ''", (RECEIVER,))
         database.commit()
