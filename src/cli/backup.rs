@@ -17,15 +17,17 @@ use super::serve::unusable;
 use super::shutdown::Shutdown;
 use super::{print_error, print_json, print_line};
 
-/// A pause beside a running engine is as long as the step before it, and no longer than this. Smaller: a slow disk belongs to
-/// the backup. Larger: one slow step holds the backup up.
+/// How many times as long as the step before it a pause beside a running engine is. Smaller: publishers notice the backup
+/// (`docs/backup.md` has figures). Larger: it takes longer, and the write-ahead log grows meanwhile.
+const PAUSE: u32 = 2;
+/// No pause is longer. Smaller: a slow disk belongs to the backup. Larger: one slow step holds the backup up.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 #[command(after_help = "\
 The engine may run: the copy is the database of the moment at which it began.
 It is checked, synced, and gets its name when it is complete. Beside a running
-engine it works half of the time only; --fast leaves the pauses out.
+engine it works a third of the time; --fast leaves the pauses out.
 
 The master key is not in it. Keep it too, and elsewhere.
 
@@ -62,8 +64,9 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
         let mut shutdown = Shutdown::new()?;
         let copying = tokio::task::spawn_blocking(move || {
             lower_priority();
-            let result = store::backup(&url, &target, &mut |step| pace.after(step));
-            pace.bar.finish_and_clear();
+            let bar = pace.bar.clone();
+            let result = store::backup(&url, &target, Box::new(move |step| pace.after(step)));
+            bar.finish_and_clear();
             result
         });
         let mut copying = std::pin::pin!(copying);
@@ -94,7 +97,7 @@ struct Pace {
 impl Pace {
     fn new(is_fast: bool) -> anyhow::Result<Self> {
         let bar = ProgressBar::new(0);
-        let template = "{bar:30} {bytes} of {total_bytes}, {elapsed}, {binary_bytes_per_sec}";
+        let template = "{bar:30} {bytes} of {total_bytes}, {elapsed} {msg}";
         bar.set_style(ProgressStyle::with_template(template)?);
         Ok(Self { bar, is_fast, last: Instant::now() })
     }
@@ -105,8 +108,11 @@ impl Pace {
         if IS_STOPPED.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
         }
-        if step.is_in_use && !self.is_fast && step.copied < step.total {
-            std::thread::sleep(self.last.elapsed().min(LONGEST_PAUSE));
+        if step.is_checking {
+            self.bar.set_message("checking the copy");
+        }
+        if step.is_in_use && !self.is_fast {
+            std::thread::sleep((self.last.elapsed() * PAUSE).min(LONGEST_PAUSE));
         }
         self.last = Instant::now();
         ControlFlow::Continue(())

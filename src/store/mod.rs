@@ -36,7 +36,6 @@ mod tasks;
 pub mod temporary_database;
 mod tenants;
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,7 +66,7 @@ pub use self::queue::{
     WriteBatch,
 };
 pub use self::sessions::{LinkUse, SessionStore};
-pub use self::sqlite::backup::{BackupReport, BackupStep};
+pub use self::sqlite::backup::{BackupReport, BackupStep, OnStep};
 pub use self::svix::{AnswerState, AnswerTimes, KeptAnswer, NamePage, SvixStore};
 pub use self::tasks::{
     BackgroundTask, TASKS_FOR_ONE, TaskFilter, TaskKind, TaskMark, TaskSelection, TaskStatus, TaskStep, TaskStore,
@@ -187,11 +186,7 @@ pub fn reencrypt(
 
 /// Copies a SQLite database, which an engine may be using, into a new file. `on_step` is called between two steps, and can end
 /// it. PostgreSQL has tools of its own.
-pub fn backup(
-    database_url: &str,
-    target: &Path,
-    on_step: &mut dyn FnMut(BackupStep) -> ControlFlow<()>,
-) -> StoreResult<BackupReport> {
+pub fn backup(database_url: &str, target: &Path, on_step: OnStep) -> StoreResult<BackupReport> {
     if let Some(path) = database_url.strip_prefix(SQLITE) {
         return sqlite::backup::run(path, target, on_step);
     }

@@ -9,7 +9,9 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -21,6 +23,10 @@ use super::check_path;
 /// Pages (8 KiB) that are copied between two syncs of the copy. Smaller: more syncs than the disk needs. Larger: a commit of
 /// the engine waits for what the copy has written, on a file system like ext4.
 const PAGES_A_STEP: i32 = 512;
+/// Pages that are checked between two pauses, or other operations of SQLite, which take less time. Smaller: more pauses than the
+/// machine needs. Larger: it is busy for longer at a time.
+const OPERATIONS_A_STEP: i32 = 10_000;
+const INTERRUPTED: &str = "interrupted; there is no backup";
 
 /// How far a copy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +35,14 @@ pub struct BackupStep {
     pub copied: u64,
     /// Bytes that it will have.
     pub total: u64,
+    /// All is copied, and is being read through.
+    pub is_checking: bool,
     /// Whether an engine uses the database meanwhile.
     pub is_in_use: bool,
 }
+
+/// Is called after each step, and takes as long as the pause is to be; [`ControlFlow::Break`] ends the backup.
+pub type OnStep = Box<dyn FnMut(BackupStep) -> ControlFlow<()> + Send>;
 
 /// What is in a finished copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +57,14 @@ pub struct BackupReport {
     pub is_in_use: bool,
 }
 
+impl BackupReport {
+    fn all_copied(&self, is_checking: bool) -> BackupStep {
+        BackupStep { copied: self.bytes, total: self.bytes, is_checking, is_in_use: self.is_in_use }
+    }
+}
+
 /// Copies the database file into a new file, and checks the copy.
-pub(in super::super) fn run(
-    path: &str,
-    target: &Path,
-    on_step: &mut dyn FnMut(BackupStep) -> ControlFlow<()>,
-) -> StoreResult<BackupReport> {
+pub(in super::super) fn run(path: &str, target: &Path, on_step: OnStep) -> StoreResult<BackupReport> {
     let path = check_path(path)?;
     if !path.exists() {
         return Err(StoreError::Refused(format!("the database file {} does not exist", path.display())));
@@ -66,8 +79,12 @@ pub(in super::super) fn run(
     let hidden = tempfile::Builder::new().prefix(".ringback-backup-").suffix(".partial").tempfile_in(&folder);
     // readable for its owner only, like the database
     let copy = hidden.map_err(|error| unavailable(&folder, &error))?;
-    copy_pages(&source, &copy, &report, on_step)?;
+    let on_step = Arc::new(Mutex::new(on_step));
+    let written = copy_pages(&source, &copy, &report, &on_step)?;
+    // the write-ahead log can be cut while the copy is checked
     drop(source);
+    check_copy(&written, &report, &on_step)?;
+    drop(written);
     copy.as_file().sync_all().map_err(|error| unavailable(copy.path(), &error))?;
     give_name(copy, target)?;
     let synced = File::open(&folder).and_then(|folder| folder.sync_all());
@@ -134,6 +151,9 @@ fn failed(error: &rusqlite::Error) -> StoreError {
                 "this is not a SQLite database: name another file in the database URL",
             ))
         }
+        rusqlite::Error::SqliteFailure(code, _) if code.code == rusqlite::ErrorCode::OperationInterrupted => {
+            StoreError::Refused(String::from(INTERRUPTED))
+        }
         rusqlite::Error::SqliteFailure(code, _) if code.code == rusqlite::ErrorCode::DatabaseCorrupt => {
             StoreError::Corrupt(format!(
                 "the database is damaged: {error}; `ringback check` shows where, and an older backup may be whole"
@@ -188,8 +208,8 @@ fn copy_pages(
     source: &Connection,
     copy: &NamedTempFile,
     report: &BackupReport,
-    on_step: &mut dyn FnMut(BackupStep) -> ControlFlow<()>,
-) -> StoreResult<()> {
+    on_step: &Mutex<OnStep>,
+) -> StoreResult<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut target = Connection::open_with_flags(copy.path(), flags).map_err(|error| failed(&error))?;
     // nobody else knows of it, and what is left of it after a crash is no backup
@@ -200,17 +220,11 @@ fn copy_pages(
         let result = backup.step(PAGES_A_STEP).map_err(|error| failed(&error))?;
         copy.as_file().sync_data().map_err(|error| unavailable(copy.path(), &error))?;
         let progress = backup.progress();
-        let share = |pages: i32| {
-            report.bytes * u64::try_from(pages).unwrap_or(0)
-                / u64::try_from(progress.pagecount).unwrap_or(1).max(1)
-        };
-        let step = BackupStep {
-            copied: share(progress.pagecount - progress.remaining),
-            total: report.bytes,
-            is_in_use: report.is_in_use,
-        };
-        if on_step(step).is_break() {
-            return Err(StoreError::Refused(String::from("interrupted; there is no backup")));
+        let pages = |pages: i32| u64::try_from(pages).unwrap_or(0);
+        let page = report.bytes / pages(progress.pagecount).max(1);
+        let copied = pages(progress.pagecount - progress.remaining) * page;
+        if (on_step.lock())(BackupStep { copied, ..report.all_copied(false) }).is_break() {
+            return Err(StoreError::Refused(String::from(INTERRUPTED)));
         }
         match result {
             StepResult::Done => break,
@@ -220,12 +234,15 @@ fn copy_pages(
         }
     }
     drop(backup);
-    check_copy(&target)
+    Ok(target)
 }
 
 /// In the copy there is no write-ahead log: it is one file, also for who opens it. All of it is read once, so that a damaged
 /// database is noticed while older backups are still there.
-fn check_copy(target: &Connection) -> StoreResult<()> {
+fn check_copy(target: &Connection, report: &BackupReport, on_step: &Arc<Mutex<OnStep>>) -> StoreResult<()> {
+    let (on_step, step) = (Arc::clone(on_step), report.all_copied(true));
+    let pause = move || (on_step.lock())(step).is_break();
+    target.progress_handler(OPERATIONS_A_STEP, Some(pause)).map_err(|error| failed(&error))?;
     let text =
         |sql: &str| target.query_row(sql, [], |row| row.get::<_, String>(0)).map_err(|error| failed(&error));
     let mode = text("PRAGMA journal_mode = DELETE")?;

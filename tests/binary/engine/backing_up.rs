@@ -170,7 +170,8 @@ fn damage(database: &Database, statements: &str) {
 fn a_check_finds_what_points_to_nothing_and_repairs_it_alone(database: Database) {
     let mut world = World::new(database);
     let receiver = Receiver::answering(|_| reply(500));
-    let webhook = world.webhook(&receiver, json!({"retry_policy": {"max_attempts": 5, "initial_delay_seconds": 3600}}));
+    let webhook =
+        world.webhook(&receiver, json!({"retry_policy": {"max_attempts": 5, "initial_delay_seconds": 3600}}));
     for number in 0..3 {
         world.publish(number);
     }
