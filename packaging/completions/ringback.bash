@@ -19,6 +19,12 @@ _ringback() {
             ringback,api-keys)
                 cmd="ringback__subcmd__api__subcmd__keys"
                 ;;
+            ringback,backup)
+                cmd="ringback__subcmd__backup"
+                ;;
+            ringback,check)
+                cmd="ringback__subcmd__check"
+                ;;
             ringback,cluster)
                 cmd="ringback__subcmd__cluster"
                 ;;
@@ -33,6 +39,9 @@ _ringback() {
                 ;;
             ringback,events)
                 cmd="ringback__subcmd__events"
+                ;;
+            ringback,health)
+                cmd="ringback__subcmd__health"
                 ;;
             ringback,help)
                 cmd="ringback__subcmd__help"
@@ -169,6 +178,12 @@ _ringback() {
             ringback__subcmd__help,api-keys)
                 cmd="ringback__subcmd__help__subcmd__api__subcmd__keys"
                 ;;
+            ringback__subcmd__help,backup)
+                cmd="ringback__subcmd__help__subcmd__backup"
+                ;;
+            ringback__subcmd__help,check)
+                cmd="ringback__subcmd__help__subcmd__check"
+                ;;
             ringback__subcmd__help,cluster)
                 cmd="ringback__subcmd__help__subcmd__cluster"
                 ;;
@@ -183,6 +198,9 @@ _ringback() {
                 ;;
             ringback__subcmd__help,events)
                 cmd="ringback__subcmd__help__subcmd__events"
+                ;;
+            ringback__subcmd__help,health)
+                cmd="ringback__subcmd__help__subcmd__health"
                 ;;
             ringback__subcmd__help,help)
                 cmd="ringback__subcmd__help__subcmd__help"
@@ -530,7 +548,7 @@ _ringback() {
 
     case "${cmd}" in
         ringback)
-            opts="-h -V --help --version serve listen trigger orgs webhooks events logs event-types api-keys load cluster config master-key svix completions help"
+            opts="-h -V --help --version serve listen trigger orgs webhooks events logs event-types api-keys load cluster backup check health config master-key svix completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -763,6 +781,50 @@ _ringback() {
                     return 0
                     ;;
                 --admin-key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ringback__subcmd__backup)
+            opts="-h --database-url --config --fast --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ringback__subcmd__check)
+            opts="-h --repair --json --database-url --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1539,8 +1601,30 @@ _ringback() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ringback__subcmd__health)
+            opts="-h --url --live --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ringback__subcmd__help)
-            opts="serve listen trigger orgs webhooks events logs event-types api-keys load cluster config master-key svix completions help"
+            opts="serve listen trigger orgs webhooks events logs event-types api-keys load cluster backup check health config master-key svix completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1598,6 +1682,34 @@ _ringback() {
         ringback__subcmd__help__subcmd__api__subcmd__keys__subcmd__list)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ringback__subcmd__help__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ringback__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1808,6 +1920,20 @@ _ringback() {
         ringback__subcmd__help__subcmd__events__subcmd__replay)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ringback__subcmd__help__subcmd__health)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

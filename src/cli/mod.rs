@@ -1,12 +1,15 @@
 //! The command line, one file for each command.
 
 mod address;
+mod backup;
+mod check;
 mod client;
 mod cluster;
 mod completions;
 mod config;
 #[cfg(test)]
 mod examples;
+mod health;
 mod listen;
 mod load;
 #[cfg(test)]
@@ -64,6 +67,12 @@ enum Command {
     Load(Box<load::LoadArgs>),
     /// Show which nodes share the database
     Cluster(cluster::ClusterArgs),
+    /// Copy a SQLite database while an engine uses it
+    Backup(backup::BackupArgs),
+    /// Check a database: its file, what points to nothing, counts against rows
+    Check(check::CheckArgs),
+    /// Ask a running engine whether it is well
+    Health(health::HealthArgs),
     /// Check the settings
     Config(config::ConfigArgs),
     /// Generate a master key, or change the one that a database uses
@@ -96,6 +105,9 @@ impl Cli {
             Command::ApiKeys(args) => resources::run(args),
             Command::Load(args) => load::run(*args),
             Command::Cluster(args) => actix_web::rt::System::new().block_on(cluster::run(args)),
+            Command::Backup(args) => backup::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Health(args) => actix_web::rt::System::new().block_on(health::run(args)),
             Command::Config(args) => config::run(&args),
             Command::MasterKey(args) => master_key::run(&args),
             Command::Svix(args) => svix::run(&args),

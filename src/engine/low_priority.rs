@@ -10,7 +10,7 @@ const NICE: i32 = 5;
 const MAX_THREADS: usize = 32;
 
 /// Lowers the priority of the calling thread, and of the threads that it starts from now on.
-fn lower_priority() {
+pub fn lower_priority() {
     // priorities of threads, not of processes, are Linux's; without them it is only less fair
     #[cfg(target_os = "linux")]
     if let Ok(nice) = rustix::process::getpriority_process(None) {

@@ -37,6 +37,7 @@ use crate::telemetry::{self, LoggingError};
 use crate::transport::{AwcPeers, AwcTransport, SendPermission, TransportConfig, TransportSetupError};
 pub use dev::CLIENTS_KEY_FILE;
 use low_priority::LowPriorityThreads;
+pub use low_priority::lower_priority;
 use system::SystemClock;
 pub use system::SystemEntropy;
 

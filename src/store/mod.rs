@@ -9,6 +9,7 @@ mod audit;
 mod backlog;
 mod backlog_keeper;
 mod changes;
+mod check;
 pub mod cipher;
 mod cluster;
 mod connection;
@@ -46,6 +47,7 @@ pub use self::attempts::{
 };
 pub use self::audit::AuditStore;
 pub use self::changes::{ChangeNumber, ChangeStore, Changed, ChangesSince, SettingChange};
+pub use self::check::{CheckEvent, CheckMode, CheckReport, Checked};
 use self::cipher::Cipher;
 pub use self::cluster::{Beat, ClusterStore, ClusterView, Joining, Ownership, PROTOCOL};
 use self::diesel_store::DieselStore;
@@ -64,6 +66,7 @@ pub use self::queue::{
     WriteBatch,
 };
 pub use self::sessions::{LinkUse, SessionStore};
+pub use self::sqlite::backup::{BackupReport, BackupStep, OnStep};
 pub use self::svix::{AnswerState, AnswerTimes, KeptAnswer, NamePage, SvixStore};
 pub use self::tasks::{
     BackgroundTask, TASKS_FOR_ONE, TaskFilter, TaskKind, TaskMark, TaskSelection, TaskStatus, TaskStep, TaskStore,
@@ -181,8 +184,45 @@ pub fn reencrypt(
     open_diesel(database_url, old, Sharing::Alone)?.reencrypt(new, progress)
 }
 
+/// Copies a SQLite database, which an engine may be using, into a new file. `on_step` is called between two steps, and can end
+/// it. PostgreSQL has tools of its own.
+pub fn backup(database_url: &str, target: &Path, on_step: OnStep) -> StoreResult<BackupReport> {
+    if let Some(path) = database_url.strip_prefix(SQLITE) {
+        return sqlite::backup::run(path, target, on_step);
+    }
+    if POSTGRES.iter().any(|scheme| database_url.starts_with(scheme)) {
+        return Err(StoreError::Refused(String::from(
+            "PostgreSQL has better tools than a copy through this program: `pg_dump -Fc` for one moment, or `pg_basebackup` with an \
+             archive of its write-ahead log for every moment (see \"Backup\" in the documentation)",
+        )));
+    }
+    Err(StoreError::Refused(String::from(UNKNOWN_URL)))
+}
+
+/// Looks a whole database through, and repairs what it safely can if it is told to. Refused while an engine runs only then.
+pub fn check(
+    database_url: &str,
+    mode: CheckMode,
+    on_event: &mut dyn FnMut(CheckEvent<'_>),
+) -> StoreResult<CheckReport> {
+    let is_alone = mode != CheckMode::Look;
+    if let Some(path) = database_url.strip_prefix(SQLITE) {
+        let (subject, lock) = sqlite::open_for_check(path, is_alone)?;
+        let report = check::run(subject, mode, on_event);
+        // after the connection
+        drop(lock);
+        return report;
+    }
+    if POSTGRES.iter().any(|scheme| database_url.starts_with(scheme)) {
+        return check::run(postgres::open_for_check(database_url, is_alone)?, mode, on_event);
+    }
+    Err(StoreError::Refused(String::from(UNKNOWN_URL)))
+}
+
 const SQLITE: &str = "sqlite://";
 const POSTGRES: [&str; 2] = ["postgres://", "postgresql://"];
+const UNKNOWN_URL: &str = "the database URL must begin with sqlite:// (a path follows: sqlite://ringback.db, \
+                           sqlite:///var/lib/ringback/ringback.db) or with postgres:// (postgres://user:password@host/database)";
 
 fn open_diesel(database_url: &str, cipher: Cipher, sharing: Sharing) -> StoreResult<DieselStore> {
     if let Some(path) = database_url.strip_prefix(SQLITE) {
@@ -192,8 +232,5 @@ fn open_diesel(database_url: &str, cipher: Cipher, sharing: Sharing) -> StoreRes
         return postgres::open(database_url, cipher, sharing);
     }
     // the URL itself is left out: it can hold a password
-    Err(StoreError::Refused(String::from(
-        "the database URL must begin with sqlite:// (a path follows: sqlite://ringback.db, \
-         sqlite:///var/lib/ringback/ringback.db) or with postgres:// (postgres://user:password@host/database)",
-    )))
+    Err(StoreError::Refused(String::from(UNKNOWN_URL)))
 }

@@ -15,8 +15,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
+use super::check::Subject;
 use super::connection::{AnyConnection, Opener, ReaderOptions};
-use super::diesel_store::{Database, DieselStore, Pools, migrate};
+use super::diesel_store::{Database, DieselStore, Pools, migrate, migrations};
 use super::schema::oldest_reader;
 use super::{Cipher, StoreError, StoreResult};
 
@@ -120,6 +121,23 @@ pub(super) fn open(url: &str, cipher: Cipher, sharing: Sharing) -> StoreResult<D
     postgres.batch_execute(SESSION)?;
     postgres.batch_execute(WRITER_SESSION)?;
     DieselStore::new(Arc::new(opener), AnyConnection::Postgres(postgres), &POOLS, cipher, Database::Postgres)
+}
+
+/// What a check does takes as long as it takes.
+const CHECK_SESSION: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '60s';";
+
+/// A database that a check reads: beside nodes, or alone.
+pub(super) fn open_for_check(url: &str, is_alone: bool) -> StoreResult<Subject> {
+    let sharing = if is_alone { Sharing::Alone } else { Sharing::WithNodes };
+    let opener = PostgresOpener { servers: Servers::of(url), sharing };
+    let mut postgres = opener.connect(if is_alone { CHECK_SESSION } else { READER_SESSION })?;
+    postgres.batch_execute(CHECK_SESSION)?;
+    if is_alone {
+        opener.refuse_pooled_transactions(&mut postgres)?;
+        wait_for_lock(&mut postgres, sharing)?;
+    }
+    let known = migrations::<diesel::pg::Pg>(MIGRATIONS)?;
+    Ok(Subject { connection: AnyConnection::Postgres(postgres), is_in_use: is_alone.then_some(false), known })
 }
 
 fn wait_for_lock(postgres: &mut PgConnection, sharing: Sharing) -> StoreResult<()> {

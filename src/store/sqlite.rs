@@ -1,5 +1,6 @@
 //! SQLite only: one file, one process, its pragmas, and the statements of a commit.
 
+pub(super) mod backup;
 pub(super) mod checkpoint;
 mod lock;
 mod log_file;
@@ -14,15 +15,17 @@ use std::sync::Arc;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
+use diesel::sqlite::Sqlite;
 use diesel::upsert::excluded;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use parking_lot::Mutex;
 
 pub(super) use self::lock::DatabaseLock;
 use self::statements::{End, EndAtOnce, InsertDeliveries, NewDelivery, Retry};
+use super::check::Subject;
 use super::connection::{AnyConnection, Opener, ReaderOptions};
 use super::detail::StoredAttempt;
-use super::diesel_store::{Database, DieselStore, Pools, migrate};
+use super::diesel_store::{Database, DieselStore, Pools, migrate, migrations};
 use super::label_rows;
 use super::models::AttemptRow;
 use super::new_key::NewKey;
@@ -160,6 +163,36 @@ fn try_to_write(folder: &Path) -> std::io::Result<()> {
     drop(file);
     std::fs::remove_file(&path)?;
     written
+}
+
+/// A database that a check reads: beside an engine, or, with the lock that it needs then, alone.
+pub(super) fn open_for_check(path: &str, is_alone: bool) -> StoreResult<(Subject, Option<DatabaseLock>)> {
+    let path = check_path(path)?;
+    if !path.exists() {
+        return Err(StoreError::Refused(format!("the database file {} does not exist", path.display())));
+    }
+    let known = migrations::<Sqlite>(MIGRATIONS)?;
+    if is_alone {
+        let lock = DatabaseLock::take(&path)?;
+        let connection = connect(lock.path(), WRITER_PRAGMAS).map_err(|error| explain(error, &path))?;
+        return Ok((Subject { connection, is_in_use: Some(false), known }, Some(lock)));
+    }
+    let path = std::fs::canonicalize(&path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let is_in_use = Some(backup::is_in_use(&path)?);
+    // read-only, so that not even the last connection to close changes the file
+    let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let uri = PathBuf::from(format!("file:{escaped}?mode=ro"));
+    let connection = connect(&uri, READER_PRAGMAS).map_err(|error| explain(error, &path))?;
+    Ok((Subject { connection, is_in_use, known }, None))
+}
+
+/// An empty database with the newest schema.
+pub(super) fn migrated_in_memory() -> StoreResult<AnyConnection> {
+    let mut connection = connect(Path::new(":memory:"), "")?;
+    if let AnyConnection::Sqlite(sqlite) = &mut connection {
+        migrate(sqlite, MIGRATIONS, |sqlite| oldest_reader::table.select(oldest_reader::migration).first(sqlite))?;
+    }
+    Ok(connection)
 }
 
 /// A writing connection to a database that a test inspects.

@@ -199,6 +199,15 @@ pub(super) fn migrate<DB: Backend, C: MigrationHarness<DB>>(
     Ok(())
 }
 
+/// The versions that migrations lead to, in their order.
+pub(super) fn migrations<DB: Backend>(migrations: EmbeddedMigrations) -> StoreResult<Vec<String>> {
+    let known: Vec<Box<dyn Migration<DB>>> =
+        migrations.migrations().map_err(|error| StoreError::Unavailable(format!("migration: {error}")))?;
+    let mut versions: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
+    versions.sort();
+    Ok(versions)
+}
+
 /// A limit in the type of the databases.
 fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)

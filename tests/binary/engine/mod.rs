@@ -1,5 +1,6 @@
 //! The engine from outside: the real binary, real sockets, real databases, `kill -9`.
 
+mod backing_up;
 mod bad_input;
 mod deleting;
 mod delivering;
@@ -19,4 +20,5 @@ mod starting;
 mod statistics;
 mod stopping;
 mod svix_import;
+mod upgrading;
 mod walkthrough;

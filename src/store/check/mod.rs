@@ -1,0 +1,180 @@
+//! Looks a whole database through: the file itself, its schema, rows that point to nothing, counts that are kept in rows,
+//! states that can't be. Beside a running engine nothing is changed; alone it can repair.
+//!
+//! Tables are read in pages, each by statements of its own: memory is bounded, no old snapshot is kept, and what one
+//! statement sees belongs together, also while an engine writes.
+
+mod organizations;
+mod repair;
+mod rules;
+mod schema;
+mod server;
+mod walk;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+
+use self::rules::TABLES;
+use super::connection::AnyConnection;
+use super::{StoreError, StoreResult};
+use crate::domain::time::UnixMillis;
+
+/// How many rows with a problem are named.
+const EXAMPLES: usize = 20;
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckMode {
+    /// Nothing is changed; an engine may run.
+    Look,
+    /// What can be repaired safely is; no engine may run.
+    Repair {
+        /// Deliveries that can't be sent are cancelled at this time.
+        now: UnixMillis,
+    },
+}
+
+/// What happens during a check.
+#[derive(Debug, Clone, Copy)]
+pub enum CheckEvent<'a> {
+    /// So many rows of a table, or of what is looked at, are done.
+    Looked {
+        /// The table.
+        at: &'a str,
+        /// How many.
+        rows: u64,
+    },
+    /// Something was repaired; for people.
+    Repaired(&'a str),
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What should be true.
+    pub what: String,
+    /// What was looked at.
+    pub table: String,
+    /// How many rows were looked at; `None` where that is not what was counted.
+    pub rows: Option<u64>,
+    /// How many are wrong.
+    pub wrong: u64,
+    /// How many of them are right now.
+    pub repaired: u64,
+    /// The first of them.
+    pub examples: Vec<String>,
+    /// What to do about those that are not repaired.
+    pub advice: String,
+    /// Why it could not be checked.
+    pub skipped: Option<String>,
+}
+
+impl Checked {
+    /// Whether something is wrong and not repaired.
+    pub fn is_finding(&self) -> bool {
+        self.wrong > self.repaired
+    }
+
+    fn new(table: &str, what: &str, advice: &str) -> Self {
+        Self { what: what.to_owned(), table: table.to_owned(), advice: advice.to_owned(), ..Self::default() }
+    }
+
+    fn add(&mut self, example: String) {
+        self.wrong += 1;
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(example);
+        }
+    }
+
+    fn skipped(self, reason: impl Into<String>) -> Self {
+        Self { skipped: Some(reason.into()), ..self }
+    }
+}
+
+/// The results of all checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// `sqlite` or `postgres`.
+    pub database: &'static str,
+    /// The newest migration of its schema.
+    pub schema: String,
+    /// Whether an engine uses it; `None` where that was not asked.
+    pub is_in_use: Option<bool>,
+    /// In the order in which they were made.
+    pub checks: Vec<Checked>,
+}
+
+/// Everything that a check needs.
+pub(super) struct Subject {
+    pub(super) connection: AnyConnection,
+    pub(super) is_in_use: Option<bool>,
+    /// The migrations that this program knows.
+    pub(super) known: Vec<String>,
+}
+
+#[derive(QueryableByName)]
+struct NumberRow {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct LastRow {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct TextRow {
+    #[diesel(sql_type = Text)]
+    text: String,
+}
+
+fn texts(connection: &mut AnyConnection, sql: &str) -> StoreResult<Vec<String>> {
+    let rows: Vec<TextRow> = diesel::sql_query(sql).load(connection)?;
+    Ok(rows.into_iter().map(|row| row.text).collect())
+}
+
+fn number(connection: &mut AnyConnection, sql: &str) -> StoreResult<i64> {
+    let row: NumberRow = diesel::sql_query(sql).get_result(connection)?;
+    Ok(row.n)
+}
+
+/// Makes all checks.
+pub(super) fn run(
+    mut subject: Subject,
+    mode: CheckMode,
+    on_event: &mut dyn FnMut(CheckEvent<'_>),
+) -> StoreResult<CheckReport> {
+    let connection = &mut subject.connection;
+    let schema = schema::versions(connection, &subject.known)?;
+    let database = match connection {
+        AnyConnection::Sqlite(_) => "sqlite",
+        AnyConnection::Postgres(_) => "postgres",
+    };
+    let mut report =
+        CheckReport { database, schema: schema.newest.clone(), is_in_use: subject.is_in_use, checks: Vec::new() };
+    report.checks.push(server::storage(connection, mode, on_event)?);
+    let is_damaged = report.checks.iter().any(Checked::is_finding);
+    if mode != CheckMode::Look && is_damaged {
+        return Err(StoreError::Refused(format!(
+            "the database itself is damaged, and nothing was changed: {}. Restore a backup, or copy what can be read into a new \
+             file with `sqlite3 ringback.db .recover`",
+            report.checks[0].examples.join("; ")
+        )));
+    }
+    report.checks.push(schema.checked);
+    if let Some(reason) = schema.unusable {
+        let rows = Checked::new("", "rows belong together", "");
+        report.checks.push(rows.skipped(reason));
+        return Ok(report);
+    }
+    report.checks.push(schema::objects(connection, mode, on_event)?);
+    report.checks.extend(organizations::check(connection, mode, on_event)?);
+    for table in TABLES {
+        report.checks.extend(walk::walk(connection, table, mode, on_event)?);
+    }
+    Ok(report)
+}
