@@ -20,11 +20,13 @@ use crate::api::audit::Author;
 use crate::api::body::{RequestBody, read_body, response_body};
 use crate::api::event_input::may_read_inline;
 use crate::api::problem::Problem;
+use crate::api::trace_headers::trace_of;
 use crate::api::{Api, erasure, events};
 use crate::domain::event::MAX_BODY_BYTES;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId, instant_in};
 use crate::domain::labels::EventLabels;
 use crate::domain::time::UnixMillis;
+use crate::domain::trace_context::TraceContext;
 use crate::store::{AcceptedEvent, BatchKey, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent};
 
 /// Before keys of this API: no key that is sent to our own has it, as those are printable.
@@ -99,7 +101,8 @@ pub(super) async fn create(
     let keys = Keys::of(idempotency::key_of(&request), message.labels.uid.as_deref(), &api);
     let shown = with_content.then(|| message.data.clone());
     let labels = message.labels.clone();
-    let published = publish(&api, owner, message, keys, None).await?;
+    let origin = Origin { trace: trace_of(request.headers()), only_to: None };
+    let published = publish(&api, owner, message, keys, origin).await?;
     if published.replayed
         && let Some(answer) = first_answer(&api, &access, owner, &published.event, with_content).await?
     {
@@ -165,18 +168,27 @@ fn taken() -> SvixError {
     SvixError::conflict("conflict", "a message with this eventId already exists")
 }
 
+/// What decides about a message beside its body.
+#[derive(Default)]
+struct Origin {
+    /// The publisher's.
+    trace: Option<Arc<TraceContext>>,
+    only_to: Option<EndpointId>,
+}
+
 async fn publish(
     api: &Api,
     owner: OrganizationId,
     message: CheckedMessage,
     keys: Keys,
-    only_to: Option<EndpointId>,
+    Origin { trace, only_to }: Origin,
 ) -> Result<Published, SvixError> {
     let CheckedMessage { event_type, data, labels, .. } = message;
     let now = api.engine().now();
     let mut publication = Publication::new(owner, event_type, (now.to_string(), now), data).with_name(keys.name);
     publication.has_free_type = true;
     publication.only_to = only_to;
+    publication.trace = trace;
     publication.labels = (!labels.is_empty()).then(|| Arc::new(labels));
     publication.idempotency = keys.request;
     api.engine().publish(publication).await.map_err(|error| match error {
@@ -195,7 +207,8 @@ pub(super) async fn publish_example(
 ) -> Result<HttpResponse, SvixError> {
     api.admit_events(owner, 1)?;
     let message = CheckedMessage { event_type, data, labels: EventLabels::default(), application: None };
-    let published = publish(api, owner, message, Keys::default(), Some(only_to)).await?;
+    let origin = Origin { only_to: Some(only_to), ..Origin::default() };
+    let published = publish(api, owner, message, Keys::default(), origin).await?;
     let AcceptedEvent { id, event_type, .. } = published.event;
     let out = MessageOut::new(id, event_type, EventLabels::default(), payload_of(None));
     Ok(HttpResponse::Ok().json(out))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::exporting::SpansDropped;
 pub use super::metric_spec::{Label, LabelValues, MetricKind, MetricSpec, OTHER};
 use super::metric_spec::{counter, gauge, gauge_with, histogram};
 use crate::domain::attempt::{AttemptError, LocalFault};
@@ -117,6 +118,13 @@ declare! {
         "Attempts that could not be made because this machine lacked files, memory or ports, by kind",
         &[Label { name: "kind", values: LabelValues::ClosedOrOther(local_fault_kinds) }],
     );
+    trace_spans_exported: Counter =
+        counter("ringback_trace_spans_exported_total", "Spans that the collector of traces took", &[]);
+    trace_spans_dropped: CounterByLabel = counter(
+        "ringback_trace_spans_dropped_total",
+        "Spans that were lost, by reason: the queue was full, or the collector did not take them or refused them",
+        &[Label { name: "reason", values: LabelValues::Closed(span_losses) }],
+    );
     cluster_nodes: GaugeByLabel = gauge_with(
         "ringback_cluster_nodes",
         "Nodes that share the database, by state",
@@ -188,6 +196,10 @@ fn versions() -> Vec<&'static str> {
 
 fn webhook_states() -> Vec<&'static str> {
     EndpointState::ALL.map(EndpointState::as_str).to_vec()
+}
+
+fn span_losses() -> Vec<&'static str> {
+    SpansDropped::ALL.map(SpansDropped::as_str).to_vec()
 }
 
 fn local_fault_kinds() -> Vec<&'static str> {

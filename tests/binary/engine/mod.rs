@@ -19,4 +19,5 @@ mod starting;
 mod statistics;
 mod stopping;
 mod svix_import;
+mod tracing;
 mod walkthrough;
