@@ -3,12 +3,12 @@
 use tracing::{info, warn};
 
 use super::log_throttle::LogThrottle;
-use super::metrics::METRICS;
+use super::metrics::{METRICS, SPAN_LOSSES};
 use crate::domain::time::UnixMillis;
 
 const TRACES: &str = "ringback::traces";
 
-/// Why spans were dropped.
+/// Why spans were dropped, in the order of [`SPAN_LOSSES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SpansDropped {
     /// The collector is slower than spans are made.
@@ -20,18 +20,8 @@ pub(crate) enum SpansDropped {
 }
 
 impl SpansDropped {
-    pub(super) const ALL: [Self; 3] = [Self::Full, Self::NotTaken, Self::Refused];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "queue_full",
-            Self::NotTaken => "not_taken",
-            Self::Refused => "refused",
-        }
-    }
-
     pub(crate) fn count(self, spans: usize) {
-        METRICS.trace_spans_dropped.get(self.as_str()).increment(spans as u64);
+        METRICS.trace_spans_dropped.get(SPAN_LOSSES[self as usize]).increment(spans as u64);
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::exporting::SpansDropped;
 pub use super::metric_spec::{Label, LabelValues, MetricKind, MetricSpec, OTHER};
 use super::metric_spec::{counter, gauge, gauge_with, histogram};
 use crate::domain::attempt::{AttemptError, LocalFault};
@@ -32,6 +31,9 @@ const TAKEOVER_BUCKETS: &[f64] = &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0,
 const COMMIT_BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 const ROWS_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 20_000.0];
+
+/// Reasons for the loss of spans: the queue was full, the collector did not take them, or does not want them.
+pub(super) const SPAN_LOSSES: [&str; 3] = ["queue_full", "not_taken", "refused"];
 
 /// Makes [`DECLARED`] and the handles from one list of declarations.
 macro_rules! declare {
@@ -199,7 +201,7 @@ fn webhook_states() -> Vec<&'static str> {
 }
 
 fn span_losses() -> Vec<&'static str> {
-    SpansDropped::ALL.map(SpansDropped::as_str).to_vec()
+    SPAN_LOSSES.to_vec()
 }
 
 fn local_fault_kinds() -> Vec<&'static str> {

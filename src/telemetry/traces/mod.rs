@@ -103,32 +103,25 @@ impl Traces {
         mac.finalize().into_bytes().into()
     }
 
-    /// `None` for what is not sampled. `id` has the ids of a trace, of a span, and of another.
-    fn place(&self, given: Option<&TraceContext>, id: &[u8; 32]) -> Option<EventTrace> {
-        let [trace_id, spans @ ..] = id.as_chunks::<8>().0 else { return None };
-        let [low, publish, commit] = spans else { return None };
+    /// `None` for what is not sampled. `ids` are those of a trace (its halves), of a span and of another.
+    fn place(&self, given: Option<&TraceContext>, ids: &[u8; 32]) -> Option<EventTrace> {
+        let [high, low, publish, commit] = ids.as_chunks::<8>().0 else { return None };
         let (publish, commit) = (SpanId(*publish), SpanId(*commit));
-        match given {
-            Some(given) if given.is_sampled() => {
-                Some(EventTrace { publish: given.at(publish), parent: Some(given.span_id), commit })
-            }
-            Some(_) => None,
-            None => {
-                let mut whole = [0; 16];
-                whole[..8].copy_from_slice(trace_id);
-                whole[8..].copy_from_slice(low);
-                let is_sampled = u64::from_be_bytes(*low) >> 1 < self.sampled;
-                is_sampled.then(|| EventTrace {
-                    publish: TraceContext::sampled(TraceId(whole), publish),
-                    parent: None,
-                    commit,
-                })
-            }
+        if let Some(given) = given {
+            let trace = || EventTrace { publish: given.at(publish), parent: Some(given.span_id), commit };
+            return given.is_sampled().then(trace);
         }
+        let mut trace_id = [0; 16];
+        trace_id[..8].copy_from_slice(high);
+        trace_id[8..].copy_from_slice(low);
+        let is_sampled = u64::from_be_bytes(*low) >> 1 < self.sampled;
+        let publish = TraceContext::sampled(TraceId(trace_id), publish);
+        is_sampled.then_some(EventTrace { publish, parent: None, commit })
     }
 
     fn of_event(&self, id: EventId, given: Option<&TraceContext>) -> Option<EventTrace> {
-        if given.is_some_and(|given| !given.is_sampled()) {
+        // most are not
+        if !given.map_or(self.sampled > 0, TraceContext::is_sampled) {
             return None;
         }
         self.place(given, &self.derive(&[b"event", &id.0.to_be_bytes()]))
