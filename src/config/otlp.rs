@@ -115,10 +115,9 @@ fn headers(value: &SettingValue) -> Result<Vec<(String, Secret)>, String> {
         let lower = name.to_ascii_lowercase();
         let is_reserved = |reserved: &&str| match reserved.ends_with('-') {
             true => lower.starts_with(*reserved),
-            false => lower == **reserved,
+            false => lower == *reserved,
         };
-        if name.is_empty() || !name.bytes().all(is_token) || RESERVED.iter().any(|reserved| is_reserved(&reserved))
-        {
+        if name.is_empty() || !name.bytes().all(is_token) || RESERVED.iter().any(is_reserved) {
             return Err(format!("`{name}` can't be a header of these requests"));
         }
         if !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -183,7 +182,7 @@ mod tests {
     }
 
     fn settings(file: &str, variables: &[(&str, &str)]) -> Settings {
-        load(file, variables).ok().expect("settings").settings
+        load(file, variables).expect("settings").settings
     }
 
     fn url(settings: &Settings) -> Option<&str> {
@@ -210,7 +209,7 @@ mod tests {
     fn the_standards_variables_count_where_ours_and_the_file_say_nothing() {
         let standard = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://standard:1");
         let key = ("OTEL_EXPORTER_OTLP_HEADERS", "X-Key=a%20b%2Cc%, y=1=2");
-        let loaded = load("", &[standard, key]).ok().unwrap();
+        let loaded = load("", &[standard, key]).unwrap();
         assert_eq!(url(&loaded.settings), Some("http://standard:1/v1/traces"));
         assert_eq!(loaded.origins["otlp_endpoint"], Origin::Variable(standard.0.to_owned()));
         let headers: Vec<_> =

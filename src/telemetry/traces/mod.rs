@@ -308,7 +308,7 @@ mod tests {
         let spans = spans(&traces(1, 0.0), &event(5, Some(GIVEN)));
         assert_eq!(spans.iter().map(|span| span.name).collect::<Vec<_>>()[..2], ["publish event", "commit event"]);
         assert_eq!(spans.len(), 4);
-        assert!(spans.iter().all(|span| span.context.trace_id.to_string() == &GIVEN[3..35]));
+        assert!(spans.iter().all(|span| span.context.trace_id.to_string() == GIVEN[3..35]));
         assert_eq!(spans[0].parent.unwrap().to_string(), &GIVEN[36..52]);
         let publish = Some(spans[0].context.span_id);
         assert!(spans[1..].iter().all(|span| span.parent == publish), "{spans:?}");
