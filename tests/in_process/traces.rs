@@ -12,7 +12,7 @@ use test_support::collector::{Collector, Span};
 
 use crate::database::{Database, on_every_store};
 use crate::svix;
-use crate::world::{TestClock, World, eventually};
+use crate::world::{Head, TestClock, World, eventually};
 
 on_every_store!(
     an_event_is_one_trace_from_its_publishers_span_to_the_receiver,
@@ -91,7 +91,7 @@ async fn publish(world: &World, key: &str, headers: &[(&str, &str)]) -> String {
 /// The values of a header in each request that receivers got.
 fn told(world: &World, name: &str) -> Vec<Option<String>> {
     let heads = world.receivers.heads.lock().unwrap();
-    let value = |head: &Arc<Vec<(String, String)>>| {
+    let value = |head: &Head| {
         let values: Vec<&String> =
             head.iter().filter(|(other, _)| other == name).map(|(_, value)| value).collect();
         assert!(values.len() <= 1, "{name}: {values:?}");

@@ -72,6 +72,9 @@ impl RandomSource for CountingRandomSource {
     }
 }
 
+/// The headers of a request.
+pub(crate) type Head = Arc<Vec<(String, String)>>;
+
 /// Every receiver says 200, unless a test wants another answer.
 pub(crate) struct Receivers {
     /// Status of the answer; 0 for none, 1 for a handshake that failed, 2 for one that does not come until this changes.
@@ -79,7 +82,7 @@ pub(crate) struct Receivers {
     /// Bodies as they came.
     pub received: Mutex<Vec<Bytes>>,
     /// Their headers.
-    pub heads: Mutex<Vec<Arc<Vec<(String, String)>>>>,
+    pub heads: Mutex<Vec<Head>>,
 }
 
 impl Transport for Receivers {
