@@ -94,6 +94,7 @@ impl World {
             occurred_at: self.now,
             accepted_at: self.now,
             body: Bytes::from(vec![b'x'; BODY_BYTES]),
+            trace: None,
         };
         let deliveries = targets.iter().map(|&endpoint_id| (DeliveryId(self.id()), endpoint_id)).collect();
         NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }

@@ -73,6 +73,7 @@ fn machine(c: &mut Criterion) {
         occurred_at: NOW,
         accepted_at: NOW,
         body: Bytes::from_static(b"{}"),
+        trace: None,
     });
     let answer = Ok(Response { status: 200, headers: Vec::new(), body: Bytes::new() });
     let mut number = 0;
@@ -97,6 +98,7 @@ fn request(c: &mut Criterion) {
         occurred_at: NOW,
         accepted_at: NOW,
         body: Bytes::from(vec![b'x'; 1_024]),
+        trace: None,
     };
     let event = Arc::new(event);
     let delivery = QueuedDelivery::first(DeliveryId(2), NOW, event);

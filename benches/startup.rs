@@ -434,6 +434,7 @@ fn new_event(
         occurred_at: now,
         accepted_at: due,
         body: Bytes::from(vec![b'x'; BODY_BYTES]),
+        trace: None,
     };
     let deliveries = targets.map(|endpoint_id| (DeliveryId(ids.next(now)), endpoint_id)).collect();
     NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }

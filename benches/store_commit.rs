@@ -132,6 +132,7 @@ fn new_event(
         occurred_at: now,
         accepted_at: now,
         body: Bytes::from(vec![b'x'; BODY_BYTES]),
+        trace: None,
     };
     let deliveries = targets.map(|endpoint_id| (DeliveryId(ids.next(now)), endpoint_id)).collect();
     NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }

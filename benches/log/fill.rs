@@ -207,6 +207,7 @@ impl Filling<'_> {
             occurred_at: at,
             accepted_at: at,
             body: Bytes::from(body),
+            trace: None,
         };
         NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }
     }
@@ -281,6 +282,7 @@ impl Filling<'_> {
                 occurred_at: now,
                 accepted_at: now,
                 body: event.body,
+                trace: None,
             };
             let new = NewEvent {
                 event: Arc::new(event),

@@ -23,6 +23,7 @@ use crate::domain::random::RandomSource;
 use crate::domain::time::{Clock, UnixMillis};
 use crate::store::{Store, StoreError, StoreResult};
 use crate::telemetry::gauges::EngineGauge;
+use crate::telemetry::traces::Traces;
 use crate::transport::Transport;
 
 /// Concurrent reads of the database by supervisors. Smaller: a restart with many pending endpoints is slow to start
@@ -86,6 +87,8 @@ pub struct ActorContext {
     pub settings: ActorSettings,
     /// What this node may do.
     pub rights: Arc<Rights>,
+    /// Records spans; `None` when nobody collects them.
+    pub(super) traces: Option<Arc<Traces>>,
     /// Rate limits of endpoints that left memory before their limit was full again.
     limiters: Mutex<HashMap<EndpointId, LimiterMemory>>,
     /// How far the queues of endpoints that left memory were read.
@@ -124,6 +127,7 @@ impl ActorContext {
         let shares = Shares::new(capacities(&settings));
         Self {
             rights: Arc::new(Rights::alone(clock.clone())),
+            traces: None,
             limiters: Mutex::default(),
             queue_cursors: QueueCursors::default(),
             inbox: Inbox::default(),
@@ -148,6 +152,11 @@ impl ActorContext {
     /// For a node of a cluster.
     pub fn in_cluster(self, rights: Arc<Rights>) -> Self {
         Self { rights, ..self }
+    }
+
+    /// With spans for a collector.
+    pub fn with_traces(self, traces: Option<Arc<Traces>>) -> Self {
+        Self { traces, ..self }
     }
 
     pub(crate) fn now(&self) -> UnixMillis {

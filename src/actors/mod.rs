@@ -37,6 +37,7 @@ pub(crate) mod router;
 pub(crate) mod scheduler;
 mod settings_cache;
 pub(crate) mod statistics;
+mod traces;
 pub(crate) mod watching;
 
 use std::sync::{Arc, Mutex};

@@ -23,6 +23,7 @@ use super::mailbox::post;
 use super::messages::{CollectInbox, Dispatch, DropRecords, Flush, ResolveDoubt};
 use super::publication::PublishError;
 use super::settings_cache::SettingsCache;
+use super::traces::trace_commit;
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::ids::IdGenerator;
 use crate::domain::time::UnixMillis;
@@ -244,6 +245,7 @@ impl Persistence {
         self.answer_flushers();
         let CommitContent { ingests, operational: _, again: _, changes, batch } = content;
         report_commit(&batch, &report, took);
+        trace_commit(&self.context, &batch, &report, ingests.len(), took);
         if !batch.notices.is_empty() || !report.disabled.is_empty() {
             self.context.noticed.notify_one();
         }

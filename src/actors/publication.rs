@@ -13,6 +13,7 @@ use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use crate::domain::labels::EventLabels;
 use crate::domain::organization::BodyShape;
 use crate::domain::time::UnixMillis;
+use crate::domain::trace_context::TraceContext;
 use crate::store::{AcceptedEvent, BatchKey, IdempotencyKey, StoreError};
 
 /// A validated event, before it has an id.
@@ -34,6 +35,8 @@ pub struct Publication {
     pub idempotency: Option<IdempotencyKey>,
     /// Whether its type need not be registered.
     pub has_free_type: bool,
+    /// The publisher's place in a trace, when it sent one.
+    pub trace: Option<Arc<TraceContext>>,
     /// The only endpoint that gets it, whatever that asks for; `None`: all that want it.
     pub only_to: Option<EndpointId>,
     /// Where it stands in its batch, from 0; 0 for a single event.
@@ -59,6 +62,7 @@ impl Publication {
             labels: None,
             idempotency: None,
             has_free_type: false,
+            trace: None,
             only_to: None,
             place: 0,
             batch: None,
@@ -78,6 +82,7 @@ impl Publication {
                 BodyShape::Envelope => build_body(&self.event_type, &self.timestamp, id, data),
                 BodyShape::Verbatim => Bytes::copy_from_slice(data.as_bytes()),
             },
+            trace: self.trace.clone(),
         }
     }
 }

@@ -175,6 +175,7 @@ mod tests {
             occurred_at: NOW,
             accepted_at: NOW,
             body: Bytes::from_static(b"{\"a\":1}"),
+            trace: None,
         };
         QueuedDelivery::first(DeliveryId(6), NOW, Arc::new(event))
     }

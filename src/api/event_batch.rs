@@ -16,6 +16,7 @@ use super::event_input::EventReader;
 use super::events::{PublishedView, REPLAYED, read_idempotency_key, refusal};
 use super::input::{self, Errors};
 use super::problem::{ErrorCode, Problem};
+use super::trace_headers::trace_of;
 use crate::actors::publication::{Publication, PublishError, Published};
 use crate::domain::event::MAX_BODY_BYTES;
 use crate::domain::filter::FieldError;
@@ -84,9 +85,11 @@ pub(crate) async fn publish(
     api.admit_events(organization_id, items.iter().filter(|item| item.is_ok()).count())?;
     let mut refused = Vec::with_capacity(items.len());
     let mut publications = Vec::with_capacity(items.len());
+    let trace = trace_of(request.headers());
     for item in items {
         match item {
-            Ok(publication) => {
+            Ok(mut publication) => {
+                publication.trace.clone_from(&trace);
                 publications.push(publication);
                 refused.push(None);
             }

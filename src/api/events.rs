@@ -1,5 +1,7 @@
 //! `/v1/events`: publishing, reading and replaying.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use super::label_input::label;
 use super::logs::{self, LogRow, read_rounds};
 use super::pagination::{List, QueryString, read_instant};
 use super::problem::{ErrorCode, Problem};
+use super::trace_headers::trace_of;
 use super::{Api, path_id};
 use crate::actors::publication::{PublishError, Published};
 use crate::domain::delivery::{DeliveryFilter, DeliveryStatus};
@@ -22,6 +25,7 @@ use crate::domain::event::{EventFilter, EventRecord, MAX_BODY_BYTES};
 use crate::domain::ids::{EndpointId, EventId, OrganizationId};
 use crate::domain::round::Rounds;
 use crate::domain::time::UnixMillis;
+use crate::domain::trace_context::TraceContext;
 use crate::store::{EventDetail, MadeDeliveryDue, PageRequest, ReplayTargets};
 
 /// Its name in lower case.
@@ -73,7 +77,8 @@ pub(crate) async fn publish(
     let RequestBody { bytes, share: _share } = read_body(&request, payload, MAX_BODY_BYTES).await?;
     let mut errors = Errors::new();
     let key = read_idempotency_key(request.headers(), &mut errors);
-    Ok(answer(accept(&api, organization_id, bytes, key, errors).await?))
+    let around = Around { key, trace: trace_of(request.headers()), errors };
+    Ok(answer(accept(&api, organization_id, bytes, around).await?))
 }
 
 /// Publishes the event in the body.
@@ -83,16 +88,22 @@ pub(crate) async fn publish_from(
     body: Bytes,
 ) -> Result<Published, Problem> {
     api.admit_events(organization_id, 1)?;
-    accept(api, organization_id, body, None, Errors::new()).await
+    let around = Around { key: None, trace: None, errors: Errors::new() };
+    accept(api, organization_id, body, around).await
 }
 
-/// `errors` are those of the request around the body.
+/// What the request around the body says.
+struct Around {
+    key: Option<String>,
+    trace: Option<Arc<TraceContext>>,
+    errors: Errors,
+}
+
 async fn accept(
     api: &Api,
     organization_id: OrganizationId,
     body: Bytes,
-    key: Option<String>,
-    errors: Errors,
+    Around { key, trace, errors }: Around,
 ) -> Result<Published, Problem> {
     // before the types are looked at: what is in doubt can be known a moment later
     let is_in_doubt = api.engine.is_in_doubt();
@@ -100,7 +111,8 @@ async fn accept(
     let inline = reader.may_read_inline(body.len());
     let read = move || reader.read(&body, key, errors);
     let read = if inline { read() } else { api.parse(organization_id, read).await? };
-    let publication = read.map_err(|problem| api.unless_in_doubt(problem, is_in_doubt))?;
+    let mut publication = read.map_err(|problem| api.unless_in_doubt(problem, is_in_doubt))?;
+    publication.trace = trace;
     api.engine.publish(publication).await.map_err(refusal)
 }
 

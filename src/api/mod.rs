@@ -43,6 +43,7 @@ pub mod routes;
 pub mod server;
 pub(crate) mod sessions;
 pub(crate) mod sign_in_links;
+pub(crate) mod trace_headers;
 pub(crate) mod turns;
 pub(crate) mod usage;
 pub(crate) mod webhook_actions;

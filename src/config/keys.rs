@@ -10,7 +10,7 @@ use super::readers::{
 };
 pub use super::setting_key::SettingKey;
 use super::setting_key::ValueKind;
-use super::{LogFormat, portal, svix};
+use super::{LogFormat, otlp, portal, svix};
 use crate::domain::retry::{MAX_RETRIES, RetrySchedule};
 
 /// Below this, a memory bound has no room for one event of 10 MiB.
@@ -222,6 +222,9 @@ pub static KEYS: &[SettingKey] = &[
         read: |value, settings| value.address().map(|address| settings.metrics_listen = Some(address)),
         show: |settings| settings.metrics_listen.map(quoted),
     },
+    otlp::ENDPOINT,
+    otlp::SAMPLE_RATIO,
+    otlp::HEADERS,
     SettingKey {
         name: "signature_header_prefix",
         kind: ValueKind::Text("header prefix"),

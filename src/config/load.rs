@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, SettingKey};
 use super::value::SettingValue;
-use super::{Settings, environment};
+use super::{Settings, environment, otlp};
 use crate::domain::nearest::{MAX_DISTANCE, edit_distance};
 
 /// Read if it exists and `--config` is not given.
@@ -131,6 +131,8 @@ fn merge_all(
 ) -> (Loaded, Vec<SettingsProblem>) {
     let mut merge =
         Merge { loaded: Loaded { settings: Settings::default(), origins: BTreeMap::new() }, problems: Vec::new() };
+    let variables: Vec<(String, String)> = variables.into_iter().collect();
+    merge.standard_variables(&variables);
     if let Some((path, text)) = file {
         merge.file(path, text);
     }
@@ -206,6 +208,25 @@ impl Merge {
                         self.problem(origin, unknown("key", &name, KEYS.iter().map(|key| key.name.to_owned())))
                     }
                 },
+            }
+        }
+    }
+
+    /// Those of OpenTelemetry, which come before the file.
+    fn standard_variables(&mut self, variables: &[(String, String)]) {
+        let is_disabled = |(name, value): &(String, String)| {
+            name == "OTEL_SDK_DISABLED" && value.trim().eq_ignore_ascii_case("true")
+        };
+        if variables.iter().any(is_disabled) {
+            return;
+        }
+        for (name, value) in variables.iter().filter(|(_, value)| !value.trim().is_empty()) {
+            let origin = Origin::Variable(name.clone());
+            let standard = otlp::STANDARD_VARIABLES.iter().find(|(standard, _)| standard == name);
+            if let Some(key) = standard.and_then(|(_, key)| find(key)) {
+                self.set(key, &SettingValue::Untyped(value.clone()), origin);
+            } else if let Err(message) = self.loaded.settings.otlp.describe(name, value) {
+                self.problem(origin, message);
             }
         }
     }

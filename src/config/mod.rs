@@ -1,6 +1,6 @@
 //! Settings: built-in defaults < `ringback.toml` < `RINGBACK_*` variables < flags. Unknown keys are refused.
 //! An empty variable counts as not set, and `RINGBACK_MASTER_KEY_FILE` names a file that contains the value (likewise for
-//! the admin key, the database URL and the secret of the Svix-compatible API).
+//! the admin key, the database URL, the headers for the collector and the secret of the Svix-compatible API).
 //!
 //! [`keys::KEYS`] is the one table of settings: the file, the variables, `config check` and the documentation are made
 //! from it. [`load::load`] merges the sources and reports every mistake at once.
@@ -9,6 +9,7 @@ mod documentation;
 mod environment;
 pub mod keys;
 mod load;
+mod otlp;
 mod portal;
 mod readers;
 mod setting_key;
@@ -28,7 +29,8 @@ use crate::domain::target::PortRange;
 
 pub use crate::telemetry::LogFormat;
 pub use documentation::{documentation, example_file};
-pub use load::{Flags, Loaded, SettingsError, SettingsProblem, inspect, load, merge};
+pub use load::{Flags, Loaded, Origin, SettingsError, SettingsProblem, inspect, load, merge};
+pub use otlp::OtlpSettings;
 pub use portal::{AccentColor, Logo, PortalSettings};
 pub use svix::SvixSettings;
 
@@ -79,6 +81,8 @@ pub struct Settings {
     pub portal: PortalSettings,
     /// The table `[svix]`.
     pub svix: SvixSettings,
+    /// Traces.
+    pub otlp: OtlpSettings,
 }
 
 impl Default for Settings {
@@ -106,6 +110,7 @@ impl Default for Settings {
             cluster: ClusterSettings::default(),
             portal: PortalSettings::default(),
             svix: SvixSettings::default(),
+            otlp: OtlpSettings::default(),
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) enum SettingValue {
     List(Vec<SettingValue>),
     /// A table in the file, as JSON.
     Table(String),
+    /// A number with a fraction in the file.
+    Fraction(f64),
     /// Any other type in the file; no key accepts it.
     Other(&'static str),
 }
@@ -41,7 +43,7 @@ impl SettingValue {
             DeValue::Array(items) => {
                 Self::List(items.iter().map(|item| Self::from_toml(item.get_ref())).collect())
             }
-            DeValue::Float(_) => Self::Other("a fraction"),
+            DeValue::Float(float) => float.as_str().parse().map_or(Self::Other("a fraction"), Self::Fraction),
             DeValue::Datetime(_) => Self::Other("a date"),
             DeValue::Table(table) => table_as_json(table).map_or(Self::Other("a table"), Self::Table),
         }
@@ -54,6 +56,7 @@ impl SettingValue {
             Self::Boolean(_) => "a boolean",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
+            Self::Fraction(_) => "a fraction",
             Self::Other(kind) => kind,
         }
     }
@@ -85,6 +88,22 @@ impl SettingValue {
                 text.parse().map_err(|_| format!("expects a whole number, got `{text}`"))?
             }
             other => return Err(format!("expects a whole number, got {}", other.kind())),
+        };
+        if !range.contains(&number) {
+            return Err(format!("expects a number from {} to {}, got {number}", range.start(), range.end()));
+        }
+        Ok(number)
+    }
+
+    /// A number that need not be whole.
+    pub(super) fn fraction(&self, range: RangeInclusive<f64>) -> Result<f64, String> {
+        let number = match self {
+            Self::Integer(number) => *number as f64,
+            Self::Fraction(number) => *number,
+            Self::Untyped(text) => {
+                text.trim().parse().map_err(|_| format!("expects a number, got `{}`", text.trim()))?
+            }
+            other => return Err(format!("expects a number, got {}", other.kind())),
         };
         if !range.contains(&number) {
             return Err(format!("expects a number from {} to {}, got {number}", range.start(), range.end()));

@@ -1,5 +1,7 @@
 //! Events: accepted once; their body is built once and never changed.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -7,6 +9,7 @@ use serde_json::value::RawValue;
 use super::ids::{EventId, OrganizationId};
 use super::labels::EventLabels;
 use super::time::UnixMillis;
+use super::trace_context::TraceContext;
 
 /// The largest body in bytes: the CallIntel documentation promises receivers 10 MB.
 pub(crate) const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
@@ -28,6 +31,8 @@ pub struct Event {
     pub accepted_at: UnixMillis,
     /// Signed, sent and stored unchanged.
     pub body: Bytes,
+    /// The place in its publisher's trace; `None` when the publisher sent none.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 impl Event {
@@ -160,6 +165,7 @@ mod tests {
             occurred_at: UnixMillis(0),
             accepted_at: UnixMillis(0),
             body,
+            trace: None,
         };
         let data = r#"{"webhook_id":"msg_07b925m00000c","data":[1e400]}"#;
         let enveloped = build_body("a.b", "2024-12-16T10:30:45Z", id, data);

@@ -69,6 +69,7 @@ mod tests {
             occurred_at: NOW,
             accepted_at: NOW,
             body: Bytes::new(),
+            trace: None,
         };
         QueuedDelivery::first(DeliveryId(2), NOW, Arc::new(event))
     }

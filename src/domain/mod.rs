@@ -44,3 +44,4 @@ pub mod svix_id;
 pub mod target;
 pub mod time;
 pub(crate) mod token_ends;
+pub mod trace_context;

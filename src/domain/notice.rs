@@ -222,6 +222,7 @@ mod tests {
             occurred_at: UnixMillis(0),
             accepted_at: UnixMillis(0),
             body: bytes::Bytes::new(),
+            trace: None,
         };
         let first = QueuedDelivery::first(DeliveryId(3), UnixMillis(0), Arc::new(event));
         let delivery = QueuedDelivery { attempts_made: number - 1, attempts_not_counted, ..first };

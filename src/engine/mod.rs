@@ -3,6 +3,7 @@
 mod cluster;
 mod dev;
 mod low_priority;
+mod otlp;
 mod system;
 
 use std::io::Write;
@@ -33,11 +34,13 @@ use crate::domain::target::{PeerAddresses, TargetPolicy};
 use crate::store::cipher::{Cipher, CipherError};
 use crate::store::{self, Store, StoreError, StoreResult};
 use crate::svix::{self, Svix};
+use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, LoggingError};
 use crate::transport::{AwcPeers, AwcTransport, SendPermission, TransportConfig, TransportSetupError};
 pub use dev::CLIENTS_KEY_FILE;
 use low_priority::LowPriorityThreads;
 pub use low_priority::lower_priority;
+pub use otlp::SpanExporter;
 use system::SystemClock;
 pub use system::SystemEntropy;
 
@@ -124,8 +127,14 @@ pub fn run(settings: Settings) -> Result<(), EngineError> {
     let transport = transport(&settings, &addresses, joined.rights())?;
     let key = PushKey::new(Cipher::derive_key(&master_key(&settings)?, PUSHES)?);
     let place = ClusterPlace { joined, key, peers: Arc::new(AwcPeers) };
-    let parts = EngineParts { store, transport: Arc::new(transport), clock, place, addresses, metrics };
-    actix::System::new().block_on(serve(settings, parts))
+    let exporter = otlp::of_settings(&settings, clock.clone())?;
+    let traces = exporter.as_ref().map(SpanExporter::traces);
+    let parts = EngineParts { store, transport: Arc::new(transport), clock, place, addresses, metrics, traces };
+    let ended = actix::System::new().block_on(serve(settings, parts));
+    if let Some(exporter) = exporter {
+        exporter.stop();
+    }
+    ended
 }
 
 /// What [`Cipher::derive_key`] makes the key of pushes for.
@@ -139,6 +148,7 @@ struct EngineParts {
     place: ClusterPlace,
     addresses: OwnAddresses,
     metrics: MetricsRenderer,
+    traces: Option<Arc<Traces>>,
 }
 
 /// Addresses of our own, bound before anything is sent: attempts must not go to them, and the port may have been 0.
@@ -162,7 +172,7 @@ impl OwnAddresses {
 }
 
 async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError> {
-    let EngineParts { store, transport, clock, place, addresses, metrics } = parts;
+    let EngineParts { store, transport, clock, place, addresses, metrics, traces } = parts;
     let has_company = place.joined.has_company();
     let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
     let arbiters: Vec<Arbiter> = (0..2 * parallelism).map(|_| Arbiter::new()).collect();
@@ -182,7 +192,7 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
         Arc::new(SystemEntropy),
         actor_settings(&settings, open_files()),
     );
-    let context = Arc::new(context.in_cluster(place.joined.rights().clone()));
+    let context = Arc::new(context.in_cluster(place.joined.rights().clone()).with_traces(traces));
     let actors = Actors::start(context.clone(), threads, place)?;
     if has_company {
         // until they have seen this node, they may deliver in the order of their own commits

@@ -116,6 +116,7 @@ mod tests {
             occurred_at: UnixMillis(0),
             accepted_at: UnixMillis(0),
             body: Bytes::from(vec![b'x'; bytes]),
+            trace: None,
         })
     }
 

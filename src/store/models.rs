@@ -1,5 +1,6 @@
 //! Rows, and their conversion to and from the domain's types.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ use crate::domain::secret::Secret;
 use crate::domain::sent_request::HeaderStyle;
 use crate::domain::svix_id::SvixId;
 use crate::domain::time::UnixMillis;
+use crate::domain::trace_context::TraceContext;
 
 impl From<CipherError> for StoreError {
     fn from(error: CipherError) -> Self {
@@ -421,6 +423,7 @@ pub(super) struct StoredEventRow {
     occurred_at: i64,
     accepted_at: i64,
     body: Vec<u8>,
+    trace: Option<String>,
 }
 
 impl From<StoredEventRow> for Event {
@@ -432,6 +435,7 @@ impl From<StoredEventRow> for Event {
             occurred_at: UnixMillis(row.occurred_at),
             accepted_at: UnixMillis(row.accepted_at),
             body: Bytes::from(row.body),
+            trace: row.trace.as_deref().and_then(TraceContext::from_stored).map(Arc::new),
         }
     }
 }

@@ -153,6 +153,7 @@ diesel::table! {
         last_delivery_id -> BigInt,
         delivery_count -> Integer,
         body -> Binary,
+        trace -> Nullable<Text>,
     }
 }
 

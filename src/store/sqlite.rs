@@ -316,6 +316,7 @@ pub(super) fn insert_events(sqlite: &mut SqliteConnection, stored: &[&NewEvent])
                 events::last_delivery_id.eq(last_delivery_id),
                 events::delivery_count.eq(i32::try_from(new.deliveries.len()).unwrap_or(i32::MAX)),
                 events::body.eq(event.body.as_ref()),
+                events::trace.eq(event.trace.as_ref().map(|trace| trace.to_stored())),
             ))
             .execute(sqlite)?;
         rows.clear();

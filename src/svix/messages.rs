@@ -19,11 +19,13 @@ use crate::api::audit::Author;
 use crate::api::body::{RequestBody, read_body, response_body};
 use crate::api::event_input::may_read_inline;
 use crate::api::problem::Problem;
+use crate::api::trace_headers::trace_of;
 use crate::api::{Api, erasure, events};
 use crate::domain::event::MAX_BODY_BYTES;
 use crate::domain::ids::{EndpointId, EventId, OrganizationId, instant_in};
 use crate::domain::labels::EventLabels;
 use crate::domain::time::UnixMillis;
+use crate::domain::trace_context::TraceContext;
 use crate::store::{AcceptedEvent, EventListFilter, EventPageRequest, IdempotencyKey, ListedEvent};
 
 /// A message in a response.
@@ -95,7 +97,8 @@ pub(super) async fn create(
     let key = idempotency::text_of(&request).map(|key| IdempotencyKey { key, request_hash: [0; 32] });
     let shown = with_content.then(|| message.data.clone());
     let labels = message.labels.clone();
-    let published = publish(&api, owner, message, key, None).await?;
+    let origin = Origin { trace: trace_of(request.headers()), only_to: None };
+    let published = publish(&api, owner, message, key, origin).await?;
     if published.replayed
         && let Some(answer) = first_answer(&api, &access, owner, &published.event, with_content).await?
     {
@@ -132,18 +135,27 @@ fn taken() -> SvixError {
     SvixError::conflict("conflict", "a message with this eventId already exists")
 }
 
+/// What decides about a message beside its body.
+#[derive(Default)]
+struct Origin {
+    /// The publisher's.
+    trace: Option<Arc<TraceContext>>,
+    only_to: Option<EndpointId>,
+}
+
 async fn publish(
     api: &Api,
     owner: OrganizationId,
     message: CheckedMessage,
     key: Option<IdempotencyKey>,
-    only_to: Option<EndpointId>,
+    Origin { trace, only_to }: Origin,
 ) -> Result<Published, SvixError> {
     let CheckedMessage { event_type, data, labels, .. } = message;
     let now = api.engine().now();
     let mut publication = Publication::new(owner, event_type, (now.to_string(), now), data);
     publication.has_free_type = true;
     publication.only_to = only_to;
+    publication.trace = trace;
     publication.labels = (!labels.is_empty()).then(|| Arc::new(labels));
     publication.idempotency = key;
     api.engine().publish(publication).await.map_err(|error| match error {
@@ -162,7 +174,8 @@ pub(super) async fn publish_example(
 ) -> Result<HttpResponse, SvixError> {
     api.admit_events(owner, 1)?;
     let message = CheckedMessage { event_type, data, labels: EventLabels::default(), application: None };
-    let published = publish(api, owner, message, None, Some(only_to)).await?;
+    let origin = Origin { only_to: Some(only_to), ..Origin::default() };
+    let published = publish(api, owner, message, None, origin).await?;
     let AcceptedEvent { id, event_type, .. } = published.event;
     let out = MessageOut::new(id, event_type, EventLabels::default(), payload_of(None));
     Ok(HttpResponse::Ok().json(out))

@@ -32,6 +32,9 @@ const COMMIT_BUCKETS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 
 const ROWS_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 20_000.0];
 
+/// Reasons for the loss of spans: the queue was full, the collector did not take them, or does not want them.
+pub(super) const SPAN_LOSSES: [&str; 3] = ["queue_full", "not_taken", "refused"];
+
 /// Makes [`DECLARED`] and the handles from one list of declarations.
 macro_rules! declare {
     ($($field:ident: $handle:ty = $spec:expr;)*) => {
@@ -117,6 +120,13 @@ declare! {
         "Attempts that could not be made because this machine lacked files, memory or ports, by kind",
         &[Label { name: "kind", values: LabelValues::ClosedOrOther(local_fault_kinds) }],
     );
+    trace_spans_exported: Counter =
+        counter("ringback_trace_spans_exported_total", "Spans that the collector of traces took", &[]);
+    trace_spans_dropped: CounterByLabel = counter(
+        "ringback_trace_spans_dropped_total",
+        "Spans that were lost, by reason: the queue was full, or the collector did not take them or refused them",
+        &[Label { name: "reason", values: LabelValues::Closed(span_losses) }],
+    );
     cluster_nodes: GaugeByLabel = gauge_with(
         "ringback_cluster_nodes",
         "Nodes that share the database, by state",
@@ -188,6 +198,10 @@ fn versions() -> Vec<&'static str> {
 
 fn webhook_states() -> Vec<&'static str> {
     EndpointState::ALL.map(EndpointState::as_str).to_vec()
+}
+
+fn span_losses() -> Vec<&'static str> {
+    SPAN_LOSSES.to_vec()
 }
 
 fn local_fault_kinds() -> Vec<&'static str> {

@@ -7,12 +7,14 @@
 
 mod cluster;
 pub(crate) mod events;
+mod exporting;
 pub(crate) mod gauges;
 mod log_throttle;
 pub(crate) mod logging;
 mod metric_spec;
 pub mod metrics;
 mod requests;
+pub mod traces;
 mod watching;
 
 pub(crate) use cluster::{
@@ -20,6 +22,7 @@ pub(crate) use cluster::{
     PartitionsMoved, PushEnded, RightsEnded, RightsLost,
 };
 pub(crate) use events::*;
+pub(crate) use exporting::{ExportFailed, SpansDropped, SpansExported};
 pub use logging::LogFormat;
 pub(crate) use logging::{LoggingError, install_logging};
 pub(crate) use metrics::install_metrics;

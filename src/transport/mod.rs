@@ -8,6 +8,7 @@
 
 pub(crate) mod chunks;
 mod client;
+mod collector;
 mod excerpt;
 mod failure;
 mod guarded;
@@ -34,6 +35,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::domain::attempt::{AttemptResult, LocalFault};
 
 pub use client::{AwcTransport, TransportConfig, TransportSetupError};
+pub use collector::{CollectorAddress, CollectorAnswer, CollectorClient};
 pub use excerpt::{BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES};
 pub use peers::{AwcPeers, NoPeers, PeerMessage, Peers};
 

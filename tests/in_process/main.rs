@@ -13,5 +13,6 @@ mod openapi;
 mod simulation;
 mod svix;
 mod tenant;
+mod traces;
 mod transport;
 mod world;

@@ -32,6 +32,7 @@ use ringback::domain::secret::Secret;
 use ringback::domain::target::TargetPolicy;
 use ringback::domain::time::{Clock, UnixMillis};
 use ringback::svix::{self, Svix};
+use ringback::telemetry::traces::Traces;
 use ringback::transport::{AttemptRequest, Transport};
 use serde_json::{Value, json};
 
@@ -51,6 +52,12 @@ impl TestClock {
     }
 }
 
+impl TestClock {
+    pub(crate) fn new() -> Self {
+        Self(AtomicI64::new(BEGIN_MS))
+    }
+}
+
 impl Clock for TestClock {
     fn now(&self) -> UnixMillis {
         UnixMillis(self.0.load(Ordering::SeqCst))
@@ -65,17 +72,23 @@ impl RandomSource for CountingRandomSource {
     }
 }
 
+/// The headers of a request.
+pub(crate) type Head = Arc<Vec<(String, String)>>;
+
 /// Every receiver says 200, unless a test wants another answer.
 pub(crate) struct Receivers {
     /// Status of the answer; 0 for none, 1 for a handshake that failed, 2 for one that does not come until this changes.
     pub status: Arc<AtomicU16>,
     /// Bodies as they came.
     pub received: Mutex<Vec<Bytes>>,
+    /// Their headers.
+    pub heads: Mutex<Vec<Head>>,
 }
 
 impl Transport for Receivers {
     fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
         self.received.lock().unwrap().push(request.body);
+        self.heads.lock().unwrap().push(request.headers);
         if self.status.load(Ordering::SeqCst) == 2 {
             let status = self.status.clone();
             return Box::pin(async move {
@@ -174,29 +187,37 @@ impl World {
         dashboard: Dashboard,
         configure: impl FnOnce(&mut ApiOptions),
     ) -> Self {
-        Self::with_all(database, dashboard, &SvixSettings::default(), configure).await
+        Self::with_all(database, dashboard, &SvixSettings::default(), None, configure).await
     }
 
     /// With the Svix-compatible API on the same address.
     pub(crate) async fn with_svix(database: Database, svix: &SvixSettings) -> Self {
-        Self::with_all(database, Dashboard::new(true), svix, |_| {}).await
+        Self::traced(database, svix, None).await
+    }
+
+    /// The same, with spans.
+    pub(crate) async fn traced(database: Database, svix: &SvixSettings, traces: Option<Arc<Traces>>) -> Self {
+        Self::with_all(database, Dashboard::new(true), svix, traces, |_| {}).await
     }
 
     async fn with_all(
         database: Database,
         dashboard: Dashboard,
         svix: &SvixSettings,
+        traces: Option<Arc<Traces>>,
         configure: impl FnOnce(&mut ApiOptions),
     ) -> Self {
         let svix = Svix::new(svix).map(web::Data::new);
         let database_url = database.create();
         let store = Arc::new(FaultyStore::over(Database::open_at(database_url.as_deref())));
-        let clock = Arc::new(TestClock(AtomicI64::new(BEGIN_MS)));
+        let clock = Arc::new(TestClock::new());
         let random = Arc::new(CountingRandomSource(AtomicU64::new(1)));
-        let receivers = Arc::new(Receivers { status: Arc::new(AtomicU16::new(200)), received: Mutex::default() });
+        let status = Arc::new(AtomicU16::new(200));
+        let receivers = Arc::new(Receivers { status, received: Mutex::default(), heads: Mutex::default() });
         let place = ClusterPlace::alone(clock.clone());
         let context = ActorContext::new(store.clone(), receivers.clone(), clock.clone(), random, settings())
-            .in_cluster(place.joined.rights().clone());
+            .in_cluster(place.joined.rights().clone())
+            .with_traces(traces);
         let threads = SupervisorThreads::single(Arbiter::current());
         let actors = Actors::start(Arc::new(context), threads, place).unwrap();
         svix::teller::start(actors.handle.clone());

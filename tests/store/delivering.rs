@@ -341,6 +341,7 @@ fn sized(
         occurred_at: new.event.occurred_at,
         accepted_at: new.event.accepted_at,
         body: Bytes::from(vec![b'x'; bytes]),
+        trace: None,
     };
     let ids = new.deliveries.iter().map(|&(id, _)| id).collect();
     (NewEvent { event: Arc::new(event), ..new }, ids)

@@ -144,6 +144,7 @@ impl Fixture {
             occurred_at: UnixMillis(now.0 - 5),
             accepted_at: now,
             body: Bytes::from(format!("{{\"event_type\":\"{event_type}\",\"webhook_id\":\"{id}\"}}")),
+            trace: None,
         };
         let deliveries = endpoints.iter().map(|&endpoint_id| (DeliveryId(self.id_at(now)), endpoint_id)).collect();
         NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }

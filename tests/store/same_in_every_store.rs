@@ -376,6 +376,7 @@ impl<'a> History<'a> {
             occurred_at: self.now,
             accepted_at: self.now,
             body: Bytes::from(vec![b'x'; bytes]),
+            trace: None,
         };
         self.events.push((event.id, organization_id));
         self.instants.extend([self.now, UnixMillis(self.now.0 + 1)]);

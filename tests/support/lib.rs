@@ -8,6 +8,7 @@
 pub mod authority;
 pub mod binary;
 pub mod cluster;
+pub mod collector;
 pub mod engine;
 pub mod forbidden;
 pub mod hostile;

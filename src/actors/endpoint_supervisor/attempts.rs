@@ -6,6 +6,7 @@ use super::super::fairness::shares::Resource;
 use super::super::mailbox::post;
 use super::super::messages::{AttemptEnded, AttemptNotMade, Change, RecordOutcome};
 use super::super::operational::{OperationalEvent, operational_event};
+use super::super::traces::AttemptTrace;
 use super::{AttemptDecision, EndpointSupervisor, SupervisorParts};
 use crate::domain::attempt::{LocalFault, NextStep, Outcome};
 use crate::domain::delivery::QueuedDelivery;
@@ -31,7 +32,12 @@ impl EndpointSupervisor {
             return post(&ctx.address(), AttemptNotMade { delivery, fault });
         }
         let Some(running) = &mut self.running else { return };
-        let (request, sent) = running.template.request(&delivery, number, secret, now);
+        let (mut request, sent) = running.template.request(&delivery, number, secret, now);
+        let (context, endpoint_id) = (&self.parts.context, self.parts.endpoint_id);
+        let trace = AttemptTrace::begin(context, &delivery, endpoint_id, number, &request, now);
+        if let Some(trace) = &trace {
+            trace.add_to(&mut request);
+        }
         let me = ctx.address();
         let sending = self.parts.context.transport.attempt(request);
         // never below one attempt: an endpoint that is limited still makes it
@@ -45,6 +51,9 @@ impl EndpointSupervisor {
                 Ok(result) => result,
                 Err(fault) => return post(&me, AttemptNotMade { delivery, fault }),
             };
+            if let Some(trace) = trace {
+                trace.end(&result);
+            }
             post(&me, AttemptEnded { delivery, started_at: now, request: sent, result });
         });
         self.in_flight.insert(delivery_id, attempt.abort_handle());

@@ -9,6 +9,7 @@ use super::super::fairness::shares::{Holding, OrganizationShare, Refusal, Resour
 use super::super::messages::Ingest;
 use super::super::publication::{Publication, PublishError, Published};
 use super::super::publish_reply::{BatchReply, PublishReply, PublishResult, WaitsForBatch};
+use super::super::traces::PublishTrace;
 use super::EngineHandle;
 use crate::store::BatchKey;
 use crate::telemetry;
@@ -35,6 +36,15 @@ struct Demand {
 impl EngineHandle {
     /// Accepts an event: returns after the commit that makes it durable.
     pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
+        let trace = PublishTrace::begin(&self.0.context, &publication);
+        let result = self.publish_one(publication).await;
+        if let Some(trace) = trace {
+            trace.end(&result);
+        }
+        result
+    }
+
+    async fn publish_one(&self, publication: Publication) -> PublishResult {
         let holdings = self.admit(std::slice::from_ref(&publication))?;
         let (reply, result) = oneshot::channel();
         self.enqueue([Ingest { publication, reply: PublishReply::Single(reply, holdings), is_again: false }]);
@@ -51,12 +61,33 @@ impl EngineHandle {
     /// repetition stores what is missing and nothing twice.
     pub async fn publish_all(
         &self,
-        mut publications: Vec<Publication>,
+        publications: Vec<Publication>,
         key: Option<BatchKey>,
     ) -> Result<Vec<PublishResult>, PublishError> {
         if publications.is_empty() {
             return Ok(Vec::new());
         }
+        let begin = |publication| PublishTrace::begin(&self.0.context, publication);
+        let traces: Vec<PublishTrace> = publications.iter().filter_map(begin).collect();
+        let results = self.publish_batch(publications, key).await;
+        for (place, trace) in traces.into_iter().enumerate() {
+            match &results {
+                Ok(results) => {
+                    if let Some(result) = results.get(place) {
+                        trace.end(result)
+                    }
+                }
+                Err(error) => trace.end(&Err(error.clone())),
+            }
+        }
+        results
+    }
+
+    async fn publish_batch(
+        &self,
+        mut publications: Vec<Publication>,
+        key: Option<BatchKey>,
+    ) -> Result<Vec<PublishResult>, PublishError> {
         if let Some(key) = key.map(Arc::new) {
             for publication in &mut publications {
                 publication.batch = Some(Arc::clone(&key));

@@ -80,7 +80,9 @@ pub(super) fn forget_body(
         sqlite.batch_execute("PRAGMA secure_delete = ON")?;
     }
     let event = events::table.filter(events::id.eq(id.0)).filter(events::organization_id.eq(organization_id.0));
-    let forgotten = diesel::update(event).set(events::body.eq(Vec::<u8>::new())).execute(connection);
+    let forgotten = diesel::update(event)
+        .set((events::body.eq(Vec::<u8>::new()), events::trace.eq(None::<String>)))
+        .execute(connection);
     if let AnyConnection::Sqlite(sqlite) = connection {
         sqlite.batch_execute("PRAGMA secure_delete = FAST")?;
     }

@@ -54,6 +54,7 @@ fn event(number: i64) -> NewEvent {
         occurred_at: at,
         accepted_at: at,
         body: Bytes::from_static(b"{}"),
+        trace: None,
     };
     let targets = ENDPOINTS.iter().enumerate().filter(|(place, _)| (number >> place) & 1 == 0 || *place == 0);
     let deliveries =

@@ -70,6 +70,7 @@ fn every_statement_of_a_delivery_is_compiled_once() {
         occurred_at: NOW,
         accepted_at: NOW,
         body: Bytes::from_static(b"{}"),
+        trace: None,
     };
     let deliveries = (101..106).map(|id| (DeliveryId(id), ENDPOINT)).collect();
     let events =

@@ -34,6 +34,7 @@ fn event(id: i64) -> NewEvent {
         occurred_at: NOW,
         accepted_at: NOW,
         body: Bytes::from_static(b"{}"),
+        trace: None,
     };
     let deliveries = vec![(DeliveryId(id + 1), EndpointId(2))];
     NewEvent { event: Arc::new(event), deliveries, labels: None, idempotency: None, batch: None }

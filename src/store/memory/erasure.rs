@@ -109,7 +109,15 @@ impl MemoryState {
         let Some((event, _)) = self.events.get_mut(&id) else { return };
         let Event { organization_id, occurred_at, accepted_at, .. } = **event;
         let event_type = event.event_type.clone();
-        *event = Arc::new(Event { id, organization_id, event_type, occurred_at, accepted_at, body: Bytes::new() });
+        *event = Arc::new(Event {
+            id,
+            organization_id,
+            event_type,
+            occurred_at,
+            accepted_at,
+            body: Bytes::new(),
+            trace: None,
+        });
     }
 
     /// Whether an event can't be sent any more.

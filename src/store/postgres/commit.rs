@@ -176,6 +176,7 @@ struct EventArrays<'a> {
     last_delivery_id: Vec<i64>,
     delivery_count: Vec<i32>,
     body: Vec<&'a [u8]>,
+    trace: Vec<Option<String>>,
 }
 
 impl<'a> EventArrays<'a> {
@@ -189,13 +190,14 @@ impl<'a> EventArrays<'a> {
             last_delivery_id: column(stored, |new| new.deliveries.last().map_or(new.event.id.0, |(id, _)| id.0)),
             delivery_count: column(stored, |new| i32::try_from(new.deliveries.len()).unwrap_or(i32::MAX)),
             body: column(stored, |new| new.event.body.as_ref()),
+            trace: column(stored, |new| new.event.trace.as_ref().map(|trace| trace.to_stored())),
         }
     }
 
     fn push<'b>(&'b self, conditions: Conditions, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "new_event AS (INSERT INTO events (id, organization_id, event_type, occurred_at, accepted_at, \
-             last_delivery_id, delivery_count, body) SELECT * FROM UNNEST(",
+             last_delivery_id, delivery_count, body, trace) SELECT * FROM UNNEST(",
         );
         bind::<Array<BigInt>, _>(out, "", &self.id)?;
         bind::<Array<BigInt>, _>(out, ", ", &self.organization_id)?;
@@ -205,8 +207,10 @@ impl<'a> EventArrays<'a> {
         bind::<Array<BigInt>, _>(out, ", ", &self.last_delivery_id)?;
         bind::<Array<Integer>, _>(out, ", ", &self.delivery_count)?;
         bind::<Array<Binary>, _>(out, ", ", &self.body)?;
+        bind::<Array<Nullable<Text>>, _>(out, ", ", &self.trace)?;
         out.push_sql(
-            ") AS new (id, organization_id, event_type, occurred_at, accepted_at, last_delivery_id, delivery_count, body)",
+            ") AS new (id, organization_id, event_type, occurred_at, accepted_at, last_delivery_id, delivery_count, body, \
+             trace)",
         );
         conditions.push_for_events("id", out);
         out.push_sql("), ");

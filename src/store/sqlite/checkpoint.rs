@@ -133,7 +133,15 @@ mod tests {
                 let body = Bytes::from(vec![b'x'; BODY_PAGES as usize * 8_192]);
                 let (id, organization_id) = (EventId(self.commits), OrganizationId(1));
                 let event_type = String::from("call.completed");
-                let event = Event { id, organization_id, event_type, occurred_at: NOW, accepted_at: NOW, body };
+                let event = Event {
+                    id,
+                    organization_id,
+                    event_type,
+                    occurred_at: NOW,
+                    accepted_at: NOW,
+                    body,
+                    trace: None,
+                };
                 let new = NewEvent {
                     event: Arc::new(event),
                     deliveries: Vec::new(),

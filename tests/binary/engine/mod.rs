@@ -20,5 +20,6 @@ mod starting;
 mod statistics;
 mod stopping;
 mod svix_import;
+mod tracing;
 mod upgrading;
 mod walkthrough;

@@ -260,6 +260,17 @@ pub(super) const ROWS: &[Row] = &[
                 "ops",
                 &[("{{kind}}", "sum by (kind) (rate(ringback_local_faults_total{$S}[$__rate_interval]))")],
             ),
+            lines(
+                "Spans for the collector of traces",
+                "ops",
+                &[
+                    ("taken", "sum(rate(ringback_trace_spans_exported_total{$S}[$__rate_interval]))"),
+                    (
+                        "lost: {{reason}}",
+                        "sum by (reason) (rate(ringback_trace_spans_dropped_total{$S}[$__rate_interval]))",
+                    ),
+                ],
+            ),
             lines("Running since", "s", &[("{{instance}}", "time() - process_start_time_seconds{$S}")]),
         ],
     },

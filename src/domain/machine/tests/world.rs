@@ -203,6 +203,7 @@ impl World {
             occurred_at: START,
             accepted_at: START,
             body: Bytes::from_static(b"{}"),
+            trace: None,
         };
         QueuedDelivery {
             id,
