@@ -12,6 +12,7 @@ mod changes;
 pub mod cipher;
 mod cluster;
 mod connection;
+mod credentials;
 mod detail;
 mod diesel_store;
 mod erasure;
