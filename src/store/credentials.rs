@@ -69,7 +69,8 @@ pub(super) fn parse(text: &str) -> StoreResult<Credentials> {
 }
 
 fn certificate(stored: StoredCertificate) -> StoreResult<ClientCertificate> {
-    let decode = |text: &str| BASE64.decode(text.as_bytes()).map_err(|_| corrupt("a certificate that is not base64"));
+    let decode =
+        |text: &str| BASE64.decode(text.as_bytes()).map_err(|_| corrupt("a certificate that is not base64"));
     let chain = stored.chain.iter().map(|der| decode(der)).collect::<StoreResult<Vec<_>>>()?;
     ClientCertificate::new(chain, Zeroizing::new(decode(&stored.private_key)?)).map_err(corrupt)
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
@@ -73,7 +73,10 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsS
 }
 
 /// The same with a client certificate. Sessions are its own: a resumed one speaks for the certificate of the first.
-pub(super) fn showing(usual: &ClientConfig, certificate: &ClientCertificate) -> Result<ClientConfig, rustls::Error> {
+pub(super) fn showing(
+    usual: &ClientConfig,
+    certificate: &ClientCertificate,
+) -> Result<ClientConfig, rustls::Error> {
     let chain = certificate.chain().iter().map(|der| CertificateDer::from(der.clone())).collect();
     let key = PrivateKeyDer::try_from(certificate.expose_key())
         .map_err(|error| rustls::Error::General(error.to_owned()))?

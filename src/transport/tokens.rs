@@ -186,10 +186,8 @@ async fn replaces(slot: &Slot, refused: &Held, started: Instant, deadline: Insta
 fn token_request(grant: &TokenGrant, of: &AttemptRequest, timeout: Duration) -> AttemptRequest {
     let settings = &grant.settings;
     let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let mut headers = vec![
-        text("content-type", "application/x-www-form-urlencoded"),
-        text("accept", "application/json"),
-    ];
+    let mut headers =
+        vec![text("content-type", "application/x-www-form-urlencoded"), text("accept", "application/json")];
     headers.extend(of.headers.iter().find(|(name, _)| name == "user-agent").cloned());
     headers.extend(settings.authorization().map(|value| ("authorization".to_owned(), value)));
     AttemptRequest {

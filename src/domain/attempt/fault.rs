@@ -276,7 +276,9 @@ mod tests {
         codes.sort();
         codes.dedup();
         assert_eq!(codes.len(), DnsFault::ALL.len() + TlsFault::ALL.len() + TokenFault::ALL.len());
-        for unknown in ["", "made_up", "expired", "expired=", "expired=soon", "EXPIRED=1", "token_status", "token_status=x"] {
+        for unknown in
+            ["", "made_up", "expired", "expired=", "expired=soon", "EXPIRED=1", "token_status", "token_status=x"]
+        {
             assert_eq!(in_words(unknown), None, "{unknown}");
         }
     }

@@ -122,8 +122,12 @@ pub(crate) mod tests {
         let header = basic.authorization().unwrap();
         let joined = BASE64.decode(header.strip_prefix("Basic ").unwrap().as_bytes()).unwrap();
         assert_eq!(String::from_utf8(joined).unwrap(), "a%3Ab:c+d%26e");
-        let post =
-            OAuth2 { client_authentication: ClientAuthentication::Post, scope: None, audience: basic.scope.clone(), ..basic };
+        let post = OAuth2 {
+            client_authentication: ClientAuthentication::Post,
+            scope: None,
+            audience: basic.scope.clone(),
+            ..basic
+        };
         assert_eq!(
             post.form(),
             "grant_type=client_credentials&audience=hooks+write&client_id=a%3Ab&client_secret=c+d%26e"

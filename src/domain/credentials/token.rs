@@ -37,7 +37,8 @@ pub fn read_token(response: &Response) -> Result<Token, TokenFault> {
         Some(kind) => kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")),
     };
     let token = fields.get("access_token").and_then(Value::as_str).unwrap_or_default();
-    let is_usable = (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_usable =
+        (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_bearer || !is_usable {
         return Err(TokenFault::Unusable);
     }
