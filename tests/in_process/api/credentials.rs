@@ -51,7 +51,7 @@ async fn a_certificate_is_described_and_its_key_never_shown(database: Database) 
     let created = world.post(&owner, "/v1/webhooks", body).await;
     let shown = created.ok(201)["client_certificate"].clone();
     let names: Vec<&String> = shown.as_object().unwrap().keys().collect();
-    assert_eq!(names, ["subject", "issuer", "not_before", "not_after", "sha256_fingerprint"]);
+    assert_eq!(names, ["issuer", "not_after", "not_before", "sha256_fingerprint", "subject"]);
     assert!(shown["subject"].as_str().unwrap().contains("CN=one.example"));
     assert_eq!(shown["not_after"], "2035-06-01T00:00:00.000Z");
     assert_eq!(shown["sha256_fingerprint"].as_str().unwrap().len(), 64);

@@ -308,7 +308,7 @@ async fn a_token_url_has_to_pass_the_same_rules_as_a_receivers() {
     let internal = Receiver::answering(ok(r#"{"access_token":"abc"}"#));
     let transport = TokenTransport::new(transport(TransportConfig::default()));
     for (url, fault) in [
-        (format!("https://{}/", internal.address), TokenFault::InvalidUrl),
+        (format!("https://{}/", internal.address), TokenFault::Blocked),
         ("https://127.0.0.1/token".to_owned(), TokenFault::Blocked),
         ("https://169.254.169.254/latest/meta-data".to_owned(), TokenFault::Blocked),
         ("http://auth.example/token".to_owned(), TokenFault::InvalidUrl),
