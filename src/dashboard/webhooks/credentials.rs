@@ -25,7 +25,7 @@ const OAUTH2_TEXTS: [TextField; 5] = [
         "Token URL",
         "The token endpoint of your authorization server. Leave all of these fields empty to send no token.",
     ),
-    ("client_id", "Client ID", "What the authorization server calls Ringback."),
+    ("client_id", "Client ID", "As the authorization server knows the sender of these events."),
     (
         "client_secret",
         "Client secret",
