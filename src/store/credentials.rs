@@ -6,8 +6,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::StoreResult;
-use super::models::corrupt;
+use super::{StoreError, StoreResult};
 use crate::domain::credentials::{ClientAuthentication, ClientCertificate, Credentials, OAuth2};
 use crate::domain::secret::Secret;
 
@@ -34,6 +33,10 @@ struct StoredOAuth2 {
     scope: Option<String>,
     audience: Option<String>,
     client_authentication: String,
+}
+
+fn corrupt(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(what.to_string())
 }
 
 /// Nothing without credentials, which most endpoints are.

@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
-use super::draft::TICKED;
 use crate::api::webhook_settings::MASK;
 use crate::dashboard::components::{self, Complaints, count};
 use crate::dashboard::form::Form;
@@ -15,6 +14,9 @@ use crate::domain::time::UnixMillis;
 /// Days before the end of a certificate from which its webhook's page says so. Longer: certificates that live for 47 days are
 /// always about to end. Shorter: who needs a week to get one has none left.
 const ENDS_SOON: u64 = 21;
+
+/// What a browser sends of a ticked box.
+const TICKED: &str = "on";
 
 /// A text field of `oauth2`: name, label, help.
 type TextField = (&'static str, &'static str, &'static str);
