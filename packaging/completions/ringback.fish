@@ -206,6 +206,9 @@ complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_s
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l retry-schedule -d 'The delay before each retry, in seconds, like 5,300,1800' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l retry-on -d 'Classes of responses that are retried although they are final, like 4xx,3xx' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l header -d 'A header of every request, like \'x-token: abc\'; all of them together replace those that are there' -r
+complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l client-certificate -d 'A client certificate for mTLS: a file in PEM, with its intermediates; \'\' takes it away' -r
+complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l client-key -d 'The private key of the client certificate: a file in PEM' -r
+complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l oauth2 -d 'Where tokens come from: token_url, client_id, client_secret …, as JSON or @file; \'\' for none' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l rate-limit-per-second -d 'The most requests per second' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l rate-limit-burst -d 'Requests that may come at once after a pause' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l max-in-flight -d 'The most concurrent requests' -r
@@ -233,6 +236,9 @@ complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_s
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from update" -l retry-schedule -d 'The delay before each retry, in seconds, like 5,300,1800' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from update" -l retry-on -d 'Classes of responses that are retried although they are final, like 4xx,3xx' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from update" -l header -d 'A header of every request, like \'x-token: abc\'; all of them together replace those that are there' -r
+complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from update" -l client-certificate -d 'A client certificate for mTLS: a file in PEM, with its intermediates; \'\' takes it away' -r
+complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from update" -l client-key -d 'The private key of the client certificate: a file in PEM' -r
+complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from update" -l oauth2 -d 'Where tokens come from: token_url, client_id, client_secret …, as JSON or @file; \'\' for none' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from update" -l rate-limit-per-second -d 'The most requests per second' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from update" -l rate-limit-burst -d 'Requests that may come at once after a pause' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from update" -l max-in-flight -d 'The most concurrent requests' -r

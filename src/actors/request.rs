@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::ActorSettings;
+use crate::domain::credentials::{ClientCertificate, TokenGrant};
 use crate::domain::delivery::QueuedDelivery;
 use crate::domain::endpoint::{CustomHeader, Endpoint};
 use crate::domain::rotation::SecretId;
@@ -22,6 +23,8 @@ pub struct RequestTemplate {
     url: Arc<str>,
     timeout: Duration,
     custom_headers: Vec<CustomHeader>,
+    client_certificate: Option<Arc<ClientCertificate>>,
+    oauth2: Option<Arc<TokenGrant>>,
     /// Newest first; never empty.
     keys: Vec<Key>,
     headers: Arc<EndpointHeaders>,
@@ -49,12 +52,18 @@ impl RequestTemplate {
     pub fn new(endpoint: &Endpoint, settings: &ActorSettings) -> Self {
         let previous = endpoint.previous_secrets.iter();
         let previous = previous.map(|previous| Key::new(&previous.secret, Some(previous.expires_at)));
+        let oauth2 = endpoint.credentials.oauth2.as_deref();
+        let mut custom_names: Vec<String> = endpoint.headers.iter().map(|header| header.name.clone()).collect();
+        // its value is a secret as theirs are
+        custom_names.extend(oauth2.map(|_| "authorization".to_owned()));
         Self {
             version: endpoint.version,
             ordered: endpoint.ordered,
             url: Arc::from(endpoint.url.as_str()),
             timeout: endpoint.timeout,
             custom_headers: endpoint.headers.clone(),
+            client_certificate: endpoint.credentials.client_certificate.clone(),
+            oauth2: oauth2.map(|settings| Arc::new(TokenGrant::new(endpoint.id, settings))),
             keys: std::iter::once(Key::new(&endpoint.secret, None)).chain(previous).collect(),
             headers: Arc::new(EndpointHeaders {
                 user_agent: settings.user_agent.clone(),
@@ -63,7 +72,7 @@ impl RequestTemplate {
                     style => style,
                 },
                 prefix: settings.header_prefix.clone(),
-                custom_names: endpoint.headers.iter().map(|header| header.name.clone()).collect(),
+                custom_names,
             }),
         }
     }
@@ -131,6 +140,8 @@ impl RequestTemplate {
             body: body.clone(),
             timeout: self.timeout,
             fresh_connection,
+            client_certificate: self.client_certificate.clone(),
+            oauth2: self.oauth2.clone(),
         };
         (request, sent)
     }

@@ -1,7 +1,7 @@
 //! Reads the body of a call that creates or changes a webhook.
 
 use super::input::{Errors, FieldValue, JsonFields};
-use super::webhook_settings::{Change, Requirement, Rules, SETTINGS};
+use super::webhook_settings::{self, Change, Requirement, Rules, SETTINGS};
 use crate::domain::endpoint::{DisabledReason, Endpoint};
 use crate::domain::time::UnixMillis;
 
@@ -72,6 +72,7 @@ impl WebhookChanges {
         for change in &self.0 {
             change.apply(endpoint, errors);
         }
+        webhook_settings::check(endpoint, errors);
         if endpoint.active != was_active {
             endpoint.disabled_reason = (!endpoint.active).then_some(DisabledReason::Manual);
             endpoint.disabled_at = (!endpoint.active).then_some(now);

@@ -45,6 +45,7 @@ impl Api {
             signature_header_prefix: &self.options.signature_header_prefix,
             defaults: self.options.defaults,
             headers: HeaderBounds::USUAL,
+            now: self.engine.now(),
         }
     }
 

@@ -106,6 +106,10 @@ pub(crate) fn of_error(error: &str) -> OutcomeHelp {
             "The webhook's URL or headers don't form a request that this engine may send.",
             "Edit the webhook: its URL needs https and a usual port, unless others are allowed here.",
         ),
+        "token_failure" => (
+            "No OAuth 2.0 token could be had, so nothing was sent to the receiver.",
+            "The delivery's page shows why. Check the token URL, the client's id and secret, and the token server's log.",
+        ),
         _ => ("No response.", "Send a test event to the webhook to see what happens now."),
     };
     OutcomeHelp { what, help, is_retried: error != "blocked_address" }

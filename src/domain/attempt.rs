@@ -11,8 +11,10 @@ use super::sent_request::SentRequest;
 use super::time::UnixMillis;
 
 mod fault;
+mod token_fault;
 
 pub use fault::{DnsFault, TlsFault, in_words};
+pub use token_fault::TokenFault;
 
 /// Why there is no response. A receiver's failure is an outcome, not an error of this engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,11 +40,13 @@ pub enum AttemptError {
     BlockedAddress,
     /// The stored URL or headers can't be made into a request.
     InvalidRequest,
+    /// There was no token of OAuth 2.0 for it; nothing was sent to the receiver.
+    TokenFailure(TokenFault),
 }
 
 impl AttemptError {
     /// Every error; one example of those with a detail.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Timeout,
         Self::DnsFailure(DnsFault::NoSuchName),
         Self::ConnectionRefused,
@@ -53,6 +57,7 @@ impl AttemptError {
         Self::InvalidResponse,
         Self::BlockedAddress,
         Self::InvalidRequest,
+        Self::TokenFailure(TokenFault::Timeout),
     ];
 
     /// The name in the API, the database and the metrics.
@@ -67,6 +72,7 @@ impl AttemptError {
             Self::InvalidResponse => "invalid_response",
             Self::BlockedAddress => "blocked_address",
             Self::InvalidRequest => "invalid_request",
+            Self::TokenFailure(_) => "token_failure",
         }
     }
 
@@ -76,6 +82,7 @@ impl AttemptError {
         match self {
             Self::DnsFailure(fault) => Some(fault.to_string()),
             Self::TlsFailure(fault) => Some(fault.to_string()),
+            Self::TokenFailure(fault) => Some(fault.to_string()),
             _ => None,
         }
     }
@@ -85,6 +92,7 @@ impl AttemptError {
         match self {
             Self::DnsFailure(fault) => Some(fault.stored()),
             Self::TlsFailure(fault) => Some(fault.stored()),
+            Self::TokenFailure(fault) => Some(fault.stored()),
             _ => None,
         }
     }

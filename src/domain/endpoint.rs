@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::RetryOn;
+use super::credentials::Credentials;
 use super::filter::Filter;
 use super::ids::{EndpointId, OrganizationId};
 use super::organization::{Metadata, OrganizationUid};
@@ -138,6 +139,8 @@ pub struct Endpoint {
     pub retry_on: RetryOn,
     /// At most 20.
     pub headers: Vec<CustomHeader>,
+    /// What it shows to its receiver beside signatures.
+    pub credentials: Credentials,
     /// None by default.
     pub rate_limit: Option<RateLimit>,
     /// 1–256 attempts at once.
@@ -188,6 +191,7 @@ impl Endpoint {
             retry: RetrySchedule::default(),
             retry_on: RetryOn::default(),
             headers: Vec::new(),
+            credentials: Credentials::default(),
             rate_limit: None,
             max_in_flight: DEFAULT_MAX_IN_FLIGHT,
             ordered: false,

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod breaker;
 pub mod cluster;
 pub(crate) mod concurrency;
+pub mod credentials;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;

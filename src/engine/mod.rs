@@ -36,7 +36,9 @@ use crate::store::{self, Store, StoreError, StoreResult};
 use crate::svix::{self, Svix};
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, LoggingError};
-use crate::transport::{AwcPeers, AwcTransport, SendPermission, TransportConfig, TransportSetupError};
+use crate::transport::{
+    AwcPeers, AwcTransport, SendPermission, TokenTransport, TransportConfig, TransportSetupError,
+};
 pub use dev::CLIENTS_KEY_FILE;
 use low_priority::LowPriorityThreads;
 pub use low_priority::lower_priority;
@@ -143,7 +145,7 @@ const PUSHES: &str = "ringback cluster";
 /// What was set up before the threads run.
 struct EngineParts {
     store: Arc<dyn Store>,
-    transport: Arc<AwcTransport>,
+    transport: Arc<TokenTransport<AwcTransport>>,
     clock: Arc<DatabaseClock>,
     place: ClusterPlace,
     addresses: OwnAddresses,
@@ -362,7 +364,7 @@ fn transport(
     settings: &Settings,
     addresses: &OwnAddresses,
     rights: &Arc<Rights>,
-) -> Result<AwcTransport, EngineError> {
+) -> Result<TokenTransport<AwcTransport>, EngineError> {
     let rights = rights.clone();
     let config = TransportConfig {
         policy: target_policy(settings, addresses),
@@ -370,7 +372,7 @@ fn transport(
         ca_file: settings.ca_file.clone(),
         permission: SendPermission::by(move || rights.may_act()),
     };
-    Ok(AwcTransport::new(config)?)
+    Ok(TokenTransport::new(AwcTransport::new(config)?))
 }
 
 fn target_policy(settings: &Settings, addresses: &OwnAddresses) -> TargetPolicy {

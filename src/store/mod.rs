@@ -13,6 +13,7 @@ mod check;
 pub mod cipher;
 mod cluster;
 mod connection;
+mod credentials;
 mod detail;
 mod diesel_store;
 mod erasure;

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::cipher::{Cipher, CipherError};
+use super::credentials;
 use super::detail::StoredAttempt;
 use super::schema::{api_keys, attempts, deliveries, endpoint_health, endpoints, event_types, events};
 use super::{StoreError, StoreResult};
 use crate::domain::attempt::{Outcome, RetryOn};
+use crate::domain::credentials::Credentials;
 use crate::domain::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::domain::endpoint::{CustomHeader, DisabledReason, Endpoint, PreviousSecret};
 use crate::domain::event::Event;
@@ -160,6 +162,7 @@ pub(super) struct EndpointRow {
     metadata: Option<String>,
     header_style: i16,
     svix_id: Option<String>,
+    credentials: Option<Vec<u8>>,
 }
 
 /// `retry` in the database.
@@ -232,6 +235,9 @@ impl EndpointRow {
             metadata: metadata_text(&endpoint.metadata),
             header_style: header_style_code(endpoint.header_style),
             svix_id: endpoint.svix_id.as_ref().map(ToString::to_string),
+            credentials: credentials::text(&endpoint.credentials)?
+                .map(|text| encrypt(text.as_bytes()))
+                .transpose()?,
         })
     }
 
@@ -285,6 +291,10 @@ impl EndpointRow {
                 .into_iter()
                 .map(|(name, value)| CustomHeader { name, value: Secret::new(value) })
                 .collect(),
+            credentials: match &self.credentials {
+                None => Credentials::default(),
+                Some(sealed) => credentials::parse(decrypt(sealed)?.expose())?,
+            },
             rate_limit: self.rate_limit.as_deref().map(parse).transpose()?,
             max_in_flight: self.max_in_flight.max(0) as u32,
             ordered: self.ordered,

@@ -127,6 +127,7 @@ diesel::table! {
         header_style -> SmallInt,
         deleted_at -> Nullable<BigInt>,
         svix_id -> Nullable<Text>,
+        credentials -> Nullable<Binary>,
     }
 }
 

@@ -28,6 +28,7 @@ use tokio::time::{Instant, timeout};
 
 use super::failure::{ExchangeFailure, NoResponse, classify};
 use super::guarded::GuardedConnector;
+use super::identities::Identities;
 use super::prepared::{Target, header};
 use super::resolver::{Resolver, ResolverSettings};
 pub(crate) use super::tls::TlsSetupError;
@@ -102,6 +103,7 @@ struct ThreadClients {
     tls: Arc<ClientConfig>,
     permission: SendPermission,
     pair: RefCell<Rc<ClientPair>>,
+    identities: Identities,
     targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
     used: Cell<bool>,
 }
@@ -174,9 +176,9 @@ async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<
     let clients = ThreadClients::of_this_thread(shared)?;
     let target = clients.target(&request.url)?;
     if !request.fresh_connection {
-        let pair = Rc::clone(&clients.pair.borrow());
+        let client = clients.client(&target, request)?;
         let begun = Instant::now();
-        match send(pair.for_target(&target), &target, request).await {
+        match send(&client, &target, request).await {
             Ok(response) => return Ok(response),
             Err(ExchangeFailure::Final(unanswered)) => return Err(unanswered),
             Err(ExchangeFailure::Stale) if begun.elapsed() <= STALE_WITHIN => {
@@ -187,8 +189,8 @@ async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<
         }
     }
     // a client with an empty pool guarantees a new connection
-    let fresh = clients.pair();
-    match send(fresh.for_target(&target), &target, request).await {
+    let fresh = clients.fresh_client(&target, request)?;
+    match send(&fresh, &target, request).await {
         Ok(response) => Ok(response),
         Err(ExchangeFailure::Final(unanswered)) => Err(unanswered),
         Err(ExchangeFailure::Stale | ExchangeFailure::Unsent) => Err(AttemptError::ConnectionReset.into()),
@@ -249,6 +251,7 @@ impl ThreadClients {
             tls: Arc::clone(&shared.tls),
             permission: permission.clone(),
             pair,
+            identities: Identities::default(),
             targets: RefCell::default(),
             used: Cell::new(true),
         });
@@ -259,6 +262,30 @@ impl ThreadClients {
 
     fn pair(&self) -> ClientPair {
         ClientPair::new(&self.policy, &self.resolver, &self.tls, &self.permission)
+    }
+
+    /// The client for a request, with the connections that the request may use.
+    fn client(&self, target: &Target, request: &AttemptRequest) -> Result<Client, AttemptError> {
+        match request.client_certificate.as_deref().filter(|_| target.is_tls) {
+            Some(shown) => self.identities.client(shown, &self.tls, |tls| self.tls_client(tls)),
+            None => Ok(self.pair.borrow().for_target(target).clone()),
+        }
+    }
+
+    /// The same without connections.
+    fn fresh_client(&self, target: &Target, request: &AttemptRequest) -> Result<Client, AttemptError> {
+        match request.client_certificate.as_deref().filter(|_| target.is_tls) {
+            Some(shown) => {
+                let tls = self.identities.tls(shown, &self.tls, |tls| self.tls_client(tls))?;
+                Ok(self.tls_client(&tls))
+            }
+            None => Ok(self.pair().for_target(target).clone()),
+        }
+    }
+
+    fn tls_client(&self, tls: &Arc<ClientConfig>) -> Client {
+        let (policy, resolver) = (Arc::clone(&self.policy), self.resolver.clone());
+        client(GuardedConnector::new(policy, resolver, Some(Arc::clone(tls)), self.permission.clone()))
     }
 
     fn target(&self, url: &Arc<str>) -> Result<Rc<Target>, AttemptError> {
@@ -294,6 +321,7 @@ async fn sweep(id: u64, clients: Rc<ThreadClients>, mut room: watch::Receiver<Op
         }
         let fresh = Rc::new(clients.pair());
         clients.pair.replace(fresh);
+        clients.identities.sweep(|tls| clients.tls_client(tls));
     }
 }
 

@@ -65,6 +65,13 @@ fn alert_fault(alert: AlertDescription) -> TlsFault {
         AlertDescription::ProtocolVersion => TlsFault::ProtocolVersion,
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => TlsFault::NothingInCommon,
         AlertDescription::CertificateRequired | AlertDescription::NoCertificate => TlsFault::ClientCertificate,
+        // what a server can say about certificates is about the client's
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA => TlsFault::ClientCertificateRefused,
         AlertDescription::UnrecognisedName => TlsFault::UnrecognizedName,
         _ => TlsFault::Alert,
     }

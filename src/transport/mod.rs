@@ -2,7 +2,7 @@
 //! [`Peers`].
 //!
 //! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed addresses only,
-//! `resolver` looks names up, `local_failure` recognizes what this machine lacks, `tls` sets TLS up, `handshake` explains
+//! `identities` keeps those with a client certificate apart, `tokens` gets tokens of OAuth 2.0, `resolver` looks names up, `local_failure` recognizes what this machine lacks, `tls` sets TLS up, `handshake` explains
 //! why it failed, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and
 //! `header_lines` make the response's head harmless, `chunks` finds where a body ends, `request_order` puts `host` first.
 
@@ -17,6 +17,7 @@ pub(crate) mod head;
 #[cfg(test)]
 mod head_properties;
 mod header_lines;
+mod identities;
 mod local_failure;
 mod peers;
 mod prepared;
@@ -24,6 +25,7 @@ mod request_order;
 mod resolver;
 mod stream;
 mod tls;
+mod tokens;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,11 +35,13 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
 use crate::domain::attempt::{AttemptResult, LocalFault};
+use crate::domain::credentials::{ClientCertificate, TokenGrant};
 
 pub use client::{AwcTransport, TransportConfig, TransportSetupError};
 pub use collector::{CollectorAddress, CollectorAnswer, CollectorClient};
 pub use excerpt::{BODY_EXCERPT_BYTES, HEADERS_EXCERPT_BYTES};
 pub use peers::{AwcPeers, NoPeers, PeerMessage, Peers};
+pub use tokens::TokenTransport;
 
 /// One HTTP request to a receiver.
 #[derive(Clone)]
@@ -53,6 +57,10 @@ pub struct AttemptRequest {
     pub timeout: Duration,
     /// Use no connection that was used before, because one of them was just found closed.
     pub fresh_connection: bool,
+    /// Shown to a receiver that asks for one. Connections are shared with requests that show the same one only.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
+    /// A token of it goes with the request. [`TokenTransport`] adds it; the transport behind does not look at this.
+    pub oauth2: Option<Arc<TokenGrant>>,
 }
 
 /// Whether a request may be sent now: asked again when its connection is there.

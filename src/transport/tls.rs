@@ -4,15 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
 use super::handshake::DiagnosingVerifier;
+use crate::domain::credentials::ClientCertificate;
 
 /// Receivers whose TLS session can be resumed without a full handshake.
 const RESUMABLE_SESSIONS: usize = 4096;
+/// The same with one client certificate.
+const SESSIONS_OF_A_CERTIFICATE: usize = 16;
 
 /// Why TLS could not be set up.
 #[derive(Debug, Error)]
@@ -65,6 +69,22 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsS
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::in_memory_sessions(RESUMABLE_SESSIONS);
+    Ok(config)
+}
+
+/// The same with a client certificate. Sessions are its own: a resumed one speaks for the certificate of the first.
+pub(super) fn showing(
+    usual: &ClientConfig,
+    certificate: &ClientCertificate,
+) -> Result<ClientConfig, rustls::Error> {
+    let chain = certificate.chain().iter().map(|der| CertificateDer::from(der.clone())).collect();
+    let key = PrivateKeyDer::try_from(certificate.expose_key())
+        .map_err(|error| rustls::Error::General(error.to_owned()))?
+        .clone_key();
+    let key = CertifiedKey::from_der(chain, key, usual.crypto_provider())?;
+    let mut config = usual.clone();
+    config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(key));
+    config.resumption = Resumption::in_memory_sessions(SESSIONS_OF_A_CERTIFICATE);
     Ok(config)
 }
 

@@ -1,11 +1,12 @@
 //! A store with content, and shortcuts to add more.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ringback::domain::attempt::{AttemptError, AttemptResult, NextStep, Outcome, Response, RetryOn};
+use ringback::domain::credentials::{ClientAuthentication, ClientCertificate, Credentials, OAuth2};
 use ringback::domain::delivery::DeliveryFilter;
 use ringback::domain::endpoint::{CustomHeader, Endpoint, PreviousSecret, RateLimit};
 use ringback::domain::event::Event;
@@ -26,6 +27,7 @@ use ringback::store::{
     open,
 };
 use test_support::postgres;
+use zeroize::Zeroizing;
 
 /// 2026-01-01T00:00:00Z: when every test begins.
 pub(crate) const START: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -36,6 +38,7 @@ pub(crate) const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 /// The older of the previous secrets of an endpoint with every field set.
 pub(crate) const OLDER_SECRET: &str = "whsec_b2xkZXItb2xkZXItb2xkZXItb2xkZXItb2xkZXI=";
 pub(crate) const HEADER_VALUE: &str = "Bearer customers-own-token";
+pub(crate) const CLIENT_SECRET: &str = "customers-client-secret";
 
 /// A key for tests.
 pub(crate) fn cipher() -> Cipher {
@@ -257,6 +260,7 @@ pub(crate) fn full_endpoint(id: EndpointId, organization_id: OrganizationId) -> 
             name: String::from("Authorization"),
             value: Secret::new(HEADER_VALUE.to_owned()),
         }],
+        credentials: CREDENTIALS.clone(),
         rate_limit: Some(RateLimit { per_second: 0.5, burst: Some(4) }),
         max_in_flight: 256,
         ordered: true,
@@ -271,6 +275,23 @@ pub(crate) fn full_endpoint(id: EndpointId, organization_id: OrganizationId) -> 
         ..plain_endpoint(id, organization_id)
     }
 }
+
+/// A client certificate and OAuth 2.0.
+static CREDENTIALS: LazyLock<Credentials> = LazyLock::new(|| {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = rcgen::CertificateParams::new(vec![String::from("a.example")]).unwrap().self_signed(&key).unwrap();
+    let certificate =
+        ClientCertificate::new(vec![made.der().to_vec()], Zeroizing::new(key.serialize_der())).unwrap();
+    let oauth2 = OAuth2 {
+        token_url: String::from("https://auth.example/token"),
+        client_id: String::from("us"),
+        client_secret: Secret::new(String::from(CLIENT_SECRET)),
+        scope: Some(String::from("hooks")),
+        audience: None,
+        client_authentication: ClientAuthentication::Post,
+    };
+    Credentials { client_certificate: Some(Arc::new(certificate)), oauth2: Some(Arc::new(oauth2)) }
+});
 
 /// The outcome of an attempt: a response with this status.
 pub(crate) fn outcome(

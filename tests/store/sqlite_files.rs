@@ -177,7 +177,7 @@ fn nothing_of_a_deleted_secret_stays_in_the_file() {
         sealed: Vec<u8>,
     }
     let mut sealed = Vec::new();
-    for column in ["secret", "previous_secret", "headers"] {
+    for column in ["secret", "previous_secret", "headers", "credentials"] {
         let sql = format!("SELECT {column} AS sealed FROM endpoints WHERE id = {}", full.id.0);
         sealed.push(diesel::sql_query(sql).get_result::<Sealed>(&mut sqlite).unwrap().sealed);
     }

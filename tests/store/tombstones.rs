@@ -40,7 +40,7 @@ fn on_both(test: impl Fn(&Fixture, &Count)) {
 const ROWS: &str = "SELECT count(*) AS n FROM endpoints";
 const SECRETS: &str = "SELECT count(*) AS n FROM endpoints WHERE length(secret) > 0 OR previous_secret IS NOT NULL \
                        OR previous_secret_expires_at IS NOT NULL OR headers IS NOT NULL OR length(url) > 0 \
-                       OR description IS NOT NULL OR filters IS NOT NULL";
+                       OR description IS NOT NULL OR filters IS NOT NULL OR credentials IS NOT NULL";
 
 #[test]
 fn a_deleted_endpoint_leaves_nothing_confidential_and_its_log_can_be_read() {

@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::operation::{BodySpec, NamedExamples, Operation, REPLAY, ResponseSpec, reference};
-use super::{audit, cluster, receiving, schemas, schemas_events, schemas_health, schemas_webhooks, usage};
+use super::{
+    audit, cluster, receiving, schemas, schemas_credentials, schemas_events, schemas_health, schemas_webhooks,
+    usage,
+};
 use crate::api::auth::Permission;
 use crate::api::problem::ErrorCode;
 use crate::api::route_spec::RouteSpec;
@@ -283,6 +286,7 @@ fn all_schemas() -> Map<String, Value> {
         schemas::schemas(),
         schemas_health::schemas(),
         schemas_webhooks::schemas(),
+        schemas_credentials::schemas(),
         schemas_events::schemas(),
         usage::schemas(),
         audit::schemas(),

@@ -16,6 +16,7 @@ mod operation;
 mod organizations;
 mod receiving;
 mod schemas;
+mod schemas_credentials;
 mod schemas_events;
 mod schemas_health;
 mod schemas_webhooks;

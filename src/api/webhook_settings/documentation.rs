@@ -48,8 +48,43 @@ pub fn page() -> String {
         let (name, help) = (field.name, field.help);
         let _ = writeln!(page, "| `{name}` | {type_name} | {least} to {most} | `{default}` | {help} |");
     }
+    page.push_str(CREDENTIALS);
     page
 }
+
+const CREDENTIALS: &str = "
+## `client_certificate`
+
+To set it, send `certificate` (PEM: the webhook's own certificate, then its intermediates, at most 10) and `private_key` (PEM without a \
+password: RSA of 2,048 to 8,192 bits, ECDSA with P-256 or P-384, or Ed25519). Refused: a key that does not fit, a certificate that has \
+expired or is not valid yet, a webhook whose URL is `http:`. It reads back as `subject`, `issuer`, `not_before`, `not_after` and \
+`sha256_fingerprint`; the private key is stored encrypted and never read back. `null` removes it.
+
+Each attempt of the webhook, test events included, shows it to a receiver that asks; no request of another webhook does, also not one to the \
+same host: connections and TLS sessions are kept apart by certificate. A replaced certificate is used by the attempts after the change. The \
+page of the webhook in the dashboard warns from 21 days before it expires. A receiver that refuses it makes the attempt a `tls_failure` \
+with the reason.
+
+## `oauth2`
+
+| field | bounds | default | meaning |
+|---|---|---|---|
+| `token_url` | as `url` | required | the token endpoint |
+| `client_id` | 1 to 1,024 characters | required | printable ASCII |
+| `client_secret` | 1 to 4,096 characters | required | reads as `********`, and keeps its value when that is sent back with the same `token_url` |
+| `scope` | 1 to 1,024 characters | none | scopes, separated by spaces |
+| `audience` | 1 to 1,024 characters | none | for servers that require it |
+| `client_authentication` | `client_secret_basic`, `client_secret_post` | `client_secret_basic` | how the client names itself |
+
+Before an attempt that has no valid token, the engine asks for one (RFC 6749, section 4.4) and keeps it in memory until shortly before \
+`expires_in`: a tenth of its life, at most 30 s; five minutes without `expires_in`; never for less than a second or more than a day. Each \
+webhook has its own tokens and asks for one at a time. Asking and sending together have the webhook's `timeout`. The request goes the same \
+guarded way as a delivery: the same addresses, no redirects, at most 16 KiB of response.
+
+When the receiver responds with 401 and the token was there for 5 s, the same attempt gets another token and sends the request once more; \
+the log shows the second response. Without a token the attempt fails as `token_failure` with the reason in `error_detail`, nothing is sent \
+to the receiver, and the delivery is retried as after any failure. The log masks `authorization`.
+";
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 //!
 //! A new setting is a field of [`Endpoint`] with its default, a column in the store, and an entry in `table.rs`.
 
+mod credentials;
 mod documentation;
 mod headers;
 mod retries;
@@ -23,6 +24,7 @@ use crate::domain::secret::Secret;
 use crate::domain::target::TargetPolicy;
 use crate::domain::time::UnixMillis;
 
+pub(crate) use credentials::{CLIENT_SECRET_BOUNDS, PEM_BOUNDS, TEXT_BOUNDS, check};
 pub use documentation::page;
 pub(crate) use headers::{HeaderBounds, MASK};
 pub(crate) use retries::{PolicyField, RETRY_POLICY};
@@ -104,6 +106,8 @@ pub(crate) struct Rules<'a> {
     pub signature_header_prefix: &'a str,
     pub defaults: EndpointDefaults,
     pub headers: HeaderBounds,
+    /// A certificate has to be valid then.
+    pub now: UnixMillis,
 }
 
 /// A checked change to one setting. It can be applied again to a newer version of the webhook.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FormField, FormSection, Requirement, Setting, SettingKind, headers, retries, values};
+use super::{FormField, FormSection, Requirement, Setting, SettingKind, credentials, headers, retries, values};
 
 /// Every setting of a webhook.
 pub(crate) static SETTINGS: &[Setting] = &[
@@ -149,6 +149,27 @@ pub(crate) static SETTINGS: &[Setting] = &[
         example: r#"{"x-token": "********"}"#,
         requirement: Requirement::Optional,
         kind: SettingKind::Structured(headers::HEADERS),
+        form: None,
+    },
+    Setting {
+        name: "client_certificate",
+        help: "A certificate that is shown to a receiver that asks for one during the TLS handshake (mTLS), with its private key. The key can't be read back",
+        help_in_responses: Some("What is known of the certificate; the private key can't be read back"),
+        null_means: Some("none is shown"),
+        example: "null",
+        requirement: Requirement::Optional,
+        kind: SettingKind::Structured(credentials::CLIENT_CERTIFICATE),
+        form: None,
+    },
+    Setting {
+        name: "oauth2",
+        help: "Where the engine gets the token that every request carries in `authorization` (client credentials). Not together with a header \
+               of that name",
+        help_in_responses: Some("Where tokens come from; the secret is hidden, and reads as `********`"),
+        null_means: Some("no token is sent"),
+        example: "null",
+        requirement: Requirement::Optional,
+        kind: SettingKind::Structured(credentials::OAUTH2),
         form: None,
     },
     Setting {

@@ -142,7 +142,7 @@ fn secret_schema() -> Value {
     json!({"type": "string", "pattern": SECRET_PATTERN})
 }
 
-fn read_url(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Errors) -> Option<String> {
+pub(super) fn read_url(value: &RawValue, path: &str, rules: &Rules<'_>, errors: &mut Errors) -> Option<String> {
     let text = input::string(value, path, errors)?;
     // a URL parser drops some of these silently; what is stored should be what was meant
     if text.chars().any(|character| character.is_control() || character.is_whitespace()) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
@@ -47,6 +48,15 @@ pub(super) struct SettingsArgs {
     /// A header of every request, like 'x-token: abc'; all of them together replace those that are there
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = values::header)]
     headers: Vec<(String, String)>,
+    /// A client certificate for mTLS: a file in PEM, with its intermediates; '' takes it away
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<String>,
+    /// The private key of the client certificate: a file in PEM
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<String>,
+    /// Where tokens come from: token_url, client_id, client_secret …, as JSON or @file; '' for none
+    #[arg(long, value_name = "JSON")]
+    oauth2: Option<String>,
     /// The most requests per second
     #[arg(long, value_name = "N")]
     rate_limit_per_second: Option<f64>,
@@ -90,10 +100,30 @@ impl SettingsArgs {
         if !self.headers.is_empty() {
             body.set("headers", &self.headers.iter().cloned().collect::<BTreeMap<_, _>>())?;
         }
+        body.set_given("client_certificate", self.client_certificate()?)?;
+        let oauth2 = self.oauth2.as_deref().map(|it| if it.is_empty() { "null" } else { it });
+        body.set_given("oauth2", oauth2.map(|it| read_json("--oauth2", it)).transpose()?)?;
         body.set_given("rate_limit", self.rate_limit())?;
         body.set_given("max_in_flight", self.max_in_flight)?;
         body.set_given("ordered", self.ordered)?;
         Ok(body)
+    }
+
+    fn client_certificate(&self) -> anyhow::Result<Option<serde_json::Value>> {
+        let read = |flag: &str, path: &str| {
+            std::fs::read_to_string(path).with_context(|| format!("{flag}: can't read {path}"))
+        };
+        match (self.client_certificate.as_deref(), self.client_key.as_deref()) {
+            (None, _) => Ok(None),
+            (Some(""), _) => Ok(Some(serde_json::Value::Null)),
+            (Some(_), None) => {
+                anyhow::bail!("--client-certificate needs --client-key, the file of its private key")
+            }
+            (Some(certificate), Some(key)) => Ok(Some(json!({
+                "certificate": read("--client-certificate", certificate)?,
+                "private_key": read("--client-key", key)?,
+            }))),
+        }
     }
 
     fn rate_limit(&self) -> Option<serde_json::Value> {
@@ -153,6 +183,22 @@ mod tests {
             body(&["--ordered", "false", "--filters", r#"{"n": 1e400}"#]),
             r#"{"filters":{"n": 1e400},"ordered":false}"#
         );
+    }
+
+    #[test]
+    fn a_client_certificate_is_read_from_files_and_nothing_takes_it_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, key] = ["a.pem", "b.pem"].map(|name| folder.path().join(name).display().to_string());
+        std::fs::write(&certificate, "C").unwrap();
+        std::fs::write(&key, "K").unwrap();
+        assert_eq!(
+            body(&["--client-certificate", &certificate, "--client-key", &key, "--oauth2", ""]),
+            r#"{"client_certificate":{"certificate":"C","private_key":"K"},"oauth2":null}"#
+        );
+        assert_eq!(body(&["--client-certificate", ""]), r#"{"client_certificate":null}"#);
+        let alone =
+            Line::try_parse_from(["x", "--client-certificate", &certificate]).unwrap_or_else(|it| panic!("{it}"));
+        assert!(alone.settings.body().is_err_and(|error| error.to_string().contains("--client-key")));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::condition::Condition;
 use super::list::switch;
 use super::recover::{self, Missed};
-use super::{crumbs, recent_deliveries, secret_card, settings, snippets, webhook_id};
+use super::{credentials, crumbs, recent_deliveries, secret_card, settings, snippets, webhook_id};
 use crate::api::Api;
 use crate::api::auth::Permission;
 use crate::api::health::{self, LatencyView, PeriodView, WebhookHealthView};
@@ -70,6 +70,7 @@ pub(super) async fn page(
         div.part #live data-live hx-get=(address) hx-trigger="refresh" hx-select="#live" hx-select-oob="#switch,#doomed"
             hx-swap="morph:outerHTML" hx-target="this" {
             (condition.show())
+            (credentials::notice(&endpoint, viewer.now))
             @if let Some(failure) = &health.last_failure {
                 @if !is_broken { (newest.failure(viewer, &endpoint, failure)) }
             }
@@ -77,7 +78,7 @@ pub(super) async fn page(
             (newest.table(viewer, id, &nothing(&address, may_manage)))
         }
         div.cols {
-            section.card { header { h2 { "Settings" } @if may_manage { a href={ (address) "/edit" } { "Edit" } } } (settings::facts(&endpoint, &about(viewer, &endpoint))) }
+            section.card { header { h2 { "Settings" } @if may_manage { a href={ (address) "/edit" } { "Edit" } } } (settings::facts(&endpoint, viewer.now, &about(viewer, &endpoint))) }
             @if may_manage && !is_new { (secret_card::card(viewer, &endpoint, is_revealed)) }
         }
         @if may_manage {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::credentials::CredentialsDraft;
 use super::filter_rows::{self, FilterRow, Operator};
 use crate::api::problem::{ErrorCode, InputError, Problem};
 use crate::api::webhook_settings::{MASK, RETRY_POLICY, SETTINGS, Setting, SettingKind};
@@ -42,6 +43,7 @@ pub(crate) struct Draft {
     pub client_errors: bool,
     pub redirects: bool,
     pub headers: Vec<(String, String)>,
+    pub credentials: CredentialsDraft,
     pub per_second: String,
     pub burst: String,
     /// Only for a new webhook.
@@ -110,6 +112,7 @@ impl Draft {
             client_errors: false,
             redirects: false,
             headers: Vec::new(),
+            credentials: CredentialsDraft::default(),
             per_second: String::new(),
             burst: String::new(),
             secret: String::new(),
@@ -145,6 +148,7 @@ impl Draft {
             all_events: endpoint.events.is_empty(),
             client_errors: endpoint.retry_on.client_errors,
             redirects: endpoint.retry_on.redirects,
+            credentials: CredentialsDraft::of(endpoint),
             ..Self::blank()
         };
         let mut events: Vec<String> = endpoint.events.iter().map(ToString::to_string).collect();
@@ -205,6 +209,7 @@ impl Draft {
                 .filter(|(name, value)| !name.is_empty() || !value.is_empty())
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
+            credentials: CredentialsDraft::read(form),
             per_second: text("rate_limit.per_second"),
             burst: text("rate_limit.burst"),
             secret: text("secret"),
@@ -287,6 +292,7 @@ impl Draft {
         if !self.secret.is_empty() {
             set("secret", json!(self.secret));
         }
+        self.credentials.add_to(&mut body);
         Ok(body)
     }
 

@@ -11,6 +11,7 @@ use crate::dashboard::components::Complaints;
 use crate::dashboard::webhooks::event_type_options::EventTypeOptions;
 use crate::dashboard::webhooks::form::{self, WebhookForm};
 use crate::domain::attempt::RetryOn;
+use crate::domain::credentials::{ClientAuthentication, Credentials, OAuth2};
 use crate::domain::endpoint::{CustomHeader, EndpointDefaults, RateLimit};
 use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::filter::Filter;
@@ -113,6 +114,7 @@ fn through_the_form(draft: &Draft) -> Draft {
         action: "/webhooks/x/edit",
         back: "/webhooks/x",
         version: Some(3),
+        certificate: None,
         sample: ("call.completed", "{}"),
     };
     Draft::read(&untouched(&form::form(&content).into_string()))
@@ -148,6 +150,7 @@ fn what_the_form_says_of_a_webhook_makes_the_same_webhook() {
         signature_header_prefix: "x-callintel",
         defaults: EndpointDefaults::default(),
         headers: HeaderBounds::USUAL,
+        now: UnixMillis(9),
     };
     let mut errors = Errors::new();
     let fields = JsonFields::parse(body.as_bytes(), &mut errors).unwrap();
@@ -169,6 +172,28 @@ fn what_the_form_says_of_a_webhook_makes_the_same_webhook() {
 }
 
 #[test]
+fn oauth2_that_is_saved_unchanged_stays_and_its_secret_is_not_in_the_form() {
+    let oauth2 = OAuth2 {
+        token_url: "https://auth.example/token".to_owned(),
+        client_id: "us".to_owned(),
+        client_secret: Secret::new("hidden".to_owned()),
+        scope: Some("a b".to_owned()),
+        audience: None,
+        client_authentication: ClientAuthentication::Post,
+    };
+    let credentials = Credentials { oauth2: Some(Arc::new(oauth2)), ..Credentials::default() };
+    let before = draft_of(&Endpoint { headers: Vec::new(), credentials, ..every_setting() });
+    assert_eq!(through_the_form(&before), before);
+    assert!(!format!("{before:?}").contains("hidden"));
+    let mut after = before.clone();
+    after.credentials.oauth2[3] = "c".to_owned();
+    let changes = Value::Object(after.changes(&before).unwrap());
+    assert_eq!((&changes["oauth2"]["scope"], &changes["oauth2"]["client_secret"]), (&json!("c"), &json!(MASK)));
+    after.credentials.oauth2 = Default::default();
+    assert_eq!(Value::Object(after.changes(&before).unwrap()), json!({"oauth2": null}));
+}
+
+#[test]
 fn typed_delays_are_a_list_of_numbers_and_what_is_none_goes_to_the_api_as_it_was_typed() {
     let draft = Draft { retry_as: RetryAs::Delays, delays: "5,300;  soon\n1.5".to_owned(), ..Draft::blank() };
     assert_eq!(draft.body().unwrap()["retry_schedule"], json!([5, 300, "soon", 1.5]));
@@ -178,6 +203,7 @@ fn typed_delays_are_a_list_of_numbers_and_what_is_none_goes_to_the_api_as_it_was
 #[test]
 fn the_form_has_every_setting() {
     let mut draft = Draft { secret: "whsec_x".to_owned(), ..Draft::blank() };
+    draft.credentials.removes_certificate = true;
     let mut names: Vec<String> = draft.body().unwrap().into_iter().map(|(name, _)| name).collect();
     for way in [RetryAs::Policy, RetryAs::Delays] {
         draft.retry_as = way;

@@ -3,15 +3,17 @@
 
 use maud::{Markup, html};
 
+use super::credentials;
 use super::descriptions;
 use super::draft::{Draft, RetryAs, TICKED, simple_settings};
 use super::event_type_options::EventTypeOptions;
 use super::filter_rows::{FilterRow, Operator};
 use crate::api::webhook_settings::{FormField, FormSection, MASK, RETRY_POLICY, SETTINGS, Setting, SettingKind};
 use crate::dashboard::components::{self, Complaints};
+use crate::domain::credentials::CertificateFacts;
 
 /// Settings that are folded.
-const ADVANCED: [&str; 9] = [
+const ADVANCED: [&str; 11] = [
     "retry",
     "retry_policy",
     "retry_schedule",
@@ -20,6 +22,8 @@ const ADVANCED: [&str; 9] = [
     "rate_limit",
     "max_in_flight",
     "headers",
+    "client_certificate",
+    "oauth2",
     "secret",
 ];
 
@@ -33,6 +37,8 @@ pub(crate) struct WebhookForm<'a> {
     pub back: &'a str,
     /// The version being edited; `None` for a new webhook.
     pub version: Option<i64>,
+    /// The client certificate that is there.
+    pub certificate: Option<&'a CertificateFacts>,
     /// The event type whose sample the filter is tested with, and that sample.
     pub sample: (&'a str, &'a str),
 }
@@ -60,12 +66,13 @@ pub(crate) fn form(content: &WebhookForm<'_>) -> Markup {
 fn advanced(content: &WebhookForm<'_>) -> Markup {
     let is_wrong = ADVANCED.iter().any(|field| content.complaints.is_wrong(field));
     html! {
-        details.advanced #advanced open[is_wrong || content.draft.has_advanced()] {
-            summary { "Advanced settings" span.dim.small { "Retries, timeout, rate, headers" @if content.version.is_none() { ", secret" } } }
+        details.advanced #advanced open[is_wrong || content.draft.has_advanced() || content.certificate.is_some()] {
+            summary { "Advanced settings" span.dim.small { "Retries, timeout, rate, headers, client certificate, OAuth 2.0" @if content.version.is_none() { ", secret" } } }
             div.form {
                 (retries(content))
                 (pace(content))
                 (headers(content))
+                (credentials::cards(&content.draft.credentials, content.certificate, &content.complaints))
                 @if content.version.is_none() { (secret(content)) }
             }
         }

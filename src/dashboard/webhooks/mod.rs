@@ -2,6 +2,7 @@
 
 mod actions;
 mod condition;
+mod credentials;
 mod descriptions;
 mod detail;
 mod draft;

@@ -137,6 +137,9 @@ async fn page(
         action: &address.as_ref().map_or("/webhooks".to_owned(), |address| format!("{address}/edit")),
         back: address.as_deref().unwrap_or("/webhooks"),
         version: endpoint.map(|endpoint| seen.unwrap_or(endpoint.version)),
+        certificate: endpoint
+            .and_then(|endpoint| endpoint.credentials.client_certificate.as_deref())
+            .map(|certificate| certificate.facts()),
         sample: (sample_type, &sample),
     };
     let markup = html! {

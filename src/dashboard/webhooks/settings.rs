@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::credentials;
 use super::descriptions;
 use super::draft::simple_settings;
 use super::filter_rows;
@@ -11,6 +12,7 @@ use crate::dashboard::components::{count, event_type};
 use crate::dashboard::time;
 use crate::domain::endpoint::{Endpoint, RateLimit};
 use crate::domain::patterns::EventPattern;
+use crate::domain::time::UnixMillis;
 
 /// Simple settings that this page words in its own way.
 const IN_OTHER_WORDS: [&str; 5] = ["description", "active", "timeout", "max_in_flight", "ordered"];
@@ -29,7 +31,7 @@ pub(crate) fn events(patterns: &[EventPattern], most: usize) -> Markup {
 }
 
 /// All settings, followed by the terms in `more`.
-pub(crate) fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
+pub(crate) fn facts(endpoint: &Endpoint, now: UnixMillis, more: &Markup) -> Markup {
     html! {
         dl.facts {
             dt { "Events" } dd { (events(&endpoint.events, usize::MAX)) }
@@ -49,6 +51,7 @@ pub(crate) fn facts(endpoint: &Endpoint, more: &Markup) -> Markup {
                     span.chips { @for header in &endpoint.headers { code.chip { (header.name) } } }
                 }
             }
+            (credentials::facts(endpoint, now))
             @for setting in simple_settings().filter(|setting| !IN_OTHER_WORDS.contains(&setting.name)) {
                 @if let Some(field) = &setting.form { dt { (field.label) } dd { (value(setting, endpoint)) } }
             }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::token_fault::TokenFault;
 use crate::domain::time::UnixMillis;
 
 /// Why a name did not resolve.
@@ -45,6 +46,8 @@ pub enum TlsFault {
     NothingInCommon,
     /// The receiver requires a client certificate.
     ClientCertificate,
+    /// The receiver does not accept the client certificate, or has no other word for a missing one.
+    ClientCertificateRefused,
     /// The receiver does not recognize the host name.
     UnrecognizedName,
     /// The connection was closed during the handshake.
@@ -93,7 +96,7 @@ impl fmt::Display for DnsFault {
 
 impl TlsFault {
     /// Every fault; one example of those with a date.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Expired(UnixMillis(0)),
         Self::NotYetValid(UnixMillis(0)),
         Self::WrongName,
@@ -106,6 +109,7 @@ impl TlsFault {
         Self::ProtocolVersion,
         Self::NothingInCommon,
         Self::ClientCertificate,
+        Self::ClientCertificateRefused,
         Self::UnrecognizedName,
         Self::Closed,
         Self::Alert,
@@ -133,6 +137,7 @@ impl TlsFault {
             Self::ProtocolVersion => "protocol_version",
             Self::NothingInCommon => "nothing_in_common",
             Self::ClientCertificate => "client_certificate",
+            Self::ClientCertificateRefused => "client_certificate_refused",
             Self::UnrecognizedName => "unrecognized_name",
             Self::Closed => "closed",
             Self::Alert => "alert",
@@ -206,11 +211,15 @@ impl fmt::Display for TlsFault {
             }
             Self::NothingInCommon => {
                 "the receiver refused the handshake: most often because no cipher suite is in common (let it offer TLS 1.3, or ECDHE \
-                 with AES-GCM or ChaCha20-Poly1305), or because it wants a client certificate, of which this engine has none"
+                 with AES-GCM or ChaCha20-Poly1305), or because it wants a client certificate that it did not get (client_certificate in the webhook's settings)"
             }
             Self::ClientCertificate => {
-                "the receiver asks for a client certificate, and this engine has none: let it take requests without one at the \
-                 webhook's URL"
+                "the receiver asks for a client certificate and got none: set client_certificate in the webhook's settings, or let the \
+                 receiver take requests without one at the webhook's URL"
+            }
+            Self::ClientCertificateRefused => {
+                "the receiver refused the client certificate, or the request because there was none: check client_certificate in the \
+                 webhook's settings (its end, and whether its chain has the intermediates), and which authorities the receiver trusts"
             }
             Self::UnrecognizedName => {
                 "the receiver has no certificate for the host in the webhook's URL: add this host to its TLS settings"
@@ -231,6 +240,9 @@ impl fmt::Display for TlsFault {
 pub fn in_words(stored: &str) -> Option<String> {
     let (code, date) = stored.split_once('=').map_or((stored, None), |(code, date)| (code, Some(date)));
     if let Some(fault) = DnsFault::ALL.into_iter().find(|fault| fault.code() == code) {
+        return Some(fault.to_string());
+    }
+    if let Some(fault) = TokenFault::parse(code, date) {
         return Some(fault.to_string());
     }
     let fault = TlsFault::ALL.into_iter().find(|fault| fault.code() == code)?;
@@ -254,7 +266,8 @@ mod tests {
         let dns = DnsFault::ALL.map(AttemptError::DnsFailure);
         let tls = TlsFault::ALL.map(|fault| AttemptError::TlsFailure(fault.with_date(DAY)));
         let mut codes: Vec<String> = Vec::new();
-        for error in dns.into_iter().chain(tls) {
+        let token = TokenFault::ALL.map(AttemptError::TokenFailure);
+        for error in dns.into_iter().chain(tls).chain(token) {
             let code = error.detail_code().unwrap();
             assert_eq!(in_words(&code), error.detail(), "{code}");
             assert!(code.bytes().all(|byte| byte.is_ascii_graphic()) && code.len() < 40, "{code}");
@@ -262,8 +275,10 @@ mod tests {
         }
         codes.sort();
         codes.dedup();
-        assert_eq!(codes.len(), DnsFault::ALL.len() + TlsFault::ALL.len());
-        for unknown in ["", "made_up", "expired", "expired=", "expired=soon", "EXPIRED=1"] {
+        assert_eq!(codes.len(), DnsFault::ALL.len() + TlsFault::ALL.len() + TokenFault::ALL.len());
+        for unknown in
+            ["", "made_up", "expired", "expired=", "expired=soon", "EXPIRED=1", "token_status", "token_status=x"]
+        {
             assert_eq!(in_words(unknown), None, "{unknown}");
         }
     }
@@ -280,7 +295,10 @@ mod tests {
     #[test]
     fn an_error_that_is_about_a_forbidden_address_has_no_detail() {
         for error in AttemptError::ALL {
-            let has_one = matches!(error, AttemptError::DnsFailure(_) | AttemptError::TlsFailure(_));
+            let has_one = matches!(
+                error,
+                AttemptError::DnsFailure(_) | AttemptError::TlsFailure(_) | AttemptError::TokenFailure(_)
+            );
             assert_eq!(error.detail().is_some(), has_one, "{error:?}");
             assert_eq!(error.detail_code().is_some(), has_one, "{error:?}");
         }

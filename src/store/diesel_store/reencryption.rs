@@ -10,14 +10,14 @@ use super::super::{StoreError, StoreResult};
 use super::DieselStore;
 use crate::domain::ids::{EndpointId, OrganizationId};
 
-/// Endpoints per transaction. Each has at most four encrypted values.
+/// Endpoints per transaction. Each has at most five encrypted values.
 const ENDPOINTS_A_BATCH: i64 = 200;
 
 /// The table has one row.
 const THE_ONE: i16 = 1;
 
-/// Id, organization, secret, previous secret, older secrets, headers.
-type EncryptedColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// Id, organization, secret, previous secret, older secrets, headers, credentials.
+type EncryptedColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 impl DieselStore {
     /// Encrypts under `new` every value that is under the key of this store. A value already under `new` is
@@ -112,12 +112,14 @@ fn reencrypt_batch(
             endpoints::previous_secret,
             endpoints::older_secrets,
             endpoints::headers,
+            endpoints::credentials,
         ))
         .load(connection)?;
     let mut batch = ReencryptedBatch { changed: 0, last: rows.last().map(|(id, ..)| *id) };
-    for (id, organization_id, secret, previous_secret, older_secrets, headers) in rows {
-        let sealed = [Some(&secret), previous_secret.as_ref(), older_secrets.as_ref(), headers.as_ref()];
-        if sealed.into_iter().flatten().all(|envelope| new.sealed(envelope)) {
+    for (id, organization_id, secret, previous_secret, older_secrets, headers, credentials) in rows {
+        let optional = [&previous_secret, &older_secrets, &headers, &credentials];
+        let sealed = [Some(&secret)].into_iter().chain(optional.map(Option::as_ref));
+        if sealed.flatten().all(|envelope| new.sealed(envelope)) {
             continue;
         }
         let (owner, endpoint_id) = (OrganizationId(organization_id), EndpointId(id));
@@ -135,6 +137,7 @@ fn reencrypt_batch(
                 endpoints::previous_secret.eq(previous_secret.map(renew).transpose()?),
                 endpoints::older_secrets.eq(older_secrets.map(renew).transpose()?),
                 endpoints::headers.eq(headers.map(renew).transpose()?),
+                endpoints::credentials.eq(credentials.map(renew).transpose()?),
             ))
             .execute(connection)?;
         batch.changed += 1;

@@ -420,6 +420,7 @@ impl TenantStore for DieselStore {
                 endpoints::previous_secret.eq(None::<Vec<u8>>),
                 endpoints::previous_secret_expires_at.eq(None::<i64>),
                 endpoints::older_secrets.eq(None::<Vec<u8>>),
+                endpoints::credentials.eq(None::<Vec<u8>>),
             ));
             if deleted.execute(connection)? == 0 {
                 return Ok(None);

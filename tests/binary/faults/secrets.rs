@@ -18,6 +18,8 @@ const DATABASE_PASSWORD: &str = "pa55word-of-the-database";
 const CUSTOM_HEADER: &str = "t0ken-in-a-custom-header";
 const CHANGED_HEADER: &str = "an0ther-t0ken-in-a-custom-header";
 const REFUSED_HEADER: &str = "t0ken-that-was-refused";
+const CLIENT_SECRET: &str = "cl1ent-secret-of-oauth-2";
+const ACCESS_TOKEN: &str = "t0ken-from-a-token-endpoint";
 const MISTYPED_KEY: &str = "rbk_mistyped0key0of0somebody0else";
 /// Customers put such into their webhooks' paths. Stored and shown to their owner, but not logged.
 const URL_TOKEN: &str = "t0ken-in-a-urls-path";
@@ -152,6 +154,8 @@ fn begin(engine: &Engine, database_url: &str) -> Session {
         ("the custom header", CUSTOM_HEADER),
         ("the changed custom header", CHANGED_HEADER),
         ("the refused custom header", REFUSED_HEADER),
+        ("the client's secret", CLIENT_SECRET),
+        ("the token", ACCESS_TOKEN),
         ("the mistyped key", MISTYPED_KEY),
         ("the password in a target", URL_PASSWORD),
     ] {
@@ -172,13 +176,26 @@ fn begin(engine: &Engine, database_url: &str) -> Session {
 }
 
 /// Webhooks that succeed, fail and are blocked, all of them with secrets.
-fn make_webhooks(session: &mut Session, urls: &[String]) -> Vec<Value> {
+fn make_webhooks(session: &mut Session, urls: &[String], token_url: &str) -> Vec<Value> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["hooks.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    session.secrets.add_bytes("the private key", &key.serialize_der());
+    // a line of PEM
+    session.secrets.add_bytes("the middle of the private key", &key.serialize_der()[48..96]);
+    let certificate = json!({"certificate": certificate.pem(), "private_key": key.serialize_pem()});
     let mut webhooks = Vec::new();
     for (number, url) in urls.iter().enumerate() {
         let mut body = json!({"url": url, "retry": 0, "timeout": 2, "headers": {"X-Token": CUSTOM_HEADER}});
         if number % 2 == 0 {
             body["secret"] = json!(own_secret(number as u8));
         }
+        if url.starts_with("https:") {
+            body["client_certificate"] = certificate.clone();
+        }
+        let way = if number % 2 == 0 { "client_secret_basic" } else { "client_secret_post" };
+        // of three characters with the colon, so that the secret's base64 is a part of the header's
+        body["oauth2"] = json!({"token_url": token_url, "client_id": "us", "client_secret": CLIENT_SECRET, "client_authentication": way});
         let webhook = session.shown("a signing secret", "/v1/webhooks", &body, "secret");
         let rotate = format!("{}/secret/rotate", path(&webhook));
         session.shown("a rotated signing secret", &rotate, &json!({}), "secret");
@@ -231,6 +248,8 @@ fn mistakes(session: &mut Session) {
         json!({"url": url, "headers": {"X-Token": format!("{REFUSED_HEADER}\u{e9}")}}),
         json!({"url": url, "headers": {"X-Token": [REFUSED_HEADER]}}),
         json!({"url": url, "headers": {"Host": REFUSED_HEADER}}),
+        json!({"url": url, "client_certificate": {"certificate": REFUSED_HEADER, "private_key": REFUSED_HEADER}}),
+        json!({"url": url, "oauth2": {"token_url": url, "client_id": "us", "client_secret": format!("{REFUSED_HEADER}\n")}}),
         json!({"url": format!("https://user:{URL_PASSWORD}@receiver.example/")}),
         json!({"url": format!("http://user:{URL_PASSWORD}@[/")}),
     ] {
@@ -288,6 +307,9 @@ fn no_secret_slips_out(database: &Database, log_format: &str) -> Secrets {
             connection.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         }
     });
+    let token = format!(r#"{{"access_token":"{ACCESS_TOKEN}","expires_in":3600}}"#);
+    let tokens =
+        RawReceiver::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{token}", token.len()));
     let broken = RawReceiver::answering("HTTP/1.1 200 OK\r\nno colon\r\n\r\n");
     let secret_path = |url: String| url.replace("/hook", &format!("/{URL_TOKEN}"));
     let urls = [
@@ -310,8 +332,13 @@ fn no_secret_slips_out(database: &Database, log_format: &str) -> Secrets {
         .set("RINGBACK_DNS_SERVERS", &names.address.to_string());
     let mut engine = serve.start();
     let mut session = begin(&engine, &database.url);
-    let webhooks = make_webhooks(&mut session, &urls);
+    let webhooks = make_webhooks(&mut session, &urls, &tokens.url());
     deliver(&mut session, &webhooks);
+    let seen = good.seen();
+    assert!(
+        seen.iter().all(|seen| seen.header("authorization") == format!("Bearer {ACCESS_TOKEN}")),
+        "tokens were sent"
+    );
     mistakes(&mut session);
     let said = command_line(&serve, &database.url);
     // with SQLite's log of what is not yet in its file

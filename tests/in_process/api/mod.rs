@@ -2,6 +2,7 @@
 
 mod audit;
 mod batches;
+mod credentials;
 mod deleting;
 mod docs;
 mod doubt;

@@ -4,6 +4,7 @@
 mod access;
 pub(crate) mod browser;
 mod catalogue;
+mod credentials;
 mod deployment_keys;
 mod event_types;
 mod events;

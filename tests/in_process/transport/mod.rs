@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "real sockets run in real time")]
 
 mod blocked;
+mod client_certificates;
 mod early_answers;
 mod exchange;
 mod hostile_receivers;
@@ -13,3 +14,4 @@ mod odd_heads;
 mod starved;
 mod support;
 mod tls;
+mod tokens;

@@ -34,6 +34,8 @@ pub(crate) fn request(url: &str) -> AttemptRequest {
         body: Bytes::from_static(b"{\"a\":1}"),
         timeout: Duration::from_secs(5),
         fresh_connection: false,
+        client_certificate: None,
+        oauth2: None,
     }
 }
 

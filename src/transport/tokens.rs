@@ -1,0 +1,215 @@
+//! Tokens of OAuth 2.0: a [`Transport`] that gets one before an attempt whose webhook has `oauth2`.
+//!
+//! The request for a token goes through the transport behind this one, so the same rules hold for its address, TLS and
+//! response as for a receiver's. Each endpoint has tokens of its own, and asks for one at a time, however many of its
+//! attempts need it.
+//!
+//! A receiver refuses a token that was revoked with 401. Then the same attempt gets another token and sends its request once
+//! more: what was refused at the door is no answer to the event, and the machine decides about deliveries without knowing
+//! tokens. A token that is new is not replaced: the receiver would refuse the next one too, and each attempt would ask for one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::{AttemptRequest, Transport};
+use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, TokenFault};
+use crate::domain::credentials::{GrantId, TokenGrant, read_token};
+use crate::domain::secret::Secret;
+
+/// A receiver's 401 to a younger token says nothing about its age. Larger: a token that is revoked soon after it was issued
+/// fails deliveries. Smaller: a receiver that refuses every token makes more requests to the token endpoint.
+const NEW_FOR: Duration = Duration::from_secs(5);
+/// After a failure the token endpoint is left alone for this long; attempts meanwhile fail with the same fault.
+const FAILED_FOR: Duration = Duration::from_secs(1);
+/// Endpoints whose tokens are kept. More: those without an attempt in flight begin again.
+const MAX_SLOTS: usize = 10_000;
+
+const UNAUTHORIZED: u16 = 401;
+
+/// Adds tokens to the requests that need one. Cheap to clone; clones share their tokens.
+pub struct TokenTransport<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Clone for TokenTransport<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+struct Shared<T> {
+    inner: T,
+    slots: std::sync::Mutex<HashMap<GrantId, Arc<Slot>>>,
+}
+
+/// What is known of one endpoint's token. Its lock is held while a token is fetched, so that there is one request at a time.
+type Slot = Mutex<Known>;
+
+#[derive(Default)]
+struct Known {
+    token: Option<Held>,
+    failure: Option<(Instant, TokenFault)>,
+}
+
+#[derive(Clone)]
+struct Held {
+    value: Secret,
+    since: Instant,
+    until: Instant,
+}
+
+enum NoToken {
+    Fault(TokenFault),
+    NotMade(LocalFault),
+}
+
+impl<T: Transport> TokenTransport<T> {
+    /// Sends with `inner`, tokens included.
+    pub fn new(inner: T) -> Self {
+        Self { shared: Arc::new(Shared { inner, slots: std::sync::Mutex::default() }) }
+    }
+}
+
+impl<T: Transport> Transport for TokenTransport<T> {
+    fn attempt(&self, request: AttemptRequest) -> LocalBoxFuture<'static, Result<AttemptResult, LocalFault>> {
+        let Some(grant) = request.oauth2.clone() else { return self.shared.inner.attempt(request) };
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.attempt(request, &grant).await })
+    }
+}
+
+impl<T: Transport> Shared<T> {
+    async fn attempt(&self, request: AttemptRequest, grant: &TokenGrant) -> Result<AttemptResult, LocalFault> {
+        let started = Instant::now();
+        let deadline = started + request.timeout;
+        let slot = self.slot(grant.id);
+        let token = match self.token(&slot, grant, &request, deadline).await {
+            Ok(token) => token,
+            Err(no_token) => return no_token.into_result(started),
+        };
+        let result = self.send(&request, &token, started, deadline).await?;
+        let is_refused = result.response.as_ref().is_ok_and(|response| response.status == UNAUTHORIZED);
+        if !is_refused || !replaces(&slot, &token, started, deadline).await {
+            return Ok(result);
+        }
+        match self.token(&slot, grant, &request, deadline).await {
+            Ok(token) => self.send(&request, &token, started, deadline).await,
+            Err(no_token) => no_token.into_result(started),
+        }
+    }
+
+    /// The token that is there, or a new one.
+    async fn token(
+        &self,
+        slot: &Slot,
+        grant: &TokenGrant,
+        request: &AttemptRequest,
+        deadline: Instant,
+    ) -> Result<Held, NoToken> {
+        let asked_at = Instant::now();
+        let known = timeout_at(deadline, slot.lock()).await;
+        let mut known = known.map_err(|_| NoToken::Fault(TokenFault::Timeout))?;
+        let now = Instant::now();
+        if let Some(token) = known.token.as_ref().filter(|token| token.until > now) {
+            return Ok(token.clone());
+        }
+        // one that waited while another asked has its result, whatever it is
+        if let Some((_, fault)) = known.failure.filter(|(at, _)| *at >= asked_at || now < *at + FAILED_FOR) {
+            return Err(NoToken::Fault(fault));
+        }
+        let asking = token_request(grant, request, deadline.saturating_duration_since(now));
+        let result = self.inner.attempt(asking).await.map_err(NoToken::NotMade)?;
+        let read = result.response.map_err(TokenFault::of).and_then(|response| read_token(&response));
+        let fetched_at = Instant::now();
+        match read {
+            Ok(token) => {
+                // counted from the request: the token is older than its response
+                let held = Held { value: token.value, since: fetched_at, until: now + token.lifetime };
+                *known = Known { token: Some(held.clone()), failure: None };
+                Ok(held)
+            }
+            Err(fault) => {
+                *known = Known { token: None, failure: Some((fetched_at, fault)) };
+                Err(NoToken::Fault(fault))
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        request: &AttemptRequest,
+        token: &Held,
+        started: Instant,
+        deadline: Instant,
+    ) -> Result<AttemptResult, LocalFault> {
+        let now = Instant::now();
+        let mut headers = request.headers.as_ref().clone();
+        headers.push(("authorization".to_owned(), format!("Bearer {}", token.value.expose())));
+        let authorized = AttemptRequest {
+            headers: Arc::new(headers),
+            timeout: deadline.saturating_duration_since(now),
+            oauth2: None,
+            ..request.clone()
+        };
+        let mut result = self.inner.attempt(authorized).await?;
+        result.duration += now.duration_since(started);
+        Ok(result)
+    }
+
+    fn slot(&self, id: GrantId) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= MAX_SLOTS && !slots.contains_key(&id) {
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1);
+        }
+        Arc::clone(slots.entry(id).or_default())
+    }
+}
+
+/// Whether an attempt whose token was refused gets another: one that is there already, or one that takes its place.
+async fn replaces(slot: &Slot, refused: &Held, started: Instant, deadline: Instant) -> bool {
+    let Ok(mut known) = timeout_at(deadline, slot.lock()).await else { return false };
+    match &known.token {
+        Some(token) if token.since != refused.since => return true,
+        _ if refused.since + NEW_FOR > started => return false,
+        _ => {}
+    }
+    known.token = None;
+    true
+}
+
+fn token_request(grant: &TokenGrant, of: &AttemptRequest, timeout: Duration) -> AttemptRequest {
+    let settings = &grant.settings;
+    let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut headers =
+        vec![text("content-type", "application/x-www-form-urlencoded"), text("accept", "application/json")];
+    headers.extend(of.headers.iter().find(|(name, _)| name == "user-agent").cloned());
+    headers.extend(settings.authorization().map(|value| ("authorization".to_owned(), value)));
+    AttemptRequest {
+        url: settings.token_url.as_str().into(),
+        headers: Arc::new(headers),
+        body: Bytes::from(settings.form()),
+        timeout,
+        // rare enough, and so none is lost to a connection that was closed
+        fresh_connection: true,
+        // that of the webhook is for its receiver
+        client_certificate: None,
+        oauth2: None,
+    }
+}
+
+impl NoToken {
+    fn into_result(self, started: Instant) -> Result<AttemptResult, LocalFault> {
+        match self {
+            Self::Fault(fault) => {
+                Ok(AttemptResult { response: Err(AttemptError::TokenFailure(fault)), duration: started.elapsed() })
+            }
+            Self::NotMade(fault) => Err(fault),
+        }
+    }
+}
