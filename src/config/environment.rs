@@ -22,8 +22,13 @@ const OTHERS: &[&str] = &[
 /// A variable with this suffix names a file that contains the value.
 const FILE_SUFFIX: &str = "_FILE";
 /// The settings that can come from a file: those that contain a secret.
-const FROM_FILE: &[&str] =
-    &["RINGBACK_ADMIN_KEY", "RINGBACK_DATABASE_URL", "RINGBACK_MASTER_KEY", "RINGBACK_SVIX_JWT_SECRET"];
+const FROM_FILE: &[&str] = &[
+    "RINGBACK_ADMIN_KEY",
+    "RINGBACK_DATABASE_URL",
+    "RINGBACK_EGRESS_PROXY",
+    "RINGBACK_MASTER_KEY",
+    "RINGBACK_SVIX_JWT_SECRET",
+];
 /// A larger file is refused as a mistake, because it would be read into memory as a whole.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 

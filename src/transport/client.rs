@@ -29,10 +29,12 @@ use tokio::time::{Instant, timeout};
 use super::failure::{ExchangeFailure, NoResponse, classify};
 use super::guarded::GuardedConnector;
 use super::prepared::{Target, header};
+use super::proxy::{Proxy, Waiting};
 use super::resolver::{Resolver, ResolverSettings};
 pub(crate) use super::tls::TlsSetupError;
 use super::{AttemptRequest, SendPermission, Transport, excerpt, tls};
 use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
+use crate::domain::egress_proxy::EgressProxy;
 use crate::domain::target::TargetPolicy;
 
 /// An idle connection is reused for this long. Receivers close theirs after 2 to 75 s; a close just as a request is sent
@@ -67,6 +69,8 @@ pub struct TransportConfig {
     pub ca_file: Option<PathBuf>,
     /// Asked before a request is sent.
     pub permission: SendPermission,
+    /// Every attempt goes through it.
+    pub proxy: Option<EgressProxy>,
 }
 
 /// Why a transport can't be made.
@@ -90,6 +94,7 @@ struct SharedTransport {
     resolver: ResolverSettings,
     tls: Arc<ClientConfig>,
     permission: SendPermission,
+    proxy: Option<Arc<Proxy>>,
     /// Tells all threads to close their idle connections; when it did so last.
     room: watch::Sender<Option<Instant>>,
 }
@@ -101,6 +106,7 @@ struct ThreadClients {
     resolver: Resolver,
     tls: Arc<ClientConfig>,
     permission: SendPermission,
+    proxy: Option<Arc<Proxy>>,
     pair: RefCell<Rc<ClientPair>>,
     targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
     used: Cell<bool>,
@@ -125,9 +131,15 @@ impl AwcTransport {
             resolver: ResolverSettings::new(&config.dns_servers),
             tls: Arc::new(tls::client_config(config.ca_file.as_deref())?),
             permission: config.permission,
+            proxy: config.proxy.map(|settings| Arc::new(Proxy::new(settings))),
             room: watch::Sender::new(None),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// What is wrong with the egress proxy, as far as is known.
+    pub fn proxy_trouble(&self) -> Option<LocalFault> {
+        self.shared.proxy.as_ref().and_then(|proxy| proxy.trouble())
     }
 }
 
@@ -137,14 +149,24 @@ impl Transport for AwcTransport {
         Box::pin(async move {
             let started = Instant::now();
             let limit = request.timeout;
-            let timed_out = Err(NoResponse::Failed(AttemptError::Timeout));
-            let outcome = timeout(limit, exchange(&shared, &request)).await.unwrap_or(timed_out);
+            let outcome = match &shared.proxy {
+                None => timeout(limit, exchange(&shared, &request))
+                    .await
+                    .unwrap_or_else(|_| Err(NoResponse::Failed(AttemptError::Timeout))),
+                Some(proxy) => {
+                    let waiting = Waiting::default();
+                    let watched = waiting.during(exchange(&shared, &request));
+                    timeout(limit, watched).await.unwrap_or_else(|_| Err(proxy.timed_out(&waiting)))
+                }
+            };
             let duration = started.elapsed();
             let answer = match outcome {
                 Ok(response) => Ok(keep(response, limit.saturating_sub(duration)).await),
                 Err(NoResponse::Failed(error)) => Err(error),
                 Err(NoResponse::NotMade(fault)) => {
-                    make_room(&shared);
+                    if !fault.is_of_proxy() {
+                        make_room(&shared);
+                    }
                     return Err(fault);
                 }
             };
@@ -173,10 +195,25 @@ fn make_room(shared: &SharedTransport) {
 async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<ClientResponse, NoResponse> {
     let clients = ThreadClients::of_this_thread(shared)?;
     let target = clients.target(&request.url)?;
+    let response = exchange_with(&clients, &target, request).await?;
+    match &shared.proxy {
+        Some(proxy) => {
+            let heard = proxy.heard(&target, response.status(), response.headers());
+            heard.map(|()| response).map_err(NoResponse::NotMade)
+        }
+        None => Ok(response),
+    }
+}
+
+async fn exchange_with(
+    clients: &ThreadClients,
+    target: &Target,
+    request: &AttemptRequest,
+) -> Result<ClientResponse, NoResponse> {
     if !request.fresh_connection {
         let pair = Rc::clone(&clients.pair.borrow());
         let begun = Instant::now();
-        match send(pair.for_target(&target), &target, request).await {
+        match send(pair.for_target(target), target, request).await {
             Ok(response) => return Ok(response),
             Err(ExchangeFailure::Final(unanswered)) => return Err(unanswered),
             Err(ExchangeFailure::Stale) if begun.elapsed() <= STALE_WITHIN => {
@@ -188,7 +225,7 @@ async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<
     }
     // a client with an empty pool guarantees a new connection
     let fresh = clients.pair();
-    match send(fresh.for_target(&target), &target, request).await {
+    match send(fresh.for_target(target), target, request).await {
         Ok(response) => Ok(response),
         Err(ExchangeFailure::Final(unanswered)) => Err(unanswered),
         Err(ExchangeFailure::Stale | ExchangeFailure::Unsent) => Err(AttemptError::ConnectionReset.into()),
@@ -240,15 +277,16 @@ impl ThreadClients {
             return Ok(clients);
         }
         let resolver = shared.resolver.build();
-        let permission = &shared.permission;
-        let pair = RefCell::new(Rc::new(ClientPair::new(&shared.policy, &resolver, &shared.tls, permission)));
+        let (permission, proxy) = (&shared.permission, &shared.proxy);
+        let pair = ClientPair::new(&shared.policy, &resolver, &shared.tls, permission, proxy);
         let clients = Rc::new(Self {
             runtime,
             policy: Arc::clone(&shared.policy),
             resolver,
             tls: Arc::clone(&shared.tls),
             permission: permission.clone(),
-            pair,
+            proxy: proxy.clone(),
+            pair: RefCell::new(Rc::new(pair)),
             targets: RefCell::default(),
             used: Cell::new(true),
         });
@@ -258,7 +296,7 @@ impl ThreadClients {
     }
 
     fn pair(&self) -> ClientPair {
-        ClientPair::new(&self.policy, &self.resolver, &self.tls, &self.permission)
+        ClientPair::new(&self.policy, &self.resolver, &self.tls, &self.permission, &self.proxy)
     }
 
     fn target(&self, url: &Arc<str>) -> Result<Rc<Target>, AttemptError> {
@@ -303,9 +341,12 @@ impl ClientPair {
         resolver: &Resolver,
         tls: &Arc<ClientConfig>,
         permission: &SendPermission,
+        proxy: &Option<Arc<Proxy>>,
     ) -> Self {
-        let client =
-            |tls| client(GuardedConnector::new(Arc::clone(policy), resolver.clone(), tls, permission.clone()));
+        let client = |tls| {
+            let (resolver, permission, proxy) = (resolver.clone(), permission.clone(), proxy.clone());
+            client(GuardedConnector::new(Arc::clone(policy), resolver, tls, permission, proxy))
+        };
         Self { plain: client(None), tls: client(Some(Arc::clone(tls))) }
     }
 

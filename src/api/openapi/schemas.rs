@@ -75,7 +75,17 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
             ),
         ),
         ("Status", output(json!({"status": choice(&["ok"], "Always the same")}))),
+        ("Readiness", readiness()),
     ]
+}
+
+fn readiness() -> Value {
+    let mut schema = output(json!({"status": choice(&["ok"], "Always the same")}));
+    schema["properties"]["egress_proxy"] = json!({
+        "type": "string",
+        "description": "`ok`, or what is wrong with the egress proxy: the values of `kind` in `ringback_local_faults_total`. Only where there is one",
+    });
+    schema
 }
 
 /// Parameters by name.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::proxy_fault::ProxyFault;
 use crate::domain::time::UnixMillis;
 
 /// Why a name did not resolve.
@@ -233,6 +234,9 @@ pub fn in_words(stored: &str) -> Option<String> {
     if let Some(fault) = DnsFault::ALL.into_iter().find(|fault| fault.code() == code) {
         return Some(fault.to_string());
     }
+    if let Some(fault) = ProxyFault::ALL.into_iter().find(|fault| fault.code() == code) {
+        return Some(fault.to_string());
+    }
     let fault = TlsFault::ALL.into_iter().find(|fault| fault.code() == code)?;
     let seconds = date.and_then(|date| date.parse::<i64>().ok());
     let date = seconds.map(|seconds| UnixMillis(seconds.saturating_mul(1000)));
@@ -254,7 +258,8 @@ mod tests {
         let dns = DnsFault::ALL.map(AttemptError::DnsFailure);
         let tls = TlsFault::ALL.map(|fault| AttemptError::TlsFailure(fault.with_date(DAY)));
         let mut codes: Vec<String> = Vec::new();
-        for error in dns.into_iter().chain(tls) {
+        let proxy = ProxyFault::ALL.map(AttemptError::ProxyFailure);
+        for error in dns.into_iter().chain(proxy).chain(tls) {
             let code = error.detail_code().unwrap();
             assert_eq!(in_words(&code), error.detail(), "{code}");
             assert!(code.bytes().all(|byte| byte.is_ascii_graphic()) && code.len() < 40, "{code}");
@@ -262,7 +267,7 @@ mod tests {
         }
         codes.sort();
         codes.dedup();
-        assert_eq!(codes.len(), DnsFault::ALL.len() + TlsFault::ALL.len());
+        assert_eq!(codes.len(), DnsFault::ALL.len() + ProxyFault::ALL.len() + TlsFault::ALL.len());
         for unknown in ["", "made_up", "expired", "expired=", "expired=soon", "EXPIRED=1"] {
             assert_eq!(in_words(unknown), None, "{unknown}");
         }
@@ -280,7 +285,10 @@ mod tests {
     #[test]
     fn an_error_that_is_about_a_forbidden_address_has_no_detail() {
         for error in AttemptError::ALL {
-            let has_one = matches!(error, AttemptError::DnsFailure(_) | AttemptError::TlsFailure(_));
+            let has_one = matches!(
+                error,
+                AttemptError::DnsFailure(_) | AttemptError::ProxyFailure(_) | AttemptError::TlsFailure(_)
+            );
             assert_eq!(error.detail().is_some(), has_one, "{error:?}");
             assert_eq!(error.detail_code().is_some(), has_one, "{error:?}");
         }

@@ -19,4 +19,5 @@ mod resending;
 mod roles;
 mod server;
 mod tenants;
+mod webhook_keys;
 mod webhooks;
