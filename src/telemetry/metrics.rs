@@ -114,7 +114,7 @@ declare! {
     );
     local_faults: CounterByLabel = counter(
         "ringback_local_faults_total",
-        "Attempts that could not be made because this machine lacked files, memory or ports, by kind",
+        "Attempts that could not be made because this machine lacked files, memory or ports, or its egress proxy failed, by kind",
         &[Label { name: "kind", values: LabelValues::ClosedOrOther(local_fault_kinds) }],
     );
     cluster_nodes: GaugeByLabel = gauge_with(

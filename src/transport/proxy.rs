@@ -123,12 +123,12 @@ impl Proxy {
         if !self.may_try() {
             return Err(NoResponse::NotMade(LocalFault::ProxyUnreachable));
         }
-        Waiting::for_(Phase::Connecting);
+        Waiting::enter(Phase::Connecting);
         let connected = match self.addresses(resolver).await {
             Ok(addresses) => connect_to_any(addresses).await,
             Err(failed) => Err(failed),
         };
-        Waiting::for_(Phase::Elsewhere);
+        Waiting::enter(Phase::Elsewhere);
         match connected {
             Ok(tcp) => {
                 self.with_seen(|seen| seen.next_try = None);
@@ -184,9 +184,9 @@ impl Proxy {
         let mut tcp = self.connect(resolver).await?;
         let request =
             format!("CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n{}\r\n", self.credentials_line());
-        Waiting::for_(Phase::Asking(authority.into()));
+        Waiting::enter(Phase::Asking(authority.into()));
         let exchanged = exchange(&mut tcp, request.as_bytes()).await;
-        Waiting::for_(Phase::Elsewhere);
+        Waiting::enter(Phase::Elsewhere);
         let head = match exchanged {
             Ok(Some(head)) => head,
             Ok(None) => return Err(NoResponse::NotMade(self.failed(LocalFault::ProxyAnswer))),
@@ -385,7 +385,7 @@ impl Waiting {
     }
 
     /// From now on. A future that is dropped because its time is over leaves what it was.
-    fn for_(phase: Phase) {
+    fn enter(phase: Phase) {
         // an error: an attempt that nobody watches
         let _ = WAITING.try_with(|waiting| waiting.0.replace(phase));
     }

@@ -10,6 +10,7 @@ pub mod binary;
 pub mod cluster;
 pub mod engine;
 pub mod forbidden;
+pub mod forward_proxy;
 pub mod hostile;
 pub mod hostile_crowd;
 pub mod long_run;

@@ -1,14 +1,14 @@
 //! Through an egress proxy: what it is asked for, and what its failures mean.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use ringback::domain::attempt::{AttemptError, DnsFault, LocalFault, ProxyFault, TlsFault};
 use ringback::domain::egress_proxy::EgressProxy;
 use ringback::domain::secret::Secret;
 use ringback::transport::{AttemptRequest, AwcTransport, Transport, TransportConfig};
+
+use test_support::forward_proxy::{Act, ForwardProxy};
 
 use super::support::{
     Authority, NameServer, PATIENCE, Receiver, attempt, attempt_within, loopback_policy, request, status,
@@ -21,108 +21,13 @@ const FORBIDDEN: &str =
     "HTTP/1.1 407 Request rejected by proxy\r\nX-Smokescreen-Error: denied\r\ncontent-length: 0\r\n\r\n";
 const UNAUTHORIZED: &str = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm=\"x\"\r\ncontent-length: 0\r\n\r\n";
 
-/// What a proxy does with a request.
-enum Act {
-    /// Connects there, and says so if it was asked for a tunnel.
-    To(SocketAddr),
-    /// Says this and closes.
-    Say(Vec<u8>),
-    /// Says this again and again.
-    Flood(&'static [u8]),
-    Hang,
-}
-
-/// A forward proxy that does what the test says.
-struct ForwardProxy {
-    address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl ForwardProxy {
-    fn start(act: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), act)
+fn settings(proxy: &ForwardProxy) -> EgressProxy {
+    EgressProxy {
+        host: proxy.address.ip().to_string(),
+        port: proxy.address.port(),
+        authorization: None,
+        resolves: false,
     }
-
-    fn on(listener: TcpListener, act: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
-        let address = listener.local_addr().unwrap();
-        let (asked, act) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(act));
-        let seen = Arc::clone(&asked);
-        std::thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
-                let (seen, act) = (Arc::clone(&seen), Arc::clone(&act));
-                std::thread::spawn(move || serve(near, &seen, &*act));
-            }
-        });
-        Self { address, asked }
-    }
-
-    fn to(target: SocketAddr) -> Self {
-        Self::start(move |_| Act::To(target))
-    }
-
-    fn saying(answer: impl AsRef<[u8]>) -> Self {
-        let answer = answer.as_ref().to_vec();
-        Self::start(move |_| Act::Say(answer.clone()))
-    }
-
-    fn settings(&self) -> EgressProxy {
-        EgressProxy {
-            host: self.address.ip().to_string(),
-            port: self.address.port(),
-            authorization: None,
-            resolves: false,
-        }
-    }
-
-    /// The heads of requests so far.
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-
-    /// Their first lines.
-    fn lines(&self) -> Vec<String> {
-        self.asked().iter().map(|head| head.lines().next().unwrap().to_owned()).collect()
-    }
-}
-
-fn serve(mut near: TcpStream, seen: &Mutex<Vec<String>>, act: &dyn Fn(&str) -> Act) {
-    near.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        match near.read(&mut byte) {
-            Ok(1) => head.push(byte[0]),
-            _ => return,
-        }
-    }
-    let text = String::from_utf8(head.clone()).unwrap();
-    seen.lock().unwrap().push(text.clone());
-    // the other side may be gone
-    match act(&text) {
-        Act::To(target) => {
-            let mut far = TcpStream::connect(target).unwrap();
-            match text.starts_with("CONNECT ") {
-                true => near.write_all(b"HTTP/1.1 200 Connection established\r\nvia: 1.1 test\r\n\r\n").unwrap(),
-                false => far.write_all(&head).unwrap(),
-            }
-            let (near_again, far_again) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-            std::thread::spawn(move || copy(far_again, near_again));
-            copy(near, far);
-        }
-        Act::Say(bytes) => {
-            let _ = near.write_all(&bytes);
-        }
-        Act::Flood(bytes) => while near.write_all(bytes).is_ok() {},
-        Act::Hang => {
-            let _ = near.read_to_end(&mut Vec::new());
-        }
-    }
-}
-
-fn copy(mut from: TcpStream, mut to: TcpStream) {
-    let _ = std::io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = from.shutdown(Shutdown::Both);
 }
 
 /// Every name is this machine.
@@ -165,7 +70,7 @@ async fn https_goes_through_a_tunnel_to_the_address_that_was_checked_and_is_veri
         policy: loopback_policy(),
         dns_servers: vec![names.address],
         ca_file: Some(authority.file.clone()),
-        proxy: Some(EgressProxy { authorization, ..proxy.settings() }),
+        proxy: Some(EgressProxy { authorization, ..settings(&proxy) }),
         ..TransportConfig::default()
     });
     let port = receiver.address.port();
@@ -188,12 +93,12 @@ async fn a_proxy_is_never_asked_for_an_address_that_is_forbidden() {
     let proxy = ForwardProxy::saying(OK);
     let names = NameServer::start(|_| Some(vec![LOOPBACK, IpAddr::from([10, 0, 0, 1])]));
     for resolves in [false, true] {
-        let transport = proxied(EgressProxy { resolves, ..proxy.settings() }, &names);
+        let transport = proxied(EgressProxy { resolves, ..settings(&proxy) }, &names);
         for url in ["https://10.0.0.1:8443/", "http://10.0.0.1:8080/", "http://[fd00::1]:8080/"] {
             assert_eq!(attempt(&transport, url).await.response, Err(AttemptError::BlockedAddress), "{url}");
         }
     }
-    let transport = proxied(proxy.settings(), &names);
+    let transport = proxied(settings(&proxy), &names);
     for url in ["https://rebinding.example:8443/", "http://rebinding.example:8080/"] {
         assert_eq!(attempt(&transport, url).await.response, Err(AttemptError::BlockedAddress), "{url}");
     }
@@ -210,7 +115,7 @@ async fn a_proxy_that_looks_names_up_is_asked_for_the_name_and_no_name_server_is
         policy: loopback_policy(),
         dns_servers: vec![names.address],
         ca_file: Some(authority.file.clone()),
-        proxy: Some(EgressProxy { resolves: true, ..proxy.settings() }),
+        proxy: Some(EgressProxy { resolves: true, ..settings(&proxy) }),
         ..TransportConfig::default()
     });
     let port = receiver.address.port();
@@ -223,7 +128,7 @@ async fn plain_requests_are_sent_to_the_proxy_in_absolute_form() {
     let (receiver, names) = (receiver(), names());
     let proxy = ForwardProxy::to(receiver.address);
     let authorization = Some(Secret::new("Basic dXNlcjpwYXNz".to_owned()));
-    let settings = EgressProxy { authorization, resolves: true, ..proxy.settings() };
+    let settings = EgressProxy { authorization, resolves: true, ..settings(&proxy) };
     let transport = proxied(settings, &names);
     let port = receiver.address.port();
     for host in ["127.0.0.1", "receiver.example"] {
@@ -248,7 +153,7 @@ async fn plain_requests_are_sent_to_the_proxy_in_absolute_form() {
 async fn a_plain_request_to_a_name_that_was_looked_up_here_goes_through_a_tunnel_with_its_host() {
     let (receiver, names) = (receiver(), names());
     let proxy = ForwardProxy::to(receiver.address);
-    let transport = proxied(proxy.settings(), &names);
+    let transport = proxied(settings(&proxy), &names);
     let port = receiver.address.port();
     assert_eq!(status(&attempt(&transport, &format!("http://receiver.example:{port}/hook")).await), 200);
     assert_eq!(proxy.lines(), [format!("CONNECT 127.0.0.1:{port} HTTP/1.1")]);
@@ -266,7 +171,7 @@ async fn a_connection_for_one_receiver_is_never_used_for_another() {
             let port = ports.into_iter().find(|port| head.lines().next().unwrap().contains(&format!(":{port}")));
             Act::To(SocketAddr::new(LOOPBACK, port.unwrap()))
         });
-        let transport = proxied(EgressProxy { resolves, ..proxy.settings() }, &names);
+        let transport = proxied(EgressProxy { resolves, ..settings(&proxy) }, &names);
         for round in 0..6 {
             let at = round % 2;
             assert_eq!(
@@ -297,7 +202,7 @@ async fn what_the_proxy_fails_in_itself_is_a_fault_of_this_deployment_and_no_out
         (extra, LocalFault::ProxyAnswer),
     ] {
         let proxy = ForwardProxy::saying(answer);
-        let transport = proxied(proxy.settings(), &names);
+        let transport = proxied(settings(&proxy), &names);
         assert_eq!(fault(&transport, "https://receiver.example:8443/").await, Some(expected), "{answer}");
         assert_eq!(transport.proxy_trouble(), Some(expected));
     }
@@ -309,7 +214,7 @@ async fn a_proxy_that_sends_headers_without_end_is_left_soon() {
     let proxy = ForwardProxy::start(|_| {
         Act::Flood(b"HTTP/1.1 200 OK\r\nx-a: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n")
     });
-    let transport = proxied(proxy.settings(), &names);
+    let transport = proxied(settings(&proxy), &names);
     let by_flood = fault(&transport, "https://receiver.example:8443/").await;
     assert_eq!(by_flood, Some(LocalFault::ProxyAnswer));
 }
@@ -327,7 +232,7 @@ async fn what_the_proxy_says_about_a_receiver_is_an_outcome_with_an_explanation(
         ("", ProxyFault::Closed),
     ] {
         let proxy = ForwardProxy::saying(answer);
-        let transport = proxied(proxy.settings(), &names);
+        let transport = proxied(settings(&proxy), &names);
         let result = attempt(&transport, "https://receiver.example:8443/").await;
         assert_eq!(result.response, Err(AttemptError::ProxyFailure(expected)), "{answer}");
         let error = result.response.unwrap_err();
@@ -345,7 +250,7 @@ async fn a_proxy_that_is_silent_is_to_blame_when_it_is_about_several_receivers_a
         true => Act::Say(b"HTTP/1.1 502 Bad Gateway\r\n\r\n".to_vec()),
         false => Act::Hang,
     });
-    let transport = proxied(proxy.settings(), &names);
+    let transport = proxied(settings(&proxy), &names);
     let silent = async |port: u16| {
         let timeout = Duration::from_millis(100);
         let wanted = AttemptRequest { timeout, ..request(&format!("https://receiver.example:{port}/")) };
@@ -373,7 +278,7 @@ async fn a_proxy_that_connects_elsewhere_is_found_out_by_the_certificate() {
         policy: loopback_policy(),
         dns_servers: vec![names.address],
         ca_file: Some(authority.file.clone()),
-        proxy: Some(proxy.settings()),
+        proxy: Some(settings(&proxy)),
         ..TransportConfig::default()
     });
     let result = attempt(&transport, "https://receiver.example:8443/").await;
@@ -385,7 +290,7 @@ async fn a_tunnel_that_says_nothing_times_out_as_the_receiver_would() {
     let proxy = ForwardProxy::start(|_| Act::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()));
     let hole = TcpListener::bind("127.0.0.1:0").unwrap();
     let (silent, names) = (ForwardProxy::to(hole.local_addr().unwrap()), names());
-    let transport = proxied(silent.settings(), &names);
+    let transport = proxied(settings(&silent), &names);
     for port in [8001, 8002, 8003, 8004] {
         let url = format!("https://receiver.example:{port}/");
         let result = attempt_within(&transport, &url, Duration::from_millis(200)).await;
@@ -393,7 +298,7 @@ async fn a_tunnel_that_says_nothing_times_out_as_the_receiver_would() {
     }
     assert_eq!(transport.proxy_trouble(), None);
     // and one that is closed at once
-    let transport = proxied(proxy.settings(), &names);
+    let transport = proxied(settings(&proxy), &names);
     let result = attempt(&transport, "https://receiver.example:8443/").await;
     assert!(matches!(result.response, Err(AttemptError::TlsFailure(_))), "{:?}", result.response);
 }
@@ -404,14 +309,14 @@ async fn only_the_proxys_own_407_is_about_its_credentials() {
     // in a tunnel it is the receiver's
     let receiver = Receiver::answering(UNAUTHORIZED);
     let proxy = ForwardProxy::to(receiver.address);
-    let transport = proxied(proxy.settings(), &names);
+    let transport = proxied(settings(&proxy), &names);
     let url = format!("http://receiver.example:{}/", receiver.address.port());
     assert_eq!(status(&attempt(&transport, &url).await), 407);
     // without a tunnel a proxy removes the receiver's `proxy-authenticate`
     let url = format!("http://127.0.0.1:{}/", receiver.address.port());
     assert_eq!(fault(&transport, &url).await, Some(LocalFault::ProxyCredentials));
     let forbidding = ForwardProxy::saying(FORBIDDEN);
-    let transport = proxied(forbidding.settings(), &names);
+    let transport = proxied(settings(&forbidding), &names);
     assert_eq!(status(&attempt(&transport, "http://127.0.0.1:8080/").await), 407);
 }
 
@@ -446,16 +351,15 @@ async fn deliveries_wait_for_a_proxy_that_is_away_and_go_on_when_it_is_back() {
 
 #[actix_rt::test]
 async fn a_proxy_whose_name_is_unknown_or_can_not_be_looked_up_in_time_is_unreachable() {
-    let settings =
-        |host: &str| EgressProxy { host: host.to_owned(), port: 3128, authorization: None, resolves: true };
-    let unknown = proxied(settings("proxy.example"), &NameServer::start(|_| Some(Vec::new())));
+    let at = |host: &str| EgressProxy { host: host.to_owned(), port: 3128, authorization: None, resolves: true };
+    let unknown = proxied(at("proxy.example"), &NameServer::start(|_| Some(Vec::new())));
     let url = "https://receiver.example:8443/";
     assert_eq!(fault(&unknown, url).await, Some(LocalFault::ProxyUnreachable));
 
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let slow = transport(TransportConfig {
         dns_servers: vec![silent.local_addr().unwrap()],
-        proxy: Some(settings("proxy.example")),
+        proxy: Some(at("proxy.example")),
         ..TransportConfig::default()
     });
     let wanted = AttemptRequest { timeout: Duration::from_millis(200), ..request(url) };
@@ -466,7 +370,7 @@ async fn a_proxy_whose_name_is_unknown_or_can_not_be_looked_up_in_time_is_unreac
 async fn a_receivers_name_without_an_address_is_its_own_fault() {
     let proxy = ForwardProxy::saying(OK);
     let names = NameServer::start(|_| Some(Vec::new()));
-    let transport = proxied(proxy.settings(), &names);
+    let transport = proxied(settings(&proxy), &names);
     let result = attempt(&transport, "https://receiver.example:8443/").await;
     assert_eq!(result.response, Err(AttemptError::DnsFailure(DnsFault::NoAddress)));
 }
