@@ -367,10 +367,10 @@ async fn a_proxy_whose_name_is_unknown_or_can_not_be_looked_up_in_time_is_unreac
 }
 
 #[actix_rt::test]
-async fn a_receivers_name_without_an_address_is_its_own_fault() {
+async fn a_receivers_name_that_does_not_exist_is_its_own_fault() {
     let proxy = ForwardProxy::saying(OK);
     let names = NameServer::start(|_| Some(Vec::new()));
     let transport = proxied(settings(&proxy), &names);
     let result = attempt(&transport, "https://receiver.example:8443/").await;
-    assert_eq!(result.response, Err(AttemptError::DnsFailure(DnsFault::NoAddress)));
+    assert_eq!(result.response, Err(AttemptError::DnsFailure(DnsFault::NoSuchName)));
 }
