@@ -3630,7 +3630,7 @@ _ringback() {
             return 0
             ;;
         ringback__subcmd__webhooks__subcmd__create)
-            opts="-h --url --events --channels --description --active --filters --timeout --retry --retry-policy --retry-schedule --retry-on --header --rate-limit-per-second --rate-limit-burst --max-in-flight --ordered --data --secret --engine --key --organization --admin-key --admin-key-file --json --help"
+            opts="-h --url --events --channels --description --active --filters --timeout --retry --retry-policy --retry-schedule --retry-on --header --rate-limit-per-second --rate-limit-burst --max-in-flight --ordered --data --secret --signature --engine --key --organization --admin-key --admin-key-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3706,6 +3706,10 @@ _ringback() {
                     ;;
                 --secret)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signature)
+                    COMPREPLY=($(compgen -W "hmac ed25519" -- "${cur}"))
                     return 0
                     ;;
                 --engine)
@@ -4142,7 +4146,7 @@ _ringback() {
             return 0
             ;;
         ringback__subcmd__webhooks__subcmd__rotate__subcmd__secret)
-            opts="-h --overlap --secret --engine --key --organization --admin-key --admin-key-file --json --help"
+            opts="-h --overlap --secret --signature --engine --key --organization --admin-key --admin-key-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4154,6 +4158,10 @@ _ringback() {
                     ;;
                 --secret)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signature)
+                    COMPREPLY=($(compgen -W "hmac ed25519" -- "${cur}"))
                     return 0
                     ;;
                 --engine)
