@@ -6,8 +6,10 @@
 //! why it failed, `proxy` asks an egress proxy for tunnels, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and
 //! `header_lines` make the response's head harmless, `chunks` finds where a body ends, `request_order` puts `host` first.
 
+mod absolute_form;
 pub(crate) mod chunks;
 mod client;
+mod connecting;
 mod excerpt;
 mod failure;
 mod guarded;

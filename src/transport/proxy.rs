@@ -18,14 +18,14 @@ use std::time::Duration;
 use actix_rt::net::TcpStream;
 use awc::http::header::PROXY_AUTHENTICATE;
 use awc::http::{StatusCode, Uri, header::HeaderMap};
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use memchr::memchr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
+use super::absolute_form::AbsoluteForm;
+use super::connecting::{MAX_ADDRESSES, connect_to_any, on_port};
 use super::failure::NoResponse;
-use super::guarded::{MAX_ADDRESSES, connect_to_any, on_port};
 use super::head::{begins_like_http, end_of_head};
 use super::prepared::Target;
 use super::resolver::Resolver;
@@ -97,7 +97,7 @@ impl Proxy {
         // as in `host`, which has no default port (RFC 9112, section 3.2.2)
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let prefix = format!("http://{}", authority.strip_suffix(":80").unwrap_or(authority));
-        AbsoluteForm { prefix, credentials: self.credentials_line() }
+        AbsoluteForm::new(prefix, self.credentials_line())
     }
 
     /// Learns of the response to such a request; an error when it is the proxy's own and asks for other credentials. A
@@ -327,30 +327,6 @@ fn answer(head: &[u8]) -> Answer {
 
 fn is_forbidding(line: &[u8]) -> bool {
     line.get(..FORBIDDEN_HEADER.len()).is_some_and(|name| name.eq_ignore_ascii_case(FORBIDDEN_HEADER))
-}
-
-/// What a request's head has in addition when it is sent to the proxy itself.
-pub(super) struct AbsoluteForm {
-    prefix: String,
-    credentials: String,
-}
-
-impl AbsoluteForm {
-    /// Adds it to a complete head, with `host` first; returns how many bytes that are.
-    pub(super) fn add_to(&self, head: &mut BytesMut) -> usize {
-        let Some(target) = memchr(b' ', head).map(|space| space + 1) else { return 0 };
-        let Some(first) = memchr(b'\n', head).map(|end| end + 1) else { return 0 };
-        let Some(host) = memchr(b'\n', &head[first..]).map(|end| first + end + 1) else { return 0 };
-        let before = head.len();
-        let mut longer = BytesMut::with_capacity(before + self.prefix.len() + self.credentials.len());
-        longer.put_slice(&head[..target]);
-        longer.put_slice(self.prefix.as_bytes());
-        longer.put_slice(&head[target..host]);
-        longer.put_slice(self.credentials.as_bytes());
-        longer.put_slice(&head[host..]);
-        *head = longer;
-        head.len() - before
-    }
 }
 
 /// What an attempt waits for.

@@ -21,9 +21,9 @@ use socket2::SockRef;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::absolute_form::AbsoluteForm;
 use super::chunks::{ChunkScanner, NO_TRAILERS};
 use super::head::{Framing, Head, begins_like_http, end_of_head, normalize, say_close};
-use super::proxy::AbsoluteForm;
 use super::request_order::in_order;
 
 /// Bytes of all heads of one response, interim ones included.
