@@ -3846,6 +3846,10 @@ _ringback() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --signature)
+                    COMPREPLY=($(compgen -W "hmac ed25519" -- "${cur}"))
+                    return 0
+                    ;;
                 --engine)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -4280,7 +4284,7 @@ _ringback() {
             return 0
             ;;
         ringback__subcmd__webhooks__subcmd__rotate__subcmd__secret)
-            opts="-h --overlap --secret --engine --key --organization --admin-key --admin-key-file --json --help"
+            opts="-h --overlap --secret --signature --engine --key --organization --admin-key --admin-key-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4292,6 +4296,10 @@ _ringback() {
                     ;;
                 --secret)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signature)
+                    COMPREPLY=($(compgen -W "hmac ed25519" -- "${cur}"))
                     return 0
                     ;;
                 --engine)

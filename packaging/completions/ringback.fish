@@ -216,6 +216,8 @@ complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_s
 false\t''"
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l data -d 'All settings as JSON; `@file` reads a file, `-` standard input. A flag wins over a field' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l secret -d 'A signing secret of your own, visible in the list of processes; --data @file is not' -r
+complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l signature -d 'What signs: a secret that the receiver has too, or a private key whose public key it gets' -r -f -a "hmac\t''
+ed25519\t''"
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l engine -d 'Address of the engine' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l key -d 'API key of an organization or of the deployment [default: read from ./ringback.db.dev-key, which `serve --dev` writes]' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from create" -l organization -d 'Organization in which a key of the deployment acts, by its id or uid' -r
@@ -288,6 +290,8 @@ complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_s
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from recover" -s h -l help -d 'Print help'
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from rotate-secret" -l overlap -d 'How long the old secret stays valid, like 45s, 2h or 7d [default: 1d]' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from rotate-secret" -l secret -d 'A secret of your own, visible in the list of processes' -r
+complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from rotate-secret" -l signature -d 'What signs from now on [default: as before]' -r -f -a "hmac\t''
+ed25519\t''"
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from rotate-secret" -l engine -d 'Address of the engine' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from rotate-secret" -l key -d 'API key of an organization or of the deployment [default: read from ./ringback.db.dev-key, which `serve --dev` writes]' -r
 complete -c ringback -n "__fish_ringback_using_subcommand webhooks; and __fish_seen_subcommand_from rotate-secret" -l organization -d 'Organization in which a key of the deployment acts, by its id or uid' -r

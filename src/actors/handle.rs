@@ -26,6 +26,7 @@ use crate::domain::event_type_registry::EventTypeRegistry;
 use crate::domain::event_types::EventTypePolicy;
 use crate::domain::ids::{EndpointId, IdGenerator, OrganizationId};
 use crate::domain::organization::BodyShape;
+use crate::domain::public_keys::PublishedKey;
 use crate::domain::time::UnixMillis;
 use crate::store::{Store, StoreResult};
 use crate::telemetry;
@@ -125,6 +126,11 @@ impl EngineHandle {
     /// How the bodies of an organization's events are built.
     pub(crate) fn body_shape(&self, organization_id: OrganizationId) -> BodyShape {
         self.0.settings.body_shape(organization_id)
+    }
+
+    /// What verifies a webhook's signatures now, the newest first; none of one with a shared secret, or that does not exist.
+    pub(crate) fn public_keys(&self, id: EndpointId) -> Vec<PublishedKey> {
+        self.0.settings.public_keys().of(id, self.now())
     }
 
     /// Changes whenever a name of an organization may stand for another one, or for none.

@@ -20,6 +20,7 @@ use crate::domain::event_type_registry::{EventTypeRegistry, KnownType};
 use crate::domain::event_types::DefinedEventType;
 use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::organization::BodyShape;
+use crate::domain::public_keys::PublicKeys;
 use crate::domain::subscriptions::Subscriptions;
 use crate::store::{ChangeNumber, Changed, ChangesSince, Store, StoreError, StoreResult};
 
@@ -35,11 +36,12 @@ pub(super) struct SettingsPorts {
     pub(super) payload_erased: Recipient<PayloadErased>,
 }
 
-/// Subscriptions and event types of all organizations.
+/// Subscriptions, public keys and event types of all organizations.
 pub(crate) struct SettingsCache {
     context: Arc<ActorContext>,
     ports: SettingsPorts,
     subscriptions: RwLock<Subscriptions>,
+    public_keys: RwLock<PublicKeys>,
     event_types: Arc<RwLock<EventTypeRegistry>>,
     listeners: Listeners,
     /// The last line of the log that is in the two.
@@ -62,7 +64,11 @@ impl SettingsCache {
         // first: what changes while the rest is read is read again
         let applied = store.last_change()?;
         let mut subscriptions = Subscriptions::default();
-        scan_endpoints(store, |endpoint| subscriptions.upsert(&endpoint))?;
+        let mut public_keys = PublicKeys::default();
+        scan_endpoints(store, |endpoint| {
+            subscriptions.upsert(&endpoint);
+            public_keys.upsert(&endpoint);
+        })?;
         subscriptions.set_verbatim(store.verbatim_organizations()?);
         let event_types = read_event_types(&context)?;
         let listeners = Listeners::default();
@@ -71,6 +77,7 @@ impl SettingsCache {
             ports,
             listeners,
             subscriptions: RwLock::new(subscriptions),
+            public_keys: RwLock::new(public_keys),
             event_types: Arc::new(RwLock::new(event_types)),
             applied: AtomicI64::new(applied.0),
             names_version: AtomicU64::new(0),
@@ -85,6 +92,11 @@ impl SettingsCache {
     /// Who wants which event.
     pub(super) fn subscriptions(&self) -> RwLockReadGuard<'_, Subscriptions> {
         self.subscriptions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What verifies the signatures of which webhook.
+    pub(super) fn public_keys(&self) -> RwLockReadGuard<'_, PublicKeys> {
+        self.public_keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every organization's own event types.
@@ -176,6 +188,7 @@ impl SettingsCache {
                     Err(StoreError::Corrupt(error)) => {
                         tracing::error!(%error, webhook = %id, organization = %organization_id, "a webhook can't be read; it gets no new events");
                         self.write_subscriptions().remove(organization_id, id);
+                        self.write_public_keys().remove(id);
                     }
                     found => self.apply_endpoint(organization_id, id, found?.map(|start| start.endpoint)),
                 }
@@ -197,6 +210,7 @@ impl SettingsCache {
                 let endpoints = self.write_subscriptions().remove_organization(organization_id);
                 self.write_event_types().remove_organization(organization_id);
                 for endpoint_id in endpoints {
+                    self.write_public_keys().remove(endpoint_id);
                     self.announce(organization_id, endpoint_id, None);
                 }
                 post(&self.ports.organization_deleted, OrganizationDeleted);
@@ -259,8 +273,14 @@ impl SettingsCache {
         endpoint: Option<Endpoint>,
     ) {
         match &endpoint {
-            Some(endpoint) => self.write_subscriptions().upsert(endpoint),
-            None => self.write_subscriptions().remove(organization_id, endpoint_id),
+            Some(endpoint) => {
+                self.write_subscriptions().upsert(endpoint);
+                self.write_public_keys().upsert(endpoint);
+            }
+            None => {
+                self.write_subscriptions().remove(organization_id, endpoint_id);
+                self.write_public_keys().remove(endpoint_id);
+            }
         }
         self.announce(organization_id, endpoint_id, endpoint);
     }
@@ -272,6 +292,10 @@ impl SettingsCache {
 
     fn write_subscriptions(&self) -> RwLockWriteGuard<'_, Subscriptions> {
         self.subscriptions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_public_keys(&self) -> RwLockWriteGuard<'_, PublicKeys> {
+        self.public_keys.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_event_types(&self) -> RwLockWriteGuard<'_, EventTypeRegistry> {

@@ -48,6 +48,7 @@ pub(crate) mod turns;
 pub(crate) mod usage;
 pub(crate) mod webhook_actions;
 pub(crate) mod webhook_input;
+mod webhook_keys;
 pub mod webhook_settings;
 mod webhook_view;
 pub(crate) mod webhooks;
@@ -66,6 +67,7 @@ use tokio::runtime::Handle;
 use crate::actors::fairness::event_rates::EventRates;
 use crate::actors::handle::EngineHandle;
 use crate::config::LimitSettings;
+use crate::domain::attempt::LocalFault;
 use crate::domain::endpoint::EndpointDefaults;
 use crate::domain::ids::OrganizationId;
 use crate::domain::secret::Secret;
@@ -87,6 +89,9 @@ const CHANGE_PATIENCE: Duration = Duration::from_secs(65);
 
 /// Renders the text of `/metrics`.
 pub(crate) type MetricsRenderer = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What is wrong with the egress proxy, as far as is known.
+pub(crate) type ProxyTrouble = Arc<dyn Fn() -> Option<LocalFault> + Send + Sync>;
 
 /// What the API needs in addition to the engine.
 #[derive(Clone)]
@@ -111,6 +116,8 @@ pub struct ApiOptions {
     pub public_url: Option<String>,
     /// Renders `/metrics`; `None` when it is served on another address, and then this one responds with 404.
     pub metrics: Option<MetricsRenderer>,
+    /// `None` without an egress proxy.
+    pub proxy_trouble: Option<ProxyTrouble>,
 }
 
 /// The handlers' shared state, one for all workers.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::problem::{ErrorCode, Problem};
 use super::{Api, MetricsRenderer, blocking};
+use crate::domain::attempt::LocalFault;
 
 /// A database that does not respond within this time counts as unavailable.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,7 +31,12 @@ pub(crate) async fn ready(api: web::Data<Api>) -> Result<HttpResponse, Problem> 
         return Err(Problem::new(ErrorCode::Unavailable, "the database can't be written to"));
     }
     api.readiness.ping(&api).await?;
-    Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ok"})))
+    // without its proxy the engine still takes events: it is ready, and a balancer must not take it out
+    let proxy = api.options.proxy_trouble.as_ref().map(|trouble| trouble().map_or("ok", LocalFault::as_str));
+    Ok(HttpResponse::Ok().json(match proxy {
+        Some(proxy) => serde_json::json!({"status": "ok", "egress_proxy": proxy}),
+        None => serde_json::json!({"status": "ok"}),
+    }))
 }
 
 /// Asks the database for all who want to know at the same time: anybody may ask, as often as they like.

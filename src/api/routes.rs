@@ -12,7 +12,7 @@ use super::problem::{ErrorCode, Problem};
 pub use super::route_spec::RouteSpec;
 use super::{
     Api, audit, catalogue, cluster, docs, erasure, event_batch, event_types, events, health, keys, logs, openapi,
-    organizations, probes, sign_in_links, usage, webhook_actions, webhooks,
+    organizations, probes, sign_in_links, usage, webhook_actions, webhook_keys, webhooks,
 };
 use crate::actors::cluster::push::PUSH_PATH;
 
@@ -88,6 +88,8 @@ routes! {
 
     GET    "/v1/health" ReadAny health::read;
     GET    "/v1/audit-log" Audit audit::list;
+
+    GET    "/.well-known/webhook-keys/{webhook_id}" Open webhook_keys::of_webhook;
 
     GET    "/health/live" Open probes::live;
     GET    "/health/ready" Open probes::ready;
@@ -165,6 +167,9 @@ fn no_such_route(path: &str) -> Problem {
         // where it is on, it answers by itself
         false if parts.starts_with(&["api", "v1"]) => String::from(
             "there is no such route: the Svix-compatible API is off, and the operator turns it on with RINGBACK_SVIX_JWT_SECRET",
+        ),
+        false if parts == [".well-known", "webhook-keys"] => String::from(
+            "public keys are those of a webhook: add its id, as in /.well-known/webhook-keys/wh_01h8xgj5c2m4k",
         ),
         false => String::from("there is no such route; GET /docs lists them"),
     };

@@ -1,16 +1,23 @@
 //! Reads the body of a call that creates or changes a webhook.
 
 use super::input::{Errors, FieldValue, JsonFields};
+use super::webhook_keys::{CHANGED_BY_ROTATION, read_signature, refuse_both};
 use super::webhook_settings::{self, Change, Requirement, Rules, SETTINGS};
 use crate::domain::endpoint::{DisabledReason, Endpoint};
+use crate::domain::secret::SecretKind;
 use crate::domain::time::UnixMillis;
 
 /// Fields of responses that can't be set.
-const READ_ONLY: [&str; 6] = ["id", "state", "created_at", "updated_at", "disabled_reason", "disabled_at"];
+const READ_ONLY: [&str; 7] =
+    ["id", "public_key", "state", "created_at", "updated_at", "disabled_reason", "disabled_at"];
 
 /// The settings that a body contains; the others stay unchanged.
 #[derive(Clone)]
-pub(crate) struct WebhookChanges(Vec<Change>);
+pub(crate) struct WebhookChanges {
+    changes: Vec<Change>,
+    /// Of a new webhook.
+    signature: Option<SecretKind>,
+}
 
 impl WebhookChanges {
     /// Reads the body of a creation.
@@ -54,6 +61,14 @@ impl WebhookChanges {
                 }
             }
         }
+        let signature = match is_new {
+            true => fields.read("signature", errors, read_signature).into_option(),
+            false => {
+                fields.refuse("signature", CHANGED_BY_ROTATION, errors);
+                None
+            }
+        };
+        refuse_both(names.contains(&"secret"), signature, errors);
         // each of them replaces the others
         let mut schedules =
             ["retry", "retry_policy", "retry_schedule"].into_iter().filter(|name| names.contains(name));
@@ -63,13 +78,18 @@ impl WebhookChanges {
             }
         }
         fields.finish(errors);
-        Self(changes)
+        Self { changes, signature }
+    }
+
+    /// What a new webhook signs with.
+    pub(crate) fn signature(&self) -> SecretKind {
+        self.signature.unwrap_or_default()
     }
 
     /// Changes the settings that the body contains.
     pub(crate) fn apply(&self, endpoint: &mut Endpoint, now: UnixMillis, errors: &mut Errors) {
         let was_active = endpoint.active;
-        for change in &self.0 {
+        for change in &self.changes {
             change.apply(endpoint, errors);
         }
         webhook_settings::check(endpoint, errors);

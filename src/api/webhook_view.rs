@@ -5,6 +5,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::webhook_settings::SETTINGS;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::health::{EndpointHealth, EndpointState};
+use crate::domain::secret::SecretKind;
 
 /// A webhook in a response.
 pub(crate) struct WebhookView<'a> {
@@ -33,6 +34,10 @@ impl Serialize for WebhookView<'_> {
         for setting in SETTINGS.iter().filter(|setting| self.with_secret || setting.is_in_every_response()) {
             fields.serialize_entry(setting.name, &setting.get(endpoint))?;
         }
+        let kind = endpoint.secret.kind();
+        fields.serialize_entry("signature", kind.as_str())?;
+        let public_key = (kind == SecretKind::Ed25519).then(|| endpoint.secret.shown());
+        fields.serialize_entry("public_key", &public_key)?;
         fields.serialize_entry("state", &EndpointState::of(endpoint, self.health))?;
         fields.serialize_entry("disabled_reason", &endpoint.disabled_reason)?;
         fields.serialize_entry("disabled_at", &endpoint.disabled_at)?;

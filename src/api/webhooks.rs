@@ -17,6 +17,7 @@ use super::pagination::{List, RequestedPage};
 use super::problem::{ErrorCode, Problem};
 use super::turns::first_step;
 use super::webhook_input::WebhookChanges;
+use super::webhook_keys::{read_signature, refuse_both};
 use super::webhook_settings::{self, HeaderBounds, MASK, Rules};
 use super::webhook_view::WebhookView;
 use super::{Api, NO_STORE, path_id};
@@ -100,7 +101,7 @@ pub(crate) async fn create_from(
     let fields = JsonFields::parse(body, &mut errors)?;
     let changes = WebhookChanges::read_new(fields, &rules, &mut errors);
     let id = EndpointId(api.engine.next_id());
-    let secret = Secret::generate(&mut api.engine.rng());
+    let secret = Secret::generate_of(changes.signature(), &mut api.engine.rng());
     let now = api.engine.now();
     let mut endpoint = Endpoint::new(id, organization_id, "", secret, now).with_defaults(&api.options.defaults);
     changes.apply(&mut endpoint, now, &mut errors);
@@ -329,7 +330,7 @@ pub(crate) async fn read_secret(
     Ok(secret_answer(&found.endpoint, api.engine.now()))
 }
 
-/// `POST /v1/webhooks/{id}/secret/rotate {secret?, overlap_seconds?}`; an absent body means an empty object.
+/// `POST /v1/webhooks/{id}/secret/rotate {secret?, signature?, overlap_seconds?}`; an absent body means an empty object.
 pub(crate) async fn rotate_secret(
     request: HttpRequest,
     payload: web::Payload,
@@ -356,13 +357,18 @@ pub(crate) async fn rotate_from(
     let secret = fields.read("secret", &mut errors, webhook_settings::read_secret).into_option();
     let overlap = input::whole_number(0..=MAX_OVERLAP_SECONDS);
     let overlap = fields.read("overlap_seconds", &mut errors, overlap).into_option();
+    let signature = fields.read("signature", &mut errors, read_signature).into_option();
     fields.finish(&mut errors);
+    refuse_both(secret.is_some(), signature, &mut errors);
     errors.into_result()?;
     let secret = match secret {
         Some(secret) => secret,
-        // receivers go on verifying in the way that they do
         None => {
-            let kind = api.find_endpoint(organization_id, id).await?.endpoint.secret.kind();
+            let kind = match signature {
+                Some(kind) => kind,
+                // receivers go on verifying in the way that they do
+                None => api.find_endpoint(organization_id, id).await?.endpoint.secret.kind(),
+            };
             Secret::generate_of(kind, &mut api.engine.rng())
         }
     };

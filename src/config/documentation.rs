@@ -10,7 +10,7 @@ const BEGINNING: &str = "\
 # Each key has an environment variable that takes precedence over the file (`listen` -> RINGBACK_LISTEN,
 # `delivery.idle_linger_seconds` -> RINGBACK_DELIVERY_IDLE_LINGER_SECONDS); flags take precedence over variables.
 # Unknown keys are refused. An empty variable counts as not set. RINGBACK_ADMIN_KEY_FILE, RINGBACK_MASTER_KEY_FILE,
-# RINGBACK_DATABASE_URL_FILE, RINGBACK_OTLP_HEADERS_FILE and RINGBACK_SVIX_JWT_SECRET_FILE name a file that contains the
+# RINGBACK_DATABASE_URL_FILE, RINGBACK_EGRESS_PROXY_FILE, RINGBACK_OTLP_HEADERS_FILE and RINGBACK_SVIX_JWT_SECRET_FILE name a file that contains the
 # value.
 # `ringback config check` prints the settings in effect and where each of them came from.
 ";

@@ -10,7 +10,7 @@ use super::readers::{
 };
 pub use super::setting_key::SettingKey;
 use super::setting_key::ValueKind;
-use super::{LogFormat, otlp, portal, svix};
+use super::{LogFormat, egress_proxy, otlp, portal, svix};
 use crate::domain::retry::{MAX_RETRIES, RetrySchedule};
 
 /// Below this, a memory bound has no room for one event of 10 MiB.
@@ -162,6 +162,8 @@ pub static KEYS: &[SettingKey] = &[
         read: |value, settings| ca_file(value).map(|path| settings.ca_file = Some(path)),
         show: |settings| settings.ca_file.as_ref().map(|path| quoted(path.display())),
     },
+    egress_proxy::EGRESS_PROXY,
+    egress_proxy::EGRESS_PROXY_RESOLVES,
     SettingKey {
         name: "log",
         kind: ValueKind::Text("log filter"),

@@ -1,11 +1,12 @@
 //! Settings: built-in defaults < `ringback.toml` < `RINGBACK_*` variables < flags. Unknown keys are refused.
 //! An empty variable counts as not set, and `RINGBACK_MASTER_KEY_FILE` names a file that contains the value (likewise for
-//! the admin key, the database URL, the headers for the collector and the secret of the Svix-compatible API).
+//! the admin key, the database URL, the egress proxy, the headers for the collector and the secret of the Svix-compatible API).
 //!
 //! [`keys::KEYS`] is the one table of settings: the file, the variables, `config check` and the documentation are made
 //! from it. [`load::load`] merges the sources and reports every mistake at once.
 
 mod documentation;
+mod egress_proxy;
 mod environment;
 pub mod keys;
 mod load;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::domain::egress_proxy::EgressProxy;
 use crate::domain::endpoint::EndpointDefaults;
 use crate::domain::event_types::EventTypePolicy;
 use crate::domain::secret::Secret;
@@ -57,6 +59,10 @@ pub struct Settings {
     pub dns_servers: Vec<SocketAddr>,
     /// Certificate authorities in PEM, trusted in addition to the built-in ones.
     pub ca_file: Option<PathBuf>,
+    /// What requests to receivers go through.
+    pub egress_proxy: Option<EgressProxy>,
+    /// Whether it looks names up.
+    pub egress_proxy_resolves: bool,
     /// `tracing` filter, for example `info` or `ringback=debug`.
     pub log: String,
     /// Text or JSON.
@@ -98,6 +104,8 @@ impl Default for Settings {
             allowed_ports: Vec::new(),
             dns_servers: Vec::new(),
             ca_file: None,
+            egress_proxy: None,
+            egress_proxy_resolves: false,
             log: String::from("info"),
             log_format: LogFormat::Text,
             access_log: false,

@@ -64,6 +64,16 @@ impl PublicKey {
         text.starts_with(PUBLIC_PREFIX)
     }
 
+    /// That of a private key's bytes, without checking that one follows from the other.
+    pub(crate) fn of_private_bytes(bytes: &[u8]) -> Option<Self> {
+        let (_, public) = bytes.split_at_checked(SEED_BYTES)?;
+        public.try_into().ok().map(Self)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; PUBLIC_BYTES] {
+        &self.0
+    }
+
     /// Reads `whpk_` and the base64 of 32 bytes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes = BASE64.decode(text.strip_prefix(PUBLIC_PREFIX)?.as_bytes()).ok()?;

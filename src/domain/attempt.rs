@@ -11,9 +11,11 @@ use super::sent_request::SentRequest;
 use super::time::UnixMillis;
 
 mod fault;
+mod proxy_fault;
 mod token_fault;
 
 pub use fault::{DnsFault, TlsFault, in_words};
+pub use proxy_fault::ProxyFault;
 pub use token_fault::TokenFault;
 
 /// Why there is no response. A receiver's failure is an outcome, not an error of this engine.
@@ -32,6 +34,8 @@ pub enum AttemptError {
     IdleConnectionClosed,
     /// Any other failure to connect: unreachable network or host.
     ConnectionFailed,
+    /// The same, by the account of the egress proxy. API and metrics show it as a failed connection.
+    ProxyFailure(ProxyFault),
     /// The TLS handshake failed.
     TlsFailure(TlsFault),
     /// The bytes that came back are not an acceptable HTTP/1.1 response.
@@ -46,13 +50,14 @@ pub enum AttemptError {
 
 impl AttemptError {
     /// Every error; one example of those with a detail.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Timeout,
         Self::DnsFailure(DnsFault::NoSuchName),
         Self::ConnectionRefused,
         Self::ConnectionReset,
         Self::IdleConnectionClosed,
         Self::ConnectionFailed,
+        Self::ProxyFailure(ProxyFault::Unreachable),
         Self::TlsFailure(TlsFault::Broken),
         Self::InvalidResponse,
         Self::BlockedAddress,
@@ -67,7 +72,7 @@ impl AttemptError {
             Self::DnsFailure(_) => "dns_failure",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionReset | Self::IdleConnectionClosed => "connection_reset",
-            Self::ConnectionFailed => "connection_failed",
+            Self::ConnectionFailed | Self::ProxyFailure(_) => "connection_failed",
             Self::TlsFailure(_) => "tls_failure",
             Self::InvalidResponse => "invalid_response",
             Self::BlockedAddress => "blocked_address",
@@ -81,6 +86,7 @@ impl AttemptError {
     pub fn detail(self) -> Option<String> {
         match self {
             Self::DnsFailure(fault) => Some(fault.to_string()),
+            Self::ProxyFailure(fault) => Some(fault.to_string()),
             Self::TlsFailure(fault) => Some(fault.to_string()),
             Self::TokenFailure(fault) => Some(fault.to_string()),
             _ => None,
@@ -91,6 +97,7 @@ impl AttemptError {
     pub(crate) fn detail_code(self) -> Option<String> {
         match self {
             Self::DnsFailure(fault) => Some(fault.stored()),
+            Self::ProxyFailure(fault) => Some(fault.code().to_owned()),
             Self::TlsFailure(fault) => Some(fault.stored()),
             Self::TokenFailure(fault) => Some(fault.stored()),
             _ => None,
@@ -98,7 +105,7 @@ impl AttemptError {
     }
 }
 
-/// Why an attempt was not made: this machine lacked a resource. It says nothing about the receiver, so it is not an
+/// Why an attempt was not made: this machine lacked a resource, or its egress proxy failed. It says nothing about the receiver, so it is not an
 /// outcome: the delivery is due as before, and the attempt is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LocalFault {
@@ -110,11 +117,33 @@ pub enum LocalFault {
     Ports,
     /// This node's lease was not renewed in time: another node may have taken over.
     Lease,
+    /// No connection to the egress proxy.
+    ProxyUnreachable,
+    /// The egress proxy wants other credentials (407).
+    ProxyCredentials,
+    /// What answers at the egress proxy's address is none, refuses everything, or does not speak HTTP/1.1.
+    ProxyAnswer,
+    /// The egress proxy takes connections and answers about none of several receivers.
+    ProxySilent,
 }
 
 impl LocalFault {
     /// Every fault.
-    pub(crate) const ALL: [Self; 4] = [Self::OpenFiles, Self::Memory, Self::Ports, Self::Lease];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::OpenFiles,
+        Self::Memory,
+        Self::Ports,
+        Self::Lease,
+        Self::ProxyUnreachable,
+        Self::ProxyCredentials,
+        Self::ProxyAnswer,
+        Self::ProxySilent,
+    ];
+
+    /// Whether the egress proxy is what fails.
+    pub(crate) fn is_of_proxy(self) -> bool {
+        matches!(self, Self::ProxyUnreachable | Self::ProxyCredentials | Self::ProxyAnswer | Self::ProxySilent)
+    }
 
     /// The name in logs and metrics.
     pub(crate) fn as_str(self) -> &'static str {
@@ -123,6 +152,10 @@ impl LocalFault {
             Self::Memory => "memory",
             Self::Ports => "ports",
             Self::Lease => "lease",
+            Self::ProxyUnreachable => "proxy_unreachable",
+            Self::ProxyCredentials => "proxy_credentials",
+            Self::ProxyAnswer => "proxy_answer",
+            Self::ProxySilent => "proxy_silent",
         }
     }
 }

@@ -7,7 +7,7 @@ use rand::Rng;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::asymmetric::PrivateKey;
+use super::asymmetric::{PrivateKey, PublicKey};
 
 /// The prefix of Standard Webhooks 1.0.0, before the base64 part.
 const PREFIX: &str = "whsec_";
@@ -26,6 +26,19 @@ pub enum SecretKind {
     Hmac,
     /// `whsk_…`: the receiver has the public key of it.
     Ed25519,
+}
+
+impl SecretKind {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Hmac, Self::Ed25519];
+
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hmac => "hmac",
+            Self::Ed25519 => "ed25519",
+        }
+    }
 }
 
 /// A secret text. It has no `Debug` and no `Serialize`, so that it can't slip into a log line or a response;
@@ -125,6 +138,11 @@ impl Secret {
                 Cow::Owned(self.private_key().map(|key| key.public().to_string()).unwrap_or_default())
             }
         }
+    }
+
+    /// What receivers verify with; `None` when this is not a private key.
+    pub(crate) fn public_key(&self) -> Option<PublicKey> {
+        PublicKey::of_private_bytes(&decode(self.expose().strip_prefix(PRIVATE_PREFIX)?)?)
     }
 
     /// `None` when this is not a private key.

@@ -23,7 +23,7 @@ pub(super) fn identity(settings: &Settings, listen: SocketAddr, addresses: PeerA
 }
 
 /// Settings that decide what happens to an event and its deliveries, whichever node handles them, and what a customer sees.
-const SHARED: [&str; 25] = [
+const SHARED: [&str; 27] = [
     "allow_http",
     "allowed_networks",
     "allowed_ports",
@@ -36,6 +36,8 @@ const SHARED: [&str; 25] = [
     "delivery.disable_after_seconds",
     "delivery.retention_seconds",
     "ca_file",
+    "egress_proxy",
+    "egress_proxy_resolves",
     "defaults.retry",
     "defaults.retry_policy",
     "defaults.timeout",

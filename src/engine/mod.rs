@@ -24,10 +24,11 @@ use crate::actors::context::{ActorContext, ActorSettings};
 use crate::actors::{Actors, ClusterPlace, SupervisorThreads, watching};
 use crate::api::request_id::RequestIds;
 use crate::api::server::{BoundServer, ConnectionLimits, ReservedAddress, ServerOptions, bind_api, bind_metrics};
-use crate::api::{Api, ApiOptions, MetricsRenderer};
+use crate::api::{Api, ApiOptions, MetricsRenderer, ProxyTrouble};
 use crate::config::Settings;
 use crate::dashboard::{self, Dashboard, Portal};
 use crate::domain::breaker::BreakerConfig;
+use crate::domain::egress_proxy::EgressProxy;
 use crate::domain::machine::MachineLimits;
 use crate::domain::secret::Secret;
 use crate::domain::target::{PeerAddresses, TargetPolicy};
@@ -187,6 +188,7 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
         let store = Arc::clone(&store);
         move || pending_at_start(store.as_ref())
     });
+    let proxied = Arc::clone(&transport);
     let context = ActorContext::new(
         store,
         transport,
@@ -222,6 +224,7 @@ async fn serve(settings: Settings, parts: EngineParts) -> Result<(), EngineError
         defaults: settings.defaults,
         public_url: settings.portal.public_url.clone(),
         metrics: (!own_metrics).then(|| metrics.clone()),
+        proxy_trouble: proxy_trouble(&settings, &proxied),
     };
     let api = web::Data::new(Api::new(actors.handle.clone(), options));
     let dashboard = web::Data::new(Dashboard::new(!settings.dev).of_product(Portal::new(&settings.portal)));
@@ -371,8 +374,23 @@ fn transport(
         dns_servers: settings.dns_servers.clone(),
         ca_file: settings.ca_file.clone(),
         permission: SendPermission::by(move || rights.may_act()),
+        proxy: egress_proxy(settings),
     };
     Ok(TokenTransport::new(AwcTransport::new(config)?))
+}
+
+/// What readiness says about the egress proxy, if there is one.
+fn proxy_trouble(settings: &Settings, transport: &Arc<TokenTransport<AwcTransport>>) -> Option<ProxyTrouble> {
+    let transport = Arc::clone(transport);
+    settings
+        .egress_proxy
+        .is_some()
+        .then(|| -> ProxyTrouble { Arc::new(move || transport.inner().proxy_trouble()) })
+}
+
+fn egress_proxy(settings: &Settings) -> Option<EgressProxy> {
+    let resolves = settings.egress_proxy_resolves;
+    settings.egress_proxy.clone().map(|proxy| EgressProxy { resolves, ..proxy })
 }
 
 fn target_policy(settings: &Settings, addresses: &OwnAddresses) -> TargetPolicy {

@@ -117,7 +117,7 @@ declare! {
     );
     local_faults: CounterByLabel = counter(
         "ringback_local_faults_total",
-        "Attempts that could not be made because this machine lacked files, memory or ports, by kind",
+        "Attempts that could not be made because this machine lacked files, memory or ports, or its egress proxy failed, by kind",
         &[Label { name: "kind", values: LabelValues::ClosedOrOther(local_fault_kinds) }],
     );
     trace_spans_exported: Counter =

@@ -30,10 +30,12 @@ use super::failure::{ExchangeFailure, NoResponse, classify};
 use super::guarded::GuardedConnector;
 use super::identities::Identities;
 use super::prepared::{Target, header};
+use super::proxy::{Proxy, Waiting};
 use super::resolver::{Resolver, ResolverSettings};
 pub(crate) use super::tls::TlsSetupError;
 use super::{AttemptRequest, SendPermission, Transport, excerpt, tls};
 use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response};
+use crate::domain::egress_proxy::EgressProxy;
 use crate::domain::target::TargetPolicy;
 
 /// An idle connection is reused for this long. Receivers close theirs after 2 to 75 s; a close just as a request is sent
@@ -68,6 +70,8 @@ pub struct TransportConfig {
     pub ca_file: Option<PathBuf>,
     /// Asked before a request is sent.
     pub permission: SendPermission,
+    /// Every attempt goes through it.
+    pub proxy: Option<EgressProxy>,
 }
 
 /// Why a transport can't be made.
@@ -91,6 +95,7 @@ struct SharedTransport {
     resolver: ResolverSettings,
     tls: Arc<ClientConfig>,
     permission: SendPermission,
+    proxy: Option<Arc<Proxy>>,
     /// Tells all threads to close their idle connections; when it did so last.
     room: watch::Sender<Option<Instant>>,
 }
@@ -102,6 +107,7 @@ struct ThreadClients {
     resolver: Resolver,
     tls: Arc<ClientConfig>,
     permission: SendPermission,
+    proxy: Option<Arc<Proxy>>,
     pair: RefCell<Rc<ClientPair>>,
     identities: Identities,
     targets: RefCell<HashMap<Arc<str>, Rc<Target>>>,
@@ -127,9 +133,15 @@ impl AwcTransport {
             resolver: ResolverSettings::new(&config.dns_servers),
             tls: Arc::new(tls::client_config(config.ca_file.as_deref())?),
             permission: config.permission,
+            proxy: config.proxy.map(|settings| Arc::new(Proxy::new(settings))),
             room: watch::Sender::new(None),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// What is wrong with the egress proxy, as far as is known.
+    pub fn proxy_trouble(&self) -> Option<LocalFault> {
+        self.shared.proxy.as_ref().and_then(|proxy| proxy.trouble())
     }
 }
 
@@ -139,14 +151,24 @@ impl Transport for AwcTransport {
         Box::pin(async move {
             let started = Instant::now();
             let limit = request.timeout;
-            let timed_out = Err(NoResponse::Failed(AttemptError::Timeout));
-            let outcome = timeout(limit, exchange(&shared, &request)).await.unwrap_or(timed_out);
+            let outcome = match &shared.proxy {
+                None => timeout(limit, exchange(&shared, &request))
+                    .await
+                    .unwrap_or_else(|_| Err(NoResponse::Failed(AttemptError::Timeout))),
+                Some(proxy) => {
+                    let waiting = Waiting::default();
+                    let watched = waiting.during(exchange(&shared, &request));
+                    timeout(limit, watched).await.unwrap_or_else(|_| Err(proxy.timed_out(&waiting)))
+                }
+            };
             let duration = started.elapsed();
             let answer = match outcome {
                 Ok(response) => Ok(keep(response, limit.saturating_sub(duration)).await),
                 Err(NoResponse::Failed(error)) => Err(error),
                 Err(NoResponse::NotMade(fault)) => {
-                    make_room(&shared);
+                    if !fault.is_of_proxy() {
+                        make_room(&shared);
+                    }
                     return Err(fault);
                 }
             };
@@ -175,10 +197,25 @@ fn make_room(shared: &SharedTransport) {
 async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<ClientResponse, NoResponse> {
     let clients = ThreadClients::of_this_thread(shared)?;
     let target = clients.target(&request.url)?;
+    let response = exchange_with(&clients, &target, request).await?;
+    match &shared.proxy {
+        Some(proxy) => {
+            let heard = proxy.heard(&target, response.status(), response.headers());
+            heard.map(|()| response).map_err(NoResponse::NotMade)
+        }
+        None => Ok(response),
+    }
+}
+
+async fn exchange_with(
+    clients: &ThreadClients,
+    target: &Target,
+    request: &AttemptRequest,
+) -> Result<ClientResponse, NoResponse> {
     if !request.fresh_connection {
-        let client = clients.client(&target, request)?;
+        let client = clients.client(target, request)?;
         let begun = Instant::now();
-        match send(&client, &target, request).await {
+        match send(&client, target, request).await {
             Ok(response) => return Ok(response),
             Err(ExchangeFailure::Final(unanswered)) => return Err(unanswered),
             Err(ExchangeFailure::Stale) if begun.elapsed() <= STALE_WITHIN => {
@@ -189,8 +226,8 @@ async fn exchange(shared: &SharedTransport, request: &AttemptRequest) -> Result<
         }
     }
     // a client with an empty pool guarantees a new connection
-    let fresh = clients.fresh_client(&target, request)?;
-    match send(&fresh, &target, request).await {
+    let fresh = clients.fresh_client(target, request)?;
+    match send(&fresh, target, request).await {
         Ok(response) => Ok(response),
         Err(ExchangeFailure::Final(unanswered)) => Err(unanswered),
         Err(ExchangeFailure::Stale | ExchangeFailure::Unsent) => Err(AttemptError::ConnectionReset.into()),
@@ -242,15 +279,16 @@ impl ThreadClients {
             return Ok(clients);
         }
         let resolver = shared.resolver.build();
-        let permission = &shared.permission;
-        let pair = RefCell::new(Rc::new(ClientPair::new(&shared.policy, &resolver, &shared.tls, permission)));
+        let (permission, proxy) = (&shared.permission, &shared.proxy);
+        let pair = ClientPair::new(&shared.policy, &resolver, &shared.tls, permission, proxy);
         let clients = Rc::new(Self {
             runtime,
             policy: Arc::clone(&shared.policy),
             resolver,
             tls: Arc::clone(&shared.tls),
             permission: permission.clone(),
-            pair,
+            proxy: proxy.clone(),
+            pair: RefCell::new(Rc::new(pair)),
             identities: Identities::default(),
             targets: RefCell::default(),
             used: Cell::new(true),
@@ -261,7 +299,7 @@ impl ThreadClients {
     }
 
     fn pair(&self) -> ClientPair {
-        ClientPair::new(&self.policy, &self.resolver, &self.tls, &self.permission)
+        ClientPair::new(&self.policy, &self.resolver, &self.tls, &self.permission, &self.proxy)
     }
 
     /// The client for a request, with the connections that the request may use.
@@ -285,7 +323,8 @@ impl ThreadClients {
 
     fn tls_client(&self, tls: &Arc<ClientConfig>) -> Client {
         let (policy, resolver) = (Arc::clone(&self.policy), self.resolver.clone());
-        client(GuardedConnector::new(policy, resolver, Some(Arc::clone(tls)), self.permission.clone()))
+        let (permission, proxy) = (self.permission.clone(), self.proxy.clone());
+        client(GuardedConnector::new(policy, resolver, Some(Arc::clone(tls)), permission, proxy))
     }
 
     fn target(&self, url: &Arc<str>) -> Result<Rc<Target>, AttemptError> {
@@ -331,9 +370,12 @@ impl ClientPair {
         resolver: &Resolver,
         tls: &Arc<ClientConfig>,
         permission: &SendPermission,
+        proxy: &Option<Arc<Proxy>>,
     ) -> Self {
-        let client =
-            |tls| client(GuardedConnector::new(Arc::clone(policy), resolver.clone(), tls, permission.clone()));
+        let client = |tls| {
+            let (resolver, permission, proxy) = (resolver.clone(), permission.clone(), proxy.clone());
+            client(GuardedConnector::new(Arc::clone(policy), resolver, tls, permission, proxy))
+        };
         Self { plain: client(None), tls: client(Some(Arc::clone(tls))) }
     }
 

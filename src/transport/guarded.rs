@@ -13,24 +13,21 @@ use actix_tls::connect::rustls_0_23::TlsConnector;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Host};
 use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 
 use super::SendPermission;
+use super::connecting::{connect_to_any, on_port};
 use super::failure::{NoResponse, connect_error};
 use super::handshake::io_fault;
-use super::local_failure::local_fault;
+use super::prepared::bare;
+use super::proxy::Proxy;
 use super::resolver::{LateFamily, ResolvedName, Resolver};
 use super::stream::{GuardedStream, Io};
 use crate::domain::attempt::{AttemptError, LocalFault, TlsFault};
 use crate::domain::target::TargetPolicy;
 
-/// How long one address may take before the next one is tried in parallel (RFC 8305, section 8).
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
-/// At most this many addresses of a name are tried.
-const MAX_ADDRESSES: usize = 8;
 /// How long to wait for the address family that was not there in time, when the other one can't be reached. Larger: an
 /// unreachable receiver is reported later.
 const LATE_FAMILY: Duration = Duration::from_secs(1);
@@ -43,6 +40,8 @@ pub(super) struct GuardedConnector {
     /// `None` connects without TLS.
     tls: Option<Arc<ClientConfig>>,
     permission: SendPermission,
+    /// `None` connects directly.
+    proxy: Option<Arc<Proxy>>,
 }
 
 /// The name that the certificate must be for, or an address without brackets.
@@ -60,8 +59,9 @@ impl GuardedConnector {
         resolver: Resolver,
         tls: Option<Arc<ClientConfig>>,
         permission: SendPermission,
+        proxy: Option<Arc<Proxy>>,
     ) -> Self {
-        Self { policy, resolver, tls, permission }
+        Self { policy, resolver, tls, permission, proxy }
     }
 
     /// A connection over which the request may be sent: it can have taken long, and this process can have been frozen
@@ -79,9 +79,21 @@ impl GuardedConnector {
         let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
             return Err(AttemptError::InvalidRequest.into());
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = bare(host);
+        if let Some(proxy) =
+            self.proxy.as_ref().filter(|proxy| self.tls.is_none() && proxy.takes_plain_requests(host))
+        {
+            if let Ok(literal) = host.parse::<IpAddr>() {
+                self.all_allowed(on_port(vec![literal], port))?;
+            }
+            let tcp = proxy.connect(&self.resolver).await?;
+            tcp.set_nodelay(true).map_err(|error| connect_error(&error))?;
+            return Ok(GuardedStream::new(Io::Plain(tcp)).in_absolute_form(proxy.absolute_form(uri)));
+        }
         let tcp = self.connect_to(host, port).await?;
-        self.check_peer(&tcp)?;
+        if self.proxy.is_none() {
+            self.check_peer(&tcp)?;
+        }
         // many small writes of one request would otherwise wait for each other's acknowledgement
         tcp.set_nodelay(true).map_err(|error| connect_error(&error))?;
         let Some(tls) = self.tls else { return Ok(GuardedStream::new(Io::Plain(tcp))) };
@@ -95,21 +107,35 @@ impl GuardedConnector {
     }
 
     async fn connect_to(&self, host: &str, port: u16) -> Result<TcpStream, NoResponse> {
+        if let Some(proxy) = &self.proxy
+            && let Some(connected) = proxy.tunnel_to_name(&self.resolver, host, port).await
+        {
+            return connected;
+        }
         let (addresses, late) = self.addresses(host, port).await?;
-        let failed = match connect_to_any(addresses).await {
+        let failed = match self.reach(addresses).await {
             Ok(tcp) => return Ok(tcp),
             Err(failed) => failed,
         };
-        // this machine has no route to addresses of that family: those of the other one are worth waiting for
-        match late.filter(|_| failed == AttemptError::ConnectionFailed.into()) {
+        // this machine (or the proxy) has no route to addresses of that family: those of the other one are worth waiting for
+        let has_no_route =
+            matches!(failed, NoResponse::Failed(AttemptError::ConnectionFailed | AttemptError::ProxyFailure(_)));
+        match late.filter(|_| has_no_route) {
             Some(late) => {
                 let late = timeout(LATE_FAMILY, late.addresses()).await.unwrap_or_default();
                 if late.is_empty() {
                     return Err(failed);
                 }
-                connect_to_any(self.all_allowed(on_port(late, port))?).await
+                self.reach(self.all_allowed(on_port(late, port))?).await
             }
             None => Err(failed),
+        }
+    }
+
+    async fn reach(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, NoResponse> {
+        match &self.proxy {
+            Some(proxy) => proxy.tunnel_to_any(&self.resolver, addresses).await,
+            None => connect_to_any(addresses).await,
         }
     }
 
@@ -144,38 +170,6 @@ impl GuardedConnector {
         match self.policy.allows_socket(peer) && !(is_here && self.policy.listens_everywhere_on(peer.port())) {
             true => Ok(()),
             false => Err(AttemptError::BlockedAddress),
-        }
-    }
-}
-
-fn on_port(addresses: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
-    addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
-}
-
-/// The first connection that succeeds; the next address is tried when one fails or is slow. If this machine could not try
-/// an address, that one might have worked, so the attempt counts as not made.
-async fn connect_to_any(addresses: Vec<SocketAddr>) -> Result<TcpStream, NoResponse> {
-    let mut rest = addresses.into_iter().take(MAX_ADDRESSES);
-    let mut running = FuturesUnordered::new();
-    let (mut first_error, mut first_fault) = (None, None);
-    loop {
-        if let Some(address) = rest.next() {
-            running.push(async move { TcpStream::connect(address).await.map_err(|error| (error, address)) });
-        } else if running.is_empty() {
-            let failed = NoResponse::Failed(first_error.unwrap_or(AttemptError::ConnectionFailed));
-            return Err(first_fault.map_or(failed, NoResponse::NotMade));
-        }
-        let is_last = rest.len() == 0;
-        tokio::select! {
-            result = running.next(), if !running.is_empty() => match result {
-                Some(Ok(tcp)) => return Ok(tcp),
-                Some(Err((error, address))) => match local_fault(&error, address) {
-                    Some(fault) => first_fault = first_fault.or(Some(fault)),
-                    None => first_error = first_error.or(Some(connect_error(&error))),
-                },
-                None => {}
-            },
-            () = tokio::time::sleep(NEXT_ADDRESS_AFTER), if !is_last => {}
         }
     }
 }

@@ -3,12 +3,14 @@
 //!
 //! [`AwcTransport`] is the real one. Its parts: `client` makes the attempt, `guarded` connects to allowed addresses only,
 //! `identities` keeps those with a client certificate apart, `tokens` gets tokens of OAuth 2.0, `resolver` looks names up, `local_failure` recognizes what this machine lacks, `tls` sets TLS up, `handshake` explains
-//! why it failed, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and
+//! why it failed, `proxy` asks an egress proxy for tunnels, `stream` stands between awc and the socket and holds the receiver to HTTP/1.1, `head` and
 //! `header_lines` make the response's head harmless, `chunks` finds where a body ends, `request_order` puts `host` first.
 
+mod absolute_form;
 pub(crate) mod chunks;
 mod client;
 mod collector;
+mod connecting;
 mod excerpt;
 mod failure;
 mod guarded;
@@ -21,6 +23,7 @@ mod identities;
 mod local_failure;
 mod peers;
 mod prepared;
+mod proxy;
 mod request_order;
 mod resolver;
 mod stream;

@@ -39,6 +39,16 @@ impl Target {
             is_tls: url.scheme() == "https",
         })
     }
+
+    /// A name, or an address without brackets.
+    pub(super) fn bare_host(&self) -> &str {
+        bare(self.uri.host().unwrap_or_default())
+    }
+}
+
+/// A host without the brackets of an IPv6 address.
+pub(super) fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Parses a header; one that must not be sent makes the request invalid.

@@ -21,6 +21,7 @@ use socket2::SockRef;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::absolute_form::AbsoluteForm;
 use super::chunks::{ChunkScanner, NO_TRAILERS};
 use super::head::{Framing, Head, begins_like_http, end_of_head, normalize, say_close};
 use super::request_order::in_order;
@@ -84,6 +85,10 @@ pub(super) struct GuardedStream {
     reusable: bool,
     /// Of a chunked body.
     chunks: ChunkScanner,
+    /// For a proxy that requests are sent to.
+    absolute_form: Option<Box<AbsoluteForm>>,
+    /// Unsent bytes of the request head that awc does not know of.
+    added: usize,
 }
 
 impl GuardedStream {
@@ -99,7 +104,14 @@ impl GuardedStream {
             requests: 0,
             reusable: true,
             chunks: ChunkScanner::default(),
+            absolute_form: None,
+            added: 0,
         }
+    }
+
+    /// For a proxy: requests name the receiver in their first line.
+    pub(super) fn in_absolute_form(self, form: AbsoluteForm) -> Self {
+        Self { absolute_form: Some(Box::new(form)), ..self }
     }
 
     /// Called before every write: the first one after a response begins a new request. awc writes a whole head at once.
@@ -114,20 +126,30 @@ impl GuardedStream {
         self.received = 0;
         self.requests += 1;
         self.request_head = in_order(bytes);
+        self.added = self.absolute_form.as_ref().map_or(0, |form| form.add_to(&mut self.request_head));
         Ok(())
     }
 
     /// awc repeats bytes that were not accepted, so `bytes` begins with the unsent part of the head, in awc's order.
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.request_head.is_empty() {
-            return self.io.poll_write(cx, bytes);
+        loop {
+            if self.request_head.is_empty() {
+                return self.io.poll_write(cx, bytes);
+            }
+            let sent = match bytes.get(self.request_head.len() - self.added..) {
+                Some(behind) if !behind.is_empty() => {
+                    ready!(self.io.poll_write_two(cx, &self.request_head, behind))?
+                }
+                _ => ready!(self.io.poll_write(cx, &self.request_head))?,
+            };
+            self.request_head.advance(sent.min(self.request_head.len()));
+            let added = sent.min(self.added);
+            self.added -= added;
+            // to awc, a write of nothing would be the end
+            if sent > added || added == 0 {
+                return Poll::Ready(Ok(sent - added));
+            }
         }
-        let sent = match bytes.get(self.request_head.len()..) {
-            Some(behind) if !behind.is_empty() => ready!(self.io.poll_write_two(cx, &self.request_head, behind))?,
-            _ => ready!(self.io.poll_write(cx, &self.request_head))?,
-        };
-        self.request_head.advance(sent.min(self.request_head.len()));
-        Poll::Ready(Ok(sent))
     }
 
     /// The result of a write. If the receiver accepts no bytes for now, or none any more, a response that it sent before

@@ -74,6 +74,11 @@ impl<T: Transport> TokenTransport<T> {
     pub fn new(inner: T) -> Self {
         Self { shared: Arc::new(Shared { inner, slots: std::sync::Mutex::default() }) }
     }
+
+    /// What it sends with.
+    pub fn inner(&self) -> &T {
+        &self.shared.inner
+    }
 }
 
 impl<T: Transport> Transport for TokenTransport<T> {

@@ -231,6 +231,7 @@ impl World {
             defaults: EndpointDefaults::default(),
             public_url: None,
             metrics: Some(Arc::new(|| "ringback_up 1\n".to_owned())),
+            proxy_trouble: None,
         };
         configure(&mut options);
         let api = web::Data::new(Api::new(actors.handle.clone(), options));

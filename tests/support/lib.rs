@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod collector;
 pub mod engine;
 pub mod forbidden;
+pub mod forward_proxy;
 pub mod hostile;
 pub mod hostile_crowd;
 pub mod long_run;

@@ -74,8 +74,19 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
                 json!({"deliveries": {"type": "integer", "minimum": 0, "description": "The number of deliveries that are pending now"}}),
             ),
         ),
-        ("Status", output(json!({"status": choice(&["ok"], "Always the same")}))),
+        ("StatusWord", choice(&["ok"], "Always the same")),
+        ("Status", output(json!({"status": schema_ref("StatusWord")}))),
+        ("Readiness", readiness()),
     ]
+}
+
+fn readiness() -> Value {
+    let mut schema = output(json!({"status": schema_ref("StatusWord")}));
+    schema["properties"]["egress_proxy"] = json!({
+        "type": "string",
+        "description": "`ok`, or what is wrong with the egress proxy: the values of `kind` in `ringback_local_faults_total`. Only where there is one",
+    });
+    schema
 }
 
 /// Parameters by name.

@@ -14,13 +14,21 @@ use crate::api::webhook_settings::{
     SHOWN_SECRET_PATTERN, Setting,
 };
 use crate::domain::retry::RetryPolicy;
+use crate::domain::secret::SecretKind;
 
 /// A signing secret of examples; the one that Standard Webhooks documents.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+/// The same of an ed25519 key.
+const PUBLIC_KEY: &str = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+const PUBLIC_KEY_PATTERN: &str = "^whpk_[A-Za-z0-9+/]{43}=$";
+
 /// All of them.
 pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
-    let new = properties(SETTINGS.iter(), Setting::schema);
+    let mut new = properties(SETTINGS.iter(), Setting::schema);
+    new["signature"] = signature_or_null(
+        "What signs. `null`: the default, `\"hmac\"`. With `ed25519` a private key is made, and receivers verify with its public key",
+    );
     let change = properties(SETTINGS.iter().filter(|setting| setting.is_in_every_response()), Setting::schema);
     let required = SETTINGS.iter().filter(|setting| matches!(setting.requirement, Requirement::Required { .. }));
     let required: Vec<&str> = required.map(|setting| setting.name).collect();
@@ -32,6 +40,13 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("WebhookList", list_of("Webhook")),
         ("WebhookState", state()),
         ("DisabledReason", disabled_reason()),
+        (
+            "Signature",
+            choice(
+                &SecretKind::ALL.map(SecretKind::as_str),
+                "`hmac`: with a secret that the receiver has too; `ed25519`: with a private key",
+            ),
+        ),
         ("RetryOn", choice(&["4xx", "3xx"], "Responses by the first digit of their status")),
         ("RetryPolicy", retry_policy()),
         ("RetryPolicyInForce", retry_policy_in_force()),
@@ -42,6 +57,13 @@ pub(crate) fn schemas() -> Vec<(&'static str, Value)> {
         ("FilterValue", value()),
         ("SecretRotation", rotation()),
         ("WebhookSecret", secret_view()),
+        ("PublicKey", public_key()),
+        (
+            "PublicKeys",
+            output(
+                json!({"keys": {"type": "array", "minItems": 1, "maxItems": 5, "description": "The newest first", "items": schema_ref("PublicKey")}}),
+            ),
+        ),
     ]
 }
 
@@ -141,6 +163,11 @@ fn webhook(is_created: bool) -> Value {
     let shown = SETTINGS.iter().filter(|setting| is_created || setting.is_in_every_response());
     let mut properties = properties(shown, Setting::response_schema);
     properties["id"] = id("wh");
+    properties["signature"] = schema_ref("Signature");
+    properties["public_key"] = json!({
+        "type": ["string", "null"], "pattern": PUBLIC_KEY_PATTERN,
+        "description": "What receivers verify with; `null` of a webhook with a shared secret",
+    });
     properties["state"] = schema_ref("WebhookState");
     properties["disabled_reason"] = ref_or_null("DisabledReason", "Why it is not active");
     properties["disabled_at"] = instant_or_null("Since when it is not active");
@@ -163,10 +190,35 @@ fn nullable_secret() -> Value {
     })
 }
 
+fn signature_or_null(meaning: &str) -> Value {
+    json!({"anyOf": [schema_ref("Signature"), {"type": "null"}], "description": meaning})
+}
+
+fn public_key() -> Value {
+    let text =
+        |pattern: &str, meaning: &str| json!({"type": "string", "pattern": pattern, "description": meaning});
+    output(json!({
+        "kty": choice(&["OKP"], "Of RFC 8037"), "crv": choice(&["Ed25519"], "The curve"), "alg": choice(&["EdDSA"], "The algorithm"),
+        "use": choice(&["sig"], "It verifies signatures"),
+        "kid": text("^[A-Za-z0-9_-]{43}$", "Its thumbprint (RFC 7638)"), "x": text("^[A-Za-z0-9_-]{43}$", "Its bytes in base64url"),
+        "public_key": text(PUBLIC_KEY_PATTERN, "The same key as Standard Webhooks writes it"),
+        "expires_at": instant_or_null("It signs nothing from then on; `null` for the newest"),
+    }))
+}
+
+/// The public key of RFC 8032's first test as it is answered.
+pub(super) fn public_keys_example() -> Value {
+    json!({"keys": [{
+        "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "public_key": PUBLIC_KEY, "expires_at": null,
+    }]})
+}
+
 fn rotation() -> Value {
     input(
         json!({
             "secret": nullable_secret(),
+            "signature": signature_or_null("What the new one signs with; not together with `secret`. Absent: the same as before"),
             "overlap_seconds": or_default(integer(0, 2_592_000), &json!(86_400), "How long events are also signed with the old secret"),
         }),
         &[],
@@ -189,7 +241,7 @@ fn secret_view() -> Value {
 /// A webhook as an example.
 pub(crate) fn example() -> Value {
     let mut example = json!({
-        "id": WEBHOOK_ID, "state": "healthy", "disabled_reason": null, "disabled_at": null, "created_at": AT, "updated_at": AT,
+        "id": WEBHOOK_ID, "signature": "hmac", "public_key": null, "state": "healthy", "disabled_reason": null, "disabled_at": null, "created_at": AT, "updated_at": AT,
     });
     for setting in SETTINGS.iter().filter(|setting| setting.is_in_every_response()) {
         // a test holds that each is JSON

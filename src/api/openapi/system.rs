@@ -12,6 +12,7 @@ const TAG: &str = "System";
 /// What is written down about them.
 pub(crate) fn operations() -> Vec<Operation> {
     let ok = |text| ResponseSpec::json(200, text, "Status", json!({"status": "ok"}));
+    let ready = ResponseSpec::json(200, "Requests can be served", "Readiness", json!({"status": "ok"}));
     let metrics =
         ResponseSpec::text("text/plain", "In Prometheus' text format", "ringback_deliveries_pending 0\n");
     let mut document = ResponseSpec::text("application/json", "An OpenAPI 3.1 document", "");
@@ -33,8 +34,9 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(("GET", "/health/live"), "live", TAG, ok("The process is running"))
             .about("Check liveness", "For a liveness probe: says nothing about the database.")
             .errors(&[Internal]),
-        Operation::new(("GET", "/health/ready"), "ready", TAG, ok("Requests can be served"))
-            .about("Check readiness", "For a readiness probe: the database responds and the engine is not stopping.")
+        Operation::new(("GET", "/health/ready"), "ready", TAG, ready)
+            .about("Check readiness", "For a readiness probe: the database responds and the engine is not stopping. An egress proxy that is away makes no difference: \
+                 events are still taken.")
             .errors(&[Internal, Unavailable]),
         Operation::new(("GET", "/metrics"), "metrics", TAG, metrics)
             .about("Metrics", "For Prometheus. Responds with 404 when the operator serves them on another address.")

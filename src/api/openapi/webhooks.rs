@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::operation::{Operation, ResponseSpec, location};
 use super::schemas::{AT, DELIVERY_ID, page};
 use super::schemas_health;
-use super::schemas_webhooks::{SECRET, example};
+use super::schemas_webhooks::{SECRET, example, public_keys_example};
 use crate::api::problem::ErrorCode::{
-    Conflict, HttpsRequired, LimitReached, Overloaded, TooManySecrets, UnknownEventType, UrlForbidden,
-    ValidationFailed,
+    Conflict, HttpsRequired, Internal, LimitReached, NotFound, Overloaded, TooManySecrets, UnknownEventType,
+    UrlForbidden, ValidationFailed,
 };
 
 const TAG: &str = "Webhooks";
@@ -129,9 +129,22 @@ fn secrets() -> Vec<Operation> {
             vec![
                 ("A new secret, a day of overlap", json!({})),
                 ("At once, with your own", json!({"secret": SECRET, "overlap_seconds": 0})),
+                ("From a shared secret to a private key", json!({"signature": "ed25519"})),
             ],
         )
         .errors(&[Conflict, TooManySecrets]),
+        Operation::new(
+            ("GET", "/.well-known/webhook-keys/{webhook_id}"),
+            "readWebhookKeys",
+            TAG,
+            ResponseSpec::json(200, "Its public keys", "PublicKeys", public_keys_example()),
+        )
+        .about(
+            "Read a webhook's public keys",
+            "For its receiver, without a key of the API: a JSON Web Key Set of the keys that are valid now. A webhook with a shared secret has \
+                none and responds as one that does not exist.",
+        )
+        .errors(&[Internal, NotFound]),
     ]
 }
 

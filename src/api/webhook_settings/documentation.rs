@@ -38,6 +38,10 @@ pub fn page() -> String {
         let _ = writeln!(page, "| `{name}` | {type_name} | {bounds} | {default} | {help} | `{example}` |");
     }
     page.push_str(
+        "| `signature` | string | `hmac`, `ed25519` | `\"hmac\"`; settable only at creation, and with a rotation of the secret | What signs: a \
+         secret that the receiver has too, or a private key whose public key it gets ([signatures](signatures.md#public-keys)) | `\"ed25519\"` |\n",
+    );
+    page.push_str(
         "\n## `retry_policy`\n\nFields that are left out have their default.\n\n\
          | field | type | bounds | default | meaning |\n|---|---|---|---|---|\n",
     );

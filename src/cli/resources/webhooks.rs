@@ -62,6 +62,9 @@ Examples:
         /// A signing secret of your own, visible in the list of processes; --data @file is not
         #[arg(long, value_name = "WHSEC", help_heading = "Settings")]
         secret: Option<String>,
+        /// What signs: a secret that the receiver has too, or a private key whose public key it gets
+        #[arg(long, value_name = "hmac|ed25519", help_heading = "Settings", conflicts_with = "secret", value_parser = SIGNATURES)]
+        signature: Option<String>,
     },
     /// Change the settings that are given
     #[command(after_help = "\
@@ -126,7 +129,10 @@ Examples:
         rounds: RoundsArgs,
     },
     /// Make a new secret; the old one stays valid for a while
-    #[command(after_help = "Examples:\n  ringback webhooks rotate-secret wh_01h8xgj5c2m4k --overlap 7d")]
+    #[command(after_help = "\
+Examples:
+  ringback webhooks rotate-secret wh_01h8xgj5c2m4k --overlap 7d
+  ringback webhooks rotate-secret wh_01h8xgj5c2m4k --signature ed25519")]
     RotateSecret {
         /// Id of the webhook
         webhook: EndpointId,
@@ -136,6 +142,9 @@ Examples:
         /// A secret of your own, visible in the list of processes
         #[arg(long, value_name = "WHSEC")]
         secret: Option<String>,
+        /// What signs from now on [default: as before]
+        #[arg(long, value_name = "hmac|ed25519", conflicts_with = "secret", value_parser = SIGNATURES)]
+        signature: Option<String>,
     },
     /// Show the secret that verifies signatures
     #[command(after_help = "Examples:\n  ringback webhooks secret wh_01h8xgj5c2m4k")]
@@ -151,6 +160,9 @@ Examples:
     },
 }
 
+/// Of --signature.
+const SIGNATURES: [&str; 2] = ["hmac", "ed25519"];
+
 impl Resource for WebhooksArgs {
     async fn run(self) -> anyhow::Result<()> {
         let session = self.session.session(Scope::Organization)?;
@@ -158,9 +170,10 @@ impl Resource for WebhooksArgs {
         match self.verb {
             Verb::List(page) => session.list("/v1/webhooks", &page, &LISTING).await,
             Verb::Get { webhook } => session.show(Call::get(of(webhook, ""))).await.map(drop),
-            Verb::Create { settings, secret } => {
+            Verb::Create { settings, secret, signature } => {
                 let mut body = settings.body()?;
                 body.set_given("secret", secret)?;
+                body.set_given("signature", signature)?;
                 let shown = session.show(Call::post("/v1/webhooks").body(body.to_json()?)).await?;
                 let id = shown.object.text("id");
                 shown.remark(&format!(
@@ -201,9 +214,10 @@ impl Resource for WebhooksArgs {
                 let done = |answer: &Object| format!("deliveries sent again: {}", answer.text("deliveries"));
                 session.tell(Call::post(of(webhook, "/recover")).body(body.to_json()?).long(), done).await
             }
-            Verb::RotateSecret { webhook, overlap, secret } => {
+            Verb::RotateSecret { webhook, overlap, secret, signature } => {
                 let mut body = Object::default();
                 body.set_given("secret", secret)?;
+                body.set_given("signature", signature)?;
                 body.set_given("overlap_seconds", overlap.map(|overlap| overlap.as_secs()))?;
                 let call = Call::post(of(webhook, "/secret/rotate")).body(body.to_json()?);
                 let shown = session.show(call).await?;

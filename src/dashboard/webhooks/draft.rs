@@ -13,6 +13,7 @@ use crate::dashboard::form::Form;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::filter::FieldError;
 use crate::domain::retry::{MAX_RETRIES, RetryDelays, RetryPolicy, RetrySchedule};
+use crate::domain::secret::SecretKind;
 
 /// The simple settings that the form does not fold.
 const SHOWN: [&str; 2] = ["active", "description"];
@@ -48,6 +49,8 @@ pub(crate) struct Draft {
     pub burst: String,
     /// Only for a new webhook.
     pub secret: String,
+    /// Only for a new webhook: whether a private key signs instead of a secret.
+    pub has_private_key: bool,
 }
 
 /// Which of the three ways to retry a webhook has.
@@ -116,6 +119,7 @@ impl Draft {
             per_second: String::new(),
             burst: String::new(),
             secret: String::new(),
+            has_private_key: false,
         }
     }
 
@@ -213,6 +217,7 @@ impl Draft {
             per_second: text("rate_limit.per_second"),
             burst: text("rate_limit.burst"),
             secret: text("secret"),
+            has_private_key: form.text("signature") == SecretKind::Ed25519.as_str(),
         }
     }
 
@@ -291,6 +296,9 @@ impl Draft {
         set("rate_limit", if is_limited { limit } else { Value::Null });
         if !self.secret.is_empty() {
             set("secret", json!(self.secret));
+        }
+        if self.has_private_key {
+            set("signature", json!(SecretKind::Ed25519.as_str()));
         }
         self.credentials.add_to(&mut body);
         Ok(body)

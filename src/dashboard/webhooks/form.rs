@@ -11,9 +11,10 @@ use super::filter_rows::{FilterRow, Operator};
 use crate::api::webhook_settings::{FormField, FormSection, MASK, RETRY_POLICY, SETTINGS, Setting, SettingKind};
 use crate::dashboard::components::{self, Complaints};
 use crate::domain::credentials::CertificateFacts;
+use crate::domain::secret::SecretKind;
 
 /// Settings that are folded.
-const ADVANCED: [&str; 11] = [
+const ADVANCED: [&str; 12] = [
     "retry",
     "retry_policy",
     "retry_schedule",
@@ -25,6 +26,7 @@ const ADVANCED: [&str; 11] = [
     "client_certificate",
     "oauth2",
     "secret",
+    "signature",
 ];
 
 pub(crate) struct WebhookForm<'a> {
@@ -45,7 +47,7 @@ pub(crate) struct WebhookForm<'a> {
 
 pub(crate) fn form(content: &WebhookForm<'_>) -> Markup {
     // these fields show their own errors
-    let fields: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).chain(["version"]).collect();
+    let fields: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).chain(["signature", "version"]).collect();
     html! {
         (content.complaints.summary(&fields))
         form.form #webhook-form method="post" action=(content.action) autocomplete="off" {
@@ -405,8 +407,19 @@ fn secret(content: &WebhookForm<'_>) -> Markup {
     let WebhookForm { draft, complaints, .. } = content;
     html! {
         section.card {
-            h2 { "Signing secret" }
+            h2 { "Signature" }
+            (components::field("signature", "Signed with", "With a private key, nobody who breaks into a receiver can sign. Then there is no secret and no header of the engine's own signature, only webhook-signature.", complaints, &html! {
+                select id="signature" name="signature" aria-describedby="signature-help" { (signature_options(draft.has_private_key)) }
+            }))
             (components::text_field("secret", "Custom secret", "Leave empty to generate a strong one. Otherwise whsec_ and the base64 of 24 to 64 bytes.", &draft.secret, "text", complaints))
         }
+    }
+}
+
+/// The two kinds of signatures, as options of a select.
+pub(crate) fn signature_options(has_private_key: bool) -> Markup {
+    html! {
+        option value=(SecretKind::Hmac.as_str()) selected[!has_private_key] { "A secret that the receiver has too (HMAC)" }
+        option value=(SecretKind::Ed25519.as_str()) selected[has_private_key] { "A private key; the receiver gets its public key (ed25519)" }
     }
 }

@@ -35,7 +35,10 @@ pub(crate) async fn rotate(
     let id = webhook_id(&request)?;
     let form = Form::read(&request, payload).await?;
     let overlap = form.given("overlap").unwrap_or(DEFAULT_OVERLAP_SECONDS).parse::<u64>().unwrap_or_default();
-    let body = json!({ "overlap_seconds": overlap }).to_string();
+    let body = match form.given("signature") {
+        Some(signature) => json!({ "overlap_seconds": overlap, "signature": signature }).to_string(),
+        None => json!({ "overlap_seconds": overlap }).to_string(),
+    };
     webhooks::rotate_from(&api, &viewer.author(), viewer.organization_id()?, id, body.as_bytes()).await?;
     Ok(see_other(&format!("/webhooks/{id}?done=rotated")))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
+use super::form::signature_options;
 use super::snippets::VARIABLE;
 use crate::dashboard::components;
 use crate::dashboard::time;
@@ -38,7 +39,8 @@ pub(crate) fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> M
             h2 { @if has_public_key { "Public key" } @else { "Signing secret" } }
             @if has_public_key {
                 (components::copyable("secret-text", &endpoint.secret.shown()))
-                p.small.dim { "Receivers verify signatures with it. It is no secret; the private key that signs is shown to nobody." }
+                p.small.dim { "Receivers verify signatures with it. It is no secret; the private key that signs is shown to nobody. Receivers can also fetch it, at "
+                    code { "/.well-known/webhook-keys/" (endpoint.id) } "." }
             } @else if is_revealed {
                 (components::copyable("secret-text", endpoint.secret.expose()))
                 p.small.dim { "Store it with your receiver's other secrets, for example in the environment variable " code { (VARIABLE) } "." }
@@ -69,6 +71,10 @@ pub(crate) fn card(viewer: &Viewer, endpoint: &Endpoint, is_revealed: bool) -> M
                     div.field {
                         label for="overlap" { "The old secret is valid for" }
                         select id="overlap" name="overlap" { @for (seconds, name) in OVERLAPS { option value=(seconds) { (name) } } }
+                    }
+                    div.field {
+                        label for="signature" { "The new one is" }
+                        select id="signature" name="signature" { (signature_options(has_public_key)) }
                     }
                     p.small.dim { "If the secret leaked, choose “no time”; secrets rotated earlier stay valid until they expire. Receivers then refuse every event until they have the new secret, and refused events are retried only if the response is a 5xx, or the webhook retries 4xx." }
                     div.actions { button.primary { "Rotate secret" } button type="button" data-closes { "Cancel" } }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::proxy_fault::ProxyFault;
 use super::token_fault::TokenFault;
 use crate::domain::time::UnixMillis;
 
@@ -245,6 +246,9 @@ pub fn in_words(stored: &str) -> Option<String> {
     if let Some(fault) = TokenFault::parse(code, date) {
         return Some(fault.to_string());
     }
+    if let Some(fault) = ProxyFault::ALL.into_iter().find(|fault| fault.code() == code) {
+        return Some(fault.to_string());
+    }
     let fault = TlsFault::ALL.into_iter().find(|fault| fault.code() == code)?;
     let seconds = date.and_then(|date| date.parse::<i64>().ok());
     let date = seconds.map(|seconds| UnixMillis(seconds.saturating_mul(1000)));
@@ -267,7 +271,8 @@ mod tests {
         let tls = TlsFault::ALL.map(|fault| AttemptError::TlsFailure(fault.with_date(DAY)));
         let mut codes: Vec<String> = Vec::new();
         let token = TokenFault::ALL.map(AttemptError::TokenFailure);
-        for error in dns.into_iter().chain(tls).chain(token) {
+        let proxy = ProxyFault::ALL.map(AttemptError::ProxyFailure);
+        for error in dns.into_iter().chain(proxy).chain(tls).chain(token) {
             let code = error.detail_code().unwrap();
             assert_eq!(in_words(&code), error.detail(), "{code}");
             assert!(code.bytes().all(|byte| byte.is_ascii_graphic()) && code.len() < 40, "{code}");
@@ -275,7 +280,10 @@ mod tests {
         }
         codes.sort();
         codes.dedup();
-        assert_eq!(codes.len(), DnsFault::ALL.len() + TlsFault::ALL.len() + TokenFault::ALL.len());
+        assert_eq!(
+            codes.len(),
+            DnsFault::ALL.len() + ProxyFault::ALL.len() + TlsFault::ALL.len() + TokenFault::ALL.len()
+        );
         for unknown in
             ["", "made_up", "expired", "expired=", "expired=soon", "EXPIRED=1", "token_status", "token_status=x"]
         {
@@ -297,7 +305,10 @@ mod tests {
         for error in AttemptError::ALL {
             let has_one = matches!(
                 error,
-                AttemptError::DnsFailure(_) | AttemptError::TlsFailure(_) | AttemptError::TokenFailure(_)
+                AttemptError::DnsFailure(_)
+                    | AttemptError::ProxyFailure(_)
+                    | AttemptError::TlsFailure(_)
+                    | AttemptError::TokenFailure(_)
             );
             assert_eq!(error.detail().is_some(), has_one, "{error:?}");
             assert_eq!(error.detail_code().is_some(), has_one, "{error:?}");

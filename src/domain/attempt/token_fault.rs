@@ -62,7 +62,8 @@ impl TokenFault {
             AttemptError::ConnectionRefused
             | AttemptError::ConnectionReset
             | AttemptError::IdleConnectionClosed
-            | AttemptError::ConnectionFailed => Self::Unreachable,
+            | AttemptError::ConnectionFailed
+            | AttemptError::ProxyFailure(_) => Self::Unreachable,
             AttemptError::TlsFailure(_) => Self::Tls,
             AttemptError::InvalidResponse => Self::Unreadable,
             AttemptError::BlockedAddress => Self::Blocked,

@@ -6,6 +6,7 @@
 mod backlog;
 mod duplicates;
 mod durable_answers;
+mod egress_proxy;
 mod full_disk;
 mod hostile_receivers;
 mod killed_at_random;

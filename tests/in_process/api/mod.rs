@@ -20,4 +20,5 @@ mod resending;
 mod roles;
 mod server;
 mod tenants;
+mod webhook_keys;
 mod webhooks;

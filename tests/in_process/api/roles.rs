@@ -71,6 +71,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("DELETE", "/v1/event-types/{event_type}", &["manager", "owner"]),
     ("GET", "/v1/health", &["viewer", "manager", "owner"]),
     ("GET", "/v1/audit-log", &["admin", "owner"]),
+    ("GET", "/.well-known/webhook-keys/{webhook_id}", &["open"]),
     ("GET", "/health/live", &["open"]),
     ("GET", "/health/ready", &["open"]),
     ("GET", "/metrics", &["open"]),

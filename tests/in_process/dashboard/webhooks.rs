@@ -127,3 +127,32 @@ async fn a_rotated_secret_stays_valid_for_the_chosen_overlap() {
         assert!(shown.contains(&format!(">{expected}<")), "{expected}");
     }
 }
+
+#[actix_web::test]
+async fn a_webhook_can_be_made_with_a_private_key_and_shows_the_public_one_to_whoever_manages_it() {
+    let world = World::new().await;
+    let owner = world.owner().await;
+    let browser = Browser::signed_in(&world, &owner).await;
+    let form = browser.get("/webhooks/new").await.text;
+    assert!(form.contains("name=\"signature\""), "{form}");
+    let fields = [("url", "https://example.com/hook"), ("active", "on"), ("signature", "ed25519")];
+    let made = browser.post("/webhooks", &fields).await;
+    let page = browser.get(made.location()).await.text;
+    let listed = world.get(&owner, "/v1/webhooks").await.ok(200)["data"][0].clone();
+    let (id, public) = (listed["id"].as_str().unwrap(), listed["public_key"].as_str().unwrap());
+    assert!(page.contains(public) && page.contains(&format!("/.well-known/webhook-keys/{id}")), "{page}");
+    assert!(!page.contains("whsk_") && !page.contains("whsec_"), "{page}");
+
+    browser.post(&format!("/webhooks/{id}/rotate"), &[("overlap", "3600"), ("signature", "hmac")]).await;
+    let changed = world.get(&owner, &format!("/v1/webhooks/{id}")).await.ok(200);
+    assert_eq!((&changed["signature"], &changed["public_key"]), (&json!("hmac"), &Value::Null));
+
+    let both = [
+        ("url", "https://example.com/hook"),
+        ("signature", "ed25519"),
+        ("secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ];
+    let refused = browser.post("/webhooks", &both).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text.contains("not together with the signature ed25519"), "{}", refused.text);
+}

@@ -11,6 +11,7 @@ mod hostile_receivers;
 mod misbehaving;
 mod name_servers;
 mod odd_heads;
+mod proxy;
 mod starved;
 mod support;
 mod tls;
