@@ -3756,7 +3756,7 @@ _ringback() {
             return 0
             ;;
         ringback__subcmd__webhooks__subcmd__create)
-            opts="-h --url --events --channels --description --active --filters --timeout --retry --retry-policy --retry-schedule --retry-on --header --client-certificate --client-key --oauth2 --rate-limit-per-second --rate-limit-burst --max-in-flight --ordered --data --secret --engine --key --organization --admin-key --admin-key-file --json --help"
+            opts="-h --url --events --channels --description --active --filters --timeout --retry --retry-policy --retry-schedule --retry-on --header --client-certificate --client-key --oauth2 --rate-limit-per-second --rate-limit-burst --max-in-flight --ordered --data --secret --signature --engine --key --organization --admin-key --admin-key-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
