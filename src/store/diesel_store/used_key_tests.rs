@@ -9,11 +9,14 @@ use test_support::postgres as servers;
 
 use super::super::cipher::Cipher;
 use super::super::connection::AnyConnection;
-use super::super::new_key::NewKey;
-use super::super::{IDEMPOTENCY_KEY_LIFETIME, NewEvent, postgres};
+use super::super::new_key::{NewKey, UidKey};
+use super::super::{
+    EventCommit, IDEMPOTENCY_KEY_LIFETIME, IdempotencyKey, NewEvent, QueueStore, WriteBatch, postgres,
+};
 use super::DieselStore;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
+use crate::domain::labels::EventLabels;
 use crate::domain::random::CountingRandomSource;
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMillis;
@@ -82,12 +85,42 @@ fn write(store: &DieselStore, events: &[i64], keys: &[NewKey<'_>], now: UnixMill
     written.unwrap()
 }
 
-#[test]
-fn an_event_is_stored_only_with_its_own_keys_and_those_of_its_batch() {
-    let Some(server) = servers::shared() else { return };
+/// `None` without a server.
+fn store() -> Option<DieselStore> {
+    let server = servers::shared()?;
     let secret = Secret::new(String::from("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="));
     let cipher = Cipher::from_master_key(&secret, Arc::new(CountingRandomSource::default())).unwrap();
-    let store = postgres::open(&server.create_database(), cipher, postgres::Sharing::WithNodes).unwrap();
+    Some(postgres::open(&server.create_database(), cipher, postgres::Sharing::WithNodes).unwrap())
+}
+
+#[test]
+fn of_two_engines_that_store_an_own_id_at_once_one_does() {
+    let Some(store) = store() else { return };
+    for (first, sent) in [(10, None), (20, Some("k"))] {
+        let uid = format!("uid-{first}");
+        let labels = EventLabels { uid: Some(uid.clone()), ..EventLabels::default() };
+        let idempotency = sent.map(|key| IdempotencyKey { key: key.to_owned(), request_hash: [0; 32] });
+        let new = NewEvent { labels: Some(Arc::new(labels)), idempotency, ..event(first) };
+        let batch = WriteBatch { events: vec![new], ..WriteBatch::default() };
+        assert_eq!(store.commit(&batch, NOW).unwrap().events, [EventCommit::Stored]);
+        // the other one, which looked before that
+        let (id, key_of_uid) = (first + 100, UidKey::of(&uid));
+        assert_eq!(write(&store, &[id], &[key(id, &key_of_uid)], NOW).0, [false], "{sent:?}");
+        let keys = [NewKey { is_of_batch: true, ..key(id, &key_of_uid) }, key(id, "another")];
+        assert_eq!(write(&store, &[id], &keys, NOW).0, [false], "{sent:?}");
+        assert_eq!(write(&store, &[id], &[key(id, "another")], NOW).0, [true], "its other key is not used up");
+        store
+            .writer
+            .run(|connection| {
+                Ok(diesel::sql_query("DELETE FROM idempotency_keys WHERE key = 'another'").execute(connection)?)
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn an_event_is_stored_only_with_its_own_keys_and_those_of_its_batch() {
+    let Some(store) = store() else { return };
     // 10 with a key, 20 and 30 of a batch, 40 without
     let keys = [key(10, "a"), of_batch(20, "batch"), item(20, "b", 20), item(30, "c", 20)];
     assert_eq!(write(&store, &[10, 20, 30, 40], &keys, NOW), (vec![true; 4], vec![10, 20, 30, 40]));
