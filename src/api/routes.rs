@@ -162,10 +162,12 @@ fn no_such_route(path: &str) -> Problem {
         parts.iter().all(|part| pattern.next().is_some_and(|name| name == *part || name.starts_with('{')))
             && pattern.next().is_none()
     };
-    let detail = match meant != path && ROUTES.iter().any(is_route) {
+    let is_of_svix = parts.starts_with(&["api", "v1"]);
+    // what begins as it must is answered by that API, where it is on
+    let has_extra_slash = is_of_svix && !path.starts_with("/api/v1");
+    let detail = match has_extra_slash || (meant != path && ROUTES.iter().any(is_route)) {
         true => format!("there is no such route; without the extra slash it is {meant}"),
-        // where it is on, it answers by itself
-        false if parts.starts_with(&["api", "v1"]) => String::from(
+        false if is_of_svix => String::from(
             "there is no such route: the Svix-compatible API is off, and the operator turns it on with RINGBACK_SVIX_JWT_SECRET",
         ),
         false if parts == [".well-known", "webhook-keys"] => String::from(

@@ -145,6 +145,11 @@ pub(crate) async fn send_test(
         Problem::new(ErrorCode::Internal, ErrorCode::Internal.help())
     })?;
     result.map_err(|error| match error {
+        TestError::NotMade(fault) if fault.is_of_proxy() => Problem::new(
+            ErrorCode::Unavailable,
+            "nothing was sent: the egress proxy of this deployment can't be used at the moment (GET /health/ready says more); ask its \
+             operator",
+        ),
         TestError::NotMade(_) => {
             Problem::new(ErrorCode::Overloaded, "nothing was sent: the engine lacks open files, memory or ports")
         }

@@ -78,7 +78,7 @@ enum Command {
     /// Generate a master key, or change the one that a database uses
     #[command(alias = "keys")]
     MasterKey(master_key::MasterKeyArgs),
-    /// Tokens of the Svix-compatible API
+    /// Tokens of the Svix-compatible API, and what comes over from Svix's server
     Svix(svix::SvixArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),

@@ -14,7 +14,7 @@ use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
 use ringback::config::{Flags, load};
 use ringback::domain::svix::Environment;
-use ringback::svix::ids::ApplicationId;
+use ringback::svix::ids::ApplicationName;
 use ringback::svix::token::{TokenKey, TokenWishes};
 
 use super::serve::unusable;
@@ -90,7 +90,7 @@ fn token(environment: Option<&str>, application: Option<&str>, config: Option<&P
     let environment = environment.map_or_else(|| Ok(Environment::default()), environment_of)?;
     print_line(&match application {
         None => key.environment_token(&environment, now()),
-        Some(id) => key.application_token(&environment, application_of(id)?, TokenWishes::default(), now()),
+        Some(id) => key.application_token(&environment, &application_of(id)?, TokenWishes::default(), now()),
     });
     Ok(())
 }
@@ -102,9 +102,10 @@ fn environment_of(text: &str) -> anyhow::Result<Environment> {
 }
 
 /// By its name in this API, or in ours.
-fn application_of(text: &str) -> anyhow::Result<ApplicationId> {
-    let ours = text.parse().map(ApplicationId);
-    text.parse().or(ours).map_err(|_| {
-        anyhow!("`{text}` is not the id of an application: it is app_ and 13 characters, as the API shows it")
+fn application_of(text: &str) -> anyhow::Result<ApplicationName> {
+    ApplicationName::parse_id(text).ok_or_else(|| {
+        anyhow!(
+            "`{text}` is not the id of an application: that begins with app_, as the API shows it (a uid can't be in a token)"
+        )
     })
 }

@@ -29,7 +29,7 @@ const BAD_TOKEN: &str = "bad token";
 /// Whose token a request has.
 enum Bearer {
     /// Everything in the environment.
-    Environment(Environment, Caller),
+    Environment { environment: Environment, caller: Caller, only_reads: bool },
     /// One application in it.
     Application(Environment, Holder),
 }
@@ -95,9 +95,12 @@ async fn admit(permission: Permission, request: &HttpRequest) -> Result<(), Svix
     let svix = request.app_data::<web::Data<Svix>>().ok_or_else(SvixError::internal)?;
     let call = Call { api, svix, address: address(request), name: request.match_info().get("app") };
     let access = match call.bearer(request).await? {
-        Bearer::Environment(environment, caller) => {
+        Bearer::Environment { environment, caller, only_reads } => {
             // for the access log, also when it is refused
             request.extensions_mut().insert(caller);
+            if only_reads && permission != Permission::ApplicationRead {
+                return Err(only_reads_refused());
+            }
             let application = call.named(&environment).await?;
             // with `Environment`, the call may be the one that makes it
             if call.name.is_some() && application.is_none() && permission != Permission::Environment {
@@ -122,6 +125,10 @@ fn invalid() -> SvixError {
     )
 }
 
+fn only_reads_refused() -> SvixError {
+    SvixError::forbidden("this token only reads what belongs to applications, and sees no secret")
+}
+
 /// What is needed to find out.
 struct Call<'a> {
     api: &'a web::Data<Api>,
@@ -135,7 +142,7 @@ impl Call<'_> {
     async fn bearer(&self, request: &HttpRequest) -> Result<Bearer, SvixError> {
         let no_token = || SvixError::unauthorized("no token; send the header Authorization: Bearer <token>");
         let token = bearer_token(request).ok_or_else(no_token)?;
-        if let Some(claims) = self.svix.key.read(token, self.api.engine().now()) {
+        if let Some(claims) = self.svix.tokens.read(&self.svix.key, token, self.api.engine().now()) {
             return of_claims(claims);
         }
         let hash = hash_key(token);
@@ -153,7 +160,9 @@ impl Call<'_> {
             _ => problem.into(),
         })?;
         match caller {
-            Caller::Admin { .. } => Ok(Bearer::Environment(Environment::default(), caller)),
+            Caller::Admin { .. } => {
+                Ok(Bearer::Environment { environment: Environment::default(), caller, only_reads: false })
+            }
             Caller::Key { organization_id: id, role: Role::Owner, .. } => {
                 let environment = self.api.read(id, move |store| store.environment_of(id)).await?;
                 let environment = environment.ok_or_else(invalid)?;
@@ -202,7 +211,7 @@ impl Call<'_> {
         }
         let only_reads = claims.as_ref().is_some_and(|claims| claims.read_only);
         if only_reads && permission != Permission::ApplicationRead {
-            return Err(SvixError::forbidden("this token only reads, and sees no secret"));
+            return Err(only_reads_refused());
         }
         let feature_flags = Some(claims.map(|claims| claims.feature_flags).unwrap_or_default());
         Ok(Access { environment, application, holder: Some(id), feature_flags, line: Line::from(&caller) })
@@ -237,7 +246,10 @@ fn of_claims(claims: Claims) -> Result<Bearer, SvixError> {
         text.parse().map_err(|()| SvixError::bad_request(code, detail))
     };
     match claims.org.clone() {
-        None => Ok(Bearer::Environment(environment(&subject, "bad_token", "sub")?, Caller::ADMIN)),
+        None => {
+            let environment = environment(&subject, "bad_token", "sub")?;
+            Ok(Bearer::Environment { environment, caller: Caller::ADMIN, only_reads: claims.read_only })
+        }
         Some(org) => {
             let environment = environment(&org, BAD_TOKEN, "org")?;
             let named = ApplicationName::parse_in(&environment, &subject)

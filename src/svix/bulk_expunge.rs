@@ -45,6 +45,10 @@ pub(super) async fn erase(
     let ExpungeIn { ids } = read_json(&request, payload).await?;
     let ids = ids.unwrap_or_default();
     let mut invalid = Invalid::of_body();
+    // not an answer that sounds as if something was forgotten
+    if ids.is_empty() {
+        invalid.add("ids", "must name a message");
+    }
     if ids.len() > MOST {
         invalid.add("ids", format!("has at most {MOST} items"));
     }

@@ -20,6 +20,7 @@ use crate::domain::attempt::RetryOn;
 use crate::domain::audit::AuditAction;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{EndpointId, OrganizationId};
+use crate::domain::notice::NoticeKind;
 use crate::domain::organization::{Metadata, OrganizationUid};
 use crate::domain::secret::Secret;
 use crate::domain::svix_id::SvixId;
@@ -186,8 +187,11 @@ async fn check_types(api: &Api, access: &Access, names: &[String]) -> Result<(),
     }
     let mut invalid = Invalid::of_body();
     let names = missing.join(", ");
-    invalid
-        .add("filterTypes", format!("there are no such event types: {names}; POST /api/v1/event-type makes one"));
+    let advice = match access.environment.is_management() {
+        true => format!("they are {}", NoticeKind::ALL.map(NoticeKind::event_type).join(", ")),
+        false => String::from("POST /api/v1/event-type makes one"),
+    };
+    invalid.add("filterTypes", format!("there are no such event types: {names}; {advice}"));
     invalid.into_result()
 }
 

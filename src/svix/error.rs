@@ -23,6 +23,9 @@ const WORDS: &[(&str, &str)] = &[
     ("Organization", "Application"),
 ];
 
+/// Begins the names of headers, which are not words.
+const HEADER_PREFIX: &str = "webhook-";
+
 /// An error response.
 #[derive(Debug, Clone)]
 pub(crate) struct SvixError {
@@ -94,6 +97,13 @@ impl SvixError {
     /// There is no such route.
     pub(crate) fn no_such_route() -> Self {
         let detail = "there is no such route; the hosted service has more of them than its open-source server, and so than Ringback";
+        Self::plain(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// The libraries add the path of the API themselves.
+    pub(crate) fn doubled_base() -> Self {
+        let detail =
+            "there is no such route: the address of the server ends before /api/v1, which the library adds";
         Self::plain(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
@@ -176,7 +186,12 @@ impl From<Problem> for SvixError {
 /// What our own API says, for who knows only this one: without hints at its routes.
 fn in_its_words(text: &str) -> String {
     let parts: Vec<&str> = text.split("; ").filter(|part| !part.contains("/v1/")).collect();
-    WORDS.iter().fold(parts.join("; "), |text, (ours, its)| text.replace(ours, its))
+    let text = parts.join("; ");
+    // headers keep their names
+    let pieces = text.split(HEADER_PREFIX);
+    let pieces =
+        pieces.map(|piece| WORDS.iter().fold(piece.to_owned(), |text, (ours, its)| text.replace(ours, its)));
+    pieces.collect::<Vec<_>>().join(HEADER_PREFIX)
 }
 
 /// What is wrong according to a problem with an input.

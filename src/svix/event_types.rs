@@ -22,6 +22,12 @@ use crate::store::{NamePage, Store, StoreResult};
 type Schemas = BTreeMap<String, Box<RawValue>>;
 
 /// What describes a type.
+/// Event types that are read at once, with schemas of up to 2 MiB each. Smaller: more statements for a page. Larger: more memory for
+/// one reader.
+const TYPES_A_STEP: usize = 8;
+/// A page with more is not continued. Smaller: more pages. Larger: the same.
+const SCHEMA_BYTES_A_PAGE: usize = 4 << 20;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Description {
@@ -130,15 +136,44 @@ pub(super) async fn list(
     };
     let line = access.line;
     let rows = api.read(line, move |store| {
-        management_types::with_own(store, &access.environment, &names, |page| seen(store, &access, page))
+        in_steps(names, with_content, |names| {
+            management_types::with_own(store, &access.environment, names, |page| seen(store, &access, page))
+        })
     });
-    let rows = rows.await?;
+    let (rows, is_short) = rows.await?;
+    let page = if is_short { page.ending_within(rows.len()) } else { page };
     let list = page.list(
         rows,
         |event_type| Name(event_type.name.clone()),
         |event_type| EventTypeView::of(event_type, with_content),
     );
     Ok(HttpResponse::Ok().json(list))
+}
+
+/// Reads a page in steps, until it is full, or its schemas are large: then it is short, and goes on from there.
+fn in_steps(
+    mut page: NamePage,
+    with_content: bool,
+    read: impl Fn(&NamePage) -> StoreResult<Vec<EnvironmentEventType>>,
+) -> StoreResult<(Vec<EnvironmentEventType>, bool)> {
+    let (wanted, mut found, mut bytes) = (page.limit, Vec::new(), 0);
+    loop {
+        page.limit = TYPES_A_STEP.min(wanted - found.len());
+        let rows = read(&page)?;
+        let is_last = rows.len() < page.limit;
+        for mut row in rows {
+            page.beyond = Some(row.name.clone());
+            row.schemas = row.schemas.filter(|_| with_content);
+            bytes += row.schemas.as_ref().map_or(0, String::len);
+            found.push(row);
+        }
+        if is_last || found.len() >= wanted {
+            return Ok((found, false));
+        }
+        if bytes >= SCHEMA_BYTES_A_PAGE {
+            return Ok((found, true));
+        }
+    }
 }
 
 /// Those of these names that are no types of the environment, or archived ones.

@@ -80,6 +80,11 @@ impl<'a> SentKey<'a> {
         Some(Self { key, scope })
     }
 
+    fn hash_for(mut self, application: i64) -> [u8; 32] {
+        add(&mut self.scope, &application.to_be_bytes());
+        self.hash()
+    }
+
     fn hash(mut self) -> [u8; 32] {
         add(&mut self.scope, self.key);
         self.scope.finalize().into()
@@ -112,11 +117,14 @@ struct Call {
 impl Call {
     /// `None` without a key.
     fn of(request: &HttpRequest) -> Option<Self> {
-        let key_hash = SentKey::of(request)?.hash();
+        let sent = SentKey::of(request)?;
         let access = request.extensions().get::<Access>().cloned()?;
         let api = request.app_data::<web::Data<Api>>()?.clone();
         // what is done for an application waits in its line, whoever asks for it
         let line = access.application.map_or(access.line, |application| application.id.into());
+        // a name in the URL can come to stand for another one
+        let application = access.application.map_or(0, |application| application.id.0);
+        let key_hash = sent.hash_for(application);
         Some(Self { api, line, key_hash })
     }
 

@@ -73,7 +73,7 @@ renamed_id!(
 
 /// How a path or a token names an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ApplicationName {
+pub enum ApplicationName {
     /// By our id or the publisher's own.
     Ours(OrganizationRef),
     /// By the id that it had at Svix's server.
@@ -81,6 +81,15 @@ pub(super) enum ApplicationName {
 }
 
 impl ApplicationName {
+    /// Reads an id of this API, which a token can hold, or of our own; `None` for what is neither.
+    pub fn parse_id(text: &str) -> Option<Self> {
+        if let Ok(id) = text.parse() {
+            return Some(Self::Ours(OrganizationRef::Id(id)));
+        }
+        Self::parse_in(&Environment::default(), text)
+            .filter(|name| !matches!(name, Self::Ours(OrganizationRef::Uid(_))))
+    }
+
     /// Reads a name in this environment; `None` for what can't be one.
     pub(super) fn parse_in(environment: &Environment, text: &str) -> Option<Self> {
         let Some(digits) = text.strip_prefix(APPLICATION_PREFIX) else {

@@ -32,6 +32,10 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
 
 /// Reads JSON.
 pub(super) fn from_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, SvixError> {
+    // a list would be read by the places of the fields
+    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(SvixError::invalid(vec![InvalidField::new(&["body"], "must be an object")]));
+    }
     // to know where it is wrong costs as much as reading it, and seldom is it wrong
     if let Ok(value) = serde_json::from_slice(text) {
         return Ok(value);

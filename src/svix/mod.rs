@@ -21,6 +21,7 @@ mod idempotency;
 pub mod ids;
 mod input;
 mod known_applications;
+mod known_tokens;
 mod management_types;
 mod message_input;
 mod messages;
@@ -50,6 +51,7 @@ use crate::config::SvixSettings;
 use crate::domain::retry::{RetryDelays, RetrySchedule};
 use crate::domain::secret::{Secret, SecretKind};
 use known_applications::KnownApplications;
+use known_tokens::KnownTokens;
 use task_runner::TaskRunner;
 use token::TokenKey;
 
@@ -67,6 +69,7 @@ const EXPOSED_HEADERS: [&str; 3] = ["retry-after", "x-request-id", "idempotent-r
 /// What the handlers of this API share beside [`crate::api::Api`], one for all workers.
 pub struct Svix {
     key: TokenKey,
+    tokens: KnownTokens,
     /// Of the secret itself, which some send instead of a token.
     secret_hash: [u8; 32],
     /// Of new endpoints.
@@ -90,6 +93,7 @@ impl Svix {
         };
         Some(Self {
             key: TokenKey::new(secret),
+            tokens: KnownTokens::default(),
             secret_hash: hash_key(secret.expose()),
             retry,
             secret_kind: settings.secret_kind,

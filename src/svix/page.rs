@@ -171,6 +171,11 @@ impl<K> Page<K> {
     pub fn rows(&self) -> usize {
         self.limit + 1
     }
+
+    /// A shorter one: of what was fetched, the last row only shows that it goes on.
+    pub(super) fn ending_within(self, fetched: usize) -> Self {
+        Self { limit: fetched.saturating_sub(1), ..self }
+    }
 }
 
 impl<K: Copy> Page<K> {

@@ -83,7 +83,7 @@ async fn answer(
     let role = if wishes.read_only { Role::Viewer } else { Role::Manager };
     let visitor = Visitor { role, name: None, return_url: None };
     let url = create_link(api, request, id, visitor, wishes.lifetime.min(longest_lifetime())).await?;
-    let token = svix.key.application_token(&access.environment, ApplicationId(id), wishes, api.engine().now());
+    let token = svix.key.application_token(&access.environment, &ApplicationId(id), wishes, api.engine().now());
     Ok(HttpResponse::Ok().insert_header(NO_STORE).json(PortalAccess { url, token }))
 }
 

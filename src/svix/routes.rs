@@ -4,8 +4,9 @@ use actix_web::body::BoxBody;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{HttpResponse, Resource, guard, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 
+use super::BASE_PATH;
 use super::access::authorize;
 use super::error::SvixError;
 use super::route_spec::{Permission, RouteSpec};
@@ -59,7 +60,7 @@ routes! {
     DELETE "/app/{app}/endpoint/{endpoint}" Application endpoints::delete;
     GET    "/app/{app}/endpoint/{endpoint}/secret" Application endpoint_parts::read_secret;
     POST   "/app/{app}/endpoint/{endpoint}/secret/rotate" Application endpoint_parts::rotate_secret;
-    GET    "/app/{app}/endpoint/{endpoint}/headers" ApplicationRead endpoint_parts::read_headers;
+    GET    "/app/{app}/endpoint/{endpoint}/headers" Application endpoint_parts::read_headers;
     PUT    "/app/{app}/endpoint/{endpoint}/headers" Application endpoint_parts::put_headers;
     PATCH  "/app/{app}/endpoint/{endpoint}/headers" Application endpoint_parts::patch_headers;
     GET    "/app/{app}/endpoint/{endpoint}/stats" ApplicationRead endpoint_actions::stats;
@@ -158,6 +159,9 @@ async fn openapi_document() -> HttpResponse {
     openapi::response(ROUTES)
 }
 
-async fn unknown_route() -> HttpResponse {
-    HttpResponse::from_error(SvixError::no_such_route())
+async fn unknown_route(request: HttpRequest) -> HttpResponse {
+    HttpResponse::from_error(match request.path().strip_prefix(BASE_PATH) {
+        Some(rest) if rest.starts_with(BASE_PATH) => SvixError::doubled_base(),
+        _ => SvixError::no_such_route(),
+    })
 }

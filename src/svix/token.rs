@@ -8,7 +8,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::Sha256;
 
-use super::ids::ApplicationId;
 use crate::domain::secret::Secret;
 use crate::domain::svix::Environment;
 use crate::domain::time::UnixMillis;
@@ -70,7 +69,7 @@ impl Claims {
         self.iat.is_none_or(|made_at| made_at < from.as_seconds() as f64)
     }
 
-    fn is_valid_at(&self, now: UnixMillis) -> bool {
+    pub(super) fn is_valid_at(&self, now: UnixMillis) -> bool {
         let now = now.0 as f64 / 1_000.0;
         self.exp.is_none_or(|end| now - LEEWAY_SECONDS <= end)
             && self.nbf.is_none_or(|begin| now + LEEWAY_SECONDS >= begin)
@@ -96,11 +95,11 @@ impl TokenKey {
         self.sign(&claims.until(now, ENVIRONMENT_LIFETIME))
     }
 
-    /// A token of an application, which sees event types with these flags.
+    /// A token of an application, by whatever id it has in this API, which sees event types with these flags.
     pub fn application_token(
         &self,
         environment: &Environment,
-        application: ApplicationId,
+        application: &impl std::fmt::Display,
         wishes: TokenWishes,
         now: UnixMillis,
     ) -> String {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::ids::OrganizationId;
+use crate::svix::ids::ApplicationId;
 use serde_json::{Value, json};
 
 const NOW: UnixMillis = UnixMillis(1_734_345_045_007);
@@ -35,7 +36,7 @@ fn a_token_that_we_make_says_whose_it_is_and_how_long_it_is_valid() {
     assert_eq!((claims.sub.as_deref(), claims.org.as_deref()), (Some("org_acme"), None));
     let wishes = TokenWishes { feature_flags: vec!["beta".to_owned()], read_only: true, ..TokenWishes::default() };
     let application = ApplicationId(OrganizationId(7));
-    let token = key().application_token(&environment, application, wishes, NOW);
+    let token = key().application_token(&environment, &application, wishes, NOW);
     let claims = key().read(&token, NOW).unwrap();
     assert_eq!(claims.sub, Some(application.to_string()));
     assert_eq!((claims.org.as_deref(), claims.read_only), (Some("org_acme"), true));

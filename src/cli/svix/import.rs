@@ -47,10 +47,16 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let secret = settings.svix.jwt_secret.as_ref();
     let key =
         TokenKey::new(secret.context("no secret: set RINGBACK_SVIX_JWT_SECRET to the one that the engine has")?);
+    if !["postgres://", "postgresql://"].iter().any(|scheme| args.from.starts_with(scheme)) {
+        bail!("--from must be the address of a PostgreSQL database, as postgres://user@host:5432/svix");
+    }
     let mut source = Source::open(&args.from)?;
     let mut names = source.environments()?;
     if let Some(wanted) = &args.environment {
         names.retain(|name| name == wanted);
+    }
+    if let (true, Some(wanted)) = (names.is_empty(), &args.environment) {
+        bail!("there is nothing to bring over: no environment {wanted} has an application or an event type");
     }
     if names.is_empty() {
         bail!("there is nothing to bring over: no environment has an application or an event type");
@@ -84,6 +90,9 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     });
     bar.finish_and_clear();
     report(&tally, args.dry_run);
+    if outcome.is_ok() && tally.changes() == 0 && tally.refused.is_empty() {
+        print_line("everything is here already; nothing was changed");
+    }
     outcome.context("it stopped before its end; the same command goes on")?;
     match tally.refused.len() {
         0 => Ok(()),
@@ -112,7 +121,7 @@ fn report(tally: &Tally, is_dry: bool) {
             kind.many()
         ));
     }
-    if tally.changes() == 0 && tally.refused.is_empty() {
-        print_line("everything is here already; nothing was changed");
+    if is_dry {
+        print_line("the engine was not asked: it can still refuse a URL, or a uid that another has");
     }
 }

@@ -14,6 +14,8 @@ pub enum TokenFault {
     HostName,
     /// No connection could be made, or it was closed before a response.
     Unreachable,
+    /// The egress proxy made no connection to it.
+    Proxy,
     /// The TLS handshake failed.
     Tls,
     /// The address is not allowed; no connection was made.
@@ -38,10 +40,11 @@ pub enum TokenFault {
 
 impl TokenFault {
     /// Every fault; one example of the one with a status.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Timeout,
         Self::HostName,
         Self::Unreachable,
+        Self::Proxy,
         Self::Tls,
         Self::Blocked,
         Self::InvalidUrl,
@@ -62,8 +65,8 @@ impl TokenFault {
             AttemptError::ConnectionRefused
             | AttemptError::ConnectionReset
             | AttemptError::IdleConnectionClosed
-            | AttemptError::ConnectionFailed
-            | AttemptError::ProxyFailure(_) => Self::Unreachable,
+            | AttemptError::ConnectionFailed => Self::Unreachable,
+            AttemptError::ProxyFailure(_) => Self::Proxy,
             AttemptError::TlsFailure(_) => Self::Tls,
             AttemptError::InvalidResponse => Self::Unreadable,
             AttemptError::BlockedAddress => Self::Blocked,
@@ -84,6 +87,7 @@ impl TokenFault {
             Self::Timeout => "token_timeout",
             Self::HostName => "token_host_name",
             Self::Unreachable => "token_unreachable",
+            Self::Proxy => "token_proxy",
             Self::Tls => "token_tls",
             Self::Blocked => "token_blocked",
             Self::InvalidUrl => "token_invalid_url",
@@ -116,6 +120,9 @@ impl fmt::Display for TokenFault {
             Self::Unreachable => {
                 "the token endpoint could not be reached, or closed the connection: check that it runs, and host and port in \
                  oauth2.token_url"
+            }
+            Self::Proxy => {
+                "the egress proxy of this deployment does not connect to the host and port of oauth2.token_url: ask its operator"
             }
             Self::Tls => "the TLS handshake with the token endpoint failed: check its certificate",
             Self::Blocked => {

@@ -104,6 +104,21 @@ pub struct CheckReport {
     pub checks: Vec<Checked>,
 }
 
+impl CheckReport {
+    /// What was found; `None`, with a line that says why, when what is broken already can't be read.
+    fn unless_broken<T>(&mut self, table: &str, found: StoreResult<T>) -> StoreResult<Option<T>> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(StoreError::Unavailable(reason)) if self.checks.iter().any(Checked::is_finding) => {
+                let rows = Checked::new(table, "rows belong together", "");
+                self.checks.push(rows.skipped(format!("they can't be read: {reason}")));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Everything that a check needs.
 pub(super) struct Subject {
     pub(super) connection: AnyConnection,
@@ -149,13 +164,12 @@ pub(super) fn run(
     on_event: &mut dyn FnMut(CheckEvent<'_>),
 ) -> StoreResult<CheckReport> {
     let connection = &mut subject.connection;
-    let schema = schema::versions(connection, &subject.known)?;
     let database = match connection {
         AnyConnection::Sqlite(_) => "sqlite",
         AnyConnection::Postgres(_) => "postgres",
     };
     let mut report =
-        CheckReport { database, schema: schema.newest.clone(), is_in_use: subject.is_in_use, checks: Vec::new() };
+        CheckReport { database, schema: String::new(), is_in_use: subject.is_in_use, checks: Vec::new() };
     report.checks.push(server::storage(connection, mode, on_event)?);
     let is_damaged = report.checks.iter().any(Checked::is_finding);
     if mode != CheckMode::Look && is_damaged {
@@ -165,6 +179,10 @@ pub(super) fn run(
             report.checks[0].examples.join("; ")
         )));
     }
+    let Some(schema) = report.unless_broken("", schema::versions(connection, &subject.known))? else {
+        return Ok(report);
+    };
+    report.schema = schema.newest;
     report.checks.push(schema.checked);
     if let Some(reason) = schema.unusable {
         let rows = Checked::new("", "rows belong together", "");
@@ -172,9 +190,13 @@ pub(super) fn run(
         return Ok(report);
     }
     report.checks.push(schema::objects(connection, mode, on_event)?);
-    report.checks.extend(organizations::check(connection, mode, on_event)?);
+    let checked = organizations::check(connection, mode, on_event);
+    let checked = report.unless_broken("", checked)?;
+    report.checks.extend(checked.into_iter().flatten());
     for table in TABLES {
-        report.checks.extend(walk::walk(connection, table, mode, on_event)?);
+        let checked = walk::walk(connection, table, mode, on_event);
+        let checked = report.unless_broken(table.name, checked)?;
+        report.checks.extend(checked.into_iter().flatten());
     }
     Ok(report)
 }

@@ -297,7 +297,8 @@ const DELIVERIES: Table = Table {
                  + CASE WHEN t.attempt_started_at IS NULL THEN 0 ELSE 1 END",
             ),
             repair: Some(repair::count_attempts),
-            advice: REPAIRABLE,
+            advice: "one that is too low is set right by `ringback check --repair`, with the engine stopped; one that is too high stays, \
+                     and does no harm: attempts were lost, and their numbers may have been sent",
         },
         Rule {
             what: "it is in the partition of its webhook",

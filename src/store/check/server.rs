@@ -44,10 +44,23 @@ pub(super) fn storage(
     Ok(result)
 }
 
+fn is_damage(said: &str) -> bool {
+    // SQLITE_CORRUPT, SQLITE_NOTADB
+    ["malformed", "file is not a database"].iter().any(|words| said.contains(words))
+}
+
 /// At most 100 problems are named. The schema has no foreign keys, which would be checked apart.
 fn of_sqlite(sqlite: &mut SqliteConnection) -> StoreResult<Checked> {
     let mut result = Checked::new("", "the file is whole (integrity_check)", RESTORE);
-    let verdicts: Vec<Verdict> = diesel::sql_query("PRAGMA integrity_check").load(sqlite)?;
+    let verdicts: Vec<Verdict> = match diesel::sql_query("PRAGMA integrity_check").load(sqlite) {
+        Ok(verdicts) => verdicts,
+        // so damaged that it can't look through it
+        Err(diesel::result::Error::DatabaseError(_, said)) if is_damage(said.message()) => {
+            result.add(said.message().to_owned());
+            return Ok(result);
+        }
+        Err(error) => return Err(error.into()),
+    };
     let problems = verdicts.into_iter().map(|verdict| verdict.integrity_check).filter(|verdict| verdict != "ok");
     problems.for_each(|problem| result.add(problem));
     Ok(result)

@@ -9,7 +9,7 @@ use super::super::connection::{AnyConnection, in_transaction};
 use super::super::fence::Fence;
 use super::super::models::hash_from;
 use super::super::new_key::{NewKey, UidKey};
-use super::super::schema::idempotency_keys;
+use super::super::schema::{events, idempotency_keys};
 use super::super::{
     AcceptedEvent, Cipher, CommitReport, EventCommit, IDEMPOTENCY_KEY_LIFETIME, NewEvent, StoreResult, WriteBatch,
     postgres, sqlite,
@@ -116,7 +116,7 @@ type UsedKeyColumns = (String, Vec<u8>, i64, String, i64, i32);
 #[derive(Default)]
 struct Used {
     keys: HashMap<(OrganizationId, String), UsedKey>,
-    /// Own ids: of events that are still kept, and of keys that outlived theirs.
+    /// Own ids of events that are still kept.
     uids: HashSet<(OrganizationId, String)>,
 }
 
@@ -185,11 +185,11 @@ fn used_keys(
                     idempotency_keys::delivery_count.assume_not_null(),
                 ))
                 .load(connection)?;
+            let (of_uids, rows): (Vec<_>, Vec<_>) =
+                rows.into_iter().partition(|row| UidKey::uid_in(&row.0).is_some());
+            let of_uids: Vec<(String, i64)> = of_uids.into_iter().map(|row| (row.0, row.2)).collect();
+            used.uids.extend(uids_in_use(connection, organization_id, &of_uids)?);
             for (key, request_hash, id, event_type, occurred_at, deliveries) in rows {
-                if let Some(uid) = UidKey::uid_in(&key) {
-                    used.uids.insert((organization_id, uid.to_owned()));
-                    continue;
-                }
                 let event = AcceptedEvent {
                     id: EventId(id),
                     event_type,
@@ -202,6 +202,31 @@ fn used_keys(
         }
     }
     Ok(used)
+}
+
+/// The own ids of these keys, if their events are kept; the keys of others are forgotten, so that their ids are free.
+fn uids_in_use(
+    connection: &mut AnyConnection,
+    organization_id: OrganizationId,
+    keys: &[(String, i64)],
+) -> StoreResult<Vec<(OrganizationId, String)>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = keys.iter().map(|(_, event_id)| *event_id);
+    // read after the keys, with which they are written: those that are not there are gone for good
+    let kept = events::table.filter(events::id.eq_any(ids)).select(events::id).load(connection)?;
+    let kept: HashSet<i64> = kept.into_iter().collect();
+    let (in_use, gone): (Vec<_>, Vec<_>) = keys.iter().partition(|(_, event_id)| kept.contains(event_id));
+    if !gone.is_empty() {
+        let of_gone = idempotency_keys::table
+            .filter(idempotency_keys::organization_id.eq(organization_id.0))
+            .filter(idempotency_keys::key.eq_any(gone.iter().map(|(key, _)| key)))
+            .filter(idempotency_keys::event_id.eq_any(gone.iter().map(|(_, event_id)| event_id)));
+        diesel::delete(of_gone).execute(connection)?;
+    }
+    let uids = in_use.into_iter().filter_map(|(key, _)| UidKey::uid_in(key));
+    Ok(uids.map(|uid| (organization_id, uid.to_owned())).collect())
 }
 
 /// What becomes of the events of a commit.

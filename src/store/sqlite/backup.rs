@@ -71,6 +71,7 @@ pub(in super::super) fn run(path: &str, target: &Path, on_step: OnStep) -> Store
     }
     let path = fs::canonicalize(&path).map_err(|error| unavailable(&path, &error))?;
     let folder = check_target(target)?;
+    check_name(&path, &folder, target)?;
     let is_in_use = is_in_use(&path)?;
     let source = open_source(&path)?;
     let report = describe(&source, &path, is_in_use)?;
@@ -97,6 +98,9 @@ fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("{}: {error}", path.display()))
 }
 
+/// Behind the name of a database: files of SQLite, and of the engine.
+const OF_THE_DATABASE: [&str; 5] = ["-journal", "-wal", "-shm", ".lock", ".dev-key"];
+
 /// The folder of the copy, whose name must be free.
 fn check_target(target: &Path) -> StoreResult<PathBuf> {
     let refused = |message: String| Err(StoreError::Refused(message));
@@ -113,6 +117,21 @@ fn check_target(target: &Path) -> StoreResult<PathBuf> {
             "the folder {} does not exist; create it, or name another file for the backup",
             folder.unwrap_or(&target).display()
         )),
+    }
+}
+
+/// Names that begin with the database's and a sign belong to it: SQLite would take a backup for its journal, and remove it.
+fn check_name(path: &Path, folder: &Path, target: &Path) -> StoreResult<()> {
+    let (Some(own), Some(name)) = (path.file_name(), target.file_name()) else { return Ok(()) };
+    let rest = name.as_encoded_bytes().strip_prefix(own.as_encoded_bytes());
+    let is_its_folder = fs::canonicalize(folder).is_ok_and(|folder| path.parent() == Some(&*folder));
+    let belongs = |rest: &[u8]| OF_THE_DATABASE.iter().any(|ending| ending.as_bytes() == rest);
+    match is_its_folder && rest.is_some_and(belongs) {
+        true => Err(StoreError::Refused(format!(
+            "{} is a name of the database's own files; name another file for the backup",
+            target.display()
+        ))),
+        false => Ok(()),
     }
 }
 

@@ -85,6 +85,8 @@ fn a_backup_that_cannot_be_made_says_why_and_leaves_nothing() {
         (vec!["backup", "copy.db", "--database-url", "postgres://x@127.0.0.1:1/x"], "pg_dump"),
         (vec!["backup", ".", "--database-url", "sqlite://text.db"], "is a folder"),
         (vec!["backup", "no/copy.db", "--database-url", "sqlite://text.db"], "create it"),
+        (vec!["backup", "text.db-journal", "--database-url", "sqlite://text.db"], "the database's own files"),
+        (vec!["backup", "./text.db-wal", "--database-url", "sqlite://text.db"], "the database's own files"),
     ] {
         let output = serve.run(&arguments);
         assert_eq!(code(&output), 1, "{arguments:?}");
@@ -244,4 +246,49 @@ fn a_check_makes_a_missing_index_again_and_says_when_a_schema_is_not_its_own() {
     let (code, _, said) = check(&serve, &[]);
     assert_eq!(code, 2);
     assert!(said.contains("a newer version made"), "{said}");
+}
+
+/// Writes noise over the beginning of a table's or index's first page.
+fn spoil_page(database: &Database, name: &str) {
+    use std::io::{Seek, SeekFrom, Write};
+    #[derive(QueryableByName)]
+    struct Place {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        place: i64,
+    }
+    let path = database.url.strip_prefix("sqlite://").unwrap();
+    let mut connection = SqliteConnection::establish(path).unwrap();
+    connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let query = format!(
+        "SELECT (rootpage - 1) * page_size AS place FROM sqlite_schema, pragma_page_size WHERE name = '{name}'"
+    );
+    let Place { place } = diesel::sql_query(query).get_result(&mut connection).unwrap();
+    drop(connection);
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(place as u64)).unwrap();
+    file.write_all(&[0xA5; 300]).unwrap();
+    file.sync_all().unwrap();
+}
+
+#[test]
+fn a_check_of_a_damaged_file_says_what_is_damaged_and_what_to_do() {
+    for name in ["events", "deliveries", "events_type", "organizations"] {
+        let database = Database::sqlite();
+        let serve = database.serve();
+        drop(serve.start());
+        spoil_page(&database, name);
+        let (code, report, said) = check(&serve, &[]);
+        assert_eq!((code, &report["result"]), (1, &json!("wrong")), "{name}: {said}");
+        assert!(said.contains("restore a backup"), "{name}: {said}");
+        let (code, _, said) = check(&serve, &["--repair"]);
+        assert_eq!(code, 2, "{name}: {said}");
+        assert!(said.contains("nothing was changed"), "{name}: {said}");
+    }
+    let database = Database::sqlite();
+    let serve = database.serve();
+    drop(serve.start());
+    damage(&database, "DROP TABLE endpoint_health");
+    let (code, _, said) = check(&serve, &[]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("the column endpoint_health.") && said.contains("no such table"), "{said}");
 }

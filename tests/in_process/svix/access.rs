@@ -5,7 +5,7 @@ use ringback::svix::Permission;
 use ringback::svix::routes::ROUTES;
 use serde_json::{Value, json};
 
-use super::{NOW, SECRET, app_id, environment_token, of_application, signed, token, world};
+use super::{DEFAULT_ENVIRONMENT, NOW, SECRET, app_id, environment_token, of_application, signed, token, world};
 use crate::database::{Database, on_every_store};
 use crate::world::{ADMIN, World, eventually};
 
@@ -222,6 +222,15 @@ async fn a_token_that_only_reads_changes_nothing(database: Database) {
     claims["read_only"] = Value::Bool(true);
     for route in ROUTES.iter().filter(|route| route.permission != Permission::Open) {
         let (status, case) = call(&scene, &token(&claims), route, &app_id(one)).await;
+        match route.permission {
+            Permission::ApplicationRead => assert!(is_admitted(status), "{case}"),
+            _ => assert_eq!(status, 403, "{case}"),
+        }
+    }
+    // one of the environment sees every application, and changes nothing either
+    let of_environment = token(&json!({"sub": DEFAULT_ENVIRONMENT, "read_only": true}));
+    for route in ROUTES.iter().filter(|route| route.permission != Permission::Open) {
+        let (status, case) = call(&scene, &of_environment, route, &app_id(one)).await;
         match route.permission {
             Permission::ApplicationRead => assert!(is_admitted(status), "{case}"),
             _ => assert_eq!(status, 403, "{case}"),

@@ -14,6 +14,7 @@ on_every_store!(
     a_patch_leaves_what_is_absent_and_takes_away_what_is_null,
     a_deleted_type_is_archived_unless_it_is_expunged,
     lists_come_in_pages_in_the_order_of_names,
+    a_page_of_large_schemas_is_short_and_goes_on,
     a_type_with_flags_is_seen_by_tokens_with_one_of_them,
     wrong_input_is_refused_with_its_place,
     the_management_environment_has_the_types_of_its_messages,
@@ -162,6 +163,36 @@ async fn lists_come_in_pages_in_the_order_of_names(database: Database) {
         let places = world.svix(&token, "GET", &format!("/event-type?{query}"), "").await.svix_invalid();
         assert!(places[0].starts_with("query."), "{query}: {places:?}");
     }
+}
+
+async fn a_page_of_large_schemas_is_short_and_goes_on(database: Database) {
+    let (world, token) = (world(database).await, environment_token());
+    for number in 10..30 {
+        let schema = json!({"1": {"enum": ["v".repeat(700_000)]}});
+        let new = json!({"name": format!("t{number}"), "description": "x", "schemas": schema});
+        world.svix(&token, "POST", "/event-type", new).await.ok(201);
+    }
+    for (order, back) in [("ascending", false), ("descending", true)] {
+        let (mut seen, mut iterator) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/event-type?limit=250&with_content=true&order={order}{iterator}");
+            let answer = world.svix(&token, "GET", &path, "").await;
+            let page = answer.ok(200);
+            assert!(answer.text.len() < 12_000_000, "{}", answer.text.len());
+            seen.extend(page["data"].as_array().unwrap().iter().map(|event_type| event_type["name"].clone()));
+            if page["done"] == true {
+                break;
+            }
+            iterator = format!("&iterator={}", page["iterator"].as_str().unwrap());
+        }
+        let mut expected: Vec<Value> = (10..30).map(|number| json!(format!("t{number}"))).collect();
+        if back {
+            expected.reverse();
+        }
+        assert_eq!(seen, expected, "{order}");
+    }
+    let without = world.svix(&token, "GET", "/event-type?limit=250", "").await.ok(200);
+    assert_eq!(without["data"].as_array().unwrap().len(), 20);
 }
 
 async fn a_type_with_flags_is_seen_by_tokens_with_one_of_them(database: Database) {

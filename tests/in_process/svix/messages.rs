@@ -247,6 +247,11 @@ async fn several_payloads_are_erased_in_one_call_and_unknown_ones_are_named(data
     assert_eq!(get(&world, "/app/app/msg/kept").await["payload"], json!({"n": 1}));
     let many: Vec<String> = (0..101).map(|number| number.to_string()).collect();
     assert_eq!(expunge("app", json!(many)).await.svix_invalid(), ["body.ids"]);
+    assert_eq!(
+        expunge("app", json!([])).await.svix_invalid(),
+        ["body.ids"],
+        "nothing is forgotten, and that is said"
+    );
     let of_app = token(&json!({"org": super::DEFAULT_ENVIRONMENT, "sub": app_id(&id)}));
     assert_ne!(world.svix(&of_app, "POST", "/app/app/msg/bulk-expunge", "{}").await.status, 200);
 }

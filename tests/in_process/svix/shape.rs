@@ -53,6 +53,17 @@ async fn unknown_routes_and_methods_are_errors_that_the_libraries_read() {
     assert_eq!(answer.header("allow"), Some("GET, POST"));
     world.svix(&environment_token(), "POST", "/auth/logout", "").await.svix_error(501, "not_implemented");
     world.svix("", "POST", "/auth/logout", "").await.svix_error(401, "authentication_failed");
+    // an address that ends with a slash, or with the path that the library adds
+    for path in ["//api/v1/app", "/api//v1/app"] {
+        let answer = world.call("", "GET", path, "").await;
+        assert!(answer.text.contains("without the extra slash it is /api/v1/app"), "{}", answer.text);
+    }
+    let doubled = world.svix(&environment_token(), "GET", "/api/v1/app", "").await;
+    doubled.svix_error(404, "not_found");
+    assert!(doubled.text.contains("ends before /api/v1"), "{}", doubled.text);
+    // the fields of a body have names, not places
+    let listed = world.svix(&environment_token(), "POST", "/app", r#" ["App"]"#).await;
+    assert_eq!(listed.svix_invalid(), ["body"]);
     // others keep theirs
     world.call("", "GET", "/v1/nosuch", "").await.problem(404, "not_found");
 }
