@@ -42,7 +42,7 @@ complete -c ringback -n "__fish_ringback_needs_command" -f -a "check" -d 'Check 
 complete -c ringback -n "__fish_ringback_needs_command" -f -a "health" -d 'Ask a running engine whether it is well'
 complete -c ringback -n "__fish_ringback_needs_command" -f -a "config" -d 'Check the settings'
 complete -c ringback -n "__fish_ringback_needs_command" -f -a "master-key" -d 'Generate a master key, or change the one that a database uses'
-complete -c ringback -n "__fish_ringback_needs_command" -f -a "svix" -d 'Tokens of the Svix-compatible API'
+complete -c ringback -n "__fish_ringback_needs_command" -f -a "svix" -d 'Tokens of the Svix-compatible API, and what comes over from Svix\'s server'
 complete -c ringback -n "__fish_ringback_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c ringback -n "__fish_ringback_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ringback -n "__fish_ringback_using_subcommand serve" -l listen -d 'Address of the API and the dashboard [default: 127.0.0.1:8080]' -r
@@ -675,7 +675,7 @@ complete -c ringback -n "__fish_ringback_using_subcommand help; and not __fish_s
 complete -c ringback -n "__fish_ringback_using_subcommand help; and not __fish_seen_subcommand_from serve listen trigger orgs webhooks events logs event-types api-keys load cluster backup check health config master-key svix completions help" -f -a "health" -d 'Ask a running engine whether it is well'
 complete -c ringback -n "__fish_ringback_using_subcommand help; and not __fish_seen_subcommand_from serve listen trigger orgs webhooks events logs event-types api-keys load cluster backup check health config master-key svix completions help" -f -a "config" -d 'Check the settings'
 complete -c ringback -n "__fish_ringback_using_subcommand help; and not __fish_seen_subcommand_from serve listen trigger orgs webhooks events logs event-types api-keys load cluster backup check health config master-key svix completions help" -f -a "master-key" -d 'Generate a master key, or change the one that a database uses'
-complete -c ringback -n "__fish_ringback_using_subcommand help; and not __fish_seen_subcommand_from serve listen trigger orgs webhooks events logs event-types api-keys load cluster backup check health config master-key svix completions help" -f -a "svix" -d 'Tokens of the Svix-compatible API'
+complete -c ringback -n "__fish_ringback_using_subcommand help; and not __fish_seen_subcommand_from serve listen trigger orgs webhooks events logs event-types api-keys load cluster backup check health config master-key svix completions help" -f -a "svix" -d 'Tokens of the Svix-compatible API, and what comes over from Svix\'s server'
 complete -c ringback -n "__fish_ringback_using_subcommand help; and not __fish_seen_subcommand_from serve listen trigger orgs webhooks events logs event-types api-keys load cluster backup check health config master-key svix completions help" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c ringback -n "__fish_ringback_using_subcommand help; and not __fish_seen_subcommand_from serve listen trigger orgs webhooks events logs event-types api-keys load cluster backup check health config master-key svix completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ringback -n "__fish_ringback_using_subcommand help; and __fish_seen_subcommand_from orgs" -f -a "list" -d 'List organizations, the newest first'

@@ -99,7 +99,7 @@ fn unavailable(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
 }
 
 /// Behind the name of a database: files of SQLite, and of the engine.
-const OF_THE_DATABASE: [&str; 5] = ["-journal", "-wal", "-shm", ".lock", ".dev-key"];
+const OF_THE_DATABASE: [&str; 6] = ["-journal", "-wal", "-shm", ".lock", ".dev-key", ".master-key"];
 
 /// The folder of the copy, whose name must be free.
 fn check_target(target: &Path) -> StoreResult<PathBuf> {
