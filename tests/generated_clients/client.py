@@ -56,6 +56,7 @@ from ringback_client.models import (
     PublishedEvent,
     Queued,
     RateLimit,
+    Readiness,
     Recovery,
     Replay,
     RetryOn,
@@ -203,7 +204,7 @@ def health(webhook: str) -> None:
     assert expect(WebhookHealth, read_webhook_health.sync(webhook, client=client)).state == WebhookState.HEALTHY
     assert expect(OrganizationHealth, read_health.sync(client=client)).webhooks.healthy >= 1
     expect(Status, live.sync(client=client))
-    expect(Status, ready.sync(client=client))
+    expect(Readiness, ready.sync(client=client))
     assert "ringback_deliveries_pending" in expect(str, metrics.sync(client=client))
     assert expect(OpenapiResponse200, openapi.sync(client=client))["openapi"] == "3.1.0"
 
