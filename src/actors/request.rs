@@ -63,7 +63,8 @@ impl RequestTemplate {
             timeout: endpoint.timeout,
             custom_headers: endpoint.headers.clone(),
             client_certificate: endpoint.credentials.client_certificate.clone(),
-            oauth2: oauth2.map(|settings| Arc::new(TokenGrant::new(endpoint.id, settings))),
+            oauth2: oauth2
+                .map(|settings| Arc::new(TokenGrant::new(endpoint.organization_id, endpoint.id, settings))),
             keys: std::iter::once(Key::new(&endpoint.secret, None)).chain(previous).collect(),
             headers: Arc::new(EndpointHeaders {
                 user_agent: settings.user_agent.clone(),

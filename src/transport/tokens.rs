@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{AttemptRequest, Transport};
 use crate::domain::attempt::{AttemptError, AttemptResult, LocalFault, TokenFault};
 use crate::domain::credentials::{GrantId, TokenGrant, read_token};
+use crate::domain::ids::OrganizationId;
 use crate::domain::secret::Secret;
 
 /// A receiver's 401 to a younger token says nothing about its age. Larger: a token that is revoked soon after it was issued
@@ -27,7 +28,8 @@ use crate::domain::secret::Secret;
 const NEW_FOR: Duration = Duration::from_secs(5);
 /// After a failure the token endpoint is left alone for this long; attempts meanwhile fail with the same fault.
 const FAILED_FOR: Duration = Duration::from_secs(1);
-/// Endpoints whose tokens are kept. More: those without an attempt in flight begin again.
+/// Endpoints whose tokens are kept. More: those of the organization with the most of them begin again, except for attempts in
+/// flight. Smaller: an organization with many asks more often than its tokens end. Larger: memory, up to the length of a token each.
 const MAX_SLOTS: usize = 10_000;
 
 const UNAUTHORIZED: u16 = 401;
@@ -45,11 +47,16 @@ impl<T> Clone for TokenTransport<T> {
 
 struct Shared<T> {
     inner: T,
-    slots: std::sync::Mutex<HashMap<GrantId, Arc<Slot>>>,
+    slots: std::sync::Mutex<HashMap<GrantId, OwnedSlot>>,
 }
 
 /// What is known of one endpoint's token. Its lock is held while a token is fetched, so that there is one request at a time.
 type Slot = Mutex<Known>;
+
+struct OwnedSlot {
+    owner: OrganizationId,
+    slot: Arc<Slot>,
+}
 
 #[derive(Default)]
 struct Known {
@@ -93,7 +100,7 @@ impl<T: Transport> Shared<T> {
     async fn attempt(&self, request: AttemptRequest, grant: &TokenGrant) -> Result<AttemptResult, LocalFault> {
         let started = Instant::now();
         let deadline = started + request.timeout;
-        let slot = self.slot(grant.id);
+        let slot = self.slot(grant);
         let token = match self.token(&slot, grant, &request, deadline).await {
             Ok(token) => token,
             Err(no_token) => return no_token.into_result(started),
@@ -167,13 +174,22 @@ impl<T: Transport> Shared<T> {
         Ok(result)
     }
 
-    fn slot(&self, id: GrantId) -> Arc<Slot> {
+    fn slot(&self, grant: &TokenGrant) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= MAX_SLOTS && !slots.contains_key(&id) {
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1);
+        if slots.len() >= MAX_SLOTS && !slots.contains_key(&grant.id) {
+            make_room(&mut slots);
         }
-        Arc::clone(slots.entry(id).or_default())
+        let new = || OwnedSlot { owner: grant.organization_id, slot: Arc::default() };
+        Arc::clone(&slots.entry(grant.id).or_insert_with(new).slot)
     }
+}
+
+/// No organization pushes the tokens of others out.
+fn make_room(slots: &mut HashMap<GrantId, OwnedSlot>) {
+    let mut counts: HashMap<OrganizationId, usize> = HashMap::new();
+    slots.values().for_each(|owned| *counts.entry(owned.owner).or_default() += 1);
+    let largest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(owner, _)| owner);
+    slots.retain(|_, owned| Some(owned.owner) != largest || Arc::strong_count(&owned.slot) > 1);
 }
 
 /// Whether an attempt whose token was refused gets another: one that is there already, or one that takes its place.

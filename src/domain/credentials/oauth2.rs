@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-use crate::domain::ids::EndpointId;
+use crate::domain::ids::{EndpointId, OrganizationId};
 use crate::domain::secret::Secret;
 
 /// How the engine proves to the token endpoint who it is.
@@ -55,11 +55,13 @@ pub struct GrantId([u8; 32]);
 /// The tokens of one endpoint with these settings.
 pub struct TokenGrant {
     pub id: GrantId,
+    /// Whose endpoint it is.
+    pub organization_id: OrganizationId,
     pub settings: OAuth2,
 }
 
 impl TokenGrant {
-    pub fn new(endpoint_id: EndpointId, settings: &OAuth2) -> Self {
+    pub fn new(organization_id: OrganizationId, endpoint_id: EndpointId, settings: &OAuth2) -> Self {
         let OAuth2 { token_url, client_id, client_secret, scope, audience, client_authentication } = settings;
         let mut hash = Sha256::new();
         hash.update(endpoint_id.0.to_be_bytes());
@@ -69,7 +71,7 @@ impl TokenGrant {
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text.as_bytes());
         }
-        Self { id: GrantId(hash.finalize().into()), settings: settings.clone() }
+        Self { id: GrantId(hash.finalize().into()), organization_id, settings: settings.clone() }
     }
 }
 
@@ -146,10 +148,11 @@ pub(crate) mod tests {
             OAuth2 { scope: None, audience: settings().scope, ..settings() },
             OAuth2 { client_authentication: ClientAuthentication::Post, ..settings() },
         ];
-        let mut ids: Vec<_> = all.iter().map(|settings| TokenGrant::new(EndpointId(1), settings).id).collect();
-        ids.push(TokenGrant::new(EndpointId(2), &settings()).id);
+        let mut ids: Vec<_> =
+            all.iter().map(|settings| TokenGrant::new(OrganizationId(7), EndpointId(1), settings).id).collect();
+        ids.push(TokenGrant::new(OrganizationId(7), EndpointId(2), &settings()).id);
         let distinct: std::collections::HashSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
-        assert_eq!(TokenGrant::new(EndpointId(1), &settings()).id, ids[0]);
+        assert_eq!(TokenGrant::new(OrganizationId(7), EndpointId(1), &settings()).id, ids[0]);
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::{LocalBoxFuture, join_all};
 use ringback::domain::attempt::{AttemptError, AttemptResult, LocalFault, Response, TokenFault};
 use ringback::domain::credentials::{ClientAuthentication, OAuth2, TokenGrant};
-use ringback::domain::ids::EndpointId;
+use ringback::domain::ids::{EndpointId, OrganizationId};
 use ringback::domain::secret::Secret;
 use ringback::transport::{AttemptRequest, TokenTransport, Transport, TransportConfig};
 use tokio::time::Instant;
@@ -20,6 +20,10 @@ const TOKEN_URL: &str = "https://auth.example/token";
 const RECEIVER: &str = "https://receiver.example/hook";
 
 fn grant_at(endpoint: i64, token_url: &str) -> Arc<TokenGrant> {
+    grant_of(1, endpoint, token_url)
+}
+
+fn grant_of(organization: i64, endpoint: i64, token_url: &str) -> Arc<TokenGrant> {
     let settings = OAuth2 {
         token_url: token_url.to_owned(),
         client_id: "us".to_owned(),
@@ -28,7 +32,7 @@ fn grant_at(endpoint: i64, token_url: &str) -> Arc<TokenGrant> {
         audience: None,
         client_authentication: ClientAuthentication::Basic,
     };
-    Arc::new(TokenGrant::new(EndpointId(endpoint), &settings))
+    Arc::new(TokenGrant::new(OrganizationId(organization), EndpointId(endpoint), &settings))
 }
 
 fn grant() -> Arc<TokenGrant> {
@@ -162,6 +166,24 @@ async fn attempts_at_once_ask_for_one_token_and_each_endpoint_for_its_own() {
     assert_eq!(send(&transport, with(&grant_at(2, TOKEN_URL))).await, Ok(200));
     assert_eq!(world.asked(), 2);
     assert_eq!(world.received().last().map(String::as_str), Some("Bearer t2"));
+}
+
+#[actix_rt::test]
+async fn an_organization_with_more_webhooks_than_tokens_are_kept_costs_no_other_one_its_token() {
+    tokio::time::pause();
+    let world = World::default();
+    world.plan(|plan| plan.takes = Duration::ZERO);
+    let transport = TokenTransport::new(world.clone());
+    let of_other = with(&grant_of(2, 1_000_000, TOKEN_URL));
+    assert_eq!(send(&transport, of_other.clone()).await, Ok(200));
+    for endpoint in 0..10_500 {
+        assert_eq!(send(&transport, with(&grant_at(endpoint, TOKEN_URL))).await, Ok(200));
+    }
+    let asked = world.asked();
+    assert_eq!(send(&transport, of_other).await, Ok(200));
+    assert_eq!(world.asked(), asked, "its token is still there");
+    assert_eq!(send(&transport, with(&grant_at(0, TOKEN_URL))).await, Ok(200));
+    assert_eq!(world.asked(), asked + 1, "the large one began again");
 }
 
 #[actix_rt::test]
